@@ -1,0 +1,147 @@
+# `make help` lists what there is. Every target sets up what it needs; a second run redoes nothing.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory --warn-undefined-variables
+.DEFAULT_GOAL := help
+
+# Reports of the tests can be followed also where output goes to a file or a pipe.
+export PYTHONUNBUFFERED := 1
+# The lab compiles and downloads for minutes when its cache is cold; nothing may ask questions.
+export DEBIAN_FRONTEND := noninteractive
+
+PY := .venv/bin/python
+LAB := $(PY) -m e2e.lab
+PYTEST := $(PY) -m pytest
+CHART := charts/kok
+# What tests run, built once into the lab's cache; tests would build it too, but without a word.
+HELM := helm@v4.3.1
+SERVERS := etcd@v3.6.10 etcd@v3.5.21 etcd@v3.7.3 kube-apiserver@v1.37.1
+
+# Parameters of `make e2e`, `make bench` and of the tests.
+S ?= first-cluster
+B ?=
+ARGS ?=
+
+say = @echo "==> $(1)" >&2
+build = @for it in $(1); do \
+	echo "==> $$it: from the cache, or built now" >&2; \
+	$(LAB) binary "$${it%@*}" --version "$${it\#*@}" >/dev/null; \
+done
+
+.PHONY: help
+help: ## Print this list
+	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
+
+##@ The main things
+
+.PHONY: demo
+demo: setup ## From nothing to a business cluster with a working node
+	@$(PY) -m e2e.demo
+
+.PHONY: test
+test: lint types crds-check chart unit integration ## All checks and tests, the first e2e scenario too
+	@$(MAKE) e2e S=first-cluster
+	$(call say,all checks and tests passed)
+
+.PHONY: setup
+setup: ## Make the virtual environment .venv from the lock file (other targets do it too)
+	@scripts/setup
+
+##@ Checks and tests
+
+.PHONY: lint
+lint: setup ## Format, style, imports between packages, YAML
+	$(call say,format style imports and yaml)
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@.venv/bin/lint-imports
+	@.venv/bin/yamllint --strict .
+
+.PHONY: types
+types: setup ## Static types (mypy, strict)
+	$(call say,mypy)
+	@$(PY) -m mypy
+	@$(PY) -m mypy scripts/conditions.py
+
+.PHONY: format
+format: setup ## Rewrite the code as `make lint` wants it
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+.PHONY: crds
+crds: setup ## Write crds/ and the chart's copy from the models in src/kok/api
+	@$(PY) -m kok.api.crd crds $(CHART)/crds
+
+.PHONY: docs
+docs: setup ## Write docs/conditions.md from the reasons in the code
+	@$(PY) scripts/conditions.py
+
+.PHONY: crds-check
+crds-check: setup
+	$(call say,crds and docs are what the code says)
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(PY) -m kok.api.crd "$$fresh" >/dev/null; \
+	diff -r "$$fresh" crds && diff -r "$$fresh" $(CHART)/crds || { echo "run make crds" >&2; exit 1; }
+	@$(PY) scripts/conditions.py --check
+
+.PHONY: chart
+chart: setup ## Lint the Helm chart and render it in all its shapes
+	$(call say,helm lint and template)
+	$(call build,$(HELM))
+	@helm=$$($(LAB) binary helm --version $(HELM:helm@%=%)); \
+	for values in $(CHART)/ci/*.yaml; do \
+		echo "$$values"; \
+		"$$helm" lint --strict --quiet --values "$$values" $(CHART); \
+		"$$helm" template kok $(CHART) --namespace kok-system --values "$$values" >/dev/null; \
+	done
+
+.PHONY: unit
+unit: setup ## Unit tests [ARGS=...]
+	$(call build,$(HELM))
+	$(call say,unit tests)
+	@$(PYTEST) tests/unit $(ARGS)
+
+.PHONY: integration
+integration: setup ## Tests against a real API server and etcd [ARGS=...]
+	$(call build,$(HELM) $(SERVERS))
+	$(call say,integration tests)
+	@$(PYTEST) tests/integration tests/crds $(ARGS)
+
+.PHONY: e2e
+e2e: setup ## One scenario in the lab [S=first-cluster, or a pattern such as 'first-*']
+	$(call say,e2e scenario $(S))
+	@$(PY) -m e2e.run '$(S)'
+
+.PHONY: bench
+bench: setup ## Measure speed and memory, write docs/benchmarks.md [B=name]
+	@$(PY) -m e2e.bench $(B)
+
+##@ The lab: a meta cluster and hosts on this machine
+
+.PHONY: lab-up
+lab-up: setup ## Bring the lab up; a second time changes nothing
+	@$(LAB) up
+
+.PHONY: lab-status
+lab-status: setup ## Say what of the lab is there and how it is
+	@$(LAB) status
+
+.PHONY: lab-down
+lab-down: setup ## Remove the lab: hosts, networks, volumes, state
+	@$(LAB) down
+
+.PHONY: lab-kubeconfig
+lab-kubeconfig: setup ## Print the path of the meta cluster's kubeconfig
+	@$(LAB) kubeconfig
+
+##@ Housekeeping
+
+.PHONY: lock
+lock: setup ## Resolve the dependencies of pyproject.toml anew into the lock files
+	@scripts/lock
+
+.PHONY: clean
+clean: ## Remove what was generated here; the lab and its cache stay
+	@rm -rf .venv .venv.lock build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache

@@ -1,0 +1,128 @@
+"""The benchmarks by name; each yields figures."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+from e2e import demo, userfiles
+from e2e.bench import clusters, floor
+from e2e.bench.figure import Figure, figure
+from e2e.bench.usage import cores, mebibytes, usage
+from e2e.follow import has, is_not
+from e2e.install import NAMESPACE as OPERATORS
+from e2e.world import World
+from kok.api import Cluster, KubeNode, Machine
+from kok.kube import kinds
+
+ROUNDS = 3
+FLEET = 5
+WORKER = "worker-2"
+"""Not the demo's host: the demo may be running in the same lab."""
+REST_SECONDS = 300.0
+SETTLE_SECONDS = 60.0
+
+Suite = Callable[[World], AsyncIterator[Figure]]
+
+
+async def create(w: World) -> AsyncIterator[Figure]:
+    """One cluster: from apply to a kubeconfig that works, against bare processes."""
+    etcd, apiserver = w.lab.program("etcd"), w.lab.program("kube-apiserver")
+    floors, edges, standards = [], [], []
+    for n in range(ROUNDS):
+        floors.append(await floor.measure(etcd, apiserver))
+        edges.append(await clusters.create(w, f"edge-{n}", clusters.EDGE))
+        await clusters.delete(w, f"edge-{n}")
+        standards.append(await clusters.create(w, f"standard-{n}", clusters.STANDARD))
+        await clusters.delete(w, f"standard-{n}")
+    base = statistics.median(floors)
+    yield figure("floor", floors, "s", note="bare etcd and kube-apiserver until /readyz")
+    for name, many, target in (("edge", edges, 3.5), ("standard", standards, 5.0)):
+        net = [c.usable - c.volumes for c in many]
+        yield figure(f"create-{name}", [c.usable for c in many], "s", note="volumes included")
+        yield figure(f"create-{name}-volumes", [c.volumes for c in many], "s", note="their share")
+        yield figure(
+            f"create-{name}-ratio",
+            [c.usable / base for c in many],
+            "x-floor",
+            target,
+            note="volumes included",
+        )
+        yield figure(
+            f"create-{name}-net-ratio",
+            [s / base for s in net],
+            "x-floor",
+            target,
+            note="without the volumes' share",
+        )
+
+
+async def fleet(w: World) -> AsyncIterator[Figure]:
+    """Five clusters at once against one; then all at rest: writes, memory, CPU."""
+    one = await clusters.create(w, "one", clusters.EDGE)
+    await clusters.delete(w, "one")
+    names = [f"fleet-{n}" for n in range(FLEET)]
+    many = await asyncio.gather(*(clusters.create(w, n, clusters.EDGE) for n in names))
+    slowest = max(c.usable for c in many)
+    yield figure(f"{FLEET}-at-once", slowest, "s", note="until the last kubeconfig works")
+    yield figure(f"{FLEET}-at-once-ratio", slowest / one.usable, "x-one", 3.0)
+    for name in names:
+        await w.until(Cluster.info.kind, clusters.NAMESPACE, name, has("Ready"), 180.0)
+    async for found in _rest(w):
+        yield found
+    async for found in _control_plane(w):
+        yield found
+    await clusters.delete(w, *names)
+
+
+async def _rest(w: World) -> AsyncIterator[Figure]:
+    w.report.line(f"{SETTLE_SECONDS:.0f} s to settle, then {REST_SECONDS:.0f} s of watching")
+    await asyncio.sleep(SETTLE_SECONDS)
+
+    def ours(namespace: str, _pod: str) -> bool:
+        return namespace == OPERATORS
+
+    before, since = await usage(w.kube, ours), datetime.now(UTC)
+    await asyncio.sleep(REST_SECONDS)
+    writes = await w.lab.writes(since)
+    after = await usage(w.kube, ours)
+    by_operators = sum(n for agent, n in writes.items() if agent.startswith("kok-"))
+    yield figure("rest-writes", by_operators, "writes", 0, note=f"in {REST_SECONDS:.0f} s")
+    yield figure("rest-memory", mebibytes(after), "MiB", 300, note="all operators, resident")
+    yield figure("rest-cpu", 100 * cores(before, after), "%-core", 2.0, note="all operators")
+
+
+async def _control_plane(w: World) -> AsyncIterator[Figure]:
+    found = await usage(w.kube, lambda namespace, _pod: namespace == clusters.NAMESPACE)
+    for container in sorted({u.container for u in found}):
+        values = [u.rss / 2**20 for u in found if u.container == container]
+        yield figure(f"memory-{container}", values, "MiB", note="one pod, resident")
+
+
+async def join(w: World) -> AsyncIterator[Figure]:
+    """A Machine from its creation to a Ready node, everything installed from artifacts."""
+    name = f"{demo.CLUSTER}-workers-{WORKER}"
+    kind = Machine.info.kind
+    text = userfiles.first_cluster(w.lab, WORKER, namespace=clusters.NAMESPACE)
+    await w.apply(userfiles.ssh_secret(w.lab, WORKER, clusters.NAMESPACE))
+    await w.apply(*userfiles.documents(text))
+    await w.until(Cluster.info.kind, clusters.NAMESPACE, demo.CLUSTER, has("Ready"), 180.0)
+    times, uid = [], ""
+    for _ in range(ROUNDS):
+        await w.until(kind, clusters.NAMESPACE, name, is_not(uid), 240.0)
+        begin = w.report.elapsed
+        machine = await w.until(kind, clusters.NAMESPACE, name, has("Ready"), 240.0)
+        if uid:  # the first one overlapped with the making of the control plane
+            times.append(w.report.elapsed - begin)
+        uid = machine["metadata"]["uid"]
+        await w.kube.delete(kind, name, clusters.NAMESPACE)
+    yield figure("machine-join", times, "s", 25.0, note="Machine created until Node Ready")
+    await w.kube.delete(KubeNode.info.kind, f"{demo.CLUSTER}-workers", clusters.NAMESPACE)
+    await w.gone(KubeNode.info.kind, clusters.NAMESPACE, f"{demo.CLUSTER}-workers", 240.0)
+    await clusters.delete(w, demo.CLUSTER)
+    await w.kube.delete(kinds.SECRET, userfiles.SSH_SECRET, clusters.NAMESPACE)
+
+
+SUITES: dict[str, Suite] = {"create": create, "join": join, "fleet": fleet}

@@ -1,0 +1,82 @@
+"""`make demo`: from nothing to a business cluster with a node that runs a pod."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from e2e import business, userfiles
+from e2e.follow import has
+from e2e.report import Report
+from e2e.world import World, world
+from kok.api import Cluster, Machine
+from kok.kube.client import Kube
+
+NAMESPACE = "demo"
+CLUSTER = "shop"
+WORKER = "worker-1"
+FILE_LINES = 40
+
+
+async def first_cluster(
+    w: World, *, namespace: str = NAMESPACE, worker: str = WORKER, version: str = "1.37.1"
+) -> None:
+    """Applies the user's file and follows it until a pod of the new cluster resolved a name."""
+    text = userfiles.first_cluster(w.lab, worker, namespace=namespace, version=version)
+    if len(text.splitlines()) >= FILE_LINES:
+        raise AssertionError(f"a first cluster must fit in fewer than {FILE_LINES} lines")
+    await w.namespace(namespace)
+    await w.apply(userfiles.ssh_secret(w.lab, worker, namespace))
+    w.report.title("The file that is applied")
+    w.report.text(text)
+    w.report.title("From the file to a node")
+    await w.apply(*userfiles.documents(text))
+    with w.report.step("control plane and node, side by side", "cluster_and_node_s"):
+        await asyncio.gather(
+            _timed(w, "cluster_ready_s", Cluster, namespace, CLUSTER),
+            _timed(w, "node_ready_s", Machine, namespace, f"{CLUSTER}-workers-{worker}"),
+        )
+    with w.report.step("a pod that resolves a name", "pod_s"):
+        kubeconfig = await w.kubeconfig(namespace, CLUSTER)
+        async with await Kube.from_kubeconfig(kubeconfig, field_manager="kok-e2e") as kube:
+            said = await business.dns_check(w.lab, kube, kubeconfig)
+    w.report.line(f"the pod printed: {' '.join(said.split())}")
+
+
+async def _timed(
+    w: World, figure: str, kind: type[Cluster] | type[Machine], namespace: str, name: str
+) -> None:
+    begin = w.report.elapsed
+    await w.until(kind.info.kind, namespace, name, has("Ready"), 300.0)
+    w.report.figures[figure] = round(w.report.elapsed - begin, 1)
+
+
+async def demo(report: Report) -> None:
+    """The whole demo; it leaves everything running."""
+    async with world(report, meta=1, workers=1) as w:
+        await first_cluster(w)
+        report.title("kubectl get kok -A")
+        report.text(await w.lab.kubectl("get", "kok", "-A"))
+        report.title("Nodes of the business cluster")
+        kubeconfig = await w.kubeconfig(NAMESPACE, CLUSTER)
+        report.text(await business.kubectl(w.lab, kubeconfig, "get", "nodes", "-o", "wide"))
+        report.title("Now try")
+        report.text(
+            f"export KUBECONFIG={w.lab.kubeconfig}\n"
+            f"kubectl get kok -A\n"
+            f"kok kubeconfig {CLUSTER} -n {NAMESPACE} > shop.kubeconfig\n"
+            f"make lab-down    # removes all of it"
+        )
+
+
+def main() -> int:
+    """Exit code 0 when the pod has resolved its name."""
+    report = Report()
+    report.title("KOK: from nothing to a business cluster with a working node")
+    asyncio.run(demo(report))
+    report.last_line("demo")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

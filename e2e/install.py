@@ -1,0 +1,81 @@
+"""KOK in a lab, installed as a user would: with Helm, from our chart and our image."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import yaml
+
+from e2e.lab import Lab
+from e2e.report import Report
+from kok.kube import kinds
+from kok.kube.client import Kube
+
+CHART = Path(__file__).parent.parent / "charts" / "kok"
+CRDS = CHART / "crds"
+RELEASE = "kok"
+NAMESPACE = "kok-system"
+
+
+def _values(image: str) -> dict[str, object]:
+    repository, tag = image.rsplit(":", 1)
+    return {"image": {"repository": repository, "tag": tag}}
+
+
+async def _installed(lab: Lab, wanted: str) -> bool:
+    """Whether the release holds exactly the manifests that the chart would give now."""
+    releases = json.loads(await lab.helm("list", "-n", NAMESPACE, "-o", "json"))
+    current = next((r for r in releases if r["name"] == RELEASE), None)
+    if current is None or current["status"] != "deployed":
+        return False
+    manifest = await lab.helm("get", "manifest", RELEASE, "-n", NAMESPACE)
+    return _documents(manifest) == _documents(wanted)
+
+
+def _documents(text: str) -> list[str]:
+    found = [d for d in yaml.safe_load_all(text) if d]
+    return sorted(json.dumps(d, sort_keys=True) for d in found)
+
+
+async def install(lab: Lab, report: Report) -> None:
+    """Installs or upgrades the release, only if it differs; returns when all operators are up."""
+    image = await lab.operator_image()
+    values = json.dumps(_values(image))
+    arguments = (RELEASE, str(CHART), "-n", NAMESPACE, "-f", "-")
+    wanted = await lab.helm("template", *arguments, "--no-hooks", stdin=values)
+    if await _installed(lab, wanted):
+        report.line("KOK is installed as the chart says")
+    else:
+        # Helm installs CRDs once and never changes them, so a chart's upgrade applies them first.
+        await lab.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
+        await lab.helm("upgrade", "--install", *arguments, "--create-namespace", stdin=values)
+    await _rolled_out(lab)
+
+
+async def _rolled_out(lab: Lab) -> None:
+    async with await Kube.from_kubeconfig(
+        lab.kubeconfig.read_text(), field_manager="kok-e2e"
+    ) as kube:
+        names = [
+            d["metadata"]["name"]
+            for d in await kube.list(kinds.DEPLOYMENT, NAMESPACE)
+            if d["metadata"].get("labels", {}).get("app.kubernetes.io/instance") == RELEASE
+        ]
+    if not names:
+        raise RuntimeError(f"the chart made no Deployment in namespace {NAMESPACE}")
+    await asyncio.gather(
+        *(
+            lab.kubectl(
+                "rollout",
+                "status",
+                f"deployment/{n}",
+                "-n",
+                NAMESPACE,
+                "--timeout=180s",
+                timeout=200,
+            )
+            for n in names
+        )
+    )

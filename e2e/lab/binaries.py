@@ -1,0 +1,175 @@
+"""Programs built from Go modules, each kept in the cache by version, architecture and toolchain.
+
+Modules come through the Go command as the environment configures it (GOPROXY, GOFLAGS...), which
+verifies them against the checksum database. The module and build caches are the lab's own, shared
+by all builds, and removed by `forget_sources` once everything wanted is there: they take more room
+than all programs together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.lab import gomod
+from e2e.lab.cache import Cache
+from e2e.lab.errors import LabError
+from e2e.lab.proc import run
+from e2e.lab.sources import BY_PROGRAM, Source
+
+# `go list` is run for the modules it fetches; what it would print is of no interest.
+_NOTHING = "{{with .Error}}{{.}}{{end}}"
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def architecture() -> str:
+    """This machine's architecture by its Go and OCI name."""
+    machine = platform.machine()
+    if machine not in ARCHITECTURES:
+        raise LabError(f"the lab runs on x86_64 and aarch64, and this machine is {machine}")
+    return ARCHITECTURES[machine]
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program at one version, such as kubelet v1.37.1."""
+
+    name: str
+    version: str
+
+    @property
+    def source(self) -> Source:
+        try:
+            return BY_PROGRAM[self.name]
+        except KeyError:
+            known = ", ".join(sorted(BY_PROGRAM))
+            raise LabError(f"{self.name} is no program of the lab; it knows {known}") from None
+
+
+def program(name: str, version: str | None = None) -> Program:
+    """A program by name, by default at the version that the lab uses."""
+    found = Program(name, "")
+    return Program(name, version or found.source.version)
+
+
+class Builder:
+    """Builds programs on demand. Who calls it decides what is built side by side."""
+
+    def __init__(self, cache: Cache, go: Path, toolchain: str) -> None:
+        """``go`` is the Go command, ``toolchain`` its version such as ``go1.26.6``."""
+        self.cache = cache
+        self.go = go
+        self.toolchain = toolchain
+
+    def path(self, item: Program) -> Path:
+        """Where the program lies once it is built."""
+        return self.cache.path(*self._key(item)) / item.name
+
+    def missing(self, items: Iterable[Program]) -> list[Program]:
+        return [item for item in items if not self.path(item).exists()]
+
+    async def ensure(self, items: Sequence[Program]) -> dict[str, Path]:
+        """Paths by name of programs of one module and version; builds what is missing at once."""
+        if wanted := self.missing(items):
+            group = _group(wanted)
+            async with self.cache.lock("sources", shared=True), self.cache.lock("go", group):
+                if wanted := self.missing(items):
+                    async with self.cache.workspace("go", group) as work:
+                        await self._write_module(work, wanted[0])
+                        await self._compile(work, self.cache.logs / f"build-{group}.log", wanted)
+        return {item.name: self.path(item) for item in items}
+
+    async def fetch(self, items: Sequence[Program]) -> None:
+        """Only fetch the modules of what is missing: it can overlap with compiling others."""
+        if wanted := self.missing(items):
+            group = _group(wanted)
+            async with (
+                self.cache.lock("sources", shared=True),
+                self.cache.lock("fetch", group),
+                self.cache.workspace("fetch", group) as work,
+            ):
+                await self._write_module(work, wanted[0])
+                packages = [item.source.programs[item.name] for item in wanted]
+                await self._go(
+                    work,
+                    self.cache.logs / f"fetch-{group}.log",
+                    *("list", "-mod=mod", "-deps", "-f", _NOTHING),
+                    *packages,
+                )
+
+    async def forget_sources(self) -> None:
+        """Remove the module cache and the build cache, unless another process builds with them.
+
+        They are some 300,000 files; moved aside first, so that the next build starts afresh.
+        """
+        with self.cache.if_free("sources") as free:
+            if free and self._gopath.exists():
+                async with self.cache.workspace("sources-removed") as work:
+                    self._gopath.rename(work / "go")
+                    await run("nice", "rm", "-rf", work / "go")
+
+    @property
+    def _gopath(self) -> Path:
+        return self.cache.root / "go"
+
+    def _key(self, item: Program) -> tuple[str, ...]:
+        return ("programs", item.name, item.version, f"{architecture()}-{self.toolchain}")
+
+    async def _write_module(self, work: Path, item: Program) -> None:
+        source = item.source
+        found = await run(
+            *(self.go, "mod", "download", "-json", f"{source.module}@{item.version}"),
+            env=self._environment(source),
+            cwd=work,
+        )
+        edited = await run(self.go, "mod", "edit", "-json", json.loads(found)["GoMod"])
+        modules = (source.module, *source.companions)
+        text = gomod.render(gomod.parse(edited), modules, item.version, source.replaces)
+        (work / "go.mod").write_text(text)
+
+    async def _compile(self, work: Path, log: Path, items: Sequence[Program]) -> None:
+        source, version = items[0].source, items[0].version
+        flags = f"-s -w {source.at(version)}"
+        if source.static_cgo:
+            flags += " -linkmode external -extldflags -static"
+        build = ("build", "-mod=mod", "-trimpath", f"-ldflags={flags}", "-o")
+        packages = {item: source.programs[item.name] for item in items}
+        out = work / "out"
+        out.mkdir()
+        if all(package.endswith(f"/{item.name}") for item, package in packages.items()):
+            # One call for all keeps every core busy while one of them links.
+            await self._go(work, log, *build, f"{out}/", *packages.values(), source=source)
+        else:
+            for item, package in packages.items():
+                await self._go(work, log, *build, str(out / item.name), package, source=source)
+        for item in items:
+            target = work / "done" / item.name / item.name
+            target.parent.mkdir(parents=True)
+            (out / item.name).rename(target)
+            final = self.cache.path(*self._key(item))
+            final.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.rename(final)
+
+    async def _go(self, work: Path, log: Path, *argv: str, source: Source | None = None) -> None:
+        await run(self.go, *argv, cwd=work, log=log, env=self._environment(source))
+
+    def _environment(self, source: Source | None) -> dict[str, str]:
+        static_cgo = source is not None and source.static_cgo
+        return {
+            "GOCACHE": str(self._gopath / "build"),
+            "GOMODCACHE": str(self._gopath / "mod"),
+            "GOWORK": "off",
+            # Collecting garbage is a fifth of what compiling costs; memory is there.
+            "GOGC": os.environ.get("GOGC", "400"),
+            "CGO_ENABLED": "1" if static_cgo else "0",
+        }
+
+
+def _group(items: Sequence[Program]) -> str:
+    """What a set of programs of one module and version is called in logs and locks."""
+    return f"{items[0].source.name}-{items[0].version}"

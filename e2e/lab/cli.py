@@ -1,0 +1,169 @@
+"""The lab's command line; see `python -m e2e.lab --help`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from e2e.lab import preflight, status, teardown
+from e2e.lab import state as states
+from e2e.lab.binaries import Builder, program
+from e2e.lab.cache import Cache
+from e2e.lab.errors import LabError
+from e2e.lab.lab import Lab
+from e2e.lab.state import Store
+
+T = TypeVar("T")
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+host_app = typer.Typer(help="One host: make it, remove it, and what befalls hosts.")
+app.add_typer(host_app, name="host")
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Name = Annotated[str, typer.Argument(help="meta-N or worker-N")]
+
+
+def _do(work: Coroutine[Any, Any, T]) -> T:
+    """Run one command's work; a failure that the lab explains ends it without a traceback."""
+    try:
+        return asyncio.run(work)
+    except LabError as error:
+        _errors.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def up(
+    meta: Annotated[int, typer.Option(help="hosts of the meta cluster, at least")] = 1,
+    workers: Annotated[int, typer.Option(help="bare hosts for KOK to initialise, at least")] = 0,
+) -> None:
+    """Bring the lab up; what is up already is left alone."""
+    _do(Lab.up(meta, workers, Console()))
+
+
+@app.command()
+def down(
+    purge_cache: Annotated[
+        bool, typer.Option("--purge-cache", help="remove built programs and images too")
+    ] = False,
+) -> None:
+    """Take the lab down; nothing of it stays but the cache."""
+    _do(teardown.take_down(Cache(), purge_cache=purge_cache))
+
+
+@app.command("status")
+def show_status() -> None:
+    """Show hosts, services and meta cluster."""
+    _do(status.show(Console()))
+
+
+@app.command()
+def kubeconfig() -> None:
+    """Print the path of the meta cluster's kubeconfig."""
+    store = Store(states.lab_name())
+    if not store.kubeconfig.exists():
+        _errors.print(f"the lab {store.name} is not up: bring it up first", style="red")
+        raise typer.Exit(1)
+    print(store.kubeconfig)
+
+
+@app.command()
+def binary(
+    name: Annotated[str, typer.Argument(help="such as kube-apiserver, etcd, helm")],
+    version: Annotated[str | None, typer.Option(help="such as v1.37.1")] = None,
+) -> None:
+    """Print the path of a program, after building it if it is missing."""
+
+    async def work() -> None:
+        cache = Cache()
+        go, toolchain = await preflight.go(cache)
+        item = program(name, version)
+        found = await Builder(cache, go, toolchain).ensure([item])
+        print(found[name])
+
+    _do(work())
+
+
+@app.command()
+def image() -> None:
+    """Build KOK's own image from this checkout, serve it, and print its reference."""
+
+    async def work() -> None:
+        print(await (await Lab.open()).operator_image())
+
+    _do(work())
+
+
+@app.command()
+def want(
+    kubernetes: Annotated[str | None, typer.Option(help="such as v1.36.4")] = None,
+    etcd: Annotated[str | None, typer.Option(help="such as v3.7.3")] = None,
+) -> None:
+    """Build and serve further versions of Kubernetes and etcd."""
+
+    async def work() -> None:
+        await (await Lab.open()).want(kubernetes, etcd)
+
+    _do(work())
+
+
+@app.command()
+def prepull(images: Annotated[list[str], typer.Argument(help="image references")]) -> None:
+    """Pull images onto the meta hosts."""
+
+    async def work() -> None:
+        await (await Lab.open()).prepull(*images)
+
+    _do(work())
+
+
+@host_app.command()
+def add() -> None:
+    """Make one more bare host."""
+
+    async def work() -> None:
+        host = await (await Lab.open()).add_worker()
+        print(f"{host.name} {host.address}")
+
+    _do(work())
+
+
+@host_app.command()
+def ssh(name: Name) -> None:
+    """Print how to reach a host over SSH."""
+
+    async def work() -> None:
+        access = (await Lab.open()).ssh(name)
+        print(f"ssh -i {access.key} {access.user}@{access.address}")
+        print(f"host key: {access.host_key}\nfingerprint: {access.fingerprint}")
+
+    _do(work())
+
+
+def _on_host(verb: str, summary: str) -> None:
+    """Add a command that does one thing to one host, named like the method of Lab."""
+
+    @host_app.command(verb, help=summary)
+    def command(name: Name) -> None:
+        async def work() -> None:
+            await getattr(await Lab.open(), verb)(name)
+
+        _do(work())
+
+
+for _verb, _summary in {
+    "remove": "Remove a host with its disks.",
+    "reset": "Replace a worker by a bare one with a new host key.",
+    "kill": "Cut a host's power.",
+    "start": "Switch a killed host on again.",
+    "restart": "Reboot a host.",
+    "pause": "Freeze a host.",
+    "unpause": "Thaw a host.",
+    "cut": "Cut a host off the network.",
+    "heal": "Connect a host again.",
+}.items():
+    _on_host(_verb, _summary)

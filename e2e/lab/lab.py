@@ -1,0 +1,279 @@
+"""The lab as an object: what scenarios, benchmarks and the demo work with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from e2e.lab import (
+    audit,
+    bringup,
+    catalog,
+    images,
+    operator_image,
+    podman,
+    preflight,
+    rootfs,
+    state,
+)
+from e2e.lab.artifacts import Artifact
+from e2e.lab.binaries import program
+from e2e.lab.cache import Cache
+from e2e.lab.errors import LabError
+from e2e.lab.hosts import SSH, Host, Hosts, ensure_key
+from e2e.lab.kubeadm import AUDIT_DIRECTORY
+from e2e.lab.meta import FIRST, Meta
+from e2e.lab.proc import run
+from e2e.lab.progress import reporter
+from e2e.lab.state import State, Store
+from e2e.lab.steps import Graph
+from e2e.lab.world import Plan, Works
+
+
+class Lab:
+    """One lab; the package's documentation lists what it offers."""
+
+    def __init__(self, state: State, store: Store, works: Works) -> None:
+        self.state = state
+        self.store = store
+        self.works = works
+        self.inventory = Hosts(state, store)
+        self.meta = Meta(state, store, self.inventory, works.services, self.program("kubectl"))
+
+    @classmethod
+    async def up(
+        cls,
+        meta: int = 1,
+        workers: int = 0,
+        console: Console | None = None,
+        cache: Cache | None = None,
+    ) -> Lab:
+        """Bring the lab up with at least so many hosts of each kind; what is there stays.
+
+        It can be called again at any time, also after it was killed, and after containers of the
+        lab were. Raises LabError with what hangs and what to do.
+        """
+        cache = cache or Cache()
+        console = console or Console()
+        store = Store(state.lab_name())
+        begin = time.monotonic()
+        packages = preflight.check(cache)
+        with cache.if_free("lab", store.name) as free:
+            if not free:
+                console.print(f"another command works on the lab {store.name}; waiting for it")
+        async with cache.lock("lab", store.name), reporter(console) as progress:
+            cache.sweep()
+            await bringup.machine(cache, packages).run(progress)
+            await images.sweep(cache)
+            chosen = await state.ensure(store)
+            ensure_key(store)
+            lab = cls(chosen, store, await Works.open(cache, chosen))
+            timings = await bringup.graph(lab, max(1, meta), workers).run(progress)
+            store.write(chosen.model_copy(update={"timings": timings}))
+        took = time.monotonic() - begin
+        text = f"lab {lab.name} is up after {took:.1f} s; KUBECONFIG={store.kubeconfig}"
+        console.print(text, highlight=False, soft_wrap=True)
+        return lab
+
+    @classmethod
+    async def open(cls) -> Lab:
+        """The lab of this name. Raises LabError when it was not brought up."""
+        store = Store(state.lab_name())
+        found = store.read()
+        if found is None:
+            raise LabError(f"the lab {store.name} is not up: `python -m e2e.lab up` brings it up")
+        return cls(found, store, await Works.open(Cache(), found))
+
+    # Where things are
+
+    @property
+    def name(self) -> str:
+        return self.state.name
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The meta cluster's admin."""
+        return self.store.kubeconfig
+
+    def program(self, name: str) -> Path:
+        """A program of the cache at the version that the lab runs, such as kubectl or helm."""
+        return self.works.builder.path(program(name))
+
+    @property
+    def registry(self) -> str:
+        """``address:port`` of the registry; plain HTTP."""
+        return self.works.services.registry
+
+    @property
+    def mirror(self) -> str:
+        """The URL that a container runtime is given as mirror of every registry."""
+        return f"http://{self.registry}"
+
+    @property
+    def artifacts_url(self) -> str:
+        """Base URL of the artifact server, without a slash at its end."""
+        return self.works.services.artifacts_url
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """What the artifact server has; the same as its ``artifacts.json``."""
+        return tuple(self.works.artifacts.index())
+
+    # Clients
+
+    async def kubectl(
+        self, *argv: str, stdin: str | bytes | None = None, timeout: float | None = 120
+    ) -> str:
+        """Run kubectl against the meta cluster; its standard output."""
+        return await self.meta.kubectl(*argv, stdin=stdin, timeout=timeout)
+
+    async def helm(
+        self, *argv: str, stdin: str | bytes | None = None, timeout: float | None = 300
+    ) -> str:
+        """Run helm against the meta cluster; its standard output."""
+        return await run(
+            self.program("helm"),
+            f"--kubeconfig={self.kubeconfig}",
+            *argv,
+            stdin=stdin,
+            timeout=timeout,
+        )
+
+    # Hosts
+
+    async def hosts(self) -> list[Host]:
+        """All hosts that were made, running or not."""
+        return await self.inventory.existing()
+
+    async def workers(self) -> list[Host]:
+        """The bare ones."""
+        return [host for host in await self.hosts() if host.role == "worker"]
+
+    def host(self, name: str) -> Host:
+        """A host by name, ``meta-N`` or ``worker-N``."""
+        return self.inventory.host(name)
+
+    def ssh(self, name: str) -> SSH:
+        """How to reach a host over SSH."""
+        return self.inventory.ssh(name)
+
+    async def exec(
+        self, name: str, *argv: str, stdin: str | bytes | None = None, timeout: float | None = 120
+    ) -> str:
+        """Run a command on a host as root, without SSH; its standard output."""
+        container = self.inventory.host(name).container
+        return await podman.execute(container, *argv, stdin=stdin, timeout=timeout)
+
+    async def add_worker(self, name: str | None = None) -> Host:
+        """Make one more bare host; by default under the first free name."""
+        async with self.works.cache.lock("hosts", self.name):
+            image = await rootfs.ensure(self.works.cache, rootfs.HOST)
+            if name is None:
+                taken = {host.name for host in await self.hosts()}
+                free = (f"worker-{index}" for index in range(1, len(taken) + 2))
+                name = next(each for each in free if each not in taken)
+            return await self.inventory.ensure(name, image)
+
+    async def reset(self, name: str) -> Host:
+        """Replace a worker by a bare one of the same name and address, with a new host key."""
+        if self.inventory.host(name).role != "worker":
+            raise LabError(f"{name} holds the meta cluster; only workers can be reset")
+        await self.inventory.remove(name)
+        return await self.add_worker(name)
+
+    async def remove(self, name: str) -> None:
+        """Remove a host with its disks; of the meta hosts only those that joined the first."""
+        host = self.inventory.host(name)
+        if name == FIRST:
+            raise LabError(f"{name} holds the meta cluster; `down` removes the whole lab")
+        if host.role == "meta":
+            await self.kubectl("delete", "node", name, "--ignore-not-found")
+        await self.inventory.remove(name)
+
+    async def kill(self, name: str) -> None:
+        """Cut a host's power."""
+        await self.inventory.kill(name)
+
+    async def start(self, name: str) -> None:
+        """Switch it on again, with the disks as they were."""
+        await self.inventory.start(name)
+
+    async def pause(self, name: str) -> None:
+        """Freeze a host: its connections stay open and nothing answers."""
+        await self.inventory.pause(name)
+
+    async def unpause(self, name: str) -> None:
+        """Thaw it."""
+        await self.inventory.unpause(name)
+
+    async def restart(self, name: str) -> None:
+        """Reboot a host."""
+        await self.inventory.restart(name)
+
+    async def cut(self, name: str) -> None:
+        """Cut a host off the network."""
+        await self.inventory.cut(name)
+
+    async def heal(self, name: str) -> None:
+        """Connect it again."""
+        await self.inventory.heal(name)
+
+    # Images and versions
+
+    async def want(
+        self,
+        kubernetes: str | None = None,
+        etcd: str | None = None,
+        console: Console | None = None,
+    ) -> None:
+        """Build, serve and pull onto the meta hosts further versions of Kubernetes and etcd."""
+        graph = Graph()
+        plan = Plan(self.works, graph)
+        toolbox = plan.rootfs(rootfs.TOOLBOX)
+        if kubernetes:
+            plan.serve_kubernetes(kubernetes, toolbox)
+        if etcd:
+            plan.serve_etcd(etcd)
+        plan.forget_sources()
+        async with reporter(console or Console()) as progress:
+            await graph.run(progress)
+        wanted = [*catalog.kubernetes(kubernetes)] if kubernetes else []
+        if etcd:
+            wanted.append(catalog.etcd(etcd))
+        await self.prepull(*(image.reference for image in wanted))
+
+    async def prepull(self, *references: str) -> None:
+        """Pull images onto every meta host, so that pods start without waiting for them."""
+        hosts = [host for host in await self.hosts() if host.role == "meta"]
+        await asyncio.gather(*(self.meta.prepull(host, references) for host in hosts))
+
+    async def operator_image(self) -> str:
+        """KOK's image of this checkout: built if it changed, served, and on the meta hosts."""
+        reference = await operator_image.ensure(self.works.cache, self.works.images)
+        await self.prepull(reference)
+        for host in await self.hosts():
+            if host.role == "meta":
+                await self.meta.forget(host, operator_image.REFERENCE, reference)
+        return reference
+
+    async def load_image(self, local: str, reference: str) -> None:
+        """Serve an image of podman's storage under a reference, and pull it onto meta hosts."""
+        repository, tag = reference.split("/", 1)[1].rsplit(":", 1)
+        await self.works.images.push(local, repository, tag)
+        await self.prepull(reference)
+
+    # What happened
+
+    async def audit(self, since: datetime) -> list[audit.Write]:
+        """The writes that the meta API server was asked for since a moment (with time zone)."""
+        text = await self.exec(FIRST, "sh", "-c", f"cat {AUDIT_DIRECTORY}/*.log", timeout=60)
+        return audit.parse(text.splitlines(), since)
+
+    async def writes(self, since: datetime) -> Counter[str]:
+        """How many writes came from which user agent; renewed Leases do not count."""
+        return audit.by_user_agent(await self.audit(since))

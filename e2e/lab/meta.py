@@ -1,0 +1,261 @@
+"""The meta cluster: kubeadm on hosts of the lab, with a pod network and volumes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jinja2 import Environment, StrictUndefined
+
+from e2e.lab import artifacts, catalog, kubeadm
+from e2e.lab.binaries import architecture
+from e2e.lab.errors import CommandError, LabError
+from e2e.lab.hosts import Host, Hosts
+from e2e.lab.podman import execute
+from e2e.lab.proc import run
+from e2e.lab.rootfs import FILES
+from e2e.lab.services import Services
+from e2e.lab.sources import BY_PROGRAM, KUBERNETES, RUNC
+from e2e.lab.state import State, Store
+
+FIRST = "meta-1"
+_JINJA = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701 - not HTML
+_INSTALLED = "/var/lib/kok-lab/installed"
+_JOINED = "/etc/kubernetes/lab-joined"
+_CONFIG = "/etc/kubernetes/lab-kubeadm.yaml"
+# What a meta node runs at once, and what the business clusters' control planes are made of.
+PRELOADED = (
+    catalog.PAUSE,
+    catalog.COREDNS,
+    catalog.FLANNEL,
+    catalog.FLANNEL_CNI,
+    catalog.LOCAL_PATH,
+    catalog.BUSYBOX,
+)
+
+
+class Meta:
+    """The meta cluster of one lab."""
+
+    def __init__(
+        self, state: State, store: Store, hosts: Hosts, services: Services, kubectl: Path
+    ) -> None:
+        """``kubectl`` is a program of the machine that may still have to be built."""
+        self.state = state
+        self.store = store
+        self.hosts = hosts
+        self.services = services
+        self._kubectl = kubectl
+
+    async def kubectl(
+        self, *argv: str, stdin: str | bytes | None = None, timeout: float | None = 120
+    ) -> str:
+        """Run kubectl as the meta cluster's admin; its standard output."""
+        return await run(
+            self._kubectl,
+            f"--kubeconfig={self.store.kubeconfig}",
+            *argv,
+            stdin=stdin,
+            timeout=timeout,
+        )
+
+    async def install(self, host: Host) -> None:
+        """Put runtime, kubelet and configuration on a meta host."""
+        files = self._files()
+        arch = architecture()
+        values = {
+            "BASE": self.services.artifacts_url,
+            "CONTAINERD": artifacts.archive_path("containerd", _version("containerd"), arch),
+            "CNI": artifacts.archive_path("cni-plugins", _version("bridge"), arch),
+            "RUNC": artifacts.archive_path("runc", RUNC, arch),
+            "KUBERNETES": artifacts.kubernetes_path("", KUBERNETES, arch).rstrip("/"),
+        }
+        script = "".join(f"{key}='{value}'\n" for key, value in values.items())
+        script += (FILES / "meta" / "install.sh").read_text()
+        digest = _digest(script, *files, *files.values())
+        if await _read(host, _INSTALLED) == digest:
+            return
+        await execute(host.container, "tar", "-x", "-C", "/", stdin=_tar(files))
+        await execute(host.container, "bash", "-s", stdin=script, timeout=180)
+        await _write(host, _INSTALLED, digest)
+
+    async def init(self) -> None:
+        """Make the cluster on its first host, unless it is there; then fetch its kubeconfig."""
+        host = self.hosts.host(FIRST)
+        if await _read(host, _JOINED) is None:
+            await self._prepare_kubeadm(host, kubeadm.init_config(self.state, host))
+            await self._kubeadm(host, "init", "--skip-token-print")
+            await _write(host, _JOINED, "init")
+        admin = await execute(host.container, "cat", "/etc/kubernetes/admin.conf")
+        draft = self.store.kubeconfig.with_suffix(".new")
+        draft.touch(mode=0o600)
+        draft.write_text(admin)
+        draft.rename(self.store.kubeconfig)
+        await self._answers()
+
+    async def join(self, host: Host) -> None:
+        """Add a further host to the cluster, unless it is part of this very cluster."""
+        first = self.hosts.host(FIRST)
+        authority = await execute(first.container, "cat", "/etc/kubernetes/pki/ca.crt")
+        pin = _pin(authority)
+        if await _read(host, _JOINED) == pin:
+            return
+        token = await execute(first.container, "kubeadm", "token", "create", "--ttl", "15m")
+        config = kubeadm.join_config(host, f"{first.address}:6443", token.strip(), pin)
+        await self._prepare_kubeadm(host, config)
+        await self._kubeadm(host, "join")
+        await _write(host, _JOINED, pin)
+
+    async def addons(self) -> None:
+        """Apply the pod network and the storage class."""
+        values = {
+            "pod_cidr": str(self.state.pod_cidr),
+            "flannel": catalog.FLANNEL,
+            "flannel_cni": catalog.FLANNEL_CNI,
+            "local_path": catalog.LOCAL_PATH,
+            "busybox": catalog.BUSYBOX,
+        }
+        for name in ("flannel.yaml", "local-path.yaml"):
+            text = _JINJA.from_string((FILES / "meta" / name).read_text()).render(values)
+            await self.kubectl("apply", "--server-side", "-f", "-", stdin=text.encode())
+
+    async def ready(self, timeout: float = 180) -> None:
+        """Wait until nodes, cluster DNS, pod network and storage class are ready."""
+        limit = f"--timeout={timeout:.0f}s"
+        await self.kubectl("wait", "--for=condition=Ready", "nodes", "--all", limit, timeout=None)
+        for namespace, workload in (
+            ("kube-flannel", "daemonset/kube-flannel"),
+            ("kube-system", "deployment/coredns"),
+            ("local-path-storage", "deployment/local-path-provisioner"),
+        ):
+            await self.kubectl("-n", namespace, "rollout", "status", workload, limit, timeout=None)
+            # After a reboot the workload's own count is older than its pods' state.
+            ready = ("wait", "pods", "--all", "--for=condition=Ready", limit)
+            await self.kubectl("-n", namespace, *ready, timeout=None)
+
+    async def prepull(self, host: Host, images: Sequence[str]) -> None:
+        """Pull images on a meta host, those apart that are there."""
+        listed = await execute(host.container, "ctr", "-n", "k8s.io", "images", "list", "-q")
+        present = set(listed.split())
+        pulls = (self._pull(host, image) for image in images if image not in present)
+        await asyncio.gather(*pulls)
+
+    async def forget(self, host: Host, repository: str, keep: str) -> None:
+        """Remove the images of a repository but one; what runs from them goes on running."""
+        listed = await execute(host.container, "ctr", "-n", "k8s.io", "images", "list", "-q")
+        old = [
+            name
+            for name in listed.split()
+            if name.startswith((f"{repository}:", f"{repository}@")) and name != keep
+        ]
+        if old:
+            await execute(host.container, "ctr", "-n", "k8s.io", "images", "remove", *old)
+
+    async def _pull(self, host: Host, image: str) -> None:
+        await execute(
+            host.container,
+            *("ctr", "-n", "k8s.io", "images", "pull", "--hosts-dir", "/etc/containerd/certs.d"),
+            image,
+            timeout=300,
+        )
+
+    async def _prepare_kubeadm(self, host: Host, config: str) -> None:
+        """Write kubeadm's configuration; undo what an earlier, unfinished attempt left."""
+        await execute(
+            host.container,
+            "kubeadm",
+            "reset",
+            "--force",
+            "--cri-socket",
+            kubeadm.SOCKET,
+            timeout=120,
+        )
+        await _write(host, _CONFIG, config)
+        policy = (FILES / "meta" / "audit-policy.yaml").read_text()
+        await _write(host, kubeadm.AUDIT_POLICY, policy)
+
+    async def _kubeadm(self, host: Host, *argv: str) -> None:
+        try:
+            await execute(host.container, "kubeadm", *argv, "--config", _CONFIG, timeout=300)
+        except CommandError as error:
+            raise LabError(
+                f"{error}\nlook at `podman exec {host.container} journalctl -u kubelet`"
+            ) from error
+
+    async def _answers(self, timeout: float = 120) -> None:
+        """Wait for the API: after a restart its host is up long before."""
+        last = "no answer"
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    try:
+                        await self.kubectl("get", "--raw", "/readyz", timeout=10)
+                    except (CommandError, TimeoutError) as error:
+                        last = str(error)
+                        await asyncio.sleep(0.5)
+                    else:
+                        return
+        except TimeoutError:
+            raise LabError(
+                f"the meta API does not answer after {timeout:.0f} s: {last}\nlook at `podman exec "
+                f"{self.hosts.host(FIRST).container} crictl ps -a` and `... journalctl -u kubelet`"
+            ) from None
+
+    def _files(self) -> Mapping[str, str]:
+        values = {"pause": catalog.PAUSE, "mirror": f"http://{self.services.registry}"}
+        places = {
+            "containerd.toml": "etc/containerd/config.toml",
+            "hosts.toml": "etc/containerd/certs.d/_default/hosts.toml",
+            "containerd.service": "etc/systemd/system/containerd.service",
+            "kubelet.service": "etc/systemd/system/kubelet.service",
+        }
+        return {
+            place: _JINJA.from_string((FILES / "meta" / name).read_text()).render(values)
+            for name, place in places.items()
+        }
+
+
+def _version(program: str) -> str:
+    return BY_PROGRAM[program].version
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _tar(files: Mapping[str, str]) -> bytes:
+    """Text files as an archive, to be unpacked at the root of a host."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, text in files.items():
+            data = text.encode()
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o644
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _pin(certificate: str) -> str:
+    """The hash by which kubeadm recognises a cluster's CA."""
+    key = x509.load_pem_x509_certificate(certificate.encode()).public_key()
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return f"sha256:{hashlib.sha256(der).hexdigest()}"
+
+
+async def _read(host: Host, path: str) -> str | None:
+    try:
+        return await execute(host.container, "cat", path)
+    except CommandError:  # not there
+        return None
+
+
+async def _write(host: Host, path: str, text: str) -> None:
+    """Write a small file whole or not at all."""
+    script = f'mkdir -p "$(dirname {path})" && cat > {path}.new && mv {path}.new {path}'
+    await execute(host.container, "sh", "-c", script, stdin=text.encode())

@@ -1,0 +1,149 @@
+"""The table of programs that the lab builds from Go modules, and the versions that build.
+
+Versions are those whose modules the Go checksum database and the module proxies hold whole; other
+patch levels of Kubernetes lack a zip or a checksum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+KUBERNETES = "v1.37.1"
+KUBERNETES_PREVIOUS = "v1.36.4"
+ETCD = "v3.6.10"
+ETCD_NEXT = "v3.7.3"
+# Debian's, of the release that the lab's hosts are made of.
+RUNC = "v1.1.5"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One Go module and the programs taken from it.
+
+    ``programs`` maps a binary's name to its package. ``companions`` names further modules (at the
+    same version) that some of these packages belong to. ``ldflags`` may use {version} (with its
+    v), {major} and {minor}. ``static_cgo`` is for programs that need cgo; they are linked without
+    shared libraries, so that they run in any image.
+    """
+
+    name: str
+    module: str
+    version: str
+    programs: Mapping[str, str]
+    companions: tuple[str, ...] = ()
+    ldflags: str = ""
+    static_cgo: bool = False
+    replaces: Mapping[str, str] = field(default_factory=dict)
+
+    def at(self, version: str) -> str:
+        """``ldflags`` of one version."""
+        major, minor = version.removeprefix("v").split(".")[:2]
+        return self.ldflags.format(version=version, major=major, minor=minor)
+
+
+def _below(module: str, *paths: str) -> dict[str, str]:
+    return {path.rsplit("/", 1)[-1]: f"{module}/{path}" for path in paths}
+
+
+_KUBE_VERSION = " ".join(
+    f"-X {package}.{variable}"
+    for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    for variable in (
+        "gitVersion={version}",
+        "gitMajor={major}",
+        "gitMinor={minor}",
+        "gitTreeState=clean",
+    )
+)
+
+_ETCD = "go.etcd.io/etcd"
+_CNI = "github.com/containernetworking/plugins"
+_CONTAINERD = "github.com/containerd/containerd/v2"
+
+SOURCES: tuple[Source, ...] = (
+    Source(
+        "kubernetes",
+        "k8s.io/kubernetes",
+        KUBERNETES,
+        _below(
+            "k8s.io/kubernetes/cmd",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kube-proxy",
+            "kubelet",
+            "kubectl",
+            "kubeadm",
+        ),
+        ldflags=_KUBE_VERSION,
+    ),
+    Source(
+        "etcd",
+        f"{_ETCD}/server/v3",
+        ETCD,
+        {
+            "etcd": f"{_ETCD}/server/v3",
+            "etcdctl": f"{_ETCD}/etcdctl/v3",
+            "etcdutl": f"{_ETCD}/etcdutl/v3",
+        },
+        companions=(f"{_ETCD}/etcdctl/v3", f"{_ETCD}/etcdutl/v3"),
+    ),
+    Source(
+        "containerd",
+        _CONTAINERD,
+        "v2.3.7",
+        _below(f"{_CONTAINERD}/cmd", "containerd", "containerd-shim-runc-v2", "ctr"),
+        ldflags=f"-X {_CONTAINERD}/version.Version={{version}}",
+    ),
+    Source(
+        "cni-plugins",
+        _CNI,
+        "v1.9.1",
+        _below(
+            f"{_CNI}/plugins",
+            *(f"main/{name}" for name in ("bridge", "host-device", "ipvlan", "loopback")),
+            *(f"main/{name}" for name in ("macvlan", "ptp", "vlan", "dummy", "tap")),
+            *(f"ipam/{name}" for name in ("dhcp", "host-local", "static")),
+            *(f"meta/{name}" for name in ("bandwidth", "firewall", "portmap", "sbr")),
+            *(f"meta/{name}" for name in ("tuning", "vrf")),
+        ),
+        ldflags=f"-X {_CNI}/pkg/utils/buildversion.BuildVersion={{version}}",
+    ),
+    # The plugin left the plugins repository after this version; its own module is not served.
+    Source("flannel-cni-plugin", _CNI, "v0.9.1", _below(f"{_CNI}/plugins", "meta/flannel")),
+    Source(
+        "coredns",
+        "github.com/coredns/coredns",
+        "v1.14.7",
+        {"coredns": "github.com/coredns/coredns"},
+    ),
+    Source(
+        "local-path-provisioner",
+        "github.com/rancher/local-path-provisioner",
+        "v0.0.30",
+        {"local-path-provisioner": "github.com/rancher/local-path-provisioner"},
+        ldflags="-X main.VERSION={version}",
+    ),
+    Source(
+        "flannel",
+        "github.com/flannel-io/flannel",
+        "v0.26.7",
+        {"flanneld": "github.com/flannel-io/flannel"},
+        ldflags="-X github.com/flannel-io/flannel/pkg/version.Version={version}",
+        static_cgo=True,
+    ),
+    Source("helm", "helm.sh/helm/v4", "v4.3.1", _below("helm.sh/helm/v4/cmd", "helm")),
+    Source(
+        "crictl",
+        "sigs.k8s.io/cri-tools",
+        "v1.36.0",
+        _below("sigs.k8s.io/cri-tools/cmd", "crictl"),
+        ldflags="-X sigs.k8s.io/cri-tools/pkg/version.Version={version}",
+    ),
+)
+
+BY_NAME: Mapping[str, Source] = {source.name: source for source in SOURCES}
+BY_PROGRAM: Mapping[str, Source] = {
+    program: source for source in SOURCES for program in source.programs
+}

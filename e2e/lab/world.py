@@ -1,0 +1,185 @@
+"""The parts of one lab, wired together; and everything that is built, as steps of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from e2e.lab import artifacts as artifact
+from e2e.lab import catalog, images, preflight, rootfs
+from e2e.lab.artifacts import Artifacts
+from e2e.lab.binaries import Builder, architecture, program
+from e2e.lab.cache import Cache
+from e2e.lab.catalog import Image
+from e2e.lab.images import Images
+from e2e.lab.rootfs import RootFS
+from e2e.lab.services import Services
+from e2e.lab.sources import BY_NAME, ETCD, KUBERNETES, RUNC, SOURCES
+from e2e.lab.state import State
+from e2e.lab.steps import Graph, Step
+
+BUILD_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Works:
+    """What builds and serves: the same for every command that needs more than to look."""
+
+    cache: Cache
+    builder: Builder
+    services: Services
+    images: Images
+    artifacts: Artifacts
+
+    @classmethod
+    async def open(cls, cache: Cache, state: State) -> Works:
+        go, toolchain = await preflight.go(cache)
+        builder = Builder(cache, go, toolchain)
+        services = Services(state, cache)
+        return cls(cache, builder, services, Images(cache, builder, services), Artifacts(cache))
+
+    async def forget_sources(self) -> None:
+        """Make room, unless a program of a lab is still to be built."""
+        wanted = (program(name) for source in SOURCES for name in source.programs)
+        if not self.builder.missing(wanted):
+            await self.builder.forget_sources()
+
+
+class Plan:
+    """A graph of what has to be built and served, with what it needs of the rest of a lab."""
+
+    def __init__(self, works: Works, graph: Graph, served: Iterable[str] = ()) -> None:
+        """``served`` names the steps after which registry and artifact server run."""
+        self.works = works
+        self.graph = graph
+        self.served = tuple(served)
+        self._fetched: tuple[str, ...] = ()
+        self._built: tuple[str, ...] = ()
+
+    def rootfs(self, wanted: RootFS, *needs: str) -> str:
+        run = partial(rootfs.ensure, self.works.cache, wanted)
+        log = self.works.cache.logs / f"rootfs-{wanted.name}.log"
+        return self._add(f"rootfs {wanted.name}", run, needs, hint=f"log: {log}")
+
+    def programs(self, source: str, version: str | None = None) -> str:
+        """Fetch and build the programs of a module; modules are built one after another."""
+        items = [program(name, version) for name in BY_NAME[source].programs]
+        label = f"{source} {items[0].version}"
+        logs = self.works.cache.logs
+        fetch = self._add(
+            f"fetch {label}",
+            partial(self.works.builder.fetch, items),
+            self._fetched,
+            hint=f"log: {logs}/fetch-{source}-{items[0].version}.log",
+            limit=BUILD_SECONDS,
+        )
+        build = self._add(
+            f"build {label}",
+            partial(self.works.builder.ensure, items),
+            (fetch, *self._built),
+            hint=f"log: {logs}/build-{source}-{items[0].version}.log",
+            limit=BUILD_SECONDS,
+        )
+        self._fetched, self._built = (fetch,), (build,)
+        return build
+
+    def serve_images(self, label: str, wanted: Iterable[Image], *needs: str) -> str:
+        run = partial(self.works.images.ensure, list(wanted))
+        hint = f"log: {self.works.cache.logs}/images.log"
+        return self._add(f"images {label}", run, (*needs, *self.served), hint=hint)
+
+    def serve_kubernetes(self, version: str, toolbox: str) -> tuple[str, str]:
+        """Build and serve one Kubernetes version; the steps of its images and its artifacts."""
+        built = self.programs("kubernetes", version)
+        served = self.serve_images(
+            f"kubernetes {version}", catalog.kubernetes(version), built, toolbox
+        )
+        run = partial(_kubernetes_artifacts, self.works, version)
+        return served, self._add(f"artifacts kubernetes {version}", run, (built,))
+
+    def serve_etcd(self, version: str) -> str:
+        built = self.programs("etcd", version)
+        return self.serve_images(f"etcd {version}", (catalog.etcd(version),), built)
+
+    def everything(self, toolbox: str, services: str) -> tuple[list[str], list[str]]:
+        """All that a lab serves; the steps of its images, and of its artifacts."""
+        kubernetes, binaries = self.serve_kubernetes(KUBERNETES, toolbox)
+        etcd = self.serve_etcd(ETCD)
+        containerd = self.programs("containerd")
+        cni = self.programs("cni-plugins")
+        plugin = self.programs("flannel-cni-plugin")
+        coredns, flannel = self.programs("coredns"), self.programs("flannel")
+        local_path, crictl = self.programs("local-path-provisioner"), self.programs("crictl")
+        self.programs("helm")
+        pause = self._add("build pause", partial(images.ensure_pause, self.works.cache))
+        served = [
+            kubernetes,
+            etcd,
+            self.serve_images("pause", (catalog.pause(),), pause),
+            self.serve_images("coredns", (catalog.coredns(),), coredns),
+            self.serve_images("flannel", catalog.flannel(), flannel, plugin, toolbox),
+            self.serve_images("local-path", (catalog.local_path(),), local_path),
+            self.serve_images("tools", catalog.tools(), toolbox),
+        ]
+        run = partial(_base_artifacts, self.works)
+        base = self._add("artifacts containerd, cni, runc", run, (containerd, cni, services))
+        self._add("artifacts crictl", partial(_crictl_artifact, self.works), (crictl,))
+        return served, [binaries, base]
+
+    def forget_sources(self) -> None:
+        """Make room once all programs are there."""
+
+        self._add("remove build cache", self.works.forget_sources, self._built)
+
+    def _add(
+        self,
+        name: str,
+        run: Callable[[], Awaitable[object]],
+        needs: Iterable[str] = (),
+        *,
+        hint: str = "",
+        limit: float = 900.0,
+    ) -> str:
+        return self.graph.add(Step(name, run, tuple(needs), limit, hint))
+
+
+async def _kubernetes_artifacts(works: Works, version: str) -> None:
+    for name in artifact.KUBERNETES_PROGRAMS:
+        path = artifact.kubernetes_path(name, version, architecture())
+        source = works.builder.path(program(name, version))
+        await works.artifacts.add_file(name, version, path, source)
+
+
+async def _base_artifacts(works: Works) -> None:
+    """What every host gets beside Kubernetes, in archives like upstream's."""
+    containerd, cni = BY_NAME["containerd"], BY_NAME["cni-plugins"]
+    await _archive(works, "containerd", containerd.version, "bin/", containerd.programs)
+    # Upstream's archive lost the flannel plugin too; it comes in flannel's own image.
+    await _archive(works, "cni-plugins", cni.version, "./", cni.programs)
+    runc = await ensure_runc(works.cache)
+    path = artifact.archive_path("runc", RUNC, architecture())
+    await works.artifacts.add_file("runc", RUNC, path, runc)
+
+
+async def _crictl_artifact(works: Works) -> None:
+    source = BY_NAME["crictl"]
+    await _archive(works, "cri-tools", source.version, "", source.programs)
+
+
+async def _archive(
+    works: Works, name: str, version: str, prefix: str, programs: Iterable[str]
+) -> None:
+    members = {f"{prefix}{item}": works.builder.path(program(item)) for item in programs}
+    path = artifact.archive_path(name, version, architecture())
+    await works.artifacts.add_archive(name, version, path, members)
+
+
+async def ensure_runc(cache: Cache) -> Path:
+    """runc as Debian builds it, taken out of the services' root file system."""
+
+    async def build(work: Path) -> None:
+        await rootfs.extract(rootfs.SERVICES.image, "/usr/sbin/runc", work / "runc")
+
+    return await cache.ensure(("programs", "runc", RUNC, architecture()), build) / "runc"

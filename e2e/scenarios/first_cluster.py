@@ -1,0 +1,174 @@
+"""From nothing to a business cluster, a second cluster, and back to nothing.
+
+The demo, then what must hold of it: applying the same file again changes nothing, what is deleted
+by hand comes back, a deleted Machine leaves a host that can join again, and deleting everything
+leaves nothing behind, neither in the meta cluster nor on the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from e2e import userfiles
+from e2e.demo import CLUSTER, first_cluster
+from e2e.follow import has, is_not
+from e2e.report import Report
+from e2e.rights import nothing_was_refused
+from e2e.world import World, world
+from kok.api import Addon, Cluster, Component, EtcdCluster, KubeNode, Machine
+from kok.kube import kinds
+
+NAMESPACE = "e2e-first-cluster"
+OTHER = "e2e-other-team"
+WORKER = "worker-2"
+"""Not the demo's host: the demo may be running in the same lab."""
+CHILDREN = (
+    kinds.DEPLOYMENT,
+    kinds.STATEFULSET,
+    kinds.SERVICE,
+    kinds.SECRET,
+    kinds.CONFIGMAP,
+    kinds.PVC,
+    kinds.PDB,
+    kinds.POD,
+    Cluster.info.kind,
+    EtcdCluster.info.kind,
+    Addon.info.kind,
+    Machine.info.kind,
+    KubeNode.info.kind,
+    Component.info.kind,
+)
+
+
+async def run(report: Report) -> None:
+    """The scenario; it removes what it made, also after a failure of an earlier run."""
+    async with world(report, meta=1, workers=2) as w:
+        begin = datetime.now(UTC)
+        await asyncio.gather(w.drop_namespace(NAMESPACE), w.drop_namespace(OTHER))
+        await first_cluster(w, namespace=NAMESPACE, worker=WORKER)
+        await same_file_again(w)
+        await other_team(w)
+        await children_come_back(w)
+        await machine_leaves_and_joins_again(w)
+        await nothing_is_left(w)
+        await nothing_was_refused(w, begin)
+
+
+async def same_file_again(w: World) -> None:
+    """A second apply writes nothing at all."""
+    report = w.report
+    with report.step("the same file again changes nothing"):
+        before = await _versions(w)
+        text = userfiles.first_cluster(w.lab, WORKER, namespace=NAMESPACE)
+        await w.apply(*userfiles.documents(text))
+        after = await _versions(w)
+        changed = {k for k in before if before[k] != after.get(k)}
+        if changed:
+            raise AssertionError(f"applying the same file again changed {sorted(changed)}")
+
+
+async def _versions(w: World) -> dict[str, int]:
+    found = {}
+    for kind in (Cluster.info.kind, KubeNode.info.kind):
+        for manifest in await w.kube.list(kind, NAMESPACE):
+            meta = manifest["metadata"]
+            found[f"{kind.kind}/{meta['name']}"] = meta["generation"]
+    return found
+
+
+async def other_team(w: World) -> None:
+    """Another team's cluster of the same name, with the older Kubernetes and three members."""
+    await w.lab.want(kubernetes="v1.36.4")
+    cluster = {
+        "apiVersion": "kok.dev/v1alpha1",
+        "kind": "Cluster",
+        "metadata": {"name": CLUSTER, "namespace": OTHER},
+        "spec": {"version": "1.36.4", "profile": "standard"},
+    }
+    await w.namespace(OTHER)
+    with w.report.step("a cluster of the same name in another namespace", "second_cluster_s"):
+        await w.apply(cluster)
+        await w.until(Cluster.info.kind, OTHER, CLUSTER, has("Ready"), 300.0)
+    async with await w.business(OTHER, CLUSTER) as kube:
+        version = await kube.raw("GET", "/version")
+        if version["gitVersion"] != "v1.36.4":
+            raise AssertionError(f"the other cluster runs {version['gitVersion']}")
+        if await kube.list(kinds.NODE):
+            raise AssertionError("the other cluster shows nodes of its namesake")
+    with w.report.step("the other cluster deleted", "second_cluster_deleted_s"):
+        await w.kube.delete(Cluster.info.kind, CLUSTER, OTHER)
+        await w.gone(Cluster.info.kind, OTHER, CLUSTER, 120.0)
+        left = await _left(w, OTHER)
+        if left:
+            raise AssertionError(f"deleting the other cluster left {left}")
+
+
+async def children_come_back(w: World) -> None:
+    """What is deleted by hand in the meta cluster is made again."""
+    victims = (
+        (kinds.DEPLOYMENT, f"{CLUSTER}-controller-manager"),
+        (kinds.SECRET, f"{CLUSTER}-kubeconfig"),
+        (kinds.PDB, f"{CLUSTER}-etcd"),
+    )
+    with w.report.step("children deleted by hand come back", "children_back_s"):
+        uids = {}
+        for kind, name in victims:
+            manifest = await w.kube.get(kind, name, NAMESPACE)
+            if manifest is None:
+                raise AssertionError(f"there is no {kind.kind} {name}")
+            uids[name] = manifest["metadata"]["uid"]
+            await w.kube.delete(kind, name, NAMESPACE)
+        for kind, name in victims:
+            await w.until(kind, NAMESPACE, name, is_not(uids[name]), 60.0)
+        await w.until(Cluster.info.kind, NAMESPACE, CLUSTER, has("Ready"), 120.0)
+
+
+async def machine_leaves_and_joins_again(w: World) -> None:
+    """A deleted Machine takes its node along; the KubeNode makes it anew on the same host."""
+    name = f"{CLUSTER}-workers-{WORKER}"
+    kind = Machine.info.kind
+    before = await w.kube.get(kind, name, NAMESPACE)
+    if before is None:
+        raise AssertionError(f"there is no Machine {name}")
+    with w.report.step("a deleted Machine joins again", "machine_again_s"):
+        await w.kube.delete(kind, name, NAMESPACE)
+        await w.until(
+            kind,
+            NAMESPACE,
+            name,
+            lambda m: is_not(before["metadata"]["uid"])(m) and has("Ready")(m),
+            240.0,
+        )
+
+
+async def nothing_is_left(w: World) -> None:
+    """Cluster and KubeNode are deleted together, as `kubectl delete -f` does."""
+    with w.report.step("everything deleted", "deleted_s"):
+        await asyncio.gather(
+            w.kube.delete(Cluster.info.kind, CLUSTER, NAMESPACE),
+            w.kube.delete(KubeNode.info.kind, f"{CLUSTER}-workers", NAMESPACE),
+        )
+        await asyncio.gather(
+            w.gone(KubeNode.info.kind, NAMESPACE, f"{CLUSTER}-workers", 180.0),
+            w.gone(Cluster.info.kind, NAMESPACE, CLUSTER, 180.0),
+        )
+    left = await _left(w, NAMESPACE)
+    if left:
+        raise AssertionError(f"deleting everything left {left}")
+    for path in ("/usr/local/bin/kubelet", "/var/lib/kubelet/pki", "/etc/kubernetes"):
+        there = await w.lab.exec(WORKER, "sh", "-c", f"test -e {path} && echo yes || true")
+        if there.strip():
+            raise AssertionError(f"{path} is left on {WORKER}")
+    await asyncio.gather(w.drop_namespace(NAMESPACE), w.drop_namespace(OTHER))
+
+
+async def _left(w: World, namespace: str) -> list[str]:
+    """What is left but for the user's own Secret; pods get a moment to end."""
+    for _ in range(60):
+        left = await w.left_in(namespace, CHILDREN)
+        left = [x for x in left if x != f"Secret/{userfiles.SSH_SECRET}"]
+        if not left:
+            return []
+        await asyncio.sleep(1.0)
+    return left

@@ -1,0 +1,1 @@
+"""KOK: Kubernetes clusters as custom resources of another one."""

@@ -1,0 +1,39 @@
+"""The API as users see it: one pydantic model a kind, and the CRDs generated from them.
+
+Nothing in here does I/O, and nothing in here knows an operator: this package is the only place
+where the three operators meet.
+"""
+
+from kok.api.addon import Addon
+from kok.api.cluster import Cluster
+from kok.api.component import Component
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.host import Host
+from kok.api.kubenode import KubeNode
+from kok.api.machine import Machine
+from kok.api.meta import GROUP, VERSION, Resource
+
+KINDS: tuple[type[Resource], ...] = (
+    EtcdCluster,
+    Cluster,
+    Addon,
+    Component,
+    Host,
+    Machine,
+    KubeNode,
+)
+"""Every kind of the API, in the order in which `crds/` and the documentation list them."""
+
+__all__ = [
+    "GROUP",
+    "KINDS",
+    "VERSION",
+    "Addon",
+    "Cluster",
+    "Component",
+    "EtcdCluster",
+    "Host",
+    "KubeNode",
+    "Machine",
+    "Resource",
+]

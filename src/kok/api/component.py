@@ -1,0 +1,155 @@
+"""Component: one version of one piece of on-host software, and how to deal with it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from kok.api.fields import URL, Duration, FreeForm, Name, SoftwareVersion, rule, rules, says
+from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
+
+
+class Platform(ApiModel):
+    """A kind of host that the component runs on."""
+
+    os: Literal["linux"] = "linux"
+    """Operating system."""
+    arch: Literal["amd64", "arm64"]
+    """Processor architecture as Go names it."""
+
+
+class Artifact(ApiModel):
+    """A file that is fetched onto the host and checked before anything uses it."""
+
+    name: Name = Field(max_length=63)
+    """How scripts name it: `$KOK_ARTIFACT_<NAME>` is its path on the host."""
+    path: str = Field(
+        max_length=1024,
+        pattern=r"^[^/\s][^\s]*$",
+        json_schema_extra=says("write a path without / in front, below the artifact address"),
+    )
+    """Where it lies below the machine's artifact address."""
+    url: URL = ""
+    """Where it lies if the machine has no artifact address."""
+    arch: Literal["amd64", "arm64"] | None = None
+    """Architecture that it is for; all if absent."""
+    sha256: str = Field(
+        max_length=64,
+        pattern=r"^[0-9a-f]{64}$",
+        json_schema_extra=says("write 64 lower-case hexadecimal digits, as sha256sum prints them"),
+    )
+    """SHA-256 of its content in hexadecimal."""
+
+
+class HostFile(ApiModel):
+    """A file that is written onto the host in one piece."""
+
+    path: str = Field(
+        max_length=1024,
+        pattern=r"^/\S(.*\S)?$",
+        json_schema_extra=says("write an absolute path, such as /etc/tool.conf"),
+    )
+    """Absolute path, a Jinja2 template that sees `params`, `machine` and `item`."""
+    mode: str = Field(
+        default="0644",
+        max_length=4,
+        pattern=r"^0[0-7]{3}$",
+        json_schema_extra=says("write permissions as a text of four octal digits, such as '0644'"),
+    )
+    """Permissions in octal."""
+    content: str = Field(max_length=131072)
+    """Content, a Jinja2 template that sees `params`, `version`, `machine`, `facts` and `item`."""
+    for_each: str = Field(default="", max_length=63)
+    """Name of a parameter that is a list or a map: one file is written for each of its entries,
+    which the templates see as `item` (of a map with `key` and `value`)."""
+
+
+class Scripts(ApiModel):
+    """POSIX shell scripts, run as root with `set -eu`; Jinja2 templates like the files.
+
+    Each must do no harm when run twice.
+    """
+
+    probe: str = Field(max_length=65536)
+    """Prints the version found, or nothing; runs often and changes nothing. Sees no `facts`."""
+    install: str = Field(default="", max_length=65536)
+    """Puts the wanted version in place, also over another version if there is no `upgrade`."""
+    upgrade: str = Field(default="", max_length=65536)
+    """Goes from another version to the wanted one; `install` if empty."""
+    uninstall: str = Field(default="", max_length=65536)
+    """Removes all that `install` put in place."""
+    health: str = Field(default="", max_length=65536)
+    """Exits with 0 if the software works, otherwise prints why not."""
+    restart: str = Field(default="", max_length=65536)
+    """Restarts the software after its files changed."""
+
+
+class ComponentSpec(ApiModel):
+    """One version of one piece of software."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "spec of a Component cannot be changed, since hosts rely on it; create another "
+                "Component whose name carries the new version",
+                "self == oldSelf",
+            )
+        )
+    )
+
+    name: Name = Field(max_length=63)
+    """Name of the software."""
+    version: SoftwareVersion
+    """Its version, as `probe` prints it."""
+    platforms: list[Platform] = Field(default_factory=list, max_length=8)
+    """Hosts that it runs on; all if empty."""
+    parameters: FreeForm = Field(default_factory=dict)
+    """JSON schema of `params`, with defaults."""
+    artifacts: list[Artifact] = Field(default_factory=list, max_length=32)
+    """Files that are fetched onto the host."""
+    files: list[HostFile] = Field(default_factory=list, max_length=64)
+    """Files that are written onto the host before `install` and again when they differ."""
+    scripts: Scripts
+    """What is run on the host."""
+    depends_on: list[str] = Field(default_factory=list, max_length=16)
+    """Software (by `spec.name`) that must be in place before, if the machine has it at all."""
+    timeout: Duration = "5m"
+    """How long its installation may take, downloads included."""
+
+
+class ComponentStatus(Status):
+    """What the operator makes of it."""
+
+
+class Component(Resource):
+    """One version of one piece of on-host software; Machines refer to it by name."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "'metadata.name: ' + self.metadata.name + ' is not how Machines look for it; write "
+                "' + self.spec.name + '-' + self.spec.version",
+                "self.metadata.name == self.spec.name + '-' + self.spec.version",
+                expression=True,
+            )
+        )
+    )
+
+    info: ClassVar[KindInfo] = KindInfo(
+        kind=kok_kind("Component"),
+        short_names=("kcomp",),
+        columns=(
+            Column("Software", ".spec.name"),
+            Column("Version", ".spec.version"),
+            Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+        ),
+    )
+
+    metadata: ObjectMeta
+    spec: ComponentSpec
+    status: ComponentStatus = Field(default_factory=ComponentStatus)
+
+
+__all__ = ["Artifact", "Component", "ComponentSpec", "HostFile", "Platform", "Scripts"]

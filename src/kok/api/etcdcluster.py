@@ -1,0 +1,233 @@
+"""EtcdCluster: one etcd cluster in the meta cluster, with a volume and a pod for each member."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from kok.api.fields import (
+    Duration,
+    Images,
+    Labels,
+    Percent,
+    Quantity,
+    Resources,
+    Toleration,
+    at_least,
+    immutable,
+    odd_members,
+    rule,
+    rules,
+    shorter,
+)
+from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
+
+NAME_MAX = 45
+
+
+class EtcdStorage(ApiModel):
+    """The volume of each member."""
+
+    model_config = ConfigDict(json_schema_extra=rules(at_least("spec.storage.size", "size", "1Gi")))
+
+    size: Quantity = Field(
+        default="8Gi",
+        json_schema_extra=rules(immutable("spec.storage.size", "create a new EtcdCluster")),
+    )
+    """Size of each member's volume."""
+    class_name: str = Field(
+        default="",
+        max_length=253,
+        json_schema_extra=rules(immutable("spec.storage.className", "create a new EtcdCluster")),
+    )
+    """StorageClass of the volumes; the meta cluster's default if empty."""
+    quota: Percent = "80%"
+    """Share of the volume that the database may fill before etcd refuses writes.
+
+    512 MiB are always left for etcd's log.
+    """
+
+
+class EtcdPlacement(ApiModel):
+    """Which meta nodes may run members."""
+
+    spread: str = Field(default="kubernetes.io/hostname", max_length=316)
+    """Node label over whose values members are spread."""
+    require_spread: bool = False
+    """Whether a member rather waits than shares a value of `spread` with another."""
+    node_selector: Labels = Field(default_factory=dict)
+    """Labels that a node must carry."""
+    tolerations: list[Toleration] = Field(default_factory=list, max_length=32)
+    """Taints that members put up with."""
+
+
+class EtcdTLS(ApiModel):
+    """Certificates of peers, servers and clients; the operator makes and renews them."""
+
+    model_config = ConfigDict(json_schema_extra=rules(shorter("spec.tls")))
+
+    leaf_duration: Duration = "8760h"
+    """How long a certificate is valid."""
+    renew_before: Duration = "720h"
+    """How long before its end a certificate is renewed."""
+
+
+class EtcdClusterSpec(ApiModel):
+    """What an etcd cluster is to be."""
+
+    version: str = Field(
+        default="3.6.10",
+        max_length=16,
+        json_schema_extra=rules(
+            rule(
+                "'spec.version: ' + self + ' is not an etcd version; "
+                "write one such as 3.6.10, of minor 3.5, 3.6 or 3.7'",
+                "self.matches('^3[.][567][.][0-9]+$')",
+                expression=True,
+            ),
+            immutable(
+                "spec.version", "this release does not upgrade etcd; create a new EtcdCluster"
+            ),
+        ),
+    )
+    """Version of etcd."""
+    members: int = Field(
+        default=3,
+        json_schema_extra=rules(
+            odd_members("spec.members"),
+            immutable(
+                "spec.members", "this release does not resize etcd; create a new EtcdCluster"
+            ),
+        ),
+    )
+    """Number of members."""
+    storage: EtcdStorage = Field(default_factory=EtcdStorage)
+    """The members' volumes."""
+    placement: EtcdPlacement = Field(default_factory=EtcdPlacement)
+    """Where members run."""
+    resources: Resources = Field(
+        default_factory=lambda: Resources(requests={"cpu": "100m", "memory": "128Mi"}),
+    )
+    """What each member asks for and may use; a change reaches a member when its pod is made anew."""
+    tls: EtcdTLS = Field(default_factory=EtcdTLS)
+    """Lifetimes of certificates."""
+    images: Images = Field(default_factory=Images)
+    """Where the etcd image comes from."""
+    deletion_policy: Literal["Delete", "Retain"] = "Delete"
+    """What happens to the volumes when the EtcdCluster is deleted.
+
+    Retained volumes are never built upon by accident: an EtcdCluster created later under the same
+    name waits, and tells how to go on with their data or without it.
+    """
+    paused: bool = False
+    """Stops all changes by the operator; the status is still kept."""
+
+
+class EtcdMember(ApiModel):
+    """One member as last seen."""
+
+    name: str
+    """Name of the member, its StatefulSet and its volume; never used again."""
+    id: str | None = None
+    """Member ID as etcd prints it, in hexadecimal."""
+    role: Literal["Leader", "Follower", "Learner", "Unknown"] = "Unknown"
+    """Its part in raft."""
+    ready: bool = False
+    """Whether it answers its readiness probe and takes part in quorum."""
+    version: str | None = None
+    """The version that runs."""
+    node: str | None = None
+    """The meta node that it runs on."""
+    db_size: int | None = None
+    """Size of its database file in bytes."""
+    in_use: int | None = None
+    """Bytes of the database file that hold data."""
+    message: str | None = None
+    """What is wrong with it, if anything."""
+
+
+class EtcdCertificate(ApiModel):
+    """One certificate and its dates."""
+
+    name: str
+    """Secret that holds it."""
+    not_after: datetime
+    """When it ends."""
+    renew_at: datetime
+    """When it is renewed."""
+
+
+class EtcdClusterStatus(Status):
+    """What an etcd cluster is."""
+
+    cluster_id: str | None = Field(default=None, alias="clusterID")
+    """ID of the formed cluster in hexadecimal; recorded once, then every member must show it."""
+    seed: str | None = None
+    """Member or members that were told to form a new cluster, recorded before they were started."""
+    ca_fingerprint: str | None = None
+    """SHA-256 of the CA certificate in use; another one is refused until it is trusted."""
+    version: str | None = None
+    """The lowest version among the members."""
+    storage_version: str | None = None
+    """Version of the storage format, where etcd tells it."""
+    leader: str | None = None
+    """Name of the leader."""
+    members: list[EtcdMember] = Field(
+        default_factory=list,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    """The members."""
+    desired_members: int = 0
+    """Number of members wanted."""
+    ready_members: int = 0
+    """Number of members that are healthy."""
+    db_size: str | None = None
+    """Size of the largest database file, for people."""
+    alarms: list[str] = Field(default_factory=list)
+    """Alarms that are raised, as `member: NOSPACE`."""
+    endpoints: list[str] = Field(default_factory=list)
+    """Addresses for clients inside the meta cluster."""
+    client_secret: str | None = None
+    """Secret with a client certificate and the CA for the API server."""
+    certificates: list[EtcdCertificate] = Field(default_factory=list)
+    """The certificates and their dates."""
+
+
+class EtcdCluster(Resource):
+    """One etcd cluster, kept healthy by the etcd operator."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"'metadata.name: ' + self.metadata.name + ' is too long or does not start with "
+                f"a letter; write at most {NAME_MAX} lower-case letters, digits and dashes'",
+                f"self.metadata.name.size() <= {NAME_MAX} && "
+                "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+                expression=True,
+            )
+        )
+    )
+
+    info: ClassVar[KindInfo] = KindInfo(
+        kind=kok_kind("EtcdCluster"),
+        short_names=("etcd",),
+        columns=(
+            Column("Version", ".status.version"),
+            Column("Members", ".status.desiredMembers", "integer"),
+            Column("Healthy", ".status.readyMembers", "integer"),
+            Column("DB", ".status.dbSize"),
+            Column("Leader", ".status.leader", wide=True),
+            Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),
+            Column("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+        ),
+    )
+
+    metadata: ObjectMeta
+    spec: EtcdClusterSpec = Field(default_factory=EtcdClusterSpec)
+    status: EtcdClusterStatus = Field(default_factory=EtcdClusterStatus)
+
+
+__all__ = ["EtcdCluster", "EtcdClusterSpec", "EtcdClusterStatus", "EtcdMember"]

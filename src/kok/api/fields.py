@@ -1,0 +1,281 @@
+"""Field types that more than one kind uses, and the CEL rules that guard them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from kok.api.meta import ApiModel
+
+_DURATION_PART = re.compile(r"(\d+)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+RULES = "x-kubernetes-validations"
+PATTERN_SENTENCE = "x-kok-pattern-sentence"
+"""Beside a pattern: what a user who misses it is told; only in the models, never in a CRD."""
+
+
+def says(sentence: str) -> dict[str, Any]:
+    """The `json_schema_extra` that gives a field's pattern a sentence for users."""
+    return {PATTERN_SENTENCE: sentence}
+
+
+Duration = Annotated[
+    str,
+    Field(
+        pattern=r"^([0-9]+(ms|s|m|h))+$",
+        max_length=32,
+        json_schema_extra=says("write a duration such as 90s, 10m, 1h30m or 720h"),
+    ),
+]
+
+Quantity = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$",
+        max_length=32,
+        json_schema_extra=says("write an amount such as 8Gi, 512Mi, 2 or 500m"),
+    ),
+]
+
+Percent = Annotated[
+    str,
+    Field(
+        pattern=r"^[1-9][0-9]?%$",
+        max_length=3,
+        json_schema_extra=says("write a share from 1% to 99%, such as 80%"),
+    ),
+]
+
+CIDR = Annotated[str, Field(max_length=43)]
+
+KubernetesVersion = Annotated[str, Field(max_length=16)]
+
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        json_schema_extra=says(
+            "write lower-case letters, digits and dashes, with a letter or digit at both ends"
+        ),
+    ),
+]
+"""Part of an object's name; each field sets its own `max_length`."""
+
+SoftwareVersion = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
+        max_length=63,
+        json_schema_extra=says(
+            "write a version such as 1.4.0 or 2.0-rc.1, in lower-case letters, digits, dots and "
+            "dashes"
+        ),
+    ),
+]
+"""The version of on-host software; it is part of its Component's name."""
+
+Address = Annotated[
+    str,
+    Field(
+        pattern=r"^[^\s/]+$",
+        min_length=1,
+        max_length=253,
+        json_schema_extra=says("write a host name or an IP address, such as 192.0.2.21"),
+    ),
+]
+
+HostKey = Annotated[
+    str,
+    Field(
+        pattern=r"^(SHA256:[A-Za-z0-9+/]{43})?$",
+        max_length=50,
+        json_schema_extra=says(
+            "write the fingerprint as `ssh-keygen -lf` prints it: SHA256: and 43 characters"
+        ),
+    ),
+]
+
+URL = Annotated[
+    str,
+    Field(
+        pattern=r"^(https?://[^\s]+)?$",
+        max_length=2048,
+        json_schema_extra=says("write an address that starts with https:// or http://"),
+    ),
+]
+
+FreeForm = Annotated[
+    dict[str, Any],
+    Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
+]
+
+
+def seconds(duration: str) -> float:
+    """The length of a `Duration` in seconds.
+
+    >>> seconds("1h30m")
+    5400.0
+    """
+    return sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(duration))
+
+
+def span(duration: str) -> timedelta:
+    """The length of a `Duration` as a `timedelta`."""
+    return timedelta(seconds=seconds(duration))
+
+
+def rule(
+    sentence: str, cel: str, *, path: str | None = None, expression: bool = False
+) -> dict[str, Any]:
+    """One CEL rule with the sentence a user gets when it does not hold.
+
+    `sentence` is shown as it is, or with `expression=True` is a CEL expression that makes it.
+    """
+    out: dict[str, Any] = {"rule": cel, "messageExpression" if expression else "message": sentence}
+    if path:
+        out["fieldPath"] = path
+    return out
+
+
+def rules(*many: dict[str, Any]) -> dict[str, Any]:
+    """The `json_schema_extra` that puts CEL rules on a model or a field."""
+    return {RULES: list(many)}
+
+
+def odd_members(field: str) -> dict[str, Any]:
+    """A rule for a number of etcd members."""
+    return rule(
+        f"{field} must be 1, 3, 5 or 7, since an even number survives no more failures than the "
+        "odd one below it",
+        "self in [1, 3, 5, 7]",
+    )
+
+
+def immutable(field: str, advice: str) -> dict[str, Any]:
+    """A rule for a field that may not change once the object exists."""
+    return rule(f"{field} cannot be changed; {advice}", "self == oldSelf")
+
+
+def shorter(field: str) -> dict[str, Any]:
+    """A rule for a model with `leafDuration` and `renewBefore`."""
+    both = " && ".join(
+        f"self.{name}.matches('^([0-9]+(ms|s|m|h))+$')" for name in ("leafDuration", "renewBefore")
+    )
+    return rule(
+        f"{field}: renewBefore must be shorter than leafDuration, otherwise a certificate would "
+        "be renewed for ever; write for example leafDuration 8760h and renewBefore 720h",
+        f"!({both}) || duration(self.leafDuration) > duration(self.renewBefore)",
+    )
+
+
+def at_least(field: str, name: str, least: str) -> dict[str, Any]:
+    """A rule for a model that holds the quantity `name`."""
+    return rule(
+        f"{field} must be at least {least}",
+        f"!isQuantity(self.{name}) || quantity(self.{name}).compareTo(quantity('{least}')) >= 0",
+    )
+
+
+Labels = Annotated[
+    dict[str, Annotated[str, Field(max_length=63)]],
+    Field(
+        max_length=64,
+        json_schema_extra=rules(
+            rule(
+                "write names such as tier or example.com/tier, and values of at most 63 letters, "
+                "digits, dashes, dots and underscores",
+                "self.all(k, !format.qualifiedName().validate(k).hasValue() && "
+                "!format.labelValue().validate(self[k]).hasValue())",
+            )
+        ),
+    ),
+]
+
+
+class Resources(ApiModel):
+    """What a container asks for and may use at most, as in Kubernetes' containers."""
+
+    requests: dict[str, Quantity] = Field(default_factory=dict, max_length=8)
+    """Guaranteed amounts, e.g. `{cpu: 100m, memory: 256Mi}`."""
+    limits: dict[str, Quantity] = Field(default_factory=dict, max_length=8)
+    """Upper bounds; none by default."""
+
+
+class Toleration(ApiModel):
+    """A taint that pods put up with, as in Kubernetes' pods."""
+
+    key: str | None = None
+    """Key of the taint; every key if absent."""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    """How `value` is compared."""
+    value: str | None = None
+    """Value of the taint."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint; every effect if absent."""
+    toleration_seconds: int | None = None
+    """How long a NoExecute taint is put up with."""
+
+
+class Taint(ApiModel):
+    """A taint on a node."""
+
+    key: str = Field(
+        max_length=316,
+        json_schema_extra=rules(
+            rule(
+                "write a taint's key such as dedicated or example.com/dedicated",
+                "!format.qualifiedName().validate(self).hasValue()",
+            )
+        ),
+    )
+    """Key of the taint."""
+    value: str = Field(default="", max_length=63)
+    """Value of the taint."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+    """What the taint does to pods that do not tolerate it."""
+
+
+class Images(ApiModel):
+    """Where container images come from."""
+
+    registry: str = Field(default="", max_length=253)
+    """A registry that serves all images under their usual paths, instead of the public ones."""
+    pull_secrets: list[str] = Field(default_factory=list, max_length=16)
+    """Names of `kubernetes.io/dockerconfigjson` Secrets in the same namespace."""
+
+
+class SSHAccess(ApiModel):
+    """How the operator logs in to a host."""
+
+    user: str = Field(
+        default="root",
+        min_length=1,
+        max_length=32,
+        pattern=r"^[a-z_][a-z0-9_.-]*$",
+        json_schema_extra=says("write a login name, such as ops"),
+    )
+    """Login name; anyone but root needs sudo without a password."""
+    secret: str = Field(min_length=1, max_length=253)
+    """Secret in the same namespace with `ssh-privatekey` (and `passphrase`), or `password`."""
+
+
+class ArtifactBase(ApiModel):
+    """Where a host fetches software from."""
+
+    base_url: URL = Field(default="", alias="baseURL")
+    """One address below which all artifacts lie under upstream's paths; upstream's own if empty."""
+
+
+class ArtifactSource(ArtifactBase):
+    """Where on-host software is fetched from, and by which sums it is judged."""
+
+    checksums: str = Field(default="", max_length=253)
+    """ConfigMap with SHA-256 sums (key SHA256SUMS, lines of `sum  path`) that alone are trusted.
+
+    Without it the sums published beside the artifacts are recorded in the Components when these
+    are first rendered, and hold from then on.
+    """

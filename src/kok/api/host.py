@@ -1,0 +1,66 @@
+"""Host: one host that KubeNodes may claim from a pool."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import ConfigDict, Field
+
+from kok.api.fields import Address, HostKey, SSHAccess, rule, rules
+from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
+
+NAME_MAX = 22
+"""A Machine is named after a KubeNode (40 characters at most), a dash and the Host."""
+
+
+class HostSpec(ApiModel):
+    """How the host is reached."""
+
+    address: Address
+    """Name or address."""
+    port: int = Field(default=22, ge=1, le=65535)
+    """SSH port."""
+    ssh: SSHAccess
+    """How to log in."""
+    host_key: HostKey = ""
+    """Fingerprint of its SSH host key (`SHA256:...`); recorded at first use if empty."""
+
+
+class HostStatus(Status):
+    """Who uses the host."""
+
+    machine: str | None = None
+    """Machine in the same namespace that has claimed it."""
+    host_key: str | None = None
+    """Fingerprint recorded at first use."""
+
+
+class Host(Resource):
+    """One host of a pool."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"'metadata.name: ' + self.metadata.name + ' cannot be the name of a node; write "
+                f"at most {NAME_MAX} lower-case letters, digits and dashes'",
+                f"self.metadata.name.size() <= {NAME_MAX} && "
+                "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+                expression=True,
+            )
+        )
+    )
+
+    info: ClassVar[KindInfo] = KindInfo(
+        kind=kok_kind("Host"),
+        short_names=("kh",),
+        columns=(
+            Column("Address", ".spec.address"),
+            Column("Machine", ".status.machine"),
+            Column("Phase", ".status.phase"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+        ),
+    )
+
+    metadata: ObjectMeta
+    spec: HostSpec
+    status: HostStatus = Field(default_factory=HostStatus)

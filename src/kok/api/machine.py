@@ -1,0 +1,208 @@
+"""Machine: one host serving as a node of one business cluster."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from kok.api.fields import (
+    Address,
+    ArtifactBase,
+    Duration,
+    FreeForm,
+    HostKey,
+    Labels,
+    Name,
+    SoftwareVersion,
+    SSHAccess,
+    Taint,
+    immutable,
+    rule,
+    rules,
+)
+from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
+
+
+class MachineComponent(ApiModel):
+    """One Component that the machine is to have."""
+
+    name: Name = Field(max_length=63)
+    """Name of the software (`spec.name` of the Component)."""
+    version: SoftwareVersion
+    """Its version; the Component object is called `<name>-<version>`."""
+    params: FreeForm = Field(default_factory=dict)
+    """Parameters for its scripts and files, checked against its schema."""
+
+
+class MachineSpec(ApiModel):
+    """Which host, which cluster, which software."""
+
+    cluster: str = Field(
+        max_length=63,
+        min_length=1,
+        json_schema_extra=rules(immutable("spec.cluster", "delete the Machine and create another")),
+    )
+    """Cluster in the same namespace."""
+    node: Name = Field(
+        max_length=63,
+        json_schema_extra=rules(immutable("spec.node", "delete the Machine and create another")),
+    )
+    """Name of the node in the business cluster."""
+    address: Address = Field(
+        json_schema_extra=rules(immutable("spec.address", "delete the Machine and create another")),
+    )
+    """Name or address of the host."""
+    port: int = Field(default=22, ge=1, le=65535)
+    """SSH port."""
+    ssh: SSHAccess
+    """How to log in."""
+    host_key: HostKey = ""
+    """Fingerprint of the SSH host key (`SHA256:...`); recorded at first use if empty."""
+    artifacts: ArtifactBase = Field(default_factory=ArtifactBase)
+    """Where software is fetched from."""
+    components: list[MachineComponent] = Field(
+        default_factory=list,
+        max_length=64,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    """The software; installed in the order of dependencies."""
+    labels: Labels = Field(default_factory=dict)
+    """Labels of the node."""
+    taints: list[Taint] = Field(default_factory=list, max_length=32)
+    """Taints of the node."""
+    drain_timeout: Duration = "5m"
+    """How long a drain may take before pods are deleted without regard to disruption budgets."""
+    paused: bool = False
+    """Stops all changes by the operator; the status is still kept."""
+
+
+class HostFacts(ApiModel):
+    """What was found out about the host."""
+
+    hostname: str | None = None
+    """Its own name."""
+    machine_id: str | None = Field(default=None, alias="machineID")
+    """Content of its /etc/machine-id."""
+    os: str | None = None
+    """Operating system for people."""
+    arch: str | None = None
+    """Architecture as Go names it."""
+    kernel: str | None = None
+    """Kernel release."""
+    cpus: int | None = None
+    """Processors."""
+    memory_mi: int | None = Field(default=None, alias="memoryMi")
+    """Memory in MiB."""
+    cgroup: Literal["v1", "v2"] | None = None
+    """Version of control groups."""
+    boot_id: str | None = Field(default=None, alias="bootID")
+    """Changes with every boot."""
+    addresses: list[str] = Field(default_factory=list)
+    """Its addresses, the one towards the cluster first."""
+
+
+class Finding(ApiModel):
+    """One thing that the preflight found."""
+
+    check: str
+    """What was looked at, in CamelCase."""
+    level: Literal["Error", "Warning"]
+    """Whether it keeps the host from becoming a node."""
+    message: str
+    """What was found and what to do about it."""
+
+
+class Job(ApiModel):
+    """One script run on the host, which goes on if the operator stops."""
+
+    id: str
+    """Hash of all that the script depends on; the same job is never started twice."""
+    script: str
+    """Which of the component's scripts."""
+    attempt: int = 1
+    """How often it was tried."""
+    since: datetime
+    """When it was started."""
+    exit: int | None = None
+    """Its exit code, once it has ended."""
+    log: str | None = None
+    """The last lines of its output."""
+
+
+class MachineComponentStatus(ApiModel):
+    """One component as last seen."""
+
+    name: str
+    """Name of the software."""
+    desired: str | None = None
+    """Version wanted; absent while it is being removed."""
+    found: str | None = None
+    """Version found on the host."""
+    state: Literal["Waiting", "Installing", "Ready", "Removing", "Failed"] = "Waiting"
+    """What happens to it."""
+    config: str | None = None
+    """Hash of the parameters and files that were last applied."""
+    job: Job | None = None
+    """The newest job."""
+    message: str | None = None
+    """What is wrong with it, if anything."""
+
+
+class MachineStatus(Status):
+    """What the machine is."""
+
+    host_key: str | None = None
+    """Fingerprint of the host key in use."""
+    host_key_since: datetime | None = None
+    """When it was recorded."""
+    facts: HostFacts | None = None
+    """What was found out about the host."""
+    preflight: list[Finding] = Field(default_factory=list)
+    """What the preflight found, errors first."""
+    components: list[MachineComponentStatus] = Field(
+        default_factory=list,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    """The software."""
+    runtime: str | None = None
+    """Container runtime and version, for people."""
+    kubelet: str | None = None
+    """Version of the kubelet that the node reports."""
+    token_id: str | None = None
+    """ID of the bootstrap token in use while joining; recorded before it is made."""
+    removal: str | None = None
+    """Step of the removal that is under way."""
+
+
+class Machine(Resource):
+    """One host serving as a node."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "metadata.name is longer than 63 characters; write a shorter one",
+                "self.metadata.name.size() <= 63",
+            )
+        )
+    )
+
+    info: ClassVar[KindInfo] = KindInfo(
+        kind=kok_kind("Machine"),
+        short_names=("km",),
+        columns=(
+            Column("Node", ".spec.node"),
+            Column("Address", ".spec.address"),
+            Column("Runtime", ".status.runtime"),
+            Column("Kubelet", ".status.kubelet"),
+            Column("Phase", ".status.phase"),
+            Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),
+            Column("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+        ),
+    )
+
+    metadata: ObjectMeta
+    spec: MachineSpec
+    status: MachineStatus = Field(default_factory=MachineStatus)

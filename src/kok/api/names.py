@@ -1,0 +1,100 @@
+"""Names and labels that more than one operator relies on; nothing else may be shared."""
+
+from __future__ import annotations
+
+import ipaddress
+
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+MANAGED_BY = "kok"
+LABEL_OWNER_KIND = "kok.dev/owner-kind"
+LABEL_OWNER_NAME = "kok.dev/owner-name"
+LABEL_CLUSTER = "kok.dev/cluster"
+LABEL_KUBENODE = "kok.dev/kubenode"
+LABEL_MACHINE = "kok.dev/machine"
+LABEL_HOST = "kok.dev/host"
+"""On a Machine: the Host object that it came from."""
+ANNOTATION_INTENT = "kok.dev/intent"
+ANNOTATION_TRUST_HOST_KEY = "kok.dev/trust-host-key"
+"""On a Machine or Host: the one new host key to trust, `SHA256:...` as OpenSSH prints it."""
+ANNOTATION_ABANDON_HOST = "kok.dev/abandon-host"
+"""On a Machine that is being deleted: `true` lets it go without cleaning up its host."""
+ANNOTATION_TRUST_CA = "kok.dev/trust-ca"
+"""On a Cluster or EtcdCluster: SHA-256 of a CA certificate to accept in place of the recorded."""
+
+API_PORT = 6443
+"""Port of a business cluster's API inside the meta cluster."""
+
+
+def etcd_cluster(cluster: str) -> str:
+    """The EtcdCluster of a Cluster."""
+    return f"{cluster}-etcd"
+
+
+def etcd_client_secret(etcd: str) -> str:
+    """Secret (kubernetes.io/tls, with ca.crt) by which an API server reaches an EtcdCluster."""
+    return f"{etcd}-client"
+
+
+def etcd_client_service(etcd: str) -> str:
+    """Service of an EtcdCluster's ready members, port 2379."""
+    return f"{etcd}-client"
+
+
+def etcd_ca_secret(etcd: str) -> str:
+    """Secret of an EtcdCluster's own CA."""
+    return f"{etcd}-ca"
+
+
+def api_service(cluster: str) -> str:
+    """Service in front of a Cluster's API servers."""
+    return f"{cluster}-apiserver"
+
+
+def cluster_ca_secret(cluster: str) -> str:
+    """Secret of the CA that signs a Cluster's API server, clients and kubelets."""
+    return f"{cluster}-ca"
+
+
+def front_proxy_ca_secret(cluster: str) -> str:
+    """Secret of the CA for aggregated API servers."""
+    return f"{cluster}-front-proxy-ca"
+
+
+def service_account_secret(cluster: str) -> str:
+    """Secret of the key pair that signs service account tokens."""
+    return f"{cluster}-sa"
+
+
+def admin_kubeconfig_secret(cluster: str) -> str:
+    """Secret with the admin kubeconfig for the public endpoint (keys `kubeconfig`, `value`)."""
+    return f"{cluster}-kubeconfig"
+
+
+def internal_kubeconfig_secret(cluster: str) -> str:
+    """Secret with the admin kubeconfig for use inside the meta cluster (key `kubeconfig`)."""
+    return f"{cluster}-kubeconfig-internal"
+
+
+def cluster_addon(cluster: str, addon: str) -> str:
+    """The Addon object that a Cluster makes for one entry of `spec.addons` or a default."""
+    return f"{cluster}-{addon}"
+
+
+def component(name: str, version: str) -> str:
+    """The Component object of one version of a piece of on-host software."""
+    return f"{name}-{version}"
+
+
+def machine(kubenode: str, host: str) -> str:
+    """The Machine object for one host of a KubeNode."""
+    return f"{kubenode}-{host}"
+
+
+def nth_address(cidr: str, n: int) -> str:
+    """The n-th address of a range: 1 is the `kubernetes` Service, 10 the cluster's DNS.
+
+    >>> nth_address("10.65.0.0/20", 10)
+    '10.65.0.10'
+    """
+    return str(ipaddress.ip_network(cidr)[n])

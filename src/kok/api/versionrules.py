@@ -1,0 +1,60 @@
+"""CEL rules for a Kubernetes version: known, never down, no minor skipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kok.api.fields import rule
+
+KNOWN_MINORS = (34, 35, 36, 37)
+"""Minors of Kubernetes 1.x that this release can run; a test holds it to `kok.versions`."""
+
+_FORM = "self.matches('^1[.][0-9]{1,3}[.][0-9]{1,3}$')"
+_OLD_FORM = "oldSelf.matches('^1[.][0-9]{1,3}[.][0-9]{1,3}$')"
+
+# Written out, since the cost of a number turned into text has no bound for the API server.
+_NEXT = (
+    "("
+    + "".join(f"oldSelf.startsWith('1.{m - 1}.') ? '1.{m}' : " for m in KNOWN_MINORS)
+    + "'the minor after it')"
+)
+
+
+def kubernetes_version(path: str) -> list[dict[str, Any]]:
+    """Rules for a field that holds a Kubernetes version, with sentences that name `path`."""
+    known = ", ".join(f"'{minor}'" for minor in KNOWN_MINORS)
+    span = f"1.{KNOWN_MINORS[0]} to 1.{KNOWN_MINORS[-1]}"
+    return [
+        rule(
+            f"'{path}: ' + self + ' is not a Kubernetes version; write one such as "
+            f"1.{KNOWN_MINORS[-1]}.1, without a leading v'",
+            _FORM,
+            expression=True,
+        ),
+        rule(
+            f"'{path}: ' + self + ' is not supported; this release knows {span}'",
+            f"!{_FORM} || self.split('.')[1] in [{known}]",
+            expression=True,
+        ),
+    ]
+
+
+def kubernetes_upgrade(path: str) -> list[dict[str, Any]]:
+    """Rules for the step from one Kubernetes version to the next."""
+    comparable = f"!{_FORM} || !{_OLD_FORM} || "
+    old_minor, minor = "int(oldSelf.split('.')[1])", "int(self.split('.')[1])"
+    old_patch, patch = "int(oldSelf.split('.')[2])", "int(self.split('.')[2])"
+    return [
+        rule(
+            f"'{path}: ' + oldSelf + ' -> ' + self + ' goes down, which Kubernetes does not "
+            "support; write ' + oldSelf + ' or a later version'",
+            f"{comparable}{minor} > {old_minor} || ({minor} == {old_minor} && {patch} >= {old_patch})",
+            expression=True,
+        ),
+        rule(
+            f"'{path}: ' + oldSelf + ' -> ' + self + ' skips ' + {_NEXT} + '; upgrade to ' + "
+            f"{_NEXT} + '.x first'",
+            f"{comparable}{minor} <= {old_minor} + 1",
+            expression=True,
+        ),
+    ]

@@ -1,0 +1,107 @@
+"""The `kok` command, also found by kubectl as `kubectl kok`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Callable
+from importlib.metadata import version as package_version
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+
+from kok.kube.errors import KubeError
+
+OPERATORS = ("etcd", "cluster", "machine")
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="kok",
+    help="Kubernetes clusters as custom resources of another one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace", "-n", help="Namespace; that of the kubeconfig's context if absent."
+    ),
+]
+
+
+@app.command()
+def version() -> None:
+    """Print the version of KOK."""
+    typer.echo(package_version("kok"))
+
+
+@app.command()
+def operator(
+    name: Annotated[
+        str | None, typer.Argument(help=f"Which operator to run: {', '.join(OPERATORS)}.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Run all operators in this one process.")
+    ] = False,
+) -> None:
+    """Run an operator until it is told to stop; settings come from KOK_... variables."""
+    if everything == (name is not None):
+        fail(f"say which operator to run, {', '.join(OPERATORS)}, or --all")
+    if name is not None and name not in OPERATORS:
+        fail(f"there is no operator {name!r}; write one of {', '.join(OPERATORS)}, or --all")
+    # Imported only here: what an operator needs, `kok version` does not.
+    from kok.runtime.main import run  # noqa: PLC0415
+    from kok.runtime.settings import Settings  # noqa: PLC0415
+
+    settings = Settings()
+    names = OPERATORS if everything else (name,)
+    specs = [importlib.import_module(f"kok.operators.{n}").operator(settings) for n in names]
+    _friendly(lambda: run(specs, settings))
+
+
+@app.command()
+def kubeconfig(
+    cluster: Annotated[str, typer.Argument(help="Name of the Cluster.")],
+    namespace: Namespace = None,
+) -> None:
+    """Print the admin kubeconfig of a business cluster."""
+    from kok.cli.query import admin_kubeconfig  # noqa: PLC0415
+
+    sys.stdout.write(_friendly(lambda: asyncio.run(admin_kubeconfig(cluster, namespace))))
+
+
+@app.command()
+def status(
+    namespace: Namespace = None,
+    everywhere: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="Look into all namespaces.")
+    ] = False,
+) -> None:
+    """Show the objects of KOK, what state they are in and why."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from kok.cli.query import overview  # noqa: PLC0415
+    from kok.cli.table import table  # noqa: PLC0415
+
+    rows = _friendly(lambda: asyncio.run(overview(namespace, everywhere=everywhere)))
+    if not rows:
+        typer.echo("no objects of KOK found; look into all namespaces with -A")
+        return
+    Console().print(table(rows))
+
+
+def fail(sentence: str) -> NoReturn:
+    """Ends the command with a sentence on standard error."""
+    typer.echo(f"kok: {sentence}", err=True)
+    raise typer.Exit(1)
+
+
+def _friendly(act: Callable[[], T]) -> T:
+    """What `act` returns; an API server's refusal ends the command with its sentence."""
+    try:
+        return act()
+    except KubeError as error:
+        fail(str(error))

@@ -1,0 +1,95 @@
+"""What the command line asks the meta cluster for."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from kok.api.meta import Kind, Manifest, kok_kind
+from kok.api.names import admin_kubeconfig_secret
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import NotFound
+
+SHOWN = tuple(
+    kok_kind(name) for name in ("Cluster", "EtcdCluster", "Addon", "KubeNode", "Machine", "Host")
+)
+FIELD_MANAGER = "kok-cli"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One object; `age` in seconds, `ready` None where the kind has no such condition."""
+
+    kind: str
+    namespace: str
+    name: str
+    phase: str
+    ready: str | None
+    reason: str
+    message: str
+    age: float
+
+
+async def admin_kubeconfig(cluster: str, namespace: str | None) -> str:
+    """The kubeconfig of a business cluster; raises `NotFound` with a sentence that says why."""
+    async with await Kube.from_environment(field_manager=FIELD_MANAGER) as kube:
+        where = namespace or kube.access.namespace or "default"
+        name = admin_kubeconfig_secret(cluster)
+        secret = await kube.get(kinds.SECRET, name, where)
+        data = (secret or {}).get("data") or {}
+        if "kubeconfig" in data:
+            return base64.b64decode(data["kubeconfig"]).decode()
+        kind = kok_kind("Cluster")
+        found = await kube.get(kind, cluster, where)
+    if found is None:
+        text = f"there is no Cluster {cluster} in namespace {where}; name another with -n"
+    else:
+        text = f"Cluster {where}/{cluster} has no kubeconfig yet: {_ready(found)[2] or 'no status'}"
+    raise NotFound(404, "NotFound", text)
+
+
+async def overview(
+    namespace: str | None, *, everywhere: bool, now: datetime | None = None
+) -> list[Row]:
+    """All objects of our kinds, in the order in which they depend on each other."""
+    async with await Kube.from_environment(field_manager=FIELD_MANAGER) as kube:
+        where = None if everywhere else namespace or kube.access.namespace or "default"
+        lists = await asyncio.gather(*(_list(kube, kind, where) for kind in SHOWN))
+    at = now or datetime.now(UTC)
+    return [row_of(manifest, at) for found in lists for manifest in found]
+
+
+async def _list(kube: Kube, kind: Kind, namespace: str | None) -> list[Manifest]:
+    try:
+        return await kube.list(kind, namespace)
+    except NotFound:
+        # The kind's definition is not installed: there are none.
+        return []
+
+
+def row_of(manifest: Manifest, now: datetime) -> Row:
+    """What to show of an object."""
+    meta: dict[str, Any] = manifest["metadata"]
+    ready, reason, message = _ready(manifest)
+    born = datetime.fromisoformat(meta["creationTimestamp"])
+    return Row(
+        kind=manifest["kind"],
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        phase=(manifest.get("status") or {}).get("phase") or "",
+        ready=ready,
+        reason=reason,
+        message=message,
+        age=(now - born).total_seconds(),
+    )
+
+
+def _ready(manifest: Manifest) -> tuple[str | None, str, str]:
+    for condition in (manifest.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "Ready":
+            return condition["status"], condition.get("reason", ""), condition.get("message", "")
+    return None, "", ""

@@ -1,0 +1,1 @@
+"""The Kubernetes API: an async client, server-side apply, ownership and events."""

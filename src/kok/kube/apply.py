@@ -1,0 +1,113 @@
+"""Server-side apply that sends an intent only when it is new or was tampered with."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from kok.api.meta import Manifest
+from kok.api.names import ANNOTATION_INTENT
+from kok.kube.client import Kube
+from kok.kube.drift import covers, differences
+
+__all__ = ["INTENT", "Change", "Lives", "covers", "ensure", "ensure_all", "index", "intent_hash"]
+
+INTENT = ANNOTATION_INTENT
+"""Annotation with the hash of the manifest as it was last applied."""
+_ACCEPTED_LIMIT = 4096
+
+Lives = Mapping[tuple[str, str], Manifest]
+"""Live objects by kind (`Secret`) and name."""
+
+
+class Change(StrEnum):
+    """What `ensure` had to do."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    NONE = "none"
+
+
+def intent_hash(intent: Manifest) -> str:
+    """A short hash of a rendered manifest; the same for the same content in any order of keys."""
+    text = json.dumps(intent, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def stamped(intent: Manifest) -> Manifest:
+    """The intent with its own hash as an annotation."""
+    meta = intent["metadata"]
+    annotations = {**(meta.get("annotations") or {}), INTENT: intent_hash(intent)}
+    return {**intent, "metadata": {**meta, "annotations": annotations}}
+
+
+def index(manifests: Iterable[Manifest]) -> dict[tuple[str, str], Manifest]:
+    """Objects by kind and name, as `ensure_all` wants them."""
+    return {(str(m["kind"]), str(m["metadata"]["name"])): m for m in manifests}
+
+
+async def ensure(kube: Kube, intent: Manifest, live: Manifest | None) -> tuple[Manifest, Change]:
+    """Makes the live object cover the intent; returns it and what had to be done.
+
+    Nothing is sent if the live object carries the intent's hash and every field that it sets, or
+    if the object is being deleted: what comes after it is created once it is gone. Pass None for
+    `live` if there is none. Raises `KubeError`.
+    """
+    want = stamped(intent)
+    if live is None:
+        made = await kube.apply(want)
+        _accept(kube, made, want)
+        return made, Change.CREATED
+    if live["metadata"].get("deletionTimestamp"):
+        return live, Change.NONE
+    uid = str(live["metadata"].get("uid", ""))
+    drift = frozenset(differences(live, want))
+    if drift <= kube.accepted.get(uid, frozenset()):
+        return live, Change.NONE
+    result = await kube.apply(want)
+    _accept(kube, result, want)
+    same = _version(result) == _version(live)
+    return result, Change.NONE if same else Change.UPDATED
+
+
+async def ensure_all(
+    kube: Kube, intents: Iterable[Manifest], lives: Lives | Iterable[Manifest]
+) -> dict[tuple[str, str], tuple[Manifest, Change]]:
+    """`ensure` for many objects side by side; results by kind and name.
+
+    All are tried; then the first error, if any, is raised.
+    """
+    known = lives if isinstance(lives, Mapping) else index(lives)
+    wanted = index(intents)
+    results = await asyncio.gather(
+        *(ensure(kube, intent, known.get(key)) for key, intent in wanted.items()),
+        return_exceptions=True,
+    )
+    done: dict[tuple[str, str], tuple[Manifest, Change]] = {}
+    for key, result in zip(wanted, results, strict=True):
+        if isinstance(result, BaseException):
+            raise result
+        done[key] = result
+    return done
+
+
+def _accept(kube: Kube, result: Manifest, want: Manifest) -> None:
+    """Remembers what the server changed in our own intent, so as not to fight it for ever.
+
+    Only in memory: after a restart one apply that changes nothing finds it out again.
+    """
+    uid = str(result["metadata"].get("uid", ""))
+    left = frozenset(differences(result, want))
+    kube.accepted.pop(uid, None)
+    if left:
+        if len(kube.accepted) >= _ACCEPTED_LIMIT:
+            kube.accepted.pop(next(iter(kube.accepted)))
+        kube.accepted[uid] = left
+
+
+def _version(manifest: Manifest) -> Any:
+    return manifest["metadata"].get("resourceVersion")

@@ -1,0 +1,316 @@
+"""The async client of one API server, speaking plain manifests."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from kok.api.meta import Kind, Manifest
+from kok.kube import access as access_
+from kok.kube import kinds
+from kok.kube.access import Access
+from kok.kube.discovery import Discovery
+from kok.kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
+from kok.kube.paths import object_path, selector
+from kok.kube.transport import CONNECTIONS, Observer, Transport
+from kok.kube.watch import WatchEvent, watch
+
+CHUNK = 500
+"""Objects of one page of a list."""
+APPLY = "application/apply-patch+yaml"
+_PATCHES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
+
+Guard = Callable[[str, str], None]
+"""Called with method and path before every request that could change something; may raise."""
+
+
+class Kube:
+    """One API server as one identity.
+
+    All methods raise `KubeError`; `Unreachable` when there was no usable answer within the
+    time-out, and its kind `AccessError` when the identity itself is unusable. Manifests go in and come out as JSON objects and are never changed in place.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        field_manager: str,
+        timeout: float = 30.0,
+        observer: Observer | None = None,
+        connections: int = CONNECTIONS,
+    ) -> None:
+        """Needs a running event loop. `timeout`: seconds for one request, connecting included.
+
+        `connections`: requests and watches under way at once. Each connection costs both sides a
+        TLS handshake and some 200 KiB here, which counts with many API servers.
+        """
+        self.field_manager = field_manager
+        self._transport = Transport(
+            access,
+            timeout=timeout,
+            user_agent=field_manager,
+            observer=observer,
+            connections=connections,
+        )
+        self._guard: Guard | None = None
+        self._discovery = Discovery(self._transport)
+        self.accepted: dict[str, frozenset[str]] = {}
+        """Differences that `kok.kube.apply` found the server to insist on, by object UID."""
+
+    @classmethod
+    async def from_environment(
+        cls, *, field_manager: str, timeout: float = 30.0, observer: Observer | None = None
+    ) -> Self:
+        """The cluster of the pod we run in, else of `$KUBECONFIG`; raises `AccessError`."""
+        access = await asyncio.to_thread(access_.from_environment)
+        return cls(access, field_manager=field_manager, timeout=timeout, observer=observer)
+
+    @classmethod
+    async def from_kubeconfig(
+        cls,
+        kubeconfig: str | bytes | Mapping[str, Any],
+        *,
+        field_manager: str,
+        timeout: float = 10.0,
+        observer: Observer | None = None,
+        connections: int = CONNECTIONS,
+    ) -> Self:
+        """The current context of a kubeconfig (text or parsed); raises `AccessError`."""
+        access = access_.from_kubeconfig(kubeconfig, base=Path())
+        return cls(
+            access,
+            field_manager=field_manager,
+            timeout=timeout,
+            observer=observer,
+            connections=connections,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Closes the client at the end of the block."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """See `close`."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._transport.close()
+
+    @property
+    def server(self) -> str:
+        """Address of the API server."""
+        return self._transport.access.server
+
+    @property
+    def access(self) -> Access:
+        """The identity behind this client."""
+        return self._transport.access
+
+    def guarded(self, guard: Guard) -> Self:
+        """The same client, sharing its connections, that asks `guard` before each write."""
+        other = copy.copy(self)
+        other.__dict__["_guard"] = guard
+        return other
+
+    # --- reading
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Manifest | None:
+        """The object, or None if there is none of that name.
+
+        Raises `NotFound` if the API server does not serve the kind (now: it also says so for a
+        moment after its start), which is no proof that the object is gone.
+        """
+        try:
+            return await self._object("GET", object_path(kind, namespace, name))
+        except NotFound as error:
+            if error.details.get("name") != name:
+                raise
+            return None
+
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: Mapping[str, str] | str | None = None,
+        fields: Mapping[str, str] | str | None = None,
+    ) -> list[Manifest]:
+        """All objects of a namespace (None: of all), selected by labels and fields.
+
+        Selectors are mappings of what must be equal, or Kubernetes' own notation.
+        """
+        query = {"limit": str(CHUNK), **selector(labels, fields)}
+        found: list[Manifest] = []
+        while True:
+            page = await self._send("GET", object_path(kind, namespace), query=query)
+            # Items of a list come without what every object alone has.
+            what = {"apiVersion": kind.api_version, "kind": kind.kind}
+            found.extend({**what, **item} for item in page.get("items") or ())
+            more = (page.get("metadata") or {}).get("continue")
+            if not more:
+                return found
+            query["continue"] = more
+
+    def watch(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: Mapping[str, str] | str | None = None,
+        fields: Mapping[str, str] | str | None = None,
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """What is there (`ADDED`) and then every change, for ever; see `kok.kube.watch`."""
+        return watch(self._transport, kind, namespace, selector(labels, fields))
+
+    # --- writing
+
+    async def apply(self, manifest: Manifest, *, force: bool = True) -> Manifest:
+        """Server-side apply, always sent; `ensure` of `kok.kube.apply` sends only what is new."""
+        kind = await self.resolve(manifest)
+        query = {"fieldManager": self.field_manager, "force": str(force).lower()}
+        path = object_path(kind, _namespace(kind, manifest), _name(manifest))
+        body = _without_server_fields(manifest)
+        headers = {"Content-Type": APPLY}
+        return await self._object("PATCH", path, body, query=query, headers=headers)
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Raises `AlreadyExists` if the name is taken."""
+        kind = await self.resolve(manifest)
+        path = object_path(kind, _namespace(kind, manifest))
+        query = {"fieldManager": self.field_manager}
+        try:
+            return await self._object("POST", path, manifest, query=query)
+        except AlreadyExists:
+            raise
+        except Conflict as error:
+            raise AlreadyExists(error.status, error.reason, error.message) from error
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """PUT; raises `Conflict` if the object is no longer at `metadata.resourceVersion`."""
+        kind = await self.resolve(manifest)
+        path = object_path(kind, _namespace(kind, manifest), _name(manifest))
+        query = {"fieldManager": self.field_manager}
+        return await self._object("PUT", path, manifest, query=query)
+
+    async def patch(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None,
+        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        subresource: str | None = None,
+        type: Literal["merge", "json"] = "merge",  # noqa: A002 - the API's own word
+    ) -> Manifest:
+        """Changes part of an object; put `metadata.resourceVersion` in to refuse a changed one."""
+        path = object_path(kind, namespace, name, subresource)
+        query, headers = {"fieldManager": self.field_manager}, {"Content-Type": _PATCHES[type]}
+        return await self._object("PATCH", path, patch, query=query, headers=headers)
+
+    async def delete(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        propagation: Literal["Background", "Foreground", "Orphan"] = "Background",
+        grace: int | None = None,
+    ) -> bool:
+        """Whether there was something to delete; with `uid`, only that very object (`Conflict`).
+
+        `grace`: seconds until containers are killed. Finalizers may keep the object for longer.
+        """
+        options: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": propagation,
+        }
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        try:
+            await self._send("DELETE", object_path(kind, namespace, name), options)
+        except NotFound:
+            return False
+        return True
+
+    async def evict(self, name: str, namespace: str) -> None:
+        """Deletes a pod if its PodDisruptionBudgets allow it, else raises `TooManyRequests`.
+
+        A pod that is already gone raises `NotFound`.
+        """
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+        }
+        await self._send("POST", object_path(kinds.POD, namespace, name, "eviction"), eviction)
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Any other request: parsed JSON, or text where the server answers with text."""
+        return await self._send(method, path, body, query=query, headers=headers, timeout=timeout)
+
+    async def resolve(self, manifest: Manifest) -> Kind:
+        """The kind of a manifest, by discovery where it is not a well-known one; `NotFound`."""
+        return kinds.kind_of(manifest) or await self._discovery.kind_of(manifest)
+
+    async def _object(self, method: str, path: str, body: object = None, **rest: Any) -> Manifest:
+        answer = await self._send(method, path, body, **rest)
+        if not isinstance(answer, dict):
+            raise Unreachable(f"{self.server} did not answer with a Kubernetes object")
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        if self._guard is not None and method != "GET":
+            self._guard(method, path)
+        return await self._transport.request(
+            method, path, body, query=query, headers=headers, timeout=timeout
+        )
+
+
+def _name(manifest: Manifest) -> str:
+    return str(manifest["metadata"]["name"])
+
+
+def _namespace(kind: Kind, manifest: Manifest) -> str | None:
+    if not kind.namespaced:
+        return None
+    return str(manifest["metadata"].get("namespace") or "default")
+
+
+def _without_server_fields(manifest: Manifest) -> Manifest:
+    """Server-side apply refuses `managedFields`, and would pin what only the server sets."""
+    own = {"managedFields", "creationTimestamp", "generation", "selfLink"}
+    meta = {key: value for key, value in manifest["metadata"].items() if key not in own}
+    return {**manifest, "metadata": meta}

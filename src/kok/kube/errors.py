@@ -1,0 +1,108 @@
+"""What a request to an API server can end in, as exceptions that code can tell apart."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+class KubeError(Exception):
+    """An API server refused a request, or could not be asked at all.
+
+    `status` is the HTTP status (0 if there was no answer), `reason` Kubernetes' one-word reason
+    (`NotFound`, `Forbidden`...), `message` the sentence, `details` the cause list if there is one.
+    """
+
+    def __init__(
+        self, status: int, reason: str, message: str, details: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.details = details or {}
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the API server asked to wait, if it did."""
+        value = self.details.get("retryAfterSeconds")
+        return float(value) if isinstance(value, int | float) and value > 0 else None
+
+
+class NotFound(KubeError):
+    """404: neither the object nor, it may be, its kind exists."""
+
+
+class AlreadyExists(KubeError):
+    """409 on a create: the name is taken."""
+
+
+class Conflict(KubeError):
+    """409: the object changed since it was read, or is another one of the same name."""
+
+
+class Forbidden(KubeError):
+    """403: the operator's role does not allow it, or a quota or an admission rule forbids it."""
+
+
+class Unauthorized(KubeError):
+    """401: the API server does not know these credentials."""
+
+
+class InvalidObject(KubeError):
+    """422 or 400: the API server found the object wrong."""
+
+
+class Expired(KubeError):
+    """410: the resource version is too old to go on from."""
+
+
+class TooManyRequests(KubeError):
+    """429: the API server is overloaded, or a PodDisruptionBudget forbids an eviction."""
+
+
+class Unreachable(KubeError):
+    """No usable answer: network or TLS failure, time-out, or a server that is not ready."""
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "Unreachable") -> None:
+        super().__init__(status, reason, message)
+
+
+_BY_STATUS: dict[int, type[KubeError]] = {
+    400: InvalidObject,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Expired,
+    422: InvalidObject,
+    429: TooManyRequests,
+}
+_NOT_READY = frozenset({502, 503, 504})
+
+
+def error_of(status: int, body: bytes) -> KubeError:
+    """The exception for an answer of 400 and above; `body` is usually a `Status` object."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        parsed = None
+    answer: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
+    text = body.decode("utf-8", "replace").strip()[:500]
+    message = str(answer.get("message") or text or f"HTTP status {status}")
+    reason = str(answer.get("reason") or "")
+    if status in _NOT_READY:
+        return Unreachable(message, status=status, reason=reason or "Unreachable")
+    details = answer.get("details")
+    kind = _BY_STATUS.get(status, KubeError)
+    if status == 409 and reason == "AlreadyExists":
+        kind = AlreadyExists
+    return kind(
+        status, reason or kind.__name__, message, details if isinstance(details, dict) else None
+    )
+
+
+def error_of_status(answer: dict[str, Any]) -> KubeError:
+    """The exception for a `Status` object, as a watch sends it."""
+    code = answer.get("code")
+    return error_of(code if isinstance(code, int) else 500, json.dumps(answer).encode())

@@ -1,0 +1,47 @@
+"""Where objects lie below an API server's address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from kok.api.meta import Kind
+
+
+def object_path(
+    kind: Kind,
+    namespace: str | None = None,
+    name: str | None = None,
+    subresource: str | None = None,
+) -> str:
+    """The path of an object, or without `name` of the collection (`namespace` None: of all).
+
+    >>> object_path(Kind("apps", "v1", "Deployment", "deployments"), "default", "web", "scale")
+    '/apis/apps/v1/namespaces/default/deployments/web/scale'
+    """
+    if name is not None and kind.namespaced and not namespace:
+        raise ValueError(f"{kind.kind} {name} needs a namespace")
+    parts = ["/apis", kind.group, kind.version] if kind.group else ["/api", kind.version]
+    if kind.namespaced and namespace:
+        parts += ["namespaces", quote(namespace, safe="")]
+    parts.append(kind.plural)
+    parts += [quote(part, safe=":") for part in (name, subresource) if part]
+    return "/".join(parts)
+
+
+def selector(
+    labels: Mapping[str, str] | str | None, fields: Mapping[str, str] | str | None
+) -> dict[str, str]:
+    """The query parameters of a selection."""
+    query: dict[str, str] = {}
+    if labels:
+        query["labelSelector"] = _joined(labels)
+    if fields:
+        query["fieldSelector"] = _joined(fields)
+    return query
+
+
+def _joined(terms: Mapping[str, str] | str) -> str:
+    if isinstance(terms, str):
+        return terms
+    return ",".join(f"{key}={value}" for key, value in sorted(terms.items()))

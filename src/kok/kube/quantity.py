@@ -1,0 +1,38 @@
+"""Amounts as Kubernetes writes them, such as `500m`, `2` or `8Gi`."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+_FORM = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i))?$")
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+
+
+def parse_quantity(text: str | int | float) -> Decimal:
+    """The number behind a quantity, in its base unit (cores, bytes, pieces).
+
+    Raises `ValueError` for anything that is no quantity.
+
+    >>> parse_quantity("1500m") == parse_quantity("1.5")
+    True
+    """
+    match = _FORM.match(str(text))
+    if match is None:
+        raise ValueError(f"{text!r} is not a quantity; write for example 500m, 2 or 8Gi")
+    number, exponent, suffix = match.groups()
+    value = Decimal(number + (exponent or ""))
+    if suffix in _BINARY:
+        return value * Decimal(1024) ** _BINARY[suffix]
+    return value.scaleb(_DECIMAL[suffix]) if suffix else value
+
+
+def same_quantity(one: object, other: object) -> bool:
+    """Whether two values are quantities of the same amount; False if either is none."""
+    if not isinstance(one, str | int | float) or not isinstance(other, str | int | float):
+        return False
+    try:
+        return parse_quantity(one) == parse_quantity(other)
+    except ValueError:
+        return False

@@ -1,0 +1,235 @@
+"""One pass over an Addon: render, record, apply, prune, report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+from kok.api.addon import Addon, AddonStatus
+from kok.api.cluster import Cluster
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.errors import KubeError
+from kok.kube.paths import object_path
+from kok.operators.cluster import reasons
+from kok.operators.cluster.addons import inventory
+from kok.operators.cluster.addons.facts import facts_of
+from kok.operators.cluster.addons.health import counts, judge, workloads
+from kok.operators.cluster.addons.install import entries, install, remove
+from kok.operators.cluster.addons.source import LOOK_AGAIN, Bundle, bundle
+from kok.operators.cluster.business.connect import reconnect
+from kok.operators.cluster.business.tenants import Tenant, Tenants
+from kok.operators.cluster.judgement import Judgement
+from kok.operators.cluster.links import Links
+from kok.operators.cluster.settings import ClusterSettings
+from kok.runtime.errors import Paused, ReconcileStop, Wait
+from kok.runtime.reconciler import DONE, Done, Pass, Result, Wake
+
+IDLE = 300.0
+"""Seconds until the next look where a change of the Cluster wakes the Addon anyway."""
+REMOVAL = timedelta(seconds=60)
+"""How long the removal of an addon's objects is waited for at most."""
+REMOVAL_WITH_CLUSTER = timedelta(seconds=20)
+"""The same when the whole cluster is going."""
+
+
+class AddonReconciler:
+    """Keeps Addons."""
+
+    model = Addon
+
+    def __init__(self, settings: ClusterSettings, tenants: Tenants, links: Links) -> None:
+        """`tenants` and `links` are shared with the reconciler of Clusters."""
+        self._settings = settings
+        self._tenants = tenants
+        self._links = links
+        self.wakes_on: Sequence[Wake] = (
+            Wake(Cluster.info.kind, key=links.of_cluster),
+            Wake(Addon.info.kind, key=links.of_addon),
+        )
+
+    async def reconcile(self, p: Pass[Addon]) -> Result:
+        """See `Reconciler`."""
+        addon = p.obj
+        self._links.register(
+            addon.namespace, addon.name, addon.spec.cluster, addon.spec.depends_on, p.wake
+        )
+        cluster = await self._cluster(p)
+        if cluster is not None and cluster.deleting:
+            return await self._leave(p, cluster)
+        try:
+            return await self._keep(p, cluster)
+        except Paused:
+            raise
+        except ReconcileStop as stop:
+            _stopped(p, stop)
+            raise
+
+    async def finalize(self, p: Pass[Addon]) -> Result | Done:
+        """See `Reconciler`. Bounded; does nothing where the cluster is gone or does not answer."""
+        addon = p.obj
+        cluster = await self._cluster(p)
+        began = addon.metadata.deletion_timestamp
+        waited = p.now - began if began is not None else timedelta(0)
+        limit = REMOVAL if cluster is not None and not cluster.deleting else REMOVAL_WITH_CLUSTER
+        if cluster is not None and waited < limit and await self._remove_all(p, cluster):
+            raise Wait(reasons.DELETING_ADDONS, _left(p.status), 1.0)
+        if cluster is not None and p.status.inventory and waited >= limit:
+            p.event(reasons.GAVE_UP, f"objects are left behind: {_left(p.status)}", warning=True)
+        self._links.forget(addon.namespace, addon.name, addon.spec.cluster)
+        return DONE
+
+    async def _cluster(self, p: Pass[Addon]) -> Cluster | None:
+        live = await p.kube.get(Cluster.info.kind, p.obj.spec.cluster, p.obj.namespace)
+        return None if live is None else Cluster.parse(live)
+
+    async def _keep(self, p: Pass[Addon], cluster: Cluster | None) -> Result:
+        addon = p.obj
+        if cluster is None:
+            where = f"{addon.namespace}/{addon.spec.cluster}"
+            raise Wait(reasons.CLUSTER_MISSING, f"Cluster {where} does not exist", 30.0)
+        facts = facts_of(cluster)
+        if facts is None:
+            raise Wait(reasons.WAITING_FOR_CLUSTER, f"{cluster} has no API yet", IDLE)
+        made = await bundle(p.kube, addon, facts)
+        await self._check_dependencies(p)
+        tenant = await self._answering(p, cluster)
+        lives = await self._apply(p, tenant, made)
+        found = workloads(lives)
+        p.status.version = made.version
+        p.status.workloads = counts(found)
+        with _asking(p):
+            health = judge(found, has_nodes=await _has_nodes(tenant))
+        _report(p, Judgement(True, reasons.AS_WANTED, "all objects are applied"), health)
+        return Result(LOOK_AGAIN if addon.spec.source.config_map is not None else None)
+
+    async def _answering(self, p: Pass[Addon], cluster: Cluster) -> Tenant:
+        """The business cluster, if it is known to answer: a dead one is not waited for here."""
+        reachable = cluster.status.condition(reasons.ENDPOINT_REACHABLE)
+        if reachable is None or reachable.status != "True":
+            why = reachable.message if reachable is not None else "it is new"
+            ran = cluster.status.version is not None
+            reason = reasons.CLUSTER_UNREACHABLE if ran else reasons.WAITING_FOR_CLUSTER
+            raise Wait(reason, f"{cluster} does not answer: {why}", IDLE)
+        tenant = await reconnect(p.kube, self._tenants, self._settings, cluster)
+        if tenant is None:
+            raise Wait(reasons.WAITING_FOR_CLUSTER, f"{cluster} has no kubeconfig yet", 5.0)
+        return tenant
+
+    async def _check_dependencies(self, p: Pass[Addon]) -> None:
+        for name in p.obj.spec.depends_on:
+            live = await p.kube.get(Addon.info.kind, name, p.obj.namespace)
+            if live is None or not Addon.parse(live).status.is_true(reasons.READY):
+                state = "is not Ready" if live is not None else "does not exist"
+                raise Wait(
+                    reasons.WAITING_FOR_DEPENDENCIES,
+                    f"Addon {p.obj.namespace}/{name}, which this one depends on, {state}",
+                    30.0,
+                )
+
+    async def _apply(self, p: Pass[Addon], tenant: Tenant, made: Bundle) -> list[Manifest]:
+        kube = p.guarded(tenant.kube)
+        with _asking(p):
+            wanted = await entries(kube, made.manifests)
+        known = [a for a in wanted if a is not None]
+        before = list(p.status.inventory)
+        # Recorded before anything is applied, so that nothing can be left behind.
+        p.status.inventory = inventory.union(before, known)
+        p.status.objects = len(known)
+        if p.status.inventory != before and not p.paused:
+            await p.latch()
+        ready = [m for m, a in zip(made.manifests, wanted, strict=True) if a is not None]
+        with _asking(p):
+            lives = await install(kube, ready, p.obj.name)
+        unknown = [m for m, a in zip(made.manifests, wanted, strict=True) if a is None]
+        if unknown:
+            kind = f"{unknown[0]['apiVersion']} {unknown[0]['kind']}"
+            raise Wait(reasons.KIND_UNKNOWN, f"the business cluster has no kind {kind} yet", 2.0)
+        with _asking(p):
+            left = await remove(kube, inventory.stale(before, known), p.obj.name)
+        p.status.inventory = inventory.union(left, known)
+        return lives
+
+    async def _leave(self, p: Pass[Addon], cluster: Cluster) -> Result:
+        """The Cluster is going: what may hold something outside is removed while it still can."""
+        text = f"Cluster {p.obj.namespace}/{p.obj.spec.cluster} is being deleted"
+        verdict = Judgement(False, reasons.CLUSTER_DELETING, text)
+        _report(p, verdict, verdict)
+        left = await self._remove_all(p, cluster)
+        return Result(1.0 if left else None)
+
+    async def _remove_all(self, p: Pass[Addon], cluster: Cluster) -> bool:
+        """Whether something is left; nothing counts as left where nobody can be asked."""
+        tenant = await reconnect(p.kube, self._tenants, self._settings, cluster)
+        if tenant is None:
+            p.status.inventory = []
+            return False
+        entries_ = inventory.removal_order(p.status.inventory)
+        try:
+            p.status.inventory = await remove(p.guarded(tenant.kube), entries_, p.obj.name)
+        except KubeError as error:
+            p.log.info("cannot remove the addon's objects", error=str(error))
+            p.status.inventory = []
+        return bool(p.status.inventory)
+
+
+async def _has_nodes(tenant: Tenant) -> bool:
+    """Whether the business cluster has a node at all; asked only while that is not known."""
+    if tenant.watching is not None and tenant.watching.nodes is not None:
+        return bool(tenant.watching.nodes)
+    first = await tenant.kube.raw("GET", object_path(kinds.NODE), query={"limit": "1"})
+    return bool(first.get("items"))
+
+
+@contextmanager
+def _asking(p: Pass[Addon]) -> Iterator[None]:
+    """A business cluster that is away is no error of ours.
+
+    The Cluster's own condition says so, and wakes us when it is back.
+    """
+    try:
+        yield
+    except KubeError as error:
+        raise Wait(
+            reasons.CLUSTER_UNREACHABLE,
+            f"Cluster {p.obj.namespace}/{p.obj.spec.cluster} does not answer: {error.message}",
+            10.0,
+        ) from error
+
+
+def _stopped(p: Pass[Addon], stop: ReconcileStop) -> None:
+    """What an interrupted pass can still say."""
+    status = p.obj.status
+    current = status.observed_generation == p.obj.metadata.generation
+    away = stop.reason in {reasons.CLUSTER_UNREACHABLE, reasons.WAITING_FOR_CLUSTER}
+    verdict = Judgement(False, stop.reason, stop.message)
+    if away and current and status.is_true(reasons.APPLIED):
+        # What was applied is still there; only how it is cannot be seen.
+        unknown = Judgement(None, stop.reason, stop.message)
+        _report(p, Judgement(True, reasons.AS_WANTED, "all objects are applied"), unknown)
+    else:
+        _report(p, verdict, verdict)
+
+
+def _report(p: Pass[Addon], applied: Judgement, health: Judgement) -> None:
+    ready = applied if applied.status is not True else health
+    for type_, verdict in (
+        (reasons.APPLIED, applied),
+        (reasons.HEALTHY, health),
+        (reasons.READY, Judgement(ready.status is True, ready.reason, ready.message)),
+    ):
+        p.status.set_condition(
+            type_,
+            verdict.status,
+            verdict.reason,
+            verdict.message,
+            now=p.now,
+            generation=p.obj.metadata.generation,
+        )
+    p.status.phase = "Ready" if ready.status is True else "Pending"
+
+
+def _left(status: AddonStatus) -> str:
+    named = [f"{a.kind} {a.name}" for a in status.inventory[:5]]
+    return f"waiting for {', '.join(named)} to go"

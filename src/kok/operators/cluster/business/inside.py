@@ -1,0 +1,165 @@
+"""The steps of a pass over a Cluster that work inside the business cluster."""
+
+from __future__ import annotations
+
+from kok import pki
+from kok.api import names
+from kok.api.cluster import Cluster
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.apply import intent_hash
+from kok.kube.errors import KubeError, NotFound
+from kok.operators.cluster import plan as planning
+from kok.operators.cluster import reasons
+from kok.operators.cluster.business import bootstrap
+from kok.operators.cluster.business.applying import Refused, bring
+from kok.operators.cluster.business.connect import Unusable, connect, kubeconfig_in
+from kok.operators.cluster.business.reach import ask, resolve
+from kok.operators.cluster.business.tenants import Checked, Tenant, Tenants
+from kok.operators.cluster.endpoint import Endpoint, leads_to_nodes, slice_addresses
+from kok.operators.cluster.findings import Bootstrap, Reach
+from kok.operators.cluster.links import Links
+from kok.operators.cluster.parts import API_SERVER
+from kok.operators.cluster.settings import ClusterSettings
+from kok.operators.cluster.steps import Steps
+from kok.runtime.reconciler import Pass
+
+RESOLVED_FOR = 60.0
+"""Seconds for which the addresses behind a name are taken for granted."""
+
+
+class Inside:
+    """One pass's view of one business cluster; `look`, `furnish` and `confirm`, in this order."""
+
+    def __init__(
+        self, p: Pass[Cluster], settings: ClusterSettings, tenants: Tenants, links: Links
+    ) -> None:
+        self._p = p
+        self._key = (p.obj.namespace, p.obj.name)
+        self._settings = settings
+        self._tenants = tenants
+        self._links = links
+        self._tenant: Tenant | None = None
+
+    async def look(self, steps: Steps) -> None:
+        """Asks the API through its public address, if a server is ready to answer."""
+        server = steps.world.running(self._p.obj.name, API_SERVER)
+        if server is None or server.ready < 1:
+            return
+        self._tenant = await self._connect(steps)
+        if self._tenant is not None:
+            answered = self._p.obj.status.is_true(reasons.ENDPOINT_REACHABLE)
+            steps.found.reach = await ask(self._tenant.admin, tries=3 if answered else 1)
+            if steps.found.reach.outcome != "ok":
+                # Who knows what else is missing: an etcd may have lost its data.
+                self._tenant.bootstrapped = None
+            self._count_nodes(steps)
+
+    async def furnish(self, steps: Steps) -> None:
+        """Applies the bootstrap objects, or compares them with what they should be when due."""
+        reach, tenant = steps.found.reach, self._tenant
+        if tenant is None or reach is None or not reach.answers:
+            return
+        facts = await self._facts(steps, tenant)
+        if facts is None:
+            return
+        wanted = bootstrap.objects(facts)
+        digest = intent_hash({"objects": wanted})
+        known = tenant.bootstrapped
+        now = self._p.clock.monotonic()
+        was = self._p.obj.status.is_true(reasons.BOOTSTRAP_READY)
+        if not (known and known.digest == digest and now - known.at < self._settings.recheck):
+            steps.found.bootstrap = await _apply(tenant, wanted, fresh=not was)
+            tenant.bootstrapped = Checked(digest, now) if steps.found.bootstrap.done else None
+        else:
+            steps.found.bootstrap = _DONE
+
+    async def confirm(self, steps: Steps) -> None:
+        """Once the rights are there: are they enough? From then on the cluster is followed."""
+        tenant, bootstrapped = self._tenant, steps.found.bootstrap
+        if tenant is None or bootstrapped is None or not bootstrapped.done:
+            return
+        if steps.found.reach is not None and steps.found.reach.outcome == "forbidden":
+            steps.found.reach = await ask(tenant.admin)
+        if tenant.watching is None:
+            tenant.watch(self._on_nodes, lambda addon: self._links.wake_addon(self._key, addon))
+            self._links.wake_addons(self._key)
+        self._count_nodes(steps)
+
+    def _on_nodes(self) -> None:
+        """Addons' pods wait for nodes, and the status counts them."""
+        self._p.wake()
+        self._links.wake_addons(self._key)
+
+    def _count_nodes(self, steps: Steps) -> None:
+        if self._tenant is not None and self._tenant.watching is not None:
+            steps.found.nodes = self._tenant.watching.nodes
+
+    async def _connect(self, steps: Steps) -> Tenant | None:
+        cluster, endpoint = self._p.obj, steps.found.endpoint
+        if not isinstance(endpoint, Endpoint):
+            return None
+        admin, internal = (
+            steps.world.get(kinds.SECRET, secret(cluster.name))
+            for secret in (names.admin_kubeconfig_secret, names.internal_kubeconfig_secret)
+        )
+        try:
+            return await connect(
+                self._tenants, self._settings, cluster, endpoint, admin=admin, internal=internal
+            )
+        except Unusable as error:
+            # Edited by hand while its CA is refused: otherwise it would have been made anew.
+            steps.found.reach = Reach("unauthorized", str(error))
+            return None
+
+    async def _facts(self, steps: Steps, tenant: Tenant) -> bootstrap.Facts | None:
+        endpoint, ca = steps.found.endpoint, _trusted(steps)
+        if not isinstance(endpoint, Endpoint) or ca is None:
+            return None
+        cluster = self._p.obj
+        found = () if leads_to_nodes(cluster) else await self._resolve(tenant, endpoint.host)
+        return bootstrap.Facts(
+            steps.plan,
+            planning.running_version(cluster, steps.world) or cluster.spec.version,
+            endpoint,
+            ca,
+            slice_addresses(cluster, steps.world.nodes, found),
+        )
+
+    async def _resolve(self, tenant: Tenant, host: str) -> tuple[str, ...]:
+        now = self._p.clock.monotonic()
+        if tenant.resolved is None or now - tenant.resolved[0] > RESOLVED_FOR:
+            found = await resolve(host)
+            # A name server that fails now does not take away what it said before.
+            tenant.resolved = (now, found or (tenant.resolved[1] if tenant.resolved else ()))
+        return tenant.resolved[1]
+
+
+_DONE = Bootstrap(True, reasons.AS_WANTED, "all objects for joining nodes are applied")
+
+
+async def _apply(tenant: Tenant, wanted: list[Manifest], *, fresh: bool) -> Bootstrap:
+    try:
+        results = await bring(tenant.kube, wanted, fresh=fresh)
+    except KubeError as error:
+        return Bootstrap(False, reasons.UNREACHABLE, f"{tenant.kube.server}: {error.message}")
+    refused = [r for r in results if isinstance(r, Refused)]
+    if not refused:
+        return _DONE
+    first = refused[0]
+    # A young API server makes its namespaces a moment after it began to answer.
+    young = all(isinstance(r.error, NotFound) for r in refused)
+    reason = reasons.CREATING if young else reasons.APPLY_FAILED
+    return Bootstrap(False, reason, f"the business cluster refused {first}")
+
+
+def _trusted(steps: Steps) -> bytes | None:
+    """The CA to trust: the checked one, or what kubeconfigs still hold while it is refused."""
+    if steps.keys.ca is not None:
+        return steps.keys.ca.trust_pem
+    secret = names.internal_kubeconfig_secret(steps.cluster.name)
+    text = kubeconfig_in(steps.world.get(kinds.SECRET, secret))
+    try:
+        return pki.parse_kubeconfig(text).ca_pem if text else None
+    except pki.PkiError:
+        return None

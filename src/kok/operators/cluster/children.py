@@ -1,0 +1,86 @@
+"""Brings a Cluster's children into the meta cluster, never taking over what is somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from kok.api.meta import Kind, Manifest, Resource
+from kok.kube.apply import ensure, stamped
+from kok.kube.client import Kube
+from kok.kube.ownership import owned, owned_by
+from kok.operators.cluster import reasons
+from kok.runtime.errors import Invalid, Wait
+
+T = TypeVar("T")
+
+
+async def ensure_children(
+    kube: Kube,
+    owner: Resource,
+    intents: Iterable[Manifest],
+    lives: Mapping[tuple[str, str], Manifest],
+) -> list[Manifest]:
+    """Makes all children as intended, side by side; returns them as they are now.
+
+    `intents` are without owner. All are tried before the first error is raised: `KubeError`,
+    `Invalid` for a name that somebody else's object has, `Wait` while an earlier owner's object
+    of that name is going.
+    """
+    wanted = [owned(intent, owner) for intent in intents]
+    return await all_of(
+        _ensure(kube, owner, m, lives.get((m["kind"], m["metadata"]["name"]))) for m in wanted
+    )
+
+
+async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
+    """Results of all, in order; all are carried through before the first error is raised."""
+    results = await asyncio.gather(*works, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [r for r in results if not isinstance(r, BaseException)]
+
+
+async def _ensure(kube: Kube, owner: Resource, want: Manifest, live: Manifest | None) -> Manifest:
+    if live is not None:
+        return (await ensure(kube, want, live))[0]
+    kind, meta = await kube.resolve(want), want["metadata"]
+    # Two Clusters whose derived names collide are both ours, so that server-side apply sees no
+    # conflict between them: whoever comes first makes the object, the other one finds it.
+    async with _birth(kind, meta["namespace"], meta["name"]):
+        found = await kube.get(kind, meta["name"], meta["namespace"])
+        if found is None:
+            return await kube.apply(stamped(want), force=False)
+    _judge(kind, found, owner)
+    return (await ensure(kube, want, found))[0]
+
+
+_births: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
+
+
+def _birth(kind: Kind, namespace: str, name: str) -> asyncio.Lock:
+    """Held while an object of that name is looked for and made."""
+    return _births.setdefault((kind.crd_name, namespace, name), asyncio.Lock())
+
+
+def _judge(kind: Kind, found: Manifest, owner: Resource) -> None:
+    """Whether an object may be taken over: only if nobody else has it."""
+    if owned_by(found, owner):
+        return
+    meta = found["metadata"]
+    name = f"{kind.kind} {meta['namespace']}/{meta['name']}"
+    for reference in meta.get("ownerReferences") or ():
+        if not reference.get("controller"):
+            continue
+        if (reference["kind"], reference["name"]) == (owner.info.kind.kind, owner.name):
+            raise Wait(
+                reasons.STALE_CHILD, f"{name} of an earlier {owner} is still being removed", 1.0
+            )
+        raise Invalid(
+            reasons.NAME_TAKEN,
+            f"{name} belongs to {reference['kind']} {reference['name']}; give one of the two "
+            "another name",
+        )

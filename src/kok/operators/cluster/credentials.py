@@ -1,0 +1,256 @@
+"""Certificates and kubeconfigs of a Cluster: kept while they are right, issued anew when not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from kok import pki, versions
+from kok.api import names
+from kok.api.cluster import CertificateStatus
+from kok.api.meta import Manifest
+from kok.operators.cluster import parts, reasons
+from kok.operators.cluster.blueprint import Blueprint
+from kok.operators.cluster.endpoint import Endpoint
+from kok.operators.cluster.keys import ENCRYPTION_KEY, SA_KEY, SA_PUB, Keys
+from kok.runtime.errors import Invalid
+
+KUBECONFIG, VALUE = "kubeconfig", "value"
+CA_KEY, FRONT_PROXY_CA, ENCRYPTION_CONFIG = "ca.key", "front-proxy-ca.crt", "encryption.json"
+CLIENT_FILES = "/etc/kubernetes/client"
+"""Where pods of the controller manager and the scheduler find their Secret."""
+ADMINS = "kubeadm:cluster-admins"
+ADMIN = "kubernetes-admin"
+KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+OPERATORS = "kok-operators"
+OPAQUE = "Opaque"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the API server's certificate must carry."""
+
+    dns: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Credentials:
+    """Secrets to apply, and what the status shows of them."""
+
+    secrets: list[Manifest] = field(default_factory=list)
+    certificates: list[CertificateStatus] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
+    """Sentences on what was renewed, not on what was made for the first time."""
+
+
+class Issuer:
+    """Makes the Secrets of one Cluster in one pass."""
+
+    def __init__(
+        self, plan: Blueprint, keys: Keys, lives: Mapping[str, Manifest], now: datetime
+    ) -> None:
+        """`lives` are the Cluster's Secrets by name."""
+        self._plan = plan
+        self._keys = keys
+        self._lives = lives
+        self._now = now
+        self._made = Credentials()
+
+    def all(self, served: Names, endpoint: Endpoint | None) -> Credentials:
+        """Everything that can be made: what hangs on a refused key is left as it is.
+
+        Raises `Invalid` where a name of the spec cannot stand in a certificate.
+        """
+        try:
+            for secret in self._secrets(served, endpoint):
+                self._made.secrets.append(secret)
+        except pki.PkiError as error:
+            raise Invalid(reasons.INVALID_NAME, f"spec.endpoint: {error}") from None
+        self._show_untouched()
+        self._made.certificates.sort(key=lambda c: c.name)
+        return self._made
+
+    def _show_untouched(self) -> None:
+        """What was left as it is, since its CA is refused, still has dates to show."""
+        shown = {c.name for c in self._made.certificates}
+        for name, live in self._lives.items():
+            leaf = pki.leaf_of(live) or leaf_in_kubeconfig(live)
+            if name not in shown and leaf is not None:
+                with suppress(pki.PkiError):
+                    self._show(name, leaf.cert_pem)
+
+    def _secrets(self, served: Names, endpoint: Endpoint | None) -> Iterator[Manifest]:
+        yield from self._originals()
+        keys, name = self._keys, self._plan.name
+        if keys.service_account is not None and keys.encryption is not None:
+            yield secret(parts.keys_secret(name), OPAQUE, self._server_keys())
+        if keys.front_proxy is not None:
+            yield self._tls(
+                parts.front_proxy_client_secret(name),
+                self._client("front-proxy-client"),
+                keys.front_proxy,
+            )
+        if keys.ca is None:
+            return
+        server = pki.LeafSpec(
+            "kube-apiserver",
+            dns_names=served.dns,
+            ip_addresses=served.addresses,
+            usages=pki.Usage.SERVER,
+            lifetime=self._plan.leaf_lifetime,
+        )
+        yield self._tls(parts.serving_secret(name), server, keys.ca)
+        yield self._tls(parts.kubelet_client_secret(name), self._client(KUBELET_CLIENT), keys.ca)
+        yield self._scheduler(keys.ca)
+        yield from self._controller_manager(keys.ca)
+        yield self._kubeconfig(
+            names.internal_kubeconfig_secret(name),
+            self._client(OPERATORS, "system:masters"),
+            self._plan.internal_url,
+            keys.ca,
+        )
+        if endpoint is not None:
+            yield self._kubeconfig(
+                names.admin_kubeconfig_secret(name),
+                self._client(ADMIN, ADMINS),
+                endpoint.url,
+                keys.ca,
+            )
+
+    def _originals(self) -> Iterator[Manifest]:
+        name = self._plan.name
+        for ca in (names.cluster_ca_secret(name), names.front_proxy_ca_secret(name)):
+            if ca in self._keys.data:
+                yield secret(ca, pki.TLS_SECRET_TYPE, self._keys.data[ca])
+                self._show(ca, pki.decode({"data": self._keys.data[ca]}, pki.TLS_CRT) or b"")
+        for key in (names.service_account_secret(name), parts.encryption_secret(name)):
+            if key in self._keys.data:
+                yield secret(key, OPAQUE, self._keys.data[key])
+
+    def _server_keys(self) -> Mapping[str, str]:
+        pair, key = self._keys.service_account, self._keys.encryption
+        if pair is None or key is None:
+            raise AssertionError("asked for only when both are there")
+        config = encryption_configuration(self._plan.version, {ENCRYPTION_KEY: key})
+        return pki.encode(
+            {SA_KEY: pair.private_pem, SA_PUB: pair.public_pem, ENCRYPTION_CONFIG: config}
+        )
+
+    def _scheduler(self, ca: pki.CertificateAuthority) -> Manifest:
+        name = parts.scheduler_secret(self._plan.name)
+        user = "system:kube-scheduler"
+        more = {KUBECONFIG: self._file_kubeconfig(user, ca)}
+        return self._tls(name, self._client(user), ca, more)
+
+    def _controller_manager(self, ca: pki.CertificateAuthority) -> Iterator[Manifest]:
+        accounts, front = self._keys.service_account, self._keys.front_proxy
+        if accounts is None or front is None:
+            return
+        user = "system:kube-controller-manager"
+        # A copy of the CA that was checked: kubelet brings an edited Secret into running pods,
+        # and the controller manager would sign with whatever stands in the original.
+        more: dict[str, bytes | str] = {
+            KUBECONFIG: self._file_kubeconfig(user, ca),
+            CA_KEY: ca.key_pem,
+            SA_KEY: accounts.private_pem,
+            FRONT_PROXY_CA: front.trust_pem,
+        }
+        name = parts.controller_manager_secret(self._plan.name)
+        yield self._tls(name, self._client(user), ca, more)
+
+    def _file_kubeconfig(self, user: str, ca: pki.CertificateAuthority) -> str:
+        files = pki.ClientCertFiles(
+            f"{CLIENT_FILES}/{pki.TLS_CRT}", f"{CLIENT_FILES}/{pki.TLS_KEY}"
+        )
+        return pki.kubeconfig(self._plan.name, self._plan.internal_url, ca.trust_pem, user, files)
+
+    def _client(self, user: str, *groups: str) -> pki.LeafSpec:
+        return pki.LeafSpec(user, organizations=groups, lifetime=self._plan.leaf_lifetime)
+
+    def _tls(
+        self,
+        name: str,
+        spec: pki.LeafSpec,
+        ca: pki.CertificateAuthority,
+        more: Mapping[str, bytes | str] | None = None,
+    ) -> Manifest:
+        leaf = self._leaf(name, pki.leaf_of(self._lives.get(name)), spec, ca)
+        data = {**pki.tls_secret_data(leaf, ca.trust_pem), **pki.encode(more or {})}
+        return secret(name, pki.TLS_SECRET_TYPE, data)
+
+    def _kubeconfig(
+        self, name: str, spec: pki.LeafSpec, server: str, ca: pki.CertificateAuthority
+    ) -> Manifest:
+        leaf = self._leaf(name, leaf_in_kubeconfig(self._lives.get(name)), spec, ca)
+        text = pki.kubeconfig(self._plan.name, server, ca.trust_pem, spec.common_name, leaf)
+        values = {KUBECONFIG: text}
+        if name == names.admin_kubeconfig_secret(self._plan.name):
+            values[VALUE] = text
+        return secret(name, OPAQUE, pki.encode(values))
+
+    def _leaf(
+        self, name: str, found: pki.Leaf | None, spec: pki.LeafSpec, ca: pki.CertificateAuthority
+    ) -> pki.Leaf:
+        why = pki.must_renew(found, spec, ca, self._now, self._plan.renew_before)
+        leaf = found
+        if why is not None or leaf is None:
+            leaf = pki.issue(ca, spec, self._now)
+            if name in self._lives and why is not None:
+                self._made.renewed.append(f"Secret {self._plan.namespace}/{name}: {why.message}")
+        self._show(name, leaf.cert_pem)
+        return leaf
+
+    def _show(self, name: str, cert_pem: bytes) -> None:
+        info = pki.certificate_info(cert_pem, self._plan.renew_before)
+        self._made.certificates.append(
+            CertificateStatus(name=name, not_after=info.not_after, renew_at=info.renew_at)
+        )
+
+
+def secret(name: str, type_: str, data: Mapping[str, str]) -> Manifest:
+    """A Secret's manifest, still without owner."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name},
+        "type": type_,
+        "data": dict(sorted(data.items())),
+    }
+
+
+def leaf_in_kubeconfig(live: Manifest | None) -> pki.Leaf | None:
+    """The client certificate inside a kubeconfig Secret; None if it cannot be read."""
+    text = pki.decode(live, KUBECONFIG)
+    if not text:
+        return None
+    try:
+        found = pki.parse_kubeconfig(text).credentials
+    except pki.PkiError:
+        return None
+    return found if isinstance(found, pki.Leaf) else None
+
+
+def encryption_configuration(version: str, keys: Mapping[str, bytes]) -> str:
+    """The EncryptionConfiguration, as JSON: Secrets by secretbox; `identity` reads older plain ones.
+
+    `keys` by name; the first one writes.
+    """
+    encoded = [
+        {"name": name, "secret": pki.encode({name: key})[name]} for name, key in keys.items()
+    ]
+    document: dict[str, Any] = {
+        "apiVersion": versions.kubernetes(version).facts.config_apis.encryption,
+        "kind": "EncryptionConfiguration",
+        "resources": [
+            {
+                "resources": ["secrets"],
+                "providers": [{"secretbox": {"keys": encoded}}, {"identity": {}}],
+            }
+        ],
+    }
+    return json.dumps(document, indent=1)

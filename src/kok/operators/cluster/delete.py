@@ -1,0 +1,161 @@
+"""Deletes what a Cluster has made: in order, bounded, and whatever state it is in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from kok.api import names
+from kok.api.addon import Addon
+from kok.api.cluster import Cluster
+from kok.api.meta import Kind, Manifest
+from kok.kube import kinds
+from kok.kube.errors import Conflict
+from kok.kube.ownership import owned_by, owner_labels
+from kok.operators.cluster import reasons
+from kok.operators.cluster.children import all_of
+from kok.operators.cluster.observe import ADDON, ETCD
+from kok.operators.cluster.parts import key_secrets
+from kok.runtime.errors import Wait
+from kok.runtime.reconciler import DONE, Done, Pass, Result
+
+ADDONS_FOR = timedelta(seconds=60)
+CONTROL_PLANE_FOR = timedelta(seconds=120)
+ETCD_FOR = timedelta(seconds=420)
+"""How long after the deletion began each step is waited for at most."""
+SHORT_WAIT = 0.5
+"""Seconds until the next look at first; pods are not watched."""
+GRACE = 2
+"""Seconds for pods of a control plane that nobody will miss."""
+
+
+class Deletion:
+    """One pass of the clean-up: each step waits for its own before the next one begins."""
+
+    def __init__(self, p: Pass[Cluster]) -> None:
+        self._p = p
+        self._cluster = p.obj
+        began = p.obj.metadata.deletion_timestamp
+        self._since = p.now - began if began is not None else timedelta(0)
+
+    async def step(self) -> Result | Done:
+        """`Wait` says what is still there; `DONE` that nothing is."""
+        await self._addons()
+        await self._control_plane()
+        await self._etcd()
+        await self._rest()
+        return DONE
+
+    async def _addons(self) -> None:
+        """Addons go first: their objects may hold something outside, such as load balancers.
+
+        The Addons' own clean-up asks the business cluster, and gives up soon if it is not there.
+        """
+        owned = await self._children(ADDON)
+        await self._delete(ADDON, owned)
+        waiting = [Addon.parse(m) for m in await self._p.kube.list(ADDON, self._cluster.namespace)]
+        left = [
+            a.name
+            for a in waiting
+            if a.spec.cluster == self._cluster.name
+            and (a.status.inventory or a.name in {_name(m) for m in owned})
+        ]
+        self._wait_for(left, "Addon", reasons.DELETING_ADDONS, ADDONS_FOR)
+
+    async def _control_plane(self) -> None:
+        deployments = await self._children(kinds.DEPLOYMENT)
+        await self._delete(kinds.DEPLOYMENT, deployments)
+        labels = f"{names.LABEL_CLUSTER}={self._cluster.name},{names.LABEL_COMPONENT}"
+        pods = await self._p.kube.list(kinds.POD, self._cluster.namespace, labels=labels)
+        ours = [pod for pod in pods if _of_deployment(pod)]
+        # Their own time to end is meant for live traffic, and nobody will miss them.
+        await all_of(self._delete_one(kinds.POD, p, GRACE) for p in ours if not _ends_soon(p))
+        left = [_name(m) for m in (*deployments, *ours)]
+        self._wait_for(left, "pod", reasons.DELETING_CONTROL_PLANE, CONTROL_PLANE_FOR)
+
+    async def _etcd(self) -> None:
+        etcd = await self._children(ETCD)
+        await self._delete(ETCD, etcd)
+        self._wait_for([_name(m) for m in etcd], "EtcdCluster", reasons.DELETING_ETCD, ETCD_FOR)
+
+    async def _rest(self) -> None:
+        if self._cluster.spec.deletion_policy == "Retain":
+            await self._retain()
+        left: list[str] = []
+        for kind in (kinds.SERVICE, kinds.PDB, kinds.SECRET):
+            found = await self._children(kind)
+            await self._delete(kind, found)
+            left += [f"{kind.kind} {_name(m)}" for m in found]
+        # What stands in the way here is somebody's finalizer: the rest is a matter of an instant.
+        self._wait_for(left, "", reasons.DELETING_REST, ETCD_FOR)
+
+    async def _retain(self) -> None:
+        """Keeps the keys: without them the retained data could not be read.
+
+        They lose their owner, so that they outlive it, and are found by a later Cluster of the
+        same name.
+        """
+        for name in key_secrets(self._cluster.name):
+            live = await self._p.kube.get(kinds.SECRET, name, self._cluster.namespace)
+            if live is None or not owned_by(live, self._cluster):
+                continue
+            meta: dict[str, Any] = {
+                "resourceVersion": live["metadata"]["resourceVersion"],
+                "ownerReferences": None,
+                "labels": dict.fromkeys(owner_labels(self._cluster)),
+            }
+            await self._p.kube.patch(
+                kinds.SECRET, name, self._cluster.namespace, {"metadata": meta}
+            )
+            text = f"Secret {self._cluster.namespace}/{name} is kept beside the data of etcd"
+            self._p.event(reasons.RETAINED, text)
+
+    async def _children(self, kind: Kind) -> list[Manifest]:
+        listed = await self._p.kube.list(
+            kind, self._cluster.namespace, labels=owner_labels(self._cluster)
+        )
+        return [m for m in listed if owned_by(m, self._cluster)]
+
+    async def _delete(self, kind: Kind, found: list[Manifest]) -> None:
+        await all_of(
+            self._delete_one(kind, manifest, None)
+            for manifest in found
+            if not manifest["metadata"].get("deletionTimestamp")
+        )
+
+    async def _delete_one(self, kind: Kind, manifest: Manifest, grace: int | None) -> None:
+        meta = manifest["metadata"]
+        try:
+            await self._p.kube.delete(
+                kind, meta["name"], meta["namespace"], uid=meta["uid"], grace=grace
+            )
+        except Conflict:
+            return  # Another object of that name by now; the next look will see.
+
+    def _wait_for(self, left: list[str], what: str, step: str, limit: timedelta) -> None:
+        if not left:
+            return
+        named = ", ".join(sorted(left)[:5])
+        text = f"{what} {named}".strip()
+        if self._since < limit:
+            patience = max(SHORT_WAIT, self._since.total_seconds() / 20)
+            raise Wait(step, f"waiting for {text} to go", patience)
+        self._p.event(
+            reasons.GAVE_UP,
+            f"{text} did not go within {int(limit.total_seconds())} s; going on without",
+            warning=True,
+        )
+
+
+def _of_deployment(pod: Manifest) -> bool:
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return any(o.get("controller") and o.get("kind") == "ReplicaSet" for o in owners)
+
+
+def _ends_soon(pod: Manifest) -> bool:
+    grace = pod["metadata"].get("deletionGracePeriodSeconds")
+    return grace is not None and grace <= GRACE
+
+
+def _name(manifest: Manifest) -> str:
+    return str(manifest["metadata"]["name"])

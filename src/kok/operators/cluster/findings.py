@@ -1,0 +1,53 @@
+"""What a pass over a Cluster found out, step by step; the status is computed from it at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kok.api.cluster import CertificateStatus
+from kok.operators.cluster.endpoint import Endpoint, NoEndpoint
+from kok.operators.cluster.keys import Problem
+from kok.operators.cluster.observe import World
+from kok.runtime.errors import ReconcileStop
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How the API answered through its public address, asked with the admin kubeconfig."""
+
+    outcome: Literal["ok", "forbidden", "unauthorized", "unreachable"]
+    """`forbidden`: it knows us, but the admins' rights are not there (yet)."""
+    message: str = ""
+
+    @property
+    def answers(self) -> bool:
+        """Whether requests get through and the credentials are known."""
+        return self.outcome in {"ok", "forbidden"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """Whether the bootstrap objects are in the business cluster."""
+
+    done: bool
+    reason: str
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Findings:
+    """None: not looked at in this pass, because something before it is not there yet."""
+
+    world: World
+    problems: tuple[Problem, ...] = ()
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    certificates: list[CertificateStatus] | None = None
+    endpoint: Endpoint | NoEndpoint | None = None
+    reach: Reach | None = None
+    bootstrap: Bootstrap | None = None
+    nodes: Mapping[str, bool] | None = None
+    """Nodes of the business cluster by name, and whether they are Ready."""
+    stopped: ReconcileStop | None = None
+    """What made the pass end before all was done."""

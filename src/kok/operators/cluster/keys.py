@@ -1,0 +1,257 @@
+"""The keys that nothing can replace: two CAs, service account keys, the encryption key.
+
+Each lies in a Secret of its own and its fingerprint in the Cluster's status. They are made once;
+one that was in use and is gone or changed is never made anew, since all that hangs on it would
+break: it is refused with a sentence that says how to mend it, and everything that needs it is
+left as it is until then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kok import pki
+from kok.api import names
+from kok.api.cluster import Cluster
+from kok.api.meta import Manifest
+from kok.operators.cluster import reasons
+from kok.operators.cluster.parts import controller_manager_secret, encryption_secret
+from kok.pki import pem
+
+SA_KEY, SA_PUB = "sa.key", "sa.pub"
+ENCRYPTION_KEY = "key1"
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a key cannot be used."""
+
+    secret: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What is usable; None where `problems` says why not."""
+
+    ca: pki.CertificateAuthority | None
+    front_proxy: pki.CertificateAuthority | None
+    service_account: pki.KeyPair | None
+    encryption: bytes | None = field(repr=False)
+    problems: tuple[Problem, ...]
+    fingerprints: Mapping[str, str]
+    """By Secret, of all that is usable: to be recorded."""
+    data: Mapping[str, Mapping[str, str]] = field(repr=False)
+    """By Secret, of all that is usable: `data` of the Secret, made now or as it stands there."""
+    trusted: tuple[str, ...] = ()
+    """Secrets whose new content was accepted because the annotation says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One key after its check."""
+
+    problem: Problem | None = None
+    fingerprint: str = ""
+    trusted: bool = False
+
+
+class KeyRing:
+    """Checks and makes the keys of one Cluster."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        secrets: Mapping[str, Manifest],
+        now: datetime,
+        make_pair: Callable[[], pki.KeyPair] = pki.service_account_keys,
+    ) -> None:
+        """`secrets` are the Cluster's Secrets by name; `make_pair` takes its time."""
+        self._cluster = cluster
+        self._secrets = secrets
+        self._now = now
+        self._make_pair = make_pair
+        self._trust = cluster.metadata.annotations.get(names.ANNOTATION_TRUST_CA, "")
+        self._fingerprints: dict[str, str] = {}
+        self._problems: list[Problem] = []
+        self._data: dict[str, Mapping[str, str]] = {}
+        self._trusted: list[str] = []
+
+    async def settle(self) -> Keys:
+        """Checks what is there and makes what never was."""
+        name = self._cluster.name
+        ca = self._authority(names.cluster_ca_secret(name), f"{name}-ca")
+        front = self._authority(names.front_proxy_ca_secret(name), f"{name}-front-proxy-ca")
+        accounts = await self._service_account(names.service_account_secret(name))
+        encryption = self._encryption(encryption_secret(name))
+        return Keys(
+            ca,
+            front,
+            accounts,
+            encryption,
+            tuple(self._problems),
+            self._fingerprints,
+            self._data,
+            tuple(self._trusted),
+        )
+
+    def _authority(self, secret: str, common_name: str) -> pki.CertificateAuthority | None:
+        live = self._secrets.get(secret)
+        cert, key = pki.decode(live, pki.TLS_CRT), pki.decode(live, pki.TLS_KEY)
+        latched = self._latched(secret)
+        decision = pki.decide_ca(
+            cert, key, self._now, latched_fingerprint=latched, name=self._called(secret)
+        )
+        if decision.problem is not None and self._is_trusted(lambda: pki.fingerprint(cert or b"")):
+            decision = pki.decide_ca(
+                cert, key, self._now, latched_fingerprint=None, name=self._called(secret)
+            )
+            if decision.action is pki.CAAction.USE:
+                self._trusted.append(secret)
+        if decision.problem is not None:
+            message = decision.problem.message + self._advice(secret, decision.problem)
+            self._problems.append(Problem(secret, decision.problem.reason, message))
+            return None
+        if decision.action is pki.CAAction.CREATE:
+            ca = pki.new_ca(common_name, self._now)
+        else:
+            # The first certificate alone: it is the one whose fingerprint was checked.
+            only = pem.dump_certificate(pem.load_certificate(cert or b""))
+            ca = pki.CertificateAuthority(only, key or b"")
+        self._fingerprints[secret] = pki.fingerprint(ca.cert_pem)
+        self._data[secret] = pki.ca_secret_data(ca)
+        return ca
+
+    def _advice(self, secret: str, problem: pki.CAProblem) -> str:
+        if problem.reason is pki.CAReason.CHANGED:
+            cert = pki.decode(self._secrets.get(secret), pki.TLS_CRT) or b""
+            return (
+                ", or annotate the Cluster with "
+                f"{names.ANNOTATION_TRUST_CA}={pki.fingerprint(cert)} to go over to the new one"
+            )
+        copy = controller_manager_secret(self._cluster.name)
+        if secret == names.cluster_ca_secret(self._cluster.name) and self._holds_ca(copy, secret):
+            return f"; {self._called(copy)} still has it as ca.crt and ca.key"
+        return ""
+
+    def _holds_ca(self, copy: str, secret: str) -> bool:
+        cert = pki.decode(self._secrets.get(copy), pki.CA_CRT)
+        try:
+            return cert is not None and pki.fingerprint(cert) == self._latched(secret)
+        except pki.PkiError:
+            return False
+
+    async def _service_account(self, secret: str) -> pki.KeyPair | None:
+        private = pki.decode(self._secrets.get(secret), SA_KEY)
+        if not private and not self._latched(secret):
+            # RSA takes a tenth of a second: off the loop, other Clusters have passes, too.
+            pair = await asyncio.to_thread(self._make_pair)
+        else:
+            found = self._check(secret, SA_KEY, private, _service_account_fingerprint)
+            if found.problem is not None:
+                return None
+            pair = pki.KeyPair(private or b"", _public_half(private or b""))
+        self._fingerprints[secret] = _service_account_fingerprint(pair.private_pem)
+        self._data[secret] = pki.encode({SA_KEY: pair.private_pem, SA_PUB: pair.public_pem})
+        return pair
+
+    def _encryption(self, secret: str) -> bytes | None:
+        key = pki.decode(self._secrets.get(secret), ENCRYPTION_KEY)
+        if not key and not self._latched(secret):
+            key = pki.encryption_key()
+        elif self._check(secret, ENCRYPTION_KEY, key, _encryption_fingerprint).problem is not None:
+            return None
+        if key is None:
+            raise AssertionError("a usable key is there")
+        self._fingerprints[secret] = _encryption_fingerprint(key)
+        self._data[secret] = pki.encode({ENCRYPTION_KEY: key})
+        return key
+
+    def _check(
+        self, secret: str, entry: str, value: bytes | None, fingerprint: Callable[[bytes], str]
+    ) -> _Found:
+        latched = self._latched(secret)
+        found = self._judge(secret, entry, value, fingerprint, latched)
+        if found.problem is not None:
+            self._problems.append(found.problem)
+        elif found.trusted:
+            self._trusted.append(secret)
+        return found
+
+    def _judge(
+        self,
+        secret: str,
+        entry: str,
+        value: bytes | None,
+        fingerprint: Callable[[bytes], str],
+        latched: str | None,
+    ) -> _Found:
+        where = self._called(secret)
+        back = f"; put back the key with fingerprint {latched} as {entry}" if latched else ""
+        if not value:
+            text = f"{where} does not hold {entry}{back}"
+            return _Found(Problem(secret, reasons.KEY_MISSING, text))
+        try:
+            found = fingerprint(value)
+        except pki.PkiError as error:
+            text = f"{where}: {entry} cannot be used: {error}{back}"
+            return _Found(Problem(secret, reasons.KEY_UNREADABLE, text))
+        if latched is None or found == latched:
+            return _Found(fingerprint=found)
+        if self._trust == found:
+            return _Found(fingerprint=found, trusted=True)
+        text = (
+            f"{where} holds another key ({found}) than the one in use ({latched}){back}, or "
+            f"annotate the Cluster with {names.ANNOTATION_TRUST_CA}={found} to go over to it"
+        )
+        return _Found(Problem(secret, reasons.KEY_CHANGED, text))
+
+    def _is_trusted(self, fingerprint: Callable[[], str]) -> bool:
+        if not self._trust:
+            return False
+        try:
+            return fingerprint() == self._trust
+        except pki.PkiError:
+            return False
+
+    def _latched(self, secret: str) -> str | None:
+        return self._cluster.status.ca_fingerprints.get(secret)
+
+    def _called(self, secret: str) -> str:
+        return f"Secret {self._cluster.namespace}/{secret}"
+
+
+_public_halves: dict[bytes, bytes] = {}
+_REMEMBERED = 1024
+
+
+def _public_half(private_pem: bytes) -> bytes:
+    """As `pki.public_pem_of`, which takes 40 ms of arithmetic for an RSA key, but once a key.
+
+    Remembered by the hash of the private half, so that no private key stays in memory for it.
+    """
+    digest = hashlib.sha256(private_pem).digest()
+    known = _public_halves.get(digest)
+    if known is None:
+        known = pki.public_pem_of(private_pem)
+        if len(_public_halves) >= _REMEMBERED:
+            _public_halves.pop(next(iter(_public_halves)))
+        _public_halves[digest] = known
+    return known
+
+
+def _service_account_fingerprint(private_pem: bytes) -> str:
+    return f"sha256:{hashlib.sha256(_public_half(private_pem)).hexdigest()}"
+
+
+def _encryption_fingerprint(key: bytes) -> str:
+    """A hash of a random key of 256 bits tells nothing of it."""
+    if len(key) != _KEY_BYTES:
+        raise pki.PkiError(f"it has {len(key)} bytes where {_KEY_BYTES} are needed")
+    return f"sha256:{hashlib.sha256(key).hexdigest()}"

@@ -1,0 +1,58 @@
+"""Addresses of the meta cluster's nodes, followed by one watch for all Clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.operators.cluster.endpoint import MetaNode
+from kok.runtime.clock import Clock
+from kok.runtime.reconciler import EVERY, Key
+
+REFRESH = 600.0
+"""Seconds after which all are listed again: a watch event does not tell that a node is gone."""
+
+
+class MetaNodes:
+    """What is known of the meta nodes; every Cluster is woken when an address comes or goes."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, MetaNode] = {}
+        self._listed_at: float | None = None
+
+    def changed(self, manifest: Manifest) -> Iterable[Key]:
+        """The key function of the runtime's wake: all Clusters, if it matters to them."""
+        node = meta_node(manifest)
+        if self._known.get(node.name) == node:
+            return []
+        before = self._known.get(node.name)
+        self._known[node.name] = node
+        if self._listed_at is None or (before and before.addresses == node.addresses):
+            # Nobody has asked yet, or only its readiness changed, which can wait.
+            return []
+        return [("", EVERY)]
+
+    async def all(self, kube: Kube, clock: Clock) -> tuple[MetaNode, ...]:
+        """All nodes with an internal address, by name. Raises `KubeError`."""
+        now = clock.monotonic()
+        if self._listed_at is None or now - self._listed_at > REFRESH:
+            listed = [meta_node(node) for node in await kube.list(kinds.NODE)]
+            self._known = {node.name: node for node in listed}
+            self._listed_at = now
+        return tuple(node for _, node in sorted(self._known.items()) if node.addresses)
+
+
+def meta_node(manifest: Manifest) -> MetaNode:
+    """What matters of a Node."""
+    status: dict[str, Any] = manifest.get("status") or {}
+    addresses = [
+        str(a["address"]) for a in status.get("addresses") or () if a["type"] == "InternalIP"
+    ]
+    ready = any(
+        c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()
+    )
+    cordoned = bool((manifest.get("spec") or {}).get("unschedulable"))
+    return MetaNode(str(manifest["metadata"]["name"]), tuple(addresses), ready and not cordoned)

@@ -1,0 +1,183 @@
+"""Reads everything in the meta cluster that a pass over a Cluster looks at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kok.api import names
+from kok.api.addon import Addon
+from kok.api.cluster import Cluster
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Kind, Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.ownership import owned_by, owner_labels
+from kok.operators.cluster.endpoint import MetaNode
+from kok.operators.cluster.metanodes import MetaNodes
+from kok.operators.cluster.parts import (
+    COMPONENTS,
+    LABEL_VERSION,
+    deployment,
+    key_secrets,
+    pod_labels,
+)
+from kok.runtime.clock import Clock
+
+ETCD: Kind = EtcdCluster.info.kind
+ADDON: Kind = Addon.info.kind
+CHILDREN: tuple[Kind, ...] = (
+    kinds.SECRET,
+    kinds.SERVICE,
+    kinds.DEPLOYMENT,
+    kinds.PDB,
+    ETCD,
+    ADDON,
+)
+"""Kinds of a Cluster's children."""
+
+Children = Mapping[tuple[str, str], Manifest]
+"""By kind and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One component's Deployment as last seen."""
+
+    component: str
+    version: str
+    """The version that its pod template asks for."""
+    desired: int
+    ready: int
+    complete: bool
+    """Whether all pods are of the newest template and ready, and no older one is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What was observed; `merged` gives it with what a pass has changed since."""
+
+    children: Children
+    etcd_secret: bool
+    """Whether the Secret exists by which the API server reaches etcd."""
+    nodes: tuple[MetaNode, ...] = ()
+    """Of the meta cluster; empty where the Cluster's endpoint does not need them."""
+    pods: tuple[Manifest, ...] = ()
+    """Of the control plane; read only when something is not ready."""
+    missing_secrets: tuple[str, ...] = ()
+    """Secrets that the spec names and that do not exist."""
+
+    def merged(self, changed: Iterable[Manifest]) -> World:
+        """The same world with children that were just written."""
+        fresh = {(str(m["kind"]), str(m["metadata"]["name"])): m for m in changed}
+        return replace(self, children={**self.children, **fresh})
+
+    def get(self, kind: Kind, name: str) -> Manifest | None:
+        """One child."""
+        return self.children.get((kind.kind, name))
+
+    def of(self, kind: Kind) -> dict[str, Manifest]:
+        """All children of a kind, by name."""
+        return {name: m for (k, name), m in self.children.items() if k == kind.kind}
+
+    def etcd(self, cluster: str) -> Manifest | None:
+        """The EtcdCluster."""
+        return self.get(ETCD, names.etcd_cluster(cluster))
+
+    def service(self, cluster: str) -> Manifest | None:
+        """The API servers' Service."""
+        return self.get(kinds.SERVICE, names.api_service(cluster))
+
+    def running(self, cluster: str, component: str) -> Running | None:
+        """A component's Deployment; None if there is none (or it is going)."""
+        live = self.get(kinds.DEPLOYMENT, deployment(cluster, component))
+        if live is None or live["metadata"].get("deletionTimestamp"):
+            return None
+        return running(component, live)
+
+
+def running(component: str, live: Manifest) -> Running:
+    """What a Deployment says of itself."""
+    spec, status = live["spec"], live.get("status") or {}
+    desired = int(spec.get("replicas", 1))
+    seen = int(status.get("observedGeneration", 0)) >= int(live["metadata"].get("generation", 0))
+    ready, updated = int(status.get("readyReplicas", 0)), int(status.get("updatedReplicas", 0))
+    total = int(status.get("replicas", 0))
+    labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+    return Running(
+        component,
+        version=str(labels.get(LABEL_VERSION, "")),
+        desired=desired,
+        ready=ready,
+        complete=seen and ready >= desired and updated >= desired and total == updated,
+    )
+
+
+async def observe(kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock) -> World:
+    """Reads it all side by side. Raises `KubeError`."""
+    namespace, labels = cluster.namespace, owner_labels(cluster)
+    etcd = names.etcd_cluster(cluster.name)
+    lists = [kube.list(kind, namespace, labels=labels) for kind in CHILDREN]
+    found, secret, meta_nodes, missing = await asyncio.gather(
+        asyncio.gather(*lists),
+        kube.get(kinds.SECRET, names.etcd_client_secret(etcd), namespace),
+        _meta_nodes(kube, cluster, nodes, clock),
+        _missing_secrets(kube, cluster),
+    )
+    children = {
+        (str(m["kind"]), str(m["metadata"]["name"])): m
+        for listed in found
+        for m in listed
+        if owned_by(m, cluster)
+    }
+    children.update(await _lost_keys(kube, cluster, children))
+    world = World(children, secret is not None, meta_nodes, missing_secrets=missing)
+    return replace(world, pods=await _pods(kube, cluster, world))
+
+
+async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Children:
+    """Secrets of keys that exist without being marked as ours.
+
+    Somebody took off the labels, put a lost one back, prepared a CA beforehand, or the Secret was
+    kept from an earlier Cluster: it must be seen, or a new key would be made over it.
+    """
+    missing = [n for n in key_secrets(cluster.name) if (kinds.SECRET.kind, n) not in children]
+    found = await asyncio.gather(*(kube.get(kinds.SECRET, n, cluster.namespace) for n in missing))
+    return {
+        (kinds.SECRET.kind, name): live
+        for name, live in zip(missing, found, strict=True)
+        if live is not None and not _controlled(live)
+    }
+
+
+def _controlled(live: Manifest) -> bool:
+    return any(r.get("controller") for r in live["metadata"].get("ownerReferences") or ())
+
+
+async def _meta_nodes(
+    kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock
+) -> tuple[MetaNode, ...]:
+    return await nodes.all(kube, clock) if cluster.spec.endpoint.type == "NodePort" else ()
+
+
+async def _missing_secrets(kube: Kube, cluster: Cluster) -> tuple[str, ...]:
+    wanted = cluster.spec.images.pull_secrets
+    found = await asyncio.gather(*(kube.get(kinds.SECRET, n, cluster.namespace) for n in wanted))
+    return tuple(name for name, live in zip(wanted, found, strict=True) if live is None)
+
+
+async def _pods(kube: Kube, cluster: Cluster, world: World) -> tuple[Manifest, ...]:
+    """Pods tell why something is not ready; when all is well nobody needs to ask them."""
+    states = [world.running(cluster.name, c) for c in COMPONENTS]
+    if all(s is None or s.complete for s in states):
+        return ()
+    selector: dict[str, Any] = {names.LABEL_CLUSTER: cluster.name}
+    found = await kube.list(kinds.POD, cluster.namespace, labels=selector)
+    ours = [pod_labels(cluster.name, c).items() for c in COMPONENTS]
+    return tuple(
+        pod
+        for pod in found
+        if any(labels <= (pod["metadata"].get("labels") or {}).items() for labels in ours)
+    )

@@ -1,0 +1,78 @@
+"""The control plane's components and what their objects in the meta cluster are called."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kok.api import names
+
+API_SERVER: Final = "kube-apiserver"
+CONTROLLER_MANAGER: Final = "kube-controller-manager"
+SCHEDULER: Final = "kube-scheduler"
+COMPONENTS: Final = (API_SERVER, CONTROLLER_MANAGER, SCHEDULER)
+"""In the order in which a new version reaches them."""
+SPEC_FIELDS: Final = {
+    API_SERVER: "apiServer",
+    CONTROLLER_MANAGER: "controllerManager",
+    SCHEDULER: "scheduler",
+}
+"""Field of `spec` for each component, as sentences for users name it."""
+
+LABEL_VERSION: Final = "app.kubernetes.io/version"
+LABEL_ADDON: Final = "kok.dev/addon"
+"""On every object that an Addon applies: the Addon's name."""
+
+
+def deployment(cluster: str, component: str) -> str:
+    """Deployment and PodDisruptionBudget of a component: `shop-apiserver`."""
+    return f"{cluster}-{component.removeprefix('kube-')}"
+
+
+def pod_labels(cluster: str, component: str) -> dict[str, str]:
+    """What selects the pods of a component; never to be changed, selectors are immutable."""
+    return {names.LABEL_CLUSTER: cluster, names.LABEL_COMPONENT: component}
+
+
+def serving_secret(cluster: str) -> str:
+    """kubernetes.io/tls: the API server's own certificate."""
+    return f"{cluster}-apiserver-tls"
+
+
+def keys_secret(cluster: str) -> str:
+    """Opaque: service account keys and encryption configuration as the API server reads them."""
+    return f"{cluster}-apiserver-keys"
+
+
+def kubelet_client_secret(cluster: str) -> str:
+    """kubernetes.io/tls: by which the API server talks to kubelets."""
+    return f"{cluster}-kubelet-client"
+
+
+def front_proxy_client_secret(cluster: str) -> str:
+    """kubernetes.io/tls: by which the API server talks to aggregated API servers."""
+    return f"{cluster}-front-proxy-client"
+
+
+def controller_manager_secret(cluster: str) -> str:
+    """kubernetes.io/tls: the controller manager's identity, and the keys that it signs with."""
+    return f"{cluster}-controller-manager"
+
+
+def scheduler_secret(cluster: str) -> str:
+    """kubernetes.io/tls: the scheduler's identity."""
+    return f"{cluster}-scheduler"
+
+
+def encryption_secret(cluster: str) -> str:
+    """Opaque: the keys by which Secrets are encrypted in etcd."""
+    return f"{cluster}-encryption"
+
+
+def key_secrets(cluster: str) -> tuple[str, ...]:
+    """Secrets of what is made once and never again: CAs, service account keys, encryption key."""
+    return (
+        names.cluster_ca_secret(cluster),
+        names.front_proxy_ca_secret(cluster),
+        names.service_account_secret(cluster),
+        encryption_secret(cluster),
+    )

@@ -1,0 +1,77 @@
+"""Decisions of a pass: what may run now, and at which version. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
+from kok.api.cluster import Cluster
+from kok.api.meta import Manifest
+from kok.operators.cluster.observe import World
+from kok.operators.cluster.parts import API_SERVER, COMPONENTS, CONTROLLER_MANAGER, SCHEDULER
+
+FIRST_ASK, LONGEST_ASK = 0.2, 30.0
+"""Seconds between two tries to reach an API that should answer, at first and at last."""
+
+
+def versions_to_run(cluster: Cluster, world: World, *, answers: bool) -> dict[str, str]:
+    """The components to have now, each with its version.
+
+    At creation the API server starts as soon as etcd has a quorum, the others when the API
+    answers. A new version reaches the API server first; the others follow once it is rolled out
+    completely, since none of them may be newer than any API server that it talks to.
+    """
+    target = cluster.spec.version
+    server = world.running(cluster.name, API_SERVER)
+    out: dict[str, str] = {}
+    if server is not None or etcd_answers(world.etcd(cluster.name), secret=world.etcd_secret):
+        out[API_SERVER] = target
+    done = server is not None and server.complete and server.version == target
+    for component in (CONTROLLER_MANAGER, SCHEDULER):
+        current = world.running(cluster.name, component)
+        if current is not None:
+            out[component] = target if done else current.version or target
+            continue
+        # One that was deleted comes back also while the API is away, as it was.
+        before = next((c.version for c in cluster.status.components if c.name == component), None)
+        if answers or before:
+            out[component] = target if done else before or target
+    return out
+
+
+def etcd_answers(etcd: Manifest | None, *, secret: bool) -> bool:
+    """Whether an API server that starts now finds etcd at its first try.
+
+    One that starts earlier asks again only after one second, then 1.6, 2.6..., exits after 20
+    seconds, and kubelet then waits longer from try to try: volumes may take longer than that.
+    Measured, starting it earlier gains nothing even where the volume is there at once.
+    """
+    if etcd is None or not secret:
+        return False
+    conditions = (etcd.get("status") or {}).get("conditions") or ()
+    return any(c["type"] in {"Available", "Ready"} and c["status"] == "True" for c in conditions)
+
+
+def running_version(cluster: Cluster, world: World) -> str | None:
+    """The version that all of the control plane runs; None until there is one.
+
+    During a change it stays what it was, since nodes and addons go by it.
+    """
+    states = [world.running(cluster.name, c) for c in COMPONENTS]
+    found = {s.version for s in states if s is not None and s.complete}
+    if len(found) == 1 and all(s is not None and s.complete for s in states):
+        return found.pop()
+    return cluster.status.version
+
+
+def keys_hash(fingerprints: Mapping[str, str]) -> str:
+    """Hash of keys that components read only at their start; another one restarts them."""
+    text = "\n".join(f"{name}={value}" for name, value in sorted(fingerprints.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def next_ask(since: datetime, now: datetime) -> float:
+    """Seconds until the next try to reach an API that should answer since `since`."""
+    waited = max(0.0, (now - since).total_seconds())
+    return min(LONGEST_ASK, max(FIRST_ASK, waited / 5))

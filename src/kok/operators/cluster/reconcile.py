@@ -1,0 +1,114 @@
+"""One pass over a Cluster: observe, put in place what may be there now, ask, report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from kok.api.cluster import Cluster
+from kok.kube import kinds
+from kok.operators.cluster import plan as planning
+from kok.operators.cluster import reasons
+from kok.operators.cluster.business.inside import Inside
+from kok.operators.cluster.business.tenants import Tenants
+from kok.operators.cluster.delete import Deletion
+from kok.operators.cluster.links import Links
+from kok.operators.cluster.metanodes import MetaNodes
+from kok.operators.cluster.observe import CHILDREN, observe
+from kok.operators.cluster.parts import API_SERVER
+from kok.operators.cluster.settings import ClusterSettings
+from kok.operators.cluster.status import report
+from kok.operators.cluster.steps import Steps
+from kok.runtime.errors import Paused, ReconcileStop, Wait
+from kok.runtime.reconciler import Done, Pass, Result, Wake
+
+MENDED = 10.0
+"""Seconds until the next look at keys that are refused."""
+
+
+class ClusterReconciler:
+    """Keeps Clusters."""
+
+    model = Cluster
+
+    def __init__(self, settings: ClusterSettings, tenants: Tenants, links: Links) -> None:
+        """`tenants` and `links` are shared with the reconciler of Addons."""
+        self._settings = settings
+        self._tenants = tenants
+        self._links = links
+        self._nodes = MetaNodes()
+        self.wakes_on: Sequence[Wake] = (
+            *(Wake(kind) for kind in CHILDREN),
+            Wake(kinds.NODE, key=self._nodes.changed),
+        )
+
+    async def reconcile(self, p: Pass[Cluster]) -> Result:
+        """See `Reconciler`."""
+        world = await observe(p.kube, p.obj, self._nodes, p.clock)
+        steps = Steps(p, world)
+        inside = Inside(p, self._settings, self._tenants, self._links)
+        judged = False
+        try:
+            await self._act(steps, inside)
+            judged = True
+        except Wait as stop:
+            steps.found.stopped = stop
+            judged = True
+            raise
+        except ReconcileStop as stop:
+            steps.found.stopped = None if isinstance(stop, Paused) else stop
+            judged = isinstance(stop, Paused)
+            raise
+        finally:
+            report(p.status, p.obj, steps.found, p.now, ready=judged)
+        return Result(_next(p, steps))
+
+    async def _act(self, steps: Steps, inside: Inside) -> None:
+        steps.draw()
+        if steps.p.paused:
+            await inside.look(steps)
+            return
+        await steps.lay_foundation()
+        await steps.issue_credentials()
+        await inside.look(steps)
+        await steps.run_control_plane(inside.furnish(steps))
+        await inside.confirm(steps)
+        steps.complain()
+
+    async def finalize(self, p: Pass[Cluster]) -> Result | Done:
+        """See `Reconciler`."""
+        key = (p.obj.namespace, p.obj.name)
+        outcome = await Deletion(p).step()
+        if isinstance(outcome, Done):
+            self._tenants.drop(key)
+        return outcome
+
+
+def _next(p: Pass[Cluster], steps: Steps) -> float | None:
+    """Seconds until the next pass, if it is to come before the resync."""
+    due: list[float] = [
+        max(1.0, (c.renew_at - p.now).total_seconds()) for c in p.status.certificates
+    ]
+    server = steps.world.running(p.obj.name, API_SERVER)
+    reach = steps.found.reach
+    if server is not None and server.ready and (reach is None or reach.outcome != "ok"):
+        due.append(planning.next_ask(_ready_since(p, steps), p.now))
+    if steps.found.problems:
+        # A Secret that somebody puts back carries no label by which its creation would wake us.
+        due.append(MENDED)
+    soonest = min(due, default=None)
+    return soonest if soonest is not None and soonest < p.settings.resync else None
+
+
+def _ready_since(p: Pass[Cluster], steps: Steps) -> datetime:
+    """Since when the API should answer and does not: the later of the two."""
+    status = (steps.deployment(API_SERVER) or {}).get("status") or {}
+    known = [
+        datetime.fromisoformat(condition["lastTransitionTime"])
+        for condition in status.get("conditions") or ()
+        if condition["type"] == "Available" and condition["status"] == "True"
+    ]
+    reachable = p.status.condition(reasons.ENDPOINT_REACHABLE)
+    if reachable is not None:
+        known.append(reachable.last_transition_time)
+    return max(known, default=p.now)

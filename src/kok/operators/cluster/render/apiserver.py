@@ -1,0 +1,104 @@
+"""The Deployment of the API servers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kok.api import names
+from kok.api.meta import Manifest
+from kok.operators.cluster import parts
+from kok.operators.cluster.blueprint import Blueprint
+from kok.operators.cluster.credentials import ENCRYPTION_CONFIG
+from kok.operators.cluster.flags import ADMISSION_ON, NODE_RESTRICTION, command_line
+from kok.operators.cluster.keys import SA_KEY, SA_PUB
+from kok.operators.cluster.render import pods
+from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
+
+PKI: Final = "/etc/kubernetes/pki"
+SHUTDOWN_DELAY = 5
+"""Seconds in which a stopping server still takes requests: until all have stopped sending them."""
+WATCH_GRACE = 10
+"""Seconds over which a stopping server ends its watches, so that they do not all come at once."""
+REQUEST_GRACE = 30
+"""Seconds for requests under way."""
+
+
+def deployment(plan: Blueprint, version: str, keys: str) -> Manifest:
+    """The Deployment at a version; `keys` is the hash of what is read only at the start."""
+    part = plan.parts[parts.API_SERVER]
+    container = pods.Container(
+        command=command_line(parts.API_SERVER, flags(plan, part.replicas), part.extra_args),
+        port=names.API_PORT,
+        # While etcd is away a restart helps nothing and costs time when it is back.
+        live="/livez?exclude=etcd",
+        ready="/readyz",
+        mounts={"pki": PKI},
+        volumes=[_files(plan)],
+        # The released binary has this file capability: without it the kernel refuses to start it.
+        capabilities=("NET_BIND_SERVICE",),
+        grace=SHUTDOWN_DELAY + WATCH_GRACE + REQUEST_GRACE,
+    )
+    return pods.deployment(plan, part, version, container, keys)
+
+
+def flags(plan: Blueprint, replicas: int) -> dict[str, str]:
+    """The flags that the operator sets, without dashes."""
+    etcd = names.etcd_cluster(plan.name)
+    out = {
+        "allow-privileged": "true",
+        "authorization-mode": "Node,RBAC",
+        "client-ca-file": f"{PKI}/apiserver/{CA_CRT}",
+        ADMISSION_ON: NODE_RESTRICTION,
+        "enable-bootstrap-token-auth": "true",
+        "encryption-provider-config": f"{PKI}/keys/{ENCRYPTION_CONFIG}",
+        # Inside the cluster the API is not at this pod's address: the operator keeps the
+        # EndpointSlice of the `kubernetes` Service itself.
+        "endpoint-reconciler-type": "none",
+        "etcd-cafile": f"{PKI}/etcd/{CA_CRT}",
+        "etcd-certfile": f"{PKI}/etcd/{TLS_CRT}",
+        "etcd-keyfile": f"{PKI}/etcd/{TLS_KEY}",
+        "etcd-servers": f"https://{names.etcd_client_service(etcd)}.{plan.namespace}.svc:2379",
+        "kubelet-certificate-authority": f"{PKI}/apiserver/{CA_CRT}",
+        "kubelet-client-certificate": f"{PKI}/kubelet-client/{TLS_CRT}",
+        "kubelet-client-key": f"{PKI}/kubelet-client/{TLS_KEY}",
+        "kubelet-preferred-address-types": "InternalIP,ExternalIP,Hostname",
+        "profiling": "false",
+        "proxy-client-cert-file": f"{PKI}/front-proxy-client/{TLS_CRT}",
+        "proxy-client-key-file": f"{PKI}/front-proxy-client/{TLS_KEY}",
+        "requestheader-allowed-names": "front-proxy-client",
+        "requestheader-client-ca-file": f"{PKI}/front-proxy-client/{CA_CRT}",
+        "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+        "requestheader-group-headers": "X-Remote-Group",
+        "requestheader-username-headers": "X-Remote-User",
+        "secure-port": str(names.API_PORT),
+        "service-account-issuer": f"https://kubernetes.default.svc.{plan.dns_domain}",
+        "service-account-key-file": f"{PKI}/keys/{SA_PUB}",
+        "service-account-signing-key-file": f"{PKI}/keys/{SA_KEY}",
+        "service-cluster-ip-range": ",".join(plan.service_cidrs),
+        "shutdown-delay-duration": f"{SHUTDOWN_DELAY}s",
+        "shutdown-send-retry-after": "true",
+        "shutdown-watch-termination-grace-period": f"{WATCH_GRACE}s",
+        "tls-cert-file": f"{PKI}/apiserver/{TLS_CRT}",
+        "tls-min-version": "VersionTLS12",
+        "tls-private-key-file": f"{PKI}/apiserver/{TLS_KEY}",
+    }
+    if replicas > 1:
+        # Now and then a client is asked to connect anew, so that a new server gets its share.
+        out["goaway-chance"] = "0.001"
+    return out
+
+
+def _files(plan: Blueprint) -> dict[str, object]:
+    def tls(secret: str, folder: str) -> dict[str, object]:
+        wanted = {f"{folder}/{key}": key for key in (TLS_CRT, TLS_KEY, CA_CRT)}
+        return pods.secret_files(secret, wanted)
+
+    own = {f"keys/{key}": key for key in (SA_KEY, SA_PUB, ENCRYPTION_CONFIG)}
+    return pods.projected(
+        "pki",
+        tls(parts.serving_secret(plan.name), "apiserver"),
+        tls(parts.kubelet_client_secret(plan.name), "kubelet-client"),
+        tls(parts.front_proxy_client_secret(plan.name), "front-proxy-client"),
+        tls(names.etcd_client_secret(names.etcd_cluster(plan.name)), "etcd"),
+        pods.secret_files(parts.keys_secret(plan.name), own),
+    )

@@ -1,0 +1,113 @@
+"""The Deployments of the controller manager and the scheduler."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from kok.api.meta import Manifest
+from kok.operators.cluster import parts
+from kok.operators.cluster.blueprint import Blueprint
+from kok.operators.cluster.credentials import CA_KEY, CLIENT_FILES, FRONT_PROXY_CA, KUBECONFIG
+from kok.operators.cluster.flags import command_line
+from kok.operators.cluster.keys import SA_KEY
+from kok.operators.cluster.render import pods
+from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
+
+CONTROLLER_MANAGER_PORT, SCHEDULER_PORT = 10257, 10259
+
+
+def controller_manager(plan: Blueprint, version: str, keys: str) -> Manifest:
+    """The controller manager at a version; `keys` as for the API server."""
+    part = plan.parts[parts.CONTROLLER_MANAGER]
+    files = (TLS_CRT, TLS_KEY, CA_CRT, CA_KEY, SA_KEY, FRONT_PROXY_CA, KUBECONFIG)
+    container = pods.Container(
+        command=command_line(
+            parts.CONTROLLER_MANAGER, controller_manager_flags(plan), part.extra_args
+        ),
+        port=CONTROLLER_MANAGER_PORT,
+        live="/healthz",
+        ready="/healthz",
+        mounts={"client": CLIENT_FILES},
+        volumes=[_files(parts.controller_manager_secret(plan.name), files)],
+    )
+    return pods.deployment(plan, part, version, container, keys)
+
+
+def controller_manager_flags(plan: Blueprint) -> dict[str, str]:
+    """The flags that the operator sets, without dashes."""
+    out = {
+        **_client_flags(),
+        "allocate-node-cidrs": "true",
+        "client-ca-file": f"{CLIENT_FILES}/{CA_CRT}",
+        "cluster-cidr": ",".join(plan.pod_cidrs),
+        "cluster-name": plan.name,
+        "cluster-signing-cert-file": f"{CLIENT_FILES}/{CA_CRT}",
+        "cluster-signing-key-file": f"{CLIENT_FILES}/{CA_KEY}",
+        "controllers": "*,bootstrapsigner,tokencleaner",
+        "requestheader-client-ca-file": f"{CLIENT_FILES}/{FRONT_PROXY_CA}",
+        "root-ca-file": f"{CLIENT_FILES}/{CA_CRT}",
+        "secure-port": str(CONTROLLER_MANAGER_PORT),
+        "service-account-private-key-file": f"{CLIENT_FILES}/{SA_KEY}",
+        "service-cluster-ip-range": ",".join(plan.service_cidrs),
+        "use-service-account-credentials": "true",
+    }
+    return {**out, **node_masks(plan.pod_cidrs)}
+
+
+def scheduler(plan: Blueprint, version: str, keys: str) -> Manifest:
+    """The scheduler at a version; `keys` as for the API server."""
+    part = plan.parts[parts.SCHEDULER]
+    container = pods.Container(
+        command=command_line(parts.SCHEDULER, scheduler_flags(), part.extra_args),
+        port=SCHEDULER_PORT,
+        live="/livez",
+        ready="/readyz",
+        mounts={"client": CLIENT_FILES},
+        volumes=[_files(parts.scheduler_secret(plan.name), (TLS_CRT, TLS_KEY, CA_CRT, KUBECONFIG))],
+    )
+    return pods.deployment(plan, part, version, container, keys)
+
+
+def scheduler_flags() -> dict[str, str]:
+    """The flags that the operator sets, without dashes."""
+    return {**_client_flags(), "secure-port": str(SCHEDULER_PORT)}
+
+
+def _client_flags() -> dict[str, str]:
+    kubeconfig = f"{CLIENT_FILES}/{KUBECONFIG}"
+    return {
+        "authentication-kubeconfig": kubeconfig,
+        "authorization-kubeconfig": kubeconfig,
+        "kubeconfig": kubeconfig,
+        "leader-elect": "true",
+        "profiling": "false",
+    }
+
+
+def node_masks(pod_cidrs: tuple[str, ...]) -> dict[str, str]:
+    """Flags for the size of each node's share of the pod addresses, where the default is no good.
+
+    The controller manager gives each node a /24 (/64 of IPv6) and refuses to start when that is
+    no part of the range, or a too small one (more than 2^16 nodes). A small range is divided by
+    16 instead.
+    """
+    nets = [ipaddress.ip_network(cidr) for cidr in pod_cidrs]
+    dual = len(nets) > 1
+    out: dict[str, str] = {}
+    for net in nets:
+        four = net.version == 4
+        mask = _node_mask(net.prefixlen, 24 if four else 64, 28 if four else 120)
+        flag = f"node-cidr-mask-size-ipv{net.version}" if dual else "node-cidr-mask-size"
+        if mask != (24 if four else 64):
+            out[flag] = str(mask)
+    return out
+
+
+def _node_mask(prefix: int, default: int, longest: int) -> int:
+    if prefix + 16 < default:
+        return prefix + 16
+    return default if prefix + 4 <= default else min(prefix + 4, longest)
+
+
+def _files(secret: str, keys: tuple[str, ...]) -> dict[str, object]:
+    return pods.projected("client", pods.secret_files(secret, {key: key for key in keys}))

@@ -1,0 +1,78 @@
+"""The children that are kinds of ours: the EtcdCluster and the built-in Addons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kok import versions
+from kok.api import names
+from kok.api.addon import Addon
+from kok.api.cluster import DEFAULT_ADDONS, ClusterAddon
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Manifest
+from kok.operators.cluster.blueprint import Blueprint
+
+
+def etcd_cluster(plan: Blueprint, live: Manifest | None) -> Manifest:
+    """The EtcdCluster.
+
+    What the user left open and cannot be changed any more stays as it was made: the default
+    version of etcd may differ for a later Kubernetes, and another profile has other members.
+    """
+    spec, made = plan.cluster.spec, (live or {}).get("spec") or {}
+    default_version = str(versions.default_etcd(plan.version))
+    body: dict[str, Any] = {
+        "version": spec.etcd.version or made.get("version") or default_version,
+        "members": spec.etcd.members or made.get("members") or plan.profile.members,
+        "storage": {
+            "size": spec.etcd.storage.size,
+            "className": spec.etcd.storage.class_name,
+        },
+        "placement": {"requireSpread": plan.profile.spread == "required"},
+        "resources": _resources(plan),
+        "tls": {
+            "leafDuration": spec.certificates.leaf_duration,
+            "renewBefore": spec.certificates.renew_before,
+        },
+        "images": spec.images.manifest(),
+        "deletionPolicy": spec.deletion_policy,
+    }
+    return {
+        "apiVersion": EtcdCluster.info.kind.api_version,
+        "kind": EtcdCluster.info.kind.kind,
+        "metadata": {
+            "name": names.etcd_cluster(plan.name),
+            "labels": {names.LABEL_CLUSTER: plan.name},
+        },
+        "spec": body,
+    }
+
+
+def _resources(plan: Blueprint) -> dict[str, Any]:
+    wanted = plan.cluster.spec.etcd.resources
+    if wanted is not None:
+        return wanted.manifest()
+    return {"requests": {"cpu": plan.profile.member_cpu, "memory": plan.profile.member_memory}}
+
+
+def addons(plan: Blueprint) -> list[Manifest]:
+    """The Addons of the default set, but for those that are switched off."""
+    asked = {addon.name: addon for addon in plan.cluster.spec.addons}
+    wanted = [asked.get(name) or ClusterAddon(name=name) for name in DEFAULT_ADDONS]
+    return [_addon(plan, addon) for addon in wanted if addon.enabled]
+
+
+def _addon(plan: Blueprint, addon: ClusterAddon) -> Manifest:
+    return {
+        "apiVersion": Addon.info.kind.api_version,
+        "kind": Addon.info.kind.kind,
+        "metadata": {
+            "name": names.cluster_addon(plan.name, addon.name),
+            "labels": {names.LABEL_CLUSTER: plan.name},
+        },
+        "spec": {
+            "cluster": plan.name,
+            "source": {"builtin": addon.name},
+            "values": addon.values,
+        },
+    }

@@ -1,0 +1,31 @@
+"""Settings of the cluster operator, by environment variables `KOK_...`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kok.kube.access import in_cluster
+
+
+class ClusterSettings(BaseSettings):
+    """All times are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="KOK_", use_attribute_docstrings=True)
+
+    business_api: Literal["internal", "public"] | None = None
+    """How business clusters are reached; by default `internal` in a pod and `public` elsewhere."""
+    business_timeout: float = Field(default=5.0, gt=0)
+    """Deadline of one request to a business cluster."""
+    business_clients: int = Field(default=500, ge=1)
+    """How many business clusters are kept connected at most."""
+    recheck: float = Field(default=300.0, gt=0)
+    """How often all objects in a business cluster are compared with what they should be."""
+
+    def internal(self) -> bool:
+        """Whether to use the addresses inside the meta cluster."""
+        if self.business_api is None:
+            return in_cluster() is not None
+        return self.business_api == "internal"

@@ -1,0 +1,283 @@
+"""The status of a Cluster, computed from what a pass found. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from kok.api import names
+from kok.api.addon import Addon
+from kok.api.cluster import (
+    AddonSummary,
+    Cluster,
+    ClusterStatus,
+    ComponentStatus,
+    NodeCount,
+)
+from kok.operators.cluster import reasons
+from kok.operators.cluster.controlplane import component_states, control_plane
+from kok.operators.cluster.endpoint import Endpoint, NoEndpoint
+from kok.operators.cluster.findings import Findings
+from kok.operators.cluster.judgement import Judgement
+from kok.operators.cluster.observe import ADDON
+from kok.operators.cluster.parts import COMPONENTS
+from kok.operators.cluster.plan import running_version
+
+
+def report(
+    status: ClusterStatus, cluster: Cluster, found: Findings, now: datetime, *, ready: bool = True
+) -> None:
+    """Brings a status up to date; what was not found out in this pass stays as it was.
+
+    Without `ready` the sum is left to the runtime, which knows the error that ended the pass.
+    """
+    generation = cluster.metadata.generation
+    _facts(status, cluster, found)
+    verdicts = conditions(cluster, found)
+    for type_, verdict in verdicts.items():
+        if type_ == reasons.READY and not ready:
+            continue
+        status.set_condition(
+            type_,
+            verdict.status,
+            verdict.reason,
+            verdict.message,
+            now=now,
+            generation=generation,
+        )
+    status.phase = phase(cluster, verdicts)
+
+
+def _facts(status: ClusterStatus, cluster: Cluster, found: Findings) -> None:
+    if isinstance(found.endpoint, Endpoint):
+        status.endpoint = found.endpoint.url
+        status.kubeconfig_secret = names.admin_kubeconfig_secret(cluster.name)
+    status.ca_fingerprints = {**status.ca_fingerprints, **found.fingerprints}
+    if found.certificates is not None:
+        status.certificates = found.certificates
+    before = {c.name: c for c in cluster.status.components}
+    status.components = [
+        ComponentStatus(
+            name=state.component,
+            version=state.version
+            if state.complete
+            else (before[state.component].version if state.component in before else None),
+            ready=state.ready,
+            desired=state.desired,
+        )
+        for state in component_states(cluster, found.world)
+    ]
+    status.version = running_version(cluster, found.world)
+    if found.nodes is not None:
+        ready = sum(found.nodes.values())
+        status.nodes = NodeCount(ready=ready, total=len(found.nodes))
+        status.node_summary = f"{ready}/{len(found.nodes)}"
+    status.addons = addon_summaries(cluster, found)
+
+
+def addon_summaries(cluster: Cluster, found: Findings) -> list[AddonSummary]:
+    """The Cluster's own Addons in brief, by name."""
+    summaries = []
+    for name, live in sorted(found.world.of(ADDON).items()):
+        status = Addon.parse(live).status
+        summaries.append(
+            AddonSummary(
+                name=name.removeprefix(f"{cluster.name}-"),
+                version=status.version,
+                healthy=status.is_true(reasons.HEALTHY),
+            )
+        )
+    return summaries
+
+
+def conditions(cluster: Cluster, found: Findings) -> dict[str, Judgement]:
+    """Every condition, in the order in which a cluster comes to life."""
+    parts = {
+        reasons.CERTIFICATES_READY: _certificates(cluster, found),
+        reasons.ETCD_READY: _etcd(cluster, found),
+        reasons.CONTROL_PLANE_READY: control_plane(cluster, found.world),
+        reasons.ENDPOINT_REACHABLE: _endpoint(found),
+        reasons.BOOTSTRAP_READY: _bootstrap(cluster, found),
+        reasons.ADDONS_READY: _addons(found),
+    }
+    parts[reasons.PROGRESSING] = _progressing(cluster, found, parts)
+    parts[reasons.READY] = _ready(cluster, found, parts)
+    return parts
+
+
+def _certificates(cluster: Cluster, found: Findings) -> Judgement:
+    if found.problems:
+        text = ". ".join(problem.message for problem in found.problems)
+        return Judgement(False, found.problems[0].reason, text)
+    if found.certificates is None:
+        before = _before(cluster, reasons.CERTIFICATES_READY)
+        return before or Judgement(None, reasons.CREATING, "certificates are being made")
+    return Judgement(True, reasons.AS_WANTED, "all certificates are valid")
+
+
+def _etcd(cluster: Cluster, found: Findings) -> Judgement:
+    name = f"EtcdCluster {cluster.namespace}/{names.etcd_cluster(cluster.name)}"
+    live = found.world.etcd(cluster.name)
+    if live is None:
+        return Judgement(False, reasons.CREATING, f"{name} does not exist yet")
+    listed = (live.get("status") or {}).get("conditions") or ()
+    ready = next((c for c in listed if c.get("type") == "Ready"), None)
+    if ready is None:
+        return Judgement(False, reasons.WAITING_FOR_ETCD, f"{name} is starting")
+    if ready["status"] == "True":
+        return Judgement(True, reasons.AS_WANTED, f"{name} is ready")
+    was = cluster.status.is_true(reasons.BOOTSTRAP_READY)
+    reason = reasons.ETCD_NOT_READY if was else reasons.WAITING_FOR_ETCD
+    return Judgement(False, reason, f"{name}: {ready.get('message') or ready.get('reason')}")
+
+
+def _endpoint(found: Findings) -> Judgement:
+    endpoint, reach = found.endpoint, found.reach
+    if isinstance(endpoint, NoEndpoint):
+        return Judgement(False, endpoint.reason, endpoint.message)
+    if endpoint is None:
+        return Judgement(False, reasons.CREATING, "the Service is being made")
+    if reach is None:
+        return Judgement(
+            False, reasons.WAITING_FOR_API, f"no API server is ready to answer at {endpoint.url}"
+        )
+    if reach.outcome == "ok":
+        return Judgement(True, reasons.ANSWERS, f"{endpoint.url} answers")
+    if reach.outcome == "forbidden":
+        return Judgement(
+            False,
+            reasons.CREATING,
+            f"{endpoint.url} answers; the admins' rights are being made",
+        )
+    refused = reach.outcome == "unauthorized"
+    reason = reasons.CREDENTIALS_REFUSED if refused else reasons.UNREACHABLE
+    return Judgement(False, reason, reach.message)
+
+
+def _bootstrap(cluster: Cluster, found: Findings) -> Judgement:
+    if found.bootstrap is not None:
+        return Judgement(found.bootstrap.done, found.bootstrap.reason, found.bootstrap.message)
+    before = _before(cluster, reasons.BOOTSTRAP_READY)
+    if before is not None and before.status:
+        # What is in the cluster's data stays there while its API is away.
+        return before
+    return Judgement(False, reasons.WAITING_FOR_API, "the API does not answer yet")
+
+
+def _before(cluster: Cluster, type_: str) -> Judgement | None:
+    """What was last said of a condition."""
+    found = cluster.status.condition(type_)
+    if found is None:
+        return None
+    status = {"True": True, "False": False}.get(found.status)
+    return Judgement(status, found.reason, found.message)
+
+
+@dataclass(frozen=True, slots=True)
+class _AddonState:
+    name: str
+    applied: bool
+    healthy: bool
+    reason: str
+    message: str
+
+
+def _addon_states(found: Findings) -> list[_AddonState]:
+    states = []
+    for name, live in sorted(found.world.of(ADDON).items()):
+        addon = Addon.parse(live)
+        ready = addon.status.condition(reasons.READY)
+        current = addon.status.observed_generation == addon.metadata.generation
+        states.append(
+            _AddonState(
+                name,
+                applied=current and addon.status.is_true(reasons.APPLIED),
+                healthy=addon.status.is_true(reasons.HEALTHY),
+                reason=ready.reason if ready else reasons.CREATING,
+                message=ready.message if ready else "not applied yet",
+            )
+        )
+    return states
+
+
+def _addons(found: Findings) -> Judgement:
+    states = _addon_states(found)
+    for pending in (s for s in states if not s.applied):
+        reason = reasons.CREATING if found.reach is None else pending.reason
+        return Judgement(False, reason, f"Addon {pending.name}: {pending.message}")
+    for sick in (s for s in states if not s.healthy):
+        return Judgement(False, sick.reason, f"Addon {sick.name}: {sick.message}")
+    for waiting in (s for s in states if s.reason == reasons.WAITING_FOR_NODES):
+        return Judgement(
+            True, reasons.WAITING_FOR_NODES, f"Addon {waiting.name}: {waiting.message}"
+        )
+    return Judgement(True, reasons.AS_WANTED, "all addons are applied and healthy")
+
+
+def _progressing(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> Judgement:
+    target = cluster.spec.version
+    if found.stopped is not None:
+        return Judgement(False, found.stopped.reason, found.stopped.message)
+    for component in COMPONENTS:
+        state = found.world.running(cluster.name, component)
+        if state is None or state.version != target or not state.complete:
+            upgrade = cluster.status.version not in {None, target}
+            reason = reasons.ROLLING_OUT if cluster.status.version else reasons.CREATING
+            what = f"{cluster.status.version} -> {target}: " if upgrade else ""
+            done = "is being rolled out" if state else "is not created yet"
+            return Judgement(True, reason, f"{what}{component} {done}")
+    for type_ in (reasons.BOOTSTRAP_READY, reasons.ADDONS_READY):
+        if parts[type_].reason == reasons.CREATING:
+            return Judgement(True, reasons.CREATING, parts[type_].message)
+    return Judgement(False, reasons.AS_WANTED, "nothing is under way")
+
+
+def _ready(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> Judgement:
+    """The sum; what stopped the operator explains best why the cluster cannot be used."""
+    verdict = _usable(cluster, found, parts)
+    if verdict.status is not True and found.stopped is not None:
+        return Judgement(False, found.stopped.reason, found.stopped.message)
+    return verdict
+
+
+def _usable(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> Judgement:
+    """The first thing that keeps the cluster from being used gives the reason.
+
+    Lost replicas, a lost etcd member or a sick addon do not, as long as the API answers; they
+    have conditions of their own.
+    """
+    if found.problems:
+        return parts[reasons.CERTIFICATES_READY]
+    reachable = parts[reasons.ENDPOINT_REACHABLE]
+    if reachable.status is not True:
+        return _deepest(found, parts)
+    if parts[reasons.BOOTSTRAP_READY].status is not True:
+        return parts[reasons.BOOTSTRAP_READY]
+    for state in component_states(cluster, found.world):
+        if state.ready < 1:
+            return parts[reasons.CONTROL_PLANE_READY]
+    for addon in (s for s in _addon_states(found) if not s.applied):
+        return Judgement(False, addon.reason, f"Addon {addon.name}: {addon.message}")
+    return Judgement(True, reasons.AVAILABLE, reachable.message)
+
+
+def _deepest(found: Findings, parts: dict[str, Judgement]) -> Judgement:
+    """An API that does not answer: what lies below it explains more."""
+    order = [reasons.ETCD_READY, reasons.CONTROL_PLANE_READY]
+    if isinstance(found.endpoint, NoEndpoint):
+        order = []
+    for type_ in order:
+        # With servers that are ready, the way to them is what is broken.
+        if parts[type_].status is not True and found.reach is None:
+            return Judgement(False, parts[type_].reason, parts[type_].message)
+    return parts[reasons.ENDPOINT_REACHABLE]
+
+
+def phase(cluster: Cluster, verdicts: dict[str, Judgement]) -> str:
+    """One word for people."""
+    progressing = verdicts[reasons.PROGRESSING].status is True
+    if verdicts[reasons.READY].status is True:
+        return "Updating" if progressing else "Running"
+    if cluster.status.phase in {None, "Provisioning"}:
+        return "Provisioning"
+    return "Updating" if progressing else "Degraded"

@@ -1,0 +1,188 @@
+"""The steps of a pass that work in the meta cluster, and what they hand on to each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+
+from kok.api import names
+from kok.api.cluster import Cluster
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.errors import InvalidObject
+from kok.kube.ownership import prune
+from kok.operators.cluster import parts, reasons
+from kok.operators.cluster import plan as planning
+from kok.operators.cluster.blueprint import Blueprint, blueprint
+from kok.operators.cluster.children import all_of, ensure_children
+from kok.operators.cluster.credentials import Issuer, Names
+from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, public_endpoint, serving_names
+from kok.operators.cluster.findings import Findings
+from kok.operators.cluster.keys import KeyRing, Keys
+from kok.operators.cluster.observe import ADDON, World
+from kok.operators.cluster.parts import API_SERVER, CONTROLLER_MANAGER, SCHEDULER
+from kok.operators.cluster.render import apiserver, controllers, owned, pods
+from kok.operators.cluster.render import service as service_
+from kok.runtime.errors import Wait
+from kok.runtime.reconciler import Pass
+
+RENDER = {
+    API_SERVER: apiserver.deployment,
+    CONTROLLER_MANAGER: controllers.controller_manager,
+    SCHEDULER: controllers.scheduler,
+}
+
+
+class Steps:
+    """One pass over one Cluster. The methods are called in the order in which they stand here."""
+
+    def __init__(self, p: Pass[Cluster], world: World) -> None:
+        self.p = p
+        self.cluster = p.obj
+        self.found = Findings(world, endpoint=self._endpoint(world))
+        self._plan: Blueprint | None = None
+        self._keys: Keys | None = None
+
+    @property
+    def world(self) -> World:
+        """The world as far as it is known, with what this pass changed."""
+        return self.found.world
+
+    @property
+    def plan(self) -> Blueprint:
+        """The blueprint; there after `draw`."""
+        if self._plan is None:
+            raise AssertionError("draw comes first")
+        return self._plan
+
+    def deployment(self, component: str) -> Manifest | None:
+        """A component's Deployment."""
+        return self.world.get(kinds.DEPLOYMENT, parts.deployment(self.cluster.name, component))
+
+    def draw(self) -> None:
+        """Checks the spec; raises `Invalid`."""
+        self._plan = blueprint(self.cluster)
+
+    async def lay_foundation(self) -> None:
+        """What everything else refers to: etcd, the Service, the keys; all side by side.
+
+        etcd comes first since its volumes take longest.
+        """
+        plan, name = self.plan, self.cluster.name
+        ring = KeyRing(self.cluster, self.world.of(kinds.SECRET), self.p.now)
+        budgets = [pods.budget(plan, part) for part in plan.parts.values()]
+        etcd = owned.etcd_cluster(plan, self.world.etcd(name))
+        settling = asyncio.create_task(ring.settle())
+        await all_of([self._put([etcd, *budgets]), self._put_service(), _quiet(settling)])
+        self._keys = settling.result()
+        self.found.endpoint = self._endpoint(self.world)
+        self.found.problems = self._keys.problems
+        stored = self.world.of(kinds.SECRET)
+        # What was made just now is recorded once it is stored, or a pass that fails in between
+        # would leave a record of a key that nobody has.
+        self.found.fingerprints = {
+            name: value for name, value in self._keys.fingerprints.items() if name in stored
+        }
+        for secret in self._keys.trusted:
+            where = f"Secret {self.cluster.namespace}/{secret}"
+            self.p.event(
+                reasons.TRUSTED, f"{where}: went over to {self._keys.fingerprints[secret]}"
+            )
+
+    async def issue_credentials(self) -> None:
+        """Secrets with certificates and kubeconfigs, the Addons, and the API server beside them."""
+        world, endpoint = self.world, self.found.endpoint
+        public = endpoint if isinstance(endpoint, Endpoint) else None
+        service = world.service(self.cluster.name)
+        served = Names(*serving_names(self.cluster, public, service, world.nodes))
+        issuer = Issuer(self.plan, self.keys, world.of(kinds.SECRET), self.p.now)
+        made = issuer.all(served, public)
+        addons = owned.addons(self.plan)
+        await self._put([*made.secrets, *addons, *self._deployments({API_SERVER}, answers=False)])
+        self.found.certificates = made.certificates
+        self.found.fingerprints = self.keys.fingerprints
+        for renewed in made.renewed:
+            self.p.event(reasons.ISSUED, renewed)
+        keep = [addon["metadata"]["name"] for addon in addons]
+        await prune(self.p.kube, ADDON, self.cluster, keep, world.of(ADDON).values())
+
+    async def run_control_plane(self, beside: Awaitable[None]) -> None:
+        """The other components, as soon as they may be there, and whatever is to go on beside."""
+        reach = self.found.reach
+        answers = reach is not None and reach.answers
+        wanted = self._deployments({CONTROLLER_MANAGER, SCHEDULER}, answers=answers)
+        await all_of([self._put(wanted), beside])
+
+    def complain(self) -> None:
+        """Raises `Wait` for what is missing although everything else is in place."""
+        missing = self.world.missing_secrets
+        if missing:
+            namespace = self.cluster.namespace
+            raise Wait(
+                reasons.SECRET_MISSING,
+                f"Secret {namespace}/{missing[0]} of spec.images.pullSecrets does not exist; "
+                "create it with type kubernetes.io/dockerconfigjson",
+                10.0,
+            )
+
+    @property
+    def keys(self) -> Keys:
+        """The keys; there after `lay_foundation`."""
+        if self._keys is None:
+            raise AssertionError("lay_foundation comes first")
+        return self._keys
+
+    def _deployments(self, components: set[str], *, answers: bool) -> list[Manifest]:
+        wanted = planning.versions_to_run(self.cluster, self.world, answers=answers)
+        stamp = planning.keys_hash(self._recorded())
+        return [
+            RENDER[component](self.plan, version, stamp)
+            for component, version in wanted.items()
+            if component in components
+        ]
+
+    def _recorded(self) -> dict[str, str]:
+        """Fingerprints of the keys that pods read at their start.
+
+        Those of refused keys stay as recorded: what is wrong with a Secret restarts nothing.
+        """
+        name = self.cluster.name
+        known = {**self.cluster.status.ca_fingerprints, **self.keys.fingerprints}
+        read_once = (
+            names.cluster_ca_secret(name),
+            names.service_account_secret(name),
+            parts.encryption_secret(name),
+        )
+        return {secret: known[secret] for secret in read_once if secret in known}
+
+    async def _put_service(self) -> None:
+        try:
+            await self._put([service_.service(self.plan)])
+        except InvalidObject as error:
+            if "port" not in error.message:
+                raise
+            raise Wait(
+                reasons.PORT_TAKEN,
+                f"the meta cluster refuses the port of Service {self.cluster.namespace}/"
+                f"{names.api_service(self.cluster.name)}: {error.message}",
+                30.0,
+            ) from error
+
+    async def _put(self, intents: Iterable[Manifest]) -> None:
+        labelled = [_of_cluster(intent, self.cluster.name) for intent in intents]
+        done = await ensure_children(self.p.kube, self.cluster, labelled, self.world.children)
+        self.found.world = self.world.merged(done)
+
+    def _endpoint(self, world: World) -> Endpoint | NoEndpoint:
+        return public_endpoint(self.cluster, world.service(self.cluster.name), world.nodes)
+
+
+def _of_cluster(intent: Manifest, cluster: str) -> Manifest:
+    """Every child says whose it is, also to those who do not know of owners."""
+    meta = intent["metadata"]
+    labels = {**(meta.get("labels") or {}), names.LABEL_CLUSTER: cluster}
+    return {**intent, "metadata": {**meta, "labels": labels}}
+
+
+async def _quiet(task: asyncio.Task[Keys]) -> None:
+    await task

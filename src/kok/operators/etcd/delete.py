@@ -1,0 +1,90 @@
+"""Clean-up after a deleted EtcdCluster: members, then volumes, then the rest; bounded in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Kind, Manifest
+from kok.kube import kinds
+from kok.operators.etcd import metrics, plan
+from kok.operators.etcd.observe import World, read_children
+from kok.operators.etcd.together import all_of
+from kok.runtime.errors import Wait
+from kok.runtime.reasons import DELETING
+from kok.runtime.reconciler import DONE, Done, Pass, Result
+
+PATIENCE = timedelta(minutes=2)
+"""How long stopping pods and volumes are waited for; a node that is gone never tells."""
+GRACE_DELETE = 1
+"""Seconds that members have to end whose data goes with them."""
+
+
+async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
+    """One step: asks for what is still to go, and says what is waited for.
+
+    Pods end before their volumes and Secrets go. With `deletionPolicy: Retain` volumes stay and
+    are freed of their owner first. After `PATIENCE` the rest is left to Kubernetes: all of it is
+    on its way out already, or has an owner that is gone.
+    """
+    obj = p.obj.model_copy(update={"status": p.status})
+    world = World(await read_children(obj, plan.members_of(obj), p.kube))
+    ours = {kind: _ours(obj, world, kind) for kind in (kinds.STATEFULSET, kinds.PDB, kinds.POD)}
+    volumes = _volumes(obj, world)
+    retain = obj.spec.deletion_policy == "Retain"
+    if retain:
+        await _all_free(p, volumes)
+    await _delete(p, kinds.STATEFULSET, ours[kinds.STATEFULSET])
+    await _delete(p, kinds.PDB, ours[kinds.PDB])
+    await _delete(p, kinds.POD, ours[kinds.POD], grace=None if retain else GRACE_DELETE)
+    if not retain:
+        await _delete(p, kinds.PVC, volumes)
+    waiting = [*ours[kinds.STATEFULSET], *ours[kinds.POD], *([] if retain else volumes)]
+    if waiting and not _out_of_patience(obj, p.now):
+        raise Wait(DELETING, f"waits for {_list(waiting)} to go", after=1.0)
+    if waiting:
+        p.log.warning("what does not go is left to Kubernetes", left=_list(waiting))
+    for kind in (kinds.SERVICE, kinds.CONFIGMAP, kinds.SECRET):
+        await _delete(p, kind, _ours(obj, world, kind))
+    metrics.forget(obj.namespace, obj.name)
+    return DONE
+
+
+def _ours(obj: EtcdCluster, world: World, kind: Kind) -> list[Manifest]:
+    """Children of a kind that are this EtcdCluster's own; pods belong to its StatefulSets."""
+    if kind == kinds.POD:
+        return world.all(kind)
+    return [m for m in world.all(kind) if plan.is_ours(m, obj)]
+
+
+def _volumes(obj: EtcdCluster, world: World) -> list[Manifest]:
+    """Only what holds this very EtcdCluster's data, never what an earlier one left."""
+    return [m for m in world.all(kinds.PVC) if plan.is_ours(m, obj)]
+
+
+async def _all_free(p: Pass[EtcdCluster], volumes: Sequence[Manifest]) -> None:
+    """Takes the owner off volumes that are to stay: `deletionPolicy` may have changed late."""
+    for claim in volumes:
+        meta = claim["metadata"]
+        if meta.get("ownerReferences"):
+            patch = {"metadata": {"uid": meta["uid"], "ownerReferences": None}}
+            await p.kube.patch(kinds.PVC, meta["name"], meta["namespace"], patch)
+
+
+async def _delete(
+    p: Pass[EtcdCluster], kind: Kind, objects: Sequence[Manifest], grace: int | None = None
+) -> None:
+    going = [m["metadata"] for m in objects if not m["metadata"].get("deletionTimestamp")]
+    await all_of(
+        *(p.kube.delete(kind, m["name"], m["namespace"], uid=m["uid"], grace=grace) for m in going)
+    )
+
+
+def _out_of_patience(obj: EtcdCluster, now: datetime) -> bool:
+    since = obj.metadata.deletion_timestamp
+    return since is not None and now - since > PATIENCE
+
+
+def _list(objects: Sequence[Manifest]) -> str:
+    return ", ".join(f"{m['kind']} {m['metadata']['name']}" for m in objects)

@@ -1,0 +1,260 @@
+"""What is known of each member: pure functions from what was observed to its entry in the status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kok.api.etcdcluster import EtcdCluster, EtcdMember
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.operators.etcd import layout, plan
+from kok.operators.etcd.client import Alarm, MemberStatus, Trouble
+from kok.operators.etcd.observe import Answer, World
+
+EMPTY_VOLUME = "couldn't find local name"
+"""What etcd says when a member that once started finds no data; see `render.Start`."""
+MESSAGE_LIMIT = 400
+_QUIET = {"ContainerCreating", "PodInitializing"}
+
+Condition = Literal["healthy", "pending", "unreachable", "lost", "foreign"]
+
+
+@dataclass(frozen=True)
+class View:
+    """One member: how it is, and its entry in the status.
+
+    `pending`: not healthy, the message says why; `unreachable`: its probe says that it takes
+    part, but the operator cannot ask it; `lost`: it has no data and must not start; `foreign`:
+    it shows another cluster ID.
+    """
+
+    entry: EtcdMember
+    condition: Condition
+
+
+def learn(obj: EtcdCluster, world: World, members: Sequence[str]) -> bool:
+    """Records in `obj.status` what must never be forgotten; whether there was anything new.
+
+    These are the ID of the cluster, once all members that answer agree on it, and the IDs of
+    members that were seen taking part.
+    """
+    status = obj.status
+    known = {entry.name: entry for entry in status.members}
+    answers = {n: a.status for n, a in world.answers.items() if a.status is not None}
+    new = False
+    if status.cluster_id is None:
+        shown = {answer.cluster_id for answer in answers.values()}
+        if len(shown) == 1:
+            status.cluster_id = shown.pop()
+            new = True
+    for name in members:
+        entry = known.get(name)
+        if entry is None or entry.id is not None:
+            continue
+        found = _member_id(obj, world, name)
+        if found is not None:
+            entry.id = found
+            new = True
+    return new
+
+
+def _member_id(obj: EtcdCluster, world: World, name: str) -> str | None:
+    answer = world.answers.get(name, Answer()).status
+    if answer is not None and answer.cluster_id == obj.status.cluster_id:
+        return answer.member_id
+    urls = {layout.peer_url(obj.name, obj.namespace, name)}
+    for other in world.answers.values():
+        agreed = other.status is not None and other.status.cluster_id == obj.status.cluster_id
+        for listed in (other.members or ()) if agreed else ():
+            if listed.started and urls & set(listed.peer_urls):
+                return listed.id
+    claim = world.get(kinds.PVC, name)
+    if claim is not None and plan.has_started(obj, world, name):
+        notes = claim["metadata"].get("annotations") or {}
+        return str(notes[layout.ANNOTATION_MEMBER_ID])
+    return None
+
+
+def views(obj: EtcdCluster, world: World, members: Sequence[str]) -> list[View]:
+    """All members, in order."""
+    known = {entry.name: entry for entry in obj.status.members}
+    return [view(obj, world, known.get(name) or EtcdMember(name=name)) for name in members]
+
+
+def view(obj: EtcdCluster, world: World, before: EtcdMember) -> View:
+    """One member; what it does not tell now stays as last seen."""
+    name = before.name
+    pod = world.get(kinds.POD, layout.pod_name(name))
+    answer = world.answers.get(name, Answer())
+    entry = before.model_copy(
+        update={"role": "Unknown", "ready": False, "message": None, "node": _node(pod)}
+    )
+    said = answer.status
+    if said is not None and said.cluster_id != obj.status.cluster_id:
+        entry.message = (
+            f"belongs to etcd cluster {said.cluster_id} and not to {obj.status.cluster_id}; "
+            "it is not counted"
+        )
+        return View(entry, "foreign")
+    if said is not None:
+        entry.version, entry.db_size, entry.in_use = said.version, said.db_size, said.in_use
+        entry.role = role(said)
+    gone = why_lost(obj, world, name)
+    if gone is not None:
+        entry.message = gone
+        return View(entry, "lost")
+    if is_ready(pod) and said is not None and said.leader is not None and not said.is_learner:
+        entry.ready = True
+        return View(entry, "healthy")
+    entry.message = trouble(world, name, pod, answer)[:MESSAGE_LIMIT]
+    mute = answer.error is not None and answer.error.trouble in {Trouble.SILENT, Trouble.UNTRUSTED}
+    return View(entry, "unreachable" if is_ready(pod) and mute else "pending")
+
+
+def role(said: MemberStatus) -> Literal["Leader", "Follower", "Learner", "Unknown"]:
+    """The member's part in raft by its own account."""
+    if said.is_learner:
+        return "Learner"
+    if said.leader is None:
+        return "Unknown"
+    return "Leader" if said.leader == said.member_id else "Follower"
+
+
+def leader_of(answers: Mapping[str, Answer]) -> str | None:
+    """ID of the leader of the latest term that any member knows of."""
+    heard = [a.status for a in answers.values() if a.status is not None and a.status.leader]
+    return max(heard, key=lambda said: said.raft_term).leader if heard else None
+
+
+def alarms_of(entries: Sequence[EtcdMember], answers: Mapping[str, Answer]) -> list[str]:
+    """Alarms that any member knows of, as `member: NOSPACE`; sorted."""
+    ids = {entry.id: entry.name for entry in entries if entry.id}
+    raised: set[Alarm] = set()
+    for answer in answers.values():
+        raised.update(answer.status.alarms if answer.status is not None else ())
+    return sorted(f"{ids.get(one.member_id, one.member_id)}: {one.name}" for one in raised)
+
+
+# --- why a member is not healthy
+
+
+def why_lost(obj: EtcdCluster, world: World, name: str) -> str | None:
+    """Why a member has no data and must not start, or None."""
+    claim = world.get(kinds.PVC, name)
+    if claim is None:
+        if not plan.volume_is_gone(obj, world, name):
+            return None
+        pod = world.get(kinds.POD, layout.pod_name(name))
+        if is_ready(pod):
+            return None
+        return (
+            f"its volume, PersistentVolumeClaim {name}, is gone; it is not started again, since "
+            "without its data it could make the others forget what they confirmed"
+        )
+    pod = world.get(kinds.POD, layout.pod_name(name))
+    if (claim.get("status") or {}).get("phase") == "Lost" and not is_ready(pod):
+        return f"its volume, the PersistentVolume of PersistentVolumeClaim {name}, is gone"
+    answered = world.answers.get(name, Answer()).status is not None
+    if not answered and not is_ready(pod) and EMPTY_VOLUME in _terminated(pod).get("message", ""):
+        return (
+            f"its volume, PersistentVolumeClaim {name}, is empty although the member had started "
+            "before; it refuses to start, since without its data it could make the others forget "
+            "what they confirmed"
+        )
+    return None
+
+
+def trouble(world: World, name: str, pod: Manifest | None, answer: Answer) -> str:
+    """Why a member is not healthy, as far as can be seen; never empty."""
+    if pod is None:
+        if world.get(kinds.STATEFULSET, name) is None:
+            return "is about to be made"
+        return "waits for its pod to be made"
+    if pod["metadata"].get("deletionTimestamp"):
+        node = _node(pod)
+        return f"its pod is being stopped{f' on node {node}' if node else ''}"
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return world.storage_problem or f"waits for a node: {condition.get('message', '')}"
+    claim = world.get(kinds.PVC, name)
+    if claim is not None and (claim.get("status") or {}).get("phase") != "Bound":
+        return world.storage_problem or "waits for its volume"
+    return _container_trouble(pod, answer)
+
+
+def _container_trouble(pod: Manifest, answer: Answer) -> str:
+    container = _container(pod)
+    state = container.get("state") or {}
+    waiting = state.get("waiting") or {}
+    ended = _terminated(pod)
+    if waiting.get("reason") in _QUIET or not state:
+        return "its container is being made"
+    if "running" in state:
+        return _running_trouble(pod, answer, ended)
+    if ended:
+        return f"its container ended: {_how(ended)}"
+    return f"{waiting.get('reason', 'Waiting')}: {waiting.get('message', '')}".rstrip(": ")
+
+
+def _running_trouble(pod: Manifest, answer: Answer, ended: Mapping[str, Any]) -> str:
+    if answer.error is not None:
+        again = f"; before, its container ended: {_how(ended)}" if ended else ""
+        what = "is ready, but" if is_ready(pod) else "has been started, but"
+        return f"{what} {answer.error.message}{again}"
+    if answer.status is None:
+        return "has no address yet"
+    if answer.status.leader is None:
+        return "knows of no leader"
+    if answer.status.is_learner:
+        return "is a learner and does not vote yet"
+    return "does not pass its readiness probe yet"
+
+
+def _how(ended: Mapping[str, Any]) -> str:
+    if ended.get("reason") == "OOMKilled":
+        return "it was killed for using more memory than its limit"
+    words = last_words(str(ended.get("message") or ""))
+    return f"exit code {ended.get('exitCode')}{f', {words}' if words else ''}"
+
+
+def last_words(log: str) -> str:
+    """What etcd said last in its log of JSON lines, without what differs each time."""
+    found = ""
+    for line in log.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if not isinstance(entry, dict) or entry.get("level") not in {"error", "panic", "fatal"}:
+            continue
+        found = ": ".join(str(entry[key]) for key in ("msg", "error") if entry.get(key))
+    return found[:MESSAGE_LIMIT]
+
+
+def is_ready(pod: Manifest | None) -> bool:
+    """Whether the pod passes its readiness probe and is not on its way out."""
+    if pod is None or pod["metadata"].get("deletionTimestamp"):
+        return False
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _node(pod: Manifest | None) -> str | None:
+    return ((pod or {}).get("spec") or {}).get("nodeName")
+
+
+def _container(pod: Manifest | None) -> dict[str, Any]:
+    statuses = ((pod or {}).get("status") or {}).get("containerStatuses") or ()
+    return next((dict(status) for status in statuses if status["name"] == "etcd"), {})
+
+
+def _terminated(pod: Manifest | None) -> dict[str, Any]:
+    """How the container last ended; empty if it never did."""
+    container = _container(pod)
+    for state in (container.get("state"), container.get("lastState")):
+        if state and state.get("terminated"):
+            return dict(state["terminated"])
+    return {}

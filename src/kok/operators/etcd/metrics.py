@@ -1,0 +1,69 @@
+"""What Prometheus sees of etcd clusters. Labels are bounded: objects and their members only."""
+
+from __future__ import annotations
+
+from prometheus_client import Gauge
+
+from kok.api.etcdcluster import EtcdCluster
+from kok.operators.etcd import render
+from kok.operators.etcd.observe import World
+
+_CLUSTER = ("namespace", "name")
+_MEMBER = (*_CLUSTER, "member")
+ALARMS = ("NOSPACE", "CORRUPT")
+
+READY = Gauge("kok_etcd_ready", "Whether the condition Ready holds.", _CLUSTER)
+MEMBERS = Gauge("kok_etcd_members", "Members wanted.", _CLUSTER)
+HEALTHY = Gauge("kok_etcd_members_healthy", "Members that are healthy.", _CLUSTER)
+QUORUM = Gauge("kok_etcd_quorum", "Whether a majority of members answered.", _CLUSTER)
+QUOTA = Gauge("kok_etcd_quota_bytes", "Size at which the database refuses writes.", _CLUSTER)
+RENEWAL = Gauge(
+    "kok_etcd_certificate_expiry_timestamp_seconds",
+    "When a certificate ends, by the Secret that holds it.",
+    (*_CLUSTER, "secret"),
+)
+MEMBER_UP = Gauge("kok_etcd_member_healthy", "Whether a member is healthy.", _MEMBER)
+MEMBER_LEADER = Gauge("kok_etcd_member_leader", "Whether a member leads.", _MEMBER)
+MEMBER_SIZE = Gauge("kok_etcd_member_db_size_bytes", "Size of a member's database file.", _MEMBER)
+MEMBER_USED = Gauge("kok_etcd_member_db_in_use_bytes", "Part of it that holds data.", _MEMBER)
+MEMBER_LAG = Gauge(
+    "kok_etcd_member_raft_lag", "Entries that a member has yet to apply, to the foremost.", _MEMBER
+)
+MEMBER_ALARM = Gauge("kok_etcd_member_alarm", "Alarms that are raised.", (*_MEMBER, "alarm"))
+
+_ALL = (
+    *(READY, MEMBERS, HEALTHY, QUORUM, QUOTA, RENEWAL),
+    *(MEMBER_UP, MEMBER_LEADER, MEMBER_SIZE, MEMBER_USED, MEMBER_LAG, MEMBER_ALARM),
+)
+
+
+def show(obj: EtcdCluster, world: World) -> None:
+    """Sets all gauges of one object from its status and what its members answered."""
+    at, status, storage = (obj.namespace, obj.name), obj.status, obj.spec.storage
+    forget(*at)
+    READY.labels(*at).set(status.is_true("Ready"))
+    MEMBERS.labels(*at).set(status.desired_members)
+    HEALTHY.labels(*at).set(status.ready_members)
+    QUORUM.labels(*at).set(any(a.members is not None for a in world.answers.values()))
+    QUOTA.labels(*at).set(render.quota_bytes(storage.size, storage.quota))
+    for certificate in status.certificates:
+        RENEWAL.labels(*at, certificate.name).set(certificate.not_after.timestamp())
+    said = {n: a.status for n, a in world.answers.items() if a.status is not None}
+    foremost = max((s.raft_index for s in said.values()), default=0)
+    for member in status.members:
+        one = (*at, member.name)
+        MEMBER_UP.labels(*one).set(member.ready)
+        MEMBER_LEADER.labels(*one).set(member.role == "Leader")
+        for alarm in ALARMS:
+            MEMBER_ALARM.labels(*one, alarm).set(f"{member.name}: {alarm}" in status.alarms)
+        answer = said.get(member.name)
+        if answer is not None:
+            MEMBER_SIZE.labels(*one).set(answer.db_size)
+            MEMBER_USED.labels(*one).set(answer.in_use)
+            MEMBER_LAG.labels(*one).set(max(0, foremost - answer.applied_index))
+
+
+def forget(namespace: str, name: str) -> None:
+    """Removes all that is shown of one object."""
+    for gauge in _ALL:
+        gauge.remove_by_labels({"namespace": namespace, "name": name})

@@ -1,0 +1,211 @@
+"""Reads all that there is of one EtcdCluster into one frozen value: children, then members."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kok.api import names
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Kind, Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import Forbidden
+from kok.kube.ownership import owner_labels
+from kok.operators.etcd import layout
+from kok.operators.etcd.client import (
+    Credentials,
+    EtcdClient,
+    EtcdError,
+    Listed,
+    MemberStatus,
+    Trouble,
+)
+from kok.pki import CA_CRT, PkiError, decode, leaf_of
+
+CHILD_KINDS = (
+    kinds.STATEFULSET,
+    kinds.POD,
+    kinds.PVC,
+    kinds.SECRET,
+    kinds.CONFIGMAP,
+    kinds.SERVICE,
+    kinds.PDB,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one member answered, or why it did not."""
+
+    status: MemberStatus | None = None
+    members: tuple[Listed, ...] | None = None
+    """The list that a quorum agrees on; None if this member cannot get one."""
+    error: EtcdError | None = None
+    """Why there is no status."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What was found: children by kind and name, and answers by member name.
+
+    A member whose pod has no address has no answer.
+    """
+
+    children: Mapping[tuple[str, str], Manifest] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    storage_problem: str | None = None
+    """Why volumes that are not bound cannot be, if that is plain to see."""
+
+    def get(self, kind: Kind, name: str) -> Manifest | None:
+        """One child."""
+        return self.children.get((kind.kind, name))
+
+    def all(self, kind: Kind) -> list[Manifest]:
+        """All children of a kind, sorted by name."""
+        return [m for (of, _), m in sorted(self.children.items()) if of == kind.kind]
+
+    @property
+    def secrets(self) -> dict[str, Manifest]:
+        """All Secrets by name."""
+        return {m["metadata"]["name"]: m for m in self.all(kinds.SECRET)}
+
+
+async def observe(obj: EtcdCluster, members: Iterable[str], kube: Kube) -> World:
+    """Everything, in three rounds of parallel questions. Raises `KubeError` only.
+
+    `members` are the names of the members that there are or will be.
+    """
+    children = await read_children(obj, members, kube)
+    world = World(children)
+    answers, problem = await asyncio.gather(
+        ask_members(obj, members, world), _storage_problem(kube, world)
+    )
+    return World(children, answers, problem)
+
+
+async def read_children(
+    obj: EtcdCluster, members: Iterable[str], kube: Kube
+) -> dict[tuple[str, str], Manifest]:
+    """All children by label, and whatever else has a name that a child is to have."""
+    labels = owner_labels(obj)
+    found = await asyncio.gather(
+        *(kube.list(kind, obj.namespace, labels=labels) for kind in CHILD_KINDS)
+    )
+    children = {
+        (kind.kind, str(item["metadata"]["name"])): item
+        for kind, items in zip(CHILD_KINDS, found, strict=True)
+        for item in items
+    }
+    missing = [(k, n) for k, n in expected(obj, members) if (k.kind, n) not in children]
+    others = await asyncio.gather(*(kube.get(kind, name, obj.namespace) for kind, name in missing))
+    for (kind, name), other in zip(missing, others, strict=True):
+        if other is not None:
+            children[kind.kind, name] = other
+    return children
+
+
+def expected(obj: EtcdCluster, members: Iterable[str]) -> list[tuple[Kind, str]]:
+    """Kind and name of every child that we make."""
+    return [
+        (kinds.SECRET, names.etcd_ca_secret(obj.name)),
+        *((kinds.SECRET, name) for name in layout.leaf_secrets(obj.name)),
+        (kinds.CONFIGMAP, layout.start_map(obj.name)),
+        (kinds.SERVICE, layout.peer_service(obj.name)),
+        (kinds.SERVICE, names.etcd_client_service(obj.name)),
+        (kinds.PDB, obj.name),
+        *((kind, name) for name in members for kind in (kinds.PVC, kinds.STATEFULSET)),
+    ]
+
+
+async def ask_members(obj: EtcdCluster, members: Iterable[str], world: World) -> dict[str, Answer]:
+    """Asks all members side by side; one that is silent delays nobody, and the whole by no more
+    than the deadline of one question.
+    """
+    addresses = {
+        member: address
+        for member in members
+        if (address := pod_address(world.get(kinds.POD, layout.pod_name(member))))
+    }
+    if not addresses:
+        return {}
+    try:
+        client = EtcdClient(_credentials(obj, world))
+    except EtcdError as error:
+        return {member: Answer(error=error) for member in addresses}
+    async with client:
+        answers = await asyncio.gather(
+            *(_ask(client, layout.pod_endpoint(address)) for address in addresses.values())
+        )
+    return dict(zip(addresses, answers, strict=True))
+
+
+async def _ask(client: EtcdClient, address: str) -> Answer:
+    status, members = await asyncio.gather(
+        client.status(address), client.members(address), return_exceptions=True
+    )
+    for unexpected in (status, members):
+        if isinstance(unexpected, BaseException) and not isinstance(unexpected, EtcdError):
+            raise unexpected
+    return Answer(
+        status if isinstance(status, MemberStatus) else None,
+        members if isinstance(members, tuple) else None,
+        status if isinstance(status, EtcdError) else None,
+    )
+
+
+def _credentials(obj: EtcdCluster, world: World) -> Credentials:
+    """The clients' certificate serves the operator, too: it is there even if the CA is lost.
+
+    While it is not, the members' own does: they are each other's clients.
+    """
+    client = names.etcd_client_secret(obj.name)
+    for name in (client, layout.server_secret(obj.name)):
+        secret = world.get(kinds.SECRET, name)
+        try:
+            leaf, ca = leaf_of(secret), decode(secret, CA_CRT)
+        except PkiError:
+            continue
+        if leaf is not None and ca:
+            server = layout.client_host(obj.name, obj.namespace)
+            return Credentials(ca, leaf.cert_pem, leaf.key_pem, server)
+    text = f"cannot be asked, since Secret {client} holds no certificate"
+    raise EtcdError(Trouble.UNTRUSTED, text)
+
+
+def pod_address(pod: Manifest | None) -> str | None:
+    """The address of a pod that may answer."""
+    if pod is None:
+        return None
+    status = pod.get("status") or {}
+    if status.get("phase") not in {"Pending", "Running"}:
+        return None
+    return str(status["podIP"]) if status.get("podIP") else None
+
+
+async def _storage_problem(kube: Kube, world: World) -> str | None:
+    """Looks at the StorageClass of a volume that waits for one."""
+    for claim in world.all(kinds.PVC):
+        if (claim.get("status") or {}).get("phase") != "Pending":
+            continue
+        name = claim["spec"].get("storageClassName")
+        if name is None:
+            return (
+                "the meta cluster has no default StorageClass; set one, or create the EtcdCluster "
+                "anew with spec.storage.className"
+            )
+        if name and not await _has_storage_class(kube, name):
+            return (
+                f"StorageClass {name} does not exist; create it, or create the EtcdCluster anew "
+                "with another spec.storage.className"
+            )
+    return None
+
+
+async def _has_storage_class(kube: Kube, name: str) -> bool:
+    try:
+        return await kube.get(kinds.STORAGECLASS, name) is not None
+    except Forbidden:
+        # An operator that may see only its namespaces cannot know.
+        return True

@@ -1,0 +1,177 @@
+"""One pass over one EtcdCluster: observe, report, then bring reality nearer to the spec.
+
+The order is what keeps data safe, and each step may be cut off behind any line:
+
+1. What was learnt is recorded before anything is built upon it: the cluster's ID, and which
+   members have started. From then on these never again start with an empty volume.
+2. The members that are to form the cluster, and the CA, are recorded before any pod can start.
+3. A volume is made before its StatefulSet, and only if there is none of either: a volume that is
+   gone later is a lost member and never quietly replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kok.api.etcdcluster import EtcdCluster, EtcdMember
+from kok.api.meta import Manifest
+from kok.api.names import etcd_ca_secret
+from kok.kube import kinds
+from kok.kube.apply import ensure_all
+from kok.kube.errors import AlreadyExists
+from kok.operators.etcd import certificates, layout, members, metrics, plan, reasons, render, status
+from kok.operators.etcd.certificates import Authority
+from kok.operators.etcd.observe import World, observe
+from kok.operators.etcd.plan import Adoption, Problem
+from kok.operators.etcd.together import all_of
+from kok.pki import CertificateAuthority, RenewReason
+from kok.runtime.errors import Wait
+from kok.runtime.reconciler import Pass, Result
+
+LOOK_HEALTHY = 30.0
+"""Seconds between two looks at members that are all well: etcd tells of nothing by itself."""
+LOOK_TROUBLED = 5.0
+
+
+async def reconcile(p: Pass[EtcdCluster]) -> Result:
+    """See the module."""
+    # The pass's own copy of the status takes the place of the one read: all judge by it.
+    obj = p.obj.model_copy(update={"status": p.status})
+    world = await observe(obj, plan.members_of(obj), p.kube)
+    learnt = members.learn(obj, world, plan.members_of(obj))
+    found = plan.obstacle(obj, world)
+    ca = certificates.authority(obj, _ca_secret(obj, world), obj.status.ca_fingerprint, p.now)
+    problem = found if isinstance(found, Problem) else plan.name_problem(obj, world)
+    status.report(obj, world, problem, ca.problem, p.now)
+    metrics.show(obj, world)
+    if not p.paused:
+        if learnt:
+            await p.latch()
+            _tell_formed(p, obj)
+        if not isinstance(found, Problem):
+            if found is not None:
+                adopt(p, obj, found)
+            await _act(p, obj, world, ca)
+    calm = problem is not None or obj.status.is_true(reasons.READY)
+    return Result(LOOK_HEALTHY if calm else LOOK_TROUBLED)
+
+
+def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
+    """Takes retained volumes for this cluster's own; recorded before anything is made of them."""
+    recorded = obj.status
+    recorded.cluster_id = found.cluster_id
+    recorded.members = [
+        EtcdMember(name=name, id=found.member_ids[name]) for name in sorted(found.member_ids)
+    ]
+    recorded.seed = ",".join(sorted(found.member_ids))
+    p.event(reasons.VOLUMES_ADOPTED, f"goes on with the data of etcd cluster {found.cluster_id}")
+
+
+async def _act(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, ca: Authority) -> None:
+    if ca.ca is not None and ca.new:
+        await _store_ca(p, obj, ca.ca)
+    record = _record(p, obj, ca)
+    intents = [*_shared(obj, world), *_volumes(obj, world), *_secrets(p, obj, world, ca)]
+    # Names that others have taken are left alone; the status tells of them.
+    taken = plan.taken(obj, world)
+    mine = _without(intents, taken)
+    await all_of(p.latch() if record else _nothing(), ensure_all(p.kube, mine, world.children))
+    if obj.status.ca_fingerprint is None:
+        # Without a CA no certificate, and without certificates no pod could start.
+        return
+    await ensure_all(p.kube, _without(_statefulsets(obj), taken), world.children)
+    if ca.ca is not None:
+        await _restart_strangers(p, obj, world)
+
+
+def _record(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority) -> bool:
+    """Puts into the status what must stand there before a pod can start; whether it is new."""
+    recorded, read = obj.status, p.obj.status
+    if recorded.seed is None:
+        recorded.seed = ",".join(layout.member_names(obj.name, obj.spec.members))
+    if ca.ca is not None:
+        if ca.trusted_now:
+            p.event(reasons.CA_TRUSTED, f"the CA {ca.fingerprint} is used from now on")
+        recorded.ca_fingerprint = ca.fingerprint
+    return (read.seed, read.ca_fingerprint) != (recorded.seed, recorded.ca_fingerprint)
+
+
+def _tell_formed(p: Pass[EtcdCluster], obj: EtcdCluster) -> None:
+    if p.obj.status.cluster_id is None and obj.status.cluster_id is not None:
+        p.event(reasons.CLUSTER_FORMED, f"etcd cluster {obj.status.cluster_id} has formed")
+
+
+# --- what there is to be
+
+
+def _shared(obj: EtcdCluster, world: World) -> list[Manifest]:
+    starts = {name: plan.start_of(obj, world, name) for name in plan.members_of(obj)}
+    return [
+        render.start_map(obj, starts),
+        render.peer_service(obj),
+        render.client_service(obj),
+        render.budget(obj),
+    ]
+
+
+def _volumes(obj: EtcdCluster, world: World) -> list[Manifest]:
+    return [
+        render.volume(obj, name, plan.facts_of(obj.status, name), world.get(kinds.PVC, name))
+        for name in plan.members_of(obj)
+        if not plan.volume_is_gone(obj, world, name)
+    ]
+
+
+def _secrets(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, ca: Authority) -> list[Manifest]:
+    if ca.ca is None:
+        return []
+    found = certificates.leaves(obj, ca.ca, world.secrets, p.now)
+    for name, why in found.issued.items():
+        first = why.reason is RenewReason.MISSING
+        reason = reasons.CERTIFICATE_ISSUED if first else reasons.CERTIFICATE_RENEWED
+        if not (first and ca.new):
+            p.event(reason, f"Secret {name}: {why.message}")
+    trust = ca.ca.trust_pem
+    made = [render.leaf_secret(obj, name, leaf, trust) for name, leaf in found.wanted.items()]
+    # The CA's own Secret was created just now, or is only given back its labels and owner.
+    return made if ca.new else [render.ca_secret(obj, ca.ca), *made]
+
+
+def _statefulsets(obj: EtcdCluster) -> list[Manifest]:
+    trusted = obj.status.ca_fingerprint or ""
+    return [render.statefulset(obj, name, trusted) for name in plan.members_of(obj)]
+
+
+def _ca_secret(obj: EtcdCluster, world: World) -> Manifest | None:
+    return world.get(kinds.SECRET, etcd_ca_secret(obj.name))
+
+
+async def _store_ca(p: Pass[EtcdCluster], obj: EtcdCluster, ca: CertificateAuthority) -> None:
+    """Creates, never overwrites: whoever was first has made the CA."""
+    try:
+        await p.kube.create(render.ca_secret(obj, ca))
+    except AlreadyExists as error:
+        raise Wait(
+            reasons.ISSUING, "the CA was made meanwhile; looking again", after=0.1
+        ) from error
+
+
+async def _restart_strangers(p: Pass[EtcdCluster], obj: EtcdCluster, world: World) -> None:
+    """After another CA was trusted: members that know only the earlier one cannot talk to others.
+
+    All at once, because no majority of them could agree with each other in between; this was
+    told to whoever asked for it.
+    """
+    stale = [m["metadata"] for m in plan.pods_with_another_ca(world)]
+    if not stale:
+        return
+    p.event(reasons.MEMBERS_RESTARTED, "all members restart to trust the new CA")
+    await all_of(*(p.kube.delete(kinds.POD, m["name"], obj.namespace, uid=m["uid"]) for m in stale))
+
+
+def _without(intents: Iterable[Manifest], taken: Sequence[tuple[str, str]]) -> list[Manifest]:
+    return [m for m in intents if (str(m["kind"]), str(m["metadata"]["name"])) not in taken]
+
+
+async def _nothing() -> None:
+    """In place of a job that is not needed."""

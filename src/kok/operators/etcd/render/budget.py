@@ -1,0 +1,29 @@
+"""The PodDisruptionBudget: drains may take one member at a time."""
+
+from __future__ import annotations
+
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Manifest
+from kok.kube.ownership import owned
+from kok.operators.etcd import layout
+
+
+def budget(obj: EtcdCluster) -> Manifest:
+    """One disruption, which every size from 3 on survives.
+
+    A single member may be moved, too: its volume moves or waits with it, and a drain that nobody
+    can finish helps no one. A pod that is not ready does not hold up a drain.
+    """
+    return owned(
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": obj.name, "labels": {layout.LABEL_NAME: "etcd"}},
+            "spec": {
+                "maxUnavailable": 1,
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+                "selector": {"matchLabels": layout.pod_labels(obj)},
+            },
+        },
+        obj,
+    )

@@ -1,0 +1,67 @@
+"""The PersistentVolumeClaim of a member, made once in the member's life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Manifest
+from kok.kube.ownership import owned
+from kok.operators.etcd import layout
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is written on a volume for a later EtcdCluster that finds it retained."""
+
+    cluster_id: str | None = None
+    member_id: str | None = None
+
+
+def volume(obj: EtcdCluster, member: str, facts: Facts, live: Manifest | None) -> Manifest:
+    """With `deletionPolicy: Retain` without an owner, so that no garbage collector removes it.
+
+    `live` is the claim as it is: what cannot change any more, or was enlarged by hand, is left so.
+    """
+    notes = {
+        layout.ANNOTATION_CLUSTER_ID: facts.cluster_id,
+        layout.ANNOTATION_MEMBER_ID: facts.member_id,
+        layout.ANNOTATION_VERSION: obj.spec.version if facts.cluster_id else None,
+    }
+    manifest = owned(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {
+                "name": member,
+                "labels": {
+                    layout.LABEL_NAME: "etcd",
+                    layout.LABEL_MEMBER: member,
+                    layout.LABEL_OWNER_UID: obj.metadata.uid,
+                },
+                "annotations": {key: value for key, value in notes.items() if value},
+            },
+            "spec": _spec(obj) if live is None else _kept(live),
+        },
+        obj,
+    )
+    if obj.spec.deletion_policy == "Retain":
+        del manifest["metadata"]["ownerReferences"]
+    return manifest
+
+
+def _spec(obj: EtcdCluster) -> Manifest:
+    storage = obj.spec.storage
+    spec: Manifest = {
+        "accessModes": ["ReadWriteOnce"],
+        "volumeMode": "Filesystem",
+        "resources": {"requests": {"storage": storage.size}},
+    }
+    if storage.class_name:
+        spec["storageClassName"] = storage.class_name
+    return spec
+
+
+def _kept(live: Manifest) -> Manifest:
+    kept = ("accessModes", "volumeMode", "resources", "storageClassName")
+    return {key: live["spec"][key] for key in kept if key in live["spec"]}

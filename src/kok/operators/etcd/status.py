@@ -1,0 +1,279 @@
+"""The status of an EtcdCluster from what was observed: pure functions on the status object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from kok.api import names
+from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus
+from kok.kube import kinds
+from kok.operators.etcd import certificates, layout, members, plan, reasons
+from kok.operators.etcd.members import View
+from kok.operators.etcd.observe import World
+from kok.operators.etcd.plan import Problem
+from kok.pki import CAProblem
+from kok.versions import parse
+
+SIZE_STEP = 4 * 1024**2
+SIZE_SHARE = 0.1
+"""A size is written again when it doubled or halved, or changed by more than these bytes and this
+share of it: small databases breathe, and nobody cares for a megabyte of a large one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One condition: `holds` is None where it cannot be known."""
+
+    holds: bool | None
+    reason: str
+    message: str = ""
+
+
+def report(
+    obj: EtcdCluster,
+    world: World,
+    problem: Problem | None,
+    ca_problem: CAProblem | None,
+    now: datetime,
+) -> None:
+    """Writes all that was seen into `obj.status`.
+
+    `problem` is what keeps something or everything from being made, `ca_problem` why the CA
+    cannot be used.
+    """
+    status, before = obj.status, obj.status.model_copy(deep=True)
+    seen = members.views(obj, world, plan.members_of(obj))
+    _fill(obj, world, seen)
+    verdicts = {
+        reasons.AVAILABLE: available(obj, world, seen),
+        reasons.MEMBERS_HEALTHY: members_healthy(obj, seen),
+        reasons.CERTIFICATES_READY: certificates_ready(obj, world, ca_problem),
+        reasons.UP_TO_DATE: up_to_date(world),
+    }
+    verdicts[reasons.READY] = ready(status, problem, verdicts)
+    for type_, verdict in verdicts.items():
+        status.set_condition(
+            type_,
+            verdict.holds,
+            verdict.reason,
+            verdict.message,
+            now=now,
+            generation=obj.metadata.generation,
+        )
+    status.phase = phase(status, problem, verdicts)
+    keep_sizes(before, status)
+    status.db_size = human(max((m.db_size or 0 for m in status.members), default=0))
+
+
+def _fill(obj: EtcdCluster, world: World, seen: Sequence[View]) -> None:
+    status = obj.status
+    entries = [view.entry for view in seen]
+    versions = [m.version for m in entries if m.version]
+    leader = members.leader_of(world.answers) if _quorum(world) else None
+    formats = [a.status.storage_version for a in world.answers.values() if a.status is not None]
+    status.members = entries
+    status.desired_members = obj.spec.members
+    status.ready_members = sum(entry.ready for entry in entries)
+    status.version = min(versions, key=parse) if versions else status.version
+    status.storage_version = min((f for f in formats if f), key=parse, default=None) or (
+        status.storage_version
+    )
+    status.leader = next((m.name for m in entries if leader and m.id == leader), None)
+    if world.answers:
+        status.alarms = members.alarms_of(entries, world.answers)
+    secrets = world.secrets
+    client = names.etcd_client_secret(obj.name)
+    status.endpoints = [layout.endpoint(obj.name, obj.namespace)]
+    status.client_secret = client if client in secrets else None
+    status.certificates = certificates.dates(obj, secrets)
+
+
+# --- conditions
+
+
+def available(obj: EtcdCluster, world: World, seen: Sequence[View]) -> Verdict:
+    """Can clients read and write?"""
+    if _quorum(world):
+        return Verdict(True, reasons.QUORUM)
+    if obj.status.cluster_id is None:
+        return Verdict(False, reasons.FORMING, "the members have not formed a cluster yet")
+    need = len(seen) // 2 + 1
+    silent = [v.entry.name for v in seen if v.condition == "unreachable"]
+    text = _sentence(seen)
+    if len(silent) >= need:
+        return Verdict(
+            None,
+            reasons.UNREACHABLE,
+            f"the operator cannot ask {', '.join(silent)}, whose probes say that they are ready; "
+            f"check network policies and routes to pods: {text}",
+        )
+    part = sum(_takes_part(world, view) for view in seen)
+    return Verdict(
+        False,
+        reasons.QUORUM_LOST,
+        f"{part} of {len(seen)} members take part, and {need} are needed: {text}",
+    )
+
+
+def members_healthy(obj: EtcdCluster, seen: Sequence[View]) -> Verdict:
+    """Is every member healthy?"""
+    if not (bad := [view for view in seen if view.condition != "healthy"]):
+        count = len(seen)
+        words = "the only member is" if count == 1 else f"all {count} members are"
+        return Verdict(True, reasons.HEALTHY, f"{words} healthy")
+    text = _sentence(bad)
+    conditions = {view.condition for view in bad}
+    if "lost" in conditions:
+        return Verdict(False, reasons.MEMBER_LOST, f"{text}{_way_out(seen)}")
+    if "foreign" in conditions:
+        return Verdict(False, reasons.CLUSTER_ID_MISMATCH, text)
+    if _still_forming(obj, bad):
+        return Verdict(False, reasons.FORMING, text)
+    if conditions == {"unreachable"}:
+        return Verdict(None, reasons.UNREACHABLE, text)
+    return Verdict(False, reasons.MEMBERS_NOT_READY, text)
+
+
+def _still_forming(obj: EtcdCluster, bad: Sequence[View]) -> bool:
+    """Whether not all members have been healthy at the same time yet."""
+    if obj.status.cluster_id is None or any(view.entry.id is None for view in bad):
+        return True
+    before = obj.status.condition(reasons.MEMBERS_HEALTHY)
+    return before is not None and before.reason == reasons.FORMING
+
+
+def certificates_ready(obj: EtcdCluster, world: World, problem: CAProblem | None) -> Verdict:
+    """Are the CA and all certificates in order?"""
+    missing = certificates.missing_leaves(obj, world.secrets)
+    if problem is not None:
+        also = f"; Secrets without a certificate: {', '.join(missing)}" if missing else ""
+        return Verdict(False, problem.reason, problem.message + also)
+    if missing or world.get(kinds.SECRET, names.etcd_ca_secret(obj.name)) is None:
+        return Verdict(False, reasons.ISSUING, "certificates are being made")
+    return Verdict(True, reasons.ISSUED)
+
+
+def up_to_date(world: World) -> Verdict:
+    """Do all pods run with the settings of the spec?"""
+    stale = plan.pods_with_other_settings(world)
+    if not stale:
+        return Verdict(True, reasons.CURRENT)
+    text = f"{', '.join(stale)} run with earlier settings; delete them one at a time, each only when all members are healthy"
+    return Verdict(False, reasons.RESTART_NEEDED, text)
+
+
+def ready(
+    status: EtcdClusterStatus, problem: Problem | None, verdicts: dict[str, Verdict]
+) -> Verdict:
+    """The sum: the first of these that does not hold gives the reason."""
+    if problem is not None:
+        return Verdict(False, problem.reason, problem.message)
+    healthy, certs = verdicts[reasons.MEMBERS_HEALTHY], verdicts[reasons.CERTIFICATES_READY]
+    can_serve = verdicts[reasons.AVAILABLE]
+    if can_serve.holds is not True and healthy.reason in {reasons.MEMBER_LOST, reasons.FORMING}:
+        # That is why there is no quorum, and says more.
+        return Verdict(False, healthy.reason, healthy.message)
+    if can_serve.holds is None and certs.holds is False:
+        # Without certificates nobody can be asked.
+        return certs
+    for verdict in (can_serve, healthy, certs):
+        if verdict.holds is not True and verdict.reason != reasons.ISSUING:
+            return verdict
+    if status.alarms:
+        return _alarmed(status)
+    return certs if certs.holds is not True else healthy
+
+
+def _alarmed(status: EtcdClusterStatus) -> Verdict:
+    raised = ", ".join(status.alarms)
+    if any(alarm.endswith("CORRUPT") for alarm in status.alarms):
+        text = f"members disagree on the data and refuse to serve it: {raised}"
+        return Verdict(False, reasons.CORRUPT, text)
+    text = (
+        f"the database is full and takes no more writes: {raised}; free space (delete keys, "
+        "compact, defragment), then disarm the alarm with etcdctl"
+    )
+    return Verdict(False, reasons.NO_SPACE, text)
+
+
+def phase(status: EtcdClusterStatus, problem: Problem | None, verdicts: dict[str, Verdict]) -> str:
+    """One word for people."""
+    if problem is not None and status.cluster_id is None:
+        return "Blocked"
+    if verdicts[reasons.READY].holds:
+        return "Ready"
+    if verdicts[reasons.MEMBERS_HEALTHY].reason == reasons.FORMING:
+        return "Creating"
+    return "Degraded" if verdicts[reasons.AVAILABLE].holds else "Unavailable"
+
+
+def _quorum(world: World) -> bool:
+    return any(answer.members is not None for answer in world.answers.values())
+
+
+def _takes_part(world: World, view: View) -> bool:
+    answer = world.answers.get(view.entry.name)
+    return answer is not None and answer.status is not None and view.condition != "foreign"
+
+
+def _sentence(seen: Sequence[View]) -> str:
+    return "; ".join(f"{v.entry.name}: {v.entry.message}" for v in seen if v.entry.message)
+
+
+def _way_out(seen: Sequence[View]) -> str:
+    lost = sum(view.condition == "lost" for view in seen)
+    if lost <= (len(seen) - 1) // 2:
+        return "; the other members still hold all data"
+    return (
+        "; no majority of members has its data any more: put the volumes back, or create the "
+        "EtcdCluster anew"
+    )
+
+
+# --- sizes
+
+
+def keep_sizes(before: EtcdClusterStatus, status: EtcdClusterStatus) -> None:
+    """Leaves sizes as they were told last if nothing else changed and they hardly did.
+
+    A database grows and shrinks a little all the time, and a status that follows it would be
+    written on every pass.
+    """
+    old = {entry.name: entry for entry in before.members}
+    if any(
+        not _close(old[m.name].db_size, m.db_size) or not _close(old[m.name].in_use, m.in_use)
+        for m in status.members
+        if m.name in old
+    ):
+        return
+    calm = status.model_copy(deep=True)
+    calm.db_size = before.db_size
+    for entry in calm.members:
+        if entry.name in old:
+            entry.db_size, entry.in_use = old[entry.name].db_size, old[entry.name].in_use
+    if calm == before:
+        status.members = calm.members
+
+
+def _close(one: int | None, other: int | None) -> bool:
+    if one == other or one is None or other is None:
+        return one == other
+    small, large = sorted((one, other))
+    return large < 2 * small and large - small <= max(SIZE_STEP, SIZE_SHARE * large)
+
+
+def human(size: int) -> str | None:
+    """A size for people; None if it is not known.
+
+    >>> human(4_312_345)
+    '4 MB'
+    """
+    if size <= 0:
+        return None
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= factor:
+            value = size / factor
+            return f"{value:.1f} {unit}" if value < 10 and unit == "GB" else f"{value:.0f} {unit}"
+    return f"{size} B"

@@ -1,0 +1,1 @@
+"""Business clusters as this operator sees them: their nodes, tokens, certificate requests."""

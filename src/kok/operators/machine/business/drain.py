@@ -1,0 +1,121 @@
+"""Moving pods off a node before it goes: evictions that respect disruption budgets, for a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import KubeError, NotFound, TooManyRequests
+from kok.runtime.clock import Clock
+
+AGAIN = 1.0
+"""Seconds between two looks at the pods that are left."""
+AT_ONCE = 20
+DEAD_PATIENCE = 10.0
+"""Seconds that evicted pods of a node that does not answer get."""
+FORCED_PATIENCE = 40.0
+"""Seconds that pods get after they were deleted against their budgets; 30 is their default."""
+_MIRROR = "kubernetes.io/config.mirror"
+
+
+@dataclass(slots=True)
+class Drain:
+    """One drain. `told` gets what is being waited for, whenever that changes."""
+
+    kube: Kube
+    clock: Clock
+    node: str
+    alive: Callable[[], bool]
+    """Whether the node's kubelet can end pods at this moment."""
+    deadline: datetime
+    """When budgets no longer count."""
+    told: Callable[[str], None]
+    forced: bool = False
+    """Whether they did not count in the end."""
+    _never: asyncio.Event = field(default_factory=asyncio.Event)
+    _limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+    async def run(self) -> None:
+        """Returns when the pods are gone, or nothing more can be done. Raises `KubeError`."""
+        try:
+            await self.kube.patch(kinds.NODE, self.node, None, {"spec": {"unschedulable": True}})
+        except NotFound:
+            return
+        if not await self._elsewhere():
+            # The pods have nowhere to go: no patience would ever make their budgets allow it.
+            self.deadline = min(self.deadline, self.clock.now())
+        last_alive = self.clock.monotonic()
+        forced_at: float | None = None
+        while pods := await self._pods():
+            blocked = await self._evict(pods, force=forced_at is not None)
+            self.told(_sentence(pods, blocked))
+            now = self.clock.monotonic()
+            last_alive = now if self.alive() else last_alive
+            if now - last_alive > DEAD_PATIENCE:
+                return
+            if forced_at is None and self.clock.now() >= self.deadline:
+                self.forced, forced_at = bool(blocked), now
+            elif forced_at is not None and now - forced_at > FORCED_PATIENCE:
+                return
+            await self.clock.wait(self._never, AGAIN)
+
+    async def _elsewhere(self) -> bool:
+        """Whether another node could take pods."""
+        nodes = await self.kube.list(kinds.NODE)
+        return any(
+            node["metadata"]["name"] != self.node and not node["spec"].get("unschedulable")
+            for node in nodes
+        )
+
+    async def _pods(self) -> list[Manifest]:
+        pods = await self.kube.list(kinds.POD, fields={"spec.nodeName": self.node})
+        return [pod for pod in pods if concerns(pod)]
+
+    async def _evict(self, pods: list[Manifest], *, force: bool) -> list[str]:
+        """Names of the pods that their budgets protect."""
+        todo = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+        results = await asyncio.gather(*(self._one(pod, force=force) for pod in todo))
+        return [name for name in results if name]
+
+    async def _one(self, pod: Manifest, *, force: bool) -> str:
+        meta = pod["metadata"]
+        name, namespace = meta["name"], meta["namespace"]
+        async with self._limit:
+            try:
+                if force:
+                    await self.kube.delete(kinds.POD, name, namespace, uid=meta["uid"])
+                else:
+                    await self.kube.evict(name, namespace)
+            except NotFound:
+                return ""
+            except TooManyRequests:
+                return f"{namespace}/{name}"
+            except KubeError as error:
+                if error.status == 0:
+                    raise
+                # Refused for another reason, a webhook's for example: told like a budget.
+                return f"{namespace}/{name}"
+        return ""
+
+
+def concerns(pod: Manifest) -> bool:
+    """Whether a pod has to leave: those of DaemonSets, of files and those that ended stay."""
+    meta = pod["metadata"]
+    owners = meta.get("ownerReferences") or ()
+    if any(o.get("controller") and o.get("kind") == "DaemonSet" for o in owners):
+        return False
+    if _MIRROR in (meta.get("annotations") or {}):
+        return False
+    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def _sentence(pods: list[Manifest], blocked: list[str]) -> str:
+    text = f"{len(pods)} pods are left"
+    if blocked:
+        text += f"; disruption budgets protect {', '.join(sorted(blocked)[:5])}"
+    return text

@@ -1,0 +1,63 @@
+"""Bootstrap tokens: one for a Machine, minutes long. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from kok.api.meta import Manifest
+from kok.operators.machine.host.join import Access
+from kok.pki import Token, bootstrap_token, decode, encode, kubeconfig
+
+NAMESPACE = "kube-system"
+LIFETIME = timedelta(minutes=10)
+LEAST = timedelta(minutes=2)
+"""A token with less time left is not used any more."""
+GROUP = "system:bootstrappers:kubeadm:default-node-token"
+
+
+def new_id() -> str:
+    """The public half of a token."""
+    return bootstrap_token().id
+
+
+def secret_name(token_id: str) -> str:
+    """The Secret of a token."""
+    return f"bootstrap-token-{token_id}"
+
+
+def secret(token_id: str, machine: str, now: datetime) -> Manifest:
+    """The Secret of a new token; `machine` is `namespace/name`."""
+    ends = (now + LIFETIME).astimezone(UTC)
+    data = {
+        "description": f"lets Machine {machine} join",
+        "token-id": token_id,
+        "token-secret": bootstrap_token().secret,
+        "expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "usage-bootstrap-authentication": "true",
+        "auth-extra-groups": GROUP,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": secret_name(token_id), "namespace": NAMESPACE},
+        "type": "bootstrap.kubernetes.io/token",
+        "data": encode({key: value.encode() for key, value in data.items()}),
+    }
+
+
+def usable(found: Manifest | None, now: datetime) -> str | None:
+    """The token of a Secret that lives for some time still, else None."""
+    parts = [decode(found or {}, key) for key in ("token-id", "token-secret", "expiration")]
+    if not all(parts):
+        return None
+    ident, half, expiration = ((part or b"").decode("ascii", "replace") for part in parts)
+    try:
+        ends = datetime.fromisoformat(expiration)
+        return f"{ident}.{half}" if ends - now > LEAST else None
+    except (ValueError, TypeError):
+        return None  # Not a time, or one without a zone.
+
+
+def bootstrap_kubeconfig(access: Access, token: str) -> str:
+    """With what a kubelet introduces itself."""
+    return kubeconfig("kubernetes", access.server, access.ca, "bootstrap", Token(token))

@@ -1,0 +1,3 @@
+systemctl daemon-reload
+systemctl enable --quiet containerd
+systemctl restart containerd

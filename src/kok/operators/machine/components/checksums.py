@@ -1,0 +1,130 @@
+"""Which SHA-256 a file must have: from a ConfigMap of the user's, or as published beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import aiohttp
+
+from kok.operators.machine import reasons
+from kok.operators.machine.components.catalog import Source
+
+KEY = "SHA256SUMS"
+_LINE = re.compile(r"^([0-9a-fA-F]{64})(?:[ \t]+[*]?(\S+))?\s*$")
+_TIMEOUT = 15.0
+_LIMIT = 2**20
+
+
+class ChecksumError(Exception):
+    """No sum, or none that can be used; reason and sentence for a condition."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+def parse_list(text: str) -> dict[str, str]:
+    """Sums by path, from lines as sha256sum prints them."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        match = _LINE.match(line)
+        if match and match.group(2):
+            found[match.group(2).removeprefix("./")] = match.group(1).lower()
+    return found
+
+
+def parse_published(text: str, path: str) -> str | None:
+    """The sum of one file from what is published beside it: the bare sum, or a list with names."""
+    base = path.rsplit("/", 1)[-1]
+    alone: str | None = None
+    for line in text.splitlines():
+        match = _LINE.match(line)
+        if not match:
+            continue
+        if match.group(2) and match.group(2).rsplit("/", 1)[-1] == base:
+            return match.group(1).lower()
+        if not match.group(2):
+            alone = alone or match.group(1).lower()
+    return alone
+
+
+def from_config_map(
+    name: str, data: Mapping[str, str] | None, sources: Iterable[Source]
+) -> dict[str, str]:
+    """The sums of those files that the ConfigMap lists. Raises `ChecksumError`."""
+    if data is None:
+        raise ChecksumError(
+            reasons.CHECKSUMS_MISSING,
+            f'ConfigMap {name} does not exist; create it with key "{KEY}" and lines of "sum  path"',
+        )
+    if not data.get(KEY):
+        raise ChecksumError(
+            reasons.CHECKSUMS_MISSING,
+            f'ConfigMap {name} has no key "{KEY}"; add it with lines of "sum  path"',
+        )
+    listed = parse_list(data[KEY])
+    wanted = list(sources)
+    found = {s.path: listed[s.path] for s in wanted if s.path in listed}
+    _complete(found, wanted, f'key "{KEY}" of ConfigMap {name} has no line')
+    return found
+
+
+async def published(
+    session: aiohttp.ClientSession, sources: Sequence[Source], base_url: str
+) -> dict[str, str]:
+    """The sums published beside the files, fetched side by side. Raises `ChecksumError`.
+
+    A file that is definitely not there (404) is left out, as long as one architecture is complete.
+    """
+    results = await asyncio.gather(*(_one(session, s, base_url) for s in sources))
+    found = {s.path: value for s, value in zip(sources, results, strict=True) if value}
+    where = base_url or "the publishers' own addresses"
+    _complete(found, sources, f"{where} publishes no SHA-256")
+    return found
+
+
+async def _one(session: aiohttp.ClientSession, source: Source, base_url: str) -> str | None:
+    url = f"{base_url.rstrip('/')}/{source.path}.sha256" if base_url else source.sums
+    try:
+        limit = aiohttp.ClientTimeout(total=_TIMEOUT)
+        async with session.get(url, timeout=limit) as answer:
+            if answer.status in (403, 404, 410):
+                return None
+            if answer.status != 200:
+                raise ChecksumError(
+                    reasons.CHECKSUMS_UNREACHABLE,
+                    f"{url} answers with status {answer.status}; correct artifacts.baseURL, or "
+                    "name a ConfigMap with the sums in artifacts.checksums",
+                )
+            text = (await answer.content.read(_LIMIT)).decode("utf-8", "replace")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise ChecksumError(
+            reasons.CHECKSUMS_UNREACHABLE,
+            f"{url} cannot be fetched by the operator: {error or 'it does not answer'}; correct "
+            "artifacts.baseURL, or name a ConfigMap with the sums in artifacts.checksums",
+        ) from error
+    digest = parse_published(text, source.path)
+    if digest is None:
+        raise ChecksumError(
+            reasons.CHECKSUMS_UNREACHABLE,
+            f"{url} holds no SHA-256 of {source.path}; correct it, or name a ConfigMap with the "
+            "sums in artifacts.checksums",
+        )
+    return digest
+
+
+def _complete(found: Mapping[str, str], sources: Sequence[Source], without: str) -> None:
+    """At least one architecture must have all its files."""
+    by_arch: dict[str, list[str]] = {}
+    for source in sources:
+        by_arch.setdefault(source.arch, []).append(source.path)
+    if not by_arch or any(all(p in found for p in paths) for paths in by_arch.values()):
+        return
+    missing = next(p for paths in by_arch.values() for p in paths if p not in found)
+    raise ChecksumError(
+        reasons.CHECKSUMS_MISSING,
+        f"{without} for {missing}; correct the version or artifacts, or add the sum",
+    )

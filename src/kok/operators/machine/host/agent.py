@@ -1,0 +1,144 @@
+"""What can be asked of a host, each in one round trip over its connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from kok.operators.machine import reasons
+from kok.operators.machine.host import jobs, join, shell, survey
+from kok.operators.machine.host.jobs import JobPlan, JobResult
+from kok.operators.machine.host.survey import Identity, Owner, Question, Survey
+from kok.operators.machine.ssh import Connection, HostError, ScriptFailed
+
+SURVEY_DEADLINE = 60.0
+STEP_DEADLINE = 90.0
+"""Seconds; stopping a kubelet that hangs takes systemd up to 90, but then we may ask again."""
+_FOREIGN_OWNER = 75
+_ENDPOINT_UNREACHABLE = 79
+
+
+class HostTaken(HostError):
+    """The host belongs to another Machine."""
+
+    reason = reasons.HOST_IN_USE
+
+    def __init__(self, message: str, owner: Owner) -> None:
+        super().__init__(message)
+        self.owner = owner
+
+
+class EndpointUnreachable(HostError):
+    """The cluster's API cannot be reached from the host."""
+
+    reason = reasons.ENDPOINT_UNREACHABLE
+
+
+class RemovalFailed(HostError):
+    """The job that cleans up did not go through."""
+
+    reason = reasons.JOB_FAILED
+
+    def __init__(self, message: str, result: JobResult) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+async def look(
+    connection: Connection,
+    questions: Iterable[Question],
+    urls: Sequence[str],
+    towards: str,
+    now: Callable[[], datetime],
+) -> Survey:
+    """All about the host."""
+    text = survey.script(questions, urls, towards)
+    output = await connection.run(text, deadline=SURVEY_DEADLINE)
+    return survey.parse(output, now())
+
+
+async def work(
+    connection: Connection,
+    plans: Sequence[JobPlan],
+    owner: Owner,
+    told: Callable[[JobResult], None],
+) -> None:
+    """Starts what never ran and tells of each job when it ends; returns when all have ended.
+
+    Also tells of those that run from time to time. The host is claimed first: `HostTaken`.
+    """
+    waiting = {plan.id: plan for plan in plans}
+
+    def take(line: str) -> None:
+        result = jobs.parse_line(line)
+        if result is not None and result.id in waiting:
+            if result.ended:
+                del waiting[result.id]
+            told(result)
+
+    while waiting:
+        text = jobs.start_script(list(waiting.values()), owner)
+        await _run(connection, text, deadline=jobs.PATIENCE + 30.0, each=take)
+
+
+async def let_join(connection: Connection, joining: join.Joining) -> Identity:
+    """Writes what the kubelet needs and starts it. Raises `EndpointUnreachable`."""
+    try:
+        output = await _run(connection, join.script(joining), deadline=STEP_DEADLINE)
+    except ScriptFailed as error:
+        if error.code != _ENDPOINT_UNREACHABLE:
+            raise
+        problem = shell.decoded(_said(error.output, "endpoint"))
+        raise EndpointUnreachable(
+            f"host {connection.target.place} cannot reach the cluster's API at "
+            f"{joining.access.server}: {problem or 'no answer'}; check routes and firewalls "
+            "between them"
+        ) from error
+    return survey.parse_identity(output)
+
+
+async def finish_joining(connection: Connection, uid: str) -> Identity:
+    """Removes the bootstrap token if it is no longer needed; the kubelet's identity."""
+    output = await _run(connection, join.finish_script(uid), deadline=STEP_DEADLINE)
+    return survey.parse_identity(output)
+
+
+async def forget(connection: Connection, uid: str) -> None:
+    """The last traces of the operator go."""
+    text = shell.compose({"KOK_UID": uid}, shell.library("forget"))
+    await _run(connection, text, deadline=STEP_DEADLINE)
+
+
+async def _run(
+    connection: Connection,
+    text: str,
+    *,
+    deadline: float,
+    each: Callable[[str], None] | None = None,
+) -> str:
+    try:
+        return await connection.run(text, deadline=deadline, each=each)
+    except ScriptFailed as error:
+        if error.code != _FOREIGN_OWNER:
+            raise
+        owner = survey.parse_owner(_said(error.output, "owner"))
+        raise HostTaken(taken(connection.target.place, owner), owner) from error
+
+
+def taken(place: str, owner: Owner) -> str:
+    """The sentence for a host that belongs to somebody else."""
+    if not owner.uid:
+        return f"host {place} is no longer marked as this Machine's; it will be claimed again"
+    return (
+        f"host {place} serves Machine {owner.machine} of Cluster {owner.cluster}; delete that "
+        "Machine first, or use another host (if that Machine is gone with its meta cluster, "
+        f"remove /var/lib/kok/owner on the host)"
+    )
+
+
+def _said(output: str, word: str) -> str:
+    for line in output.splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == word:
+            return rest
+    return ""

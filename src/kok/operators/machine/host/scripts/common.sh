@@ -1,0 +1,48 @@
+# What every script of KOK on a host begins with. POSIX shell; variables KOK_... come before it.
+KOK=${KOK_HOME:-/var/lib/kok}
+
+say() { printf '%s\n' "$*"; }
+encoded() { base64 | tr -d '\n'; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+owner_of_host() { sed -n 's/^uid=//p' "$KOK/owner" 2>/dev/null; }
+
+# Ends the script unless the host is this Machine's.
+owned() {
+    [ "$(owner_of_host)" = "$KOK_UID" ] && return
+    say "owner $(encoded <"$KOK/owner" 2>/dev/null)"
+    exit 75
+}
+
+# Makes the host this Machine's, if it is nobody's. Creating a link is atomic.
+claim() {
+    mkdir -p "$KOK/jobs" "$KOK/components" "$KOK/cache" "$KOK/locks"
+    chmod 0700 "$KOK"
+    # A power cut may leave an empty file, which is nobody's.
+    [ -s "$KOK/owner" ] || rm -f "$KOK/owner"
+    if [ ! -e "$KOK/owner" ]; then
+        printf '%s\n' "$KOK_OWNER" >"$KOK/owner.$$"
+        sync "$KOK/owner.$$" 2>/dev/null || sync
+        ln "$KOK/owner.$$" "$KOK/owner" 2>/dev/null
+        rm -f "$KOK/owner.$$"
+    fi
+    owned
+}
+
+# put PATH MODE: writes standard input (base64) in one piece. A change is noted in CHANGED, and
+# before it happens in the file KOK_DIRTY, which outlives whatever may come in between.
+put() {
+    mkdir -p "$(dirname "$1")" || return 1
+    if ! base64 -d >"$1.kok-new" || ! chmod "$2" "$1.kok-new"; then
+        rm -f "$1.kok-new"
+        return 1
+    fi
+    if cmp -s "$1.kok-new" "$1" && [ "$(stat -c 0%a "$1")" = "$2" ]; then
+        rm -f "$1.kok-new"
+        return 0
+    fi
+    sync "$1.kok-new" 2>/dev/null || sync
+    [ -z "${KOK_DIRTY:-}" ] || : >"$KOK_DIRTY"
+    mv -f "$1.kok-new" "$1" || return 1
+    CHANGED=yes
+}

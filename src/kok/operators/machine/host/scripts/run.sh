@@ -1,0 +1,147 @@
+# One job, started apart from the SSH session. Runs at most once: whoever comes second finds
+# `started`. KOK_JOB and KOK_COMPONENT come before it, the steps after it.
+set -u
+umask 022
+DIR=$KOK/jobs/$KOK_JOB
+cd /
+exec 9>>"$DIR/lock"
+flock 9
+[ -e "$DIR/started" ] && exit 0
+# The process group, by which the job can be stopped with all that it started.
+read -r _ _ _ _ group _ </proc/$$/stat
+echo "$group" >"$DIR/started"
+exec >>"$DIR/log" 2>&1 </dev/null
+CHANGED=no
+NOTED=
+
+# finish CODE REASON MESSAGE: the end, once
+finish() {
+    trap - EXIT TERM INT HUP
+    printf '%s\n%s\n' "$2" "$3" >"$DIR/result"
+    echo "$1" >"$DIR/exit.new"
+    sync "$DIR/exit.new" 2>/dev/null || sync
+    mv -f "$DIR/exit.new" "$DIR/exit"
+    exit "$1"
+}
+trap 'finish 124 JobTimedOut "stopped: it took longer than its time-out, or the host went down"' TERM INT HUP
+trap 'finish 1 JobFailed "ended unexpectedly in step: $NOTED"' EXIT
+
+step() {
+    NOTED=$1
+    say "-- $1"
+    say "$1" >"$DIR/step"
+}
+
+# One job of a component after the other, whatever they were started for.
+exec 8>>"$KOK/locks/$KOK_COMPONENT"
+flock 8
+
+# depend JOB NAME: goes on once another job went through. It need not have begun yet, and looking
+# at its lock must not keep it from beginning.
+depend() {
+    other=$KOK/jobs/$1
+    step "waiting for $2"
+    tries=0
+    while [ ! -e "$other/exit" ]; do
+        flock -s "$other/lock" true
+        [ -e "$other/exit" ] && break
+        tries=$((tries + 1))
+        [ "$tries" -lt 200 ] || finish 76 DependencyFailed "$2, which has to be there before, did not start"
+        sleep 0.05
+    done
+    [ "$(cat "$other/exit")" = 0 ] || finish 76 DependencyFailed "$2, which has to be there before, could not be installed"
+}
+
+download() {
+    if has curl; then
+        curl -fsSL --retry 2 --connect-timeout 10 --speed-limit 1024 --speed-time 20 -o "$2" -- "$1"
+    else
+        wget -q -t 3 -T 20 -O "$2" -- "$1"
+    fi
+}
+
+# fetch PATH URL SHA256: puts a verified file into the cache; leaves a note if it cannot
+fetch() {
+    file=$KOK/cache/$3
+    part=$file.part-$KOK_JOB
+    if [ -e "$file" ] && [ "$(sha256sum <"$file")" = "$3  -" ]; then
+        return 0
+    fi
+    if ! problem=$(download "$2" "$part" 2>&1); then
+        printf 'DownloadFailed\ncannot fetch %s: %s\n' "$2" "$(printf %s "$problem" | tail -n 1)" >"$DIR/failed-$3"
+        rm -f "$part"
+        return 1
+    fi
+    found=$(sha256sum <"$part")
+    found=${found%% *}
+    if [ "$found" != "$3" ]; then
+        printf 'ChecksumMismatch\n%s has SHA-256 %s but %s is expected; nothing was installed\n' "$2" "$found" "$3" >"$DIR/failed-$3"
+        rm -f "$part"
+        return 1
+    fi
+    mv -f "$part" "$file"
+}
+
+# Waits for all downloads; ends the job if one of them failed.
+fetched() {
+    wait
+    for failed in "$DIR"/failed-*; do
+        [ -e "$failed" ] || continue
+        finish 77 "$(head -n 1 "$failed")" "$(tail -n +2 "$failed")"
+    done
+}
+
+# keep NAME: a file that outlives the job, from standard input (base64)
+keep() {
+    base64 -d >"$HOME_OF_COMPONENT/$1.new" && mv -f "$HOME_OF_COMPONENT/$1.new" "$HOME_OF_COMPONENT/$1"
+}
+
+# Notes that the component is being worked on, in the order in which it has to be taken away again.
+begin_component() {
+    HOME_OF_COMPONENT=$KOK/components/$KOK_COMPONENT
+    mkdir -p "$HOME_OF_COMPONENT"
+    if [ ! -s "$HOME_OF_COMPONENT/order" ]; then
+        last=$(cat "$KOK"/components/*/order 2>/dev/null | sort -n | tail -n 1)
+        echo $((${last:-0} + 1)) >"$HOME_OF_COMPONENT/order"
+    fi
+    rm -f "$HOME_OF_COMPONENT/record"
+    KOK_DIRTY=$HOME_OF_COMPONENT/dirty
+    [ -e "$KOK_DIRTY" ] && CHANGED=yes
+}
+
+# forget_files: removes what an earlier configuration wrote and this one does not
+forget_files() {
+    [ -e "$HOME_OF_COMPONENT/files" ] || return 0
+    while IFS= read -r old; do
+        grep -qxF -- "$old" "$HOME_OF_COMPONENT/files.next" && continue
+        : >"$KOK_DIRTY"
+        CHANGED=yes
+        rm -f -- "$old"
+    done <"$HOME_OF_COMPONENT/files"
+}
+
+# end_component VERSION CONFIG: from now on the component counts as installed
+end_component() {
+    mv -f "$HOME_OF_COMPONENT/files.next" "$HOME_OF_COMPONENT/files"
+    printf '%s %s\n' "$1" "$2" >"$HOME_OF_COMPONENT/record.new"
+    sync "$HOME_OF_COMPONENT/record.new" 2>/dev/null || sync
+    mv -f "$HOME_OF_COMPONENT/record.new" "$HOME_OF_COMPONENT/record"
+    rm -f "$KOK_DIRTY"
+}
+
+# script NAME: runs a script of the component, from standard input (base64)
+script() {
+    step "$1"
+    base64 -d >"$DIR/$1.sh" || finish 1 JobFailed "cannot write the script $1"
+    sh -eu "$DIR/$1.sh" 8>&- 9>&-
+    code=$?
+    [ "$code" = 0 ] || finish "$code" JobFailed "script $1 ended with code $code: $(tail -n 1 "$DIR/log" | cut -c1-300)"
+}
+
+# probed VERSION: the last word, from standard input (base64)
+probed() {
+    step probe
+    base64 -d >"$DIR/probe.sh"
+    found=$(sh -eu "$DIR/probe.sh" 8>&- 9>&- | head -n 1)
+    [ "$found" = "$1" ] || finish 78 NotAsWanted "the scripts went through but the probe finds ${found:-nothing} instead of $1"
+}

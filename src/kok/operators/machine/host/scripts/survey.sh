@@ -1,0 +1,95 @@
+# Tells all about a host in one go and changes nothing. Before it come KOK_SELF (where the host
+# is reached), KOK_URLS (what it has to reach); after it the calls of `probe` and `files`.
+
+fact() { printf 'fact %s %s\n' "$1" "$2"; }
+
+facts() {
+    fact hostname "$(uname -n)"
+    fact machineID "$(cat /etc/machine-id 2>/dev/null)"
+    fact os "$(. /etc/os-release 2>/dev/null && printf %s "${PRETTY_NAME:-}")"
+    fact kernel "$(uname -r)"
+    fact machine "$(uname -m)"
+    fact system "$(uname -s)"
+    fact cpus "$(grep -c ^processor /proc/cpuinfo)"
+    fact memoryKi "$(sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo)"
+    fact bootID "$(cat /proc/sys/kernel/random/boot_id)"
+    if [ -e /sys/fs/cgroup/cgroup.controllers ]; then fact cgroup v2; else fact cgroup v1; fi
+    fact capabilities "$(sed -n 's/^CapBnd:[[:space:]]*//p' /proc/self/status)"
+    fact swap "$(tail -n +2 /proc/swaps 2>/dev/null | wc -l)"
+    if [ -d /run/systemd/system ]; then fact systemd yes; else fact systemd no; fi
+    resolver=/etc/resolv.conf
+    # The stub of systemd-resolved listens where pods cannot reach it.
+    if grep -q '^nameserver 127\.0\.0\.53' /etc/resolv.conf 2>/dev/null && [ -e /run/systemd/resolve/resolv.conf ]; then
+        resolver=/run/systemd/resolve/resolv.conf
+    fi
+    fact resolver "$resolver"
+    for tool in curl wget systemctl systemd-run flock sha256sum base64 tar iptables mount setsid; do
+        has "$tool" && fact tool "$tool"
+    done
+    fact disk "$(df -Pk /var/lib | awk 'NR == 2 {print $4}')"
+    grep -qw overlay /proc/filesystems && fact module overlay
+    modprobe -n -q overlay 2>/dev/null && fact module overlay
+    [ -d /proc/sys/net/bridge ] && fact module br_netfilter
+    modprobe -n -q br_netfilter 2>/dev/null && fact module br_netfilter
+    for unit in kubelet containerd docker crio k3s k3s-agent rke2-agent; do
+        for place in /etc/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
+            [ -e "$place/$unit.service" ] && fact unit "$unit" && break
+        done
+    done
+    addresses
+    awk '$4 == "0A" {split($2, a, ":"); print a[2]}' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sort -u |
+        while read -r port; do fact port "$(printf %d "0x$port")"; done
+}
+
+# The address towards KOK_SELF's network first; those of pods and of bridges of containers not.
+addresses() {
+    has ip || return
+    ip -o addr show scope global 2>/dev/null | awk '$2 !~ /^(cni|flannel|veth|docker|br-|kube-|cali|cilium|lxc|nodelocaldns)/ {split($4, a, "/"); print a[1]}' |
+        while read -r address; do fact address "$address"; done
+    fact route "$(ip -o route get "${KOK_TOWARDS:-192.0.2.1}" 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/\1/p')"
+}
+
+# reach URL: whether anything at all answers there, in the background
+reach() {
+    if has curl; then
+        problem=$(curl -sS -k -o /dev/null --connect-timeout 5 -m 8 -- "$1" 2>&1) && problem=ok
+    else
+        problem=$(wget -q --no-check-certificate -t 1 -T 8 -O /dev/null -- "$1" 2>&1)
+        # 8: the server answered, though with an error.
+        case $? in 0 | 8) problem=ok ;; *) problem="no answer $problem" ;; esac
+    fi
+    printf 'reach %s %s\n' "$1" "$(printf %s "$problem" | head -n 1)"
+}
+
+# probe NAME: its script on standard input (base64)
+probe() {
+    found=$(base64 -d | timeout 20 sh -eu -s 2>/dev/null | head -n 1 | tr -d ' \t')
+    printf 'probe %s %s\n' "$1" "$found"
+}
+
+# files NAME: paths on standard input
+files() {
+    while IFS= read -r path; do
+        if [ -f "$path" ]; then
+            sum=$(sha256sum <"$path")
+            printf 'file %s %s 0%s %s\n' "$1" "${sum%% *}" "$(stat -c %a "$path")" "$path"
+        fi
+    done
+}
+
+belongings() {
+    [ -s "$KOK/owner" ] && say "owner $(encoded <"$KOK/owner")"
+    for home in "$KOK"/components/*; do
+        [ -d "$home" ] && say "record ${home##*/} $(cat "$home/record" 2>/dev/null)"
+    done
+}
+
+# identity DIRECTORY KUBECONFIG CA BOOTSTRAP: by what the kubelet proves itself, without its key
+identity() {
+    certificate=$1/kubelet-client-current.pem
+    [ -e "$certificate" ] && say "identity certificate $(sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p' "$certificate" | encoded)"
+    [ -e "$2" ] && say "identity server $(sed -n 's/^ *server: *//p' "$2" | head -n 1)"
+    [ -e "$3" ] && say "identity ca $(sha256sum <"$3" | cut -d' ' -f1)"
+    [ -e "$4" ] && say "identity bootstrap yes"
+    has systemctl && say "identity kubelet $(systemctl is-active kubelet 2>/dev/null)"
+}

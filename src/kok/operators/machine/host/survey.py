@@ -1,0 +1,246 @@
+"""Looking at a host: one script that tells everything, and what it told."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from kok.operators.machine.host import layout, shell
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_CAP_SYS_RESOURCE = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to look for of one component: its probe and the files that it should have."""
+
+    name: str
+    probe: str = field(repr=False)
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """To whom a host belongs, as it says itself."""
+
+    uid: str = ""
+    machine: str = ""
+    """`namespace/name`"""
+    cluster: str = ""
+    installation: str = ""
+    """Identity of the meta cluster."""
+
+    def text(self) -> str:
+        """As it is written on the host."""
+        return "\n".join(
+            f"{key}={value}"
+            for key, value in (
+                ("uid", self.uid),
+                ("machine", self.machine),
+                ("cluster", self.cluster),
+                ("installation", self.installation),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One component on the host. `files`: path -> (mode, SHA-256)."""
+
+    version: str = ""
+    files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    recorded: str = ""
+    """Hash of the configuration that was last applied completely."""
+    begun: bool = False
+    """Whether anything of it may be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """By what the kubelet proves itself; the certificate is PEM."""
+
+    certificate: str = ""
+    server: str = ""
+    ca: str = ""
+    """SHA-256 of the CA file."""
+    bootstrap: bool = False
+    """Whether the file with the bootstrap token is there."""
+    kubelet: str = ""
+    """State of the service as systemd says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All that was seen of a host at once."""
+
+    at: datetime
+    facts: Mapping[str, str] = field(default_factory=dict)
+    addresses: tuple[str, ...] = ()
+    tools: frozenset[str] = frozenset()
+    modules: frozenset[str] = frozenset()
+    units: frozenset[str] = frozenset()
+    ports: frozenset[int] = frozenset()
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+    """What could not be reached from the host, and why."""
+    owner: Owner = field(default_factory=Owner)
+    found: Mapping[str, Found] = field(default_factory=dict)
+    identity: Identity = field(default_factory=Identity)
+    skew: float = 0.0
+    """Seconds by which the host's clock is ahead of ours."""
+
+    @property
+    def arch(self) -> str:
+        """Architecture as Go names it; the host's own name for it if that is unknown."""
+        machine = self.facts.get("machine", "")
+        return _ARCHITECTURES.get(machine, machine)
+
+    @property
+    def memory_mi(self) -> int:
+        """Memory in MiB."""
+        return _number(self.facts.get("memoryKi")) // 1024
+
+    @property
+    def disk_mi(self) -> int:
+        """Free space below /var/lib in MiB."""
+        return _number(self.facts.get("disk")) // 1024
+
+    @property
+    def lowers_oom_scores(self) -> bool:
+        """Whether processes may be made less likely to be killed when memory runs out."""
+        try:
+            return bool(int(self.facts.get("capabilities", "f" * 16), 16) & _CAP_SYS_RESOURCE)
+        except ValueError:
+            return True
+
+
+def script(questions: Iterable[Question], urls: Sequence[str], towards: str = "") -> str:
+    """The script. `urls` must be reachable from the host; `towards` is an address of the API."""
+    asked = sorted(questions, key=lambda q: q.name)
+    return shell.compose(
+        {"KOK_TOWARDS": towards},
+        shell.library("survey"),
+        *(f"reach {shlex.quote(url)} &\n" for url in urls),
+        *(shell.feed("probe", q.name, content=q.probe, after=" &") for q in asked),
+        "facts\nbelongings\n",
+        shell.call("identity", layout.PKI, layout.KUBECONFIG, layout.CA, layout.BOOTSTRAP),
+        *(shell.lines("files", q.name, content=q.paths) for q in asked if q.paths),
+        "wait\nfact time $(date +%s)\n",
+    )
+
+
+def parse(output: str, now: datetime) -> Survey:
+    """What the script printed; `now` is when its last line came."""
+    facts: dict[str, str] = {}
+    many: dict[str, list[str]] = {}
+    unreachable: dict[str, str] = {}
+    found = _Components()
+    owner = Owner()
+    for line in output.splitlines():
+        kind, _, rest = line.partition(" ")
+        key, _, value = rest.partition(" ")
+        if kind == "fact" and key in {"tool", "module", "unit", "port", "address"}:
+            many.setdefault(key, []).append(value)
+        elif kind == "fact":
+            facts[key] = value.strip()
+        elif kind == "reach" and value != "ok":
+            unreachable[key] = value
+        elif kind == "owner":
+            owner = parse_owner(key)
+        else:
+            found.take(kind, key, value)
+    return Survey(
+        at=now,
+        facts=facts,
+        addresses=_addresses(many.get("address", []), facts.get("route", "")),
+        tools=frozenset(many.get("tool", [])),
+        modules=frozenset(many.get("module", [])),
+        units=frozenset(many.get("unit", [])),
+        ports=frozenset(_number(port) for port in many.get("port", [])),
+        unreachable=unreachable,
+        owner=owner,
+        found=found.all(),
+        identity=parse_identity(output),
+        skew=_skew(facts.get("time", ""), now),
+    )
+
+
+def parse_identity(output: str) -> Identity:
+    """What a script told of the kubelet's identity."""
+    told: dict[str, str] = {}
+    for line in output.splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "identity":
+            key, _, value = rest.partition(" ")
+            told[key] = value
+    return Identity(
+        certificate=shell.decoded(told.get("certificate", "")),
+        server=told.get("server", ""),
+        ca=told.get("ca", ""),
+        bootstrap=told.get("bootstrap") == "yes",
+        kubelet=told.get("kubelet", ""),
+    )
+
+
+def parse_owner(encoded: str) -> Owner:
+    """The owner's mark of a host, from base64."""
+    pairs = dict(line.split("=", 1) for line in shell.decoded(encoded).splitlines() if "=" in line)
+    return Owner(
+        uid=pairs.get("uid", ""),
+        machine=pairs.get("machine", ""),
+        cluster=pairs.get("cluster", ""),
+        installation=pairs.get("installation", ""),
+    )
+
+
+class _Components:
+    """Collects what is told of components, line by line."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, str] = {}
+        self._files: dict[str, dict[str, tuple[str, str]]] = {}
+        self._records: dict[str, str] = {}
+
+    def take(self, kind: str, name: str, rest: str) -> None:
+        """One line: `probe`, `file` or `record`."""
+        if kind == "probe":
+            self._versions[name] = rest.strip()
+        elif kind == "file":
+            digest, mode, path = rest.split(" ", 2)
+            self._files.setdefault(name, {})[path] = (mode, digest)
+        elif kind == "record":
+            # "version config", or nothing while an installation is not through.
+            self._records[name] = rest.rpartition(" ")[2]
+
+    def all(self) -> dict[str, Found]:
+        """What is known of each."""
+        names = self._versions.keys() | self._files.keys() | self._records.keys()
+        return {
+            name: Found(
+                version=self._versions.get(name, ""),
+                files=self._files.get(name, {}),
+                recorded=self._records.get(name, ""),
+                begun=name in self._records,
+            )
+            for name in sorted(names)
+        }
+
+
+def _addresses(listed: Sequence[str], first: str) -> tuple[str, ...]:
+    ordered = [first, *listed] if first in listed else list(listed)
+    return tuple(dict.fromkeys(ordered))
+
+
+def _skew(text: str, now: datetime) -> float:
+    try:
+        then = datetime.fromtimestamp(int(text), UTC)
+    except ValueError:
+        return 0.0
+    # The host tells whole seconds: half of one is the best guess for the rest.
+    return (then - now).total_seconds() + 0.5
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() else 0

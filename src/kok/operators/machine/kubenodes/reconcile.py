@@ -1,0 +1,228 @@
+"""The reconciler of KubeNodes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+from kok.api import names
+from kok.api.cluster import Cluster
+from kok.api.component import Component
+from kok.api.host import Host
+from kok.api.kubenode import KubeNode
+from kok.api.machine import Machine, MachineComponent
+from kok.api.meta import Manifest
+from kok.kube.apply import ensure_all
+from kok.kube.errors import InvalidObject
+from kok.kube.ownership import owned_by
+from kok.operators.machine import reasons
+from kok.operators.machine.kubenodes import claims, render, software, status
+from kok.operators.machine.kubenodes.render import Place
+from kok.operators.machine.kubenodes.software_objects import SoftwareObjects
+from kok.operators.machine.machines.reconcile import ClusterChanges
+from kok.runtime.errors import Invalid, Wait
+from kok.runtime.reconciler import DONE, EVERY, Done, Key, Pass, Result, Wake
+
+CLUSTER, HOST = Cluster.info.kind, Host.info.kind
+CHECKSUMS_AGAIN = 15.0
+MACHINE, COMPONENT, KUBENODE = Machine.info.kind, Component.info.kind, KubeNode.info.kind
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a pass sees."""
+
+    cluster: Cluster | None
+    machines: tuple[Machine, ...]
+    """All of the namespace."""
+    own: Mapping[str, Manifest]
+    """The KubeNode's own Machines by name."""
+    components: Mapping[str, Manifest]
+
+    @property
+    def mine(self) -> list[Machine]:
+        """The KubeNode's own Machines, by name."""
+        return [m for m in self.machines if m.name in self.own]
+
+
+class KubeNodeReconciler:
+    """Renders Components and one Machine for each host."""
+
+    model = KubeNode
+    wakes_on: Sequence[Wake]
+
+    def __init__(self) -> None:
+        self.wakes_on = (
+            Wake(MACHINE),
+            Wake(CLUSTER, key=ClusterChanges()),
+            Wake(HOST, key=_all_of_namespace),
+            Wake(COMPONENT, key=_owners),
+        )
+        self._http: aiohttp.ClientSession | None = None
+        self._claiming: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def close(self) -> None:
+        """Closes connections."""
+        if self._http is not None:
+            await self._http.close()
+
+    async def reconcile(self, p: Pass[KubeNode]) -> Result:
+        """See `Reconciler`."""
+        kubenode = p.obj
+        world = await _observe(p)
+        status.count(p.status, kubenode, world.mine)
+        if world.cluster is None or world.cluster.deleting:
+            gone = "is being deleted" if world.cluster is not None else "does not exist"
+            raise Wait(
+                reasons.CLUSTER_MISSING if world.cluster is None else reasons.CLUSTER_DELETING,
+                f"Cluster {kubenode.namespace}/{kubenode.spec.cluster} {gone}; create it, or "
+                "delete this KubeNode",
+                30.0,
+            )
+        version = software.kubernetes_version(kubenode, world.cluster)
+        p.status.version = version
+        wanted = software.software(kubenode, world.cluster, version, world.mine)
+        objects = SoftwareObjects(p.kube, self._session(), kubenode, world.components)
+        await objects.ensure(wanted)
+        places, missing = await self._places(p, world)
+        outdated = await self._machines(p, world, places, wanted)
+        await objects.release(_in_use(world, wanted))
+        good, reason, message = status.sum_up(kubenode, world.mine, outdated, missing)
+        self._conclude(p, world, places, (good, reason, message))
+        # A corrected list of checksums comes without an event.
+        watched = bool(kubenode.spec.artifacts.checksums) and not p.status.is_true("Ready")
+        return Result(CHECKSUMS_AGAIN if watched else None)
+
+    async def finalize(self, p: Pass[KubeNode]) -> Result | Done:
+        """Its Machines go first, each by its own clean-up; the Components go with their owners."""
+        world = await _observe(p)
+        status.count(p.status, p.obj, world.mine)
+        left = [m for m in world.mine if not m.deleting]
+        await asyncio.gather(
+            *(p.kube.delete(MACHINE, m.name, m.namespace, uid=m.metadata.uid) for m in left)
+        )
+        if world.mine:
+            told = "; ".join(
+                f"{m.name}: {m.status.removal or 'being removed'}" for m in world.mine[:3]
+            )
+            raise Wait(reasons.REMOVING, f"waiting for {len(world.mine)} Machines: {told}", 10.0)
+        return DONE
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            self._http = aiohttp.ClientSession()
+        return self._http
+
+    async def _places(self, p: Pass[KubeNode], world: World) -> tuple[list[Place], int]:
+        """The hosts that are to have Machines, and how many are missing."""
+        spec = p.obj.spec
+        if spec.pool is None:
+            if spec.ssh is None:
+                return [], 0
+            return [render.inline(host, spec.ssh) for host in spec.hosts], 0
+        # One at a time in this process, and only one process leads: no host is claimed twice.
+        async with self._claiming[p.obj.namespace]:
+            listed, others = await asyncio.gather(
+                p.kube.list(HOST, p.obj.namespace), p.kube.list(KUBENODE, p.obj.namespace)
+            )
+            hosts = {h.name: h for h in map(Host.parse, listed)}
+            taken = claims.taken_by_others(
+                p.obj, map(KubeNode.parse, others), world.machines, hosts.values()
+            )
+            mine = {m.spec.node: m for m in world.mine}
+            found = claims.plan(p.obj, hosts, mine, taken)
+            if list(found.held) != p.obj.status.claims:
+                p.status.claims = list(found.held)
+                await p.latch()
+        return [render.pooled(hosts[name]) for name in found.serving], found.missing
+
+    async def _machines(
+        self,
+        p: Pass[KubeNode],
+        world: World,
+        places: Sequence[Place],
+        wanted: Sequence[MachineComponent],
+    ) -> list[str]:
+        """Makes, changes and deletes Machines; names of those that wait for their turn."""
+        intents = {
+            m["metadata"]["name"]: m
+            for m in (render.machine(p.obj, place, wanted) for place in places)
+        }
+        surplus = [m for m in world.mine if m.name not in intents and not m.deleting]
+        for machine in surplus:
+            await p.kube.delete(MACHINE, machine.name, machine.namespace, uid=machine.metadata.uid)
+        foreign = [m.name for m in world.machines if m.name in intents and m.name not in world.own]
+        if foreign:
+            raise Invalid(
+                reasons.MACHINES_NOT_READY,
+                f"Machine {' and '.join(foreign)} is there already and is not this KubeNode's; "
+                "delete it, or give the host another name",
+            )
+        now = render.changeable(intents, world.own)
+        try:
+            await ensure_all(p.kube, now.values(), list(world.own.values()))
+        except InvalidObject as error:
+            raise Invalid(error.reason, error.message) from None
+        return sorted(
+            name
+            for name, intent in intents.items()
+            if name in world.own
+            and render.disturbs(intent, world.own[name])
+            and render.disturbs(intent, now[name])
+        )
+
+    def _conclude(
+        self,
+        p: Pass[KubeNode],
+        world: World,
+        places: Sequence[Place],
+        judged: tuple[bool, str, str],
+    ) -> None:
+        good, reason, message = judged
+        fresh = {names.machine(p.obj.name, place.name) for place in places} - set(world.own)
+        if fresh:
+            good, reason = False, reasons.MACHINES_NOT_READY
+            message = f"Machine {', '.join(sorted(fresh)[:3])} was just made"
+        p.status.set_condition(
+            "Ready", good, reason, message, now=p.now, generation=p.obj.metadata.generation
+        )
+        p.status.phase = "Ready" if good else "Progressing"
+
+
+async def _observe(p: Pass[KubeNode]) -> World:
+    namespace, kube = p.obj.namespace, p.kube
+    cluster, machines, components = await asyncio.gather(
+        kube.get(CLUSTER, p.obj.spec.cluster, namespace),
+        kube.list(MACHINE, namespace),
+        kube.list(COMPONENT, namespace),
+    )
+    return World(
+        cluster=Cluster.parse(cluster) if cluster is not None else None,
+        machines=tuple(sorted(map(Machine.parse, machines), key=lambda m: m.name)),
+        own={m["metadata"]["name"]: m for m in machines if owned_by(m, p.obj)},
+        components={m["metadata"]["name"]: m for m in components},
+    )
+
+
+def _in_use(world: World, wanted: Sequence[MachineComponent]) -> list[str]:
+    """Components that are wanted, or that any Machine of the namespace still has."""
+    listed = [*wanted, *(c for m in world.machines for c in m.spec.components)]
+    return sorted({names.component(c.name, c.version) for c in listed})
+
+
+def _all_of_namespace(manifest: Manifest) -> Iterable[Key]:
+    return [(str(manifest["metadata"].get("namespace", "")), EVERY)]
+
+
+def _owners(manifest: Manifest) -> Iterable[Key]:
+    """The KubeNodes that a Component was made for."""
+    meta = manifest["metadata"]
+    return [
+        (str(meta.get("namespace", "")), str(reference["name"]))
+        for reference in meta.get("ownerReferences") or ()
+        if reference.get("kind") == KUBENODE.kind
+    ]

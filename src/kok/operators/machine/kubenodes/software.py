@@ -1,0 +1,111 @@
+"""Which Kubernetes version and which software a KubeNode means. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kok import versions
+from kok.api import names
+from kok.api.cluster import Cluster
+from kok.api.kubenode import KubeNode
+from kok.api.machine import Machine, MachineComponent
+from kok.operators.machine import reasons
+from kok.operators.machine.components import catalog
+from kok.operators.machine.host import layout
+from kok.runtime.errors import Invalid
+
+HOST_PREP, RUNC, CNI_PLUGINS = "host-prep", "runc", "cni-plugins"
+
+
+def kubernetes_version(kubenode: KubeNode, cluster: Cluster) -> str:
+    """The version of the kubelets. Raises `Invalid` with a sentence.
+
+    Without one in the spec nodes follow the control plane, once all of it runs a version.
+    """
+    control = cluster.status.version or cluster.spec.version
+    version = kubenode.spec.version or control
+    try:
+        versions.kubernetes(version)
+    except versions.UnknownVersion as error:
+        raise Invalid(reasons.VERSION_UNKNOWN, f"spec.version: {error}") from None
+    problem = versions.check_skew(version, control)
+    if problem is not None:
+        raise Invalid(reasons.SKEW, f"spec.version: {problem}")
+    return version
+
+
+def software(
+    kubenode: KubeNode, cluster: Cluster, version: str, machines: Iterable[Machine]
+) -> list[MachineComponent]:
+    """All software with versions and parameters. Raises `Invalid` with a sentence.
+
+    What already runs with this Kubernetes version stays at its version: a newer operator that
+    knows newer defaults must not change nodes by itself.
+    """
+    spec = kubenode.spec
+    chosen = {
+        **_defaults(version),
+        **_running(version, machines),
+        layout.KUBELET: version,
+    }
+    if spec.runtime.version is not None:
+        chosen[layout.CONTAINERD] = spec.runtime.version
+    own = {c.name: c for c in spec.components}
+    chosen |= {name: c.version for name, c in own.items()}
+    _check_runtime(chosen[layout.CONTAINERD])
+    params = _parameters(kubenode, cluster, version)
+    return [
+        MachineComponent(
+            name=name,
+            version=chosen[name],
+            params={**params.get(name, {}), **(own[name].params if name in own else {})},
+        )
+        for name in sorted(chosen)
+    ]
+
+
+def _defaults(version: str) -> dict[str, str]:
+    facts = versions.kubernetes(version).facts.host_components
+    return {
+        HOST_PREP: catalog.HOST_PREP_VERSION,
+        RUNC: facts.runc,
+        CNI_PLUGINS: facts.cni_plugins,
+        layout.CONTAINERD: facts.containerd,
+    }
+
+
+def _running(version: str, machines: Iterable[Machine]) -> dict[str, str]:
+    """Built-in software of a Machine that has this Kubernetes version, the eldest one's."""
+    for machine in sorted(machines, key=lambda m: (str(m.metadata.creation_timestamp), m.name)):
+        listed = {c.name: c.version for c in machine.spec.components}
+        if listed.get(layout.KUBELET) == version:
+            return {name: v for name, v in listed.items() if name in catalog.builtin()}
+    return {}
+
+
+def _check_runtime(version: str) -> None:
+    major = version.partition(".")[0]
+    if not major.isdecimal() or int(major) < 2:
+        raise Invalid(
+            reasons.RUNTIME_UNSUPPORTED,
+            f"spec.runtime.version: containerd {version} is not supported; write 2.0.0 or later",
+        )
+
+
+def _parameters(kubenode: KubeNode, cluster: Cluster, version: str) -> dict[str, dict[str, Any]]:
+    spec, network = kubenode.spec, cluster.spec.network
+    image = versions.kubernetes(version).image("pause", cluster.spec.images.registry)
+    containerd: dict[str, Any] = {"sandboxImage": image}
+    if spec.registry.mirrors:
+        containerd["mirrors"] = spec.registry.mirrors
+    driver = spec.kubelet.get("cgroupDriver")
+    if driver is not None:
+        # Runtime and kubelet have to agree, and it is the kubelet's field that people know.
+        containerd["cgroupDriver"] = driver
+    config: Mapping[str, Any] = {
+        "clusterDNS": [names.nth_address(cidr, 10) for cidr in network.service_cidrs[:1]],
+        "clusterDomain": network.dns_domain,
+        **spec.kubelet,
+    }
+    return {layout.CONTAINERD: containerd, layout.KUBELET: {"config": dict(config)}}

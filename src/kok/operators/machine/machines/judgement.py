@@ -1,0 +1,263 @@
+"""The conditions of a Machine: pure judgements on what was seen and decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kok.api.machine import MachineStatus
+from kok.operators.machine import reasons
+from kok.operators.machine.business import nodes
+from kok.operators.machine.business.nodes import NodeView
+from kok.operators.machine.host import layout, preflight
+from kok.operators.machine.host.agent import EndpointUnreachable
+from kok.operators.machine.machines.plan import EVER_READY, Case, Decision
+from kok.operators.machine.machines.steps import Refuse
+from kok.operators.machine.ssh import (
+    HostKeyChanged,
+    HostSilent,
+    HostUnreachable,
+    LoginRefused,
+    SudoRefused,
+)
+
+REACHABLE, PREFLIGHT, COMPONENTS = "Reachable", "PreflightPassed", "ComponentsReady"
+JOINED, NODE_READY, UP_TO_DATE, READY = "Joined", "NodeReady", "UpToDate", "Ready"
+CHAIN = (REACHABLE, PREFLIGHT, COMPONENTS, JOINED, NODE_READY)
+"""In this order one thing leads to the next."""
+_NO_WAY = (HostUnreachable, HostSilent, HostKeyChanged, LoginRefused, SudoRefused)
+FATAL = frozenset(
+    {
+        reasons.SECRET_MISSING,
+        reasons.SECRET_INVALID,
+        reasons.HOST_KEY_CHANGED,
+        reasons.LOGIN_REFUSED,
+        reasons.SUDO_REFUSED,
+        reasons.HOST_IN_USE,
+        reasons.NODE_NAME_TAKEN,
+    }
+)
+"""What makes a Machine not Ready even if its Node is: somebody has to look at it."""
+OF_COMPONENTS = frozenset({reasons.COMPONENT_MISSING, reasons.COMPONENT_INVALID})
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One condition. `status` None: Unknown."""
+
+    status: bool | None
+    reason: str
+    message: str = ""
+
+
+def judge(status: MachineStatus, case: Case, decision: Decision) -> dict[str, Judgement]:
+    """All conditions; `status` already holds the components as they are now."""
+    found = {
+        REACHABLE: reachable(case),
+        PREFLIGHT: _preflight(case, decision),
+        COMPONENTS: _installed(status, case, decision),
+        JOINED: _joined(case, decision),
+        NODE_READY: _node_ready(case, decision),
+    }
+    found[UP_TO_DATE] = _up_to_date(found)
+    found[READY] = _ready(decision, found)
+    return found
+
+
+def _refused(decision: Decision, among: Iterable[str]) -> Judgement | None:
+    step = decision.step
+    if isinstance(step, Refuse) and step.problem.reason in among:
+        return Judgement(False, step.problem.reason, step.problem.message)
+    return None
+
+
+def reachable(case: Case) -> Judgement:
+    """Whether there is a way to the host."""
+    error, refusal = case.view.error, case.world.refusal
+    if isinstance(error, _NO_WAY):
+        return Judgement(False, error.reason, error.message)
+    if refusal is not None:
+        return Judgement(False, refusal.reason, refusal.message)
+    if case.view.survey is not None:
+        return Judgement(True, reasons.CONNECTED, "the host answers over SSH")
+    before = case.status.condition(REACHABLE)
+    if before is not None and before.status == "True":
+        return Judgement(True, before.reason, before.message)
+    return Judgement(None, reasons.CONNECTING, "the host is being asked for the first time")
+
+
+def _preflight(case: Case, decision: Decision) -> Judgement:
+    refused = _refused(
+        decision, (reasons.HOST_IN_USE, reasons.NODE_NAME_TAKEN, reasons.PREFLIGHT_FAILED)
+    )
+    if refused is not None:
+        return refused
+    if case.view.survey is None or not decision.seen:
+        before = case.status.condition(PREFLIGHT)
+        if before is not None and before.status == "True":
+            return Judgement(True, before.reason, before.message)
+        return Judgement(None, reasons.PREFLIGHT_PENDING, "the host has not been looked at yet")
+    text = preflight.sentence(decision.findings)
+    if not preflight.passed(decision.findings):
+        return Judgement(False, reasons.PREFLIGHT_FAILED, text)
+    return Judgement(True, reasons.PREFLIGHT_PASSED, text or "the host can be a node")
+
+
+def _installed(status: MachineStatus, case: Case, decision: Decision) -> Judgement:
+    refused = _refused(decision, OF_COMPONENTS)
+    if refused is not None:
+        return refused
+    if not decision.seen:
+        return _not_compared(case)
+    failed = [c for c in status.components if c.state == "Failed"]
+    roots = [c for c in failed if not (c.message or "").startswith(reasons.DEPENDENCY_FAILED)]
+    if failed:
+        worst = (roots or failed)[0]
+        reason, _, text = (worst.message or "").partition(": ")
+        return Judgement(
+            False,
+            reason if reason.isalpha() else reasons.JOB_FAILED,
+            f"{worst.name} {worst.desired or '(to be removed)'}: {text or 'its job failed'}; "
+            "it is tried again",
+        )
+    if decision.lacking:
+        return Judgement(False, reasons.INSTALLING, f"installing {', '.join(decision.lacking)}")
+    return Judgement(True, reasons.COMPONENTS_READY, "all software is as wanted")
+
+
+def _not_compared(case: Case) -> Judgement:
+    """What was true of this very spec holds until the host is seen again."""
+    before = case.status.condition(COMPONENTS)
+    if before is None:
+        return Judgement(None, reasons.PREFLIGHT_PENDING, "the host has not been looked at yet")
+    if before.observed_generation != case.machine.metadata.generation:
+        return Judgement(None, reasons.UPDATING, "the host is compared with the changed spec")
+    return Judgement(
+        {"True": True, "False": False}.get(before.status), before.reason, before.message
+    )
+
+
+def _joined(case: Case, decision: Decision) -> Judgement:
+    error = case.view.error
+    if decision.joining == "-":
+        return Judgement(True, reasons.JOINED, "the kubelet has credentials of its own")
+    waiting = waiting_for_cluster(case)
+    before = case.status.condition(JOINED)
+    if before is not None and before.status == "True" and (waiting or not decision.joining):
+        return Judgement(True, before.reason, before.message)
+    if waiting is not None:
+        return waiting
+    if isinstance(error, EndpointUnreachable):
+        return Judgement(False, error.reason, error.message)
+    if case.view.joined is not None:
+        return Judgement(False, reasons.JOINING, "the kubelet asks for credentials")
+    return Judgement(False, reasons.JOINING, decision.joining or "waiting for the host")
+
+
+def waiting_for_cluster(case: Case) -> Judgement | None:
+    """Why the Cluster cannot take nodes, or None if it can."""
+    world, name = case.world, case.machine.spec.cluster
+    where = f"Cluster {case.machine.namespace}/{name}"
+    if world.cluster is None:
+        text = f"{where} does not exist; create it, or delete this Machine"
+        return Judgement(False, reasons.CLUSTER_MISSING, text)
+    if world.cluster.deleting:
+        return Judgement(False, reasons.CLUSTER_DELETING, f"{where} is being deleted")
+    if not world.takes_nodes:
+        return Judgement(False, reasons.WAITING_FOR_CLUSTER, f"{where} cannot take nodes yet")
+    return None
+
+
+def _node_ready(case: Case, decision: Decision) -> Judgement:
+    """Whether the Node is what the spec asks for."""
+    taken = _refused(decision, (reasons.NODE_NAME_TAKEN,))
+    if taken is not None:
+        return taken
+    tenant, node = case.world.tenant, case.world.node
+    name, cluster = case.machine.spec.node, case.machine.spec.cluster
+    if tenant is not None and tenant.answers is False:
+        text = f"the API of Cluster {cluster} does not answer, so the Node is not known"
+        return Judgement(None, reasons.CLUSTER_UNREACHABLE, text)
+    if tenant is None or not tenant.synced.is_set():
+        return _before_nodes_are_known(case)
+    if node is None:
+        text = f"there is no Node {name} in Cluster {cluster} yet"
+        return Judgement(False, reasons.NODE_MISSING, text)
+    return _node(case, node)
+
+
+def _before_nodes_are_known(case: Case) -> Judgement:
+    """What was known before the operator was restarted holds until it knows better."""
+    waiting = waiting_for_cluster(case)
+    before = case.status.condition(NODE_READY)
+    if waiting is not None:
+        return Judgement(None, waiting.reason, waiting.message)
+    if before is not None:
+        known = {"True": True, "False": False}.get(before.status)
+        return Judgement(known, before.reason, before.message)
+    return Judgement(None, reasons.WAITING_FOR_CLUSTER, "the nodes are being listed")
+
+
+def _node(case: Case, node: NodeView) -> Judgement:
+    if not node.ready:
+        text = node.message or "the kubelet has said nothing yet"
+        return Judgement(False, reasons.NODE_NOT_READY, f"Node {node.name}: {text}")
+    missing = _missing(case, node)
+    if missing:
+        text = f"Node {node.name} is Ready but {'; '.join(missing)}"
+        return Judgement(False, reasons.NODE_OUTDATED, text)
+    return Judgement(True, reasons.NODE_READY, f"Node {node.name} is Ready")
+
+
+def _missing(case: Case, node: NodeView) -> list[str]:
+    machine = case.machine
+    found = []
+    wanted = next((c.version for c in machine.spec.components if c.name == layout.KUBELET), None)
+    if wanted is not None and node.kubelet != wanted:
+        found.append(f"its kubelet is {node.kubelet or 'unknown'}, wanted is {wanted}")
+    if nodes.patch(node, machine.spec.labels, machine.spec.taints) is not None:
+        found.append("its labels and taints are not set yet")
+    return found
+
+
+def _up_to_date(found: Mapping[str, Judgement]) -> Judgement:
+    components, node = found[COMPONENTS], found[NODE_READY]
+    if components.status is not True:
+        return Judgement(components.status, components.reason, components.message)
+    if node.reason == reasons.NODE_OUTDATED:
+        return Judgement(False, node.reason, node.message)
+    return Judgement(True, reasons.UP_TO_DATE, "the host has what the spec says")
+
+
+def _ready(decision: Decision, found: Mapping[str, Judgement]) -> Judgement:
+    fatal = _refused(decision, FATAL)
+    if fatal is None and found[REACHABLE].reason in FATAL:
+        fatal = found[REACHABLE]
+    if fatal is not None:
+        return fatal
+    node = found[NODE_READY]
+    if node.status is True:
+        return Judgement(True, reasons.NODE_READY, node.message)
+    if node.reason == reasons.CLUSTER_UNREACHABLE and found[JOINED].status is True:
+        return node
+    first = next(found[name] for name in CHAIN if found[name].status is not True)
+    return Judgement(False, first.reason, first.message)
+
+
+def phase(status: MachineStatus, case: Case, found: Mapping[str, Judgement]) -> str:
+    """One word for people."""
+    if found[READY].status is True:
+        return "Updating" if found[COMPONENTS].status is False else "Ready"
+    if found[READY].reason in FATAL or any(
+        found[name].status is False for name in (REACHABLE, PREFLIGHT)
+    ):
+        return "Failed"
+    for name, word in ((REACHABLE, "Connecting"), (PREFLIGHT, "Preflight")):
+        if found[name].status is None:
+            return word
+    if found[COMPONENTS].status is not True:
+        failed = found[COMPONENTS].reason != reasons.INSTALLING
+        return "Failed" if failed else "Installing"
+    if found[JOINED].status is not True:
+        return "Joining" if waiting_for_cluster(case) is None else "Pending"
+    return "NotReady" if status.phase in EVER_READY else "Joining"

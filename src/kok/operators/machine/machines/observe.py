@@ -1,0 +1,218 @@
+"""What a pass over a Machine sees of the world, in one frozen picture."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kok import pki
+from kok.api import names
+from kok.api.cluster import Cluster
+from kok.api.component import Component
+from kok.api.machine import Machine
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.access import AccessError
+from kok.kube.client import Kube
+from kok.operators.machine import reasons
+from kok.operators.machine.business.nodes import NodeView
+from kok.operators.machine.business.tenants import Tenant, Tenants, way
+from kok.operators.machine.host.join import Access
+from kok.operators.machine.ssh import Credentials, CredentialsError, credentials_of
+from kok.operators.machine.ssh.credentials import missing
+from kok.runtime.reconciler import Key
+
+CLUSTER = Cluster.info.kind
+COMPONENT = Component.info.kind
+MACHINE = Machine.info.kind
+JOINED = "Joined"
+"""Condition of a Machine: its kubelet is, or was, a member of the cluster."""
+BOOTSTRAP_READY = "BootstrapReady"
+"""Condition of a Cluster: nodes can join."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that only people can mend: reason and sentence."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The meta cluster and the business cluster, as far as they matter to one Machine."""
+
+    cluster: Cluster | None = None
+    credentials: Credentials | None = None
+    refusal: Problem | None = None
+    """Why there are no credentials."""
+    components: Mapping[str, Component] = field(default_factory=dict)
+    """Those that the Machine names and that exist, by name of the software."""
+    access: Access | None = None
+    """How nodes reach the cluster, once that is known."""
+    tenant: Tenant | None = None
+    node: NodeView | None = None
+    others: tuple[Machine, ...] | None = None
+    """All other Machines, or None if they were not asked for."""
+    installation: str = ""
+
+    @property
+    def cluster_gone(self) -> bool:
+        """Whether there is no Cluster, or soon will be none."""
+        return self.cluster is None or self.cluster.deleting
+
+    @property
+    def takes_nodes(self) -> bool:
+        """Whether the business cluster can let nodes join."""
+        return (
+            self.cluster is not None
+            and not self.cluster.deleting
+            and self.access is not None
+            and self.tenant is not None
+            and self.cluster.status.is_true(BOOTSTRAP_READY)
+        )
+
+
+class Observer:
+    """Reads the picture; keeps what never changes."""
+
+    def __init__(self, tenants: Tenants, *, inside: bool) -> None:
+        """`inside`: business clusters are reached by their addresses in the meta cluster."""
+        self._tenants = tenants
+        self._inside = inside
+        self._installation = ""
+
+    async def observe(
+        self, kube: Kube, machine: Machine, *, rivals: Collection[str] | None
+    ) -> World:
+        """The picture. Raises `KubeError`.
+
+        `rivals` are the namespaces whose other Machines belong to it, all of them if empty; None
+        leaves them out.
+        """
+        namespace, cluster = machine.namespace, machine.spec.cluster
+        found, secret, components, public, internal, others = await asyncio.gather(
+            kube.get(CLUSTER, cluster, namespace),
+            kube.get(kinds.SECRET, machine.spec.ssh.secret, namespace),
+            _components(kube, machine),
+            kube.get(kinds.SECRET, names.admin_kubeconfig_secret(cluster), namespace),
+            kube.get(kinds.SECRET, names.internal_kubeconfig_secret(cluster), namespace),
+            _nobody() if rivals is None else _others(kube, machine, rivals),
+        )
+        credentials, refusal = await _credentials(machine, secret)
+        parsed = Cluster.parse(found) if found is not None else None
+        tenant = None
+        if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
+            # Not before: asking an API that is not up yet would only teach us to be patient.
+            tenant = await self._tenant((namespace, cluster), internal, public)
+        return World(
+            cluster=parsed,
+            credentials=credentials,
+            refusal=refusal,
+            components=components,
+            access=_access(public),
+            tenant=tenant,
+            node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
+            others=others,
+            installation=await self._identity(kube),
+        )
+
+    async def _tenant(
+        self, key: Key, internal: Manifest | None, public: Manifest | None
+    ) -> Tenant | None:
+        texts = (_kubeconfig(internal), _kubeconfig(public))
+        if not texts[0] or not (texts[1] or self._inside):
+            return None
+        try:
+            reached = way(texts[0], texts[1], inside=self._inside)
+            return await self._tenants.connect(key, reached)
+        except (pki.PkiError, AccessError):
+            # The cluster operator puts its Secrets right again.
+            return None
+
+    async def _identity(self, kube: Kube) -> str:
+        if not self._installation:
+            found = await kube.get(kinds.NAMESPACE, "kube-system")
+            self._installation = str((found or {}).get("metadata", {}).get("uid", ""))
+        return self._installation
+
+
+async def _components(kube: Kube, machine: Machine) -> dict[str, Component]:
+    wanted = {names.component(c.name, c.version): c.name for c in machine.spec.components}
+    found = await asyncio.gather(
+        *(kube.get(COMPONENT, name, machine.namespace) for name in sorted(wanted))
+    )
+    parsed = [Component.parse(manifest) for manifest in found if manifest is not None]
+    return {wanted[c.name]: c for c in parsed if not c.deleting}
+
+
+async def _others(
+    kube: Kube, machine: Machine, namespaces: Collection[str]
+) -> tuple[Machine, ...] | None:
+    lists = await asyncio.gather(*(kube.list(MACHINE, n) for n in namespaces or (None,)))
+    listed = [Machine.parse(manifest) for manifests in lists for manifest in manifests]
+    return tuple(m for m in listed if m.metadata.uid != machine.metadata.uid)
+
+
+async def _nobody() -> tuple[Machine, ...] | None:
+    return None
+
+
+async def _credentials(
+    machine: Machine, secret: Manifest | None
+) -> tuple[Credentials | None, Problem | None]:
+    name = machine.spec.ssh.secret
+    if secret is None:
+        return None, Problem(reasons.SECRET_MISSING, missing(machine.namespace, name))
+    try:
+        return await asyncio.to_thread(credentials_of, secret), None
+    except CredentialsError as error:
+        return None, Problem(reasons.SECRET_INVALID, str(error))
+
+
+def _access(public: Manifest | None) -> Access | None:
+    text = _kubeconfig(public)
+    if not text:
+        return None
+    try:
+        found = pki.parse_kubeconfig(text)
+    except pki.PkiError:
+        return None
+    return Access(found.server, found.ca_pem)
+
+
+def _kubeconfig(secret: Manifest | None) -> str:
+    try:
+        return (pki.decode(secret, "kubeconfig") or b"").decode()
+    except (pki.PkiError, UnicodeDecodeError):
+        return ""
+
+
+def rival(machine: Machine, others: Iterable[Machine]) -> Problem | None:
+    """Another Machine that has the same host or the same node name by an older right."""
+    mine = machine.spec
+    for other in sorted(others, key=_age):
+        theirs = other.spec
+        if _age(other) > _age(machine):
+            return None
+        if (theirs.address, theirs.port) == (mine.address, mine.port):
+            return Problem(
+                reasons.HOST_IN_USE,
+                f"host {mine.address} already serves Machine {other.namespace}/{other.name}; "
+                "delete that Machine first, or use another host",
+            )
+        same_cluster = (other.namespace, theirs.cluster) == (machine.namespace, mine.cluster)
+        if same_cluster and theirs.node == mine.node:
+            return Problem(
+                reasons.NODE_NAME_TAKEN,
+                f"Machine {other.name} already is node {mine.node} of Cluster {mine.cluster}; "
+                "give this one another node name",
+            )
+    return None
+
+
+def _age(machine: Machine) -> tuple[str, str]:
+    created = machine.metadata.creation_timestamp
+    return (created.isoformat() if created else "", machine.metadata.uid)

@@ -1,0 +1,283 @@
+"""What to do next for one Machine: pure, a chain of questions whose order is the policy."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from kok.api.machine import Finding, Machine, MachineStatus
+from kok.api.names import ANNOTATION_TRUST_HOST_KEY
+from kok.operators.machine import reasons
+from kok.operators.machine.components.rendered import Rendered
+from kok.operators.machine.host import agent, join, layout, preflight
+from kok.operators.machine.host.join import JoinPlan
+from kok.operators.machine.host.survey import Found, Question, Survey
+from kok.operators.machine.machines import wanted as wanted_
+from kok.operators.machine.machines.observe import Problem, World, rival
+from kok.operators.machine.machines.steps import (
+    Finish,
+    Idle,
+    Install,
+    Join,
+    Look,
+    Reclaim,
+    Record,
+    Refuse,
+    Scan,
+    Step,
+)
+from kok.operators.machine.session import View
+from kok.operators.machine.ssh.hostkey import Expected, expected
+
+RECHECK = 15.0
+"""Seconds after which a host that did not pass is looked at again."""
+JOIN_PATIENCE = 60.0
+"""Seconds in which a started kubelet must have its credentials."""
+FINISH_EVERY = 5.0
+EVER_READY = frozenset({"Ready", "Updating", "NotReady"})
+"""Phases of a Machine that was Ready at some time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that a decision depends on."""
+
+    machine: Machine
+    status: MachineStatus
+    world: World
+    view: View
+    doing: str
+    """What goes on at the host at this moment."""
+    wait: float
+    """Seconds until the host may be tried again after an error."""
+    now: datetime
+    monotonic: float
+    survey_every: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The step, and what was found on the way to it, for the status."""
+
+    step: Step
+    seen: bool = False
+    """Whether the host was seen and compared with what is wanted: the rest means something."""
+    wanted: Mapping[str, Rendered] = field(default_factory=dict)
+    lacking: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """Of the preflight."""
+    joining: str = ""
+    """Why the host has not joined yet, if that is known; `-`: it has."""
+
+
+def expected_key(machine: Machine, status: MachineStatus) -> Expected:
+    """The host key that must be shown."""
+    annotation = machine.metadata.annotations.get(ANNOTATION_TRUST_HOST_KEY)
+    return expected(annotation, machine.spec.host_key, status.host_key, status.host_key_since)
+
+
+def decide(case: Case) -> Decision:
+    """What to do next."""
+    step = _reach(case)
+    if step is not None:
+        return Decision(step)
+    questions, problem = wanted_.questions(case.machine, case.world.components)
+    if problem is not None:
+        return Decision(Refuse(problem))
+    look = _look(case, questions)
+    survey = case.view.survey
+    if survey is None or case.view.asked != look.digest:
+        return Decision(Idle() if case.doing else look)
+    wanted, problem = wanted_.render(case.machine, case.world.components, survey)
+    if problem is not None:
+        return Decision(Refuse(problem))
+    lacking = tuple(wanted_.lacking(wanted, survey))
+    findings = tuple(_findings(case, survey, fetches=bool(lacking)))
+    if case.doing:
+        step = Idle()
+    elif case.monotonic - case.view.surveyed >= _keeps(case, findings):
+        step = look
+    else:
+        step = (
+            _use(case, survey, findings)
+            or _software(case, wanted, survey, lacking)
+            or _join(case, survey)
+        )
+        if step == Idle():
+            step = Idle(_again(case, findings))
+    return Decision(step, True, wanted, lacking, findings, _joining(case))
+
+
+def mine(case: Case) -> bool:
+    """Whether the host is known to be this Machine's."""
+    survey = case.view.survey
+    return survey is not None and survey.owner.uid == case.machine.metadata.uid
+
+
+def _reach(case: Case) -> Step | None:
+    """The way to the host: credentials, host key, patience after errors."""
+    world, view = case.world, case.view
+    if not mine(case) and world.others is not None:
+        problem = rival(case.machine, world.others)
+        if problem is not None:
+            return Refuse(problem)
+    if world.refusal is not None:
+        return Refuse(world.refusal)
+    if case.doing and view.survey is None:
+        return Idle()
+    if case.wait > 0:
+        return Idle(case.wait)
+    want = expected_key(case.machine, case.status)
+    if want.fingerprint is None:
+        return Record(view.shown_key) if view.shown_key else Scan()
+    return None
+
+
+def _look(case: Case, questions: Sequence[Question]) -> Look:
+    made_of = sorted((q.name, q.probe, *q.paths) for q in questions)
+    digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+    return Look(tuple(questions), _urls(case), _towards(case), digest)
+
+
+def _keeps(case: Case, findings: Sequence[Finding]) -> float:
+    """Seconds for which what was seen of the host may be relied on."""
+    node = case.world.node
+    failing = case.status.phase in EVER_READY and (node is None or not node.ready)
+    return RECHECK if failing or not preflight.passed(findings) else case.survey_every
+
+
+def _again(case: Case, findings: Sequence[Finding]) -> float | None:
+    """Seconds until an idle host is looked at again, if that is sooner than usual."""
+    keeps = _keeps(case, findings)
+    return keeps if keeps < case.survey_every else None
+
+
+def _urls(case: Case) -> tuple[str, ...]:
+    """What the host has to reach; asked only as long as something may have to be fetched."""
+    if case.status.is_true("Ready"):
+        return ()
+    machine = case.machine
+    base = machine.spec.artifacts.base_url
+    urls = [f"{base.rstrip('/')}/"] if base else []
+    for component in machine.spec.components:
+        mirrors = component.params.get("mirrors")
+        if component.name == layout.CONTAINERD and isinstance(mirrors, Mapping):
+            urls += [f"{m[0].rstrip('/')}/v2/" for m in mirrors.values() if m]
+    return tuple(dict.fromkeys(urls))
+
+
+def _towards(case: Case) -> str:
+    """An address of the cluster's API: the host's own address towards it is the node's."""
+    host = urlsplit(case.world.access.server).hostname if case.world.access is not None else None
+    try:
+        return str(ipaddress.ip_address(host or ""))
+    except ValueError:
+        return ""
+
+
+def _findings(case: Case, survey: Survey, *, fetches: bool) -> list[Finding]:
+    return preflight.findings(
+        preflight.Case(
+            survey=survey,
+            params={c.name: c.params for c in case.machine.spec.components},
+            neighbours=case.view.neighbours,
+            fetches=fetches,
+            begun=mine(case),
+            base_url=case.machine.spec.artifacts.base_url,
+        )
+    )
+
+
+def _use(case: Case, survey: Survey, findings: tuple[Finding, ...]) -> Step | None:
+    """Whether the host may be used: it is nobody else's, and fit."""
+    owner, uid = survey.owner, case.machine.metadata.uid
+    if owner.uid and owner.uid != uid:
+        others = case.world.others
+        ours = bool(owner.installation) and owner.installation == case.world.installation
+        gone = others is not None and all(m.metadata.uid != owner.uid for m in others)
+        if ours and gone:
+            return Reclaim(owner)
+        return Refuse(
+            Problem(reasons.HOST_IN_USE, agent.taken(case.machine.spec.address, owner)), RECHECK
+        )
+    if not preflight.passed(findings):
+        problem = Problem(reasons.PREFLIGHT_FAILED, preflight.sentence(findings))
+        return Refuse(problem, RECHECK)
+    return None
+
+
+def _software(
+    case: Case, wanted: Mapping[str, Rendered], survey: Survey, lacking: tuple[str, ...]
+) -> Step | None:
+    if not lacking:
+        return None
+    found = wanted_.due(case.machine, case.status, wanted, survey, case.now)
+    if found.plans:
+        return Install(found.plans, found.started)
+    return Idle(found.after)
+
+
+def todo(case: Case) -> JoinPlan | None:
+    """What is to be done so that the host is a member of its cluster; None also if unknown."""
+    access, identity = case.world.access, case.view.identity
+    if access is None or identity is None:
+        return None
+    return join.plan(identity, access, case.machine.spec.node, case.now)
+
+
+def _joining(case: Case) -> str:
+    """Why the host has not joined; `-` if it has; empty if that cannot be said yet."""
+    if case.world.access is None or case.view.identity is None:
+        return ""
+    found = todo(case)
+    return found.why if found is not None else "-"
+
+
+def _join(case: Case, survey: Survey) -> Step:
+    kubelet = layout.KUBELET in {c.name for c in case.machine.spec.components}
+    if not kubelet or not case.world.takes_nodes or case.view.identity is None:
+        return Idle()
+    found = todo(case)
+    if found is None:
+        return Finish() if _token_left(case) else Idle()
+    foreign = _foreign_node(case, survey)
+    if foreign is not None:
+        return Refuse(foreign, RECHECK)
+    return _wait_for_kubelet(case, found)
+
+
+def _wait_for_kubelet(case: Case, found: JoinPlan) -> Step:
+    view, now = case.view, case.monotonic
+    if view.joined is None or now - view.joined > JOIN_PATIENCE:
+        return Join(found)
+    if case.world.node is not None and now - view.finished > FINISH_EVERY:
+        return Finish()
+    return Idle(FINISH_EVERY)
+
+
+def _token_left(case: Case) -> bool:
+    token, identity = case.status.token_id, case.view.identity
+    on_host = identity is not None and identity.bootstrap
+    return on_host or (token is not None and token != case.view.token_gone)
+
+
+def _foreign_node(case: Case, survey: Survey) -> Problem | None:
+    """Another host that already is the node of that name."""
+    node, own = case.world.node, survey.facts.get("machineID", "")
+    joined_before = case.view.joined is not None or case.status.kubelet is not None
+    if node is None or not node.ready or joined_before or node.machine_id in ("", own):
+        return None
+    return Problem(
+        reasons.NODE_NAME_TAKEN,
+        f"node {node.name} of Cluster {case.machine.spec.cluster} is another host; give this "
+        "Machine another node name, or delete that Node",
+    )
+
+
+def right(name: str, wanted: Mapping[str, Rendered], survey: Survey) -> bool:
+    """Whether one component is as it should be."""
+    return name in wanted and wanted[name].right(survey.found.get(name, Found()))

@@ -1,0 +1,280 @@
+"""The reconciler of Machines: observe, decide, report, act."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from kok.api.machine import Machine
+from kok.api.meta import Manifest
+from kok.kube.errors import Unreachable
+from kok.operators.machine import metrics, reasons
+from kok.operators.machine.business import tend
+from kok.operators.machine.business.tenants import Tenants
+from kok.operators.machine.host.join import Joining
+from kok.operators.machine.host.survey import Owner
+from kok.operators.machine.machines import plan, steps
+from kok.operators.machine.machines.delete import Removal
+from kok.operators.machine.machines.observe import CLUSTER, COMPONENT, Observer, World, rival
+from kok.operators.machine.machines.plan import EVER_READY, Case, Decision
+from kok.operators.machine.machines.status import report
+from kok.operators.machine.machines.wanted import take_results
+from kok.operators.machine.machines.work import Hand, Introduction
+from kok.operators.machine.session import Session, Sessions
+from kok.operators.machine.settings import MachineSettings
+from kok.operators.machine.ssh import Connections, Target, Timeouts
+from kok.runtime.clock import Clock, SystemClock
+from kok.runtime.errors import Paused, Wait
+from kok.runtime.reconciler import EVERY, Done, Key, Pass, Result, Wake
+
+
+class MachineReconciler:
+    """Makes hosts nodes, and hosts again."""
+
+    model = Machine
+
+    def __init__(self, settings: MachineSettings, clock: Clock | None = None) -> None:
+        """`clock` is that of the passes."""
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        timeouts = Timeouts(
+            connect=settings.ssh_connect_timeout,
+            login=settings.ssh_login_timeout,
+            keepalive=settings.ssh_keepalive,
+        )
+        self.connections = Connections(timeouts, self.clock.monotonic)
+        self.sessions = Sessions(self.clock.monotonic)
+        self.tenants = Tenants(settings.business_timeout)
+        self.observer = Observer(self.tenants, inside=settings.internal())
+        self.phases = metrics.Phases()
+        self.wakes_on: Sequence[Wake] = (
+            Wake(CLUSTER, key=ClusterChanges()),
+            Wake(COMPONENT, key=_all_of_namespace),
+        )
+
+    async def close(self) -> None:
+        """Ends everything that goes on; what runs on hosts goes on."""
+        self.sessions.close()
+        self.connections.close()
+        await self.tenants.close()
+
+    async def reconcile(self, p: Pass[Machine]) -> Result:
+        """See `Reconciler`."""
+        session = self.sessions.of(p.obj.metadata.uid)
+        case = await self._look_around(p, session)
+        decision = plan.decide(case)
+        report(p.status, case, decision)
+        self._account(p)
+        again = None if p.paused else await self._tend(p, case)
+        if isinstance(decision.step, steps.Refuse):
+            problem = decision.step.problem
+            raise Wait(problem.reason, problem.message, decision.step.after)
+        after = await self._act(p, case, decision, session)
+        return Result(min((t for t in (after, again) if t is not None), default=None))
+
+    async def finalize(self, p: Pass[Machine]) -> Result | Done:
+        """See `Reconciler`."""
+        machine, uid = p.obj, p.obj.metadata.uid
+        session = self.sessions.of(uid)
+        case = await self._look_around(p, session)
+        hand = self._hand(p, case, session)
+        result = await Removal(p, case, session, hand, self.settings).step()
+        if isinstance(result, Done):
+            self.sessions.end(uid)
+            self.connections.drop(uid)
+            self.tenants.leave((machine.namespace, machine.spec.cluster), machine.spec.node, uid)
+            self.phases.put(uid, None)
+        return result
+
+    async def _look_around(self, p: Pass[Machine], session: Session) -> Case:
+        machine, view = p.obj, session.view
+        owned = view.survey is not None and view.survey.owner.uid == machine.metadata.uid
+        world = await self.observer.observe(
+            p.kube, machine, rivals=None if owned else p.settings.namespaces
+        )
+        if world.tenant is not None:
+            world.tenant.on_node(machine.spec.node, machine.metadata.uid, p.wake)
+        if world.others is not None:
+            view.neighbours = _neighbours(machine, world)
+            if rival(machine, world.others) is not None:
+                # The Node of that name is the other Machine's.
+                world = replace(world, node=None)
+        for component, result in take_results(p.status.components, view.jobs):
+            if result.exit != 0:
+                text = f"{component.name} {component.desired}: {result.message}"
+                p.event(result.reason or reasons.JOB_FAILED, text, warning=True)
+        target = self._target(p, world)
+        if target is not None:
+            session.aim(target)
+        return Case(
+            machine=machine,
+            status=p.status,
+            world=world,
+            view=view,
+            doing=session.doing,
+            wait=session.wait(),
+            now=p.now,
+            monotonic=self.clock.monotonic(),
+            survey_every=self.settings.survey_every,
+        )
+
+    def _target(self, p: Pass[Machine], world: World) -> Target | None:
+        spec, machine = p.obj.spec, p.obj
+        want = plan.expected_key(machine, p.status)
+        if world.credentials is None or want.fingerprint is None:
+            # A Secret that went before its Machine, with the namespace for example.
+            return self.connections.target_of(machine.metadata.uid) if machine.deleting else None
+        return Target(
+            address=spec.address,
+            port=spec.port,
+            user=spec.ssh.user,
+            secret=f"{machine.namespace}/{spec.ssh.secret}",
+            credentials=world.credentials,
+            expected=want,
+        )
+
+    def _hand(self, p: Pass[Machine], case: Case, session: Session) -> Hand | None:
+        target = self._target(p, case.world)
+        if target is None:
+            return None
+        uid = p.obj.metadata.uid
+        return Hand(self.connections, self.clock, uid, target, session.view, p.wake)
+
+    async def _tend(self, p: Pass[Machine], case: Case) -> float | None:
+        """Looks after the Node, if it is this Machine's."""
+        tenant, found = case.world.tenant, case.world.node
+        joined = p.status.is_true("Joined") or (plan.mine(case) and case.view.joined is not None)
+        if tenant is None or tenant.answers is False or not joined:
+            return None
+        try:
+            await tend.approve(p, tenant)
+            return await tend.node(p, tenant, found) if found is not None else None
+        except Unreachable:
+            return None  # The tenant's next answer wakes the Machine.
+
+    async def _act(
+        self, p: Pass[Machine], case: Case, decision: Decision, session: Session
+    ) -> float | None:
+        """Does the step; seconds until the next pass, or None."""
+        step = decision.step
+        if isinstance(step, steps.Idle):
+            return step.after
+        if p.paused:
+            raise Paused(type(step).__name__)
+        if isinstance(step, steps.Record):
+            p.status.host_key, p.status.host_key_since = step.fingerprint, p.now
+            await p.latch()
+            return 0.0
+        if isinstance(step, steps.Scan):
+            session.start("scan", self._scan(p.obj, session), p.wake)
+            return None
+        hand = self._hand(p, case, session)
+        if hand is not None:
+            await self._on_host(p, case, decision, session, hand)
+        return None
+
+    async def _on_host(
+        self, p: Pass[Machine], case: Case, decision: Decision, session: Session, hand: Hand
+    ) -> None:
+        step, owner = decision.step, owner_mark(p.obj, case.world)
+        if isinstance(step, steps.Install):
+            # What is recorded now makes the removal look for what was begun, come what may.
+            await p.latch()
+            work = hand.install(step.plans, owner, decision.wanted)
+            session.start("install", work, p.wake)
+        elif isinstance(step, steps.Look):
+            session.start("look", hand.look(step), p.wake)
+        elif isinstance(step, steps.Reclaim):
+            session.start("clean", hand.clean(step.owner), p.wake)
+        elif isinstance(step, steps.Finish):
+            tenant = case.world.tenant
+            kube = tenant.kube if tenant is not None else None
+            session.start("finish", hand.finish(p.status.token_id, kube), p.wake)
+        elif isinstance(step, steps.Join):
+            await self._join(p, case, step, hand, session)
+
+    async def _join(
+        self, p: Pass[Machine], case: Case, step: steps.Join, hand: Hand, session: Session
+    ) -> None:
+        world, machine = case.world, p.obj
+        if world.access is None or world.tenant is None:
+            raise AssertionError("nobody joins a cluster that cannot take nodes")
+        introduction = None
+        if step.todo.token:
+            name = f"{machine.namespace}/{machine.name}"
+            introduction = Introduction(world.tenant.kube, await tend.token_id(p), name)
+        joining = Joining(machine.metadata.uid, step.todo, world.access, tuple(machine.spec.taints))
+        session.start("join", hand.join(joining, introduction), p.wake)
+
+    async def _scan(self, machine: Machine, session: Session) -> None:
+        spec = machine.spec
+        session.view.shown_key = await self.connections.scan(spec.address, spec.port)
+
+    def _account(self, p: Pass[Machine]) -> None:
+        """Metrics, and what the status shows of the host key in use."""
+        machine, status = p.obj, p.status
+        self.phases.put(machine.metadata.uid, status.phase)
+        created = machine.metadata.creation_timestamp
+        if status.phase == "Ready" and machine.status.phase not in EVER_READY and created:
+            metrics.JOIN_SECONDS.observe((p.now - created).total_seconds())
+        want = plan.expected_key(machine, status)
+        view = self.sessions.of(machine.metadata.uid).view
+        if view.survey is not None and want.fingerprint not in (None, status.host_key):
+            status.host_key, status.host_key_since = want.fingerprint, p.now
+        if status.token_id is not None and status.token_id == view.token_gone:
+            status.token_id = None
+
+
+def owner_mark(machine: Machine, world: World) -> Owner:
+    """What the host is told of whom it belongs to."""
+    return Owner(
+        uid=machine.metadata.uid,
+        machine=f"{machine.namespace}/{machine.name}",
+        cluster=f"{machine.namespace}/{machine.spec.cluster}",
+        installation=world.installation,
+    )
+
+
+def _neighbours(machine: Machine, world: World) -> dict[str, dict[str, str]]:
+    return {
+        m.name: {
+            "hostname": m.status.facts.hostname or "",
+            "machineID": m.status.facts.machine_id or "",
+        }
+        for m in world.others or ()
+        if (m.namespace, m.spec.cluster) == (machine.namespace, machine.spec.cluster)
+        and m.status.facts is not None
+    }
+
+
+def _all_of_namespace(manifest: Manifest) -> Iterable[Key]:
+    return [(str(manifest["metadata"].get("namespace", "")), EVERY)]
+
+
+class ClusterChanges:
+    """Wakes the Machines of a namespace when a Cluster changes in what matters to them.
+
+    A Cluster's status also counts its nodes: waking all Machines for each of them would cost the
+    square of their number.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, object] = {}
+
+    def __call__(self, manifest: Manifest) -> Iterable[Key]:
+        """The objects to wake."""
+        meta, status = manifest["metadata"], manifest.get("status") or {}
+        conditions = status.get("conditions") or ()
+        ready = [c.get("status") for c in conditions if c.get("type") == "BootstrapReady"]
+        gist = (
+            meta.get("generation"),
+            meta.get("deletionTimestamp"),
+            status.get("endpoint"),
+            status.get("version"),
+            tuple(ready),
+        )
+        uid = str(meta.get("uid", ""))
+        if self._seen.get(uid) == gist and not meta.get("deletionTimestamp"):
+            return []
+        self._seen[uid] = gist
+        return _all_of_namespace(manifest)

@@ -1,0 +1,147 @@
+"""What is done on a host, one coroutine each. They write what they find into the view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.operators.machine import metrics
+from kok.operators.machine.business import tend, tokens
+from kok.operators.machine.components.rendered import Rendered
+from kok.operators.machine.host import agent, jobs
+from kok.operators.machine.host.jobs import JobPlan, JobResult
+from kok.operators.machine.host.join import Joining
+from kok.operators.machine.host.survey import Found, Owner
+from kok.operators.machine.machines.steps import Look
+from kok.operators.machine.session import NEVER, View
+from kok.operators.machine.ssh import Connection, Connections, Target
+from kok.runtime.clock import Clock
+
+_LOST = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What makes a bootstrap token: the business cluster and the token's ID."""
+
+    kube: Kube
+    token_id: str
+    machine: str
+    """`namespace/name`"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """The operator's hand on one host."""
+
+    connections: Connections
+    clock: Clock
+    uid: str
+    """The Machine's."""
+    target: Target
+    view: View
+    wake: Callable[[], None]
+
+    async def _connection(self) -> Connection:
+        return await self.connections.get(self.uid, self.target, self._lost)
+
+    def _lost(self) -> None:
+        """The host, or the way to it, is no longer what it was."""
+        self.view.surveyed = NEVER
+        self.wake()
+
+    async def look(self, what: Look) -> None:
+        """Sees how the host is."""
+        connection = await self._connection()
+        found = await agent.look(
+            connection, what.questions, what.urls, what.towards, self.clock.now
+        )
+        view = self.view
+        view.survey, view.asked, view.identity = found, what.digest, found.identity
+        view.surveyed = self.clock.monotonic()
+
+    async def install(
+        self, plans: Sequence[JobPlan], owner: Owner, wanted: Mapping[str, Rendered]
+    ) -> None:
+        """Has jobs done, and takes note of each as it ends."""
+        begun = self.clock.monotonic()
+        by_id = {plan.id: plan for plan in plans}
+
+        def told(result: JobResult) -> None:
+            self.view.jobs[result.id] = result
+            plan = by_id[result.id]
+            if result.ended:
+                seconds = self.clock.monotonic() - begun
+                metrics.JOB_SECONDS.labels(plan.component, plan.action).observe(seconds)
+                self._ended(plan, result, wanted.get(plan.component))
+            self.wake()
+
+        await agent.work(await self._connection(), plans, owner, told)
+        self._own(owner)
+
+    def _ended(self, plan: JobPlan, result: JobResult, wanted: Rendered | None) -> None:
+        survey = self.view.survey
+        if result.exit != 0:
+            metrics.JOBS_FAILED.labels(plan.component, result.reason).inc()
+            # What it left behind has to be seen before anything is tried again.
+            self.view.surveyed = NEVER
+        if survey is None or result.exit != 0:
+            return
+        rest = {name: found for name, found in survey.found.items() if name != plan.component}
+        if wanted is not None:
+            rest[plan.component] = Found(
+                version=wanted.version,
+                files={f.path: (f.mode, f.digest) for f in wanted.files},
+                recorded=wanted.config,
+                begun=True,
+            )
+        self.view.survey = replace(survey, found=rest)
+
+    def _own(self, owner: Owner) -> None:
+        if self.view.survey is not None:
+            self.view.survey = replace(self.view.survey, owner=owner)
+
+    async def join(self, joining: Joining, introduce: Introduction | None) -> None:
+        """Lets the kubelet in, with a token where it needs one."""
+        if introduce is not None:
+            text = await tend.bootstrap(
+                introduce.kube, introduce.token_id, introduce.machine, joining.access, self.clock
+            )
+            joining = replace(joining, bootstrap=text)
+        self.view.identity = await agent.let_join(await self._connection(), joining)
+        self.view.joined = self.clock.monotonic()
+
+    async def finish(self, token_id: str | None, kube: Kube | None) -> None:
+        """Takes the bootstrap token back, once the kubelet has a certificate of its own."""
+        self.view.finished = self.clock.monotonic()
+        found = await agent.finish_joining(await self._connection(), self.uid)
+        self.view.identity = found
+        if found.certificate and token_id is not None and kube is not None:
+            await kube.delete(kinds.SECRET, tokens.secret_name(token_id), tokens.NAMESPACE)
+            self.view.token_gone = token_id
+
+    async def clean(self, owner: Owner) -> None:
+        """Takes everything of an owner away from the host. Raises `RemovalFailed` if the job
+        for that did not go through."""
+        connection = await self._connection()
+        ends: list[JobResult] = []
+
+        def told(result: JobResult) -> None:
+            self.view.jobs[jobs.REMOVAL] = result
+            if result.ended:
+                ends.append(result)
+            self.wake()
+
+        await agent.work(connection, [jobs.removal_job(owner.uid, self.view.removals)], owner, told)
+        if ends and ends[-1].exit == 0:
+            await agent.forget(connection, owner.uid)
+            self.view.survey = None
+            self.view.surveyed = NEVER
+            self.view.jobs.clear()
+            self.view.cleaned = owner.uid == self.uid
+            return
+        self.view.removals += 1
+        end = ends[-1] if ends else JobResult(jobs.REMOVAL, _LOST)
+        raise agent.RemovalFailed(end.message or "the removal ended without telling how", end)

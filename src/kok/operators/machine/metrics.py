@@ -1,0 +1,36 @@
+"""Prometheus metrics of the machine operator."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+JOB_SECONDS = Histogram(
+    "kok_machine_job_seconds",
+    "Duration of jobs on hosts, as the operator saw them, by component.",
+    ["component", "action"],
+    buckets=(0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640),
+)
+JOBS_FAILED = Counter("kok_machine_jobs_failed", "Failed jobs.", ["component", "reason"])
+HOST_ERRORS = Counter("kok_machine_host_errors", "Operations on hosts that failed.", ["reason"])
+JOIN_SECONDS = Histogram(
+    "kok_machine_join_seconds",
+    "From the creation of a Machine until its Node was Ready for the first time.",
+    buckets=(5, 10, 15, 20, 25, 30, 45, 60, 90, 120, 300, 600, 1800),
+)
+MACHINES = Gauge("kok_machines", "Machines by phase.", ["phase"])
+
+
+class Phases:
+    """Counts Machines by phase without asking the API."""
+
+    def __init__(self) -> None:
+        self._phases: dict[str, str] = {}
+
+    def put(self, uid: str, phase: str | None) -> None:
+        """A Machine is in a phase; None: it is gone."""
+        old = self._phases.pop(uid, None)
+        if phase is not None:
+            self._phases[uid] = phase
+        for name in {old, phase} - {None}:
+            count = sum(1 for p in self._phases.values() if p == name)
+            MACHINES.labels(str(name)).set(count)

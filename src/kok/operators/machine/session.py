@@ -1,0 +1,166 @@
+"""What the operator remembers of each host between passes, and the one thing it does there now.
+
+A pass must be short: it holds a place that other objects wait for. Whatever asks a host therefore
+runs apart, and its end wakes the Machine. All of the memory can be lost and is found out again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from kok.kube.errors import KubeError
+from kok.operators.machine import metrics
+from kok.operators.machine.host.jobs import JobResult
+from kok.operators.machine.host.survey import Identity, Survey
+from kok.operators.machine.ssh import HostError, ScriptFailed
+
+_log = structlog.stdlib.get_logger("kok.machine")
+
+NEVER = float("-inf")
+RETRY_MIN = 2.0
+RETRY_MAX = 60.0
+
+
+@dataclass(slots=True)
+class View:
+    """What was last seen of a host. Times are monotonic seconds."""
+
+    shown_key: str = ""
+    """Fingerprint of the key that it showed when none was expected yet."""
+    survey: Survey | None = None
+    surveyed: float = NEVER
+    asked: str = ""
+    """Hash of the questions that the survey answers."""
+    neighbours: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """`hostname` and `machineID` of the cluster's other Machines, as last seen."""
+    identity: Identity | None = None
+    """Of the kubelet, as last seen."""
+    jobs: dict[str, JobResult] = field(default_factory=dict)
+    joined: float | None = None
+    """When the kubelet was started to join."""
+    finished: float = NEVER
+    """When it was last looked whether the kubelet has credentials of its own."""
+    token_gone: str = ""
+    """ID of the bootstrap token that was taken back."""
+    drained: bool = False
+    """Whether the node needs no draining any more."""
+    draining: str = ""
+    """What the drain waits for."""
+    forced: bool = False
+    """Whether pods were deleted in spite of their disruption budgets."""
+    removals: int = 1
+    """Number of the attempt to clean up."""
+    cleaned: bool = False
+    """Whether nothing of this Machine is left on the host."""
+    error: HostError | KubeError | None = None
+    """Why what was tried last did not go through."""
+    failures: int = 0
+    retry: float = 0.0
+
+
+class Session:
+    """One host: its view, and at most one operation under way."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.view = View()
+        self.target: object = None
+        """What the operations so far were tried against; another one makes old errors void."""
+        self._monotonic = monotonic
+        self._task: asyncio.Task[None] | None = None
+        self._name = ""
+
+    @property
+    def doing(self) -> str:
+        """The operation under way, or nothing."""
+        return self._name if self._task is not None else ""
+
+    def start(self, name: str, work: Coroutine[Any, Any, None], wake: Callable[[], None]) -> None:
+        """Begins an operation; `wake` is called when it has ended. One under way is ended first.
+
+        What runs on the host goes on nevertheless.
+        """
+        self.cancel()
+        self._name = name
+        self._task = asyncio.create_task(self._run(name, work, wake), name=f"host: {name}")
+
+    def cancel(self) -> None:
+        """Ends the operation under way."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def aim(self, target: object) -> None:
+        """Says where operations go; errors with another target count no longer."""
+        if target != self.target:
+            self.target = target
+            self.succeeded()
+            self.cancel()
+
+    def succeeded(self) -> None:
+        """What was tried went through."""
+        view = self.view
+        view.error, view.failures, view.retry = None, 0, 0.0
+
+    def wait(self) -> float:
+        """Seconds until something may be tried again after an error."""
+        return max(0.0, self.view.retry - self._monotonic())
+
+    async def _run(
+        self, name: str, work: Coroutine[Any, Any, None], wake: Callable[[], None]
+    ) -> None:
+        me = asyncio.current_task()
+        try:
+            await work
+        except (HostError, KubeError) as error:
+            self._failed(error)
+        except Exception as error:  # noqa: BLE001 - a defect must not leave the Machine asleep
+            _log.exception("operation failed", operation=name)
+            self._failed(
+                ScriptFailed(
+                    f"unexpected {type(error).__name__} in step {name}; the operator's log tells more",
+                    -1,
+                )
+            )
+        else:
+            self.succeeded()
+        if self._task is me:
+            self._task = None
+        wake()
+
+    def _failed(self, error: HostError | KubeError) -> None:
+        view = self.view
+        view.error = error
+        metrics.HOST_ERRORS.labels(error.reason).inc()
+        # What is known of the host may no longer hold.
+        view.surveyed = NEVER
+        view.failures += 1
+        delay = min(RETRY_MAX, RETRY_MIN * 2.0 ** min(view.failures - 1, 10))
+        view.retry = self._monotonic() + delay
+
+
+class Sessions:
+    """The sessions by the Machines' UIDs."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._known: dict[str, Session] = {}
+
+    def of(self, uid: str) -> Session:
+        """The session of a Machine, made if there is none."""
+        return self._known.setdefault(uid, Session(self._monotonic))
+
+    def end(self, uid: str) -> None:
+        """The Machine is gone."""
+        session = self._known.pop(uid, None)
+        if session is not None:
+            session.cancel()
+
+    def close(self) -> None:
+        """All of them end."""
+        for uid in list(self._known):
+            self.end(uid)

@@ -1,0 +1,37 @@
+"""Settings of the machine operator, by environment variables `KOK_...`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kok.kube.access import in_cluster
+
+
+class MachineSettings(BaseSettings):
+    """All times are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="KOK_", use_attribute_docstrings=True)
+
+    business_api: Literal["internal", "public"] | None = None
+    """How business clusters are reached; by default `internal` in a pod and `public` elsewhere."""
+    business_timeout: float = Field(default=5.0, gt=0)
+    """Deadline of one request to a business cluster."""
+    ssh_connect_timeout: float = Field(default=10.0, gt=0)
+    """Deadline for the TCP connection to a host."""
+    ssh_login_timeout: float = Field(default=15.0, gt=0)
+    """Deadline for the login that follows."""
+    ssh_keepalive: float = Field(default=10.0, gt=0)
+    """How often a connection is asked for a sign of life; three may fail to come."""
+    survey_every: float = Field(default=600.0, gt=0)
+    """How often a host that is as wanted is looked at over SSH."""
+    removal_timeout: float = Field(default=600.0, gt=0)
+    """After the time for the drain: how long a host that cannot be cleaned up keeps its Machine."""
+
+    def internal(self) -> bool:
+        """Whether to use the addresses inside the meta cluster."""
+        if self.business_api is None:
+            return in_cluster() is not None
+        return self.business_api == "internal"

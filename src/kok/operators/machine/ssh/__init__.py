@@ -1,0 +1,34 @@
+"""SSH to hosts: credentials from Secrets, host keys, connections."""
+
+from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
+from kok.operators.machine.ssh.credentials import Credentials, CredentialsError, credentials_of
+from kok.operators.machine.ssh.errors import (
+    HostError,
+    HostKeyChanged,
+    HostSilent,
+    HostUnreachable,
+    LoginRefused,
+    ScriptFailed,
+    SudoRefused,
+)
+from kok.operators.machine.ssh.hostkey import Expected, expected
+from kok.operators.machine.ssh.pool import Connections
+
+__all__ = [
+    "Connection",
+    "Connections",
+    "Credentials",
+    "CredentialsError",
+    "Expected",
+    "HostError",
+    "HostKeyChanged",
+    "HostSilent",
+    "HostUnreachable",
+    "LoginRefused",
+    "ScriptFailed",
+    "SudoRefused",
+    "Target",
+    "Timeouts",
+    "credentials_of",
+    "expected",
+]

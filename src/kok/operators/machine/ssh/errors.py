@@ -1,0 +1,58 @@
+"""What can go wrong between the operator and a host, each with its reason and a sentence."""
+
+from __future__ import annotations
+
+from kok.operators.machine import reasons
+
+
+class HostError(Exception):
+    """Something that keeps the operator from working on a host; a sentence for a condition."""
+
+    reason = reasons.HOST_UNREACHABLE
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class HostUnreachable(HostError):
+    """No SSH connection could be made."""
+
+
+class HostSilent(HostError):
+    """The host took the connection but stopped answering."""
+
+    reason = reasons.HOST_SILENT
+
+
+class HostKeyChanged(HostError):
+    """Another key than the expected one was shown; nothing else was sent."""
+
+    reason = reasons.HOST_KEY_CHANGED
+
+    def __init__(self, message: str, found: str) -> None:
+        super().__init__(message)
+        self.found = found
+
+
+class LoginRefused(HostError):
+    """The host did not take the credentials."""
+
+    reason = reasons.LOGIN_REFUSED
+
+
+class SudoRefused(HostError):
+    """The user may not become root."""
+
+    reason = reasons.SUDO_REFUSED
+
+
+class ScriptFailed(HostError):
+    """A script of ours ended with an error; `code` is its exit code, -1 if that is unknown."""
+
+    reason = reasons.SCRIPT_FAILED
+
+    def __init__(self, message: str, code: int, output: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.output = output

@@ -1,0 +1,126 @@
+"""Getting a connection: the host key judged first, then the login, nothing of our own account."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import asyncssh
+
+from kok.operators.machine.ssh import hostkey
+from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
+from kok.operators.machine.ssh.errors import (
+    HostKeyChanged,
+    HostSilent,
+    HostUnreachable,
+    LoginRefused,
+)
+from kok.operators.machine.ssh.sentences import gist, refused, unreachable
+
+_FAMILIES: tuple[tuple[str, ...], ...] = (
+    ("ssh-ed25519",),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    ("rsa-sha2-512", "rsa-sha2-256"),
+)
+"""Kinds of host keys, the preferred first; a host may have one of each."""
+_ALGORITHMS = tuple(name for family in _FAMILIES for name in family)
+
+
+async def scan(address: str, port: int, timeouts: Timeouts, *, family: int | None = None) -> str:
+    """The fingerprint (`SHA256:...`) of the key that a host shows; nothing is sent to it.
+
+    `family` restricts it to one kind of key. Raises `HostUnreachable` or `HostSilent`.
+    """
+    algorithms = _ALGORITHMS if family is None else _FAMILIES[family]
+    place = address if port == 22 else f"{address} port {port}"
+    try:
+        async with asyncio.timeout(timeouts.connect + timeouts.login):
+            key = await asyncssh.get_server_host_key(
+                address, port, config=None, server_host_key_algs=algorithms
+            )
+    except (OSError, TimeoutError, asyncssh.Error) as error:
+        raise unreachable(place, error) from error
+    if key is None:
+        raise HostUnreachable(f"host {place} shows no host key; check that sshd runs there")
+    return key.get_fingerprint("sha256")
+
+
+async def connect(target: Target, timeouts: Timeouts) -> Connection:
+    """Logs in. Raises `HostError`; `HostKeyChanged` before anything was sent to the host."""
+    if target.expected.fingerprint is None:
+        raise ValueError("a host key has to be recorded before anybody logs in")
+    try:
+        return await _connect(target, timeouts, _ALGORITHMS)
+    except HostKeyChanged as changed:
+        # The expected key may be of a kind that the host has but does not prefer.
+        for family, algorithms in enumerate(_FAMILIES):
+            with suppress(HostUnreachable, HostSilent):
+                found = await scan(target.address, target.port, timeouts, family=family)
+                if found == target.expected.fingerprint:
+                    return await _connect(target, timeouts, algorithms)
+        raise changed from None
+
+
+async def _connect(target: Target, timeouts: Timeouts, algorithms: Sequence[str]) -> Connection:
+    guard = _Guard(target.expected.fingerprint or "")
+    keys = target.credentials.key
+    try:
+        connection = await asyncssh.connect(
+            target.address,
+            target.port,
+            username=target.user,
+            client_keys=[keys] if keys is not None else None,
+            password=target.credentials.password,
+            client_factory=lambda: guard,
+            # Empty, not None: every key is then put to the guard.
+            known_hosts=([], [], []),
+            server_host_key_algs=algorithms,
+            # Nothing of the account that the operator runs under may play a part.
+            config=None,
+            agent_path=None,
+            gss_host=None,
+            connect_timeout=timeouts.connect,
+            login_timeout=timeouts.login,
+            keepalive_interval=timeouts.keepalive,
+            keepalive_count_max=3,
+            compression_algs=None,
+        )
+    except asyncssh.HostKeyNotVerifiable as error:
+        if not guard.found:
+            raise HostUnreachable(f"host {target.place}: {gist(error)}") from error
+        sentence = hostkey.changed(target.place, guard.found, target.expected)
+        raise HostKeyChanged(sentence, guard.found) from None
+    except asyncssh.PermissionDenied as error:
+        raise LoginRefused(
+            refused(target.place, target.user, target.secret, target.credentials)
+        ) from error
+    except (OSError, TimeoutError, asyncssh.Error) as error:
+        raise unreachable(target.place, error) from error
+    made = Connection(connection, target, timeouts)
+    guard.ended = made.note_end
+    return made
+
+
+class _Guard(asyncssh.SSHClient):
+    """Accepts one host key. Asked during the key exchange, before the login begins."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self._fingerprint = fingerprint
+        self.found = ""
+        self.ended: Callable[[], None] = lambda: None
+        """Called when the connection is over."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncssh.SSHClient`."""
+        del exc
+        self.ended()
+
+    def validate_host_public_key(
+        self, host: str, addr: str, port: int, key: asyncssh.SSHKey
+    ) -> bool:
+        """Whether it is the expected key."""
+        del host, addr, port
+        self.found = key.get_fingerprint("sha256")
+        return secrets.compare_digest(self.found, self._fingerprint)

@@ -1,0 +1,81 @@
+"""The connections of the operator: one a host, opened when needed, reused, never shared."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
+from kok.operators.machine.ssh.login import connect, scan
+
+CONNECTS = 128
+"""Logins at once. Hosts that hang keep their place for one time-out at most."""
+IDLE = 900.0
+"""Seconds after which an unused connection is closed."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    connection: Connection | None = None
+    used: float = 0.0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Connections:
+    """Connections by an opaque key, the Machine's UID."""
+
+    def __init__(self, timeouts: Timeouts, monotonic: Callable[[], float]) -> None:
+        self._timeouts = timeouts
+        self._monotonic = monotonic
+        self._entries: dict[str, _Entry] = {}
+        self._limit = asyncio.Semaphore(CONNECTS)
+
+    async def scan(self, address: str, port: int) -> str:
+        """The fingerprint of the key that a host shows."""
+        async with self._limit:
+            return await scan(address, port, self._timeouts)
+
+    async def get(
+        self, key: str, target: Target, lost: Callable[[], None] | None = None
+    ) -> Connection:
+        """The connection of that key, opened if there is none or one to another target.
+
+        `lost` is called if it ends without having been closed here.
+        """
+        entry = self._entries.setdefault(key, _Entry())
+        async with entry.lock:
+            entry.used = self._monotonic()
+            held = entry.connection
+            if held is not None and not held.closed and held.target == target:
+                return held
+            if held is not None:
+                held.close()
+            async with self._limit:
+                entry.connection = await connect(target, self._timeouts)
+            entry.connection.lost = lost
+            self._close_idle()
+            return entry.connection
+
+    def target_of(self, key: str) -> Target | None:
+        """The target of a connection that can still be used."""
+        entry = self._entries.get(key)
+        held = entry.connection if entry is not None else None
+        return held.target if held is not None and not held.closed else None
+
+    def drop(self, key: str) -> None:
+        """Closes and forgets a connection."""
+        entry = self._entries.pop(key, None)
+        if entry is not None and entry.connection is not None:
+            entry.connection.close()
+
+    def close(self) -> None:
+        """Closes all."""
+        for key in list(self._entries):
+            self.drop(key)
+
+    def _close_idle(self) -> None:
+        limit = self._monotonic() - IDLE
+        for key, entry in list(self._entries.items()):
+            if entry.used < limit and not entry.lock.locked():
+                self.drop(key)

@@ -1,0 +1,46 @@
+"""What people are told when a host cannot be worked on. Pure."""
+
+from __future__ import annotations
+
+import os
+
+from kok.operators.machine.ssh.credentials import Credentials
+from kok.operators.machine.ssh.errors import HostError, HostSilent, HostUnreachable
+
+
+def refused(place: str, user: str, secret: str, given: Credentials) -> str:
+    """A host that does not take the credentials of a Secret."""
+    tried = [w for w, v in (("private key", given.key), ("password", given.password)) if v]
+    return (
+        f"host {place} refuses user {user} with the {' and the '.join(tried)} of "
+        f"Secret {secret}; correct the Secret or the user, or let the host accept them"
+    )
+
+
+def unreachable(place: str, error: Exception) -> HostError:
+    """The exception for a connection that could not be made."""
+    if isinstance(error, TimeoutError) or "imeout" in str(error):
+        return HostSilent(
+            f"host {place} does not answer over SSH; check that it runs and that no firewall "
+            "stands between"
+        )
+    return HostUnreachable(
+        f"host {place} cannot be reached over SSH: {gist(error)}; check address, port, network "
+        "and that sshd runs"
+    )
+
+
+def gist(error: Exception) -> str:
+    """What an error says, in a few words."""
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    reason = getattr(error, "reason", "") or str(error) or type(error).__name__
+    return last_line(str(reason))
+
+
+def last_line(text: str) -> str:
+    """The last line that says something, shortened."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else ""

@@ -1,0 +1,165 @@
+"""Kubeconfigs: built deterministically, and parsed back to see whether they are still right."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import yaml
+
+from kok.pki.authority import Leaf
+from kok.pki.errors import PkiError
+
+
+@dataclass(frozen=True)
+class ClientCertFiles:
+    """A client certificate in files. Clients re-read them, so a renewal needs no restart."""
+
+    cert_file: str
+    key_file: str
+
+
+@dataclass(frozen=True)
+class Token:
+    """A bearer token in the kubeconfig itself, for example a bootstrap token."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """A bearer token in a file that clients re-read, for example a projected one."""
+
+    path: str
+
+
+Credentials: TypeAlias = Leaf | ClientCertFiles | Token | TokenFile
+
+
+@dataclass(frozen=True)
+class Kubeconfig:
+    """The current context of a kubeconfig."""
+
+    cluster_name: str
+    server: str
+    ca_pem: bytes
+    user: str
+    credentials: Credentials
+    namespace: str | None = None
+    tls_server_name: str | None = None
+
+
+def kubeconfig(
+    cluster_name: str,
+    server: str,
+    ca_pem: bytes,
+    user: str,
+    credentials: Credentials,
+    *,
+    namespace: str | None = None,
+    tls_server_name: str | None = None,
+) -> str:
+    """A kubeconfig with one context, as YAML text; equal arguments give equal bytes.
+
+    `server` is a URL (`https://192.0.2.10:31443`). `credentials` is a `Leaf` (a client
+    certificate, inlined), `ClientCertFiles`, `Token` or `TokenFile`. `tls_server_name` is for
+    servers reached by a name or address that their certificate does not carry.
+    """
+    if not server.startswith("https://"):
+        raise PkiError(f"the server {server!r} of a kubeconfig must begin with https://")
+    cluster = {"certificate-authority-data": _b64(ca_pem), "server": server}
+    if tls_server_name:
+        cluster["tls-server-name"] = tls_server_name
+    context = {"cluster": cluster_name, "user": user}
+    if namespace:
+        context["namespace"] = namespace
+    name = f"{user}@{cluster_name}"
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"cluster": cluster, "name": cluster_name}],
+        "contexts": [{"context": context, "name": name}],
+        "current-context": name,
+        "users": [{"name": user, "user": _user_fields(credentials)}],
+    }
+    return yaml.safe_dump(document, sort_keys=True, default_flow_style=False, width=10**6)
+
+
+def parse_kubeconfig(text: str | bytes) -> Kubeconfig:
+    """The current context of a kubeconfig with the CA inlined.
+
+    Raises `PkiError` when the text is no kubeconfig, or its user has none of the `Credentials`.
+    """
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise PkiError("the kubeconfig is not YAML") from None
+    if not isinstance(document, dict):
+        raise PkiError("the kubeconfig is not a YAML mapping")
+    context = _named(document, "contexts", "context", document.get("current-context"))
+    cluster = _named(document, "clusters", "cluster", context.get("cluster"))
+    user = _named(document, "users", "user", context.get("user"))
+    return Kubeconfig(
+        cluster_name=str(context["cluster"]),
+        server=str(cluster.get("server", "")),
+        ca_pem=_unb64(cluster, "certificate-authority-data"),
+        user=str(context["user"]),
+        credentials=_credentials(user),
+        namespace=context.get("namespace"),
+        tls_server_name=cluster.get("tls-server-name"),
+    )
+
+
+def _user_fields(credentials: Credentials) -> dict[str, str]:
+    match credentials:
+        case Leaf(cert_pem, key_pem):
+            return {
+                "client-certificate-data": _b64(cert_pem),
+                "client-key-data": _b64(key_pem),
+            }
+        case ClientCertFiles(cert_file, key_file):
+            return {"client-certificate": cert_file, "client-key": key_file}
+        case Token(token):
+            return {"token": token}
+        case TokenFile(path):
+            return {"tokenFile": path}
+
+
+def _credentials(user: Mapping[str, Any]) -> Credentials:
+    if "client-certificate-data" in user and "client-key-data" in user:
+        return Leaf(_unb64(user, "client-certificate-data"), _unb64(user, "client-key-data"))
+    if "client-certificate" in user and "client-key" in user:
+        return ClientCertFiles(str(user["client-certificate"]), str(user["client-key"]))
+    if "tokenFile" in user:
+        return TokenFile(str(user["tokenFile"]))
+    if "token" in user:
+        return Token(str(user["token"]))
+    raise PkiError("the user of the kubeconfig has neither a client certificate nor a token")
+
+
+def _named(
+    document: Mapping[str, Any], plural: str, field_name: str, name: object
+) -> dict[str, Any]:
+    entries = document.get(plural)
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and entry.get("name") == name:
+            value = entry.get(field_name)
+            if isinstance(value, dict):
+                return value
+    raise PkiError(f"the kubeconfig has no {field_name} named {name!r}")
+
+
+def _b64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def _unb64(fields: Mapping[str, Any], key: str) -> bytes:
+    try:
+        return base64.b64decode(str(fields[key]), validate=True)
+    except KeyError:
+        raise PkiError(f"the kubeconfig has no {key}") from None
+    except (binascii.Error, ValueError):
+        raise PkiError(f"the kubeconfig's {key} is not base64") from None

@@ -1,0 +1,100 @@
+"""Reading PEM, with errors that a person can act on and that never quote the content."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from kok.pki.errors import PkiError
+
+DER = serialization.Encoding.DER
+
+SigningKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+"""Kinds of private key that both we and the Kubernetes components can sign with."""
+
+_MALFORMED = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the parser raises for a certificate that is damaged or beyond us."""
+
+
+def load_certificates(pem: bytes) -> list[x509.Certificate]:
+    """All certificates of a PEM text, in its order.
+
+    Raises `PkiError` when there is none or one of them cannot be parsed.
+    """
+    try:
+        certificates = x509.load_pem_x509_certificates(pem)
+        for certificate in certificates:
+            _decode(certificate)
+    except _MALFORMED:
+        # The parser's own text may quote its input; `from None` keeps it out of logs.
+        raise PkiError("not a PEM certificate") from None
+    return certificates
+
+
+def _decode(certificate: x509.Certificate) -> None:
+    """Decode what is otherwise decoded on first use, so that damage shows here and only here."""
+    _ = (certificate.subject, certificate.issuer, certificate.extensions, certificate.public_key())
+    _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    _ = certificate.signature_hash_algorithm
+    if certificate.serial_number <= 0:
+        # RFC 5280 forbids it, and coming releases of the parser refuse it.
+        raise ValueError("the serial number is not positive")
+
+
+def load_certificate(pem: bytes) -> x509.Certificate:
+    """The first certificate of a PEM text: the leaf, when a chain follows it."""
+    return load_certificates(pem)[0]
+
+
+def load_private_key(pem: bytes) -> SigningKey:
+    """The unencrypted private key in a PEM text (PKCS#8, PKCS#1 or SEC 1).
+
+    Raises `PkiError` when it cannot be read, is encrypted, or is of a kind that Kubernetes
+    cannot use.
+    """
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except TypeError:
+        raise PkiError("the private key is encrypted; store it without a passphrase") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise PkiError("not a PEM private key") from None
+    if not isinstance(
+        key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+    ):
+        raise PkiError("the private key is neither ECDSA, RSA nor Ed25519")
+    return key
+
+
+def dump_certificate(certificate: x509.Certificate) -> bytes:
+    """PEM, one trailing newline."""
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def dump_private_key(key: SigningKey) -> bytes:
+    """Unencrypted PKCS#8, which every Kubernetes component, etcd and openssl read."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def public_key_der(owner: x509.Certificate | SigningKey) -> bytes:
+    """SubjectPublicKeyInfo of a certificate or private key: equal bytes, equal key."""
+    return owner.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def signing_hash(key: SigningKey) -> hashes.SHA256 | None:
+    """The digest to sign certificates with; Ed25519 brings its own."""
+    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()

@@ -1,0 +1,1 @@
+"""The reconcile loop on kopf and what surrounds it: settings, leadership, health, metrics, logs."""

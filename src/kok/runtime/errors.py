@@ -1,0 +1,36 @@
+"""How a pass may end early."""
+
+from __future__ import annotations
+
+
+class ReconcileStop(Exception):
+    """The pass ends here, as planned: `reason` is a CamelCase word, `message` a sentence."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+
+
+class Wait(ReconcileStop):
+    """Something is not there yet. No error: the next pass comes by a wake-up or after `after`."""
+
+    def __init__(self, reason: str, message: str, after: float = 5.0) -> None:
+        """`after` is in seconds."""
+        super().__init__(reason, message)
+        self.after = after
+
+
+class Invalid(ReconcileStop):
+    """The spec asks for what cannot be; only its author can mend it.
+
+    Retried when the object or a child changes, and at the resync time. What can be mended without
+    touching the object or a child, such as a missing Secret, is better a `Wait`.
+    """
+
+
+class Paused(ReconcileStop):
+    """A write was tried while `spec.paused` holds; raised by the guarded client."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("Paused", f"spec.paused is true; not done: {what}")

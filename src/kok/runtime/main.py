@@ -1,0 +1,93 @@
+"""The process: probes, signals and an orderly end for one or more operators."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import NoReturn
+
+import structlog
+
+from kok.kube.access import Access, from_environment
+from kok.runtime import health as health_
+from kok.runtime import logs
+from kok.runtime.clock import Clock, SystemClock
+from kok.runtime.election import new_identity
+from kok.runtime.health import Health
+from kok.runtime.reconciler import Logger, OperatorSpec
+from kok.runtime.settings import Settings
+from kok.runtime.unit import Surroundings, Unit
+
+STOP_LIMIT = 25.0
+"""Seconds for an orderly end; Kubernetes kills after 30."""
+
+
+def run(operators: Sequence[OperatorSpec], settings: Settings | None = None) -> None:
+    """Runs the operators until SIGTERM or SIGINT; leaves the process if a Lease is lost."""
+    settings = settings or Settings()
+    logs.configure(settings)
+    asyncio.run(Process(operators, settings, from_environment()).main())
+
+
+class Process:
+    """The operators of one process."""
+
+    def __init__(
+        self,
+        operators: Sequence[OperatorSpec],
+        settings: Settings,
+        access: Access,
+        *,
+        clock: Clock | None = None,
+        die: Callable[[int], NoReturn] = os._exit,
+    ) -> None:
+        """`die` ends the process at once: after a lost Lease no further act is allowed."""
+        self._operators = operators
+        self._log: Logger = structlog.stdlib.get_logger("kok.process")
+        self.stop = asyncio.Event()
+        self.health = Health(settings)
+        self.port = 0
+        """Port of the probes, once they are up."""
+        self._around = Surroundings(
+            settings=settings,
+            access=access,
+            clock=clock or SystemClock(),
+            health=self.health,
+            identity=new_identity(settings.identity),
+            stop=self.stop,
+            started=self._catch_signals,
+            die=die,
+        )
+
+    async def main(self) -> None:
+        """Runs until `stop` is set, by a signal or from outside; raises what an operator raised."""
+        self._catch_signals()
+        async with AsyncExitStack() as stack:
+            runner, self.port = await health_.serve(self.health)
+            stack.push_async_callback(runner.cleanup)
+            watcher = asyncio.create_task(self.health.watch_loop(), name="loop watcher")
+            stack.callback(watcher.cancel)
+            units = [Unit(spec, self._around) for spec in self._operators]
+            tasks = [asyncio.create_task(u.run(), name=f"operator {u.spec.name}") for u in units]
+            stopping = asyncio.create_task(self.stop.wait(), name="stop")
+            await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            self.stop.set()
+            self._log.info("stopping")
+            stack.enter_context(logs.hushed("kopf"))
+            done, late = await asyncio.wait(tasks, timeout=STOP_LIMIT)
+            for task in late:
+                self._log.warning("cut off", task=task.get_name())
+                task.cancel()
+            for task in done:
+                task.result()
+
+    def _catch_signals(self) -> None:
+        # kopf installs handlers of its own at its start, each operator in place of the others';
+        # ours stop them all, and are put back whenever one has started.
+        loop = asyncio.get_running_loop()
+        with suppress(NotImplementedError, ValueError, RuntimeError):
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.stop.set)

@@ -1,0 +1,201 @@
+"""One pass over one object: read, reconcile, write the status, tell of transitions."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+
+from kok.api.meta import Resource
+from kok.kube.client import Kube
+from kok.kube.errors import Conflict, KubeError, NotFound
+from kok.kube.events import Recorder
+from kok.runtime import metrics
+from kok.runtime.clock import Clock
+from kok.runtime.errors import ReconcileStop
+from kok.runtime.outcome import (
+    PATIENCE,
+    Outcome,
+    classify,
+    conclude,
+    mark_deleting,
+    mark_paused,
+    ready_event,
+)
+from kok.runtime.reconciler import Done, Key, Logger, Pass, Reconciler, Result, guarded
+from kok.runtime.settings import Settings
+from kok.runtime.status import StatusWriter
+
+Step = Callable[[Pass[Any]], Awaitable[Result | Done]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all passes of an operator share."""
+
+    operator: str
+    finalizer: str
+    kube: Kube
+    recorder: Recorder
+    clock: Clock
+    settings: Settings
+
+
+class Passes:
+    """Carries out passes for one reconciler; nothing but cancellation ever escapes."""
+
+    def __init__(self, reconciler: Reconciler[Any], tools: Tools) -> None:
+        self._reconciler = reconciler
+        self._tools = tools
+        self._kind = reconciler.model.info.kind
+        self._labels = (tools.operator, self._kind.kind)
+        self._told: dict[Key, str] = {}
+        self.waker: Callable[[Key], None] = lambda _key: None
+        """Wakes an object; set by whoever runs the passes."""
+        self._log: Logger = structlog.stdlib.get_logger("kok").bind(
+            operator=tools.operator, kind=self._kind.kind
+        )
+
+    async def reconcile(self, key: Key, failures: int) -> Outcome:
+        """One pass; `failures` is the number of errors in a row before it."""
+        return await self._one(key, failures, deleting=False)
+
+    async def finalize(self, key: Key, failures: int) -> Outcome:
+        """One pass of clean-up; ends `done` or `gone` when the object may go."""
+        return await self._one(key, failures, deleting=True)
+
+    def forget(self, key: Key) -> None:
+        """The object is gone."""
+        self._told.pop(key, None)
+
+    async def _one(self, key: Key, failures: int, *, deleting: bool) -> Outcome:
+        namespace, name = key
+        log = self._log.bind(namespace=namespace, name=name, reconcile=secrets.token_hex(4))
+        clock = self._tools.clock
+        begun = clock.monotonic()
+        try:
+            async with asyncio.timeout(self._tools.settings.pass_timeout):
+                outcome = await self._read_and_run(key, failures, log, deleting=deleting)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not we were cancelled, but something a library waited for within this pass.
+            outcome = Outcome("error", error=RuntimeError(f"cancelled from within: {error}"))
+        except Exception as error:  # noqa: BLE001 - an object's daemon must outlive any error
+            outcome = Outcome("error", error=error)
+        metrics.PASS_SECONDS.labels(*self._labels).observe(clock.monotonic() - begun)
+        self._account(key, outcome, log)
+        return outcome
+
+    async def _read_and_run(
+        self, key: Key, failures: int, log: Logger, *, deleting: bool
+    ) -> Outcome:
+        namespace, name = key
+        live = await self._tools.kube.get(self._kind, name, namespace)
+        if live is None:
+            return Outcome("gone")
+        obj = self._reconciler.model.parse(live)
+        if self._tools.finalizer not in obj.metadata.finalizers:
+            # Without it a deletion would not wait for our clean-up: nothing may be made yet.
+            return Outcome("gone" if deleting else "idle")
+        if deleting and not obj.deleting:
+            # Another object of that name: the one to be cleaned up is gone.
+            return Outcome("gone")
+        if obj.deleting and not deleting:
+            return Outcome("idle", generation=obj.metadata.generation)
+        step = self._reconciler.finalize if deleting else self._reconciler.reconcile
+        return await self._run(obj, step, failures, log)
+
+    async def _run(self, obj: Resource, step: Step, failures: int, log: Logger) -> Outcome:
+        tools, generation = self._tools, obj.metadata.generation
+        writer = StatusWriter(tools.kube, obj, metrics.STATUS_WRITES.labels(*self._labels).inc)
+        paused = bool(getattr(obj.spec, "paused", False))
+        work: Pass[Any] = Pass(
+            obj=obj,
+            status=writer.status,
+            kube=guarded(tools.kube) if paused else tools.kube,
+            clock=tools.clock,
+            now=tools.clock.now(),
+            log=log,
+            settings=tools.settings,
+            paused=paused,
+            latching=writer.latch,
+            wake=partial(self.waker, (obj.namespace, obj.name)),
+        )
+        error: Exception | None = None
+        after: float | None = None
+        try:
+            result = await step(work)
+            if isinstance(result, Done):
+                # Last words: the object goes with this pass.
+                for event in work.events:
+                    await tools.recorder.record(obj, event)
+                return Outcome("done", generation=generation)
+            after = result.requeue_after
+        except Exception as raised:  # noqa: BLE001 - becomes a condition, a log line and back-off
+            error = raised
+            after = getattr(raised, "after", None) or getattr(raised, "retry_after", None)
+            if isinstance(raised, Conflict) and failures < PATIENCE:
+                # Something changed under our hands: look again, and record nothing before.
+                return Outcome("error", error=error, generation=generation)
+        return await self._finish(work, writer, Outcome("ok", after, error, generation), failures)
+
+    async def _finish(
+        self, work: Pass[Any], writer: StatusWriter, outcome: Outcome, failures: int
+    ) -> Outcome:
+        obj, error = work.obj, outcome.error
+        now, generation = work.now, obj.metadata.generation
+        status = writer.status
+        end = classify(error)[0] if error is not None else outcome.end
+        spoken = True
+        if obj.deleting:
+            mark_deleting(status, error, now=now, generation=generation)
+        else:
+            spoken = conclude(
+                status,
+                writer.ready_before,
+                error,
+                failures=failures + 1,
+                now=now,
+                generation=generation,
+            )
+        mark_paused(status, work.paused, now=now, generation=generation)
+        if spoken:
+            status.observed_generation = generation
+        try:
+            await writer.write()
+        except NotFound:
+            return Outcome("gone")
+        told = ready_event(writer.ready_told, writer.ready, end)
+        for event in [*work.events, *([told] if told is not None else [])]:
+            await self._tools.recorder.record(obj, event)
+        return Outcome(end, outcome.after, error, generation)
+
+    def _account(self, key: Key, outcome: Outcome, log: Logger) -> None:
+        metrics.PASSES.labels(*self._labels, outcome.end).inc()
+        error = outcome.error
+        if error is None:
+            self._told.pop(key, None)
+            log.debug("pass ended", end=outcome.end, after=outcome.after)
+            return
+        _, reason, message = classify(error)
+        if outcome.end == "error":
+            metrics.PASS_ERRORS.labels(*self._labels, reason).inc()
+        gist = f"{type(error).__name__}: {error}"
+        if self._told.get(key) == gist:
+            log.debug("pass ended as before", end=outcome.end, reason=reason)
+            return
+        self._told[key] = gist
+        if outcome.end == "error":
+            expected = isinstance(error, KubeError | ReconcileStop)
+            trace = None if expected else "".join(traceback.format_exception(error))
+            log.error("pass failed", reason=reason, error=gist, traceback=trace)
+        else:
+            log.info("pass ended", end=outcome.end, reason=reason, message=message)

@@ -1,0 +1,23 @@
+"""Conditions and reasons that objects of every kind may show; operators have further ones."""
+
+from __future__ import annotations
+
+from typing import Final
+
+READY: Final = "Ready"
+"""The sum of the other conditions."""
+PAUSED: Final = "Paused"
+"""There only while `spec.paused` is true: nothing is changed, the status is still kept."""
+
+# --- reasons
+
+SPEC_PAUSED: Final = "SpecPaused"
+"""`spec.paused` is true; set it to false or leave it out to go on."""
+DELETING: Final = "Deleting"
+"""The object is being cleaned up; the message says what for."""
+INTERNAL_ERROR: Final = "InternalError"
+"""Something that the operator does not know; its log tells more. It is tried again.
+
+Where the meta cluster's API refused a request, its own word stands here: `Forbidden`, `Invalid`,
+`Unreachable`...
+"""

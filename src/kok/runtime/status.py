@@ -1,0 +1,78 @@
+"""The status of one object during one pass: a copy to change, and when it goes to the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kok.api.meta import Condition, Resource, Status
+from kok.kube.client import Kube
+from kok.kube.errors import Conflict, NotFound
+from kok.runtime.outcome import merge_patch
+from kok.runtime.reasons import READY
+
+ATTEMPTS = 5
+
+
+class StatusWriter:
+    """Writes what changed of a status, and nothing when nothing did.
+
+    A merge patch of the changed fields: each status has one writer, so what others may have put
+    there (a newer version of the operator, fields this one does not know) is left alone.
+    """
+
+    def __init__(self, kube: Kube, obj: Resource, written: Callable[[], None]) -> None:
+        self._kube = kube
+        self._obj = obj
+        self._on_written = written
+        self._version = obj.metadata.resource_version
+        self.status: Status = obj.status.model_copy(deep=True)
+        """The copy that the pass changes."""
+        self._last = self._dump()
+        self.ready_before: Condition | None = self.status.condition(READY)
+        """`Ready` as the pass found it: the very object that is in `status` until it is set."""
+        self.ready_told = obj.status.condition(READY)
+
+    @property
+    def ready(self) -> Condition | None:
+        """`Ready` as it is now."""
+        return self.status.condition(READY)
+
+    async def latch(self) -> None:
+        """Writes now; `Conflict` if the object is no longer as it was read."""
+        await self._write()
+
+    async def write(self) -> None:
+        """Writes what differs, also if the spec changed meanwhile; `NotFound` if it is gone."""
+        for _ in range(ATTEMPTS):
+            if self._dump() == self._last:
+                return
+            try:
+                await self._write()
+            except Conflict:
+                await self._follow()
+
+    async def _write(self) -> None:
+        now = self._dump()
+        patch = {
+            "metadata": {"resourceVersion": self._version},
+            "status": merge_patch(self._last, now),
+        }
+        meta, kind = self._obj.metadata, self._obj.info.kind
+        answer = await self._kube.patch(
+            kind, meta.name, meta.namespace, patch, subresource="status"
+        )
+        self._version = str(answer["metadata"]["resourceVersion"])
+        self._last = now
+        self._on_written()
+
+    async def _follow(self) -> None:
+        """Takes up the object's present version, if it is still the same object."""
+        meta, kind = self._obj.metadata, self._obj.info.kind
+        live = await self._kube.get(kind, meta.name, meta.namespace)
+        if live is None or live["metadata"]["uid"] != meta.uid:
+            raise NotFound(404, "NotFound", f"{self._obj} is gone")
+        self._version = str(live["metadata"]["resourceVersion"])
+
+    def _dump(self) -> dict[str, Any]:
+        return self.status.model_dump(mode="json", by_alias=True, exclude_none=True)

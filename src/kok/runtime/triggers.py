@@ -1,0 +1,83 @@
+"""Wake-ups of objects: coalesced, never lost, and how long they have been waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from kok.runtime.reconciler import EVERY, Key
+
+
+class Trigger:
+    """The wake-ups of one object.
+
+    `soft` ones (a child changed) may be held back after an error; `hard` ones (the object itself
+    changed) may not. `take` is called before a pass reads anything, so that whatever happens
+    during the pass leads to another one.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self.event = asyncio.Event()
+        self.urgent = asyncio.Event()
+        self.since: float | None = None
+        self.lock = asyncio.Lock()
+        """Held by whatever works on the object."""
+        self.holders = 0
+
+    def wake(self, *, hard: bool) -> None:
+        """Asks for a pass."""
+        if self.since is None:
+            self.since = self._monotonic()
+        self.event.set()
+        if hard:
+            self.urgent.set()
+
+    def take(self) -> bool:
+        """Forgets the wake-ups so far; whether one of them was hard."""
+        hard = self.urgent.is_set()
+        self.event.clear()
+        self.urgent.clear()
+        self.since = None
+        return hard
+
+
+class Triggers:
+    """The triggers of all objects of one kind that somebody works on."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._known: dict[Key, Trigger] = {}
+
+    def __len__(self) -> int:
+        """How many objects are worked on."""
+        return len(self._known)
+
+    @contextmanager
+    def held(self, key: Key) -> Iterator[Trigger]:
+        """The object's trigger, known to `wake` as long as anybody holds it."""
+        trigger = self._known.setdefault(key, Trigger(self._monotonic))
+        trigger.holders += 1
+        try:
+            yield trigger
+        finally:
+            trigger.holders -= 1
+            if not trigger.holders:
+                del self._known[key]
+
+    def wake(self, key: Key, *, hard: bool = False) -> None:
+        """Wakes an object, or all of a namespace (`*`); whom nobody works on is ignored."""
+        namespace, name = key
+        if name != EVERY:
+            if (trigger := self._known.get(key)) is not None:
+                trigger.wake(hard=hard)
+            return
+        for (other, _), trigger in self._known.items():
+            if not namespace or other == namespace:
+                trigger.wake(hard=hard)
+
+    def oldest(self) -> float:
+        """Seconds since the oldest wake-up that no pass has taken up; 0 if there is none."""
+        waiting = [t.since for t in self._known.values() if t.since is not None]
+        return self._monotonic() - min(waiting) if waiting else 0.0

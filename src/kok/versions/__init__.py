@@ -1,0 +1,50 @@
+"""What KOK knows of Kubernetes and etcd versions: one data file and its look-up.
+
+`kubernetes("1.37.1")` and `etcd("3.6.10")` give the facts of a version or raise `UnknownVersion`
+with a sentence for the user. `check_*` judge combinations and return a sentence or None.
+The CEL rules of `kok.api` say the same already at `kubectl apply`.
+"""
+
+from kok.versions.errors import UnknownVersion
+from kok.versions.number import Minor, Version, parse
+from kok.versions.policy import (
+    check_etcd_upgrade,
+    check_feature_gate,
+    check_flag,
+    check_skew,
+    check_upgrade,
+)
+from kok.versions.releases import (
+    EtcdRelease,
+    KubernetesRelease,
+    default_etcd,
+    etcd,
+    etcd_minors,
+    image,
+    kubernetes,
+    kubernetes_minors,
+    supported,
+    supported_etcd,
+)
+
+__all__ = [
+    "EtcdRelease",
+    "KubernetesRelease",
+    "Minor",
+    "UnknownVersion",
+    "Version",
+    "check_etcd_upgrade",
+    "check_feature_gate",
+    "check_flag",
+    "check_skew",
+    "check_upgrade",
+    "default_etcd",
+    "etcd",
+    "etcd_minors",
+    "image",
+    "kubernetes",
+    "kubernetes_minors",
+    "parse",
+    "supported",
+    "supported_etcd",
+]

@@ -1,0 +1,12 @@
+"""What holds for all tests."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+# No deadline for one example: it would fail tests on a machine that has other work to do. Found
+# counterexamples are searched for at every run, but in CI always among the same examples.
+settings.register_profile("kok", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("kok")

@@ -1,0 +1,448 @@
+"""What a user may get wrong, one case for each rule of the API, with the sentence that he gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.crds.samples import MINIMAL
+
+Spec = dict[str, Any]
+
+EVEN = (
+    "must be 1, 3, 5 or 7, since an even number survives no more failures than the odd one below it"
+)
+LABELS = (
+    "write names such as tier or example.com/tier, and values of at most 63 letters, digits, "
+    "dashes, dots and underscores"
+)
+FOR_EVER = (
+    "renewBefore must be shorter than leafDuration, otherwise a certificate would be renewed for "
+    "ever; write for example leafDuration 8760h and renewBefore 720h"
+)
+ADDRESS_FIXED = "nodes and kubeconfigs hold the address"
+
+
+@dataclass(frozen=True)
+class Case:
+    """`spec` is refused at `field` with `sentence`; with `was`, as a change of that spec."""
+
+    kind: str
+    field: str
+    sentence: str
+    spec: Spec
+    was: Spec | None = None
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.sentence[:60]}"
+
+
+def _cluster(field: str, sentence: str, spec: Spec, was: Spec | None = None) -> Case:
+    base: Spec = {"version": "1.37.1"}
+    before = None if was is None else {**base, **was}
+    return Case("Cluster", field, sentence, {**base, **spec}, before)
+
+
+def _network(sentence: str, **network: Any) -> Case:
+    return _cluster("spec.network", sentence, {"network": network})
+
+
+def _of(kind: str, field: str, sentence: str, spec: Spec, was: Spec | None = None) -> Case:
+    base = MINIMAL[kind] or {}
+    before = None if was is None else {**base, **was}
+    return Case(kind, field, sentence, {**base, **spec}, before)
+
+
+def _named(kind: str, name: str, sentence: str) -> Case:
+    return Case(kind, "", sentence, MINIMAL[kind] or {}, name=name)
+
+
+NAMES = (
+    _named(
+        "Cluster",
+        "a" * 41,
+        f"metadata.name: {'a' * 41} is too long or does not start with a letter; write at most "
+        "40 lower-case letters, digits and dashes",
+    ),
+    _named(
+        "Cluster",
+        "shop.eu",
+        "metadata.name: shop.eu is too long or does not start with a letter; write at most "
+        "40 lower-case letters, digits and dashes",
+    ),
+    _named(
+        "EtcdCluster",
+        "1st",
+        "metadata.name: 1st is too long or does not start with a letter; write at most "
+        "45 lower-case letters, digits and dashes",
+    ),
+    _named(
+        "KubeNode",
+        "a" * 41,
+        f"metadata.name: {'a' * 41} is too long; write at most 40 lower-case letters, digits and "
+        "dashes",
+    ),
+    _named(
+        "Host",
+        "w1.example",
+        "metadata.name: w1.example cannot be the name of a node; write at most 22 lower-case "
+        "letters, digits and dashes",
+    ),
+    _named(
+        "Component", "tool", "metadata.name: tool is not how Machines look for it; write tool-1.0"
+    ),
+    _named("Machine", "a" * 64, "metadata.name is longer than 63 characters; write a shorter one"),
+    _named("Addon", "a" * 64, "metadata.name is longer than 63 characters; write a shorter one"),
+)
+
+VERSIONS = (
+    _cluster(
+        "spec.version",
+        "spec.version: v1.37.1 is not a Kubernetes version; write one such as 1.37.1, without a "
+        "leading v",
+        {"version": "v1.37.1"},
+    ),
+    _cluster(
+        "spec.version",
+        "spec.version: 1.39.0 is not supported; this release knows 1.34 to 1.37",
+        {"version": "1.39.0"},
+    ),
+    _cluster(
+        "spec.version",
+        "spec.version: 1.37.1 -> 1.36.4 goes down, which Kubernetes does not support; write "
+        "1.37.1 or a later version",
+        {"version": "1.36.4"},
+        was={},
+    ),
+    _cluster(
+        "spec.version",
+        "spec.version: 1.37.1 -> 1.37.0 goes down, which Kubernetes does not support; write "
+        "1.37.1 or a later version",
+        {"version": "1.37.0"},
+        was={},
+    ),
+    _cluster(
+        "spec.version",
+        "spec.version: 1.35.4 -> 1.37.1 skips 1.36; upgrade to 1.36.x first",
+        {"version": "1.37.1"},
+        was={"version": "1.35.4"},
+    ),
+    _of(
+        "KubeNode",
+        "spec.version",
+        "spec.version: 1.37 is not a Kubernetes version; write one such as 1.37.1, without a "
+        "leading v",
+        {"version": "1.37"},
+    ),
+    _of(
+        "KubeNode",
+        "spec.version",
+        "spec.version: 1.20.3 is not supported; this release knows 1.34 to 1.37",
+        {"version": "1.20.3"},
+    ),
+    _cluster(
+        "spec.etcd.version",
+        "spec.etcd.version: 3.4.0 is not an etcd version; write one such as 3.6.10, of minor "
+        "3.5, 3.6 or 3.7",
+        {"etcd": {"version": "3.4.0"}},
+    ),
+    _of(
+        "EtcdCluster",
+        "spec.version",
+        "spec.version: v3.6.10 is not an etcd version; write one such as 3.6.10, of minor 3.5, "
+        "3.6 or 3.7",
+        {"version": "v3.6.10"},
+    ),
+)
+
+NETWORK = (
+    _network(
+        "spec.network: podCIDRs 10.64.0.0/16 and serviceCIDRs 10.64.16.0/20 overlap; write ranges "
+        "that have no address in common",
+        serviceCIDRs=["10.64.16.0/20"],
+    ),
+    _network(
+        "spec.network: podCIDRs 10.65.1.0/24 and serviceCIDRs 10.65.0.0/20 overlap; write ranges "
+        "that have no address in common",
+        podCIDRs=["10.65.1.0/24"],
+    ),
+    *(
+        _network(
+            "spec.network: podCIDRs and serviceCIDRs must have the same IP families in the same "
+            "order; write one IPv4, one IPv6 or one of each",
+            **wrong,
+        )
+        for wrong in (
+            {"podCIDRs": ["10.64.0.0/16", "fd00:1::/56"]},
+            {"podCIDRs": ["fd00:1::/56"]},
+            {
+                "podCIDRs": ["10.64.0.0/16", "fd00:1::/56"],
+                "serviceCIDRs": ["fd00:2::/112", "10.65.0.0/20"],
+            },
+            {
+                "podCIDRs": ["10.64.0.0/16", "10.66.0.0/16"],
+                "serviceCIDRs": ["10.65.0.0/20", "10.67.0.0/20"],
+            },
+        )
+    ),
+    *(
+        _cluster(
+            "spec.network.podCIDRs",
+            "spec.network.podCIDRs must be ranges such as 10.64.0.0/16",
+            {"network": {"podCIDRs": [wrong]}},
+        )
+        for wrong in ("10.64.0.0", "10.64.0.5/16", "10.64.0.0/33", "many")
+    ),
+    *(
+        _cluster(
+            "spec.network.serviceCIDRs",
+            "spec.network.serviceCIDRs must be ranges such as 10.65.0.0/20",
+            {"network": {"serviceCIDRs": [wrong]}},
+        )
+        for wrong in ("10.65.0.1/20", "")
+    ),
+    *(
+        _cluster(
+            "spec.network.podCIDRs",
+            "spec.network.podCIDRs must leave room for nodes: write an IPv4 range of /8 to /24 or "
+            "an IPv6 range of /48 to /64",
+            {"network": wrong},
+        )
+        for wrong in (
+            {"podCIDRs": ["10.64.0.0/25"]},
+            {"podCIDRs": ["fd00:1::/80"], "serviceCIDRs": ["fd00:2::/112"]},
+        )
+    ),
+    *(
+        _cluster(
+            "spec.network.serviceCIDRs",
+            "spec.network.serviceCIDRs must leave room for Services: write an IPv4 range of /12 "
+            "to /28 or an IPv6 range of /108 to /124",
+            {"network": wrong},
+        )
+        for wrong in (
+            {"serviceCIDRs": ["10.65.0.0/29"]},
+            {"podCIDRs": ["fd00:1::/56"], "serviceCIDRs": ["fd00:2::/64"]},
+        )
+    ),
+)
+
+FIXED = (
+    _cluster(
+        "spec.network",
+        "spec.network cannot be changed; create a new Cluster with the ranges that you want",
+        {"network": {"podCIDRs": ["10.96.0.0/16"]}},
+        was={},
+    ),
+    _cluster(
+        "spec.endpoint",
+        f"spec.endpoint.port cannot be changed; {ADDRESS_FIXED}",
+        {"endpoint": {"port": 31443}},
+        was={},
+    ),
+    _cluster(
+        "spec.endpoint",
+        f"spec.endpoint.port cannot be changed; {ADDRESS_FIXED}",
+        {"endpoint": {"port": 31444}},
+        was={"endpoint": {"port": 31443}},
+    ),
+    _cluster(
+        "spec.endpoint.type",
+        f"spec.endpoint.type cannot be changed; {ADDRESS_FIXED}",
+        {"endpoint": {"type": "LoadBalancer"}},
+        was={},
+    ),
+    _cluster(
+        "spec.endpoint.host",
+        f"spec.endpoint.host cannot be changed; {ADDRESS_FIXED}",
+        {"endpoint": {"host": "api.example"}},
+        was={},
+    ),
+    _cluster(
+        "spec.etcd",
+        "spec.etcd cannot be changed; this release does not change etcd once it runs",
+        {"etcd": {"members": 5}},
+        was={},
+    ),
+    _of(
+        "EtcdCluster",
+        "spec.version",
+        "spec.version cannot be changed; this release does not upgrade etcd; create a new "
+        "EtcdCluster",
+        {"version": "3.7.3"},
+        was={},
+    ),
+    _of(
+        "EtcdCluster",
+        "spec.members",
+        "spec.members cannot be changed; this release does not resize etcd; create a new "
+        "EtcdCluster",
+        {"members": 5},
+        was={},
+    ),
+    _of(
+        "EtcdCluster",
+        "spec.storage.size",
+        "spec.storage.size cannot be changed; create a new EtcdCluster",
+        {"storage": {"size": "9Gi"}},
+        was={},
+    ),
+    _of(
+        "EtcdCluster",
+        "spec.storage.className",
+        "spec.storage.className cannot be changed; create a new EtcdCluster",
+        {"storage": {"className": "fast"}},
+        was={},
+    ),
+    _of(
+        "Addon",
+        "spec.cluster",
+        "spec.cluster cannot be changed; delete the Addon and create one for the other Cluster",
+        {"cluster": "other"},
+        was={},
+    ),
+    _of(
+        "KubeNode",
+        "spec.cluster",
+        "spec.cluster cannot be changed; delete the KubeNode and create one for the other Cluster",
+        {"cluster": "other"},
+        was={},
+    ),
+    *(
+        _of(
+            "Machine",
+            f"spec.{field}",
+            f"spec.{field} cannot be changed; delete the Machine and create another",
+            {field: "other"},
+            was={},
+        )
+        for field in ("cluster", "node", "address")
+    ),
+    _of(
+        "Component",
+        "spec",
+        "spec of a Component cannot be changed, since hosts rely on it; create another Component "
+        "whose name carries the new version",
+        {"timeout": "7m"},
+        was={},
+    ),
+)
+
+SIZES = (
+    *(
+        _cluster("spec.etcd.members", f"spec.etcd.members {EVEN}", {"etcd": {"members": n}})
+        for n in (0, 2, 9)
+    ),
+    _of("EtcdCluster", "spec.members", f"spec.members {EVEN}", {"members": 4}),
+    _cluster(
+        "spec.etcd.storage",
+        "spec.etcd.storage.size must be at least 1Gi",
+        {"etcd": {"storage": {"size": "500Mi"}}},
+    ),
+    _of(
+        "EtcdCluster",
+        "spec.storage",
+        "spec.storage.size must be at least 1Gi",
+        {"storage": {"size": "1M"}},
+    ),
+    _cluster(
+        "spec.certificates",
+        f"spec.certificates: {FOR_EVER}",
+        {"certificates": {"leafDuration": "24h"}},
+    ),
+    _of("EtcdCluster", "spec.tls", f"spec.tls: {FOR_EVER}", {"tls": {"renewBefore": "8760h"}}),
+)
+
+MANAGED = tuple(
+    _cluster(
+        f"spec.{part}.extraArgs[0].name",
+        f"{flag} is set by the operator and cannot be changed; leave it out",
+        {part: {"extraArgs": [{"name": flag, "value": "x"}]}},
+    )
+    for part, flag in (
+        ("apiServer", "etcd-servers"),
+        ("controllerManager", "cluster-cidr"),
+        ("scheduler", "kubeconfig"),
+    )
+)
+
+CHOICES = (
+    _cluster(
+        "spec.addons[0].name",
+        "spec.addons: ingress is not built in; write coredns, kube-proxy or flannel, and create "
+        "an Addon object for manifests of your own",
+        {"addons": [{"name": "ingress"}]},
+    ),
+    *(
+        _of(
+            "Addon",
+            "spec.source",
+            "spec.source: write exactly one of builtin, inline and configMap",
+            {"source": wrong},
+        )
+        for wrong in ({}, {"builtin": "coredns", "inline": "kind: ConfigMap"})
+    ),
+    _of(
+        "Addon",
+        "spec.source.builtin",
+        "spec.source.builtin: dns is not known; write one of coredns, kube-proxy, flannel",
+        {"source": {"builtin": "dns"}},
+    ),
+    _of(
+        "KubeNode",
+        "spec",
+        "spec: write either hosts (a list of name and address) or replicas with a pool, not both",
+        {"replicas": 1, "pool": {}},
+    ),
+    Case(
+        "KubeNode",
+        "spec",
+        "spec.ssh is missing; write ssh: {user: ..., secret: ...} so that the hosts can be reached",
+        {"cluster": "shop", "hosts": [{"name": "w1", "address": "192.0.2.21"}]},
+    ),
+    *(
+        Case(
+            "KubeNode",
+            "spec",
+            "spec: replicas and pool go together; write how many hosts (replicas: 3) and of which "
+            "(pool: {matchLabels: {...}}), or list the hosts by name",
+            {"cluster": "shop", **wrong},
+        )
+        for wrong in ({"replicas": 3}, {"pool": {"matchLabels": {"rack": "a"}}})
+    ),
+)
+
+LABELLED = (
+    *(
+        _cluster(f"spec.{part}.nodeSelector", LABELS, {part: {"nodeSelector": {"a b": "c"}}})
+        for part in ("apiServer", "controllerManager", "scheduler")
+    ),
+    _of(
+        "EtcdCluster",
+        "spec.placement.nodeSelector",
+        LABELS,
+        {"placement": {"nodeSelector": {"/x": "y"}}},
+    ),
+    Case(
+        "KubeNode",
+        "spec.pool.matchLabels",
+        LABELS,
+        {"cluster": "shop", "replicas": 1, "pool": {"matchLabels": {"rack": "-a"}}},
+    ),
+    *(
+        _of(kind, "spec.labels", LABELS, {"labels": {"tier": "web server"}})
+        for kind in ("KubeNode", "Machine")
+    ),
+    *(
+        _of(
+            kind,
+            "spec.taints[0].key",
+            "write a taint's key such as dedicated or example.com/dedicated",
+            {"taints": [{"key": "no way", "effect": "NoSchedule"}]},
+        )
+        for kind in ("KubeNode", "Machine")
+    ),
+)
+
+CASES = (*NAMES, *VERSIONS, *NETWORK, *FIXED, *SIZES, *MANAGED, *CHOICES, *LABELLED)

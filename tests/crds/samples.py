@@ -1,0 +1,200 @@
+"""Objects of every kind: the least that a user may write, and all that there is to write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kok.api import GROUP, VERSION
+
+Spec = dict[str, Any]
+
+FINGERPRINT = "SHA256:" + "Ab3+/" * 8 + "xyz"
+SHA256 = "0123456789abcdef" * 4
+
+MINIMAL: dict[str, Spec | None] = {
+    "Addon": {"cluster": "shop", "source": {"builtin": "coredns"}},
+    "Cluster": {"version": "1.37.1"},
+    "Component": {"name": "tool", "version": "1.0", "scripts": {"probe": "tool --version"}},
+    "EtcdCluster": None,
+    "Host": {"address": "192.0.2.21", "ssh": {"secret": "ops-ssh"}},
+    "KubeNode": {
+        "cluster": "shop",
+        "hosts": [{"name": "w1", "address": "192.0.2.21"}],
+        "ssh": {"secret": "ops-ssh"},
+    },
+    "Machine": {
+        "cluster": "shop",
+        "node": "w1",
+        "address": "192.0.2.21",
+        "ssh": {"secret": "ops-ssh"},
+    },
+}
+"""For each kind the shortest spec that is accepted; None: the spec may be absent."""
+
+_RESOURCES = {
+    "requests": {"cpu": "100m", "memory": "256Mi"},
+    "limits": {"cpu": "2", "memory": "1.5Gi"},
+}
+_TOLERATION = {
+    "key": "dedicated",
+    "operator": "Equal",
+    "value": "kok",
+    "effect": "NoExecute",
+    "tolerationSeconds": 30,
+}
+_CONTROL_PLANE = {
+    "replicas": 3,
+    "resources": _RESOURCES,
+    "extraArgs": [{"name": "v", "value": "2"}],
+    "nodeSelector": {"example.com/tier": "control"},
+    "tolerations": [_TOLERATION],
+    "podAnnotations": {"example.com/note": "hello"},
+}
+_IMAGES = {"registry": "mirror.example:5000", "pullSecrets": ["mirror"]}
+_SSH = {"user": "ops", "secret": "ops-ssh"}
+_TAINT = {"key": "example.com/gpu", "value": "yes", "effect": "NoSchedule"}
+_COMPONENTS = [{"name": "my-agent", "version": "1.4.0", "params": {"level": 3, "tags": ["a"]}}]
+_ARTIFACTS = {"baseURL": "https://artifacts.example", "checksums": "sums"}
+_NODE: Spec = {
+    "cluster": "shop",
+    "version": "1.36.4",
+    "runtime": {"type": "containerd", "version": "2.3.7"},
+    "components": _COMPONENTS,
+    "artifacts": _ARTIFACTS,
+    "registry": {"mirrors": {"*": ["http://mirror.example:5000"]}},
+    "kubelet": {"maxPods": 50},
+    "labels": {"example.com/tier": "web", "empty": ""},
+    "taints": [_TAINT],
+    "drainTimeout": "1m30s",
+    "paused": True,
+}
+_HOSTS = [{"name": "w1", "address": "w1.example", "port": 2222, "hostKey": FINGERPRINT}]
+_ADDON: Spec = {
+    "cluster": "shop",
+    "values": {"replicas": 2, "deep": {"er": [1, "two"]}},
+    "dependsOn": ["shop-coredns"],
+    "paused": True,
+}
+
+FULL: dict[str, list[Spec]] = {
+    "Addon": [
+        {**_ADDON, "source": {"builtin": "flannel"}},
+        {**_ADDON, "source": {"inline": "kind: ConfigMap"}},
+        {**_ADDON, "source": {"configMap": "templates"}},
+    ],
+    "Cluster": [
+        {
+            "version": "1.37.1",
+            "profile": "ha",
+            "endpoint": {
+                "type": "LoadBalancer",
+                "host": "api.shop.example",
+                "port": 6443,
+                "extraSANs": ["shop.internal", "192.0.2.10"],
+            },
+            "network": {
+                "podCIDRs": ["10.96.0.0/12", "fd00:1::/56"],
+                "serviceCIDRs": ["10.128.0.0/20", "fd00:2::/112"],
+                "dnsDomain": "shop.internal",
+            },
+            "etcd": {
+                "members": 5,
+                "version": "3.6.10",
+                "storage": {"size": "16Gi", "className": "fast"},
+                "resources": _RESOURCES,
+            },
+            "apiServer": _CONTROL_PLANE,
+            "controllerManager": _CONTROL_PLANE,
+            "scheduler": _CONTROL_PLANE,
+            "certificates": {"leafDuration": "2160h", "renewBefore": "360h"},
+            "addons": [{"name": "coredns", "enabled": False, "values": {"replicas": 3}}],
+            "images": _IMAGES,
+            "deletionPolicy": "Retain",
+            "paused": True,
+        }
+    ],
+    "Component": [
+        {
+            "name": "tool",
+            "version": "2.0-rc.1",
+            "platforms": [{"os": "linux", "arch": "arm64"}],
+            "parameters": {"type": "object", "properties": {"level": {"type": "integer"}}},
+            "artifacts": [
+                {
+                    "name": "tarball",
+                    "path": "tool/v1.0/tool.tar.gz",
+                    "url": "https://tool.example/tool.tar.gz",
+                    "arch": "arm64",
+                    "sha256": SHA256,
+                }
+            ],
+            "files": [
+                {
+                    "path": "/etc/tool.d/{{ item.key }}.conf",
+                    "mode": "0600",
+                    "content": "a = {{ item.value }}\n",
+                    "forEach": "levels",
+                }
+            ],
+            "scripts": dict.fromkeys(
+                ("probe", "install", "upgrade", "uninstall", "health", "restart"), "true"
+            ),
+            "dependsOn": ["containerd"],
+            "timeout": "10m",
+        }
+    ],
+    "EtcdCluster": [
+        {
+            "version": "3.7.3",
+            "members": 7,
+            "storage": {"size": "20Gi", "className": "fast", "quota": "70%"},
+            "placement": {
+                "spread": "topology.kubernetes.io/zone",
+                "requireSpread": True,
+                "nodeSelector": {"disk": "nvme"},
+                "tolerations": [_TOLERATION],
+            },
+            "resources": _RESOURCES,
+            "tls": {"leafDuration": "2160h", "renewBefore": "360h"},
+            "images": _IMAGES,
+            "deletionPolicy": "Retain",
+            "paused": True,
+        }
+    ],
+    "Host": [{"address": "fd00::21", "port": 2222, "ssh": _SSH, "hostKey": FINGERPRINT}],
+    "KubeNode": [
+        {**_NODE, "hosts": _HOSTS, "ssh": _SSH},
+        {**_NODE, "replicas": 3, "pool": {"matchLabels": {"rack": "a"}}},
+    ],
+    "Machine": [
+        {
+            "cluster": "shop",
+            "node": "w1",
+            "address": "192.0.2.21",
+            "port": 2222,
+            "ssh": _SSH,
+            "hostKey": FINGERPRINT,
+            "artifacts": {"baseURL": "https://artifacts.example"},
+            "components": _COMPONENTS,
+            "labels": {"tier": "web"},
+            "taints": [_TAINT],
+            "drainTimeout": "2m",
+            "paused": True,
+        }
+    ],
+}
+"""For each kind specs that together set every field there is."""
+
+
+def manifest(kind: str, spec: Spec | None, name: str | None = None) -> dict[str, Any]:
+    """An object of a kind, as a user's file would hold it."""
+    if kind == "Component" and spec is not None:
+        name = name or f"{spec['name']}-{spec['version']}"
+    found: dict[str, Any] = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": kind,
+        "metadata": {"name": name or "sample"},
+    }
+    if spec is not None:
+        found["spec"] = spec
+    return found

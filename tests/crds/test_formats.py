@@ -1,0 +1,90 @@
+"""Texts of a certain form: each place where one stands answers a wrong one with its sentence."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from tests.crds import asking, samples, schemas
+
+from kok.kube.client import Kube
+
+pytestmark = pytest.mark.usefixtures("kok_crds")
+
+WRONG = {
+    "write a duration such as 90s, 10m, 1h30m or 720h": ("5 minutes", "-1h", "90", ""),
+    "write an amount such as 8Gi, 512Mi, 2 or 500m": ("8GB", "lots", "-1", ""),
+    "write a share from 1% to 99%, such as 80%": ("80", "0%", "8.%"),
+    "write lower-case letters, digits and dashes, with a letter or digit at both ends": (
+        "W1",
+        "w-",
+        "w.1",
+    ),
+    "write a host name or an IP address, such as 192.0.2.21": ("ssh://192.0.2.21", "two words"),
+    "write the fingerprint as `ssh-keygen -lf` prints it: SHA256: and 43 characters": (
+        "SHA256:short",
+        samples.FINGERPRINT.removeprefix("SHA256:"),
+    ),
+    "write an address that starts with https:// or http://": ("artifacts.example", "ftp://x"),
+    "write a login name, such as ops": ("Ops", "ops;reboot"),
+    "write a path without / in front, below the artifact address": ("/v1/tool", "a b"),
+    "write 64 lower-case hexadecimal digits, as sha256sum prints them": ("abc", "A" * 64),
+    "write an absolute path, such as /etc/tool.conf": ("etc/tool.conf", "/etc/a\nb", "/"),
+    "write permissions as a text of four octal digits, such as '0644'": ("644", "rw-", "0888"),
+    "write the flag without dashes in front, such as event-ttl": ("--event-ttl", "eventTTL"),
+    "write a domain such as cluster.local": ("cluster.local.", "Cluster.Local"),
+    "write a version such as 1.4.0 or 2.0-rc.1, in lower-case letters, digits, dots and dashes": (
+        "v 1",
+        "1.0/2",
+        "1.",
+        "1.0+dfsg",
+        "1.0-RC",
+    ),
+}
+"""Wrong texts by the sentence that answers them."""
+
+FORMATS = [rule for rule in schemas.rules() if rule.is_format]
+CASES = [
+    pytest.param(rule, text, id=f"{rule.kind}-{'.'.join(rule.path)}-{text}")
+    for rule in FORMATS
+    for text in WRONG.get(rule.message, ())
+]
+
+
+def test_every_format_has_wrong_texts() -> None:
+    assert {rule.message for rule in FORMATS} == set(WRONG)
+
+
+@pytest.mark.parametrize(("rule", "text"), CASES)
+async def test_a_wrong_text_is_answered_with_what_to_write(
+    kube: Kube, namespace: str, rule: schemas.Rule, text: str
+) -> None:
+    spec = _with(rule, text)
+    found = await asking.refusals(kube, namespace, samples.manifest(rule.kind, spec))
+    assert any(r.says(rule.message) for r in found), found
+
+
+def _with(rule: schemas.Rule, text: str) -> dict[str, Any]:
+    """The first full sample that has the place, with the text written there."""
+    for sample in samples.FULL[rule.kind]:
+        spec = copy.deepcopy(sample)
+        if _put({"spec": spec}, rule.path, text):
+            return spec
+    raise AssertionError(f"no sample has {rule}")
+
+
+def _put(value: Any, path: tuple[str, ...], text: str) -> bool:
+    head, *rest = path
+    if head == schemas.ITEM:
+        head = 0 if value else None
+    elif head == schemas.VALUE:
+        head = next(iter(value), None)
+    elif head not in value:
+        head = None
+    if head is None:
+        return False
+    if rest:
+        return _put(value[head], tuple(rest), text)
+    value[head] = text
+    return True

@@ -1,0 +1,96 @@
+"""Fixtures with a real API server; see `apiserver.py` for what it is and is not.
+
+    api_server   (session)  the `ApiServer`: `.kubeconfig()`, `.stop()`, `.start()`, `.log()`
+    kok_crds     (session)  KOK's own kinds are installed
+    kube         (test)     a `Kube` that may do anything
+    namespace    (test)     the name of a fresh namespace
+
+Other directories of tests take them over by importing them in their `conftest.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.integration.apiserver import ETCD_VERSION, KUBERNETES_VERSION, ApiServer, find_binary
+
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import NotFound, TooManyRequests
+
+CRDS = Path(__file__).parents[2] / "crds"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def api_server() -> Iterator[ApiServer]:
+    """A running API server, the same for all tests of the session (and worker)."""
+    server = ApiServer(
+        find_binary("kube-apiserver", KUBERNETES_VERSION, "KOK_TEST_KUBE_APISERVER"),
+        find_binary("etcd", ETCD_VERSION, "KOK_TEST_ETCD"),
+    )
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def kok_crds(api_server: ApiServer) -> None:
+    """Installs the CustomResourceDefinitions of `crds/` and waits until they are served."""
+    asyncio.run(install_crds(api_server, sorted(CRDS.glob("*.yaml"))))
+
+
+async def install_crds(api_server: ApiServer, files: list[Path]) -> None:
+    """Applies files of CustomResourceDefinitions; returns when their kinds can be used."""
+    async with await Kube.from_kubeconfig(api_server.kubeconfig(), field_manager="setup") as kube:
+        found = [m for file in files for m in yaml.safe_load_all(file.read_text()) if m]
+        await asyncio.gather(*(kube.apply(manifest) for manifest in found))
+        await asyncio.gather(*(established(kube, m["metadata"]["name"]) for m in found))
+
+
+async def established(kube: Kube, crd: str) -> None:
+    """Returns when the kind of a CustomResourceDefinition is served."""
+    watch = kube.watch(kinds.CUSTOMRESOURCEDEFINITION, fields={"metadata.name": crd})
+    async with asyncio.timeout(60), aclosing(watch) as events:
+        async for event in events:
+            if event.object.get("metadata", {}).get("name") != crd:
+                continue
+            conditions = event.object.get("status", {}).get("conditions") or ()
+            if any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
+                break
+        spec = event.object["spec"]
+        version = spec["versions"][0]["name"]
+        path = f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
+        while True:
+            try:
+                await kube.raw("GET", path)
+            except (NotFound, TooManyRequests):
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+@pytest.fixture
+async def kube(api_server: ApiServer) -> AsyncIterator[Kube]:
+    """A client with all rights."""
+    async with await Kube.from_kubeconfig(
+        api_server.kubeconfig(), field_manager="kok-test"
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+async def namespace(kube: Kube) -> str:
+    """A namespace of the test's own."""
+    name = f"test-{os.getpid()}-{next(_numbers)}"
+    await kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    return name

@@ -1,0 +1,209 @@
+"""The cluster operator at work on a real API server; control planes are real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.integration.apiserver import ApiServer
+from tests.integration.conftest import CRDS, install_crds
+from tests.integration.operators.cluster.standin import StandIn, own_address
+
+from kok.api import Addon, Cluster
+from kok.api.meta import Kind, Manifest
+from kok.api.names import admin_kubeconfig_secret
+from kok.kube import kinds
+from kok.kube.access import from_kubeconfig
+from kok.kube.client import Kube
+from kok.kube.errors import AlreadyExists
+from kok.operators.cluster import operator
+from kok.runtime.main import Process
+from kok.runtime.settings import Settings
+
+LIMIT = 90.0
+"""Seconds after which what a test waits for counts as not happening."""
+CLUSTER, ADDON = Cluster.info.kind, Addon.info.kind
+
+
+def condition(manifest: Manifest | None, type_: str = "Ready") -> dict[str, Any]:
+    """One condition, or an empty mapping."""
+    conditions = ((manifest or {}).get("status") or {}).get("conditions") or ()
+    return next((c for c in conditions if c["type"] == type_), {})
+
+
+@pytest.fixture(scope="session")
+def cluster_crds(api_server: ApiServer) -> None:
+    """The kinds of the cluster operator, and a meta node with this machine's address."""
+    files = [CRDS / f"{name}.yaml" for name in ("clusters", "addons", "etcdclusters")]
+    asyncio.run(install_crds(api_server, files))
+    asyncio.run(_meta_node(api_server))
+
+
+async def _meta_node(api_server: ApiServer) -> None:
+    status = {
+        "addresses": [{"type": "InternalIP", "address": own_address()}],
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "meta-1"}}
+    async with await Kube.from_kubeconfig(api_server.kubeconfig(), field_manager="setup") as kube:
+        with contextlib.suppress(AlreadyExists):
+            await kube.create(node)
+        await kube.patch(kinds.NODE, "meta-1", None, {"status": status}, subresource="status")
+
+
+@asynccontextmanager
+async def running(
+    api_server: ApiServer, *namespaces: str, **settings: Any
+) -> AsyncIterator[Process]:
+    """The cluster operator at work in some namespaces, in this process."""
+    chosen: dict[str, Any] = {
+        "namespaces": namespaces,
+        "lease_namespace": namespaces[0],
+        "http_host": "127.0.0.1",
+        "http_port": 0,
+        "backoff_min": 0.2,
+        # Longer than a busy machine may stall us: a lost Lease would end the whole test run.
+        "lease_duration": 120.0,
+        **settings,
+    }
+    wanted = Settings(**chosen)
+    process = Process([operator(wanted)], wanted, from_kubeconfig(api_server.kubeconfig()))
+    task = asyncio.create_task(process.main())
+    try:
+        yield process
+    finally:
+        process.stop.set()
+        async with asyncio.timeout(LIMIT):
+            await task
+
+
+@pytest.fixture
+async def standin(kube: Kube, namespace: str, cluster_crds: None) -> AsyncIterator[StandIn]:
+    """Control planes come to life."""
+    async with StandIn(kube, namespace) as one:
+        yield one
+
+
+@pytest.fixture
+async def cluster_operator(
+    api_server: ApiServer, cluster_crds: None, namespace: str
+) -> AsyncIterator[Process]:
+    """The cluster operator at work in the test's namespace."""
+    async with running(api_server, namespace) as one:
+        yield one
+
+
+class World:
+    """Short ways to the test's namespace."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self.kube = kube
+        self.namespace = namespace
+
+    async def make(self, name: str = "shop", **spec: Any) -> Manifest:
+        """Creates a Cluster, small by default."""
+        return await self.kube.create(
+            {
+                "apiVersion": CLUSTER.api_version,
+                "kind": CLUSTER.kind,
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {"version": "1.37.1", "profile": "edge", **spec},
+            }
+        )
+
+    async def addon(self, name: str, text: str, cluster: str = "shop", **spec: Any) -> Manifest:
+        """Creates an Addon of a user's own."""
+        return await self.kube.create(
+            {
+                "apiVersion": ADDON.api_version,
+                "kind": ADDON.kind,
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {"cluster": cluster, "source": {"inline": text}, **spec},
+            }
+        )
+
+    async def get(self, kind: Kind, name: str) -> Manifest | None:
+        """One object."""
+        return await self.kube.get(kind, name, self.namespace)
+
+    async def there(self, kind: Kind, name: str) -> Manifest:
+        """One object that must exist."""
+        found = await self.get(kind, name)
+        assert found is not None, f"{kind.kind} {name} does not exist"
+        return found
+
+    async def patch(self, patch: dict[str, Any], name: str = "shop", kind: Kind = CLUSTER) -> None:
+        """Changes an object."""
+        await self.kube.patch(kind, name, self.namespace, patch)
+
+    async def delete(self, kind: Kind, name: str) -> None:
+        """Deletes an object, without waiting."""
+        await self.kube.delete(kind, name, self.namespace)
+
+    async def until(
+        self, holds: Callable[[Manifest | None], object], name: str = "shop", kind: Kind = CLUSTER
+    ) -> Manifest:
+        """The object as soon as `holds` does; it is None while there is no such object."""
+        last: Manifest | None = None
+        try:
+            async with asyncio.timeout(LIMIT):
+                fields = {"metadata.name": name}
+                async for event in self.kube.watch(kind, self.namespace, fields=fields):
+                    if event.type in {"ADDED", "MODIFIED"}:
+                        last = event.object
+                    elif event.type == "DELETED":
+                        last = None
+                    if (event.type != "SYNCED" or last is None) and holds(last):
+                        return last or {}
+        except TimeoutError:
+            raise AssertionError(f"{kind.kind} {name} stayed as it is: {last}") from None
+        raise AssertionError("a watch never ends")
+
+    async def until_reason(
+        self, reason: str, name: str = "shop", type_: str = "Ready", kind: Kind = CLUSTER
+    ) -> Manifest:
+        """The object once a condition has that reason."""
+        return await self.until(lambda m: condition(m, type_).get("reason") == reason, name, kind)
+
+    async def until_ready(self, name: str = "shop") -> Manifest:
+        """The Cluster once it can be used."""
+        return await self.until(
+            lambda m: (
+                condition(m).get("status") == "True"
+                and condition(m, "Progressing").get("status") == "False"
+            ),
+            name,
+        )
+
+    async def until_gone(self, name: str = "shop", kind: Kind = CLUSTER) -> None:
+        """Returns once the object is gone."""
+        await self.until(lambda m: m is None, name, kind)
+
+    @asynccontextmanager
+    async def business(self, name: str = "shop") -> AsyncIterator[Kube]:
+        """A client of the business cluster, by its admin kubeconfig."""
+        secret = await self.there(kinds.SECRET, admin_kubeconfig_secret(name))
+        text = base64.b64decode(secret["data"]["kubeconfig"]).decode()
+        async with await Kube.from_kubeconfig(text, field_manager="user", timeout=10) as client:
+            yield client
+
+
+@pytest.fixture
+def world(kube: Kube, namespace: str) -> World:
+    """See `World`."""
+    return World(kube, namespace)
+
+
+async def soon(check: Callable[[], Any]) -> Any:
+    """What an asynchronous check gives once it is true; for what cannot be watched here."""
+    async with asyncio.timeout(LIMIT):
+        while True:
+            found = await check()
+            if found:
+                return found
+            await asyncio.sleep(0.05)

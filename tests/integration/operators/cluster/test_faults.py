@@ -1,0 +1,290 @@
+"""Bad input and bad luck: names that are taken, missing Secrets, dead tenants, sudden ends."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.integration.apiserver import ApiServer
+from tests.integration.operators.cluster.conftest import (
+    ADDON,
+    CLUSTER,
+    World,
+    condition,
+    running,
+    soon,
+)
+from tests.integration.operators.cluster.standin import ETCD, StandIn
+
+from kok import pki
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import InvalidObject
+from kok.operators.cluster.observe import CHILDREN
+from kok.runtime.main import Process
+
+
+def has_keys(cluster: Manifest | None) -> bool:
+    """Whether the keys are made and recorded."""
+    return bool(((cluster or {}).get("status") or {}).get("caFingerprints"))
+
+
+async def everything(kube: Kube, namespace: str) -> set[str]:
+    """What is in a namespace, but for what belongs to the test's surroundings."""
+    found = set()
+    for kind in (*CHILDREN, CLUSTER):
+        for live in await kube.list(kind, namespace):
+            found.add(f"{kind.kind} {live['metadata']['name']}")
+    return found - {"Secret shop-etcd-client"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        (
+            {"apiServer": {"extraArgs": [{"name": "etcd-servers", "value": "x"}]}},
+            "etcd-servers is set by the operator and cannot be changed; leave it out",
+        ),
+        (
+            {"scheduler": {"extraArgs": [{"name": "leader-elect", "value": "false"}]}},
+            "leader-elect is set by the operator and cannot be changed; leave it out",
+        ),
+        ({"version": "1.39.0"}, "1.39.0 is not supported; this release knows 1.34 to 1.37"),
+    ],
+)
+async def test_bad_input_is_refused_at_apply(
+    world: World, cluster_crds: None, spec: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidObject) as caught:
+        await world.make(**spec)
+    assert sentence in str(caught.value)
+
+
+async def test_what_only_the_operator_can_know_becomes_a_condition(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    gate = {"extraArgs": [{"name": "feature-gates", "value": "AnyVolumeDataSource=true"}]}
+    await world.make(apiServer=gate)
+    refused = await world.until_reason("UnknownFlag")
+    assert condition(refused)["message"] == (
+        "spec.apiServer.extraArgs: feature gate AnyVolumeDataSource was removed in 1.37; "
+        "leave it out"
+    )
+    standin.serve = False
+    await world.patch({"spec": {"apiServer": {"extraArgs": []}}})
+    await world.until(lambda m: m, "shop-apiserver", kinds.DEPLOYMENT)
+
+
+async def test_a_missing_pull_secret_is_named_and_nothing_waits_for_it(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    standin.serve = False
+    await world.make(images={"pullSecrets": ["mirror-login"]})
+    stuck = await world.until_reason("SecretMissing")
+    assert f"Secret {world.namespace}/mirror-login" in condition(stuck)["message"]
+    await world.until(lambda m: m, "shop-apiserver", kinds.DEPLOYMENT)
+
+
+async def test_a_port_that_is_taken_is_named(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    taken = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "other", "namespace": world.namespace},
+        "spec": {"type": "NodePort", "ports": [{"port": 80}]},
+    }
+    made = await world.kube.create(taken)
+    port = made["spec"]["ports"][0]["nodePort"]
+    await world.make(endpoint={"port": port})
+    stuck = await world.until_reason("PortTaken")
+    assert "provided port is already allocated" in condition(stuck)["message"]
+
+
+async def test_clusters_of_one_name_in_two_namespaces_have_nothing_in_common(
+    world: World, kube: Kube, api_server: ApiServer, cluster_crds: None
+) -> None:
+    other = f"{world.namespace}-b"
+    await kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
+    second = World(kube, other)
+    async with (
+        StandIn(kube, world.namespace, other) as standin,
+        running(api_server, world.namespace, other),
+    ):
+        await asyncio.gather(world.make(), second.make())
+        one, two = await asyncio.gather(world.until_ready(), second.until_ready())
+        assert one["status"]["endpoint"] != two["status"]["endpoint"]
+        assert one["status"]["caFingerprints"].keys() == two["status"]["caFingerprints"].keys()
+        for name, value in one["status"]["caFingerprints"].items():
+            assert two["status"]["caFingerprints"][name] != value
+        # One dead tenant does not slow the other.
+        standin.freeze("shop-apiserver")
+        dead = await soon(lambda: _unreachable(world, second))
+        alive = second if dead is world else world
+        await alive.patch({"spec": {"addons": [{"name": "flannel", "enabled": False}]}})
+        async with asyncio.timeout(10):
+            await alive.until_gone("shop-flannel", ADDON)
+            await _flannel_is_gone(alive)
+        # Nor does it keep itself from being deleted.
+        await dead.delete(CLUSTER, "shop")
+        await dead.until_gone()
+        assert await everything(kube, dead.namespace) == set()
+        assert condition(await alive.there(CLUSTER, "shop"))["status"] == "True"
+
+
+async def _flannel_is_gone(world: World) -> None:
+    async with world.business() as admin:
+        assert await admin.get(kinds.DAEMONSET, "kube-flannel-ds", "kube-flannel") is None
+        namespace = await admin.get(kinds.NAMESPACE, "kube-flannel")
+        assert namespace is None or namespace["metadata"].get("deletionTimestamp")
+
+
+async def _unreachable(*worlds: World) -> World | None:
+    """Asks for passes until one of the Clusters is seen to be dead."""
+    for world in worlds:
+        live = await world.there(CLUSTER, "shop")
+        if condition(live).get("reason") == "Unreachable":
+            return world
+        stamp = {"metadata": {"annotations": {"kok.dev/poke": live["metadata"]["resourceVersion"]}}}
+        await world.patch(stamp)
+    return None
+
+
+async def test_derived_names_that_collide_are_refused(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    """The CA of a Cluster `shop-front-proxy` would be the front-proxy CA of `shop`."""
+    standin.serve = False
+    await world.make()
+    await world.until(has_keys)
+    before = await world.there(kinds.SECRET, "shop-front-proxy-ca")
+    await world.make("shop-front-proxy")
+    refused = await world.until_reason("NameTaken", "shop-front-proxy")
+    assert condition(refused)["message"].startswith(
+        f"Secret {world.namespace}/shop-front-proxy-ca belongs to Cluster shop"
+    )
+    assert await world.there(kinds.SECRET, "shop-front-proxy-ca") == before
+
+
+async def test_of_two_that_collide_and_come_at_once_one_wins(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    standin.serve = False
+    pair = ("shop", "shop-front-proxy")
+    await asyncio.gather(*(world.make(name) for name in pair))
+    await world.until(has_keys, "shop")
+    await soon(lambda: _one_is_refused(world, *pair))
+    secret = await world.there(kinds.SECRET, "shop-front-proxy-ca")
+    [owner] = secret["metadata"]["ownerReferences"]
+    winner = await world.there(CLUSTER, owner["name"])
+    ca = pki.ca_of(secret)
+    assert ca is not None
+    recorded = winner["status"]["caFingerprints"]["shop-front-proxy-ca"]
+    assert recorded == pki.fingerprint(ca.cert_pem)
+
+
+async def _one_is_refused(world: World, *names: str) -> bool:
+    found = [condition(await world.there(CLUSTER, name)).get("reason") for name in names]
+    return found.count("NameTaken") == 1
+
+
+async def test_a_ca_that_was_prepared_is_used(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    standin.serve = False
+    ca = pki.new_ca("prepared", datetime.now(UTC))
+    await world.kube.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "shop-ca", "namespace": world.namespace},
+            "type": "kubernetes.io/tls",
+            "data": pki.ca_secret_data(ca),
+        }
+    )
+    await world.make()
+    made = await world.until(has_keys)
+    assert made["status"]["caFingerprints"]["shop-ca"] == pki.fingerprint(ca.cert_pem)
+    kept = pki.ca_of(await world.there(kinds.SECRET, "shop-ca"))
+    assert kept is not None
+    assert (kept.cert_pem, kept.key_pem) == (ca.cert_pem, ca.key_pem)
+
+
+async def test_a_cluster_can_be_deleted_while_it_is_being_made(
+    world: World, cluster_operator: Process, standin: StandIn, kube: Kube
+) -> None:
+    standin.etcd_ready = False
+    await world.make()
+    await world.until(lambda m: m, "shop-etcd", ETCD)
+    await world.delete(CLUSTER, "shop")
+    await world.until_gone()
+    assert await everything(kube, world.namespace) == set()
+
+
+async def test_a_working_cluster_goes_without_a_trace_even_when_etcd_is_gone(
+    world: World, cluster_operator: Process, standin: StandIn, kube: Kube
+) -> None:
+    await world.make()
+    await world.until_ready()
+    await world.delete(CLUSTER, "shop")
+    await world.delete(ETCD, "shop-etcd")
+    await world.until_gone()
+    assert await everything(kube, world.namespace) == set()
+
+
+async def test_retained_data_keeps_the_keys_to_read_it(
+    world: World, cluster_operator: Process, standin: StandIn, kube: Kube
+) -> None:
+    standin.serve = False
+    await world.make(deletionPolicy="Retain")
+    made = await world.until(has_keys)
+    await world.until(lambda m: m, "shop-apiserver", kinds.DEPLOYMENT)
+    await world.delete(CLUSTER, "shop")
+    await world.until_gone()
+    kept = {
+        "Secret shop-ca",
+        "Secret shop-encryption",
+        "Secret shop-front-proxy-ca",
+        "Secret shop-sa",
+    }
+    assert await everything(kube, world.namespace) == kept
+    secret = await world.there(kinds.SECRET, "shop-encryption")
+    assert not secret["metadata"].get("ownerReferences")
+    # A later Cluster of that name takes them up again.
+    await world.make()
+    again = await world.until(has_keys)
+    assert again["status"]["caFingerprints"] == made["status"]["caFingerprints"]
+
+
+async def test_an_operator_that_is_stopped_at_any_time_goes_on_where_it_was(
+    world: World, api_server: ApiServer, namespace: str, standin: StandIn, kube: Kube
+) -> None:
+    """Stopped again and again, each time a little later, while a Cluster is made."""
+    await world.make()
+    for seconds in (0.15, 0.3, 0.6, 1.2):
+        async with running(api_server, namespace):
+            await asyncio.sleep(seconds)
+    async with running(api_server, namespace):
+        made = await world.until_ready()
+        async with world.business() as admin:
+            assert await admin.get(kinds.NAMESPACE, "default")
+        latched = made["status"]["caFingerprints"]
+        assert len(latched) == 4
+        await world.delete(CLUSTER, "shop")
+        await world.until_gone()
+    assert await everything(kube, namespace) == set()
+
+
+async def test_a_paused_cluster_is_watched_and_left_alone(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    standin.serve = False
+    await world.make(paused=True)
+    paused = await world.until(lambda m: condition(m, "Paused").get("status") == "True")
+    assert condition(paused, "EtcdReady")["status"] == "False"
+    assert await world.get(ETCD, "shop-etcd") is None
+    await world.patch({"spec": {"paused": False}})
+    await world.until(lambda m: m, "shop-etcd", ETCD)

@@ -1,0 +1,170 @@
+"""The etcd operator at work on a real API server, with real etcd processes for pods."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.integration.apiserver import ApiServer
+from tests.integration.conftest import CRDS, install_crds
+from tests.integration.operators.etcd.standin import StandIn
+
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Kind, Manifest
+from kok.api.names import etcd_client_secret
+from kok.kube import kinds
+from kok.kube.access import from_kubeconfig
+from kok.kube.client import Kube
+from kok.operators.etcd import layout, operator
+from kok.operators.etcd.client import Credentials
+from kok.pki import decode, leaf_of
+from kok.runtime.main import Process
+from kok.runtime.settings import Settings
+
+LIMIT = 40.0
+"""Seconds after which what a test waits for counts as not happening."""
+ETCD = EtcdCluster.info.kind
+
+
+def status(manifest: Manifest | None) -> dict[str, Any]:
+    """The status, or an empty mapping."""
+    return (manifest or {}).get("status") or {}
+
+
+def condition(manifest: Manifest | None, type_: str = "Ready") -> dict[str, Any]:
+    """One condition, or an empty mapping."""
+    conditions = status(manifest).get("conditions") or ()
+    return next((c for c in conditions if c["type"] == type_), {})
+
+
+@pytest.fixture(scope="session")
+def etcd_crd(api_server: ApiServer) -> None:
+    """The kind EtcdCluster is installed."""
+    asyncio.run(install_crds(api_server, [CRDS / "etcdclusters.yaml"]))
+
+
+@asynccontextmanager
+async def running(api_server: ApiServer, namespace: str, **settings: Any) -> AsyncIterator[Process]:
+    """The etcd operator at work in one namespace, in this process."""
+    chosen: dict[str, Any] = {
+        "namespaces": (namespace,),
+        "lease_namespace": namespace,
+        "http_host": "127.0.0.1",
+        "http_port": 0,
+        "backoff_min": 0.2,
+        # Longer than a busy machine may stall us: a lost Lease would end the whole test run.
+        "lease_duration": 120.0,
+        **settings,
+    }
+    wanted = Settings(**chosen)
+    process = Process([operator(wanted)], wanted, from_kubeconfig(api_server.kubeconfig()))
+    task = asyncio.create_task(process.main())
+    try:
+        yield process
+    finally:
+        process.stop.set()
+        async with asyncio.timeout(LIMIT):
+            await task
+
+
+@pytest.fixture
+async def etcd_operator(
+    api_server: ApiServer, etcd_crd: None, namespace: str
+) -> AsyncIterator[Process]:
+    """The etcd operator at work in the test's namespace."""
+    async with running(api_server, namespace) as one:
+        yield one
+
+
+@pytest.fixture
+async def standin(kube: Kube, namespace: str, etcd_crd: None) -> AsyncIterator[StandIn]:
+    """Pods and volumes come to life."""
+    async with StandIn(kube, namespace) as one:
+        yield one
+
+
+class World:
+    """Short ways to the test's namespace."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self.kube = kube
+        self.namespace = namespace
+
+    async def make(self, name: str = "e", **spec: Any) -> Manifest:
+        """Creates an EtcdCluster, small by default."""
+        return await self.kube.create(
+            {
+                "apiVersion": ETCD.api_version,
+                "kind": ETCD.kind,
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {"members": 1, "storage": {"size": "1Gi"}, **spec},
+            }
+        )
+
+    async def get(self, kind: Kind, name: str) -> Manifest | None:
+        """One object."""
+        return await self.kube.get(kind, name, self.namespace)
+
+    async def there(self, kind: Kind, name: str) -> Manifest:
+        """One object that must exist."""
+        found = await self.get(kind, name)
+        assert found is not None, f"{kind.kind} {name} does not exist"
+        return found
+
+    async def annotate(self, key: str, value: str, name: str = "e") -> None:
+        """Puts an annotation on the EtcdCluster."""
+        patch = {"metadata": {"annotations": {key: value}}}
+        await self.kube.patch(ETCD, name, self.namespace, patch)
+
+    async def until(
+        self, holds: Callable[[Manifest | None], object], name: str = "e", kind: Kind = ETCD
+    ) -> Manifest:
+        """The object as soon as `holds` does; it is None while there is no such object."""
+        last: Manifest | None = None
+        try:
+            async with asyncio.timeout(LIMIT):
+                fields = {"metadata.name": name}
+                async for event in self.kube.watch(kind, self.namespace, fields=fields):
+                    if event.type in {"ADDED", "MODIFIED"}:
+                        last = event.object
+                    elif event.type == "DELETED":
+                        last = None
+                    if (event.type != "SYNCED" or last is None) and holds(last):
+                        return last or {}
+        except TimeoutError:
+            raise AssertionError(f"{kind.kind} {name} stayed as it is: {last}") from None
+        raise AssertionError("a watch never ends")
+
+    async def until_ready(
+        self, name: str = "e", reason: str = "Healthy", type_: str = "Ready"
+    ) -> Manifest:
+        """The EtcdCluster once a condition has that reason."""
+        return await self.until(lambda m: condition(m, type_).get("reason") == reason, name)
+
+    async def until_gone(self, name: str = "e", kind: Kind = ETCD) -> None:
+        """Returns once the object is gone."""
+        await self.until(lambda m: m is None, name, kind)
+
+    async def credentials(self, name: str = "e") -> Credentials:
+        """What clients of the cluster use."""
+        secret = await self.there(kinds.SECRET, etcd_client_secret(name))
+        leaf, ca = leaf_of(secret), decode(secret, "ca.crt")
+        assert leaf is not None
+        assert ca is not None
+        host = layout.client_host(name, self.namespace)
+        return Credentials(ca, leaf.cert_pem, leaf.key_pem, host)
+
+
+@pytest.fixture
+def world(kube: Kube, namespace: str) -> World:
+    """See `World`."""
+    return World(kube, namespace)
+
+
+def now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)

@@ -1,0 +1,97 @@
+"""One pod's container in the stand-in for the kubelet: a real process, and what is told of it."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from tests.integration.apiserver import _die_with_parent, find_binary
+
+from kok.api.meta import Manifest
+from kok.operators.etcd import layout
+
+
+@dataclass
+class Container:
+    """The process of one pod."""
+
+    pod_uid: str
+    address: str
+    directory: Path
+    process: subprocess.Popen[bytes] | None = None
+    restarts: int = 0
+    ended: dict[str, Any] | None = None
+    ready: bool = False
+    reported: Manifest | None = None
+    secrets: str = ""
+    log: Path = field(default_factory=Path)
+
+    def spawn(self, path: str, arguments: list[str], variables: dict[str, str]) -> None:
+        """Starts the process."""
+        self.log = self.directory / f"log-{self.restarts}"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [path, *arguments, "--unsafe-no-fsync=true"],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=variables,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads touch it
+            )
+
+    def end(self, how: signal.Signals) -> None:
+        """Ends the process, also a frozen one, and waits for that."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(how)
+            self.process.wait(timeout=20)
+
+    async def answers(self) -> bool:
+        """The readiness probe."""
+        url = f"http://{self.address}:{layout.METRICS_PORT}/readyz"
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
+                session.get(url) as response,
+            ):
+                return response.status == 200
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+
+def pod_status(container: Container, what: str) -> Manifest:
+    """The pod's status while its container is `waiting`, `running` or has `ended`."""
+    state: Manifest = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    if what == "waiting":
+        state = {"waiting": {"reason": "ContainerCreating"}}
+    elif what == "ended":
+        state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+    ready = what == "running" and container.ready
+    return {
+        "phase": "Pending" if what == "waiting" else "Running",
+        "podIP": None if what == "waiting" else container.address,
+        "podIPs": None if what == "waiting" else [{"ip": container.address}],
+        "conditions": [{"type": "Ready", "status": str(ready)}],
+        "containerStatuses": [
+            {
+                "name": "etcd",
+                "image": "etcd",
+                "imageID": "",
+                "ready": ready,
+                "restartCount": container.restarts,
+                "state": state,
+                "lastState": {"terminated": container.ended} if container.ended else {},
+            }
+        ],
+    }
+
+
+@functools.cache
+def program(version: str) -> str:
+    """The path of an etcd of that version."""
+    return find_binary("etcd", f"v{version}", f"KOK_TEST_ETCD_{version.replace('.', '_')}")

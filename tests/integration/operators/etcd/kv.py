@@ -1,0 +1,27 @@
+"""Reading and writing keys of an etcd, for tests: the operator itself never touches them."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from kok.operators.etcd.client import Credentials, EtcdClient
+
+
+async def put(credentials: Credentials, address: str, key: str, value: str) -> None:
+    """Writes a key; raises `EtcdError` unless a quorum has it."""
+    body = {"key": _encode(key), "value": _encode(value)}
+    async with EtcdClient(credentials) as client:
+        await client._ask(address, "kv/put", body)
+
+
+async def get(credentials: Credentials, address: str, key: str) -> str | None:
+    """Reads a key, as a quorum has it."""
+    async with EtcdClient(credentials) as client:
+        answer: dict[str, Any] = await client._ask(address, "kv/range", {"key": _encode(key)})
+    found = answer.get("kvs") or ()
+    return base64.b64decode(found[0]["value"]).decode() if found else None
+
+
+def _encode(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

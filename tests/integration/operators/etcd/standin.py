@@ -1,0 +1,306 @@
+"""A stand-in for the controllers and the kubelet that the bare API server of these tests lacks.
+
+For each StatefulSet it makes the pod and runs its command as a process on an address of its own
+within 127.0.0.0/8: a real etcd with the real arguments, on real TLS. It binds volumes (one
+directory for each claim's UID), brings Secrets to files, probes readiness, restarts what ends,
+reports all that in the pod's status, and deletes what is asked to go.
+
+What differs from a cluster: DNS names of pods are replaced by their addresses, and the peer
+certificate is therefore issued once more with the address added; nothing is scheduled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.integration.operators.etcd.container import Container, pod_status, program
+
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import KubeError
+from kok.operators.etcd import layout
+from kok.operators.etcd.render.statefulset import CERTIFICATES, DATA
+from kok.pki import LeafSpec, Usage, ca_of, issue
+
+_networks = itertools.count(os.getpid() % 50 * 5)
+_HOST = re.compile(r"([a-z0-9-]+)-0\.[a-z0-9-]+-peers\.[a-z0-9-]+\.svc")
+PROBE_EVERY = 0.1
+RESTART_AFTER = 0.3
+
+
+class StandIn:
+    """Looks after one namespace until it is left."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self.kube = kube
+        self.namespace = namespace
+        self.root = Path(tempfile.mkdtemp(prefix="kok-standin-"))
+        self.network = f"127.{20 + next(_networks) % 230}"
+        self.paused: set[str] = set()
+        """Members whose pods are not started for now."""
+        self.hold_deletions = False
+        """Pods that are to go stay `Terminating`, as on a node that is gone."""
+        self._addresses: dict[str, str] = {}
+        self._containers: dict[str, Container] = {}
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> StandIn:
+        """Begins."""
+        for kind in (kinds.STATEFULSET, kinds.POD, kinds.PVC, kinds.SECRET):
+            self._tasks.append(asyncio.create_task(self._listen(kind)))
+        self._tasks.append(asyncio.create_task(self._work()))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Ends all processes and removes all files."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for container in self._containers.values():
+            container.end(signal.SIGKILL)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    # --- what tests do to it
+
+    def address(self, member: str) -> str:
+        """The member's pod address."""
+        number = len(self._addresses) + 1
+        return self._addresses.setdefault(member, f"{self.network}.0.{number}")
+
+    def kill(self, member: str) -> None:
+        """Kills the member's process; it comes back."""
+        container = self._containers[member]
+        assert container.process is not None
+        container.process.kill()
+
+    def pause(self, member: str) -> None:
+        """Ends the member's process and keeps it down."""
+        self.paused.add(member)
+        self.kill(member)
+
+    def resume(self, member: str) -> None:
+        """Lets a paused member come back."""
+        self.paused.discard(member)
+        self._changed.set()
+
+    def stop_answering(self, member: str) -> None:
+        """Freezes the member's process: it accepts connections and never answers."""
+        process = self._containers[member].process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+
+    def answer_again(self, member: str) -> None:
+        """Undoes `stop_answering`."""
+        process = self._containers[member].process
+        assert process is not None
+        process.send_signal(signal.SIGCONT)
+
+    async def wipe(self, member: str) -> None:
+        """Empties the member's volume while its process is down."""
+        shutil.rmtree(await self.volume(member))
+
+    async def volume(self, member: str) -> Path:
+        """Where the member's data lies."""
+        claim = await self.kube.get(kinds.PVC, member, self.namespace)
+        assert claim is not None
+        return self.root / "volumes" / claim["metadata"]["uid"]
+
+    # --- the loop
+
+    async def _listen(self, kind: Any) -> None:
+        async for _ in self.kube.watch(kind, self.namespace):
+            self._changed.set()
+
+    async def _work(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_EVERY):
+                    await self._changed.wait()
+            self._changed.clear()
+            with contextlib.suppress(KubeError):  # changed under our hands: the next round sees it
+                await self._round()
+
+    async def _round(self) -> None:
+        listed = await asyncio.gather(
+            *(
+                self.kube.list(kind, self.namespace)
+                for kind in (kinds.STATEFULSET, kinds.POD, kinds.PVC)
+            )
+        )
+        sets, pods, claims = ({m["metadata"]["name"]: m for m in found} for found in listed)
+        for claim in claims.values():
+            await self._bind_or_release(claim, pods)
+        for name, pod in pods.items():
+            if pod["metadata"].get("deletionTimestamp"):
+                await self._finish(pod)
+            elif name.removesuffix("-0") not in sets:
+                await self.kube.delete(kinds.POD, name, self.namespace)
+        for name, owner in sets.items():
+            pod_name = layout.pod_name(name)
+            if pod_name not in pods:
+                await self._make_pod(owner)
+            elif not pods[pod_name]["metadata"].get("deletionTimestamp"):
+                await self._run(pods[pod_name], claims.get(name))
+
+    async def _bind_or_release(self, claim: Manifest, pods: dict[str, Manifest]) -> None:
+        meta = claim["metadata"]
+        if meta.get("deletionTimestamp"):
+            if layout.pod_name(meta["name"]) not in pods:
+                patch = {"metadata": {"finalizers": None}}
+                await self.kube.patch(kinds.PVC, meta["name"], self.namespace, patch)
+        elif (claim.get("status") or {}).get("phase") != "Bound" and claim["spec"].get(
+            "storageClassName"
+        ) != "missing":
+            bound = {"status": {"phase": "Bound"}}
+            await self.kube.patch(
+                kinds.PVC, meta["name"], self.namespace, bound, subresource="status"
+            )
+
+    async def _finish(self, pod: Manifest) -> None:
+        if self.hold_deletions:
+            return
+        meta = pod["metadata"]
+        container = self._containers.get(meta["name"].removesuffix("-0"))
+        if container is not None and container.pod_uid == meta["uid"]:
+            await asyncio.to_thread(container.end, signal.SIGTERM)
+            del self._containers[meta["name"].removesuffix("-0")]
+        await self.kube.delete(kinds.POD, meta["name"], self.namespace, uid=meta["uid"], grace=0)
+
+    async def _make_pod(self, owner: Manifest) -> None:
+        meta, template = owner["metadata"], owner["spec"]["template"]
+        reference = {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "name": meta["name"],
+            "uid": meta["uid"],
+            "controller": True,
+        }
+        await self.kube.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": layout.pod_name(meta["name"]),
+                    "namespace": self.namespace,
+                    "labels": template["metadata"]["labels"],
+                    "annotations": template["metadata"]["annotations"],
+                    "ownerReferences": [reference],
+                },
+                "spec": {**template["spec"], "nodeName": "node-1"},
+            }
+        )
+
+    async def _run(self, pod: Manifest, claim: Manifest | None) -> None:
+        meta, member = pod["metadata"], pod["metadata"]["name"].removesuffix("-0")
+        container = self._containers.get(member)
+        if container is None or container.pod_uid != meta["uid"]:
+            container = Container(meta["uid"], self.address(member), self.root / meta["uid"])
+            self._containers[member] = container
+        bound = claim is not None and (claim.get("status") or {}).get("phase") == "Bound"
+        if not bound or claim is None or member in self.paused:
+            ran = container.process is not None and container.process.poll() is None
+            if not ran:
+                await self._report(pod, container, "waiting")
+            return
+        if not await self._bring_secrets(pod, container):
+            return
+        if container.process is None:
+            await self._start(pod, claim, container)
+        elif container.process.poll() is not None:
+            container.ended = {"exitCode": container.process.returncode, "reason": "Error"}
+            container.ended["message"] = "\n".join(container.log.read_text().splitlines()[-10:])
+            container.restarts += 1
+            container.process = None
+            container.ready = False
+            await self._report(pod, container, "ended")
+            await asyncio.sleep(RESTART_AFTER)
+            return
+        container.ready = await container.answers()
+        await self._report(pod, container, "running")
+
+    async def _start(self, pod: Manifest, claim: Manifest, container: Container) -> None:
+        volume = self.root / "volumes" / claim["metadata"]["uid"]
+        volume.mkdir(parents=True, exist_ok=True)
+        spec = pod["spec"]["containers"][0]
+        variables = {entry["name"]: await self._value(entry) for entry in spec.get("env", ())}
+        container.spawn(
+            program(spec["image"].rpartition(":")[2].removesuffix("-0")),
+            [self._local(word, container, volume) for word in spec["command"][1:]],
+            {name: self._local(text, container, volume) for name, text in variables.items()},
+        )
+
+    async def _value(self, entry: Manifest) -> str:
+        """The value of a variable, looked up anew at each start as the kubelet does."""
+        reference = entry["valueFrom"]["configMapKeyRef"]
+        found = await self.kube.get(kinds.CONFIGMAP, reference["name"], self.namespace)
+        assert found is not None
+        return str(found["data"][reference["key"]])
+
+    def _local(self, word: str, container: Container, volume: Path) -> str:
+        word = _HOST.sub(lambda match: self.address(match[1]), word)
+        word = word.replace("0.0.0.0", container.address)  # noqa: S104 - replaced, not bound
+        return word.replace(DATA, str(volume)).replace(CERTIFICATES, str(container.directory))
+
+    async def _bring_secrets(self, pod: Manifest, container: Container) -> bool:
+        """Whether all Secrets are there; their files follow them."""
+        found: dict[str, Manifest] = {}
+        for volume in pod["spec"]["volumes"]:
+            if "secret" in volume:
+                secret = await self.kube.get(
+                    kinds.SECRET, volume["secret"]["secretName"], self.namespace
+                )
+                if secret is None:
+                    return container.process is not None
+                found[volume["name"]] = secret
+        gist = json.dumps({name: secret["data"] for name, secret in found.items()}, sort_keys=True)
+        if gist != container.secrets:
+            for name, secret in found.items():
+                await self._write_secret(pod, container, name, secret)
+            container.secrets = gist
+        return True
+
+    async def _write_secret(
+        self, pod: Manifest, container: Container, name: str, secret: Manifest
+    ) -> None:
+        files = {key: base64.b64decode(value) for key, value in secret["data"].items()}
+        if name == "peer":
+            etcd = pod["metadata"]["labels"]["kok.dev/owner-name"]
+            ca = ca_of(await self.kube.get(kinds.SECRET, f"{etcd}-ca", self.namespace))
+            if ca is not None:
+                spec = LeafSpec(
+                    layout.PEER_COMMON_NAME,
+                    dns_names=[f"*.{etcd}-peers.{self.namespace}.svc"],
+                    ip_addresses=[container.address],
+                    usages=Usage.BOTH,
+                )
+                leaf = issue(ca, spec, datetime.now(UTC))
+                files |= {"tls.crt": leaf.cert_pem, "tls.key": leaf.key_pem}
+        place = container.directory / name
+        place.mkdir(parents=True, exist_ok=True)
+        for key, content in files.items():
+            temporary = place / f".{key}"
+            temporary.write_bytes(content)
+            temporary.replace(place / key)
+
+    async def _report(self, pod: Manifest, container: Container, what: str) -> None:
+        status = pod_status(container, what)
+        if status != container.reported:
+            name = pod["metadata"]["name"]
+            await self.kube.patch(
+                kinds.POD, name, self.namespace, {"status": status}, subresource="status"
+            )
+            container.reported = status

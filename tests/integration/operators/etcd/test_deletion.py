@@ -1,0 +1,145 @@
+"""The end of an EtcdCluster, and what may come after it under the same name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from tests.integration.operators.etcd.conftest import ETCD, World, condition, status
+from tests.integration.operators.etcd.kv import get, put
+from tests.integration.operators.etcd.standin import StandIn
+
+from kok.kube import kinds
+from kok.operators.etcd import delete
+from kok.operators.etcd.layout import ANNOTATION_ADOPT, pod_endpoint
+from kok.operators.etcd.observe import CHILD_KINDS
+from kok.runtime.main import Process
+
+
+async def _left(world: World) -> dict[str, list[str]]:
+    found = {kind.kind: await world.kube.list(kind, world.namespace) for kind in CHILD_KINDS}
+    return {kind: [m["metadata"]["name"] for m in some] for kind, some in found.items() if some}
+
+
+async def test_deletion_leaves_nothing(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await world.make(members=3)
+    await world.until_ready()
+
+    await world.kube.delete(ETCD, "e", world.namespace)
+
+    await world.until_gone()
+    for name in ("e-0", "e-1", "e-2"):
+        await world.until_gone(name, kinds.PVC)
+    assert await _left(world) == {}
+
+
+async def test_a_cluster_can_be_deleted_while_it_is_being_made(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await world.make(members=3)
+    await world.until(lambda m: status(m).get("seed"))
+
+    await world.kube.delete(ETCD, "e", world.namespace)
+
+    await world.until_gone()
+    assert await _left(world) == {}
+
+
+async def test_deletion_tells_what_it_waits_for_and_is_bounded(
+    etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.make()
+    await world.until_ready()
+    standin.hold_deletions = True
+
+    await world.kube.delete(ETCD, "e", world.namespace)
+
+    going = await world.until(lambda m: status(m).get("phase") == "Deleting")
+    assert going["status"]["phase"] == "Deleting"
+    told = await world.until(lambda m: "Pod e-0-0" in condition(m).get("message", ""))
+    assert condition(told)["reason"] == "Deleting"
+    monkeypatch.setattr(delete, "PATIENCE", timedelta(0))
+    await world.until_gone()
+    assert await world.get(kinds.SECRET, "e-ca") is None
+
+
+async def test_retained_volumes_are_not_built_upon_unless_asked(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await world.make(members=3, deletionPolicy="Retain")
+    first = await world.until_ready()
+    await put(await world.credentials(), pod_endpoint(standin.address("e-0")), "colour", "blue")
+    await world.kube.delete(ETCD, "e", world.namespace)
+    await world.until_gone()
+    assert await _left(world) == {"PersistentVolumeClaim": ["e-0", "e-1", "e-2"]}
+    claim = await world.there(kinds.PVC, "e-1")
+    assert "ownerReferences" not in claim["metadata"]
+
+    await world.make(members=3)
+
+    held = await world.until_ready(reason="RetainedVolumes")
+    cluster_id = first["status"]["clusterID"]
+    assert f"{ANNOTATION_ADOPT}={cluster_id}" in condition(held)["message"]
+    assert held["status"]["phase"] == "Blocked"
+    assert await world.get(kinds.STATEFULSET, "e-0") is None
+    await world.annotate(ANNOTATION_ADOPT, cluster_id)
+    second = await world.until_ready()
+    assert second["status"]["clusterID"] == cluster_id
+    assert second["metadata"]["uid"] != first["metadata"]["uid"]
+    where = pod_endpoint(standin.address("e-2"))
+    assert await get(await world.credentials(), where, "colour") == "blue"
+    adopted = await world.there(kinds.PVC, "e-1")
+    assert adopted["metadata"]["ownerReferences"][0]["uid"] == second["metadata"]["uid"]
+
+
+async def test_retained_volumes_that_are_deleted_make_room_for_an_empty_cluster(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await world.make(deletionPolicy="Retain")
+    first = await world.until_ready()
+    await world.kube.delete(ETCD, "e", world.namespace)
+    await world.until_gone()
+    await world.make()
+    await world.until_ready(reason="RetainedVolumes")
+
+    await world.kube.delete(kinds.PVC, "e-0", world.namespace)
+
+    second = await world.until_ready()
+    assert second["status"]["clusterID"] != first["status"]["clusterID"]
+
+
+async def test_a_changed_policy_changes_who_owns_the_volumes(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await world.make()
+    await world.until_ready()
+
+    async def change(policy: str, owned: bool) -> None:
+        await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"deletionPolicy": policy}})
+        await world.until(
+            lambda m: bool((m or {})["metadata"].get("ownerReferences")) is owned,
+            "e-0",
+            kinds.PVC,
+        )
+
+    await change("Retain", owned=False)
+    await change("Delete", owned=True)
+
+
+async def test_a_policy_that_changes_to_retain_at_the_last_moment_holds(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await world.make()
+    await world.until_ready()
+    standin.hold_deletions = True
+
+    await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"deletionPolicy": "Retain"}})
+    await world.kube.delete(ETCD, "e", world.namespace)
+    standin.hold_deletions = False
+
+    await world.until_gone()
+    claim = await world.there(kinds.PVC, "e-0")
+    assert "deletionTimestamp" not in claim["metadata"]
+    assert not claim["metadata"].get("ownerReferences")

@@ -1,0 +1,156 @@
+"""The toy operator running against the real API server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.integration.apiserver import ApiServer
+from tests.integration.conftest import established
+from tests.integration.runtime.toy import DOLL, TOY, crd, operator, toy
+
+from kok.api.meta import Kind, Manifest
+from kok.kube import kinds
+from kok.kube.access import from_kubeconfig
+from kok.kube.client import Kube
+from kok.runtime.main import Process
+from kok.runtime.reconciler import OperatorSpec
+from kok.runtime.settings import Settings
+
+LIMIT = 30.0
+"""Seconds after which what a test waits for counts as not happening."""
+
+Until = Callable[[Kind, str, Callable[[Manifest | None], object]], Awaitable[Manifest | None]]
+
+
+async def until(
+    kube: Kube, kind: Kind, namespace: str, name: str, holds: Callable[[Manifest | None], object]
+) -> Manifest | None:
+    """The object as soon as `holds` does; it is None while there is no such object."""
+    last: Manifest | None = None
+    try:
+        watch = kube.watch(kind, namespace, fields={"metadata.name": name})
+        async with asyncio.timeout(LIMIT), aclosing(watch) as events:
+            async for event in events:
+                if event.type in {"ADDED", "MODIFIED"}:
+                    last = event.object
+                elif event.type == "DELETED":
+                    last = None
+                if (event.type != "SYNCED" or last is None) and holds(last):
+                    return last
+    except TimeoutError:
+        raise AssertionError(f"{kind.kind} {name} stayed as it is: {last}") from None
+    raise AssertionError("a watch never ends")
+
+
+def ready(manifest: Manifest | None) -> dict[str, Any]:
+    """The condition `Ready`, or an empty mapping."""
+    conditions = ((manifest or {}).get("status") or {}).get("conditions") or ()
+    return next((c for c in conditions if c["type"] == "Ready"), {})
+
+
+@pytest.fixture(scope="session")
+def toys(api_server: ApiServer) -> None:
+    """The kind Toy is installed."""
+
+    async def install() -> None:
+        async with await Kube.from_kubeconfig(
+            api_server.kubeconfig(), field_manager="setup"
+        ) as kube:
+            for kind in (TOY, DOLL):
+                await kube.apply(crd(kind))
+                await established(kube, kind.crd_name)
+
+    asyncio.run(install())
+
+
+@asynccontextmanager
+async def running(
+    api_server: ApiServer,
+    namespace: str,
+    *,
+    operators: Sequence[OperatorSpec] = (),
+    user: str | None = None,
+    **settings: Any,
+) -> AsyncIterator[Process]:
+    """The toy operator, or others, at work in one namespace, in this process."""
+    chosen: dict[str, Any] = {
+        "namespaces": (namespace,),
+        "lease_namespace": namespace,
+        "lease_renew": 1.0,
+        # Longer than a busy machine may stall us: a lost Lease would end the whole test run.
+        "lease_duration": 60.0,
+        "http_host": "127.0.0.1",
+        "http_port": 0,
+        "backoff_min": 0.2,
+        **settings,
+    }
+    config = api_server.kubeconfig(user, groups=()) if user else api_server.kubeconfig()
+    process = Process(operators or [operator()], Settings(**chosen), from_kubeconfig(config))
+    task = asyncio.create_task(process.main())
+    try:
+        yield process
+    finally:
+        process.stop.set()
+        async with asyncio.timeout(LIMIT):
+            await task
+
+
+@pytest.fixture
+async def process(api_server: ApiServer, toys: None, namespace: str) -> AsyncIterator[Process]:
+    """The toy operator at work in the test's namespace."""
+    async with running(api_server, namespace) as one:
+        yield one
+
+
+class World:
+    """Short ways to the test's namespace."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self.kube = kube
+        self.namespace = namespace
+
+    async def make(self, name: str, kind: Kind = TOY, **spec: Any) -> Manifest:
+        """Creates a Toy."""
+        return await self.kube.create(toy(name, self.namespace, kind, **spec))
+
+    async def change(self, name: str, **spec: Any) -> Manifest:
+        """Changes a Toy's spec."""
+        return await self.kube.patch(TOY, name, self.namespace, {"spec": spec})
+
+    async def until(
+        self, kind: Kind, name: str, holds: Callable[[Manifest | None], object]
+    ) -> Manifest | None:
+        """See the function `until`."""
+        return await until(self.kube, kind, self.namespace, name, holds)
+
+    async def until_ready(
+        self, name: str, reason: str, status: str = "False", kind: Kind = TOY
+    ) -> Manifest:
+        """The Toy once its `Ready` has that reason and status."""
+
+        def holds(toy: Manifest | None) -> bool:
+            found = ready(toy)
+            return (found.get("reason"), found.get("status")) == (reason, status)
+
+        found = await self.until(kind, name, holds)
+        assert found is not None
+        return found
+
+    async def until_event(self, reason: str) -> Manifest:
+        """The first event with that reason."""
+        watch = self.kube.watch(kinds.EVENT, self.namespace)
+        async with asyncio.timeout(LIMIT), aclosing(watch) as events:
+            async for event in events:
+                if event.type == "ADDED" and event.object["reason"] == reason:
+                    return event.object
+        raise AssertionError("a watch never ends")
+
+
+@pytest.fixture
+def world(kube: Kube, namespace: str) -> World:
+    """The test's namespace."""
+    return World(kube, namespace)

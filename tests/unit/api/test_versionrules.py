@@ -1,0 +1,10 @@
+"""The version rules of the API know the versions that the operators can run."""
+
+from __future__ import annotations
+
+from kok.api.versionrules import KNOWN_MINORS
+from kok.versions import kubernetes_minors
+
+
+def test_the_api_and_the_version_table_know_the_same_minors() -> None:
+    assert tuple(minor.minor for minor in kubernetes_minors()) == KNOWN_MINORS

@@ -1,0 +1,175 @@
+"""The `kok` command as a user sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from tests.unit.fakeapi import FakeApi
+from typer.testing import CliRunner, Result
+
+from kok.cli.main import app
+from kok.cli.query import row_of
+from kok.cli.table import age, table
+
+ROOT = Path(__file__).parents[3]
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def kok(*arguments: str) -> Result:
+    """Runs the command."""
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_the_version_is_printed() -> None:
+    result = kok("version")
+    assert result.exit_code == 0
+    assert result.output.strip()[0].isdigit()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "say which operator to run"),
+        (("etcd", "--all"), "say which operator to run"),
+        (("ectd",), "there is no operator 'ectd'; write one of etcd, cluster, machine"),
+    ],
+)
+def test_an_operator_that_does_not_exist_is_refused(
+    arguments: tuple[str, ...], sentence: str
+) -> None:
+    result = kok("operator", *arguments)
+    assert result.exit_code == 1
+    assert sentence in result.output
+
+
+def test_without_a_cluster_a_sentence_is_printed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    result = kok("kubeconfig", "demo")
+    assert result.exit_code == 1
+    assert "set KUBECONFIG" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_the_command_starts_without_what_operators_need() -> None:
+    code = "import sys, kok.cli.main; print(any(m in sys.modules for m in ('kopf', 'pydantic_settings')))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "False"
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    """An API server in memory."""
+    server = await FakeApi().start()
+    yield server
+    await server.close()
+
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command against the API server in memory: exit code, output, errors."""
+    config = tmp_path / "kubeconfig"
+    config.write_text(json.dumps(api.kubeconfig()))
+    monkeypatch.setenv("KUBECONFIG", str(config))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    async def start(*arguments: str) -> tuple[int, str, str]:
+        result = await asyncio.to_thread(kok, *arguments)
+        return result.exit_code, result.stdout, result.stderr
+
+    return start
+
+
+def cluster(namespace: str = "ns", **status: Any) -> dict[str, Any]:
+    """A Cluster."""
+    return {
+        "apiVersion": "kok.dev/v1alpha1",
+        "kind": "Cluster",
+        "metadata": {
+            "name": "demo",
+            "namespace": namespace,
+            "creationTimestamp": "2026-01-01T22:00:00Z",
+        },
+        "status": status,
+    }
+
+
+def condition(status: str, reason: str, message: str = "") -> dict[str, Any]:
+    """A status with `Ready`."""
+    return {
+        "phase": "Creating",
+        "conditions": [{"type": "Ready", "status": status, "reason": reason, "message": message}],
+    }
+
+
+PATH = "/apis/kok.dev/v1alpha1/namespaces/{}/clusters/demo"
+
+
+async def test_the_kubeconfig_of_a_cluster_is_printed(api: FakeApi, run: Run) -> None:
+    data = {"kubeconfig": base64.b64encode(b"apiVersion: v1\n").decode()}
+    api.put("/api/v1/namespaces/ns/secrets/demo-kubeconfig", {"data": data})
+    assert await run("kubeconfig", "demo") == (0, "apiVersion: v1\n", "")
+
+
+async def test_a_cluster_without_kubeconfig_says_why(api: FakeApi, run: Run) -> None:
+    api.put(PATH.format("ns"), cluster(**condition("False", "NoEtcd", "etcd is starting")))
+    code, out, err = await run("kubeconfig", "demo")
+    assert (code, out) == (1, "")
+    assert err == "kok: Cluster ns/demo has no kubeconfig yet: etcd is starting\n"
+
+
+async def test_a_cluster_that_does_not_exist_is_told(api: FakeApi, run: Run) -> None:
+    code, _, err = await run("kubeconfig", "demo", "-n", "other")
+    assert code == 1
+    assert err == "kok: there is no Cluster demo in namespace other; name another with -n\n"
+
+
+async def test_the_status_shows_objects_and_what_is_wrong(api: FakeApi, run: Run) -> None:
+    api.put(PATH.format("ns"), cluster(**condition("False", "NoEtcd", "etcd [x] is starting")))
+    api.put(PATH.format("b"), cluster("b", **condition("True", "Serving", "all well")))
+
+    _, one, _ = await run("status")
+    _, every, _ = await run("status", "-A")
+
+    assert [line.split()[:3] for line in one.splitlines()[1:]] == [["Cluster", "ns", "demo"]]
+    assert "NoEtcd: etcd [x] is starting" in one
+    assert {line.split()[1] for line in every.splitlines()[1:]} == {"ns", "b"}
+    assert "all well" not in every
+
+
+async def test_nothing_found_is_said(run: Run) -> None:
+    assert (await run("status"))[1] == "no objects of KOK found; look into all namespaces with -A\n"
+
+
+def test_a_row_of_an_object_without_status() -> None:
+    row = row_of(cluster(), NOW)
+    assert (row.ready, row.phase, row.age) == (None, "", 7200.0)
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(table([row]))
+    assert shown.get().splitlines()[1].split() == ["Cluster", "ns", "demo", "-", "2h"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (59, "59s"), (61, "1m"), (7300, "2h"), (2e6, "23d")]
+)
+def test_ages(seconds: float, text: str) -> None:
+    assert age(seconds) == text

@@ -1,0 +1,160 @@
+"""Kubeconfigs, service accounts and renewed tokens."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import yaml
+from aiohttp import web
+from tests.unit.fakeapi import FakeApi, refusal
+
+from kok.kube import access as access_
+from kok.kube import kinds
+from kok.kube.access import Access, AccessError, Bearer, from_kubeconfig, in_cluster, ssl_context
+from kok.kube.client import Kube
+from kok.kube.errors import Unauthorized, Unreachable
+
+
+def config(**user: Any) -> dict[str, Any]:
+    """A kubeconfig with a user."""
+    return {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u", "namespace": "n"}}],
+        "clusters": [{"name": "k", "cluster": {"server": "https://api.example:6443/"}}],
+        "users": [{"name": "u", "user": user}],
+    }
+
+
+def test_a_kubeconfig_is_read_from_text_and_from_a_mapping() -> None:
+    one = from_kubeconfig(config(token="t"))
+    assert one == from_kubeconfig(yaml.safe_dump(config(token="t")))
+    assert (one.server, one.token, one.namespace) == ("https://api.example:6443", "t", "n")
+
+
+def test_certificates_may_be_inline_or_in_files(tmp_path: Path) -> None:
+    inline = base64.b64encode(b"PEM").decode()
+    (tmp_path / "c.pem").write_bytes(b"FILE")
+    both = config(**{"client-certificate": "c.pem", "client-key-data": inline})
+    found = from_kubeconfig(both, base=tmp_path)
+    assert (found.certificate, found.key) == (b"FILE", b"PEM")
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        ("[", "the kubeconfig is not YAML"),
+        ("just text", "the kubeconfig is not a YAML mapping"),
+        ({"current-context": "x"}, "no entry 'x' in contexts"),
+        (config(exec={"command": "login"}), "logs in by a plug-in"),
+        (config(**{"client-key-data": "%"}), "client-key-data of the kubeconfig is not base64"),
+        (config(**{"client-key": "/nowhere/key"}), "client-key of the kubeconfig cannot be read"),
+    ],
+)
+def test_an_unusable_kubeconfig_is_refused_with_a_sentence(broken: Any, sentence: str) -> None:
+    with pytest.raises(AccessError, match=sentence):
+        from_kubeconfig(broken)
+
+
+def test_nothing_of_a_broken_kubeconfig_is_repeated() -> None:
+    with pytest.raises(AccessError) as caught:
+        from_kubeconfig("token: s3cret\n\t- broken")
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_secrets_stay_out_of_the_representation() -> None:
+    found = from_kubeconfig(config(token="s3cret"))
+    assert "s3cret" not in repr(found)
+
+
+def test_a_pod_uses_its_service_account(tmp_path: Path) -> None:
+    for name, text in {"token": "t\n", "ca.crt": "CA", "namespace": "kok"}.items():
+        (tmp_path / name).write_text(text)
+    environment = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"}
+
+    found = in_cluster(environment, tmp_path)
+
+    assert found is not None
+    assert (found.server, found.ca, found.namespace) == ("https://[fd00::1]:443", b"CA", "kok")
+    assert Bearer(found).header() == "Bearer t"
+    assert in_cluster({}, tmp_path) is None
+
+
+def test_without_any_cluster_the_way_out_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AccessError, match="set KUBECONFIG"):
+        access_.from_environment({"KUBECONFIG": str(tmp_path / "none")})
+
+
+def test_a_client_certificate_leaves_no_file_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[Path, int]] = []
+    real = tempfile.NamedTemporaryFile
+
+    def recorded(**options: Any) -> Any:
+        file = real(**options)
+        made.append((Path(file.name), Path(file.name).stat().st_mode & 0o777))
+        return file
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", recorded)
+    authority = trustme.CA()
+    issued = authority.issue_cert("client.example")
+    chain = b"".join(part.bytes() for part in issued.cert_chain_pems)
+
+    context = ssl_context(
+        Access("https://x", authority.cert_pem.bytes(), chain, issued.private_key_pem.bytes())
+    )
+
+    assert context.get_ca_certs()
+    ((path, mode),) = made
+    assert mode == 0o600
+    assert not path.exists()
+
+
+def test_unusable_certificates_are_told_without_their_content() -> None:
+    with pytest.raises(AccessError, match="certificates for https://x are unusable") as caught:
+        ssl_context(Access("https://x", ca=b"-----BEGIN CERTIFICATE-----\nsecret"))
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_renewed_token_is_taken_up_when_the_old_one_is_refused(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("old")
+    valid = {"old"}
+
+    async def check(request: web.Request) -> web.StreamResponse | None:
+        if request.headers["Authorization"].removeprefix("Bearer ") in valid:
+            return None
+        return refusal(401, "Unauthorized", "Unauthorized")
+
+    api.script("*", ".", check)
+    async with Kube(Access(api.address, token_file=token), field_manager="test") as kube:
+        assert await kube.list(kinds.SECRET, "ns") == []
+        valid.clear()
+        valid.add("new")
+        with pytest.raises(Unauthorized):
+            await kube.list(kinds.SECRET, "ns")
+        token.write_text("new")
+        assert await kube.list(kinds.SECRET, "ns") == []
+
+
+async def test_a_token_file_that_vanished_is_no_crash(api: FakeApi, tmp_path: Path) -> None:
+    access = Access(api.address, token_file=tmp_path / "none")
+    async with Kube(access, field_manager="test") as kube:
+        with pytest.raises(Unreachable, match="cannot read the token file"):
+            await kube.list(kinds.SECRET, "ns")
+
+
+async def test_an_answer_that_is_no_json_is_no_crash(api: FakeApi) -> None:
+    async def page(_: web.Request) -> web.StreamResponse:
+        return web.Response(text="<html>", content_type="application/json")
+
+    api.script("GET", "secrets", page)
+    async with Kube(Access(api.address), field_manager="test") as kube:
+        with pytest.raises(Unreachable, match="did not answer with JSON"):
+            await kube.list(kinds.SECRET, "ns")

@@ -1,0 +1,54 @@
+"""Refusals become exceptions that code can tell apart."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kok.kube import errors
+
+
+def body(**fields: object) -> bytes:
+    """A Status object."""
+    return json.dumps({"kind": "Status", **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [
+        (400, "BadRequest", errors.InvalidObject),
+        (401, "Unauthorized", errors.Unauthorized),
+        (403, "Forbidden", errors.Forbidden),
+        (404, "NotFound", errors.NotFound),
+        (409, "Conflict", errors.Conflict),
+        (409, "AlreadyExists", errors.AlreadyExists),
+        (410, "Expired", errors.Expired),
+        (422, "Invalid", errors.InvalidObject),
+        (429, "TooManyRequests", errors.TooManyRequests),
+        (500, "InternalError", errors.KubeError),
+        (503, "ServiceUnavailable", errors.Unreachable),
+    ],
+)
+def test_kinds_of_refusals(status: int, reason: str, kind: type[errors.KubeError]) -> None:
+    error = errors.error_of(status, body(reason=reason, message="because"))
+    assert type(error) is kind
+    assert (error.status, error.reason, str(error)) == (status, reason, "because")
+
+
+def test_an_answer_that_is_no_status_is_shown_in_part() -> None:
+    error = errors.error_of(502, b"<html>Bad gateway</html>" + b"x" * 5000)
+    assert isinstance(error, errors.Unreachable)
+    assert error.message.startswith("<html>Bad gateway")
+    assert len(error.message) == 500
+
+
+def test_a_server_may_say_how_long_to_wait() -> None:
+    error = errors.error_of(429, body(details={"retryAfterSeconds": 7}))
+    assert error.retry_after == 7.0
+    assert errors.error_of(429, body()).retry_after is None
+
+
+def test_a_watch_sends_its_error_as_an_object() -> None:
+    gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+    assert isinstance(errors.error_of_status(gone), errors.Expired)

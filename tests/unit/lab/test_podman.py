@@ -1,0 +1,38 @@
+"""What podman says, and what is really there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from e2e.lab import podman
+
+
+def _inspected(pid: int, exit_command: list[str]) -> podman.Container:
+    raw = {
+        "Id": "0" * 64,
+        "Name": "kok-meta-1",
+        "ImageName": "localhost/kok-lab/host:1",
+        "State": {"Status": "running", "Pid": pid},
+        "Config": {"Labels": {"dev.kok.lab": "kok"}, "ExitCommand": exit_command},
+    }
+    (container,) = podman.parse(json.dumps([raw]))
+    return container
+
+
+def test_a_container_whose_process_is_gone_is_dead_whatever_podman_says() -> None:
+    gone = int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
+    container = _inspected(gone, [])
+    assert container.status == "running"
+    assert not container.alive
+
+
+def test_a_process_number_that_somebody_else_has_now_does_not_make_a_container_alive() -> None:
+    assert not _inspected(os.getpid(), []).alive
+
+
+def test_podman_tells_where_it_learns_of_the_end_of_containers() -> None:
+    command = ["/usr/bin/podman", "--root", "/var/lib", "--tmpdir", "/run/elsewhere", "cleanup"]
+    assert _inspected(0, command).tmpdir == Path("/run/elsewhere")
+    assert _inspected(0, []).tmpdir == Path("/run/libpod")

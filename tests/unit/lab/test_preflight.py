@@ -1,0 +1,69 @@
+"""What a machine must have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from e2e.lab import preflight
+from e2e.lab.cache import Cache
+from e2e.lab.preflight import Machine
+
+GOOD = Machine(
+    root=True,
+    debian=True,
+    free_gib=100.0,
+    cold=True,
+    python=(3, 11),
+    missing_packages=(),
+)
+CACHE = Path("/cache")
+
+
+def test_a_good_machine_has_no_problems() -> None:
+    assert preflight.problems(GOOD, CACHE) == []
+
+
+@pytest.mark.parametrize(
+    ("machine", "sentence"),
+    [
+        (replace(GOOD, root=False), "run it with sudo"),
+        (replace(GOOD, python=(3, 10)), "needs Python 3.11 or newer"),
+        (replace(GOOD, free_gib=12.0), "12 GiB are free below /cache and 40 GiB are needed"),
+        (replace(GOOD, free_gib=5.0, cold=False), "KOK_CACHE name a directory on a larger disk"),
+        (
+            replace(GOOD, debian=False, missing_packages=("podman", "runc")),
+            "install podman runc by hand",
+        ),
+    ],
+)
+def test_each_problem_is_one_sentence_that_says_what_to_do(machine: Machine, sentence: str) -> None:
+    (found,) = preflight.problems(machine, CACHE)
+    assert sentence in found
+
+
+def test_all_problems_are_told_at_once() -> None:
+    assert len(preflight.problems(replace(GOOD, root=False, free_gib=1.0), CACHE)) == 2
+
+
+def test_missing_packages_of_debian_are_no_problem() -> None:
+    assert preflight.problems(replace(GOOD, missing_packages=("podman",)), CACHE) == []
+
+
+def test_a_warm_cache_needs_less_room() -> None:
+    assert preflight.problems(replace(GOOD, free_gib=12.0, cold=False), CACHE) == []
+
+
+def test_the_survey_names_the_packages_of_what_is_missing(tmp_path: Path) -> None:
+    machine = preflight.survey(Cache(tmp_path), lambda need: need not in {"podman", "ip"})
+    assert machine.missing_packages == ("podman", "iproute2")
+    assert machine.cold
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("go1.26.6\n", ("go1.26.6", (1, 26))), ("go1.27rc1", ("go1.27rc1", (1, 27))), ("", None)],
+)
+def test_the_version_of_go_is_read(text: str, version: tuple[str, tuple[int, int]] | None) -> None:
+    assert preflight.parse_go(text) == version

@@ -1,0 +1,93 @@
+"""The tables of programs and of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from e2e.lab import catalog, rootfs
+from e2e.lab.binaries import Program, program
+from e2e.lab.catalog import Image
+from e2e.lab.errors import LabError
+from e2e.lab.sources import SOURCES, Source
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_every_program_lies_in_a_module_of_its_source(source: Source) -> None:
+    for package in source.programs.values():
+        assert package.startswith((source.module, *source.companions))
+
+
+def test_no_two_sources_make_a_program_of_the_same_name() -> None:
+    names = [name for source in SOURCES for name in source.programs]
+    assert len(names) == len(set(names))
+
+
+def test_a_build_tells_its_version() -> None:
+    flags = program("kubelet", "v1.36.4").source.at("v1.36.4")
+    assert "k8s.io/component-base/version.gitVersion=v1.36.4" in flags
+    assert "k8s.io/component-base/version.gitMinor=36" in flags
+
+
+def test_a_program_has_the_version_of_the_lab_by_default() -> None:
+    assert program("etcdctl") == Program("etcdctl", "v3.6.10")
+
+
+def test_an_unknown_program_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(LabError, match=r"kubelt is no program .* kubelet"):
+        program("kubelt")
+
+
+def _served() -> list[Image]:
+    return [
+        *catalog.kubernetes("v1.37.1"),
+        *catalog.kubernetes("v1.36.4"),
+        catalog.etcd("v3.6.10"),
+        catalog.etcd("v3.7.3"),
+        catalog.pause(),
+        catalog.coredns(),
+        catalog.local_path(),
+        *catalog.flannel(),
+        *catalog.tools(),
+    ]
+
+
+def test_images_have_the_names_that_a_cluster_pulls() -> None:
+    references = {image.reference for image in _served()}
+    assert {
+        "registry.k8s.io/kube-apiserver:v1.37.1",
+        "registry.k8s.io/kube-proxy:v1.36.4",
+        "registry.k8s.io/etcd:3.6.10-0",
+        "registry.k8s.io/coredns/coredns:v1.14.7",
+        "registry.k8s.io/pause:3.10.1",
+    } <= references
+
+
+def test_no_two_images_share_a_place_in_the_registry() -> None:
+    places = [(image.repository, image.tag) for image in _served()]
+    assert len(places) == len(set(places))
+
+
+def test_a_mirror_is_asked_for_an_image_without_its_registry() -> None:
+    assert catalog.coredns().repository == "coredns/coredns"
+    assert catalog.coredns().tag == "v1.14.7"
+
+
+def test_an_image_of_one_program_has_next_to_nothing_below_it() -> None:
+    recipe = catalog.etcd("v3.6.10").containerfile()
+    assert recipe.startswith(f"FROM {rootfs.static_image()}\n")
+
+
+def test_a_base_is_named_by_its_recipe() -> None:
+    proxy = next(i for i in catalog.kubernetes("v1.37.1") if "kube-proxy" in i.reference)
+    assert f"FROM {rootfs.TOOLBOX.image}\n" in proxy.containerfile()
+
+
+def test_an_image_is_another_when_its_program_was_built_otherwise() -> None:
+    image = catalog.coredns()
+    (item,) = image.programs.values()
+    old, new = (
+        image.digest({item: Path(f"/cache/{toolchain}/coredns")}) for toolchain in ("go1", "go2")
+    )
+    assert old != new
+    assert old == image.digest({item: Path("/cache/go1/coredns")})

@@ -1,0 +1,263 @@
+"""What is known of the world outside: meta nodes, business clusters, who is to be woken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from tests.unit.fakeapi import FakeApi
+
+from kok.api.meta import Kind, Manifest
+from kok.kube.client import Kube
+from kok.kube.watch import WatchEvent
+from kok.operators.cluster.business.reach import ask, resolve
+from kok.operators.cluster.business.tenants import Access, Tenants
+from kok.operators.cluster.business.watching import Watching
+from kok.operators.cluster.links import Links
+from kok.operators.cluster.metanodes import REFRESH, MetaNodes
+from kok.runtime.clock import FakeClock, settle
+
+
+def a_node(name: str, *addresses: str, ready: bool = True, cordoned: bool = False) -> Manifest:
+    return {
+        "kind": "Node",
+        "metadata": {"name": name},
+        "spec": {"unschedulable": cordoned},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": a} for a in addresses],
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+        },
+    }
+
+
+class Listing:
+    """Stands for an API server that can only list, and counts how often."""
+
+    def __init__(self, *found: Manifest) -> None:
+        self.found = list(found)
+        self.asked = 0
+
+    async def list(self, _kind: Kind) -> list[Manifest]:
+        """All of it."""
+        self.asked += 1
+        return self.found
+
+
+async def test_meta_nodes_are_listed_once_and_then_followed() -> None:
+    nodes, clock = MetaNodes(), FakeClock()
+    listing = Listing(a_node("b", "192.0.2.2"), a_node("a", "192.0.2.1"), a_node("bare"))
+    kube = cast("Kube", listing)
+    assert [n.name for n in await nodes.all(kube, clock)] == ["a", "b"]
+    assert nodes.changed(a_node("c", "192.0.2.3")) == [("", "*")]
+    assert [n.name for n in await nodes.all(kube, clock)] == ["a", "b", "c"]
+    assert listing.asked == 1
+    listing.found.pop(0)
+    await clock.advance(REFRESH + 1)
+    assert [n.name for n in await nodes.all(kube, clock)] == ["a"]
+
+
+async def test_heartbeats_of_meta_nodes_wake_nobody() -> None:
+    nodes = MetaNodes()
+    assert list(nodes.changed(a_node("a", "192.0.2.1"))) == []  # Nobody has asked yet.
+    await nodes.all(cast("Kube", Listing(a_node("a", "192.0.2.1"))), FakeClock())
+    assert list(nodes.changed(a_node("a", "192.0.2.1"))) == []
+    assert list(nodes.changed(a_node("a", "192.0.2.1", ready=False))) == []
+    assert list(nodes.changed(a_node("a", "192.0.2.9"))) == [("", "*")]
+
+
+async def test_nodes_that_are_cordoned_or_not_ready_are_no_good_for_new_kubeconfigs() -> None:
+    listing = Listing(
+        a_node("a", "192.0.2.1"),
+        a_node("b", "192.0.2.2", ready=False),
+        a_node("c", "192.0.2.3", cordoned=True),
+    )
+    found = await MetaNodes().all(cast("Kube", listing), FakeClock())
+    assert {n.name: n.usable for n in found} == {"a": True, "b": False, "c": False}
+
+
+class Stream:
+    """Stands for an API server whose watches say what a test puts in."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, asyncio.Queue[WatchEvent]] = {}
+
+    async def watch(self, kind: Kind, labels: str | None = None) -> AsyncIterator[WatchEvent]:
+        """Endless."""
+        del labels
+        queue = self.queues.setdefault(kind.kind, asyncio.Queue())
+        while True:
+            yield await queue.get()
+
+    async def tell(self, kind: str, *events: tuple[Any, Manifest]) -> None:
+        """Something happens."""
+        await settle()
+        for type_, manifest in events:
+            self.queues[kind].put_nowait(WatchEvent(type_, manifest))
+        await settle()
+
+
+async def test_nodes_of_a_business_cluster_are_counted_by_watching() -> None:
+    stream, woken = Stream(), []
+    watching = Watching(cast("Kube", stream), lambda: woken.append(1), lambda _addon: None)
+    try:
+        await stream.tell("Node", ("ADDED", a_node("w1")))
+        assert watching.nodes is None  # Not all are known before the first SYNCED.
+        await stream.tell("Node", ("ADDED", a_node("w2", ready=False)), ("SYNCED", {}))
+        assert watching.nodes == {"w1": True, "w2": False}
+        before = len(woken)
+        await stream.tell("Node", ("MODIFIED", a_node("w1")))
+        assert len(woken) == before  # A heartbeat.
+        await stream.tell("Node", ("MODIFIED", a_node("w2")))
+        assert watching.nodes == {"w1": True, "w2": True}
+        assert len(woken) == before + 1
+        await stream.tell("Node", ("DELETED", a_node("w1")))
+        assert watching.nodes == {"w2": True}
+    finally:
+        await watching.close()
+
+
+async def test_a_node_that_went_during_a_gap_is_forgotten() -> None:
+    stream = Stream()
+    watching = Watching(cast("Kube", stream), lambda: None, lambda _addon: None)
+    try:
+        await stream.tell("Node", ("ADDED", a_node("w1")), ("ADDED", a_node("w2")), ("SYNCED", {}))
+        await stream.tell("Node", ("MODIFIED", a_node("w1")))
+        await stream.tell("Node", ("ADDED", a_node("w2")), ("SYNCED", {}))
+        assert watching.nodes == {"w2": True}
+    finally:
+        await watching.close()
+
+
+async def test_an_addons_object_wakes_the_addon() -> None:
+    stream, woken = Stream(), []
+    watching = Watching(cast("Kube", stream), lambda: None, woken.append)
+    try:
+        live = {"metadata": {"name": "coredns", "labels": {"kok.dev/addon": "shop-coredns"}}}
+        await stream.tell("Deployment", ("MODIFIED", live), ("SYNCED", {}))
+        assert woken == ["shop-coredns"]
+    finally:
+        await watching.close()
+
+
+def kubeconfig(server: str) -> str:
+    return (
+        "current-context: c\ncontexts: [{name: c, context: {cluster: c}}]\n"
+        f"clusters: [{{name: c, cluster: {{server: '{server}'}}}}]\n"
+    )
+
+
+async def test_a_tenant_is_kept_while_its_access_holds() -> None:
+    tenants = Tenants(limit=2, timeout=1)
+    try:
+        first = await tenants.connect(
+            ("n", "a"), Access(kubeconfig("http://a"), kubeconfig("http://a"))
+        )
+        same = await tenants.connect(
+            ("n", "a"), Access(kubeconfig("http://a"), kubeconfig("http://a"))
+        )
+        assert same is first
+        other = await tenants.connect(
+            ("n", "a"), Access(kubeconfig("http://b"), kubeconfig("http://a"))
+        )
+        assert other is not first
+        assert tenants.get(("n", "a")) is other
+    finally:
+        await tenants.close()
+
+
+async def test_of_too_many_tenants_the_one_that_was_not_used_for_longest_goes() -> None:
+    tenants = Tenants(limit=2, timeout=1)
+    access = Access(kubeconfig("http://a"), kubeconfig("http://a"))
+    try:
+        for name in ("a", "b"):
+            await tenants.connect(("n", name), access)
+        tenants.get(("n", "a"))
+        await tenants.connect(("n", "c"), access)
+        assert tenants.get(("n", "b")) is None
+        assert len(tenants) == 2
+    finally:
+        await tenants.close()
+    assert len(tenants) == 0
+
+
+def test_no_credentials_show_in_a_representation() -> None:
+    assert "http://a" not in repr(Access(kubeconfig("http://a"), "x"))
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (200, "ok"),
+        (404, "ok"),
+        (403, "forbidden"),
+        (401, "unauthorized"),
+        (500, "unreachable"),
+        (503, "unreachable"),
+    ],
+)
+async def test_how_an_api_answers(status: int, outcome: str) -> None:
+    api = await FakeApi().start()
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response({"kind": "Status", "message": "why"}, status=status)
+
+    api.script("GET", "/api/v1/namespaces/kube-system", answer)
+    try:
+        async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="t") as admin:
+            found = await ask(admin)
+            assert found.outcome == outcome
+            assert found.answers is (outcome in {"ok", "forbidden"})
+    finally:
+        await api.close()
+
+
+@pytest.mark.parametrize(("failures", "outcome"), [(1, "ok"), (2, "ok"), (3, "unreachable")])
+async def test_one_lost_request_is_no_outage(failures: int, outcome: str) -> None:
+    api = await FakeApi().start()
+    answers = iter([500] * failures + [200] * 5)
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response({}, status=next(answers))
+
+    api.script("GET", "/api/v1/namespaces/kube-system", answer)
+    try:
+        async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="t") as admin:
+            assert (await ask(admin, tries=3)).outcome == outcome
+    finally:
+        await api.close()
+
+
+async def test_an_api_that_is_not_there_is_unreachable() -> None:
+    config = kubeconfig("http://127.0.0.1:1")
+    async with await Kube.from_kubeconfig(config, field_manager="t") as admin:
+        found = await ask(admin)
+    assert found.outcome == "unreachable"
+    assert "http://127.0.0.1:1" in found.message
+
+
+async def test_hosts_are_resolved_and_addresses_are_what_they_are() -> None:
+    assert await resolve("192.0.2.7") == ("192.0.2.7",)
+    assert "127.0.0.1" in await resolve("localhost")
+    assert await resolve("no-such-host.invalid") == ()
+    assert await resolve("x" * 70 + ".invalid") == ()
+
+
+def test_addons_are_woken_by_what_they_hang_on() -> None:
+    links, woken = Links(), []
+    links.register("n", "dns", "shop", [], lambda: woken.append("dns"))
+    links.register("n", "app", "shop", ["dns"], lambda: woken.append("app"))
+    links.register("m", "dns", "shop", [], lambda: woken.append("other"))
+    links.wake_addons(("n", "shop"))
+    assert woken == ["dns", "app"]
+    links.wake_addon(("n", "shop"), "app")
+    assert woken[2:] == ["app"]
+    cluster = {"metadata": {"namespace": "n", "name": "shop"}}
+    assert set(links.of_cluster(cluster)) == {("n", "dns"), ("n", "app")}
+    dns = {"metadata": {"namespace": "n", "name": "dns"}}
+    assert list(links.of_addon(dns)) == [("n", "app")]
+    links.forget("n", "app", "shop")
+    links.wake_addons(("n", "shop"))
+    assert woken[3:] == ["dns"]

@@ -1,0 +1,130 @@
+"""What may run now, and at which version."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.operators.cluster.builders import (
+    NOW,
+    a_cluster,
+    a_deployment,
+    a_world,
+    all_running,
+    an_etcd,
+)
+
+from kok.operators.cluster.observe import World, running
+from kok.operators.cluster.parts import API_SERVER, CONTROLLER_MANAGER, SCHEDULER
+from kok.operators.cluster.plan import (
+    keys_hash,
+    next_ask,
+    running_version,
+    versions_to_run,
+)
+
+OLD, NEW = "1.36.4", "1.37.1"
+
+
+def wanted(world: World, *, answers: bool = False, **rest: Any) -> dict[str, str]:
+    return versions_to_run(a_cluster(**rest), world, answers=answers)
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        a_world(),
+        a_world(an_etcd(ready=False)),
+        a_world(an_etcd(ready=False, available=False)),
+        a_world(an_etcd(), etcd_secret=False),
+    ],
+)
+def test_nothing_starts_before_etcd_answers(world: World) -> None:
+    assert wanted(world) == {}
+
+
+@pytest.mark.parametrize("etcd", [an_etcd(), an_etcd(ready=False, available=True)])
+def test_the_api_server_starts_as_soon_as_etcd_has_a_quorum(etcd: dict[str, Any]) -> None:
+    assert wanted(a_world(etcd)) == {API_SERVER: NEW}
+
+
+def test_the_others_start_together_when_the_api_answers() -> None:
+    world = a_world(an_etcd(), a_deployment(API_SERVER))
+    assert wanted(world) == {API_SERVER: NEW}
+    assert wanted(world, answers=True) == {
+        API_SERVER: NEW,
+        CONTROLLER_MANAGER: NEW,
+        SCHEDULER: NEW,
+    }
+
+
+def test_what_runs_stays_while_etcd_and_api_are_away() -> None:
+    world = a_world(an_etcd(ready=False), *all_running(ready=0))
+    assert set(wanted(world)) == {API_SERVER, CONTROLLER_MANAGER, SCHEDULER}
+
+
+def test_a_new_version_reaches_the_api_server_first() -> None:
+    world = a_world(an_etcd(), *all_running(OLD))
+    assert wanted(world, answers=True) == {
+        API_SERVER: NEW,
+        CONTROLLER_MANAGER: OLD,
+        SCHEDULER: OLD,
+    }
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"ready": 1, "desired": 2},
+        {"ready": 2, "desired": 2, "updated": 1},
+        {"ready": 2, "desired": 2, "total": 3},
+    ],
+)
+def test_the_others_wait_until_no_old_api_server_is_left(state: dict[str, int]) -> None:
+    others = [a_deployment(c, version=OLD) for c in (CONTROLLER_MANAGER, SCHEDULER)]
+    rolling = a_world(an_etcd(), a_deployment(API_SERVER, version=NEW, **state), *others)
+    assert wanted(rolling, answers=True)[SCHEDULER] == OLD
+    done = a_world(an_etcd(), a_deployment(API_SERVER, version=NEW), *others)
+    assert wanted(done, answers=True)[SCHEDULER] == NEW
+
+
+def test_a_deployment_that_was_just_written_is_not_done() -> None:
+    fresh = a_deployment(API_SERVER, version=NEW)
+    fresh["metadata"]["generation"] = 3
+    assert not running(API_SERVER, fresh).complete
+
+
+def test_going_back_takes_the_api_server_back_first_too() -> None:
+    world = a_world(
+        an_etcd(),
+        a_deployment(API_SERVER, version=NEW, ready=0),
+        *(a_deployment(c, version=OLD) for c in (CONTROLLER_MANAGER, SCHEDULER)),
+    )
+    assert set(wanted(world, version=OLD).values()) == {OLD}
+
+
+def test_a_deleted_component_comes_back_as_it_was_even_without_the_api() -> None:
+    status = {"components": [{"name": SCHEDULER, "version": OLD, "ready": 1, "desired": 1}]}
+    world = a_world(an_etcd(), a_deployment(API_SERVER, version=NEW, ready=0))
+    assert wanted(world, status=status) == {API_SERVER: NEW, SCHEDULER: OLD}
+
+
+def test_the_version_is_what_all_run_completely() -> None:
+    status = {"version": OLD}
+    cluster = a_cluster(status=status)
+    assert running_version(cluster, a_world(*all_running(NEW))) == NEW
+    mixed = a_world(a_deployment(API_SERVER, version=NEW), *all_running(OLD)[1:])
+    assert running_version(cluster, mixed) == OLD
+    assert running_version(a_cluster(), a_world()) is None
+
+
+def test_the_hash_of_keys_depends_on_every_key_and_not_on_their_order() -> None:
+    assert keys_hash({"a": "1", "b": "2"}) == keys_hash({"b": "2", "a": "1"})
+    assert keys_hash({"a": "1", "b": "2"}) != keys_hash({"a": "1", "b": "3"})
+
+
+def test_an_api_is_asked_often_at_first_and_then_more_seldom() -> None:
+    waits = [next_ask(NOW - timedelta(seconds=s), NOW) for s in (0, 5, 60, 3600)]
+    assert waits == [0.2, 1.0, 12.0, 30.0]
+    assert next_ask(NOW + timedelta(seconds=9), NOW) == 0.2

@@ -1,0 +1,193 @@
+"""Manifests for the meta cluster: golden files, and what must hold for all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.operators.cluster import golden
+from tests.unit.operators.cluster.builders import a_cluster, an_etcd
+
+from kok import versions
+from kok.api.managedflags import MANAGED_FLAGS
+from kok.api.meta import Manifest
+from kok.operators.cluster import parts
+from kok.operators.cluster.blueprint import Blueprint, blueprint
+from kok.operators.cluster.render import apiserver, controllers, owned, pods
+from kok.operators.cluster.render.service import service
+
+FULL: dict[str, Any] = {
+    "version": "1.36.4",
+    "profile": "ha",
+    "endpoint": {"type": "LoadBalancer", "port": 443},
+    "network": {
+        "podCIDRs": ["10.64.0.0/16", "fd00:64::/56"],
+        "serviceCIDRs": ["10.65.0.0/20", "fd00:65::/112"],
+        "dnsDomain": "shop.internal",
+    },
+    "etcd": {"version": "3.6.8", "storage": {"size": "16Gi", "className": "fast"}},
+    "apiServer": {
+        "replicas": 3,
+        "extraArgs": [{"name": "event-ttl", "value": "2h"}],
+        "nodeSelector": {"tier": "control"},
+        "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+        "podAnnotations": {"example.com/note": "yes"},
+    },
+    "images": {"registry": "mirror.example", "pullSecrets": ["pull"]},
+    "deletionPolicy": "Retain",
+}
+
+
+def everything(plan: Blueprint) -> list[Manifest]:
+    return [
+        owned.etcd_cluster(plan, None),
+        service(plan),
+        *(pods.budget(plan, part) for part in plan.parts.values()),
+        apiserver.deployment(plan, plan.version, "hash"),
+        controllers.controller_manager(plan, plan.version, "hash"),
+        controllers.scheduler(plan, plan.version, "hash"),
+        *owned.addons(plan),
+    ]
+
+
+@pytest.mark.parametrize(("name", "spec"), [("edge", {}), ("ha", FULL)])
+def test_children_are_rendered_as_they_were(name: str, spec: dict[str, Any]) -> None:
+    golden.check(f"children-{name}", everything(blueprint(a_cluster(**spec))))
+
+
+def pod_specs(**spec: Any) -> dict[str, dict[str, Any]]:
+    plan = blueprint(a_cluster(**spec))
+    return {
+        m["metadata"]["name"]: m["spec"]["template"]["spec"]
+        for m in everything(plan)
+        if m["kind"] == "Deployment"
+    }
+
+
+@pytest.mark.parametrize("spec", [{}, FULL])
+def test_pods_are_restricted(spec: dict[str, Any]) -> None:
+    for name, pod in pod_specs(**spec).items():
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        [container] = pod["containers"]
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"]["drop"] == ["ALL"]
+        # The one capability that the Pod Security level "restricted" lets one have.
+        assert set(security["capabilities"].get("add", [])) <= {"NET_BIND_SERVICE"}, name
+        assert set(container["resources"]["requests"]) >= {"cpu", "memory"}
+        assert not any("hostPath" in volume for volume in pod["volumes"])
+
+
+def flags_of(pod: dict[str, Any]) -> dict[str, str]:
+    arguments = pod["containers"][0]["command"][1:]
+    return dict(a.removeprefix("--").split("=", 1) for a in arguments)
+
+
+def test_every_flag_that_must_not_be_changed_is_refused_to_users() -> None:
+    """What is not in the list can be overridden by `extraArgs`; each was left out on purpose."""
+    overridable = {
+        "controllers",
+        "enable-admission-plugins",
+        "goaway-chance",
+        "kubelet-certificate-authority",
+        "kubelet-preferred-address-types",
+        "node-cidr-mask-size-ipv4",
+        "node-cidr-mask-size-ipv6",
+        "profiling",
+        "shutdown-delay-duration",
+        "shutdown-send-retry-after",
+        "shutdown-watch-termination-grace-period",
+        "tls-min-version",
+    }
+    for spec in ({}, FULL):
+        for name, pod in pod_specs(**spec).items():
+            component = f"kube-{name.removeprefix('shop-')}"
+            managed = set(MANAGED_FLAGS[parts.SPEC_FIELDS[component]])
+            users = {a["name"] for a in spec.get("apiServer", {}).get("extraArgs", [])}
+            assert set(flags_of(pod)) - managed - users <= overridable, component
+
+
+@pytest.mark.parametrize("version", ["1.34.4", "1.35.4", "1.36.4", "1.37.1"])
+def test_no_flag_is_known_to_be_missing_from_a_version(version: str) -> None:
+    for name, pod in pod_specs(version=version).items():
+        component = f"kube-{name.removeprefix('shop-')}"
+        for flag in flags_of(pod):
+            assert versions.check_flag(component, flag, version) is None
+
+
+def test_the_service_account_issuer_follows_the_clusters_domain() -> None:
+    flags = flags_of(pod_specs(**FULL)["shop-apiserver"])
+    assert flags["service-account-issuer"] == "https://kubernetes.default.svc.shop.internal"
+
+
+def test_every_file_that_a_flag_names_is_mounted() -> None:
+    for pod in pod_specs(**FULL).values():
+        [mount], [volume] = pod["containers"][0]["volumeMounts"], pod["volumes"]
+        files = {
+            f"{mount['mountPath']}/{item['path']}"
+            for source in volume["projected"]["sources"]
+            for item in source["secret"]["items"]
+        }
+        named = {v for v in flags_of(pod).values() if v.startswith("/")}
+        assert named <= files
+
+
+def test_a_stopping_server_has_time_for_all_that_it_promises() -> None:
+    pod = pod_specs()["shop-apiserver"]
+    flags = flags_of(pod)
+    promised = sum(
+        int(flags[f].removesuffix("s"))
+        for f in ("shutdown-delay-duration", "shutdown-watch-termination-grace-period")
+    )
+    assert pod["terminationGracePeriodSeconds"] > promised
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "masks"),
+    [
+        (["10.64.0.0/16"], {}),
+        (["10.0.0.0/8"], {}),
+        (["10.64.0.0/20"], {}),
+        (["10.64.0.0/22"], {"node-cidr-mask-size": "26"}),
+        (["10.64.0.0/24"], {"node-cidr-mask-size": "28"}),
+        (["fd00:64::/48"], {}),
+        (["fd00:64::/64"], {"node-cidr-mask-size": "68"}),
+        (["10.64.0.0/24", "fd00:64::/56"], {"node-cidr-mask-size-ipv4": "28"}),
+    ],
+)
+def test_nodes_get_a_share_of_the_pod_addresses_that_fits(
+    cidrs: list[str], masks: dict[str, str]
+) -> None:
+    assert controllers.node_masks(tuple(cidrs)) == masks
+
+
+def test_what_cannot_be_changed_of_etcd_stays_as_it_was_made() -> None:
+    live = an_etcd(version="3.5.21", members=1)
+    made = owned.etcd_cluster(blueprint(a_cluster(profile="ha")), live)["spec"]
+    assert (made["version"], made["members"]) == ("3.5.21", 1)
+
+
+def test_addons_can_be_left_out_and_given_values() -> None:
+    spec = [
+        {"name": "flannel", "enabled": False},
+        {"name": "kube-proxy", "values": {"conntrack": {"min": 0}}},
+    ]
+    made = {m["metadata"]["name"]: m for m in owned.addons(blueprint(a_cluster(addons=spec)))}
+    assert set(made) == {"shop-coredns", "shop-kube-proxy"}
+    assert made["shop-kube-proxy"]["spec"]["values"] == {"conntrack": {"min": 0}}
+
+
+def test_spread_is_strict_only_where_the_profile_says_so() -> None:
+    def spread(profile: str) -> list[dict[str, Any]]:
+        pod = pod_specs(profile=profile, apiServer={"replicas": 2})["shop-apiserver"]
+        found: list[dict[str, Any]] = pod.get("topologySpreadConstraints", [])
+        return found
+
+    assert spread("edge") == []
+    assert [s["whenUnsatisfiable"] for s in spread("standard")] == ["ScheduleAnyway"]
+    assert [s["whenUnsatisfiable"] for s in spread("ha")] == ["DoNotSchedule"]
+    # Each revision is spread by itself, or a rollout would find no room.
+    assert spread("ha")[0]["matchLabelKeys"] == ["pod-template-hash"]

@@ -1,0 +1,186 @@
+"""Builders of what the operator sees: objects, children, answers of members."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Manifest
+from kok.kube.apply import index
+from kok.operators.etcd import certificates, layout, render
+from kok.operators.etcd.client import EtcdError, Listed, MemberStatus
+from kok.operators.etcd.observe import Answer, World
+from kok.operators.etcd.render import Facts
+from kok.pki import CertificateAuthority, fingerprint, new_ca
+
+NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+UID = "11111111-2222-3333-4444-555555555555"
+CLUSTER_ID = "1cbf2b2b4c6d3f8a"
+CA = new_ca("shop-etcd-ca", NOW)
+CA_FINGERPRINT = fingerprint(CA.cert_pem)
+
+
+def an_etcd(
+    *,
+    status: dict[str, Any] | None = None,
+    annotations: dict[str, str] | None = None,
+    name: str = "shop-etcd",
+    **spec: Any,
+) -> EtcdCluster:
+    """An EtcdCluster as the API server returns it; `status` in camelCase."""
+    return EtcdCluster.parse(
+        {
+            "apiVersion": "kok.dev/v1alpha1",
+            "kind": "EtcdCluster",
+            "metadata": {
+                "name": name,
+                "namespace": "team-a",
+                "uid": UID,
+                "generation": 1,
+                "annotations": annotations or {},
+            },
+            "spec": spec,
+            "status": status or {},
+        }
+    )
+
+
+def formed(members: int = 3, **more: Any) -> EtcdCluster:
+    """An EtcdCluster whose members have all started; IDs are `id-0`, `id-1`..."""
+    names = [f"shop-etcd-{n}" for n in range(members)]
+    return an_etcd(
+        members=members,
+        status={
+            "clusterID": CLUSTER_ID,
+            "seed": ",".join(names),
+            "caFingerprint": CA_FINGERPRINT,
+            "members": [{"name": name, "id": f"id-{n}"} for n, name in enumerate(names)],
+        },
+        **more,
+    )
+
+
+def children(
+    obj: EtcdCluster, ca: CertificateAuthority = CA, **pods: Manifest | None
+) -> dict[tuple[str, str], Manifest]:
+    """All children, with bound volumes and ready pods; `pods` by member number as `p0=...`.
+
+    None instead of a pod leaves it out.
+    """
+    found: list[Manifest] = [
+        render.peer_service(obj),
+        render.client_service(obj),
+        render.budget(obj),
+        render.ca_secret(obj, ca),
+    ]
+    for name, leaf in certificates.leaves(obj, ca, {}, NOW).wanted.items():
+        found.append(render.leaf_secret(obj, name, leaf, ca.trust_pem))
+    for number, name in enumerate(layout.member_names(obj.name, obj.spec.members)):
+        started = bool(obj.status.members) and obj.status.members[number].id is not None
+        facts = Facts(CLUSTER_ID, f"id-{number}") if started else Facts()
+        found.append({**render.volume(obj, name, facts, None), "status": {"phase": "Bound"}})
+        owner = render.statefulset(obj, name, CA_FINGERPRINT)
+        found.append(owner)
+        pod = pods.get(f"p{number}", a_pod(obj, number))
+        if pod is not None:
+            found.append(pod)
+    return index(found)
+
+
+def a_pod(
+    obj: EtcdCluster,
+    number: int,
+    *,
+    ready: bool = True,
+    state: Manifest | None = None,
+    ended: Manifest | None = None,
+    **status: Any,
+) -> Manifest:
+    """A member's pod; `ended` is how its container last terminated."""
+    member = layout.member_names(obj.name, 7)[number]
+    template = render.statefulset(obj, member, CA_FINGERPRINT)["spec"]["template"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": layout.pod_name(member),
+            "uid": f"pod-{number}",
+            **template["metadata"],
+        },
+        "spec": {**template["spec"], "nodeName": f"node-{number}"},
+        "status": {
+            "phase": "Running",
+            "podIP": f"10.0.0.{number + 1}",
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "containerStatuses": [
+                {
+                    "name": "etcd",
+                    "state": state or {"running": {}},
+                    "lastState": {"terminated": ended} if ended else {},
+                }
+            ],
+            **status,
+        },
+    }
+
+
+def says(number: int, *, leader: int | None = 0, quorum: bool = True, **more: Any) -> Answer:
+    """What member `number` answers."""
+    status = MemberStatus(
+        **{
+            "cluster_id": CLUSTER_ID,
+            "member_id": f"id-{number}",
+            "version": "3.6.10",
+            "storage_version": "3.6.0",
+            "db_size": 20_480,
+            "in_use": 16_384,
+            "leader": f"id-{leader}" if leader is not None else None,
+            "is_learner": False,
+            "raft_term": 2,
+            "raft_index": 10,
+            "applied_index": 10,
+            "revision": 1,
+            "alarms": (),
+            **more,
+        }
+    )
+    return Answer(status, listed() if quorum else None)
+
+
+def listed(count: int = 3) -> tuple[Listed, ...]:
+    """The member list of a formed cluster."""
+    return tuple(
+        Listed(
+            f"id-{n}",
+            f"shop-etcd-{n}",
+            (layout.peer_url("shop-etcd", "team-a", f"shop-etcd-{n}"),),
+            (layout.client_url("shop-etcd", "team-a", f"shop-etcd-{n}"),),
+            False,
+        )
+        for n in range(count)
+    )
+
+
+def fails(error: EtcdError) -> Answer:
+    """A member that gives no answer."""
+    return Answer(error=error)
+
+
+def a_world(
+    obj: EtcdCluster,
+    answers: dict[int, Answer] | None = None,
+    storage_problem: str | None = None,
+    **pods: Manifest | None,
+) -> World:
+    """All is there; by default all members answer well."""
+    if answers is None:
+        answers = {n: says(n) for n in range(obj.spec.members)}
+    named = {f"shop-etcd-{n}": answer for n, answer in answers.items()}
+    return World(children(obj, **pods), named, storage_problem)
+
+
+def without(world: World, *keys: tuple[str, str]) -> World:
+    """The same world but for some children, by kind and name."""
+    kept = {key: child for key, child in world.children.items() if key not in keys}
+    return World(kept, world.answers, world.storage_problem)

@@ -1,0 +1,177 @@
+"""What members answer, as the JSON gateway writes it, and what becomes of failures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from tests.unit.operators.etcd.builders import CA, NOW, a_pod, a_world, formed
+
+from kok.operators.etcd import observe
+from kok.operators.etcd.client import (
+    Alarm,
+    Credentials,
+    EtcdClient,
+    EtcdError,
+    Trouble,
+    alarm_of,
+    listed_of,
+    status_of,
+)
+from kok.operators.etcd.observe import World
+from kok.pki import LeafSpec, Usage, issue
+
+LEAF = issue(CA, LeafSpec("etcd-client", usages=Usage.CLIENT), NOW)
+WHO = Credentials(CA.cert_pem, LEAF.cert_pem, LEAF.key_pem, "shop-etcd-client.team-a.svc")
+
+
+def test_a_status_has_its_numbers_as_text_and_no_zeros() -> None:
+    said = status_of(
+        {
+            "header": {"cluster_id": "2071508613783729800", "member_id": "8464403420199209632"},
+            "version": "3.6.10",
+            "dbSize": "20480",
+            "leader": "8464403420199209632",
+            "raftIndex": "4",
+            "raftTerm": "2",
+            "raftAppliedIndex": "4",
+            "dbSizeInUse": "16384",
+            "storageVersion": "3.6.0",
+        }
+    )
+
+    assert said.cluster_id == "1cbf7a1be1bdb688"
+    assert said.member_id == said.leader == "75779a1078934aa0"
+    assert (said.db_size, said.in_use, said.storage_version) == (20480, 16384, "3.6.0")
+    assert (said.is_learner, said.revision, said.alarms) == (False, 0, ())
+
+
+def test_a_member_without_leader_and_with_alarms() -> None:
+    said = status_of(
+        {
+            "header": {"cluster_id": "1", "member_id": "2"},
+            "isLearner": True,
+            "errors": ["etcdserver: no leader", "memberID:31 alarm:NOSPACE "],
+        }
+    )
+
+    assert said.leader is None
+    assert said.is_learner
+    assert said.alarms == (Alarm("1f", "NOSPACE"),)
+
+
+@pytest.mark.parametrize("text", ["", "etcdserver: no leader", "memberID:x alarm:NOSPACE", "a:b"])
+def test_other_errors_are_no_alarms(text: str) -> None:
+    assert alarm_of(text) is None
+
+
+def test_a_member_that_never_started_has_no_name() -> None:
+    entry = listed_of({"ID": "255", "peerURLs": ["https://a:2380"]})
+
+    assert (entry.id, entry.name, entry.started) == ("ff", "", False)
+    assert listed_of({"ID": "255", "clientURLs": ["https://a:2379"]}).started
+
+
+def test_credentials_do_not_show_their_key() -> None:
+    assert "PRIVATE" not in repr(WHO)
+
+
+@asynccontextmanager
+async def member(answer: Any) -> AsyncIterator[str]:
+    """A server that answers every question so."""
+    app = web.Application()
+    app.router.add_post("/{rest:.*}", answer)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
+
+
+async def trouble(answer: Any, *, deadline: float = 2.0) -> EtcdError:
+    async with member(answer) as address, EtcdClient(WHO, deadline=deadline) as client:
+        with pytest.raises(EtcdError) as raised:
+            await client.members(address)
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "expected"),
+    [
+        ({"code": 14, "message": "etcdserver: no leader"}, 503, Trouble.NO_QUORUM),
+        ({"code": 4, "message": "context deadline exceeded"}, 504, Trouble.NO_QUORUM),
+        ({"code": 2, "message": "etcdserver: request timed out"}, 500, Trouble.NO_QUORUM),
+        ({"code": 7, "message": "permission denied"}, 403, Trouble.REFUSED),
+        ([], 200, Trouble.REFUSED),
+    ],
+)
+async def test_refusals_are_told_apart(body: Any, status: int, expected: Trouble) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(body, status=status)
+
+    assert (await trouble(answer)).trouble is expected
+
+
+async def test_what_is_not_json_is_no_answer() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="<html>")
+
+    assert (await trouble(answer)).trouble is Trouble.REFUSED
+
+
+async def test_silence_ends_with_the_deadline() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        return web.Response()
+
+    assert (await trouble(answer, deadline=0.05)).trouble is Trouble.SILENT
+
+
+async def test_a_closed_port_is_told_without_its_number(unused_tcp_port: int) -> None:
+    async with EtcdClient(WHO) as client:
+        with pytest.raises(EtcdError) as raised:
+            await client.status(f"http://127.0.0.1:{unused_tcp_port}")
+
+    assert raised.value.trouble is Trouble.NOT_LISTENING
+    assert str(unused_tcp_port) not in raised.value.message
+
+
+async def test_unusable_credentials_are_told() -> None:
+    with pytest.raises(EtcdError) as raised:
+        EtcdClient(Credentials(b"nonsense", b"", b"", "x"))
+
+    assert raised.value.trouble is Trouble.UNTRUSTED
+
+
+async def test_without_a_certificate_members_are_not_asked_but_told_why() -> None:
+    obj = formed()
+    children = dict(a_world(obj).children)
+    del children["Secret", "shop-etcd-client"], children["Secret", "shop-etcd-server"]
+
+    answers = await observe.ask_members(obj, ["shop-etcd-0"], World(children))
+
+    error = answers["shop-etcd-0"].error
+    assert error is not None
+    assert "Secret shop-etcd-client holds no certificate" in error.message
+
+
+async def test_without_the_clients_certificate_the_members_own_serves() -> None:
+    obj = formed()
+    children = dict(a_world(obj, p0=a_pod(obj, 0, podIP="127.0.0.1")).children)
+    del children["Secret", "shop-etcd-client"]
+
+    answers = await observe.ask_members(obj, ["shop-etcd-0"], World(children))
+
+    error = answers["shop-etcd-0"].error
+    assert error is not None
+    assert error.trouble is Trouble.NOT_LISTENING
+
+
+@pytest.mark.parametrize(
+    ("phase", "address"), [("Running", "10.0.0.1"), ("Succeeded", None), ("Failed", None)]
+)
+def test_only_pods_that_may_answer_are_asked(phase: str, address: str | None) -> None:
+    assert observe.pod_address(a_pod(formed(), 0, phase=phase)) == address
+    assert observe.pod_address(None) is None

@@ -1,0 +1,44 @@
+"""What Prometheus sees."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY
+from tests.unit.operators.etcd.builders import NOW, a_world, formed, says
+
+from kok.operators.etcd import metrics
+from kok.operators.etcd.client import Alarm
+from kok.operators.etcd.status import report
+
+
+def value(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(
+        f"kok_etcd_{name}", {"namespace": "team-a", "name": "shop-etcd", **labels}
+    )
+
+
+def test_members_are_shown_as_they_are_and_forgotten_with_their_cluster() -> None:
+    obj = formed()
+    full = (Alarm("id-1", "NOSPACE"),)
+    answers = {0: says(0, db_size=5_000_001, raft_index=100), 2: says(2, alarms=full)}
+    world = a_world(obj, answers, p1=None)
+    report(obj, world, None, None, NOW)
+
+    metrics.show(obj, world)
+
+    assert value("ready") == 0
+    assert (value("members"), value("members_healthy"), value("quorum")) == (3, 2, 1)
+    assert value("quota_bytes") == 6_871_947_673
+    assert value("member_healthy", member="shop-etcd-1") == 0
+    assert value("member_leader", member="shop-etcd-0") == 1
+    assert value("member_db_size_bytes", member="shop-etcd-0") == 5_000_001
+    assert value("member_db_size_bytes", member="shop-etcd-1") is None, "it was not asked"
+    assert value("member_raft_lag", member="shop-etcd-2") == 90
+    assert value("member_alarm", member="shop-etcd-1", alarm="NOSPACE") == 1
+    expiry = value("certificate_expiry_timestamp_seconds", secret="shop-etcd-server")
+    assert expiry is not None
+    assert expiry > NOW.timestamp()
+
+    metrics.forget("team-a", "shop-etcd")
+
+    left = [s for m in REGISTRY.collect() if m.name.startswith("kok_etcd") for s in m.samples]
+    assert left == []

@@ -1,0 +1,238 @@
+"""What may be made and what must not."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.operators.etcd.builders import (
+    CA,
+    CLUSTER_ID,
+    a_world,
+    an_etcd,
+    formed,
+    without,
+)
+
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Manifest
+from kok.kube.apply import index
+from kok.operators.etcd import layout, plan, reasons, render
+from kok.operators.etcd.observe import World
+from kok.operators.etcd.plan import Adoption, Problem
+from kok.operators.etcd.render import Facts, Start
+
+SEED = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
+
+
+def begun() -> EtcdCluster:
+    """The seed is recorded, no member has been seen yet."""
+    return an_etcd(
+        members=3,
+        status={"seed": ",".join(SEED), "members": [{"name": name} for name in SEED]},
+    )
+
+
+# --- how members start
+
+
+def test_members_form_the_cluster_that_was_recorded() -> None:
+    assert plan.start_of(begun(), a_world(begun()), SEED[1]) == Start(SEED)
+
+
+def test_a_member_that_was_seen_never_starts_empty_again() -> None:
+    obj = formed()
+
+    assert plan.start_of(obj, a_world(obj), SEED[1]) == Start()
+
+
+def test_the_note_on_the_volume_suffices_where_the_status_was_lost() -> None:
+    obj = begun()
+    noted = render.volume(obj, SEED[1], Facts(CLUSTER_ID, "id-1"), None)
+    world = World(index([noted]))
+
+    assert plan.start_of(obj, world, SEED[1]) == Start()
+    assert plan.start_of(obj, world, SEED[0]) == Start(SEED)
+
+
+def test_a_member_outside_the_seed_never_forms_a_cluster() -> None:
+    obj = begun()
+
+    assert plan.start_of(obj, a_world(obj), "shop-etcd-3") == Start()
+
+
+def test_nothing_starts_as_new_before_the_seed_is_recorded() -> None:
+    obj = an_etcd(members=3)
+
+    assert plan.start_of(obj, World(), SEED[0]) == Start()
+
+
+# --- volumes
+
+
+def test_a_volume_is_made_only_where_there_was_none() -> None:
+    obj = begun()
+    nothing = World()
+    whole = a_world(obj)
+    no_volume = without(whole, ("PersistentVolumeClaim", SEED[0]))
+
+    assert not plan.volume_is_gone(obj, nothing, SEED[0])
+    assert not plan.volume_is_gone(obj, whole, SEED[0])
+    assert plan.volume_is_gone(obj, no_volume, SEED[0]), "its StatefulSet shows that it was there"
+    assert plan.volume_is_gone(formed(), nothing, SEED[0]), "the member is known to have started"
+
+
+def test_a_member_whose_volume_is_gone_never_starts_as_new() -> None:
+    obj = begun()
+    world = without(a_world(obj), ("PersistentVolumeClaim", SEED[0]))
+
+    assert plan.start_of(obj, world, SEED[0]) == Start()
+
+
+# --- what earlier clusters left
+
+
+def left(
+    *, cluster_id: str | None = "abc", count: int = 3, version: str = "3.6.10", **meta: object
+) -> World:
+    """Volumes that an earlier EtcdCluster of the name retained."""
+    old = an_etcd(members=3, deletionPolicy="Retain", version=version)
+    old.metadata.uid = "an-earlier-uid"
+    claims: list[Manifest] = []
+    for number in range(count):
+        facts = Facts(cluster_id, f"id-{number}" if cluster_id else None)
+        claim = render.volume(old, f"shop-etcd-{number}", facts, None)
+        claim["metadata"].update(meta)
+        claims.append(claim)
+    return World(index(claims))
+
+
+def blocked(obj: EtcdCluster, world: World) -> Problem:
+    found = plan.obstacle(obj, world)
+    assert isinstance(found, Problem)
+    return found
+
+
+def test_retained_volumes_block_with_both_ways_out() -> None:
+    problem = blocked(an_etcd(members=3), left())
+
+    assert problem.reason == reasons.RETAINED_VOLUMES
+    assert "kok.dev/adopt-volumes=abc" in problem.message
+    assert "delete these volumes or choose another name" in problem.message
+    assert "shop-etcd-0, shop-etcd-1, shop-etcd-2" in problem.message
+
+
+def test_consent_must_name_the_cluster_that_is_there() -> None:
+    obj = an_etcd(members=3, annotations={layout.ANNOTATION_ADOPT: "other"})
+
+    assert "other is not their cluster ID" in blocked(obj, left()).message
+
+
+def test_consent_adopts_with_all_ids() -> None:
+    obj = an_etcd(members=3, annotations={layout.ANNOTATION_ADOPT: "abc"})
+
+    assert plan.obstacle(obj, left()) == Adoption(
+        "abc", {"shop-etcd-0": "id-0", "shop-etcd-1": "id-1", "shop-etcd-2": "id-2"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "count", "version", "sentence"),
+    [
+        (5, 3, "3.6.10", "spec.members: 5 needs exactly"),
+        (1, 3, "3.6.10", "spec.members: 1 needs exactly"),
+        (3, 3, "3.7.1", "3.7.1 -> 3.6.10 goes down"),
+        (3, 3, "3.5.21", "upgrade every member to at least 3.5.26 first"),
+    ],
+)
+def test_adoption_is_refused_where_it_would_harm(
+    members: int, count: int, version: str, sentence: str
+) -> None:
+    obj = an_etcd(members=members, annotations={layout.ANNOTATION_ADOPT: "abc"})
+
+    assert sentence in blocked(obj, left(count=count, version=version)).message
+
+
+def test_volumes_of_a_cluster_that_never_formed_can_only_be_deleted() -> None:
+    problem = blocked(an_etcd(members=3), left(cluster_id=None))
+
+    assert problem.reason == reasons.RETAINED_VOLUMES
+    assert "delete them, or choose another name" in problem.message
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"deletionTimestamp": "2026-01-01T00:00:00Z"},
+        {"ownerReferences": [{"kind": "EtcdCluster", "uid": "an-earlier-uid", "controller": True}]},
+    ],
+)
+def test_volumes_on_their_way_out_are_waited_for(meta: dict[str, object]) -> None:
+    assert blocked(an_etcd(members=3), left(**meta)).reason == reasons.VOLUMES_TERMINATING
+
+
+def test_our_own_volumes_are_no_leftovers() -> None:
+    obj = begun()
+
+    assert plan.obstacle(obj, a_world(obj)) is None
+
+
+# --- names
+
+
+def test_an_object_of_somebody_else_is_told_and_left_alone() -> None:
+    obj = an_etcd(members=1)
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop-etcd-client"}}
+    world = World(index([service]))
+
+    problem = blocked(obj, world)
+
+    assert problem.reason == reasons.NAME_TAKEN
+    assert "Service shop-etcd-client in namespace team-a" in problem.message
+    assert plan.taken(obj, world) == [("Service", "shop-etcd-client")]
+
+
+def test_an_object_of_another_controller_is_not_ours_whatever_its_labels() -> None:
+    obj = formed()
+    ca = render.ca_secret(obj, CA)
+    ca["metadata"]["ownerReferences"][0]["uid"] = "somebody"
+
+    assert plan.taken(obj, World(index([ca]))) == [("Secret", "shop-etcd-ca")]
+
+
+def test_a_ca_that_was_put_back_by_hand_is_ours_only_if_one_was_recorded() -> None:
+    bare = {"kind": "Secret", "metadata": {"name": "shop-etcd-ca"}, "data": {}}
+
+    assert plan.is_ours(bare, formed())
+    assert not plan.is_ours(bare, an_etcd())
+
+
+def test_an_unknown_version_is_told_before_anything_is_made() -> None:
+    problem = blocked(an_etcd(version="3.5.3"), World())
+
+    assert problem.reason == reasons.UNSUPPORTED_VERSION
+    assert problem.message.startswith("spec.version: ")
+
+
+# --- pods
+
+
+def test_pods_with_earlier_settings_are_found() -> None:
+    before = formed()
+    world = a_world(before)
+    assert plan.pods_with_other_settings(world) == []
+    after = formed(resources={"requests": {"cpu": "2"}})
+    wanted = index([render.statefulset(after, name, "x") for name in SEED])
+
+    stale = plan.pods_with_other_settings(World({**world.children, **wanted}))
+
+    assert stale == ["shop-etcd-0-0", "shop-etcd-1-0", "shop-etcd-2-0"]
+
+
+def test_pods_that_trust_another_ca_are_found() -> None:
+    obj = formed()
+    world = a_world(obj)
+    assert plan.pods_with_another_ca(world) == []
+    wanted = index([render.statefulset(obj, SEED[0], "sha256:other")])
+
+    stale = plan.pods_with_another_ca(World({**world.children, **wanted}))
+
+    assert [pod["metadata"]["name"] for pod in stale] == ["shop-etcd-0-0"]

@@ -1,0 +1,127 @@
+"""Cases for decisions about Machines."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.builders import NOW
+
+from kok import pki
+from kok.api.machine import Machine, MachineStatus
+from kok.operators.machine.business.nodes import NodeView
+from kok.operators.machine.components.rendered import rendered
+from kok.operators.machine.host.join import Access
+from kok.operators.machine.host.survey import Found, Identity, Owner, Survey
+from kok.operators.machine.machines import plan
+from kok.operators.machine.machines.observe import World
+from kok.operators.machine.machines.plan import Case
+from kok.operators.machine.machines.steps import Look
+from kok.operators.machine.session import View
+from kok.operators.machine.ssh import Credentials
+
+KEY = "SHA256:" + "A" * 43
+CA = pki.new_ca("shop", NOW)
+ACCESS = Access("https://192.0.2.10:31443", CA.trust_pem)
+COMPONENTS = {name: builders.builtin(name) for name in builders.VERSIONS}
+MEMBER = Identity(
+    certificate=pki.issue(
+        CA, pki.LeafSpec("system:node:w1", ["system:nodes"]), NOW
+    ).cert_pem.decode(),
+    server=ACCESS.server,
+    ca=ACCESS.ca_digest,
+    kubelet="active",
+)
+NODE = NodeView(
+    name="w1",
+    uid="n",
+    version="1",
+    ready=True,
+    message="kubelet is posting ready status",
+    kubelet="1.37.1",
+    runtime="containerd://2.3.7",
+    machine_id="f" * 32,
+    unschedulable=False,
+)
+
+
+@dataclass
+class FakeTenant:
+    """A business cluster as far as decisions look at it."""
+
+    answers: bool | None = True
+    synced: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.synced.set()
+
+
+def world(**changes: Any) -> World:
+    ready = [
+        {
+            "type": "BootstrapReady",
+            "status": "True",
+            "reason": "Done",
+            "lastTransitionTime": "2026-11-02T12:00:00Z",
+        }
+    ]
+    base = World(
+        cluster=builders.cluster(status={"conditions": ready}),
+        credentials=Credentials(password="p"),
+        components=COMPONENTS,
+        access=ACCESS,
+        tenant=FakeTenant(),  # type: ignore[arg-type] # decisions look at no more of it
+        others=(),
+        installation="meta-1",
+    )
+    return replace(base, **changes)
+
+
+def installed(machine: Machine, survey: Survey) -> dict[str, Found]:
+    found = {}
+    for item in machine.spec.components:
+        made = rendered(COMPONENTS[item.name], machine, item.params, survey)
+        files = {f.path: (f.mode, f.digest) for f in made.files}
+        found[item.name] = Found(made.version, files, made.config, begun=True)
+    return found
+
+
+def case(
+    machine: Machine | None = None,
+    view: View | None = None,
+    status: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Case:
+    made = machine or builders.machine()
+    recorded = {"hostKey": KEY, "hostKeySince": "2026-11-02T11:00:00Z"}
+    base = Case(
+        machine=made,
+        status=MachineStatus.model_validate({**recorded, **(status or {})}),
+        world=world(),
+        view=view or View(),
+        doing="",
+        wait=0.0,
+        now=NOW,
+        monotonic=1000.0,
+        survey_every=600.0,
+    )
+    return replace(base, **changes)
+
+
+def seen(
+    machine: Machine | None = None, *, complete: bool = True, mine: bool = True, **survey: Any
+) -> View:
+    """A view of a host that was just looked at."""
+    made = machine or builders.machine()
+    looked = builders.survey(**survey)
+    if complete:
+        looked = replace(looked, found=installed(made, looked))
+    if mine:
+        looked = replace(looked, owner=Owner(uid=made.metadata.uid, installation="meta-1"))
+    view = View(survey=looked, surveyed=1000.0, identity=looked.identity)
+    step = plan.decide(case(made)).step
+    assert isinstance(step, Look)
+    view.asked = step.digest
+    return view

@@ -1,0 +1,208 @@
+"""A host for tests: a real SSH server in this process that runs real shells in a directory.
+
+The scripts keep what they own below `KOK_HOME`, so that neither root nor a container is needed.
+Between client and server stands a proxy that can fall silent, as a host does that hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncssh
+
+PASSWORD = "let me in"
+
+
+@dataclass
+class FakeHost:
+    """One host. Everything about it can be changed while it runs."""
+
+    home: Path
+    key: asyncssh.SSHKey
+    """Its host key."""
+    client: asyncssh.SSHKey
+    """The private key that it accepts."""
+    port: int = 0
+    sudo: str = "yes"
+    """`yes`, or what sudo says instead."""
+    banner: str = ""
+    """What the login shell prints first."""
+    flowing: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared: nothing comes through any more."""
+    logins: list[str] = field(default_factory=list)
+    """How users logged in: `key` or `password`."""
+    scripts: int = 0
+    """How many scripts were begun."""
+    _begun: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _pumps: set[asyncio.Task[None]] = field(default_factory=set)
+    _streams: list[asyncio.StreamWriter] = field(default_factory=list)
+    _shells: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.key.get_fingerprint("sha256")
+
+    async def ran(self, count: int) -> None:
+        """Returns once so many scripts were begun."""
+        async with self._begun:
+            await self._begun.wait_for(lambda: self.scripts >= count)
+
+    def read(self, path: str) -> str:
+        """A file below the operator's directory."""
+        return (self.home / path).read_text()
+
+
+class _Server(asyncssh.SSHServer):
+    def __init__(self, host: FakeHost) -> None:
+        self._host = host
+
+    def begin_auth(self, username: str) -> bool:
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        self._host.logins.append("password")
+        return password == PASSWORD
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        self._host.logins.append("key")
+        return key == self._host.client.convert_to_public()
+
+
+@asynccontextmanager
+async def fake_host(home: Path, *, key: asyncssh.SSHKey | None = None) -> AsyncIterator[FakeHost]:
+    """A running host."""
+    host = FakeHost(
+        home=home,
+        key=key or asyncssh.generate_private_key("ssh-ed25519"),
+        client=asyncssh.generate_private_key("ssh-ed25519"),
+    )
+    host.flowing.set()
+
+    async def command(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        await _run(host, process)
+
+    server = await asyncssh.create_server(
+        lambda: _Server(host),
+        "127.0.0.1",
+        0,
+        server_host_keys=[host.key],
+        process_factory=command,
+        encoding=None,
+        reuse_address=True,
+    )
+    inner = server.sockets[0].getsockname()[1]
+    proxy = await asyncio.start_server(
+        lambda reader, writer: _pass_on(host, reader, writer, inner), "127.0.0.1", 0
+    )
+    host.port = proxy.sockets[0].getsockname()[1]
+    try:
+        yield host
+    finally:
+        proxy.close()
+        server.close()
+        await _cut(host)
+        await server.wait_closed()
+        await proxy.wait_closed()
+        await _end_shells(host)
+
+
+async def _run(host: FakeHost, process: asyncssh.SSHServerProcess[bytes]) -> None:
+    command = process.command or ""
+    if host.banner:
+        process.stdout.write(host.banner.encode())
+    if command.startswith("sudo "):
+        if host.sudo != "yes":
+            process.stderr.write(host.sudo.encode())
+            process.exit(1)
+            return
+        command = command.removeprefix("sudo -n -- ")
+    async with host._begun:
+        host.scripts += command == "/bin/sh -s"
+        host._begun.notify_all()
+    shell = await asyncio.create_subprocess_shell(
+        command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"KOK_HOME": str(host.home), "PATH": os.environ["PATH"]},
+        cwd=host.home.parent,
+    )
+    host._shells.append(shell)
+    assert shell.stdin
+    assert shell.stdout
+    assert shell.stderr
+    feeding = asyncio.create_task(_feed(process.stdin, shell.stdin))
+    with suppress(asyncssh.Error, OSError):
+        await asyncio.gather(
+            _feed(shell.stdout, process.stdout), _feed(shell.stderr, process.stderr)
+        )
+    # As under a real sshd, a command goes on when its connection is gone.
+    code = await shell.wait()
+    feeding.cancel()
+    await asyncio.gather(feeding, return_exceptions=True)
+    with suppress(asyncssh.Error, OSError):
+        process.exit(code)
+
+
+async def _end_shells(host: FakeHost) -> None:
+    """What is left of commands ends with the host, and its pipes with it."""
+    for shell in host._shells:
+        shell._transport.close()  # type: ignore[attr-defined]
+        await shell.wait()
+    # The pipes are closed in the loop's next rounds.
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def _feed(
+    source: asyncssh.SSHReader[bytes] | asyncio.StreamReader,
+    sink: asyncssh.SSHWriter[bytes] | asyncio.StreamWriter,
+) -> None:
+    try:
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+    finally:
+        if isinstance(sink, asyncio.StreamWriter):
+            sink.close()
+
+
+async def _pass_on(
+    host: FakeHost, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int
+) -> None:
+    inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+    host._streams += [writer, inner_writer]
+    for source, sink in ((reader, inner_writer), (inner_reader, writer)):
+        task = asyncio.create_task(_pump(host, source, sink))
+        host._pumps.add(task)
+        task.add_done_callback(host._pumps.discard)
+
+
+async def _cut(host: FakeHost) -> None:
+    """Ends all connections, and lets both ends take note of it."""
+    for task in list(host._pumps):
+        task.cancel()
+    await asyncio.gather(*host._pumps, return_exceptions=True)
+    for stream in host._streams:
+        stream.transport.abort()
+    await asyncio.sleep(0.01)
+
+
+async def _pump(host: FakeHost, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await source.read(65536):
+            await host.flowing.wait()
+            sink.write(data)
+            await sink.drain()
+    sink.close()

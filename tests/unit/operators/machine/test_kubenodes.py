@@ -1,0 +1,371 @@
+"""What KubeNodes make: software, claims on Hosts, Machines and the order of their changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.operators.machine import builders, golden
+
+from kok.api.host import Host
+from kok.api.machine import Machine
+from kok.api.meta import Manifest
+from kok.operators.machine.kubenodes import claims, render, software, status
+from kok.runtime.errors import Invalid
+
+READY = {
+    "observedGeneration": 1,
+    "conditions": [
+        {
+            "type": name,
+            "status": "True",
+            "reason": "Good",
+            "message": "",
+            "lastTransitionTime": "2026-11-02T12:00:00Z",
+        }
+        for name in ("Ready", "UpToDate")
+    ],
+}
+
+
+# --- versions and software
+
+
+def version(control: str, wanted: str | None = None, runs: str | None = None) -> str:
+    cluster = builders.cluster(version=control, status={"version": runs} if runs else {})
+    spec = {"version": wanted} if wanted else {}
+    return software.kubernetes_version(builders.kubenode(**spec), cluster)
+
+
+def test_nodes_follow_the_control_plane_once_it_runs() -> None:
+    assert version("1.37.1") == "1.37.1"
+    # While the control plane is being upgraded the nodes stay where all of it is.
+    assert version("1.37.1", runs="1.36.4") == "1.36.4"
+    assert version("1.37.1", "1.35.4", runs="1.37.1") == "1.35.4"
+
+
+def test_a_version_that_does_not_fit_is_refused_with_a_sentence() -> None:
+    with pytest.raises(Invalid) as newer:
+        version("1.37.1", "1.37.0", runs="1.36.4")
+    assert newer.value.reason == "VersionSkew"
+    assert newer.value.message == (
+        "spec.version: kubelet 1.37.0 is newer than the control plane's 1.36.4; write 1.36.x or "
+        "older, or upgrade the Cluster first"
+    )
+    with pytest.raises(Invalid) as unknown:
+        version("1.37.1", "1.12.0")
+    assert unknown.value.reason == "VersionUnknown"
+
+
+def chosen(machines: list[Machine] | None = None, **spec: Any) -> dict[str, Any]:
+    found = software.software(
+        builders.kubenode(**spec), builders.cluster(), "1.37.1", machines or []
+    )
+    return {c.name: (c.version, c.params) for c in found}
+
+
+def test_a_plain_kubenode_gets_the_software_of_its_version() -> None:
+    found = chosen()
+    assert {name: v for name, (v, _) in found.items()} == builders.VERSIONS
+    assert found["kubelet"][1] == {
+        "config": {"clusterDNS": ["10.65.0.10"], "clusterDomain": "cluster.local"}
+    }
+    assert found["containerd"][1] == {"sandboxImage": "registry.k8s.io/pause:3.10.1"}
+
+
+def test_parameters_reach_runtime_and_kubelet() -> None:
+    found = chosen(
+        registry={"mirrors": {"*": ["http://mirror:5000"]}},
+        kubelet={"cgroupDriver": "cgroupfs", "maxPods": 50},
+    )
+    assert found["kubelet"][1]["config"]["maxPods"] == 50
+    # Runtime and kubelet agree on the driver without anybody saying it twice.
+    assert found["containerd"][1]["cgroupDriver"] == "cgroupfs"
+    assert found["containerd"][1]["mirrors"] == {"*": ["http://mirror:5000"]}
+
+
+def test_ones_own_components_and_versions() -> None:
+    found = chosen(
+        runtime={"version": "2.4.0"},
+        components=[
+            {"name": "agent", "version": "1.0", "params": {"a": 1}},
+            {"name": "runc", "version": "1.2.0"},
+        ],
+    )
+    assert found["containerd"][0] == "2.4.0"
+    assert found["runc"][0] == "1.2.0"
+    assert found["agent"] == ("1.0", {"a": 1})
+
+
+def test_what_runs_stays_when_the_operator_knows_newer_defaults() -> None:
+    old = [
+        {"name": "containerd", "version": "2.2.0"},
+        {"name": "host-prep", "version": "0"},
+        {"name": "agent", "version": "1.0"},
+        {"name": "kubelet", "version": "1.37.1"},
+    ]
+    found = chosen([builders.machine(components=old)])
+    assert found["containerd"][0] == "2.2.0"
+    assert found["host-prep"][0] == "0"
+    assert "agent" not in found
+    # Another Kubernetes version brings the defaults that belong to it.
+    other = [{"name": "containerd", "version": "2.2.0"}, {"name": "kubelet", "version": "1.36.4"}]
+    assert chosen([builders.machine(components=other)])["containerd"][0] == "2.3.7"
+
+
+def test_an_old_runtime_is_refused() -> None:
+    with pytest.raises(Invalid, match=r"containerd 1\.7\.20 is not supported; write 2\.0\.0"):
+        chosen(runtime={"version": "1.7.20"})
+
+
+# --- claims
+
+
+def host(name: str, *, deleting: bool = False, **labels: str) -> Host:
+    extra = {"deletionTimestamp": "2026-11-02T12:00:00Z"} if deleting else {}
+    return Host.parse(
+        {
+            "metadata": builders.meta(name, labels=labels, **extra),
+            "spec": {"address": f"{name}.example", "ssh": {"secret": "ops-ssh"}},
+        }
+    )
+
+
+def on(name: str, *, ready: bool = True, deleting: bool = False) -> Machine:
+    extra = {"deletionTimestamp": "2026-11-02T12:00:00Z"} if deleting else {}
+    return builders.machine(
+        metadata={"name": f"shop-workers-{name}", **extra},
+        node=name,
+        address=f"{name}.example",
+        status=READY if ready else {},
+    )
+
+
+def planned(
+    replicas: int,
+    hosts: list[Host],
+    machines: list[Machine] | None = None,
+    claimed: list[str] | None = None,
+    taken: set[str] | None = None,
+    **labels: str,
+) -> claims.Claims:
+    kubenode = builders.kubenode(
+        replicas=replicas, pool={"matchLabels": labels}, status={"claims": claimed or []}
+    )
+    return claims.plan(
+        kubenode,
+        {h.name: h for h in hosts},
+        {m.spec.node: m for m in machines or []},
+        taken or set(),
+    )
+
+
+def test_hosts_of_the_pool_are_claimed_in_order_of_their_names() -> None:
+    hosts = [host("c", rack="a"), host("b", rack="b"), host("a", rack="a")]
+    found = planned(2, hosts, rack="a")
+    assert found.held == found.serving == ("a", "c")
+    assert found.missing == 0
+
+
+def test_what_others_have_is_not_touched() -> None:
+    found = planned(2, [host("a"), host("b"), host("c", deleting=True)], taken={"a"})
+    assert found.serving == ("b",)
+    assert found.missing == 1
+
+
+def test_scaling_down_gives_back_what_serves_least() -> None:
+    hosts = [host(n) for n in "abcd"]
+    machines = [on("a", ready=False), on("b"), on("c")]
+    found = planned(2, hosts, machines, ["a", "b", "c", "d"])
+    assert found.serving == ("b", "c")
+    # `a` stays claimed until its Machine is gone; `d` never had one.
+    assert found.held == ("b", "c", "a")
+
+
+def test_a_host_that_goes_is_replaced() -> None:
+    found = planned(1, [host("a", deleting=True), host("b")], [on("a")], ["a"])
+    assert found.serving == ("b",)
+    assert found.held == ("b", "a")
+
+
+def test_a_host_object_that_vanished_keeps_its_claim_until_its_machine_is_gone() -> None:
+    assert planned(1, [], [on("a")], ["a"]).held == ("a",)
+    assert planned(1, [], [], ["a"]).held == ()
+
+
+def test_a_machine_deleted_by_hand_comes_back_on_its_host() -> None:
+    found = planned(1, [host("a"), host("b")], [], ["a"])
+    assert found.serving == ("a",)
+
+
+_names = st.sampled_from("abcde")
+
+
+@given(
+    st.integers(0, 5),
+    st.sets(_names),
+    st.sets(_names),
+    st.dictionaries(_names, st.tuples(st.booleans(), st.booleans())),
+    st.sets(_names),
+)
+def test_claims_never_exceed_what_may_be_claimed(
+    replicas: int,
+    hosts: set[str],
+    claimed: set[str],
+    machines: dict[str, tuple[bool, bool]],
+    taken: set[str],
+) -> None:
+    made = [on(n, ready=ready, deleting=gone) for n, (ready, gone) in machines.items()]
+    found = planned(replicas, [host(n) for n in hosts], made, sorted(claimed), taken)
+    assert len(found.serving) <= replicas
+    assert set(found.serving) <= hosts & set(found.held)
+    # A host that somebody else has is never newly claimed, and one with a Machine never let go.
+    assert not (set(found.serving) - claimed - set(machines)) & taken
+    assert set(machines) <= set(found.held)
+    assert len(set(found.held)) == len(found.held)
+    again = planned(replicas, [host(n) for n in hosts], made, list(found.held), taken)
+    assert again.held == found.held
+
+
+def test_hosts_with_somebody_elses_machine_are_taken() -> None:
+    kubenode = builders.kubenode(replicas=1, pool={})
+    other = builders.kubenode(
+        metadata={"name": "other", "uid": "uid-other"},
+        replicas=1,
+        pool={},
+        status={"claims": ["a"]},
+    )
+    by_hand = builders.machine(address="b.example")
+    hosts = [host(n) for n in "abc"]
+    assert claims.taken_by_others(kubenode, [kubenode, other], [by_hand], hosts) == {"a", "b"}
+
+
+# --- Machines
+
+
+def intents(count: int = 3, **spec: Any) -> dict[str, Manifest]:
+    names = [f"w{n}" for n in range(1, count + 1)]
+    kubenode = builders.kubenode(
+        hosts=[{"name": n, "address": f"{n}.example"} for n in names], **spec
+    )
+    wanted = software.software(kubenode, builders.cluster(), "1.37.1", [])
+    ssh = kubenode.spec.ssh
+    assert ssh
+    made = [render.machine(kubenode, render.inline(h, ssh), wanted) for h in kubenode.spec.hosts]
+    return {m["metadata"]["name"]: m for m in made}
+
+
+def living(wanted: dict[str, Manifest], *broken: str) -> dict[str, Manifest]:
+    return {
+        name: {
+            **m,
+            "metadata": {**builders.meta(name), **m["metadata"]},
+            "status": {} if name in broken else READY,
+        }
+        for name, m in wanted.items()
+    }
+
+
+def test_machines_change_only_on_purpose() -> None:
+    made = intents(
+        1,
+        labels={"tier": "gold"},
+        taints=[{"key": "dedicated", "value": "shop", "effect": "NoSchedule"}],
+        artifacts={"baseURL": "http://artifacts.example"},
+        registry={"mirrors": {"*": ["http://mirror:5000"]}},
+        kubelet={"maxPods": 50},
+    )
+    golden.check("machine.yaml", yaml.safe_dump_all(made.values(), sort_keys=False, width=100))
+
+
+def test_new_machines_are_all_made_at_once() -> None:
+    wanted = intents()
+    assert render.changeable(wanted, {}) == wanted
+
+
+def test_nothing_changes_when_nothing_changed() -> None:
+    wanted = intents()
+    lives = living(wanted)
+    assert not any(render.disturbs(m, lives[n]) for n, m in wanted.items())
+
+
+def test_software_changes_on_one_machine_at_a_time() -> None:
+    lives = living(intents())
+    wanted = intents(runtime={"version": "2.4.0"}, labels={"tier": "gold"})
+    now = render.changeable(wanted, lives)
+    changed = [n for n, m in now.items() if render.disturbs(m, lives[n])]
+    assert changed == ["shop-workers-w1"]
+    # What does not disturb a node does not wait for its turn.
+    assert all(m["spec"]["labels"] == {"tier": "gold"} for m in now.values())
+
+
+def test_the_next_machine_waits_until_the_one_before_is_ready_again() -> None:
+    wanted = intents(runtime={"version": "2.4.0"})
+    lives = living(intents())
+    first = "shop-workers-w1"
+    lives[first] = living(wanted, first)[first]
+    now = render.changeable(wanted, lives)
+    assert not any(render.disturbs(m, lives[n]) for n, m in now.items())
+    lives[first] = living(wanted)[first]
+    now = render.changeable(wanted, lives)
+    assert [n for n, m in now.items() if render.disturbs(m, lives[n])] == ["shop-workers-w2"]
+
+
+def test_a_machine_that_does_not_work_is_changed_at_once() -> None:
+    lives = living(intents(), "shop-workers-w2", "shop-workers-w3")
+    now = render.changeable(intents(runtime={"version": "2.4.0"}), lives)
+    changed = [n for n, m in now.items() if render.disturbs(m, lives[n])]
+    assert changed == ["shop-workers-w2", "shop-workers-w3"]
+
+
+def test_a_hosts_key_is_handed_on() -> None:
+    fingerprint = "SHA256:" + "A" * 43
+    plain = host("a")
+    assert render.pooled(plain).host_key == ""
+    recorded = Host.parse({**plain.manifest(), "status": {"hostKey": fingerprint}})
+    assert render.pooled(recorded).host_key == fingerprint
+
+
+# --- status
+
+
+def test_the_status_counts_and_names_what_is_not_ready() -> None:
+    kubenode = builders.kubenode(hosts=[{"name": n, "address": n} for n in ("w1", "w2")])
+    machines = [on("w1"), on("w2", ready=False)]
+    status.count(kubenode.status, kubenode, machines)
+    assert kubenode.status.ready_summary == "1/2"
+    assert kubenode.status.up_to_date_summary == "1/2"
+    assert kubenode.status.selector == "kok.dev/kubenode=shop-workers"
+    good, reason, message = status.sum_up(kubenode, machines, [], 0)
+    assert (good, reason) == (False, "MachinesNotReady")
+    assert message == "1 of 2 Machines are Ready; shop-workers-w2: new"
+
+
+def test_machines_that_fail_alike_give_their_reason() -> None:
+    def broken(name: str) -> Machine:
+        machine = on(name)
+        machine.status.set_condition(
+            "Ready",
+            False,
+            "SecretMissing",
+            "Secret team-a/ops-ssh does not exist",
+            now=builders.NOW,
+        )
+        return machine
+
+    kubenode = builders.kubenode()
+    _, reason, message = status.sum_up(kubenode, [broken("a"), broken("b")], [], 0)
+    assert reason == "SecretMissing"
+    assert message.startswith("0 of 2 Machines are Ready; shop-workers-a: Secret team-a/ops-ssh")
+
+
+def test_a_pool_that_is_too_small_is_named() -> None:
+    kubenode = builders.kubenode(replicas=3, pool={"matchLabels": {"rack": "a"}})
+    assert status.sum_up(kubenode, [on("a")], [], 2) == (
+        False,
+        "PoolExhausted",
+        "the pool lacks 2 free Hosts with labels rack=a; add Hosts or lower spec.replicas",
+    )

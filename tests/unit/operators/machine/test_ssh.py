@@ -1,0 +1,240 @@
+"""Connections to hosts: who is let in, who is not, and what happens when a host falls silent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import asyncssh
+import pytest
+from tests.unit.operators.machine.sshd import PASSWORD, FakeHost, fake_host
+
+from kok.operators.machine.ssh import (
+    Connections,
+    Credentials,
+    Expected,
+    HostKeyChanged,
+    HostSilent,
+    HostUnreachable,
+    LoginRefused,
+    ScriptFailed,
+    SudoRefused,
+    Target,
+    Timeouts,
+)
+from kok.operators.machine.ssh.connection import Connection
+from kok.operators.machine.ssh.login import connect, scan
+
+QUICK = Timeouts(connect=5.0, login=3.0, alive=0.5, keepalive=1.0)
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[FakeHost]:
+    async with fake_host(tmp_path / "kok") as running:
+        yield running
+
+
+def target(host: FakeHost, **changes: object) -> Target:
+    base = Target(
+        address="127.0.0.1",
+        port=host.port,
+        user="root",
+        secret="team-a/ops-ssh",
+        credentials=Credentials(key=host.client),
+        expected=Expected(host.fingerprint, "status"),
+    )
+    return replace(base, **changes)  # type: ignore[arg-type] # a test may change any field
+
+
+async def connected(host: FakeHost, **changes: object) -> Connection:
+    return await connect(target(host, **changes), QUICK)
+
+
+async def test_a_scan_tells_the_fingerprint_without_logging_in(host: FakeHost) -> None:
+    assert await scan("127.0.0.1", host.port, QUICK) == host.fingerprint
+    assert host.logins == []
+
+
+async def test_root_scripts_run_with_key_or_password(host: FakeHost) -> None:
+    for credentials in (Credentials(key=host.client), Credentials(password=PASSWORD)):
+        connection = await connected(host, credentials=credentials)
+        assert await connection.run("echo $((40 + 2))", deadline=5) == "42\n"
+        connection.close()
+
+
+async def test_a_script_does_not_show_among_the_processes(host: FakeHost) -> None:
+    connection = await connected(host)
+    shown = await connection.run("secret=hunter2; tr '\\0' ' ' </proc/$$/cmdline", deadline=5)
+    assert shown.split() == ["/bin/sh", "-s"]
+    connection.close()
+
+
+async def test_users_other_than_root_go_through_sudo(host: FakeHost) -> None:
+    connection = await connected(host, user="ops")
+    assert await connection.run("echo root", deadline=5) == "root\n"
+    host.sudo = "sudo: a password is required\n"
+    with pytest.raises(SudoRefused, match=r"user ops may not become root.*NOPASSWD"):
+        await connection.run("echo root" + " # long" * 100_000, deadline=5)
+
+
+async def test_chatter_of_the_login_shell_is_not_taken_for_output(host: FakeHost) -> None:
+    host.banner = "Welcome!\nfact hostname forged\n"
+    connection = await connected(host)
+    assert await connection.run("echo mine", deadline=5) == "mine\n"
+    connection.close()
+
+
+async def test_wrong_credentials_are_told_apart_from_a_wrong_network(host: FakeHost) -> None:
+    stranger = asyncssh.generate_private_key("ssh-ed25519")
+    with pytest.raises(LoginRefused) as refused:
+        await connected(host, user="ops", credentials=Credentials(key=stranger, password="no"))
+    assert refused.value.message == (
+        f"host 127.0.0.1 port {host.port} refuses user ops with the private key and the password "
+        "of Secret team-a/ops-ssh; correct the Secret or the user, or let the host accept them"
+    )
+    with pytest.raises(HostUnreachable, match="cannot be reached over SSH: Connection refused"):
+        await connect(replace(target(host), port=1), QUICK)
+
+
+async def test_nothing_is_sent_to_a_host_with_another_key(host: FakeHost) -> None:
+    with pytest.raises(HostKeyChanged) as changed:
+        await connected(host, expected=Expected("SHA256:" + "A" * 43, "status"))
+    assert changed.value.found == host.fingerprint
+    assert host.logins == []
+
+
+async def test_a_pinned_key_may_be_of_a_kind_that_the_host_does_not_prefer(tmp_path: Path) -> None:
+    rsa = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
+    ed25519 = asyncssh.generate_private_key("ssh-ed25519")
+    server = await asyncssh.create_server(
+        asyncssh.SSHServer, "127.0.0.1", 0, server_host_keys=[ed25519, rsa]
+    )
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        pinned = Expected(rsa.get_fingerprint("sha256"), "spec")
+        credentials = Credentials(password="any")
+        where = Target("127.0.0.1", port, "root", "a/b", credentials, pinned)
+        with pytest.raises(LoginRefused):
+            # It got as far as the login, so the key was accepted.
+            await connect(where, QUICK)
+
+
+async def test_a_failing_script_tells_its_last_words_and_keeps_the_connection(
+    host: FakeHost,
+) -> None:
+    connection = await connected(host)
+    with pytest.raises(ScriptFailed, match="ended with code 7: no such luck") as failed:
+        await connection.run("echo some; echo no such luck >&2; exit 7", deadline=5)
+    assert (failed.value.code, failed.value.output) == (7, "some\n")
+    assert await connection.run("echo again", deadline=5) == "again\n"
+    connection.close()
+
+
+async def test_a_script_that_arrives_in_part_does_nothing(host: FakeHost, tmp_path: Path) -> None:
+    async with asyncssh.connect(
+        "127.0.0.1", host.port, username="root", client_keys=[host.client], known_hosts=None
+    ) as raw:
+        process = await raw.create_process("/bin/sh -s")
+        process.stdin.write(f"{{\ntouch {tmp_path}/done\n")
+        process.stdin.write_eof()
+        await process.wait()
+    assert not (tmp_path / "done").exists()
+
+
+async def test_much_output_on_both_streams_blocks_nothing(host: FakeHost) -> None:
+    connection = await connected(host)
+    script = "for _ in 1 2 3; do head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero; done"
+    assert len(await connection.run(script, deadline=30)) == 3_000_000
+    connection.close()
+
+
+async def test_lines_come_as_they_are_printed(host: FakeHost, tmp_path: Path) -> None:
+    connection = await connected(host)
+    fifo = tmp_path / "fifo"
+    script = f"mkfifo {fifo}; echo first; cat {fifo}"
+    lines: list[str] = []
+    seen = asyncio.Event()
+
+    def each(line: str) -> None:
+        lines.append(line)
+        seen.set()
+
+    running = asyncio.create_task(connection.run(script, deadline=10, each=each))
+    await seen.wait()
+    assert lines == ["first"]
+    await asyncio.to_thread(fifo.write_text, "second\n")
+    await running
+    assert lines == ["first", "second"]
+    connection.close()
+
+
+async def test_a_slow_script_is_told_apart_from_a_frozen_host(host: FakeHost) -> None:
+    patient = await connect(target(host), replace(QUICK, alive=10.0, keepalive=10.0))
+    with pytest.raises(ScriptFailed, match="was not through after"):
+        await patient.run("sleep 30", deadline=0.2)
+    assert not patient.closed
+    patient.close()
+    connection = await connected(host)
+    host.flowing.clear()
+    with pytest.raises(HostSilent, match=r"no longer answers|the connection to host .* broke"):
+        await connection.run("echo hello", deadline=0.2)
+    assert connection.closed
+
+
+async def test_a_frozen_host_ends_a_wait_by_its_missing_signs_of_life(host: FakeHost) -> None:
+    connection = await connected(host)
+    running = asyncio.create_task(connection.run("sleep 30", deadline=60))
+    await asyncio.sleep(0)
+    host.flowing.clear()
+    with pytest.raises(HostSilent):
+        await asyncio.wait_for(running, 10)
+
+
+async def test_a_host_that_accepts_but_never_speaks_is_given_up(host: FakeHost) -> None:
+    host.flowing.clear()
+    with pytest.raises(HostSilent, match="does not answer over SSH"):
+        await connected(host)
+
+
+async def test_a_frozen_host_does_not_delay_another(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    async with fake_host(tmp_path / "a") as frozen, fake_host(tmp_path / "b") as lively:
+        frozen.flowing.clear()
+        pool = Connections(Timeouts(connect=30, login=30), loop.time)
+        stuck = [asyncio.create_task(pool.get(f"m{n}", target(frozen))) for n in range(100)]
+        connection = await asyncio.wait_for(pool.get("other", target(lively)), 5)
+        assert await connection.run("echo quick", deadline=5) == "quick\n"
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+        pool.close()
+
+
+async def test_one_connection_is_used_again_until_its_target_changes(host: FakeHost) -> None:
+    pool = Connections(QUICK, asyncio.get_running_loop().time)
+    first, second = await asyncio.gather(pool.get("m", target(host)), pool.get("m", target(host)))
+    assert first is second
+    other = await pool.get("m", target(host, credentials=Credentials(password=PASSWORD)))
+    assert other is not first
+    assert first.closed
+    other.close()
+    assert await pool.get("m", target(host)) is not other
+    pool.close()
+
+
+async def test_a_connection_that_breaks_is_told_and_one_that_is_closed_is_not(
+    host: FakeHost,
+) -> None:
+    pool = Connections(QUICK, asyncio.get_running_loop().time)
+    lost = asyncio.Event()
+    await pool.get("m", target(host), lost.set)
+    pool.drop("m")
+    await asyncio.sleep(0.05)
+    assert not lost.is_set()
+    connection = await pool.get("m", target(host), lost.set)
+    host.flowing.clear()
+    await asyncio.wait_for(lost.wait(), 10)
+    assert connection.closed
+    pool.close()

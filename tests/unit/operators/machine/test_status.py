@@ -1,0 +1,248 @@
+"""What the status of a Machine says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.builders import NOW
+from tests.unit.operators.machine.cases import MEMBER, NODE, FakeTenant, case, seen, world
+
+from kok.api.machine import MachineStatus
+from kok.operators.machine.business import nodes
+from kok.operators.machine.business.nodes import NodeView
+from kok.operators.machine.host.agent import EndpointUnreachable, HostTaken
+from kok.operators.machine.host.jobs import JobResult
+from kok.operators.machine.host.survey import Found, Owner
+from kok.operators.machine.machines import plan
+from kok.operators.machine.machines.plan import Case, Decision
+from kok.operators.machine.machines.status import report
+from kok.operators.machine.machines.steps import Look
+from kok.operators.machine.machines.wanted import take_results
+from kok.operators.machine.session import View
+from kok.operators.machine.ssh import HostKeyChanged, HostUnreachable
+
+
+def step(*args: Any, **kwargs: Any) -> Any:
+    return plan.decide(case(*args, **kwargs)).step
+
+
+def shown(given: Case) -> tuple[MachineStatus, Mapping[str, tuple[str, str]]]:
+    decision = plan.decide(given)
+    report(given.status, given, decision)
+    return given.status, {c.type: (c.status, c.reason) for c in given.status.conditions}
+
+
+def message(status: MachineStatus, kind: str = "Ready") -> str:
+    condition = status.condition(kind)
+    assert condition
+    return condition.message
+
+
+def test_a_serving_machine() -> None:
+    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    status, conditions = shown(given)
+    assert set(conditions) == {
+        *("Reachable", "PreflightPassed", "ComponentsReady", "Joined", "NodeReady", "UpToDate"),
+        "Ready",
+    }
+    assert {s for s, _ in conditions.values()} == {"True"}
+    assert (status.phase, status.runtime, status.kubelet) == (
+        "Ready",
+        "containerd 2.3.7",
+        "1.37.1",
+    )
+    assert status.facts
+    assert status.facts.hostname == "worker-1"
+    assert [(c.name, c.state, c.found) for c in status.components] == [
+        (n, "Ready", v) for n, v in builders.VERSIONS.items()
+    ]
+
+
+def test_a_second_look_at_the_same_changes_nothing() -> None:
+    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    before = shown(given)[0].manifest()
+    later = replace(given, now=NOW + timedelta(hours=1))
+    assert shown(later)[0].manifest() == before
+
+
+@pytest.mark.parametrize(
+    ("node", "reason", "text"),
+    [
+        (None, "NodeMissing", "there is no Node w1 in Cluster shop yet"),
+        (replace(NODE, ready=False, message="no CNI"), "NodeNotReady", "Node w1: no CNI"),
+        (
+            replace(NODE, kubelet="1.36.4"),
+            "NodeOutdated",
+            "Node w1 is Ready but its kubelet is 1.36.4, wanted is 1.37.1",
+        ),
+    ],
+)
+def test_a_machine_is_ready_only_if_its_node_is_as_wanted(
+    node: NodeView | None, reason: str, text: str
+) -> None:
+    status, conditions = shown(case(view=seen(identity=MEMBER), world=world(node=node)))
+    assert conditions["Ready"] == ("False", reason)
+    assert message(status) == text
+
+
+def test_labels_that_are_not_set_yet_keep_a_machine_from_being_ready() -> None:
+    machine = builders.machine(labels={"tier": "gold"})
+    given = case(machine, view=seen(machine, identity=MEMBER), world=world(node=NODE))
+    assert shown(given)[1]["Ready"] == ("False", "NodeOutdated")
+    note = '{"labels":["tier"],"taints":[]}'
+    labelled = replace(NODE, labels={"tier": "gold"}, set_by_us=note)
+    assert nodes.patch(labelled, {"tier": "gold"}, []) is None
+    given = case(machine, view=seen(machine, identity=MEMBER), world=world(node=labelled))
+    assert shown(given)[1]["Ready"] == ("True", "NodeReady")
+
+
+def test_waiting_for_the_cluster_is_no_failure() -> None:
+    status, conditions = shown(
+        case(view=seen(), world=world(cluster=builders.cluster(), tenant=None))
+    )
+    assert conditions["ComponentsReady"] == ("True", "ComponentsReady")
+    assert conditions["Ready"] == ("False", "WaitingForCluster")
+    assert status.phase == "Pending"
+
+
+def test_an_unreachable_host_does_not_make_a_serving_node_unready() -> None:
+    view = seen(identity=MEMBER)
+    view.error = HostUnreachable("host 192.0.2.21 cannot be reached over SSH")
+    status, conditions = shown(case(view=view, world=world(node=NODE), wait=5.0))
+    assert conditions["Reachable"] == ("False", "HostUnreachable")
+    assert conditions["Ready"] == ("True", "NodeReady")
+    # A Machine that is not a node yet has that for its reason.
+    fresh = View(error=HostUnreachable("host 192.0.2.21 cannot be reached over SSH"))
+    status, conditions = shown(case(view=fresh, wait=5.0))
+    assert conditions["Ready"] == ("False", "HostUnreachable")
+    assert status.phase == "Failed"
+
+
+def test_a_changed_host_key_is_for_people_to_look_at() -> None:
+    view = seen(identity=MEMBER)
+    view.error = HostKeyChanged("host 192.0.2.21 shows key SHA256:x", "SHA256:x")
+    status, conditions = shown(case(view=view, world=world(node=NODE), wait=5.0))
+    assert conditions["Ready"] == ("False", "HostKeyChanged")
+    assert message(status) == "host 192.0.2.21 shows key SHA256:x"
+
+
+def test_a_dead_business_api_makes_the_node_unknown() -> None:
+    joined = {"type": "Joined", "status": "True", "reason": "Joined"}
+    before = {"conditions": [{**joined, "lastTransitionTime": "2026-11-02T12:00:00Z"}]}
+    dead = world(node=NODE, tenant=FakeTenant(answers=False))
+    _, conditions = shown(case(view=seen(identity=MEMBER), status=before, world=dead))
+    assert conditions["NodeReady"] == ("Unknown", "ClusterUnreachable")
+    assert conditions["Ready"] == ("Unknown", "ClusterUnreachable")
+    assert conditions["Joined"] == ("True", "Joined")
+
+
+def test_a_failed_job_is_told_with_its_words() -> None:
+    view = seen(complete=False)
+    install = step(view=view)
+    status = {"components": [{"name": "runc", "job": install.started["runc"].manifest()}]}
+    given = case(view=view, status=status)
+    job = install.started["runc"].id
+    view.jobs[job] = JobResult(job, 77, "ChecksumMismatch", "has SHA-256 a but b", "-- downloading")
+    news = take_results(given.status.components, view.jobs)
+    assert [(c.name, r.reason) for c, r in news] == [("runc", "ChecksumMismatch")]
+    # The same news is told once.
+    assert take_results(given.status.components, view.jobs) == []
+    found, conditions = shown(given)
+    assert conditions["ComponentsReady"] == ("False", "ChecksumMismatch")
+    assert message(found) == "runc 1.1.5: has SHA-256 a but b; it is tried again"
+    assert found.phase == "Failed"
+    runc = next(c for c in found.components if c.name == "runc")
+    assert runc.job
+    assert (runc.state, runc.job.exit, runc.job.log) == ("Failed", 77, "-- downloading")
+
+
+def test_the_root_of_a_failure_is_told_not_what_it_stopped() -> None:
+    view = seen(complete=False)
+    install = step(view=view)
+    components = [{"name": n, "job": j.manifest()} for n, j in install.started.items()]
+    given = case(view=view, status={"components": components})
+    for name, job in install.started.items():
+        failed = name == "runc"
+        view.jobs[job.id] = JobResult(
+            job.id, 1 if failed else 76, "JobFailed" if failed else "DependencyFailed", name
+        )
+    take_results(given.status.components, view.jobs)
+    assert message(shown(given)[0]).startswith("runc 1.1.5: runc")
+
+
+def test_the_way_from_the_host_to_the_api_is_told() -> None:
+    view = seen()
+    view.error = EndpointUnreachable("host 192.0.2.21 cannot reach the cluster's API")
+    _, conditions = shown(case(view=view, wait=5.0))
+    assert conditions["Reachable"] == ("True", "Connected")
+    assert conditions["Joined"] == ("False", "EndpointUnreachable")
+
+
+def test_a_host_in_use_fails_the_preflight() -> None:
+    view = seen(mine=False, complete=False)
+    assert view.survey
+    owner = Owner("uid-9", "team-b/other", "team-b/blog", "elsewhere")
+    view.survey = replace(view.survey, owner=owner)
+    status, conditions = shown(case(view=view))
+    assert conditions["PreflightPassed"] == ("False", "HostInUse")
+    assert conditions["Ready"] == ("False", "HostInUse")
+    assert status.phase == "Failed"
+
+
+def test_preflight_warnings_are_shown_and_keep_nobody() -> None:
+    status, conditions = shown(case(view=seen(complete=False, facts={"swap": "1"})))
+    assert [(f.check, f.level) for f in status.preflight] == [("Swap", "Warning")]
+    assert conditions["PreflightPassed"] == ("True", "PreflightPassed")
+    assert "swap" in message(status, "PreflightPassed")
+
+
+def test_after_a_restart_what_was_known_stays_until_it_is_known_anew() -> None:
+    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    status, before = shown(given)
+    fresh = replace(given, view=View(), status=status)
+    assert isinstance(plan.decide(fresh).step, Look)
+    assert shown(fresh)[1] == before
+
+
+def test_a_restarted_operator_does_not_call_a_node_unready_before_it_knows() -> None:
+    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    status, before = shown(given)
+    listing = FakeTenant(answers=None)
+    listing.synced.clear()
+    young = replace(given, world=world(tenant=listing), status=status)
+    assert shown(young)[1] == before
+
+
+def test_a_changed_spec_is_not_called_up_to_date_before_the_host_was_compared() -> None:
+    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    status, _ = shown(given)
+    fewer = [{"name": "kubelet", "version": "1.37.1"}]
+    changed = builders.machine(metadata={"generation": 2}, components=fewer)
+    _, conditions = shown(replace(given, machine=changed, status=status))
+    assert conditions["UpToDate"] == ("Unknown", "Updating")
+    assert conditions["Ready"] == ("True", "NodeReady")
+
+
+def test_a_component_that_goes_is_shown_until_it_is_gone() -> None:
+    view = seen(identity=MEMBER)
+    assert view.survey
+    extra = {**view.survey.found, "agent": Found("1.0", recorded="x", begun=True)}
+    view.survey = replace(view.survey, found=extra)
+    status, conditions = shown(case(view=view, world=world(node=NODE)))
+    agent = next(c for c in status.components if c.name == "agent")
+    assert (agent.state, agent.desired, agent.found) == ("Removing", None, "1.0")
+    assert conditions["UpToDate"] == ("False", "Installing")
+    assert conditions["Ready"] == ("True", "NodeReady")
+
+
+def test_a_stolen_host_shows_in_the_way_to_it() -> None:
+    taken = HostTaken("host 192.0.2.21 serves Machine team-b/x", Owner("uid-9"))
+    view = seen(complete=False)
+    view.error = taken
+    assert isinstance(plan.decide(case(view=view, wait=2.0)), Decision)
+    assert shown(case(view=view, wait=2.0))[1]["Reachable"][0] == "True"

@@ -1,0 +1,114 @@
+"""What a survey tells, from the real script in a real shell."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kok.operators.machine.host import facts, survey
+from kok.operators.machine.host.survey import Owner, Question, parse
+
+
+def run(script: str, home: Path) -> str:
+    done = subprocess.run(
+        ["sh", "-s"],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"KOK_HOME": str(home), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+    )
+    return done.stdout
+
+
+def test_one_script_tells_everything_about_this_machine(tmp_path: Path) -> None:
+    file = tmp_path / "some file"
+    file.write_text("content")
+    file.chmod(0o640)
+    asked = [
+        Question("tool", "echo ' 1.2.3 '; echo more", (str(file), str(tmp_path / "absent"))),
+        Question("quiet", "exit 3", ()),
+    ]
+    text = survey.script(asked, ["file:///", "http://127.0.0.1:1/"], "127.0.0.1")
+    now = datetime.now(UTC)
+    seen = parse(run(text, tmp_path / "kok"), now)
+    assert seen.found["tool"].version == "1.2.3"
+    assert seen.found["quiet"].version == ""
+    digest = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"
+    assert dict(seen.found["tool"].files) == {str(file): ("0640", digest)}
+    assert list(seen.unreachable) == ["http://127.0.0.1:1/"]
+    assert abs(seen.skew) < 5
+    assert seen.arch in ("amd64", "arm64")
+    assert seen.memory_mi > 100
+    assert seen.disk_mi > 100
+    assert {"base64", "sha256sum", "flock"} <= seen.tools
+    assert seen.owner == Owner()
+    shown = facts.of(seen)
+    assert shown.kernel
+    assert shown.boot_id
+    assert shown.cpus
+
+
+def test_a_survey_changes_nothing(tmp_path: Path) -> None:
+    run(survey.script([Question("a", "true", ("/etc/passwd",))], []), tmp_path / "kok")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_belongs_to_the_operator_is_told(tmp_path: Path) -> None:
+    home = tmp_path / "kok"
+    for name, record in (("done", "1.0 abc\n"), ("begun", None)):
+        (home / "components" / name).mkdir(parents=True)
+        if record:
+            (home / "components" / name / "record").write_text(record)
+    owner = Owner("uid-1", "team-a/m", "team-a/shop", "meta")
+    (home / "owner").write_text(owner.text())
+    seen = parse(run(survey.script([], []), home), datetime.now(UTC))
+    assert seen.owner == owner
+    assert (seen.found["done"].recorded, seen.found["done"].begun) == ("abc", True)
+    assert (seen.found["begun"].recorded, seen.found["begun"].begun) == ("", True)
+
+
+def test_the_address_towards_the_cluster_comes_first() -> None:
+    lines = ["fact address 10.0.0.5", "fact address 192.0.2.21", "fact route 192.0.2.21"]
+    seen = parse("\n".join(lines), datetime.now(UTC))
+    assert seen.addresses == ("192.0.2.21", "10.0.0.5")
+
+
+def test_a_skewed_clock_is_measured() -> None:
+    now = datetime(2026, 11, 2, 12, 0, 30, tzinfo=UTC)
+    behind = int(datetime(2026, 11, 2, 12, 0, 0, tzinfo=UTC).timestamp())
+    assert parse(f"fact time {behind}", now).skew == -29.5
+
+
+def test_odd_lines_do_no_harm() -> None:
+    noise = "Last login: today\n\nfact\nowner !!!\nfact cpus many\nfact memoryKi 12x\nfact time now"
+    seen = parse(noise, datetime.now(UTC))
+    assert seen.memory_mi == 0
+    assert seen.owner == Owner()
+    assert facts.of(seen).cpus is None
+
+
+def test_the_kubelets_identity_is_told_without_its_key() -> None:
+    pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
+    lines = [
+        f"identity certificate {base64.b64encode(pem.encode()).decode()}",
+        "identity server https://192.0.2.10:6443",
+        "identity kubelet active",
+    ]
+    found = survey.parse_identity("\n".join(lines))
+    assert found.certificate == pem
+    assert found.server == "https://192.0.2.10:6443"
+    assert not found.bootstrap
+
+
+def test_a_private_key_never_leaves_the_host(tmp_path: Path) -> None:
+    (tmp_path / "kubelet-client-current.pem").write_text(
+        "-----BEGIN CERTIFICATE-----\npublic\n-----END CERTIFICATE-----\n"
+        "-----BEGIN EC PRIVATE KEY-----\nprivate\n-----END EC PRIVATE KEY-----\n"
+    )
+    text = survey.script([], []).replace("/var/lib/kubelet/pki", str(tmp_path))
+    found = parse(run(text, tmp_path / "kok"), datetime.now(UTC)).identity
+    assert "public" in found.certificate
+    assert "PRIVATE" not in found.certificate

@@ -1,0 +1,146 @@
+"""Logs: one JSON object a line, with what belongs to it and without secrets."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kok.runtime import logs
+from kok.runtime.redact import redact, redact_text
+from kok.runtime.settings import Settings
+
+KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIABCDEF\n-----END EC PRIVATE KEY-----\n"
+SECRETS: dict[str, tuple[str, str]] = {
+    "private key": (f"got {KEY} from x", "MHcCAQEEI"),
+    "cut off key": ("-----BEGIN PRIVATE KEY-----\nMHcCAQEEI", "MHcCAQEEI"),
+    "bearer token": ("Authorization: Bearer abcdefgh12345678", "abcdefgh"),
+    "basic login": ('{"Authorization": "Basic cm9vdDpodW50ZXIy"}', "cm9vdDpod"),
+    "token alone": ("sent Bearer abcdefghij0123456789xyz", "abcdefghij"),
+    "web token": ("eyJhbGciOiJSUzI1.eyJpc3MiOiJrdWJl.c2lnbmF0dXJl", "eyJpc3Mi"),
+    "bootstrap token": ("kubeadm join --token abcdef.0123456789abcdef", "0123456789abcdef"),
+    "password": ("login failed: password=hunter2, user=root", "hunter2"),
+    "password in JSON": ('{"password": "hunter2"}', "hunter2"),
+    "password in a URL": ("http://user:hunter2@proxy.example/", "hunter2"),
+    "base64 PEM": (
+        "client-key: LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQpNSUlFb3dJQkFBS0NBUUVB",
+        "TUlJ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "secret"), SECRETS.values(), ids=SECRETS)
+def test_secrets_in_text_are_masked(text: str, secret: str) -> None:
+    masked = redact_text(text)
+    assert secret not in masked
+    assert "***" in masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Secret kok-system/etcd-ca is missing",
+        "image registry.example/web:v1.2.3@sha256:0123456789abcdef0123456789abcdef",
+        "https://10.0.0.1:6443/api/v1/namespaces/x/secrets",
+        "the token of Machine m expires in 15m",
+        "basic information about bearer authentication",
+    ],
+)
+def test_what_people_need_to_read_stays(text: str) -> None:
+    assert redact_text(text) == text
+
+
+def test_secrets_in_fields_are_masked_at_any_depth() -> None:
+    secret = {"kind": "Secret", "metadata": {"name": "s"}, "data": {"tls.crt": "QQ=="}}
+    shown = redact(
+        {
+            "object": secret,
+            "ssh": [{"password": "hunter2", "user": "root"}],
+            "client-key-data": "abc",
+            "raw": b"bytes",
+            "token_given": True,
+        }
+    )
+    assert shown["object"] == {"kind": "Secret", "metadata": {"name": "s"}, "data": "***"}
+    assert shown["ssh"] == [{"password": "***", "user": "root"}]
+    assert shown["client-key-data"] == "***"
+    assert shown["raw"] == "<5 bytes>"
+    assert shown["token_given"] is True
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+@given(JSON)
+def test_anything_can_be_logged(value: Any) -> None:
+    json.dumps(redact({"value": value}))
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    """What is logged; everything is put back afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    logs.configure(Settings(log_level="debug"), stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    """The lines, parsed."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_tells_time_level_object_and_pass(written: io.StringIO) -> None:
+    log = structlog.stdlib.get_logger("kok").bind(kind="Cluster", name="c", reconcile="1a2b")
+    log.info("applied", change="created", nothing=None)
+    (line,) = lines(written)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "applied",
+        "level": "info",
+        "kind": "Cluster",
+        "name": "c",
+        "reconcile": "1a2b",
+        "change": "created",
+    }
+
+
+def test_libraries_log_the_same_way(written: io.StringIO) -> None:
+    logging.getLogger("some.library").warning("password=%s", "hunter2")
+    (line,) = lines(written)
+    assert (line["level"], line["logger"], line["event"]) == (
+        "warning",
+        "some.library",
+        "password=***",
+    )
+
+
+def test_a_traceback_is_one_field_and_has_no_secrets(written: io.StringIO) -> None:
+    log = structlog.stdlib.get_logger("kok")
+    try:
+        raise ValueError(f"bad key {KEY}")
+    except ValueError:
+        log.exception("failed")
+    (line,) = lines(written)
+    assert "ValueError" in line["exception"]
+    assert "MHcCAQEEI" not in written.getvalue()
+
+
+def test_kopf_does_not_log_whole_objects_even_at_debug(written: io.StringIO) -> None:
+    logging.getLogger("kopf.objects").debug("Creation is in progress: %r", {"data": "secret"})
+    logging.getLogger("kopf.objects").warning("a warning")
+    assert [line["event"] for line in lines(written)] == ["a warning"]
