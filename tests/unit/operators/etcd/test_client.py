@@ -104,6 +104,9 @@ async def trouble(answer: Any, *, deadline: float = 2.0) -> EtcdError:
         ({"code": 4, "message": "context deadline exceeded"}, 504, Trouble.NO_QUORUM),
         ({"code": 2, "message": "etcdserver: request timed out"}, 500, Trouble.NO_QUORUM),
         ({"code": 7, "message": "permission denied"}, 403, Trouble.REFUSED),
+        ({"code": 14, "message": "etcdserver: unhealthy cluster"}, 503, Trouble.UNHEALTHY),
+        ({"code": 9, "message": "etcdserver: not leader"}, 400, Trouble.NOT_LEADER),
+        ({"code": 5, "message": "etcdserver: member not found"}, 404, Trouble.NOT_FOUND),
         ([], 200, Trouble.REFUSED),
     ],
 )

@@ -1,0 +1,127 @@
+"""From the JSON of etcd's gateway to values and errors. Pure functions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+
+from kok.operators.etcd.client.model import (
+    Alarm,
+    EtcdError,
+    Hash,
+    Listed,
+    MemberStatus,
+    Trouble,
+)
+
+_UNAVAILABLE, _DEADLINE_EXCEEDED = 14, 4
+_REFUSALS = (
+    ("in sync with leader", Trouble.NOT_IN_SYNC),
+    ("can only promote a learner", Trouble.NOT_A_LEARNER),
+    ("member not found", Trouble.NOT_FOUND),
+    ("too many learner members", Trouble.TOO_MANY_LEARNERS),
+    ("Peer URLs already exists", Trouble.EXISTS),
+    ("unhealthy cluster", Trouble.UNHEALTHY),
+    ("not enough started members", Trouble.UNHEALTHY),
+    ("not leader", Trouble.NOT_LEADER),
+    ("bad leader transferee", Trouble.NOT_FOUND),
+    ("has been compacted", Trouble.COMPACTED),
+    ("database space exceeded", Trouble.NO_SPACE),
+)
+"""Texts of etcd's errors (3.5 to 3.7) and what they mean."""
+
+
+def status_of(answer: dict[str, Any]) -> MemberStatus:
+    """A `StatusResponse` of the gateway; it leaves out what is zero, false or empty."""
+    header = answer.get("header") or {}
+    leader = int(answer.get("leader") or 0)
+    return MemberStatus(
+        cluster_id=_hex(header.get("cluster_id")),
+        member_id=_hex(header.get("member_id")),
+        version=str(answer.get("version") or ""),
+        storage_version=answer.get("storageVersion") or None,
+        db_size=int(answer.get("dbSize") or 0),
+        in_use=int(answer.get("dbSizeInUse") or 0),
+        leader=_hex(leader) if leader else None,
+        is_learner=bool(answer.get("isLearner")),
+        raft_term=int(answer.get("raftTerm") or 0),
+        raft_index=int(answer.get("raftIndex") or 0),
+        applied_index=int(answer.get("raftAppliedIndex") or 0),
+        revision=int(header.get("revision") or 0),
+        alarms=tuple(a for text in answer.get("errors") or () if (a := alarm_of(text))),
+    )
+
+
+def listed_of(entry: dict[str, Any]) -> Listed:
+    """One `Member` of the gateway."""
+    return Listed(
+        id=_hex(entry.get("ID")),
+        name=str(entry.get("name") or ""),
+        peer_urls=tuple(entry.get("peerURLs") or ()),
+        client_urls=tuple(entry.get("clientURLs") or ()),
+        is_learner=bool(entry.get("isLearner")),
+    )
+
+
+def hash_of(answer: dict[str, Any]) -> Hash:
+    """A `HashKVResponse` of the gateway."""
+    header = answer.get("header") or {}
+    return Hash(
+        value=int(answer.get("hash") or 0),
+        compacted=int(answer.get("compact_revision") or 0),
+        revision=int(answer.get("hash_revision") or header.get("revision") or 0),
+    )
+
+
+def alarm_of(text: str) -> Alarm | None:
+    """An alarm among the `errors` of a status, which are texts; None for any other error.
+
+    To ask for alarms directly would write an entry to the log of raft each time.
+
+    >>> alarm_of("memberID:8464403420199209632 alarm:NOSPACE ")
+    Alarm(member_id='75779a1078934aa0', name='NOSPACE')
+    """
+    words = dict(word.split(":", 1) for word in str(text).split() if ":" in word)
+    if not words.get("memberID", "").isdigit() or "alarm" not in words:
+        return None
+    return Alarm(_hex(words["memberID"]), words["alarm"])
+
+
+def _hex(number: Any) -> str:
+    return format(int(number or 0), "x")
+
+
+def error_of(error: Exception) -> EtcdError:
+    """What went wrong on the way to a member."""
+    if isinstance(error, asyncio.TimeoutError):
+        return EtcdError(Trouble.SILENT, "does not answer in time")
+    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError):
+        return EtcdError(Trouble.UNTRUSTED, _tls_sentence(error))
+    if isinstance(error, aiohttp.ClientConnectorError):
+        if isinstance(error.os_error, ConnectionRefusedError):
+            return EtcdError(Trouble.NOT_LISTENING, "does not serve clients yet")
+        return EtcdError(Trouble.SILENT, "cannot be reached from the operator")
+    if isinstance(error, aiohttp.ClientError | OSError):
+        return EtcdError(Trouble.SILENT, "broke the connection off")
+    return EtcdError(Trouble.REFUSED, "does not answer as etcd does")
+
+
+def _tls_sentence(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", "") or "it is not trusted"
+        return f"shows a certificate that does not hold: {why}"
+    return "does not agree on TLS with the operator"
+
+
+def refusal(answer: dict[str, Any], status: int) -> EtcdError:
+    """What a member says instead of an answer; etcd tells most refusals apart only by their text."""
+    text = str(answer.get("message") or answer.get("error") or f"HTTP status {status}")
+    for words, trouble in _REFUSALS:
+        if words in text:
+            return EtcdError(trouble, f"refuses: {text}")
+    code = answer.get("code")
+    if code in {_UNAVAILABLE, _DEADLINE_EXCEEDED} or "no leader" in text or "timed out" in text:
+        return EtcdError(Trouble.NO_QUORUM, f"finds no quorum: {text}")
+    return EtcdError(Trouble.REFUSED, f"refuses: {text}")

@@ -1,0 +1,171 @@
+"""The calls to members: what is asked, what is changed, with a deadline each."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from kok.kube.access import Access, AccessError, ssl_context
+from kok.operators.etcd.client.answers import error_of, hash_of, listed_of, refusal, status_of
+from kok.operators.etcd.client.model import (
+    Alarm,
+    Credentials,
+    EtcdError,
+    Hash,
+    Listed,
+    MemberStatus,
+    Trouble,
+)
+
+DEADLINE = 3.0
+"""Seconds for one question to one member."""
+CHANGE_DEADLINE = 10.0
+"""Seconds for a change to the members, for which etcd itself waits up to 7 s."""
+LONG_DEADLINE = 300.0
+"""Seconds for what reads or writes the whole database."""
+
+
+class EtcdClient:
+    """Questions and changes to the members of one cluster; a context manager around connections.
+
+    All methods take a member's client address (`https://10.0.0.7:2379`), IDs in hexadecimal, and
+    raise `EtcdError`.
+    """
+
+    def __init__(self, credentials: Credentials, *, deadline: float = DEADLINE) -> None:
+        """Raises `EtcdError` (`UNTRUSTED`) for credentials that cannot be used."""
+        self._name = credentials.server_name
+        self._timeout = aiohttp.ClientTimeout(total=deadline)
+        try:
+            context = _context(credentials)
+        except AccessError as error:
+            raise EtcdError(Trouble.UNTRUSTED, str(error)) from error
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context, limit=0), timeout=self._timeout
+        )
+
+    async def __aenter__(self) -> Self:
+        """Closes all connections at the end of the block."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """See `__aenter__`."""
+        await self._session.close()
+
+    async def status(self, address: str) -> MemberStatus:
+        """What the member says of itself; it needs no quorum for that."""
+        return status_of(await self._ask(address, "maintenance/status", {}))
+
+    async def members(self, address: str) -> tuple[Listed, ...]:
+        """All members, as a quorum agrees at this moment; fails without one (`NO_QUORUM`)."""
+        answer = await self._ask(address, "cluster/member/list", {"linearizable": True})
+        return tuple(listed_of(entry) for entry in answer.get("members") or ())
+
+    async def hash_kv(self, address: str, revision: int = 0) -> Hash:
+        """The member's hash over all keys up to a revision, or up to its latest one.
+
+        Raises `COMPACTED` for a revision that is not kept any more.
+        """
+        body = {"revision": str(revision)}
+        return hash_of(await self._ask(address, "maintenance/hashkv", body, LONG_DEADLINE))
+
+    # --- changes
+
+    async def add_learner(self, address: str, peer_url: str) -> Listed:
+        """Adds a member that does not vote yet, and returns its entry with its new ID.
+
+        The answer may be lost though the member was added: list the members before asking again.
+        Raises `EXISTS`, `TOO_MANY_LEARNERS`, `UNHEALTHY`.
+        """
+        body = {"peerURLs": [peer_url], "isLearner": True}
+        answer = await self._change(address, "cluster/member/add", body)
+        return listed_of(answer.get("member") or {})
+
+    async def remove(self, address: str, member_id: str) -> None:
+        """Removes a member for good. Raises `NOT_FOUND`, `UNHEALTHY`."""
+        await self._change(address, "cluster/member/remove", {"ID": _decimal(member_id)})
+
+    async def promote(self, address: str, member_id: str) -> None:
+        """Gives a learner its vote. Raises `NOT_IN_SYNC`, `NOT_A_LEARNER`, `NOT_FOUND`."""
+        await self._change(address, "cluster/member/promote", {"ID": _decimal(member_id)})
+
+    async def move_leader(self, address: str, member_id: str) -> None:
+        """Makes another member the leader; `address` is that of the present one.
+
+        Returns once the other one leads. Raises `NOT_LEADER`, `NOT_FOUND`.
+        """
+        body = {"targetID": _decimal(member_id)}
+        await self._change(address, "maintenance/transfer-leadership", body)
+
+    async def defragment(self, address: str) -> None:
+        """Writes the member's database file anew without the space that nobody uses.
+
+        The member answers nobody meanwhile, which takes some seconds for each GiB.
+        """
+        await self._change(address, "maintenance/defragment", {}, LONG_DEADLINE)
+
+    async def compact(self, address: str, revision: int) -> None:
+        """Forgets what was overwritten or deleted before a revision, on all members.
+
+        Raises `COMPACTED` if that was done already.
+        """
+        body = {"revision": str(revision), "physical": True}
+        await self._change(address, "kv/compaction", body, LONG_DEADLINE)
+
+    async def disarm(self, address: str, alarm: Alarm) -> None:
+        """Takes back an alarm, for all members; one that is not raised is no error."""
+        body = {"action": "DEACTIVATE", "memberID": _decimal(alarm.member_id), "alarm": alarm.name}
+        await self._change(address, "maintenance/alarm", body)
+
+    async def _change(
+        self, address: str, path: str, body: dict[str, Any], deadline: float = CHANGE_DEADLINE
+    ) -> dict[str, Any]:
+        """Every call that changes something comes through here, so that tests can cut it off."""
+        return await self._ask(address, path, body, deadline)
+
+    async def _ask(
+        self, address: str, path: str, body: dict[str, Any], deadline: float | None = None
+    ) -> dict[str, Any]:
+        timeout = aiohttp.ClientTimeout(total=deadline) if deadline else self._timeout
+        try:
+            async with self._session.post(
+                f"{address}/v3/{path}",
+                json=body,
+                server_hostname=self._name,
+                allow_redirects=False,
+                timeout=timeout,
+            ) as response:
+                answer = json.loads(await response.read() or b"{}")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise error_of(error) from error
+        if not isinstance(answer, dict):
+            raise EtcdError(Trouble.REFUSED, "does not answer as etcd does")
+        if response.status != 200:
+            raise refusal(answer, response.status)
+        return answer
+
+
+@lru_cache(maxsize=512)
+def _context(credentials: Credentials) -> Any:
+    """Reading keys costs more than a question; renewed credentials get a context of their own."""
+    access = Access(
+        server="the members of etcd",
+        ca=credentials.ca,
+        certificate=credentials.certificate,
+        key=credentials.key,
+    )
+    return ssl_context(access)
+
+
+def _decimal(member_id: str) -> str:
+    """An ID as the gateway wants it: its numbers of 64 bits are texts."""
+    return str(int(member_id, 16))
