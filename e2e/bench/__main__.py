@@ -7,26 +7,40 @@ import sys
 
 from e2e.bench import clusters, page
 from e2e.bench.figure import Figure
-from e2e.bench.suites import SUITES
+from e2e.bench.suites import ALONE, SUITES, USUAL
 from e2e.report import Report
 from e2e.world import World, world
 
 
 async def bench(names: list[str]) -> list[Figure]:
-    """Runs the suites one after the other in one lab."""
-    every: list[Figure] = []
+    """Runs the suites one after the other: first those that bring their own lab, then the rest."""
     report = Report()
+    every: list[Figure] = []
+    for name in (n for n in names if n in ALONE):
+        report.title(f"{name}: {(ALONE[name].__doc__ or '').strip()}")
+        every += _kept(name, [f async for f in ALONE[name]()], {})
+    inside = [n for n in names if n in SUITES]
+    return every + (await _in_a_lab(inside, report) if inside else [])
+
+
+async def _in_a_lab(names: list[str], report: Report) -> list[Figure]:
+    every: list[Figure] = []
     async with world(report, meta=1, workers=2) as w:
         await w.namespace(clusters.NAMESPACE)
         try:
             for name in names:
                 report.title(f"{name}: {(SUITES[name].__doc__ or '').strip()}")
                 found = [f async for f in SUITES[name](w)]
-                page.write(name, page.section(name, found, await _versions(w)))
-                every += found
+                every += _kept(name, found, await _versions(w))
         finally:
             await w.drop_namespace(clusters.NAMESPACE, within=240.0)
     return every
+
+
+def _kept(suite: str, found: list[Figure], versions: dict[str, str]) -> list[Figure]:
+    """Writes a suite's figures down as soon as they are there."""
+    page.write(suite, page.section(suite, found, versions))
+    return found
 
 
 async def _versions(w: World) -> dict[str, str]:
@@ -36,10 +50,11 @@ async def _versions(w: World) -> dict[str, str]:
 
 def main(argv: list[str]) -> int:
     """Exit code 0 when all was measured, whatever the verdicts; 2 for an unknown name."""
-    names = argv or list(SUITES)
-    unknown = [n for n in names if n not in SUITES]
+    names = argv or list(USUAL)
+    known = {**ALONE, **SUITES}
+    unknown = [n for n in names if n not in known]
     if unknown:
-        sys.stderr.write(f"no benchmark {unknown[0]}; there are {', '.join(SUITES)}\n")
+        sys.stderr.write(f"no benchmark {unknown[0]}; there are {', '.join(known)}\n")
         return 2
     figures = asyncio.run(bench(names))
     for found in figures:

@@ -27,13 +27,13 @@ def section(suite: str, figures: list[Figure], versions: dict[str, str]) -> str:
         f"| {f.spread} | {f.note} |"
         for f in figures
     ]
-    facts = ", ".join(f"{k} {v}" for k, v in versions.items())
+    facts = ", ".join([_machine(), *(f"{k} {v}" for k, v in versions.items())])
     return "\n".join(
         [
             f"<!-- {suite} -->",
             f"## {suite}",
             "",
-            f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}; {facts}.",
+            f"{datetime.now(UTC):%Y-%m-%d}, {facts}.",
             "",
             "| figure | value | unit | target | verdict | spread | note |",
             "|---|---|---|---|---|---|---|",

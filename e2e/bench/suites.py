@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from e2e import demo, userfiles
 from e2e.bench import clusters, floor
+from e2e.bench import demo as whole_demo
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import cores, mebibytes, usage
 from e2e.follow import has, is_not
@@ -25,6 +26,7 @@ REST_SECONDS = 300.0
 SETTLE_SECONDS = 60.0
 
 Suite = Callable[[World], AsyncIterator[Figure]]
+Alone = Callable[[], AsyncIterator[Figure]]
 
 
 async def create(w: World) -> AsyncIterator[Figure]:
@@ -126,3 +128,8 @@ async def join(w: World) -> AsyncIterator[Figure]:
 
 
 SUITES: dict[str, Suite] = {"create": create, "join": join, "fleet": fleet}
+"""What is measured in a lab with KOK in it."""
+ALONE: dict[str, Alone] = {"demo": whole_demo.warm, "demo-cold": whole_demo.cold}
+"""What brings a lab of its own, and is to have the machine for itself."""
+USUAL = ("demo", *SUITES)
+"""What is measured unless a name is given; `demo-cold` takes half an hour."""
