@@ -14,6 +14,7 @@ SOURCES = (
     ("Every kind", "runtime/reasons.py", None),
     ("CAs of Clusters and EtcdClusters", "pki/trust.py", "CAReason"),
     ("EtcdCluster", "operators/etcd/reasons.py", None),
+    ("Backups and restores of etcd", "operators/etcd/worker/reasons.py", "Reason"),
     ("Cluster and Addon", "operators/cluster/reasons.py", None),
     ("KubeNode, Machine, Host and Component", "operators/machine/reasons.py", None),
 )

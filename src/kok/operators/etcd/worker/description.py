@@ -1,0 +1,83 @@
+"""What is known of a stored backup; kept beside it, so that a bucket explains itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kok.api.meta import ApiModel
+
+SNAPSHOT_SUFFIX = ".snapshot"
+DESCRIPTION_SUFFIX = ".json"
+"""Beside each complete backup `<key>` lies `<key>.json`, a `Description`, written last."""
+
+Key = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.snapshot$",
+        max_length=768,
+    ),
+]
+"""Where a backup lies below the store's prefix: `team-a/shop/20260102T030405Z-abc12.snapshot`."""
+Prefix = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?$", max_length=255
+    ),
+]
+"""Folders without a slash at either end; empty for none."""
+SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Origin(ApiModel):
+    """Whose data a backup holds; told by the operator and kept beside the backup."""
+
+    namespace: str
+    name: str
+    """The EtcdCluster."""
+    cluster_id: str | None = Field(default=None, alias="clusterID")
+    """ID of the etcd cluster in hexadecimal. Another one found at the endpoint is refused."""
+    backup_uid: str = Field(alias="backupUID")
+    """UID of the EtcdBackup: a second try finds the first one's work by it, and nobody else's."""
+
+
+class Contents(ApiModel):
+    """What etcd held at one revision; what could not be found out is absent."""
+
+    revision: int
+    """Every write acknowledged up to it is in the snapshot, and perhaps some later ones."""
+    etcd_version: str = ""
+    keys: int | None = None
+    """Live keys at `revision`."""
+    hash: int | None = None
+    """HashKV at `revision`; comparable only between equal versions and `compact_revision`s."""
+    compact_revision: int | None = None
+    """Revision up to which history was compacted when the hash was made."""
+
+
+class Encryption(ApiModel):
+    """How a stored object was encrypted by us; see `encryption.py`."""
+
+    algorithm: Literal["AES-256-GCM-STREAM"] = "AES-256-GCM-STREAM"
+    key_id: str = Field(alias="keyID")
+    """Tells keys apart without telling anything of them."""
+
+
+class Description(ApiModel):
+    """All that is to be known of a complete backup; lies beside it, and stands in the report."""
+
+    format: Literal[1] = 1
+    key: Key
+    size: int
+    """Bytes of the stored object."""
+    sha256: SHA256
+    """Of the stored object: of what lies there, encrypted or not."""
+    snapshot_size: int
+    """Bytes of the snapshot as etcd sent it, its checksum included."""
+    contents: Contents
+    origin: Origin
+    encryption: Encryption | None = None
+    created: datetime
+    """When the snapshot was begun."""

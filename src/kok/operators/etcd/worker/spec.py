@@ -1,0 +1,147 @@
+"""What the operator tells the worker. No I/O, no heavy imports.
+
+A Job's container runs `kok etcd-worker <command>`. What to do comes as JSON in `SPEC_VARIABLE`,
+without secrets: these are files below `SECRETS`, mounted from Secrets. The outcome is the
+container's termination message: a `report.Report`; the exit code is 0 exactly if it has a result.
+
+| command | spec | mounts |
+|---|---|---|
+| `backup` | `BackupSpec` | `ETCD_CERTIFICATES`, those of the store, `ENCRYPTION_KEYS` if encrypted |
+| `fetch` | `FetchSpec` | those of the store, `ENCRYPTION_KEYS` if encrypted, `VOLUME` |
+| `check` | `CheckSpec` | none: etcd runs beside it in the same pod |
+| `remove` | `RemoveSpec` | those of the store |
+| `list` | `ListSpec` | those of the store |
+
+A store in S3 needs `S3_CREDENTIALS`, and `S3_CA` if the spec says so; a directory needs its volume
+at `DIRECTORY`. Files must be readable by the pod's user. The root file system may be read-only.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kok.api.meta import ApiModel
+from kok.operators.etcd.worker.description import SHA256, Contents, Key, Origin, Prefix
+
+SPEC_VARIABLE = "KOK_ETCD_WORKER_SPEC"
+
+SECRETS = PurePosixPath("/etc/kok-worker")
+ETCD_CERTIFICATES = SECRETS / "etcd"
+"""A client certificate: `tls.crt`, `tls.key`, and `ca.crt` that the member's one is checked by."""
+S3_CREDENTIALS = SECRETS / "s3"
+S3_ACCESS_KEY_ID = "accessKeyID"
+S3_SECRET_ACCESS_KEY = "secretAccessKey"  # noqa: S105 - the name of a file
+S3_SESSION_TOKEN = "sessionToken"  # noqa: S105
+"""Files of `S3_CREDENTIALS`, named as the keys of the user's Secret; the token may be absent."""
+S3_CA = SECRETS / "s3-ca"
+S3_CA_FILE = "ca.crt"
+"""File of `S3_CA`: the certificates, in PEM, that the store's one is checked by."""
+ENCRYPTION_KEYS = SECRETS / "encryption"
+"""Each file is a key: 32 bytes, raw or in base64. Any of them may decrypt; see `Encryption`."""
+DIRECTORY = PurePosixPath("/var/lib/kok-store")
+"""Where the volume of a store in a directory is mounted."""
+VOLUME = PurePosixPath("/var/lib/kok-snapshot")
+"""Where `fetch` finds the volume that it writes to."""
+
+Command = Literal["backup", "fetch", "check", "remove", "list"]
+
+
+class S3Store(ApiModel):
+    """A bucket of a server that speaks S3."""
+
+    type: Literal["S3"] = "S3"
+    endpoint: str = Field(pattern=r"^https?://[^\s/]+$")
+    """Such as `https://s3.example:9000`; no path."""
+    region: str = "us-east-1"
+    bucket: str = Field(min_length=1)
+    prefix: Prefix = ""
+    path_style: bool = True
+    """Whether the bucket is a part of the path rather than of the host name."""
+    custom_ca: bool = False
+    """Whether the server's certificate is checked by `S3_CA` rather than by the public CAs."""
+    server_side_encryption: Literal["", "AES256", "aws:kms"] = ""
+    """What the server is asked to encrypt by."""
+    kms_key_id: str = ""
+    """Key that the server is to use with `aws:kms`; its default one if empty."""
+
+
+class DirectoryStore(ApiModel):
+    """A directory of the volume at `DIRECTORY`."""
+
+    type: Literal["Directory"] = "Directory"
+    prefix: Prefix = ""
+
+
+Store = Annotated[S3Store | DirectoryStore, Field(discriminator="type")]
+
+
+class Limits(ApiModel):
+    """How long a command may take. Set the Job's own deadline some 30 s later."""
+
+    deadline: float = Field(default=3600.0, gt=0)
+    """Seconds for the whole command."""
+    stall: float = Field(default=60.0, gt=0)
+    """Seconds without any progress after which a command gives up."""
+
+
+class EtcdAccess(ApiModel):
+    """One member, and how to know it."""
+
+    endpoint: str = Field(pattern=r"^https?://[^\s/]+$")
+    """Client address of the member, such as `https://10.0.0.7:2379`."""
+    server_name: str = ""
+    """Name that the member's certificate must carry; the endpoint's host if empty."""
+
+
+class BackupSpec(ApiModel):
+    """Take a snapshot of a member and store it."""
+
+    etcd: EtcdAccess
+    store: Store
+    key: Key
+    origin: Origin
+    encryption_key: str | None = None
+    """Name of the file of `ENCRYPTION_KEYS` to encrypt with; absent: no encryption of our own."""
+    limits: Limits = Field(default_factory=Limits)
+
+
+class FetchSpec(ApiModel):
+    """Bring a stored snapshot, checked and decrypted, to `VOLUME`."""
+
+    store: Store
+    key: Key
+    file: str = Field(default="snapshot.db", pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
+    """Name of the file below `VOLUME`; an earlier one is replaced when all is well."""
+    sha256: SHA256 | None = None
+    """What the stored object must have, as recorded in the EtcdBackup; absent: as described there."""
+    limits: Limits = Field(default_factory=Limits)
+
+
+class CheckSpec(ApiModel):
+    """Compare a restored etcd with what was found when the backup was made."""
+
+    endpoint: str = "http://127.0.0.1:2379"
+    """A throw-away etcd; it may still be starting. It must hold the snapshot restored without
+    bumped revisions, or hashes cannot be compared."""
+    expect: Contents
+    limits: Limits = Field(default_factory=lambda: Limits(deadline=300.0))
+
+
+class RemoveSpec(ApiModel):
+    """Remove one backup and its description; nothing there is as good."""
+
+    store: Store
+    key: Key
+    limits: Limits = Field(default_factory=lambda: Limits(deadline=120.0))
+
+
+class ListSpec(ApiModel):
+    """Say which backups lie in a store."""
+
+    store: Store
+    under: Prefix = ""
+    """Only those in this folder below the store's prefix, such as `team-a/shop`."""
+    limits: Limits = Field(default_factory=lambda: Limits(deadline=300.0))
