@@ -23,6 +23,7 @@ _REFUSALS = (
     ("member not found", Trouble.NOT_FOUND),
     ("too many learner members", Trouble.TOO_MANY_LEARNERS),
     ("Peer URLs already exists", Trouble.EXISTS),
+    ("member ID already exist", Trouble.EXISTS),
     ("unhealthy cluster", Trouble.UNHEALTHY),
     ("not enough started members", Trouble.UNHEALTHY),
     ("not leader", Trouble.NOT_LEADER),

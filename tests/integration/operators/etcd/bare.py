@@ -1,0 +1,95 @@
+"""Members of an etcd cluster as bare processes on loopback, without TLS: for the client alone."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.integration.apiserver import _die_with_parent
+from tests.integration.operators.etcd.container import program
+
+from kok.operators.etcd.client import EtcdClient, EtcdError, Trouble
+
+_networks = itertools.count(os.getpid() % 50 * 5)
+LIMIT = 40.0
+STARTING = {Trouble.NOT_LISTENING, Trouble.NO_QUORUM, Trouble.SILENT}
+
+
+class Bare:
+    """Members of one cluster, each on an address of its own within 127.0.0.0/8."""
+
+    def __init__(self, version: str = "3.6.10", *options: str) -> None:
+        self.version = version
+        self.options = options
+        self.root = Path(tempfile.mkdtemp(prefix="kok-bare-"))
+        self.network = f"127.{20 + next(_networks) % 230}.1"
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def address(self, number: int) -> str:
+        """Where clients reach a member."""
+        return f"http://{self.network}.{number + 1}:2379"
+
+    def peer(self, number: int) -> str:
+        """Where other members reach a member."""
+        return f"http://{self.network}.{number + 1}:2380"
+
+    def start(self, number: int, members: list[int], state: str = "new") -> None:
+        """Starts one member, which knows of `members`."""
+        listed = ",".join(f"m{one}={self.peer(one)}" for one in members)
+        with (self.root / f"log-{number}").open("ab") as log:
+            self.processes[number] = subprocess.Popen(
+                [
+                    program(self.version),
+                    f"--name=m{number}",
+                    f"--data-dir={self.root}/m{number}",
+                    f"--listen-client-urls={self.address(number)}",
+                    f"--advertise-client-urls={self.address(number)}",
+                    f"--listen-peer-urls={self.peer(number)}",
+                    f"--initial-advertise-peer-urls={self.peer(number)}",
+                    f"--initial-cluster={listed}",
+                    f"--initial-cluster-state={state}",
+                    "--unsafe-no-fsync=true",
+                    *self.options,
+                ],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads touch it
+            )
+
+    async def form(self, client: EtcdClient, count: int) -> None:
+        """Starts so many members and returns once they serve."""
+        for number in range(count):
+            self.start(number, list(range(count)))
+        for number in range(count):
+            await self.served(client, number)
+
+    async def served(self, client: EtcdClient, number: int) -> None:
+        """Returns once a member gets answers from a quorum."""
+        async with asyncio.timeout(LIMIT):
+            while True:
+                try:
+                    await client.members(self.address(number))
+                except EtcdError as error:
+                    if error.trouble not in STARTING:
+                        raise
+                    await asyncio.sleep(0.05)
+                    continue
+                return
+
+    def kill(self, number: int) -> None:
+        """Ends a member at once."""
+        process = self.processes.pop(number)
+        process.kill()
+        process.wait(timeout=20)
+
+    def close(self) -> None:
+        """Ends all of them and removes their data."""
+        for number in list(self.processes):
+            self.kill(number)
+        shutil.rmtree(self.root, ignore_errors=True)
