@@ -10,6 +10,7 @@ On the command line::
     python -m e2e.lab binary etcd --version v3.6.10              the same for etcd
     python -m e2e.lab image                          build KOK's own image, print its reference
     python -m e2e.lab want --kubernetes v1.36.4 --etcd v3.7.3    build and serve these versions too
+    python -m e2e.lab s3                             an S3 server beside registry and artifacts
     python -m e2e.lab prepull IMAGE...               pull images onto the meta hosts
     python -m e2e.lab host add|kill|start|pause|unpause|restart|cut|heal|reset|remove|ssh NAME
 
@@ -48,7 +49,9 @@ In Python everything is asynchronous::
     await lab.cut(name)       a host without network; lab.heal(name)
     await lab.reset(name)     the same host, bare again, with a new SSH host key
     await lab.remove(name)
-    await lab.want(kubernetes="v1.36.4", etcd="v3.7.3")         build and serve further versions
+    await lab.want(kubernetes="v1.36.4", etcd=["v3.7.3"])       build and serve further versions
+    await lab.want_s3() -> S3     endpoint, access_key, secret_key, region, ca (PEM); buckets and
+                                  objects can be made, looked at and damaged
     await lab.prepull("registry.k8s.io/kube-apiserver:v1.36.4") onto the meta hosts
     await lab.operator_image() -> str    KOK's own image of the checkout, built if it changed,
                                          in the registry and on the meta hosts
@@ -63,5 +66,6 @@ from e2e.lab.audit import Write
 from e2e.lab.errors import CommandError, LabError
 from e2e.lab.hosts import SSH, Host
 from e2e.lab.lab import Lab
+from e2e.lab.s3 import S3
 
-__all__ = ["SSH", "Artifact", "CommandError", "Host", "Lab", "LabError", "Write"]
+__all__ = ["S3", "SSH", "Artifact", "CommandError", "Host", "Lab", "LabError", "Write"]

@@ -19,7 +19,7 @@ from e2e.lab import gomod
 from e2e.lab.cache import Cache
 from e2e.lab.errors import LabError
 from e2e.lab.proc import run
-from e2e.lab.sources import BY_PROGRAM, Source
+from e2e.lab.sources import BY_PROGRAM, SUBSTITUTES, Source
 
 # `go list` is run for the modules it fetches; what it would print is of no interest.
 _NOTHING = "{{with .Error}}{{.}}{{end}}"
@@ -52,9 +52,12 @@ class Program:
 
 
 def program(name: str, version: str | None = None) -> Program:
-    """A program by name, by default at the version that the lab uses."""
-    found = Program(name, "")
-    return Program(name, version or found.source.version)
+    """A program by name, by default at the version that the lab uses.
+
+    Where that version cannot be had it is the one that goes in its place, see `SUBSTITUTES`.
+    """
+    wanted = version or Program(name, "").source.version
+    return Program(name, SUBSTITUTES.get((name, wanted), wanted))
 
 
 class Builder:
@@ -80,7 +83,7 @@ class Builder:
             async with self.cache.lock("sources", shared=True), self.cache.lock("go", group):
                 if wanted := self.missing(items):
                     async with self.cache.workspace("go", group) as work:
-                        await self._write_module(work, wanted[0])
+                        await self._write_module(work, wanted)
                         await self._compile(work, self.cache.logs / f"build-{group}.log", wanted)
         return {item.name: self.path(item) for item in items}
 
@@ -93,7 +96,7 @@ class Builder:
                 self.cache.lock("fetch", group),
                 self.cache.workspace("fetch", group) as work,
             ):
-                await self._write_module(work, wanted[0])
+                await self._write_module(work, wanted)
                 packages = [item.source.programs[item.name] for item in wanted]
                 await self._go(
                     work,
@@ -120,16 +123,16 @@ class Builder:
     def _key(self, item: Program) -> tuple[str, ...]:
         return ("programs", item.name, item.version, f"{architecture()}-{self.toolchain}")
 
-    async def _write_module(self, work: Path, item: Program) -> None:
-        source = item.source
+    async def _write_module(self, work: Path, items: Sequence[Program]) -> None:
+        source, version = items[0].source, items[0].version
         found = await run(
-            *(self.go, "mod", "download", "-json", f"{source.module}@{item.version}"),
+            *(self.go, "mod", "download", "-json", f"{source.module}@{version}"),
             env=self._environment(source),
             cwd=work,
         )
         edited = await run(self.go, "mod", "edit", "-json", json.loads(found)["GoMod"])
-        modules = (source.module, *source.companions)
-        text = gomod.render(gomod.parse(edited), modules, item.version, source.replaces)
+        modules = source.modules(item.name for item in items)
+        text = gomod.render(gomod.parse(edited), modules, version, source.replaces)
         (work / "go.mod").write_text(text)
 
     async def _compile(self, work: Path, log: Path, items: Sequence[Program]) -> None:

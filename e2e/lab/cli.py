@@ -101,12 +101,24 @@ def image() -> None:
 @app.command()
 def want(
     kubernetes: Annotated[str | None, typer.Option(help="such as v1.36.4")] = None,
-    etcd: Annotated[str | None, typer.Option(help="such as v3.7.3")] = None,
+    etcd: Annotated[list[str] | None, typer.Option(help="such as v3.7.3, repeatable")] = None,
 ) -> None:
     """Build and serve further versions of Kubernetes and etcd."""
 
     async def work() -> None:
-        await (await Lab.open()).want(kubernetes, etcd)
+        await (await Lab.open()).want(kubernetes, etcd or ())
+
+    _do(work())
+
+
+@app.command("s3")
+def want_s3() -> None:
+    """Make the S3 server, and print where it is and where its keys lie."""
+
+    async def work() -> None:
+        lab = await Lab.open()
+        server = await lab.want_s3()
+        print(f"{server.endpoint}\nkeys and CA: {server.keys}")
 
     _do(work())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from e2e.lab import (
     podman,
     preflight,
     rootfs,
+    s3,
     state,
 )
 from e2e.lab.artifacts import Artifact
@@ -30,6 +32,7 @@ from e2e.lab.kubeadm import AUDIT_DIRECTORY
 from e2e.lab.meta import FIRST, Meta
 from e2e.lab.proc import run
 from e2e.lab.progress import reporter
+from e2e.lab.s3 import S3
 from e2e.lab.state import State, Store
 from e2e.lab.steps import Graph
 from e2e.lab.world import Plan, Works
@@ -169,6 +172,13 @@ class Lab:
         container = self.inventory.host(name).container
         return await podman.execute(container, *argv, stdin=stdin, timeout=timeout)
 
+    async def inside(self, name: str) -> tuple[str, ...]:
+        """What to put before a command of the machine so that it runs in a host's network."""
+        found = await podman.find(self.inventory.host(name).container)
+        if found is None or not found.alive:
+            raise LabError(f"{name} does not run: nothing can be started in its network")
+        return ("nsenter", f"--net=/proc/{found.pid}/ns/net", "--")
+
     async def add_worker(self, name: str | None = None) -> Host:
         """Make one more bare host; by default under the first free name."""
         async with self.works.cache.lock("hosts", self.name):
@@ -228,7 +238,7 @@ class Lab:
     async def want(
         self,
         kubernetes: str | None = None,
-        etcd: str | None = None,
+        etcd: Sequence[str] = (),
         console: Console | None = None,
     ) -> None:
         """Build, serve and pull onto the meta hosts further versions of Kubernetes and etcd."""
@@ -237,15 +247,26 @@ class Lab:
         toolbox = plan.rootfs(rootfs.TOOLBOX)
         if kubernetes:
             plan.serve_kubernetes(kubernetes, toolbox)
-        if etcd:
-            plan.serve_etcd(etcd)
+        for version in etcd:
+            plan.serve_etcd(version)
         plan.forget_sources()
         async with reporter(console or Console()) as progress:
             await graph.run(progress)
         wanted = [*catalog.kubernetes(kubernetes)] if kubernetes else []
-        if etcd:
-            wanted.append(catalog.etcd(etcd))
+        wanted += [catalog.etcd(version) for version in etcd]
         await self.prepull(*(image.reference for image in wanted))
+
+    async def want_s3(self, console: Console | None = None) -> S3:
+        """An S3 server that pods, hosts and machine reach; what it holds stays until `down`."""
+        graph = Graph()
+        plan = Plan(self.works, graph)
+        plan.programs(s3.PROGRAM.name)
+        plan.forget_sources()
+        async with self.works.cache.lock("s3", self.name):
+            async with reporter(console or Console()) as progress:
+                await graph.run(progress)
+            binary = self.works.builder.path(s3.PROGRAM)
+            return await s3.ensure(self.state, self.store, self.inventory.network, binary)
 
     async def prepull(self, *references: str) -> None:
         """Pull images onto every meta host, so that pods start without waiting for them."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from ssl import SSLContext
 
 import aiohttp
 
@@ -80,7 +81,7 @@ class Services:
             image, *command = run
             options = (*place, "--no-hosts", "--volume", volume)
             await podman.make(self.state.name, container, image, options, command)
-        await _answers(url, container)
+        await answers(url, container)
 
     def _directory(self, name: str) -> Path:
         data = self.cache.path(name)
@@ -97,9 +98,10 @@ class Services:
             return answer.headers.get("Docker-Content-Digest") if answer.status == 200 else None
 
 
-async def _answers(url: str, container: str) -> None:
+async def answers(url: str, container: str, trust: SSLContext | bool = True) -> None:
     """Wait until a service answers; its container's log tells why it does not."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+    limit, connector = aiohttp.ClientTimeout(total=2), aiohttp.TCPConnector(ssl=trust)
+    async with aiohttp.ClientSession(timeout=limit, connector=connector) as session:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_START_SECONDS):
                 while True:

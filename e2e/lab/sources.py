@@ -6,7 +6,7 @@ patch levels of Kubernetes lack a zip or a checksum.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 KUBERNETES = "v1.37.1"
@@ -24,7 +24,8 @@ class Source:
     ``programs`` maps a binary's name to its package. ``companions`` names further modules (at the
     same version) that some of these packages belong to. ``ldflags`` may use {version} (with its
     v), {major} and {minor}. ``static_cgo`` is for programs that need cgo; they are linked without
-    shared libraries, so that they run in any image.
+    shared libraries, so that they run in any image. ``on_request`` programs are no part of a lab
+    until somebody asks for them.
     """
 
     name: str
@@ -34,12 +35,23 @@ class Source:
     companions: tuple[str, ...] = ()
     ldflags: str = ""
     static_cgo: bool = False
+    on_request: bool = False
     replaces: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, version: str) -> str:
         """``ldflags`` of one version."""
         major, minor = version.removeprefix("v").split(".")[:2]
         return self.ldflags.format(version=version, major=major, minor=minor)
+
+    def modules(self, programs: Iterable[str]) -> tuple[str, ...]:
+        """The modules that some programs are built from, the source's own one first."""
+        packages = [self.programs[name] for name in programs]
+        needed = (m for m in self.companions if any(_within(m, each) for each in packages))
+        return (self.module, *needed)
+
+
+def _within(module: str, package: str) -> bool:
+    return package == module or package.startswith(f"{module}/")
 
 
 def _below(module: str, *paths: str) -> dict[str, str]:
@@ -141,7 +153,18 @@ SOURCES: tuple[Source, ...] = (
         _below("sigs.k8s.io/cri-tools/cmd", "crictl"),
         ldflags="-X sigs.k8s.io/cri-tools/pkg/version.Version={version}",
     ),
+    Source(
+        "versitygw",
+        "github.com/versity/versitygw",
+        "v1.8.0",
+        _below("github.com/versity/versitygw/cmd", "versitygw"),
+        ldflags="-X main.Version={version}",
+        on_request=True,
+    ),
 )
+
+# Programs that the checksum database lacks at a version; the other version goes in their place.
+SUBSTITUTES: Mapping[tuple[str, str], str] = {("etcdutl", "v3.6.11"): "v3.6.10"}
 
 BY_NAME: Mapping[str, Source] = {source.name: source for source in SOURCES}
 BY_PROGRAM: Mapping[str, Source] = {

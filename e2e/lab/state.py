@@ -41,6 +41,15 @@ class State(BaseModel):
     def artifacts(self) -> IPv4Address:
         return self.subnet[network.ARTIFACTS_OFFSET]
 
+    @property
+    def s3(self) -> IPv4Address:
+        return self.subnet[network.S3_OFFSET]
+
+    @property
+    def machine(self) -> IPv4Address:
+        """Where hosts and pods reach what runs on the machine itself: the bridge's own address."""
+        return self.subnet[1]
+
 
 def lab_name() -> str:
     """``$KOK_LAB``, by default ``kok``. It becomes part of container names."""
@@ -72,6 +81,11 @@ class Store:
     @property
     def logs(self) -> Path:
         return self.root / "logs"
+
+    @property
+    def s3(self) -> Path:
+        """Keys and certificates of the S3 server, if the lab has one."""
+        return self.root / "s3"
 
     def host_key(self, host: str) -> Path:
         """The public key that a host's sshd shows."""

@@ -7,7 +7,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from e2e.lab import podman, state
+from e2e.lab import podman, s3, state
 from e2e.lab.errors import CommandError, LabError
 from e2e.lab.hosts import ROLE_LABEL
 from e2e.lab.lab import Lab
@@ -32,6 +32,8 @@ async def show(console: Console) -> None:
     facts.add_row("kubeconfig", str(lab.kubeconfig))
     facts.add_row("registry", lab.mirror)
     facts.add_row("artifacts", f"{lab.artifacts_url}/artifacts.json")
+    if lab.store.s3.exists():
+        facts.add_row("s3", f"{s3.endpoint(lab.state)}, CA and keys below {lab.store.s3}")
     facts.add_row("meta cluster", problem or f"answers, {len(nodes)} nodes")
     slowest = sorted(lab.state.timings.items(), key=lambda item: -item[1])[:5]
     times = ", ".join(f"{name} {took:.1f} s" for name, took in slowest)
@@ -58,7 +60,11 @@ async def _nodes(lab: Lab) -> tuple[dict[str, str], str]:
 
 def _address(lab: Lab, name: str, role: str) -> str:
     if role == "service":
-        services = {"registry": lab.state.registry, "artifacts": lab.state.artifacts}
+        services = {
+            "registry": lab.state.registry,
+            "artifacts": lab.state.artifacts,
+            s3.NAME: lab.state.s3,
+        }
         return str(services.get(name, ""))
     return str(lab.inventory.host(name).address)
 

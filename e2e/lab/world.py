@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,13 +10,13 @@ from pathlib import Path
 from e2e.lab import artifacts as artifact
 from e2e.lab import catalog, images, preflight, rootfs
 from e2e.lab.artifacts import Artifacts
-from e2e.lab.binaries import Builder, architecture, program
+from e2e.lab.binaries import Builder, Program, architecture, program
 from e2e.lab.cache import Cache
 from e2e.lab.catalog import Image
 from e2e.lab.images import Images
 from e2e.lab.rootfs import RootFS
 from e2e.lab.services import Services
-from e2e.lab.sources import BY_NAME, ETCD, KUBERNETES, RUNC, SOURCES
+from e2e.lab.sources import BY_NAME, ETCD, KUBERNETES, RUNC, SOURCES, Source
 from e2e.lab.state import State
 from e2e.lab.steps import Graph, Step
 
@@ -42,7 +42,8 @@ class Works:
 
     async def forget_sources(self) -> None:
         """Make room, unless a program of a lab is still to be built."""
-        wanted = (program(name) for source in SOURCES for name in source.programs)
+        usual = (source for source in SOURCES if not source.on_request)
+        wanted = (program(name) for source in usual for name in source.programs)
         if not self.builder.missing(wanted):
             await self.builder.forget_sources()
 
@@ -65,25 +66,34 @@ class Plan:
 
     def programs(self, source: str, version: str | None = None) -> str:
         """Fetch and build the programs of a module; modules are built one after another."""
-        items = [program(name, version) for name in BY_NAME[source].programs]
-        label = f"{source} {items[0].version}"
-        logs = self.works.cache.logs
+        versions: dict[str, list[Program]] = {}
+        for name in BY_NAME[source].programs:
+            item = program(name, version)
+            versions.setdefault(item.version, []).append(item)
+        for items in versions.values():
+            self._build(BY_NAME[source], items)
+        return self._built[0]  # of the last, which waits for those before it
+
+    def _build(self, source: Source, items: Sequence[Program]) -> None:
+        names = [item.name for item in items]
+        whole = len(names) == len(source.programs)
+        version, logs = items[0].version, self.works.cache.logs
+        label = f"{source.name if whole else ' '.join(names)} {version}"
         fetch = self._add(
             f"fetch {label}",
             partial(self.works.builder.fetch, items),
             self._fetched,
-            hint=f"log: {logs}/fetch-{source}-{items[0].version}.log",
+            hint=f"log: {logs}/fetch-{source.name}-{version}.log",
             limit=BUILD_SECONDS,
         )
         build = self._add(
             f"build {label}",
             partial(self.works.builder.ensure, items),
             (fetch, *self._built),
-            hint=f"log: {logs}/build-{source}-{items[0].version}.log",
+            hint=f"log: {logs}/build-{source.name}-{version}.log",
             limit=BUILD_SECONDS,
         )
         self._fetched, self._built = (fetch,), (build,)
-        return build
 
     def serve_images(self, label: str, wanted: Iterable[Image], *needs: str) -> str:
         run = partial(self.works.images.ensure, list(wanted))

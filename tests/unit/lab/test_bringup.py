@@ -15,7 +15,7 @@ from e2e.lab.lab import Lab
 from e2e.lab.services import Services
 from e2e.lab.state import State, Store
 from e2e.lab.steps import Graph
-from e2e.lab.world import Works
+from e2e.lab.world import Plan, Works
 
 STATE = State(
     name="kok",
@@ -51,6 +51,7 @@ def test_only_what_a_demo_needs_is_built(lab: Lab) -> None:
         "build kubernetes v1.37.1"
     ]
     assert [name for name in steps if name.startswith("build etcd")] == ["build etcd v3.6.10"]
+    assert not [name for name in steps if "versitygw" in name]
 
 
 def test_modules_are_built_one_after_another_while_the_next_are_fetched(lab: Lab) -> None:
@@ -81,3 +82,13 @@ def test_the_build_cache_goes_when_all_is_built(lab: Lab) -> None:
     graph = bringup.graph(lab, 1, 0)
     builds = {name for name in graph.steps if name.startswith("build ")} - {"build pause"}
     assert builds <= _before(graph, "remove build cache")
+
+
+def test_an_etcd_that_lacks_a_tool_is_served_with_that_of_another_version(lab: Lab) -> None:
+    graph = Graph()
+    plan = Plan(lab.works, graph)
+    for version in ("v3.6.10", "v3.6.11"):
+        plan.serve_etcd(version)
+    assert {"build etcd etcdctl v3.6.11", "build etcdutl v3.6.10"} <= _before(
+        graph, "images etcd v3.6.11"
+    )

@@ -9,7 +9,7 @@ from e2e.lab import catalog, rootfs
 from e2e.lab.binaries import Program, program
 from e2e.lab.catalog import Image
 from e2e.lab.errors import LabError
-from e2e.lab.sources import SOURCES, Source
+from e2e.lab.sources import BY_NAME, SOURCES, Source
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
@@ -33,6 +33,25 @@ def test_a_program_has_the_version_of_the_lab_by_default() -> None:
     assert program("etcdctl") == Program("etcdctl", "v3.6.10")
 
 
+def test_a_program_that_cannot_be_had_at_a_version_is_taken_from_another() -> None:
+    image = catalog.etcd("v3.6.11")
+    assert image.reference == "registry.k8s.io/etcd:3.6.11-0"
+    assert {item.name: item.version for item in image.programs.values()} == {
+        "etcd": "v3.6.11",
+        "etcdctl": "v3.6.11",
+        "etcdutl": "v3.6.10",
+    }
+
+
+def test_only_modules_of_wanted_programs_are_required() -> None:
+    etcd = BY_NAME["etcd"]
+    assert etcd.modules(["etcd", "etcdctl"]) == (
+        "go.etcd.io/etcd/server/v3",
+        "go.etcd.io/etcd/etcdctl/v3",
+    )
+    assert etcd.modules(["etcdutl"])[1:] == ("go.etcd.io/etcd/etcdutl/v3",)
+
+
 def test_an_unknown_program_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(LabError, match=r"kubelt is no program .* kubelet"):
         program("kubelt")
@@ -43,6 +62,7 @@ def _served() -> list[Image]:
         *catalog.kubernetes("v1.37.1"),
         *catalog.kubernetes("v1.36.4"),
         catalog.etcd("v3.6.10"),
+        catalog.etcd("v3.6.11"),
         catalog.etcd("v3.7.3"),
         catalog.pause(),
         catalog.coredns(),

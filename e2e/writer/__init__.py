@@ -1,0 +1,204 @@
+"""A writer that keeps writing to an EtcdCluster, remembers every write that was confirmed, and
+reads all of them back at the end.
+
+It is a process of its own in the network of the first meta host, so that it reaches members at
+their pods' addresses, as an API server would, whatever becomes of Services, of other hosts, or of
+the scenario's own load. The scenario tells it where members are::
+
+    async with writing(w, namespace, "shop-etcd") as writer:
+        ...                                 # the fault
+        lap = await writer.lap()            # longest time without a confirmed write since the start
+        verdict = await writer.finish()     # everything read back
+    verdict.kept                            # zero confirmed writes lost, no time that ran backwards
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from e2e.world import World
+from e2e.writer.ledger import Lap, Verdict
+from kok.api import names
+from kok.api.meta import Manifest
+from kok.kube import kinds
+
+__all__ = ["Lap", "Verdict", "Writer", "kept", "writing"]
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+HOST = "meta-1"
+"""In whose network it runs: no scenario cuts off or stops the first meta host."""
+PORT = 2379
+RATE, LIMIT = 50.0, 60_000
+
+
+class Writer:
+    """The process at work; made by `writing`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._turn = asyncio.Lock()
+        self.verdict: Verdict | None = None
+
+    async def tell(self, what: str, given: Any = None) -> None:
+        """One command without an answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": what, "with": given}).encode() + b"\n")
+        await self._process.stdin.drain()
+
+    async def ask(self, what: str, given: Any = None, within: float = 30.0) -> dict[str, Any]:
+        """One command, and its answer."""
+        assert self._process.stdout is not None
+        async with self._turn, asyncio.timeout(within):
+            await self.tell(what, given)
+            line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the writer ended with code {await self._process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise AssertionError(answer["error"])
+        return answer
+
+    async def lap(self) -> Lap:
+        """What happened since the last lap, or since the start."""
+        return Lap(**await self.ask("lap"))
+
+    async def goes_on(self, writes: int = 25, within: float = 60.0) -> None:
+        """Waits until that many writes were confirmed from now on; no lap ends by that."""
+        missing = writes
+        async with asyncio.timeout(within):
+            before = await self.ask("count")
+            while missing > 0:
+                await asyncio.sleep(0.1)
+                missing = writes - ((await self.ask("count"))["count"] - before["count"])
+
+    async def finish(self, within: float = 60.0) -> Verdict:
+        """Stops writing and reads everything back. Raises `AssertionError` if nobody answers."""
+        await self.ask("stop")
+        answer = await self.ask("verify", within, within + 60.0)
+        self.verdict = Verdict.from_json(answer)
+        return self.verdict
+
+
+def kept(verdict: Verdict) -> None:
+    """Raises `AssertionError` unless every promise was kept."""
+    if verdict.acknowledged == 0:
+        raise AssertionError("not one write was confirmed: nothing was proved")
+    if not verdict.kept:
+        raise AssertionError(f"etcd broke its promises: {verdict}")
+
+
+@asynccontextmanager
+async def writing(
+    w: World,
+    namespace: str,
+    etcd: str,
+    *,
+    rate: float = RATE,
+    limit: int = LIMIT,
+    size: int = 64,
+    patience: float = 1.0,
+    user: tuple[str, str] | None = None,
+    prefix: str = "writer/",
+) -> AsyncIterator[Writer]:
+    """Writes `rate` keys a second with values of `size` bytes, `limit` keys at most.
+
+    `patience`: seconds after which a write is given up and another member asked. Follows the pods
+    and the client certificate of the EtcdCluster. Begins when its first member has an address.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *("setpriv", "--pdeathsig", "KILL", "--"),
+        *await w.lab.inside(HOST),
+        *(sys.executable, "-m", "e2e.writer"),
+        cwd=CHECKOUT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    writer = Writer(process)
+    known = asyncio.Event(), asyncio.Event()
+    tasks = [
+        asyncio.create_task(_follow_pods(w, writer, namespace, etcd, known[0])),
+        asyncio.create_task(_follow_secret(w, writer, namespace, etcd, known[1])),
+    ]
+    try:
+        async with asyncio.timeout(60.0):
+            await asyncio.gather(*(event.wait() for event in known))
+        chosen = {"rate": rate, "limit": limit, "size": size, "patience": patience}
+        login = {"user": user[0], "password": user[1]} if user else {}
+        await writer.tell("start", {**chosen, **login, "prefix": prefix})
+        await writer.goes_on()
+        yield writer
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _follow_pods(
+    w: World, writer: Writer, namespace: str, etcd: str, known: asyncio.Event
+) -> None:
+    pods: dict[str, Manifest] = {}
+    told: list[str] = []
+    labels = {"app.kubernetes.io/name": "etcd", names.LABEL_OWNER_NAME: etcd}
+    async with aclosing(w.kube.watch(kinds.POD, namespace, labels=labels)) as events:
+        async for event in events:
+            if event.type == "SYNCED":
+                continue
+            name = event.object["metadata"]["name"]
+            if event.type == "DELETED":
+                pods.pop(name, None)
+            else:
+                pods[name] = event.object
+            addresses = endpoints(list(pods.values()))
+            if addresses != told:
+                told = addresses
+                await writer.tell("endpoints", told)
+            if told:
+                known.set()
+
+
+def endpoints(pods: Sequence[Manifest]) -> list[str]:
+    """The client addresses of members' pods that have one, in order of their names."""
+    found = sorted(
+        (pod["metadata"]["name"], str((pod.get("status") or {}).get("podIP") or ""))
+        for pod in pods
+        if (pod.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}
+    )
+    return [f"https://{address}:{PORT}" for _, address in found if address]
+
+
+async def _follow_secret(
+    w: World, writer: Writer, namespace: str, etcd: str, known: asyncio.Event
+) -> None:
+    name = names.etcd_client_secret(etcd)
+    told: dict[str, str] = {}
+    fields = {"metadata.name": name}
+    async with aclosing(w.kube.watch(kinds.SECRET, namespace, fields=fields)) as events:
+        async for event in events:
+            if event.type not in {"ADDED", "MODIFIED"}:
+                continue
+            found = identity(event.object, namespace, etcd)
+            if found and found != told:
+                told = found
+                await writer.tell("identity", told)
+                known.set()
+
+
+def identity(secret: Manifest, namespace: str, etcd: str) -> dict[str, str]:
+    """What a client needs, out of the Secret for clients; empty while it is not whole."""
+    data = secret.get("data") or {}
+    keys = {"ca": "ca.crt", "certificate": "tls.crt", "key": "tls.key"}
+    if not all(data.get(key) for key in keys.values()):
+        return {}
+    texts = {field: base64.b64decode(data[key]).decode() for field, key in keys.items()}
+    return {**texts, "server_name": f"{names.etcd_client_service(etcd)}.{namespace}.svc"}
