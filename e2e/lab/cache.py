@@ -13,11 +13,13 @@ import contextlib
 import fcntl
 import os
 import shutil
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 Build = Callable[[Path], Awaitable[None]]
+_DISCARDED = "discarded-"
 
 
 def default_root() -> Path:
@@ -95,12 +97,33 @@ class Cache:
         """Remove what killed runs left in the temporary directory, unless a live run holds it."""
         for work in sorted((self.root / "tmp").glob("*")):
             with self.if_free(work.name) as free:
-                if free:
+                if free and work.name.startswith(_DISCARDED):
+                    _remove_in_background(work)
+                elif free:
                     shutil.rmtree(work, ignore_errors=True)
+
+    def discard(self, path: Path) -> None:
+        """Take something out of the cache at once; its files go in the background.
+
+        The remover outlives this process. What it leaves if it is ended, too, is swept up later.
+        """
+        if not path.exists():
+            return
+        aside = self.root / "tmp" / f"{_DISCARDED}{uuid.uuid4().hex}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(aside)
+        _remove_in_background(aside)
 
     def purge(self) -> None:
         """Remove the cache whole."""
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _remove_in_background(path: Path) -> None:
+    """Two of these for one path are in nobody's way."""
+    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+    command = ("nice", "rm", "-rf", "--", str(path))
+    os.posix_spawnp(command[0], command, os.environ, file_actions=quiet, setsid=True)
 
 
 def _try_lock(file: IO[str], *, shared: bool) -> bool:

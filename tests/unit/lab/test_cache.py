@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -86,6 +87,17 @@ async def test_sweeping_spares_what_is_being_built(tmp_path: Path) -> None:
     async with cache.lock("a", "v1"), cache.workspace("a", "v1") as work:
         cache.sweep()
         assert work.exists()
+
+
+def test_what_is_discarded_is_out_of_the_cache_at_once_and_gone_soon(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    deep = cache.path("go", "mod")
+    deep.mkdir(parents=True)
+    cache.discard(cache.path("go"))
+    assert not cache.path("go").exists()
+    os.waitpid(-1, 0)
+    assert not _names(tmp_path / "tmp")
+    cache.discard(cache.path("go"))
 
 
 async def test_a_shared_lock_keeps_out_only_who_wants_it_alone(tmp_path: Path) -> None:
