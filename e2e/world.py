@@ -92,7 +92,7 @@ def _default_object(kind: Kind, manifest: dict[str, Any]) -> bool:
 async def world(report: Report, *, meta: int = 1, workers: int = 1) -> AsyncIterator[World]:
     """The lab as it must be for a scenario; it stays up afterwards."""
     with report.step("lab", "lab_s"):
-        lab = await Lab.up(meta=meta, workers=workers)
+        lab = await Lab.up(meta=meta, workers=workers, operators=True)
     with report.step("operators installed with Helm", "install_s"):
         await install(lab, report)
     kube = await Kube.from_kubeconfig(lab.kubeconfig.read_text(), field_manager="kok-e2e")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from e2e.lab import catalog, preflight, rootfs
+from e2e.lab import catalog, operator_image, preflight, rootfs
 from e2e.lab.cache import Cache
 from e2e.lab.meta import FIRST, PRELOADED
 from e2e.lab.podman import LABEL
@@ -28,8 +28,8 @@ def machine(cache: Cache, packages: tuple[str, ...]) -> Graph:
     return steps
 
 
-def graph(lab: Lab, meta: int, workers: int) -> Graph:
-    """All steps of a lab with that many hosts of each kind."""
+def graph(lab: Lab, meta: int, workers: int, *, operators: bool = False) -> Graph:
+    """All steps of a lab with that many hosts of each kind; with KOK's image if it is wanted."""
     steps = Graph()
     works = lab.works
     network = steps.add(
@@ -40,7 +40,7 @@ def graph(lab: Lab, meta: int, workers: int) -> Graph:
     base = plan.rootfs(rootfs.SERVICES)
     host = plan.rootfs(rootfs.HOST, base)
     toolbox = plan.rootfs(rootfs.TOOLBOX, host)
-    plan.rootfs(rootfs.PYTHON, toolbox)
+    python = plan.rootfs(rootfs.PYTHON, toolbox)
     services = steps.add(
         Step(
             "registry and artifact server",
@@ -53,9 +53,21 @@ def graph(lab: Lab, meta: int, workers: int) -> Graph:
     images, artifacts = plan.everything(toolbox, base)
     for index in range(1, workers + 1):
         _host(lab, steps, f"worker-{index}", network, host)
-    _meta(lab, steps, meta, needs=(network, host), images=images, artifacts=artifacts)
+    loaded = _meta(lab, steps, meta, needs=(network, host), images=images, artifacts=artifacts)
+    if operators:
+        _operator_image(lab, steps, (services, python), loaded)
     plan.forget_sources()
     return steps
+
+
+def _operator_image(
+    lab: Lab, steps: Graph, needs: tuple[str, ...], loaded: tuple[str, ...]
+) -> None:
+    """Built beside everything else, so that nobody waits for it once the meta cluster is up."""
+    build = partial(operator_image.ensure, lab.works.cache, lab.works.images)
+    hint = f"log: {lab.works.cache.logs}/operator-image.log"
+    built = steps.add(Step("build KOK's image", build, needs, hint=hint, limit=1800))
+    steps.add(Step("KOK's image on the meta hosts", lab.operator_image, (built, *loaded)))
 
 
 def _host(lab: Lab, steps: Graph, name: str, *needs: str) -> str:
@@ -73,8 +85,8 @@ def _meta(
     needs: tuple[str, ...],
     images: list[str],
     artifacts: list[str],
-) -> None:
-    """The steps of a meta cluster of ``count`` hosts."""
+) -> tuple[str, ...]:
+    """The steps of a meta cluster of ``count`` hosts; those after which these have images."""
     preloaded = (
         *PRELOADED,
         *(image.reference for image in catalog.kubernetes(KUBERNETES)),
@@ -105,3 +117,4 @@ def _meta(
         for index in range(2, count + 1)
     ]
     steps.add(Step("meta cluster ready", lab.meta.ready, (addons, *joined), limit=300))
+    return tuple(loaded)

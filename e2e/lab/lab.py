@@ -55,9 +55,12 @@ class Lab:
         workers: int = 0,
         console: Console | None = None,
         cache: Cache | None = None,
+        *,
+        operators: bool = False,
     ) -> Lab:
         """Bring the lab up with at least so many hosts of each kind; what is there stays.
 
+        With ``operators`` KOK's image is built and put on the meta hosts, beside all the rest.
         It can be called again at any time, also after it was killed, and after containers of the
         lab were. Raises LabError with what hangs and what to do.
         """
@@ -76,7 +79,9 @@ class Lab:
             chosen = await state.ensure(store)
             ensure_key(store)
             lab = cls(chosen, store, await Works.open(cache, chosen))
-            timings = await bringup.graph(lab, max(1, meta), workers).run(progress)
+            timings = await bringup.graph(lab, max(1, meta), workers, operators=operators).run(
+                progress
+            )
             store.write(chosen.model_copy(update={"timings": timings}))
         took = time.monotonic() - begin
         text = f"lab {lab.name} is up after {took:.1f} s; KUBECONFIG={store.kubeconfig}"
