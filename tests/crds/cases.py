@@ -275,14 +275,6 @@ FIXED = (
     ),
     _of(
         "EtcdCluster",
-        "spec.members",
-        "spec.members cannot be changed; this release does not resize etcd; create a new "
-        "EtcdCluster",
-        {"members": 5},
-        was={},
-    ),
-    _of(
-        "EtcdCluster",
         "spec.storage.size",
         "spec.storage.size cannot be changed; create a new EtcdCluster",
         {"storage": {"size": "9Gi"}},

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from kok.api.etcdstatus import (
+    EtcdCertificate,
+    EtcdClusterStatus,
+    EtcdMember,
+    EtcdOperation,
+)
 from kok.api.fields import (
     Duration,
     Images,
@@ -22,7 +27,7 @@ from kok.api.fields import (
     rules,
     shorter,
 )
-from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
+from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, kok_kind
 
 NAME_MAX = 45
 
@@ -93,16 +98,8 @@ class EtcdClusterSpec(ApiModel):
         ),
     )
     """Version of etcd."""
-    members: int = Field(
-        default=3,
-        json_schema_extra=rules(
-            odd_members("spec.members"),
-            immutable(
-                "spec.members", "this release does not resize etcd; create a new EtcdCluster"
-            ),
-        ),
-    )
-    """Number of members."""
+    members: int = Field(default=3, json_schema_extra=rules(odd_members("spec.members")))
+    """Number of members; a change adds or removes them one by one."""
     storage: EtcdStorage = Field(default_factory=EtcdStorage)
     """The members' volumes."""
     placement: EtcdPlacement = Field(default_factory=EtcdPlacement)
@@ -123,76 +120,6 @@ class EtcdClusterSpec(ApiModel):
     """
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
-
-
-class EtcdMember(ApiModel):
-    """One member as last seen."""
-
-    name: str
-    """Name of the member, its StatefulSet and its volume; never used again."""
-    id: str | None = None
-    """Member ID as etcd prints it, in hexadecimal."""
-    role: Literal["Leader", "Follower", "Learner", "Unknown"] = "Unknown"
-    """Its part in raft."""
-    ready: bool = False
-    """Whether it answers its readiness probe and takes part in quorum."""
-    version: str | None = None
-    """The version that runs."""
-    node: str | None = None
-    """The meta node that it runs on."""
-    db_size: int | None = None
-    """Size of its database file in bytes."""
-    in_use: int | None = None
-    """Bytes of the database file that hold data."""
-    message: str | None = None
-    """What is wrong with it, if anything."""
-
-
-class EtcdCertificate(ApiModel):
-    """One certificate and its dates."""
-
-    name: str
-    """Secret that holds it."""
-    not_after: datetime
-    """When it ends."""
-    renew_at: datetime
-    """When it is renewed."""
-
-
-class EtcdClusterStatus(Status):
-    """What an etcd cluster is."""
-
-    cluster_id: str | None = Field(default=None, alias="clusterID")
-    """ID of the formed cluster in hexadecimal; recorded once, then every member must show it."""
-    seed: str | None = None
-    """Member or members that were told to form a new cluster, recorded before they were started."""
-    ca_fingerprint: str | None = None
-    """SHA-256 of the CA certificate in use; another one is refused until it is trusted."""
-    version: str | None = None
-    """The lowest version among the members."""
-    storage_version: str | None = None
-    """Version of the storage format, where etcd tells it."""
-    leader: str | None = None
-    """Name of the leader."""
-    members: list[EtcdMember] = Field(
-        default_factory=list,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    )
-    """The members."""
-    desired_members: int = 0
-    """Number of members wanted."""
-    ready_members: int = 0
-    """Number of members that are healthy."""
-    db_size: str | None = None
-    """Size of the largest database file, for people."""
-    alarms: list[str] = Field(default_factory=list)
-    """Alarms that are raised, as `member: NOSPACE`."""
-    endpoints: list[str] = Field(default_factory=list)
-    """Addresses for clients inside the meta cluster."""
-    client_secret: str | None = None
-    """Secret with a client certificate and the CA for the API server."""
-    certificates: list[EtcdCertificate] = Field(default_factory=list)
-    """The certificates and their dates."""
 
 
 class EtcdCluster(Resource):
@@ -230,4 +157,11 @@ class EtcdCluster(Resource):
     status: EtcdClusterStatus = Field(default_factory=EtcdClusterStatus)
 
 
-__all__ = ["EtcdCluster", "EtcdClusterSpec", "EtcdClusterStatus", "EtcdMember"]
+__all__ = [
+    "EtcdCertificate",
+    "EtcdCluster",
+    "EtcdClusterSpec",
+    "EtcdClusterStatus",
+    "EtcdMember",
+    "EtcdOperation",
+]

@@ -12,14 +12,16 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import layout, plan
 from kok.operators.etcd.client import Alarm, MemberStatus, Trouble
-from kok.operators.etcd.observe import Answer, World
+from kok.operators.etcd.observe import Answer, World, is_ready
 
 EMPTY_VOLUME = "couldn't find local name"
 """What etcd says when a member that once started finds no data; see `render.Start`."""
 MESSAGE_LIMIT = 400
 _QUIET = {"ContainerCreating", "PodInitializing"}
 
-Condition = Literal["healthy", "pending", "unreachable", "lost", "foreign"]
+Condition = Literal[
+    "healthy", "pending", "unreachable", "lost", "removed", "foreign", "joining", "left"
+]
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,18 @@ class View:
     """One member: how it is, and its entry in the status.
 
     `pending`: not healthy, the message says why; `unreachable`: its probe says that it takes
-    part, but the operator cannot ask it; `lost`: it has no data and must not start; `foreign`:
-    it shows another cluster ID.
+    part, but the operator cannot ask it; `lost`: it has no data and must not start;
+    `removed`: somebody took it out of etcd's list; `foreign`: it shows another cluster ID;
+    `joining`: it is not meant to vote yet; `left`: it is no member any more.
     """
 
     entry: EtcdMember
     condition: Condition
+
+    @property
+    def is_voter(self) -> bool:
+        """Whether it counts among the members that a quorum is made of."""
+        return self.entry.state in {"Member", "Leaving"}
 
 
 def learn(obj: EtcdCluster, world: World, members: Sequence[str]) -> bool:
@@ -102,16 +110,31 @@ def view(obj: EtcdCluster, world: World, before: EtcdMember) -> View:
     if said is not None:
         entry.version, entry.db_size, entry.in_use = said.version, said.db_size, said.in_use
         entry.role = role(said)
-    gone = why_lost(obj, world, name)
-    if gone is not None:
-        entry.message = gone
-        return View(entry, "lost")
-    if is_ready(pod) and said is not None and said.leader is not None and not said.is_learner:
-        entry.ready = True
-        return View(entry, "healthy")
-    entry.message = trouble(world, name, pod, answer)[:MESSAGE_LIMIT]
+    condition, entry.message = _judge(obj, world, entry, answer)
+    entry.ready = condition == "healthy"
+    return View(entry, condition)
+
+
+def _judge(
+    obj: EtcdCluster, world: World, entry: EtcdMember, answer: Answer
+) -> tuple[Condition, str | None]:
+    """How a member is, and what is wrong with it."""
+    name, said = entry.name, answer.status
+    if entry.state == "Left":
+        return "left", "has left; its pod and its volume are being removed"
+    if (gone := why_lost(obj, world, name)) is not None:
+        return "lost", gone
+    if is_removed(obj, world, entry):
+        return "removed", "was removed from etcd's list of members by somebody else"
+    pod = world.get(kinds.POD, layout.pod_name(name))
+    ready, joining = is_ready(pod), entry.state == "Joining"
+    if ready and said is not None and said.leader is not None and not (joining or said.is_learner):
+        return "healthy", None
+    text = trouble(world, name, pod, answer)[:MESSAGE_LIMIT]
+    if joining:
+        return "joining", text
     mute = answer.error is not None and answer.error.trouble in {Trouble.SILENT, Trouble.UNTRUSTED}
-    return View(entry, "unreachable" if is_ready(pod) and mute else "pending")
+    return "unreachable" if ready and mute else "pending", text
 
 
 def role(said: MemberStatus) -> Literal["Leader", "Follower", "Learner", "Unknown"]:
@@ -139,6 +162,14 @@ def alarms_of(entries: Sequence[EtcdMember], answers: Mapping[str, Answer]) -> l
 
 
 # --- why a member is not healthy
+
+
+def is_removed(obj: EtcdCluster, world: World, entry: EtcdMember) -> bool:
+    """Whether a member that took part is not in the list any more that a quorum agrees on."""
+    if entry.id is None or entry.state == "Leaving":
+        return False
+    listed = plan.agreed(obj, world)
+    return listed is not None and all(one.id != entry.id for one in listed)
 
 
 def why_lost(obj: EtcdCluster, world: World, name: str) -> str | None:
@@ -232,14 +263,6 @@ def last_words(log: str) -> str:
             continue
         found = ": ".join(str(entry[key]) for key in ("msg", "error") if entry.get(key))
     return found[:MESSAGE_LIMIT]
-
-
-def is_ready(pod: Manifest | None) -> bool:
-    """Whether the pod passes its readiness probe and is not on its way out."""
-    if pod is None or pod["metadata"].get("deletionTimestamp"):
-        return False
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def _node(pod: Manifest | None) -> str | None:

@@ -22,7 +22,15 @@ from kok.operators.etcd.client import (
     MemberStatus,
     Trouble,
 )
+from kok.operators.etcd.client.calls import DEADLINE
 from kok.pki import CA_CRT, PkiError, decode, leaf_of
+
+NOT_READY_DEADLINE = 1.0
+"""Seconds for a question to a member that does not pass its probe.
+
+One that starts takes connections long before it answers, and its first answer is what an operation
+waits for: to hang on for longer would only delay the next question.
+"""
 
 CHILD_KINDS = (
     kinds.STATEFULSET,
@@ -131,14 +139,25 @@ async def ask_members(obj: EtcdCluster, members: Iterable[str], world: World) ->
     if not addresses:
         return {}
     try:
-        client = EtcdClient(_credentials(obj, world))
+        patient, quick = connect(obj, world), connect(obj, world, deadline=NOT_READY_DEADLINE)
     except EtcdError as error:
         return {member: Answer(error=error) for member in addresses}
-    async with client:
+    async with patient, quick:
         answers = await asyncio.gather(
-            *(_ask(client, layout.pod_endpoint(address)) for address in addresses.values())
+            *(
+                _ask(
+                    patient if is_ready(world.get(kinds.POD, layout.pod_name(member))) else quick,
+                    layout.pod_endpoint(address),
+                )
+                for member, address in addresses.items()
+            )
         )
     return dict(zip(addresses, answers, strict=True))
+
+
+def connect(obj: EtcdCluster, world: World, *, deadline: float = DEADLINE) -> EtcdClient:
+    """A client of the members; raises `EtcdError` if there is no certificate to show them."""
+    return EtcdClient(_credentials(obj, world), deadline=deadline)
 
 
 async def _ask(client: EtcdClient, address: str) -> Answer:
@@ -172,6 +191,14 @@ def _credentials(obj: EtcdCluster, world: World) -> Credentials:
             return Credentials(ca, leaf.cert_pem, leaf.key_pem, server)
     text = f"cannot be asked, since Secret {client} holds no certificate"
     raise EtcdError(Trouble.UNTRUSTED, text)
+
+
+def is_ready(pod: Manifest | None) -> bool:
+    """Whether the pod passes its readiness probe and is not on its way out."""
+    if pod is None or pod["metadata"].get("deletionTimestamp"):
+        return False
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def pod_address(pod: Manifest | None) -> str | None:

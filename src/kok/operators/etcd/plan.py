@@ -1,34 +1,18 @@
-"""What may be made, what must not, and what stands in the way. Pure functions."""
+"""What each member is, and what may be made of it. Pure functions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from kok.api import names
-from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus
+from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus, EtcdMember
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.ownership import owned_by
-from kok.operators.etcd import layout, reasons
-from kok.operators.etcd.observe import World, expected
+from kok.operators.etcd import layout
+from kok.operators.etcd.client import Listed
+from kok.operators.etcd.observe import World
 from kok.operators.etcd.render import Facts, Start
-from kok.versions import UnknownVersion, check_etcd_upgrade, etcd
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What stands in the way: a reason of `reasons` and a sentence that says what to do."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Adoption:
-    """Retained volumes that the user wants to go on with: cluster ID, and member IDs by name."""
-
-    cluster_id: str
-    member_ids: dict[str, str]
 
 
 def members_of(obj: EtcdCluster) -> tuple[str, ...]:
@@ -38,134 +22,62 @@ def members_of(obj: EtcdCluster) -> tuple[str, ...]:
     return layout.member_names(obj.name, obj.spec.members)
 
 
+def entry_of(status: EtcdClusterStatus, member: str) -> EtcdMember:
+    """A member's entry in the status; a plain one if it has none yet."""
+    return next((m for m in status.members if m.name == member), EtcdMember(name=member))
+
+
+def fresh_name(obj: EtcdCluster, world: World) -> str:
+    """A name for a new member that no member, volume or StatefulSet has or ever had."""
+    number = max(obj.status.next_member, *(n + 1 for n in _numbers(obj)))
+    while any(world.get(k, f"{obj.name}-{number}") for k in (kinds.PVC, kinds.STATEFULSET)):
+        number += 1
+    return f"{obj.name}-{number}"
+
+
+def number_of(etcd: str, member: str) -> int | None:
+    """The number in a member's name, or None if it is not one of that EtcdCluster's names."""
+    digits = member.removeprefix(f"{etcd}-")
+    return int(digits) if digits != member and digits.isdigit() else None
+
+
+def _numbers(obj: EtcdCluster) -> list[int]:
+    names_ = (*(m.name for m in obj.status.members), *seed_of(obj.status))
+    return [-1, *(n for name in names_ if (n := number_of(obj.name, name)) is not None)]
+
+
 def seed_of(status: EtcdClusterStatus) -> tuple[str, ...]:
     """The recorded members that form the cluster together."""
     return tuple(status.seed.split(",")) if status.seed else ()
 
 
-# --- what stands in the way
+# --- what etcd says
 
 
-def obstacle(obj: EtcdCluster, world: World) -> Problem | Adoption | None:
-    """Why nothing may be made for now, or what has to be recorded before anything is."""
-    try:
-        etcd(obj.spec.version)
-    except UnknownVersion as error:
-        return Problem(reasons.UNSUPPORTED_VERSION, f"spec.version: {error}")
-    if obj.status.seed is not None:
-        return None
-    found = leftovers(obj, world)
-    if found is not None:
-        return found
-    return name_problem(obj, world)
+def agreed(obj: EtcdCluster, world: World) -> tuple[Listed, ...] | None:
+    """The member list that a quorum of this cluster agrees on; None without a quorum.
 
-
-def leftovers(obj: EtcdCluster, world: World) -> Problem | Adoption | None:
-    """What an earlier EtcdCluster of this name left: never built upon unless asked to."""
-    old = [
-        claim
-        for claim in world.all(kinds.PVC)
-        if _is_leftover(claim, obj) and _has_our_labels(claim["metadata"], obj)
-    ]
-    if not old:
-        return None
-    if any(_is_going(claim) for claim in old):
-        text = (
-            f"the volumes of an earlier EtcdCluster {obj.name} are still being removed "
-            f"({_list(old)}); new ones can take their names only then"
-        )
-        return Problem(reasons.VOLUMES_TERMINATING, text)
-    ids = {_note(claim, layout.ANNOTATION_CLUSTER_ID) for claim in old}
-    wanted = obj.metadata.annotations.get(layout.ANNOTATION_ADOPT, "").strip().lower()
-    cluster_id = next(iter(ids)) if len(ids) == 1 else None
-    if cluster_id is None:
-        text = (
-            f"volumes are left of earlier EtcdClusters {obj.name} ({_list(old)}), but not of one "
-            "formed cluster; delete them, or choose another name"
-        )
-        return Problem(reasons.RETAINED_VOLUMES, text)
-    if wanted != cluster_id:
-        but = f"; {layout.ANNOTATION_ADOPT}={wanted} is not their cluster ID" if wanted else ""
-        text = (
-            f"the data of an earlier EtcdCluster {obj.name} was retained ({_list(old)}){but}. To "
-            f"go on with it, annotate the EtcdCluster with {layout.ANNOTATION_ADOPT}={cluster_id}; "
-            "to start empty, delete these volumes or choose another name"
-        )
-        return Problem(reasons.RETAINED_VOLUMES, text)
-    return _adopt(obj, old, cluster_id)
-
-
-def _adopt(obj: EtcdCluster, old: list[Manifest], cluster_id: str) -> Problem | Adoption:
-    ids = {
-        str(claim["metadata"]["name"]): _note(claim, layout.ANNOTATION_MEMBER_ID) for claim in old
-    }
-    wanted = set(layout.member_names(obj.name, obj.spec.members))
-    if set(ids) != wanted or not all(ids.values()):
-        text = (
-            f"the retained volumes are {_list(old)}, but spec.members: {obj.spec.members} needs "
-            f"exactly {', '.join(sorted(wanted))}, each of a member that had started; create the "
-            "EtcdCluster with as many members as there were"
-        )
-        return Problem(reasons.RETAINED_VOLUMES, text)
-    for claim in old:
-        version = _note(claim, layout.ANNOTATION_VERSION) or obj.spec.version
-        problem = check_etcd_upgrade(version, obj.spec.version)
-        if problem is not None:
-            text = f"the retained volumes were written by etcd {version}: {problem}"
-            return Problem(reasons.RETAINED_VOLUMES, text)
-    return Adoption(cluster_id, {name: one for name, one in ids.items() if one})
-
-
-def taken(obj: EtcdCluster, world: World) -> list[tuple[str, str]]:
-    """Kinds and names that we need and that objects have which are not ours."""
-    return [
-        (kind.kind, name)
-        for kind, name in expected(obj, members_of(obj))
-        if (live := world.get(kind, name)) is not None and not is_ours(live, obj)
-    ]
-
-
-def is_ours(live: Manifest, obj: EtcdCluster) -> bool:
-    """Whether an object of a name that we need belongs to this very EtcdCluster.
-
-    One without an owner does if it carries our labels, or if it is the recorded CA put back by
-    hand (whether it really is the recorded one is judged by its fingerprint).
+    Also None where members answer with different lists: it changed between the answers, or, if
+    somebody forced a new cluster out of one member, there are two. Nobody may be removed for
+    being absent from only one of them.
     """
-    if owned_by(live, obj):
-        return True
-    meta = live["metadata"]
-    if any(reference.get("controller") for reference in meta.get("ownerReferences") or ()):
-        return False
-    if live["kind"] == kinds.PVC.kind:
-        return not _is_leftover(live, obj) or (
-            obj.status.cluster_id is not None
-            and _note(live, layout.ANNOTATION_CLUSTER_ID) == obj.status.cluster_id
-        )
-    ca = live["kind"] == kinds.SECRET.kind and meta["name"] == names.etcd_ca_secret(obj.name)
-    return _has_our_labels(meta, obj) or (ca and obj.status.ca_fingerprint is not None)
+    answers = [
+        answer.members
+        for answer in world.answers.values()
+        if answer.members and answer.status is not None
+        if answer.status.cluster_id == obj.status.cluster_id and not answer.status.is_learner
+    ]
+    gists = {frozenset((one.id, one.is_learner) for one in listed) for listed in answers}
+    return answers[0] if len(gists) == 1 else None
 
 
-def name_problem(obj: EtcdCluster, world: World) -> Problem | None:
-    """The sentence for names that are taken, if any are."""
-    others = taken(obj, world)
-    if not others:
-        return None
-    listed = ", ".join(f"{kind} {name}" for kind, name in others)
-    old = all(
-        any(
-            r.get("kind") == obj.info.kind.kind and r.get("name") == obj.name
-            for r in world.children[key]["metadata"].get("ownerReferences") or ()
-        )
-        for key in others
-    )
-    if old:
-        text = f"{listed} of an earlier EtcdCluster {obj.name} are still being removed"
-    else:
-        text = (
-            f"{listed} in namespace {obj.namespace} exist already and do not belong to this "
-            "EtcdCluster; remove them or choose another name for the EtcdCluster"
-        )
-    return Problem(reasons.NAME_TAKEN, text)
+def listing(obj: EtcdCluster, listed: Sequence[Listed], member: str) -> Listed | None:
+    """A member's entry in etcd's list, by its ID once that is known, else by its peer URL."""
+    known = entry_of(obj.status, member).id
+    url = layout.peer_url(obj.name, obj.namespace, member)
+    if known is not None:
+        return next((one for one in listed if one.id == known), None)
+    return next((one for one in listed if url in one.peer_urls), None)
 
 
 # --- what each member is and may
@@ -180,7 +92,7 @@ def has_started(obj: EtcdCluster, world: World, member: str) -> bool:
     return (
         claim is not None
         and is_ours(claim, obj)
-        and _note(claim, layout.ANNOTATION_MEMBER_ID) is not None
+        and note(claim, layout.ANNOTATION_MEMBER_ID) is not None
     )
 
 
@@ -197,11 +109,63 @@ def volume_is_gone(obj: EtcdCluster, world: World, member: str) -> bool:
 
 
 def start_of(obj: EtcdCluster, world: World, member: str) -> Start:
-    """What the member's pod may do with an empty volume."""
+    """What the member's pod may do with an empty volume.
+
+    One that joins is given the list as etcd has it at this moment; etcd compares that with what
+    the others say, and refuses to start with an earlier one.
+    """
     if has_started(obj, world, member) or volume_is_gone(obj, world, member):
         return Start()
+    if entry_of(obj.status, member).state == "Joining":
+        listed = agreed(obj, world) or ()
+        if listing(obj, listed, member) is None:
+            return Start()
+        url = layout.peer_url(obj.name, obj.namespace, member)
+        pairs = [
+            (member if url in one.peer_urls else one.name or one.id, peer)
+            for one in listed
+            for peer in one.peer_urls
+        ]
+        return Start(existing=tuple(sorted(pairs)))
     seed = seed_of(obj.status)
     return Start(seed if member in seed else ())
+
+
+def wants_volume(obj: EtcdCluster, world: World, member: str) -> bool:
+    """Whether the member is to have a volume, be it made now."""
+    staying = entry_of(obj.status, member).state in {"Joining", "Member"}
+    return staying and not volume_is_gone(obj, world, member)
+
+
+def may_run(obj: EtcdCluster, world: World, member: str) -> bool:
+    """Whether there is to be a StatefulSet for the member.
+
+    One that joins gets it once etcd knows of it; one that left never again.
+    """
+    state = entry_of(obj.status, member).state
+    there = world.get(kinds.STATEFULSET, member) is not None
+    if state == "Joining":
+        return there or listing(obj, agreed(obj, world) or (), member) is not None
+    return state == "Member" or (state == "Leaving" and there)
+
+
+def disruptions(obj: EtcdCluster) -> int:
+    """How many pods a drain may take at a time, as the members are now and will be next.
+
+    With two voters, be it for a moment on the way from one to three, both are needed. A single
+    member that is not about to get company may be moved.
+    """
+    states = [member.state for member in obj.status.members] or ["Member"] * obj.spec.members
+    voters = sum(state in {"Member", "Leaving"} for state in states)
+    changing = len(states) > states.count("Member")
+    if voters == 1:
+        return 0 if changing else 1
+    return 1 if voters > 3 or (voters == 3 and "Leaving" not in states) else 0
+
+
+def is_single(obj: EtcdCluster) -> bool:
+    """Whether there is one member, and no other on its way in or out."""
+    return len(members_of(obj)) == 1
 
 
 def facts_of(status: EtcdClusterStatus, member: str) -> Facts:
@@ -219,8 +183,8 @@ def pods_with_another_ca(world: World) -> list[Manifest]:
         owner = world.get(kinds.STATEFULSET, member)
         if owner is None or pod["metadata"].get("deletionTimestamp"):
             continue
-        has = _note(pod, layout.ANNOTATION_CA)
-        wants = _note(owner["spec"]["template"], layout.ANNOTATION_CA)
+        has = note(pod, layout.ANNOTATION_CA)
+        wants = note(owner["spec"]["template"], layout.ANNOTATION_CA)
         if has and wants and has != wants:
             stale.append(pod)
     return stale
@@ -234,25 +198,44 @@ def pods_with_other_settings(world: World) -> list[str]:
         owner = world.get(kinds.STATEFULSET, member)
         if owner is None:
             continue
-        has = _note(pod, layout.ANNOTATION_SETTINGS)
-        wants = _note(owner["spec"]["template"], layout.ANNOTATION_SETTINGS)
+        has = note(pod, layout.ANNOTATION_SETTINGS)
+        wants = note(owner["spec"]["template"], layout.ANNOTATION_SETTINGS)
         if has and wants and has != wants:
             stale.append(str(pod["metadata"]["name"]))
     return stale
 
 
-def _is_leftover(claim: Manifest, obj: EtcdCluster) -> bool:
+# --- whose is it
+
+
+def is_ours(live: Manifest, obj: EtcdCluster) -> bool:
+    """Whether an object of a name that we need belongs to this very EtcdCluster.
+
+    One without an owner does if it carries our labels, or if it is the recorded CA put back by
+    hand (whether it really is the recorded one is judged by its fingerprint).
+    """
+    if owned_by(live, obj):
+        return True
+    meta = live["metadata"]
+    if any(reference.get("controller") for reference in meta.get("ownerReferences") or ()):
+        return False
+    if live["kind"] == kinds.PVC.kind:
+        return not is_leftover(live, obj) or (
+            obj.status.cluster_id is not None
+            and note(live, layout.ANNOTATION_CLUSTER_ID) == obj.status.cluster_id
+        )
+    ca = live["kind"] == kinds.SECRET.kind and meta["name"] == names.etcd_ca_secret(obj.name)
+    return has_our_labels(meta, obj) or (ca and obj.status.ca_fingerprint is not None)
+
+
+def is_leftover(claim: Manifest, obj: EtcdCluster) -> bool:
+    """Whether a volume holds the data of an earlier EtcdCluster of this name."""
     labels = claim["metadata"].get("labels") or {}
     return bool(labels.get(layout.LABEL_OWNER_UID) != obj.metadata.uid)
 
 
-def _is_going(claim: Manifest) -> bool:
-    """Being removed, or owned by an EtcdCluster that is no more: the garbage collector's next."""
-    meta = claim["metadata"]
-    return bool(meta.get("deletionTimestamp") or meta.get("ownerReferences"))
-
-
-def _has_our_labels(meta: Manifest, obj: EtcdCluster) -> bool:
+def has_our_labels(meta: Manifest, obj: EtcdCluster) -> bool:
+    """Whether an object's labels say that it is one of this name."""
     labels = meta.get("labels") or {}
     return (
         labels.get(names.LABEL_OWNER_KIND) == obj.info.kind.kind
@@ -260,11 +243,7 @@ def _has_our_labels(meta: Manifest, obj: EtcdCluster) -> bool:
     )
 
 
-def _note(manifest: Manifest, key: str) -> str | None:
+def note(manifest: Manifest, key: str) -> str | None:
+    """An annotation; None if it is absent or empty."""
     value = ((manifest.get("metadata") or {}).get("annotations") or {}).get(key)
     return str(value) if value else None
-
-
-def _list(claims: list[Manifest]) -> str:
-    found = sorted(str(claim["metadata"]["name"]) for claim in claims)
-    return f"PersistentVolumeClaim{'s' if len(found) > 1 else ''} {', '.join(found)}"

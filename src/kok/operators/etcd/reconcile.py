@@ -19,10 +19,24 @@ from kok.api.names import etcd_ca_secret
 from kok.kube import kinds
 from kok.kube.apply import ensure_all
 from kok.kube.errors import AlreadyExists
-from kok.operators.etcd import certificates, layout, members, metrics, plan, reasons, render, status
+from kok.operators.etcd import (
+    certificates,
+    engine,
+    layout,
+    members,
+    metrics,
+    obstacles,
+    plan,
+    reasons,
+    remains,
+    render,
+    status,
+)
 from kok.operators.etcd.certificates import Authority
 from kok.operators.etcd.observe import World, observe
-from kok.operators.etcd.plan import Adoption, Problem
+from kok.operators.etcd.obstacles import Adoption, Problem
+from kok.operators.etcd.operations import Action
+from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.together import all_of
 from kok.pki import CertificateAuthority, RenewReason
 from kok.runtime.errors import Wait
@@ -39,10 +53,12 @@ async def reconcile(p: Pass[EtcdCluster]) -> Result:
     obj = p.obj.model_copy(update={"status": p.status})
     world = await observe(obj, plan.members_of(obj), p.kube)
     learnt = members.learn(obj, world, plan.members_of(obj))
-    found = plan.obstacle(obj, world)
+    found = obstacles.obstacle(obj, world)
     ca = certificates.authority(obj, _ca_secret(obj, world), obj.status.ca_fingerprint, p.now)
-    problem = found if isinstance(found, Problem) else plan.name_problem(obj, world)
-    status.report(obj, world, problem, ca.problem, p.now)
+    problem = found if isinstance(found, Problem) else obstacles.name_problem(obj, world)
+    situation = Situation.of(obj, world, p.now)
+    action = engine.decide(situation)
+    status.report(situation, problem, ca.problem, action)
     metrics.show(obj, world)
     if not p.paused:
         if learnt:
@@ -51,7 +67,9 @@ async def reconcile(p: Pass[EtcdCluster]) -> Result:
         if not isinstance(found, Problem):
             if found is not None:
                 adopt(p, obj, found)
-            await _act(p, obj, world, ca)
+            await _act(p, obj, world, ca, action)
+            if action is not None:
+                return Result(await engine.carry_out(p, obj, world, action))
     calm = problem is not None or obj.status.is_true(reasons.READY)
     return Result(LOOK_HEALTHY if calm else LOOK_TROUBLED)
 
@@ -67,19 +85,24 @@ def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
     p.event(reasons.VOLUMES_ADOPTED, f"goes on with the data of etcd cluster {found.cluster_id}")
 
 
-async def _act(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, ca: Authority) -> None:
+async def _act(
+    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, ca: Authority, action: Action | None
+) -> None:
     if ca.ca is not None and ca.new:
         await _store_ca(p, obj, ca.ca)
+    if engine.record(p, obj, action):
+        await p.latch()
+    await remains.remove(p, obj, world)
     record = _record(p, obj, ca)
     intents = [*_shared(obj, world), *_volumes(obj, world), *_secrets(p, obj, world, ca)]
     # Names that others have taken are left alone; the status tells of them.
-    taken = plan.taken(obj, world)
+    taken = obstacles.taken(obj, world)
     mine = _without(intents, taken)
     await all_of(p.latch() if record else _nothing(), ensure_all(p.kube, mine, world.children))
     if obj.status.ca_fingerprint is None:
         # Without a CA no certificate, and without certificates no pod could start.
         return
-    await ensure_all(p.kube, _without(_statefulsets(obj), taken), world.children)
+    await ensure_all(p.kube, _without(_statefulsets(obj, world), taken), world.children)
     if ca.ca is not None:
         await _restart_strangers(p, obj, world)
 
@@ -89,6 +112,7 @@ def _record(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority) -> bool:
     recorded, read = obj.status, p.obj.status
     if recorded.seed is None:
         recorded.seed = ",".join(layout.member_names(obj.name, obj.spec.members))
+        recorded.next_member = obj.spec.members
     if ca.ca is not None:
         if ca.trusted_now:
             p.event(reasons.CA_TRUSTED, f"the CA {ca.fingerprint} is used from now on")
@@ -109,8 +133,8 @@ def _shared(obj: EtcdCluster, world: World) -> list[Manifest]:
     return [
         render.start_map(obj, starts),
         render.peer_service(obj),
-        render.client_service(obj),
-        render.budget(obj),
+        render.client_service(obj, single=plan.is_single(obj)),
+        render.budget(obj, plan.disruptions(obj)),
     ]
 
 
@@ -118,7 +142,7 @@ def _volumes(obj: EtcdCluster, world: World) -> list[Manifest]:
     return [
         render.volume(obj, name, plan.facts_of(obj.status, name), world.get(kinds.PVC, name))
         for name in plan.members_of(obj)
-        if not plan.volume_is_gone(obj, world, name)
+        if plan.wants_volume(obj, world, name)
     ]
 
 
@@ -137,9 +161,10 @@ def _secrets(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, ca: Authority
     return made if ca.new else [render.ca_secret(obj, ca.ca), *made]
 
 
-def _statefulsets(obj: EtcdCluster) -> list[Manifest]:
+def _statefulsets(obj: EtcdCluster, world: World) -> list[Manifest]:
     trusted = obj.status.ca_fingerprint or ""
-    return [render.statefulset(obj, name, trusted) for name in plan.members_of(obj)]
+    running = (name for name in plan.members_of(obj) if plan.may_run(obj, world, name))
+    return [render.statefulset(obj, name, trusted) for name in running]
 
 
 def _ca_secret(obj: EtcdCluster, world: World) -> Manifest | None:

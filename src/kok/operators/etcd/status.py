@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from kok.api import names
 from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus
@@ -12,7 +11,9 @@ from kok.kube import kinds
 from kok.operators.etcd import certificates, layout, members, plan, reasons
 from kok.operators.etcd.members import View
 from kok.operators.etcd.observe import World
-from kok.operators.etcd.plan import Problem
+from kok.operators.etcd.obstacles import Problem
+from kok.operators.etcd.operations import Action
+from kok.operators.etcd.situation import Situation
 from kok.pki import CAProblem
 from kok.versions import parse
 
@@ -32,37 +33,33 @@ class Verdict:
 
 
 def report(
-    obj: EtcdCluster,
-    world: World,
-    problem: Problem | None,
-    ca_problem: CAProblem | None,
-    now: datetime,
+    s: Situation, problem: Problem | None, ca_problem: CAProblem | None, action: Action | None
 ) -> None:
-    """Writes all that was seen into `obj.status`.
+    """Writes all that was seen into the object's status.
 
     `problem` is what keeps something or everything from being made, `ca_problem` why the CA
-    cannot be used.
+    cannot be used, `action` what is done about members.
     """
+    obj, world, seen = s.obj, s.world, s.views
     status, before = obj.status, obj.status.model_copy(deep=True)
-    seen = members.views(obj, world, plan.members_of(obj))
     _fill(obj, world, seen)
     verdicts = {
         reasons.AVAILABLE: available(obj, world, seen),
-        reasons.MEMBERS_HEALTHY: members_healthy(obj, seen),
+        reasons.MEMBERS_HEALTHY: members_healthy(obj, seen, action),
         reasons.CERTIFICATES_READY: certificates_ready(obj, world, ca_problem),
         reasons.UP_TO_DATE: up_to_date(world),
     }
-    verdicts[reasons.READY] = ready(status, problem, verdicts)
+    verdicts[reasons.READY] = ready(status, problem, verdicts, action)
     for type_, verdict in verdicts.items():
         status.set_condition(
             type_,
             verdict.holds,
             verdict.reason,
             verdict.message,
-            now=now,
+            now=s.now,
             generation=obj.metadata.generation,
         )
-    status.phase = phase(status, problem, verdicts)
+    status.phase = phase(status, problem, verdicts, action)
     keep_sizes(before, status)
     status.db_size = human(max((m.db_size or 0 for m in status.members), default=0))
 
@@ -99,9 +96,10 @@ def available(obj: EtcdCluster, world: World, seen: Sequence[View]) -> Verdict:
         return Verdict(True, reasons.QUORUM)
     if obj.status.cluster_id is None:
         return Verdict(False, reasons.FORMING, "the members have not formed a cluster yet")
-    need = len(seen) // 2 + 1
-    silent = [v.entry.name for v in seen if v.condition == "unreachable"]
-    text = _sentence(seen)
+    voters = [view for view in seen if view.is_voter]
+    need = len(voters) // 2 + 1
+    silent = [v.entry.name for v in voters if v.condition == "unreachable"]
+    text = _sentence(voters)
     if len(silent) >= need:
         return Verdict(
             None,
@@ -109,24 +107,33 @@ def available(obj: EtcdCluster, world: World, seen: Sequence[View]) -> Verdict:
             f"the operator cannot ask {', '.join(silent)}, whose probes say that they are ready; "
             f"check network policies and routes to pods: {text}",
         )
-    part = sum(_takes_part(world, view) for view in seen)
+    part = sum(_takes_part(world, view) for view in voters)
     return Verdict(
         False,
         reasons.QUORUM_LOST,
-        f"{part} of {len(seen)} members take part, and {need} are needed: {text}",
+        f"{part} of {len(voters)} members take part, and {need} are needed: {text}",
     )
 
 
-def members_healthy(obj: EtcdCluster, seen: Sequence[View]) -> Verdict:
-    """Is every member healthy?"""
-    if not (bad := [view for view in seen if view.condition != "healthy"]):
-        count = len(seen)
-        words = "the only member is" if count == 1 else f"all {count} members are"
-        return Verdict(True, reasons.HEALTHY, f"{words} healthy")
+def members_healthy(
+    obj: EtcdCluster, seen: Sequence[View], action: Action | None = None
+) -> Verdict:
+    """Is every member healthy? One that joins or left is none."""
+    if action is not None and (words := _replacing(action)):
+        return Verdict(False, reasons.MEMBER_LOST, words)
+    voters = [view for view in seen if view.is_voter]
+    if bad := [view for view in voters if view.condition != "healthy"]:
+        return _unhealthy(obj, voters, bad)
+    count = len(voters)
+    words = "the only member is" if count == 1 else f"all {count} members are"
+    return Verdict(True, reasons.HEALTHY, f"{words} healthy")
+
+
+def _unhealthy(obj: EtcdCluster, voters: Sequence[View], bad: Sequence[View]) -> Verdict:
     text = _sentence(bad)
     conditions = {view.condition for view in bad}
-    if "lost" in conditions:
-        return Verdict(False, reasons.MEMBER_LOST, f"{text}{_way_out(seen)}")
+    if conditions & {"lost", "removed"}:
+        return Verdict(False, reasons.MEMBER_LOST, f"{text}{_way_out(voters)}")
     if "foreign" in conditions:
         return Verdict(False, reasons.CLUSTER_ID_MISMATCH, text)
     if _still_forming(obj, bad):
@@ -164,8 +171,22 @@ def up_to_date(world: World) -> Verdict:
     return Verdict(False, reasons.RESTART_NEEDED, text)
 
 
+def _replacing(action: Action) -> str | None:
+    """What is done about a lost member, if that is what is done."""
+    operation = action.operation
+    if operation is None or operation.type != "Replace":
+        return None
+    what = f"{operation.replaces}: {operation.reason}"
+    by = f" by {operation.member}" if operation.member else ""
+    since = operation.since.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{what}; it is being replaced{by} since {since}: {action.message}"
+
+
 def ready(
-    status: EtcdClusterStatus, problem: Problem | None, verdicts: dict[str, Verdict]
+    status: EtcdClusterStatus,
+    problem: Problem | None,
+    verdicts: dict[str, Verdict],
+    action: Action | None = None,
 ) -> Verdict:
     """The sum: the first of these that does not hold gives the reason."""
     if problem is not None:
@@ -183,7 +204,11 @@ def ready(
             return verdict
     if status.alarms:
         return _alarmed(status)
-    return certs if certs.holds is not True else healthy
+    return _at_rest(action) or (certs if certs.holds is not True else healthy)
+
+
+def _at_rest(action: Action | None) -> Verdict | None:
+    return Verdict(False, action.reason, action.message) if action is not None else None
 
 
 def _alarmed(status: EtcdClusterStatus) -> Verdict:
@@ -198,7 +223,12 @@ def _alarmed(status: EtcdClusterStatus) -> Verdict:
     return Verdict(False, reasons.NO_SPACE, text)
 
 
-def phase(status: EtcdClusterStatus, problem: Problem | None, verdicts: dict[str, Verdict]) -> str:
+def phase(
+    status: EtcdClusterStatus,
+    problem: Problem | None,
+    verdicts: dict[str, Verdict],
+    action: Action | None = None,
+) -> str:
     """One word for people."""
     if problem is not None and status.cluster_id is None:
         return "Blocked"
@@ -206,6 +236,8 @@ def phase(status: EtcdClusterStatus, problem: Problem | None, verdicts: dict[str
         return "Ready"
     if verdicts[reasons.MEMBERS_HEALTHY].reason == reasons.FORMING:
         return "Creating"
+    if action is not None and verdicts[reasons.MEMBERS_HEALTHY].holds:
+        return action.reason
     return "Degraded" if verdicts[reasons.AVAILABLE].holds else "Unavailable"
 
 

@@ -41,6 +41,22 @@ def condition(manifest: Manifest | None, type_: str = "Ready") -> dict[str, Any]
     return next((c for c in conditions if c["type"] == type_), {})
 
 
+def at_rest(members: int) -> Callable[[Manifest | None], bool]:
+    """Whether that many members are healthy and nothing is under way."""
+
+    def holds(etcd: Manifest | None) -> bool:
+        found = status(etcd)
+        listed = found.get("members") or ()
+        return (
+            len(listed) == members
+            and all(m["state"] == "Member" and m["ready"] for m in listed)
+            and "operation" not in found
+            and condition(etcd).get("status") == "True"
+        )
+
+    return holds
+
+
 @pytest.fixture(scope="session")
 def etcd_crd(api_server: ApiServer) -> None:
     """The kind EtcdCluster is installed."""

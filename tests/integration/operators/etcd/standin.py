@@ -5,8 +5,9 @@ within 127.0.0.0/8: a real etcd with the real arguments, on real TLS. It binds v
 directory for each claim's UID), brings Secrets to files, probes readiness, restarts what ends,
 reports all that in the pod's status, and deletes what is asked to go.
 
-What differs from a cluster: DNS names of pods are replaced by their addresses, and the peer
-certificate is therefore issued once more with the address added; nothing is scheduled.
+What differs from a cluster: there is no DNS, so in its namespace `layout.host` gives a pod's address
+instead of its name, and the peer certificate is issued once more with the address added; nothing
+is scheduled.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import shutil
 import signal
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from tests.integration.operators.etcd.container import Container, pod_status, program
 
@@ -36,7 +38,6 @@ from kok.operators.etcd.render.statefulset import CERTIFICATES, DATA
 from kok.pki import LeafSpec, Usage, ca_of, issue
 
 _networks = itertools.count(os.getpid() % 50 * 5)
-_HOST = re.compile(r"([a-z0-9-]+)-0\.[a-z0-9-]+-peers\.[a-z0-9-]+\.svc")
 PROBE_EVERY = 0.1
 RESTART_AFTER = 0.3
 
@@ -54,12 +55,14 @@ class StandIn:
         self.hold_deletions = False
         """Pods that are to go stay `Terminating`, as on a node that is gone."""
         self._addresses: dict[str, str] = {}
+        self._without_names = mock.patch.object(layout, "host", self._host(layout.host))
         self._containers: dict[str, Container] = {}
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> StandIn:
         """Begins."""
+        self._without_names.start()
         for kind in (kinds.STATEFULSET, kinds.POD, kinds.PVC, kinds.SECRET):
             self._tasks.append(asyncio.create_task(self._listen(kind)))
         self._tasks.append(asyncio.create_task(self._work()))
@@ -73,6 +76,7 @@ class StandIn:
         for container in self._containers.values():
             container.end(signal.SIGKILL)
         shutil.rmtree(self.root, ignore_errors=True)
+        self._without_names.stop()
 
     # --- what tests do to it
 
@@ -118,6 +122,13 @@ class StandIn:
         claim = await self.kube.get(kinds.PVC, member, self.namespace)
         assert claim is not None
         return self.root / "volumes" / claim["metadata"]["uid"]
+
+    def _host(self, names: Callable[[str, str, str], str]) -> Callable[[str, str, str], str]:
+        def host(etcd: str, namespace: str, member: str) -> str:
+            here = namespace == self.namespace
+            return self.address(member) if here else names(etcd, namespace, member)
+
+        return host
 
     # --- the loop
 
@@ -251,7 +262,6 @@ class StandIn:
         return str(found["data"][reference["key"]])
 
     def _local(self, word: str, container: Container, volume: Path) -> str:
-        word = _HOST.sub(lambda match: self.address(match[1]), word)
         word = word.replace("0.0.0.0", container.address)  # noqa: S104 - replaced, not bound
         return word.replace(DATA, str(volume)).replace(CERTIFICATES, str(container.directory))
 

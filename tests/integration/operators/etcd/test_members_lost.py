@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.integration.operators.etcd.conftest import World, condition, status
+from tests.integration.operators.etcd.conftest import World, at_rest, condition, status
 from tests.integration.operators.etcd.container import program
 from tests.integration.operators.etcd.kv import get, put
 from tests.integration.operators.etcd.standin import StandIn
@@ -15,11 +15,11 @@ from kok.operators.etcd.layout import pod_endpoint
 from kok.runtime.main import Process
 
 
-async def test_a_member_whose_volume_is_gone_is_lost_and_nobody_makes_it_a_new_one(
+async def test_a_member_whose_volume_is_gone_is_replaced(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:
     await world.make(members=3)
-    await world.until_ready()
+    formed = await world.until_ready()
     address = pod_endpoint(standin.address("e-0"))
     await put(await world.credentials(), address, "colour", "blue")
 
@@ -27,14 +27,21 @@ async def test_a_member_whose_volume_is_gone_is_lost_and_nobody_makes_it_a_new_o
     await world.kube.delete(kinds.POD, "e-2-0", world.namespace)
 
     lost = await world.until_ready(reason="MemberLost")
-    assert "PersistentVolumeClaim e-2, is gone" in condition(lost)["message"]
-    assert "the other members still hold all data" in condition(lost)["message"]
+    told = condition(lost)["message"]
+    assert "PersistentVolumeClaim e-2, is gone" in told
+    assert "it is being replaced" in told
     assert condition(lost, "Available")["status"] == "True"
-    assert await get(await world.credentials(), address, "colour") == "blue"
+    whole = await world.until(at_rest(3))
+    assert [m["name"] for m in whole["status"]["members"]] == ["e-0", "e-1", "e-3"]
+    assert _id(whole, "e-3") not in {m["id"] for m in formed["status"]["members"]}
+    assert whole["status"]["clusterID"] == formed["status"]["clusterID"]
+    new = pod_endpoint(standin.address("e-3"))
+    assert await get(await world.credentials(), new, "colour") == "blue"
     assert await world.get(kinds.PVC, "e-2") is None
+    assert await world.get(kinds.STATEFULSET, "e-2") is None
 
 
-async def test_a_member_whose_volume_was_emptied_refuses_to_start(
+async def test_a_member_whose_volume_was_emptied_refuses_to_start_and_is_replaced(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:
     await world.make(members=3)
@@ -50,9 +57,15 @@ async def test_a_member_whose_volume_was_emptied_refuses_to_start(
 
     assert "PersistentVolumeClaim e-1, is empty" in condition(lost)["message"]
     assert condition(lost, "Available")["status"] == "True"
+    whole = await world.until(at_rest(3))
     async with EtcdClient(await world.credentials()) as client:
         listed = await client.members(pod_endpoint(standin.address("e-0")))
-    assert {one.id for one in listed} == {m["id"] for m in formed["status"]["members"]}
+    assert {one.id for one in listed} == {m["id"] for m in whole["status"]["members"]}
+    assert _id(formed, "e-1") not in {one.id for one in listed}
+
+
+def _id(etcd: Manifest, member: str) -> str:
+    return next(m["id"] for m in etcd["status"]["members"] if m["name"] == member)
 
 
 async def test_a_single_member_that_lost_its_data_never_forms_an_empty_cluster(

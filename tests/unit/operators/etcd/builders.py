@@ -8,7 +8,7 @@ from typing import Any
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube.apply import index
-from kok.operators.etcd import certificates, layout, render
+from kok.operators.etcd import certificates, layout, plan, render
 from kok.operators.etcd.client import EtcdError, Listed, MemberStatus
 from kok.operators.etcd.observe import Answer, World
 from kok.operators.etcd.render import Facts
@@ -76,8 +76,9 @@ def children(
     ]
     for name, leaf in certificates.leaves(obj, ca, {}, NOW).wanted.items():
         found.append(render.leaf_secret(obj, name, leaf, ca.trust_pem))
-    for number, name in enumerate(layout.member_names(obj.name, obj.spec.members)):
-        started = bool(obj.status.members) and obj.status.members[number].id is not None
+    for name in plan.members_of(obj):
+        number = int(name.rpartition("-")[2])
+        started = plan.entry_of(obj.status, name).id is not None
         facts = Facts(CLUSTER_ID, f"id-{number}") if started else Facts()
         found.append({**render.volume(obj, name, facts, None), "status": {"phase": "Bound"}})
         owner = render.statefulset(obj, name, CA_FINGERPRINT)
@@ -98,7 +99,7 @@ def a_pod(
     **status: Any,
 ) -> Manifest:
     """A member's pod; `ended` is how its container last terminated."""
-    member = layout.member_names(obj.name, 7)[number]
+    member = f"{obj.name}-{number}"
     template = render.statefulset(obj, member, CA_FINGERPRINT)["spec"]["template"]
     return {
         "apiVersion": "v1",

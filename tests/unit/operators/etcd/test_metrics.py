@@ -7,6 +7,7 @@ from tests.unit.operators.etcd.builders import NOW, a_world, formed, says
 
 from kok.operators.etcd import metrics
 from kok.operators.etcd.client import Alarm
+from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.status import report
 
 
@@ -21,7 +22,7 @@ def test_members_are_shown_as_they_are_and_forgotten_with_their_cluster() -> Non
     full = (Alarm("id-1", "NOSPACE"),)
     answers = {0: says(0, db_size=5_000_001, raft_index=100), 2: says(2, alarms=full)}
     world = a_world(obj, answers, p1=None)
-    report(obj, world, None, None, NOW)
+    report(Situation.of(obj, world, NOW), None, None, None)
 
     metrics.show(obj, world)
 

@@ -15,9 +15,9 @@ from tests.unit.operators.etcd.builders import (
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube.apply import index
-from kok.operators.etcd import layout, plan, reasons, render
+from kok.operators.etcd import layout, obstacles, plan, reasons, render
 from kok.operators.etcd.observe import World
-from kok.operators.etcd.plan import Adoption, Problem
+from kok.operators.etcd.obstacles import Adoption, Problem
 from kok.operators.etcd.render import Facts, Start
 
 SEED = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
@@ -106,7 +106,7 @@ def left(
 
 
 def blocked(obj: EtcdCluster, world: World) -> Problem:
-    found = plan.obstacle(obj, world)
+    found = obstacles.obstacle(obj, world)
     assert isinstance(found, Problem)
     return found
 
@@ -129,7 +129,7 @@ def test_consent_must_name_the_cluster_that_is_there() -> None:
 def test_consent_adopts_with_all_ids() -> None:
     obj = an_etcd(members=3, annotations={layout.ANNOTATION_ADOPT: "abc"})
 
-    assert plan.obstacle(obj, left()) == Adoption(
+    assert obstacles.obstacle(obj, left()) == Adoption(
         "abc", {"shop-etcd-0": "id-0", "shop-etcd-1": "id-1", "shop-etcd-2": "id-2"}
     )
 
@@ -172,7 +172,7 @@ def test_volumes_on_their_way_out_are_waited_for(meta: dict[str, object]) -> Non
 def test_our_own_volumes_are_no_leftovers() -> None:
     obj = begun()
 
-    assert plan.obstacle(obj, a_world(obj)) is None
+    assert obstacles.obstacle(obj, a_world(obj)) is None
 
 
 # --- names
@@ -187,7 +187,7 @@ def test_an_object_of_somebody_else_is_told_and_left_alone() -> None:
 
     assert problem.reason == reasons.NAME_TAKEN
     assert "Service shop-etcd-client in namespace team-a" in problem.message
-    assert plan.taken(obj, world) == [("Service", "shop-etcd-client")]
+    assert obstacles.taken(obj, world) == [("Service", "shop-etcd-client")]
 
 
 def test_an_object_of_another_controller_is_not_ours_whatever_its_labels() -> None:
@@ -195,7 +195,7 @@ def test_an_object_of_another_controller_is_not_ours_whatever_its_labels() -> No
     ca = render.ca_secret(obj, CA)
     ca["metadata"]["ownerReferences"][0]["uid"] = "somebody"
 
-    assert plan.taken(obj, World(index([ca]))) == [("Secret", "shop-etcd-ca")]
+    assert obstacles.taken(obj, World(index([ca]))) == [("Secret", "shop-etcd-ca")]
 
 
 def test_a_ca_that_was_put_back_by_hand_is_ours_only_if_one_was_recorded() -> None:

@@ -22,7 +22,8 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.operators.etcd import reasons
 from kok.operators.etcd.client import Alarm, EtcdError, Trouble
 from kok.operators.etcd.observe import Answer, World
-from kok.operators.etcd.plan import Problem
+from kok.operators.etcd.obstacles import Problem
+from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.status import human, report
 from kok.pki import CAProblem, CAReason
 
@@ -30,7 +31,8 @@ SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))
 
 
 def reported(obj: EtcdCluster, world: World, **more: Any) -> EtcdCluster:
-    report(obj, world, more.get("problem"), more.get("ca"), more.get("now", NOW))
+    situation = Situation.of(obj, world, more.get("now", NOW))
+    report(situation, more.get("problem"), more.get("ca"), more.get("action"))
     return obj
 
 

@@ -8,8 +8,8 @@ from kok.kube.ownership import owned
 from kok.operators.etcd import layout
 
 
-def budget(obj: EtcdCluster) -> Manifest:
-    """One disruption, which every size from 3 on survives.
+def budget(obj: EtcdCluster, disruptions: int = 1) -> Manifest:
+    """One disruption, which every size from 3 on survives; none while there are just two voters.
 
     A single member may be moved, too: its volume moves or waits with it, and a drain that nobody
     can finish helps no one. A pod that is not ready does not hold up a drain.
@@ -20,7 +20,7 @@ def budget(obj: EtcdCluster) -> Manifest:
             "kind": "PodDisruptionBudget",
             "metadata": {"name": obj.name, "labels": {layout.LABEL_NAME: "etcd"}},
             "spec": {
-                "maxUnavailable": 1,
+                "maxUnavailable": disruptions,
                 "unhealthyPodEvictionPolicy": "AlwaysAllow",
                 "selector": {"matchLabels": layout.pod_labels(obj)},
             },

@@ -24,15 +24,16 @@ def peer_service(obj: EtcdCluster) -> Manifest:
     return _service(obj, layout.peer_service(obj.name), spec)
 
 
-def client_service(obj: EtcdCluster) -> Manifest:
-    """The ready members, for clients.
+def client_service(obj: EtcdCluster, *, single: bool | None = None) -> Manifest:
+    """The ready members, for clients; `single`: there is one member and none joins or leaves.
 
     Of a single member there is no other to go to: clients reach it from the moment on that it
     listens, and not only once a probe has seen it and the news has gone round (1 to 2 s).
     """
+    alone = obj.spec.members == 1 if single is None else single
     spec = {
         "type": "ClusterIP",
-        "publishNotReadyAddresses": obj.spec.members == 1,
+        "publishNotReadyAddresses": alone,
         "selector": layout.pod_labels(obj),
         "ports": [_port("client", layout.CLIENT_PORT)],
     }

@@ -24,11 +24,13 @@ class Start:
     """How a member starts if it finds its volume empty.
 
     With `seed`, the names of all members that form a new cluster together, it takes part in that.
-    Without, it refuses to start: it was a member before, and without its data it would confirm
-    what it does not have.
+    With `existing`, names and peer URLs of all members that etcd lists, itself among them, it
+    joins these. Without either it refuses to start: it was a member before, and without its data
+    it would confirm what it does not have.
     """
 
     seed: tuple[str, ...] = ()
+    existing: tuple[tuple[str, str], ...] = ()
 
 
 def start_map(obj: EtcdCluster, starts: Mapping[str, Start]) -> Manifest:
@@ -39,6 +41,8 @@ def start_map(obj: EtcdCluster, starts: Mapping[str, Start]) -> Manifest:
         if start.seed:
             cluster = layout.initial_cluster(obj.name, obj.namespace, start.seed)
             state = "new"
+        elif start.existing:
+            cluster = ",".join(f"{name}={url}" for name, url in start.existing)
         data[cluster_key(member)], data[state_key(member)] = cluster, state
     return owned(
         {

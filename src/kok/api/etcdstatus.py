@@ -1,0 +1,105 @@
+"""The status of an EtcdCluster: its members, what is done about them, and what is known of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from kok.api.meta import ApiModel, Status
+
+
+class EtcdMember(ApiModel):
+    """One member as last seen."""
+
+    name: str
+    """Name of the member, its StatefulSet and its volume; never used again."""
+    state: Literal["Joining", "Member", "Leaving", "Left"] = "Member"
+    """`Joining`: on its way to a vote; `Leaving`: to be removed; `Left`: its remains are removed."""
+    id: str | None = None
+    """Member ID as etcd prints it, in hexadecimal; a member that has one never starts empty."""
+    role: Literal["Leader", "Follower", "Learner", "Unknown"] = "Unknown"
+    """Its part in raft."""
+    ready: bool = False
+    """Whether it answers its readiness probe and takes part in quorum."""
+    version: str | None = None
+    """The version that runs."""
+    node: str | None = None
+    """The meta node that it runs on."""
+    db_size: int | None = None
+    """Size of its database file in bytes."""
+    in_use: int | None = None
+    """Bytes of the database file that hold data."""
+    message: str | None = None
+    """What is wrong with it, if anything."""
+
+
+class EtcdCertificate(ApiModel):
+    """One certificate and its dates."""
+
+    name: str
+    """Secret that holds it."""
+    not_after: datetime
+    """When it ends."""
+    renew_at: datetime
+    """When it is renewed."""
+
+
+class EtcdOperation(ApiModel):
+    """What the operator is doing about the members; recorded before it is done."""
+
+    type: Literal["Grow", "Shrink", "Replace", "Migrate"]
+    """What it is for."""
+    member: str | None = None
+    """The member that comes, or that leaves if none comes."""
+    replaces: str | None = None
+    """The member whose place it takes."""
+    step: str = ""
+    """What is done or waited for now, as one word."""
+    since: datetime
+    """When it began."""
+    reason: str = ""
+    """Why it is done, as a sentence."""
+    attempts: int = 0
+    """How often it had to be begun anew."""
+
+
+class EtcdClusterStatus(Status):
+    """What an etcd cluster is."""
+
+    cluster_id: str | None = Field(default=None, alias="clusterID")
+    """ID of the formed cluster in hexadecimal; recorded once, then every member must show it."""
+    seed: str | None = None
+    """Member or members that were told to form a new cluster, recorded before they were started."""
+    ca_fingerprint: str | None = None
+    """SHA-256 of the CA certificate in use; another one is refused until it is trusted."""
+    version: str | None = None
+    """The lowest version among the members."""
+    storage_version: str | None = None
+    """Version of the storage format, where etcd tells it."""
+    leader: str | None = None
+    """Name of the leader."""
+    members: list[EtcdMember] = Field(
+        default_factory=list,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    """The members."""
+    next_member: int = 0
+    """Number in the name of the next new member: no name is ever used twice."""
+    operation: EtcdOperation | None = None
+    """The operation under way; absent at rest."""
+    desired_members: int = 0
+    """Number of members wanted."""
+    ready_members: int = 0
+    """Number of members that are healthy."""
+    db_size: str | None = None
+    """Size of the largest database file, for people."""
+    alarms: list[str] = Field(default_factory=list)
+    """Alarms that are raised, as `member: NOSPACE`."""
+    endpoints: list[str] = Field(default_factory=list)
+    """Addresses for clients inside the meta cluster."""
+    client_secret: str | None = None
+    """Secret with a client certificate and the CA for the API server."""
+    certificates: list[EtcdCertificate] = Field(default_factory=list)
+    """The certificates and their dates."""

@@ -1,0 +1,96 @@
+"""Decides what is done next about the members, records it, and does it.
+
+One action a pass, by the order of `operations.ORDER`. What an action needs to be remembered is
+written into the status before it is done; then children follow, then the call to etcd. A pass
+may be cut off behind any of these: the next one finds in the status what was begun and in etcd
+what became of it.
+"""
+
+from __future__ import annotations
+
+from kok.api.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
+from kok.operators.etcd import plan, reasons
+from kok.operators.etcd.client import EtcdError, Trouble
+from kok.operators.etcd.observe import World, connect
+from kok.operators.etcd.operations import ORDER, Action
+from kok.operators.etcd.operations.action import SOON, Context
+from kok.operators.etcd.operations.common import REASONS
+from kok.operators.etcd.situation import Situation
+from kok.runtime.reconciler import Pass
+
+LATER = 2.0
+"""Seconds until a call that failed is thought over again."""
+_PASSING = {Trouble.UNHEALTHY, Trouble.NOT_IN_SYNC, Trouble.NOT_LEADER, Trouble.NO_QUORUM}
+"""Troubles that pass by themselves within seconds; etcd wants members to be connected for 5 s."""
+
+
+def decide(s: Situation) -> Action | None:
+    """What to do now; None if there is nothing to be done, or nothing that could be. Pure."""
+    if not s.formed:
+        return None
+    found = next((action for plan_ in ORDER if (action := plan_(s)) is not None), None)
+    if found is None and s.operation is not None and s.listed is None:
+        text = f"{s.operation.type} goes on when a quorum of members answers"
+        return Action(REASONS[s.operation.type], text, s.operation, after=1.0)
+    return found
+
+
+def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> bool:
+    """Puts into the status what the action needs there; whether that must be written first."""
+    status, before = obj.status, obj.status.operation
+    operation = action.operation if action is not None else None
+    status.operation = operation
+    _tell(p, before, operation)
+    if action is None:
+        return False
+    known = {member.name: member for member in status.members}
+    for name, state in action.states.items():
+        if name not in known:
+            status.members.append(EtcdMember(name=name, state=state))
+            number = plan.number_of(obj.name, name)
+            status.next_member = max(status.next_member, (number or 0) + 1)
+        else:
+            known[name].state = state
+    return before != operation or bool(action.states)
+
+
+async def carry_out(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, action: Action) -> float:
+    """Makes the action's call; returns the seconds until the next look. Raises `KubeError`."""
+    if action.call is None:
+        return action.after
+    try:
+        async with connect(obj, world) as client:
+            await action.call.run(Context(p, obj, world, client))
+    except EtcdError as error:
+        p.log.info("etcd refused", call=type(action.call).__name__, why=error.message)
+        _tell_trouble(p, obj, action, error)
+        return SOON if error.trouble in _PASSING else LATER
+    return action.after
+
+
+def _tell_trouble(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action, error: EtcdError) -> None:
+    text = f"{action.message}; etcd {error.message}"
+    if error.trouble is Trouble.UNHEALTHY:
+        text = f"{action.message}, once all members have been connected for 5 s"
+    ready = obj.status.condition(reasons.READY)
+    if ready is not None and ready.reason == action.reason:
+        obj.status.set_condition(
+            reasons.READY,
+            False,
+            action.reason,
+            text,
+            now=p.now,
+            generation=obj.metadata.generation,
+        )
+
+
+def _tell(p: Pass[EtcdCluster], before: EtcdOperation | None, after: EtcdOperation | None) -> None:
+    """An operation that begins or ends is told as an event."""
+    one = (before.type, before.since) if before is not None else None
+    other = (after.type, after.since) if after is not None else None
+    if one == other:
+        return
+    if before is not None and after is None:
+        p.event(reasons.OPERATION_FINISHED, f"{before.type}: done, {before.reason}")
+    if after is not None:
+        p.event(reasons.OPERATION_BEGUN, f"{after.type}: {after.reason}")

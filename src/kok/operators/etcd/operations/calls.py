@@ -1,0 +1,83 @@
+"""The changes that operations on members consist of, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kok.operators.etcd import reasons
+from kok.operators.etcd.client import EtcdError, Trouble
+from kok.operators.etcd.operations.action import Context
+
+
+@dataclass(frozen=True, slots=True)
+class AddLearner:
+    """Makes a new member known to etcd; it gets no vote yet."""
+
+    at: str
+    """Client address of the member to ask."""
+    member: str
+    peer_url: str
+
+    async def run(self, context: Context) -> None:
+        """See `Call`."""
+        try:
+            made = await context.client.add_learner(self.at, self.peer_url)
+        except EtcdError as error:
+            if error.trouble is Trouble.EXISTS:
+                return
+            raise
+        context.p.event(reasons.MEMBER_ADDED, f"{self.member} was added as learner {made.id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """Gives a learner its vote."""
+
+    at: str
+    member: str
+    id: str
+
+    async def run(self, context: Context) -> None:
+        """See `Call`."""
+        try:
+            await context.client.promote(self.at, self.id)
+        except EtcdError as error:
+            if error.trouble is Trouble.NOT_A_LEARNER:
+                return
+            raise
+        context.p.event(reasons.MEMBER_PROMOTED, f"{self.member} has caught up and votes")
+
+
+@dataclass(frozen=True, slots=True)
+class MoveLeader:
+    """Makes another member lead."""
+
+    at: str
+    """Address of the present leader."""
+    member: str
+    """The one that is to lead."""
+    id: str
+
+    async def run(self, context: Context) -> None:
+        """See `Call`."""
+        await context.client.move_leader(self.at, self.id)
+        context.p.event(reasons.LEADER_MOVED, f"{self.member} leads now")
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Takes a member out of etcd's list, for good."""
+
+    at: str
+    member: str
+    id: str
+
+    async def run(self, context: Context) -> None:
+        """See `Call`."""
+        try:
+            await context.client.remove(self.at, self.id)
+        except EtcdError as error:
+            if error.trouble is Trouble.NOT_FOUND:
+                return
+            raise
+        context.p.event(reasons.MEMBER_REMOVED, f"{self.member} ({self.id}) was removed")

@@ -1,0 +1,54 @@
+"""What several operations say and decide in the same way. Pure functions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from kok.api.etcdcluster import EtcdOperation
+from kok.operators.etcd import reasons
+from kok.operators.etcd.situation import Situation
+
+Type = Literal["Grow", "Shrink", "Replace", "Migrate"]
+REASONS: dict[str, str] = {
+    "Grow": reasons.GROWING,
+    "Shrink": reasons.SHRINKING,
+    "Replace": reasons.REPLACING,
+    "Migrate": reasons.MOVING,
+}
+CAP = 6
+"""So many times an operation is begun anew with growing delays; later once an hour."""
+
+
+def begin(
+    s: Situation,
+    type_: Type,
+    reason: str,
+    *,
+    member: str | None = None,
+    replaces: str | None = None,
+) -> EtcdOperation:
+    """A new operation, as of now."""
+    now = s.now.replace(microsecond=0)
+    return EtcdOperation(type=type_, member=member, replaces=replaces, since=now, reason=reason)
+
+
+def at_step(operation: EtcdOperation, step: str, member: str | None = None) -> EtcdOperation:
+    """The same operation at another step, and with the member that it goes on with."""
+    update = {"step": step, "member": member or operation.member}
+    return operation.model_copy(update=update)
+
+
+def not_before(operation: EtcdOperation) -> timedelta:
+    """How long after its beginning an operation may be begun anew."""
+    tries = operation.attempts
+    if tries <= CAP:
+        return timedelta(seconds=10 * (2**tries - 1))
+    return timedelta(hours=tries - CAP)
+
+
+def purpose(operation: EtcdOperation) -> str:
+    """Why something is done, to put behind what is done."""
+    if operation.replaces is not None:
+        return f"in place of {operation.replaces}, {operation.reason}"
+    return operation.reason

@@ -1,0 +1,46 @@
+"""Gives up a member that lost its data, so that a new one takes its place."""
+
+from __future__ import annotations
+
+from kok.operators.etcd.members import View
+from kok.operators.etcd.operations.action import AT_ONCE, Action
+from kok.operators.etcd.operations.common import REASONS, at_step, begin
+from kok.operators.etcd.situation import Situation
+
+LOST = {"lost", "removed"}
+
+
+def plan(s: Situation) -> Action | None:
+    """Begins with one lost member, if the others have a quorum without it."""
+    if s.listed is None or any(
+        s.view(m.name).condition in LOST and s.listing(m.name) for m in s.entries("Leaving")
+    ):
+        return None
+    lost = [v for v in s.views if v.condition in LOST and v.entry.state in {"Member", "Joining"}]
+    return next((_give_up(s, view) for view in lost if _can_go(s, view.entry.name)), None)
+
+
+def _can_go(s: Situation, name: str) -> bool:
+    one = s.listing(name)
+    return one is None or one.is_learner or s.survives_without(one.id)
+
+
+def _give_up(s: Situation, view: View) -> Action:
+    name, why = view.entry.name, view.entry.message or "its data is lost"
+    others = [m for m in s.entries("Member") if m.name != name]
+    before = s.operation
+    if len(others) >= s.obj.spec.members:
+        operation = begin(s, "Shrink", why, member=name)
+    elif before is not None and before.member == name:
+        # What was to come is lost itself.
+        again = {"attempts": before.attempts + 1, "member": None}
+        operation = before.model_copy(update=again)
+    else:
+        operation = begin(s, "Replace", why, replaces=name)
+    return Action(
+        REASONS[operation.type],
+        f"{name} is given up: {why}",
+        at_step(operation, "Removing"),
+        states={name: "Leaving"},
+        after=AT_ONCE,
+    )

@@ -1,0 +1,144 @@
+"""What decisions about members are made of: one pass's view of an EtcdCluster, with short ways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Self
+
+from kok.api.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
+from kok.kube import kinds
+from kok.operators.etcd import layout, members, plan
+from kok.operators.etcd.client import Listed, MemberStatus
+from kok.operators.etcd.members import View
+from kok.operators.etcd.observe import World, pod_address
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One EtcdCluster at one moment. Only `of` makes it.
+
+    Whether a quorum can spare a member is judged by the list that etcd's members agree on, which
+    may name members that we do not know of, and never by our own record.
+    """
+
+    obj: EtcdCluster
+    world: World
+    now: datetime
+    views: tuple[View, ...]
+
+    @classmethod
+    def of(cls, obj: EtcdCluster, world: World, now: datetime) -> Self:
+        """Judges every member."""
+        return cls(obj, world, now, tuple(members.views(obj, world, plan.members_of(obj))))
+
+    @property
+    def operation(self) -> EtcdOperation | None:
+        """The operation under way."""
+        return self.obj.status.operation
+
+    def entries(self, *states: str) -> list[EtcdMember]:
+        """Entries of the status in one of these states, in order."""
+        return [m for m in self.obj.status.members if m.state in states]
+
+    @property
+    def formed(self) -> bool:
+        """Whether there is a cluster whose members could be changed."""
+        return self.obj.status.cluster_id is not None and self.obj.status.seed is not None
+
+    # --- what etcd says
+
+    @cached_property
+    def listed(self) -> tuple[Listed, ...] | None:
+        """The member list that a quorum agrees on; None if there is no quorum to ask."""
+        return plan.agreed(self.obj, self.world)
+
+    def listing(self, name: str) -> Listed | None:
+        """A member's entry in that list; one that never started is known by its peer URL."""
+        return plan.listing(self.obj, self.listed or (), name)
+
+    @property
+    def voters(self) -> list[Listed]:
+        """Those that count for the quorum."""
+        return [one for one in self.listed or () if not one.is_learner]
+
+    @cached_property
+    def strangers(self) -> list[Listed]:
+        """Entries of the list that belong to none of our members."""
+        known = {one.id for m in self.obj.status.members if (one := self.listing(m.name))}
+        return [one for one in self.listed or () if one.id not in known]
+
+    def said(self, name: str) -> MemberStatus | None:
+        """What a member says of itself, if it is of this cluster."""
+        answer = self.world.answers.get(name)
+        if answer is None or answer.status is None:
+            return None
+        return answer.status if answer.status.cluster_id == self.obj.status.cluster_id else None
+
+    @cached_property
+    def leader(self) -> str | None:
+        """Name of the member that leads by its own account; None if nobody is sure."""
+        leading = [
+            (said.raft_term, m.name)
+            for m in self.obj.status.members
+            if (said := self.said(m.name)) is not None and said.leader == said.member_id
+        ]
+        return max(leading)[1] if leading and self.listed is not None else None
+
+    # --- how members are
+
+    def view(self, name: str) -> View:
+        """One member as judged; it must be in the status."""
+        return next(view for view in self.views if view.entry.name == name)
+
+    def is_healthy(self, name: str) -> bool:
+        """Whether it takes part with a vote."""
+        return any(v.entry.name == name and v.condition == "healthy" for v in self.views)
+
+    @cached_property
+    def healthy_voters(self) -> set[str]:
+        """IDs of voters that are healthy."""
+        found = (
+            self.listing(view.entry.name) for view in self.views if view.condition == "healthy"
+        )
+        return {one.id for one in found if one is not None and not one.is_learner}
+
+    @property
+    def all_healthy(self) -> bool:
+        """Whether every voter is healthy, those that we do not know of included."""
+        return bool(self.voters) and {one.id for one in self.voters} == self.healthy_voters
+
+    def survives_without(self, *gone: str) -> bool:
+        """Whether the voters that are left after these IDs were removed would have a quorum."""
+        left = {one.id for one in self.voters} - set(gone)
+        return bool(left) and len(left & self.healthy_voters) >= len(left) // 2 + 1
+
+    # --- whom to ask
+
+    def address(self, name: str | None) -> str | None:
+        """A member's client address, if its pod has one."""
+        if name is None:
+            return None
+        address = pod_address(self.world.get(kinds.POD, layout.pod_name(name)))
+        return layout.pod_endpoint(address) if address else None
+
+    def helper(self, *but: str) -> str | None:
+        """Address of the member to ask for a change: the leader, or another healthy voter."""
+        healthy = [v.entry.name for v in self.views if v.condition == "healthy"]
+        first = [self.leader] if self.leader in healthy else []
+        return next((self.address(n) for n in (*first, *healthy) if n not in but), None)
+
+    def successor(self, leaving: Sequence[str]) -> EtcdMember | None:
+        """Who should lead in place of one that leaves: a healthy voter with the most applied."""
+        fit = [
+            m
+            for m in self.entries("Member")
+            if m.name not in leaving and m.name != self.leader and self.is_healthy(m.name)
+        ]
+        return max(fit, key=lambda m: self._applied(m.name), default=None)
+
+    def _applied(self, name: str) -> int:
+        said = self.said(name)
+        return said.applied_index if said is not None else 0
