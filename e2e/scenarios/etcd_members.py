@@ -1,0 +1,96 @@
+"""Members of an etcd cluster are killed, one and all, with and without the operator; nothing is lost.
+
+A writer keeps writing. Under each fault the longest time without a confirmed write is measured, and
+at the end every confirmed write is read back.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from e2e import disturb, etcd
+from e2e.report import Report
+from e2e.rights import nothing_was_refused
+from e2e.world import World, world
+from e2e.writer import Writer, kept, writing
+
+NAMESPACE = "e2e-etcd-members"
+
+
+async def run(report: Report) -> None:
+    """The scenario; it leaves the lab as it was."""
+    async with world(report, meta=1, workers=0) as w, etcd.place(w, NAMESPACE):
+        begin = datetime.now(UTC)
+        with report.step("three members from nothing", "create_s"):
+            await etcd.made(w, NAMESPACE)
+        async with writing(w, NAMESPACE, etcd.NAME) as writer:
+            await follower_killed(w, writer)
+            await leader_killed(w, writer)
+            await all_killed(w, writer)
+            await killed_without_operator(w, writer)
+            await operator_killed(w, writer)
+            with report.step("every confirmed write is read back"):
+                verdict = await writer.finish()
+                report.figures["acknowledged"] = verdict.acknowledged
+                report.figures["lost"] = verdict.lost
+                kept(verdict)
+        await nothing_was_refused(w, begin)
+
+
+async def follower_killed(w: World, writer: Writer) -> None:
+    """SIGKILL for a follower's process."""
+    _, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    await writer.lap()
+    with w.report.step("a follower's process is killed"):
+        async with etcd.recovered(w, NAMESPACE, others[0]) as took:
+            await disturb.kill_process(w, NAMESPACE, etcd.pod(others[0]))
+    await _figures(w, writer, "follower", took)
+
+
+async def leader_killed(w: World, writer: Writer) -> None:
+    """The leader's pod is deleted without grace."""
+    leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    await writer.lap()
+    with w.report.step("the leader's pod is killed"):
+        async with etcd.recovered(w, NAMESPACE, leader) as took:
+            await disturb.kill_pods(w, NAMESPACE, etcd.pod(leader))
+    await _figures(w, writer, "leader", took)
+
+
+async def all_killed(w: World, writer: Writer) -> None:
+    """All pods are deleted at the same moment."""
+    leader, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    members = (leader, *others)
+    await writer.lap()
+    with w.report.step("all members' pods are killed"):
+        async with etcd.recovered(w, NAMESPACE, *members) as took:
+            await disturb.kill_pods(w, NAMESPACE, *(etcd.pod(m) for m in members))
+    await _figures(w, writer, "all", took)
+
+
+async def killed_without_operator(w: World, writer: Writer) -> None:
+    """Without the operator a killed member comes back all the same."""
+    leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    await writer.lap()
+    with w.report.step("the leader is killed while no operator runs"):
+        async with disturb.operator_away(w), etcd.recovered(w, NAMESPACE, leader) as took:
+            await disturb.kill_pods(w, NAMESPACE, etcd.pod(leader))
+    await _figures(w, writer, "without_operator", took)
+
+
+async def operator_killed(w: World, writer: Writer) -> None:
+    """The operator is killed: etcd does not notice."""
+    await writer.lap()
+    with w.report.step("the operator is killed"):
+        await disturb.kill_operator(w)
+        await writer.goes_on(100)
+        await etcd.ready(w, NAMESPACE)
+    w.report.figures["operator_gap_s"] = round((await writer.lap()).longest_gap, 2)
+
+
+async def _figures(w: World, writer: Writer, name: str, took: dict[str, float]) -> None:
+    await writer.goes_on()
+    lap = await writer.lap()
+    w.report.figures[f"{name}_recovery_s"] = took["pods"]
+    w.report.figures[f"{name}_gap_s"] = round(lap.longest_gap, 2)
+    w.report.line(f"longest time without a confirmed write: {lap.longest_gap:.2f} s")

@@ -1,0 +1,151 @@
+"""An etcd cluster grows and shrinks, 1 to 3 to 5 to 3 to 1, also with second thoughts; nothing is lost.
+
+A writer keeps writing. No name and no member ID is ever used twice, and what a removed member
+leaves behind is removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+
+from e2e import disturb, etcd
+from e2e.report import Report
+from e2e.rights import nothing_was_refused
+from e2e.world import World, world
+from e2e.writer import Writer, kept, writing
+from kok.api.meta import Manifest
+from kok.kube import kinds
+
+NAMESPACE = "e2e-etcd-scale"
+
+
+class Chronicle:
+    """Every member that was ever seen: its IDs by name, and the names that were seen to go."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, set[str]] = {}
+        self.gone: set[str] = set()
+        self.reused: set[str] = set()
+        self._now: set[str] = set()
+
+    def see(self, obj: Manifest) -> None:
+        """One state of the EtcdCluster."""
+        members = (obj.get("status") or {}).get("members") or ()
+        now = {m["name"] for m in members}
+        self.gone |= self._now - now
+        self.reused |= self.gone & now
+        self._now = now
+        for member in members:
+            if member.get("id"):
+                self.ids.setdefault(member["name"], set()).add(member["id"])
+
+    def check(self) -> None:
+        """Raises `AssertionError` if a name or an ID was used twice."""
+        twice = {name: ids for name, ids in self.ids.items() if len(ids) > 1}
+        every = [each for ids in self.ids.values() for each in ids]
+        if self.reused or twice or len(every) != len(set(every)):
+            raise AssertionError(f"used twice: names {self.reused}, IDs {twice or self.ids}")
+
+
+@asynccontextmanager
+async def chronicle(w: World) -> AsyncIterator[Chronicle]:
+    """Follows the EtcdCluster as long as the block lasts."""
+    found = Chronicle()
+
+    async def follow() -> None:
+        fields = {"metadata.name": etcd.NAME}
+        async with aclosing(w.kube.watch(etcd.KIND, NAMESPACE, fields=fields)) as events:
+            async for event in events:
+                if event.type in {"ADDED", "MODIFIED"}:
+                    found.see(event.object)
+
+    task = asyncio.create_task(follow())
+    try:
+        yield found
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def run(report: Report) -> None:
+    """The scenario; it leaves the lab as it was."""
+    async with world(report, meta=1, workers=0) as w, etcd.place(w, NAMESPACE):
+        begin = datetime.now(UTC)
+        with report.step("one member from nothing", "create_s"):
+            await etcd.made(w, NAMESPACE, members=1)
+        async with chronicle(w) as seen, writing(w, NAMESPACE, etcd.NAME) as writer:
+            for size in (3, 5, 3, 1):
+                await scaled(w, writer, size)
+            await second_thoughts(w, writer)
+            await operator_killed_on_the_way(w, writer)
+            with report.step("every confirmed write is read back"):
+                verdict = await writer.finish()
+                report.figures["acknowledged"] = verdict.acknowledged
+                report.figures["lost"] = verdict.lost
+                kept(verdict)
+            seen.check()
+        await nothing_was_refused(w, begin)
+
+
+async def scaled(w: World, writer: Writer, size: int) -> None:
+    """To a size, and nothing is left of members that went."""
+    before = (await etcd.get(w, NAMESPACE))["spec"]["members"]
+    name = f"{before}_to_{size}"
+    await writer.lap()
+    with w.report.step(f"{before} to {size} members", f"{name}_s"):
+        await etcd.change(w, NAMESPACE, members=size)
+        await etcd.ready(w, NAMESPACE)
+    w.report.figures[f"{name}_gap_s"] = round((await writer.lap()).longest_gap, 2)
+    await tidy(w, size)
+
+
+async def tidy(w: World, size: int) -> None:
+    """There are as many volumes and StatefulSets as members."""
+    for kind in (kinds.STATEFULSET, kinds.PVC):
+        for _ in range(60):
+            left = sorted(m["metadata"]["name"] for m in await w.kube.list(kind, NAMESPACE))
+            if len(left) == size:
+                break
+            await asyncio.sleep(1.0)
+        else:
+            raise AssertionError(f"{size} members, but these {kind.plural}: {left}")
+
+
+async def second_thoughts(w: World, writer: Writer) -> None:
+    """The spec says something else again and again, before what it said before is reached."""
+    await writer.lap()
+    with w.report.step("1 to 3 to 1 to 5 to 3, changed on the way", "flipped_s"):
+        for size, reached in ((3, 2), (1, 2), (5, 3), (3, 3)):
+            await etcd.change(w, NAMESPACE, members=size)
+            await _has_begun(w, reached)
+        await etcd.ready(w, NAMESPACE)
+    w.report.figures["flipped_gap_s"] = round((await writer.lap()).longest_gap, 2)
+    await tidy(w, 3)
+
+
+async def _has_begun(w: World, count: int) -> None:
+    """Waits until so many members are there, on their way in or out."""
+
+    def there(obj: Manifest) -> bool:
+        return len((obj.get("status") or {}).get("members") or ()) >= count
+
+    await w.until(etcd.KIND, NAMESPACE, etcd.NAME, there, etcd.LONG)
+
+
+async def operator_killed_on_the_way(w: World, writer: Writer) -> None:
+    """The operator is killed every two seconds while the cluster grows and shrinks."""
+    await writer.lap()
+    with w.report.step("3 to 5 to 3 with the operator killed all the time", "killed_s"):
+        for size in (5, 3):
+            await etcd.change(w, NAMESPACE, members=size)
+            for _ in range(4):
+                await asyncio.sleep(2.0)
+                await disturb.kill_operator(w)
+            await etcd.ready(w, NAMESPACE)
+    w.report.figures["killed_gap_s"] = round((await writer.lap()).longest_gap, 2)
+    await tidy(w, 3)
