@@ -17,6 +17,9 @@ from kok.kube.errors import AlreadyExists, Conflict, KubeError
 from kok.runtime.clock import Clock
 from kok.runtime.reconciler import Logger
 
+HURRY = 0.25
+"""Share of the usual pause after which a request that failed is tried again."""
+
 
 class LeaseLost(Exception):
     """This process leads no longer and must not act any more."""
@@ -53,6 +56,20 @@ def decide(seen: Observed, me: str, now: float) -> Literal["renew", "take", "wai
     if not seen.holder or now - seen.at > seen.duration:
         return "take"
     return "wait"
+
+
+def deadline(duration: float, renew: float) -> float:
+    """Seconds after its last renewal at which a leader stops, before another may begin."""
+    return max(duration - renew, duration * 2 / 3)
+
+
+def patience(wanted: float, since: float, limit: float) -> float:
+    """Seconds that a leader's next attempt or pause may take, `since` seconds after its renewal.
+
+    Neither may outlast the deadline `limit`: a request that hangs would keep the leader from
+    noticing that its time is over.
+    """
+    return max(0.0, min(wanted, limit - since))
 
 
 def new_identity(given: str = "") -> str:
@@ -97,7 +114,7 @@ class Elector:
         last = 0.0
         while True:
             begun = self._clock.monotonic()
-            held = await self._attempt()
+            held = await self._attempt(self._patience(self._renew, last, begun))
             now = self._clock.monotonic()
             if held:
                 last = begun
@@ -105,17 +122,23 @@ class Elector:
                     self._log.info("leading", lease=self._name, identity=self._me)
                     self.leading.set()
                     self._on_leading(True)
-            elif self.leading.is_set() and (held is False or now - last > self._deadline):
+            elif self.leading.is_set() and (held is False or now - last >= self._deadline):
                 self._on_leading(False)
                 raise LeaseLost(f"the Lease {self._namespace}/{self._name} is lost")
             if held is not None:
                 self.settled.set()
-            await self._clock.wait(never, self._renew)
+            pause = self._renew if held is not None else self._renew * HURRY
+            await self._clock.wait(never, self._patience(pause, last, now))
 
     @property
     def _deadline(self) -> float:
         """A leader that could not renew for so long stops before another may begin."""
-        return max(self._duration - self._renew, self._duration * 2 / 3)
+        return deadline(self._duration, self._renew)
+
+    def _patience(self, wanted: float, last: float, now: float) -> float:
+        if not self.leading.is_set():
+            return wanted
+        return patience(wanted, now - last, self._deadline)
 
     async def release(self) -> None:
         """Gives the Lease back, so that a successor need not wait for it to run out."""
@@ -134,10 +157,10 @@ class Elector:
         except (KubeError, TimeoutError) as error:
             self._log.warning("the Lease runs out by itself", lease=self._name, error=str(error))
 
-    async def _attempt(self) -> bool | None:
-        """Whether we hold the Lease; None if the API server could not be asked."""
+    async def _attempt(self, limit: float) -> bool | None:
+        """Whether we hold the Lease; None if the API server could not be asked within `limit`."""
         try:
-            async with asyncio.timeout(self._renew):
+            async with asyncio.timeout(limit):
                 return await self._acquire()
         except (Conflict, AlreadyExists):
             # Somebody was faster; or our own write went through unseen, which the next try shows.

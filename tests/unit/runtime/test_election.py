@@ -13,7 +13,17 @@ from tests.unit.fakeapi import FakeApi, refusal
 
 from kok.kube.client import Kube
 from kok.runtime.clock import FakeClock
-from kok.runtime.election import Elector, LeaseLost, Observed, decide, new_identity, observe
+from kok.runtime.election import (
+    HURRY,
+    Elector,
+    LeaseLost,
+    Observed,
+    deadline,
+    decide,
+    new_identity,
+    observe,
+    patience,
+)
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/l"
 
@@ -44,6 +54,19 @@ def test_a_renewal_is_noticed_by_its_change_and_not_by_its_time() -> None:
     same = observe(lease("other", "1999"), first, now=10)
     renewed = observe(lease("other", "1998"), same, now=12)
     assert (first.at, same.at, renewed.at) == (0, 0, 12)
+
+
+@pytest.mark.parametrize(("duration", "renew"), [(15.0, 4.0), (3.0, 0.2), (15.0, 5.0), (60.0, 1.0)])
+def test_a_leader_whose_requests_hang_stops_before_another_may_begin(
+    duration: float, renew: float
+) -> None:
+    limit, passed, attempts = deadline(duration, renew), 0.0, 0
+    while passed < limit:
+        passed += patience(renew, passed, limit)  # the attempt
+        passed += patience(renew * HURRY, passed, limit)
+        attempts += 1
+    assert passed < duration
+    assert attempts > 1, "one lost request is not the end"
 
 
 def test_no_two_processes_have_one_name() -> None:
