@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kok.runtime.reasons import PASS_TIMED_OUT
+
 
 class ReconcileStop(Exception):
     """The pass ends here, as planned: `reason` is a CamelCase word, `message` a sentence."""
@@ -27,6 +29,15 @@ class Invalid(ReconcileStop):
     Retried when the object or a child changes, and at the resync time. What can be mended without
     touching the object or a child, such as a missing Secret, is better a `Wait`.
     """
+
+
+class TimedOut(ReconcileStop):
+    """A pass was given up; raised by the runtime."""
+
+    def __init__(self, limit: float) -> None:
+        """`limit` is in seconds."""
+        text = f"a pass was given up after {limit:g} s, the operator's log tells where; tried again"
+        super().__init__(PASS_TIMED_OUT, text)
 
 
 class Paused(ReconcileStop):

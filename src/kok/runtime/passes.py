@@ -18,7 +18,7 @@ from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.kube.events import Recorder
 from kok.runtime import metrics
 from kok.runtime.clock import Clock
-from kok.runtime.errors import ReconcileStop
+from kok.runtime.errors import ReconcileStop, TimedOut
 from kok.runtime.outcome import (
     PATIENCE,
     Outcome,
@@ -80,8 +80,7 @@ class Passes:
         clock = self._tools.clock
         begun = clock.monotonic()
         try:
-            async with asyncio.timeout(self._tools.settings.pass_timeout):
-                outcome = await self._read_and_run(key, failures, log, deleting=deleting)
+            outcome = await self._read_and_run(key, failures, log, deleting=deleting)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -132,7 +131,7 @@ class Passes:
         error: Exception | None = None
         after: float | None = None
         try:
-            result = await step(work)
+            result = await self._in_time(step(work))
             if isinstance(result, Done):
                 # Last words: the object goes with this pass.
                 for event in work.events:
@@ -146,6 +145,16 @@ class Passes:
                 # Something changed under our hands: look again, and record nothing before.
                 return Outcome("error", error=error, generation=generation)
         return await self._finish(work, writer, Outcome("ok", after, error, generation), failures)
+
+    async def _in_time(self, step: Awaitable[Result | Done]) -> Result | Done:
+        limit = self._tools.settings.pass_timeout
+        try:
+            async with asyncio.timeout(limit) as deadline:
+                return await step
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise TimedOut(limit) from error
 
     async def _finish(
         self, work: Pass[Any], writer: StatusWriter, outcome: Outcome, failures: int
@@ -194,7 +203,8 @@ class Passes:
             return
         self._told[key] = gist
         if outcome.end == "error":
-            expected = isinstance(error, KubeError | ReconcileStop)
+            # Of a pass that hung the traceback tells where.
+            expected = isinstance(error, KubeError | ReconcileStop) and type(error) is not TimedOut
             trace = None if expected else "".join(traceback.format_exception(error))
             log.error("pass failed", reason=reason, error=gist, traceback=trace)
         else:

@@ -21,3 +21,6 @@ INTERNAL_ERROR: Final = "InternalError"
 Where the meta cluster's API refused a request, its own word stands here: `Forbidden`, `Invalid`,
 `Unreachable`...
 """
+PASS_TIMED_OUT: Final = "PassTimedOut"  # noqa: S105 - a pass, not a password
+"""The operator gave up one look at the object because something did not answer. It is tried again;
+the setting `pass_timeout` is how long it may take."""

@@ -43,13 +43,18 @@ class StatusWriter:
         await self._write()
 
     async def write(self) -> None:
-        """Writes what differs, also if the spec changed meanwhile; `NotFound` if it is gone."""
-        for _ in range(ATTEMPTS):
+        """Writes what differs, also if the spec changed meanwhile.
+
+        Raises `NotFound` if the object is gone, `Conflict` if it never stays as it is.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
             if self._dump() == self._last:
                 return
             try:
                 await self._write()
             except Conflict:
+                if attempt == ATTEMPTS:
+                    raise
                 await self._follow()
 
     async def _write(self) -> None:

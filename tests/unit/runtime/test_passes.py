@@ -278,14 +278,33 @@ async def test_a_conflict_starts_the_pass_again_and_leaves_no_trace(bench: Bench
     assert bench.ready[:2] == ("False", "Conflict")
 
 
-async def test_a_pass_that_hangs_is_given_up(bench: Bench) -> None:
+async def test_a_pass_that_hangs_is_given_up_and_the_object_says_so(bench: Bench) -> None:
     bench.settings.pass_timeout = 0.01
 
-    async def hang(_: Pass[Widget]) -> None:
+    async def hang(p: Pass[Widget]) -> None:
+        p.status.size = 5
         await asyncio.Event().wait()
 
     outcome = await bench.run(hang)
-    assert isinstance(outcome.error, TimeoutError)
+    assert outcome.end == "error"
+    assert bench.status["size"] == 5
+    assert bench.ready[1] == "PassTimedOut"
+    assert "given up after 0.01 s" in bench.ready[2]
+
+
+async def test_a_time_out_within_a_pass_is_an_error_like_others(bench: Bench) -> None:
+    await bench.run(raising(TimeoutError("of a library")))
+    assert bench.ready[1] == "InternalError"
+
+
+async def test_a_status_that_cannot_be_written_is_tried_again(bench: Bench) -> None:
+    async def change_first(_: web.Request) -> None:
+        bench.put()
+
+    bench.api.script("PATCH", "status", change_first)
+    outcome = await bench.run(judging(True, "Serving"))
+    assert outcome.end == "error", "the next pass comes at once and not at the resync"
+    assert isinstance(outcome.error, Conflict)
 
 
 async def test_a_cancellation_from_within_does_not_end_the_care(bench: Bench) -> None:
