@@ -55,6 +55,8 @@ async def watch(
             # A server that ends watches at once must not be asked in a tight loop.
             failures += position.idle
         except Expired:
+            # After a watch a list helps at once; a list that runs out itself may do so again.
+            failures += not position.version
             position.version = ""
         except KubeError:
             failures += 1

@@ -126,3 +126,25 @@ async def test_a_server_that_ends_watches_at_once_is_not_asked_in_a_tight_loop(
 
     assert len(waits) == 3
     assert waits[2] > waits[0] > 0
+
+
+async def test_a_list_that_keeps_running_out_is_not_asked_in_a_tight_loop(
+    api: FakeApi, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    async def noted(delay: float) -> None:
+        waits.append(delay)
+
+    monkeypatch.setattr("kok.kube.watch.asyncio.sleep", noted)
+    failures = iter(range(3))
+
+    async def fail(_: web.Request) -> web.StreamResponse | None:
+        return refusal(410, "Expired", "too old") if next(failures, None) is not None else None
+
+    api.script("GET", "secrets", fail)
+
+    await seen(kube, 1)
+
+    assert len(waits) == 3
+    assert waits[2] > waits[0] > 0
