@@ -99,7 +99,13 @@ def _load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
 def in_cluster(
     environ: Mapping[str, str] = os.environ, directory: Path = SERVICE_ACCOUNT
 ) -> Access | None:
-    """The service account of the pod we run in, or None outside a pod."""
+    """The service account of the pod we run in; None outside a pod, or where KUBECONFIG is set.
+
+    Who names a kubeconfig means it, also in a pod: to act on the pod's own cluster instead would
+    be a bad surprise.
+    """
+    if environ.get("KUBECONFIG"):
+        return None
     host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
     token = directory / "token"
     if not host or not port or not token.is_file():
@@ -114,7 +120,7 @@ def in_cluster(
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Access:
-    """The pod's service account, else the kubeconfig of `$KUBECONFIG` or `~/.kube/config`."""
+    """The kubeconfig of `$KUBECONFIG`, else the pod's service account, else `~/.kube/config`."""
     access = in_cluster(environ)
     if access is not None:
         return access

@@ -66,7 +66,7 @@ class Kube:
     async def from_environment(
         cls, *, field_manager: str, timeout: float = 30.0, observer: Observer | None = None
     ) -> Self:
-        """The cluster of the pod we run in, else of `$KUBECONFIG`; raises `AccessError`."""
+        """The cluster of `$KUBECONFIG`, else of the pod we run in; raises `AccessError`."""
         access = await asyncio.to_thread(access_.from_environment)
         return cls(access, field_manager=field_manager, timeout=timeout, observer=observer)
 

@@ -83,6 +83,8 @@ def test_a_pod_uses_its_service_account(tmp_path: Path) -> None:
     assert (found.server, found.ca, found.namespace) == ("https://[fd00::1]:443", b"CA", "kok")
     assert Bearer(found).header() == "Bearer t"
     assert in_cluster({}, tmp_path) is None
+    named = {**environment, "KUBECONFIG": "/etc/other"}
+    assert in_cluster(named, tmp_path) is None, "who names a kubeconfig means it"
 
 
 def test_without_any_cluster_the_way_out_is_named(tmp_path: Path) -> None:
