@@ -53,12 +53,18 @@ def operator(
     if name is not None and name not in OPERATORS:
         fail(f"there is no operator {name!r}; write one of {', '.join(OPERATORS)}, or --all")
     # Imported only here: what an operator needs, `kok version` does not.
+    from pydantic import ValidationError  # noqa: PLC0415
+
     from kok.runtime.main import run  # noqa: PLC0415
     from kok.runtime.settings import Settings  # noqa: PLC0415
 
-    settings = Settings()
     names = OPERATORS if everything else (name,)
-    specs = [importlib.import_module(f"kok.operators.{n}").operator(settings) for n in names]
+    try:
+        settings = Settings()
+        specs = [importlib.import_module(f"kok.operators.{n}").operator(settings) for n in names]
+    except ValidationError as error:
+        wrong = (f"KOK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        fail(f"wrong settings in the environment: {'; '.join(wrong)}")
     _friendly(lambda: run(specs, settings))
 
 
@@ -81,16 +87,14 @@ def status(
     ] = False,
 ) -> None:
     """Show the objects of KOK, what state they are in and why."""
-    from rich.console import Console  # noqa: PLC0415
-
     from kok.cli.query import overview  # noqa: PLC0415
-    from kok.cli.table import table  # noqa: PLC0415
+    from kok.cli.table import show  # noqa: PLC0415
 
     rows = _friendly(lambda: asyncio.run(overview(namespace, everywhere=everywhere)))
     if not rows:
         typer.echo("no objects of KOK found; look into all namespaces with -A")
         return
-    Console().print(table(rows))
+    show(rows)
 
 
 def fail(sentence: str) -> NoReturn:

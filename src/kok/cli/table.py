@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -13,11 +15,22 @@ _COLOURS = {"True": "green", "False": "red", "Unknown": "yellow"}
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
+_ENOUGH = 40_000
+"""Columns; no message of a condition is longer."""
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Prints the table; like kubectl's, it cuts nothing off where the terminal is too narrow."""
+    console, found = Console(), table(rows)
+    wide = Measurement.get(console, console.options.update(max_width=_ENOUGH), found).maximum
+    Console(width=max(console.width, wide)).print(found, crop=False)
+
+
 def table(rows: Sequence[Row]) -> Table:
     """One line an object; why it is not ready stands at its end."""
     out = Table(box=None, pad_edge=False)
     for heading in ("KIND", "NAMESPACE", "NAME", "PHASE", "READY", "AGE", "WHY"):
-        out.add_column(heading, no_wrap=heading in {"NAME", "KIND"})
+        out.add_column(heading, no_wrap=True)
     for row in rows:
         ready = Text(row.ready or "-", style=_COLOURS.get(row.ready or "", ""))
         why = "" if row.ready == "True" else ": ".join(p for p in (row.reason, row.message) if p)

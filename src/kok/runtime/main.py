@@ -26,10 +26,19 @@ STOP_LIMIT = 25.0
 
 
 def run(operators: Sequence[OperatorSpec], settings: Settings | None = None) -> None:
-    """Runs the operators until SIGTERM or SIGINT; leaves the process if a Lease is lost."""
+    """Runs the operators until SIGTERM or SIGINT; leaves the process if a Lease is lost.
+
+    Raises `AccessError` if no API server is known, `SystemExit` for whatever goes wrong later.
+    """
     settings = settings or Settings()
     logs.configure(settings)
-    asyncio.run(Process(operators, settings, from_environment()).main())
+    process = Process(operators, settings, from_environment())
+    try:
+        asyncio.run(process.main())
+    except Exception:  # noqa: BLE001 - nothing is swallowed, the process ends
+        # A line like all others: whoever reads the log as JSON is not to meet a bare traceback.
+        structlog.stdlib.get_logger("kok.process").exception("the process ends")
+        raise SystemExit(1) from None
 
 
 class Process:

@@ -63,6 +63,15 @@ def test_without_a_cluster_a_sentence_is_printed(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize("name", ["KOK_PASSES", "KOK_BUSINESS_TIMEOUT", "KOK_SURVEY_EVERY"])
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "many")
+    result = kok("operator", "--all")
+    assert result.exit_code == 1
+    assert f"kok: wrong settings in the environment: {name}: " in result.output
+    assert "Traceback" not in result.output
+
+
 def test_the_command_starts_without_what_operators_need() -> None:
     code = "import sys, kok.cli.main; print(any(m in sys.modules for m in ('kopf', 'pydantic_settings')))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
@@ -153,6 +162,18 @@ async def test_the_status_shows_objects_and_what_is_wrong(api: FakeApi, run: Run
     assert "NoEtcd: etcd [x] is starting" in one
     assert {line.split()[1] for line in every.splitlines()[1:]} == {"ns", "b"}
     assert "all well" not in every
+
+
+async def test_a_narrow_terminal_hides_nothing(
+    api: FakeApi, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    why = "EtcdCluster ns/demo-etcd: demo-etcd-0: waits for its volume"
+    api.put(PATH.format("ns"), cluster(**condition("False", "WaitingForEtcd", why)))
+
+    _, out, _ = await run("status")
+
+    assert out.splitlines()[1].endswith(f"WaitingForEtcd: {why}")
 
 
 async def test_nothing_found_is_said(run: Run) -> None:
