@@ -22,6 +22,15 @@ WRONG = {
         "w.1",
     ),
     "write a host name or an IP address, such as 192.0.2.21": ("ssh://192.0.2.21", "two words"),
+    "write a host name or an IP address, such as api.shop.example, without https://": (
+        "https://api.shop.example",
+        "api shop",
+    ),
+    "write a registry such as mirror.example:5000 or mirror.example/path, without https://": (
+        "https://mirror.example",
+        "mirror.example/",
+        "two words",
+    ),
     "write the fingerprint as `ssh-keygen -lf` prints it: SHA256: and 43 characters": (
         "SHA256:short",
         samples.FINGERPRINT.removeprefix("SHA256:"),

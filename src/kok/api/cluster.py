@@ -9,11 +9,13 @@ from pydantic import ConfigDict, Field
 
 from kok.api.fields import (
     CIDR,
+    Address,
     Duration,
     FreeForm,
     Images,
     KubernetesVersion,
     Labels,
+    OptionalAddress,
     Quantity,
     Resources,
     Toleration,
@@ -52,9 +54,8 @@ class Endpoint(ApiModel):
         ),
     )
     """Type of the Service in front of the API servers."""
-    host: str = Field(
+    host: OptionalAddress = Field(
         default="",
-        max_length=253,
         json_schema_extra=rules(
             immutable("spec.endpoint.host", "nodes and kubeconfigs hold the address")
         ),
@@ -66,7 +67,7 @@ class Endpoint(ApiModel):
         le=65535,
     )
     """Port that clients use; chosen by the meta cluster if absent (6443 unless NodePort)."""
-    extra_sans: list[str] = Field(default_factory=list, alias="extraSANs", max_length=32)
+    extra_sans: list[Address] = Field(default_factory=list, alias="extraSANs", max_length=32)
     """More names and addresses for the API server's certificate."""
 
 

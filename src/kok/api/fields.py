@@ -88,6 +88,17 @@ Address = Annotated[
     ),
 ]
 
+OptionalAddress = Annotated[
+    str,
+    Field(
+        pattern=r"^[^\s/]*$",
+        max_length=253,
+        json_schema_extra=says(
+            "write a host name or an IP address, such as api.shop.example, without https://"
+        ),
+    ),
+]
+
 HostKey = Annotated[
     str,
     Field(
@@ -242,7 +253,14 @@ class Taint(ApiModel):
 class Images(ApiModel):
     """Where container images come from."""
 
-    registry: str = Field(default="", max_length=253)
+    registry: str = Field(
+        default="",
+        max_length=253,
+        pattern=r"^([-.\w]+(:[0-9]+)?(/[-.\w]+)*)?$",
+        json_schema_extra=says(
+            "write a registry such as mirror.example:5000 or mirror.example/path, without https://"
+        ),
+    )
     """A registry that serves all images under their usual paths, instead of the public ones."""
     pull_secrets: list[str] = Field(default_factory=list, max_length=16)
     """Names of `kubernetes.io/dockerconfigjson` Secrets in the same namespace."""
