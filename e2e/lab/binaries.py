@@ -161,7 +161,11 @@ class Builder:
 
     def _environment(self, source: Source | None) -> dict[str, str]:
         static_cgo = source is not None and source.static_cgo
+        # What a killed build leaves goes with the rest instead of staying in /tmp for ever.
+        drafts = self._gopath / "tmp"
+        drafts.mkdir(parents=True, exist_ok=True)
         return {
+            "GOTMPDIR": str(drafts),
             "GOCACHE": str(self._gopath / "build"),
             "GOMODCACHE": str(self._gopath / "mod"),
             "GOWORK": "off",

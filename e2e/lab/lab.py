@@ -76,6 +76,7 @@ class Lab:
             cache.sweep()
             await bringup.machine(cache, packages).run(progress)
             await images.sweep(cache)
+            await rootfs.sweep(cache)
             chosen = await state.ensure(store)
             ensure_key(store)
             lab = cls(chosen, store, await Works.open(cache, chosen))

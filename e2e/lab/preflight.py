@@ -17,7 +17,7 @@ from pathlib import Path
 
 from e2e.lab.cache import Cache
 from e2e.lab.errors import LabError
-from e2e.lab.proc import run
+from e2e.lab.proc import run, search_path
 
 # What the lab calls -> the Debian package that has it.
 PACKAGES = {
@@ -93,8 +93,7 @@ def exists(need: str) -> bool:
     """Whether a program (on the path, or where administrators' programs lie) or a file is there."""
     if need.startswith("/"):
         return Path(need).exists()
-    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
-    return shutil.which(need, path=path) is not None
+    return shutil.which(need, path=search_path()) is not None
 
 
 def check(cache: Cache) -> tuple[str, ...]:

@@ -16,6 +16,13 @@ from pathlib import Path
 from e2e.lab.errors import CommandError
 
 _TAIL = 8192
+# Where Debian keeps administrators' programs; the path of a root that came by `su` lacks it.
+_ADMIN = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def search_path() -> str:
+    """Where commands are looked for: as the environment says, then where administrators' are."""
+    return os.pathsep.join(filter(None, (os.environ.get("PATH", os.defpath), _ADMIN)))
 
 
 async def run(
@@ -50,7 +57,7 @@ async def run(
             *("setpriv", "--pdeathsig", "KILL", "--"),
             *words,
             cwd=cwd,
-            env={**os.environ, **env} if env else None,
+            env={**os.environ, "PATH": search_path(), **(env or {})},
             stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
             stdout=out,
             stderr=err,

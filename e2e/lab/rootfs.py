@@ -162,11 +162,29 @@ async def _debootstrap(rootfs: RootFS, tar: Path, log: Path) -> None:
     )
 
 
-async def extract(image: str, path: str, target: Path) -> None:
+async def extract(cache: Cache, image: str, path: str, target: Path) -> None:
     """Copy one file out of an image of podman's storage."""
-    name = f"kok-lab-extract-{os.getpid()}-{target.name}"
-    await run("podman", "create", "--name", name, image, "/none")
-    try:
-        await run("podman", "cp", f"{name}:{path}", target)
-    finally:
-        await run("podman", "rm", "--force", name)
+    name = _extracting(cache)
+    async with cache.lock("extract"):
+        await _remove(name)
+        await run("podman", "create", "--name", name, image, "/none")
+        try:
+            await run("podman", "cp", f"{name}:{path}", target)
+        finally:
+            await _remove(name)
+
+
+async def sweep(cache: Cache) -> None:
+    """Remove the container of an `extract` that was killed, unless one is under way."""
+    with cache.if_free("extract") as free:
+        if free:
+            await _remove(_extracting(cache))
+
+
+def _extracting(cache: Cache) -> str:
+    """The name of the one container from which a cache's `extract` copies."""
+    return f"kok-lab-extract-{_digest(str(cache.root))}"
+
+
+async def _remove(container: str) -> None:
+    await run("podman", "rm", "--force", "--ignore", container)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from e2e.lab import images, podman, preflight, state
+from e2e.lab import images, podman, preflight, rootfs, state
 from e2e.lab.cache import Cache
 from e2e.lab.errors import LabError
 from e2e.lab.podman import LABEL
@@ -28,6 +28,7 @@ async def take_down(cache: Cache, *, purge_cache: bool = False) -> None:
         if preflight.exists("podman"):
             await _remove_containers(store)
             await images.sweep(cache)
+            await rootfs.sweep(cache)
         store.remove()
         cache.sweep()
     if purge_cache:

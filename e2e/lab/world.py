@@ -190,6 +190,6 @@ async def ensure_runc(cache: Cache) -> Path:
     """runc as Debian builds it, taken out of the services' root file system."""
 
     async def build(work: Path) -> None:
-        await rootfs.extract(rootfs.SERVICES.image, "/usr/sbin/runc", work / "runc")
+        await rootfs.extract(cache, rootfs.SERVICES.image, "/usr/sbin/runc", work / "runc")
 
     return await cache.ensure(("programs", "runc", RUNC, architecture()), build) / "runc"
