@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 from e2e import business, userfiles
 from e2e.follow import has
-from e2e.report import Report
+from e2e.report import Report, run_to_end
 from e2e.world import World, world
 from kok.api import Cluster, Machine
 from kok.kube.client import Kube
@@ -61,8 +62,9 @@ async def demo(report: Report) -> None:
         kubeconfig = await w.kubeconfig(NAMESPACE, CLUSTER)
         report.text(await business.kubectl(w.lab, kubeconfig, "get", "nodes", "-o", "wide"))
         report.title("Now try")
+        programs = f"{w.lab.program('kubectl').parent}:{Path(sys.executable).parent}"
         report.text(
-            f"export KUBECONFIG={w.lab.kubeconfig}\n"
+            f"export KUBECONFIG={w.lab.kubeconfig} PATH={programs}:$PATH\n"
             f"kubectl get kok -A\n"
             f"kok kubeconfig {CLUSTER} -n {NAMESPACE} > shop.kubeconfig\n"
             f"make lab-down    # removes all of it"
@@ -73,7 +75,7 @@ def main() -> int:
     """Exit code 0 when the pod has resolved its name."""
     report = Report()
     report.title("KOK: from nothing to a business cluster with a working node")
-    asyncio.run(demo(report))
+    run_to_end(demo(report))
     report.last_line("demo")
     return 0
 

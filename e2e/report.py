@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from rich.console import Console
+
+from e2e.follow import TooLate
+from e2e.lab.errors import LabError
+from kok.kube.errors import KubeError
+
+T = TypeVar("T")
+
+
+def run_to_end(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a demo, scenarios or benchmarks; what a person can mend ends them with a sentence.
+
+    A failure of what they assert keeps its traceback, which tells where.
+    """
+    try:
+        return asyncio.run(work)
+    except (LabError, TooLate, KubeError) as error:
+        sys.stderr.write(f"\n{error}\n")
+        raise SystemExit(1) from None
 
 
 class Report:

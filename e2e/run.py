@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import fnmatch
 import importlib
 import pkgutil
 import sys
 
 from e2e import scenarios
-from e2e.report import Report
+from e2e.report import Report, run_to_end
 
 
 def names() -> list[str]:
@@ -34,7 +33,7 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"no scenario matches {pattern}; there are {', '.join(names())}\n")
         return 2
     for name in chosen:
-        asyncio.run(run(name))
+        run_to_end(run(name))
     return 0
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 from e2e.bench import clusters, page
 from e2e.bench.figure import Figure
 from e2e.bench.suites import ALONE, SUITES, USUAL
-from e2e.report import Report
+from e2e.report import Report, run_to_end
 from e2e.world import World, world
 
 
@@ -56,7 +55,7 @@ def main(argv: list[str]) -> int:
     if unknown:
         sys.stderr.write(f"no benchmark {unknown[0]}; there are {', '.join(known)}\n")
         return 2
-    figures = asyncio.run(bench(names))
+    figures = run_to_end(bench(names))
     for found in figures:
         sys.stdout.write(f"{found.line()}\n")
     sys.stdout.write(f"{page.as_json(figures)}\n")
