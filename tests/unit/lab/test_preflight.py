@@ -12,7 +12,9 @@ from e2e.lab.preflight import Machine
 
 GOOD = Machine(
     root=True,
+    capable=True,
     debian=True,
+    memory_gib=7.7,
     free_gib=100.0,
     cold=True,
     python=(3, 11),
@@ -29,6 +31,9 @@ def test_a_good_machine_has_no_problems() -> None:
     ("machine", "sentence"),
     [
         (replace(GOOD, root=False), "run it with sudo"),
+        (replace(GOOD, capable=False), "run the lab on a machine of its own"),
+        (replace(GOOD, root=False, capable=False), "run it with sudo"),
+        (replace(GOOD, memory_gib=3.8), "has 3.8 GiB of memory and the lab needs 8"),
         (replace(GOOD, python=(3, 10)), "needs Python 3.11 or newer"),
         (replace(GOOD, free_gib=12.0), "12 GiB are free below /cache and 40 GiB are needed"),
         (replace(GOOD, free_gib=5.0, cold=False), "KOK_CACHE name a directory on a larger disk"),
@@ -67,3 +72,11 @@ def test_the_survey_names_the_packages_of_what_is_missing(tmp_path: Path) -> Non
 )
 def test_the_version_of_go_is_read(text: str, version: tuple[str, tuple[int, int]] | None) -> None:
     assert preflight.parse_go(text) == version
+
+
+@pytest.mark.parametrize(
+    ("effective", "capable"),
+    [("000001ffffffffff", True), ("00000000a80425fb", False), ("000001fffeffffff", True)],
+)
+def test_root_in_a_plain_container_is_not_enough(effective: str, capable: bool) -> None:
+    assert preflight._capable(f"Name:\tx\nCapEff:\t{effective}\nSeccomp:\t0\n") is capable

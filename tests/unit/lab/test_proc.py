@@ -51,6 +51,15 @@ async def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path
     assert await _ends(int(note.read_text()))
 
 
+async def test_programs_of_administrators_are_found_also_without_their_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    path = (await run("sh", "-c", "echo $PATH")).strip().split(":")
+    assert path[:2] == ["/usr/bin", "/bin"]
+    assert {"/usr/sbin", "/sbin"} <= set(path)
+
+
 async def test_whether_a_command_succeeds_can_be_asked() -> None:
     assert await succeeds("true")
     assert not await succeeds("false")
