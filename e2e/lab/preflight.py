@@ -149,7 +149,9 @@ async def _install(packages: tuple[str, ...], cache: Cache) -> None:
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     await run("apt-get", "update", "-q", log=log, env=env, timeout=600)
     await run(
-        *("apt-get", "install", "-q", "-y", "--no-install-recommends", *packages),
+        # A fresh machine may still be busy with upgrades of its own.
+        *("apt-get", "-o", "DPkg::Lock::Timeout=300"),
+        *("install", "-q", "-y", "--no-install-recommends", *packages),
         log=log,
         env=env,
         timeout=1200,
