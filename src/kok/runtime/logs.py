@@ -57,10 +57,13 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
 
 @contextmanager
 def hushed(name: str) -> Iterator[None]:
-    """Only errors of a library meanwhile: kopf warns of all that it cuts off when it is to end."""
+    """Silences a library that is to end: kopf complains of all that it then cuts off itself.
+
+    Even as errors, where it is still about to look for kinds; what matters, it raises.
+    """
     logger = logging.getLogger(name)
     level = logger.level
-    logger.setLevel(max(level, logging.ERROR))
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:

@@ -144,3 +144,13 @@ def test_kopf_does_not_log_whole_objects_even_at_debug(written: io.StringIO) -> 
     logging.getLogger("kopf.objects").debug("Creation is in progress: %r", {"data": "secret"})
     logging.getLogger("kopf.objects").warning("a warning")
     assert [line["event"] for line in lines(written)] == ["a warning"]
+
+
+def test_a_library_that_is_to_end_says_nothing_and_then_speaks_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    inner = logging.getLogger("library.inner")
+    with logs.hushed("library"):
+        inner.error("Connector is closed")
+    inner.error("later")
+    assert [record.message for record in caplog.records] == ["later"]
