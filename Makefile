@@ -15,6 +15,7 @@ PYTEST := $(PY) -m pytest
 CHART := charts/kok
 # What tests run, built once into the lab's cache; tests would build it too, but without a word.
 HELM := helm@v4.3.1
+PROMTOOL := promtool@debian
 SERVERS := etcd@v3.6.10 etcd@v3.5.21 etcd@v3.7.3 kube-apiserver@v1.37.1
 
 # Parameters of `make e2e`, `make bench` and of the tests.
@@ -62,7 +63,7 @@ lint: setup ## Format, style, imports between packages, YAML
 types: setup ## Static types (mypy, strict)
 	$(call say,mypy)
 	@$(PY) -m mypy
-	@$(PY) -m mypy scripts/conditions.py
+	@$(PY) -m mypy scripts/conditions.py scripts/fields.py
 
 .PHONY: format
 format: setup ## Rewrite the code as `make lint` wants it
@@ -74,8 +75,9 @@ crds: setup ## Write crds/ and the chart's copy from the models in src/kok/api
 	@$(PY) -m kok.api.crd crds $(CHART)/crds
 
 .PHONY: docs
-docs: setup ## Write docs/conditions.md from the reasons in the code
+docs: setup ## Write docs/conditions.md and docs/etcd-fields.md from the code
 	@$(PY) scripts/conditions.py
+	@$(PY) scripts/fields.py
 
 .PHONY: crds-check
 crds-check: setup
@@ -84,6 +86,7 @@ crds-check: setup
 	$(PY) -m kok.api.crd "$$fresh" >/dev/null; \
 	diff -r "$$fresh" crds && diff -r "$$fresh" $(CHART)/crds || { echo "run make crds" >&2; exit 1; }
 	@$(PY) scripts/conditions.py --check
+	@$(PY) scripts/fields.py --check
 
 .PHONY: chart
 chart: setup ## Lint the Helm chart and render it in all its shapes
@@ -98,7 +101,7 @@ chart: setup ## Lint the Helm chart and render it in all its shapes
 
 .PHONY: unit
 unit: setup ## Unit tests [ARGS=...]
-	$(call build,$(HELM))
+	$(call build,$(HELM) $(PROMTOOL))
 	$(call say,unit tests)
 	@$(PYTEST) tests/unit $(ARGS)
 

@@ -38,7 +38,7 @@ async def _in_a_lab(names: list[str], report: Report) -> list[Figure]:
 
 def _kept(suite: str, found: list[Figure], versions: dict[str, str]) -> list[Figure]:
     """Writes a suite's figures down as soon as they are there."""
-    page.write(suite, page.section(suite, found, versions))
+    page.write(suite, page.table(found, versions))
     return found
 
 

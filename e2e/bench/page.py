@@ -19,9 +19,11 @@ read ratios, which come from one run, rather than seconds. Each value is a media
 upper bound.
 """
 
+_FIGURES = re.compile(r"(<!-- figures -->)\n.*?\n(<!-- end of figures -->)", re.DOTALL)
 
-def section(suite: str, figures: list[Figure], versions: dict[str, str]) -> str:
-    """One suite's part of the page."""
+
+def table(figures: list[Figure], versions: dict[str, str]) -> str:
+    """When, on what, and the figures."""
     rows = [
         f"| {f.name} | {f.line().split()[1]} | {f.unit} | {f.line().split()[3]} | {f.verdict} "
         f"| {f.spread} | {f.note} |"
@@ -30,26 +32,35 @@ def section(suite: str, figures: list[Figure], versions: dict[str, str]) -> str:
     facts = ", ".join([_machine(), *(f"{k} {v}" for k, v in versions.items())])
     return "\n".join(
         [
-            f"<!-- {suite} -->",
-            f"## {suite}",
-            "",
             f"{datetime.now(UTC):%Y-%m-%d}, {facts}.",
             "",
             "| figure | value | unit | target | verdict | spread | note |",
             "|---|---|---|---|---|---|---|",
             *rows,
-            f"<!-- /{suite} -->",
         ]
     )
 
 
 def write(suite: str, text: str, page: Path = PAGE) -> None:
-    """Puts a section into the page in place of the one that was there."""
+    """Puts a suite's table into the page in place of the one that was there.
+
+    Of a suite that has a manual it goes there too.
+    """
     page.parent.mkdir(exist_ok=True)
     old = page.read_text(encoding="utf-8") if page.exists() else HEAD
+    section = f"<!-- {suite} -->\n## {suite}\n\n{text}\n<!-- /{suite} -->"
     pattern = re.compile(rf"<!-- {re.escape(suite)} -->.*?<!-- /{re.escape(suite)} -->", re.DOTALL)
-    new = pattern.sub(lambda _: text, old) if pattern.search(old) else f"{old.rstrip()}\n\n{text}"
+    found = pattern.search(old)
+    new = pattern.sub(lambda _: section, old) if found else f"{old.rstrip()}\n\n{section}"
     page.write_text(f"{new.rstrip()}\n", encoding="utf-8")
+    manual = page.with_name(f"{suite}.md")
+    if manual.exists():
+        manual.write_text(embedded(manual.read_text(encoding="utf-8"), text), encoding="utf-8")
+
+
+def embedded(manual: str, text: str) -> str:
+    """A manual with its block of figures renewed, if it has one."""
+    return _FIGURES.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", manual)
 
 
 def _machine() -> str:

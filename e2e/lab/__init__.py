@@ -8,6 +8,7 @@ On the command line::
     python -m e2e.lab down [--purge-cache]           remove it whole
     python -m e2e.lab binary kube-apiserver --version v1.37.1    build if needed, print the path
     python -m e2e.lab binary etcd --version v3.6.10              the same for etcd
+    python -m e2e.lab binary promtool                fetched out of Debian's package
     python -m e2e.lab image                          build KOK's own image, print its reference
     python -m e2e.lab want --kubernetes v1.36.4 --etcd v3.7.3    build and serve these versions too
     python -m e2e.lab s3                             an S3 server beside registry and artifacts

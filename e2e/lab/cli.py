@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from e2e.lab import preflight, status, teardown
+from e2e.lab import debs, preflight, status, teardown
 from e2e.lab import state as states
 from e2e.lab.binaries import Builder, program
 from e2e.lab.cache import Cache
@@ -73,13 +73,16 @@ def kubeconfig() -> None:
 
 @app.command()
 def binary(
-    name: Annotated[str, typer.Argument(help="such as kube-apiserver, etcd, helm")],
+    name: Annotated[str, typer.Argument(help="such as kube-apiserver, etcd, helm, promtool")],
     version: Annotated[str | None, typer.Option(help="such as v1.37.1")] = None,
 ) -> None:
-    """Print the path of a program, after building it if it is missing."""
+    """Print the path of a program, after building or fetching it if it is missing."""
 
     async def work() -> None:
         cache = Cache()
+        if name in debs.PROGRAMS:
+            print(await debs.ensure(cache, name, version))
+            return
         go, toolchain = await preflight.go(cache)
         item = program(name, version)
         found = await Builder(cache, go, toolchain).ensure([item])

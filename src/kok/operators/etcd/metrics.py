@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client import Gauge
 
 from kok.api.etcdcluster import EtcdCluster
-from kok.operators.etcd import render
-from kok.operators.etcd.observe import World
+from kok.operators.etcd import reasons, render
+from kok.operators.etcd.observe import Answer, World
 
 _CLUSTER = ("namespace", "name")
 _MEMBER = (*_CLUSTER, "member")
@@ -15,8 +15,17 @@ ALARMS = ("NOSPACE", "CORRUPT")
 READY = Gauge("kok_etcd_ready", "Whether the condition Ready holds.", _CLUSTER)
 MEMBERS = Gauge("kok_etcd_members", "Members wanted.", _CLUSTER)
 HEALTHY = Gauge("kok_etcd_members_healthy", "Members that are healthy.", _CLUSTER)
-QUORUM = Gauge("kok_etcd_quorum", "Whether a majority of members answered.", _CLUSTER)
+QUORUM = Gauge(
+    "kok_etcd_quorum",
+    "Whether a majority of members takes part; absent if unknown, or if the cluster has not formed.",
+    _CLUSTER,
+)
 QUOTA = Gauge("kok_etcd_quota_bytes", "Size at which the database refuses writes.", _CLUSTER)
+OPERATION = Gauge(
+    "kok_etcd_operation_start_timestamp_seconds",
+    "When the operation under way began, by its type; absent at rest.",
+    (*_CLUSTER, "type"),
+)
 RENEWAL = Gauge(
     "kok_etcd_certificate_expiry_timestamp_seconds",
     "When a certificate ends, by the Secret that holds it.",
@@ -29,23 +38,33 @@ MEMBER_USED = Gauge("kok_etcd_member_db_in_use_bytes", "Part of it that holds da
 MEMBER_LAG = Gauge(
     "kok_etcd_member_raft_lag", "Entries that a member has yet to apply, to the foremost.", _MEMBER
 )
+MEMBER_ANSWER = Gauge(
+    "kok_etcd_member_answer_seconds", "How long a member's last consistent read took.", _MEMBER
+)
 MEMBER_ALARM = Gauge("kok_etcd_member_alarm", "Alarms that are raised.", (*_MEMBER, "alarm"))
 
 _ALL = (
-    *(READY, MEMBERS, HEALTHY, QUORUM, QUOTA, RENEWAL),
-    *(MEMBER_UP, MEMBER_LEADER, MEMBER_SIZE, MEMBER_USED, MEMBER_LAG, MEMBER_ALARM),
+    *(READY, MEMBERS, HEALTHY, QUORUM, QUOTA, OPERATION, RENEWAL),
+    *(MEMBER_UP, MEMBER_LEADER, MEMBER_SIZE, MEMBER_USED, MEMBER_LAG, MEMBER_ANSWER),
+    MEMBER_ALARM,
 )
+_HAS_QUORUM = {reasons.QUORUM: True, reasons.QUORUM_LOST: False}
+"""What the reasons of the condition Available tell; the others leave it open."""
 
 
 def show(obj: EtcdCluster, world: World) -> None:
     """Sets all gauges of one object from its status and what its members answered."""
     at, status, storage = (obj.namespace, obj.name), obj.status, obj.spec.storage
     forget(*at)
-    READY.labels(*at).set(status.is_true("Ready"))
+    READY.labels(*at).set(status.is_true(reasons.READY))
     MEMBERS.labels(*at).set(status.desired_members)
     HEALTHY.labels(*at).set(status.ready_members)
-    QUORUM.labels(*at).set(any(a.members is not None for a in world.answers.values()))
+    available = status.condition(reasons.AVAILABLE)
+    if available is not None and available.reason in _HAS_QUORUM:
+        QUORUM.labels(*at).set(_HAS_QUORUM[available.reason])
     QUOTA.labels(*at).set(render.quota_bytes(storage.size, storage.quota))
+    if status.operation is not None:
+        OPERATION.labels(*at, status.operation.type).set(status.operation.since.timestamp())
     for certificate in status.certificates:
         RENEWAL.labels(*at, certificate.name).set(certificate.not_after.timestamp())
     said = {n: a.status for n, a in world.answers.items() if a.status is not None}
@@ -56,6 +75,9 @@ def show(obj: EtcdCluster, world: World) -> None:
         MEMBER_LEADER.labels(*one).set(member.role == "Leader")
         for alarm in ALARMS:
             MEMBER_ALARM.labels(*one, alarm).set(f"{member.name}: {alarm}" in status.alarms)
+        took = world.answers.get(member.name, Answer()).seconds
+        if took is not None:
+            MEMBER_ANSWER.labels(*one).set(took)
         answer = said.get(member.name)
         if answer is not None:
             MEMBER_SIZE.labels(*one).set(answer.db_size)

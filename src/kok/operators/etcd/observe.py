@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from kok.api import names
 from kok.api.etcdcluster import EtcdCluster
@@ -24,6 +25,8 @@ from kok.operators.etcd.client import (
 )
 from kok.operators.etcd.client.calls import DEADLINE
 from kok.pki import CA_CRT, PkiError, decode, leaf_of
+
+T = TypeVar("T")
 
 NOT_READY_DEADLINE = 1.0
 """Seconds for a question to a member that does not pass its probe.
@@ -52,6 +55,8 @@ class Answer:
     """The list that a quorum agrees on; None if this member cannot get one."""
     error: EtcdError | None = None
     """Why there is no status."""
+    seconds: float | None = None
+    """How long it took to get that list, a consistent read; None if there is none."""
 
 
 @dataclass(frozen=True)
@@ -161,17 +166,26 @@ def connect(obj: EtcdCluster, world: World, *, deadline: float = DEADLINE) -> Et
 
 
 async def _ask(client: EtcdClient, address: str) -> Answer:
-    status, members = await asyncio.gather(
-        client.status(address), client.members(address), return_exceptions=True
+    (status, _), (members, seconds) = await asyncio.gather(
+        _timed(client.status(address)), _timed(client.members(address))
     )
-    for unexpected in (status, members):
-        if isinstance(unexpected, BaseException) and not isinstance(unexpected, EtcdError):
-            raise unexpected
     return Answer(
-        status if isinstance(status, MemberStatus) else None,
-        members if isinstance(members, tuple) else None,
+        None if isinstance(status, EtcdError) else status,
+        None if isinstance(members, EtcdError) else members,
         status if isinstance(status, EtcdError) else None,
+        None if isinstance(members, EtcdError) else seconds,
     )
+
+
+async def _timed(question: Awaitable[T]) -> tuple[T | EtcdError, float]:
+    """The answer, or why there is none, and the seconds that it took."""
+    clock = asyncio.get_running_loop().time
+    begin = clock()
+    try:
+        answer: T | EtcdError = await question
+    except EtcdError as error:
+        answer = error
+    return answer, clock() - begin
 
 
 def _credentials(obj: EtcdCluster, world: World) -> Credentials:

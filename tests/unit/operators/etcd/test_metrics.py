@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from prometheus_client import REGISTRY
-from tests.unit.operators.etcd.builders import NOW, a_world, formed, says
+from dataclasses import replace
 
+import pytest
+from prometheus_client import REGISTRY
+from tests.unit.operators.etcd.builders import NOW, a_world, an_etcd, fails, formed, says
+
+from kok.api.etcdcluster import EtcdCluster, EtcdOperation
 from kok.operators.etcd import metrics
-from kok.operators.etcd.client import Alarm
+from kok.operators.etcd.client import Alarm, EtcdError, Trouble
+from kok.operators.etcd.observe import World
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.status import report
 
@@ -20,7 +25,8 @@ def value(name: str, **labels: str) -> float | None:
 def test_members_are_shown_as_they_are_and_forgotten_with_their_cluster() -> None:
     obj = formed()
     full = (Alarm("id-1", "NOSPACE"),)
-    answers = {0: says(0, db_size=5_000_001, raft_index=100), 2: says(2, alarms=full)}
+    quick = replace(says(0, db_size=5_000_001, raft_index=100), seconds=0.003)
+    answers = {0: quick, 2: says(2, alarms=full)}
     world = a_world(obj, answers, p1=None)
     report(Situation.of(obj, world, NOW), None, None, None)
 
@@ -34,6 +40,8 @@ def test_members_are_shown_as_they_are_and_forgotten_with_their_cluster() -> Non
     assert value("member_db_size_bytes", member="shop-etcd-0") == 5_000_001
     assert value("member_db_size_bytes", member="shop-etcd-1") is None, "it was not asked"
     assert value("member_raft_lag", member="shop-etcd-2") == 90
+    assert value("member_answer_seconds", member="shop-etcd-0") == 0.003
+    assert value("member_answer_seconds", member="shop-etcd-2") is None, "it found no quorum"
     assert value("member_alarm", member="shop-etcd-1", alarm="NOSPACE") == 1
     expiry = value("certificate_expiry_timestamp_seconds", secret="shop-etcd-server")
     assert expiry is not None
@@ -43,3 +51,42 @@ def test_members_are_shown_as_they_are_and_forgotten_with_their_cluster() -> Non
 
     left = [s for m in REGISTRY.collect() if m.name.startswith("kok_etcd") for s in m.samples]
     assert left == []
+
+
+def test_an_operation_is_shown_while_it_is_under_way() -> None:
+    obj, world = formed(), a_world(formed())
+    obj.status.operation = EtcdOperation(type="Grow", since=NOW)
+
+    metrics.show(obj, world)
+
+    began = value("operation_start_timestamp_seconds", type="Grow")
+    assert began == NOW.timestamp()
+    obj.status.operation = None
+    metrics.show(obj, world)
+    assert value("operation_start_timestamp_seconds", type="Grow") is None
+    metrics.forget("team-a", "shop-etcd")
+
+
+SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))
+NO_PODS = dict.fromkeys(("p0", "p1", "p2"))
+
+
+@pytest.mark.parametrize(
+    ("obj", "world", "quorum"),
+    [
+        (formed(), a_world(formed()), 1),
+        (formed(), a_world(formed(), {}, **NO_PODS), 0),
+        (formed(), a_world(formed(), dict.fromkeys(range(3), SILENT)), None),
+        (an_etcd(), a_world(an_etcd(), {}, **NO_PODS), None),
+    ],
+    ids=["there", "lost", "nobody can be asked", "not formed yet"],
+)
+def test_quorum_is_shown_where_it_is_known(
+    obj: EtcdCluster, world: World, quorum: int | None
+) -> None:
+    report(Situation.of(obj, world, NOW), None, None, None)
+
+    metrics.show(obj, world)
+
+    assert value("quorum") == quorum
+    metrics.forget("team-a", "shop-etcd")

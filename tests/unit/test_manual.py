@@ -1,0 +1,59 @@
+"""The operator's manual says all that there is, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from e2e.bench import page
+from e2e.bench.figure import figure
+from scripts import conditions, fields
+
+import kok.operators.etcd.metrics
+
+MANUAL = (conditions.ROOT / "docs" / "etcd.md").read_text()
+PAGES = sorted([*conditions.ROOT.glob("*.md"), *(conditions.ROOT / "docs").glob("*.md")])
+
+
+def test_the_page_of_fields_is_up_to_date() -> None:
+    assert fields.TARGET.read_text() == fields.page(), "run make docs"
+
+
+def test_a_field_is_found_wherever_it_lies() -> None:
+    found = fields.page()
+    for path in ("spec.storage.size", "spec.placement.tolerations[].key", "status.members[].id"):
+        assert f"\n| `{path}` |" in found
+
+
+def test_every_metric_is_described_and_none_that_is_gone() -> None:
+    source = Path(kok.operators.etcd.metrics.__file__).read_text()
+    there = set(re.findall(r'"(kok_etcd_\w+)"', source))
+    assert set(re.findall(r"`(kok_etcd_\w+)`", MANUAL)) == there
+
+
+def test_figures_take_the_place_of_those_before(tmp_path: Path) -> None:
+    manual = tmp_path / "etcd.md"
+    manual.write_text(MANUAL)
+    for seconds in (1.5, 2.5):
+        text = page.table([figure("etcd_create", seconds, "s", 4)], {"etcd": "3.6.10"})
+        page.write("etcd", text, tmp_path / "benchmarks.md")
+    for file in (manual, tmp_path / "benchmarks.md"):
+        assert re.findall(r"(?m)^\| etcd_create \| (\S+)", file.read_text()) == ["2.50"]
+    assert manual.read_text().startswith(MANUAL.partition("<!-- figures -->")[0])
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
+def test_links_lead_somewhere(file: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", file.read_text()):
+        path, _, anchor = target.partition("#")
+        there = (file.parent / path).resolve() if path else file
+        assert there.exists() or there.name == "benchmarks.md", target
+        if anchor:
+            assert anchor in _anchors(there.read_text()), target
+
+
+def _anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"(?m)^#+ (.+)$", text)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
