@@ -25,12 +25,18 @@ class EtcdMember(ApiModel):
     """Whether it answers its readiness probe and takes part in quorum."""
     version: str | None = None
     """The version that runs."""
+    storage_version: str | None = None
+    """Version of the storage format that it has, where etcd tells it (from 3.6 on)."""
     node: str | None = None
     """The meta node that it runs on."""
     db_size: int | None = None
     """Size of its database file in bytes."""
     in_use: int | None = None
     """Bytes of the database file that hold data."""
+    quota_used: int | None = None
+    """Size of its database file in percent of the quota; at 100 etcd refuses writes."""
+    raft_lag: int | None = None
+    """Entries of the log that it has yet to apply, rounded down to 0, 1000, 10000 and so on."""
     message: str | None = None
     """What is wrong with it, if anything."""
 

@@ -109,6 +109,7 @@ def view(obj: EtcdCluster, world: World, before: EtcdMember) -> View:
         return View(entry, "foreign")
     if said is not None:
         entry.version, entry.db_size, entry.in_use = said.version, said.db_size, said.in_use
+        entry.storage_version = said.storage_version
         entry.role = role(said)
     condition, entry.message = _judge(obj, world, entry, answer)
     entry.ready = condition == "healthy"

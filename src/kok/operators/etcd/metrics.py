@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import Gauge
 
 from kok.api.etcdcluster import EtcdCluster
-from kok.operators.etcd import reasons, render
+from kok.operators.etcd import figures, reasons, render
 from kok.operators.etcd.observe import Answer, World
 
 _CLUSTER = ("namespace", "name")
@@ -68,7 +68,7 @@ def show(obj: EtcdCluster, world: World) -> None:
     for certificate in status.certificates:
         RENEWAL.labels(*at, certificate.name).set(certificate.not_after.timestamp())
     said = {n: a.status for n, a in world.answers.items() if a.status is not None}
-    foremost = max((s.raft_index for s in said.values()), default=0)
+    behind = figures.lags(obj, world)
     for member in status.members:
         one = (*at, member.name)
         MEMBER_UP.labels(*one).set(member.ready)
@@ -78,11 +78,12 @@ def show(obj: EtcdCluster, world: World) -> None:
         took = world.answers.get(member.name, Answer()).seconds
         if took is not None:
             MEMBER_ANSWER.labels(*one).set(took)
+        if member.name in behind:
+            MEMBER_LAG.labels(*one).set(behind[member.name])
         answer = said.get(member.name)
         if answer is not None:
             MEMBER_SIZE.labels(*one).set(answer.db_size)
             MEMBER_USED.labels(*one).set(answer.in_use)
-            MEMBER_LAG.labels(*one).set(max(0, foremost - answer.applied_index))
 
 
 def forget(namespace: str, name: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kok.api import names
 from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus
 from kok.kube import kinds
-from kok.operators.etcd import certificates, layout, members, plan, reasons
+from kok.operators.etcd import certificates, figures, layout, members, plan, reasons
 from kok.operators.etcd.members import View
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.obstacles import Problem
@@ -61,6 +61,7 @@ def report(
         )
     status.phase = phase(status, problem, verdicts, action)
     keep_sizes(before, status)
+    figures.fill(obj, world)
     status.db_size = human(max((m.db_size or 0 for m in status.members), default=0))
 
 
