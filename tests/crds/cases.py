@@ -20,6 +20,14 @@ FOR_EVER = (
     "renewBefore must be shorter than leafDuration, otherwise a certificate would be renewed for "
     "ever; write for example leafDuration 8760h and renewBefore 720h"
 )
+RETENTION = (
+    "spec.maintenance.compaction: write a duration such as 8h with mode Periodic, and a number of "
+    "revisions such as 10000 with mode Revision"
+)
+ELECTION = (
+    "spec.tuning: electionMilliseconds must be at least 5 times heartbeatMilliseconds; etcd's "
+    "defaults are 1000 and 100"
+)
 ADDRESS_FIXED = "nodes and kubeconfigs hold the address"
 
 
@@ -267,17 +275,24 @@ FIXED = (
     ),
     _of(
         "EtcdCluster",
-        "spec.version",
-        "spec.version cannot be changed; this release does not upgrade etcd; create a new "
-        "EtcdCluster",
-        {"version": "3.7.3"},
+        "",
+        "spec.version: 3.6.10 -> 3.6.9 goes down, which etcd does not support; write 3.6.10 or a "
+        "later version",
+        {"version": "3.6.9"},
         was={},
     ),
     _of(
         "EtcdCluster",
+        "",
+        "spec.version: 3.5.26 -> 3.7.3 skips 3.6; upgrade etcd to 3.6.x first",
+        {"version": "3.7.3"},
+        was={"version": "3.5.26"},
+    ),
+    _of(
+        "EtcdCluster",
         "spec.storage.size",
-        "spec.storage.size cannot be changed; create a new EtcdCluster",
-        {"storage": {"size": "9Gi"}},
+        "spec.storage.size can grow but not shrink",
+        {"storage": {"size": "7Gi"}},
         was={},
     ),
     _of(
@@ -344,6 +359,19 @@ SIZES = (
         {"certificates": {"leafDuration": "24h"}},
     ),
     _of("EtcdCluster", "spec.tls", f"spec.tls: {FOR_EVER}", {"tls": {"renewBefore": "8760h"}}),
+    *(
+        _of(
+            "EtcdCluster",
+            "spec.maintenance.compaction",
+            RETENTION,
+            {"maintenance": {"compaction": c}},
+        )
+        for c in ({"mode": "Revision"}, {"retention": "10000"}, {"retention": "0h"})
+    ),
+    *(
+        _of("EtcdCluster", "spec.tuning", ELECTION, {"tuning": wrong})
+        for wrong in ({"heartbeatMilliseconds": 500}, {"electionMilliseconds": 400})
+    ),
 )
 
 MANAGED = tuple(

@@ -155,6 +155,12 @@ FULL: dict[str, list[Spec]] = {
                 "tolerations": [_TOLERATION],
             },
             "resources": _RESOURCES,
+            "maintenance": {"compaction": {"mode": "Revision", "retention": "10000"}},
+            "tuning": {
+                "heartbeatMilliseconds": 200,
+                "electionMilliseconds": 2000,
+                "snapshotCount": 20000,
+            },
             "tls": {"leafDuration": "2160h", "renewBefore": "360h"},
             "images": _IMAGES,
             "deletionPolicy": "Retain",

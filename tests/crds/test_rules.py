@@ -59,6 +59,35 @@ async def test_upgrades_by_patch_or_one_minor_are_taken(
 
 
 @pytest.mark.parametrize(
+    ("runs", "before", "after", "refused"),
+    [
+        (None, "3.6.8", "3.6.10", False),
+        (None, "3.6.11", "3.7.3", False),
+        ("3.6.8", "3.6.8", "3.6.10", False),
+        # Stuck half-way, or refused by a gate: back, or to another version that is no way down.
+        ("3.6.8", "3.6.10", "3.6.8", False),
+        ("3.6.8", "3.7.3", "3.6.11", False),
+        ("3.6.8", "3.6.10", "3.6.7", True),
+        ("3.6.10", "3.6.10", "3.6.8", True),
+        # Not yet arrived at the minor before it.
+        ("3.5.26", "3.6.11", "3.7.3", True),
+    ],
+)
+async def test_etcd_is_upgraded_from_what_runs(
+    kube: Kube, namespace: str, runs: str | None, before: str, after: str, refused: bool
+) -> None:
+    kind = asking.kind_named("EtcdCluster")
+    sample = samples.manifest("EtcdCluster", {"version": before})
+    old = await kube.raw("POST", object_path(kind, namespace), sample)
+    if runs is not None:
+        patch = {"status": {"version": runs}}
+        old = await kube.patch(kind, "sample", namespace, patch, subresource="status")
+    manifest = {**old, "spec": {**old["spec"], "version": after}}
+    found = await asking.refusals(kube, namespace, manifest, instead_of=True)
+    assert bool(found) is refused, found
+
+
+@pytest.mark.parametrize(
     "network",
     [
         {"podCIDRs": ["10.64.0.0/24"], "serviceCIDRs": ["10.64.1.0/28"]},

@@ -21,6 +21,7 @@ from kok.api.fields import (
     Resources,
     Toleration,
     at_least,
+    grows,
     immutable,
     odd_members,
     rule,
@@ -28,6 +29,7 @@ from kok.api.fields import (
     shorter,
 )
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, kok_kind
+from kok.api.versionrules import etcd_upgrade
 
 NAME_MAX = 45
 
@@ -39,9 +41,9 @@ class EtcdStorage(ApiModel):
 
     size: Quantity = Field(
         default="8Gi",
-        json_schema_extra=rules(immutable("spec.storage.size", "create a new EtcdCluster")),
+        json_schema_extra=rules(grows("spec.storage.size")),
     )
-    """Size of each member's volume."""
+    """Size of each member's volume; it may grow if the StorageClass can expand volumes."""
     class_name: str = Field(
         default="",
         max_length=253,
@@ -79,6 +81,58 @@ class EtcdTLS(ApiModel):
     """How long before its end a certificate is renewed."""
 
 
+class EtcdCompaction(ApiModel):
+    """Which history etcd forgets by itself."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "spec.maintenance.compaction: write a duration such as 8h with mode Periodic, and "
+                "a number of revisions such as 10000 with mode Revision",
+                "self.retention.matches(self.mode == 'Revision' ? '^[1-9][0-9]{0,9}$' : "
+                "'^[1-9][0-9]{0,5}[hm]$')",
+            )
+        )
+    )
+
+    mode: Literal["Periodic", "Revision"] = "Periodic"
+    """Whether the age of a revision decides or the number of those after it."""
+    retention: str = Field(default="8h", max_length=10)
+    """What is kept: a time, or a number of revisions.
+
+    API servers compact by themselves every five minutes; this is for other clients.
+    """
+
+
+class EtcdMaintenance(ApiModel):
+    """What is done to the members' databases."""
+
+    compaction: EtcdCompaction = Field(default_factory=EtcdCompaction)
+    """Which history etcd forgets by itself."""
+
+
+class EtcdTuning(ApiModel):
+    """etcd's own defaults hold for what is absent."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "spec.tuning: electionMilliseconds must be at least 5 times heartbeatMilliseconds; "
+                "etcd's defaults are 1000 and 100",
+                "(has(self.electionMilliseconds) ? self.electionMilliseconds : 1000) >= "
+                "5 * (has(self.heartbeatMilliseconds) ? self.heartbeatMilliseconds : 100)",
+            )
+        )
+    )
+
+    heartbeat_milliseconds: int | None = Field(default=None, ge=10, le=10000)
+    """How often a leader tells the others that it is there: the round-trip time between them."""
+    election_milliseconds: int | None = Field(default=None, ge=50, le=50000)
+    """How long members wait for a silent leader before they elect another."""
+    snapshot_count: int | None = Field(default=None, ge=1000, le=1000000)
+    """Transactions after which a member writes a snapshot; more needs more memory."""
+
+
 class EtcdClusterSpec(ApiModel):
     """What an etcd cluster is to be."""
 
@@ -92,12 +146,9 @@ class EtcdClusterSpec(ApiModel):
                 "self.matches('^3[.][567][.][0-9]+$')",
                 expression=True,
             ),
-            immutable(
-                "spec.version", "this release does not upgrade etcd; create a new EtcdCluster"
-            ),
         ),
     )
-    """Version of etcd."""
+    """Version of etcd; it may go up by patch level or one minor, member by member."""
     members: int = Field(default=3, json_schema_extra=rules(odd_members("spec.members")))
     """Number of members; a change adds or removes them one by one."""
     storage: EtcdStorage = Field(default_factory=EtcdStorage)
@@ -108,6 +159,10 @@ class EtcdClusterSpec(ApiModel):
         default_factory=lambda: Resources(requests={"cpu": "100m", "memory": "128Mi"}),
     )
     """What each member asks for and may use; a change reaches a member when its pod is made anew."""
+    maintenance: EtcdMaintenance = Field(default_factory=EtcdMaintenance)
+    """What is done to the members' databases."""
+    tuning: EtcdTuning = Field(default_factory=EtcdTuning)
+    """Settings for slow disks and long distances between members."""
     tls: EtcdTLS = Field(default_factory=EtcdTLS)
     """Lifetimes of certificates."""
     images: Images = Field(default_factory=Images)
@@ -133,7 +188,8 @@ class EtcdCluster(Resource):
                 f"self.metadata.name.size() <= {NAME_MAX} && "
                 "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
                 expression=True,
-            )
+            ),
+            *etcd_upgrade(),
         )
     )
 

@@ -55,7 +55,7 @@ class EtcdCertificate(ApiModel):
 class EtcdOperation(ApiModel):
     """What the operator is doing about the members; recorded before it is done."""
 
-    type: Literal["Grow", "Shrink", "Replace", "Migrate"]
+    type: Literal["Grow", "Shrink", "Replace", "Migrate", "Roll"]
     """What it is for."""
     member: str | None = None
     """The member that comes, or that leaves if none comes."""
@@ -80,7 +80,7 @@ class EtcdClusterStatus(Status):
     """Member or members that were told to form a new cluster, recorded before they were started."""
     ca_fingerprint: str | None = None
     """SHA-256 of the CA certificate in use; another one is refused until it is trusted."""
-    version: str | None = None
+    version: str | None = Field(default=None, max_length=16)
     """The lowest version among the members."""
     storage_version: str | None = None
     """Version of the storage format, where etcd tells it."""

@@ -171,6 +171,15 @@ def immutable(field: str, advice: str) -> dict[str, Any]:
     return rule(f"{field} cannot be changed; {advice}", "self == oldSelf")
 
 
+def grows(field: str) -> dict[str, Any]:
+    """A rule for a quantity that may become larger but never smaller."""
+    return rule(
+        f"{field} can grow but not shrink",
+        "!isQuantity(self) || !isQuantity(oldSelf) || "
+        "quantity(self).compareTo(quantity(oldSelf)) >= 0",
+    )
+
+
 def shorter(field: str) -> dict[str, Any]:
     """A rule for a model with `leafDuration` and `renewBefore`."""
     both = " && ".join(

@@ -1,4 +1,4 @@
-"""CEL rules for a Kubernetes version: known, never down, no minor skipped."""
+"""CEL rules for versions of Kubernetes and etcd: known, never down, no minor skipped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from kok.api.fields import rule
 
 KNOWN_MINORS = (34, 35, 36, 37)
 """Minors of Kubernetes 1.x that this release can run; a test holds it to `kok.versions`."""
+KNOWN_ETCD_MINORS = (5, 6, 7)
+"""The same of etcd 3.x."""
 
 _FORM = "self.matches('^1[.][0-9]{1,3}[.][0-9]{1,3}$')"
 _OLD_FORM = "oldSelf.matches('^1[.][0-9]{1,3}[.][0-9]{1,3}$')"
@@ -55,6 +57,43 @@ def kubernetes_upgrade(path: str) -> list[dict[str, Any]]:
             f"'{path}: ' + oldSelf + ' -> ' + self + ' skips ' + {_NEXT} + '; upgrade to ' + "
             f"{_NEXT} + '.x first'",
             f"{comparable}{minor} <= {old_minor} + 1",
+            expression=True,
+        ),
+    ]
+
+
+_ETCD_FORM = "matches('^3[.][0-9]{1,3}[.][0-9]{1,3}$')"
+_RUNNING = (
+    "(has(self.status) && has(self.status.version) ? self.status.version : oldSelf.spec.version)"
+)
+"""The lowest version that runs: where an upgrade got stuck, its origin is no way down."""
+
+
+def etcd_upgrade() -> list[dict[str, Any]]:
+    """Rules for a whole EtcdCluster: from what runs (`status.version`) to `spec.version`."""
+    new = "self.spec.version"
+    comparable = f"!{new}.{_ETCD_FORM} || !{_RUNNING}.{_ETCD_FORM} || {new} == oldSelf.spec.version"
+    minors = [f"int({one}.split('.')[1])" for one in (_RUNNING, new)]
+    patches = [f"int({one}.split('.')[2])" for one in (_RUNNING, new)]
+    following = (
+        "("
+        + "".join(
+            f"{_RUNNING}.startsWith('3.{m - 1}.') ? '3.{m}' : " for m in KNOWN_ETCD_MINORS[1:]
+        )
+        + "'the minor after it')"
+    )
+    return [
+        rule(
+            f"'spec.version: ' + {_RUNNING} + ' -> ' + {new} + ' goes down, which etcd does not "
+            f"support; write ' + {_RUNNING} + ' or a later version'",
+            f"{comparable} || {minors[1]} > {minors[0]} || "
+            f"({minors[1]} == {minors[0]} && {patches[1]} >= {patches[0]})",
+            expression=True,
+        ),
+        rule(
+            f"'spec.version: ' + {_RUNNING} + ' -> ' + {new} + ' skips ' + {following} + "
+            f"'; upgrade etcd to ' + {following} + '.x first'",
+            f"{comparable} || {minors[1]} <= {minors[0]} + 1",
             expression=True,
         ),
     ]

@@ -12,7 +12,7 @@ from kok.api.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
 from kok.operators.etcd import plan, reasons
 from kok.operators.etcd.client import EtcdError, Trouble
 from kok.operators.etcd.observe import World, connect
-from kok.operators.etcd.operations import ORDER, Action
+from kok.operators.etcd.operations import ORDER, Action, roll
 from kok.operators.etcd.operations.action import SOON, Context
 from kok.operators.etcd.operations.common import REASONS
 from kok.operators.etcd.situation import Situation
@@ -27,11 +27,13 @@ _PASSING = {Trouble.UNHEALTHY, Trouble.NOT_IN_SYNC, Trouble.NOT_LEADER, Trouble.
 def decide(s: Situation) -> Action | None:
     """What to do now; None if there is nothing to be done, or nothing that could be. Pure."""
     if not s.formed:
-        return None
+        # What never formed may have been asked for wrongly.
+        return roll.plan(s)
     found = next((action for plan_ in ORDER if (action := plan_(s)) is not None), None)
-    if found is None and s.operation is not None and s.listed is None:
-        text = f"{s.operation.type} goes on when a quorum of members answers"
-        return Action(REASONS[s.operation.type], text, s.operation, after=1.0)
+    running = s.obj.status.operation
+    if found is None and running is not None and s.listed is None:
+        text = f"{running.type} goes on when a quorum of members answers"
+        return Action(REASONS[running.type], text, running, after=1.0)
     return found
 
 

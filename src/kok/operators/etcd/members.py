@@ -210,10 +210,10 @@ def trouble(world: World, name: str, pod: Manifest | None, answer: Answer) -> st
         return f"its pod is being stopped{f' on node {node}' if node else ''}"
     for condition in (pod.get("status") or {}).get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return world.storage_problem or f"waits for a node: {condition.get('message', '')}"
+            return world.storage.problem or f"waits for a node: {condition.get('message', '')}"
     claim = world.get(kinds.PVC, name)
     if claim is not None and (claim.get("status") or {}).get("phase") != "Bound":
-        return world.storage_problem or "waits for its volume"
+        return world.storage.problem or "waits for its volume"
     return _container_trouble(pod, answer)
 
 

@@ -12,7 +12,6 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import Forbidden
 from kok.kube.ownership import owner_labels
 from kok.operators.etcd import layout
 from kok.operators.etcd.client import (
@@ -24,6 +23,7 @@ from kok.operators.etcd.client import (
     Trouble,
 )
 from kok.operators.etcd.client.calls import DEADLINE
+from kok.operators.etcd.storage import Storage, ask_storage
 from kok.pki import CA_CRT, PkiError, decode, leaf_of
 
 T = TypeVar("T")
@@ -68,8 +68,8 @@ class World:
 
     children: Mapping[tuple[str, str], Manifest] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
-    storage_problem: str | None = None
-    """Why volumes that are not bound cannot be, if that is plain to see."""
+    storage: Storage = field(default_factory=Storage)
+    """What StorageClasses mean for the volumes."""
 
     def get(self, kind: Kind, name: str) -> Manifest | None:
         """One child."""
@@ -92,10 +92,10 @@ async def observe(obj: EtcdCluster, members: Iterable[str], kube: Kube) -> World
     """
     children = await read_children(obj, members, kube)
     world = World(children)
-    answers, problem = await asyncio.gather(
-        ask_members(obj, members, world), _storage_problem(kube, world)
+    answers, storage = await asyncio.gather(
+        ask_members(obj, members, world), ask_storage(obj, world.all(kinds.PVC), kube)
     )
-    return World(children, answers, problem)
+    return World(children, answers, storage)
 
 
 async def read_children(
@@ -223,30 +223,3 @@ def pod_address(pod: Manifest | None) -> str | None:
     if status.get("phase") not in {"Pending", "Running"}:
         return None
     return str(status["podIP"]) if status.get("podIP") else None
-
-
-async def _storage_problem(kube: Kube, world: World) -> str | None:
-    """Looks at the StorageClass of a volume that waits for one."""
-    for claim in world.all(kinds.PVC):
-        if (claim.get("status") or {}).get("phase") != "Pending":
-            continue
-        name = claim["spec"].get("storageClassName")
-        if name is None:
-            return (
-                "the meta cluster has no default StorageClass; set one, or create the EtcdCluster "
-                "anew with spec.storage.className"
-            )
-        if name and not await _has_storage_class(kube, name):
-            return (
-                f"StorageClass {name} does not exist; create it, or create the EtcdCluster anew "
-                "with another spec.storage.className"
-            )
-    return None
-
-
-async def _has_storage_class(kube: Kube, name: str) -> bool:
-    try:
-        return await kube.get(kinds.STORAGECLASS, name) is not None
-    except Forbidden:
-        # An operator that may see only its namespaces cannot know.
-        return True

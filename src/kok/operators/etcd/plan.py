@@ -9,7 +9,7 @@ from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus, EtcdMember
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.ownership import owned_by
-from kok.operators.etcd import layout
+from kok.operators.etcd import layout, storage
 from kok.operators.etcd.client import Listed
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.render import Facts, Start
@@ -171,8 +171,18 @@ def is_single(obj: EtcdCluster) -> bool:
 def facts_of(status: EtcdClusterStatus, member: str) -> Facts:
     """What is to be noted on a member's volume."""
     recorded = next((m for m in status.members if m.name == member), None)
-    started = recorded is not None and recorded.id is not None
-    return Facts(status.cluster_id, recorded.id) if recorded and started else Facts()
+    if recorded is None or recorded.id is None:
+        return Facts()
+    return Facts(status.cluster_id, recorded.id, recorded.version)
+
+
+def may_grow(obj: EtcdCluster, world: World, member: str) -> bool:
+    """Whether a member's volume is to be enlarged, and can be."""
+    claim = world.get(kinds.PVC, member)
+    if claim is None or (claim.get("status") or {}).get("phase") != "Bound":
+        return False
+    fixed = claim["spec"].get("storageClassName", "") in world.storage.fixed
+    return storage.requests_less(obj, claim) and not fixed
 
 
 def pods_with_another_ca(world: World) -> list[Manifest]:
@@ -188,24 +198,6 @@ def pods_with_another_ca(world: World) -> list[Manifest]:
         if has and wants and has != wants:
             stale.append(pod)
     return stale
-
-
-def pods_with_other_settings(world: World) -> list[str]:
-    """Names of pods that were made from an earlier template."""
-    stale: list[str] = []
-    for pod in world.all(kinds.POD):
-        member = (pod["metadata"].get("labels") or {}).get(layout.LABEL_MEMBER, "")
-        owner = world.get(kinds.STATEFULSET, member)
-        if owner is None:
-            continue
-        has = note(pod, layout.ANNOTATION_SETTINGS)
-        wants = note(owner["spec"]["template"], layout.ANNOTATION_SETTINGS)
-        if has and wants and has != wants:
-            stale.append(str(pod["metadata"]["name"]))
-    return stale
-
-
-# --- whose is it
 
 
 def is_ours(live: Manifest, obj: EtcdCluster) -> bool:

@@ -31,6 +31,7 @@ from kok.operators.etcd import (
     remains,
     render,
     status,
+    templates,
 )
 from kok.operators.etcd.certificates import Authority
 from kok.operators.etcd.observe import World, observe
@@ -70,7 +71,8 @@ async def reconcile(p: Pass[EtcdCluster]) -> Result:
             await _act(p, obj, world, ca, action)
             if action is not None:
                 return Result(await engine.carry_out(p, obj, world, action))
-    calm = problem is not None or obj.status.is_true(reasons.READY)
+    settled = obj.status.is_true(reasons.READY) and obj.status.is_true(reasons.UP_TO_DATE)
+    calm = problem is not None or settled
     return Result(LOOK_HEALTHY if calm else LOOK_TROUBLED)
 
 
@@ -140,7 +142,13 @@ def _shared(obj: EtcdCluster, world: World) -> list[Manifest]:
 
 def _volumes(obj: EtcdCluster, world: World) -> list[Manifest]:
     return [
-        render.volume(obj, name, plan.facts_of(obj.status, name), world.get(kinds.PVC, name))
+        render.volume(
+            obj,
+            name,
+            plan.facts_of(obj.status, name),
+            world.get(kinds.PVC, name),
+            grow=plan.may_grow(obj, world, name),
+        )
         for name in plan.members_of(obj)
         if plan.wants_volume(obj, world, name)
     ]
@@ -162,9 +170,9 @@ def _secrets(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, ca: Authority
 
 
 def _statefulsets(obj: EtcdCluster, world: World) -> list[Manifest]:
-    trusted = obj.status.ca_fingerprint or ""
     running = (name for name in plan.members_of(obj) if plan.may_run(obj, world, name))
-    return [render.statefulset(obj, name, trusted) for name in running]
+    found = (templates.intended(obj, world, name) for name in running)
+    return [manifest for manifest in found if manifest is not None]
 
 
 def _ca_secret(obj: EtcdCluster, world: World) -> Manifest | None:

@@ -15,6 +15,9 @@ from kok.operators.etcd.client import Listed, MemberStatus
 from kok.operators.etcd.members import View
 from kok.operators.etcd.observe import World, pod_address
 
+MEMBERSHIP = {"Grow", "Shrink", "Replace", "Migrate"}
+"""Types of operations that change which members there are; one may take over from another."""
+
 
 @dataclass(frozen=True)
 class Situation:
@@ -36,8 +39,14 @@ class Situation:
 
     @property
     def operation(self) -> EtcdOperation | None:
-        """The operation under way."""
-        return self.obj.status.operation
+        """The operation under way, if it is about which members there are."""
+        running = self.obj.status.operation
+        return running if running is not None and running.type in MEMBERSHIP else None
+
+    def doing(self, type_: str) -> EtcdOperation | None:
+        """The operation under way, if it is of that type."""
+        running = self.obj.status.operation
+        return running if running is not None and running.type == type_ else None
 
     def entries(self, *states: str) -> list[EtcdMember]:
         """Entries of the status in one of these states, in order."""

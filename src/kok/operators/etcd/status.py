@@ -8,19 +8,15 @@ from dataclasses import dataclass
 from kok.api import names
 from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus
 from kok.kube import kinds
-from kok.operators.etcd import certificates, figures, layout, members, plan, reasons
+from kok.operators.etcd import certificates, figures, layout, members, reasons, storage
 from kok.operators.etcd.members import View
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.obstacles import Problem
-from kok.operators.etcd.operations import Action
+from kok.operators.etcd.operations import Action, roll
 from kok.operators.etcd.situation import Situation
+from kok.operators.etcd.sizes import human, keep_sizes
 from kok.pki import CAProblem
 from kok.versions import parse
-
-SIZE_STEP = 4 * 1024**2
-SIZE_SHARE = 0.1
-"""A size is written again when it doubled or halved, or changed by more than these bytes and this
-share of it: small databases breathe, and nobody cares for a megabyte of a large one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,7 @@ def report(
         reasons.AVAILABLE: available(obj, world, seen),
         reasons.MEMBERS_HEALTHY: members_healthy(obj, seen, action),
         reasons.CERTIFICATES_READY: certificates_ready(obj, world, ca_problem),
-        reasons.UP_TO_DATE: up_to_date(world),
+        reasons.UP_TO_DATE: up_to_date(s),
     }
     verdicts[reasons.READY] = ready(status, problem, verdicts, action)
     for type_, verdict in verdicts.items():
@@ -163,13 +159,29 @@ def certificates_ready(obj: EtcdCluster, world: World, problem: CAProblem | None
     return Verdict(True, reasons.ISSUED)
 
 
-def up_to_date(world: World) -> Verdict:
-    """Do all pods run with the settings of the spec?"""
-    stale = plan.pods_with_other_settings(world)
-    if not stale:
-        return Verdict(True, reasons.CURRENT)
-    text = f"{', '.join(stale)} run with earlier settings; delete them one at a time, each only when all members are healthy"
-    return Verdict(False, reasons.RESTART_NEEDED, text)
+def up_to_date(s: Situation) -> Verdict:
+    """Do all members run with what the spec says, on volumes as large as it says?"""
+    verdict = Verdict(*roll.verdict(s))
+    return (volumes(s) or verdict) if verdict.holds else verdict
+
+
+def volumes(s: Situation) -> Verdict | None:
+    """What is to be said of volumes that are smaller than the spec says, if any are."""
+    claims = [c for c in s.world.all(kinds.PVC) if storage.is_smaller(s.obj, c)]
+    if not claims:
+        return None
+    names_ = ", ".join(str(claim["metadata"]["name"]) for claim in claims)
+    sizes = sorted({storage.capacity(claim) or "" for claim in claims})
+    what = f"PersistentVolumeClaims {names_} have {', '.join(sizes)}"
+    if s.world.storage.fixed:
+        classes = ", ".join(sorted(s.world.storage.fixed))
+        text = (
+            f"{what} and stay so, as StorageClass {classes} cannot expand volumes "
+            "(allowVolumeExpansion)"
+        )
+        return Verdict(False, reasons.VOLUMES_FIXED, text)
+    text = f"{what} and are being expanded to {s.obj.spec.storage.size}"
+    return Verdict(False, reasons.VOLUMES_GROWING, text)
 
 
 def _replacing(action: Action) -> str | None:
@@ -200,12 +212,17 @@ def ready(
     if can_serve.holds is None and certs.holds is False:
         # Without certificates nobody can be asked.
         return certs
-    for verdict in (can_serve, healthy, certs):
+    # A roll is why a member is not healthy, and says more.
+    rolling = _at_rest(action) if action and action.reason in _ROLLS else None
+    for verdict in (can_serve, rolling or healthy, healthy, certs):
         if verdict.holds is not True and verdict.reason != reasons.ISSUING:
             return verdict
     if status.alarms:
         return _alarmed(status)
     return _at_rest(action) or (certs if certs.holds is not True else healthy)
+
+
+_ROLLS = {reasons.ROLLING, reasons.ROLL_STUCK}
 
 
 def _at_rest(action: Action | None) -> Verdict | None:
@@ -263,50 +280,3 @@ def _way_out(seen: Sequence[View]) -> str:
         "; no majority of members has its data any more: put the volumes back, or create the "
         "EtcdCluster anew"
     )
-
-
-# --- sizes
-
-
-def keep_sizes(before: EtcdClusterStatus, status: EtcdClusterStatus) -> None:
-    """Leaves sizes as they were told last if nothing else changed and they hardly did.
-
-    A database grows and shrinks a little all the time, and a status that follows it would be
-    written on every pass.
-    """
-    old = {entry.name: entry for entry in before.members}
-    if any(
-        not _close(old[m.name].db_size, m.db_size) or not _close(old[m.name].in_use, m.in_use)
-        for m in status.members
-        if m.name in old
-    ):
-        return
-    calm = status.model_copy(deep=True)
-    calm.db_size = before.db_size
-    for entry in calm.members:
-        if entry.name in old:
-            entry.db_size, entry.in_use = old[entry.name].db_size, old[entry.name].in_use
-    if calm == before:
-        status.members = calm.members
-
-
-def _close(one: int | None, other: int | None) -> bool:
-    if one == other or one is None or other is None:
-        return one == other
-    small, large = sorted((one, other))
-    return large < 2 * small and large - small <= max(SIZE_STEP, SIZE_SHARE * large)
-
-
-def human(size: int) -> str | None:
-    """A size for people; None if it is not known.
-
-    >>> human(4_312_345)
-    '4 MB'
-    """
-    if size <= 0:
-        return None
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= factor:
-            value = size / factor
-            return f"{value:.1f} {unit}" if value < 10 and unit == "GB" else f"{value:.0f} {unit}"
-    return f"{size} B"

@@ -65,17 +65,19 @@ class Container:
 
 
 def pod_status(container: Container, what: str) -> Manifest:
-    """The pod's status while its container is `waiting`, `running` or has `ended`."""
+    """The pod's status while its container is `waiting`, `pulling` its image, `running` or has `ended`."""
     state: Manifest = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
     if what == "waiting":
         state = {"waiting": {"reason": "ContainerCreating"}}
+    elif what == "pulling":
+        state = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}
     elif what == "ended":
         state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
-    ready = what == "running" and container.ready
+    ready, waits = what == "running" and container.ready, what in {"waiting", "pulling"}
     return {
-        "phase": "Pending" if what == "waiting" else "Running",
-        "podIP": None if what == "waiting" else container.address,
-        "podIPs": None if what == "waiting" else [{"ip": container.address}],
+        "phase": "Pending" if waits else "Running",
+        "podIP": None if waits else container.address,
+        "podIPs": None if waits else [{"ip": container.address}],
         "conditions": [{"type": "Ready", "status": str(ready)}],
         "containerStatuses": [
             {

@@ -52,6 +52,10 @@ class StandIn:
         self.network = f"127.{20 + next(_networks) % 230}"
         self.paused: set[str] = set()
         """Members whose pods are not started for now."""
+        self.missing: set[str] = set()
+        """Versions of etcd whose image cannot be pulled."""
+        self.grow_volumes = False
+        """Volumes become as large as they are asked to be, also those that are bound."""
         self.hold_deletions = False
         """Pods that are to go stay `Terminating`, as on a node that is gone."""
         self._addresses: dict[str, str] = {}
@@ -173,12 +177,16 @@ class StandIn:
             if layout.pod_name(meta["name"]) not in pods:
                 patch = {"metadata": {"finalizers": None}}
                 await self.kube.patch(kinds.PVC, meta["name"], self.namespace, patch)
-        elif (claim.get("status") or {}).get("phase") != "Bound" and claim["spec"].get(
-            "storageClassName"
-        ) != "missing":
-            bound = {"status": {"phase": "Bound"}}
+            return
+        if claim["spec"].get("storageClassName") == "missing":
+            return
+        asked = claim["spec"]["resources"]["requests"]["storage"]
+        bound = (claim.get("status") or {}).get("phase") == "Bound"
+        has = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
+        if not bound or (self.grow_volumes and has != asked):
+            patch = {"status": {"phase": "Bound", "capacity": {"storage": asked}}}
             await self.kube.patch(
-                kinds.PVC, meta["name"], self.namespace, bound, subresource="status"
+                kinds.PVC, meta["name"], self.namespace, patch, subresource="status"
             )
 
     async def _finish(self, pod: Manifest) -> None:
@@ -230,6 +238,9 @@ class StandIn:
         if not await self._bring_secrets(pod, container):
             return
         if container.process is None:
+            if _version(pod) in self.missing:
+                await self._report(pod, container, "pulling")
+                return
             await self._start(pod, claim, container)
         elif container.process.poll() is not None:
             container.ended = {"exitCode": container.process.returncode, "reason": "Error"}
@@ -249,7 +260,7 @@ class StandIn:
         spec = pod["spec"]["containers"][0]
         variables = {entry["name"]: await self._value(entry) for entry in spec.get("env", ())}
         container.spawn(
-            program(spec["image"].rpartition(":")[2].removesuffix("-0")),
+            program(_version(pod)),
             [self._local(word, container, volume) for word in spec["command"][1:]],
             {name: self._local(text, container, volume) for name, text in variables.items()},
         )
@@ -314,3 +325,8 @@ class StandIn:
                 kinds.POD, name, self.namespace, {"status": status}, subresource="status"
             )
             container.reported = status
+
+
+def _version(pod: Manifest) -> str:
+    image = str(pod["spec"]["containers"][0]["image"])
+    return image.rpartition(":")[2].removesuffix("-0")

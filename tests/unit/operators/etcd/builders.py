@@ -12,6 +12,7 @@ from kok.operators.etcd import certificates, layout, plan, render
 from kok.operators.etcd.client import EtcdError, Listed, MemberStatus
 from kok.operators.etcd.observe import Answer, World
 from kok.operators.etcd.render import Facts
+from kok.operators.etcd.storage import Storage
 from kok.pki import CertificateAuthority, fingerprint, new_ca
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -178,10 +179,10 @@ def a_world(
     if answers is None:
         answers = {n: says(n) for n in range(obj.spec.members)}
     named = {f"shop-etcd-{n}": answer for n, answer in answers.items()}
-    return World(children(obj, **pods), named, storage_problem)
+    return World(children(obj, **pods), named, Storage(storage_problem))
 
 
 def without(world: World, *keys: tuple[str, str]) -> World:
     """The same world but for some children, by kind and name."""
     kept = {key: child for key, child in world.children.items() if key not in keys}
-    return World(kept, world.answers, world.storage_problem)
+    return World(kept, world.answers, world.storage)

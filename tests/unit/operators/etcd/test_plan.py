@@ -215,18 +215,6 @@ def test_an_unknown_version_is_told_before_anything_is_made() -> None:
 # --- pods
 
 
-def test_pods_with_earlier_settings_are_found() -> None:
-    before = formed()
-    world = a_world(before)
-    assert plan.pods_with_other_settings(world) == []
-    after = formed(resources={"requests": {"cpu": "2"}})
-    wanted = index([render.statefulset(after, name, "x") for name in SEED])
-
-    stale = plan.pods_with_other_settings(World({**world.children, **wanted}))
-
-    assert stale == ["shop-etcd-0-0", "shop-etcd-1-0", "shop-etcd-2-0"]
-
-
 def test_pods_that_trust_another_ca_are_found() -> None:
     obj = formed()
     world = a_world(obj)

@@ -51,6 +51,12 @@ def test_everything_that_users_can_set() -> None:
         },
         resources={"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "4Gi"}},
         images={"registry": "mirror.example:5000", "pullSecrets": ["pull"]},
+        maintenance={"compaction": {"mode": "Revision", "retention": "10000"}},
+        tuning={
+            "heartbeatMilliseconds": 200,
+            "electionMilliseconds": 2000,
+            "snapshotCount": 20000,
+        },
         deletionPolicy="Retain",
     )
 

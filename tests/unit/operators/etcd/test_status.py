@@ -24,7 +24,8 @@ from kok.operators.etcd.client import Alarm, EtcdError, Trouble
 from kok.operators.etcd.observe import Answer, World
 from kok.operators.etcd.obstacles import Problem
 from kok.operators.etcd.situation import Situation
-from kok.operators.etcd.status import human, report
+from kok.operators.etcd.sizes import human
+from kok.operators.etcd.status import report
 from kok.pki import CAProblem, CAReason
 
 SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))

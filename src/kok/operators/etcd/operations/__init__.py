@@ -22,7 +22,7 @@ To add an operation type:
 
 1. Add its name to `EtcdOperation.type` in `kok.api.etcdstatus`, and its reason to `reasons`.
 2. Write `operations/<name>.py` with `plan`. It begins only when its turn comes, and answers as
-   long as `s.operation` is its own; whatever needs healthy members asks `s.all_healthy`.
+   long as `s.doing("<Name>")`; whatever needs healthy members asks `s.all_healthy`.
    What must not be done twice is in `Action.operation` or `Action.states`, which are recorded
    before the call; each call can be repeated.
 3. Give it its place in `ORDER`.
@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kok.operators.etcd.operations import join, leave, replace, scale
+from kok.operators.etcd.operations import join, leave, replace, roll, scale
 from kok.operators.etcd.operations.action import Action
 from kok.operators.etcd.situation import Situation
 
@@ -46,7 +46,8 @@ ORDER: tuple[Plan, ...] = (
     leave.plan,
     join.plan,
     scale.plan,
-    # Here come what needs healthy members and no change of them: moves, rolls, maintenance.
+    roll.plan,
+    # Here come what needs healthy members and no change of them: moves, maintenance.
 )
 """By priority: an earlier one interrupts a later one, which then goes on where it was."""
 

@@ -9,12 +9,13 @@ from kok.api.etcdcluster import EtcdOperation
 from kok.operators.etcd import reasons
 from kok.operators.etcd.situation import Situation
 
-Type = Literal["Grow", "Shrink", "Replace", "Migrate"]
+Type = Literal["Grow", "Shrink", "Replace", "Migrate", "Roll"]
 REASONS: dict[str, str] = {
     "Grow": reasons.GROWING,
     "Shrink": reasons.SHRINKING,
     "Replace": reasons.REPLACING,
     "Migrate": reasons.MOVING,
+    "Roll": reasons.ROLLING,
 }
 CAP = 6
 """So many times an operation is begun anew with growing delays; later once an hour."""

@@ -27,14 +27,15 @@ Long on purpose: readiness needs a quorum, and members that wait for each other 
 """
 
 
-def statefulset(obj: EtcdCluster, member: str, ca: str) -> Manifest:
+def statefulset(obj: EtcdCluster, member: str, ca: str, size: str | None = None) -> Manifest:
     """One replica, never rolled by Kubernetes itself: a restart is the operator's decision.
 
-    `ca` is the fingerprint of the CA that the member trusts. Raises `kok.versions.UnknownVersion`.
+    `ca` is the fingerprint of the CA that the member trusts; `size` that of its volume where it
+    has not grown to `spec.storage.size` yet. Raises `kok.versions.UnknownVersion`.
     """
     release = etcd(obj.spec.version)
     labels = layout.member_labels(obj, member)
-    pod = _pod(obj, member, release)
+    pod = _pod(obj, member, release, size or obj.spec.storage.size)
     return owned(
         {
             "apiVersion": "apps/v1",
@@ -83,7 +84,7 @@ def quota_bytes(size: str, share: str) -> int:
     return int(min(total * Decimal(share.rstrip("%")) / 100, total - LOG_ROOM))
 
 
-def _pod(obj: EtcdCluster, member: str, release: EtcdRelease) -> Manifest:
+def _pod(obj: EtcdCluster, member: str, release: EtcdRelease, size: str) -> Manifest:
     spec = obj.spec
     pod: Manifest = {
         "automountServiceAccountToken": False,
@@ -98,7 +99,7 @@ def _pod(obj: EtcdCluster, member: str, release: EtcdRelease) -> Manifest:
         },
         "terminationGracePeriodSeconds": 30,
         "affinity": _affinity(obj),
-        "containers": [_container(obj, member, release)],
+        "containers": [_container(obj, member, release, size)],
         "volumes": [
             {"name": "data", "persistentVolumeClaim": {"claimName": member}},
             _secret_volume("server", layout.server_secret(obj.name)),
@@ -114,13 +115,13 @@ def _pod(obj: EtcdCluster, member: str, release: EtcdRelease) -> Manifest:
     return pod
 
 
-def _container(obj: EtcdCluster, member: str, release: EtcdRelease) -> Manifest:
+def _container(obj: EtcdCluster, member: str, release: EtcdRelease, size: str) -> Manifest:
     probes = release.facts.probes
     return {
         "name": "etcd",
         "image": release.image(obj.spec.images.registry),
         "imagePullPolicy": "IfNotPresent",
-        "command": ["etcd", *arguments(obj, member, release)],
+        "command": ["etcd", *arguments(obj, member, release, size)],
         # Not arguments: these are looked up at each start, see `start`.
         "env": [
             _from_start_map(obj, "ETCD_INITIAL_CLUSTER", cluster_key(member)),
@@ -150,10 +151,10 @@ def _container(obj: EtcdCluster, member: str, release: EtcdRelease) -> Manifest:
     }
 
 
-def arguments(obj: EtcdCluster, member: str, release: EtcdRelease) -> list[str]:
+def arguments(obj: EtcdCluster, member: str, release: EtcdRelease, size: str) -> list[str]:
     """etcd's command line."""
     name, namespace = obj.name, obj.namespace
-    storage = obj.spec.storage
+    compaction = obj.spec.maintenance.compaction
     return [
         f"--name={member}",
         f"--data-dir={DATA}/data",
@@ -175,10 +176,11 @@ def arguments(obj: EtcdCluster, member: str, release: EtcdRelease) -> list[str]:
         # whether the caller's address is one of its certificate's names, and turn away a member
         # that has just been restarted elsewhere until every cache has noticed.
         f"--peer-cert-allowed-cn={layout.PEER_COMMON_NAME}",
-        f"--quota-backend-bytes={quota_bytes(storage.size, storage.quota)}",
+        f"--quota-backend-bytes={quota_bytes(size, obj.spec.storage.quota)}",
         # API servers compact by themselves every five minutes; this is for other clients.
-        "--auto-compaction-mode=periodic",
-        "--auto-compaction-retention=8h",
+        f"--auto-compaction-mode={compaction.mode.lower()}",
+        f"--auto-compaction-retention={compaction.retention}",
+        *_tuning(obj),
         *release.arguments(
             {
                 "compact-hash-check": "true",
@@ -188,6 +190,16 @@ def arguments(obj: EtcdCluster, member: str, release: EtcdRelease) -> list[str]:
             }
         ),
     ]
+
+
+def _tuning(obj: EtcdCluster) -> list[str]:
+    tuning = obj.spec.tuning
+    found = {
+        "heartbeat-interval": tuning.heartbeat_milliseconds,
+        "election-timeout": tuning.election_milliseconds,
+        "snapshot-count": tuning.snapshot_count,
+    }
+    return [f"--{flag}={value}" for flag, value in found.items() if value is not None]
 
 
 def _from_start_map(obj: EtcdCluster, variable: str, key: str) -> Manifest:

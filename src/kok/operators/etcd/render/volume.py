@@ -16,17 +16,28 @@ class Facts:
 
     cluster_id: str | None = None
     member_id: str | None = None
+    version: str | None = None
+    """The version that wrote it; that of the spec if nobody told."""
 
 
-def volume(obj: EtcdCluster, member: str, facts: Facts, live: Manifest | None) -> Manifest:
+def volume(
+    obj: EtcdCluster, member: str, facts: Facts, live: Manifest | None, *, grow: bool = False
+) -> Manifest:
     """With `deletionPolicy: Retain` without an owner, so that no garbage collector removes it.
 
     `live` is the claim as it is: what cannot change any more, or was enlarged by hand, is left so.
+    With `grow` it is enlarged to what the spec says.
     """
+    wants = _spec(obj)
+    if live is not None:
+        asks = {"resources": wants["resources"]} if grow else {}
+        wants = {**_kept(live), **asks}
     notes = {
         layout.ANNOTATION_CLUSTER_ID: facts.cluster_id,
         layout.ANNOTATION_MEMBER_ID: facts.member_id,
-        layout.ANNOTATION_VERSION: obj.spec.version if facts.cluster_id else None,
+        layout.ANNOTATION_VERSION: (facts.version or obj.spec.version)
+        if facts.cluster_id
+        else None,
     }
     manifest = owned(
         {
@@ -41,7 +52,7 @@ def volume(obj: EtcdCluster, member: str, facts: Facts, live: Manifest | None) -
                 },
                 "annotations": {key: value for key, value in notes.items() if value},
             },
-            "spec": _spec(obj) if live is None else _kept(live),
+            "spec": wants,
         },
         obj,
     )

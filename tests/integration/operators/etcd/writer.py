@@ -1,0 +1,79 @@
+"""A small writer: keeps writing, remembers what was confirmed, and checks all of it in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from kok.operators.etcd.client import Credentials, EtcdClient, EtcdError
+
+EVERY = 0.01
+
+
+class Writer:
+    """Writes one key after the other to whichever member takes it, as clients with several
+    endpoints do.
+    """
+
+    def __init__(self, client: EtcdClient, addresses: Callable[[], Sequence[str]]) -> None:
+        self._client = client
+        self._addresses = addresses
+        self.confirmed: dict[str, str] = {}
+        self.longest = 0.0
+        """Seconds of the longest time between two confirmed writes."""
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        last, turn = time.monotonic(), 0
+        for number in range(10**9):
+            key, value = f"writer/{number}", str(number)
+            while not await self._put(turn, key, value):
+                turn += 1
+                await asyncio.sleep(0)
+            now = time.monotonic()
+            self.longest = max(self.longest, now - last)
+            last = now
+            self.confirmed[key] = value
+            await asyncio.sleep(EVERY)
+
+    async def lost(self) -> list[str]:
+        """Keys whose confirmed value is not there any more."""
+        return [key for key, value in self.confirmed.items() if await self._get(key) != value]
+
+    async def _put(self, turn: int, key: str, value: str) -> bool:
+        addresses = self._addresses()
+        body = {"key": _encode(key), "value": _encode(value)}
+        try:
+            await self._client._ask(addresses[turn % len(addresses)], "kv/put", body)
+        except EtcdError:
+            return False
+        return True
+
+    async def _get(self, key: str) -> str | None:
+        answer = await self._client._ask(self._addresses()[0], "kv/range", {"key": _encode(key)})
+        found = answer.get("kvs") or ()
+        return base64.b64decode(found[0]["value"]).decode() if found else None
+
+
+@asynccontextmanager
+async def writing(
+    credentials: Credentials, addresses: Callable[[], Sequence[str]]
+) -> AsyncIterator[Writer]:
+    """A writer at work; at the end nothing that was confirmed may be lost."""
+    async with EtcdClient(credentials, deadline=0.5) as client:
+        writer = Writer(client, addresses)
+        task = asyncio.create_task(writer.run())
+        try:
+            yield writer
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert writer.confirmed
+        assert await writer.lost() == []
+
+
+def _encode(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
