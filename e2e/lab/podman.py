@@ -22,6 +22,7 @@ LABEL = "dev.kok.lab"
 # crun refuses hybrid cgroups, and what runs below a host should be what runs the host.
 PODMAN = ("podman", "--runtime", "runc")
 _KILLED = "137"
+_AT_WORK = frozenset({"running", "stopping", "paused"})
 # What podman itself takes as default, as far as this process may give it away.
 _MOST_FILES, _MOST_PROCESSES = 1_048_576, 32_768
 
@@ -110,11 +111,15 @@ async def revive(container: Container) -> bool:
     """
     if container.alive:
         return True
-    if container.status in {"running", "stopping", "paused"}:
-        exits = container.tmpdir / "exits"
-        if exits.is_dir():
-            (exits / container.id).write_text(_KILLED)
+    _note_end(container)
     return await succeeds(*PODMAN, "start", container.name, timeout=60)
+
+
+def _note_end(container: Container) -> None:
+    """Let podman know of the end of a container that it takes for running."""
+    exits = container.tmpdir / "exits"
+    if not container.alive and container.status in _AT_WORK and exits.is_dir():
+        (exits / container.id).write_text(_KILLED)
 
 
 async def keep(lab: str, name: str) -> bool:
@@ -158,7 +163,20 @@ async def execute(
 
 async def remove(name: str) -> None:
     """Remove a container and its anonymous volumes, whatever state podman has of it."""
-    await run(*PODMAN, "rm", "--force", "--time", "0", "--volumes", "--ignore", name, timeout=120)
+    for last in (False, False, True):
+        if found := await find(name):
+            _note_end(found)
+        try:
+            await run(
+                *(*PODMAN, "rm", "--force", "--time", "0", "--volumes", "--ignore", name),
+                timeout=120,
+            )
+        except CommandError:
+            # Of what was ended behind its back podman learns by failing; the next try works.
+            if last:
+                raise
+        else:
+            return
 
 
 async def labelled(kind: str, lab: str) -> list[str]:

@@ -6,7 +6,9 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 from e2e.lab import podman
+from e2e.lab.errors import CommandError
 
 
 def _inspected(pid: int, exit_command: list[str]) -> podman.Container:
@@ -36,3 +38,28 @@ def test_podman_tells_where_it_learns_of_the_end_of_containers() -> None:
     command = ["/usr/bin/podman", "--root", "/var/lib", "--tmpdir", "/run/elsewhere", "cleanup"]
     assert _inspected(0, command).tmpdir == Path("/run/elsewhere")
     assert _inspected(0, []).tmpdir == Path("/run/libpod")
+
+
+async def test_a_container_that_was_ended_behind_podmans_back_is_removed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Podman 4.3 fails once, over a paused one with a wait for its end, before it believes it."""
+    (tmp_path / "exits").mkdir()
+    container = _inspected(0, ["--tmpdir", str(tmp_path)])
+    noted: list[str] = []
+
+    async def find(_name: str) -> podman.Container:
+        return container
+
+    async def run(*argv: str, **_: object) -> str:
+        note = tmp_path / "exits" / container.id
+        noted.append(note.read_text())
+        note.unlink()
+        if len(noted) == 1:
+            raise CommandError(list(argv), 125, "timed out waiting for file")
+        return ""
+
+    monkeypatch.setattr(podman, "find", find)
+    monkeypatch.setattr(podman, "run", run)
+    await podman.remove(container.name)
+    assert noted == ["137", "137"]
