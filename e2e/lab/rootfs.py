@@ -157,6 +157,8 @@ async def _debootstrap(rootfs: RootFS, tar: Path, log: Path) -> None:
         *exclude,
         *hooks,
         *(SUITE, str(tar), *mirror),
+        # What a killed run leaves is swept with the rest of its workspace, and not left in /tmp.
+        env={"TMPDIR": str(tar.parent)},
         log=log,
         timeout=1200,
     )
