@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kok.api.etcdcluster import EtcdCluster
-from kok.operators.etcd import render
+from kok.operators.etcd import templates
 from kok.operators.etcd.observe import World
 
 LAG_FROM = 1000
@@ -26,9 +26,9 @@ def fill(obj: EtcdCluster, world: World) -> None:
 
     Sizes have to be there already.
     """
-    quota = render.quota_bytes(obj.spec.storage.size, obj.spec.storage.quota)
     behind = lags(obj, world)
     for entry in obj.status.members:
+        quota = templates.running_quota(obj, world, entry.name)
         entry.quota_used = None if entry.db_size is None else round(100 * entry.db_size / quota)
         entry.raft_lag = coarse(behind[entry.name]) if entry.name in behind else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import Gauge
 
 from kok.api.etcdcluster import EtcdCluster
-from kok.operators.etcd import figures, reasons, render
+from kok.operators.etcd import figures, reasons, templates
 from kok.operators.etcd.observe import Answer, World
 
 _CLUSTER = ("namespace", "name")
@@ -20,7 +20,6 @@ QUORUM = Gauge(
     "Whether a majority of members takes part; absent if unknown, or if the cluster has not formed.",
     _CLUSTER,
 )
-QUOTA = Gauge("kok_etcd_quota_bytes", "Size at which the database refuses writes.", _CLUSTER)
 OPERATION = Gauge(
     "kok_etcd_operation_start_timestamp_seconds",
     "When the operation under way began, by its type; absent at rest.",
@@ -35,6 +34,9 @@ MEMBER_UP = Gauge("kok_etcd_member_healthy", "Whether a member is healthy.", _ME
 MEMBER_LEADER = Gauge("kok_etcd_member_leader", "Whether a member leads.", _MEMBER)
 MEMBER_SIZE = Gauge("kok_etcd_member_db_size_bytes", "Size of a member's database file.", _MEMBER)
 MEMBER_USED = Gauge("kok_etcd_member_db_in_use_bytes", "Part of it that holds data.", _MEMBER)
+MEMBER_QUOTA = Gauge(
+    "kok_etcd_member_quota_bytes", "Size of the database at which it refuses writes.", _MEMBER
+)
 MEMBER_LAG = Gauge(
     "kok_etcd_member_raft_lag", "Entries that a member has yet to apply, to the foremost.", _MEMBER
 )
@@ -44,9 +46,9 @@ MEMBER_ANSWER = Gauge(
 MEMBER_ALARM = Gauge("kok_etcd_member_alarm", "Alarms that are raised.", (*_MEMBER, "alarm"))
 
 _ALL = (
-    *(READY, MEMBERS, HEALTHY, QUORUM, QUOTA, OPERATION, RENEWAL),
-    *(MEMBER_UP, MEMBER_LEADER, MEMBER_SIZE, MEMBER_USED, MEMBER_LAG, MEMBER_ANSWER),
-    MEMBER_ALARM,
+    *(READY, MEMBERS, HEALTHY, QUORUM, OPERATION, RENEWAL),
+    *(MEMBER_UP, MEMBER_LEADER, MEMBER_SIZE, MEMBER_USED, MEMBER_QUOTA, MEMBER_LAG),
+    *(MEMBER_ANSWER, MEMBER_ALARM),
 )
 _HAS_QUORUM = {reasons.QUORUM: True, reasons.QUORUM_LOST: False}
 """What the reasons of the condition Available tell; the others leave it open."""
@@ -54,7 +56,7 @@ _HAS_QUORUM = {reasons.QUORUM: True, reasons.QUORUM_LOST: False}
 
 def show(obj: EtcdCluster, world: World) -> None:
     """Sets all gauges of one object from its status and what its members answered."""
-    at, status, storage = (obj.namespace, obj.name), obj.status, obj.spec.storage
+    at, status = (obj.namespace, obj.name), obj.status
     forget(*at)
     READY.labels(*at).set(status.is_true(reasons.READY))
     MEMBERS.labels(*at).set(status.desired_members)
@@ -62,7 +64,6 @@ def show(obj: EtcdCluster, world: World) -> None:
     available = status.condition(reasons.AVAILABLE)
     if available is not None and available.reason in _HAS_QUORUM:
         QUORUM.labels(*at).set(_HAS_QUORUM[available.reason])
-    QUOTA.labels(*at).set(render.quota_bytes(storage.size, storage.quota))
     if status.operation is not None:
         OPERATION.labels(*at, status.operation.type).set(status.operation.since.timestamp())
     for certificate in status.certificates:
@@ -73,6 +74,7 @@ def show(obj: EtcdCluster, world: World) -> None:
         one = (*at, member.name)
         MEMBER_UP.labels(*one).set(member.ready)
         MEMBER_LEADER.labels(*one).set(member.role == "Leader")
+        MEMBER_QUOTA.labels(*one).set(templates.running_quota(obj, world, member.name))
         for alarm in ALARMS:
             MEMBER_ALARM.labels(*one, alarm).set(f"{member.name}: {alarm}" in status.alarms)
         took = world.answers.get(member.name, Answer()).seconds

@@ -34,7 +34,7 @@ def test_members_are_shown_as_they_are_and_forgotten_with_their_cluster() -> Non
 
     assert value("ready") == 0
     assert (value("members"), value("members_healthy"), value("quorum")) == (3, 2, 1)
-    assert value("quota_bytes") == 6_871_947_673
+    assert value("member_quota_bytes", member="shop-etcd-1") == 6_871_947_673
     assert value("member_healthy", member="shop-etcd-1") == 0
     assert value("member_leader", member="shop-etcd-0") == 1
     assert value("member_db_size_bytes", member="shop-etcd-0") == 5_000_001
