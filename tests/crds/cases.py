@@ -465,4 +465,53 @@ LABELLED = (
     ),
 )
 
-CASES = (*NAMES, *VERSIONS, *NETWORK, *FIXED, *SIZES, *MANAGED, *CHOICES, *LABELLED)
+_FIXED = "of an EtcdBackup cannot be changed; create another EtcdBackup"
+_BUCKET = {"bucket": "etcd-backups", "secret": "s3"}
+
+STORES = (
+    _named(
+        "EtcdBackup", "a" * 61, "metadata.name is longer than 60 characters; write a shorter one"
+    ),
+    *(
+        _of("EtcdBackup", field, f"{what} {_FIXED}", changed, was=was)
+        for field, what, changed, was in (
+            ("spec.etcdCluster", "etcdCluster", {"etcdCluster": "other"}, {}),
+            ("spec", "store and encryption", {"store": {"s3": _BUCKET}}, {}),
+            (
+                "spec.store",
+                "store",
+                {"store": {"volume": {"claim": "backups"}}},
+                {"store": {"s3": _BUCKET}},
+            ),
+            (
+                "spec.encryption",
+                "encryption",
+                {"encryption": {"secret": "new"}},
+                {"encryption": {"secret": "old"}},
+            ),
+        )
+    ),
+    *(
+        _of(kind, field, "write exactly one of s3 and volume", inside(wrong))
+        for kind, field, inside in (
+            ("EtcdBackup", "spec.store", lambda store: {"store": store}),
+            ("EtcdCluster", "spec.backup.store", lambda store: {"backup": {"store": store}}),
+        )
+        for wrong in ({}, {"s3": _BUCKET, "volume": {"claim": "backups"}})
+    ),
+    *(
+        _of(
+            kind,
+            f"{field}.s3.ca",
+            "write exactly one of secret and configMap, the name of what holds the CA",
+            inside({"s3": {**_BUCKET, "ca": wrong}}),
+        )
+        for kind, field, inside in (
+            ("EtcdBackup", "spec.store", lambda store: {"store": store}),
+            ("EtcdCluster", "spec.backup.store", lambda store: {"backup": {"store": store}}),
+        )
+        for wrong in ({}, {"secret": "a", "configMap": "b"})
+    ),
+)
+
+CASES = (*NAMES, *VERSIONS, *NETWORK, *FIXED, *SIZES, *MANAGED, *CHOICES, *LABELLED, *STORES)

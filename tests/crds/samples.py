@@ -15,6 +15,7 @@ MINIMAL: dict[str, Spec | None] = {
     "Addon": {"cluster": "shop", "source": {"builtin": "coredns"}},
     "Cluster": {"version": "1.37.1"},
     "Component": {"name": "tool", "version": "1.0", "scripts": {"probe": "tool --version"}},
+    "EtcdBackup": {"etcdCluster": "shop-etcd"},
     "EtcdCluster": None,
     "Host": {"address": "192.0.2.21", "ssh": {"secret": "ops-ssh"}},
     "KubeNode": {
@@ -75,6 +76,23 @@ _ADDON: Spec = {
     "dependsOn": ["shop-coredns"],
     "paused": True,
 }
+
+_S3 = {
+    "bucket": "etcd-backups",
+    "prefix": "site-a/etcd",
+    "endpoint": "https://s3.example:9000",
+    "region": "eu-central-1",
+    "pathStyle": False,
+    "secret": "s3",
+    "serverSideEncryption": "aws:kms",
+    "kmsKeyID": "alias/etcd",
+}
+_STORES = [
+    {"s3": {**_S3, "ca": {"secret": "s3-ca", "key": "tls.crt"}}},
+    {"s3": {**_S3, "ca": {"configMap": "s3-ca", "key": "tls.crt"}}},
+    {"volume": {"claim": "backups", "path": "site-a/etcd"}},
+]
+_ENCRYPTION = {"secret": "backup-keys", "key": "2026"}
 
 FULL: dict[str, list[Spec]] = {
     "Addon": [
@@ -143,6 +161,15 @@ FULL: dict[str, list[Spec]] = {
             "timeout": "10m",
         }
     ],
+    "EtcdBackup": [
+        {
+            "etcdCluster": "shop-etcd",
+            "store": store,
+            "encryption": _ENCRYPTION,
+            "deletionPolicy": "Retain",
+        }
+        for store in _STORES
+    ],
     "EtcdCluster": [
         {
             "version": "3.7.3",
@@ -163,9 +190,17 @@ FULL: dict[str, list[Spec]] = {
             },
             "tls": {"leafDuration": "2160h", "renewBefore": "360h"},
             "images": _IMAGES,
+            "backup": {
+                "schedule": "0 */6 * * *",
+                "keep": {"last": 3, "days": 30},
+                "verify": "30 3 * * 1",
+                "store": store,
+                "encryption": _ENCRYPTION,
+            },
             "deletionPolicy": "Retain",
             "paused": True,
         }
+        for store in _STORES
     ],
     "Host": [{"address": "fd00::21", "port": 2222, "ssh": _SSH, "hostKey": FINGERPRINT}],
     "KubeNode": [

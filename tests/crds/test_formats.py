@@ -36,6 +36,19 @@ WRONG = {
         samples.FINGERPRINT.removeprefix("SHA256:"),
     ),
     "write an address that starts with https:// or http://": ("artifacts.example", "ftp://x"),
+    "write an address without a path, such as https://s3.example": (
+        "s3.example",
+        "https://s3.example/bucket",
+    ),
+    "write the bucket's name alone, such as etcd-backups": ("S3://etcd", "etcd/backups", "-ab"),
+    "write folders without / at either end, such as site-a/etcd, in letters, digits, dots, "
+    "dashes and underscores": ("/etcd", "site-a/", "a//b", "../etc", "a b"),
+    "write the five fields of cron in UTC: minute, hour, day, month and weekday, such as 0 */6 * * *": (
+        "hourly",
+        "0 */6 * *",
+        "0  6 * * *",
+        "@daily",
+    ),
     "write a login name, such as ops": ("Ops", "ops;reboot"),
     "write a path without / in front, below the artifact address": ("/v1/tool", "a b"),
     "write 64 lower-case hexadecimal digits, as sha256sum prints them": ("abc", "A" * 64),

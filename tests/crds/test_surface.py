@@ -35,11 +35,20 @@ STATUS: dict[str, Manifest] = {
         "conditions": [READY],
     },
     "Component": {"conditions": [READY]},
+    "EtcdBackup": {
+        "phase": "Complete",
+        "sizeSummary": "4 MB",
+        "revision": 17,
+        "location": "s3://etcd-backups/team-a/shop-etcd/one.snapshot",
+        "verification": {"request": "now", "result": "Passed", "at": SINCE},
+        "conditions": [READY],
+    },
     "EtcdCluster": {
         "version": "3.6.10",
         "desiredMembers": 3,
         "readyMembers": 2,
         "dbSize": "4 MB",
+        "lastBackup": {"name": "one", "at": "2020-01-01T00:00:00Z", "size": 1},
         "leader": "shop-etcd-1",
         "conditions": [BROKEN],
     },
@@ -75,6 +84,15 @@ ROWS: dict[str, dict[str, Any]] = {
         "Endpoint": "https://192.0.2.10:31443",
     },
     "Component": {"Software": "tool", "Version": "1.0", "Ready": "True"},
+    "EtcdBackup": {
+        "Cluster": "shop-etcd",
+        "Phase": "Complete",
+        "Size": "4 MB",
+        "Revision": 17,
+        "Verified": "Passed",
+        "Reason": "AllGood",
+        "Location": "s3://etcd-backups/team-a/shop-etcd/one.snapshot",
+    },
     "EtcdCluster": {
         "Version": "3.6.10",
         "Members": 3,
@@ -136,6 +154,7 @@ async def test_get_shows_what_people_ask_first(kube: Kube, namespace: str, kind:
     (row,) = (dict(zip(titles, r["cells"], strict=True)) for r in table["rows"])
     assert row.pop("Name") == made["metadata"]["name"]
     assert row.pop("Age")
+    assert ("Last Backup" in row) == bool(row.pop("Last Backup", None))
     assert row == ROWS[kind]
 
 

@@ -7,6 +7,7 @@ where the three operators meet.
 from kok.api.addon import Addon
 from kok.api.cluster import Cluster
 from kok.api.component import Component
+from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.host import Host
 from kok.api.kubenode import KubeNode
@@ -15,6 +16,7 @@ from kok.api.meta import GROUP, VERSION, Resource
 
 KINDS: tuple[type[Resource], ...] = (
     EtcdCluster,
+    EtcdBackup,
     Cluster,
     Addon,
     Component,
@@ -31,6 +33,7 @@ __all__ = [
     "Addon",
     "Cluster",
     "Component",
+    "EtcdBackup",
     "EtcdCluster",
     "Host",
     "KubeNode",

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from kok.api import KINDS
+from kok.api.fields import RULES
 from kok.api.meta import Column, KindInfo, Manifest, Resource
 from kok.api.schema import structural
 
@@ -63,7 +64,7 @@ def _schema(kind: type[Resource]) -> dict[str, Any]:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural(_model(fields["spec"])),
-            "status": structural(_model(fields["status"])),
+            "status": _unruled(structural(_model(fields["status"]))),
         },
         **(extra if isinstance(extra, dict) else {}),
     }
@@ -72,6 +73,16 @@ def _schema(kind: type[Resource]) -> dict[str, Any]:
     else:
         out["properties"]["spec"]["default"] = {}
     return out
+
+
+def _unruled(schema: Any) -> Any:
+    """A schema without rules: these are for users, and a status is the operators' own.
+
+    Parts of a spec that are recorded there were checked when they were written.
+    """
+    if isinstance(schema, dict):
+        return {key: _unruled(value) for key, value in schema.items() if key != RULES}
+    return [_unruled(value) for value in schema] if isinstance(schema, list) else schema
 
 
 def _model(field: FieldInfo) -> type[BaseModel]:

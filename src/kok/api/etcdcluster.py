@@ -12,6 +12,7 @@ from kok.api.etcdstatus import (
     EtcdMember,
     EtcdOperation,
 )
+from kok.api.etcdstore import EtcdBackupPolicy
 from kok.api.fields import (
     Duration,
     Images,
@@ -167,6 +168,8 @@ class EtcdClusterSpec(ApiModel):
     """Lifetimes of certificates."""
     images: Images = Field(default_factory=Images)
     """Where the etcd image comes from."""
+    backup: EtcdBackupPolicy | None = None
+    """Backups of the cluster."""
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
     """What happens to the volumes when the EtcdCluster is deleted.
 
@@ -201,6 +204,7 @@ class EtcdCluster(Resource):
             Column("Members", ".status.desiredMembers", "integer"),
             Column("Healthy", ".status.readyMembers", "integer"),
             Column("DB", ".status.dbSize"),
+            Column("Last Backup", ".status.lastBackup.at", "date"),
             Column("Leader", ".status.leader", wide=True),
             Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),
             Column("Reason", ".status.conditions[?(@.type=='Ready')].reason"),

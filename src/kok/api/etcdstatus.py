@@ -71,6 +71,26 @@ class EtcdOperation(ApiModel):
     """How often it had to be begun anew."""
 
 
+class EtcdBackupSummary(ApiModel):
+    """A backup in short."""
+
+    name: str
+    """The EtcdBackup."""
+    at: datetime
+    """When it was complete."""
+    size: int
+    """Bytes of what is stored."""
+
+
+class EtcdProofSummary(ApiModel):
+    """A proof that a backup can be restored, in short."""
+
+    name: str
+    """The EtcdBackup."""
+    at: datetime
+    """When it was restored for a trial."""
+
+
 class EtcdClusterStatus(Status):
     """What an etcd cluster is."""
 
@@ -109,3 +129,11 @@ class EtcdClusterStatus(Status):
     """Secret with a client certificate and the CA for the API server."""
     certificates: list[EtcdCertificate] = Field(default_factory=list)
     """The certificates and their dates."""
+    last_backup: EtcdBackupSummary | None = None
+    """The newest backup that can be restored."""
+    last_backup_slot: datetime | None = None
+    """The last time for which the schedule had a backup made."""
+    last_verified: EtcdProofSummary | None = None
+    """The latest proof that a backup can be restored."""
+    last_verify_slot: datetime | None = None
+    """The last time for which the schedule asked for a proof."""

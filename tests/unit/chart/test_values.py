@@ -11,13 +11,17 @@ import yaml
 from tests.unit.chart.conftest import CHART, Refused, Render
 
 from kok.operators.cluster.settings import ClusterSettings
+from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.settings import Settings
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 # What the chart itself decides, so that nobody can set it to something that does not fit.
-DECIDED_BY_THE_CHART = {"namespaces", "lease_namespace", "identity", "http_host", "http_port"}
+DECIDED_BY_THE_CHART = {
+    *{"namespaces", "lease_namespace", "identity", "http_host", "http_port"},
+    "worker_image",
+}
 
 
 def _schemas(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -49,7 +53,7 @@ def test_the_schema_and_the_defaults_have_the_same_values() -> None:
 
 def test_every_setting_of_the_operators_can_be_set() -> None:
     offered = set(SCHEMA["properties"]["settings"]["properties"])
-    models = (Settings, ClusterSettings, MachineSettings)
+    models = (Settings, EtcdSettings, ClusterSettings, MachineSettings)
     known = {name for model in models for name in model.model_fields}
     assert offered == known - DECIDED_BY_THE_CHART
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Manifest
+from kok.kube import kinds
 from kok.operators.etcd import delete, reconcile
+from kok.operators.etcd.backups import delete as backup_delete
+from kok.operators.etcd.backups.proof import Proof
+from kok.operators.etcd.backups.reconcile import Backup
 from kok.operators.etcd.observe import CHILD_KINDS
-from kok.runtime.reconciler import Done, OperatorSpec, Pass, Result, Wake
+from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.slots import Slots
+from kok.runtime.reconciler import Done, Key, OperatorSpec, Pass, Result, Wake
 from kok.runtime.settings import Settings
 
 
@@ -21,8 +29,8 @@ class EtcdClusters:
 
     @property
     def wakes_on(self) -> Sequence[Wake]:
-        """Every kind of child, found by its owner's labels."""
-        return [Wake(kind) for kind in CHILD_KINDS]
+        """Every kind of child, found by its owner's labels, and backups."""
+        return [*(Wake(kind) for kind in CHILD_KINDS), Wake(EtcdBackup.info.kind, cluster_of)]
 
     async def reconcile(self, p: Pass[EtcdCluster]) -> Result:
         """See `reconcile`."""
@@ -33,7 +41,42 @@ class EtcdClusters:
         return await delete.finalize(p)
 
 
+def cluster_of(backup: Manifest) -> list[Key]:
+    """The EtcdCluster that a backup is of."""
+    return [(backup["metadata"]["namespace"], backup["spec"]["etcdCluster"])]
+
+
+class EtcdBackups:
+    """The reconciler of EtcdBackups."""
+
+    def __init__(self, own: EtcdSettings, slots: Slots) -> None:
+        self._own = own
+        self._slots = slots
+
+    @property
+    def model(self) -> type[EtcdBackup]:
+        """See `Reconciler`."""
+        return EtcdBackup
+
+    @property
+    def wakes_on(self) -> Sequence[Wake]:
+        """The end of a Job."""
+        return [Wake(kinds.JOB)]
+
+    async def reconcile(self, p: Pass[EtcdBackup]) -> Result:
+        """See `backups.reconcile`, and `backups.proof` for one that is complete."""
+        if p.status.phase == "Complete":
+            return await Proof(p, self._own, self._slots).run()
+        return await Backup(p, self._own, self._slots).run()
+
+    async def finalize(self, p: Pass[EtcdBackup]) -> Result | Done:
+        """See `backups.delete`."""
+        return await backup_delete.finalize(p, self._own)
+
+
 def operator(settings: Settings) -> OperatorSpec:
-    """The etcd operator; all its settings are the runtime's."""
-    del settings
-    return OperatorSpec("etcd", [EtcdClusters()])
+    """The etcd operator and its reconcilers, which share the limit on Jobs."""
+    del settings  # The runtime hands them to each pass.
+    own = EtcdSettings()
+    slots = Slots(own.worker_jobs)
+    return OperatorSpec("etcd", [EtcdClusters(), EtcdBackups(own, slots)])

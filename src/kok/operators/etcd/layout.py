@@ -25,6 +25,17 @@ ANNOTATION_SETTINGS = "kok.dev/settings"
 ANNOTATION_ADOPT = "kok.dev/adopt-volumes"
 """On an EtcdCluster: ID of the earlier etcd cluster whose retained volumes it is to go on with."""
 
+ANNOTATION_SLOT = "kok.dev/backup-slot"
+"""On an EtcdBackup: the time at which its EtcdCluster's schedule was due."""
+
+ANNOTATION_VERIFY = "kok.dev/verify"
+"""On an EtcdBackup: a proof that it can be restored is wanted; another value asks for another."""
+
+WORKER = "etcd-worker"
+"""Name, as a label, of the Jobs that move backups."""
+LABEL_WORKER = "kok.dev/etcd-worker"
+"""On Jobs that move backups and on their pods: what they do."""
+
 PEER_COMMON_NAME = "etcd-peer"
 """Members talk only to holders of a certificate with this name: clients cannot act as peers."""
 CLIENT_COMMON_NAME = "etcd-client"

@@ -30,6 +30,23 @@ RENEWAL = Gauge(
     "When a certificate ends, by the Secret that holds it.",
     (*_CLUSTER, "secret"),
 )
+BACKUPS_HEALTHY = Gauge(
+    "kok_etcd_backups_healthy", "Whether backups are stored as scheduled.", _CLUSTER
+)
+BACKUP_AT = Gauge(
+    "kok_etcd_backup_last_success_timestamp_seconds",
+    "When the last good backup was stored.",
+    _CLUSTER,
+)
+BACKUP_SIZE = Gauge("kok_etcd_backup_last_size_bytes", "Size of the last good backup.", _CLUSTER)
+PROVEN_AT = Gauge(
+    "kok_etcd_backup_last_verified_timestamp_seconds",
+    "When a backup was last restored for a trial, with success.",
+    _CLUSTER,
+)
+PROOF_FAILED = Gauge(
+    "kok_etcd_backup_verification_failed", "Whether the latest trial restore failed.", _CLUSTER
+)
 MEMBER_UP = Gauge("kok_etcd_member_healthy", "Whether a member is healthy.", _MEMBER)
 MEMBER_LEADER = Gauge("kok_etcd_member_leader", "Whether a member leads.", _MEMBER)
 MEMBER_SIZE = Gauge("kok_etcd_member_db_size_bytes", "Size of a member's database file.", _MEMBER)
@@ -49,6 +66,7 @@ _ALL = (
     *(READY, MEMBERS, HEALTHY, QUORUM, OPERATION, RENEWAL),
     *(MEMBER_UP, MEMBER_LEADER, MEMBER_SIZE, MEMBER_USED, MEMBER_QUOTA, MEMBER_LAG),
     *(MEMBER_ANSWER, MEMBER_ALARM),
+    *(BACKUPS_HEALTHY, BACKUP_AT, BACKUP_SIZE, PROVEN_AT, PROOF_FAILED),
 )
 _HAS_QUORUM = {reasons.QUORUM: True, reasons.QUORUM_LOST: False}
 """What the reasons of the condition Available tell; the others leave it open."""
@@ -68,6 +86,7 @@ def show(obj: EtcdCluster, world: World) -> None:
         OPERATION.labels(*at, status.operation.type).set(status.operation.since.timestamp())
     for certificate in status.certificates:
         RENEWAL.labels(*at, certificate.name).set(certificate.not_after.timestamp())
+    _show_backups(obj)
     said = {n: a.status for n, a in world.answers.items() if a.status is not None}
     behind = figures.lags(obj, world)
     for member in status.members:
@@ -86,6 +105,19 @@ def show(obj: EtcdCluster, world: World) -> None:
         if answer is not None:
             MEMBER_SIZE.labels(*one).set(answer.db_size)
             MEMBER_USED.labels(*one).set(answer.in_use)
+
+
+def _show_backups(obj: EtcdCluster) -> None:
+    at, status = (obj.namespace, obj.name), obj.status
+    backups = status.condition(reasons.BACKUPS_HEALTHY)
+    if backups is not None:
+        BACKUPS_HEALTHY.labels(*at).set(backups.status != "False")
+        PROOF_FAILED.labels(*at).set(backups.reason == reasons.VERIFICATION_FAILED)
+    if status.last_backup is not None:
+        BACKUP_AT.labels(*at).set(status.last_backup.at.timestamp())
+        BACKUP_SIZE.labels(*at).set(status.last_backup.size)
+    if status.last_verified is not None:
+        PROVEN_AT.labels(*at).set(status.last_verified.at.timestamp())
 
 
 def forget(namespace: str, name: str) -> None:

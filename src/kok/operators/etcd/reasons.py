@@ -15,6 +15,12 @@ CERTIFICATES_READY: Final = "CertificatesReady"
 UP_TO_DATE: Final = "UpToDate"
 """Every member's pod runs with the settings of the spec."""
 
+BACKUPS_HEALTHY: Final = "BackupsHealthy"
+"""Backups are stored as the schedule says. Only where there is a schedule."""
+
+VERIFIED_CONDITION: Final = "Verified"
+"""The EtcdBackup was restored for a trial, and held what it should. Only where that was asked."""
+
 # --- all is well
 
 HEALTHY: Final = "Healthy"
@@ -78,6 +84,48 @@ RETAINED_VOLUMES: Final = "RetainedVolumes"
 UNSUPPORTED_VERSION: Final = "UnsupportedVersion"
 """`spec.version` is not one that this release can run."""
 
+# --- backups
+
+BACKED_UP: Final = "BackedUp"
+"""The backup that was due last is stored."""
+NO_BACKUP_YET: Final = "NoBackupYet"
+"""No backup has been due since the EtcdCluster was made."""
+BACKUP_OVERDUE: Final = "BackupOverdue"
+"""No backup was stored for two hours and more after one was due; see the EtcdBackups."""
+SCHEDULE_INVALID: Final = "ScheduleInvalid"
+"""`spec.backup.schedule` or `spec.backup.verify` cannot be understood."""
+
+STORED: Final = "Stored"
+"""The backup is complete: it was stored and read back, and can be restored."""
+VERIFYING: Final = "Verifying"
+"""A Job restores the backup into a throw-away etcd."""
+VERIFIED: Final = "RestoredForTrial"
+"""The backup was restored into a throw-away etcd, and revision, keys and hash were compared."""
+VERIFICATION_FAILED: Final = "VerificationFailed"
+"""The backup cannot be restored, or does not hold what it should; make another one at once."""
+QUEUED: Final = "Queued"
+"""As many Jobs run as may run at the same time; it is the next one's turn as soon as one ends."""
+BACKUP_RUNNING: Final = "BackupRunning"
+"""A Job takes the snapshot and stores it."""
+ETCD_CLUSTER_MISSING: Final = "EtcdClusterMissing"
+"""There is no EtcdCluster of the name that the spec gives, in the same namespace."""
+ETCD_NOT_READY: Final = "EtcdNotReady"
+"""No member of the EtcdCluster is healthy: there is nobody to take a snapshot of."""
+NO_STORE: Final = "NoStore"
+"""Neither the EtcdBackup nor its EtcdCluster says where backups are to lie."""
+SECRET_MISSING: Final = "SecretMissing"  # noqa: S105 - a reason
+"""A Secret or ConfigMap that a store or its encryption needs is missing or lacks a key."""
+STORE_VOLUME_MISSING: Final = "StoreVolumeMissing"
+"""The PersistentVolumeClaim of a store does not exist."""
+NO_WORKER_IMAGE: Final = "NoWorkerImage"
+"""The operator was not told which image its Jobs have: set KOK_WORKER_IMAGE, as the chart does."""
+WORKER_LOST: Final = "WorkerLost"
+"""The Job's pod ended without a report: its node went, it was evicted or killed."""
+WORKER_FAILED: Final = "WorkerFailed"
+"""A container of the Job failed; the message has its last words, the Job's log all of them."""
+
+# The reasons of `kok.operators.etcd.worker.reasons` appear where a Job reported a failure.
+
 # The reasons of `kok.pki.CAReason` (CAMissing...) also appear on CertificatesReady and Ready.
 
 # --- events
@@ -90,6 +138,12 @@ CERTIFICATE_RENEWED: Final = "CertificateRenewed"
 """Event: a certificate was replaced; the message says why."""
 CA_TRUSTED: Final = "CATrusted"
 """Event: another CA was accepted because the annotation asked for it."""
+BACKUP_STORED: Final = "BackupStored"
+"""Event: a backup is complete."""
+BACKUP_FAILED: Final = "BackupFailed"
+"""Event: an attempt to make a backup failed; the message says why and when it is tried again."""
+BACKUP_LEFT: Final = "StoredBackupLeft"
+"""Event: the EtcdBackup is gone, but what is stored could not be removed; remove it by hand."""
 VOLUMES_ADOPTED: Final = "VolumesAdopted"
 """Event: volumes of an earlier EtcdCluster of this name are used again, with their data."""
 OPERATION_BEGUN: Final = "OperationBegun"

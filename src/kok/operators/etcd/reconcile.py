@@ -33,6 +33,7 @@ from kok.operators.etcd import (
     status,
     templates,
 )
+from kok.operators.etcd.backups import policy
 from kok.operators.etcd.certificates import Authority
 from kok.operators.etcd.observe import World, observe
 from kok.operators.etcd.obstacles import Adoption, Problem
@@ -60,6 +61,8 @@ async def reconcile(p: Pass[EtcdCluster]) -> Result:
     situation = Situation.of(obj, world, p.now)
     action = engine.decide(situation)
     status.report(situation, problem, ca.problem, action)
+    backups = await policy.read(p.kube, obj)
+    policy.report(obj, backups, p.now)
     metrics.show(obj, world)
     if not p.paused:
         if learnt:
@@ -69,11 +72,13 @@ async def reconcile(p: Pass[EtcdCluster]) -> Result:
             if found is not None:
                 adopt(p, obj, found)
             await _act(p, obj, world, ca, action)
-            if action is not None:
-                return Result(await engine.carry_out(p, obj, world, action))
+        await policy.keep(p, obj, backups)
+        if action is not None and not isinstance(found, Problem):
+            return Result(await engine.carry_out(p, obj, world, action))
     settled = obj.status.is_true(reasons.READY) and obj.status.is_true(reasons.UP_TO_DATE)
-    calm = problem is not None or settled
-    return Result(LOOK_HEALTHY if calm else LOOK_TROUBLED)
+    look = LOOK_HEALTHY if problem is not None or settled else LOOK_TROUBLED
+    due = policy.until_next(obj, p.now)
+    return Result(look if due is None else min(look, due))
 
 
 def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:

@@ -59,8 +59,8 @@ def at_rest(members: int) -> Callable[[Manifest | None], bool]:
 
 @pytest.fixture(scope="session")
 def etcd_crd(api_server: ApiServer) -> None:
-    """The kind EtcdCluster is installed."""
-    asyncio.run(install_crds(api_server, [CRDS / "etcdclusters.yaml"]))
+    """The kinds of the etcd operator are installed."""
+    asyncio.run(install_crds(api_server, sorted(CRDS.glob("etcd*.yaml"))))
 
 
 @asynccontextmanager
@@ -89,9 +89,10 @@ async def running(api_server: ApiServer, namespace: str, **settings: Any) -> Asy
 
 @pytest.fixture
 async def etcd_operator(
-    api_server: ApiServer, etcd_crd: None, namespace: str
+    api_server: ApiServer, etcd_crd: None, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Process]:
     """The etcd operator at work in the test's namespace."""
+    monkeypatch.setenv("KOK_WORKER_IMAGE", "kok:test")
     async with running(api_server, namespace) as one:
         yield one
 
@@ -131,10 +132,10 @@ class World:
         assert found is not None, f"{kind.kind} {name} does not exist"
         return found
 
-    async def annotate(self, key: str, value: str, name: str = "e") -> None:
-        """Puts an annotation on the EtcdCluster."""
+    async def annotate(self, key: str, value: str, name: str = "e", kind: Kind = ETCD) -> None:
+        """Puts an annotation on the EtcdCluster, or on another object."""
         patch = {"metadata": {"annotations": {key: value}}}
-        await self.kube.patch(ETCD, name, self.namespace, patch)
+        await self.kube.patch(kind, name, self.namespace, patch)
 
     async def until(
         self, holds: Callable[[Manifest | None], object], name: str = "e", kind: Kind = ETCD

@@ -94,6 +94,7 @@ def pod_status(container: Container, what: str) -> Manifest:
 
 
 @functools.cache
-def program(version: str) -> str:
-    """The path of an etcd of that version."""
-    return find_binary("etcd", f"v{version}", f"KOK_TEST_ETCD_{version.replace('.', '_')}")
+def program(version: str, name: str = "etcd") -> str:
+    """The path of a program of etcd of that version."""
+    variable = f"KOK_TEST_{name.upper()}_{version.replace('.', '_')}"
+    return find_binary(name, f"v{version}", variable)

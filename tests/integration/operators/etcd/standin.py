@@ -28,12 +28,13 @@ from typing import Any
 from unittest import mock
 
 from tests.integration.operators.etcd.container import Container, pod_status, program
+from tests.integration.operators.etcd.jobstandin import Jobs
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
-from kok.operators.etcd import layout
+from kok.operators.etcd import jobs, layout
 from kok.operators.etcd.render.statefulset import CERTIFICATES, DATA
 from kok.pki import LeafSpec, Usage, ca_of, issue
 
@@ -58,6 +59,7 @@ class StandIn:
         """Volumes become as large as they are asked to be, also those that are bound."""
         self.hold_deletions = False
         """Pods that are to go stay `Terminating`, as on a node that is gone."""
+        self.jobs = Jobs(kube, namespace, self.root, self.address)
         self._addresses: dict[str, str] = {}
         self._without_names = mock.patch.object(layout, "host", self._host(layout.host))
         self._containers: dict[str, Container] = {}
@@ -67,7 +69,7 @@ class StandIn:
     async def __aenter__(self) -> StandIn:
         """Begins."""
         self._without_names.start()
-        for kind in (kinds.STATEFULSET, kinds.POD, kinds.PVC, kinds.SECRET):
+        for kind in (kinds.STATEFULSET, kinds.POD, kinds.PVC, kinds.SECRET, kinds.JOB):
             self._tasks.append(asyncio.create_task(self._listen(kind)))
         self._tasks.append(asyncio.create_task(self._work()))
         return self
@@ -77,6 +79,7 @@ class StandIn:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.jobs.close()
         for container in self._containers.values():
             container.end(signal.SIGKILL)
         shutil.rmtree(self.root, ignore_errors=True)
@@ -159,7 +162,10 @@ class StandIn:
         sets, pods, claims = ({m["metadata"]["name"]: m for m in found} for found in listed)
         for claim in claims.values():
             await self._bind_or_release(claim, pods)
+        await self.jobs.round(pods)
         for name, pod in pods.items():
+            if jobs.JOB_OF_POD in (pod["metadata"].get("labels") or {}):
+                continue
             if pod["metadata"].get("deletionTimestamp"):
                 await self._finish(pod)
             elif name.removesuffix("-0") not in sets:

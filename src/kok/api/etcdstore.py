@@ -1,0 +1,171 @@
+"""Where backups of etcd lie: what EtcdClusters and EtcdBackups say of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from kok.api.fields import rule, rules, says
+from kok.api.meta import ApiModel
+
+Folder = Annotated[
+    str,
+    Field(
+        max_length=255,
+        pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?$",
+        json_schema_extra=says(
+            "write folders without / at either end, such as site-a/etcd, in letters, digits, "
+            "dots, dashes and underscores"
+        ),
+    ),
+]
+"""Folders of a store, below which keys lie."""
+
+BackupKey = Annotated[
+    str,
+    Field(
+        max_length=768,
+        pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.snapshot)?$",
+        json_schema_extra=says(
+            "write the key as an EtcdBackup's status.key has it, such as "
+            "team-a/shop-etcd/shop-etcd-20260102-0600-1f0c.snapshot"
+        ),
+    ),
+]
+"""Where a backup lies below the folder of its store."""
+
+
+class TrustedCA(ApiModel):
+    """CA certificates (PEM) in a Secret or a ConfigMap of the same namespace."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "write exactly one of secret and configMap, the name of what holds the CA",
+                "(self.?secret.orValue('') != '') != (self.?configMap.orValue('') != '')",
+            )
+        )
+    )
+
+    secret: str = Field(default="", max_length=253)
+    """Secret that holds it."""
+    config_map: str = Field(default="", max_length=253)
+    """ConfigMap that holds it."""
+    key: str = Field(default="ca.crt", min_length=1, max_length=253)
+    """Key in it."""
+
+
+class S3Store(ApiModel):
+    """A bucket of S3 or of anything that speaks its protocol."""
+
+    bucket: str = Field(
+        min_length=3,
+        max_length=63,
+        pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$",
+        json_schema_extra=says("write the bucket's name alone, such as etcd-backups"),
+    )
+    """Name of the bucket, which must exist."""
+    prefix: Folder = ""
+    """Folder that all keys begin with; below it lie namespace, EtcdCluster and backup.
+
+    Two meta clusters that share a bucket need one each.
+    """
+    endpoint: Annotated[
+        str,
+        Field(
+            pattern=r"^(https?://[^\s/]+)?$",
+            max_length=253,
+            json_schema_extra=says("write an address without a path, such as https://s3.example"),
+        ),
+    ] = ""
+    """Address of the server; that of AWS in `region` if empty."""
+    region: str = Field(default="us-east-1", min_length=1, max_length=63)
+    """Region of the bucket."""
+    path_style: bool = True
+    """Whether the bucket stands in the path of addresses rather than in front of the host name."""
+    ca: TrustedCA | None = None
+    """CA of the server, if it is not a publicly known one."""
+    secret: str = Field(min_length=1, max_length=253)
+    """Secret in the same namespace with `accessKeyID`, `secretAccessKey` and, if the credentials
+    have one, `sessionToken`.
+    """
+    server_side_encryption: Literal["", "AES256", "aws:kms"] = ""
+    """How the server is asked to encrypt what it stores; as the bucket is set up if empty."""
+    kms_key_id: str = Field(default="", alias="kmsKeyID", max_length=2048)
+    """Key that the server is to use with `aws:kms`; its default one if empty."""
+
+
+class VolumeStore(ApiModel):
+    """A directory on a volume."""
+
+    claim: str = Field(min_length=1, max_length=253)
+    """PersistentVolumeClaim in the same namespace, which must exist."""
+    path: Folder = ""
+    """Directory on it below which backups lie; it is made if need be."""
+
+
+class BackupStore(ApiModel):
+    """Where backups lie."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("write exactly one of s3 and volume", "has(self.s3) != has(self.volume)")
+        )
+    )
+
+    s3: S3Store | None = None
+    """In a bucket."""
+    volume: VolumeStore | None = None
+    """On a volume in the meta cluster, which must be one that a pod beside etcd's can use."""
+
+
+class BackupEncryption(ApiModel):
+    """Encryption of backups before they leave the meta cluster."""
+
+    secret: str = Field(min_length=1, max_length=253)
+    """Secret in the same namespace whose entries are keys: 32 random bytes each, raw or in base64.
+
+    Keep a copy elsewhere: without it no backup can be read. All of its keys can decrypt, so that
+    earlier ones have to stay until the backups made with them are gone.
+    """
+    key: str = Field(default="key", min_length=1, max_length=253)
+    """Entry of the Secret that new backups are encrypted with."""
+
+
+class EtcdBackupRetention(ApiModel):
+    """Which backups of the schedule are kept; those that people made are left alone."""
+
+    last: int = Field(default=7, ge=1, le=1000)
+    """The newest so many good ones are kept, whatever their age."""
+    days: int = Field(default=0, ge=0, le=3650)
+    """Good ones of the last so many days are kept as well, however many there are."""
+
+
+Cron = Annotated[
+    str,
+    Field(
+        max_length=128,
+        pattern=r"^([0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4})?$",
+        json_schema_extra=says(
+            "write the five fields of cron in UTC: minute, hour, day, month and weekday, such "
+            "as 0 */6 * * *"
+        ),
+    ),
+]
+"""A schedule in UTC, or nothing."""
+
+
+class EtcdBackupPolicy(ApiModel):
+    """How the cluster is backed up."""
+
+    schedule: Cron = ""
+    """When backups are made, as five fields of cron in UTC; only on demand if empty."""
+    keep: EtcdBackupRetention = Field(default_factory=EtcdBackupRetention)
+    """How long backups of the schedule are kept."""
+    verify: Cron = ""
+    """When the newest good backup is restored for a trial, as five fields of cron in UTC."""
+    store: BackupStore
+    """Where backups lie; for an EtcdBackup that says nothing else."""
+    encryption: BackupEncryption | None = None
+    """Encrypts backups before they leave the meta cluster."""

@@ -1,0 +1,1 @@
+"""EtcdBackups: snapshots of etcd clusters, taken, kept, proven and removed by Jobs."""

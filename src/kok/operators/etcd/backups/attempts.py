@@ -1,0 +1,80 @@
+"""When a backup is tried again, of whom it is taken and where it lies. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kok.api.etcdbackup import EtcdBackup
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdstore import BackupEncryption, BackupStore
+from kok.operators.etcd import layout
+from kok.operators.etcd.jobs import Failed
+from kok.operators.etcd.worker.description import SNAPSHOT_SUFFIX
+
+FIRST_DELAY = timedelta(seconds=20)
+LONGEST_DELAY = timedelta(minutes=30)
+ATTEMPTS = 5
+"""How often a backup that somebody asked for is tried if its failures may pass by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a backup is to lie."""
+
+    store: BackupStore
+    encryption: BackupEncryption | None
+
+
+def place(obj: EtcdBackup, cluster: EtcdCluster) -> Place | None:
+    """By the EtcdBackup's own spec, else by its EtcdCluster's; None if neither says it."""
+    if obj.spec.store is not None:
+        return Place(obj.spec.store, obj.spec.encryption)
+    wanted = cluster.spec.backup
+    if wanted is None:
+        return None
+    return Place(wanted.store, obj.spec.encryption or wanted.encryption)
+
+
+def key(obj: EtcdBackup) -> str:
+    """Where it lies in its store; never where a backup of the same name may lie already."""
+    unique = f"{obj.name}-{obj.metadata.uid[:8]}"
+    return f"{obj.namespace}/{obj.spec.etcd_cluster}/{unique}{SNAPSHOT_SUFFIX}"
+
+
+def retry_at(obj: EtcdBackup, failed: Failed, now: datetime) -> datetime | None:
+    """When to try again after the attempt that `obj.status.attempts` counts; None: never.
+
+    A backup that is due by schedule is tried until the next one is due, whatever the failure:
+    somebody may mend it meanwhile. One that a person asked for gives up, so that he is told.
+    """
+    attempts = obj.status.attempts
+    if slot(obj) is None and (not failed.transient or attempts >= ATTEMPTS):
+        return None
+    delay: timedelta = min(FIRST_DELAY * 2.0 ** min(attempts - 1, 10), LONGEST_DELAY)
+    return (now + delay).replace(microsecond=0)
+
+
+def slot(obj: EtcdBackup) -> datetime | None:
+    """When the schedule was due that had it made; None for one that a person asked for."""
+    text = obj.metadata.annotations.get(layout.ANNOTATION_SLOT, "")
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def superseded(obj: EtcdBackup, cluster: EtcdCluster | None) -> bool:
+    """Whether trying on is of no use: a later backup is due, or there is nothing to back up."""
+    mine = slot(obj)
+    if mine is None:
+        return False
+    latest = cluster.status.last_backup_slot if cluster is not None else None
+    return cluster is None or (latest is not None and latest > mine)
+
+
+def member_to_ask(cluster: EtcdCluster) -> str | None:
+    """A healthy member, rather a follower: reading all data should not slow the leader."""
+    ready = [member for member in cluster.status.members if member.ready]
+    ready.sort(key=lambda member: (member.role != "Follower", member.name))
+    return ready[0].name if ready else None

@@ -1,0 +1,142 @@
+"""The end of an EtcdBackup: what is stored goes with it, if it may and can; bounded in time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from kok.api.etcdbackup import EtcdBackup
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.errors import AlreadyExists, Forbidden
+from kok.kube.ownership import owner_labels
+from kok.operators.etcd import jobs, layout, reasons
+from kok.operators.etcd.backups import objects
+from kok.operators.etcd.backups import store as stores
+from kok.operators.etcd.jobs import Failed, Running
+from kok.operators.etcd.render import worker as render
+from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.together import all_of
+from kok.operators.etcd.worker import spec as worker
+from kok.runtime.errors import Wait
+from kok.runtime.reasons import DELETING
+from kok.runtime.reconciler import DONE, Done, Pass, Result
+
+PURPOSE = "remove"
+PATIENCE = timedelta(minutes=30)
+"""How long a store that cannot be used keeps the EtcdBackup."""
+DEADLINE = 120.0
+AGAIN = 10.0
+
+
+async def finalize(p: Pass[EtcdBackup], own: EtcdSettings) -> Result | Done:
+    """One step of: stop what runs, remove what is stored, let go.
+
+    With `deletionPolicy: Retain`, also if it is set only now, nothing stored is touched.
+    """
+    found = await p.kube.list(kinds.JOB, p.obj.namespace, labels=owner_labels(p.obj))
+    removing = [j for j in found if j["metadata"]["labels"].get(layout.LABEL_WORKER) == PURPOSE]
+    others = [j for j in found if j not in removing]
+    if p.obj.spec.deletion_policy == "Retain" or not _may_be_stored(p.obj):
+        await _delete(p, found)
+        return DONE
+    try:
+        # A worker that still stores could do so after the removal.
+        await _stop(p, others)
+        await _remove(p, own, removing)
+    except Wait as wait:
+        if _out_of_patience(p):
+            return await _let_go(p, found, wait)
+        raise Wait(DELETING, f"{wait.message}{_way_out(p.obj)}", after=wait.after) from wait
+    except Forbidden as error:
+        # Nothing can be made in a namespace that is going.
+        return await _let_go(p, found, Wait(DELETING, error.message))
+    await _delete(p, found)
+    return DONE
+
+
+def _may_be_stored(obj: EtcdBackup) -> bool:
+    status = obj.status
+    return status.attempts > 0 and status.store is not None and status.key is not None
+
+
+async def _stop(p: Pass[EtcdBackup], running: list[Manifest]) -> None:
+    await _delete(p, running)
+    pods = await p.kube.list(kinds.POD, p.obj.namespace, labels=owner_labels(p.obj))
+    busy = [
+        pod["metadata"]["name"]
+        for pod in pods
+        if pod["metadata"]["labels"].get(layout.LABEL_WORKER) != PURPOSE
+        and (pod.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}
+    ]
+    if busy:
+        raise Wait(DELETING, f"waits for Pod {', '.join(busy)} to end", after=2.0)
+
+
+async def _remove(p: Pass[EtcdBackup], own: EtcdSettings, made: list[Manifest]) -> None:
+    """Raises `Wait` until a Job has reported that nothing is left."""
+    store = p.obj.status.store
+    last = made[-1] if made else None
+    if last is not None:
+        pods = await p.kube.list(kinds.POD, p.obj.namespace, labels=owner_labels(p.obj))
+        found = jobs.outcome(last, pods)
+        if isinstance(found, Running):
+            raise Wait(DELETING, f"what is stored is being removed: Job {found.message}", AGAIN)
+        if not isinstance(found, Failed):
+            return
+        await _delete(p, made)
+        raise Wait(DELETING, f"{found.reason}: {found.message}", after=AGAIN)
+    if store is not None:
+        await objects.require(p.kube, p.obj.namespace, store, None)
+    try:
+        await p.kube.create(_render(p.obj, own))
+    except AlreadyExists:
+        p.log.info("the Job is there already")
+    raise Wait(DELETING, "what is stored is being removed", after=AGAIN)
+
+
+def _render(obj: EtcdBackup, own: EtcdSettings) -> Manifest:
+    status = obj.status
+    if status.store is None or status.key is None:
+        raise AssertionError("only what may be stored is removed")
+    spec = worker.RemoveSpec(
+        store=stores.told(status.store),
+        key=status.key,
+        limits=worker.Limits(deadline=DEADLINE),
+    )
+    work = render.Work(
+        name=render.job_name(obj.name, PURPOSE, 1),
+        purpose=PURPOSE,
+        image=own.worker_image,
+        deadline=DEADLINE,
+    )
+    mounts = stores.mounts(status.store, None, writes=True)
+    return render.job(obj, work, render.worker_pod(work, "remove", spec, mounts))
+
+
+async def _let_go(p: Pass[EtcdBackup], found: list[Manifest], why: Wait) -> Done:
+    where = p.obj.status.location or p.obj.status.key
+    text = f"{where} could not be removed and is left: {why.message}"
+    p.log.warning("a stored backup is left", key=p.obj.status.key, why=why.message)
+    p.event(reasons.BACKUP_LEFT, text, warning=True)
+    await _delete(p, found)
+    return DONE
+
+
+def _way_out(obj: EtcdBackup) -> str:
+    where = obj.status.location or obj.status.key
+    return (
+        f"; to let the EtcdBackup go without removing {where}, set its spec.deletionPolicy to "
+        "Retain"
+    )
+
+
+def _out_of_patience(p: Pass[EtcdBackup]) -> bool:
+    since = p.obj.metadata.deletion_timestamp
+    return since is not None and p.now - since > PATIENCE
+
+
+async def _delete(p: Pass[EtcdBackup], some: list[Manifest]) -> None:
+    going = [m["metadata"] for m in some if not m["metadata"].get("deletionTimestamp")]
+    await all_of(
+        *(p.kube.delete(kinds.JOB, m["name"], m["namespace"], uid=m["uid"]) for m in going)
+    )

@@ -1,0 +1,187 @@
+"""An EtcdCluster's own care for its backups: makes them when they are due, removes old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kok.api.etcdbackup import EtcdBackup
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdstatus import EtcdBackupSummary, EtcdProofSummary
+from kok.api.meta import Manifest
+from kok.api.names import LABEL_MANAGED_BY, MANAGED_BY
+from kok.kube.client import Kube
+from kok.kube.errors import AlreadyExists
+from kok.operators.etcd import layout, reasons
+from kok.operators.etcd.backups import schedule
+from kok.runtime.reconciler import Pass
+
+KIND = EtcdBackup.info.kind
+LATE = timedelta(hours=2)
+"""How long after its slot a backup counts as overdue: large ones and full queues take time."""
+_QUIET = {reasons.QUEUED, reasons.BACKUP_RUNNING}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is to be said of the backups; `holds` is None where it cannot be known."""
+
+    holds: bool | None
+    reason: str
+    message: str
+
+
+async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdBackup]:
+    """The EtcdBackups of an EtcdCluster, by name."""
+    found = [EtcdBackup.parse(m) for m in await kube.list(KIND, obj.namespace)]
+    mine = [b for b in found if b.spec.etcd_cluster == obj.name]
+    return sorted(mine, key=lambda b: b.name)
+
+
+def report(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> None:
+    """Writes into `obj.status` what is known of the backups."""
+    status = obj.status
+    newest = next(iter(schedule.good(backups)), None)
+    status.last_verified = _last_verified(backups)
+    status.last_backup = None
+    if newest is not None and newest.status.completed_at is not None:
+        status.last_backup = EtcdBackupSummary(
+            name=newest.name, at=newest.status.completed_at, size=newest.status.size or 0
+        )
+    found = judge(obj, backups, now)
+    if found is None:
+        status.drop_conditions([reasons.BACKUPS_HEALTHY])
+        return
+    status.set_condition(
+        reasons.BACKUPS_HEALTHY,
+        found.holds,
+        found.reason,
+        found.message,
+        now=now,
+        generation=obj.metadata.generation,
+    )
+
+
+def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Finding | None:
+    """Are backups made and proven as the schedules say? None without a schedule."""
+    policy = obj.spec.backup
+    if policy is None or not (policy.schedule or policy.verify):
+        return None
+    for field, cron in (("schedule", policy.schedule), ("verify", policy.verify)):
+        wrong = schedule.problem(cron) if cron else None
+        if wrong is not None:
+            text = f"spec.backup.{field}: {cron!r} is no schedule ({wrong})"
+            return Finding(
+                False, reasons.SCHEDULE_INVALID, f"{text}; write one such as 0 */6 * * *"
+            )
+    trouble = _trouble(scheduled(backups)) or _refuted(backups)
+    if trouble is not None:
+        return trouble
+    fine = schedule.good(backups)
+    due = schedule.last_due(policy.schedule, _begun(obj), now - LATE)
+    if due is not None and not any((b.status.completed_at or due) >= due for b in fine):
+        last = f"the last one is {fine[0].name}" if fine else "there is none"
+        text = f"no backup was stored since {due:%Y-%m-%d %H:%M} UTC, when one was due; {last}"
+        return Finding(False, reasons.BACKUP_OVERDUE, text)
+    if not fine:
+        return Finding(None, reasons.NO_BACKUP_YET, "no backup has been due so far")
+    return Finding(True, reasons.BACKED_UP, f"the last backup is EtcdBackup {fine[0].name}")
+
+
+def _trouble(mine: Sequence[EtcdBackup]) -> Finding | None:
+    """What keeps the latest backup of the schedule from being made."""
+    if not mine or mine[-1].status.phase == "Complete":
+        return None
+    latest = mine[-1]
+    ready = latest.status.condition(reasons.READY)
+    if ready is None or (ready.reason in _QUIET and latest.status.attempts <= 1):
+        return None
+    return Finding(False, ready.reason, f"EtcdBackup {latest.name}: {ready.message}")
+
+
+def _refuted(backups: Sequence[EtcdBackup]) -> Finding | None:
+    """The latest proof, if it showed that a backup cannot be restored."""
+    proofs = [(b.status.verification, b) for b in backups if b.status.verification is not None]
+    ended = [(proof, b) for proof, b in proofs if proof.result in {"Passed", "Failed"}]
+    if not ended:
+        return None
+    proof, backup = max(ended, key=lambda found: found[0].at)
+    if proof.result == "Passed":
+        return None
+    text = f"EtcdBackup {backup.name}: {proof.message}"
+    return Finding(False, reasons.VERIFICATION_FAILED, text)
+
+
+def _last_verified(backups: Sequence[EtcdBackup]) -> EtcdProofSummary | None:
+    passed = [(b.status.verification, b.name) for b in backups if schedule.is_proven(b)]
+    found = max(((p.at, name) for p, name in passed if p is not None), default=None)
+    return EtcdProofSummary(name=found[1], at=found[0]) if found is not None else None
+
+
+def scheduled(backups: Sequence[EtcdBackup]) -> list[EtcdBackup]:
+    """Those that were made because they were due, oldest first: names carry the time."""
+    return [b for b in backups if layout.ANNOTATION_SLOT in b.metadata.annotations]
+
+
+async def keep(p: Pass[EtcdCluster], obj: EtcdCluster, backups: Sequence[EtcdBackup]) -> None:
+    """Makes what is due and removes what may go."""
+    policy = obj.spec.backup
+    if policy is None or obj.status.cluster_id is None:
+        return
+    due = schedule.last_due(policy.schedule, _begun(obj), p.now)
+    if due is not None:
+        try:
+            await p.kube.create(_backup(obj, due))
+        except AlreadyExists:
+            p.log.info("the backup is there already", slot=due.isoformat())
+        # Recorded after it was made: cut off in between, the next pass finds the name taken.
+        obj.status.last_backup_slot = due
+    await _ask_for_proof(p, obj, backups)
+    for old in schedule.expendable(scheduled(backups), policy.keep, p.now):
+        await p.kube.delete(KIND, old.name, old.namespace, uid=old.metadata.uid)
+
+
+async def _ask_for_proof(
+    p: Pass[EtcdCluster], obj: EtcdCluster, backups: Sequence[EtcdBackup]
+) -> None:
+    """Of the newest good backup, once for each time at which one is due."""
+    policy, newest = obj.spec.backup, next(iter(schedule.good(backups)), None)
+    if policy is None or newest is None:
+        return
+    begun = obj.status.last_verify_slot or obj.metadata.creation_timestamp or p.now
+    due = schedule.last_due(policy.verify, begun, p.now)
+    if due is not None:
+        wanted = {"metadata": {"annotations": {layout.ANNOTATION_VERIFY: due.isoformat()}}}
+        await p.kube.patch(KIND, newest.name, newest.namespace, wanted)
+        obj.status.last_verify_slot = due
+
+
+def until_next(obj: EtcdCluster, now: datetime) -> float | None:
+    """Seconds until something is due, or None if nothing ever is."""
+    policy = obj.spec.backup
+    crons = [cron for cron in (policy.schedule, policy.verify) if cron] if policy else []
+    coming = [when for cron in crons if (when := schedule.next_due(cron, now)) is not None]
+    return (min(coming) - now).total_seconds() if coming else None
+
+
+def _backup(obj: EtcdCluster, slot: datetime) -> Manifest:
+    return {
+        "apiVersion": KIND.api_version,
+        "kind": KIND.kind,
+        "metadata": {
+            "name": schedule.backup_name(obj.name, slot),
+            "namespace": obj.namespace,
+            "labels": {LABEL_MANAGED_BY: MANAGED_BY},
+            "annotations": {layout.ANNOTATION_SLOT: slot.isoformat()},
+        },
+        "spec": {"etcdCluster": obj.name},
+    }
+
+
+def _begun(obj: EtcdCluster) -> datetime:
+    """From when on backups are due: the last one, or the EtcdCluster's beginning."""
+    begun = obj.status.last_backup_slot or obj.metadata.creation_timestamp
+    if begun is None:
+        raise ValueError(f"{obj} was not read from an API server")
+    return begun

@@ -1,0 +1,229 @@
+"""The proof of one complete EtcdBackup: restored, compared and thrown away, whenever asked.
+
+It is asked for by the annotation `kok.dev/verify` with any value that differs from the last one;
+an EtcdCluster's schedule asks in the same way. The value is recorded before the Job is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Literal
+
+from kok.api.etcdbackup import EtcdBackup, EtcdBackupStatus, EtcdProof
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.errors import AlreadyExists
+from kok.kube.ownership import owner_labels
+from kok.operators.etcd import jobs, layout, reasons
+from kok.operators.etcd.backups import objects
+from kok.operators.etcd.jobs import Failed, Outcome, Running
+from kok.operators.etcd.render import throwaway
+from kok.operators.etcd.render import worker as render
+from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.slots import Slots
+from kok.operators.etcd.worker.description import Contents
+from kok.operators.etcd.worker.reasons import Reason
+from kok.operators.etcd.worker.report import CheckResult, Report
+from kok.runtime.errors import Wait
+from kok.runtime.reconciler import Pass, Result
+from kok.versions import UnknownVersion, etcd
+
+PURPOSE = "verify"
+ATTEMPTS = 3
+DELAY = timedelta(minutes=1)
+LOOK = 15.0
+REQUEST_MAX = 253
+BAD = {
+    Reason.OBJECT_MISSING,
+    Reason.OBJECT_UNDESCRIBED,
+    Reason.OBJECT_TRUNCATED,
+    Reason.OBJECT_ALTERED,
+    Reason.SNAPSHOT_CORRUPT,
+    Reason.KEY_MISSING,
+}
+"""Failures that say something of the backup, and not of what happened to be in the way."""
+
+
+class Proof:
+    """One pass over a complete EtcdBackup."""
+
+    def __init__(self, p: Pass[EtcdBackup], own: EtcdSettings, slots: Slots) -> None:
+        self.p = p
+        self.obj = p.obj.model_copy(update={"status": p.status})
+        self.own = own
+        self.slots = slots
+
+    async def run(self) -> Result:
+        """See the module."""
+        asked = self.obj.metadata.annotations.get(layout.ANNOTATION_VERIFY, "")[:REQUEST_MAX]
+        proof = self.obj.status.verification
+        under_way = proof is not None and proof.result == "Running"
+        if asked and not under_way and (proof is None or proof.request != asked):
+            proof = EtcdProof(request=asked, result="Running", at=self._now())
+            self.obj.status.verification = proof
+        return await self._go_on(proof) if proof is not None else Result()
+
+    async def _go_on(self, proof: EtcdProof) -> Result:
+        if proof.result != "Running":
+            return Result()
+        if proof.retry_at is not None and self.p.now < proof.retry_at:
+            return Result((proof.retry_at - self.p.now).total_seconds())
+        job = None
+        if proof.attempts:
+            job = await self.p.kube.get(kinds.JOB, self._job_name(proof), self.obj.namespace)
+        if job is None:
+            return await self._begin(proof)
+        labels = owner_labels(self.obj)
+        pods = await self.p.kube.list(kinds.POD, self.obj.namespace, labels=labels)
+        return await self._judge(proof, job, jobs.outcome(job, pods))
+
+    async def _begin(self, proof: EtcdProof) -> Result:
+        try:
+            backup, release = proven(self.obj.status), etcd(self.obj.status.etcd_version or "")
+        except (UnknownVersion, ValueError) as error:
+            return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, str(error))
+        kube, namespace = self.p.kube, self.obj.namespace
+        registry, pull_secrets = await self._images()
+        try:
+            await objects.require(kube, namespace, backup.store, backup.encryption)
+            async with self.slots.one(kube, self.p.settings.namespaces):
+                if proof.attempts == 0 or proof.retry_at is not None:
+                    proof.attempts, proof.retry_at = proof.attempts + 1, None
+                self._say(None, reasons.VERIFYING, "is being restored for a trial")
+                await self.p.latch()
+                work = render.Work(
+                    name=self._job_name(proof),
+                    purpose=PURPOSE,
+                    image=self.own.worker_image,
+                    deadline=self.own.worker_deadline,
+                    pull_secrets=pull_secrets,
+                )
+                pod = throwaway.proof_pod(work, backup, release, registry)
+                await kube.create(render.job(self.obj, work, pod))
+        except AlreadyExists:
+            self.p.log.info("the Job is there already", request=proof.request)
+        except Wait as wait:
+            # The backup itself is as it was: only its proof waits.
+            self._say(None, wait.reason, wait.message)
+            return Result(wait.after)
+        return Result(LOOK)
+
+    async def _images(self) -> tuple[str, list[str]]:
+        """Registry of etcd's image and its pull Secrets, while there is an EtcdCluster to say."""
+        kind, name = EtcdCluster.info.kind, self.obj.spec.etcd_cluster
+        live = await self.p.kube.get(kind, name, self.obj.namespace)
+        if live is None:
+            return "", []
+        images = EtcdCluster.parse(live).spec.images
+        return images.registry, images.pull_secrets
+
+    # --- what came of it
+
+    async def _judge(self, proof: EtcdProof, job: Manifest, found: Outcome) -> Result:
+        if isinstance(found, Running):
+            self._say(None, reasons.VERIFYING, found.message)
+            return Result(LOOK)
+        if isinstance(found, Report) and found.check is not None:
+            end = self._compared(proof, found.check)
+            if proof.result == "Passed":
+                await self.p.latch()
+                meta = job["metadata"]
+                await self.p.kube.delete(
+                    kinds.JOB, meta["name"], self.obj.namespace, uid=meta["uid"]
+                )
+            return end
+        if isinstance(found, Report):
+            found = Failed(reasons.WORKER_FAILED, "the worker reports something else", False)
+        return self._failed(proof, found)
+
+    def _compared(self, proof: EtcdProof, check: CheckResult) -> Result:
+        if not check.equal:
+            text = "restored for a trial, it is not what was backed up: "
+            differences = "; ".join(check.differences)
+            return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, text + differences)
+        keys = f", {check.found.keys} keys" if check.found.keys is not None else ""
+        hashed = " and hash" if check.hash_compared else ""
+        text = (
+            f"restored for a trial: revision {check.found.revision}{keys}{hashed} are as recorded"
+        )
+        return self._end(proof, "Passed", reasons.VERIFIED, text)
+
+    def _failed(self, proof: EtcdProof, failed: Failed) -> Result:
+        text = f"{failed.reason}: {failed.message}"
+        if failed.reason in BAD:
+            return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, text)
+        if proof.attempts < ATTEMPTS:
+            proof.retry_at = self._now() + DELAY * proof.attempts
+            self._say(None, failed.reason, f"could not be tried: {failed.message}; tried again")
+            return Result((proof.retry_at - self.p.now).total_seconds())
+        if failed.reason == reasons.WORKER_FAILED:
+            # etcd's own tools could not restore or serve it, again and again.
+            return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, text)
+        return self._end(proof, "Unknown", failed.reason, f"could not be tried: {failed.message}")
+
+    def _end(
+        self,
+        proof: EtcdProof,
+        result: Literal["Passed", "Failed", "Unknown"],
+        reason: str,
+        message: str,
+    ) -> Result:
+        proof.result, proof.at, proof.message = result, self._now(), message
+        proof.retry_at = None
+        holds = {"Passed": True, "Failed": False, "Unknown": None}[result]
+        self._say(holds, reason, message)
+        self._sum_up(proof)
+        self.p.event(reason, message, warning=result != "Passed")
+        return Result()
+
+    def _sum_up(self, proof: EtcdProof) -> None:
+        """A backup that cannot be restored is none; one that can again, after all, is."""
+        status = self.obj.status
+        if proof.result == "Failed":
+            found = False, reasons.VERIFICATION_FAILED, proof.message or ""
+        elif proof.result == "Passed":
+            found = True, reasons.STORED, f"stored as {status.location}"
+        else:
+            return
+        self.obj.status.set_condition(
+            reasons.READY, *found, now=self.p.now, generation=self.obj.metadata.generation
+        )
+
+    def _say(self, holds: bool | None, reason: str, message: str) -> None:
+        self.obj.status.set_condition(
+            reasons.VERIFIED_CONDITION,
+            holds,
+            reason,
+            message,
+            now=self.p.now,
+            generation=self.obj.metadata.generation,
+        )
+
+    def _job_name(self, proof: EtcdProof) -> str:
+        request = hashlib.sha256(proof.request.encode()).hexdigest()[:6]
+        return render.job_name(self.obj.name, f"{PURPOSE}-{request}", proof.attempts)
+
+    def _now(self) -> datetime:
+        return self.p.now.replace(microsecond=0)
+
+
+def proven(status: EtcdBackupStatus) -> throwaway.Proven:
+    """What is to be proven of a complete backup. Raises `ValueError` for one without a record."""
+    if status.store is None or status.key is None or status.revision is None:
+        raise ValueError("nothing is recorded of where it lies and what it holds")
+    return throwaway.Proven(
+        store=status.store,
+        encryption=status.encryption,
+        key=status.key,
+        sha256=status.sha256,
+        size=status.size or 0,
+        contents=Contents(
+            revision=status.revision,
+            etcd_version=status.etcd_version or "",
+            keys=status.keys,
+            hash=status.hash,
+            compact_revision=status.compact_revision,
+        ),
+    )

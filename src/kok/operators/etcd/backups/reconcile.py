@@ -1,0 +1,235 @@
+"""One pass over one EtcdBackup: Jobs are made one after the other until one has stored it.
+
+What an attempt is going to do is recorded before its Job is made, and the Job's name follows from
+the record: a pass that is cut off in between makes the same Job once more, which the API server
+refuses or which finds what the first one stored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from kok.api import names
+from kok.api.etcdbackup import EtcdBackup
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.errors import AlreadyExists
+from kok.kube.ownership import owner_labels
+from kok.operators.etcd import jobs, layout, reasons
+from kok.operators.etcd.backups import attempts, objects
+from kok.operators.etcd.backups import store as stores
+from kok.operators.etcd.jobs import Failed, Running
+from kok.operators.etcd.observe import pod_address
+from kok.operators.etcd.render import worker as render
+from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.sizes import human
+from kok.operators.etcd.slots import Slots
+from kok.operators.etcd.worker import spec as worker
+from kok.operators.etcd.worker.description import Origin
+from kok.operators.etcd.worker.report import BackupResult, Report
+from kok.runtime.errors import Wait
+from kok.runtime.reconciler import Pass, Result
+
+PURPOSE = "backup"
+LOOK = 15.0
+"""Seconds between two looks at a Job that runs: its end wakes us, its pod's troubles do not."""
+LOOK_FOR_CLUSTER = 10.0
+
+
+class Backup:
+    """One pass."""
+
+    def __init__(self, p: Pass[EtcdBackup], own: EtcdSettings, slots: Slots) -> None:
+        self.p = p
+        self.obj = p.obj.model_copy(update={"status": p.status})
+        self.own = own
+        self.slots = slots
+
+    async def run(self) -> Result:
+        """See the module."""
+        status = self.obj.status
+        if status.phase in {"Complete", "Failed"}:
+            return Result()
+        status.phase = "Running" if status.phase == "Running" else "Pending"
+        job = await self._job() if status.phase == "Running" else None
+        if job is not None:
+            return await self._judge(job)
+        cluster = await self._cluster()
+        if status.phase == "Pending":
+            await self._may_begin(cluster)
+        await self._begin(cluster)
+        return Result(LOOK)
+
+    # --- before
+
+    async def _live(self) -> EtcdCluster | None:
+        name, namespace = self.obj.spec.etcd_cluster, self.obj.namespace
+        live = await self.p.kube.get(EtcdCluster.info.kind, name, namespace)
+        if live is None or live["metadata"].get("deletionTimestamp"):
+            return None
+        return EtcdCluster.parse(live)
+
+    async def _cluster(self) -> EtcdCluster:
+        live = await self._live()
+        if live is None:
+            name = f"{self.obj.namespace}/{self.obj.spec.etcd_cluster}"
+            text = f"EtcdCluster {name} does not exist"
+            raise Wait(reasons.ETCD_CLUSTER_MISSING, text, after=LOOK_FOR_CLUSTER)
+        return live
+
+    async def _may_begin(self, cluster: EtcdCluster) -> None:
+        """Raises `Wait` for whatever has to be there before an attempt."""
+        obj, status = self.obj, self.obj.status
+        if not self.own.worker_image:
+            text = "the operator does not know the image of its Jobs: set KOK_WORKER_IMAGE"
+            raise Wait(reasons.NO_WORKER_IMAGE, text, after=60.0)
+        if status.retry_at is not None and self.p.now < status.retry_at:
+            self._wait_for_retry(status.retry_at)
+        if status.attempts == 0:
+            found = attempts.place(obj, cluster)
+            if found is None:
+                raise Wait(
+                    reasons.NO_STORE,
+                    f"write spec.store, or spec.backup.store of {cluster}: nothing says where "
+                    "the backup is to lie",
+                    after=LOOK_FOR_CLUSTER,
+                )
+            status.store, status.encryption = found.store, found.encryption
+            status.key = attempts.key(obj)
+        if status.store is not None:
+            await objects.require(self.p.kube, obj.namespace, status.store, status.encryption)
+
+    def _wait_for_retry(self, when: datetime) -> None:
+        ready = self.obj.status.condition(reasons.READY)
+        after = (when - self.p.now).total_seconds()
+        raise Wait(
+            ready.reason if ready is not None else reasons.WORKER_FAILED,
+            ready.message if ready is not None else "is tried again",
+            after=after,
+        )
+
+    # --- an attempt
+
+    async def _begin(self, cluster: EtcdCluster) -> None:
+        status = self.obj.status
+        endpoint = await self._endpoint(cluster)
+        async with self.slots.one(self.p.kube, self.p.settings.namespaces):
+            if status.phase == "Pending":
+                status.phase, status.attempts = "Running", status.attempts + 1
+                status.retry_at = None
+            self._say(False, reasons.BACKUP_RUNNING, "its Job waits for its pod")
+            await self.p.latch()
+            try:
+                await self.p.kube.create(self._render(cluster, endpoint))
+            except AlreadyExists:
+                self.p.log.info("the Job is there already", attempt=status.attempts)
+
+    async def _endpoint(self, cluster: EtcdCluster) -> str:
+        member = attempts.member_to_ask(cluster)
+        pod = None
+        if member is not None:
+            name = layout.pod_name(member)
+            pod = await self.p.kube.get(kinds.POD, name, cluster.namespace)
+        address = pod_address(pod)
+        if address is None:
+            text = f"{cluster} has no healthy member to take a snapshot of"
+            raise Wait(reasons.ETCD_NOT_READY, text, after=LOOK_FOR_CLUSTER)
+        return layout.pod_endpoint(address)
+
+    def _render(self, cluster: EtcdCluster, endpoint: str) -> Manifest:
+        obj, status = self.obj, self.obj.status
+        if status.store is None or status.key is None:
+            raise AssertionError("recorded before the first attempt")
+        encryption = status.encryption
+        spec = worker.BackupSpec(
+            etcd=worker.EtcdAccess(
+                endpoint=endpoint, server_name=layout.client_host(cluster.name, cluster.namespace)
+            ),
+            store=stores.told(status.store),
+            key=status.key,
+            origin=Origin(
+                namespace=cluster.namespace,
+                name=cluster.name,
+                cluster_id=cluster.status.cluster_id,
+                backup_uid=obj.metadata.uid,
+            ),
+            encryption_key=encryption.key if encryption is not None else None,
+            limits=worker.Limits(deadline=self.own.worker_deadline),
+        )
+        work = render.Work(
+            name=self._job_name(),
+            purpose=PURPOSE,
+            image=self.own.worker_image,
+            deadline=self.own.worker_deadline,
+            pull_secrets=cluster.spec.images.pull_secrets,
+        )
+        certificates = stores.secret(names.etcd_client_secret(cluster.name))
+        mounts = [
+            stores.Mount("etcd", worker.ETCD_CERTIFICATES, certificates),
+            *stores.mounts(status.store, encryption, writes=True),
+        ]
+        return render.job(obj, work, render.worker_pod(work, "backup", spec, mounts))
+
+    # --- what came of it
+
+    async def _job(self) -> Manifest | None:
+        return await self.p.kube.get(kinds.JOB, self._job_name(), self.obj.namespace)
+
+    async def _judge(self, job: Manifest) -> Result:
+        labels = owner_labels(self.obj)
+        pods = await self.p.kube.list(kinds.POD, self.obj.namespace, labels=labels)
+        found = jobs.outcome(job, pods)
+        if isinstance(found, Running):
+            self._say(False, reasons.BACKUP_RUNNING, found.message)
+            return Result(LOOK)
+        if isinstance(found, Report) and found.backup is not None:
+            await self._complete(found.backup, job)
+            return Result()
+        if isinstance(found, Report):
+            found = Failed(reasons.WORKER_FAILED, "the worker reports something else", False)
+        return await self._failed(found)
+
+    async def _complete(self, result: BackupResult, job: Manifest) -> None:
+        status, told = self.obj.status, result.description
+        status.phase = "Complete"
+        status.key, status.location = told.key, result.location
+        status.size, status.size_summary, status.sha256 = told.size, human(told.size), told.sha256
+        status.revision, status.keys = told.contents.revision, told.contents.keys
+        status.hash, status.compact_revision = told.contents.hash, told.contents.compact_revision
+        status.etcd_version = told.contents.etcd_version or None
+        status.cluster_id = told.origin.cluster_id
+        status.started_at, status.completed_at = told.created, self.p.now.replace(microsecond=0)
+        self._say(True, reasons.STORED, f"stored as {result.location}")
+        self.p.event(
+            reasons.BACKUP_STORED, f"{human(told.size)} of {told.origin.name} at {result.location}"
+        )
+        await self.p.latch()
+        # Of an attempt that went well the log is of no use.
+        meta = job["metadata"]
+        await self.p.kube.delete(kinds.JOB, meta["name"], self.obj.namespace, uid=meta["uid"])
+
+    async def _failed(self, failed: Failed) -> Result:
+        status, now = self.obj.status, self.p.now
+        status.retry_at = attempts.retry_at(self.obj, failed, now)
+        if status.retry_at is not None and attempts.superseded(self.obj, await self._live()):
+            status.retry_at = None
+        status.phase = "Pending" if status.retry_at is not None else "Failed"
+        again = f"; tried again at {status.retry_at:%H:%M:%S} UTC" if status.retry_at else ""
+        text = f"attempt {status.attempts} failed: {failed.message}{again}"
+        self._say(False, failed.reason, text)
+        self.p.event(reasons.BACKUP_FAILED, f"{failed.reason}: {text}", warning=True)
+        return Result((status.retry_at - now).total_seconds() if status.retry_at else None)
+
+    def _job_name(self) -> str:
+        return render.job_name(self.obj.name, PURPOSE, self.obj.status.attempts)
+
+    def _say(self, ready: bool, reason: str, message: str) -> None:
+        self.obj.status.set_condition(
+            reasons.READY,
+            ready,
+            reason,
+            message,
+            now=self.p.now,
+            generation=self.obj.metadata.generation,
+        )

@@ -1,0 +1,19 @@
+"""Settings of the etcd operator, by environment variables `KOK_...`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class EtcdSettings(BaseSettings):
+    """All times are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="KOK_", use_attribute_docstrings=True)
+
+    worker_image: str = ""
+    """Image of the Jobs that move backups; the chart sets it to the operators' own."""
+    worker_jobs: int = Field(default=4, ge=1)
+    """How many of them run at the same time, over all EtcdClusters."""
+    worker_deadline: float = Field(default=3600.0, ge=60.0)
+    """After what time one of them is given up and tried again."""

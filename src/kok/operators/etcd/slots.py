@@ -1,0 +1,45 @@
+"""How many Jobs that move backups may run at the same time, over all EtcdClusters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.operators.etcd import jobs, layout, reasons
+from kok.runtime.errors import Wait
+
+COUNTED = ("backup", "verify")
+"""Restores and removals are few and waited for: they come at once."""
+AGAIN = 5.0
+
+
+class Slots:
+    """Counts what the API server has, so that neither a restart nor another leader miscounts."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def one(self, kube: Kube, namespaces: Sequence[str]) -> AsyncIterator[None]:
+        """Held while a Job is created; raises `Wait` if too many run already.
+
+        `namespaces` are those that are looked after, all of them if empty.
+        """
+        async with self._turn:
+            labels = f"{layout.LABEL_WORKER} in ({','.join(COUNTED)})"
+            found = await asyncio.gather(
+                *(kube.list(kinds.JOB, where, labels=labels) for where in namespaces or (None,))
+            )
+            running = sum(not jobs.ended(job) for some in found for job in some)
+            if running >= self._limit:
+                raise Wait(
+                    reasons.QUEUED,
+                    f"{running} Jobs that move backups run already, as many as may run at the "
+                    "same time (setting worker_jobs)",
+                    after=AGAIN,
+                )
+            yield

@@ -1,0 +1,78 @@
+"""Builders of EtcdBackups, Jobs and their pods."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.unit.operators.etcd.builders import NOW
+
+from kok.api.etcdbackup import EtcdBackup
+from kok.api.meta import Manifest
+from kok.operators.etcd import layout
+from kok.operators.etcd.jobs import JOB_OF_POD
+from kok.operators.etcd.worker.reasons import Reason
+from kok.operators.etcd.worker.report import Failure, RemoveResult, Report
+
+READY: dict[str, Any] = {"type": "Ready", "lastTransitionTime": "2026-11-01T00:00:00Z"}
+
+
+def a_backup(
+    name: str = "one",
+    *,
+    age: timedelta = timedelta(),
+    slot: datetime | None = None,
+    spec: dict[str, Any] | None = None,
+    reason: str = "",
+    **status: Any,
+) -> EtcdBackup:
+    """An EtcdBackup that was begun `age` ago; `reason` is that of Ready, if it is not."""
+    taken = (NOW - age).isoformat()
+    meta: dict[str, Any] = {
+        "name": name,
+        "namespace": "team-a",
+        "uid": "abcdef01-2222-3333-4444-555555555555",
+        "creationTimestamp": taken,
+        "annotations": {layout.ANNOTATION_SLOT: slot.isoformat()} if slot else {},
+    }
+    if reason:
+        condition = {**READY, "status": "False", "reason": reason, "message": "says why"}
+        status["conditions"] = [condition]
+    if status.get("phase") == "Complete":
+        status = {"startedAt": taken, "completedAt": taken, "size": 1000, **status}
+    return EtcdBackup.parse(
+        {
+            "apiVersion": "kok.dev/v1alpha1",
+            "kind": "EtcdBackup",
+            "metadata": meta,
+            "spec": {"etcdCluster": "shop-etcd", **(spec or {})},
+            "status": status,
+        }
+    )
+
+
+def a_job(name: str = "one-backup-1", end: str | None = None, reason: str = "") -> Manifest:
+    """A Job that runs, or has come to its `end`, `Complete` or `Failed`."""
+    conditions = [{"type": end, "status": "True", "reason": reason}] if end else []
+    return {"metadata": {"name": name}, "status": {"conditions": conditions}}
+
+
+def its_pod(job: str = "one-backup-1", **status: Any) -> Manifest:
+    """A pod of a Job."""
+    return {"metadata": {"name": f"{job}-x", "labels": {JOB_OF_POD: job}}, "status": status}
+
+
+def said(message: str, code: int = 0, name: str = "backup", reason: str = "") -> Manifest:
+    """The status of a container that ended with this message."""
+    ended = {"exitCode": code, "message": message, "reason": reason}
+    return {"name": name, "state": {"terminated": ended}}
+
+
+def removed() -> str:
+    """The report of a worker that did what it was to do."""
+    return Report(remove=RemoveResult(existed=True)).text()
+
+
+def failed(reason: Reason) -> str:
+    """The report of a worker that did not."""
+    return Report(failure=Failure(reason=reason, message="the store says no")).text()
