@@ -17,7 +17,7 @@ from kok.operators.cluster.addons import inventory
 from kok.operators.cluster.addons.facts import facts_of
 from kok.operators.cluster.addons.health import counts, judge, workloads
 from kok.operators.cluster.addons.install import entries, install, remove
-from kok.operators.cluster.addons.source import LOOK_AGAIN, Bundle, bundle
+from kok.operators.cluster.addons.source import LOOK_AGAIN, Bundle, Bundler
 from kok.operators.cluster.business.connect import reconnect
 from kok.operators.cluster.business.tenants import Tenant, Tenants
 from kok.operators.cluster.judgement import Judgement
@@ -44,6 +44,7 @@ class AddonReconciler:
         self._settings = settings
         self._tenants = tenants
         self._links = links
+        self._bundler = Bundler()
         self.wakes_on: Sequence[Wake] = (
             Wake(Cluster.info.kind, key=links.of_cluster),
             Wake(Addon.info.kind, key=links.of_addon),
@@ -92,7 +93,7 @@ class AddonReconciler:
         facts = facts_of(cluster)
         if facts is None:
             raise Wait(reasons.WAITING_FOR_CLUSTER, f"{cluster} has no API yet", IDLE)
-        made = await bundle(p.kube, addon, facts)
+        made = await self._bundler.bundle(p.kube, addon, facts)
         await self._check_dependencies(p)
         tenant = await self._answering(p, cluster)
         lives = await self._apply(p, tenant, made)

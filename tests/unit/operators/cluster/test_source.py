@@ -1,0 +1,117 @@
+"""Templates of users: what they may not do to the operator, and that each is rendered once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.fakeapi import FakeApi
+from tests.unit.operators.cluster.builders import a_cluster
+
+from kok.api.addon import Addon
+from kok.api.meta import Manifest
+from kok.kube.client import Kube
+from kok.operators.cluster.addons import source
+from kok.operators.cluster.addons.facts import Facts, facts_of
+from kok.operators.cluster.addons.source import Bundler
+from kok.runtime.aside import Limits, Unfinished
+from kok.runtime.errors import Invalid, Wait
+
+CONFIGMAP = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: a}
+data: {text: "{{ values.word }}", since: %s}
+"""
+LAUGHS = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine may have other things to do than to start a process."""
+    monkeypatch.setattr(source, "LIMITS", Limits(cpu=2, wall=600.0))
+
+
+@pytest.fixture
+async def kube() -> Any:
+    """A client that nobody answers: the templates stand in the Addon."""
+    server = await FakeApi().start()
+    async with await Kube.from_kubeconfig(server.kubeconfig(), field_manager="test") as client:
+        yield client
+    await server.close()
+
+
+def facts() -> Facts:
+    """Those of some cluster."""
+    found = facts_of(a_cluster(status={"endpoint": "https://192.0.2.10:31443"}))
+    assert found is not None
+    return found
+
+
+def addon(text: str, **values: Any) -> Addon:
+    """An Addon of a user's."""
+    spec = {"cluster": "shop", "source": {"inline": text}, "values": values}
+    return Addon.parse({"metadata": {"name": "mine", "namespace": "ns"}, "spec": spec})
+
+
+async def made(kube: Kube, bundler: Bundler, text: str, **values: Any) -> list[Manifest]:
+    """What the templates come to."""
+    return (await bundler.bundle(kube, addon(text, **values), facts())).manifests
+
+
+async def test_a_users_templates_are_rendered_and_a_date_stays_a_text(kube: Kube) -> None:
+    (manifest,) = await made(kube, Bundler(), CONFIGMAP % "2026-01-01", word="hello")
+    assert manifest["data"] == {"text": "hello", "since": "2026-01-01"}
+    assert manifest["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{{ 'x' * 10000000000 }}", "took more than 192 MiB of memory"),
+        (f"{CONFIGMAP % 1}\n{LAUGHS}", "rendering took"),
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+            "took longer than 2 s",
+        ),
+    ],
+    ids=["memory", "aliases", "time"],
+)
+async def test_a_template_takes_no_more_than_it_may(kube: Kube, text: str, words: str) -> None:
+    bundler = Bundler()
+    with pytest.raises(Invalid, match=words) as caught:
+        await made(kube, bundler, text, word="")
+    assert caught.value.reason == "TemplateInvalid"
+
+
+async def test_the_same_templates_are_rendered_once(
+    kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundler = Bundler()
+    first = await made(kube, bundler, CONFIGMAP % "1", word="hello")
+    with pytest.raises(Invalid):
+        await made(kube, bundler, "{{ nothing }}")
+
+    async def never(*_: object) -> None:
+        raise AssertionError("rendered again")
+
+    monkeypatch.setattr(source, "aside", never)
+    assert await made(kube, bundler, CONFIGMAP % "1", word="hello") == first
+    with pytest.raises(Invalid):
+        await made(kube, bundler, "{{ nothing }}")
+    with pytest.raises(AssertionError):
+        await made(kube, bundler, CONFIGMAP % "1", word="bye")
+
+
+async def test_a_process_that_came_to_no_end_is_tried_again(
+    kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: object) -> None:
+        raise Unfinished("ended with -9")
+
+    monkeypatch.setattr(source, "aside", killed)
+    with pytest.raises(Wait, match="rendering ended with -9; it is tried again"):
+        await made(kube, Bundler(), CONFIGMAP % "1")

@@ -1,0 +1,51 @@
+"""Work in a process of its own: what it may not do, and that it ends."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import textwrap
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kok.runtime.aside import Limits, TooMuch, Unfinished, aside
+
+PATIENT = 600.0
+"""Seconds: the machine may have other things to do than to start a process."""
+
+
+async def test_a_result_comes_back() -> None:
+    assert await aside(statistics.mean, [1, 2, 3], Limits(wall=PATIENT)) == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "limits", "words"),
+    [
+        (math.factorial, 10**8, Limits(cpu=0, wall=PATIENT), "took longer than 0 s"),
+        (bytearray, 10**10, Limits(wall=PATIENT), "took more than 192 MiB of memory"),
+        (textwrap.dedent, "x" * 2**21, Limits(output=1, wall=PATIENT), "gave more than 1 MiB"),
+    ],
+)
+async def test_who_wants_too_much_is_told_what(
+    function: Callable[[Any], Any], argument: object, limits: Limits, words: str
+) -> None:
+    with pytest.raises(TooMuch) as caught:
+        await aside(function, argument, limits)
+    assert str(caught.value) == words
+
+
+async def test_a_process_that_hangs_is_given_up() -> None:
+    begin = time.monotonic()
+    with pytest.raises(Unfinished, match=r"was given up after 0 s"):
+        await aside(time.sleep, PATIENT, Limits(wall=0.2))
+    assert time.monotonic() - begin < PATIENT
+
+
+async def test_a_process_that_fails_is_no_result_and_tells_no_secret() -> None:
+    with pytest.raises(Unfinished) as caught:
+        await aside(json.loads, "hunter2", Limits(wall=PATIENT))
+    assert str(caught.value) == "ended with 1"
