@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kok.api.meta import Kind, Manifest, kok_kind
+from kok.api import KINDS, Cluster, Component
+from kok.api.meta import Kind, Manifest
 from kok.api.names import admin_kubeconfig_secret
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import NotFound
 
+# Clusters first, which people ask for; Components only say that their templates can be used.
 SHOWN = tuple(
-    kok_kind(name) for name in ("Cluster", "EtcdCluster", "Addon", "KubeNode", "Machine", "Host")
+    k.info.kind for k in sorted(KINDS, key=lambda k: k is not Cluster) if k is not Component
 )
 FIELD_MANAGER = "kok-cli"
 
@@ -43,8 +45,7 @@ async def admin_kubeconfig(cluster: str, namespace: str | None) -> str:
         data = (secret or {}).get("data") or {}
         if "kubeconfig" in data:
             return base64.b64decode(data["kubeconfig"]).decode()
-        kind = kok_kind("Cluster")
-        found = await kube.get(kind, cluster, where)
+        found = await kube.get(Cluster.info.kind, cluster, where)
     if found is None:
         text = f"there is no Cluster {cluster} in namespace {where}; name another with -n"
     else:
@@ -55,7 +56,7 @@ async def admin_kubeconfig(cluster: str, namespace: str | None) -> str:
 async def overview(
     namespace: str | None, *, everywhere: bool, now: datetime | None = None
 ) -> list[Row]:
-    """All objects of our kinds, in the order in which they depend on each other."""
+    """All objects of the kinds in `SHOWN`, kind by kind."""
     async with await Kube.from_environment(field_manager=FIELD_MANAGER) as kube:
         where = None if everywhere else namespace or kube.access.namespace or "default"
         lists = await asyncio.gather(*(_list(kube, kind, where) for kind in SHOWN))

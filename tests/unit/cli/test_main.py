@@ -18,6 +18,7 @@ from rich.console import Console
 from tests.unit.fakeapi import FakeApi
 from typer.testing import CliRunner, Result
 
+from kok.api import KINDS
 from kok.cli.main import app
 from kok.cli.query import row_of
 from kok.cli.table import age, table
@@ -162,6 +163,21 @@ async def test_the_status_shows_objects_and_what_is_wrong(api: FakeApi, run: Run
     assert "NoEtcd: etcd [x] is starting" in one
     assert {line.split()[1] for line in every.splitlines()[1:]} == {"ns", "b"}
     assert "all well" not in every
+
+
+async def test_the_status_knows_every_kind_that_has_something_to_tell(
+    api: FakeApi, run: Run
+) -> None:
+    for kind in KINDS:
+        info = kind.info.kind
+        path = f"/apis/kok.dev/v1alpha1/namespaces/ns/{info.plural}/one"
+        api.put(path, {**cluster(), "kind": info.kind})
+
+    _, out, _ = await run("status")
+
+    shown = [line.split()[0] for line in out.splitlines()[1:]]
+    assert shown[0] == "Cluster"
+    assert set(shown) == {k.info.kind.kind for k in KINDS} - {"Component"}
 
 
 async def test_a_narrow_terminal_hides_nothing(
