@@ -44,6 +44,11 @@ PROVEN_AT = Gauge(
     "When a backup was last restored for a trial, with success.",
     _CLUSTER,
 )
+PROOF_DUE = Gauge(
+    "kok_etcd_backup_verification_due_timestamp_seconds",
+    "When the schedule last asked for a trial restore.",
+    _CLUSTER,
+)
 PROOF_FAILED = Gauge(
     "kok_etcd_backup_verification_failed", "Whether the latest trial restore failed.", _CLUSTER
 )
@@ -66,7 +71,7 @@ _ALL = (
     *(READY, MEMBERS, HEALTHY, QUORUM, OPERATION, RENEWAL),
     *(MEMBER_UP, MEMBER_LEADER, MEMBER_SIZE, MEMBER_USED, MEMBER_QUOTA, MEMBER_LAG),
     *(MEMBER_ANSWER, MEMBER_ALARM),
-    *(BACKUPS_HEALTHY, BACKUP_AT, BACKUP_SIZE, PROVEN_AT, PROOF_FAILED),
+    *(BACKUPS_HEALTHY, BACKUP_AT, BACKUP_SIZE, PROVEN_AT, PROOF_DUE, PROOF_FAILED),
 )
 _HAS_QUORUM = {reasons.QUORUM: True, reasons.QUORUM_LOST: False}
 """What the reasons of the condition Available tell; the others leave it open."""
@@ -118,6 +123,8 @@ def _show_backups(obj: EtcdCluster) -> None:
         BACKUP_SIZE.labels(*at).set(status.last_backup.size)
     if status.last_verified is not None:
         PROVEN_AT.labels(*at).set(status.last_verified.at.timestamp())
+    if status.last_verify_slot is not None:
+        PROOF_DUE.labels(*at).set(status.last_verify_slot.timestamp())
 
 
 def forget(namespace: str, name: str) -> None:

@@ -9,7 +9,8 @@ from prometheus_client import REGISTRY
 from tests.unit.operators.etcd.builders import NOW, a_world, an_etcd, fails, formed, says
 
 from kok.api.etcdcluster import EtcdCluster, EtcdOperation
-from kok.operators.etcd import metrics
+from kok.api.etcdstatus import EtcdBackupSummary, EtcdProofSummary
+from kok.operators.etcd import metrics, reasons
 from kok.operators.etcd.client import Alarm, EtcdError, Trouble
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.situation import Situation
@@ -64,6 +65,28 @@ def test_an_operation_is_shown_while_it_is_under_way() -> None:
     obj.status.operation = None
     metrics.show(obj, world)
     assert value("operation_start_timestamp_seconds", type="Grow") is None
+    metrics.forget("team-a", "shop-etcd")
+
+
+def test_backups_and_proofs_are_shown_once_there_are_any() -> None:
+    obj, world = formed(), a_world(formed())
+    metrics.show(obj, world)
+    assert value("backups_healthy") is None
+
+    status = obj.status
+    status.last_backup = EtcdBackupSummary(name="b", at=NOW, size=7_000_000)
+    status.last_verified = EtcdProofSummary(name="b", at=NOW)
+    status.last_verify_slot = NOW
+    text = "EtcdBackup b: other keys than were stored"
+    status.set_condition(
+        reasons.BACKUPS_HEALTHY, False, reasons.VERIFICATION_FAILED, text, now=NOW, generation=1
+    )
+    metrics.show(obj, world)
+
+    assert (value("backups_healthy"), value("backup_verification_failed")) == (0, 1)
+    assert value("backup_last_size_bytes") == 7_000_000
+    for name in ("last_success", "last_verified", "verification_due"):
+        assert value(f"backup_{name}_timestamp_seconds") == NOW.timestamp()
     metrics.forget("team-a", "shop-etcd")
 
 
