@@ -41,6 +41,6 @@ LABEL org.opencontainers.image.title="kok" \
 # A number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
 WORKDIR /
-# No init is needed: kok handles SIGTERM itself and starts no processes that it would have to reap.
+# No init is needed: kok handles SIGTERM itself and waits for the few processes that it starts.
 ENTRYPOINT ["/opt/kok/bin/kok"]
 CMD ["operator", "--all"]
