@@ -32,9 +32,11 @@ def graph(lab: Lab, meta: int, workers: int, *, operators: bool = False) -> Grap
     """All steps of a lab with that many hosts of each kind; with KOK's image if it is wanted."""
     steps = Graph()
     works = lab.works
-    network = steps.add(
-        Step("network", partial(works.services.ensure_network, lab.inventory.network))
+    make_network = partial(works.services.ensure_network, lab.inventory.network)
+    another = (
+        "if its subnet was taken meanwhile: `down` forgets it, and the next `up` finds another"
     )
+    network = steps.add(Step("network", make_network, hint=another))
     plan = Plan(works, steps)
     # One after another: each of them keeps a core busy, and the first ones are waited for.
     base = plan.rootfs(rootfs.SERVICES)
