@@ -90,7 +90,7 @@ class Passes:
         except Exception as error:  # noqa: BLE001 - an object's daemon must outlive any error
             outcome = Outcome("error", error=error)
         metrics.PASS_SECONDS.labels(*self._labels).observe(clock.monotonic() - begun)
-        self._account(key, outcome, log)
+        self._account(key, outcome, failures, log)
         return outcome
 
     async def _read_and_run(
@@ -141,7 +141,7 @@ class Passes:
         except Exception as raised:  # noqa: BLE001 - becomes a condition, a log line and back-off
             error = raised
             after = getattr(raised, "after", None) or getattr(raised, "retry_after", None)
-            if isinstance(raised, Conflict) and failures < PATIENCE:
+            if _passing(raised, failures):
                 # Something changed under our hands: look again, and record nothing before.
                 return Outcome("error", error=error, generation=generation)
         return await self._finish(work, writer, Outcome("ok", after, error, generation), failures)
@@ -187,7 +187,7 @@ class Passes:
             await self._tools.recorder.record(obj, event)
         return Outcome(end, outcome.after, error, generation)
 
-    def _account(self, key: Key, outcome: Outcome, log: Logger) -> None:
+    def _account(self, key: Key, outcome: Outcome, failures: int, log: Logger) -> None:
         metrics.PASSES.labels(*self._labels, outcome.end).inc()
         error = outcome.error
         if error is None:
@@ -198,8 +198,8 @@ class Passes:
         if outcome.end == "error":
             metrics.PASS_ERRORS.labels(*self._labels, reason).inc()
         gist = f"{type(error).__name__}: {error}"
-        if self._told.get(key) == gist:
-            log.debug("pass ended as before", end=outcome.end, reason=reason)
+        if self._told.get(key) == gist or _passing(error, failures):
+            log.debug("pass ended", end=outcome.end, reason=reason)
             return
         self._told[key] = gist
         if outcome.end == "error":
@@ -209,3 +209,8 @@ class Passes:
             log.error("pass failed", reason=reason, error=gist, traceback=trace)
         else:
             log.info("pass ended", end=outcome.end, reason=reason, message=message)
+
+
+def _passing(error: Exception, failures: int) -> bool:
+    """Whether it is a conflict of the kind that the next pass knows nothing of any more."""
+    return isinstance(error, Conflict) and failures < PATIENCE

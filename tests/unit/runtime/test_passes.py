@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 from tests.unit.fakeapi import FakeApi, refusal
 from tests.unit.runtime.widgets import FINALIZER, KEY, PATH, Act, Scripted, Widget, widget
 
@@ -271,11 +272,15 @@ async def test_a_conflict_starts_the_pass_again_and_leaves_no_trace(bench: Bench
         p.status.phase = "Begun"
         raise Conflict(409, "Conflict", "changed")
 
-    outcome = await bench.run(act)
+    with capture_logs() as logged:
+        outcome = await bench.run(act)
     assert outcome.end == "error"
     assert bench.api.writes == []
-    await bench.run(act, failures=3)
+    assert {line["log_level"] for line in logged} <= {"debug"}
+    with capture_logs() as logged:
+        await bench.run(act, failures=3)
     assert bench.ready[:2] == ("False", "Conflict")
+    assert [line["event"] for line in logged if line["log_level"] == "error"] == ["pass failed"]
 
 
 async def test_a_pass_that_hangs_is_given_up_and_the_object_says_so(bench: Bench) -> None:
