@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -209,3 +209,30 @@ async def _place(w: World, namespace: str, pod: str) -> tuple[str, str]:
     if found is None or not node:
         raise AssertionError(f"pod {namespace}/{pod} runs nowhere")
     return w.lab.host(node).container, found["metadata"]["uid"]
+
+
+async def system_away_from(w: World, others: Sequence[str]) -> None:
+    """Moves KOK, the cluster's DNS and its provisioner off some nodes, to which something will
+    happen."""
+    try:
+        for other in others:
+            await w.lab.kubectl("cordon", other)
+        for namespace in (OPERATORS, "kube-system", "local-path-storage"):
+            deployments = await w.kube.list(kinds.DEPLOYMENT, namespace)
+            pods = await w.kube.list(kinds.POD, namespace)
+            away = [
+                pod["metadata"]["name"]
+                for pod in pods
+                if pod["spec"].get("nodeName") in others
+                and any(
+                    o["kind"] == "ReplicaSet" for o in pod["metadata"].get("ownerReferences", ())
+                )
+            ]
+            await kill_pods(w, namespace, *away)
+            for each in deployments:
+                name = each["metadata"]["name"]
+                wait = ("rollout", "status", f"deployment/{name}", "--timeout=120s")
+                await w.lab.kubectl("-n", namespace, *wait, timeout=130)
+    finally:
+        for other in others:
+            await w.lab.kubectl("uncordon", other)

@@ -22,8 +22,12 @@ from kok.kube.client import Kube
 KIND = EtcdCluster.info.kind
 NAME = "e"
 VERSION = "3.6.10"
+CERTIFICATES = "/etc/etcd/server"
+"""Where a member's pod has the certificate that it shows to clients; it serves as one, too."""
 STORE_SECRET, STORE_CA = "store", "store-ca"
 SOON, LONG = 120.0, 300.0
+
+Check = Callable[[Manifest], bool]
 
 
 def manifest(namespace: str, name: str = NAME, **spec: Any) -> Manifest:
@@ -58,7 +62,12 @@ def settled(obj: Manifest) -> bool:
     )
 
 
-def says(type_: str, status: str, *reasons: str) -> Callable[[Manifest], bool]:
+def sentence(obj: Manifest, type_: str) -> str:
+    """What a condition says."""
+    return str(condition(obj, type_).get("message") or "")
+
+
+def says(type_: str, status: str, *reasons: str) -> Check:
     """Whether a condition has that status for one of the reasons (any if none), with a sentence."""
 
     def check(obj: Manifest) -> bool:
@@ -182,6 +191,16 @@ async def forgotten(kube: Kube, namespace: str, claim: str) -> None:
     patch = {"metadata": {"finalizers": None}}
     with contextlib.suppress(Exception):
         await kube.patch(kinds.PVC, claim, namespace, patch)
+
+
+async def etcdctl(w: World, namespace: str, member: str, *argv: str) -> str:
+    """etcdctl in a member's pod, as its owner would call it."""
+    return await w.lab.kubectl(
+        *("exec", "-n", namespace, pod(member), "--", "etcdctl"),
+        *("--endpoints=https://localhost:2379", f"--cacert={CERTIFICATES}/ca.crt"),
+        *(f"--cert={CERTIFICATES}/tls.crt", f"--key={CERTIFICATES}/tls.key"),
+        *argv,
+    )
 
 
 # --- where backups lie

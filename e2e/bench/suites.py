@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from e2e import demo, userfiles
-from e2e.bench import clusters, floor
+from e2e.bench import clusters, etcd, floor
 from e2e.bench import demo as whole_demo
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import cores, mebibytes, usage
@@ -31,10 +31,10 @@ Alone = Callable[[], AsyncIterator[Figure]]
 
 async def create(w: World) -> AsyncIterator[Figure]:
     """One cluster: from apply to a kubeconfig that works, against bare processes."""
-    etcd, apiserver = w.lab.program("etcd"), w.lab.program("kube-apiserver")
+    programs = w.lab.program("etcd"), w.lab.program("kube-apiserver")
     floors, edges, standards = [], [], []
     for n in range(ROUNDS):
-        floors.append(await floor.measure(etcd, apiserver))
+        floors.append(await floor.measure(*programs))
         edges.append(await clusters.create(w, f"edge-{n}", clusters.EDGE))
         await clusters.delete(w, f"edge-{n}")
         standards.append(await clusters.create(w, f"standard-{n}", clusters.STANDARD))
@@ -127,7 +127,7 @@ async def join(w: World) -> AsyncIterator[Figure]:
     await w.kube.delete(kinds.SECRET, userfiles.SSH_SECRET, clusters.NAMESPACE)
 
 
-SUITES: dict[str, Suite] = {"create": create, "join": join, "fleet": fleet}
+SUITES: dict[str, Suite] = {"create": create, "join": join, "fleet": fleet, "etcd": etcd.suite}
 """What is measured in a lab with KOK in it."""
 ALONE: dict[str, Alone] = {"demo": whole_demo.warm, "demo-cold": whole_demo.cold}
 """What brings a lab of its own, and is to have the machine for itself."""

@@ -79,6 +79,18 @@ class Writer:
                 await asyncio.sleep(0.1)
                 missing = writes - ((await self.ask("count"))["count"] - before["count"])
 
+    async def fill(self, size: int, prefix: str = "filler/", value: int = 1_000_000) -> float:
+        """Writes `size` bytes in values of `value` bytes as fast as it can; seconds that it took.
+
+        Laps and verdict know nothing of them.
+        """
+        given = {"bytes": size, "size": value, "prefix": prefix}
+        return float((await self.ask("fill", given, 900.0))["seconds"])
+
+    async def read(self, prefix: str) -> dict[str, int]:
+        """`keys` below a prefix, the `highest` revision of their changes, the store's `revision`."""
+        return await self.ask("read", prefix, 90.0)
+
     async def finish(self, within: float = 60.0) -> Verdict:
         """Stops writing and reads everything back. Raises `AssertionError` if nobody answers."""
         await self.ask("stop")

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import sys
 import time
 from dataclasses import asdict
 from typing import Any
 
 from e2e.writer.gateway import Gateway, GatewayError, Identity
-from e2e.writer.ledger import Ledger
+from e2e.writer.ledger import Found, Ledger
 
 LANES = 3
 """Writes under way at once, so that one that waits for a dead member does not stop the others."""
@@ -58,8 +59,46 @@ class Work:
         """See `Ledger.lap`."""
         return asdict(self.ledger.lap(time.monotonic()))
 
+    async def fill(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Writes so many bytes in big values as fast as members take them; none is remembered."""
+        size, left = given["size"], list(range(given["bytes"] // given["size"]))
+        begin = time.monotonic()
+
+        async def lane(turn: int) -> None:
+            while left:
+                key = f"{given['prefix']}{left.pop():07d}"
+                value = secrets.token_hex(size // 2)
+                while True:
+                    address = self.endpoints[turn % len(self.endpoints)]
+                    try:
+                        assert self._gateway is not None
+                        await self._gateway.put(address, key, value, 30.0)
+                        break
+                    except GatewayError:
+                        turn += 1
+                        await asyncio.sleep(0.5)
+
+        await asyncio.gather(*(lane(n) for n in range(LANES)))
+        return {"seconds": time.monotonic() - begin}
+
+    async def read(self, prefix: str, within: float) -> dict[str, Any]:
+        """How many keys there are below a prefix, and their highest revision of a change."""
+        found = await self._read(prefix, within)
+        if isinstance(found, str):
+            return {"error": found}
+        keys, revision = found
+        highest = max((each.revision for each in keys.values()), default=0)
+        return {"keys": len(keys), "highest": highest, "revision": revision}
+
     async def verify(self, within: float) -> dict[str, Any]:
-        """Reads everything back from whichever member answers."""
+        """Reads everything back and compares it with what was promised."""
+        found = await self._read(self.prefix, within)
+        if isinstance(found, str):
+            return {"error": found}
+        return self.ledger.judge(*found).as_json()
+
+    async def _read(self, prefix: str, within: float) -> tuple[dict[str, Found], int] | str:
+        """What whichever member answers has below a prefix; why there is nothing after a time."""
         said = "no member has an address"
         until = time.monotonic() + within
         while time.monotonic() < until:
@@ -68,13 +107,11 @@ class Work:
                     if self._gateway is None:
                         break
                     await self._log_in(address)
-                    found, revision = await self._gateway.read_all(address, self.prefix)
+                    return await self._gateway.read_all(address, prefix)
                 except GatewayError as error:
                     said = str(error)
-                else:
-                    return self.ledger.judge(found, revision).as_json()
             await asyncio.sleep(0.2)
-        return {"error": f"nothing could be read back within {within:.0f} s: {said}"}
+        return f"nothing could be read back within {within:.0f} s: {said}"
 
     async def _lane(self, lane: int, pause: float) -> None:
         """One write after another; a member that fails is left for the next one."""
@@ -111,6 +148,30 @@ class Work:
         if self._user is not None and self._gateway is not None:
             await self._gateway.log_in(address, *self._user)
 
+    async def do(self, what: str, given: Any) -> dict[str, Any] | None:
+        """One command; what to answer, if anything."""
+        answer: dict[str, Any] | None = None
+        match what:
+            case "identity":
+                await self.identity(given)
+            case "endpoints":
+                self.endpoints = list(given)
+            case "start":
+                self.start(given)
+            case "lap":
+                answer = self.lap()
+            case "count":
+                answer = {"count": len(self.ledger.promises)}
+            case "fill":
+                answer = await self.fill(given)
+            case "read":
+                answer = await self.read(given, 60.0)
+            case "stop":
+                answer = await self.stop()
+            case "verify":
+                answer = await self.verify(given)
+        return answer
+
 
 async def serve() -> None:
     """Takes commands until there are no more."""
@@ -120,22 +181,7 @@ async def serve() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         command = json.loads(line)
-        what, given = command["do"], command.get("with")
-        answer: dict[str, Any] | None = None
-        if what == "identity":
-            await work.identity(given)
-        elif what == "endpoints":
-            work.endpoints = list(given)
-        elif what == "start":
-            work.start(given)
-        elif what == "lap":
-            answer = work.lap()
-        elif what == "count":
-            answer = {"count": len(work.ledger.promises)}
-        elif what == "stop":
-            answer = await work.stop()
-        elif what == "verify":
-            answer = await work.verify(given)
+        answer = await work.do(command["do"], command.get("with"))
         if answer is not None:
             sys.stdout.write(json.dumps(answer) + "\n")
             sys.stdout.flush()

@@ -1,0 +1,158 @@
+"""etcd is upgraded member by member, the leader last; what must not be is refused with a sentence.
+
+A writer keeps writing. Every gate between versions is tried with the real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+
+from e2e import disturb, etcd
+from e2e.report import Report
+from e2e.rights import nothing_was_refused
+from e2e.world import World, world
+from e2e.writer import Writer, kept, writing
+from kok.api.meta import Manifest
+
+NAMESPACE = "e2e-etcd-upgrade"
+OLD = "old"
+VERSIONS = ("3.5.21", "3.6.8", "3.6.10", "3.6.11", "3.7.3")
+
+
+class Order:
+    """In which order members came to a version, and who led when it began."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self.leader = ""
+        self.arrived: list[str] = []
+
+    def see(self, obj: Manifest) -> None:
+        """One state of the EtcdCluster."""
+        status = obj.get("status") or {}
+        self.leader = self.leader or str(status.get("leader") or "")
+        for member in status.get("members") or ():
+            name = member["name"]
+            if member.get("version") == self.version and name not in self.arrived:
+                self.arrived.append(name)
+
+
+@asynccontextmanager
+async def order(w: World, version: str) -> AsyncIterator[Order]:
+    """Follows the EtcdCluster as long as the block lasts."""
+    found = Order(version)
+
+    async def follow() -> None:
+        fields = {"metadata.name": etcd.NAME}
+        async with aclosing(w.kube.watch(etcd.KIND, NAMESPACE, fields=fields)) as events:
+            async for event in events:
+                if event.type in {"ADDED", "MODIFIED"}:
+                    found.see(event.object)
+
+    task = asyncio.create_task(follow())
+    try:
+        yield found
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def run(report: Report) -> None:
+    """The scenario; it leaves the lab as it was."""
+    async with world(report, meta=1, workers=0) as w:
+        with report.step("etcd " + ", ".join(VERSIONS)):
+            await w.lab.want(etcd=[f"v{version}" for version in VERSIONS])
+        async with etcd.place(w, NAMESPACE):
+            begin = datetime.now(UTC)
+            with report.step("three members at 3.6.8", "create_s"):
+                await etcd.made(w, NAMESPACE, version="3.6.8")
+            async with writing(w, NAMESPACE, etcd.NAME) as writer:
+                await while_a_follower_is_sick(w, writer)
+                await no_way_down(w)
+                await gate_before_the_next_minor(w)
+                await upgraded(w, writer, "3.6.11")
+                await upgraded(w, writer, "3.7.3")
+                with report.step("every confirmed write is read back"):
+                    verdict = await writer.finish()
+                    report.figures["acknowledged"] = verdict.acknowledged
+                    report.figures["lost"] = verdict.lost
+                    kept(verdict)
+            await too_old(w)
+            await nothing_was_refused(w, begin)
+
+
+def at(version: str) -> etcd.Check:
+    """Whether all members are healthy and run a version."""
+
+    def check(obj: Manifest) -> bool:
+        members = (obj.get("status") or {}).get("members") or ()
+        return etcd.settled(obj) and all(m.get("version") == version for m in members)
+
+    return check
+
+
+async def while_a_follower_is_sick(w: World, writer: Writer) -> None:
+    """An upgrade waits until all members are healthy, says so, and goes on by itself."""
+    _, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    with w.report.step("an upgrade asked for while a follower is cut off waits"):
+        async with disturb.pod_cut_off(w, NAMESPACE, etcd.pod(others[0])):
+            sick = etcd.says("MembersHealthy", "False")
+            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, sick, etcd.SOON)
+            await etcd.change(w, NAMESPACE, version="3.6.10")
+            blocked = etcd.says("UpToDate", "False", "RollBlocked")
+            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, blocked, etcd.SOON)
+            await writer.goes_on()
+    await upgraded(w, writer, "3.6.10", ask=False)
+
+
+async def upgraded(w: World, writer: Writer, version: str, *, ask: bool = True) -> None:
+    """All members, one at a time, who leads as the last one."""
+    name = f"to_{version}"
+    await writer.lap()
+    async with order(w, version) as seen:
+        with w.report.step(f"to {version}", f"{name}_s"):
+            if ask:
+                await etcd.change(w, NAMESPACE, version=version)
+            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, at(version), etcd.LONG)
+    await writer.goes_on()
+    w.report.figures[f"{name}_gap_s"] = round((await writer.lap()).longest_gap, 2)
+    if ask and seen.arrived[-1] != seen.leader:
+        raise AssertionError(f"{seen.leader} led, but the order was {seen.arrived}")
+
+
+async def no_way_down(w: World) -> None:
+    """etcd knows no way back, so the API server takes none."""
+    with w.report.step("a version below what runs is refused"):
+        await etcd.refused(w, "goes down", NAMESPACE, version="3.6.8")
+        await etcd.refused(w, "goes down", NAMESPACE, version="3.5.21")
+
+
+async def gate_before_the_next_minor(w: World) -> None:
+    """3.7 wants 3.6.11 first: said, not done, and taken back."""
+    with w.report.step("3.6.10 to 3.7.3 is blocked, with the version that must come first"):
+        await etcd.change(w, NAMESPACE, version="3.7.3")
+        blocked = etcd.says("UpToDate", "False", "RollBlocked")
+        found = await w.until(etcd.KIND, NAMESPACE, etcd.NAME, blocked, etcd.SOON)
+        said = etcd.sentence(found, "UpToDate")
+        if "3.6.11" not in said:
+            raise AssertionError(f"the sentence does not name 3.6.11: {said}")
+        await etcd.change(w, NAMESPACE, version="3.6.10")
+        await w.until(etcd.KIND, NAMESPACE, etcd.NAME, at("3.6.10"), etcd.SOON)
+
+
+async def too_old(w: World) -> None:
+    """Members of 3.5.21 may come up as learners under 3.6: the gate keeps them."""
+    with w.report.step("3.5.21 to 3.6.10 is blocked, to 3.7.3 refused"):
+        await etcd.made(w, NAMESPACE, OLD, version="3.5.21", members=1)
+        await etcd.refused(w, "skips", NAMESPACE, OLD, version="3.7.3")
+        await etcd.change(w, NAMESPACE, OLD, version="3.6.10")
+        blocked = etcd.says("UpToDate", "False", "RollBlocked")
+        found = await w.until(etcd.KIND, NAMESPACE, OLD, blocked, etcd.SOON)
+        said = etcd.sentence(found, "UpToDate")
+        if "3.5.26" not in said:
+            raise AssertionError(f"the sentence does not name 3.5.26: {said}")
