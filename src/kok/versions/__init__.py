@@ -13,6 +13,7 @@ from kok.versions.policy import (
     check_flag,
     check_skew,
     check_upgrade,
+    next_step,
 )
 from kok.versions.releases import (
     EtcdRelease,
@@ -44,6 +45,7 @@ __all__ = [
     "image",
     "kubernetes",
     "kubernetes_minors",
+    "next_step",
     "parse",
     "supported",
     "supported_etcd",

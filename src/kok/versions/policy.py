@@ -27,6 +27,22 @@ def check_upgrade(current: str, target: str) -> str | None:
     return _step(old, new, "upgrade", "Kubernetes")
 
 
+def next_step(current: str, target: str) -> str:
+    """The version to go to now on the way from `current` to `target`: no minor is skipped.
+
+    In between that is the newest patch level known of the minor after `current`. Raises
+    `UnknownVersion`.
+    """
+    old, new = parse(current), parse(target)
+    following = Minor(old.major, old.minor + 1)
+    if new.line <= following:
+        return target
+    facts = releases.data().kubernetes.get(str(following))
+    if facts is None or not facts.patches:
+        raise UnknownVersion(f"{following} is not supported; {releases.supported()}")
+    return str(max(facts.patches))
+
+
 def check_etcd_upgrade(current: str, target: str) -> str | None:
     """May an etcd cluster whose lowest member is at `current` go to `target`."""
     try:

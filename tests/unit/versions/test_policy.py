@@ -13,6 +13,7 @@ from kok.versions import (
     check_flag,
     check_skew,
     check_upgrade,
+    next_step,
     parse,
 )
 
@@ -30,6 +31,20 @@ known = st.builds("1.{}.{}".format, st.integers(34, 37), st.integers(0, 30))
 )
 def test_steps_that_are_possible(current, target):
     assert check_upgrade(current, target) is None
+
+
+@pytest.mark.parametrize(
+    ("current", "target", "step"),
+    [
+        ("1.37.0", "1.37.1", "1.37.1"),
+        ("1.36.3", "1.37.1", "1.37.1"),
+        ("1.35.4", "1.37.1", "1.36.4"),
+        ("1.34.4", "1.37.1", "1.35.4"),
+        ("1.37.1", "1.36.4", "1.36.4"),  # whether that may be is not asked here
+    ],
+)
+def test_the_way_to_a_version_skips_no_minor(current, target, step):
+    assert next_step(current, target) == step
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ class Credentials:
     certificates: list[CertificateStatus] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
     """Sentences on what was renewed, not on what was made for the first time."""
+    ending: list[str] = field(default_factory=list)
+    """Sentences on CAs that end soon."""
 
 
 class Issuer:
@@ -127,7 +129,15 @@ class Issuer:
         for ca in (names.cluster_ca_secret(name), names.front_proxy_ca_secret(name)):
             if ca in self._keys.data:
                 yield secret(ca, pki.TLS_SECRET_TYPE, self._keys.data[ca])
-                self._show(ca, pki.decode({"data": self._keys.data[ca]}, pki.TLS_CRT) or b"")
+                shown = self._show(
+                    ca, pki.decode({"data": self._keys.data[ca]}, pki.TLS_CRT) or b""
+                )
+                if shown.renew_at <= self._now:
+                    self._made.ending.append(
+                        f"Secret {self._plan.namespace}/{ca} ends on {shown.not_after:%Y-%m-%d} "
+                        "and is not renewed by itself; put another CA into it before, and "
+                        f"annotate the Cluster with {names.ANNOTATION_TRUST_CA}=<its fingerprint>"
+                    )
         for key in (names.service_account_secret(name), parts.encryption_secret(name)):
             if key in self._keys.data:
                 yield secret(key, OPAQUE, self._keys.data[key])
@@ -205,11 +215,11 @@ class Issuer:
         self._show(name, leaf.cert_pem)
         return leaf
 
-    def _show(self, name: str, cert_pem: bytes) -> None:
+    def _show(self, name: str, cert_pem: bytes) -> CertificateStatus:
         info = pki.certificate_info(cert_pem, self._plan.renew_before)
-        self._made.certificates.append(
-            CertificateStatus(name=name, not_after=info.not_after, renew_at=info.renew_at)
-        )
+        shown = CertificateStatus(name=name, not_after=info.not_after, renew_at=info.renew_at)
+        self._made.certificates.append(shown)
+        return shown
 
 
 def secret(name: str, type_: str, data: Mapping[str, str]) -> Manifest:

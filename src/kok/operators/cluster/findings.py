@@ -44,6 +44,8 @@ class Findings:
     problems: tuple[Problem, ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     certificates: list[CertificateStatus] | None = None
+    ending: tuple[str, ...] = ()
+    """Sentences on CAs that end soon, which nothing renews."""
     endpoint: Endpoint | NoEndpoint | None = None
     reach: Reach | None = None
     bootstrap: Bootstrap | None = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from kok.api.cluster import Cluster
+from kok import versions
+from kok.api.cluster import CertificateStatus, Cluster
 from kok.api.meta import Manifest
 from kok.operators.cluster.observe import World
 from kok.operators.cluster.parts import API_SERVER, COMPONENTS, CONTROLLER_MANAGER, SCHEDULER
@@ -22,7 +23,7 @@ def versions_to_run(cluster: Cluster, world: World, *, answers: bool) -> dict[st
     answers. A new version reaches the API server first; the others follow once it is rolled out
     completely, since none of them may be newer than any API server that it talks to.
     """
-    target = cluster.spec.version
+    target = version_to_reach(cluster, world)
     server = world.running(cluster.name, API_SERVER)
     out: dict[str, str] = {}
     if server is not None or etcd_answers(world.etcd(cluster.name), secret=world.etcd_secret):
@@ -34,10 +35,48 @@ def versions_to_run(cluster: Cluster, world: World, *, answers: bool) -> dict[st
             out[component] = target if done else current.version or target
             continue
         # One that was deleted comes back also while the API is away, as it was.
-        before = next((c.version for c in cluster.status.components if c.name == component), None)
+        before = _before(cluster, component)
         if answers or before:
             out[component] = target if done else before or target
     return out
+
+
+def version_to_reach(cluster: Cluster, world: World) -> str:
+    """`spec.version`, or a step on the way there: no component skips a minor.
+
+    The API server of the meta cluster refuses a spec that skips one, but the spec may be raised
+    again while the step before is still being rolled out.
+    """
+    target = cluster.spec.version
+    running = {v for c in COMPONENTS for v in _may_run(cluster, world, c)}
+    known = sorted(v for v in map(_number, running) if v is not None)
+    if not known:
+        return target
+    step = versions.parse(versions.next_step(str(known[0]), target))
+    if step.line == versions.parse(target).line:
+        return target
+    # What is being rolled out may be newer than what this release knows.
+    return str(max([step, *(v for v in known if v.line == step.line)]))
+
+
+def _may_run(cluster: Cluster, world: World, component: str) -> list[str]:
+    """The versions of a component that its pods may be at."""
+    state, before = world.running(cluster.name, component), _before(cluster, component)
+    if state is None or not state.complete:
+        return [v for v in (state.version if state else None, before) if v]
+    return [state.version]
+
+
+def _before(cluster: Cluster, component: str) -> str | None:
+    """The version that was last rolled out completely."""
+    return next((c.version for c in cluster.status.components if c.name == component), None)
+
+
+def _number(version: str) -> versions.Version | None:
+    try:
+        return versions.parse(version)
+    except versions.UnknownVersion:
+        return None  # Somebody wrote something else into the label.
 
 
 def etcd_answers(etcd: Manifest | None, *, secret: bool) -> bool:
@@ -69,6 +108,16 @@ def keys_hash(fingerprints: Mapping[str, str]) -> str:
     """Hash of keys that components read only at their start; another one restarts them."""
     text = "\n".join(f"{name}={value}" for name, value in sorted(fingerprints.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def renewals(certificates: Iterable[CertificateStatus], now: datetime) -> list[float]:
+    """Seconds until each certificate has to be renewed.
+
+    One that is due and still there cannot be: CAs are not renewed, nor is what hangs on a refused
+    one. Looking again and again would not help.
+    """
+    ahead = [(c.renew_at - now).total_seconds() for c in certificates]
+    return [max(1.0, seconds) for seconds in ahead if seconds > 0]
 
 
 def next_ask(since: datetime, now: datetime) -> float:

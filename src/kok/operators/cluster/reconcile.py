@@ -86,9 +86,7 @@ class ClusterReconciler:
 
 def _next(p: Pass[Cluster], steps: Steps) -> float | None:
     """Seconds until the next pass, if it is to come before the resync."""
-    due: list[float] = [
-        max(1.0, (c.renew_at - p.now).total_seconds()) for c in p.status.certificates
-    ]
+    due = planning.renewals(p.status.certificates, p.now)
     server = steps.world.running(p.obj.name, API_SERVER)
     reach = steps.found.reach
     if server is not None and server.ready and (reach is None or reach.outcome != "ok"):

@@ -112,6 +112,8 @@ def _certificates(cluster: Cluster, found: Findings) -> Judgement:
     if found.certificates is None:
         before = _before(cluster, reasons.CERTIFICATES_READY)
         return before or Judgement(None, reasons.CREATING, "certificates are being made")
+    if found.ending:
+        return Judgement(True, reasons.CA_ENDS_SOON, ". ".join(found.ending))
     return Judgement(True, reasons.AS_WANTED, "all certificates are valid")
 
 

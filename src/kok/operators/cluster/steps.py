@@ -100,6 +100,7 @@ class Steps:
         addons = owned.addons(self.plan)
         await self._put([*made.secrets, *addons, *self._deployments({API_SERVER}, answers=False)])
         self.found.certificates = made.certificates
+        self.found.ending = tuple(made.ending)
         self.found.fingerprints = self.keys.fingerprints
         for renewed in made.renewed:
             self.p.event(reasons.ISSUED, renewed)
@@ -164,7 +165,8 @@ class Steps:
             raise Wait(
                 reasons.PORT_TAKEN,
                 f"the meta cluster refuses the port of Service {self.cluster.namespace}/"
-                f"{names.api_service(self.cluster.name)}: {error.message}",
+                f"{names.api_service(self.cluster.name)}: {error.message}; free it, or delete this "
+                "Cluster and create it with another spec.endpoint.port or none",
                 30.0,
             ) from error
 

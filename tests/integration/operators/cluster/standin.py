@@ -103,6 +103,7 @@ class StandIn:
         self._etcd = Etcd(self.root, free_ports(1)[0])
         self._running: dict[tuple[str, str], Running] = {}
         self._changed = asyncio.Event()
+        self._secrets_changed = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> StandIn:
@@ -135,6 +136,7 @@ class StandIn:
 
     async def _listen(self, kind: Kind, namespace: str) -> None:
         async for _ in self.kube.watch(kind, namespace):
+            self._secrets_changed |= kind == kinds.SECRET
             self._changed.set()
 
     async def _work(self) -> None:
@@ -143,11 +145,14 @@ class StandIn:
                 async with asyncio.timeout(ROUND):
                     await self._changed.wait()
             self._changed.clear()
+            renewed, self._secrets_changed = self._secrets_changed, False
             for namespace in self.namespaces:
-                with contextlib.suppress(KubeError):  # changed under our hands: again soon
-                    await self._round(namespace)
+                try:
+                    await self._round(namespace, renewed=renewed)
+                except KubeError:  # changed under our hands: again soon
+                    self._secrets_changed |= renewed
 
-    async def _round(self, namespace: str) -> None:
+    async def _round(self, namespace: str, *, renewed: bool) -> None:
         for etcd in await self.kube.list(ETCD, namespace):
             await self._etcd_cluster(etcd)
         found = {
@@ -157,6 +162,11 @@ class StandIn:
             self._end(key)
         for live in found.values():
             await self._deployment(live)
+            if renewed and (namespace, live["metadata"]["name"]) in self._running:
+                # As kubelet does for pods that run.
+                await self._bring_files(
+                    live["spec"]["template"]["spec"], namespace, self._home(live)
+                )
 
     async def _etcd_cluster(self, live: Manifest) -> None:
         meta = live["metadata"]
@@ -211,7 +221,7 @@ class StandIn:
         meta = live["metadata"]
         pod = live["spec"]["template"]["spec"]
         container = pod["containers"][0]
-        directory = self.root / meta["uid"]
+        directory = self._home(live)
         port = await self._port(live, component)
         if port is None or not await self._bring_files(pod, meta["namespace"], directory):
             return None
@@ -260,8 +270,13 @@ class StandIn:
                 content = base64.b64decode(secret["data"][item["key"]])
                 if item["path"] == "kubeconfig":
                     content = await self._local_kubeconfig(content, namespace, directory)
-                path.write_bytes(content)
+                if not path.exists() or path.read_bytes() != content:
+                    path.write_bytes(content)
         return True
+
+    def _home(self, live: Manifest) -> Path:
+        """Where the files of a Deployment's process lie."""
+        return self.root / str(live["metadata"]["uid"])
 
     async def _local_kubeconfig(self, text: bytes, namespace: str, directory: Path) -> bytes:
         service = next(

@@ -187,6 +187,16 @@ async def test_a_name_that_cannot_stand_in_a_certificate_is_refused(keys: Keys) 
         issue(keys, served=Names(("bad name",), ()))
 
 
+async def test_a_ca_that_ends_soon_is_named_since_nothing_renews_it(keys: Keys) -> None:
+    assert issue(keys).ending == []
+    made = issue(keys, now=NOW + timedelta(days=3640))
+    assert [text.partition(" ends on ")[0] for text in made.ending] == [
+        "Secret team-a/shop-ca",
+        "Secret team-a/shop-front-proxy-ca",
+    ]
+    assert "is not renewed by itself; put another CA into it before" in made.ending[0]
+
+
 async def test_a_shorter_life_applies_at_once(keys: Keys) -> None:
     lives = by_name(issue(keys))
     made = issue(keys, lives, certificates={"leafDuration": "720h", "renewBefore": "240h"})

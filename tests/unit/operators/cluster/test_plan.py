@@ -15,11 +15,13 @@ from tests.unit.operators.cluster.builders import (
     an_etcd,
 )
 
+from kok.api.cluster import CertificateStatus
 from kok.operators.cluster.observe import World, running
-from kok.operators.cluster.parts import API_SERVER, CONTROLLER_MANAGER, SCHEDULER
+from kok.operators.cluster.parts import API_SERVER, COMPONENTS, CONTROLLER_MANAGER, SCHEDULER
 from kok.operators.cluster.plan import (
     keys_hash,
     next_ask,
+    renewals,
     running_version,
     versions_to_run,
 )
@@ -95,6 +97,29 @@ def test_a_deployment_that_was_just_written_is_not_done() -> None:
     assert not running(API_SERVER, fresh).complete
 
 
+def test_a_spec_that_is_raised_twice_in_a_row_skips_no_minor() -> None:
+    """The second change is allowed, seen from the spec alone; what runs is still at the first."""
+    status = {"components": [{"name": c, "version": "1.35.4"} for c in COMPONENTS]}
+    others = [a_deployment(c, version="1.35.4") for c in (CONTROLLER_MANAGER, SCHEDULER)]
+    not_begun = a_world(an_etcd(), *all_running("1.35.4"))
+    assert wanted(not_begun, answers=True, status=status)[API_SERVER] == OLD
+    rolling = a_deployment(API_SERVER, version="1.36.9", ready=0)
+    assert wanted(a_world(an_etcd(), rolling, *others), status=status) == {
+        API_SERVER: "1.36.9",
+        CONTROLLER_MANAGER: "1.35.4",
+        SCHEDULER: "1.35.4",
+    }
+    # The others have to follow before the API server goes on.
+    done = a_deployment(API_SERVER, version=OLD)
+    assert set(wanted(a_world(an_etcd(), done, *others), status=status).values()) == {OLD}
+    assert wanted(a_world(an_etcd(), *all_running(OLD)), status=status)[API_SERVER] == NEW
+
+
+def test_a_label_that_was_scribbled_on_is_put_right() -> None:
+    world = a_world(an_etcd(), *all_running("rubbish"))
+    assert wanted(world)[API_SERVER] == NEW
+
+
 def test_going_back_takes_the_api_server_back_first_too() -> None:
     world = a_world(
         an_etcd(),
@@ -122,6 +147,14 @@ def test_the_version_is_what_all_run_completely() -> None:
 def test_the_hash_of_keys_depends_on_every_key_and_not_on_their_order() -> None:
     assert keys_hash({"a": "1", "b": "2"}) == keys_hash({"b": "2", "a": "1"})
     assert keys_hash({"a": "1", "b": "2"}) != keys_hash({"a": "1", "b": "3"})
+
+
+def test_what_is_due_and_cannot_be_renewed_is_not_looked_at_all_the_time() -> None:
+    certificates = [
+        CertificateStatus(name=name, not_after=NOW, renew_at=NOW + timedelta(seconds=seconds))
+        for name, seconds in (("ca", -9), ("just-now", 0), ("soon", 0.5), ("later", 60))
+    ]
+    assert renewals(certificates, NOW) == [1.0, 60.0]
 
 
 def test_an_api_is_asked_often_at_first_and_then_more_seldom() -> None:

@@ -180,6 +180,13 @@ def test_a_refused_ca_is_the_first_thing_to_say() -> None:
     assert verdict(found) == "False CAChanged: Secret team-a/shop-ca holds another CA"
 
 
+def test_a_ca_that_ends_soon_is_told_and_harms_nobody_yet() -> None:
+    found = healthy(ending=("Secret team-a/shop-ca ends on 2036-01-01",))
+    said = "True CAEndsSoon: Secret team-a/shop-ca ends on 2036-01-01"
+    assert verdict(found, "CertificatesReady") == said
+    assert verdict(found).startswith("True Available")
+
+
 def test_what_stopped_the_pass_explains_why_there_is_no_cluster() -> None:
     stop = Wait("PortTaken", "the meta cluster refuses port 31443")
     new = healthy(world=a_world(an_etcd()), reach=None, bootstrap=None, stopped=stop)

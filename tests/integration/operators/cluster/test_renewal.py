@@ -1,0 +1,90 @@
+"""Certificates are renewed under a cluster that works: nothing restarts, nobody notices."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+
+from cryptography import x509
+from tests.integration.operators.cluster.conftest import CLUSTER, World, condition, soon
+from tests.integration.operators.cluster.standin import StandIn
+
+from kok import pki
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import KubeError
+from kok.operators.cluster.endpoint import Endpoint
+from kok.runtime.main import Process
+
+LEAVES = (
+    "apiserver-tls",
+    "controller-manager",
+    "front-proxy-client",
+    "kubelet-client",
+    "scheduler",
+)
+
+
+async def test_renewed_certificates_are_taken_up_without_a_restart(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    standin.controllers = True
+    await world.make()
+    made = await world.until_ready()
+    endpoint = Endpoint.parse(made["status"]["endpoint"])
+    assert endpoint
+    before, started = await _serials(world), list(standin.started)
+    async with world.business() as admin, _asking(admin) as failures:
+        # A shorter life applies at once; what comes after is as when a certificate is due.
+        await world.patch({"spec": {"certificates": {"leafDuration": "4380h"}}})
+        await soon(lambda: _all_new(world, before))
+        serial = (await _serials(world))["apiserver-tls"]
+        await soon(lambda: _serves(endpoint, serial))
+        # Users with the former kubeconfig notice nothing, nor do those with the new one.
+        assert failures == []
+        async with world.business() as renewed:
+            assert renewed.access.certificate != admin.access.certificate
+            await renewed.get(kinds.NAMESPACE, "default")
+    assert standin.started == started
+    assert condition(await world.there(CLUSTER, "shop"))["status"] == "True"
+
+
+async def _serials(world: World) -> dict[str, int]:
+    found = {}
+    for name in LEAVES:
+        leaf = pki.leaf_of(await world.there(kinds.SECRET, f"shop-{name}"))
+        assert leaf
+        found[name] = x509.load_pem_x509_certificate(leaf.cert_pem).serial_number
+    return found
+
+
+async def _all_new(world: World, before: dict[str, int]) -> bool:
+    now = await _serials(world)
+    return all(now[name] != before[name] for name in before)
+
+
+async def _serves(endpoint: Endpoint, serial: int) -> bool:
+    address = (endpoint.host, endpoint.port)
+    text = await asyncio.to_thread(ssl.get_server_certificate, address)
+    return x509.load_pem_x509_certificate(text.encode()).serial_number == serial
+
+
+@contextlib.asynccontextmanager
+async def _asking(kube: Kube) -> AsyncIterator[list[KubeError]]:
+    """Asks all the time; what did not go through."""
+    failures: list[KubeError] = []
+
+    async def ask() -> None:
+        while True:
+            try:
+                await kube.list(kinds.NAMESPACE)
+            except KubeError as error:
+                failures.append(error)
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(ask())
+    yield failures
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
