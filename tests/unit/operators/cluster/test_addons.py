@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import structlog
 import yaml
 from tests.unit.operators.cluster import golden
-from tests.unit.operators.cluster.builders import a_cluster
+from tests.unit.operators.cluster.builders import NOW, a_cluster
 
-from kok.api.addon import BUILTIN_ADDONS, AppliedObject
-from kok.api.meta import Manifest
+from kok.api.addon import BUILTIN_ADDONS, Addon, AppliedObject
+from kok.api.cluster import Cluster
+from kok.api.meta import Kind, Manifest
+from kok.kube.client import Kube
+from kok.kube.errors import KubeError, Unreachable
 from kok.operators.cluster.addons import inventory
 from kok.operators.cluster.addons.facts import Facts, facts_of
 from kok.operators.cluster.addons.health import counts, judge, workloads
+from kok.operators.cluster.addons.reconcile import AddonReconciler
 from kok.operators.cluster.addons.rendering import Template, builtin, merged_values, render
-from kok.runtime.errors import Invalid
+from kok.operators.cluster.links import Links
+from kok.operators.cluster.settings import ClusterSettings
+from kok.runtime.clock import FakeClock
+from kok.runtime.errors import Invalid, Wait
+from kok.runtime.reconciler import DONE, Pass
+from kok.runtime.settings import Settings
 
 STATUS = {"endpoint": "https://192.0.2.10:31443"}
 DUAL = {
@@ -251,3 +263,86 @@ def test_pods_are_counted_over_all_workloads() -> None:
     ]
     assert counts(workloads(lives)) == "4/5"
     assert counts([]) is None
+
+
+# --- removal
+
+
+class Business:
+    """A business cluster that refuses to be asked until it has been asked often enough."""
+
+    def __init__(self, *errors: KubeError) -> None:
+        self.errors = list(errors)
+        self.there = {"x"}
+
+    async def get(self, _kind: Kind, name: str, _namespace: str | None) -> Manifest | None:
+        if self.errors:
+            raise self.errors.pop(0)
+        labels = {"kok.dev/addon": "mine"}
+        return {"metadata": {"uid": "u", "labels": labels}} if name in self.there else None
+
+    async def delete(self, _kind: Kind, name: str, *_: object, **__: object) -> None:
+        self.there.remove(name)
+
+
+class Meta:
+    """A meta cluster that holds one Cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+    async def get(self, *_: object) -> Manifest:
+        return self.cluster.manifest()
+
+
+def removing(
+    business: Business, *, going: bool = False, deleted_for: float = 1.0
+) -> tuple[AddonReconciler, Pass[Addon]]:
+    cluster = a_cluster(status=STATUS)
+    if going:
+        cluster.metadata.deletion_timestamp = NOW
+    applied = an_entry("ConfigMap").manifest() | {"namespace": "default"}
+    addon = Addon.parse(
+        {
+            "metadata": {
+                "name": "mine",
+                "namespace": "team-a",
+                "deletionTimestamp": (NOW - timedelta(seconds=deleted_for)).isoformat(),
+            },
+            "spec": {"cluster": "shop", "source": {"inline": ""}},
+            "status": {"inventory": [applied]},
+        }
+    )
+    tenants: Any = SimpleNamespace(get=lambda _key: SimpleNamespace(kube=business))
+    p: Any = Pass(
+        obj=addon,
+        status=addon.status.model_copy(deep=True),
+        kube=cast("Kube", Meta(cluster)),
+        clock=FakeClock(NOW),
+        now=NOW,
+        log=structlog.stdlib.get_logger(),
+        settings=Settings(),
+    )
+    return AddonReconciler(ClusterSettings(), tenants, Links()), p
+
+
+async def test_one_request_that_fails_leaves_nothing_behind() -> None:
+    business = Business(KubeError(500, "InternalError", "etcdserver: leader changed"))
+    reconciler, p = removing(business)
+    with pytest.raises(Wait, match="waiting for ConfigMap x to go"):
+        await reconciler.finalize(p)
+    assert await reconciler.finalize(p) is DONE
+    assert business.there == set()
+    assert p.events == []
+
+
+async def test_what_cannot_be_removed_in_time_is_named() -> None:
+    reconciler, p = removing(Business(Unreachable("no answer")), deleted_for=61)
+    assert await reconciler.finalize(p) is DONE
+    assert [(e.reason, e.note) for e in p.events] == [("GaveUp", "ConfigMap x may be left behind")]
+
+
+async def test_a_cluster_that_goes_and_no_longer_answers_is_not_waited_for() -> None:
+    reconciler, p = removing(Business(Unreachable("no answer")), going=True)
+    assert await reconciler.finalize(p) is DONE
+    assert p.events == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,7 +11,7 @@ from kok.api.addon import Addon, AddonStatus
 from kok.api.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.errors import KubeError
+from kok.kube.errors import KubeError, Unreachable
 from kok.kube.paths import object_path
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addons import inventory
@@ -68,16 +69,18 @@ class AddonReconciler:
             raise
 
     async def finalize(self, p: Pass[Addon]) -> Result | Done:
-        """See `Reconciler`. Bounded; does nothing where the cluster is gone or does not answer."""
+        """See `Reconciler`. Bounded; does nothing where the cluster is gone."""
         addon = p.obj
         cluster = await self._cluster(p)
         began = addon.metadata.deletion_timestamp
         waited = p.now - began if began is not None else timedelta(0)
         limit = REMOVAL if cluster is not None and not cluster.deleting else REMOVAL_WITH_CLUSTER
         if cluster is not None and waited < limit and await self._remove_all(p, cluster):
-            raise Wait(reasons.DELETING_ADDONS, _left(p.status), 1.0)
+            raise Wait(
+                reasons.DELETING_ADDONS, f"waiting for {_left(p.status)} to go", _patience(waited)
+            )
         if cluster is not None and p.status.inventory and waited >= limit:
-            p.event(reasons.GAVE_UP, f"objects are left behind: {_left(p.status)}", warning=True)
+            p.event(reasons.GAVE_UP, f"{_left(p.status)} may be left behind", warning=True)
         self._links.forget(addon.namespace, addon.name, addon.spec.cluster)
         return DONE
 
@@ -161,17 +164,20 @@ class AddonReconciler:
         return Result(1.0 if left else None)
 
     async def _remove_all(self, p: Pass[Addon], cluster: Cluster) -> bool:
-        """Whether something is left; nothing counts as left where nobody can be asked."""
+        """Whether something is left; nothing counts as left where nobody can be asked any more."""
         tenant = await reconnect(p.kube, self._tenants, self._settings, cluster)
         if tenant is None:
             p.status.inventory = []
             return False
         entries_ = inventory.removal_order(p.status.inventory)
         try:
-            p.status.inventory = await remove(p.guarded(tenant.kube), entries_, p.obj.name)
-        except KubeError as error:
+            async with asyncio.timeout(REMOVAL_WITH_CLUSTER.total_seconds()):
+                p.status.inventory = await remove(p.guarded(tenant.kube), entries_, p.obj.name)
+        except (KubeError, TimeoutError) as error:
             p.log.info("cannot remove the addon's objects", error=str(error))
-            p.status.inventory = []
+            if cluster.deleting and isinstance(error, Unreachable | TimeoutError):
+                # It will not come back, and takes all that is in it along.
+                p.status.inventory = []
         return bool(p.status.inventory)
 
 
@@ -233,4 +239,10 @@ def _report(p: Pass[Addon], applied: Judgement, health: Judgement) -> None:
 
 def _left(status: AddonStatus) -> str:
     named = [f"{a.kind} {a.name}" for a in status.inventory[:5]]
-    return f"waiting for {', '.join(named)} to go"
+    more = len(status.inventory) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _patience(waited: timedelta) -> float:
+    """Seconds until the next look at what is being removed."""
+    return max(1.0, waited.total_seconds() / 10)
