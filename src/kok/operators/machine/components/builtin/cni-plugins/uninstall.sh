@@ -8,12 +8,13 @@ for namespace in $(ls /run/netns 2>/dev/null | grep '^cni-' || true); do
     rm -f "/run/netns/$namespace"
 done
 
-# Jumps into our chains first, then their rules, then the chains, all in one go for each table.
+# Jumps into our chains first, then their rules, then the chains, all in one go for each table. A
+# rule that only speaks of them, in a comment for example, is somebody else's.
 ours='KUBE-|CNI-|FLANNEL-'
 clean() {
     command -v "$1-save" >/dev/null 2>&1 || return 0
     for table in filter nat mangle raw; do
-        rules=$("$1-save" -t "$table" 2>/dev/null | grep -E -- "$ours" || true)
+        rules=$("$1-save" -t "$table" 2>/dev/null | grep -E -- "^:($ours)| -[jg] ($ours)[^ ]*\$" || true)
         [ -n "$rules" ] || continue
         {
             echo "*$table"
@@ -36,6 +37,15 @@ command -v ipset >/dev/null 2>&1 && for set in $(ipset list -n 2>/dev/null | gre
     ipset destroy "$set" 2>/dev/null || true
 done
 
-rm -rf /opt/cni/bin /var/lib/cni /run/flannel
+# Other plugins and their networks may be here, too: only what came with ours goes.
+for plugin in LICENSE README.md bandwidth bridge dhcp dummy firewall flannel host-device host-local \
+    ipvlan loopback macvlan portmap ptp sbr static tap tuning vlan vrf; do
+    rm -f "/opt/cni/bin/$plugin"
+done
+rm -rf /opt/cni/bin/.kok-new /run/flannel /var/lib/cni/flannel /var/lib/cni/networks/cbr0
+rm -f /var/lib/cni/results/cbr0-* /var/lib/cni/results/cni-loopback-*
 rm -f /etc/cni/net.d/10-flannel.conflist
-rmdir /opt/cni /etc/cni/net.d /etc/cni 2>/dev/null || true
+for directory in /opt/cni/bin /opt/cni /etc/cni/net.d /etc/cni \
+    /var/lib/cni/networks /var/lib/cni/results /var/lib/cni; do
+    rmdir "$directory" 2>/dev/null || true
+done

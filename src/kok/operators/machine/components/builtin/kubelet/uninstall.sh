@@ -7,11 +7,15 @@ if [ -x "$ctr" ] && systemctl is-active --quiet containerd; then
     for _ in $(seq 50); do [ -z "$(tasks)" ] && break; sleep 0.1; done
     for task in $(tasks); do "$ctr" -n k8s.io tasks kill -a -s SIGKILL "$task" 2>/dev/null || true; done
 fi
-awk -v below=/var/lib/kubelet/ 'index($2, below) == 1 {print $2}' /proc/mounts | sort -r | while read -r mount; do
+mounts() { awk -v below=/var/lib/kubelet/ 'index($2, below) == 1 {print $2}' /proc/mounts | sort -r; }
+mounts | while read -r mount; do
+    mount=$(printf %b "$mount")
     umount "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null || true
 done
+# What is still mounted below may be somebody's data, also of the very same file system.
+left=$(mounts | head -n 1)
+[ -z "$left" ] || { echo "cannot unmount $left; nothing below /var/lib/kubelet was deleted"; exit 1; }
 if [ -d /var/lib/kubelet ]; then
-    # Never into what is still mounted below: that may be somebody's data.
     find /var/lib/kubelet -xdev -mindepth 1 -delete || true
     rmdir /var/lib/kubelet 2>/dev/null || true
 fi

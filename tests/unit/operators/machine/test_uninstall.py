@@ -1,0 +1,153 @@
+"""What the built-in software takes away with it: the real scripts on a host made of a directory."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.unit.operators.machine import builders
+
+_PROGRAMS = (
+    "sh",
+    "awk",
+    "cat",
+    "find",
+    "grep",
+    "head",
+    "ls",
+    "rm",
+    "rmdir",
+    "sed",
+    "seq",
+    "sleep",
+    "sort",
+)
+_RULES = """*nat
+:PREROUTING ACCEPT [0:0]
+:CNI-HOSTPORT-DNAT - [0:0]
+:FLANNEL-POSTRTG - [0:0]
+:KUBE-SERVICES - [0:0]
+:KUBE-SVC-1 - [0:0]
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT
+-A PREROUTING -m comment --comment "the office may use KUBE-API" -j ACCEPT
+-A POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG
+-A POSTROUTING -s 10.0.0.0/8 -j MASQUERADE
+-A KUBE-SERVICES -d 10.65.0.1/32 -j KUBE-SVC-1
+COMMIT
+"""
+
+
+@dataclass
+class Directory:
+    """A host whose files lie in a directory and whose programs do as little as they can."""
+
+    root: Path
+
+    def program(self, name: str, text: str = "") -> None:
+        file = self.root / "programs" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"#!/bin/sh\n{text}\n")
+        file.chmod(0o755)
+
+    def file(self, path: str) -> Path:
+        file = self.root / path.removeprefix("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("x")
+        return file
+
+    def uninstall(self, name: str) -> subprocess.CompletedProcess[str]:
+        script = builders.builtin(name).spec.scripts.uninstall
+        # Nothing outside of the directory can be meant, nor any program but those given.
+        confined = re.sub(
+            r"(?<![\w./~}-])/(?=(?:etc|opt|proc|run|usr|var)/)", f"{self.root}/", script
+        )
+        return subprocess.run(
+            ["sh", "-eu"],
+            input=confined,
+            env={"PATH": str(self.root / "programs")},
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Directory:
+    made = Directory(tmp_path)
+    for name in ("ip", "umount", "systemctl", "pgrep"):
+        made.program(name)
+    for name in _PROGRAMS:
+        found = shutil.which(name)
+        assert found
+        (tmp_path / "programs" / name).symlink_to(found)
+    return made
+
+
+def test_only_rules_that_lead_into_our_chains_go(host: Directory) -> None:
+    (host.root / "rules").write_text(_RULES)
+    host.program("iptables-nft-save", f'[ "$2" = nat ] && cat {host.root}/rules')
+    host.program("iptables-nft-restore", f"cat >>{host.root}/restored")
+    assert host.uninstall("cni-plugins").returncode == 0
+    restored = (host.root / "restored").read_text().splitlines()
+    assert [line for line in restored if line.startswith("-D")] == [
+        '-D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
+        "-D PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT",
+        '-D POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG',
+    ]
+    assert {line for line in restored if line.startswith("-X")} == {
+        "-X CNI-HOSTPORT-DNAT",
+        "-X FLANNEL-POSTRTG",
+        "-X KUBE-SERVICES",
+        "-X KUBE-SVC-1",
+    }
+
+
+def test_other_plugins_and_their_networks_stay(host: Directory) -> None:
+    ours = [
+        host.file("/opt/cni/bin/bridge"),
+        host.file("/opt/cni/bin/flannel"),
+        host.file("/etc/cni/net.d/10-flannel.conflist"),
+        host.file("/var/lib/cni/networks/cbr0/10.64.0.2"),
+        host.file("/var/lib/cni/results/cbr0-0123-eth0"),
+        host.file("/run/flannel/subnet.env"),
+    ]
+    theirs = [
+        host.file("/opt/cni/bin/cilium-cni"),
+        host.file("/etc/cni/net.d/87-podman.conflist"),
+        host.file("/var/lib/cni/networks/podman/10.88.0.2"),
+        host.file("/var/lib/cni/results/podman-0123-eth0"),
+    ]
+    assert host.uninstall("cni-plugins").returncode == 0
+    assert not any(file.exists() for file in ours)
+    assert all(file.exists() for file in theirs)
+
+
+def test_without_others_nothing_is_left_of_plugins(host: Directory) -> None:
+    host.file("/opt/cni/bin/bridge")
+    host.file("/etc/cni/net.d/10-flannel.conflist")
+    host.file("/var/lib/cni/networks/cbr0/10.64.0.2")
+    assert host.uninstall("cni-plugins").returncode == 0
+    assert not any((host.root / path).exists() for path in ("opt/cni", "etc/cni", "var/lib/cni"))
+
+
+def test_what_is_still_mounted_below_the_kubelets_directory_is_not_deleted(host: Directory) -> None:
+    """A directory of the host's own, say: to `find` a bind mount is the same file system."""
+    data = host.file("/var/lib/kubelet/pods/1/volumes/data/precious")
+    mounts = host.file("/proc/mounts")
+    mounts.write_text(f"/dev/vda1 {data.parent} ext4 rw 0 0\n")
+    ended = host.uninstall("kubelet")
+    assert ended.returncode == 1
+    assert ended.stdout == (
+        f"cannot unmount {data.parent}; nothing below {host.root}/var/lib/kubelet was deleted\n"
+    )
+    assert data.exists()
+    mounts.write_text("")
+    host.file("/usr/local/bin/kubelet")
+    assert host.uninstall("kubelet").returncode == 0
+    assert not data.exists()
+    assert not (host.root / "usr/local/bin/kubelet").exists()
