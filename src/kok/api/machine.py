@@ -150,6 +150,15 @@ class MachineComponentStatus(ApiModel):
     """What is wrong with it, if anything."""
 
 
+class NodeMarks(ApiModel):
+    """Labels and taints that the operator set on the Node, so that it takes away only these."""
+
+    labels: list[str] = Field(default_factory=list)
+    """Names of labels."""
+    taints: list[str] = Field(default_factory=list)
+    """Taints as `key:effect`."""
+
+
 class MachineStatus(Status):
     """What the machine is."""
 
@@ -172,6 +181,8 @@ class MachineStatus(Status):
     """Version of the kubelet that the node reports."""
     token_id: str | None = None
     """ID of the bootstrap token in use while joining; recorded before it is made."""
+    node_marks: NodeMarks | None = None
+    """What the operator set on the Node; recorded before that."""
     removal: str | None = None
     """Step of the removal that is under way."""
 

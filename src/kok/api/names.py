@@ -22,6 +22,10 @@ ANNOTATION_ABANDON_HOST = "kok.dev/abandon-host"
 ANNOTATION_TRUST_CA = "kok.dev/trust-ca"
 """On a Cluster or EtcdCluster: SHA-256 of a CA certificate to accept in place of the recorded."""
 
+MACHINE_BOOTSTRAPPERS = "system:bootstrappers:kok:machines"
+"""Group of the bootstrap tokens of Machines. Nothing that it asks for is granted by itself: the
+machine operator approves what fits the token's Machine."""
+
 API_PORT = 6443
 """Port of a business cluster's API inside the meta cluster."""
 

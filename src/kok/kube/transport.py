@@ -18,7 +18,8 @@ READ_BUFFER = 2**21
 """Bytes of one line of a watch: an object of the largest size that etcd takes."""
 
 Observer = Callable[[str, int], None]
-"""Told the method and the HTTP status (0: none) of every request."""
+"""Told the method and the HTTP status (0: there was no answer) of every request, as soon as that
+is known; nothing of one that was given up by whoever asked."""
 
 
 # asyncio sets aside 256 KiB for every TLS connection, and OpenSSL as much as it is then handed at
@@ -140,7 +141,7 @@ class Transport:
         if body is not None:
             data = json.dumps(body).encode()
             sent.setdefault("Content-Type", JSON)
-        status = 0
+        answered = False
         try:
             async with self._session.request(
                 method,
@@ -152,15 +153,20 @@ class Transport:
                 server_hostname=self.access.tls_server_name,
                 allow_redirects=False,
             ) as response:
-                status = response.status
+                # Now, and not at the end, which for a watch is minutes away.
+                answered = True
+                self._tell(method, response.status)
                 yield response
         except KubeError:
             raise
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            if not answered:
+                self._tell(method, 0)
             raise Unreachable(_sentence(self.access.server, error)) from error
-        finally:
-            if self._observer is not None:
-                self._observer(method, status)
+
+    def _tell(self, method: str, status: int) -> None:
+        if self._observer is not None:
+            self._observer(method, status)
 
 
 def _sentence(server: str, error: BaseException) -> str:

@@ -17,12 +17,14 @@ from tests.integration.operators.cluster.conftest import (
     soon,
 )
 from tests.integration.operators.cluster.standin import StandIn, own_address
+from tests.unit.operators.machine.test_business import FIRST, request
 
 from kok import pki
-from kok.api.names import ANNOTATION_TRUST_CA
+from kok.api.names import ANNOTATION_TRUST_CA, MACHINE_BOOTSTRAPPERS
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden, Unauthorized
+from kok.kube.paths import object_path
 from kok.operators.cluster.observe import CHILDREN
 from kok.runtime.main import Process
 from kok.runtime.metrics import PASSES
@@ -73,6 +75,7 @@ async def _nodes_can_join(admin: Kube) -> None:
         },
     }
     await admin.create(token)
+    await _no_node_is_let_in_by_itself(admin)
     await soon(lambda: _signed(admin))
     config = _as_token(admin)
     async with await Kube.from_kubeconfig(config, field_manager="joiner") as joiner:
@@ -84,6 +87,35 @@ async def _nodes_can_join(admin: Kube) -> None:
             raise AssertionError("a joining node may read Secrets")
         except Forbidden:
             pass
+
+
+async def _no_node_is_let_in_by_itself(admin: Kube) -> None:
+    """With a Machine's token, that is: kubeadm's tokens stand for any node."""
+    users = {
+        "machine": ("system:bootstrap:m0m0m0", MACHINE_BOOTSTRAPPERS),
+        "kubeadm": ("system:bootstrap:abcdef", JOINING),
+    }
+    for name, (user, group) in users.items():
+        asked = request(**{**FIRST, "common_name": f"system:node:{name}"})
+        body = {
+            "apiVersion": kinds.CSR.api_version,
+            "kind": kinds.CSR.kind,
+            "metadata": {"name": name},
+            "spec": {
+                "request": pki.encode({"x": asked.pem})["x"],
+                "signerName": asked.signer,
+                "usages": sorted(asked.usages),
+            },
+        }
+        as_user = {"Impersonate-User": user, "Impersonate-Group": group}
+        await admin.raw("POST", object_path(kinds.CSR), body, headers=as_user)
+    await soon(lambda: _decided(admin, "kubeadm"))
+    assert not await _decided(admin, "machine")
+
+
+async def _decided(admin: Kube, name: str) -> bool:
+    live = await admin.get(kinds.CSR, name)
+    return live is not None and bool((live.get("status") or {}).get("conditions"))
 
 
 async def _signed(admin: Kube) -> bool:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import structlog
 from tests.integration.apiserver import ApiServer
 from tests.unit.operators.machine import builders
-from tests.unit.operators.machine.test_business import GOOD, request
+from tests.unit.operators.machine.test_business import FIRST, request
 
 from kok import pki
 from kok.api.machine import HostFacts, Machine
 from kok.api.meta import Manifest
+from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.operators.machine.business import certificates, nodes, tend, tokens
 from kok.operators.machine.business.drain import Drain
-from kok.operators.machine.business.tenants import Tenant, Tenants, Way
+from kok.operators.machine.business.tenants import PENDING_MOST, Tenant, Tenants, Way
 from kok.operators.machine.host.join import Access
 from kok.runtime.clock import FakeClock, SystemClock
 from kok.runtime.reconciler import Pass
@@ -56,10 +58,14 @@ async def node(kube: Kube, name: str, **spec: Any) -> Manifest:
     return await kube.create(made)
 
 
-async def seen(tenant: Tenant, name: str, check: Callable[[], object]) -> None:
+async def seen(
+    tenant: Tenant, name: str, check: Callable[[], object], asker: str | None = None
+) -> None:
     """Waits until what the watches of a node brought is as asked for."""
     changed = asyncio.Event()
     tenant.on_node(name, "test", changed.set)
+    if asker is not None:
+        tenant.on_asker(asker, "test", changed.set)
     async with asyncio.timeout(30):
         while not check():
             await changed.wait()
@@ -85,18 +91,110 @@ async def test_nodes_come_go_and_wake_their_machines(kube: Kube, tenant: Tenant)
     assert "n-1" not in tenant.nodes
 
 
+async def test_an_api_that_was_away_is_known_to_be_back_at_once(
+    api_server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch that goes on says nothing of it until it ends, minutes later."""
+    monkeypatch.setattr("kok.operators.machine.business.pulse.SILENCE", 0.3)
+    tenants = Tenants(timeout=5.0)
+    async with Network(api_server.port) as between:
+        config = api_server.kubeconfig().replace(f":{api_server.port}", f":{between.port}")
+        tenant = await tenants.connect(KEY, Way(config))
+        await asyncio.wait_for(tenant.synced.wait(), 30)
+        await between.cut()
+        await seen(tenant, "any", lambda: tenant.answers is False)
+        assert not tenant.known
+        await between.mend()
+        await seen(tenant, "any", lambda: tenant.answers)
+        assert tenant.known
+    await tenants.close()
+
+
+async def test_who_gives_up_a_request_has_learnt_nothing(tenant: Tenant) -> None:
+    await asyncio.wait_for(tenant.synced.wait(), 30)
+    asking = asyncio.create_task(tenant.kube.list(kinds.POD))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert tenant.answers is True
+    assert tenant.silence == 0.0
+
+
+async def test_machines_turn_to_the_new_connection_when_the_credentials_change(
+    api_server: ApiServer,
+) -> None:
+    tenants, woken = Tenants(timeout=5.0), asyncio.Event()
+    old = await tenants.connect(KEY, Way(api_server.kubeconfig()))
+    old.on_node("n-9", "uid", woken.set)
+    assert await tenants.connect(KEY, Way(api_server.kubeconfig("renewed"))) is not old
+    assert woken.is_set()
+    await tenants.close()
+
+
+class Network:
+    """The network between the operator and an API server."""
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.mend()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cut()
+
+    async def mend(self) -> None:
+        """Connections can be made."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """All connections end and no more can be made."""
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers |= {writer, there[1]}
+        await asyncio.gather(_pump(reader, there[1]), _pump(there[0], writer))
+        self._writers -= {writer, there[1]}
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
 async def test_labels_and_taints_reach_the_node(kube: Kube, tenant: Tenant) -> None:
     await node(kube, "n-2", taints=[{"key": "theirs", "effect": "NoExecute"}])
     await seen(tenant, "n-2", lambda: "n-2" in tenant.nodes)
     taint = {"key": "dedicated", "value": "shop", "effect": "NoSchedule"}
     machine = builders.machine(node="n-2", labels={"tier": "gold"}, taints=[taint])
-    assert await tend.node(a_pass(kube, machine), tenant, tenant.nodes["n-2"]) is None
+    p = a_pass(kube, machine)
+    assert await tend.node(p, tenant, tenant.nodes["n-2"]) is None
     live = await kube.get(kinds.NODE, "n-2")
     assert live
     assert live["metadata"]["labels"]["tier"] == "gold"
     assert {t["key"] for t in live["spec"]["taints"]} >= {"theirs", "dedicated"}
     # What was just written is known without waiting for the watch.
-    assert nodes.patch(tenant.nodes["n-2"], machine.spec.labels, machine.spec.taints) is None
+    marks = p.status.node_marks
+    assert nodes.patch(tenant.nodes["n-2"], machine.spec.labels, machine.spec.taints, marks) is None
+    # What was set and is no longer wanted goes, and nothing else.
+    bare = a_pass(kube, builders.machine(node="n-2", status={"nodeMarks": marks.manifest()}))
+    assert await tend.node(bare, tenant, tenant.nodes["n-2"]) is None
+    assert bare.status.node_marks is None
+    assert "tier" not in tenant.nodes["n-2"].labels
+    assert "theirs" in {key for key, _, _ in tenant.nodes["n-2"].taints}
+    assert "dedicated" not in {key for key, _, _ in tenant.nodes["n-2"].taints}
 
 
 async def test_an_old_picture_of_a_node_overwrites_nothing(kube: Kube, tenant: Tenant) -> None:
@@ -113,13 +211,15 @@ async def test_an_old_picture_of_a_node_overwrites_nothing(kube: Kube, tenant: T
     assert "new" in {t["key"] for t in live["spec"]["taints"]}
 
 
-async def _csr(api_server: ApiServer, name: str, user: str, **changes: Any) -> None:
-    """A request as a kubelet makes it, authenticated as that node."""
+async def _csr(
+    api_server: ApiServer, name: str, user: str, group: str = "system:nodes", **changes: Any
+) -> None:
+    """A request as a kubelet makes it, authenticated as that user."""
     asked = request(**changes)
     spec = {
         "request": pki.encode({"x": asked.pem})["x"],
-        "signerName": certificates.SIGNER,
-        "usages": list(GOOD["usages"]),
+        "signerName": asked.signer,
+        "usages": sorted(asked.usages),
     }
     access = from_kubeconfig(api_server.kubeconfig())
     async with Kube(access, field_manager="kubelet") as kubelet:
@@ -132,7 +232,7 @@ async def _csr(api_server: ApiServer, name: str, user: str, **changes: Any) -> N
                 "metadata": {"name": name},
                 "spec": spec,
             },
-            headers={"Impersonate-User": user, "Impersonate-Group": "system:nodes"},
+            headers={"Impersonate-User": user, "Impersonate-Group": group},
         )
 
 
@@ -143,7 +243,7 @@ async def test_only_the_machines_own_requests_are_approved(
     user = "system:node:w1"
     await _csr(api_server, "csr-good", user)
     await _csr(api_server, "csr-bad", user, addresses=("203.0.113.9",))
-    await seen(tenant, "w1", lambda: len(tenant.pending("w1")) == 2)
+    await seen(tenant, "w1", lambda: len(tenant.pending(user)) == 2)
     machine = builders.machine(address="192.0.2.21")
     p = a_pass(kube, machine)
     p.status.facts = HostFacts(hostname="worker-1", addresses=["192.0.2.21"])
@@ -154,7 +254,62 @@ async def test_only_the_machines_own_requests_are_approved(
     assert event.reason == "ServingCertificateRefused"
     assert "csr-bad of Node w1 is not approved: it names 203.0.113.9" in event.note
     # A decided request is no longer pending, also before the watch tells.
-    assert [r.name for r in tenant.pending("w1")] == ["csr-bad"]
+    assert [r.name for r in tenant.pending(user)] == ["csr-bad"]
+    # Nor is more said of it within a minute, however many more there are.
+    await tend.approve(p, tenant)
+    assert len(p.events) == 1
+
+
+async def test_a_token_is_good_for_its_own_machines_certificate_alone(
+    api_server: ApiServer, kube: Kube, tenant: Tenant
+) -> None:
+    await _allow_nodes(kube)
+    user = certificates.by_token("abc123")
+    bearer = {**FIRST, "group": MACHINE_BOOTSTRAPPERS, "common_name": "system:node:w8"}
+    await _csr(api_server, "csr-first", user, **bearer)
+    await _csr(api_server, "csr-stolen", user, **{**bearer, "common_name": "system:node:w9"})
+    p = a_pass(kube, builders.machine(node="w8", status={"tokenId": "abc123"}))
+    await seen(tenant, "w8", lambda: len(tenant.pending(user)) == 2, asker=user)
+    await tend.approve(p, tenant)
+    assert await _decision(kube, "csr-first") == ["Approved"]
+    assert await _decision(kube, "csr-stolen") == []
+    assert "csr-stolen of Node w8 is not approved: its subject is" in p.events[0].note
+
+
+async def test_an_address_of_another_machine_is_not_certified_whatever_the_host_says(
+    api_server: ApiServer, kube: Kube, namespace: str, tenant: Tenant, kok_crds: None
+) -> None:
+    await _allow_nodes(kube)
+    user, mine = "system:node:w5", {"common_name": "system:node:w5", "names": ("w5",)}
+    victim = {
+        "apiVersion": Machine.info.kind.api_version,
+        "kind": Machine.info.kind.kind,
+        "metadata": {"name": "victim", "namespace": namespace},
+        "spec": builders.machine().spec.manifest(),
+    }
+    await kube.create(victim)
+    await _csr(api_server, "csr-claimed", user, **mine, addresses=("192.0.2.21",))
+    await _csr(api_server, "csr-own", user, **mine, addresses=("192.0.2.25",))
+    await seen(tenant, "w5", lambda: len(tenant.pending(user)) == 2)
+    here = {"name": "thief", "namespace": namespace}
+    p = a_pass(kube, builders.machine(node="w5", address="thief.example", metadata=here))
+    p.status.facts = HostFacts(addresses=["192.0.2.25", "192.0.2.21"])
+    await tend.approve(p, tenant)
+    assert await _decision(kube, "csr-claimed") == []
+    assert await _decision(kube, "csr-own") == ["Approved"]
+    assert "it names 192.0.2.21, which Machine victim has, too" in p.events[0].note
+
+
+async def test_a_kubelet_that_asks_without_end_is_remembered_in_part(
+    api_server: ApiServer, kube: Kube, tenant: Tenant
+) -> None:
+    await _allow_nodes(kube)
+    user = "system:node:w6"
+    for number in range(PENDING_MOST + 4):
+        await _csr(api_server, f"csr-flood-{number}", user, asker=user)
+    last = f"csr-flood-{PENDING_MOST + 3}"
+    await seen(tenant, "w6", lambda: last in {r.name for r in tenant.pending(user)})
+    assert len(tenant.pending(user)) == PENDING_MOST
 
 
 async def test_nothing_is_approved_before_the_host_was_seen(
@@ -167,9 +322,8 @@ async def test_nothing_is_approved_before_the_host_was_seen(
         "system:node:w7",
         common_name="system:node:w7",
         names=("w7",),
-        node="w7",
     )
-    await seen(tenant, "w7", lambda: tenant.pending("w7"))
+    await seen(tenant, "w7", lambda: tenant.pending("system:node:w7"))
     await tend.approve(a_pass(kube, builders.machine(node="w7")), tenant)
     assert await _decision(kube, "csr-early") == []
 
@@ -201,11 +355,8 @@ async def _allow_nodes(kube: Kube) -> None:
                 "name": "test-nodes",
             },
             "subjects": [
-                {
-                    "apiGroup": "rbac.authorization.k8s.io",
-                    "kind": "Group",
-                    "name": "system:nodes",
-                }
+                {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}
+                for group in ("system:nodes", MACHINE_BOOTSTRAPPERS)
             ],
         }
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -20,8 +21,10 @@ from tests.unit.operators.machine.builders import NOW
 from kok import pki
 from kok.api.fields import Taint
 from kok.api.meta import Manifest
+from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.operators.machine.business import certificates, drain, nodes, tokens
-from kok.operators.machine.business.certificates import Request, Subject
+from kok.operators.machine.business.certificates import Neighbour, Request, Subject
+from kok.operators.machine.business.pulse import SILENCE, Pulse
 from kok.operators.machine.business.tenants import way
 from kok.operators.machine.host.join import Access
 
@@ -31,7 +34,6 @@ from kok.operators.machine.host.join import Access
 def node(
     labels: dict[str, str] | None = None,
     taints: Sequence[dict[str, str]] = (),
-    note: str = "",
     **status: Any,
 ) -> Manifest:
     meta: dict[str, Any] = {
@@ -40,8 +42,6 @@ def node(
         "resourceVersion": "7",
         "labels": labels or {},
     }
-    if note:
-        meta["annotations"] = {nodes.ANNOTATION_SET: note}
     return {"metadata": meta, "spec": {"taints": list(taints)}, "status": status}
 
 
@@ -70,7 +70,8 @@ def merged(live: Manifest, patch: Manifest | None) -> Manifest:
 def test_labels_and_taints_are_set_and_what_others_set_stays() -> None:
     theirs = {"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"}
     live = node({"kubernetes.io/os": "linux"}, [theirs])
-    patch = nodes.patch(nodes.view(live), {"tier": "gold"}, [taint("dedicated", value="shop")])
+    wanted = {"tier": "gold"}, [taint("dedicated", value="shop")]
+    patch = nodes.patch(nodes.view(live), *wanted, None)
     after = merged(live, patch)
     assert after["metadata"]["labels"] == {"kubernetes.io/os": "linux", "tier": "gold"}
     assert after["spec"]["taints"] == [
@@ -80,24 +81,31 @@ def test_labels_and_taints_are_set_and_what_others_set_stays() -> None:
     # A list made from an old one must not overwrite what others changed meanwhile.
     assert patch
     assert patch["metadata"]["resourceVersion"] == "7"
-    assert (
-        nodes.patch(nodes.view(after), {"tier": "gold"}, [taint("dedicated", value="shop")]) is None
-    )
+    assert nodes.patch(nodes.view(after), *wanted, nodes.marks(*wanted)) is None
 
 
 def test_what_is_no_longer_wanted_goes_and_only_that() -> None:
     live = node({"mine": "1"})
+    first = {"a": "1", "b": "2"}, [taint("x"), taint("y")]
+    live = merged(live, nodes.patch(nodes.view(live), *first, None))
     live = merged(
-        live, nodes.patch(nodes.view(live), {"a": "1", "b": "2"}, [taint("x"), taint("y")])
+        live, nodes.patch(nodes.view(live), {"a": "3"}, [taint("y")], nodes.marks(*first))
     )
-    live = merged(live, nodes.patch(nodes.view(live), {"a": "3"}, [taint("y")]))
     assert live["metadata"]["labels"] == {"mine": "1", "a": "3"}
     assert [t["key"] for t in live["spec"]["taints"]] == ["y"]
 
 
 def test_nothing_wanted_and_nothing_set_is_no_change() -> None:
-    assert nodes.patch(nodes.view(node()), {}, []) is None
-    assert nodes.patch(nodes.view(node(note="rubbish from somebody")), {"a": "1"}, []) is not None
+    assert nodes.patch(nodes.view(node()), {}, [], None) is None
+    assert nodes.marks({}, []) is None
+
+
+def test_a_kubelet_cannot_have_taken_away_what_it_may_not_change_itself() -> None:
+    """It may write what it likes into its own Node, annotations included."""
+    live = node({"team": "a"}, [{"key": "dedicated", "effect": "NoSchedule"}])
+    note = '{"labels":["team"],"taints":[["dedicated","NoSchedule"]]}'
+    live["metadata"]["annotations"] = {"kok.dev/set": note}
+    assert nodes.patch(nodes.view(live), {}, [], None) is None
 
 
 _labels = st.dictionaries(st.sampled_from("abcd"), st.sampled_from("12"))
@@ -109,9 +117,11 @@ def test_any_sequence_of_wishes_ends_in_the_last_one(
     theirs: dict[str, str], wishes: list[tuple[dict[str, str], list[Taint]]]
 ) -> None:
     live = node({f"their-{key}": value for key, value in theirs.items()})
+    marks = None
     for labels, taints in wishes:
-        live = merged(live, nodes.patch(nodes.view(live), labels, taints))
-        assert nodes.patch(nodes.view(live), labels, taints) is None
+        live = merged(live, nodes.patch(nodes.view(live), labels, taints, marks))
+        marks = nodes.marks(labels, taints)
+        assert nodes.patch(nodes.view(live), labels, taints, marks) is None
     labels, taints = wishes[-1]
     own = {k: v for k, v in live["metadata"]["labels"].items() if not k.startswith("their-")}
     assert own == labels
@@ -131,9 +141,10 @@ def test_a_heartbeat_is_no_change_worth_a_pass() -> None:
 
 # --- certificate requests
 
-SUBJECT = Subject("w1", "worker-1", ("192.0.2.21", "fd00::21", "host.example"))
+SUBJECT = Subject("w1", "192.0.2.21", ("192.0.2.21", "fd00::21", "10.0.2.15"), "abc123")
 GOOD: dict[str, Any] = {
-    "node": "w1",
+    "signer": certificates.SERVING,
+    "asker": "system:node:w1",
     "groups": ("system:nodes", "system:authenticated"),
     "usages": ("digital signature", "key encipherment", "server auth"),
     "common_name": "system:node:w1",
@@ -156,17 +167,35 @@ def request(**changes: Any) -> Request:
     signed = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
     pem = signed.public_bytes(serialization.Encoding.PEM)
     return Request(
-        "csr-1", asked["node"], frozenset(asked["groups"]), frozenset(asked["usages"]), pem
+        "csr-1",
+        asked["signer"],
+        asked["asker"],
+        frozenset(asked["groups"]),
+        frozenset(asked["usages"]),
+        pem,
     )
+
+
+FIRST: dict[str, Any] = {
+    "signer": certificates.CLIENT,
+    "asker": "system:bootstrap:abc123",
+    "groups": ("system:bootstrappers", MACHINE_BOOTSTRAPPERS, "system:authenticated"),
+    "usages": ("digital signature", "client auth"),
+    "names": (),
+    "addresses": (),
+}
+"""What a kubelet asks for with the bootstrap token of its Machine."""
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {},
-        {"names": ("worker-1", "w1"), "addresses": ("192.0.2.21", "fd00::21")},
+        {"addresses": ("192.0.2.21", "fd00::21")},
         {"addresses": ()},
         {"usages": ("digital signature", "server auth")},
+        FIRST,
+        {**FIRST, "usages": ("digital signature", "key encipherment", "client auth")},
     ],
 )
 def test_a_request_of_the_machine_itself_is_granted(changes: dict[str, Any]) -> None:
@@ -176,7 +205,7 @@ def test_a_request_of_the_machine_itself_is_granted(changes: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"node": "w2"}, "it comes from node w2"),
+        ({"asker": "system:node:w2"}, "it comes from system:node:w2"),
         ({"groups": ("system:authenticated",)}, "not in the group system:nodes"),
         ({"usages": ("client auth", "digital signature")}, "it asks for the usages client auth"),
         ({"usages": (*GOOD["usages"], "client auth")}, "it asks for the usages client auth"),
@@ -185,6 +214,18 @@ def test_a_request_of_the_machine_itself_is_granted(changes: dict[str, Any]) -> 
         ({"organizations": ("system:masters",)}, "its subject is"),
         ({"organizations": ("system:nodes", "system:masters")}, "its subject is"),
         ({"names": ("w1", "api.shop.example")}, "it names api.shop.example, which is not"),
+        # A host may call itself what it likes.
+        ({"names": ("w1", "worker-1")}, "it names worker-1, which is not"),
+        ({**FIRST, "asker": "system:bootstrap:zzz999"}, "it comes from system:bootstrap:zzz999"),
+        ({**FIRST, "asker": "system:node:w1"}, "it comes from system:node:w1"),
+        (
+            {**FIRST, "groups": ("system:bootstrappers",)},
+            f"not in the group {MACHINE_BOOTSTRAPPERS}",
+        ),
+        ({**FIRST, "common_name": "system:node:w2"}, "its subject is"),
+        ({**FIRST, "organizations": ("system:masters",)}, "its subject is"),
+        ({**FIRST, "usages": ("server auth",)}, "it asks for the usages server auth"),
+        ({**FIRST, "names": ("w1",)}, "it names hosts or addresses"),
         ({"addresses": ("192.0.2.21", "192.0.2.10")}, "it names 192.0.2.10, which is not"),
         ({"names": (), "addresses": ()}, "it names neither host nor address"),
         ({"others": [x509.UniformResourceIdentifier("spiffe://x")]}, "names of other kinds"),
@@ -196,28 +237,49 @@ def test_anything_else_is_refused_with_the_reason(changes: dict[str, Any], why: 
     assert why in objection
 
 
+def test_an_address_that_only_the_host_claims_must_be_nobody_elses() -> None:
+    """Or a host could serve in the place of another one by giving itself its address."""
+    plain, claimed = request(), request(addresses=("192.0.2.21", "10.0.2.15"))
+    assert not certificates.doubtful(plain, SUBJECT)
+    assert certificates.doubtful(claimed, SUBJECT)
+    assert certificates.objection(claimed, SUBJECT) is None
+    victim = Neighbour("shop-workers-w2", ("host.example", "10.0.2.15", "192.0.2.21"))
+    assert certificates.objection(claimed, SUBJECT, [victim]) == (
+        "it names 10.0.2.15, which Machine shop-workers-w2 has, too"
+    )
+    # What the spec says of this Machine no other host can dispute.
+    assert certificates.objection(plain, SUBJECT, [victim]) is None
+
+
+def test_without_a_token_there_is_nothing_to_ask_for_with_one() -> None:
+    objection = certificates.objection(request(**FIRST), replace(SUBJECT, token_id=None))
+    assert objection == "it comes from system:bootstrap:abc123"
+
+
 def test_a_request_that_cannot_be_read_is_refused() -> None:
-    broken = Request("csr-1", "w1", frozenset({"system:nodes"}), frozenset(GOOD["usages"]), b"x")
+    broken = replace(request(), pem=b"x")
     assert certificates.objection(broken, SUBJECT) == "it cannot be read"
+    assert not certificates.doubtful(broken, SUBJECT)
 
 
-def test_only_undecided_requests_for_serving_certificates_are_looked_at() -> None:
+def test_only_undecided_requests_of_kubelets_are_looked_at() -> None:
     spec = {
-        "signerName": certificates.SIGNER,
+        "signerName": certificates.SERVING,
         "username": "system:node:w1",
         "request": base64.b64encode(b"pem").decode(),
     }
     csr: Manifest = {"metadata": {"name": "c"}, "spec": spec}
     found = certificates.request_of(csr)
     assert found
-    assert (found.node, found.pem) == ("w1", b"pem")
+    assert (found.asker, found.pem) == ("system:node:w1", b"pem")
     denied = {**csr, "status": {"conditions": [{"type": "Denied"}]}}
     assert certificates.request_of(denied) is None
     other = {**csr, "spec": {**spec, "signerName": "example.com/x"}}
     assert certificates.request_of(other) is None
-    stranger = certificates.request_of({**csr, "spec": {**spec, "username": "mallory"}})
-    assert stranger
-    assert stranger.node == ""
+    assert certificates.request_of({**csr, "spec": {**spec, "username": "mallory"}}) is None
+    # A node asks for its next client certificate itself, and Kubernetes grants that.
+    rotation = {**spec, "signerName": certificates.CLIENT}
+    assert certificates.request_of({**csr, "spec": rotation}) is None
 
 
 # --- tokens
@@ -234,7 +296,8 @@ def test_a_token_is_for_one_machine_and_lives_for_minutes() -> None:
     assert len(token) == 23
     assert tokens.usable(made, NOW + timedelta(minutes=9)) is None
     assert tokens.usable(None, NOW) is None
-    assert pki.decode(made, "auth-extra-groups") == tokens.GROUP.encode()
+    # With kubeadm's group the certificate of any node would be granted.
+    assert pki.decode(made, "auth-extra-groups") == MACHINE_BOOTSTRAPPERS.encode()
     text = tokens.bootstrap_kubeconfig(ACCESS, token)
     assert pki.parse_kubeconfig(text).credentials == pki.Token(token)
 
@@ -257,6 +320,31 @@ def test_outside_of_pods_the_public_address_is_used_with_the_operators_own_right
     assert (outside.server, outside.credentials) == ("https://192.0.2.10:31443", ours)
     assert way(internal, public, inside=True).kubeconfig == internal
     assert "ours" not in repr(way(internal, public, inside=True))
+
+
+# --- does it answer?
+
+
+def test_one_lost_request_is_no_outage_and_silence_is() -> None:
+    now, told = [100.0], []
+    pulse = Pulse(lambda: now[0])
+    pulse.changed = lambda: told.append(pulse.answers)
+    pulse.observe("GET", 200)
+    pulse.observe("GET", 0)
+    assert pulse.answers is True
+    now[0] += SILENCE
+    assert pulse.silence == SILENCE
+    pulse.observe("GET", 503)
+    assert pulse.answers is False
+    pulse.observe("GET", 403)  # Refused is answered.
+    assert (pulse.answers, pulse.silence) == (True, 0.0)
+    assert told == [False, True]
+
+
+def test_an_api_that_never_answered_is_not_given_the_benefit_of_the_doubt() -> None:
+    pulse = Pulse(lambda: 0.0)
+    pulse.observe("GET", 0)
+    assert pulse.answers is False
 
 
 # --- draining

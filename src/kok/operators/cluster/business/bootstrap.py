@@ -15,6 +15,7 @@ import yaml
 
 from kok import versions
 from kok.api.meta import Manifest
+from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.operators.cluster.blueprint import Blueprint
 from kok.operators.cluster.credentials import ADMINS, KUBELET_CLIENT
 from kok.operators.cluster.endpoint import Endpoint
@@ -109,6 +110,9 @@ def _joining() -> list[Manifest]:
         },
         _cluster_binding("kubeadm:get-nodes", "kubeadm:get-nodes", joining),
         _cluster_binding("kubeadm:kubelet-bootstrap", "system:node-bootstrapper", joining),
+        _cluster_binding(
+            "kok:machine-bootstrap", "system:node-bootstrapper", [_group(MACHINE_BOOTSTRAPPERS)]
+        ),
         _cluster_binding("kubeadm:node-autoapprove-bootstrap", f"{csr}:nodeclient", joining),
         _cluster_binding(
             "kubeadm:node-autoapprove-certificate-rotation", f"{csr}:selfnodeclient", nodes

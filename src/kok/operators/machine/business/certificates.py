@@ -1,11 +1,15 @@
-"""Whether a kubelet may have the serving certificate that it asks for. Pure."""
+"""Whether a kubelet may have the certificate that it asks for. Pure.
+
+Its first client certificate it asks for with the bootstrap token of its Machine, serving
+certificates later as the node that it is then.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -14,12 +18,17 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from kok.api.meta import Manifest
+from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.kube.kinds import CSR
 
-SIGNER = "kubernetes.io/kubelet-serving"
+SERVING = "kubernetes.io/kubelet-serving"
+CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
 NODES = "system:nodes"
-_REQUIRED = "server auth"
-_ALLOWED = frozenset({"digital signature", "key encipherment", _REQUIRED})
+_NODE, _TOKEN = "system:node:", "system:bootstrap:"
+_ASKERS = {SERVING: (_NODE, NODES), CLIENT: (_TOKEN, MACHINE_BOOTSTRAPPERS)}
+"""Who may ask which signer: the beginning of the user's name, and a group."""
+_USAGE = {SERVING: "server auth", CLIENT: "client auth"}
+_ALSO = frozenset({"digital signature", "key encipherment"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +36,9 @@ class Request:
     """A certificate request that waits for a decision."""
 
     name: str
-    node: str
-    """The node that asks, by the user that the API server authenticated."""
+    signer: str
+    asker: str
+    """The user that the API server authenticated: `system:node:w1`, `system:bootstrap:abc123`."""
     groups: frozenset[str]
     usages: frozenset[str]
     pem: bytes = field(repr=False)
@@ -39,16 +49,40 @@ class Subject:
     """The one Machine that the request must match."""
 
     node: str
-    hostname: str
+    address: str
+    """As its spec says."""
+    reported: tuple[str, ...] = ()
+    """Addresses that the host says are its own; it may lie."""
+    token_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another Machine and its addresses, by its spec and by what its host says."""
+
+    machine: str
     addresses: tuple[str, ...]
 
 
+def by_node(node: str) -> str:
+    """The name under which a node asks."""
+    return f"{_NODE}{node}"
+
+
+def by_token(token_id: str) -> str:
+    """The name under which the bearer of a bootstrap token asks."""
+    return f"{_TOKEN}{token_id}"
+
+
 def request_of(csr: Manifest) -> Request | None:
-    """A request for a serving certificate that is undecided, or None for any other object."""
+    """A kubelet's request that is undecided, or None for any other object."""
     spec: Mapping[str, Any] = csr.get("spec") or {}
     status: Mapping[str, Any] = csr.get("status") or {}
-    user = str(spec.get("username", ""))
-    if spec.get("signerName") != SIGNER or status.get("conditions") or status.get("certificate"):
+    signer, user = str(spec.get("signerName")), str(spec.get("username", ""))
+    begins = _ASKERS.get(signer, ("", ""))[0]
+    if not begins or not user.startswith(begins):
+        return None
+    if status.get("conditions") or status.get("certificate"):
         return None
     try:
         pem = base64.b64decode(spec.get("request") or "", validate=True)
@@ -56,26 +90,47 @@ def request_of(csr: Manifest) -> Request | None:
         pem = b""
     return Request(
         name=csr["metadata"]["name"],
-        node=user.removeprefix("system:node:") if user.startswith("system:node:") else "",
+        signer=signer,
+        asker=user,
         groups=frozenset(spec.get("groups") or ()),
         usages=frozenset(spec.get("usages") or ()),
         pem=pem,
     )
 
 
-def objection(request: Request, subject: Subject) -> str | None:
+def doubtful(request: Request, subject: Subject) -> bool:
+    """Whether it names addresses of which nobody but the host says that they are its own.
+
+    Then what belongs to its neighbours has to be known, see `objection`.
+    """
+    try:
+        asked = _alternatives(x509.load_pem_x509_csr(request.pem))
+    except ValueError:
+        return False
+    return asked is not None and any(
+        a not in _addresses([subject.address]) for a in asked.get_values_for_type(x509.IPAddress)
+    )
+
+
+def objection(
+    request: Request, subject: Subject, neighbours: Sequence[Neighbour] = ()
+) -> str | None:
     """Why the request must not be granted, as a sentence, or None."""
-    if request.node != subject.node:
-        return f"it comes from node {request.node or 'nobody'}"
-    if NODES not in request.groups:
-        return f"who asks is not in the group {NODES}"
-    if _REQUIRED not in request.usages or request.usages - _ALLOWED:
+    _, group = _ASKERS[request.signer]
+    token = by_token(subject.token_id) if subject.token_id is not None else None
+    wanted = by_node(subject.node) if request.signer == SERVING else token
+    if request.asker != wanted:
+        return f"it comes from {request.asker}"
+    if group not in request.groups:
+        return f"who asks is not in the group {group}"
+    usage = _USAGE[request.signer]
+    if usage not in request.usages or request.usages - _ALSO - {usage}:
         return f"it asks for the usages {', '.join(sorted(request.usages))}"
     try:
         asked = x509.load_pem_x509_csr(request.pem)
         if not asked.is_signature_valid:
             return "its signature is wrong"
-        return _subject(asked, subject) or _names(asked, subject)
+        return _subject(asked, subject) or _names(request, asked, subject, neighbours)
     except ValueError:
         return "it cannot be read"
 
@@ -105,7 +160,7 @@ def approval(request: Request, now: datetime) -> Manifest:
 def _subject(asked: x509.CertificateSigningRequest, subject: Subject) -> str | None:
     attributes = {(a.oid, a.value) for a in asked.subject}
     wanted = {
-        (NameOID.COMMON_NAME, f"system:node:{subject.node}"),
+        (NameOID.COMMON_NAME, by_node(subject.node)),
         (NameOID.ORGANIZATION_NAME, NODES),
     }
     if attributes == wanted:
@@ -113,26 +168,53 @@ def _subject(asked: x509.CertificateSigningRequest, subject: Subject) -> str | N
     return f"its subject is {asked.subject.rfc4514_string()}"
 
 
-def _names(asked: x509.CertificateSigningRequest, subject: Subject) -> str | None:
-    try:
-        names = asked.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+def _names(
+    request: Request,
+    asked: x509.CertificateSigningRequest,
+    subject: Subject,
+    neighbours: Sequence[Neighbour],
+) -> str | None:
+    names = _alternatives(asked)
+    if request.signer == CLIENT:
+        return "it names hosts or addresses" if names is not None else None
+    if names is None:
         return "it names neither host nor address"
-    allowed_names = {subject.node, subject.hostname} - {""}
-    allowed = _addresses(subject.addresses)
     dns = names.get_values_for_type(x509.DNSName)
     addresses = names.get_values_for_type(x509.IPAddress)
-    foreign = [name for name in dns if name not in allowed_names]
-    foreign += [str(address) for address in addresses if address not in allowed]
+    own = _addresses([subject.address, *subject.reported])
+    foreign = [name for name in dns if name != subject.node]
+    foreign += [str(address) for address in addresses if address not in own]
     if foreign:
         return f"it names {', '.join(foreign)}, which is not this Machine's"
     if len(dns) + len(addresses) != len(list(names)):
         return "it holds names of other kinds than hosts and addresses"
-    return None if dns or addresses else "it names neither host nor address"
+    if not dns and not addresses:
+        return "it names neither host nor address"
+    return _taken(addresses, subject, neighbours)
 
 
-def _addresses(texts: Iterable[str]) -> set[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    found = set()
+def _taken(
+    addresses: Iterable[object], subject: Subject, neighbours: Sequence[Neighbour]
+) -> str | None:
+    """An address that another Machine has, too: only the spec decides whose it is."""
+    doubted = set(addresses) - _addresses([subject.address])
+    for neighbour in neighbours:
+        both = doubted & _addresses(neighbour.addresses)
+        if both:
+            listed = ", ".join(sorted(map(str, both)))
+            return f"it names {listed}, which Machine {neighbour.machine} has, too"
+    return None
+
+
+def _alternatives(asked: x509.CertificateSigningRequest) -> x509.SubjectAlternativeName | None:
+    try:
+        return asked.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _addresses(texts: Iterable[str]) -> set[object]:
+    found: set[object] = set()
     for text in texts:
         try:
             found.add(ipaddress.ip_address(text))

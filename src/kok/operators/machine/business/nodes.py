@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kok.api.fields import Taint
+from kok.api.machine import NodeMarks
 from kok.api.meta import Manifest
-
-ANNOTATION_SET = "kok.dev/set"
-"""On a Node: which labels and taints the operator set, so that it takes away only these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,6 @@ class NodeView:
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[tuple[str, str, str], ...] = ()
     """Key, value, effect."""
-    set_by_us: str = ""
 
 
 def view(node: Manifest) -> NodeView:
@@ -56,7 +52,6 @@ def view(node: Manifest) -> NodeView:
         taints=tuple(
             (t["key"], t.get("value") or "", t["effect"]) for t in spec.get("taints") or ()
         ),
-        set_by_us=str((meta.get("annotations") or {}).get(ANNOTATION_SET, "")),
     )
 
 
@@ -70,33 +65,42 @@ def gist(node: NodeView) -> object:
         node.unschedulable,
         tuple(sorted(node.labels.items())),
         node.taints,
-        node.set_by_us,
     )
 
 
-def patch(node: NodeView, labels: Mapping[str, str], taints: Sequence[Taint]) -> Manifest | None:
+def marks(labels: Mapping[str, str], taints: Sequence[Taint]) -> NodeMarks | None:
+    """What is to be remembered of labels and taints that are set; None for none at all."""
+    if not labels and not taints:
+        return None
+    return NodeMarks(labels=sorted(labels), taints=sorted({_id(t.key, t.effect) for t in taints}))
+
+
+def union(one: NodeMarks | None, other: NodeMarks | None) -> NodeMarks | None:
+    """The marks of both."""
+    found = [m for m in (one, other) if m is not None]
+    if not found:
+        return None
+    return NodeMarks(
+        labels=sorted({key for m in found for key in m.labels}),
+        taints=sorted({taint for m in found for taint in m.taints}),
+    )
+
+
+def patch(
+    node: NodeView, labels: Mapping[str, str], taints: Sequence[Taint], before: NodeMarks | None
+) -> Manifest | None:
     """The merge patch that gives a Node these labels and taints, or None if it has them.
 
-    What we set before and no longer want goes; what others set stays.
+    What we set `before` and no longer want goes; what others set stays. The Node itself is not
+    asked what we set: its kubelet may write there, and could have us take away what it may not.
     """
-    before = _before(node.set_by_us)
+    old = before or NodeMarks()
     wanted = [(t.key, t.value, t.effect) for t in taints]
-    keys = {(key, effect) for key, _, effect in wanted}
-    kept = [
-        t for t in node.taints if (t[0], t[2]) not in keys and (t[0], t[2]) not in before.taints
-    ]
-    note = json.dumps(
-        {
-            "labels": sorted(labels),
-            "taints": sorted([key, effect] for key, _, effect in wanted),
-        },
-        separators=(",", ":"),
-    )
+    ours = {*old.taints, *(_id(key, effect) for key, _, effect in wanted)}
+    kept = [t for t in node.taints if _id(t[0], t[2]) not in ours]
     change: dict[str, Any] = {k: v for k, v in labels.items() if node.labels.get(k) != v}
-    change |= {k: None for k in before.labels if k not in labels and k in node.labels}
+    change |= {k: None for k in old.labels if k not in labels and k in node.labels}
     metadata: dict[str, Any] = {"labels": change} if change else {}
-    if node.set_by_us != note and (labels or taints or node.set_by_us):
-        metadata["annotations"] = {ANNOTATION_SET: note}
     out: dict[str, Any] = {}
     if sorted(node.taints) != sorted([*kept, *wanted]):
         # The order of taints means nothing, and the list is replaced as a whole.
@@ -107,21 +111,8 @@ def patch(node: NodeView, labels: Mapping[str, str], taints: Sequence[Taint]) ->
     return {"metadata": {**metadata, "uid": node.uid, "resourceVersion": node.version}, **out}
 
 
-@dataclass(frozen=True, slots=True)
-class _Before:
-    labels: frozenset[str] = frozenset()
-    taints: frozenset[tuple[str, str]] = frozenset()
-
-
-def _before(note: str) -> _Before:
-    try:
-        parsed = json.loads(note or "{}")
-        return _Before(
-            frozenset(str(key) for key in parsed.get("labels", ())),
-            frozenset((str(key), str(effect)) for key, effect in parsed.get("taints", ())),
-        )
-    except (ValueError, AttributeError, TypeError):
-        return _Before()  # Somebody wrote something else there.
+def _id(key: str, effect: str) -> str:
+    return f"{key}:{effect}"
 
 
 def _taint(key: str, value: str, effect: str) -> dict[str, str]:

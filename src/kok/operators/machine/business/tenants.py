@@ -9,16 +9,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kok import pki
+from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.errors import KubeError
+from kok.kube.paths import object_path
 from kok.operators.machine.business import nodes
-from kok.operators.machine.business.certificates import Request, request_of
+from kok.operators.machine.business.certificates import Request, by_node, request_of
 from kok.operators.machine.business.nodes import NodeView
+from kok.operators.machine.business.pulse import Pulse
 from kok.runtime.reconciler import Key
 
 FIELD_MANAGER = "kok-machine"
 LINGER = 30.0
 """Seconds for which a replaced client stays open: somebody may still be using it."""
+ASK_MIN, ASK_MAX = 0.5, 10.0
+"""Seconds between two questions to an API that is silent, at first and at last."""
+COMPLAIN_EVERY = 60.0
+"""Seconds between two events on the requests of one node: it can make as many as it likes."""
+PENDING_MOST = 16
+"""Undecided requests of one asker that are remembered: a kubelet has no more than one or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +54,6 @@ def way(internal: str, public: str, *, inside: bool) -> Way:
     return Way(pki.kubeconfig(ours.cluster_name, server, ours.ca_pem, ours.user, ours.credentials))
 
 
-class Pulse:
-    """Whether an API server answers, by how the last request to it ended."""
-
-    def __init__(self) -> None:
-        self.answers: bool | None = None
-        """None before the first request."""
-        self.changed: Callable[[], None] = lambda: None
-
-    def observe(self, _method: str, status: int) -> None:
-        """Takes note of how a request ended; 0 means that there was no answer."""
-        before, self.answers = self.answers, status not in (0, 502, 503, 504)
-        if before is not None and before != self.answers:
-            self.changed()
-
-
 class Tenant:
     """One business cluster: its nodes and certificate requests as they are now."""
 
@@ -69,9 +64,10 @@ class Tenant:
         self.opened = asyncio.get_running_loop().time()
         """When it was connected, in the event loop's time."""
         self._pulse = pulse
-        pulse.changed = lambda: self._wake(*self._wakes)
+        pulse.changed, pulse.doubted = self.wake_all, self._doubt
         self.nodes: dict[str, NodeView] = {}
-        self.requests: dict[str, Request] = {}
+        self._requests: dict[str, dict[str, Request]] = {}
+        """By asker and name."""
         self.synced = asyncio.Event()
         """Set once all nodes are known."""
         self._wakes: dict[str, dict[str, Callable[[], None]]] = {}
@@ -79,17 +75,28 @@ class Tenant:
             asyncio.create_task(self._follow_nodes(), name="nodes"),
             asyncio.create_task(self._follow_requests(), name="certificate requests"),
         ]
+        self._asking: asyncio.Task[None] | None = None
+        self._complained: dict[str, float] = {}
 
     def on_node(self, node: str, uid: str, wake: Callable[[], None]) -> None:
         """Has `wake` of a Machine called whenever anything about that node changes."""
-        self._wakes.setdefault(node, {})[uid] = wake
+        for about in (node, by_node(node)):
+            self.on_asker(about, uid, wake)
 
-    def forget(self, node: str, uid: str) -> None:
-        """A Machine is no longer interested in that node."""
-        interested = self._wakes.get(node, {})
-        interested.pop(uid, None)
-        if not interested:
-            self._wakes.pop(node, None)
+    def on_asker(self, asker: str, uid: str, wake: Callable[[], None]) -> None:
+        """Has `wake` of a Machine called whenever that user asks for a certificate."""
+        self._wakes.setdefault(asker, {})[uid] = wake
+
+    def forget(self, uid: str) -> None:
+        """A Machine is no longer interested in anything."""
+        for about in [about for about, wakes in self._wakes.items() if uid in wakes]:
+            del self._wakes[about][uid]
+            if not self._wakes[about]:
+                del self._wakes[about]
+
+    def wake_all(self) -> None:
+        """Wakes all Machines."""
+        self._wake(*self._wakes)
 
     @property
     def used(self) -> bool:
@@ -98,8 +105,13 @@ class Tenant:
 
     @property
     def answers(self) -> bool | None:
-        """Whether the last request got an answer; None before the first."""
+        """Whether it answers; None before the first request."""
         return self._pulse.answers
+
+    @property
+    def silence(self) -> float:
+        """Seconds for which it has not answered although it was asked."""
+        return self._pulse.silence
 
     @property
     def known(self) -> bool:
@@ -111,16 +123,45 @@ class Tenant:
         """Seconds since it was connected."""
         return asyncio.get_running_loop().time() - self.opened
 
-    def pending(self, node: str) -> list[Request]:
-        """Requests of that node for serving certificates that nobody has decided."""
-        return [request for request in self.requests.values() if request.node == node]
+    def pending(self, asker: str) -> list[Request]:
+        """Requests of that user for certificates that nobody has decided, the newest at most."""
+        return list(self._requests.get(asker, {}).values())
+
+    def decided(self, request: Request) -> None:
+        """Somebody has decided a request, or it is gone."""
+        asked = self._requests.get(request.asker, {})
+        asked.pop(request.name, None)
+        if not asked:
+            self._requests.pop(request.asker, None)
+
+    def may_complain(self, node: str) -> bool:
+        """Whether something may be told of a node's requests: once a minute, whatever it asks."""
+        now = asyncio.get_running_loop().time()
+        if now - self._complained.get(node, -COMPLAIN_EVERY) < COMPLAIN_EVERY:
+            return False
+        self._complained[node] = now
+        return True
 
     async def close(self) -> None:
         """Ends watches and connections."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._asking] if self._asking is not None else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.kube.close()
+
+    def _doubt(self) -> None:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(), name="asking")
+
+    async def _ask(self) -> None:
+        """Asks until there is an answer: a silent API gives nobody else a reason to."""
+        delay = ASK_MIN
+        while self._pulse.silent_since is not None:
+            await asyncio.sleep(delay)
+            delay = min(ASK_MAX, delay * 2)
+            with contextlib.suppress(KubeError):
+                await self.kube.raw("GET", object_path(kinds.NODE), query={"limit": "1"})
 
     async def _follow_nodes(self) -> None:
         listed: dict[str, NodeView] = {}
@@ -146,16 +187,31 @@ class Tenant:
                 self._wake(seen.name)
 
     async def _follow_requests(self) -> None:
+        listed: set[str] = set()
         async for event in self.kube.watch(kinds.CSR):
             if event.type == "SYNCED":
+                for request in [r for asked in self._requests.values() for r in asked.values()]:
+                    if request.name not in listed:
+                        self.decided(request)
+                listed = set()
                 continue
-            name = event.object["metadata"]["name"]
-            request = None if event.type == "DELETED" else request_of(event.object)
-            if request is None:
-                self.requests.pop(name, None)
-            else:
-                self.requests[name] = request
-                self._wake(request.node)
+            self._take(event.object, gone=event.type == "DELETED", listed=listed)
+
+    def _take(self, csr: Manifest, *, gone: bool, listed: set[str]) -> None:
+        name, asker = str(csr["metadata"]["name"]), str(csr["spec"].get("username", ""))
+        asked = self._requests.get(asker, {})
+        if name in asked:
+            self.decided(asked[name])
+        listed.discard(name)
+        request = None if gone else request_of(csr)
+        if request is None:
+            return
+        listed.add(name)
+        asked = self._requests.setdefault(asker, {})
+        asked[name] = request
+        if len(asked) > PENDING_MOST:
+            del asked[next(iter(asked))]
+        self._wake(asker)
 
     def _wake(self, *names: str) -> None:
         for name in dict.fromkeys(names):
@@ -170,7 +226,7 @@ class Tenants:
         """`timeout`: seconds for one request."""
         self._timeout = timeout
         self._open: dict[Key, Tenant] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], Tenant] = {}
 
     def get(self, key: Key) -> Tenant | None:
         """A connected one."""
@@ -184,7 +240,7 @@ class Tenants:
         tenant = self._open.get(key)
         if tenant is not None and tenant.digest == way_.digest:
             return tenant
-        pulse = Pulse()
+        pulse = Pulse(asyncio.get_running_loop().time)
         kube = await Kube.from_kubeconfig(
             way_.kubeconfig,
             field_manager=FIELD_MANAGER,
@@ -194,33 +250,37 @@ class Tenants:
         fresh = Tenant(way_.digest, kube, pulse)
         self._open[key] = fresh
         if tenant is not None:
+            # Those that it would have told of changes have to turn to the new one.
+            tenant.wake_all()
             self._retire(key, tenant)
         return fresh
 
-    def leave(self, key: Key, node: str, uid: str) -> None:
+    def leave(self, key: Key, uid: str) -> None:
         """A Machine is gone; the last one closes the connection."""
         tenant = self._open.get(key)
         if tenant is not None:
-            tenant.forget(node, uid)
+            tenant.forget(uid)
             if not tenant.used:
                 del self._open[key]
                 self._retire(key, tenant)
 
     async def close(self) -> None:
         """Closes all."""
-        for task in self._closing:
+        # A task that is cancelled before it began closes nothing, so all are closed here.
+        closing = dict(self._closing)
+        for task in closing:
             task.cancel()
-        await asyncio.gather(*self._closing, return_exceptions=True)
-        await asyncio.gather(*(tenant.close() for tenant in self._open.values()))
+        await asyncio.gather(*closing, return_exceptions=True)
+        tenants = [*closing.values(), *self._open.values()]
         self._open.clear()
+        await asyncio.gather(*(tenant.close() for tenant in tenants))
 
     def _retire(self, key: Key, tenant: Tenant) -> None:
         task = asyncio.create_task(_close_later(tenant), name=f"close {'/'.join(key)}")
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing[task] = tenant
+        task.add_done_callback(lambda done: self._closing.pop(done, None))
 
 
 async def _close_later(tenant: Tenant) -> None:
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.sleep(LINGER)
+    await asyncio.sleep(LINGER)
     await tenant.close()

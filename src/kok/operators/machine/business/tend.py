@@ -8,7 +8,13 @@ from kok.kube.client import Kube
 from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.operators.machine import reasons
 from kok.operators.machine.business import certificates, nodes, tokens
-from kok.operators.machine.business.certificates import Subject
+from kok.operators.machine.business.certificates import (
+    Neighbour,
+    Request,
+    Subject,
+    by_node,
+    by_token,
+)
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant
 from kok.operators.machine.host.join import Access
@@ -46,41 +52,67 @@ async def bootstrap(kube: Kube, ident: str, machine: str, access: Access, clock:
 
 async def node(p: Pass[Machine], tenant: Tenant, found: NodeView) -> float | None:
     """Sets labels and taints of the Node; seconds until it has to be tried again, if so."""
-    patch = nodes.patch(found, p.obj.spec.labels, p.obj.spec.taints)
-    if patch is None:
-        return None
-    try:
-        changed = await p.guarded(tenant.kube).patch(kinds.NODE, found.name, None, patch)
-    except (Conflict, NotFound):
-        return SOON
-    tenant.nodes[found.name] = nodes.view(changed)
+    spec, status = p.obj.spec, p.status
+    patch = nodes.patch(found, spec.labels, spec.taints, status.node_marks)
+    wanted = nodes.marks(spec.labels, spec.taints)
+    if patch is not None:
+        both = nodes.union(status.node_marks, wanted)
+        if both != status.node_marks:
+            status.node_marks = both
+            await p.latch()
+        try:
+            changed = await p.guarded(tenant.kube).patch(kinds.NODE, found.name, None, patch)
+        except (Conflict, NotFound):
+            return SOON
+        tenant.nodes[found.name] = nodes.view(changed)
+    status.node_marks = wanted
     return None
 
 
 async def approve(p: Pass[Machine], tenant: Tenant) -> None:
-    """Grants the kubelet the serving certificates that are truly this Machine's."""
-    machine, facts = p.obj, p.status.facts
-    if facts is None:
-        return
+    """Grants the kubelet the certificates that are truly this Machine's."""
+    machine, facts, token = p.obj, p.status.facts, p.status.token_id
     subject = Subject(
-        machine.spec.node, facts.hostname or "", (*facts.addresses, machine.spec.address)
+        machine.spec.node, machine.spec.address, tuple(facts.addresses) if facts else (), token
     )
-    for request in tenant.pending(machine.spec.node):
+    asked = tenant.pending(by_token(token)) if token is not None else []
+    if facts is not None:
+        asked += tenant.pending(by_node(machine.spec.node))
+    for request in asked:
         why = certificates.objection(request, subject)
-        if why is not None:
+        if why is None and certificates.doubtful(request, subject):
+            why = certificates.objection(request, subject, await _neighbours(p))
+        if why is None:
+            await _grant(p, tenant, request)
+        elif tenant.may_complain(machine.spec.node):
             p.event(
                 reasons.CSR_REFUSED,
                 f"CertificateSigningRequest {request.name} of Node {subject.node} is not "
                 f"approved: {why}",
                 warning=True,
             )
-            continue
-        body = certificates.approval(request, p.now)
-        try:
-            await p.guarded(tenant.kube).patch(
-                kinds.CSR, request.name, None, body, subresource="approval"
-            )
-        except KubeError as error:
-            p.log.info("request not approved", request=request.name, error=error.message)
-            continue
-        tenant.requests.pop(request.name, None)
+
+
+async def _grant(p: Pass[Machine], tenant: Tenant, request: Request) -> None:
+    body = certificates.approval(request, p.now)
+    try:
+        await p.guarded(tenant.kube).patch(
+            kinds.CSR, request.name, None, body, subresource="approval"
+        )
+    except NotFound:
+        pass
+    except KubeError as error:
+        p.log.info("request not approved", request=request.name, error=error.message)
+        return
+    tenant.decided(request)
+
+
+async def _neighbours(p: Pass[Machine]) -> list[Neighbour]:
+    """The other Machines of the same cluster."""
+    machine = p.obj
+    found = map(Machine.parse, await p.kube.list(machine.info.kind, machine.namespace))
+    return [
+        Neighbour(m.name, (m.spec.address, *(m.status.facts.addresses if m.status.facts else ())))
+        for m in found
+        if m.spec.cluster == machine.spec.cluster and m.metadata.uid != machine.metadata.uid
+    ]

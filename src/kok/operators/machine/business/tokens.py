@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from kok.api.meta import Manifest
+from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.operators.machine.host.join import Access
 from kok.pki import Token, bootstrap_token, decode, encode, kubeconfig
 
@@ -12,7 +13,6 @@ NAMESPACE = "kube-system"
 LIFETIME = timedelta(minutes=10)
 LEAST = timedelta(minutes=2)
 """A token with less time left is not used any more."""
-GROUP = "system:bootstrappers:kubeadm:default-node-token"
 
 
 def new_id() -> str:
@@ -34,7 +34,8 @@ def secret(token_id: str, machine: str, now: datetime) -> Manifest:
         "token-secret": bootstrap_token().secret,
         "expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "usage-bootstrap-authentication": "true",
-        "auth-extra-groups": GROUP,
+        # Not kubeadm's group, whose requests for any node's certificate are granted unseen.
+        "auth-extra-groups": MACHINE_BOOTSTRAPPERS,
     }
     return {
         "apiVersion": "v1",

@@ -26,7 +26,7 @@ from kok.runtime.reconciler import DONE, Done, Pass, Result
 
 SOON = 5.0
 UNSEEN_FOR = timedelta(seconds=30)
-"""How long the business cluster's API is waited for when it does not answer at all."""
+"""How long the business cluster's API is waited for while it does not answer at all."""
 
 
 class Removal:
@@ -76,16 +76,22 @@ class Removal:
             return
         tenant = case.world.tenant
         if tenant is None or not tenant.known:
-            # An operator that was just started needs a moment, however old the deletion is.
-            young = tenant is not None and tenant.age < UNSEEN_FOR.total_seconds()
-            if young or self._p.now < self._unseen_until:
-                self._wait(f"waiting for the API of Cluster {self._p.obj.spec.cluster}", 2.0)
+            self._wait_for_api(tenant)
             view.drained = True
             return
         if case.world.node is None:
             view.drained = True
             return
         await self._drain(tenant)
+
+    def _wait_for_api(self, tenant: Tenant | None) -> None:
+        """An API that is away for a moment, as when it is rolled, must not cost the drain."""
+        patience = UNSEEN_FOR.total_seconds()
+        # An operator that was just started needs a moment, however old the deletion is.
+        young = tenant is not None and (tenant.age < patience or 0 < tenant.silence < patience)
+        in_time = self._p.now < self._drain_until + UNSEEN_FOR * 3
+        if (young and in_time) or self._p.now < self._unseen_until:
+            self._wait(f"waiting for the API of Cluster {self._p.obj.spec.cluster}", 2.0)
 
     async def _drain(self, tenant: Tenant) -> None:
         node, view = self._case.world.node, self._case.view
@@ -145,6 +151,7 @@ class Removal:
                 return
         except KubeError as error:
             self._p.log.info("node not deleted", node=name, error=error.message)
+        self._wait_for_api(tenant)
         self._p.event(
             reasons.NODE_LEFT_BEHIND,
             f"Node {name} may be left in Cluster {self._p.obj.spec.cluster}, whose API did not "

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kok.api.machine import MachineStatus
+from kok.kube.errors import KubeError
 from kok.operators.machine import reasons
 from kok.operators.machine.business import nodes
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.host import layout, preflight
-from kok.operators.machine.host.agent import EndpointUnreachable
+from kok.operators.machine.host.agent import EndpointUnreachable, RemovalFailed
 from kok.operators.machine.machines.plan import EVER_READY, Case, Decision
 from kok.operators.machine.machines.steps import Refuse
 from kok.operators.machine.ssh import (
@@ -18,6 +19,7 @@ from kok.operators.machine.ssh import (
     HostSilent,
     HostUnreachable,
     LoginRefused,
+    ScriptFailed,
     SudoRefused,
 )
 
@@ -38,7 +40,7 @@ FATAL = frozenset(
     }
 )
 """What makes a Machine not Ready even if its Node is: somebody has to look at it."""
-OF_COMPONENTS = frozenset({reasons.COMPONENT_MISSING, reasons.COMPONENT_INVALID})
+OF_COMPONENTS = frozenset({reasons.COMPONENT_MISSING, reasons.COMPONENT_INVALID, reasons.SKEW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ def reachable(case: Case) -> Judgement:
         return Judgement(False, refusal.reason, refusal.message)
     if case.view.survey is not None:
         return Judgement(True, reasons.CONNECTED, "the host answers over SSH")
+    if isinstance(error, ScriptFailed):
+        # It lets us in, but not even a look at it goes through.
+        return Judgement(False, error.reason, error.message)
     before = case.status.condition(REACHABLE)
     if before is not None and before.status == "True":
         return Judgement(True, before.reason, before.message)
@@ -121,7 +126,10 @@ def _installed(status: MachineStatus, case: Case, decision: Decision) -> Judgeme
             "it is tried again",
         )
     if decision.lacking:
-        return Judgement(False, reasons.INSTALLING, f"installing {', '.join(decision.lacking)}")
+        error, text = case.view.error, f"installing {', '.join(decision.lacking)}"
+        if isinstance(error, ScriptFailed | RemovalFailed):
+            return Judgement(False, error.reason, f"{text}: {error.message}; it is tried again")
+        return Judgement(False, reasons.INSTALLING, text)
     return Judgement(True, reasons.COMPONENTS_READY, "all software is as wanted")
 
 
@@ -147,11 +155,14 @@ def _joined(case: Case, decision: Decision) -> Judgement:
         return Judgement(True, before.reason, before.message)
     if waiting is not None:
         return waiting
-    if isinstance(error, EndpointUnreachable):
+    if isinstance(error, EndpointUnreachable | ScriptFailed):
         return Judgement(False, error.reason, error.message)
-    if case.view.joined is not None:
-        return Judgement(False, reasons.JOINING, "the kubelet asks for credentials")
-    return Judgement(False, reasons.JOINING, decision.joining or "waiting for the host")
+    text = decision.joining or "waiting for the host"
+    if isinstance(error, KubeError):
+        text = f"the API of Cluster {case.machine.spec.cluster}: {error.message}"
+    elif case.view.joined is not None:
+        text = "the kubelet asks for credentials"
+    return Judgement(False, reasons.JOINING, text)
 
 
 def waiting_for_cluster(case: Case) -> Judgement | None:
@@ -215,7 +226,8 @@ def _missing(case: Case, node: NodeView) -> list[str]:
     wanted = next((c.version for c in machine.spec.components if c.name == layout.KUBELET), None)
     if wanted is not None and node.kubelet != wanted:
         found.append(f"its kubelet is {node.kubelet or 'unknown'}, wanted is {wanted}")
-    if nodes.patch(node, machine.spec.labels, machine.spec.taints) is not None:
+    marks = case.status.node_marks
+    if nodes.patch(node, machine.spec.labels, machine.spec.taints, marks) is not None:
         found.append("its labels and taints are not set yet")
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kok import pki
@@ -30,6 +30,7 @@ JOINED = "Joined"
 """Condition of a Machine: its kubelet is, or was, a member of the cluster."""
 BOOTSTRAP_READY = "BootstrapReady"
 """Condition of a Cluster: nodes can join."""
+CENSUS_EVERY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,22 @@ class World:
     node: NodeView | None = None
     others: tuple[Machine, ...] | None = None
     """All other Machines, or None if they were not asked for."""
+    watched: tuple[str, ...] = ()
+    """The namespaces that `others` are of; all of them if empty."""
     installation: str = ""
 
     @property
     def cluster_gone(self) -> bool:
         """Whether there is no Cluster, or soon will be none."""
         return self.cluster is None or self.cluster.deleting
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Ranges of the business cluster's pods and Services."""
+        if self.cluster is None:
+            return ()
+        network = self.cluster.spec.network
+        return (*network.pod_cidrs, *network.service_cidrs)
 
     @property
     def takes_nodes(self) -> bool:
@@ -75,22 +86,52 @@ class World:
         )
 
 
+class Census:
+    """All Machines, listed anew every few seconds at most: many may ask at once, and for long."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._taken = float("-inf")
+        self._monotonic = monotonic
+        self._found: tuple[Machine, ...] = ()
+        self._lock = asyncio.Lock()
+
+    async def of(
+        self, kube: Kube, machine: Machine, namespaces: Collection[str], since: float
+    ) -> tuple[Machine, ...]:
+        """All but that one, in some namespaces or in all; the elder ones are sure to be there.
+
+        So are those that were there at `since`, in monotonic seconds.
+        """
+        uid = machine.metadata.uid
+        async with self._lock:
+            fresh = self._monotonic() - self._taken < CENSUS_EVERY and self._taken >= since
+            if not fresh or all(m.metadata.uid != uid for m in self._found):
+                began = self._monotonic()
+                lists = await asyncio.gather(
+                    *(kube.list(MACHINE, n) for n in namespaces or (None,))
+                )
+                self._found = tuple(Machine.parse(m) for listed in lists for m in listed)
+                self._taken = began
+            return tuple(m for m in self._found if m.metadata.uid != uid)
+
+
 class Observer:
     """Reads the picture; keeps what never changes."""
 
-    def __init__(self, tenants: Tenants, *, inside: bool) -> None:
+    def __init__(self, tenants: Tenants, monotonic: Callable[[], float], *, inside: bool) -> None:
         """`inside`: business clusters are reached by their addresses in the meta cluster."""
         self._tenants = tenants
         self._inside = inside
         self._installation = ""
+        self._census = Census(monotonic)
 
     async def observe(
-        self, kube: Kube, machine: Machine, *, rivals: Collection[str] | None
+        self, kube: Kube, machine: Machine, *, rivals: Collection[str] | None, since: float
     ) -> World:
         """The picture. Raises `KubeError`.
 
         `rivals` are the namespaces whose other Machines belong to it, all of them if empty; None
-        leaves them out.
+        leaves them out. None that was there at `since` (monotonic seconds) is missing.
         """
         namespace, cluster = machine.namespace, machine.spec.cluster
         found, secret, components, public, internal, others = await asyncio.gather(
@@ -99,7 +140,7 @@ class Observer:
             _components(kube, machine),
             kube.get(kinds.SECRET, names.admin_kubeconfig_secret(cluster), namespace),
             kube.get(kinds.SECRET, names.internal_kubeconfig_secret(cluster), namespace),
-            _nobody() if rivals is None else _others(kube, machine, rivals),
+            _nobody() if rivals is None else self._census.of(kube, machine, rivals, since),
         )
         credentials, refusal = await _credentials(machine, secret)
         parsed = Cluster.parse(found) if found is not None else None
@@ -116,6 +157,7 @@ class Observer:
             tenant=tenant,
             node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
             others=others,
+            watched=tuple(rivals or ()),
             installation=await self._identity(kube),
         )
 
@@ -146,14 +188,6 @@ async def _components(kube: Kube, machine: Machine) -> dict[str, Component]:
     )
     parsed = [Component.parse(manifest) for manifest in found if manifest is not None]
     return {wanted[c.name]: c for c in parsed if not c.deleting}
-
-
-async def _others(
-    kube: Kube, machine: Machine, namespaces: Collection[str]
-) -> tuple[Machine, ...] | None:
-    lists = await asyncio.gather(*(kube.list(MACHINE, n) for n in namespaces or (None,)))
-    listed = [Machine.parse(manifest) for manifests in lists for manifest in manifests]
-    return tuple(m for m in listed if m.metadata.uid != machine.metadata.uid)
 
 
 async def _nobody() -> tuple[Machine, ...] | None:

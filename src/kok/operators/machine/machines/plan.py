@@ -15,7 +15,7 @@ from kok.operators.machine import reasons
 from kok.operators.machine.components.rendered import Rendered
 from kok.operators.machine.host import agent, join, layout, preflight
 from kok.operators.machine.host.join import JoinPlan
-from kok.operators.machine.host.survey import Found, Question, Survey
+from kok.operators.machine.host.survey import Found, Owner, Question, Survey
 from kok.operators.machine.machines import wanted as wanted_
 from kok.operators.machine.machines.observe import Problem, World, rival
 from kok.operators.machine.machines.steps import (
@@ -166,7 +166,9 @@ def _urls(case: Case) -> tuple[str, ...]:
     for component in machine.spec.components:
         mirrors = component.params.get("mirrors")
         if component.name == layout.CONTAINERD and isinstance(mirrors, Mapping):
-            urls += [f"{m[0].rstrip('/')}/v2/" for m in mirrors.values() if m]
+            # Somebody's own Component of that name may mean something else by it.
+            listed = [m[0] for m in mirrors.values() if isinstance(m, list) and m]
+            urls += [f"{url.rstrip('/')}/v2/" for url in listed if isinstance(url, str)]
     return tuple(dict.fromkeys(urls))
 
 
@@ -188,6 +190,7 @@ def _findings(case: Case, survey: Survey, *, fetches: bool) -> list[Finding]:
             fetches=fetches,
             begun=mine(case),
             base_url=case.machine.spec.artifacts.base_url,
+            networks=case.world.networks,
         )
     )
 
@@ -196,10 +199,7 @@ def _use(case: Case, survey: Survey, findings: tuple[Finding, ...]) -> Step | No
     """Whether the host may be used: it is nobody else's, and fit."""
     owner, uid = survey.owner, case.machine.metadata.uid
     if owner.uid and owner.uid != uid:
-        others = case.world.others
-        ours = bool(owner.installation) and owner.installation == case.world.installation
-        gone = others is not None and all(m.metadata.uid != owner.uid for m in others)
-        if ours and gone:
+        if _left_behind(case, owner):
             return Reclaim(owner)
         return Refuse(
             Problem(reasons.HOST_IN_USE, agent.taken(case.machine.spec.address, owner)), RECHECK
@@ -210,11 +210,28 @@ def _use(case: Case, survey: Survey, findings: tuple[Finding, ...]) -> Step | No
     return None
 
 
+def _left_behind(case: Case, owner: Owner) -> bool:
+    """Whether a host's owner is a Machine of ours that is gone.
+
+    Of one in a namespace that another operator looks after nobody here knows.
+    """
+    world = case.world
+    ours = bool(owner.installation) and owner.installation == world.installation
+    known = not world.watched or owner.machine.partition("/")[0] in world.watched
+    gone = world.others is not None and all(m.metadata.uid != owner.uid for m in world.others)
+    return ours and known and gone
+
+
 def _software(
     case: Case, wanted: Mapping[str, Rendered], survey: Survey, lacking: tuple[str, ...]
 ) -> Step | None:
     if not lacking:
         return None
+    there = survey.found.get(layout.KUBELET, Found()).version
+    if layout.KUBELET in lacking and there != wanted[layout.KUBELET].version:
+        problem = wanted_.skew(case.machine, case.world.cluster)
+        if problem is not None:
+            return Refuse(problem, RECHECK)
     found = wanted_.due(case.machine, case.status, wanted, survey, case.now)
     if found.plans:
         return Install(found.plans, found.started)
@@ -244,9 +261,9 @@ def _join(case: Case, survey: Survey) -> Step:
     found = todo(case)
     if found is None:
         return Finish() if _token_left(case) else Idle()
-    foreign = _foreign_node(case, survey)
-    if foreign is not None:
-        return Refuse(foreign, RECHECK)
+    problem = _foreign_node(case, survey) or wanted_.skew(case.machine, case.world.cluster)
+    if problem is not None:
+        return Refuse(problem, RECHECK)
     return _wait_for_kubelet(case, found)
 
 

@@ -10,7 +10,8 @@ from kok.api.meta import Manifest
 from kok.kube.errors import Unreachable
 from kok.operators.machine import metrics, reasons
 from kok.operators.machine.business import tend
-from kok.operators.machine.business.tenants import Tenants
+from kok.operators.machine.business.certificates import by_token
+from kok.operators.machine.business.tenants import Tenant, Tenants
 from kok.operators.machine.host.join import Joining
 from kok.operators.machine.host.survey import Owner
 from kok.operators.machine.machines import plan, steps
@@ -45,7 +46,7 @@ class MachineReconciler:
         self.connections = Connections(timeouts, self.clock.monotonic)
         self.sessions = Sessions(self.clock.monotonic)
         self.tenants = Tenants(settings.business_timeout)
-        self.observer = Observer(self.tenants, inside=settings.internal())
+        self.observer = Observer(self.tenants, self.clock.monotonic, inside=settings.internal())
         self.phases = metrics.Phases()
         self.wakes_on: Sequence[Wake] = (
             Wake(CLUSTER, key=ClusterChanges()),
@@ -82,7 +83,7 @@ class MachineReconciler:
         if isinstance(result, Done):
             self.sessions.end(uid)
             self.connections.drop(uid)
-            self.tenants.leave((machine.namespace, machine.spec.cluster), machine.spec.node, uid)
+            self.tenants.leave((machine.namespace, machine.spec.cluster), uid)
             self.phases.put(uid, None)
         return result
 
@@ -90,10 +91,16 @@ class MachineReconciler:
         machine, view = p.obj, session.view
         owned = view.survey is not None and view.survey.owner.uid == machine.metadata.uid
         world = await self.observer.observe(
-            p.kube, machine, rivals=None if owned else p.settings.namespaces
+            p.kube,
+            machine,
+            rivals=None if owned else p.settings.namespaces,
+            # Whoever has marked the host as its own by then must be known.
+            since=view.surveyed,
         )
         if world.tenant is not None:
             world.tenant.on_node(machine.spec.node, machine.metadata.uid, p.wake)
+            if p.status.token_id is not None:
+                self._follow_token(p, world.tenant)
         if world.others is not None:
             view.neighbours = _neighbours(machine, world)
             if rival(machine, world.others) is not None:
@@ -203,8 +210,13 @@ class MachineReconciler:
         if step.todo.token:
             name = f"{machine.namespace}/{machine.name}"
             introduction = Introduction(world.tenant.kube, await tend.token_id(p), name)
+            self._follow_token(p, world.tenant)
         joining = Joining(machine.metadata.uid, step.todo, world.access, tuple(machine.spec.taints))
         session.start("join", hand.join(joining, introduction), p.wake)
+
+    def _follow_token(self, p: Pass[Machine], tenant: Tenant) -> None:
+        """Who asks for a certificate with the Machine's token wakes it."""
+        tenant.on_asker(by_token(p.status.token_id), p.obj.metadata.uid, p.wake)
 
     async def _scan(self, machine: Machine, session: Session) -> None:
         spec = machine.spec
