@@ -108,7 +108,7 @@ REMOVING: Final = "Removing"
 
 # --- KubeNode
 SKEW: Final = "VersionSkew"
-"""`spec.version` does not fit the Cluster's version."""
+"""The kubelet's version does not fit the Cluster's."""
 VERSION_UNKNOWN: Final = "VersionUnknown"
 """The version is not one that this release can run."""
 RUNTIME_UNSUPPORTED: Final = "RuntimeUnsupported"

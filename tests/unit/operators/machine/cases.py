@@ -47,6 +47,14 @@ NODE = NodeView(
 )
 
 
+BOOTSTRAPPED = {
+    "type": "BootstrapReady",
+    "status": "True",
+    "reason": "Done",
+    "lastTransitionTime": "2026-11-02T12:00:00Z",
+}
+
+
 @dataclass
 class FakeTenant:
     """A business cluster as far as decisions look at it."""
@@ -59,16 +67,8 @@ class FakeTenant:
 
 
 def world(**changes: Any) -> World:
-    ready = [
-        {
-            "type": "BootstrapReady",
-            "status": "True",
-            "reason": "Done",
-            "lastTransitionTime": "2026-11-02T12:00:00Z",
-        }
-    ]
     base = World(
-        cluster=builders.cluster(status={"conditions": ready}),
+        cluster=builders.cluster(status={"conditions": [BOOTSTRAPPED]}),
         credentials=Credentials(password="p"),
         components=COMPONENTS,
         access=ACCESS,

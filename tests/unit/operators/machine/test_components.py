@@ -130,6 +130,13 @@ def test_files_for_each_entry_of_a_parameter() -> None:
         on_host(builders.component(**spec), {"sites": "text"})
 
 
+@pytest.mark.parametrize("name", ["tool\n/etc/passwd", "../../passwd"])
+def test_a_path_that_parameters_lead_astray_is_refused(name: str) -> None:
+    made = builders.component(files=[{"path": "/etc/tool/{{ params.name }}", "content": ""}])
+    with pytest.raises(ComponentError, match="is no absolute path"):
+        question(made, builders.machine(), {"name": name})
+
+
 def test_probes_cannot_depend_on_facts() -> None:
     with pytest.raises(ComponentError, match="'facts' is undefined"):
         question(

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import signal
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -384,3 +385,13 @@ def test_a_circle_of_dependencies_is_named() -> None:
     )
     with pytest.raises(ValueError, match="a and b depend on each other in a circle"):
         jobs.needed_first(["a", "b"], {"a": one, "b": two})
+
+
+def test_secrets_that_scripts_print_are_masked() -> None:
+    said = "JobFailed\ncurl: (22) https://mirror:hunter2@artifacts.example/tool refused"
+    log = "token: abcdef0123456789\n"
+    line = f"ended 1234 1 {b64encode(said.encode()).decode()} {b64encode(log.encode()).decode()}"
+    result = jobs.parse_line(line)
+    assert result
+    assert result.message == "curl: (22) https://mirror:***@artifacts.example/tool refused"
+    assert result.log == "token: ***\n"

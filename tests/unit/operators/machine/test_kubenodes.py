@@ -116,6 +116,13 @@ def test_what_runs_stays_when_the_operator_knows_newer_defaults() -> None:
     assert chosen([builders.machine(components=other)])["containerd"][0] == "2.3.7"
 
 
+def test_a_kubelet_of_ones_own_choice_must_fit_the_control_plane_too() -> None:
+    with pytest.raises(Invalid, match=r"spec.components: kubelet 1\.38\.0 is newer than"):
+        chosen(components=[{"name": "kubelet", "version": "1.38.0-acme.1"}])
+    found = chosen(components=[{"name": "kubelet", "version": "1.36.4-acme.1"}])
+    assert found["kubelet"][0] == "1.36.4-acme.1"
+
+
 def test_an_old_runtime_is_refused() -> None:
     with pytest.raises(Invalid, match=r"containerd 1\.7\.20 is not supported; write 2\.0\.0"):
         chosen(runtime={"version": "1.7.20"})

@@ -8,7 +8,16 @@ from typing import Any
 
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.cases import COMPONENTS, KEY, MEMBER, NODE, case, seen, world
+from tests.unit.operators.machine.cases import (
+    BOOTSTRAPPED,
+    COMPONENTS,
+    KEY,
+    MEMBER,
+    NODE,
+    case,
+    seen,
+    world,
+)
 
 from kok.api.machine import Machine
 from kok.operators.machine.host.survey import Found, Owner
@@ -153,6 +162,9 @@ def test_what_a_machine_of_ours_left_behind_is_cleaned_up() -> None:
     assert isinstance(step(view=view, world=world(others=(living,))), Refuse)
     # Not known to be gone is not gone.
     assert isinstance(step(view=view, world=world(others=None)), Refuse)
+    # Nor is a Machine in a namespace that another operator of this meta cluster looks after.
+    assert isinstance(step(view=view, world=world(watched=("team-b",))), Refuse)
+    assert step(view=view, world=world(watched=("team-b", "team-a"))) == Reclaim(owner)
 
 
 def test_an_unfit_host_is_refused_and_soon_looked_at_again() -> None:
@@ -253,6 +265,24 @@ def test_a_missing_component_is_named() -> None:
         "Component runc-1.1.5 does not exist in namespace team-a; create it or correct "
         "spec.components",
     )
+
+
+def test_a_kubelet_that_does_not_fit_the_cluster_is_neither_installed_nor_let_in() -> None:
+    older = world(cluster=builders.cluster(version="1.36.4", status={"conditions": [BOOTSTRAPPED]}))
+    for view in (seen(complete=False), seen()):
+        refused = step(view=view, world=older)
+        assert (refused.problem.reason, refused.problem.message) == (
+            "VersionSkew",
+            "spec.components: kubelet 1.37.1 is newer than the control plane's 1.36.4; write "
+            "1.36.x or older, or upgrade the Cluster first",
+        )
+    # One that serves already is kept in order.
+    damaged = seen(identity=MEMBER)
+    assert damaged.survey
+    found = {**damaged.survey.found}
+    found["kubelet"] = replace(found["kubelet"], files={})
+    damaged.survey = replace(damaged.survey, found=found)
+    assert isinstance(step(view=damaged, world=older), Install)
 
 
 # --- joining

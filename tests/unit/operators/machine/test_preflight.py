@@ -19,6 +19,7 @@ def found(case: dict[str, Any] | None = None, **survey: Any) -> list[tuple[str, 
         "fetches": True,
         "begun": False,
         "base_url": "http://artifacts.example",
+        "networks": ("10.64.0.0/16", "fd00:65::/112"),
     }
     listed = preflight.findings(Case(survey=builders.survey(**survey), **{**given, **(case or {})}))
     return [(f.level, f.check, f.message) for f in listed]
@@ -42,6 +43,11 @@ def test_a_fit_host_has_no_findings() -> None:
         ("Clock", {"skew": -3600.0}, "3600 s behind the operator's"),
         ("Ports", {"ports": frozenset({22, 10250})}, "port 10250 of the host is in use"),
         ("ForeignSoftware", {"units": frozenset({"kubelet"})}, "a kubelet that KOK did not"),
+        (
+            "AddressOverlap",
+            {"addresses": ("192.0.2.21", "10.64.3.4", "fd00::21")},
+            "the host's address 10.64.3.4 lies in 10.64.0.0/16, which the Cluster uses",
+        ),
         (
             "Artifacts",
             {"unreachable": {"http://artifacts.example/": "timed out"}},
@@ -89,6 +95,10 @@ def test_wget_does_as_well_as_curl() -> None:
 def test_cgroup_v1_is_fine_where_the_kubelet_is_told_so() -> None:
     params = {"kubelet": {"config": {"failCgroupV1": False}}}
     assert found({"params": params}, facts={"cgroup": "v1"}) == []
+
+
+def test_a_hosts_own_addresses_of_pods_are_no_obstacle() -> None:
+    assert found({"begun": True}, addresses=("192.0.2.21", "10.64.3.1")) == []
 
 
 def test_the_operators_own_software_is_no_obstacle() -> None:

@@ -13,6 +13,7 @@ from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.cases import MEMBER, NODE, FakeTenant, case, seen, world
 
 from kok.api.machine import MachineStatus
+from kok.kube.errors import Forbidden
 from kok.operators.machine.business import nodes
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.host.agent import EndpointUnreachable, HostTaken
@@ -24,7 +25,7 @@ from kok.operators.machine.machines.status import report
 from kok.operators.machine.machines.steps import Look
 from kok.operators.machine.machines.wanted import take_results
 from kok.operators.machine.session import View
-from kok.operators.machine.ssh import HostKeyChanged, HostUnreachable
+from kok.operators.machine.ssh import HostKeyChanged, HostUnreachable, ScriptFailed
 
 
 def step(*args: Any, **kwargs: Any) -> Any:
@@ -94,9 +95,8 @@ def test_labels_that_are_not_set_yet_keep_a_machine_from_being_ready() -> None:
     machine = builders.machine(labels={"tier": "gold"})
     given = case(machine, view=seen(machine, identity=MEMBER), world=world(node=NODE))
     assert shown(given)[1]["Ready"] == ("False", "NodeOutdated")
-    note = '{"labels":["tier"],"taints":[]}'
-    labelled = replace(NODE, labels={"tier": "gold"}, set_by_us=note)
-    assert nodes.patch(labelled, {"tier": "gold"}, []) is None
+    labelled = replace(NODE, labels={"tier": "gold"})
+    assert nodes.patch(labelled, {"tier": "gold"}, [], None) is None
     given = case(machine, view=seen(machine, identity=MEMBER), world=world(node=labelled))
     assert shown(given)[1]["Ready"] == ("True", "NodeReady")
 
@@ -181,6 +181,28 @@ def test_the_way_from_the_host_to_the_api_is_told() -> None:
     _, conditions = shown(case(view=view, wait=5.0))
     assert conditions["Reachable"] == ("True", "Connected")
     assert conditions["Joined"] == ("False", "EndpointUnreachable")
+
+
+def test_a_step_that_fails_on_the_host_is_told_wherever_it_is() -> None:
+    error = ScriptFailed("a step on host 192.0.2.21 ended with code 1: No space left on device", 1)
+    status, conditions = shown(case(view=View(error=error), wait=5.0))
+    assert conditions["Reachable"] == ("False", "ScriptFailed")
+    assert "No space left" in message(status)
+    view = seen(complete=False)
+    view.error = error
+    status, conditions = shown(case(view=view, wait=5.0))
+    assert conditions["Reachable"] == ("True", "Connected")
+    view.surveyed = 1000.0
+    status, conditions = shown(case(view=view))
+    assert conditions["ComponentsReady"] == ("False", "ScriptFailed")
+    assert "No space left" in message(status)
+    view = seen()
+    view.error = error
+    assert shown(case(view=view))[1]["Joined"] == ("False", "ScriptFailed")
+    view.error = Forbidden(403, "Forbidden", "secrets is forbidden")
+    status, conditions = shown(case(view=view))
+    assert conditions["Joined"] == ("False", "Joining")
+    assert message(status, "Joined") == "the API of Cluster shop: secrets is forbidden"
 
 
 def test_a_host_in_use_fails_the_preflight() -> None:

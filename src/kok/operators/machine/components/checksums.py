@@ -10,6 +10,7 @@ import aiohttp
 
 from kok.operators.machine import reasons
 from kok.operators.machine.components.catalog import Source
+from kok.runtime.redact import redact_text
 
 KEY = "SHA256SUMS"
 _LINE = re.compile(r"^([0-9a-fA-F]{64})(?:[ \t]+[*]?(\S+))?\s*$")
@@ -21,9 +22,9 @@ class ChecksumError(Exception):
     """No sum, or none that can be used; reason and sentence for a condition."""
 
     def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
         self.reason = reason
-        self.message = message
+        self.message = redact_text(message)  # An address may hold a password.
+        super().__init__(self.message)
 
 
 def parse_list(text: str) -> dict[str, str]:

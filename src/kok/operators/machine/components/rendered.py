@@ -76,7 +76,7 @@ def question(component: Component, machine: Machine, given: Mapping[str, Any]) -
     try:
         probe = render(_where(component, "scripts.probe"), component.spec.scripts.probe, context)
         paths = tuple(
-            render(_where(component, "files.path"), file.path, {**context, "item": item})
+            _path(_where(component, "files.path"), file.path, {**context, "item": item})
             for file in component.spec.files
             for item in _items(file.for_each, context["params"])
         )
@@ -182,6 +182,14 @@ def _items(for_each: str, params: Mapping[str, Any]) -> list[Any]:
     if isinstance(many, list):
         return sorted(many, key=lambda item: json.dumps(item, sort_keys=True))
     raise RenderError(f"forEach: parameter {for_each} is neither a list nor a map")
+
+
+def _path(where: str, text: str, context: Mapping[str, Any]) -> str:
+    """A rendered path; hosts keep lists of them, a line for each."""
+    path = render(where, text, context)
+    if not path.startswith("/") or not path.isprintable() or ".." in path.split("/"):
+        raise RenderError(f"{where}: {path!r} is no absolute path")
+    return path
 
 
 def _where(component: Component, part: str) -> str:

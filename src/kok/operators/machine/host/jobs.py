@@ -12,6 +12,7 @@ from kok.operators.machine import reasons
 from kok.operators.machine.components.rendered import Rendered
 from kok.operators.machine.host import shell
 from kok.operators.machine.host.survey import Found, Owner
+from kok.runtime.redact import redact_text
 
 REMOVAL = "kok-removal"
 """In the place of a component's name: the job that takes everything away."""
@@ -19,6 +20,16 @@ UNINSTALL = "uninstall"
 REMOVAL_TIMEOUT = 300.0
 PATIENCE = 60
 """Seconds after which a wait for jobs is begun anew, to see that the host still answers."""
+_REASONS = frozenset(
+    {
+        reasons.CHECKSUM_MISMATCH,
+        reasons.DEPENDENCY_FAILED,
+        reasons.DOWNLOAD_FAILED,
+        reasons.JOB_TIMED_OUT,
+        reasons.NOT_AS_WANTED,
+    }
+)
+"""What a failed job may give as its reason; a host may say anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,22 +168,27 @@ def start_script(plans: Sequence[JobPlan], owner: Owner, *, patience: int = PATI
 
 
 def parse_line(line: str) -> JobResult | None:
-    """What one line of the start script tells, if it tells of a job."""
+    """What one line of the start script tells, if it tells of a job.
+
+    Scripts may print anything: what looks like a secret is masked here, once for all.
+    """
     kind, *rest = line.split(" ")
     if kind == "ended" and len(rest) >= 2 and rest[1].lstrip("-").isdigit():
-        reason, _, message = shell.decoded(_at(rest, 2)).partition("\n")
-        log = shell.decoded(_at(rest, 3))
-        return JobResult(rest[0], int(rest[1]), reason, message.strip(), log)
+        reason, _, message = _told(_at(rest, 2)).partition("\n")
+        log = _told(_at(rest, 3))
+        code = int(rest[1])
+        known = reason if code == 0 or reason in _REASONS else reasons.JOB_FAILED
+        return JobResult(rest[0], code, known, message.strip(), log)
     if kind == "lost" and rest:
         return JobResult(
             rest[0],
             -1,
             reasons.JOB_LOST,
             "the job ended without telling how; the host may have been restarted",
-            shell.decoded(_at(rest, 1)),
+            _told(_at(rest, 1)),
         )
     if kind == "running" and rest:
-        return JobResult(rest[0], step=shell.decoded(_at(rest, 1)).strip())
+        return JobResult(rest[0], step=_told(_at(rest, 1)).strip())
     return None
 
 
@@ -239,6 +255,10 @@ def _scripts(texts: Mapping[str, str], what: str) -> list[str]:
     if "health" in texts:
         calls.append(shell.feed("script", "health", content=texts["health"]))
     return calls
+
+
+def _told(encoded: str) -> str:
+    return redact_text(shell.decoded(encoded))
 
 
 def _at(parts: Sequence[str], index: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from kok.api.machine import Finding
 from kok.operators.machine.host import layout
 from kok.operators.machine.host.survey import Survey
+from kok.runtime.redact import redact_text
 
 MEMORY_MI = 700
 """Least memory: kubelet, runtime and the pods that every node has."""
@@ -33,6 +35,8 @@ class Case:
     begun: bool
     """Whether KOK has begun to install here: then its own software is no obstacle."""
     base_url: str = ""
+    networks: tuple[str, ...] = ()
+    """Ranges of the cluster's pods and Services."""
 
     @property
     def node(self) -> bool:
@@ -103,8 +107,9 @@ def _kernel(case: Case) -> Iterable[Finding]:
 
 
 def _cgroup(case: Case) -> Iterable[Finding]:
-    config = case.params.get(layout.KUBELET, {}).get("config", {})
-    if case.node and case.survey.facts.get("cgroup") == "v1" and config.get("failCgroupV1", True):
+    config = case.params.get(layout.KUBELET, {}).get("config")
+    fails = config.get("failCgroupV1", True) if isinstance(config, Mapping) else True
+    if case.node and case.survey.facts.get("cgroup") == "v1" and fails:
         yield _finding(
             "CgroupVersion",
             "the host uses cgroup v1, with which the kubelet does not start; boot it with "
@@ -185,10 +190,32 @@ def _reach(case: Case) -> Iterable[Finding]:
         what = "artifacts" if source else "the image registry"
         yield _finding(
             "Artifacts" if source else "Registry",
-            f"{url} ({what}) cannot be reached from the host: {problem}; check address, name "
-            "resolution, proxy and firewall",
+            f"{redact_text(url)} ({what}) cannot be reached from the host: {redact_text(problem)}; "
+            "check address, name resolution, proxy and firewall",
             "Error" if source else "Warning",
         )
+
+
+def _overlap(case: Case) -> Iterable[Finding]:
+    """Later on the host has addresses of pods itself."""
+    if case.begun or not case.node:
+        return
+    for text in case.survey.addresses:
+        for network in case.networks:
+            if _within(text, network):
+                yield _finding(
+                    "AddressOverlap",
+                    f"the host's address {text} lies in {network}, which the Cluster uses for pods "
+                    "or Services; create the Cluster with other ranges in spec.network, or use "
+                    "another host",
+                )
+
+
+def _within(address: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(network)
+    except ValueError:
+        return False
 
 
 def _unique(case: Case) -> Iterable[Finding]:
@@ -229,6 +256,7 @@ _CHECKS: tuple[Check, ...] = (
     _clock,
     _ports,
     _foreign,
+    _overlap,
     _reach,
     _unique,
     _swap,

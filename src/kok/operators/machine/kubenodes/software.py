@@ -54,6 +54,8 @@ def software(
     own = {c.name: c for c in spec.components}
     chosen |= {name: c.version for name, c in own.items()}
     _check_runtime(chosen[layout.CONTAINERD])
+    if layout.KUBELET in own:
+        _check_kubelet(chosen[layout.KUBELET], cluster)
     params = _parameters(kubenode, cluster, version)
     return [
         MachineComponent(
@@ -82,6 +84,14 @@ def _running(version: str, machines: Iterable[Machine]) -> dict[str, str]:
         if listed.get(layout.KUBELET) == version:
             return {name: v for name, v in listed.items() if name in catalog.builtin()}
     return {}
+
+
+def _check_kubelet(version: str, cluster: Cluster) -> None:
+    """One of the user's own, which may have more behind a dash."""
+    control = cluster.status.version or cluster.spec.version
+    problem = versions.check_skew(version.partition("-")[0], control)
+    if problem is not None:
+        raise Invalid(reasons.SKEW, f"spec.components: {problem}")
 
 
 def _check_runtime(version: str) -> None:

@@ -10,7 +10,6 @@ from kok.operators.machine.machines.judgement import JOINED, REACHABLE, judge, p
 from kok.operators.machine.machines.plan import Case, Decision, right
 from kok.operators.machine.machines.steps import Install
 from kok.operators.machine.machines.wanted import surplus
-from kok.runtime.redact import redact_text
 
 
 def report(status: MachineStatus, case: Case, decision: Decision) -> None:
@@ -112,7 +111,7 @@ def _state(component: MachineComponentStatus, case: Case, decision: Decision) ->
 
 
 def _told(result: JobResult) -> str:
-    return redact_text(f"{result.reason}: {result.message}")[:1024]
+    return f"{result.reason}: {result.message}"[:1024]
 
 
 def _software(status: MachineStatus, case: Case) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from kok import versions
 from kok.api import names
+from kok.api.cluster import Cluster
 from kok.api.component import Component
 from kok.api.machine import Job, Machine, MachineComponentStatus, MachineStatus
 from kok.operators.machine import reasons
@@ -16,7 +18,7 @@ from kok.operators.machine.components.rendered import (
     question,
     rendered,
 )
-from kok.operators.machine.host import jobs
+from kok.operators.machine.host import jobs, layout
 from kok.operators.machine.host.jobs import JobPlan, JobResult
 from kok.operators.machine.host.survey import Found, Question, Survey
 from kok.operators.machine.machines.observe import Problem
@@ -72,6 +74,17 @@ def render(
     except (ComponentError, ValueError) as error:
         return {}, Problem(reasons.COMPONENT_INVALID, str(error))
     return wanted, None
+
+
+def skew(machine: Machine, cluster: Cluster | None) -> Problem | None:
+    """Why the Machine's kubelet must not serve the Cluster, or None."""
+    version = next((c.version for c in machine.spec.components if c.name == layout.KUBELET), None)
+    if version is None or cluster is None:
+        return None
+    control = cluster.status.version or cluster.spec.version
+    # A build of somebody's own has more behind a dash.
+    problem = versions.check_skew(version.partition("-")[0], control)
+    return Problem(reasons.SKEW, f"spec.components: {problem}") if problem else None
 
 
 def lacking(wanted: Mapping[str, Rendered], survey: Survey) -> list[str]:

@@ -74,17 +74,17 @@ class Hand:
             plan = by_id[result.id]
             if result.ended:
                 seconds = self.clock.monotonic() - begun
-                metrics.JOB_SECONDS.labels(plan.component, plan.action).observe(seconds)
-                self._ended(plan, result, wanted.get(plan.component))
+                metrics.JOB_SECONDS.labels(_label(plan, wanted), plan.action).observe(seconds)
+                self._ended(plan, result, wanted)
             self.wake()
 
         await agent.work(await self._connection(), plans, owner, told)
         self._own(owner)
 
-    def _ended(self, plan: JobPlan, result: JobResult, wanted: Rendered | None) -> None:
-        survey = self.view.survey
+    def _ended(self, plan: JobPlan, result: JobResult, all_wanted: Mapping[str, Rendered]) -> None:
+        survey, wanted = self.view.survey, all_wanted.get(plan.component)
         if result.exit != 0:
-            metrics.JOBS_FAILED.labels(plan.component, result.reason).inc()
+            metrics.JOBS_FAILED.labels(_label(plan, all_wanted), result.reason).inc()
             # What it left behind has to be seen before anything is tried again.
             self.view.surveyed = NEVER
         if survey is None or result.exit != 0:
@@ -145,3 +145,8 @@ class Hand:
         self.view.removals += 1
         end = ends[-1] if ends else JobResult(jobs.REMOVAL, _LOST)
         raise agent.RemovalFailed(end.message or "the removal ended without telling how", end)
+
+
+def _label(plan: JobPlan, wanted: Mapping[str, Rendered]) -> str:
+    """A component's name for metrics; those to be removed a host may call as it likes."""
+    return plan.component if plan.component in wanted else "removed"

@@ -33,7 +33,7 @@ claim() {
 # before it happens in the file KOK_DIRTY, which outlives whatever may come in between.
 put() {
     mkdir -p "$(dirname "$1")" || return 1
-    if ! base64 -d >"$1.kok-new" || ! chmod "$2" "$1.kok-new"; then
+    if ! (umask 077 && base64 -d >"$1.kok-new") || ! chmod "$2" "$1.kok-new"; then
         rm -f "$1.kok-new"
         return 1
     fi

@@ -1,0 +1,55 @@
+"""Who else there is: listed seldom, and never too early."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.unit.operators.machine import builders
+
+from kok.api.machine import Machine
+from kok.api.meta import Manifest
+from kok.operators.machine.machines.observe import CENSUS_EVERY, Census
+
+
+class Listing:
+    """A meta cluster of which Machines can be listed."""
+
+    def __init__(self, *machines: Machine) -> None:
+        self.machines = list(machines)
+        self.lists = 0
+
+    async def list(self, _kind: object, _namespace: str | None) -> list[Manifest]:
+        self.lists += 1
+        await asyncio.sleep(0)
+        return [m.manifest() for m in self.machines]
+
+
+def named(name: str) -> Machine:
+    return builders.machine(metadata={"name": name, "uid": name})
+
+
+async def test_many_who_ask_at_once_are_answered_by_one_list() -> None:
+    now = [100.0]
+    machines = [named(f"m{n}") for n in range(50)]
+    kube: Any = Listing(*machines)
+    census = Census(lambda: now[0])
+    found = await asyncio.gather(*(census.of(kube, m, (), 0.0) for m in machines))
+    assert kube.lists == 1
+    assert {len(others) for others in found} == {49}
+    now[0] += CENSUS_EVERY
+    await census.of(kube, machines[0], (), 0.0)
+    assert kube.lists == 2
+
+
+async def test_no_elder_and_nobody_who_marked_the_host_is_missed() -> None:
+    kube: Any = Listing(named("old"))
+    census = Census(lambda: 100.0)
+    await census.of(kube, named("old"), (), 0.0)
+    kube.machines += [named("elder"), named("younger")]
+    # Whoever was there before the one who asks is in the list that has the one who asks.
+    found = await census.of(kube, kube.machines[-1], (), 0.0)
+    assert {m.name for m in found} == {"old", "elder"}
+    # The host was seen after the list was made: its owner may be newer than that.
+    kube.machines.append(named("owner"))
+    assert "owner" in {m.name for m in await census.of(kube, kube.machines[0], (), 100.5)}
