@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 from e2e.bench import page
 from e2e.bench.figure import figure
 from scripts import conditions, fields
 
 import kok.operators.etcd.metrics
+from kok.api import KINDS
+from kok.api.crd import crd
 
 MANUAL = (conditions.ROOT / "docs" / "etcd.md").read_text()
 PAGES = sorted([*conditions.ROOT.glob("*.md"), *(conditions.ROOT / "docs").glob("*.md")])
@@ -41,6 +47,26 @@ def test_figures_take_the_place_of_those_before(tmp_path: Path) -> None:
     for file in (manual, tmp_path / "benchmarks.md"):
         assert re.findall(r"(?m)^\| etcd_create \| (\S+)", file.read_text()) == ["2.50"]
     assert manual.read_text().startswith(MANUAL.partition("<!-- figures -->")[0])
+
+
+def test_its_examples_are_what_the_api_takes() -> None:
+    kinds = {kind.info.kind.kind: crd(kind) for kind in KINDS}
+    blocks = re.findall(r"(?m)^((?:    (?:apiVersion|kind): .*\n)(?:(?:    .*)?\n)*)", MANUAL)
+    examples = [yaml.safe_load(textwrap.dedent(block)) for block in blocks]
+    assert len(examples) >= 3
+    for example in examples:
+        schema = kinds[example["kind"]]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        jsonschema.validate(example["spec"], _closed(schema["properties"]["spec"]))
+
+
+def _closed(schema: Any) -> Any:
+    """A schema that refuses fields which it does not have."""
+    if isinstance(schema, list):
+        return [_closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _closed(inner) for name, inner in schema.items()}
+    return {**closed, "additionalProperties": False} if "properties" in schema else closed
 
 
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
