@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -172,8 +173,7 @@ async def test_only_one_of_two_works_and_the_other_takes_over(start: Start, worl
     second = await start(identity="second")
     await world.make("a", size=3)
     await world.until_ready("a", "Made", "True")
-    status, _ = await second.probe("/readyz") if await _up(second) else (0, "")
-    assert status == 200
+    await _until_ready(second)
     assert "ensured" not in {line["event"] for line in second.lines()}
 
     await first.end(signal.SIGKILL)
@@ -404,15 +404,14 @@ async def test_an_operator_needs_few_rights(
     assert "forbidden" not in caplog.text
 
 
-async def _up(operator: Operator) -> bool:
+async def _until_ready(operator: Operator) -> None:
+    """Returns when the process says that it is ready: it takes a moment to listen and to ask."""
     async with asyncio.timeout(LIMIT):
         while True:
-            try:
-                await operator.probe("/healthz")
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.05)
-            else:
-                return True
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                if (await operator.probe("/readyz"))[0] == 200:
+                    return
+            await asyncio.sleep(0.05)
 
 
 def _passes() -> float:
