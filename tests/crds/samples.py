@@ -182,7 +182,12 @@ FULL: dict[str, list[Spec]] = {
                 "tolerations": [_TOLERATION],
             },
             "resources": _RESOURCES,
-            "maintenance": {"compaction": {"mode": "Revision", "retention": "10000"}},
+            "maintenance": {
+                "defragAt": "40%",
+                "window": "22:00-04:00",
+                "onFull": "Manual",
+                "compaction": {"mode": "Revision", "retention": "10000"},
+            },
             "tuning": {
                 "heartbeatMilliseconds": 200,
                 "electionMilliseconds": 2000,

@@ -49,6 +49,7 @@ WRONG = {
         "0  6 * * *",
         "@daily",
     ),
+    "write hours of the day in UTC, such as 22:00-04:00": ("22-04", "24:00-04:00", "22:00"),
     "write a login name, such as ops": ("Ops", "ops;reboot"),
     "write a path without / in front, below the artifact address": ("/v1/tool", "a b"),
     "write 64 lower-case hexadecimal digits, as sha256sum prints them": ("abc", "A" * 64),

@@ -27,6 +27,7 @@ from kok.api.fields import (
     odd_members,
     rule,
     rules,
+    says,
     shorter,
 )
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, kok_kind
@@ -108,6 +109,27 @@ class EtcdCompaction(ApiModel):
 class EtcdMaintenance(ApiModel):
     """What is done to the members' databases."""
 
+    defrag_at: Percent = "50%"
+    """A member whose file holds less data than this share of it is defragmented.
+
+    One at a time, the leader last and not while it leads; files below 100 MiB are left alone.
+    """
+    window: str = Field(
+        default="",
+        pattern=r"^((([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?)$",
+        max_length=11,
+        json_schema_extra=says("write hours of the day in UTC, such as 22:00-04:00"),
+    )
+    """When members may be defragmented; always if empty.
+
+    The only member of a cluster is defragmented only within a window: nobody answers meanwhile.
+    """
+    on_full: Literal["Automatic", "Manual"] = "Automatic"
+    """What is done when the database has reached its quota and refuses writes.
+
+    `Automatic`: all history is compacted and members are defragmented, at most 3 times a day; no
+    key is ever deleted. In either case the alarm is taken back as soon as there is room again.
+    """
     compaction: EtcdCompaction = Field(default_factory=EtcdCompaction)
     """Which history etcd forgets by itself."""
 

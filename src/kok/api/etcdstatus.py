@@ -37,6 +37,10 @@ class EtcdMember(ApiModel):
     """Size of its database file in percent of the quota; at 100 etcd refuses writes."""
     raft_lag: int | None = None
     """Entries of the log that it has yet to apply, rounded down to 0, 1000, 10000 and so on."""
+    defragmented_at: datetime | None = None
+    """When it was last defragmented."""
+    corrupt: bool | None = None
+    """Set if its data differs from what all others have; it is then replaced."""
     message: str | None = None
     """What is wrong with it, if anything."""
 
@@ -55,7 +59,7 @@ class EtcdCertificate(ApiModel):
 class EtcdOperation(ApiModel):
     """What the operator is doing about the members; recorded before it is done."""
 
-    type: Literal["Grow", "Shrink", "Replace", "Migrate", "Roll"]
+    type: Literal["Grow", "Shrink", "Replace", "Migrate", "Roll", "FreeSpace", "Defragment"]
     """What it is for."""
     member: str | None = None
     """The member that comes, or that leaves if none comes."""
@@ -123,6 +127,8 @@ class EtcdClusterStatus(Status):
     """Size of the largest database file, for people."""
     alarms: list[str] = Field(default_factory=list)
     """Alarms that are raised, as `member: NOSPACE`."""
+    freed_at: list[datetime] = Field(default_factory=list)
+    """When a full database was compacted and defragmented within the last day."""
     endpoints: list[str] = Field(default_factory=list)
     """Addresses for clients inside the meta cluster."""
     client_secret: str | None = None

@@ -16,6 +16,7 @@ from kok.operators.etcd.observe import Answer, World, is_ready
 
 EMPTY_VOLUME = "couldn't find local name"
 """What etcd says when a member that once started finds no data; see `render.Start`."""
+DIFFERS = "its data differs from what all other members have"
 MESSAGE_LIMIT = 400
 _QUIET = {"ContainerCreating", "PodInitializing"}
 
@@ -123,7 +124,8 @@ def _judge(
     name, said = entry.name, answer.status
     if entry.state == "Left":
         return "left", "has left; its pod and its volume are being removed"
-    if (gone := why_lost(obj, world, name)) is not None:
+    gone = DIFFERS if entry.corrupt else why_lost(obj, world, name)
+    if gone is not None:
         return "lost", gone
     if is_removed(obj, world, entry):
         return "removed", "was removed from etcd's list of members by somebody else"
@@ -174,7 +176,7 @@ def is_removed(obj: EtcdCluster, world: World, entry: EtcdMember) -> bool:
 
 
 def why_lost(obj: EtcdCluster, world: World, name: str) -> str | None:
-    """Why a member has no data and must not start, or None."""
+    """Why a member has no data that could be used, and must not start, or None."""
     claim = world.get(kinds.PVC, name)
     if claim is None:
         if not plan.volume_is_gone(obj, world, name):

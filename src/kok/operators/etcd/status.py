@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kok.api import names
 from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus
 from kok.kube import kinds
-from kok.operators.etcd import certificates, figures, layout, members, reasons, storage
+from kok.operators.etcd import certificates, figures, layout, members, reasons, room
 from kok.operators.etcd.members import View
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.obstacles import Problem
 from kok.operators.etcd.operations import Action, roll
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.sizes import human, keep_sizes
+from kok.operators.etcd.verdict import Verdict
 from kok.pki import CAProblem
 from kok.versions import parse
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One condition: `holds` is None where it cannot be known."""
-
-    holds: bool | None
-    reason: str
-    message: str = ""
 
 
 def report(
@@ -40,10 +31,11 @@ def report(
     status, before = obj.status, obj.status.model_copy(deep=True)
     _fill(obj, world, seen)
     verdicts = {
-        reasons.AVAILABLE: available(obj, world, seen),
+        reasons.AVAILABLE: available(obj, world, seen, action),
         reasons.MEMBERS_HEALTHY: members_healthy(obj, seen, action),
         reasons.CERTIFICATES_READY: certificates_ready(obj, world, ca_problem),
         reasons.UP_TO_DATE: up_to_date(s),
+        reasons.SPACE_LEFT: room.space_left(s),
     }
     verdicts[reasons.READY] = ready(status, problem, verdicts, action)
     for type_, verdict in verdicts.items():
@@ -87,8 +79,12 @@ def _fill(obj: EtcdCluster, world: World, seen: Sequence[View]) -> None:
 # --- conditions
 
 
-def available(obj: EtcdCluster, world: World, seen: Sequence[View]) -> Verdict:
+def available(
+    obj: EtcdCluster, world: World, seen: Sequence[View], action: Action | None = None
+) -> Verdict:
     """Can clients read and write?"""
+    if any(alarm.endswith("CORRUPT") for alarm in obj.status.alarms):
+        return room.alarmed(obj.status, action)
     if _quorum(world):
         return Verdict(True, reasons.QUORUM)
     if obj.status.cluster_id is None:
@@ -140,6 +136,17 @@ def _unhealthy(obj: EtcdCluster, voters: Sequence[View], bad: Sequence[View]) ->
     return Verdict(False, reasons.MEMBERS_NOT_READY, text)
 
 
+def _replacing(action: Action) -> str | None:
+    """What is done about a lost member, if that is what is done."""
+    operation = action.operation
+    if operation is None or operation.type != "Replace":
+        return None
+    what = f"{operation.replaces}: {operation.reason}"
+    by = f" by {operation.member}" if operation.member else ""
+    since = operation.since.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{what}; it is being replaced{by} since {since}: {action.message}"
+
+
 def _still_forming(obj: EtcdCluster, bad: Sequence[View]) -> bool:
     """Whether not all members have been healthy at the same time yet."""
     if obj.status.cluster_id is None or any(view.entry.id is None for view in bad):
@@ -162,37 +169,7 @@ def certificates_ready(obj: EtcdCluster, world: World, problem: CAProblem | None
 def up_to_date(s: Situation) -> Verdict:
     """Do all members run with what the spec says, on volumes as large as it says?"""
     verdict = Verdict(*roll.verdict(s))
-    return (volumes(s) or verdict) if verdict.holds else verdict
-
-
-def volumes(s: Situation) -> Verdict | None:
-    """What is to be said of volumes that are smaller than the spec says, if any are."""
-    claims = [c for c in s.world.all(kinds.PVC) if storage.is_smaller(s.obj, c)]
-    if not claims:
-        return None
-    names_ = ", ".join(str(claim["metadata"]["name"]) for claim in claims)
-    sizes = sorted({storage.capacity(claim) or "" for claim in claims})
-    what = f"PersistentVolumeClaims {names_} have {', '.join(sizes)}"
-    if s.world.storage.fixed:
-        classes = ", ".join(sorted(s.world.storage.fixed))
-        text = (
-            f"{what} and stay so, as StorageClass {classes} cannot expand volumes "
-            "(allowVolumeExpansion)"
-        )
-        return Verdict(False, reasons.VOLUMES_FIXED, text)
-    text = f"{what} and are being expanded to {s.obj.spec.storage.size}"
-    return Verdict(False, reasons.VOLUMES_GROWING, text)
-
-
-def _replacing(action: Action) -> str | None:
-    """What is done about a lost member, if that is what is done."""
-    operation = action.operation
-    if operation is None or operation.type != "Replace":
-        return None
-    what = f"{operation.replaces}: {operation.reason}"
-    by = f" by {operation.member}" if operation.member else ""
-    since = operation.since.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return f"{what}; it is being replaced{by} since {since}: {action.message}"
+    return (room.volumes(s) or verdict) if verdict.holds else verdict
 
 
 def ready(
@@ -218,7 +195,7 @@ def ready(
         if verdict.holds is not True and verdict.reason != reasons.ISSUING:
             return verdict
     if status.alarms:
-        return _alarmed(status)
+        return room.alarmed(status, action)
     return _at_rest(action) or (certs if certs.holds is not True else healthy)
 
 
@@ -227,18 +204,6 @@ _ROLLS = {reasons.ROLLING, reasons.ROLL_STUCK}
 
 def _at_rest(action: Action | None) -> Verdict | None:
     return Verdict(False, action.reason, action.message) if action is not None else None
-
-
-def _alarmed(status: EtcdClusterStatus) -> Verdict:
-    raised = ", ".join(status.alarms)
-    if any(alarm.endswith("CORRUPT") for alarm in status.alarms):
-        text = f"members disagree on the data and refuse to serve it: {raised}"
-        return Verdict(False, reasons.CORRUPT, text)
-    text = (
-        f"the database is full and takes no more writes: {raised}; free space (delete keys, "
-        "compact, defragment), then disarm the alarm with etcdctl"
-    )
-    return Verdict(False, reasons.NO_SPACE, text)
 
 
 def phase(

@@ -34,20 +34,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kok.operators.etcd.operations import join, leave, replace, roll, scale
+from kok.operators.etcd.operations import (
+    corrupt,
+    defragment,
+    join,
+    leave,
+    replace,
+    roll,
+    scale,
+    space,
+)
 from kok.operators.etcd.operations.action import Action
 from kok.operators.etcd.situation import Situation
 
 Plan = Callable[[Situation], Action | None]
 
 ORDER: tuple[Plan, ...] = (
-    # Here come what takes the whole cluster: a restore, the recovery of a lost quorum, alarms.
+    # Here come what takes the whole cluster: a restore, the recovery of a lost quorum.
+    corrupt.plan,
+    space.plan,
     replace.plan,
     leave.plan,
     join.plan,
     scale.plan,
     roll.plan,
-    # Here come what needs healthy members and no change of them: moves, maintenance.
+    # Here come what needs healthy members and no change of them: moves.
+    defragment.plan,
 )
 """By priority: an earlier one interrupts a later one, which then goes on where it was."""
 

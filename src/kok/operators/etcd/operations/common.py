@@ -9,13 +9,15 @@ from kok.api.etcdcluster import EtcdOperation
 from kok.operators.etcd import reasons
 from kok.operators.etcd.situation import Situation
 
-Type = Literal["Grow", "Shrink", "Replace", "Migrate", "Roll"]
+Type = Literal["Grow", "Shrink", "Replace", "Migrate", "Roll", "FreeSpace", "Defragment"]
 REASONS: dict[str, str] = {
     "Grow": reasons.GROWING,
     "Shrink": reasons.SHRINKING,
     "Replace": reasons.REPLACING,
     "Migrate": reasons.MOVING,
     "Roll": reasons.ROLLING,
+    "FreeSpace": reasons.NO_SPACE,
+    "Defragment": reasons.DEFRAGMENTING,
 }
 CAP = 6
 """So many times an operation is begun anew with growing delays; later once an hour."""
