@@ -16,7 +16,8 @@ CHART := charts/kok
 # What tests run, built once into the lab's cache; tests would build it too, but without a word.
 HELM := helm@v4.3.1
 PROMTOOL := promtool@debian
-SERVERS := etcd@v3.6.10 etcd@v3.5.21 etcd@v3.6.8 etcd@v3.6.11 etcd@v3.7.3 kube-apiserver@v1.37.1
+SERVERS := etcd@v3.6.10 etcd@v3.5.21 etcd@v3.6.8 etcd@v3.6.11 etcd@v3.7.3 kube-apiserver@v1.37.1 \
+	etcdctl@v3.6.10 etcdutl@v3.6.10 versitygw@v1.8.0
 
 # Parameters of `make e2e`, `make bench` and of the tests.
 S ?= first-cluster

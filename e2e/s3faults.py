@@ -257,7 +257,7 @@ async def served(s3: S3, address: str) -> AsyncIterator[Proxy]:
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
     ) as session:
         proxy = Proxy(s3, session)
-        runner = web.ServerRunner(web.Server(proxy.handle), shutdown_timeout=0.0)
+        runner = web.ServerRunner(web.Server(proxy.handle), shutdown_timeout=0.1)
         await runner.setup()
         try:
             site = web.TCPSite(runner, address, 0, ssl_context=s3.certificate(address))

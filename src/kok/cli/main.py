@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from importlib.metadata import version as package_version
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Literal, NoReturn, TypeVar
 
 import typer
 
@@ -66,6 +66,18 @@ def operator(
         wrong = (f"KOK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         fail(f"wrong settings in the environment: {'; '.join(wrong)}")
     _friendly(lambda: run(specs, settings))
+
+
+@app.command(name="etcd-worker", hidden=True)
+def etcd_worker(
+    command: Annotated[
+        Literal["backup", "fetch", "check", "remove", "list"], typer.Argument(help="What to do.")
+    ],
+) -> None:
+    """Move or check a backup of etcd; the etcd operator runs this in Jobs."""
+    from kok.operators.etcd.worker.main import run  # noqa: PLC0415
+
+    raise typer.Exit(run(command))
 
 
 @app.command()

@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kok.api.meta import ApiModel, Manifest, Resource
+from kok.api.meta import Manifest, Resource
 from kok.kube.ownership import owned, owner_labels
 from kok.operators.etcd import layout
 from kok.operators.etcd.backups.store import Mount
 from kok.operators.etcd.render.statefulset import USER
+from kok.operators.etcd.worker.model import Model
 from kok.operators.etcd.worker.spec import SPEC_VARIABLE, Command
 
 NAME_LIMIT = 63
@@ -67,7 +68,7 @@ def job(owner: Resource, work: Work, pod: Manifest) -> Manifest:
     )
 
 
-def worker_pod(work: Work, command: Command, spec: ApiModel, mounts: Sequence[Mount]) -> Manifest:
+def worker_pod(work: Work, command: Command, spec: Model, mounts: Sequence[Mount]) -> Manifest:
     """A pod with nothing but one worker in it."""
     return pod(work, [worker_container(work, command, spec, mounts)], mounts)
 
@@ -103,7 +104,7 @@ def pod(
 
 
 def worker_container(
-    work: Work, command: Command, spec: ApiModel, mounts: Sequence[Mount]
+    work: Work, command: Command, spec: Model, mounts: Sequence[Mount]
 ) -> Manifest:
     """One worker; its outcome is its termination message."""
     return {

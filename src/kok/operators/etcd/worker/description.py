@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kok.api.meta import ApiModel
+from kok.operators.etcd.worker.model import Model
 
 SNAPSHOT_SUFFIX = ".snapshot"
 DESCRIPTION_SUFFIX = ".json"
@@ -31,7 +31,7 @@ Prefix = Annotated[
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Origin(ApiModel):
+class Origin(Model):
     """Whose data a backup holds; told by the operator and kept beside the backup."""
 
     namespace: str
@@ -43,7 +43,7 @@ class Origin(ApiModel):
     """UID of the EtcdBackup: a second try finds the first one's work by it, and nobody else's."""
 
 
-class Contents(ApiModel):
+class Contents(Model):
     """What etcd held at one revision; what could not be found out is absent."""
 
     revision: int
@@ -57,7 +57,7 @@ class Contents(ApiModel):
     """Revision up to which history was compacted when the hash was made."""
 
 
-class Encryption(ApiModel):
+class Encryption(Model):
     """How a stored object was encrypted by us; see `encryption.py`."""
 
     algorithm: Literal["AES-256-GCM-STREAM"] = "AES-256-GCM-STREAM"
@@ -65,7 +65,7 @@ class Encryption(ApiModel):
     """Tells keys apart without telling anything of them."""
 
 
-class Description(ApiModel):
+class Description(Model):
     """All that is to be known of a complete backup; lies beside it, and stands in the report."""
 
     format: Literal[1] = 1

@@ -7,8 +7,8 @@ from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from kok.api.meta import ApiModel
 from kok.operators.etcd.worker.description import Contents, Description, Key
+from kok.operators.etcd.worker.model import Model
 from kok.operators.etcd.worker.reasons import TRANSIENT, Reason
 
 TERMINATION_MESSAGE = "/dev/termination-log"
@@ -16,7 +16,7 @@ MESSAGE_LIMIT = 4096
 """Bytes that Kubernetes keeps of a termination message."""
 
 
-class Usage(ApiModel):
+class Usage(Model):
     """What a command took."""
 
     seconds: float
@@ -26,7 +26,7 @@ class Usage(ApiModel):
     """Most resident memory of the process, in bytes."""
 
 
-class BackupResult(ApiModel):
+class BackupResult(Model):
     """A complete backup, read back and compared."""
 
     location: str
@@ -35,17 +35,18 @@ class BackupResult(ApiModel):
     usage: Usage
 
 
-class FetchResult(ApiModel):
+class FetchResult(Model):
     """A snapshot ready to be restored."""
 
     path: str
     size: int
     """Bytes of the file, the snapshot's checksum at its end included."""
-    description: Description
+    description: Description | None = None
+    """Absent if there is none, and the SHA-256 was given."""
     usage: Usage
 
 
-class CheckResult(ApiModel):
+class CheckResult(Model):
     """The comparison was made; whether it went well says `equal`."""
 
     equal: bool
@@ -56,13 +57,13 @@ class CheckResult(ApiModel):
     """Whether the hash could be compared, and not only revision and number of keys."""
 
 
-class RemoveResult(ApiModel):
+class RemoveResult(Model):
     """Nothing lies under the key any more."""
 
     existed: bool
 
 
-class Listed(ApiModel):
+class Listed(Model):
     """One complete backup, in short."""
 
     key: Key
@@ -72,7 +73,7 @@ class Listed(ApiModel):
     encrypted: bool
 
 
-class ListResult(ApiModel):
+class ListResult(Model):
     """What lies there; the log has all of it, a termination message only the newest ones."""
 
     total: int
@@ -84,7 +85,7 @@ class ListResult(ApiModel):
     """The newest ones that found room, newest first."""
 
 
-class Failure(ApiModel):
+class Failure(Model):
     """Why nothing came of a command."""
 
     reason: Reason
@@ -97,7 +98,7 @@ class Failure(ApiModel):
         return self.reason in TRANSIENT
 
 
-class Report(ApiModel):
+class Report(Model):
     """The outcome of a command: the one result that belongs to it, or the failure."""
 
     backup: BackupResult | None = None

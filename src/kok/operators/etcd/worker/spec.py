@@ -23,8 +23,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kok.api.meta import ApiModel
 from kok.operators.etcd.worker.description import SHA256, Contents, Key, Origin, Prefix
+from kok.operators.etcd.worker.model import Model
 
 SPEC_VARIABLE = "KOK_ETCD_WORKER_SPEC"
 
@@ -49,7 +49,7 @@ VOLUME = PurePosixPath("/var/lib/kok-snapshot")
 Command = Literal["backup", "fetch", "check", "remove", "list"]
 
 
-class S3Store(ApiModel):
+class S3Store(Model):
     """A bucket of a server that speaks S3."""
 
     type: Literal["S3"] = "S3"
@@ -68,7 +68,7 @@ class S3Store(ApiModel):
     """Key that the server is to use with `aws:kms`; its default one if empty."""
 
 
-class DirectoryStore(ApiModel):
+class DirectoryStore(Model):
     """A directory of the volume at `DIRECTORY`."""
 
     type: Literal["Directory"] = "Directory"
@@ -78,7 +78,7 @@ class DirectoryStore(ApiModel):
 Store = Annotated[S3Store | DirectoryStore, Field(discriminator="type")]
 
 
-class Limits(ApiModel):
+class Limits(Model):
     """How long a command may take. Set the Job's own deadline some 30 s later."""
 
     deadline: float = Field(default=3600.0, gt=0)
@@ -87,7 +87,7 @@ class Limits(ApiModel):
     """Seconds without any progress after which a command gives up."""
 
 
-class EtcdAccess(ApiModel):
+class EtcdAccess(Model):
     """One member, and how to know it."""
 
     endpoint: str = Field(pattern=r"^https?://[^\s/]+$")
@@ -96,7 +96,7 @@ class EtcdAccess(ApiModel):
     """Name that the member's certificate must carry; the endpoint's host if empty."""
 
 
-class BackupSpec(ApiModel):
+class BackupSpec(Model):
     """Take a snapshot of a member and store it."""
 
     etcd: EtcdAccess
@@ -105,10 +105,13 @@ class BackupSpec(ApiModel):
     origin: Origin
     encryption_key: str | None = None
     """Name of the file of `ENCRYPTION_KEYS` to encrypt with; absent: no encryption of our own."""
+    compute_hash: bool = True
+    """Whether to ask for HashKV. The member reads its database for it, some 1.5 s a GiB, and
+    applies no writes in that time: ask a follower where there is one."""
     limits: Limits = Field(default_factory=Limits)
 
 
-class FetchSpec(ApiModel):
+class FetchSpec(Model):
     """Bring a stored snapshot, checked and decrypted, to `VOLUME`."""
 
     store: Store
@@ -120,7 +123,7 @@ class FetchSpec(ApiModel):
     limits: Limits = Field(default_factory=Limits)
 
 
-class CheckSpec(ApiModel):
+class CheckSpec(Model):
     """Compare a restored etcd with what was found when the backup was made."""
 
     endpoint: str = "http://127.0.0.1:2379"
@@ -130,7 +133,7 @@ class CheckSpec(ApiModel):
     limits: Limits = Field(default_factory=lambda: Limits(deadline=300.0))
 
 
-class RemoveSpec(ApiModel):
+class RemoveSpec(Model):
     """Remove one backup and its description; nothing there is as good."""
 
     store: Store
@@ -138,7 +141,7 @@ class RemoveSpec(ApiModel):
     limits: Limits = Field(default_factory=lambda: Limits(deadline=120.0))
 
 
-class ListSpec(ApiModel):
+class ListSpec(Model):
     """Say which backups lie in a store."""
 
     store: Store

@@ -1,0 +1,136 @@
+"""`backup`: a member's snapshot goes to the store, and is read back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from kok.operators.etcd.worker import catalog
+from kok.operators.etcd.worker.description import Contents, Description, Encryption
+from kok.operators.etcd.worker.encryption import Encryptor, read_key
+from kok.operators.etcd.worker.errors import WorkerError
+from kok.operators.etcd.worker.member import Member
+from kok.operators.etcd.worker.pipe import Outgoing, Seen
+from kok.operators.etcd.worker.places import Places
+from kok.operators.etcd.worker.progress import Progress
+from kok.operators.etcd.worker.reasons import Reason
+from kok.operators.etcd.worker.report import BackupResult
+from kok.operators.etcd.worker.spec import BackupSpec
+from kok.operators.etcd.worker.store import Store
+
+_BLOCK = 256 * 1024
+"""Bytes that are hashed, encrypted and passed on at once; a member sends 32 KiB at a time."""
+_TAKE_BACK = 20.0
+"""Seconds for taking back what was stored."""
+
+
+async def backup(spec: BackupSpec, places: Places) -> BackupResult:
+    """The command. Raises `WorkerError`; then nothing lies under the key that was not there before.
+
+    A try after one that went well, whose report was lost, finds its work and reads it again.
+    """
+    progress = Progress()
+    store = places.store(spec.store, spec.limits)
+    try:
+        description = await _earlier(store, spec)
+        if description is None:
+            description = await _take(spec, places, store, progress)
+            try:
+                await _read_back(store, description, progress)
+                await catalog.describe(store, description)
+            except BaseException:
+                # What nobody has verified must not lie there. Why it is so counts, not how it went.
+                with suppress(WorkerError, TimeoutError):
+                    async with asyncio.timeout(_TAKE_BACK):
+                        await catalog.discard(store, spec.key)
+                raise
+        else:
+            await _read_back(store, description, progress)
+    finally:
+        await store.close()
+    return BackupResult(
+        location=store.location(spec.key), description=description, usage=progress.usage()
+    )
+
+
+async def _earlier(store: Store, spec: BackupSpec) -> Description | None:
+    found = await catalog.described(store, spec.key)
+    if found is not None and found.origin.backup_uid != spec.origin.backup_uid:
+        raise WorkerError(
+            Reason.KEY_TAKEN,
+            f"another backup of {found.origin.namespace}/{found.origin.name} lies at "
+            f"{store.location(spec.key)} already; it was left as it is",
+        )
+    return found
+
+
+async def _take(spec: BackupSpec, places: Places, store: Store, progress: Progress) -> Description:
+    key = spec.encryption_key and read_key(places.encryption_keys, spec.encryption_key)
+    out = Outgoing(Encryptor(key) if key else None)
+    certificates = places.etcd_certificates if spec.etcd.endpoint.startswith("https:") else None
+    async with Member(spec.etcd, certificates, stall=spec.limits.stall) as member:
+        status = await member.status()
+        _same_cluster(spec, status.cluster_id)
+        created = datetime.now(UTC)
+        contents = await _contents(member, status.version, status.revision, spec)
+        async with progress.stretch("storing the snapshot", status.db_size):
+            await store.write(spec.key, _data(member, out, progress))
+    return Description(
+        key=spec.key,
+        size=out.stored.size,
+        sha256=out.stored.sha256(),
+        snapshot_size=out.snapshot_size,
+        contents=contents,
+        origin=spec.origin.model_copy(update={"cluster_id": status.cluster_id}),
+        encryption=Encryption(key_id=key.id.hex()) if key else None,
+        created=created,
+    )
+
+
+async def _data(member: Member, out: Outgoing, progress: Progress) -> AsyncIterator[bytes]:
+    """What is to be stored. Raises instead of ending if the snapshot is not whole."""
+    block, announced = bytearray(), None
+    async for piece in member.snapshot():
+        if announced is None:
+            announced = piece.remaining + len(piece.data)
+        block += piece.data
+        if len(block) >= _BLOCK:
+            progress.count(len(block))
+            yield await asyncio.to_thread(out.feed, bytes(block))
+            block.clear()
+    progress.count(len(block))
+    yield await asyncio.to_thread(out.feed, bytes(block))
+    yield await asyncio.to_thread(out.finish, announced)
+
+
+async def _read_back(store: Store, description: Description, progress: Progress) -> None:
+    seen = Seen()
+    async with progress.stretch("reading it back", description.size):
+        async for piece in store.read(description.key):
+            await asyncio.to_thread(seen.feed, piece)
+            progress.count(len(piece))
+    seen.check(store.location(description.key), description.size, description.sha256)
+
+
+def _same_cluster(spec: BackupSpec, found: str) -> None:
+    if spec.origin.cluster_id not in {None, found}:
+        raise WorkerError(
+            Reason.ETCD_REFUSED,
+            f"{spec.etcd.endpoint} belongs to the etcd cluster {found}, and not to "
+            f"{spec.origin.cluster_id}",
+        )
+
+
+async def _contents(member: Member, version: str, revision: int, spec: BackupSpec) -> Contents:
+    """Asked for before the snapshot is taken, which therefore holds at least this revision."""
+    keys = await member.keys(revision)
+    found = await member.hash(revision) if spec.compute_hash else None
+    return Contents(
+        revision=revision,
+        etcd_version=version,
+        keys=keys,
+        hash=found and found.value,
+        compact_revision=found and found.compact_revision,
+    )

@@ -1,0 +1,121 @@
+"""The descriptions beside stored backups; `remove` and `list`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pydantic import ValidationError
+
+from kok.operators.etcd.worker import log
+from kok.operators.etcd.worker.description import (
+    DESCRIPTION_SUFFIX,
+    SNAPSHOT_SUFFIX,
+    Description,
+)
+from kok.operators.etcd.worker.errors import WorkerError
+from kok.operators.etcd.worker.places import Places
+from kok.operators.etcd.worker.reasons import Reason
+from kok.operators.etcd.worker.report import MESSAGE_LIMIT, Listed, ListResult, RemoveResult, Report
+from kok.operators.etcd.worker.spec import ListSpec, RemoveSpec
+from kok.operators.etcd.worker.store import Store
+
+_LONGEST = 64 * 1024
+"""Bytes of a description at most."""
+_AT_ONCE = 8
+
+
+async def describe(store: Store, description: Description) -> None:
+    """Puts the description beside its backup, which makes the backup a complete one."""
+    text = description.model_dump_json(by_alias=True, exclude_none=True, indent=1)
+    await store.put(description.key + DESCRIPTION_SUFFIX, text.encode())
+
+
+async def described(store: Store, key: str) -> Description | None:
+    """What stands beside a backup, or None. Raises `OBJECT_ALTERED` for what is no description."""
+    text = await store.get(key + DESCRIPTION_SUFFIX, _LONGEST)
+    if text is None:
+        return None
+    try:
+        found = Description.model_validate_json(text)
+    except ValidationError as error:
+        raise WorkerError(
+            Reason.OBJECT_ALTERED,
+            f"{store.location(key + DESCRIPTION_SUFFIX)} is no description of a backup that this "
+            "release of KOK can read",
+        ) from error
+    # Whoever copies a bucket may put things elsewhere.
+    return found.model_copy(update={"key": key})
+
+
+async def discard(store: Store, key: str) -> bool:
+    """Removes a backup and its description; tells whether there was one of them.
+
+    The description goes first: a backup half removed is no complete one.
+    """
+    described_before = await store.delete(key + DESCRIPTION_SUFFIX)
+    return await store.delete(key) or described_before
+
+
+async def remove(spec: RemoveSpec, places: Places) -> RemoveResult:
+    """The command `remove`. Raises `WorkerError`."""
+    store = places.store(spec.store, spec.limits)
+    try:
+        return RemoveResult(existed=await discard(store, spec.key))
+    finally:
+        await store.close()
+
+
+async def list_(spec: ListSpec, places: Places) -> ListResult:
+    """The command `list`; each backup is a line of the log, too. Raises `WorkerError`."""
+    store = places.store(spec.store, spec.limits)
+    try:
+        snapshots, descriptions = set(), set()
+        async for entry in store.entries(spec.under):
+            if entry.key.endswith(SNAPSHOT_SUFFIX):
+                snapshots.add(entry.key)
+            elif entry.key.endswith(SNAPSHOT_SUFFIX + DESCRIPTION_SUFFIX):
+                descriptions.add(entry.key.removesuffix(DESCRIPTION_SUFFIX))
+        found = await _read(store, sorted(snapshots & descriptions))
+    finally:
+        await store.close()
+    found.sort(key=lambda d: d.created, reverse=True)
+    for description in found:
+        log.info("backup", **description.manifest())
+    return shorten(found, undescribed=len(snapshots) - len(found))
+
+
+async def _read(store: Store, keys: list[str]) -> list[Description]:
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(key: str) -> Description | None:
+        async with turn:
+            try:
+                return await described(store, key)
+            except WorkerError as error:
+                if error.reason is not Reason.OBJECT_ALTERED:
+                    raise
+                log.warning("a description cannot be read", key=key, error=error.message)
+                return None
+
+    return [d for d in await asyncio.gather(*(one(key) for key in keys)) if d is not None]
+
+
+def shorten(found: list[Description], *, undescribed: int) -> ListResult:
+    """As much as fits a termination message, of descriptions with the newest first."""
+    result = ListResult(
+        total=len(found), undescribed=undescribed, newest=found[0] if found else None
+    )
+    room = MESSAGE_LIMIT - len(Report(listing=result).text().encode())
+    for description in found:
+        short = Listed(
+            key=description.key,
+            size=description.size,
+            revision=description.contents.revision,
+            created=description.created,
+            encrypted=description.encryption is not None,
+        )
+        room -= len(short.model_dump_json(by_alias=True).encode()) + 1
+        if room < 0:
+            break
+        result.backups.append(short)
+    return result

@@ -1,0 +1,85 @@
+"""`check`: is a restored etcd what the backup says it is."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kok.operators.etcd.worker.description import Contents
+from kok.operators.etcd.worker.errors import WorkerError
+from kok.operators.etcd.worker.member import Member, Status
+from kok.operators.etcd.worker.places import Places
+from kok.operators.etcd.worker.reasons import Reason
+from kok.operators.etcd.worker.report import CheckResult
+from kok.operators.etcd.worker.spec import CheckSpec, EtcdAccess
+
+_AGAIN = 0.2
+"""Seconds between two looks at an etcd that still starts."""
+_STARTING = {Reason.ETCD_UNREACHABLE, Reason.ETCD_SILENT}
+
+
+async def check(spec: CheckSpec, places: Places) -> CheckResult:
+    """The command. It waits for etcd until the deadline. Raises `WorkerError`."""
+    del places
+    access = EtcdAccess(endpoint=spec.endpoint)
+    async with Member(access, None, stall=spec.limits.stall) as member:
+        status = await _started(member)
+        # Expired leases may have changed things since the start: all is asked as of the revision.
+        revision = spec.expect.revision
+        keys = found = None
+        if status.revision >= revision:
+            keys = await member.keys(revision)
+            found = await member.hash(revision) if spec.expect.hash is not None else None
+    return compare(
+        spec.expect,
+        Contents(
+            revision=status.revision,
+            etcd_version=status.version,
+            keys=keys,
+            hash=found and found.value,
+            compact_revision=found and found.compact_revision,
+        ),
+    )
+
+
+def compare(expect: Contents, found: Contents) -> CheckResult:
+    """What differs. What was not recorded or cannot be compared makes no difference."""
+    differences = []
+    if found.revision < expect.revision:
+        differences.append(
+            f"the restored etcd is at revision {found.revision}, and {expect.revision} was "
+            "acknowledged when the backup was made: writes are missing"
+        )
+    elif expect.keys is not None and found.keys != expect.keys:
+        differences.append(
+            f"the restored etcd has {_or_none(found.keys)} keys at revision {expect.revision}, and "
+            f"{expect.keys} were there"
+        )
+    comparable = (
+        expect.hash is not None
+        and found.hash is not None
+        and expect.compact_revision == found.compact_revision
+        # The sum was defined anew in patch levels of several minors.
+        and expect.etcd_version == found.etcd_version
+    )
+    if comparable and expect.hash != found.hash:
+        differences.append(
+            f"the content differs at revision {expect.revision}: HashKV is {found.hash}, and was "
+            f"{expect.hash}"
+        )
+    return CheckResult(
+        equal=not differences, differences=differences, found=found, hash_compared=comparable
+    )
+
+
+async def _started(member: Member) -> Status:
+    while True:
+        try:
+            return await member.status()
+        except WorkerError as error:
+            if error.reason not in _STARTING:
+                raise
+        await asyncio.sleep(_AGAIN)
+
+
+def _or_none(number: int | None) -> str:
+    return "unknown" if number is None else str(number)

@@ -1,0 +1,205 @@
+"""Client-side encryption of a stream in constant memory: AES-256-GCM in the STREAM construction.
+
+An encrypted object is a header and then chunks, each sealed for itself:
+
+    "KOK-ENC1" | key ID, 8 bytes | salt, 32 bytes | chunk size, 4 bytes
+    AES-256-GCM of up to `chunk size` bytes, with its tag of 16 bytes; and so on
+
+Each object has a key of its own, derived (HKDF-SHA-256) from the user's key with the salt and the
+whole header. The nonce of a chunk is its number and whether it is the last one, so that chunks that
+are altered, exchanged, repeated or left out, also at the end, do not open (Hoang, Reyhanitabar,
+Rogaway, Vizár: "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance", 2015).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kok.operators.etcd.worker.errors import WorkerError
+from kok.operators.etcd.worker.reasons import Reason
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+MAGIC = b"KOK-ENC1"
+"""No database begins so: its first bytes are the number 0 of its first page."""
+CHUNK = 256 * 1024
+KEY_SIZE = 32
+_ID, _SALT, _LENGTH, _TAG = 8, 32, 4, 16
+HEADER = len(MAGIC) + _ID + _SALT + _LENGTH
+_MOST_CHUNK = 16 * 1024**2
+
+
+class Key:
+    """A user's key. It stays out of `repr`."""
+
+    def __init__(self, secret: bytes) -> None:
+        """`secret` has `KEY_SIZE` bytes."""
+        self._secret = secret
+        self.id = hmac.digest(secret, b"kok etcd backup: key ID", hashlib.sha256)[:_ID]
+        """Tells keys apart without telling anything of them."""
+
+    def for_object(self, header: bytes) -> AESGCM:
+        """The cipher of the one object that begins with this header."""
+        # Imported only here: 7 MiB that a worker without encryption need not pay.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
+        salt = header[len(MAGIC) + _ID :][:_SALT]
+        info = b"kok etcd backup: object\0" + header
+        return AESGCM(HKDF(SHA256(), KEY_SIZE, salt, info).derive(self._secret))
+
+
+def parse_key(raw: bytes, name: str) -> Key:
+    """A key from a Secret: 32 bytes as they are, or in base64.
+
+    `name` begins the sentence of the `WorkerError` for anything else.
+    """
+    if len(raw) != KEY_SIZE:
+        try:
+            raw = base64.b64decode(raw.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            raw = b""
+    if len(raw) != KEY_SIZE:
+        raise WorkerError(
+            Reason.CREDENTIALS_UNUSABLE,
+            f"{name} is no encryption key; it must hold 32 random bytes, raw or in base64, such "
+            "as `openssl rand -base64 32` prints",
+        )
+    return Key(raw)
+
+
+def read_key(directory: Path, name: str) -> Key:
+    """The named key of a mounted Secret. Raises `WorkerError`."""
+    try:
+        raw = (directory / name).read_bytes()
+    except OSError as error:
+        raise WorkerError(
+            Reason.CREDENTIALS_UNUSABLE, f"the encryption key {name} is not in its Secret"
+        ) from error
+    return parse_key(raw, f"{name} in the Secret of encryption keys")
+
+
+def read_keys(directory: Path) -> list[Key]:
+    """All keys of a mounted Secret; none if it is not mounted. Raises `WorkerError`."""
+    # The names that begin with a dot are those by which Kubernetes exchanges all files at once.
+    names = sorted(p.name for p in directory.glob("[!.]*") if p.is_file())
+    return [read_key(directory, name) for name in names]
+
+
+class Encryptor:
+    """Turns a stream into an encrypted one."""
+
+    def __init__(self, key: Key, salt: bytes | None = None) -> None:
+        """`salt` is random unless a test gives it."""
+        salt = salt or os.urandom(_SALT)
+        self._header = MAGIC + key.id + salt + CHUNK.to_bytes(_LENGTH, "big")
+        self._cipher = key.for_object(self._header)
+        self._buffer = bytearray(self._header)
+        self._plain = bytearray()
+        self._count = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """The encrypted bytes that are ready after `data`; it holds back at most one chunk."""
+        self._plain += data
+        # The last chunk is sealed otherwise: one is kept until there is more, or the end.
+        while len(self._plain) > CHUNK:
+            self._seal(last=False)
+        return self._take()
+
+    def finish(self) -> bytes:
+        """The rest."""
+        self._seal(last=True)
+        return self._take()
+
+    def _seal(self, *, last: bool) -> None:
+        chunk = bytes(self._plain[:CHUNK])
+        del self._plain[:CHUNK]
+        self._buffer += self._cipher.encrypt(_nonce(self._count, last=last), chunk, None)
+        self._count += 1
+
+    def _take(self) -> bytes:
+        out = bytes(self._buffer)
+        self._buffer.clear()
+        return out
+
+
+class Decryptor:
+    """Turns an encrypted stream back; what it gives is authentic, chunk by chunk."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._keys = {key.id: key for key in keys}
+        self._cipher: AESGCM | None = None
+        self._buffer = bytearray()
+        self._size = 0
+        self._count = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """The plain bytes that are ready. Raises `WorkerError` for a missing key or altered data."""
+        self._buffer += data
+        if self._cipher is None:
+            if len(self._buffer) < HEADER:
+                return b""
+            self._cipher = self._open_header()
+        out = bytearray()
+        while len(self._buffer) > self._size:
+            out += self._open(self._size, last=False)
+        return bytes(out)
+
+    def finish(self) -> bytes:
+        """The rest. Raises `WorkerError` if the end is missing."""
+        if self._cipher is None:
+            raise _altered("it ends within its header")
+        return self._open(len(self._buffer), last=True)
+
+    def _open_header(self) -> AESGCM:
+        header = bytes(self._buffer[:HEADER])
+        del self._buffer[:HEADER]
+        if not header.startswith(MAGIC):
+            raise _altered("it does not begin as one that KOK encrypted")
+        wanted = header[len(MAGIC) :][:_ID]
+        size = int.from_bytes(header[-_LENGTH:], "big")
+        if not 0 < size <= _MOST_CHUNK:
+            raise _altered("its header is damaged")
+        if wanted not in self._keys:
+            raise WorkerError(
+                Reason.KEY_MISSING,
+                f"the backup was encrypted with the key whose ID is {wanted.hex()}; given were "
+                f"{', '.join(sorted(k.hex() for k in self._keys)) or 'none'}: add that key to the "
+                "Secret of encryption keys",
+            )
+        self._size = size + _TAG
+        return self._keys[wanted].for_object(header)
+
+    def _open(self, size: int, *, last: bool) -> bytes:
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as in `Key.for_object`
+
+        assert self._cipher is not None  # noqa: S101 - `feed` comes first
+        sealed = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        try:
+            plain = self._cipher.decrypt(_nonce(self._count, last=last), sealed, None)
+        except (InvalidTag, ValueError) as error:
+            raise _altered(
+                f"chunk {self._count} is not what was written, or the end is missing"
+            ) from error
+        self._count += 1
+        return plain
+
+
+def _nonce(count: int, *, last: bool) -> bytes:
+    return count.to_bytes(11, "big") + (b"\1" if last else b"\0")
+
+
+def _altered(how: str) -> WorkerError:
+    return WorkerError(
+        Reason.OBJECT_ALTERED, f"the encrypted backup does not open: {how}; do not restore from it"
+    )

@@ -1,0 +1,89 @@
+"""`fetch`: a stored backup becomes a file that etcd can be restored from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from kok.operators.etcd.worker import catalog, log
+from kok.operators.etcd.worker.description import Description
+from kok.operators.etcd.worker.directory import write_file
+from kok.operators.etcd.worker.encryption import read_keys
+from kok.operators.etcd.worker.errors import WorkerError
+from kok.operators.etcd.worker.pipe import Incoming
+from kok.operators.etcd.worker.places import Places
+from kok.operators.etcd.worker.progress import Progress
+from kok.operators.etcd.worker.reasons import Reason
+from kok.operators.etcd.worker.report import FetchResult
+from kok.operators.etcd.worker.spec import FetchSpec
+from kok.operators.etcd.worker.store import Store
+
+
+async def fetch(spec: FetchSpec, places: Places) -> FetchResult:
+    """The command. Raises `WorkerError`; then the file is not there, or the one from before is."""
+    progress = Progress()
+    store = places.store(spec.store, spec.limits)
+    path = places.volume / spec.file
+    try:
+        description = await _described(store, spec)
+        sha256 = spec.sha256 or (description.sha256 if description else None)
+        if sha256 is None:
+            raise await _unknown(store, spec.key)
+        size = description.size if description else None
+        incoming = Incoming(read_keys(places.encryption_keys))
+        async with progress.stretch("fetching the backup", size):
+            data = _data(store, spec.key, incoming, progress, size=size, sha256=sha256)
+            await write_file(path, data)
+    finally:
+        await store.close()
+    return FetchResult(
+        path=str(path),
+        size=incoming.snapshot_size,
+        description=description,
+        usage=progress.usage(),
+    )
+
+
+async def _described(store: Store, spec: FetchSpec) -> Description | None:
+    """What stands beside the backup. Damage there does not matter if its SHA-256 is known."""
+    try:
+        found = await catalog.described(store, spec.key)
+    except WorkerError as error:
+        if spec.sha256 is None or error.reason is not Reason.OBJECT_ALTERED:
+            raise
+        log.warning("the description cannot be read", error=error.message)
+        return None
+    if found is not None and spec.sha256 not in {None, found.sha256}:
+        raise WorkerError(
+            Reason.OBJECT_ALTERED,
+            f"{store.location(spec.key)} is described with the SHA-256 {found.sha256}, and the "
+            f"backup asked for has {spec.sha256}: another one was put in its place",
+        )
+    return found
+
+
+async def _unknown(store: Store, key: str) -> WorkerError:
+    """Why there is no description: the backup is gone, or was never complete."""
+    async for _ in store.read(key):
+        return WorkerError(
+            Reason.OBJECT_UNDESCRIBED,
+            f"{store.location(key)} has no description beside it, so that nobody knows whether it "
+            "is complete; give its SHA-256 to restore from it all the same",
+        )
+    return WorkerError(Reason.OBJECT_TRUNCATED, f"{store.location(key)} is empty")
+
+
+async def _data(
+    store: Store,
+    key: str,
+    incoming: Incoming,
+    progress: Progress,
+    *,
+    size: int | None,
+    sha256: str,
+) -> AsyncIterator[bytes]:
+    """The snapshot. Raises instead of ending if it is not what was stored."""
+    async for piece in store.read(key):
+        progress.count(len(piece))
+        yield await asyncio.to_thread(incoming.feed, piece)
+    yield await asyncio.to_thread(incoming.finish, store.location(key), size, sha256)

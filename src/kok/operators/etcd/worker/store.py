@@ -1,0 +1,46 @@
+"""What a command may do with a store, whatever kind of store it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An object in a store: its key below the store's prefix, and its size in bytes."""
+
+    key: str
+    size: int
+
+
+class Store(Protocol):
+    """Objects by key. Keys are relative to the store's prefix. All methods raise `WorkerError`."""
+
+    def location(self, key: str) -> str:
+        """Where an object lies, for people."""
+
+    async def write(self, key: str, data: AsyncIterator[bytes]) -> None:
+        """Stores what `data` yields. The object is there when it returns, and not before.
+
+        If `data` raises, or the task is cancelled, nothing is there but what was there before.
+        """
+
+    def read(self, key: str) -> AsyncIterator[bytes]:
+        """An object in pieces. Raises `OBJECT_MISSING` if there is none."""
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Stores a small object."""
+
+    async def get(self, key: str, limit: int) -> bytes | None:
+        """A small object, or None if there is none; `OBJECT_ALTERED` if longer than `limit`."""
+
+    async def delete(self, key: str) -> bool:
+        """Removes an object and what unfinished writes left of it; tells whether it was there."""
+
+    def entries(self, under: str) -> AsyncIterator[Entry]:
+        """All objects in a folder below the prefix; in all of them if empty."""
+
+    async def close(self) -> None:
+        """Closes connections."""
