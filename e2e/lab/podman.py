@@ -22,6 +22,7 @@ LABEL = "dev.kok.lab"
 # crun refuses hybrid cgroups, and what runs below a host should be what runs the host.
 PODMAN = ("podman", "--runtime", "runc")
 _KILLED = "137"
+_ENDED = frozenset("ZXx")
 _AT_WORK = frozenset({"running", "stopping", "paused"})
 # What podman itself takes as default, as far as this process may give it away.
 _MOST_FILES, _MOST_PROCESSES = 1_048_576, 32_768
@@ -46,9 +47,13 @@ class Container:
 
 
 def _belongs(pid: int, container: str) -> bool:
-    """Whether a process is the container's: the number may long be somebody else's."""
+    """Whether a process is the container's and lives: the number may long be somebody else's.
+
+    One that was ended and that nobody has taken note of yet still has a number and a group.
+    """
     try:
-        return (
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state not in _ENDED and (
             container in Path(f"/proc/{pid}/cgroup").read_text()
             or container in Path(f"/proc/{pid}/mountinfo").read_text()
         )
@@ -140,7 +145,9 @@ async def keep(lab: str, name: str) -> bool:
         )
     if found.alive and found.status == "paused":
         await run(*PODMAN, "unpause", name)
-    return await revive(found)
+        # One that was killed while it was frozen has died of it only now.
+        found = await find(name)
+    return found is not None and await revive(found)
 
 
 async def make(

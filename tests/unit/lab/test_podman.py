@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,34 @@ async def test_a_container_that_was_ended_behind_podmans_back_is_removed_all_the
     monkeypatch.setattr(podman, "run", run)
     await podman.remove(container.name)
     assert noted == ["137", "137"]
+
+
+async def test_a_container_that_was_killed_while_it_was_frozen_is_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dead = _inspected(0, [])
+    frozen = replace(dead, status="paused", pid=os.getpid(), id=_own_id())
+    states = iter((frozen, dead))
+    done: list[str] = []
+
+    async def find(_name: str) -> podman.Container:
+        return next(states)
+
+    async def run(*argv: str, **_: object) -> str:
+        done.append(argv[len(podman.PODMAN)])
+        return ""
+
+    async def succeeds(*argv: str, **_: object) -> bool:
+        done.append(argv[len(podman.PODMAN)])
+        return True
+
+    monkeypatch.setattr(podman, "find", find)
+    monkeypatch.setattr(podman, "run", run)
+    monkeypatch.setattr(podman, "succeeds", succeeds)
+    assert await podman.keep("kok", "kok-meta-1")
+    assert done == ["unpause", "start"]
+
+
+def _own_id() -> str:
+    """Something by which this process is known to belong to a container."""
+    return Path(f"/proc/{os.getpid()}/cgroup").read_text().splitlines()[0]
