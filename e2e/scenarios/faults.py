@@ -10,7 +10,7 @@ from typing import Any
 
 from e2e import userfiles
 from e2e.demo import CLUSTER
-from e2e.follow import Predicate, condition, has
+from e2e.follow import Predicate, condition, has, is_not, until
 from e2e.install import NAMESPACE as OPERATORS
 from e2e.lab.errors import LabError
 from e2e.report import Report
@@ -33,6 +33,7 @@ async def run(report: Report) -> None:
     faults: tuple[Fault, ...] = (
         refused_at_apply,
         secret_missing_then_wrong_then_right,
+        node_deleted_by_hand,
         operator_killed_while_installing,
         host_of_another_machine,
         host_key_changed,
@@ -136,6 +137,18 @@ async def secret_missing_then_wrong_then_right(w: World) -> None:
     await w.kube.delete(kinds.SECRET, userfiles.SSH_SECRET, NAMESPACE)
     await w.apply(userfiles.ssh_secret(w.lab, FIRST, NAMESPACE))
     await _machine(w, name, has("Ready"), LONG)
+
+
+async def node_deleted_by_hand(w: World) -> None:
+    """a Node that somebody deleted comes back"""
+    async with await w.business(NAMESPACE, CLUSTER) as kube:
+        before = await kube.get(kinds.NODE, FIRST)
+        if before is None:
+            raise AssertionError(f"there is no Node {FIRST}")
+        await kube.delete(kinds.NODE, FIRST)
+        uid = before["metadata"]["uid"]
+        await until(kube, kinds.NODE, FIRST, "", is_not(uid), within=LONG / 2)
+    await _machine(w, f"{WORKERS}-{FIRST}", has("Ready"), SOON)
 
 
 async def operator_killed_while_installing(w: World) -> None:

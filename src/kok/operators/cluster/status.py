@@ -16,7 +16,7 @@ from kok.api.cluster import (
 )
 from kok.operators.cluster import reasons
 from kok.operators.cluster.controlplane import component_states, control_plane
-from kok.operators.cluster.endpoint import Endpoint, NoEndpoint
+from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
 from kok.operators.cluster.findings import Findings
 from kok.operators.cluster.judgement import Judgement
 from kok.operators.cluster.observe import ADDON
@@ -96,7 +96,7 @@ def conditions(cluster: Cluster, found: Findings) -> dict[str, Judgement]:
         reasons.CERTIFICATES_READY: _certificates(cluster, found),
         reasons.ETCD_READY: _etcd(cluster, found),
         reasons.CONTROL_PLANE_READY: control_plane(cluster, found.world),
-        reasons.ENDPOINT_REACHABLE: _endpoint(found),
+        reasons.ENDPOINT_REACHABLE: _endpoint(cluster, found),
         reasons.BOOTSTRAP_READY: _bootstrap(cluster, found),
         reasons.ADDONS_READY: _addons(found),
     }
@@ -133,7 +133,7 @@ def _etcd(cluster: Cluster, found: Findings) -> Judgement:
     return Judgement(False, reason, f"{name}: {ready.get('message') or ready.get('reason')}")
 
 
-def _endpoint(found: Findings) -> Judgement:
+def _endpoint(cluster: Cluster, found: Findings) -> Judgement:
     endpoint, reach = found.endpoint, found.reach
     if isinstance(endpoint, NoEndpoint):
         return Judgement(False, endpoint.reason, endpoint.message)
@@ -153,7 +153,19 @@ def _endpoint(found: Findings) -> Judgement:
         )
     refused = reach.outcome == "unauthorized"
     reason = reasons.CREDENTIALS_REFUSED if refused else reasons.UNREACHABLE
-    return Judgement(False, reason, reach.message)
+    advice = "" if refused else _down(cluster, found, endpoint.host)
+    return Judgement(False, reason, f"{reach.message}{advice}")
+
+
+def _down(cluster: Cluster, found: Findings, host: str) -> str:
+    """What to do if the endpoint is the address of a meta node that does not work."""
+    down = [n.name for n in found.world.nodes if host in n.addresses and not n.usable]
+    if not down or not leads_to_nodes(cluster):
+        return ""
+    return (
+        f"; that is node {down[0]} of the meta cluster, which is not Ready or cordoned: bring it "
+        "back, or delete the Node to have the endpoint moved to another one"
+    )
 
 
 def _bootstrap(cluster: Cluster, found: Findings) -> Judgement:

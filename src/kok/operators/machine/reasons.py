@@ -86,7 +86,7 @@ NODE_OUTDATED: Final = "NodeOutdated"
 NODE_READY: Final = "NodeReady"
 """The Node is Ready and shows what is wanted."""
 CSR_REFUSED: Final = "ServingCertificateRefused"
-"""Event: a request for a serving certificate names what does not belong to the Machine."""
+"""Event: a request for a certificate names what does not belong to the Machine."""
 
 # --- a Machine as a whole
 READY: Final = "Ready"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.unit.operators.cluster.builders import (
+    META_2,
     NOW,
     a_cluster,
     a_deployment,
@@ -18,7 +19,7 @@ from tests.unit.operators.cluster.builders import (
 from kok.api.cluster import CertificateStatus, Cluster
 from kok.api.meta import Manifest
 from kok.operators.cluster.controlplane import last_words
-from kok.operators.cluster.endpoint import Endpoint, NoEndpoint
+from kok.operators.cluster.endpoint import Endpoint, MetaNode, NoEndpoint
 from kok.operators.cluster.findings import Bootstrap, Findings, Reach
 from kok.operators.cluster.keys import Problem
 from kok.operators.cluster.parts import API_SERVER, CONTROLLER_MANAGER
@@ -107,6 +108,15 @@ def test_an_api_that_cannot_be_reached_from_outside_is_not_ready() -> None:
     away = healthy(reach=Reach("unreachable", f"{URL} does not answer: refused"))
     assert verdict(away) == f"False Unreachable: {URL} does not answer: refused"
     assert verdict(away, "ControlPlaneReady").startswith("True")
+
+
+def test_an_endpoint_on_a_meta_node_that_is_down_says_so() -> None:
+    down = MetaNode("meta-1", ("192.0.2.10",), usable=False)
+    world = a_world(an_etcd(), *all_running(), nodes=(down, META_2))
+    found = healthy(world=world, reach=Reach("unreachable", "https://192.0.2.10 is silent"))
+    assert "; that is node meta-1 of the meta cluster, which is not Ready" in verdict(found)
+    chosen = a_cluster(endpoint={"host": "192.0.2.10"})
+    assert verdict(found, cluster=chosen).endswith("https://192.0.2.10 is silent")
 
 
 def test_an_admin_without_rights_yet_is_not_ready() -> None:

@@ -60,6 +60,7 @@ class FakeTenant:
     """A business cluster as far as decisions look at it."""
 
     answers: bool | None = True
+    known: bool = True
     synced: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from tests.unit.operators.machine.cases import (
     KEY,
     MEMBER,
     NODE,
+    FakeTenant,
     case,
     seen,
     world,
@@ -85,7 +86,7 @@ def test_the_first_look_asks_for_everything_at_once() -> None:
 
 def test_a_host_is_looked_at_again_after_a_while_or_when_other_things_are_asked() -> None:
     view = seen(identity=MEMBER)
-    assert step(view=view) == Idle()
+    assert step(view=view, world=world(node=NODE)) == Idle()
     view.surveyed = 399.0
     assert isinstance(step(view=view), Look)
     view.surveyed = 1000.0
@@ -192,7 +193,7 @@ def test_all_that_is_lacking_starts_at_once_in_order() -> None:
 
 
 def test_a_complete_host_needs_nothing() -> None:
-    assert step(view=seen(identity=MEMBER)) == Idle()
+    assert step(view=seen(identity=MEMBER), world=world(node=NODE)) == Idle()
 
 
 def test_software_is_prepared_while_the_control_plane_is_still_coming_up() -> None:
@@ -310,9 +311,24 @@ def test_the_token_is_taken_back_once_the_kubelet_is_a_member() -> None:
     view = seen(identity=MEMBER)
     assert step(view=view, status={"tokenId": "abc123"}) == Finish()
     view.token_gone = "abc123"
-    assert step(view=view, status={"tokenId": "abc123"}) == Idle()
+    assert step(view=view, status={"tokenId": "abc123"}, world=world(node=NODE)) == Idle()
     left = seen(identity=replace(MEMBER, bootstrap=True))
     assert step(view=left) == Finish()
+
+
+def test_a_kubelet_whose_node_was_deleted_is_started_anew_since_it_makes_none_by_itself() -> None:
+    view = seen(identity=MEMBER)
+    again = step(view=view)
+    assert isinstance(again, Join)
+    assert not again.todo.token
+    assert not again.todo.forget
+    view.joined = 990.0
+    assert step(view=view) == Idle(plan.FINISH_EVERY)
+    # Not known to be gone is not gone.
+    unknown = FakeTenant(answers=False, known=False)
+    view.joined = None
+    assert step(view=view, world=world(tenant=unknown)) == Idle()
+    assert step(view=view, world=world(node=NODE)) == Idle()
 
 
 def test_a_node_that_appeared_is_asked_for_its_certificate() -> None:

@@ -67,6 +67,11 @@ class World:
         return self.cluster is None or self.cluster.deleting
 
     @property
+    def node_lost(self) -> bool:
+        """Whether the Node is known not to be there."""
+        return self.tenant is not None and self.tenant.known and self.node is None
+
+    @property
     def networks(self) -> tuple[str, ...]:
         """Ranges of the business cluster's pods and Services."""
         if self.cluster is None:

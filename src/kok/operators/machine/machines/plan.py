@@ -259,8 +259,12 @@ def _join(case: Case, survey: Survey) -> Step:
     if not kubelet or not case.world.takes_nodes or case.view.identity is None:
         return Idle()
     found = todo(case)
+    if found is None and _token_left(case):
+        return Finish()
     if found is None:
-        return Finish() if _token_left(case) else Idle()
+        # A kubelet makes its Node when it starts and never again.
+        gone = JoinPlan("its Node is gone", token=False)
+        return _wait_for_kubelet(case, gone) if case.world.node_lost else Idle()
     problem = _foreign_node(case, survey) or wanted_.skew(case.machine, case.world.cluster)
     if problem is not None:
         return Refuse(problem, RECHECK)
@@ -293,8 +297,3 @@ def _foreign_node(case: Case, survey: Survey) -> Problem | None:
         f"node {node.name} of Cluster {case.machine.spec.cluster} is another host; give this "
         "Machine another node name, or delete that Node",
     )
-
-
-def right(name: str, wanted: Mapping[str, Rendered], survey: Survey) -> bool:
-    """Whether one component is as it should be."""
-    return name in wanted and wanted[name].right(survey.found.get(name, Found()))

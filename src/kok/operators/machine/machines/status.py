@@ -7,9 +7,9 @@ from kok.operators.machine.host import facts, layout
 from kok.operators.machine.host.jobs import UNINSTALL, JobResult
 from kok.operators.machine.host.survey import Found
 from kok.operators.machine.machines.judgement import JOINED, REACHABLE, judge, phase, reachable
-from kok.operators.machine.machines.plan import Case, Decision, right
+from kok.operators.machine.machines.plan import Case, Decision
 from kok.operators.machine.machines.steps import Install
-from kok.operators.machine.machines.wanted import surplus
+from kok.operators.machine.machines.wanted import right, surplus
 
 
 def report(status: MachineStatus, case: Case, decision: Decision) -> None:

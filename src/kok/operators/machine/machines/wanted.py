@@ -94,6 +94,11 @@ def lacking(wanted: Mapping[str, Rendered], survey: Survey) -> list[str]:
     return jobs.needed_first(names_, wanted) + surplus(wanted, survey)
 
 
+def right(name: str, wanted: Mapping[str, Rendered], survey: Survey) -> bool:
+    """Whether one component is as it should be."""
+    return name in wanted and wanted[name].right(survey.found.get(name, Found()))
+
+
 def surplus(wanted: Mapping[str, Rendered], survey: Survey) -> list[str]:
     """Components on the host that are no longer wanted."""
     return sorted(n for n, found in survey.found.items() if found.begun and n not in wanted)
