@@ -268,9 +268,22 @@ FIXED = (
         was={},
     ),
     _cluster(
+        "spec.etcd.storage.className",
+        "spec.etcd.storage.className cannot be changed; create a new Cluster",
+        {"etcd": {"storage": {"className": "fast"}}},
+        was={},
+    ),
+    _cluster(
+        "spec.etcd.storage.size",
+        "spec.etcd.storage.size can grow but not shrink",
+        {"etcd": {"storage": {"size": "4Gi"}}},
+        was={},
+    ),
+    _cluster(
         "spec.etcd",
-        "spec.etcd cannot be changed; this release does not change etcd once it runs",
-        {"etcd": {"members": 5}},
+        "spec.etcd.restoreFrom is for a new Cluster; to restore the etcd of this one, create an "
+        "EtcdRestore",
+        {"etcd": {"restoreFrom": {"backup": "one"}}},
         was={},
     ),
     _of(
@@ -467,8 +480,87 @@ LABELLED = (
 
 _FIXED = "of an EtcdBackup cannot be changed; create another EtcdBackup"
 _BUCKET = {"bucket": "etcd-backups", "secret": "s3"}
+_VOLUME = {"volume": {"claim": "backups"}}
+_AT = {"store": _VOLUME, "key": "a/b/one.snapshot"}
+_KEPT = "cannot be changed; create another EtcdRestore, or another EtcdCluster"
+_ONE_SOURCE = (
+    "write either backup, the name of an EtcdBackup, or store with one of key and newestOf"
+)
+
+
+def _restoring(kind: str, source: Spec) -> Spec:
+    if kind == "EtcdRestore":
+        return {"etcdCluster": "shop-etcd", **source}
+    if kind == "Cluster":
+        return {"version": "1.37.1", "etcd": {"restoreFrom": source}}
+    return {"restoreFrom": source}
+
+
+def _sources() -> tuple[Case, ...]:
+    """The rules of where data comes from, which two kinds share."""
+    found: list[Case] = []
+    for kind, field in (
+        ("EtcdRestore", "spec"),
+        ("EtcdCluster", "spec.restoreFrom"),
+        ("Cluster", "spec.etcd.restoreFrom"),
+    ):
+        found += [
+            Case(kind, field, _ONE_SOURCE, _restoring(kind, wrong))
+            for wrong in (
+                {},
+                {"backup": "one", **_AT},
+                {"store": _VOLUME},
+                {**_AT, "newestOf": "team-a/shop"},
+                {"backup": "one", "key": "a/b/one.snapshot"},
+            )
+        ]
+        found += [
+            Case(
+                kind,
+                f"{field}.{part}" if part else field,
+                f"{part or 'store and encryption'} {_KEPT}",
+                _restoring(kind, new),
+                _restoring(kind, old),
+            )
+            for part, old, new in (
+                ("backup", {"backup": "one"}, {"backup": "two"}),
+                ("store", _AT, {**_AT, "store": {"s3": _BUCKET}}),
+                ("key", _AT, {**_AT, "key": "a/b/two.snapshot"}),
+                (
+                    "newestOf",
+                    {"store": _VOLUME, "newestOf": "a/b"},
+                    {"store": _VOLUME, "newestOf": "a/c"},
+                ),
+                (
+                    "encryption",
+                    {**_AT, "encryption": {"secret": "old"}},
+                    {**_AT, "encryption": {"secret": "new"}},
+                ),
+                ("", _AT, {**_AT, "encryption": {"secret": "new"}}),
+            )
+        ]
+    return tuple(found)
+
 
 STORES = (
+    *_sources(),
+    _named(
+        "EtcdRestore", "a" * 61, "metadata.name is longer than 60 characters; write a shorter one"
+    ),
+    Case(
+        "EtcdRestore",
+        "spec.etcdCluster",
+        f"etcdCluster {_KEPT}",
+        {"etcdCluster": "other", "backup": "one"},
+        {"etcdCluster": "shop-etcd", "backup": "one"},
+    ),
+    Case(
+        "EtcdCluster",
+        "spec",
+        "spec.restoreFrom is for a new EtcdCluster; to restore this one, create an EtcdRestore",
+        {"restoreFrom": {"backup": "one"}},
+        {},
+    ),
     _named(
         "EtcdBackup", "a" * 61, "metadata.name is longer than 60 characters; write a shorter one"
     ),
@@ -496,6 +588,26 @@ STORES = (
         for kind, field, inside in (
             ("EtcdBackup", "spec.store", lambda store: {"store": store}),
             ("EtcdCluster", "spec.backup.store", lambda store: {"backup": {"store": store}}),
+            (
+                "EtcdRestore",
+                "spec.store",
+                lambda store: {"backup": "", "store": store, "newestOf": "a/b"},
+            ),
+            (
+                "EtcdCluster",
+                "spec.restoreFrom.store",
+                lambda store: {"restoreFrom": {"store": store, "newestOf": "a/b"}},
+            ),
+            (
+                "Cluster",
+                "spec.etcd.restoreFrom.store",
+                lambda store: {"etcd": {"restoreFrom": {"store": store, "newestOf": "a/b"}}},
+            ),
+            (
+                "Cluster",
+                "spec.etcd.backup.store",
+                lambda store: {"etcd": {"backup": {"store": store}}},
+            ),
         )
         for wrong in ({}, {"s3": _BUCKET, "volume": {"claim": "backups"}})
     ),
@@ -509,6 +621,26 @@ STORES = (
         for kind, field, inside in (
             ("EtcdBackup", "spec.store", lambda store: {"store": store}),
             ("EtcdCluster", "spec.backup.store", lambda store: {"backup": {"store": store}}),
+            (
+                "EtcdRestore",
+                "spec.store",
+                lambda store: {"backup": "", "store": store, "newestOf": "a/b"},
+            ),
+            (
+                "EtcdCluster",
+                "spec.restoreFrom.store",
+                lambda store: {"restoreFrom": {"store": store, "newestOf": "a/b"}},
+            ),
+            (
+                "Cluster",
+                "spec.etcd.restoreFrom.store",
+                lambda store: {"etcd": {"restoreFrom": {"store": store, "newestOf": "a/b"}}},
+            ),
+            (
+                "Cluster",
+                "spec.etcd.backup.store",
+                lambda store: {"etcd": {"backup": {"store": store}}},
+            ),
         )
         for wrong in ({}, {"secret": "a", "configMap": "b"})
     ),

@@ -17,6 +17,7 @@ MINIMAL: dict[str, Spec | None] = {
     "Component": {"name": "tool", "version": "1.0", "scripts": {"probe": "tool --version"}},
     "EtcdBackup": {"etcdCluster": "shop-etcd"},
     "EtcdCluster": None,
+    "EtcdRestore": {"etcdCluster": "shop-etcd", "backup": "one"},
     "Host": {"address": "192.0.2.21", "ssh": {"secret": "ops-ssh"}},
     "KubeNode": {
         "cluster": "shop",
@@ -93,6 +94,12 @@ _STORES = [
     {"volume": {"claim": "backups", "path": "site-a/etcd"}},
 ]
 _ENCRYPTION = {"secret": "backup-keys", "key": "2026"}
+_SOURCES: list[Spec] = [
+    {"backup": "one"},
+    {"store": _STORES[0], "key": "team-a/shop-etcd/one.snapshot", "encryption": _ENCRYPTION},
+    {"store": _STORES[1], "newestOf": "team-a/shop-etcd"},
+    {"store": _STORES[2], "newestOf": "team-a/shop-etcd"},
+]
 
 FULL: dict[str, list[Spec]] = {
     "Addon": [
@@ -120,6 +127,14 @@ FULL: dict[str, list[Spec]] = {
                 "version": "3.6.10",
                 "storage": {"size": "16Gi", "className": "fast"},
                 "resources": _RESOURCES,
+                "backup": {
+                    "schedule": "0 */6 * * *",
+                    "keep": {"last": 3, "days": 30},
+                    "verify": "30 3 * * 1",
+                    "store": store,
+                    "encryption": _ENCRYPTION,
+                },
+                "restoreFrom": source,
             },
             "apiServer": _CONTROL_PLANE,
             "controllerManager": _CONTROL_PLANE,
@@ -130,6 +145,7 @@ FULL: dict[str, list[Spec]] = {
             "deletionPolicy": "Retain",
             "paused": True,
         }
+        for store, source in zip([*_STORES, _STORES[0]], _SOURCES, strict=True)
     ],
     "Component": [
         {
@@ -202,11 +218,13 @@ FULL: dict[str, list[Spec]] = {
                 "store": store,
                 "encryption": _ENCRYPTION,
             },
+            "restoreFrom": source,
             "deletionPolicy": "Retain",
             "paused": True,
         }
-        for store in _STORES
+        for store, source in zip([*_STORES, _STORES[0]], _SOURCES, strict=True)
     ],
+    "EtcdRestore": [{"etcdCluster": "shop-etcd", **source} for source in _SOURCES],
     "Host": [{"address": "fd00::21", "port": 2222, "ssh": _SSH, "hostKey": FINGERPRINT}],
     "KubeNode": [
         {**_NODE, "hosts": _HOSTS, "ssh": _SSH},

@@ -50,6 +50,13 @@ WRONG = {
         "@daily",
     ),
     "write hours of the day in UTC, such as 22:00-04:00": ("22-04", "24:00-04:00", "22:00"),
+    "write the key as status.key of an EtcdBackup has it, such as "
+    "team-a/shop-etcd/one-1f0c2b3a.snapshot": ("/one.snapshot", "one.db", "../one.snapshot"),
+    "write namespace and name of the EtcdCluster that was backed up, such as team-a/shop-etcd": (
+        "shop-etcd",
+        "team-a/",
+        "Team/etcd",
+    ),
     "write a login name, such as ops": ("Ops", "ops;reboot"),
     "write a path without / in front, below the artifact address": ("/v1/tool", "a b"),
     "write 64 lower-case hexadecimal digits, as sha256sum prints them": ("abc", "A" * 64),

@@ -52,6 +52,18 @@ STATUS: dict[str, Manifest] = {
         "leader": "shop-etcd-1",
         "conditions": [BROKEN],
     },
+    "EtcdRestore": {
+        "phase": "Complete",
+        "source": {
+            "store": {"volume": {"claim": "backups"}},
+            "key": "one.snapshot",
+            "sha256": samples.SHA256,
+            "size": 1,
+            "revision": 17,
+            "etcdVersion": "3.6.10",
+        },
+        "conditions": [READY],
+    },
     "Host": {"machine": "shop-workers-w1", "phase": "Claimed"},
     "KubeNode": {
         "readySummary": "0/1",
@@ -101,6 +113,13 @@ ROWS: dict[str, dict[str, Any]] = {
         "Leader": "shop-etcd-1",
         "Ready": "False",
         "Reason": "SecretMissing",
+    },
+    "EtcdRestore": {
+        "Cluster": "shop-etcd",
+        "Backup": "one",
+        "Phase": "Complete",
+        "Revision": 17,
+        "Reason": "AllGood",
     },
     "Host": {"Address": "192.0.2.21", "Machine": "shop-workers-w1", "Phase": "Claimed"},
     "KubeNode": {

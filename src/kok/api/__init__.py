@@ -9,6 +9,7 @@ from kok.api.cluster import Cluster
 from kok.api.component import Component
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdrestore import EtcdRestore
 from kok.api.host import Host
 from kok.api.kubenode import KubeNode
 from kok.api.machine import Machine
@@ -17,6 +18,7 @@ from kok.api.meta import GROUP, VERSION, Resource
 KINDS: tuple[type[Resource], ...] = (
     EtcdCluster,
     EtcdBackup,
+    EtcdRestore,
     Cluster,
     Addon,
     Component,
@@ -35,6 +37,7 @@ __all__ = [
     "Component",
     "EtcdBackup",
     "EtcdCluster",
+    "EtcdRestore",
     "Host",
     "KubeNode",
     "Machine",

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from kok.api.etcdstore import EtcdBackupPolicy, RestoreSource
 from kok.api.fields import (
     CIDR,
     Address,
@@ -20,6 +21,7 @@ from kok.api.fields import (
     Resources,
     Toleration,
     at_least,
+    grows,
     immutable,
     odd_members,
     rule,
@@ -154,9 +156,13 @@ class ClusterEtcdStorage(ApiModel):
         json_schema_extra=rules(at_least("spec.etcd.storage.size", "size", "1Gi"))
     )
 
-    size: Quantity = "8Gi"
-    """Size of each member's volume."""
-    class_name: str = Field(default="", max_length=253)
+    size: Quantity = Field(default="8Gi", json_schema_extra=rules(grows("spec.etcd.storage.size")))
+    """Size of each member's volume; it may grow if the StorageClass can expand volumes."""
+    class_name: str = Field(
+        default="",
+        max_length=253,
+        json_schema_extra=rules(immutable("spec.etcd.storage.className", "create a new Cluster")),
+    )
     """StorageClass of the volumes; the meta cluster's default if empty."""
 
 
@@ -165,7 +171,11 @@ class ClusterEtcd(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            immutable("spec.etcd", "this release does not change etcd once it runs")
+            rule(
+                "spec.etcd.restoreFrom is for a new Cluster; to restore the etcd of this one, "
+                "create an EtcdRestore",
+                "has(self.restoreFrom) == has(oldSelf.restoreFrom)",
+            )
         )
     )
 
@@ -190,6 +200,10 @@ class ClusterEtcd(ApiModel):
     """The members' volumes."""
     resources: Resources | None = None
     """What each member asks for and may use."""
+    backup: EtcdBackupPolicy | None = None
+    """Backups of etcd: store, schedule, proofs and how long they are kept."""
+    restore_from: RestoreSource | None = None
+    """A backup that a new Cluster's etcd begins with, instead of empty."""
 
 
 class ExtraArg(ApiModel):

@@ -12,7 +12,7 @@ from kok.api.etcdstatus import (
     EtcdMember,
     EtcdOperation,
 )
-from kok.api.etcdstore import EtcdBackupPolicy
+from kok.api.etcdstore import EtcdBackupPolicy, RestoreSource
 from kok.api.fields import (
     Duration,
     Images,
@@ -159,6 +159,16 @@ class EtcdTuning(ApiModel):
 class EtcdClusterSpec(ApiModel):
     """What an etcd cluster is to be."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "spec.restoreFrom is for a new EtcdCluster; to restore this one, create an "
+                "EtcdRestore",
+                "has(self.restoreFrom) == has(oldSelf.restoreFrom)",
+            )
+        )
+    )
+
     version: str = Field(
         default="3.6.10",
         max_length=16,
@@ -192,6 +202,11 @@ class EtcdClusterSpec(ApiModel):
     """Where the etcd image comes from."""
     backup: EtcdBackupPolicy | None = None
     """Backups of the cluster."""
+    restore_from: RestoreSource | None = None
+    """A backup that a new cluster begins with, instead of empty.
+
+    To restore an EtcdCluster that exists, create an EtcdRestore.
+    """
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
     """What happens to the volumes when the EtcdCluster is deleted.
 

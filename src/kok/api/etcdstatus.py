@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from kok.api.etcdstore import StoredBackup
 from kok.api.meta import ApiModel, Status
 
 
@@ -95,6 +96,51 @@ class EtcdProofSummary(ApiModel):
     """When it was restored for a trial."""
 
 
+class EtcdRestoreProgress(ApiModel):
+    """A restore under way; recorded before anything is done."""
+
+    name: str
+    """The EtcdRestore."""
+    uid: str
+    """Its UID."""
+    step: Literal["Stopping", "Seeding", "Starting", "Growing"]
+    """Members stop, a new one's volume is filled, it starts, and the others join it."""
+    since: datetime
+    """When it was begun."""
+    source: StoredBackup
+    """The backup."""
+    bump: int
+    """How far revisions are raised, so that none is ever used twice."""
+    member: str | None = None
+    """The new member whose volume is filled."""
+    attempts: int = 0
+    """How often that was tried."""
+    before: list[str] = Field(default_factory=list)
+    """The members that stood here before; their volumes are kept until all is well."""
+
+
+class EtcdRestored(ApiModel):
+    """The latest restore."""
+
+    name: str
+    """The EtcdRestore."""
+    uid: str
+    """Its UID."""
+    at: datetime
+    """When the restored member took the place of the earlier ones."""
+    bump: int
+    """How far revisions were raised."""
+
+
+class EtcdRestoreFailure(ApiModel):
+    """A restore that was given up; the data of before is in use."""
+
+    uid: str
+    """UID of the EtcdRestore."""
+    message: str
+    """Why."""
+
+
 class EtcdClusterStatus(Status):
     """What an etcd cluster is."""
 
@@ -143,3 +189,9 @@ class EtcdClusterStatus(Status):
     """The latest proof that a backup can be restored."""
     last_verify_slot: datetime | None = None
     """The last time for which the schedule asked for a proof."""
+    restore: EtcdRestoreProgress | None = None
+    """The restore under way."""
+    restored: EtcdRestored | None = None
+    """The latest restore from which this cluster's data comes."""
+    restore_failed: EtcdRestoreFailure | None = None
+    """The latest restore that was given up."""

@@ -169,3 +169,90 @@ class EtcdBackupPolicy(ApiModel):
     """Where backups lie; for an EtcdBackup that says nothing else."""
     encryption: BackupEncryption | None = None
     """Encrypts backups before they leave the meta cluster."""
+
+
+SAME = "self == oldSelf"
+KEPT = "cannot be changed; create another EtcdRestore, or another EtcdCluster"
+ONE_SOURCE = rule(
+    "write either backup, the name of an EtcdBackup, or store with one of key and newestOf",
+    "(self.?backup.orValue('') != '') != has(self.store) && "
+    "((self.?key.orValue('') != '') != (self.?newestOf.orValue('') != '')) == has(self.store)",
+)
+SAME_PARTS = rule(
+    f"store and encryption {KEPT}",
+    "has(self.store) == has(oldSelf.store) && has(self.encryption) == has(oldSelf.encryption)",
+)
+
+
+class RestoreSource(ApiModel):
+    """What a cluster's data comes from."""
+
+    model_config = ConfigDict(json_schema_extra=rules(ONE_SOURCE, SAME_PARTS))
+
+    backup: str = Field(
+        default="", max_length=253, json_schema_extra=rules(rule(f"backup {KEPT}", SAME))
+    )
+    """EtcdBackup in the same namespace."""
+    store: BackupStore | None = Field(
+        default=None, json_schema_extra=rules(rule(f"store {KEPT}", SAME))
+    )
+    """Where a backup lies of which there is no EtcdBackup here: that of another site, perhaps."""
+    key: Annotated[
+        str,
+        Field(
+            max_length=768,
+            pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.snapshot)?$",
+            json_schema_extra={
+                **says(
+                    "write the key as status.key of an EtcdBackup has it, such as "
+                    "team-a/shop-etcd/one-1f0c2b3a.snapshot"
+                ),
+                **rules(rule(f"key {KEPT}", SAME)),
+            },
+        ),
+    ] = ""
+    """Where the backup lies in `store`."""
+    newest_of: Annotated[
+        str,
+        Field(
+            max_length=317,
+            pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z]([-a-z0-9]*[a-z0-9])?)?$",
+            json_schema_extra={
+                **says(
+                    "write namespace and name of the EtcdCluster that was backed up, such as "
+                    "team-a/shop-etcd"
+                ),
+                **rules(rule(f"newestOf {KEPT}", SAME)),
+            },
+        ),
+    ] = ""
+    """Takes the newest complete backup in `store` that was made of this EtcdCluster."""
+    encryption: BackupEncryption | None = Field(
+        default=None, json_schema_extra=rules(rule(f"encryption {KEPT}", SAME))
+    )
+    """Keys of an encrypted backup in `store`."""
+
+
+class StoredBackup(ApiModel):
+    """A stored backup and what is known of it."""
+
+    store: BackupStore
+    """Where it lies."""
+    encryption: BackupEncryption | None = None
+    """The Secret of the keys that it is encrypted with."""
+    key: str
+    """Where it lies in the store."""
+    sha256: str
+    """SHA-256 of what is stored."""
+    size: int
+    """Bytes of what is stored."""
+    revision: int
+    """Revision of etcd up to which every acknowledged write is in it."""
+    keys: int | None = None
+    """Number of keys that it holds."""
+    hash: int | None = None
+    """etcd's own hash of its content at that revision."""
+    compact_revision: int | None = None
+    """Revision up to which history was compacted when the hash was made."""
+    etcd_version: str
+    """Version of etcd that it was made of."""

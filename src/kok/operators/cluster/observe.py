@@ -86,6 +86,12 @@ class World:
         """The EtcdCluster."""
         return self.get(ETCD, names.etcd_cluster(cluster))
 
+    def etcd_restored(self, cluster: str) -> str | None:
+        """UID of the restore from which etcd's data comes; None if it was never restored."""
+        status = (self.etcd(cluster) or {}).get("status") or {}
+        uid = (status.get("restored") or {}).get("uid")
+        return str(uid) if uid else None
+
     def service(self, cluster: str) -> Manifest | None:
         """The API servers' Service."""
         return self.get(kinds.SERVICE, names.api_service(cluster))

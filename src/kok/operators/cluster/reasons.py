@@ -64,6 +64,8 @@ NOT_HEALTHY: Final = "NotHealthy"
 
 # --- reasons: something is wrong; the message says what to do
 
+ETCD_RESTORING: Final = "EtcdRestoring"
+"""etcd is being given the data of a backup; the control plane restarts once it has it."""
 ETCD_NOT_READY: Final = "EtcdNotReady"
 """The EtcdCluster was ready and is not any more."""
 REPLICAS_MISSING: Final = "ReplicasMissing"

@@ -122,8 +122,14 @@ def _etcd(cluster: Cluster, found: Findings) -> Judgement:
     live = found.world.etcd(cluster.name)
     if live is None:
         return Judgement(False, reasons.CREATING, f"{name} does not exist yet")
-    listed = (live.get("status") or {}).get("conditions") or ()
-    ready = next((c for c in listed if c.get("type") == "Ready"), None)
+    status = live.get("status") or {}
+    ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
+    if (restore := status.get("restore")) is not None:
+        said = f": {ready['message']}" if ready is not None and ready.get("message") else ""
+        text = (
+            f"{name} is being restored by EtcdRestore {restore['name']} ({restore['step']}){said}"
+        )
+        return Judgement(False, reasons.ETCD_RESTORING, text)
     if ready is None:
         return Judgement(False, reasons.WAITING_FOR_ETCD, f"{name} is starting")
     if ready["status"] == "True":

@@ -136,8 +136,9 @@ class Steps:
     def _deployments(self, components: set[str], *, answers: bool) -> list[Manifest]:
         wanted = planning.versions_to_run(self.cluster, self.world, answers=answers)
         stamp = planning.keys_hash(self._recorded())
+        restore = self.world.etcd_restored(self.cluster.name)
         return [
-            RENDER[component](self.plan, version, stamp)
+            pods.after_restore(RENDER[component](self.plan, version, stamp), restore)
             for component, version in wanted.items()
             if component in components
         ]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
+from kok.kube.ownership import owner_labels
 from kok.operators.etcd import metrics, plan
 from kok.operators.etcd.observe import World, read_children
 from kok.operators.etcd.together import all_of
@@ -30,6 +31,10 @@ async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
     """
     obj = p.obj.model_copy(update={"status": p.status})
     world = World(await read_children(obj, plan.members_of(obj), p.kube))
+    # What fills a volume ends first: it could hold it for long.
+    await _delete(
+        p, kinds.JOB, await p.kube.list(kinds.JOB, obj.namespace, labels=owner_labels(obj))
+    )
     ours = {kind: _ours(obj, world, kind) for kind in (kinds.STATEFULSET, kinds.PDB, kinds.POD)}
     volumes = _volumes(obj, world)
     retain = obj.spec.deletion_policy == "Retain"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdrestore import EtcdRestore
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import delete, reconcile
@@ -13,6 +14,8 @@ from kok.operators.etcd.backups import delete as backup_delete
 from kok.operators.etcd.backups.proof import Proof
 from kok.operators.etcd.backups.reconcile import Backup
 from kok.operators.etcd.observe import CHILD_KINDS
+from kok.operators.etcd.restores import reconcile as restores
+from kok.operators.etcd.restores.reconcile import Restore
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.slots import Slots
 from kok.runtime.reconciler import Done, Key, OperatorSpec, Pass, Result, Wake
@@ -22,6 +25,9 @@ from kok.runtime.settings import Settings
 class EtcdClusters:
     """The reconciler of EtcdClusters; it keeps nothing between passes."""
 
+    def __init__(self, own: EtcdSettings | None = None) -> None:
+        self._own = own or EtcdSettings()
+
     @property
     def model(self) -> type[EtcdCluster]:
         """See `Reconciler`."""
@@ -29,21 +35,25 @@ class EtcdClusters:
 
     @property
     def wakes_on(self) -> Sequence[Wake]:
-        """Every kind of child, found by its owner's labels, and backups."""
-        return [*(Wake(kind) for kind in CHILD_KINDS), Wake(EtcdBackup.info.kind, cluster_of)]
+        """Every kind of child, found by its owner's labels; backups and restores."""
+        return [
+            *(Wake(kind) for kind in (*CHILD_KINDS, kinds.JOB)),
+            Wake(EtcdBackup.info.kind, cluster_of),
+            Wake(EtcdRestore.info.kind, cluster_of),
+        ]
 
     async def reconcile(self, p: Pass[EtcdCluster]) -> Result:
         """See `reconcile`."""
-        return await reconcile.reconcile(p)
+        return await reconcile.reconcile(p, self._own)
 
     async def finalize(self, p: Pass[EtcdCluster]) -> Result | Done:
         """See `delete`."""
         return await delete.finalize(p)
 
 
-def cluster_of(backup: Manifest) -> list[Key]:
-    """The EtcdCluster that a backup is of."""
-    return [(backup["metadata"]["namespace"], backup["spec"]["etcdCluster"])]
+def cluster_of(work: Manifest) -> list[Key]:
+    """The EtcdCluster that a backup is of, or that a restore is for."""
+    return [(work["metadata"]["namespace"], work["spec"]["etcdCluster"])]
 
 
 class EtcdBackups:
@@ -74,9 +84,34 @@ class EtcdBackups:
         return await backup_delete.finalize(p, self._own)
 
 
+class EtcdRestores:
+    """The reconciler of EtcdRestores."""
+
+    def __init__(self, own: EtcdSettings) -> None:
+        self._own = own
+
+    @property
+    def model(self) -> type[EtcdRestore]:
+        """See `Reconciler`."""
+        return EtcdRestore
+
+    @property
+    def wakes_on(self) -> Sequence[Wake]:
+        """The end of a Job; what the EtcdCluster does is looked at while it does it."""
+        return [Wake(kinds.JOB)]
+
+    async def reconcile(self, p: Pass[EtcdRestore]) -> Result:
+        """See `restores.reconcile`."""
+        return await Restore(p, self._own).run()
+
+    async def finalize(self, p: Pass[EtcdRestore]) -> Result | Done:
+        """See `restores.reconcile`."""
+        return await restores.finalize(p)
+
+
 def operator(settings: Settings) -> OperatorSpec:
     """The etcd operator and its reconcilers, which share the limit on Jobs."""
     del settings  # The runtime hands them to each pass.
     own = EtcdSettings()
     slots = Slots(own.worker_jobs)
-    return OperatorSpec("etcd", [EtcdClusters(), EtcdBackups(own, slots)])
+    return OperatorSpec("etcd", [EtcdClusters(own), EtcdBackups(own, slots), EtcdRestores(own)])

@@ -38,6 +38,8 @@ from kok.operators.etcd.certificates import Authority
 from kok.operators.etcd.observe import World, observe
 from kok.operators.etcd.obstacles import Adoption, Problem
 from kok.operators.etcd.operations import Action
+from kok.operators.etcd.restores import takeover
+from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.together import all_of
 from kok.pki import CertificateAuthority, RenewReason
@@ -49,7 +51,7 @@ LOOK_HEALTHY = 30.0
 LOOK_TROUBLED = 5.0
 
 
-async def reconcile(p: Pass[EtcdCluster]) -> Result:
+async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
     """See the module."""
     # The pass's own copy of the status takes the place of the one read: all judge by it.
     obj = p.obj.model_copy(update={"status": p.status})
@@ -57,10 +59,14 @@ async def reconcile(p: Pass[EtcdCluster]) -> Result:
     learnt = members.learn(obj, world, plan.members_of(obj))
     found = obstacles.obstacle(obj, world)
     ca = certificates.authority(obj, _ca_secret(obj, world), obj.status.ca_fingerprint, p.now)
-    problem = found if isinstance(found, Problem) else obstacles.name_problem(obj, world)
+    restores = await takeover.read(p.kube, obj)
+    hold = takeover.hold(obj, restores)
+    problem = found if isinstance(found, Problem) else hold or obstacles.name_problem(obj, world)
     situation = Situation.of(obj, world, p.now)
-    action = engine.decide(situation)
+    action = engine.decide(situation) if hold is None else None
     status.report(situation, problem, ca.problem, action)
+    if hold is not None or obj.status.restore is not None:
+        obj.status.phase = "Restoring"
     backups = await policy.read(p.kube, obj)
     policy.report(obj, backups, p.now)
     metrics.show(obj, world)
@@ -71,7 +77,11 @@ async def reconcile(p: Pass[EtcdCluster]) -> Result:
         if not isinstance(found, Problem):
             if found is not None:
                 adopt(p, obj, found)
-            await _act(p, obj, world, ca, action)
+            if hold is None:
+                await _act(p, obj, world, ca, action)
+            after = await takeover.advance(p, obj, world, restores, own)
+            if after is not None:
+                return Result(after)
         await policy.keep(p, obj, backups)
         if action is not None and not isinstance(found, Problem):
             return Result(await engine.carry_out(p, obj, world, action))

@@ -191,3 +191,25 @@ def test_spread_is_strict_only_where_the_profile_says_so() -> None:
     assert [s["whenUnsatisfiable"] for s in spread("ha")] == ["DoNotSchedule"]
     # Each revision is spread by itself, or a rollout would find no room.
     assert spread("ha")[0]["matchLabelKeys"] == ["pod-template-hash"]
+
+
+def test_a_restore_of_etcd_restarts_pods_once_and_its_absence_changes_nothing() -> None:
+    plan = blueprint(a_cluster())
+    made = apiserver.deployment(plan, plan.version, "keys")
+    assert pods.after_restore(made, None) == made
+    marked = pods.after_restore(made, "uid-1")
+    assert marked != made
+    notes = marked["spec"]["template"]["metadata"]["annotations"]
+    assert notes[pods.ANNOTATION_RESTORED] == "uid-1"
+    assert pods.after_restore(made, "uid-1") == marked
+
+
+def test_what_is_said_of_backups_reaches_etcd_and_nothing_else_does() -> None:
+    plain = owned.etcd_cluster(blueprint(a_cluster()), None)
+    assert {"backup", "restoreFrom"} & set(plain["spec"]) == set()
+    store = {"volume": {"claim": "backups", "path": ""}}
+    spec = {"backup": {"schedule": "0 * * * *", "store": store}, "restoreFrom": {"backup": "one"}}
+    asked = owned.etcd_cluster(blueprint(a_cluster(etcd=spec)), None)
+    assert asked["spec"]["backup"]["store"] == store
+    assert asked["spec"]["backup"]["schedule"] == "0 * * * *"
+    assert asked["spec"]["restoreFrom"]["backup"] == "one"

@@ -333,3 +333,15 @@ def test_the_sum_is_left_to_the_runtime_when_the_pass_failed() -> None:
     report(cluster.status, cluster, healthy(), NOW, ready=False)
     assert cluster.status.condition("Ready") is None
     assert cluster.status.is_true("EndpointReachable")
+
+
+def test_a_restore_of_etcd_is_told_with_its_step() -> None:
+    etcd = an_etcd(ready=False)
+    etcd["status"] = {**etcd["status"], "restore": {"name": "back", "step": "Seeding"}}
+    etcd["status"]["restored"] = {"uid": "uid-1"}
+    world = a_world(etcd, *all_running(ready=0))
+    found = conditions(a_cluster(), healthy(world=world, reach=None))["EtcdReady"]
+    assert found.reason == "EtcdRestoring"
+    assert "EtcdRestore back (Seeding)" in found.message
+    assert world.etcd_restored("shop") == "uid-1"
+    assert a_world(an_etcd()).etcd_restored("shop") is None

@@ -37,6 +37,11 @@ def etcd_cluster(plan: Blueprint, live: Manifest | None) -> Manifest:
         "images": spec.images.manifest(),
         "deletionPolicy": spec.deletion_policy,
     }
+    # What the user did not write is left to the EtcdCluster's own defaults.
+    if spec.etcd.backup is not None:
+        body["backup"] = spec.etcd.backup.manifest()
+    if spec.etcd.restore_from is not None:
+        body["restoreFrom"] = spec.etcd.restore_from.manifest()
     return {
         "apiVersion": EtcdCluster.info.kind.api_version,
         "kind": EtcdCluster.info.kind.kind,

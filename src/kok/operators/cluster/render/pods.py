@@ -13,6 +13,8 @@ from kok.operators.cluster.parts import LABEL_VERSION, pod_labels
 
 USER = 65532
 """The `nonroot` user of distroless images; any other would do."""
+ANNOTATION_RESTORED = "kok.dev/etcd-restored"
+"""On pods: the restore from which etcd's data comes; there only after one."""
 ANNOTATION_KEYS = "kok.dev/keys"
 """On pods: hash of the keys that the component reads only once, at its start."""
 READY_PERIOD = 3
@@ -65,6 +67,20 @@ def deployment(
             },
         },
     }
+
+
+def after_restore(deployment: Manifest, restore: str | None) -> Manifest:
+    """The Deployment, restarted once after a restore of etcd, which is named by its UID.
+
+    What its pods have cached is of another past: they would go on with objects that are not there
+    any more. Without a restore nothing changes.
+    """
+    if restore is None:
+        return deployment
+    spec, template = deployment["spec"], deployment["spec"]["template"]
+    meta = template["metadata"]
+    marked = {**meta, "annotations": {**meta["annotations"], ANNOTATION_RESTORED: restore}}
+    return {**deployment, "spec": {**spec, "template": {**template, "metadata": marked}}}
 
 
 def _pod(plan: Blueprint, part: Part, version: str, container: Container) -> dict[str, Any]:
@@ -181,9 +197,11 @@ def projected(name: str, *sources: Mapping[str, Any]) -> dict[str, Any]:
 
 __all__ = [
     "ANNOTATION_KEYS",
+    "ANNOTATION_RESTORED",
     "LABEL_CLUSTER",
     "LABEL_COMPONENT",
     "Container",
+    "after_restore",
     "budget",
     "deployment",
     "projected",

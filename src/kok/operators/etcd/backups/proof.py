@@ -10,7 +10,7 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Literal
 
-from kok.api.etcdbackup import EtcdBackup, EtcdBackupStatus, EtcdProof
+from kok.api.etcdbackup import EtcdBackup, EtcdProof
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -18,12 +18,12 @@ from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owner_labels
 from kok.operators.etcd import jobs, layout, reasons
 from kok.operators.etcd.backups import objects
+from kok.operators.etcd.backups.stored import stored
 from kok.operators.etcd.jobs import Failed, Outcome, Running
 from kok.operators.etcd.render import throwaway
 from kok.operators.etcd.render import worker as render
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.slots import Slots
-from kok.operators.etcd.worker.description import Contents
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.report import CheckResult, Report
 from kok.runtime.errors import Wait
@@ -81,7 +81,8 @@ class Proof:
 
     async def _begin(self, proof: EtcdProof) -> Result:
         try:
-            backup, release = proven(self.obj.status), etcd(self.obj.status.etcd_version or "")
+            backup = stored(self.obj.status)
+            release = etcd(backup.etcd_version)
         except (UnknownVersion, ValueError) as error:
             return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, str(error))
         kube, namespace = self.p.kube, self.obj.namespace
@@ -207,23 +208,3 @@ class Proof:
 
     def _now(self) -> datetime:
         return self.p.now.replace(microsecond=0)
-
-
-def proven(status: EtcdBackupStatus) -> throwaway.Proven:
-    """What is to be proven of a complete backup. Raises `ValueError` for one without a record."""
-    if status.store is None or status.key is None or status.revision is None:
-        raise ValueError("nothing is recorded of where it lies and what it holds")
-    return throwaway.Proven(
-        store=status.store,
-        encryption=status.encryption,
-        key=status.key,
-        sha256=status.sha256,
-        size=status.size or 0,
-        contents=Contents(
-            revision=status.revision,
-            etcd_version=status.etcd_version or "",
-            keys=status.keys,
-            hash=status.hash,
-            compact_revision=status.compact_revision,
-        ),
-    )

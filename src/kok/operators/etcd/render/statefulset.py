@@ -106,13 +106,20 @@ def _pod(obj: EtcdCluster, member: str, release: EtcdRelease, size: str) -> Mani
             _secret_volume("peer", layout.peer_secret(obj.name)),
         ],
     }
-    if spec.placement.node_selector:
-        pod["nodeSelector"] = dict(sorted(spec.placement.node_selector.items()))
-    if spec.placement.tolerations:
-        pod["tolerations"] = [_plain(one) for one in spec.placement.tolerations]
+    pod.update(placed(obj))
     if spec.images.pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in spec.images.pull_secrets]
     return pod
+
+
+def placed(obj: EtcdCluster) -> Manifest:
+    """The part of a pod that says on which nodes it may run, as far as the spec does."""
+    placement, found = obj.spec.placement, Manifest()
+    if placement.node_selector:
+        found["nodeSelector"] = dict(sorted(placement.node_selector.items()))
+    if placement.tolerations:
+        found["tolerations"] = [_plain(one) for one in placement.tolerations]
+    return found
 
 
 def _container(obj: EtcdCluster, member: str, release: EtcdRelease, size: str) -> Manifest:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from kok.api.etcdstore import BackupEncryption, BackupStore
+from kok.api.etcdstore import StoredBackup
 from kok.api.meta import Manifest
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.backups.store import Mount
@@ -14,6 +14,7 @@ from kok.operators.etcd.worker.description import Contents
 from kok.versions import EtcdRelease
 
 SNAPSHOT = "snapshot.db"
+SCRATCH = Mount("scratch", worker.VOLUME, {"emptyDir": {}}, read_only=False)
 RESTORED = worker.VOLUME / "restored"
 CLIENT = "http://127.0.0.1:2379"
 PEER = "http://127.0.0.1:2380"
@@ -22,25 +23,27 @@ ROOM = 3
 ROOM_AT_LEAST = 256 * 1024**2
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """A stored backup and what is known of it."""
-
-    store: BackupStore
-    encryption: BackupEncryption | None
-    key: str
-    sha256: str | None
-    size: int
-    contents: Contents
-
-
-def proof_pod(work: Work, backup: Proven, etcd: EtcdRelease, registry: str) -> Manifest:
+def proof_pod(work: Work, backup: StoredBackup, etcd: EtcdRelease, registry: str) -> Manifest:
     """Nothing of it is kept. etcd is of the version that the backup was made of, which is the
     only one whose hashes can be compared.
     """
     image = etcd.image(registry)
-    scratch = Mount("scratch", worker.VOLUME, {"emptyDir": {}}, read_only=False)
     store = stores.mounts(backup.store, backup.encryption, writes=False)
+    check = worker.CheckSpec(endpoint=CLIENT, expect=contents(backup))
+    return pod(
+        work,
+        [worker_container(work, "check", check, [])],
+        [*store, SCRATCH],
+        first=[
+            fetching(work, backup, ROOM),
+            of_etcd("restore", image, _restore(etcd), [SCRATCH]),
+            {**of_etcd("etcd", image, _throwaway(), [SCRATCH]), "restartPolicy": "Always"},
+        ],
+    )
+
+
+def fetching(work: Work, backup: StoredBackup, room: int) -> Manifest:
+    """The container that brings a snapshot into `SCRATCH`; `room` is in sizes of the backup."""
     fetch = worker.FetchSpec(
         store=stores.told(backup.store),
         key=backup.key,
@@ -48,27 +51,18 @@ def proof_pod(work: Work, backup: Proven, etcd: EtcdRelease, registry: str) -> M
         sha256=backup.sha256,
         limits=worker.Limits(deadline=work.deadline),
     )
-    check = worker.CheckSpec(endpoint=CLIENT, expect=backup.contents)
-    fetching = worker_container(work, "fetch", fetch, [*store, scratch])
-    room = {"ephemeral-storage": str(ROOM * backup.size + ROOM_AT_LEAST)}
-    fetching["resources"] = {
-        **fetching["resources"],
-        "requests": {**fetching["resources"]["requests"], **room},
+    store = stores.mounts(backup.store, backup.encryption, writes=False)
+    made = worker_container(work, "fetch", fetch, [*store, SCRATCH])
+    needed = {"ephemeral-storage": str(room * backup.size + ROOM_AT_LEAST)}
+    made["resources"] = {
+        **made["resources"],
+        "requests": {**made["resources"]["requests"], **needed},
     }
-    return pod(
-        work,
-        [worker_container(work, "check", check, [])],
-        [*store, scratch],
-        first=[
-            fetching,
-            _of_etcd("restore", image, restore_command(etcd), scratch),
-            {**_of_etcd("etcd", image, _throwaway(), scratch), "restartPolicy": "Always"},
-        ],
-    )
+    return made
 
 
-def restore_command(etcd: EtcdRelease) -> list[str]:
-    """As it is: with bumped revisions nothing could be compared."""
+def _restore(etcd: EtcdRelease) -> list[str]:
+    """As it is: with raised revisions nothing could be compared."""
     return [
         etcd.facts.snapshot_tool,
         "snapshot",
@@ -95,13 +89,24 @@ def _throwaway() -> list[str]:
     ]
 
 
-def _of_etcd(name: str, image: str, command: list[str], scratch: Mount) -> Manifest:
+def of_etcd(name: str, image: str, command: list[str], mounts: Sequence[Mount]) -> Manifest:
     """Without a limit of memory: etcd keeps an index of all keys there."""
     return {
         "name": name,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": command,
-        **confined([scratch]),
+        **confined(mounts),
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
     }
+
+
+def contents(backup: StoredBackup) -> Contents:
+    """What a restored etcd is compared with."""
+    return Contents(
+        revision=backup.revision,
+        etcd_version=backup.etcd_version,
+        keys=backup.keys,
+        hash=backup.hash,
+        compact_revision=backup.compact_revision,
+    )

@@ -1,0 +1,66 @@
+"""The pod that fills a new member's volume with a backup, as the only member of a new cluster."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdstatus import EtcdRestoreProgress
+from kok.api.meta import Manifest
+from kok.operators.etcd import layout
+from kok.operators.etcd.backups import store as stores
+from kok.operators.etcd.backups.store import Mount
+from kok.operators.etcd.render.statefulset import DATA, placed
+from kok.operators.etcd.render.throwaway import SCRATCH, SNAPSHOT, fetching, of_etcd
+from kok.operators.etcd.render.worker import Work, pod
+from kok.operators.etcd.worker import spec as worker
+from kok.versions import EtcdRelease
+
+ROOM = 1
+"""How many times a snapshot's size lies beside the volume."""
+
+
+def seed_pod(
+    work: Work, obj: EtcdCluster, restore: EtcdRestoreProgress, member: str, etcd: EtcdRelease
+) -> Manifest:
+    """By etcd's tool of the version that is to run. It runs where the member may: a volume that
+    waits for its first pod is made where that is.
+    """
+    data = Mount(
+        "data",
+        PurePosixPath(DATA),
+        {"persistentVolumeClaim": {"claimName": member}},
+        read_only=False,
+    )
+    store = stores.mounts(restore.source.store, restore.source.encryption, writes=False)
+    image = etcd.image(obj.spec.images.registry)
+    command = restore_command(obj, restore, member, etcd)
+    made = pod(
+        work,
+        [of_etcd("restore", image, command, [data, SCRATCH])],
+        [*store, data, SCRATCH],
+        first=[fetching(work, restore.source, ROOM)],
+    )
+    return {**made, **placed(obj)}
+
+
+def restore_command(
+    obj: EtcdCluster, restore: EtcdRestoreProgress, member: str, etcd: EtcdRelease
+) -> list[str]:
+    """Revisions are raised beyond any that a client has seen, and history ends with the backup:
+    whoever watches has to read anew, and never sees time run backwards.
+    """
+    url = layout.peer_url(obj.name, obj.namespace, member)
+    return [
+        etcd.facts.snapshot_tool,
+        "snapshot",
+        "restore",
+        str(worker.VOLUME / SNAPSHOT),
+        f"--data-dir={DATA}/data",
+        f"--name={member}",
+        f"--initial-cluster={member}={url}",
+        f"--initial-advertise-peer-urls={url}",
+        f"--initial-cluster-token={restore.uid}",
+        f"--bump-revision={restore.bump}",
+        "--mark-compacted",
+    ]

@@ -1,0 +1,1 @@
+"""EtcdRestores: a backup is found and proven, then its EtcdCluster takes its data."""

@@ -1,0 +1,276 @@
+"""One pass over one EtcdRestore: find the backup, prove it, then follow what the cluster does.
+
+The EtcdCluster's own pass does the restore itself: only it may touch members and volumes. Both
+meet in the status: here `phase: Verified` says that a backup may be used, there
+`status.restore`, `restored` and `restoreFailed` say by UID what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from kok.api.etcdbackup import EtcdBackup
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdrestore import EtcdRestore
+from kok.api.etcdstore import BackupEncryption, BackupStore, StoredBackup
+from kok.api.meta import ApiModel, Manifest
+from kok.kube import kinds
+from kok.kube.errors import AlreadyExists
+from kok.kube.ownership import owner_labels
+from kok.operators.etcd import jobs, reasons
+from kok.operators.etcd.backups import objects, proof
+from kok.operators.etcd.backups import store as stores
+from kok.operators.etcd.backups.schedule import is_good
+from kok.operators.etcd.backups.stored import described, stored
+from kok.operators.etcd.jobs import Failed, Running
+from kok.operators.etcd.render import throwaway
+from kok.operators.etcd.render import worker as render
+from kok.operators.etcd.restores.fit import misfit
+from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.together import all_of
+from kok.operators.etcd.worker import spec as worker
+from kok.operators.etcd.worker.report import Report
+from kok.runtime.errors import Wait
+from kok.runtime.reconciler import DONE, Done, Pass, Result
+from kok.versions import etcd
+
+LOOK = 10.0
+ATTEMPTS = 3
+DELAY = timedelta(seconds=30)
+OVER = {"Complete", "Failed"}
+PodOf = Callable[[render.Work], Manifest]
+
+
+class Refused(Exception):
+    """The restore cannot be done, and trying again would not help; the message is a sentence."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Restore:
+    """One pass."""
+
+    def __init__(self, p: Pass[EtcdRestore], own: EtcdSettings) -> None:
+        self.p = p
+        self.obj = p.obj.model_copy(update={"status": p.status})
+        self.own = own
+
+    async def run(self) -> Result:
+        """See the module."""
+        status = self.obj.status
+        if status.phase in OVER:
+            return Result()
+        status.phase = status.phase or "Pending"
+        cluster = await self._cluster()
+        try:
+            if status.phase in {"Pending", "Verifying"}:
+                await self._verify(cluster)
+            return self._follow(cluster)
+        except Refused as refused:
+            status.phase = "Failed"
+            self._say(False, refused.reason, refused.message)
+            self.p.event(refused.reason, refused.message, warning=True)
+            return Result()
+
+    async def _cluster(self) -> EtcdCluster:
+        name, namespace, status = self.obj.spec.etcd_cluster, self.obj.namespace, self.obj.status
+        live = await self.p.kube.get(EtcdCluster.info.kind, name, namespace)
+        if live is None and status.cluster_uid is None:
+            text = f"EtcdCluster {namespace}/{name} does not exist"
+            raise Wait(reasons.ETCD_CLUSTER_MISSING, text, after=LOOK)
+        uid = live["metadata"]["uid"] if live is not None else None
+        if live is None or (status.cluster_uid is not None and uid != status.cluster_uid):
+            status.phase = "Failed"
+            text = f"the EtcdCluster {namespace}/{name} that was to be restored is gone"
+            self._say(False, reasons.ETCD_CLUSTER_MISSING, text)
+            raise Wait(reasons.ETCD_CLUSTER_MISSING, text, after=300.0)
+        status.cluster_uid = uid
+        return EtcdCluster.parse(live)
+
+    # --- the backup
+
+    async def _verify(self, cluster: EtcdCluster) -> None:
+        """Raises `Wait` until the backup was restored for a trial, `Refused` if it is no good."""
+        status = self.obj.status
+        if status.source is None:
+            status.source = await self._found(cluster)
+        source = status.source
+        wrong = misfit(source, cluster.spec.version)
+        if wrong is not None:
+            raise Refused(reasons.RESTORE_REFUSED, wrong)
+        status.phase = "Verifying"
+        registry, release = cluster.spec.images.registry, etcd(source.etcd_version)
+
+        def pod(work: render.Work) -> Manifest:
+            return throwaway.proof_pod(work, source, release, registry)
+
+        report = await self._job("verify", cluster, source.store, source.encryption, pod)
+        if report.check is None or not report.check.equal:
+            differences = "; ".join(report.check.differences) if report.check else "no comparison"
+            text = f"restored for a trial, the backup is not what was stored: {differences}"
+            raise Refused(reasons.RESTORE_REFUSED, text)
+        status.phase, status.step = "Verified", None
+        await self.p.latch()
+        await _delete_jobs(self.p)
+
+    async def _found(self, cluster: EtcdCluster) -> StoredBackup:
+        spec = self.obj.spec
+        if spec.backup:
+            return await self._of_backup(spec.backup)
+        if spec.store is None:
+            raise Refused(reasons.RESTORE_REFUSED, "spec names no backup")
+        store, encryption = spec.store, spec.encryption
+        if spec.key:
+            fetch = worker.FetchSpec(store=stores.told(store), key=spec.key)
+            report = await self._job(
+                "describe", cluster, store, encryption, self._worker("fetch", fetch)
+            )
+            if report.fetch is not None:
+                return described(store, encryption, report.fetch.description)
+        else:
+            listing = worker.ListSpec(store=stores.told(store), under=spec.newest_of)
+            report = await self._job(
+                "list", cluster, store, encryption, self._worker("list", listing)
+            )
+            if report.listing is not None and report.listing.newest is not None:
+                return described(store, encryption, report.listing.newest)
+        what = spec.key or f"a complete backup of {spec.newest_of}"
+        raise Refused(reasons.RESTORE_REFUSED, f"{what} is not in the store")
+
+    def _worker(self, command: worker.Command, spec: ApiModel) -> PodOf:
+        store, encryption = self.obj.spec.store, self.obj.spec.encryption
+        if store is None:
+            raise AssertionError("a worker is asked only about a store")
+        mounts = stores.mounts(store, encryption, writes=False)
+        if command == "fetch":
+            mounts = [*mounts, throwaway.SCRATCH]
+        return lambda work: render.worker_pod(work, command, spec, mounts)
+
+    async def _of_backup(self, name: str) -> StoredBackup:
+        live = await self.p.kube.get(EtcdBackup.info.kind, name, self.obj.namespace)
+        where = f"EtcdBackup {self.obj.namespace}/{name}"
+        if live is None:
+            raise Wait(reasons.BACKUP_MISSING, f"{where} does not exist", after=LOOK)
+        backup = EtcdBackup.parse(live)
+        if is_good(backup):
+            return stored(backup.status)
+        ready = backup.status.condition(reasons.READY)
+        text = f"{where}: {ready.message if ready is not None else 'is not complete'}"
+        if backup.status.phase in OVER:
+            raise Refused(reasons.RESTORE_REFUSED, text)
+        raise Wait(reasons.BACKUP_MISSING, f"{text}; waits until it is complete", after=LOOK)
+
+    # --- Jobs
+
+    async def _job(
+        self,
+        purpose: str,
+        cluster: EtcdCluster,
+        store: BackupStore,
+        encryption: BackupEncryption | None,
+        pod: PodOf,
+    ) -> Report:
+        """The report of a Job; raises `Wait` until there is one, `Refused` if there will be none."""
+        status, kube, namespace = self.obj.status, self.p.kube, self.obj.namespace
+        if status.step != purpose:
+            status.step, status.attempts, status.retry_at = purpose, 0, None
+        if status.retry_at is not None and self.p.now < status.retry_at:
+            ready = status.condition(reasons.READY)
+            text = ready.message if ready is not None else "is tried again"
+            after = (status.retry_at - self.p.now).total_seconds()
+            raise Wait(reasons.VERIFYING, text, after=after)
+        job = None
+        if status.attempts and status.retry_at is None:
+            name = render.job_name(self.obj.name, purpose, status.attempts)
+            job = await kube.get(kinds.JOB, name, namespace)
+        if job is None:
+            await objects.require(kube, namespace, store, encryption)
+            await self._create(purpose, cluster, pod)
+            raise Wait(reasons.VERIFYING, f"{purpose}: its Job waits for its pod", after=LOOK)
+        pods = await kube.list(kinds.POD, namespace, labels=owner_labels(self.obj))
+        found = jobs.outcome(job, pods)
+        if isinstance(found, Running):
+            raise Wait(reasons.VERIFYING, f"{purpose}: Job {found.message}", after=LOOK)
+        if isinstance(found, Failed):
+            raise self._failed(found)
+        return found
+
+    async def _create(self, purpose: str, cluster: EtcdCluster, pod: PodOf) -> None:
+        status = self.obj.status
+        if status.attempts == 0 or status.retry_at is not None:
+            status.attempts, status.retry_at = status.attempts + 1, None
+        await self.p.latch()
+        work = render.Work(
+            name=render.job_name(self.obj.name, purpose, status.attempts),
+            purpose=purpose if purpose != "verify" else "prove",
+            image=self.own.worker_image,
+            deadline=self.own.worker_deadline,
+            pull_secrets=cluster.spec.images.pull_secrets,
+        )
+        try:
+            await self.p.kube.create(render.job(self.obj, work, pod(work)))
+        except AlreadyExists:
+            self.p.log.info("the Job is there already", job=work.name)
+
+    def _failed(self, failed: Failed) -> Wait | Refused:
+        status, text = self.obj.status, f"{failed.reason}: {failed.message}"
+        if failed.reason in proof.BAD or status.attempts >= ATTEMPTS:
+            return Refused(reasons.RESTORE_REFUSED, text)
+        delay = DELAY * 2 ** (status.attempts - 1)
+        status.retry_at = (self.p.now + delay).replace(microsecond=0)
+        return Wait(failed.reason, f"{text}; tried again", after=delay.total_seconds())
+
+    # --- what the cluster does with it
+
+    def _follow(self, cluster: EtcdCluster) -> Result:
+        status, uid, theirs = self.obj.status, self.obj.metadata.uid, cluster.status
+        if theirs.restore_failed is not None and theirs.restore_failed.uid == uid:
+            raise Refused(reasons.RESTORE_GIVEN_UP, theirs.restore_failed.message)
+        if theirs.restore is not None and theirs.restore.uid == uid:
+            status.phase = "Restoring"
+            ready = theirs.condition(reasons.READY)
+            text = ready.message if ready is not None else ""
+            self._say(False, reasons.RESTORING, f"{cluster}: {theirs.restore.step}: {text}")
+        elif theirs.restored is not None and theirs.restored.uid == uid:
+            status.phase, status.completed_at = "Complete", self.p.now.replace(microsecond=0)
+            text = f"{cluster} has the data of the backup, and all its members are healthy"
+            self._say(True, reasons.RESTORED, text)
+            self.p.event(reasons.RESTORED, text)
+            return Result()
+        else:
+            other = theirs.restore.name if theirs.restore is not None else None
+            text = (
+                f"waits until EtcdRestore {other} is through" if other else f"waits for {cluster}"
+            )
+            self._say(False, reasons.RESTORE_VERIFIED, f"the backup is good; {text}")
+        return Result(LOOK)
+
+    def _say(self, ready: bool, reason: str, message: str) -> None:
+        self.obj.status.set_condition(
+            reasons.READY,
+            ready,
+            reason,
+            message,
+            now=self.p.now,
+            generation=self.obj.metadata.generation,
+        )
+
+
+async def _delete_jobs(p: Pass[EtcdRestore]) -> None:
+    found = await p.kube.list(kinds.JOB, p.obj.namespace, labels=owner_labels(p.obj))
+    going = [m["metadata"] for m in found if not m["metadata"].get("deletionTimestamp")]
+    await all_of(
+        *(p.kube.delete(kinds.JOB, m["name"], m["namespace"], uid=m["uid"]) for m in going)
+    )
+
+
+async def finalize(p: Pass[EtcdRestore]) -> Result | Done:
+    """Ends its Jobs. A restore that has not reached its point of no return is taken back by the
+    EtcdCluster's own pass, which sees that it is gone.
+    """
+    await _delete_jobs(p)
+    return DONE

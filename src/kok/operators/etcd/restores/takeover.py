@@ -1,0 +1,371 @@
+"""An EtcdCluster's own part of a restore: its members make way for one that has the backup's data.
+
+    Stopping   StatefulSets and pods of all members go; their volumes stay
+    Seeding    a new member's volume is filled by a Job
+    Starting   the new member takes the place of the earlier ones in the status, and starts
+    Growing    the others join it; when all are healthy, the earlier ones' volumes go
+
+Each step is recorded before anything is done for it. Until `Starting` the members of before are
+still those of the status: to give up means to forget the restore, and they come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from kok.api.etcdcluster import EtcdCluster, EtcdMember
+from kok.api.etcdrestore import EtcdRestore
+from kok.api.etcdstatus import EtcdRestored, EtcdRestoreFailure, EtcdRestoreProgress
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import AlreadyExists
+from kok.kube.ownership import owned, owner_labels
+from kok.operators.etcd import jobs, layout, plan, reasons, render
+from kok.operators.etcd.backups import objects
+from kok.operators.etcd.backups.proof import BAD
+from kok.operators.etcd.jobs import Failed, Outcome, Running
+from kok.operators.etcd.observe import World
+from kok.operators.etcd.obstacles import Problem
+from kok.operators.etcd.render import seed
+from kok.operators.etcd.render import worker as worker_render
+from kok.operators.etcd.render.volume import Facts
+from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.together import all_of
+from kok.runtime.errors import Wait
+from kok.runtime.reconciler import Pass
+from kok.versions import etcd
+
+KIND = EtcdRestore.info.kind
+PURPOSE = "seed"
+BUMP = 1_000_000_000
+"""Revisions are raised by so many beyond the highest that is known to have been seen."""
+ATTEMPTS = 3
+AT_ONCE = 0.05
+SOON = 1.0
+LOOK = 10.0
+
+
+async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdRestore]:
+    """The EtcdRestores of an EtcdCluster, oldest first."""
+    found = [EtcdRestore.parse(m) for m in await kube.list(KIND, obj.namespace)]
+    mine = [r for r in found if r.spec.etcd_cluster == obj.name and not r.deleting]
+    return sorted(mine, key=lambda r: (r.metadata.creation_timestamp or datetime.min, r.name))
+
+
+def origin(obj: EtcdCluster) -> str:
+    """The EtcdRestore by which an EtcdCluster with `spec.restoreFrom` gets its first data."""
+    return f"{obj.name}-restore-from"
+
+
+# --- what is to be done
+
+
+def hold(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> Problem | None:
+    """Why no member may be made or started for now; None if all goes its usual way."""
+    restore = obj.status.restore
+    if restore is not None and restore.step in {"Stopping", "Seeding"}:
+        what = {
+            "Stopping": "the members stop; their volumes are kept",
+            "Seeding": f"the volume of {restore.member} is being filled",
+        }[restore.step]
+        text = f"EtcdRestore {restore.name}: {what}"
+        return Problem(reasons.RESTORING, text)
+    if obj.spec.restore_from is None or obj.status.seed is not None:
+        return None
+    mine = next((r for r in restores if r.name == origin(obj)), None)
+    ready = mine.status.condition(reasons.READY) if mine is not None else None
+    text = f"EtcdRestore {origin(obj)}: {ready.message if ready is not None else 'is being made'}"
+    failed = mine is not None and mine.status.phase == "Failed"
+    return Problem(reasons.RESTORE_REFUSED if failed else reasons.RESTORING, text)
+
+
+def due(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> EtcdRestore | None:
+    """The restore to begin with: the oldest whose backup was proven and that was not begun yet."""
+    status = obj.status
+    over = {status.restored.uid if status.restored is not None else None}
+    over.add(status.restore_failed.uid if status.restore_failed is not None else None)
+    return next(
+        (
+            r
+            for r in restores
+            if r.status.phase == "Verified"
+            and r.status.source is not None
+            and r.status.cluster_uid == obj.metadata.uid
+            and r.metadata.uid not in over
+        ),
+        None,
+    )
+
+
+def bump(obj: EtcdCluster, world: World, revision: int) -> int:
+    """How far to raise the revisions of a backup that ends with `revision`.
+
+    A second restore of the same backup has to come out above what was written since the first.
+    """
+    seen = max((a.status.revision for a in world.answers.values() if a.status), default=0)
+    before = obj.status.restored.bump if obj.status.restored is not None else 0
+    return max(seen - revision, before, 0) + BUMP
+
+
+# --- doing it
+
+
+async def advance(
+    p: Pass[EtcdCluster],
+    obj: EtcdCluster,
+    world: World,
+    restores: Sequence[EtcdRestore],
+    own: EtcdSettings,
+) -> float | None:
+    """One step; seconds until the next look, or None if no restore has the pass."""
+    restore = obj.status.restore
+    if restore is None:
+        return await _begin(p, obj, world, restores)
+    if restore.step in {"Stopping", "Seeding"} and not any(
+        r.metadata.uid == restore.uid for r in restores
+    ):
+        text = f"EtcdRestore {restore.name} was deleted before the members were replaced"
+        return await _give_up(p, obj, world, restore, text)
+    if restore.step == "Stopping":
+        return await _stop(p, obj, world, restore)
+    if restore.step == "Seeding":
+        return await _seed(p, obj, world, restore, own)
+    return await _finish(p, obj, world, restore)
+
+
+async def _begin(
+    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restores: Sequence[EtcdRestore]
+) -> float | None:
+    found = due(obj, restores)
+    new = obj.status.seed is None
+    asked = any(r.name == origin(obj) for r in restores)
+    if new and obj.spec.restore_from is not None and not asked:
+        await _ask(p, obj)
+        return LOOK
+    if found is None or found.status.source is None or (new and obj.spec.restore_from is None):
+        return None
+    obj.status.operation = None
+    obj.status.restore = EtcdRestoreProgress(
+        name=found.name,
+        uid=found.metadata.uid,
+        step="Stopping",
+        since=p.now.replace(microsecond=0),
+        source=found.status.source,
+        bump=bump(obj, world, found.status.source.revision),
+        before=[m.name for m in obj.status.members] if not new else [],
+    )
+    p.event(reasons.RESTORING, f"EtcdRestore {found.name} begins: the members stop")
+    await p.latch()
+    return AT_ONCE
+
+
+async def _ask(p: Pass[EtcdCluster], obj: EtcdCluster) -> None:
+    """Has the backup of `spec.restoreFrom` found and proven, as for any other restore."""
+    source = obj.spec.restore_from
+    if source is None:
+        return
+    manifest = {
+        "apiVersion": KIND.api_version,
+        "kind": KIND.kind,
+        "metadata": {"name": origin(obj)},
+        "spec": {"etcdCluster": obj.name, **source.manifest()},
+    }
+    try:
+        await p.kube.create(owned(manifest, obj))
+    except AlreadyExists:
+        p.log.info("the EtcdRestore is there already", name=origin(obj))
+
+
+async def _stop(
+    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
+) -> float:
+    sets = [m for m in world.all(kinds.STATEFULSET) if plan.is_ours(m, obj)]
+    pods = [
+        m for m in world.all(kinds.POD) if layout.LABEL_MEMBER in (m["metadata"]["labels"] or {})
+    ]
+    if sets or pods:
+        await _delete(p, sets)
+        return SOON
+    _next_member(obj, world, restore)
+    await p.latch()
+    return AT_ONCE
+
+
+def _next_member(obj: EtcdCluster, world: World, restore: EtcdRestoreProgress) -> None:
+    name = plan.fresh_name(obj, world)
+    obj.status.next_member = (plan.number_of(obj.name, name) or 0) + 1
+    restore.step, restore.member, restore.attempts = "Seeding", name, restore.attempts + 1
+
+
+async def _seed(
+    p: Pass[EtcdCluster],
+    obj: EtcdCluster,
+    world: World,
+    restore: EtcdRestoreProgress,
+    own: EtcdSettings,
+) -> float:
+    member = restore.member or ""
+    name = _job_name(obj, restore)
+    job = await p.kube.get(kinds.JOB, name, obj.namespace)
+    if job is None:
+        await _fill(p, obj, world, restore, own)
+        return LOOK
+    pods = await p.kube.list(kinds.POD, obj.namespace, labels=owner_labels(obj))
+    found = jobs.outcome(job, pods)
+    if isinstance(found, Running):
+        _say(p, obj, f"the volume of {member} is being filled: Job {found.message}")
+        return LOOK
+    if isinstance(found, Failed):
+        return await _seeding_failed(p, obj, world, restore, found)
+    return await _swap(p, obj, restore, found)
+
+
+async def _fill(
+    p: Pass[EtcdCluster],
+    obj: EtcdCluster,
+    world: World,
+    restore: EtcdRestoreProgress,
+    own: EtcdSettings,
+) -> None:
+    member = restore.member or ""
+    source = restore.source
+    try:
+        await objects.require(p.kube, obj.namespace, source.store, source.encryption)
+    except Wait as wait:
+        _say(p, obj, wait.message)
+        raise
+    if world.get(kinds.PVC, member) is None:
+        await p.kube.apply(render.volume(obj, member, Facts(), None))
+    work = worker_render.Work(
+        name=_job_name(obj, restore),
+        purpose=PURPOSE,
+        image=own.worker_image,
+        deadline=own.worker_deadline,
+        pull_secrets=obj.spec.images.pull_secrets,
+    )
+    pod = seed.seed_pod(work, obj, restore, member, etcd(obj.spec.version))
+    try:
+        await p.kube.create(worker_render.job(obj, work, pod))
+    except AlreadyExists:
+        p.log.info("the Job is there already", job=work.name)
+
+
+async def _seeding_failed(
+    p: Pass[EtcdCluster],
+    obj: EtcdCluster,
+    world: World,
+    restore: EtcdRestoreProgress,
+    failed: Failed,
+) -> float:
+    text = f"{failed.reason}: {failed.message}"
+    if failed.reason in BAD or restore.attempts >= ATTEMPTS:
+        return await _give_up(p, obj, world, restore, text)
+    # What was begun on that volume is of no use, and names are used once.
+    p.event(reasons.RESTORING, f"filling the volume of {restore.member} failed: {text}")
+    half = restore.member or ""
+    _next_member(obj, world, restore)
+    await p.latch()
+    await _remove_seed(p, obj, world, half)
+    return SOON
+
+
+async def _swap(
+    p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProgress, found: Outcome
+) -> float:
+    """From here on the restored data is the cluster's, and there is no way back."""
+    del found  # It went well: there is nothing more to be learnt from it.
+    status = obj.status
+    # No seed: its volume is filled already, and an empty one must never start.
+    status.seed, status.cluster_id = "", None
+    status.members = [EtcdMember(name=restore.member or "")]
+    status.operation = None
+    status.alarms = []
+    status.restored = EtcdRestored(
+        name=restore.name, uid=restore.uid, at=p.now.replace(microsecond=0), bump=restore.bump
+    )
+    restore.step = "Starting"
+    p.event(reasons.RESTORING, f"{restore.member} has the data of the backup and starts")
+    await p.latch()
+    return AT_ONCE
+
+
+async def _finish(
+    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
+) -> float | None:
+    status = obj.status
+    if restore.step == "Starting" and status.cluster_id is not None:
+        restore.step = "Growing"
+    whole = len(status.members) == status.ready_members == obj.spec.members
+    if restore.step != "Growing" or not whole or status.operation is not None:
+        return None
+    kept = [world.get(kinds.PVC, name) for name in restore.before]
+    going = [m for m in kept if m is not None and plan.is_ours(m, obj)]
+    # A volume whose member is one again was given back; nothing of the sort is ever removed.
+    names = {m.name for m in status.members}
+    await _delete(p, [m for m in going if m["metadata"]["name"] not in names])
+    await _delete_jobs(p, obj)
+    status.restore = None
+    p.event(reasons.RESTORED, f"all members have the data of EtcdRestore {restore.name}")
+    return AT_ONCE
+
+
+async def _give_up(
+    p: Pass[EtcdCluster],
+    obj: EtcdCluster,
+    world: World,
+    restore: EtcdRestoreProgress,
+    why: str,
+) -> float:
+    """The members of before are still those of the status: they start again with their volumes."""
+    text = f"{why}; the EtcdCluster goes on with the data that it had"
+    obj.status.restore_failed = EtcdRestoreFailure(uid=restore.uid, message=text)
+    obj.status.restore = None
+    p.event(reasons.RESTORE_GIVEN_UP, text, warning=True)
+    await p.latch()
+    if restore.member is not None:
+        await _remove_seed(p, obj, world, restore.member)
+    await _delete_jobs(p, obj)
+    return AT_ONCE
+
+
+async def _remove_seed(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, member: str) -> None:
+    claim = world.get(kinds.PVC, member)
+    if claim is not None and plan.is_ours(claim, obj):
+        await _delete(p, [claim])
+
+
+async def _delete_jobs(p: Pass[EtcdCluster], obj: EtcdCluster) -> None:
+    await _delete(p, await p.kube.list(kinds.JOB, obj.namespace, labels=owner_labels(obj)))
+
+
+async def _delete(p: Pass[EtcdCluster], some: Sequence[Manifest]) -> None:
+    of = {kind.kind: kind for kind in (kinds.STATEFULSET, kinds.PVC, kinds.JOB)}
+    going = [m for m in some if not m["metadata"].get("deletionTimestamp")]
+    await all_of(
+        *(
+            p.kube.delete(
+                of[m["kind"]],
+                m["metadata"]["name"],
+                m["metadata"]["namespace"],
+                uid=m["metadata"]["uid"],
+            )
+            for m in going
+        )
+    )
+
+
+def _job_name(obj: EtcdCluster, restore: EtcdRestoreProgress) -> str:
+    return worker_render.job_name(restore.member or obj.name, PURPOSE, restore.attempts)
+
+
+def _say(p: Pass[EtcdCluster], obj: EtcdCluster, message: str) -> None:
+    obj.status.set_condition(
+        reasons.READY,
+        False,
+        reasons.RESTORING,
+        message,
+        now=p.now,
+        generation=obj.metadata.generation,
+    )

@@ -1,0 +1,150 @@
+"""Which restore an EtcdCluster begins with, what it holds back meanwhile, and how revisions rise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.operators.etcd.builders import UID, a_world, an_etcd, formed, says
+
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdrestore import EtcdRestore
+from kok.api.etcdstore import StoredBackup
+from kok.operators.etcd.render.seed import restore_command
+from kok.operators.etcd.restores import takeover
+from kok.operators.etcd.restores.fit import misfit
+from kok.versions import etcd
+
+SOURCE: dict[str, Any] = {
+    "store": {"volume": {"claim": "backups"}},
+    "key": "team-a/shop-etcd/one.snapshot",
+    "sha256": "0" * 64,
+    "size": 1000,
+    "revision": 100,
+    "etcdVersion": "3.6.10",
+}
+
+
+def a_restore(name: str = "back", minute: int = 0, **status: Any) -> EtcdRestore:
+    """One whose backup was proven."""
+    return EtcdRestore.parse(
+        {
+            "metadata": {
+                "name": name,
+                "namespace": "team-a",
+                "uid": f"uid-{name}",
+                "creationTimestamp": f"2026-11-01T00:{minute:02}:00Z",
+            },
+            "spec": {"etcdCluster": "shop-etcd", "backup": "one"},
+            "status": {"phase": "Verified", "clusterUID": UID, "source": SOURCE, **status},
+        }
+    )
+
+
+def progress(step: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": "back",
+        "uid": "uid-back",
+        "step": step,
+        "since": "2026-11-01T00:00:00Z",
+        "source": SOURCE,
+        "bump": 10**9,
+        "member": "shop-etcd-3",
+        **more,
+    }
+
+
+def restoring(step: str) -> EtcdCluster:
+    obj = formed()
+    obj.status = type(obj.status).model_validate(
+        {**obj.status.manifest(), "restore": progress(step)}
+    )
+    return obj
+
+
+def test_the_one_that_was_asked_for_first_comes_first() -> None:
+    found = takeover.due(formed(), [a_restore("a", 1), a_restore("b", 2)])
+    assert found is not None
+    assert found.name == "a"
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Verifying", "Complete", "Failed", None])
+def test_only_a_proven_backup_is_used(phase: str | None) -> None:
+    assert takeover.due(formed(), [a_restore(phase=phase)]) is None
+
+
+def test_one_that_was_meant_for_an_earlier_cluster_of_the_name_is_left_alone() -> None:
+    assert takeover.due(formed(), [a_restore(clusterUID="another")]) is None
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"restored": {"name": "back", "uid": "uid-back", "at": "2026-11-01T00:00:00Z", "bump": 1}},
+        {"restoreFailed": {"uid": "uid-back", "message": "no"}},
+    ],
+    ids=["done", "given up"],
+)
+def test_a_restore_happens_once(over: dict[str, Any]) -> None:
+    obj = formed()
+    obj.status = type(obj.status).model_validate({**obj.status.manifest(), **over})
+    assert takeover.due(obj, [a_restore()]) is None
+
+
+@pytest.mark.parametrize(
+    ("step", "held"),
+    [("Stopping", True), ("Seeding", True), ("Starting", False), ("Growing", False)],
+)
+def test_members_are_held_back_until_the_volume_is_filled(step: str, held: bool) -> None:
+    assert (takeover.hold(restoring(step), []) is not None) is held
+
+
+def test_a_new_cluster_waits_for_its_backup_and_says_why_it_does_not_come() -> None:
+    obj = an_etcd(restoreFrom={"backup": "one"})
+    first = takeover.hold(obj, [])
+    assert first is not None
+    assert first.reason == "Restoring"
+    refused = a_restore(takeover.origin(obj), phase="Failed")
+    found = takeover.hold(obj, [refused])
+    assert found is not None
+    assert found.reason == "RestoreRefused"
+    assert takeover.hold(formed(restoreFrom={"backup": "one"}), []) is None, "it is for once"
+
+
+def test_revisions_rise_beyond_all_that_was_seen() -> None:
+    obj = formed()
+    world = a_world(obj, {0: says(0, revision=5000), 1: says(1, revision=7000)})
+    assert 100 + takeover.bump(obj, world, 100) == 7000 + takeover.BUMP
+    assert takeover.bump(obj, a_world(obj, {}), 100) == takeover.BUMP
+
+
+def test_a_second_restore_without_anybody_to_ask_still_rises_beyond_the_first() -> None:
+    obj = formed()
+    restored = {"name": "a", "uid": "a", "at": "2026-11-01T00:00:00Z", "bump": takeover.BUMP}
+    obj.status = type(obj.status).model_validate({**obj.status.manifest(), "restored": restored})
+    assert takeover.bump(obj, a_world(obj, {}), 100) == 2 * takeover.BUMP
+
+
+def test_history_ends_with_the_backup() -> None:
+    obj = restoring("Seeding")
+    assert obj.status.restore is not None
+    words = restore_command(obj, obj.status.restore, "shop-etcd-3", etcd("3.6.10"))
+    assert "--bump-revision=1000000000" in words
+    assert "--mark-compacted" in words
+
+
+@pytest.mark.parametrize(
+    ("made", "version", "words"),
+    [
+        ("3.6.10", "3.6.8", None),
+        ("3.6.10", "3.7.3", None),
+        ("3.7.3", "3.6.10", "cannot read"),
+        ("3.5.21", "3.7.3", "more than one minor later"),
+        ("3.4.0", "3.6.10", "not supported"),
+        ("", "3.6.10", "cannot be restored"),
+    ],
+)
+def test_which_versions_go_together(made: str, version: str, words: str | None) -> None:
+    backup = StoredBackup.model_validate({**SOURCE, "etcdVersion": made})
+    found = misfit(backup, version)
+    assert (found is None) if words is None else (found is not None and words in found)
