@@ -9,7 +9,7 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdrestore import EtcdRestore
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.etcd import delete, reconcile
+from kok.operators.etcd import delete, metrics, reconcile
 from kok.operators.etcd.backups import delete as backup_delete
 from kok.operators.etcd.backups.proof import Proof
 from kok.operators.etcd.backups.reconcile import Backup
@@ -102,11 +102,16 @@ class EtcdRestores:
 
     async def reconcile(self, p: Pass[EtcdRestore]) -> Result:
         """See `restores.reconcile`."""
-        return await Restore(p, self._own).run()
+        try:
+            return await Restore(p, self._own).run()
+        finally:
+            metrics.show_restore(p.obj, p.status.phase)
 
     async def finalize(self, p: Pass[EtcdRestore]) -> Result | Done:
         """See `restores.reconcile`."""
-        return await restores.finalize(p)
+        end = await restores.finalize(p)
+        metrics.forget_restore(p.obj.namespace, p.obj.name)
+        return end
 
 
 def operator(settings: Settings) -> OperatorSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import Gauge
 
 from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdrestore import EtcdRestore
 from kok.operators.etcd import figures, reasons, templates
 from kok.operators.etcd.observe import Answer, World
 
@@ -17,13 +18,23 @@ MEMBERS = Gauge("kok_etcd_members", "Members wanted.", _CLUSTER)
 HEALTHY = Gauge("kok_etcd_members_healthy", "Members that are healthy.", _CLUSTER)
 QUORUM = Gauge(
     "kok_etcd_quorum",
-    "Whether a majority of members takes part; absent if unknown, or if the cluster has not formed.",
+    "Whether a majority of members takes part; absent if unknown, not formed yet, or in a restore.",
     _CLUSTER,
 )
 OPERATION = Gauge(
     "kok_etcd_operation_start_timestamp_seconds",
     "When the operation under way began, by its type; absent at rest.",
     (*_CLUSTER, "type"),
+)
+RESTORE = Gauge(
+    "kok_etcd_restore_start_timestamp_seconds",
+    "When the restore under way began; absent at rest.",
+    _CLUSTER,
+)
+RESTORE_FAILED = Gauge(
+    "kok_etcd_restore_failed",
+    "Whether an EtcdRestore failed; shown until that is deleted.",
+    (*_CLUSTER, "restore"),
 )
 RENEWAL = Gauge(
     "kok_etcd_certificate_expiry_timestamp_seconds",
@@ -68,7 +79,7 @@ MEMBER_ANSWER = Gauge(
 MEMBER_ALARM = Gauge("kok_etcd_member_alarm", "Alarms that are raised.", (*_MEMBER, "alarm"))
 
 _ALL = (
-    *(READY, MEMBERS, HEALTHY, QUORUM, OPERATION, RENEWAL),
+    *(READY, MEMBERS, HEALTHY, QUORUM, OPERATION, RESTORE, RENEWAL),
     *(MEMBER_UP, MEMBER_LEADER, MEMBER_SIZE, MEMBER_USED, MEMBER_QUOTA, MEMBER_LAG),
     *(MEMBER_ANSWER, MEMBER_ALARM),
     *(BACKUPS_HEALTHY, BACKUP_AT, BACKUP_SIZE, PROVEN_AT, PROOF_DUE, PROOF_FAILED),
@@ -85,7 +96,10 @@ def show(obj: EtcdCluster, world: World) -> None:
     MEMBERS.labels(*at).set(status.desired_members)
     HEALTHY.labels(*at).set(status.ready_members)
     available = status.condition(reasons.AVAILABLE)
-    if available is not None and available.reason in _HAS_QUORUM:
+    if status.restore is not None:
+        # That its members are stopped is as it should be.
+        RESTORE.labels(*at).set(status.restore.since.timestamp())
+    elif available is not None and available.reason in _HAS_QUORUM:
         QUORUM.labels(*at).set(_HAS_QUORUM[available.reason])
     if status.operation is not None:
         OPERATION.labels(*at, status.operation.type).set(status.operation.since.timestamp())
@@ -125,6 +139,16 @@ def _show_backups(obj: EtcdCluster) -> None:
         PROVEN_AT.labels(*at).set(status.last_verified.at.timestamp())
     if status.last_verify_slot is not None:
         PROOF_DUE.labels(*at).set(status.last_verify_slot.timestamp())
+
+
+def show_restore(obj: EtcdRestore, phase: str | None) -> None:
+    """Sets what is shown of one EtcdRestore."""
+    RESTORE_FAILED.labels(obj.namespace, obj.spec.etcd_cluster, obj.name).set(phase == "Failed")
+
+
+def forget_restore(namespace: str, name: str) -> None:
+    """Removes it."""
+    RESTORE_FAILED.remove_by_labels({"namespace": namespace, "restore": name})
 
 
 def forget(namespace: str, name: str) -> None:

@@ -9,7 +9,8 @@ from prometheus_client import REGISTRY
 from tests.unit.operators.etcd.builders import NOW, a_world, an_etcd, fails, formed, says
 
 from kok.api.etcdcluster import EtcdCluster, EtcdOperation
-from kok.api.etcdstatus import EtcdBackupSummary, EtcdProofSummary
+from kok.api.etcdrestore import EtcdRestore
+from kok.api.etcdstatus import EtcdBackupSummary, EtcdProofSummary, EtcdRestoreProgress
 from kok.operators.etcd import metrics, reasons
 from kok.operators.etcd.client import Alarm, EtcdError, Trouble
 from kok.operators.etcd.observe import World
@@ -88,6 +89,42 @@ def test_backups_and_proofs_are_shown_once_there_are_any() -> None:
     for name in ("last_success", "last_verified", "verification_due"):
         assert value(f"backup_{name}_timestamp_seconds") == NOW.timestamp()
     metrics.forget("team-a", "shop-etcd")
+
+
+def test_members_that_are_stopped_for_a_restore_are_no_lost_quorum() -> None:
+    obj = formed()
+    world = a_world(obj, {}, **NO_PODS)
+    report(Situation.of(obj, world, NOW), None, None, None)
+    source = {"store": {"volume": {"claim": "c"}}, "key": "a.snapshot", "sha256": "", "size": 1}
+    obj.status.restore = EtcdRestoreProgress.model_validate(
+        {
+            "name": "r",
+            "uid": "u",
+            "step": "Seeding",
+            "since": NOW,
+            "source": {**source, "revision": 1, "etcdVersion": "3.6.10"},
+            "bump": 1,
+        }
+    )
+
+    metrics.show(obj, world)
+
+    assert value("quorum") is None
+    assert value("restore_start_timestamp_seconds") == NOW.timestamp()
+    metrics.forget("team-a", "shop-etcd")
+
+
+def test_a_failed_restore_is_shown_until_it_is_deleted() -> None:
+    meta = {"name": "noon", "namespace": "team-a", "uid": "u"}
+    spec = {"etcdCluster": "shop-etcd", "backup": "b"}
+    obj = EtcdRestore.parse({"metadata": meta, "spec": spec})
+
+    for phase in ("Restoring", "Failed"):
+        metrics.show_restore(obj, phase)
+        assert value("restore_failed", restore="noon") == (phase == "Failed")
+
+    metrics.forget_restore("team-a", "noon")
+    assert value("restore_failed", restore="noon") is None
 
 
 SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))
