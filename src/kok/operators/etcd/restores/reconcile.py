@@ -14,7 +14,7 @@ from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdrestore import EtcdRestore
 from kok.api.etcdstore import BackupEncryption, BackupStore, StoredBackup
-from kok.api.meta import ApiModel, Manifest
+from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owner_labels
@@ -129,7 +129,7 @@ class Restore:
             report = await self._job(
                 "describe", cluster, store, encryption, self._worker("fetch", fetch)
             )
-            if report.fetch is not None:
+            if report.fetch is not None and report.fetch.description is not None:
                 return described(store, encryption, report.fetch.description)
         else:
             listing = worker.ListSpec(store=stores.told(store), under=spec.newest_of)
@@ -141,7 +141,7 @@ class Restore:
         what = spec.key or f"a complete backup of {spec.newest_of}"
         raise Refused(reasons.RESTORE_REFUSED, f"{what} is not in the store")
 
-    def _worker(self, command: worker.Command, spec: ApiModel) -> PodOf:
+    def _worker(self, command: worker.Command, spec: worker.FetchSpec | worker.ListSpec) -> PodOf:
         store, encryption = self.obj.spec.store, self.obj.spec.encryption
         if store is None:
             raise AssertionError("a worker is asked only about a store")
