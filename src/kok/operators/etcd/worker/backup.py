@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from kok.operators.etcd.worker import catalog
+from kok.operators.etcd.worker import catalog, log
 from kok.operators.etcd.worker.description import Contents, Description, Encryption
 from kok.operators.etcd.worker.encryption import Encryptor, read_key
 from kok.operators.etcd.worker.errors import WorkerError
-from kok.operators.etcd.worker.member import Member
+from kok.operators.etcd.worker.member import Hash, Member
 from kok.operators.etcd.worker.pipe import Outgoing, Seen
 from kok.operators.etcd.worker.places import Places
 from kok.operators.etcd.worker.progress import Progress
@@ -89,6 +89,17 @@ async def _take(spec: BackupSpec, places: Places, store: Store, progress: Progre
     )
 
 
+async def _hash(member: Member, revision: int) -> Hash | None:
+    """Good to have, and no reason to go without a backup."""
+    try:
+        return await member.hash(revision)
+    except WorkerError as error:
+        if error.reason is not Reason.ETCD_SILENT:
+            raise
+        log.warning("the member did not give its hash in time", error=error.message)
+        return None
+
+
 async def _data(member: Member, out: Outgoing, progress: Progress) -> AsyncIterator[bytes]:
     """What is to be stored. Raises instead of ending if the snapshot is not whole."""
     block, announced = bytearray(), None
@@ -126,7 +137,7 @@ def _same_cluster(spec: BackupSpec, found: str) -> None:
 async def _contents(member: Member, version: str, revision: int, spec: BackupSpec) -> Contents:
     """Asked for before the snapshot is taken, which therefore holds at least this revision."""
     keys = await member.keys(revision)
-    found = await member.hash(revision) if spec.compute_hash else None
+    found = await _hash(member, revision) if spec.compute_hash else None
     return Contents(
         revision=revision,
         etcd_version=version,

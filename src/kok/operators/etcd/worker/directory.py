@@ -17,6 +17,7 @@ from kok.operators.etcd.worker.store import Entry
 PART_SUFFIX = ".part"
 """Of files that are being written; a second try writes over what a killed one left."""
 _PIECE = 1024**2
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -104,7 +105,8 @@ async def write_file(path: Path, data: AsyncIterator[bytes]) -> None:
     part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        # Snapshots hold the Secrets of a cluster: they are for nobody else's eyes.
+        with os.fdopen(os.open(part, _WRITE, 0o600), "wb") as file:
             async for piece in data:
                 await asyncio.to_thread(file.write, piece)
             await asyncio.to_thread(_sync, file)

@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kok.operators.etcd.worker import log
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
 
@@ -89,10 +90,16 @@ def read_key(directory: Path, name: str) -> Key:
 
 
 def read_keys(directory: Path) -> list[Key]:
-    """All keys of a mounted Secret; none if it is not mounted. Raises `WorkerError`."""
+    """All keys of a mounted Secret; none if it is not mounted. What is no key is passed over."""
     # The names that begin with a dot are those by which Kubernetes exchanges all files at once.
     names = sorted(p.name for p in directory.glob("[!.]*") if p.is_file())
-    return [read_key(directory, name) for name in names]
+    keys = []
+    for name in names:
+        try:
+            keys.append(read_key(directory, name))
+        except WorkerError as error:
+            log.warning(error.message)
+    return keys
 
 
 class Encryptor:

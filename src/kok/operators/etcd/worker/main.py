@@ -20,6 +20,7 @@ from kok.operators.etcd.worker.report import Failure, Report
 from kok.runtime.redact import redact_text
 
 _SENTENCE = 1024
+"""Bytes of a failure's message at most."""
 _COMMANDS: dict[specs.Command, tuple[type[BaseModel], str]] = {
     "backup": (specs.BackupSpec, "backup"),
     "fetch": (specs.FetchSpec, "fetch"),
@@ -126,7 +127,8 @@ def _act(command: specs.Command) -> Callable[[Any, Places], Awaitable[BaseModel]
 
 
 def _failed(reason: Reason, message: str) -> Report:
-    clean = redact_text(message)
-    if len(clean) > _SENTENCE:
-        clean = clean[: _SENTENCE - 3] + "..."
+    """What others said is a part of many sentences: it is bounded, and cannot break lines."""
+    clean = " ".join("".join(c if c.isprintable() else " " for c in redact_text(message)).split())
+    if len(clean.encode()) > _SENTENCE:
+        clean = clean.encode()[: _SENTENCE - 3].decode(errors="ignore") + "..."
     return Report(failure=Failure(reason=reason, message=clean))

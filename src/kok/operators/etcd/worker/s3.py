@@ -46,6 +46,9 @@ class BucketStore:
         try:
             etags = await self._parts(name, upload, data)
             await self._complete(name, upload, etags)
+            if begun.tries > 1:
+                # An answer that was lost may have begun one more.
+                await self._discard(name)
         except BaseException:
             await self._take_back(name, upload)
             raise
@@ -60,6 +63,8 @@ class BucketStore:
                 async with self._http.opened(
                     Request("GET", self._prefix + key, {}, headers)
                 ) as got:
+                    if at and got.status != 206:
+                        raise self._strange("it sent the whole object when asked for its rest")
                     etag = got.headers["ETag"]
                     async for piece in got.content.iter_chunked(_PIECE):
                         at, attempt = at + len(piece), 1
@@ -176,6 +181,7 @@ class BucketStore:
         try:
             async with asyncio.timeout(_ABORT):
                 await self._abort(name, upload)
+                await self._discard(name)
         except (WorkerError, TimeoutError) as error:
             # What went wrong first is what counts; the next try for this key discards the parts.
             log.warning("unfinished upload stays behind", key=name, error=str(error))

@@ -111,6 +111,7 @@ async def test_a_volume_serves_as_well(desk: Desk, plain: Etcd) -> None:
     assert content(fetched.path) == content(taken.location)
     folder = desk.places.below(spec.DIRECTORY) / "backups/team-a/shop"
     assert len(names(folder)) == 2
+    assert {file.stat().st_mode & 0o077 for file in folder.iterdir()} == {0}
     for existed in (True, False):
         removed = (await desk.run("remove", given)).remove
         assert removed is not None

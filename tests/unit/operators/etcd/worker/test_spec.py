@@ -6,6 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from kok.operators.etcd.worker.description import Key, Prefix
+from kok.operators.etcd.worker.main import _failed
 from kok.operators.etcd.worker.reasons import TRANSIENT, Reason
 from kok.operators.etcd.worker.report import MESSAGE_LIMIT, Failure, Report
 from kok.operators.etcd.worker.spec import BackupSpec, DirectoryStore, S3Store
@@ -60,11 +61,14 @@ def test_a_failure_says_whether_trying_again_may_help() -> None:
     assert frozenset(Reason) > TRANSIENT
 
 
-def test_the_longest_failure_fits_a_termination_message() -> None:
-    report = Report(failure=Failure(reason=Reason.INTERNAL, message="ü" * 1024))
+@pytest.mark.parametrize("text", ["ü" * 5000, '"' * 5000, "\x00\n" * 5000, "🙂" * 5000])
+def test_the_longest_failure_fits_a_termination_message(text: str) -> None:
+    report = _failed(Reason.INTERNAL, f"{text} password: hunter2")
 
     assert len(report.text().encode()) < MESSAGE_LIMIT
     assert Report.parse(report.text()) == report
+    assert "hunter2" not in report.text()
+    assert "\n" not in report.text()
 
 
 @pytest.mark.parametrize("text", ["", "panic: x", "[]", "{}", '{"failure": {}}'])

@@ -148,6 +148,7 @@ def test_keys_are_taken_raw_and_in_base64(tmp_path: Path) -> None:
     (tmp_path / "raw").write_bytes(raw)
     (tmp_path / "text").write_bytes(base64.b64encode(raw) + b"\n")
     (tmp_path / "..data").mkdir()
+    (tmp_path / "note").write_text("which is no key")
 
     one, other = encryption.read_keys(tmp_path)
 
