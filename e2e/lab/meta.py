@@ -29,6 +29,7 @@ _JINJA = Environment(undefined=StrictUndefined, keep_trailing_newline=True, auto
 _INSTALLED = "/var/lib/kok-lab/installed"
 _JOINED = "/etc/kubernetes/lab-joined"
 _CONFIG = "/etc/kubernetes/lab-kubeadm.yaml"
+_PROVISIONER = "app=local-path-provisioner"
 # What a meta node runs at once, and what the business clusters' control planes are made of.
 PRELOADED = (
     catalog.PAUSE,
@@ -129,14 +130,15 @@ class Meta:
         """Wait until nodes, cluster DNS, pod network and storage class are ready."""
         limit = f"--timeout={timeout:.0f}s"
         await self.kubectl("wait", "--for=condition=Ready", "nodes", "--all", limit, timeout=None)
-        for namespace, workload in (
-            ("kube-flannel", "daemonset/kube-flannel"),
-            ("kube-system", "deployment/coredns"),
-            ("local-path-storage", "deployment/local-path-provisioner"),
+        for namespace, workload, pods in (
+            ("kube-flannel", "daemonset/kube-flannel", "--all"),
+            ("kube-system", "deployment/coredns", "--all"),
+            # Beside it come and go pods that make volumes and remove them, and are never ready.
+            ("local-path-storage", "deployment/local-path-provisioner", f"-l={_PROVISIONER}"),
         ):
             await self.kubectl("-n", namespace, "rollout", "status", workload, limit, timeout=None)
             # After a reboot the workload's own count is older than its pods' state.
-            ready = ("wait", "pods", "--all", "--for=condition=Ready", limit)
+            ready = ("wait", "pods", pods, "--for=condition=Ready", limit)
             await self.kubectl("-n", namespace, *ready, timeout=None)
 
     async def prepull(self, host: Host, images: Sequence[str]) -> None:
