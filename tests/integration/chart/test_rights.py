@@ -32,7 +32,8 @@ Holds = Callable[[Manifest | None], object]
 @asynccontextmanager
 async def running(access: Access, *operators: str, **settings: Any) -> AsyncIterator[Process]:
     """Operators at work with these rights."""
-    wanted = Settings(http_host="127.0.0.1", http_port=0, **settings)
+    # Longer than a busy machine may stall us: a lost Lease would end the whole test run.
+    wanted = Settings(http_host="127.0.0.1", http_port=0, lease_duration=60, **settings)
     specs = [importlib.import_module(f"kok.operators.{o}").operator(wanted) for o in operators]
     process = Process(specs, wanted, access)
     task = asyncio.create_task(process.main())
