@@ -198,6 +198,7 @@ FULL: dict[str, list[Spec]] = {
                 "tolerations": [_TOLERATION],
             },
             "resources": _RESOURCES,
+            "recovery": {"policy": "FromSurvivor", "allowDataLoss": "1cbf2b2b4c6d3f8a"},
             "maintenance": {
                 "defragAt": "40%",
                 "window": "22:00-04:00",

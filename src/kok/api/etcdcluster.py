@@ -156,6 +156,25 @@ class EtcdTuning(ApiModel):
     """Transactions after which a member writes a snapshot; more needs more memory."""
 
 
+class EtcdRecovery(ApiModel):
+    """What may be done when a majority of the members is lost for good."""
+
+    policy: Literal["Manual", "FromSurvivor"] = "Manual"
+    """`FromSurvivor`: the member that answers and holds the most goes on alone, and new ones join.
+
+    Its data is copied first, to `before-recovery-...` on its volume; the others' volumes go when
+    it is healthy. What a majority confirmed and it does not hold is lost. Be sure that the others
+    are gone: on a node that only the meta cluster cannot reach they might go on serving.
+    """
+    allow_data_loss: str = Field(
+        default="",
+        pattern=r"^[0-9a-f]*$",
+        max_length=16,
+        json_schema_extra=says("write the ID of the cluster, as status.clusterID shows it"),
+    )
+    """`status.clusterID` of the cluster whose latest data may be lost; nothing is done without."""
+
+
 class EtcdClusterSpec(ApiModel):
     """What an etcd cluster is to be."""
 
@@ -194,6 +213,8 @@ class EtcdClusterSpec(ApiModel):
     """What each member asks for and may use; a change reaches a member when its pod is made anew."""
     maintenance: EtcdMaintenance = Field(default_factory=EtcdMaintenance)
     """What is done to the members' databases."""
+    recovery: EtcdRecovery = Field(default_factory=EtcdRecovery)
+    """What may be done when a majority of the members is lost for good."""
     tuning: EtcdTuning = Field(default_factory=EtcdTuning)
     """Settings for slow disks and long distances between members."""
     tls: EtcdTLS = Field(default_factory=EtcdTLS)

@@ -60,7 +60,9 @@ class EtcdCertificate(ApiModel):
 class EtcdOperation(ApiModel):
     """What the operator is doing about the members; recorded before it is done."""
 
-    type: Literal["Grow", "Shrink", "Replace", "Migrate", "Roll", "FreeSpace", "Defragment"]
+    type: Literal[
+        "Grow", "Shrink", "Replace", "Migrate", "Roll", "FreeSpace", "Defragment", "Recover"
+    ]
     """What it is for."""
     member: str | None = None
     """The member that comes, or that leaves if none comes."""

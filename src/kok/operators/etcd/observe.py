@@ -70,6 +70,8 @@ class World:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     storage: Storage = field(default_factory=Storage)
     """What StorageClasses mean for the volumes."""
+    worker_image: str = ""
+    """KOK's own image, to work on volumes with; empty if nobody named it."""
 
     def get(self, kind: Kind, name: str) -> Manifest | None:
         """One child."""
@@ -85,7 +87,9 @@ class World:
         return {m["metadata"]["name"]: m for m in self.all(kinds.SECRET)}
 
 
-async def observe(obj: EtcdCluster, members: Iterable[str], kube: Kube) -> World:
+async def observe(
+    obj: EtcdCluster, members: Iterable[str], kube: Kube, worker_image: str = ""
+) -> World:
     """Everything, in three rounds of parallel questions. Raises `KubeError` only.
 
     `members` are the names of the members that there are or will be.
@@ -95,7 +99,7 @@ async def observe(obj: EtcdCluster, members: Iterable[str], kube: Kube) -> World
     answers, storage = await asyncio.gather(
         ask_members(obj, members, world), ask_storage(obj, world.all(kinds.PVC), kube)
     )
-    return World(children, answers, storage)
+    return World(children, answers, storage, worker_image)
 
 
 async def read_children(

@@ -144,6 +144,9 @@ def may_run(obj: EtcdCluster, world: World, member: str) -> bool:
     """
     state = entry_of(obj.status, member).state
     there = world.get(kinds.STATEFULSET, member) is not None
+    operation = obj.status.operation
+    if operation is not None and operation.type == "Recover" and operation.member != member:
+        return False
     if state == "Joining":
         return there or listing(obj, agreed(obj, world) or (), member) is not None
     return state == "Member" or (state == "Leaving" and there)

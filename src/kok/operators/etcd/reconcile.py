@@ -55,7 +55,7 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
     """See the module."""
     # The pass's own copy of the status takes the place of the one read: all judge by it.
     obj = p.obj.model_copy(update={"status": p.status})
-    world = await observe(obj, plan.members_of(obj), p.kube)
+    world = await observe(obj, plan.members_of(obj), p.kube, own.worker_image)
     learnt = members.learn(obj, world, plan.members_of(obj))
     found = obstacles.obstacle(obj, world)
     ca = certificates.authority(obj, _ca_secret(obj, world), obj.status.ca_fingerprint, p.now)

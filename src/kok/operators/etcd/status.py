@@ -85,6 +85,8 @@ def available(
     """Can clients read and write?"""
     if any(alarm.endswith("CORRUPT") for alarm in obj.status.alarms):
         return room.alarmed(obj.status, action)
+    if action is not None and action.reason == reasons.RECOVERING:
+        return Verdict(False, action.reason, action.message)
     if _quorum(world):
         return Verdict(True, reasons.QUORUM)
     if obj.status.cluster_id is None:
@@ -104,7 +106,25 @@ def available(
     return Verdict(
         False,
         reasons.QUORUM_LOST,
-        f"{part} of {len(voters)} members take part, and {need} are needed: {text}",
+        f"{part} of {len(voters)} members take part, and {need} are needed: {text}"
+        f"{_what_is_held(obj, world, voters)}",
+    )
+
+
+def _what_is_held(obj: EtcdCluster, world: World, voters: Sequence[View]) -> str:
+    """What the members that answer hold, and how to go on with that; nothing moves meanwhile."""
+    said = {
+        v.entry.name: world.answers[v.entry.name].status for v in voters if _takes_part(world, v)
+    }
+    held = {name: one.raft_index for name, one in said.items() if one is not None}
+    if not held:
+        return ""
+    found = ", ".join(f"{name} up to index {index}" for name, index in sorted(held.items()))
+    return (
+        f". Of the log, {found} is there; of the others nothing is known. If a majority is lost for "
+        "good, set spec.recovery: {policy: FromSurvivor, allowDataLoss: "
+        f"{obj.status.cluster_id}}} to go on with the member that holds the most, or restore a "
+        "backup"
     )
 
 

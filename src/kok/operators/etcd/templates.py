@@ -26,7 +26,7 @@ def intended(obj: EtcdCluster, world: World, member: str) -> Manifest | None:
     """The StatefulSet that a member is to have now; None to leave it alone."""
     live = world.get(kinds.STATEFULSET, member)
     if on_turn(obj, member) or obj.status.cluster_id is None:
-        return wanted(obj, world, member)
+        return target(obj, world, member)
     if live is None:
         return wanted(_as_running(obj, member), world, member)
     want = wanted(obj, world, member)
@@ -40,9 +40,10 @@ def intended(obj: EtcdCluster, world: World, member: str) -> Manifest | None:
 def on_turn(obj: EtcdCluster, member: str) -> bool:
     """Whether it is the member's turn to get what the spec says."""
     operation = obj.status.operation
+    turns = {("Roll", "Restart"), ("Recover", "Force"), ("Recover", "Settle")}
     return (
         operation is not None
-        and (operation.type, operation.step) == ("Roll", "Restart")
+        and (operation.type, operation.step) in turns
         and operation.member == member
     )
 
@@ -58,10 +59,26 @@ def outdated(obj: EtcdCluster, world: World, member: str) -> bool:
 
 def has_other_pod(obj: EtcdCluster, world: World, member: str) -> bool:
     """Whether a member's pod was not made of what the spec says."""
+    return has_pod_unlike(world, member, wanted(obj, world, member))
+
+
+def has_pod_unlike(world: World, member: str, owner: Manifest) -> bool:
+    """Whether a member's pod was not made of this StatefulSet."""
     pod = world.get(kinds.POD, layout.pod_name(member))
     if pod is None or is_going(pod):
         return False
-    return notes(pod) != notes(wanted(obj, world, member)["spec"]["template"])
+    return notes(pod) != notes(owner["spec"]["template"])
+
+
+def target(obj: EtcdCluster, world: World, member: str) -> Manifest:
+    """The StatefulSet that a member on turn is to have: for a moment it may be a special one."""
+    operation = obj.status.operation
+    want = wanted(obj, world, member)
+    if operation is None or (operation.type, operation.step) != ("Recover", "Force"):
+        return want
+    return render.forced(
+        want, f"before-recovery-{operation.since:%Y%m%d%H%M%S}", world.worker_image
+    )
 
 
 def notes(template: Manifest) -> tuple[str, ...]:

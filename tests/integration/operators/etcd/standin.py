@@ -20,6 +20,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -264,6 +265,9 @@ class StandIn:
         volume = self.root / "volumes" / claim["metadata"]["uid"]
         volume.mkdir(parents=True, exist_ok=True)
         spec = pod["spec"]["containers"][0]
+        for first in pod["spec"].get("initContainers", ()):
+            words = [self._local(word, container, volume) for word in first["command"]]
+            await asyncio.to_thread(subprocess.run, words, check=True)
         variables = {entry["name"]: await self._value(entry) for entry in spec.get("env", ())}
         container.spawn(
             program(_version(pod)),
@@ -273,6 +277,8 @@ class StandIn:
 
     async def _value(self, entry: Manifest) -> str:
         """The value of a variable, looked up anew at each start as the kubelet does."""
+        if "value" in entry:
+            return str(entry["value"])
         reference = entry["valueFrom"]["configMapKeyRef"]
         found = await self.kube.get(kinds.CONFIGMAP, reference["name"], self.namespace)
         assert found is not None

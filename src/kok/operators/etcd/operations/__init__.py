@@ -39,6 +39,7 @@ from kok.operators.etcd.operations import (
     defragment,
     join,
     leave,
+    recover,
     replace,
     roll,
     scale,
@@ -50,7 +51,8 @@ from kok.operators.etcd.situation import Situation
 Plan = Callable[[Situation], Action | None]
 
 ORDER: tuple[Plan, ...] = (
-    # Here come what takes the whole cluster: a restore, the recovery of a lost quorum.
+    # Here comes what takes the whole cluster.
+    recover.plan,
     corrupt.plan,
     space.plan,
     replace.plan,

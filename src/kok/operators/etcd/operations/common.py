@@ -9,7 +9,7 @@ from kok.api.etcdcluster import EtcdOperation
 from kok.operators.etcd import reasons
 from kok.operators.etcd.situation import Situation
 
-Type = Literal["Grow", "Shrink", "Replace", "Migrate", "Roll", "FreeSpace", "Defragment"]
+Type = Literal["Grow", "Shrink", "Replace", "Migrate", "Roll", "FreeSpace", "Defragment", "Recover"]
 REASONS: dict[str, str] = {
     "Grow": reasons.GROWING,
     "Shrink": reasons.SHRINKING,
@@ -18,6 +18,7 @@ REASONS: dict[str, str] = {
     "Roll": reasons.ROLLING,
     "FreeSpace": reasons.NO_SPACE,
     "Defragment": reasons.DEFRAGMENTING,
+    "Recover": reasons.RECOVERING,
 }
 CAP = 6
 """So many times an operation is begun anew with growing delays; later once an hour."""

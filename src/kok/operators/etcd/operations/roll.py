@@ -30,11 +30,9 @@ class Restart:
     async def run(self, context: Context) -> None:
         """See `Call`."""
         obj, world, p = context.obj, context.world, context.p
-        want = templates.wanted(obj, world, self.member)
+        want = templates.target(obj, world, self.member)
         pod = world.get(kinds.POD, layout.pod_name(self.member))
-        if pod is None or templates.is_going(pod):
-            return
-        if templates.notes(pod) == templates.notes(want["spec"]["template"]):
+        if pod is None or not templates.has_pod_unlike(world, self.member, want):
             return
         meta = pod["metadata"]
         await p.kube.delete(kinds.POD, meta["name"], obj.namespace, uid=meta["uid"])

@@ -1,6 +1,7 @@
 """What an EtcdCluster is made of, as manifests: pure functions, one file for each kind."""
 
 from kok.operators.etcd.render.budget import budget
+from kok.operators.etcd.render.forced import forced
 from kok.operators.etcd.render.secrets import ca_secret, leaf_secret
 from kok.operators.etcd.render.services import client_service, peer_service
 from kok.operators.etcd.render.start import Start, start_map
@@ -13,6 +14,7 @@ __all__ = [
     "budget",
     "ca_secret",
     "client_service",
+    "forced",
     "leaf_secret",
     "peer_service",
     "quota_bytes",
