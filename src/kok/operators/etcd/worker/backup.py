@@ -1,4 +1,12 @@
-"""`backup`: a member's snapshot goes to the store, and is read back."""
+"""`backup`: a member's snapshot goes to the store, and is read back.
+
+Measured with 2.2 GiB over TLS, on two cores that had fifteen times as much to do:
+
+    to S3         21 MiB/s   the server took 12 before and 31 after, from obstore   86 MiB resident
+    to a volume   51 MiB/s   waiting for etcd two thirds of the time                60 MiB
+
+Both take 10 s of CPU a GiB, reading back included; encryption takes 10 MiB more.
+"""
 
 from __future__ import annotations
 
