@@ -6,13 +6,17 @@ Every function returns sentences that say what blocks, about which member, and w
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
+from kok.operators.etcd import layout
 from kok.operators.etcd.situation import Situation
 from kok.versions import Minor, check_etcd_upgrade, parse
 
 LAG = 500
 """Entries that a member may be behind the foremost and still counts as caught up: while clients
 write, members that are asked one after the other never tell the same number."""
+FRESH = timedelta(hours=24)
+"""How old the newest backup may be when an upgrade begins, where a schedule makes backups."""
 
 
 def unhealthy(s: Situation, *but: str) -> list[str]:
@@ -60,6 +64,8 @@ def version_problems(s: Situation, members: Iterable[str], *on_turn: str) -> lis
     found += [f"alarm {alarm} is raised" for alarm in s.obj.status.alarms]
     if not on_turn:
         found += storage_problems(s, target)
+    if not any(version == target for version in versions.values()):
+        found += backup_problems(s)
     return found
 
 
@@ -79,6 +85,22 @@ def step_problem(s: Situation, running: str) -> str | None:
             f"already, which etcd {target.line} cannot read; write {running} or a later version"
         )
     return None
+
+
+def backup_problems(s: Situation) -> list[str]:
+    """Why an upgrade waits for a backup to begin: only where the user wants some to be made."""
+    policy, last, target = s.obj.spec.backup, s.obj.status.last_backup, s.obj.spec.version
+    if policy is None or not policy.schedule:
+        return []
+    if s.obj.metadata.annotations.get(layout.ANNOTATION_WITHOUT_BACKUP, "").strip() == target:
+        return []
+    if last is not None and s.now - last.at < FRESH:
+        return []
+    return [
+        f"no backup of the last {FRESH.total_seconds() // 3600:.0f} hours can be restored; make an "
+        "EtcdBackup, or annotate the EtcdCluster with "
+        f"{layout.ANNOTATION_WITHOUT_BACKUP}={target} to go without"
+    ]
 
 
 def storage_problems(s: Situation, target: str) -> list[str]:

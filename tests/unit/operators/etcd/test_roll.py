@@ -9,6 +9,7 @@ import pytest
 from tests.unit.operators.etcd.builders import NOW, a_pod, a_world, formed, says, without
 
 from kok.api.etcdcluster import EtcdCluster, EtcdOperation
+from kok.api.etcdstatus import EtcdBackupSummary
 from kok.operators.etcd import engine, reasons, templates
 from kok.operators.etcd.client import Alarm
 from kok.operators.etcd.observe import Answer, World
@@ -211,6 +212,38 @@ def test_an_alarm_blocks_an_upgrade_but_not_the_settings_that_may_end_it() -> No
         in told(wants(obj, version="3.6.11"), a_world(obj, full))[2]
     )
     assert told(wants(obj, **SETTINGS), a_world(obj, full))[1] == reasons.RESTART_NEEDED
+
+
+BACKUP = {"schedule": "0 * * * *", "store": {"volume": {"claim": "backups"}}}
+
+
+@pytest.mark.parametrize(
+    ("hours", "annotation", "blocked"),
+    [(None, "", True), (25, "", True), (1, "", False), (25, "3.6.10", False), (25, "3.6.9", True)],
+)
+def test_an_upgrade_wants_a_fresh_backup_where_a_schedule_makes_some(
+    hours: int | None, annotation: str, blocked: bool
+) -> None:
+    obj = running("3.6.8")
+    after = wants(obj, version="3.6.10", backup=BACKUP)
+    after.metadata.annotations = {"kok.dev/upgrade-without-backup": annotation}
+    if hours is not None:
+        at = NOW - timedelta(hours=hours)
+        after.status.last_backup = EtcdBackupSummary(name="b", at=at, size=1)
+
+    holds, reason, message = told(after, a_world(obj, answers("3.6.8")))
+
+    assert not holds
+    assert (reason == reasons.ROLL_BLOCKED) is blocked
+    assert ("make an EtcdBackup, or annotate the EtcdCluster" in message) is blocked
+
+
+def test_an_upgrade_that_has_begun_does_not_wait_for_another_backup() -> None:
+    obj = running("3.6.8")
+    after = wants(obj, version="3.6.10", backup=BACKUP)
+    after.status.members[1].version = "3.6.10"
+
+    assert told(after, a_world(obj, answers("3.6.8")))[1] == reasons.RESTART_NEEDED
 
 
 # --- members that fail
