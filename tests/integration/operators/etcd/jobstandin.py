@@ -29,8 +29,9 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists, KubeError
 from kok.operators.etcd import jobs
+from kok.operators.etcd.worker.places import ROOT_VARIABLE
 
-WORKER = Path(__file__).with_name("worker_here.py")
+KOK = "from kok.cli.main import app; app()"
 CHECKOUT = Path(__file__).parents[4]
 LOG_LINES = 10
 GRACE = 10.0
@@ -190,11 +191,11 @@ class Jobs:
             variables = {
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}",
-                "KOK_TEST_ROOT": str(root),
+                ROOT_VARIABLE: str(root),
                 **given,
                 **self.environment,
             }
-            return [sys.executable, str(WORKER), *container["args"]], variables
+            return [sys.executable, "-c", KOK, *container["args"]], variables
         name, *arguments = container["command"]
         version = container["image"].rpartition(":")[2].removesuffix("-0")
         words = [self._here(run, word) for word in [*arguments, *container.get("args", ())]]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.errors import AlreadyExists, Forbidden
+from kok.kube.errors import AlreadyExists, KubeError
 from kok.kube.ownership import owner_labels
 from kok.operators.etcd import jobs, layout, reasons
 from kok.operators.etcd.backups import objects
@@ -24,6 +24,8 @@ from kok.runtime.reconciler import DONE, Done, Pass, Result
 PURPOSE = "remove"
 PATIENCE = timedelta(minutes=30)
 """How long a store that cannot be used keeps the EtcdBackup."""
+TERMINATING = "being terminated"
+"""What the API server says of a namespace in which nothing can be made any more."""
 DEADLINE = 120.0
 AGAIN = 10.0
 
@@ -47,9 +49,11 @@ async def finalize(p: Pass[EtcdBackup], own: EtcdSettings) -> Result | Done:
         if _out_of_patience(p):
             return await _let_go(p, found, wait)
         raise Wait(DELETING, f"{wait.message}{_way_out(p.obj)}", after=wait.after) from wait
-    except Forbidden as error:
-        # Nothing can be made in a namespace that is going.
-        return await _let_go(p, found, Wait(DELETING, error.message))
+    except KubeError as error:
+        # Nothing can be made in a namespace that is going; a quota may have room again.
+        if TERMINATING in error.message or _out_of_patience(p):
+            return await _let_go(p, found, Wait(DELETING, error.message))
+        raise
     await _delete(p, found)
     return DONE
 

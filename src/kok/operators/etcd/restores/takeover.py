@@ -17,28 +17,20 @@ from datetime import datetime
 from kok.api.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.etcdrestore import EtcdRestore
 from kok.api.etcdstatus import EtcdRestored, EtcdRestoreFailure, EtcdRestoreProgress
-from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
-from kok.kube.ownership import owned, owner_labels
-from kok.operators.etcd import jobs, layout, plan, reasons, render
-from kok.operators.etcd.backups import objects
+from kok.kube.ownership import owned
+from kok.operators.etcd import layout, plan, reasons
 from kok.operators.etcd.backups.proof import BAD
-from kok.operators.etcd.jobs import Failed, Outcome, Running
+from kok.operators.etcd.jobs import Failed, Running
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.obstacles import Problem
-from kok.operators.etcd.render import seed
-from kok.operators.etcd.render import worker as worker_render
-from kok.operators.etcd.render.volume import Facts
+from kok.operators.etcd.restores import seeding
 from kok.operators.etcd.settings import EtcdSettings
-from kok.operators.etcd.together import all_of
-from kok.runtime.errors import Wait
 from kok.runtime.reconciler import Pass
-from kok.versions import etcd
 
 KIND = EtcdRestore.info.kind
-PURPOSE = "seed"
 BUMP = 1_000_000_000
 """Revisions are raised by so many beyond the highest that is known to have been seen."""
 ATTEMPTS = 3
@@ -186,7 +178,7 @@ async def _stop(
         m for m in world.all(kinds.POD) if layout.LABEL_MEMBER in (m["metadata"]["labels"] or {})
     ]
     if sets or pods:
-        await _delete(p, sets)
+        await seeding.delete(p, sets)
         return SOON
     _next_member(obj, world, restore)
     await p.latch()
@@ -206,76 +198,25 @@ async def _seed(
     restore: EtcdRestoreProgress,
     own: EtcdSettings,
 ) -> float:
-    member = restore.member or ""
-    name = _job_name(obj, restore)
-    job = await p.kube.get(kinds.JOB, name, obj.namespace)
-    if job is None:
-        await _fill(p, obj, world, restore, own)
-        return LOOK
-    pods = await p.kube.list(kinds.POD, obj.namespace, labels=owner_labels(obj))
-    found = jobs.outcome(job, pods)
+    found = await seeding.fill(p, obj, world, restore, own)
     if isinstance(found, Running):
-        _say(p, obj, f"the volume of {member} is being filled: Job {found.message}")
+        _say(p, obj, f"the volume of {restore.member} is being filled: Job {found.message}")
         return LOOK
-    if isinstance(found, Failed):
-        return await _seeding_failed(p, obj, world, restore, found)
-    return await _swap(p, obj, restore, found)
-
-
-async def _fill(
-    p: Pass[EtcdCluster],
-    obj: EtcdCluster,
-    world: World,
-    restore: EtcdRestoreProgress,
-    own: EtcdSettings,
-) -> None:
-    member = restore.member or ""
-    source = restore.source
-    try:
-        await objects.require(p.kube, obj.namespace, source.store, source.encryption)
-    except Wait as wait:
-        _say(p, obj, wait.message)
-        raise
-    if world.get(kinds.PVC, member) is None:
-        await p.kube.apply(render.volume(obj, member, Facts(), None))
-    work = worker_render.Work(
-        name=_job_name(obj, restore),
-        purpose=PURPOSE,
-        image=own.worker_image,
-        deadline=own.worker_deadline,
-        pull_secrets=obj.spec.images.pull_secrets,
-    )
-    pod = seed.seed_pod(work, obj, restore, member, etcd(obj.spec.version))
-    try:
-        await p.kube.create(worker_render.job(obj, work, pod))
-    except AlreadyExists:
-        p.log.info("the Job is there already", job=work.name)
-
-
-async def _seeding_failed(
-    p: Pass[EtcdCluster],
-    obj: EtcdCluster,
-    world: World,
-    restore: EtcdRestoreProgress,
-    failed: Failed,
-) -> float:
-    text = f"{failed.reason}: {failed.message}"
-    if failed.reason in BAD or restore.attempts >= ATTEMPTS:
+    if not isinstance(found, Failed):
+        return await _swap(p, obj, restore)
+    text = f"{found.reason}: {found.message}"
+    if found.reason in BAD or restore.attempts >= ATTEMPTS:
         return await _give_up(p, obj, world, restore, text)
     # What was begun on that volume is of no use, and names are used once.
     p.event(reasons.RESTORING, f"filling the volume of {restore.member} failed: {text}")
-    half = restore.member or ""
+    await seeding.discard(p, obj, world, restore)
     _next_member(obj, world, restore)
     await p.latch()
-    await _remove_seed(p, obj, world, half)
     return SOON
 
 
-async def _swap(
-    p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProgress, found: Outcome
-) -> float:
+async def _swap(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProgress) -> float:
     """From here on the restored data is the cluster's, and there is no way back."""
-    del found  # It went well: there is nothing more to be learnt from it.
     status = obj.status
     # No seed: its volume is filled already, and an empty one must never start.
     status.seed, status.cluster_id = "", None
@@ -304,8 +245,8 @@ async def _finish(
     going = [m for m in kept if m is not None and plan.is_ours(m, obj)]
     # A volume whose member is one again was given back; nothing of the sort is ever removed.
     names = {m.name for m in status.members}
-    await _delete(p, [m for m in going if m["metadata"]["name"] not in names])
-    await _delete_jobs(p, obj)
+    await seeding.delete(p, [m for m in going if m["metadata"]["name"] not in names])
+    await seeding.delete_jobs(p, obj)
     status.restore = None
     p.event(reasons.RESTORED, f"all members have the data of EtcdRestore {restore.name}")
     return AT_ONCE
@@ -320,44 +261,13 @@ async def _give_up(
 ) -> float:
     """The members of before are still those of the status: they start again with their volumes."""
     text = f"{why}; the EtcdCluster goes on with the data that it had"
+    # Before it is forgotten what there is to be removed.
+    await seeding.discard(p, obj, world, restore)
     obj.status.restore_failed = EtcdRestoreFailure(uid=restore.uid, message=text)
     obj.status.restore = None
     p.event(reasons.RESTORE_GIVEN_UP, text, warning=True)
     await p.latch()
-    if restore.member is not None:
-        await _remove_seed(p, obj, world, restore.member)
-    await _delete_jobs(p, obj)
     return AT_ONCE
-
-
-async def _remove_seed(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, member: str) -> None:
-    claim = world.get(kinds.PVC, member)
-    if claim is not None and plan.is_ours(claim, obj):
-        await _delete(p, [claim])
-
-
-async def _delete_jobs(p: Pass[EtcdCluster], obj: EtcdCluster) -> None:
-    await _delete(p, await p.kube.list(kinds.JOB, obj.namespace, labels=owner_labels(obj)))
-
-
-async def _delete(p: Pass[EtcdCluster], some: Sequence[Manifest]) -> None:
-    of = {kind.kind: kind for kind in (kinds.STATEFULSET, kinds.PVC, kinds.JOB)}
-    going = [m for m in some if not m["metadata"].get("deletionTimestamp")]
-    await all_of(
-        *(
-            p.kube.delete(
-                of[m["kind"]],
-                m["metadata"]["name"],
-                m["metadata"]["namespace"],
-                uid=m["metadata"]["uid"],
-            )
-            for m in going
-        )
-    )
-
-
-def _job_name(obj: EtcdCluster, restore: EtcdRestoreProgress) -> str:
-    return worker_render.job_name(restore.member or obj.name, PURPOSE, restore.attempts)
 
 
 def _say(p: Pass[EtcdCluster], obj: EtcdCluster, message: str) -> None:

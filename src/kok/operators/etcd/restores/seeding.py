@@ -1,0 +1,98 @@
+"""Fills the volume of a new member with a backup by a Job, and removes what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdstatus import EtcdRestoreProgress
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.errors import AlreadyExists
+from kok.kube.ownership import owner_labels
+from kok.operators.etcd import jobs, plan, render
+from kok.operators.etcd.backups import objects
+from kok.operators.etcd.jobs import Outcome, Running
+from kok.operators.etcd.observe import World
+from kok.operators.etcd.render import seed
+from kok.operators.etcd.render import worker as worker_render
+from kok.operators.etcd.render.volume import Facts
+from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.together import all_of
+from kok.runtime.reconciler import Pass
+from kok.versions import etcd
+
+PURPOSE = "seed"
+
+
+async def fill(
+    p: Pass[EtcdCluster],
+    obj: EtcdCluster,
+    world: World,
+    restore: EtcdRestoreProgress,
+    own: EtcdSettings,
+) -> Outcome:
+    """What came of the Job, which is made if there is none. Raises `Wait` for what it lacks."""
+    job = await p.kube.get(kinds.JOB, _job_name(obj, restore), obj.namespace)
+    if job is None:
+        await _begin(p, obj, world, restore, own)
+        return Running("waits for its pod")
+    pods = await p.kube.list(kinds.POD, obj.namespace, labels=owner_labels(obj))
+    return jobs.outcome(job, pods)
+
+
+async def _begin(
+    p: Pass[EtcdCluster],
+    obj: EtcdCluster,
+    world: World,
+    restore: EtcdRestoreProgress,
+    own: EtcdSettings,
+) -> None:
+    member, source = restore.member or "", restore.source
+    await objects.require(p.kube, obj.namespace, source.store, source.encryption)
+    if world.get(kinds.PVC, member) is None:
+        await p.kube.apply(render.volume(obj, member, Facts(), None))
+    work = worker_render.Work(
+        name=_job_name(obj, restore),
+        purpose=PURPOSE,
+        image=own.worker_image,
+        deadline=own.worker_deadline,
+        pull_secrets=obj.spec.images.pull_secrets,
+    )
+    pod = seed.seed_pod(work, obj, restore, member, etcd(obj.spec.version))
+    try:
+        await p.kube.create(worker_render.job(obj, work, pod))
+    except AlreadyExists:
+        p.log.info("the Job is there already", job=work.name)
+
+
+async def discard(
+    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
+) -> None:
+    """Removes the Job and the volume of an attempt that is of no use."""
+    await delete_jobs(p, obj)
+    claim = world.get(kinds.PVC, restore.member or "")
+    if claim is not None and plan.is_ours(claim, obj):
+        await delete(p, [claim])
+
+
+async def delete_jobs(p: Pass[EtcdCluster], obj: EtcdCluster) -> None:
+    """Removes the Jobs of an EtcdCluster, those of its EtcdBackups being theirs."""
+    await delete(p, await p.kube.list(kinds.JOB, obj.namespace, labels=owner_labels(obj)))
+
+
+async def delete(p: Pass[EtcdCluster], some: Sequence[Manifest]) -> None:
+    """Asks for StatefulSets, volumes or Jobs to go that are not going yet."""
+    of = {kind.kind: kind for kind in (kinds.STATEFULSET, kinds.PVC, kinds.JOB)}
+    going = [(of[m["kind"]], m["metadata"]) for m in some]
+    await all_of(
+        *(
+            p.kube.delete(kind, meta["name"], meta["namespace"], uid=meta["uid"])
+            for kind, meta in going
+            if not meta.get("deletionTimestamp")
+        )
+    )
+
+
+def _job_name(obj: EtcdCluster, restore: EtcdRestoreProgress) -> str:
+    return worker_render.job_name(restore.member or obj.name, PURPOSE, restore.attempts)

@@ -1,0 +1,134 @@
+"""Backups that are due: made once for each slot, whatever happens to the operator in between."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.integration.operators.etcd.conftest import ETCD, World
+from tests.integration.operators.etcd.test_backups import BACKUP, STORE
+from tests.integration.operators.etcd.test_crashes import FINALIZER, Killed
+
+from kok.kube.client import Kube
+from kok.kube.events import Recorder
+from kok.operators.etcd.handlers import EtcdClusters
+from kok.runtime.clock import FakeClock
+from kok.runtime.passes import Passes, Tools
+from kok.runtime.settings import Settings
+
+HOUR = timedelta(hours=1)
+
+
+class At:
+    """Passes over the EtcdCluster `e` at times of the test's choosing."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def run(self, now: datetime, *, die_after_create: bool = False) -> None:
+        """One pass; it may be killed right after an EtcdBackup was made."""
+        kube, clock = self.world.kube, FakeClock(now)
+        if die_after_create:
+            kube = _dying(kube)
+        recorder = Recorder(kube, "test", clock.now)
+        tools = Tools("etcd", FINALIZER, kube, recorder, clock, Settings())
+        await Passes(EtcdClusters(), tools).reconcile((self.world.namespace, "e"), 0)
+
+    async def names(self) -> list[str]:
+        """The EtcdBackups that there are."""
+        found = await self.world.kube.list(BACKUP, self.world.namespace)
+        return sorted(m["metadata"]["name"] for m in found)
+
+    async def complete(self, name: str, at: datetime) -> None:
+        """What the worker would report."""
+        status: dict[str, Any] = {
+            "phase": "Complete",
+            "startedAt": at.isoformat(),
+            "completedAt": at.isoformat(),
+            "size": 1,
+        }
+        await self.world.kube.patch(
+            BACKUP, name, self.world.namespace, {"status": status}, subresource="status"
+        )
+
+
+def _dying(kube: Kube) -> Kube:
+    made: list[str] = []
+
+    def count(method: str, path: str) -> None:
+        if made:
+            raise Killed
+        if method == "POST" and path.endswith("/etcdbackups"):
+            made.append(path)
+
+    return kube.guarded(count)
+
+
+async def formed(world: World, **backup: Any) -> tuple[At, datetime]:
+    """An EtcdCluster with a schedule, and the hour after the one that it was made in."""
+    await world.make(backup={"schedule": "0 * * * *", "store": STORE, **backup})
+    patch = {"metadata": {"finalizers": [FINALIZER]}}
+    await world.kube.patch(ETCD, "e", world.namespace, patch)
+    status = {"status": {"clusterID": "abc", "seed": "e-0"}}
+    await world.kube.patch(ETCD, "e", world.namespace, status, subresource="status")
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    return At(world), hour + HOUR
+
+
+def named(slot: datetime) -> str:
+    return f"e-{slot:%Y%m%d-%H%M}"
+
+
+async def test_a_slot_has_one_backup_also_if_the_operator_dies(
+    kube: Kube, world: World, etcd_crd: None
+) -> None:
+    passes, hour = await formed(world)
+    await passes.run(hour - timedelta(seconds=1))
+    assert await passes.names() == []
+
+    with pytest.raises(Killed):
+        await passes.run(hour, die_after_create=True)
+    assert await passes.names() == [named(hour)]
+
+    for second in (1, 2):
+        await passes.run(hour + timedelta(seconds=second))
+    assert await passes.names() == [named(hour)]
+
+
+async def test_after_an_outage_only_the_latest_slot_is_made_up_for(
+    kube: Kube, world: World, etcd_crd: None
+) -> None:
+    passes, hour = await formed(world)
+    await passes.run(hour + HOUR * 5 + timedelta(minutes=7))
+    assert await passes.names() == [named(hour + HOUR * 5)]
+
+
+async def test_a_backup_that_a_person_deleted_is_not_made_again(
+    kube: Kube, world: World, etcd_crd: None
+) -> None:
+    passes, hour = await formed(world)
+    await passes.run(hour)
+    await world.kube.delete(BACKUP, named(hour), world.namespace)
+    await passes.run(hour + timedelta(minutes=1))
+    assert await passes.names() == []
+
+
+async def test_old_ones_go_and_the_newest_is_proven(
+    kube: Kube, world: World, etcd_crd: None
+) -> None:
+    passes, hour = await formed(world, keep={"last": 2}, verify="30 * * * *")
+    for number in range(4):
+        slot = hour + HOUR * number
+        await passes.run(slot)
+        await passes.complete(named(slot), slot)
+    last = hour + HOUR * 3
+
+    await passes.run(last + timedelta(minutes=30))
+
+    assert await passes.names() == [named(hour + HOUR * 2), named(last)]
+    newest = await world.there(BACKUP, named(last))
+    assert newest["metadata"]["annotations"]["kok.dev/verify"]
+    other = await world.there(BACKUP, named(hour + HOUR * 2))
+    asked = other["metadata"]["annotations"].get("kok.dev/verify")
+    assert asked != newest["metadata"]["annotations"]["kok.dev/verify"]

@@ -1,0 +1,154 @@
+"""The Jobs: what runs in them, and that nothing secret stands in their spec."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.unit.operators.etcd import golden
+from tests.unit.operators.etcd.backups.builders import a_backup
+from tests.unit.operators.etcd.builders import formed
+
+from kok.api.etcdstatus import EtcdRestoreProgress
+from kok.api.etcdstore import BackupEncryption, BackupStore, StoredBackup
+from kok.api.meta import Manifest
+from kok.operators.etcd.backups import store as stores
+from kok.operators.etcd.render import seed, throwaway
+from kok.operators.etcd.render import worker as render
+from kok.operators.etcd.worker import spec as worker
+from kok.versions import etcd
+
+STORES: dict[str, dict[str, Any]] = {
+    "s3": {
+        "s3": {
+            "bucket": "etcd-backups",
+            "prefix": "site-a",
+            "endpoint": "https://s3.example",
+            "ca": {"configMap": "company-ca", "key": "ca.pem"},
+            "secret": "backup-store",
+        }
+    },
+    "aws": {"s3": {"bucket": "etcd-backups", "region": "eu-central-1", "secret": "backup-store"}},
+    "volume": {"volume": {"claim": "backups", "path": "site-a"}},
+}
+RELEASE = etcd("3.6.10")
+KEYS = BackupEncryption(secret="backup-keys")
+
+
+def work(purpose: str) -> render.Work:
+    return render.Work(f"one-{purpose}-1", purpose, "kok:1", 3600.0, ("mirror",))
+
+
+def stored(store: str) -> StoredBackup:
+    return StoredBackup(
+        store=BackupStore.model_validate(STORES[store]),
+        encryption=KEYS,
+        key="team-a/shop-etcd/one.snapshot",
+        sha256="0" * 64,
+        size=10**9,
+        revision=100,
+        keys=5,
+        hash=7,
+        compact_revision=1,
+        etcd_version="3.6.10",
+    )
+
+
+def jobs(store: str) -> list[Manifest]:
+    """A Job of every form."""
+    backup, owner = stored(store), a_backup()
+    removal = worker.RemoveSpec(store=stores.told(backup.store), key=backup.key)
+    mounts = stores.mounts(backup.store, None, writes=True)
+    restore = EtcdRestoreProgress(
+        name="back",
+        uid="uid-back",
+        step="Seeding",
+        since="2026-11-01T00:00:00Z",  # type: ignore[arg-type]
+        source=backup,
+        bump=10**9,
+        member="shop-etcd-3",
+    )
+    obj = formed(placement={"nodeSelector": {"disk": "nvme"}})
+    pods = {
+        "remove": render.worker_pod(work("remove"), "remove", removal, mounts),
+        "verify": throwaway.proof_pod(work("verify"), backup, RELEASE, "mirror.example"),
+        "seed": seed.seed_pod(work("seed"), obj, restore, "shop-etcd-3", RELEASE),
+    }
+    return [render.job(owner, work(purpose), pod) for purpose, pod in pods.items()]
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_jobs_are_rendered_as_they_were(store: str) -> None:
+    golden.check(f"jobs-{store}", jobs(store))
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_pods_are_restricted_and_cannot_speak_to_the_api(store: str) -> None:
+    for job in jobs(store):
+        pod = job["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["restartPolicy"] == "Never"
+        for container in [*pod.get("initContainers", ()), *pod["containers"]]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_jobs_are_bounded_and_tried_once(store: str) -> None:
+    for job in jobs(store):
+        assert job["spec"]["backoffLimit"] == 0
+        assert 0 < job["spec"]["activeDeadlineSeconds"] < 2 * 3600
+        assert job["spec"]["ttlSecondsAfterFinished"] > 0
+
+
+def test_secrets_are_files_and_nothing_else() -> None:
+    for job in jobs("s3"):
+        pod = job["spec"]["template"]["spec"]
+        volumes = {v["name"] for v in pod["volumes"] if "secret" in v}
+        assert "s3" in volumes
+        containers = [*pod.get("initContainers", ()), *pod["containers"]]
+        assert all("valueFrom" not in e for c in containers for e in c.get("env", ()))
+        assert "secretKeyRef" not in json.dumps(job)
+
+
+def test_what_only_reads_cannot_write_to_the_store() -> None:
+    for job in jobs("volume"):
+        pod = job["spec"]["template"]["spec"]
+        mounts = [
+            mount
+            for container in [*pod.get("initContainers", ()), *pod["containers"]]
+            for mount in container["volumeMounts"]
+            if mount["name"] == "store"
+        ]
+        writes = job["metadata"]["labels"]["kok.dev/etcd-worker"] == "remove"
+        assert [mount.get("readOnly", False) for mount in mounts] == [not writes]
+
+
+def test_a_volume_that_waits_for_its_first_pod_is_made_where_the_member_may_run() -> None:
+    (job,) = (j for j in jobs("s3") if j["metadata"]["name"] == "one-seed-1")
+    assert job["spec"]["template"]["spec"]["nodeSelector"] == {"disk": "nvme"}
+
+
+@pytest.mark.parametrize(
+    ("live", "words"),
+    [
+        (None, "Secret team-a/backup-store of store.s3.secret does not exist"),
+        ({"data": {"accessKeyID": "eA=="}}, "has no secretAccessKey; add it"),
+        ({"data": {"accessKeyID": "eA==", "secretAccessKey": "eA=="}}, None),
+    ],
+)
+def test_what_is_missing_is_named(live: Manifest | None, words: str | None) -> None:
+    store = BackupStore.model_validate(STORES["aws"])
+    (need,) = stores.needed(store, None)
+    found = stores.lacks(need, "team-a", live)
+    assert (found is None) if words is None else (found is not None and words in found)
+
+
+def test_the_address_of_aws_follows_the_region() -> None:
+    told = stores.told(BackupStore.model_validate(STORES["aws"]))
+    assert isinstance(told, worker.S3Store)
+    assert told.endpoint == "https://s3.eu-central-1.amazonaws.com"
