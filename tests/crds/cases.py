@@ -21,8 +21,8 @@ FOR_EVER = (
     "ever; write for example leafDuration 8760h and renewBefore 720h"
 )
 RETENTION = (
-    "spec.maintenance.compaction: write a duration such as 8h with mode Periodic, and a number of "
-    "revisions such as 10000 with mode Revision"
+    "write a duration such as 8h with mode Periodic, and a number of revisions such as 10000 with "
+    "mode Revision"
 )
 ELECTION = (
     "spec.tuning: electionMilliseconds must be at least 5 times heartbeatMilliseconds; etcd's "
@@ -380,6 +380,11 @@ SIZES = (
             {"maintenance": {"compaction": c}},
         )
         for c in ({"mode": "Revision"}, {"retention": "10000"}, {"retention": "0h"})
+    ),
+    _cluster(
+        "spec.etcd.maintenance.compaction",
+        RETENTION,
+        {"etcd": {"maintenance": {"compaction": {"retention": "10000"}}}},
     ),
     *(
         _of("EtcdCluster", "spec.tuning", ELECTION, {"tuning": wrong})

@@ -94,6 +94,13 @@ _STORES = [
     {"volume": {"claim": "backups", "path": "site-a/etcd"}},
 ]
 _ENCRYPTION = {"secret": "backup-keys", "key": "2026"}
+_RECOVERY = {"policy": "FromSurvivor", "allowDataLoss": "1cbf2b2b4c6d3f8a"}
+_MAINTENANCE = {
+    "defragAt": "40%",
+    "window": "22:00-04:00",
+    "onFull": "Manual",
+    "compaction": {"mode": "Revision", "retention": "10000"},
+}
 _SOURCES: list[Spec] = [
     {"backup": "one"},
     {"store": _STORES[0], "key": "team-a/shop-etcd/one.snapshot", "encryption": _ENCRYPTION},
@@ -127,6 +134,8 @@ FULL: dict[str, list[Spec]] = {
                 "version": "3.6.10",
                 "storage": {"size": "16Gi", "className": "fast"},
                 "resources": _RESOURCES,
+                "recovery": _RECOVERY,
+                "maintenance": _MAINTENANCE,
                 "backup": {
                     "schedule": "0 */6 * * *",
                     "keep": {"last": 3, "days": 30},
@@ -198,13 +207,8 @@ FULL: dict[str, list[Spec]] = {
                 "tolerations": [_TOLERATION],
             },
             "resources": _RESOURCES,
-            "recovery": {"policy": "FromSurvivor", "allowDataLoss": "1cbf2b2b4c6d3f8a"},
-            "maintenance": {
-                "defragAt": "40%",
-                "window": "22:00-04:00",
-                "onFull": "Manual",
-                "compaction": {"mode": "Revision", "retention": "10000"},
-            },
+            "recovery": _RECOVERY,
+            "maintenance": _MAINTENANCE,
             "tuning": {
                 "heartbeatMilliseconds": 200,
                 "electionMilliseconds": 2000,

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from kok.api.etcdcluster import EtcdMaintenance, EtcdRecovery
 from kok.api.etcdstore import EtcdBackupPolicy, RestoreSource
 from kok.api.fields import (
     CIDR,
@@ -200,6 +201,10 @@ class ClusterEtcd(ApiModel):
     """The members' volumes."""
     resources: Resources | None = None
     """What each member asks for and may use."""
+    maintenance: EtcdMaintenance | None = None
+    """What is done to the members' databases, and when."""
+    recovery: EtcdRecovery | None = None
+    """What may be done when a majority of the members is lost for good."""
     backup: EtcdBackupPolicy | None = None
     """Backups of etcd: store, schedule, proofs and how long they are kept."""
     restore_from: RestoreSource | None = None

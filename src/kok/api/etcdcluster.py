@@ -89,8 +89,8 @@ class EtcdCompaction(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "spec.maintenance.compaction: write a duration such as 8h with mode Periodic, and "
-                "a number of revisions such as 10000 with mode Revision",
+                "write a duration such as 8h with mode Periodic, and a number of revisions such as "
+                "10000 with mode Revision",
                 "self.retention.matches(self.mode == 'Revision' ? '^[1-9][0-9]{0,9}$' : "
                 "'^[1-9][0-9]{0,5}[hm]$')",
             )

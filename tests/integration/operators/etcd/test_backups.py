@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.integration.operators.etcd.conftest import ETCD, World, condition, status
+import pytest
+from tests.integration.apiserver import ApiServer
+from tests.integration.operators.etcd.conftest import ETCD, World, condition, running, status
 from tests.integration.operators.etcd.kv import put
 from tests.integration.operators.etcd.standin import StandIn
 
@@ -227,3 +229,23 @@ async def test_a_namespace_that_goes_is_not_held_up(
     await world.kube.delete(BACKUP, "one", world.namespace)
 
     await world.until_gone("one", BACKUP)
+
+
+async def test_no_more_jobs_run_at_the_same_time_than_may(
+    api_server: ApiServer, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOK_WORKER_IMAGE", "kok:test")
+    monkeypatch.setenv("KOK_WORKER_JOBS", "1")
+    async with running(api_server, world.namespace):
+        await volume(world)
+        await filled(world, standin, backup={"store": STORE})
+        standin.jobs.held.add("backup")
+        await ask(world, "a")
+        await until_phase(world, "Running", "a")
+        await ask(world, "b")
+        await until_reason(world, "Queued", "b")
+
+        standin.jobs.held.clear()
+
+        await until_phase(world, "Complete", "a")
+        await until_phase(world, "Complete", "b")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.integration.operators.etcd.conftest import ETCD, World, condition, status
+import pytest
+from tests.integration.apiserver import ApiServer
+from tests.integration.operators.etcd.conftest import ETCD, World, condition, running, status
 from tests.integration.operators.etcd.kv import get, put
 from tests.integration.operators.etcd.standin import StandIn
 from tests.integration.operators.etcd.test_backups import (
@@ -162,3 +164,32 @@ async def test_a_new_cluster_begins_with_the_newest_backup_of_another(
     assert await get(credentials, at, "k0") == "v" * 100
     assert await get(credentials, at, "late") is None
     assert found["status"]["restored"]["name"] == "f-restore-from"
+
+
+async def test_three_members_are_restored_also_if_the_operator_is_started_anew(
+    api_server: ApiServer,
+    standin: StandIn,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KOK_WORKER_IMAGE", "kok:test")
+    async with running(api_server, world.namespace):
+        await backed_up(world, standin, members=3)
+        standin.jobs.held.add("seed")
+        await restore(world)
+        await world.until(lambda m: (status(m).get("restore") or {}).get("step") == "Seeding")
+    standin.jobs.held.clear()
+    async with running(api_server, world.namespace):
+        await world.until(lambda m: (status(m).get("restore") or {}).get("step") == "Growing")
+        for name in ("e-0", "e-1", "e-2"):
+            await world.there(kinds.PVC, name)
+
+        await until_restore(world, "Complete")
+
+        found = await world.until_ready()
+        members = [m["name"] for m in found["status"]["members"]]
+        assert members == ["e-3", "e-4", "e-5"]
+        for member in members:
+            assert await get(await world.credentials(), endpoint(standin, member), "k0")
+        for name in ("e-0", "e-1", "e-2"):
+            await world.until_gone(name, kinds.PVC)

@@ -206,10 +206,17 @@ def test_a_restore_of_etcd_restarts_pods_once_and_its_absence_changes_nothing() 
 
 def test_what_is_said_of_backups_reaches_etcd_and_nothing_else_does() -> None:
     plain = owned.etcd_cluster(blueprint(a_cluster()), None)
-    assert {"backup", "restoreFrom"} & set(plain["spec"]) == set()
+    assert {"backup", "restoreFrom", "maintenance", "recovery"} & set(plain["spec"]) == set()
     store = {"volume": {"claim": "backups", "path": ""}}
-    spec = {"backup": {"schedule": "0 * * * *", "store": store}, "restoreFrom": {"backup": "one"}}
+    spec = {
+        "backup": {"schedule": "0 * * * *", "store": store},
+        "restoreFrom": {"backup": "one"},
+        "maintenance": {"window": "22:00-04:00"},
+        "recovery": {"allowDataLoss": "abc"},
+    }
     asked = owned.etcd_cluster(blueprint(a_cluster(etcd=spec)), None)
     assert asked["spec"]["backup"]["store"] == store
     assert asked["spec"]["backup"]["schedule"] == "0 * * * *"
     assert asked["spec"]["restoreFrom"]["backup"] == "one"
+    assert asked["spec"]["maintenance"]["window"] == "22:00-04:00"
+    assert asked["spec"]["recovery"]["allowDataLoss"] == "abc"

@@ -38,10 +38,13 @@ def etcd_cluster(plan: Blueprint, live: Manifest | None) -> Manifest:
         "deletionPolicy": spec.deletion_policy,
     }
     # What the user did not write is left to the EtcdCluster's own defaults.
-    if spec.etcd.backup is not None:
-        body["backup"] = spec.etcd.backup.manifest()
-    if spec.etcd.restore_from is not None:
-        body["restoreFrom"] = spec.etcd.restore_from.manifest()
+    passed_on = {
+        "maintenance": spec.etcd.maintenance,
+        "recovery": spec.etcd.recovery,
+        "backup": spec.etcd.backup,
+        "restoreFrom": spec.etcd.restore_from,
+    }
+    body |= {field: given.manifest() for field, given in passed_on.items() if given is not None}
     return {
         "apiVersion": EtcdCluster.info.kind.api_version,
         "kind": EtcdCluster.info.kind.kind,
