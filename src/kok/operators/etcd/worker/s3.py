@@ -17,6 +17,8 @@ PART = 5 * 1024**2
 """Bytes of a part: the least that S3 takes. 10,000 of them are 48 GiB, six times etcd's limit."""
 BUFFERS = 2
 """Parts in memory: one fills, or all are being sent."""
+_SETTLE = 5.0
+"""Seconds that parts under way get to arrive before their upload is aborted."""
 _ABORT = 15.0
 """Seconds for taking back what was begun."""
 _PIECE = 256 * 1024
@@ -149,14 +151,17 @@ class BucketStore:
                         )
                         number, filled = number + 1, 0
                         if len(sending) == BUFFERS:
-                            etags.append(await sending.popleft())
+                            etags.append(await _first(sending))
             if filled or number == 1:
                 last = memoryview(buffers[number % len(buffers)])[:filled]
                 sending.append(asyncio.create_task(self._part(name, upload, number, last)))
             while sending:
-                etags.append(await sending.popleft())
+                etags.append(await _first(sending))
         finally:
-            # On the way out after an error: an upload is aborted only when nothing is sent to it.
+            # On the way out after an error: a part that arrives after the abort may stay for ever,
+            # so that what is being sent is let through first.
+            if sending:
+                await asyncio.wait(sending, timeout=_SETTLE)
             for task in sending:
                 task.cancel()
             await asyncio.gather(*sending, return_exceptions=True)
@@ -212,6 +217,13 @@ class BucketStore:
         return WorkerError(
             Reason.STORE_REFUSED, f"{self._http.where} does not answer as S3 does: {what}"
         )
+
+
+async def _first(sending: deque[asyncio.Task[str]]) -> str:
+    """The ETag of the part that is sent longest. Who waits may be cancelled, the part is not."""
+    etag = await asyncio.shield(sending[0])
+    sending.popleft()
+    return etag
 
 
 def read_credentials(directory: Path) -> sigv4.Credentials:

@@ -9,6 +9,7 @@ desk     (test)     all of it at hand: paths of the worker, specs, and how to ru
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import shutil
@@ -137,8 +138,15 @@ class Desk:
         assert report.failure is not None
         return report.failure.reason, report.failure.message
 
-    def nothing_stored(self) -> bool:
-        """Whether the bucket holds neither objects nor unfinished uploads."""
+    async def nothing_stored(self) -> bool:
+        """Whether the bucket holds neither objects nor unfinished uploads.
+
+        The server needs a moment to notice that a connection broke and what it sent is void.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                while self.s3.unfinished(self.bucket):  # noqa: ASYNC110 - files tell nobody
+                    await asyncio.sleep(0.05)
         return not self.s3.objects(self.bucket) and not self.s3.unfinished(self.bucket)
 
     @property

@@ -165,7 +165,7 @@ async def test_another_cluster_at_the_endpoint_is_refused(desk: Desk, plain: Etc
 
     assert reason is Reason.ETCD_REFUSED
     assert "abc" in message
-    assert desk.nothing_stored()
+    assert await desk.nothing_stored()
 
 
 async def test_with_authentication_the_certificates_user_needs_a_role_and_is_told(
@@ -187,7 +187,7 @@ async def test_with_authentication_the_certificates_user_needs_a_role_and_is_tol
         assert reason is Reason.ETCD_DENIED
         assert "etcd-client" in message
         assert "role root" in message
-        assert desk.nothing_stored()
+        assert await desk.nothing_stored()
 
         one.ctl("user", "grant-role", "etcd-client", "root", user="root")
         assert (await desk.stored(given)).description.contents.keys == 1
@@ -261,7 +261,7 @@ async def test_told_to_end_it_takes_back_what_it_began(
     assert failure is not None
     assert failure.reason is Reason.INTERRUPTED
     assert failure.transient
-    assert desk.nothing_stored()
+    assert await desk.nothing_stored()
 
 
 async def test_a_killed_workers_parts_go_with_the_next_try(

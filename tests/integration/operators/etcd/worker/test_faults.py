@@ -68,7 +68,7 @@ async def test_a_store_that_fails_for_good_ends_the_backup_and_keeps_nothing(
     assert report.failure.reason is reason
     assert proxy.endpoint in report.failure.message or desk.bucket in report.failure.message
     assert desk.s3.secret_key not in report.text()
-    assert desk.nothing_stored()
+    assert await desk.nothing_stored()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ async def test_stores_that_cannot_be_used_are_told_apart(desk: Desk, plain: Etcd
     reason, message = await desk.fails("backup", desk.backup(plain))
     assert reason is Reason.CREDENTIALS_UNUSABLE
     assert spec.S3_SECRET_ACCESS_KEY in message
-    assert desk.nothing_stored()
+    assert await desk.nothing_stored()
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ async def test_a_snapshot_that_does_not_come_whole_is_not_stored(
         found, message = await desk.fails("backup", given)
 
     assert found is reason, message
-    assert desk.nothing_stored()
+    assert await desk.nothing_stored()
 
 
 async def test_an_etcd_that_is_not_there_is_told(desk: Desk) -> None:
@@ -172,7 +172,7 @@ async def test_the_deadline_ends_all_and_takes_it_back(
         reason, _ = await desk.fails("backup", given)
 
     assert reason is Reason.DEADLINE_EXCEEDED
-    assert desk.nothing_stored()
+    assert await desk.nothing_stored()
 
 
 async def test_a_full_disk_is_told_and_leaves_no_file(desk: Desk, plain: Etcd) -> None:
