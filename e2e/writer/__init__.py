@@ -79,12 +79,15 @@ class Writer:
                 await asyncio.sleep(0.1)
                 missing = writes - ((await self.ask("count"))["count"] - before["count"])
 
-    async def fill(self, size: int, prefix: str = "filler/", value: int = 1_000_000) -> float:
+    async def fill(
+        self, size: int, prefix: str = "filler/", value: int = 1_000_000, keys: int = 0
+    ) -> float:
         """Writes `size` bytes in values of `value` bytes as fast as it can; seconds that it took.
 
-        Laps and verdict know nothing of them.
+        Each value gets a key of its own, or all take turns at so many `keys`. Laps and verdict
+        know nothing of them.
         """
-        given = {"bytes": size, "size": value, "prefix": prefix}
+        given = {"bytes": size, "size": value, "prefix": prefix, "keys": keys}
         return float((await self.ask("fill", given, 900.0))["seconds"])
 
     async def read(self, prefix: str) -> dict[str, int]:

@@ -60,13 +60,18 @@ class Work:
         return asdict(self.ledger.lap(time.monotonic()))
 
     async def fill(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Writes so many bytes in big values as fast as members take them; none is remembered."""
-        size, left = given["size"], list(range(given["bytes"] // given["size"]))
+        """Writes so many bytes in big values as fast as members take them; none is remembered.
+
+        They go to `keys` keys, over and over; to one each if that is 0.
+        """
+        size, keys = given["size"], given.get("keys", 0)
+        left = list(range(given["bytes"] // size))
         begin = time.monotonic()
 
         async def lane(turn: int) -> None:
             while left:
-                key = f"{given['prefix']}{left.pop():07d}"
+                number = left.pop()
+                key = f"{given['prefix']}{number % keys if keys else number:07d}"
                 value = secrets.token_hex(size // 2)
                 while True:
                     address = self.endpoints[turn % len(self.endpoints)]

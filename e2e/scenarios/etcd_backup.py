@@ -1,0 +1,246 @@
+"""Backups of etcd to S3 and to a volume; what the store does wrong is noticed, said, and mended.
+
+In front of the S3 server stands a proxy that refuses, breaks off, lies and lags on command. No
+backup counts as stored that is not there as it was taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from e2e import disturb, etcd, s3faults
+from e2e.follow import has
+from e2e.lab import S3
+from e2e.report import Report
+from e2e.rights import nothing_was_refused
+from e2e.s3faults import ErrorInside, Fault, Flip, Proxy, Refuse, Slow, Truncate
+from e2e.world import World, world
+from e2e.writer import kept, writing
+from kok.api import EtcdBackup
+from kok.api.meta import Manifest
+from kok.kube import kinds
+
+NAMESPACE = "e2e-etcd-backup"
+BUCKET = NAMESPACE
+KIND = EtcdBackup.info.kind
+VERIFY = "kok.dev/verify"
+FILLED = 60_000_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, which requests it befalls, and what the EtcdBackup may say meanwhile.
+
+    Without `reasons` the backup succeeds in spite of it. `final`: it is not tried again, since
+    somebody must look.
+    """
+
+    name: str
+    fault: Fault
+    method: str | None = None
+    containing: str = ""
+    times: int | None = None
+    reasons: tuple[str, ...] = ()
+    final: bool = False
+
+
+CASES = (
+    Case("denied", Refuse(403), reasons=("StoreDenied",), final=True),
+    Case("busy-for-a-moment", Refuse(503), times=2),
+    Case("busy", Refuse(503), reasons=("StoreBusy",)),
+    Case("error-with-status-200", ErrorInside(), "POST", "uploadId=", times=1),
+    Case("slow", Slow(8_000_000)),
+    Case(
+        "answers-break-off",
+        Truncate(),
+        "GET",
+        reasons=("StoreUnreachable", "BackupTruncated", "BackupAltered"),
+    ),
+    Case(
+        "answers-end-early",
+        Truncate(quietly=True),
+        "GET",
+        reasons=("BackupTruncated", "BackupAltered"),
+        final=True,
+    ),
+    Case("a-bit-differs", Flip(), "GET", reasons=("BackupAltered",), final=True),
+)
+
+
+async def run(report: Report) -> None:
+    """The scenario; it leaves the lab as it was."""
+    async with world(report, meta=1, workers=0) as w:
+        with report.step("S3 server"):
+            s3 = await w.lab.want_s3()
+        s3.make_bucket(BUCKET)
+        try:
+            async with etcd.place(w, NAMESPACE), s3faults.faulty(w.lab, s3) as proxy:
+                begin = datetime.now(UTC)
+                await backups(w, s3, proxy)
+                await nothing_was_refused(w, begin)
+        finally:
+            s3.remove_bucket(BUCKET)
+
+
+async def backups(w: World, s3: S3, proxy: Proxy) -> None:
+    """All of it, on one etcd cluster under a writer."""
+    store = await etcd.store(w, NAMESPACE, s3, BUCKET, endpoint=proxy.endpoint)
+    await etcd.made(w, NAMESPACE, storage={"size": "2Gi"}, backup={"store": store})
+    async with writing(w, NAMESPACE, etcd.NAME) as writer:
+        await writer.fill(FILLED)
+        await stored_and_proved(w, s3)
+        for case in CASES:
+            await _case(w, s3, proxy, case)
+        await operator_killed(w, s3)
+        await on_a_volume(w)
+        await volume_full(w)
+        await users_and_roles(w, s3)
+        with w.report.step("every confirmed write is read back"):
+            kept(await writer.finish())
+
+
+async def back_up(w: World, name: str, **spec: object) -> None:
+    """Asks for a backup."""
+    await w.apply(
+        {
+            "apiVersion": KIND.api_version,
+            "kind": KIND.kind,
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"etcdCluster": etcd.NAME, **spec},
+        }
+    )
+
+
+async def stored(w: World, name: str, within: float = etcd.LONG) -> Manifest:
+    """Waits until it is complete."""
+    return await w.until(KIND, NAMESPACE, name, has("Ready", reason="Stored"), within)
+
+
+async def as_taken(w: World, s3: S3, name: str) -> None:
+    """What lies in the bucket is what the status says."""
+    found = (await stored(w, name))["status"]
+    sizes = {k: n for k, n in s3.objects(BUCKET).items() if k.endswith(found["key"])}
+    if list(sizes.values()) != [found["size"]]:
+        raise AssertionError(f"{name} has {found['size']} bytes; the bucket holds {sizes}")
+    content = (s3.root / BUCKET / next(iter(sizes))).read_bytes()
+    if hashlib.sha256(content).hexdigest() != found["sha256"]:
+        raise AssertionError(f"{name} lies in the bucket with another SHA-256 than its status says")
+
+
+async def proved(w: World, name: str, request: str, result: str) -> Manifest:
+    """Has a backup restored for a trial."""
+    patch = {"metadata": {"annotations": {VERIFY: request}}}
+    await w.kube.patch(KIND, name, NAMESPACE, patch)
+
+    def done(obj: Manifest) -> bool:
+        proof = (obj.get("status") or {}).get("verification") or {}
+        return proof.get("request") == request and proof.get("result") == result
+
+    return await w.until(KIND, NAMESPACE, name, done, etcd.LONG)
+
+
+async def stored_and_proved(w: World, s3: S3) -> None:
+    """A backup, a proof of it, and proofs that fail once it is damaged."""
+    with w.report.step("a backup to S3", "backup_s"):
+        await back_up(w, "one")
+        await as_taken(w, s3, "one")
+    with w.report.step("it is restored for a trial", "verify_s"):
+        await proved(w, "one", "first", "Passed")
+    key = next(k for k in s3.objects(BUCKET) if "/one-" in k and k.endswith(".snapshot"))
+    with w.report.step("one bit of it is turned over, and the proof fails"):
+        s3.flip_bit(BUCKET, key)
+        await proved(w, "one", "flipped", "Failed")
+    with w.report.step("it is cut short, and the proof fails"):
+        s3.cut_short(BUCKET, key, 1_000_000)
+        await proved(w, "one", "cut", "Failed")
+
+
+async def _case(w: World, s3: S3, proxy: Proxy, case: Case) -> None:
+    """One fault of the store, from before a backup until it is said or overcome."""
+    name = f"s3-{case.name}"
+    hits = proxy.hits
+    with w.report.step(f"S3: {case.name}"):
+        with proxy.fault(
+            case.fault, method=case.method, containing=case.containing, times=case.times
+        ):
+            await back_up(w, name)
+            if case.reasons:
+                said = etcd.says("Ready", "False", *case.reasons)
+                await w.until(KIND, NAMESPACE, name, said, etcd.LONG)
+            else:
+                await stored(w, name)
+        if proxy.hits == hits:
+            raise AssertionError(f"the fault {case.name} befell no request: nothing was proved")
+        if not case.final:
+            await as_taken(w, s3, name)
+
+
+async def operator_killed(w: World, s3: S3) -> None:
+    """The operator is killed while a Job takes the snapshot."""
+    with w.report.step("the operator is killed during a backup"):
+        await back_up(w, "killed")
+        running = etcd.says("Ready", "False", "BackupRunning")
+        await w.until(KIND, NAMESPACE, "killed", running, etcd.SOON)
+        await disturb.kill_operator(w)
+        await as_taken(w, s3, "killed")
+
+
+async def on_a_volume(w: World) -> None:
+    """The same on a claim of the user's."""
+    with w.report.step("a backup to a volume, and a proof of it", "volume_backup_s"):
+        await w.apply(_claim("backups"))
+        await back_up(w, "on-volume", store={"volume": {"claim": "backups"}})
+        await stored(w, "on-volume")
+        await proved(w, "on-volume", "first", "Passed")
+
+
+async def volume_full(w: World) -> None:
+    """The volume is full in the middle of a backup; with room it succeeds."""
+    with w.report.step("the volume of the backups is full"):
+        async with disturb.small_volumes(w, ["meta-1"], 1, size="20m"):
+            await w.apply(_claim("small", disturb.SMALL))
+            await back_up(w, "full", store={"volume": {"claim": "small"}})
+            said = etcd.says("Ready", "False", "StoreFull")
+            await w.until(KIND, NAMESPACE, "full", said, etcd.LONG)
+            await w.kube.delete(KIND, "full", NAMESPACE)
+            await w.gone(KIND, NAMESPACE, "full", etcd.LONG)
+            await w.kube.delete(kinds.PVC, "small", NAMESPACE)
+            await w.gone(kinds.PVC, NAMESPACE, "small", etcd.LONG)
+
+
+async def users_and_roles(w: World, s3: S3) -> None:
+    """An etcd with users: the operator's certificate is one of them."""
+    leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    with w.report.step("a backup of an etcd with users and roles"):
+        for words in (
+            "user add root --no-password",
+            "user grant-role root root",
+            "user add etcd-client --no-password",
+            "user grant-role etcd-client root",
+            "user add etcd-server --no-password",
+            "user grant-role etcd-server root",
+            "auth enable",
+        ):
+            await etcd.etcdctl(w, NAMESPACE, leader, *words.split())
+        try:
+            await back_up(w, "users")
+            await as_taken(w, s3, "users")
+        finally:
+            await etcd.etcdctl(w, NAMESPACE, leader, "auth", "disable")
+        await etcd.ready(w, NAMESPACE)
+
+
+def _claim(name: str, storage_class: str | None = None) -> Manifest:
+    chosen = {"storageClassName": storage_class} if storage_class else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            **chosen,
+        },
+    }

@@ -1,0 +1,124 @@
+"""Members lose their volume, their data, their place in the list; each is replaced, nothing is lost.
+
+A writer keeps writing. Whole clusters move to other nodes in the same way. No member that started
+once ever starts empty.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from e2e import disturb, etcd
+from e2e.report import Report
+from e2e.rights import nothing_was_refused
+from e2e.world import World, world
+from e2e.writer import Writer, kept, writing
+from kok.api.meta import Manifest
+from kok.kube import kinds
+
+NAMESPACE = "e2e-etcd-lost"
+MOVE = "kok.dev/move-members"
+VOLUMES = "/var/lib/local-path"
+
+
+async def run(report: Report) -> None:
+    """The scenario; it leaves the lab as it was."""
+    async with world(report, meta=1, workers=0) as w, etcd.place(w, NAMESPACE):
+        begin = datetime.now(UTC)
+        with report.step("three members from nothing", "create_s"):
+            await etcd.made(w, NAMESPACE)
+        async with writing(w, NAMESPACE, etcd.NAME) as writer:
+            await volume_deleted(w, writer)
+            await data_corrupt(w, writer)
+            await data_gone(w, writer)
+            await removed_behind_our_back(w, writer)
+            await all_moved(w, writer)
+            with report.step("every confirmed write is read back"):
+                verdict = await writer.finish()
+                report.figures["acknowledged"] = verdict.acknowledged
+                report.figures["lost"] = verdict.lost
+                kept(verdict)
+        await nothing_was_refused(w, begin)
+
+
+def without(*members: str) -> etcd.Check:
+    """Whether the cluster is healthy and these members are no part of it any more."""
+
+    def check(obj: Manifest) -> bool:
+        names = {m["name"] for m in (obj.get("status") or {}).get("members") or ()}
+        return etcd.settled(obj) and not names & set(members)
+
+    return check
+
+
+async def replaced(w: World, writer: Writer, name: str, *members: str) -> None:
+    """Waits until others have the places of these members, and nothing is left of them."""
+    await w.until(etcd.KIND, NAMESPACE, etcd.NAME, without(*members), etcd.LONG)
+    for member in members:
+        await w.gone(kinds.STATEFULSET, NAMESPACE, member, etcd.SOON)
+        await w.gone(kinds.PVC, NAMESPACE, member, etcd.SOON)
+    await writer.goes_on()
+    gap = (await writer.lap()).longest_gap
+    w.report.figures[f"{name}_gap_s"] = round(gap, 2)
+    w.report.line(f"longest time without a confirmed write: {gap:.2f} s")
+
+
+async def volume_deleted(w: World, writer: Writer) -> None:
+    """The leader's claim is deleted under it, and its pod killed."""
+    leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    await writer.lap()
+    with w.report.step("the leader's volume is deleted", "volume_deleted_s"):
+        await w.kube.delete(kinds.PVC, leader, NAMESPACE)
+        await disturb.kill_pods(w, NAMESPACE, etcd.pod(leader))
+        await replaced(w, writer, "volume_deleted", leader)
+
+
+async def data_corrupt(w: World, writer: Writer) -> None:
+    """A follower's database file holds rubbish, and its process is killed."""
+    _, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    await writer.lap()
+    with w.report.step("a follower's database is overwritten", "data_corrupt_s"):
+        await _on_disk(w, others[0], "head -c 1000000 /dev/urandom > data/member/snap/db")
+        await disturb.kill_process(w, NAMESPACE, etcd.pod(others[0]))
+        await replaced(w, writer, "data_corrupt", others[0])
+
+
+async def data_gone(w: World, writer: Writer) -> None:
+    """A follower's volume is there, and empty."""
+    _, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    await writer.lap()
+    with w.report.step("a follower's data is removed from its volume", "data_gone_s"):
+        await _on_disk(w, others[0], "rm -rf data")
+        await disturb.kill_process(w, NAMESPACE, etcd.pod(others[0]))
+        await replaced(w, writer, "data_gone", others[0])
+
+
+async def removed_behind_our_back(w: World, writer: Writer) -> None:
+    """Somebody removes a follower with etcdctl."""
+    found = await etcd.get(w, NAMESPACE)
+    leader, others = etcd.roles(found)
+    number = next(m["id"] for m in found["status"]["members"] if m["name"] == others[0])
+    await writer.lap()
+    with w.report.step("a follower is removed with etcdctl", "removed_s"):
+        await etcd.etcdctl(w, NAMESPACE, leader, "member", "remove", number)
+        await replaced(w, writer, "removed", others[0])
+
+
+async def all_moved(w: World, writer: Writer) -> None:
+    """Every member gives its place to a new one."""
+    leader, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    await writer.lap()
+    with w.report.step("all members move", "moved_s"):
+        patch = {"metadata": {"annotations": {MOVE: "all"}}}
+        await w.kube.patch(etcd.KIND, etcd.NAME, NAMESPACE, patch)
+        await replaced(w, writer, "moved", leader, *others)
+
+
+async def _on_disk(w: World, member: str, script: str) -> None:
+    """Runs a script in a member's volume, on the host that has it."""
+    found = await w.kube.get(kinds.POD, etcd.pod(member), NAMESPACE)
+    if found is None:
+        raise AssertionError(f"{member} has no pod")
+    volume = await disturb.volume_of(w, NAMESPACE, member)
+    enter = f"cd {VOLUMES}/{volume}_* && test -d data/member/snap && "
+    await w.lab.exec(found["spec"]["nodeName"], "sh", "-c", f"{enter}{script}")

@@ -1,0 +1,165 @@
+"""Nodes under an etcd cluster hang, lose their network, slow down, are drained, die; nothing is lost.
+
+A writer keeps writing. Members sit on three nodes; KOK and the cluster's DNS on the first one,
+which nothing befalls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from e2e import disturb, etcd
+from e2e.lab.errors import LabError
+from e2e.report import Report
+from e2e.rights import nothing_was_refused
+from e2e.world import World, world
+from e2e.writer import Writer, kept, writing
+from kok.api.meta import Manifest
+from kok.kube import kinds
+
+NAMESPACE = "e2e-etcd-node"
+NODES = ("meta-1", "meta-2", "meta-3")
+HANGS = 30.0
+REPLACE_AFTER = "1m"
+
+
+async def run(report: Report) -> None:
+    """The scenario; it leaves the lab as it was, but for its three nodes."""
+    async with world(report, meta=len(NODES), workers=0) as w, etcd.place(w, NAMESPACE):
+        begin = datetime.now(UTC)
+        with report.step("KOK and DNS on the first node"):
+            await disturb.system_away_from(w, NODES[1:])
+        with report.step("three members on three nodes", "create_s"):
+            await etcd.made(w, NAMESPACE, recovery={"replaceAfter": REPLACE_AFTER})
+        async with writing(w, NAMESPACE, etcd.NAME) as writer:
+            await pod_cut_off(w, writer)
+            await pod_slow(w, writer)
+            await node_hangs(w, writer)
+            await node_cut_off(w, writer)
+            await node_drained(w, writer)
+            await node_dies(w, writer)
+            with report.step("every confirmed write is read back"):
+                verdict = await writer.finish()
+                report.figures["acknowledged"] = verdict.acknowledged
+                report.figures["lost"] = verdict.lost
+                kept(verdict)
+        await nothing_was_refused(w, begin)
+
+
+async def on(w: World, node: str) -> str:
+    """The member on a node."""
+    for member in (await etcd.get(w, NAMESPACE))["status"]["members"]:
+        if member.get("node") == node:
+            return str(member["name"])
+    raise AssertionError(f"no member runs on {node}")
+
+
+def sick(member: str) -> etcd.Check:
+    """Whether the status says that this member is not healthy."""
+
+    def check(obj: Manifest) -> bool:
+        members = (obj.get("status") or {}).get("members") or ()
+        return any(m["name"] == member and not m.get("ready") for m in members)
+
+    return check
+
+
+async def pod_cut_off(w: World, writer: Writer) -> None:
+    """The leader reaches nobody."""
+    leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    await writer.lap()
+    with w.report.step("the leader is cut off from the network"):
+        async with disturb.pod_cut_off(w, NAMESPACE, etcd.pod(leader)):
+            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, sick(leader), etcd.SOON)
+            await writer.goes_on()
+        await etcd.ready(w, NAMESPACE)
+    await _gap(w, writer, "leader_cut")
+
+
+async def pod_slow(w: World, writer: Writer) -> None:
+    """The leader answers late: slow writes, but writes."""
+    leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    await writer.lap()
+    with w.report.step("the leader sits behind a narrow link"):
+        async with disturb.pod_slow(w, NAMESPACE, etcd.pod(leader), kilobits=200):
+            await asyncio.sleep(20.0)
+            await writer.goes_on()
+        await etcd.ready(w, NAMESPACE)
+    await _gap(w, writer, "leader_slow")
+
+
+async def node_hangs(w: World, writer: Writer) -> None:
+    """A node that is frozen for a while keeps its member."""
+    member = await on(w, NODES[1])
+    await writer.lap()
+    with w.report.step(f"a node hangs for {HANGS:.0f} s", "node_hangs_s"):
+        async with disturb.paused(w, NODES[1]):
+            await asyncio.sleep(HANGS)
+            await writer.goes_on()
+        await etcd.ready(w, NAMESPACE)
+    await _gap(w, writer, "node_hangs")
+    if await on(w, NODES[1]) != member:
+        raise AssertionError(f"{member} was given up after {HANGS:.0f} s")
+
+
+async def node_cut_off(w: World, writer: Writer) -> None:
+    """A node without network keeps its member."""
+    member = await on(w, NODES[2])
+    await writer.lap()
+    with w.report.step("a node is cut off from the network"):
+        async with disturb.cut_off(w, NODES[2]):
+            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, sick(member), etcd.SOON)
+            await writer.goes_on()
+        await etcd.ready(w, NAMESPACE)
+    await _gap(w, writer, "node_cut")
+
+
+async def node_drained(w: World, writer: Writer) -> None:
+    """One node can be drained, two at once cannot."""
+    await writer.lap()
+    with w.report.step("a node is drained, and a second one is not let go"):
+        async with disturb.drained(w, NODES[1]):
+            await writer.goes_on()
+            try:
+                async with disturb.drained(w, NODES[2], within=20.0):
+                    raise AssertionError("two of three members could be drained")
+            except LabError:
+                await writer.goes_on()
+        await etcd.ready(w, NAMESPACE)
+    await _gap(w, writer, "drain")
+
+
+async def node_dies(w: World, writer: Writer) -> None:
+    """A node that does not come back: its member is replaced on another one."""
+    member = await on(w, NODES[2])
+    await writer.lap()
+    with w.report.step(f"a node dies; its member is replaced after {REPLACE_AFTER}", "replaced_s"):
+        await w.lab.kill(NODES[2])
+        try:
+            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, sick(member), etcd.SOON)
+
+            def replaced(obj: Manifest) -> bool:
+                names = {m["name"] for m in obj["status"].get("members") or ()}
+                return etcd.settled(obj) and member not in names
+
+            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, replaced, 2 * etcd.LONG)
+            await writer.goes_on()
+        finally:
+            await w.lab.start(NODES[2])
+    await _gap(w, writer, "node_dies")
+    with w.report.step("the node comes back, and what was left of the member goes"):
+        await w.until(kinds.NODE, "", NODES[2], _node_ready, etcd.SOON)
+        await w.gone(kinds.POD, NAMESPACE, etcd.pod(member), etcd.SOON)
+        await w.gone(kinds.PVC, NAMESPACE, member, etcd.SOON)
+
+
+def _node_ready(node: Manifest) -> bool:
+    return etcd.has_condition(node, "Ready")
+
+
+async def _gap(w: World, writer: Writer, name: str) -> None:
+    await writer.goes_on()
+    gap = (await writer.lap()).longest_gap
+    w.report.figures[f"{name}_gap_s"] = round(gap, 2)
+    w.report.line(f"longest time without a confirmed write: {gap:.2f} s")

@@ -1,0 +1,171 @@
+"""An etcd cluster is restored in place, and new ones begin with its backup; refusals change nothing.
+
+What was written after the backup is lost, by consent, and counted. All else is there, and no
+revision is ever used twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from e2e import disturb, etcd
+from e2e.follow import has
+from e2e.lab import S3
+from e2e.report import Report
+from e2e.rights import nothing_was_refused
+from e2e.scenarios.etcd_backup import KIND as BACKUP
+from e2e.world import World, world
+from e2e.writer import Writer, writing
+from kok.api import EtcdRestore
+from kok.api.meta import Manifest
+
+NAMESPACE = "e2e-etcd-restore"
+BUCKET = NAMESPACE
+KIND = EtcdRestore.info.kind
+OTHER = "copy"
+
+
+async def run(report: Report) -> None:
+    """The scenario; it leaves the lab as it was."""
+    async with world(report, meta=1, workers=0) as w:
+        with report.step("S3 server"):
+            s3 = await w.lab.want_s3()
+        s3.make_bucket(BUCKET)
+        try:
+            async with etcd.place(w, NAMESPACE):
+                begin = datetime.now(UTC)
+                store = await etcd.store(w, NAMESPACE, s3, BUCKET)
+                await etcd.made(w, NAMESPACE, backup={"store": store})
+                await in_place(w)
+                await a_new_cluster(w, store)
+                await refused(w, s3)
+                await two_at_once(w)
+                await deleted_on_the_way(w)
+                await nothing_was_refused(w, begin)
+        finally:
+            s3.remove_bucket(BUCKET)
+
+
+async def backed_up(w: World, name: str, cluster: str = etcd.NAME) -> Manifest:
+    """A complete backup."""
+    await w.apply(
+        {
+            "apiVersion": BACKUP.api_version,
+            "kind": BACKUP.kind,
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"etcdCluster": cluster},
+        }
+    )
+    return await w.until(BACKUP, NAMESPACE, name, has("Ready", reason="Stored"), etcd.LONG)
+
+
+async def restore(w: World, name: str, cluster: str = etcd.NAME, **source: object) -> None:
+    """Asks for a restore in place."""
+    await w.apply(
+        {
+            "apiVersion": KIND.api_version,
+            "kind": KIND.kind,
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"etcdCluster": cluster, **source},
+        }
+    )
+
+
+async def restored(w: World, name: str) -> None:
+    """Waits until it is done and the cluster is whole."""
+    await w.until(KIND, NAMESPACE, name, has("Ready", reason="Restored"), 2 * etcd.LONG)
+    await etcd.ready(w, NAMESPACE)
+
+
+async def in_place(w: World) -> None:
+    """Three members go back to a backup, while the operator is killed again and again."""
+    async with writing(w, NAMESPACE, etcd.NAME) as writer:
+        with w.report.step("a backup under a writer", "backup_s"):
+            backup = await backed_up(w, "one")
+        revision = backup["status"]["revision"]
+        await writer.goes_on(100)
+        await writer.lap()
+        with w.report.step("restored in place, the operator killed on the way", "in_place_s"):
+            await restore(w, "back", backup="one")
+            for _ in range(4):
+                await asyncio.sleep(3.0)
+                await disturb.kill_operator(w)
+            await restored(w, "back")
+        await writer.goes_on()
+        w.report.figures["in_place_gap_s"] = round((await writer.lap()).longest_gap, 1)
+        await _consented(w, writer, revision)
+
+
+async def _consented(w: World, writer: Writer, revision: int) -> None:
+    """Exactly what came after the backup is lost, and no revision was used twice."""
+    verdict = await writer.finish()
+    w.report.figures["lost_by_consent"] = verdict.lost
+    if verdict.lost == 0 or (verdict.lost_from or 0) <= revision:
+        raise AssertionError(f"the backup holds revision {revision}, but lost is: {verdict}")
+    if verdict.altered or verdict.backwards or verdict.strangers:
+        raise AssertionError(f"time ran backwards or content changed: {verdict}")
+    if verdict.revision < verdict.highest:
+        raise AssertionError(f"the revision went back: {verdict}")
+
+
+async def a_new_cluster(w: World, store: dict[str, object]) -> None:
+    """One that begins with the backup, and one that knows nothing but the bucket."""
+    async with writing(w, NAMESPACE, etcd.NAME, prefix="other/") as writer:
+        there = await writer.read("writer/")
+    await backed_up(w, "two")
+    sources = {
+        "by-name": {"backup": "two"},
+        "by-bucket": {"store": store, "newestOf": f"{NAMESPACE}/{etcd.NAME}"},
+    }
+    for name, source in sources.items():
+        with w.report.step(f"a new cluster from a backup, {name}", f"{name}_s"):
+            await etcd.made(w, NAMESPACE, name, members=3, restoreFrom=source)
+        async with writing(w, NAMESPACE, name, prefix="new/") as writer:
+            found = await writer.read("writer/")
+            if found["keys"] != there["keys"] or found["revision"] <= there["revision"]:
+                raise AssertionError(f"{name} has {found}, and the backup had {there}")
+        await w.kube.delete(etcd.KIND, name, NAMESPACE)
+        await w.gone(etcd.KIND, NAMESPACE, name, etcd.LONG)
+
+
+async def refused(w: World, s3: S3) -> None:
+    """A backup that is damaged or missing is not restored, and the cluster does not notice."""
+    async with writing(w, NAMESPACE, etcd.NAME, prefix="refused/") as writer:
+        await backed_up(w, "damaged")
+        key = next(k for k in s3.objects(BUCKET) if "/damaged-" in k and k.endswith(".snapshot"))
+        said = etcd.says("Ready", "False", "RestoreRefused")
+        with w.report.step("a backup with one flipped bit is refused"):
+            s3.flip_bit(BUCKET, key)
+            await restore(w, "flipped", backup="damaged")
+            await w.until(KIND, NAMESPACE, "flipped", said, etcd.LONG)
+        with w.report.step("a truncated backup is refused"):
+            s3.cut_short(BUCKET, key, 5_000)
+            await restore(w, "cut", backup="damaged")
+            await w.until(KIND, NAMESPACE, "cut", said, etcd.LONG)
+        with w.report.step("a backup that is gone is refused"):
+            (s3.root / BUCKET / key).unlink()
+            await restore(w, "gone", backup="damaged")
+            await w.until(KIND, NAMESPACE, "gone", said, etcd.LONG)
+        if not (verdict := await writer.finish()).kept:
+            raise AssertionError(f"a refused restore cost something: {verdict}")
+
+
+async def two_at_once(w: World) -> None:
+    """Two restores asked at once are done one after the other."""
+    with w.report.step("two restores at once", "two_at_once_s"):
+        await restore(w, "first", backup="two")
+        await restore(w, "second", backup="two")
+        await asyncio.gather(restored(w, "first"), restored(w, "second"))
+
+
+async def deleted_on_the_way(w: World) -> None:
+    """The cluster is deleted in the middle of a restore; nothing of it is left."""
+    with w.report.step("the cluster is deleted during a restore"):
+        await restore(w, "late", backup="two")
+        busy = etcd.says("Ready", "False", "Restoring")
+        await w.until(etcd.KIND, NAMESPACE, etcd.NAME, busy, etcd.LONG)
+        await w.kube.delete(etcd.KIND, etcd.NAME, NAMESPACE)
+        await w.gone(etcd.KIND, NAMESPACE, etcd.NAME, etcd.LONG)
+        await w.kube.delete(KIND, "late", NAMESPACE)
+        await w.gone(KIND, NAMESPACE, "late", etcd.LONG)
