@@ -1,9 +1,11 @@
 """`backup`: a member's snapshot goes to the store, and is read back.
 
-Measured with 2.2 GiB over TLS, on two cores that had fifteen times as much to do:
+Measured with 2.2 GiB over TLS, on two cores that had ten times as much to do
+(etcd and store ran there, too):
 
-    to S3         21 MiB/s   the server took 12 before and 31 after, from obstore   86 MiB resident
-    to a volume   51 MiB/s   waiting for etcd two thirds of the time                60 MiB
+    to S3         48 MiB/s   86 MiB resident; without etcd the server took 76 before and 49 after
+                             from obstore, and etcd alone gave 92
+    to a volume   51 MiB/s   60 MiB resident; two thirds of the time waiting for etcd
 
 Both take 10 s of CPU a GiB, reading back included; encryption takes 10 MiB more.
 """
