@@ -113,6 +113,35 @@ async def test_an_etcd_cluster_lives_and_dies(
 
 
 @pytest.mark.parametrize("everywhere", [True, False], ids=["all-namespaces", "one-namespace"])
+async def test_etcd_is_backed_up_and_restored(
+    api_server: ApiServer,
+    kube: Kube,
+    namespace: str,
+    standin: StandIn,
+    everywhere: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KOK_WORKER_IMAGE", "kok:test")
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    meta = {"name": "backups", "namespace": namespace}
+    await kube.create(
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": claim}
+    )
+    backup = {"store": {"volume": {"claim": "backups"}}}
+    async with installed(api_server, kube, namespace, "etcd", everywhere=everywhere):
+        await _create(kube, namespace, "EtcdCluster", {"members": 1, "backup": backup})
+        await _until(kube, namespace, "EtcdCluster", "sample", _ready("True"))
+        await _create(kube, namespace, "EtcdBackup", {"etcdCluster": "sample"})
+        await _until(kube, namespace, "EtcdBackup", "sample", _ready("True", "Stored"))
+        spec = {"etcdCluster": "sample", "backup": "sample"}
+        await _create(kube, namespace, "EtcdRestore", spec)
+        await _until(kube, namespace, "EtcdRestore", "sample", _ready("True", "Restored"))
+        for kind in ("EtcdRestore", "EtcdBackup", "EtcdCluster"):
+            await kube.delete(kind_named(kind), "sample", namespace)
+            await _until(kube, namespace, kind, "sample", _gone)
+
+
+@pytest.mark.parametrize("everywhere", [True, False], ids=["all-namespaces", "one-namespace"])
 async def test_a_cluster_begins_and_dies(
     api_server: ApiServer, kube: Kube, namespace: str, everywhere: bool
 ) -> None:
