@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from tests.integration.operators.etcd.conftest import ETCD, World
-from tests.integration.operators.etcd.test_backups import BACKUP, STORE
+from tests.integration.operators.etcd.test_backups import BACKUP, STORE, ask, volume
 from tests.integration.operators.etcd.test_crashes import FINALIZER, Killed
 
+from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.events import Recorder
-from kok.operators.etcd.handlers import EtcdClusters
+from kok.operators.etcd.handlers import EtcdBackups, EtcdClusters
+from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.slots import Slots
 from kok.runtime.clock import FakeClock
 from kok.runtime.passes import Passes, Tools
 from kok.runtime.settings import Settings
@@ -132,3 +135,45 @@ async def test_old_ones_go_and_the_newest_is_proven(
     other = await world.there(BACKUP, named(hour + HOUR * 2))
     asked = other["metadata"]["annotations"].get("kok.dev/verify")
     assert asked != newest["metadata"]["annotations"]["kok.dev/verify"]
+
+
+async def test_a_proof_that_could_not_be_tried_is_tried_again(
+    kube: Kube, world: World, etcd_crd: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOK_WORKER_IMAGE", "kok:test")
+    begun = datetime.now(UTC).replace(microsecond=0)
+    await volume(world)
+    await ask(world)
+    meta = {"finalizers": [FINALIZER], "annotations": {"kok.dev/verify": "now"}}
+    await kube.patch(BACKUP, "one", world.namespace, {"metadata": meta})
+    known = {"key": "a/e/one.snapshot", "revision": 1, "etcdVersion": "3.6.10"}
+    stored = {"phase": "Complete", "store": STORE, "sha256": "0" * 64, "size": 1, **known}
+    await kube.patch(BACKUP, "one", world.namespace, {"status": stored}, subresource="status")
+
+    async def run(now: datetime) -> list[str]:
+        """One pass; the Jobs that there are afterwards."""
+        clock = FakeClock(now)
+        recorder = Recorder(kube, "test", clock.now)
+        tools = Tools("etcd", FINALIZER, kube, recorder, clock, Settings())
+        reconciler = EtcdBackups(EtcdSettings(), Slots(4))
+        await Passes(reconciler, tools).reconcile((world.namespace, "one"), 0)
+        return sorted(
+            m["metadata"]["name"][-2:] for m in await kube.list(kinds.JOB, world.namespace)
+        )
+
+    assert await run(begun) == ["-1"]
+    (job,) = await kube.list(kinds.JOB, world.namespace)
+    why = {"reason": "BackoffLimitExceeded", "lastTransitionTime": begun.isoformat()}
+    ended = {
+        "startTime": begun.isoformat(),
+        "failed": 1,
+        "conditions": [
+            {"type": type_, "status": "True", **why} for type_ in ("FailureTarget", "Failed")
+        ],
+    }
+    name = job["metadata"]["name"]
+    await kube.patch(kinds.JOB, name, world.namespace, {"status": ended}, subresource="status")
+
+    assert await run(begun + timedelta(seconds=1)) == ["-1"]
+    assert await run(begun + timedelta(seconds=30)) == ["-1"], "it waits"
+    assert await run(begun + timedelta(minutes=2)) == ["-1", "-2"]

@@ -71,7 +71,8 @@ class Proof:
         if proof.retry_at is not None and self.p.now < proof.retry_at:
             return Result((proof.retry_at - self.p.now).total_seconds())
         job = None
-        if proof.attempts:
+        # The Job of an attempt that failed is kept for a while: it is not the next one's.
+        if proof.attempts and proof.retry_at is None:
             job = await self.p.kube.get(kinds.JOB, self._job_name(proof), self.obj.namespace)
         if job is None:
             return await self._begin(proof)
