@@ -14,6 +14,7 @@ from kok.operators.etcd import layout, plan
 from kok.operators.etcd.client import Alarm, MemberStatus, Trouble
 from kok.operators.etcd.observe import Answer, World, is_ready
 
+_TELLS_NOTHING = {Trouble.SILENT, Trouble.UNTRUSTED, Trouble.REFUSED}
 EMPTY_VOLUME = "couldn't find local name"
 """What etcd says when a member that once started finds no data; see `render.Start`."""
 DIFFERS = "its data differs from what all other members have"
@@ -136,7 +137,9 @@ def _judge(
     text = trouble(world, name, pod, answer)[:MESSAGE_LIMIT]
     if joining:
         return "joining", text
-    mute = answer.error is not None and answer.error.trouble in {Trouble.SILENT, Trouble.UNTRUSTED}
+    # An answer that we cannot understand says nothing about the member, whose probe is content: with
+    # users and roles switched on, for one, etcd answers only those whom it knows.
+    mute = answer.error is not None and answer.error.trouble in _TELLS_NOTHING
     return "unreachable" if ready and mute else "pending", text
 
 

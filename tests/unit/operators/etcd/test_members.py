@@ -27,6 +27,7 @@ from kok.operators.etcd.observe import Answer, World
 
 SILENT = EtcdError(Trouble.SILENT, "does not answer in time")
 REFUSING = EtcdError(Trouble.NOT_LISTENING, "does not serve clients yet")
+UNCLEAR = EtcdError(Trouble.REFUSED, "refuses: etcdserver: user name is empty")
 NAMES = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
 
 
@@ -62,6 +63,7 @@ def test_the_leader_is_who_says_so_of_itself() -> None:
         (says(1, is_learner=True), "pending", "is a learner and does not vote yet"),
         (fails(REFUSING), "pending", "is ready, but does not serve clients yet"),
         (fails(SILENT), "unreachable", "is ready, but does not answer in time"),
+        (fails(UNCLEAR), "unreachable", "is ready, but refuses: etcdserver: user name is empty"),
         (
             says(1, cluster_id="beef"),
             "foreign",

@@ -106,7 +106,13 @@ def error_of(error: Exception) -> EtcdError:
         return EtcdError(Trouble.SILENT, "cannot be reached from the operator")
     if isinstance(error, aiohttp.ClientError | OSError):
         return EtcdError(Trouble.SILENT, "broke the connection off")
-    return EtcdError(Trouble.REFUSED, "does not answer as etcd does")
+    return strange()
+
+
+def strange() -> EtcdError:
+    """An answer that is none of etcd's."""
+    text = "does not answer the operator as etcd does (are users and roles switched on?)"
+    return EtcdError(Trouble.REFUSED, text)
 
 
 def _tls_sentence(error: Exception) -> str:

@@ -10,7 +10,14 @@ from typing import Any, Self
 import aiohttp
 
 from kok.kube.access import Access, AccessError, ssl_context
-from kok.operators.etcd.client.answers import error_of, hash_of, listed_of, refusal, status_of
+from kok.operators.etcd.client.answers import (
+    error_of,
+    hash_of,
+    listed_of,
+    refusal,
+    status_of,
+    strange,
+)
 from kok.operators.etcd.client.model import (
     Alarm,
     Credentials,
@@ -148,7 +155,7 @@ class EtcdClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise error_of(error) from error
         if not isinstance(answer, dict):
-            raise EtcdError(Trouble.REFUSED, "does not answer as etcd does")
+            raise strange()
         if response.status != 200:
             raise refusal(answer, response.status)
         return answer
