@@ -1,7 +1,6 @@
 """Members lose their volume, their data, their place in the list; each is replaced, nothing is lost.
 
-A writer keeps writing. Whole clusters move to other nodes in the same way. No member that started
-once ever starts empty.
+A writer keeps writing. No member that started once ever starts empty.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 
 NAMESPACE = "e2e-etcd-lost"
-MOVE = "kok.dev/move-members"
 VOLUMES = "/var/lib/local-path"
 
 
@@ -32,7 +30,6 @@ async def run(report: Report) -> None:
             await data_corrupt(w, writer)
             await data_gone(w, writer)
             await removed_behind_our_back(w, writer)
-            await all_moved(w, writer)
             with report.step("every confirmed write is read back"):
                 verdict = await writer.finish()
                 report.figures["acknowledged"] = verdict.acknowledged
@@ -102,16 +99,6 @@ async def removed_behind_our_back(w: World, writer: Writer) -> None:
     with w.report.step("a follower is removed with etcdctl", "removed_s"):
         await etcd.etcdctl(w, NAMESPACE, leader, "member", "remove", number)
         await replaced(w, writer, "removed", others[0])
-
-
-async def all_moved(w: World, writer: Writer) -> None:
-    """Every member gives its place to a new one."""
-    leader, others = etcd.roles(await etcd.get(w, NAMESPACE))
-    await writer.lap()
-    with w.report.step("all members move", "moved_s"):
-        patch = {"metadata": {"annotations": {MOVE: "all"}}}
-        await w.kube.patch(etcd.KIND, etcd.NAME, NAMESPACE, patch)
-        await replaced(w, writer, "moved", leader, *others)
 
 
 async def _on_disk(w: World, member: str, script: str) -> None:

@@ -1,4 +1,4 @@
-"""Nodes under an etcd cluster hang, lose their network, slow down, are drained, die; nothing is lost.
+"""Nodes under an etcd cluster hang, lose their network, slow down, are drained; nothing is lost.
 
 A writer keeps writing. Members sit on three nodes; KOK and the cluster's DNS on the first one,
 which nothing befalls.
@@ -16,12 +16,10 @@ from e2e.rights import nothing_was_refused
 from e2e.world import World, world
 from e2e.writer import Writer, kept, writing
 from kok.api.meta import Manifest
-from kok.kube import kinds
 
 NAMESPACE = "e2e-etcd-node"
 NODES = ("meta-1", "meta-2", "meta-3")
 HANGS = 30.0
-REPLACE_AFTER = "1m"
 
 
 async def run(report: Report) -> None:
@@ -31,14 +29,13 @@ async def run(report: Report) -> None:
         with report.step("KOK and DNS on the first node"):
             await disturb.system_away_from(w, NODES[1:])
         with report.step("three members on three nodes", "create_s"):
-            await etcd.made(w, NAMESPACE, recovery={"replaceAfter": REPLACE_AFTER})
+            await etcd.made(w, NAMESPACE)
         async with writing(w, NAMESPACE, etcd.NAME) as writer:
             await pod_cut_off(w, writer)
             await pod_slow(w, writer)
             await node_hangs(w, writer)
             await node_cut_off(w, writer)
             await node_drained(w, writer)
-            await node_dies(w, writer)
             with report.step("every confirmed write is read back"):
                 verdict = await writer.finish()
                 report.figures["acknowledged"] = verdict.acknowledged
@@ -128,34 +125,6 @@ async def node_drained(w: World, writer: Writer) -> None:
                 await writer.goes_on()
         await etcd.ready(w, NAMESPACE)
     await _gap(w, writer, "drain")
-
-
-async def node_dies(w: World, writer: Writer) -> None:
-    """A node that does not come back: its member is replaced on another one."""
-    member = await on(w, NODES[2])
-    await writer.lap()
-    with w.report.step(f"a node dies; its member is replaced after {REPLACE_AFTER}", "replaced_s"):
-        await w.lab.kill(NODES[2])
-        try:
-            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, sick(member), etcd.SOON)
-
-            def replaced(obj: Manifest) -> bool:
-                names = {m["name"] for m in obj["status"].get("members") or ()}
-                return etcd.settled(obj) and member not in names
-
-            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, replaced, 2 * etcd.LONG)
-            await writer.goes_on()
-        finally:
-            await w.lab.start(NODES[2])
-    await _gap(w, writer, "node_dies")
-    with w.report.step("the node comes back, and what was left of the member goes"):
-        await w.until(kinds.NODE, "", NODES[2], _node_ready, etcd.SOON)
-        await w.gone(kinds.POD, NAMESPACE, etcd.pod(member), etcd.SOON)
-        await w.gone(kinds.PVC, NAMESPACE, member, etcd.SOON)
-
-
-def _node_ready(node: Manifest) -> bool:
-    return etcd.has_condition(node, "Ready")
 
 
 async def _gap(w: World, writer: Writer, name: str) -> None:
