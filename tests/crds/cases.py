@@ -309,13 +309,6 @@ FIXED = (
         was={},
     ),
     _of(
-        "EtcdCluster",
-        "spec.storage.className",
-        "spec.storage.className cannot be changed; create a new EtcdCluster",
-        {"storage": {"className": "fast"}},
-        was={},
-    ),
-    _of(
         "Addon",
         "spec.cluster",
         "spec.cluster cannot be changed; delete the Addon and create one for the other Cluster",

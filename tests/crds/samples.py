@@ -94,7 +94,7 @@ _STORES = [
     {"volume": {"claim": "backups", "path": "site-a/etcd"}},
 ]
 _ENCRYPTION = {"secret": "backup-keys", "key": "2026"}
-_RECOVERY = {"policy": "FromSurvivor", "allowDataLoss": "1cbf2b2b4c6d3f8a"}
+_RECOVERY = {"replaceAfter": "15m", "policy": "FromSurvivor", "allowDataLoss": "1cbf2b2b4c6d3f8a"}
 _MAINTENANCE = {
     "defragAt": "40%",
     "window": "22:00-04:00",

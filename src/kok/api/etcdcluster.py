@@ -10,7 +10,9 @@ from kok.api.etcdstatus import (
     EtcdCertificate,
     EtcdClusterStatus,
     EtcdMember,
+    EtcdMoves,
     EtcdOperation,
+    EtcdReplacement,
 )
 from kok.api.etcdstore import EtcdBackupPolicy, RestoreSource
 from kok.api.fields import (
@@ -23,7 +25,6 @@ from kok.api.fields import (
     Toleration,
     at_least,
     grows,
-    immutable,
     odd_members,
     rule,
     rules,
@@ -46,12 +47,11 @@ class EtcdStorage(ApiModel):
         json_schema_extra=rules(grows("spec.storage.size")),
     )
     """Size of each member's volume; it may grow if the StorageClass can expand volumes."""
-    class_name: str = Field(
-        default="",
-        max_length=253,
-        json_schema_extra=rules(immutable("spec.storage.className", "create a new EtcdCluster")),
-    )
-    """StorageClass of the volumes; the meta cluster's default if empty."""
+    class_name: str = Field(default="", max_length=253)
+    """StorageClass of the volumes; the meta cluster's default if empty.
+
+    A change moves the members to volumes of the new class, one by one.
+    """
     quota: Percent = "80%"
     """Share of the volume that the database may fill before etcd refuses writes.
 
@@ -60,7 +60,7 @@ class EtcdStorage(ApiModel):
 
 
 class EtcdPlacement(ApiModel):
-    """Which meta nodes may run members."""
+    """Which meta nodes may run members; a change moves those that do not fit, one by one."""
 
     spread: str = Field(default="kubernetes.io/hostname", max_length=316)
     """Node label over whose values members are spread."""
@@ -157,7 +157,13 @@ class EtcdTuning(ApiModel):
 
 
 class EtcdRecovery(ApiModel):
-    """What may be done when a majority of the members is lost for good."""
+    """What is done about members that are gone, and may be when that is a majority."""
+
+    replace_after: Duration = "5m"
+    """How long a member may be gone together with its node before a new one takes its place.
+
+    One that lost its data is replaced at once.
+    """
 
     policy: Literal["Manual", "FromSurvivor"] = "Manual"
     """`FromSurvivor`: the member that answers and holds the most goes on alone, and new ones join.
@@ -214,7 +220,7 @@ class EtcdClusterSpec(ApiModel):
     maintenance: EtcdMaintenance = Field(default_factory=EtcdMaintenance)
     """What is done to the members' databases."""
     recovery: EtcdRecovery = Field(default_factory=EtcdRecovery)
-    """What may be done when a majority of the members is lost for good."""
+    """What is done about members that are gone, and may be when that is a majority."""
     tuning: EtcdTuning = Field(default_factory=EtcdTuning)
     """Settings for slow disks and long distances between members."""
     tls: EtcdTLS = Field(default_factory=EtcdTLS)
@@ -281,5 +287,7 @@ __all__ = [
     "EtcdClusterSpec",
     "EtcdClusterStatus",
     "EtcdMember",
+    "EtcdMoves",
     "EtcdOperation",
+    "EtcdReplacement",
 ]

@@ -42,6 +42,8 @@ class EtcdMember(ApiModel):
     """When it was last defragmented."""
     corrupt: bool | None = None
     """Set if its data differs from what all others have; it is then replaced."""
+    unhealthy_since: datetime | None = None
+    """Since when it has not been healthy; absent while it is."""
     message: str | None = None
     """What is wrong with it, if anything."""
 
@@ -143,6 +145,26 @@ class EtcdRestoreFailure(ApiModel):
     """Why."""
 
 
+class EtcdReplacement(ApiModel):
+    """A lost member whose place was given to a new one."""
+
+    member: str
+    """The member that was lost."""
+    at: datetime
+    """When it was given up."""
+    reason: str
+    """Why."""
+
+
+class EtcdMoves(ApiModel):
+    """The moves that the annotation `kok.dev/move-members` asked for."""
+
+    request: str
+    """What the annotation said; another value is another request."""
+    members: list[str] = Field(default_factory=list)
+    """Members that are still to be moved."""
+
+
 class EtcdClusterStatus(Status):
     """What an etcd cluster is."""
 
@@ -167,6 +189,10 @@ class EtcdClusterStatus(Status):
     """Number in the name of the next new member: no name is ever used twice."""
     operation: EtcdOperation | None = None
     """The operation under way; absent at rest."""
+    replacements: list[EtcdReplacement] = Field(default_factory=list)
+    """The latest lost members that were given up, at most five."""
+    moves: EtcdMoves | None = None
+    """The moves that were asked for last."""
     desired_members: int = 0
     """Number of members wanted."""
     ready_members: int = 0

@@ -8,7 +8,9 @@ what became of it.
 
 from __future__ import annotations
 
-from kok.api.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
+from datetime import datetime, timedelta
+
+from kok.api.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, EtcdReplacement
 from kok.operators.etcd import plan, reasons
 from kok.operators.etcd.client import EtcdError, Trouble
 from kok.operators.etcd.observe import World, connect
@@ -20,6 +22,9 @@ from kok.runtime.reconciler import Pass
 
 LATER = 2.0
 """Seconds until a call that failed is thought over again."""
+PAUSES = ((timedelta(minutes=15), 5.0), (timedelta(minutes=3), 1.0))
+"""Least seconds between two looks at an operation that has been under way for so long."""
+REMEMBERED = 5
 _PASSING = {Trouble.UNHEALTHY, Trouble.NOT_IN_SYNC, Trouble.NOT_LEADER, Trouble.NO_QUORUM}
 """Troubles that pass by themselves within seconds; etcd wants members to be connected for 5 s."""
 
@@ -43,6 +48,7 @@ def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> boo
     operation = action.operation if action is not None else None
     status.operation = operation
     _tell(p, before, operation)
+    _remember(obj, before, operation)
     if action is None:
         return False
     known = {member.name: member for member in status.members}
@@ -59,15 +65,24 @@ def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> boo
 async def carry_out(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, action: Action) -> float:
     """Makes the action's call; returns the seconds until the next look. Raises `KubeError`."""
     if action.call is None:
-        return action.after
+        return patient(action, action.after, p.now)
     try:
         async with connect(obj, world) as client:
             await action.call.run(Context(p, obj, world, client))
     except EtcdError as error:
-        p.log.info("etcd refused", call=type(action.call).__name__, why=error.message)
+        passing = error.trouble in _PASSING
+        log = p.log.debug if passing else p.log.info
+        log("etcd refused", call=type(action.call).__name__, why=error.message)
         _tell_trouble(p, obj, action, error)
-        return SOON if error.trouble in _PASSING else LATER
+        return patient(action, SOON if passing else LATER, p.now)
     return action.after
+
+
+def patient(action: Action, after: float, now: datetime) -> float:
+    """Seconds until the next look: what has been waited for in vain is looked at less often."""
+    operation = action.operation
+    age = now - operation.since if operation is not None else timedelta()
+    return max(after, next((pause for since, pause in PAUSES if age >= since), 0.0))
 
 
 def _tell_trouble(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action, error: EtcdError) -> None:
@@ -84,6 +99,15 @@ def _tell_trouble(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action, error:
             now=p.now,
             generation=obj.metadata.generation,
         )
+
+
+def _remember(obj: EtcdCluster, before: EtcdOperation | None, after: EtcdOperation | None) -> None:
+    """Keeps the latest lost members, by which further losses are judged."""
+    if after is None or after.type != "Replace" or after.replaces is None:
+        return
+    if before is None or before.replaces != after.replaces:
+        lost = EtcdReplacement(member=after.replaces, at=after.since, reason=after.reason)
+        obj.status.replacements = [*obj.status.replacements, lost][-REMEMBERED:]
 
 
 def _tell(p: Pass[EtcdCluster], before: EtcdOperation | None, after: EtcdOperation | None) -> None:

@@ -22,9 +22,13 @@ ANNOTATION_CA = "kok.dev/ca"
 """On pods: which CA they trust; etcd reads its CA only when it starts."""
 ANNOTATION_SETTINGS = "kok.dev/settings"
 """On pods: hash of what they were made from."""
+ANNOTATION_NUDGED = "kok.dev/nudged"
+"""On a pod: when the kubelet was made to look at it again."""
 ANNOTATION_ADOPT = "kok.dev/adopt-volumes"
 """On an EtcdCluster: ID of the earlier etcd cluster whose retained volumes it is to go on with."""
 
+ANNOTATION_MOVE = "kok.dev/move-members"
+"""On an EtcdCluster: names of members that are to move, separated by commas, or `all`."""
 ANNOTATION_SLOT = "kok.dev/backup-slot"
 """On an EtcdBackup: the time at which its EtcdCluster's schedule was due."""
 

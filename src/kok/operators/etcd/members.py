@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from kok.api.etcdcluster import EtcdCluster, EtcdMember
@@ -12,11 +13,17 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import layout, plan
 from kok.operators.etcd.client import Alarm, MemberStatus, Trouble
+from kok.operators.etcd.losses import (
+    container,
+    is_removed,
+    lacks_settings,
+    terminated,
+    unscheduled,
+    why_lost,
+)
 from kok.operators.etcd.observe import Answer, World, is_ready
 
 _TELLS_NOTHING = {Trouble.SILENT, Trouble.UNTRUSTED, Trouble.REFUSED}
-EMPTY_VOLUME = "couldn't find local name"
-"""What etcd says when a member that once started finds no data; see `render.Start`."""
 DIFFERS = "its data differs from what all other members have"
 MESSAGE_LIMIT = 400
 _QUIET = {"ContainerCreating", "PodInitializing"}
@@ -88,13 +95,12 @@ def _member_id(obj: EtcdCluster, world: World, name: str) -> str | None:
     return None
 
 
-def views(obj: EtcdCluster, world: World, members: Sequence[str]) -> list[View]:
+def views(obj: EtcdCluster, world: World, members: Sequence[str], now: datetime) -> list[View]:
     """All members, in order."""
-    known = {entry.name: entry for entry in obj.status.members}
-    return [view(obj, world, known.get(name) or EtcdMember(name=name)) for name in members]
+    return [view(obj, world, plan.entry_of(obj.status, name), now) for name in members]
 
 
-def view(obj: EtcdCluster, world: World, before: EtcdMember) -> View:
+def view(obj: EtcdCluster, world: World, before: EtcdMember, now: datetime) -> View:
     """One member; what it does not tell now stays as last seen."""
     name = before.name
     pod = world.get(kinds.POD, layout.pod_name(name))
@@ -103,6 +109,8 @@ def view(obj: EtcdCluster, world: World, before: EtcdMember) -> View:
         update={"role": "Unknown", "ready": False, "message": None, "node": _node(pod)}
     )
     said = answer.status
+    # For as long as it is not known to be healthy; what follows may take that back.
+    entry.unhealthy_since = before.unhealthy_since or now.replace(microsecond=0)
     if said is not None and said.cluster_id != obj.status.cluster_id:
         entry.message = (
             f"belongs to etcd cluster {said.cluster_id} and not to {obj.status.cluster_id}; "
@@ -113,19 +121,22 @@ def view(obj: EtcdCluster, world: World, before: EtcdMember) -> View:
         entry.version, entry.db_size, entry.in_use = said.version, said.db_size, said.in_use
         entry.storage_version = said.storage_version
         entry.role = role(said)
-    condition, entry.message = _judge(obj, world, entry, answer)
+    condition, entry.message = _judge(obj, world, entry, answer, now)
     entry.ready = condition == "healthy"
+    joins = entry.state == "Joining" and said is not None
+    if entry.ready or joins or entry.state == "Left":
+        entry.unhealthy_since = None
     return View(entry, condition)
 
 
 def _judge(
-    obj: EtcdCluster, world: World, entry: EtcdMember, answer: Answer
+    obj: EtcdCluster, world: World, entry: EtcdMember, answer: Answer, now: datetime
 ) -> tuple[Condition, str | None]:
     """How a member is, and what is wrong with it."""
     name, said = entry.name, answer.status
     if entry.state == "Left":
         return "left", "has left; its pod and its volume are being removed"
-    gone = DIFFERS if entry.corrupt else why_lost(obj, world, name)
+    gone = DIFFERS if entry.corrupt else why_lost(obj, world, entry, now)
     if gone is not None:
         return "lost", gone
     if is_removed(obj, world, entry):
@@ -136,7 +147,7 @@ def _judge(
         return "healthy", None
     text = trouble(world, name, pod, answer)[:MESSAGE_LIMIT]
     if joining:
-        return "joining", text
+        return "joining", "is prepared and waits for its turn" if lacks_settings(pod) else text
     # An answer that we cannot understand says nothing about the member, whose probe is content: with
     # users and roles switched on, for one, etcd answers only those whom it knows.
     mute = answer.error is not None and answer.error.trouble in _TELLS_NOTHING
@@ -170,40 +181,6 @@ def alarms_of(entries: Sequence[EtcdMember], answers: Mapping[str, Answer]) -> l
 # --- why a member is not healthy
 
 
-def is_removed(obj: EtcdCluster, world: World, entry: EtcdMember) -> bool:
-    """Whether a member that took part is not in the list any more that a quorum agrees on."""
-    if entry.id is None or entry.state == "Leaving":
-        return False
-    listed = plan.agreed(obj, world)
-    return listed is not None and all(one.id != entry.id for one in listed)
-
-
-def why_lost(obj: EtcdCluster, world: World, name: str) -> str | None:
-    """Why a member has no data that could be used, and must not start, or None."""
-    claim = world.get(kinds.PVC, name)
-    if claim is None:
-        if not plan.volume_is_gone(obj, world, name):
-            return None
-        pod = world.get(kinds.POD, layout.pod_name(name))
-        if is_ready(pod):
-            return None
-        return (
-            f"its volume, PersistentVolumeClaim {name}, is gone; it is not started again, since "
-            "without its data it could make the others forget what they confirmed"
-        )
-    pod = world.get(kinds.POD, layout.pod_name(name))
-    if (claim.get("status") or {}).get("phase") == "Lost" and not is_ready(pod):
-        return f"its volume, the PersistentVolume of PersistentVolumeClaim {name}, is gone"
-    answered = world.answers.get(name, Answer()).status is not None
-    if not answered and not is_ready(pod) and EMPTY_VOLUME in _terminated(pod).get("message", ""):
-        return (
-            f"its volume, PersistentVolumeClaim {name}, is empty although the member had started "
-            "before; it refuses to start, since without its data it could make the others forget "
-            "what they confirmed"
-        )
-    return None
-
-
 def trouble(world: World, name: str, pod: Manifest | None, answer: Answer) -> str:
     """Why a member is not healthy, as far as can be seen; never empty."""
     if pod is None:
@@ -213,9 +190,8 @@ def trouble(world: World, name: str, pod: Manifest | None, answer: Answer) -> st
     if pod["metadata"].get("deletionTimestamp"):
         node = _node(pod)
         return f"its pod is being stopped{f' on node {node}' if node else ''}"
-    for condition in (pod.get("status") or {}).get("conditions") or ():
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return world.storage.problem or f"waits for a node: {condition.get('message', '')}"
+    if (why := unscheduled(pod)) is not None:
+        return world.storage.problem or f"waits for a node: {why}"
     claim = world.get(kinds.PVC, name)
     if claim is not None and (claim.get("status") or {}).get("phase") != "Bound":
         return world.storage.problem or "waits for its volume"
@@ -223,10 +199,9 @@ def trouble(world: World, name: str, pod: Manifest | None, answer: Answer) -> st
 
 
 def _container_trouble(pod: Manifest, answer: Answer) -> str:
-    container = _container(pod)
-    state = container.get("state") or {}
+    state = container(pod).get("state") or {}
     waiting = state.get("waiting") or {}
-    ended = _terminated(pod)
+    ended = terminated(pod)
     if waiting.get("reason") in _QUIET or not state:
         return "its container is being made"
     if "running" in state:
@@ -273,17 +248,3 @@ def last_words(log: str) -> str:
 
 def _node(pod: Manifest | None) -> str | None:
     return ((pod or {}).get("spec") or {}).get("nodeName")
-
-
-def _container(pod: Manifest | None) -> dict[str, Any]:
-    statuses = ((pod or {}).get("status") or {}).get("containerStatuses") or ()
-    return next((dict(status) for status in statuses if status["name"] == "etcd"), {})
-
-
-def _terminated(pod: Manifest | None) -> dict[str, Any]:
-    """How the container last ended; empty if it never did."""
-    container = _container(pod)
-    for state in (container.get("state"), container.get("lastState")):
-        if state and state.get("terminated"):
-            return dict(state["terminated"])
-    return {}

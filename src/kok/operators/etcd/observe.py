@@ -12,6 +12,7 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.errors import Forbidden
 from kok.kube.ownership import owner_labels
 from kok.operators.etcd import layout
 from kok.operators.etcd.client import (
@@ -72,6 +73,8 @@ class World:
     """What StorageClasses mean for the volumes."""
     worker_image: str = ""
     """KOK's own image, to work on volumes with; empty if nobody named it."""
+    nodes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Labels of the nodes that members run on, where the spec is about them and they can be read."""
 
     def get(self, kind: Kind, name: str) -> Manifest | None:
         """One child."""
@@ -96,10 +99,12 @@ async def observe(
     """
     children = await read_children(obj, members, kube)
     world = World(children)
-    answers, storage = await asyncio.gather(
-        ask_members(obj, members, world), ask_storage(obj, world.all(kinds.PVC), kube)
+    answers, storage, nodes = await asyncio.gather(
+        ask_members(obj, members, world),
+        ask_storage(obj, world.all(kinds.PVC), kube),
+        _nodes(obj, kube, world),
     )
-    return World(children, answers, storage, worker_image)
+    return World(children, answers, storage, worker_image, nodes)
 
 
 async def read_children(
@@ -227,3 +232,17 @@ def pod_address(pod: Manifest | None) -> str | None:
     if status.get("phase") not in {"Pending", "Running"}:
         return None
     return str(status["podIP"]) if status.get("podIP") else None
+
+
+async def _nodes(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, dict[str, str]]:
+    """Looked up only where the spec is about nodes."""
+    placement = obj.spec.placement
+    if not placement.node_selector and not placement.require_spread:
+        return {}
+    on = {pod["spec"].get("nodeName") for pod in world.all(kinds.POD)} - {None}
+    try:
+        found = await asyncio.gather(*(kube.get(kinds.NODE, name) for name in sorted(on)))
+    except Forbidden:
+        # An operator that may see only its namespaces cannot know.
+        return {}
+    return {n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in found if n}

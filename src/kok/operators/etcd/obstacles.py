@@ -37,10 +37,35 @@ def obstacle(obj: EtcdCluster, world: World) -> Problem | Adoption | None:
         return Problem(reasons.UNSUPPORTED_VERSION, f"spec.version: {error}")
     if obj.status.seed is not None:
         return None
-    found = leftovers(obj, world)
-    if found is not None:
-        return found
-    return name_problem(obj, world)
+    return forgotten(obj, world) or leftovers(obj, world) or name_problem(obj, world)
+
+
+def forgotten(obj: EtcdCluster, world: World) -> Problem | Adoption | None:
+    """What our own volumes tell where the status was lost: which members there are.
+
+    To take it for a new cluster would form one of empty members beside those that hold the data:
+    members that were replaced do not have the names that a new cluster's have.
+    """
+    ours = [
+        claim
+        for claim in world.all(kinds.PVC)
+        if not is_leftover(claim, obj) and has_our_labels(claim["metadata"], obj)
+        if not claim["metadata"].get("deletionTimestamp")
+    ]
+    ids = {
+        str(claim["metadata"]["name"]): note(claim, layout.ANNOTATION_MEMBER_ID) for claim in ours
+    }
+    known = {name: one for name, one in ids.items() if one}
+    clusters = {one for claim in ours if (one := note(claim, layout.ANNOTATION_CLUSTER_ID))}
+    if not known or not clusters:
+        return None
+    if len(clusters) == 1:
+        return Adoption(clusters.pop(), known)
+    text = (
+        f"{_list(ours)} hold data of several etcd clusters ({', '.join(sorted(clusters))}); delete "
+        "those that do not belong to this EtcdCluster"
+    )
+    return Problem(reasons.RETAINED_VOLUMES, text)
 
 
 def leftovers(obj: EtcdCluster, world: World) -> Problem | Adoption | None:
@@ -82,11 +107,10 @@ def _adopt(obj: EtcdCluster, old: list[Manifest], cluster_id: str) -> Problem | 
     ids = {
         str(claim["metadata"]["name"]): note(claim, layout.ANNOTATION_MEMBER_ID) for claim in old
     }
-    wanted = set(layout.member_names(obj.name, obj.spec.members))
-    if set(ids) != wanted or not all(ids.values()):
+    if len(ids) != obj.spec.members or not all(ids.values()):
         text = (
             f"the retained volumes are {_list(old)}, but spec.members: {obj.spec.members} needs "
-            f"exactly {', '.join(sorted(wanted))}, each of a member that had started; create the "
+            f"exactly {obj.spec.members}, each of a member that had started; create the "
             "EtcdCluster with as many members as there were"
         )
         return Problem(reasons.RETAINED_VOLUMES, text)

@@ -27,12 +27,21 @@ def entry_of(status: EtcdClusterStatus, member: str) -> EtcdMember:
     return next((m for m in status.members if m.name == member), EtcdMember(name=member))
 
 
-def fresh_name(obj: EtcdCluster, world: World) -> str:
-    """A name for a new member that no member, volume or StatefulSet has or ever had."""
-    number = max(obj.status.next_member, *(n + 1 for n in _numbers(obj)))
-    while any(world.get(k, f"{obj.name}-{number}") for k in (kinds.PVC, kinds.STATEFULSET)):
+def fresh_names(obj: EtcdCluster, world: World, count: int) -> list[str]:
+    """Names for new members that no member, volume or StatefulSet has or ever had."""
+    number = next_number(obj)
+    found: list[str] = []
+    while len(found) < count:
+        name = f"{obj.name}-{number}"
+        if not any(world.get(kind, name) for kind in (kinds.PVC, kinds.STATEFULSET)):
+            found.append(name)
         number += 1
-    return f"{obj.name}-{number}"
+    return found
+
+
+def next_number(obj: EtcdCluster) -> int:
+    """A number above that of any member that is known of."""
+    return max(obj.status.next_member, *(n + 1 for n in _numbers(obj)))
 
 
 def number_of(etcd: str, member: str) -> int | None:
@@ -108,18 +117,18 @@ def volume_is_gone(obj: EtcdCluster, world: World, member: str) -> bool:
     return has_started(obj, world, member) or world.get(kinds.STATEFULSET, member) is not None
 
 
-def start_of(obj: EtcdCluster, world: World, member: str) -> Start:
-    """What the member's pod may do with an empty volume.
+def start_of(obj: EtcdCluster, world: World, member: str) -> Start | None:
+    """What the member's pod may do with an empty volume; None keeps it from starting at all.
 
     One that joins is given the list as etcd has it at this moment; etcd compares that with what
-    the others say, and refuses to start with an earlier one.
+    the others say, and refuses to start with an earlier one. Before it is on that list, it waits.
     """
     if has_started(obj, world, member) or volume_is_gone(obj, world, member):
         return Start()
     if entry_of(obj.status, member).state == "Joining":
         listed = agreed(obj, world) or ()
         if listing(obj, listed, member) is None:
-            return Start()
+            return None
         url = layout.peer_url(obj.name, obj.namespace, member)
         pairs = [
             (member if url in one.peer_urls else one.name or one.id, peer)
@@ -138,18 +147,13 @@ def wants_volume(obj: EtcdCluster, world: World, member: str) -> bool:
 
 
 def may_run(obj: EtcdCluster, world: World, member: str) -> bool:
-    """Whether there is to be a StatefulSet for the member.
-
-    One that joins gets it once etcd knows of it; one that left never again.
-    """
+    """Whether there is to be a StatefulSet for the member; for one that left never again."""
     state = entry_of(obj.status, member).state
     there = world.get(kinds.STATEFULSET, member) is not None
     operation = obj.status.operation
     if operation is not None and operation.type == "Recover" and operation.member != member:
         return False
-    if state == "Joining":
-        return there or listing(obj, agreed(obj, world) or (), member) is not None
-    return state == "Member" or (state == "Leaving" and there)
+    return state in {"Joining", "Member"} or (state == "Leaving" and there)
 
 
 def disruptions(obj: EtcdCluster) -> int:
@@ -160,9 +164,8 @@ def disruptions(obj: EtcdCluster) -> int:
     """
     states = [member.state for member in obj.status.members] or ["Member"] * obj.spec.members
     voters = sum(state in {"Member", "Leaving"} for state in states)
-    changing = len(states) > states.count("Member")
     if voters == 1:
-        return 0 if changing else 1
+        return 0 if {"Joining", "Leaving"} & set(states) else 1
     return 1 if voters > 3 or (voters == 3 and "Leaving" not in states) else 0
 
 

@@ -74,7 +74,12 @@ NEAR_QUOTA: Final = "NearQuota"
 UNREACHABLE: Final = "MembersUnreachable"
 """The pods are ready, but the operator cannot ask them; check routes and network policies."""
 MEMBER_LOST: Final = "MemberLost"
-"""A member's volume or its content is gone. It is kept from starting: empty it would do harm."""
+"""A member's volume, its content or its node is gone, or somebody removed it. It is replaced while
+
+the others have a quorum; the message says how far that is. Empty it never starts again.
+"""
+UNKNOWN_MEMBER: Final = "UnknownMember"
+"""etcd lists a member that was added by hand; `etcdctl member remove` it, so that we can go on."""
 CLUSTER_ID_MISMATCH: Final = "ClusterIDMismatch"
 """A member belongs to another etcd cluster than the recorded one; it is not counted."""
 NO_SPACE: Final = "NoSpace"

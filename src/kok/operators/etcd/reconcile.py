@@ -25,6 +25,7 @@ from kok.operators.etcd import (
     layout,
     members,
     metrics,
+    moves,
     obstacles,
     plan,
     reasons,
@@ -57,6 +58,7 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
     obj = p.obj.model_copy(update={"status": p.status})
     world = await observe(obj, plan.members_of(obj), p.kube, own.worker_image)
     learnt = members.learn(obj, world, plan.members_of(obj))
+    learnt = moves.take_request(obj) or learnt
     found = obstacles.obstacle(obj, world)
     ca = certificates.authority(obj, _ca_secret(obj, world), obj.status.ca_fingerprint, p.now)
     restores = await takeover.read(p.kube, obj)
@@ -99,6 +101,7 @@ def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
         EtcdMember(name=name, id=found.member_ids[name]) for name in sorted(found.member_ids)
     ]
     recorded.seed = ",".join(sorted(found.member_ids))
+    recorded.next_member = plan.next_number(obj)
     p.event(reasons.VOLUMES_ADOPTED, f"goes on with the data of etcd cluster {found.cluster_id}")
 
 

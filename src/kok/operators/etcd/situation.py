@@ -35,7 +35,7 @@ class Situation:
     @classmethod
     def of(cls, obj: EtcdCluster, world: World, now: datetime) -> Self:
         """Judges every member."""
-        return cls(obj, world, now, tuple(members.views(obj, world, plan.members_of(obj))))
+        return cls(obj, world, now, tuple(members.views(obj, world, plan.members_of(obj), now)))
 
     @property
     def operation(self) -> EtcdOperation | None:

@@ -32,7 +32,7 @@ def report(
     _fill(obj, world, seen)
     verdicts = {
         reasons.AVAILABLE: available(obj, world, seen, action),
-        reasons.MEMBERS_HEALTHY: members_healthy(obj, seen, action),
+        reasons.MEMBERS_HEALTHY: members_healthy(s, action),
         reasons.CERTIFICATES_READY: certificates_ready(obj, world, ca_problem),
         reasons.UP_TO_DATE: up_to_date(s),
         reasons.SPACE_LEFT: room.space_left(s),
@@ -128,25 +128,36 @@ def _what_is_held(obj: EtcdCluster, world: World, voters: Sequence[View]) -> str
     )
 
 
-def members_healthy(
-    obj: EtcdCluster, seen: Sequence[View], action: Action | None = None
-) -> Verdict:
+def members_healthy(s: Situation, action: Action | None = None) -> Verdict:
     """Is every member healthy? One that joins or left is none."""
     if action is not None and (words := _replacing(action)):
         return Verdict(False, reasons.MEMBER_LOST, words)
-    voters = [view for view in seen if view.is_voter]
+    voters = [view for view in s.views if view.is_voter]
     if bad := [view for view in voters if view.condition != "healthy"]:
-        return _unhealthy(obj, voters, bad)
+        return _unhealthy(s.obj, voters, bad, action)
+    if s.strangers and action is None:
+        return Verdict(False, reasons.UNKNOWN_MEMBER, _unknown(s))
     count = len(voters)
     words = "the only member is" if count == 1 else f"all {count} members are"
     return Verdict(True, reasons.HEALTHY, f"{words} healthy")
 
 
-def _unhealthy(obj: EtcdCluster, voters: Sequence[View], bad: Sequence[View]) -> Verdict:
+def _unknown(s: Situation) -> str:
+    listed = ", ".join(f"{one.id} at {', '.join(one.peer_urls)}" for one in s.strangers)
+    return (
+        f"etcd lists members that this EtcdCluster did not make: {listed}; they count for the "
+        "quorum, and no member is added or removed until they are gone (etcdctl member remove)"
+    )
+
+
+def _unhealthy(
+    obj: EtcdCluster, voters: Sequence[View], bad: Sequence[View], action: Action | None
+) -> Verdict:
     text = _sentence(bad)
     conditions = {view.condition for view in bad}
     if conditions & {"lost", "removed"}:
-        return Verdict(False, reasons.MEMBER_LOST, f"{text}{_way_out(voters)}")
+        what = f"; {action.message}" if action is not None else ""
+        return Verdict(False, reasons.MEMBER_LOST, f"{text}{_way_out(voters)}{what}")
     if "foreign" in conditions:
         return Verdict(False, reasons.CLUSTER_ID_MISMATCH, text)
     if _still_forming(obj, bad):

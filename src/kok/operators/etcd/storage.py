@@ -57,13 +57,11 @@ def is_smaller(obj: EtcdCluster, claim: Manifest) -> bool:
 async def _binding_problem(kube: Kube, name: str | None) -> str | None:
     if name is None:
         return (
-            "the meta cluster has no default StorageClass; set one, or create the EtcdCluster "
-            "anew with spec.storage.className"
+            "the meta cluster has no default StorageClass; set one, or set spec.storage.className"
         )
     if name and await _storage_class(kube, name) is None:
         return (
-            f"StorageClass {name} does not exist; create it, or create the EtcdCluster anew "
-            "with another spec.storage.className"
+            f"StorageClass {name} does not exist; create it, or set another spec.storage.className"
         )
     return None
 

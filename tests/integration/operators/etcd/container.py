@@ -29,6 +29,8 @@ class Container:
     ready: bool = False
     reported: Manifest | None = None
     secrets: str = ""
+    unsettled: Manifest | None = None
+    """Annotations of the pod when a variable was missing."""
     log: Path = field(default_factory=Path)
 
     def spawn(self, path: str, arguments: list[str], variables: dict[str, str]) -> None:
@@ -65,15 +67,23 @@ class Container:
 
 
 def pod_status(container: Container, what: str) -> Manifest:
-    """The pod's status while its container is `waiting`, `pulling` its image, `running` or has `ended`."""
+    """The pod's status while its container is `waiting`, `pulling` its image, `unsettled` (it lacks a
+
+    variable), `running` or has `ended`.
+    """
     state: Manifest = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
     if what == "waiting":
         state = {"waiting": {"reason": "ContainerCreating"}}
     elif what == "pulling":
         state = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}
+    elif what == "unsettled":
+        state = {"waiting": {"reason": "CreateContainerConfigError", "message": "no such key"}}
     elif what == "ended":
         state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
-    ready, waits = what == "running" and container.ready, what in {"waiting", "pulling"}
+    ready, waits = (
+        what == "running" and container.ready,
+        what in {"waiting", "pulling", "unsettled"},
+    )
     return {
         "phase": "Pending" if waits else "Running",
         "podIP": None if waits else container.address,

@@ -58,6 +58,8 @@ class StandIn:
         """Versions of etcd whose image cannot be pulled."""
         self.grow_volumes = False
         """Volumes become as large as they are asked to be, also those that are bound."""
+        self.nodes: dict[str, dict[str, str]] = {"node-1": {}}
+        """Nodes with their labels; a pod gets the first that its selector matches."""
         self.hold_deletions = False
         """Pods that are to go stay `Terminating`, as on a node that is gone."""
         self.jobs = Jobs(kube, namespace, self.root, self.address)
@@ -93,6 +95,14 @@ class StandIn:
         number = len(self._addresses) + 1
         return self._addresses.setdefault(member, f"{self.network}.0.{number}")
 
+    def running(self) -> list[str]:
+        """Client addresses of all members whose process runs."""
+        return [
+            layout.pod_endpoint(self.address(member))
+            for member, container in self._containers.items()
+            if container.process is not None and container.process.poll() is None
+        ]
+
     def kill(self, member: str) -> None:
         """Kills the member's process; it comes back."""
         container = self._containers[member]
@@ -124,6 +134,11 @@ class StandIn:
     async def wipe(self, member: str) -> None:
         """Empties the member's volume while its process is down."""
         shutil.rmtree(await self.volume(member))
+
+    async def damage(self, member: str) -> None:
+        """Overwrites the head of the member's database while its process is down."""
+        with (await self.volume(member) / "data/member/snap/db").open("r+b") as database:
+            database.write(b"\xff" * 8192)
 
     async def volume(self, member: str) -> Path:
         """Where the member's data lies."""
@@ -226,9 +241,13 @@ class StandIn:
                     "annotations": template["metadata"]["annotations"],
                     "ownerReferences": [reference],
                 },
-                "spec": {**template["spec"], "nodeName": "node-1"},
+                "spec": {**template["spec"], "nodeName": self._node(template["spec"])},
             }
         )
+
+    def _node(self, spec: Manifest) -> str:
+        wanted = (spec.get("nodeSelector") or {}).items()
+        return next(name for name, labels in self.nodes.items() if wanted <= labels.items())
 
     async def _run(self, pod: Manifest, claim: Manifest | None) -> None:
         meta, member = pod["metadata"], pod["metadata"]["name"].removesuffix("-0")
@@ -248,10 +267,12 @@ class StandIn:
             if _version(pod) in self.missing:
                 await self._report(pod, container, "pulling")
                 return
-            await self._start(pod, claim, container)
+            if not await self._start(pod, claim, container):
+                await self._report(pod, container, "unsettled")
+                return
         elif container.process.poll() is not None:
             container.ended = {"exitCode": container.process.returncode, "reason": "Error"}
-            container.ended["message"] = "\n".join(container.log.read_text().splitlines()[-10:])
+            container.ended["message"] = container.log.read_text()[-2048:]
             container.restarts += 1
             container.process = None
             container.ready = False
@@ -261,19 +282,29 @@ class StandIn:
         container.ready = await container.answers()
         await self._report(pod, container, "running")
 
-    async def _start(self, pod: Manifest, claim: Manifest, container: Container) -> None:
+    async def _start(self, pod: Manifest, claim: Manifest, container: Container) -> bool:
+        """Whether it could be: as the kubelet, it looks again only after a change of the pod."""
+        notes = pod["metadata"].get("annotations") or {}
+        if container.unsettled == notes:
+            return False
+        container.unsettled = None
         volume = self.root / "volumes" / claim["metadata"]["uid"]
         volume.mkdir(parents=True, exist_ok=True)
         spec = pod["spec"]["containers"][0]
         for first in pod["spec"].get("initContainers", ()):
             words = [self._local(word, container, volume) for word in first["command"]]
             await asyncio.to_thread(subprocess.run, words, check=True)
-        variables = {entry["name"]: await self._value(entry) for entry in spec.get("env", ())}
+        try:
+            variables = {entry["name"]: await self._value(entry) for entry in spec.get("env", ())}
+        except KeyError:
+            container.unsettled = notes
+            return False
         container.spawn(
             program(_version(pod)),
             [self._local(word, container, volume) for word in spec["command"][1:]],
             {name: self._local(text, container, volume) for name, text in variables.items()},
         )
+        return True
 
     async def _value(self, entry: Manifest) -> str:
         """The value of a variable, looked up anew at each start as the kubelet does."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.operators.etcd.builders import (
     CLUSTER_ID,
+    NOW,
     a_pod,
     a_world,
     an_etcd,
@@ -38,7 +39,7 @@ def one(number: int = 1, answer: Answer | None = None, **pods: Any) -> View:
     if answer is not None:
         answers[number] = answer
     world = a_world(obj, answers, **pods)
-    return view(obj, world, obj.status.members[number])
+    return view(obj, world, obj.status.members[number], NOW)
 
 
 def test_a_healthy_member_is_told_with_all_that_it_says() -> None:
@@ -82,7 +83,7 @@ def test_a_member_that_is_silent_stays_as_last_seen() -> None:
     obj = formed()
     obj.status.members[1].version, obj.status.members[1].db_size = "3.6.9", 77
 
-    seen = view(obj, a_world(obj, {0: says(0)}, p1=None), obj.status.members[1])
+    seen = view(obj, a_world(obj, {0: says(0)}, p1=None), obj.status.members[1], NOW)
 
     assert (seen.entry.version, seen.entry.db_size) == ("3.6.9", 77)
     assert (seen.entry.role, seen.entry.ready, seen.entry.node) == ("Unknown", False, None)
@@ -157,7 +158,7 @@ def test_why_a_member_is_not_healthy(pod: dict[str, Any] | None, sentence: str) 
     obj = formed()
     world = a_world(obj, {0: says(0), 2: says(2)}, p1=pod)
 
-    seen = view(obj, world, obj.status.members[1])
+    seen = view(obj, world, obj.status.members[1], NOW)
 
     assert seen.entry.message == sentence
     assert seen.condition == "pending"
@@ -179,7 +180,7 @@ def test_a_volume_that_waits_names_what_is_wrong_with_its_class() -> None:
     pod = a_pod(obj, 1, ready=False, conditions=[{"type": "PodScheduled", "status": "False"}])
     world = a_world(obj, {0: says(0)}, "StorageClass fast does not exist", p1=pod)
 
-    seen = view(obj, world, obj.status.members[1])
+    seen = view(obj, world, obj.status.members[1], NOW)
 
     assert seen.entry.message == "StorageClass fast does not exist"
 
@@ -191,7 +192,7 @@ def test_a_member_without_its_volume_is_lost() -> None:
     obj = formed()
     world = without(a_world(obj, {0: says(0)}, p1=None), ("PersistentVolumeClaim", NAMES[1]))
 
-    seen = view(obj, world, obj.status.members[1])
+    seen = view(obj, world, obj.status.members[1], NOW)
 
     assert seen.condition == "lost"
     assert "PersistentVolumeClaim shop-etcd-1, is gone" in (seen.entry.message or "")
@@ -201,7 +202,7 @@ def test_a_member_that_still_runs_on_a_deleted_volume_is_not_lost_yet() -> None:
     obj = formed()
     world = without(a_world(obj), ("PersistentVolumeClaim", NAMES[1]))
 
-    assert view(obj, world, obj.status.members[1]).condition == "healthy"
+    assert view(obj, world, obj.status.members[1], NOW).condition == "healthy"
 
 
 @pytest.mark.parametrize("state", [{"running": {}}, {"waiting": {"reason": "CrashLoopBackOff"}}])
@@ -222,7 +223,7 @@ def test_a_member_whose_persistent_volume_is_gone_is_lost() -> None:
     world = a_world(obj, {0: says(0)}, p1=a_pod(obj, 1, ready=False))
     world.children["PersistentVolumeClaim", NAMES[1]]["status"]["phase"] = "Lost"
 
-    seen = view(obj, world, obj.status.members[1])
+    seen = view(obj, world, obj.status.members[1], NOW)
 
     assert seen.condition == "lost"
     assert "the PersistentVolume of PersistentVolumeClaim shop-etcd-1" in (seen.entry.message or "")
@@ -315,7 +316,7 @@ def test_alarms_are_told_by_name_of_member() -> None:
 
 
 def test_all_members_are_told_in_order() -> None:
-    assert [v.entry.name for v in views(formed(), World(), NAMES)] == list(NAMES)
+    assert [v.entry.name for v in views(formed(), World(), NAMES, NOW)] == list(NAMES)
 
 
 @given(st.text())

@@ -7,14 +7,23 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.operators.etcd.builders import NOW, a_world, formed, listed, says, without
+from tests.unit.operators.etcd.builders import (
+    NOW,
+    a_pod,
+    a_world,
+    formed,
+    listed,
+    says,
+    without,
+)
 
-from kok.api.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
-from kok.operators.etcd import engine, layout, reasons
+from kok.api.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, EtcdReplacement
+from kok.kube.apply import index
+from kok.operators.etcd import engine, layout, plan, reasons, render
 from kok.operators.etcd.client import Listed
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.operations import Action
-from kok.operators.etcd.operations.calls import AddLearner, MoveLeader, Promote, Remove
+from kok.operators.etcd.operations.calls import AddLearner, MoveLeader, Nudge, Promote, Remove
 from kok.operators.etcd.situation import Situation
 
 
@@ -111,7 +120,8 @@ def test_a_new_member_is_recorded_before_anything_is_made_of_it() -> None:
     found = action(obj, a_world(formed()))
 
     assert (found.reason, found.call) == (reasons.GROWING, None)
-    assert found.states == {"shop-etcd-3": "Joining"}
+    # The second is only prepared.
+    assert found.states == {"shop-etcd-3": "Joining", "shop-etcd-4": "Joining"}
     assert found.operation is not None
     assert (found.operation.type, found.operation.member) == ("Grow", "shop-etcd-3")
 
@@ -120,7 +130,9 @@ def test_a_name_is_never_used_twice() -> None:
     obj = wants(formed(), 5)
     obj.status.next_member = 9
 
-    assert action(obj, a_world(formed())).states == {"shop-etcd-9": "Joining"}
+    found = action(obj, a_world(formed()))
+
+    assert set(found.states) == {"shop-etcd-9", "shop-etcd-10"}
 
 
 def test_nobody_is_added_while_a_member_is_not_healthy() -> None:
@@ -175,7 +187,41 @@ def test_a_member_that_votes_is_one() -> None:
 
     found = action(obj, seen(obj, (*listed(), learner(3, votes=True))))
 
-    assert found.states == {"shop-etcd-3": "Member"}
+    assert found.states == {"shop-etcd-3": "Member", "shop-etcd-4": "Joining"}
+
+
+def test_a_member_whose_turn_comes_later_waits_for_it() -> None:
+    obj = with_state(with_state(wants(formed(), 5), 3, "Joining"), 4, "Joining")
+    doing(obj, "Grow", member="shop-etcd-3")
+    world = seen(obj, (*listed(), learner(3, started=False)), a3=None, a4=None)
+
+    assert action(obj, world).call is None
+    assert plan.start_of(obj, world, "shop-etcd-4") is None, "its container cannot start"
+    start = plan.start_of(obj, world, "shop-etcd-3")
+    assert start is not None
+    assert [name for name, _ in start.existing] == [f"shop-etcd-{n}" for n in range(4)]
+
+
+def test_a_container_that_waited_for_its_list_is_looked_at_again() -> None:
+    obj = doing(with_state(wants(formed(), 5), 3, "Joining"), "Grow", member="shop-etcd-3")
+    world = seen(obj, (*listed(), learner(3, started=False)), a3=None)
+    waits = a_pod(obj, 3, ready=False, state={"waiting": {"reason": "CreateContainerConfigError"}})
+    starts = render.start_map(obj, {"shop-etcd-3": plan.start_of(obj, world, "shop-etcd-3")})
+    without_list = World({**world.children, **index([waits])}, world.answers)
+    with_list = World({**without_list.children, **index([starts])}, world.answers)
+
+    assert action(obj, without_list).call is None
+    assert action(obj, with_list).call == Nudge("shop-etcd-3-0", "pod-3")
+
+
+def test_the_ones_that_are_not_wanted_any_more_are_given_up_and_the_others_go_on() -> None:
+    obj = with_state(with_state(wants(formed(1), 5), 3, "Joining"), 4, "Joining")
+    obj.spec.members = 3
+    with_state(obj, 2, "Member", id="id-2")
+
+    found = action(obj, seen(obj, (listed(1)[0], listed()[2]), a3=None, a4=None))
+
+    assert found.states == {"shop-etcd-4": "Leaving"}
 
 
 def test_an_operation_ends_when_all_is_as_wanted() -> None:
@@ -241,6 +287,15 @@ def test_nobody_is_removed_whom_the_quorum_needs() -> None:
 
     assert found.call is None
     assert "stays until enough others are healthy" in found.message
+
+
+def test_a_member_that_is_wanted_again_before_it_left_stays() -> None:
+    obj = doing(with_state(formed(), 2, "Leaving"), "Shrink", member="shop-etcd-2")
+
+    found = action(obj, a_world(obj))
+
+    assert found.states == {"shop-etcd-2": "Member"}
+    assert found.call is None
 
 
 def test_one_that_etcd_does_not_list_any_more_has_left() -> None:
@@ -345,4 +400,93 @@ def test_a_learner_that_lost_its_data_is_given_up_and_the_next_one_waits_a_while
     after = wants(formed(), 5)
     after.status.operation = given_up.operation
     assert action(after, a_world(formed()), seconds=9).states == {}
-    assert action(after, a_world(formed()), seconds=11).states == {"shop-etcd-3": "Joining"}
+    again = action(after, a_world(formed()), seconds=11)
+    assert set(again.states) == {"shop-etcd-3", "shop-etcd-4"}
+
+
+def test_no_more_than_three_members_are_replaced_within_an_hour() -> None:
+    obj = formed()
+    obj.status.replacements = [
+        EtcdReplacement(member=f"shop-etcd-{n}", at=NOW - timedelta(minutes=n), reason="lost")
+        for n in (50, 20, 10)
+    ]
+    world = without(a_world(formed(), {0: says(0), 2: says(2)}, p1=None), VOLUME_1)
+
+    told = action(obj, world)
+
+    assert (told.states, told.call) == ({}, None)
+    assert "find out what takes their data" in told.message
+    assert action(obj, world, minutes=11).states == {"shop-etcd-1": "Leaving"}
+
+
+# --- moves
+
+
+def test_a_member_on_the_wrong_class_gets_a_successor_first() -> None:
+    obj = formed(storage={"className": "slow"})
+    world = a_world(obj)
+    obj.spec.storage.class_name = "fast"
+
+    found = action(obj, world)
+
+    assert found.reason == reasons.MOVING
+    assert found.states == {"shop-etcd-3": "Joining"}
+    assert found.operation is not None
+    assert found.operation.replaces == "shop-etcd-1", "the leader comes last"
+
+
+def test_the_one_whose_place_was_taken_leaves() -> None:
+    obj = with_state(formed(storage={"className": "slow"}), 3, "Member", id="id-3")
+    doing(obj, "Migrate", member="shop-etcd-3", replaces="shop-etcd-1")
+    world = seen(obj, (*listed(), learner(3, votes=True)))
+    obj.spec.storage.class_name = "fast"
+
+    found = action(obj, world)
+
+    assert found.states == {"shop-etcd-1": "Leaving"}
+    assert found.operation is not None
+    assert found.operation.type == "Migrate"
+
+
+def test_a_successor_that_is_not_healthy_yet_is_not_the_one_that_leaves() -> None:
+    obj = with_state(formed(1, storage={"className": "slow"}), 3, "Member", id="id-3")
+    doing(obj, "Migrate", member="shop-etcd-3", replaces="shop-etcd-0")
+    world = seen(obj, (listed(1)[0], learner(3, votes=True)))
+    unready = a_pod(obj, 3, ready=False)
+    world = World({**world.children, **index([unready])}, world.answers)
+    obj.spec.storage.class_name = "fast"
+
+    found = action(obj, world)
+
+    assert found.states == {}
+    assert found.operation is not None
+    assert (found.operation.type, found.operation.step) == ("Migrate", "Waiting")
+
+
+def test_a_move_that_is_not_wanted_any_more_is_given_up() -> None:
+    obj = with_state(formed(storage={"className": "slow"}), 3, "Joining")
+    doing(obj, "Migrate", member="shop-etcd-3", replaces="shop-etcd-1")
+
+    found = action(obj, seen(obj, listed(), a3=None))
+
+    assert found.states == {"shop-etcd-3": "Leaving"}
+    assert "need not move any more" in found.message
+
+
+def test_nobody_is_moved_while_a_member_is_not_healthy() -> None:
+    obj = formed(storage={"className": "slow"})
+    world = a_world(obj, {0: says(0), 1: says(1)})
+    obj.spec.storage.class_name = "fast"
+
+    assert decided(obj, world) is None
+
+
+# --- how often it is looked at
+
+
+@pytest.mark.parametrize(("age", "after"), [(10, 0.3), (200, 1.0), (1000, 5.0)])
+def test_what_is_waited_for_in_vain_is_looked_at_less_often(age: int, after: float) -> None:
+    obj = doing(with_state(wants(formed(), 5), 3, "Joining"), "Grow", member="shop-etcd-3")
+    waits = action(obj, seen(obj, (*listed(), learner(3, started=False)), a3=None))
+
+    assert engine.patient(waits, waits.after, NOW + timedelta(seconds=age)) == after

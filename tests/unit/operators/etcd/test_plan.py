@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.unit.operators.etcd.builders import (
     CA,
@@ -12,7 +14,7 @@ from tests.unit.operators.etcd.builders import (
     without,
 )
 
-from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
 from kok.kube.apply import index
 from kok.operators.etcd import layout, obstacles, plan, reasons, render
@@ -151,6 +153,14 @@ def test_adoption_is_refused_where_it_would_harm(
     assert sentence in blocked(obj, left(count=count, version=version)).message
 
 
+def test_members_of_any_number_are_adopted() -> None:
+    obj = an_etcd(members=1, annotations={layout.ANNOTATION_ADOPT: "abc"})
+    world = left(count=8)
+    world = World({key: m for key, m in world.children.items() if key[1] == "shop-etcd-7"})
+
+    assert obstacles.obstacle(obj, world) == Adoption("abc", {"shop-etcd-7": "id-7"})
+
+
 def test_volumes_of_a_cluster_that_never_formed_can_only_be_deleted() -> None:
     problem = blocked(an_etcd(members=3), left(cluster_id=None))
 
@@ -173,6 +183,30 @@ def test_our_own_volumes_are_no_leftovers() -> None:
     obj = begun()
 
     assert obstacles.obstacle(obj, a_world(obj)) is None
+
+
+def test_a_status_that_was_lost_is_read_off_the_volumes() -> None:
+    obj = an_etcd(members=3)
+    claims = [
+        render.volume(obj, f"shop-etcd-{n}", Facts(CLUSTER_ID, f"id-{n}"), None) for n in (0, 4, 7)
+    ]
+    joining = render.volume(obj, "shop-etcd-8", Facts(), None)
+    going = render.volume(obj, "shop-etcd-3", Facts(CLUSTER_ID, "id-3"), None)
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    found = obstacles.obstacle(obj, World(index([*claims, joining, going])))
+
+    ids = {f"shop-etcd-{n}": f"id-{n}" for n in (0, 4, 7)}
+    assert found == Adoption(CLUSTER_ID, ids)
+
+
+def test_volumes_of_two_clusters_are_no_cluster() -> None:
+    obj = an_etcd(members=3)
+    claims = [
+        render.volume(obj, f"shop-etcd-{n}", Facts(f"cluster-{n}", f"id-{n}"), None) for n in (0, 1)
+    ]
+
+    assert "hold data of several etcd clusters" in blocked(obj, World(index(claims))).message
 
 
 # --- names
@@ -210,6 +244,32 @@ def test_an_unknown_version_is_told_before_anything_is_made() -> None:
 
     assert problem.reason == reasons.UNSUPPORTED_VERSION
     assert problem.message.startswith("spec.version: ")
+
+
+# --- how many pods a drain may take
+
+
+@pytest.mark.parametrize(
+    ("states", "pods"),
+    [
+        (["Member"], 1),
+        (["Member", "Joining"], 0),
+        (["Member", "Member"], 0),
+        (["Member", "Member", "Joining"], 0),
+        (["Member", "Leaving"], 0),
+        (["Member", "Left"], 1),
+        (["Member"] * 3, 1),
+        (["Member", "Member", "Leaving"], 0),
+        (["Member", "Member", "Member", "Joining"], 1),
+        (["Member", "Member", "Member", "Leaving"], 1),
+        (["Member"] * 5, 1),
+    ],
+)
+def test_a_drain_never_takes_a_pod_that_the_quorum_needs(states: list[Any], pods: int) -> None:
+    obj = formed(1)
+    obj.status.members = [EtcdMember(name=f"m-{n}", state=s) for n, s in enumerate(states)]
+
+    assert plan.disruptions(obj) == pods
 
 
 # --- pods

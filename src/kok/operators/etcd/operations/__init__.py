@@ -39,6 +39,7 @@ from kok.operators.etcd.operations import (
     defragment,
     join,
     leave,
+    migrate,
     recover,
     replace,
     roll,
@@ -59,8 +60,10 @@ ORDER: tuple[Plan, ...] = (
     leave.plan,
     join.plan,
     scale.plan,
+    # Before rolls: with the new settings a member might not start any more where it is.
+    migrate.plan,
     roll.plan,
-    # Here come what needs healthy members and no change of them: moves.
+    # Here come what needs healthy members and no change of them: maintenance.
     defragment.plan,
 )
 """By priority: an earlier one interrupts a later one, which then goes on where it was."""

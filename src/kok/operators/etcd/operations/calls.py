@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
-from kok.operators.etcd import reasons
+from kok.kube import kinds
+from kok.kube.errors import NotFound
+from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.client import EtcdError, Trouble
 from kok.operators.etcd.operations.action import Context
 
@@ -81,3 +84,18 @@ class Remove:
                 return
             raise
         context.p.event(reasons.MEMBER_REMOVED, f"{self.member} ({self.id}) was removed")
+
+
+@dataclass(frozen=True, slots=True)
+class Nudge:
+    """Makes the kubelet look at a pod again at once, by a change that means nothing else."""
+
+    pod: str
+    uid: str
+
+    async def run(self, context: Context) -> None:
+        """See `Call`."""
+        notes = {layout.ANNOTATION_NUDGED: context.p.now.isoformat(timespec="seconds")}
+        patch = {"metadata": {"uid": self.uid, "annotations": notes}}
+        with suppress(NotFound):
+            await context.p.kube.patch(kinds.POD, self.pod, context.obj.namespace, patch)

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Literal
 
 from kok.api.etcdcluster import EtcdOperation
-from kok.operators.etcd import reasons
+from kok.operators.etcd import plan, reasons
+from kok.operators.etcd.operations.action import Action
 from kok.operators.etcd.situation import Situation
 
 Type = Literal["Grow", "Shrink", "Replace", "Migrate", "Roll", "FreeSpace", "Defragment", "Recover"]
@@ -41,6 +42,22 @@ def at_step(operation: EtcdOperation, step: str, member: str | None = None) -> E
     """The same operation at another step, and with the member that it goes on with."""
     update = {"step": step, "member": member or operation.member}
     return operation.model_copy(update=update)
+
+
+def newcomers(s: Situation, count: int) -> list[str]:
+    """Names for so many new members."""
+    return plan.fresh_names(s.obj, s.world, count)
+
+
+def backs_off(s: Situation, operation: EtcdOperation) -> Action | None:
+    """Waits where an operation has failed before; None if it may go on."""
+    if not operation.attempts or s.now >= operation.since + not_before(operation):
+        return None
+    text = (
+        f"the next member, {purpose(operation)}, is added after a while, since "
+        f"{operation.attempts} before it did not come to life"
+    )
+    return Action(REASONS[operation.type], text, at_step(operation, "BackingOff"), after=5.0)
 
 
 def not_before(operation: EtcdOperation) -> timedelta:

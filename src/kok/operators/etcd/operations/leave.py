@@ -19,6 +19,8 @@ def plan(s: Situation) -> Action | None:
     if not leaving:
         return _stray(s)
     operation = s.operation or begin(s, "Shrink", "it is not wanted any more")
+    if back := _wanted_again(s, leaving, operation):
+        return back
     listed = [(m, one) for m in leaving if (one := s.listing(m.name)) is not None]
     gone: dict[str, State] = {m.name: "Left" for m in leaving if s.listing(m.name) is None}
     if gone:
@@ -26,6 +28,20 @@ def plan(s: Situation) -> Action | None:
         step = at_step(operation, "Left")
         return Action(REASONS[operation.type], text, step, states=gone, after=AT_ONCE)
     return _remove(s, *listed[0], operation)
+
+
+def _wanted_again(
+    s: Situation, leaving: list[EtcdMember], operation: EtcdOperation
+) -> Action | None:
+    """A healthy member that was to leave stays if the spec wants as many again meanwhile."""
+    missing = s.obj.spec.members - len(s.entries("Member"))
+    voters = [m.name for m in leaving if s.is_healthy(m.name) and s.listing(m.name) is not None]
+    if operation.type != "Shrink" or missing <= 0 or not voters:
+        return None
+    why = f"spec.members is {s.obj.spec.members} again"
+    grow = begin(s, "Grow", why, member=voters[0])
+    states: dict[str, State] = {voters[0]: "Member"}
+    return Action(REASONS["Grow"], f"{voters[0]} stays: {why}", grow, states=states, after=AT_ONCE)
 
 
 def _remove(s: Situation, member: EtcdMember, one: Listed, operation: EtcdOperation) -> Action:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from kok.api.etcdcluster import EtcdMember
+from kok.api.etcdcluster import EtcdMember, EtcdOperation
+from kok.operators.etcd import moves
 from kok.operators.etcd import plan as members_plan
 from kok.operators.etcd.operations.action import AT_ONCE, Action
-from kok.operators.etcd.operations.common import REASONS, at_step, begin, not_before, purpose
+from kok.operators.etcd.operations.common import (
+    REASONS,
+    at_step,
+    backs_off,
+    begin,
+    newcomers,
+    purpose,
+)
 from kok.operators.etcd.situation import Situation
+
+AHEAD = 2
+"""Members that are made at a time: one that joins, and the next one's pod and volume."""
 
 
 def plan(s: Situation) -> Action | None:
@@ -21,48 +32,65 @@ def plan(s: Situation) -> Action | None:
 
 def _grow(s: Situation) -> Action | None:
     running = s.operation
+    if running is None or running.type not in {"Grow", "Replace"}:
+        running = None
     operation = running or begin(s, "Grow", f"spec.members is {s.obj.spec.members}")
-    if operation.type == "Shrink":
-        operation = begin(s, "Grow", f"spec.members is {s.obj.spec.members}")
     reason = REASONS[operation.type]
     if not s.all_healthy:
         text = "the next member is added when all others are healthy"
         return Action(reason, text, at_step(running, "Waiting")) if running is not None else None
-    if operation.attempts and s.now < operation.since + not_before(operation):
-        text = (
-            f"the next member, {purpose(operation)}, is added after a while, since "
-            f"{operation.attempts} before it did not come to life"
-        )
-        return Action(reason, text, at_step(operation, "BackingOff"), after=5.0)
-    name = members_plan.fresh_name(s.obj, s.world)
+    if (wait := backs_off(s, operation)) is not None:
+        return wait
+    missing = s.obj.spec.members - len(s.entries("Member"))
+    names = newcomers(s, min(missing, AHEAD) if operation.type == "Grow" else 1)
     return Action(
         reason,
-        f"{name} is made, {purpose(operation)}",
-        at_step(operation, "Adding", name),
-        states={name: "Joining"},
+        f"{names[0]} is made, {purpose(operation)}",
+        at_step(operation, "Adding", names[0]),
+        states=dict.fromkeys(names, "Joining"),
         after=AT_ONCE,
     )
 
 
 def _shrink(s: Situation) -> Action | None:
+    if (moved := _moved(s)) is not None:
+        return moved
     victim = _victim(s)
     if victim is None:
         return None
-    why = f"spec.members is {s.obj.spec.members}"
-    operation = begin(s, "Shrink", why, member=victim.name)
+    operation = begin(s, "Shrink", f"spec.members is {s.obj.spec.members}", member=victim.name)
+    return _leaves(victim.name, operation)
+
+
+def _moved(s: Situation) -> Action | None:
+    """Whose place was taken leaves, once the one that took it is healthy, and nobody else."""
+    running = s.operation
+    if running is None or running.type != "Migrate" or running.replaces is None:
+        return None
+    old = running.replaces
+    if old not in {m.name for m in s.entries("Member")}:
+        return None
+    if not s.all_healthy:
+        text = f"{old} stays until all members are healthy"
+        return Action(REASONS["Migrate"], text, at_step(running, "Waiting"))
+    return _leaves(old, running)
+
+
+def _leaves(name: str, operation: EtcdOperation) -> Action:
     return Action(
-        REASONS["Shrink"],
-        f"{victim.name} is to leave: {why}",
+        REASONS[operation.type],
+        f"{name} is to leave: {operation.reason}",
         at_step(operation, "Removing"),
-        states={victim.name: "Leaving"},
+        states={name: "Leaving"},
         after=AT_ONCE,
     )
 
 
 def _victim(s: Situation) -> EtcdMember | None:
-    """One that is not healthy, if the others can do without it; else the one with the highest
+    """One that is not healthy, if the others can do without it; else one that is to be elsewhere,
 
-    number, and the leader only if there is no other. A healthy one leaves only healthy ones.
+    else the one with the highest number; the leader only if there is no other such. A healthy one
+    leaves only healthy ones.
     """
     members = s.entries("Member")
     for member in members:
@@ -71,7 +99,12 @@ def _victim(s: Situation) -> EtcdMember | None:
             return member
     if not s.all_healthy:
         return None
-    return max(members, key=lambda m: (m.name != s.leader, _number(s, m)), default=None)
+    elsewhere = moves.misfits(s.obj, s.world)
+    return max(
+        members,
+        key=lambda m: (m.name in elsewhere, m.name != s.leader, _number(s, m)),
+        default=None,
+    )
 
 
 def _number(s: Situation, member: EtcdMember) -> int:

@@ -33,10 +33,15 @@ class Start:
     existing: tuple[tuple[str, str], ...] = ()
 
 
-def start_map(obj: EtcdCluster, starts: Mapping[str, Start]) -> Manifest:
-    """`starts` by member name. etcd ignores all of it where it finds data."""
+def start_map(obj: EtcdCluster, starts: Mapping[str, Start | None]) -> Manifest:
+    """`starts` by member name. etcd ignores all of it where it finds data.
+
+    For None nothing is said, and the kubelet does not start the container without it.
+    """
     data: dict[str, str] = {}
     for member, start in sorted(starts.items()):
+        if start is None:
+            continue
         cluster, state = NOBODY, "existing"
         if start.seed:
             cluster = layout.initial_cluster(obj.name, obj.namespace, start.seed)

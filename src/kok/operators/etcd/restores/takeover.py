@@ -186,7 +186,7 @@ async def _stop(
 
 
 def _next_member(obj: EtcdCluster, world: World, restore: EtcdRestoreProgress) -> None:
-    name = plan.fresh_name(obj, world)
+    (name,) = plan.fresh_names(obj, world, 1)
     obj.status.next_member = (plan.number_of(obj.name, name) or 0) + 1
     restore.step, restore.member, restore.attempts = "Seeding", name, restore.attempts + 1
 

@@ -1,0 +1,144 @@
+"""The operator is killed at every point of every operation, and nothing comes of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
+
+import pytest
+from tests.integration.operators.etcd.conftest import ETCD, World, at_rest
+from tests.integration.operators.etcd.killing import FINALIZER, Mortal
+from tests.integration.operators.etcd.standin import StandIn
+from tests.integration.operators.etcd.writer import writing
+
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.operators.etcd.client import EtcdClient
+from kok.operators.etcd.layout import pod_endpoint
+
+
+@pytest.fixture
+def lives(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Writes in each life, over and over: with one, every point between two writes is met."""
+    return itertools.cycle(getattr(request, "param", (1,)))
+
+
+MANY_LIVES = pytest.mark.parametrize("lives", [(1,), (2, 1, 3, 5)], indirect=True, ids=str)
+
+
+class Scene:
+    """One EtcdCluster, looked after by mortals, with a writer at work."""
+
+    def __init__(self, kube: Kube, world: World, standin: StandIn, lives: Iterator[int]) -> None:
+        self.kube, self.world, self.standin = kube, world, standin
+        self.mortal = Mortal(kube, (world.namespace, "e"), lives)
+        self.ids: dict[str, str] = {}
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """A writer is at work, and in the end nothing is lost that was confirmed to it."""
+        async with writing(await self.world.credentials(), self.standin.running):
+            yield
+
+    @property
+    def points(self) -> list[str]:
+        """Before which writes of the operation the operator was killed."""
+        return self.mortal.points
+
+    async def begin(self, members: int, **spec: object) -> None:
+        """A healthy cluster of that size."""
+        await self.world.make(members=members, **spec)
+        patch = {"metadata": {"finalizers": [FINALIZER]}}
+        await self.kube.patch(ETCD, "e", self.world.namespace, patch)
+        await self.mortal.work(at_rest(members))
+        self.points.clear()
+
+    async def until(self, members: int, without: AbstractSet[str] = frozenset()) -> Manifest:
+        """Goes on until there are that many members and nothing is left to be done."""
+
+        def done(etcd: Manifest) -> bool:
+            there = {m["name"] for m in etcd["status"]["members"]}
+            return at_rest(members)(etcd) and not there & without
+
+        await self.mortal.work(done)
+        found = await self.world.there(ETCD, "e")
+        await self._agrees(found)
+        assert await self.mortal.rest() == [], "at rest nothing is written"
+        return found
+
+    async def resize(self, members: int) -> None:
+        """Asks for another number of members."""
+        patch = {"spec": {"members": members}}
+        await self.kube.patch(ETCD, "e", self.world.namespace, patch)
+
+    async def _agrees(self, etcd: Manifest) -> None:
+        """Status, etcd's list and the children name the same members; no ID has two names."""
+        members = {m["name"]: m["id"] for m in etcd["status"]["members"]}
+        first = pod_endpoint(self.standin.address(next(iter(members))))
+        async with EtcdClient(await self.world.credentials()) as client:
+            listed = await client.members(first)
+        assert {one.name: one.id for one in listed} == members
+        assert not any(one.is_learner for one in listed)
+        for kind in (kinds.STATEFULSET, kinds.PVC):
+            found = await self.kube.list(kind, self.world.namespace)
+            assert {m["metadata"]["name"] for m in found} == set(members)
+        for name, id_ in members.items():
+            assert self.ids.setdefault(name, id_) == id_, "a name is used once"
+
+
+def states(etcd: Manifest) -> list[str]:
+    """The members' states."""
+    return [m["state"] for m in etcd["status"]["members"]]
+
+
+@pytest.fixture
+def scene(kube: Kube, world: World, standin: StandIn, lives: Iterator[int]) -> Scene:
+    """See `Scene`."""
+    return Scene(kube, world, standin, lives)
+
+
+async def test_growing_and_shrinking(scene: Scene) -> None:
+    await scene.begin(1)
+    async with scene.writing():
+        await scene.resize(3)
+        await scene.until(3)
+        await scene.resize(1)
+        await scene.until(1)
+    assert len(set(scene.points)) >= 12
+
+
+async def test_replacing(scene: Scene) -> None:
+    await scene.begin(3)
+    async with scene.writing():
+        await scene.kube.delete(kinds.PVC, "e-1", scene.world.namespace)
+        await scene.kube.delete(kinds.POD, "e-1-0", scene.world.namespace)
+        found = await scene.until(3, without={"e-1"})
+    assert [m["name"] for m in found["status"]["members"]] == ["e-0", "e-2", "e-3"]
+    assert len(set(scene.points)) >= 8
+
+
+async def test_migrating(scene: Scene) -> None:
+    await scene.begin(1, storage={"size": "1Gi", "className": "slow"})
+    async with scene.writing():
+        patch = {"spec": {"storage": {"className": "fast"}}}
+        await scene.kube.patch(ETCD, "e", scene.world.namespace, patch)
+        found = await scene.until(1, without={"e-0"})
+    assert [m["name"] for m in found["status"]["members"]] == ["e-1"]
+    assert len(set(scene.points)) >= 12
+
+
+@MANY_LIVES
+async def test_a_spec_that_flips_half_way(scene: Scene) -> None:
+    await scene.begin(1)
+    async with scene.writing():
+        await scene.resize(3)
+        await scene.mortal.work(lambda m: len(m["status"]["members"]) > 1)
+        await scene.resize(5)
+        await scene.mortal.work(lambda m: m["status"]["nextMember"] > 3)
+        await scene.resize(3)
+        await scene.mortal.work(lambda m: "Joining" not in states(m))
+        await scene.resize(1)
+        await scene.until(1)
