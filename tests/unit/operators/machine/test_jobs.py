@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import os
 import signal
@@ -146,6 +147,20 @@ async def test_the_same_job_runs_once_however_often_it_is_started(site: Site) ->
     plan = site.plan(site.component(scripts=counting(site)))
     await asyncio.gather(*(site.work(plan) for _ in range(4)))
     assert (await site.work(plan))[0].exit == 0
+    assert runs(site) == ["install"]
+
+
+async def test_of_two_machines_that_claim_a_host_at_once_one_gets_it(site: Site) -> None:
+    site.host.home.mkdir(exist_ok=True)
+    (site.host.home / "owner").touch()  # what a power cut left
+    wanted = site.component(scripts=counting(site))
+
+    async def work(uid: str) -> list[JobResult]:
+        plan = jobs.component_job(uid, wanted, Found(), 1, base_url="", after={})
+        return await site.work(plan, owner=dataclasses.replace(OWNER, uid=uid))
+
+    ends = await asyncio.gather(*(work(f"uid-{n}") for n in range(6)), return_exceptions=True)
+    assert sum(isinstance(end, HostTaken) for end in ends) == 5
     assert runs(site) == ["install"]
 
 

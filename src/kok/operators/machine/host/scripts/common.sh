@@ -14,18 +14,20 @@ owned() {
     exit 75
 }
 
-# Makes the host this Machine's, if it is nobody's. Creating a link is atomic.
+# Makes the host this Machine's, if it is nobody's. One at a time: between a look at the mark and
+# its writing nobody else may write it.
 claim() {
     mkdir -p "$KOK/jobs" "$KOK/components" "$KOK/cache" "$KOK/locks"
     chmod 0700 "$KOK"
+    exec 7<"$KOK"
+    flock 7
     # A power cut may leave an empty file, which is nobody's.
-    [ -s "$KOK/owner" ] || rm -f "$KOK/owner"
-    if [ ! -e "$KOK/owner" ]; then
-        printf '%s\n' "$KOK_OWNER" >"$KOK/owner.$$"
-        sync "$KOK/owner.$$" 2>/dev/null || sync
-        ln "$KOK/owner.$$" "$KOK/owner" 2>/dev/null
-        rm -f "$KOK/owner.$$"
+    if [ ! -s "$KOK/owner" ]; then
+        printf '%s\n' "$KOK_OWNER" >"$KOK/owner.new"
+        sync "$KOK/owner.new" 2>/dev/null || sync
+        mv -f "$KOK/owner.new" "$KOK/owner"
     fi
+    exec 7<&-
     owned
 }
 
