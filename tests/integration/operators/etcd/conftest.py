@@ -25,7 +25,7 @@ from kok.pki import decode, leaf_of
 from kok.runtime.main import Process
 from kok.runtime.settings import Settings
 
-LIMIT = 40.0
+LIMIT = 100.0
 """Seconds after which what a test waits for counts as not happening."""
 ETCD = EtcdCluster.info.kind
 
