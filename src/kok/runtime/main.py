@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import structlog
 
@@ -86,6 +86,7 @@ class Process:
             self.stop.set()
             self._log.info("stopping")
             stack.enter_context(logs.hushed("kopf"))
+            asyncio.get_running_loop().set_exception_handler(_leaving)
             done, late = await asyncio.wait(tasks, timeout=STOP_LIMIT)
             for task in late:
                 self._log.warning("cut off", task=task.get_name())
@@ -100,3 +101,13 @@ class Process:
         with suppress(NotImplementedError, ValueError, RuntimeError):
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop.set)
+
+
+def _leaving(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the loop complains of while the process ends.
+
+    kopf leaves its watch streams to the loop, which closes each of them and the generators it
+    stands in side by side: they may trip over one another, and nothing is lost by that.
+    """
+    if "asyncgen" not in context:
+        loop.default_exception_handler(context)

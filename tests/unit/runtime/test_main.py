@@ -17,27 +17,72 @@ KUBECONFIG = {
 }
 
 
-def test_an_end_by_an_error_is_a_line_of_the_log_like_all_others(tmp_path: Path) -> None:
+def left(tmp_path: Path, code: str, port: str) -> subprocess.CompletedProcess[str]:
+    """A process that ran this code to its end, with a kubeconfig that leads nowhere."""
     config = tmp_path / "kubeconfig"
     config.write_text(json.dumps(KUBECONFIG))
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(config),
+        "PYTHONPATH": str(ROOT / "src"),
+        "KOK_HTTP_HOST": "127.0.0.1",
+        "KOK_HTTP_PORT": port,
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_end_by_an_error_is_a_line_of_the_log_like_all_others(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        environment = {
-            **os.environ,
-            "KUBECONFIG": str(config),
-            "PYTHONPATH": str(ROOT / "src"),
-            "KOK_HTTP_HOST": "127.0.0.1",
-            "KOK_HTTP_PORT": str(taken.getsockname()[1]),
-        }
-        ended = subprocess.run(
-            [sys.executable, "-c", "from kok.runtime.main import run; run([])"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        port = str(taken.getsockname()[1])
+        ended = left(tmp_path, "from kok.runtime.main import run; run([])", port)
     assert ended.returncode == 1
     last = [json.loads(line) for line in ended.stderr.splitlines()][-1]
     assert (last["level"], last["event"]) == ("error", "the process ends")
     assert "address already in use" in last["exception"]
+
+
+LEFT = """
+import asyncio, contextlib, types
+from kok.runtime import main
+
+@contextlib.asynccontextmanager
+async def block():
+    try:
+        yield
+    finally:
+        await asyncio.sleep(0)
+
+async def stream():
+    async with block():
+        yield
+
+streams = []
+
+class Unit:
+    def __init__(self, spec, around):
+        self.spec, self.stop = spec, around.stop
+
+    async def run(self):
+        streams.extend(stream() for _ in range(10))
+        for one in streams:
+            await anext(one)
+        self.stop.set()
+
+main.Unit = Unit
+main.run([types.SimpleNamespace(name="idle")])
+"""
+
+
+def test_streams_that_are_left_to_the_loop_s_end_make_no_noise(tmp_path: Path) -> None:
+    ended = left(tmp_path, LEFT, port="0")
+    assert ended.returncode == 0
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [line for line in lines if line["level"] not in {"info", "debug"}] == []
