@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator
 
 from e2e.bench import clusters, page
 from e2e.bench.figure import Figure
-from e2e.bench.suites import ALONE, SUITES, USUAL
+from e2e.bench.suites import ALONE, GROUPS, SUITES, USUAL, Suite
 from e2e.report import Report, run_to_end
 from e2e.world import World, world
 
@@ -29,11 +30,18 @@ async def _in_a_lab(names: list[str], report: Report) -> list[Figure]:
         try:
             for name in names:
                 report.title(f"{name}: {(SUITES[name].__doc__ or '').strip()}")
-                found = [f async for f in SUITES[name](w)]
+                found = [f async for f in _seen(w, SUITES[name])]
                 every += _kept(name, found, await _versions(w))
         finally:
             await w.drop_namespace(clusters.NAMESPACE, within=240.0)
     return every
+
+
+async def _seen(w: World, suite: Suite) -> AsyncIterator[Figure]:
+    """Its figures, each said as soon as it is there."""
+    async for found in suite(w):
+        w.report.line(found.line())
+        yield found
 
 
 def _kept(suite: str, found: list[Figure], versions: dict[str, str]) -> list[Figure]:
@@ -49,11 +57,11 @@ async def _versions(w: World) -> dict[str, str]:
 
 def main(argv: list[str]) -> int:
     """Exit code 0 when all was measured, whatever the verdicts; 2 for an unknown name."""
-    names = argv or list(USUAL)
+    names = [part for name in argv or USUAL for part in GROUPS.get(name, (name,))]
     known = {**ALONE, **SUITES}
     unknown = [n for n in names if n not in known]
     if unknown:
-        sys.stderr.write(f"no benchmark {unknown[0]}; there are {', '.join(known)}\n")
+        sys.stderr.write(f"no benchmark {unknown[0]}; there are {', '.join([*known, *GROUPS])}\n")
         return 2
     figures = run_to_end(bench(names))
     for found in figures:

@@ -115,14 +115,6 @@ async def fleet(w: World) -> AsyncIterator[Figure]:
     await _gone(w, *names)
 
 
-async def suite(w: World) -> AsyncIterator[Figure]:
-    """All of the etcd operator's figures; the etcd processes are real in every one of them."""
-    for part in (members, rolled, replaced, fleet):
-        async for found in part(w):
-            w.report.line(found.line())
-            yield found
-
-
 # --- how it is measured
 
 

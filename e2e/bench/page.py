@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def table(figures: list[Figure], versions: dict[str, str]) -> str:
 def write(suite: str, text: str, page: Path = PAGE) -> None:
     """Puts a suite's table into the page in place of the one that was there.
 
-    Of a suite that has a manual it goes there too.
+    If there is a manual of its subject (`etcd.md` for `etcd-backup`), that shows all of them too.
     """
     page.parent.mkdir(exist_ok=True)
     old = page.read_text(encoding="utf-8") if page.exists() else HEAD
@@ -53,14 +54,27 @@ def write(suite: str, text: str, page: Path = PAGE) -> None:
     found = pattern.search(old)
     new = pattern.sub(lambda _: section, old) if found else f"{old.rstrip()}\n\n{section}"
     page.write_text(f"{new.rstrip()}\n", encoding="utf-8")
-    manual = page.with_name(f"{suite}.md")
+    subject = suite.partition("-")[0]
+    manual = page.with_name(f"{subject}.md")
     if manual.exists():
-        manual.write_text(embedded(manual.read_text(encoding="utf-8"), text), encoding="utf-8")
+        tables = "\n\n".join(found["text"] for found in _sections(new, subject))
+        renewed = embedded(manual.read_text(encoding="utf-8"), tables)
+        manual.write_text(renewed, encoding="utf-8")
 
 
 def embedded(manual: str, text: str) -> str:
     """A manual with its block of figures renewed, if it has one."""
     return _FIGURES.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", manual)
+
+
+def _sections(page: str, subject: str) -> Iterator[re.Match[str]]:
+    """The sections of a page whose suites belong to a subject."""
+    return re.finditer(
+        rf"<!-- (?P<suite>{re.escape(subject)}(?:-\w+)*) -->\n## .*?\n\n(?P<text>.*?)\n"
+        r"<!-- /(?P=suite) -->",
+        page,
+        re.DOTALL,
+    )
 
 
 def _machine() -> str:

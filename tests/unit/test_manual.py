@@ -41,11 +41,17 @@ def test_every_metric_is_described_and_none_that_is_gone() -> None:
 def test_figures_take_the_place_of_those_before(tmp_path: Path) -> None:
     manual = tmp_path / "etcd.md"
     manual.write_text(MANUAL)
-    for seconds in (1.5, 2.5):
-        text = page.table([figure("etcd_create", seconds, "s", 4)], {"etcd": "3.6.10"})
-        page.write("etcd", text, tmp_path / "benchmarks.md")
-    for file in (manual, tmp_path / "benchmarks.md"):
-        assert re.findall(r"(?m)^\| etcd_create \| (\S+)", file.read_text()) == ["2.50"]
+    for suite, seconds in (("etcd-members", 1.5), ("etcd-backup", 9.5), ("etcd-members", 2.5)):
+        text = page.table([figure(suite, seconds, "s", 4)], {"etcd": "3.6.10"})
+        page.write(suite, text, tmp_path / "benchmarks.md")
+    page.write("join", page.table([figure("etcd-join", 1.25, "s")], {}), tmp_path / "benchmarks.md")
+    figures = r"(?m)^\| (etcd-(?:members|backup|join)) \| (\S+)"
+    both = [("etcd-members", "2.50"), ("etcd-backup", "9.50")]
+    assert re.findall(figures, manual.read_text()) == both
+    assert re.findall(figures, (tmp_path / "benchmarks.md").read_text()) == [
+        *both,
+        ("etcd-join", "1.25"),
+    ]
     assert manual.read_text().startswith(MANUAL.partition("<!-- figures -->")[0])
 
 

@@ -1,0 +1,181 @@
+"""What a backup of 2 GiB costs, beside what the store or the disk can take by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import aiohttp
+
+from e2e import etcd
+from e2e.bench.clusters import NAMESPACE
+from e2e.bench.figure import Figure, figure
+from e2e.follow import has
+from e2e.lab import S3
+from e2e.world import World
+from e2e.writer import writing
+from kok.api import EtcdBackup
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.operators.etcd.worker import sigv4
+from kok.operators.etcd.worker.report import BackupResult, Report
+
+GIB = 2**30
+SIZE = 2 * GIB
+NAME, CLAIM, BUCKET = "b", "backups", "bench-backups"
+LEAST_SHARE = 60
+"""Percent of the store's own rate that a backup is to reach."""
+MOST_MEMORY = 100
+WITHIN = 600.0
+
+
+async def saved(w: World) -> AsyncIterator[Figure]:
+    """A backup of 2 GiB to S3 and to a volume, read back and compared."""
+    s3 = await w.lab.want_s3()
+    s3.make_bucket(BUCKET)
+    try:
+        store = await etcd.store(w, NAMESPACE, s3, BUCKET)
+        await etcd.made(
+            w, NAMESPACE, NAME, members=1, storage={"size": "8Gi"}, backup={"store": store}
+        )
+        async with writing(w, NAMESPACE, NAME, rate=1) as writer:
+            await writer.fill(SIZE)
+        async for found in _to_s3(w, s3):
+            yield found
+        async for found in _to_a_volume(w):
+            yield found
+        await w.kube.delete(etcd.KIND, NAME, NAMESPACE)
+        await w.gone(etcd.KIND, NAMESPACE, NAME, etcd.LONG)
+    finally:
+        s3.remove_bucket(BUCKET)
+
+
+async def _to_s3(w: World, s3: S3) -> AsyncIterator[Figure]:
+    server = await _server_rate(s3)
+    result, took = await _backup(w, "to-s3")
+    yield figure("s3-rate", server / 1e6, "MB/s", note="one PUT of 2 GiB straight to the server")
+    for found in _figures("s3", result, took, server):
+        yield found
+
+
+async def _to_a_volume(w: World) -> AsyncIterator[Figure]:
+    await w.apply(_claim())
+    result, took = await _backup(w, "to-volume", store={"volume": {"claim": CLAIM}})
+    disk = await _disk_rate(w)
+    yield figure("disk-rate", disk / 1e6, "MB/s", note="dd of 2 GiB with fdatasync, same volume")
+    for found in _figures("volume", result, took, disk):
+        yield found
+    await w.kube.delete(EtcdBackup.info.kind, "to-volume", NAMESPACE)
+    await w.gone(EtcdBackup.info.kind, NAMESPACE, "to-volume", etcd.LONG)
+    await w.kube.delete(kinds.PVC, CLAIM, NAMESPACE)
+
+
+def _figures(where: str, result: BackupResult, took: float, possible: float) -> list[Figure]:
+    usage = result.usage
+    name = f"backup-2GiB-{where}"
+    return [
+        figure(name, took, "s", note="EtcdBackup made until stored, read back and compared"),
+        figure(f"{name}-rate", usage.bytes_per_second / 1e6, "MB/s", note="while it was streamed"),
+        figure(
+            f"{name}-lag",
+            possible / usage.bytes_per_second,
+            "x-possible",
+            100 / LEAST_SHARE,
+            f"at least {LEAST_SHARE} % of the rate above",
+        ),
+        figure(
+            f"{name}-memory",
+            usage.peak_memory / 2**20,
+            "MiB",
+            MOST_MEMORY,
+            "the worker, most resident memory",
+        ),
+    ]
+
+
+async def _backup(w: World, name: str, **spec: object) -> tuple[BackupResult, float]:
+    kind = EtcdBackup.info.kind
+    begin = time.monotonic()
+    await w.apply(
+        {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"etcdCluster": NAME, **spec},
+        }
+    )
+    await w.until(kind, NAMESPACE, name, has("Ready", reason="Stored"), WITHIN)
+    took = time.monotonic() - begin
+    reports = [_report(pod) for pod in await w.kube.list(kinds.POD, NAMESPACE)]
+    (result,) = (r.backup for r in reports if r and r.backup and f"/{name}-" in r.backup.location)
+    return result, took
+
+
+def _report(pod: Manifest) -> Report | None:
+    """What a worker said at its end, if the pod is one."""
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        message = (container["state"].get("terminated") or {}).get("message")
+        if message:
+            return Report.model_validate_json(message)
+    return None
+
+
+async def _server_rate(s3: S3) -> float:
+    """Bytes a second of one plain PUT."""
+    piece = memoryview(bytes(2**20))
+    path, host = f"/{BUCKET}/probe", s3.endpoint.removeprefix("https://")
+
+    async def body() -> AsyncIterator[memoryview]:
+        for _ in range(SIZE // len(piece)):
+            yield piece
+
+    headers = sigv4.sign(
+        sigv4.Credentials(s3.access_key, s3.secret_key),
+        s3.region,
+        method="PUT",
+        path=path,
+        query={},
+        headers={"host": host, "content-length": str(SIZE)},
+        payload=sigv4.UNSIGNED,
+        now=datetime.now(UTC),
+    )
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(WITHIN)) as session:
+        begin = time.monotonic()
+        async with session.put(
+            s3.endpoint + path, data=body(), headers=headers, ssl=s3.trust()
+        ) as answer:
+            answer.raise_for_status()
+        took = time.monotonic() - begin
+        (s3.root / BUCKET / "probe").unlink()
+    return SIZE / took
+
+
+async def _disk_rate(w: World) -> float:
+    """Bytes a second that a plain write takes on the volume of the backups."""
+    claim = await w.kube.get(kinds.PVC, CLAIM, NAMESPACE)
+    assert claim is not None
+    volume = await w.kube.get(kinds.PV, claim["spec"]["volumeName"])
+    assert volume is not None
+    place = volume["spec"].get("hostPath") or volume["spec"]["local"]
+    node = (await w.kube.list(kinds.NODE))[0]["metadata"]["name"]
+    probe = f"{place['path']}/probe"
+    begin = time.monotonic()
+    await w.lab.exec(
+        node, "dd", "if=/dev/zero", f"of={probe}", "bs=1M", f"count={SIZE >> 20}", "conv=fdatasync"
+    )
+    took = time.monotonic() - begin
+    await w.lab.exec(node, "rm", probe)
+    return SIZE / took
+
+
+def _claim() -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": CLAIM, "namespace": NAMESPACE},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "8Gi"}},
+        },
+    }
