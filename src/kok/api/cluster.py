@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from kok.api.etcdcluster import EtcdMaintenance, EtcdRecovery
-from kok.api.etcdstore import EtcdBackupPolicy, RestoreSource
+from kok.api.clusteretcd import ClusterEtcd
+from kok.api.clusterstatus import ClusterStatus
 from kok.api.fields import (
     CIDR,
     Address,
@@ -18,20 +17,16 @@ from kok.api.fields import (
     KubernetesVersion,
     Labels,
     OptionalAddress,
-    Quantity,
     Resources,
     Toleration,
-    at_least,
-    grows,
     immutable,
-    odd_members,
     rule,
     rules,
     says,
     shorter,
 )
 from kok.api.managedflags import unmanaged
-from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
+from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, kok_kind
 from kok.api.versionrules import kubernetes_upgrade, kubernetes_version
 
 NAME_MAX = 40
@@ -150,67 +145,6 @@ class Network(ApiModel):
     """Domain of the cluster's own DNS."""
 
 
-class ClusterEtcdStorage(ApiModel):
-    """The volume of each etcd member."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(at_least("spec.etcd.storage.size", "size", "1Gi"))
-    )
-
-    size: Quantity = Field(default="8Gi", json_schema_extra=rules(grows("spec.etcd.storage.size")))
-    """Size of each member's volume; it may grow if the StorageClass can expand volumes."""
-    class_name: str = Field(
-        default="",
-        max_length=253,
-        json_schema_extra=rules(immutable("spec.etcd.storage.className", "create a new Cluster")),
-    )
-    """StorageClass of the volumes; the meta cluster's default if empty."""
-
-
-class ClusterEtcd(ApiModel):
-    """The EtcdCluster that is made for this Cluster; what is absent comes from the profile."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "spec.etcd.restoreFrom is for a new Cluster; to restore the etcd of this one, "
-                "create an EtcdRestore",
-                "has(self.restoreFrom) == has(oldSelf.restoreFrom)",
-            )
-        )
-    )
-
-    members: int | None = Field(
-        default=None, json_schema_extra=rules(odd_members("spec.etcd.members"))
-    )
-    """Number of etcd members."""
-    version: str | None = Field(
-        default=None,
-        max_length=16,
-        json_schema_extra=rules(
-            rule(
-                "'spec.etcd.version: ' + self + ' is not an etcd version; write one such as "
-                "3.6.10, of minor 3.5, 3.6 or 3.7'",
-                "self.matches('^3[.][567][.][0-9]+$')",
-                expression=True,
-            )
-        ),
-    )
-    """Version of etcd; the one that belongs to the Kubernetes version if absent."""
-    storage: ClusterEtcdStorage = Field(default_factory=ClusterEtcdStorage)
-    """The members' volumes."""
-    resources: Resources | None = None
-    """What each member asks for and may use."""
-    maintenance: EtcdMaintenance | None = None
-    """What is done to the members' databases, and when."""
-    recovery: EtcdRecovery | None = None
-    """What may be done when a majority of the members is lost for good."""
-    backup: EtcdBackupPolicy | None = None
-    """Backups of etcd: store, schedule, proofs and how long they are kept."""
-    restore_from: RestoreSource | None = None
-    """A backup that a new Cluster's etcd begins with, instead of empty."""
-
-
 class ExtraArg(ApiModel):
     """One more command line flag; the same name may come several times."""
 
@@ -315,74 +249,6 @@ class ClusterSpec(ApiModel):
     """What happens to etcd's volumes when the Cluster is deleted."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
-
-
-class NodeCount(ApiModel):
-    """How many nodes the cluster has."""
-
-    ready: int = 0
-    """Nodes that are Ready."""
-    total: int = 0
-    """All nodes."""
-
-
-class ComponentStatus(ApiModel):
-    """One part of the control plane as last seen."""
-
-    name: str
-    """kube-apiserver, kube-controller-manager or kube-scheduler."""
-    version: str | None = None
-    """The version that is completely rolled out."""
-    ready: int = 0
-    """Pods that are ready."""
-    desired: int = 0
-    """Pods that are wanted."""
-
-
-class CertificateStatus(ApiModel):
-    """One certificate and its dates."""
-
-    name: str
-    """Secret that holds it."""
-    not_after: datetime
-    """When it ends."""
-    renew_at: datetime
-    """When it is renewed."""
-
-
-class AddonSummary(ApiModel):
-    """One addon of the cluster in brief."""
-
-    name: str
-    """Name of the addon."""
-    version: str | None = None
-    """Version that is applied."""
-    healthy: bool = False
-    """Whether its workloads are up, or wait only for nodes."""
-
-
-class ClusterStatus(Status):
-    """What a business cluster is."""
-
-    version: str | None = None
-    """The version that all of the control plane runs."""
-    endpoint: str | None = None
-    """The API's public address, `https://host:port`."""
-    kubeconfig_secret: str | None = None
-    """Secret with the admin kubeconfig."""
-    nodes: NodeCount | None = None
-    """Nodes of the cluster."""
-    node_summary: str | None = None
-    """Ready and all nodes, for people."""
-    components: list[ComponentStatus] = Field(default_factory=list)
-    """The parts of the control plane."""
-    certificates: list[CertificateStatus] = Field(default_factory=list)
-    """The certificates and their dates."""
-    ca_fingerprints: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 of each CA certificate and key in use by the name of its Secret; another one is
-    refused until it is trusted."""
-    addons: list[AddonSummary] = Field(default_factory=list)
-    """The addons."""
 
 
 class Cluster(Resource):

@@ -11,7 +11,7 @@ from typing import Any
 
 from kok import pki, versions
 from kok.api import names
-from kok.api.cluster import CertificateStatus
+from kok.api.clusterstatus import CertificateStatus
 from kok.api.meta import Manifest
 from kok.operators.cluster import parts, reasons
 from kok.operators.cluster.blueprint import Blueprint

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kok.api.cluster import CertificateStatus
+from kok.api.clusterstatus import CertificateStatus
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint
 from kok.operators.cluster.keys import Problem
 from kok.operators.cluster.observe import World

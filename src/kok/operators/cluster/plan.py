@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from kok import versions
-from kok.api.cluster import CertificateStatus, Cluster
+from kok.api.cluster import Cluster
+from kok.api.clusterstatus import CertificateStatus
 from kok.api.meta import Manifest
 from kok.operators.cluster.observe import World
 from kok.operators.cluster.parts import API_SERVER, COMPONENTS, CONTROLLER_MANAGER, SCHEDULER

@@ -7,13 +7,8 @@ from datetime import datetime
 
 from kok.api import names
 from kok.api.addon import Addon
-from kok.api.cluster import (
-    AddonSummary,
-    Cluster,
-    ClusterStatus,
-    ComponentStatus,
-    NodeCount,
-)
+from kok.api.cluster import Cluster
+from kok.api.clusterstatus import AddonSummary, ClusterStatus, ComponentStatus, NodeCount
 from kok.operators.cluster import reasons
 from kok.operators.cluster.controlplane import component_states, control_plane
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes

@@ -15,7 +15,7 @@ from tests.unit.operators.cluster.builders import (
     an_etcd,
 )
 
-from kok.api.cluster import CertificateStatus
+from kok.api.clusterstatus import CertificateStatus
 from kok.operators.cluster.observe import World, running
 from kok.operators.cluster.parts import API_SERVER, COMPONENTS, CONTROLLER_MANAGER, SCHEDULER
 from kok.operators.cluster.plan import (

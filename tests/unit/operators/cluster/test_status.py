@@ -16,7 +16,8 @@ from tests.unit.operators.cluster.builders import (
     an_etcd,
 )
 
-from kok.api.cluster import CertificateStatus, Cluster
+from kok.api.cluster import Cluster
+from kok.api.clusterstatus import CertificateStatus
 from kok.api.meta import Manifest
 from kok.operators.cluster.controlplane import last_words
 from kok.operators.cluster.endpoint import Endpoint, MetaNode, NoEndpoint

@@ -1,0 +1,77 @@
+"""What is seen of a Cluster."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from kok.api.meta import ApiModel, Status
+
+
+class NodeCount(ApiModel):
+    """How many nodes the cluster has."""
+
+    ready: int = 0
+    """Nodes that are Ready."""
+    total: int = 0
+    """All nodes."""
+
+
+class ComponentStatus(ApiModel):
+    """One part of the control plane as last seen."""
+
+    name: str
+    """kube-apiserver, kube-controller-manager or kube-scheduler."""
+    version: str | None = None
+    """The version that is completely rolled out."""
+    ready: int = 0
+    """Pods that are ready."""
+    desired: int = 0
+    """Pods that are wanted."""
+
+
+class CertificateStatus(ApiModel):
+    """One certificate and its dates."""
+
+    name: str
+    """Secret that holds it."""
+    not_after: datetime
+    """When it ends."""
+    renew_at: datetime
+    """When it is renewed."""
+
+
+class AddonSummary(ApiModel):
+    """One addon of the cluster in brief."""
+
+    name: str
+    """Name of the addon."""
+    version: str | None = None
+    """Version that is applied."""
+    healthy: bool = False
+    """Whether its workloads are up, or wait only for nodes."""
+
+
+class ClusterStatus(Status):
+    """What a business cluster is."""
+
+    version: str | None = None
+    """The version that all of the control plane runs."""
+    endpoint: str | None = None
+    """The API's public address, `https://host:port`."""
+    kubeconfig_secret: str | None = None
+    """Secret with the admin kubeconfig."""
+    nodes: NodeCount | None = None
+    """Nodes of the cluster."""
+    node_summary: str | None = None
+    """Ready and all nodes, for people."""
+    components: list[ComponentStatus] = Field(default_factory=list)
+    """The parts of the control plane."""
+    certificates: list[CertificateStatus] = Field(default_factory=list)
+    """The certificates and their dates."""
+    ca_fingerprints: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of each CA certificate and key in use by the name of its Secret; another one is
+    refused until it is trusted."""
+    addons: list[AddonSummary] = Field(default_factory=list)
+    """The addons."""
