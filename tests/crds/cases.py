@@ -25,8 +25,8 @@ RETENTION = (
     "mode Revision"
 )
 ELECTION = (
-    "spec.tuning: electionMilliseconds must be at least 5 times heartbeatMilliseconds; etcd's "
-    "defaults are 1000 and 100"
+    "electionMilliseconds must be at least 5 times heartbeatMilliseconds; etcd's defaults are "
+    "1000 and 100"
 )
 ADDRESS_FIXED = "nodes and kubeconfigs hold the address"
 
@@ -268,12 +268,6 @@ FIXED = (
         was={},
     ),
     _cluster(
-        "spec.etcd.storage.className",
-        "spec.etcd.storage.className cannot be changed; create a new Cluster",
-        {"etcd": {"storage": {"className": "fast"}}},
-        was={},
-    ),
-    _cluster(
         "spec.etcd.storage.size",
         "spec.etcd.storage.size can grow but not shrink",
         {"etcd": {"storage": {"size": "4Gi"}}},
@@ -383,6 +377,7 @@ SIZES = (
         _of("EtcdCluster", "spec.tuning", ELECTION, {"tuning": wrong})
         for wrong in ({"heartbeatMilliseconds": 500}, {"electionMilliseconds": 400})
     ),
+    _cluster("spec.etcd.tuning", ELECTION, {"etcd": {"tuning": {"heartbeatMilliseconds": 500}}}),
 )
 
 MANAGED = tuple(

@@ -95,6 +95,11 @@ _STORES = [
 ]
 _ENCRYPTION = {"secret": "backup-keys", "key": "2026"}
 _RECOVERY = {"replaceAfter": "15m", "policy": "FromSurvivor", "allowDataLoss": "1cbf2b2b4c6d3f8a"}
+_TUNING = {
+    "heartbeatMilliseconds": 200,
+    "electionMilliseconds": 2000,
+    "snapshotCount": 20000,
+}
 _MAINTENANCE = {
     "defragAt": "40%",
     "window": "22:00-04:00",
@@ -136,6 +141,7 @@ FULL: dict[str, list[Spec]] = {
                 "resources": _RESOURCES,
                 "recovery": _RECOVERY,
                 "maintenance": _MAINTENANCE,
+                "tuning": _TUNING,
                 "backup": {
                     "schedule": "0 */6 * * *",
                     "keep": {"last": 3, "days": 30},
@@ -209,11 +215,7 @@ FULL: dict[str, list[Spec]] = {
             "resources": _RESOURCES,
             "recovery": _RECOVERY,
             "maintenance": _MAINTENANCE,
-            "tuning": {
-                "heartbeatMilliseconds": 200,
-                "electionMilliseconds": 2000,
-                "snapshotCount": 20000,
-            },
+            "tuning": _TUNING,
             "tls": {"leafDuration": "2160h", "renewBefore": "360h"},
             "images": _IMAGES,
             "backup": {

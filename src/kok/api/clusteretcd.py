@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from kok.api.etcdcluster import EtcdMaintenance, EtcdRecovery
+from kok.api.etcdcluster import EtcdMaintenance, EtcdRecovery, EtcdTuning
 from kok.api.etcdstore import EtcdBackupPolicy, RestoreSource
 from kok.api.fields import (
     Quantity,
     Resources,
     at_least,
     grows,
-    immutable,
     odd_members,
     rule,
     rules,
@@ -28,12 +27,11 @@ class ClusterEtcdStorage(ApiModel):
 
     size: Quantity = Field(default="8Gi", json_schema_extra=rules(grows("spec.etcd.storage.size")))
     """Size of each member's volume; it may grow if the StorageClass can expand volumes."""
-    class_name: str = Field(
-        default="",
-        max_length=253,
-        json_schema_extra=rules(immutable("spec.etcd.storage.className", "create a new Cluster")),
-    )
-    """StorageClass of the volumes; the meta cluster's default if empty."""
+    class_name: str = Field(default="", max_length=253)
+    """StorageClass of the volumes; the meta cluster's default if empty.
+
+    A change moves the members to volumes of the new class, one by one.
+    """
 
 
 class ClusterEtcd(ApiModel):
@@ -74,6 +72,8 @@ class ClusterEtcd(ApiModel):
     """What is done to the members' databases, and when."""
     recovery: EtcdRecovery | None = None
     """What may be done when a majority of the members is lost for good."""
+    tuning: EtcdTuning | None = None
+    """Settings for slow disks and long distances between members."""
     backup: EtcdBackupPolicy | None = None
     """Backups of etcd: store, schedule, proofs and how long they are kept."""
     restore_from: RestoreSource | None = None

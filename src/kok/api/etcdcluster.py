@@ -140,7 +140,7 @@ class EtcdTuning(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "spec.tuning: electionMilliseconds must be at least 5 times heartbeatMilliseconds; "
+                "electionMilliseconds must be at least 5 times heartbeatMilliseconds; "
                 "etcd's defaults are 1000 and 100",
                 "(has(self.electionMilliseconds) ? self.electionMilliseconds : 1000) >= "
                 "5 * (has(self.heartbeatMilliseconds) ? self.heartbeatMilliseconds : 100)",

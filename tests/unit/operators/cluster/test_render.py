@@ -204,15 +204,17 @@ def test_a_restore_of_etcd_restarts_pods_once_and_its_absence_changes_nothing() 
     assert pods.after_restore(made, "uid-1") == marked
 
 
-def test_what_is_said_of_backups_reaches_etcd_and_nothing_else_does() -> None:
+def test_what_is_said_of_etcd_reaches_it_and_nothing_else_does() -> None:
     plain = owned.etcd_cluster(blueprint(a_cluster()), None)
-    assert {"backup", "restoreFrom", "maintenance", "recovery"} & set(plain["spec"]) == set()
+    left_open = {"backup", "restoreFrom", "maintenance", "recovery", "tuning"}
+    assert left_open & set(plain["spec"]) == set()
     store = {"volume": {"claim": "backups", "path": ""}}
     spec = {
         "backup": {"schedule": "0 * * * *", "store": store},
         "restoreFrom": {"backup": "one"},
         "maintenance": {"window": "22:00-04:00"},
         "recovery": {"allowDataLoss": "abc"},
+        "tuning": {"heartbeatMilliseconds": 200, "electionMilliseconds": 2000},
     }
     asked = owned.etcd_cluster(blueprint(a_cluster(etcd=spec)), None)
     assert asked["spec"]["backup"]["store"] == store
@@ -220,3 +222,4 @@ def test_what_is_said_of_backups_reaches_etcd_and_nothing_else_does() -> None:
     assert asked["spec"]["restoreFrom"]["backup"] == "one"
     assert asked["spec"]["maintenance"]["window"] == "22:00-04:00"
     assert asked["spec"]["recovery"]["allowDataLoss"] == "abc"
+    assert asked["spec"]["tuning"] == spec["tuning"]

@@ -41,6 +41,7 @@ def etcd_cluster(plan: Blueprint, live: Manifest | None) -> Manifest:
     passed_on = {
         "maintenance": spec.etcd.maintenance,
         "recovery": spec.etcd.recovery,
+        "tuning": spec.etcd.tuning,
         "backup": spec.etcd.backup,
         "restoreFrom": spec.etcd.restore_from,
     }
