@@ -17,6 +17,8 @@ from kok.kube import kinds
 SMALL = "lab-small"
 """StorageClass of the volumes that `small_volumes` makes."""
 _SMALL_ROOT = "/var/lib/lab-small"
+VOLUMES = "/var/lib/local-path"
+"""Where hosts have the volumes of the usual StorageClass."""
 
 
 @asynccontextmanager
@@ -164,6 +166,17 @@ async def small_volumes(
             with contextlib.suppress(Exception):
                 await w.lab.exec(volume.node, "umount", "-l", volume.path)
         await w.kube.delete(kinds.STORAGECLASS, SMALL)
+
+
+async def on_disk(w: World, namespace: str, member: str, script: str) -> str:
+    """Runs a script in the volume of an etcd member, on the host that its pod is on; its output."""
+    found = await w.kube.get(kinds.POD, f"{member}-0", namespace)
+    node = ((found or {}).get("spec") or {}).get("nodeName")
+    if not node:
+        raise AssertionError(f"{member} runs nowhere")
+    volume = await volume_of(w, namespace, member)
+    enter = f"cd {VOLUMES}/{volume}_* && test -d data/member/snap && "
+    return await w.lab.exec(node, "sh", "-c", f"{enter}{script}")
 
 
 async def volume_of(w: World, namespace: str, claim: str) -> str:

@@ -203,6 +203,12 @@ async def etcdctl(w: World, namespace: str, member: str, *argv: str) -> str:
     )
 
 
+async def revision(w: World, namespace: str, member: str) -> int:
+    """The latest revision that a member has by its own account, with or without a quorum."""
+    said = await etcdctl(w, namespace, member, "endpoint", "status", "-w", "json")
+    return int(json.loads(said)[0]["Status"]["header"]["revision"])
+
+
 # --- where backups lie
 
 

@@ -19,7 +19,6 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 
 NAMESPACE = "e2e-etcd-lost"
-VOLUMES = "/var/lib/local-path"
 Loss = Callable[[World, Writer], Awaitable[None]]
 
 
@@ -86,7 +85,9 @@ async def data_corrupt(w: World, writer: Writer) -> None:
     _, others = etcd.roles(await etcd.get(w, NAMESPACE))
     await writer.lap()
     with w.report.step("a follower's database is overwritten", "data_corrupt_s"):
-        await _on_disk(w, others[0], "head -c 1000000 /dev/urandom > data/member/snap/db")
+        await disturb.on_disk(
+            w, NAMESPACE, others[0], "head -c 1000000 /dev/urandom > data/member/snap/db"
+        )
         await disturb.kill_process(w, NAMESPACE, etcd.pod(others[0]))
         await replaced(w, writer, "data_corrupt", others[0])
 
@@ -96,7 +97,7 @@ async def data_gone(w: World, writer: Writer) -> None:
     _, others = etcd.roles(await etcd.get(w, NAMESPACE))
     await writer.lap()
     with w.report.step("a follower's data is removed from its volume", "data_gone_s"):
-        await _on_disk(w, others[0], "rm -rf data")
+        await disturb.on_disk(w, NAMESPACE, others[0], "rm -rf data")
         await disturb.kill_process(w, NAMESPACE, etcd.pod(others[0]))
         await replaced(w, writer, "data_gone", others[0])
 
@@ -124,13 +125,3 @@ async def _remove(w: World, leader: str, number: str) -> None:
         else:
             return
     raise AssertionError("etcd refused for 20 s to remove a member of a healthy cluster")
-
-
-async def _on_disk(w: World, member: str, script: str) -> None:
-    """Runs a script in a member's volume, on the host that has it."""
-    found = await w.kube.get(kinds.POD, etcd.pod(member), NAMESPACE)
-    if found is None:
-        raise AssertionError(f"{member} has no pod")
-    volume = await disturb.volume_of(w, NAMESPACE, member)
-    enter = f"cd {VOLUMES}/{volume}_* && test -d data/member/snap && "
-    await w.lab.exec(found["spec"]["nodeName"], "sh", "-c", f"{enter}{script}")

@@ -13,7 +13,7 @@ from e2e import disturb, etcd
 from e2e.report import Report
 from e2e.rights import nothing_was_refused
 from e2e.world import World, world
-from e2e.writer import kept, writing
+from e2e.writer import Writer, kept, writing
 from kok.api.meta import Manifest
 
 NAMESPACE = "e2e-etcd-space"
@@ -56,7 +56,7 @@ async def quota_full(w: World) -> None:
             await w.until(etcd.KIND, NAMESPACE, etcd.NAME, calm, etcd.LONG)
         w.report.figures["quota_gap_s"] = round((await writer.lap()).longest_gap, 1)
         with w.report.step("every confirmed write is read back"):
-            kept(await writer.finish())
+            await _read_back(w, writer)
 
 
 def freed(obj: Manifest) -> bool:
@@ -89,4 +89,11 @@ async def disk_full(w: World, volumes: dict[str, disturb.SmallVolume]) -> None:
             await etcd.ready(w, NAMESPACE)
         w.report.figures["disk_gap_s"] = round((await writer.lap()).longest_gap, 2)
         with w.report.step("every confirmed write is read back"):
-            kept(await writer.finish())
+            await _read_back(w, writer)
+
+
+async def _read_back(w: World, writer: Writer) -> None:
+    verdict, figures = await writer.finish(), w.report.figures
+    for name, count in (("acknowledged", verdict.acknowledged), ("lost", verdict.lost)):
+        figures[name] = int(figures.get(name, 0)) + count
+    kept(verdict)

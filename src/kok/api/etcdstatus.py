@@ -203,6 +203,8 @@ class EtcdClusterStatus(Status):
     """Alarms that are raised, as `member: NOSPACE`."""
     freed_at: list[datetime] = Field(default_factory=list)
     """When a full database was compacted and defragmented within the last day."""
+    no_room_at: datetime | None = None
+    """When that last made no room."""
     endpoints: list[str] = Field(default_factory=list)
     """Addresses for clients inside the meta cluster."""
     client_secret: str | None = None

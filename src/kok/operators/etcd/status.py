@@ -272,7 +272,10 @@ def _way_out(seen: Sequence[View]) -> str:
     lost = sum(view.condition == "lost" for view in seen)
     if lost <= (len(seen) - 1) // 2:
         return "; the other members still hold all data"
+    left = (
+        ", go on with what is left (the condition Available says how)" if lost < len(seen) else ""
+    )
     return (
-        "; no majority of members has its data any more: put the volumes back, or create the "
-        "EtcdCluster anew"
+        f"; no majority of members has its data any more: put the volumes back{left}, restore a "
+        "backup, or create the EtcdCluster anew"
     )

@@ -16,7 +16,7 @@ from kok.operators.etcd.operations import Action
 from kok.operators.etcd.operations.calls import MoveLeader, Remove
 from kok.operators.etcd.operations.corrupt import Compare, is_wrong
 from kok.operators.etcd.operations.defragment import PAUSE, Defragment, is_open
-from kok.operators.etcd.operations.space import CAP, Compact, Disarm
+from kok.operators.etcd.operations.space import CAP, Compact, Disarm, NoRoom
 from kok.operators.etcd.situation import Situation
 
 GB = 10**9
@@ -130,8 +130,18 @@ def test_where_the_data_itself_fills_it_people_are_told() -> None:
 
     found = action(obj, a_world(obj, full(in_use=QUOTA)))
 
-    assert (found.operation, found.call) == (None, None)
+    assert (found.operation, found.call) == (None, NoRoom())
     assert "delete keys with etcdctl, or let spec.storage.size or" in found.message
+
+
+def test_a_database_that_fills_again_at_once_is_freed_again_at_once() -> None:
+    obj, filled = formed(), full(in_use=QUOTA)
+    obj.status.freed_at = [NOW - timedelta(seconds=20)]
+
+    assert isinstance(action(obj, a_world(obj, filled)).call, Compact)
+    obj.status.no_room_at = NOW - timedelta(seconds=10)
+    assert decided(obj, a_world(obj, filled)) is None
+    assert decided(obj, a_world(obj, filled), minutes=10) is not None
 
 
 def test_it_is_done_only_so_often_and_never_against_the_users_will() -> None:

@@ -148,6 +148,7 @@ def test_a_lost_member_says_whether_the_others_hold_the_data() -> None:
     )
     assert told(worse) == ("False", "MemberLost")
     assert "no majority of members has its data any more" in message(worse)
+    assert "go on with what is left (the condition Available says how)" in message(worse)
 
 
 def test_alarms_are_the_least_of_worries_but_told() -> None:

@@ -48,6 +48,15 @@ class Compact:
 
 
 @dataclass(frozen=True, slots=True)
+class NoRoom:
+    """Remembers that all was done and the database is still full."""
+
+    async def run(self, context: Context) -> None:
+        """See `Call`."""
+        context.obj.status.no_room_at = context.p.now
+
+
+@dataclass(frozen=True, slots=True)
 class Disarm:
     """Takes alarms back."""
 
@@ -102,7 +111,7 @@ def _go_on(s: Situation, running: EtcdOperation, at: str, alarms: tuple[Alarm, .
         return defragment.step(s, operation, first, reasons.NO_SPACE)
     if has_room(s):
         return _disarm(at_step(running, "Disarm"), at, alarms)
-    return Action(reasons.NO_SPACE, full(s), None, after=AT_ONCE)
+    return Action(reasons.NO_SPACE, full(s), None, call=NoRoom(), after=AT_ONCE)
 
 
 def _compact(s: Situation, operation: EtcdOperation, at: str) -> Action:
@@ -121,8 +130,10 @@ def may_begin(s: Situation) -> bool:
     """Whether it may be tried now, by the user's leave and by what was tried before."""
     if s.obj.spec.maintenance.on_full == "Manual":
         return False
-    tried = [at for at in s.obj.status.freed_at if s.now - at < MEMORY]
-    return len(tried) < CAP and all(s.now - at >= PAUSE for at in tried)
+    status = s.obj.status
+    tried = [at for at in status.freed_at if s.now - at < MEMORY]
+    in_vain = status.no_room_at is not None and s.now - status.no_room_at < PAUSE
+    return len(tried) < CAP and not in_vain
 
 
 def has_room(s: Situation) -> bool:
