@@ -211,9 +211,9 @@ async def volume_full(w: World) -> None:
 
 
 async def users_and_roles(w: World, s3: S3) -> None:
-    """An etcd with users: the operator's certificate is one of them."""
+    """An etcd with users: the operator's certificate is one of them, and the cluster stays well."""
     leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
-    with w.report.step("a backup of an etcd with users and roles"):
+    with w.report.step("a backup of an etcd with users and roles, and a proof of it"):
         for words in (
             "user add root --no-password",
             "user grant-role root root",
@@ -227,6 +227,8 @@ async def users_and_roles(w: World, s3: S3) -> None:
         try:
             await back_up(w, "users")
             await as_taken(w, s3, "users")
+            await proved(w, "users", "first", "Passed")
+            await etcd.ready(w, NAMESPACE)
         finally:
             await etcd.etcdctl(w, NAMESPACE, leader, "auth", "disable")
         await etcd.ready(w, NAMESPACE)

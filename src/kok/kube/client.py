@@ -184,11 +184,11 @@ class Kube:
         headers = {"Content-Type": APPLY}
         return await self._object("PATCH", path, body, query=query, headers=headers)
 
-    async def create(self, manifest: Manifest) -> Manifest:
-        """Raises `AlreadyExists` if the name is taken."""
+    async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Raises `AlreadyExists` if the name is taken. With `dry_run` nothing is made."""
         kind = await self.resolve(manifest)
         path = object_path(kind, _namespace(kind, manifest))
-        query = {"fieldManager": self.field_manager}
+        query = {"fieldManager": self.field_manager, **({"dryRun": "All"} if dry_run else {})}
         try:
             return await self._object("POST", path, manifest, query=query)
         except AlreadyExists:

@@ -23,7 +23,7 @@ from kok.operators.etcd.losses import (
 )
 from kok.operators.etcd.observe import Answer, World, is_ready
 
-_TELLS_NOTHING = {Trouble.SILENT, Trouble.UNTRUSTED, Trouble.REFUSED}
+_TELLS_NOTHING = {Trouble.SILENT, Trouble.UNTRUSTED, Trouble.REFUSED, Trouble.DENIED}
 DIFFERS = "its data differs from what all other members have"
 MESSAGE_LIMIT = 400
 _QUIET = {"ContainerCreating", "PodInitializing"}
@@ -149,7 +149,7 @@ def _judge(
     if joining:
         return "joining", "is prepared and waits for its turn" if lacks_settings(pod) else text
     # An answer that we cannot understand says nothing about the member, whose probe is content: with
-    # users and roles switched on, for one, etcd answers only those whom it knows.
+    # etcd's authentication on, for one, it answers only users who may ask.
     mute = answer.error is not None and answer.error.trouble in _TELLS_NOTHING
     return "unreachable" if ready and mute else "pending", text
 

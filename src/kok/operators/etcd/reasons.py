@@ -73,6 +73,11 @@ NEAR_QUOTA: Final = "NearQuota"
 """A database fills 80 % of its quota or more; delete keys or make room before etcd is full."""
 UNREACHABLE: Final = "MembersUnreachable"
 """The pods are ready, but the operator cannot ask them; check routes and network policies."""
+AUTHENTICATION_ON: Final = "AuthenticationOn"
+"""etcd's own authentication is on, and its user `etcd-client` lacks the role `root`.
+
+Clients are served. Until the role is granted nothing is done about members, and no backup is made.
+"""
 MEMBER_LOST: Final = "MemberLost"
 """A member's volume, its content or its node is gone, or somebody removed it. It is replaced while
 

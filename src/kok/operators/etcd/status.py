@@ -8,6 +8,7 @@ from kok.api import names
 from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus
 from kok.kube import kinds
 from kok.operators.etcd import certificates, figures, layout, members, reasons, room
+from kok.operators.etcd.client import Trouble
 from kok.operators.etcd.members import View
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.obstacles import Problem
@@ -134,7 +135,7 @@ def members_healthy(s: Situation, action: Action | None = None) -> Verdict:
         return Verdict(False, reasons.MEMBER_LOST, words)
     voters = [view for view in s.views if view.is_voter]
     if bad := [view for view in voters if view.condition != "healthy"]:
-        return _unhealthy(s.obj, voters, bad, action)
+        return _unhealthy(s, voters, bad, action)
     if s.strangers and action is None:
         return Verdict(False, reasons.UNKNOWN_MEMBER, _unknown(s))
     count = len(voters)
@@ -151,7 +152,7 @@ def _unknown(s: Situation) -> str:
 
 
 def _unhealthy(
-    obj: EtcdCluster, voters: Sequence[View], bad: Sequence[View], action: Action | None
+    s: Situation, voters: Sequence[View], bad: Sequence[View], action: Action | None
 ) -> Verdict:
     text = _sentence(bad)
     conditions = {view.condition for view in bad}
@@ -160,11 +161,20 @@ def _unhealthy(
         return Verdict(False, reasons.MEMBER_LOST, f"{text}{_way_out(voters)}{what}")
     if "foreign" in conditions:
         return Verdict(False, reasons.CLUSTER_ID_MISMATCH, text)
-    if _still_forming(obj, bad):
+    if _still_forming(s.obj, bad):
         return Verdict(False, reasons.FORMING, text)
     if conditions == {"unreachable"}:
+        if _is_denied(s.world, bad):
+            how = f"etcdctl user grant-role {layout.CLIENT_COMMON_NAME} root"
+            return Verdict(None, reasons.AUTHENTICATION_ON, f"{text}; grant it: {how}")
         return Verdict(None, reasons.UNREACHABLE, text)
     return Verdict(False, reasons.MEMBERS_NOT_READY, text)
+
+
+def _is_denied(world: World, seen: Sequence[View]) -> bool:
+    """Whether all of these refuse the operator for its user, and for nothing else."""
+    errors = [world.answers[view.entry.name].error for view in seen]
+    return all(error is not None and error.trouble is Trouble.DENIED for error in errors)
 
 
 def _replacing(action: Action) -> str | None:

@@ -225,6 +225,9 @@ async def test_a_namespace_that_goes_is_not_held_up(
     await ask(world)
     await until_phase(world, "Complete")
     await world.kube.delete(kinds.NAMESPACE, world.namespace)
+    # In what order things go there nobody knows.
+    await world.kube.delete(kinds.PVC, "backups", world.namespace)
+    await world.until_gone("backups", kinds.PVC)
 
     await world.kube.delete(BACKUP, "one", world.namespace)
 

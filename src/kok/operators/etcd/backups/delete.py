@@ -89,10 +89,16 @@ async def _remove(p: Pass[EtcdBackup], own: EtcdSettings, made: list[Manifest]) 
             return
         await _delete(p, made)
         raise Wait(DELETING, f"{found.reason}: {found.message}", after=AGAIN)
+    job = _render(p.obj, own)
     if store is not None:
-        await objects.require(p.kube, p.obj.namespace, store, None)
+        try:
+            await objects.require(p.kube, p.obj.namespace, store, None)
+        except Wait:
+            # In a namespace that is going nobody puts it back: then the API server refuses the Job.
+            await p.kube.create(job, dry_run=True)
+            raise
     try:
-        await p.kube.create(_render(p.obj, own))
+        await p.kube.create(job)
     except AlreadyExists:
         p.log.info("the Job is there already")
     raise Wait(DELETING, "what is stored is being removed", after=AGAIN)

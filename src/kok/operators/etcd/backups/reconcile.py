@@ -133,7 +133,9 @@ class Backup:
             pod = await self.p.kube.get(kinds.POD, name, cluster.namespace)
         address = pod_address(pod)
         if address is None:
-            text = f"{cluster} has no healthy member to take a snapshot of"
+            ready = cluster.status.condition(reasons.READY)
+            why = f": {ready.message}" if ready is not None and ready.message else ""
+            text = f"{cluster} has no healthy member to take a snapshot of{why}"
             raise Wait(reasons.ETCD_NOT_READY, text, after=LOOK_FOR_CLUSTER)
         return layout.pod_endpoint(address)
 

@@ -30,8 +30,13 @@ _REFUSALS = (
     ("bad leader transferee", Trouble.NOT_FOUND),
     ("has been compacted", Trouble.COMPACTED),
     ("database space exceeded", Trouble.NO_SPACE),
+    ("permission denied", Trouble.DENIED),
+    ("user name not found", Trouble.DENIED),
+    ("user not found", Trouble.DENIED),
+    ("user name is empty", Trouble.DENIED),
 )
 """Texts of etcd's errors (3.5 to 3.7) and what they mean."""
+_DENIED = "refuses the operator, since etcd's authentication is on: the user etcd-client needs the role root"
 
 
 def status_of(answer: dict[str, Any]) -> MemberStatus:
@@ -111,7 +116,7 @@ def error_of(error: Exception) -> EtcdError:
 
 def strange() -> EtcdError:
     """An answer that is none of etcd's."""
-    text = "does not answer the operator as etcd does (are users and roles switched on?)"
+    text = "does not answer the operator as etcd does"
     return EtcdError(Trouble.REFUSED, text)
 
 
@@ -127,7 +132,7 @@ def refusal(answer: dict[str, Any], status: int) -> EtcdError:
     text = str(answer.get("message") or answer.get("error") or f"HTTP status {status}")
     for words, trouble in _REFUSALS:
         if words in text:
-            return EtcdError(trouble, f"refuses: {text}")
+            return EtcdError(trouble, _DENIED if trouble is Trouble.DENIED else f"refuses: {text}")
     code = answer.get("code")
     if code in {_UNAVAILABLE, _DEADLINE_EXCEEDED} or "no leader" in text or "timed out" in text:
         return EtcdError(Trouble.NO_QUORUM, f"finds no quorum: {text}")

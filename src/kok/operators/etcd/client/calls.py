@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
@@ -28,12 +28,17 @@ from kok.operators.etcd.client.model import (
     Trouble,
 )
 
+if TYPE_CHECKING:
+    from kok.operators.etcd.client.asuser import AsUser
+
 DEADLINE = 3.0
 """Seconds for one question to one member."""
 CHANGE_DEADLINE = 10.0
 """Seconds for a change to the members, for which etcd itself waits up to 7 s."""
 LONG_DEADLINE = 300.0
 """Seconds for what reads or writes the whole database."""
+_NO_USERS = b"CommonName of client"
+"""What the gateway says to whoever shows a certificate once etcd's authentication is on."""
 
 
 class EtcdClient:
@@ -45,7 +50,8 @@ class EtcdClient:
 
     def __init__(self, credentials: Credentials, *, deadline: float = DEADLINE) -> None:
         """Raises `EtcdError` (`UNTRUSTED`) for credentials that cannot be used."""
-        self._name = credentials.server_name
+        self._name, self._credentials = credentials.server_name, credentials
+        self._as_user: AsUser | None = None
         self._timeout = aiohttp.ClientTimeout(total=deadline)
         try:
             context = _context(credentials)
@@ -67,6 +73,8 @@ class EtcdClient:
     ) -> None:
         """See `__aenter__`."""
         await self._session.close()
+        if self._as_user is not None:
+            await self._as_user.close()
 
     async def status(self, address: str) -> MemberStatus:
         """What the member says of itself; it needs no quorum for that."""
@@ -151,7 +159,10 @@ class EtcdClient:
                 allow_redirects=False,
                 timeout=timeout,
             ) as response:
-                answer = json.loads(await response.read() or b"{}")
+                raw = await response.read() or b"{}"
+                if response.status == 400 and _NO_USERS in raw:
+                    return await self._user().ask(address, path, body, timeout.total or DEADLINE)
+                answer = json.loads(raw)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise error_of(error) from error
         if not isinstance(answer, dict):
@@ -159,6 +170,14 @@ class EtcdClient:
         if response.status != 200:
             raise refusal(answer, response.status)
         return answer
+
+    def _user(self) -> AsUser:
+        if self._as_user is None:
+            # Imported only where it is needed: it brings gRPC along, 20 MB of memory.
+            from kok.operators.etcd.client.asuser import AsUser  # noqa: PLC0415
+
+            self._as_user = AsUser(self._credentials)
+        return self._as_user
 
 
 @lru_cache(maxsize=512)

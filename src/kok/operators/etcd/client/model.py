@@ -14,6 +14,8 @@ class Trouble(StrEnum):
     UNTRUSTED = "Untrusted"
     NO_QUORUM = "NoQuorum"
     REFUSED = "Refused"
+    DENIED = "Denied"
+    """Authentication is on in etcd, and the certificate's user may not do that."""
     NOT_IN_SYNC = "NotInSync"
     """A learner that is too far behind the leader to be promoted."""
     NOT_A_LEARNER = "NotALearner"

@@ -16,7 +16,7 @@ from kok.versions import EtcdRelease
 SNAPSHOT = "snapshot.db"
 SCRATCH = Mount("scratch", worker.VOLUME, {"emptyDir": {}}, read_only=False)
 RESTORED = worker.VOLUME / "restored"
-CLIENT = "http://127.0.0.1:2379"
+CLIENT = "https://127.0.0.1:2379"
 PEER = "http://127.0.0.1:2380"
 ROOM = 3
 """How many times a snapshot's size its proof takes: the snapshot, the database, the log."""
@@ -25,30 +25,35 @@ ROOM_AT_LEAST = 256 * 1024**2
 
 def proof_pod(work: Work, backup: StoredBackup, etcd: EtcdRelease, registry: str) -> Manifest:
     """Nothing of it is kept. etcd is of the version that the backup was made of, which is the
-    only one whose hashes can be compared.
+    only one whose hashes can be compared. It is asked as the user `root`, who is needed where the
+    authentication of the etcd that was backed up was on, and does not matter elsewhere.
     """
     image = etcd.image(registry)
     store = stores.mounts(backup.store, backup.encryption, writes=False)
     check = worker.CheckSpec(endpoint=CLIENT, expect=contents(backup))
     return pod(
         work,
-        [worker_container(work, "check", check, [])],
+        [worker_container(work, "check", check, [SCRATCH])],
         [*store, SCRATCH],
         first=[
-            fetching(work, backup, ROOM),
+            fetching(work, backup, ROOM, root_pass=True),
             of_etcd("restore", image, _restore(etcd), [SCRATCH]),
             {**of_etcd("etcd", image, _throwaway(), [SCRATCH]), "restartPolicy": "Always"},
         ],
     )
 
 
-def fetching(work: Work, backup: StoredBackup, room: int) -> Manifest:
-    """The container that brings a snapshot into `SCRATCH`; `room` is in sizes of the backup."""
+def fetching(work: Work, backup: StoredBackup, room: int, *, root_pass: bool = False) -> Manifest:
+    """The container that brings a snapshot into `SCRATCH`; `room` is in sizes of the backup.
+
+    `root_pass`: and a certificate by which the restored etcd can be asked.
+    """
     fetch = worker.FetchSpec(
         store=stores.told(backup.store),
         key=backup.key,
         file=SNAPSHOT,
         sha256=backup.sha256,
+        root_pass=root_pass,
         limits=worker.Limits(deadline=work.deadline),
     )
     store = stores.mounts(backup.store, backup.encryption, writes=False)
@@ -82,6 +87,10 @@ def _throwaway() -> list[str]:
         f"--data-dir={RESTORED}",
         f"--listen-client-urls={CLIENT}",
         f"--advertise-client-urls={CLIENT}",
+        f"--cert-file={worker.ROOT_PASS}/tls.crt",
+        f"--key-file={worker.ROOT_PASS}/tls.key",
+        f"--trusted-ca-file={worker.ROOT_PASS}/ca.crt",
+        "--client-cert-auth=true",
         f"--listen-peer-urls={PEER}",
         # Nothing is written that anybody would miss, and no quota is to be minded.
         "--unsafe-no-fsync=true",

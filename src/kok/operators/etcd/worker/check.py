@@ -10,7 +10,7 @@ from kok.operators.etcd.worker.member import Member, Status
 from kok.operators.etcd.worker.places import Places
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.report import CheckResult
-from kok.operators.etcd.worker.spec import CheckSpec, EtcdAccess
+from kok.operators.etcd.worker.spec import ROOT_PASS_NAME, CheckSpec, EtcdAccess
 
 _AGAIN = 0.2
 """Seconds between two looks at an etcd that still starts."""
@@ -19,9 +19,9 @@ _STARTING = {Reason.ETCD_UNREACHABLE, Reason.ETCD_SILENT}
 
 async def check(spec: CheckSpec, places: Places) -> CheckResult:
     """The command. It waits for etcd until the deadline. Raises `WorkerError`."""
-    del places
-    access = EtcdAccess(endpoint=spec.endpoint)
-    async with Member(access, None, stall=spec.limits.stall) as member:
+    access = EtcdAccess(endpoint=spec.endpoint, server_name=ROOT_PASS_NAME)
+    certificates = places.root_pass if spec.endpoint.startswith("https:") else None
+    async with Member(access, certificates, stall=spec.limits.stall) as member:
         status = await _started(member)
         # Expired leases may have changed things since the start: all is asked as of the revision.
         revision = spec.expect.revision

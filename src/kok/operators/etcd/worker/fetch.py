@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from kok.operators.etcd.worker import catalog, log
+from kok.operators.etcd.worker import catalog, log, rootpass
 from kok.operators.etcd.worker.description import Description
 from kok.operators.etcd.worker.directory import write_file
 from kok.operators.etcd.worker.encryption import read_keys
@@ -34,6 +34,8 @@ async def fetch(spec: FetchSpec, places: Places) -> FetchResult:
         async with progress.stretch("fetching the backup", size):
             data = _data(store, spec.key, incoming, progress, size=size, sha256=sha256)
             await write_file(path, data)
+        if spec.root_pass:
+            await asyncio.to_thread(rootpass.make, places.root_pass)
     finally:
         await store.close()
     return FetchResult(

@@ -45,6 +45,11 @@ class Places:
         return self.below(spec.VOLUME)
 
     @property
+    def root_pass(self) -> Path:
+        """See `spec.ROOT_PASS`."""
+        return self.below(spec.ROOT_PASS)
+
+    @property
     def termination_message(self) -> Path:
         """See `report.TERMINATION_MESSAGE`."""
         return self.below(report.TERMINATION_MESSAGE)

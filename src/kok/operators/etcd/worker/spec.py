@@ -8,7 +8,7 @@ container's termination message: a `report.Report`; the exit code is 0 exactly i
 |---|---|---|
 | `backup` | `BackupSpec` | `ETCD_CERTIFICATES`, those of the store, `ENCRYPTION_KEYS` if encrypted |
 | `fetch` | `FetchSpec` | those of the store, `ENCRYPTION_KEYS` if encrypted, `VOLUME` |
-| `check` | `CheckSpec` | none: etcd runs beside it in the same pod |
+| `check` | `CheckSpec` | `VOLUME` for an `https://` endpoint; etcd runs beside it in the same pod |
 | `remove` | `RemoveSpec` | those of the store |
 | `list` | `ListSpec` | those of the store |
 
@@ -45,6 +45,10 @@ DIRECTORY = PurePosixPath("/var/lib/kok-store")
 """Where the volume of a store in a directory is mounted."""
 VOLUME = PurePosixPath("/var/lib/kok-snapshot")
 """Where `fetch` finds the volume that it writes to."""
+ROOT_PASS = VOLUME / "root-pass"
+"""Certificate of the user `root` of a throw-away etcd, for it and for `check`; see `rootpass`."""
+ROOT_PASS_USER, ROOT_PASS_NAME = "root", "proof"
+"""Its common name, and the name of the server that it is for."""
 
 Command = Literal["backup", "fetch", "check", "remove", "list"]
 
@@ -120,6 +124,8 @@ class FetchSpec(Model):
     """Name of the file below `VOLUME`; an earlier one is replaced when all is well."""
     sha256: SHA256 | None = None
     """What the stored object must have, as recorded in the EtcdBackup; absent: as described there."""
+    root_pass: bool = False
+    """Whether `ROOT_PASS` is to be made as well, by which any restored etcd can be asked."""
     limits: Limits = Field(default_factory=Limits)
 
 
@@ -128,7 +134,8 @@ class CheckSpec(Model):
 
     endpoint: str = "http://127.0.0.1:2379"
     """A throw-away etcd; it may still be starting. It must hold the snapshot restored without
-    bumped revisions, or hashes cannot be compared."""
+    bumped revisions, or hashes cannot be compared. With `https://` it is asked as the user `root`,
+    by `ROOT_PASS`: etcd's own authentication may be on."""
     expect: Contents
     limits: Limits = Field(default_factory=lambda: Limits(deadline=300.0))
 

@@ -1,4 +1,4 @@
-"""As much of the protobuf wire format as four messages of etcd need.
+"""As much of the protobuf wire format as a few messages of etcd need.
 
 etcd's API is frozen: the numbers of its fields never change. Generated code would bring the
 protobuf runtime, 7 MiB of memory, along for it.
@@ -6,7 +6,7 @@ protobuf runtime, 7 MiB of memory, along for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 Value = int | bytes
 Fields = dict[int, Value]
@@ -28,13 +28,21 @@ def encode(fields: Mapping[int, Value]) -> bytes:
 
 def decode(message: bytes) -> Fields:
     """The fields of a message. Raises `ValueError` for what is none."""
-    fields: Fields = {}
+    return dict(pieces(message))
+
+
+def pieces(message: bytes) -> Iterator[tuple[int, Value]]:
+    """Number and value of all fields in order, with those that come more than once.
+
+    Raises `ValueError` for what is no message.
+    """
     at = 0
     while at < len(message):
         tag, at = _read_varint(message, at)
         number, kind = tag >> 3, tag & 7
         if kind == _VARINT:
-            fields[number], at = _read_varint(message, at)
+            value, at = _read_varint(message, at)
+            yield number, value
             continue
         size = _FIXED.get(kind)
         if size is None:
@@ -44,9 +52,8 @@ def decode(message: bytes) -> Fields:
         raw = message[at : at + size]
         if len(raw) < size:
             raise ValueError("the message ends early")
-        fields[number] = raw if kind == _BYTES else int.from_bytes(raw, "little")
+        yield number, raw if kind == _BYTES else int.from_bytes(raw, "little")
         at += size
-    return fields
 
 
 def integer(fields: Fields, number: int) -> int:

@@ -1,0 +1,198 @@
+"""The same calls over gRPC, for an etcd whose own authentication is on.
+
+Its gateway refuses whoever shows a certificate, since it cannot hand on whose that is; over gRPC
+the certificate's common name is the user. Questions come and answers go as the JSON of the gateway,
+so that nobody else has to know which way they went. Loaded only when such an etcd is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import grpc.aio
+
+from kok.operators.etcd.client.answers import refusal, strange
+from kok.operators.etcd.client.model import Credentials, EtcdError, Trouble
+from kok.operators.etcd.worker import wire
+
+_SIGN, _WRAP = 1 << 63, 1 << 64
+
+
+def _signed(value: wire.Value) -> int:
+    number = int(value) if isinstance(value, int) else 0
+    return number - _WRAP if number >= _SIGN else number
+
+
+def _unsigned(value: wire.Value) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _text(value: wire.Value) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of an answer: its name in JSON, how it is read, whether it may come more than once."""
+
+    name: str
+    read: Callable[[wire.Value], Any]
+    many: bool = False
+
+
+Shape = Mapping[int, Field]
+
+
+def _shaped(shape: Shape) -> Callable[[wire.Value], dict[str, Any]]:
+    def read(value: wire.Value) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for number, piece in wire.pieces(value if isinstance(value, bytes) else b""):
+            field = shape.get(number)
+            if field is None:
+                continue
+            if field.many:
+                out.setdefault(field.name, []).append(field.read(piece))
+            else:
+                out[field.name] = field.read(piece)
+        return out
+
+    return read
+
+
+_HEADER = _shaped(
+    {
+        1: Field("cluster_id", _unsigned),
+        2: Field("member_id", _unsigned),
+        3: Field("revision", _signed),
+    }
+)
+_MEMBER = _shaped(
+    {
+        1: Field("ID", _unsigned),
+        2: Field("name", _text),
+        3: Field("peerURLs", _text, many=True),
+        4: Field("clientURLs", _text, many=True),
+        5: Field("isLearner", _unsigned),
+    }
+)
+_STATUS: Shape = {
+    1: Field("header", _HEADER),
+    2: Field("version", _text),
+    3: Field("dbSize", _signed),
+    4: Field("leader", _unsigned),
+    5: Field("raftIndex", _unsigned),
+    6: Field("raftTerm", _unsigned),
+    7: Field("raftAppliedIndex", _unsigned),
+    8: Field("errors", _text, many=True),
+    9: Field("dbSizeInUse", _signed),
+    10: Field("isLearner", _unsigned),
+    11: Field("storageVersion", _text),
+}
+_HASH: Shape = {
+    1: Field("header", _HEADER),
+    2: Field("hash", _unsigned),
+    3: Field("compact_revision", _signed),
+    4: Field("hash_revision", _signed),
+}
+_ALARMS = {"NOSPACE": 1, "CORRUPT": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A call: its name in gRPC, the numbers of its request's fields, and what it answers."""
+
+    name: str
+    request: Mapping[str, int]
+    answer: Shape
+
+
+_METHODS: Mapping[str, Method] = {
+    "maintenance/status": Method("Maintenance/Status", {}, _STATUS),
+    "maintenance/hashkv": Method("Maintenance/HashKV", {"revision": 1}, _HASH),
+    "maintenance/transfer-leadership": Method("Maintenance/MoveLeader", {"targetID": 1}, {}),
+    "maintenance/defragment": Method("Maintenance/Defragment", {}, {}),
+    "maintenance/alarm": Method("Maintenance/Alarm", {"action": 1, "memberID": 2, "alarm": 3}, {}),
+    "kv/compaction": Method("KV/Compact", {"revision": 1, "physical": 2}, {}),
+    "cluster/member/list": Method(
+        "Cluster/MemberList", {"linearizable": 1}, {2: Field("members", _MEMBER, many=True)}
+    ),
+    "cluster/member/add": Method(
+        "Cluster/MemberAdd", {"peerURLs": 1, "isLearner": 2}, {2: Field("member", _MEMBER)}
+    ),
+    "cluster/member/remove": Method("Cluster/MemberRemove", {"ID": 1}, {}),
+    "cluster/member/promote": Method("Cluster/MemberPromote", {"ID": 1}, {}),
+}
+
+
+class AsUser:
+    """Members of one cluster, asked as the user of the client certificate."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        """Takes the same credentials as the gateway's client."""
+        self._tls: grpc.ChannelCredentials = grpc.ssl_channel_credentials(  # type: ignore[no-untyped-call]
+            credentials.ca, credentials.key, credentials.certificate
+        )
+        self._name = credentials.server_name
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        for channel in self._channels.values():
+            await channel.close()
+
+    async def ask(
+        self, address: str, path: str, body: Mapping[str, Any], deadline: float
+    ) -> dict[str, Any]:
+        """The answer in the gateway's JSON, within so many seconds. Raises `EtcdError`."""
+        method = _METHODS[path]
+        call: Callable[..., Any] = self._channel(address).unary_unary(
+            f"/etcdserverpb.{method.name}",
+            request_serializer=wire.encode,
+            response_deserializer=_shaped(method.answer),
+        )
+        fields = {method.request[name]: _value(name, value) for name, value in body.items()}
+        try:
+            answer: dict[str, Any] = await call(fields, timeout=deadline)
+        except grpc.aio.AioRpcError as error:
+            raise _error(error) from error
+        except ValueError as error:
+            raise strange() from error
+        return answer
+
+    def _channel(self, address: str) -> grpc.aio.Channel:
+        if address not in self._channels:
+            options = [
+                ("grpc.ssl_target_name_override", self._name),
+                ("grpc.enable_http_proxy", 0),
+            ]
+            self._channels[address] = grpc.aio.secure_channel(
+                urlsplit(address).netloc, self._tls, options
+            )
+        return self._channels[address]
+
+
+def _value(name: str, value: Any) -> wire.Value:
+    """A value of the gateway's JSON as protobuf has it."""
+    if name == "action":
+        return 2  # DEACTIVATE, the only one that is asked for.
+    if name == "alarm":
+        return _ALARMS[str(value)]
+    if name == "peerURLs":
+        (url,) = value
+        return str(url).encode()
+    return int(value)
+
+
+def _error(error: grpc.aio.AioRpcError) -> EtcdError:
+    code, text = error.code(), str(error.details() or "")
+    if text.startswith(("etcdserver:", "auth:")):
+        return refusal({"message": text, "code": code.value[0]}, code.value[0])
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return EtcdError(Trouble.SILENT, "does not answer in time")
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return EtcdError(Trouble.SILENT, "broke the connection off")
+    return refusal({"message": text, "code": code.value[0]}, code.value[0])
