@@ -94,7 +94,12 @@ _STORES = [
     {"volume": {"claim": "backups", "path": "site-a/etcd"}},
 ]
 _ENCRYPTION = {"secret": "backup-keys", "key": "2026"}
-_RECOVERY = {"replaceAfter": "15m", "policy": "FromSurvivor", "allowDataLoss": "1cbf2b2b4c6d3f8a"}
+_RECOVERY = {
+    "replaceAfter": "15m",
+    "policy": "FromSurvivor",
+    "restoreAfter": "30m",
+    "allowDataLoss": "1cbf2b2b4c6d3f8a",
+}
 _TUNING = {
     "heartbeatMilliseconds": 200,
     "electionMilliseconds": 2000,

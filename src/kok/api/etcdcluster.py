@@ -165,13 +165,20 @@ class EtcdRecovery(ApiModel):
     One that lost its data is replaced at once.
     """
 
-    policy: Literal["Manual", "FromSurvivor"] = "Manual"
+    policy: Literal["Manual", "FromSurvivor", "FromBackup"] = "Manual"
     """`FromSurvivor`: the member that answers and holds the most goes on alone, and new ones join.
 
     Its data is copied first, to `before-recovery-...` on its volume; the others' volumes go when
     it is healthy. What a majority confirmed and it does not hold is lost. Be sure that the others
     are gone: on a node that only the meta cluster cannot reach they might go on serving.
+
+    `FromBackup`: when no majority has answered for `restoreAfter`, the newest backup of this etcd
+    cluster that was proven (`spec.backup.verify`) is restored in place, without asking: this is the
+    consent. All that was written since that backup is lost. Called off if a majority returns before
+    the members are stopped.
     """
+    restore_after: Duration = "15m"
+    """How long a majority must have been lost before `FromBackup` restores a backup."""
     allow_data_loss: str = Field(
         default="",
         pattern=r"^[0-9a-f]*$",

@@ -189,6 +189,8 @@ class EtcdClusterStatus(Status):
     """Number in the name of the next new member: no name is ever used twice."""
     operation: EtcdOperation | None = None
     """The operation under way; absent at rest."""
+    quorum_lost_at: datetime | None = None
+    """Since when no majority has taken part; absent while one does."""
     replacements: list[EtcdReplacement] = Field(default_factory=list)
     """The latest lost members that were given up, at most five."""
     moves: EtcdMoves | None = None

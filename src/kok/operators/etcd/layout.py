@@ -31,6 +31,8 @@ ANNOTATION_MOVE = "kok.dev/move-members"
 """On an EtcdCluster: names of members that are to move, separated by commas, or `all`."""
 ANNOTATION_SLOT = "kok.dev/backup-slot"
 """On an EtcdBackup: the time at which its EtcdCluster's schedule was due."""
+ANNOTATION_RESCUE = "kok.dev/quorum-lost-at"
+"""On an EtcdRestore that `spec.recovery.policy` had made: since when there was no quorum."""
 
 ANNOTATION_VERIFY = "kok.dev/verify"
 """On an EtcdBackup: a proof that it can be restored is wanted; another value asks for another."""

@@ -69,6 +69,11 @@ VOLUMES_TERMINATING: Final = "VolumesTerminating"
 
 QUORUM_LOST: Final = "QuorumLost"
 """Fewer than a majority takes part: nothing can be written. The message says what each one lacks."""
+RECOVERY_BLOCKED: Final = "RecoveryBlocked"
+"""A quorum is lost and `spec.recovery.policy` is FromBackup, but no backup of this etcd cluster was
+
+proven, or restoring it failed. The message says what to do.
+"""
 NEAR_QUOTA: Final = "NearQuota"
 """A database fills 80 % of its quota or more; delete keys or make room before etcd is full."""
 UNREACHABLE: Final = "MembersUnreachable"
@@ -190,6 +195,8 @@ LEADER_MOVED: Final = "LeaderMoved"
 """Event: another member leads, since the one that led is to be removed or restarted."""
 MEMBER_REMOVED: Final = "MemberRemoved"
 """Event: a member was taken out of etcd's list for good."""
+RECOVERY_CALLED_OFF: Final = "RecoveryCalledOff"
+"""Event: a quorum returned, or the policy was changed, before a backup took the place of the data."""
 QUORUM_RECOVERED: Final = "QuorumRecovered"
 """Event: one member goes on alone with what it held; new ones join it."""
 MEMBER_DEFRAGMENTED: Final = "MemberDefragmented"

@@ -39,7 +39,7 @@ from kok.operators.etcd.certificates import Authority
 from kok.operators.etcd.observe import World, observe
 from kok.operators.etcd.obstacles import Adoption, Problem
 from kok.operators.etcd.operations import Action
-from kok.operators.etcd.restores import takeover
+from kok.operators.etcd.restores import rescue, takeover
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.together import all_of
@@ -71,6 +71,9 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
         obj.status.phase = "Restoring"
     backups = await policy.read(p.kube, obj)
     policy.report(obj, backups, p.now)
+    rescue.note(obj, p.now)
+    wanted = rescue.judge(obj, backups, restores, p.now)
+    rescue.report(obj, wanted, p.now)
     metrics.show(obj, world)
     if not p.paused:
         if learnt:
@@ -81,7 +84,9 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
                 adopt(p, obj, found)
             if hold is None:
                 await _act(p, obj, world, ca, action)
-            after = await takeover.advance(p, obj, world, restores, own)
+            await rescue.act(p, obj, restores, wanted)
+            mine = rescue.eligible(obj, restores)
+            after = await takeover.advance(p, obj, world, mine, own)
             if after is not None:
                 return Result(after)
         await policy.keep(p, obj, backups)

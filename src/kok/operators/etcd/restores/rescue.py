@@ -1,0 +1,198 @@
+"""A quorum is lost for long, and `spec.recovery.policy` is FromBackup: a backup is to be restored.
+
+Nobody is asked then, so it is done only by what cannot be misread: the quorum has been lost for all
+of `restoreAfter`, and the newest backup of this very etcd cluster that was proven is taken. All that
+is done is to make an EtcdRestore, whose name is the time of the loss: however often the operator is
+started anew, there is one for each loss. It goes the way of any other, and is deleted again if a
+quorum returns before its turn came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from kok.api.etcdbackup import EtcdBackup
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdrestore import EtcdRestore
+from kok.api.fields import span
+from kok.kube.errors import AlreadyExists
+from kok.kube.ownership import owned
+from kok.operators.etcd import layout, reasons
+from kok.operators.etcd.backups.schedule import good, is_proven
+from kok.runtime.reconciler import Pass
+
+KIND = EtcdRestore.info.kind
+OVER = {"Complete", "Failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """What is to be said, and done, about a quorum that is lost."""
+
+    message: str
+    is_blocked: bool = False
+    """Whether nothing comes of it unless somebody looks."""
+    backup: str | None = None
+    """The EtcdBackup of which an EtcdRestore is to be made now."""
+
+
+def note(obj: EtcdCluster, now: datetime) -> None:
+    """Records since when the quorum has been lost, from the condition Available of this pass."""
+    status = obj.status
+    available = status.condition(reasons.AVAILABLE)
+    if available is None or available.reason != reasons.QUORUM_LOST:
+        status.quorum_lost_at = None
+    elif status.quorum_lost_at is None:
+        status.quorum_lost_at = now.replace(microsecond=0)
+
+
+def judge(
+    obj: EtcdCluster,
+    backups: Sequence[EtcdBackup],
+    restores: Sequence[EtcdRestore],
+    now: datetime,
+) -> Rescue | None:
+    """What the policy means for a quorum that is lost; None if it does not, or is being restored."""
+    status, recovery = obj.status, obj.spec.recovery
+    if recovery.policy != "FromBackup" or status.quorum_lost_at is None:
+        return None
+    if status.restore is not None or status.cluster_id is None:
+        return None
+    mine = next((r for r in restores if r.name == name_of(obj)), None)
+    if mine is not None:
+        return _made(mine)
+    other = next((r for r in restores if r.status.phase not in OVER), None)
+    if other is not None:
+        return Rescue(f"EtcdRestore {other.name} was asked for and is waited for")
+    return _to_be_made(obj, backups, status.quorum_lost_at + span(recovery.restore_after), now)
+
+
+def _to_be_made(
+    obj: EtcdCluster, backups: Sequence[EtcdBackup], when: datetime, now: datetime
+) -> Rescue:
+    backup = newest(obj, backups)
+    if backup is None:
+        text = (
+            "spec.recovery.policy is FromBackup, but no EtcdBackup of etcd cluster "
+            f"{obj.status.cluster_id} was proven; have one proven by the annotation "
+            f"{layout.ANNOTATION_VERIFY}, or create an EtcdRestore"
+        )
+        return Rescue(text, is_blocked=True)
+    if now < when:
+        return Rescue(
+            f"EtcdBackup {backup.name} is restored at {when:%Y-%m-%d %H:%M:%S} UTC, by "
+            "spec.recovery.policy FromBackup, unless a quorum returns"
+        )
+    return Rescue(f"EtcdBackup {backup.name} is restored", backup=backup.name)
+
+
+def _made(mine: EtcdRestore) -> Rescue:
+    ready = mine.status.condition(reasons.READY)
+    said = ready.message if ready is not None else "is begun"
+    text = f"EtcdRestore {mine.name}, made by spec.recovery.policy FromBackup: {said}"
+    if mine.status.phase != "Failed":
+        return Rescue(text)
+    return Rescue(f"{text}; delete it to have it tried again, or restore another", is_blocked=True)
+
+
+def newest(obj: EtcdCluster, backups: Sequence[EtcdBackup]) -> EtcdBackup | None:
+    """The newest proven backup of this etcd cluster, and not of an earlier one of the same name."""
+    return next(
+        (b for b in good(backups) if is_proven(b) and b.status.cluster_id == obj.status.cluster_id),
+        None,
+    )
+
+
+def name_of(obj: EtcdCluster) -> str:
+    """The EtcdRestore of the loss that is recorded."""
+    lost = obj.status.quorum_lost_at
+    return f"{obj.name}-recovery-{lost:%Y%m%d-%H%M%S}" if lost is not None else ""
+
+
+def is_rescue(restore: EtcdRestore) -> bool:
+    """Whether the policy had it made, and no person."""
+    return layout.ANNOTATION_RESCUE in restore.metadata.annotations
+
+
+def eligible(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]:
+    """The restores that may have their turn: those of the policy only while the quorum is lost.
+
+    One that was begun stays among them, or it would be taken for deleted.
+    """
+    under_way = obj.status.restore.uid if obj.status.restore is not None else None
+    return [
+        r
+        for r in restores
+        if not is_rescue(r) or r.metadata.uid == under_way or r.name == name_of(obj)
+    ]
+
+
+def to_be_called_off(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]:
+    """Restores of the policy that were not begun and are not wanted any more."""
+    status = obj.status
+    begun = {one.uid for one in (status.restore, status.restored) if one is not None}
+    wanted = obj.spec.recovery.policy == "FromBackup" and not status.is_true(reasons.AVAILABLE)
+    # Of a loss that is over, although another has come since.
+    names = {r.name for r in restores} if status.quorum_lost_at is None else {name_of(obj)}
+    return [
+        r
+        for r in restores
+        if is_rescue(r)
+        and r.status.phase not in OVER
+        and r.metadata.uid not in begun
+        and not (wanted and r.name in names)
+    ]
+
+
+def report(obj: EtcdCluster, rescue: Rescue | None, now: datetime) -> None:
+    """Adds it to what the conditions say of the loss."""
+    if rescue is None:
+        return
+    for type_ in (reasons.AVAILABLE, reasons.READY):
+        before = obj.status.condition(type_)
+        if before is None:
+            continue
+        blocked = rescue.is_blocked and type_ == reasons.READY
+        reason = reasons.RECOVERY_BLOCKED if blocked else before.reason
+        text = f"{rescue.message}; {before.message}"
+        obj.status.set_condition(
+            type_, False, reason, text, now=now, generation=obj.metadata.generation
+        )
+
+
+async def act(
+    p: Pass[EtcdCluster],
+    obj: EtcdCluster,
+    restores: Sequence[EtcdRestore],
+    rescue: Rescue | None,
+) -> None:
+    """Makes the EtcdRestore that is due, and deletes what is not wanted any more."""
+    for restore in to_be_called_off(obj, restores):
+        await p.kube.delete(KIND, restore.name, restore.namespace, uid=restore.metadata.uid)
+        returned = obj.status.is_true(reasons.AVAILABLE)
+        why = "a quorum has returned by itself" if returned else "it is not wanted any more"
+        text = f"EtcdRestore {restore.name} is called off: {why}"
+        p.event(reasons.RECOVERY_CALLED_OFF, text)
+    lost = obj.status.quorum_lost_at
+    if rescue is None or rescue.backup is None or lost is None:
+        return
+    manifest = {
+        "apiVersion": KIND.api_version,
+        "kind": KIND.kind,
+        "metadata": {
+            "name": name_of(obj),
+            "annotations": {layout.ANNOTATION_RESCUE: lost.isoformat()},
+        },
+        "spec": {"etcdCluster": obj.name, "backup": rescue.backup},
+    }
+    # Its name must be the same after whatever happens to us.
+    await p.latch()
+    try:
+        await p.kube.create(owned(manifest, obj))
+    except AlreadyExists:
+        p.log.info("the EtcdRestore is there already", name=name_of(obj))
+        return
+    text = f"no quorum since {lost:%Y-%m-%d %H:%M:%S} UTC: EtcdBackup {rescue.backup} is restored"
+    p.event(reasons.RECOVERING, text, warning=True)

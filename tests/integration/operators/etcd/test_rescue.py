@@ -1,0 +1,75 @@
+"""A majority lost for long, and a policy by which the newest proven backup is restored."""
+
+from __future__ import annotations
+
+import pytest
+from tests.integration.operators.etcd.conftest import ETCD, World, at_rest, condition, status
+from tests.integration.operators.etcd.kv import get
+from tests.integration.operators.etcd.standin import StandIn
+from tests.integration.operators.etcd.test_backups import BACKUP
+from tests.integration.operators.etcd.test_restores import RESTORE, backed_up, endpoint
+
+from kok.kube import kinds
+from kok.operators.etcd import reconcile
+from kok.operators.etcd.layout import ANNOTATION_VERIFY
+from kok.runtime.main import Process
+
+POLICY = {"policy": "FromBackup", "restoreAfter": "1s"}
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members that are not well are looked at more often."""
+    monkeypatch.setattr(reconcile, "LOOK_TROUBLED", 0.5)
+
+
+async def test_it_waits_for_a_proven_backup_and_restores_it_once(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await backed_up(world, standin, recovery=POLICY)
+    await world.kube.delete(kinds.PVC, "e-0", world.namespace)
+    await world.kube.delete(kinds.POD, "e-0-0", world.namespace)
+
+    blocked = await world.until_ready(reason="RecoveryBlocked")
+
+    assert "no EtcdBackup of etcd cluster" in condition(blocked)["message"]
+    assert await world.kube.list(RESTORE, world.namespace) == []
+    await world.annotate(ANNOTATION_VERIFY, "now", "one", BACKUP)
+
+    await world.until(lambda m: status(m).get("restored") and at_rest(1)(m))
+    found = await world.until(lambda m: "restore" not in status(m))
+
+    (made,) = await world.kube.list(RESTORE, world.namespace)
+    assert made["metadata"]["name"].startswith("e-recovery-")
+    assert made["spec"]["backup"] == "one"
+    assert "quorumLostAt" not in found["status"]
+    there = endpoint(standin, found["status"]["members"][0]["name"])
+    assert await get(await world.credentials(), there, "k0") == "v" * 100
+    assert await get(await world.credentials(), there, "late") is None
+
+
+async def test_it_is_called_off_when_a_quorum_returns(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await backed_up(world, standin, members=3)
+    await world.annotate(ANNOTATION_VERIFY, "now", "one", BACKUP)
+    await world.until(lambda m: status(m).get("lastVerified"))
+    formed = await world.until_ready()
+    standin.jobs.held.add("prove")
+    await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"recovery": POLICY}})
+    standin.pause("e-0")
+    standin.pause("e-2")
+    told = await world.until(lambda m: "EtcdRestore e-recovery-" in condition(m)["message"])
+    assert condition(told)["reason"] == "QuorumLost"
+    (made,) = await world.kube.list(RESTORE, world.namespace)
+
+    standin.resume("e-0")
+    standin.resume("e-2")
+
+    await world.until_gone(made["metadata"]["name"], RESTORE)
+    standin.jobs.held.clear()
+    again = await world.until(at_rest(3))
+    assert again["status"]["clusterID"] == formed["status"]["clusterID"]
+    assert "restored" not in again["status"]
+    there = endpoint(standin, "e-0")
+    assert await get(await world.credentials(), there, "late") == "lost"

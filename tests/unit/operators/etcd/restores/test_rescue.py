@@ -1,0 +1,156 @@
+"""A quorum that is lost for long, and a backup that may be restored without asking."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.unit.operators.etcd.backups.builders import a_backup
+from tests.unit.operators.etcd.builders import CLUSTER_ID, NOW, formed
+from tests.unit.operators.etcd.restores.test_takeover import a_restore, restoring
+
+from kok.api.etcdbackup import EtcdBackup
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdrestore import EtcdRestore
+from kok.operators.etcd import layout, reasons
+from kok.operators.etcd.restores import rescue
+
+AFTER = timedelta(minutes=15)
+PROVEN = {"request": "now", "result": "Passed", "at": NOW.isoformat()}
+NAME = "shop-etcd-recovery-20261101-120000"
+
+
+def lost(policy: str = "FromBackup", since: datetime | None = NOW) -> EtcdCluster:
+    """A cluster that has had no quorum since then."""
+    obj = formed(recovery={"policy": policy})
+    available = (True, reasons.QUORUM) if since is None else (False, reasons.QUORUM_LOST)
+    obj.status.set_condition(reasons.AVAILABLE, *available, "why", now=NOW, generation=1)
+    obj.status.set_condition(reasons.READY, False, available[1], "why", now=NOW, generation=1)
+    obj.status.quorum_lost_at = since
+    return obj
+
+
+def proven(name: str = "one", **more: Any) -> EtcdBackup:
+    found = {"phase": "Complete", "clusterID": CLUSTER_ID, "verification": PROVEN}
+    return a_backup(name, **{**found, **more})
+
+
+def made(phase: str = "Verifying", name: str = NAME) -> EtcdRestore:
+    """The EtcdRestore that was made of a loss."""
+    restore = a_restore(name, phase=phase)
+    restore.metadata.annotations[layout.ANNOTATION_RESCUE] = NOW.isoformat()
+    return restore
+
+
+def test_the_newest_proven_backup_is_restored_when_the_time_has_come() -> None:
+    backups = [
+        proven("old", age=timedelta(days=2)),
+        proven("new", age=timedelta(days=1)),
+        proven("unproven", verification=None),
+        proven("bad", verification={**PROVEN, "result": "Failed"}),
+        proven("of-another-cluster", clusterID="abc"),
+    ]
+
+    early = rescue.judge(lost(), backups, [], NOW + AFTER - timedelta(seconds=1))
+    due = rescue.judge(lost(), backups, [], NOW + AFTER)
+
+    assert early is not None
+    assert early.backup is None
+    assert "EtcdBackup new is restored at 2026-11-01 12:15:00 UTC" in early.message
+    assert due is not None
+    assert due.backup == "new"
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [lost("Manual"), lost("FromSurvivor"), lost(since=None), restoring("Stopping")],
+    ids=["manual", "from-survivor", "quorum", "restoring"],
+)
+def test_nothing_is_restored_that_was_not_allowed_or_needed(obj: EtcdCluster) -> None:
+    assert rescue.judge(obj, [proven()], [], NOW + 2 * AFTER) is None
+
+
+def test_without_a_proven_backup_it_says_so_and_what_to_do() -> None:
+    obj = lost()
+
+    found = rescue.judge(obj, [proven(verification=None)], [], NOW + AFTER)
+    rescue.report(obj, found, NOW)
+
+    ready = obj.status.condition(reasons.READY)
+    assert ready is not None
+    assert ready.reason == reasons.RECOVERY_BLOCKED
+    assert f"no EtcdBackup of etcd cluster {CLUSTER_ID} was proven" in ready.message
+    available = obj.status.condition(reasons.AVAILABLE)
+    assert available is not None
+    assert available.reason == reasons.QUORUM_LOST
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Verifying", "Verified", "Failed", "Complete"])
+def test_there_is_one_restore_for_each_loss(phase: str) -> None:
+    found = rescue.judge(lost(), [proven()], [made(phase)], NOW + AFTER)
+
+    assert found is not None
+    assert found.backup is None
+    assert found.is_blocked is (phase == "Failed")
+
+
+def test_a_restore_that_a_person_asked_for_goes_first() -> None:
+    found = rescue.judge(lost(), [proven()], [a_restore("mine")], NOW + AFTER)
+    over = rescue.judge(lost(), [proven()], [a_restore("mine", phase="Failed")], NOW + AFTER)
+
+    assert found is not None
+    assert found.backup is None
+    assert "EtcdRestore mine" in found.message
+    assert over is not None
+    assert over.backup == "one"
+
+
+def test_it_is_called_off_when_a_quorum_returns() -> None:
+    mine, theirs = made("Verified"), a_restore("mine")
+
+    again = lost(since=None)
+
+    assert rescue.eligible(lost(), [mine, theirs]) == [mine, theirs]
+    assert rescue.to_be_called_off(lost(), [mine, theirs]) == []
+    assert rescue.eligible(again, [mine, theirs]) == [theirs]
+    assert rescue.to_be_called_off(again, [mine, theirs]) == [mine]
+    assert rescue.to_be_called_off(lost("Manual"), [mine, theirs]) == [mine]
+
+
+def test_that_of_an_earlier_loss_is_called_off_too() -> None:
+    old = made(name="shop-etcd-recovery-20261031-120000")
+
+    assert rescue.eligible(lost(), [old]) == []
+    assert rescue.to_be_called_off(lost(), [old]) == [old]
+
+
+def test_while_nobody_knows_whether_there_is_a_quorum_nothing_moves() -> None:
+    obj = lost(since=None)
+    obj.status.set_condition(
+        reasons.AVAILABLE, None, reasons.UNREACHABLE, "why", now=NOW, generation=1
+    )
+
+    assert rescue.eligible(obj, [made("Verified")]) == []
+    assert rescue.to_be_called_off(obj, [made("Verified")]) == []
+
+
+def test_what_was_begun_is_not_called_off() -> None:
+    obj, restore = restoring("Stopping"), made("Verified")
+    restore.metadata.uid = "uid-back"
+
+    assert rescue.eligible(obj, [restore]) == [restore]
+    assert rescue.to_be_called_off(obj, [restore]) == []
+
+
+def test_since_when_it_is_lost_is_noted_once_and_forgotten() -> None:
+    obj = lost()
+    obj.status.quorum_lost_at = None
+
+    rescue.note(obj, NOW)
+    rescue.note(obj, NOW + AFTER)
+
+    assert obj.status.quorum_lost_at == NOW
+    obj.status.set_condition(reasons.AVAILABLE, True, reasons.QUORUM, "", now=NOW, generation=1)
+    rescue.note(obj, NOW + AFTER)
+    assert obj.status.quorum_lost_at is None
