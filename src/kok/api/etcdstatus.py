@@ -165,6 +165,30 @@ class EtcdMoves(ApiModel):
     """Members that are still to be moved."""
 
 
+class EtcdCARotation(ApiModel):
+    """The latest change of the CA; recorded before anything is done for it."""
+
+    request: str
+    """What the annotation `kok.dev/rotate-ca` said; another value asks for another rotation."""
+    phase: Literal["Trust", "Reissue", "Drop", "Done"]
+    """`Trust`: both CAs are trusted; `Reissue`: certificates come from the next one; `Drop`: only
+
+    that is trusted. Each phase reaches all members and API servers before the next one begins.
+    """
+    since: datetime
+    """When the phase began."""
+    previous: str | None = None
+    """SHA-256 of the CA certificate that goes."""
+    next: str | None = None
+    """SHA-256 of the CA certificate that comes."""
+    clients: str = ""
+    """What the Secrets are at, once they are. Whoever reads the CA only at its start is to be
+
+    restarted when this changes; the API servers' operator then confirms it by the annotation
+    `kok.dev/ca-trusted`.
+    """
+
+
 class EtcdClusterStatus(Status):
     """What an etcd cluster is."""
 
@@ -174,6 +198,8 @@ class EtcdClusterStatus(Status):
     """Member or members that were told to form a new cluster, recorded before they were started."""
     ca_fingerprint: str | None = None
     """SHA-256 of the CA certificate in use; another one is refused until it is trusted."""
+    ca_rotation: EtcdCARotation | None = Field(default=None, alias="caRotation")
+    """The latest change of the CA."""
     version: str | None = Field(default=None, max_length=16)
     """The lowest version among the members."""
     storage_version: str | None = None

@@ -21,6 +21,8 @@ ANNOTATION_ABANDON_HOST = "kok.dev/abandon-host"
 """On a Machine that is being deleted: `true` lets it go without cleaning up its host."""
 ANNOTATION_TRUST_CA = "kok.dev/trust-ca"
 """On a Cluster or EtcdCluster: SHA-256 of a CA certificate to accept in place of the recorded."""
+ANNOTATION_CA_TRUSTED = "kok.dev/ca-trusted"
+"""On an EtcdCluster: the `status.caRotation.clients` with which its Cluster's API servers run."""
 
 MACHINE_BOOTSTRAPPERS = "system:bootstrappers:kok:machines"
 """Group of the bootstrap tokens of Machines. Nothing that it asks for is granted by itself: the

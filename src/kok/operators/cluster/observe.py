@@ -18,6 +18,8 @@ from kok.kube.ownership import owned_by, owner_labels
 from kok.operators.cluster.endpoint import MetaNode
 from kok.operators.cluster.metanodes import MetaNodes
 from kok.operators.cluster.parts import (
+    ANNOTATION_ETCD_CA,
+    API_SERVER,
     COMPONENTS,
     LABEL_VERSION,
     deployment,
@@ -91,6 +93,22 @@ class World:
         status = (self.etcd(cluster) or {}).get("status") or {}
         uid = (status.get("restored") or {}).get("uid")
         return str(uid) if uid else None
+
+    def etcd_trust(self, cluster: str) -> str | None:
+        """What the API servers are to be restarted for, since etcd's CA is or was rotated."""
+        status = (self.etcd(cluster) or {}).get("status") or {}
+        clients = (status.get("caRotation") or {}).get("clients")
+        return str(clients) if clients else None
+
+    def etcd_trusted(self, cluster: str) -> str | None:
+        """What all API servers that run were started with; as last confirmed while that changes."""
+        live = self.get(kinds.DEPLOYMENT, deployment(cluster, API_SERVER)) or {}
+        state = self.running(cluster, API_SERVER)
+        if state is not None and state.complete:
+            source = live["spec"]["template"]["metadata"]
+            return (source.get("annotations") or {}).get(ANNOTATION_ETCD_CA)
+        source = (self.etcd(cluster) or {}).get("metadata") or {}
+        return (source.get("annotations") or {}).get(names.ANNOTATION_CA_TRUSTED)
 
     def service(self, cluster: str) -> Manifest | None:
         """The API servers' Service."""

@@ -19,6 +19,8 @@ SPEC_FIELDS: Final = {
 """Field of `spec` for each component, as sentences for users name it."""
 
 LABEL_VERSION: Final = "app.kubernetes.io/version"
+ANNOTATION_ETCD_CA: Final = "kok.dev/etcd-ca"
+"""On the API servers' pods: which CAs of etcd they read when they started; only after a change."""
 LABEL_ADDON: Final = "kok.dev/addon"
 """On every object that an Addon applies: the Addon's name."""
 

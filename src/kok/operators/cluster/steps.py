@@ -20,7 +20,12 @@ from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, public_endpoint
 from kok.operators.cluster.findings import Findings
 from kok.operators.cluster.keys import KeyRing, Keys
 from kok.operators.cluster.observe import ADDON, World
-from kok.operators.cluster.parts import API_SERVER, CONTROLLER_MANAGER, SCHEDULER
+from kok.operators.cluster.parts import (
+    ANNOTATION_ETCD_CA,
+    API_SERVER,
+    CONTROLLER_MANAGER,
+    SCHEDULER,
+)
 from kok.operators.cluster.render import apiserver, controllers, owned, pods
 from kok.operators.cluster.render import service as service_
 from kok.runtime.errors import Wait
@@ -71,7 +76,8 @@ class Steps:
         plan, name = self.plan, self.cluster.name
         ring = KeyRing(self.cluster, self.world.of(kinds.SECRET), self.p.now)
         budgets = [pods.budget(plan, part) for part in plan.parts.values()]
-        etcd = owned.etcd_cluster(plan, self.world.etcd(name))
+        trusted = self.world.etcd_trusted(name)
+        etcd = owned.etcd_cluster(plan, self.world.etcd(name), trusted)
         settling = asyncio.create_task(ring.settle())
         await all_of([self._put([etcd, *budgets]), self._put_service(), _quiet(settling)])
         self._keys = settling.result()
@@ -136,12 +142,19 @@ class Steps:
     def _deployments(self, components: set[str], *, answers: bool) -> list[Manifest]:
         wanted = planning.versions_to_run(self.cluster, self.world, answers=answers)
         stamp = planning.keys_hash(self._recorded())
-        restore = self.world.etcd_restored(self.cluster.name)
         return [
-            pods.after_restore(RENDER[component](self.plan, version, stamp), restore)
+            pods.marked(RENDER[component](self.plan, version, stamp), self._notes(component))
             for component, version in wanted.items()
             if component in components
         ]
+
+    def _notes(self, component: str) -> dict[str, str | None]:
+        """What has become of etcd that restarts a component."""
+        name = self.cluster.name
+        notes = {pods.ANNOTATION_RESTORED: self.world.etcd_restored(name)}
+        if component == API_SERVER:
+            notes[ANNOTATION_ETCD_CA] = self.world.etcd_trust(name)
+        return notes
 
     def _recorded(self) -> dict[str, str]:
         """Fingerprints of the keys that pods read at their start.

@@ -40,11 +40,19 @@ class Authority:
     """What is to be done about the CA. `ca` is None exactly if there is a `problem`."""
 
     ca: CertificateAuthority | None
-    new: bool = False
-    """Its Secret has yet to be made."""
+    """It signs; its bundle is trusted as well."""
+    kept: Mapping[str, CertificateAuthority] = field(default_factory=dict)
+    """What the Secrets of CAs are to hold, by name."""
+    made: str | None = None
+    """The one of these that was made just now, and whose Secret does not exist yet."""
     trusted_now: bool = False
     """It takes the place of another one, because the user said so."""
     problem: CAProblem | None = None
+
+    @property
+    def new(self) -> bool:
+        """Whether there was no CA before."""
+        return self.made is not None and len(self.kept) == 1
 
     @property
     def fingerprint(self) -> str:
@@ -68,7 +76,8 @@ def authority(
     `latched` is the recorded fingerprint. Another CA than that is accepted only if the user names
     its fingerprint in the annotation `kok.dev/trust-ca`.
     """
-    where = f"Secret {obj.namespace}/{names.etcd_ca_secret(obj.name)}"
+    name = names.etcd_ca_secret(obj.name)
+    where = f"Secret {obj.namespace}/{name}"
     try:
         stored = ca_of(secret)
     except PkiError as error:
@@ -78,9 +87,10 @@ def authority(
     cert, key = (found.cert_pem, found.key_pem) if found else (None, None)
     decision = decide_ca(cert, key, now, latched_fingerprint=latched, name=where)
     if decision.action is CAAction.CREATE and secret is None:
-        return Authority(new_ca(f"{obj.name}-ca"[:64], now), new=True)
-    if decision.action is CAAction.USE:
-        return Authority(found)
+        made = new_ca(f"{obj.name}-ca"[:64], now)
+        return Authority(made, {name: made}, name)
+    if decision.action is CAAction.USE and found is not None:
+        return Authority(found, {name: found})
     if decision.problem is None:
         text = f"{where} exists but holds no CA; delete it to get a new one, or fill tls.crt and tls.key"
         return Authority(None, problem=CAProblem(CAReason.MISSING, text))
@@ -91,7 +101,7 @@ def authority(
             # Everything but the record is still to be checked.
             again = decide_ca(cert, key, now, latched_fingerprint=seen, name=where)
             if again.problem is None:
-                return Authority(found, trusted_now=True)
+                return Authority(found, {name: found}, trusted_now=True)
     return Authority(None, problem=_with_way_out(decision.problem, obj))
 
 

@@ -26,7 +26,8 @@ ANNOTATION_NUDGED = "kok.dev/nudged"
 """On a pod: when the kubelet was made to look at it again."""
 ANNOTATION_ADOPT = "kok.dev/adopt-volumes"
 """On an EtcdCluster: ID of the earlier etcd cluster whose retained volumes it is to go on with."""
-
+ANNOTATION_ROTATE_CA = "kok.dev/rotate-ca"
+"""On an EtcdCluster: another CA is wanted; another value asks for yet another."""
 ANNOTATION_MOVE = "kok.dev/move-members"
 """On an EtcdCluster: names of members that are to move, separated by commas, or `all`."""
 ANNOTATION_SLOT = "kok.dev/backup-slot"
@@ -73,6 +74,11 @@ def start_map(etcd: str) -> str:
 def peer_secret(etcd: str) -> str:
     """Secret of the certificate by which members know each other."""
     return f"{etcd}-peer"
+
+
+def next_ca_secret(etcd: str) -> str:
+    """Secret of the CA that is to take the place of the one in use."""
+    return f"{names.etcd_ca_secret(etcd)}-next"
 
 
 def server_secret(etcd: str) -> str:

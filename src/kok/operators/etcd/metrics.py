@@ -6,7 +6,7 @@ from prometheus_client import Gauge
 
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdrestore import EtcdRestore
-from kok.operators.etcd import figures, reasons, templates
+from kok.operators.etcd import figures, reasons, templates, trust
 from kok.operators.etcd.observe import Answer, World
 
 _CLUSTER = ("namespace", "name")
@@ -35,6 +35,11 @@ RESTORE_FAILED = Gauge(
     "kok_etcd_restore_failed",
     "Whether an EtcdRestore failed; shown until that is deleted.",
     (*_CLUSTER, "restore"),
+)
+CA_ROTATION = Gauge(
+    "kok_etcd_ca_rotation_phase_start_timestamp_seconds",
+    "When the present phase of a rotation of the CA began; absent at rest.",
+    (*_CLUSTER, "phase"),
 )
 RENEWAL = Gauge(
     "kok_etcd_certificate_expiry_timestamp_seconds",
@@ -79,7 +84,7 @@ MEMBER_ANSWER = Gauge(
 MEMBER_ALARM = Gauge("kok_etcd_member_alarm", "Alarms that are raised.", (*_MEMBER, "alarm"))
 
 _ALL = (
-    *(READY, MEMBERS, HEALTHY, QUORUM, OPERATION, RESTORE, RENEWAL),
+    *(READY, MEMBERS, HEALTHY, QUORUM, OPERATION, RESTORE, RENEWAL, CA_ROTATION),
     *(MEMBER_UP, MEMBER_LEADER, MEMBER_SIZE, MEMBER_USED, MEMBER_QUOTA, MEMBER_LAG),
     *(MEMBER_ANSWER, MEMBER_ALARM),
     *(BACKUPS_HEALTHY, BACKUP_AT, BACKUP_SIZE, PROVEN_AT, PROOF_DUE, PROOF_FAILED),
@@ -103,9 +108,17 @@ def show(obj: EtcdCluster, world: World) -> None:
         QUORUM.labels(*at).set(_HAS_QUORUM[available.reason])
     if status.operation is not None:
         OPERATION.labels(*at, status.operation.type).set(status.operation.since.timestamp())
+    rotation = trust.under_way(status)
+    if rotation is not None:
+        CA_ROTATION.labels(*at, rotation.phase).set(rotation.since.timestamp())
     for certificate in status.certificates:
         RENEWAL.labels(*at, certificate.name).set(certificate.not_after.timestamp())
     _show_backups(obj)
+    _show_members(obj, world)
+
+
+def _show_members(obj: EtcdCluster, world: World) -> None:
+    at, status = (obj.namespace, obj.name), obj.status
     said = {n: a.status for n, a in world.answers.items() if a.status is not None}
     behind = figures.lags(obj, world)
     for member in status.members:

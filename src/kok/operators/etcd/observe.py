@@ -14,7 +14,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
 from kok.kube.ownership import owner_labels
-from kok.operators.etcd import layout
+from kok.operators.etcd import layout, trust
 from kok.operators.etcd.client import (
     Credentials,
     EtcdClient,
@@ -130,8 +130,9 @@ async def read_children(
 
 def expected(obj: EtcdCluster, members: Iterable[str]) -> list[tuple[Kind, str]]:
     """Kind and name of every child that we make."""
+    next_ca = [layout.next_ca_secret(obj.name)] if trust.under_way(obj.status) else []
     return [
-        (kinds.SECRET, names.etcd_ca_secret(obj.name)),
+        *((kinds.SECRET, name) for name in (names.etcd_ca_secret(obj.name), *next_ca)),
         *((kinds.SECRET, name) for name in layout.leaf_secrets(obj.name)),
         (kinds.CONFIGMAP, layout.start_map(obj.name)),
         (kinds.SERVICE, layout.peer_service(obj.name)),

@@ -9,7 +9,7 @@ from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus, EtcdMember
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.ownership import owned_by
-from kok.operators.etcd import layout, storage
+from kok.operators.etcd import layout, storage, trust
 from kok.operators.etcd.client import Listed
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.render import Facts, Start
@@ -191,9 +191,13 @@ def may_grow(obj: EtcdCluster, world: World, member: str) -> bool:
     return storage.requests_less(obj, claim) and not fixed
 
 
-def pods_with_another_ca(world: World) -> list[Manifest]:
-    """Pods that trust another CA than their StatefulSet now says; etcd reads its CA once."""
+def pods_with_another_ca(obj: EtcdCluster, world: World) -> list[Manifest]:
+    """Pods that trust another CA than their StatefulSet now says; etcd reads its CA once.
+
+    In a rotation nobody has to be restarted at once: those of all its phases can talk to each other.
+    """
     stale: list[Manifest] = []
+    kin = trust.kin(obj.status)
     for pod in world.all(kinds.POD):
         member = (pod["metadata"].get("labels") or {}).get(layout.LABEL_MEMBER, "")
         owner = world.get(kinds.STATEFULSET, member)
@@ -201,7 +205,7 @@ def pods_with_another_ca(world: World) -> list[Manifest]:
             continue
         has = note(pod, layout.ANNOTATION_CA)
         wants = note(owner["spec"]["template"], layout.ANNOTATION_CA)
-        if has and wants and has != wants:
+        if has and wants and has != wants and has not in kin:
             stale.append(pod)
     return stale
 
@@ -222,8 +226,17 @@ def is_ours(live: Manifest, obj: EtcdCluster) -> bool:
             obj.status.cluster_id is not None
             and note(live, layout.ANNOTATION_CLUSTER_ID) == obj.status.cluster_id
         )
-    ca = live["kind"] == kinds.SECRET.kind and meta["name"] == names.etcd_ca_secret(obj.name)
-    return has_our_labels(meta, obj) or (ca and obj.status.ca_fingerprint is not None)
+    return has_our_labels(meta, obj) or (
+        live["kind"] == kinds.SECRET.kind and meta["name"] in _recorded_cas(obj)
+    )
+
+
+def _recorded_cas(obj: EtcdCluster) -> set[str]:
+    """Secrets of CAs whose fingerprints are recorded: their content tells whether they are ours."""
+    rotation = trust.under_way(obj.status)
+    found = {names.etcd_ca_secret(obj.name)} if obj.status.ca_fingerprint is not None else set()
+    following = rotation is not None and rotation.next is not None
+    return found | ({layout.next_ca_secret(obj.name)} if following else set())
 
 
 def is_leftover(claim: Manifest, obj: EtcdCluster) -> bool:

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kok.api.etcdcluster import EtcdCluster, EtcdMember
+from kok.api.etcdstatus import EtcdCARotation
 from kok.api.meta import Manifest
-from kok.api.names import etcd_ca_secret
 from kok.kube import kinds
 from kok.kube.apply import ensure_all
 from kok.kube.errors import AlreadyExists
@@ -31,6 +31,7 @@ from kok.operators.etcd import (
     reasons,
     remains,
     render,
+    rotation,
     status,
     templates,
 )
@@ -43,7 +44,7 @@ from kok.operators.etcd.restores import rescue, takeover
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.together import all_of
-from kok.pki import CertificateAuthority, RenewReason
+from kok.pki import RenewReason
 from kok.runtime.errors import Wait
 from kok.runtime.reconciler import Pass, Result
 
@@ -60,7 +61,7 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
     learnt = members.learn(obj, world, plan.members_of(obj))
     learnt = moves.take_request(obj) or learnt
     found = obstacles.obstacle(obj, world)
-    ca = certificates.authority(obj, _ca_secret(obj, world), obj.status.ca_fingerprint, p.now)
+    ca = rotation.authority(obj, world, p.now)
     restores = await takeover.read(p.kube, obj)
     hold = takeover.hold(obj, restores)
     problem = found if isinstance(found, Problem) else hold or obstacles.name_problem(obj, world)
@@ -113,11 +114,14 @@ def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
 async def _act(
     p: Pass[EtcdCluster], obj: EtcdCluster, world: World, ca: Authority, action: Action | None
 ) -> None:
-    if ca.ca is not None and ca.new:
-        await _store_ca(p, obj, ca.ca)
+    if ca.made is not None:
+        await _store_ca(p, obj, ca, ca.made)
     if engine.record(p, obj, action):
         await p.latch()
     await remains.remove(p, obj, world)
+    if (useless := rotation.leftover(obj, world)) is not None:
+        meta = useless["metadata"]
+        await p.kube.delete(kinds.SECRET, meta["name"], obj.namespace, uid=meta["uid"])
     record = _record(p, obj, ca)
     intents = [*_shared(obj, world), *_volumes(obj, world), *_secrets(p, obj, world, ca)]
     # Names that others have taken are left alone; the status tells of them.
@@ -138,11 +142,31 @@ def _record(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority) -> bool:
     if recorded.seed is None:
         recorded.seed = ",".join(layout.member_names(obj.name, obj.spec.members))
         recorded.next_member = obj.spec.members
-    if ca.ca is not None:
-        if ca.trusted_now:
-            p.event(reasons.CA_TRUSTED, f"the CA {ca.fingerprint} is used from now on")
+    following = rotation.following_fingerprint(obj, ca)
+    if ca.trusted_now:
+        p.event(reasons.CA_TRUSTED, f"the CA {ca.fingerprint} is used from now on")
+        _end_rotation(p, obj, ca)
+    elif following is not None and recorded.ca_rotation is not None:
+        recorded.ca_rotation.next = following
+    if ca.ca is not None and (recorded.ca_fingerprint is None or ca.trusted_now):
         recorded.ca_fingerprint = ca.fingerprint
-    return (read.seed, read.ca_fingerprint) != (recorded.seed, recorded.ca_fingerprint)
+    return (read.seed, read.ca_fingerprint, read.ca_rotation) != (
+        recorded.seed,
+        recorded.ca_fingerprint,
+        recorded.ca_rotation,
+    )
+
+
+def _end_rotation(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority) -> None:
+    """Another CA was trusted at once: whoever reads it only at its start is told of that as well."""
+    before = obj.status.ca_rotation
+    obj.status.ca_rotation = EtcdCARotation(
+        request=before.request if before is not None else "",
+        phase="Done",
+        since=p.now.replace(microsecond=0),
+        next=ca.fingerprint,
+        clients=before.clients if before is not None else "",
+    )
 
 
 def _tell_formed(p: Pass[EtcdCluster], obj: EtcdCluster) -> None:
@@ -188,8 +212,9 @@ def _secrets(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, ca: Authority
             p.event(reason, f"Secret {name}: {why.message}")
     trust = ca.ca.trust_pem
     made = [render.leaf_secret(obj, name, leaf, trust) for name, leaf in found.wanted.items()]
-    # The CA's own Secret was created just now, or is only given back its labels and owner.
-    return made if ca.new else [render.ca_secret(obj, ca.ca), *made]
+    # The Secret of a CA was created just now, or is only given back its labels and owner.
+    own = [render.ca_secret(obj, one, name) for name, one in ca.kept.items() if name != ca.made]
+    return [*own, *made]
 
 
 def _statefulsets(obj: EtcdCluster, world: World) -> list[Manifest]:
@@ -198,14 +223,15 @@ def _statefulsets(obj: EtcdCluster, world: World) -> list[Manifest]:
     return [manifest for manifest in found if manifest is not None]
 
 
-def _ca_secret(obj: EtcdCluster, world: World) -> Manifest | None:
-    return world.get(kinds.SECRET, etcd_ca_secret(obj.name))
-
-
-async def _store_ca(p: Pass[EtcdCluster], obj: EtcdCluster, ca: CertificateAuthority) -> None:
+async def _store_ca(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority, name: str) -> None:
     """Creates, never overwrites: whoever was first has made the CA."""
+    known = obj.status.ca_rotation
+    if not ca.new and known is not None and known.next is not None:
+        # One that was recorded is gone: the other must not be taken for an intruder's.
+        known.next = None
+        await p.latch()
     try:
-        await p.kube.create(render.ca_secret(obj, ca))
+        await p.kube.create(render.ca_secret(obj, ca.kept[name], name))
     except AlreadyExists as error:
         raise Wait(
             reasons.ISSUING, "the CA was made meanwhile; looking again", after=0.1
@@ -218,7 +244,7 @@ async def _restart_strangers(p: Pass[EtcdCluster], obj: EtcdCluster, world: Worl
     All at once, because no majority of them could agree with each other in between; this was
     told to whoever asked for it.
     """
-    stale = [m["metadata"] for m in plan.pods_with_another_ca(world)]
+    stale = [m["metadata"] for m in plan.pods_with_another_ca(obj, world)]
     if not stale:
         return
     p.event(reasons.MEMBERS_RESTARTED, "all members restart to trust the new CA")

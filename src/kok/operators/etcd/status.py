@@ -12,7 +12,7 @@ from kok.operators.etcd.client import Trouble
 from kok.operators.etcd.members import View
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.obstacles import Problem
-from kok.operators.etcd.operations import Action, roll
+from kok.operators.etcd.operations import Action, roll, rotate
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.sizes import human, keep_sizes
 from kok.operators.etcd.verdict import Verdict
@@ -209,8 +209,13 @@ def certificates_ready(obj: EtcdCluster, world: World, problem: CAProblem | None
 
 def up_to_date(s: Situation) -> Verdict:
     """Do all members run with what the spec says, on volumes as large as it says?"""
-    verdict = Verdict(*roll.verdict(s))
-    return (room.volumes(s) or verdict) if verdict.holds else verdict
+    verdict, rotation = Verdict(*roll.verdict(s)), rotate.verdict(s)
+    if verdict.holds:
+        return room.volumes(s) or rotation or verdict
+    if rotation is not None and rotate.requested(s.obj):
+        # One that has to wait is told of, whatever it waits for.
+        return Verdict(False, verdict.reason, f"{verdict.message}; {rotation.message}")
+    return verdict
 
 
 def ready(

@@ -10,7 +10,7 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.drift import covers
-from kok.operators.etcd import layout, render, storage
+from kok.operators.etcd import layout, render, storage, trust
 from kok.operators.etcd.observe import World
 
 _NOTES = (layout.ANNOTATION_SETTINGS, layout.ANNOTATION_CA)
@@ -18,7 +18,7 @@ _NOTES = (layout.ANNOTATION_SETTINGS, layout.ANNOTATION_CA)
 
 def wanted(obj: EtcdCluster, world: World, member: str) -> Manifest:
     """The StatefulSet that a member is to have in the end."""
-    trusted = obj.status.ca_fingerprint or ""
+    trusted = trust.text(obj.status)
     return render.statefulset(obj, member, trusted, volume_size(obj, world, member))
 
 
@@ -33,7 +33,10 @@ def intended(obj: EtcdCluster, world: World, member: str) -> Manifest | None:
     have = live["spec"]["template"]
     if notes(have) == notes(want["spec"]["template"]):
         return want
-    held = {**want, "spec": {**want["spec"], "template": _with_ca(have, want["spec"]["template"])}}
+    template = have
+    if notes(have)[1] not in trust.kin(obj.status):
+        template = _with_ca(have, want["spec"]["template"])
+    held = {**want, "spec": {**want["spec"], "template": template}}
     return None if covers(live, held) else held
 
 
@@ -55,6 +58,13 @@ def outdated(obj: EtcdCluster, world: World, member: str) -> bool:
     if live is None or notes(live["spec"]["template"]) != want:
         return True
     return has_other_pod(obj, world, member)
+
+
+def only_trusts_another(obj: EtcdCluster, world: World, member: str) -> bool:
+    """Whether a member has all that the spec says, but trusts another CA than it should by now."""
+    live = world.get(kinds.STATEFULSET, member)
+    want = wanted(obj, world, member)["spec"]["template"]
+    return live is not None and notes(live["spec"]["template"])[0] == notes(want)[0]
 
 
 def has_other_pod(obj: EtcdCluster, world: World, member: str) -> bool:

@@ -12,12 +12,17 @@ from tests.integration.operators.cluster.conftest import CLUSTER, World, conditi
 from tests.integration.operators.cluster.standin import StandIn
 
 from kok import pki
+from kok.api.meta import Manifest
+from kok.api.names import ANNOTATION_CA_TRUSTED
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.operators.cluster.endpoint import Endpoint
+from kok.operators.cluster.observe import ETCD
 from kok.runtime.main import Process
 
+ETCD_CA = "kok.dev/etcd-ca"
+SINCE = "2026-11-01T00:00:00Z"
 LEAVES = (
     "apiserver-tls",
     "controller-manager",
@@ -49,6 +54,48 @@ async def test_renewed_certificates_are_taken_up_without_a_restart(
             await renewed.get(kinds.NAMESPACE, "default")
     assert standin.started == started
     assert condition(await world.there(CLUSTER, "shop"))["status"] == "True"
+
+
+async def test_api_servers_are_restarted_for_another_ca_of_etcd_and_etcd_hears_of_it(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    await world.make()
+    await world.until_ready()
+    assert _notes(await world.there(kinds.DEPLOYMENT, "shop-apiserver")).get(ETCD_CA) is None
+    before = list(standin.started)
+
+    for clients in ("Trust-1", "Reissue-1"):
+        standin.serve = False
+        rotation = {"request": "once", "phase": "Trust", "since": SINCE, "clients": clients}
+        await world.kube.patch(
+            ETCD,
+            "shop-etcd",
+            world.namespace,
+            {"status": {"caRotation": rotation}},
+            subresource="status",
+        )
+        await world.until(
+            lambda m, c=clients: _notes(m).get(ETCD_CA) == c, "shop-apiserver", kinds.DEPLOYMENT
+        )
+        etcd = await world.there(ETCD, "shop-etcd")
+        assert etcd["metadata"]["annotations"].get(ANNOTATION_CA_TRUSTED) != clients
+        standin.serve = True
+
+        def confirmed(etcd: Manifest | None, clients: str = clients) -> bool:
+            notes = (etcd or {"metadata": {}})["metadata"].get("annotations") or {}
+            return notes.get(ANNOTATION_CA_TRUSTED) == clients
+
+        await world.until(confirmed, "shop-etcd", ETCD)
+
+    await world.until_ready()
+    assert len(standin.started) > len(before)
+    scheduler = await world.there(kinds.DEPLOYMENT, "shop-scheduler")
+    assert ETCD_CA not in _notes(scheduler), "only API servers talk to etcd"
+
+
+def _notes(deployment: Manifest | None) -> dict[str, str]:
+    template = (deployment or {"spec": {"template": {"metadata": {}}}})["spec"]["template"]
+    return template["metadata"].get("annotations") or {}
 
 
 async def _serials(world: World) -> dict[str, int]:

@@ -26,7 +26,7 @@ from kok.runtime.passes import Passes, Tools
 from kok.runtime.settings import Settings
 
 FINALIZER = "kok.dev/etcd-operator"
-LIMIT = 90.0
+LIMIT = 180.0
 """Seconds for one operation under the worst of treatment."""
 
 

@@ -28,6 +28,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from tests.integration.operators.etcd.container import Container, pod_status, program
 from tests.integration.operators.etcd.jobstandin import Jobs
 
@@ -37,7 +39,7 @@ from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.operators.etcd import jobs, layout
 from kok.operators.etcd.render.statefulset import CERTIFICATES, DATA
-from kok.pki import LeafSpec, Usage, ca_of, issue
+from kok.pki import CertificateAuthority, LeafSpec, Usage, ca_of, issue
 
 _networks = itertools.count(os.getpid() % 50 * 5)
 PROBE_EVERY = 0.1
@@ -343,7 +345,7 @@ class StandIn:
         files = {key: base64.b64decode(value) for key, value in secret["data"].items()}
         if name == "peer":
             etcd = pod["metadata"]["labels"]["kok.dev/owner-name"]
-            ca = ca_of(await self.kube.get(kinds.SECRET, f"{etcd}-ca", self.namespace))
+            ca = await self._signer(etcd, files["tls.crt"])
             if ca is not None:
                 spec = LeafSpec(
                     layout.PEER_COMMON_NAME,
@@ -359,6 +361,18 @@ class StandIn:
             temporary = place / f".{key}"
             temporary.write_bytes(content)
             temporary.replace(place / key)
+
+    async def _signer(self, etcd: str, certificate: bytes) -> CertificateAuthority | None:
+        """The CA of an EtcdCluster that signed a certificate; there are two while one is rotated."""
+        leaf = x509.load_pem_x509_certificate(certificate)
+        for name in (f"{etcd}-ca", f"{etcd}-ca-next"):
+            ca = ca_of(await self.kube.get(kinds.SECRET, name, self.namespace))
+            if ca is None:
+                continue
+            with contextlib.suppress(ValueError, InvalidSignature):
+                leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.cert_pem))
+                return ca
+        return None
 
     async def _report(self, pod: Manifest, container: Container, what: str) -> None:
         status = pod_status(container, what)

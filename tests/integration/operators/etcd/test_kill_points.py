@@ -11,13 +11,13 @@ import pytest
 from tests.integration.operators.etcd.conftest import ETCD, World, at_rest
 from tests.integration.operators.etcd.killing import FINALIZER, Mortal
 from tests.integration.operators.etcd.standin import StandIn
-from tests.integration.operators.etcd.writer import writing
+from tests.integration.operators.etcd.writer import Writer, following, writing
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.etcd.client import EtcdClient
-from kok.operators.etcd.layout import pod_endpoint
+from kok.operators.etcd.layout import ANNOTATION_ROTATE_CA, pod_endpoint
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ class Scene:
         self.ids: dict[str, str] = {}
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[None]:
+    async def writing(self) -> AsyncIterator[Writer]:
         """A writer is at work, and in the end nothing is lost that was confirmed to it."""
-        async with writing(await self.world.credentials(), self.standin.running):
-            yield
+        async with writing(await self.world.credentials(), self.standin.running) as writer:
+            yield writer
 
     @property
     def points(self) -> list[str]:
@@ -128,6 +128,24 @@ async def test_migrating(scene: Scene) -> None:
         found = await scene.until(1, without={"e-0"})
     assert [m["name"] for m in found["status"]["members"]] == ["e-1"]
     assert len(set(scene.points)) >= 12
+
+
+async def test_rotating_the_ca(scene: Scene) -> None:
+    await scene.begin(1)
+    async with scene.writing() as writer, following(scene.world, writer):
+        await scene.world.annotate(ANNOTATION_ROTATE_CA, "once")
+        phases: list[str] = []
+
+        def done(etcd: Manifest) -> bool:
+            phase = (etcd["status"].get("caRotation") or {}).get("phase")
+            phases.extend([phase] if phase and phase not in phases else [])
+            return phase == "Done" and at_rest(1)(etcd)
+
+        await scene.mortal.work(done)
+        await scene.until(1)
+    assert phases == ["Trust", "Reissue", "Drop", "Done"]
+    assert await scene.world.get(kinds.SECRET, "e-ca-next") is None
+    assert len(set(scene.points)) >= 8
 
 
 @MANY_LIVES

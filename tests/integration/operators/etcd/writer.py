@@ -8,9 +8,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from tests.integration.operators.etcd.conftest import World
+
+from kok.api.names import etcd_client_secret
+from kok.kube import kinds
 from kok.operators.etcd.client import Credentials, EtcdClient, EtcdError
 
 EVERY = 0.01
+DEADLINE = 0.5
 
 
 class Writer:
@@ -20,10 +25,21 @@ class Writer:
 
     def __init__(self, client: EtcdClient, addresses: Callable[[], Sequence[str]]) -> None:
         self._client = client
+        self._clients: list[EtcdClient] = []
         self._addresses = addresses
         self.confirmed: dict[str, str] = {}
         self.longest = 0.0
         """Seconds of the longest time between two confirmed writes."""
+
+    async def restart(self, credentials: Credentials) -> None:
+        """Goes on as one does that was restarted: only then it reads whom to trust."""
+        self._clients.append(self._client)
+        self._client = await EtcdClient(credentials, deadline=DEADLINE).__aenter__()
+
+    async def close(self) -> None:
+        """Closes all connections that it ever had but for those of its first client."""
+        for client in [*self._clients, self._client][1:]:
+            await client.__aexit__(None, None, None)
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -63,7 +79,7 @@ async def writing(
     credentials: Credentials, addresses: Callable[[], Sequence[str]]
 ) -> AsyncIterator[Writer]:
     """A writer at work; at the end nothing that was confirmed may be lost."""
-    async with EtcdClient(credentials, deadline=0.5) as client:
+    async with EtcdClient(credentials, deadline=DEADLINE) as client:
         writer = Writer(client, addresses)
         task = asyncio.create_task(writer.run())
         try:
@@ -71,8 +87,29 @@ async def writing(
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        assert writer.confirmed
-        assert await writer.lost() == []
+        try:
+            assert writer.confirmed
+            assert await writer.lost() == []
+        finally:
+            await writer.close()
+
+
+@asynccontextmanager
+async def following(world: World, writer: Writer) -> AsyncIterator[None]:
+    """The writer takes up each change of its Secret, as a client does that reads files anew."""
+
+    async def follow() -> None:
+        fields = {"metadata.name": etcd_client_secret("e")}
+        async for event in world.kube.watch(kinds.SECRET, world.namespace, fields=fields):
+            if event.type == "MODIFIED":
+                await writer.restart(await world.credentials())
+
+    task = asyncio.create_task(follow())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _encode(text: str) -> str:

@@ -196,12 +196,19 @@ def test_spread_is_strict_only_where_the_profile_says_so() -> None:
 def test_a_restore_of_etcd_restarts_pods_once_and_its_absence_changes_nothing() -> None:
     plan = blueprint(a_cluster())
     made = apiserver.deployment(plan, plan.version, "keys")
-    assert pods.after_restore(made, None) == made
-    marked = pods.after_restore(made, "uid-1")
+    assert pods.marked(made, {pods.ANNOTATION_RESTORED: None}) == made
+    marked = pods.marked(made, {pods.ANNOTATION_RESTORED: "uid-1"})
     assert marked != made
     notes = marked["spec"]["template"]["metadata"]["annotations"]
     assert notes[pods.ANNOTATION_RESTORED] == "uid-1"
-    assert pods.after_restore(made, "uid-1") == marked
+    assert pods.marked(made, {pods.ANNOTATION_RESTORED: "uid-1"}) == marked
+
+
+def test_another_ca_of_etcd_is_noted_where_it_is_confirmed() -> None:
+    plan = blueprint(a_cluster())
+    assert "annotations" not in owned.etcd_cluster(plan, None)["metadata"]
+    notes = owned.etcd_cluster(plan, None, "Trust-1")["metadata"]["annotations"]
+    assert notes == {"kok.dev/ca-trusted": "Trust-1"}
 
 
 def test_what_is_said_of_etcd_reaches_it_and_nothing_else_does() -> None:

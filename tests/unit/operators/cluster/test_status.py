@@ -336,6 +336,22 @@ def test_the_sum_is_left_to_the_runtime_when_the_pass_failed() -> None:
     assert cluster.status.is_true("EndpointReachable")
 
 
+def test_a_ca_of_etcd_is_confirmed_only_when_all_api_servers_have_it() -> None:
+    etcd = an_etcd()
+    etcd["status"]["caRotation"] = {"clients": "Trust-1"}
+    etcd["metadata"]["annotations"] = {"kok.dev/ca-trusted": "Drop-0"}
+    server = a_deployment(API_SERVER)
+    server["spec"]["template"]["metadata"]["annotations"] = {"kok.dev/etcd-ca": "Trust-1"}
+    assert a_world(etcd, server).etcd_trust("shop") == "Trust-1"
+    assert a_world(etcd, server).etcd_trusted("shop") == "Trust-1"
+    for short in ({"total": 2}, {"ready": 0}, {"updated": 0}):
+        waiting = a_deployment(API_SERVER, **short)
+        waiting["spec"] = server["spec"]
+        assert a_world(etcd, waiting).etcd_trusted("shop") == "Drop-0"
+    assert a_world(an_etcd(), a_deployment(API_SERVER)).etcd_trusted("shop") is None
+    assert a_world(an_etcd()).etcd_trust("shop") is None
+
+
 def test_a_restore_of_etcd_is_told_with_its_step() -> None:
     etcd = an_etcd(ready=False)
     etcd["status"] = {**etcd["status"], "restore": {"name": "back", "step": "Seeding"}}

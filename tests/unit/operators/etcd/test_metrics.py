@@ -10,7 +10,12 @@ from tests.unit.operators.etcd.builders import NOW, a_world, an_etcd, fails, for
 
 from kok.api.etcdcluster import EtcdCluster, EtcdOperation
 from kok.api.etcdrestore import EtcdRestore
-from kok.api.etcdstatus import EtcdBackupSummary, EtcdProofSummary, EtcdRestoreProgress
+from kok.api.etcdstatus import (
+    EtcdBackupSummary,
+    EtcdCARotation,
+    EtcdProofSummary,
+    EtcdRestoreProgress,
+)
 from kok.operators.etcd import metrics, reasons
 from kok.operators.etcd.client import Alarm, EtcdError, Trouble
 from kok.operators.etcd.observe import World
@@ -111,6 +116,18 @@ def test_members_that_are_stopped_for_a_restore_are_no_lost_quorum() -> None:
 
     assert value("quorum") is None
     assert value("restore_start_timestamp_seconds") == NOW.timestamp()
+    metrics.forget("team-a", "shop-etcd")
+
+
+def test_a_rotation_of_the_ca_is_shown_with_its_phase_until_its_end() -> None:
+    obj = formed()
+    world = a_world(obj)
+    for phase, shown in (("Trust", NOW.timestamp()), ("Done", None)):
+        obj.status.ca_rotation = EtcdCARotation.model_validate(
+            {"request": "once", "phase": phase, "since": NOW}
+        )
+        metrics.show(obj, world)
+        assert value("ca_rotation_phase_start_timestamp_seconds", phase="Trust") == shown
     metrics.forget("team-a", "shop-etcd")
 
 

@@ -278,9 +278,10 @@ def test_a_drain_never_takes_a_pod_that_the_quorum_needs(states: list[Any], pods
 def test_pods_that_trust_another_ca_are_found() -> None:
     obj = formed()
     world = a_world(obj)
-    assert plan.pods_with_another_ca(world) == []
+    assert plan.pods_with_another_ca(obj, world) == []
     wanted = index([render.statefulset(obj, SEED[0], "sha256:other")])
+    obj.status.ca_fingerprint = "sha256:other"
 
-    stale = plan.pods_with_another_ca(World({**world.children, **wanted}))
+    stale = plan.pods_with_another_ca(obj, World({**world.children, **wanted}))
 
     assert [pod["metadata"]["name"] for pod in stale] == ["shop-etcd-0-0"]

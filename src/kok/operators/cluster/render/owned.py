@@ -13,8 +13,8 @@ from kok.api.meta import Manifest
 from kok.operators.cluster.blueprint import Blueprint
 
 
-def etcd_cluster(plan: Blueprint, live: Manifest | None) -> Manifest:
-    """The EtcdCluster.
+def etcd_cluster(plan: Blueprint, live: Manifest | None, trusted: str | None = None) -> Manifest:
+    """The EtcdCluster; `trusted` tells it with which of its CAs the API servers run.
 
     What the user left open and cannot be changed any more stays as it was made: the default
     version of etcd may differ for a later Kubernetes, and another profile has other members.
@@ -52,6 +52,7 @@ def etcd_cluster(plan: Blueprint, live: Manifest | None) -> Manifest:
         "metadata": {
             "name": names.etcd_cluster(plan.name),
             "labels": {names.LABEL_CLUSTER: plan.name},
+            **({"annotations": {names.ANNOTATION_CA_TRUSTED: trusted}} if trusted else {}),
         },
         "spec": body,
     }

@@ -14,7 +14,10 @@ from kok.operators.cluster.parts import LABEL_VERSION, pod_labels
 USER = 65532
 """The `nonroot` user of distroless images; any other would do."""
 ANNOTATION_RESTORED = "kok.dev/etcd-restored"
-"""On pods: the restore from which etcd's data comes; there only after one."""
+"""On pods: UID of the restore from which etcd's data comes; there only after one.
+
+What pods have cached before is of another past: they would go on with objects that are not there.
+"""
 ANNOTATION_KEYS = "kok.dev/keys"
 """On pods: hash of the keys that the component reads only once, at its start."""
 READY_PERIOD = 3
@@ -69,18 +72,18 @@ def deployment(
     }
 
 
-def after_restore(deployment: Manifest, restore: str | None) -> Manifest:
-    """The Deployment, restarted once after a restore of etcd, which is named by its UID.
+def marked(deployment: Manifest, notes: Mapping[str, str | None]) -> Manifest:
+    """The Deployment, restarted once whenever one of these annotations of its pods changes.
 
-    What its pods have cached is of another past: they would go on with objects that are not there
-    any more. Without a restore nothing changes.
+    One that is None is not there: without a reason to restart no pod template changes.
     """
-    if restore is None:
+    given = {key: value for key, value in notes.items() if value is not None}
+    if not given:
         return deployment
     spec, template = deployment["spec"], deployment["spec"]["template"]
     meta = template["metadata"]
-    marked = {**meta, "annotations": {**meta["annotations"], ANNOTATION_RESTORED: restore}}
-    return {**deployment, "spec": {**spec, "template": {**template, "metadata": marked}}}
+    with_notes = {**meta, "annotations": {**meta["annotations"], **given}}
+    return {**deployment, "spec": {**spec, "template": {**template, "metadata": with_notes}}}
 
 
 def _pod(plan: Blueprint, part: Part, version: str, container: Container) -> dict[str, Any]:
@@ -201,9 +204,9 @@ __all__ = [
     "LABEL_CLUSTER",
     "LABEL_COMPONENT",
     "Container",
-    "after_restore",
     "budget",
     "deployment",
+    "marked",
     "projected",
     "secret_files",
 ]

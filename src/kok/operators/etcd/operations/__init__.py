@@ -43,6 +43,7 @@ from kok.operators.etcd.operations import (
     recover,
     replace,
     roll,
+    rotate,
     scale,
     space,
 )
@@ -63,6 +64,8 @@ ORDER: tuple[Plan, ...] = (
     # Before rolls: with the new settings a member might not start any more where it is.
     migrate.plan,
     roll.plan,
+    # Its phases begin when nothing is left to be rolled.
+    rotate.plan,
     # Here come what needs healthy members and no change of them: maintenance.
     defragment.plan,
 )

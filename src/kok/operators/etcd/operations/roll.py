@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from kok.api.etcdcluster import EtcdMember, EtcdOperation
 from kok.kube import kinds
-from kok.operators.etcd import layout, preflight, reasons, templates
+from kok.operators.etcd import layout, preflight, reasons, templates, trust
 from kok.operators.etcd.operations.action import AT_ONCE, Action, Context
 from kok.operators.etcd.operations.calls import MoveLeader
 from kok.operators.etcd.operations.common import at_step, begin
@@ -66,6 +66,8 @@ def verdict(s: Situation) -> tuple[bool, str, str]:
     if not stale:
         return True, reasons.CURRENT, ""
     names = ", ".join(m.name for m in stale)
+    if trust.under_way(s.obj.status) is not None:
+        names = f"{_purpose(s, stale[0].name)}: {names}"
     blocked = obstacle(s, stale) if s.formed and s.listed is not None else None
     if blocked is not None:
         return False, reasons.ROLL_BLOCKED, f"{names} do not have what the spec says yet: {blocked}"
@@ -205,6 +207,9 @@ def _changes_version(s: Situation, member: EtcdMember) -> bool:
 def _purpose(s: Situation, name: str) -> str:
     entry = next(m for m in s.obj.status.members if m.name == name)
     if not _changes_version(s, entry):
+        rotation = trust.under_way(s.obj.status)
+        if rotation is not None and templates.only_trusts_another(s.obj, s.world, name):
+            return f"the CA is rotated, phase {rotation.phase}"
         return "the settings of the spec have changed"
     return f"etcd goes from {entry.version} to {s.obj.spec.version}"
 

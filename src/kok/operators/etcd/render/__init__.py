@@ -5,7 +5,7 @@ from kok.operators.etcd.render.forced import forced
 from kok.operators.etcd.render.secrets import ca_secret, leaf_secret
 from kok.operators.etcd.render.services import client_service, peer_service
 from kok.operators.etcd.render.start import Start, start_map
-from kok.operators.etcd.render.statefulset import quota_bytes, statefulset
+from kok.operators.etcd.render.statefulset import quota_bytes, short, statefulset
 from kok.operators.etcd.render.volume import Facts, volume
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "leaf_secret",
     "peer_service",
     "quota_bytes",
+    "short",
     "start_map",
     "statefulset",
     "volume",

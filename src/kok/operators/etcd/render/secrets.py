@@ -16,9 +16,9 @@ from kok.pki import (
 )
 
 
-def ca_secret(obj: EtcdCluster, ca: CertificateAuthority) -> Manifest:
-    """The CA with its key."""
-    return _secret(obj, names.etcd_ca_secret(obj.name), ca_secret_data(ca))
+def ca_secret(obj: EtcdCluster, ca: CertificateAuthority, name: str | None = None) -> Manifest:
+    """A CA with its key; the one in use if no `name` is given."""
+    return _secret(obj, name or names.etcd_ca_secret(obj.name), ca_secret_data(ca))
 
 
 def leaf_secret(obj: EtcdCluster, name: str, leaf: Leaf, trust: bytes) -> Manifest:
