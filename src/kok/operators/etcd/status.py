@@ -103,12 +103,18 @@ def available(
             f"the operator cannot ask {', '.join(silent)}, whose probes say that they are ready; "
             f"check network policies and routes to pods: {text}",
         )
+    return Verdict(False, reasons.QUORUM_LOST, _who_takes_part(obj, world, voters))
+
+
+def _who_takes_part(obj: EtcdCluster, world: World, voters: Sequence[View]) -> str:
+    """What each member lacks where there is no quorum, and how to go on if that stays so."""
     part = sum(_takes_part(world, view) for view in voters)
-    return Verdict(
-        False,
-        reasons.QUORUM_LOST,
+    need, text = len(voters) // 2 + 1, _sentence(voters)
+    if part >= need:
+        return f"{part} of {len(voters)} members answer, but a majority has yet to agree: {text}"
+    return (
         f"{part} of {len(voters)} members take part, and {need} are needed: {text}"
-        f"{_what_is_held(obj, world, voters)}",
+        f"{_what_is_held(obj, world, voters)}"
     )
 
 
@@ -131,6 +137,9 @@ def _what_is_held(obj: EtcdCluster, world: World, voters: Sequence[View]) -> str
 
 def members_healthy(s: Situation, action: Action | None = None) -> Verdict:
     """Is every member healthy? One that joins or left is none."""
+    if action is not None and action.reason == reasons.RECOVERING:
+        # Those that were stopped have nothing to say any more.
+        return Verdict(False, action.reason, action.message)
     if action is not None and (words := _replacing(action)):
         return Verdict(False, reasons.MEMBER_LOST, words)
     voters = [view for view in s.views if view.is_voter]

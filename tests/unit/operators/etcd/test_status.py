@@ -23,6 +23,7 @@ from kok.operators.etcd import reasons
 from kok.operators.etcd.client import Alarm, EtcdError, Trouble
 from kok.operators.etcd.observe import Answer, World
 from kok.operators.etcd.obstacles import Problem
+from kok.operators.etcd.operations import Action
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.sizes import human
 from kok.operators.etcd.status import report
@@ -126,6 +127,30 @@ def test_two_members_down_of_three() -> None:
     assert message(obj).startswith("1 of 3 members take part, and 2 are needed: ")
     assert obj.status.phase == "Unavailable"
     assert obj.status.leader is None
+
+
+def test_members_that_are_back_and_elect_a_leader_are_no_reason_to_give_data_up() -> None:
+    back = {n: says(n, leader=None, quorum=False) for n in range(3)}
+    obj = reported(formed(), a_world(formed(), back))
+
+    assert told(obj, reasons.AVAILABLE) == ("False", "QuorumLost")
+    sentence = message(obj, reasons.AVAILABLE)
+    assert sentence.startswith("3 of 3 members answer, but a majority has yet to agree")
+    assert "allowDataLoss" not in sentence
+
+
+def test_while_one_goes_on_alone_nothing_is_said_of_those_that_were_stopped() -> None:
+    claim = ("PersistentVolumeClaim", "shop-etcd-0")
+    world = without(a_world(formed(), {2: says(2, leader=None, quorum=False)}, p0=None), claim)
+    alone = Action(reasons.RECOVERING, "shop-etcd-2 goes on alone", None)
+
+    obj = reported(formed(), world, action=alone)
+
+    for type_ in (reasons.READY, reasons.AVAILABLE, reasons.MEMBERS_HEALTHY):
+        assert (told(obj, type_), message(obj, type_)) == (
+            ("False", "Recovering"),
+            "shop-etcd-2 goes on alone",
+        )
 
 
 def test_what_cannot_be_asked_is_unknown_not_false() -> None:
