@@ -163,6 +163,7 @@ FULL: dict[str, list[Spec]] = {
             "addons": [{"name": "coredns", "enabled": False, "values": {"replicas": 3}}],
             "images": _IMAGES,
             "deletionPolicy": "Retain",
+            "hibernate": True,
             "paused": True,
         }
         for store, source in zip([*_STORES, _STORES[0]], _SOURCES, strict=True)
@@ -232,6 +233,7 @@ FULL: dict[str, list[Spec]] = {
             },
             "restoreFrom": source,
             "deletionPolicy": "Retain",
+            "hibernate": True,
             "paused": True,
         }
         for store, source in zip([*_STORES, _STORES[0]], _SOURCES, strict=True)

@@ -247,6 +247,8 @@ class ClusterSpec(ApiModel):
     """Where images of the control plane and of built-in addons come from."""
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
     """What happens to etcd's volumes when the Cluster is deleted."""
+    hibernate: bool = False
+    """Stops the control plane and then etcd, and keeps their data; `false` starts them again."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
 

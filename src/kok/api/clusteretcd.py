@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from kok.api.etcdcluster import EtcdMaintenance, EtcdRecovery, EtcdTuning
+from kok.api.etcdcluster import EtcdRecovery
+from kok.api.etcdmaintenance import EtcdMaintenance, EtcdTuning
 from kok.api.etcdstore import EtcdBackupPolicy, RestoreSource
 from kok.api.fields import (
     Quantity,

@@ -189,6 +189,18 @@ class EtcdCARotation(ApiModel):
     """
 
 
+HibernationStep = Literal["BackingUp", "Stopping", "Asleep", "Waking"]
+
+
+class EtcdHibernation(ApiModel):
+    """How far the members are on their way to sleep, or back; recorded before anything is done."""
+
+    step: HibernationStep
+    """A backup is made first, members stop, nobody runs, members start again."""
+    since: datetime
+    """When that began."""
+
+
 class EtcdClusterStatus(Status):
     """What an etcd cluster is."""
 
@@ -247,6 +259,8 @@ class EtcdClusterStatus(Status):
     """The latest proof that a backup can be restored."""
     last_verify_slot: datetime | None = None
     """The last time for which the schedule asked for a proof."""
+    hibernation: EtcdHibernation | None = None
+    """What `spec.hibernate` has come to; absent while the members run as ever."""
     restore: EtcdRestoreProgress | None = None
     """The restore under way."""
     restored: EtcdRestored | None = None

@@ -193,9 +193,12 @@ async def _missing_secrets(kube: Kube, cluster: Cluster) -> tuple[str, ...]:
 
 
 async def _pods(kube: Kube, cluster: Cluster, world: World) -> tuple[Manifest, ...]:
-    """Pods tell why something is not ready; when all is well nobody needs to ask them."""
+    """Pods tell why something is not ready; when all is well nobody needs to ask them.
+
+    Those that are to stop are no part of their Deployments any more, but go on for a while.
+    """
     states = [world.running(cluster.name, c) for c in COMPONENTS]
-    if all(s is None or s.complete for s in states):
+    if not cluster.spec.hibernate and all(s is None or s.complete for s in states):
         return ()
     selector: dict[str, Any] = {names.LABEL_CLUSTER: cluster.name}
     found = await kube.list(kinds.POD, cluster.namespace, labels=selector)

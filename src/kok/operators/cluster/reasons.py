@@ -64,6 +64,12 @@ NOT_HEALTHY: Final = "NotHealthy"
 
 # --- reasons: something is wrong; the message says what to do
 
+HIBERNATING: Final = "Hibernating"
+"""The control plane stops, then etcd, since `spec.hibernate` is true."""
+HIBERNATED: Final = "Hibernated"
+"""Neither the control plane nor etcd run, since `spec.hibernate` is true. Their data is kept."""
+WAKING: Final = "Waking"
+"""etcd starts, then the control plane does."""
 ETCD_RESTORING: Final = "EtcdRestoring"
 """etcd is being given the data of a backup; the control plane restarts once it has it."""
 ETCD_NOT_READY: Final = "EtcdNotReady"

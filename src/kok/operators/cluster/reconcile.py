@@ -7,8 +7,8 @@ from datetime import datetime
 
 from kok.api.cluster import Cluster
 from kok.kube import kinds
+from kok.operators.cluster import hibernation, reasons
 from kok.operators.cluster import plan as planning
-from kok.operators.cluster import reasons
 from kok.operators.cluster.business.inside import Inside
 from kok.operators.cluster.business.tenants import Tenants
 from kok.operators.cluster.delete import Deletion
@@ -94,6 +94,8 @@ def _next(p: Pass[Cluster], steps: Steps) -> float | None:
     if steps.found.problems:
         # A Secret that somebody puts back carries no label by which its creation would wake us.
         due.append(MENDED)
+    if hibernation.stopping(p.obj, steps.world):
+        due.append(hibernation.LOOK)
     soonest = min(due, default=None)
     return soonest if soonest is not None and soonest < p.settings.resync else None
 

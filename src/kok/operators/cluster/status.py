@@ -9,7 +9,7 @@ from kok.api import names
 from kok.api.addon import Addon
 from kok.api.cluster import Cluster
 from kok.api.clusterstatus import AddonSummary, ClusterStatus, ComponentStatus, NodeCount
-from kok.operators.cluster import reasons
+from kok.operators.cluster import hibernation, reasons
 from kok.operators.cluster.controlplane import component_states, control_plane
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
 from kok.operators.cluster.findings import Findings
@@ -97,7 +97,7 @@ def conditions(cluster: Cluster, found: Findings) -> dict[str, Judgement]:
     }
     parts[reasons.PROGRESSING] = _progressing(cluster, found, parts)
     parts[reasons.READY] = _ready(cluster, found, parts)
-    return parts
+    return {**parts, **hibernation.told(cluster, found.world)}
 
 
 def _certificates(cluster: Cluster, found: Findings) -> Judgement:
@@ -290,6 +290,8 @@ def _deepest(found: Findings, parts: dict[str, Judgement]) -> Judgement:
 
 def phase(cluster: Cluster, verdicts: dict[str, Judgement]) -> str:
     """One word for people."""
+    if verdicts[reasons.READY].reason in {reasons.HIBERNATING, reasons.HIBERNATED, reasons.WAKING}:
+        return verdicts[reasons.READY].reason
     progressing = verdicts[reasons.PROGRESSING].status is True
     if verdicts[reasons.READY].status is True:
         return "Updating" if progressing else "Running"

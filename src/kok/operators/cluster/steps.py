@@ -11,7 +11,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import InvalidObject
 from kok.kube.ownership import prune
-from kok.operators.cluster import parts, reasons
+from kok.operators.cluster import hibernation, parts, reasons
 from kok.operators.cluster import plan as planning
 from kok.operators.cluster.blueprint import Blueprint, blueprint
 from kok.operators.cluster.children import all_of, ensure_children
@@ -78,6 +78,8 @@ class Steps:
         budgets = [pods.budget(plan, part) for part in plan.parts.values()]
         trusted = self.world.etcd_trusted(name)
         etcd = owned.etcd_cluster(plan, self.world.etcd(name), trusted)
+        if hibernation.etcd_may_stop(self.cluster, self.world):
+            etcd["spec"]["hibernate"] = True
         settling = asyncio.create_task(ring.settle())
         await all_of([self._put([etcd, *budgets]), self._put_service(), _quiet(settling)])
         self._keys = settling.result()
@@ -140,13 +142,19 @@ class Steps:
         return self._keys
 
     def _deployments(self, components: set[str], *, answers: bool) -> list[Manifest]:
-        wanted = planning.versions_to_run(self.cluster, self.world, answers=answers)
+        down = hibernation.is_down(self.cluster, self.world)
+        wanted = (
+            hibernation.versions(self.cluster, self.world)
+            if down
+            else planning.versions_to_run(self.cluster, self.world, answers=answers)
+        )
         stamp = planning.keys_hash(self._recorded())
-        return [
+        made = [
             pods.marked(RENDER[component](self.plan, version, stamp), self._notes(component))
             for component, version in wanted.items()
             if component in components
         ]
+        return [hibernation.without_pods(one) for one in made] if down else made
 
     def _notes(self, component: str) -> dict[str, str | None]:
         """What has become of etcd that restarts a component."""

@@ -44,6 +44,8 @@ LABEL_WORKER = "kok.dev/etcd-worker"
 """On Jobs that move backups and on their pods: what they do."""
 ANNOTATION_WITHOUT_BACKUP = "kok.dev/upgrade-without-backup"
 """On an EtcdCluster: the version to which it may be upgraded although no fresh backup is there."""
+ANNOTATION_SLEEP_WITHOUT_BACKUP = "kok.dev/hibernate-without-backup"
+"""On an EtcdCluster: `true` stops its members without a fresh backup."""
 
 PEER_COMMON_NAME = "etcd-peer"
 """Members talk only to holders of a certificate with this name: clients cannot act as peers."""

@@ -145,7 +145,8 @@ def _judge(
     ready, joining = is_ready(pod), entry.state == "Joining"
     if ready and said is not None and said.leader is not None and not (joining or said.is_learner):
         return "healthy", None
-    text = trouble(world, name, pod, answer)[:MESSAGE_LIMIT]
+    asleep = plan.is_down(obj.status)
+    text = trouble(world, name, pod, answer, asleep=asleep)[:MESSAGE_LIMIT]
     if joining:
         return "joining", "is prepared and waits for its turn" if lacks_settings(pod) else text
     # An answer that we cannot understand says nothing about the member, whose probe is content: with
@@ -181,12 +182,14 @@ def alarms_of(entries: Sequence[EtcdMember], answers: Mapping[str, Answer]) -> l
 # --- why a member is not healthy
 
 
-def trouble(world: World, name: str, pod: Manifest | None, answer: Answer) -> str:
+def trouble(
+    world: World, name: str, pod: Manifest | None, answer: Answer, *, asleep: bool = False
+) -> str:
     """Why a member is not healthy, as far as can be seen; never empty."""
     if pod is None:
-        if world.get(kinds.STATEFULSET, name) is None:
-            return "is about to be made"
-        return "waits for its pod to be made"
+        if world.get(kinds.STATEFULSET, name) is not None:
+            return "waits for its pod to be made"
+        return "is stopped, as spec.hibernate is true" if asleep else "is about to be made"
     if pod["metadata"].get("deletionTimestamp"):
         node = _node(pod)
         return f"its pod is being stopped{f' on node {node}' if node else ''}"

@@ -6,7 +6,7 @@ from prometheus_client import Gauge
 
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdrestore import EtcdRestore
-from kok.operators.etcd import figures, reasons, templates, trust
+from kok.operators.etcd import figures, hibernation, reasons, templates, trust
 from kok.operators.etcd.observe import Answer, World
 
 _CLUSTER = ("namespace", "name")
@@ -97,6 +97,11 @@ def show(obj: EtcdCluster, world: World) -> None:
     """Sets all gauges of one object from its status and what its members answered."""
     at, status = (obj.namespace, obj.name), obj.status
     forget(*at)
+    for certificate in status.certificates:
+        RENEWAL.labels(*at, certificate.name).set(certificate.not_after.timestamp())
+    if hibernation.stands_still(status):
+        # That nobody runs, and nothing goes on, is as it should be.
+        return
     READY.labels(*at).set(status.is_true(reasons.READY))
     MEMBERS.labels(*at).set(status.desired_members)
     HEALTHY.labels(*at).set(status.ready_members)
@@ -111,8 +116,6 @@ def show(obj: EtcdCluster, world: World) -> None:
     rotation = trust.under_way(status)
     if rotation is not None:
         CA_ROTATION.labels(*at, rotation.phase).set(rotation.since.timestamp())
-    for certificate in status.certificates:
-        RENEWAL.labels(*at, certificate.name).set(certificate.not_after.timestamp())
     _show_backups(obj)
     _show_members(obj, world)
 

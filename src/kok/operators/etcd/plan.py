@@ -148,12 +148,20 @@ def wants_volume(obj: EtcdCluster, world: World, member: str) -> bool:
 
 def may_run(obj: EtcdCluster, world: World, member: str) -> bool:
     """Whether there is to be a StatefulSet for the member; for one that left never again."""
+    if is_down(obj.status):
+        return False
     state = entry_of(obj.status, member).state
     there = world.get(kinds.STATEFULSET, member) is not None
     operation = obj.status.operation
     if operation is not None and operation.type == "Recover" and operation.member != member:
         return False
     return state in {"Joining", "Member"} or (state == "Leaving" and there)
+
+
+def is_down(status: EtcdClusterStatus) -> bool:
+    """Whether no member may run, since the EtcdCluster hibernates."""
+    sleep = status.hibernation
+    return sleep is not None and sleep.step in {"Stopping", "Asleep"}
 
 
 def disruptions(obj: EtcdCluster) -> int:

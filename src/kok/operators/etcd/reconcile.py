@@ -12,9 +12,11 @@ The order is what keeps data safe, and each step may be cut off behind any line:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster, EtcdMember
-from kok.api.etcdstatus import EtcdCARotation
+from kok.api.etcdrestore import EtcdRestore
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.apply import ensure_all
@@ -22,6 +24,7 @@ from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import (
     certificates,
     engine,
+    hibernation,
     layout,
     members,
     metrics,
@@ -53,6 +56,20 @@ LOOK_HEALTHY = 30.0
 LOOK_TROUBLED = 5.0
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a pass judged, for what it does."""
+
+    ca: Authority
+    action: Action | None
+    found: Problem | Adoption | None
+    held: bool
+    """A restore keeps members from being made or started."""
+    restores: Sequence[EtcdRestore]
+    backups: Sequence[EtcdBackup]
+    rescue: rescue.Rescue | None
+
+
 async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
     """See the module."""
     # The pass's own copy of the status takes the place of the one read: all judge by it.
@@ -66,12 +83,14 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
     hold = takeover.hold(obj, restores)
     problem = found if isinstance(found, Problem) else hold or obstacles.name_problem(obj, world)
     situation = Situation.of(obj, world, p.now)
-    action = engine.decide(situation) if hold is None else None
+    still = hibernation.stands_still(obj.status)
+    action = engine.decide(situation) if hold is None and not still else None
     status.report(situation, problem, ca.problem, action)
     if hold is not None or obj.status.restore is not None:
         obj.status.phase = "Restoring"
     backups = await policy.read(p.kube, obj)
-    policy.report(obj, backups, p.now)
+    if not still:
+        policy.report(obj, backups, p.now)
     rescue.note(obj, p.now)
     wanted = rescue.judge(obj, backups, restores, p.now)
     rescue.report(obj, wanted, p.now)
@@ -80,23 +99,46 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
         if learnt:
             await p.latch()
             _tell_formed(p, obj)
-        if not isinstance(found, Problem):
-            if found is not None:
-                adopt(p, obj, found)
-            if hold is None:
-                await _act(p, obj, world, ca, action)
-            await rescue.act(p, obj, restores, wanted)
-            mine = rescue.eligible(obj, restores)
-            after = await takeover.advance(p, obj, world, mine, own)
-            if after is not None:
-                return Result(after)
-        await policy.keep(p, obj, backups)
-        if action is not None and not isinstance(found, Problem):
-            return Result(await engine.carry_out(p, obj, world, action))
-    settled = obj.status.is_true(reasons.READY) and obj.status.is_true(reasons.UP_TO_DATE)
-    look = LOOK_HEALTHY if problem is not None or settled else LOOK_TROUBLED
+        held = hold is not None
+        seen = Seen(ca, action, found, held=held, restores=restores, backups=backups, rescue=wanted)
+        after = await _work(p, obj, world, seen, own)
+        if after is not None:
+            return Result(after)
+    return Result(_look(p, obj, troubled=problem is not None))
+
+
+def _look(p: Pass[EtcdCluster], obj: EtcdCluster, *, troubled: bool) -> float:
+    """Seconds until the next look where nothing is to be done."""
+    status = obj.status
+    settled = status.is_true(reasons.READY) and status.is_true(reasons.UP_TO_DATE)
+    look = LOOK_HEALTHY if troubled or settled or plan.is_down(status) else LOOK_TROUBLED
     due = policy.until_next(obj, p.now)
-    return Result(look if due is None else min(look, due))
+    return look if due is None or hibernation.stands_still(status) else min(look, due)
+
+
+async def _work(
+    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, seen: Seen, own: EtcdSettings
+) -> float | None:
+    """All that is done in a pass; seconds until the next look, or None if nobody cares."""
+    if isinstance(seen.found, Problem):
+        await policy.keep(p, obj, seen.backups)
+        return None
+    if seen.found is not None:
+        adopt(p, obj, seen.found)
+    if not seen.held:
+        if await hibernation.turn(p, obj, world, seen.backups):
+            return hibernation.AT_ONCE
+        await _act(p, obj, world, seen.ca, seen.action)
+    if hibernation.stands_still(obj.status):
+        return await hibernation.act(p, obj, world)
+    await rescue.act(p, obj, seen.restores, seen.rescue)
+    await hibernation.ask_for_backup(p, obj, seen.backups)
+    mine = rescue.eligible(obj, seen.restores)
+    after = await takeover.advance(p, obj, world, mine, own)
+    if after is not None:
+        return after
+    await policy.keep(p, obj, seen.backups)
+    return await engine.carry_out(p, obj, world, seen.action) if seen.action else None
 
 
 def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
@@ -116,7 +158,8 @@ async def _act(
 ) -> None:
     if ca.made is not None:
         await _store_ca(p, obj, ca, ca.made)
-    if engine.record(p, obj, action):
+    # What was under way goes on when the members are back.
+    if not hibernation.stands_still(obj.status) and engine.record(p, obj, action):
         await p.latch()
     await remains.remove(p, obj, world)
     if (useless := rotation.leftover(obj, world)) is not None:
@@ -145,7 +188,7 @@ def _record(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority) -> bool:
     following = rotation.following_fingerprint(obj, ca)
     if ca.trusted_now:
         p.event(reasons.CA_TRUSTED, f"the CA {ca.fingerprint} is used from now on")
-        _end_rotation(p, obj, ca)
+        rotation.end_at_once(obj, ca, p.now)
     elif following is not None and recorded.ca_rotation is not None:
         recorded.ca_rotation.next = following
     if ca.ca is not None and (recorded.ca_fingerprint is None or ca.trusted_now):
@@ -154,18 +197,6 @@ def _record(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority) -> bool:
         recorded.seed,
         recorded.ca_fingerprint,
         recorded.ca_rotation,
-    )
-
-
-def _end_rotation(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority) -> None:
-    """Another CA was trusted at once: whoever reads it only at its start is told of that as well."""
-    before = obj.status.ca_rotation
-    obj.status.ca_rotation = EtcdCARotation(
-        request=before.request if before is not None else "",
-        phase="Done",
-        since=p.now.replace(microsecond=0),
-        next=ca.fingerprint,
-        clients=before.clients if before is not None else "",
     )
 
 

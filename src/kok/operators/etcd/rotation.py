@@ -64,6 +64,18 @@ def following_fingerprint(obj: EtcdCluster, ca: Authority) -> str | None:
     return fingerprint(found.cert_pem) if found is not None else None
 
 
+def end_at_once(obj: EtcdCluster, ca: Authority, now: datetime) -> None:
+    """Another CA was trusted at once: whoever reads it only at its start is to hear of it as well."""
+    before = obj.status.ca_rotation
+    obj.status.ca_rotation = EtcdCARotation(
+        request=before.request if before is not None else "",
+        phase="Done",
+        since=now.replace(microsecond=0),
+        next=ca.fingerprint,
+        clients=before.clients if before is not None else "",
+    )
+
+
 def is_in_place(obj: EtcdCluster, world: World, now: datetime) -> bool:
     """Whether all Secrets were seen to hold what the present phase wants."""
     ca = authority(obj, world, now)

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kok.api import names
-from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus
+from kok.api.etcdcluster import EtcdCluster
 from kok.kube import kinds
-from kok.operators.etcd import certificates, figures, layout, members, reasons, room
+from kok.operators.etcd import (
+    certificates,
+    figures,
+    hibernation,
+    layout,
+    members,
+    reasons,
+    room,
+    summary,
+)
 from kok.operators.etcd.client import Trouble
 from kok.operators.etcd.members import View
 from kok.operators.etcd.observe import World
@@ -38,7 +47,8 @@ def report(
         reasons.UP_TO_DATE: up_to_date(s),
         reasons.SPACE_LEFT: room.space_left(s),
     }
-    verdicts[reasons.READY] = ready(status, problem, verdicts, action)
+    verdicts[reasons.READY] = summary.ready(status, problem, verdicts, action)
+    verdicts |= hibernation.told(obj, world) if problem is None else {}
     for type_, verdict in verdicts.items():
         status.set_condition(
             type_,
@@ -48,7 +58,7 @@ def report(
             now=s.now,
             generation=obj.metadata.generation,
         )
-    status.phase = phase(status, problem, verdicts, action)
+    status.phase = summary.phase(status, problem, verdicts, action)
     keep_sizes(before, status)
     figures.fill(obj, world)
     status.db_size = human(max((m.db_size or 0 for m in status.members), default=0))
@@ -225,58 +235,6 @@ def up_to_date(s: Situation) -> Verdict:
         # One that has to wait is told of, whatever it waits for.
         return Verdict(False, verdict.reason, f"{verdict.message}; {rotation.message}")
     return verdict
-
-
-def ready(
-    status: EtcdClusterStatus,
-    problem: Problem | None,
-    verdicts: dict[str, Verdict],
-    action: Action | None = None,
-) -> Verdict:
-    """The sum: the first of these that does not hold gives the reason."""
-    if problem is not None:
-        return Verdict(False, problem.reason, problem.message)
-    healthy, certs = verdicts[reasons.MEMBERS_HEALTHY], verdicts[reasons.CERTIFICATES_READY]
-    can_serve = verdicts[reasons.AVAILABLE]
-    if can_serve.holds is not True and healthy.reason in {reasons.MEMBER_LOST, reasons.FORMING}:
-        # That is why there is no quorum, and says more.
-        return Verdict(False, healthy.reason, healthy.message)
-    if can_serve.holds is None and certs.holds is False:
-        # Without certificates nobody can be asked.
-        return certs
-    # A roll is why a member is not healthy, and says more.
-    rolling = _at_rest(action) if action and action.reason in _ROLLS else None
-    for verdict in (can_serve, rolling or healthy, healthy, certs):
-        if verdict.holds is not True and verdict.reason != reasons.ISSUING:
-            return verdict
-    if status.alarms:
-        return room.alarmed(status, action)
-    return _at_rest(action) or (certs if certs.holds is not True else healthy)
-
-
-_ROLLS = {reasons.ROLLING, reasons.ROLL_STUCK}
-
-
-def _at_rest(action: Action | None) -> Verdict | None:
-    return Verdict(False, action.reason, action.message) if action is not None else None
-
-
-def phase(
-    status: EtcdClusterStatus,
-    problem: Problem | None,
-    verdicts: dict[str, Verdict],
-    action: Action | None = None,
-) -> str:
-    """One word for people."""
-    if problem is not None and status.cluster_id is None:
-        return "Blocked"
-    if verdicts[reasons.READY].holds:
-        return "Ready"
-    if verdicts[reasons.MEMBERS_HEALTHY].reason == reasons.FORMING:
-        return "Creating"
-    if action is not None and verdicts[reasons.MEMBERS_HEALTHY].holds:
-        return action.reason
-    return "Degraded" if verdicts[reasons.AVAILABLE].holds else "Unavailable"
 
 
 def _quorum(world: World) -> bool:

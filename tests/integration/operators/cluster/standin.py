@@ -182,18 +182,22 @@ class StandIn:
                 "data": tls_secret_data(leaf, ca.cert_pem),
             }
             await self.kube.apply(secret)
+        asleep = bool(live["spec"].get("hibernate"))
         conditions = [
             {
                 "type": type_,
-                "status": str(self.etcd_ready),
-                "reason": "StandIn",
+                "status": str(self.etcd_ready and not asleep),
+                "reason": "Hibernated" if asleep else "StandIn",
                 "message": "",
                 "lastTransitionTime": "2026-01-01T00:00:00Z",
             }
             for type_ in ("Available", "Ready")
         ]
         if (live.get("status") or {}).get("conditions") != conditions:
-            patch = {"status": {"conditions": conditions}}
+            slept = bool((live.get("status") or {}).get("hibernation"))
+            step = "Asleep" if asleep else "Waking" if slept and not self.etcd_ready else None
+            sleep = {"step": step, "since": "2026-01-01T00:00:00Z"} if step else None
+            patch = {"status": {"conditions": conditions, "hibernation": sleep}}
             await self.kube.patch(
                 ETCD, meta["name"], meta["namespace"], patch, subresource="status"
             )
@@ -206,7 +210,11 @@ class StandIn:
         if running is not None and running.generation != meta["generation"]:
             self._end(key)
             running = None
-        if component == API_SERVER or self.controllers:
+        if live["spec"].get("replicas", 1) == 0:
+            if running is not None:
+                self._end(key)
+            await self._report(live, ready=True)
+        elif component == API_SERVER or self.controllers:
             if component == API_SERVER and not self.serve:
                 await self._report(live, ready=False)
                 return
