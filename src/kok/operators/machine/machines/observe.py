@@ -252,6 +252,19 @@ def rival(machine: Machine, others: Iterable[Machine]) -> Problem | None:
     return None
 
 
+def neighbours(machine: Machine, world: World) -> dict[str, dict[str, str]]:
+    """The other Machines of the same Cluster by name, and what tells their hosts apart."""
+    return {
+        m.name: {
+            "hostname": m.status.facts.hostname or "",
+            "machineID": m.status.facts.machine_id or "",
+        }
+        for m in world.others or ()
+        if (m.namespace, m.spec.cluster) == (machine.namespace, machine.spec.cluster)
+        and m.status.facts is not None
+    }
+
+
 def _age(machine: Machine) -> tuple[str, str]:
     created = machine.metadata.creation_timestamp
     return (created.isoformat() if created else "", machine.metadata.uid)

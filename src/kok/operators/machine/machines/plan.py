@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from kok.api.machine import Finding, Machine, MachineStatus
 from kok.api.names import ANNOTATION_TRUST_HOST_KEY
 from kok.operators.machine import reasons
+from kok.operators.machine.components.foreign import Templates
 from kok.operators.machine.components.rendered import Rendered
 from kok.operators.machine.host import agent, join, layout, preflight
-from kok.operators.machine.host.join import JoinPlan
 from kok.operators.machine.host.survey import Found, Owner, Question, Survey
 from kok.operators.machine.machines import wanted as wanted_
 from kok.operators.machine.machines.observe import Problem, World, rival
@@ -57,6 +57,7 @@ class Case:
     now: datetime
     monotonic: float
     survey_every: float
+    templates: Templates = field(default_factory=Templates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,14 @@ def decide(case: Case) -> Decision:
     step = _reach(case)
     if step is not None:
         return Decision(step)
-    questions, problem = wanted_.questions(case.machine, case.world.components)
+    questions, problem = wanted_.questions(case.machine, case.world.components, case.templates)
     if problem is not None:
         return Decision(Refuse(problem))
     look = _look(case, questions)
     survey = case.view.survey
     if survey is None or case.view.asked != look.digest:
         return Decision(Idle() if case.doing else look)
-    wanted, problem = wanted_.render(case.machine, case.world.components, survey)
+    wanted, problem = wanted_.render(case.machine, case.world.components, case.templates, survey)
     if problem is not None:
         return Decision(Refuse(problem))
     lacking = tuple(wanted_.lacking(wanted, survey))
@@ -238,7 +239,7 @@ def _software(
     return Idle(found.after)
 
 
-def todo(case: Case) -> JoinPlan | None:
+def todo(case: Case) -> join.JoinPlan | None:
     """What is to be done so that the host is a member of its cluster; None also if unknown."""
     access, identity = case.world.access, case.view.identity
     if access is None or identity is None:
@@ -263,7 +264,7 @@ def _join(case: Case, survey: Survey) -> Step:
         return Finish()
     if found is None:
         # A kubelet makes its Node when it starts and never again.
-        gone = JoinPlan("its Node is gone", token=False)
+        gone = join.JoinPlan("its Node is gone", token=False)
         return _wait_for_kubelet(case, gone) if case.world.node_lost else Idle()
     problem = _foreign_node(case, survey) or wanted_.skew(case.machine, case.world.cluster)
     if problem is not None:
@@ -271,7 +272,7 @@ def _join(case: Case, survey: Survey) -> Step:
     return _wait_for_kubelet(case, found)
 
 
-def _wait_for_kubelet(case: Case, found: JoinPlan) -> Step:
+def _wait_for_kubelet(case: Case, found: join.JoinPlan) -> Step:
     view, now = case.view, case.monotonic
     if view.joined is None or now - view.joined > JOIN_PATIENCE:
         return Join(found)

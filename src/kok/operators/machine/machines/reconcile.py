@@ -12,11 +12,19 @@ from kok.operators.machine import metrics, reasons
 from kok.operators.machine.business import tend
 from kok.operators.machine.business.certificates import by_token
 from kok.operators.machine.business.tenants import Tenant, Tenants
+from kok.operators.machine.components.foreign import Renderer
 from kok.operators.machine.host.join import Joining
 from kok.operators.machine.host.survey import Owner
 from kok.operators.machine.machines import plan, steps
 from kok.operators.machine.machines.delete import Removal
-from kok.operators.machine.machines.observe import CLUSTER, COMPONENT, Observer, World, rival
+from kok.operators.machine.machines.observe import (
+    CLUSTER,
+    COMPONENT,
+    Observer,
+    World,
+    neighbours,
+    rival,
+)
 from kok.operators.machine.machines.plan import EVER_READY, Case, Decision
 from kok.operators.machine.machines.status import report
 from kok.operators.machine.machines.wanted import take_results
@@ -47,6 +55,7 @@ class MachineReconciler:
         self.sessions = Sessions(self.clock.monotonic)
         self.tenants = Tenants(settings.business_timeout)
         self.observer = Observer(self.tenants, self.clock.monotonic, inside=settings.internal())
+        self.renderer = Renderer()
         self.phases = metrics.Phases()
         self.wakes_on: Sequence[Wake] = (
             Wake(CLUSTER, key=ClusterChanges()),
@@ -62,7 +71,7 @@ class MachineReconciler:
     async def reconcile(self, p: Pass[Machine]) -> Result:
         """See `Reconciler`."""
         session = self.sessions.of(p.obj.metadata.uid)
-        case = await self._look_around(p, session)
+        case = await self._with_templates(await self._look_around(p, session))
         decision = plan.decide(case)
         report(p.status, case, decision)
         self._account(p)
@@ -102,7 +111,7 @@ class MachineReconciler:
             if p.status.token_id is not None:
                 self._follow_token(p, world.tenant)
         if world.others is not None:
-            view.neighbours = _neighbours(machine, world)
+            view.neighbours = neighbours(machine, world)
             if rival(machine, world.others) is not None:
                 # The Node of that name is the other Machine's.
                 world = replace(world, node=None)
@@ -124,6 +133,14 @@ class MachineReconciler:
             monotonic=self.clock.monotonic(),
             survey_every=self.settings.survey_every,
         )
+
+    async def _with_templates(self, case: Case) -> Case:
+        """What a decision needs of Components that users wrote: rendering them takes its time."""
+        while True:
+            survey = case.view.survey
+            found = await self.renderer.templates(case.machine, case.world.components, survey)
+            if case.view.survey is survey:
+                return replace(case, templates=found)
 
     def _target(self, p: Pass[Machine], world: World) -> Target | None:
         spec, machine = p.obj.spec, p.obj
@@ -245,18 +262,6 @@ def owner_mark(machine: Machine, world: World) -> Owner:
         cluster=f"{machine.namespace}/{machine.spec.cluster}",
         installation=world.installation,
     )
-
-
-def _neighbours(machine: Machine, world: World) -> dict[str, dict[str, str]]:
-    return {
-        m.name: {
-            "hostname": m.status.facts.hostname or "",
-            "machineID": m.status.facts.machine_id or "",
-        }
-        for m in world.others or ()
-        if (m.namespace, m.spec.cluster) == (machine.namespace, machine.spec.cluster)
-        and m.status.facts is not None
-    }
 
 
 def _all_of_namespace(manifest: Manifest) -> Iterable[Key]:

@@ -12,12 +12,8 @@ from kok.api.cluster import Cluster
 from kok.api.component import Component
 from kok.api.machine import Job, Machine, MachineComponentStatus, MachineStatus
 from kok.operators.machine import reasons
-from kok.operators.machine.components.rendered import (
-    ComponentError,
-    Rendered,
-    question,
-    rendered,
-)
+from kok.operators.machine.components.foreign import Templates
+from kok.operators.machine.components.rendered import ComponentError, Rendered
 from kok.operators.machine.host import jobs, layout
 from kok.operators.machine.host.jobs import JobPlan, JobResult
 from kok.operators.machine.host.survey import Found, Question, Survey
@@ -40,7 +36,7 @@ class Due:
 
 
 def questions(
-    machine: Machine, components: Mapping[str, Component]
+    machine: Machine, components: Mapping[str, Component], templates: Templates
 ) -> tuple[list[Question], Problem | None]:
     """What to ask a host, or why that cannot be said."""
     missing = [
@@ -55,19 +51,22 @@ def questions(
             "create it or correct spec.components",
         )
     try:
-        asked = [question(components[c.name], machine, c.params) for c in machine.spec.components]
+        asked = [
+            templates.question(components[c.name], machine, c.params)
+            for c in machine.spec.components
+        ]
     except ComponentError as error:
         return [], Problem(reasons.COMPONENT_INVALID, str(error))
     return asked, None
 
 
 def render(
-    machine: Machine, components: Mapping[str, Component], survey: Survey
+    machine: Machine, components: Mapping[str, Component], templates: Templates, survey: Survey
 ) -> tuple[dict[str, Rendered], Problem | None]:
     """Every component as it is to be on this host, or why that cannot be."""
     try:
         wanted = {
-            c.name: rendered(components[c.name], machine, c.params, survey)
+            c.name: templates.rendered(components[c.name], machine, c.params, survey)
             for c in machine.spec.components
         }
         jobs.needed_first(wanted, wanted)

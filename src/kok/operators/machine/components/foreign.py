@@ -1,0 +1,185 @@
+"""Components of users are rendered in a process of their own, with limits.
+
+Whoever may write Components may otherwise stop the operator, with a template that comes to no end
+or takes all memory there is. What KOK brings along is rendered at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from kok.api.component import Artifact, Component, ComponentSpec
+from kok.api.machine import Machine
+from kok.operators.machine.components import catalog
+from kok.operators.machine.components.rendered import (
+    ComponentError,
+    File,
+    Rendered,
+    facts,
+    question,
+    rendered,
+)
+from kok.operators.machine.host.survey import Question, Survey
+from kok.runtime.aside import Limits, TooMuch, Unfinished, aside
+
+LIMITS = Limits()
+KEPT = 1024
+"""Renderings that are remembered, and how many characters as JSON one of them may have."""
+KEPT_SIZE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that a rendering depends on; without a survey it is the question alone."""
+
+    component: Component
+    machine: Machine
+    params: Mapping[str, Any]
+    survey: Survey | None
+
+    def digest(self) -> str:
+        """The same for the same job: of machine and host only what templates may know of them."""
+        spec, meta, survey = self.machine.spec, self.machine.metadata, self.survey
+        made_of = [
+            self.component.spec.manifest(),
+            self.params,
+            [meta.namespace, meta.name, spec.cluster, spec.node, spec.address],
+            [survey.arch, facts(self.machine, survey)] if survey is not None else None,
+        ]
+        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a job came to; `error` says why there is not more."""
+
+    question: Question | None = None
+    rendered: Rendered | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """Components as their templates make them; `made` holds those of users, by object name."""
+
+    made: Mapping[str, Made] = field(default_factory=dict)
+
+    def question(
+        self, component: Component, machine: Machine, given: Mapping[str, Any]
+    ) -> Question:
+        """See `rendered.question`. Raises `ComponentError`."""
+        made = self.made.get(component.name)
+        if made is None:
+            return question(component, machine, given)
+        if made.question is None:
+            raise ComponentError(made.error)
+        return made.question
+
+    def rendered(
+        self, component: Component, machine: Machine, given: Mapping[str, Any], survey: Survey
+    ) -> Rendered:
+        """See `rendered.rendered`. Raises `ComponentError`."""
+        made = self.made.get(component.name)
+        if made is None:
+            return rendered(component, machine, given, survey)
+        if made.rendered is None:
+            raise ComponentError(made.error)
+        return made.rendered
+
+
+class Renderer:
+    """Makes Templates; remembers what cost a process."""
+
+    def __init__(self) -> None:
+        self._one = asyncio.Semaphore(1)
+        self._known: OrderedDict[str, Made] = OrderedDict()
+
+    async def templates(
+        self, machine: Machine, components: Mapping[str, Component], survey: Survey | None
+    ) -> Templates:
+        """For all Components that the Machine names and that exist."""
+        jobs = [
+            Job(components[c.name], machine, c.params, survey)
+            for c in machine.spec.components
+            if c.name in components and not ours(components[c.name].spec)
+        ]
+        return Templates({job.component.name: await self._made(job) for job in jobs})
+
+    async def _made(self, job: Job) -> Made:
+        key = job.digest()
+        async with self._one:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+            name = f"Component {job.component.name}"
+            try:
+                said = await aside(render_job, job, LIMITS)
+            except TooMuch as error:
+                said = {"error": f"{name}: rendering {error}; make its templates simpler"}
+            except Unfinished as error:
+                return Made(error=f"{name}: rendering {error}; it is tried again")
+            made = _made(said)
+            if len(json.dumps(said)) <= KEPT_SIZE:
+                self._known[key] = made
+                if len(self._known) > KEPT:
+                    self._known.popitem(last=False)
+            return made
+
+
+def render_job(job: Job) -> dict[str, Any]:
+    """The fields of `Made` as far as there is something in them: fit for JSON."""
+    out: dict[str, Any] = {}
+    try:
+        asked = question(job.component, job.machine, job.params)
+        out["question"] = dataclasses.asdict(asked)
+        if job.survey is not None:
+            made = rendered(job.component, job.machine, job.params, job.survey)
+            artifacts = [artifact.manifest() for artifact in made.artifacts]
+            plain = dataclasses.replace(made, artifacts=())
+            out["rendered"] = {**dataclasses.asdict(plain), "artifacts": artifacts}
+    except ComponentError as error:
+        out["error"] = str(error)
+    return out
+
+
+def _made(said: Mapping[str, Any]) -> Made:
+    asked, made = said.get("question"), said.get("rendered")
+    return Made(
+        question=Question(**{**asked, "paths": tuple(asked["paths"])}) if asked else None,
+        rendered=_rendered(made) if made else None,
+        error=said.get("error", ""),
+    )
+
+
+def _rendered(said: Mapping[str, Any]) -> Rendered:
+    lists = {
+        "files": tuple(File(**file) for file in said["files"]),
+        "artifacts": tuple(Artifact.model_validate(a) for a in said["artifacts"]),
+        "depends_on": tuple(said["depends_on"]),
+    }
+    return Rendered(**{**said, **lists})
+
+
+def ours(spec: ComponentSpec) -> bool:
+    """Whether the templates are those that come with this release, whoever made the object."""
+    if spec.name not in catalog.builtin():
+        return False
+    known = _builtin(spec.name)
+    return (spec.scripts, spec.files, spec.parameters) == (
+        known.scripts,
+        known.files,
+        known.parameters,
+    )
+
+
+@cache
+def _builtin(name: str) -> ComponentSpec:
+    return Component.parse(catalog.manifest(name, "1", {})).spec
