@@ -51,7 +51,7 @@ async def bootstrap(kube: Kube, ident: str, machine: str, access: Access, clock:
 
 
 async def node(p: Pass[Machine], tenant: Tenant, found: NodeView) -> float | None:
-    """Sets labels and taints of the Node; seconds until it has to be tried again, if so."""
+    """Sets labels and taints of the Node; seconds until the next pass, if there has to be one."""
     spec, status = p.obj.spec, p.status
     patch = nodes.patch(found, spec.labels, spec.taints, status.node_marks)
     wanted = nodes.marks(spec.labels, spec.taints)
@@ -66,7 +66,9 @@ async def node(p: Pass[Machine], tenant: Tenant, found: NodeView) -> float | Non
             return SOON
         tenant.nodes[found.name] = nodes.view(changed)
     status.node_marks = wanted
-    return None
+    # This pass has told of the Node as it was. The watch, which now brings what is known already,
+    # wakes nobody.
+    return None if patch is None else 0.0
 
 
 async def approve(p: Pass[Machine], tenant: Tenant) -> None:
