@@ -7,6 +7,7 @@ built again only when that hash changes or the registry no longer has it.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -91,18 +92,38 @@ class Images:
 async def sweep(cache: Cache) -> None:
     """Remove the working containers of builds that were killed, unless one is under way.
 
-    Podman lists them only when asked for those of other tools, and they carry no label; what
-    tells them is that they come from an image of ours without being a container of podman's.
+    Podman lists them only when asked for those of other tools, and they carry no label. What tells
+    them is that they come from an image of ours without being a container of podman's; or from the
+    nameless image of an earlier step of the same build, which begins with the layers of ours.
     """
     with cache.if_free(*BUILDING) as free:
         if not free:
             return
-        listed = ("podman", "ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Image}}")
+        listed = ("podman", "ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.ImageID}}")
         known = set((await run(*listed)).splitlines())
-        for line in (await run(*listed, "--external")).splitlines():
-            number, _, image = line.partition(" ")
-            if line not in known and image.startswith(f"{IMAGE_PREFIX}/"):
-                await run("podman", "rm", "--force", number, check=False)
+        working = (await run(*listed, "--external")).splitlines()
+        found = [line.split() for line in working if line not in known]
+        if not found:
+            return
+        names = ("podman", "images", "--no-trunc", "--filter", f"reference={IMAGE_PREFIX}/*")
+        ours = [await _layers(image) for image in (await run(*names, "--quiet")).split()]
+        for container, image in (words for words in found if len(words) == 2):
+            if begins_with(await _layers(image), ours):
+                await run("podman", "rm", "--force", container, check=False)
+
+
+def begins_with(layers: Sequence[str], bases: Sequence[Sequence[str]]) -> bool:
+    """Whether an image was made from one of others, by the layers of each."""
+    return any(base and list(layers[: len(base)]) == list(base) for base in bases)
+
+
+async def _layers(image: str) -> list[str]:
+    """The layers of an image, lowest first; none if it went away."""
+    said = await run(
+        *("podman", "image", "inspect", "--format", "{{json .RootFS.Layers}}", image), check=False
+    )
+    layers: list[str] = json.loads(said) if said.strip() else []
+    return layers
 
 
 def _read_note(note: Path) -> tuple[str, str]:

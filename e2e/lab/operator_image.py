@@ -77,6 +77,9 @@ async def ensure(cache: Cache, images: Images, context: Path = CHECKOUT) -> str:
     recipe = dockerfile.read_text()
     base = await rootfs.ensure(cache, rootfs.PYTHON)
     tag = digest(context, copied(recipe), base)
+    if await images.services.digest(REPOSITORY, tag):
+        # Another lab's build, which may take minutes, is not waited for.
+        return f"{REFERENCE}:{tag}"
     async with cache.lock("operator-image"):
         if not await images.services.digest(REPOSITORY, tag):
             log = cache.logs / "operator-image.log"
