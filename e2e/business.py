@@ -32,13 +32,18 @@ async def dns_check(lab: Lab, kube: Kube, kubeconfig: str, *, within: float = 12
     return await kubectl(lab, kubeconfig, "logs", "-n", namespace, name)
 
 
-async def kubectl(lab: Lab, kubeconfig: str, *arguments: str) -> str:
-    """kubectl in a business cluster; the kubeconfig never stays on disk."""
+async def kubectl(lab: Lab, kubeconfig: str, *arguments: str, host: str | None = None) -> str:
+    """kubectl in a business cluster; the kubeconfig never stays on disk.
+
+    With `host` in the network of that host, where alone some addresses lead anywhere.
+    """
+    inside = await lab.inside(host) if host is not None else ()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kubeconfig"
         path.touch(0o600)
         path.write_text(kubeconfig, encoding="utf-8")
         process = await asyncio.create_subprocess_exec(
+            *inside,
             str(lab.program("kubectl")),
             "--kubeconfig",
             str(path),

@@ -209,6 +209,17 @@ async def revision(w: World, namespace: str, member: str) -> int:
     return int(json.loads(said)[0]["Status"]["header"]["revision"])
 
 
+async def answered(w: World, namespace: str, member: str, *argv: str, within: float = LONG) -> str:
+    """etcdctl, asked until it is answered: without a leader members elect another one first."""
+    async with asyncio.timeout(within):
+        while True:
+            try:
+                return await etcdctl(w, namespace, member, *argv)
+            except LabError as error:
+                w.report.line(f"etcdctl {argv[0]}: {str(error).splitlines()[-1]}")
+            await asyncio.sleep(1.0)
+
+
 # --- where backups lie
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -19,9 +20,9 @@ RELEASE = "kok"
 NAMESPACE = "kok-system"
 
 
-def _values(image: str) -> dict[str, object]:
+def _values(image: str, given: Mapping[str, object]) -> dict[str, object]:
     repository, tag = image.rsplit(":", 1)
-    return {"image": {"repository": repository, "tag": tag}}
+    return {"image": {"repository": repository, "tag": tag}, **given}
 
 
 async def _installed(lab: Lab, wanted: str) -> bool:
@@ -39,10 +40,13 @@ def _documents(text: str) -> list[str]:
     return sorted(json.dumps(d, sort_keys=True) for d in found)
 
 
-async def install(lab: Lab, report: Report) -> None:
-    """Installs or upgrades the release, only if it differs; returns when all operators are up."""
+async def install(lab: Lab, report: Report, **chosen: object) -> None:
+    """Installs or upgrades the release, only if it differs; returns when all operators are up.
+
+    Further values are the chart's own, such as `singleProcess=True`.
+    """
     image = await lab.operator_image()
-    values = json.dumps(_values(image))
+    values = json.dumps(_values(image, chosen))
     arguments = (RELEASE, str(CHART), "-n", NAMESPACE, "-f", "-")
     wanted = await lab.helm("template", *arguments, "--no-hooks", stdin=values)
     if await _installed(lab, wanted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 from e2e.follow import Predicate, until, until_gone
 from e2e.install import install
-from e2e.lab import Lab
+from e2e.lab import Lab, LabError
 from e2e.report import Report
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
@@ -58,6 +59,16 @@ class World:
         """Server-side apply, side by side as far as the order of a file allows."""
         for manifest in manifests:
             await self.kube.apply(manifest)
+
+    async def refused(self, manifest: Manifest, sentence: str) -> None:
+        """`kubectl apply` refuses it with that sentence; raises `AssertionError` if not."""
+        try:
+            await self.lab.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+        except LabError as error:
+            if sentence not in str(error):
+                raise AssertionError(f"expected {sentence!r} in {error}") from error
+            return
+        raise AssertionError(f"kubectl apply took {manifest['spec']}")
 
     async def namespace(self, name: str) -> None:
         """Makes a namespace if it is not there."""

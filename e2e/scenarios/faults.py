@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from copy import deepcopy
 from typing import Any
@@ -12,7 +11,6 @@ from e2e import userfiles
 from e2e.demo import CLUSTER
 from e2e.follow import Predicate, condition, has, is_not, until
 from e2e.install import NAMESPACE as OPERATORS
-from e2e.lab.errors import LabError
 from e2e.report import Report
 from e2e.world import World, world
 from kok.api import Cluster, Component, KubeNode, Machine
@@ -111,20 +109,10 @@ async def refused_at_apply(w: World) -> None:
         manifest = _cluster(w, FIRST)
         manifest["metadata"]["name"] = "bad"
         manifest["spec"].update(spec)
-        await _refused(w, manifest, sentence)
+        await w.refused(manifest, sentence)
     manifest = _cluster(w, FIRST)
     manifest["metadata"]["name"] = "a-name-that-is-far-too-long-to-fit-into-what-is-made-of-it"
-    await _refused(w, manifest, "write at most")
-
-
-async def _refused(w: World, manifest: Manifest, sentence: str) -> None:
-    try:
-        await w.lab.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
-    except LabError as error:
-        if sentence not in str(error):
-            raise AssertionError(f"expected {sentence!r} in {error}") from error
-        return
-    raise AssertionError(f"kubectl apply took {manifest['spec']}")
+    await w.refused(manifest, "write at most")
 
 
 async def secret_missing_then_wrong_then_right(w: World) -> None:

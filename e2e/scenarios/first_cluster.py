@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from e2e import userfiles
+from e2e import pool, userfiles
 from e2e.demo import CLUSTER, first_cluster
 from e2e.follow import has, is_not
 from e2e.report import Report
@@ -156,10 +156,7 @@ async def nothing_is_left(w: World) -> None:
     left = await _left(w, NAMESPACE)
     if left:
         raise AssertionError(f"deleting everything left {left}")
-    for path in ("/usr/local/bin/kubelet", "/var/lib/kubelet/pki", "/etc/kubernetes"):
-        there = await w.lab.exec(WORKER, "sh", "-c", f"test -e {path} && echo yes || true")
-        if there.strip():
-            raise AssertionError(f"{path} is left on {WORKER}")
+    await pool.bare(w, WORKER)
     await asyncio.gather(w.drop_namespace(NAMESPACE), w.drop_namespace(OTHER))
 
 
