@@ -53,7 +53,7 @@ class Writer:
         self._process.stdin.write(json.dumps({"do": what, "with": given}).encode() + b"\n")
         await self._process.stdin.drain()
 
-    async def ask(self, what: str, given: Any = None, within: float = 30.0) -> dict[str, Any]:
+    async def ask(self, what: str, given: Any = None, within: float = 90.0) -> dict[str, Any]:
         """One command, and its answer."""
         assert self._process.stdout is not None
         async with self._turn, asyncio.timeout(within):
