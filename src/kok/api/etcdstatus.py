@@ -100,6 +100,15 @@ class EtcdProofSummary(ApiModel):
     """When it was restored for a trial."""
 
 
+class EtcdScheduleSeen(ApiModel):
+    """The schedule of backups, and since when it has been that."""
+
+    schedule: str
+    """What `spec.backup.schedule` says."""
+    since: datetime
+    """From when on backups are due by it."""
+
+
 class EtcdRestoreProgress(ApiModel):
     """A restore under way; recorded before anything is done."""
 
@@ -253,6 +262,8 @@ class EtcdClusterStatus(Status):
     """The certificates and their dates."""
     last_backup: EtcdBackupSummary | None = None
     """The newest backup that can be restored."""
+    backup_schedule: EtcdScheduleSeen | None = None
+    """The schedule that backups are judged by."""
     last_backup_slot: datetime | None = None
     """The last time for which the schedule had a backup made."""
     last_verified: EtcdProofSummary | None = None

@@ -75,13 +75,18 @@ class EtcdBackups:
 
     async def reconcile(self, p: Pass[EtcdBackup]) -> Result:
         """See `backups.reconcile`, and `backups.proof` for one that is complete."""
-        if p.status.phase == "Complete":
-            return await Proof(p, self._own, self._slots).run()
-        return await Backup(p, self._own, self._slots).run()
+        try:
+            if p.status.phase == "Complete":
+                return await Proof(p, self._own, self._slots).run()
+            return await Backup(p, self._own, self._slots).run()
+        finally:
+            metrics.show_backup(p.obj, p.status.phase)
 
     async def finalize(self, p: Pass[EtcdBackup]) -> Result | Done:
         """See `backups.delete`."""
-        return await backup_delete.finalize(p, self._own)
+        end = await backup_delete.finalize(p, self._own)
+        metrics.forget_backup(p.obj.namespace, p.obj.name)
+        return end
 
 
 class EtcdRestores:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from prometheus_client import Gauge
 
+from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdrestore import EtcdRestore
 from kok.operators.etcd import figures, hibernation, reasons, templates, trust
+from kok.operators.etcd.backups import attempts
 from kok.operators.etcd.observe import Answer, World
 
 _CLUSTER = ("namespace", "name")
@@ -40,6 +42,11 @@ CA_ROTATION = Gauge(
     "kok_etcd_ca_rotation_phase_start_timestamp_seconds",
     "When the present phase of a rotation of the CA began; absent at rest.",
     (*_CLUSTER, "phase"),
+)
+BACKUP_FAILED = Gauge(
+    "kok_etcd_backup_failed",
+    "Whether an EtcdBackup that a person asked for failed; shown until that is deleted.",
+    (*_CLUSTER, "backup"),
 )
 RENEWAL = Gauge(
     "kok_etcd_certificate_expiry_timestamp_seconds",
@@ -155,6 +162,18 @@ def _show_backups(obj: EtcdCluster) -> None:
         PROVEN_AT.labels(*at).set(status.last_verified.at.timestamp())
     if status.last_verify_slot is not None:
         PROOF_DUE.labels(*at).set(status.last_verify_slot.timestamp())
+
+
+def show_backup(obj: EtcdBackup, phase: str | None) -> None:
+    """Sets what is shown of one EtcdBackup; of those of a schedule the EtcdCluster tells."""
+    if attempts.slot(obj) is None:
+        labels = (obj.namespace, obj.spec.etcd_cluster, obj.name)
+        BACKUP_FAILED.labels(*labels).set(phase == "Failed")
+
+
+def forget_backup(namespace: str, name: str) -> None:
+    """Removes it."""
+    BACKUP_FAILED.remove_by_labels({"namespace": namespace, "backup": name})
 
 
 def show_restore(obj: EtcdRestore, phase: str | None) -> None:

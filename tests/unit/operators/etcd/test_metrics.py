@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY
+from tests.unit.operators.etcd.backups.builders import a_backup
 from tests.unit.operators.etcd.builders import NOW, a_world, an_etcd, fails, formed, says
 
 from kok.api.etcdcluster import EtcdCluster, EtcdOperation
@@ -142,6 +143,17 @@ def test_a_failed_restore_is_shown_until_it_is_deleted() -> None:
 
     metrics.forget_restore("team-a", "noon")
     assert value("restore_failed", restore="noon") is None
+
+
+def test_a_failed_backup_is_shown_until_it_is_deleted_unless_a_schedule_had_it_made() -> None:
+    for phase in ("Running", "Failed"):
+        metrics.show_backup(a_backup("noon"), phase)
+        metrics.show_backup(a_backup("due", slot=NOW), phase)
+        assert value("backup_failed", backup="noon") == (phase == "Failed")
+        assert value("backup_failed", backup="due") is None
+
+    metrics.forget_backup("team-a", "noon")
+    assert value("backup_failed", backup="noon") is None
 
 
 SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))

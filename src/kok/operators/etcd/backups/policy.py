@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
-from kok.api.etcdstatus import EtcdBackupSummary, EtcdProofSummary
+from kok.api.etcdstatus import EtcdBackupSummary, EtcdProofSummary, EtcdScheduleSeen
 from kok.api.meta import Manifest
 from kok.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from kok.kube.client import Kube
@@ -49,6 +49,7 @@ def report(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> No
         status.last_backup = EtcdBackupSummary(
             name=newest.name, at=newest.status.completed_at, size=newest.status.size or 0
         )
+    note_schedule(obj, now)
     found = judge(obj, backups, now)
     if found is None:
         status.drop_conditions([reasons.BACKUPS_HEALTHY])
@@ -61,6 +62,20 @@ def report(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> No
         now=now,
         generation=obj.metadata.generation,
     )
+
+
+def note_schedule(obj: EtcdCluster, now: datetime) -> None:
+    """Records since when the schedule has been what it is: nothing was due by it before."""
+    status, seen = obj.status, obj.status.backup_schedule
+    cron = obj.spec.backup.schedule if obj.spec.backup is not None else ""
+    if not cron:
+        status.backup_schedule = None
+    elif seen is None or seen.schedule != cron:
+        since = now.replace(microsecond=0)
+        if seen is None and status.condition(reasons.BACKUPS_HEALTHY) is not None:
+            # It was judged by an earlier release, which did not record that.
+            since = _begun(obj)
+        status.backup_schedule = EtcdScheduleSeen(schedule=cron, since=since)
 
 
 def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Finding | None:
@@ -79,7 +94,9 @@ def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Fin
     if trouble is not None:
         return trouble
     fine = schedule.good(backups)
-    due = schedule.last_due(policy.schedule, _begun(obj), now - LATE)
+    seen = obj.status.backup_schedule
+    begun = max(_begun(obj), seen.since) if seen is not None else _begun(obj)
+    due = schedule.last_due(policy.schedule, begun, now - LATE)
     if due is not None and not any((b.status.completed_at or due) >= due for b in fine):
         last = f"the last one is {fine[0].name}" if fine else "there is none"
         text = f"no backup was stored since {due:%Y-%m-%d %H:%M} UTC, when one was due; {last}"

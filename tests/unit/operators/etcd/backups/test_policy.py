@@ -127,3 +127,33 @@ def test_an_etcdbackup_overrides_where_its_cluster_is_backed_up_to() -> None:
     assert found.store.volume is not None
     assert found.store.volume.claim == "mine"
     assert attempts.place(a_backup(), an_etcd()) is None
+
+
+def test_a_schedule_that_was_just_set_owes_nothing_for_the_time_before() -> None:
+    obj = etcd()
+
+    policy.report(obj, [], NOW)
+
+    assert reason(obj) == (None, "NoBackupYet")
+    found = policy.judge(obj, [], NOW + 9 * HOUR)
+    assert found is not None
+    assert found.reason == "BackupOverdue"
+
+
+def test_another_schedule_counts_from_when_it_was_set() -> None:
+    obj, good = etcd("0 0 * * *"), a_backup(age=11 * HOUR, phase="Complete")
+    policy.report(obj, [good], NOW - 10 * HOUR)
+    hourly = etcd("0 * * * *", **obj.status.manifest())
+
+    policy.report(hourly, [good], NOW)
+
+    assert reason(hourly, good) == (True, "BackedUp")
+
+
+def test_a_schedule_of_before_an_upgrade_of_the_operator_still_counts_from_its_last_slot() -> None:
+    obj = etcd(lastBackupSlot=(NOW - 24 * HOUR).isoformat())
+    obj.status.set_condition("BackupsHealthy", False, "BackupOverdue", "why", now=NOW, generation=1)
+
+    policy.report(obj, [], NOW)
+
+    assert reason(obj) == (False, "BackupOverdue")
