@@ -66,6 +66,8 @@ class Seen:
     held: bool
     """A restore keeps members from being made or started."""
     restores: Sequence[EtcdRestore]
+    eligible: Sequence[EtcdRestore]
+    """Those of them that may have their turn."""
     backups: Sequence[EtcdBackup]
     rescue: rescue.Rescue | None
 
@@ -99,8 +101,16 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
         if learnt:
             await p.latch()
             _tell_formed(p, obj)
-        held = hold is not None
-        seen = Seen(ca, action, found, held=held, restores=restores, backups=backups, rescue=wanted)
+        seen = Seen(
+            ca,
+            action,
+            found,
+            held=hold is not None,
+            restores=restores,
+            eligible=rescue.eligible(situation, restores),
+            backups=backups,
+            rescue=wanted,
+        )
         after = await _work(p, obj, world, seen, own)
         if after is not None:
             return Result(after)
@@ -133,8 +143,7 @@ async def _work(
         return await hibernation.act(p, obj, world)
     await rescue.act(p, obj, seen.restores, seen.rescue)
     await hibernation.ask_for_backup(p, obj, seen.backups)
-    mine = rescue.eligible(obj, seen.restores)
-    after = await takeover.advance(p, obj, world, mine, own)
+    after = await takeover.advance(p, obj, world, seen.eligible, own)
     if after is not None:
         return after
     await policy.keep(p, obj, seen.backups)

@@ -21,6 +21,7 @@ from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owned
 from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.backups.schedule import good, is_proven
+from kok.operators.etcd.situation import Situation
 from kok.runtime.reconciler import Pass
 
 KIND = EtcdRestore.info.kind
@@ -63,10 +64,24 @@ def judge(
     mine = next((r for r in restores if r.name == name_of(obj)), None)
     if mine is not None:
         return _made(mine)
+    if (waits := _waits(obj, restores)) is not None:
+        return Rescue(waits)
+    return _to_be_made(obj, backups, status.quorum_lost_at + span(recovery.restore_after), now)
+
+
+def _waits(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> str | None:
+    """What goes before a restore that nobody asked for."""
     other = next((r for r in restores if r.status.phase not in OVER), None)
     if other is not None:
-        return Rescue(f"EtcdRestore {other.name} was asked for and is waited for")
-    return _to_be_made(obj, backups, status.quorum_lost_at + span(recovery.restore_after), now)
+        return f"EtcdRestore {other.name} was asked for and is waited for"
+    running = obj.status.operation
+    if running is not None and running.type == "Roll":
+        # What does not start with a new version or new settings has all its data.
+        return (
+            "no backup is restored by spec.recovery.policy, since members are being restarted; "
+            "set back what was changed in spec"
+        )
+    return None
 
 
 def _to_be_made(
@@ -116,16 +131,19 @@ def is_rescue(restore: EtcdRestore) -> bool:
     return layout.ANNOTATION_RESCUE in restore.metadata.annotations
 
 
-def eligible(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]:
+def eligible(s: Situation, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]:
     """The restores that may have their turn: those of the policy only while the quorum is lost.
 
-    One that was begun stays among them, or it would be taken for deleted.
+    Not while enough members answer to agree on a leader. One that was begun stays among them, or it
+    would be taken for deleted.
     """
+    obj = s.obj
     under_way = obj.status.restore.uid if obj.status.restore is not None else None
+    voters = s.entries("Member", "Leaving")
+    returns = sum(s.said(m.name) is not None for m in voters) > len(voters) // 2
+    wanted = "" if returns else name_of(obj)
     return [
-        r
-        for r in restores
-        if not is_rescue(r) or r.metadata.uid == under_way or r.name == name_of(obj)
+        r for r in restores if not is_rescue(r) or r.metadata.uid == under_way or r.name == wanted
     ]
 
 
@@ -187,8 +205,9 @@ async def act(
         },
         "spec": {"etcdCluster": obj.name, "backup": rescue.backup},
     }
-    # Its name must be the same after whatever happens to us.
-    await p.latch()
+    if p.obj.status.quorum_lost_at != lost:
+        # Its name must be the same after whatever happens to us.
+        await p.latch()
     try:
         await p.kube.create(owned(manifest, obj))
     except AlreadyExists:

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 from tests.unit.operators.etcd.backups.builders import a_backup
-from tests.unit.operators.etcd.builders import CLUSTER_ID, NOW, formed
+from tests.unit.operators.etcd.builders import CLUSTER_ID, NOW, a_world, formed, says
 from tests.unit.operators.etcd.restores.test_takeover import a_restore, restoring
 
 from kok.api.etcdbackup import EtcdBackup
-from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdcluster import EtcdCluster, EtcdOperation
 from kok.api.etcdrestore import EtcdRestore
 from kok.operators.etcd import layout, reasons
+from kok.operators.etcd.observe import Answer
 from kok.operators.etcd.restores import rescue
+from kok.operators.etcd.situation import Situation
 
 AFTER = timedelta(minutes=15)
 PROVEN = {"request": "now", "result": "Passed", "at": NOW.isoformat()}
@@ -41,6 +43,13 @@ def made(phase: str = "Verifying", name: str = NAME) -> EtcdRestore:
     restore = a_restore(name, phase=phase)
     restore.metadata.annotations[layout.ANNOTATION_RESCUE] = NOW.isoformat()
     return restore
+
+
+def eligible(
+    obj: EtcdCluster, restores: list[EtcdRestore], answers: dict[int, Answer] | None = None
+) -> list[EtcdRestore]:
+    """The restores that may have their turn, while no member answers or these do."""
+    return rescue.eligible(Situation.of(obj, a_world(obj, answers or {}), NOW), restores)
 
 
 def test_the_newest_proven_backup_is_restored_when_the_time_has_come() -> None:
@@ -106,14 +115,32 @@ def test_a_restore_that_a_person_asked_for_goes_first() -> None:
     assert over.backup == "one"
 
 
+def test_members_that_do_not_start_with_what_was_changed_have_all_their_data() -> None:
+    obj = lost()
+    obj.status.operation = EtcdOperation(type="Roll", member="shop-etcd-0", since=NOW)
+
+    found = rescue.judge(obj, [proven()], [], NOW + 2 * AFTER)
+
+    assert found is not None
+    assert found.backup is None
+    assert "set back what was changed" in found.message
+
+
+def test_it_does_not_begin_while_members_are_about_to_agree() -> None:
+    two = {number: says(number, leader=None, quorum=False) for number in (0, 1)}
+
+    assert eligible(lost(), [made("Verified")], {0: two[0]}) == [made("Verified")]
+    assert eligible(lost(), [made("Verified")], two) == []
+
+
 def test_it_is_called_off_when_a_quorum_returns() -> None:
     mine, theirs = made("Verified"), a_restore("mine")
 
     again = lost(since=None)
 
-    assert rescue.eligible(lost(), [mine, theirs]) == [mine, theirs]
+    assert eligible(lost(), [mine, theirs]) == [mine, theirs]
     assert rescue.to_be_called_off(lost(), [mine, theirs]) == []
-    assert rescue.eligible(again, [mine, theirs]) == [theirs]
+    assert eligible(again, [mine, theirs]) == [theirs]
     assert rescue.to_be_called_off(again, [mine, theirs]) == [mine]
     assert rescue.to_be_called_off(lost("Manual"), [mine, theirs]) == [mine]
 
@@ -121,7 +148,7 @@ def test_it_is_called_off_when_a_quorum_returns() -> None:
 def test_that_of_an_earlier_loss_is_called_off_too() -> None:
     old = made(name="shop-etcd-recovery-20261031-120000")
 
-    assert rescue.eligible(lost(), [old]) == []
+    assert eligible(lost(), [old]) == []
     assert rescue.to_be_called_off(lost(), [old]) == [old]
 
 
@@ -131,7 +158,7 @@ def test_while_nobody_knows_whether_there_is_a_quorum_nothing_moves() -> None:
         reasons.AVAILABLE, None, reasons.UNREACHABLE, "why", now=NOW, generation=1
     )
 
-    assert rescue.eligible(obj, [made("Verified")]) == []
+    assert eligible(obj, [made("Verified")]) == []
     assert rescue.to_be_called_off(obj, [made("Verified")]) == []
 
 
@@ -139,7 +166,7 @@ def test_what_was_begun_is_not_called_off() -> None:
     obj, restore = restoring("Stopping"), made("Verified")
     restore.metadata.uid = "uid-back"
 
-    assert rescue.eligible(obj, [restore]) == [restore]
+    assert eligible(obj, [restore]) == [restore]
     assert rescue.to_be_called_off(obj, [restore]) == []
 
 
