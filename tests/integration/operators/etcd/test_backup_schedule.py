@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from tests.integration.operators.etcd.conftest import ETCD, World
+from tests.integration.operators.etcd.killing import FINALIZER, Killed
 from tests.integration.operators.etcd.test_backups import BACKUP, STORE, ask, volume
-from tests.integration.operators.etcd.test_crashes import FINALIZER, Killed
 
 from kok.kube import kinds
 from kok.kube.client import Kube

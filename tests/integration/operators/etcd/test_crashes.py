@@ -2,56 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 
 from tests.integration.operators.etcd.conftest import ETCD, World
+from tests.integration.operators.etcd.killing import FINALIZER, Mortal
 
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.events import Recorder
-from kok.operators.etcd.handlers import EtcdClusters
 from kok.pki import ca_of, decode, fingerprint
-from kok.runtime.clock import SystemClock
-from kok.runtime.passes import Passes, Tools
-from kok.runtime.settings import Settings
-
-FINALIZER = "kok.dev/etcd-operator"
-
-
-class Killed(BaseException):
-    """Nothing of the operator may run after this, as after `kill -9`."""
-
-
-def passes(kube: Kube, survive: int | None = None) -> tuple[Passes, list[str]]:
-    """Passes that end at the write after so many; and the writes that were sent."""
-    sent: list[str] = []
-
-    def count(method: str, path: str) -> None:
-        if survive is not None and len(sent) >= survive:
-            raise Killed
-        sent.append(f"{method} {path}")
-
-    guarded = kube.guarded(count)
-    clock = SystemClock()
-    tools = Tools(
-        "etcd", FINALIZER, guarded, Recorder(guarded, "test", clock.now), clock, Settings()
-    )
-    return Passes(EtcdClusters(), tools), sent
-
-
-async def crash(kube: Kube, key: tuple[str, str], survive: int) -> bool:
-    """One pass that is cut off after so many writes; whether it was."""
-    work, _ = passes(kube, survive)
-    try:
-        await work.reconcile(key, 0)
-    except Killed:
-        # Requests that were under way side by side may still arrive.
-        await asyncio.sleep(0)
-        return True
-    return False
 
 
 async def test_a_creation_cut_off_after_any_write_converges_to_the_same(
@@ -63,21 +23,18 @@ async def test_a_creation_cut_off_after_any_write_converges_to_the_same(
         made = await world.make(name, members=3)
         patch = {"metadata": {"finalizers": [FINALIZER]}}
         await kube.patch(ETCD, name, world.namespace, patch)
-        key = (world.namespace, name)
+        mortal = Mortal(kube, world.namespace, iter((survive,)), name)
 
-        if not await crash(kube, key, survive):
+        if not await mortal.live():
             break
         cut += 1
         await _nothing_started_unrecorded(world, name)
         first_ca = await world.get(kinds.SECRET, f"{name}-ca")
         for _ in range(2):
-            work, _ = passes(kube)
-            await work.reconcile(key, 0)
+            await mortal.rest()
 
         await _complete(world, name, made, first_ca)
-        work, sent = passes(kube)
-        await work.reconcile(key, 0)
-        assert sent == [], "a complete cluster is left alone"
+        assert await mortal.rest() == [], "a complete cluster is left alone"
     assert cut >= 15
 
 

@@ -143,7 +143,7 @@ async def test_an_operator_that_is_killed_everywhere_puts_it_to_sleep_and_wakes_
     await world.make(members=3)
     patch = {"metadata": {"finalizers": [FINALIZER]}}
     await kube.patch(ETCD, "e", world.namespace, patch)
-    mortal = Mortal(kube, (world.namespace, "e"), iter([1] * 1000))
+    mortal = Mortal(kube, world.namespace, iter([1] * 1000))
     await mortal.work(at_rest(3))
     await put(await world.credentials(), pod_endpoint(standin.address("e-0")), "k", "v")
     before = ids(await world.there(ETCD, "e"))

@@ -6,18 +6,24 @@ import itertools
 from collections.abc import AsyncIterator, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
 
 import pytest
-from tests.integration.operators.etcd.conftest import ETCD, World, at_rest
-from tests.integration.operators.etcd.killing import FINALIZER, Mortal
+from tests.integration.operators.etcd.conftest import ETCD, World, at_rest, status
+from tests.integration.operators.etcd.container import program
+from tests.integration.operators.etcd.killing import BACKUP, FINALIZER, RESTORE, Mortal
+from tests.integration.operators.etcd.kv import get, put
 from tests.integration.operators.etcd.standin import StandIn
+from tests.integration.operators.etcd.test_backups import STORE, volume
 from tests.integration.operators.etcd.writer import Writer, following, writing
 
-from kok.api.meta import Manifest
+from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.etcd.client import EtcdClient
-from kok.operators.etcd.layout import ANNOTATION_ROTATE_CA, pod_endpoint
+from kok.operators.etcd.layout import ANNOTATION_ROTATE_CA, LABEL_MEMBER, pod_endpoint
+from kok.operators.etcd.operations import recover
 
 
 @pytest.fixture
@@ -34,7 +40,7 @@ class Scene:
 
     def __init__(self, kube: Kube, world: World, standin: StandIn, lives: Iterator[int]) -> None:
         self.kube, self.world, self.standin = kube, world, standin
-        self.mortal = Mortal(kube, (world.namespace, "e"), lives)
+        self.mortal = Mortal(kube, world.namespace, lives)
         self.ids: dict[str, str] = {}
 
     @asynccontextmanager
@@ -45,10 +51,10 @@ class Scene:
 
     @property
     def points(self) -> list[str]:
-        """Before which writes of the operation the operator was killed."""
+        """Where the operator was killed, since the cluster was first healthy."""
         return self.mortal.points
 
-    async def begin(self, members: int, **spec: object) -> None:
+    async def begin(self, members: int, **spec: Any) -> None:
         """A healthy cluster of that size."""
         await self.world.make(members=members, **spec)
         patch = {"metadata": {"finalizers": [FINALIZER]}}
@@ -64,15 +70,47 @@ class Scene:
             return at_rest(members)(etcd) and not there & without
 
         await self.mortal.work(done)
+        # The last life may have ended before its last write.
+        await self.mortal.rest()
+        await self.mortal.work(done)
         found = await self.world.there(ETCD, "e")
         await self._agrees(found)
         assert await self.mortal.rest() == [], "at rest nothing is written"
         return found
 
+    async def change(self, **spec: object) -> None:
+        """Changes the spec."""
+        await self.kube.patch(ETCD, "e", self.world.namespace, {"spec": spec})
+
     async def resize(self, members: int) -> None:
         """Asks for another number of members."""
-        patch = {"spec": {"members": members}}
-        await self.kube.patch(ETCD, "e", self.world.namespace, patch)
+        await self.change(members=members)
+
+    async def ask(self, kind: Kind, name: str, **spec: object) -> None:
+        """Asks for a backup or a restore, which is done when its phase is Complete."""
+        made = {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {
+                "name": name,
+                "namespace": self.world.namespace,
+                "finalizers": [FINALIZER],
+            },
+            "spec": {"etcdCluster": "e", **spec},
+        }
+        await self.kube.create(made)
+        await self.mortal.work(lambda m: status(m).get("phase") == "Complete", kind, name)
+
+    async def put(self, value: str) -> None:
+        """Writes the key `colour`, through any member."""
+        await put(await self.world.credentials(), self._any(), "colour", value)
+
+    async def colour(self) -> str | None:
+        """What that key has."""
+        return await get(await self.world.credentials(), self._any(), "colour")
+
+    def _any(self) -> str:
+        return self.standin.running()[0]
 
     async def _agrees(self, etcd: Manifest) -> None:
         """Status, etcd's list and the children name the same members; no ID has two names."""
@@ -83,8 +121,9 @@ class Scene:
         assert {one.name: one.id for one in listed} == members
         assert not any(one.is_learner for one in listed)
         for kind in (kinds.STATEFULSET, kinds.PVC):
-            found = await self.kube.list(kind, self.world.namespace)
-            assert {m["metadata"]["name"] for m in found} == set(members)
+            found = [m["metadata"] for m in await self.kube.list(kind, self.world.namespace)]
+            made = {meta["name"] for meta in found if LABEL_MEMBER in meta.get("labels", {})}
+            assert made == set(members)
         for name, id_ in members.items():
             assert self.ids.setdefault(name, id_) == id_, "a name is used once"
 
@@ -100,14 +139,57 @@ def scene(kube: Kube, world: World, standin: StandIn, lives: Iterator[int]) -> S
     return Scene(kube, world, standin, lives)
 
 
-async def test_growing_and_shrinking(scene: Scene) -> None:
-    await scene.begin(1)
+async def test_a_whole_life_has_at_least_thirty_points(scene: Scene) -> None:
+    """Grown, upgraded, backed up, restored and shrunk; and it may end at each point on the way."""
+    for version in ("3.6.8", "3.6.10"):
+        program(version)
+    await volume(scene.world)
+    await scene.begin(1, version="3.6.8", backup={"store": STORE})
     async with scene.writing():
         await scene.resize(3)
-        await scene.until(3)
+        formed = await scene.until(3)
+        await scene.change(version="3.6.10")
+        await scene.mortal.work(
+            lambda m: (
+                at_rest(3)(m) and {one["version"] for one in status(m)["members"]} == {"3.6.10"}
+            )
+        )
+        await scene.put("blue")
+        await scene.ask(BACKUP, "one")
+    await scene.put("red")
+
+    await scene.ask(RESTORE, "back", backup="one")
+    restored = await scene.until(3)
+
+    assert await scene.colour() == "blue"
+    assert restored["status"]["clusterID"] != formed["status"]["clusterID"]
+    assert status(restored)["restored"]["name"] == "back"
+    async with scene.writing():
         await scene.resize(1)
         await scene.until(1)
-    assert len(set(scene.points)) >= 12
+    points = set(scene.points)
+    assert len(points) >= 30, sorted(points)
+    for step in ("Grow", "Roll", "Restore Stopping", "Restore Seeding", "Shrink"):
+        assert any(point.startswith(step) for point in points), f"{step}: {sorted(points)}"
+    assert any("etcd maintenance/transfer-leadership" in point for point in points)
+
+
+async def test_recovering_a_lost_quorum(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recover, "PATIENCE", timedelta(seconds=1))
+    await scene.begin(3)
+    await scene.put("blue")
+    formed = await scene.world.there(ETCD, "e")
+    scene.standin.pause("e-0")
+    scene.standin.pause("e-2")
+    await scene.change(
+        recovery={"policy": "FromSurvivor", "allowDataLoss": formed["status"]["clusterID"]}
+    )
+
+    found = await scene.until(3, without={"e-0", "e-2"})
+
+    assert found["status"]["clusterID"] == formed["status"]["clusterID"]
+    assert await scene.colour() == "blue"
+    assert sum(point.startswith("Recover") for point in set(scene.points)) >= 4
 
 
 async def test_replacing(scene: Scene) -> None:
@@ -123,8 +205,7 @@ async def test_replacing(scene: Scene) -> None:
 async def test_migrating(scene: Scene) -> None:
     await scene.begin(1, storage={"size": "1Gi", "className": "slow"})
     async with scene.writing():
-        patch = {"spec": {"storage": {"className": "fast"}}}
-        await scene.kube.patch(ETCD, "e", scene.world.namespace, patch)
+        await scene.change(storage={"className": "fast"})
         found = await scene.until(1, without={"e-0"})
     assert [m["name"] for m in found["status"]["members"]] == ["e-1"]
     assert len(set(scene.points)) >= 12

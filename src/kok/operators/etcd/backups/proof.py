@@ -93,8 +93,8 @@ class Proof:
             async with self.slots.one(kube, self.p.settings.namespaces):
                 if proof.attempts == 0 or proof.retry_at is not None:
                     proof.attempts, proof.retry_at = proof.attempts + 1, None
-                self._say(None, reasons.VERIFYING, "is being restored for a trial")
-                await self.p.latch()
+                    self._say(None, reasons.VERIFYING, "is being restored for a trial")
+                    await self.p.latch()
                 work = render.Work(
                     name=self._job_name(proof),
                     purpose=PURPOSE,

@@ -118,8 +118,8 @@ class Backup:
             if status.phase == "Pending":
                 status.phase, status.attempts = "Running", status.attempts + 1
                 status.retry_at = None
-            self._say(False, reasons.BACKUP_RUNNING, "its Job waits for its pod")
-            await self.p.latch()
+                self._say(False, reasons.BACKUP_RUNNING, "its Job waits for its pod")
+                await self.p.latch()
             try:
                 await self.p.kube.create(self._render(cluster, endpoint))
             except AlreadyExists:

@@ -203,7 +203,7 @@ class Restore:
         status = self.obj.status
         if status.attempts == 0 or status.retry_at is not None:
             status.attempts, status.retry_at = status.attempts + 1, None
-        await self.p.latch()
+            await self.p.latch()
         work = render.Work(
             name=render.job_name(self.obj.name, purpose, status.attempts),
             purpose=purpose if purpose != "verify" else "prove",
