@@ -85,9 +85,10 @@ def needs_backup(obj: EtcdCluster) -> bool:
 
 def is_backed_up(obj: EtcdCluster, backups: Sequence[EtcdBackup], sleep: EtcdHibernation) -> bool:
     """Whether the backup that was asked for is stored, or any other that was begun later."""
-    mine = backup_name(obj, sleep)
+    # The time of the request is recorded without its fraction of a second.
+    mine, asked = backup_name(obj, sleep), sleep.since + timedelta(seconds=1)
     return any(
-        b.name == mine or (b.status.started_at or sleep.since) > sleep.since
+        b.name == mine or (b.status.started_at or sleep.since) >= asked
         for b in schedule.good(backups)
     )
 
