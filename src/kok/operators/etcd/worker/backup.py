@@ -13,8 +13,8 @@ Both take 10 s of CPU a GiB, reading back included; encryption takes 10 MiB more
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 
 from kok.operators.etcd.worker import catalog, log
@@ -30,8 +30,6 @@ from kok.operators.etcd.worker.report import BackupResult
 from kok.operators.etcd.worker.spec import BackupSpec
 from kok.operators.etcd.worker.store import Store
 
-_BLOCK = 256 * 1024
-"""Bytes that are hashed, encrypted and passed on at once; a member sends 32 KiB at a time."""
 _TAKE_BACK = 20.0
 """Seconds for taking back what was stored."""
 
@@ -85,12 +83,15 @@ async def _take(spec: BackupSpec, places: Places, store: Store, progress: Progre
         _same_cluster(spec, status.cluster_id)
         created = datetime.now(UTC)
         contents = await _contents(member, status.version, status.revision, spec)
-        async with progress.stretch("storing the snapshot", status.db_size):
-            await store.write(spec.key, _data(member, out, progress))
+        async with (
+            progress.stretch("storing the snapshot", status.db_size),
+            aclosing(_data(member, out, progress)) as data,
+        ):
+            await store.write(spec.key, data)
     return Description(
         key=spec.key,
-        size=out.stored.size,
-        sha256=out.stored.sha256(),
+        size=out.stored_size,
+        sha256=out.sha256(),
         snapshot_size=out.snapshot_size,
         contents=contents,
         origin=spec.origin.model_copy(update={"cluster_id": status.cluster_id}),
@@ -110,19 +111,14 @@ async def _hash(member: Member, revision: int) -> Hash | None:
         return None
 
 
-async def _data(member: Member, out: Outgoing, progress: Progress) -> AsyncIterator[bytes]:
+async def _data(member: Member, out: Outgoing, progress: Progress) -> AsyncGenerator[bytes]:
     """What is to be stored. Raises instead of ending if the snapshot is not whole."""
-    block, announced = bytearray(), None
-    async for piece in member.snapshot():
-        if announced is None:
-            announced = piece.remaining + len(piece.data)
-        block += piece.data
-        if len(block) >= _BLOCK:
-            progress.count(len(block))
-            yield await asyncio.to_thread(out.feed, bytes(block))
-            block.clear()
-    progress.count(len(block))
-    yield await asyncio.to_thread(out.feed, bytes(block))
+    announced = None
+    async with aclosing(member.snapshot()) as blocks:
+        async for block in blocks:
+            announced = block.announced
+            progress.count(len(block.data))
+            yield await asyncio.to_thread(out.feed, block.data)
     yield await asyncio.to_thread(out.finish, announced)
 
 

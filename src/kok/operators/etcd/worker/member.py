@@ -8,14 +8,14 @@ over TLS, member and reader on two busy cores,
     gRPC, grpcio 1.85 (asyncio)    132 MiB/s    3.5 s
     HTTP/2 in Python, h2 4          84 MiB/s    6.2 s
 
-grpcio costs 10 MiB of memory; `_WINDOW` bounds what it reads ahead. Nothing that the operator
-imports may import this module.
+grpcio costs 10 MiB of memory; `_WINDOW` bounds what it reads ahead. Snapshots go another way, see
+`snapshot`. Nothing that the operator imports may import this module.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +25,10 @@ from urllib.parse import urlsplit
 import grpc
 import grpc.aio
 
-from kok.operators.etcd.worker import wire
+from kok.operators.etcd.worker import snapshot, wire
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
+from kok.operators.etcd.worker.snapshot import Block
 from kok.operators.etcd.worker.spec import EtcdAccess
 
 _MAINTENANCE, _KV = "/etcdserverpb.Maintenance/", "/etcdserverpb.KV/"
@@ -36,6 +37,9 @@ _WINDOW = 512 * 1024
 _QUESTION = 10.0
 """Seconds for a question whose answer does not depend on the size of the database."""
 _SIGNED = 1 << 63
+# grpcio types its asyncio half only.
+_plain: Callable[..., Any] = grpc.insecure_channel
+_secure: Callable[..., Any] = grpc.secure_channel
 
 _DENIED = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
 _DENIED_TEXTS = ("user name is empty", "authentication is not enabled", "permission denied")
@@ -61,17 +65,6 @@ class Hash:
     compact_revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a snapshot, and how many bytes are still to come by the member's word.
-
-    That word does not count the checksum at the end.
-    """
-
-    data: bytes
-    remaining: int
-
-
 class Member:
     """One member; a context manager around the connection. All methods raise `WorkerError`."""
 
@@ -90,12 +83,18 @@ class Member:
             # A proxy of the environment is not on the way to a member.
             ("grpc.enable_http_proxy", 0),
         ]
+        for_snapshots = [*options, snapshot.DRIVEN_BY_READER]
         if access.endpoint.startswith("http://"):
             self._channel = grpc.aio.insecure_channel(address, options)
+            self._snapshots = _plain(address, for_snapshots)
             return
         if access.server_name:
-            options.append(("grpc.ssl_target_name_override", access.server_name))
-        self._channel = grpc.aio.secure_channel(address, _credentials(certificates), options)
+            name = ("grpc.ssl_target_name_override", access.server_name)
+            options.append(name)
+            for_snapshots.append(name)
+        tls = _credentials(certificates)
+        self._channel = grpc.aio.secure_channel(address, tls, options)
+        self._snapshots = _secure(address, tls, for_snapshots)
 
     async def __aenter__(self) -> Self:
         """Closes the connection at the end of the block."""
@@ -108,6 +107,7 @@ class Member:
         trace: TracebackType | None,
     ) -> None:
         """See `__aenter__`."""
+        self._snapshots.close()
         await self._channel.close()
 
     async def status(self) -> Status:
@@ -141,27 +141,16 @@ class Member:
             wire.integer(answer, 2), compacted - 2 * _SIGNED if compacted >= _SIGNED else compacted
         )
 
-    async def snapshot(self) -> AsyncIterator[Piece]:
-        """The database as it is when the member is asked, and its checksum, piece by piece."""
-        call = self._channel.unary_stream(
-            _MAINTENANCE + "Snapshot",
-            request_serializer=wire.encode,
-            response_deserializer=wire.decode,
-        )({})
-        pieces = aiter(call)
+    async def snapshot(self) -> AsyncGenerator[Block]:
+        """The database as it is when the member is asked, and its checksum, block by block."""
         try:
-            while True:
-                async with asyncio.timeout(self._stall):
-                    answer = await anext(pieces, None)
-                if answer is None:
-                    return
-                yield Piece(wire.blob(answer, 3), wire.integer(answer, 2))
-        except grpc.aio.AioRpcError as error:
+            async with aclosing(snapshot.blocks(self._snapshots, self._stall)) as blocks:
+                async for block in blocks:
+                    yield block
+        except grpc.RpcError as error:
             self._fail(error)
         except TimeoutError as error:
             raise self._silent() from error
-        finally:
-            call.cancel()
 
     async def _unless_compacted(
         self, method: str, fields: dict[int, wire.Value], deadline: float
@@ -185,7 +174,8 @@ class Member:
             self._fail(error)
         return answer
 
-    def _fail(self, error: grpc.aio.AioRpcError) -> NoReturn:
+    def _fail(self, error: Any) -> NoReturn:
+        """`error` is a `grpc.RpcError`, of whose kinds each has these two."""
         code, text = error.code(), str(error.details() or "")
         raise self._translate(code, text) from error
 

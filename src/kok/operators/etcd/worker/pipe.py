@@ -44,30 +44,42 @@ class Seen:
 
 
 class Outgoing:
-    """From a member to a store: checks the snapshot, encrypts it, and knows what is stored."""
+    """From a member to a store: checks the snapshot, encrypts it, and knows what is stored.
+
+    Without encryption all of it is hashed only once.
+    """
 
     def __init__(self, encryptor: Encryptor | None) -> None:
         self._encryptor = encryptor
         self._trailer = Trailer()
-        self.stored = Seen()
+        self._encrypted = Seen()
 
     @property
     def snapshot_size(self) -> int:
         """Bytes of the snapshot so far."""
         return self._trailer.size
 
+    @property
+    def stored_size(self) -> int:
+        """Bytes of what is to be stored so far."""
+        return self._encrypted.size if self._encryptor else self._trailer.size
+
+    def sha256(self) -> str:
+        """Of what is to be stored, in hexadecimal."""
+        return self._encrypted.sha256() if self._encryptor else self._trailer.sha256()
+
     def feed(self, data: bytes) -> bytes:
         """What is to be stored next."""
         self._trailer.feed(data)
-        return self._stored(self._encryptor.feed(data) if self._encryptor else data)
+        return self._sealed(self._encryptor.feed(data)) if self._encryptor else data
 
     def finish(self, announced: int | None) -> bytes:
         """The rest. Raises `WorkerError` unless the snapshot is whole; see `Trailer.check`."""
         self._trailer.check(announced)
-        return self._stored(self._encryptor.finish() if self._encryptor else b"")
+        return self._sealed(self._encryptor.finish()) if self._encryptor else b""
 
-    def _stored(self, data: bytes) -> bytes:
-        self.stored.feed(data)
+    def _sealed(self, data: bytes) -> bytes:
+        self._encrypted.feed(data)
         return data
 
 

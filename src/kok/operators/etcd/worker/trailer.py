@@ -36,6 +36,12 @@ class Trailer:
         """Whether what was seen is a snapshot and its right checksum."""
         return self.size > SIZE and self._hash.digest() == self._tail
 
+    def sha256(self) -> str:
+        """SHA-256 of all that was seen, the trailer included, in hexadecimal."""
+        everything = self._hash.copy()
+        everything.update(self._tail)
+        return everything.hexdigest()
+
     def check(self, announced: int | None = None) -> None:
         """Raises `WorkerError` unless the snapshot is whole.
 

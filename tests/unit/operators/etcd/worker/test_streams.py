@@ -175,10 +175,10 @@ def test_what_goes_out_comes_in(pieces: list[bytes], encrypt: bool) -> None:
     incoming = Incoming([KEY])
 
     back = incoming.feed(stored[:3]) + incoming.feed(stored[3:])
-    back += incoming.finish("there", len(stored), out.stored.sha256())
+    back += incoming.finish("there", len(stored), out.sha256())
 
     assert back == data
-    assert out.stored.sha256() == hashlib.sha256(stored).hexdigest()
+    assert out.sha256() == hashlib.sha256(stored).hexdigest()
     assert out.snapshot_size == incoming.snapshot_size == len(data)
 
 
