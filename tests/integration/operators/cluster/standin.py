@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from tests.integration.apiserver import _die_with_parent, find_binary, free_ports
+from tests.integration.apiserver import TIED, find_binary, free_ports
 
 from kok.api import names
 from kok.api.etcdcluster import EtcdCluster
@@ -343,9 +343,8 @@ class StandIn:
 def _spawn(argv: list[str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
         return subprocess.Popen(
-            argv,
+            [*TIED, *argv],
             stdout=out,
             stderr=out,
             stdin=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads touch it
         )

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.integration.apiserver import _die_with_parent
+from tests.integration.apiserver import TIED
 from tests.integration.operators.etcd.container import program
 
 from kok.operators.etcd.client import EtcdClient, EtcdError, Trouble
@@ -44,6 +44,7 @@ class Bare:
         with (self.root / f"log-{number}").open("ab") as log:
             self.processes[number] = subprocess.Popen(
                 [
+                    *TIED,
                     program(self.version),
                     f"--name=m{number}",
                     f"--data-dir={self.root}/m{number}",
@@ -59,7 +60,6 @@ class Bare:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads touch it
             )
 
     async def form(self, client: EtcdClient, count: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from tests.integration.apiserver import _die_with_parent, find_binary
+from tests.integration.apiserver import TIED, find_binary
 
 from kok.api.meta import Manifest
 from kok.operators.etcd import layout
@@ -38,12 +38,11 @@ class Container:
         self.log = self.directory / f"log-{self.restarts}"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [path, *arguments, "--unsafe-no-fsync=true"],
+                [*TIED, path, *arguments, "--unsafe-no-fsync=true"],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 env=variables,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads touch it
             )
 
     def end(self, how: signal.Signals) -> None:

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.integration.apiserver import _die_with_parent
+from tests.integration.apiserver import TIED
 from tests.integration.operators.etcd.container import program
 
 from kok.api.meta import Manifest
@@ -173,13 +173,12 @@ class Jobs:
         words, variables = self._command(run, container, root)
         with (run.root / f"{container['name']}.log").open("wb") as log:
             run.processes[container["name"]] = subprocess.Popen(
-                words,
+                [*TIED, *words],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 env=variables,
                 cwd=root,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads touch it
             )
         run.statuses[container["name"]] = {"running": {"startedAt": _now()}}
 

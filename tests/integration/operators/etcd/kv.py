@@ -7,18 +7,22 @@ from typing import Any
 
 from kok.operators.etcd.client import Credentials, EtcdClient
 
+LIMIT = 20.0
+"""Seconds for an answer: etcd itself gives up after 7 s, and machines are slow at times."""
+
 
 async def put(credentials: Credentials, address: str, key: str, value: str) -> None:
     """Writes a key; raises `EtcdError` unless a quorum has it."""
     body = {"key": _encode(key), "value": _encode(value)}
     async with EtcdClient(credentials) as client:
-        await client._ask(address, "kv/put", body)
+        await client._ask(address, "kv/put", body, LIMIT)
 
 
 async def get(credentials: Credentials, address: str, key: str) -> str | None:
     """Reads a key, as a quorum has it."""
     async with EtcdClient(credentials) as client:
-        answer: dict[str, Any] = await client._ask(address, "kv/range", {"key": _encode(key)})
+        body = {"key": _encode(key)}
+        answer: dict[str, Any] = await client._ask(address, "kv/range", body, LIMIT)
     found = answer.get("kvs") or ()
     return base64.b64decode(found[0]["value"]).decode() if found else None
 

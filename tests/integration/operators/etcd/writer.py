@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from tests.integration.operators.etcd.conftest import World
+from tests.integration.operators.etcd.kv import LIMIT
 
 from kok.api.names import etcd_client_secret
 from kok.kube import kinds
@@ -69,7 +70,8 @@ class Writer:
         return True
 
     async def _get(self, key: str) -> str | None:
-        answer = await self._client._ask(self._addresses()[0], "kv/range", {"key": _encode(key)})
+        body = {"key": _encode(key)}
+        answer = await self._client._ask(self._addresses()[0], "kv/range", body, LIMIT)
         found = answer.get("kvs") or ()
         return base64.b64decode(found[0]["value"]).decode() if found else None
 

@@ -91,6 +91,19 @@ def test_a_machine_is_ready_only_if_its_node_is_as_wanted(
     assert message(status) == text
 
 
+def test_labels_that_change_leave_a_machine_ready_that_was() -> None:
+    machine = builders.machine(labels={"tier": "gold"})
+    labelled = replace(NODE, labels={"tier": "gold"})
+    given = case(machine, view=seen(machine, identity=MEMBER), world=world(node=labelled))
+    ready = shown(given)[0].manifest()
+    other = builders.machine(labels={"tier": "silver"})
+    given = case(other, seen(other, identity=MEMBER), ready, world=world(node=labelled))
+    status, conditions = shown(given)
+    assert conditions["Ready"][0] == "True"
+    assert conditions["UpToDate"] == ("False", "NodeOutdated")
+    assert message(status) == "Node w1 is Ready but its labels and taints are not set yet"
+
+
 def test_labels_that_are_not_set_yet_keep_a_machine_from_being_ready() -> None:
     machine = builders.machine(labels={"tier": "gold"})
     given = case(machine, view=seen(machine, identity=MEMBER), world=world(node=NODE))

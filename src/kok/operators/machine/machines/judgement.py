@@ -213,23 +213,19 @@ def _node(case: Case, node: NodeView) -> Judgement:
     if not node.ready:
         text = node.message or "the kubelet has said nothing yet"
         return Judgement(False, reasons.NODE_NOT_READY, f"Node {node.name}: {text}")
-    missing = _missing(case, node)
-    if missing:
-        text = f"Node {node.name} is Ready but {'; '.join(missing)}"
-        return Judgement(False, reasons.NODE_OUTDATED, text)
-    return Judgement(True, reasons.NODE_READY, f"Node {node.name} is Ready")
-
-
-def _missing(case: Case, node: NodeView) -> list[str]:
-    machine = case.machine
-    found = []
+    machine, marks = case.machine, case.status.node_marks
     wanted = next((c.version for c in machine.spec.components if c.name == layout.KUBELET), None)
     if wanted is not None and node.kubelet != wanted:
-        found.append(f"its kubelet is {node.kubelet or 'unknown'}, wanted is {wanted}")
-    marks = case.status.node_marks
+        text = f"its kubelet is {node.kubelet or 'unknown'}, wanted is {wanted}"
+        return Judgement(False, reasons.NODE_OUTDATED, f"Node {node.name} is Ready but {text}")
     if nodes.patch(node, machine.spec.labels, machine.spec.taints, marks) is not None:
-        found.append("its labels and taints are not set yet")
-    return found
+        # They decide what may run there, so that a new Node counts only once it has them. One that
+        # serves goes on serving while they change.
+        before = case.status.condition(NODE_READY)
+        serves = before is not None and before.status == "True"
+        text = f"Node {node.name} is Ready but its labels and taints are not set yet"
+        return Judgement(serves, reasons.NODE_OUTDATED, text)
+    return Judgement(True, reasons.NODE_READY, f"Node {node.name} is Ready")
 
 
 def _up_to_date(found: Mapping[str, Judgement]) -> Judgement:

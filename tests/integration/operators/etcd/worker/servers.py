@@ -16,7 +16,7 @@ from pathlib import Path
 
 import trustme
 from e2e.lab.s3 import PROGRAM, S3
-from tests.integration.apiserver import ETCD_VERSION, _die_with_parent, find_binary, free_ports
+from tests.integration.apiserver import ETCD_VERSION, TIED, find_binary, free_ports
 
 from kok.operators.etcd.worker import wire
 from kok.operators.etcd.worker.member import Member
@@ -33,11 +33,10 @@ def process(command: list[str], log: Path, **env: str) -> Iterator[subprocess.Po
     """A program that ends with the block, and with the test run."""
     with log.open("wb") as out:
         one = subprocess.Popen(
-            command,
+            [*TIED, *command],
             stdout=out,
             stderr=subprocess.STDOUT,
             env={**os.environ, **env},
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads hold locks here
         )
     try:
         yield one
