@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 import aiohttp
@@ -108,6 +110,8 @@ def _figures(
 
 async def _backup(w: World, name: str, **spec: object) -> tuple[BackupResult, float]:
     kind = EtcdBackup.info.kind
+    reports: list[Report] = []
+    following = asyncio.create_task(_follow(w, reports))
     begin = time.monotonic()
     await w.apply(
         {
@@ -119,9 +123,19 @@ async def _backup(w: World, name: str, **spec: object) -> tuple[BackupResult, fl
     )
     await w.until(kind, NAMESPACE, name, has("Ready", reason="Stored"), WITHIN)
     took = time.monotonic() - begin
-    reports = [_report(pod) for pod in await w.kube.list(kinds.POD, NAMESPACE)]
-    (result,) = (r.backup for r in reports if r and r.backup and f"/{name}-" in r.backup.location)
-    return result, took
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    mine = [r.backup for r in reports if r.backup and f"/{name}-" in r.backup.location]
+    return mine[0], took
+
+
+async def _follow(w: World, reports: list[Report]) -> None:
+    """Notes what workers say at their ends; their pods may be gone soon after."""
+    async with aclosing(w.kube.watch(kinds.POD, NAMESPACE)) as events:
+        async for event in events:
+            said = _report(event.object) if event.type != "SYNCED" else None
+            if said is not None:
+                reports.append(said)
 
 
 def _report(pod: Manifest) -> Report | None:

@@ -21,11 +21,11 @@ from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owned
 from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.backups.schedule import good, is_proven
+from kok.operators.etcd.restores.takeover import ENDED
 from kok.operators.etcd.situation import Situation
 from kok.runtime.reconciler import Pass
 
 KIND = EtcdRestore.info.kind
-OVER = {"Complete", "Failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def judge(
 
 def _waits(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> str | None:
     """What goes before a restore that nobody asked for."""
-    other = next((r for r in restores if r.status.phase not in OVER), None)
+    other = next((r for r in restores if r.status.phase not in ENDED), None)
     if other is not None:
         return f"EtcdRestore {other.name} was asked for and is waited for"
     running = obj.status.operation
@@ -158,7 +158,7 @@ def to_be_called_off(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> list[
         r
         for r in restores
         if is_rescue(r)
-        and r.status.phase not in OVER
+        and r.status.phase not in ENDED
         and r.metadata.uid not in begun
         and not (wanted and r.name in names)
     ]

@@ -31,6 +31,7 @@ from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.reconciler import Pass
 
 KIND = EtcdRestore.info.kind
+ENDED = {"Complete", "Failed"}
 BUMP = 1_000_000_000
 """Revisions are raised by so many beyond the highest that is known to have been seen."""
 ATTEMPTS = 3
@@ -74,10 +75,14 @@ def hold(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> Problem | None:
 
 
 def due(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> EtcdRestore | None:
-    """The restore to begin with: the oldest whose backup was proven and that was not begun yet."""
+    """The restore to begin with: the oldest whose backup was proven and that was not begun yet.
+
+    None until the one before says of itself how it ended: only the latest is recorded here.
+    """
     status = obj.status
-    over = {status.restored.uid if status.restored is not None else None}
-    over.add(status.restore_failed.uid if status.restore_failed is not None else None)
+    over = {one.uid for one in (status.restored, status.restore_failed) if one is not None}
+    if any(r.metadata.uid in over and r.status.phase not in ENDED for r in restores):
+        return None
     return next(
         (
             r

@@ -77,6 +77,17 @@ def test_one_that_was_meant_for_an_earlier_cluster_of_the_name_is_left_alone() -
     assert takeover.due(formed(), [a_restore(clusterUID="another")]) is None
 
 
+def test_another_one_begins_only_when_the_one_before_has_said_how_it_ended() -> None:
+    obj = formed()
+    done = {"name": "b", "uid": "uid-b", "at": "2026-11-01T00:00:00Z", "bump": 1}
+    obj.status = type(obj.status).model_validate({**obj.status.manifest(), "restored": done})
+    waits = a_restore("a", 1)
+    assert takeover.due(obj, [waits, a_restore("b", 2, phase="Restoring")]) is None
+    found = takeover.due(obj, [waits, a_restore("b", 2, phase="Complete")])
+    assert found is not None
+    assert found.name == "a"
+
+
 @pytest.mark.parametrize(
     "over",
     [
