@@ -210,10 +210,13 @@ async def test_a_wrong_checksum_installs_nothing_and_mends_by_itself(
 
 
 async def test_a_host_is_refused_to_a_second_machine_also_of_another_namespace(
-    world: World, host: FakeHost, machine_operator: Process, api_server: ApiServer
+    world: World, host: FakeHost, machine_operator: Process, tmp_path: Path
 ) -> None:
     await world.key_of(host)
-    await world.machine(host)
+    # The host is marked by what is installed. Of two Machines that nothing was done for, made in one
+    # second, nobody can tell which was the first.
+    await world.component("tool", scripts=scripts(tmp_path))
+    await world.machine(host, "tool-1.0")
     await world.until(MACHINE, "w1", prepared, "prepared")
     await world.machine(host, name="second", node="other")
     text = await world.reason(MACHINE, "second", "HostInUse")
