@@ -8,6 +8,7 @@ a fresh namespace each instead of cleaning up. Everything vanishes with the test
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -29,8 +30,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 KUBERNETES_VERSION = "v1.37.1"
 ETCD_VERSION = "v3.6.10"
-START_LIMIT = 60.0
+START_LIMIT = 180.0
+"""Seconds that a busy machine may need; all workers of a test run start one at the same time."""
 PREFIX = "kok-apiserver-"
+PORTS = range(20000, 30000)
+NODE_PORTS, NODE_PORTS_EACH = range(30000, 32760), 230
 TIED = ("setpriv", "--pdeathsig", "KILL", "--")
 """In front of a program: a test run that is killed leaves no process behind.
 
@@ -60,15 +64,41 @@ def find_binary(name: str, version: str, variable: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody listens on now."""
-    held = [socket.socket() for _ in range(count)]
+    """Ports on loopback that nobody listens on now.
+
+    Not of those that the kernel hands out: between this look and the moment at which a program
+    listens, a connection of anybody's could get such a port. Nor of those of Services.
+    """
+    held: list[socket.socket] = []
     try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
+        while len(held) < count:
+            one = socket.socket()
+            held.append(one)
+            try:
+                one.bind(("127.0.0.1", random.choice(PORTS)))  # noqa: S311 - nothing secret
+            except OSError:
+                held.pop().close()
         return [int(one.getsockname()[1]) for one in held]
     finally:
         for one in held:
             one.close()
+
+
+def own_node_ports() -> tuple[socket.socket, range]:
+    """Ports for Services that no other API server of this machine hands out; ours till the close.
+
+    Test runs put real processes behind them, all of them in this one network.
+    """
+    for number in range(0, len(NODE_PORTS), NODE_PORTS_EACH):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            # An abstract name: the kernel takes it back with the process, however that ends.
+            claim.bind(f"\0kok-test-node-ports-{number}")
+        except OSError:
+            claim.close()
+        else:
+            return claim, NODE_PORTS[number : number + NODE_PORTS_EACH]
+    raise RuntimeError("too many test runs at the same time: each needs ports of its own")
 
 
 def sweep(base: Path) -> None:
@@ -101,6 +131,7 @@ class ApiServer:
         self._files = Files(self.directory)
         self._programs = {"etcd": etcd, "kube-apiserver": kube_apiserver}
         self._etcd_client, self._etcd_peer, self.port = free_ports(3)
+        self._claim, self._node_ports = own_node_ports()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._authority = trustme.CA()
         self._write_files()
@@ -165,6 +196,7 @@ class ApiServer:
     def close(self) -> None:
         """Ends everything and removes all files."""
         self.stop()
+        self._claim.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def log(self, name: str = "kube-apiserver") -> str:
@@ -246,6 +278,7 @@ class ApiServer:
             f"--service-account-key-file={files.sa_key}",
             f"--service-account-signing-key-file={files.sa_key}",
             "--service-cluster-ip-range=10.255.0.0/24",
+            f"--service-node-port-range={self._node_ports.start}-{self._node_ports.stop - 1}",
             "--authorization-mode=RBAC",
             "--allow-privileged=true",
             # Without the controller that makes them, pods could not name a service account.

@@ -15,6 +15,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,11 @@ from kok.kube.client import Kube
 from kok.kube.errors import NotFound, TooManyRequests
 
 CRDS = Path(__file__).parents[2] / "crds"
+PATIENCE = 60.0
+"""Seconds for one request of a test: a busy machine is slow, and no test is about that."""
+LEASE = {"lease_duration": 300.0, "lease_renew": 15.0}
+"""Settings of an operator in the test's own process: longer than a busy machine may stall us, since
+a lost Lease would end the whole test run, and one not given back would keep the next one waiting."""
 _numbers = itertools.count(1)
 
 
@@ -51,7 +57,9 @@ def kok_crds(api_server: ApiServer) -> None:
 
 async def install_crds(api_server: ApiServer, files: list[Path]) -> None:
     """Applies files of CustomResourceDefinitions; returns when their kinds can be used."""
-    async with await Kube.from_kubeconfig(api_server.kubeconfig(), field_manager="setup") as kube:
+    async with await Kube.from_kubeconfig(
+        api_server.kubeconfig(), field_manager="setup", timeout=PATIENCE
+    ) as kube:
         found = [m for file in files for m in yaml.safe_load_all(file.read_text()) if m]
         await asyncio.gather(*(kube.apply(manifest) for manifest in found))
         await asyncio.gather(*(established(kube, m["metadata"]["name"]) for m in found))
@@ -60,7 +68,7 @@ async def install_crds(api_server: ApiServer, files: list[Path]) -> None:
 async def established(kube: Kube, crd: str) -> None:
     """Returns when the kind of a CustomResourceDefinition is served."""
     watch = kube.watch(kinds.CUSTOMRESOURCEDEFINITION, fields={"metadata.name": crd})
-    async with asyncio.timeout(60), aclosing(watch) as events:
+    async with asyncio.timeout(2 * PATIENCE), aclosing(watch) as events:
         async for event in events:
             if event.object.get("metadata", {}).get("name") != crd:
                 continue
@@ -83,7 +91,7 @@ async def established(kube: Kube, crd: str) -> None:
 async def kube(api_server: ApiServer) -> AsyncIterator[Kube]:
     """A client with all rights."""
     async with await Kube.from_kubeconfig(
-        api_server.kubeconfig(), field_manager="kok-test"
+        api_server.kubeconfig(), field_manager="kok-test", timeout=PATIENCE
     ) as client:
         yield client
 
@@ -94,3 +102,13 @@ async def namespace(kube: Kube) -> str:
     name = f"test-{os.getpid()}-{next(_numbers)}"
     await kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     return name
+
+
+async def run_out(kube: Kube, operator: str, namespace: str) -> None:
+    """Lets the Lease of an operator that was killed run out a second from now.
+
+    It is given for much longer, so that no operator loses it only because the machine is busy.
+    """
+    lease = {"leaseDurationSeconds": 1, "renewTime": datetime.now(UTC).isoformat()}
+    name = f"kok-{operator}-operator"
+    await kube.patch(kinds.LEASE, name, namespace, {"spec": lease})

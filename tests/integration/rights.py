@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 from tests.integration.apiserver import ApiServer, find_binary
+from tests.integration.conftest import PATIENCE
 from tests.unit.chart.conftest import CHART, HELM_VERSION
 
-from kok.api.meta import Manifest
+from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.access import Access, from_kubeconfig
 from kok.kube.client import Kube
 from kok.kube.paths import object_path
 
 RBAC = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+REVIEW = Kind(
+    "authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False
+)
 
 
 def chart(release: str, namespace: str, **values: Any) -> list[Manifest]:
@@ -40,16 +46,56 @@ async def operator_access(
     `operator` is etcd, cluster or machine, or `operator` with `singleProcess=True`. The Lease may
     be in that namespace only, as with the chart.
     """
-    for manifest in chart(namespace, namespace, **values):
-        if manifest["kind"] in RBAC:
-            await kube.apply(manifest)
+    rights = [m for m in chart(namespace, namespace, **values) if m["kind"] in RBAC]
+    for manifest in rights:
+        await kube.apply(manifest)
     account = f"{namespace}-kok-{operator}"
+    subject = {"kind": "ServiceAccount", "name": account, "namespace": namespace}
+    await in_force(kube, rights, subject, f"system:serviceaccount:{namespace}:{account}")
     path = object_path(kinds.SERVICEACCOUNT, namespace, account, "token")
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     granted = await kube.raw("POST", path, request)
     config = yaml.safe_load(api_server.kubeconfig())
     config["users"][0]["user"] = {"token": granted["status"]["token"]}
     return from_kubeconfig(config)
+
+
+async def in_force(
+    kube: Kube, manifests: Sequence[Manifest], subject: Mapping[str, str], user: str, *groups: str
+) -> None:
+    """Returns once the API server heeds the bindings of a subject: it hears of them a moment later.
+
+    `manifests` are these and their roles; `user` and `groups` are whom it then takes for the subject.
+    """
+    roles = {(m["kind"], m["metadata"]["name"]): m for m in manifests if m.get("rules")}
+    bound = [
+        (roles[reference], m["metadata"].get("namespace"))
+        for m in manifests
+        if any(subject.items() <= s.items() for s in m.get("subjects") or ())
+        and (reference := (m["roleRef"]["kind"], m["roleRef"]["name"])) in roles
+    ]
+    assert bound, f"nothing is bound to {user}"
+    async with asyncio.timeout(PATIENCE):
+        for role, namespace in bound:
+            asked = {"user": user, "groups": groups, **_first(role, namespace)}
+            review = {"apiVersion": REVIEW.api_version, "kind": REVIEW.kind, "spec": asked}
+            while not (await kube.raw("POST", object_path(REVIEW), review))["status"]["allowed"]:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.05)
+
+
+def _first(role: Manifest, namespace: str | None) -> Manifest:
+    """The first thing that a role allows, as it is asked for."""
+    rule = role["rules"][0]
+    resource, _, subresource = rule["resources"][0].partition("/")
+    wanted = {
+        "verb": rule["verbs"][0],
+        "group": rule["apiGroups"][0],
+        "resource": resource,
+        "subresource": subresource,
+        "name": (rule.get("resourceNames") or [""])[0],
+        "namespace": namespace or "",
+    }
+    return {"resourceAttributes": wanted}
 
 
 async def refused(kube: Kube) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -114,7 +114,7 @@ class Elector:
         last = 0.0
         while True:
             begun = self._clock.monotonic()
-            held = await self._attempt(self._patience(self._renew, last, begun))
+            held = await self._to_the_end(self._attempt(self._patience(self._renew, last, begun)))
             now = self._clock.monotonic()
             if held:
                 last = begun
@@ -156,6 +156,19 @@ class Elector:
                     await self._put(lease, holder="", duration=1)
         except (KubeError, TimeoutError) as error:
             self._log.warning("the Lease runs out by itself", lease=self._name, error=str(error))
+
+    async def _to_the_end(self, attempt: Coroutine[Any, Any, bool | None]) -> bool | None:
+        """What comes of an attempt, also of one in the middle of which we are cancelled.
+
+        It may have taken the Lease, which then has to be released, and would collide with that.
+        """
+        asking = asyncio.ensure_future(attempt)
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            if await asking:
+                self.leading.set()
+            raise
 
     async def _attempt(self, limit: float) -> bool | None:
         """Whether we hold the Lease; None if the API server could not be asked within `limit`."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
 from tests.crds import samples
 from tests.crds.asking import kind_named
 from tests.integration.apiserver import ApiServer
+from tests.integration.conftest import LEASE
 from tests.integration.operators.etcd.standin import StandIn
 from tests.integration.rights import operator_access, refused
 
@@ -22,7 +23,7 @@ from kok.runtime.main import Process
 from kok.runtime.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("kok_crds")
-LIMIT = 60.0
+LIMIT = 120.0
 """Seconds after which what a test waits for counts as not happening."""
 
 CLUSTER = {"version": "1.37.1", "profile": "edge", "endpoint": {"host": "127.0.0.1"}}
@@ -32,8 +33,7 @@ Holds = Callable[[Manifest | None], object]
 @asynccontextmanager
 async def running(access: Access, *operators: str, **settings: Any) -> AsyncIterator[Process]:
     """Operators at work with these rights."""
-    # Longer than a busy machine may stall us: a lost Lease would end the whole test run.
-    wanted = Settings(http_host="127.0.0.1", http_port=0, lease_duration=60, **settings)
+    wanted = Settings(http_host="127.0.0.1", http_port=0, **LEASE, **settings)
     specs = [importlib.import_module(f"kok.operators.{o}").operator(wanted) for o in operators]
     process = Process(specs, wanted, access)
     task = asyncio.create_task(process.main())
@@ -68,13 +68,14 @@ async def _until(kube: Kube, namespace: str, kind: str, name: str, holds: Holds)
     try:
         async with asyncio.timeout(LIMIT):
             fields = {"metadata.name": name}
-            async for event in kube.watch(kind_named(kind), namespace, fields=fields):
-                if event.type == "DELETED":
-                    last = None
-                elif event.type != "SYNCED":
-                    last = event.object
-                if (event.type != "SYNCED" or last is None) and holds(last):
-                    return
+            async with aclosing(kube.watch(kind_named(kind), namespace, fields=fields)) as events:
+                async for event in events:
+                    if event.type == "DELETED":
+                        last = None
+                    elif event.type != "SYNCED":
+                        last = event.object
+                    if (event.type != "SYNCED" or last is None) and holds(last):
+                        return
     except TimeoutError:
         raise AssertionError(f"{kind} {name} stayed as it is: {last}") from None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
-from tests.integration.conftest import established
+from tests.integration.conftest import LEASE, PATIENCE, established
 from tests.integration.runtime.toy import DOLL, TOY, crd, operator, toy
 
 from kok.api.meta import Kind, Manifest
@@ -20,7 +20,7 @@ from kok.runtime.main import Process
 from kok.runtime.reconciler import OperatorSpec
 from kok.runtime.settings import Settings
 
-LIMIT = 30.0
+LIMIT = 90.0
 """Seconds after which what a test waits for counts as not happening."""
 
 Until = Callable[[Kind, str, Callable[[Manifest | None], object]], Awaitable[Manifest | None]]
@@ -52,13 +52,18 @@ def ready(manifest: Manifest | None) -> dict[str, Any]:
     return next((c for c in conditions if c["type"] == "Ready"), {})
 
 
+def seen(manifest: Manifest | None, generation: int) -> bool:
+    """Whether the status is about that generation of the spec."""
+    return ((manifest or {}).get("status") or {}).get("observedGeneration") == generation
+
+
 @pytest.fixture(scope="session")
 def toys(api_server: ApiServer) -> None:
     """The kind Toy is installed."""
 
     async def install() -> None:
         async with await Kube.from_kubeconfig(
-            api_server.kubeconfig(), field_manager="setup"
+            api_server.kubeconfig(), field_manager="setup", timeout=PATIENCE
         ) as kube:
             for kind in (TOY, DOLL):
                 await kube.apply(crd(kind))
@@ -80,9 +85,7 @@ async def running(
     chosen: dict[str, Any] = {
         "namespaces": (namespace,),
         "lease_namespace": namespace,
-        "lease_renew": 1.0,
-        # Longer than a busy machine may stall us: a lost Lease would end the whole test run.
-        "lease_duration": 60.0,
+        **LEASE,
         "http_host": "127.0.0.1",
         "http_port": 0,
         "backoff_min": 0.2,
@@ -140,12 +143,16 @@ class World:
         assert found is not None
         return found
 
-    async def until_event(self, reason: str) -> Manifest:
-        """The first event with that reason."""
+    async def until_event(self, reason: str, about: str = "a") -> Manifest:
+        """The first event with that reason about the Toy of that name."""
         watch = self.kube.watch(kinds.EVENT, self.namespace)
         async with asyncio.timeout(LIMIT), aclosing(watch) as events:
             async for event in events:
-                if event.type == "ADDED" and event.object["reason"] == reason:
+                if (
+                    event.type == "ADDED"
+                    and event.object["reason"] == reason
+                    and event.object["regarding"]["name"] == about
+                ):
                     return event.object
         raise AssertionError("a watch never ends")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from tests.integration.apiserver import ApiServer, free_ports
+from tests.integration.conftest import LEASE
 from tests.integration.runtime.conftest import LIMIT
 
 from kok.kube import kinds
@@ -53,6 +54,7 @@ async def test_an_operator_starts_is_ready_and_ends_in_order(
         "PYTHONPATH": str(ROOT / "src"),
         "KOK_NAMESPACES": namespace,
         "KOK_LEASE_NAMESPACE": namespace,
+        **{f"KOK_{key.upper()}": str(value) for key, value in LEASE.items()},
         "KOK_HTTP_HOST": "127.0.0.1",
         "KOK_HTTP_PORT": str(port),
     }

@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 import aiohttp
 import pytest
 from tests.integration.apiserver import ApiServer, free_ports
-from tests.integration.conftest import established
-from tests.integration.runtime.conftest import LIMIT, World, ready, running
+from tests.integration.conftest import LEASE, established, run_out
+from tests.integration.rights import in_force
+from tests.integration.runtime.conftest import LIMIT, World, ready, running, seen
 from tests.integration.runtime.toy import (
     DOLL,
     HOLD,
@@ -34,15 +35,20 @@ from kok.kube.client import Kube
 from kok.runtime.reconciler import OperatorSpec
 
 ROOT = Path(__file__).parents[3]
+SOON = 2.0
+"""Seconds between two looks at the Lease, where a test waits for what comes of one."""
 
 
 class Operator:
     """The toy operator as a process of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, port: int, log: Path, world: World
+    ) -> None:
         self.process = process
         self.port = port
         self.log = log
+        self.world = world
 
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged."""
@@ -53,6 +59,11 @@ class Operator:
         self.process.send_signal(number)
         async with asyncio.timeout(LIMIT):
             return await self.process.wait()
+
+    async def kill(self) -> None:
+        """SIGKILL; its Lease runs out soon."""
+        await self.end(signal.SIGKILL)
+        await run_out(self.world.kube, "toy", self.world.namespace)
 
     async def probe(self, path: str) -> tuple[int, str]:
         """What the probe server answers."""
@@ -72,27 +83,26 @@ Start = Callable[..., Awaitable[Operator]]
 
 @pytest.fixture
 async def start(
-    api_server: ApiServer, toys: None, namespace: str, tmp_path: Path
+    api_server: ApiServer, toys: None, world: World, tmp_path: Path
 ) -> AsyncIterator[Start]:
     """Starts operators; those still running at the end are killed."""
     config = tmp_path / "kubeconfig"
     config.write_text(api_server.kubeconfig())
     started: list[Operator] = []
 
-    async def begin(**settings: str) -> Operator:
+    async def begin(**settings: object) -> Operator:
         (port,) = free_ports(1)
         log = tmp_path / f"operator-{len(started)}.log"
         environment = {
             **os.environ,
             "KUBECONFIG": str(config),
             "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
-            "KOK_NAMESPACES": namespace,
-            "KOK_LEASE_NAMESPACE": namespace,
-            "KOK_LEASE_DURATION": "3",
-            "KOK_LEASE_RENEW": "0.5",
+            "KOK_NAMESPACES": world.namespace,
+            "KOK_LEASE_NAMESPACE": world.namespace,
+            **{f"KOK_{key.upper()}": str(value) for key, value in LEASE.items()},
             "KOK_HTTP_HOST": "127.0.0.1",
             "KOK_HTTP_PORT": str(port),
-            **{f"KOK_{key.upper()}": value for key, value in settings.items()},
+            **{f"KOK_{key.upper()}": str(value) for key, value in settings.items()},
         }
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
@@ -103,7 +113,7 @@ async def start(
                 stderr=out,
                 cwd=ROOT,
             )
-        started.append(Operator(process, port, log))
+        started.append(Operator(process, port, log, world))
         return started[-1]
 
     yield begin
@@ -117,12 +127,12 @@ async def test_a_killed_operator_goes_on_where_it_was(start: Start, world: World
     first = await start()
     await world.make("a", size=3)
     await world.until_ready("a", "Made", "True")
-    await first.end(signal.SIGKILL)
+    await first.kill()
     await world.change("a", size=4)
     await world.kube.delete(kinds.CONFIGMAP, "a", world.namespace)
     await world.make("b", size=5)
 
-    await start()
+    await start(lease_renew=SOON)
 
     await world.until(kinds.CONFIGMAP, "a", lambda c: c and c["data"]["size"] == "4")
     await world.until_ready("b", "Made", "True")
@@ -134,11 +144,11 @@ async def test_an_operator_killed_while_an_object_goes_lets_it_go_later(
     first = await start()
     await world.make("a", size=3)
     await world.until_ready("a", "Made", "True")
-    await first.end(signal.SIGKILL)
+    await first.kill()
     await world.kube.delete(TOY, "a", world.namespace)
     assert await world.kube.get(TOY, "a", world.namespace)
 
-    await start()
+    await start(lease_renew=SOON)
 
     await world.until(TOY, "a", lambda t: t is None)
     assert await world.kube.get(kinds.CONFIGMAP, "a", world.namespace) is None
@@ -170,13 +180,13 @@ async def test_only_one_of_two_works_and_the_other_takes_over(start: Start, worl
 
     first = await start(identity="first")
     assert (await holder()).startswith("first")
-    second = await start(identity="second")
+    second = await start(identity="second", lease_renew=SOON)
     await world.make("a", size=3)
     await world.until_ready("a", "Made", "True")
     await _until_ready(second)
     assert "ensured" not in {line["event"] for line in second.lines()}
 
-    await first.end(signal.SIGKILL)
+    await first.kill()
     await world.change("a", size=9)
 
     await world.until(kinds.CONFIGMAP, "a", lambda c: c and c["data"]["size"] == "9")
@@ -184,7 +194,7 @@ async def test_only_one_of_two_works_and_the_other_takes_over(start: Start, worl
 
 
 async def test_an_operator_that_lost_its_lease_dies_at_once(start: Start, world: World) -> None:
-    first = await start()
+    first = await start(lease_renew=SOON)
     await world.make("a", size=3)
     await world.until_ready("a", "Made", "True")
 
@@ -200,16 +210,18 @@ async def test_probes_and_metrics_tell_how_it_is(start: Start, world: World) -> 
     await world.make("a", size=3)
     await world.until_ready("a", "Made", "True")
 
-    alive, report = await operator.probe("/healthz")
     up, _ = await operator.probe("/readyz")
     async with asyncio.timeout(LIMIT):
-        metrics = ""
-        # Counted when the pass is over, which is after its status can be seen.
+        metrics, pending = "", {}
+        # Counted when the pass is over, which is after its status can be seen; and its own child
+        # asks for another one.
         while 'kok_passes_total{end="ok",kind="Toy",operator="toy"}' not in metrics:
             _, metrics = await operator.probe("/metrics")
+        while pending != {"toy": 0.0}:
+            alive, report = await operator.probe("/healthz")
+            pending = json.loads(report)["pendingSeconds"]
 
     assert (alive, up) == (200, 200)
-    assert json.loads(report)["pendingSeconds"] == {"toy": 0.0}
     assert 'kok_leader{operator="toy"} 1.0' in metrics
     assert 'kok_objects{kind="Toy",operator="toy"} 1.0' in metrics
 
@@ -241,12 +253,14 @@ async def test_at_rest_nothing_is_written(
 ) -> None:
     names = [f"t{number}" for number in range(5)]
     async with running(
-        api_server, world.namespace, resync=0.05, lease_renew=60, lease_duration=200
+        api_server, world.namespace, resync=0.05, lease_renew=60, lease_duration=300
     ):
         for name in names:
             await world.make(name, size=3)
         for name in names:
             await world.until_ready(name, "Made", "True")
+            # The last that a pass writes, after the status.
+            await world.until_event("Made", name)
         before = await _writes(kube, world)
         passes = _passes()
         async with asyncio.timeout(LIMIT):
@@ -260,7 +274,7 @@ async def test_at_rest_nothing_is_written(
 async def test_an_outage_is_survived(
     api_server: ApiServer, start: Start, world: World, broken: str
 ) -> None:
-    toys_operator = await start(lease_duration="60", kube_timeout="2")
+    toys_operator = await start(lease_renew=SOON, kube_timeout=2)
     await world.make("a", size=3)
     await world.until_ready("a", "Made", "True")
 
@@ -273,7 +287,7 @@ async def test_an_outage_is_survived(
 
     await world.until(kinds.CONFIGMAP, "a", lambda c: c and c["data"]["size"] == "4")
     assert toys_operator.process.returncode is None
-    assert ready(await world.kube.get(TOY, "a", world.namespace))["status"] == "True"
+    await world.until(TOY, "a", lambda t: ready(t)["status"] == "True" and seen(t, 2))
 
 
 async def test_an_operator_told_to_stop_while_an_object_goes_ends_in_order(
@@ -382,16 +396,23 @@ async def test_an_operator_needs_few_rights(
 ) -> None:
     group = "rbac.authorization.k8s.io"
     user = f"operator-{world.namespace}"
-    role = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": user}}
-    await kube.create({**role, "rules": RIGHTS})
-    await kube.create(
-        {
-            **role,
-            "kind": "ClusterRoleBinding",
-            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": user},
-            "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
-        }
-    )
+    role = {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": user},
+        "rules": RIGHTS,
+    }
+    subject = {"apiGroup": group, "kind": "User", "name": user}
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": user},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": user},
+        "subjects": [subject],
+    }
+    for manifest in (role, binding):
+        await kube.create(manifest)
+    await in_force(kube, [role, binding], subject, user)
     async with running(api_server, world.namespace, namespaces=(), user=user):
         await world.make("a", size=3)
         await world.until_ready("a", "Made", "True")

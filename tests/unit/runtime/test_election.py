@@ -110,7 +110,7 @@ class Candidates:
         await self._rest()
 
     async def _rest(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             # Nothing tells of the moment at which everybody waits for the time.
             while self.clock.waiting < sum(not task.done() for task in self.tasks):  # noqa: ASYNC110
                 await asyncio.sleep(0)
@@ -145,6 +145,31 @@ async def test_a_released_lease_is_taken_within_one_interval(candidates: Candida
     await first.release()
     await candidates.go(5)
     assert second.leading.is_set()
+
+
+@pytest.mark.parametrize(("there", "method"), [(False, "POST"), (True, "PUT")])
+async def test_whoever_is_stopped_while_it_takes_the_lease_gives_it_back(
+    api: FakeApi, candidates: Candidates, there: bool, method: str
+) -> None:
+    if there:
+        api.put(LEASE, lease(""))
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: web.Request) -> None:
+        asked.set()
+        await answered.wait()
+
+    api.script(method, "leases", slow)
+    first, task = candidates.start("first")
+    await asked.wait()
+    task.cancel()
+    asyncio.get_running_loop().call_later(0, answered.set)
+    await asyncio.gather(task, return_exceptions=True)
+
+    await first.release()
+
+    assert task.cancelled()
+    assert api.objects[LEASE]["spec"]["holderIdentity"] == ""
 
 
 async def test_a_dead_leader_is_followed_after_the_duration(
