@@ -17,6 +17,13 @@ from tests.integration.operators.etcd.killing import FINALIZER, Mortal
 from tests.integration.operators.etcd.kv import get, put
 from tests.integration.operators.etcd.standin import StandIn
 from tests.integration.operators.etcd.test_backups import BACKUP, STORE, ask, until_phase, volume
+from tests.integration.operators.etcd.test_restores import (
+    RESTORE,
+    backed_up,
+    endpoint,
+    restore,
+    until_restore,
+)
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -125,6 +132,36 @@ async def test_the_backup_can_be_waived_and_sleep_be_called_off(
     await change(world, hibernate=True)
 
     await world.until_ready(reason="Hibernated")
+
+
+async def test_a_restore_that_is_asked_for_in_its_sleep_says_so_and_happens_when_it_wakes(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await backed_up(world, standin)
+    before = await world.until_ready()
+    await change(world, hibernate=True)
+    await world.until_ready(reason="Hibernated")
+
+    await restore(world)
+
+    told = await world.until(
+        lambda m: condition(m).get("reason") == "EtcdHibernates", "back", RESTORE
+    )
+    assert told["status"]["phase"] == "Verified"
+    assert "set its spec.hibernate to false" in condition(told)["message"]
+    assert await names(world, kinds.STATEFULSET) == set()
+    asleep = await world.there(ETCD, "e")
+    assert "restore" not in asleep["status"]
+    assert condition(asleep)["reason"] == "Hibernated"
+
+    await change(world, hibernate=False)
+
+    await until_restore(world, "Complete")
+    after = await world.until(at_rest(1))
+    assert after["status"]["clusterID"] != before["status"]["clusterID"]
+    there = endpoint(standin, after["status"]["members"][0]["name"])
+    assert await get(await world.credentials(), there, "k0") == "v" * 100
+    assert await get(await world.credentials(), there, "late") is None
 
 
 async def test_one_that_is_made_asleep_forms_when_it_wakes(

@@ -103,3 +103,39 @@ async def test_it_is_called_off_when_the_quorum_returns_by_itself(
     assert [m["id"] for m in again["status"]["members"]] == [
         m["id"] for m in formed["status"]["members"]
     ]
+
+
+async def test_it_is_called_off_while_the_others_are_being_stopped(
+    standin: StandIn,
+    image: None,
+    etcd_operator: Process,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await world.make(members=3)
+    formed = await world.until_ready()
+    # Their nodes hang: nobody answers there, and no pod that is to go does.
+    standin.hold_deletions = True
+    standin.stop_answering("e-0")
+    standin.stop_answering("e-2")
+    await allow(world, formed["status"]["clusterID"])
+    told = await world.until(lambda m: (status(m).get("operation") or {}).get("step") == "Fence")
+    assert condition(told)["reason"] == "Recovering"
+    for member in ("e-0", "e-2"):
+        await world.until_gone(member, kinds.STATEFULSET)
+    # While they are started anew there is no quorum for a moment.
+    monkeypatch.setattr(recover, "PATIENCE", timedelta(hours=1))
+
+    standin.answer_again("e-0")
+    standin.answer_again("e-2")
+
+    await world.until(lambda m: "operation" not in status(m))
+    address = pod_endpoint(standin.address("e-0"))
+    await put(await world.credentials(), address, "colour", "blue")
+    standin.hold_deletions = False
+    again = await world.until(lambda m: whole(m) and status(m)["readyMembers"] == 3)
+    assert [(m["name"], m["id"]) for m in again["status"]["members"]] == [
+        (m["name"], m["id"]) for m in formed["status"]["members"]
+    ]
+    assert await get(await world.credentials(), address, "colour") == "blue"
+    assert "ETCD_FORCE_NEW_CLUSTER" not in str(await world.there(kinds.STATEFULSET, "e-1"))

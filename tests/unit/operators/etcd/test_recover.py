@@ -11,7 +11,7 @@ from kok.api.etcdcluster import EtcdCluster, EtcdOperation
 from kok.operators.etcd import engine, plan, reasons, render, templates
 from kok.operators.etcd.observe import Answer, World
 from kok.operators.etcd.operations import Action
-from kok.operators.etcd.operations.recover import PATIENCE, Fence
+from kok.operators.etcd.operations.recover import PATIENCE, Fence, Tell
 from kok.operators.etcd.operations.roll import Restart
 from kok.operators.etcd.situation import Situation
 
@@ -80,13 +80,18 @@ def test_nothing_is_done_while_a_quorum_may_come_back() -> None:
     assert decided(obj, world_of(obj, {})) is None, "nobody knows what anybody holds"
 
 
-def test_it_is_called_off_if_the_quorum_returns_before_anybody_was_stopped() -> None:
+def test_it_is_called_off_if_the_quorum_returns_before_the_others_are_gone() -> None:
     obj = recovering("Fence")
+    whole = world_of(obj, {n: says(n) for n in range(3)})
+    going = without(whole, ("StatefulSet", ALL[0]), ("StatefulSet", ALL[2]))
 
-    found = decided(obj, world_of(obj, {n: says(n) for n in range(3)}))
+    for world in (whole, going):
+        found = decided(obj, world)
 
-    assert found is not None
-    assert (found.reason, found.operation, found.call) == (reasons.QUORUM, None, None)
+        assert found is not None
+        assert (found.reason, found.operation, found.states) == (reasons.QUORUM, None, {})
+        text = "a quorum has returned by itself; nothing was lost"
+        assert found.call == Tell(reasons.RECOVERY_CALLED_OFF, text)
 
 
 def test_nobody_else_runs_meanwhile() -> None:

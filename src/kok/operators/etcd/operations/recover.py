@@ -3,8 +3,9 @@
 What only the others held is lost by that, so nothing is done without consent for this very
 cluster, and nothing while a quorum may come back by itself. Then, each step recorded first:
 
-- `Fence`: the others are stopped, so that they cannot form a quorum of their own meanwhile. Until
-  then all is called off if a quorum returns.
+- `Fence`: the others are stopped, so that they cannot form a quorum of their own meanwhile. If a
+  quorum returns before the last one has gone, as from a node that hung, all is called off: those
+  that were stopped already start again with their volumes.
 - `Force`: the survivor starts with its data copied, and with the order to form a cluster alone.
 - `Settle`: it starts once more without that order. Only a member that has no such order in its pod
   gets company again, or a restart of its container would throw the others out.
@@ -66,14 +67,14 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Tells that it is done."""
+    """Tells how it ended."""
 
-    member: str
+    reason: str
+    text: str
 
     async def run(self, context: Context) -> None:
         """See `Call`."""
-        text = f"{self.member} goes on alone with what it held; new members join it"
-        context.p.event(reasons.QUORUM_RECOVERED, text)
+        context.p.event(self.reason, self.text)
 
 
 def plan(s: Situation) -> Action | None:
@@ -95,9 +96,15 @@ def plan(s: Situation) -> Action | None:
     if running.step == "Force":
         text = f"{name} has formed a cluster of its own and starts once more without that order"
         return Action(reasons.RECOVERING, text, at_step(running, "Settle"), after=AT_ONCE)
-    text = f"{name} goes on with what it held; new members join it"
-    states = dict.fromkeys(others, LEFT)
-    return Action(reasons.RECOVERING, text, None, states=states, call=Tell(name), after=AT_ONCE)
+    text = f"{name} goes on alone with what it held; new members join it"
+    return Action(
+        reasons.RECOVERING,
+        text,
+        None,
+        states=dict.fromkeys(others, LEFT),
+        call=Tell(reasons.QUORUM_RECOVERED, text),
+        after=AT_ONCE,
+    )
 
 
 def survivor(s: Situation) -> EtcdMember | None:
@@ -128,9 +135,11 @@ def _begin(s: Situation) -> Action | None:
 def _fence(
     s: Situation, running: EtcdOperation, name: str, others: tuple[str, ...]
 ) -> Action | None:
-    if s.listed is not None and all(s.world.get(kinds.STATEFULSET, other) for other in others):
+    if s.listed is not None:
+        # No data was touched. To go on would make two clusters if the others run unseen.
         text = "a quorum has returned by itself; nothing was lost"
-        return Action(reasons.QUORUM, text, None, after=AT_ONCE)
+        call = Tell(reasons.RECOVERY_CALLED_OFF, text)
+        return Action(reasons.QUORUM, text, None, call=call, after=AT_ONCE)
     left = [
         other
         for other in others

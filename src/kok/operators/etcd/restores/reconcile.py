@@ -18,7 +18,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owner_labels
-from kok.operators.etcd import jobs, reasons
+from kok.operators.etcd import hibernation, jobs, reasons
 from kok.operators.etcd.backups import objects, proof
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.backups.schedule import is_good
@@ -242,11 +242,8 @@ class Restore:
             self.p.event(reasons.RESTORED, text)
             return Result()
         else:
-            other = theirs.restore.name if theirs.restore is not None else None
-            text = (
-                f"waits until EtcdRestore {other} is through" if other else f"waits for {cluster}"
-            )
-            self._say(False, reasons.RESTORE_VERIFIED, f"the backup is good; {text}")
+            reason, text = _waits_for(cluster)
+            self._say(False, reason, f"the backup is good; {text}")
         return Result(LOOK)
 
     def _say(self, ready: bool, reason: str, message: str) -> None:
@@ -258,6 +255,17 @@ class Restore:
             now=self.p.now,
             generation=self.obj.metadata.generation,
         )
+
+
+def _waits_for(cluster: EtcdCluster) -> tuple[str, str]:
+    """Why it is not the turn of a restore whose backup is proven: a reason, and the words."""
+    status = cluster.status
+    if hibernation.stands_still(status):
+        how = "" if not cluster.spec.hibernate else ": set its spec.hibernate to false"
+        return reasons.ETCD_HIBERNATES, f"it is restored when {cluster} is awake{how}"
+    if status.restore is not None:
+        return reasons.RESTORE_VERIFIED, f"waits until EtcdRestore {status.restore.name} is through"
+    return reasons.RESTORE_VERIFIED, f"waits for {cluster}"
 
 
 async def _delete_jobs(p: Pass[EtcdRestore]) -> None:
