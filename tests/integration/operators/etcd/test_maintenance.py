@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -44,6 +45,23 @@ async def fill(world: World, standin: StandIn, *, again: bool) -> None:
             if (await client.status(address)).alarms:
                 return
     raise AssertionError("the database took everything")
+
+
+@contextlib.asynccontextmanager
+async def filling(world: World, standin: StandIn) -> AsyncIterator[None]:
+    """Fills the database with new keys whenever it takes any."""
+
+    async def pour() -> None:
+        while True:
+            await fill(world, standin, again=False)
+
+    task = asyncio.create_task(pour())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def healthy(etcd: Manifest | None) -> bool:
@@ -100,15 +118,14 @@ async def test_a_database_that_is_filled_again_is_told_until_it_may_grow(
     await world.make(storage=FULL, maintenance={"onFull": "Automatic"})
     await world.until_ready()
 
-    await fill(world, standin, again=False)
-    freed = await world.until(
-        lambda m: status(m).get("freedAt") and "operation" not in status(m) and condition(m)
-    )
-    if not freed["status"].get("alarms"):
-        await fill(world, standin, again=False)
-
-    told = await world.until_ready(reason="NoSpace")
-    assert "let spec.storage.size or spec.storage.quota grow" in condition(told)["message"]
+    async with filling(world, standin):
+        told = await world.until(
+            lambda m: (
+                "let spec.storage.size or spec.storage.quota grow"
+                in condition(m).get("message", "")
+            )
+        )
+    assert condition(told)["reason"] == "NoSpace"
     assert condition(told, "SpaceLeft")["reason"] == "NearQuota"
     await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"storage": {"quota": "10%"}}})
     await world.until(healthy)
