@@ -16,39 +16,19 @@ from kok.operators.etcd.worker.spec import ROOT_PASS_NAME, ROOT_PASS_USER
 
 _VALID = timedelta(days=7)
 """Longer than any proof may take."""
-_SKEW = timedelta(hours=1)
 
 
 def make(directory: Path) -> None:
-    """Writes `tls.crt`, `tls.key` and `ca.crt`: one certificate for server, clients and CA."""
+    """Writes `ca.crt`, and `tls.crt` and `tls.key` that serve as server's and as client's."""
     # Imported only here: a fetch for a restore needs no such thing.
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-    from cryptography.x509.oid import NameOID  # noqa: PLC0415
+    from kok.pki import LeafSpec, Usage, issue, new_ca  # noqa: PLC0415
 
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ROOT_PASS_USER)])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(now + _VALID)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(ROOT_PASS_NAME)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
+    now = datetime.now(UTC)
+    ca = new_ca(ROOT_PASS_NAME, now, _VALID)
+    leaf = issue(ca, LeafSpec(ROOT_PASS_USER, dns_names=[ROOT_PASS_NAME], usages=Usage.BOTH), now)
     directory.mkdir(mode=0o700, exist_ok=True)
-    for file, content in (("ca.crt", pem), ("tls.crt", pem), ("tls.key", secret)):
+    contents = {"ca.crt": ca.cert_pem, "tls.crt": leaf.cert_pem, "tls.key": leaf.key_pem}
+    for file, content in contents.items():
         descriptor = os.open(directory / file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as out:
             out.write(content)
