@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-from tests.crds.samples import MINIMAL
-
-Spec = dict[str, Any]
+from tests.crds.case import Case, named, of, of_cluster, of_network
+from tests.crds.store_cases import STORES
 
 EVEN = (
     "must be 1, 3, 5 or 7, since an even number survives no more failures than the odd one below it"
@@ -30,132 +26,96 @@ ELECTION = (
 )
 ADDRESS_FIXED = "nodes and kubeconfigs hold the address"
 
-
-@dataclass(frozen=True)
-class Case:
-    """`spec` is refused at `field` with `sentence`; with `was`, as a change of that spec."""
-
-    kind: str
-    field: str
-    sentence: str
-    spec: Spec
-    was: Spec | None = None
-    name: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.sentence[:60]}"
-
-
-def _cluster(field: str, sentence: str, spec: Spec, was: Spec | None = None) -> Case:
-    base: Spec = {"version": "1.37.1"}
-    before = None if was is None else {**base, **was}
-    return Case("Cluster", field, sentence, {**base, **spec}, before)
-
-
-def _network(sentence: str, **network: Any) -> Case:
-    return _cluster("spec.network", sentence, {"network": network})
-
-
-def _of(kind: str, field: str, sentence: str, spec: Spec, was: Spec | None = None) -> Case:
-    base = MINIMAL[kind] or {}
-    before = None if was is None else {**base, **was}
-    return Case(kind, field, sentence, {**base, **spec}, before)
-
-
-def _named(kind: str, name: str, sentence: str) -> Case:
-    return Case(kind, "", sentence, MINIMAL[kind] or {}, name=name)
-
-
 NAMES = (
-    _named(
+    named(
         "Cluster",
         "a" * 41,
         f"metadata.name: {'a' * 41} is too long or does not start with a letter; write at most "
         "40 lower-case letters, digits and dashes",
     ),
-    _named(
+    named(
         "Cluster",
         "shop.eu",
         "metadata.name: shop.eu is too long or does not start with a letter; write at most "
         "40 lower-case letters, digits and dashes",
     ),
-    _named(
+    named(
         "EtcdCluster",
         "1st",
         "metadata.name: 1st is too long or does not start with a letter; write at most "
         "45 lower-case letters, digits and dashes",
     ),
-    _named(
+    named(
         "KubeNode",
         "a" * 41,
         f"metadata.name: {'a' * 41} is too long; write at most 40 lower-case letters, digits and "
         "dashes",
     ),
-    _named(
+    named(
         "Host",
         "w1.example",
         "metadata.name: w1.example cannot be the name of a node; write at most 22 lower-case "
         "letters, digits and dashes",
     ),
-    _named(
+    named(
         "Component", "tool", "metadata.name: tool is not how Machines look for it; write tool-1.0"
     ),
-    _named("Machine", "a" * 64, "metadata.name is longer than 63 characters; write a shorter one"),
-    _named("Addon", "a" * 64, "metadata.name is longer than 63 characters; write a shorter one"),
+    named("Machine", "a" * 64, "metadata.name is longer than 63 characters; write a shorter one"),
+    named("Addon", "a" * 64, "metadata.name is longer than 63 characters; write a shorter one"),
 )
 
 VERSIONS = (
-    _cluster(
+    of_cluster(
         "spec.version",
         "spec.version: v1.37.1 is not a Kubernetes version; write one such as 1.37.1, without a "
         "leading v",
         {"version": "v1.37.1"},
     ),
-    _cluster(
+    of_cluster(
         "spec.version",
         "spec.version: 1.39.0 is not supported; this release knows 1.34 to 1.37",
         {"version": "1.39.0"},
     ),
-    _cluster(
+    of_cluster(
         "spec.version",
         "spec.version: 1.37.1 -> 1.36.4 goes down, which Kubernetes does not support; write "
         "1.37.1 or a later version",
         {"version": "1.36.4"},
         was={},
     ),
-    _cluster(
+    of_cluster(
         "spec.version",
         "spec.version: 1.37.1 -> 1.37.0 goes down, which Kubernetes does not support; write "
         "1.37.1 or a later version",
         {"version": "1.37.0"},
         was={},
     ),
-    _cluster(
+    of_cluster(
         "spec.version",
         "spec.version: 1.35.4 -> 1.37.1 skips 1.36; upgrade to 1.36.x first",
         {"version": "1.37.1"},
         was={"version": "1.35.4"},
     ),
-    _of(
+    of(
         "KubeNode",
         "spec.version",
         "spec.version: 1.37 is not a Kubernetes version; write one such as 1.37.1, without a "
         "leading v",
         {"version": "1.37"},
     ),
-    _of(
+    of(
         "KubeNode",
         "spec.version",
         "spec.version: 1.20.3 is not supported; this release knows 1.34 to 1.37",
         {"version": "1.20.3"},
     ),
-    _cluster(
+    of_cluster(
         "spec.etcd.version",
         "spec.etcd.version: 3.4.0 is not an etcd version; write one such as 3.6.10, of minor "
         "3.5, 3.6 or 3.7",
         {"etcd": {"version": "3.4.0"}},
     ),
-    _of(
+    of(
         "EtcdCluster",
         "spec.version",
         "spec.version: v3.6.10 is not an etcd version; write one such as 3.6.10, of minor 3.5, "
@@ -165,18 +125,18 @@ VERSIONS = (
 )
 
 NETWORK = (
-    _network(
+    of_network(
         "spec.network: podCIDRs 10.64.0.0/16 and serviceCIDRs 10.64.16.0/20 overlap; write ranges "
         "that have no address in common",
         serviceCIDRs=["10.64.16.0/20"],
     ),
-    _network(
+    of_network(
         "spec.network: podCIDRs 10.65.1.0/24 and serviceCIDRs 10.65.0.0/20 overlap; write ranges "
         "that have no address in common",
         podCIDRs=["10.65.1.0/24"],
     ),
     *(
-        _network(
+        of_network(
             "spec.network: podCIDRs and serviceCIDRs must have the same IP families in the same "
             "order; write one IPv4, one IPv6 or one of each",
             **wrong,
@@ -195,7 +155,7 @@ NETWORK = (
         )
     ),
     *(
-        _cluster(
+        of_cluster(
             "spec.network.podCIDRs",
             "spec.network.podCIDRs must be ranges such as 10.64.0.0/16",
             {"network": {"podCIDRs": [wrong]}},
@@ -203,7 +163,7 @@ NETWORK = (
         for wrong in ("10.64.0.0", "10.64.0.5/16", "10.64.0.0/33", "many")
     ),
     *(
-        _cluster(
+        of_cluster(
             "spec.network.serviceCIDRs",
             "spec.network.serviceCIDRs must be ranges such as 10.65.0.0/20",
             {"network": {"serviceCIDRs": [wrong]}},
@@ -211,7 +171,7 @@ NETWORK = (
         for wrong in ("10.65.0.1/20", "")
     ),
     *(
-        _cluster(
+        of_cluster(
             "spec.network.podCIDRs",
             "spec.network.podCIDRs must leave room for nodes: write an IPv4 range of /8 to /24 or "
             "an IPv6 range of /48 to /64",
@@ -223,7 +183,7 @@ NETWORK = (
         )
     ),
     *(
-        _cluster(
+        of_cluster(
             "spec.network.serviceCIDRs",
             "spec.network.serviceCIDRs must leave room for Services: write an IPv4 range of /12 "
             "to /28 or an IPv6 range of /108 to /124",
@@ -237,50 +197,50 @@ NETWORK = (
 )
 
 FIXED = (
-    _cluster(
+    of_cluster(
         "spec.network",
         "spec.network cannot be changed; create a new Cluster with the ranges that you want",
         {"network": {"podCIDRs": ["10.96.0.0/16"]}},
         was={},
     ),
-    _cluster(
+    of_cluster(
         "spec.endpoint",
         f"spec.endpoint.port cannot be changed; {ADDRESS_FIXED}",
         {"endpoint": {"port": 31443}},
         was={},
     ),
-    _cluster(
+    of_cluster(
         "spec.endpoint",
         f"spec.endpoint.port cannot be changed; {ADDRESS_FIXED}",
         {"endpoint": {"port": 31444}},
         was={"endpoint": {"port": 31443}},
     ),
-    _cluster(
+    of_cluster(
         "spec.endpoint.type",
         f"spec.endpoint.type cannot be changed; {ADDRESS_FIXED}",
         {"endpoint": {"type": "LoadBalancer"}},
         was={},
     ),
-    _cluster(
+    of_cluster(
         "spec.endpoint.host",
         f"spec.endpoint.host cannot be changed; {ADDRESS_FIXED}",
         {"endpoint": {"host": "api.example"}},
         was={},
     ),
-    _cluster(
+    of_cluster(
         "spec.etcd.storage.size",
         "spec.etcd.storage.size can grow but not shrink",
         {"etcd": {"storage": {"size": "4Gi"}}},
         was={},
     ),
-    _cluster(
+    of_cluster(
         "spec.etcd",
         "spec.etcd.restoreFrom is for a new Cluster; to restore the etcd of this one, create an "
         "EtcdRestore",
         {"etcd": {"restoreFrom": {"backup": "one"}}},
         was={},
     ),
-    _of(
+    of(
         "EtcdCluster",
         "",
         "spec.version: 3.6.10 -> 3.6.9 goes down, which etcd does not support; write 3.6.10 or a "
@@ -288,28 +248,28 @@ FIXED = (
         {"version": "3.6.9"},
         was={},
     ),
-    _of(
+    of(
         "EtcdCluster",
         "",
         "spec.version: 3.5.26 -> 3.7.3 skips 3.6; upgrade etcd to 3.6.x first",
         {"version": "3.7.3"},
         was={"version": "3.5.26"},
     ),
-    _of(
+    of(
         "EtcdCluster",
         "spec.storage.size",
         "spec.storage.size can grow but not shrink",
         {"storage": {"size": "7Gi"}},
         was={},
     ),
-    _of(
+    of(
         "Addon",
         "spec.cluster",
         "spec.cluster cannot be changed; delete the Addon and create one for the other Cluster",
         {"cluster": "other"},
         was={},
     ),
-    _of(
+    of(
         "KubeNode",
         "spec.cluster",
         "spec.cluster cannot be changed; delete the KubeNode and create one for the other Cluster",
@@ -317,7 +277,7 @@ FIXED = (
         was={},
     ),
     *(
-        _of(
+        of(
             "Machine",
             f"spec.{field}",
             f"spec.{field} cannot be changed; delete the Machine and create another",
@@ -326,7 +286,7 @@ FIXED = (
         )
         for field in ("cluster", "node", "address")
     ),
-    _of(
+    of(
         "Component",
         "spec",
         "spec of a Component cannot be changed, since hosts rely on it; create another Component "
@@ -338,29 +298,29 @@ FIXED = (
 
 SIZES = (
     *(
-        _cluster("spec.etcd.members", f"spec.etcd.members {EVEN}", {"etcd": {"members": n}})
+        of_cluster("spec.etcd.members", f"spec.etcd.members {EVEN}", {"etcd": {"members": n}})
         for n in (0, 2, 9)
     ),
-    _of("EtcdCluster", "spec.members", f"spec.members {EVEN}", {"members": 4}),
-    _cluster(
+    of("EtcdCluster", "spec.members", f"spec.members {EVEN}", {"members": 4}),
+    of_cluster(
         "spec.etcd.storage",
         "spec.etcd.storage.size must be at least 1Gi",
         {"etcd": {"storage": {"size": "500Mi"}}},
     ),
-    _of(
+    of(
         "EtcdCluster",
         "spec.storage",
         "spec.storage.size must be at least 1Gi",
         {"storage": {"size": "1M"}},
     ),
-    _cluster(
+    of_cluster(
         "spec.certificates",
         f"spec.certificates: {FOR_EVER}",
         {"certificates": {"leafDuration": "24h"}},
     ),
-    _of("EtcdCluster", "spec.tls", f"spec.tls: {FOR_EVER}", {"tls": {"renewBefore": "8760h"}}),
+    of("EtcdCluster", "spec.tls", f"spec.tls: {FOR_EVER}", {"tls": {"renewBefore": "8760h"}}),
     *(
-        _of(
+        of(
             "EtcdCluster",
             "spec.maintenance.compaction",
             RETENTION,
@@ -368,20 +328,20 @@ SIZES = (
         )
         for c in ({"mode": "Revision"}, {"retention": "10000"}, {"retention": "0h"})
     ),
-    _cluster(
+    of_cluster(
         "spec.etcd.maintenance.compaction",
         RETENTION,
         {"etcd": {"maintenance": {"compaction": {"retention": "10000"}}}},
     ),
     *(
-        _of("EtcdCluster", "spec.tuning", ELECTION, {"tuning": wrong})
+        of("EtcdCluster", "spec.tuning", ELECTION, {"tuning": wrong})
         for wrong in ({"heartbeatMilliseconds": 500}, {"electionMilliseconds": 400})
     ),
-    _cluster("spec.etcd.tuning", ELECTION, {"etcd": {"tuning": {"heartbeatMilliseconds": 500}}}),
+    of_cluster("spec.etcd.tuning", ELECTION, {"etcd": {"tuning": {"heartbeatMilliseconds": 500}}}),
 )
 
 MANAGED = tuple(
-    _cluster(
+    of_cluster(
         f"spec.{part}.extraArgs[0].name",
         f"{flag} is set by the operator and cannot be changed; leave it out",
         {part: {"extraArgs": [{"name": flag, "value": "x"}]}},
@@ -394,14 +354,14 @@ MANAGED = tuple(
 )
 
 CHOICES = (
-    _cluster(
+    of_cluster(
         "spec.addons[0].name",
         "spec.addons: ingress is not built in; write coredns, kube-proxy or flannel, and create "
         "an Addon object for manifests of your own",
         {"addons": [{"name": "ingress"}]},
     ),
     *(
-        _of(
+        of(
             "Addon",
             "spec.source",
             "spec.source: write exactly one of builtin, inline and configMap",
@@ -409,13 +369,13 @@ CHOICES = (
         )
         for wrong in ({}, {"builtin": "coredns", "inline": "kind: ConfigMap"})
     ),
-    _of(
+    of(
         "Addon",
         "spec.source.builtin",
         "spec.source.builtin: dns is not known; write one of coredns, kube-proxy, flannel",
         {"source": {"builtin": "dns"}},
     ),
-    _of(
+    of(
         "KubeNode",
         "spec",
         "spec: write either hosts (a list of name and address) or replicas with a pool, not both",
@@ -441,10 +401,10 @@ CHOICES = (
 
 LABELLED = (
     *(
-        _cluster(f"spec.{part}.nodeSelector", LABELS, {part: {"nodeSelector": {"a b": "c"}}})
+        of_cluster(f"spec.{part}.nodeSelector", LABELS, {part: {"nodeSelector": {"a b": "c"}}})
         for part in ("apiServer", "controllerManager", "scheduler")
     ),
-    _of(
+    of(
         "EtcdCluster",
         "spec.placement.nodeSelector",
         LABELS,
@@ -457,185 +417,17 @@ LABELLED = (
         {"cluster": "shop", "replicas": 1, "pool": {"matchLabels": {"rack": "-a"}}},
     ),
     *(
-        _of(kind, "spec.labels", LABELS, {"labels": {"tier": "web server"}})
+        of(kind, "spec.labels", LABELS, {"labels": {"tier": "web server"}})
         for kind in ("KubeNode", "Machine")
     ),
     *(
-        _of(
+        of(
             kind,
             "spec.taints[0].key",
             "write a taint's key such as dedicated or example.com/dedicated",
             {"taints": [{"key": "no way", "effect": "NoSchedule"}]},
         )
         for kind in ("KubeNode", "Machine")
-    ),
-)
-
-_FIXED = "of an EtcdBackup cannot be changed; create another EtcdBackup"
-_BUCKET = {"bucket": "etcd-backups", "secret": "s3"}
-_VOLUME = {"volume": {"claim": "backups"}}
-_AT = {"store": _VOLUME, "key": "a/b/one.snapshot"}
-_KEPT = "cannot be changed; create another EtcdRestore, or another EtcdCluster"
-_ONE_SOURCE = (
-    "write either backup, the name of an EtcdBackup, or store with one of key and newestOf"
-)
-
-
-def _restoring(kind: str, source: Spec) -> Spec:
-    if kind == "EtcdRestore":
-        return {"etcdCluster": "shop-etcd", **source}
-    if kind == "Cluster":
-        return {"version": "1.37.1", "etcd": {"restoreFrom": source}}
-    return {"restoreFrom": source}
-
-
-def _sources() -> tuple[Case, ...]:
-    """The rules of where data comes from, which two kinds share."""
-    found: list[Case] = []
-    for kind, field in (
-        ("EtcdRestore", "spec"),
-        ("EtcdCluster", "spec.restoreFrom"),
-        ("Cluster", "spec.etcd.restoreFrom"),
-    ):
-        found += [
-            Case(kind, field, _ONE_SOURCE, _restoring(kind, wrong))
-            for wrong in (
-                {},
-                {"backup": "one", **_AT},
-                {"store": _VOLUME},
-                {**_AT, "newestOf": "team-a/shop"},
-                {"backup": "one", "key": "a/b/one.snapshot"},
-            )
-        ]
-        found += [
-            Case(
-                kind,
-                f"{field}.{part}" if part else field,
-                f"{part or 'store and encryption'} {_KEPT}",
-                _restoring(kind, new),
-                _restoring(kind, old),
-            )
-            for part, old, new in (
-                ("backup", {"backup": "one"}, {"backup": "two"}),
-                ("store", _AT, {**_AT, "store": {"s3": _BUCKET}}),
-                ("key", _AT, {**_AT, "key": "a/b/two.snapshot"}),
-                (
-                    "newestOf",
-                    {"store": _VOLUME, "newestOf": "a/b"},
-                    {"store": _VOLUME, "newestOf": "a/c"},
-                ),
-                (
-                    "encryption",
-                    {**_AT, "encryption": {"secret": "old"}},
-                    {**_AT, "encryption": {"secret": "new"}},
-                ),
-                ("", _AT, {**_AT, "encryption": {"secret": "new"}}),
-            )
-        ]
-    return tuple(found)
-
-
-STORES = (
-    *_sources(),
-    _named(
-        "EtcdRestore", "a" * 61, "metadata.name is longer than 60 characters; write a shorter one"
-    ),
-    Case(
-        "EtcdRestore",
-        "spec.etcdCluster",
-        f"etcdCluster {_KEPT}",
-        {"etcdCluster": "other", "backup": "one"},
-        {"etcdCluster": "shop-etcd", "backup": "one"},
-    ),
-    Case(
-        "EtcdCluster",
-        "spec",
-        "spec.restoreFrom is for a new EtcdCluster; to restore this one, create an EtcdRestore",
-        {"restoreFrom": {"backup": "one"}},
-        {},
-    ),
-    _named(
-        "EtcdBackup", "a" * 61, "metadata.name is longer than 60 characters; write a shorter one"
-    ),
-    *(
-        _of("EtcdBackup", field, f"{what} {_FIXED}", changed, was=was)
-        for field, what, changed, was in (
-            ("spec.etcdCluster", "etcdCluster", {"etcdCluster": "other"}, {}),
-            ("spec", "store and encryption", {"store": {"s3": _BUCKET}}, {}),
-            (
-                "spec.store",
-                "store",
-                {"store": {"volume": {"claim": "backups"}}},
-                {"store": {"s3": _BUCKET}},
-            ),
-            (
-                "spec.encryption",
-                "encryption",
-                {"encryption": {"secret": "new"}},
-                {"encryption": {"secret": "old"}},
-            ),
-        )
-    ),
-    *(
-        _of(kind, field, "write exactly one of s3 and volume", inside(wrong))
-        for kind, field, inside in (
-            ("EtcdBackup", "spec.store", lambda store: {"store": store}),
-            ("EtcdCluster", "spec.backup.store", lambda store: {"backup": {"store": store}}),
-            (
-                "EtcdRestore",
-                "spec.store",
-                lambda store: {"backup": "", "store": store, "newestOf": "a/b"},
-            ),
-            (
-                "EtcdCluster",
-                "spec.restoreFrom.store",
-                lambda store: {"restoreFrom": {"store": store, "newestOf": "a/b"}},
-            ),
-            (
-                "Cluster",
-                "spec.etcd.restoreFrom.store",
-                lambda store: {"etcd": {"restoreFrom": {"store": store, "newestOf": "a/b"}}},
-            ),
-            (
-                "Cluster",
-                "spec.etcd.backup.store",
-                lambda store: {"etcd": {"backup": {"store": store}}},
-            ),
-        )
-        for wrong in ({}, {"s3": _BUCKET, "volume": {"claim": "backups"}})
-    ),
-    *(
-        _of(
-            kind,
-            f"{field}.s3.ca",
-            "write exactly one of secret and configMap, the name of what holds the CA",
-            inside({"s3": {**_BUCKET, "ca": wrong}}),
-        )
-        for kind, field, inside in (
-            ("EtcdBackup", "spec.store", lambda store: {"store": store}),
-            ("EtcdCluster", "spec.backup.store", lambda store: {"backup": {"store": store}}),
-            (
-                "EtcdRestore",
-                "spec.store",
-                lambda store: {"backup": "", "store": store, "newestOf": "a/b"},
-            ),
-            (
-                "EtcdCluster",
-                "spec.restoreFrom.store",
-                lambda store: {"restoreFrom": {"store": store, "newestOf": "a/b"}},
-            ),
-            (
-                "Cluster",
-                "spec.etcd.restoreFrom.store",
-                lambda store: {"etcd": {"restoreFrom": {"store": store, "newestOf": "a/b"}}},
-            ),
-            (
-                "Cluster",
-                "spec.etcd.backup.store",
-                lambda store: {"etcd": {"backup": {"store": store}}},
-            ),
-        )
-        for wrong in ({}, {"secret": "a", "configMap": "b"})
     ),
 )
 

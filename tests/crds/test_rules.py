@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from tests.crds import asking, samples, schemas
-from tests.crds.cases import CASES, Case
+from tests.crds.case import Case
+from tests.crds.cases import CASES
 
 from kok.kube.client import Kube
 from kok.kube.paths import object_path
