@@ -62,13 +62,17 @@ async def _rolled_out(lab: Lab) -> None:
     async with await Kube.from_kubeconfig(
         lab.kubeconfig.read_text(), field_manager="kok-e2e"
     ) as kube:
-        names = [
-            d["metadata"]["name"]
+        ours = {
+            d["metadata"]["name"]: d["spec"]["replicas"]
             for d in await kube.list(kinds.DEPLOYMENT, NAMESPACE)
             if d["metadata"].get("labels", {}).get("app.kubernetes.io/instance") == RELEASE
-        ]
+        }
+    names = list(ours)
     if not names:
         raise RuntimeError(f"the chart made no Deployment in namespace {NAMESPACE}")
+    # A scenario that was killed while it kept an operator away; Helm sees no difference in it.
+    if away := [f"deployment/{name}" for name, replicas in ours.items() if not replicas]:
+        await lab.kubectl("scale", "-n", NAMESPACE, "--replicas=1", *away)
     await asyncio.gather(
         *(
             lab.kubectl(

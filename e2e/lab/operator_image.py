@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from e2e.lab import rootfs
@@ -21,6 +21,8 @@ from e2e.lab.rootfs import IMAGE_PREFIX
 CHECKOUT = Path(__file__).resolve().parents[2]
 REPOSITORY = "kok/kok"
 REFERENCE = f"ghcr.io/{REPOSITORY}"
+KEPT = 3
+"""So many images stay in podman's storage."""
 _BUNDLE_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
@@ -108,12 +110,19 @@ def _options(base: str) -> list[str]:
 
 
 async def _forget_older(tag: str) -> None:
-    """Remove earlier builds from podman's storage, with the layers that only they have."""
-    listed = await run("podman", "images", "--format", "{{.Repository}}:{{.Tag}}")
-    older = [
-        name
-        for name in listed.split()
-        if name.startswith(f"{IMAGE_PREFIX}/operator") and not name.endswith(f":{tag}")
-    ]
-    for name in older:
+    """Remove early builds from podman's storage, with the layers that only they have.
+
+    The latest stay, since labs of several checkouts take turns.
+    """
+    latest_first = ("podman", "images", "--sort", "created", "--format", "{{.Repository}}:{{.Tag}}")
+    names = (await run(*latest_first)).split()
+    ours = [name for name in names if name.startswith(f"{IMAGE_PREFIX}/operator")]
+    for name in outdated(ours, tag):
         await run("podman", "rmi", name, check=False)
+
+
+def outdated(images: Sequence[str], tag: str) -> list[str]:
+    """Which of these images, latest first, are neither of that tag nor of the latest `KEPT`."""
+    tags = dict.fromkeys([tag, *(name.rpartition(":")[2] for name in images)])
+    kept = list(tags)[:KEPT]
+    return [name for name in images if name.rpartition(":")[2] not in kept]

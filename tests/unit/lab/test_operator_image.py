@@ -51,3 +51,16 @@ def test_a_renamed_file_changes_the_image(tmp_path: Path) -> None:
     before = operator_image.digest(root, ["src"], "base")
     (root / "src" / "a.py").rename(root / "src" / "b.py")
     assert operator_image.digest(root, ["src"], "base") != before
+
+
+def test_the_latest_images_stay_and_the_one_in_use_whatever_its_age() -> None:
+    images = [f"kok/{name}:{tag}" for tag in "edcba" for name in ("operator", "operator-build")]
+
+    assert operator_image.outdated(images, "e") == [
+        "kok/operator:b",
+        "kok/operator-build:b",
+        "kok/operator:a",
+        "kok/operator-build:a",
+    ]
+    assert "kok/operator:a" not in operator_image.outdated(images, "a")
+    assert operator_image.outdated(images[:2], "e") == []
