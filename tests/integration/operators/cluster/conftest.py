@@ -6,12 +6,12 @@ import asyncio
 import base64
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
-from tests.integration.conftest import CRDS, install_crds
+from tests.integration.conftest import CRDS, LEASE, PATIENCE, install_crds
 from tests.integration.operators.cluster.standin import StandIn, own_address
 
 from kok.api import Addon, Cluster
@@ -25,7 +25,7 @@ from kok.operators.cluster import operator
 from kok.runtime.main import Process
 from kok.runtime.settings import Settings
 
-LIMIT = 90.0
+LIMIT = 240.0
 """Seconds after which what a test waits for counts as not happening."""
 CLUSTER, ADDON = Cluster.info.kind, Addon.info.kind
 
@@ -34,6 +34,12 @@ def condition(manifest: Manifest | None, type_: str = "Ready") -> dict[str, Any]
     """One condition, or an empty mapping."""
     conditions = ((manifest or {}).get("status") or {}).get("conditions") or ()
     return next((c for c in conditions if c["type"] == type_), {})
+
+
+def usable(cluster: Manifest | None) -> bool:
+    """Whether it can be used, and nothing is under way by which that could end for a moment."""
+    ready, moving = condition(cluster), condition(cluster, "Progressing")
+    return (ready.get("status"), moving.get("status")) == ("True", "False")
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +56,9 @@ async def _meta_node(api_server: ApiServer) -> None:
         "conditions": [{"type": "Ready", "status": "True"}],
     }
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "meta-1"}}
-    async with await Kube.from_kubeconfig(api_server.kubeconfig(), field_manager="setup") as kube:
+    async with await Kube.from_kubeconfig(
+        api_server.kubeconfig(), field_manager="setup", timeout=PATIENCE
+    ) as kube:
         with contextlib.suppress(AlreadyExists):
             await kube.create(node)
         await kube.patch(kinds.NODE, "meta-1", None, {"status": status}, subresource="status")
@@ -67,8 +75,7 @@ async def running(
         "http_host": "127.0.0.1",
         "http_port": 0,
         "backoff_min": 0.2,
-        # Longer than a busy machine may stall us: a lost Lease would end the whole test run.
-        "lease_duration": 120.0,
+        **LEASE,
         **settings,
     }
     wanted = Settings(**chosen)
@@ -151,9 +158,9 @@ class World:
         """The object as soon as `holds` does; it is None while there is no such object."""
         last: Manifest | None = None
         try:
-            async with asyncio.timeout(LIMIT):
-                fields = {"metadata.name": name}
-                async for event in self.kube.watch(kind, self.namespace, fields=fields):
+            watch = self.kube.watch(kind, self.namespace, fields={"metadata.name": name})
+            async with asyncio.timeout(LIMIT), aclosing(watch) as events:
+                async for event in events:
                     if event.type in {"ADDED", "MODIFIED"}:
                         last = event.object
                     elif event.type == "DELETED":
@@ -172,13 +179,7 @@ class World:
 
     async def until_ready(self, name: str = "shop") -> Manifest:
         """The Cluster once it can be used."""
-        return await self.until(
-            lambda m: (
-                condition(m).get("status") == "True"
-                and condition(m, "Progressing").get("status") == "False"
-            ),
-            name,
-        )
+        return await self.until(usable, name)
 
     async def until_gone(self, name: str = "shop", kind: Kind = CLUSTER) -> None:
         """Returns once the object is gone."""
@@ -189,7 +190,9 @@ class World:
         """A client of the business cluster, by its admin kubeconfig."""
         secret = await self.there(kinds.SECRET, admin_kubeconfig_secret(name))
         text = base64.b64decode(secret["data"]["kubeconfig"]).decode()
-        async with await Kube.from_kubeconfig(text, field_manager="user", timeout=10) as client:
+        async with await Kube.from_kubeconfig(
+            text, field_manager="user", timeout=PATIENCE
+        ) as client:
             yield client
 
 

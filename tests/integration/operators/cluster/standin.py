@@ -37,6 +37,8 @@ from kok.pki import LeafSpec, issue, new_ca, tls_secret_data
 
 ETCD = EtcdCluster.info.kind
 ROUND = 0.1
+RESTARTS = 5
+"""How often a process is started again: some end themselves where the machine is too slow."""
 _DROPPED = ("etcd-cafile", "etcd-certfile", "etcd-keyfile", "etcd-servers", "secure-port")
 
 
@@ -52,11 +54,23 @@ class Running:
     """The process of one Deployment."""
 
     generation: int
-    process: subprocess.Popen[bytes]
+    argv: list[str]
     log: Path
     port: int
     path: str
     ready: bool = False
+    restarts: int = 0
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Starts it."""
+        self.process = _spawn(self.argv, self.log)
+
+    def restart(self) -> None:
+        """As kubelet does when a process has ended."""
+        self.ready = False
+        self.restarts += 1
+        self.process = _spawn(self.argv, self.log)
 
 
 @dataclass
@@ -119,11 +133,14 @@ class StandIn:
         """Ends all processes and removes all files."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         for process in [*(r.process for r in self._running.values()), self._etcd.process]:
             process.kill()
             process.wait()
         shutil.rmtree(self.root, ignore_errors=True)
+        for failure in ended:
+            if isinstance(failure, Exception):
+                raise failure
 
     def freeze(self, deployment: str) -> None:
         """The process accepts connections and never answers."""
@@ -251,7 +268,7 @@ class StandIn:
             ]
         log = directory.with_suffix(".log")
         path = container["readinessProbe"]["httpGet"]["path"]
-        running = Running(meta["generation"], _spawn([program, *arguments], log), log, port, path)
+        running = Running(meta["generation"], [program, *arguments], log, port, path)
         self._running[meta["namespace"], meta["name"]] = running
         self.started.append((meta["name"], version.removeprefix("v")))
         return running
@@ -298,6 +315,9 @@ class StandIn:
 
     async def _probe(self, key: tuple[str, str], running: Running) -> bool:
         if running.process.poll() is not None:
+            if running.restarts < RESTARTS:
+                running.restart()
+                return False
             said = "\n".join(running.log.read_text(errors="replace").splitlines()[-20:])
             raise AssertionError(f"{key[1]} ended with {running.process.returncode}:\n{said}")
         if running.ready:

@@ -41,10 +41,12 @@ async def test_renewed_certificates_are_taken_up_without_a_restart(
     endpoint = Endpoint.parse(made["status"]["endpoint"])
     assert endpoint
     before, started = await _serials(world), list(standin.started)
+    former = (await world.there(kinds.SECRET, "shop-kubeconfig"))["data"]
     async with world.business() as admin, _asking(admin) as failures:
         # A shorter life applies at once; what comes after is as when a certificate is due.
         await world.patch({"spec": {"certificates": {"leafDuration": "4380h"}}})
         await soon(lambda: _all_new(world, before))
+        await world.until(lambda m: m and m["data"] != former, "shop-kubeconfig", kinds.SECRET)
         serial = (await _serials(world))["apiserver-tls"]
         await soon(lambda: _serves(endpoint, serial))
         # Users with the former kubeconfig notice nothing, nor do those with the new one.

@@ -6,24 +6,26 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
+from tests.integration.conftest import LEASE, run_out
 from tests.unit.operators.machine.sshd import FakeHost, fake_host
 
 from kok.api import Component, Host, KubeNode, Machine
 from kok.api.meta import Kind, Manifest
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
+from kok.kube.watch import WatchEvent
 from kok.operators.machine import operator
 from kok.pki import encode
 from kok.runtime.main import Process
 from kok.runtime.settings import Settings
 
-LIMIT = 90.0
+LIMIT = 180.0
 """Seconds after which what a test waits for counts as not happening."""
 MACHINE, KUBENODE = Machine.info.kind, KubeNode.info.kind
 COMPONENT, HOST = Component.info.kind, Host.info.kind
@@ -43,8 +45,7 @@ def settings_of(namespace: str, **changes: Any) -> dict[str, Any]:
         "http_host": "127.0.0.1",
         "http_port": 0,
         "backoff_min": 0.2,
-        # Longer than a busy machine may stall us: a lost Lease would end the whole test run.
-        "lease_duration": 120.0,
+        **LEASE,
         **changes,
     }
 
@@ -66,16 +67,16 @@ async def running(api_server: ApiServer, namespace: str) -> AsyncIterator[Proces
 class OperatorProcess:
     """The machine operator as a process of its own, which can be killed."""
 
-    def __init__(self, kubeconfig: Path, namespace: str) -> None:
+    def __init__(self, kube: Kube, kubeconfig: Path, namespace: str) -> None:
+        self._kube = kube
+        self._namespace = namespace
         self._environment = {
             **os.environ,
             "KUBECONFIG": str(kubeconfig),
-            # A successor must not wait long for the Lease of one that was killed.
+            # A successor looks at the Lease of one that was killed soon enough.
             **{
                 f"KOK_{key.upper()}": str(value)
-                for key, value in settings_of(
-                    namespace, lease_duration=4.0, lease_renew=1.0
-                ).items()
+                for key, value in settings_of(namespace, lease_renew=2.0).items()
             },
         }
         self._process: asyncio.subprocess.Process | None = None
@@ -92,10 +93,11 @@ class OperatorProcess:
         )
 
     async def kill(self) -> None:
-        """SIGKILL: nothing is put in order."""
+        """SIGKILL: nothing is put in order. Its Lease runs out soon."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
+            await run_out(self._kube, "machine", self._namespace)
 
 
 @pytest.fixture
@@ -178,14 +180,21 @@ class World:
         change = {"spec": {"replicas": replicas}}
         await self.kube.patch(KUBENODE, name, self.namespace, change, subresource="scale")
 
+    @asynccontextmanager
+    async def _following(self, kind: Kind) -> AsyncIterator[AsyncIterator[WatchEvent]]:
+        """What is there of a kind and what changes, for as long as a test may wait."""
+        watch = self.kube.watch(kind, self.namespace)
+        async with asyncio.timeout(LIMIT), aclosing(watch) as events:
+            yield events
+
     async def until(
         self, kind: Kind, name: str, holds: Callable[[Manifest], bool], what: str = ""
     ) -> Manifest:
         """The object once it is as asked for."""
         last: Manifest = {}
         try:
-            async with asyncio.timeout(LIMIT):
-                async for event in self.kube.watch(kind, self.namespace):
+            async with self._following(kind) as events:
+                async for event in events:
                     if event.object.get("metadata", {}).get("name") != name:
                         continue
                     last = event.object
@@ -202,10 +211,28 @@ class World:
         )
         return str(condition(found, type_)["message"])
 
+    async def named(self, kind: Kind, *names: str) -> None:
+        """Returns once the objects of a kind are these."""
+        found: set[str] = set()
+        synced = False
+        try:
+            async with self._following(kind) as events:
+                async for event in events:
+                    if event.type == "SYNCED":
+                        synced = True
+                    elif event.type == "DELETED":
+                        found.discard(event.object["metadata"]["name"])
+                    else:
+                        found.add(event.object["metadata"]["name"])
+                    if synced and found == set(names):
+                        return
+        except TimeoutError:
+            raise AssertionError(f"{kind.plural} are {sorted(found)}") from None
+
     async def gone(self, kind: Kind, name: str) -> None:
         """Returns once there is no such object."""
-        async with asyncio.timeout(LIMIT):
-            async for event in self.kube.watch(kind, self.namespace):
+        async with self._following(kind) as events:
+            async for event in events:
                 named = event.object.get("metadata", {}).get("name") == name
                 if event.type == "DELETED" and named:
                     return

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 import pytest
 import structlog
-from tests.integration.apiserver import ApiServer
+from tests.integration.apiserver import ApiServer, free_ports
+from tests.integration.conftest import PATIENCE
+from tests.integration.operators.machine.conftest import LIMIT
+from tests.integration.rights import in_force
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.test_business import FIRST, request
 
@@ -35,7 +38,7 @@ KEY = ("team-a", "shop")
 @pytest.fixture
 async def tenant(api_server: ApiServer) -> AsyncIterator[Tenant]:
     """The API server as somebody's business cluster."""
-    tenants = Tenants(timeout=5.0)
+    tenants = Tenants(timeout=PATIENCE)
     yield await tenants.connect(KEY, Way(api_server.kubeconfig()))
     await tenants.close()
 
@@ -58,37 +61,40 @@ async def node(kube: Kube, name: str, **spec: Any) -> Manifest:
     return await kube.create(made)
 
 
+async def told(changed: asyncio.Event, check: Callable[[], object]) -> None:
+    """Returns once something was told of, and is as asked for."""
+    async with asyncio.timeout(LIMIT):
+        while True:
+            await changed.wait()
+            changed.clear()
+            if check():
+                return
+
+
 async def seen(
     tenant: Tenant, name: str, check: Callable[[], object], asker: str | None = None
 ) -> None:
     """Waits until what the watches of a node brought is as asked for."""
     changed = asyncio.Event()
+    changed.set()
     tenant.on_node(name, "test", changed.set)
     if asker is not None:
         tenant.on_asker(asker, "test", changed.set)
-    async with asyncio.timeout(30):
-        while not check():
-            await changed.wait()
-            changed.clear()
+    await told(changed, check)
 
 
 async def test_nodes_come_go_and_wake_their_machines(kube: Kube, tenant: Tenant) -> None:
     woken = asyncio.Event()
     tenant.on_node("n-1", "uid", woken.set)
-    await asyncio.wait_for(tenant.synced.wait(), 30)
-    woken.clear()
+    await asyncio.wait_for(tenant.synced.wait(), LIMIT)
     await node(kube, "n-1")
-    await asyncio.wait_for(woken.wait(), 30)
+    await told(woken, lambda: "n-1" in tenant.nodes)
     assert tenant.nodes["n-1"].ready is None
-    woken.clear()
     status = {"conditions": [{"type": "Ready", "status": "True"}]}
     await kube.patch(kinds.NODE, "n-1", None, {"status": status}, subresource="status")
-    await asyncio.wait_for(woken.wait(), 30)
-    assert tenant.nodes["n-1"].ready is True
-    woken.clear()
+    await told(woken, lambda: tenant.nodes["n-1"].ready)
     await kube.delete(kinds.NODE, "n-1")
-    await asyncio.wait_for(woken.wait(), 30)
-    assert "n-1" not in tenant.nodes
+    await told(woken, lambda: "n-1" not in tenant.nodes)
 
 
 async def test_an_api_that_was_away_is_known_to_be_back_at_once(
@@ -100,7 +106,7 @@ async def test_an_api_that_was_away_is_known_to_be_back_at_once(
     async with Network(api_server.port) as between:
         config = api_server.kubeconfig().replace(f":{api_server.port}", f":{between.port}")
         tenant = await tenants.connect(KEY, Way(config))
-        await asyncio.wait_for(tenant.synced.wait(), 30)
+        await asyncio.wait_for(tenant.synced.wait(), LIMIT)
         await between.cut()
         await seen(tenant, "any", lambda: tenant.answers is False)
         assert not tenant.known
@@ -111,7 +117,7 @@ async def test_an_api_that_was_away_is_known_to_be_back_at_once(
 
 
 async def test_who_gives_up_a_request_has_learnt_nothing(tenant: Tenant) -> None:
-    await asyncio.wait_for(tenant.synced.wait(), 30)
+    await asyncio.wait_for(tenant.synced.wait(), LIMIT)
     asking = asyncio.create_task(tenant.kube.list(kinds.POD))
     await asyncio.sleep(0)
     asking.cancel()
@@ -135,7 +141,7 @@ class Network:
     """The network between the operator and an API server."""
 
     def __init__(self, target: int) -> None:
-        self.port = 0
+        (self.port,) = free_ports(1)
         self._target = target
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -150,7 +156,6 @@ class Network:
     async def mend(self) -> None:
         """Connections can be made."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """All connections end and no more can be made."""
@@ -160,8 +165,10 @@ class Network:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         there = await asyncio.open_connection("127.0.0.1", self._target)
-        self._writers |= {writer, there[1]}
+        self._writers.add(there[1])
+        # It may have been cut in the meantime, of which the end of `reader` tells.
         await asyncio.gather(_pump(reader, there[1]), _pump(there[0], writer))
         self._writers -= {writer, there[1]}
 
@@ -332,36 +339,33 @@ async def test_nothing_is_approved_before_the_host_was_seen(
 
 async def _allow_nodes(kube: Kube) -> None:
     """What the cluster operator sets up in a business cluster: kubelets may ask."""
-    await kube.apply(
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRole",
-            "metadata": {"name": "test-nodes"},
-            "rules": [
-                {
-                    "apiGroups": ["certificates.k8s.io"],
-                    "resources": ["certificatesigningrequests"],
-                    "verbs": ["create"],
-                }
-            ],
-        }
-    )
-    await kube.apply(
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": "test-nodes"},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": "test-nodes",
-            },
-            "subjects": [
-                {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}
-                for group in ("system:nodes", MACHINE_BOOTSTRAPPERS)
-            ],
-        }
-    )
+    api, name = "rbac.authorization.k8s.io", "test-nodes"
+    rule = {
+        "apiGroups": ["certificates.k8s.io"],
+        "resources": ["certificatesigningrequests"],
+        "verbs": ["create"],
+    }
+    role = {
+        "apiVersion": f"{api}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name},
+        "rules": [rule],
+    }
+    subjects = [
+        {"apiGroup": api, "kind": "Group", "name": group}
+        for group in ("system:nodes", MACHINE_BOOTSTRAPPERS)
+    ]
+    binding = {
+        "apiVersion": f"{api}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": name},
+        "subjects": subjects,
+    }
+    for manifest in (role, binding):
+        await kube.apply(manifest)
+    for subject in subjects:
+        await in_force(kube, [role, binding], subject, "somebody", subject["name"])
 
 
 async def _decision(kube: Kube, name: str) -> list[str]:
@@ -436,6 +440,16 @@ async def test_a_drain_moves_pods_but_not_those_of_daemonsets(kube: Kube, place:
     assert live["spec"]["unschedulable"] is True
 
 
+class Leaping(SystemClock):
+    """The machine's clock, and an hour later once that is wanted."""
+
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        self._wanted = wanted
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(hours=self._wanted())
+
+
 async def test_disruption_budgets_are_respected_until_the_drain_takes_too_long(
     kube: Kube, place: str
 ) -> None:
@@ -451,10 +465,11 @@ async def test_disruption_budgets_are_respected_until_the_drain_takes_too_long(
     await pod(kube, place, "guarded", "d-2", labels={"app": "x"})
     ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     await kube.patch(kinds.POD, "guarded", place, {"status": ready}, subresource="status")
-    told: list[str] = []
-    work = drain(kube, "d-2", told, deadline=SystemClock().now() + timedelta(seconds=0.5))
+    said: list[str] = []
+    clock = Leaping(lambda: bool(said))
+    work = drain(kube, "d-2", said, clock=clock)
     await work.run()
-    assert told[0] == f"1 pods are left; disruption budgets protect {place}/guarded"
+    assert said[0] == f"1 pods are left; disruption budgets protect {place}/guarded"
     assert await pods(kube, place) == []
     assert work.forced
 

@@ -11,6 +11,7 @@ import asyncssh
 from tests.integration.apiserver import ApiServer
 from tests.integration.operators.machine.conftest import (
     COMPONENT,
+    LIMIT,
     MACHINE,
     OperatorProcess,
     World,
@@ -41,9 +42,9 @@ def runs(root: Path) -> list[str]:
 
 def prepared(manifest: Manifest) -> bool:
     """Whether all software is as the present spec says."""
-    status = manifest.get("status") or {}
-    current = status.get("observedGeneration") == manifest["metadata"]["generation"]
-    return bool(current and condition(manifest, "ComponentsReady").get("status") == "True")
+    found = condition(manifest, "ComponentsReady")
+    current = found.get("observedGeneration") == manifest["metadata"]["generation"]
+    return bool(current and found.get("status") == "True")
 
 
 async def test_a_host_is_prepared_kept_and_given_back(
@@ -103,7 +104,7 @@ async def test_the_operator_killed_in_the_middle_of_an_installation_never_does_i
     await world.component("tool", scripts=scripts(tmp_path, f"echo >{reached}; cat {gate}"))
     kubeconfig = tmp_path / "kubeconfig"
     await asyncio.to_thread(kubeconfig.write_text, api_server.kubeconfig())
-    process = OperatorProcess(kubeconfig, world.namespace)
+    process = OperatorProcess(world.kube, kubeconfig, world.namespace)
     await process.start()
     try:
         await world.machine(host, "tool-1.0")
@@ -124,7 +125,7 @@ async def test_the_operator_killed_in_the_middle_of_an_installation_never_does_i
 
 
 async def _scripts(host: FakeHost, count: int) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT):
         await host.ran(count)
 
 

@@ -160,7 +160,7 @@ async def test_a_pool_is_claimed_scaled_and_given_back(
     await world.until(KUBENODE, "workers", claims(2), "served")
     await world.until(HOST, "h1", lambda m: _phase(m) == "Claimed", "claimed")
     await world.until(HOST, "h3", lambda m: _phase(m) == "Free", "free")
-    assert await names(world, MACHINE) == ["workers-h1", "workers-h2"]
+    await world.named(MACHINE, "workers-h1", "workers-h2")
 
     path = f"/apis/kok.dev/v1alpha1/namespaces/{world.namespace}/kubenodes/workers/scale"
     scale = await world.kube.raw("GET", path)
@@ -175,7 +175,7 @@ async def test_a_pool_is_claimed_scaled_and_given_back(
     await world.scale("workers", 1)
     await world.until(KUBENODE, "workers", claims(1), "smaller")
     await world.until(HOST, "h3", lambda m: _phase(m) == "Free", "free")
-    assert await names(world, MACHINE) == ["workers-h1"]
+    await world.named(MACHINE, "workers-h1")
 
 
 async def test_two_kubenodes_never_claim_the_same_host(
@@ -207,7 +207,7 @@ async def test_a_host_that_is_deleted_is_replaced_and_goes_when_it_is_free(
     await world.kube.delete(HOST, "h1", world.namespace)
     await world.until(HOST, "h2", lambda m: _phase(m) == "Claimed", "claimed")
     await world.gone(HOST, "h1")
-    assert await names(world, MACHINE) == ["workers-h2"]
+    await world.named(MACHINE, "workers-h2")
 
 
 async def test_a_kubenode_and_its_cluster_deleted_together_both_go(
