@@ -35,7 +35,7 @@ def secret(name: str, version: int) -> dict[str, Any]:
 async def seen(kube: Kube, count: int) -> list[tuple[str, str]]:
     """The first events of a watch: type and name."""
     found: list[tuple[str, str]] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async for event in kube.watch(kinds.SECRET, "ns"):
             found.append((event.type, event.object.get("metadata", {}).get("name", "")))
             if len(found) == count:

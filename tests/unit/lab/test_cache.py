@@ -103,7 +103,7 @@ def test_what_is_discarded_is_out_of_the_cache_at_once_and_gone_soon(tmp_path: P
 async def test_a_shared_lock_keeps_out_only_who_wants_it_alone(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     async with cache.lock("sources", shared=True):
-        async with asyncio.timeout(5), cache.lock("sources", shared=True):
+        async with asyncio.timeout(60), cache.lock("sources", shared=True):
             pass
         with cache.if_free("sources") as free:
             assert not free

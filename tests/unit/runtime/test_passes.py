@@ -32,7 +32,7 @@ class Bench:
         self.api = api
         self.clock = FakeClock()
         self.reconciler = Scripted()
-        self.settings = Settings(pass_timeout=5)
+        self.settings = Settings(pass_timeout=600)
         tools = Tools(
             operator="test",
             finalizer=FINALIZER,

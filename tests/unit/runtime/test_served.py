@@ -61,7 +61,7 @@ class Bench:
     async def rest(self) -> None:
         """Until the task waits for the time or has ended."""
         assert self.task is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             # Nothing tells of the moment at which it waits for the time.
             while not self.clock.waiting and not self.task.done():  # noqa: ASYNC110
                 await asyncio.sleep(0)

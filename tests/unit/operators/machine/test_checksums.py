@@ -99,5 +99,5 @@ async def test_a_failing_server_pins_nothing(published: dict[str, tuple[int, str
 async def test_an_unreachable_server_is_named() -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(ChecksumError, match="cannot be fetched by the operator") as error:
-            await asyncio.wait_for(checksums.published(session, SOURCES, "http://127.0.0.1:1"), 10)
+            await asyncio.wait_for(checksums.published(session, SOURCES, "http://127.0.0.1:1"), 60)
     assert error.value.reason == "ChecksumsUnreachable"

@@ -27,7 +27,11 @@ from kok.operators.machine.ssh import (
 from kok.operators.machine.ssh.connection import Connection
 from kok.operators.machine.ssh.login import connect, scan
 
-QUICK = Timeouts(connect=5.0, login=3.0, alive=0.5, keepalive=1.0)
+LIMIT = 60.0
+"""Seconds after which what a test waits for counts as not happening."""
+PATIENT = Timeouts(connect=LIMIT, login=LIMIT, alive=LIMIT, keepalive=LIMIT)
+QUICK = replace(PATIENT, alive=0.5, keepalive=1.0)
+"""Loses patience with a host that falls silent."""
 
 
 @pytest.fixture
@@ -49,40 +53,40 @@ def target(host: FakeHost, **changes: object) -> Target:
 
 
 async def connected(host: FakeHost, **changes: object) -> Connection:
-    return await connect(target(host, **changes), QUICK)
+    return await connect(target(host, **changes), PATIENT)
 
 
 async def test_a_scan_tells_the_fingerprint_without_logging_in(host: FakeHost) -> None:
-    assert await scan("127.0.0.1", host.port, QUICK) == host.fingerprint
+    assert await scan("127.0.0.1", host.port, PATIENT) == host.fingerprint
     assert host.logins == []
 
 
 async def test_root_scripts_run_with_key_or_password(host: FakeHost) -> None:
     for credentials in (Credentials(key=host.client), Credentials(password=PASSWORD)):
         connection = await connected(host, credentials=credentials)
-        assert await connection.run("echo $((40 + 2))", deadline=5) == "42\n"
+        assert await connection.run("echo $((40 + 2))", deadline=LIMIT) == "42\n"
         connection.close()
 
 
 async def test_a_script_does_not_show_among_the_processes(host: FakeHost) -> None:
     connection = await connected(host)
-    shown = await connection.run("secret=hunter2; tr '\\0' ' ' </proc/$$/cmdline", deadline=5)
+    shown = await connection.run("secret=hunter2; tr '\\0' ' ' </proc/$$/cmdline", deadline=LIMIT)
     assert shown.split() == ["/bin/sh", "-s"]
     connection.close()
 
 
 async def test_users_other_than_root_go_through_sudo(host: FakeHost) -> None:
     connection = await connected(host, user="ops")
-    assert await connection.run("echo root", deadline=5) == "root\n"
+    assert await connection.run("echo root", deadline=LIMIT) == "root\n"
     host.sudo = "sudo: a password is required\n"
     with pytest.raises(SudoRefused, match=r"user ops may not become root.*NOPASSWD"):
-        await connection.run("echo root" + " # long" * 100_000, deadline=5)
+        await connection.run("echo root" + " # long" * 100_000, deadline=LIMIT)
 
 
 async def test_chatter_of_the_login_shell_is_not_taken_for_output(host: FakeHost) -> None:
     host.banner = "Welcome!\nfact hostname forged\n"
     connection = await connected(host)
-    assert await connection.run("echo mine", deadline=5) == "mine\n"
+    assert await connection.run("echo mine", deadline=LIMIT) == "mine\n"
     connection.close()
 
 
@@ -95,7 +99,7 @@ async def test_wrong_credentials_are_told_apart_from_a_wrong_network(host: FakeH
         "of Secret team-a/ops-ssh; correct the Secret or the user, or let the host accept them"
     )
     with pytest.raises(HostUnreachable, match="cannot be reached over SSH: Connection refused"):
-        await connect(replace(target(host), port=1), QUICK)
+        await connect(replace(target(host), port=1), PATIENT)
 
 
 async def test_nothing_is_sent_to_a_host_with_another_key(host: FakeHost) -> None:
@@ -118,7 +122,7 @@ async def test_a_pinned_key_may_be_of_a_kind_that_the_host_does_not_prefer(tmp_p
         where = Target("127.0.0.1", port, "root", "a/b", credentials, pinned)
         with pytest.raises(LoginRefused):
             # It got as far as the login, so the key was accepted.
-            await connect(where, QUICK)
+            await connect(where, PATIENT)
 
 
 async def test_a_failing_script_tells_its_last_words_and_keeps_the_connection(
@@ -126,9 +130,9 @@ async def test_a_failing_script_tells_its_last_words_and_keeps_the_connection(
 ) -> None:
     connection = await connected(host)
     with pytest.raises(ScriptFailed, match="ended with code 7: no such luck") as failed:
-        await connection.run("echo some; echo no such luck >&2; exit 7", deadline=5)
+        await connection.run("echo some; echo no such luck >&2; exit 7", deadline=LIMIT)
     assert (failed.value.code, failed.value.output) == (7, "some\n")
-    assert await connection.run("echo again", deadline=5) == "again\n"
+    assert await connection.run("echo again", deadline=LIMIT) == "again\n"
     connection.close()
 
 
@@ -146,7 +150,7 @@ async def test_a_script_that_arrives_in_part_does_nothing(host: FakeHost, tmp_pa
 async def test_much_output_on_both_streams_blocks_nothing(host: FakeHost) -> None:
     connection = await connected(host)
     script = "for _ in 1 2 3; do head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero; done"
-    assert len(await connection.run(script, deadline=30)) == 3_000_000
+    assert len(await connection.run(script, deadline=LIMIT)) == 3_000_000
     connection.close()
 
 
@@ -161,7 +165,7 @@ async def test_lines_come_as_they_are_printed(host: FakeHost, tmp_path: Path) ->
         lines.append(line)
         seen.set()
 
-    running = asyncio.create_task(connection.run(script, deadline=10, each=each))
+    running = asyncio.create_task(connection.run(script, deadline=LIMIT, each=each))
     await seen.wait()
     assert lines == ["first"]
     await asyncio.to_thread(fifo.write_text, "second\n")
@@ -171,12 +175,12 @@ async def test_lines_come_as_they_are_printed(host: FakeHost, tmp_path: Path) ->
 
 
 async def test_a_slow_script_is_told_apart_from_a_frozen_host(host: FakeHost) -> None:
-    patient = await connect(target(host), replace(QUICK, alive=10.0, keepalive=10.0))
+    patient = await connected(host)
     with pytest.raises(ScriptFailed, match="was not through after"):
         await patient.run("sleep 30", deadline=0.2)
     assert not patient.closed
     patient.close()
-    connection = await connected(host)
+    connection = await connect(target(host), QUICK)
     host.flowing.clear()
     with pytest.raises(HostSilent, match=r"no longer answers|the connection to host .* broke"):
         await connection.run("echo hello", deadline=0.2)
@@ -184,28 +188,28 @@ async def test_a_slow_script_is_told_apart_from_a_frozen_host(host: FakeHost) ->
 
 
 async def test_a_frozen_host_ends_a_wait_by_its_missing_signs_of_life(host: FakeHost) -> None:
-    connection = await connected(host)
-    running = asyncio.create_task(connection.run("sleep 30", deadline=60))
+    connection = await connect(target(host), QUICK)
+    running = asyncio.create_task(connection.run("sleep 600", deadline=10 * LIMIT))
     await asyncio.sleep(0)
     host.flowing.clear()
     with pytest.raises(HostSilent):
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, LIMIT)
 
 
 async def test_a_host_that_accepts_but_never_speaks_is_given_up(host: FakeHost) -> None:
     host.flowing.clear()
     with pytest.raises(HostSilent, match="does not answer over SSH"):
-        await connected(host)
+        await connect(target(host), replace(PATIENT, login=0.5))
 
 
 async def test_a_frozen_host_does_not_delay_another(tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
     async with fake_host(tmp_path / "a") as frozen, fake_host(tmp_path / "b") as lively:
         frozen.flowing.clear()
-        pool = Connections(Timeouts(connect=30, login=30), loop.time)
+        pool = Connections(Timeouts(connect=10 * LIMIT, login=10 * LIMIT), loop.time)
         stuck = [asyncio.create_task(pool.get(f"m{n}", target(frozen))) for n in range(100)]
-        connection = await asyncio.wait_for(pool.get("other", target(lively)), 5)
-        assert await connection.run("echo quick", deadline=5) == "quick\n"
+        connection = await asyncio.wait_for(pool.get("other", target(lively)), LIMIT)
+        assert await connection.run("echo quick", deadline=LIMIT) == "quick\n"
         for task in stuck:
             task.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)
@@ -213,7 +217,7 @@ async def test_a_frozen_host_does_not_delay_another(tmp_path: Path) -> None:
 
 
 async def test_one_connection_is_used_again_until_its_target_changes(host: FakeHost) -> None:
-    pool = Connections(QUICK, asyncio.get_running_loop().time)
+    pool = Connections(PATIENT, asyncio.get_running_loop().time)
     first, second = await asyncio.gather(pool.get("m", target(host)), pool.get("m", target(host)))
     assert first is second
     other = await pool.get("m", target(host, credentials=Credentials(password=PASSWORD)))
@@ -235,6 +239,6 @@ async def test_a_connection_that_breaks_is_told_and_one_that_is_closed_is_not(
     assert not lost.is_set()
     connection = await pool.get("m", target(host), lost.set)
     host.flowing.clear()
-    await asyncio.wait_for(lost.wait(), 10)
+    await asyncio.wait_for(lost.wait(), LIMIT)
     assert connection.closed
     pool.close()
