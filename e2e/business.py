@@ -14,7 +14,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 
 
-async def dns_check(lab: Lab, kube: Kube, kubeconfig: str, *, within: float = 120.0) -> str:
+async def dns_check(lab: Lab, kube: Kube, kubeconfig: str, *, within: float = 300.0) -> str:
     """Runs the pod if it did not run yet; returns what it printed."""
     text = userfiles.fill("dns-check.yaml", image=TOOLBOX, domain="cluster.local")
     for manifest in userfiles.documents(text):

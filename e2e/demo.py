@@ -9,7 +9,7 @@ from pathlib import Path
 from e2e import business, userfiles
 from e2e.follow import has
 from e2e.report import Report, run_to_end
-from e2e.world import World, world
+from e2e.world import PATIENCE, World, world
 from kok.api import Cluster, Machine
 from kok.kube.client import Kube
 
@@ -39,7 +39,9 @@ async def first_cluster(
         )
     with w.report.step("a pod that resolves a name", "pod_s"):
         kubeconfig = await w.kubeconfig(namespace, CLUSTER)
-        async with await Kube.from_kubeconfig(kubeconfig, field_manager="kok-e2e") as kube:
+        async with await Kube.from_kubeconfig(
+            kubeconfig, field_manager="kok-e2e", timeout=PATIENCE
+        ) as kube:
             said = await business.dns_check(w.lab, kube, kubeconfig)
     w.report.line(f"the pod printed: {' '.join(said.split())}")
 
@@ -48,7 +50,7 @@ async def _timed(
     w: World, figure: str, kind: type[Cluster] | type[Machine], namespace: str, name: str
 ) -> None:
     begin = w.report.elapsed
-    await w.until(kind.info.kind, namespace, name, has("Ready"), 300.0)
+    await w.until(kind.info.kind, namespace, name, has("Ready"), 600.0)
     w.report.figures[figure] = round(w.report.elapsed - begin, 1)
 
 

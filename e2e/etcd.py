@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from e2e.follow import condition, has
+from e2e.follow import condition, has, until
 from e2e.lab import S3
 from e2e.lab.errors import LabError
 from e2e.world import World
@@ -113,6 +113,15 @@ def roles(obj: Manifest) -> tuple[str, list[str]]:
     if not leader:
         raise AssertionError(f"EtcdCluster {obj['metadata']['name']} shows no leader")
     return leader, others
+
+
+async def leading(w: World, namespace: str, name: str = NAME) -> tuple[str, list[str]]:
+    """The leader's name, and those of all other members; members may be about to elect one."""
+
+    def led(obj: Manifest) -> bool:
+        return bool((obj.get("status") or {}).get("leader"))
+
+    return roles(await until(w.kube, KIND, name, namespace, led, within=LONG))
 
 
 def pod(member: str) -> str:

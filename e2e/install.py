@@ -60,7 +60,7 @@ async def install(lab: Lab, report: Report, **chosen: object) -> None:
 
 async def _rolled_out(lab: Lab) -> None:
     async with await Kube.from_kubeconfig(
-        lab.kubeconfig.read_text(), field_manager="kok-e2e"
+        lab.kubeconfig.read_text(), field_manager="kok-e2e", timeout=60.0
     ) as kube:
         ours = {
             d["metadata"]["name"]: d["spec"]["replicas"]
@@ -81,8 +81,8 @@ async def _rolled_out(lab: Lab) -> None:
                 f"deployment/{n}",
                 "-n",
                 NAMESPACE,
-                "--timeout=180s",
-                timeout=200,
+                "--timeout=600s",
+                timeout=620,
             )
             for n in names
         )

@@ -16,6 +16,9 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 
+PATIENCE = 60.0
+"""Seconds for one request of a scenario: a busy machine is slow, and no scenario is about that."""
+
 
 @dataclass
 class World:
@@ -40,7 +43,7 @@ class World:
     async def business(self, namespace: str, cluster: str) -> Kube:
         """A client for a business cluster with its admin kubeconfig, as a user would have it."""
         return await Kube.from_kubeconfig(
-            await self.kubeconfig(namespace, cluster), field_manager="kok-e2e"
+            await self.kubeconfig(namespace, cluster), field_manager="kok-e2e", timeout=PATIENCE
         )
 
     async def kubeconfig(self, namespace: str, cluster: str) -> str:
@@ -74,7 +77,7 @@ class World:
         """Makes a namespace if it is not there."""
         await self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
-    async def drop_namespace(self, name: str, within: float = 120.0) -> None:
+    async def drop_namespace(self, name: str, within: float = 300.0) -> None:
         """Removes a namespace and waits until it is gone."""
         await self.kube.delete(kinds.NAMESPACE, name)
         await until_gone(self.kube, kinds.NAMESPACE, name, "", within=within)
@@ -106,7 +109,9 @@ async def world(report: Report, *, meta: int = 1, workers: int = 1) -> AsyncIter
         lab = await Lab.up(meta=meta, workers=workers, operators=True)
     with report.step("operators installed with Helm", "install_s"):
         await install(lab, report)
-    kube = await Kube.from_kubeconfig(lab.kubeconfig.read_text(), field_manager="kok-e2e")
+    kube = await Kube.from_kubeconfig(
+        lab.kubeconfig.read_text(), field_manager="kok-e2e", timeout=PATIENCE
+    )
     try:
         yield World(lab, kube, report)
     finally:

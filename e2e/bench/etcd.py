@@ -74,7 +74,7 @@ async def replaced(w: World) -> AsyncIterator[Figure]:
     await etcd.made(w, NAMESPACE, "r", storage={"size": "8Gi"})
     async with writing(w, NAMESPACE, "r", rate=10) as writer:
         await writer.fill(GIB)
-        _, others = etcd.roles(await etcd.get(w, NAMESPACE, "r"))
+        _, others = await etcd.leading(w, NAMESPACE, "r")
         await writer.lap()
         begin = time.monotonic()
         await w.kube.delete(kinds.PVC, others[0], NAMESPACE)
@@ -186,7 +186,7 @@ async def _timed(w: World, name: str, **spec: object) -> float:
 
 
 async def _killed(w: World, name: str) -> float:
-    _, others = etcd.roles(await etcd.get(w, NAMESPACE, name))
+    _, others = await etcd.leading(w, NAMESPACE, name)
     async with etcd.recovered(w, NAMESPACE, others[0], name=name) as took:
         await disturb.kill_process(w, NAMESPACE, etcd.pod(others[0]))
     return took["pods"]

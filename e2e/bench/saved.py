@@ -180,7 +180,7 @@ async def _server_rate(s3: S3) -> float:
 
 async def _by_hand(w: World) -> float:
     """Bytes a second of a snapshot that is saved by hand, on the member's own volume."""
-    member, _ = etcd.roles(await etcd.get(w, NAMESPACE, NAME))
+    member, _ = await etcd.leading(w, NAMESPACE, NAME)
     file = "by-hand.db"
     begin = time.monotonic()
     await etcd.etcdctl(w, NAMESPACE, member, "snapshot", "save", f"{DATA}/{file}")

@@ -212,7 +212,7 @@ async def volume_full(w: World) -> None:
 
 async def users_and_roles(w: World, s3: S3) -> None:
     """An etcd with users: the operator's certificate is one of them, and the cluster stays well."""
-    leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    leader, _ = await etcd.leading(w, NAMESPACE)
     with w.report.step("a backup of an etcd with users and roles, and a proof of it"):
         for words in (
             "user add root --no-password",

@@ -48,7 +48,7 @@ async def run(report: Report) -> None:
 
 async def found_by_compaction(w: World, writer: Writer) -> None:
     """etcd compares its members' hashes once a minute, if history was compacted."""
-    leader, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    leader, others = await etcd.leading(w, NAMESPACE)
     await altered(w, writer, others[0], leader)
     await etcd.etcdctl(
         w, NAMESPACE, leader, "compact", str(await etcd.revision(w, NAMESPACE, leader))
@@ -63,7 +63,7 @@ async def found_by_compaction(w: World, writer: Writer) -> None:
 
 async def found_at_start(w: World, writer: Writer) -> None:
     """A member refuses to start because its data differs from that of the others."""
-    leader, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    leader, others = await etcd.leading(w, NAMESPACE)
     await altered(w, writer, others[0], leader)
     with w.report.step("the member finds out when it starts, and is replaced", "refused_s"):
         await disturb.kill_process(w, NAMESPACE, etcd.pod(others[0]))

@@ -72,7 +72,7 @@ async def replaced(w: World, writer: Writer, name: str, *members: str) -> None:
 
 async def volume_deleted(w: World, writer: Writer) -> None:
     """The leader's claim is deleted under it, and its pod killed."""
-    leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    leader, _ = await etcd.leading(w, NAMESPACE)
     await writer.lap()
     with w.report.step("the leader's volume is deleted", "volume_deleted_s"):
         await w.kube.delete(kinds.PVC, leader, NAMESPACE)
@@ -82,7 +82,7 @@ async def volume_deleted(w: World, writer: Writer) -> None:
 
 async def data_corrupt(w: World, writer: Writer) -> None:
     """A follower's database file holds rubbish, and its process is killed."""
-    _, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    _, others = await etcd.leading(w, NAMESPACE)
     await writer.lap()
     with w.report.step("a follower's database is overwritten", "data_corrupt_s"):
         await disturb.on_disk(
@@ -94,7 +94,7 @@ async def data_corrupt(w: World, writer: Writer) -> None:
 
 async def data_gone(w: World, writer: Writer) -> None:
     """A follower's volume is there, and empty."""
-    _, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    _, others = await etcd.leading(w, NAMESPACE)
     await writer.lap()
     with w.report.step("a follower's data is removed from its volume", "data_gone_s"):
         await disturb.on_disk(w, NAMESPACE, others[0], "rm -rf data")

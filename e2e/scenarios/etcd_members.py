@@ -39,7 +39,7 @@ async def run(report: Report) -> None:
 
 async def follower_killed(w: World, writer: Writer) -> None:
     """SIGKILL for a follower's process."""
-    _, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    _, others = await etcd.leading(w, NAMESPACE)
     await writer.lap()
     with w.report.step("a follower's process is killed"):
         async with etcd.recovered(w, NAMESPACE, others[0]) as took:
@@ -49,7 +49,7 @@ async def follower_killed(w: World, writer: Writer) -> None:
 
 async def leader_killed(w: World, writer: Writer) -> None:
     """The leader's pod is deleted without grace."""
-    leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    leader, _ = await etcd.leading(w, NAMESPACE)
     await writer.lap()
     with w.report.step("the leader's pod is killed"):
         async with etcd.recovered(w, NAMESPACE, leader) as took:
@@ -59,7 +59,7 @@ async def leader_killed(w: World, writer: Writer) -> None:
 
 async def all_killed(w: World, writer: Writer) -> None:
     """All pods are deleted at the same moment."""
-    leader, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    leader, others = await etcd.leading(w, NAMESPACE)
     members = (leader, *others)
     await writer.lap()
     with w.report.step("all members' pods are killed"):
@@ -70,7 +70,7 @@ async def all_killed(w: World, writer: Writer) -> None:
 
 async def killed_without_operator(w: World, writer: Writer) -> None:
     """Without the operator a killed member comes back all the same."""
-    leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    leader, _ = await etcd.leading(w, NAMESPACE)
     await writer.lap()
     with w.report.step("the leader is killed while no operator runs"):
         async with disturb.operator_away(w), etcd.recovered(w, NAMESPACE, leader) as took:

@@ -92,7 +92,7 @@ async def node_dies(w: World) -> None:
 async def one_moves(w: World, writer: Writer) -> None:
     """The leader is asked to leave its node, which takes no new pods."""
     before = await nodes(w)
-    member, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    member, _ = await etcd.leading(w, NAMESPACE)
     node = before[member]
     await writer.lap()
     with w.report.step(f"{member}, which leads, is to leave {node}", "one_moved_s"):

@@ -64,7 +64,7 @@ def sick(member: str) -> etcd.Check:
 
 async def pod_cut_off(w: World, writer: Writer) -> None:
     """The leader reaches nobody."""
-    leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    leader, _ = await etcd.leading(w, NAMESPACE)
     await writer.lap()
     with w.report.step("the leader is cut off from the network"):
         async with disturb.pod_cut_off(w, NAMESPACE, etcd.pod(leader)):
@@ -77,7 +77,7 @@ async def pod_cut_off(w: World, writer: Writer) -> None:
 
 async def pod_slow(w: World, writer: Writer) -> None:
     """The leader answers late: slow writes, but writes."""
-    leader, _ = etcd.roles(await etcd.get(w, NAMESPACE))
+    leader, _ = await etcd.leading(w, NAMESPACE)
     await writer.lap()
     with w.report.step("the leader sits behind a narrow link"):
         async with disturb.pod_slow(w, NAMESPACE, etcd.pod(leader), kilobits=200):

@@ -73,7 +73,7 @@ async def disk_full(w: World, volumes: dict[str, disturb.SmallVolume]) -> None:
     """One member's disk takes not a block more."""
     await etcd.made(w, NAMESPACE, storage={"size": "1Gi", "className": disturb.SMALL})
     async with writing(w, NAMESPACE, etcd.NAME, size=8_000) as writer:
-        _, others = etcd.roles(await etcd.get(w, NAMESPACE))
+        _, others = await etcd.leading(w, NAMESPACE)
         volume = volumes[await disturb.volume_of(w, NAMESPACE, others[0])]
         await writer.lap()
         with w.report.step("a follower's disk is full"):

@@ -98,7 +98,7 @@ def at(version: str) -> etcd.Check:
 
 async def while_a_follower_is_sick(w: World, writer: Writer) -> None:
     """An upgrade waits until all members are healthy, says so, and goes on by itself."""
-    _, others = etcd.roles(await etcd.get(w, NAMESPACE))
+    _, others = await etcd.leading(w, NAMESPACE)
     with w.report.step("an upgrade asked for while a follower is cut off waits"):
         async with disturb.pod_cut_off(w, NAMESPACE, etcd.pod(others[0])):
             sick = etcd.says("MembersHealthy", "False")

@@ -70,7 +70,7 @@ class Writer:
         """What happened since the last lap, or since the start."""
         return Lap(**await self.ask("lap"))
 
-    async def goes_on(self, writes: int = 25, within: float = 60.0) -> None:
+    async def goes_on(self, writes: int = 25, within: float = 180.0) -> None:
         """Waits until that many writes were confirmed from now on; no lap ends by that."""
         missing = writes
         async with asyncio.timeout(within):
@@ -94,7 +94,7 @@ class Writer:
         """`keys` below a prefix, the `highest` revision of their changes, the store's `revision`."""
         return await self.ask("read", prefix, 90.0)
 
-    async def finish(self, within: float = 60.0) -> Verdict:
+    async def finish(self, within: float = 180.0) -> Verdict:
         """Stops writing and reads everything back. Raises `AssertionError` if nobody answers."""
         await self.ask("stop")
         answer = await self.ask("verify", within, within + 60.0)
@@ -143,7 +143,7 @@ async def writing(
         asyncio.create_task(_follow_secret(w, writer, namespace, etcd, known[1])),
     ]
     try:
-        async with asyncio.timeout(60.0):
+        async with asyncio.timeout(180.0):
             await asyncio.gather(*(event.wait() for event in known))
         chosen = {"rate": rate, "limit": limit, "size": size, "patience": patience}
         login = {"user": user[0], "password": user[1]} if user else {}
