@@ -22,6 +22,7 @@ import pytest
 import yaml
 from tests.integration.apiserver import ETCD_VERSION, KUBERNETES_VERSION, ApiServer, find_binary
 
+from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import NotFound, TooManyRequests
@@ -75,16 +76,20 @@ async def established(kube: Kube, crd: str) -> None:
             conditions = event.object.get("status", {}).get("conditions") or ()
             if any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
                 break
-        spec = event.object["spec"]
-        version = spec["versions"][0]["name"]
-        path = f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
-        while True:
-            try:
-                await kube.raw("GET", path)
-            except (NotFound, TooManyRequests):
-                await asyncio.sleep(0.05)
-            else:
-                return
+        while not await _served(kube, event.object["spec"]):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.05)
+
+
+async def _served(kube: Kube, crd: Manifest) -> bool:
+    """Whether objects of a kind can be asked for, and whoever asks for kinds is told of it."""
+    group = f"/apis/{crd['group']}/{crd['versions'][0]['name']}"
+    plural = crd["names"]["plural"]
+    try:
+        await kube.raw("GET", f"{group}/{plural}")
+        listed = await kube.raw("GET", group)
+    except (NotFound, TooManyRequests):
+        return False
+    return any(entry["name"] == plural for entry in listed["resources"])
 
 
 @pytest.fixture

@@ -38,7 +38,8 @@ async def test_a_cluster_comes_to_life_and_works(
 ) -> None:
     standin.controllers = True
     await world.make()
-    made = await world.until_ready()
+    # Nodes are counted from a watch, which begins when the API answers.
+    made = await world.until(lambda m: usable(m) and "nodeSummary" in m["status"])
     status = made["status"]
     assert status["version"] == "1.37.1"
     assert status["phase"] == "Running"

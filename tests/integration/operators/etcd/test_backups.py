@@ -232,6 +232,9 @@ async def test_a_namespace_that_goes_is_not_held_up(
     await world.kube.delete(BACKUP, "one", world.namespace)
 
     await world.until_gone("one", BACKUP)
+    # Nothing stays for operators of later tests: whatever they made for it would be refused.
+    await world.kube.delete(ETCD, "e", world.namespace)
+    await world.until_gone()
 
 
 async def test_no_more_jobs_run_at_the_same_time_than_may(
