@@ -13,9 +13,10 @@ from kok.pki import pem
 
 @dataclass(frozen=True)
 class CertificateInfo:
-    """`not_after` and `renew_at` are UTC; `fingerprint` is as from `fingerprint()`."""
+    """All times are UTC; `fingerprint` is as from `fingerprint()`."""
 
     subject: str
+    not_before: datetime
     not_after: datetime
     renew_at: datetime
     fingerprint: str
@@ -31,6 +32,7 @@ def certificate_info(
     certificate = pem.load_certificate(cert_pem)
     return CertificateInfo(
         subject=certificate.subject.rfc4514_string(),
+        not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         renew_at=renewal_time(certificate, renew_before),
         fingerprint=fingerprint(cert_pem),

@@ -199,6 +199,21 @@ def dates(obj: EtcdCluster, secrets: Mapping[str, Manifest]) -> list[EtcdCertifi
     return found
 
 
+def invalid_at(obj: EtcdCluster, secrets: Mapping[str, Manifest], clock: datetime) -> str | None:
+    """What certificates are for one whose clock shows this time; None if all are valid."""
+    for name in (names.etcd_ca_secret(obj.name), *layout.leaf_secrets(obj.name)):
+        try:
+            pem = decode(secrets.get(name), TLS_CRT)
+            info = certificate_info(pem) if pem else None
+        except PkiError:
+            continue
+        if info is not None and clock < info.not_before:
+            return "are not valid yet"
+        if info is not None and clock > info.not_after:
+            return "have ended"
+    return None
+
+
 def missing_leaves(obj: EtcdCluster, secrets: Mapping[str, Manifest]) -> list[str]:
     """Secrets of certificates that are not there or hold nothing readable."""
     readable = {one.name for one in dates(obj, secrets)}

@@ -123,6 +123,11 @@ def pod_endpoint(address: str) -> str:
     return f"https://{f'[{address}]' if ':' in address else address}:{CLIENT_PORT}"
 
 
+def metrics_endpoint(address: str) -> str:
+    """Where a member serves metrics and probes, over plain HTTP, by its pod's IP."""
+    return f"http://{f'[{address}]' if ':' in address else address}:{METRICS_PORT}"
+
+
 def initial_cluster(etcd: str, namespace: str, members: tuple[str, ...]) -> str:
     """`--initial-cluster` for members that form a new cluster together."""
     return ",".join(f"{member}={peer_url(etcd, namespace, member)}" for member in members)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from kok.api.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.etcd import layout, plan
+from kok.operators.etcd import clocks, layout, plan
 from kok.operators.etcd.client import Alarm, MemberStatus, Trouble
 from kok.operators.etcd.losses import (
     container,
@@ -23,7 +23,13 @@ from kok.operators.etcd.losses import (
 )
 from kok.operators.etcd.observe import Answer, World, is_ready
 
-_TELLS_NOTHING = {Trouble.SILENT, Trouble.UNTRUSTED, Trouble.REFUSED, Trouble.DENIED}
+_TELLS_NOTHING = {
+    Trouble.SILENT,
+    Trouble.BROKE_OFF,
+    Trouble.UNTRUSTED,
+    Trouble.REFUSED,
+    Trouble.DENIED,
+}
 DIFFERS = "its data differs from what all other members have"
 MESSAGE_LIMIT = 400
 _QUIET = {"ContainerCreating", "PodInitializing"}
@@ -146,7 +152,8 @@ def _judge(
     if ready and said is not None and said.leader is not None and not (joining or said.is_learner):
         return "healthy", None
     asleep = plan.is_down(obj.status)
-    text = trouble(world, name, pod, answer, asleep=asleep)[:MESSAGE_LIMIT]
+    clock = clocks.trouble(obj, world, answer, now)
+    text = trouble(world, name, pod, answer, clock, asleep=asleep)[:MESSAGE_LIMIT]
     if joining:
         return "joining", "is prepared and waits for its turn" if lacks_settings(pod) else text
     # An answer that we cannot understand says nothing about the member, whose probe is content: with
@@ -183,9 +190,18 @@ def alarms_of(entries: Sequence[EtcdMember], answers: Mapping[str, Answer]) -> l
 
 
 def trouble(
-    world: World, name: str, pod: Manifest | None, answer: Answer, *, asleep: bool = False
+    world: World,
+    name: str,
+    pod: Manifest | None,
+    answer: Answer,
+    clock: str | None = None,
+    *,
+    asleep: bool = False,
 ) -> str:
-    """Why a member is not healthy, as far as can be seen; never empty."""
+    """Why a member is not healthy, as far as can be seen; never empty.
+
+    `clock` is what is wrong with its clock, if that explains what it answers.
+    """
     if pod is None:
         if world.get(kinds.STATEFULSET, name) is not None:
             return "waits for its pod to be made"
@@ -198,26 +214,30 @@ def trouble(
     claim = world.get(kinds.PVC, name)
     if claim is not None and (claim.get("status") or {}).get("phase") != "Bound":
         return world.storage.problem or "waits for its volume"
-    return _container_trouble(pod, answer)
+    return _container_trouble(pod, answer, clock)
 
 
-def _container_trouble(pod: Manifest, answer: Answer) -> str:
+def _container_trouble(pod: Manifest, answer: Answer, clock: str | None) -> str:
     state = container(pod).get("state") or {}
     waiting = state.get("waiting") or {}
     ended = terminated(pod)
     if waiting.get("reason") in _QUIET or not state:
         return "its container is being made"
     if "running" in state:
-        return _running_trouble(pod, answer, ended)
+        return _running_trouble(pod, answer, ended, clock)
     if ended:
         return f"its container ended: {_how(ended)}"
     return f"{waiting.get('reason', 'Waiting')}: {waiting.get('message', '')}".rstrip(": ")
 
 
-def _running_trouble(pod: Manifest, answer: Answer, ended: Mapping[str, Any]) -> str:
+def _running_trouble(
+    pod: Manifest, answer: Answer, ended: Mapping[str, Any], clock: str | None
+) -> str:
     if answer.error is not None:
         again = f"; before, its container ended: {_how(ended)}" if ended else ""
         what = "is ready, but" if is_ready(pod) else "has been started, but"
+        if clock is not None:
+            return f"{what} {clock}: set the clock of node {_node(pod)}{again}"
         return f"{what} {answer.error.message}{again}"
     if answer.status is None:
         return "has no address yet"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 from kok.api import names
@@ -36,6 +37,9 @@ One that starts takes connections long before it answers, and its first answer i
 waits for: to hang on for longer would only delay the next question.
 """
 
+_PERHAPS_ITS_CLOCK = {Trouble.UNTRUSTED, Trouble.BROKE_OFF}
+"""What a member that takes certificates for invalid looks like."""
+
 CHILD_KINDS = (
     kinds.STATEFULSET,
     kinds.POD,
@@ -56,6 +60,8 @@ class Answer:
     """The list that a quorum agrees on; None if this member cannot get one."""
     error: EtcdError | None = None
     """Why there is no status."""
+    clock: datetime | None = None
+    """What the member's clock showed; looked at only where that may be why there is no status."""
     seconds: float | None = None
     """How long it took to get that list, a consistent read; None if there is none."""
 
@@ -162,7 +168,7 @@ async def ask_members(obj: EtcdCluster, members: Iterable[str], world: World) ->
             *(
                 _ask(
                     patient if is_ready(world.get(kinds.POD, layout.pod_name(member))) else quick,
-                    layout.pod_endpoint(address),
+                    address,
                 )
                 for member, address in addresses.items()
             )
@@ -176,13 +182,17 @@ def connect(obj: EtcdCluster, world: World, *, deadline: float = DEADLINE) -> Et
 
 
 async def _ask(client: EtcdClient, address: str) -> Answer:
+    """Asks the member at an address of a pod."""
+    endpoint = layout.pod_endpoint(address)
     (status, _), (members, seconds) = await asyncio.gather(
-        _timed(client.status(address)), _timed(client.members(address))
+        _timed(client.status(endpoint)), _timed(client.members(endpoint))
     )
+    doubted = isinstance(status, EtcdError) and status.trouble in _PERHAPS_ITS_CLOCK
     return Answer(
         None if isinstance(status, EtcdError) else status,
         None if isinstance(members, EtcdError) else members,
         status if isinstance(status, EtcdError) else None,
+        await client.clock(layout.metrics_endpoint(address)) if doubted else None,
         None if isinstance(members, EtcdError) else seconds,
     )
 

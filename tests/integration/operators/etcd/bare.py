@@ -17,7 +17,7 @@ from kok.operators.etcd.client import EtcdClient, EtcdError, Trouble
 
 _networks = itertools.count(os.getpid() % 50 * 5)
 LIMIT = 40.0
-STARTING = {Trouble.NOT_LISTENING, Trouble.NO_QUORUM, Trouble.SILENT}
+STARTING = {Trouble.NOT_LISTENING, Trouble.NO_QUORUM, Trouble.SILENT, Trouble.BROKE_OFF}
 
 
 class Bare:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -95,6 +98,19 @@ def alarm_of(text: str) -> Alarm | None:
     return Alarm(_hex(words["memberID"]), words["alarm"])
 
 
+def clock_of(date: str | None) -> datetime | None:
+    """The time in the `Date` of an answer, to the second; None if it tells none.
+
+    >>> clock_of("Thu, 26 Nov 2026 12:00:00 GMT")
+    datetime.datetime(2026, 11, 26, 12, 0, tzinfo=datetime.timezone.utc)
+    """
+    try:
+        found = parsedate_to_datetime(date or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
+
+
 def _hex(number: Any) -> str:
     return format(int(number or 0), "x")
 
@@ -103,14 +119,15 @@ def error_of(error: Exception) -> EtcdError:
     """What went wrong on the way to a member."""
     if isinstance(error, asyncio.TimeoutError):
         return EtcdError(Trouble.SILENT, "does not answer in time")
-    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError):
+    if isinstance(error, aiohttp.ClientSSLError) or isinstance(error.__cause__, ssl.SSLError):
+        # A member looks at the client's certificate when the client is through with TLS already.
         return EtcdError(Trouble.UNTRUSTED, _tls_sentence(error))
     if isinstance(error, aiohttp.ClientConnectorError):
         if isinstance(error.os_error, ConnectionRefusedError):
             return EtcdError(Trouble.NOT_LISTENING, "does not serve clients yet")
         return EtcdError(Trouble.SILENT, "cannot be reached from the operator")
     if isinstance(error, aiohttp.ClientError | OSError):
-        return EtcdError(Trouble.SILENT, "broke the connection off")
+        return EtcdError(Trouble.BROKE_OFF, "broke the connection off")
     return strange()
 
 

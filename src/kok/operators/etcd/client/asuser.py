@@ -194,5 +194,5 @@ def _error(error: grpc.aio.AioRpcError) -> EtcdError:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return EtcdError(Trouble.SILENT, "does not answer in time")
     if code is grpc.StatusCode.UNAVAILABLE:
-        return EtcdError(Trouble.SILENT, "broke the connection off")
+        return EtcdError(Trouble.BROKE_OFF, "broke the connection off")
     return refusal({"message": text, "code": code.value[0]}, code.value[0])

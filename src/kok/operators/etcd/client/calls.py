@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -11,6 +12,7 @@ import aiohttp
 
 from kok.kube.access import Access, AccessError, ssl_context
 from kok.operators.etcd.client.answers import (
+    clock_of,
     error_of,
     hash_of,
     listed_of,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 DEADLINE = 3.0
 """Seconds for one question to one member."""
+CLOCK_DEADLINE = 1.0
+"""Seconds for a member's clock, which explains an error and is not worth to be waited for."""
 CHANGE_DEADLINE = 10.0
 """Seconds for a change to the members, for which etcd itself waits up to 7 s."""
 LONG_DEADLINE = 300.0
@@ -92,6 +96,20 @@ class EtcdClient:
         """
         body = {"revision": str(revision)}
         return hash_of(await self._ask(address, "maintenance/hashkv", body, LONG_DEADLINE))
+
+    async def clock(self, address: str) -> datetime | None:
+        """What the member's clock shows, to the second; None if that cannot be known.
+
+        `address` is the one for metrics, where it asks nobody for a certificate: whoever's clock
+        is wrong trusts none. Every answer of HTTP has a date, also that there is nothing here.
+        """
+        try:
+            async with self._session.get(
+                address, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=CLOCK_DEADLINE)
+            ) as response:
+                return clock_of(response.headers.get("Date"))
+        except (aiohttp.ClientError, OSError):
+            return None
 
     # --- changes
 

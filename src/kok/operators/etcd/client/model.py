@@ -11,6 +11,9 @@ class Trouble(StrEnum):
 
     NOT_LISTENING = "NotListening"
     SILENT = "Silent"
+    BROKE_OFF = "BrokeOff"
+    """The connection ended without an answer: a member goes down, or refuses a certificate and does
+    not wait until that is read."""
     UNTRUSTED = "Untrusted"
     NO_QUORUM = "NoQuorum"
     REFUSED = "Refused"
