@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
+import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+import aiohttp
 from tests.integration.apiserver import TIED
 from tests.integration.operators.etcd.container import program
+from tests.integration.operators.etcd.network import own_network
 
 from kok.operators.etcd.client import EtcdClient, EtcdError, Trouble
 
-_networks = itertools.count(os.getpid() % 50 * 5)
-LIMIT = 40.0
+LIMIT = 100.0
 STARTING = {Trouble.NOT_LISTENING, Trouble.NO_QUORUM, Trouble.SILENT, Trouble.BROKE_OFF}
 
 
@@ -27,16 +27,16 @@ class Bare:
         self.version = version
         self.options = options
         self.root = Path(tempfile.mkdtemp(prefix="kok-bare-"))
-        self.network = f"127.{20 + next(_networks) % 230}.1"
+        self._claim, self.network = own_network()
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def address(self, number: int) -> str:
         """Where clients reach a member."""
-        return f"http://{self.network}.{number + 1}:2379"
+        return f"http://{self.network}.1.{number + 1}:2379"
 
     def peer(self, number: int) -> str:
         """Where other members reach a member."""
-        return f"http://{self.network}.{number + 1}:2380"
+        return f"http://{self.network}.1.{number + 1}:2380"
 
     def start(self, number: int, members: list[int], state: str = "new") -> None:
         """Starts one member, which knows of `members`."""
@@ -82,6 +82,16 @@ class Bare:
                     continue
                 return
 
+    async def missed(self, address: str, member_id: str) -> None:
+        """Returns once the member at an address has noticed that another one is not there."""
+        gone = re.compile(rf'(?m)^etcd_network_active_peers{{.*Remote="{member_id}"}} 0$')
+        async with asyncio.timeout(LIMIT), aiohttp.ClientSession() as session:
+            while True:
+                async with session.get(f"{address}/metrics") as answer:
+                    if gone.search(await answer.text()):
+                        return
+                await asyncio.sleep(0.02)
+
     def kill(self, number: int) -> None:
         """Ends a member at once."""
         process = self.processes.pop(number)
@@ -93,3 +103,4 @@ class Bare:
         for number in list(self.processes):
             self.kill(number)
         shutil.rmtree(self.root, ignore_errors=True)
+        self._claim.close()

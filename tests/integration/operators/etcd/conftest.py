@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
-from tests.integration.conftest import CRDS, install_crds
+from tests.integration.conftest import CRDS, LEASE, install_crds
+from tests.integration.operators.etcd import kv
 from tests.integration.operators.etcd.standin import StandIn
 
 from kok.api.etcdcluster import EtcdCluster
@@ -20,13 +21,13 @@ from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.operators.etcd import layout, operator
-from kok.operators.etcd.client import Credentials
+from kok.operators.etcd.client import Credentials, EtcdClient
 from kok.pki import decode, leaf_of
 from kok.runtime.main import Process
 from kok.runtime.settings import Settings
 
-LIMIT = 100.0
-"""Seconds after which what a test waits for counts as not happening."""
+LIMIT = 240.0
+"""Seconds after which what a test waits for counts as not happening, on the slowest machine."""
 ETCD = EtcdCluster.info.kind
 
 
@@ -72,8 +73,7 @@ async def running(api_server: ApiServer, namespace: str, **settings: Any) -> Asy
         "http_host": "127.0.0.1",
         "http_port": 0,
         "backoff_min": 0.2,
-        # Longer than a busy machine may stall us: a lost Lease would end the whole test run.
-        "lease_duration": 120.0,
+        **LEASE,
         **settings,
     }
     wanted = Settings(**chosen)
@@ -150,17 +150,35 @@ class World:
                         last = event.object
                     elif event.type == "DELETED":
                         last = None
-                    if (event.type != "SYNCED" or last is None) and holds(last):
+                    else:
+                        # After a gap nobody tells of what went meanwhile.
+                        last = await self.get(kind, name)
+                    if holds(last):
                         return last or {}
         except TimeoutError:
             raise AssertionError(f"{kind.kind} {name} stayed as it is: {last}") from None
         raise AssertionError("a watch never ends")
 
     async def until_ready(
-        self, name: str = "e", reason: str = "Healthy", type_: str = "Ready"
+        self,
+        name: str = "e",
+        reason: str = "Healthy",
+        type_: str = "Ready",
+        *,
+        says: Sequence[str] = (),
     ) -> Manifest:
-        """The EtcdCluster once a condition has that reason."""
-        return await self.until(lambda m: condition(m, type_).get("reason") == reason, name)
+        """The EtcdCluster once a condition has that reason, and all these words in its message.
+
+        A message changes while its reason stays, as more is seen: what a test wants to read there
+        it has to wait for as well.
+        """
+
+        def holds(etcd: Manifest | None) -> bool:
+            found = condition(etcd, type_)
+            message = found.get("message", "")
+            return found.get("reason") == reason and all(words in message for words in says)
+
+        return await self.until(holds, name)
 
     async def until_gone(self, name: str = "e", kind: Kind = ETCD) -> None:
         """Returns once the object is gone."""
@@ -174,6 +192,12 @@ class World:
         assert ca is not None
         host = layout.client_host(name, self.namespace)
         return Credentials(ca, leaf.cert_pem, leaf.key_pem, host)
+
+    @asynccontextmanager
+    async def client(self, name: str = "e") -> AsyncIterator[EtcdClient]:
+        """A client of the members, with more patience than the operator's."""
+        async with EtcdClient(await self.credentials(name), deadline=kv.LIMIT) as one:
+            yield one
 
 
 @pytest.fixture

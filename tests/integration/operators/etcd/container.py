@@ -15,6 +15,10 @@ from tests.integration.apiserver import TIED, find_binary
 from kok.api.meta import Manifest
 from kok.operators.etcd import layout
 
+GRACE = 30.0
+FAILURES = 3
+"""Of the readiness probe; so many are in the StatefulSets as well."""
+
 
 @dataclass
 class Container:
@@ -27,6 +31,8 @@ class Container:
     restarts: int = 0
     ended: dict[str, Any] | None = None
     ready: bool = False
+    failures: int = 0
+    """Of the readiness probe, in a row."""
     reported: Manifest | None = None
     secrets: str = ""
     unsettled: Manifest | None = None
@@ -46,14 +52,26 @@ class Container:
             )
 
     def end(self, how: signal.Signals) -> None:
-        """Ends the process, also a frozen one, and waits for that."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.send_signal(how)
-            self.process.wait(timeout=20)
+        """Ends the process, also a frozen one, and waits for that; it has a time of grace."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGCONT)
+        self.process.send_signal(how)
+        try:
+            self.process.wait(timeout=GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(timeout=GRACE)
 
-    async def answers(self) -> bool:
-        """The readiness probe."""
+    async def probe(self) -> None:
+        """The readiness probe: as in a cluster, once it held, only some failures in a row count."""
+        if await self._answers():
+            self.failures, self.ready = 0, True
+            return
+        self.failures += 1
+        self.ready = self.ready and self.failures < FAILURES
+
+    async def _answers(self) -> bool:
         url = f"http://{self.address}:{layout.METRICS_PORT}/readyz"
         try:
             async with (
@@ -67,7 +85,6 @@ class Container:
 
 def pod_status(container: Container, what: str) -> Manifest:
     """The pod's status while its container is `waiting`, `pulling` its image, `unsettled` (it lacks a
-
     variable), `running` or has `ended`.
     """
     state: Manifest = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}

@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -140,7 +141,15 @@ class Jobs:
             return
         run = Run(job, pod, self._address(name), self.root / pod["metadata"]["uid"])
         self._runs[meta["uid"]] = run
-        run.task = asyncio.create_task(self._live(run))
+        run.task = asyncio.create_task(self._watched(run))
+
+    async def _watched(self, run: Run) -> None:
+        try:
+            await self._live(run)
+        except Exception:
+            # The Job never ends now: what the test waits for in vain is not the reason.
+            traceback.print_exc()
+            raise
 
     async def _live(self, run: Run) -> None:
         """From the first container to the Job's last word."""
@@ -224,10 +233,7 @@ class Jobs:
 
     async def _volume(self, run: Run, volume: Manifest) -> Path:
         if "persistentVolumeClaim" in volume:
-            claim = await self.kube.get(
-                kinds.PVC, volume["persistentVolumeClaim"]["claimName"], self.namespace
-            )
-            assert claim is not None
+            claim = await self._there(kinds.PVC, volume["persistentVolumeClaim"]["claimName"])
             path = self.root / "volumes" / claim["metadata"]["uid"]
         else:
             path = run.root / "volumes" / volume["name"]
@@ -240,13 +246,16 @@ class Jobs:
             await self._files(kinds.CONFIGMAP, source["name"], source, path)
         return path
 
-    async def _files(self, kind: Any, name: str, source: Manifest, path: Path) -> None:
-        live = await self.kube.get(kind, name, self.namespace)
-        while live is None:
-            # As the kubelet does: the container waits for it.
-            await asyncio.sleep(0.1)
+    async def _there(self, kind: Any, name: str) -> Manifest:
+        """An object that a pod needs: as in a cluster, its containers wait for it."""
+        while True:
             live = await self.kube.get(kind, name, self.namespace)
-        data = live.get("data") or {}
+            if live is not None:
+                return live
+            await asyncio.sleep(0.1)
+
+    async def _files(self, kind: Any, name: str, source: Manifest, path: Path) -> None:
+        data = (await self._there(kind, name)).get("data") or {}
         raw = {
             key: base64.b64decode(value) if kind == kinds.SECRET else value.encode()
             for key, value in data.items()

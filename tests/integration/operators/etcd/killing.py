@@ -31,7 +31,7 @@ from kok.runtime.passes import Passes, Tools
 from kok.runtime.settings import Settings
 
 FINALIZER = "kok.dev/etcd-operator"
-LIMIT = 180.0
+LIMIT = 600.0
 """Seconds for one operation under the worst of treatment."""
 OWN = EtcdSettings(worker_image="kok:test")
 BACKUP, RESTORE = EtcdBackup.info.kind, EtcdRestore.info.kind
@@ -74,6 +74,20 @@ class Mortal:
         made: list[str] = []
         await self._round(self._kube.guarded(lambda method, path: made.append(f"{method} {path}")))
         return made
+
+    async def quiet(self) -> None:
+        """Passes until two in a row write nothing; `AssertionError` if there is always more.
+
+        Not the first ones have to: etcd itself may come to rest later, or choose another leader.
+        """
+        made: list[str] = []
+        empty = 0
+        for _ in range(20):
+            made = await self.rest()
+            empty = 0 if made else empty + 1
+            if empty == 2:
+                return
+        raise AssertionError(f"at rest nothing is written, but for {made}")
 
     async def live(self) -> bool:
         """One life, which ends when nothing is to be done for now; whether it was killed."""

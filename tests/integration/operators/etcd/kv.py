@@ -7,7 +7,7 @@ from typing import Any
 
 from kok.operators.etcd.client import Credentials, EtcdClient
 
-LIMIT = 20.0
+LIMIT = 60.0
 """Seconds for an answer: etcd itself gives up after 7 s, and machines are slow at times."""
 
 

@@ -15,9 +15,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import itertools
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -32,6 +30,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from tests.integration.operators.etcd.container import Container, pod_status, program
 from tests.integration.operators.etcd.jobstandin import Jobs
+from tests.integration.operators.etcd.network import own_network
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -41,7 +40,7 @@ from kok.operators.etcd import jobs, layout
 from kok.operators.etcd.render.statefulset import CERTIFICATES, DATA
 from kok.pki import CertificateAuthority, LeafSpec, Usage, ca_of, issue
 
-_networks = itertools.count(os.getpid() % 50 * 5)
+LIMIT = 60.0
 PROBE_EVERY = 0.1
 RESTART_AFTER = 0.3
 
@@ -53,7 +52,7 @@ class StandIn:
         self.kube = kube
         self.namespace = namespace
         self.root = Path(tempfile.mkdtemp(prefix="kok-standin-"))
-        self.network = f"127.{20 + next(_networks) % 230}"
+        self._claim, self.network = own_network()
         self.paused: set[str] = set()
         """Members whose pods are not started for now."""
         self.missing: set[str] = set()
@@ -69,6 +68,7 @@ class StandIn:
         self._without_names = mock.patch.object(layout, "host", self._host(layout.host))
         self._containers: dict[str, Container] = {}
         self._changed = asyncio.Event()
+        self._rounds = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> StandIn:
@@ -83,12 +83,17 @@ class StandIn:
         """Ends all processes and removes all files."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.jobs.close()
         for container in self._containers.values():
             container.end(signal.SIGKILL)
         shutil.rmtree(self.root, ignore_errors=True)
         self._without_names.stop()
+        self._claim.close()
+        for error in ended:
+            # From then on nothing came to life any more, whatever the test waited for.
+            if isinstance(error, Exception):
+                raise error
 
     # --- what tests do to it
 
@@ -105,11 +110,16 @@ class StandIn:
             if container.process is not None and container.process.poll() is None
         ]
 
+    async def settled(self) -> None:
+        """Returns once all is undone that it did by what it had read before this call."""
+        rounds = self._rounds
+        async with asyncio.timeout(LIMIT):
+            while self._rounds < rounds + 4:  # noqa: ASYNC110 - it looks all the time
+                await asyncio.sleep(PROBE_EVERY)
+
     def kill(self, member: str) -> None:
-        """Kills the member's process; it comes back."""
-        container = self._containers[member]
-        assert container.process is not None
-        container.process.kill()
+        """Kills the member's process, which is gone then; it comes back."""
+        self._containers[member].end(signal.SIGKILL)
 
     def pause(self, member: str) -> None:
         """Ends the member's process and keeps it down."""
@@ -169,6 +179,7 @@ class StandIn:
             self._changed.clear()
             with contextlib.suppress(KubeError):  # changed under our hands: the next round sees it
                 await self._round()
+                self._rounds += 1
 
     async def _round(self) -> None:
         listed = await asyncio.gather(
@@ -281,7 +292,7 @@ class StandIn:
             await self._report(pod, container, "ended")
             await asyncio.sleep(RESTART_AFTER)
             return
-        container.ready = await container.answers()
+        await container.probe()
         await self._report(pod, container, "running")
 
     async def _start(self, pod: Manifest, claim: Manifest, container: Container) -> bool:
@@ -313,8 +324,7 @@ class StandIn:
         if "value" in entry:
             return str(entry["value"])
         reference = entry["valueFrom"]["configMapKeyRef"]
-        found = await self.kube.get(kinds.CONFIGMAP, reference["name"], self.namespace)
-        assert found is not None
+        found = await self.kube.get(kinds.CONFIGMAP, reference["name"], self.namespace) or {}
         return str(found["data"][reference["key"]])
 
     def _local(self, word: str, container: Container, volume: Path) -> str:

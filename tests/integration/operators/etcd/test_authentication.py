@@ -74,14 +74,15 @@ async def test_without_the_role_it_is_told_and_with_it_all_goes_its_usual_way(
     await backed_up(world, standin)
     await root.enable(endpoint(standin, "e-0"))
 
-    told = await world.until_ready(reason="AuthenticationOn")
+    told = await world.until_ready(
+        reason="AuthenticationOn", says=["user grant-role etcd-client root"]
+    )
 
     assert condition(told, "Available")["status"] == "True", "clients are served"
     assert condition(told)["status"] == "Unknown"
-    assert "user grant-role etcd-client root" in condition(told)["message"]
     await ask(world, "waits")
-    waits = await world.until(lambda m: condition(m).get("message"), "waits", BACKUP)
-    assert "the user etcd-client needs the role root" in condition(waits)["message"]
+    words = "the user etcd-client needs the role root"
+    await world.until(lambda m: words in condition(m).get("message", ""), "waits", BACKUP)
 
     await root.ctl(endpoint(standin, "e-0"), "user", "add", "etcd-client", "--no-password")
     await root.ctl(endpoint(standin, "e-0"), "user", "grant-role", "etcd-client", "root")

@@ -70,12 +70,13 @@ def _dying(kube: Kube) -> Kube:
 
 async def formed(world: World, **backup: Any) -> tuple[At, datetime]:
     """An EtcdCluster with a schedule, and the hour after the one that it was made in."""
-    await world.make(backup={"schedule": "0 * * * *", "store": STORE, **backup})
+    made = await world.make(backup={"schedule": "0 * * * *", "store": STORE, **backup})
     patch = {"metadata": {"finalizers": [FINALIZER]}}
     await world.kube.patch(ETCD, "e", world.namespace, patch)
     status = {"status": {"clusterID": "abc", "seed": "e-0"}}
     await world.kube.patch(ETCD, "e", world.namespace, status, subresource="status")
-    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    begun = datetime.fromisoformat(made["metadata"]["creationTimestamp"])
+    hour = begun.replace(minute=0, second=0, microsecond=0)
     return At(world), hour + HOUR
 
 

@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 from cryptography import x509
-from tests.integration.operators.etcd.conftest import ETCD, World, condition, now, status
+from tests.integration.operators.etcd.conftest import ETCD, LIMIT, World, condition, now, status
 from tests.integration.operators.etcd.standin import StandIn
 
 from kok.api.meta import Manifest
@@ -17,6 +17,7 @@ from kok.kube.access import Access, ssl_context
 from kok.operators.etcd import reconcile
 from kok.operators.etcd.client import Credentials, EtcdClient, EtcdError, Trouble
 from kok.operators.etcd.layout import CLIENT_PORT, PEER_PORT, pod_endpoint
+from kok.operators.etcd.observe import is_ready
 from kok.pki import (
     CertificateAuthority,
     LeafSpec,
@@ -79,12 +80,13 @@ async def test_a_renewed_certificate_is_served_without_a_restart(
     after = await _stored(world, "e-server")
     assert after != before
     credentials = await world.credentials()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT):
         for name in ("e-0", "e-1", "e-2"):
             while await _served(credentials, standin.address(name)) != after:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     # Members that start now meet others that hold the certificates of before in memory.
     standin.kill("e-1")
+    await world.until(lambda m: m and _restarts(m) and is_ready(m), "e-1-0", kinds.POD)
     await world.until_ready()
     for name in ("e-0", "e-2"):
         assert _restarts(await world.there(kinds.POD, f"{name}-0")) == 0
@@ -102,11 +104,12 @@ async def test_clients_need_a_certificate_and_cannot_pass_for_peers(
     stranger = Credentials(good.ca, leaf.cert_pem, leaf.key_pem, good.server_name)
 
     with pytest.raises(EtcdError):
-        async with EtcdClient(stranger) as client:
+        async with EtcdClient(stranger, deadline=LIMIT) as client:
             await client.status(pod_endpoint(address))
     with pytest.raises(EtcdError) as untrusted:
         async with EtcdClient(
-            Credentials(other.cert_pem, good.certificate, good.key, good.server_name)
+            Credentials(other.cert_pem, good.certificate, good.key, good.server_name),
+            deadline=LIMIT,
         ) as client:
             await client.status(pod_endpoint(address))
     assert untrusted.value.trouble is Trouble.UNTRUSTED
@@ -138,9 +141,10 @@ async def test_a_deleted_ca_is_never_made_anew_and_heals_when_put_back(
     await world.kube.delete(kinds.SECRET, "e-ca", world.namespace)
     await world.kube.delete(kinds.SECRET, "e-server", world.namespace)
 
-    told = await world.until_ready(reason="CAMissing")
-    assert "put back the CA with fingerprint sha256:" in condition(told)["message"]
-    assert ANNOTATION_TRUST_CA in condition(told)["message"]
+    told = await world.until_ready(
+        reason="CAMissing",
+        says=["put back the CA with fingerprint sha256:", ANNOTATION_TRUST_CA],
+    )
     assert condition(told, "Available")["status"] == "True"
     assert await world.get(kinds.SECRET, "e-ca") is None
     assert await world.get(kinds.SECRET, "e-server") is None

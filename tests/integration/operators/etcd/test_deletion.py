@@ -32,6 +32,7 @@ async def test_deletion_leaves_nothing(
     await world.until_gone()
     for name in ("e-0", "e-1", "e-2"):
         await world.until_gone(name, kinds.PVC)
+    await standin.settled()
     assert await _left(world) == {}
 
 
@@ -44,6 +45,7 @@ async def test_a_cluster_can_be_deleted_while_it_is_being_made(
     await world.kube.delete(ETCD, "e", world.namespace)
 
     await world.until_gone()
+    await standin.settled()
     assert await _left(world) == {}
 
 
@@ -56,8 +58,7 @@ async def test_deletion_tells_what_it_waits_for_and_is_bounded(
 
     await world.kube.delete(ETCD, "e", world.namespace)
 
-    going = await world.until(lambda m: status(m).get("phase") == "Deleting")
-    assert going["status"]["phase"] == "Deleting"
+    await world.until(lambda m: status(m).get("phase") == "Deleting")
     told = await world.until(lambda m: "Pod e-0-0" in condition(m).get("message", ""))
     assert condition(told)["reason"] == "Deleting"
     monkeypatch.setattr(delete, "PATIENCE", timedelta(0))
@@ -79,9 +80,10 @@ async def test_retained_volumes_are_not_built_upon_unless_asked(
 
     await world.make(members=3)
 
-    held = await world.until_ready(reason="RetainedVolumes")
     cluster_id = first["status"]["clusterID"]
-    assert f"{ANNOTATION_ADOPT}={cluster_id}" in condition(held)["message"]
+    held = await world.until_ready(
+        reason="RetainedVolumes", says=[f"{ANNOTATION_ADOPT}={cluster_id}"]
+    )
     assert held["status"]["phase"] == "Blocked"
     assert await world.get(kinds.STATEFULSET, "e-0") is None
     await world.annotate(ANNOTATION_ADOPT, cluster_id)

@@ -21,7 +21,6 @@ from tests.integration.operators.etcd.writer import Writer, following, writing
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.etcd.client import EtcdClient
 from kok.operators.etcd.layout import ANNOTATION_ROTATE_CA, LABEL_MEMBER, pod_endpoint
 from kok.operators.etcd.operations import recover
 
@@ -75,7 +74,7 @@ class Scene:
         await self.mortal.work(done)
         found = await self.world.there(ETCD, "e")
         await self._agrees(found)
-        assert await self.mortal.rest() == [], "at rest nothing is written"
+        await self.mortal.quiet()
         return found
 
     async def change(self, **spec: object) -> None:
@@ -116,7 +115,7 @@ class Scene:
         """Status, etcd's list and the children name the same members; no ID has two names."""
         members = {m["name"]: m["id"] for m in etcd["status"]["members"]}
         first = pod_endpoint(self.standin.address(next(iter(members))))
-        async with EtcdClient(await self.world.credentials()) as client:
+        async with self.world.client() as client:
             listed = await client.members(first)
         assert {one.name: one.id for one in listed} == members
         assert not any(one.is_learner for one in listed)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.integration.operators.etcd.conftest import ETCD, World, condition, status
+from tests.integration.operators.etcd.conftest import ETCD, LIMIT, World, condition, status
 from tests.integration.operators.etcd.standin import StandIn
 
 from kok.kube import kinds
 from kok.operators.etcd import reconcile
-from kok.operators.etcd.client import EtcdClient
 from kok.operators.etcd.layout import pod_endpoint
 from kok.runtime import metrics
 from kok.runtime.main import Process
@@ -35,12 +34,13 @@ async def test_three_members_form_one_cluster_and_the_status_tells_all_of_it(
     assert found["seed"] == "e-0,e-1,e-2"
     assert found["endpoints"] == [f"https://e-client.{world.namespace}.svc:2379"]
     assert {c["name"] for c in found["certificates"]} == {"e-ca", "e-client", "e-peer", "e-server"}
-    async with EtcdClient(await world.credentials()) as client:
+    async with world.client() as client:
         said = await client.status(pod_endpoint(standin.address("e-1")))
         listed = await client.members(pod_endpoint(standin.address("e-1")))
     assert said.cluster_id == found["clusterID"]
     assert {m["id"] for m in found["members"]} == {one.id for one in listed}
-    leader = next(m for m in found["members"] if m["id"] == said.leader)
+    assert said.leader in {one.id for one in listed}
+    leader = next(m for m in found["members"] if m["role"] == "Leader")
     assert found["leader"] == leader["name"]
     for type_ in ("Available", "MembersHealthy", "CertificatesReady", "UpToDate"):
         assert condition(etcd, type_)["status"] == "True"
@@ -62,16 +62,17 @@ async def test_at_rest_nothing_is_written(
     def passes() -> float:
         return metrics.PASSES.labels("etcd", "EtcdCluster", "ok")._value.get()
 
-    await _passes(passes, 2)
-    before = await versions()
-    await _passes(passes, 10)
-
-    assert await versions() == before
+    # etcd itself may still come to rest, or choose another leader: that is told.
+    async with asyncio.timeout(LIMIT):
+        before: list[str] = []
+        while (found := await versions()) != before:
+            before = found
+            await _passes(passes, 10)
 
 
 async def _passes(count, more: int) -> None:
     goal = count() + more
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(LIMIT):
         while count() < goal:  # noqa: ASYNC110 - a counter of Prometheus wakes nobody
             await asyncio.sleep(0.05)
 
@@ -84,9 +85,13 @@ async def test_a_killed_member_comes_back_and_the_status_tells_meanwhile(
 
     standin.pause("e-1")
 
-    hurt = await world.until(lambda m: status(m).get("readyMembers") == 2)
+    # If it led, another reason comes first: a majority has yet to agree on a leader.
+    hurt = await world.until(
+        lambda m: (
+            status(m).get("readyMembers") == 2 and condition(m).get("reason") == "MembersNotReady"
+        )
+    )
     assert condition(hurt)["status"] == "False"
-    assert condition(hurt)["reason"] == "MembersNotReady"
     assert "e-1" in condition(hurt)["message"]
     assert condition(hurt, "Available")["status"] == "True"
     assert hurt["status"]["phase"] == "Degraded"
@@ -107,9 +112,10 @@ async def test_a_lost_quorum_is_told_and_returns_by_itself(
     standin.pause("e-0")
     standin.pause("e-2")
 
-    lost = await world.until_ready(reason="QuorumLost")
+    lost = await world.until_ready(
+        reason="QuorumLost", says=["1 of 3 members take part, and 2 are needed"]
+    )
     assert condition(lost, "Available")["status"] == "False"
-    assert "1 of 3 members take part, and 2 are needed" in condition(lost)["message"]
     assert lost["status"]["phase"] == "Unavailable"
     assert "leader" not in lost["status"]
     standin.resume("e-0")

@@ -21,7 +21,6 @@ from tests.integration.operators.etcd.test_backups import (
 from kok.api.etcdrestore import EtcdRestore
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.etcd.client import EtcdClient
 from kok.operators.etcd.layout import pod_endpoint
 from kok.runtime.main import Process
 
@@ -58,7 +57,7 @@ def endpoint(standin: StandIn, member: str) -> str:
 
 
 async def revision(world: World, address: str) -> int:
-    async with EtcdClient(await world.credentials()) as client:
+    async with world.client() as client:
         return (await client.status(address)).revision
 
 

@@ -8,7 +8,6 @@ from tests.integration.operators.etcd.standin import StandIn
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.etcd.client import EtcdClient
 from kok.operators.etcd.layout import pod_endpoint
 from kok.runtime.main import Process
 
@@ -30,7 +29,7 @@ async def test_one_member_becomes_three(
     etcd = await world.until(at_rest(3))
     assert [m["name"] for m in etcd["status"]["members"]] == ["e-0", "e-1", "e-2"]
     assert etcd["status"]["nextMember"] == 3
-    async with EtcdClient(await world.credentials()) as client:
+    async with world.client() as client:
         listed = await client.members(address)
     assert {one.id for one in listed} == {m["id"] for m in etcd["status"]["members"]}
     assert not any(one.is_learner for one in listed)
@@ -47,7 +46,7 @@ async def test_members_come_and_go_and_the_leader_hands_over_first(
     etcd = await world.until(at_rest(3))
     last = pod_endpoint(standin.address("e-2"))
     leader = next(m["name"] for m in etcd["status"]["members"] if m["role"] == "Leader")
-    async with EtcdClient(await world.credentials()) as client:
+    async with world.client() as client:
         if leader != "e-2":
             await client.move_leader(pod_endpoint(standin.address(leader)), _id(etcd, "e-2"))
     await put(await world.credentials(), last, "colour", "blue")

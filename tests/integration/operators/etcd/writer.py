@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from tests.integration.operators.etcd.bare import Bare
 from tests.integration.operators.etcd.conftest import World
 from tests.integration.operators.etcd.kv import LIMIT
 
@@ -15,7 +18,7 @@ from kok.api.names import etcd_client_secret
 from kok.kube import kinds
 from kok.operators.etcd.client import Credentials, EtcdClient, EtcdError
 
-EVERY = 0.01
+EVERY, RETRY = 0.01, 0.002
 DEADLINE = 0.5
 
 
@@ -45,11 +48,11 @@ class Writer:
     async def run(self) -> None:
         """Until it is cancelled."""
         last, turn = time.monotonic(), 0
-        for number in range(10**9):
+        for number in itertools.count():
             key, value = f"writer/{number}", str(number)
             while not await self._put(turn, key, value):
                 turn += 1
-                await asyncio.sleep(0)
+                await asyncio.sleep(RETRY)
             now = time.monotonic()
             self.longest = max(self.longest, now - last)
             last = now
@@ -62,6 +65,8 @@ class Writer:
 
     async def _put(self, turn: int, key: str, value: str) -> bool:
         addresses = self._addresses()
+        if not addresses:
+            return False
         body = {"key": _encode(key), "value": _encode(value)}
         try:
             await self._client._ask(addresses[turn % len(addresses)], "kv/put", body)
@@ -87,8 +92,7 @@ async def writing(
         try:
             yield writer
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await _ended(task)
         try:
             assert writer.confirmed
             assert await writer.lost() == []
@@ -103,15 +107,43 @@ async def following(world: World, writer: Writer) -> AsyncIterator[None]:
     async def follow() -> None:
         fields = {"metadata.name": etcd_client_secret("e")}
         async for event in world.kube.watch(kinds.SECRET, world.namespace, fields=fields):
-            if event.type == "MODIFIED":
+            # The first one as well: it may have changed since the writer began.
+            if event.type in {"ADDED", "MODIFIED"}:
                 await writer.restart(await world.credentials())
 
     task = asyncio.create_task(follow())
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await _ended(task)
+
+
+@asynccontextmanager
+async def calm(credentials: Credentials) -> AsyncIterator[Writer]:
+    """A writer of the same kind to an etcd of one member to which nothing happens.
+
+    Where it has to wait, the machine is to blame: so much longer another may have to wait, too.
+    Its etcd does without TLS and looks at no credentials.
+    """
+    bare = Bare()
+    try:
+        async with EtcdClient(credentials, deadline=DEADLINE) as client:
+            await bare.form(client, 1)
+            writer = Writer(client, lambda: [bare.address(0)])
+            task = asyncio.create_task(writer.run())
+            try:
+                yield writer
+            finally:
+                await _ended(task)
+    finally:
+        bare.close()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Ends what goes on for ever; raises if it ended before, by an error."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def _encode(text: str) -> str:

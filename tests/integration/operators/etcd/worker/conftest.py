@@ -139,15 +139,19 @@ class Desk:
         return report.failure.reason, report.failure.message
 
     async def nothing_stored(self) -> bool:
-        """Whether the bucket holds neither objects nor unfinished uploads.
+        """Whether the bucket holds neither objects nor unfinished uploads."""
+        return await self.nothing_unfinished() and not self.s3.objects(self.bucket)
+
+    async def nothing_unfinished(self) -> bool:
+        """Whether the bucket holds no unfinished uploads.
 
         The server needs a moment to notice that a connection broke and what it sent is void.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(LIMIT):
                 while self.s3.unfinished(self.bucket):  # noqa: ASYNC110 - files tell nobody
                     await asyncio.sleep(0.05)
-        return not self.s3.objects(self.bucket) and not self.s3.unfinished(self.bucket)
+        return not self.s3.unfinished(self.bucket)
 
     @property
     def object(self) -> str:

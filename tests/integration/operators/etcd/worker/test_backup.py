@@ -62,7 +62,7 @@ async def test_a_backup_is_stored_described_and_told_of(desk: Desk, plain: Etcd)
     beside = desk.s3.root / desk.bucket / f"{desk.object}.json"
     assert json.loads(beside.read_text()) == told.manifest()
     assert result.usage.bytes_per_second > 0
-    assert not desk.s3.unfinished(desk.bucket)
+    assert await desk.nothing_unfinished()
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
@@ -277,7 +277,7 @@ async def test_a_killed_workers_parts_go_with_the_next_try(
 
     await desk.stored(given)
 
-    assert not desk.s3.unfinished(desk.bucket)
+    assert await desk.nothing_unfinished()
 
 
 async def test_a_spec_of_another_version_is_told_with_what_does_not_fit(desk: Desk) -> None:
