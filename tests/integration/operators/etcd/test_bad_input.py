@@ -80,7 +80,8 @@ async def test_a_full_database_raises_an_alarm_that_is_shown(
     etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconcile, "LOOK_HEALTHY", 0.5)
-    await world.make(storage={"size": "1Gi", "quota": "1%"})
+    # Otherwise the operator might have freed it before anybody looks.
+    await world.make(storage={"size": "1Gi", "quota": "1%"}, maintenance={"onFull": "Manual"})
     await world.until_ready()
     credentials, address = await world.credentials(), pod_endpoint(standin.address("e-0"))
 
