@@ -7,8 +7,11 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from types import CoroutineType
 from typing import Any, NoReturn
 
+import kopf
 import structlog
 
 from kok.kube.access import Access, from_environment
@@ -23,6 +26,8 @@ from kok.runtime.unit import Surroundings, Unit
 
 STOP_LIMIT = 25.0
 """Seconds for an orderly end; Kubernetes kills after 30."""
+KOPF = str(Path(kopf.__file__).parent)
+"""Where kopf's own code lies."""
 
 
 def run(operators: Sequence[OperatorSpec], settings: Settings | None = None) -> None:
@@ -86,7 +91,7 @@ class Process:
             self.stop.set()
             self._log.info("stopping")
             stack.enter_context(logs.hushed("kopf"))
-            asyncio.get_running_loop().set_exception_handler(_leaving)
+            asyncio.get_running_loop().set_exception_handler(leaving)
             done, late = await asyncio.wait(tasks, timeout=STOP_LIMIT)
             for task in late:
                 self._log.warning("cut off", task=task.get_name())
@@ -103,11 +108,17 @@ class Process:
                 loop.add_signal_handler(number, self.stop.set)
 
 
-def _leaving(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What the loop complains of while the process ends.
+def leaving(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the loop complains of while the process ends, without what kopf leaves behind.
 
-    kopf leaves its watch streams to the loop, which closes each of them and the generators it
-    stands in side by side: they may trip over one another, and nothing is lost by that.
+    It leaves its watch streams to the loop, which closes each of them and the generators it stands
+    in side by side, so that they may trip over one another; and the requests of a look around the
+    API that was broken off, which fail when their session closes. Nothing is lost by either.
     """
-    if "asyncgen" not in context:
+    if "asyncgen" not in context and not _of_kopf(context.get("future")):
         loop.default_exception_handler(context)
+
+
+def _of_kopf(future: object) -> bool:
+    coroutine = future.get_coro() if isinstance(future, asyncio.Task) else None
+    return isinstance(coroutine, CoroutineType) and coroutine.cr_code.co_filename.startswith(KOPF)

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 KUBECONFIG = {
     "current-context": "c",
@@ -86,3 +88,45 @@ def test_streams_that_are_left_to_the_loop_s_end_make_no_noise(tmp_path: Path) -
     assert ended.returncode == 0
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
     assert [line for line in lines if line["level"] not in {"info", "debug"}] == []
+
+
+ASKING = """
+import asyncio, types
+from kok.runtime import main
+
+code = '''
+async def ask(stop):
+    await stop.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    raise OSError("the session is closed")
+'''
+scope = {"asyncio": asyncio}
+exec(compile(code, FILE, "exec"), scope)
+
+class Unit:
+    def __init__(self, spec, around):
+        self.spec, self.stop = spec, around.stop
+
+    async def run(self):
+        asyncio.ensure_future(scope["ask"](self.stop))
+        await asyncio.sleep(0)
+        self.stop.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+main.Unit = Unit
+main.run([types.SimpleNamespace(name="idle")])
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "errors"), [("main.KOPF + '/scanning.py'", 0), ("'ours.py'", 1)], ids=["kopf", "ours"]
+)
+def test_requests_of_kopf_s_that_end_with_its_session_make_no_noise(
+    tmp_path: Path, file: str, errors: int
+) -> None:
+    ended = left(tmp_path, ASKING.replace("FILE", file), port="0")
+    assert ended.returncode == 0
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [line["level"] for line in lines if line["level"] != "info"] == ["error"] * errors
