@@ -126,8 +126,9 @@ async def turn(
         for member in status.members:
             # It was not ill while it slept.
             member.unhealthy_since = None
-        # What was due in the meantime is not made up for.
-        status.last_backup_slot = now if status.last_backup_slot is not None else None
+        if obj.spec.backup is not None:
+            # What was due in the meantime is not made up for.
+            status.last_backup_slot = now
     p.event(reasons.HIBERNATION, _SAID.get(step or "", "all members are back"))
     await p.latch()
     return True

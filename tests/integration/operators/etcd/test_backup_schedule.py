@@ -14,6 +14,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.events import Recorder
 from kok.operators.etcd.handlers import EtcdBackups, EtcdClusters
+from kok.operators.etcd.layout import ANNOTATION_SLEEP_WITHOUT_BACKUP
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.slots import Slots
 from kok.runtime.clock import FakeClock
@@ -178,3 +179,24 @@ async def test_a_proof_that_could_not_be_tried_is_tried_again(
     assert await run(begun + timedelta(seconds=1)) == ["-1"]
     assert await run(begun + timedelta(seconds=30)) == ["-1"], "it waits"
     assert await run(begun + timedelta(minutes=2)) == ["-1", "-2"]
+
+
+async def test_what_was_due_while_it_slept_is_not_made_up_for(world: World, etcd_crd: None) -> None:
+    at, due = await formed(world)
+    await world.annotate(ANNOTATION_SLEEP_WITHOUT_BACKUP, "true")
+    await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"hibernate": True}})
+    for second in range(3):
+        await at.run(due - timedelta(seconds=9 - second))
+    asleep = await world.there(ETCD, "e")
+    assert asleep["status"]["hibernation"]["step"] == "Asleep"
+    await at.run(due + timedelta(minutes=10))
+
+    await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"hibernate": False}})
+    for minute in range(20, 30):
+        await at.run(due + timedelta(minutes=minute))
+
+    awake = await world.there(ETCD, "e")
+    assert "hibernation" not in awake["status"]
+    assert await at.names() == []
+    await at.run(due + HOUR)
+    assert await at.names() == [f"e-{due + HOUR:%Y%m%d-%H%M}"]
