@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from kok.pki import pem
+from kok.pki.authority import BACKDATE
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,11 @@ def certificate_info(
 def renewal_time(certificate: x509.Certificate, renew_before: timedelta) -> datetime:
     """When a certificate is due: `renew_before` its end, but not before half of its life.
 
-    Without that bound a `renew_before` longer than the lifetime would renew on every pass.
+    Without that bound a `renew_before` longer than the lifetime would renew on every pass. Its
+    life began `BACKDATE` after the time from which it is valid.
     """
-    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return end - min(renew_before, (end - start) / 2)
+    start, end = certificate.not_valid_before_utc + BACKDATE, certificate.not_valid_after_utc
+    return end - min(renew_before, max(end - start, timedelta(0)) / 2)
 
 
 def fingerprint(cert_pem: bytes) -> str:

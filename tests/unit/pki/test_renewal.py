@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kok.pki import (
@@ -206,6 +206,7 @@ def test_an_unreadable_bundle_is_the_callers_error(leaf, now):
     renew_before=st.timedeltas(timedelta(0), timedelta(days=4000)),
     age=st.timedeltas(timedelta(0), CA_LIFETIME - timedelta(minutes=1)),
 )
+@example(lifetime=timedelta(minutes=5), renew_before=timedelta(minutes=5), age=timedelta(0))
 def test_a_fresh_leaf_is_never_renewed_at_once(ca, now, lifetime, renew_before, age):
     spec, moment = LeafSpec("x", lifetime=lifetime), (now + age).replace(microsecond=0)
     fresh = issue(ca, spec, moment)
