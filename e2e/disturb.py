@@ -99,6 +99,16 @@ async def operator_away(w: World, name: str = "kok-etcd") -> AsyncIterator[None]
 
 
 @asynccontextmanager
+async def kubelet_away(w: World, node: str) -> AsyncIterator[None]:
+    """A node without its kubelet: what runs on it goes on, and nobody starts or stops anything."""
+    await w.lab.exec(node, "systemctl", "stop", "kubelet")
+    try:
+        yield
+    finally:
+        await w.lab.exec(node, "systemctl", "start", "kubelet")
+
+
+@asynccontextmanager
 async def drained(w: World, node: str, within: float = 180.0) -> AsyncIterator[None]:
     """A node that was drained as its owner would do it, with every budget respected."""
     limit = f"--timeout={within:.0f}s"

@@ -10,22 +10,19 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from e2e import disturb, etcd, s3faults
-from e2e.follow import has
+from e2e import backups, disturb, etcd, s3faults
+from e2e.backups import BACKUP
 from e2e.lab import S3
 from e2e.report import Report
 from e2e.rights import nothing_was_refused
 from e2e.s3faults import ErrorInside, Fault, Flip, Proxy, Refuse, Slow, Truncate
 from e2e.world import World, world
 from e2e.writer import kept, writing
-from kok.api import EtcdBackup
 from kok.api.meta import Manifest
 from kok.kube import kinds
 
 NAMESPACE = "e2e-etcd-backup"
 BUCKET = NAMESPACE
-KIND = EtcdBackup.info.kind
-VERIFY = "kok.dev/verify"
 FILLED = 60_000_000
 
 
@@ -78,13 +75,13 @@ async def run(report: Report) -> None:
         try:
             async with etcd.place(w, NAMESPACE), s3faults.faulty(w.lab, s3) as proxy:
                 begin = datetime.now(UTC)
-                await backups(w, s3, proxy)
+                await all_of_it(w, s3, proxy)
                 await nothing_was_refused(w, begin)
         finally:
             s3.remove_bucket(BUCKET)
 
 
-async def backups(w: World, s3: S3, proxy: Proxy) -> None:
+async def all_of_it(w: World, s3: S3, proxy: Proxy) -> None:
     """All of it, on one etcd cluster under a writer."""
     store = await etcd.store(w, NAMESPACE, s3, BUCKET, endpoint=proxy.endpoint)
     await etcd.made(w, NAMESPACE, storage={"size": "2Gi"}, backup={"store": store})
@@ -101,26 +98,9 @@ async def backups(w: World, s3: S3, proxy: Proxy) -> None:
             kept(await writer.finish())
 
 
-async def back_up(w: World, name: str, **spec: object) -> None:
-    """Asks for a backup."""
-    await w.apply(
-        {
-            "apiVersion": KIND.api_version,
-            "kind": KIND.kind,
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"etcdCluster": etcd.NAME, **spec},
-        }
-    )
-
-
-async def stored(w: World, name: str, within: float = etcd.LONG) -> Manifest:
-    """Waits until it is complete."""
-    return await w.until(KIND, NAMESPACE, name, has("Ready", reason="Stored"), within)
-
-
 async def as_taken(w: World, s3: S3, name: str) -> None:
     """What lies in the bucket is what the status says."""
-    found = (await stored(w, name))["status"]
+    found = (await backups.stored(w, NAMESPACE, name))["status"]
     sizes = {k: n for k, n in s3.objects(BUCKET).items() if k.endswith(found["key"])}
     if list(sizes.values()) != [found["size"]]:
         raise AssertionError(f"{name} has {found['size']} bytes; the bucket holds {sizes}")
@@ -129,32 +109,20 @@ async def as_taken(w: World, s3: S3, name: str) -> None:
         raise AssertionError(f"{name} lies in the bucket with another SHA-256 than its status says")
 
 
-async def proved(w: World, name: str, request: str, result: str) -> Manifest:
-    """Has a backup restored for a trial."""
-    patch = {"metadata": {"annotations": {VERIFY: request}}}
-    await w.kube.patch(KIND, name, NAMESPACE, patch)
-
-    def done(obj: Manifest) -> bool:
-        proof = (obj.get("status") or {}).get("verification") or {}
-        return proof.get("request") == request and proof.get("result") == result
-
-    return await w.until(KIND, NAMESPACE, name, done, etcd.LONG)
-
-
 async def stored_and_proved(w: World, s3: S3) -> None:
     """A backup, a proof of it, and proofs that fail once it is damaged."""
     with w.report.step("a backup to S3", "backup_s"):
-        await back_up(w, "one")
+        await backups.back_up(w, NAMESPACE, "one")
         await as_taken(w, s3, "one")
     with w.report.step("it is restored for a trial", "verify_s"):
-        await proved(w, "one", "first", "Passed")
-    key = next(k for k in s3.objects(BUCKET) if "/one-" in k and k.endswith(".snapshot"))
+        await backups.proved(w, NAMESPACE, "one", "first", "Passed")
+    key = backups.snapshot(s3, BUCKET, "one")
     with w.report.step("one bit of it is turned over, and the proof fails"):
         s3.flip_bit(BUCKET, key)
-        await proved(w, "one", "flipped", "Failed")
+        await backups.proved(w, NAMESPACE, "one", "flipped", "Failed")
     with w.report.step("it is cut short, and the proof fails"):
         s3.cut_short(BUCKET, key, 1_000_000)
-        await proved(w, "one", "cut", "Failed")
+        await backups.proved(w, NAMESPACE, "one", "cut", "Failed")
 
 
 async def _case(w: World, s3: S3, proxy: Proxy, case: Case) -> None:
@@ -165,12 +133,12 @@ async def _case(w: World, s3: S3, proxy: Proxy, case: Case) -> None:
         with proxy.fault(
             case.fault, method=case.method, containing=case.containing, times=case.times
         ):
-            await back_up(w, name)
+            await backups.back_up(w, NAMESPACE, name)
             if case.reasons:
                 said = etcd.says("Ready", "False", *case.reasons)
-                await w.until(KIND, NAMESPACE, name, said, etcd.LONG)
+                await w.until(BACKUP, NAMESPACE, name, said, etcd.LONG)
             else:
-                await stored(w, name)
+                await backups.stored(w, NAMESPACE, name)
         if proxy.hits == hits:
             raise AssertionError(f"the fault {case.name} befell no request: nothing was proved")
         if not case.final:
@@ -180,9 +148,9 @@ async def _case(w: World, s3: S3, proxy: Proxy, case: Case) -> None:
 async def operator_killed(w: World, s3: S3) -> None:
     """The operator is killed while a Job takes the snapshot."""
     with w.report.step("the operator is killed during a backup"):
-        await back_up(w, "killed")
+        await backups.back_up(w, NAMESPACE, "killed")
         running = etcd.says("Ready", "False", "BackupRunning")
-        await w.until(KIND, NAMESPACE, "killed", running, etcd.SOON)
+        await w.until(BACKUP, NAMESPACE, "killed", running, etcd.SOON)
         await disturb.kill_operator(w)
         await as_taken(w, s3, "killed")
 
@@ -191,9 +159,9 @@ async def on_a_volume(w: World) -> None:
     """The same on a claim of the user's."""
     with w.report.step("a backup to a volume, and a proof of it", "volume_backup_s"):
         await w.apply(_claim("backups"))
-        await back_up(w, "on-volume", store={"volume": {"claim": "backups"}})
-        await stored(w, "on-volume")
-        await proved(w, "on-volume", "first", "Passed")
+        await backups.back_up(w, NAMESPACE, "on-volume", store={"volume": {"claim": "backups"}})
+        await backups.stored(w, NAMESPACE, "on-volume")
+        await backups.proved(w, NAMESPACE, "on-volume", "first", "Passed")
 
 
 async def volume_full(w: World) -> None:
@@ -201,11 +169,11 @@ async def volume_full(w: World) -> None:
     with w.report.step("the volume of the backups is full"):
         async with disturb.small_volumes(w, ["meta-1"], 1, size="20m"):
             await w.apply(_claim("small", disturb.SMALL))
-            await back_up(w, "full", store={"volume": {"claim": "small"}})
+            await backups.back_up(w, NAMESPACE, "full", store={"volume": {"claim": "small"}})
             said = etcd.says("Ready", "False", "StoreFull")
-            await w.until(KIND, NAMESPACE, "full", said, etcd.LONG)
-            await w.kube.delete(KIND, "full", NAMESPACE)
-            await w.gone(KIND, NAMESPACE, "full", etcd.LONG)
+            await w.until(BACKUP, NAMESPACE, "full", said, etcd.LONG)
+            await w.kube.delete(BACKUP, "full", NAMESPACE)
+            await w.gone(BACKUP, NAMESPACE, "full", etcd.LONG)
             await w.kube.delete(kinds.PVC, "small", NAMESPACE)
             await w.gone(kinds.PVC, NAMESPACE, "small", etcd.LONG)
 
@@ -225,9 +193,9 @@ async def users_and_roles(w: World, s3: S3) -> None:
         ):
             await etcd.etcdctl(w, NAMESPACE, leader, *words.split())
         try:
-            await back_up(w, "users")
+            await backups.back_up(w, NAMESPACE, "users")
             await as_taken(w, s3, "users")
-            await proved(w, "users", "first", "Passed")
+            await backups.proved(w, NAMESPACE, "users", "first", "Passed")
             await etcd.ready(w, NAMESPACE)
         finally:
             await etcd.etcdctl(w, NAMESPACE, leader, "auth", "disable")

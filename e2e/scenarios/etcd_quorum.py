@@ -1,20 +1,17 @@
 """Etcd loses its quorum: what returns by itself loses nothing, and what is gone needs consent.
 
-Two of three members are cut off and come back, without consent and with consent that came to
-nothing in time. Then two of three lose their data, later three of five while another one lags:
+Two of three members are cut off and come back, without consent, with consent that came to nothing
+in time, and while the recovery that was consented to is stopping them already. Then two of three lose their data, later three of five while another one lags:
 nothing is done until somebody consents, then the member that holds the most goes on alone with a
 copy of its data beside it, and new members join it. A writer keeps writing all the time.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
-from e2e import disturb, etcd
+from e2e import disturb, etcd, quorum
 from e2e.follow import has
 from e2e.report import Report
 from e2e.rights import nothing_was_refused
@@ -24,6 +21,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 
 NAMESPACE = "e2e-etcd-quorum"
+NODE = "meta-1"
 PATIENCE = 60.0
 """Seconds for which the operator waits for a quorum to return, whatever it was allowed."""
 MANUAL = {"policy": "Manual", "allowDataLoss": ""}
@@ -39,6 +37,7 @@ async def run(report: Report) -> None:
             async with writing(w, NAMESPACE, etcd.NAME) as writer:
                 await away_without_consent(w, writer)
                 await back_in_time(w, writer)
+                await called_off(w, writer)
                 await two_of_three_gone(w, writer)
                 with report.step("every confirmed write is read back"):
                     verdict = await writer.finish()
@@ -60,16 +59,14 @@ async def away_without_consent(w: World, writer: Writer) -> None:
     await consent(w, "0123456789abcdef")
     await writer.lap()
     with w.report.step("two of three members are cut off, without consent"):
-        async with AsyncExitStack() as stack:
-            for member in others:
-                await stack.enter_async_context(disturb.pod_cut_off(w, NAMESPACE, etcd.pod(member)))
-            found = await lost(w)
-            await nothing_happens(w, before, PATIENCE + 15)
-        names_all(found, leader, *others)
+        async with quorum.cut_off(w, NAMESPACE, others):
+            found = await quorum.lost(w, NAMESPACE)
+            await quorum.nothing_happens(w, before, PATIENCE + 15)
+        quorum.names_all(found, [leader], others)
     with w.report.step("they are connected again", "returned_s"):
         await etcd.ready(w, NAMESPACE)
         await writer.goes_on()
-    await unchanged(w, before)
+    await quorum.unchanged(w, before)
     await _gap(w, writer, "returned")
 
 
@@ -80,18 +77,71 @@ async def back_in_time(w: World, writer: Writer) -> None:
     await consent(w, str(before["status"]["clusterID"]))
     await writer.lap()
     with w.report.step("two of three are cut off for a moment, with consent"):
-        async with AsyncExitStack() as stack:
-            for member in others:
-                await stack.enter_async_context(disturb.pod_cut_off(w, NAMESPACE, etcd.pod(member)))
-            await lost(w)
-            await nothing_happens(w, before, PATIENCE / 3)
+        async with quorum.cut_off(w, NAMESPACE, others):
+            await quorum.lost(w, NAMESPACE)
+            await quorum.nothing_happens(w, before, PATIENCE / 3)
         await etcd.ready(w, NAMESPACE)
         await writer.goes_on()
     # Beyond the time at which a recovery would have begun.
-    await nothing_happens(w, before, PATIENCE)
-    await unchanged(w, before)
+    await quorum.nothing_happens(w, before, PATIENCE)
+    await quorum.unchanged(w, before)
     await etcd.change(w, NAMESPACE, recovery=MANUAL)
     await _gap(w, writer, "back_in_time")
+
+
+async def called_off(w: World, writer: Writer) -> None:
+    """A recovery has begun, and a quorum returns before those that are to stop have stopped."""
+    before, volumes = await etcd.get(w, NAMESPACE), await quorum.volumes(w, NAMESPACE)
+    leader, others = etcd.roles(before)
+    await consent(w, str(before["status"]["clusterID"]))
+    await writer.lap()
+    async with AsyncExitStack() as node:
+        async with quorum.cut_off(w, NAMESPACE, others):
+            with w.report.step("two of three are cut off, with consent, until they are to stop"):
+                await quorum.lost(w, NAMESPACE)
+                await quorum.nothing_happens(w, before, PATIENCE - 20)
+                # Without it nobody stops what runs on the node.
+                await node.enter_async_context(disturb.kubelet_away(w, NODE))
+                await w.until(etcd.KIND, NAMESPACE, etcd.NAME, stops_the_others(leader), etcd.SOON)
+                for member in others:
+                    await w.gone(kinds.STATEFULSET, NAMESPACE, member, etcd.SOON)
+        with w.report.step("they are connected again before they have stopped", "called_off_s"):
+            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, goes_on_by_itself, etcd.SOON)
+            await writer.goes_on()
+    with w.report.step("those that were to stop start anew", "called_off_all_s"):
+        await etcd.ready(w, NAMESPACE)
+        await writer.goes_on()
+    await quorum.unchanged(w, before)
+    if (now := await quorum.volumes(w, NAMESPACE)) != volumes:
+        raise AssertionError(f"volumes were {volumes} and are {now}")
+    if copies := await disturb.on_disk(w, NAMESPACE, leader, "ls -d before-recovery-* || true"):
+        raise AssertionError(f"{leader} was about to go on alone: {copies}")
+    await told_once(w)
+    await etcd.change(w, NAMESPACE, recovery=MANUAL)
+    await _gap(w, writer, "called_off")
+
+
+def stops_the_others(survivor: str) -> etcd.Check:
+    """Whether a recovery from this member is at the step that can be taken back."""
+
+    def check(obj: Manifest) -> bool:
+        operation = obj["status"].get("operation") or {}
+        return (operation.get("step"), operation.get("member")) == ("Fence", survivor)
+
+    return check
+
+
+def goes_on_by_itself(obj: Manifest) -> bool:
+    """Whether a majority answers, and no recovery is under way."""
+    return has("Available")(obj) and not obj["status"].get("operation")
+
+
+async def told_once(w: World) -> None:
+    """Raises unless an event tells that a recovery was called off, and none that one was done."""
+    events = ("get", "events", "-n", NAMESPACE, "-o", "jsonpath={.items[*].reason}")
+    told = (await w.lab.kubectl(*events)).split()
+    if "RecoveryCalledOff" not in told or "QuorumRecovered" in told:
+        raise AssertionError(f"it was to be told that a recovery was called off: {set(told)}")
 
 
 async def two_of_three_gone(w: World, writer: Writer) -> None:
@@ -100,9 +150,9 @@ async def two_of_three_gone(w: World, writer: Writer) -> None:
     leader, others = etcd.roles(before)
     await writer.lap()
     with w.report.step("two of three members lose their data"):
-        await destroy(w, others)
-        names_all(await lost(w), leader, *others)
-        await nothing_happens(w, before, 20.0)
+        await quorum.destroy(w, NAMESPACE, others)
+        quorum.names_all(await quorum.lost(w, NAMESPACE), [leader], others)
+        await quorum.nothing_happens(w, before, 20.0)
     await recovered(w, writer, before, leader, "survivor")
     await writer.goes_on()
     await _gap(w, writer, "survivor")
@@ -117,8 +167,8 @@ async def three_of_five_gone(w: World, writer: Writer) -> None:
     with w.report.step("one of five lags, and three others lose their data"):
         async with disturb.pod_cut_off(w, NAMESPACE, etcd.pod(laggard)):
             await writer.goes_on(200)
-            await destroy(w, (leader, *rest))
-            await lost(w)
+            await quorum.destroy(w, NAMESPACE, (leader, *rest))
+            await quorum.lost(w, NAMESPACE)
         held = await etcd.revision(w, NAMESPACE, survivor)
         behind = held - await etcd.revision(w, NAMESPACE, laggard)
         if behind < 200:
@@ -171,59 +221,6 @@ async def consent(w: World, cluster_id: str) -> None:
     """What the manual says for a majority that is gone for good."""
     recovery = {"policy": "FromSurvivor", "allowDataLoss": cluster_id}
     await etcd.change(w, NAMESPACE, recovery=recovery)
-
-
-async def destroy(w: World, members: Sequence[str]) -> None:
-    """Their data is removed, and all of them end at the same moment; one loses its claim, too."""
-    await asyncio.gather(*(disturb.on_disk(w, NAMESPACE, m, "rm -rf data") for m in members))
-    await asyncio.gather(
-        *(disturb.kill_process(w, NAMESPACE, etcd.pod(member)) for member in members)
-    )
-    await w.kube.delete(kinds.PVC, members[0], NAMESPACE)
-    await disturb.kill_pods(w, NAMESPACE, etcd.pod(members[0]))
-
-
-async def lost(w: World) -> Manifest:
-    """Waits until it is said that the quorum is lost."""
-    said = etcd.says("Available", "False", "QuorumLost")
-    found = await w.until(etcd.KIND, NAMESPACE, etcd.NAME, said, etcd.SOON)
-    w.report.line(etcd.sentence(found, "Available"))
-    return found
-
-
-def names_all(found: Manifest, leader: str, *others: str) -> None:
-    """Raises unless the sentence says what each member lacks, or up to where it holds the log."""
-    sentence = etcd.sentence(found, "Available")
-    missing = [name for name in others if f"{name}: " not in sentence]
-    if missing or f"{leader} up to index " not in sentence:
-        raise AssertionError(f"it says nothing of {missing or leader}: {sentence}")
-
-
-async def nothing_happens(w: World, before: Manifest, seconds: float) -> None:
-    """Looks for so long whether the operator begins anything about members."""
-    async with asyncio.timeout(seconds + etcd.SOON):
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while loop.time() < until:
-            await unchanged(w, before)
-            await asyncio.sleep(1.0)
-
-
-async def unchanged(w: World, before: Manifest) -> None:
-    """Raises if members, their volumes, or what starts them are others than before."""
-    found = await etcd.get(w, NAMESPACE)
-    status = found["status"]
-    if status.get("operation"):
-        raise AssertionError(f"an operation was begun: {json.dumps(status['operation'])}")
-    now, then = (
-        [(m["name"], m.get("id")) for m in o["status"]["members"]] for o in (found, before)
-    )
-    if now != then or status["clusterID"] != before["status"]["clusterID"]:
-        raise AssertionError(f"members were {then} and are {now}")
-    sets = await w.kube.list(kinds.STATEFULSET, NAMESPACE)
-    missing = {name for name, _ in then} - {s["metadata"]["name"] for s in sets}
-    if missing:
-        raise AssertionError(f"without consent the StatefulSets of {missing} were removed")
 
 
 async def _gap(w: World, writer: Writer, name: str) -> None:

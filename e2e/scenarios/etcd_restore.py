@@ -9,21 +9,17 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from e2e import disturb, etcd
-from e2e.follow import has
+from e2e import backups, disturb, etcd
+from e2e.backups import RESTORE
 from e2e.lab import S3
 from e2e.report import Report
 from e2e.rights import nothing_was_refused
-from e2e.scenarios.etcd_backup import KIND as BACKUP
 from e2e.world import World, world
-from e2e.writer import Writer, writing
-from kok.api import EtcdRestore
+from e2e.writer import lost_after, writing
 from kok.api.meta import Manifest
 
 NAMESPACE = "e2e-etcd-restore"
 BUCKET = NAMESPACE
-KIND = EtcdRestore.info.kind
-OTHER = "copy"
 
 
 async def run(report: Report) -> None:
@@ -47,35 +43,10 @@ async def run(report: Report) -> None:
             s3.remove_bucket(BUCKET)
 
 
-async def backed_up(w: World, name: str, cluster: str = etcd.NAME) -> Manifest:
+async def backed_up(w: World, name: str) -> Manifest:
     """A complete backup."""
-    await w.apply(
-        {
-            "apiVersion": BACKUP.api_version,
-            "kind": BACKUP.kind,
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"etcdCluster": cluster},
-        }
-    )
-    return await w.until(BACKUP, NAMESPACE, name, has("Ready", reason="Stored"), etcd.LONG)
-
-
-async def restore(w: World, name: str, cluster: str = etcd.NAME, **source: object) -> None:
-    """Asks for a restore in place."""
-    await w.apply(
-        {
-            "apiVersion": KIND.api_version,
-            "kind": KIND.kind,
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"etcdCluster": cluster, **source},
-        }
-    )
-
-
-async def restored(w: World, name: str) -> None:
-    """Waits until it is done and the cluster is whole."""
-    await w.until(KIND, NAMESPACE, name, has("Ready", reason="Restored"), 2 * etcd.LONG)
-    await etcd.ready(w, NAMESPACE)
+    await backups.back_up(w, NAMESPACE, name)
+    return await backups.stored(w, NAMESPACE, name)
 
 
 async def in_place(w: World) -> None:
@@ -87,26 +58,16 @@ async def in_place(w: World) -> None:
         await writer.goes_on(100)
         await writer.lap()
         with w.report.step("restored in place, the operator killed on the way", "in_place_s"):
-            await restore(w, "back", backup="one")
+            await backups.restore(w, NAMESPACE, "back", backup="one")
             for _ in range(4):
                 await asyncio.sleep(3.0)
                 await disturb.kill_operator(w)
-            await restored(w, "back")
+            await backups.restored(w, NAMESPACE, "back")
         await writer.goes_on()
         w.report.figures["in_place_gap_s"] = round((await writer.lap()).longest_gap, 1)
-        await _consented(w, writer, revision)
-
-
-async def _consented(w: World, writer: Writer, revision: int) -> None:
-    """Exactly what came after the backup is lost, and no revision was used twice."""
-    verdict = await writer.finish()
-    w.report.figures["lost_by_consent"] = verdict.lost
-    if verdict.lost == 0 or (verdict.lost_from or 0) <= revision:
-        raise AssertionError(f"the backup holds revision {revision}, but lost is: {verdict}")
-    if verdict.altered or verdict.backwards or verdict.strangers:
-        raise AssertionError(f"time ran backwards or content changed: {verdict}")
-    if verdict.revision < verdict.highest:
-        raise AssertionError(f"the revision went back: {verdict}")
+        verdict = await writer.finish()
+        w.report.figures["lost_by_consent"] = verdict.lost
+        lost_after(verdict, revision)
 
 
 async def a_new_cluster(w: World, store: dict[str, object]) -> None:
@@ -133,20 +94,20 @@ async def refused(w: World, s3: S3) -> None:
     """A backup that is damaged or missing is not restored, and the cluster does not notice."""
     async with writing(w, NAMESPACE, etcd.NAME, prefix="refused/") as writer:
         await backed_up(w, "damaged")
-        key = next(k for k in s3.objects(BUCKET) if "/damaged-" in k and k.endswith(".snapshot"))
+        key = backups.snapshot(s3, BUCKET, "damaged")
         said = etcd.says("Ready", "False", "RestoreRefused")
         with w.report.step("a backup with one flipped bit is refused"):
             s3.flip_bit(BUCKET, key)
-            await restore(w, "flipped", backup="damaged")
-            await w.until(KIND, NAMESPACE, "flipped", said, etcd.LONG)
+            await backups.restore(w, NAMESPACE, "flipped", backup="damaged")
+            await w.until(RESTORE, NAMESPACE, "flipped", said, etcd.LONG)
         with w.report.step("a truncated backup is refused"):
             s3.cut_short(BUCKET, key, 5_000)
-            await restore(w, "cut", backup="damaged")
-            await w.until(KIND, NAMESPACE, "cut", said, etcd.LONG)
+            await backups.restore(w, NAMESPACE, "cut", backup="damaged")
+            await w.until(RESTORE, NAMESPACE, "cut", said, etcd.LONG)
         with w.report.step("a backup that is gone is refused"):
             (s3.root / BUCKET / key).unlink()
-            await restore(w, "gone", backup="damaged")
-            await w.until(KIND, NAMESPACE, "gone", said, etcd.LONG)
+            await backups.restore(w, NAMESPACE, "gone", backup="damaged")
+            await w.until(RESTORE, NAMESPACE, "gone", said, etcd.LONG)
         if not (verdict := await writer.finish()).kept:
             raise AssertionError(f"a refused restore cost something: {verdict}")
 
@@ -154,18 +115,20 @@ async def refused(w: World, s3: S3) -> None:
 async def two_at_once(w: World) -> None:
     """Two restores asked at once are done one after the other."""
     with w.report.step("two restores at once", "two_at_once_s"):
-        await restore(w, "first", backup="two")
-        await restore(w, "second", backup="two")
-        await asyncio.gather(restored(w, "first"), restored(w, "second"))
+        await backups.restore(w, NAMESPACE, "first", backup="two")
+        await backups.restore(w, NAMESPACE, "second", backup="two")
+        await asyncio.gather(
+            backups.restored(w, NAMESPACE, "first"), backups.restored(w, NAMESPACE, "second")
+        )
 
 
 async def deleted_on_the_way(w: World) -> None:
     """The cluster is deleted in the middle of a restore; nothing of it is left."""
     with w.report.step("the cluster is deleted during a restore"):
-        await restore(w, "late", backup="two")
+        await backups.restore(w, NAMESPACE, "late", backup="two")
         busy = etcd.says("Ready", "False", "Restoring")
         await w.until(etcd.KIND, NAMESPACE, etcd.NAME, busy, etcd.LONG)
         await w.kube.delete(etcd.KIND, etcd.NAME, NAMESPACE)
         await w.gone(etcd.KIND, NAMESPACE, etcd.NAME, etcd.LONG)
-        await w.kube.delete(KIND, "late", NAMESPACE)
-        await w.gone(KIND, NAMESPACE, "late", etcd.LONG)
+        await w.kube.delete(RESTORE, "late", NAMESPACE)
+        await w.gone(RESTORE, NAMESPACE, "late", etcd.LONG)

@@ -30,7 +30,7 @@ from kok.api import names
 from kok.api.meta import Manifest
 from kok.kube import kinds
 
-__all__ = ["Lap", "Verdict", "Writer", "kept", "writing"]
+__all__ = ["Lap", "Verdict", "Writer", "kept", "lost_after", "writing"]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOST = "meta-1"
@@ -108,6 +108,17 @@ def kept(verdict: Verdict) -> None:
         raise AssertionError("not one write was confirmed: nothing was proved")
     if not verdict.kept:
         raise AssertionError(f"etcd broke its promises: {verdict}")
+
+
+def lost_after(verdict: Verdict, revision: int) -> None:
+    """Raises `AssertionError` unless exactly what came after the revision of a backup is lost, and
+    no revision was used twice."""
+    if verdict.lost == 0 or (verdict.lost_from or 0) <= revision:
+        raise AssertionError(f"the backup holds revision {revision}, but lost is: {verdict}")
+    if verdict.altered or verdict.backwards or verdict.strangers:
+        raise AssertionError(f"time ran backwards or content changed: {verdict}")
+    if verdict.revision < verdict.highest:
+        raise AssertionError(f"the revision went back: {verdict}")
 
 
 @asynccontextmanager
