@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -61,7 +61,7 @@ class Answer:
     error: EtcdError | None = None
     """Why there is no status."""
     clock: datetime | None = None
-    """What the member's clock showed; looked at only where that may be why there is no status."""
+    """What the member's clock showed; looked at only where it may be what is wrong."""
     seconds: float | None = None
     """How long it took to get that list, a consistent read; None if there is none."""
 
@@ -164,12 +164,10 @@ async def ask_members(obj: EtcdCluster, members: Iterable[str], world: World) ->
     except EtcdError as error:
         return {member: Answer(error=error) for member in addresses}
     async with patient, quick:
+        ready = {m: is_ready(world.get(kinds.POD, layout.pod_name(m))) for m in addresses}
         answers = await asyncio.gather(
             *(
-                _ask(
-                    patient if is_ready(world.get(kinds.POD, layout.pod_name(member))) else quick,
-                    address,
-                )
+                _ask_ready(patient, address) if ready[member] else _ask_early(quick, address)
                 for member, address in addresses.items()
             )
         )
@@ -182,19 +180,37 @@ def connect(obj: EtcdCluster, world: World, *, deadline: float = DEADLINE) -> Et
 
 
 async def _ask(client: EtcdClient, address: str) -> Answer:
-    """Asks the member at an address of a pod."""
+    """What the member at an address of a pod answers."""
     endpoint = layout.pod_endpoint(address)
     (status, _), (members, seconds) = await asyncio.gather(
         _timed(client.status(endpoint)), _timed(client.members(endpoint))
     )
-    doubted = isinstance(status, EtcdError) and status.trouble in _PERHAPS_ITS_CLOCK
     return Answer(
         None if isinstance(status, EtcdError) else status,
         None if isinstance(members, EtcdError) else members,
         status if isinstance(status, EtcdError) else None,
-        await client.clock(layout.metrics_endpoint(address)) if doubted else None,
-        None if isinstance(members, EtcdError) else seconds,
+        seconds=None if isinstance(members, EtcdError) else seconds,
     )
+
+
+async def _ask_ready(client: EtcdClient, address: str) -> Answer:
+    """A member that passes its probe; its clock only if it answers as by a wrong one."""
+    found = await _ask(client, address)
+    if found.error is None or found.error.trouble not in _PERHAPS_ITS_CLOCK:
+        return found
+    return replace(found, clock=await client.clock(layout.metrics_endpoint(address)))
+
+
+async def _ask_early(client: EtcdClient, address: str) -> Answer:
+    """A member that does not pass its probe; its clock at the same time.
+
+    etcd keeps clients waiting until it has met its peers, whom by a wrong clock it never trusts: it
+    answers nothing at all.
+    """
+    found, clock = await asyncio.gather(
+        _ask(client, address), client.clock(layout.metrics_endpoint(address))
+    )
+    return replace(found, clock=clock)
 
 
 async def _timed(question: Awaitable[T]) -> tuple[T | EtcdError, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -89,15 +90,8 @@ def test_a_certificate_that_is_refused_after_the_handshake_is_a_matter_of_tls() 
 
 
 @asynccontextmanager
-async def stranger(tmp_path: Path) -> AsyncIterator[None]:
-    """A member at `ADDRESS` that does not trust the operator's certificate, and shows `DATE`."""
-    leaf = issue(CA, LeafSpec("etcd", dns_names=[layout.client_host("shop-etcd", "team-a")]), NOW)
-    other = new_ca("other", NOW).cert_pem
-    for name, content in (("ca", other), ("crt", leaf.cert_pem), ("key", leaf.key_pem)):
-        (tmp_path / name).write_bytes(content)
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "ca"))
-    tls.verify_mode = ssl.CERT_REQUIRED
-    tls.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+async def served() -> AsyncIterator[web.AppRunner]:
+    """What answers anything, and shows `DATE`."""
 
     async def answer(_: web.Request) -> web.Response:
         return web.json_response({}, headers={"Date": DATE})
@@ -107,16 +101,30 @@ async def stranger(tmp_path: Path) -> AsyncIterator[None]:
     runner = web.AppRunner(app)
     await runner.setup()
     try:
-        await web.TCPSite(runner, ADDRESS, layout.CLIENT_PORT, ssl_context=tls).start()
-        await web.TCPSite(runner, ADDRESS, layout.METRICS_PORT).start()
-        yield
+        yield runner
     finally:
         await runner.cleanup()
 
 
-async def asked() -> Answer:
+@asynccontextmanager
+async def stranger(tmp_path: Path) -> AsyncIterator[None]:
+    """A member at `ADDRESS` that does not trust the operator's certificate, and shows `DATE`."""
+    leaf = issue(CA, LeafSpec("etcd", dns_names=[layout.client_host("shop-etcd", "team-a")]), NOW)
+    other = new_ca("other", NOW).cert_pem
+    for name, content in (("ca", other), ("crt", leaf.cert_pem), ("key", leaf.key_pem)):
+        (tmp_path / name).write_bytes(content)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "ca"))
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    async with served() as app:
+        await web.TCPSite(app, ADDRESS, layout.CLIENT_PORT, ssl_context=tls).start()
+        await web.TCPSite(app, ADDRESS, layout.METRICS_PORT).start()
+        yield
+
+
+async def asked(*, ready: bool = True) -> Answer:
     obj = formed()
-    world = World(a_world(obj, p0=a_pod(obj, 0, podIP=ADDRESS)).children)
+    world = World(a_world(obj, p0=a_pod(obj, 0, ready=ready, podIP=ADDRESS)).children)
     return (await observe.ask_members(obj, ["shop-etcd-0"], world))["shop-etcd-0"]
 
 
@@ -127,6 +135,19 @@ async def test_a_member_that_refuses_the_operator_is_asked_for_its_clock(tmp_pat
     assert answer.error is not None
     assert answer.error.trouble in {Trouble.UNTRUSTED, Trouble.BROKE_OFF}
     assert answer.clock == THEN
+
+
+async def test_a_member_that_waits_for_its_peers_and_answers_nobody_shows_its_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(observe, "NOT_READY_DEADLINE", 0.3)
+    async with served() as app:
+        await web.TCPSite(app, ADDRESS, layout.METRICS_PORT).start()
+        with socket.create_server((ADDRESS, layout.CLIENT_PORT)):
+            answer = await asked(ready=False)
+
+    assert answer.error is not None
+    assert (answer.error.trouble, answer.clock) == (Trouble.SILENT, THEN)
 
 
 async def test_a_member_that_does_not_listen_has_no_clock() -> None:

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 DEADLINE = 3.0
 """Seconds for one question to one member."""
-CLOCK_DEADLINE = 1.0
-"""Seconds for a member's clock, which explains an error and is not worth to be waited for."""
 CHANGE_DEADLINE = 10.0
 """Seconds for a change to the members, for which etcd itself waits up to 7 s."""
 LONG_DEADLINE = 300.0
@@ -104,9 +102,7 @@ class EtcdClient:
         is wrong trusts none. Every answer of HTTP has a date, also that there is nothing here.
         """
         try:
-            async with self._session.get(
-                address, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=CLOCK_DEADLINE)
-            ) as response:
+            async with self._session.get(address, allow_redirects=False) as response:
                 return clock_of(response.headers.get("Date"))
         except (aiohttp.ClientError, OSError):
             return None
