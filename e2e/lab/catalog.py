@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from e2e.lab import rootfs
@@ -82,12 +82,17 @@ def kubernetes(version: str) -> tuple[Image, ...]:
     return (*control_plane, proxy)
 
 
-def etcd(version: str) -> Image:
-    """The etcd image, with both its tools; kubeadm appends a revision to the tag."""
-    return Image(
-        f"registry.k8s.io/etcd:{version.removeprefix('v')}-0",
-        {f"{_BIN}/{name}": program(name, version) for name in ETCD_PROGRAMS},
-    )
+def etcd(version: str, clock: int = 0) -> Image:
+    """The etcd image, with both its tools; kubeadm appends a revision to the tag.
+
+    With ``clock`` etcd's is so many seconds ahead (behind if negative), under a tag of its own.
+    """
+    programs = {f"{_BIN}/{name}": program(name, version) for name in ETCD_PROGRAMS}
+    reference = f"registry.k8s.io/etcd:{version.removeprefix('v')}-0"
+    if clock:
+        programs[f"{_BIN}/etcd"] = replace(program("etcd", version), clock=clock)
+        reference += f"-clock-{'ahead' if clock > 0 else 'behind'}-{abs(clock)}"
+    return Image(reference, programs)
 
 
 def pause() -> Image:

@@ -29,6 +29,8 @@ _JINJA = Environment(undefined=StrictUndefined, keep_trailing_newline=True, auto
 _INSTALLED = "/var/lib/kok-lab/installed"
 _JOINED = "/etc/kubernetes/lab-joined"
 _CONFIG = "/etc/kubernetes/lab-kubeadm.yaml"
+# On an image that has another one's name for a while; pulling it again takes the label away.
+_MASK = "dev.kok.lab.mask"
 _PROVISIONER = "app=local-path-provisioner"
 # What a meta node runs at once, and what the business clusters' control planes are made of.
 PRELOADED = (
@@ -142,30 +144,41 @@ class Meta:
             await self.kubectl("-n", namespace, *ready, timeout=None)
 
     async def prepull(self, host: Host, images: Sequence[str]) -> None:
-        """Pull images on a meta host, those apart that are there."""
-        listed = await execute(host.container, "ctr", "-n", "k8s.io", "images", "list", "-q")
-        present = set(listed.split())
+        """Pull images on a meta host, those apart that are there and not masked by a killed run."""
+        masked = await self._ctr(host, "list", "-q", f'labels."{_MASK}"==yes')
+        present = set((await self._ctr(host, "list", "-q")).split()) - set(masked.split())
         pulls = (self._pull(host, image) for image in images if image not in present)
         await asyncio.gather(*pulls)
 
     async def forget(self, host: Host, repository: str, keep: str) -> None:
         """Remove the images of a repository but one; what runs from them goes on running."""
-        listed = await execute(host.container, "ctr", "-n", "k8s.io", "images", "list", "-q")
+        listed = await self._ctr(host, "list", "-q")
         old = [
             name
             for name in listed.split()
             if name.startswith((f"{repository}:", f"{repository}@")) and name != keep
         ]
         if old:
-            await execute(host.container, "ctr", "-n", "k8s.io", "images", "remove", *old)
+            await self._ctr(host, "remove", *old)
+
+    async def mask(self, host: Host, image: str, by: str) -> None:
+        """Containers of a host that are made of an image get another one, until `unmask`."""
+        await self.prepull(host, (by,))
+        await self._ctr(host, "tag", "--force", by, image)
+        await self._ctr(host, "label", image, f"{_MASK}=yes")
+
+    async def unmask(self, host: Host, image: str, by: str) -> None:
+        """The image is again what the registry serves under its name."""
+        await self._pull(host, image)
+        await self._ctr(host, "remove", by)
 
     async def _pull(self, host: Host, image: str) -> None:
-        await execute(
-            host.container,
-            *("ctr", "-n", "k8s.io", "images", "pull", "--hosts-dir", "/etc/containerd/certs.d"),
-            image,
-            timeout=300,
-        )
+        await self._ctr(host, "pull", "--hosts-dir", "/etc/containerd/certs.d", image, timeout=300)
+
+    async def _ctr(self, host: Host, *argv: str, timeout: float = 120) -> str:
+        """Ask a host's containerd about the images that pods are made of, or change them."""
+        images = ("ctr", "-n", "k8s.io", "images")
+        return await execute(host.container, *images, *argv, timeout=timeout)
 
     async def _prepare_kubeadm(self, host: Host, config: str) -> None:
         """Write kubeadm's configuration; undo what an earlier, unfinished attempt left."""

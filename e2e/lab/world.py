@@ -10,7 +10,7 @@ from pathlib import Path
 from e2e.lab import artifacts as artifact
 from e2e.lab import catalog, images, preflight, rootfs
 from e2e.lab.artifacts import Artifacts
-from e2e.lab.binaries import Builder, Program, architecture, program
+from e2e.lab.binaries import Builder, Program, architecture, group_of, program
 from e2e.lab.cache import Cache
 from e2e.lab.catalog import Image
 from e2e.lab.images import Images
@@ -77,20 +77,22 @@ class Plan:
     def _build(self, source: Source, items: Sequence[Program]) -> None:
         names = [item.name for item in items]
         whole = len(names) == len(source.programs)
-        version, logs = items[0].version, self.works.cache.logs
+        version, clock = items[0].version, items[0].clock
+        logs, group = self.works.cache.logs, group_of(items)
         label = f"{source.name if whole else ' '.join(names)} {version}"
+        label += f" with its clock at {clock:+d} s" if clock else ""
         fetch = self._add(
             f"fetch {label}",
             partial(self.works.builder.fetch, items),
             self._fetched,
-            hint=f"log: {logs}/fetch-{source.name}-{version}.log",
+            hint=f"log: {logs}/fetch-{group}.log",
             limit=BUILD_SECONDS,
         )
         build = self._add(
             f"build {label}",
             partial(self.works.builder.ensure, items),
             (fetch, *self._built),
-            hint=f"log: {logs}/build-{source.name}-{version}.log",
+            hint=f"log: {logs}/build-{group}.log",
             limit=BUILD_SECONDS,
         )
         self._fetched, self._built = (fetch,), (build,)
@@ -112,6 +114,12 @@ class Plan:
     def serve_etcd(self, version: str) -> str:
         built = self.programs("etcd", version)
         return self.serve_images(f"etcd {version}", (catalog.etcd(version),), built)
+
+    def serve_skewed_etcd(self, version: str, clock: int) -> str:
+        """etcd with a wrong clock, beside the tools of that version, which are there already."""
+        image = catalog.etcd(version, clock)
+        self._build(BY_NAME["etcd"], [Program("etcd", version, clock)])
+        return self.serve_images(f"etcd {version} {clock:+d} s", (image,), *self._built)
 
     def everything(self, toolbox: str, services: str) -> tuple[list[str], list[str]]:
         """All that a lab serves; the steps of its images, and of its artifacts."""

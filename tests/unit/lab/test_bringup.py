@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from e2e.lab import bringup
 from e2e.lab.artifacts import Artifacts
-from e2e.lab.binaries import Builder
+from e2e.lab.binaries import Builder, Program
 from e2e.lab.cache import Cache
 from e2e.lab.images import Images
 from e2e.lab.lab import Lab
@@ -51,7 +51,19 @@ def test_only_what_a_demo_needs_is_built(lab: Lab) -> None:
         "build kubernetes v1.37.1"
     ]
     assert [name for name in steps if name.startswith("build etcd")] == ["build etcd v3.6.10"]
-    assert not [name for name in steps if "versitygw" in name]
+    assert not [name for name in steps if "versitygw" in name or "clock" in name]
+
+
+def test_an_etcd_with_a_wrong_clock_is_built_beside_the_usual_one(lab: Lab) -> None:
+    graph = Graph()
+    plan = Plan(lab.works, graph)
+    for clock in (1800, -1800):
+        plan.serve_skewed_etcd("v3.6.10", clock)
+    before = _before(graph, "images etcd v3.6.10 -1800 s")
+    assert "build etcd v3.6.10 with its clock at -1800 s" in before
+    path = lab.works.builder.path
+    programs = [Program("etcd", "v3.6.10", clock) for clock in (0, 1800, -1800)]
+    assert len({path(item) for item in programs}) == len(programs)
 
 
 def test_modules_are_built_one_after_another_while_the_next_are_fetched(lab: Lab) -> None:

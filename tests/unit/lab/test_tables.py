@@ -43,6 +43,18 @@ def test_a_program_that_cannot_be_had_at_a_version_is_taken_from_another() -> No
     }
 
 
+def test_an_etcd_with_a_wrong_clock_has_a_name_of_its_own_and_the_usual_tools() -> None:
+    usual, ahead, behind = (catalog.etcd("v3.6.10", clock) for clock in (0, 1800, -1800))
+    assert ahead.reference == "registry.k8s.io/etcd:3.6.10-0-clock-ahead-1800"
+    assert behind.reference == "registry.k8s.io/etcd:3.6.10-0-clock-behind-1800"
+    assert {item.name: item.clock for item in behind.programs.values()} == {
+        "etcd": -1800,
+        "etcdctl": 0,
+        "etcdutl": 0,
+    }
+    assert not any(item.clock for item in usual.programs.values())
+
+
 def test_only_modules_of_wanted_programs_are_required() -> None:
     etcd = BY_NAME["etcd"]
     assert etcd.modules(["etcd", "etcdctl"]) == (
