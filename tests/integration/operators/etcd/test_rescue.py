@@ -72,3 +72,32 @@ async def test_it_is_called_off_when_a_quorum_returns(
     assert "restored" not in again["status"]
     there = endpoint(standin, "e-0")
     assert await get(await world.credentials(), there, "late") == "lost"
+
+
+async def test_it_is_called_off_while_the_members_are_being_stopped(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await backed_up(world, standin, members=3)
+    await world.annotate(ANNOTATION_VERIFY, "now", "one", BACKUP)
+    await world.until(lambda m: status(m).get("lastVerified"))
+    formed = await world.until_ready()
+    # Their nodes hang: nobody answers there, and no pod that is to go does.
+    standin.hold_deletions = True
+    standin.stop_answering("e-0")
+    standin.stop_answering("e-2")
+    await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"recovery": POLICY}})
+    begun = await world.until(lambda m: (status(m).get("restore") or {}).get("step") == "Stopping")
+    for member in ("e-0", "e-1", "e-2"):
+        await world.until_gone(member, kinds.STATEFULSET)
+
+    standin.answer_again("e-0")
+    standin.answer_again("e-2")
+
+    await world.until(lambda m: "restore" not in status(m))
+    await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"recovery": None}})
+    await world.until_gone(begun["status"]["restore"]["name"], RESTORE)
+    standin.hold_deletions = False
+    again = await world.until(at_rest(3))
+    assert again["status"]["clusterID"] == formed["status"]["clusterID"]
+    assert "restored" not in again["status"]
+    assert await get(await world.credentials(), endpoint(standin, "e-0"), "late") == "lost"

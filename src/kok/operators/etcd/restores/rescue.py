@@ -148,9 +148,13 @@ def eligible(s: Situation, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]
 
 
 def to_be_called_off(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]:
-    """Restores of the policy that were not begun and are not wanted any more."""
-    status = obj.status
-    begun = {one.uid for one in (status.restore, status.restored) if one is not None}
+    """Restores of the policy that are not wanted any more, and for which all members have not
+    stopped yet: one that hung with its node may come back until then.
+    """
+    status, under_way = obj.status, obj.status.restore
+    if under_way is not None and under_way.step == "Stopping":
+        under_way = None
+    begun = {one.uid for one in (under_way, status.restored) if one is not None}
     wanted = obj.spec.recovery.policy == "FromBackup" and not status.is_true(reasons.AVAILABLE)
     # Of a loss that is over, although another has come since.
     names = {r.name for r in restores} if status.quorum_lost_at is None else {name_of(obj)}

@@ -162,12 +162,26 @@ def test_while_nobody_knows_whether_there_is_a_quorum_nothing_moves() -> None:
     assert rescue.to_be_called_off(obj, [made("Verified")]) == []
 
 
-def test_what_was_begun_is_not_called_off() -> None:
-    obj, restore = restoring("Stopping"), made("Verified")
+@pytest.mark.parametrize("step", ["Seeding", "Starting", "Growing"])
+def test_once_the_members_have_stopped_it_is_not_called_off(step: str) -> None:
+    obj, restore = restoring(step), made("Verified")
     restore.metadata.uid = "uid-back"
 
     assert eligible(obj, [restore]) == [restore]
     assert rescue.to_be_called_off(obj, [restore]) == []
+
+
+def test_while_the_members_are_being_stopped_it_is_called_off_if_a_quorum_returns() -> None:
+    restore = made("Restoring")
+    restore.metadata.uid = "uid-back"
+    still, again = lost(), lost(since=None)
+    for obj in (still, again):
+        obj.status.restore = restoring("Stopping").status.restore
+
+    assert rescue.to_be_called_off(still, [restore]) == []
+    assert rescue.to_be_called_off(again, [restore]) == [restore]
+    # It is taken back by the members' own pass, which misses it.
+    assert eligible(again, [restore]) == [restore]
 
 
 def test_since_when_it_is_lost_is_noted_once_and_forgotten() -> None:
