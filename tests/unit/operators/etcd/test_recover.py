@@ -94,6 +94,20 @@ def test_it_is_called_off_if_the_quorum_returns_before_the_others_are_gone() -> 
         assert found.call == Tell(reasons.RECOVERY_CALLED_OFF, text)
 
 
+def test_it_is_called_off_if_the_consent_is_taken_back_before_the_others_are_gone() -> None:
+    obj = recovering("Fence")
+    obj.spec.recovery.policy = "Manual"
+    world = world_of(obj, alone(), p0=None)
+    going = without(world, ("StatefulSet", ALL[0]), ("StatefulSet", ALL[2]))
+
+    found = decided(obj, going)
+
+    assert found is not None
+    assert (found.operation, found.states) == (None, {})
+    text = "the consent was taken back; nothing was lost"
+    assert found.call == Tell(reasons.RECOVERY_CALLED_OFF, text)
+
+
 def test_nobody_else_runs_meanwhile() -> None:
     obj = recovering("Force")
     world = world_of(obj, alone(), p0=None, p2=None)

@@ -4,8 +4,8 @@ What only the others held is lost by that, so nothing is done without consent fo
 cluster, and nothing while a quorum may come back by itself. Then, each step recorded first:
 
 - `Fence`: the others are stopped, so that they cannot form a quorum of their own meanwhile. If a
-  quorum returns before the last one has gone, as from a node that hung, all is called off: those
-  that were stopped already start again with their volumes.
+  quorum returns before the last one has gone, as from a node that hung, or the consent is taken
+  back, all is called off: those that were stopped already start again with their volumes.
 - `Force`: the survivor starts with its data copied, and with the order to form a cluster alone.
 - `Settle`: it starts once more without that order. Only a member that has no such order in its pod
   gets company again, or a restart of its container would throw the others out.
@@ -135,11 +135,14 @@ def _begin(s: Situation) -> Action | None:
 def _fence(
     s: Situation, running: EtcdOperation, name: str, others: tuple[str, ...]
 ) -> Action | None:
-    if s.listed is not None:
+    if s.listed is not None or not _is_allowed(s):
         # No data was touched. To go on would make two clusters if the others run unseen.
-        text = "a quorum has returned by itself; nothing was lost"
+        back = s.listed is not None
+        why = "a quorum has returned by itself" if back else "the consent was taken back"
+        text = f"{why}; nothing was lost"
         call = Tell(reasons.RECOVERY_CALLED_OFF, text)
-        return Action(reasons.QUORUM, text, None, call=call, after=AT_ONCE)
+        reason = reasons.QUORUM if back else reasons.RECOVERING
+        return Action(reason, text, None, call=call, after=AT_ONCE)
     left = [
         other
         for other in others
