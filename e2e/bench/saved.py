@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import aiohttp
@@ -13,6 +14,7 @@ import aiohttp
 from e2e import etcd
 from e2e.bench.clusters import NAMESPACE
 from e2e.bench.figure import Figure, figure
+from e2e.bench.usage import machine
 from e2e.disturb import volume_of
 from e2e.follow import has
 from e2e.lab import S3
@@ -59,32 +61,43 @@ async def saved(w: World) -> AsyncIterator[Figure]:
 
 async def _to_s3(w: World, s3: S3, by_hand: float) -> AsyncIterator[Figure]:
     server = await _server_rate(s3)
-    result, took = await _backup(w, "to-s3")
+    taken = await _backup(w, "to-s3")
     yield figure("s3-rate", server / 1e6, "MB/s", note="one PUT of 2 GiB straight to the server")
     both = 1 / (1 / by_hand + 1 / server)
-    for found in _figures("s3", result, took, server):
+    for found in _figures("s3", taken, server):
         yield found
-    yield _beside("s3", result, both, "etcdctl snapshot save, then one PUT")
+    yield _beside("s3", taken, both, "etcdctl snapshot save, then one PUT")
 
 
 async def _to_a_volume(w: World, by_hand: float) -> AsyncIterator[Figure]:
     await w.apply(_claim())
-    result, took = await _backup(w, "to-volume", store={"volume": {"claim": CLAIM}})
+    taken = await _backup(w, "to-volume", store={"volume": {"claim": CLAIM}})
     disk = await _disk_rate(w)
     yield figure("disk-rate", disk / 1e6, "MB/s", note="dd of 2 GiB with fdatasync, same volume")
-    for found in _figures("volume", result, took, disk):
+    for found in _figures("volume", taken, disk):
         yield found
-    yield _beside("volume", result, by_hand, "etcdctl snapshot save")
+    yield _beside("volume", taken, by_hand, "etcdctl snapshot save")
     await w.kube.delete(EtcdBackup.info.kind, "to-volume", NAMESPACE)
     await w.gone(EtcdBackup.info.kind, NAMESPACE, "to-volume", etcd.LONG)
     await w.kube.delete(kinds.PVC, CLAIM, NAMESPACE)
 
 
-def _figures(where: str, result: BackupResult, took: float, possible: float) -> list[Figure]:
-    usage = result.usage
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A backup: the worker's report, seconds until it was stored, how busy all cores were."""
+
+    result: BackupResult
+    seconds: float
+    busy: float
+
+
+def _figures(where: str, taken: Taken, possible: float) -> list[Figure]:
+    usage = taken.result.usage
     name = f"backup-2GiB-{where}"
     return [
-        figure(name, took, "s", note="EtcdBackup made until stored, read back and compared"),
+        figure(
+            name, taken.seconds, "s", note="EtcdBackup made until stored, read back and compared"
+        ),
         figure(f"{name}-rate", usage.bytes_per_second / 1e6, "MB/s", note="while it was streamed"),
         figure(
             f"{name}-to-store",
@@ -100,20 +113,23 @@ def _figures(where: str, result: BackupResult, took: float, possible: float) -> 
             MOST_MEMORY,
             "the worker, most resident memory",
         ),
+        figure(
+            f"{name}-busy", taken.busy, "%-cores", note="all cores: etcd, worker, store and lab"
+        ),
     ]
 
 
-def _beside(where: str, result: BackupResult, by_hand: float, how: str) -> Figure:
+def _beside(where: str, taken: Taken, by_hand: float, how: str) -> Figure:
     """How many times as long as by hand it took; etcd itself gives no more than a certain rate."""
-    times = by_hand / result.usage.bytes_per_second
+    times = by_hand / taken.result.usage.bytes_per_second
     return figure(f"backup-2GiB-{where}-to-by-hand", times, "x-by-hand", note=how)
 
 
-async def _backup(w: World, name: str, **spec: object) -> tuple[BackupResult, float]:
+async def _backup(w: World, name: str, **spec: object) -> Taken:
     kind = EtcdBackup.info.kind
     reports: list[Report] = []
     following = asyncio.create_task(_follow(w, reports))
-    begin = time.monotonic()
+    begin, before = time.monotonic(), machine()
     await w.apply(
         {
             "apiVersion": kind.api_version,
@@ -123,11 +139,11 @@ async def _backup(w: World, name: str, **spec: object) -> tuple[BackupResult, fl
         }
     )
     await w.until(kind, NAMESPACE, name, has("Ready", reason="Stored"), WITHIN)
-    took = time.monotonic() - begin
+    took, busy = time.monotonic() - begin, machine().busy_since(before)
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     mine = [r.backup for r in reports if r.backup and f"/{name}-" in r.backup.location]
-    return mine[0], took
+    return Taken(mine[0], took, busy)
 
 
 async def _follow(w: World, reports: list[Report]) -> None:

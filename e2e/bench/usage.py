@@ -1,4 +1,4 @@
-"""Memory and CPU of pods, as the meta nodes' kubelets measure them."""
+"""Memory and CPU of pods, as the meta nodes' kubelets measure them; and of the whole machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from kok.kube import kinds
 from kok.kube.client import Kube
@@ -64,3 +65,22 @@ def cores(before: list[Usage], after: list[Usage]) -> float:
         if then is not None and now.at > then.at:
             share += max(0.0, now.cpu_seconds - then.cpu_seconds) / (now.at - then.at)
     return share
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What all cores did since the machine started, in ticks of its clock."""
+
+    idle: int
+    total: int
+
+    def busy_since(self, before: Machine) -> float:
+        """Percent of all cores that were busy since then."""
+        total = self.total - before.total
+        return 100 * (1 - (self.idle - before.idle) / total) if total else 0.0
+
+
+def machine() -> Machine:
+    """See `Machine`."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return Machine(idle=ticks[3] + ticks[4], total=sum(ticks))
