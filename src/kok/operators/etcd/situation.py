@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Self
 
@@ -17,6 +17,8 @@ from kok.operators.etcd.observe import World, pod_address
 
 MEMBERSHIP = {"Grow", "Shrink", "Replace", "Migrate"}
 """Types of operations that change which members there are; one may take over from another."""
+TURN = timedelta(seconds=20)
+"""How long one member is asked for a change of the list before another one is."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,23 @@ class Situation:
 
     def helper(self, *but: str) -> str | None:
         """Address of the member to ask for a change: the leader, or another healthy voter."""
+        return next(iter(self._helpers(but)), None)
+
+    def in_turn(self, *but: str) -> str | None:
+        """Address of the member to ask for a change of the list: the leader, then each in turn.
+
+        etcd may hold one of its peers for disconnected for good after that one was restarted,
+        although it is not (etcd issue 14523); only the member that holds it so refuses changes.
+        """
+        helpers, running = self._helpers(but), self.operation
+        turn = (self.now - running.since) // TURN if running is not None else 0
+        return helpers[turn % len(helpers)] if helpers else None
+
+    def _helpers(self, but: Sequence[str]) -> list[str]:
         healthy = [v.entry.name for v in self.views if v.condition == "healthy"]
         first = [self.leader] if self.leader in healthy else []
-        return next((self.address(n) for n in (*first, *healthy) if n not in but), None)
+        names = [n for n in dict.fromkeys((*first, *healthy)) if n not in but]
+        return [at for n in names if (at := self.address(n)) is not None]
 
     def successor(self, leaving: Sequence[str]) -> EtcdMember | None:
         """Who should lead in place of one that leaves: a healthy voter with the most applied."""

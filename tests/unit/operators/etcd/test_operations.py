@@ -150,6 +150,17 @@ def test_a_member_that_etcd_does_not_know_is_added() -> None:
     assert found.call == AddLearner("https://10.0.0.1:2379", "shop-etcd-3", url)
 
 
+def test_another_member_is_asked_where_one_refuses_for_long() -> None:
+    obj = doing(with_state(wants(formed(), 5), 3, "Joining"), "Grow", member="shop-etcd-3")
+    world = seen(obj, listed(), a3=None)
+
+    calls = [action(obj, world, seconds=seconds).call for seconds in (0, 19, 20, 40, 60)]
+
+    asked = [call.at for call in calls if isinstance(call, AddLearner)]
+    assert asked[0] == asked[1] == asked[4]
+    assert len({asked[0], asked[2], asked[3]}) == 3
+
+
 def test_a_member_that_etcd_knows_is_not_added_again() -> None:
     obj = doing(with_state(wants(formed(), 5), 3, "Joining"), "Grow", member="shop-etcd-3")
 

@@ -79,7 +79,7 @@ def _advance(s: Situation, member: EtcdMember, operation: EtcdOperation) -> Acti
 def _add(s: Situation, name: str, operation: EtcdOperation) -> Action:
     url = layout.peer_url(s.obj.name, s.obj.namespace, name)
     text = f"{name} is made known to etcd, {purpose(operation)}"
-    at = s.helper(name)
+    at = s.in_turn(name)
     call = AddLearner(at, name, url) if at is not None else None
     step = at_step(operation, "Adding", name)
     return Action(REASONS[operation.type], text, step, call=call, after=AT_ONCE)

@@ -51,7 +51,7 @@ def _remove(s: Situation, member: EtcdMember, one: Listed, operation: EtcdOperat
     if not one.is_learner and not s.survives_without(one.id):
         text = f"{name} stays until enough others are healthy to go on without it"
         return Action(reason, text, at_step(operation, "Waiting"))
-    at = s.helper(name)
+    at = s.in_turn(name)
     call = Remove(at, name, one.id) if at is not None else None
     text = f"{name} is removed: {operation.reason}"
     return Action(reason, text, at_step(operation, "Removing"), call=call, after=AT_ONCE)
@@ -74,7 +74,7 @@ def _stray(s: Situation) -> Action | None:
     Its name is used up, so nobody will ever start it; and no other can join beside it.
     """
     found = next((one for one in s.strangers if _was_ours(s, one)), None)
-    at = s.helper()
+    at = s.in_turn()
     if found is None or at is None:
         return None
     text = f"learner {found.id} is removed, which no member of ours is"
