@@ -212,7 +212,8 @@ async def _place(w: World, claim: str) -> tuple[str, str]:
     volume = await w.kube.get(kinds.PV, await volume_of(w, NAMESPACE, claim))
     assert volume is not None
     place = volume["spec"].get("hostPath") or volume["spec"]["local"]
-    return (await w.kube.list(kinds.NODE))[0]["metadata"]["name"], place["path"]
+    (term,) = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+    return term["matchExpressions"][0]["values"][0], place["path"]
 
 
 async def _disk_rate(w: World) -> float:
