@@ -17,12 +17,12 @@ def trouble(obj: EtcdCluster, world: World, answer: Answer, now: datetime) -> st
     """What is wrong with a member's clock, if by it certificates are not valid.
 
     Whose clock is right nobody can tell from here, but the operator's is the one by which
-    certificates are made.
+    certificates are made. Where they are invalid by that one as well, no clock is to blame.
     """
     if answer.clock is None:
         return None
     why = certificates.invalid_at(obj, world.secrets, answer.clock)
-    if why is None:
+    if why is None or why == certificates.invalid_at(obj, world.secrets, now):
         return None
     off = (answer.clock - now).total_seconds()
     side = "ahead of" if off > 0 else "behind"

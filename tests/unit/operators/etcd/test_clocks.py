@@ -28,12 +28,12 @@ THEN = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 DATE = "Thu, 26 Nov 2026 12:00:00 GMT"
 
 
-def seen_at(clock: datetime | None, *, ready: bool = False) -> View:
+def seen_at(clock: datetime | None, *, ready: bool = False, now: datetime = NOW) -> View:
     """A member that refuses the operator, and whose clock showed this."""
     obj = formed()
     answer = Answer(error=UNTRUSTED, clock=clock)
     world = a_world(obj, {0: says(0), 1: answer, 2: says(2)}, p1=a_pod(obj, 1, ready=ready))
-    return view(obj, world, obj.status.members[1], NOW)
+    return view(obj, world, obj.status.members[1], now)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,14 @@ def test_a_clock_is_blamed_only_if_certificates_are_invalid_by_it(
     seen = seen_at(None if ahead is None else NOW + ahead)
 
     assert (seen.condition, seen.entry.message) == ("pending", sentence)
+
+
+def test_no_clock_is_blamed_for_certificates_that_have_ended_by_the_operator_s_as_well() -> None:
+    later = NOW + timedelta(days=400)
+
+    message = seen_at(later, now=later).entry.message
+
+    assert message == "has been started, but does not agree on TLS with the operator"
 
 
 def test_a_sentence_about_a_clock_is_the_same_from_pass_to_pass() -> None:
