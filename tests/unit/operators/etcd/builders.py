@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
 from kok.api.meta import Manifest
 from kok.kube.apply import index
-from kok.operators.etcd import certificates, layout, plan, render
+from kok.operators.etcd import certificates, engine, layout, plan, render
 from kok.operators.etcd.client import EtcdError, Listed, MemberStatus
 from kok.operators.etcd.observe import Answer, World
+from kok.operators.etcd.operations import Action
 from kok.operators.etcd.render import Facts
+from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.storage import Storage
 from kok.pki import CertificateAuthority, fingerprint, new_ca
 
@@ -186,3 +189,65 @@ def without(world: World, *keys: tuple[str, str]) -> World:
     """The same world but for some children, by kind and name."""
     kept = {key: child for key, child in world.children.items() if key not in keys}
     return World(kept, world.answers, world.storage)
+
+
+# --- members that come and go
+
+
+def wants(obj: EtcdCluster, members: int) -> EtcdCluster:
+    """The same object once it wants that many members."""
+    obj.spec.members = members
+    return obj
+
+
+def with_state(obj: EtcdCluster, number: int, state: Any, **more: Any) -> EtcdCluster:
+    """The member in another state; one that there is not yet is added."""
+    name = f"{obj.name}-{number}"
+    if name not in [m.name for m in obj.status.members]:
+        obj.status.members.append(EtcdMember(name=name))
+    for member in obj.status.members:
+        if member.name == name:
+            member.state = state
+            for key, value in more.items():
+                setattr(member, key, value)
+    return obj
+
+
+def doing(obj: EtcdCluster, type_: Any, **more: Any) -> EtcdCluster:
+    """The same object in the middle of an operation, which began at NOW."""
+    obj.status.operation = EtcdOperation(type=type_, since=NOW, reason="because", **more)
+    return obj
+
+
+def learner(number: int, *, started: bool = True, votes: bool = False) -> Listed:
+    """How etcd lists a new member."""
+    name = f"shop-etcd-{number}"
+    urls = (layout.client_url("shop-etcd", "team-a", name),) if started else ()
+    peer = (layout.peer_url("shop-etcd", "team-a", name),)
+    return Listed(f"id-{number}", name if started else "", peer, urls, not votes)
+
+
+def seen(obj: EtcdCluster, members: tuple[Listed, ...], **answers: Any) -> World:
+    """Members answer with that list; `a1=...` replaces what member 1 answers, None silences it."""
+    said = {}
+    for member in obj.status.members:
+        number = int(member.name.rpartition("-")[2])
+        answer = answers.get(f"a{number}", says(number))
+        if answer is not None:
+            said[member.name] = replace(answer, members=members if answer.members else None)
+    return World(a_world(obj, {}).children, said)
+
+
+# --- what is done next
+
+
+def decided(obj: EtcdCluster, world: World, **later: float) -> Action | None:
+    """What is done next, so much `later` than NOW (as for `timedelta`)."""
+    return engine.decide(Situation.of(obj, world, NOW + timedelta(**later)))
+
+
+def action(obj: EtcdCluster, world: World, **later: float) -> Action:
+    """The same where something is to be done."""
+    found = decided(obj, world, **later)
+    assert found is not None
+    return found

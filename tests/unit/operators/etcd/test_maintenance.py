@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.unit.operators.etcd.builders import NOW, a_world, formed, says
+from tests.unit.operators.etcd.builders import NOW, a_world, action, decided, doing, formed, says
 
-from kok.api.etcdcluster import EtcdCluster, EtcdOperation
-from kok.operators.etcd import engine, reasons, room
+from kok.api.etcdcluster import EtcdCluster
+from kok.operators.etcd import reasons, room
 from kok.operators.etcd.client import Alarm, Hash
 from kok.operators.etcd.observe import Answer, World
-from kok.operators.etcd.operations import Action
 from kok.operators.etcd.operations.calls import MoveLeader, Remove
 from kok.operators.etcd.operations.corrupt import Compare, is_wrong
 from kok.operators.etcd.operations.defragment import PAUSE, Defragment, is_open
@@ -30,21 +29,6 @@ def answers(**more: Any) -> dict[int, Answer]:
 
 def at(obj: EtcdCluster, world: World, **later: float) -> Situation:
     return Situation.of(obj, world, NOW + timedelta(**later))
-
-
-def decided(obj: EtcdCluster, world: World, **later: float) -> Action | None:
-    return engine.decide(at(obj, world, **later))
-
-
-def action(obj: EtcdCluster, world: World, **later: float) -> Action:
-    found = decided(obj, world, **later)
-    assert found is not None
-    return found
-
-
-def doing(obj: EtcdCluster, type_: Any, step: str) -> EtcdCluster:
-    obj.status.operation = EtcdOperation(type=type_, step=step, since=NOW, reason="because")
-    return obj
 
 
 # --- defragmentation
@@ -113,7 +97,7 @@ def test_a_full_database_is_compacted_defragmented_and_disarmed() -> None:
     assert first.call == Compact("https://10.0.0.1:2379", 77)
     assert first.operation is not None
     assert first.operation.step == "Compact"
-    doing(obj, "FreeSpace", "Defragment")
+    doing(obj, "FreeSpace", step="Defragment")
     assert action(obj, a_world(obj, full())).call == Defragment("https://10.0.0.2:2379", ALL[1])
     for member in obj.status.members:
         member.defragmented_at = NOW
@@ -124,7 +108,7 @@ def test_a_full_database_is_compacted_defragmented_and_disarmed() -> None:
 
 
 def test_where_the_data_itself_fills_it_people_are_told() -> None:
-    obj = doing(formed(), "FreeSpace", "Defragment")
+    obj = doing(formed(), "FreeSpace", step="Defragment")
     for member in obj.status.members:
         member.defragmented_at = NOW
 

@@ -6,14 +6,24 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.operators.etcd.builders import NOW, a_pod, a_world, formed, says, without
+from tests.unit.operators.etcd.builders import (
+    NOW,
+    a_pod,
+    a_world,
+    action,
+    decided,
+    doing,
+    formed,
+    says,
+    without,
+)
 
-from kok.api.etcdcluster import EtcdCluster, EtcdOperation
+from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdstatus import EtcdBackupSummary
-from kok.operators.etcd import engine, reasons, templates
+from kok.operators.etcd import reasons, templates
 from kok.operators.etcd.client import Alarm
 from kok.operators.etcd.observe import Answer, World
-from kok.operators.etcd.operations import Action, roll
+from kok.operators.etcd.operations import roll
 from kok.operators.etcd.operations.calls import MoveLeader
 from kok.operators.etcd.operations.roll import PATIENCE, Restart
 from kok.operators.etcd.situation import Situation
@@ -43,25 +53,12 @@ def answers(version: str = "3.6.10", leader: int = 0, **more: Any) -> dict[int, 
     return {n: says(n, leader=leader, version=version, **more) for n in range(3)}
 
 
-def decided(obj: EtcdCluster, world: World, **later: float) -> Action | None:
-    return engine.decide(Situation.of(obj, world, NOW + timedelta(**later)))
-
-
-def action(obj: EtcdCluster, world: World, **later: float) -> Action:
-    found = decided(obj, world, **later)
-    assert found is not None
-    return found
-
-
 def told(obj: EtcdCluster, world: World, **later: float) -> tuple[bool, str, str]:
     return roll.verdict(Situation.of(obj, world, NOW + timedelta(**later)))
 
 
 def on_turn(obj: EtcdCluster, number: int, step: str = "Restart") -> EtcdCluster:
-    obj.status.operation = EtcdOperation(
-        type="Roll", member=ALL[number], step=step, since=NOW, reason="because"
-    )
-    return obj
+    return doing(obj, "Roll", member=ALL[number], step=step)
 
 
 def after_turns(obj: EtcdCluster, world: World, *numbers: int) -> World:
