@@ -7,13 +7,11 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from kok.api.etcdstore import BackupEncryption, BackupKey, BackupStore
+from kok.api.etcdstore import SAME, SHORT_NAME, BackupEncryption, BackupKey, BackupStore
 from kok.api.fields import rule, rules
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
-NAME_MAX = 60
 FIXED = "of an EtcdBackup cannot be changed; create another EtcdBackup"
-SAME = "self == oldSelf"
 
 
 class EtcdBackupSpec(ApiModel):
@@ -106,14 +104,7 @@ class EtcdBackupStatus(Status):
 class EtcdBackup(Resource):
     """One backup of an EtcdCluster; it outlives the EtcdCluster."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                f"metadata.name is longer than {NAME_MAX} characters; write a shorter one",
-                f"self.metadata.name.size() <= {NAME_MAX}",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=rules(SHORT_NAME))
 
     info: ClassVar[KindInfo] = KindInfo(
         kind=kok_kind("EtcdBackup"),

@@ -7,11 +7,17 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
-from kok.api.etcdstore import KEPT, ONE_SOURCE, SAME, SAME_PARTS, RestoreSource, StoredBackup
+from kok.api.etcdstore import (
+    KEPT,
+    ONE_SOURCE,
+    SAME,
+    SAME_PARTS,
+    SHORT_NAME,
+    RestoreSource,
+    StoredBackup,
+)
 from kok.api.fields import rule, rules
 from kok.api.meta import Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
-
-NAME_MAX = 60
 
 
 class EtcdRestoreSpec(RestoreSource):
@@ -51,14 +57,7 @@ class EtcdRestoreStatus(Status):
 class EtcdRestore(Resource):
     """One restore of an EtcdCluster in place; it happens once, and can be deleted afterwards."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                f"metadata.name is longer than {NAME_MAX} characters; write a shorter one",
-                f"self.metadata.name.size() <= {NAME_MAX}",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=rules(SHORT_NAME))
 
     info: ClassVar[KindInfo] = KindInfo(
         kind=kok_kind("EtcdRestore"),

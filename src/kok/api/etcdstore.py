@@ -172,6 +172,12 @@ class EtcdBackupPolicy(ApiModel):
 
 
 SAME = "self == oldSelf"
+NAME_MAX = 60
+SHORT_NAME = rule(
+    f"metadata.name is longer than {NAME_MAX} characters; write a shorter one",
+    f"self.metadata.name.size() <= {NAME_MAX}",
+)
+"""For EtcdBackups and EtcdRestores, whose Jobs are named after them."""
 KEPT = "cannot be changed; create another EtcdRestore, or another EtcdCluster"
 ONE_SOURCE = rule(
     "write either backup, the name of an EtcdBackup, or store with one of key and newestOf",

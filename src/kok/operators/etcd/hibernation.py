@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from kok.api.etcdbackup import NAME_MAX, EtcdBackup
+from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus
 from kok.api.etcdstatus import EtcdHibernation, HibernationStep
+from kok.api.etcdstore import NAME_MAX
 from kok.api.meta import Manifest
 from kok.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from kok.kube import kinds
