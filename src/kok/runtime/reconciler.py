@@ -88,6 +88,12 @@ class Pass(Generic[R]):
         """
         self.events.append(Event(reason, message, warning))
 
+    def set_condition(self, type_: str, holds: bool | None, reason: str, message: str = "") -> None:
+        """Sets a condition of `status` for the object as it was read (`None` means `Unknown`)."""
+        self.status.set_condition(
+            type_, holds, reason, message, now=self.now, generation=self.obj.metadata.generation
+        )
+
     async def latch(self) -> None:
         """Writes the status now; call it before an act that must not be begun twice.
 

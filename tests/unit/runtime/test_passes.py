@@ -93,7 +93,7 @@ def judging(good: bool, reason: str, error: Exception | None = None) -> Act:
     """A reconciler that sets `Ready` and then perhaps fails."""
 
     async def act(p: Pass[Widget]) -> None:
-        p.status.set_condition("Ready", good, reason, now=p.now, generation=1)
+        p.set_condition("Ready", good, reason)
         if error is not None:
             raise error
 
@@ -137,7 +137,7 @@ async def test_a_kind_that_is_not_served_for_a_moment_is_no_deletion(bench: Benc
 async def test_the_status_is_written_once_and_then_not_again(bench: Bench) -> None:
     async def act(p: Pass[Widget]) -> None:
         p.status.size = p.obj.spec.size
-        p.status.set_condition("Ready", True, "Made", now=p.now, generation=1)
+        p.set_condition("Ready", True, "Made")
 
     assert (await bench.run(act)).end == "ok"
     assert bench.status["size"] == 1
@@ -379,7 +379,7 @@ async def test_a_paused_object_is_not_written_to(bench: Bench) -> None:
 
     async def act(p: Pass[Widget]) -> None:
         assert p.paused
-        p.status.set_condition("Ready", True, "Serving", now=p.now, generation=1)
+        p.set_condition("Ready", True, "Serving")
         assert await p.kube.list(kinds.SECRET, "ns") == []
         await p.kube.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}})
 

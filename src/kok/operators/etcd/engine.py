@@ -91,14 +91,7 @@ def _tell_trouble(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action, error:
         text = f"{action.message}, once all members have been connected for 5 s"
     ready = obj.status.condition(reasons.READY)
     if ready is not None and ready.reason == action.reason:
-        obj.status.set_condition(
-            reasons.READY,
-            False,
-            action.reason,
-            text,
-            now=p.now,
-            generation=obj.metadata.generation,
-        )
+        p.set_condition(reasons.READY, False, action.reason, text)
 
 
 def _remember(obj: EtcdCluster, before: EtcdOperation | None, after: EtcdOperation | None) -> None:

@@ -37,9 +37,7 @@ class HostReconciler:
             p.status.host_key = key
         reason = reasons.CLAIMED if machine is not None else reasons.FREE
         text = f"used by Machine {machine.name}" if machine is not None else "no Machine uses it"
-        p.status.set_condition(
-            "Ready", True, reason, text, now=p.now, generation=p.obj.metadata.generation
-        )
+        p.set_condition("Ready", True, reason, text)
         return Result()
 
     async def finalize(self, p: Pass[Host]) -> Result | Done:
@@ -65,14 +63,7 @@ class ComponentReconciler:
             validate(p.obj)
         except ComponentError as error:
             raise Invalid(reasons.COMPONENT_INVALID, str(error)) from None
-        p.status.set_condition(
-            "Ready",
-            True,
-            reasons.VALID,
-            "templates and parameters can be used",
-            now=p.now,
-            generation=p.obj.metadata.generation,
-        )
+        p.set_condition("Ready", True, reasons.VALID, "templates and parameters can be used")
         return Result()
 
     async def finalize(self, p: Pass[Component]) -> Result | Done:

@@ -226,14 +226,7 @@ def _report(p: Pass[Addon], applied: Judgement, health: Judgement) -> None:
         (reasons.HEALTHY, health),
         (reasons.READY, Judgement(ready.status is True, ready.reason, ready.message)),
     ):
-        p.status.set_condition(
-            type_,
-            verdict.status,
-            verdict.reason,
-            verdict.message,
-            now=p.now,
-            generation=p.obj.metadata.generation,
-        )
+        p.set_condition(type_, verdict.status, verdict.reason, verdict.message)
     p.status.phase = "Ready" if ready.status is True else "Pending"
 
 

@@ -189,19 +189,10 @@ class Proof:
             found = True, reasons.STORED, f"stored as {status.location}"
         else:
             return
-        self.obj.status.set_condition(
-            reasons.READY, *found, now=self.p.now, generation=self.obj.metadata.generation
-        )
+        self.p.set_condition(reasons.READY, *found)
 
     def _say(self, holds: bool | None, reason: str, message: str) -> None:
-        self.obj.status.set_condition(
-            reasons.VERIFIED_CONDITION,
-            holds,
-            reason,
-            message,
-            now=self.p.now,
-            generation=self.obj.metadata.generation,
-        )
+        self.p.set_condition(reasons.VERIFIED_CONDITION, holds, reason, message)
 
     def _job_name(self, proof: EtcdProof) -> str:
         request = hashlib.sha256(proof.request.encode()).hexdigest()[:6]

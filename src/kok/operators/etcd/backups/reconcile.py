@@ -118,7 +118,9 @@ class Backup:
             if status.phase == "Pending":
                 status.phase, status.attempts = "Running", status.attempts + 1
                 status.retry_at = None
-                self._say(False, reasons.BACKUP_RUNNING, "its Job waits for its pod")
+                self.p.set_condition(
+                    reasons.READY, False, reasons.BACKUP_RUNNING, "its Job waits for its pod"
+                )
                 await self.p.latch()
             try:
                 await self.p.kube.create(self._render(cluster, endpoint))
@@ -183,7 +185,7 @@ class Backup:
         pods = await self.p.kube.list(kinds.POD, self.obj.namespace, labels=labels)
         found = jobs.outcome(job, pods)
         if isinstance(found, Running):
-            self._say(False, reasons.BACKUP_RUNNING, found.message)
+            self.p.set_condition(reasons.READY, False, reasons.BACKUP_RUNNING, found.message)
             return Result(LOOK)
         if isinstance(found, Report) and found.backup is not None:
             await self._complete(found.backup, job)
@@ -202,7 +204,7 @@ class Backup:
         status.etcd_version = told.contents.etcd_version or None
         status.cluster_id = told.origin.cluster_id
         status.started_at, status.completed_at = told.created, self.p.now.replace(microsecond=0)
-        self._say(True, reasons.STORED, f"stored as {result.location}")
+        self.p.set_condition(reasons.READY, True, reasons.STORED, f"stored as {result.location}")
         self.p.event(
             reasons.BACKUP_STORED, f"{human(told.size)} of {told.origin.name} at {result.location}"
         )
@@ -219,19 +221,9 @@ class Backup:
         status.phase = "Pending" if status.retry_at is not None else "Failed"
         again = f"; tried again at {status.retry_at:%H:%M:%S} UTC" if status.retry_at else ""
         text = f"attempt {status.attempts} failed: {failed.message}{again}"
-        self._say(False, failed.reason, text)
+        self.p.set_condition(reasons.READY, False, failed.reason, text)
         self.p.event(reasons.BACKUP_FAILED, f"{failed.reason}: {text}", warning=True)
         return Result((status.retry_at - now).total_seconds() if status.retry_at else None)
 
     def _job_name(self) -> str:
         return render.job_name(self.obj.name, PURPOSE, self.obj.status.attempts)
-
-    def _say(self, ready: bool, reason: str, message: str) -> None:
-        self.obj.status.set_condition(
-            reasons.READY,
-            ready,
-            reason,
-            message,
-            now=self.p.now,
-            generation=self.obj.metadata.generation,
-        )

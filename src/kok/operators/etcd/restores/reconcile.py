@@ -72,7 +72,7 @@ class Restore:
             return self._follow(cluster)
         except Refused as refused:
             status.phase = "Failed"
-            self._say(False, refused.reason, refused.message)
+            self.p.set_condition(reasons.READY, False, refused.reason, refused.message)
             self.p.event(refused.reason, refused.message, warning=True)
             return Result()
 
@@ -86,7 +86,7 @@ class Restore:
         if live is None or (status.cluster_uid is not None and uid != status.cluster_uid):
             status.phase = "Failed"
             text = f"the EtcdCluster {namespace}/{name} that was to be restored is gone"
-            self._say(False, reasons.ETCD_CLUSTER_MISSING, text)
+            self.p.set_condition(reasons.READY, False, reasons.ETCD_CLUSTER_MISSING, text)
             raise Wait(reasons.ETCD_CLUSTER_MISSING, text, after=300.0)
         status.cluster_uid = uid
         return EtcdCluster.parse(live)
@@ -234,27 +234,19 @@ class Restore:
             status.phase = "Restoring"
             ready = theirs.condition(reasons.READY)
             text = ready.message if ready is not None else ""
-            self._say(False, reasons.RESTORING, f"{cluster}: {theirs.restore.step}: {text}")
+            self.p.set_condition(
+                reasons.READY, False, reasons.RESTORING, f"{cluster}: {theirs.restore.step}: {text}"
+            )
         elif theirs.restored is not None and theirs.restored.uid == uid:
             status.phase, status.completed_at = "Complete", self.p.now.replace(microsecond=0)
             text = f"{cluster} has the data of the backup, and all its members are healthy"
-            self._say(True, reasons.RESTORED, text)
+            self.p.set_condition(reasons.READY, True, reasons.RESTORED, text)
             self.p.event(reasons.RESTORED, text)
             return Result()
         else:
             reason, text = _waits_for(cluster)
-            self._say(False, reason, f"the backup is good; {text}")
+            self.p.set_condition(reasons.READY, False, reason, f"the backup is good; {text}")
         return Result(LOOK)
-
-    def _say(self, ready: bool, reason: str, message: str) -> None:
-        self.obj.status.set_condition(
-            reasons.READY,
-            ready,
-            reason,
-            message,
-            now=self.p.now,
-            generation=self.obj.metadata.generation,
-        )
 
 
 def _waits_for(cluster: EtcdCluster) -> tuple[str, str]:

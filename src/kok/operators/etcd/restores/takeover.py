@@ -205,7 +205,8 @@ async def _seed(
 ) -> float:
     found = await seeding.fill(p, obj, world, restore, own)
     if isinstance(found, Running):
-        _say(p, obj, f"the volume of {restore.member} is being filled: Job {found.message}")
+        text = f"the volume of {restore.member} is being filled: Job {found.message}"
+        p.set_condition(reasons.READY, False, reasons.RESTORING, text)
         return LOOK
     if not isinstance(found, Failed):
         return await _swap(p, obj, restore)
@@ -273,14 +274,3 @@ async def _give_up(
     p.event(reasons.RESTORE_GIVEN_UP, text, warning=True)
     await p.latch()
     return AT_ONCE
-
-
-def _say(p: Pass[EtcdCluster], obj: EtcdCluster, message: str) -> None:
-    obj.status.set_condition(
-        reasons.READY,
-        False,
-        reasons.RESTORING,
-        message,
-        now=p.now,
-        generation=obj.metadata.generation,
-    )

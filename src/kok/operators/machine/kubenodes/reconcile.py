@@ -187,9 +187,7 @@ class KubeNodeReconciler:
         if fresh:
             good, reason = False, reasons.MACHINES_NOT_READY
             message = f"Machine {', '.join(sorted(fresh)[:3])} was just made"
-        p.status.set_condition(
-            "Ready", good, reason, message, now=p.now, generation=p.obj.metadata.generation
-        )
+        p.set_condition("Ready", good, reason, message)
         p.status.phase = "Ready" if good else "Progressing"
 
 
