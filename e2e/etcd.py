@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from e2e.follow import condition, has, until
@@ -171,6 +171,28 @@ async def recovered(
 
 
 @asynccontextmanager
+async def followed(
+    w: World, namespace: str, see: Callable[[Manifest], None], name: str = NAME
+) -> AsyncIterator[None]:
+    """Shows every state of the EtcdCluster to `see` as long as the block lasts."""
+
+    async def follow() -> None:
+        fields = {"metadata.name": name}
+        async with aclosing(w.kube.watch(KIND, namespace, fields=fields)) as events:
+            async for event in events:
+                if event.type in {"ADDED", "MODIFIED"}:
+                    see(event.object)
+
+    task = asyncio.create_task(follow())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
 async def place(w: World, *namespaces: str, within: float = LONG) -> AsyncIterator[None]:
     """Fresh namespaces, gone again at the end, also after a failure."""
     await asyncio.gather(*(w.drop_namespace(each, within) for each in namespaces))
@@ -230,6 +252,18 @@ async def answered(w: World, namespace: str, member: str, *argv: str, within: fl
 
 
 # --- where backups lie
+
+
+@asynccontextmanager
+async def bucket(w: World, name: str) -> AsyncIterator[S3]:
+    """The lab's S3 server with an empty bucket of that name, which is gone again at the end."""
+    with w.report.step("S3 server"):
+        s3 = await w.lab.want_s3()
+    s3.make_bucket(name)
+    try:
+        yield s3
+    finally:
+        s3.remove_bucket(name)
 
 
 async def store(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from e2e.install import NAMESPACE
 from e2e.world import World
@@ -31,3 +33,11 @@ async def nothing_was_refused(w: World, since: datetime) -> None:
     with w.report.step("the chart's rights were enough"):
         if found := await refused(w, since):
             raise AssertionError(f"add to charts/kok/files/rbac: {'; '.join(found)}")
+
+
+@asynccontextmanager
+async def enough_rights(w: World) -> AsyncIterator[None]:
+    """Raises `AssertionError` at the end of the block with what was refused within it."""
+    begin = datetime.now(UTC)
+    yield
+    await nothing_was_refused(w, begin)

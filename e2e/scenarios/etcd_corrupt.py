@@ -7,13 +7,11 @@ writer keeps writing.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from e2e import disturb, etcd
 from e2e.report import Report
-from e2e.rights import nothing_was_refused
+from e2e.rights import enough_rights
 from e2e.world import World, world
-from e2e.writer import Writer, kept, writing
+from e2e.writer import Writer, gap, read_back, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
 
@@ -31,19 +29,13 @@ LC_ALL=C grep -ac {lie} db
 
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
-    async with world(report, meta=1, workers=0) as w, etcd.place(w, NAMESPACE):
-        begin = datetime.now(UTC)
+    async with world(report, meta=1, workers=0) as w, etcd.place(w, NAMESPACE), enough_rights(w):
         with report.step("three members from nothing", "create_s"):
             await etcd.made(w, NAMESPACE)
         async with writing(w, NAMESPACE, etcd.NAME) as writer:
             await found_by_compaction(w, writer)
             await found_at_start(w, writer)
-            with report.step("every confirmed write is read back"):
-                verdict = await writer.finish()
-                report.figures["acknowledged"] = verdict.acknowledged
-                report.figures["lost"] = verdict.lost
-                kept(verdict)
-        await nothing_was_refused(w, begin)
+            await read_back(w, writer)
 
 
 async def found_by_compaction(w: World, writer: Writer) -> None:
@@ -58,7 +50,7 @@ async def found_by_compaction(w: World, writer: Writer) -> None:
     with w.report.step("the wrong member is replaced, the alarm taken back", "alarm_s"):
         await replaced(w, others[0])
     await all_true(w)
-    await _gap(w, writer, "alarm")
+    await gap(w, writer, "alarm")
 
 
 async def found_at_start(w: World, writer: Writer) -> None:
@@ -69,7 +61,7 @@ async def found_at_start(w: World, writer: Writer) -> None:
         await disturb.kill_process(w, NAMESPACE, etcd.pod(others[0]))
         await replaced(w, others[0])
     await all_true(w)
-    await _gap(w, writer, "refused")
+    await gap(w, writer, "refused")
 
 
 async def altered(w: World, writer: Writer, member: str, other: str) -> None:
@@ -115,10 +107,3 @@ async def replaced(w: World, member: str) -> None:
 
     await w.until(etcd.KIND, NAMESPACE, etcd.NAME, check, etcd.LONG)
     await w.gone(kinds.PVC, NAMESPACE, member, etcd.SOON)
-
-
-async def _gap(w: World, writer: Writer, name: str) -> None:
-    await writer.goes_on()
-    gap = (await writer.lap()).longest_gap
-    w.report.figures[f"{name}_gap_s"] = round(gap, 2)
-    w.report.line(f"longest time without a confirmed write: {gap:.2f} s")

@@ -6,21 +6,18 @@ at the end every confirmed write is read back.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from e2e import disturb, etcd
 from e2e.report import Report
-from e2e.rights import nothing_was_refused
+from e2e.rights import enough_rights
 from e2e.world import World, world
-from e2e.writer import Writer, kept, writing
+from e2e.writer import Writer, gap, read_back, writing
 
 NAMESPACE = "e2e-etcd-members"
 
 
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
-    async with world(report, meta=1, workers=0) as w, etcd.place(w, NAMESPACE):
-        begin = datetime.now(UTC)
+    async with world(report, meta=1, workers=0) as w, etcd.place(w, NAMESPACE), enough_rights(w):
         with report.step("three members from nothing", "create_s"):
             await etcd.made(w, NAMESPACE)
         async with writing(w, NAMESPACE, etcd.NAME) as writer:
@@ -29,12 +26,7 @@ async def run(report: Report) -> None:
             await all_killed(w, writer)
             await killed_without_operator(w, writer)
             await operator_killed(w, writer)
-            with report.step("every confirmed write is read back"):
-                verdict = await writer.finish()
-                report.figures["acknowledged"] = verdict.acknowledged
-                report.figures["lost"] = verdict.lost
-                kept(verdict)
-        await nothing_was_refused(w, begin)
+            await read_back(w, writer)
 
 
 async def follower_killed(w: World, writer: Writer) -> None:
@@ -85,12 +77,9 @@ async def operator_killed(w: World, writer: Writer) -> None:
         await disturb.kill_operator(w)
         await writer.goes_on(100)
         await etcd.ready(w, NAMESPACE)
-    w.report.figures["operator_gap_s"] = round((await writer.lap()).longest_gap, 2)
+    await gap(w, writer, "operator")
 
 
 async def _figures(w: World, writer: Writer, name: str, took: dict[str, float]) -> None:
-    await writer.goes_on()
-    lap = await writer.lap()
     w.report.figures[f"{name}_recovery_s"] = took["pods"]
-    w.report.figures[f"{name}_gap_s"] = round(lap.longest_gap, 2)
-    w.report.line(f"longest time without a confirmed write: {lap.longest_gap:.2f} s")
+    await gap(w, writer, name)

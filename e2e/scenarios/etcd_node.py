@@ -7,14 +7,13 @@ which nothing befalls.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 from e2e import disturb, etcd
 from e2e.lab.errors import LabError
 from e2e.report import Report
-from e2e.rights import nothing_was_refused
+from e2e.rights import enough_rights
 from e2e.world import World, world
-from e2e.writer import Writer, kept, writing
+from e2e.writer import Writer, gap, read_back, writing
 from kok.api.meta import Manifest
 
 NAMESPACE = "e2e-etcd-node"
@@ -24,8 +23,11 @@ HANGS = 30.0
 
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was, but for its three nodes."""
-    async with world(report, meta=len(NODES), workers=0) as w, etcd.place(w, NAMESPACE):
-        begin = datetime.now(UTC)
+    async with (
+        world(report, meta=len(NODES), workers=0) as w,
+        etcd.place(w, NAMESPACE),
+        enough_rights(w),
+    ):
         with report.step("KOK and DNS on the first node"):
             await disturb.system_away_from(w, NODES[1:])
         with report.step("three members on three nodes", "create_s"):
@@ -36,12 +38,7 @@ async def run(report: Report) -> None:
             await node_hangs(w, writer)
             await node_cut_off(w, writer)
             await node_drained(w, writer)
-            with report.step("every confirmed write is read back"):
-                verdict = await writer.finish()
-                report.figures["acknowledged"] = verdict.acknowledged
-                report.figures["lost"] = verdict.lost
-                kept(verdict)
-        await nothing_was_refused(w, begin)
+            await read_back(w, writer)
 
 
 async def on(w: World, node: str) -> str:
@@ -72,7 +69,7 @@ async def pod_cut_off(w: World, writer: Writer) -> None:
             await writer.goes_on()
     with w.report.step("it is connected again", "leader_cut_recovery_s"):
         await etcd.ready(w, NAMESPACE)
-    await _gap(w, writer, "leader_cut")
+    await gap(w, writer, "leader_cut")
 
 
 async def pod_slow(w: World, writer: Writer) -> None:
@@ -84,7 +81,7 @@ async def pod_slow(w: World, writer: Writer) -> None:
             await asyncio.sleep(20.0)
             await writer.goes_on()
         await etcd.ready(w, NAMESPACE)
-    await _gap(w, writer, "leader_slow")
+    await gap(w, writer, "leader_slow")
 
 
 async def node_hangs(w: World, writer: Writer) -> None:
@@ -97,7 +94,7 @@ async def node_hangs(w: World, writer: Writer) -> None:
             await writer.goes_on()
     with w.report.step("it goes on", "node_hangs_recovery_s"):
         await etcd.ready(w, NAMESPACE)
-    await _gap(w, writer, "node_hangs")
+    await gap(w, writer, "node_hangs")
     if await on(w, NODES[1]) != member:
         raise AssertionError(f"{member} was given up after {HANGS:.0f} s")
 
@@ -112,7 +109,7 @@ async def node_cut_off(w: World, writer: Writer) -> None:
             await writer.goes_on()
     with w.report.step("it is connected again", "node_cut_recovery_s"):
         await etcd.ready(w, NAMESPACE)
-    await _gap(w, writer, "node_cut")
+    await gap(w, writer, "node_cut")
 
 
 async def node_drained(w: World, writer: Writer) -> None:
@@ -130,11 +127,4 @@ async def node_drained(w: World, writer: Writer) -> None:
                 await writer.goes_on()
     with w.report.step("the node takes pods again", "drain_recovery_s"):
         await etcd.ready(w, NAMESPACE)
-    await _gap(w, writer, "drain")
-
-
-async def _gap(w: World, writer: Writer, name: str) -> None:
-    await writer.goes_on()
-    gap = (await writer.lap()).longest_gap
-    w.report.figures[f"{name}_gap_s"] = round(gap, 2)
-    w.report.line(f"longest time without a confirmed write: {gap:.2f} s")
+    await gap(w, writer, "drain")

@@ -11,7 +11,6 @@ import asyncio
 import json
 import re
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 
 from cryptography import x509
 
@@ -20,9 +19,9 @@ from e2e.follow import condition, has
 from e2e.install import NAMESPACE as OPERATORS
 from e2e.lab.meta import FIRST
 from e2e.report import Report
-from e2e.rights import nothing_was_refused
+from e2e.rights import enough_rights
 from e2e.world import World, world
-from e2e.writer import Writer, kept, writing
+from e2e.writer import Writer, gap, read_back, writing
 from kok.api import names
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -42,8 +41,7 @@ TTL = 60
 
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was, but for its two nodes."""
-    async with world(report, meta=2, workers=0) as w, etcd.place(w, NAMESPACE):
-        begin = datetime.now(UTC)
+    async with world(report, meta=2, workers=0) as w, etcd.place(w, NAMESPACE), enough_rights(w):
         with report.step("an etcd whose clock is ahead, and one whose clock is behind"):
             await skew.build(w, AHEAD, BEHIND)
         with report.step("three members", "create_s"):
@@ -51,12 +49,7 @@ async def run(report: Report) -> None:
         async with writing(w, NAMESPACE, etcd.NAME) as writer:
             await ahead(w, writer)
             await behind(w, writer)
-            with report.step("every confirmed write is read back"):
-                verdict = await writer.finish()
-                report.figures["acknowledged"] = verdict.acknowledged
-                report.figures["lost"] = verdict.lost
-                kept(verdict)
-        await nothing_was_refused(w, begin)
+            await read_back(w, writer)
 
 
 async def ahead(w: World, writer: Writer) -> None:
@@ -87,7 +80,7 @@ async def ahead(w: World, writer: Writer) -> None:
         await skew.shows(w, NAMESPACE, member, AHEAD)
         w.report.line("its clock is set right")
     w.report.figures["ahead_set_right_s"] = took["healthy"]
-    await _gap(w, writer, "ahead")
+    await gap(w, writer, "ahead")
 
 
 async def behind(w: World, writer: Writer) -> None:
@@ -116,7 +109,7 @@ async def behind(w: World, writer: Writer) -> None:
                 raise AssertionError(f"kok_etcd_member_healthy is {found}")
         w.report.line("its clock is set right")
     w.report.figures["behind_set_right_s"] = took["healthy"]
-    await _gap(w, writer, "behind")
+    await gap(w, writer, "behind")
     untouched(await etcd.get(w, NAMESPACE), before, await belongings(w, member))
 
 
@@ -246,10 +239,3 @@ async def shown(w: World, member: str) -> int:
     )
     said = await w.lab.exec(FIRST, "sh", "-c", script)
     return int(said.strip().removeprefix("serial=") or "0", 16)
-
-
-async def _gap(w: World, writer: Writer, name: str) -> None:
-    await writer.goes_on()
-    gap = (await writer.lap()).longest_gap
-    w.report.figures[f"{name}_gap_s"] = round(gap, 2)
-    w.report.line(f"longest time without a confirmed write: {gap:.2f} s")

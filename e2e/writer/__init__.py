@@ -30,7 +30,7 @@ from kok.api import names
 from kok.api.meta import Manifest
 from kok.kube import kinds
 
-__all__ = ["Lap", "Verdict", "Writer", "kept", "lost_after", "writing"]
+__all__ = ["Lap", "Verdict", "Writer", "gap", "kept", "lost_after", "read_back", "writing"]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOST = "meta-1"
@@ -108,6 +108,27 @@ def kept(verdict: Verdict) -> None:
         raise AssertionError("not one write was confirmed: nothing was proved")
     if not verdict.kept:
         raise AssertionError(f"etcd broke its promises: {verdict}")
+
+
+async def gap(w: World, writer: Writer, name: str) -> float:
+    """Waits until writes go on, and ends the lap; seconds of its longest time without a confirmed
+    write, which become the figure `<name>_gap_s`."""
+    await writer.goes_on()
+    longest = (await writer.lap()).longest_gap
+    w.report.figures[f"{name}_gap_s"] = round(longest, 2)
+    w.report.line(f"longest time without a confirmed write: {longest:.2f} s")
+    return longest
+
+
+async def read_back(w: World, writer: Writer) -> None:
+    """The last step of a writer that must lose nothing; the figures count the writes of all such
+    writers of a scenario."""
+    figures = w.report.figures
+    with w.report.step("every confirmed write is read back"):
+        verdict = await writer.finish()
+        for name, count in (("acknowledged", verdict.acknowledged), ("lost", verdict.lost)):
+            figures[name] = int(figures.get(name, 0)) + count
+        kept(verdict)
 
 
 def lost_after(verdict: Verdict, revision: int) -> None:
