@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 
 from e2e import disturb, etcd
 from e2e.lab.errors import LabError
 from e2e.report import Report
-from e2e.rights import nothing_was_refused
+from e2e.rights import enough_rights
 from e2e.world import World, world
-from e2e.writer import Writer, kept, writing
+from e2e.writer import Writer, gap, read_back, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
 
@@ -26,26 +25,19 @@ async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
     # In two clusters, since no more than three members of one are replaced within an hour.
     parts = ((volume_deleted, data_corrupt, data_gone), (removed_behind_our_back,))
-    async with world(report, meta=1, workers=0) as w:
-        begin = datetime.now(UTC)
+    async with world(report, meta=1, workers=0) as w, enough_rights(w):
         for losses in parts:
             await _lose(w, losses)
-        await nothing_was_refused(w, begin)
 
 
 async def _lose(w: World, losses: Sequence[Loss]) -> None:
-    figures = w.report.figures
     async with etcd.place(w, NAMESPACE):
         with w.report.step("three members from nothing", "create_s"):
             await etcd.made(w, NAMESPACE)
         async with writing(w, NAMESPACE, etcd.NAME) as writer:
             for loss in losses:
                 await loss(w, writer)
-            with w.report.step("every confirmed write is read back"):
-                verdict = await writer.finish()
-                for name, count in (("acknowledged", verdict.acknowledged), ("lost", verdict.lost)):
-                    figures[name] = int(figures.get(name, 0)) + count
-                kept(verdict)
+            await read_back(w, writer)
 
 
 def without(*members: str) -> etcd.Check:
@@ -64,10 +56,7 @@ async def replaced(w: World, writer: Writer, name: str, *members: str) -> None:
     for member in members:
         await w.gone(kinds.STATEFULSET, NAMESPACE, member, etcd.SOON)
         await w.gone(kinds.PVC, NAMESPACE, member, etcd.SOON)
-    await writer.goes_on()
-    gap = (await writer.lap()).longest_gap
-    w.report.figures[f"{name}_gap_s"] = round(gap, 2)
-    w.report.line(f"longest time without a confirmed write: {gap:.2f} s")
+    await gap(w, writer, name)
 
 
 async def volume_deleted(w: World, writer: Writer) -> None:

@@ -7,16 +7,12 @@ leaves behind is removed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
 
 from e2e import disturb, etcd
 from e2e.report import Report
-from e2e.rights import nothing_was_refused
+from e2e.rights import enough_rights
 from e2e.world import World, world
-from e2e.writer import Writer, kept, writing
+from e2e.writer import Writer, gap, read_back, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
 
@@ -51,45 +47,22 @@ class Chronicle:
             raise AssertionError(f"used twice: names {self.reused}, IDs {twice or self.ids}")
 
 
-@asynccontextmanager
-async def chronicle(w: World) -> AsyncIterator[Chronicle]:
-    """Follows the EtcdCluster as long as the block lasts."""
-    found = Chronicle()
-
-    async def follow() -> None:
-        fields = {"metadata.name": etcd.NAME}
-        async with aclosing(w.kube.watch(etcd.KIND, NAMESPACE, fields=fields)) as events:
-            async for event in events:
-                if event.type in {"ADDED", "MODIFIED"}:
-                    found.see(event.object)
-
-    task = asyncio.create_task(follow())
-    try:
-        yield found
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
-    async with world(report, meta=1, workers=0) as w, etcd.place(w, NAMESPACE):
-        begin = datetime.now(UTC)
+    async with world(report, meta=1, workers=0) as w, etcd.place(w, NAMESPACE), enough_rights(w):
         with report.step("one member from nothing", "create_s"):
             await etcd.made(w, NAMESPACE, members=1)
-        async with chronicle(w) as seen, writing(w, NAMESPACE, etcd.NAME) as writer:
+        seen = Chronicle()
+        async with (
+            etcd.followed(w, NAMESPACE, seen.see),
+            writing(w, NAMESPACE, etcd.NAME) as writer,
+        ):
             for size in (3, 5, 3, 1):
                 await scaled(w, writer, size)
             await second_thoughts(w, writer)
             await operator_killed_on_the_way(w, writer)
-            with report.step("every confirmed write is read back"):
-                verdict = await writer.finish()
-                report.figures["acknowledged"] = verdict.acknowledged
-                report.figures["lost"] = verdict.lost
-                kept(verdict)
+            await read_back(w, writer)
             seen.check()
-        await nothing_was_refused(w, begin)
 
 
 async def scaled(w: World, writer: Writer, size: int) -> None:
@@ -100,7 +73,7 @@ async def scaled(w: World, writer: Writer, size: int) -> None:
     with w.report.step(f"{before} to {size} members", f"{name}_s"):
         await etcd.change(w, NAMESPACE, members=size)
         await etcd.ready(w, NAMESPACE)
-    w.report.figures[f"{name}_gap_s"] = round((await writer.lap()).longest_gap, 2)
+    await gap(w, writer, name)
     await tidy(w, size)
 
 
@@ -124,7 +97,7 @@ async def second_thoughts(w: World, writer: Writer) -> None:
             await etcd.change(w, NAMESPACE, members=size)
             await _has_begun(w, reached)
         await etcd.ready(w, NAMESPACE)
-    w.report.figures["flipped_gap_s"] = round((await writer.lap()).longest_gap, 2)
+    await gap(w, writer, "flipped")
     await tidy(w, 3)
 
 
@@ -147,5 +120,5 @@ async def operator_killed_on_the_way(w: World, writer: Writer) -> None:
                 await asyncio.sleep(2.0)
                 await disturb.kill_operator(w)
             await etcd.ready(w, NAMESPACE)
-    w.report.figures["killed_gap_s"] = round((await writer.lap()).longest_gap, 2)
+    await gap(w, writer, "killed")
     await tidy(w, 3)

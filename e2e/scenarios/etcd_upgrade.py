@@ -5,17 +5,11 @@ A writer keeps writing. Every gate between versions is tried with the real ones.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
-
 from e2e import disturb, etcd
 from e2e.report import Report
-from e2e.rights import nothing_was_refused
+from e2e.rights import enough_rights
 from e2e.world import World, world
-from e2e.writer import Writer, kept, writing
+from e2e.writer import Writer, gap, read_back, writing
 from kok.api.meta import Manifest
 
 NAMESPACE = "e2e-etcd-upgrade"
@@ -41,34 +35,12 @@ class Order:
                 self.arrived.append(name)
 
 
-@asynccontextmanager
-async def order(w: World, version: str) -> AsyncIterator[Order]:
-    """Follows the EtcdCluster as long as the block lasts."""
-    found = Order(version)
-
-    async def follow() -> None:
-        fields = {"metadata.name": etcd.NAME}
-        async with aclosing(w.kube.watch(etcd.KIND, NAMESPACE, fields=fields)) as events:
-            async for event in events:
-                if event.type in {"ADDED", "MODIFIED"}:
-                    found.see(event.object)
-
-    task = asyncio.create_task(follow())
-    try:
-        yield found
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
     async with world(report, meta=1, workers=0) as w:
         with report.step("etcd " + ", ".join(VERSIONS)):
             await w.lab.want(etcd=[f"v{version}" for version in VERSIONS])
-        async with etcd.place(w, NAMESPACE):
-            begin = datetime.now(UTC)
+        async with etcd.place(w, NAMESPACE), enough_rights(w):
             with report.step("three members at 3.6.8", "create_s"):
                 await etcd.made(w, NAMESPACE, version="3.6.8")
             async with writing(w, NAMESPACE, etcd.NAME) as writer:
@@ -77,13 +49,8 @@ async def run(report: Report) -> None:
                 await gate_before_the_next_minor(w)
                 await upgraded(w, writer, "3.6.11")
                 await upgraded(w, writer, "3.7.3")
-                with report.step("every confirmed write is read back"):
-                    verdict = await writer.finish()
-                    report.figures["acknowledged"] = verdict.acknowledged
-                    report.figures["lost"] = verdict.lost
-                    kept(verdict)
+                await read_back(w, writer)
             await too_old(w)
-            await nothing_was_refused(w, begin)
 
 
 def at(version: str) -> etcd.Check:
@@ -114,13 +81,13 @@ async def upgraded(w: World, writer: Writer, version: str, *, ask: bool = True) 
     """All members, one at a time, who leads as the last one."""
     name = f"to_{version}"
     await writer.lap()
-    async with order(w, version) as seen:
+    seen = Order(version)
+    async with etcd.followed(w, NAMESPACE, seen.see):
         with w.report.step(f"to {version}", f"{name}_s"):
             if ask:
                 await etcd.change(w, NAMESPACE, version=version)
             await w.until(etcd.KIND, NAMESPACE, etcd.NAME, at(version), etcd.LONG)
-    await writer.goes_on()
-    w.report.figures[f"{name}_gap_s"] = round((await writer.lap()).longest_gap, 2)
+    await gap(w, writer, name)
     if ask and seen.arrived[-1] != seen.leader:
         raise AssertionError(f"{seen.leader} led, but the order was {seen.arrived}")
 
