@@ -7,15 +7,14 @@ revision is ever used twice.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 from e2e import backups, disturb, etcd
 from e2e.backups import RESTORE
 from e2e.lab import S3
 from e2e.report import Report
-from e2e.rights import nothing_was_refused
+from e2e.rights import enough_rights
 from e2e.world import World, world
-from e2e.writer import lost_after, writing
+from e2e.writer import gap, lost_after, writing
 from kok.api.meta import Manifest
 
 NAMESPACE = "e2e-etcd-restore"
@@ -24,23 +23,19 @@ BUCKET = NAMESPACE
 
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
-    async with world(report, meta=1, workers=0) as w:
-        with report.step("S3 server"):
-            s3 = await w.lab.want_s3()
-        s3.make_bucket(BUCKET)
-        try:
-            async with etcd.place(w, NAMESPACE):
-                begin = datetime.now(UTC)
-                store = await etcd.store(w, NAMESPACE, s3, BUCKET)
-                await etcd.made(w, NAMESPACE, backup={"store": store})
-                await in_place(w)
-                await a_new_cluster(w, store)
-                await refused(w, s3)
-                await two_at_once(w)
-                await deleted_on_the_way(w)
-                await nothing_was_refused(w, begin)
-        finally:
-            s3.remove_bucket(BUCKET)
+    async with (
+        world(report, meta=1, workers=0) as w,
+        etcd.bucket(w, BUCKET) as s3,
+        etcd.place(w, NAMESPACE),
+        enough_rights(w),
+    ):
+        store = await etcd.store(w, NAMESPACE, s3, BUCKET)
+        await etcd.made(w, NAMESPACE, backup={"store": store})
+        await in_place(w)
+        await a_new_cluster(w, store)
+        await refused(w, s3)
+        await two_at_once(w)
+        await deleted_on_the_way(w)
 
 
 async def backed_up(w: World, name: str) -> Manifest:
@@ -63,8 +58,7 @@ async def in_place(w: World) -> None:
                 await asyncio.sleep(3.0)
                 await disturb.kill_operator(w)
             await backups.restored(w, NAMESPACE, "back")
-        await writer.goes_on()
-        w.report.figures["in_place_gap_s"] = round((await writer.lap()).longest_gap, 1)
+        await gap(w, writer, "in_place")
         verdict = await writer.finish()
         w.report.figures["lost_by_consent"] = verdict.lost
         lost_after(verdict, revision)

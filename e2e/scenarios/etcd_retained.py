@@ -6,13 +6,11 @@ etcd cluster whose data it is; then all of it is there.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from e2e import etcd
 from e2e.report import Report
-from e2e.rights import nothing_was_refused
+from e2e.rights import enough_rights
 from e2e.world import World, world
-from e2e.writer import Writer, kept, writing
+from e2e.writer import Writer, read_back, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
 
@@ -23,22 +21,15 @@ NOBODYS = "0123456789abcdef"
 
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
-    async with world(report, meta=1, workers=0) as w:
-        begin = datetime.now(UTC)
-        async with etcd.place(w, NAMESPACE):
-            with report.step("three members from nothing", "create_s"):
-                first = await etcd.made(w, NAMESPACE, deletionPolicy="Retain")
-            async with writing(w, NAMESPACE, etcd.NAME) as writer:
-                await writer.goes_on(200)
-                volumes = await deleted(w)
-                await not_touched(w, first, volumes)
-                await adopted(w, writer, first, volumes)
-                with report.step("every confirmed write is read back"):
-                    verdict = await writer.finish()
-                    figures = report.figures
-                    figures["acknowledged"], figures["lost"] = verdict.acknowledged, verdict.lost
-                    kept(verdict)
-        await nothing_was_refused(w, begin)
+    async with world(report, meta=1, workers=0) as w, enough_rights(w), etcd.place(w, NAMESPACE):
+        with report.step("three members from nothing", "create_s"):
+            first = await etcd.made(w, NAMESPACE, deletionPolicy="Retain")
+        async with writing(w, NAMESPACE, etcd.NAME) as writer:
+            await writer.goes_on(200)
+            volumes = await deleted(w)
+            await not_touched(w, first, volumes)
+            await adopted(w, writer, first, volumes)
+            await read_back(w, writer)
 
 
 async def claims(w: World) -> dict[str, str]:
