@@ -10,14 +10,13 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 from e2e import etcd
 from e2e.follow import has
 from e2e.report import Report
-from e2e.rights import nothing_was_refused
+from e2e.rights import enough_rights
 from e2e.world import World, world
-from e2e.writer import kept, writing
+from e2e.writer import gap, read_back, writing
 from kok.api import Cluster, names
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -87,8 +86,7 @@ async def using_the_api(w: World) -> AsyncIterator[ApiWriter]:
 
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
-    async with world(report, meta=1, workers=0) as w, etcd.place(w, NAMESPACE):
-        begin = datetime.now(UTC)
+    async with world(report, meta=1, workers=0) as w, etcd.place(w, NAMESPACE), enough_rights(w):
         with report.step("a Cluster with three members of etcd", "create_s"):
             await w.apply(
                 {
@@ -106,7 +104,6 @@ async def run(report: Report) -> None:
             await etcd.ready(w, NAMESPACE, ETCD)
         await rotated(w)
         await slept(w)
-        await nothing_was_refused(w, begin)
 
 
 async def rotated(w: World) -> None:
@@ -127,14 +124,9 @@ async def rotated(w: World) -> None:
                 note = {"metadata": {"annotations": {ROTATE: "once"}}}
                 await w.kube.patch(etcd.KIND, ETCD, NAMESPACE, note)
                 after = await w.until(etcd.KIND, NAMESPACE, ETCD, done, 2 * etcd.LONG)
-            await direct.goes_on()
-            w.report.figures["etcd_gap_s"] = round((await direct.lap()).longest_gap, 2)
+            await gap(w, direct, "etcd")
             w.report.figures["api_gap_s"] = round(user.longest, 2)
-        with w.report.step("every confirmed write is read back"):
-            verdict = await direct.finish()
-            w.report.figures["acknowledged"] = verdict.acknowledged
-            w.report.figures["lost"] = verdict.lost
-            kept(verdict)
+        await read_back(w, direct)
     if phases != PHASES:
         raise AssertionError(f"the phases were {phases}")
     if user.longest > GAP:
