@@ -9,14 +9,13 @@ copy of its data beside it, and new members join it. A writer keeps writing all 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 
 from e2e import disturb, etcd, quorum
 from e2e.follow import has
 from e2e.report import Report
-from e2e.rights import nothing_was_refused
+from e2e.rights import enough_rights
 from e2e.world import World, world
-from e2e.writer import Verdict, Writer, kept, writing
+from e2e.writer import Verdict, Writer, gap, read_back, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
 
@@ -29,8 +28,7 @@ MANUAL = {"policy": "Manual", "allowDataLoss": ""}
 
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
-    async with world(report, meta=1, workers=0) as w:
-        begin = datetime.now(UTC)
+    async with world(report, meta=1, workers=0) as w, enough_rights(w):
         async with etcd.place(w, NAMESPACE):
             with report.step("three members from nothing", "create_s"):
                 await etcd.made(w, NAMESPACE)
@@ -39,16 +37,11 @@ async def run(report: Report) -> None:
                 await back_in_time(w, writer)
                 await called_off(w, writer)
                 await two_of_three_gone(w, writer)
-                with report.step("every confirmed write is read back"):
-                    verdict = await writer.finish()
-                    report.figures["acknowledged"] = verdict.acknowledged
-                    report.figures["lost"] = verdict.lost
-                    kept(verdict)
+                await read_back(w, writer)
         async with etcd.place(w, NAMESPACE):
             await etcd.made(w, NAMESPACE, members=5)
             async with writing(w, NAMESPACE, etcd.NAME) as writer:
                 await three_of_five_gone(w, writer)
-        await nothing_was_refused(w, begin)
 
 
 async def away_without_consent(w: World, writer: Writer) -> None:
@@ -67,7 +60,7 @@ async def away_without_consent(w: World, writer: Writer) -> None:
         await etcd.ready(w, NAMESPACE)
         await writer.goes_on()
     await quorum.unchanged(w, before)
-    await _gap(w, writer, "returned")
+    await gap(w, writer, "returned")
 
 
 async def back_in_time(w: World, writer: Writer) -> None:
@@ -86,7 +79,7 @@ async def back_in_time(w: World, writer: Writer) -> None:
     await quorum.nothing_happens(w, before, PATIENCE)
     await quorum.unchanged(w, before)
     await etcd.change(w, NAMESPACE, recovery=MANUAL)
-    await _gap(w, writer, "back_in_time")
+    await gap(w, writer, "back_in_time")
 
 
 async def called_off(w: World, writer: Writer) -> None:
@@ -118,7 +111,7 @@ async def called_off(w: World, writer: Writer) -> None:
         raise AssertionError(f"{leader} was about to go on alone: {copies}")
     await told_once(w)
     await etcd.change(w, NAMESPACE, recovery=MANUAL)
-    await _gap(w, writer, "called_off")
+    await gap(w, writer, "called_off")
 
 
 def stops_the_others(survivor: str) -> etcd.Check:
@@ -154,8 +147,7 @@ async def two_of_three_gone(w: World, writer: Writer) -> None:
         quorum.names_all(await quorum.lost(w, NAMESPACE), [leader], others)
         await quorum.nothing_happens(w, before, 20.0)
     await recovered(w, writer, before, leader, "survivor")
-    await writer.goes_on()
-    await _gap(w, writer, "survivor")
+    await gap(w, writer, "survivor")
 
 
 async def three_of_five_gone(w: World, writer: Writer) -> None:
@@ -175,8 +167,7 @@ async def three_of_five_gone(w: World, writer: Writer) -> None:
             raise AssertionError(f"{laggard} lags by {behind} revisions only")
         w.report.line(f"{survivor} holds revision {held}, {laggard} {behind} less")
     await recovered(w, writer, before, survivor, "survivor_of_five")
-    await writer.goes_on()
-    await _gap(w, writer, "survivor_of_five")
+    await gap(w, writer, "survivor_of_five")
     with w.report.step("all that the survivor held is read back"):
         verdict = await writer.finish()
         held_by_survivor(verdict, held)
@@ -221,9 +212,3 @@ async def consent(w: World, cluster_id: str) -> None:
     """What the manual says for a majority that is gone for good."""
     recovery = {"policy": "FromSurvivor", "allowDataLoss": cluster_id}
     await etcd.change(w, NAMESPACE, recovery=recovery)
-
-
-async def _gap(w: World, writer: Writer, name: str) -> None:
-    gap = (await writer.lap()).longest_gap
-    w.report.figures[f"{name}_gap_s"] = round(gap, 2)
-    w.report.line(f"longest time without a confirmed write: {gap:.2f} s")
