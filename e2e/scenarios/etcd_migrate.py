@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 from e2e import disturb, etcd
 from e2e.report import Report
-from e2e.rights import nothing_was_refused
+from e2e.rights import enough_rights
 from e2e.world import World, world
-from e2e.writer import Writer, kept, writing
+from e2e.writer import Writer, gap, read_back, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd.layout import ANNOTATION_MOVE
@@ -42,11 +41,9 @@ IMPATIENT = [
 
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was, but for its three nodes."""
-    async with world(report, meta=len(NODES), workers=0) as w:
-        begin = datetime.now(UTC)
+    async with world(report, meta=len(NODES), workers=0) as w, enough_rights(w):
         await members_move(w)
         await node_dies(w)
-        await nothing_was_refused(w, begin)
 
 
 async def members_move(w: World) -> None:
@@ -59,7 +56,7 @@ async def members_move(w: World) -> None:
             await all_move(w, writer)
             await other_nodes(w, writer)
             await other_class(w, writer)
-            await _read_back(w, writer)
+            await read_back(w, writer)
 
 
 async def node_dies(w: World) -> None:
@@ -81,12 +78,12 @@ async def node_dies(w: World) -> None:
                     await w.until(etcd.KIND, NAMESPACE, etcd.NAME, without(member), 2 * etcd.LONG)
                 if DIES in (await nodes(w)).values():
                     raise AssertionError(f"the new member is on {DIES}, which is off")
-                await _gap(w, writer, "node_died")
+                await _had_quorum(w, writer, "node_died")
             with w.report.step("the node is back, and what was left there goes"):
                 await w.gone(kinds.POD, NAMESPACE, etcd.pod(member), etcd.SOON)
                 await w.gone(kinds.PVC, NAMESPACE, member, etcd.SOON)
                 await etcd.ready(w, NAMESPACE)
-            await _read_back(w, writer)
+            await read_back(w, writer)
 
 
 async def one_moves(w: World, writer: Writer) -> None:
@@ -102,7 +99,7 @@ async def one_moves(w: World, writer: Writer) -> None:
     after = await nodes(w)
     if set(before) - set(after) != {member} or node in after.values():
         raise AssertionError(f"{member} was to leave {node}: members were {before}, are {after}")
-    await _gap(w, writer, "one_moved")
+    await _had_quorum(w, writer, "one_moved")
 
 
 async def all_move(w: World, writer: Writer) -> None:
@@ -113,7 +110,7 @@ async def all_move(w: World, writer: Writer) -> None:
         await ask(w, "all")
         await moved(w, before)
     await ask(w, None)
-    await _gap(w, writer, "all_moved")
+    await _had_quorum(w, writer, "all_moved")
 
 
 async def other_nodes(w: World, writer: Writer) -> None:
@@ -132,7 +129,7 @@ async def other_nodes(w: World, writer: Writer) -> None:
             # Before the labels go, or nobody would fit any more.
             await etcd.change(w, NAMESPACE, placement={"nodeSelector": None})
             await etcd.ready(w, NAMESPACE)
-    await _gap(w, writer, "other_nodes")
+    await _had_quorum(w, writer, "other_nodes")
 
 
 async def other_class(w: World, writer: Writer) -> None:
@@ -149,7 +146,7 @@ async def other_class(w: World, writer: Writer) -> None:
             ]
             if wrong:
                 raise AssertionError(f"the volumes {wrong} are not of class {SECOND}")
-    await _gap(w, writer, "other_class")
+    await _had_quorum(w, writer, "other_class")
 
 
 async def nodes(w: World) -> dict[str, str]:
@@ -230,18 +227,8 @@ async def another_class(w: World) -> AsyncIterator[None]:
         await w.kube.delete(kinds.STORAGECLASS, SECOND)
 
 
-async def _gap(w: World, writer: Writer, name: str) -> None:
-    await writer.goes_on()
-    gap = (await writer.lap()).longest_gap
-    w.report.figures[f"{name}_gap_s"] = round(gap, 2)
-    w.report.line(f"longest time without a confirmed write: {gap:.2f} s")
-    if gap > STANDSTILL:
-        raise AssertionError(f"no write was confirmed for {gap:.1f} s: there was no quorum")
-
-
-async def _read_back(w: World, writer: Writer) -> None:
-    with w.report.step("every confirmed write is read back"):
-        verdict, figures = await writer.finish(), w.report.figures
-        for name, count in (("acknowledged", verdict.acknowledged), ("lost", verdict.lost)):
-            figures[name] = int(figures.get(name, 0)) + count
-        kept(verdict)
+async def _had_quorum(w: World, writer: Writer, name: str) -> None:
+    """Raises `AssertionError` if writes stood still for longer than an election takes."""
+    longest = await gap(w, writer, name)
+    if longest > STANDSTILL:
+        raise AssertionError(f"no write was confirmed for {longest:.1f} s: there was no quorum")
