@@ -48,6 +48,7 @@ from kok.pki.manifests import (
     leaf_of,
     tls_secret_data,
 )
+from kok.pki.pem import MALFORMED
 from kok.pki.renewal import Reason, RenewReason, must_renew
 from kok.pki.trust import CAAction, CADecision, CAProblem, CAReason, check_ca, decide_ca
 
@@ -55,6 +56,7 @@ __all__ = [
     "CA_CRT",
     "CA_LIFETIME",
     "LEAF_LIFETIME",
+    "MALFORMED",
     "TLS_CRT",
     "TLS_KEY",
     "TLS_SECRET_TYPE",

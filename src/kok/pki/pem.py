@@ -16,10 +16,11 @@ DER = serialization.Encoding.DER
 SigningKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 """Kinds of private key that both we and the Kubernetes components can sign with."""
 
-_MALFORMED = (
+MALFORMED = (
     ValueError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
+    x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
 """What the parser raises for a certificate that is damaged or beyond us."""
@@ -34,7 +35,7 @@ def load_certificates(pem: bytes) -> list[x509.Certificate]:
         certificates = x509.load_pem_x509_certificates(pem)
         for certificate in certificates:
             _decode(certificate)
-    except _MALFORMED:
+    except MALFORMED:
         # The parser's own text may quote its input; `from None` keeps it out of logs.
         raise PkiError("not a PEM certificate") from None
     return certificates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import timedelta
 
 import pytest
@@ -166,6 +167,16 @@ def test_a_key_that_is_not_the_certificates(ca, leaf, now):
     )
     assert found is not None
     assert found.reason == RenewReason.KEY_MISMATCH
+
+
+def test_a_version_that_nobody_knows_is_a_reason(ca, leaf, now):
+    """The parser has an error of its own for it, which is no `ValueError`."""
+    der = ssl.PEM_cert_to_DER_cert(leaf.cert_pem.decode())
+    odd = der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020106"), 1)
+    text = ssl.DER_cert_to_PEM_cert(odd).encode()
+    found = must_renew(Leaf(text, leaf.key_pem), SPEC, ca, now, MONTH)
+    assert found is not None
+    assert found.reason == RenewReason.UNREADABLE
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number:UserWarning")

@@ -256,9 +256,21 @@ def test_without_a_token_there_is_nothing_to_ask_for_with_one() -> None:
     assert objection == "it comes from system:bootstrap:abc123"
 
 
-def test_a_request_that_cannot_be_read_is_refused() -> None:
-    broken = replace(request(), pem=b"x")
+def _of_version(pem: bytes, version: int) -> bytes:
+    """A request whose first field says another version than 0, which is the only one."""
+    lines = pem.decode().splitlines()
+    der = base64.b64decode("".join(lines[1:-1]))
+    odd = der.replace(b"\x02\x01\x00", bytes([2, 1, version]), 1)
+    return "\n".join([lines[0], base64.b64encode(odd).decode(), lines[-1], ""]).encode()
+
+
+@pytest.mark.parametrize(
+    "pem", [b"x", _of_version(request().pem, 6)], ids=["rubbish", "of another version"]
+)
+def test_a_request_that_cannot_be_read_is_refused(pem: bytes) -> None:
+    broken = replace(request(), pem=pem)
     assert certificates.objection(broken, SUBJECT) == "it cannot be read"
+    assert not certificates.doubtful(broken, SUBJECT)
     assert not certificates.doubtful(broken, SUBJECT)
 
 

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.kube.kinds import CSR
+from kok.pki import MALFORMED
 
 SERVING = "kubernetes.io/kubelet-serving"
 CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
@@ -105,7 +106,7 @@ def doubtful(request: Request, subject: Subject) -> bool:
     """
     try:
         asked = _alternatives(x509.load_pem_x509_csr(request.pem))
-    except ValueError:
+    except MALFORMED:
         return False
     return asked is not None and any(
         a not in _addresses([subject.address]) for a in asked.get_values_for_type(x509.IPAddress)
@@ -131,7 +132,7 @@ def objection(
         if not asked.is_signature_valid:
             return "its signature is wrong"
         return _subject(asked, subject) or _names(request, asked, subject, neighbours)
-    except ValueError:
+    except MALFORMED:
         return "it cannot be read"
 
 

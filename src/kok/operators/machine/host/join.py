@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from kok.api.fields import Taint
 from kok.operators.machine.host import layout, shell
 from kok.operators.machine.host.survey import Identity
+from kok.pki import MALFORMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def _stale(identity: Identity, access: Access, node: str, now: datetime) -> str:
     try:
         certificate = x509.load_pem_x509_certificate(identity.certificate.encode())
         authorities = x509.load_pem_x509_certificates(access.ca)
-    except ValueError:
+    except MALFORMED:
         return "the kubelet's certificate cannot be read"
     if not any(_issued_by(certificate, ca) for ca in authorities):
         return "the kubelet's certificate is not of this cluster"
