@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -27,7 +27,12 @@ from e2e.lab import S3, Lab
 CHUNK = 64 * 1024
 # What belongs to one connection and not to the request; the body's length is the body's own.
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "expect"})
-_CODES = {403: "AccessDenied", 500: "InternalError", 503: "SlowDown"}
+_CODES = {
+    403: "AccessDenied",
+    413: "EntityTooLarge",
+    500: "InternalError",
+    503: "SlowDown",
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,11 @@ class SwallowHalf:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """Breaks off in the middle of an upload's body, towards both sides."""
+
+
+@dataclass(frozen=True)
 class Flip:
     """Turns over one bit in the middle of an answer's body."""
 
@@ -76,22 +86,23 @@ class Hang:
     """Takes the request and never answers."""
 
 
-Fault = Refuse | ErrorInside | Truncate | SwallowHalf | Flip | Slow | Hang
+Fault = Refuse | ErrorInside | Truncate | SwallowHalf | Cut | Flip | Slow | Hang
 
 
 @dataclass
 class _Set:
-    """A fault, and which requests it befalls: of a method, with a text in path or query, `left`
-    of them at most."""
+    """A fault, and which requests it befalls: of a method, with a text in path or query and one
+    at their end, `left` of them at most."""
 
     fault: Fault
     method: str | None
     containing: str
+    ending: str
     left: int | None
 
     def takes(self, request: web.BaseRequest) -> bool:
         fits = self.method in {None, request.method} and self.containing in request.path_qs
-        if not fits or self.left == 0:
+        if not fits or not request.path_qs.endswith(self.ending) or self.left == 0:
             return False
         if self.left is not None:
             self.left -= 1
@@ -107,9 +118,23 @@ class Proxy:
         """How many came in."""
         self.hits = 0
         """How many of them a fault befell."""
+        self.under_way = 0
+        """How many are not through yet, on this side or towards the server."""
         self._s3 = s3
         self._session = session
         self._set: list[_Set] = []
+        self._changed = asyncio.Event()
+        self._lines: set[asyncio.Transport] = set()
+
+    def break_off(self) -> None:
+        """Ends all that is under way: of a client that is gone for good nobody else hears."""
+        for line in tuple(self._lines):
+            line.abort()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Returns when something is true that changes as requests come and go."""
+        while not true():
+            await self._changed.wait()
 
     @contextmanager
     def fault(
@@ -118,10 +143,11 @@ class Proxy:
         *,
         method: str | None = None,
         containing: str = "",
+        ending: str = "",
         times: int | None = None,
     ) -> Iterator[None]:
         """As long as the block lasts a fault befalls the requests that fit."""
-        one = _Set(fault, method, containing, times)
+        one = _Set(fault, method, containing, ending, times)
         self._set.append(one)
         try:
             yield
@@ -130,9 +156,26 @@ class Proxy:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request."""
-        self.requests += 1
         fault = next((each.fault for each in self._set if each.takes(request)), None)
-        self.hits += fault is not None
+        line = request.transport
+        self._count(requests=1, hits=fault is not None, under_way=1)
+        try:
+            if line is not None:
+                self._lines.add(line)
+            return await self._handled(request, fault)
+        finally:
+            if line is not None:
+                self._lines.discard(line)
+            self._count(under_way=-1)
+
+    def _count(self, *, requests: int = 0, hits: int = 0, under_way: int = 0) -> None:
+        self.requests += requests
+        self.hits += hits
+        self.under_way += under_way
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _handled(self, request: web.BaseRequest, fault: Fault | None) -> web.StreamResponse:
         match fault:
             case Refuse(status):
                 await _drain(request)
@@ -160,6 +203,8 @@ class Proxy:
             ) as answer:
                 return await _relay(request, answer, fault)
         except aiohttp.ClientError:
+            if isinstance(fault, Cut) and request.transport is not None:
+                request.transport.abort()
             return _error(502)
 
 
@@ -192,14 +237,21 @@ async def _relay(
 
 
 async def _upload(request: web.BaseRequest, fault: Fault | None) -> AsyncIterator[bytes]:
-    limit = (request.content_length or 0) // 2 if isinstance(fault, SwallowHalf) else None
+    half = (request.content_length or 0) // 2
+    if isinstance(fault, SwallowHalf):
+        # All of it is taken before anything is confirmed, as of a server that means well.
+        taken = bytearray()
+        async for chunk in request.content.iter_chunked(CHUNK):
+            taken += chunk[: half - len(taken)]
+        yield bytes(taken)
+        return
     sent = 0
     async for chunk in request.content.iter_chunked(CHUNK):
-        part = chunk if limit is None else chunk[: max(0, limit - sent)]
-        sent += len(part)
-        if part:
-            yield part
-        await _linger(part, fault)
+        if isinstance(fault, Cut) and sent >= half:
+            raise ConnectionAbortedError
+        sent += len(chunk)
+        yield chunk
+        await _linger(chunk, fault)
 
 
 def _flipped(chunk: bytes, before: int, place: int, fault: Fault | None) -> bytes:

@@ -77,6 +77,14 @@ async def _to_a_volume(w: World, by_hand: float) -> AsyncIterator[Figure]:
     for found in _figures("volume", taken, disk):
         yield found
     yield _beside("volume", taken, by_hand, "etcdctl snapshot save")
+    slower = min(disk, by_hand)
+    yield figure(
+        "backup-2GiB-volume-to-slower-end",
+        slower / taken.result.usage.bytes_per_second,
+        "x-store",
+        100 / LEAST_SHARE,
+        f"at least {LEAST_SHARE} % of what the slower takes or gives: disk, or etcd to etcdctl",
+    )
     await w.kube.delete(EtcdBackup.info.kind, "to-volume", NAMESPACE)
     await w.gone(EtcdBackup.info.kind, NAMESPACE, "to-volume", etcd.LONG)
     await w.kube.delete(kinds.PVC, CLAIM, NAMESPACE)

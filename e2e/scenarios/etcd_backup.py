@@ -6,7 +6,9 @@ backup counts as stored that is not there as it was taken.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,30 +17,35 @@ from e2e.backups import BACKUP
 from e2e.lab import S3
 from e2e.report import Report
 from e2e.rights import nothing_was_refused
-from e2e.s3faults import ErrorInside, Fault, Flip, Proxy, Refuse, Slow, Truncate
+from e2e.s3faults import Cut, ErrorInside, Fault, Flip, Proxy, Refuse, Slow, Truncate
 from e2e.world import World, world
 from e2e.writer import kept, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.operators.etcd import layout
 
 NAMESPACE = "e2e-etcd-backup"
 BUCKET = NAMESPACE
 FILLED = 60_000_000
+WHOLE = ".snapshot"
+"""How the address of a backup ends that is sent in one request."""
 
 
 @dataclass(frozen=True)
 class Case:
     """A fault, which requests it befalls, and what the EtcdBackup may say meanwhile.
 
-    Without `reasons` the backup succeeds in spite of it. `final`: it is not tried again, since
-    somebody must look.
+    Without `reasons` the backup succeeds in spite of it. `in_parts`: the store takes no backup in
+    one request, so that it goes in parts. `final`: it is not tried again, since somebody must look.
     """
 
     name: str
     fault: Fault
     method: str | None = None
     containing: str = ""
+    ending: str = ""
     times: int | None = None
+    in_parts: bool = False
     reasons: tuple[str, ...] = ()
     final: bool = False
 
@@ -47,8 +54,11 @@ CASES = (
     Case("denied", Refuse(403), reasons=("StoreDenied",), final=True),
     Case("busy-for-a-moment", Refuse(503), times=2),
     Case("busy", Refuse(503), reasons=("StoreBusy",)),
-    Case("error-with-status-200", ErrorInside(), "POST", "uploadId=", times=1),
+    Case("error-with-status-200", ErrorInside(), "PUT", ending=WHOLE, times=1),
+    Case("error-after-all-parts", ErrorInside(), "POST", "uploadId=", times=1, in_parts=True),
+    Case("upload-breaks-off", Cut(), "PUT", ending=WHOLE, times=1),
     Case("slow", Slow(8_000_000)),
+    Case("slow-in-parts", Slow(8_000_000), in_parts=True),
     Case(
         "answers-break-off",
         Truncate(),
@@ -90,6 +100,7 @@ async def all_of_it(w: World, s3: S3, proxy: Proxy) -> None:
         await stored_and_proved(w, s3)
         for case in CASES:
             await _case(w, s3, proxy, case)
+        await worker_killed(w, s3, proxy)
         await operator_killed(w, s3)
         await on_a_volume(w)
         await volume_full(w)
@@ -130,19 +141,48 @@ async def _case(w: World, s3: S3, proxy: Proxy, case: Case) -> None:
     name = f"s3-{case.name}"
     hits = proxy.hits
     with w.report.step(f"S3: {case.name}"):
-        with proxy.fault(
-            case.fault, method=case.method, containing=case.containing, times=case.times
-        ):
+        with ExitStack() as faults:
+            if case.in_parts:
+                faults.enter_context(proxy.fault(Refuse(413), method="PUT", ending=WHOLE))
+                hits += 1
+            faults.enter_context(
+                proxy.fault(
+                    case.fault,
+                    method=case.method,
+                    containing=case.containing,
+                    ending=case.ending,
+                    times=case.times,
+                )
+            )
             await backups.back_up(w, NAMESPACE, name)
             if case.reasons:
                 said = etcd.says("Ready", "False", *case.reasons)
                 await w.until(BACKUP, NAMESPACE, name, said, etcd.LONG)
             else:
                 await backups.stored(w, NAMESPACE, name)
-        if proxy.hits == hits:
+        if proxy.hits <= hits:
             raise AssertionError(f"the fault {case.name} befell no request: nothing was proved")
         if not case.final:
             await as_taken(w, s3, name)
+
+
+async def worker_killed(w: World, s3: S3, proxy: Proxy) -> None:
+    """A worker dies in the middle of its upload, which ends after the one of the next worker."""
+    name = "worker-killed"
+    with w.report.step("the worker is killed during its upload"):
+        with proxy.fault(Slow(500_000), method="PUT", ending=WHOLE, times=1):
+            hits = proxy.hits
+            await backups.back_up(w, NAMESPACE, name)
+            async with asyncio.timeout(etcd.LONG):
+                await proxy.until(lambda: proxy.hits > hits)
+            pods = await w.kube.list(kinds.POD, NAMESPACE, labels={layout.LABEL_WORKER: "backup"})
+            (running,) = (p for p in pods if p["status"].get("phase") == "Running")
+            await disturb.kill_process(w, NAMESPACE, running["metadata"]["name"], "kok")
+        await as_taken(w, s3, name)
+        proxy.break_off()
+        async with asyncio.timeout(etcd.SOON):
+            await proxy.until(lambda: not proxy.under_way)
+        await as_taken(w, s3, name)
 
 
 async def operator_killed(w: World, s3: S3) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -16,8 +17,10 @@ from e2e.lab.s3 import S3
 from e2e.lab.state import State
 from e2e.s3faults import (
     CHUNK,
+    Cut,
     ErrorInside,
     Flip,
+    Hang,
     Proxy,
     Refuse,
     Slow,
@@ -130,6 +133,25 @@ async def test_half_of_an_upload_disappears(proxy: Proxy, session: aiohttp.Clien
     with proxy.fault(SwallowHalf()):
         async with session.put("/b/k", data=BODY) as answer:
             assert answer.headers["X-Seen-Size"] == str(len(BODY) // 2)
+
+
+async def test_an_upload_breaks_off(proxy: Proxy, session: aiohttp.ClientSession) -> None:
+    with proxy.fault(Cut(), method="PUT", ending="/k"):
+        with pytest.raises(aiohttp.ClientError):
+            await session.put("/b/k", data=BODY)
+        async with session.put("/b/k.json", data=BODY) as answer:
+            assert answer.headers["X-Seen-Size"] == str(len(BODY))
+    await proxy.until(lambda: not proxy.under_way)
+    assert proxy.hits == proxy.requests - 1
+
+
+async def test_what_hangs_can_be_broken_off(proxy: Proxy, session: aiohttp.ClientSession) -> None:
+    with proxy.fault(Hang()):
+        asking = asyncio.create_task(session.post("/b/k", data=BODY).__aenter__())
+        await proxy.until(lambda: bool(proxy.hits))
+        proxy.break_off()
+        with pytest.raises(aiohttp.ClientError):
+            await asking
 
 
 async def test_a_fault_befalls_as_many_as_it_is_told(

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-import grpc
-import grpc.aio
+import pycurl
 
 from kok.operators.etcd.client.answers import refusal, strange
 from kok.operators.etcd.client.model import Credentials, EtcdError, Trouble
-from kok.operators.etcd.worker import wire
+from kok.operators.etcd.worker import rpc, wire
+from kok.operators.etcd.worker.rpc import Call, CallError, Failure
 
 _SIGN, _WRAP = 1 << 63, 1 << 64
 
@@ -133,46 +132,28 @@ class AsUser:
 
     def __init__(self, credentials: Credentials) -> None:
         """Takes the same credentials as the gateway's client."""
-        self._tls: grpc.ChannelCredentials = grpc.ssl_channel_credentials(  # type: ignore[no-untyped-call]
-            credentials.ca, credentials.key, credentials.certificate
-        )
+        self._tls = rpc.Tls(credentials.ca, credentials.certificate, credentials.key)
         self._name = credentials.server_name
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._calls = pycurl.AsyncCurlMulti()
 
     async def close(self) -> None:
         """Closes all connections."""
-        for channel in self._channels.values():
-            await channel.close()
+        await self._calls.aclose()
 
     async def ask(
         self, address: str, path: str, body: Mapping[str, Any], deadline: float
     ) -> dict[str, Any]:
         """The answer in the gateway's JSON, within so many seconds. Raises `EtcdError`."""
         method = _METHODS[path]
-        call: Callable[..., Any] = self._channel(address).unary_unary(
-            f"/etcdserverpb.{method.name}",
-            request_serializer=wire.encode,
-            response_deserializer=_shaped(method.answer),
-        )
         fields = {method.request[name]: _value(name, value) for name, value in body.items()}
+        server = rpc.Server(address, self._tls, self._name)
         try:
-            answer: dict[str, Any] = await call(fields, timeout=deadline)
-        except grpc.aio.AioRpcError as error:
+            call = Call(server, f"/etcdserverpb.{method.name}", wire.encode(fields))
+            return _shaped(method.answer)(await call.answer(self._calls, deadline))
+        except CallError as error:
             raise _error(error) from error
         except ValueError as error:
             raise strange() from error
-        return answer
-
-    def _channel(self, address: str) -> grpc.aio.Channel:
-        if address not in self._channels:
-            options = [
-                ("grpc.ssl_target_name_override", self._name),
-                ("grpc.enable_http_proxy", 0),
-            ]
-            self._channels[address] = grpc.aio.secure_channel(
-                urlsplit(address).netloc, self._tls, options
-            )
-        return self._channels[address]
 
 
 def _value(name: str, value: Any) -> wire.Value:
@@ -187,12 +168,20 @@ def _value(name: str, value: Any) -> wire.Value:
     return int(value)
 
 
-def _error(error: grpc.aio.AioRpcError) -> EtcdError:
-    code, text = error.code(), str(error.details() or "")
-    if text.startswith(("etcdserver:", "auth:")):
-        return refusal({"message": text, "code": code.value[0]}, code.value[0])
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return EtcdError(Trouble.SILENT, "does not answer in time")
-    if code is grpc.StatusCode.UNAVAILABLE:
-        return EtcdError(Trouble.BROKE_OFF, "broke the connection off")
-    return refusal({"message": text, "code": code.value[0]}, code.value[0])
+_UNANSWERED = {
+    Failure.SILENT: (Trouble.SILENT, "does not answer in time"),
+    Failure.UNREACHABLE: (Trouble.NOT_LISTENING, "does not serve clients yet"),
+    Failure.UNTRUSTED: (Trouble.UNTRUSTED, "does not agree on TLS with the operator"),
+    Failure.BROKE_OFF: (Trouble.BROKE_OFF, "broke the connection off"),
+}
+# What gRPC itself says in place of etcd.
+_OF_GRPC = {rpc.DEADLINE_EXCEEDED: Failure.SILENT, rpc.UNAVAILABLE: Failure.BROKE_OFF}
+
+
+def _error(error: CallError) -> EtcdError:
+    failure, text, code = error.failure, error.text, error.code
+    if failure is Failure.REFUSED and not text.startswith(("etcdserver:", "auth:")):
+        failure = _OF_GRPC.get(code, failure)
+    if failure is Failure.REFUSED:
+        return refusal({"message": text, "code": code}, code)
+    return EtcdError(*_UNANSWERED[failure]) if failure in _UNANSWERED else strange()

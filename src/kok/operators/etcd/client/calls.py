@@ -187,7 +187,7 @@ class EtcdClient:
 
     def _user(self) -> AsUser:
         if self._as_user is None:
-            # Imported only where it is needed: it brings gRPC along, 20 MB of memory.
+            # Imported only where it is needed: it brings libcurl along.
             from kok.operators.etcd.client.asuser import AsUser  # noqa: PLC0415
 
             self._as_user = AsUser(self._credentials)

@@ -3,25 +3,24 @@
 Measured with 2 GiB over TLS in the lab (`make bench B=etcd-backup`), where two cores carry etcd,
 store, worker and the meta cluster:
 
-    to S3         92 MB/s    87 MiB resident; the server alone takes 252 in one PUT
-    to a volume  133 MB/s    60 MiB resident; `etcdctl snapshot save` gives 230
+    to S3        164 to 182 MB/s    70 MiB resident; the server alone takes 251 to 279 in one PUT
+    to a volume  236 to 310 MB/s    56 MiB resident; `etcdctl snapshot save` gives 178 to 242
 
-Mostly it is processor time: a GB costs etcd 3 s, the worker 4.5 to 5 (gRPC and TLS 3.2, hash 0.6, the
-store the rest), the S3 server 4. With bare processes on the same cores, four fifths busy, it was 114
-to 149 MB/s and 151 to 198. Larger blocks, more of them ahead, larger parts, more parts under way
-changed nothing beyond the noise. Encryption takes 10 MiB more.
+It is processor time: a GB costs etcd 2.7 s, the worker 3 (reading 1.5, hash 0.6, sending the rest)
+and the S3 server 3.5. In parts of 5 MiB it was 50 MB/s less to S3, since the server copies them to
+make one object. Encryption takes 10 MiB more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 from kok.operators.etcd.worker import catalog, log
 from kok.operators.etcd.worker.description import Contents, Description, Encryption
-from kok.operators.etcd.worker.encryption import Encryptor, read_key
+from kok.operators.etcd.worker.encryption import Encryptor, Key, read_key
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.member import Hash, Member
 from kok.operators.etcd.worker.pipe import Outgoing, Seen
@@ -29,8 +28,9 @@ from kok.operators.etcd.worker.places import Places
 from kok.operators.etcd.worker.progress import Progress
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.report import BackupResult
+from kok.operators.etcd.worker.snapshot import Block
 from kok.operators.etcd.worker.spec import BackupSpec
-from kok.operators.etcd.worker.store import Store
+from kok.operators.etcd.worker.store import Content, Store
 
 _TAKE_BACK = 20.0
 """Seconds for taking back what was stored."""
@@ -78,28 +78,59 @@ async def _earlier(store: Store, spec: BackupSpec) -> Description | None:
 
 async def _take(spec: BackupSpec, places: Places, store: Store, progress: Progress) -> Description:
     key = spec.encryption_key and read_key(places.encryption_keys, spec.encryption_key)
-    out = Outgoing(Encryptor(key) if key else None)
     certificates = places.etcd_certificates if spec.etcd.endpoint.startswith("https:") else None
     async with Member(spec.etcd, certificates, stall=spec.limits.stall) as member:
         status = await member.status()
         _same_cluster(spec, status.cluster_id)
         created = datetime.now(UTC)
         contents = await _contents(member, status.version, status.revision, spec)
-        async with (
-            progress.stretch("storing the snapshot", status.db_size),
-            aclosing(_data(member, out, progress)) as data,
-        ):
-            await store.write(spec.key, data)
+        snapshot = _Snapshot(member, key or None, progress, status.db_size)
+        await store.write(spec.key, snapshot.opened)
     return Description(
         key=spec.key,
-        size=out.stored_size,
-        sha256=out.sha256(),
-        snapshot_size=out.snapshot_size,
+        size=snapshot.out.stored_size,
+        sha256=snapshot.out.sha256(),
+        snapshot_size=snapshot.out.snapshot_size,
         contents=contents,
         origin=spec.origin.model_copy(update={"cluster_id": status.cluster_id}),
         encryption=Encryption(key_id=key.id.hex()) if key else None,
         created=created,
     )
+
+
+class _Snapshot:
+    """What a member gives, on its way to the store; taken anew each time that it is opened."""
+
+    def __init__(self, member: Member, key: Key | None, progress: Progress, size: int) -> None:
+        self._member = member
+        self._key = key
+        self._progress = progress
+        self._size = size
+        self.out = Outgoing(None)
+        """Knows what was stored, when it was."""
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Content]:
+        self.out = Outgoing(Encryptor(self._key) if self._key else None)
+        async with (
+            self._progress.stretch("storing the snapshot", self._size),
+            aclosing(self._member.snapshot()) as blocks,
+        ):
+            first = await anext(blocks, None)
+            announced = None if first is None else first.announced
+            async with aclosing(self._pieces(first, blocks)) as pieces:
+                yield Content(pieces, None if announced is None else self.out.size_of(announced))
+
+    async def _pieces(
+        self, first: Block | None, rest: AsyncIterator[Block]
+    ) -> AsyncGenerator[bytes]:
+        """Raises instead of ending if the snapshot is not whole."""
+        block, announced = first, None if first is None else first.announced
+        while block is not None:
+            self._progress.count(len(block.data))
+            yield await asyncio.to_thread(self.out.feed, block.data)
+            block = await anext(rest, None)
+        yield await asyncio.to_thread(self.out.finish, announced)
 
 
 async def _hash(member: Member, revision: int) -> Hash | None:
@@ -111,17 +142,6 @@ async def _hash(member: Member, revision: int) -> Hash | None:
             raise
         log.warning("the member did not give its hash in time", error=error.message)
         return None
-
-
-async def _data(member: Member, out: Outgoing, progress: Progress) -> AsyncGenerator[bytes]:
-    """What is to be stored. Raises instead of ending if the snapshot is not whole."""
-    announced = None
-    async with aclosing(member.snapshot()) as blocks:
-        async for block in blocks:
-            announced = block.announced
-            progress.count(len(block.data))
-            yield await asyncio.to_thread(out.feed, block.data)
-    yield await asyncio.to_thread(out.finish, announced)
 
 
 async def _read_back(store: Store, description: Description, progress: Progress) -> None:

@@ -12,7 +12,7 @@ from typing import BinaryIO, NoReturn
 
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
-from kok.operators.etcd.worker.store import Entry
+from kok.operators.etcd.worker.store import Entry, Source
 
 PART_SUFFIX = ".part"
 """Of files that are being written; a second try writes over what a killed one left."""
@@ -34,9 +34,10 @@ class DirectoryStore:
         """The path on the volume."""
         return str(self._root / key)
 
-    async def write(self, key: str, data: AsyncIterator[bytes]) -> None:
+    async def write(self, key: str, source: Source) -> None:
         """Writes beside, makes it durable, then renames."""
-        await write_file(self._root / key, data)
+        async with source() as content:
+            await write_file(self._root / key, content.pieces)
 
     async def read(self, key: str) -> AsyncIterator[bytes]:
         """See `store.Store`."""
@@ -59,7 +60,7 @@ class DirectoryStore:
         async def once() -> AsyncIterator[bytes]:
             yield data
 
-        await self.write(key, once())
+        await write_file(self._root / key, once())
 
     async def get(self, key: str, limit: int) -> bytes | None:
         """See `store.Store`."""

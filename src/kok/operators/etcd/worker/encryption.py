@@ -114,6 +114,11 @@ class Encryptor:
         self._plain = bytearray()
         self._count = 0
 
+    @staticmethod
+    def size_of(plain: int) -> int:
+        """Bytes of what so many bytes become."""
+        return HEADER + plain + _TAG * max(-(-plain // CHUNK), 1)
+
     def feed(self, data: bytes) -> bytes:
         """The encrypted bytes that are ready after `data`; it holds back at most one chunk."""
         self._plain += data

@@ -33,8 +33,6 @@ _COMMANDS: dict[specs.Command, tuple[type[BaseModel], str]] = {
 
 def run(command: specs.Command) -> int:
     """Carries a command out as the environment says; returns the exit code."""
-    # Its own log is no JSON, and tells nothing that the report does not.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     places = Places.from_environment()
     text = os.environ.get(specs.SPEC_VARIABLE, "")
     report = asyncio.run(_until_told(perform(command, text, places)))

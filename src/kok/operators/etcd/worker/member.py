@@ -1,49 +1,35 @@
 """Asking one etcd member, over gRPC.
 
 The operator speaks etcd's JSON gateway; the worker cannot. The gateway does not know client
-certificates' users, so that it is refused once authentication is on, and it is slow: with 1.05 GiB
-over TLS, member and reader on two busy cores,
-
-    gateway, aiohttp 3.14           25 MiB/s    9.9 s of CPU a GiB in the reader
-    gRPC, grpcio 1.85 (asyncio)    132 MiB/s    3.5 s
-    HTTP/2 in Python, h2 4          84 MiB/s    6.2 s
-
-grpcio costs 10 MiB of memory; `_WINDOW` bounds what it reads ahead. Snapshots go another way, see
-`snapshot`. Nothing that the operator imports may import this module.
+certificates' users, so that it is refused once authentication is on, and a snapshot through it
+takes five times as long. Nothing that the operator imports may import this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
-from urllib.parse import urlsplit
+from typing import Self
 
-import grpc
-import grpc.aio
+import pycurl
 
-from kok.operators.etcd.worker import snapshot, wire
+from kok.operators.etcd.worker import rpc, snapshot, wire
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
+from kok.operators.etcd.worker.rpc import Call, CallError, Failure
 from kok.operators.etcd.worker.snapshot import Block
 from kok.operators.etcd.worker.spec import EtcdAccess
 
 _MAINTENANCE, _KV = "/etcdserverpb.Maintenance/", "/etcdserverpb.KV/"
-_WINDOW = 512 * 1024
-"""Bytes of a snapshot that are under way at most; by itself gRPC would go up to several MiB."""
 _QUESTION = 10.0
 """Seconds for a question whose answer does not depend on the size of the database."""
 _SIGNED = 1 << 63
-# grpcio types its asyncio half only.
-_plain: Callable[..., Any] = grpc.insecure_channel
-_secure: Callable[..., Any] = grpc.secure_channel
 
-_DENIED = {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED}
+_DENIED = {rpc.PERMISSION_DENIED, rpc.UNAUTHENTICATED}
 _DENIED_TEXTS = ("user name is empty", "authentication is not enabled", "permission denied")
-_TLS_TEXTS = ("certificate", "handshake", "verification", "ssl_", "tsi_", "tls:")
 _QUORUM_TEXTS = ("no leader", "request timed out", "leader changed")
 
 
@@ -75,26 +61,11 @@ class Member:
         """
         self._name = access.endpoint
         self._stall = stall
-        address = urlsplit(access.endpoint).netloc
-        options: list[tuple[str, Any]] = [
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.http2.bdp_probe", 0),
-            ("grpc.http2.lookahead_bytes", _WINDOW),
-            # A proxy of the environment is not on the way to a member.
-            ("grpc.enable_http_proxy", 0),
-        ]
-        for_snapshots = [*options, snapshot.DRIVEN_BY_READER]
-        if access.endpoint.startswith("http://"):
-            self._channel = grpc.aio.insecure_channel(address, options)
-            self._snapshots = _plain(address, for_snapshots)
-            return
-        if access.server_name:
-            name = ("grpc.ssl_target_name_override", access.server_name)
-            options.append(name)
-            for_snapshots.append(name)
-        tls = _credentials(certificates)
-        self._channel = grpc.aio.secure_channel(address, tls, options)
-        self._snapshots = _secure(address, tls, for_snapshots)
+        secure = access.endpoint.startswith("https://")
+        self._server = rpc.Server(
+            access.endpoint, _credentials(certificates) if secure else None, access.server_name
+        )
+        self._calls = pycurl.AsyncCurlMulti()
 
     async def __aenter__(self) -> Self:
         """Closes the connection at the end of the block."""
@@ -107,8 +78,7 @@ class Member:
         trace: TracebackType | None,
     ) -> None:
         """See `__aenter__`."""
-        self._snapshots.close()
-        await self._channel.close()
+        await self._calls.aclose()
 
     async def status(self) -> Status:
         """What the member says of itself."""
@@ -144,11 +114,11 @@ class Member:
     async def snapshot(self) -> AsyncGenerator[Block]:
         """The database as it is when the member is asked, and its checksum, block by block."""
         try:
-            async with aclosing(snapshot.blocks(self._snapshots, self._stall)) as blocks:
+            async with aclosing(snapshot.blocks(self._server, self._stall)) as blocks:
                 async for block in blocks:
                     yield block
-        except grpc.RpcError as error:
-            self._fail(error)
+        except CallError as error:
+            raise self._translate(error) from error
         except TimeoutError as error:
             raise self._silent() from error
 
@@ -165,21 +135,18 @@ class Member:
     async def _ask(
         self, method: str, fields: dict[int, wire.Value], deadline: float
     ) -> wire.Fields:
-        call: Callable[..., Any] = self._channel.unary_unary(
-            method, request_serializer=wire.encode, response_deserializer=wire.decode
-        )
         try:
-            answer: wire.Fields = await call(fields, timeout=min(deadline, self._stall))
-        except grpc.aio.AioRpcError as error:
-            self._fail(error)
-        return answer
+            call = Call(self._server, method, wire.encode(fields))
+            return wire.decode(await call.answer(self._calls, min(deadline, self._stall)))
+        except CallError as error:
+            raise self._translate(error) from error
+        except ValueError as error:
+            raise self._not_reached(Failure.STRANGE) from error
 
-    def _fail(self, error: Any) -> NoReturn:
-        """`error` is a `grpc.RpcError`, of whose kinds each has these two."""
-        code, text = error.code(), str(error.details() or "")
-        raise self._translate(code, text) from error
-
-    def _translate(self, code: grpc.StatusCode, text: str) -> WorkerError:
+    def _translate(self, error: CallError) -> WorkerError:
+        if error.failure is not Failure.REFUSED:
+            return self._not_reached(error.failure)
+        code, text = error.code, error.text
         low = text.lower()
         if code in _DENIED or any(t in low for t in _DENIED_TEXTS):
             return WorkerError(
@@ -188,16 +155,22 @@ class Member:
                 "the user named as the client certificate's common name (etcd-client) needs the "
                 "role root, since taking snapshots is an administrator's right",
             )
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        if code == rpc.DEADLINE_EXCEEDED:
             return self._silent()
         if any(t in low for t in _QUORUM_TEXTS):
             return WorkerError(Reason.ETCD_SILENT, f"etcd at {self._name} has no quorum: {text}")
-        if code is grpc.StatusCode.UNAVAILABLE:
-            return self._unavailable(low)
+        if code == rpc.UNAVAILABLE:
+            return self._not_reached(Failure.BROKE_OFF)
         return WorkerError(Reason.ETCD_REFUSED, f"etcd at {self._name} refuses: {text}")
 
-    def _unavailable(self, low: str) -> WorkerError:
-        if any(t in low for t in _TLS_TEXTS):
+    def _not_reached(self, failure: Failure) -> WorkerError:
+        if failure is Failure.SILENT:
+            return self._silent()
+        if failure is Failure.STRANGE:
+            return WorkerError(
+                Reason.ETCD_REFUSED, f"whoever listens at {self._name} does not answer as etcd does"
+            )
+        if failure is Failure.UNTRUSTED:
             return WorkerError(
                 Reason.ETCD_UNTRUSTED,
                 f"etcd at {self._name} and the worker do not agree on TLS: the member's "
@@ -213,7 +186,7 @@ class Member:
         )
 
 
-def _credentials(directory: Path | None) -> grpc.ChannelCredentials:
+def _credentials(directory: Path | None) -> rpc.Tls:
     if directory is None:
         raise WorkerError(Reason.SPEC_INVALID, "an https:// endpoint needs a client certificate")
     try:
@@ -226,7 +199,4 @@ def _credentials(directory: Path | None) -> grpc.ChannelCredentials:
             f"the Secret of etcd's client certificate lacks {Path(error.filename or '').name}; "
             "it must hold tls.crt, tls.key and ca.crt",
         ) from error
-    credentials: grpc.ChannelCredentials = grpc.ssl_channel_credentials(  # type: ignore[no-untyped-call]
-        ca, key, certificate
-    )
-    return credentials
+    return rpc.Tls(ca, certificate, key)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from kok.operators.etcd.worker.encryption import MAGIC, Decryptor, Encryptor, Key
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
+from kok.operators.etcd.worker.trailer import SIZE as TRAILER
 from kok.operators.etcd.worker.trailer import Trailer
 
 
@@ -63,6 +64,11 @@ class Outgoing:
     def stored_size(self) -> int:
         """Bytes of what is to be stored so far."""
         return self._encrypted.size if self._encryptor else self._trailer.size
+
+    def size_of(self, announced: int) -> int:
+        """Bytes that are to be stored of a snapshot of which so many precede its checksum."""
+        whole = announced + TRAILER
+        return self._encryptor.size_of(whole) if self._encryptor else whole
 
     def sha256(self) -> str:
         """Of what is to be stored, in hexadecimal."""

@@ -22,6 +22,7 @@ class Progress:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._bytes = 0
+        self._first = ""
         self._streamed = (0, 0.0)
 
     def count(self, size: int) -> None:
@@ -30,7 +31,10 @@ class Progress:
 
     @asynccontextmanager
     async def stretch(self, what: str, total: int | None = None) -> AsyncIterator[None]:
-        """Logs how far it is meanwhile. The first stretch of a command gives its throughput."""
+        """Logs how far it is meanwhile.
+
+        The first stretch of a command gives its throughput, and the last one if it was repeated.
+        """
         self._bytes = 0
         began = time.monotonic()
         teller = asyncio.create_task(self._tell(what, began, total))
@@ -39,8 +43,8 @@ class Progress:
         finally:
             teller.cancel()
         seconds = max(time.monotonic() - began, 1e-3)
-        if not self._streamed[0]:
-            self._streamed = (self._bytes, seconds)
+        if what == (self._first or what):
+            self._first, self._streamed = what, (self._bytes, seconds)
         self._log(what, seconds, total, done=True)
 
     def usage(self) -> Usage:

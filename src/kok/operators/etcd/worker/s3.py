@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 from kok.operators.etcd.worker import log, s3answers, sigv4, spec
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
-from kok.operators.etcd.worker.s3http import TRIES, Body, Request, Retry, S3Http, pause
-from kok.operators.etcd.worker.store import Entry
+from kok.operators.etcd.worker.s3http import TRIES, Request, Retry, S3Http, pause
+from kok.operators.etcd.worker.s3parts import Uploads
+from kok.operators.etcd.worker.store import Entry, Source
 
-PART = 5 * 1024**2
-"""Bytes of a part: the least that S3 takes. 10,000 of them are 48 GiB, six times etcd's limit."""
-BUFFERS = 2
-"""Parts in memory: one fills, or all are being sent."""
-_SETTLE = 5.0
-"""Seconds that parts under way get to arrive before their upload is aborted."""
-_ABORT = 15.0
-"""Seconds for taking back what was begun."""
+_MOST_AT_ONCE = 5 * 1024**3
+"""Bytes of the largest object that S3 takes in one request."""
+_TOO_LARGE = {"EntityTooLarge", "HTTP413"}
+_WORTH_PARTS = {Reason.STORE_REFUSED, Reason.STORE_BUSY}
+_LINGER = 3.0
+"""Seconds in which a server that keeps what broke off has done so."""
 _PIECE = 256 * 1024
 
 
@@ -30,29 +29,37 @@ class BucketStore:
     def __init__(self, given: spec.S3Store, http: S3Http) -> None:
         self._spec = given
         self._http = http
+        self._uploads = Uploads(http)
         self._prefix = f"{given.prefix}/" if given.prefix else ""
 
     def location(self, key: str) -> str:
         """`s3://bucket/prefix/key`."""
         return f"s3://{self._spec.bucket}/{self._prefix}{key}"
 
-    async def write(self, key: str, data: AsyncIterator[bytes]) -> None:
-        """A multipart upload, completed only when all of `data` came."""
+    async def write(self, key: str, source: Source) -> None:
+        """In one request, and if that does not go, once more and in parts.
+
+        One request is a third less time with servers that keep objects as files: they copy all
+        parts to make one of them. Parts go where the size is not known or too large, where a proxy
+        takes no large requests, and through lines that do not hold for so long.
+        """
         name = self._prefix + key
-        await self._discard(name)
-        query = {"uploads": ""}
-        begun = await self._http.ask(Request("POST", name, query, self._encryption()))
-        upload = s3answers.text_of(begun.body, "UploadId")
-        if not upload:
-            raise self._strange("it began an upload without giving its ID")
+        await self._uploads.discard(name)
+        async with source() as content:
+            size = content.size
+            # Without TLS the signature covers the data, which would have to be read before.
+            if size is None or size > _MOST_AT_ONCE or not self._http.secure:
+                await self._uploads.write(name, content.pieces, self._encryption())
+                return
+            refused = await self._at_once(name, content.pieces, size)
+        if refused is None:
+            return
+        log.warning("it did not go in one request, and is sent again in parts", error=str(refused))
         try:
-            etags = await self._parts(name, upload, data)
-            await self._complete(name, upload, etags)
-            if begun.tries > 1:
-                # An answer that was lost may have begun one more.
-                await self._discard(name)
+            async with source() as content:
+                await self._uploads.write(name, content.pieces, self._encryption())
         except BaseException:
-            await self._take_back(name, upload)
+            await self._remove_what_broke_off(name, size)
             raise
 
     async def read(self, key: str) -> AsyncIterator[bytes]:
@@ -66,7 +73,7 @@ class BucketStore:
                     Request("GET", self._prefix + key, {}, headers)
                 ) as got:
                     if at and got.status != 206:
-                        raise self._strange("it sent the whole object when asked for its rest")
+                        raise self._http.strange("it sent the whole object when asked for its rest")
                     etag = got.headers["ETag"]
                     async for piece in got.content.iter_chunked(_PIECE):
                         at, attempt = at + len(piece), 1
@@ -84,7 +91,7 @@ class BucketStore:
         headers = {**self._encryption(), "content-type": "application/json"}
         answer = await self._http.ask(Request("PUT", self._prefix + key, {}, headers, data))
         if "ETag" not in answer.headers:
-            raise self._strange("it confirmed an object without an ETag")
+            raise self._http.strange("it confirmed an object without an ETag")
 
     async def get(self, key: str, limit: int) -> bytes | None:
         """See `store.Store`."""
@@ -105,7 +112,7 @@ class BucketStore:
     async def delete(self, key: str) -> bool:
         """See `store.Store`."""
         name = self._prefix + key
-        await self._discard(name)
+        await self._uploads.discard(name)
         missing = frozenset({"NoSuchKey", "HTTP404"})
         head = await self._http.ask(Request("HEAD", name), fine=missing)
         if head.refusal is not None:
@@ -120,7 +127,7 @@ class BucketStore:
             answer = await self._http.ask(Request("GET", "", query))
             page = s3answers.page_of(answer.body)
             if page is None:
-                raise self._strange("it answered no list")
+                raise self._http.strange("it answered no list")
             for name, size in page.objects:
                 yield Entry(name.removeprefix(self._prefix), size)
             if not page.next:
@@ -131,78 +138,46 @@ class BucketStore:
         """See `store.Store`."""
         await self._http.close()
 
-    async def _parts(self, name: str, upload: str, data: AsyncIterator[bytes]) -> list[str]:
-        etags: list[str] = []
-        sending: deque[asyncio.Task[str]] = deque()
-        # Used in turn, again and again: memory that comes and goes in such pieces adds up.
-        buffers = [bytearray(PART) for _ in range(BUFFERS)]
-        number, filled = 1, 0
+    async def _at_once(
+        self, name: str, pieces: AsyncIterator[bytes], size: int
+    ) -> WorkerError | None:
+        """Why it did not go, if sending it another way may help.
+
+        A request that nobody waits for any more, of a worker that was killed, may end after those of
+        the next one: it must not put what came of it in the place of what they stored.
+        """
+        headers = {**self._encryption(), "if-none-match": "*"}
         try:
-            async for piece in data:
-                rest = memoryview(piece)
-                while rest:
-                    taken = min(PART - filled, len(rest))
-                    buffer = buffers[number % len(buffers)]
-                    buffer[filled : filled + taken] = rest[:taken]
-                    filled, rest = filled + taken, rest[taken:]
-                    if filled == PART:
-                        sending.append(
-                            asyncio.create_task(self._part(name, upload, number, buffer))
-                        )
-                        number, filled = number + 1, 0
-                        if len(sending) == BUFFERS:
-                            etags.append(await _first(sending))
-            if filled or number == 1:
-                last = memoryview(buffers[number % len(buffers)])[:filled]
-                sending.append(asyncio.create_task(self._part(name, upload, number, last)))
-            while sending:
-                etags.append(await _first(sending))
-        finally:
-            # On the way out after an error: a part that arrives after the abort may stay for ever,
-            # so that what is being sent is let through first.
-            if sending:
-                await asyncio.wait(sending, timeout=_SETTLE)
-            for task in sending:
-                task.cancel()
-            await asyncio.gather(*sending, return_exceptions=True)
-        return etags
+            refusal = await self._http.send(Request("PUT", name, {}, headers), pieces, size)
+        except Retry as retry:
+            return retry.error
+        except BaseException:
+            await self._remove_what_broke_off(name, size)
+            raise
+        if refusal is None:
+            return None
+        error = s3answers.error_of(refusal, self._http.where)
+        if refusal.code in _TOO_LARGE or error.reason in _WORTH_PARTS:
+            return error
+        raise error
 
-    async def _part(self, name: str, upload: str, number: int, body: Body) -> str:
-        query = {"partNumber": str(number), "uploadId": upload}
-        answer = await self._http.ask(Request("PUT", name, query, {}, body))
-        etag = answer.headers.get("ETag")
-        if not etag:
-            raise self._strange(f"it confirmed part {number} without an ETag")
-        return etag
+    async def _remove_what_broke_off(self, name: str, size: int) -> None:
+        """There are servers (versitygw 1.8) that keep what came of a request that broke off.
 
-    async def _complete(self, name: str, upload: str, etags: list[str]) -> None:
-        request = Request("POST", name, {"uploadId": upload}, {}, s3answers.completion(etags))
-        answer = await self._http.ask(request, fine=frozenset({"NoSuchUpload"}))
-        if answer.refusal is not None and answer.tries == 1:
-            raise s3answers.error_of(answer.refusal, self._http.where)
-        # After a lost answer the upload is gone because it is complete. All is read back anyway.
-
-    async def _take_back(self, name: str, upload: str) -> None:
-        try:
-            async with asyncio.timeout(_ABORT):
-                await self._abort(name, upload)
-                await self._discard(name)
-        except (WorkerError, TimeoutError) as error:
-            # What went wrong first is what counts; the next try for this key discards the parts.
-            log.warning("unfinished upload stays behind", key=name, error=str(error))
-
-    async def _abort(self, name: str, upload: str) -> None:
-        fine = frozenset({"NoSuchUpload", "HTTP404"})
-        await self._http.ask(Request("DELETE", name, {"uploadId": upload}), fine=fine)
-
-    async def _discard(self, name: str) -> None:
-        """Aborts what a killed worker left of an upload to this key. Not everybody may list them."""
-        denied = frozenset({"AccessDenied", "NotImplemented", "MethodNotAllowed", "HTTP403"})
-        query = {"uploads": "", "prefix": name}
-        answer = await self._http.ask(Request("GET", "", query), fine=denied)
-        for key, upload in s3answers.uploads_of(answer.body):
-            if key == name:
-                await self._abort(name, upload)
+        They do so when they notice, a moment later. It is shorter than it would be, nothing
+        describes it, and nobody restores it; after a worker that is killed it lies there until the
+        next try, or until its backup is removed.
+        """
+        unseen = frozenset({"NoSuchKey", "HTTP404", "HTTP403"})
+        with suppress(WorkerError, TimeoutError, ValueError):
+            async with asyncio.timeout(_LINGER):
+                while True:
+                    head = await self._http.ask(Request("HEAD", name), fine=unseen)
+                    if head.refusal is None:
+                        break
+                    await asyncio.sleep(_LINGER / 10)
+                if int(head.headers.get("Content-Length", size)) < size:
+                    await self._http.ask(Request("DELETE", name), fine=unseen)
 
     def _encryption(self) -> dict[str, str]:
         how = self._spec.server_side_encryption
@@ -212,18 +187,6 @@ class BucketStore:
         if self._spec.kms_key_id:
             headers["x-amz-server-side-encryption-aws-kms-key-id"] = self._spec.kms_key_id
         return headers
-
-    def _strange(self, what: str) -> WorkerError:
-        return WorkerError(
-            Reason.STORE_REFUSED, f"{self._http.where} does not answer as S3 does: {what}"
-        )
-
-
-async def _first(sending: deque[asyncio.Task[str]]) -> str:
-    """The ETag of the part that is sent longest. Who waits may be cancelled, the part is not."""
-    etag = await asyncio.shield(sending[0])
-    sending.popleft()
-    return etag
 
 
 def read_credentials(directory: Path) -> sigv4.Credentials:

@@ -1,7 +1,7 @@
 """Requests to a server that speaks S3: signed, with deadlines, tried again within bounds.
 
 No library does it as it is needed here; tried were (512 MiB to a server over TLS, parts of 8 MiB,
-two in flight; resident memory of the process at its peak, of which gRPC's share is not a part):
+two in flight; resident memory of the process at its peak):
 
     obstore 0.12    119 MiB/s  0.6 s CPU  25 MiB; aborted uploads leave their parts behind, and a
                                           wrong CA, a closed port, a silent server are one error
@@ -9,8 +9,8 @@ two in flight; resident memory of the process at its peak, of which gRPC's share
     minio 7.2        75 MiB/s  2.0 s CPU  88 MiB; a second library of cryptography; blocking
     aiobotocore     as boto3, and ties its version
 
-The worker may take 100 MiB with gRPC's 20 among them. What it needs of S3 is eight requests that
-have not changed for ten years.
+The worker may take 100 MiB. What it needs of S3 is eight requests that have not changed for ten
+years.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,6 +34,7 @@ from kok.operators.etcd.worker import s3answers, sigv4
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.s3answers import Refusal
+from kok.operators.etcd.worker.s3upload import Misannounced, Target, upload
 from kok.operators.etcd.worker.spec import S3_CA_FILE, S3Store
 
 TRIES = 5
@@ -90,13 +92,15 @@ class S3Http:
         self._credentials = credentials
         self._stall = stall
         self.where = f"bucket {spec.bucket} at {spec.endpoint}"
+        self.secure = spec.endpoint.startswith("https://")
         self._base = spec.endpoint
         self._path = f"/{spec.bucket}"
         if not spec.path_style:
             scheme, _, rest = spec.endpoint.partition("://")
             self._base, self._path = f"{scheme}://{spec.bucket}.{rest}", ""
+        self._tls = tls(ca)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls(ca), limit=8),
+            connector=aiohttp.TCPConnector(ssl=self._tls, limit=8),
             timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT, sock_read=stall),
             auto_decompress=False,
         )
@@ -113,9 +117,7 @@ class S3Http:
         for attempt in range(1, TRIES + 1):
             try:
                 async with asyncio.timeout(self._stall), self._sent(request) as response:
-                    body = await response.content.read(_ANSWER)
-                    while more := await response.content.read(_ANSWER):
-                        body += more
+                    body = await _read(response)
                 refusal = s3answers.refusal_of(response.status, body)
                 if refusal is None or refusal.code in fine:
                     return Answer(response.status, response.headers, body, attempt, refusal)
@@ -129,6 +131,30 @@ class S3Http:
             if attempt < TRIES:
                 await pause(attempt)
         raise error
+
+    async def send(
+        self, request: Request, pieces: AsyncIterator[bytes], size: int
+    ) -> Refusal | None:
+        """A request with a body of so many bytes; one try. None if it is done, or why it is not.
+
+        Raises `Retry` if it breaks off in a way that may pass, and what `pieces` raises: then
+        nobody knows what the server made of it.
+        """
+        path, headers = self._signed(request, sigv4.UNSIGNED, size)
+        base = urlsplit(self._base)
+        target = Target(base.hostname or "", base.port or 443, request.method, path, headers)
+        try:
+            answer = await upload(target, self._tls, pieces, size, self._stall)
+        except Misannounced as error:
+            raise Retry(WorkerError(Reason.SNAPSHOT_INCOMPLETE, str(error))) from error
+        except (OSError, HTTPException) as broken:
+            raise Retry(self._broken(broken)) from broken
+        refusal = s3answers.refusal_of(answer.status, answer.body)
+        if refusal is None and "etag" not in answer.headers:
+            raise self.strange("it confirmed an object without an ETag")
+        if refusal is None and not answer.whole:
+            raise Retry(self.strange("it confirmed an object before it had all of it"))
+        return refusal
 
     @asynccontextmanager
     async def opened(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -160,11 +186,23 @@ class S3Http:
 
     @asynccontextmanager
     async def _sent(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        payload = sigv4.UNSIGNED if self.secure else hashlib.sha256(request.body).hexdigest()
+        path, headers = self._signed(request, payload, len(request.body))
+        async with self._session.request(
+            request.method,
+            URL(f"{self._base}{path}", encoded=True),
+            headers=headers,
+            data=_slices(request.body) if request.body else None,
+            skip_auto_headers=("Content-Type", "Accept-Encoding"),
+            allow_redirects=False,
+        ) as response:
+            yield response
+
+    def _signed(self, request: Request, payload: str, size: int) -> tuple[str, dict[str, str]]:
+        """The path with its query, and all headers."""
         path = sigv4.escape_path(
             f"{self._path}/{request.key}" if request.key else self._path or "/"
         )
-        secure = self._base.startswith("https://")
-        payload = sigv4.UNSIGNED if secure else hashlib.sha256(request.body).hexdigest()
         headers = sigv4.sign(
             self._credentials,
             self._spec.region,
@@ -175,19 +213,12 @@ class S3Http:
             payload=payload,
             now=datetime.now(UTC),
         )
-        headers["content-length"] = str(len(request.body))
-        address = f"{self._base}{path}"
-        if request.query:
-            address += f"?{sigv4.query_string(request.query)}"
-        async with self._session.request(
-            request.method,
-            URL(address, encoded=True),
-            headers=headers,
-            data=_slices(request.body) if request.body else None,
-            skip_auto_headers=("Content-Type", "Accept-Encoding"),
-            allow_redirects=False,
-        ) as response:
-            yield response
+        headers["content-length"] = str(size)
+        return f"{path}?{sigv4.query_string(request.query)}" if request.query else path, headers
+
+    def strange(self, what: str) -> WorkerError:
+        """An answer that is none of S3's."""
+        return WorkerError(Reason.STORE_REFUSED, f"{self.where} does not answer as S3 does: {what}")
 
     def _broken(self, error: Exception) -> WorkerError:
         if isinstance(error, TimeoutError):
@@ -225,6 +256,13 @@ def tls(ca: Path | None) -> ssl.SSLContext:
             Reason.CREDENTIALS_UNUSABLE,
             f"the Secret of the store's CA holds no certificates in {S3_CA_FILE}",
         ) from error
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    body = await response.content.read(_ANSWER)
+    while more := await response.content.read(_ANSWER):
+        body += more
+    return body
 
 
 async def _slices(body: Body) -> AsyncIterator[memoryview]:

@@ -95,7 +95,10 @@ class EtcdAccess(Model):
     """One member, and how to know it."""
 
     endpoint: str = Field(pattern=r"^https?://[^\s/]+$")
-    """Client address of the member, such as `https://10.0.0.7:2379`."""
+    """Client address of the member, such as `https://10.0.0.7:2379`.
+
+    By address and not by name: to look a name up can outlast every deadline.
+    """
     server_name: str = ""
     """Name that the member's certificate must carry; the endpoint's host if empty."""
 

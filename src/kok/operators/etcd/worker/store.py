@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,16 +16,29 @@ class Entry:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is to be stored, and how many bytes that will be in all, if it is known before."""
+
+    pieces: AsyncIterator[bytes]
+    size: int | None = None
+
+
+Source = Callable[[], AbstractAsyncContextManager[Content]]
+"""Opens what is to be stored, from its beginning each time."""
+
+
 class Store(Protocol):
     """Objects by key. Keys are relative to the store's prefix. All methods raise `WorkerError`."""
 
     def location(self, key: str) -> str:
         """Where an object lies, for people."""
 
-    async def write(self, key: str, data: AsyncIterator[bytes]) -> None:
-        """Stores what `data` yields. The object is there when it returns, and not before.
+    async def write(self, key: str, source: Source) -> None:
+        """Stores what `source` opens. The object is there when it returns, and not before.
 
-        If `data` raises, or the task is cancelled, nothing is there but what was there before.
+        If the source raises, or the task is cancelled, nothing is there but what was there before.
+        A store may open it twice, to try again.
         """
 
     def read(self, key: str) -> AsyncIterator[bytes]:

@@ -26,16 +26,23 @@ def encode(fields: Mapping[int, Value]) -> bytes:
     return bytes(out)
 
 
-def decode(message: bytes) -> Fields:
+def decode(message: bytes | memoryview) -> Fields:
     """The fields of a message. Raises `ValueError` for what is none."""
     return dict(pieces(message))
 
 
-def pieces(message: bytes) -> Iterator[tuple[int, Value]]:
+def pieces(message: bytes | memoryview) -> Iterator[tuple[int, Value]]:
     """Number and value of all fields in order, with those that come more than once.
 
     Raises `ValueError` for what is no message.
     """
+    with memoryview(message) as view:
+        for number, value in views(view):
+            yield number, value if isinstance(value, int) else bytes(value)
+
+
+def views(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """The same, without a copy of any bytes."""
     at = 0
     while at < len(message):
         tag, at = _read_varint(message, at)
@@ -77,7 +84,7 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(message) or shift > 63:

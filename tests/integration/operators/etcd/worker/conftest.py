@@ -14,7 +14,7 @@ import itertools
 import json
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.report import BackupResult, Report
 
 KEY = "team-a/shop/20260102T030405Z-one.snapshot"
+WHOLE: dict[str, Any] = {"method": "PUT", "ending": KEY}
+"""The request that takes a whole backup; a store that refuses it gets parts."""
 STALL = 20.0
 ROOT = Path(__file__).parents[5]
 _numbers = itertools.count(1)
@@ -197,11 +199,15 @@ def desk(s3: S3, bucket: str, tmp_path: Path) -> Iterator[Desk]:
     shutil.rmtree(tmp_path, ignore_errors=True)
 
 
-async def until_hit(proxy: Proxy) -> None:
-    """Returns when a fault befell a request."""
+async def until_hit(proxy: Proxy, times: int = 1) -> None:
+    """Returns when faults befell so many requests."""
+    await until(proxy, lambda: proxy.hits >= times)
+
+
+async def until(proxy: Proxy, true: Callable[[], bool]) -> None:
+    """Returns when something is true that changes as requests come and go."""
     async with asyncio.timeout(LIMIT):
-        while not proxy.hits:  # noqa: ASYNC110 - the proxy tells by a number
-            await asyncio.sleep(0.02)
+        await proxy.until(true)
 
 
 def content(path: str) -> bytes:

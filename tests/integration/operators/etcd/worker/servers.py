@@ -18,7 +18,6 @@ import trustme
 from e2e.lab.s3 import PROGRAM, S3
 from tests.integration.apiserver import ETCD_VERSION, TIED, find_binary, free_ports
 
-from kok.operators.etcd.worker import wire
 from kok.operators.etcd.worker.member import Member
 
 LIMIT = 60.0
@@ -136,11 +135,9 @@ def etcd(directory: Path, *, tls: bool, data: Path | None = None) -> Iterator[Et
 
 async def fill(member: Member, count: int, size: int) -> None:
     """Writes so many keys of so many bytes, which cannot be compressed."""
-    put = member._channel.unary_unary(
-        "/etcdserverpb.KV/Put", request_serializer=wire.encode, response_deserializer=wire.decode
-    )
     for number in range(count):
-        await put({1: b"/registry/%06d" % number, 2: os.urandom(size)}, timeout=LIMIT)
+        key = b"/registry/%06d" % number
+        await member._ask("/etcdserverpb.KV/Put", {1: key, 2: os.urandom(size)}, LIMIT)
 
 
 @contextmanager

@@ -10,14 +10,16 @@ import signal
 from pathlib import Path
 
 import pytest
-from e2e.s3faults import Proxy, Slow
+from e2e.s3faults import Hang, Proxy, Refuse, Slow
 from tests.integration.apiserver import ETCD_VERSION
 from tests.integration.operators.etcd.worker.conftest import (
     KEY,
     STALL,
+    WHOLE,
     Desk,
     content,
     names,
+    until,
     until_hit,
 )
 from tests.integration.operators.etcd.worker.servers import (
@@ -35,6 +37,7 @@ from kok.operators.etcd.worker.description import Contents
 from kok.operators.etcd.worker.member import Member
 from kok.operators.etcd.worker.reasons import Reason
 
+SLOW = Slow(256 * 1024)
 MOST_MEMORY = 100 * 1024**2
 """Bytes that a worker may take, however large the database is."""
 
@@ -246,12 +249,15 @@ async def test_memory_stays_constant_however_large_the_database(
     assert fetched.usage.peak_memory < MOST_MEMORY
 
 
+@pytest.mark.parametrize("in_parts", [False, True])
 async def test_told_to_end_it_takes_back_what_it_began(
-    desk: Desk, plain: Etcd, proxy: Proxy
+    desk: Desk, plain: Etcd, proxy: Proxy, *, in_parts: bool
 ) -> None:
-    with proxy.fault(Slow(256 * 1024), method="PUT"):
+    # What is under way reaches the server also afterwards: it has to be little.
+    slow = SLOW if in_parts else Slow(4 * 1024**2)
+    with proxy.fault(Refuse(413), **WHOLE, times=int(in_parts)), proxy.fault(slow, method="PUT"):
         process = await desk.process("backup", desk.backup(plain, desk.store(proxy.endpoint)))
-        await until_hit(proxy)
+        await until_hit(proxy, 1 + in_parts)
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(LIMIT):
             await process.communicate()
@@ -268,9 +274,11 @@ async def test_a_killed_workers_parts_go_with_the_next_try(
     desk: Desk, plain: Etcd, proxy: Proxy
 ) -> None:
     given = desk.backup(plain, desk.store(proxy.endpoint))
-    with proxy.fault(Slow(256 * 1024), method="PUT", containing="partNumber=3"):
+    third = {"method": "PUT", "containing": "partNumber=3"}
+    with proxy.fault(Refuse(413), **WHOLE), proxy.fault(Hang(), **third):
         process = await desk.process("backup", given)
-        await until_hit(proxy)
+        await until_hit(proxy, 2)
+        await until(proxy, lambda: proxy.under_way == 1)
         process.kill()
         await process.communicate()
     assert desk.s3.unfinished(desk.bucket)
@@ -278,6 +286,27 @@ async def test_a_killed_workers_parts_go_with_the_next_try(
     await desk.stored(given)
 
     assert await desk.nothing_unfinished()
+
+
+async def test_what_a_killed_worker_left_is_no_backup_and_takes_no_backups_place(
+    desk: Desk, plain: Etcd, proxy: Proxy
+) -> None:
+    given = desk.backup(plain, desk.store(proxy.endpoint))
+    with proxy.fault(SLOW, **WHOLE):
+        process = await desk.process("backup", given)
+        await until_hit(proxy)
+        process.kill()
+        await process.communicate()
+    listing = (await desk.run("list", {"store": desk.store().manifest()})).listing
+    assert listing is not None
+    assert not listing.backups
+
+    result = await desk.stored(given)
+
+    # The server hears only now that the first one will not go on, and keeps what it has of it.
+    await until(proxy, lambda: not proxy.under_way)
+    assert await desk.nothing_unfinished()
+    assert desk.s3.objects(desk.bucket)[desk.object] == result.description.size
 
 
 async def test_a_spec_of_another_version_is_told_with_what_does_not_fit(desk: Desk) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from e2e.lab.s3 import S3
 from e2e.s3faults import (
+    Cut,
     ErrorInside,
     Fault,
     Flip,
@@ -20,10 +22,12 @@ from e2e.s3faults import (
     Truncate,
 )
 from tests.integration.apiserver import free_ports
-from tests.integration.operators.etcd.worker.conftest import KEY, Desk
+from tests.integration.operators.etcd.worker.conftest import KEY, STALL, WHOLE, Desk
 from tests.integration.operators.etcd.worker.servers import HOST, Etcd, line
 
-from kok.operators.etcd.worker import s3, s3http, spec
+from kok.operators.etcd.worker import s3http, s3parts, spec, wire
+from kok.operators.etcd.worker.errors import WorkerError
+from kok.operators.etcd.worker.member import Member
 from kok.operators.etcd.worker.reasons import Reason
 
 PART, COMPLETE, OBJECT = (
@@ -33,15 +37,31 @@ PART, COMPLETE, OBJECT = (
 )
 
 
+@contextmanager
+def befallen(
+    proxy: Proxy, fault: Fault, where: dict[str, Any], times: int | None = None
+) -> Iterator[None]:
+    """What is to befall parts needs a server that takes no large requests."""
+    with ExitStack() as stack:
+        if where in (PART, COMPLETE):
+            stack.enter_context(proxy.fault(Refuse(413), **WHOLE))
+        stack.enter_context(proxy.fault(fault, **where, times=times))
+        yield
+
+
 @pytest.mark.parametrize(
     ("fault", "where", "reason"),
     [
         (Refuse(403), {}, Reason.STORE_DENIED),
+        (Refuse(403), WHOLE, Reason.STORE_DENIED),
         (Refuse(403), PART, Reason.STORE_DENIED),
+        (Refuse(503), {"method": "PUT"}, Reason.STORE_BUSY),
         (Refuse(503), PART, Reason.STORE_BUSY),
         (Refuse(500), COMPLETE, Reason.STORE_BUSY),
+        (ErrorInside(), {"method": "PUT"}, Reason.STORE_BUSY),
         (ErrorInside(), PART, Reason.STORE_BUSY),
         (ErrorInside(), COMPLETE, Reason.STORE_BUSY),
+        (Hang(), {"method": "PUT"}, Reason.STORE_SILENT),
         (Hang(), PART, Reason.STORE_SILENT),
         (Slow(256 * 1024), PART, Reason.STORE_SILENT),
         (Truncate(quietly=True), OBJECT, Reason.OBJECT_TRUNCATED),
@@ -63,7 +83,7 @@ async def test_a_store_that_fails_for_good_ends_the_backup_and_keeps_nothing(
         given["limits"]["stall"] = 5
         monkeypatch.setattr(s3http, "TRIES", 1)
 
-    with proxy.fault(fault, **where):
+    with befallen(proxy, fault, where):
         report = await desk.run("backup", given)
 
     assert proxy.hits
@@ -77,9 +97,13 @@ async def test_a_store_that_fails_for_good_ends_the_backup_and_keeps_nothing(
 @pytest.mark.parametrize(
     ("fault", "where"),
     [
+        (Refuse(413), WHOLE),
+        (Refuse(503), WHOLE),
+        (ErrorInside(), WHOLE),
+        (Cut(), WHOLE),
         (Refuse(503), PART),
         (Refuse(500), COMPLETE),
-        (Refuse(503), {"method": "POST", "containing": "uploads"}),
+        (Refuse(503), {"method": "GET", "containing": "uploads"}),
         (Refuse(503), OBJECT),
         (ErrorInside(), PART),
         (ErrorInside(), COMPLETE),
@@ -91,7 +115,7 @@ async def test_a_store_that_fails_for_a_moment_does_not_end_the_backup(
 ) -> None:
     given = desk.backup(plain, desk.store(proxy.endpoint))
 
-    with proxy.fault(fault, **where, times=2):
+    with befallen(proxy, fault, where, times=2):
         result = await desk.stored(given)
 
     assert proxy.hits
@@ -99,14 +123,46 @@ async def test_a_store_that_fails_for_a_moment_does_not_end_the_backup(
     assert await desk.nothing_unfinished()
 
 
-async def test_a_store_that_keeps_less_than_it_confirms_is_found_out(
+async def test_a_store_that_stands_still_gets_it_in_parts(
     desk: Desk, plain: Etcd, proxy: Proxy
 ) -> None:
-    first = await desk.stored(desk.backup(plain, key="first.snapshot"))
-    # Of the last part: S3 itself notices that others are too short.
-    last = f"partNumber={-(-first.description.size // s3.PART)}"
+    given = desk.backup(plain, desk.store(proxy.endpoint), limits={"deadline": 120, "stall": 5})
 
-    with proxy.fault(SwallowHalf(), method="PUT", containing=last):
+    with proxy.fault(Hang(), **WHOLE):
+        result = await desk.stored(given)
+
+    assert proxy.hits == 1
+    assert desk.s3.objects(desk.bucket)[desk.object] == result.description.size
+
+
+async def test_a_store_that_is_too_slow_is_not_waited_for(
+    desk: Desk, plain: Etcd, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3http, "TRIES", 1)
+    given = desk.backup(plain, desk.store(proxy.endpoint), limits={"deadline": 120, "stall": 5})
+
+    with proxy.fault(Slow(256 * 1024), method="PUT"):
+        reason, message = await desk.fails("backup", given)
+
+    assert proxy.hits > 1  # in one request, and then in parts
+    assert reason is Reason.STORE_SILENT, message
+    listing = (await desk.run("list", {"store": desk.store().manifest()})).listing
+    assert listing is not None
+    assert not listing.backups
+
+
+@pytest.mark.parametrize("where", [WHOLE, PART], ids=["whole", "last part"])
+async def test_a_store_that_keeps_less_than_it_confirms_is_found_out(
+    desk: Desk, plain: Etcd, proxy: Proxy, where: dict[str, Any]
+) -> None:
+    first = await desk.stored(desk.backup(plain, key="first.snapshot"))
+    if where is PART:
+        # The last one: S3 itself notices that others are too short.
+        number = -(-first.description.size // s3parts.PART)
+        where = {**PART, "containing": f"partNumber={number}"}
+
+    too_large = proxy.fault(Refuse(413), **WHOLE, times=int(where is not WHOLE))
+    with too_large, proxy.fault(SwallowHalf(), **where):
         given = desk.backup(plain, desk.store(proxy.endpoint))
         reason, message = await desk.fails("backup", given)
 
@@ -157,6 +213,18 @@ async def test_a_snapshot_that_does_not_come_whole_is_not_stored(
     assert await desk.nothing_stored()
 
 
+async def test_an_answer_that_is_too_long_is_not_waited_for(plain: Etcd) -> None:
+    access = spec.EtcdAccess(endpoint=plain.endpoint)
+    # As it was when it held its large values.
+    everything: dict[int, wire.Value] = {1: b"\0", 2: b"\0", 4: 13}
+
+    async with Member(access, None, stall=STALL) as member:
+        with pytest.raises(WorkerError) as raised:
+            await member._ask("/etcdserverpb.KV/Range", everything, STALL)
+
+    assert raised.value.reason is Reason.ETCD_REFUSED
+
+
 async def test_an_etcd_that_is_not_there_is_told(desk: Desk) -> None:
     (port,) = free_ports(1)
 
@@ -166,12 +234,13 @@ async def test_an_etcd_that_is_not_there_is_told(desk: Desk) -> None:
     assert str(port) in message
 
 
+@pytest.mark.parametrize("where", [WHOLE, PART], ids=["whole", "part"])
 async def test_the_deadline_ends_all_and_takes_it_back(
-    desk: Desk, plain: Etcd, proxy: Proxy
+    desk: Desk, plain: Etcd, proxy: Proxy, where: dict[str, Any]
 ) -> None:
     given = desk.backup(plain, desk.store(proxy.endpoint), limits={"deadline": 3})
 
-    with proxy.fault(Hang(), **PART):
+    with befallen(proxy, Hang(), where):
         reason, _ = await desk.fails("backup", given)
 
     assert reason is Reason.DEADLINE_EXCEEDED

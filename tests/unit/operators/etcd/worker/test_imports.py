@@ -15,8 +15,8 @@ def loaded(*modules: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_the_operator_loads_no_grpc() -> None:
-    assert "grpc" not in loaded("kok.operators.etcd.handlers")
+def test_the_operator_loads_no_libcurl() -> None:
+    assert "pycurl" not in loaded("kok.operators.etcd.handlers")
 
 
 @pytest.mark.parametrize("module", ["backup", "s3", "fetch"])

@@ -1,39 +1,46 @@
-"""What becomes of a member's refusals; the texts are those of etcd and of grpcio."""
+"""What becomes of a member's refusals; the texts are those of etcd."""
 
 from __future__ import annotations
 
-import grpc
 import pytest
 
+from kok.operators.etcd.worker import rpc
 from kok.operators.etcd.worker.member import Member
 from kok.operators.etcd.worker.reasons import Reason
+from kok.operators.etcd.worker.rpc import CallError, Failure
 from kok.operators.etcd.worker.spec import EtcdAccess
 
-CODE = grpc.StatusCode
-CONNECT = "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: "
+_INVALID_ARGUMENT = 3
+
+
+def refused(code: int, text: str) -> CallError:
+    return CallError(Failure.REFUSED, text, code)
 
 
 @pytest.mark.parametrize(
-    ("code", "text", "reason"),
+    ("error", "reason"),
     [
-        (CODE.PERMISSION_DENIED, "etcdserver: permission denied", Reason.ETCD_DENIED),
-        (CODE.INVALID_ARGUMENT, "etcdserver: user name is empty", Reason.ETCD_DENIED),
-        (CODE.UNAUTHENTICATED, "etcdserver: invalid auth token", Reason.ETCD_DENIED),
-        (CODE.DEADLINE_EXCEEDED, "Deadline Exceeded", Reason.ETCD_SILENT),
-        (CODE.UNAVAILABLE, "etcdserver: no leader", Reason.ETCD_SILENT),
-        (CODE.UNAVAILABLE, "etcdserver: request timed out", Reason.ETCD_SILENT),
-        (CODE.UNAVAILABLE, f"{CONNECT}Failed to connect to remote host", Reason.ETCD_UNREACHABLE),
-        (CODE.UNAVAILABLE, "Socket closed", Reason.ETCD_UNREACHABLE),
-        (CODE.UNAVAILABLE, f"{CONNECT}Hostname Verification Check failed.", Reason.ETCD_UNTRUSTED),
-        (CODE.UNAVAILABLE, f"{CONNECT}Tls handshake failed", Reason.ETCD_UNTRUSTED),
-        # The client certificate is not accepted.
-        (CODE.UNAVAILABLE, f"{CONNECT}Unwrap failed (TSI_DATA_CORRUPTED)", Reason.ETCD_UNTRUSTED),
-        (CODE.UNKNOWN, "etcdserver: mvcc: database space exceeded", Reason.ETCD_REFUSED),
+        (refused(rpc.PERMISSION_DENIED, "etcdserver: permission denied"), Reason.ETCD_DENIED),
+        (refused(_INVALID_ARGUMENT, "etcdserver: user name is empty"), Reason.ETCD_DENIED),
+        (refused(rpc.UNAUTHENTICATED, "etcdserver: invalid auth token"), Reason.ETCD_DENIED),
+        (refused(rpc.DEADLINE_EXCEEDED, "context deadline exceeded"), Reason.ETCD_SILENT),
+        (refused(rpc.UNAVAILABLE, "etcdserver: no leader"), Reason.ETCD_SILENT),
+        (refused(rpc.UNAVAILABLE, "etcdserver: request timed out"), Reason.ETCD_SILENT),
+        (refused(rpc.UNAVAILABLE, "transport is closing"), Reason.ETCD_UNREACHABLE),
+        (
+            refused(rpc.UNKNOWN, "etcdserver: mvcc: database space exceeded"),
+            Reason.ETCD_REFUSED,
+        ),
+        (CallError(Failure.UNREACHABLE, "refused"), Reason.ETCD_UNREACHABLE),
+        (CallError(Failure.BROKE_OFF, "reset"), Reason.ETCD_UNREACHABLE),
+        (CallError(Failure.SILENT, "timed out"), Reason.ETCD_SILENT),
+        (CallError(Failure.UNTRUSTED, "alert unknown ca"), Reason.ETCD_UNTRUSTED),
+        (CallError(Failure.STRANGE, "HTTP status 404"), Reason.ETCD_REFUSED),
     ],
 )
-async def test_refusals_are_told_apart(code: grpc.StatusCode, text: str, reason: Reason) -> None:
+async def test_refusals_are_told_apart(error: CallError, reason: Reason) -> None:
     async with Member(EtcdAccess(endpoint="http://127.0.0.1:1"), None, stall=1.0) as member:
-        error = member._translate(code, text)
+        told = member._translate(error)
 
-    assert error.reason is reason
-    assert "http://127.0.0.1:1" in error.message
+    assert told.reason is reason
+    assert "http://127.0.0.1:1" in told.message

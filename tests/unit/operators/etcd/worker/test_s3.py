@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from kok.operators.etcd.worker import s3http, sigv4, spec
+from kok.operators.etcd.worker import s3, s3http, sigv4, spec
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.s3 import BucketStore
 from kok.operators.etcd.worker.s3http import TRIES, S3Http
+from kok.operators.etcd.worker.store import Content, Source
 
 WHO = sigv4.Credentials("id", "secret")
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -21,23 +26,43 @@ NO_UPLOADS = "<ListMultipartUploadsResult/>"
 
 
 @asynccontextmanager
-async def bucket(handler: Handler, **changes: object) -> AsyncIterator[BucketStore]:
-    """A store whose server answers so."""
-    app = web.Application()
+async def bucket(
+    handler: Handler, ca: Path | None = None, **changes: object
+) -> AsyncIterator[BucketStore]:
+    """A store whose server answers so; by TLS if it gets a directory for its CA."""
+    app = web.Application(client_max_size=0)
     app.router.add_route("*", "/{rest:.*}", handler)
-    async with TestServer(app) as server:
-        given = spec.S3Store.model_validate(
-            {"endpoint": str(server.make_url("")).rstrip("/"), "bucket": "b", **changes}
-        )
-        store = BucketStore(given, S3Http(given, WHO, None, stall=5.0))
-        try:
-            yield store
-        finally:
-            await store.close()
+    server = TestServer(app, scheme="https" if ca else "http")
+    await server.start_server(ssl=identity(ca) if ca else None)
+    given = spec.S3Store.model_validate(
+        {"endpoint": str(server.make_url("")).rstrip("/"), "bucket": "b", **changes}
+    )
+    store = BucketStore(given, S3Http(given, WHO, ca, stall=5.0))
+    try:
+        yield store
+    finally:
+        await store.close()
+        await server.close()
 
 
-async def some() -> AsyncIterator[bytes]:
-    yield b"data"
+def identity(ca: Path) -> ssl.SSLContext:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(ca / spec.S3_CA_FILE)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def source(*pieces: bytes, size: int | None = None) -> Source:
+    async def given() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Content]:
+        yield Content(given(), size)
+
+    return opened
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +74,8 @@ async def test_server_side_encryption_is_asked_for_and_signed() -> None:
     asked: list[web.Request] = []
 
     async def answer(request: web.Request) -> web.Response:
+        if request.method == "HEAD":
+            return web.Response(status=404)
         if request.method == "GET":
             return web.Response(text=NO_UPLOADS)
         asked.append(request)
@@ -56,7 +83,7 @@ async def test_server_side_encryption_is_asked_for_and_signed() -> None:
 
     async with bucket(answer, serverSideEncryption="aws:kms", kmsKeyId="key-1") as store:
         with pytest.raises(WorkerError, match="NotImplemented") as raised:
-            await store.write("a.snapshot", some())
+            await store.write("a.snapshot", source(b"data"))
 
     assert raised.value.reason is Reason.STORE_REFUSED
     headers = asked[0].headers
@@ -87,6 +114,8 @@ async def test_an_upload_whose_completion_was_answered_into_the_void_is_done() -
 
     async def answer(request: web.Request) -> web.Response:
         nonlocal completions
+        if request.method == "HEAD":
+            return web.Response(status=404)
         if request.method == "GET":
             return web.Response(text=NO_UPLOADS)
         if request.method == "PUT":
@@ -99,7 +128,7 @@ async def test_an_upload_whose_completion_was_answered_into_the_void_is_done() -
         return web.Response(status=404, text="<Error><Code>NoSuchUpload</Code></Error>")
 
     async with bucket(answer) as store:
-        await store.write("a.snapshot", some())
+        await store.write("a.snapshot", source(b"data"))
 
     assert completions == 2
 
@@ -143,3 +172,200 @@ async def test_lists_are_read_to_their_end() -> None:
 
     async with bucket(answer, prefix="p") as store:
         assert [e.key async for e in store.entries("")] == ["first", "t"]
+
+
+class Upload:
+    """A server that keeps what it is sent, whole or in parts, and how it was asked."""
+
+    def __init__(self) -> None:
+        self.whole: list[web.Request] = []
+        self.left: dict[str, str] = {}
+        """What lies there beside, as the headers of an answer to HEAD; nothing if empty."""
+        self.looked = 0
+        self.deleted: list[str] = []
+        self._parts: dict[int, bytes] = {}
+
+    @property
+    def kept(self) -> bytes:
+        return b"".join(part for _, part in sorted(self._parts.items()))
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if request.method == "HEAD":
+            self.looked += 1
+            return web.Response(headers=self.left) if self.left else web.Response(status=404)
+        if request.method == "DELETE":
+            self.deleted.append(request.path_qs)
+        if request.method == "PUT" and "partNumber" not in request.query:
+            self.whole.append(request)
+            return await self.take(request)
+        if request.method == "PUT":
+            self._parts[int(request.query["partNumber"])] = await request.read()
+        if request.method == "POST" and "uploads" in request.query:
+            self._parts.clear()
+            return web.Response(text="<R><UploadId>u</UploadId></R>")
+        return web.Response(text=NO_UPLOADS, headers={"ETag": '"e"'})
+
+    async def take(self, request: web.Request) -> web.Response:
+        self._parts[0] = await request.read()
+        return web.Response(headers={"ETag": '"e"'})
+
+
+async def test_what_has_a_known_size_goes_in_one_request(tmp_path: Path) -> None:
+    server = Upload()
+
+    async with bucket(server.answer, tmp_path, serverSideEncryption="AES256") as store:
+        await store.write("a.snapshot", source(b"some", b"data", size=8))
+
+    (request,) = server.whole
+    assert server.kept == b"somedata"
+    assert request.headers["content-length"] == "8"
+    assert request.headers["x-amz-server-side-encryption"] == "AES256"
+    assert request.headers["if-none-match"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("size", "tries"), [(9, 2), (7, 2), (4, 2), (None, 1), (5 * 1024**3 + 1, 1)]
+)
+async def test_what_is_not_as_announced_goes_in_parts(
+    tmp_path: Path, size: int | None, tries: int
+) -> None:
+    server, opened = Upload(), 0
+
+    @asynccontextmanager
+    async def counted() -> AsyncIterator[Content]:
+        nonlocal opened
+        opened += 1
+        async with source(b"some", b"data", size=size)() as content:
+            yield content
+
+    async with bucket(server.answer, tmp_path) as store:
+        await store.write("a.snapshot", counted)
+
+    assert opened == tries
+    assert server.kept == b"somedata"
+
+
+async def test_a_confirmation_that_comes_before_the_end_is_none(tmp_path: Path) -> None:
+    class Hasty(Upload):
+        async def take(self, request: web.Request) -> web.Response:
+            response = web.Response(headers={"ETag": '"e"'})
+            await response.prepare(request)
+            await response.write_eof()
+            assert request.transport is not None
+            request.transport.close()
+            return response
+
+    server, pieces = Hasty(), [bytes(1024**2)] * 16
+
+    async with bucket(server.answer, tmp_path) as store:
+        await store.write("a.snapshot", source(*pieces, size=16 * 1024**2))
+
+    assert len(server.whole) == 1
+    assert server.kept == b"".join(pieces)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(413, ""), (400, "EntityTooLarge"), (400, ""), (412, ""), (501, ""), (503, "")],
+)
+async def test_what_is_refused_whole_goes_in_parts(tmp_path: Path, status: int, code: str) -> None:
+    class Narrow(Upload):
+        async def take(self, request: web.Request) -> web.Response:
+            await request.read()
+            return web.Response(
+                status=status, text=f"<Error><Code>{code}</Code></Error>" if code else ""
+            )
+
+    server = Narrow()
+
+    async with bucket(server.answer, tmp_path) as store:
+        await store.write("a.snapshot", source(b"data", size=4))
+
+    assert server.kept == b"data"
+
+
+@pytest.mark.parametrize("status", [401, 403, 507])
+async def test_a_refusal_that_parts_would_meet_as_well_ends_it(tmp_path: Path, status: int) -> None:
+    class Closed(Upload):
+        async def take(self, request: web.Request) -> web.Response:
+            await request.read()
+            return web.Response(status=status)
+
+    server = Closed()
+
+    async with bucket(server.answer, tmp_path) as store:
+        with pytest.raises(WorkerError):
+            await store.write("a.snapshot", source(b"data", size=4))
+
+    assert not server.kept
+
+
+def failing(*pieces: bytes, size: int) -> Source:
+    """Content that breaks off after these pieces."""
+
+    async def given() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+        raise WorkerError(Reason.ETCD_SILENT, "etcd is silent")
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Content]:
+        yield Content(given(), size)
+
+    return opened
+
+
+@pytest.fixture
+def short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "_LINGER", 0.5)
+
+
+@pytest.mark.usefixtures("short_linger")
+async def test_a_content_that_breaks_off_disturbs_nothing_that_was_there(tmp_path: Path) -> None:
+    server = Upload()
+    server.left = {"Content-Length": "8"}
+
+    async with bucket(server.answer, tmp_path) as store:
+        with pytest.raises(WorkerError, match="etcd is silent"):
+            await store.write("a.snapshot", failing(b"some", b"da", size=8))
+
+    assert not server.kept
+    assert not server.deleted
+
+
+@pytest.mark.usefixtures("short_linger")
+async def test_what_a_server_keeps_of_a_content_that_breaks_off_is_removed(tmp_path: Path) -> None:
+    class Careless(Upload):
+        async def answer(self, request: web.Request) -> web.Response:
+            if self.looked == 1:
+                self.left = {"Content-Length": "4"}
+            return await super().answer(request)
+
+    server = Careless()
+
+    async with bucket(server.answer, tmp_path) as store:
+        with pytest.raises(WorkerError, match="etcd is silent"):
+            await store.write("a.snapshot", failing(b"some", b"da", size=8))
+
+    assert server.deleted == ["/b/a.snapshot"]
+
+
+@pytest.mark.usefixtures("short_linger")
+async def test_a_server_that_answers_too_early_does_not_hold_up_a_failure(tmp_path: Path) -> None:
+    over = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return web.Response(status=404)
+        if request.method == "GET":
+            return web.Response(text=NO_UPLOADS)
+        response = web.StreamResponse(headers={"ETag": '"e"'})
+        await response.prepare(request)
+        await over.wait()
+        return response
+
+    async with bucket(answer, tmp_path) as store:  # type: ignore[arg-type]
+        async with asyncio.timeout(4):  # less than the server may be silent
+            with pytest.raises(WorkerError, match="etcd is silent"):
+                await store.write("a.snapshot", failing(b"some", b"da", size=8))
+        over.set()

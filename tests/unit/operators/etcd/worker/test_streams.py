@@ -143,6 +143,11 @@ def test_a_missing_key_is_named_by_its_id() -> None:
     assert raised.value.reason is Reason.KEY_MISSING
 
 
+@given(SIZES)
+def test_the_size_of_what_is_sealed_is_known_before(size: int) -> None:
+    assert Encryptor.size_of(size) == len(sealed(bytes(size)))
+
+
 def test_keys_are_taken_raw_and_in_base64(tmp_path: Path) -> None:
     raw = bytes(range(32))
     (tmp_path / "raw").write_bytes(raw)
@@ -178,6 +183,7 @@ def test_what_goes_out_comes_in(pieces: list[bytes], encrypt: bool) -> None:
     back += incoming.finish("there", len(stored), out.sha256())
 
     assert back == data
+    assert out.size_of(len(data) - 32) == len(stored) == out.stored_size
     assert out.sha256() == hashlib.sha256(stored).hexdigest()
     assert out.snapshot_size == incoming.snapshot_size == len(data)
 
