@@ -3,8 +3,8 @@
 Measured with 2 GiB over TLS in the lab (`make bench B=etcd-backup`), where two cores carry etcd,
 store, worker and the meta cluster:
 
-    to S3        164 to 182 MB/s    70 MiB resident; the server alone takes 251 to 279 in one PUT
-    to a volume  236 to 310 MB/s    56 MiB resident; `etcdctl snapshot save` gives 178 to 242
+    to S3        142 and 164 MB/s    70 MiB resident; the server alone takes 225 and 251 in one PUT
+    to a volume  222 and 310 MB/s    56 MiB resident; `etcdctl snapshot save` gives 180 and 188
 
 It is processor time: a GB costs etcd 2.7 s, the worker 3 (reading 1.5, hash 0.6, sending the rest)
 and the S3 server 3.5. In parts of 5 MiB it was 50 MB/s less to S3, since the server copies them to
