@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from kok.kube.access import in_cluster
+from kok.kube.access import in_pod
 
 
 class MachineSettings(BaseSettings):
@@ -33,5 +33,5 @@ class MachineSettings(BaseSettings):
     def internal(self) -> bool:
         """Whether to use the addresses inside the meta cluster."""
         if self.business_api is None:
-            return in_cluster() is not None
+            return in_pod()
         return self.business_api == "internal"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from kok.api import names
 from kok.api.machine import MachineStatus
 from kok.kube.errors import KubeError
 from kok.operators.machine import reasons
@@ -175,7 +176,9 @@ def waiting_for_cluster(case: Case) -> Judgement | None:
     if world.cluster.deleting:
         return Judgement(False, reasons.CLUSTER_DELETING, f"{where} is being deleted")
     if not world.takes_nodes:
-        return Judgement(False, reasons.WAITING_FOR_CLUSTER, f"{where} cannot take nodes yet")
+        why = f": {world.untrusted}" if world.untrusted else ""
+        text = f"{where} cannot take nodes yet{why}"
+        return Judgement(False, reasons.WAITING_FOR_CLUSTER, text)
     return None
 
 
@@ -189,6 +192,13 @@ def _node_ready(case: Case, decision: Decision) -> Judgement:
     if tenant is not None and tenant.answers is False:
         text = f"the API of Cluster {cluster} does not answer, so the Node is not known"
         return Judgement(None, reasons.CLUSTER_UNREACHABLE, text)
+    if tenant is not None and tenant.refused:
+        text = (
+            f"the API of Cluster {cluster} refuses {names.operator_user('machine')}; its rights come "
+            f"back with ClusterRoleBinding {names.operator_group('machine')}, which the cluster "
+            "operator keeps"
+        )
+        return Judgement(None, reasons.CLUSTER_REFUSES, text)
     if tenant is None or not tenant.synced.is_set():
         return _before_nodes_are_known(case)
     if node is None:
@@ -246,7 +256,8 @@ def _ready(decision: Decision, found: Mapping[str, Judgement]) -> Judgement:
     node = found[NODE_READY]
     if node.status is True:
         return Judgement(True, reasons.NODE_READY, node.message)
-    if node.reason == reasons.CLUSTER_UNREACHABLE and found[JOINED].status is True:
+    away = (reasons.CLUSTER_UNREACHABLE, reasons.CLUSTER_REFUSES)
+    if node.reason in away and found[JOINED].status is True:
         return node
     first = next(found[name] for name in CHAIN if found[name].status is not True)
     return Judgement(False, first.reason, first.message)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kok import pki
 from kok.api import names
 from kok.api.cluster import Cluster
 from kok.api.component import Component
@@ -15,13 +14,13 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.access import AccessError
 from kok.kube.client import Kube
+from kok.kube.identity import Identity, Untrusted, identity_of
 from kok.operators.machine import reasons
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
 from kok.operators.machine.host.join import Access
 from kok.operators.machine.ssh import Credentials, CredentialsError, credentials_of
 from kok.operators.machine.ssh.credentials import missing
-from kok.runtime.reconciler import Key
 
 CLUSTER = Cluster.info.kind
 COMPONENT = Component.info.kind
@@ -30,6 +29,8 @@ JOINED = "Joined"
 """Condition of a Machine: its kubelet is, or was, a member of the cluster."""
 BOOTSTRAP_READY = "BootstrapReady"
 """Condition of a Cluster: nodes can join."""
+OPERATOR = "machine"
+"""This operator among those that work inside business clusters."""
 CENSUS_EVERY = 2.0
 
 
@@ -53,6 +54,8 @@ class World:
     """Those that the Machine names and that exist, by name of the software."""
     access: Access | None = None
     """How nodes reach the cluster, once that is known."""
+    untrusted: str = ""
+    """What is wrong with the Secret of the operator's identity, if it is there."""
     tenant: Tenant | None = None
     node: NodeView | None = None
     others: tuple[Machine, ...] | None = None
@@ -139,47 +142,51 @@ class Observer:
         leaves them out. None that was there at `since` (monotonic seconds) is missing.
         """
         namespace, cluster = machine.namespace, machine.spec.cluster
-        found, secret, components, public, internal, others = await asyncio.gather(
+        found, secret, components, operator, others = await asyncio.gather(
             kube.get(CLUSTER, cluster, namespace),
             kube.get(kinds.SECRET, machine.spec.ssh.secret, namespace),
             _components(kube, machine),
-            kube.get(kinds.SECRET, names.admin_kubeconfig_secret(cluster), namespace),
-            kube.get(kinds.SECRET, names.internal_kubeconfig_secret(cluster), namespace),
+            kube.get(kinds.SECRET, names.operator_secret(cluster, OPERATOR), namespace),
             _nobody() if rivals is None else self._census.of(kube, machine, rivals, since),
         )
         credentials, refusal = await _credentials(machine, secret)
         parsed = Cluster.parse(found) if found is not None else None
+        identity, untrusted = _identity(operator, parsed)
         tenant = None
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
             # Not before: asking an API that is not up yet would only teach us to be patient.
-            tenant = await self._tenant((namespace, cluster), internal, public)
+            tenant = await self._tenant(parsed, identity)
         return World(
             cluster=parsed,
             credentials=credentials,
             refusal=refusal,
             components=components,
-            access=_access(public),
+            access=_access(parsed, identity),
+            untrusted=untrusted,
             tenant=tenant,
             node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
             others=others,
             watched=tuple(rivals or ()),
-            installation=await self._identity(kube),
+            installation=await self._installed(kube),
         )
 
-    async def _tenant(
-        self, key: Key, internal: Manifest | None, public: Manifest | None
-    ) -> Tenant | None:
-        texts = (_kubeconfig(internal), _kubeconfig(public))
-        if not texts[0] or not (texts[1] or self._inside):
+    async def _tenant(self, cluster: Cluster | None, identity: Identity | None) -> Tenant | None:
+        if cluster is None or identity is None:
             return None
+        key = (cluster.namespace, cluster.name)
         try:
-            reached = way(texts[0], texts[1], inside=self._inside)
-            return await self._tenants.connect(key, reached)
-        except (pki.PkiError, AccessError):
-            # The cluster operator puts its Secrets right again.
+            found = way(
+                identity,
+                public=cluster.status.endpoint,
+                internal=names.internal_url(*key),
+                inside=self._inside,
+            )
+            return None if found is None else await self._tenants.connect(key, found)
+        except AccessError:
+            # The cluster operator puts its Secret right again.
             return None
 
-    async def _identity(self, kube: Kube) -> str:
+    async def _installed(self, kube: Kube) -> str:
         if not self._installation:
             found = await kube.get(kinds.NAMESPACE, "kube-system")
             self._installation = str((found or {}).get("metadata", {}).get("uid", ""))
@@ -211,22 +218,21 @@ async def _credentials(
         return None, Problem(reasons.SECRET_INVALID, str(error))
 
 
-def _access(public: Manifest | None) -> Access | None:
-    text = _kubeconfig(public)
-    if not text:
-        return None
+def _identity(secret: Manifest | None, cluster: Cluster | None) -> tuple[Identity | None, str]:
+    """Ours inside the Cluster, or what is wrong with its Secret if that is there."""
+    if secret is None or cluster is None:
+        return None, ""
     try:
-        found = pki.parse_kubeconfig(text)
-    except pki.PkiError:
-        return None
-    return Access(found.server, found.ca_pem)
+        return identity_of(secret, cluster), ""
+    except Untrusted as error:
+        return None, str(error)
 
 
-def _kubeconfig(secret: Manifest | None) -> str:
-    try:
-        return (pki.decode(secret, "kubeconfig") or b"").decode()
-    except (pki.PkiError, UnicodeDecodeError):
-        return ""
+def _access(cluster: Cluster | None, identity: Identity | None) -> Access | None:
+    """The way that nodes take: to the recorded address, trusting the recorded CA."""
+    if cluster is None or identity is None or cluster.status.endpoint is None:
+        return None
+    return Access(cluster.status.endpoint, identity.ca)
 
 
 def rival(machine: Machine, others: Iterable[Machine]) -> Problem | None:
