@@ -93,6 +93,12 @@ _STORES = [
     {"s3": {**_S3, "ca": {"configMap": "s3-ca", "key": "tls.crt"}}},
     {"volume": {"claim": "backups", "path": "site-a/etcd"}},
 ]
+_WORKER = {
+    "resources": _RESOURCES,
+    "etcdResources": _RESOURCES,
+    "labels": {"team": "a"},
+    "annotations": {"sidecar.istio.io/inject": "false"},
+}
 _ENCRYPTION = {"secret": "backup-keys", "key": "2026"}
 _RECOVERY = {
     "replaceAfter": "15m",
@@ -112,7 +118,7 @@ _MAINTENANCE = {
     "compaction": {"mode": "Revision", "retention": "10000"},
 }
 _SOURCES: list[Spec] = [
-    {"backup": "one"},
+    {"backup": "one", "worker": _WORKER},
     {"store": _STORES[0], "key": "team-a/shop-etcd/one.snapshot", "encryption": _ENCRYPTION},
     {"store": _STORES[1], "newestOf": "team-a/shop-etcd"},
     {"store": _STORES[2], "newestOf": "team-a/shop-etcd"},
@@ -153,6 +159,7 @@ FULL: dict[str, list[Spec]] = {
                     "verify": "30 3 * * 1",
                     "store": store,
                     "encryption": _ENCRYPTION,
+                    "worker": _WORKER,
                 },
                 "restoreFrom": source,
             },
@@ -203,6 +210,7 @@ FULL: dict[str, list[Spec]] = {
             "etcdCluster": "shop-etcd",
             "store": store,
             "encryption": _ENCRYPTION,
+            "worker": _WORKER,
             "deletionPolicy": "Retain",
         }
         for store in _STORES
@@ -230,6 +238,7 @@ FULL: dict[str, list[Spec]] = {
                 "verify": "30 3 * * 1",
                 "store": store,
                 "encryption": _ENCRYPTION,
+                "worker": _WORKER,
             },
             "restoreFrom": source,
             "deletionPolicy": "Retain",

@@ -215,6 +215,19 @@ Labels = Annotated[
     ),
 ]
 
+Annotations = Annotated[
+    dict[str, Annotated[str, Field(max_length=1024)]],
+    Field(
+        max_length=32,
+        json_schema_extra=rules(
+            rule(
+                "write names such as note or example.com/note",
+                "self.all(k, !format.qualifiedName().validate(k).hasValue())",
+            )
+        ),
+    ),
+]
+
 
 class Resources(ApiModel):
     """What a container asks for and may use at most, as in Kubernetes' containers."""
