@@ -97,6 +97,8 @@ UPDATING: Final = "Updating"
 """Changes of the spec are being carried out."""
 
 # --- removal (message of Ready and `status.removal` while a Machine is being deleted)
+HOST_NOT_CLEAN: Final = "HostNotClean"
+"""Something of the node is still on the host after its removal; the message names it."""
 HOST_ABANDONED: Final = "HostAbandoned"
 """Event: the Machine went without cleaning up the host."""
 NODE_LEFT_BEHIND: Final = "NodeLeftBehind"
