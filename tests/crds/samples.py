@@ -70,7 +70,15 @@ _NODE: Spec = {
     "drainTimeout": "1m30s",
     "paused": True,
 }
-_HOSTS = [{"name": "w1", "address": "w1.example", "port": 2222, "hostKey": FINGERPRINT}]
+_HOSTS = [
+    {
+        "name": "w1",
+        "address": "w1.example",
+        "addresses": ["192.0.2.21", "fd00::21"],
+        "port": 2222,
+        "hostKey": FINGERPRINT,
+    }
+]
 _ADDON: Spec = {
     "cluster": "shop",
     "values": {"replicas": 2, "deep": {"er": [1, "two"]}},
@@ -248,7 +256,15 @@ FULL: dict[str, list[Spec]] = {
         for store, source in zip([*_STORES, _STORES[0]], _SOURCES, strict=True)
     ],
     "EtcdRestore": [{"etcdCluster": "shop-etcd", **source} for source in _SOURCES],
-    "Host": [{"address": "fd00::21", "port": 2222, "ssh": _SSH, "hostKey": FINGERPRINT}],
+    "Host": [
+        {
+            "address": "fd00::21",
+            "addresses": ["192.0.2.21"],
+            "port": 2222,
+            "ssh": _SSH,
+            "hostKey": FINGERPRINT,
+        }
+    ],
     "KubeNode": [
         {**_NODE, "hosts": _HOSTS, "ssh": _SSH},
         {**_NODE, "replicas": 3, "pool": {"matchLabels": {"rack": "a"}}},
@@ -258,6 +274,7 @@ FULL: dict[str, list[Spec]] = {
             "cluster": "shop",
             "node": "w1",
             "address": "192.0.2.21",
+            "addresses": ["fd00::21"],
             "port": 2222,
             "ssh": _SSH,
             "hostKey": FINGERPRINT,

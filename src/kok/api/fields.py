@@ -229,6 +229,21 @@ Annotations = Annotated[
 ]
 
 
+MoreAddresses = Annotated[
+    list[Annotated[str, Field(max_length=45)]],
+    Field(
+        max_length=16,
+        json_schema_extra=rules(
+            rule(
+                "write IP addresses of the host, such as 10.0.2.15; names are not possible here",
+                "self.all(a, isIP(a))",
+            )
+        ),
+    ),
+]
+"""Addresses that a host has beside the one by which it is reached."""
+
+
 class Resources(ApiModel):
     """What a container asks for and may use at most, as in Kubernetes' containers."""
 
