@@ -10,7 +10,7 @@ from kok.operators.cluster import parts
 from kok.operators.cluster.blueprint import Blueprint
 from kok.operators.cluster.credentials import ENCRYPTION_CONFIG
 from kok.operators.cluster.flags import ADMISSION_ON, NODE_RESTRICTION, command_line
-from kok.operators.cluster.keys import SA_KEY, SA_PUB
+from kok.operators.cluster.parts import SA_KEY, SA_PUB
 from kok.operators.cluster.render import pods
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
 
