@@ -183,8 +183,14 @@ class MachineStatus(Status):
     """ID of the bootstrap token in use while joining; recorded before it is made."""
     node_marks: NodeMarks | None = None
     """What the operator set on the Node; recorded before that."""
+    ssh_secret: str | None = None
+    """Secret that is kept, by a finalizer, until it is no longer needed to clean up the host."""
     removal: str | None = None
     """Step of the removal that is under way."""
+    drain_since: datetime | None = None
+    """When the operator began to remove the Machine; `drainTimeout` counts from then."""
+    clean_since: datetime | None = None
+    """When the operator began to clean up the host."""
 
 
 class Machine(Resource):

@@ -131,10 +131,12 @@ def test_an_old_runtime_is_refused() -> None:
 # --- claims
 
 
-def host(name: str, *, deleting: bool = False, **labels: str) -> Host:
+def host(name: str, *, deleting: bool = False, dirty: bool = False, **labels: str) -> Host:
     extra = {"deletionTimestamp": "2026-11-02T12:00:00Z"} if deleting else {}
+    use = {"machine": f"shop-workers-{name}", "uid": "gone", "cluster": "shop"}
     return Host.parse(
         {
+            "status": {"usedBy": use} if dirty else {},
             "metadata": builders.meta(name, labels=labels, **extra),
             "spec": {"address": f"{name}.example", "ssh": {"secret": "ops-ssh"}},
         }
@@ -206,6 +208,15 @@ def test_a_host_object_that_vanished_keeps_its_claim_until_its_machine_is_gone()
 def test_a_machine_deleted_by_hand_comes_back_on_its_host() -> None:
     found = planned(1, [host("a"), host("b")], [], ["a"])
     assert found.serving == ("a",)
+
+
+def test_a_host_that_was_not_left_clean_is_claimed_by_nobody() -> None:
+    assert planned(1, [host("a", dirty=True), host("b")]).serving == ("b",)
+    # Nor is it kept by who had it, if its Machine is gone: another one would only hang on it.
+    found = planned(1, [host("a", dirty=True), host("b")], [], ["a"])
+    assert found.held == found.serving == ("b",)
+    # While there is a Machine, that one's software is the reason.
+    assert planned(1, [host("a", dirty=True), host("b")], [on("a")], ["a"]).serving == ("a",)
 
 
 _names = st.sampled_from("abcde")

@@ -20,6 +20,7 @@ from kok.kube.apply import ensure_all
 from kok.kube.errors import InvalidObject
 from kok.kube.ownership import owned_by
 from kok.operators.machine import reasons
+from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.kubenodes import claims, render, software, status
 from kok.operators.machine.kubenodes.render import Place
 from kok.operators.machine.kubenodes.software_objects import SoftwareObjects
@@ -55,7 +56,8 @@ class KubeNodeReconciler:
     model = KubeNode
     wakes_on: Sequence[Wake]
 
-    def __init__(self) -> None:
+    def __init__(self, abandoned: Abandoned | None = None) -> None:
+        self._abandoned = abandoned or Abandoned()
         self.wakes_on = (
             Wake(MACHINE),
             Wake(CLUSTER, key=ClusterChanges()),
@@ -75,6 +77,8 @@ class KubeNodeReconciler:
         kubenode = p.obj
         world = await _observe(p)
         status.count(p.status, kubenode, world.mine)
+        left = self._abandoned.of(kubenode.namespace, kubenode.name)
+        p.status.abandoned = left[: status.ABANDONED_MOST]
         if world.cluster is None or world.cluster.deleting:
             gone = "is being deleted" if world.cluster is not None else "does not exist"
             raise Wait(

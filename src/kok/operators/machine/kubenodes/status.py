@@ -10,6 +10,8 @@ from kok.api.machine import Machine
 from kok.operators.machine import reasons
 
 _SHOWN = 3
+ABANDONED_MOST = 16
+"""Hosts that had to be left uncleaned, as far as the status shows them."""
 
 
 def count(status: KubeNodeStatus, kubenode: KubeNode, machines: Sequence[Machine]) -> None:
