@@ -51,6 +51,10 @@ class View:
     """ID of the bootstrap token that was taken back."""
     drained: bool = False
     """Whether the node needs no draining any more."""
+    heard: str | None = None
+    """When the kubelet was last heard of before it was changed; None: it was heard of since."""
+    changed: float = NEVER
+    """When that change was begun."""
     draining: str = ""
     """What the drain waits for."""
     forced: bool = False

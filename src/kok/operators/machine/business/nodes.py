@@ -29,6 +29,8 @@ class NodeView:
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[tuple[str, str, str], ...] = ()
     """Key, value, effect."""
+    heard: str = ""
+    """When its kubelet last posted its status, as the kubelet says it."""
 
 
 def view(node: Manifest) -> NodeView:
@@ -52,6 +54,7 @@ def view(node: Manifest) -> NodeView:
         taints=tuple(
             (t["key"], t.get("value") or "", t["effect"]) for t in spec.get("taints") or ()
         ),
+        heard=str(ready.get("lastHeartbeatTime") or ""),
     )
 
 

@@ -178,7 +178,7 @@ class Observer:
             refusal=refusal,
             hopeless=hopeless,
             components=components,
-            access=_access(public),
+            access=access_of(public),
             tenant=tenant,
             node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
             others=others,
@@ -248,7 +248,8 @@ async def _credentials(
         return None, Problem(reasons.SECRET_INVALID, str(error))
 
 
-def _access(public: Manifest | None) -> Access | None:
+def access_of(public: Manifest | None) -> Access | None:
+    """How nodes reach a cluster, by the Secret with its public kubeconfig."""
     text = _kubeconfig(public)
     if not text:
         return None

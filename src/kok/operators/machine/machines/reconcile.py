@@ -15,11 +15,13 @@ from kok.operators.machine.business import tend
 from kok.operators.machine.business.certificates import by_token
 from kok.operators.machine.business.tenants import Tenant, Tenants
 from kok.operators.machine.components.foreign import Renderer
+from kok.operators.machine.host import layout
 from kok.operators.machine.host.join import Joining
 from kok.operators.machine.host.survey import Owner
 from kok.operators.machine.keeping import Keeper
 from kok.operators.machine.machines import plan, steps
 from kok.operators.machine.machines.delete import Removal
+from kok.operators.machine.machines.judgement import unheard
 from kok.operators.machine.machines.observe import (
     CLUSTER,
     COMPONENT,
@@ -38,6 +40,9 @@ from kok.operators.machine.ssh import Connections, Target, Timeouts
 from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.errors import Paused, Wait
 from kok.runtime.reconciler import EVERY, Done, Key, Pass, Result, Wake
+
+UNHEARD_AGAIN = 1.0
+"""Seconds after which it is looked again whether a changed kubelet was heard of."""
 
 
 class MachineReconciler:
@@ -95,7 +100,9 @@ class MachineReconciler:
             problem = decision.step.problem
             raise Wait(problem.reason, problem.message, decision.step.after)
         after = await self._act(p, case, decision, session)
-        return Result(min((t for t in (after, again, kept) if t is not None), default=None))
+        soon = UNHEARD_AGAIN if unheard(case) else None
+        waits = (after, again, kept, soon)
+        return Result(min((t for t in waits if t is not None), default=None))
 
     async def finalize(self, p: Pass[Machine]) -> Result | Done:
         """See `Reconciler`."""
@@ -253,6 +260,7 @@ class MachineReconciler:
         if isinstance(step, steps.Install):
             # What is recorded now makes the removal look for what was begun, come what may.
             await p.latch()
+            self._listen(case, step)
             work = hand.install(step.plans, owner, decision.wanted)
             session.start("install", work, p.wake)
         elif isinstance(step, steps.Look):
@@ -265,6 +273,12 @@ class MachineReconciler:
             session.start("finish", hand.finish(p.status.token_id, kube), p.wake)
         elif isinstance(step, steps.Join):
             await self._join(p, case, step, hand, session)
+
+    def _listen(self, case: Case, step: steps.Install) -> None:
+        """A kubelet that is about to be changed has to be heard of again after that."""
+        node, view = case.world.node, case.view
+        if node is not None and any(job.component == layout.KUBELET for job in step.plans):
+            view.heard, view.changed = node.heard, self.clock.monotonic()
 
     async def _join(
         self, p: Pass[Machine], case: Case, step: steps.Join, hand: Hand, session: Session
@@ -338,6 +352,7 @@ class ClusterChanges:
             status.get("endpoint"),
             status.get("version"),
             tuple(ready),
+            tuple(sorted((status.get("caFingerprints") or {}).items())),
         )
         uid = str(meta.get("uid", ""))
         if self._seen.get(uid) == gist and not meta.get("deletionTimestamp"):
