@@ -130,6 +130,9 @@ MACHINES_NOT_READY: Final = "MachinesNotReady"
 """Some Machines are not Ready; the message names them."""
 MACHINES_READY: Final = "MachinesReady"
 """All Machines are Ready."""
+FEW_POD_ADDRESSES: Final = "FewPodAddresses"
+"""Condition PodAddresses: nodes have fewer pod addresses than usual, or there are too few for all
+of them; the message says how many, and what follows."""
 NO_HOSTS: Final = "NoHosts"
 """The spec names no hosts."""
 

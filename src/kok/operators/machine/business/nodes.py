@@ -36,6 +36,8 @@ class NodeView:
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[tuple[str, str, str], ...] = ()
     """Key, value, effect."""
+    heard: str = ""
+    """When its kubelet last posted its status, as the kubelet says it."""
 
     @property
     def size(self) -> int:
@@ -71,6 +73,7 @@ def view(node: Manifest, room: int = LABELS) -> NodeView:
             )
             for t in _dicts(spec.get("taints"))[:TAINTS]
         ),
+        heard=str(ready.get("lastHeartbeatTime") or ""),
     )
 
 

@@ -244,7 +244,12 @@ def todo(case: Case) -> join.JoinPlan | None:
     access, identity = case.world.access, case.view.identity
     if access is None or identity is None:
         return None
-    return join.plan(identity, access, case.machine.spec.node, case.now)
+    found = join.plan(identity, access, case.machine.spec.node, case.now)
+    turn = case.machine.spec.access_hash
+    if found is not None and found.staged and case.status.first_ready and turn:
+        # One that serves goes on as it is until its KubeNode says that it is its turn.
+        return found if turn == access.digest else None
+    return found
 
 
 def _joining(case: Case) -> str:
