@@ -30,7 +30,7 @@ def promises() -> Iterator[tuple[str, str]]:
             yield title.strip(), re.split(r"\n\n(?! )", item)[0]
 
 
-def tests_named() -> list[str]:
+def named_tests() -> list[str]:
     return [name.strip() for found in MARK.findall(PAGE) for name in found.split(",")]
 
 
@@ -39,7 +39,7 @@ def test_every_promise_names_its_test() -> None:
     assert without == []
 
 
-@pytest.mark.parametrize("named", sorted(set(tests_named())))
+@pytest.mark.parametrize("named", sorted(set(named_tests())))
 def test_a_test_that_a_promise_names_exists(named: str) -> None:
     """`path` for all tests of a file, or `path::name`; a scenario of the lab is a file."""
     path, _, name = named.partition("::")

@@ -7,7 +7,14 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from kok.api.etcdstore import SAME, SHORT_NAME, BackupEncryption, BackupKey, BackupStore
+from kok.api.etcdstore import (
+    SAME,
+    SEALED,
+    SHORT_NAME,
+    BackupEncryption,
+    BackupKey,
+    BackupStore,
+)
 from kok.api.fields import rule, rules
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
@@ -23,7 +30,8 @@ class EtcdBackupSpec(ApiModel):
                 f"store and encryption {FIXED}",
                 "has(self.store) == has(oldSelf.store) && "
                 "has(self.encryption) == has(oldSelf.encryption)",
-            )
+            ),
+            SEALED,
         )
     )
 
