@@ -461,4 +461,29 @@ LABELLED = (
     ),
 )
 
-CASES = (*NAMES, *VERSIONS, *NETWORK, *FIXED, *SIZES, *MANAGED, *CHOICES, *LABELLED, *STORES)
+MORE_ADDRESSES = "write IP addresses of the host, such as 10.0.2.15; names are not possible here"
+HOSTS = (
+    *(
+        of(kind, "spec.addresses", MORE_ADDRESSES, {"addresses": ["w1.example"]})
+        for kind in ("Host", "Machine")
+    ),
+    of(
+        "KubeNode",
+        "spec.hosts[0].addresses",
+        MORE_ADDRESSES,
+        {"hosts": [{"name": "w1", "address": "192.0.2.21", "addresses": ["10.0.2.300"]}]},
+    ),
+)
+
+CASES = (
+    *HOSTS,
+    *NAMES,
+    *VERSIONS,
+    *NETWORK,
+    *FIXED,
+    *SIZES,
+    *MANAGED,
+    *CHOICES,
+    *LABELLED,
+    *STORES,
+)

@@ -21,7 +21,7 @@ ANNOTATION_VERSION = "kok.dev/etcd-version"
 ANNOTATION_CA = "kok.dev/ca"
 """On pods: which CA they trust; etcd reads its CA only when it starts."""
 ANNOTATION_SETTINGS = "kok.dev/settings"
-"""On pods: hash of what they were made from."""
+"""On pods: hash of what they were made from. On Jobs: of what the user wants of their pods."""
 ANNOTATION_NUDGED = "kok.dev/nudged"
 """On a pod: when the kubelet was made to look at it again."""
 ANNOTATION_ADOPT = "kok.dev/adopt-volumes"
@@ -51,6 +51,11 @@ PEER_COMMON_NAME = "etcd-peer"
 """Members talk only to holders of a certificate with this name: clients cannot act as peers."""
 CLIENT_COMMON_NAME = "etcd-client"
 SERVER_COMMON_NAME = "etcd-server"
+
+
+def restore_from(etcd: str) -> str:
+    """The EtcdRestore by which an EtcdCluster with `spec.restoreFrom` gets its first data."""
+    return f"{etcd}-restore-from"
 
 
 def member_names(etcd: str, count: int) -> tuple[str, ...]:

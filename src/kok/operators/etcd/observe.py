@@ -27,6 +27,7 @@ from kok.operators.etcd.client import (
 from kok.operators.etcd.client.calls import DEADLINE
 from kok.operators.etcd.storage import Storage, ask_storage
 from kok.pki import CA_CRT, PkiError, decode, leaf_of
+from kok.runtime.refusals import refusal
 
 T = TypeVar("T")
 
@@ -82,6 +83,8 @@ class World:
     """KOK's own image, to work on volumes with; empty if nobody named it."""
     nodes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Labels of the nodes that members run on, where the spec is about them and they can be read."""
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """Why members have no pod, by their names, where the meta cluster refuses it."""
 
     def get(self, kind: Kind, name: str) -> Manifest | None:
         """One child."""
@@ -112,12 +115,13 @@ async def observe(
     """
     children = await read_children(obj, members, kube, isolated=isolated)
     world = World(children)
-    answers, storage, nodes = await asyncio.gather(
+    answers, storage, nodes, refused = await asyncio.gather(
         ask_members(obj, members, world),
         ask_storage(obj, world.all(kinds.PVC), kube),
         _nodes(obj, kube, world),
+        _refusals(obj, kube, world),
     )
-    return World(children, answers, storage, worker_image, nodes)
+    return World(children, answers, storage, worker_image, nodes, refused)
 
 
 async def read_children(
@@ -275,6 +279,19 @@ def pod_address(pod: Manifest | None) -> str | None:
     if status.get("phase") not in {"Pending", "Running"}:
         return None
     return str(status["podIP"]) if status.get("podIP") else None
+
+
+async def _refusals(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, str]:
+    """Looked up only where a member should have a pod and has none."""
+    made_by = obj.metadata.labels.get(names.LABEL_CLUSTER)
+    field = f"spec.etcd.resources of Cluster {made_by}" if made_by else "spec.resources"
+    lone = [
+        one
+        for one in world.all(kinds.STATEFULSET)
+        if world.get(kinds.POD, layout.pod_name(one["metadata"]["name"])) is None
+    ]
+    found = await asyncio.gather(*(refusal(kube, one, field) for one in lone))
+    return {one["metadata"]["name"]: why for one, why in zip(lone, found, strict=True) if why}
 
 
 async def _nodes(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, dict[str, str]]:
