@@ -16,8 +16,9 @@ from kok.runtime.settings import Settings
 def operator(settings: Settings) -> OperatorSpec:
     """The operator with its four reconcilers."""
     del settings  # The runtime hands them to each pass.
-    machines = MachineReconciler(MachineSettings())
-    kubenodes = KubeNodeReconciler()
+    own = MachineSettings()
+    machines = MachineReconciler(own)
+    kubenodes = KubeNodeReconciler(own)
 
     async def start(_kube: Kube, _settings: Settings) -> None:
         # It tells of every connection and every command.

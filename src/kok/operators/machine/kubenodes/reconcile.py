@@ -16,6 +16,7 @@ from kok.api.host import Host
 from kok.api.kubenode import KubeNode
 from kok.api.machine import Machine, MachineComponent
 from kok.api.meta import Manifest
+from kok.kube import dialling
 from kok.kube.apply import ensure_all
 from kok.kube.errors import InvalidObject
 from kok.kube.ownership import owned_by
@@ -25,6 +26,7 @@ from kok.operators.machine.kubenodes.render import Place
 from kok.operators.machine.kubenodes.software_objects import SoftwareObjects
 from kok.operators.machine.machines.reconcile import ClusterChanges
 from kok.runtime.errors import Invalid, Wait
+from kok.runtime.policy import Policies
 from kok.runtime.reconciler import DONE, EVERY, Done, Key, Pass, Result, Wake
 
 CLUSTER, HOST = Cluster.info.kind, Host.info.kind
@@ -55,13 +57,14 @@ class KubeNodeReconciler:
     model = KubeNode
     wakes_on: Sequence[Wake]
 
-    def __init__(self) -> None:
+    def __init__(self, policies: Policies) -> None:
         self.wakes_on = (
             Wake(MACHINE),
             Wake(CLUSTER, key=ClusterChanges()),
             Wake(HOST, key=_all_of_namespace),
             Wake(COMPONENT, key=_owners),
         )
+        self._policies = policies
         self._http: aiohttp.ClientSession | None = None
         self._claiming: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -114,7 +117,10 @@ class KubeNodeReconciler:
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
-            self._http = aiohttp.ClientSession()
+            # Where an administrator's network must not be asked on behalf of a tenant.
+            factory = dialling.socket_factory(self._policies.forbidden_ranges)
+            connector = aiohttp.TCPConnector(socket_factory=factory)
+            self._http = aiohttp.ClientSession(connector=connector)
         return self._http
 
     async def _places(self, p: Pass[KubeNode], world: World) -> tuple[list[Place], int]:

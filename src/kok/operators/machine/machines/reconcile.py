@@ -51,10 +51,12 @@ class MachineReconciler:
             login=settings.ssh_login_timeout,
             keepalive=settings.ssh_keepalive,
         )
-        self.connections = Connections(timeouts, self.clock.monotonic)
+        self.connections = Connections(timeouts, self.clock.monotonic, settings.allowed_ssh_ranges)
         self.sessions = Sessions(self.clock.monotonic)
         self.tenants = Tenants(settings.business_timeout)
-        self.observer = Observer(self.tenants, self.clock.monotonic, inside=settings.internal())
+        self.observer = Observer(
+            self.tenants, self.clock.monotonic, settings, inside=settings.internal()
+        )
         self.meta = tend.MetaAddresses(self.clock.monotonic)
         self.renderer = Renderer()
         self.phases = metrics.Phases()

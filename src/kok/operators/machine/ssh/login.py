@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import asyncssh
 
+from kok.kube.addresses import holding
 from kok.operators.machine.ssh import hostkey
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
 from kok.operators.machine.ssh.errors import (
+    HostForbidden,
     HostKeyChanged,
     HostSilent,
     HostUnreachable,
@@ -28,17 +31,26 @@ _FAMILIES: tuple[tuple[str, ...], ...] = (
 _ALGORITHMS = tuple(name for family in _FAMILIES for name in family)
 
 
-async def scan(address: str, port: int, timeouts: Timeouts, *, family: int | None = None) -> str:
+async def scan(
+    address: str,
+    port: int,
+    timeouts: Timeouts,
+    *,
+    family: int | None = None,
+    allowed: Sequence[str] | None = None,
+) -> str:
     """The fingerprint (`SHA256:...`) of the key that a host shows; nothing is sent to it.
 
-    `family` restricts it to one kind of key. Raises `HostUnreachable` or `HostSilent`.
+    `family` restricts it to one kind of key, `allowed` to hosts in some address ranges. Raises
+    `HostUnreachable`, `HostSilent` or `HostForbidden`.
     """
     algorithms = _ALGORITHMS if family is None else _FAMILIES[family]
     place = address if port == 22 else f"{address} port {port}"
     try:
         async with asyncio.timeout(timeouts.connect + timeouts.login):
+            found = await permitted(address, allowed)
             key = await asyncssh.get_server_host_key(
-                address, port, config=None, server_host_key_algs=algorithms
+                found, port, config=None, server_host_key_algs=algorithms
             )
     except (OSError, TimeoutError, asyncssh.Error) as error:
         raise unreachable(place, error) from error
@@ -47,28 +59,59 @@ async def scan(address: str, port: int, timeouts: Timeouts, *, family: int | Non
     return key.get_fingerprint("sha256")
 
 
-async def connect(target: Target, timeouts: Timeouts) -> Connection:
+async def permitted(address: str, allowed: Sequence[str] | None) -> str:
+    """Where to connect to: the first address behind a name that lies in an allowed range.
+
+    The name itself is not given on, since by then it may stand for something else. Raises
+    `OSError`, and `HostForbidden` if there is no such address.
+    """
+    if allowed is None:
+        return address
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(address, None, type=socket.SOCK_STREAM)
+    places = [str(info[4][0]) for info in found]
+    good = next((place for place in places if holding(place, allowed) is not None), None)
+    if good is None:
+        raise HostForbidden(
+            f"host {address} is at {', '.join(sorted(set(places)))}, where the administrator of the "
+            f"meta cluster allows no hosts; allowed are {', '.join(allowed) or 'none'}"
+        )
+    return good
+
+
+async def connect(
+    target: Target, timeouts: Timeouts, allowed: Sequence[str] | None = None
+) -> Connection:
     """Logs in. Raises `HostError`; `HostKeyChanged` before anything was sent to the host."""
     if target.expected.fingerprint is None:
         raise ValueError("a host key has to be recorded before anybody logs in")
     try:
-        return await _connect(target, timeouts, _ALGORITHMS)
+        return await _connect(target, timeouts, _ALGORITHMS, allowed)
     except HostKeyChanged as changed:
         # The expected key may be of a kind that the host has but does not prefer.
         for family, algorithms in enumerate(_FAMILIES):
             with suppress(HostUnreachable, HostSilent):
-                found = await scan(target.address, target.port, timeouts, family=family)
+                found = await scan(
+                    target.address, target.port, timeouts, family=family, allowed=allowed
+                )
                 if found == target.expected.fingerprint:
-                    return await _connect(target, timeouts, algorithms)
+                    return await _connect(target, timeouts, algorithms, allowed)
         raise changed from None
 
 
-async def _connect(target: Target, timeouts: Timeouts, algorithms: Sequence[str]) -> Connection:
+async def _connect(
+    target: Target,
+    timeouts: Timeouts,
+    algorithms: Sequence[str],
+    allowed: Sequence[str] | None,
+) -> Connection:
     guard = _Guard(target.expected.fingerprint or "")
     keys = target.credentials.key
     try:
+        async with asyncio.timeout(timeouts.connect):
+            address = await permitted(target.address, allowed)
         connection = await asyncssh.connect(
-            target.address,
+            address,
             target.port,
             username=target.user,
             client_keys=[keys] if keys is not None else None,

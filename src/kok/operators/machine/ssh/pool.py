@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
@@ -25,8 +25,15 @@ class _Entry:
 class Connections:
     """Connections by an opaque key, the Machine's UID."""
 
-    def __init__(self, timeouts: Timeouts, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        monotonic: Callable[[], float],
+        allowed: Sequence[str] | None = None,
+    ) -> None:
+        """`allowed` are the address ranges that hosts may be in; any if None."""
         self._timeouts = timeouts
+        self._allowed = allowed
         self._monotonic = monotonic
         self._entries: dict[str, _Entry] = {}
         self._limit = asyncio.Semaphore(CONNECTS)
@@ -34,7 +41,7 @@ class Connections:
     async def scan(self, address: str, port: int) -> str:
         """The fingerprint of the key that a host shows."""
         async with self._limit:
-            return await scan(address, port, self._timeouts)
+            return await scan(address, port, self._timeouts, allowed=self._allowed)
 
     async def get(
         self, key: str, target: Target, lost: Callable[[], None] | None = None
@@ -52,7 +59,7 @@ class Connections:
             if held is not None:
                 held.close()
             async with self._limit:
-                entry.connection = await connect(target, self._timeouts)
+                entry.connection = await connect(target, self._timeouts, self._allowed)
             entry.connection.lost = lost
             self._close_idle()
             return entry.connection
