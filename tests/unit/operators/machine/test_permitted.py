@@ -13,6 +13,7 @@ from tests.unit.operators.machine.test_ssh import PATIENT, target
 from kok.api.meta import Manifest
 from kok.operators.machine.business.tenants import Tenants
 from kok.operators.machine.machines.observe import Observer, World
+from kok.operators.machine.ssh.bounds import Bounds
 from kok.operators.machine.ssh.errors import HostForbidden
 from kok.operators.machine.ssh.login import connect, scan
 from kok.runtime.policy import Policies
@@ -51,6 +52,12 @@ async def test_a_host_at_an_address_that_is_not_allowed_gets_no_credentials() ->
     assert (await seen(Secrets(), some, address="198.51.100.7")).credentials is not None
 
 
+async def test_no_host_is_where_clouds_serve_a_machines_credentials() -> None:
+    for address in ("169.254.169.254", "127.0.0.1", "2852039166"):
+        reason, _ = refused(await seen(Secrets(), Policies(), address=address))
+        assert reason == "ForbiddenByPolicy"
+
+
 async def test_a_secret_that_is_not_meant_for_ssh_is_not_used() -> None:
     strict = Policies(ssh_secrets_labelled=True)
     reason, message = refused(await seen(Secrets(), strict))
@@ -64,14 +71,16 @@ async def test_a_secret_that_is_not_meant_for_ssh_is_not_used() -> None:
 async def test_a_name_is_judged_by_what_it_stands_for_when_a_connection_is_made(
     tmp_path: Path, name: str
 ) -> None:
+    elsewhere, closed = Bounds(["198.51.100.0/24"]), Bounds(closed=["127.0.0.0/8", "::1/128"])
     async with fake_host(tmp_path / "kok") as host:
         for act in (
-            scan(name, host.port, PATIENT, allowed=["198.51.100.0/24"]),
-            connect(target(host, address=name), PATIENT, ["198.51.100.0/24"]),
+            scan(name, host.port, PATIENT, bounds=elsewhere),
+            connect(target(host, address=name), PATIENT, elsewhere),
+            scan(name, host.port, PATIENT, bounds=closed),
         ):
-            with pytest.raises(HostForbidden, match="allowed are"):
+            with pytest.raises(HostForbidden, match="allows no hosts"):
                 await act
         assert host.logins == []
-        allowed = ["127.0.0.0/8", "::1/128"]
-        assert await scan("127.0.0.1", host.port, PATIENT, allowed=allowed) == host.fingerprint
+        allowed = Bounds(["127.0.0.0/8", "::1/128"], ["169.254.0.0/16"])
+        assert await scan("127.0.0.1", host.port, PATIENT, bounds=allowed) == host.fingerprint
         (await connect(target(host), PATIENT, allowed)).close()

@@ -10,8 +10,8 @@ from contextlib import suppress
 
 import asyncssh
 
-from kok.kube.addresses import holding
 from kok.operators.machine.ssh import hostkey
+from kok.operators.machine.ssh.bounds import ANYWHERE, Bounds
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
 from kok.operators.machine.ssh.errors import (
     HostForbidden,
@@ -37,20 +37,23 @@ async def scan(
     timeouts: Timeouts,
     *,
     family: int | None = None,
-    allowed: Sequence[str] | None = None,
+    bounds: Bounds = ANYWHERE,
 ) -> str:
     """The fingerprint (`SHA256:...`) of the key that a host shows; nothing is sent to it.
 
-    `family` restricts it to one kind of key, `allowed` to hosts in some address ranges. Raises
+    `family` restricts it to one kind of key, `bounds` to hosts at some addresses. Raises
     `HostUnreachable`, `HostSilent` or `HostForbidden`.
     """
     algorithms = _ALGORITHMS if family is None else _FAMILIES[family]
     place = address if port == 22 else f"{address} port {port}"
     try:
         async with asyncio.timeout(timeouts.connect + timeouts.login):
-            found = await permitted(address, allowed)
             key = await asyncssh.get_server_host_key(
-                found, port, config=None, server_host_key_algs=algorithms
+                address,
+                port,
+                sock=await dial(address, port, bounds),
+                config=None,
+                server_host_key_algs=algorithms,
             )
     except (OSError, TimeoutError, asyncssh.Error) as error:
         raise unreachable(place, error) from error
@@ -59,43 +62,52 @@ async def scan(
     return key.get_fingerprint("sha256")
 
 
-async def permitted(address: str, allowed: Sequence[str] | None) -> str:
-    """Where to connect to: the first address behind a name that lies in an allowed range.
+async def dial(address: str, port: int, bounds: Bounds) -> socket.socket:
+    """A TCP connection to the first address behind a name that may be asked and takes it.
 
-    The name itself is not given on, since by then it may stand for something else. Raises
-    `OSError`, and `HostForbidden` if there is no such address.
+    A name is looked up once: what is judged is what is connected to. Raises `OSError`, and
+    `HostForbidden` if there is no address that may be asked.
     """
-    if allowed is None:
-        return address
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(address, None, type=socket.SOCK_STREAM)
-    places = [str(info[4][0]) for info in found]
-    good = next((place for place in places if holding(place, allowed) is not None), None)
-    if good is None:
+    found = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+    good = [info for info in found if bounds.takes(str(info[4][0]))]
+    if not good:
+        places = ", ".join(sorted({str(info[4][0]) for info in found}))
         raise HostForbidden(
-            f"host {address} is at {', '.join(sorted(set(places)))}, where the administrator of the "
-            f"meta cluster allows no hosts; allowed are {', '.join(allowed) or 'none'}"
+            f"host {address} is at {places}, where the administrator of the meta cluster allows no "
+            f"hosts; {bounds}"
         )
-    return good
+    failed: OSError | None = None
+    for family, kind, protocol, _, place in good:
+        made = socket.socket(family, kind, protocol)
+        try:
+            made.setblocking(False)
+            await loop.sock_connect(made, place)
+        except BaseException as error:
+            made.close()
+            if not isinstance(error, OSError):
+                raise
+            failed = error
+        else:
+            return made
+    raise failed or OSError(f"{address} has no address")
 
 
-async def connect(
-    target: Target, timeouts: Timeouts, allowed: Sequence[str] | None = None
-) -> Connection:
+async def connect(target: Target, timeouts: Timeouts, bounds: Bounds = ANYWHERE) -> Connection:
     """Logs in. Raises `HostError`; `HostKeyChanged` before anything was sent to the host."""
     if target.expected.fingerprint is None:
         raise ValueError("a host key has to be recorded before anybody logs in")
     try:
-        return await _connect(target, timeouts, _ALGORITHMS, allowed)
+        return await _connect(target, timeouts, _ALGORITHMS, bounds)
     except HostKeyChanged as changed:
         # The expected key may be of a kind that the host has but does not prefer.
         for family, algorithms in enumerate(_FAMILIES):
             with suppress(HostUnreachable, HostSilent):
                 found = await scan(
-                    target.address, target.port, timeouts, family=family, allowed=allowed
+                    target.address, target.port, timeouts, family=family, bounds=bounds
                 )
                 if found == target.expected.fingerprint:
-                    return await _connect(target, timeouts, algorithms, allowed)
+                    return await _connect(target, timeouts, algorithms, bounds)
         raise changed from None
 
 
@@ -103,16 +115,17 @@ async def _connect(
     target: Target,
     timeouts: Timeouts,
     algorithms: Sequence[str],
-    allowed: Sequence[str] | None,
+    bounds: Bounds,
 ) -> Connection:
     guard = _Guard(target.expected.fingerprint or "")
     keys = target.credentials.key
     try:
         async with asyncio.timeout(timeouts.connect):
-            address = await permitted(target.address, allowed)
+            line = await dial(target.address, target.port, bounds)
         connection = await asyncssh.connect(
-            address,
+            target.address,
             target.port,
+            sock=line,
             username=target.user,
             client_keys=[keys] if keys is not None else None,
             password=target.credentials.password,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kok.operators.machine.ssh.bounds import ANYWHERE, Bounds
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
 from kok.operators.machine.ssh.login import connect, scan
 
@@ -29,11 +30,11 @@ class Connections:
         self,
         timeouts: Timeouts,
         monotonic: Callable[[], float],
-        allowed: Sequence[str] | None = None,
+        bounds: Bounds = ANYWHERE,
     ) -> None:
-        """`allowed` are the address ranges that hosts may be in; any if None."""
+        """`bounds` say at which addresses hosts may be."""
         self._timeouts = timeouts
-        self._allowed = allowed
+        self._bounds = bounds
         self._monotonic = monotonic
         self._entries: dict[str, _Entry] = {}
         self._limit = asyncio.Semaphore(CONNECTS)
@@ -41,7 +42,7 @@ class Connections:
     async def scan(self, address: str, port: int) -> str:
         """The fingerprint of the key that a host shows."""
         async with self._limit:
-            return await scan(address, port, self._timeouts, allowed=self._allowed)
+            return await scan(address, port, self._timeouts, bounds=self._bounds)
 
     async def get(
         self, key: str, target: Target, lost: Callable[[], None] | None = None
@@ -59,7 +60,7 @@ class Connections:
             if held is not None:
                 held.close()
             async with self._limit:
-                entry.connection = await connect(target, self._timeouts, self._allowed)
+                entry.connection = await connect(target, self._timeouts, self._bounds)
             entry.connection.lost = lost
             self._close_idle()
             return entry.connection
