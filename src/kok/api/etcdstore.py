@@ -176,8 +176,18 @@ Cron = Annotated[
 """A schedule in UTC, or nothing."""
 
 
+SEALED = rule(
+    "a store at an http:// address needs encryption, since everybody on the way could read and "
+    "change backups; name the Secret of its keys in encryption, or write an https:// address",
+    "!self.?store.?s3.?endpoint.orValue('').startsWith('http://') || has(self.encryption)",
+)
+"""For whatever has `store` and `encryption`."""
+
+
 class EtcdBackupPolicy(ApiModel):
     """How the cluster is backed up."""
+
+    model_config = ConfigDict(json_schema_extra=rules(SEALED))
 
     schedule: Cron = ""
     """When backups are made, as five fields of cron in UTC; only on demand if empty."""
@@ -215,7 +225,7 @@ SAME_PARTS = rule(
 class RestoreSource(ApiModel):
     """What a cluster's data comes from."""
 
-    model_config = ConfigDict(json_schema_extra=rules(ONE_SOURCE, SAME_PARTS))
+    model_config = ConfigDict(json_schema_extra=rules(ONE_SOURCE, SAME_PARTS, SEALED))
 
     backup: str = Field(
         default="", max_length=253, json_schema_extra=rules(rule(f"backup {KEPT}", SAME))

@@ -26,7 +26,7 @@ from kok.operators.cluster.parts import (
     CONTROLLER_MANAGER,
     SCHEDULER,
 )
-from kok.operators.cluster.policy import check
+from kok.operators.cluster.permitted import check
 from kok.operators.cluster.render import apiserver, controllers, network, owned, pods
 from kok.operators.cluster.render import service as service_
 from kok.runtime.errors import Wait

@@ -31,6 +31,7 @@ from kok.operators.etcd import (
     metrics,
     moves,
     obstacles,
+    permitted,
     plan,
     reasons,
     remains,
@@ -82,7 +83,7 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
     )
     learnt = members.learn(obj, world, plan.members_of(obj))
     learnt = moves.take_request(obj) or learnt
-    found = obstacles.obstacle(obj, world)
+    found = permitted.judge(obj, world, own)
     ca = rotation.authority(obj, world, p.now)
     restores = await takeover.read(p.kube, obj)
     hold = takeover.hold(obj, restores)

@@ -100,7 +100,8 @@ class Backup:
             status.store, status.encryption = found.store, found.encryption
             status.key = attempts.key(obj)
         if status.store is not None:
-            await objects.require(self.p.kube, obj.namespace, status.store, status.encryption)
+            place = status.store, status.encryption
+            await objects.require(self.p.kube, obj.namespace, *place, self.own)
 
     def _wait_for_retry(self, when: datetime) -> None:
         ready = self.obj.status.condition(reasons.READY)
@@ -170,6 +171,7 @@ class Backup:
             name=self._job_name(),
             purpose=PURPOSE,
             image=self.own.worker_image,
+            closed=self.own.forbidden_ranges,
             deadline=self.own.worker_deadline,
             pull_secrets=cluster.spec.images.pull_secrets,
             worker=work.worker_of(obj, cluster),

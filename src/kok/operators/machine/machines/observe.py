@@ -22,6 +22,7 @@ from kok.operators.machine.business.tenants import Tenant, Tenants, way
 from kok.operators.machine.host.join import Access
 from kok.operators.machine.ssh import Credentials, CredentialsError, credentials_of
 from kok.operators.machine.ssh.credentials import missing
+from kok.runtime.policy import Policies, wrong_ssh_address, wrong_ssh_secret
 from kok.runtime.reconciler import Key
 
 CLUSTER = Cluster.info.kind
@@ -137,9 +138,17 @@ class Census:
 class Observer:
     """Reads the picture; keeps what never changes."""
 
-    def __init__(self, tenants: Tenants, monotonic: Callable[[], float], *, inside: bool) -> None:
+    def __init__(
+        self,
+        tenants: Tenants,
+        monotonic: Callable[[], float],
+        policies: Policies,
+        *,
+        inside: bool,
+    ) -> None:
         """`inside`: business clusters are reached by their addresses in the meta cluster."""
         self._tenants = tenants
+        self._policies = policies
         self._inside = inside
         self._installation = ""
         self.census = Census(monotonic)
@@ -162,7 +171,7 @@ class Observer:
             kube.get(kinds.SECRET, names.internal_kubeconfig_secret(cluster), namespace),
             _nobody() if rivals is None else self.census.of(kube, machine, rivals, since),
         )
-        credentials, refusal = await _credentials(machine, secret)
+        credentials, refusal = await _credentials(machine, secret, self._policies)
         hopeless = secret is None and machine.deleting and await _going(kube, namespace)
         if hopeless:
             refusal = Problem(reasons.SECRET_MISSING, _went_before(machine))
@@ -237,9 +246,14 @@ async def _nobody() -> tuple[Machine, ...] | None:
 
 
 async def _credentials(
-    machine: Machine, secret: Manifest | None
+    machine: Machine, secret: Manifest | None, policies: Policies
 ) -> tuple[Credentials | None, Problem | None]:
     name = machine.spec.ssh.secret
+    forbidden = wrong_ssh_address(policies, machine.spec.address, "spec.address")
+    if forbidden is None and secret is not None:
+        forbidden = wrong_ssh_secret(policies, secret, "spec.ssh.secret")
+    if forbidden is not None:
+        return None, Problem(reasons.FORBIDDEN_BY_POLICY, forbidden)
     if secret is None:
         return None, Problem(reasons.SECRET_MISSING, missing(machine.namespace, name))
     try:
