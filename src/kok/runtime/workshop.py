@@ -1,9 +1,10 @@
-"""Work of tenants aside, shared fairly by namespace, and its lasting outcomes remembered."""
+"""Work of tenants aside, shared fairly by namespace, and its outcomes remembered."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,14 +17,53 @@ HEAVY: Final = 1
 """The same for those whose work was given up lately: they wait for one another."""
 PROBATION: Final = 600.0
 """Seconds for which a namespace counts as heavy."""
-KEPT: Final = 512
-"""Refusals that are remembered."""
+KEPT: Final = 8 * 2**20
+"""Characters of results, as JSON, that are remembered."""
+KEPT_EACH: Final = 256 * 1024
+"""The same for one result: what is larger is made anew each time."""
+_OVERHEAD: Final = 256
 
+Key = tuple[str, str]
 Aside = Callable[[Callable[[Any], Any], Any, Limits], Any]
 
 
+class Outcomes:
+    """What work came to, by namespace and digest.
+
+    When there is no room for more, the namespace that has the most loses what it used last.
+    """
+
+    def __init__(self, room: int = KEPT) -> None:
+        self._room = room
+        self._known: OrderedDict[Key, tuple[bool, str]] = OrderedDict()
+        self._sizes: Counter[str] = Counter()
+
+    def find(self, key: Key) -> tuple[bool, str] | None:
+        """Whether it went well, and its result as JSON or what was too much."""
+        if key in self._known:
+            self._known.move_to_end(key)
+        return self._known.get(key)
+
+    def keep(self, key: Key, *, good: bool, text: str) -> None:
+        """Remembers an outcome."""
+        if len(text) > KEPT_EACH or key in self._known:
+            return
+        self._known[key] = (good, text)
+        self._sizes[key[0]] += len(text) + _OVERHEAD
+        while self._sizes.total() > self._room:
+            greediest = max(self._sizes, key=lambda namespace: self._sizes[namespace])
+            self._drop(next(known for known in self._known if known[0] == greediest))
+
+    def _drop(self, key: Key) -> None:
+        _, text = self._known.pop(key)
+        self._sizes[key[0]] -= len(text) + _OVERHEAD
+        if not self._sizes[key[0]]:
+            del self._sizes[key[0]]
+
+
 class Workshop:
-    """Runs functions aside. What once took too much is not tried again."""
+    """Runs functions aside, each piece of work once: its result is remembered, and so is that it
+    took too much."""
 
     def __init__(
         self,
@@ -36,7 +76,7 @@ class Workshop:
         self._monotonic = monotonic
         self._light = FairSlots(LIGHT, share=1)
         self._heavy = FairSlots(HEAVY, share=1)
-        self._refused: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._outcomes = Outcomes()
         self._probation: dict[str, float] = {}
 
     async def run(
@@ -50,27 +90,23 @@ class Workshop:
     ) -> Any:
         """What the function returns; see `aside`. The same `digest` means the same work."""
         key = (namespace, digest)
-        self._raise_known(key)
+        known = self._outcomes.find(key)
+        if known is not None:
+            return _again(*known)
         slots = self._heavy if self._on_probation(namespace) else self._light
         async with slots.one(namespace):
             # Another pass may have found it out in the meantime.
-            self._raise_known(key)
+            known = self._outcomes.find(key)
+            if known is not None:
+                return _again(*known)
             try:
-                return await self._run(function, argument, limits or Limits())
+                result = await self._run(function, argument, limits or Limits())
             except TooMuch as error:
-                self._refuse(key, str(error))
+                self._outcomes.keep(key, good=False, text=str(error))
+                self._probation[namespace] = self._monotonic() + PROBATION
                 raise
-
-    def _raise_known(self, key: tuple[str, str]) -> None:
-        if key in self._refused:
-            self._refused.move_to_end(key)
-            raise TooMuch(self._refused[key])
-
-    def _refuse(self, key: tuple[str, str], why: str) -> None:
-        self._refused[key] = why
-        if len(self._refused) > KEPT:
-            self._refused.popitem(last=False)
-        self._probation[key[0]] = self._monotonic() + PROBATION
+            self._outcomes.keep(key, good=True, text=json.dumps(result))
+            return result
 
     def _on_probation(self, namespace: str) -> bool:
         until = self._probation.get(namespace, 0.0)
@@ -78,3 +114,9 @@ class Workshop:
             self._probation.pop(namespace, None)
             return False
         return True
+
+
+def _again(good: bool, text: str) -> Any:
+    if not good:
+        raise TooMuch(text)
+    return json.loads(text)

@@ -10,7 +10,7 @@ import pytest
 
 from kok.runtime.aside import Limits, TooMuch, Unfinished
 from kok.runtime.clock import FakeClock, settle
-from kok.runtime.workshop import PROBATION, Workshop
+from kok.runtime.workshop import PROBATION, Outcomes, Workshop
 
 
 class Bench:
@@ -97,3 +97,21 @@ async def test_whose_work_took_too_much_waits_for_his_like_only(bench: Bench) ->
     await bench.end("good/1")
     await bench.ask("bad4/3")
     assert bench.begun[-1] == "bad4/3", "not for ever"
+
+
+async def test_a_result_is_made_once(bench: Bench) -> None:
+    await bench.ask("a/1")
+    await bench.end("a/1")
+    await bench.ask("a/1")
+    assert bench.tasks[1].result() == "a/1"
+    assert bench.begun == ["a/1"]
+
+
+def test_who_has_much_remembered_pushes_out_his_own() -> None:
+    outcomes = Outcomes(room=5000)
+    outcomes.keep(("quiet", "1"), good=True, text='"kept"')
+    for number in range(100):
+        outcomes.keep(("loud", str(number)), good=True, text="x" * 1000)
+    assert outcomes.find(("quiet", "1")) == (True, '"kept"')
+    assert outcomes.find(("loud", "0")) is None
+    assert outcomes.find(("loud", "99")) is not None
