@@ -19,7 +19,7 @@ from kok.operators.machine import reasons
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
 from kok.operators.machine.host.join import Access
-from kok.operators.machine.ssh import Credentials, CredentialsError, credentials_of
+from kok.operators.machine.ssh import Credentials, CredentialsError, Keyring
 from kok.operators.machine.ssh.credentials import missing
 from kok.runtime.reconciler import Key
 
@@ -129,6 +129,7 @@ class Observer:
         self._inside = inside
         self._installation = ""
         self._census = Census(monotonic)
+        self._keyring = Keyring()
 
     async def observe(
         self, kube: Kube, machine: Machine, *, rivals: Collection[str] | None, since: float
@@ -147,7 +148,7 @@ class Observer:
             kube.get(kinds.SECRET, names.internal_kubeconfig_secret(cluster), namespace),
             _nobody() if rivals is None else self._census.of(kube, machine, rivals, since),
         )
-        credentials, refusal = await _credentials(machine, secret)
+        credentials, refusal = await _credentials(self._keyring, machine, secret)
         parsed = Cluster.parse(found) if found is not None else None
         tenant = None
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
@@ -200,13 +201,13 @@ async def _nobody() -> tuple[Machine, ...] | None:
 
 
 async def _credentials(
-    machine: Machine, secret: Manifest | None
+    keyring: Keyring, machine: Machine, secret: Manifest | None
 ) -> tuple[Credentials | None, Problem | None]:
     name = machine.spec.ssh.secret
     if secret is None:
         return None, Problem(reasons.SECRET_MISSING, missing(machine.namespace, name))
     try:
-        return await asyncio.to_thread(credentials_of, secret), None
+        return await keyring.credentials(secret), None
     except CredentialsError as error:
         return None, Problem(reasons.SECRET_INVALID, str(error))
 
