@@ -298,6 +298,15 @@ FIXED = (
 
 SIZES = (
     *(
+        of_cluster(
+            "spec.egress",
+            "spec.egress must be ranges such as 192.0.2.0/24 or 2001:db8::/32; write a single "
+            "address with /32 or /128 behind it",
+            {"egress": [wrong]},
+        )
+        for wrong in ("203.0.113.7", "203.0.113.7/24", "idp.example", "")
+    ),
+    *(
         of_cluster("spec.etcd.members", f"spec.etcd.members {EVEN}", {"etcd": {"members": n}})
         for n in (0, 2, 9)
     ),
@@ -431,4 +440,29 @@ LABELLED = (
     ),
 )
 
-CASES = (*NAMES, *VERSIONS, *NETWORK, *FIXED, *SIZES, *MANAGED, *CHOICES, *LABELLED, *STORES)
+MORE_ADDRESSES = "write IP addresses of the host, such as 10.0.2.15; names are not possible here"
+HOSTS = (
+    *(
+        of(kind, "spec.addresses", MORE_ADDRESSES, {"addresses": ["w1.example"]})
+        for kind in ("Host", "Machine")
+    ),
+    of(
+        "KubeNode",
+        "spec.hosts[0].addresses",
+        MORE_ADDRESSES,
+        {"hosts": [{"name": "w1", "address": "192.0.2.21", "addresses": ["10.0.2.300"]}]},
+    ),
+)
+
+CASES = (
+    *HOSTS,
+    *NAMES,
+    *VERSIONS,
+    *NETWORK,
+    *FIXED,
+    *SIZES,
+    *MANAGED,
+    *CHOICES,
+    *LABELLED,
+    *STORES,
+)

@@ -70,7 +70,15 @@ _NODE: Spec = {
     "drainTimeout": "1m30s",
     "paused": True,
 }
-_HOSTS = [{"name": "w1", "address": "w1.example", "port": 2222, "hostKey": FINGERPRINT}]
+_HOSTS = [
+    {
+        "name": "w1",
+        "address": "w1.example",
+        "addresses": ["192.0.2.21", "fd00::21"],
+        "port": 2222,
+        "hostKey": FINGERPRINT,
+    }
+]
 _ADDON: Spec = {
     "cluster": "shop",
     "values": {"replicas": 2, "deep": {"er": [1, "two"]}},
@@ -93,6 +101,12 @@ _STORES = [
     {"s3": {**_S3, "ca": {"configMap": "s3-ca", "key": "tls.crt"}}},
     {"volume": {"claim": "backups", "path": "site-a/etcd"}},
 ]
+_WORKER = {
+    "resources": _RESOURCES,
+    "etcdResources": _RESOURCES,
+    "labels": {"team": "a"},
+    "annotations": {"sidecar.istio.io/inject": "false"},
+}
 _ENCRYPTION = {"secret": "backup-keys", "key": "2026"}
 _RECOVERY = {
     "replaceAfter": "15m",
@@ -112,7 +126,7 @@ _MAINTENANCE = {
     "compaction": {"mode": "Revision", "retention": "10000"},
 }
 _SOURCES: list[Spec] = [
-    {"backup": "one"},
+    {"backup": "one", "worker": _WORKER},
     {"store": _STORES[0], "key": "team-a/shop-etcd/one.snapshot", "encryption": _ENCRYPTION},
     {"store": _STORES[1], "newestOf": "team-a/shop-etcd"},
     {"store": _STORES[2], "newestOf": "team-a/shop-etcd"},
@@ -153,6 +167,7 @@ FULL: dict[str, list[Spec]] = {
                     "verify": "30 3 * * 1",
                     "store": store,
                     "encryption": _ENCRYPTION,
+                    "worker": _WORKER,
                 },
                 "restoreFrom": source,
             },
@@ -162,6 +177,7 @@ FULL: dict[str, list[Spec]] = {
             "certificates": {"leafDuration": "2160h", "renewBefore": "360h"},
             "addons": [{"name": "coredns", "enabled": False, "values": {"replicas": 3}}],
             "images": _IMAGES,
+            "egress": ["203.0.113.0/24", "2001:db8::7/128"],
             "deletionPolicy": "Retain",
             "hibernate": True,
             "paused": True,
@@ -203,6 +219,7 @@ FULL: dict[str, list[Spec]] = {
             "etcdCluster": "shop-etcd",
             "store": store,
             "encryption": _ENCRYPTION,
+            "worker": _WORKER,
             "deletionPolicy": "Retain",
         }
         for store in _STORES
@@ -230,6 +247,7 @@ FULL: dict[str, list[Spec]] = {
                 "verify": "30 3 * * 1",
                 "store": store,
                 "encryption": _ENCRYPTION,
+                "worker": _WORKER,
             },
             "restoreFrom": source,
             "deletionPolicy": "Retain",
@@ -239,7 +257,15 @@ FULL: dict[str, list[Spec]] = {
         for store, source in zip([*_STORES, _STORES[0]], _SOURCES, strict=True)
     ],
     "EtcdRestore": [{"etcdCluster": "shop-etcd", **source} for source in _SOURCES],
-    "Host": [{"address": "fd00::21", "port": 2222, "ssh": _SSH, "hostKey": FINGERPRINT}],
+    "Host": [
+        {
+            "address": "fd00::21",
+            "addresses": ["192.0.2.21"],
+            "port": 2222,
+            "ssh": _SSH,
+            "hostKey": FINGERPRINT,
+        }
+    ],
     "KubeNode": [
         {**_NODE, "hosts": _HOSTS, "ssh": _SSH},
         {**_NODE, "replicas": 3, "pool": {"matchLabels": {"rack": "a"}}},
@@ -249,6 +275,7 @@ FULL: dict[str, list[Spec]] = {
             "cluster": "shop",
             "node": "w1",
             "address": "192.0.2.21",
+            "addresses": ["fd00::21"],
             "port": 2222,
             "ssh": _SSH,
             "hostKey": FINGERPRINT,

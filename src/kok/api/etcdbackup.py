@@ -7,7 +7,14 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from kok.api.etcdstore import SAME, SHORT_NAME, BackupEncryption, BackupKey, BackupStore
+from kok.api.etcdstore import (
+    SAME,
+    SHORT_NAME,
+    BackupEncryption,
+    BackupKey,
+    BackupStore,
+    BackupWorker,
+)
 from kok.api.fields import rule, rules
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
@@ -39,6 +46,11 @@ class EtcdBackupSpec(ApiModel):
         default=None, json_schema_extra=rules(rule(f"encryption {FIXED}", SAME))
     )
     """How it is encrypted; with `store` absent, what `spec.backup` of the EtcdCluster says."""
+    worker: BackupWorker | None = None
+    """The pods that make, prove and remove it; as `spec.backup.worker` of the EtcdCluster says if
+
+    absent.
+    """
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
     """What happens to the stored backup when the EtcdBackup is deleted."""
 
@@ -67,8 +79,12 @@ class EtcdBackupStatus(Status):
     """Where it lies, as it was when the backup was begun."""
     encryption: BackupEncryption | None = None
     """The Secret of the keys that it is encrypted with."""
+    worker: BackupWorker | None = None
+    """What its pods were like; its removal needs to know when the EtcdCluster is gone."""
     key: BackupKey | None = None
     """Where it lies in the store."""
+    begun: bool | None = None
+    """Whether a pod that stores it was ever seen: before, there is nothing to be removed."""
     location: str | None = None
     """Where it lies, for people."""
     size: int | None = None

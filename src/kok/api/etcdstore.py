@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from kok.api.fields import rule, rules, says
+from kok.api.fields import Annotations, Labels, Resources, rule, rules, says
 from kok.api.meta import ApiModel
 
 Folder = Annotated[
@@ -133,6 +133,26 @@ class BackupEncryption(ApiModel):
     """Entry of the Secret that new backups are encrypted with."""
 
 
+class BackupWorker(ApiModel):
+    """The pods that make, prove, restore and remove backups."""
+
+    resources: Resources | None = None
+    """What a container that moves a backup asks for and may use at most.
+
+    What is not said stays `requests: {cpu: 50m, memory: 64Mi}` and `limits: {memory: 256Mi}`.
+    """
+    etcd_resources: Resources | None = None
+    """The same for containers that unpack a backup, and for the throw-away etcd that proves it.
+
+    It holds an index of all keys in memory. What is not said stays
+    `requests: {cpu: 50m, memory: 64Mi}` without limits.
+    """
+    labels: Labels = Field(default_factory=dict)
+    """Labels of these pods; KOK's own win."""
+    annotations: Annotations = Field(default_factory=dict)
+    """Annotations of these pods, such as those that keep a service mesh away from them."""
+
+
 class EtcdBackupRetention(ApiModel):
     """Which backups of the schedule are kept; those that people made are left alone."""
 
@@ -169,6 +189,8 @@ class EtcdBackupPolicy(ApiModel):
     """Where backups lie; for an EtcdBackup that says nothing else."""
     encryption: BackupEncryption | None = None
     """Encrypts backups before they leave the meta cluster."""
+    worker: BackupWorker | None = None
+    """The pods of backups, proofs, restores and removals, where these say nothing else."""
 
 
 SAME = "self == oldSelf"
@@ -237,6 +259,8 @@ class RestoreSource(ApiModel):
         default=None, json_schema_extra=rules(rule(f"encryption {KEPT}", SAME))
     )
     """Keys of an encrypted backup in `store`."""
+    worker: BackupWorker | None = None
+    """The pods of the restore; as `spec.backup.worker` of the EtcdCluster says if absent."""
 
 
 class StoredBackup(ApiModel):

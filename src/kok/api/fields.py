@@ -215,6 +215,34 @@ Labels = Annotated[
     ),
 ]
 
+Annotations = Annotated[
+    dict[str, Annotated[str, Field(max_length=1024)]],
+    Field(
+        max_length=32,
+        json_schema_extra=rules(
+            rule(
+                "write names such as note or example.com/note",
+                "self.all(k, !format.qualifiedName().validate(k).hasValue())",
+            )
+        ),
+    ),
+]
+
+
+MoreAddresses = Annotated[
+    list[Annotated[str, Field(max_length=45)]],
+    Field(
+        max_length=16,
+        json_schema_extra=rules(
+            rule(
+                "write IP addresses of the host, such as 10.0.2.15; names are not possible here",
+                "self.all(a, isIP(a))",
+            )
+        ),
+    ),
+]
+"""Addresses that a host has beside the one by which it is reached."""
+
 
 class Resources(ApiModel):
     """What a container asks for and may use at most, as in Kubernetes' containers."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
-from kok.api.fields import Address, HostKey, SSHAccess, rule, rules
+from kok.api.fields import Address, HostKey, MoreAddresses, SSHAccess, rule, rules
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
 NAME_MAX = 22
@@ -18,6 +18,8 @@ class HostSpec(ApiModel):
 
     address: Address
     """Name or address."""
+    addresses: MoreAddresses = Field(default_factory=list)
+    """More addresses of the host; only these and `address` may stand in the node's certificate."""
     port: int = Field(default=22, ge=1, le=65535)
     """SSH port."""
     ssh: SSHAccess

@@ -15,6 +15,7 @@ from kok.api.fields import (
     HostKey,
     KubernetesVersion,
     Labels,
+    MoreAddresses,
     Name,
     SoftwareVersion,
     SSHAccess,
@@ -46,6 +47,8 @@ class NodeHost(ApiModel):
     """Name of the node."""
     address: Address
     """Name or address of the host."""
+    addresses: MoreAddresses = Field(default_factory=list)
+    """More addresses of the host; only these and `address` may stand in the node's certificate."""
     port: int = Field(default=22, ge=1, le=65535)
     """SSH port."""
     host_key: HostKey = ""

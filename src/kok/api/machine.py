@@ -14,6 +14,7 @@ from kok.api.fields import (
     FreeForm,
     HostKey,
     Labels,
+    MoreAddresses,
     Name,
     SoftwareVersion,
     SSHAccess,
@@ -54,6 +55,8 @@ class MachineSpec(ApiModel):
         json_schema_extra=rules(immutable("spec.address", "delete the Machine and create another")),
     )
     """Name or address of the host."""
+    addresses: MoreAddresses = Field(default_factory=list)
+    """More addresses of the host; only these and `address` may stand in the node's certificate."""
     port: int = Field(default=22, ge=1, le=65535)
     """SSH port."""
     ssh: SSHAccess

@@ -78,6 +78,10 @@ VOLUMES_TERMINATING: Final = "VolumesTerminating"
 
 # --- somebody must look
 
+POD_REFUSED: Final = "PodRefused"
+"""The meta cluster refuses a pod: a quota, a limit range, a policy, a webhook. The message quotes
+why, and says what to do. It is tried again all the time."""
+
 QUORUM_LOST: Final = "QuorumLost"
 """Fewer than a majority takes part: nothing can be written. The message says what each one lacks."""
 RECOVERY_BLOCKED: Final = "RecoveryBlocked"

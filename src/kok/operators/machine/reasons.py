@@ -62,7 +62,7 @@ DEPENDENCY_FAILED: Final = "DependencyFailed"
 NOT_AS_WANTED: Final = "NotAsWanted"
 """The job went through, but the probe does not find what is wanted."""
 
-# --- joining and the node (conditions Joined and NodeReady of a Machine)
+# --- joining and the node (conditions Joined, NodeReady and CertificatesApproved of a Machine)
 WAITING_FOR_CLUSTER: Final = "WaitingForCluster"
 """The business cluster's API cannot take nodes yet."""
 CLUSTER_MISSING: Final = "ClusterMissing"
@@ -85,8 +85,11 @@ NODE_OUTDATED: Final = "NodeOutdated"
 """The Node does not yet show the wanted kubelet version, labels or taints."""
 NODE_READY: Final = "NodeReady"
 """The Node is Ready and shows what is wanted."""
-CSR_REFUSED: Final = "ServingCertificateRefused"
-"""Event: a request for a certificate names what does not belong to the Machine."""
+CSR_REFUSED: Final = "CertificateRefused"
+"""A request for a certificate names what is not the Machine's; the node's logs and `exec` fail
+until it is granted another one."""
+CSR_APPROVED: Final = "CertificateApproved"
+"""The kubelet's last request was granted."""
 
 # --- a Machine as a whole
 READY: Final = "Ready"
@@ -97,6 +100,8 @@ UPDATING: Final = "Updating"
 """Changes of the spec are being carried out."""
 
 # --- removal (message of Ready and `status.removal` while a Machine is being deleted)
+HOST_NOT_CLEAN: Final = "HostNotClean"
+"""Something of the node is still on the host after its removal; the message names it."""
 HOST_ABANDONED: Final = "HostAbandoned"
 """Event: the Machine went without cleaning up the host."""
 NODE_LEFT_BEHIND: Final = "NodeLeftBehind"

@@ -33,6 +33,8 @@ class View:
     shown_key: str = ""
     """Fingerprint of the key that it showed when none was expected yet."""
     survey: Survey | None = None
+    reached: str = ""
+    """The address at which it was found, by whatever name it is known."""
     surveyed: float = NEVER
     asked: str = ""
     """Hash of the questions that the survey answers."""

@@ -246,7 +246,7 @@ async def _csr(
 
 
 async def test_only_the_machines_own_requests_are_approved(
-    api_server: ApiServer, kube: Kube, tenant: Tenant
+    api_server: ApiServer, kube: Kube, tenant: Tenant, kok_crds: None
 ) -> None:
     await _allow_nodes(kube)
     user = "system:node:w1"
@@ -256,21 +256,22 @@ async def test_only_the_machines_own_requests_are_approved(
     machine = builders.machine(address="192.0.2.21")
     p = a_pass(kube, machine)
     p.status.facts = HostFacts(hostname="worker-1", addresses=["192.0.2.21"])
-    await tend.approve(p, tenant)
+    await approve(p, tenant)
     assert await _decision(kube, "csr-good") == ["Approved"]
     assert await _decision(kube, "csr-bad") == []
     (event,) = p.events
-    assert event.reason == "ServingCertificateRefused"
+    assert event.reason == "CertificateRefused"
     assert "csr-bad of Node w1 is not approved: it names 203.0.113.9" in event.note
+    assert not p.status.is_true(tend.CERTIFIED)
     # A decided request is no longer pending, also before the watch tells.
     assert [r.name for r in tenant.pending(user)] == ["csr-bad"]
     # Nor is more said of it within a minute, however many more there are.
-    await tend.approve(p, tenant)
+    await approve(p, tenant)
     assert len(p.events) == 1
 
 
 async def test_a_token_is_good_for_its_own_machines_certificate_alone(
-    api_server: ApiServer, kube: Kube, tenant: Tenant
+    api_server: ApiServer, kube: Kube, tenant: Tenant, kok_crds: None
 ) -> None:
     await _allow_nodes(kube)
     user = certificates.by_token("abc123")
@@ -279,7 +280,7 @@ async def test_a_token_is_good_for_its_own_machines_certificate_alone(
     await _csr(api_server, "csr-stolen", user, **{**bearer, "common_name": "system:node:w9"})
     p = a_pass(kube, builders.machine(node="w8", status={"tokenId": "abc123"}))
     await seen(tenant, "w8", lambda: len(tenant.pending(user)) == 2, asker=user)
-    await tend.approve(p, tenant)
+    await approve(p, tenant)
     assert await _decision(kube, "csr-first") == ["Approved"]
     assert await _decision(kube, "csr-stolen") == []
     assert "csr-stolen of Node w8 is not approved: its subject is" in p.events[0].note
@@ -303,10 +304,13 @@ async def test_an_address_of_another_machine_is_not_certified_whatever_the_host_
     here = {"name": "thief", "namespace": namespace}
     p = a_pass(kube, builders.machine(node="w5", address="thief.example", metadata=here))
     p.status.facts = HostFacts(addresses=["192.0.2.25", "192.0.2.21"])
-    await tend.approve(p, tenant)
+    await approve(p, tenant)
+    # Nobody knows yet where the name of the host leads.
+    assert await _decision(kube, "csr-own") == []
+    await approve(p, tenant, reached="192.0.2.25")
     assert await _decision(kube, "csr-claimed") == []
     assert await _decision(kube, "csr-own") == ["Approved"]
-    assert "it names 192.0.2.21, which Machine victim has, too" in p.events[0].note
+    assert "it names 192.0.2.21, which is an address of Machine victim" in p.events[0].note
 
 
 async def test_a_kubelet_that_asks_without_end_is_remembered_in_part(
@@ -333,8 +337,13 @@ async def test_nothing_is_approved_before_the_host_was_seen(
         names=("w7",),
     )
     await seen(tenant, "w7", lambda: tenant.pending("system:node:w7"))
-    await tend.approve(a_pass(kube, builders.machine(node="w7")), tenant)
+    await approve(a_pass(kube, builders.machine(node="w7")), tenant)
     assert await _decision(kube, "csr-early") == []
+
+
+async def approve(p: Pass[Machine], tenant: Tenant, reached: str = "") -> None:
+    meta = tend.MetaAddresses(p.clock.monotonic)
+    await tend.approve(p, tenant, builders.cluster(), reached, meta)
 
 
 async def _allow_nodes(kube: Kube) -> None:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
 
 from kok import pki
@@ -23,10 +24,11 @@ from kok.api.fields import Taint
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.operators.machine.business import certificates, drain, nodes, tokens
-from kok.operators.machine.business.certificates import Neighbour, Request, Subject
+from kok.operators.machine.business.certificates import Request, Subject
 from kok.operators.machine.business.pulse import SILENCE, Pulse
 from kok.operators.machine.business.tenants import way
 from kok.operators.machine.host.join import Access
+from kok.pki.reserved import is_address, reserved
 
 # --- nodes
 
@@ -141,7 +143,14 @@ def test_a_heartbeat_is_no_change_worth_a_pass() -> None:
 
 # --- certificate requests
 
-SUBJECT = Subject("w1", "192.0.2.21", ("192.0.2.21", "fd00::21", "10.0.2.15"), "abc123")
+SUBJECT = Subject("w1", ("192.0.2.21", "fd00::21"), "abc123")
+TAKEN = reserved(
+    builders.cluster(
+        endpoint={"host": "api.shop.example", "extraSANs": ["198.51.100.7", "shop.example"]},
+        status={"endpoint": "https://198.51.100.6:6443"},
+    ),
+    ["203.0.113.1", "meta-1"],
+).with_hosts("an address of Machine shop-workers-w2", ["192.0.2.22"])
 GOOD: dict[str, Any] = {
     "signer": certificates.SERVING,
     "asker": "system:node:w1",
@@ -199,7 +208,7 @@ FIRST: dict[str, Any] = {
     ],
 )
 def test_a_request_of_the_machine_itself_is_granted(changes: dict[str, Any]) -> None:
-    assert certificates.objection(request(**changes), SUBJECT) is None
+    assert certificates.objection(request(**changes), SUBJECT, TAKEN) is None
 
 
 @pytest.mark.parametrize(
@@ -213,7 +222,12 @@ def test_a_request_of_the_machine_itself_is_granted(changes: dict[str, Any]) -> 
         ({"common_name": "system:node:w2"}, "its subject is"),
         ({"organizations": ("system:masters",)}, "its subject is"),
         ({"organizations": ("system:nodes", "system:masters")}, "its subject is"),
-        ({"names": ("w1", "api.shop.example")}, "it names api.shop.example, which is not"),
+        ({"names": ("w1", "w9.example")}, "it names w9.example, which is not"),
+        (
+            {"addresses": ("192.0.2.21", "10.0.2.15")},
+            "it names 10.0.2.15, which is not in the Machine's spec; if the host truly has it, "
+            "list it under addresses of the host",
+        ),
         # A host may call itself what it likes.
         ({"names": ("w1", "worker-1")}, "it names worker-1, which is not"),
         ({**FIRST, "asker": "system:bootstrap:zzz999"}, "it comes from system:bootstrap:zzz999"),
@@ -232,27 +246,64 @@ def test_a_request_of_the_machine_itself_is_granted(changes: dict[str, Any]) -> 
     ],
 )
 def test_anything_else_is_refused_with_the_reason(changes: dict[str, Any], why: str) -> None:
-    objection = certificates.objection(request(**changes), SUBJECT)
+    objection = certificates.objection(request(**changes), SUBJECT, TAKEN)
     assert objection is not None
     assert why in objection
 
 
-def test_an_address_that_only_the_host_claims_must_be_nobody_elses() -> None:
-    """Or a host could serve in the place of another one by giving itself its address."""
-    plain, claimed = request(), request(addresses=("192.0.2.21", "10.0.2.15"))
-    assert not certificates.doubtful(plain, SUBJECT)
-    assert certificates.doubtful(claimed, SUBJECT)
-    assert certificates.objection(claimed, SUBJECT) is None
-    victim = Neighbour("shop-workers-w2", ("host.example", "10.0.2.15", "192.0.2.21"))
-    assert certificates.objection(claimed, SUBJECT, [victim]) == (
-        "it names 10.0.2.15, which Machine shop-workers-w2 has, too"
-    )
-    # What the spec says of this Machine no other host can dispute.
-    assert certificates.objection(plain, SUBJECT, [victim]) is None
+@pytest.mark.parametrize(
+    ("host", "what"),
+    [
+        ("api.shop.example", "the API server's"),
+        ("API.shop.example.", "the API server's"),
+        ("198.51.100.6", "the API server's"),
+        ("198.51.100.7", "the API server's"),
+        ("shop.example", "the API server's"),
+        ("shop-apiserver.team-a.svc", "the API server's"),
+        ("kubernetes", "the API server's"),
+        ("kubernetes.default.svc.cluster.local", "the API server's"),
+        ("localhost", "every host's own"),
+        ("127.0.0.1", "a loopback address"),
+        ("::1", "a loopback address"),
+        ("169.254.169.254", "a link-local address"),
+        ("fe80::1", "a link-local address"),
+        ("224.0.0.1", "a multicast address"),
+        ("0.0.0.0", "the unspecified address"),  # noqa: S104 - no socket
+        ("::", "the unspecified address"),
+        ("255.255.255.255", "the broadcast address"),
+        ("::ffff:c000:215", "an IPv4 address written as IPv6"),
+        ("10.65.0.1", "in 10.65.0.0/20, the range of Services"),
+        ("10.64.3.9", "in 10.64.0.0/16, the range of pods"),
+        ("203.0.113.1", "an address of the meta cluster's nodes"),
+        ("meta-1", "an address of the meta cluster's nodes"),
+        ("192.0.2.22", "an address of Machine shop-workers-w2"),
+    ],
+)
+def test_what_is_the_apis_or_another_hosts_no_node_gets_whoever_lists_it(
+    host: str, what: str
+) -> None:
+    """Or a host could serve in the place of the API, or of another host."""
+    sure = replace(SUBJECT, node=host, addresses=(*SUBJECT.addresses, host))
+    asked = {"addresses": (host,)} if is_address(host) else {"names": (host,), "addresses": ()}
+    user = certificates.by_node(host)
+    objection = certificates.objection(request(**asked, asker=user, common_name=user), sure, TAKEN)
+    assert objection == f"it names {host}, which is {what}; no node may have it"
+
+
+@pytest.mark.parametrize("host", ["kubernetes-1", "w1", "192.0.2.21", "fd00::21"])
+def test_what_is_nobody_elses_a_node_may_have(host: str) -> None:
+    assert TAKEN.of(host) is None
+
+
+def test_a_request_with_very_many_names_makes_a_short_sentence() -> None:
+    many = tuple(f"x{number}.example" for number in range(500))
+    objection = certificates.objection(request(names=many), SUBJECT, TAKEN)
+    assert objection
+    assert "x2.example and 497 more" in objection
 
 
 def test_without_a_token_there_is_nothing_to_ask_for_with_one() -> None:
-    objection = certificates.objection(request(**FIRST), replace(SUBJECT, token_id=None))
+    objection = certificates.objection(request(**FIRST), replace(SUBJECT, token_id=None), TAKEN)
     assert objection == "it comes from system:bootstrap:abc123"
 
 
@@ -269,9 +320,7 @@ def _of_version(pem: bytes, version: int) -> bytes:
 )
 def test_a_request_that_cannot_be_read_is_refused(pem: bytes) -> None:
     broken = replace(request(), pem=pem)
-    assert certificates.objection(broken, SUBJECT) == "it cannot be read"
-    assert not certificates.doubtful(broken, SUBJECT)
-    assert not certificates.doubtful(broken, SUBJECT)
+    assert certificates.objection(broken, SUBJECT, TAKEN) == "it cannot be read"
 
 
 def test_only_undecided_requests_of_kubelets_are_looked_at() -> None:

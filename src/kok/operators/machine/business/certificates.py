@@ -21,6 +21,7 @@ from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.kube.kinds import CSR
 from kok.pki import MALFORMED
+from kok.pki.reserved import Reserved
 
 SERVING = "kubernetes.io/kubelet-serving"
 CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
@@ -47,22 +48,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The one Machine that the request must match."""
+    """The one Machine that the request must match.
+
+    What its host says of itself is no part of it: it may lie.
+    """
 
     node: str
-    address: str
-    """As its spec says."""
-    reported: tuple[str, ...] = ()
-    """Addresses that the host says are its own; it may lie."""
-    token_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """Another Machine and its addresses, by its spec and by what its host says."""
-
-    machine: str
     addresses: tuple[str, ...]
+    """Those of its spec, and where the operator reached its host."""
+    token_id: str | None = None
 
 
 def by_node(node: str) -> str:
@@ -99,23 +93,7 @@ def request_of(csr: Manifest) -> Request | None:
     )
 
 
-def doubtful(request: Request, subject: Subject) -> bool:
-    """Whether it names addresses of which nobody but the host says that they are its own.
-
-    Then what belongs to its neighbours has to be known, see `objection`.
-    """
-    try:
-        asked = _alternatives(x509.load_pem_x509_csr(request.pem))
-    except MALFORMED:
-        return False
-    return asked is not None and any(
-        a not in _addresses([subject.address]) for a in asked.get_values_for_type(x509.IPAddress)
-    )
-
-
-def objection(
-    request: Request, subject: Subject, neighbours: Sequence[Neighbour] = ()
-) -> str | None:
+def objection(request: Request, subject: Subject, reserved: Reserved) -> str | None:
     """Why the request must not be granted, as a sentence, or None."""
     _, group = _ASKERS[request.signer]
     token = by_token(subject.token_id) if subject.token_id is not None else None
@@ -131,7 +109,7 @@ def objection(
         asked = x509.load_pem_x509_csr(request.pem)
         if not asked.is_signature_valid:
             return "its signature is wrong"
-        return _subject(asked, subject) or _names(request, asked, subject, neighbours)
+        return _subject(asked, subject) or _names(request, asked, subject, reserved)
     except MALFORMED:
         return "it cannot be read"
 
@@ -173,7 +151,7 @@ def _names(
     request: Request,
     asked: x509.CertificateSigningRequest,
     subject: Subject,
-    neighbours: Sequence[Neighbour],
+    reserved: Reserved,
 ) -> str | None:
     names = _alternatives(asked)
     if request.signer == CLIENT:
@@ -182,29 +160,38 @@ def _names(
         return "it names neither host nor address"
     dns = names.get_values_for_type(x509.DNSName)
     addresses = names.get_values_for_type(x509.IPAddress)
-    own = _addresses([subject.address, *subject.reported])
-    foreign = [name for name in dns if name != subject.node]
-    foreign += [str(address) for address in addresses if address not in own]
-    if foreign:
-        return f"it names {', '.join(foreign)}, which is not this Machine's"
     if len(dns) + len(addresses) != len(list(names)):
         return "it holds names of other kinds than hosts and addresses"
     if not dns and not addresses:
         return "it names neither host nor address"
-    return _taken(addresses, subject, neighbours)
+    return _foreign(dns, list(map(str, addresses)), subject, reserved)
 
 
-def _taken(
-    addresses: Iterable[object], subject: Subject, neighbours: Sequence[Neighbour]
+def _foreign(
+    dns: Sequence[str], addresses: Sequence[str], subject: Subject, reserved: Reserved
 ) -> str | None:
-    """An address that another Machine has, too: only the spec decides whose it is."""
-    doubted = set(addresses) - _addresses([subject.address])
-    for neighbour in neighbours:
-        both = doubted & _addresses(neighbour.addresses)
-        if both:
-            listed = ", ".join(sorted(map(str, both)))
-            return f"it names {listed}, which Machine {neighbour.machine} has, too"
+    """What is not the Machine's, or nobody's to have."""
+    for host in (*dns, *addresses):
+        what = reserved.of(host)
+        if what is not None:
+            return f"it names {_few([host])}, which is {what}; no node may have it"
+    foreign = [name for name in dns if name != subject.node]
+    if foreign:
+        return f"it names {_few(foreign)}, which is not this Machine's node name"
+    own = _addresses(subject.addresses)
+    unlisted = [address for address in addresses if ipaddress.ip_address(address) not in own]
+    if unlisted:
+        return (
+            f"it names {_few(unlisted)}, which is not in the Machine's spec; if the host truly "
+            "has it, list it under addresses of the host"
+        )
     return None
+
+
+def _few(hosts: Sequence[str]) -> str:
+    """Some of them: a host may ask for as many as it likes."""
+    more = f" and {len(hosts) - 3} more" if len(hosts) > 3 else ""
+    return ", ".join(host[:253] for host in hosts[:3]) + more
 
 
 def _alternatives(asked: x509.CertificateSigningRequest) -> x509.SubjectAlternativeName | None:

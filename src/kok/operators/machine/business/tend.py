@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
+from kok.api.cluster import Cluster
 from kok.api.machine import Machine, MachineStatus
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.operators.machine import reasons
 from kok.operators.machine.business import certificates, nodes, tokens
-from kok.operators.machine.business.certificates import (
-    Neighbour,
-    Request,
-    Subject,
-    by_node,
-    by_token,
-)
+from kok.operators.machine.business.certificates import Request, Subject, by_node, by_token
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant
 from kok.operators.machine.host.join import Access
+from kok.pki.reserved import Reserved, is_address, reserved
 from kok.runtime.clock import Clock
 from kok.runtime.reconciler import Pass
 
 SOON = 1.0
 """Seconds after which a write that met another one is tried again."""
+META_EVERY = 60.0
+CERTIFIED = "CertificatesApproved"
+"""Condition: what the kubelet last asked for was granted. Absent until it asks."""
 
 
 async def token_id(p: Pass[Machine]) -> str:
@@ -71,28 +72,61 @@ async def node(p: Pass[Machine], tenant: Tenant, found: NodeView) -> float | Non
     return None if patch is None else 0.0
 
 
-async def approve(p: Pass[Machine], tenant: Tenant) -> None:
-    """Grants the kubelet the certificates that are truly this Machine's."""
+class MetaAddresses:
+    """The addresses of the meta cluster's nodes, listed anew every minute at most."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._listed = float("-inf")
+        self._found: tuple[str, ...] = ()
+
+    async def all(self, kube: Kube) -> tuple[str, ...]:
+        """All addresses and names of all nodes. Raises `KubeError`."""
+        now = self._monotonic()
+        if now - self._listed > META_EVERY:
+            found = await kube.list(kinds.NODE)
+            self._found = tuple(
+                str(address["address"])
+                for one in found
+                for address in (one.get("status") or {}).get("addresses") or ()
+            )
+            self._listed = now
+        return self._found
+
+
+async def approve(
+    p: Pass[Machine], tenant: Tenant, cluster: Cluster, reached: str, meta: MetaAddresses
+) -> None:
+    """Grants the kubelet the certificates that are truly this Machine's.
+
+    `reached` is the address at which the operator found the host; empty if that is not known yet.
+    """
     machine, facts, token = p.obj, p.status.facts, p.status.token_id
-    subject = Subject(
-        machine.spec.node, machine.spec.address, tuple(facts.addresses) if facts else (), token
-    )
+    spec = machine.spec
     asked = tenant.pending(by_token(token)) if token is not None else []
-    if facts is not None:
-        asked += tenant.pending(by_node(machine.spec.node))
+    if facts is not None and (reached or is_address(spec.address)):
+        # A name of which it is not known yet where it leads says nothing.
+        asked += tenant.pending(by_node(spec.node))
+    if not asked:
+        return
+    subject = Subject(spec.node, (spec.address, *spec.addresses, reached), token)
+    taken = await _reserved(p, cluster, await meta.all(p.kube))
+    refused = ""
     for request in asked:
-        why = certificates.objection(request, subject)
-        if why is None and certificates.doubtful(request, subject):
-            why = certificates.objection(request, subject, await _neighbours(p))
+        why = certificates.objection(request, subject, taken)
         if why is None:
             await _grant(p, tenant, request)
-        elif tenant.may_complain(machine.spec.node):
-            p.event(
-                reasons.CSR_REFUSED,
+        else:
+            refused = (
                 f"CertificateSigningRequest {request.name} of Node {subject.node} is not "
-                f"approved: {why}",
-                warning=True,
+                f"approved: {why}"
             )
+    if not refused:
+        p.set_condition(CERTIFIED, True, reasons.CSR_APPROVED, "the kubelet got what it asked for")
+        return
+    p.set_condition(CERTIFIED, False, reasons.CSR_REFUSED, refused)
+    if tenant.may_complain(spec.node):
+        p.event(reasons.CSR_REFUSED, refused, warning=True)
 
 
 async def _grant(p: Pass[Machine], tenant: Tenant, request: Request) -> None:
@@ -109,12 +143,14 @@ async def _grant(p: Pass[Machine], tenant: Tenant, request: Request) -> None:
     tenant.decided(request)
 
 
-async def _neighbours(p: Pass[Machine]) -> list[Neighbour]:
-    """The other Machines of the same cluster."""
+async def _reserved(p: Pass[Machine], cluster: Cluster, meta: Iterable[str]) -> Reserved:
+    """What this Machine may not have: the API's, the meta nodes', and what the specs of other
+    Machines say is theirs. Its own address may be shared behind a NAT."""
     machine = p.obj
-    found = map(Machine.parse, await p.kube.list(machine.info.kind, machine.namespace))
-    return [
-        Neighbour(m.name, (m.spec.address, *(m.status.facts.addresses if m.status.facts else ())))
-        for m in found
-        if m.spec.cluster == machine.spec.cluster and m.metadata.uid != machine.metadata.uid
-    ]
+    found = reserved(cluster, meta)
+    for other in map(Machine.parse, await p.kube.list(machine.info.kind, machine.namespace)):
+        spec = other.spec
+        if spec.cluster == machine.spec.cluster and other.metadata.uid != machine.metadata.uid:
+            theirs = {spec.address, *spec.addresses} - {machine.spec.address}
+            found = found.with_hosts(f"an address of Machine {other.name}", theirs)
+    return found

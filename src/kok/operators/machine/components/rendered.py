@@ -129,14 +129,16 @@ def rendered(
 
 def facts(machine: Machine, survey: Survey) -> dict[str, Any]:
     """What templates may know of a host: only what stays as it is."""
-    own = machine.spec.address
+    listed = (machine.spec.address, *machine.spec.addresses)
+    own = [address for address in (*listed, *survey.addresses) if address in survey.addresses]
     return {
         "arch": survey.arch,
         "cgroup": survey.facts.get("cgroup", ""),
         "lowersOOMScores": survey.lowers_oom_scores,
         "resolver": survey.facts.get("resolver", "/etc/resolv.conf"),
-        # The address by which the operator reaches it, if it is the host's own and not a NAT's.
-        "nodeIP": own if own in survey.addresses else next(iter(survey.addresses), ""),
+        # The address by which the operator reaches it, if it is the host's own and not a NAT's;
+        # then one that its author listed, which alone gets a certificate.
+        "nodeIP": next(iter(own), ""),
     }
 
 

@@ -16,7 +16,7 @@ from kok.api.names import ANNOTATION_TRUST_HOST_KEY
 from kok.kube.drift import covers
 from kok.kube.ownership import owned
 
-_DISTURBING = ("components", "artifacts")
+_DISTURBING = ("components", "artifacts", "addresses")
 """Fields of a Machine's spec that change what is on the host."""
 
 
@@ -31,18 +31,25 @@ class Place:
     host_key: str
     host: str = ""
     """Name of the Host object."""
+    addresses: tuple[str, ...] = ()
+    """More of them, as its author says."""
 
 
 def inline(host: NodeHost, ssh: SSHAccess) -> Place:
     """A host of the list in the spec."""
-    return Place(host.name, host.address, host.port, ssh, host.host_key)
+    return Place(
+        host.name, host.address, host.port, ssh, host.host_key, addresses=tuple(host.addresses)
+    )
 
 
 def pooled(host: Host) -> Place:
     """A host of the pool; its key is the pinned one, the one trusted by hand, or the recorded."""
     trusted = host.metadata.annotations.get(ANNOTATION_TRUST_HOST_KEY, "")
     key = trusted or host.spec.host_key or host.status.host_key or ""
-    return Place(host.name, host.spec.address, host.spec.port, host.spec.ssh, key, host.name)
+    spec = host.spec
+    return Place(
+        host.name, spec.address, spec.port, spec.ssh, key, host.name, tuple(spec.addresses)
+    )
 
 
 def machine(kubenode: KubeNode, place: Place, components: Sequence[MachineComponent]) -> Manifest:
@@ -60,6 +67,8 @@ def machine(kubenode: KubeNode, place: Place, components: Sequence[MachineCompon
         "components": [_component(c) for c in components],
         "drainTimeout": spec.drain_timeout,
     }
+    if place.addresses:
+        body["addresses"] = list(place.addresses)
     if place.host_key:
         body["hostKey"] = place.host_key
     if spec.artifacts.base_url:

@@ -55,6 +55,7 @@ class MachineReconciler:
         self.sessions = Sessions(self.clock.monotonic)
         self.tenants = Tenants(settings.business_timeout)
         self.observer = Observer(self.tenants, self.clock.monotonic, inside=settings.internal())
+        self.meta = tend.MetaAddresses(self.clock.monotonic)
         self.renderer = Renderer()
         self.phases = metrics.Phases()
         self.wakes_on: Sequence[Wake] = (
@@ -171,7 +172,8 @@ class MachineReconciler:
         if tenant is None or tenant.answers is False or not joined:
             return None
         try:
-            await tend.approve(p, tenant)
+            if case.world.cluster is not None:
+                await tend.approve(p, tenant, case.world.cluster, case.view.reached, self.meta)
             return await tend.node(p, tenant, found) if found is not None else None
         except Unreachable:
             return None  # The tenant's next answer wakes the Machine.

@@ -61,6 +61,7 @@ class Hand:
         view = self.view
         view.survey, view.asked, view.identity = found, what.digest, found.identity
         view.surveyed = self.clock.monotonic()
+        view.reached = connection.reached
 
     async def install(
         self, plans: Sequence[JobPlan], owner: Owner, wanted: Mapping[str, Rendered]

@@ -78,6 +78,12 @@ class Connection:
         """Whether it can no longer be used."""
         return self._ended or self._connection.is_closed()
 
+    @property
+    def reached(self) -> str:
+        """The IP address of the other side; empty if that is not known."""
+        peer = self._connection.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
+
     def close(self) -> None:
         """Ends it at once; what runs on the host goes on."""
         self._ended = True
