@@ -91,6 +91,32 @@ def test_the_others_wait_until_no_old_api_server_is_left(state: dict[str, int]) 
     assert wanted(done, answers=True)[SCHEDULER] == NEW
 
 
+def test_a_version_that_cannot_run_is_taken_back_at_once() -> None:
+    stuck = a_deployment(API_SERVER, version="1.37.99", ready=1, desired=1, updated=1, total=2)
+    others = [a_deployment(c, version=OLD) for c in (CONTROLLER_MANAGER, SCHEDULER)]
+    status = {
+        "version": OLD,
+        "components": [{"name": c, "version": OLD} for c in COMPONENTS],
+    }
+    world = a_world(an_etcd(), stuck, *others)
+    assert wanted(world, answers=True, version=OLD, status=status) == dict.fromkeys(COMPONENTS, OLD)
+
+
+def test_on_the_way_back_the_api_server_goes_last() -> None:
+    stuck = a_deployment(CONTROLLER_MANAGER, version=NEW, ready=0)
+    scheduler = a_deployment(SCHEDULER, version=OLD)
+    world = a_world(an_etcd(), a_deployment(API_SERVER, version=NEW), stuck, scheduler)
+    status = {"version": OLD}
+    assert wanted(world, answers=True, version=OLD, status=status) == {
+        API_SERVER: NEW,
+        CONTROLLER_MANAGER: OLD,
+        SCHEDULER: OLD,
+    }
+    back = a_deployment(CONTROLLER_MANAGER, version=OLD)
+    world = a_world(an_etcd(), a_deployment(API_SERVER, version=NEW), back, scheduler)
+    assert wanted(world, version=OLD, status=status) == dict.fromkeys(COMPONENTS, OLD)
+
+
 def test_a_deployment_that_was_just_written_is_not_done() -> None:
     fresh = a_deployment(API_SERVER, version=NEW)
     fresh["metadata"]["generation"] = 3
