@@ -15,6 +15,8 @@ from kok.operators.cluster.parts import API_SERVER, COMPONENTS, CONTROLLER_MANAG
 
 FIRST_ASK, LONGEST_ASK = 0.2, 30.0
 """Seconds between two tries to reach an API that should answer, at first and at last."""
+FIRST_LOOK, LONGEST_LOOK = 10.0, 120.0
+"""The same between two looks at pods that are not ready: nobody tells of what these say."""
 
 
 def versions_to_run(cluster: Cluster, world: World, *, answers: bool) -> dict[str, str]:
@@ -147,3 +149,10 @@ def next_ask(since: datetime, now: datetime) -> float:
     """Seconds until the next try to reach an API that should answer since `since`."""
     waited = max(0.0, (now - since).total_seconds())
     return min(LONGEST_ASK, max(FIRST_ASK, waited / 5))
+
+
+def next_look(pod: Manifest, now: datetime) -> float:
+    """Seconds until the next look at a pod of a rollout that is not at its end."""
+    since = datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"]))
+    waited = max(0.0, (now - since).total_seconds())
+    return min(LONGEST_LOOK, max(FIRST_LOOK, waited / 5))

@@ -21,6 +21,7 @@ from kok.operators.cluster.parts import API_SERVER, COMPONENTS, CONTROLLER_MANAG
 from kok.operators.cluster.plan import (
     keys_hash,
     next_ask,
+    next_look,
     renewals,
     running_version,
     versions_to_run,
@@ -187,3 +188,11 @@ def test_an_api_is_asked_often_at_first_and_then_more_seldom() -> None:
     waits = [next_ask(NOW - timedelta(seconds=s), NOW) for s in (0, 5, 60, 3600)]
     assert waits == [0.2, 1.0, 12.0, 30.0]
     assert next_ask(NOW + timedelta(seconds=9), NOW) == 0.2
+
+
+@pytest.mark.parametrize(("seconds", "look"), [(0, 10.0), (100, 20.0), (9000, 120.0)])
+def test_pods_that_are_not_ready_are_looked_at_less_and_less_often(
+    seconds: int, look: float
+) -> None:
+    pod = {"metadata": {"creationTimestamp": NOW.isoformat()}}
+    assert next_look(pod, NOW + timedelta(seconds=seconds)) == look
