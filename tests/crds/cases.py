@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.crds.case import Case, named, of, of_cluster, of_network
+from tests.crds.case import Case, named, of, of_cluster, of_network, of_running
 from tests.crds.store_cases import STORES
 
 EVEN = (
@@ -80,19 +80,17 @@ VERSIONS = (
         "spec.version: 1.39.0 is not supported; this release knows 1.34 to 1.37",
         {"version": "1.39.0"},
     ),
-    of_cluster(
-        "spec.version",
+    of_running(
         "spec.version: 1.37.1 -> 1.36.4 goes down, which Kubernetes does not support; write "
         "1.37.1 or a later version",
-        {"version": "1.36.4"},
-        was={},
+        "1.36.4",
+        runs="1.37.1",
     ),
-    of_cluster(
-        "spec.version",
+    of_running(
         "spec.version: 1.37.1 -> 1.37.0 goes down, which Kubernetes does not support; write "
         "1.37.1 or a later version",
-        {"version": "1.37.0"},
-        was={},
+        "1.37.0",
+        runs="1.37.1",
     ),
     of_cluster(
         "spec.version",
@@ -377,7 +375,10 @@ MANAGED = tuple(
         {part: {"extraArgs": [{"name": flag, "value": "x"}]}},
     )
     for part, flag in (
+        ("apiServer", "anonymous-auth"),
         ("apiServer", "etcd-servers"),
+        ("apiServer", "kubelet-certificate-authority"),
+        ("controllerManager", "authorization-always-allow-paths"),
         ("controllerManager", "cluster-cidr"),
         ("scheduler", "kubeconfig"),
     )

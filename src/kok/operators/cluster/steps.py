@@ -69,7 +69,8 @@ class Steps:
 
     def draw(self) -> None:
         """Checks the spec; raises `Invalid`."""
-        self._plan = blueprint(self.cluster)
+        etcd = (self.world.etcd(self.cluster.name) or {}).get("spec") or {}
+        self._plan = blueprint(self.cluster, etcd.get("version"))
         check(self._policies, self._plan)
 
     async def lay_foundation(self) -> None:
