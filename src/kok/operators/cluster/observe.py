@@ -70,6 +70,8 @@ class World:
     """Of the control plane; read only when something is not ready."""
     missing_secrets: tuple[str, ...] = ()
     """Secrets that the spec names and that do not exist."""
+    returned_keys: Manifest | None = None
+    """The Secret of the keys that came with the backup which etcd began with."""
 
     def merged(self, changed: Iterable[Manifest]) -> World:
         """The same world with children that were just written."""
@@ -144,11 +146,12 @@ async def observe(kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock) 
     namespace, labels = cluster.namespace, owner_labels(cluster)
     etcd = names.etcd_cluster(cluster.name)
     lists = [kube.list(kind, namespace, labels=labels) for kind in CHILDREN]
-    found, secret, meta_nodes, missing = await asyncio.gather(
+    found, secret, meta_nodes, missing, returned = await asyncio.gather(
         asyncio.gather(*lists),
         kube.get(kinds.SECRET, names.etcd_client_secret(etcd), namespace),
         _meta_nodes(kube, cluster, nodes, clock),
         _missing_secrets(kube, cluster),
+        _returned_keys(kube, cluster),
     )
     children = {
         (str(m["kind"]), str(m["metadata"]["name"])): m
@@ -157,7 +160,13 @@ async def observe(kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock) 
         if owned_by(m, cluster)
     }
     children.update(await _lost_keys(kube, cluster, children))
-    world = World(children, secret is not None, meta_nodes, missing_secrets=missing)
+    world = World(
+        children,
+        secret is not None,
+        meta_nodes,
+        missing_secrets=missing,
+        returned_keys=returned,
+    )
     return replace(world, pods=await _pods(kube, cluster, world))
 
 
@@ -190,6 +199,17 @@ async def _missing_secrets(kube: Kube, cluster: Cluster) -> tuple[str, ...]:
     wanted = cluster.spec.images.pull_secrets
     found = await asyncio.gather(*(kube.get(kinds.SECRET, n, cluster.namespace) for n in wanted))
     return tuple(name for name, live in zip(wanted, found, strict=True) if live is None)
+
+
+async def _returned_keys(kube: Kube, cluster: Cluster) -> Manifest | None:
+    """Looked for only until the Cluster has recorded all its keys."""
+    recorded = cluster.status.ca_fingerprints
+    if cluster.spec.etcd.restore_from is None or all(
+        name in recorded for name in key_secrets(cluster.name)
+    ):
+        return None
+    name = names.etcd_keys_secret(names.etcd_cluster(cluster.name))
+    return await kube.get(kinds.SECRET, name, cluster.namespace)
 
 
 async def _pods(kube: Kube, cluster: Cluster, world: World) -> tuple[Manifest, ...]:

@@ -25,6 +25,7 @@ from kok.operators.etcd import (
     certificates,
     engine,
     hibernation,
+    keys,
     layout,
     members,
     metrics,
@@ -147,7 +148,9 @@ async def _work(
     if after is not None:
         return after
     await policy.keep(p, obj, seen.backups)
-    return await engine.carry_out(p, obj, world, seen.action) if seen.action else None
+    due = any(b.status.phase in {None, "Pending"} for b in seen.backups)
+    after = await keys.keep(p, obj, world, seen.restores, due=due)
+    return await engine.carry_out(p, obj, world, seen.action) if seen.action else after
 
 
 def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
