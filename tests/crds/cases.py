@@ -298,6 +298,15 @@ FIXED = (
 
 SIZES = (
     *(
+        of_cluster(
+            "spec.egress",
+            "spec.egress must be ranges such as 192.0.2.0/24 or 2001:db8::/32; write a single "
+            "address with /32 or /128 behind it",
+            {"egress": [wrong]},
+        )
+        for wrong in ("203.0.113.7", "203.0.113.7/24", "idp.example", "")
+    ),
+    *(
         of_cluster("spec.etcd.members", f"spec.etcd.members {EVEN}", {"etcd": {"members": n}})
         for n in (0, 2, 9)
     ),

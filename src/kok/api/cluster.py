@@ -245,6 +245,19 @@ class ClusterSpec(ApiModel):
     """Changes to the default set of addons (coredns, kube-proxy, flannel)."""
     images: Images = Field(default_factory=Images)
     """Where images of the control plane and of built-in addons come from."""
+    egress: list[CIDR] = Field(
+        default_factory=list,
+        max_length=64,
+        json_schema_extra=rules(
+            rule(
+                "spec.egress must be ranges such as 192.0.2.0/24 or 2001:db8::/32; write a single "
+                "address with /32 or /128 behind it",
+                "self.all(c, isCIDR(c) && cidr(c) == cidr(c).masked())",
+            )
+        ),
+    )
+    """Ranges that the API servers may connect to beside etcd, DNS, the Cluster's Machines, pods and
+    Services: an OIDC issuer, webhooks elsewhere, nodes that are no Machines."""
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
     """What happens to etcd's volumes when the Cluster is deleted."""
     hibernate: bool = False

@@ -181,9 +181,7 @@ PublicKey = Annotated[
     Field(
         pattern=r"^([A-Za-z0-9+/]{43}=)?$",
         max_length=44,
-        json_schema_extra=says(
-            "write an X25519 public key in base64, as `kok keypair` prints it"
-        ),
+        json_schema_extra=says("write an X25519 public key in base64, as `kok keypair` prints it"),
     ),
 ]
 """An X25519 public key, or nothing."""

@@ -16,6 +16,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.ownership import owned_by, owner_labels
 from kok.operators.cluster.endpoint import MetaNode
+from kok.operators.cluster.machines import Machines
 from kok.operators.cluster.metanodes import MetaNodes
 from kok.operators.cluster.parts import (
     ANNOTATION_ETCD_CA,
@@ -35,6 +36,7 @@ CHILDREN: tuple[Kind, ...] = (
     kinds.SERVICE,
     kinds.DEPLOYMENT,
     kinds.PDB,
+    kinds.NETWORKPOLICY,
     ETCD,
     ADDON,
 )
@@ -66,6 +68,10 @@ class World:
     """Whether the Secret exists by which the API server reaches etcd."""
     nodes: tuple[MetaNode, ...] = ()
     """Of the meta cluster; empty where the Cluster's endpoint does not need them."""
+    meta_ranges: tuple[str, ...] = ()
+    """Addresses of the meta cluster's nodes, and ranges of its pods."""
+    machines: tuple[str, ...] = ()
+    """Addresses of the Cluster's Machines; empty where no NetworkPolicies are made."""
     pods: tuple[Manifest, ...] = ()
     """Of the control plane; read only when something is not ready."""
     missing_secrets: tuple[str, ...] = ()
@@ -141,16 +147,22 @@ def running(component: str, live: Manifest) -> Running:
     )
 
 
-async def observe(kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock) -> World:
-    """Reads it all side by side. Raises `KubeError`."""
+async def observe(
+    kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock, machines: Machines | None = None
+) -> World:
+    """Reads it all side by side. Raises `KubeError`.
+
+    Without `machines` nobody asks where Machines are.
+    """
     namespace, labels = cluster.namespace, owner_labels(cluster)
     etcd = names.etcd_cluster(cluster.name)
     lists = [kube.list(kind, namespace, labels=labels) for kind in CHILDREN]
-    found, secret, meta_nodes, missing, returned = await asyncio.gather(
+    found, secret, meta_nodes, missing, places, returned = await asyncio.gather(
         asyncio.gather(*lists),
         kube.get(kinds.SECRET, names.etcd_client_secret(etcd), namespace),
-        _meta_nodes(kube, cluster, nodes, clock),
+        _meta_nodes(kube, cluster, nodes, clock, always=machines is not None),
         _missing_secrets(kube, cluster),
+        _places(kube, cluster, machines, clock),
         _returned_keys(kube, cluster),
     )
     children = {
@@ -163,7 +175,9 @@ async def observe(kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock) 
     world = World(
         children,
         secret is not None,
-        meta_nodes,
+        meta_nodes if cluster.spec.endpoint.type == "NodePort" else (),
+        meta_ranges=tuple(r for node in meta_nodes for r in (*node.addresses, *node.pod_cidrs)),
+        machines=places,
         missing_secrets=missing,
         returned_keys=returned,
     )
@@ -190,9 +204,18 @@ def _controlled(live: Manifest) -> bool:
 
 
 async def _meta_nodes(
-    kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock
+    kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock, *, always: bool
 ) -> tuple[MetaNode, ...]:
-    return await nodes.all(kube, clock) if cluster.spec.endpoint.type == "NodePort" else ()
+    wanted = always or cluster.spec.endpoint.type == "NodePort"
+    return await nodes.all(kube, clock) if wanted else ()
+
+
+async def _places(
+    kube: Kube, cluster: Cluster, machines: Machines | None, clock: Clock
+) -> tuple[str, ...]:
+    if machines is None:
+        return ()
+    return await machines.of(kube, (cluster.namespace, cluster.name), clock)
 
 
 async def _missing_secrets(kube: Kube, cluster: Cluster) -> tuple[str, ...]:

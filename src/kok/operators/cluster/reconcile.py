@@ -13,6 +13,7 @@ from kok.operators.cluster.business.inside import Inside
 from kok.operators.cluster.business.tenants import Tenants
 from kok.operators.cluster.delete import Deletion
 from kok.operators.cluster.links import Links
+from kok.operators.cluster.machines import MACHINE, Machines
 from kok.operators.cluster.metanodes import MetaNodes
 from kok.operators.cluster.observe import CHILDREN, observe
 from kok.operators.cluster.parts import API_SERVER
@@ -37,15 +38,18 @@ class ClusterReconciler:
         self._tenants = tenants
         self._links = links
         self._nodes = MetaNodes()
+        self._machines = Machines()
         self.wakes_on: Sequence[Wake] = (
             *(Wake(kind) for kind in CHILDREN),
             Wake(kinds.NODE, key=self._nodes.changed),
+            Wake(MACHINE, key=self._machines.changed),
         )
 
     async def reconcile(self, p: Pass[Cluster]) -> Result:
         """See `Reconciler`."""
-        world = await observe(p.kube, p.obj, self._nodes, p.clock)
-        steps = Steps(p, world)
+        machines = self._machines if self._settings.isolates() else None
+        world = await observe(p.kube, p.obj, self._nodes, p.clock, machines)
+        steps = Steps(p, world, self._settings)
         inside = Inside(p, self._settings, self._tenants, self._links)
         judged = False
         try:

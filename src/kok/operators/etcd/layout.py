@@ -73,6 +73,11 @@ def peer_service(etcd: str) -> str:
     return f"{etcd}-peers"
 
 
+def workers_policy(etcd: str) -> str:
+    """The NetworkPolicy of the Jobs that move backups; that of the members is named `etcd`."""
+    return f"{etcd}-workers"
+
+
 def start_map(etcd: str) -> str:
     """The ConfigMap that tells members how to start."""
     return f"{etcd}-start"

@@ -49,6 +49,7 @@ CHILD_KINDS = (
     kinds.CONFIGMAP,
     kinds.SERVICE,
     kinds.PDB,
+    kinds.NETWORKPOLICY,
 )
 
 
@@ -100,13 +101,19 @@ class World:
 
 
 async def observe(
-    obj: EtcdCluster, members: Iterable[str], kube: Kube, worker_image: str = ""
+    obj: EtcdCluster,
+    members: Iterable[str],
+    kube: Kube,
+    worker_image: str = "",
+    *,
+    isolated: bool = False,
 ) -> World:
     """Everything, in three rounds of parallel questions. Raises `KubeError` only.
 
-    `members` are the names of the members that there are or will be.
+    `members` are the names of the members that there are or will be; `isolated` as for
+    `read_children`.
     """
-    children = await read_children(obj, members, kube)
+    children = await read_children(obj, members, kube, isolated=isolated)
     world = World(children)
     answers, storage, nodes, refused = await asyncio.gather(
         ask_members(obj, members, world),
@@ -118,9 +125,12 @@ async def observe(
 
 
 async def read_children(
-    obj: EtcdCluster, members: Iterable[str], kube: Kube
+    obj: EtcdCluster, members: Iterable[str], kube: Kube, *, isolated: bool = False
 ) -> dict[tuple[str, str], Manifest]:
-    """All children by label, and whatever else has a name that a child is to have."""
+    """All children by label, and whatever else has a name that a child is to have.
+
+    `isolated` tells whether NetworkPolicies are among the latter.
+    """
     labels = owner_labels(obj)
     found = await asyncio.gather(
         *(kube.list(kind, obj.namespace, labels=labels) for kind in CHILD_KINDS)
@@ -130,7 +140,11 @@ async def read_children(
         for kind, items in zip(CHILD_KINDS, found, strict=True)
         for item in items
     }
-    missing = [(k, n) for k, n in expected(obj, members) if (k.kind, n) not in children]
+    missing = [
+        (kind, name)
+        for kind, name in expected(obj, members)
+        if (kind.kind, name) not in children and (isolated or kind != kinds.NETWORKPOLICY)
+    ]
     others = await asyncio.gather(*(kube.get(kind, name, obj.namespace) for kind, name in missing))
     for (kind, name), other in zip(missing, others, strict=True):
         if other is not None:
@@ -148,6 +162,8 @@ def expected(obj: EtcdCluster, members: Iterable[str]) -> list[tuple[Kind, str]]
         (kinds.SERVICE, layout.peer_service(obj.name)),
         (kinds.SERVICE, names.etcd_client_service(obj.name)),
         (kinds.PDB, obj.name),
+        (kinds.NETWORKPOLICY, obj.name),
+        (kinds.NETWORKPOLICY, layout.workers_policy(obj.name)),
         *((kind, name) for name in members for kind in (kinds.PVC, kinds.STATEFULSET)),
     ]
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kok.runtime.policy import Policies
 
 
-class EtcdSettings(BaseSettings):
+class EtcdSettings(Policies):
     """All times are in seconds."""
-
-    model_config = SettingsConfigDict(env_prefix="KOK_", use_attribute_docstrings=True)
 
     worker_image: str = ""
     """Image of the Jobs that move backups; the chart sets it to the operators' own."""
