@@ -24,7 +24,7 @@ NAMES = {
     if isinstance(value, Kind)
 } | {(GROUP, k.info.kind.plural): k.__name__ for k in KINDS}
 # What the runtime does for every operator.
-OF_THE_RUNTIME = {"leases"}
+OF_THE_RUNTIME = {"leases", "events"}
 
 
 def rules(operator: str) -> list[dict[str, Any]]:
