@@ -6,6 +6,7 @@ certificates of nodes and users would not be trusted.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from kok.operators.cluster.parts import kept_keys
 
 RESTORED = "KeysRestored"
 """The EtcdCluster's condition: whether keys came with the backup."""
+_KEY = {"ca": "tls.key", "front-proxy-ca": "tls.key", "sa": "sa.key", "encryption": "key1"}
+"""The entry of each that tells it from another."""
 _ENTRIES = {
     "ca": "tls.crt, tls.key",
     "front-proxy-ca": "tls.crt, tls.key",
@@ -51,9 +54,12 @@ def returned(cluster: Cluster, world: World, secrets: Mapping[str, Manifest]) ->
         for called, name in kept_keys(cluster.name).items()
         if name not in secrets and name not in recorded
     }
+    came = _content(world.returned_keys)
+    wrong = _wrong(cluster, came, secrets)
+    if wrong is not None:
+        return Returned(reason=reasons.KEYS_MISSING, message=wrong)
     if not lacking:
         return Returned()
-    came = _content(world.returned_keys)
     found = {
         name: _secret(name, came[called]) for called, name in lacking.items() if called in came
     }
@@ -65,6 +71,30 @@ def returned(cluster: Cluster, world: World, secrets: Mapping[str, Manifest]) ->
         text = "waits for the keys that the backup holds"
         return Returned(found, reasons.WAITING_FOR_KEYS, f"{text}{message}")
     return Returned(found, reasons.KEYS_MISSING, _ask(cluster, left, message))
+
+
+def _wrong(
+    cluster: Cluster, came: Mapping[str, Mapping[str, bytes]], secrets: Mapping[str, Manifest]
+) -> str | None:
+    """Why what somebody brought along cannot be the key of what is in etcd, or None."""
+    for called, name in kept_keys(cluster.name).items():
+        entry = _KEY[called]
+        theirs = came.get(called, {}).get(entry)
+        ours = pki.decode(secrets.get(name), entry)
+        if name in cluster.status.ca_fingerprints or not theirs or not ours or ours == theirs:
+            continue
+        text = f"Secret {cluster.namespace}/{name} holds {entry} {_hash(ours)}"
+        if called == "encryption":
+            return (
+                f"Secrets in this backup are encrypted with key {_hash(theirs)}; {text}: remove it"
+            )
+        return f"what is in etcd belongs to {entry} {_hash(theirs)} of {called}; {text}: remove it"
+    return None
+
+
+def _hash(key: bytes) -> str:
+    """A hash of a key tells nothing of it."""
+    return f"sha256:{hashlib.sha256(key).hexdigest()}"
 
 
 def _said(cluster: Cluster, world: World) -> tuple[bool, str]:

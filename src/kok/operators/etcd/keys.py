@@ -115,8 +115,11 @@ async def keep(
     if not stores:
         status.keys = None
         status.drop_conditions([reasons.KEYS_STORED_CONDITION])
-    if status.restore is not None or not status.is_true(reasons.AVAILABLE):
+    early = status.restore is not None and status.restore.step != "Growing"
+    if early or not status.is_true(reasons.AVAILABLE):
         return None
+    # Others wait for what came with the backup; what there is now is kept when all is done.
+    stores = stores and status.restore is None
     address = _address(world)
     if address is None or not (opens or (stores and _to_be_checked(obj, due=due))):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from tests.unit.operators.cluster.builders import NOW
@@ -88,6 +89,17 @@ def test_keys_that_somebody_brought_are_used() -> None:
     }
     assert returned(a_cluster(), a_world(CAME), brought).secrets == {}
     assert returned(a_cluster(), a_world(), brought).reason is None
+
+
+def test_another_key_than_that_of_the_backup_is_named_by_its_hash() -> None:
+    brought: dict[str, Manifest] = {
+        "shop2-encryption": {"data": pki.encode({"key1": b"x" * 32})},
+    }
+    found = returned(a_cluster(), a_world(CAME, ("True", "")), brought)
+    assert found.reason == "KeysMissing"
+    right = hashlib.sha256(b"k" * 32).hexdigest()
+    assert f"Secrets in this backup are encrypted with key sha256:{right}" in found.message
+    assert "Secret team-a/shop2-encryption holds key1 sha256:" in found.message
 
 
 def test_keys_that_were_in_use_are_judged_as_ever() -> None:
