@@ -211,6 +211,12 @@ class Lab:
             await self.kubectl("delete", "node", name, "--ignore-not-found")
         await self.inventory.remove(name)
 
+    async def lose_meta(self) -> None:
+        """The whole meta cluster is gone, disks and all; `up` makes another one in its place."""
+        for host in await self.hosts():
+            if host.role == "meta":
+                await self.inventory.remove(host.name)
+
     async def kill(self, name: str) -> None:
         """Cut a host's power."""
         await self.inventory.kill(name)

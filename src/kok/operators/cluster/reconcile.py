@@ -73,6 +73,7 @@ class ClusterReconciler:
             await inside.look(steps)
             return
         await steps.lay_foundation()
+        steps.insist_on_keys()
         await steps.issue_credentials()
         await inside.look(steps)
         await steps.run_control_plane(inside.furnish(steps))

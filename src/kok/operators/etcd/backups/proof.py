@@ -145,8 +145,10 @@ class Proof:
             return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, text + differences)
         keys = f", {check.found.keys} keys" if check.found.keys is not None else ""
         hashed = " and hash" if check.hash_compared else ""
+        sealed = ", and the keys in it open" if check.keys_opened else ""
         text = (
             f"restored for a trial: revision {check.found.revision}{keys}{hashed} are as recorded"
+            f"{sealed}"
         )
         return self._end(proof, "Passed", reasons.VERIFIED, text)
 

@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
-from kok.operators.etcd.worker import catalog, log
+from kok.operators.etcd.worker import catalog, log, sealing
 from kok.operators.etcd.worker.description import Contents, Description, Encryption
 from kok.operators.etcd.worker.encryption import Encryptor, Whose, read_key
 from kok.operators.etcd.worker.errors import WorkerError
@@ -181,4 +181,5 @@ async def _contents(member: Member, version: str, revision: int, spec: BackupSpe
         keys=keys,
         hash=found and found.value,
         compact_revision=found and found.compact_revision,
+        sealed_keys=sealing.digest(await member.value(sealing.WHERE, revision)),
     )

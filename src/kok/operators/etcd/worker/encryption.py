@@ -79,6 +79,13 @@ class Key:
         self.id = hmac.digest(secret, b"kok etcd backup: key ID", hashlib.sha256)[:_ID]
         """Tells keys apart without telling anything of them."""
 
+    def derive(self, salt: bytes, info: bytes) -> bytes:
+        """Another key of `KEY_SIZE` bytes, for the one purpose that `info` names."""
+        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
+        return HKDF(SHA256(), KEY_SIZE, salt, info).derive(self._secret)
+
     def for_object(self, header: bytes) -> AESGCM:
         """The cipher of the one object that begins with this header."""
         # Imported only here: 7 MiB that a worker without encryption need not pay.
