@@ -39,7 +39,7 @@ class Row:
 
 async def admin_kubeconfig(cluster: str, namespace: str | None, choice: Choice) -> str:
     """The kubeconfig of a business cluster; raises `NotFound` with a sentence that says why."""
-    async with await _connected(choice) as kube:
+    async with await connected(choice) as kube:
         where = namespace or kube.access.namespace or "default"
         name = admin_kubeconfig_secret(cluster)
         secret = await kube.get(kinds.SECRET, name, where)
@@ -58,14 +58,15 @@ async def overview(
     namespace: str | None, choice: Choice, *, everywhere: bool, now: datetime | None = None
 ) -> list[Row]:
     """All objects of the kinds in `SHOWN`, kind by kind."""
-    async with await _connected(choice) as kube:
+    async with await connected(choice) as kube:
         where = None if everywhere else namespace or kube.access.namespace or "default"
         lists = await asyncio.gather(*(_list(kube, kind, where) for kind in SHOWN))
     at = now or datetime.now(UTC)
     return [row_of(manifest, at) for found in lists for manifest in found]
 
 
-async def _connected(choice: Choice) -> Kube:
+async def connected(choice: Choice) -> Kube:
+    """A client of the meta cluster as whom the command line says; raises `AccessError`."""
     access = await asyncio.to_thread(from_environment, choice)
     return Kube(access, field_manager=FIELD_MANAGER)
 

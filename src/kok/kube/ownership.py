@@ -85,7 +85,8 @@ def brought(live: Manifest, manager: str, entries: Iterable[str]) -> bool:
     }
     if writers:
         return bool(writers - {manager})
-    return not any(r.get("controller") for r in meta.get("ownerReferences") or ())
+    stored = bool(meta.get("uid"))
+    return stored and not any(r.get("controller") for r in meta.get("ownerReferences") or ())
 
 
 _DATA = ("f:data", "f:stringData")

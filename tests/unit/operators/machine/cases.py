@@ -62,6 +62,7 @@ class FakeTenant:
     answers: bool | None = True
     known: bool = True
     refused: bool = False
+    excess: str | None = None
     synced: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:

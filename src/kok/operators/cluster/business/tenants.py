@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kok.kube.access import Access
 from kok.kube.client import Kube
 from kok.kube.identity import Identity
+from kok.kube.limits import TENANT
 from kok.operators.cluster.business.watching import Watching
 from kok.operators.cluster.parts import FIELD_MANAGER
 from kok.runtime.reconciler import Key
@@ -127,7 +128,11 @@ class Tenants:
 
     def _client(self, access: Access, connections: int) -> Kube:
         return Kube(
-            access, field_manager=FIELD_MANAGER, timeout=self._timeout, connections=connections
+            access,
+            field_manager=FIELD_MANAGER,
+            timeout=self._timeout,
+            connections=connections,
+            limits=TENANT,
         )
 
     def drop(self, key: Key) -> None:
