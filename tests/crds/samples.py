@@ -282,6 +282,7 @@ FULL: dict[str, list[Spec]] = {
             "port": 2222,
             "ssh": _SSH,
             "hostKey": FINGERPRINT,
+            "accessHash": "0123456789abcdef",
             "artifacts": {"baseURL": "https://artifacts.example"},
             "components": _COMPONENTS,
             "labels": {"tier": "web"},

@@ -35,6 +35,7 @@ WRONG = {
         "SHA256:short",
         samples.FINGERPRINT.removeprefix("SHA256:"),
     ),
+    "leave it out: KubeNodes write it, 16 hexadecimal digits": ("abc", "0123456789ABCDEF"),
     "write an address that starts with https:// or http://": ("artifacts.example", "ftp://x"),
     "write an address without a path, such as https://s3.example": (
         "s3.example",

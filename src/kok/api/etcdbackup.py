@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from kok.api.etcdstore import (
     SAME,
+    SEALED,
     SHORT_NAME,
     BackupEncryption,
     BackupKey,
@@ -30,7 +31,8 @@ class EtcdBackupSpec(ApiModel):
                 f"store and encryption {FIXED}",
                 "has(self.store) == has(oldSelf.store) && "
                 "has(self.encryption) == has(oldSelf.encryption)",
-            )
+            ),
+            SEALED,
         )
     )
 

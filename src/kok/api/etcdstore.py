@@ -176,6 +176,13 @@ Cron = Annotated[
 """A schedule in UTC, or nothing."""
 
 
+SEALED = rule(
+    "a store at an http:// address needs encryption, since everybody on the way could read and "
+    "change backups; name the Secret of its keys in encryption, or write an https:// address",
+    "!self.?store.?s3.?endpoint.orValue('').startsWith('http://') || has(self.encryption)",
+)
+"""For whatever has `store` and `encryption`."""
+
 PublicKey = Annotated[
     str,
     Field(
@@ -225,10 +232,11 @@ class EtcdBackupPolicy(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
+            SEALED,
             rule(
                 "keys are kept sealed only: write keys.recipient, or encryption",
                 "!has(self.keys) || has(self.encryption) || self.keys.?recipient.orValue('') != ''",
-            )
+            ),
         )
     )
 
@@ -270,7 +278,7 @@ SAME_PARTS = rule(
 class RestoreSource(ApiModel):
     """What a cluster's data comes from."""
 
-    model_config = ConfigDict(json_schema_extra=rules(ONE_SOURCE, SAME_PARTS))
+    model_config = ConfigDict(json_schema_extra=rules(ONE_SOURCE, SAME_PARTS, SEALED))
 
     backup: str = Field(
         default="", max_length=253, json_schema_extra=rules(rule(f"backup {KEPT}", SAME))

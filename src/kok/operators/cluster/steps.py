@@ -26,7 +26,7 @@ from kok.operators.cluster.parts import (
     CONTROLLER_MANAGER,
     SCHEDULER,
 )
-from kok.operators.cluster.policy import check
+from kok.operators.cluster.permitted import check
 from kok.operators.cluster.render import apiserver, controllers, network, owned, pods
 from kok.operators.cluster.render import service as service_
 from kok.operators.cluster.returning import Returned, returned
@@ -71,7 +71,8 @@ class Steps:
 
     def draw(self) -> None:
         """Checks the spec; raises `Invalid`."""
-        self._plan = blueprint(self.cluster)
+        etcd = (self.world.etcd(self.cluster.name) or {}).get("spec") or {}
+        self._plan = blueprint(self.cluster, etcd.get("version"))
         check(self._policies, self._plan)
 
     async def lay_foundation(self) -> None:

@@ -126,6 +126,8 @@ NAME_TAKEN: Final = "NameTaken"
 """An object that is not ours has a name that we need; remove it or choose another name."""
 RETAINED_VOLUMES: Final = "RetainedVolumes"
 """Volumes of an earlier EtcdCluster of this name are there; adopt them or delete them."""
+FORBIDDEN_BY_POLICY: Final = "ForbiddenByPolicy"
+"""The administrator of the meta cluster does not allow what a field says; the message names it."""
 UNSUPPORTED_VERSION: Final = "UnsupportedVersion"
 """`spec.version` is not one that this release can run."""
 

@@ -32,6 +32,7 @@ from kok.operators.etcd import (
     metrics,
     moves,
     obstacles,
+    permitted,
     plan,
     reasons,
     remains,
@@ -83,7 +84,7 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
     )
     learnt = members.learn(obj, world, plan.members_of(obj))
     learnt = moves.take_request(obj) or learnt
-    found = obstacles.obstacle(obj, world)
+    found = permitted.judge(obj, world, own)
     ca = rotation.authority(obj, world, p.now)
     restores = await takeover.read(p.kube, obj)
     hold = takeover.hold(obj, restores)

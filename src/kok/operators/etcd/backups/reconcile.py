@@ -100,7 +100,8 @@ class Backup:
             status.store, status.encryption = found.store, found.encryption
             status.key = attempts.key(obj)
         if status.store is not None:
-            await objects.require(self.p.kube, obj.namespace, status.store, status.encryption)
+            place = status.store, status.encryption
+            await objects.require(self.p.kube, obj.namespace, *place, self.own)
         wanted = await keys.bundle(self.p.kube, cluster)
         if wanted is not None and not keys.is_current(cluster, wanted):
             said = cluster.status.condition(reasons.KEYS_STORED_CONDITION)
@@ -176,6 +177,7 @@ class Backup:
             name=self._job_name(),
             purpose=PURPOSE,
             image=self.own.worker_image,
+            closed=self.own.forbidden_ranges,
             deadline=self.own.worker_deadline,
             pull_secrets=cluster.spec.images.pull_secrets,
             worker=work.worker_of(obj, cluster),
