@@ -73,15 +73,12 @@ class Drain:
 
     async def _elsewhere(self) -> bool:
         """Whether another node could take pods."""
-        nodes = await self.kube.list(kinds.NODE)
-        return any(
-            node["metadata"]["name"] != self.node and not node["spec"].get("unschedulable")
-            for node in nodes
-        )
+        nodes = await self.kube.list(kinds.NODE, keep=_schedulable)
+        return any(node["name"] != self.node and node["takes"] for node in nodes)
 
     async def _pods(self) -> list[Manifest]:
-        pods = await self.kube.list(kinds.POD, fields={"spec.nodeName": self.node})
-        return [pod for pod in pods if concerns(pod)]
+        pods = await self.kube.list(kinds.POD, fields={"spec.nodeName": self.node}, keep=_gist)
+        return [pod for pod in pods if pod]
 
     async def _evict(self, pods: list[Manifest], *, force: bool) -> list[str]:
         """Names of the pods that their budgets protect."""
@@ -117,6 +114,18 @@ class Drain:
                 ]
                 return f"{namespace}/{name}"
         return ""
+
+
+def _schedulable(node: Manifest) -> Manifest:
+    takes = not (node.get("spec") or {}).get("unschedulable")
+    return {"name": node["metadata"]["name"], "takes": takes}
+
+
+def _gist(pod: Manifest) -> Manifest:
+    """What matters of a pod that has to leave; nothing of any other."""
+    known = ("name", "namespace", "uid", "deletionTimestamp")
+    meta = {key: str(pod["metadata"][key]) for key in known if pod["metadata"].get(key)}
+    return {"metadata": meta} if concerns(pod) and len(meta) >= 3 else {}
 
 
 def concerns(pod: Manifest) -> bool:

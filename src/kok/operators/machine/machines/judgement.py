@@ -23,6 +23,7 @@ from kok.operators.machine.ssh import (
     ScriptFailed,
     SudoRefused,
 )
+from kok.runtime.reasons import ANSWER_TOO_LARGE
 
 REACHABLE, PREFLIGHT, COMPONENTS = "Reachable", "PreflightPassed", "ComponentsReady"
 JOINED, NODE_READY, UP_TO_DATE, READY = "Joined", "NodeReady", "UpToDate", "Ready"
@@ -192,6 +193,9 @@ def _node_ready(case: Case, decision: Decision) -> Judgement:
     if tenant is not None and tenant.answers is False:
         text = f"the API of Cluster {cluster} does not answer, so the Node is not known"
         return Judgement(None, reasons.CLUSTER_UNREACHABLE, text)
+    if tenant is not None and tenant.excess is not None:
+        text = f"the Nodes of Cluster {cluster} are not known: {tenant.excess}"
+        return Judgement(None, ANSWER_TOO_LARGE, text)
     if tenant is None or not tenant.synced.is_set():
         return _before_nodes_are_known(case)
     if node is None:
@@ -272,7 +276,8 @@ def _ready(decision: Decision, found: Mapping[str, Judgement]) -> Judgement:
     node = found[NODE_READY]
     if node.status is True:
         return Judgement(True, reasons.NODE_READY, node.message)
-    if node.reason == reasons.CLUSTER_UNREACHABLE and found[JOINED].status is True:
+    silent = (reasons.CLUSTER_UNREACHABLE, ANSWER_TOO_LARGE)
+    if node.reason in silent and found[JOINED].status is True:
         return node
     first = next(found[name] for name in CHAIN if found[name].status is not True)
     return Judgement(False, first.reason, first.message)
