@@ -55,6 +55,11 @@ def etcd_ca_secret(etcd: str) -> str:
     return f"{etcd}-ca"
 
 
+def etcd_keys_secret(etcd: str) -> str:
+    """Secret of the keys that came with the backup of an EtcdCluster's `spec.restoreFrom`."""
+    return f"{etcd}-keys"
+
+
 def api_service(cluster: str) -> str:
     """Service in front of a Cluster's API servers."""
     return f"{cluster}-apiserver"

@@ -69,6 +69,15 @@ def operator(
     _friendly(lambda: run(specs, settings))
 
 
+@app.command()
+def keypair() -> None:
+    """Print a new key pair to which backups seal a Cluster's keys; keep the private half elsewhere."""
+    from kok.operators.etcd.worker.sealing import key_pair  # noqa: PLC0415
+
+    private, public = key_pair()
+    typer.echo(f"privateKey: {private}\nrecipient: {public}")
+
+
 @app.command(name="etcd-worker", hidden=True)
 def etcd_worker(
     command: Annotated[

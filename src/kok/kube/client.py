@@ -17,6 +17,7 @@ from kok.kube import kinds
 from kok.kube.access import Access
 from kok.kube.discovery import Discovery
 from kok.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, TooLarge, Unreachable
+from kok.kube.foreign import Contest
 from kok.kube.limits import META, Limits
 from kok.kube.pages import pages
 from kok.kube.paths import object_path, selector
@@ -69,6 +70,8 @@ class Kube:
         self._discovery = Discovery(self._transport)
         self.accepted: dict[str, frozenset[str]] = {}
         """Differences that `kok.kube.apply` found the server to insist on, by object UID."""
+        self.contest = Contest()
+        """How often `kok.kube.apply` took out what others added to our objects."""
 
     @classmethod
     async def from_environment(

@@ -22,6 +22,7 @@ from kok.api import KINDS
 from kok.cli.main import app
 from kok.cli.query import row_of
 from kok.cli.table import age, table
+from kok.operators.etcd.worker import sealing
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -247,3 +248,10 @@ def test_a_row_of_an_object_without_status() -> None:
 )
 def test_ages(seconds: float, text: str) -> None:
     assert age(seconds) == text
+
+
+def test_a_key_pair_is_one() -> None:
+    text = kok("keypair").stdout
+    private, public = (line.partition(": ")[2] for line in text.splitlines())
+    content = {"ca": {"tls.key": b"secret"}}
+    assert sealing.unseal(sealing.seal(content, public), [], private) == content

@@ -21,7 +21,7 @@ def operator(settings: Settings) -> OperatorSpec:
     del settings  # The runtime hands them to each pass.
     own, abandoned = MachineSettings(), Abandoned()
     machines = MachineReconciler(own, abandoned=abandoned)
-    kubenodes = KubeNodeReconciler(abandoned)
+    kubenodes = KubeNodeReconciler(own, abandoned)
     cleaner = Cleaner(
         machines.connections, machines.sessions, machines.observer, abandoned, machines.keeper
     )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from kok.api.host import AbandonedHost, Host
-from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_TRUST_HOST_KEY
 from kok.kube import kinds
 from kok.operators.machine import reasons
@@ -13,18 +10,11 @@ from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.host.agent import HostTaken
 from kok.operators.machine.host.survey import Owner
 from kok.operators.machine.keeping import Keeper
-from kok.operators.machine.machines.observe import Observer, Problem
+from kok.operators.machine.machines.observe import Observer
 from kok.operators.machine.machines.work import Hand
+from kok.operators.machine.permits import Problem
 from kok.operators.machine.session import Session, Sessions
-from kok.operators.machine.ssh import (
-    Connections,
-    Credentials,
-    CredentialsError,
-    Target,
-    credentials_of,
-    expected,
-)
-from kok.operators.machine.ssh.credentials import missing
+from kok.operators.machine.ssh import Connections, Target, expected
 from kok.runtime.reconciler import DONE, Done, Pass
 
 SOON = 5.0
@@ -140,7 +130,7 @@ class Cleaner:
         annotation = host.metadata.annotations.get(ANNOTATION_TRUST_HOST_KEY)
         want = expected(annotation, spec.host_key, p.status.host_key, None)
         secret = await p.kube.get(kinds.SECRET, spec.ssh.secret, host.namespace)
-        found = await _credentials(host, secret)
+        found = await self._observer.permits.credentials(host, secret)
         if isinstance(found, Problem):
             self._problems[uid] = found
             return None
@@ -157,12 +147,3 @@ class Cleaner:
             credentials=found,
             expected=want,
         )
-
-
-async def _credentials(host: Host, secret: Manifest | None) -> Credentials | Problem:
-    if secret is None:
-        return Problem(reasons.SECRET_MISSING, missing(host.namespace, host.spec.ssh.secret))
-    try:
-        return await asyncio.to_thread(credentials_of, secret)
-    except CredentialsError as error:
-        return Problem(reasons.SECRET_INVALID, str(error))

@@ -13,10 +13,11 @@ from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_ABANDON_HOST, ANNOTATION_TRUST_HOST_KEY
 from kok.operators.machine import reasons
 from kok.operators.machine.cleaning import Cleaner
-from kok.operators.machine.components.rendered import ComponentError, validate
+from kok.operators.machine.components.foreign import Checker
 from kok.operators.machine.keeping import touched
 from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.ssh.hostkey import FINGERPRINT
+from kok.runtime.aside import Unfinished
 from kok.runtime.errors import Invalid, Wait
 from kok.runtime.reconciler import DONE, Done, Key, Pass, Result, Wake
 
@@ -96,12 +97,18 @@ class ComponentReconciler:
     model = Component
     wakes_on: Sequence[Wake] = ()
 
+    def __init__(self, checker: Checker | None = None) -> None:
+        self._checker = checker or Checker()
+
     async def reconcile(self, p: Pass[Component]) -> Result:
         """See `Reconciler`."""
         try:
-            validate(p.obj)
-        except ComponentError as error:
-            raise Invalid(reasons.COMPONENT_INVALID, str(error)) from None
+            problem = await self._checker.problem(p.obj)
+        except Unfinished as error:
+            text = f"checking it {error}; it is tried again"
+            raise Wait(reasons.COMPONENT_INVALID, text, 30.0) from None
+        if problem:
+            raise Invalid(reasons.COMPONENT_INVALID, problem)
         p.set_condition("Ready", True, reasons.VALID, "templates and parameters can be used")
         return Result()
 

@@ -7,6 +7,8 @@ from typing import Final
 # --- the host, as seen over SSH (condition Reachable of a Machine)
 HOST_UNREACHABLE: Final = "HostUnreachable"
 """No SSH connection can be made."""
+FORBIDDEN_BY_POLICY: Final = "ForbiddenByPolicy"
+"""The administrator of the meta cluster does not allow what a field says; the message names it."""
 HOST_SILENT: Final = "HostSilent"
 """The host took the connection but does not answer within the deadline."""
 HOST_KEY_CHANGED: Final = "HostKeyChanged"

@@ -27,7 +27,7 @@ from kok.kube.errors import KubeError
 from kok.operators.machine import reasons
 from kok.operators.machine.abandoned import MOST, Abandoned
 from kok.operators.machine.machines.delete import Removal
-from kok.operators.machine.machines.observe import Problem
+from kok.operators.machine.permits import Problem
 from kok.operators.machine.session import Session
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock

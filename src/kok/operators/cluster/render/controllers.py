@@ -9,7 +9,7 @@ from kok.api.meta import Manifest
 from kok.operators.cluster import parts
 from kok.operators.cluster.blueprint import Blueprint
 from kok.operators.cluster.credentials import CA_KEY, CLIENT_FILES, FRONT_PROXY_CA, KUBECONFIG
-from kok.operators.cluster.flags import command_line
+from kok.operators.cluster.flags import command_line, known
 from kok.operators.cluster.keys import SA_KEY
 from kok.operators.cluster.render import pods
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
@@ -20,11 +20,10 @@ CONTROLLER_MANAGER_PORT, SCHEDULER_PORT = 10257, 10259
 def controller_manager(plan: Blueprint, version: str, keys: str) -> Manifest:
     """The controller manager at a version; `keys` as for the API server."""
     part = plan.parts[parts.CONTROLLER_MANAGER]
+    extra = known(parts.CONTROLLER_MANAGER, part.extra_args, version)
     files = (TLS_CRT, TLS_KEY, CA_CRT, CA_KEY, SA_KEY, FRONT_PROXY_CA, KUBECONFIG)
     container = pods.Container(
-        command=command_line(
-            parts.CONTROLLER_MANAGER, controller_manager_flags(plan), part.extra_args
-        ),
+        command=command_line(parts.CONTROLLER_MANAGER, controller_manager_flags(plan), extra),
         port=CONTROLLER_MANAGER_PORT,
         live="/healthz",
         ready="/healthz",
@@ -58,8 +57,9 @@ def controller_manager_flags(plan: Blueprint) -> dict[str, str]:
 def scheduler(plan: Blueprint, version: str, keys: str) -> Manifest:
     """The scheduler at a version; `keys` as for the API server."""
     part = plan.parts[parts.SCHEDULER]
+    extra = known(parts.SCHEDULER, part.extra_args, version)
     container = pods.Container(
-        command=command_line(parts.SCHEDULER, scheduler_flags(), part.extra_args),
+        command=command_line(parts.SCHEDULER, scheduler_flags(), extra),
         port=SCHEDULER_PORT,
         live="/livez",
         ready="/readyz",

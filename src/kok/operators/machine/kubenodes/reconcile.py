@@ -16,7 +16,7 @@ from kok.api.host import Host
 from kok.api.kubenode import KubeNode
 from kok.api.machine import Machine, MachineComponent
 from kok.api.meta import Manifest
-from kok.kube import kinds
+from kok.kube import dialling, kinds
 from kok.kube.apply import ensure_all
 from kok.kube.errors import InvalidObject
 from kok.kube.ownership import owned_by
@@ -28,6 +28,7 @@ from kok.operators.machine.kubenodes.software_objects import SoftwareObjects
 from kok.operators.machine.machines.observe import access_of
 from kok.operators.machine.machines.reconcile import ClusterChanges
 from kok.runtime.errors import Invalid, Wait
+from kok.runtime.policy import Policies
 from kok.runtime.reconciler import DONE, EVERY, Done, Key, Pass, Result, Wake
 
 CLUSTER, HOST = Cluster.info.kind, Host.info.kind
@@ -60,7 +61,7 @@ class KubeNodeReconciler:
     model = KubeNode
     wakes_on: Sequence[Wake]
 
-    def __init__(self, abandoned: Abandoned | None = None) -> None:
+    def __init__(self, policies: Policies, abandoned: Abandoned | None = None) -> None:
         self._abandoned = abandoned or Abandoned()
         self.wakes_on = (
             Wake(MACHINE),
@@ -68,6 +69,7 @@ class KubeNodeReconciler:
             Wake(HOST, key=_all_of_namespace),
             Wake(COMPONENT, key=_owners),
         )
+        self._policies = policies
         self._http: aiohttp.ClientSession | None = None
         self._claiming: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -123,7 +125,10 @@ class KubeNodeReconciler:
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
-            self._http = aiohttp.ClientSession()
+            # Where an administrator's network must not be asked on behalf of a tenant.
+            factory = dialling.socket_factory(self._policies.forbidden_ranges)
+            connector = aiohttp.TCPConnector(socket_factory=factory)
+            self._http = aiohttp.ClientSession(connector=connector)
         return self._http
 
     async def _places(self, p: Pass[KubeNode], world: World) -> tuple[list[Place], int]:

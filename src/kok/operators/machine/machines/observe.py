@@ -20,8 +20,9 @@ from kok.operators.machine import reasons
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
 from kok.operators.machine.host.join import Access
-from kok.operators.machine.ssh import Credentials, CredentialsError, credentials_of
-from kok.operators.machine.ssh.credentials import missing
+from kok.operators.machine.permits import Permits, Problem
+from kok.operators.machine.ssh import Credentials
+from kok.runtime.policy import Policies
 from kok.runtime.reconciler import Key
 
 CLUSTER = Cluster.info.kind
@@ -32,14 +33,6 @@ JOINED = "Joined"
 BOOTSTRAP_READY = "BootstrapReady"
 """Condition of a Cluster: nodes can join."""
 CENSUS_EVERY = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that only people can mend: reason and sentence."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +130,20 @@ class Census:
 class Observer:
     """Reads the picture; keeps what never changes."""
 
-    def __init__(self, tenants: Tenants, monotonic: Callable[[], float], *, inside: bool) -> None:
+    def __init__(
+        self,
+        tenants: Tenants,
+        monotonic: Callable[[], float],
+        policies: Policies,
+        *,
+        inside: bool,
+    ) -> None:
         """`inside`: business clusters are reached by their addresses in the meta cluster."""
         self._tenants = tenants
         self._inside = inside
         self._installation = ""
+        self.permits = Permits(policies)
+        """Credentials of hosts."""
         self.census = Census(monotonic)
         """All Machines."""
 
@@ -162,7 +164,8 @@ class Observer:
             kube.get(kinds.SECRET, names.internal_kubeconfig_secret(cluster), namespace),
             _nobody() if rivals is None else self.census.of(kube, machine, rivals, since),
         )
-        credentials, refusal = await _credentials(machine, secret)
+        login = await self.permits.credentials(machine, secret)
+        refusal = login if isinstance(login, Problem) else None
         hopeless = secret is None and machine.deleting and await _going(kube, namespace)
         if hopeless:
             refusal = Problem(reasons.SECRET_MISSING, _went_before(machine))
@@ -174,7 +177,7 @@ class Observer:
         return World(
             cluster=parsed,
             secret=secret,
-            credentials=credentials,
+            credentials=login if isinstance(login, Credentials) else None,
             refusal=refusal,
             hopeless=hopeless,
             components=components,
@@ -234,18 +237,6 @@ def _went_before(machine: Machine) -> str:
 
 async def _nobody() -> tuple[Machine, ...] | None:
     return None
-
-
-async def _credentials(
-    machine: Machine, secret: Manifest | None
-) -> tuple[Credentials | None, Problem | None]:
-    name = machine.spec.ssh.secret
-    if secret is None:
-        return None, Problem(reasons.SECRET_MISSING, missing(machine.namespace, name))
-    try:
-        return await asyncio.to_thread(credentials_of, secret), None
-    except CredentialsError as error:
-        return None, Problem(reasons.SECRET_INVALID, str(error))
 
 
 def access_of(public: Manifest | None) -> Access | None:

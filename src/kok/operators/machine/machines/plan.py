@@ -17,7 +17,7 @@ from kok.operators.machine.components.rendered import Rendered
 from kok.operators.machine.host import agent, join, layout, preflight
 from kok.operators.machine.host.survey import Found, Owner, Question, Survey
 from kok.operators.machine.machines import wanted as wanted_
-from kok.operators.machine.machines.observe import Problem, World, rival
+from kok.operators.machine.machines.observe import World, rival
 from kok.operators.machine.machines.steps import (
     Finish,
     Idle,
@@ -30,6 +30,7 @@ from kok.operators.machine.machines.steps import (
     Scan,
     Step,
 )
+from kok.operators.machine.permits import Problem
 from kok.operators.machine.session import View
 from kok.operators.machine.ssh.hostkey import Expected, expected
 

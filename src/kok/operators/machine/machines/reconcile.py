@@ -37,6 +37,7 @@ from kok.operators.machine.machines.work import Hand, Introduction
 from kok.operators.machine.session import Session, Sessions
 from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.ssh import Connections, Target, Timeouts
+from kok.operators.machine.ssh.bounds import Bounds
 from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.errors import Paused, Wait
 from kok.runtime.reconciler import EVERY, Done, Key, Pass, Result, Wake
@@ -64,10 +65,13 @@ class MachineReconciler:
             login=settings.ssh_login_timeout,
             keepalive=settings.ssh_keepalive,
         )
-        self.connections = Connections(timeouts, self.clock.monotonic)
+        bounds = Bounds(settings.allowed_ssh_ranges, settings.forbidden_ranges)
+        self.connections = Connections(timeouts, self.clock.monotonic, bounds)
         self.sessions = Sessions(self.clock.monotonic)
         self.tenants = Tenants(settings.business_timeout)
-        self.observer = Observer(self.tenants, self.clock.monotonic, inside=settings.internal())
+        self.observer = Observer(
+            self.tenants, self.clock.monotonic, settings, inside=settings.internal()
+        )
         self.meta = tend.MetaAddresses(self.clock.monotonic)
         self.renderer = Renderer()
         self.phases = metrics.Phases()
