@@ -11,7 +11,7 @@ from kok.kube.errors import KubeError
 from kok.operators.machine import reasons
 from kok.operators.machine.business import nodes
 from kok.operators.machine.business.nodes import NodeView
-from kok.operators.machine.business.tenants import Tenant
+from kok.operators.machine.business.tend import MARKED
 from kok.operators.machine.host import layout, preflight
 from kok.operators.machine.host.agent import EndpointUnreachable, RemovalFailed
 from kok.operators.machine.machines.plan import EVER_READY, Case, Decision
@@ -188,24 +188,25 @@ def waiting_for_cluster(case: Case) -> Judgement | None:
 
 def _node_ready(case: Case, decision: Decision) -> Judgement:
     """Whether the Node is what the spec asks for."""
-    taken = _refused(decision, (reasons.NODE_NAME_TAKEN,))
-    if taken is not None:
-        return taken
+    unknown = _refused(decision, (reasons.NODE_NAME_TAKEN,)) or _unheard(case)
+    if unknown is not None:
+        return unknown
     tenant, node = case.world.tenant, case.world.node
-    name, cluster = case.machine.spec.node, case.machine.spec.cluster
-    silent = _silent(tenant, cluster) if tenant is not None else None
-    if silent is not None:
-        return silent
     if tenant is None or not tenant.synced.is_set():
         return _before_nodes_are_known(case)
     if node is None:
-        text = f"there is no Node {name} in Cluster {cluster} yet"
+        text = (
+            f"there is no Node {case.machine.spec.node} in Cluster {case.machine.spec.cluster} yet"
+        )
         return Judgement(False, reasons.NODE_MISSING, text)
     return _node(case, node)
 
 
-def _silent(tenant: Tenant, cluster: str) -> Judgement | None:
-    """Why nothing is heard of the Nodes, or None if something is."""
+def _unheard(case: Case) -> Judgement | None:
+    """Why the business cluster says nothing of its nodes, or None if it does."""
+    tenant, cluster = case.world.tenant, case.machine.spec.cluster
+    if tenant is None:
+        return None
     if tenant.answers is False:
         text = f"the API of Cluster {cluster} does not answer, so the Node is not known"
         return Judgement(None, reasons.CLUSTER_UNREACHABLE, text)
@@ -249,7 +250,10 @@ def _node(case: Case, node: NodeView) -> Judgement:
         # serves goes on serving while they change.
         before = case.status.condition(NODE_READY)
         serves = before is not None and before.status == "True"
+        refused = case.status.condition(MARKED)
         text = f"Node {node.name} is Ready but its labels and taints are not set yet"
+        if refused is not None:
+            text = f"Node {node.name} is Ready, but {refused.message}"
         return Judgement(serves, reasons.NODE_OUTDATED, text)
     return Judgement(True, reasons.NODE_READY, f"Node {node.name} is Ready")
 
@@ -291,8 +295,8 @@ def _ready(decision: Decision, found: Mapping[str, Judgement]) -> Judgement:
     node = found[NODE_READY]
     if node.status is True:
         return Judgement(True, reasons.NODE_READY, node.message)
-    silent = (reasons.CLUSTER_UNREACHABLE, reasons.CLUSTER_REFUSES, ANSWER_TOO_LARGE)
-    if node.reason in silent and found[JOINED].status is True:
+    away = (reasons.CLUSTER_UNREACHABLE, reasons.CLUSTER_REFUSES, ANSWER_TOO_LARGE)
+    if node.reason in away and found[JOINED].status is True:
         return node
     first = next(found[name] for name in CHAIN if found[name].status is not True)
     return Judgement(False, first.reason, first.message)

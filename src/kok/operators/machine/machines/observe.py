@@ -172,7 +172,7 @@ class Observer:
         if hopeless:
             refusal = Problem(reasons.SECRET_MISSING, _went_before(machine))
         parsed = Cluster.parse(found) if found is not None else None
-        identity, untrusted = identity_in(operator, parsed)
+        identity, untrusted = machine_identity(operator, parsed)
         tenant = None
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
             # Not before: asking an API that is not up yet would only teach us to be patient.
@@ -246,7 +246,9 @@ async def _nobody() -> tuple[Machine, ...] | None:
     return None
 
 
-def identity_in(secret: Manifest | None, cluster: Cluster | None) -> tuple[Identity | None, str]:
+def machine_identity(
+    secret: Manifest | None, cluster: Cluster | None
+) -> tuple[Identity | None, str]:
     """Ours inside the Cluster, or what is wrong with its Secret if that is there."""
     if secret is None or cluster is None:
         return None, ""
