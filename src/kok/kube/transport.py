@@ -12,6 +12,7 @@ import aiohttp
 
 from kok.kube.access import Access, Bearer, ssl_context
 from kok.kube.errors import KubeError, Unreachable, error_of
+from kok.kube.nesting import parse
 
 JSON = "application/json"
 READ_BUFFER = 2**21
@@ -30,7 +31,12 @@ CONNECTIONS = 32
 """Requests to one API server under way at once; the others wait for their turn."""
 
 
-def new_session(access: Access, *, limit: int = CONNECTIONS) -> aiohttp.ClientSession:
+def new_session(
+    access: Access,
+    *,
+    limit: int = CONNECTIONS,
+    response_class: type[aiohttp.ClientResponse] = aiohttp.ClientResponse,
+) -> aiohttp.ClientSession:
     """A session that adds the identity to each request; needs a running event loop."""
     bearer = Bearer(access)
 
@@ -53,6 +59,7 @@ def new_session(access: Access, *, limit: int = CONNECTIONS) -> aiohttp.ClientSe
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=limit, ssl=ssl_context(access) if secure else True),
         middlewares=(authorise,),
+        response_class=response_class,
         read_bufsize=READ_BUFFER,
         proxy=access.proxy,
     )
@@ -99,7 +106,7 @@ class Transport:
             if response.status >= 400:
                 raise error_of(response.status, raw)
             if response.content_type.endswith("json"):
-                return json.loads(raw) if raw else None
+                return parse(raw) if raw else None
             return raw.decode("utf-8", "replace")
 
     async def lines(
@@ -118,7 +125,7 @@ class Transport:
             try:
                 async for line in response.content:
                     if line.strip():
-                        yield json.loads(line)
+                        yield parse(line)
             finally:
                 # Whoever stops to listen does not wait for the server's farewell.
                 transport = response.connection.transport if response.connection else None
