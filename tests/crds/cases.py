@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.crds.case import Case, named, of, of_cluster, of_network
+from tests.crds.case import Case, named, of, of_cluster, of_network, of_running
 from tests.crds.store_cases import STORES
 
 EVEN = (
@@ -15,6 +15,10 @@ LABELS = (
 FOR_EVER = (
     "renewBefore must be shorter than leafDuration, otherwise a certificate would be renewed for "
     "ever; write for example leafDuration 8760h and renewBefore 720h"
+)
+MOMENT = (
+    "a certificate must last an hour at least, and 30 minutes until it is renewed; write for "
+    "example leafDuration 24h and renewBefore 8h"
 )
 RETENTION = (
     "write a duration such as 8h with mode Periodic, and a number of revisions such as 10000 with "
@@ -76,19 +80,17 @@ VERSIONS = (
         "spec.version: 1.39.0 is not supported; this release knows 1.34 to 1.37",
         {"version": "1.39.0"},
     ),
-    of_cluster(
-        "spec.version",
+    of_running(
         "spec.version: 1.37.1 -> 1.36.4 goes down, which Kubernetes does not support; write "
         "1.37.1 or a later version",
-        {"version": "1.36.4"},
-        was={},
+        "1.36.4",
+        runs="1.37.1",
     ),
-    of_cluster(
-        "spec.version",
+    of_running(
         "spec.version: 1.37.1 -> 1.37.0 goes down, which Kubernetes does not support; write "
         "1.37.1 or a later version",
-        {"version": "1.37.0"},
-        was={},
+        "1.37.0",
+        runs="1.37.1",
     ),
     of_cluster(
         "spec.version",
@@ -329,6 +331,23 @@ SIZES = (
     ),
     of("EtcdCluster", "spec.tls", f"spec.tls: {FOR_EVER}", {"tls": {"renewBefore": "8760h"}}),
     *(
+        case
+        for leaf, before in (("59m", "1m"), ("1s", "0s"), ("24h", "23h59m"), ("1h", "31m"))
+        for case in (
+            of_cluster(
+                "spec.certificates",
+                f"spec.certificates: {MOMENT}",
+                {"certificates": {"leafDuration": leaf, "renewBefore": before}},
+            ),
+            of(
+                "EtcdCluster",
+                "spec.tls",
+                f"spec.tls: {MOMENT}",
+                {"tls": {"leafDuration": leaf, "renewBefore": before}},
+            ),
+        )
+    ),
+    *(
         of(
             "EtcdCluster",
             "spec.maintenance.compaction",
@@ -356,7 +375,10 @@ MANAGED = tuple(
         {part: {"extraArgs": [{"name": flag, "value": "x"}]}},
     )
     for part, flag in (
+        ("apiServer", "anonymous-auth"),
         ("apiServer", "etcd-servers"),
+        ("apiServer", "kubelet-certificate-authority"),
+        ("controllerManager", "authorization-always-allow-paths"),
         ("controllerManager", "cluster-cidr"),
         ("scheduler", "kubeconfig"),
     )

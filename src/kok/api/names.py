@@ -18,7 +18,10 @@ ANNOTATION_INTENT = "kok.dev/intent"
 ANNOTATION_TRUST_HOST_KEY = "kok.dev/trust-host-key"
 """On a Machine or Host: the one new host key to trust, `SHA256:...` as OpenSSH prints it."""
 ANNOTATION_ABANDON_HOST = "kok.dev/abandon-host"
-"""On a Machine that is being deleted: `true` lets it go without cleaning up its host."""
+"""On a Machine or Host that is being deleted: `true` lets it go without cleaning up the host."""
+ABANDONED_HOSTS = "kok-abandoned-hosts"
+"""ConfigMap beside the operators: hosts that were left without a clean-up, by the UID of their
+Machine, as JSON. It outlives the namespaces that they were used in."""
 ANNOTATION_TRUST_CA = "kok.dev/trust-ca"
 """On a Cluster or EtcdCluster: SHA-256 of a CA certificate to accept in place of the recorded."""
 ANNOTATION_CA_TRUSTED = "kok.dev/ca-trusted"
@@ -50,6 +53,11 @@ def etcd_client_service(etcd: str) -> str:
 def etcd_ca_secret(etcd: str) -> str:
     """Secret of an EtcdCluster's own CA."""
     return f"{etcd}-ca"
+
+
+def etcd_keys_secret(etcd: str) -> str:
+    """Secret of the keys that came with the backup of an EtcdCluster's `spec.restoreFrom`."""
+    return f"{etcd}-keys"
 
 
 def api_service(cluster: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.metadata import version as package_version
 from typing import Annotated, Literal, NoReturn, TypeVar
 
@@ -68,6 +69,15 @@ def operator(
     _friendly(lambda: run(specs, settings))
 
 
+@app.command()
+def keypair() -> None:
+    """Print a new key pair to which backups seal a Cluster's keys; keep the private half elsewhere."""
+    from kok.operators.etcd.worker.sealing import key_pair  # noqa: PLC0415
+
+    private, public = key_pair()
+    typer.echo(f"privateKey: {private}\nrecipient: {public}")
+
+
 @app.command(name="etcd-worker", hidden=True)
 def etcd_worker(
     command: Annotated[
@@ -107,6 +117,30 @@ def status(
         typer.echo("no objects of KOK found; look into all namespaces with -A")
         return
     show(rows)
+
+
+@app.command()
+def doctor(
+    operators: Annotated[
+        str, typer.Option("--operators", help="Namespace in which the operators run.")
+    ] = "kok-system",
+    cleaned: Annotated[
+        str | None,
+        typer.Option("--cleaned", metavar="ID", help="Take a host off the list: it is clean."),
+    ] = None,
+) -> None:
+    """List hosts of all namespaces that were left with keys and software of a node on them."""
+    from kok.cli.doctor import abandoned_hosts, strike_off, table  # noqa: PLC0415
+    from kok.cli.table import print_whole  # noqa: PLC0415
+
+    if cleaned is not None:
+        _friendly(lambda: asyncio.run(strike_off(operators, cleaned)))
+        return
+    hosts = _friendly(lambda: asyncio.run(abandoned_hosts(operators)))
+    if not hosts:
+        typer.echo("no host was left without a clean-up")
+        return
+    print_whole(table(hosts, datetime.now(UTC)))
 
 
 def fail(sentence: str) -> NoReturn:

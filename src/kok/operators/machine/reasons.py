@@ -7,6 +7,8 @@ from typing import Final
 # --- the host, as seen over SSH (condition Reachable of a Machine)
 HOST_UNREACHABLE: Final = "HostUnreachable"
 """No SSH connection can be made."""
+FORBIDDEN_BY_POLICY: Final = "ForbiddenByPolicy"
+"""The administrator of the meta cluster does not allow what a field says; the message names it."""
 HOST_SILENT: Final = "HostSilent"
 """The host took the connection but does not answer within the deadline."""
 HOST_KEY_CHANGED: Final = "HostKeyChanged"
@@ -130,6 +132,9 @@ MACHINES_NOT_READY: Final = "MachinesNotReady"
 """Some Machines are not Ready; the message names them."""
 MACHINES_READY: Final = "MachinesReady"
 """All Machines are Ready."""
+FEW_POD_ADDRESSES: Final = "FewPodAddresses"
+"""Condition PodAddresses: nodes have fewer pod addresses than usual, or there are too few for all
+of them; the message says how many, and what follows."""
 NO_HOSTS: Final = "NoHosts"
 """The spec names no hosts."""
 

@@ -125,7 +125,8 @@ async def test_a_node_that_went_during_a_gap_is_forgotten() -> None:
     try:
         await stream.tell("Node", ("ADDED", a_node("w1")), ("ADDED", a_node("w2")), ("SYNCED", {}))
         await stream.tell("Node", ("MODIFIED", a_node("w1")))
-        await stream.tell("Node", ("ADDED", a_node("w2")), ("SYNCED", {}))
+        gone = {"metadata": {"name": "w1"}}
+        await stream.tell("Node", ("ADDED", a_node("w2")), ("DELETED", gone), ("SYNCED", {}))
         assert watching.nodes == {"w2": True}
     finally:
         await watching.close()

@@ -92,7 +92,6 @@ def test_every_flag_that_must_not_be_changed_is_refused_to_users() -> None:
         "controllers",
         "enable-admission-plugins",
         "goaway-chance",
-        "kubelet-certificate-authority",
         "kubelet-preferred-address-types",
         "node-cidr-mask-size-ipv4",
         "node-cidr-mask-size-ipv6",
@@ -143,6 +142,25 @@ def test_a_stopping_server_has_time_for_all_that_it_promises() -> None:
         for f in ("shutdown-delay-duration", "shutdown-watch-termination-grace-period")
     )
     assert pod["terminationGracePeriodSeconds"] > promised
+
+
+def test_the_end_of_a_pod_follows_the_users_flags() -> None:
+    extra = [
+        {"name": "shutdown-delay-duration", "value": "1m10s"},
+        {"name": "shutdown-watch-termination-grace-period", "value": "0"},
+    ]
+    pod = pod_specs(apiServer={"extraArgs": extra})["shop-apiserver"]
+    assert pod["terminationGracePeriodSeconds"] == 70 + 30
+
+
+def test_a_flag_waits_for_the_version_that_knows_it() -> None:
+    extra = [{"name": "tls-curve-preferences", "value": "29"}]
+    plan = blueprint(a_cluster(version="1.36.4", apiServer={"extraArgs": extra}))
+    for version, there in (("1.36.4", True), ("1.35.4", False)):
+        [container] = apiserver.deployment(plan, version, "x")["spec"]["template"]["spec"][
+            "containers"
+        ]
+        assert any("tls-curve" in word for word in container["command"]) is there
 
 
 @pytest.mark.parametrize(

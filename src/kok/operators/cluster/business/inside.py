@@ -94,6 +94,8 @@ class Inside:
     def _count_nodes(self, steps: Steps) -> None:
         if self._tenant is not None and self._tenant.watching is not None:
             steps.found.nodes = self._tenant.watching.nodes
+        if self._tenant is not None:
+            steps.found.excess = self._tenant.kube.excess
 
     async def _connect(self, steps: Steps) -> Tenant | None:
         cluster, endpoint = self._p.obj, steps.found.endpoint

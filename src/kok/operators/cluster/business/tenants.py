@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from kok import pki
 from kok.kube.client import Kube
+from kok.kube.limits import TENANT
 from kok.operators.cluster.business.watching import Watching
 from kok.runtime.reconciler import Key
 
@@ -130,6 +131,7 @@ class Tenants:
             field_manager=FIELD_MANAGER,
             timeout=self._timeout,
             connections=connections,
+            limits=TENANT,
         )
 
     def drop(self, key: Key) -> None:

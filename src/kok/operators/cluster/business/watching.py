@@ -37,22 +37,13 @@ class Watching:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _follow_nodes(self) -> None:
-        listed: dict[str, bool] = {}
+        found: dict[str, bool] = {}
         async for event in self._kube.watch(kinds.NODE):
             if event.type == "SYNCED":
-                # All that exists was told since the last time; what was not told is gone.
-                self._set(listed)
-                listed = {}
-                continue
-            if event.type != "MODIFIED":
-                listed = _with(listed, event.type, event.object)
-            if self.nodes is not None:
-                self._set(_with(self.nodes, event.type, event.object))
-
-    def _set(self, nodes: dict[str, bool]) -> None:
-        if nodes != self.nodes:
-            self.nodes = nodes
-            self._on_nodes()
+                self.nodes = found
+                self._on_nodes()
+            elif _update(found, event.type, event.object) and self.nodes is not None:
+                self._on_nodes()
 
     async def _follow(self, kind: Kind) -> None:
         async for event in self._kube.watch(kind, labels=LABEL_ADDON):
@@ -61,13 +52,21 @@ class Watching:
                 self._on_object(str(labels[LABEL_ADDON]))
 
 
-def _with(nodes: dict[str, bool], change: str, node: Manifest) -> dict[str, bool]:
+def _update(nodes: dict[str, bool], change: str, node: Manifest) -> bool:
+    """Whether the change told anything new of the nodes."""
     name = str(node["metadata"]["name"])
-    rest = {other: ready for other, ready in nodes.items() if other != name}
-    return rest if change == "DELETED" else {**rest, name: node_ready(node)}
+    before = nodes.get(name)
+    if change == "DELETED":
+        nodes.pop(name, None)
+    else:
+        nodes[name] = node_ready(node)
+    return nodes.get(name) != before
 
 
 def node_ready(node: Manifest) -> bool:
     """Whether a Node says that it is Ready."""
-    conditions = (node.get("status") or {}).get("conditions") or ()
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    conditions = (node.get("status") or {}).get("conditions")
+    return any(
+        isinstance(c, dict) and c.get("type") == "Ready" and c.get("status") == "True"
+        for c in (conditions if isinstance(conditions, list) else ())
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import datetime
 from functools import lru_cache
@@ -95,6 +96,15 @@ class EtcdClient:
         body = {"revision": str(revision)}
         return hash_of(await self._ask(address, "maintenance/hashkv", body, LONG_DEADLINE))
 
+    async def read(self, address: str, key: bytes) -> bytes | None:
+        """The value of a key, as a quorum agrees; None if there is none."""
+        answer = await self._ask(address, "kv/range", {"key": base64.b64encode(key).decode()})
+        found = answer.get("kvs") or ()
+        try:
+            return base64.b64decode(found[0].get("value") or "", validate=True) if found else None
+        except (AttributeError, TypeError, ValueError) as error:
+            raise strange() from error
+
     async def clock(self, address: str) -> datetime | None:
         """What the member's clock shows, to the second; None if that cannot be known.
 
@@ -108,6 +118,14 @@ class EtcdClient:
             return None
 
     # --- changes
+
+    async def write(self, address: str, key: bytes, value: bytes) -> None:
+        """Puts a value under a key."""
+        body = {
+            "key": base64.b64encode(key).decode(),
+            "value": base64.b64encode(value).decode(),
+        }
+        await self._change(address, "kv/put", body)
 
     async def add_learner(self, address: str, peer_url: str) -> Listed:
         """Adds a member that does not vote yet, and returns its entry with its new ID.

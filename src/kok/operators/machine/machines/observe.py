@@ -15,12 +15,14 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.access import AccessError
 from kok.kube.client import Kube
+from kok.kube.errors import Forbidden
 from kok.operators.machine import reasons
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
 from kok.operators.machine.host.join import Access
-from kok.operators.machine.ssh import Credentials, CredentialsError, Keyring
-from kok.operators.machine.ssh.credentials import missing
+from kok.operators.machine.permits import Permits, Problem
+from kok.operators.machine.ssh import Credentials
+from kok.runtime.policy import Policies
 from kok.runtime.reconciler import Key
 
 CLUSTER = Cluster.info.kind
@@ -34,21 +36,17 @@ CENSUS_EVERY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that only people can mend: reason and sentence."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class World:
     """The meta cluster and the business cluster, as far as they matter to one Machine."""
 
     cluster: Cluster | None = None
+    secret: Manifest | None = field(default=None, repr=False)
+    """That of the credentials, as it is."""
     credentials: Credentials | None = None
     refusal: Problem | None = None
     """Why there are no credentials."""
+    hopeless: bool = False
+    """Whether there will never be any: their namespace is going, and nothing can be made in it."""
     components: Mapping[str, Component] = field(default_factory=dict)
     """Those that the Machine names and that exist, by name of the software."""
     access: Access | None = None
@@ -111,25 +109,43 @@ class Census:
         async with self._lock:
             fresh = self._monotonic() - self._taken < CENSUS_EVERY and self._taken >= since
             if not fresh or all(m.metadata.uid != uid for m in self._found):
-                began = self._monotonic()
-                lists = await asyncio.gather(
-                    *(kube.list(MACHINE, n) for n in namespaces or (None,))
-                )
-                self._found = tuple(Machine.parse(m) for listed in lists for m in listed)
-                self._taken = began
+                await self._take(kube, namespaces)
             return tuple(m for m in self._found if m.metadata.uid != uid)
+
+    async def now(self, kube: Kube, namespaces: Collection[str]) -> tuple[Machine, ...]:
+        """All as they are now. Many who ask at once share one answer."""
+        asked = self._monotonic()
+        async with self._lock:
+            if self._taken < asked:
+                await self._take(kube, namespaces)
+            return self._found
+
+    async def _take(self, kube: Kube, namespaces: Collection[str]) -> None:
+        began = self._monotonic()
+        lists = await asyncio.gather(*(kube.list(MACHINE, n) for n in namespaces or (None,)))
+        self._found = tuple(Machine.parse(m) for listed in lists for m in listed)
+        self._taken = began
 
 
 class Observer:
     """Reads the picture; keeps what never changes."""
 
-    def __init__(self, tenants: Tenants, monotonic: Callable[[], float], *, inside: bool) -> None:
+    def __init__(
+        self,
+        tenants: Tenants,
+        monotonic: Callable[[], float],
+        policies: Policies,
+        *,
+        inside: bool,
+    ) -> None:
         """`inside`: business clusters are reached by their addresses in the meta cluster."""
         self._tenants = tenants
         self._inside = inside
         self._installation = ""
-        self._census = Census(monotonic)
-        self._keyring = Keyring()
+        self.permits = Permits(policies)
+        """Credentials of hosts."""
+        self.census = Census(monotonic)
+        """All Machines."""
 
     async def observe(
         self, kube: Kube, machine: Machine, *, rivals: Collection[str] | None, since: float
@@ -146,9 +162,13 @@ class Observer:
             _components(kube, machine),
             kube.get(kinds.SECRET, names.admin_kubeconfig_secret(cluster), namespace),
             kube.get(kinds.SECRET, names.internal_kubeconfig_secret(cluster), namespace),
-            _nobody() if rivals is None else self._census.of(kube, machine, rivals, since),
+            _nobody() if rivals is None else self.census.of(kube, machine, rivals, since),
         )
-        credentials, refusal = await _credentials(self._keyring, machine, secret)
+        login = await self.permits.credentials(machine, secret)
+        refusal = login if isinstance(login, Problem) else None
+        hopeless = secret is None and machine.deleting and await _going(kube, namespace)
+        if hopeless:
+            refusal = Problem(reasons.SECRET_MISSING, _went_before(machine))
         parsed = Cluster.parse(found) if found is not None else None
         tenant = None
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
@@ -156,15 +176,17 @@ class Observer:
             tenant = await self._tenant((namespace, cluster), internal, public)
         return World(
             cluster=parsed,
-            credentials=credentials,
+            secret=secret,
+            credentials=login if isinstance(login, Credentials) else None,
             refusal=refusal,
+            hopeless=hopeless,
             components=components,
-            access=_access(public),
+            access=access_of(public),
             tenant=tenant,
             node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
             others=others,
             watched=tuple(rivals or ()),
-            installation=await self._identity(kube),
+            installation=await self.identity(kube),
         )
 
     async def _tenant(
@@ -180,7 +202,8 @@ class Observer:
             # The cluster operator puts its Secrets right again.
             return None
 
-    async def _identity(self, kube: Kube) -> str:
+    async def identity(self, kube: Kube) -> str:
+        """What tells this meta cluster from others."""
         if not self._installation:
             found = await kube.get(kinds.NAMESPACE, "kube-system")
             self._installation = str((found or {}).get("metadata", {}).get("uid", ""))
@@ -196,23 +219,28 @@ async def _components(kube: Kube, machine: Machine) -> dict[str, Component]:
     return {wanted[c.name]: c for c in parsed if not c.deleting}
 
 
+async def _going(kube: Kube, namespace: str) -> bool:
+    """Whether a namespace is being deleted."""
+    try:
+        found = await kube.get(kinds.NAMESPACE, namespace)
+    except Forbidden:
+        return False
+    return found is None or bool(found["metadata"].get("deletionTimestamp"))
+
+
+def _went_before(machine: Machine) -> str:
+    return (
+        f"Secret {machine.namespace}/{machine.spec.ssh.secret} is gone, and with its namespace "
+        "being deleted there will be no other"
+    )
+
+
 async def _nobody() -> tuple[Machine, ...] | None:
     return None
 
 
-async def _credentials(
-    keyring: Keyring, machine: Machine, secret: Manifest | None
-) -> tuple[Credentials | None, Problem | None]:
-    name = machine.spec.ssh.secret
-    if secret is None:
-        return None, Problem(reasons.SECRET_MISSING, missing(machine.namespace, name))
-    try:
-        return await keyring.credentials(secret), None
-    except CredentialsError as error:
-        return None, Problem(reasons.SECRET_INVALID, str(error))
-
-
-def _access(public: Manifest | None) -> Access | None:
+def access_of(public: Manifest | None) -> Access | None:
+    """How nodes reach a cluster, by the Secret with its public kubeconfig."""
     text = _kubeconfig(public)
     if not text:
         return None
