@@ -31,6 +31,9 @@ MACHINE_BOOTSTRAPPERS = "system:bootstrappers:kok:machines"
 """Group of the bootstrap tokens of Machines. Nothing that it asks for is granted by itself: the
 machine operator approves what fits the token's Machine."""
 
+OPERATORS = ("cluster", "machine")
+"""The operators that work inside business clusters."""
+
 API_PORT = 6443
 """Port of a business cluster's API inside the meta cluster."""
 
@@ -65,6 +68,16 @@ def api_service(cluster: str) -> str:
     return f"{cluster}-apiserver"
 
 
+def api_host(namespace: str, cluster: str) -> str:
+    """Name by which pods of the meta cluster reach a Cluster's API servers."""
+    return f"{api_service(cluster)}.{namespace}.svc"
+
+
+def internal_url(namespace: str, cluster: str) -> str:
+    """A Cluster's API inside the meta cluster."""
+    return f"https://{api_host(namespace, cluster)}:{API_PORT}"
+
+
 def cluster_ca_secret(cluster: str) -> str:
     """Secret of the CA that signs a Cluster's API server, clients and kubelets."""
     return f"{cluster}-ca"
@@ -88,6 +101,26 @@ def admin_kubeconfig_secret(cluster: str) -> str:
 def internal_kubeconfig_secret(cluster: str) -> str:
     """Secret with the admin kubeconfig for use inside the meta cluster (key `kubeconfig`)."""
     return f"{cluster}-kubeconfig-internal"
+
+
+def operator_secret(cluster: str, operator: str) -> str:
+    """Secret (kubernetes.io/tls, with ca.crt) of one operator's identity inside a Cluster."""
+    return f"{cluster}-operator-{operator}"
+
+
+def operator_user(operator: str) -> str:
+    """As whom an operator works inside business clusters."""
+    return f"kok:{operator}-operator"
+
+
+def operator_group(operator: str) -> str:
+    """The group to which an operator's rights inside business clusters are bound."""
+    return f"kok:{operator}-operators"
+
+
+def context(namespace: str, cluster: str) -> str:
+    """What context, cluster and user are called in a Cluster's kubeconfig: no other's are."""
+    return f"{namespace}/{cluster}"
 
 
 def cluster_addon(cluster: str, addon: str) -> str:

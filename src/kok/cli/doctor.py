@@ -11,19 +11,19 @@ from rich.text import Text
 
 from kok.api.host import AbandonedHost
 from kok.api.names import ABANDONED_HOSTS
-from kok.cli.query import FIELD_MANAGER
+from kok.cli.identity import Choice
+from kok.cli.query import connected
 from kok.cli.table import age
 from kok.kube import kinds
-from kok.kube.client import Kube
 from kok.kube.errors import NotFound
 
 
-async def abandoned_hosts(namespace: str) -> dict[str, AbandonedHost]:
+async def abandoned_hosts(namespace: str, choice: Choice) -> dict[str, AbandonedHost]:
     """The hosts by the IDs of their entries; `namespace` is the operators'.
 
     Raises `NotFound` with a sentence if there is no such list.
     """
-    async with await Kube.from_environment(field_manager=FIELD_MANAGER) as kube:
+    async with await connected(choice) as kube:
         found = await kube.get(kinds.CONFIGMAP, ABANDONED_HOSTS, namespace)
     if found is None:
         raise NotFound(
@@ -35,14 +35,14 @@ async def abandoned_hosts(namespace: str) -> dict[str, AbandonedHost]:
     return _readable(found.get("data") or {})
 
 
-async def strike_off(namespace: str, ident: str) -> None:
+async def strike_off(namespace: str, ident: str, choice: Choice) -> None:
     """Takes an entry off the list. Raises `NotFound` with a sentence if there is none."""
-    known = await abandoned_hosts(namespace)
+    known = await abandoned_hosts(namespace, choice)
     if ident not in known:
         raise NotFound(
             404, "NotFound", f"no abandoned host has the ID {ident}; kok doctor lists them"
         )
-    async with await Kube.from_environment(field_manager=FIELD_MANAGER) as kube:
+    async with await connected(choice) as kube:
         change = {"data": {ident: None}}
         await kube.patch(kinds.CONFIGMAP, ABANDONED_HOSTS, namespace, change)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -74,14 +72,6 @@ class Kube:
         """How often `kok.kube.apply` took out what others added to our objects."""
 
     @classmethod
-    async def from_environment(
-        cls, *, field_manager: str, timeout: float = 30.0, observer: Observer | None = None
-    ) -> Self:
-        """The cluster of `$KUBECONFIG`, else of the pod we run in; raises `AccessError`."""
-        access = await asyncio.to_thread(access_.from_environment)
-        return cls(access, field_manager=field_manager, timeout=timeout, observer=observer)
-
-    @classmethod
     async def from_kubeconfig(
         cls,
         kubeconfig: str | bytes | Mapping[str, Any],
@@ -92,8 +82,8 @@ class Kube:
         connections: int = CONNECTIONS,
         limits: Limits = META,
     ) -> Self:
-        """The current context of a kubeconfig (text or parsed); raises `AccessError`."""
-        access = access_.from_kubeconfig(kubeconfig, base=Path())
+        """The current context of a kubeconfig (text or parsed); see `kok.kube.access`."""
+        access = access_.from_kubeconfig(kubeconfig)
         return cls(
             access,
             field_manager=field_manager,

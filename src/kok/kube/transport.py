@@ -47,12 +47,14 @@ def new_session(
     async def authorise(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        value = bearer.header()
+        for name, what in access.headers:
+            request.headers.add(name, what)
+        value = await bearer.header()
         if value is not None:
             request.headers["Authorization"] = value
         response = await handler(request)
         if response.status == 401 and value is not None:
-            renewed = bearer.header(fresh=True)
+            renewed = await bearer.header(fresh=True)
             if renewed != value and renewed is not None:
                 response.release()
                 request.headers["Authorization"] = renewed
@@ -68,6 +70,8 @@ def new_session(
         # What is decompressed has no size that could be known before. We do not ask for it either.
         auto_decompress=False,
         proxy=access.proxy,
+        # A proxy or password of the environment or of ~/.netrc is not for servers of others.
+        trust_env=False,
     )
 
 

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from kok.api.fields import Toleration
 from kok.api.meta import Manifest
-from kok.kube.access import in_cluster
+from kok.kube.access import in_pod
 from kok.kube.addresses import address, holding, network
 
 FORBIDDEN: Final = (
@@ -98,7 +98,7 @@ class Policies(BaseSettings):
 
     def isolates(self) -> bool:
         """Whether NetworkPolicies are made."""
-        return in_cluster() is not None if self.network_policies is None else self.network_policies
+        return in_pod() if self.network_policies is None else self.network_policies
 
 
 BY: Final = "policy of the administrator of the meta cluster"

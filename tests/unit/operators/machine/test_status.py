@@ -262,6 +262,24 @@ def test_a_restarted_operator_does_not_call_a_node_unready_before_it_knows() -> 
     assert shown(young)[1] == before
 
 
+def test_a_cluster_that_takes_the_operators_rights_is_told_and_how_they_come_back() -> None:
+    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    status, _ = shown(given)
+    refusing = replace(given, world=world(tenant=FakeTenant(refused=True)), status=status)
+    status, conditions = shown(refusing)
+    assert conditions["NodeReady"] == ("Unknown", "ClusterRefuses")
+    assert conditions["Ready"] == ("Unknown", "ClusterRefuses")
+    assert "ClusterRoleBinding kok:machine-operators" in message(status, "NodeReady")
+
+
+def test_an_identity_that_is_not_the_clusters_own_is_named() -> None:
+    text = "Secret team-a/shop-operator-machine does not belong to Cluster team-a/shop"
+    strange = world(tenant=None, access=None, untrusted=text)
+    status, conditions = shown(case(view=seen(), world=strange))
+    assert conditions["NodeReady"] == ("Unknown", "WaitingForCluster")
+    assert text in message(status, "NodeReady")
+
+
 def test_a_changed_spec_is_not_called_up_to_date_before_the_host_was_compared() -> None:
     given = case(view=seen(identity=MEMBER), world=world(node=NODE))
     status, _ = shown(given)

@@ -1,4 +1,4 @@
-"""What is followed in each business cluster: how its nodes are, and what addons applied there."""
+"""What is followed in each business cluster: nodes, what addons applied, and our own rights."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.operators.cluster.business import rights
 from kok.operators.cluster.parts import LABEL_ADDON
 
 FOLLOWED = (kinds.DEPLOYMENT, kinds.DAEMONSET, kinds.CONFIGMAP)
@@ -19,7 +20,11 @@ class Watching:
     """Watches of one business cluster; failures are retried by the watches themselves."""
 
     def __init__(
-        self, kube: Kube, on_nodes: Callable[[], None], on_object: Callable[[str], None]
+        self,
+        kube: Kube,
+        on_nodes: Callable[[], None],
+        on_object: Callable[[str], None],
+        on_rights: Callable[[], None] = lambda: None,
     ) -> None:
         """Needs a running event loop. The callbacks must be quick."""
         self.nodes: dict[str, bool] | None = None
@@ -27,8 +32,10 @@ class Watching:
         self._kube = kube
         self._on_nodes = on_nodes
         self._on_object = on_object
+        self._on_rights = on_rights
         self._tasks = [asyncio.create_task(self._follow_nodes())]
         self._tasks += [asyncio.create_task(self._follow(kind)) for kind in FOLLOWED]
+        self._tasks.append(asyncio.create_task(self._follow_rights()))
 
     async def close(self) -> None:
         """Ends all watches."""
@@ -50,6 +57,19 @@ class Watching:
             labels: dict[str, Any] = (event.object.get("metadata") or {}).get("labels") or {}
             if LABEL_ADDON in labels:
                 self._on_object(str(labels[LABEL_ADDON]))
+
+    async def _follow_rights(self) -> None:
+        """Without our rights no watch can be begun; one that was begun goes on for a while."""
+        listed: set[str] = set()
+        async for event in self._kube.watch(kinds.CLUSTERROLEBINDING, labels=rights.LABEL):
+            if event.type == "SYNCED":
+                gone, listed = rights.BINDINGS.keys() - listed, set()
+                if gone:
+                    self._on_rights()
+                continue
+            listed.add(str(event.object["metadata"]["name"]))
+            if event.type == "DELETED" or rights.altered(event.object):
+                self._on_rights()
 
 
 def _update(nodes: dict[str, bool], change: str, node: Manifest) -> bool:

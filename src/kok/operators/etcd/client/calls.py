@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
-from kok.kube.access import Access, AccessError, ssl_context
+from kok.kube.access import AccessError, pinned_context
 from kok.operators.etcd.client.answers import (
     clock_of,
     error_of,
@@ -215,13 +215,9 @@ class EtcdClient:
 @lru_cache(maxsize=512)
 def _context(credentials: Credentials) -> Any:
     """Reading keys costs more than a question; renewed credentials get a context of their own."""
-    access = Access(
-        server="the members of etcd",
-        ca=credentials.ca,
-        certificate=credentials.certificate,
-        key=credentials.key,
+    return pinned_context(
+        "the members of etcd", credentials.ca, credentials.certificate, credentials.key
     )
-    return ssl_context(access)
 
 
 def _decimal(member_id: str) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from kok import pki
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.access import Access
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
+from kok.kube.identity import Identity
 from kok.kube.limits import TENANT
 from kok.kube.paths import object_path
 from kok.operators.machine.business import nodes
@@ -39,25 +39,20 @@ LABELS_MOST = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How the operator reaches one business cluster."""
+    """Where the operator reaches one business cluster, and as whom."""
 
-    kubeconfig: str = field(repr=False)
-
-    @property
-    def digest(self) -> str:
-        """Changes with it."""
-        return hashlib.sha256(self.kubeconfig.encode()).hexdigest()
+    access: Access
+    digest: str
+    """Changes with any of it."""
 
 
-def way(internal: str, public: str, *, inside: bool) -> Way:
-    """The operators' credentials, with the server address that suits where we run.
+def way(ours: Identity, *, public: str | None, internal: str, inside: bool) -> Way | None:
+    """The operator's identity at the address that suits where we run; None while there is none.
 
-    Raises `PkiError` for a text that is no kubeconfig.
+    Raises `AccessError`.
     """
-    if inside:
-        return Way(internal)
-    ours, server = pki.parse_kubeconfig(internal), pki.parse_kubeconfig(public).server
-    return Way(pki.kubeconfig(ours.cluster_name, server, ours.ca_pem, ours.user, ours.credentials))
+    server = internal if inside else public
+    return None if server is None else Way(ours.at(server), ours.digest(server))
 
 
 class Tenant:
@@ -116,6 +111,11 @@ class Tenant:
     def answers(self) -> bool | None:
         """Whether it answers; None before the first request."""
         return self._pulse.answers
+
+    @property
+    def refused(self) -> bool:
+        """Whether it answers that we may not look: what was known is no longer heard of."""
+        return self._pulse.refused
 
     @property
     def silence(self) -> float:
@@ -237,14 +237,14 @@ class Tenants:
     async def connect(self, key: Key, way_: Way) -> Tenant:
         """The Tenant for exactly this way; one by another way is closed.
 
-        Raises `AccessError` for an unusable kubeconfig.
+        Raises `AccessError` for unusable certificates.
         """
         tenant = self._open.get(key)
         if tenant is not None and tenant.digest == way_.digest:
             return tenant
         pulse = Pulse(asyncio.get_running_loop().time)
-        kube = await Kube.from_kubeconfig(
-            way_.kubeconfig,
+        kube = Kube(
+            way_.access,
             field_manager=FIELD_MANAGER,
             timeout=self._timeout,
             observer=pulse.observe,

@@ -25,7 +25,7 @@ from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.kubenodes import claims, render, software, staging, status
 from kok.operators.machine.kubenodes.render import Place
 from kok.operators.machine.kubenodes.software_objects import SoftwareObjects
-from kok.operators.machine.machines.observe import access_of
+from kok.operators.machine.machines.observe import OPERATOR, access_of, machine_identity
 from kok.operators.machine.machines.reconcile import ClusterChanges
 from kok.runtime.errors import Invalid, Wait
 from kok.runtime.policy import Policies
@@ -207,15 +207,17 @@ class KubeNodeReconciler:
 
 async def _observe(p: Pass[KubeNode]) -> World:
     namespace, kube = p.obj.namespace, p.kube
-    cluster, machines, components, public = await asyncio.gather(
-        kube.get(CLUSTER, p.obj.spec.cluster, namespace),
+    name = p.obj.spec.cluster
+    found, machines, components, secret = await asyncio.gather(
+        kube.get(CLUSTER, name, namespace),
         kube.list(MACHINE, namespace),
         kube.list(COMPONENT, namespace),
-        kube.get(kinds.SECRET, names.admin_kubeconfig_secret(p.obj.spec.cluster), namespace),
+        kube.get(kinds.SECRET, names.operator_secret(name, OPERATOR), namespace),
     )
-    access = access_of(public)
+    cluster = Cluster.parse(found) if found is not None else None
+    access = access_of(cluster, machine_identity(secret, cluster)[0])
     return World(
-        cluster=Cluster.parse(cluster) if cluster is not None else None,
+        cluster=cluster,
         machines=tuple(sorted(map(Machine.parse, machines), key=lambda m: m.name)),
         own={m["metadata"]["name"]: m for m in machines if owned_by(m, p.obj)},
         components={m["metadata"]["name"]: m for m in components},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from kok.api import names
 from kok.api.machine import MachineStatus
 from kok.kube.errors import KubeError
 from kok.operators.machine import reasons
@@ -178,29 +179,47 @@ def waiting_for_cluster(case: Case) -> Judgement | None:
     if world.cluster.deleting:
         return Judgement(False, reasons.CLUSTER_DELETING, f"{where} is being deleted")
     if not world.takes_nodes:
-        return Judgement(False, reasons.WAITING_FOR_CLUSTER, f"{where} cannot take nodes yet")
+        why = f": {world.untrusted}" if world.untrusted else ""
+        text = f"{where} cannot take nodes yet{why}"
+        return Judgement(False, reasons.WAITING_FOR_CLUSTER, text)
     return None
 
 
 def _node_ready(case: Case, decision: Decision) -> Judgement:
     """Whether the Node is what the spec asks for."""
-    taken = _refused(decision, (reasons.NODE_NAME_TAKEN,))
-    if taken is not None:
-        return taken
+    unknown = _refused(decision, (reasons.NODE_NAME_TAKEN,)) or _unheard(case)
+    if unknown is not None:
+        return unknown
     tenant, node = case.world.tenant, case.world.node
-    name, cluster = case.machine.spec.node, case.machine.spec.cluster
-    if tenant is not None and tenant.answers is False:
-        text = f"the API of Cluster {cluster} does not answer, so the Node is not known"
-        return Judgement(None, reasons.CLUSTER_UNREACHABLE, text)
-    if tenant is not None and tenant.excess is not None:
-        text = f"the Nodes of Cluster {cluster} are not known: {tenant.excess}"
-        return Judgement(None, ANSWER_TOO_LARGE, text)
     if tenant is None or not tenant.synced.is_set():
         return _before_nodes_are_known(case)
     if node is None:
-        text = f"there is no Node {name} in Cluster {cluster} yet"
+        text = (
+            f"there is no Node {case.machine.spec.node} in Cluster {case.machine.spec.cluster} yet"
+        )
         return Judgement(False, reasons.NODE_MISSING, text)
     return _node(case, node)
+
+
+def _unheard(case: Case) -> Judgement | None:
+    """Why the business cluster says nothing of its nodes, or None if it does."""
+    tenant, cluster = case.world.tenant, case.machine.spec.cluster
+    if tenant is None:
+        return None
+    if tenant.answers is False:
+        text = f"the API of Cluster {cluster} does not answer, so the Node is not known"
+        return Judgement(None, reasons.CLUSTER_UNREACHABLE, text)
+    if tenant.refused:
+        text = (
+            f"the API of Cluster {cluster} refuses {names.operator_user('machine')}; its rights come "
+            f"back with ClusterRoleBinding {names.operator_group('machine')}, which the cluster "
+            "operator keeps"
+        )
+        return Judgement(None, reasons.CLUSTER_REFUSES, text)
+    if tenant.excess is not None:
+        text = f"the Nodes of Cluster {cluster} are not known: {tenant.excess}"
+        return Judgement(None, ANSWER_TOO_LARGE, text)
+    return None
 
 
 def _before_nodes_are_known(case: Case) -> Judgement:
@@ -272,8 +291,8 @@ def _ready(decision: Decision, found: Mapping[str, Judgement]) -> Judgement:
     node = found[NODE_READY]
     if node.status is True:
         return Judgement(True, reasons.NODE_READY, node.message)
-    silent = (reasons.CLUSTER_UNREACHABLE, ANSWER_TOO_LARGE)
-    if node.reason in silent and found[JOINED].status is True:
+    away = (reasons.CLUSTER_UNREACHABLE, reasons.CLUSTER_REFUSES, ANSWER_TOO_LARGE)
+    if node.reason in away and found[JOINED].status is True:
         return node
     first = next(found[name] for name in CHAIN if found[name].status is not True)
     return Judgement(False, first.reason, first.message)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kok import pki
 from kok.api import names
 from kok.api.cluster import Cluster
 from kok.api.component import Component
@@ -16,6 +15,7 @@ from kok.kube import kinds
 from kok.kube.access import AccessError
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
+from kok.kube.identity import Identity, Untrusted, identity_of
 from kok.operators.machine import reasons
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
@@ -23,7 +23,6 @@ from kok.operators.machine.host.join import Access
 from kok.operators.machine.permits import Permits, Problem
 from kok.operators.machine.ssh import Credentials
 from kok.runtime.policy import Policies
-from kok.runtime.reconciler import Key
 
 CLUSTER = Cluster.info.kind
 COMPONENT = Component.info.kind
@@ -32,6 +31,8 @@ JOINED = "Joined"
 """Condition of a Machine: its kubelet is, or was, a member of the cluster."""
 BOOTSTRAP_READY = "BootstrapReady"
 """Condition of a Cluster: nodes can join."""
+OPERATOR = "machine"
+"""This operator among those that work inside business clusters."""
 CENSUS_EVERY = 2.0
 
 
@@ -51,6 +52,8 @@ class World:
     """Those that the Machine names and that exist, by name of the software."""
     access: Access | None = None
     """How nodes reach the cluster, once that is known."""
+    untrusted: str = ""
+    """What is wrong with the Secret of the operator's identity, if it is there."""
     tenant: Tenant | None = None
     node: NodeView | None = None
     others: tuple[Machine, ...] | None = None
@@ -156,12 +159,11 @@ class Observer:
         leaves them out. None that was there at `since` (monotonic seconds) is missing.
         """
         namespace, cluster = machine.namespace, machine.spec.cluster
-        found, secret, components, public, internal, others = await asyncio.gather(
+        found, secret, components, operator, others = await asyncio.gather(
             kube.get(CLUSTER, cluster, namespace),
             kube.get(kinds.SECRET, machine.spec.ssh.secret, namespace),
             _components(kube, machine),
-            kube.get(kinds.SECRET, names.admin_kubeconfig_secret(cluster), namespace),
-            kube.get(kinds.SECRET, names.internal_kubeconfig_secret(cluster), namespace),
+            kube.get(kinds.SECRET, names.operator_secret(cluster, OPERATOR), namespace),
             _nobody() if rivals is None else self.census.of(kube, machine, rivals, since),
         )
         login = await self.permits.credentials(machine, secret)
@@ -170,10 +172,11 @@ class Observer:
         if hopeless:
             refusal = Problem(reasons.SECRET_MISSING, _went_before(machine))
         parsed = Cluster.parse(found) if found is not None else None
+        identity, untrusted = machine_identity(operator, parsed)
         tenant = None
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
             # Not before: asking an API that is not up yet would only teach us to be patient.
-            tenant = await self._tenant((namespace, cluster), internal, public)
+            tenant = await self._tenant(parsed, identity)
         return World(
             cluster=parsed,
             secret=secret,
@@ -181,7 +184,8 @@ class Observer:
             refusal=refusal,
             hopeless=hopeless,
             components=components,
-            access=access_of(public),
+            access=access_of(parsed, identity),
+            untrusted=untrusted,
             tenant=tenant,
             node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
             others=others,
@@ -189,17 +193,20 @@ class Observer:
             installation=await self.identity(kube),
         )
 
-    async def _tenant(
-        self, key: Key, internal: Manifest | None, public: Manifest | None
-    ) -> Tenant | None:
-        texts = (_kubeconfig(internal), _kubeconfig(public))
-        if not texts[0] or not (texts[1] or self._inside):
+    async def _tenant(self, cluster: Cluster | None, identity: Identity | None) -> Tenant | None:
+        if cluster is None or identity is None:
             return None
+        key = (cluster.namespace, cluster.name)
         try:
-            reached = way(texts[0], texts[1], inside=self._inside)
-            return await self._tenants.connect(key, reached)
-        except (pki.PkiError, AccessError):
-            # The cluster operator puts its Secrets right again.
+            found = way(
+                identity,
+                public=cluster.status.endpoint,
+                internal=names.internal_url(*key),
+                inside=self._inside,
+            )
+            return None if found is None else await self._tenants.connect(key, found)
+        except AccessError:
+            # The cluster operator puts its Secret right again.
             return None
 
     async def identity(self, kube: Kube) -> str:
@@ -239,23 +246,23 @@ async def _nobody() -> tuple[Machine, ...] | None:
     return None
 
 
-def access_of(public: Manifest | None) -> Access | None:
-    """How nodes reach a cluster, by the Secret with its public kubeconfig."""
-    text = _kubeconfig(public)
-    if not text:
-        return None
+def machine_identity(
+    secret: Manifest | None, cluster: Cluster | None
+) -> tuple[Identity | None, str]:
+    """Ours inside the Cluster, or what is wrong with its Secret if that is there."""
+    if secret is None or cluster is None:
+        return None, ""
     try:
-        found = pki.parse_kubeconfig(text)
-    except pki.PkiError:
-        return None
-    return Access(found.server, found.ca_pem)
+        return identity_of(secret, cluster), ""
+    except Untrusted as error:
+        return None, str(error)
 
 
-def _kubeconfig(secret: Manifest | None) -> str:
-    try:
-        return (pki.decode(secret, "kubeconfig") or b"").decode()
-    except (pki.PkiError, UnicodeDecodeError):
-        return ""
+def access_of(cluster: Cluster | None, identity: Identity | None) -> Access | None:
+    """The way that nodes take: to the recorded address, trusting the recorded CA."""
+    if cluster is None or identity is None or cluster.status.endpoint is None:
+        return None
+    return Access(cluster.status.endpoint, identity.ca)
 
 
 def rival(machine: Machine, others: Iterable[Machine]) -> Problem | None:
