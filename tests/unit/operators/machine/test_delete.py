@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.cases import NODE, case, world
 
 from kok.api.machine import Machine
+from kok.kube.errors import Forbidden
 from kok.operators.machine.machines.delete import Removal
 from kok.operators.machine.session import Session
 from kok.operators.machine.settings import MachineSettings
@@ -97,3 +99,28 @@ async def test_an_api_that_is_away_for_good_keeps_no_machine(
     going, p = removal(tenant, deleted_for)
     assert await going.step() is DONE
     assert [event.reason for event in p.events] == ["NodeLeftBehind"]
+
+
+class Refusing:
+    """An API whose admission webhook forbids that Nodes are deleted."""
+
+    async def delete(self, *_: object, **__: object) -> bool:
+        raise Forbidden(403, "Forbidden", "admission webhook nodes.example denied the request")
+
+
+@dataclass
+class Known(Tenant):
+    """One that answers, and refuses."""
+
+    known: bool = True
+    silence: float = 31.0
+    kube: Refusing = field(default_factory=Refusing)
+
+
+async def test_an_api_that_refuses_is_not_said_to_be_silent() -> None:
+    going, p = removal(Known(), 391.0)
+    with suppress(Wait):
+        await going._forget_node()
+    [event] = p.events
+    assert "whose API refuses what it is asked (HTTP status 403): admission webhook" in event.note
+    assert "answer" not in event.note

@@ -144,6 +144,7 @@ class Removal:
         if world.cluster_gone or not self._p.status.is_true("Joined"):
             return
         tenant = world.tenant
+        why = "does not answer"
         try:
             if tenant is not None and tenant.known:
                 if world.node is not None:
@@ -151,11 +152,12 @@ class Removal:
                 return
         except KubeError as error:
             self._p.log.info("node not deleted", node=name, error=error.message)
+            why = error.told
         self._wait_for_api(tenant)
         self._p.event(
             reasons.NODE_LEFT_BEHIND,
-            f"Node {name} may be left in Cluster {self._p.obj.spec.cluster}, whose API did not "
-            "answer; delete it with kubectl delete node",
+            f"Node {name} may be left in Cluster {self._p.obj.spec.cluster}, whose API {why[:400]};"
+            " delete it with kubectl delete node",
             warning=True,
         )
 
