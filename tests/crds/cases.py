@@ -16,6 +16,10 @@ FOR_EVER = (
     "renewBefore must be shorter than leafDuration, otherwise a certificate would be renewed for "
     "ever; write for example leafDuration 8760h and renewBefore 720h"
 )
+MOMENT = (
+    "a certificate must last an hour at least, and 30 minutes until it is renewed; write for "
+    "example leafDuration 24h and renewBefore 8h"
+)
 RETENTION = (
     "write a duration such as 8h with mode Periodic, and a number of revisions such as 10000 with "
     "mode Revision"
@@ -326,6 +330,23 @@ SIZES = (
         {"certificates": {"leafDuration": "24h"}},
     ),
     of("EtcdCluster", "spec.tls", f"spec.tls: {FOR_EVER}", {"tls": {"renewBefore": "8760h"}}),
+    *(
+        case
+        for leaf, before in (("59m", "1m"), ("1s", "0s"), ("24h", "23h59m"), ("1h", "31m"))
+        for case in (
+            of_cluster(
+                "spec.certificates",
+                f"spec.certificates: {MOMENT}",
+                {"certificates": {"leafDuration": leaf, "renewBefore": before}},
+            ),
+            of(
+                "EtcdCluster",
+                "spec.tls",
+                f"spec.tls: {MOMENT}",
+                {"tls": {"leafDuration": leaf, "renewBefore": before}},
+            ),
+        )
+    ),
     *(
         of(
             "EtcdCluster",

@@ -107,6 +107,7 @@ _WORKER = {
     "labels": {"team": "a"},
     "annotations": {"sidecar.istio.io/inject": "false"},
 }
+_KEYS = {"recipient": f"{'A' * 43}=", "secrets": {"ca": "shop-ca"}}
 _ENCRYPTION = {"secret": "backup-keys", "key": "2026"}
 _RECOVERY = {
     "replaceAfter": "15m",
@@ -126,7 +127,7 @@ _MAINTENANCE = {
     "compaction": {"mode": "Revision", "retention": "10000"},
 }
 _SOURCES: list[Spec] = [
-    {"backup": "one", "worker": _WORKER},
+    {"backup": "one", "worker": _WORKER, "privateKey": {"secret": "vault", "key": "private"}},
     {"store": _STORES[0], "key": "team-a/shop-etcd/one.snapshot", "encryption": _ENCRYPTION},
     {"store": _STORES[1], "newestOf": "team-a/shop-etcd"},
     {"store": _STORES[2], "newestOf": "team-a/shop-etcd"},
@@ -167,6 +168,7 @@ FULL: dict[str, list[Spec]] = {
                     "verify": "30 3 * * 1",
                     "store": store,
                     "encryption": _ENCRYPTION,
+                    "keys": _KEYS,
                     "worker": _WORKER,
                 },
                 "restoreFrom": source,
@@ -247,6 +249,7 @@ FULL: dict[str, list[Spec]] = {
                 "verify": "30 3 * * 1",
                 "store": store,
                 "encryption": _ENCRYPTION,
+                "keys": _KEYS,
                 "worker": _WORKER,
             },
             "restoreFrom": source,
@@ -279,6 +282,7 @@ FULL: dict[str, list[Spec]] = {
             "port": 2222,
             "ssh": _SSH,
             "hostKey": FINGERPRINT,
+            "accessHash": "0123456789abcdef",
             "artifacts": {"baseURL": "https://artifacts.example"},
             "components": _COMPONENTS,
             "labels": {"tier": "web"},

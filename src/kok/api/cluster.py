@@ -20,6 +20,7 @@ from kok.api.fields import (
     Resources,
     Toleration,
     immutable,
+    lasting,
     rule,
     rules,
     says,
@@ -181,7 +182,9 @@ class ControlPlaneComponent(ApiModel):
 class Certificates(ApiModel):
     """Lifetimes of certificates."""
 
-    model_config = ConfigDict(json_schema_extra=rules(shorter("spec.certificates")))
+    model_config = ConfigDict(
+        json_schema_extra=rules(shorter("spec.certificates"), lasting("spec.certificates"))
+    )
 
     leaf_duration: Duration = "8760h"
     """How long a certificate is valid."""

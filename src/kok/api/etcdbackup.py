@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from kok.api.etcdstore import (
     SAME,
+    SEALED,
     SHORT_NAME,
     BackupEncryption,
     BackupKey,
@@ -30,7 +31,8 @@ class EtcdBackupSpec(ApiModel):
                 f"store and encryption {FIXED}",
                 "has(self.store) == has(oldSelf.store) && "
                 "has(self.encryption) == has(oldSelf.encryption)",
-            )
+            ),
+            SEALED,
         )
     )
 
@@ -103,6 +105,8 @@ class EtcdBackupStatus(Status):
     """Revision up to which history was compacted when the hash was made."""
     etcd_version: str | None = None
     """Version of etcd that it was made of; that one or a later one can restore it."""
+    sealed_keys: str | None = None
+    """SHA-256 of the sealed keys that it holds; absent: it holds none."""
     cluster_id: str | None = Field(default=None, alias="clusterID")
     """ID of the etcd cluster that it was made of, in hexadecimal."""
     started_at: datetime | None = None

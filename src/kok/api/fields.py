@@ -192,6 +192,23 @@ def shorter(field: str) -> dict[str, Any]:
     )
 
 
+def lasting(field: str) -> dict[str, Any]:
+    """A rule for a model with `leafDuration` and `renewBefore`: no certificate lasts but a moment.
+
+    Each renewal writes Secrets, and is lost on whoever has not read them before the old one ends.
+    """
+    both = " && ".join(
+        f"self.{name}.matches('^([0-9]+(ms|s|m|h))+$')" for name in ("leafDuration", "renewBefore")
+    )
+    return rule(
+        f"{field}: a certificate must last an hour at least, and 30 minutes until it is renewed; "
+        "write for example leafDuration 24h and renewBefore 8h",
+        f"!({both}) || duration(self.leafDuration) <= duration(self.renewBefore) || "
+        "(duration(self.leafDuration) >= duration('1h') && "
+        "duration(self.leafDuration) - duration(self.renewBefore) >= duration('30m'))",
+    )
+
+
 def at_least(field: str, name: str, least: str) -> dict[str, Any]:
     """A rule for a model that holds the quantity `name`."""
     return rule(

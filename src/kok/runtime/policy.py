@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from kok.api.fields import Toleration
 from kok.api.meta import Manifest
-from kok.kube.access import in_cluster
+from kok.kube.access import in_pod
 from kok.kube.addresses import address, holding, network
 
 FORBIDDEN: Final = (
@@ -55,7 +55,8 @@ class Policies(BaseSettings):
     dns_servers: Listed = ()
     """Address ranges of name servers beside kube-dns that pods of tenants may ask."""
     forbidden_ranges: Listed = FORBIDDEN
-    """Address ranges that no tenant may name as a store, a source of sums, an endpoint, or open."""
+    """Address ranges that no tenant may name as a host, a store, a source of sums or an endpoint, nor
+    have opened."""
     allowed_registries: Listed | None = None
     """Registries, with or without a path, that images of tenants' pods may come from."""
     allowed_node_labels: Listed | None = None
@@ -97,7 +98,7 @@ class Policies(BaseSettings):
 
     def isolates(self) -> bool:
         """Whether NetworkPolicies are made."""
-        return in_cluster() is not None if self.network_policies is None else self.network_policies
+        return in_pod() if self.network_policies is None else self.network_policies
 
 
 BY: Final = "policy of the administrator of the meta cluster"
@@ -156,6 +157,8 @@ def wrong_url(policies: Policies, url: str, field: str) -> str | None:
 
 def wrong_ssh_address(policies: Policies, host: str, field: str) -> str | None:
     """Whether a Machine may not be at an address; a name is judged when it is resolved."""
+    if (forbidden := wrong_address(policies, host, field)) is not None:
+        return forbidden
     allowed = policies.allowed_ssh_ranges
     if allowed is None or address(host) is None or holding(host, allowed) is not None:
         return None

@@ -81,12 +81,12 @@ class Blueprint:
     @property
     def api_host(self) -> str:
         """Name by which the meta cluster's pods reach the API servers."""
-        return f"{names.api_service(self.name)}.{self.namespace}.svc"
+        return names.api_host(self.namespace, self.name)
 
     @property
     def internal_url(self) -> str:
         """The API inside the meta cluster."""
-        return f"https://{self.api_host}:{names.API_PORT}"
+        return names.internal_url(self.namespace, self.name)
 
     @cached_property
     def leaf_lifetime(self) -> timedelta:

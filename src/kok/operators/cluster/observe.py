@@ -84,6 +84,8 @@ class World:
     """What the kubelet complains of, by the name of a pod that is not ready in good time."""
     missing_secrets: tuple[str, ...] = ()
     """Secrets that the spec names and that do not exist."""
+    returned_keys: Manifest | None = None
+    """The Secret of the keys that came with the backup which etcd began with."""
 
     def merged(self, changed: Iterable[Manifest]) -> World:
         """The same world with children that were just written."""
@@ -163,12 +165,13 @@ async def observe(
     namespace, labels = cluster.namespace, owner_labels(cluster)
     etcd = names.etcd_cluster(cluster.name)
     lists = [kube.list(kind, namespace, labels=labels) for kind in CHILDREN]
-    found, secret, meta_nodes, missing, places = await asyncio.gather(
+    found, secret, meta_nodes, missing, places, returned = await asyncio.gather(
         asyncio.gather(*lists),
         kube.get(kinds.SECRET, names.etcd_client_secret(etcd), namespace),
         _meta_nodes(kube, cluster, nodes, clock, always=machines is not None),
         _missing_secrets(kube, cluster),
         _places(kube, cluster, machines, clock),
+        _returned_keys(kube, cluster),
     )
     children = {
         (str(m["kind"]), str(m["metadata"]["name"])): m
@@ -184,6 +187,7 @@ async def observe(
         meta_ranges=tuple(r for node in meta_nodes for r in (*node.addresses, *node.pod_cidrs)),
         machines=places,
         missing_secrets=missing,
+        returned_keys=returned,
     )
     pods = await _pods(kube, cluster, world)
     return replace(world, pods=pods, words=await _words(kube, pods, clock.now()))
@@ -227,6 +231,17 @@ async def _missing_secrets(kube: Kube, cluster: Cluster) -> tuple[str, ...]:
     wanted = cluster.spec.images.pull_secrets
     found = await asyncio.gather(*(kube.get(kinds.SECRET, n, cluster.namespace) for n in wanted))
     return tuple(name for name, live in zip(wanted, found, strict=True) if live is None)
+
+
+async def _returned_keys(kube: Kube, cluster: Cluster) -> Manifest | None:
+    """Looked for only until the Cluster has recorded all its keys."""
+    recorded = cluster.status.ca_fingerprints
+    if cluster.spec.etcd.restore_from is None or all(
+        name in recorded for name in key_secrets(cluster.name)
+    ):
+        return None
+    name = names.etcd_keys_secret(names.etcd_cluster(cluster.name))
+    return await kube.get(kinds.SECRET, name, cluster.namespace)
 
 
 async def _pods(kube: Kube, cluster: Cluster, world: World) -> tuple[Manifest, ...]:

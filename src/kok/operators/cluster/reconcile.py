@@ -73,6 +73,7 @@ class ClusterReconciler:
             await inside.look(steps)
             return
         await steps.lay_foundation()
+        steps.insist_on_keys()
         await steps.issue_credentials()
         await inside.look(steps)
         await steps.run_control_plane(inside.furnish(steps))
@@ -96,6 +97,9 @@ def _next(p: Pass[Cluster], steps: Steps) -> float | None:
     if server is not None and server.ready and (reach is None or reach.outcome != "ok"):
         due.append(planning.next_ask(_ready_since(p, steps), p.now))
     due += [planning.next_look(pod, p.now) for pod in steps.world.pods]
+    if steps.found.bootstrap is not None and not steps.found.bootstrap.done:
+        # Nothing inside wakes us: what is watched there needs the rights that may be missing.
+        due.append(MENDED)
     if steps.found.problems:
         # A Secret that somebody puts back carries no label by which its creation would wake us.
         due.append(MENDED)

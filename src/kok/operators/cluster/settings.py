@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from kok.kube.access import in_cluster
+from kok.kube.access import in_pod
 from kok.runtime.policy import Policies
 
 
@@ -25,5 +25,5 @@ class ClusterSettings(Policies):
     def internal(self) -> bool:
         """Whether to use the addresses inside the meta cluster."""
         if self.business_api is None:
-            return in_cluster() is not None
+            return in_pod()
         return self.business_api == "internal"

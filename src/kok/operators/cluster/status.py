@@ -16,6 +16,7 @@ from kok.operators.cluster.findings import Findings
 from kok.operators.cluster.judgement import Judgement
 from kok.operators.cluster.observe import ADDON
 from kok.operators.cluster.plan import running_version
+from kok.runtime.reasons import ANSWER_TOO_LARGE
 
 PROVISIONING = "Provisioning"
 """The phase of a Cluster that was never ready."""
@@ -112,9 +113,20 @@ def conditions(cluster: Cluster, found: Findings) -> dict[str, Judgement]:
         reasons.BOOTSTRAP_READY: _bootstrap(cluster, found),
         reasons.ADDONS_READY: _addons(found),
     }
+    if (answers := _answers(cluster, found)) is not None:
+        parts[reasons.ANSWERS_READ] = answers
     parts[reasons.PROGRESSING] = _progressing(cluster, found, parts)
     parts[reasons.READY] = _ready(cluster, found, parts)
     return {**parts, **hibernation.told(cluster, found.world)}
+
+
+def _answers(cluster: Cluster, found: Findings) -> Judgement | None:
+    """Nothing is said of it before it was ever otherwise."""
+    if found.excess is not None:
+        return Judgement(False, ANSWER_TOO_LARGE, found.excess)
+    if found.reach is None or _before(cluster, reasons.ANSWERS_READ) is None:
+        return None
+    return Judgement(True, reasons.AS_WANTED, "all that the API answers is read")
 
 
 def _certificates(cluster: Cluster, found: Findings) -> Judgement:

@@ -26,9 +26,10 @@ from kok.operators.cluster.parts import (
     CONTROLLER_MANAGER,
     SCHEDULER,
 )
-from kok.operators.cluster.policy import check
+from kok.operators.cluster.permitted import check
 from kok.operators.cluster.render import apiserver, controllers, network, owned, pods
 from kok.operators.cluster.render import service as service_
+from kok.operators.cluster.returning import Returned, returned
 from kok.runtime.errors import Wait
 from kok.runtime.policy import Policies
 from kok.runtime.reconciler import Pass
@@ -50,6 +51,7 @@ class Steps:
         self.found = Findings(world, endpoint=self._endpoint(world))
         self._plan: Blueprint | None = None
         self._keys: Keys | None = None
+        self._lacks: Returned | None = None
 
     @property
     def world(self) -> World:
@@ -79,7 +81,12 @@ class Steps:
         etcd comes first since its volumes take longest.
         """
         plan, name = self.plan, self.cluster.name
-        ring = KeyRing(self.cluster, self.world.of(kinds.SECRET), self.p.now)
+        secrets = self.world.of(kinds.SECRET)
+        back = returned(self.cluster, self.world, secrets)
+        self._lacks = back if back.reason is not None else None
+        ring = KeyRing(
+            self.cluster, {**secrets, **back.secrets}, self.p.now, may_make=self._lacks is None
+        )
         budgets = [pods.budget(plan, part) for part in plan.parts.values()]
         trusted = self.world.etcd_trusted(name)
         etcd = owned.etcd_cluster(plan, self.world.etcd(name), trusted)
@@ -103,6 +110,15 @@ class Steps:
             self.p.event(
                 reasons.TRUSTED, f"{where}: went over to {self._keys.fingerprints[secret]}"
             )
+
+    def insist_on_keys(self) -> None:
+        """Raises `Wait` while keys are missing that belong to what is in etcd.
+
+        Nothing that would run with others may be made.
+        """
+        if self._lacks is not None:
+            reason = self._lacks.reason or reasons.KEYS_MISSING
+            raise Wait(reason, self._lacks.message, 10.0)
 
     async def issue_credentials(self) -> None:
         """Secrets with certificates and kubeconfigs, the Addons, and the API server beside them."""

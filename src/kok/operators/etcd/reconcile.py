@@ -26,11 +26,13 @@ from kok.operators.etcd import (
     certificates,
     engine,
     hibernation,
+    keys,
     layout,
     members,
     metrics,
     moves,
     obstacles,
+    permitted,
     plan,
     reasons,
     remains,
@@ -82,7 +84,7 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
     )
     learnt = members.learn(obj, world, plan.members_of(obj))
     learnt = moves.take_request(obj) or learnt
-    found = obstacles.obstacle(obj, world)
+    found = permitted.judge(obj, world, own)
     ca = rotation.authority(obj, world, p.now)
     restores = await takeover.read(p.kube, obj)
     hold = takeover.hold(obj, restores)
@@ -148,10 +150,12 @@ async def _work(
     await rescue.act(p, obj, seen.restores, seen.rescue)
     await hibernation.ask_for_backup(p, obj, seen.backups)
     after = await takeover.advance(p, obj, world, seen.eligible, own)
+    due = any(b.status.phase in {None, "Pending"} for b in seen.backups)
+    later = await keys.keep(p, obj, world, seen.restores, due=due)
     if after is not None:
         return after
     await policy.keep(p, obj, seen.backups)
-    return await engine.carry_out(p, obj, world, seen.action) if seen.action else None
+    return await engine.carry_out(p, obj, world, seen.action) if seen.action else later
 
 
 def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from kok.kube.access import in_cluster
+from kok.kube.access import in_pod
 from kok.runtime.policy import Policies
 
 
@@ -31,5 +31,5 @@ class MachineSettings(Policies):
     def internal(self) -> bool:
         """Whether to use the addresses inside the meta cluster."""
         if self.business_api is None:
-            return in_cluster() is not None
+            return in_pod()
         return self.business_api == "internal"

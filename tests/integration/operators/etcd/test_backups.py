@@ -184,7 +184,7 @@ async def test_what_is_missing_is_named_and_waited_for(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:
     await filled(world, standin)
-    s3 = {"bucket": "etcd-backups", "endpoint": "http://127.0.0.1:1", "secret": "backup-store"}
+    s3 = {"bucket": "etcd-backups", "endpoint": "https://192.0.2.1", "secret": "backup-store"}
     await ask(world, store={"s3": s3})
 
     waiting = await until_reason(world, "SecretMissing")

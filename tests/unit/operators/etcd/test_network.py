@@ -46,7 +46,11 @@ def member(obj: EtcdCluster) -> Spot:
 
 
 def worker(obj: EtcdCluster) -> Spot:
-    made = job(obj, Work("w", "backup", "image", 60.0), pod(Work("w", "b", "i", 1.0), [], []))
+    made = job(
+        obj,
+        Work("w", "backup", "image", 60.0),
+        pod(Work("w", "b", "i", 1.0), [{"name": "backup"}], []),
+    )
     return Spot("10.244.1.7", obj.namespace, made["spec"]["template"]["metadata"]["labels"])
 
 

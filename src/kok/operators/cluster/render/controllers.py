@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from kok.api import podrange
 from kok.api.meta import Manifest
 from kok.operators.cluster import parts
 from kok.operators.cluster.blueprint import Blueprint
@@ -91,22 +92,14 @@ def node_masks(pod_cidrs: tuple[str, ...]) -> dict[str, str]:
     no part of the range, or a too small one (more than 2^16 nodes). A small range is divided by
     16 instead.
     """
-    nets = [ipaddress.ip_network(cidr) for cidr in pod_cidrs]
-    dual = len(nets) > 1
+    dual = len(pod_cidrs) > 1
     out: dict[str, str] = {}
-    for net in nets:
-        four = net.version == 4
-        mask = _node_mask(net.prefixlen, 24 if four else 64, 28 if four else 120)
-        flag = f"node-cidr-mask-size-ipv{net.version}" if dual else "node-cidr-mask-size"
-        if mask != (24 if four else 64):
+    for cidr in pod_cidrs:
+        version, mask = ipaddress.ip_network(cidr).version, podrange.node_mask(cidr)
+        flag = f"node-cidr-mask-size-ipv{version}" if dual else "node-cidr-mask-size"
+        if mask != podrange.DEFAULT_MASKS[version]:
             out[flag] = str(mask)
     return out
-
-
-def _node_mask(prefix: int, default: int, longest: int) -> int:
-    if prefix + 16 < default:
-        return prefix + 16
-    return default if prefix + 4 <= default else min(prefix + 4, longest)
 
 
 def _files(secret: str, keys: tuple[str, ...]) -> dict[str, object]:

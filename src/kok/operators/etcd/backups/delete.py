@@ -113,7 +113,7 @@ async def _remove(p: Pass[EtcdBackup], own: EtcdSettings, made: list[Manifest]) 
     job = _render(p.obj, own, worker)
     if store is not None:
         try:
-            await objects.require(p.kube, p.obj.namespace, store, None)
+            await objects.require(p.kube, p.obj.namespace, store, None, own)
         except Wait:
             # In a namespace that is going nobody puts it back: then the API server refuses the Job.
             await p.kube.create(job, dry_run=True)
@@ -144,6 +144,7 @@ def _render(obj: EtcdBackup, own: EtcdSettings, worker_: BackupWorker) -> Manife
         name=render.job_name(obj.name, PURPOSE, 1),
         purpose=PURPOSE,
         image=own.worker_image,
+        closed=own.forbidden_ranges,
         deadline=DEADLINE,
         worker=worker_,
     )

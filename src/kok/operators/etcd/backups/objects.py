@@ -10,14 +10,28 @@ from kok.kube.client import Kube
 from kok.operators.etcd import reasons
 from kok.operators.etcd.backups import store as stores
 from kok.runtime.errors import Wait
+from kok.runtime.policy import Policies, wrong_url
 
 LOOK_AGAIN = 15.0
+POLICY_AGAIN = 300.0
+"""Neither the store of an object nor a policy changes without a new pass."""
 
 
 async def require(
-    kube: Kube, namespace: str, store: BackupStore, encryption: BackupEncryption | None
+    kube: Kube,
+    namespace: str,
+    store: BackupStore,
+    encryption: BackupEncryption | None,
+    policies: Policies,
 ) -> None:
-    """Raises `Wait` with a sentence if an object or one of its keys is not there."""
+    """Raises `Wait` with a sentence if an object or one of its keys is not there.
+
+    And for a store that the administrator does not allow.
+    """
+    if store.s3 is not None:
+        forbidden = wrong_url(policies, store.s3.endpoint, "store.s3.endpoint")
+        if forbidden is not None:
+            raise Wait(reasons.FORBIDDEN_BY_POLICY, forbidden, after=POLICY_AGAIN)
     needs = list(stores.needed(store, encryption))
     found = await asyncio.gather(*(kube.get(n.kind, n.name, namespace) for n in needs))
     for need, live in zip(needs, found, strict=True):

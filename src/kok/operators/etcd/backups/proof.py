@@ -90,7 +90,7 @@ class Proof:
         cluster = await self._cluster()
         images = cluster.spec.images if cluster is not None else Images()
         try:
-            await objects.require(kube, namespace, backup.store, backup.encryption)
+            await objects.require(kube, namespace, backup.store, backup.encryption, self.own)
             async with self.slots.one(kube, self.p.settings.namespaces):
                 if proof.attempts == 0 or proof.retry_at is not None:
                     proof.attempts, proof.retry_at = proof.attempts + 1, None
@@ -100,6 +100,7 @@ class Proof:
                     name=self._job_name(proof),
                     purpose=PURPOSE,
                     image=self.own.worker_image,
+                    closed=self.own.forbidden_ranges,
                     deadline=self.own.worker_deadline,
                     pull_secrets=images.pull_secrets,
                     worker=work.worker_of(self.obj, cluster),
@@ -144,8 +145,10 @@ class Proof:
             return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, text + differences)
         keys = f", {check.found.keys} keys" if check.found.keys is not None else ""
         hashed = " and hash" if check.hash_compared else ""
+        sealed = ", and the keys in it open" if check.keys_opened else ""
         text = (
             f"restored for a trial: revision {check.found.revision}{keys}{hashed} are as recorded"
+            f"{sealed}"
         )
         return self._end(proof, "Passed", reasons.VERIFIED, text)
 

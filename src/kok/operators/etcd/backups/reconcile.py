@@ -15,7 +15,7 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
-from kok.operators.etcd import jobs, layout, reasons
+from kok.operators.etcd import jobs, keys, layout, reasons
 from kok.operators.etcd.backups import attempts, objects, work
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.jobs import Failed, Running
@@ -100,7 +100,14 @@ class Backup:
             status.store, status.encryption = found.store, found.encryption
             status.key = attempts.key(obj)
         if status.store is not None:
-            await objects.require(self.p.kube, obj.namespace, status.store, status.encryption)
+            place = status.store, status.encryption
+            await objects.require(self.p.kube, obj.namespace, *place, self.own)
+        wanted = await keys.bundle(self.p.kube, cluster)
+        if wanted is not None and not keys.is_current(cluster, wanted):
+            said = cluster.status.condition(reasons.KEYS_STORED_CONDITION)
+            why = f": {said.message}" if said is not None and said.status != "True" else ""
+            text = f"{cluster} has yet to put the keys of spec.backup.keys into etcd{why}"
+            raise Wait(reasons.KEYS_NOT_STORED, text, after=2.0)
 
     def _wait_for_retry(self, when: datetime) -> None:
         ready = self.obj.status.condition(reasons.READY)
@@ -170,6 +177,7 @@ class Backup:
             name=self._job_name(),
             purpose=PURPOSE,
             image=self.own.worker_image,
+            closed=self.own.forbidden_ranges,
             deadline=self.own.worker_deadline,
             pull_secrets=cluster.spec.images.pull_secrets,
             worker=work.worker_of(obj, cluster),
@@ -212,6 +220,7 @@ class Backup:
         status.revision, status.keys = told.contents.revision, told.contents.keys
         status.hash, status.compact_revision = told.contents.hash, told.contents.compact_revision
         status.etcd_version = told.contents.etcd_version or None
+        status.sealed_keys = told.contents.sealed_keys
         status.cluster_id = told.origin.cluster_id
         status.started_at, status.completed_at = told.created, self.p.now.replace(microsecond=0)
         self.p.set_condition(reasons.READY, True, reasons.STORED, f"stored as {result.location}")

@@ -40,9 +40,10 @@ def proof_pod(work: Work, backup: StoredBackup, etcd: EtcdRelease, registry: str
     image = etcd.image(registry)
     store = stores.mounts(backup.store, backup.encryption, writes=False)
     check = worker.CheckSpec(endpoint=CLIENT, expect=contents(backup))
+    opens = [m for m in store if m.path == worker.ENCRYPTION_KEYS and backup.sealed_keys]
     return pod(
         work,
-        [worker_container(work, "check", check, [SCRATCH])],
+        [worker_container(work, "check", check, [SCRATCH, *opens])],
         [*store, SCRATCH],
         first=[
             fetching(work, backup, ROOM, root_pass=True),
@@ -126,4 +127,5 @@ def contents(backup: StoredBackup) -> Contents:
         keys=backup.keys,
         hash=backup.hash,
         compact_revision=backup.compact_revision,
+        sealed_keys=backup.sealed_keys,
     )

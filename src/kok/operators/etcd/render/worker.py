@@ -16,7 +16,7 @@ from kok.operators.etcd.backups.store import Mount
 from kok.operators.etcd.jobs import MAIN_CONTAINER
 from kok.operators.etcd.render.statefulset import USER, short
 from kok.operators.etcd.worker.model import Model
-from kok.operators.etcd.worker.spec import SPEC_VARIABLE, Command
+from kok.operators.etcd.worker.spec import CLOSED_VARIABLE, SPEC_VARIABLE, Command
 
 NAME_LIMIT = 63
 """Pods carry the name of their Job as a label."""
@@ -42,6 +42,8 @@ class Work:
     pull_secrets: Sequence[str] = field(default_factory=tuple)
     worker: BackupWorker = field(default_factory=BackupWorker)
     """What the user wants of its pod."""
+    closed: Sequence[str] = field(default_factory=tuple)
+    """Address ranges that it must not connect to a store in."""
 
     @property
     def settings(self) -> str:
@@ -129,12 +131,16 @@ def worker_container(
     work: Work, command: Command, spec: Model, mounts: Sequence[Mount]
 ) -> Manifest:
     """One worker; its outcome is its termination message."""
+    closed = ",".join(work.closed)
     return {
         "name": command,
         "image": work.image,
         "imagePullPolicy": "IfNotPresent",
         "args": ["etcd-worker", command],
-        "env": [{"name": SPEC_VARIABLE, "value": spec.model_dump_json(by_alias=True)}],
+        "env": [
+            {"name": SPEC_VARIABLE, "value": spec.model_dump_json(by_alias=True)},
+            *([{"name": CLOSED_VARIABLE, "value": closed}] if closed else []),
+        ],
         "resources": resources(SMALL, work.worker.resources),
         **confined(mounts),
     }

@@ -188,7 +188,7 @@ class Restore:
             name = render.job_name(self.obj.name, purpose, status.attempts)
             job = await kube.get(kinds.JOB, name, namespace)
         if job is None:
-            await objects.require(kube, namespace, store, encryption)
+            await objects.require(kube, namespace, store, encryption, self.own)
             await self._create(purpose, cluster, wanted, pod)
             raise Wait(reasons.VERIFYING, f"{purpose}: its Job waits for its pod", after=LOOK)
         seen = await work.look(kube, self.obj, job, wanted, work.RESTORE_FIELD)
@@ -215,6 +215,7 @@ class Restore:
             name=render.job_name(self.obj.name, purpose, status.attempts),
             purpose=purpose if purpose != "verify" else "prove",
             image=self.own.worker_image,
+            closed=self.own.forbidden_ranges,
             deadline=self.own.worker_deadline,
             pull_secrets=cluster.spec.images.pull_secrets,
             worker=wanted,

@@ -54,13 +54,14 @@ async def _begin(
     worker: BackupWorker,
 ) -> None:
     member, source = restore.member or "", restore.source
-    await objects.require(p.kube, obj.namespace, source.store, source.encryption)
+    await objects.require(p.kube, obj.namespace, source.store, source.encryption, own)
     if world.get(kinds.PVC, member) is None:
         await p.kube.apply(render.volume(obj, member, Facts(), None))
     of = worker_render.Work(
         name=_job_name(obj, restore),
         purpose=PURPOSE,
         image=own.worker_image,
+        closed=own.forbidden_ranges,
         deadline=own.worker_deadline,
         pull_secrets=obj.spec.images.pull_secrets,
         worker=worker,
