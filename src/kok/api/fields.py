@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from kok.api.meta import ApiModel
 
-_DURATION_PART = re.compile(r"(\d+)(ms|s|m|h)")
+_DURATION_PART = re.compile(r"([0-9]{1,32})(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 RULES = "x-kubernetes-validations"

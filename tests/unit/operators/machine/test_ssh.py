@@ -15,6 +15,7 @@ from kok.operators.machine.ssh import (
     Connections,
     Credentials,
     Expected,
+    HostFloods,
     HostKeyChanged,
     HostSilent,
     HostUnreachable,
@@ -174,9 +175,21 @@ async def test_a_script_that_arrives_in_part_does_nothing(host: FakeHost, tmp_pa
 
 async def test_much_output_on_both_streams_blocks_nothing(host: FakeHost) -> None:
     connection = await connected(host)
-    script = "for _ in 1 2 3; do head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero; done"
-    assert len(await connection.run(script, deadline=LIMIT)) == 3_000_000
+    script = "for _ in 1 2 3; do head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero; done"
+    assert len(await connection.run(script, deadline=LIMIT)) == 900_000
     connection.close()
+
+
+@pytest.mark.parametrize("where", ["1", "2"], ids=["output", "errors"])
+@pytest.mark.parametrize("what", ["yes", "tr '\\0' x </dev/zero"], ids=["lines", "one line"])
+async def test_a_host_that_never_stops_talking_is_cut_off(
+    host: FakeHost, where: str, what: str
+) -> None:
+    connection = await connected(host)
+    with pytest.raises(HostFloods, match="answers with more than 1 MiB") as flood:
+        await connection.run(f"{what} >&{where}", deadline=LIMIT)
+    assert flood.value.reason == "AnswerTooLarge"
+    assert connection.closed
 
 
 async def test_lines_come_as_they_are_printed(host: FakeHost, tmp_path: Path) -> None:
