@@ -53,7 +53,7 @@ class Slots:
                 str(job["metadata"]["namespace"])
                 for some in found
                 for job in some
-                if not jobs.ended(job)
+                if jobs.holds_a_slot(job)
             )
             why = waits_for(running, namespace, self._limit)
             if why is not None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+from tests.unit.operators.etcd.backups.builders import a_job
+
+from kok.api.meta import Manifest
+from kok.operators.etcd import jobs
 from kok.operators.etcd.slots import waits_for
 
 
@@ -24,3 +29,17 @@ def test_no_namespace_holds_all_and_the_first_of_each_comes_early(
     running: dict[str, int], limit: int, waits: str | None
 ) -> None:
     assert waits_for(running, "mine", limit) == waits
+
+
+def in_namespace(namespace: str, end: str | None = None, **status: Any) -> Manifest:
+    job = a_job(end=end, **status)
+    job["metadata"]["namespace"] = namespace
+    return job
+
+
+def test_a_job_whose_pod_is_refused_takes_no_place() -> None:
+    began = "2026-11-01T00:00:00Z"
+    assert jobs.holds_a_slot(in_namespace("a"))
+    assert jobs.holds_a_slot(in_namespace("a", startTime=began, active=1))
+    assert not jobs.holds_a_slot(in_namespace("a", startTime=began))
+    assert not jobs.holds_a_slot(in_namespace("a", "Complete", startTime=began, succeeded=1))

@@ -106,6 +106,7 @@ class Proof:
                     worker=work.worker_of(self.obj, cluster),
                 )
                 pod = throwaway.proof_pod(of, backup, release, images.registry)
+                objects.permit(pod, self.own)
                 await kube.create(render.job(self.obj, of, pod))
         except AlreadyExists:
             self.p.log.info("the Job is there already", request=proof.request)
