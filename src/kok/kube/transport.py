@@ -69,6 +69,7 @@ def new_session(
         read_bufsize=READ_BUFFER,
         # What is decompressed has no size that could be known before. We do not ask for it either.
         auto_decompress=False,
+        headers={"Accept-Encoding": "identity"},
         proxy=access.proxy,
         # A proxy or password of the environment or of ~/.netrc is not for servers of others.
         trust_env=False,
