@@ -50,6 +50,17 @@ def ended(job: Manifest) -> bool:
     return _condition(job) is not None
 
 
+def holds_a_slot(job: Manifest) -> bool:
+    """Whether a Job takes up one of the places of those that run.
+
+    Not one whose pod is refused: it does nothing, and may go on so until its deadline. A Job that
+    is new has not been looked at by its controller, which then says when it began.
+    """
+    status = job.get("status") or {}
+    refused = bool(status.get("startTime")) and not status.get("active")
+    return not ended(job) and not refused
+
+
 def worked(pod: Manifest) -> bool:
     """Whether nothing of ours runs in a pod any more, whatever else may."""
     status = pod.get("status") or {}
