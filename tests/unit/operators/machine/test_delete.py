@@ -145,7 +145,7 @@ async def test_an_api_that_refuses_is_not_said_to_be_silent() -> None:
     with suppress(Wait):
         await going._forget_node()
     [event] = p.events
-    assert "whose API refused that: admission webhook" in event.note
+    assert "whose API refuses what it is asked (HTTP status 403): admission webhook" in event.note
     assert "answer" not in event.note
 
 
