@@ -17,13 +17,22 @@ from aiohttp import web
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import AlreadyExists, KubeError, NotFound
+from kok.kube.errors import KubeError, NotFound
 
 NAMESPACE = "default"
 WAIT = 10.0
 """Seconds that an answer may take. What is reached at all answers within one."""
-_NOT_REACHED = {0, 500, 502, 503, 504}
-"""HTTP statuses of the API server itself about a server that it cannot reach."""
+_FAILED = {0, 500, 502, 503, 504}
+"""HTTP statuses of the API server itself about a server from which it has no answer."""
+_SILENCE = (
+    "deadline exceeded",
+    "i/o timeout",
+    "Client.Timeout",
+    "refused",
+    "no route",
+    "no endpoints",
+)
+"""What it then says if nobody was there."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ Way = Callable[[Kube, Target], Awaitable[bool]]
 async def by_node(kube: Kube, target: Target) -> bool:
     """By the proxy to nodes: a Node whose address is the target's."""
     name = f"fake-{target.name}"
-    await _put(kube, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+    await kube.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
     status = {"addresses": [{"type": "InternalIP", "address": target.ip}]}
     await kube.patch(kinds.NODE, name, None, {"status": status}, subresource="status")
     path = f"/api/v1/nodes/{target.scheme}:{name}:{target.port}/proxy{target.path}"
@@ -59,19 +68,23 @@ async def by_service(kube: Kube, target: Target) -> bool:
     name = f"fake-{target.name}"
     meta = {"name": name, "namespace": NAMESPACE}
     port = {"name": "x", "port": target.port}
-    await _put(
-        kube, {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": [port]}}
-    )
-    subsets = [{"addresses": [{"ip": target.ip}], "ports": [port]}]
-    await _put(
-        kube, {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": subsets}
-    )
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": [port]}}
+    await kube.apply(service)
+    endpoints = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {**meta, "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [target.ip], "conditions": {"ready": True}}],
+        "ports": [port],
+    }
+    await kube.apply(endpoints)
     path = f"/api/v1/namespaces/{NAMESPACE}/services/{target.scheme}:{name}:x/proxy{target.path}"
     try:
         return await _answers(kube, path)
     finally:
         await kube.delete(kinds.SERVICE, name, NAMESPACE)
-        await kube.delete(kinds.ENDPOINTS, name, NAMESPACE)
+        await kube.delete(kinds.ENDPOINTSLICE, name, NAMESPACE)
 
 
 async def by_webhook(kube: Kube, target: Target) -> bool:
@@ -106,7 +119,7 @@ async def by_webhook(kube: Kube, target: Target) -> bool:
         said = await _refusal(kube, probe)
     finally:
         await kube.delete(await kube.resolve(configuration), name)
-    return not any(word in said for word in ("deadline exceeded", "timeout", "refused", "no route"))
+    return not any(word in said for word in _SILENCE)
 
 
 WAYS: Mapping[str, Way] = {"node": by_node, "service": by_service, "webhook": by_webhook}
@@ -137,17 +150,11 @@ async def _answers(kube: Kube, path: str) -> bool:
         # The target's own, unless the API server does not know the object yet.
         return "not found" not in error.message
     except KubeError as error:
-        return error.status not in _NOT_REACHED
+        # A certificate that it does not trust comes from somebody who is there.
+        return error.status not in _FAILED or "x509" in error.message
     except json.JSONDecodeError:
         return True
     return True
-
-
-async def _put(kube: Kube, manifest: Manifest) -> None:
-    try:
-        await kube.create(manifest)
-    except AlreadyExists:
-        await kube.apply(manifest)
 
 
 @dataclass

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("kok_crds")
 
 WRONG = {
     "write a duration such as 90s, 10m, 1h30m or 720h": ("5 minutes", "-1h", "90", ""),
-    "write an amount such as 8Gi, 512Mi, 2 or 500m": ("8GB", "lots", "-1", ""),
+    "write an amount such as 8Gi, 512Mi, 2 or 500m": ("8GB", "lots", "-1", "", "1e", "1 Gi"),
     "write a share from 1% to 99%, such as 80%": ("80", "0%", "8.%"),
     "write lower-case letters, digits and dashes, with a letter or digit at both ends": (
         "W1",

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from kok.api.meta import ApiModel
 
@@ -32,14 +32,31 @@ Duration = Annotated[
     ),
 ]
 
+INT_OR_STRING = "x-kubernetes-int-or-string"
+QUANTITY_RULE = (
+    "type(self) == int ? self >= 0 : size(self) <= 32 && isQuantity(self) && "
+    "quantity(self).sign() >= 0"
+)
+"""What Kubernetes itself takes as an amount, but for negative ones."""
+QUANTITY_SENTENCE = "write an amount such as 8Gi, 512Mi, 2 or 500m"
+
+
+def _canonical(value: Any) -> Any:
+    """A whole number, which YAML makes of `cpu: 1`, as the text that it stands for."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 Quantity = Annotated[
     str,
+    BeforeValidator(_canonical),
     Field(
-        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$",
+        # Two digits of an exponent hold more than there is in the world, and bound every number.
+        pattern=r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$",
         max_length=32,
-        json_schema_extra=says("write an amount such as 8Gi, 512Mi, 2 or 500m"),
+        json_schema_extra={INT_OR_STRING: True},
     ),
 ]
+"""An amount as Kubernetes takes it: a text or a whole number; always a text for us."""
 
 Percent = Annotated[
     str,
@@ -175,8 +192,8 @@ def grows(field: str) -> dict[str, Any]:
     """A rule for a quantity that may become larger but never smaller."""
     return rule(
         f"{field} can grow but not shrink",
-        "!isQuantity(self) || !isQuantity(oldSelf) || "
-        "quantity(self).compareTo(quantity(oldSelf)) >= 0",
+        "!isQuantity(string(self)) || !isQuantity(string(oldSelf)) || "
+        "quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",
     )
 
 
@@ -213,7 +230,8 @@ def at_least(field: str, name: str, least: str) -> dict[str, Any]:
     """A rule for a model that holds the quantity `name`."""
     return rule(
         f"{field} must be at least {least}",
-        f"!isQuantity(self.{name}) || quantity(self.{name}).compareTo(quantity('{least}')) >= 0",
+        f"!isQuantity(string(self.{name})) || "
+        f"quantity(string(self.{name})).compareTo(quantity('{least}')) >= 0",
     )
 
 

@@ -28,6 +28,16 @@ class KubeError(Exception):
         self.details = details or {}
 
     @property
+    def told(self) -> str:
+        """The rest of a sentence that begins with the API server: that it is silent, or refuses.
+
+        An API that answers with an error works on another problem than one that is away.
+        """
+        if self.status == 0:
+            return f"does not answer: {self.message}"
+        return f"refuses what it is asked (HTTP status {self.status}): {self.message}"
+
+    @property
     def retry_after(self) -> float | None:
         """Seconds that the API server asked to wait, if it did; never more than some minutes."""
         value = self.details.get("retryAfterSeconds")

@@ -13,6 +13,7 @@ import aiohttp
 from kok.kube.access import Access, Bearer, ssl_context
 from kok.kube.errors import KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import META, Limits, weight
+from kok.kube.nesting import parse
 
 JSON = "application/json"
 READ_BUFFER = 2**21
@@ -34,7 +35,12 @@ CONNECTIONS = 32
 """Requests to one API server under way at once; the others wait for their turn."""
 
 
-def new_session(access: Access, *, limit: int = CONNECTIONS) -> aiohttp.ClientSession:
+def new_session(
+    access: Access,
+    *,
+    limit: int = CONNECTIONS,
+    response_class: type[aiohttp.ClientResponse] = aiohttp.ClientResponse,
+) -> aiohttp.ClientSession:
     """A session that adds the identity to each request; needs a running event loop."""
     bearer = Bearer(access)
 
@@ -59,6 +65,7 @@ def new_session(access: Access, *, limit: int = CONNECTIONS) -> aiohttp.ClientSe
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=limit, ssl=ssl_context(access) if secure else True),
         middlewares=(authorise,),
+        response_class=response_class,
         read_bufsize=READ_BUFFER,
         # What is decompressed has no size that could be known before. We do not ask for it either.
         auto_decompress=False,
@@ -212,7 +219,7 @@ class Transport:
     def _parsed(self, raw: bytes) -> Any:
         if weight(raw) > self.limits.weight:
             raise self.too_large(f"more values than {self.limits.weight} bytes of memory hold")
-        return json.loads(raw)
+        return parse(raw)
 
     def _parsed_object(self, raw: bytes) -> dict[str, Any]:
         found = self._parsed(raw)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from kok.api.meta import Kind
 from kok.runtime import metrics
 from kok.runtime.fair import FairSlots
+from kok.runtime.lookups import NAMESPACE
 from kok.runtime.outcome import WAKE_FLOOR, Outcome, delay_after
 from kok.runtime.passes import Passes, Tools
 from kok.runtime.reconciler import Key
@@ -93,6 +94,7 @@ class Controller:
             self._passes.forget(key)
 
     async def _pass(self, trigger: Trigger, key: Key, act: Act, failures: int) -> Outcome:
+        NAMESPACE.set(key[0])
         trigger.wake(hard=False)  # counts as waiting until its turn comes
         async with trigger.lock, self._slots.one(key[0]):
             trigger.take()

@@ -20,6 +20,7 @@ from kok.runtime.alone import kopf
 from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.election import new_identity
 from kok.runtime.health import Health
+from kok.runtime.lookups import Loop, be_impatient
 from kok.runtime.reconciler import Logger, OperatorSpec
 from kok.runtime.settings import Settings
 from kok.runtime.unit import Surroundings, Unit
@@ -37,8 +38,10 @@ def run(operators: Sequence[OperatorSpec], settings: Settings, access: Access) -
     """
     logs.configure(settings)
     process = Process(operators, settings, access)
+    be_impatient()
     try:
-        asyncio.run(process.main())
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(process.main())
     except Exception:  # noqa: BLE001 - nothing is swallowed, the process ends
         # A line like all others: whoever reads the log as JSON is not to meet a bare traceback.
         structlog.stdlib.get_logger("kok.process").exception("the process ends")

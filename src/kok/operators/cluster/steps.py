@@ -172,7 +172,10 @@ class Steps:
         )
         stamp = planning.keys_hash(self._recorded())
         made = [
-            pods.marked(RENDER[component](self.plan, version, stamp), self._notes(component))
+            pods.unrolled(
+                pods.marked(RENDER[component](self.plan, version, stamp), self._notes(component)),
+                self.deployment(component),
+            )
             for component, version in wanted.items()
             if component in components
         ]

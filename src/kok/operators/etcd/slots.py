@@ -1,12 +1,12 @@
-"""How many Jobs that move backups may run at the same time, over all EtcdClusters."""
+"""How many Jobs that move backups may run at the same time, shared fairly by namespace."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.etcd import jobs, layout, reasons
@@ -17,6 +17,20 @@ COUNTED = ("backup", "verify")
 AGAIN = 5.0
 
 
+def waits_for(running: Mapping[str, int], namespace: str, limit: int) -> str | None:
+    """What a further Job of a namespace has to wait for, or None; `running` is by namespace.
+
+    A namespace has three quarters of `limit` at most. Beyond `limit`, and up to twice as many, the
+    first Job of a namespace still starts: a tenant whose store is silent holds his own for an hour.
+    """
+    mine, total = running.get(namespace, 0), sum(running.values())
+    if mine >= max(1, limit * 3 // 4):
+        return f"{mine} Jobs that move backups of this namespace run already"
+    if total >= (limit if mine else limit * 2):
+        return f"{total} Jobs that move backups run already"
+    return None
+
+
 class Slots:
     """Counts what the API server has, so that neither a restart nor another leader miscounts."""
 
@@ -25,38 +39,24 @@ class Slots:
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
-    async def one(self, kube: Kube, namespaces: Sequence[str], mine: str) -> AsyncIterator[None]:
-        """Held while a Job is created in namespace `mine`; raises `Wait` if too many run already.
+    async def one(self, kube: Kube, namespace: str, watched: Sequence[str]) -> AsyncIterator[None]:
+        """Held while a Job is created; raises `Wait` if too many run already.
 
-        `namespaces` are those that are looked after, all of them if empty.
+        `watched` are the namespaces that are looked after, all of them if empty.
         """
         async with self._turn:
             labels = f"{layout.LABEL_WORKER} in ({','.join(COUNTED)})"
             found = await asyncio.gather(
-                *(kube.list(kinds.JOB, where, labels=labels) for where in namespaces or (None,))
+                *(kube.list(kinds.JOB, where, labels=labels) for where in watched or (None,))
             )
-            running = [job for some in found for job in some if jobs.holds_a_slot(job)]
-            why = full(running, mine, self._limit)
+            running = Counter(
+                str(job["metadata"]["namespace"])
+                for some in found
+                for job in some
+                if jobs.holds_a_slot(job)
+            )
+            why = waits_for(running, namespace, self._limit)
             if why is not None:
-                raise Wait(reasons.QUEUED, why, after=AGAIN)
+                text = f"{why}, as many as may run at the same time (setting worker_jobs)"
+                raise Wait(reasons.QUEUED, text, after=AGAIN)
             yield
-
-
-def full(running: Sequence[Manifest], mine: str, limit: int) -> str | None:
-    """Why no Job may be added in namespace `mine`, or None. Pure.
-
-    One place is kept for others: a namespace whose Jobs hang must not hold up all backups.
-    """
-    if len(running) >= limit:
-        return (
-            f"{len(running)} Jobs that move backups run already, as many as may run at the same "
-            "time (setting worker_jobs)"
-        )
-    here = sum(job["metadata"]["namespace"] == mine for job in running)
-    share = max(1, limit - 1)
-    if here >= share:
-        return (
-            f"{here} Jobs that move backups run in namespace {mine} already; the last place is kept "
-            "for other namespaces (setting worker_jobs)"
-        )
-    return None

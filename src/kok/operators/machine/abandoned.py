@@ -52,6 +52,11 @@ class Abandoned:
         ]
         return sorted(found, key=lambda entry: entry.since, reverse=True)
 
+    def at(self, namespace: str, address: str, port: int) -> list[str]:
+        """The UIDs of the Machines of a namespace that had the host at that address."""
+        place = (namespace, address, port)
+        return [u for u, e in self._known.items() if (e.namespace, e.address, e.port) == place]
+
     async def load(self, kube: Kube, namespace: str) -> None:
         """Reads the list of the operators' namespace: people may have taken entries away."""
         self._namespace = namespace

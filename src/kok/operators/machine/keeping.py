@@ -101,10 +101,12 @@ class Keeper:
                 del self._leaving[next(iter(self._leaving))]
         namespace = secret["metadata"]["namespace"]
         everybody = await self._everybody(p.kube, p.settings.namespaces)
-        listed = await p.kube.list(Host.info.kind, namespace)
         machines = [m for m in everybody if m.namespace == namespace and self._stays(m)]
-        hosts = [h for h in map(Host.parse, listed) if self._stays(h)]
-        if needed(secret, machines, hosts, p.now):
+        still = needed(secret, machines, (), p.now)
+        if not still:
+            hosts = map(Host.parse, await p.kube.list(Host.info.kind, namespace))
+            still = needed(secret, machines, filter(self._stays, hosts), p.now)
+        if still:
             return PATIENCE.total_seconds() / 4 if going(secret) else None
         kept = [f for f in secret["metadata"]["finalizers"] if f != FINALIZER]
         with suppress(NotFound):

@@ -63,8 +63,6 @@ class View:
     """Number of the attempt to clean up."""
     cleaned: bool = False
     """Whether nothing of this Machine is left on the host."""
-    reclaimed: str = ""
-    """UID of another Machine, now gone, whose remains were taken away."""
     reported: bool = False
     """Whether the Host object was told so."""
     error: HostError | KubeError | None = None

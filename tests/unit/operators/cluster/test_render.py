@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -151,6 +152,53 @@ def test_the_end_of_a_pod_follows_the_users_flags() -> None:
     ]
     pod = pod_specs(apiServer={"extraArgs": extra})["shop-apiserver"]
     assert pod["terminationGracePeriodSeconds"] == 70 + 30
+
+
+@pytest.mark.parametrize("profile", ["edge", "standard", "ha"])
+def test_another_number_of_pods_restarts_none(profile: str) -> None:
+    one, two = (
+        everything(
+            blueprint(
+                a_cluster(
+                    profile=profile,
+                    apiServer={"replicas": n},
+                    controllerManager={"replicas": n},
+                    scheduler={"replicas": n},
+                )
+            )
+        )
+        for n in (1, 2)
+    )
+    templates = [
+        [m["spec"]["template"] for m in made if m["kind"] == "Deployment"] for made in (one, two)
+    ]
+    assert templates[0] == templates[1]
+
+
+def without_what_several_need(
+    made: Manifest, *, flag: bool = True, spread: bool = True
+) -> Manifest:
+    """As an earlier release made it for a single pod."""
+    live = copy.deepcopy(made)
+    pod = live["spec"]["template"]["spec"]
+    if flag:
+        words = pod["containers"][0]["command"]
+        words[:] = [word for word in words if not word.startswith("--goaway-chance")]
+    if spread:
+        del pod["topologySpreadConstraints"]
+    return live
+
+
+@pytest.mark.parametrize("state", [{}, {"flag": False}, {"spread": False}])
+def test_what_an_earlier_release_made_for_one_pod_is_not_restarted(state: dict[str, bool]) -> None:
+    plan = blueprint(a_cluster(profile="standard", apiServer={"replicas": 2}))
+    made = apiserver.deployment(plan, plan.version, "x")
+    live = without_what_several_need(made, **state)
+    assert pods.unrolled(made, live)["spec"]["template"] == live["spec"]["template"]
+    assert pods.unrolled(made, None) == made
+    # With another change they come as well.
+    later = apiserver.deployment(plan, plan.version, "y")
+    assert pods.unrolled(later, live) == later
 
 
 def test_a_flag_waits_for_the_version_that_knows_it() -> None:

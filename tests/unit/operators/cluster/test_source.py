@@ -157,3 +157,12 @@ async def test_a_built_in_addon_with_huge_values_is_rendered_aside(kube: Kube) -
     assert asked == ["dns"]
     assert [m["kind"] for m in large.manifests] == [m["kind"] for m in small.manifests]
     assert large.version == small.version
+
+
+async def test_values_without_end_are_refused(kube: Kube) -> None:
+    values: dict[str, Any] = {}
+    for _ in range(100):
+        values = {"a": values}
+    with pytest.raises(Invalid, match=r"spec\.values is nested deeper than 64 levels") as caught:
+        await made(kube, Bundler(), CONFIGMAP % "1", **values)
+    assert caught.value.reason == "ValuesInvalid"

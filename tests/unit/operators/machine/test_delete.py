@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +23,7 @@ from kok.api.host import AbandonedHost
 from kok.api.machine import Machine
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
-from kok.kube.errors import KubeError
+from kok.kube.errors import Forbidden, KubeError
 from kok.operators.machine import reasons
 from kok.operators.machine.abandoned import MOST, Abandoned
 from kok.operators.machine.machines.delete import Removal
@@ -122,6 +122,31 @@ async def test_an_api_that_is_away_for_good_keeps_no_machine(
     going, p = removal(tenant, removed_for)
     assert await going.step() is DONE
     assert [event.reason for event in p.events] == ["NodeLeftBehind"]
+
+
+class Refusing:
+    """An API whose admission webhook forbids that Nodes are deleted."""
+
+    async def delete(self, *_: object, **__: object) -> bool:
+        raise Forbidden(403, "Forbidden", "admission webhook nodes.example denied the request")
+
+
+@dataclass
+class Known(Tenant):
+    """One that answers, and refuses."""
+
+    known: bool = True
+    silence: float = 31.0
+    kube: Refusing = field(default_factory=Refusing)
+
+
+async def test_an_api_that_refuses_is_not_said_to_be_silent() -> None:
+    going, p = removal(Known(), 391.0)
+    with suppress(Wait):
+        await going._forget_node()
+    [event] = p.events
+    assert "whose API refuses what it is asked (HTTP status 403): admission webhook" in event.note
+    assert "answer" not in event.note
 
 
 # --- the drain

@@ -184,3 +184,18 @@ def test_a_component_that_only_has_the_name_of_ours_is_not_ours(name: str) -> No
     assert ours(ours_)
     other = ours_.scripts.model_copy(update={"probe": "{{ 'x' * 10000000000 }}"})
     assert not ours(ours_.model_copy(update={"scripts": other}))
+
+
+async def test_parameters_and_schemas_without_end_are_refused() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(100):
+        deep = {"a": deep}
+    machine = builders.machine()
+    kubelet = next(c for c in machine.spec.components if c.name == "kubelet")
+    kubelet.params["config"] = deep
+    component = builders.builtin("kubelet")
+    found = await Renderer().templates(machine, {"kubelet": component}, SURVEY)
+    with pytest.raises(ComponentError, match="its params are nested deeper than 64 levels"):
+        found.question(component, machine, kubelet.params)
+    problem = await Checker().problem(tool(parameters=deep))
+    assert problem == "spec.parameters is nested deeper than 64 levels; make them flatter"

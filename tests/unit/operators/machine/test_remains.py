@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import re
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -205,6 +206,74 @@ async def test_what_stays_mounted_behind_a_link_is_not_deleted_and_other_mounts_
     assert (await site.remove()).exit == 0
     assert not token.exists()
     assert other.exists()
+
+
+@contextmanager
+def mounted(*arguments: str) -> Iterator[None]:
+    """Something is really mounted; without the right to do that the test is left out."""
+    done = subprocess.run(["mount", *arguments], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("needs the right to mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", arguments[-1]], capture_output=True, check=False)
+
+
+def real(site: Site) -> None:
+    """The host's mounts are those of this machine, and its own programs undo them."""
+    (site.root / "proc/mounts").unlink()
+    (site.root / "proc/mounts").symlink_to("/proc/mounts")
+    (site.root / "programs/umount").unlink()
+
+
+@pytest.mark.parametrize("link", [True, False])
+async def test_real_mounts_are_undone_and_somebodys_data_stays(
+    site: Site, tmp_path: Path, *, link: bool
+) -> None:
+    """The data of a pod's hostPath is of the same file system: nothing but the mount tells."""
+    if link:
+        site.link("/var/lib/kubelet", "/data/kubelet")
+    ours = node(site)
+    volumes = ours[2].resolve().parent
+    (volumes / "data").mkdir()
+    (volumes / "tmpfs").mkdir()
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "data").write_text("somebody's own")
+    site.installed("kubelet")
+    real(site)
+    with (
+        mounted("--bind", str(precious), str(volumes / "data")),
+        mounted("-t", "tmpfs", "none", str(volumes / "tmpfs")),
+    ):
+        result = await site.remove()
+        assert (result.exit, result.message) == (0, "")
+        assert (precious / "data").read_text() == "somebody's own"
+        assert str(volumes) not in await asyncio.to_thread(Path("/proc/mounts").read_text)
+    assert not volumes.exists()
+
+
+@pytest.mark.parametrize("link", [True, False])
+async def test_a_part_with_a_disk_of_its_own_is_emptied_before_it_is_taken_away(
+    site: Site, tmp_path: Path, *, link: bool
+) -> None:
+    """Keys would stay on that disk, where nobody sees them any more."""
+    if link:
+        site.link("/var/lib/kubelet", "/data/kubelet")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    pki = site.root / "var/lib/kubelet/pki"
+    pki.mkdir(parents=True)
+    (disk / "precious").write_text("somebody's own")
+    with mounted("--bind", str(disk), str(pki.resolve())):
+        node(site)
+        assert (disk / "kubelet.key").exists()
+        site.installed("kubelet")
+        real(site)
+        result = await site.remove()
+        assert (result.exit, result.message) == (0, "")
+        assert [file.name for file in disk.iterdir()] == ["precious"]
 
 
 async def test_a_network_plug_ins_way_into_the_cluster_goes(site: Site) -> None:

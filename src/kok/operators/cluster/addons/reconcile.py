@@ -116,7 +116,7 @@ class AddonReconciler:
             why = reachable.message if reachable is not None else "it is new"
             ran = cluster.status.version is not None
             reason = reasons.CLUSTER_UNREACHABLE if ran else reasons.WAITING_FOR_CLUSTER
-            raise Wait(reason, f"{cluster} does not answer: {why}", IDLE)
+            raise Wait(reason, f"{cluster} cannot be reached: {why}", IDLE)
         tenant = await reconnect(p.kube, self._tenants, self._settings, cluster)
         if tenant is None:
             raise Wait(reasons.WAITING_FOR_CLUSTER, f"{cluster} has no kubeconfig yet", 5.0)
@@ -215,9 +215,10 @@ def _asking(p: Pass[Addon]) -> Iterator[None]:
     try:
         yield
     except KubeError as error:
+        away = isinstance(error, Unreachable)
         raise Wait(
-            reasons.CLUSTER_UNREACHABLE,
-            f"Cluster {p.obj.namespace}/{p.obj.spec.cluster} does not answer: {error.message}",
+            reasons.CLUSTER_UNREACHABLE if away else reasons.APPLY_FAILED,
+            f"Cluster {p.obj.namespace}/{p.obj.spec.cluster} {error.told}",
             10.0,
         ) from error
 

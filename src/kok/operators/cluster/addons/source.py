@@ -9,6 +9,7 @@ from kok.api.addon import Addon
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.nesting import ALLOWED, too_deep
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addons.facts import Facts
 from kok.operators.cluster.addons.rendering import (
@@ -49,6 +50,9 @@ class Bundler:
     async def bundle(self, kube: Kube, addon: Addon, facts: Facts) -> Bundle:
         """Reads and renders; raises `Invalid`, or `Wait` for a ConfigMap that is missing."""
         spec = addon.spec
+        if too_deep(spec.values):
+            problem = f"spec.values is nested deeper than {ALLOWED} levels; make it flatter"
+            raise Invalid(reasons.VALUES_INVALID, problem)
         if spec.source.builtin is not None:
             name = spec.source.builtin
             known = builtin(name)

@@ -38,7 +38,7 @@ def deployment(plan: Blueprint, version: str, keys: str) -> Manifest:
     part = plan.parts[parts.API_SERVER]
     extra = known(parts.API_SERVER, part.extra_args, version)
     container = pods.Container(
-        command=command_line(parts.API_SERVER, flags(plan, part.replicas), extra),
+        command=command_line(parts.API_SERVER, flags(plan), extra),
         port=names.API_PORT,
         # While etcd is away a restart helps nothing and costs time when it is back.
         live="/livez?exclude=etcd",
@@ -59,10 +59,10 @@ def grace(extra: Sequence[tuple[str, str]]) -> int:
     return math.ceil(delay + watches) + REQUEST_GRACE
 
 
-def flags(plan: Blueprint, replicas: int) -> dict[str, str]:
+def flags(plan: Blueprint) -> dict[str, str]:
     """The flags that the operator sets, without dashes."""
     etcd = names.etcd_cluster(plan.name)
-    out = {
+    return {
         "allow-privileged": "true",
         "authorization-mode": "Node,RBAC",
         "client-ca-file": f"{PKI}/apiserver/{CA_CRT}",
@@ -76,6 +76,9 @@ def flags(plan: Blueprint, replicas: int) -> dict[str, str]:
         "etcd-certfile": f"{PKI}/etcd/{TLS_CRT}",
         "etcd-keyfile": f"{PKI}/etcd/{TLS_KEY}",
         "etcd-servers": f"https://{names.etcd_client_service(etcd)}.{plan.namespace}.svc:2379",
+        # Now and then a client is asked to connect anew, so that a new server gets its share. Also
+        # with one server: a second one is to restart none.
+        "goaway-chance": pods.GOAWAY,
         "kubelet-certificate-authority": f"{PKI}/apiserver/{CA_CRT}",
         "kubelet-client-certificate": f"{PKI}/kubelet-client/{TLS_CRT}",
         "kubelet-client-key": f"{PKI}/kubelet-client/{TLS_KEY}",
@@ -100,10 +103,6 @@ def flags(plan: Blueprint, replicas: int) -> dict[str, str]:
         "tls-min-version": "VersionTLS12",
         "tls-private-key-file": f"{PKI}/apiserver/{TLS_KEY}",
     }
-    if replicas > 1:
-        # Now and then a client is asked to connect anew, so that a new server gets its share.
-        out["goaway-chance"] = "0.001"
-    return out
 
 
 def _files(plan: Blueprint) -> dict[str, object]:

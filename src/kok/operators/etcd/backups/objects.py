@@ -5,16 +5,29 @@ from __future__ import annotations
 import asyncio
 
 from kok.api.etcdstore import BackupEncryption, BackupStore
+from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.etcd import reasons
 from kok.operators.etcd.backups import store as stores
+from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.errors import Wait
-from kok.runtime.policy import Policies, wrong_url
+from kok.runtime.policy import Policies, wrong_image, wrong_url
 
 LOOK_AGAIN = 15.0
 POLICY_AGAIN = 300.0
 """Neither the store of an object nor a policy changes without a new pass."""
+
+
+def permit(pod: Manifest, own: EtcdSettings) -> None:
+    """Raises `Wait` for a pod with an image of etcd that the administrator does not allow."""
+    for container in (*pod.get("initContainers", ()), *pod["containers"]):
+        if container["image"] == own.worker_image:
+            continue
+        field = "spec.images.registry of the EtcdCluster"
+        forbidden = wrong_image(own, container["image"], field)
+        if forbidden is not None:
+            raise Wait(reasons.FORBIDDEN_BY_POLICY, forbidden, after=LOOK_AGAIN)
 
 
 async def require(

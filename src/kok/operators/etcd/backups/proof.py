@@ -91,7 +91,7 @@ class Proof:
         images = cluster.spec.images if cluster is not None else Images()
         try:
             await objects.require(kube, namespace, backup.store, backup.encryption, self.own)
-            async with self.slots.one(kube, self.p.settings.namespaces, namespace):
+            async with self.slots.one(kube, namespace, self.p.settings.namespaces):
                 if proof.attempts == 0 or proof.retry_at is not None:
                     proof.attempts, proof.retry_at = proof.attempts + 1, None
                     self._say(None, reasons.VERIFYING, "is being restored for a trial")
@@ -106,6 +106,7 @@ class Proof:
                     worker=work.worker_of(self.obj, cluster),
                 )
                 pod = throwaway.proof_pod(of, backup, release, images.registry)
+                objects.permit(pod, self.own)
                 await kube.create(render.job(self.obj, of, pod))
         except AlreadyExists:
             self.p.log.info("the Job is there already", request=proof.request)

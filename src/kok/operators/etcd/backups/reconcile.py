@@ -123,7 +123,7 @@ class Backup:
     async def _begin(self, cluster: EtcdCluster) -> None:
         status = self.obj.status
         endpoint = await self._endpoint(cluster)
-        async with self.slots.one(self.p.kube, self.p.settings.namespaces, self.obj.namespace):
+        async with self.slots.one(self.p.kube, self.obj.namespace, self.p.settings.namespaces):
             status.worker = work.worker_of(self.obj, cluster)
             if status.phase == "Pending":
                 if status.attempts == 0:

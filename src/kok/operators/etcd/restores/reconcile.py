@@ -220,8 +220,10 @@ class Restore:
             pull_secrets=cluster.spec.images.pull_secrets,
             worker=wanted,
         )
+        made = pod(of)
+        objects.permit(made, self.own)
         try:
-            await self.p.kube.create(render.job(self.obj, of, pod(of)))
+            await self.p.kube.create(render.job(self.obj, of, made))
         except AlreadyExists:
             self.p.log.info("the Job is there already", job=of.name)
 

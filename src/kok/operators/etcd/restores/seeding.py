@@ -67,6 +67,7 @@ async def _begin(
         worker=worker,
     )
     pod = seed.seed_pod(of, obj, restore, member, etcd(obj.spec.version))
+    objects.permit(pod, own)
     try:
         await p.kube.create(worker_render.job(obj, of, pod))
     except AlreadyExists:

@@ -39,6 +39,8 @@ class Drain:
     told: Callable[[str], None]
     forced: bool = False
     """Whether they did not count in the end."""
+    _refusal: str = ""
+    """Why a pod could not be evicted, where it was no disruption budget that forbade it."""
     _never: asyncio.Event = field(default_factory=asyncio.Event)
     _limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
@@ -54,8 +56,9 @@ class Drain:
         last_alive = self.clock.monotonic()
         force = False
         while pods := await self._pods():
+            self._refusal = ""
             blocked = await self._evict(pods, force=force)
-            self.told(_sentence(pods, blocked))
+            self.told(self._refusal or _sentence(pods, blocked))
             now = self.clock.monotonic()
             last_alive = now if self.alive() else last_alive
             if now - last_alive > DEAD_PATIENCE:
@@ -105,7 +108,10 @@ class Drain:
             except KubeError as error:
                 if error.status == 0:
                     raise
-                # Refused for another reason, a webhook's for example: told like a budget.
+                # Refused for another reason, by a webhook for example.
+                self._refusal = f"the API refuses to evict {namespace}/{name}: {error.message}"[
+                    :300
+                ]
                 return f"{namespace}/{name}"
         return ""
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from kok.api.component import Artifact, Component, ComponentSpec
 from kok.api.machine import Machine
+from kok.kube.nesting import ALLOWED, too_deep
 from kok.operators.machine.components import catalog
 from kok.operators.machine.components.rendered import (
     ComponentError,
@@ -31,6 +32,7 @@ from kok.runtime.aside import Limits, TooMuch, Unfinished
 from kok.runtime.workshop import Workshop
 
 LIMITS = Limits()
+TOO_DEEP = f"deeper than {ALLOWED} levels; make them flatter"
 SMALL = 16 * 1024
 """Characters of parameters as JSON with which a built-in Component is rendered at once."""
 
@@ -113,6 +115,8 @@ class Renderer:
 
     async def _made(self, job: Job) -> Made:
         name = f"Component {job.component.name}"
+        if too_deep(job.params):
+            return Made(error=f"{name}: its params are nested {TOO_DEEP}")
         try:
             said = await self._workshop.run(
                 job.machine.namespace, render_job, job, digest=job.digest(), limits=LIMITS
@@ -135,6 +139,8 @@ class Checker:
         spec = component.spec
         if ours(spec):
             return ""
+        if too_deep(spec.parameters):
+            return f"spec.parameters is nested {TOO_DEEP}"
         made_of = json.dumps([component.name, spec.manifest()], sort_keys=True)
         digest = hashlib.sha256(made_of.encode()).hexdigest()
         namespace = component.metadata.namespace
@@ -193,7 +199,7 @@ def _rendered(said: Mapping[str, Any]) -> Rendered:
 
 def _at_once(component: Component, params: Mapping[str, Any]) -> bool:
     """Whether there is nothing in it by which a user could make it take long."""
-    return ours(component.spec) and len(json.dumps(params)) <= SMALL
+    return ours(component.spec) and not too_deep(params) and len(json.dumps(params)) <= SMALL
 
 
 def ours(spec: ComponentSpec) -> bool:

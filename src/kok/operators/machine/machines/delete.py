@@ -10,7 +10,7 @@ from kok.api.host import AbandonedHost, Host, HostUse
 from kok.api.machine import Machine
 from kok.api.names import ANNOTATION_ABANDON_HOST, LABEL_HOST, LABEL_KUBENODE
 from kok.kube import kinds
-from kok.kube.errors import KubeError, NotFound
+from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.operators.machine import reasons
 from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.business.drain import FORCED_PATIENCE, Drain
@@ -165,18 +165,22 @@ class Removal:
         if world.cluster_gone or not self._p.status.is_true("Joined"):
             return
         tenant = world.tenant
+        why = "does not answer"
         try:
             if tenant is not None and tenant.known:
                 if world.node is not None:
                     await tenant.kube.delete(kinds.NODE, name, uid=world.node.uid)
                 return
+        except Conflict:
+            return  # Another Node of that name, which is not this Machine's.
         except KubeError as error:
             self._p.log.info("node not deleted", node=name, error=error.message)
+            why = error.told
         self._wait_for_api(tenant)
         self._p.event(
             reasons.NODE_LEFT_BEHIND,
-            f"Node {name} may be left in Cluster {self._p.obj.spec.cluster}, whose API did not "
-            "answer; delete it with kubectl delete node",
+            f"Node {name} may be left in Cluster {self._p.obj.spec.cluster}, whose API {why[:400]};"
+            " delete it with kubectl delete node",
             warning=True,
         )
 

@@ -11,6 +11,7 @@ from kok.kube.errors import KubeError
 from kok.operators.machine import reasons
 from kok.operators.machine.business import nodes
 from kok.operators.machine.business.nodes import NodeView
+from kok.operators.machine.business.tend import MARKED
 from kok.operators.machine.host import layout, preflight
 from kok.operators.machine.host.agent import EndpointUnreachable, RemovalFailed
 from kok.operators.machine.machines.plan import EVER_READY, Case, Decision
@@ -249,7 +250,10 @@ def _node(case: Case, node: NodeView) -> Judgement:
         # serves goes on serving while they change.
         before = case.status.condition(NODE_READY)
         serves = before is not None and before.status == "True"
+        refused = case.status.condition(MARKED)
         text = f"Node {node.name} is Ready but its labels and taints are not set yet"
+        if refused is not None:
+            text = f"Node {node.name} is Ready, but {refused.message}"
         return Judgement(serves, reasons.NODE_OUTDATED, text)
     return Judgement(True, reasons.NODE_READY, f"Node {node.name} is Ready")
 

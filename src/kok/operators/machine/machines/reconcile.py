@@ -96,9 +96,11 @@ class MachineReconciler:
         report(p.status, case, decision)
         self._account(p)
         kept = await self._keep(p, case)
-        if session.view.reclaimed:
-            await self.abandoned.cleaned(p.kube, session.view.reclaimed)
-            session.view.reclaimed = ""
+        if plan.mine(case):
+            # What an earlier Machine of this namespace left there was taken away before that.
+            spec = p.obj.spec
+            for uid in self.abandoned.at(p.obj.namespace, spec.address, spec.port):
+                await self.abandoned.cleaned(p.kube, uid)
         again = None if p.paused else await self._tend(p, case)
         if isinstance(decision.step, steps.Refuse):
             problem = decision.step.problem

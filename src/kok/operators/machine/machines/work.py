@@ -144,7 +144,6 @@ class Hand:
             self.view.surveyed = NEVER
             self.view.jobs.clear()
             self.view.cleaned = owner.uid == self.uid
-            self.view.reclaimed = "" if self.view.cleaned else owner.uid
             return
         self.view.removals += 1
         end = ends[-1] if ends else JobResult(jobs.REMOVAL, _LOST)

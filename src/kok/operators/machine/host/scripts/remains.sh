@@ -46,8 +46,9 @@ note() {
             really=$(readlink -f -- "$(dirname -- "$path")") && printf '%s\n' "$really/${path##*/}"
         done <"$list"
     done >"$1/paths.new"
+    # In reverse, so that what lies in a directory comes before it.
     for kind in places paths; do
-        cat "$1/$kind" "$1/$kind.new" 2>/dev/null | sort -u >"$1/$kind.all"
+        cat "$1/$kind" "$1/$kind.new" 2>/dev/null | sort -ru >"$1/$kind.all"
         mv -f "$1/$kind.all" "$1/$kind"
         rm -f "$1/$kind.new"
     done

@@ -13,7 +13,16 @@ if [ -d /var/lib/kubelet ] && [ ! -L /var/lib/kubelet ]; then
     directory=$(readlink -f /var/lib/kubelet)
     mounts() { awk -v below="$directory/" 'index($2, below) == 1 {print $2}' /proc/mounts | sort -r; }
     mounts | while read -r mount; do
+        deeper=$(mounts | grep -F -- "$mount/" || true)
         mount=$(printf %b "$mount")
+        # Keys and pods may have disks of their own, on which they would only be hidden.
+        case $mount in
+        "$directory/pki") ours='kubelet[-.]*' ;;
+        "$directory/pods") ours='[0-9a-f]*' ;;
+        *) ours= ;;
+        esac
+        [ -z "$ours" ] || [ -n "$deeper" ] || find "$mount" -mindepth 1 -maxdepth 1 -name "$ours" -exec \
+            rm -rf --one-file-system {} + || true
         umount "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null || true
     done
     # What is still mounted below may be somebody's data, also of the very same file system.
