@@ -10,7 +10,7 @@ from kok import pki
 from kok.api import names
 from kok.api.cluster import Cluster
 from kok.api.component import Component
-from kok.api.machine import Machine
+from kok.api.machine import Machine, MachineStatus
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.access import AccessError
@@ -19,7 +19,7 @@ from kok.operators.machine import reasons
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
 from kok.operators.machine.host.join import Access
-from kok.operators.machine.ssh import Credentials, CredentialsError, credentials_of
+from kok.operators.machine.ssh import Credentials, CredentialsError, credentials_of, hostkey
 from kok.operators.machine.ssh.credentials import missing
 from kok.runtime.reconciler import Key
 
@@ -48,7 +48,7 @@ class World:
     cluster: Cluster | None = None
     credentials: Credentials | None = None
     refusal: Problem | None = None
-    """Why there are no credentials."""
+    """Why there are no credentials, or why they must not be shown to the host."""
     components: Mapping[str, Component] = field(default_factory=dict)
     """Those that the Machine names and that exist, by name of the software."""
     access: Access | None = None
@@ -123,10 +123,21 @@ class Census:
 class Observer:
     """Reads the picture; keeps what never changes."""
 
-    def __init__(self, tenants: Tenants, monotonic: Callable[[], float], *, inside: bool) -> None:
-        """`inside`: business clusters are reached by their addresses in the meta cluster."""
+    def __init__(
+        self,
+        tenants: Tenants,
+        monotonic: Callable[[], float],
+        *,
+        inside: bool,
+        first_use: bool = True,
+    ) -> None:
+        """`inside`: business clusters are reached by their addresses in the meta cluster.
+
+        `first_use`: hosts may be trusted that nobody has vouched for, see `first_contact`.
+        """
         self._tenants = tenants
         self._inside = inside
+        self._first_use = first_use
         self._installation = ""
         self._census = Census(monotonic)
 
@@ -148,6 +159,8 @@ class Observer:
             _nobody() if rivals is None else self._census.of(kube, machine, rivals, since),
         )
         credentials, refusal = await _credentials(machine, secret)
+        if credentials is not None:
+            refusal = first_contact(machine, credentials, first_use=self._first_use)
         parsed = Cluster.parse(found) if found is not None else None
         tenant = None
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
@@ -209,6 +222,36 @@ async def _credentials(
         return await asyncio.to_thread(credentials_of, secret), None
     except CredentialsError as error:
         return None, Problem(reasons.SECRET_INVALID, str(error))
+
+
+def expected_key(machine: Machine, status: MachineStatus) -> hostkey.Expected:
+    """The host key that must be shown."""
+    annotation = machine.metadata.annotations.get(names.ANNOTATION_TRUST_HOST_KEY)
+    return hostkey.expected(
+        annotation, machine.spec.host_key, status.host_key, status.host_key_since
+    )
+
+
+def first_contact(machine: Machine, credentials: Credentials, *, first_use: bool) -> Problem | None:
+    """Why a host whose key nobody knows must not be trusted by what it shows, or None.
+
+    A private key never leaves the operator; a password goes to whoever answers.
+    """
+    if expected_key(machine, machine.status).fingerprint is not None:
+        return None
+    if credentials.password is None and first_use:
+        return None
+    why = (
+        f"Secret {machine.namespace}/{machine.spec.ssh.secret} holds a password, which would go "
+        "to whoever answers there"
+        if credentials.password is not None
+        else "this installation trusts no host at first use"
+    )
+    return Problem(
+        reasons.HOST_KEY_REQUIRED,
+        f"hostKey of host {machine.spec.address} is missing, and {why}; write the fingerprint "
+        "that `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on the host",
+    )
 
 
 def _access(public: Manifest | None) -> Access | None:

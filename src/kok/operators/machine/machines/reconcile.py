@@ -22,6 +22,7 @@ from kok.operators.machine.machines.observe import (
     COMPONENT,
     Observer,
     World,
+    expected_key,
     neighbours,
     rival,
 )
@@ -54,7 +55,12 @@ class MachineReconciler:
         self.connections = Connections(timeouts, self.clock.monotonic)
         self.sessions = Sessions(self.clock.monotonic)
         self.tenants = Tenants(settings.business_timeout)
-        self.observer = Observer(self.tenants, self.clock.monotonic, inside=settings.internal())
+        self.observer = Observer(
+            self.tenants,
+            self.clock.monotonic,
+            inside=settings.internal(),
+            first_use=settings.trust_on_first_use,
+        )
         self.meta = tend.MetaAddresses(self.clock.monotonic)
         self.renderer = Renderer()
         self.phases = metrics.Phases()
@@ -145,7 +151,7 @@ class MachineReconciler:
 
     def _target(self, p: Pass[Machine], world: World) -> Target | None:
         spec, machine = p.obj.spec, p.obj
-        want = plan.expected_key(machine, p.status)
+        want = expected_key(machine, p.status)
         if world.credentials is None or want.fingerprint is None:
             # A Secret that went before its Machine, with the namespace for example.
             return self.connections.target_of(machine.metadata.uid) if machine.deleting else None
@@ -248,7 +254,7 @@ class MachineReconciler:
         created = machine.metadata.creation_timestamp
         if status.phase == "Ready" and machine.status.phase not in EVER_READY and created:
             metrics.JOIN_SECONDS.observe((p.now - created).total_seconds())
-        want = plan.expected_key(machine, status)
+        want = expected_key(machine, status)
         view = self.sessions.of(machine.metadata.uid).view
         if view.survey is not None and want.fingerprint not in (None, status.host_key):
             status.host_key, status.host_key_since = want.fingerprint, p.now
