@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from e2e import demo, userfiles
-from e2e.bench import clusters, etcd, floor, saved
+from e2e.bench import clusters, etcd, fairness, floor, saved
 from e2e.bench import demo as whole_demo
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import cores, mebibytes, usage
@@ -134,6 +134,7 @@ SUITES: dict[str, Suite] = {
     "create": create,
     "join": join,
     "fleet": fleet,
+    "fairness": fairness.fairness,
     "etcd-members": etcd.members,
     "etcd-upgrade": etcd.rolled,
     "etcd-replace": etcd.replaced,

@@ -18,6 +18,7 @@ FLANNEL = "ghcr.io/flannel-io/flannel:v0.26.7"
 FLANNEL_CNI = "ghcr.io/flannel-io/flannel-cni-plugin:v1.6.2-flannel1"
 LOCAL_PATH = "docker.io/rancher/local-path-provisioner:v0.0.30"
 BUSYBOX = "docker.io/library/busybox:1.35.0"
+NETWORK_POLICIES = "registry.k8s.io/networking/kube-network-policies:v0.8.0"
 TOOLBOX = "kok.dev/lab/toolbox:bookworm"
 
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -122,6 +123,17 @@ def flannel() -> tuple[Image, ...]:
         base=rootfs.TOOLBOX,
     )
     return daemon, plugin
+
+
+def network_policies() -> Image:
+    """What enforces NetworkPolicies, beside the tools that lead packets to it."""
+    name = "kube-network-policies"
+    return Image(
+        NETWORK_POLICIES,
+        {f"{_BIN}/{name}": program(name)},
+        base=rootfs.TOOLBOX,
+        entrypoint=(f"{_BIN}/{name}",),
+    )
 
 
 def tools() -> tuple[Image, ...]:

@@ -211,6 +211,12 @@ class Lab:
             await self.kubectl("delete", "node", name, "--ignore-not-found")
         await self.inventory.remove(name)
 
+    async def lose_meta(self) -> None:
+        """The whole meta cluster is gone, disks and all; `up` makes another one in its place."""
+        for host in await self.hosts():
+            if host.role == "meta":
+                await self.inventory.remove(host.name)
+
     async def kill(self, name: str) -> None:
         """Cut a host's power."""
         await self.inventory.kill(name)
@@ -273,6 +279,23 @@ class Lab:
                 await graph.run(progress)
             binary = self.works.builder.path(s3.PROGRAM)
             return await s3.ensure(self.state, self.store, self.inventory.network, binary)
+
+    async def enforce_policies(self, console: Console | None = None) -> None:
+        """NetworkPolicies are enforced in the meta cluster, until `ignore_policies`."""
+        graph = Graph()
+        plan = Plan(self.works, graph)
+        toolbox = plan.rootfs(rootfs.TOOLBOX)
+        built = plan.programs("kube-network-policies")
+        plan.serve_images("network policies", (catalog.network_policies(),), built, toolbox)
+        plan.forget_sources()
+        async with reporter(console or Console()) as progress:
+            await graph.run(progress)
+        await self.prepull(catalog.NETWORK_POLICIES)
+        await self.meta.enforce()
+
+    async def ignore_policies(self) -> None:
+        """Nobody enforces NetworkPolicies in the meta cluster any more."""
+        await self.meta.ignore([host for host in await self.hosts() if host.role == "meta"])
 
     async def prepull(self, *references: str) -> None:
         """Pull images onto every meta host, so that pods start without waiting for them."""

@@ -32,6 +32,10 @@ _CONFIG = "/etc/kubernetes/lab-kubeadm.yaml"
 # On an image that has another one's name for a while; pulling it again takes the label away.
 _MASK = "dev.kok.lab.mask"
 _PROVISIONER = "app=local-path-provisioner"
+_NO_QUEUE = (
+    "iptables -w -t mangle -D POSTROUTING -j LAB-POLICIES; iptables -w -t mangle -F LAB-POLICIES; "
+    "iptables -w -t mangle -X LAB-POLICIES; true"
+)
 # What a meta node runs at once, and what the business clusters' control planes are made of.
 PRELOADED = (
     catalog.PAUSE,
@@ -127,6 +131,24 @@ class Meta:
         for name in ("flannel.yaml", "local-path.yaml"):
             text = _JINJA.from_string((FILES / "meta" / name).read_text()).render(values)
             await self.kubectl("apply", "--server-side", "-f", "-", stdin=text.encode())
+
+    async def enforce(self, timeout: float = 180) -> None:
+        """Have NetworkPolicies enforced on all hosts, until `ignore`."""
+        await self.kubectl("apply", "--server-side", "-f", "-", stdin=self._enforcer())
+        rollout = ("rollout", "status", "daemonset/kube-network-policies")
+        limit = f"--timeout={timeout:.0f}s"
+        await self.kubectl("-n", "kube-system", *rollout, limit, timeout=None)
+
+    async def ignore(self, hosts: Sequence[Host]) -> None:
+        """NetworkPolicies are objects without effect again; packets are led nowhere."""
+        gone = ("delete", "--ignore-not-found", "--wait", "-f", "-")
+        await self.kubectl(*gone, stdin=self._enforcer(), timeout=180)
+        for host in hosts:
+            await execute(host.container, "sh", "-c", _NO_QUEUE)
+
+    def _enforcer(self) -> bytes:
+        text = (FILES / "meta" / "network-policies.yaml").read_text()
+        return _JINJA.from_string(text).render(image=catalog.NETWORK_POLICIES).encode()
 
     async def ready(self, timeout: float = 180) -> None:
         """Wait until nodes, cluster DNS, pod network and storage class are ready."""

@@ -161,6 +161,13 @@ SOURCES: tuple[Source, ...] = (
         ldflags="-X main.Version={version}",
         on_request=True,
     ),
+    Source(
+        "kube-network-policies",
+        "sigs.k8s.io/kube-network-policies",
+        "v0.8.0",
+        {"kube-network-policies": "sigs.k8s.io/kube-network-policies/cmd"},
+        on_request=True,
+    ),
 )
 
 # Programs that the checksum database lacks at a version; the other version goes in their place.

@@ -12,7 +12,10 @@ Spec = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """`spec` is refused at `field` with `sentence`; with `was`, as a change of that spec."""
+    """`spec` is refused at `field` with `sentence`; with `was`, as a change of that spec.
+
+    `runs` is what `status.version` says before the change.
+    """
 
     kind: str
     field: str
@@ -20,6 +23,7 @@ class Case:
     spec: Spec
     was: Spec | None = None
     name: str | None = None
+    runs: str | None = None
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.sentence[:60]}"
@@ -29,6 +33,11 @@ def of_cluster(field: str, sentence: str, spec: Spec, was: Spec | None = None) -
     base: Spec = {"version": "1.37.1"}
     before = None if was is None else {**base, **was}
     return Case("Cluster", field, sentence, {**base, **spec}, before)
+
+
+def of_running(sentence: str, version: str, *, runs: str) -> Case:
+    spec: Spec = {"version": version}
+    return Case("Cluster", "", sentence, spec, {"version": runs}, runs=runs)
 
 
 def of_network(sentence: str, **network: Any) -> Case:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.crds.case import Case, named, of, of_cluster, of_network
+from tests.crds.case import Case, named, of, of_cluster, of_network, of_running
 from tests.crds.store_cases import STORES
 
 EVEN = (
@@ -15,6 +15,10 @@ LABELS = (
 FOR_EVER = (
     "renewBefore must be shorter than leafDuration, otherwise a certificate would be renewed for "
     "ever; write for example leafDuration 8760h and renewBefore 720h"
+)
+MOMENT = (
+    "a certificate must last an hour at least, and 30 minutes until it is renewed; write for "
+    "example leafDuration 24h and renewBefore 8h"
 )
 RETENTION = (
     "write a duration such as 8h with mode Periodic, and a number of revisions such as 10000 with "
@@ -76,19 +80,17 @@ VERSIONS = (
         "spec.version: 1.39.0 is not supported; this release knows 1.34 to 1.37",
         {"version": "1.39.0"},
     ),
-    of_cluster(
-        "spec.version",
+    of_running(
         "spec.version: 1.37.1 -> 1.36.4 goes down, which Kubernetes does not support; write "
         "1.37.1 or a later version",
-        {"version": "1.36.4"},
-        was={},
+        "1.36.4",
+        runs="1.37.1",
     ),
-    of_cluster(
-        "spec.version",
+    of_running(
         "spec.version: 1.37.1 -> 1.37.0 goes down, which Kubernetes does not support; write "
         "1.37.1 or a later version",
-        {"version": "1.37.0"},
-        was={},
+        "1.37.0",
+        runs="1.37.1",
     ),
     of_cluster(
         "spec.version",
@@ -298,6 +300,15 @@ FIXED = (
 
 SIZES = (
     *(
+        of_cluster(
+            "spec.egress",
+            "spec.egress must be ranges such as 192.0.2.0/24 or 2001:db8::/32; write a single "
+            "address with /32 or /128 behind it",
+            {"egress": [wrong]},
+        )
+        for wrong in ("203.0.113.7", "203.0.113.7/24", "idp.example", "")
+    ),
+    *(
         of_cluster("spec.etcd.members", f"spec.etcd.members {EVEN}", {"etcd": {"members": n}})
         for n in (0, 2, 9)
     ),
@@ -319,6 +330,23 @@ SIZES = (
         {"certificates": {"leafDuration": "24h"}},
     ),
     of("EtcdCluster", "spec.tls", f"spec.tls: {FOR_EVER}", {"tls": {"renewBefore": "8760h"}}),
+    *(
+        case
+        for leaf, before in (("59m", "1m"), ("1s", "0s"), ("24h", "23h59m"), ("1h", "31m"))
+        for case in (
+            of_cluster(
+                "spec.certificates",
+                f"spec.certificates: {MOMENT}",
+                {"certificates": {"leafDuration": leaf, "renewBefore": before}},
+            ),
+            of(
+                "EtcdCluster",
+                "spec.tls",
+                f"spec.tls: {MOMENT}",
+                {"tls": {"leafDuration": leaf, "renewBefore": before}},
+            ),
+        )
+    ),
     *(
         of(
             "EtcdCluster",
@@ -347,7 +375,10 @@ MANAGED = tuple(
         {part: {"extraArgs": [{"name": flag, "value": "x"}]}},
     )
     for part, flag in (
+        ("apiServer", "anonymous-auth"),
         ("apiServer", "etcd-servers"),
+        ("apiServer", "kubelet-certificate-authority"),
+        ("controllerManager", "authorization-always-allow-paths"),
         ("controllerManager", "cluster-cidr"),
         ("scheduler", "kubeconfig"),
     )

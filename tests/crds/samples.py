@@ -101,6 +101,13 @@ _STORES = [
     {"s3": {**_S3, "ca": {"configMap": "s3-ca", "key": "tls.crt"}}},
     {"volume": {"claim": "backups", "path": "site-a/etcd"}},
 ]
+_WORKER = {
+    "resources": _RESOURCES,
+    "etcdResources": _RESOURCES,
+    "labels": {"team": "a"},
+    "annotations": {"sidecar.istio.io/inject": "false"},
+}
+_KEYS = {"recipient": f"{'A' * 43}=", "secrets": {"ca": "shop-ca"}}
 _ENCRYPTION = {"secret": "backup-keys", "key": "2026"}
 _RECOVERY = {
     "replaceAfter": "15m",
@@ -120,7 +127,7 @@ _MAINTENANCE = {
     "compaction": {"mode": "Revision", "retention": "10000"},
 }
 _SOURCES: list[Spec] = [
-    {"backup": "one"},
+    {"backup": "one", "worker": _WORKER, "privateKey": {"secret": "vault", "key": "private"}},
     {"store": _STORES[0], "key": "team-a/shop-etcd/one.snapshot", "encryption": _ENCRYPTION},
     {"store": _STORES[1], "newestOf": "team-a/shop-etcd"},
     {"store": _STORES[2], "newestOf": "team-a/shop-etcd"},
@@ -161,6 +168,8 @@ FULL: dict[str, list[Spec]] = {
                     "verify": "30 3 * * 1",
                     "store": store,
                     "encryption": _ENCRYPTION,
+                    "keys": _KEYS,
+                    "worker": _WORKER,
                 },
                 "restoreFrom": source,
             },
@@ -170,6 +179,7 @@ FULL: dict[str, list[Spec]] = {
             "certificates": {"leafDuration": "2160h", "renewBefore": "360h"},
             "addons": [{"name": "coredns", "enabled": False, "values": {"replicas": 3}}],
             "images": _IMAGES,
+            "egress": ["203.0.113.0/24", "2001:db8::7/128"],
             "deletionPolicy": "Retain",
             "hibernate": True,
             "paused": True,
@@ -211,6 +221,7 @@ FULL: dict[str, list[Spec]] = {
             "etcdCluster": "shop-etcd",
             "store": store,
             "encryption": _ENCRYPTION,
+            "worker": _WORKER,
             "deletionPolicy": "Retain",
         }
         for store in _STORES
@@ -238,6 +249,8 @@ FULL: dict[str, list[Spec]] = {
                 "verify": "30 3 * * 1",
                 "store": store,
                 "encryption": _ENCRYPTION,
+                "keys": _KEYS,
+                "worker": _WORKER,
             },
             "restoreFrom": source,
             "deletionPolicy": "Retain",
@@ -269,6 +282,7 @@ FULL: dict[str, list[Spec]] = {
             "port": 2222,
             "ssh": _SSH,
             "hostKey": FINGERPRINT,
+            "accessHash": "0123456789abcdef",
             "artifacts": {"baseURL": "https://artifacts.example"},
             "components": _COMPONENTS,
             "labels": {"tier": "web"},

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from kok.api.fields import QUANTITY_RULE
+
 FOLDER = Path(__file__).parents[2] / "crds"
 ITEM, VALUE = "[]", "{}"
 """Path segments for the items of a list and for the values of a map."""
@@ -61,7 +63,9 @@ class Rule:
 
     @property
     def is_format(self) -> bool:
-        """Whether it only holds a text against one regular expression."""
+        """Whether it only holds a text against one form."""
+        if self.cel == QUANTITY_RULE:
+            return True
         return bool(re.fullmatch(r"self\.matches\(r'[^']*'\)", self.cel))
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("kok_crds")
 
 WRONG = {
     "write a duration such as 90s, 10m, 1h30m or 720h": ("5 minutes", "-1h", "90", ""),
-    "write an amount such as 8Gi, 512Mi, 2 or 500m": ("8GB", "lots", "-1", ""),
+    "write an amount such as 8Gi, 512Mi, 2 or 500m": ("8GB", "lots", "-1", "", "1e", "1 Gi"),
     "write a share from 1% to 99%, such as 80%": ("80", "0%", "8.%"),
     "write lower-case letters, digits and dashes, with a letter or digit at both ends": (
         "W1",
@@ -35,6 +35,7 @@ WRONG = {
         "SHA256:short",
         samples.FINGERPRINT.removeprefix("SHA256:"),
     ),
+    "leave it out: KubeNodes write it, 16 hexadecimal digits": ("abc", "0123456789ABCDEF"),
     "write an address that starts with https:// or http://": ("artifacts.example", "ftp://x"),
     "write an address without a path, such as https://s3.example": (
         "s3.example",
@@ -50,6 +51,11 @@ WRONG = {
         "@daily",
     ),
     "write the ID of the cluster, as status.clusterID shows it": ("yes", "0x1f", "ABC"),
+    "write an X25519 public key in base64, as `kok keypair` prints it": (
+        "age1qqq",
+        "A" * 44,
+        "AAAA",
+    ),
     "write hours of the day in UTC, such as 22:00-04:00": ("22-04", "24:00-04:00", "22:00"),
     "write the key as status.key of an EtcdBackup has it, such as "
     "team-a/shop-etcd/one-1f0c2b3a.snapshot": ("/one.snapshot", "one.db", "../one.snapshot"),

@@ -21,6 +21,10 @@ async def test_a_mistake_is_answered_with_what_to_write(
     if case.was is not None:
         path = object_path(asking.kind_named(case.kind), namespace)
         old = await kube.raw("POST", path, samples.manifest(case.kind, case.was, case.name))
+        if case.runs is not None:
+            patch = {"status": {"version": case.runs}}
+            kind, name = asking.kind_named(case.kind), old["metadata"]["name"]
+            old = await kube.patch(kind, name, namespace, patch, subresource="status")
         manifest["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     found = await asking.refusals(kube, namespace, manifest, instead_of=case.was is not None)
     assert [(r.field.removeprefix("<nil>"), r.says(case.sentence)) for r in found] == [
@@ -57,6 +61,32 @@ async def test_upgrades_by_patch_or_one_minor_are_taken(
     manifest = {**old, "spec": {**old["spec"], "version": after}}
     stored = await asking.replaced(kube, namespace, manifest)
     assert stored["spec"]["version"] == after
+
+
+@pytest.mark.parametrize(
+    ("runs", "before", "after", "refused"),
+    [
+        # No image of it: back to what still runs, or on to one that there is.
+        ("1.37.1", "1.37.99", "1.37.1", False),
+        ("1.36.4", "1.37.99", "1.36.4", False),
+        ("1.36.4", "1.37.99", "1.37.1", False),
+        ("1.36.4", "1.37.1", "1.36.3", True),
+        # Nothing ever ran.
+        (None, "1.37.99", "1.36.4", False),
+    ],
+)
+async def test_a_version_that_cannot_run_can_be_taken_back(
+    kube: Kube, namespace: str, runs: str | None, before: str, after: str, refused: bool
+) -> None:
+    kind = asking.kind_named("Cluster")
+    sample = samples.manifest("Cluster", {"version": before})
+    old = await kube.raw("POST", object_path(kind, namespace), sample)
+    if runs is not None:
+        patch = {"status": {"version": runs}}
+        old = await kube.patch(kind, "sample", namespace, patch, subresource="status")
+    manifest = {**old, "spec": {**old["spec"], "version": after}}
+    found = await asking.refusals(kube, namespace, manifest, instead_of=True)
+    assert bool(found) is refused, found
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ class ApiServer:
         """A kubeconfig, as text, for a user of that name; by default one who may do anything."""
         group = groups[0] if groups else "none"
         issued = self._authority.issue_cert(
-            f"{user}.test", common_name=user, organization_name=group
+            f"{user.replace(':', '-')}.test", common_name=user, organization_name=group
         )
         chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
         return yaml.safe_dump(

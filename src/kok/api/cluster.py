@@ -20,6 +20,7 @@ from kok.api.fields import (
     Resources,
     Toleration,
     immutable,
+    lasting,
     rule,
     rules,
     says,
@@ -27,7 +28,7 @@ from kok.api.fields import (
 )
 from kok.api.managedflags import unmanaged
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, kok_kind
-from kok.api.versionrules import kubernetes_upgrade, kubernetes_version
+from kok.api.versionrules import cluster_downgrade, kubernetes_upgrade, kubernetes_version
 
 NAME_MAX = 40
 DEFAULT_ADDONS = ("coredns", "kube-proxy", "flannel")
@@ -181,7 +182,9 @@ class ControlPlaneComponent(ApiModel):
 class Certificates(ApiModel):
     """Lifetimes of certificates."""
 
-    model_config = ConfigDict(json_schema_extra=rules(shorter("spec.certificates")))
+    model_config = ConfigDict(
+        json_schema_extra=rules(shorter("spec.certificates"), lasting("spec.certificates"))
+    )
 
     leaf_duration: Duration = "8760h"
     """How long a certificate is valid."""
@@ -219,7 +222,8 @@ class ClusterSpec(ApiModel):
             *kubernetes_version("spec.version"), *kubernetes_upgrade("spec.version")
         )
     )
-    """Kubernetes version of the control plane; it may go up by patch level or one minor."""
+    """Kubernetes version of the control plane; it may go up by patch level or one minor, and back
+    to what still runs (`status.version`)."""
     profile: Literal["edge", "standard", "ha"] = "standard"
     """Size of the control plane: `edge` one of everything, `standard` three etcd members and two
     API servers, `ha` also two of the others, spread strictly over meta nodes."""
@@ -245,6 +249,19 @@ class ClusterSpec(ApiModel):
     """Changes to the default set of addons (coredns, kube-proxy, flannel)."""
     images: Images = Field(default_factory=Images)
     """Where images of the control plane and of built-in addons come from."""
+    egress: list[CIDR] = Field(
+        default_factory=list,
+        max_length=64,
+        json_schema_extra=rules(
+            rule(
+                "spec.egress must be ranges such as 192.0.2.0/24 or 2001:db8::/32; write a single "
+                "address with /32 or /128 behind it",
+                "self.all(c, isCIDR(c) && cidr(c) == cidr(c).masked())",
+            )
+        ),
+    )
+    """Ranges that the API servers may connect to beside etcd, DNS, the Cluster's Machines, pods and
+    Services: an OIDC issuer, webhooks elsewhere, nodes that are no Machines."""
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
     """What happens to etcd's volumes when the Cluster is deleted."""
     hibernate: bool = False
@@ -264,7 +281,8 @@ class Cluster(Resource):
                 f"self.metadata.name.size() <= {NAME_MAX} && "
                 "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
                 expression=True,
-            )
+            ),
+            *cluster_downgrade(),
         )
     )
 

@@ -7,7 +7,15 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from kok.api.etcdstore import SAME, SHORT_NAME, BackupEncryption, BackupKey, BackupStore
+from kok.api.etcdstore import (
+    SAME,
+    SEALED,
+    SHORT_NAME,
+    BackupEncryption,
+    BackupKey,
+    BackupStore,
+    BackupWorker,
+)
 from kok.api.fields import rule, rules
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
@@ -23,7 +31,8 @@ class EtcdBackupSpec(ApiModel):
                 f"store and encryption {FIXED}",
                 "has(self.store) == has(oldSelf.store) && "
                 "has(self.encryption) == has(oldSelf.encryption)",
-            )
+            ),
+            SEALED,
         )
     )
 
@@ -39,6 +48,11 @@ class EtcdBackupSpec(ApiModel):
         default=None, json_schema_extra=rules(rule(f"encryption {FIXED}", SAME))
     )
     """How it is encrypted; with `store` absent, what `spec.backup` of the EtcdCluster says."""
+    worker: BackupWorker | None = None
+    """The pods that make, prove and remove it; as `spec.backup.worker` of the EtcdCluster says if
+
+    absent.
+    """
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
     """What happens to the stored backup when the EtcdBackup is deleted."""
 
@@ -67,8 +81,12 @@ class EtcdBackupStatus(Status):
     """Where it lies, as it was when the backup was begun."""
     encryption: BackupEncryption | None = None
     """The Secret of the keys that it is encrypted with."""
+    worker: BackupWorker | None = None
+    """What its pods were like; its removal needs to know when the EtcdCluster is gone."""
     key: BackupKey | None = None
     """Where it lies in the store."""
+    begun: bool | None = None
+    """Whether a pod that stores it was ever seen: before, there is nothing to be removed."""
     location: str | None = None
     """Where it lies, for people."""
     size: int | None = None
@@ -87,6 +105,8 @@ class EtcdBackupStatus(Status):
     """Revision up to which history was compacted when the hash was made."""
     etcd_version: str | None = None
     """Version of etcd that it was made of; that one or a later one can restore it."""
+    sealed_keys: str | None = None
+    """SHA-256 of the sealed keys that it holds; absent: it holds none."""
     cluster_id: str | None = Field(default=None, alias="clusterID")
     """ID of the etcd cluster that it was made of, in hexadecimal."""
     started_at: datetime | None = None

@@ -26,6 +26,7 @@ from kok.api.fields import (
     Toleration,
     at_least,
     grows,
+    lasting,
     odd_members,
     rule,
     rules,
@@ -76,7 +77,7 @@ class EtcdPlacement(ApiModel):
 class EtcdTLS(ApiModel):
     """Certificates of peers, servers and clients; the operator makes and renews them."""
 
-    model_config = ConfigDict(json_schema_extra=rules(shorter("spec.tls")))
+    model_config = ConfigDict(json_schema_extra=rules(shorter("spec.tls"), lasting("spec.tls")))
 
     leaf_duration: Duration = "8760h"
     """How long a certificate is valid."""

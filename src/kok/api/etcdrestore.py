@@ -12,6 +12,7 @@ from kok.api.etcdstore import (
     ONE_SOURCE,
     SAME,
     SAME_PARTS,
+    SEALED,
     SHORT_NAME,
     RestoreSource,
     StoredBackup,
@@ -27,7 +28,7 @@ class EtcdRestoreSpec(RestoreSource):
     the restored cluster is healthy.
     """
 
-    model_config = ConfigDict(json_schema_extra=rules(ONE_SOURCE, SAME_PARTS))
+    model_config = ConfigDict(json_schema_extra=rules(ONE_SOURCE, SAME_PARTS, SEALED))
 
     etcd_cluster: str = Field(
         min_length=1,

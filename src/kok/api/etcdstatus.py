@@ -198,6 +198,28 @@ class EtcdCARotation(ApiModel):
     """
 
 
+class EtcdKeys(ApiModel):
+    """Keys that are kept in etcd, sealed, so that every backup holds them."""
+
+    content: str
+    """SHA-256 of what they are: another one is sealed anew."""
+    sealed_to: str
+    """The key that opens them."""
+    sha256: str
+    """SHA-256 of what lies in etcd."""
+    data: str
+    """What etcd's data comes from: another one may hold other keys."""
+
+
+class EtcdKeysReturned(ApiModel):
+    """Keys that came with a backup."""
+
+    secret: str
+    """Secret that holds them; entries are named `<name>.<entry>`."""
+    at: datetime
+    """When they were opened."""
+
+
 HibernationStep = Literal["BackingUp", "Stopping", "Asleep", "Waking"]
 
 
@@ -276,5 +298,9 @@ class EtcdClusterStatus(Status):
     """The restore under way."""
     restored: EtcdRestored | None = None
     """The latest restore from which this cluster's data comes."""
+    keys: EtcdKeys | None = None
+    """The keys that are kept in etcd, sealed."""
+    keys_returned: EtcdKeysReturned | None = None
+    """The keys that came with the backup of `spec.restoreFrom`."""
     restore_failed: EtcdRestoreFailure | None = None
     """The latest restore that was given up."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from kok.api.fields import rule, rules, says
+from kok.api.fields import Annotations, Labels, Resources, rule, rules, says
 from kok.api.meta import ApiModel
 
 Folder = Annotated[
@@ -133,6 +133,26 @@ class BackupEncryption(ApiModel):
     """Entry of the Secret that new backups are encrypted with."""
 
 
+class BackupWorker(ApiModel):
+    """The pods that make, prove, restore and remove backups."""
+
+    resources: Resources | None = None
+    """What a container that moves a backup asks for and may use at most.
+
+    What is not said stays `requests: {cpu: 50m, memory: 64Mi}` and `limits: {memory: 256Mi}`.
+    """
+    etcd_resources: Resources | None = None
+    """The same for containers that unpack a backup, and for the throw-away etcd that proves it.
+
+    It holds an index of all keys in memory. What is not said stays
+    `requests: {cpu: 50m, memory: 64Mi}` without limits.
+    """
+    labels: Labels = Field(default_factory=dict)
+    """Labels of these pods; KOK's own win."""
+    annotations: Annotations = Field(default_factory=dict)
+    """Annotations of these pods, such as those that keep a service mesh away from them."""
+
+
 class EtcdBackupRetention(ApiModel):
     """Which backups of the schedule are kept; those that people made are left alone."""
 
@@ -156,8 +176,69 @@ Cron = Annotated[
 """A schedule in UTC, or nothing."""
 
 
+SEALED = rule(
+    "a store at an http:// address needs encryption, since everybody on the way could read and "
+    "change backups; name the Secret of its keys in encryption, or write an https:// address",
+    "!self.?store.?s3.?endpoint.orValue('').startsWith('http://') || has(self.encryption)",
+)
+"""For whatever has `store` and `encryption`."""
+
+PublicKey = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9+/]{43}=)?$",
+        max_length=44,
+        json_schema_extra=says("write an X25519 public key in base64, as `kok keypair` prints it"),
+    ),
+]
+"""An X25519 public key, or nothing."""
+
+
+class BackupKeys(ApiModel):
+    """Keys without which a backup is of no use, kept in it, sealed."""
+
+    recipient: PublicKey = ""
+    """Public key that they are sealed to, of a key pair whose private half lies elsewhere.
+
+    `encryption.key` if empty: whoever can read the backup then has the keys as well.
+    """
+    secrets: dict[str, Annotated[str, Field(max_length=253)]] = Field(
+        default_factory=dict,
+        max_length=16,
+        json_schema_extra=rules(
+            rule(
+                "write short names such as ca, in lower-case letters, digits and dashes",
+                "self.all(k, k.size() <= 63 && k.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",
+            )
+        ),
+    )
+    """Secrets in the same namespace whose content is kept, by what it is called in the backup.
+
+    A Cluster adds its own keys to those of its etcd.
+    """
+
+
+class PrivateKey(ApiModel):
+    """A private key in a Secret of the same namespace."""
+
+    secret: str = Field(min_length=1, max_length=253)
+    """Secret that holds it."""
+    key: str = Field(default="privateKey", min_length=1, max_length=253)
+    """Entry of the Secret: 32 bytes in base64, as `kok keypair` prints them."""
+
+
 class EtcdBackupPolicy(ApiModel):
     """How the cluster is backed up."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            SEALED,
+            rule(
+                "keys are kept sealed only: write keys.recipient, or encryption",
+                "!has(self.keys) || has(self.encryption) || self.keys.?recipient.orValue('') != ''",
+            ),
+        )
+    )
 
     schedule: Cron = ""
     """When backups are made, as five fields of cron in UTC; only on demand if empty."""
@@ -169,6 +250,10 @@ class EtcdBackupPolicy(ApiModel):
     """Where backups lie; for an EtcdBackup that says nothing else."""
     encryption: BackupEncryption | None = None
     """Encrypts backups before they leave the meta cluster."""
+    keys: BackupKeys | None = None
+    """Keeps the keys in each backup, sealed, without which a Cluster cannot be restored elsewhere."""
+    worker: BackupWorker | None = None
+    """The pods of backups, proofs, restores and removals, where these say nothing else."""
 
 
 SAME = "self == oldSelf"
@@ -193,7 +278,7 @@ SAME_PARTS = rule(
 class RestoreSource(ApiModel):
     """What a cluster's data comes from."""
 
-    model_config = ConfigDict(json_schema_extra=rules(ONE_SOURCE, SAME_PARTS))
+    model_config = ConfigDict(json_schema_extra=rules(ONE_SOURCE, SAME_PARTS, SEALED))
 
     backup: str = Field(
         default="", max_length=253, json_schema_extra=rules(rule(f"backup {KEPT}", SAME))
@@ -237,6 +322,10 @@ class RestoreSource(ApiModel):
         default=None, json_schema_extra=rules(rule(f"encryption {KEPT}", SAME))
     )
     """Keys of an encrypted backup in `store`."""
+    private_key: PrivateKey | None = None
+    """Opens the keys in the backup that were sealed to a `recipient`."""
+    worker: BackupWorker | None = None
+    """The pods of the restore; as `spec.backup.worker` of the EtcdCluster says if absent."""
 
 
 class StoredBackup(ApiModel):
@@ -262,3 +351,5 @@ class StoredBackup(ApiModel):
     """Revision up to which history was compacted when the hash was made."""
     etcd_version: str
     """Version of etcd that it was made of."""
+    sealed_keys: str | None = None
+    """SHA-256 of the sealed keys that it holds; absent: it holds none."""

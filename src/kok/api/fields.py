@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from kok.api.meta import ApiModel
 
@@ -32,14 +32,31 @@ Duration = Annotated[
     ),
 ]
 
+INT_OR_STRING = "x-kubernetes-int-or-string"
+QUANTITY_RULE = (
+    "type(self) == int ? self >= 0 : size(self) <= 32 && isQuantity(self) && "
+    "quantity(self).sign() >= 0"
+)
+"""What Kubernetes itself takes as an amount, but for negative ones."""
+QUANTITY_SENTENCE = "write an amount such as 8Gi, 512Mi, 2 or 500m"
+
+
+def _canonical(value: Any) -> Any:
+    """A whole number, which YAML makes of `cpu: 1`, as the text that it stands for."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 Quantity = Annotated[
     str,
+    BeforeValidator(_canonical),
     Field(
-        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$",
+        # Two digits of an exponent hold more than there is in the world, and bound every number.
+        pattern=r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$",
         max_length=32,
-        json_schema_extra=says("write an amount such as 8Gi, 512Mi, 2 or 500m"),
+        json_schema_extra={INT_OR_STRING: True},
     ),
 ]
+"""An amount as Kubernetes takes it: a text or a whole number; always a text for us."""
 
 Percent = Annotated[
     str,
@@ -175,8 +192,8 @@ def grows(field: str) -> dict[str, Any]:
     """A rule for a quantity that may become larger but never smaller."""
     return rule(
         f"{field} can grow but not shrink",
-        "!isQuantity(self) || !isQuantity(oldSelf) || "
-        "quantity(self).compareTo(quantity(oldSelf)) >= 0",
+        "!isQuantity(string(self)) || !isQuantity(string(oldSelf)) || "
+        "quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",
     )
 
 
@@ -192,11 +209,29 @@ def shorter(field: str) -> dict[str, Any]:
     )
 
 
+def lasting(field: str) -> dict[str, Any]:
+    """A rule for a model with `leafDuration` and `renewBefore`: no certificate lasts but a moment.
+
+    Each renewal writes Secrets, and is lost on whoever has not read them before the old one ends.
+    """
+    both = " && ".join(
+        f"self.{name}.matches('^([0-9]+(ms|s|m|h))+$')" for name in ("leafDuration", "renewBefore")
+    )
+    return rule(
+        f"{field}: a certificate must last an hour at least, and 30 minutes until it is renewed; "
+        "write for example leafDuration 24h and renewBefore 8h",
+        f"!({both}) || duration(self.leafDuration) <= duration(self.renewBefore) || "
+        "(duration(self.leafDuration) >= duration('1h') && "
+        "duration(self.leafDuration) - duration(self.renewBefore) >= duration('30m'))",
+    )
+
+
 def at_least(field: str, name: str, least: str) -> dict[str, Any]:
     """A rule for a model that holds the quantity `name`."""
     return rule(
         f"{field} must be at least {least}",
-        f"!isQuantity(self.{name}) || quantity(self.{name}).compareTo(quantity('{least}')) >= 0",
+        f"!isQuantity(string(self.{name})) || "
+        f"quantity(string(self.{name})).compareTo(quantity('{least}')) >= 0",
     )
 
 
@@ -210,6 +245,19 @@ Labels = Annotated[
                 "digits, dashes, dots and underscores",
                 "self.all(k, !format.qualifiedName().validate(k).hasValue() && "
                 "!format.labelValue().validate(self[k]).hasValue())",
+            )
+        ),
+    ),
+]
+
+Annotations = Annotated[
+    dict[str, Annotated[str, Field(max_length=1024)]],
+    Field(
+        max_length=32,
+        json_schema_extra=rules(
+            rule(
+                "write names such as note or example.com/note",
+                "self.all(k, !format.qualifiedName().validate(k).hasValue())",
             )
         ),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from pydantic import ConfigDict, Field
@@ -28,13 +29,49 @@ class HostSpec(ApiModel):
     """Fingerprint of its SSH host key (`SHA256:...`); recorded at first use if empty."""
 
 
+class HostUse(ApiModel):
+    """Whose software is, or may be, on the host."""
+
+    machine: str
+    """Name of the Machine."""
+    uid: str
+    """Its UID, by which the host is marked."""
+    cluster: str
+    """Cluster of the Machine, in the same namespace."""
+
+
 class HostStatus(Status):
     """Who uses the host."""
 
     machine: str | None = None
     """Machine in the same namespace that has claimed it."""
+    used_by: HostUse | None = None
+    """The last Machine that changed anything on the host; absent once the host is clean again."""
     host_key: str | None = None
     """Fingerprint recorded at first use."""
+
+
+class AbandonedHost(ApiModel):
+    """A host that its Machine left without cleaning it up."""
+
+    namespace: str
+    """Where the Machine was."""
+    machine: str
+    """Name of the Machine."""
+    kubenode: str | None = None
+    """KubeNode that the Machine was made for."""
+    cluster: str
+    """Cluster that the host was a node of."""
+    address: str
+    """Name or address of the host."""
+    port: int = 22
+    """SSH port."""
+    since: datetime
+    """When it was given up."""
+    why: str = ""
+    """What kept it from being cleaned up."""
+    left: str = ""
+    """What is left to do there."""
 
 
 class Host(Resource):

@@ -24,6 +24,7 @@ from kok.api.fields import (
     rule,
     rules,
 )
+from kok.api.host import AbandonedHost
 from kok.api.machine import MachineComponent
 from kok.api.meta import (
     ApiModel,
@@ -170,6 +171,9 @@ class KubeNodeStatus(Status):
     """Label selector of the set's Machines, for `kubectl scale` and autoscalers."""
     claims: list[str] = Field(default_factory=list)
     """Hosts of the pool that are claimed, recorded before their Machines are made."""
+    abandoned: list[AbandonedHost] = Field(default_factory=list)
+    """Hosts that Machines of this KubeNode left without cleaning them up, the newest first; at
+    most 16 of them."""
 
 
 class KubeNode(Resource):

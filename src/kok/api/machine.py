@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -22,8 +22,18 @@ from kok.api.fields import (
     immutable,
     rule,
     rules,
+    says,
 )
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
+
+AccessHash = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9a-f]{16}$",
+        max_length=16,
+        json_schema_extra=says("leave it out: KubeNodes write it, 16 hexadecimal digits"),
+    ),
+]
 
 
 class MachineComponent(ApiModel):
@@ -75,6 +85,9 @@ class MachineSpec(ApiModel):
     """Labels of the node."""
     taints: list[Taint] = Field(default_factory=list, max_length=32)
     """Taints of the node."""
+    access_hash: AccessHash | None = None
+    """Hash of the address and the CA by which the node reaches its cluster. KubeNodes write it, so
+    that their nodes turn to new ones in stages; without it a node turns to them at once."""
     drain_timeout: Duration = "5m"
     """How long a drain may take before pods are deleted without regard to disruption budgets."""
     paused: bool = False
@@ -182,12 +195,20 @@ class MachineStatus(Status):
     """Container runtime and version, for people."""
     kubelet: str | None = None
     """Version of the kubelet that the node reports."""
+    first_ready: datetime | None = None
+    """When it was Ready for the first time; from then on changes come in stages."""
     token_id: str | None = None
     """ID of the bootstrap token in use while joining; recorded before it is made."""
     node_marks: NodeMarks | None = None
     """What the operator set on the Node; recorded before that."""
+    ssh_secret: str | None = None
+    """Secret that is kept, by a finalizer, until it is no longer needed to clean up the host."""
     removal: str | None = None
     """Step of the removal that is under way."""
+    drain_since: datetime | None = None
+    """When the operator began to remove the Machine; `drainTimeout` counts from then."""
+    clean_since: datetime | None = None
+    """When the operator began to clean up the host."""
 
 
 class Machine(Resource):

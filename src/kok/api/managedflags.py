@@ -10,6 +10,9 @@ MANAGED_FLAGS: Final[dict[str, tuple[str, ...]]] = {
     "apiServer": (
         "advertise-address",
         "allow-privileged",
+        # Probes of kubelets come without a name, and so does whoever joins by `kubeadm join`.
+        "anonymous-auth",
+        "authentication-config",
         "authorization-config",
         "authorization-mode",
         "bind-address",
@@ -23,6 +26,8 @@ MANAGED_FLAGS: Final[dict[str, tuple[str, ...]]] = {
         "etcd-keyfile",
         "etcd-prefix",
         "etcd-servers",
+        "etcd-servers-overrides",
+        "kubelet-certificate-authority",
         "kubelet-client-certificate",
         "kubelet-client-key",
         "proxy-client-cert-file",
@@ -43,6 +48,8 @@ MANAGED_FLAGS: Final[dict[str, tuple[str, ...]]] = {
     "controllerManager": (
         "allocate-node-cidrs",
         "authentication-kubeconfig",
+        # Probes ask what this opens to everybody.
+        "authorization-always-allow-paths",
         "authorization-kubeconfig",
         "bind-address",
         "client-ca-file",
@@ -62,6 +69,8 @@ MANAGED_FLAGS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "scheduler": (
         "authentication-kubeconfig",
+        # Probes ask what this opens to everybody.
+        "authorization-always-allow-paths",
         "authorization-kubeconfig",
         "bind-address",
         "client-ca-file",

@@ -18,7 +18,10 @@ ANNOTATION_INTENT = "kok.dev/intent"
 ANNOTATION_TRUST_HOST_KEY = "kok.dev/trust-host-key"
 """On a Machine or Host: the one new host key to trust, `SHA256:...` as OpenSSH prints it."""
 ANNOTATION_ABANDON_HOST = "kok.dev/abandon-host"
-"""On a Machine that is being deleted: `true` lets it go without cleaning up its host."""
+"""On a Machine or Host that is being deleted: `true` lets it go without cleaning up the host."""
+ABANDONED_HOSTS = "kok-abandoned-hosts"
+"""ConfigMap beside the operators: hosts that were left without a clean-up, by the UID of their
+Machine, as JSON. It outlives the namespaces that they were used in."""
 ANNOTATION_TRUST_CA = "kok.dev/trust-ca"
 """On a Cluster or EtcdCluster: SHA-256 of a CA certificate to accept in place of the recorded."""
 ANNOTATION_CA_TRUSTED = "kok.dev/ca-trusted"
@@ -27,6 +30,9 @@ ANNOTATION_CA_TRUSTED = "kok.dev/ca-trusted"
 MACHINE_BOOTSTRAPPERS = "system:bootstrappers:kok:machines"
 """Group of the bootstrap tokens of Machines. Nothing that it asks for is granted by itself: the
 machine operator approves what fits the token's Machine."""
+
+OPERATORS = ("cluster", "machine")
+"""The operators that work inside business clusters."""
 
 API_PORT = 6443
 """Port of a business cluster's API inside the meta cluster."""
@@ -52,9 +58,24 @@ def etcd_ca_secret(etcd: str) -> str:
     return f"{etcd}-ca"
 
 
+def etcd_keys_secret(etcd: str) -> str:
+    """Secret of the keys that came with the backup of an EtcdCluster's `spec.restoreFrom`."""
+    return f"{etcd}-keys"
+
+
 def api_service(cluster: str) -> str:
     """Service in front of a Cluster's API servers."""
     return f"{cluster}-apiserver"
+
+
+def api_host(namespace: str, cluster: str) -> str:
+    """Name by which pods of the meta cluster reach a Cluster's API servers."""
+    return f"{api_service(cluster)}.{namespace}.svc"
+
+
+def internal_url(namespace: str, cluster: str) -> str:
+    """A Cluster's API inside the meta cluster."""
+    return f"https://{api_host(namespace, cluster)}:{API_PORT}"
 
 
 def cluster_ca_secret(cluster: str) -> str:
@@ -80,6 +101,26 @@ def admin_kubeconfig_secret(cluster: str) -> str:
 def internal_kubeconfig_secret(cluster: str) -> str:
     """Secret with the admin kubeconfig for use inside the meta cluster (key `kubeconfig`)."""
     return f"{cluster}-kubeconfig-internal"
+
+
+def operator_secret(cluster: str, operator: str) -> str:
+    """Secret (kubernetes.io/tls, with ca.crt) of one operator's identity inside a Cluster."""
+    return f"{cluster}-operator-{operator}"
+
+
+def operator_user(operator: str) -> str:
+    """As whom an operator works inside business clusters."""
+    return f"kok:{operator}-operator"
+
+
+def operator_group(operator: str) -> str:
+    """The group to which an operator's rights inside business clusters are bound."""
+    return f"kok:{operator}-operators"
+
+
+def context(namespace: str, cluster: str) -> str:
+    """What context, cluster and user are called in a Cluster's kubeconfig: no other's are."""
+    return f"{namespace}/{cluster}"
 
 
 def cluster_addon(cluster: str, addon: str) -> str:

@@ -10,7 +10,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 
-from kok.api.fields import PATTERN_SENTENCE, RULES, rule
+from kok.api.fields import (
+    INT_OR_STRING,
+    PATTERN_SENTENCE,
+    QUANTITY_RULE,
+    QUANTITY_SENTENCE,
+    RULES,
+    rule,
+)
 
 _DROPPED = {"title", "$defs", "examples", "exclusiveMinimum", "exclusiveMaximum", "discriminator"}
 
@@ -93,7 +100,16 @@ def _value(
         out["enum"] = [out.pop("const")]
     if "items" in out:
         out["items"] = _value(out["items"], model, defs)
-    return _map(_spoken(out), model, defs)
+    return _map(_spoken(_either(out)), model, defs)
+
+
+def _either(out: JsonSchemaValue) -> JsonSchemaValue:
+    """A quantity, which may be a whole number as well as a text: a rule speaks of both."""
+    if INT_OR_STRING not in out:
+        return out
+    rest = {k: v for k, v in out.items() if k not in {"type", "pattern", "maxLength"}}
+    said = [rule(QUANTITY_SENTENCE, QUANTITY_RULE), *out.get(RULES, [])]
+    return {**rest, RULES: said}
 
 
 def _spoken(out: JsonSchemaValue) -> JsonSchemaValue:

@@ -45,20 +45,35 @@ def kubernetes_upgrade(path: str) -> list[dict[str, Any]]:
     """Rules for the step from one Kubernetes version to the next."""
     comparable = f"!{_FORM} || !{_OLD_FORM} || "
     old_minor, minor = "int(oldSelf.split('.')[1])", "int(self.split('.')[1])"
-    old_patch, patch = "int(oldSelf.split('.')[2])", "int(self.split('.')[2])"
     return [
-        rule(
-            f"'{path}: ' + oldSelf + ' -> ' + self + ' goes down, which Kubernetes does not "
-            "support; write ' + oldSelf + ' or a later version'",
-            f"{comparable}{minor} > {old_minor} || ({minor} == {old_minor} && {patch} >= {old_patch})",
-            expression=True,
-        ),
         rule(
             f"'{path}: ' + oldSelf + ' -> ' + self + ' skips ' + {_NEXT} + '; upgrade to ' + "
             f"{_NEXT} + '.x first'",
             f"{comparable}{minor} <= {old_minor} + 1",
             expression=True,
         ),
+    ]
+
+
+def cluster_downgrade() -> list[dict[str, Any]]:
+    """Rules for a whole Cluster: never below what runs (`status.version`).
+
+    A version that cannot run, for instance since it has no image, can be taken back, down to the
+    one that still runs; before anything ever ran there is nothing that could go down.
+    """
+    new, runs = "self.spec.version", "self.status.version"
+    form = "matches('^1[.][0-9]{1,3}[.][0-9]{1,3}$')"
+    minors = [f"int({one}.split('.')[1])" for one in (runs, new)]
+    patches = [f"int({one}.split('.')[2])" for one in (runs, new)]
+    return [
+        rule(
+            f"'spec.version: ' + {runs} + ' -> ' + {new} + ' goes down, which Kubernetes does not "
+            f"support; write ' + {runs} + ' or a later version'",
+            f"{new} == oldSelf.spec.version || !has(self.status) || !has({runs}) || "
+            f"!{new}.{form} || !{runs}.{form} || {minors[1]} > {minors[0]} || "
+            f"({minors[1]} == {minors[0]} && {patches[1]} >= {patches[0]})",
+            expression=True,
+        )
     ]
 
 

@@ -6,12 +6,16 @@ import asyncio
 import importlib
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.metadata import version as package_version
-from typing import Annotated, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
 import typer
 
 from kok.kube.errors import KubeError
+
+if TYPE_CHECKING:
+    from kok.cli.identity import Choice
 
 OPERATORS = ("etcd", "cluster", "machine")
 T = TypeVar("T")
@@ -30,6 +34,17 @@ Namespace = Annotated[
         "--namespace", "-n", help="Namespace; that of the kubeconfig's context if absent."
     ),
 ]
+Kubeconfig = Annotated[
+    str | None,
+    typer.Option("--kubeconfig", help="Kubeconfig to use; those of $KUBECONFIG if absent."),
+]
+Context = Annotated[
+    str | None, typer.Option("--context", help="Context of the kubeconfig; the current if absent.")
+]
+As = Annotated[str | None, typer.Option("--as", help="User to act as.")]
+AsGroup = Annotated[
+    list[str] | None, typer.Option("--as-group", help="Group to act as a member of; repeatable.")
+]
 
 
 @app.command()
@@ -46,6 +61,11 @@ def operator(
     everything: Annotated[
         bool, typer.Option("--all", help="Run all operators in this one process.")
     ] = False,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
 ) -> None:
     """Run an operator until it is told to stop; settings come from KOK_... variables."""
     if everything == (name is not None):
@@ -55,6 +75,7 @@ def operator(
     # Imported only here: what an operator needs, `kok version` does not.
     from pydantic import ValidationError  # noqa: PLC0415
 
+    from kok.cli.identity import from_environment  # noqa: PLC0415
     from kok.runtime.main import run  # noqa: PLC0415
     from kok.runtime.settings import Settings  # noqa: PLC0415
 
@@ -65,7 +86,17 @@ def operator(
     except ValidationError as error:
         wrong = (f"KOK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         fail(f"wrong settings in the environment: {'; '.join(wrong)}")
-    _friendly(lambda: run(specs, settings))
+    choice = _choice(kubeconfig, context, user, groups)
+    _friendly(lambda: run(specs, settings, from_environment(choice)))
+
+
+@app.command()
+def keypair() -> None:
+    """Print a new key pair to which backups seal a Cluster's keys; keep the private half elsewhere."""
+    from kok.operators.etcd.worker.sealing import key_pair  # noqa: PLC0415
+
+    private, public = key_pair()
+    typer.echo(f"privateKey: {private}\nrecipient: {public}")
 
 
 @app.command(name="etcd-worker", hidden=True)
@@ -80,15 +111,22 @@ def etcd_worker(
     raise typer.Exit(run(command))
 
 
-@app.command()
-def kubeconfig(
+@app.command(name="kubeconfig")
+def admin_kubeconfig(
     cluster: Annotated[str, typer.Argument(help="Name of the Cluster.")],
     namespace: Namespace = None,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
 ) -> None:
     """Print the admin kubeconfig of a business cluster."""
-    from kok.cli.query import admin_kubeconfig  # noqa: PLC0415
+    from kok.cli import query  # noqa: PLC0415
 
-    sys.stdout.write(_friendly(lambda: asyncio.run(admin_kubeconfig(cluster, namespace))))
+    choice = _choice(kubeconfig, context, user, groups)
+    text = _friendly(lambda: asyncio.run(query.admin_kubeconfig(cluster, namespace, choice)))
+    sys.stdout.write(text)
 
 
 @app.command()
@@ -97,22 +135,67 @@ def status(
     everywhere: Annotated[
         bool, typer.Option("--all-namespaces", "-A", help="Look into all namespaces.")
     ] = False,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
 ) -> None:
     """Show the objects of KOK, what state they are in and why."""
     from kok.cli.query import overview  # noqa: PLC0415
     from kok.cli.table import show  # noqa: PLC0415
 
-    rows = _friendly(lambda: asyncio.run(overview(namespace, everywhere=everywhere)))
+    choice = _choice(kubeconfig, context, user, groups)
+    rows = _friendly(lambda: asyncio.run(overview(namespace, choice, everywhere=everywhere)))
     if not rows:
         typer.echo("no objects of KOK found; look into all namespaces with -A")
         return
     show(rows)
 
 
+@app.command()
+def doctor(
+    operators: Annotated[
+        str, typer.Option("--operators", help="Namespace in which the operators run.")
+    ] = "kok-system",
+    cleaned: Annotated[
+        str | None,
+        typer.Option("--cleaned", metavar="ID", help="Take a host off the list: it is clean."),
+    ] = None,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
+) -> None:
+    """List hosts of all namespaces that were left with keys and software of a node on them."""
+    from kok.cli.doctor import abandoned_hosts, strike_off, table  # noqa: PLC0415
+    from kok.cli.table import print_whole  # noqa: PLC0415
+
+    choice = _choice(kubeconfig, context, user, groups)
+    if cleaned is not None:
+        _friendly(lambda: asyncio.run(strike_off(operators, cleaned, choice)))
+        return
+    hosts = _friendly(lambda: asyncio.run(abandoned_hosts(operators, choice)))
+    if not hosts:
+        typer.echo("no host was left without a clean-up")
+        return
+    print_whole(table(hosts, datetime.now(UTC)))
+
+
 def fail(sentence: str) -> NoReturn:
     """Ends the command with a sentence on standard error."""
     typer.echo(f"kok: {sentence}", err=True)
     raise typer.Exit(1)
+
+
+def _choice(
+    kubeconfig: str | None, context: str | None, user: str | None, groups: list[str] | None
+) -> Choice:
+    """What the options of a command say of its identity."""
+    from kok.cli.identity import Choice  # noqa: PLC0415
+
+    return Choice(kubeconfig, context, user, tuple(groups or ()))
 
 
 def _friendly(act: Callable[[], T]) -> T:

@@ -11,6 +11,7 @@ from typing import Any
 from kok.api import KINDS, Cluster, Component
 from kok.api.meta import Kind, Manifest
 from kok.api.names import admin_kubeconfig_secret
+from kok.cli.identity import Choice, from_environment
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import NotFound
@@ -36,9 +37,9 @@ class Row:
     age: float
 
 
-async def admin_kubeconfig(cluster: str, namespace: str | None) -> str:
+async def admin_kubeconfig(cluster: str, namespace: str | None, choice: Choice) -> str:
     """The kubeconfig of a business cluster; raises `NotFound` with a sentence that says why."""
-    async with await Kube.from_environment(field_manager=FIELD_MANAGER) as kube:
+    async with await connected(choice) as kube:
         where = namespace or kube.access.namespace or "default"
         name = admin_kubeconfig_secret(cluster)
         secret = await kube.get(kinds.SECRET, name, where)
@@ -54,14 +55,19 @@ async def admin_kubeconfig(cluster: str, namespace: str | None) -> str:
 
 
 async def overview(
-    namespace: str | None, *, everywhere: bool, now: datetime | None = None
+    namespace: str | None, choice: Choice, *, everywhere: bool, now: datetime | None = None
 ) -> list[Row]:
     """All objects of the kinds in `SHOWN`, kind by kind."""
-    async with await Kube.from_environment(field_manager=FIELD_MANAGER) as kube:
+    async with await connected(choice) as kube:
         where = None if everywhere else namespace or kube.access.namespace or "default"
         lists = await asyncio.gather(*(_list(kube, kind, where) for kind in SHOWN))
     at = now or datetime.now(UTC)
     return [row_of(manifest, at) for found in lists for manifest in found]
+
+
+async def connected(choice: Choice) -> Kube:
+    access = await asyncio.to_thread(from_environment, choice)
+    return Kube(access, field_manager=FIELD_MANAGER)
 
 
 async def _list(kube: Kube, kind: Kind, namespace: str | None) -> list[Manifest]:

@@ -21,7 +21,12 @@ _ENOUGH = 40_000
 
 def show(rows: Sequence[Row]) -> None:
     """Prints the table; like kubectl's, it cuts nothing off where the terminal is too narrow."""
-    console, found = Console(), table(rows)
+    print_whole(table(rows))
+
+
+def print_whole(found: Table) -> None:
+    """Prints a table without cutting anything off."""
+    console = Console()
     wide = Measurement.get(console, console.options.update(max_width=_ENOUGH), found).maximum
     Console(width=max(console.width, wide)).print(found, crop=False)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import os
 import ssl
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,32 +40,63 @@ class Access:
     key: bytes | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
+    renew: Callable[[bool], str | None] | None = field(default=None, repr=False)
+    """Gives a token that is good for now, as a login plug-in does; it may block. It is told
+    whether the last one was refused."""
     insecure: bool = False
     tls_server_name: str | None = None
     proxy: str | None = field(default=None, repr=False)
     namespace: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """Added to every request: whom to act as."""
+
+
+def by_certificate(server: str, ca: bytes, certificate: bytes, key: bytes) -> Access:
+    """The only way from data of somebody's object to an identity: an address and three PEM texts.
+
+    Nothing in them can name a file, a program, a proxy or a token. Raises `AccessError` for
+    another scheme than https, and where one of them is empty: without a CA of its own the
+    connection would trust those of the system.
+    """
+    if not server.startswith("https://"):
+        raise AccessError(f"{server} is no https:// address")
+    for what, pem in (("CA", ca), ("client certificate", certificate), ("key", key)):
+        if not pem.strip():
+            raise AccessError(f"the {what} for {server} is empty")
+    return Access(server=server, ca=ca, certificate=certificate, key=key)
 
 
 class Bearer:
-    """The `Authorization` value of an identity; follows a token file that is renewed."""
+    """The `Authorization` value of an identity; follows a token that is renewed."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._token = access.token
         self._read_at: float | None = None
 
-    def header(self, *, fresh: bool = False) -> str | None:
-        """`Bearer ...`, or None without a token; `fresh` reads the token file again at once."""
-        file = self._access.token_file
-        if file is not None:
+    async def header(self, *, fresh: bool = False) -> str | None:
+        """`Bearer ...`, or None without a token; `fresh` looks for a renewed one at once."""
+        source = self._source()
+        if source is not None:
             now = time.monotonic()
             if fresh or self._read_at is None or now - self._read_at > TOKEN_LIFE:
-                try:
-                    self._token = file.read_text(encoding="utf-8").strip()
-                except OSError as error:
-                    raise AccessError(f"cannot read the token file {file}: {error}") from error
+                self._token = await source(fresh)
                 self._read_at = now
         return f"Bearer {self._token}" if self._token else None
+
+    def _source(self) -> Callable[[bool], Awaitable[str | None]] | None:
+        if self._access.token_file is not None:
+            return self._read
+        renew = self._access.renew
+        # A plug-in is a program that may ask somebody: not on the loop.
+        return None if renew is None else lambda fresh: asyncio.to_thread(renew, fresh)
+
+    async def _read(self, _fresh: bool) -> str:
+        file = self._access.token_file
+        try:
+            return file.read_text(encoding="utf-8").strip() if file is not None else ""
+        except OSError as error:
+            raise AccessError(f"cannot read the token file {file}: {error}") from error
 
 
 def ssl_context(access: Access) -> ssl.SSLContext:
@@ -80,11 +112,23 @@ def ssl_context(access: Access) -> ssl.SSLContext:
             context.verify_mode = ssl.CERT_NONE
         # RFC 5280 extensions that private CAs often lack are no reason to refuse a pinned CA.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        # A CA that is trusted by name may be an intermediate one, as for every client in Go.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if access.certificate and access.key:
             _load_pair(context, access.certificate, access.key)
     except (ssl.SSLError, ValueError) as error:
         raise AccessError(f"the certificates for {access.server} are unusable: {error}") from error
     return context
+
+
+def pinned_context(whom: str, ca: bytes, certificate: bytes, key: bytes) -> ssl.SSLContext:
+    """TLS to servers that one CA vouches for, with a client certificate; raises `AccessError`.
+
+    `whom` names them in sentences. All three are PEM and must be there.
+    """
+    if not (ca.strip() and certificate.strip() and key.strip()):
+        raise AccessError(f"CA, certificate or key for {whom} are empty")
+    return ssl_context(Access(server=whom, ca=ca, certificate=certificate, key=key))
 
 
 def _load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
@@ -119,48 +163,52 @@ def in_cluster(
     )
 
 
-def from_environment(environ: Mapping[str, str] = os.environ) -> Access:
-    """The kubeconfig of `$KUBECONFIG`, else the pod's service account, else `~/.kube/config`."""
-    access = in_cluster(environ)
-    if access is not None:
-        return access
-    named = environ.get("KUBECONFIG")
-    path = Path(named.split(os.pathsep)[0]) if named else Path("~/.kube/config").expanduser()
-    if not path.is_file():
-        raise AccessError(
-            f"no API server is known: this is no pod and {path} does not exist; set KUBECONFIG"
-        )
-    return from_kubeconfig(path.read_text(encoding="utf-8"), base=path.parent)
+def in_pod(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether we run in a pod of the cluster that we look after."""
+    return in_cluster(environ) is not None
 
 
-def from_kubeconfig(source: str | bytes | Mapping[str, Any], *, base: Path = Path()) -> Access:
-    """The identity of a kubeconfig's current context; relative file names start at `base`."""
+def from_kubeconfig(source: str | bytes | Mapping[str, Any]) -> Access:
+    """The identity of a kubeconfig's current context, of what stands in the text itself.
+
+    One that names files, a plug-in or a proxy is refused: `kok.cli.identity` reads those of
+    whoever calls a command. Operators use neither (`by_certificate`).
+    """
     config = _parsed(source)
     name = config.get("current-context")
     context = _named(config, "contexts", "context", name)
     cluster = _named(config, "clusters", "cluster", context.get("cluster"))
     user = _named(config, "users", "user", context["user"]) if context.get("user") else {}
-    if "exec" in user or "auth-provider" in user:
-        raise AccessError(
-            f"user {context['user']!r} of the kubeconfig logs in by a plug-in, which is not "
-            "supported; use a token or a client certificate"
-        )
+    outside = (_ELSEWHERE & user.keys()) | (_ELSEWHERE & cluster.keys())
+    if outside:
+        raise AccessError(f"the kubeconfig has {min(outside)}, which leads outside of it")
     server = cluster.get("server")
     if not server:
         raise AccessError("the kubeconfig's cluster has no server")
-    token_file = user.get("tokenFile")
     return Access(
         server=str(server).rstrip("/"),
-        ca=_data(cluster, "certificate-authority", base),
-        certificate=_data(user, "client-certificate", base),
-        key=_data(user, "client-key", base),
+        ca=_data(cluster, "certificate-authority-data"),
+        certificate=_data(user, "client-certificate-data"),
+        key=_data(user, "client-key-data"),
         token=user.get("token"),
-        token_file=base / token_file if token_file and not user.get("token") else None,
-        insecure=bool(cluster.get("insecure-skip-tls-verify", False)),
         tls_server_name=cluster.get("tls-server-name"),
-        proxy=cluster.get("proxy-url"),
         namespace=context.get("namespace"),
     )
+
+
+_ELSEWHERE = frozenset(
+    {
+        "auth-provider",
+        "certificate-authority",
+        "client-certificate",
+        "client-key",
+        "exec",
+        "insecure-skip-tls-verify",
+        "proxy-url",
+        "tokenFile",
+    }
+)
+"""Fields of a kubeconfig that name a file or a program, or give trust away."""
 
 
 def _parsed(source: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -185,16 +233,11 @@ def _named(config: Mapping[str, Any], section: str, key: str, name: object) -> M
     raise AccessError(f"the kubeconfig has no entry {name!r} in {section}")
 
 
-def _data(section: Mapping[str, Any], key: str, base: Path) -> bytes | None:
-    inline, path = section.get(f"{key}-data"), section.get(key)
-    if inline:
-        try:
-            return base64.b64decode(inline, validate=True)
-        except (binascii.Error, ValueError, TypeError):
-            raise AccessError(f"{key}-data of the kubeconfig is not base64") from None
-    if path:
-        try:
-            return (base / str(path)).read_bytes()
-        except OSError as error:
-            raise AccessError(f"{key} of the kubeconfig cannot be read: {error}") from error
-    return None
+def _data(section: Mapping[str, Any], key: str) -> bytes | None:
+    inline = section.get(key)
+    if not inline:
+        return None
+    try:
+        return base64.b64decode(inline, validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise AccessError(f"{key} of the kubeconfig is not base64") from None

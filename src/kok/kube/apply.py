@@ -13,6 +13,8 @@ from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_INTENT
 from kok.kube.client import Kube
 from kok.kube.drift import covers, differences
+from kok.kube.errors import InvalidObject
+from kok.kube.foreign import additions, removal
 
 __all__ = ["INTENT", "Change", "Lives", "covers", "ensure", "ensure_all", "index", "intent_hash"]
 
@@ -50,26 +52,33 @@ def index(manifests: Iterable[Manifest]) -> dict[tuple[str, str], Manifest]:
     return {(str(m["kind"]), str(m["metadata"]["name"])): m for m in manifests}
 
 
-async def ensure(kube: Kube, intent: Manifest, live: Manifest | None) -> tuple[Manifest, Change]:
+async def ensure(
+    kube: Kube, intent: Manifest, live: Manifest | None, *, whole: bool = True
+) -> tuple[Manifest, Change]:
     """Makes the live object cover the intent; returns it and what had to be done.
 
     Nothing is sent if the live object carries the intent's hash and every field that it sets, or
     if the object is being deleted: what comes after it is created once it is gone. Pass None for
-    `live` if there is none. Raises `KubeError`.
+    `live` if there is none. With `whole` also what others added to the spec goes, for the kinds
+    that `kok.kube.foreign` names. Raises `KubeError`.
     """
     want = stamped(intent)
     if live is None:
         made = await kube.apply(want)
-        _accept(kube, made, want)
+        _accept(kube, made, want, whole)
         return made, Change.CREATED
     if live["metadata"].get("deletionTimestamp"):
         return live, Change.NONE
+    result, refused = (await _without(kube, live, want)) if whole else (live, False)
     uid = str(live["metadata"].get("uid", ""))
-    drift = frozenset(differences(live, want))
-    if drift <= kube.accepted.get(uid, frozenset()):
-        return live, Change.NONE
-    result = await kube.apply(want)
-    _accept(kube, result, want)
+    if refused or not _drift(result, want, whole) <= kube.accepted.get(uid, frozenset()):
+        result = await kube.apply(want)
+        _accept(kube, result, want, whole)
+        if whole:
+            # What could not go before the rest was as it should be.
+            result, refused = await _without(kube, result, want)
+        if refused:
+            kube.contest.tolerate(uid, additions(result, want).fields)
     same = _version(result) == _version(live)
     return result, Change.NONE if same else Change.UPDATED
 
@@ -95,13 +104,34 @@ async def ensure_all(
     return done
 
 
-def _accept(kube: Kube, result: Manifest, want: Manifest) -> None:
+async def _without(kube: Kube, live: Manifest, want: Manifest) -> tuple[Manifest, bool]:
+    """The object without what others added, and whether the API server refused to remove that."""
+    uid, fields = str(live["metadata"].get("uid", "")), additions(live, want).fields
+    if fields <= kube.contest.tolerated(uid) or not kube.contest.allows(uid):
+        return live, False
+    kind, meta = await kube.resolve(live), live["metadata"]
+    patch = removal(live, fields)
+    try:
+        less = await kube.patch(kind, meta["name"], meta.get("namespace"), patch, type="json")
+    except InvalidObject:
+        return live, True
+    # What the API server fills in by itself is back already: asking again would not help.
+    kube.contest.tolerate(uid, additions(less, want).fields & fields)
+    return less, False
+
+
+def _drift(live: Manifest, want: Manifest, whole: bool) -> frozenset[str]:
+    within = additions(live, want).within if whole else frozenset()
+    return frozenset(differences(live, want)) | within
+
+
+def _accept(kube: Kube, result: Manifest, want: Manifest, whole: bool) -> None:
     """Remembers what the server changed in our own intent, so as not to fight it for ever.
 
     Only in memory: after a restart one apply that changes nothing finds it out again.
     """
     uid = str(result["metadata"].get("uid", ""))
-    left = frozenset(differences(result, want))
+    left = _drift(result, want, whole)
     kube.accepted.pop(uid, None)
     if left:
         if len(kube.accepted) >= _ACCEPTED_LIMIT:

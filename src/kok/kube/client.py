@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from pathlib import Path
+from contextlib import aclosing
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -14,13 +14,16 @@ from kok.kube import access as access_
 from kok.kube import kinds
 from kok.kube.access import Access
 from kok.kube.discovery import Discovery
-from kok.kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
+from kok.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, TooLarge, Unreachable
+from kok.kube.foreign import Contest
+from kok.kube.limits import META, Limits
+from kok.kube.pages import pages
 from kok.kube.paths import object_path, selector
 from kok.kube.transport import CONNECTIONS, Observer, Transport
 from kok.kube.watch import WatchEvent, watch
 
-CHUNK = 500
-"""Objects of one page of a list."""
+EXCESSES = 8
+"""Requests with answers that were too large which are remembered."""
 APPLY = "application/apply-patch+yaml"
 _PATCHES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 
@@ -43,11 +46,13 @@ class Kube:
         timeout: float = 30.0,
         observer: Observer | None = None,
         connections: int = CONNECTIONS,
+        limits: Limits = META,
     ) -> None:
         """Needs a running event loop. `timeout`: seconds for one request, connecting included.
 
         `connections`: requests and watches under way at once. Each connection costs both sides a
-        TLS handshake and some 200 KiB here, which counts with many API servers.
+        TLS handshake and some 200 KiB here, which counts with many API servers. `limits`: how much
+        this server may make us read; `TENANT` for whatever is not the meta cluster.
         """
         self.field_manager = field_manager
         self._transport = Transport(
@@ -56,19 +61,15 @@ class Kube:
             user_agent=field_manager,
             observer=observer,
             connections=connections,
+            limits=limits,
         )
+        self._excesses: dict[str, str] = {}
         self._guard: Guard | None = None
         self._discovery = Discovery(self._transport)
         self.accepted: dict[str, frozenset[str]] = {}
         """Differences that `kok.kube.apply` found the server to insist on, by object UID."""
-
-    @classmethod
-    async def from_environment(
-        cls, *, field_manager: str, timeout: float = 30.0, observer: Observer | None = None
-    ) -> Self:
-        """The cluster of `$KUBECONFIG`, else of the pod we run in; raises `AccessError`."""
-        access = await asyncio.to_thread(access_.from_environment)
-        return cls(access, field_manager=field_manager, timeout=timeout, observer=observer)
+        self.contest = Contest()
+        """How often `kok.kube.apply` took out what others added to our objects."""
 
     @classmethod
     async def from_kubeconfig(
@@ -79,15 +80,17 @@ class Kube:
         timeout: float = 10.0,
         observer: Observer | None = None,
         connections: int = CONNECTIONS,
+        limits: Limits = META,
     ) -> Self:
-        """The current context of a kubeconfig (text or parsed); raises `AccessError`."""
-        access = access_.from_kubeconfig(kubeconfig, base=Path())
+        """The current context of a kubeconfig (text or parsed); see `kok.kube.access`."""
+        access = access_.from_kubeconfig(kubeconfig)
         return cls(
             access,
             field_manager=field_manager,
             timeout=timeout,
             observer=observer,
             connections=connections,
+            limits=limits,
         )
 
     async def __aenter__(self) -> Self:
@@ -117,6 +120,18 @@ class Kube:
         """The identity behind this client."""
         return self._transport.access
 
+    @property
+    def excess(self) -> str | None:
+        """What of this server's answers is too large to be read, as a sentence; None if nothing.
+
+        It lasts until the same is asked again and answered within the limits.
+        """
+        return next(iter(self._excesses.values()), None)
+
+    def excess_of(self, kind: Kind) -> str | None:
+        """The same of a watch of that kind alone."""
+        return self._excesses.get(_watch_of(kind))
+
     def guarded(self, guard: Guard) -> Self:
         """The same client, sharing its connections, that asks `guard` before each write."""
         other = copy.copy(self)
@@ -145,22 +160,31 @@ class Kube:
         *,
         labels: Mapping[str, str] | str | None = None,
         fields: Mapping[str, str] | str | None = None,
+        keep: Callable[[Manifest], Manifest] | None = None,
     ) -> list[Manifest]:
         """All objects of a namespace (None: of all), selected by labels and fields.
 
-        Selectors are mappings of what must be equal, or Kubernetes' own notation.
+        Selectors are mappings of what must be equal, or Kubernetes' own notation. `keep` makes of
+        each object what is kept of it: so a list may be long where the server is not trusted.
         """
-        query = {"limit": str(CHUNK), **selector(labels, fields)}
+        path, query = object_path(kind, namespace), selector(labels, fields)
+        # Items of a list come without what every object alone has.
+        what = {"apiVersion": kind.api_version, "kind": kind.kind}
         found: list[Manifest] = []
-        while True:
-            page = await self._send("GET", object_path(kind, namespace), query=query)
-            # Items of a list come without what every object alone has.
-            what = {"apiVersion": kind.api_version, "kind": kind.kind}
-            found.extend({**what, **item} for item in page.get("items") or ())
-            more = (page.get("metadata") or {}).get("continue")
-            if not more:
-                return found
-            query["continue"] = more
+        weight = 0
+        try:
+            async with aclosing(pages(self._transport, path, query)) as all_pages:
+                async for page in all_pages:
+                    weight += page.weight if keep is None else 0
+                    if weight > self._transport.limits.listed:
+                        raise self._transport.too_large(f"a list of {len(found)} objects and more")
+                    whole = ({**what, **item} for item in page.items)
+                    found.extend(whole if keep is None else map(keep, whole))
+        except KubeError as error:
+            self._account(path, error)
+            raise
+        self._account(path, None)
+        return found
 
     def watch(
         self,
@@ -171,7 +195,13 @@ class Kube:
         fields: Mapping[str, str] | str | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
         """What is there (`ADDED`) and then every change, for ever; see `kok.kube.watch`."""
-        return watch(self._transport, kind, namespace, selector(labels, fields))
+        return watch(
+            self._transport,
+            kind,
+            namespace,
+            selector(labels, fields),
+            partial(self._account, _watch_of(kind)),
+        )
 
     # --- writing
 
@@ -294,9 +324,26 @@ class Kube:
     ) -> Any:
         if self._guard is not None and method != "GET":
             self._guard(method, path)
-        return await self._transport.request(
-            method, path, body, query=query, headers=headers, timeout=timeout
-        )
+        try:
+            answer = await self._transport.request(
+                method, path, body, query=query, headers=headers, timeout=timeout
+            )
+        except KubeError as error:
+            self._account(path, error)
+            raise
+        self._account(path, None)
+        return answer
+
+    def _account(self, what: str, error: KubeError | None) -> None:
+        if isinstance(error, TooLarge):
+            if len(self._excesses) < EXCESSES:
+                self._excesses[what] = error.message
+        elif error is None:
+            self._excesses.pop(what, None)
+
+
+def _watch_of(kind: Kind) -> str:
+    return f"watch {kind.plural}"
 
 
 def _name(manifest: Manifest) -> str:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+MESSAGE = 1024
+"""Characters of a server's sentence that are kept: whoever writes it decides on its length."""
+MOST_PATIENCE = 300.0
+"""Seconds for which a server may ask to be left alone."""
+
 
 class KubeError(Exception):
     """An API server refused a request, or could not be asked at all.
@@ -23,10 +28,22 @@ class KubeError(Exception):
         self.details = details or {}
 
     @property
+    def told(self) -> str:
+        """The rest of a sentence that begins with the API server: that it is silent, or refuses.
+
+        An API that answers with an error works on another problem than one that is away.
+        """
+        if self.status == 0:
+            return f"does not answer: {self.message}"
+        return f"refuses what it is asked (HTTP status {self.status}): {self.message}"
+
+    @property
     def retry_after(self) -> float | None:
-        """Seconds that the API server asked to wait, if it did."""
+        """Seconds that the API server asked to wait, if it did; never more than some minutes."""
         value = self.details.get("retryAfterSeconds")
-        return float(value) if isinstance(value, int | float) and value > 0 else None
+        if not isinstance(value, int | float) or not value > 0:
+            return None
+        return float(min(value, MOST_PATIENCE))
 
 
 class NotFound(KubeError):
@@ -68,6 +85,13 @@ class Unreachable(KubeError):
         super().__init__(status, reason, message)
 
 
+class TooLarge(Unreachable):
+    """The server answered with more than is taken from it: bytes, values, objects or pages."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="AnswerTooLarge")
+
+
 _BY_STATUS: dict[int, type[KubeError]] = {
     400: InvalidObject,
     401: Unauthorized,
@@ -85,12 +109,12 @@ def error_of(status: int, body: bytes) -> KubeError:
     """The exception for an answer of 400 and above; `body` is usually a `Status` object."""
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     answer: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
-    text = body.decode("utf-8", "replace").strip()[:500]
-    message = str(answer.get("message") or text or f"HTTP status {status}")
-    reason = str(answer.get("reason") or "")
+    text = body[:MESSAGE].decode("utf-8", "replace").strip()[:500]
+    message = cut(str(answer.get("message") or text or f"HTTP status {status}"))
+    reason = _word(answer.get("reason"))
     if status in _NOT_READY:
         return Unreachable(message, status=status, reason=reason or "Unreachable")
     details = answer.get("details")
@@ -100,6 +124,17 @@ def error_of(status: int, body: bytes) -> KubeError:
     return kind(
         status, reason or kind.__name__, message, details if isinstance(details, dict) else None
     )
+
+
+def cut(text: str, most: int = MESSAGE) -> str:
+    """The text, or its beginning and `...` in as many characters as it may have."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _word(value: object) -> str:
+    """A reason as Kubernetes' conditions take it; empty for anything else."""
+    text = value if isinstance(value, str) else ""
+    return text if len(text) <= 64 and text.isascii() and text.isidentifier() else ""
 
 
 def error_of_status(answer: dict[str, Any]) -> KubeError:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-_FORM = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i))?$")
+MOST_DIGITS = 40
+MOST_EXPONENT = 40
+"""Kubernetes holds no more than 2^63 - 1 of anything."""
+_FORM = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d{1,6})|([numkMGTPE]|[KMGTPE]i))?$")
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 
@@ -22,6 +25,9 @@ def parse_quantity(text: str | int | float) -> Decimal:
     if match is None:
         raise ValueError(f"{text!r} is not a quantity; write for example 500m, 2 or 8Gi")
     number, exponent, suffix = match.groups()
+    if len(number) > MOST_DIGITS or abs(int(exponent[1:] if exponent else "0")) > MOST_EXPONENT:
+        # As a whole number it would fill the memory, one digit after the other.
+        raise ValueError(f"{str(text)[:40]!r} is beyond what Kubernetes counts; write less")
     value = Decimal(number + (exponent or ""))
     if suffix in _BINARY:
         return value * Decimal(1024) ** _BINARY[suffix]

@@ -11,11 +11,16 @@ from typing import Any
 import aiohttp
 
 from kok.kube.access import Access, Bearer, ssl_context
-from kok.kube.errors import KubeError, Unreachable, error_of
+from kok.kube.errors import KubeError, TooLarge, Unreachable, error_of
+from kok.kube.limits import META, Limits, weight
+from kok.kube.nesting import parse
 
 JSON = "application/json"
 READ_BUFFER = 2**21
 """Bytes of one line of a watch: an object of the largest size that etcd takes."""
+ERROR_BODY = 2**16
+"""Bytes of a refusal that are read; the sentence in it is cut much shorter."""
+_CHUNK = 2**16
 
 Observer = Callable[[str, int], None]
 """Told the method and the HTTP status (0: there was no answer) of every request, as soon as that
@@ -30,19 +35,26 @@ CONNECTIONS = 32
 """Requests to one API server under way at once; the others wait for their turn."""
 
 
-def new_session(access: Access, *, limit: int = CONNECTIONS) -> aiohttp.ClientSession:
+def new_session(
+    access: Access,
+    *,
+    limit: int = CONNECTIONS,
+    response_class: type[aiohttp.ClientResponse] = aiohttp.ClientResponse,
+) -> aiohttp.ClientSession:
     """A session that adds the identity to each request; needs a running event loop."""
     bearer = Bearer(access)
 
     async def authorise(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        value = bearer.header()
+        for name, what in access.headers:
+            request.headers.add(name, what)
+        value = await bearer.header()
         if value is not None:
             request.headers["Authorization"] = value
         response = await handler(request)
         if response.status == 401 and value is not None:
-            renewed = bearer.header(fresh=True)
+            renewed = await bearer.header(fresh=True)
             if renewed != value and renewed is not None:
                 response.release()
                 request.headers["Authorization"] = renewed
@@ -53,8 +65,13 @@ def new_session(access: Access, *, limit: int = CONNECTIONS) -> aiohttp.ClientSe
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=limit, ssl=ssl_context(access) if secure else True),
         middlewares=(authorise,),
+        response_class=response_class,
         read_bufsize=READ_BUFFER,
+        # What is decompressed has no size that could be known before. We do not ask for it either.
+        auto_decompress=False,
         proxy=access.proxy,
+        # A proxy or password of the environment or of ~/.netrc is not for servers of others.
+        trust_env=False,
     )
 
 
@@ -69,10 +86,12 @@ class Transport:
         user_agent: str,
         observer: Observer | None = None,
         connections: int = CONNECTIONS,
+        limits: Limits = META,
     ) -> None:
         self.access = access
         self.timeout = timeout
-        self._headers = {"Accept": JSON, "User-Agent": user_agent}
+        self.limits = limits
+        self._headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": user_agent}
         self._observer = observer
         self._session = new_session(access, limit=connections)
 
@@ -90,22 +109,41 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """The parsed answer: JSON where the server says so, else text. Raises `KubeError`."""
+        """The parsed answer: JSON where the server says so, else text.
+
+        Raises `KubeError`; `TooLarge` for an answer beyond the limits.
+        """
+        answer, _ = await self.measured(
+            method, path, body, query=query, headers=headers, timeout=timeout
+        )
+        return answer
+
+    async def measured(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> tuple[Any, int]:
+        """What `request` returns, and about how much memory it takes, in bytes."""
         limit = aiohttp.ClientTimeout(total=timeout or self.timeout)
         async with self._exchange(
             method, path, body, query=query, headers=headers, timeout=limit
         ) as response:
-            raw = await response.read()
             if response.status >= 400:
-                raise error_of(response.status, raw)
-            if response.content_type.endswith("json"):
-                return json.loads(raw) if raw else None
-            return raw.decode("utf-8", "replace")
+                raise error_of(response.status, await _beginning(response))
+            raw = await self._read(response)
+            if not response.content_type.endswith("json"):
+                return raw.decode("utf-8", "replace"), len(raw)
+            return (self._parsed(raw), weight(raw)) if raw else (None, 0)
 
     async def lines(
         self, path: str, *, query: Mapping[str, str], idle: float
-    ) -> AsyncGenerator[dict[str, Any], None]:
-        """The objects of a stream of JSON lines; ends when the server ends it.
+    ) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
+        """The objects of a stream of JSON lines with their lengths; ends when the server ends it.
 
         `idle` is how many seconds of silence mean that the connection is dead.
         """
@@ -114,11 +152,12 @@ class Transport:
             "GET", path, None, query=query, headers=None, timeout=limit
         ) as response:
             if response.status >= 400:
-                raise error_of(response.status, await response.read())
+                raise error_of(response.status, await _beginning(response))
+            _refuse_encoded(response)
             try:
                 async for line in response.content:
                     if line.strip():
-                        yield json.loads(line)
+                        yield self._parsed_object(line), len(line)
             finally:
                 # Whoever stops to listen does not wait for the server's farewell.
                 transport = response.connection.transport if response.connection else None
@@ -159,14 +198,59 @@ class Transport:
                 yield response
         except KubeError:
             raise
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
             if not answered:
                 self._tell(method, 0)
             raise Unreachable(_sentence(self.access.server, error)) from error
 
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """All of an answer; raises `TooLarge` as soon as it is known to be more than it may."""
+        _refuse_encoded(response)
+        most = self.limits.answer
+        if (response.content_length or 0) > most:
+            raise self.too_large(f"more than {most} bytes")
+        raw = bytearray()
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            raw += chunk
+            if len(raw) > most:
+                raise self.too_large(f"more than {most} bytes")
+        return bytes(raw)
+
+    def _parsed(self, raw: bytes) -> Any:
+        if weight(raw) > self.limits.weight:
+            raise self.too_large(f"more values than {self.limits.weight} bytes of memory hold")
+        return parse(raw)
+
+    def _parsed_object(self, raw: bytes) -> dict[str, Any]:
+        found = self._parsed(raw)
+        if not isinstance(found, dict):
+            raise Unreachable(f"{self.access.server} did not answer with Kubernetes objects")
+        return found
+
+    def too_large(self, what: str) -> TooLarge:
+        """The error for an answer that is more than is taken from this server."""
+        return TooLarge(f"{self.access.server} answered with {what}, which is not read")
+
     def _tell(self, method: str, status: int) -> None:
         if self._observer is not None:
             self._observer(method, status)
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """As much of an answer as its message may take."""
+    raw = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        raw += chunk
+        if len(raw) >= ERROR_BODY:
+            break
+    return bytes(raw[:ERROR_BODY])
+
+
+def _refuse_encoded(response: aiohttp.ClientResponse) -> None:
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        host = response.url.origin()
+        raise Unreachable(f"{host} answers in an encoding that it was not asked for")
 
 
 def _sentence(server: str, error: BaseException) -> str:
@@ -176,6 +260,6 @@ def _sentence(server: str, error: BaseException) -> str:
         return f"the certificate of {server} is not trusted: {error.certificate_error}"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect to {server}: {error.os_error or error}"
-    if isinstance(error, json.JSONDecodeError):
+    if isinstance(error, json.JSONDecodeError | RecursionError | UnicodeDecodeError):
         return f"{server} did not answer with JSON"
     return f"{server}: {error or type(error).__name__}"

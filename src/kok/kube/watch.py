@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kok.api.meta import Kind, Manifest
 from kok.kube.errors import Expired, KubeError, error_of_status
+from kok.kube.pages import is_object, not_objects, pages
 from kok.kube.paths import object_path
 from kok.kube.transport import Transport
 
@@ -18,15 +19,20 @@ SERVER_TIMEOUT = 300
 """Seconds after which the server ends a watch and we go on from where it ended."""
 IDLE = 90.0
 """Seconds of silence that mean a dead connection; bookmarks come about once a minute."""
-CHUNK = 500
+LABEL = 63
+"""Characters of a label's value at most, as Kubernetes has it."""
+
+Key = tuple[str, str]
+"""Namespace (empty where there is none) and name."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """One change. After a gap the stream starts anew with `SYNCED`-terminated `ADDED` events.
+    """One change.
 
-    `SYNCED` has an empty object: all that exists has been told; what was known before and was not
-    told again is gone (a deletion during a gap yields no `DELETED`).
+    At the beginning and after a gap all that exists is told as `ADDED`, what went in a gap as
+    `DELETED` (with no more than its metadata), and then `SYNCED` with an empty object. So what was
+    told as added and not as deleted *is* what exists, and nobody has to compare.
     """
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "SYNCED"]
@@ -34,82 +40,155 @@ class WatchEvent:
 
 
 async def watch(
-    transport: Transport, kind: Kind, namespace: str | None, query: Mapping[str, str]
+    transport: Transport,
+    kind: Kind,
+    namespace: str | None,
+    query: Mapping[str, str],
+    failed: Callable[[KubeError | None], None] = lambda _error: None,
 ) -> AsyncGenerator[WatchEvent, None]:
-    """Endless; failures are retried with back-off (about 0.5 s to 30 s) and never raised."""
-    path = object_path(kind, namespace)
-    position = _Position()
+    """Endless; failures are retried with back-off (about 0.5 s to 30 s) and never raised.
+
+    `failed` is told why it does not go on, and None once it does.
+    """
+    seen = _Seen(transport, kind, object_path(kind, namespace), query)
+    pace = Pace(transport.limits.rate, asyncio.get_running_loop().time)
     failures = 0
     while True:
         try:
-            if not position.version:
-                found, version = await _listed(transport, path, query)
-                for item in found:
-                    yield WatchEvent("ADDED", _whole(kind, item))
-                yield WatchEvent("SYNCED", {})
-                position.version = version
-            async with aclosing(_followed(transport, kind, path, query, position)) as events:
+            if not seen.version:
+                async with aclosing(seen.listed()) as events:
+                    async for event in events:
+                        yield event
+                failed(None)
+            async with aclosing(seen.followed(pace)) as events:
                 async for event in events:
                     failures = 0
                     yield event
             # A server that ends watches at once must not be asked in a tight loop.
-            failures += position.idle
+            failures += seen.idle
         except Expired:
-            # After a watch a list helps at once; a list that runs out itself may do so again.
-            failures += not position.version
-            position.version = ""
-        except KubeError:
+            # After a watch a list helps at once; a list that runs out itself, or from which no
+            # watch can go on, may do so again.
+            failures += seen.idle or not seen.version
+            seen.version = ""
+        except KubeError as error:
             failures += 1
+            failed(error)
         if failures:
             delay = min(30.0, 0.25 * 2.0 ** min(failures, 10))
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
 
 
-@dataclass(slots=True)
-class _Position:
-    """How far a watch has come."""
+class Pace:
+    """Reads a stream no faster than at a rate, but for a burst; the sender has to wait.
 
+    Whoever is in the place of an API server could otherwise keep the process busy with events.
+    """
+
+    BURST = 8.0
+    """Seconds at the full rate that may come at once."""
+    EVENT = 1024
+    """Bytes that every event counts beside its own: the work that it makes."""
+
+    def __init__(self, rate: float | None, monotonic: Callable[[], float]) -> None:
+        """`rate`: bytes a second; None for no limit."""
+        self._rate = rate
+        self._monotonic = monotonic
+        self._free_at = monotonic()
+
+    async def keep(self, size: int) -> None:
+        """Waits until as many bytes may have come."""
+        if self._rate is None:
+            return
+        now = self._monotonic()
+        self._free_at = max(now, self._free_at) + (size + self.EVENT) / self._rate
+        ahead = self._free_at - now - self.BURST
+        if ahead > 0:
+            await asyncio.sleep(ahead)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a watch has told, and how far it has come."""
+
+    transport: Transport
+    kind: Kind
+    path: str
+    query: Mapping[str, str]
     version: str = ""
     """The resource version to go on from; empty before the first list and after a gap."""
     idle: bool = False
     """Whether the last connection brought nothing at all."""
+    told: dict[Key, Mapping[str, str]] = field(default_factory=dict)
+    """Labels of all objects that exist as far as was told: nobody tells them of what went unseen."""
+
+    async def listed(self) -> AsyncGenerator[WatchEvent, None]:
+        """All that exists, page by page, then what of the things told before is gone."""
+        found: set[Key] = set()
+        version = ""
+        async with aclosing(pages(self.transport, self.path, self.query)) as all_pages:
+            async for page in all_pages:
+                version = page.version
+                for item in page.items:
+                    found.add(_key(item))
+                    yield self._event("ADDED", item)
+        for key in [key for key in self.told if key not in found]:
+            yield self._event("DELETED", _rest(key, self.told[key]))
+        self.version = version
+        yield WatchEvent("SYNCED", {})
+
+    async def followed(self, pace: Pace) -> AsyncGenerator[WatchEvent, None]:
+        """Changes from `version` on, until the server ends the watch."""
+        query = {
+            **self.query,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self.version,
+            "timeoutSeconds": str(SERVER_TIMEOUT),
+        }
+        self.idle = True
+        async with aclosing(self.transport.lines(self.path, query=query, idle=IDLE)) as lines:
+            async for line, size in lines:
+                await pace.keep(size)
+                what, found = line.get("type"), line.get("object")
+                if what == "ERROR":
+                    raise error_of_status(found if isinstance(found, dict) else {})
+                if not isinstance(found, dict) or not is_object(found, named=what != "BOOKMARK"):
+                    raise not_objects(self.transport)
+                self.idle = False
+                self.version = str(found["metadata"].get("resourceVersion", ""))
+                if what in ("ADDED", "MODIFIED", "DELETED"):
+                    yield self._event(what, found)
+
+    def _event(self, what: Literal["ADDED", "MODIFIED", "DELETED"], found: Manifest) -> WatchEvent:
+        key = _key(found)
+        if what == "DELETED":
+            self.told.pop(key, None)
+        else:
+            self.told[key] = self._selecting(found["metadata"].get("labels") or {})
+            if len(self.told) > self.transport.limits.items:
+                self.version = ""
+                raise self.transport.too_large(
+                    f"more than {self.transport.limits.items} {self.kind.plural}"
+                )
+        return WatchEvent(
+            what, {"apiVersion": self.kind.api_version, "kind": self.kind.kind, **found}
+        )
+
+    def _selecting(self, labels: Mapping[str, str]) -> Mapping[str, str]:
+        """The labels by which the watch selects; of all others a server could send any amount."""
+        terms = self.query.get("labelSelector", "").split(",")
+        keys = {term.partition("=")[0].strip("! ") for term in terms}
+        return {k: labels[k] for k in keys if k in labels and len(labels[k]) <= LABEL}
 
 
-async def _listed(
-    transport: Transport, path: str, query: Mapping[str, str]
-) -> tuple[list[Manifest], str]:
-    page_query = {**query, "limit": str(CHUNK)}
-    found: list[Manifest] = []
-    while True:
-        page = await transport.request("GET", path, query=page_query)
-        meta = page.get("metadata") or {}
-        found += page.get("items") or ()
-        if not meta.get("continue"):
-            return found, str(meta.get("resourceVersion", ""))
-        page_query["continue"] = meta["continue"]
+def _key(found: Mapping[str, Any]) -> Key:
+    meta = found["metadata"]
+    return str(meta.get("namespace") or ""), str(meta["name"])
 
 
-async def _followed(
-    transport: Transport, kind: Kind, path: str, query: Mapping[str, str], position: _Position
-) -> AsyncGenerator[WatchEvent, None]:
-    watch_query = {
-        **query,
-        "watch": "true",
-        "allowWatchBookmarks": "true",
-        "resourceVersion": position.version,
-        "timeoutSeconds": str(SERVER_TIMEOUT),
-    }
-    position.idle = True
-    async with aclosing(transport.lines(path, query=watch_query, idle=IDLE)) as lines:
-        async for line in lines:
-            position.idle = False
-            what, found = line.get("type"), line.get("object") or {}
-            if what == "ERROR":
-                raise error_of_status(found)
-            position.version = str((found.get("metadata") or {}).get("resourceVersion", ""))
-            if what in {"ADDED", "MODIFIED", "DELETED"}:
-                yield WatchEvent(what, _whole(kind, found))
-
-
-def _whole(kind: Kind, item: Mapping[str, Any]) -> Manifest:
-    return {"apiVersion": kind.api_version, "kind": kind.kind, **item}
+def _rest(key: Key, labels: Mapping[str, str]) -> Manifest:
+    """What is left of an object that went unseen."""
+    namespace, name = key
+    where = {"namespace": namespace} if namespace else {}
+    return {"metadata": {"name": name, **where, "labels": dict(labels)}}

@@ -16,6 +16,7 @@ from kok.pki.authority import (
     issue,
     merge_bundles,
     new_ca,
+    split,
 )
 from kok.pki.errors import PkiError
 from kok.pki.info import CertificateInfo, certificate_info, fingerprint, public_key_pin
@@ -99,5 +100,6 @@ __all__ = [
     "public_key_pin",
     "public_pem_of",
     "service_account_keys",
+    "split",
     "tls_secret_data",
 ]

@@ -178,6 +178,11 @@ def merge_bundles(*bundles: bytes) -> bytes:
     return b"".join(seen)
 
 
+def split(bundle: bytes) -> list[bytes]:
+    """Each certificate of a bundle by itself, in its order. Raises `PkiError`."""
+    return [pem.dump_certificate(c) for c in pem.load_certificates(bundle)]
+
+
 def subject_of(spec: LeafSpec) -> x509.Name:
     """Organizations first, in order, then the common name."""
     return x509.Name(

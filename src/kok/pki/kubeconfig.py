@@ -36,6 +36,9 @@ class TokenFile:
     path: str
 
 
+LONGEST = 64 * 1024
+"""Bytes that are parsed: YAML takes its time, and the text may be anybody's."""
+
 Credentials: TypeAlias = Leaf | ClientCertFiles | Token | TokenFile
 
 
@@ -59,11 +62,13 @@ def kubeconfig(
     user: str,
     credentials: Credentials,
     *,
+    context_name: str | None = None,
     namespace: str | None = None,
     tls_server_name: str | None = None,
 ) -> str:
     """A kubeconfig with one context, as YAML text; equal arguments give equal bytes.
 
+    The context is called `user@cluster_name` unless `context_name` says otherwise.
     `server` is a URL (`https://192.0.2.10:31443`). `credentials` is a `Leaf` (a client
     certificate, inlined), `ClientCertFiles`, `Token` or `TokenFile`. `tls_server_name` is for
     servers reached by a name or address that their certificate does not carry.
@@ -76,7 +81,7 @@ def kubeconfig(
     context = {"cluster": cluster_name, "user": user}
     if namespace:
         context["namespace"] = namespace
-    name = f"{user}@{cluster_name}"
+    name = context_name or f"{user}@{cluster_name}"
     document = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -93,9 +98,11 @@ def parse_kubeconfig(text: str | bytes) -> Kubeconfig:
 
     Raises `PkiError` when the text is no kubeconfig, or its user has none of the `Credentials`.
     """
+    if len(text) > LONGEST:
+        raise PkiError(f"the kubeconfig is longer than {LONGEST} bytes")
     try:
         document = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
         raise PkiError("the kubeconfig is not YAML") from None
     if not isinstance(document, dict):
         raise PkiError("the kubeconfig is not a YAML mapping")

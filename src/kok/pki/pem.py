@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeAlias
 
 from cryptography import x509
@@ -9,6 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from kok.pki import effort
 from kok.pki.errors import PkiError
 
 DER = serialization.Encoding.DER
@@ -26,11 +28,17 @@ MALFORMED = (
 """What the parser raises for a certificate that is damaged or beyond us."""
 
 
+MAX_CERTIFICATES = 256 * 1024
+"""Bytes of certificates in one text: more than a hundred, each of which has to be decoded."""
+
+
 def load_certificates(pem: bytes) -> list[x509.Certificate]:
     """All certificates of a PEM text, in its order.
 
     Raises `PkiError` when there is none or one of them cannot be parsed.
     """
+    if len(pem) > MAX_CERTIFICATES:
+        raise PkiError(f"more than {MAX_CERTIFICATES // 1024} KiB of certificates; put in fewer")
     try:
         certificates = x509.load_pem_x509_certificates(pem)
         for certificate in certificates:
@@ -59,11 +67,29 @@ def load_certificate(pem: bytes) -> x509.Certificate:
 def load_private_key(pem: bytes) -> SigningKey:
     """The unencrypted private key in a PEM text (PKCS#8, PKCS#1 or SEC 1).
 
-    Raises `PkiError` when it cannot be read, is encrypted, or is of a kind that Kubernetes
-    cannot use.
+    Raises `PkiError` when it cannot be read, is encrypted, is of a kind that Kubernetes cannot
+    use, or so large that it would keep whoever reads it for seconds.
     """
+    found = effort.private_block(pem)
+    if found is None:
+        raise PkiError("not a PEM private key")
+    return _load_private_key(found[1])
+
+
+@lru_cache(maxsize=64)
+def _load_private_key(block: bytes) -> SigningKey:
+    """Once for each key: to check one takes a good part of a second."""
+    if effort.encrypted(block):
+        raise PkiError("the private key is encrypted; store it without a passphrase")
+    der = effort.der_of(block)
+    if not der:
+        raise PkiError("not a PEM private key")
+    if effort.too_large(der):
+        raise PkiError(
+            "the private key has more than 4096 bits; use RSA with 2048 to 4096, or ECDSA"
+        )
     try:
-        key = serialization.load_pem_private_key(pem, password=None)
+        key = serialization.load_pem_private_key(block, password=None)
     except TypeError:
         raise PkiError("the private key is encrypted; store it without a passphrase") from None
     except (ValueError, UnsupportedAlgorithm):

@@ -1,7 +1,8 @@
 """Work whose time and memory strangers decide, in a process of its own with limits.
 
 A template of a user may loop for ever or ask for gigabytes. A thread cannot be ended, and it shares
-its memory with all that the operator does; a process can, and does not.
+its memory with all that the operator does; a process can, and does not. It also yields to the
+operator wherever both want the processor.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import importlib
 import json
+import os
 import pickle
 import resource
 import signal
@@ -21,17 +23,23 @@ from typing import Any, Final
 
 _TOO_MUCH_MEMORY: Final = 3
 _TOO_MUCH_OUTPUT: Final = 4
+_TOO_MUCH_DEPTH: Final = 5
+_BROKEN: Final = 6
+_OWN_FAULT: Final = frozenset({_BROKEN, -signal.SIGSEGV, -signal.SIGABRT})
+"""It raised something, or overflowed the stack: the same work would do the same again."""
+TOO_DEEP: Final = "went too deep into what is nested or calls itself"
+NICE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the work may take, beyond what its process takes by itself."""
 
-    cpu: int = 10
+    cpu: int = 5
     """Seconds of a processor's time."""
-    memory: int = 192
-    """MiB."""
-    output: int = 16
+    memory: int = 96
+    """MiB. `Workshop` runs three at a time beside an operator that has 512."""
+    output: int = 4
     """MiB of the result as JSON."""
     wall: float = 60.0
     """Seconds after which it is given up, start of the process included."""
@@ -49,8 +57,12 @@ async def aside(function: Callable[[Any], Any], argument: Any, limits: Limits) -
     """What the function returns, after a journey through JSON.
 
     It must be one of a module, its argument one that can be pickled. Raises `TooMuch`, for which
-    the work is to blame, or `Unfinished`.
+    the work is to blame, so that another try would come to the same; or `Unfinished`.
     """
+    try:
+        given = pickle.dumps(argument)
+    except RecursionError:
+        raise TooMuch(TOO_DEEP) from None
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "kok.runtime.aside", function.__module__, function.__name__),
         *map(str, (limits.cpu, limits.memory, limits.output)),
@@ -62,7 +74,7 @@ async def aside(function: Callable[[Any], Any], argument: Any, limits: Limits) -
     try:
         async with asyncio.timeout(limits.wall):
             # Nothing but JSON is taken from a process that did what a stranger told it.
-            result, _ = await process.communicate(pickle.dumps(argument))
+            result, _ = await process.communicate(given)
     except TimeoutError:
         raise Unfinished(f"was given up after {limits.wall:.0f} s") from None
     finally:
@@ -79,6 +91,10 @@ async def aside(function: Callable[[Any], Any], argument: Any, limits: Limits) -
             raise TooMuch(f"took more than {limits.memory} MiB of memory")
         case code if code == _TOO_MUCH_OUTPUT:
             raise TooMuch(f"gave more than {limits.output} MiB")
+        case code if code == _TOO_MUCH_DEPTH:
+            raise TooMuch(TOO_DEEP)
+        case code if code in _OWN_FAULT:
+            raise TooMuch("broke down")
         case code:
             raise Unfinished(f"ended with {code}")
 
@@ -99,11 +115,16 @@ def main(argv: list[str]) -> int:
     module, name, cpu, memory, output = argv
     function = getattr(importlib.import_module(module), name)
     argument = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - it comes from the operator
+    os.nice(NICE)
     _limit(int(cpu), int(memory))
     try:
         text = json.dumps(function(argument)).encode()
     except MemoryError:
         return _TOO_MUCH_MEMORY
+    except RecursionError:
+        return _TOO_MUCH_DEPTH
+    except Exception:  # noqa: BLE001 - what it says may quote the argument
+        return _BROKEN
     if len(text) > int(output) * 2**20:
         return _TOO_MUCH_OUTPUT
     sys.stdout.buffer.write(text)

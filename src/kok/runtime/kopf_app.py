@@ -7,16 +7,14 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, cast
 
-import kopf
 import structlog
-
-# The one thing that kopf takes as a parameter and does not export: what it has found to watch.
-from kopf._cogs.structs.references import Insights
 
 from kok.api.meta import GROUP, Kind, Manifest
 from kok.kube.access import Access
+from kok.kube.nesting import ShallowResponse
 from kok.kube.ownership import owner_keys
 from kok.kube.transport import new_session
+from kok.runtime.alone import Insights, kopf
 from kok.runtime.loop import Controller
 from kok.runtime.reconciler import Key, Logger, OperatorSpec, Wake, selected
 
@@ -171,7 +169,8 @@ def kopf_registry(operator: OperatorSpec, controllers: Sequence[Controller], acc
         return kopf.AiohttpSession(
             server=access.server,
             default_namespace=access.namespace,
-            aiohttp_session=new_session(access, limit=0),
+            # One object that its parser cannot bear would end it, for all objects.
+            aiohttp_session=new_session(access, limit=0, response_class=ShallowResponse),
         )
 
     return registry

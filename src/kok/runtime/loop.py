@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,13 +9,15 @@ from contextlib import contextmanager
 
 from kok.api.meta import Kind
 from kok.runtime import metrics
+from kok.runtime.fair import FairSlots
+from kok.runtime.lookups import NAMESPACE
 from kok.runtime.outcome import WAKE_FLOOR, Outcome, delay_after
 from kok.runtime.passes import Passes, Tools
 from kok.runtime.reconciler import Key
 from kok.runtime.triggers import Trigger, Triggers
 
 CROWD = 50
-"""More objects than this at the start have their first passes spread out."""
+"""More objects than this of a namespace have their first passes spread out at the start."""
 FIRST_PASSES_PER_SECOND = 100.0
 CLEAN_UP_RESYNC = 10.0
 QUICK = 0.05
@@ -35,14 +36,14 @@ class Controller:
         passes: Passes,
         tools: Tools,
         *,
-        limit: asyncio.Semaphore,
+        slots: FairSlots,
         spread: Callable[[], float] = random.random,
     ) -> None:
         self.kind = kind
         self._passes = passes
         self._clock = tools.clock
         self._settings = tools.settings
-        self._limit = limit
+        self._slots = slots
         self._spread = spread
         self.triggers = Triggers(tools.clock.monotonic)
         passes.waker = self.triggers.wake
@@ -52,7 +53,7 @@ class Controller:
     async def care(self, key: Key) -> None:
         """Passes for ever; returns only when the object is gone."""
         with self._held(key) as trigger:
-            await self._first_delay(trigger)
+            await self._first_delay(trigger, key[0])
             failures, generation = 0, 0
             while True:
                 outcome = await self._pass(trigger, key, self._passes.reconcile, failures)
@@ -75,6 +76,13 @@ class Controller:
                 # While kopf waits for us it tells nothing of the object itself: we have to look.
                 await self._until_next(trigger, outcome, failures, at_most=CLEAN_UP_RESYNC)
 
+    def pending(self) -> float:
+        """Age in seconds of the oldest wake-up whose namespace does not get its turn.
+
+        What waits for other objects of its own namespace says nothing of the operator.
+        """
+        return self.triggers.oldest(but=self._slots.holds)
+
     @contextmanager
     def _held(self, key: Key) -> Iterator[Trigger]:
         try:
@@ -86,13 +94,14 @@ class Controller:
             self._passes.forget(key)
 
     async def _pass(self, trigger: Trigger, key: Key, act: Act, failures: int) -> Outcome:
+        NAMESPACE.set(key[0])
         trigger.wake(hard=False)  # counts as waiting until its turn comes
-        async with trigger.lock, self._limit:
+        async with trigger.lock, self._slots.one(key[0]):
             trigger.take()
             return await act(key, failures)
 
-    async def _first_delay(self, trigger: Trigger) -> None:
-        crowd = len(self.triggers)
+    async def _first_delay(self, trigger: Trigger, namespace: str) -> None:
+        crowd = self.triggers.count(namespace)
         young = self._clock.monotonic() - self._born < crowd / FIRST_PASSES_PER_SECOND + 10.0
         if crowd > CROWD and young:
             delay = self._spread() * crowd / FIRST_PASSES_PER_SECOND

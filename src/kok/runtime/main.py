@@ -11,15 +11,16 @@ from pathlib import Path
 from types import CoroutineType
 from typing import Any, NoReturn
 
-import kopf
 import structlog
 
-from kok.kube.access import Access, from_environment
+from kok.kube.access import Access
 from kok.runtime import health as health_
 from kok.runtime import logs
+from kok.runtime.alone import kopf
 from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.election import new_identity
 from kok.runtime.health import Health
+from kok.runtime.lookups import Loop, be_impatient
 from kok.runtime.reconciler import Logger, OperatorSpec
 from kok.runtime.settings import Settings
 from kok.runtime.unit import Surroundings, Unit
@@ -30,16 +31,17 @@ KOPF = str(Path(kopf.__file__).parent)
 """Where kopf's own code lies."""
 
 
-def run(operators: Sequence[OperatorSpec], settings: Settings | None = None) -> None:
+def run(operators: Sequence[OperatorSpec], settings: Settings, access: Access) -> None:
     """Runs the operators until SIGTERM or SIGINT; leaves the process if a Lease is lost.
 
-    Raises `AccessError` if no API server is known, `SystemExit` for whatever goes wrong later.
+    `access` is their identity in the meta cluster. Raises `SystemExit` for whatever goes wrong.
     """
-    settings = settings or Settings()
     logs.configure(settings)
-    process = Process(operators, settings, from_environment())
+    process = Process(operators, settings, access)
+    be_impatient()
     try:
-        asyncio.run(process.main())
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(process.main())
     except Exception:  # noqa: BLE001 - nothing is swallowed, the process ends
         # A line like all others: whoever reads the log as JSON is not to meet a bare traceback.
         structlog.stdlib.get_logger("kok.process").exception("the process ends")

@@ -21,6 +21,9 @@ INTERNAL_ERROR: Final = "InternalError"
 Where the meta cluster's API refused a request, its own word stands here: `Forbidden`, `Invalid`,
 `Unreachable`...
 """
+ANSWER_TOO_LARGE: Final = "AnswerTooLarge"
+"""An API server, a host or a store answered with more than is taken from it: bytes, values,
+objects. The message says which and where the limit is; nobody else is affected. It is asked again."""
 PASS_TIMED_OUT: Final = "PassTimedOut"  # noqa: S105 - a pass, not a password
 """The operator gave up one look at the object because something did not answer. It is tried again;
 the setting `pass_timeout` is how long it may take."""

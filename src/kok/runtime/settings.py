@@ -29,7 +29,8 @@ class Settings(BaseSettings):
     resync: float = Field(default=300.0, gt=0)
     """How often an object is looked at although nothing seems to have changed."""
     passes: int = Field(default=16, ge=1)
-    """How many objects of one operator are worked on at the same time."""
+    """How many objects of one operator are worked on at the same time, three quarters of them of
+    one namespace at most; a pass that only waits for an answer counts for its own namespace."""
     pass_timeout: float = Field(default=900.0, gt=0)
     """After what time a pass is given up and tried again."""
     backoff_min: float = Field(default=1.0, gt=0)

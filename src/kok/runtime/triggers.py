@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -49,6 +50,7 @@ class Triggers:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._known: dict[Key, Trigger] = {}
+        self._crowds: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """How many objects are worked on."""
@@ -57,7 +59,10 @@ class Triggers:
     @contextmanager
     def held(self, key: Key) -> Iterator[Trigger]:
         """The object's trigger, known to `wake` as long as anybody holds it."""
-        trigger = self._known.setdefault(key, Trigger(self._monotonic))
+        if key not in self._known:
+            self._known[key] = Trigger(self._monotonic)
+            self._crowds[key[0]] += 1
+        trigger = self._known[key]
         trigger.holders += 1
         try:
             yield trigger
@@ -65,6 +70,11 @@ class Triggers:
             trigger.holders -= 1
             if not trigger.holders:
                 del self._known[key]
+                self._crowds -= Counter((key[0],))
+
+    def count(self, namespace: str) -> int:
+        """How many objects of a namespace are worked on."""
+        return self._crowds[namespace]
 
     def wake(self, key: Key, *, hard: bool = False) -> None:
         """Wakes an object, or all of a namespace (`*`); whom nobody works on is ignored."""
@@ -77,7 +87,14 @@ class Triggers:
             if not namespace or other == namespace:
                 trigger.wake(hard=hard)
 
-    def oldest(self) -> float:
-        """Seconds since the oldest wake-up that no pass has taken up; 0 if there is none."""
-        waiting = [t.since for t in self._known.values() if t.since is not None]
+    def oldest(self, but: Callable[[str], bool] = lambda _namespace: False) -> float:
+        """Seconds since the oldest wake-up that no pass has taken up; 0 if there is none.
+
+        Namespaces for which `but` holds are left out.
+        """
+        waiting = [
+            trigger.since
+            for (namespace, _), trigger in self._known.items()
+            if trigger.since is not None and not but(namespace)
+        ]
         return self._monotonic() - min(waiting) if waiting else 0.0

@@ -16,6 +16,7 @@ from kok.kube.events import Event, Recorder
 from kok.runtime import metrics
 from kok.runtime.clock import Clock
 from kok.runtime.election import Elector
+from kok.runtime.fair import FairSlots
 from kok.runtime.health import Health
 from kok.runtime.kopf_app import Kopf
 from kok.runtime.loop import Controller
@@ -25,6 +26,8 @@ from kok.runtime.served import guard_watched, until_served
 from kok.runtime.settings import Settings
 
 EXIT_LEASE_LOST = 3
+PATIENCE = 2.0
+"""Seconds after which a pass that has not ended evidently waits for somebody's server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Unit:
         if spec.on_start is not None:
             await spec.on_start(kube, around.settings)
         around.health.pending[spec.name] = lambda: max(
-            (c.triggers.oldest() for c in controllers), default=0.0
+            (c.pending() for c in controllers), default=0.0
         )
         try:
             await self._run(app, kube)
@@ -160,9 +163,9 @@ class Unit:
             clock=around.clock,
             settings=around.settings,
         )
-        limit = asyncio.Semaphore(around.settings.passes)
+        slots = FairSlots(around.settings.passes, grace=PATIENCE)
         return [
-            Controller(r.model.info.kind, Passes(r, tools), tools, limit=limit)
+            Controller(r.model.info.kind, Passes(r, tools), tools, slots=slots)
             for r in self.spec.reconcilers
         ]
 

@@ -8,6 +8,7 @@ The CEL rules of `kok.api` say the same already at `kubectl apply`.
 from kok.versions.errors import UnknownVersion
 from kok.versions.number import Minor, Version, parse
 from kok.versions.policy import (
+    check_etcd,
     check_etcd_upgrade,
     check_feature_gate,
     check_flag,
@@ -34,6 +35,7 @@ __all__ = [
     "Minor",
     "UnknownVersion",
     "Version",
+    "check_etcd",
     "check_etcd_upgrade",
     "check_feature_gate",
     "check_flag",

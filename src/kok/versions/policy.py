@@ -60,6 +60,21 @@ def check_etcd_upgrade(current: str, target: str) -> str | None:
     return None
 
 
+def check_etcd(kubernetes: str, etcd: str) -> str | None:
+    """May an API server of a Kubernetes version keep its data in an etcd of that version."""
+    try:
+        release, have = releases.kubernetes(kubernetes), parse(etcd, "3.6.10")
+    except UnknownVersion as error:
+        return str(error)
+    least = release.facts.etcd.minimum
+    if have >= least:
+        return None
+    return (
+        f"etcd {have} is too old for Kubernetes {release.version}, which needs {least} or later;"
+        f" write {release.facts.etcd.default}"
+    )
+
+
 def check_skew(kubelet: str, apiserver: str) -> str | None:
     """May a kubelet of one version serve under an API server of another."""
     try:

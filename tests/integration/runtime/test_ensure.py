@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from tests.integration.apiserver import ApiServer
 from tests.integration.runtime.manifests import INTENTS
 
 from kok.api.meta import Manifest
@@ -30,6 +33,15 @@ def refusing(kube: Kube) -> Kube:
         raise AssertionError(f"{method} {path} was sent")
 
     return kube.guarded(refuse)
+
+
+@pytest.fixture
+async def other(api_server: ApiServer) -> AsyncIterator[Kube]:
+    """Somebody else, who may change what is ours."""
+    async with await Kube.from_kubeconfig(
+        api_server.kubeconfig(), field_manager="kubectl-edit"
+    ) as client:
+        yield client
 
 
 async def live_of(kube: Kube, intent: Manifest) -> Manifest:
@@ -138,6 +150,102 @@ async def test_what_others_add_stays(kube: Kube, namespace: str) -> None:
     after, _ = await ensure(kube, changed, live)
     assert after["data"] == {"a": "3", "b": "2"}
     assert after["metadata"]["labels"] == {"team": "x"}
+
+
+TEMPLATE = "/spec/template/spec"
+MORE: dict[str, tuple[str, list[tuple[str, Any]]]] = {
+    "host network": ("Deployment", [(f"{TEMPLATE}/hostNetwork", True)]),
+    "host users": ("StatefulSet", [(f"{TEMPLATE}/hostPID", True)]),
+    "a container": (
+        "Deployment",
+        [(f"{TEMPLATE}/containers/-", {"name": "miner", "image": "example/miner"})],
+    ),
+    "a variable, a port and a mount": (
+        "StatefulSet",
+        [
+            (f"{TEMPLATE}/containers/0/env/-", {"name": "LD_PRELOAD", "value": "/x.so"}),
+            (f"{TEMPLATE}/containers/0/ports/-", {"name": "more", "containerPort": 7}),
+            (f"{TEMPLATE}/containers/0/volumeMounts/-", {"name": "keys", "mountPath": "/more"}),
+        ],
+    ),
+    "volumes": (
+        "Deployment",
+        [
+            (f"{TEMPLATE}/volumes/-", {"name": "one", "hostPath": {"path": "/"}}),
+            (f"{TEMPLATE}/volumes/-", {"name": "two", "emptyDir": {}}),
+        ],
+    ),
+    "a node selector": ("Deployment", [(f"{TEMPLATE}/nodeSelector", {"disk": "fast"})]),
+    "a limit": (
+        "StatefulSet",
+        [(f"{TEMPLATE}/containers/0/resources/limits/memory", "2Gi")],
+    ),
+    "a label of pods": ("Deployment", [("/spec/template/metadata/labels/team", "x")]),
+    "a pause": ("Deployment", [("/spec/paused", True)]),
+    "addresses": ("Service", [("/spec/externalIPs", ["192.0.2.7"])]),
+    "a term of a selector": ("Service", [("/spec/selector/other", "term")]),
+    "a port": ("Service", [("/spec/ports/-", {"name": "more", "port": 99})]),
+    "a way out of a policy": (
+        "NetworkPolicy",
+        [("/spec/egress", [{}]), ("/spec/podSelector/matchLabels", {"other": "term"})],
+    ),
+}
+"""What somebody adds to the spec of a kind that is ours as a whole."""
+
+
+@pytest.mark.parametrize("name", MORE)
+async def test_what_others_add_to_a_spec_goes_at_once_and_for_good(
+    kube: Kube, other: Kube, namespace: str, name: str
+) -> None:
+    kind, fields = MORE[name]
+    intent = placed(next(i for i in INTENTS if i["kind"] == kind), namespace)
+    made, _ = await ensure(kube, intent, None)
+    patch = [{"op": "add", "path": path, "value": value} for path, value in fields]
+    live = await other.patch(
+        await kube.resolve(intent), made["metadata"]["name"], namespace, patch, type="json"
+    )
+    assert live["spec"] != made["spec"]
+
+    mended, change = await ensure(kube, intent, live)
+
+    assert change is Change.UPDATED
+    assert mended["spec"] == made["spec"]
+    _, again = await ensure(refusing(kube), intent, mended)
+    assert again is Change.NONE
+
+
+async def test_a_restart_by_kubectl_stays(kube: Kube, other: Kube, namespace: str) -> None:
+    intent = placed(INTENTS[0], namespace)
+    await ensure(kube, intent, None)
+    notes = {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
+    template = {"template": {"metadata": {"annotations": notes}}}
+    live = await other.patch(kinds.DEPLOYMENT, "web", namespace, {"spec": template})
+
+    _, change = await ensure(refusing(kube), intent, live)
+
+    assert change is Change.NONE
+
+
+async def test_a_forged_or_erased_record_hides_nothing(
+    api_server: ApiServer, kube: Kube, other: Kube, namespace: str
+) -> None:
+    intent = placed(INTENTS[0], namespace)
+    made, _ = await ensure(kube, intent, None)
+    host = {"spec": {"template": {"spec": {"hostNetwork": True}}}}
+    async with await Kube.from_kubeconfig(
+        api_server.kubeconfig(), field_manager=kube.field_manager
+    ) as forger:
+        await forger.patch(kinds.DEPLOYMENT, "web", namespace, host)
+    erased = {"metadata": {"managedFields": [{}]}}
+    for live in (
+        await live_of(kube, intent),
+        await other.patch(kinds.DEPLOYMENT, "web", namespace, {**host, **erased}),
+    ):
+        assert live["spec"]["template"]["spec"]["hostNetwork"] is True
+        mended, _ = await ensure(kube, intent, live)
+        assert mended["spec"] == made["spec"]
+        _, again = await ensure(refusing(kube), intent, mended)
+        assert again is Change.NONE
 
 
 async def test_what_the_server_insists_on_is_not_fought_over(kube: Kube, namespace: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from kok.api.fields import Duration, Quantity, seconds, span
+from kok.api.fields import Duration, Quantity, Resources, seconds, span
 
 
 class Holder(BaseModel):
@@ -47,6 +47,20 @@ def test_other_durations_are_refused(text: str) -> None:
         Holder(duration=text)
 
 
-@pytest.mark.parametrize("text", ["8Gi", "512Mi", "2", "0.5", "100m", "1.5Gi"])
+@pytest.mark.parametrize(
+    "text",
+    ["8Gi", "512Mi", "2", "0.5", ".5", "100m", "1.5Gi", "1Pi", "2Ei", "3e8", "3E-2", "5u", "1P"],
+)
 def test_amounts_are_taken(text: str) -> None:
     assert Holder(quantity=text).quantity == text
+
+
+def test_a_whole_number_is_the_text_that_it_stands_for() -> None:
+    assert Holder.model_validate({"quantity": 1}).quantity == "1"
+    assert Resources.model_validate({"limits": {"cpu": 2}}).limits == {"cpu": "2"}
+
+
+@pytest.mark.parametrize("value", [True, 0.5, "1e999999999", "-1", "8GB"])
+def test_other_amounts_are_refused(value: object) -> None:
+    with pytest.raises(ValidationError):
+        Holder.model_validate({"quantity": value})

@@ -65,7 +65,14 @@ def test_every_service_account_of_a_pod_exists_and_is_the_pods_own(render: Rende
 
 def test_only_who_makes_secrets_may_write_them(render: Render) -> None:
     found = render()
-    assert verbs(found, "kok-machine", "", "secrets") <= READ_ONLY
+    # What it patches is a finalizer; an admission policy lets nothing else pass.
+    assert verbs(found, "kok-machine", "", "secrets") == {"get", "patch"}
+    (policy,) = found.of("ValidatingAdmissionPolicy").values()
+    (binding,) = found.of("ValidatingAdmissionPolicyBinding").values()
+    (condition,) = policy["spec"]["matchConditions"]
+    assert '"system:serviceaccount:kok-system:kok-machine"' in condition["expression"]
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+    assert policy["spec"]["failurePolicy"] == "Fail"
     assert {"create", "delete"} <= verbs(found, "kok-etcd", "", "secrets")
     assert {"create", "delete"} <= verbs(found, "kok-cluster", "", "secrets")
 

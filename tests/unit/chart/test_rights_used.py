@@ -23,8 +23,8 @@ NAMES = {
     for name, value in vars(kinds).items()
     if isinstance(value, Kind)
 } | {(GROUP, k.info.kind.plural): k.__name__ for k in KINDS}
-# What the runtime does for every operator.
-OF_THE_RUNTIME = {"leases"}
+# What the runtime does for every operator, and what it reads of events for some.
+OF_THE_RUNTIME = {"leases", "events"}
 
 
 def rules(operator: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from tests.unit.chart.conftest import CHART, Refused, Render
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.machine.settings import MachineSettings
+from kok.runtime.policy import Policies
 from kok.runtime.settings import Settings
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
@@ -20,7 +21,7 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 # What the chart itself decides, so that nobody can set it to something that does not fit.
 DECIDED_BY_THE_CHART = {
     *{"namespaces", "lease_namespace", "identity", "http_host", "http_port"},
-    "worker_image",
+    *{"worker_image", "network_policies", "operator_pods", "scrapers"},
 }
 
 
@@ -65,6 +66,7 @@ def test_every_setting_of_the_operators_can_be_set() -> None:
         ({"operators": {"etcd": {"replicas": -1}}}, "minimum"),
         ({"settings": {"log_level": "loud"}}, "must be one of"),
         ({"settings": {"http_port": 1}}, "'http_port' not allowed"),
+        ({"settings": {"forbidden_ranges": ["metadata"]}}, "does not match pattern"),
         ({"watchNamespaces": ["Team A"]}, "does not match pattern"),
         ({"image": {"digest": "1.0"}}, "does not match pattern"),
         (
@@ -80,6 +82,51 @@ def test_every_setting_of_the_operators_can_be_set() -> None:
 def test_wrong_values_are_refused(render: Render, values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Refused, match=sentence):
         render(**values)
+
+
+def settings_of(
+    render: Render, monkeypatch: pytest.MonkeyPatch, operator: str, **values: Any
+) -> Policies:
+    """What the pod of an operator would make of its environment."""
+    found = render(**values).of("Deployment")[f"kok-{operator}"]
+    (container,) = found["spec"]["template"]["spec"]["containers"]
+    for variable in container["env"]:
+        if "value" in variable:
+            monkeypatch.setenv(variable["name"], variable["value"])
+    return Policies()
+
+
+def test_policies_reach_the_operators(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+    scraper = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "mon"}}}
+    found = settings_of(
+        render,
+        monkeypatch,
+        "cluster",
+        networkPolicy={"from": [scraper]},
+        settings={
+            "forbidden_ranges": ["169.254.0.0/16", "fd00:ec2::254/128"],
+            "allowed_registries": [],
+            "allowed_tolerations": ["dedicated"],
+            "ssh_secrets_labelled": True,
+        },
+    )
+    assert found.isolates()
+    assert found.scrapers == (scraper,)
+    assert found.operator_pods == {
+        "app.kubernetes.io/name": "kok",
+        "app.kubernetes.io/instance": "kok",
+    }
+    assert found.forbidden_ranges == ("169.254.0.0/16", "fd00:ec2::254/128")
+    assert found.allowed_registries == ()
+    assert found.allowed_tolerations == ("dedicated",)
+    assert found.allowed_node_labels is None
+    assert found.ssh_secrets_labelled
+
+
+def test_network_policies_can_be_switched_off(
+    render: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not settings_of(render, monkeypatch, "etcd", networkPolicies=False).isolates()
 
 
 def test_settings_reach_the_operators(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from kok.api import KINDS
 from kok.cli.main import app
 from kok.cli.query import row_of
 from kok.cli.table import age, table
+from kok.operators.etcd.worker import sealing
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -196,6 +197,43 @@ async def test_nothing_found_is_said(run: Run) -> None:
     assert (await run("status"))[1] == "no objects of KOK found; look into all namespaces with -A\n"
 
 
+LIST = "/api/v1/namespaces/kok-system/configmaps/kok-abandoned-hosts"
+
+
+async def test_the_doctor_lists_hosts_that_were_left_uncleaned_whatever_became_of_their_namespace(
+    api: FakeApi, run: Run
+) -> None:
+    entry = {
+        "namespace": "gone",
+        "machine": "workers-w1",
+        "cluster": "demo",
+        "address": "192.0.2.21",
+        "since": "2026-01-01T22:00:00Z",
+        "why": "host 192.0.2.21 does not answer [over SSH]",
+        "left": "stop pods, remove /var/lib/kok",
+    }
+    api.put(LIST, {"data": {"uid-1": json.dumps(entry), "odd": "not of ours"}})
+    code, out, _ = await run("doctor")
+    assert code == 0
+    (line,) = out.splitlines()[1:]
+    assert line.split()[:3] == ["192.0.2.21", "gone/workers-w1", "gone/demo"]
+    assert "does not answer [over SSH]" in line
+    assert line.endswith("stop pods, remove /var/lib/kok")
+    assert await run("doctor", "--cleaned", "uid-1") == (0, "", "")
+    assert await run("doctor") == (0, "no host was left without a clean-up\n", "")
+    code, _, err = await run("doctor", "--cleaned", "uid-1")
+    assert (code, err) == (1, "kok: no abandoned host has the ID uid-1; kok doctor lists them\n")
+
+
+async def test_the_doctor_says_where_it_looked(run: Run) -> None:
+    code, _, err = await run("doctor", "--operators", "elsewhere")
+    assert code == 1
+    assert err == (
+        "kok: there is no ConfigMap kok-abandoned-hosts in namespace elsewhere; say with "
+        "--operators where the operators of KOK run\n"
+    )
+
+
 def test_a_row_of_an_object_without_status() -> None:
     row = row_of(cluster(), NOW)
     assert (row.ready, row.phase, row.age) == (None, "", 7200.0)
@@ -210,3 +248,10 @@ def test_a_row_of_an_object_without_status() -> None:
 )
 def test_ages(seconds: float, text: str) -> None:
     assert age(seconds) == text
+
+
+def test_a_key_pair_is_one() -> None:
+    text = kok("keypair").stdout
+    private, public = (line.partition(": ")[2] for line in text.splitlines())
+    content = {"ca": {"tls.key": b"secret"}}
+    assert sealing.unseal(sealing.seal(content, public), [], private) == content

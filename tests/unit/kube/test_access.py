@@ -13,9 +13,17 @@ import yaml
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
 
-from kok.kube import access as access_
 from kok.kube import kinds
-from kok.kube.access import Access, AccessError, Bearer, from_kubeconfig, in_cluster, ssl_context
+from kok.kube.access import (
+    Access,
+    AccessError,
+    Bearer,
+    by_certificate,
+    from_kubeconfig,
+    in_cluster,
+    pinned_context,
+    ssl_context,
+)
 from kok.kube.client import Kube
 from kok.kube.errors import Unauthorized, Unreachable
 
@@ -36,12 +44,12 @@ def test_a_kubeconfig_is_read_from_text_and_from_a_mapping() -> None:
     assert (one.server, one.token, one.namespace) == ("https://api.example:6443", "t", "n")
 
 
-def test_certificates_may_be_inline_or_in_files(tmp_path: Path) -> None:
+def test_certificates_stand_in_the_text_itself() -> None:
     inline = base64.b64encode(b"PEM").decode()
-    (tmp_path / "c.pem").write_bytes(b"FILE")
-    both = config(**{"client-certificate": "c.pem", "client-key-data": inline})
-    found = from_kubeconfig(both, base=tmp_path)
-    assert (found.certificate, found.key) == (b"FILE", b"PEM")
+    found = from_kubeconfig(
+        config(**{"client-certificate-data": inline, "client-key-data": inline})
+    )
+    assert (found.certificate, found.key) == (b"PEM", b"PEM")
 
 
 @pytest.mark.parametrize(
@@ -50,9 +58,12 @@ def test_certificates_may_be_inline_or_in_files(tmp_path: Path) -> None:
         ("[", "the kubeconfig is not YAML"),
         ("just text", "the kubeconfig is not a YAML mapping"),
         ({"current-context": "x"}, "no entry 'x' in contexts"),
-        (config(exec={"command": "login"}), "logs in by a plug-in"),
+        (config(exec={"command": "login"}), "has exec, which leads outside of it"),
+        (config(**{"auth-provider": {"name": "oidc"}}), "has auth-provider, which leads outside"),
+        (config(tokenFile="/var/run/token"), "has tokenFile, which leads outside of it"),
+        (config(**{"client-certificate": "c.pem"}), "has client-certificate, which leads outside"),
         (config(**{"client-key-data": "%"}), "client-key-data of the kubeconfig is not base64"),
-        (config(**{"client-key": "/nowhere/key"}), "client-key of the kubeconfig cannot be read"),
+        (config(**{"client-key": "/nowhere/key"}), "has client-key, which leads outside of it"),
     ],
 )
 def test_an_unusable_kubeconfig_is_refused_with_a_sentence(broken: Any, sentence: str) -> None:
@@ -72,7 +83,92 @@ def test_secrets_stay_out_of_the_representation() -> None:
     assert "s3cret" not in repr(found)
 
 
-def test_a_pod_uses_its_service_account(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        {"certificate-authority": "/etc/ca.pem"},
+        {"insecure-skip-tls-verify": True},
+        {"proxy-url": "http://proxy.example"},
+    ],
+)
+def test_a_kubeconfig_in_hand_gives_no_trust_away(cluster: dict[str, Any]) -> None:
+    broken = config(token="t")
+    broken["clusters"][0]["cluster"] |= cluster
+    with pytest.raises(AccessError, match=f"has {next(iter(cluster))}, which leads outside"):
+        from_kubeconfig(broken)
+
+
+def test_an_identity_is_an_address_and_three_texts() -> None:
+    found = by_certificate("https://x", b"CA", b"CERT", b"KEY")
+    assert found == Access("https://x", b"CA", b"CERT", b"KEY")
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        (("http://x", b"CA", b"CERT", b"KEY"), "http://x is no https:// address"),
+        (("https://x", b"", b"CERT", b"KEY"), "the CA for https://x is empty"),
+        (("https://x", b"CA", b" ", b"KEY"), "the client certificate for https://x is empty"),
+        (("https://x", b"CA", b"CERT", b""), "the key for https://x is empty"),
+    ],
+)
+def test_an_identity_without_one_of_its_parts_is_refused(parts: Any, sentence: str) -> None:
+    with pytest.raises(AccessError, match=sentence):
+        by_certificate(*parts)
+
+
+def test_without_a_ca_of_their_own_servers_are_not_trusted_by_that_of_the_system() -> None:
+    with pytest.raises(AccessError, match="CA, certificate or key for etcd are empty"):
+        pinned_context("etcd", b"", b"CERT", b"KEY")
+
+
+async def test_the_environment_names_neither_proxy_nor_password(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".netrc").write_text("default login me password s3cret")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    asked: list[Any] = []
+
+    async def look(request: web.Request) -> web.StreamResponse | None:
+        asked.append(request.headers.get("Authorization"))
+        return None
+
+    api.script("*", ".", look)
+    async with Kube(Access(api.address), field_manager="test") as kube:
+        assert await kube.list(kinds.SECRET, "ns") == []
+    assert asked == [None]
+
+
+async def test_nobody_is_followed_elsewhere_with_an_identity(api: FakeApi) -> None:
+    asked: list[str] = []
+
+    async def redirect(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.Response(status=302, headers={"Location": f"{api.address}/elsewhere"})
+
+    api.script("*", ".", redirect)
+    async with Kube(Access(api.address, token="t"), field_manager="test") as kube:
+        await kube.raw("GET", "/api")
+    assert asked == ["/api"]
+
+
+async def test_whom_to_act_as_stands_in_every_request(api: FakeApi) -> None:
+    asked: list[list[str]] = []
+
+    async def look(request: web.Request) -> web.StreamResponse | None:
+        asked.append(request.headers.getall("Impersonate-Group", []))
+        return None
+
+    api.script("*", ".", look)
+    groups = (("Impersonate-User", "jane"), ("Impersonate-Group", "a"), ("Impersonate-Group", "b"))
+    async with Kube(Access(api.address, headers=groups), field_manager="test") as kube:
+        await kube.list(kinds.SECRET, "ns")
+    assert asked == [["a", "b"]]
+
+
+async def test_a_pod_uses_its_service_account(tmp_path: Path) -> None:
     for name, text in {"token": "t\n", "ca.crt": "CA", "namespace": "kok"}.items():
         (tmp_path / name).write_text(text)
     environment = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"}
@@ -81,15 +177,10 @@ def test_a_pod_uses_its_service_account(tmp_path: Path) -> None:
 
     assert found is not None
     assert (found.server, found.ca, found.namespace) == ("https://[fd00::1]:443", b"CA", "kok")
-    assert Bearer(found).header() == "Bearer t"
+    assert await Bearer(found).header() == "Bearer t"
     assert in_cluster({}, tmp_path) is None
     named = {**environment, "KUBECONFIG": "/etc/other"}
     assert in_cluster(named, tmp_path) is None, "who names a kubeconfig means it"
-
-
-def test_without_any_cluster_the_way_out_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AccessError, match="set KUBECONFIG"):
-        access_.from_environment({"KUBECONFIG": str(tmp_path / "none")})
 
 
 def test_a_client_certificate_leaves_no_file_behind(monkeypatch: pytest.MonkeyPatch) -> None:

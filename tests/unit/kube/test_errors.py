@@ -52,3 +52,9 @@ def test_a_server_may_say_how_long_to_wait() -> None:
 def test_a_watch_sends_its_error_as_an_object() -> None:
     gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
     assert isinstance(errors.error_of_status(gone), errors.Expired)
+
+
+def test_an_api_that_refuses_is_told_apart_from_one_that_is_silent() -> None:
+    refused = errors.error_of(500, body(message="failed calling webhook"))
+    assert refused.told == "refuses what it is asked (HTTP status 500): failed calling webhook"
+    assert errors.Unreachable("timed out").told == "does not answer: timed out"

@@ -40,3 +40,10 @@ def test_equal_amounts() -> None:
     assert not same_quantity("1G", "1Gi")
     assert not same_quantity("a", "a")
     assert not same_quantity(None, 1)
+
+
+@pytest.mark.parametrize("text", ["1e999999", "1e-999999", "1e9999999999", "9" * 10_000])
+def test_numbers_without_end_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"quantity|beyond what Kubernetes counts"):
+        parse_quantity(text)
+    assert not same_quantity(text, "1")

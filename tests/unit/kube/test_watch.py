@@ -108,7 +108,8 @@ async def test_a_list_that_breaks_off_is_read_from_its_start(api: FakeApi, kube:
         return None if "watch" in request.query else next(answers)
 
     api.script("GET", "secrets", page)
-    assert await seen(kube, 3) == [("ADDED", "a"), ("ADDED", "b"), ("SYNCED", "")]
+    told = await seen(kube, 4)
+    assert told == [("ADDED", "a"), ("ADDED", "a"), ("ADDED", "b"), ("SYNCED", "")]
 
 
 async def test_a_server_that_ends_watches_at_once_is_not_asked_in_a_tight_loop(

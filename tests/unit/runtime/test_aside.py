@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
+import signal
 import statistics
 import textwrap
 import time
@@ -26,7 +28,7 @@ async def test_a_result_comes_back() -> None:
     ("function", "argument", "limits", "words"),
     [
         (math.factorial, 10**8, Limits(cpu=0, wall=PATIENT), "took longer than 0 s"),
-        (bytearray, 10**10, Limits(wall=PATIENT), "took more than 192 MiB of memory"),
+        (bytearray, 10**10, Limits(wall=PATIENT), "took more than 96 MiB of memory"),
         (textwrap.dedent, "x" * 2**21, Limits(output=1, wall=PATIENT), "gave more than 1 MiB"),
     ],
 )
@@ -46,6 +48,21 @@ async def test_a_process_that_hangs_is_given_up() -> None:
 
 
 async def test_a_process_that_fails_is_no_result_and_tells_no_secret() -> None:
-    with pytest.raises(Unfinished) as caught:
+    with pytest.raises(TooMuch) as caught:
         await aside(json.loads, "hunter2", Limits(wall=PATIENT))
-    assert str(caught.value) == "ended with 1"
+    assert str(caught.value) == "broke down"
+
+
+async def test_what_is_nested_too_deeply_is_refused_and_not_tried_again() -> None:
+    deep: list[object] = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(TooMuch, match="nested"):
+        await aside(repr, deep, Limits(wall=PATIENT))
+    with pytest.raises(TooMuch, match="nested"):
+        await aside(ast.literal_eval, "-" * 5000 + "1", Limits(wall=PATIENT))
+
+
+async def test_a_process_that_somebody_kills_is_no_fault_of_the_work() -> None:
+    with pytest.raises(Unfinished, match="ended with -9"):
+        await aside(signal.raise_signal, signal.SIGKILL, Limits(wall=PATIENT))

@@ -11,6 +11,7 @@ from tests.unit.runtime.widgets import KEY, WIDGET
 
 from kok.kube.errors import Conflict
 from kok.runtime.clock import FakeClock, settle
+from kok.runtime.fair import FairSlots
 from kok.runtime.loop import Controller
 from kok.runtime.outcome import Outcome
 from kok.runtime.reconciler import Key
@@ -72,7 +73,7 @@ class Bench:
             WIDGET,
             self.plan,  # type: ignore[arg-type]
             tools,  # type: ignore[arg-type]
-            limit=asyncio.Semaphore(limit),
+            slots=FairSlots(limit),
             spread=lambda: 0.5,
         )
         self.tasks: list[asyncio.Task[None]] = []
@@ -217,15 +218,43 @@ async def test_only_so_many_passes_run_at_the_same_time_and_waiting_shows() -> N
     bench = Bench(limit=2)
     bench.plan.hold = asyncio.Event()
     for number in range(5):
-        await bench.care(("ns", str(number)))
+        await bench.care((f"ns-{number}", "w"))
     await bench.clock.advance(30)
     assert bench.plan.most == 2
-    assert bench.controller.triggers.oldest() == 30
+    assert bench.controller.pending() == 30
     bench.plan.hold.set()
     await settle()
     assert len(bench.plan.times) == 5
     assert bench.plan.most == 2
-    assert bench.controller.triggers.oldest() == 0
+    assert bench.controller.pending() == 0
+    for task in bench.tasks:
+        task.cancel()
+    await asyncio.gather(*bench.tasks, return_exceptions=True)
+
+
+async def test_a_namespace_that_hangs_keeps_neither_others_waiting_nor_the_probe() -> None:
+    bench = Bench(limit=4)
+    bench.plan.hold = asyncio.Event()
+    for number in range(40):
+        await bench.care(("hangs", str(number)))
+    await bench.clock.advance(700)
+    assert bench.plan.running == 3
+    assert bench.controller.pending() == 0, "it waits for itself: a restart would help nobody"
+    begun = bench.clock.monotonic()
+    await bench.care(("quiet", "w"))
+    assert bench.plan.keys[-1] == ("quiet", "w")
+    assert bench.plan.times[-1] == begun
+    for task in bench.tasks:
+        task.cancel()
+    await asyncio.gather(*bench.tasks, return_exceptions=True)
+
+
+async def test_the_crowd_of_one_namespace_delays_no_other() -> None:
+    bench = Bench()
+    for number in range(200):
+        await bench.care(("crowd", str(number)))
+    await bench.care(("quiet", "w"))
+    assert bench.plan.keys[-1] == ("quiet", "w")
     for task in bench.tasks:
         task.cancel()
     await asyncio.gather(*bench.tasks, return_exceptions=True)

@@ -12,20 +12,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-KUBECONFIG = {
-    "current-context": "c",
-    "contexts": [{"name": "c", "context": {"cluster": "c"}}],
-    "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
-}
+NOWHERE = """
+from kok.kube.access import Access
+from kok.runtime import main
+from kok.runtime.settings import Settings
+
+nowhere = (Settings(), Access("http://127.0.0.1:1"))
+"""
 
 
-def left(tmp_path: Path, code: str, port: str) -> subprocess.CompletedProcess[str]:
-    """A process that ran this code to its end, with a kubeconfig that leads nowhere."""
-    config = tmp_path / "kubeconfig"
-    config.write_text(json.dumps(KUBECONFIG))
+def left(code: str, port: str) -> subprocess.CompletedProcess[str]:
+    """A process that ran this code to its end."""
     environment = {
         **os.environ,
-        "KUBECONFIG": str(config),
         "PYTHONPATH": str(ROOT / "src"),
         "KOK_HTTP_HOST": "127.0.0.1",
         "KOK_HTTP_PORT": port,
@@ -39,12 +38,12 @@ def left(tmp_path: Path, code: str, port: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_an_end_by_an_error_is_a_line_of_the_log_like_all_others(tmp_path: Path) -> None:
+def test_an_end_by_an_error_is_a_line_of_the_log_like_all_others() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        ended = left(tmp_path, "from kok.runtime.main import run; run([])", port)
+        ended = left(NOWHERE + "main.run([], *nowhere)", port)
     assert ended.returncode == 1
     last = [json.loads(line) for line in ended.stderr.splitlines()][-1]
     assert (last["level"], last["event"]) == ("error", "the process ends")
@@ -53,7 +52,6 @@ def test_an_end_by_an_error_is_a_line_of_the_log_like_all_others(tmp_path: Path)
 
 LEFT = """
 import asyncio, contextlib, types
-from kok.runtime import main
 
 @contextlib.asynccontextmanager
 async def block():
@@ -79,12 +77,12 @@ class Unit:
         self.stop.set()
 
 main.Unit = Unit
-main.run([types.SimpleNamespace(name="idle")])
+main.run([types.SimpleNamespace(name="idle")], *nowhere)
 """
 
 
-def test_streams_that_are_left_to_the_loop_s_end_make_no_noise(tmp_path: Path) -> None:
-    ended = left(tmp_path, LEFT, port="0")
+def test_streams_that_are_left_to_the_loop_s_end_make_no_noise() -> None:
+    ended = left(NOWHERE + LEFT, port="0")
     assert ended.returncode == 0
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
     assert [line for line in lines if line["level"] not in {"info", "debug"}] == []
@@ -92,7 +90,6 @@ def test_streams_that_are_left_to_the_loop_s_end_make_no_noise(tmp_path: Path) -
 
 ASKING = """
 import asyncio, types
-from kok.runtime import main
 
 code = '''
 async def ask(stop):
@@ -116,17 +113,15 @@ class Unit:
             await asyncio.sleep(0)
 
 main.Unit = Unit
-main.run([types.SimpleNamespace(name="idle")])
+main.run([types.SimpleNamespace(name="idle")], *nowhere)
 """
 
 
 @pytest.mark.parametrize(
     ("file", "errors"), [("main.KOPF + '/scanning.py'", 0), ("'ours.py'", 1)], ids=["kopf", "ours"]
 )
-def test_requests_of_kopf_s_that_end_with_its_session_make_no_noise(
-    tmp_path: Path, file: str, errors: int
-) -> None:
-    ended = left(tmp_path, ASKING.replace("FILE", file), port="0")
+def test_requests_of_kopf_s_that_end_with_its_session_make_no_noise(file: str, errors: int) -> None:
+    ended = left(NOWHERE + ASKING.replace("FILE", file), port="0")
     assert ended.returncode == 0
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
     assert [line["level"] for line in lines if line["level"] != "info"] == ["error"] * errors

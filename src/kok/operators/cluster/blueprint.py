@@ -81,12 +81,12 @@ class Blueprint:
     @property
     def api_host(self) -> str:
         """Name by which the meta cluster's pods reach the API servers."""
-        return f"{names.api_service(self.name)}.{self.namespace}.svc"
+        return names.api_host(self.namespace, self.name)
 
     @property
     def internal_url(self) -> str:
         """The API inside the meta cluster."""
-        return f"https://{self.api_host}:{names.API_PORT}"
+        return names.internal_url(self.namespace, self.name)
 
     @cached_property
     def leaf_lifetime(self) -> timedelta:
@@ -103,8 +103,11 @@ class Blueprint:
         return versions.kubernetes(version).image(component, self.registry)
 
 
-def blueprint(cluster: Cluster) -> Blueprint:
-    """The blueprint of a Cluster; raises `Invalid` for a spec that cannot be built."""
+def blueprint(cluster: Cluster, etcd: str | None = None) -> Blueprint:
+    """The blueprint of a Cluster; raises `Invalid` for a spec that cannot be built.
+
+    `etcd` is the version that its EtcdCluster has by now.
+    """
     spec = cluster.spec
     field = "spec.version"
     try:
@@ -114,6 +117,7 @@ def blueprint(cluster: Cluster) -> Blueprint:
             versions.etcd(spec.etcd.version)
     except versions.UnknownVersion as error:
         raise Invalid(reasons.UNSUPPORTED_VERSION, f"{field}: {error}") from None
+    _check_etcd(cluster, etcd)
     check_arguments(spec)
     profile = PROFILES[spec.profile]
     parts = {
@@ -123,6 +127,15 @@ def blueprint(cluster: Cluster) -> Blueprint:
         for component in COMPONENTS
     }
     return Blueprint(cluster, spec.version, profile, parts)
+
+
+def _check_etcd(cluster: Cluster, made: str | None) -> None:
+    """A version of Kubernetes that already runs with an older etcd is left in peace."""
+    spec, etcd = cluster.spec, cluster.spec.etcd.version or made
+    if etcd is None or cluster.status.version == spec.version:
+        return
+    if problem := versions.check_etcd(spec.version, etcd):
+        raise Invalid(reasons.UNSUPPORTED_VERSION, f"spec.etcd.version: {problem}")
 
 
 def _part(cluster: str, component: str, spec: ControlPlaneComponent, size: Size) -> Part:

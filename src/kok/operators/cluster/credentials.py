@@ -26,7 +26,6 @@ CLIENT_FILES = "/etc/kubernetes/client"
 ADMINS = "kubeadm:cluster-admins"
 ADMIN = "kubernetes-admin"
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
-OPERATORS = "kok-operators"
 OPAQUE = "Opaque"
 
 
@@ -110,19 +109,22 @@ class Issuer:
         yield self._tls(parts.kubelet_client_secret(name), self._client(KUBELET_CLIENT), keys.ca)
         yield self._scheduler(keys.ca)
         yield from self._controller_manager(keys.ca)
-        yield self._kubeconfig(
-            names.internal_kubeconfig_secret(name),
-            self._client(OPERATORS, "system:masters"),
-            self._plan.internal_url,
-            keys.ca,
-        )
+        for operator in names.OPERATORS:
+            client = self._client(names.operator_user(operator), names.operator_group(operator))
+            yield self._tls(names.operator_secret(name, operator), client, keys.ca)
+        yield from self._kubeconfigs(keys.ca, endpoint)
+
+    def _kubeconfigs(
+        self, ca: pki.CertificateAuthority, endpoint: Endpoint | None
+    ) -> Iterator[Manifest]:
+        """What users get; operators use neither of them."""
+        plan, admin = self._plan, self._client(ADMIN, ADMINS)
+        called = names.context(plan.namespace, plan.name)
+        internal = names.internal_kubeconfig_secret(plan.name)
+        yield self._kubeconfig(internal, admin, f"{called}/internal", plan.internal_url, ca)
         if endpoint is not None:
-            yield self._kubeconfig(
-                names.admin_kubeconfig_secret(name),
-                self._client(ADMIN, ADMINS),
-                endpoint.url,
-                keys.ca,
-            )
+            public = names.admin_kubeconfig_secret(plan.name)
+            yield self._kubeconfig(public, admin, called, endpoint.url, ca)
 
     def _originals(self) -> Iterator[Manifest]:
         name = self._plan.name
@@ -194,10 +196,16 @@ class Issuer:
         return secret(name, pki.TLS_SECRET_TYPE, data)
 
     def _kubeconfig(
-        self, name: str, spec: pki.LeafSpec, server: str, ca: pki.CertificateAuthority
+        self,
+        name: str,
+        spec: pki.LeafSpec,
+        called: str,
+        server: str,
+        ca: pki.CertificateAuthority,
     ) -> Manifest:
         leaf = self._leaf(name, leaf_in_kubeconfig(self._lives.get(name)), spec, ca)
-        text = pki.kubeconfig(self._plan.name, server, ca.trust_pem, spec.common_name, leaf)
+        # All three names tell Clusters apart: merged files would else have one user for all.
+        text = pki.kubeconfig(called, server, ca.trust_pem, called, leaf, context_name=called)
         values = {KUBECONFIG: text}
         if name == names.admin_kubeconfig_secret(self._plan.name):
             values[VALUE] = text

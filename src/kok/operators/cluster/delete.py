@@ -82,7 +82,7 @@ class Deletion:
         if self._cluster.spec.deletion_policy == "Retain":
             await self._retain()
         left: list[str] = []
-        for kind in (kinds.SERVICE, kinds.PDB, kinds.SECRET):
+        for kind in (kinds.SERVICE, kinds.PDB, kinds.NETWORKPOLICY, kinds.SECRET):
             found = await self._children(kind)
             await self._delete(kind, found)
             left += [f"{kind.kind} {_name(m)}" for m in found]

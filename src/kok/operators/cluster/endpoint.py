@@ -22,6 +22,8 @@ class MetaNode:
     """Internal addresses, one for each family."""
     usable: bool
     """Ready and schedulable: a good choice for new kubeconfigs."""
+    pod_cidrs: tuple[str, ...] = ()
+    """Its share of the meta cluster's pod addresses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,5 +51,7 @@ class Findings:
     bootstrap: Bootstrap | None = None
     nodes: Mapping[str, bool] | None = None
     """Nodes of the business cluster by name, and whether they are Ready."""
+    excess: str | None = None
+    """What of the API's answers is too large to be read, as a sentence."""
     stopped: ReconcileStop | None = None
     """What made the pass end before all was done."""

@@ -71,12 +71,18 @@ class KeyRing:
         secrets: Mapping[str, Manifest],
         now: datetime,
         make_pair: Callable[[], pki.KeyPair] = pki.service_account_keys,
+        *,
+        may_make: bool = True,
     ) -> None:
-        """`secrets` are the Cluster's Secrets by name; `make_pair` takes its time."""
+        """`secrets` are the Cluster's Secrets by name; `make_pair` takes its time.
+
+        Unless it `may_make` keys, those that are missing are left out without a word.
+        """
         self._cluster = cluster
         self._secrets = secrets
         self._now = now
         self._make_pair = make_pair
+        self._may_make = may_make
         self._trust = cluster.metadata.annotations.get(names.ANNOTATION_TRUST_CA, "")
         self._fingerprints: dict[str, str] = {}
         self._problems: list[Problem] = []
@@ -119,6 +125,8 @@ class KeyRing:
             self._problems.append(Problem(secret, decision.problem.reason, message))
             return None
         if decision.action is pki.CAAction.CREATE:
+            if not self._may_make:
+                return None
             ca = pki.new_ca(common_name, self._now)
         else:
             # The first certificate alone: it is the one whose fingerprint was checked.
@@ -150,6 +158,8 @@ class KeyRing:
     async def _service_account(self, secret: str) -> pki.KeyPair | None:
         private = pki.decode(self._secrets.get(secret), SA_KEY)
         if not private and not self._latched(secret):
+            if not self._may_make:
+                return None
             # RSA takes a tenth of a second: off the loop, other Clusters have passes, too.
             pair = await asyncio.to_thread(self._make_pair)
         else:
@@ -164,6 +174,8 @@ class KeyRing:
     def _encryption(self, secret: str) -> bytes | None:
         key = pki.decode(self._secrets.get(secret), ENCRYPTION_KEY)
         if not key and not self._latched(secret):
+            if not self._may_make:
+                return None
             key = pki.encryption_key()
         elif self._check(secret, ENCRYPTION_KEY, key, _encryption_fingerprint).problem is not None:
             return None

@@ -30,7 +30,7 @@ class MetaNodes:
             return []
         before = self._known.get(node.name)
         self._known[node.name] = node
-        if self._listed_at is None or (before and before.addresses == node.addresses):
+        if self._listed_at is None or (before and _lasting(before) == _lasting(node)):
             # Nobody has asked yet, or only its readiness changed, which can wait.
             return []
         return [("", EVERY)]
@@ -45,6 +45,10 @@ class MetaNodes:
         return tuple(node for _, node in sorted(self._known.items()) if node.addresses)
 
 
+def _lasting(node: MetaNode) -> object:
+    return node.addresses, node.pod_cidrs
+
+
 def meta_node(manifest: Manifest) -> MetaNode:
     """What matters of a Node."""
     status: dict[str, Any] = manifest.get("status") or {}
@@ -54,5 +58,7 @@ def meta_node(manifest: Manifest) -> MetaNode:
     ready = any(
         c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()
     )
-    cordoned = bool((manifest.get("spec") or {}).get("unschedulable"))
-    return MetaNode(str(manifest["metadata"]["name"]), tuple(addresses), ready and not cordoned)
+    spec: dict[str, Any] = manifest.get("spec") or {}
+    usable = ready and not spec.get("unschedulable")
+    pod_cidrs = spec.get("podCIDRs") or [spec["podCIDR"]] if spec.get("podCIDR") else ()
+    return MetaNode(str(manifest["metadata"]["name"]), tuple(addresses), usable, tuple(pod_cidrs))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from kok.api import names
@@ -14,8 +15,10 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.errors import Forbidden
 from kok.kube.ownership import owned_by, owner_labels
 from kok.operators.cluster.endpoint import MetaNode
+from kok.operators.cluster.machines import Machines
 from kok.operators.cluster.metanodes import MetaNodes
 from kok.operators.cluster.parts import (
     ANNOTATION_ETCD_CA,
@@ -27,6 +30,10 @@ from kok.operators.cluster.parts import (
     pod_labels,
 )
 from kok.runtime.clock import Clock
+from kok.runtime.words import Word, trouble, words
+
+START = 30.0
+"""Seconds that a container may take until it is ready before somebody asks why."""
 
 ETCD: Kind = EtcdCluster.info.kind
 ADDON: Kind = Addon.info.kind
@@ -35,6 +42,7 @@ CHILDREN: tuple[Kind, ...] = (
     kinds.SERVICE,
     kinds.DEPLOYMENT,
     kinds.PDB,
+    kinds.NETWORKPOLICY,
     ETCD,
     ADDON,
 )
@@ -66,10 +74,18 @@ class World:
     """Whether the Secret exists by which the API server reaches etcd."""
     nodes: tuple[MetaNode, ...] = ()
     """Of the meta cluster; empty where the Cluster's endpoint does not need them."""
+    meta_ranges: tuple[str, ...] = ()
+    """Addresses of the meta cluster's nodes, and ranges of its pods."""
+    machines: tuple[str, ...] = ()
+    """Addresses of the Cluster's Machines; empty where no NetworkPolicies are made."""
     pods: tuple[Manifest, ...] = ()
     """Of the control plane; read only when something is not ready."""
+    words: Mapping[str, Word] = field(default_factory=dict)
+    """What the kubelet complains of, by the name of a pod that is not ready in good time."""
     missing_secrets: tuple[str, ...] = ()
     """Secrets that the spec names and that do not exist."""
+    returned_keys: Manifest | None = None
+    """The Secret of the keys that came with the backup which etcd began with."""
 
     def merged(self, changed: Iterable[Manifest]) -> World:
         """The same world with children that were just written."""
@@ -139,16 +155,23 @@ def running(component: str, live: Manifest) -> Running:
     )
 
 
-async def observe(kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock) -> World:
-    """Reads it all side by side. Raises `KubeError`."""
+async def observe(
+    kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock, machines: Machines | None = None
+) -> World:
+    """Reads it all side by side. Raises `KubeError`.
+
+    Without `machines` nobody asks where Machines are.
+    """
     namespace, labels = cluster.namespace, owner_labels(cluster)
     etcd = names.etcd_cluster(cluster.name)
     lists = [kube.list(kind, namespace, labels=labels) for kind in CHILDREN]
-    found, secret, meta_nodes, missing = await asyncio.gather(
+    found, secret, meta_nodes, missing, places, returned = await asyncio.gather(
         asyncio.gather(*lists),
         kube.get(kinds.SECRET, names.etcd_client_secret(etcd), namespace),
-        _meta_nodes(kube, cluster, nodes, clock),
+        _meta_nodes(kube, cluster, nodes, clock, always=machines is not None),
         _missing_secrets(kube, cluster),
+        _places(kube, cluster, machines, clock),
+        _returned_keys(kube, cluster),
     )
     children = {
         (str(m["kind"]), str(m["metadata"]["name"])): m
@@ -157,8 +180,17 @@ async def observe(kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock) 
         if owned_by(m, cluster)
     }
     children.update(await _lost_keys(kube, cluster, children))
-    world = World(children, secret is not None, meta_nodes, missing_secrets=missing)
-    return replace(world, pods=await _pods(kube, cluster, world))
+    world = World(
+        children,
+        secret is not None,
+        meta_nodes if cluster.spec.endpoint.type == "NodePort" else (),
+        meta_ranges=tuple(r for node in meta_nodes for r in (*node.addresses, *node.pod_cidrs)),
+        machines=places,
+        missing_secrets=missing,
+        returned_keys=returned,
+    )
+    pods = await _pods(kube, cluster, world)
+    return replace(world, pods=pods, words=await _words(kube, pods, clock.now()))
 
 
 async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Children:
@@ -181,15 +213,35 @@ def _controlled(live: Manifest) -> bool:
 
 
 async def _meta_nodes(
-    kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock
+    kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock, *, always: bool
 ) -> tuple[MetaNode, ...]:
-    return await nodes.all(kube, clock) if cluster.spec.endpoint.type == "NodePort" else ()
+    wanted = always or cluster.spec.endpoint.type == "NodePort"
+    return await nodes.all(kube, clock) if wanted else ()
+
+
+async def _places(
+    kube: Kube, cluster: Cluster, machines: Machines | None, clock: Clock
+) -> tuple[str, ...]:
+    if machines is None:
+        return ()
+    return await machines.of(kube, (cluster.namespace, cluster.name), clock)
 
 
 async def _missing_secrets(kube: Kube, cluster: Cluster) -> tuple[str, ...]:
     wanted = cluster.spec.images.pull_secrets
     found = await asyncio.gather(*(kube.get(kinds.SECRET, n, cluster.namespace) for n in wanted))
     return tuple(name for name, live in zip(wanted, found, strict=True) if live is None)
+
+
+async def _returned_keys(kube: Kube, cluster: Cluster) -> Manifest | None:
+    """Looked for only until the Cluster has recorded all its keys."""
+    recorded = cluster.status.ca_fingerprints
+    if cluster.spec.etcd.restore_from is None or all(
+        name in recorded for name in key_secrets(cluster.name)
+    ):
+        return None
+    name = names.etcd_keys_secret(names.etcd_cluster(cluster.name))
+    return await kube.get(kinds.SECRET, name, cluster.namespace)
 
 
 async def _pods(kube: Kube, cluster: Cluster, world: World) -> tuple[Manifest, ...]:
@@ -208,3 +260,35 @@ async def _pods(kube: Kube, cluster: Cluster, world: World) -> tuple[Manifest, .
         for pod in found
         if any(labels <= (pod["metadata"].get("labels") or {}).items() for labels in ours)
     )
+
+
+async def _words(kube: Kube, pods: Iterable[Manifest], now: datetime) -> dict[str, Word]:
+    """What the kubelet says of pods that should be ready by now."""
+    late = [pod for pod in pods if is_late(pod, now)]
+    told = await asyncio.gather(*(_trouble(kube, pod) for pod in late))
+    return {
+        str(pod["metadata"]["name"]): word
+        for pod, word in zip(late, told, strict=True)
+        if word is not None
+    }
+
+
+async def _trouble(kube: Kube, pod: Manifest) -> Word | None:
+    try:
+        return trouble(await words(kube, pod))
+    except Forbidden:
+        # An operator that was installed with lesser rights has less to say.
+        return None
+
+
+def is_late(pod: Manifest, now: datetime) -> bool:
+    """Whether a pod was started, is not ready, and had the time for it or a try before."""
+    status = pod.get("status") or {}
+    containers = status.get("containerStatuses") or ()
+    if pod["metadata"].get("deletionTimestamp") or not status.get("startTime"):
+        return False
+    if all(container.get("ready") for container in containers) and containers:
+        return False
+    started = datetime.fromisoformat(str(status["startTime"]))
+    again = any(container.get("restartCount") for container in containers)
+    return again or (now - started).total_seconds() > START

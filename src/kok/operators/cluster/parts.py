@@ -72,9 +72,14 @@ def encryption_secret(cluster: str) -> str:
 
 def key_secrets(cluster: str) -> tuple[str, ...]:
     """Secrets of what is made once and never again: CAs, service account keys, encryption key."""
-    return (
-        names.cluster_ca_secret(cluster),
-        names.front_proxy_ca_secret(cluster),
-        names.service_account_secret(cluster),
-        encryption_secret(cluster),
-    )
+    return tuple(kept_keys(cluster).values())
+
+
+def kept_keys(cluster: str) -> dict[str, str]:
+    """The same by what they are called in a backup, whatever the Cluster is called."""
+    return {
+        "ca": names.cluster_ca_secret(cluster),
+        "front-proxy-ca": names.front_proxy_ca_secret(cluster),
+        "sa": names.service_account_secret(cluster),
+        "encryption": encryption_secret(cluster),
+    }

@@ -10,11 +10,13 @@ from kok import versions
 from kok.api.cluster import Cluster
 from kok.api.clusterstatus import CertificateStatus
 from kok.api.meta import Manifest
-from kok.operators.cluster.observe import World
+from kok.operators.cluster.observe import Running, World
 from kok.operators.cluster.parts import API_SERVER, COMPONENTS, CONTROLLER_MANAGER, SCHEDULER
 
 FIRST_ASK, LONGEST_ASK = 0.2, 30.0
 """Seconds between two tries to reach an API that should answer, at first and at last."""
+FIRST_LOOK, LONGEST_LOOK = 10.0, 120.0
+"""The same between two looks at pods that are not ready: nobody tells of what these say."""
 
 
 def versions_to_run(cluster: Cluster, world: World, *, answers: bool) -> dict[str, str]:
@@ -28,18 +30,40 @@ def versions_to_run(cluster: Cluster, world: World, *, answers: bool) -> dict[st
     server = world.running(cluster.name, API_SERVER)
     out: dict[str, str] = {}
     if server is not None or etcd_answers(world.etcd(cluster.name), secret=world.etcd_secret):
-        out[API_SERVER] = target
+        waits = server is not None and _others_first(cluster, world, server, target)
+        out[API_SERVER] = server.version if server is not None and waits else target
     done = server is not None and server.complete and server.version == target
     for component in (CONTROLLER_MANAGER, SCHEDULER):
         current = world.running(cluster.name, component)
         if current is not None:
-            out[component] = target if done else current.version or target
+            follows = done or is_above(current.version, target)
+            out[component] = target if follows else current.version or target
             continue
         # One that was deleted comes back also while the API is away, as it was.
         before = _before(cluster, component)
         if answers or before:
             out[component] = target if done else before or target
     return out
+
+
+def _others_first(cluster: Cluster, world: World, server: Running, target: str) -> bool:
+    """Whether a version that is taken back has yet to leave the others.
+
+    They come first on the way back for the same reason for which they come last on the way up. An
+    API server that does not work at the version waits for nobody.
+    """
+    others = (world.running(cluster.name, c) for c in (CONTROLLER_MANAGER, SCHEDULER))
+    return (
+        server.complete
+        and is_above(server.version, target)
+        and any(o is not None and (o.version != target or not o.complete) for o in others)
+    )
+
+
+def is_above(version: str, target: str) -> bool:
+    """Whether a version is later than another; False for what is no version."""
+    one, other = _number(version), _number(target)
+    return one is not None and other is not None and one > other
 
 
 def version_to_reach(cluster: Cluster, world: World) -> str:
@@ -125,3 +149,10 @@ def next_ask(since: datetime, now: datetime) -> float:
     """Seconds until the next try to reach an API that should answer since `since`."""
     waited = max(0.0, (now - since).total_seconds())
     return min(LONGEST_ASK, max(FIRST_ASK, waited / 5))
+
+
+def next_look(pod: Manifest, now: datetime) -> float:
+    """Seconds until the next look at a pod of a rollout that is not at its end."""
+    since = datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"]))
+    waited = max(0.0, (now - since).total_seconds())
+    return min(LONGEST_LOOK, max(FIRST_LOOK, waited / 5))

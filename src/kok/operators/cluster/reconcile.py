@@ -13,6 +13,7 @@ from kok.operators.cluster.business.inside import Inside
 from kok.operators.cluster.business.tenants import Tenants
 from kok.operators.cluster.delete import Deletion
 from kok.operators.cluster.links import Links
+from kok.operators.cluster.machines import MACHINE, Machines
 from kok.operators.cluster.metanodes import MetaNodes
 from kok.operators.cluster.observe import CHILDREN, observe
 from kok.operators.cluster.parts import API_SERVER
@@ -37,15 +38,18 @@ class ClusterReconciler:
         self._tenants = tenants
         self._links = links
         self._nodes = MetaNodes()
+        self._machines = Machines()
         self.wakes_on: Sequence[Wake] = (
             *(Wake(kind) for kind in CHILDREN),
             Wake(kinds.NODE, key=self._nodes.changed),
+            Wake(MACHINE, key=self._machines.changed),
         )
 
     async def reconcile(self, p: Pass[Cluster]) -> Result:
         """See `Reconciler`."""
-        world = await observe(p.kube, p.obj, self._nodes, p.clock)
-        steps = Steps(p, world)
+        machines = self._machines if self._settings.isolates() else None
+        world = await observe(p.kube, p.obj, self._nodes, p.clock, machines)
+        steps = Steps(p, world, self._settings)
         inside = Inside(p, self._settings, self._tenants, self._links)
         judged = False
         try:
@@ -69,6 +73,7 @@ class ClusterReconciler:
             await inside.look(steps)
             return
         await steps.lay_foundation()
+        steps.insist_on_keys()
         await steps.issue_credentials()
         await inside.look(steps)
         await steps.run_control_plane(inside.furnish(steps))
@@ -91,6 +96,10 @@ def _next(p: Pass[Cluster], steps: Steps) -> float | None:
     reach = steps.found.reach
     if server is not None and server.ready and (reach is None or reach.outcome != "ok"):
         due.append(planning.next_ask(_ready_since(p, steps), p.now))
+    due += [planning.next_look(pod, p.now) for pod in steps.world.pods]
+    if steps.found.bootstrap is not None and not steps.found.bootstrap.done:
+        # Nothing inside wakes us: what is watched there needs the rights that may be missing.
+        due.append(MENDED)
     if steps.found.problems:
         # A Secret that somebody puts back carries no label by which its creation would wake us.
         due.append(MENDED)

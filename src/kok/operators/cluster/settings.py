@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from kok.kube.access import in_cluster
+from kok.kube.access import in_pod
+from kok.runtime.policy import Policies
 
 
-class ClusterSettings(BaseSettings):
+class ClusterSettings(Policies):
     """All times are in seconds."""
-
-    model_config = SettingsConfigDict(env_prefix="KOK_", use_attribute_docstrings=True)
 
     business_api: Literal["internal", "public"] | None = None
     """How business clusters are reached; by default `internal` in a pod and `public` elsewhere."""
@@ -27,5 +25,5 @@ class ClusterSettings(BaseSettings):
     def internal(self) -> bool:
         """Whether to use the addresses inside the meta cluster."""
         if self.business_api is None:
-            return in_cluster() is not None
+            return in_pod()
         return self.business_api == "internal"

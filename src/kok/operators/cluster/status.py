@@ -10,13 +10,31 @@ from kok.api.addon import Addon
 from kok.api.cluster import Cluster
 from kok.api.clusterstatus import AddonSummary, ClusterStatus, ComponentStatus, NodeCount
 from kok.operators.cluster import hibernation, reasons
-from kok.operators.cluster.controlplane import component_states, control_plane
+from kok.operators.cluster.controlplane import component_states, control_plane, rollout
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
 from kok.operators.cluster.findings import Findings
 from kok.operators.cluster.judgement import Judgement
 from kok.operators.cluster.observe import ADDON
-from kok.operators.cluster.parts import COMPONENTS
 from kok.operators.cluster.plan import running_version
+from kok.runtime.reasons import ANSWER_TOO_LARGE
+
+PROVISIONING = "Provisioning"
+"""The phase of a Cluster that was never ready."""
+_ON_ITS_WAY = frozenset(
+    {
+        reasons.CREATING,
+        reasons.CLUSTER_MISSING,
+        reasons.CLUSTER_UNREACHABLE,
+        reasons.REPLICAS_MISSING,
+        reasons.ROLLING_OUT,
+        reasons.STARTING,
+        reasons.UNREACHABLE,
+        reasons.WAITING_FOR_API,
+        reasons.WAITING_FOR_CLUSTER,
+        reasons.WAITING_FOR_DEPENDENCIES,
+    }
+)
+"""Reasons of what comes by itself."""
 
 
 def report(
@@ -95,9 +113,20 @@ def conditions(cluster: Cluster, found: Findings) -> dict[str, Judgement]:
         reasons.BOOTSTRAP_READY: _bootstrap(cluster, found),
         reasons.ADDONS_READY: _addons(found),
     }
+    if (answers := _answers(cluster, found)) is not None:
+        parts[reasons.ANSWERS_READ] = answers
     parts[reasons.PROGRESSING] = _progressing(cluster, found, parts)
     parts[reasons.READY] = _ready(cluster, found, parts)
     return {**parts, **hibernation.told(cluster, found.world)}
+
+
+def _answers(cluster: Cluster, found: Findings) -> Judgement | None:
+    """Nothing is said of it before it was ever otherwise."""
+    if found.excess is not None:
+        return Judgement(False, ANSWER_TOO_LARGE, found.excess)
+    if found.reach is None or _before(cluster, reasons.ANSWERS_READ) is None:
+        return None
+    return Judgement(True, reasons.AS_WANTED, "all that the API answers is read")
 
 
 def _certificates(cluster: Cluster, found: Findings) -> Judgement:
@@ -230,17 +259,10 @@ def _addons(found: Findings) -> Judgement:
 
 
 def _progressing(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> Judgement:
-    target = cluster.spec.version
     if found.stopped is not None:
         return Judgement(False, found.stopped.reason, found.stopped.message)
-    for component in COMPONENTS:
-        state = found.world.running(cluster.name, component)
-        if state is None or state.version != target or not state.complete:
-            upgrade = cluster.status.version not in {None, target}
-            reason = reasons.ROLLING_OUT if cluster.status.version else reasons.CREATING
-            what = f"{cluster.status.version} -> {target}: " if upgrade else ""
-            done = "is being rolled out" if state else "is not created yet"
-            return Judgement(True, reason, f"{what}{component} {done}")
+    if (rolling := rollout(cluster, found.world)) is not None:
+        return rolling
     for type_ in (reasons.BOOTSTRAP_READY, reasons.ADDONS_READY):
         if parts[type_].reason == reasons.CREATING:
             return Judgement(True, reasons.CREATING, parts[type_].message)
@@ -258,22 +280,36 @@ def _ready(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> Ju
 def _usable(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> Judgement:
     """The first thing that keeps the cluster from being used gives the reason.
 
-    Lost replicas, a lost etcd member or a sick addon do not, as long as the API answers; they
-    have conditions of their own.
+    Lost replicas, a lost etcd member, a refused or sick addon or objects that a webhook inside
+    blocks do not, as long as the API answers; they have conditions of their own, and the sentence
+    names the first of them. Only a Cluster that was never ready waits for what is still being put
+    into it.
     """
     if found.problems:
         return parts[reasons.CERTIFICATES_READY]
     reachable = parts[reasons.ENDPOINT_REACHABLE]
     if reachable.status is not True:
         return _deepest(found, parts)
-    if parts[reasons.BOOTSTRAP_READY].status is not True:
-        return parts[reasons.BOOTSTRAP_READY]
+    new = cluster.status.phase in {None, PROVISIONING}
+    bootstrap = parts[reasons.BOOTSTRAP_READY]
+    if new and bootstrap.status is not True and bootstrap.reason in _ON_ITS_WAY:
+        return bootstrap
     for state in component_states(cluster, found.world):
         if state.ready < 1:
             return parts[reasons.CONTROL_PLANE_READY]
-    for addon in (s for s in _addon_states(found) if not s.applied):
-        return Judgement(False, addon.reason, f"Addon {addon.name}: {addon.message}")
-    return Judgement(True, reasons.AVAILABLE, reachable.message)
+    for addon in (s for s in _addon_states(found) if new and not s.applied):
+        if addon.reason in _ON_ITS_WAY:
+            return Judgement(False, addon.reason, f"Addon {addon.name}: {addon.message}")
+    return Judgement(True, reasons.AVAILABLE, f"{reachable.message}{_but(parts)}")
+
+
+def _but(parts: dict[str, Judgement]) -> str:
+    """What is not as it should be although the cluster can be used."""
+    for type_ in (reasons.CONTROL_PLANE_READY, reasons.BOOTSTRAP_READY, reasons.ADDONS_READY):
+        part = parts[type_]
+        if part.status is False and part.reason not in _ON_ITS_WAY:
+            return f"; but {part.message}"
+    return ""
 
 
 def _deepest(found: Findings, parts: dict[str, Judgement]) -> Judgement:
@@ -295,6 +331,6 @@ def phase(cluster: Cluster, verdicts: dict[str, Judgement]) -> str:
     progressing = verdicts[reasons.PROGRESSING].status is True
     if verdicts[reasons.READY].status is True:
         return "Updating" if progressing else "Running"
-    if cluster.status.phase in {None, "Provisioning"}:
-        return "Provisioning"
+    if cluster.status.phase in {None, PROVISIONING}:
+        return PROVISIONING
     return "Updating" if progressing else "Degraded"

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable
 
 from kok.api import names
 from kok.api.cluster import Cluster
-from kok.api.meta import Manifest
+from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.errors import InvalidObject
 from kok.kube.ownership import prune
@@ -26,9 +26,12 @@ from kok.operators.cluster.parts import (
     CONTROLLER_MANAGER,
     SCHEDULER,
 )
-from kok.operators.cluster.render import apiserver, controllers, owned, pods
+from kok.operators.cluster.permitted import check
+from kok.operators.cluster.render import apiserver, controllers, network, owned, pods
 from kok.operators.cluster.render import service as service_
+from kok.operators.cluster.returning import Returned, returned
 from kok.runtime.errors import Wait
+from kok.runtime.policy import Policies
 from kok.runtime.reconciler import Pass
 
 RENDER = {
@@ -41,12 +44,14 @@ RENDER = {
 class Steps:
     """One pass over one Cluster. The methods are called in the order in which they stand here."""
 
-    def __init__(self, p: Pass[Cluster], world: World) -> None:
+    def __init__(self, p: Pass[Cluster], world: World, policies: Policies) -> None:
         self.p = p
+        self._policies = policies
         self.cluster = p.obj
         self.found = Findings(world, endpoint=self._endpoint(world))
         self._plan: Blueprint | None = None
         self._keys: Keys | None = None
+        self._lacks: Returned | None = None
 
     @property
     def world(self) -> World:
@@ -66,7 +71,9 @@ class Steps:
 
     def draw(self) -> None:
         """Checks the spec; raises `Invalid`."""
-        self._plan = blueprint(self.cluster)
+        etcd = (self.world.etcd(self.cluster.name) or {}).get("spec") or {}
+        self._plan = blueprint(self.cluster, etcd.get("version"))
+        check(self._policies, self._plan)
 
     async def lay_foundation(self) -> None:
         """What everything else refers to: etcd, the Service, the keys; all side by side.
@@ -74,14 +81,21 @@ class Steps:
         etcd comes first since its volumes take longest.
         """
         plan, name = self.plan, self.cluster.name
-        ring = KeyRing(self.cluster, self.world.of(kinds.SECRET), self.p.now)
+        secrets = self.world.of(kinds.SECRET)
+        back = returned(self.cluster, self.world, secrets)
+        self._lacks = back if back.reason is not None else None
+        ring = KeyRing(
+            self.cluster, {**secrets, **back.secrets}, self.p.now, may_make=self._lacks is None
+        )
         budgets = [pods.budget(plan, part) for part in plan.parts.values()]
         trusted = self.world.etcd_trusted(name)
         etcd = owned.etcd_cluster(plan, self.world.etcd(name), trusted)
         if hibernation.etcd_may_stop(self.cluster, self.world):
             etcd["spec"]["hibernate"] = True
         settling = asyncio.create_task(ring.settle())
-        await all_of([self._put([etcd, *budgets]), self._put_service(), _quiet(settling)])
+        fences = self._fences()
+        await all_of([self._put([etcd, *budgets, *fences]), self._put_service(), _quiet(settling)])
+        await self._prune(kinds.NETWORKPOLICY, fences)
         self._keys = settling.result()
         self.found.endpoint = self._endpoint(self.world)
         self.found.problems = self._keys.problems
@@ -96,6 +110,15 @@ class Steps:
             self.p.event(
                 reasons.TRUSTED, f"{where}: went over to {self._keys.fingerprints[secret]}"
             )
+
+    def insist_on_keys(self) -> None:
+        """Raises `Wait` while keys are missing that belong to what is in etcd.
+
+        Nothing that would run with others may be made.
+        """
+        if self._lacks is not None:
+            reason = self._lacks.reason or reasons.KEYS_MISSING
+            raise Wait(reason, self._lacks.message, 10.0)
 
     async def issue_credentials(self) -> None:
         """Secrets with certificates and kubeconfigs, the Addons, and the API server beside them."""
@@ -112,8 +135,7 @@ class Steps:
         self.found.fingerprints = self.keys.fingerprints
         for renewed in made.renewed:
             self.p.event(reasons.ISSUED, renewed)
-        keep = [addon["metadata"]["name"] for addon in addons]
-        await prune(self.p.kube, ADDON, self.cluster, keep, world.of(ADDON).values())
+        await self._prune(ADDON, addons)
 
     async def run_control_plane(self, beside: Awaitable[None]) -> None:
         """The other components, as soon as they may be there, and whatever is to go on beside."""
@@ -150,7 +172,10 @@ class Steps:
         )
         stamp = planning.keys_hash(self._recorded())
         made = [
-            pods.marked(RENDER[component](self.plan, version, stamp), self._notes(component))
+            pods.unrolled(
+                pods.marked(RENDER[component](self.plan, version, stamp), self._notes(component)),
+                self.deployment(component),
+            )
             for component, version in wanted.items()
             if component in components
         ]
@@ -177,6 +202,20 @@ class Steps:
             parts.encryption_secret(name),
         )
         return {secret: known[secret] for secret in read_once if secret in known}
+
+    def _fences(self) -> list[Manifest]:
+        """The NetworkPolicies; there before any pod that they are for."""
+        if not self._policies.isolates():
+            return []
+        closed = (*self._policies.forbidden_ranges, *self.world.meta_ranges)
+        around = network.Surroundings(
+            self.world.machines, closed, self._policies.dns_servers, self._policies.scrapers
+        )
+        return network.policies(self.plan, around)
+
+    async def _prune(self, kind: Kind, kept: Iterable[Manifest]) -> None:
+        keep = [manifest["metadata"]["name"] for manifest in kept]
+        await prune(self.p.kube, kind, self.cluster, keep, self.world.of(kind).values())
 
     async def _put_service(self) -> None:
         try:

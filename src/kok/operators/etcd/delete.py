@@ -50,7 +50,7 @@ async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
         raise Wait(DELETING, f"waits for {_list(waiting)} to go", after=1.0)
     if waiting:
         p.log.warning("what does not go is left to Kubernetes", left=_list(waiting))
-    for kind in (kinds.SERVICE, kinds.CONFIGMAP, kinds.SECRET):
+    for kind in (kinds.SERVICE, kinds.CONFIGMAP, kinds.NETWORKPOLICY, kinds.SECRET):
         await _delete(p, kind, _ours(obj, world, kind))
     metrics.forget(obj.namespace, obj.name)
     return DONE

@@ -70,8 +70,8 @@ class EtcdBackups:
 
     @property
     def wakes_on(self) -> Sequence[Wake]:
-        """The end of a Job."""
-        return [Wake(kinds.JOB)]
+        """The end of a Job, and of the container that does the work in its pod."""
+        return [Wake(kinds.JOB), Wake(kinds.POD)]
 
     async def reconcile(self, p: Pass[EtcdBackup]) -> Result:
         """See `backups.reconcile`, and `backups.proof` for one that is complete."""
@@ -102,8 +102,8 @@ class EtcdRestores:
 
     @property
     def wakes_on(self) -> Sequence[Wake]:
-        """The end of a Job; what the EtcdCluster does is looked at while it does it."""
-        return [Wake(kinds.JOB)]
+        """The end of a Job or of its work; what the EtcdCluster does is looked at while it does it."""
+        return [Wake(kinds.JOB), Wake(kinds.POD)]
 
     async def reconcile(self, p: Pass[EtcdRestore]) -> Result:
         """See `restores.reconcile`."""

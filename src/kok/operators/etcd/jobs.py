@@ -1,4 +1,9 @@
-"""What became of a Job: from it and its pod to the worker's report. Pure functions."""
+"""What became of a Job: from it and its pod to the worker's report. Pure functions.
+
+What counts is what our own containers say of themselves. The phases of the pod and of the Job are
+also those of whatever was put beside them: a sidecar that a mesh injected may run for ever after our
+work is done, or end with an error of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,8 @@ from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.report import Report
 
 JOB_OF_POD = "batch.kubernetes.io/job-name"
+MAIN_CONTAINER = "kubectl.kubernetes.io/default-container"
+"""On our pods: the container whose end is the end of the work; the others come before it."""
 MESSAGE_LIMIT = 600
 _QUIET = {"ContainerCreating", "PodInitializing"}
 
@@ -21,6 +28,8 @@ class Running:
     """The Job is not through."""
 
     message: str
+    reason: str | None = None
+    """Why nothing can come of it as things stand, if that is so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +50,53 @@ def ended(job: Manifest) -> bool:
     return _condition(job) is not None
 
 
+def holds_a_slot(job: Manifest) -> bool:
+    """Whether a Job takes up one of the places of those that run.
+
+    Not one whose pod is refused: it does nothing, and may go on so until its deadline. A Job that
+    is new has not been looked at by its controller, which then says when it began.
+    """
+    status = job.get("status") or {}
+    refused = bool(status.get("startTime")) and not status.get("active")
+    return not ended(job) and not refused
+
+
+def worked(pod: Manifest) -> bool:
+    """Whether nothing of ours runs in a pod any more, whatever else may."""
+    status = pod.get("status") or {}
+    if status.get("phase") in {"Succeeded", "Failed"}:
+        return True
+    main = (pod["metadata"].get("annotations") or {}).get(MAIN_CONTAINER)
+    return main is not None and any(name == main for name, _ in _terminated(pod))
+
+
+def pods_of(job: Manifest, pods: Sequence[Manifest]) -> list[Manifest]:
+    """The pods of a Job among others."""
+    return [p for p in pods if _label(p) == job["metadata"]["name"]]
+
+
+def ever_ran(job: Manifest, pods: Sequence[Manifest]) -> bool:
+    """Whether a Job has, or had, a pod."""
+    status = job.get("status") or {}
+    counted = any(status.get(count) for count in ("active", "succeeded", "failed", "terminating"))
+    waiting = status.get("uncountedTerminatedPods") or {}
+    return bool(counted or any(waiting.values()) or pods_of(job, pods))
+
+
 def outcome(job: Manifest, pods: Sequence[Manifest]) -> Outcome:
     """What a Job has come to; `pods` may hold those of other Jobs as well.
 
     A `Report` is one with a result: failures that a worker reports become `Failed`.
     """
-    mine = [p for p in pods if _label(p) == job["metadata"]["name"]]
+    mine = pods_of(job, pods)
+    for pod in mine:
+        found = _of_containers(job, pod)
+        if found is not None:
+            return found
     condition = _condition(job)
     if condition is None:
         return Running(_progress(mine))
-    reports = [report for pod in mine if (report := _report(pod)) is not None]
-    for report in reports:
-        if report.failure is not None:
-            failure = report.failure
-            return Failed(failure.reason.value, failure.message, failure.transient)
     if condition["type"] == "Complete":
-        if reports:
-            return reports[-1]
         text = f"the pod of Job {job['metadata']['name']} is gone, and its report with it"
         return Failed(reasons.WORKER_LOST, text, transient=True)
     if condition.get("reason") == "DeadlineExceeded":
@@ -66,17 +105,53 @@ def outcome(job: Manifest, pods: Sequence[Manifest]) -> Outcome:
     return _silent(job, mine)
 
 
+def _of_containers(job: Manifest, pod: Manifest) -> Outcome | None:
+    """What our containers have come to; None while one of them is to do something yet."""
+    steps, main = _ours(job)
+    states = dict(_terminated(pod))
+    reports = []
+    for name in steps:
+        state = states.get(name)
+        if state is None:
+            continue
+        report = Report.parse(str(state.get("message") or ""))
+        if report is not None and report.failure is not None:
+            failure = report.failure
+            return Failed(failure.reason.value, failure.message, failure.transient)
+        if (failed := _without_words(name, state)) is not None:
+            return failed
+        if report is not None:
+            reports.append(report)
+    if main not in states:
+        return None
+    if reports:
+        return reports[-1]
+    text = f"container {main} ended without a report"
+    return Failed(reasons.WORKER_LOST, text, transient=True)
+
+
+def _ours(job: Manifest) -> tuple[list[str], str]:
+    """The containers that do the work, one after the other, and the last of them.
+
+    Without those that only serve the others meanwhile, as a throw-away etcd does.
+    """
+    template = job["spec"]["template"]
+    first = [
+        str(container["name"])
+        for container in template["spec"].get("initContainers") or ()
+        if container.get("restartPolicy") != "Always"
+    ]
+    notes = template.get("metadata", {}).get("annotations") or {}
+    main = str(notes.get(MAIN_CONTAINER) or template["spec"]["containers"][0]["name"])
+    return [*first, main], main
+
+
 def _silent(job: Manifest, pods: Sequence[Manifest]) -> Failed:
-    """A pod that ended without a report: killed, or not the worker failed but etcd's own tools."""
+    """A pod that failed before our work was through."""
     for pod in pods:
         for name, state in _terminated(pod):
-            if state.get("reason") == "OOMKilled":
-                text = f"container {name} was killed for using more memory than its limit"
-                return Failed(reasons.WORKER_LOST, text, transient=True)
-            if state.get("exitCode"):
-                words = _last_line(str(state.get("message") or ""))
-                text = f"container {name} ended with exit code {state['exitCode']}: {words}"
-                return Failed(reasons.WORKER_FAILED, text, transient=True)
+            if (failed := _without_words(name, state)) is not None:
+                return failed
         if (pod.get("status") or {}).get("reason"):
             status = pod["status"]
             text = f"its pod was ended: {status['reason']}: {status.get('message', '')}"
@@ -85,17 +160,16 @@ def _silent(job: Manifest, pods: Sequence[Manifest]) -> Failed:
     return Failed(reasons.WORKER_LOST, text, transient=True)
 
 
-def _report(pod: Manifest) -> Report | None:
-    """The last report of a pod's containers, or of the one that failed."""
-    found = [
-        (state, report)
-        for _, state in _terminated(pod)
-        if (report := Report.parse(str(state.get("message") or ""))) is not None
-    ]
-    for _, report in found:
-        if report.failure is not None:
-            return report
-    return found[-1][1] if found else None
+def _without_words(name: str, state: dict[str, Any]) -> Failed | None:
+    """A container that failed without a report: killed, or etcd's own tools and not the worker."""
+    if state.get("reason") == "OOMKilled":
+        text = f"container {name} was killed for using more memory than its limit"
+        return Failed(reasons.WORKER_LOST, text, transient=True)
+    if not state.get("exitCode"):
+        return None
+    words = _last_line(str(state.get("message") or ""))
+    text = f"container {name} ended with exit code {state['exitCode']}: {words}"
+    return Failed(reasons.WORKER_FAILED, text, transient=True)
 
 
 def _progress(pods: Sequence[Manifest]) -> str:

@@ -21,7 +21,7 @@ ANNOTATION_VERSION = "kok.dev/etcd-version"
 ANNOTATION_CA = "kok.dev/ca"
 """On pods: which CA they trust; etcd reads its CA only when it starts."""
 ANNOTATION_SETTINGS = "kok.dev/settings"
-"""On pods: hash of what they were made from."""
+"""On pods: hash of what they were made from. On Jobs: of what the user wants of their pods."""
 ANNOTATION_NUDGED = "kok.dev/nudged"
 """On a pod: when the kubelet was made to look at it again."""
 ANNOTATION_ADOPT = "kok.dev/adopt-volumes"
@@ -53,6 +53,11 @@ CLIENT_COMMON_NAME = "etcd-client"
 SERVER_COMMON_NAME = "etcd-server"
 
 
+def restore_from(etcd: str) -> str:
+    """The EtcdRestore by which an EtcdCluster with `spec.restoreFrom` gets its first data."""
+    return f"{etcd}-restore-from"
+
+
 def member_names(etcd: str, count: int) -> tuple[str, ...]:
     """The first members' names; a member that is replaced later gets the next free number."""
     return tuple(f"{etcd}-{number}" for number in range(count))
@@ -66,6 +71,11 @@ def pod_name(member: str) -> str:
 def peer_service(etcd: str) -> str:
     """The headless Service by which members find each other, ready or not."""
     return f"{etcd}-peers"
+
+
+def workers_policy(etcd: str) -> str:
+    """The NetworkPolicy of the Jobs that move backups; that of the members is named `etcd`."""
+    return f"{etcd}-workers"
 
 
 def start_map(etcd: str) -> str:

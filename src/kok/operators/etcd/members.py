@@ -31,7 +31,7 @@ _TELLS_NOTHING = {
     Trouble.DENIED,
 }
 DIFFERS = "its data differs from what all other members have"
-MESSAGE_LIMIT = 400
+MESSAGE_LIMIT = 700
 _QUIET = {"ContainerCreating", "PodInitializing"}
 
 Condition = Literal[
@@ -204,7 +204,7 @@ def trouble(
     """
     if pod is None:
         if world.get(kinds.STATEFULSET, name) is not None:
-            return "waits for its pod to be made"
+            return world.refusals.get(name, "waits for its pod to be made")
         return "is stopped, as spec.hibernate is true" if asleep else "is about to be made"
     if pod["metadata"].get("deletionTimestamp"):
         node = _node(pod)

@@ -27,6 +27,7 @@ from kok.operators.etcd.client import (
 from kok.operators.etcd.client.calls import DEADLINE
 from kok.operators.etcd.storage import Storage, ask_storage
 from kok.pki import CA_CRT, PkiError, decode, leaf_of
+from kok.runtime.refusals import refusal
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ CHILD_KINDS = (
     kinds.CONFIGMAP,
     kinds.SERVICE,
     kinds.PDB,
+    kinds.NETWORKPOLICY,
 )
 
 
@@ -81,6 +83,8 @@ class World:
     """KOK's own image, to work on volumes with; empty if nobody named it."""
     nodes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Labels of the nodes that members run on, where the spec is about them and they can be read."""
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """Why members have no pod, by their names, where the meta cluster refuses it."""
 
     def get(self, kind: Kind, name: str) -> Manifest | None:
         """One child."""
@@ -97,26 +101,36 @@ class World:
 
 
 async def observe(
-    obj: EtcdCluster, members: Iterable[str], kube: Kube, worker_image: str = ""
+    obj: EtcdCluster,
+    members: Iterable[str],
+    kube: Kube,
+    worker_image: str = "",
+    *,
+    isolated: bool = False,
 ) -> World:
     """Everything, in three rounds of parallel questions. Raises `KubeError` only.
 
-    `members` are the names of the members that there are or will be.
+    `members` are the names of the members that there are or will be; `isolated` as for
+    `read_children`.
     """
-    children = await read_children(obj, members, kube)
+    children = await read_children(obj, members, kube, isolated=isolated)
     world = World(children)
-    answers, storage, nodes = await asyncio.gather(
+    answers, storage, nodes, refused = await asyncio.gather(
         ask_members(obj, members, world),
         ask_storage(obj, world.all(kinds.PVC), kube),
         _nodes(obj, kube, world),
+        _refusals(obj, kube, world),
     )
-    return World(children, answers, storage, worker_image, nodes)
+    return World(children, answers, storage, worker_image, nodes, refused)
 
 
 async def read_children(
-    obj: EtcdCluster, members: Iterable[str], kube: Kube
+    obj: EtcdCluster, members: Iterable[str], kube: Kube, *, isolated: bool = False
 ) -> dict[tuple[str, str], Manifest]:
-    """All children by label, and whatever else has a name that a child is to have."""
+    """All children by label, and whatever else has a name that a child is to have.
+
+    `isolated` tells whether NetworkPolicies are among the latter.
+    """
     labels = owner_labels(obj)
     found = await asyncio.gather(
         *(kube.list(kind, obj.namespace, labels=labels) for kind in CHILD_KINDS)
@@ -126,7 +140,11 @@ async def read_children(
         for kind, items in zip(CHILD_KINDS, found, strict=True)
         for item in items
     }
-    missing = [(k, n) for k, n in expected(obj, members) if (k.kind, n) not in children]
+    missing = [
+        (kind, name)
+        for kind, name in expected(obj, members)
+        if (kind.kind, name) not in children and (isolated or kind != kinds.NETWORKPOLICY)
+    ]
     others = await asyncio.gather(*(kube.get(kind, name, obj.namespace) for kind, name in missing))
     for (kind, name), other in zip(missing, others, strict=True):
         if other is not None:
@@ -144,6 +162,8 @@ def expected(obj: EtcdCluster, members: Iterable[str]) -> list[tuple[Kind, str]]
         (kinds.SERVICE, layout.peer_service(obj.name)),
         (kinds.SERVICE, names.etcd_client_service(obj.name)),
         (kinds.PDB, obj.name),
+        (kinds.NETWORKPOLICY, obj.name),
+        (kinds.NETWORKPOLICY, layout.workers_policy(obj.name)),
         *((kind, name) for name in members for kind in (kinds.PVC, kinds.STATEFULSET)),
     ]
 
@@ -259,6 +279,19 @@ def pod_address(pod: Manifest | None) -> str | None:
     if status.get("phase") not in {"Pending", "Running"}:
         return None
     return str(status["podIP"]) if status.get("podIP") else None
+
+
+async def _refusals(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, str]:
+    """Looked up only where a member should have a pod and has none."""
+    made_by = obj.metadata.labels.get(names.LABEL_CLUSTER)
+    field = f"spec.etcd.resources of Cluster {made_by}" if made_by else "spec.resources"
+    lone = [
+        one
+        for one in world.all(kinds.STATEFULSET)
+        if world.get(kinds.POD, layout.pod_name(one["metadata"]["name"])) is None
+    ]
+    found = await asyncio.gather(*(refusal(kube, one, field) for one in lone))
+    return {one["metadata"]["name"]: why for one, why in zip(lone, found, strict=True) if why}
 
 
 async def _nodes(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, dict[str, str]]:

@@ -20,6 +20,11 @@ UP_TO_DATE: Final = "UpToDate"
 BACKUPS_HEALTHY: Final = "BackupsHealthy"
 """Backups are stored as the schedule says. Only where there is a schedule."""
 
+KEYS_STORED_CONDITION: Final = "KeysStored"
+"""etcd holds what `spec.backup.keys` names, sealed, so that each backup does. Only where that is set."""
+KEYS_RESTORED_CONDITION: Final = "KeysRestored"
+"""The keys that came with the backup of `spec.restoreFrom` lie in the Secret `<name>-keys`."""
+
 VERIFIED_CONDITION: Final = "Verified"
 """The EtcdBackup was restored for a trial, and held what it should. Only where that was asked."""
 
@@ -78,6 +83,10 @@ VOLUMES_TERMINATING: Final = "VolumesTerminating"
 
 # --- somebody must look
 
+POD_REFUSED: Final = "PodRefused"
+"""The meta cluster refuses a pod: a quota, a limit range, a policy, a webhook. The message quotes
+why, and says what to do. It is tried again all the time."""
+
 QUORUM_LOST: Final = "QuorumLost"
 """Fewer than a majority takes part: nothing can be written. The message says what each one lacks."""
 RECOVERY_BLOCKED: Final = "RecoveryBlocked"
@@ -117,6 +126,8 @@ NAME_TAKEN: Final = "NameTaken"
 """An object that is not ours has a name that we need; remove it or choose another name."""
 RETAINED_VOLUMES: Final = "RetainedVolumes"
 """Volumes of an earlier EtcdCluster of this name are there; adopt them or delete them."""
+FORBIDDEN_BY_POLICY: Final = "ForbiddenByPolicy"
+"""The administrator of the meta cluster does not allow what a field says; the message names it."""
 UNSUPPORTED_VERSION: Final = "UnsupportedVersion"
 """`spec.version` is not one that this release can run."""
 
@@ -130,6 +141,18 @@ BACKUP_OVERDUE: Final = "BackupOverdue"
 """No backup was stored for two hours and more after one was due; see the EtcdBackups."""
 SCHEDULE_INVALID: Final = "ScheduleInvalid"
 """`spec.backup.schedule` or `spec.backup.verify` cannot be understood."""
+
+KEYS_SEALED: Final = "KeysSealed"
+"""The keys are in etcd, sealed; the message names them and the key that opens them."""
+KEYS_NOT_STORED: Final = "KeysNotStored"
+"""The keys that `spec.backup.keys` names could not be put into etcd, or are older than those in use.
+
+No backup is made until they are there.
+"""
+KEYS_OPENED: Final = "KeysOpened"
+"""The keys that came with the backup were opened."""
+KEYS_MISSING: Final = "KeysMissing"
+"""The backup holds no keys, or what opens them is not given; the message says what to bring along."""
 
 STORED: Final = "Stored"
 """The backup is complete: it was stored and read back, and can be restored."""

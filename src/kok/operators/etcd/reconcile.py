@@ -21,15 +21,18 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.apply import ensure_all
 from kok.kube.errors import AlreadyExists
+from kok.kube.ownership import prune
 from kok.operators.etcd import (
     certificates,
     engine,
     hibernation,
+    keys,
     layout,
     members,
     metrics,
     moves,
     obstacles,
+    permitted,
     plan,
     reasons,
     remains,
@@ -76,10 +79,12 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
     """See the module."""
     # The pass's own copy of the status takes the place of the one read: all judge by it.
     obj = p.obj.model_copy(update={"status": p.status})
-    world = await observe(obj, plan.members_of(obj), p.kube, own.worker_image)
+    world = await observe(
+        obj, plan.members_of(obj), p.kube, own.worker_image, isolated=own.isolates()
+    )
     learnt = members.learn(obj, world, plan.members_of(obj))
     learnt = moves.take_request(obj) or learnt
-    found = obstacles.obstacle(obj, world)
+    found = permitted.judge(obj, world, own)
     ca = rotation.authority(obj, world, p.now)
     restores = await takeover.read(p.kube, obj)
     hold = takeover.hold(obj, restores)
@@ -135,6 +140,7 @@ async def _work(
         return None
     if seen.found is not None:
         adopt(p, obj, seen.found)
+    await _isolate(p, obj, world, own)
     if not seen.held:
         if await hibernation.turn(p, obj, world, seen.backups):
             return hibernation.AT_ONCE
@@ -144,10 +150,12 @@ async def _work(
     await rescue.act(p, obj, seen.restores, seen.rescue)
     await hibernation.ask_for_backup(p, obj, seen.backups)
     after = await takeover.advance(p, obj, world, seen.eligible, own)
+    due = any(b.status.phase in {None, "Pending"} for b in seen.backups)
+    later = await keys.keep(p, obj, world, seen.restores, due=due)
     if after is not None:
         return after
     await policy.keep(p, obj, seen.backups)
-    return await engine.carry_out(p, obj, world, seen.action) if seen.action else None
+    return await engine.carry_out(p, obj, world, seen.action) if seen.action else later
 
 
 def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
@@ -160,6 +168,14 @@ def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
     recorded.seed = ",".join(sorted(found.member_ids))
     recorded.next_member = plan.next_number(obj)
     p.event(reasons.VOLUMES_ADOPTED, f"goes on with the data of etcd cluster {found.cluster_id}")
+
+
+async def _isolate(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, own: EtcdSettings) -> None:
+    """NetworkPolicies, which have to be there before any pod that they are for."""
+    wanted = render.network_policies(obj, own, p.settings.lease_namespace)
+    await ensure_all(p.kube, _without(wanted, obstacles.taken(obj, world)), world.children)
+    keep, lives = [m["metadata"]["name"] for m in wanted], world.all(kinds.NETWORKPOLICY)
+    await prune(p.kube, kinds.NETWORKPOLICY, obj, keep, lives)
 
 
 async def _act(

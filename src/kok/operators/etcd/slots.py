@@ -1,9 +1,10 @@
-"""How many Jobs that move backups may run at the same time, over all EtcdClusters."""
+"""How many Jobs that move backups may run at the same time, shared fairly by namespace."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from kok.kube import kinds
@@ -16,6 +17,20 @@ COUNTED = ("backup", "verify")
 AGAIN = 5.0
 
 
+def waits_for(running: Mapping[str, int], namespace: str, limit: int) -> str | None:
+    """What a further Job of a namespace has to wait for, or None; `running` is by namespace.
+
+    A namespace has three quarters of `limit` at most. Beyond `limit`, and up to twice as many, the
+    first Job of a namespace still starts: a tenant whose store is silent holds his own for an hour.
+    """
+    mine, total = running.get(namespace, 0), sum(running.values())
+    if mine >= max(1, limit * 3 // 4):
+        return f"{mine} Jobs that move backups of this namespace run already"
+    if total >= (limit if mine else limit * 2):
+        return f"{total} Jobs that move backups run already"
+    return None
+
+
 class Slots:
     """Counts what the API server has, so that neither a restart nor another leader miscounts."""
 
@@ -24,22 +39,24 @@ class Slots:
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
-    async def one(self, kube: Kube, namespaces: Sequence[str]) -> AsyncIterator[None]:
+    async def one(self, kube: Kube, namespace: str, watched: Sequence[str]) -> AsyncIterator[None]:
         """Held while a Job is created; raises `Wait` if too many run already.
 
-        `namespaces` are those that are looked after, all of them if empty.
+        `watched` are the namespaces that are looked after, all of them if empty.
         """
         async with self._turn:
             labels = f"{layout.LABEL_WORKER} in ({','.join(COUNTED)})"
             found = await asyncio.gather(
-                *(kube.list(kinds.JOB, where, labels=labels) for where in namespaces or (None,))
+                *(kube.list(kinds.JOB, where, labels=labels) for where in watched or (None,))
             )
-            running = sum(not jobs.ended(job) for some in found for job in some)
-            if running >= self._limit:
-                raise Wait(
-                    reasons.QUEUED,
-                    f"{running} Jobs that move backups run already, as many as may run at the "
-                    "same time (setting worker_jobs)",
-                    after=AGAIN,
-                )
+            running = Counter(
+                str(job["metadata"]["namespace"])
+                for some in found
+                for job in some
+                if jobs.holds_a_slot(job)
+            )
+            why = waits_for(running, namespace, self._limit)
+            if why is not None:
+                text = f"{why}, as many as may run at the same time (setting worker_jobs)"
+                raise Wait(reasons.QUEUED, text, after=AGAIN)
             yield

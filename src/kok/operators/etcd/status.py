@@ -180,14 +180,20 @@ def _unhealthy(
         return Verdict(False, reasons.MEMBER_LOST, f"{text}{_way_out(voters)}{what}")
     if "foreign" in conditions:
         return Verdict(False, reasons.CLUSTER_ID_MISMATCH, text)
+    if any(view.entry.name in s.world.refusals for view in bad):
+        return Verdict(False, reasons.POD_REFUSED, text)
     if _still_forming(s.obj, bad):
         return Verdict(False, reasons.FORMING, text)
     if conditions == {"unreachable"}:
-        if _is_denied(s.world, bad):
-            how = f"etcdctl user grant-role {layout.CLIENT_COMMON_NAME} root"
-            return Verdict(None, reasons.AUTHENTICATION_ON, f"{text}; grant it: {how}")
-        return Verdict(None, reasons.UNREACHABLE, text)
+        return _unreachable(s.world, bad, text)
     return Verdict(False, reasons.MEMBERS_NOT_READY, text)
+
+
+def _unreachable(world: World, bad: Sequence[View], text: str) -> Verdict:
+    if _is_denied(world, bad):
+        how = f"etcdctl user grant-role {layout.CLIENT_COMMON_NAME} root"
+        return Verdict(None, reasons.AUTHENTICATION_ON, f"{text}; grant it: {how}")
+    return Verdict(None, reasons.UNREACHABLE, text)
 
 
 def _is_denied(world: World, seen: Sequence[View]) -> bool:

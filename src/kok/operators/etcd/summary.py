@@ -9,6 +9,7 @@ from kok.operators.etcd.operations import Action
 from kok.operators.etcd.verdict import Verdict
 
 _SLEEP = {reasons.HIBERNATING, reasons.HIBERNATED, reasons.WAKING}
+_SAYS_MORE = {reasons.MEMBER_LOST, reasons.FORMING, reasons.POD_REFUSED}
 _ROLLS = {reasons.ROLLING, reasons.ROLL_STUCK}
 
 
@@ -23,7 +24,7 @@ def ready(
         return Verdict(False, problem.reason, problem.message)
     healthy, certs = verdicts[reasons.MEMBERS_HEALTHY], verdicts[reasons.CERTIFICATES_READY]
     can_serve = verdicts[reasons.AVAILABLE]
-    if can_serve.holds is not True and healthy.reason in {reasons.MEMBER_LOST, reasons.FORMING}:
+    if can_serve.holds is not True and healthy.reason in _SAYS_MORE:
         # That is why there is no quorum, and says more.
         return Verdict(False, healthy.reason, healthy.message)
     if can_serve.holds is None and certs.holds is False:

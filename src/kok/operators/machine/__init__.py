@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from kok.kube.client import Kube
+from kok.operators.machine.abandoned import Abandoned
+from kok.operators.machine.cleaning import Cleaner
 from kok.operators.machine.hosts import ComponentReconciler, HostReconciler
 from kok.operators.machine.kubenodes.reconcile import KubeNodeReconciler
 from kok.operators.machine.machines.reconcile import MachineReconciler
@@ -16,20 +19,31 @@ from kok.runtime.settings import Settings
 def operator(settings: Settings) -> OperatorSpec:
     """The operator with its four reconcilers."""
     del settings  # The runtime hands them to each pass.
-    machines = MachineReconciler(MachineSettings())
-    kubenodes = KubeNodeReconciler()
+    own, abandoned = MachineSettings(), Abandoned()
+    machines = MachineReconciler(own, abandoned=abandoned)
+    kubenodes = KubeNodeReconciler(own, abandoned)
+    cleaner = Cleaner(
+        machines.connections, machines.sessions, machines.observer, abandoned, machines.keeper
+    )
+    following: list[asyncio.Task[None]] = []
 
-    async def start(_kube: Kube, _settings: Settings) -> None:
+    async def start(kube: Kube, settings: Settings) -> None:
         # It tells of every connection and every command.
         logging.getLogger("asyncssh").setLevel(logging.WARNING)
+        await abandoned.load(kube, settings.lease_namespace)
+        follow = abandoned.follow(kube, settings.lease_namespace)
+        following.append(asyncio.create_task(follow, name="abandoned hosts"))
 
     async def stop(_kube: Kube, _settings: Settings) -> None:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
         await machines.close()
         await kubenodes.close()
 
     return OperatorSpec(
         name="machine",
-        reconcilers=(kubenodes, machines, HostReconciler(), ComponentReconciler()),
+        reconcilers=(kubenodes, machines, HostReconciler(cleaner, own), ComponentReconciler()),
         on_start=start,
         on_stop=stop,
     )

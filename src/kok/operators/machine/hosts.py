@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 from kok.api import names
 from kok.api.component import Component
-from kok.api.host import Host
+from kok.api.host import Host, HostStatus, HostUse
 from kok.api.machine import Machine
 from kok.api.meta import Manifest
-from kok.api.names import ANNOTATION_TRUST_HOST_KEY
+from kok.api.names import ANNOTATION_ABANDON_HOST, ANNOTATION_TRUST_HOST_KEY
 from kok.operators.machine import reasons
-from kok.operators.machine.components.rendered import ComponentError, validate
+from kok.operators.machine.cleaning import Cleaner
+from kok.operators.machine.components.foreign import Checker
+from kok.operators.machine.keeping import touched
+from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.ssh.hostkey import FINGERPRINT
+from kok.runtime.aside import Unfinished
 from kok.runtime.errors import Invalid, Wait
 from kok.runtime.reconciler import DONE, Done, Key, Pass, Result, Wake
 
@@ -20,35 +25,70 @@ MACHINE = Machine.info.kind
 
 
 class HostReconciler:
-    """Shows which Machine uses a Host, and remembers the host's key from one to the next."""
+    """Shows which Machine uses a Host, and remembers the host's key from one to the next.
+
+    A host whose Machine went without leaving it clean, for whatever reason, is Dirty: it is cleaned
+    up as soon as it can be reached, and nobody gets it before.
+    """
 
     model = Host
 
-    def __init__(self) -> None:
+    def __init__(self, cleaner: Cleaner, settings: MachineSettings) -> None:
         self.wakes_on: Sequence[Wake] = (Wake(MACHINE, key=_host_of, labels=names.LABEL_HOST),)
+        self._cleaner = cleaner
+        self._patience = timedelta(seconds=settings.removal_timeout)
 
     async def reconcile(self, p: Pass[Host]) -> Result:
         """See `Reconciler`."""
         machine = await _machine(p)
         p.status.machine = machine.name if machine is not None else None
-        p.status.phase = "Claimed" if machine is not None else "Free"
         key = _key(p.obj, machine)
         if key is not None:
             p.status.host_key = key
-        reason = reasons.CLAIMED if machine is not None else reasons.FREE
-        text = f"used by Machine {machine.name}" if machine is not None else "no Machine uses it"
-        p.set_condition("Ready", True, reason, text)
+        if machine is not None:
+            _note_use(p.status, machine)
+            p.status.phase = "Claimed"
+            p.set_condition("Ready", True, reasons.CLAIMED, f"used by Machine {machine.name}")
+            return Result()
+        if p.status.used_by is not None and not await self._cleaner.clean(p):
+            p.status.phase = "Dirty"
+            why = self._cleaner.sentence(p)
+            p.set_condition("Ready", False, reasons.HOST_NOT_CLEAN, why)
+            return Result(self._cleaner.again(p))
+        p.status.phase = "Free"
+        p.set_condition("Ready", True, reasons.FREE, "no Machine uses it")
         return Result()
 
     async def finalize(self, p: Pass[Host]) -> Result | Done:
-        """A Host stays until its Machine has left it clean."""
-        machine = await _machine(p)
-        if machine is None:
-            return DONE
-        p.status.machine = machine.name
+        """A Host stays until its Machine has left it clean, or it was cleaned up after that."""
+        machine, used = await _machine(p), p.status.used_by
+        if machine is not None:
+            p.status.machine = machine.name
+            raise Wait(
+                reasons.IN_USE, f"Machine {machine.name} still uses it and is being removed", 10.0
+            )
+        if used is None or await self._cleaner.clean(p):
+            return await self._cleaner.done(p)
+        let_go = (p.obj.metadata.deletion_timestamp or p.now) + self._patience
+        told = p.obj.metadata.annotations.get(ANNOTATION_ABANDON_HOST) == "true"
+        if told or p.now >= let_go:
+            await self._cleaner.abandon(p)
+            return await self._cleaner.done(p)
         raise Wait(
-            reasons.IN_USE, f"Machine {machine.name} still uses it and is being removed", 10.0
+            reasons.HOST_NOT_CLEAN,
+            f"{self._cleaner.sentence(p)}; gives up at {let_go:%H:%M:%S} UTC, or at once with the "
+            f"annotation {ANNOTATION_ABANDON_HOST}=true",
+            self._cleaner.again(p),
         )
+
+
+def _note_use(status: HostStatus, machine: Machine) -> None:
+    """Whose software may be on the host, once a Machine has begun to change anything there."""
+    uid = machine.metadata.uid
+    if machine.deleting:
+        return  # It tells itself, in the end, whether the host is clean.
+    if touched(machine.status) and (status.used_by is None or status.used_by.uid != uid):
+        status.used_by = HostUse(machine=machine.name, uid=uid, cluster=machine.spec.cluster)
 
 
 class ComponentReconciler:
@@ -57,12 +97,18 @@ class ComponentReconciler:
     model = Component
     wakes_on: Sequence[Wake] = ()
 
+    def __init__(self, checker: Checker | None = None) -> None:
+        self._checker = checker or Checker()
+
     async def reconcile(self, p: Pass[Component]) -> Result:
         """See `Reconciler`."""
         try:
-            validate(p.obj)
-        except ComponentError as error:
-            raise Invalid(reasons.COMPONENT_INVALID, str(error)) from None
+            problem = await self._checker.problem(p.obj)
+        except Unfinished as error:
+            text = f"checking it {error}; it is tried again"
+            raise Wait(reasons.COMPONENT_INVALID, text, 30.0) from None
+        if problem:
+            raise Invalid(reasons.COMPONENT_INVALID, problem)
         p.set_condition("Ready", True, reasons.VALID, "templates and parameters can be used")
         return Result()
 

@@ -17,6 +17,10 @@ JOIN_SECONDS = Histogram(
     "From the creation of a Machine until its Node was Ready for the first time.",
     buckets=(5, 10, 15, 20, 25, 30, 45, 60, 90, 120, 300, 600, 1800),
 )
+ABANDONED = Gauge(
+    "kok_machine_abandoned_hosts",
+    "Hosts that were left with software and keys of a node on them: see kok doctor.",
+)
 MACHINES = Gauge("kok_machines", "Machines by phase.", ["phase"])
 
 

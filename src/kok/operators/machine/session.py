@@ -51,6 +51,10 @@ class View:
     """ID of the bootstrap token that was taken back."""
     drained: bool = False
     """Whether the node needs no draining any more."""
+    heard: str | None = None
+    """When the kubelet was last heard of before it was changed; None: it was heard of since."""
+    changed: float = NEVER
+    """When that change was begun."""
     draining: str = ""
     """What the drain waits for."""
     forced: bool = False
@@ -59,6 +63,8 @@ class View:
     """Number of the attempt to clean up."""
     cleaned: bool = False
     """Whether nothing of this Machine is left on the host."""
+    reported: bool = False
+    """Whether the Host object was told so."""
     error: HostError | KubeError | None = None
     """Why what was tried last did not go through."""
     failures: int = 0

@@ -45,7 +45,7 @@ def usable(cluster: Manifest | None) -> bool:
 @pytest.fixture(scope="session")
 def cluster_crds(api_server: ApiServer) -> None:
     """The kinds of the cluster operator, and a meta node with this machine's address."""
-    files = [CRDS / f"{name}.yaml" for name in ("clusters", "addons", "etcdclusters")]
+    files = [CRDS / f"{name}.yaml" for name in ("clusters", "addons", "etcdclusters", "machines")]
     asyncio.run(install_crds(api_server, files))
     asyncio.run(_meta_node(api_server))
 

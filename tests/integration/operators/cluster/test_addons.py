@@ -87,6 +87,14 @@ async def test_the_life_of_an_addon(
             await world.until_gone("thief", ADDON)
             assert await _holds(admin, "x", "2")
 
+            # What an Addon left that this Cluster does not have, as after a restore, is taken over.
+            mark = {"labels": {"kok.dev/addon": "old-coredns"}}
+            left = {"metadata": {"name": "left", "namespace": "default", **mark}}
+            await admin.apply({"apiVersion": "v1", "kind": "ConfigMap", **left})
+            await world.addon("heir", config("left"))
+            await world.until_reason("AsWanted", "heir", kind=ADDON)
+            assert await _holds(admin, "left", "1")
+
             # One that depends on another waits for it.
             await world.addon("later", config("z"), dependsOn=["sooner"])
             waiting = await world.until_reason("WaitingForDependencies", "later", kind=ADDON)

@@ -271,8 +271,15 @@ async def test_what_is_deleted_or_changed_by_hand_comes_back(
         await world.delete(kind, name)
         await world.until(lambda m, uid=old: m and m["metadata"]["uid"] != uid, name, kind)
     await world.patch({"spec": {"replicas": 0}}, "shop-scheduler", kinds.DEPLOYMENT)
+    host = {"spec": {"template": {"spec": {"hostNetwork": True}}}}
+    await world.patch(host, "shop-apiserver", kinds.DEPLOYMENT)
     await world.until(
         lambda m: m and m["spec"]["replicas"] == 1, "shop-scheduler", kinds.DEPLOYMENT
+    )
+    await world.until(
+        lambda m: m and "hostNetwork" not in m["spec"]["template"]["spec"],
+        "shop-apiserver",
+        kinds.DEPLOYMENT,
     )
     await world.patch(
         {"metadata": {"labels": {"kok.dev/owner-kind": None}}}, "shop-apiserver", kinds.DEPLOYMENT

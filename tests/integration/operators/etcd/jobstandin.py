@@ -28,13 +28,18 @@ from tests.integration.operators.etcd.container import program
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import AlreadyExists, KubeError
+from kok.kube.errors import AlreadyExists, Forbidden, KubeError
 from kok.operators.etcd import jobs
 from kok.operators.etcd.worker.places import ROOT_VARIABLE
 
 KOK = "from kok.cli.main import app; app()"
 CHECKOUT = Path(__file__).parents[4]
 LOG_LINES = 10
+SIDECAR: Manifest = {
+    "name": "mesh",
+    "image": "mesh:1",
+    "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "1"}},
+}
 GRACE = 10.0
 
 
@@ -49,6 +54,8 @@ class Run:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     statuses: dict[str, Manifest] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when its Job is to go."""
 
 
 class Jobs:
@@ -67,6 +74,8 @@ class Jobs:
         self.root = root
         self.held: set[str] = set()
         """Purposes (`backup`, `verify`...) whose pods do not start for now."""
+        self.sidecar = False
+        """Whether a webhook puts a container into each pod that never ends by itself."""
         self.environment: dict[str, str] = {}
         """More variables for workers."""
         self._address = address
@@ -122,20 +131,28 @@ class Jobs:
                 "uid": meta["uid"],
                 "controller": True,
             }
-            with contextlib.suppress(AlreadyExists):
-                await self.kube.create(
-                    {
-                        "apiVersion": "v1",
-                        "kind": "Pod",
-                        "metadata": {
-                            "name": name,
-                            "namespace": self.namespace,
-                            "labels": labels,
-                            "ownerReferences": [reference],
-                        },
-                        "spec": {**template["spec"], "nodeName": "node-1"},
-                    }
-                )
+            spec = {**template["spec"], "nodeName": "node-1"}
+            if self.sidecar:
+                spec["containers"] = [{**SIDECAR}, *spec["containers"]]
+            notes = template["metadata"].get("annotations") or {}
+            made = {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": name,
+                    "namespace": self.namespace,
+                    "labels": labels,
+                    "annotations": notes,
+                    "ownerReferences": [reference],
+                },
+                "spec": spec,
+            }
+            try:
+                await self.kube.create(made)
+            except AlreadyExists:
+                pass
+            except Forbidden as error:
+                await tell(self.kube, job, f"Error creating: {error.message}")
             return
         if purpose in self.held or pod["metadata"].get("deletionTimestamp"):
             return
@@ -163,9 +180,14 @@ class Jobs:
                 ok = await self._wait(run, container) and ok
             if not ok:
                 break
-        for container in spec["containers"] if ok else ():
+        ours = [c for c in spec["containers"] if c["name"] != SIDECAR["name"]]
+        for container in ours if ok else ():
             self._spawn(run, container, volumes)
             ok = await self._wait(run, container) and ok
+        if ours != spec["containers"]:
+            run.statuses[SIDECAR["name"]] = {"running": {"startedAt": _now()}}
+            await self._report(run, "Running")
+            await run.gone.wait()
         _end(run)
         await self._report(run, "Succeeded" if ok else "Failed")
         await self._conclude(run, ok=ok)
@@ -323,6 +345,7 @@ class Jobs:
 
     async def _remove(self, run: Run) -> None:
         """The garbage collector and the kubelet: a deleted Job takes its pod with it."""
+        run.gone.set()
         for process in run.processes.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -336,6 +359,36 @@ class Jobs:
         meta = run.pod["metadata"]
         await self.kube.delete(kinds.POD, meta["name"], self.namespace, uid=meta["uid"], grace=0)
         self._runs.pop(run.job["metadata"]["uid"], None)
+
+
+async def tell(kube: Kube, owner: Manifest, note: str) -> None:
+    """The Event of a controller whose pod is refused; written once, others count them."""
+    meta, now = owner["metadata"], _now()
+    with contextlib.suppress(AlreadyExists):
+        await kube.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {
+                    "name": f"{meta['name']}.{meta['uid']}",
+                    "namespace": meta["namespace"],
+                },
+                "involvedObject": {
+                    "apiVersion": owner["apiVersion"],
+                    "kind": owner["kind"],
+                    "name": meta["name"],
+                    "namespace": meta["namespace"],
+                    "uid": meta["uid"],
+                },
+                "type": "Warning",
+                "reason": "FailedCreate",
+                "message": note,
+                "source": {"component": "controller"},
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+                "count": 1,
+            }
+        )
 
 
 def _end(run: Run) -> None:

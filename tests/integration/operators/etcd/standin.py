@@ -29,13 +29,13 @@ from unittest import mock
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from tests.integration.operators.etcd.container import Container, pod_status, program
-from tests.integration.operators.etcd.jobstandin import Jobs
+from tests.integration.operators.etcd.jobstandin import Jobs, tell
 from tests.integration.operators.etcd.network import own_network
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import KubeError
+from kok.kube.errors import Forbidden, KubeError
 from kok.operators.etcd import jobs, layout
 from kok.operators.etcd.render.statefulset import CERTIFICATES, DATA
 from kok.pki import CertificateAuthority, LeafSpec, Usage, ca_of, issue
@@ -243,20 +243,24 @@ class StandIn:
             "uid": meta["uid"],
             "controller": True,
         }
-        await self.kube.create(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {
-                    "name": layout.pod_name(meta["name"]),
-                    "namespace": self.namespace,
-                    "labels": template["metadata"]["labels"],
-                    "annotations": template["metadata"]["annotations"],
-                    "ownerReferences": [reference],
-                },
-                "spec": {**template["spec"], "nodeName": self._node(template["spec"])},
-            }
-        )
+        pod = layout.pod_name(meta["name"])
+        made = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": pod,
+                "namespace": self.namespace,
+                "labels": template["metadata"]["labels"],
+                "annotations": template["metadata"]["annotations"],
+                "ownerReferences": [reference],
+            },
+            "spec": {**template["spec"], "nodeName": self._node(template["spec"])},
+        }
+        try:
+            await self.kube.create(made)
+        except Forbidden as error:
+            how = f"create Pod {pod} in StatefulSet {meta['name']} failed error: {error.message}"
+            await tell(self.kube, owner, how)
 
     def _node(self, spec: Manifest) -> str:
         wanted = (spec.get("nodeSelector") or {}).items()

@@ -184,7 +184,7 @@ async def test_what_is_missing_is_named_and_waited_for(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:
     await filled(world, standin)
-    s3 = {"bucket": "etcd-backups", "endpoint": "http://127.0.0.1:1", "secret": "backup-store"}
+    s3 = {"bucket": "etcd-backups", "endpoint": "https://192.0.2.1", "secret": "backup-store"}
     await ask(world, store={"s3": s3})
 
     waiting = await until_reason(world, "SecretMissing")
@@ -235,6 +235,107 @@ async def test_a_namespace_that_goes_is_not_held_up(
     # Nothing stays for operators of later tests: whatever they made for it would be refused.
     await world.kube.delete(ETCD, "e", world.namespace)
     await world.until_gone()
+
+
+async def test_a_sidecar_that_never_ends_holds_up_neither_backup_nor_proof_nor_removal(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    standin.jobs.sidecar = True
+    await volume(world)
+    await filled(world, standin, backup={"store": STORE})
+
+    await ask(world)
+
+    await until_phase(world, "Complete")
+    await world.until_gone("one-backup-1", kinds.JOB)
+    await world.annotate(ANNOTATION_VERIFY, "now", "one", BACKUP)
+    await world.until(lambda m: verified(m) == "Passed", "one", BACKUP)
+    await world.kube.delete(BACKUP, "one", world.namespace)
+    await world.until_gone("one", BACKUP)
+    assert await stored(world, standin) == []
+    assert await world.kube.list(kinds.JOB, world.namespace) == []
+
+
+async def test_a_refused_pod_is_quoted_and_mended_by_its_resources(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await volume(world)
+    await filled(world, standin, backup={"store": STORE})
+    await at_least(world, "200m")
+
+    await ask(world)
+
+    refused = condition(await until_reason(world, "PodRefused"))
+    assert "minimum cpu usage per Container is 200m" in refused["message"]
+    assert "spec.worker of the EtcdBackup or spec.backup.worker" in refused["message"]
+    enough = {"resources": {"requests": {"cpu": "200m"}}}
+    await world.kube.patch(BACKUP, "one", world.namespace, {"spec": {"worker": enough}})
+    await until_phase(world, "Complete")
+
+
+async def test_a_backup_that_never_came_to_be_is_deleted_at_once(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await volume(world)
+    await filled(world, standin, backup={"store": STORE})
+    await at_least(world, "200m")
+    await ask(world)
+    await until_reason(world, "PodRefused")
+
+    await world.kube.delete(BACKUP, "one", world.namespace)
+
+    # A Job that removes what is stored would be refused as well.
+    await world.until_gone("one", BACKUP)
+    assert await world.kube.list(kinds.JOB, world.namespace) == []
+
+
+async def test_the_refusal_of_a_removal_is_quoted(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await volume(world)
+    await filled(world, standin, backup={"store": STORE})
+    await ask(world)
+    await until_phase(world, "Complete")
+    await at_least(world, "200m")
+
+    await world.kube.delete(BACKUP, "one", world.namespace)
+
+    def told(m: Manifest | None) -> bool:
+        return "minimum cpu usage per Container" in condition(m).get("message", "")
+
+    await world.until(told, "one", BACKUP)
+    enough = {"resources": {"requests": {"cpu": "200m"}}}
+    await world.kube.patch(BACKUP, "one", world.namespace, {"spec": {"worker": enough}})
+    await world.until_gone("one", BACKUP)
+    assert await stored(world, standin) == []
+
+
+async def test_the_refusal_of_a_member_is_quoted(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await at_least(world, "200m")
+    await world.make()
+
+    refused = await world.until(lambda m: condition(m).get("reason") == "PodRefused")
+
+    assert "e-0: its pod is refused: minimum cpu usage" in condition(refused)["message"]
+    assert "set spec.resources" in condition(refused)["message"]
+    enough = {"requests": {"cpu": "200m", "memory": "128Mi"}}
+    await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"resources": enough}})
+    await world.until_ready()
+
+
+async def at_least(world: World, cpu: str) -> None:
+    """A LimitRange above what our containers ask for."""
+    limits = [{"type": "Container", "min": {"cpu": cpu}}]
+    await world.kube.create(
+        {
+            "apiVersion": "v1",
+            "kind": "LimitRange",
+            "metadata": {"name": "least", "namespace": world.namespace},
+            "spec": {"limits": limits},
+        }
+    )
 
 
 async def test_no_more_jobs_run_at_the_same_time_than_may(

@@ -100,6 +100,12 @@ class OperatorProcess:
             await run_out(self._kube, "machine", self._namespace)
 
 
+@pytest.fixture(autouse=True)
+def hosts_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts and servers of artifacts are at loopback addresses, which are forbidden by default."""
+    monkeypatch.setenv("KOK_FORBIDDEN_RANGES", "169.254.0.0/16")
+
+
 @pytest.fixture
 async def machine_operator(
     api_server: ApiServer, kok_crds: None, namespace: str, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -20,10 +21,11 @@ from tests.unit.operators.machine.test_business import FIRST, request
 from kok import pki
 from kok.api.machine import HostFacts, Machine
 from kok.api.meta import Manifest
-from kok.api.names import MACHINE_BOOTSTRAPPERS
+from kok.api.names import MACHINE_BOOTSTRAPPERS, operator_group, operator_user
 from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
+from kok.operators.cluster.business import rights
 from kok.operators.machine.business import certificates, nodes, tend, tokens
 from kok.operators.machine.business.drain import Drain
 from kok.operators.machine.business.tenants import PENDING_MOST, Tenant, Tenants, Way
@@ -35,11 +37,22 @@ from kok.runtime.settings import Settings
 KEY = ("team-a", "shop")
 
 
+def to(kubeconfig: str) -> Way:
+    """To the API server of a kubeconfig, as whoever it stands for."""
+    digest = hashlib.sha256(kubeconfig.encode()).hexdigest()
+    return Way(from_kubeconfig(kubeconfig), digest)
+
+
 @pytest.fixture
-async def tenant(api_server: ApiServer) -> AsyncIterator[Tenant]:
-    """The API server as somebody's business cluster."""
+async def tenant(api_server: ApiServer, kube: Kube) -> AsyncIterator[Tenant]:
+    """The API server as somebody's business cluster, with no more rights than there."""
+    given = rights.objects()
+    for manifest in given:
+        await kube.apply(manifest)
+    user, group = operator_user("machine"), operator_group("machine")
+    await in_force(kube, given, {"kind": "Group", "name": group}, user, group)
     tenants = Tenants(timeout=PATIENCE)
-    yield await tenants.connect(KEY, Way(api_server.kubeconfig()))
+    yield await tenants.connect(KEY, to(api_server.kubeconfig(user, (group,))))
     await tenants.close()
 
 
@@ -105,7 +118,7 @@ async def test_an_api_that_was_away_is_known_to_be_back_at_once(
     tenants = Tenants(timeout=5.0)
     async with Network(api_server.port) as between:
         config = api_server.kubeconfig().replace(f":{api_server.port}", f":{between.port}")
-        tenant = await tenants.connect(KEY, Way(config))
+        tenant = await tenants.connect(KEY, to(config))
         await asyncio.wait_for(tenant.synced.wait(), LIMIT)
         await between.cut()
         await seen(tenant, "any", lambda: tenant.answers is False)
@@ -130,9 +143,9 @@ async def test_machines_turn_to_the_new_connection_when_the_credentials_change(
     api_server: ApiServer,
 ) -> None:
     tenants, woken = Tenants(timeout=5.0), asyncio.Event()
-    old = await tenants.connect(KEY, Way(api_server.kubeconfig()))
+    old = await tenants.connect(KEY, to(api_server.kubeconfig()))
     old.on_node("n-9", "uid", woken.set)
-    assert await tenants.connect(KEY, Way(api_server.kubeconfig("renewed"))) is not old
+    assert await tenants.connect(KEY, to(api_server.kubeconfig("renewed"))) is not old
     assert woken.is_set()
     await tenants.close()
 

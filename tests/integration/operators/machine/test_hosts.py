@@ -254,11 +254,17 @@ async def test_a_machine_whose_host_is_gone_for_ever_says_what_is_left_and_lets_
     await world.gone(MACHINE, "w1")
     events = await world.kube.list(kinds.EVENT, world.namespace)
     assert any(e["reason"] == "HostAbandoned" for e in events)
+    listed = await world.get(kinds.CONFIGMAP, "kok-abandoned-hosts")
+    assert listed
+    assert len(listed["data"]) == 1
     # Who gets the host next cleans up first.
     host.flowing.set()
-    await world.machine(host, name="next")
+    await world.machine(host, "tool-1.0", name="next")
     await world.until(MACHINE, "next", prepared, "prepared")
-    assert runs(tmp_path) == ["install", "uninstall"]
+    assert runs(tmp_path) == ["install", "uninstall", "install"]
+    await world.until(
+        kinds.CONFIGMAP, "kok-abandoned-hosts", lambda m: not m.get("data"), "empty again"
+    )
 
 
 async def test_a_machine_that_never_got_anywhere_goes_at_once(

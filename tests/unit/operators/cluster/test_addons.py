@@ -125,6 +125,17 @@ def test_flannel_knows_the_pod_addresses_of_both_families() -> None:
     assert (dual["Network"], dual["IPv6Network"]) == ("10.64.0.0/16", "fd00:64::/56")
 
 
+def test_limits_reach_every_container_of_a_builtin_addon() -> None:
+    limits = {"resources": {"limits": {"cpu": "1", "memory": "100Mi"}}}
+    for name in ("coredns", "flannel", "kube-proxy"):
+        made = [m for m in rendered(name, limits) if m["kind"] in {"DaemonSet", "Deployment"}]
+        pods = [m["spec"]["template"]["spec"] for m in made]
+        found = [c for pod in pods for c in [*pod.get("initContainers", ()), *pod["containers"]]]
+        assert found
+        for container in found:
+            assert container["resources"]["limits"] == {"cpu": "1", "memory": "100Mi"}
+
+
 def test_flannel_does_not_wait_for_kube_proxy() -> None:
     container = pick(rendered("flannel"), "DaemonSet")["spec"]["template"]["spec"]["containers"][0]
     variables = {e["name"]: e.get("value") for e in container["env"]}

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.operators.cluster.builders import a_cluster
 
 from kok.operators.cluster.blueprint import blueprint
-from kok.operators.cluster.flags import command_line
+from kok.operators.cluster.flags import command_line, known
 from kok.operators.cluster.parts import API_SERVER, CONTROLLER_MANAGER, SCHEDULER
 from kok.runtime.errors import Invalid
 
@@ -95,6 +95,23 @@ def test_a_version_that_is_not_known_is_refused_with_what_is() -> None:
             },
             "NodeRestriction keeps nodes from reading each other's Secrets",
         ),
+        (
+            {"apiServer": {"extraArgs": [{"name": "anonymous-auth", "value": "false"}]}},
+            "spec.apiServer.extraArgs: anonymous-auth is set by the operator",
+        ),
+        (
+            {"apiServer": {"extraArgs": [{"name": "shutdown-delay-duration", "value": "2h"}]}},
+            "shutdown-delay-duration: '2h' is not a duration of at most 10m",
+        ),
+        (
+            {"apiServer": {"extraArgs": [{"name": "shutdown-delay-duration", "value": "soon"}]}},
+            "write one such as 20s",
+        ),
+        (
+            {"etcd": {"version": "3.5.21"}},
+            "spec.etcd.version: etcd 3.5.21 is too old for Kubernetes 1.37.1, which needs 3.5.24 "
+            "or later; write 3.6.10",
+        ),
     ],
 )
 def test_arguments_that_cannot_work_are_refused(spec: dict[str, object], sentence: str) -> None:
@@ -121,3 +138,27 @@ def test_admission_plugins_add_to_those_that_must_be_on() -> None:
     ours = {"enable-admission-plugins": "NodeRestriction"}
     line = command_line("prog", ours, [("enable-admission-plugins", "AlwaysPullImages")])
     assert line == ["prog", "--enable-admission-plugins=NodeRestriction,AlwaysPullImages"]
+
+
+def test_an_etcd_that_is_too_old_is_refused_before_an_upgrade_and_not_while_it_serves() -> None:
+    upgrade = a_cluster(status={"version": "1.36.4"})
+    with pytest.raises(Invalid, match=r"etcd 3\.5\.21 is too old for Kubernetes 1\.37\.1"):
+        blueprint(upgrade, "3.5.21")
+    blueprint(upgrade, "3.5.24")
+    blueprint(a_cluster(status={"version": "1.37.1"}), "3.5.21")
+
+
+def test_a_component_gets_only_what_its_own_version_knows() -> None:
+    extra = [
+        ("concurrent-disruption-syncs", "2"),
+        ("feature-gates", "HPAGeneration=true,ImageVolume=true"),
+        ("enable-admission-plugins", "NodeDeclaredFeatureValidator"),
+        ("v", "2"),
+    ]
+    later = known(CONTROLLER_MANAGER, extra, "1.37.1")
+    assert later == extra
+    assert known(CONTROLLER_MANAGER, extra, "1.34.4") == [
+        ("feature-gates", "ImageVolume=true"),
+        ("v", "2"),
+    ]
+    assert known(CONTROLLER_MANAGER, extra, "somebody's") == extra

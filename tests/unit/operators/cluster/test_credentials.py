@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import yaml
 from cryptography import x509
 from tests.unit.operators.cluster.builders import NOW, a_cluster, applied, quick_pair
 
@@ -18,6 +19,7 @@ from kok.operators.cluster.credentials import (
     Issuer,
     Names,
     encryption_configuration,
+    leaf_in_kubeconfig,
 )
 from kok.operators.cluster.endpoint import Endpoint
 from kok.operators.cluster.keys import KeyRing, Keys
@@ -66,6 +68,8 @@ async def test_everything_that_a_control_plane_needs_is_made(keys: Keys) -> None
         "shop-kubeconfig": "Opaque",
         "shop-kubeconfig-internal": "Opaque",
         "shop-kubelet-client": "kubernetes.io/tls",
+        "shop-operator-cluster": "kubernetes.io/tls",
+        "shop-operator-machine": "kubernetes.io/tls",
         "shop-sa": "Opaque",
         "shop-scheduler": "kubernetes.io/tls",
     }
@@ -76,12 +80,20 @@ async def test_identities_are_those_that_kubernetes_knows(keys: Keys) -> None:
     made = by_name(issue(keys))
     subjects = {
         name: certificate(made[name]).subject.rfc4514_string()
-        for name in ("shop-controller-manager", "shop-scheduler", "shop-kubelet-client")
+        for name in (
+            "shop-controller-manager",
+            "shop-scheduler",
+            "shop-kubelet-client",
+            "shop-operator-cluster",
+            "shop-operator-machine",
+        )
     }
     assert subjects == {
         "shop-controller-manager": "CN=system:kube-controller-manager",
         "shop-scheduler": "CN=system:kube-scheduler",
         "shop-kubelet-client": "CN=kube-apiserver-kubelet-client",
+        "shop-operator-cluster": "CN=kok:cluster-operator,O=kok:cluster-operators",
+        "shop-operator-machine": "CN=kok:machine-operator,O=kok:machine-operators",
     }
     admin = pki.parse_kubeconfig(pki.decode(made["shop-kubeconfig"], "kubeconfig") or b"")
     assert isinstance(admin.credentials, pki.Leaf)
@@ -90,6 +102,64 @@ async def test_identities_are_those_that_kubernetes_knows(keys: Keys) -> None:
     assert admin.server == "https://192.0.2.10:31443"
     inner = pki.parse_kubeconfig(pki.decode(made["shop-kubeconfig-internal"], "kubeconfig") or b"")
     assert inner.server == "https://shop-apiserver.team-a.svc:6443"
+
+
+async def test_no_secret_holds_an_identity_that_nothing_can_take_rights_from(keys: Keys) -> None:
+    for name, made in by_name(issue(keys)).items():
+        leaf = pki.leaf_of(made) or leaf_in_kubeconfig(made)
+        if leaf is not None:
+            assert "system:masters" not in pki.certificate_info(leaf.cert_pem).subject, name
+
+
+async def test_a_certificate_of_masters_from_before_is_exchanged(keys: Keys) -> None:
+    lives = by_name(issue(keys))
+    assert keys.ca is not None
+    old = pki.issue(keys.ca, pki.LeafSpec("kok-operators", organizations=["system:masters"]), NOW)
+    text = pki.kubeconfig("shop", "https://x", keys.ca.cert_pem, "kok-operators", old)
+    lives["shop-kubeconfig-internal"]["data"] = pki.encode({"kubeconfig": text})
+    made = issue(keys, lives)
+    leaf = leaf_in_kubeconfig(by_name(made)["shop-kubeconfig-internal"])
+    assert leaf is not None
+    assert (
+        pki.certificate_info(leaf.cert_pem).subject
+        == "CN=kubernetes-admin,O=kubeadm:cluster-admins"
+    )
+    assert ["shop-kubeconfig-internal" in text for text in made.renewed] == [True]
+
+
+async def test_kubeconfigs_of_all_clusters_can_be_merged(keys: Keys) -> None:
+    names: list[str] = []
+    for namespace, cluster in (("team-a", "shop"), ("team-b", "shop"), ("team", "a-shop")):
+        plan = blueprint(a_cluster(cluster).model_copy(deep=True))
+        plan.cluster.metadata.namespace = namespace
+        for secret in Issuer(plan, keys, {}, NOW).all(SERVED, PUBLIC).secrets:
+            if text := pki.decode(secret, "kubeconfig"):
+                document = yaml.safe_load(text)
+                found = [document[kind][0]["name"] for kind in ("contexts", "clusters", "users")]
+                if "kubeconfig" in secret["metadata"]["name"]:
+                    assert len(set(found)) == 1
+                    names.append(found[0])
+    assert names == [
+        "team-a/shop/internal",
+        "team-a/shop",
+        "team-b/shop/internal",
+        "team-b/shop",
+        "team/a-shop/internal",
+        "team/a-shop",
+    ]
+
+
+async def test_names_in_a_kubeconfig_change_and_its_certificate_stays(keys: Keys) -> None:
+    lives = by_name(issue(keys))
+    leaf = leaf_in_kubeconfig(lives["shop-kubeconfig"])
+    assert keys.ca is not None
+    assert leaf is not None
+    old = pki.kubeconfig("shop", PUBLIC.url, keys.ca.cert_pem, "kubernetes-admin", leaf)
+    lives["shop-kubeconfig"]["data"] = pki.encode({"kubeconfig": old, "value": old})
+    made = issue(keys, lives)
+    assert made.renewed == []
+    found = pki.parse_kubeconfig(pki.decode(by_name(made)["shop-kubeconfig"], "kubeconfig") or b"")
+    assert (found.user, found.credentials) == ("team-a/shop", leaf)
 
 
 async def test_a_second_pass_makes_the_very_same(keys: Keys) -> None:
@@ -106,7 +176,7 @@ async def test_what_ends_soon_is_renewed_and_nothing_else(keys: Keys) -> None:
     second = issue(keys, by_name(first), now=later)
     for status in second.certificates:
         assert status.not_after > later + timedelta(days=300), status.name
-    assert len(second.renewed) == 7
+    assert len(second.renewed) == 9
     assert by_name(second)["shop-ca"] == by_name(first)["shop-ca"]
 
 

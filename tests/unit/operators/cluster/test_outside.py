@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import Any, cast
 
 import pytest
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi
+from tests.unit.operators.cluster.builders import NOW
 
+from kok import pki
 from kok.api.meta import Kind, Manifest
+from kok.kube.access import Access
 from kok.kube.client import Kube
+from kok.kube.identity import Identity
 from kok.kube.watch import WatchEvent
+from kok.operators.cluster.business import rights
 from kok.operators.cluster.business.reach import ask, resolve
-from kok.operators.cluster.business.tenants import Access, Tenants
+from kok.operators.cluster.business.tenants import Tenants, Way, way
 from kok.operators.cluster.business.watching import Watching
 from kok.operators.cluster.links import Links
 from kok.operators.cluster.metanodes import REFRESH, MetaNodes
@@ -125,7 +131,8 @@ async def test_a_node_that_went_during_a_gap_is_forgotten() -> None:
     try:
         await stream.tell("Node", ("ADDED", a_node("w1")), ("ADDED", a_node("w2")), ("SYNCED", {}))
         await stream.tell("Node", ("MODIFIED", a_node("w1")))
-        await stream.tell("Node", ("ADDED", a_node("w2")), ("SYNCED", {}))
+        gone = {"metadata": {"name": "w1"}}
+        await stream.tell("Node", ("ADDED", a_node("w2")), ("DELETED", gone), ("SYNCED", {}))
         assert watching.nodes == {"w2": True}
     finally:
         await watching.close()
@@ -142,26 +149,24 @@ async def test_an_addons_object_wakes_the_addon() -> None:
         await watching.close()
 
 
-def kubeconfig(server: str) -> str:
-    return (
-        "current-context: c\ncontexts: [{name: c, context: {cluster: c}}]\n"
-        f"clusters: [{{name: c, cluster: {{server: '{server}'}}}}]\n"
-    )
+AUTHORITY = pki.new_ca("shop-ca", NOW)
+
+
+@cache
+def identity(user: str = "kok:cluster-operator") -> Identity:
+    return Identity(AUTHORITY.cert_pem, pki.issue(AUTHORITY, pki.LeafSpec(user), NOW))
+
+
+def to(server: str) -> Way:
+    return way(identity(), identity("admin"), server=server, public="https://public")
 
 
 async def test_a_tenant_is_kept_while_its_access_holds() -> None:
     tenants = Tenants(limit=2, timeout=1)
     try:
-        first = await tenants.connect(
-            ("n", "a"), Access(kubeconfig("http://a"), kubeconfig("http://a"))
-        )
-        same = await tenants.connect(
-            ("n", "a"), Access(kubeconfig("http://a"), kubeconfig("http://a"))
-        )
-        assert same is first
-        other = await tenants.connect(
-            ("n", "a"), Access(kubeconfig("http://b"), kubeconfig("http://a"))
-        )
+        first = await tenants.connect(("n", "a"), to("https://a"))
+        assert await tenants.connect(("n", "a"), to("https://a")) is first
+        other = await tenants.connect(("n", "a"), to("https://b"))
         assert other is not first
         assert tenants.get(("n", "a")) is other
     finally:
@@ -170,12 +175,11 @@ async def test_a_tenant_is_kept_while_its_access_holds() -> None:
 
 async def test_of_too_many_tenants_the_one_that_was_not_used_for_longest_goes() -> None:
     tenants = Tenants(limit=2, timeout=1)
-    access = Access(kubeconfig("http://a"), kubeconfig("http://a"))
     try:
         for name in ("a", "b"):
-            await tenants.connect(("n", name), access)
+            await tenants.connect(("n", name), to("https://a"))
         tenants.get(("n", "a"))
-        await tenants.connect(("n", "c"), access)
+        await tenants.connect(("n", "c"), to("https://a"))
         assert tenants.get(("n", "b")) is None
         assert len(tenants) == 2
     finally:
@@ -184,7 +188,30 @@ async def test_of_too_many_tenants_the_one_that_was_not_used_for_longest_goes() 
 
 
 def test_no_credentials_show_in_a_representation() -> None:
-    assert "http://a" not in repr(Access(kubeconfig("http://a"), "x"))
+    assert "PRIVATE KEY" not in repr(to("https://a"))
+    assert "PRIVATE KEY" not in repr(identity())
+
+
+@pytest.mark.parametrize("wrong", ["deleted", "narrowed", "gone unseen"])
+async def test_rights_that_somebody_took_wake_the_cluster(wrong: str) -> None:
+    stream, woken = Stream(), []
+    watching = Watching(
+        cast("Kube", stream), lambda: None, lambda _addon: None, lambda: woken.append(1)
+    )
+    ours = [m for m in rights.objects() if m["kind"] == "ClusterRoleBinding"]
+    first = {**ours[0], "subjects": []} if wrong == "narrowed" else ours[0]
+    told = [("ADDED", m) for m in ours]
+    try:
+        await stream.tell("ClusterRoleBinding", *told, ("SYNCED", {}))
+        assert woken == []
+        if wrong == "gone unseen":
+            await stream.tell("ClusterRoleBinding", told[1], ("SYNCED", {}))
+        else:
+            what = "DELETED" if wrong == "deleted" else "MODIFIED"
+            await stream.tell("ClusterRoleBinding", (what, first))
+        assert woken == [1]
+    finally:
+        await watching.close()
 
 
 @pytest.mark.parametrize(
@@ -231,8 +258,7 @@ async def test_one_lost_request_is_no_outage(failures: int, outcome: str) -> Non
 
 
 async def test_an_api_that_is_not_there_is_unreachable() -> None:
-    config = kubeconfig("http://127.0.0.1:1")
-    async with await Kube.from_kubeconfig(config, field_manager="t") as admin:
+    async with Kube(Access("http://127.0.0.1:1"), field_manager="t") as admin:
         found = await ask(admin)
     assert found.outcome == "unreachable"
     assert "http://127.0.0.1:1" in found.message

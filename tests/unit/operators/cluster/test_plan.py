@@ -21,6 +21,7 @@ from kok.operators.cluster.parts import API_SERVER, COMPONENTS, CONTROLLER_MANAG
 from kok.operators.cluster.plan import (
     keys_hash,
     next_ask,
+    next_look,
     renewals,
     running_version,
     versions_to_run,
@@ -89,6 +90,32 @@ def test_the_others_wait_until_no_old_api_server_is_left(state: dict[str, int]) 
     assert wanted(rolling, answers=True)[SCHEDULER] == OLD
     done = a_world(an_etcd(), a_deployment(API_SERVER, version=NEW), *others)
     assert wanted(done, answers=True)[SCHEDULER] == NEW
+
+
+def test_a_version_that_cannot_run_is_taken_back_at_once() -> None:
+    stuck = a_deployment(API_SERVER, version="1.37.99", ready=1, desired=1, updated=1, total=2)
+    others = [a_deployment(c, version=OLD) for c in (CONTROLLER_MANAGER, SCHEDULER)]
+    status = {
+        "version": OLD,
+        "components": [{"name": c, "version": OLD} for c in COMPONENTS],
+    }
+    world = a_world(an_etcd(), stuck, *others)
+    assert wanted(world, answers=True, version=OLD, status=status) == dict.fromkeys(COMPONENTS, OLD)
+
+
+def test_on_the_way_back_the_api_server_goes_last() -> None:
+    stuck = a_deployment(CONTROLLER_MANAGER, version=NEW, ready=0)
+    scheduler = a_deployment(SCHEDULER, version=OLD)
+    world = a_world(an_etcd(), a_deployment(API_SERVER, version=NEW), stuck, scheduler)
+    status = {"version": OLD}
+    assert wanted(world, answers=True, version=OLD, status=status) == {
+        API_SERVER: NEW,
+        CONTROLLER_MANAGER: OLD,
+        SCHEDULER: OLD,
+    }
+    back = a_deployment(CONTROLLER_MANAGER, version=OLD)
+    world = a_world(an_etcd(), a_deployment(API_SERVER, version=NEW), back, scheduler)
+    assert wanted(world, version=OLD, status=status) == dict.fromkeys(COMPONENTS, OLD)
 
 
 def test_a_deployment_that_was_just_written_is_not_done() -> None:
@@ -161,3 +188,11 @@ def test_an_api_is_asked_often_at_first_and_then_more_seldom() -> None:
     waits = [next_ask(NOW - timedelta(seconds=s), NOW) for s in (0, 5, 60, 3600)]
     assert waits == [0.2, 1.0, 12.0, 30.0]
     assert next_ask(NOW + timedelta(seconds=9), NOW) == 0.2
+
+
+@pytest.mark.parametrize(("seconds", "look"), [(0, 10.0), (100, 20.0), (9000, 120.0)])
+def test_pods_that_are_not_ready_are_looked_at_less_and_less_often(
+    seconds: int, look: float
+) -> None:
+    pod = {"metadata": {"creationTimestamp": NOW.isoformat()}}
+    assert next_look(pod, NOW + timedelta(seconds=seconds)) == look

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -92,7 +93,6 @@ def test_every_flag_that_must_not_be_changed_is_refused_to_users() -> None:
         "controllers",
         "enable-admission-plugins",
         "goaway-chance",
-        "kubelet-certificate-authority",
         "kubelet-preferred-address-types",
         "node-cidr-mask-size-ipv4",
         "node-cidr-mask-size-ipv6",
@@ -143,6 +143,72 @@ def test_a_stopping_server_has_time_for_all_that_it_promises() -> None:
         for f in ("shutdown-delay-duration", "shutdown-watch-termination-grace-period")
     )
     assert pod["terminationGracePeriodSeconds"] > promised
+
+
+def test_the_end_of_a_pod_follows_the_users_flags() -> None:
+    extra = [
+        {"name": "shutdown-delay-duration", "value": "1m10s"},
+        {"name": "shutdown-watch-termination-grace-period", "value": "0"},
+    ]
+    pod = pod_specs(apiServer={"extraArgs": extra})["shop-apiserver"]
+    assert pod["terminationGracePeriodSeconds"] == 70 + 30
+
+
+@pytest.mark.parametrize("profile", ["edge", "standard", "ha"])
+def test_another_number_of_pods_restarts_none(profile: str) -> None:
+    one, two = (
+        everything(
+            blueprint(
+                a_cluster(
+                    profile=profile,
+                    apiServer={"replicas": n},
+                    controllerManager={"replicas": n},
+                    scheduler={"replicas": n},
+                )
+            )
+        )
+        for n in (1, 2)
+    )
+    templates = [
+        [m["spec"]["template"] for m in made if m["kind"] == "Deployment"] for made in (one, two)
+    ]
+    assert templates[0] == templates[1]
+
+
+def without_what_several_need(
+    made: Manifest, *, flag: bool = True, spread: bool = True
+) -> Manifest:
+    """As an earlier release made it for a single pod."""
+    live = copy.deepcopy(made)
+    pod = live["spec"]["template"]["spec"]
+    if flag:
+        words = pod["containers"][0]["command"]
+        words[:] = [word for word in words if not word.startswith("--goaway-chance")]
+    if spread:
+        del pod["topologySpreadConstraints"]
+    return live
+
+
+@pytest.mark.parametrize("state", [{}, {"flag": False}, {"spread": False}])
+def test_what_an_earlier_release_made_for_one_pod_is_not_restarted(state: dict[str, bool]) -> None:
+    plan = blueprint(a_cluster(profile="standard", apiServer={"replicas": 2}))
+    made = apiserver.deployment(plan, plan.version, "x")
+    live = without_what_several_need(made, **state)
+    assert pods.unrolled(made, live)["spec"]["template"] == live["spec"]["template"]
+    assert pods.unrolled(made, None) == made
+    # With another change they come as well.
+    later = apiserver.deployment(plan, plan.version, "y")
+    assert pods.unrolled(later, live) == later
+
+
+def test_a_flag_waits_for_the_version_that_knows_it() -> None:
+    extra = [{"name": "tls-curve-preferences", "value": "29"}]
+    plan = blueprint(a_cluster(version="1.36.4", apiServer={"extraArgs": extra}))
+    for version, there in (("1.36.4", True), ("1.35.4", False)):
+        [container] = apiserver.deployment(plan, version, "x")["spec"]["template"]["spec"][
+            "containers"
+        ]
+        assert any("tls-curve" in word for word in container["command"]) is there
 
 
 @pytest.mark.parametrize(

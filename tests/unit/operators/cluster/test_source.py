@@ -14,8 +14,9 @@ from kok.kube.client import Kube
 from kok.operators.cluster.addons import source
 from kok.operators.cluster.addons.facts import Facts, facts_of
 from kok.operators.cluster.addons.source import Bundler
-from kok.runtime.aside import Limits, Unfinished
+from kok.runtime.aside import Limits, Unfinished, aside
 from kok.runtime.errors import Invalid, Wait
+from kok.runtime.workshop import Workshop
 
 CONFIGMAP = """\
 apiVersion: v1
@@ -71,7 +72,7 @@ async def test_a_users_templates_are_rendered_and_a_date_stays_a_text(kube: Kube
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{{ 'x' * 10000000000 }}", "took more than 192 MiB of memory"),
+        ("{{ 'x' * 10000000000 }}", "took more than 96 MiB of memory"),
         (f"{CONFIGMAP % 1}\n{LAUGHS}", "rendering took"),
         (
             "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
@@ -88,17 +89,21 @@ async def test_a_template_takes_no_more_than_it_may(kube: Kube, text: str, words
 
 
 async def test_the_same_templates_are_rendered_once(
-    kube: Kube, monkeypatch: pytest.MonkeyPatch
+    kube: Kube,
 ) -> None:
-    bundler = Bundler()
+    run: Any = aside
+
+    async def counted(*given: Any) -> Any:
+        return await run(*given)
+
+    async def never(*_: object) -> Any:
+        raise AssertionError("rendered again")
+
+    bundler = Bundler(Workshop(run=counted))
     first = await made(kube, bundler, CONFIGMAP % "1", word="hello")
     with pytest.raises(Invalid):
         await made(kube, bundler, "{{ nothing }}")
-
-    async def never(*_: object) -> None:
-        raise AssertionError("rendered again")
-
-    monkeypatch.setattr(source, "aside", never)
+    run = never
     assert await made(kube, bundler, CONFIGMAP % "1", word="hello") == first
     with pytest.raises(Invalid):
         await made(kube, bundler, "{{ nothing }}")
@@ -107,11 +112,57 @@ async def test_the_same_templates_are_rendered_once(
 
 
 async def test_a_process_that_came_to_no_end_is_tried_again(
-    kube: Kube, monkeypatch: pytest.MonkeyPatch
+    kube: Kube,
 ) -> None:
     async def killed(*_: object) -> None:
         raise Unfinished("ended with -9")
 
-    monkeypatch.setattr(source, "aside", killed)
     with pytest.raises(Wait, match="rendering ended with -9; it is tried again"):
-        await made(kube, Bundler(), CONFIGMAP % "1")
+        await made(kube, Bundler(Workshop(run=killed)), CONFIGMAP % "1")
+
+
+async def test_what_runs_into_itself_is_not_rendered_again(kube: Kube) -> None:
+    tries = 0
+
+    async def counted(*given: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        return await aside(*given)
+
+    bundler = Bundler(Workshop(run=counted))
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: &d {self: *d}"
+    for _ in range(3):
+        with pytest.raises(Invalid, match="make the templates and their values simpler"):
+            await made(kube, bundler, text)
+    assert tries == 1
+
+
+async def test_a_built_in_addon_with_huge_values_is_rendered_aside(kube: Kube) -> None:
+    asked: list[str] = []
+
+    async def noted(function: Any, argument: Any, limits: Limits) -> Any:
+        asked.append(argument.addon)
+        return await aside(function, argument, limits)
+
+    bundler = Bundler(Workshop(run=noted))
+
+    def coredns(kinds: int) -> Addon:
+        values = {"resources": {"requests": {f"example.com/thing-{n}": "1" for n in range(kinds)}}}
+        spec = {"cluster": "shop", "source": {"builtin": "coredns"}, "values": values}
+        return Addon.parse({"metadata": {"name": "dns", "namespace": "ns"}, "spec": spec})
+
+    small = await bundler.bundle(kube, coredns(3), facts())
+    assert asked == []
+    large = await bundler.bundle(kube, coredns(3000), facts())
+    assert asked == ["dns"]
+    assert [m["kind"] for m in large.manifests] == [m["kind"] for m in small.manifests]
+    assert large.version == small.version
+
+
+async def test_values_without_end_are_refused(kube: Kube) -> None:
+    values: dict[str, Any] = {}
+    for _ in range(100):
+        values = {"a": values}
+    with pytest.raises(Invalid, match=r"spec\.values is nested deeper than 64 levels") as caught:
+        await made(kube, Bundler(), CONFIGMAP % "1", **values)
+    assert caught.value.reason == "ValuesInvalid"

@@ -19,16 +19,20 @@ from tests.unit.operators.cluster.builders import (
 from kok.api.cluster import Cluster
 from kok.api.clusterstatus import CertificateStatus
 from kok.api.meta import Manifest
-from kok.operators.cluster.controlplane import last_words
 from kok.operators.cluster.endpoint import Endpoint, MetaNode, NoEndpoint
 from kok.operators.cluster.findings import Bootstrap, Findings, Reach
 from kok.operators.cluster.keys import Problem
+from kok.operators.cluster.observe import is_late
 from kok.operators.cluster.parts import API_SERVER, CONTROLLER_MANAGER
 from kok.operators.cluster.status import conditions, phase, report
+from kok.operators.cluster.troubles import last_words
 from kok.runtime.errors import Wait
+from kok.runtime.words import Word
 
 URL = "https://192.0.2.10:31443"
 DONE = Bootstrap(True, "AsWanted", "applied")
+ANSWER = "Readiness probe failed: HTTP probe failed with statuscode: 401"
+WORD = Word("Unhealthy", ANSWER, NOW, NOW)
 CERTIFICATE = CertificateStatus(name="shop-ca", not_after=NOW, renew_at=NOW)
 
 
@@ -130,9 +134,21 @@ def test_an_admin_kubeconfig_that_is_refused_is_named() -> None:
     )
 
 
-def test_without_bootstrap_objects_it_is_not_ready() -> None:
-    refused = Bootstrap(False, "ApplyFailed", "the business cluster refused ConfigMap x: why")
-    assert verdict(healthy(bootstrap=refused)).startswith("False ApplyFailed: the business")
+def test_a_new_cluster_waits_for_its_bootstrap_objects() -> None:
+    coming = Bootstrap(False, "Creating", "namespace kube-public is not there yet")
+    assert verdict(healthy(bootstrap=coming)).startswith("False Creating: namespace kube-public")
+
+
+def test_what_the_tenant_refuses_or_blocks_does_not_make_a_serving_cluster_unready() -> None:
+    said = "the business cluster refused ConfigMap x: failed calling webhook"
+    refused = Bootstrap(False, "ApplyFailed", said)
+    slow = Bootstrap(False, "Unreachable", "https://192.0.2.10:31443: did not answer in time")
+    serving = a_cluster(status={"phase": "Running", "version": "1.37.1"})
+    for cluster in (a_cluster(), serving):
+        found = healthy(bootstrap=refused)
+        assert verdict(found, cluster=cluster) == f"True Available: {URL} answers; but {said}"
+        assert verdict(found, "BootstrapReady", cluster) == f"False ApplyFailed: {said}"
+    assert verdict(healthy(bootstrap=slow), cluster=serving).startswith("True Available")
 
 
 def test_what_was_applied_stays_applied_while_the_api_is_away() -> None:
@@ -142,15 +158,19 @@ def test_what_was_applied_stays_applied_while_the_api_is_away() -> None:
     assert verdict(away, "BootstrapReady", cluster) == "True AsWanted: applied"
 
 
-def test_addons_must_be_applied_for_ready_but_not_healthy() -> None:
+def test_a_new_cluster_waits_for_its_addons_but_not_for_refused_or_sick_ones() -> None:
     def with_addon(**state: Any) -> Findings:
         return healthy(world=a_world(an_etcd(), *all_running(), an_addon("coredns", **state)))
 
-    missing = with_addon(applied=False, healthy=False, reason="ApplyFailed")
-    assert verdict(missing) == "False ApplyFailed: Addon shop-coredns: Ready is False"
-    sick = with_addon(healthy=False, reason="NotHealthy")
-    assert verdict(sick).startswith("True Available")
-    assert verdict(sick, "AddonsReady").startswith("False NotHealthy: Addon shop-coredns")
+    coming = with_addon(applied=False, healthy=False, reason="WaitingForCluster")
+    assert verdict(coming) == "False WaitingForCluster: Addon shop-coredns: Ready is False"
+    serving = a_cluster(status={"phase": "Running", "version": "1.37.1"})
+    assert verdict(coming, cluster=serving).startswith("True Available")
+    for reason, state in (("ApplyFailed", {"applied": False}), ("NotHealthy", {})):
+        sick = with_addon(healthy=False, reason=reason, **state)
+        told = "Addon shop-coredns: Ready is False"
+        assert verdict(sick) == f"True Available: {URL} answers; but {told}"
+        assert verdict(sick, "AddonsReady") == f"False {reason}: {told}"
 
 
 def test_pods_that_wait_for_the_first_node_are_said_to_and_do_not_matter() -> None:
@@ -278,19 +298,168 @@ def a_pod(**status: Any) -> Manifest:
                 conditions=[
                     {
                         "type": "PodScheduled",
+                        "status": "False",
                         "reason": "Unschedulable",
+                        "lastTransitionTime": "2026-11-22T11:00:00Z",
                         "message": "0/1 nodes are available: 1 Insufficient memory",
                     }
                 ]
             ),
-            "False Unschedulable: no meta node takes kube-apiserver: 0/1 nodes are available: "
-            "1 Insufficient memory",
+            "False Unschedulable: no meta node takes kube-apiserver (since 2026-11-22 11:00:00 "
+            "UTC): 0/1 nodes are available: 1 Insufficient memory",
+        ),
+        (
+            a_pod(
+                containerStatuses=[
+                    {
+                        "ready": False,
+                        "restartCount": 2,
+                        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                        "lastState": {
+                            "terminated": {
+                                "exitCode": 137,
+                                "reason": "OOMKilled",
+                                "finishedAt": "2026-11-22T11:30:00Z",
+                            }
+                        },
+                    }
+                ]
+            ),
+            "False OutOfMemory: kube-apiserver in pod shop-apiserver-1 was killed at "
+            "2026-11-22T11:30:00Z because it used more memory than it may have, restarts: 2; "
+            "raise spec.apiServer.resources.limits.memory",
+        ),
+        (
+            a_pod(
+                containerStatuses=[
+                    {
+                        "ready": False,
+                        "restartCount": 0,
+                        "state": {"running": {"startedAt": "2026-11-22T11:30:00Z"}},
+                    }
+                ]
+            ),
+            f"False NotReady: kube-apiserver in pod shop-apiserver-1 runs since "
+            f"2026-11-22T11:30:00Z and is not ready: {ANSWER}",
+        ),
+        (
+            # kubelet ended it in an orderly way: "Completed" would tell nothing.
+            a_pod(
+                containerStatuses=[
+                    {
+                        "ready": False,
+                        "restartCount": 1,
+                        "state": {"running": {"startedAt": "2026-11-22T11:30:00Z"}},
+                        "lastState": {"terminated": {"exitCode": 0, "reason": "Completed"}},
+                    }
+                ]
+            ),
+            f"False NotReady: kube-apiserver in pod shop-apiserver-1 is never ready, and was "
+            f"restarted 1 times for that: {ANSWER}",
+        ),
+        (
+            a_pod(
+                containerStatuses=[
+                    {
+                        "ready": False,
+                        "state": {
+                            "waiting": {
+                                "reason": "CreateContainerConfigError",
+                                "message": 'secret "x" not found',
+                            }
+                        },
+                    }
+                ]
+            ),
+            'False NotReady: kube-apiserver in pod shop-apiserver-1 cannot start: secret "x" not '
+            "found",
+        ),
+        (
+            a_pod(
+                containerStatuses=[
+                    {"ready": False, "state": {"waiting": {"reason": "ContainerCreating"}}}
+                ]
+            ),
+            f"False NotReady: kube-apiserver in pod shop-apiserver-1 cannot start: {ANSWER} "
+            "(since 2026-11-22 12:00:00 UTC)",
         ),
     ],
 )
 def test_pods_that_are_not_well_say_why(pod: Manifest, sentence: str) -> None:
-    world = a_world(an_etcd(), a_deployment(API_SERVER, ready=0), pods=(pod,))
+    world = a_world(
+        an_etcd(), a_deployment(API_SERVER, ready=0), pods=(pod,), words={"shop-apiserver-1": WORD}
+    )
     assert verdict(healthy(world=world, reach=None, bootstrap=None)) == sentence
+
+
+def stuck(**condition: str) -> Manifest:
+    """An API server's Deployment whose new pod does not come, beside an old one that serves."""
+    live = a_deployment(API_SERVER, ready=1, desired=1, updated=0)
+    live["status"]["conditions"] = [
+        {"lastTransitionTime": "2026-11-22T11:00:00Z", **condition},
+    ]
+    return live
+
+
+@pytest.mark.parametrize(
+    ("condition", "moving", "told"),
+    [
+        (
+            {
+                "type": "ReplicaFailure",
+                "status": "True",
+                "reason": "FailedCreate",
+                "message": 'pods "shop-apiserver-7" is forbidden: exceeded quota: small',
+            },
+            True,
+            "PodsRefused: kube-apiserver (since 2026-11-22 11:00:00 UTC): its pod is refused: "
+            "exceeded quota: small; set spec.apiServer.resources, or change the namespace's "
+            "ResourceQuota or LimitRange",
+        ),
+        (
+            {
+                "type": "Progressing",
+                "status": "False",
+                "reason": "ProgressDeadlineExceeded",
+                "message": "ReplicaSet has timed out",
+            },
+            False,
+            "RolloutStuck: the rollout of kube-apiserver made no progress in time (since "
+            "2026-11-22 11:00:00 UTC): ReplicaSet has timed out",
+        ),
+    ],
+)
+def test_a_rollout_that_hangs_says_why_and_the_cluster_still_serves(
+    condition: dict[str, str], moving: bool, told: str
+) -> None:
+    cluster = a_cluster(status={"version": "1.36.4", "phase": "Running"})
+    found = healthy(world=a_world(an_etcd(), stuck(**condition), *all_running()[1:]))
+    reason, sentence = told.split(": ", 1)
+    assert verdict(found, "ControlPlaneReady", cluster) == f"False {told}"
+    assert verdict(found, "Progressing", cluster) == (
+        f"{moving} {reason}: 1.36.4 -> 1.37.1: kube-apiserver is being rolled out; {sentence}"
+    )
+    assert verdict(found, cluster=cluster) == f"True Available: {URL} answers; but {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("pod", "late"),
+    [
+        (a_pod(), False),
+        (a_pod(startTime="2026-11-22T11:59:50Z", containerStatuses=[{"ready": False}]), False),
+        (a_pod(startTime="2026-11-22T11:59:00Z", containerStatuses=[{"ready": False}]), True),
+        (a_pod(startTime="2026-11-22T11:59:00Z", containerStatuses=[{"ready": True}]), False),
+        (
+            a_pod(
+                startTime="2026-11-22T11:59:55Z",
+                containerStatuses=[{"ready": False, "restartCount": 1}],
+            ),
+            True,
+        ),
+    ],
+)
+def test_kubelet_is_asked_only_about_pods_that_should_be_ready(pod: Manifest, late: bool) -> None:
+    assert is_late(pod, NOW) is late
 
 
 @pytest.mark.parametrize(

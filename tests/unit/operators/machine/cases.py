@@ -61,6 +61,8 @@ class FakeTenant:
 
     answers: bool | None = True
     known: bool = True
+    excess: str | None = None
+    refused: bool = False
     synced: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:

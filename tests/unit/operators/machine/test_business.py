@@ -23,6 +23,7 @@ from kok import pki
 from kok.api.fields import Taint
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
+from kok.kube.identity import Identity
 from kok.operators.machine.business import certificates, drain, nodes, tokens
 from kok.operators.machine.business.certificates import Request, Subject
 from kok.operators.machine.business.pulse import SILENCE, Pulse
@@ -373,14 +374,18 @@ def test_a_damaged_token_is_none() -> None:
 
 
 def test_outside_of_pods_the_public_address_is_used_with_the_operators_own_rights() -> None:
-    ours, theirs = pki.Token("ours"), pki.Token("theirs")
-    ca = ACCESS.ca
-    internal = pki.kubeconfig("shop", "https://shop-apiserver.team-a.svc:6443", ca, "kok", ours)
-    public = pki.kubeconfig("shop", "https://192.0.2.10:31443", ca, "admin", theirs)
-    outside = pki.parse_kubeconfig(way(internal, public, inside=False).kubeconfig)
-    assert (outside.server, outside.credentials) == ("https://192.0.2.10:31443", ours)
-    assert way(internal, public, inside=True).kubeconfig == internal
-    assert "ours" not in repr(way(internal, public, inside=True))
+    authority = pki.new_ca("shop", NOW)
+    ours = Identity(authority.cert_pem, pki.issue(authority, pki.LeafSpec("ours"), NOW))
+    public, internal = "https://192.0.2.10:31443", "https://shop-apiserver.team-a.svc:6443"
+    outside = way(ours, public=public, internal=internal, inside=False)
+    within = way(ours, public=public, internal=internal, inside=True)
+    assert outside is not None
+    assert within is not None
+    assert (outside.access.server, within.access.server) == (public, internal)
+    assert outside.digest != within.digest
+    assert outside.access.key == ours.leaf.key_pem
+    assert way(ours, public=None, internal=internal, inside=False) is None
+    assert "PRIVATE KEY" not in repr(within)
 
 
 # --- does it answer?
@@ -400,6 +405,20 @@ def test_one_lost_request_is_no_outage_and_silence_is() -> None:
     pulse.observe("GET", 403)  # Refused is answered.
     assert (pulse.answers, pulse.silence) == (True, 0.0)
     assert told == [False, True]
+
+
+def test_a_question_that_is_refused_counts_and_a_refused_write_does_not() -> None:
+    told: list[bool] = []
+    pulse = Pulse(lambda: 0.0)
+    pulse.changed = lambda: told.append(pulse.refused)
+    pulse.observe("GET", 200)
+    pulse.observe("PATCH", 403)  # By a webhook, for example.
+    assert told == []
+    pulse.observe("GET", 403)
+    pulse.observe("GET", 403)
+    assert (pulse.answers, pulse.refused, told) == (True, True, [True])
+    pulse.observe("GET", 200)
+    assert told == [True, False]
 
 
 def test_an_api_that_never_answered_is_not_given_the_benefit_of_the_doubt() -> None:

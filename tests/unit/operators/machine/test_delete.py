@@ -1,18 +1,33 @@
-"""Machines that go: how long a business cluster is waited for that does not answer."""
+"""Machines that go: how long each step may take, and what becomes of a host that stays uncleaned."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import structlog
+from aiohttp import web
+from prometheus_client import REGISTRY
+from tests.unit.fakeapi import FakeApi
+from tests.unit.fakeapi import refusal as refused
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.cases import NODE, case, world
 
+from kok.api.host import AbandonedHost
 from kok.api.machine import Machine
+from kok.kube.access import from_kubeconfig
+from kok.kube.client import Kube
+from kok.kube.errors import Forbidden, KubeError
+from kok.operators.machine import reasons
+from kok.operators.machine.abandoned import MOST, Abandoned
 from kok.operators.machine.machines.delete import Removal
+from kok.operators.machine.permits import Problem
 from kok.operators.machine.session import Session
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock
@@ -38,30 +53,40 @@ class Tenant:
     answers: bool | None = False
 
 
-def removal(tenant: Tenant | None, deleted_for: float) -> tuple[Removal, Pass[Machine]]:
-    """The removal of a Machine that joined and whose host needs nothing any more."""
-    began = NOW - timedelta(seconds=deleted_for)
-    machine = builders.machine(
-        metadata={"deletionTimestamp": began.isoformat()}, status={"conditions": [JOINED]}
+def removal(
+    tenant: Tenant | None,
+    removed_for: float,
+    *,
+    kube: Kube | None = None,
+    session: Session | None = None,
+    abandoned: Abandoned | None = None,
+    machine: Machine | None = None,
+    **changes: Any,
+) -> tuple[Removal, Pass[Machine]]:
+    """The removal of a Machine that joined and whose host, by default, needs nothing any more."""
+    began = (NOW - timedelta(seconds=removed_for)).isoformat()
+    machine = machine or builders.machine(
+        metadata={"deletionTimestamp": began},
+        status={"conditions": [JOINED], "drainSince": began},
     )
-    session = Session(lambda: 0.0)
+    session = session or Session(lambda: 0.0)
     p = Pass(
         obj=machine,
         status=machine.status.model_copy(deep=True),
-        kube=None,  # type: ignore[arg-type] # the meta cluster is not asked
+        kube=kube,  # type: ignore[arg-type] # None: the meta cluster is not asked
         clock=FakeClock(NOW),
         now=NOW,
         log=structlog.stdlib.get_logger(),
         settings=Settings(),
     )
-    given = replace(
-        case(machine, view=session.view, world=world(tenant=tenant, node=NODE)), status=p.status
-    )
-    return Removal(p, given, session, None, MachineSettings()), p
+    around = world(**{"tenant": tenant, "node": NODE, **changes})
+    given = replace(case(machine, view=session.view, world=around), status=p.status)
+    listed = abandoned or Abandoned()
+    return Removal(p, given, session, None, MachineSettings(), abandoned=listed), p
 
 
 @pytest.mark.parametrize(
-    ("tenant", "deleted_for"),
+    ("tenant", "removed_for"),
     [
         (Tenant(silence=5.0), 5.0),
         # Its API servers are being rolled in the middle of a long drain.
@@ -72,9 +97,9 @@ def removal(tenant: Tenant | None, deleted_for: float) -> tuple[Removal, Pass[Ma
     ],
 )
 async def test_an_api_that_is_away_for_a_moment_costs_no_drain(
-    tenant: Tenant | None, deleted_for: float
+    tenant: Tenant | None, removed_for: float
 ) -> None:
-    going, p = removal(tenant, deleted_for)
+    going, p = removal(tenant, removed_for)
     with pytest.raises(Wait) as told:
         await going.step()
     assert told.value.message == "waiting for the API of Cluster shop"
@@ -82,18 +107,255 @@ async def test_an_api_that_is_away_for_a_moment_costs_no_drain(
 
 
 @pytest.mark.parametrize(
-    ("tenant", "deleted_for"),
+    ("tenant", "removed_for"),
     [
         (Tenant(silence=31.0), 60.0),
         # Away again and again, each time for a moment: there is a limit to all patience.
-        (Tenant(silence=5.0), 391.0),
-        (Tenant(age=2.0, answers=None), 391.0),
+        (Tenant(silence=5.0), 331.0),
+        (Tenant(age=2.0, answers=None), 331.0),
         (None, 31.0),
     ],
 )
 async def test_an_api_that_is_away_for_good_keeps_no_machine(
-    tenant: Tenant | None, deleted_for: float
+    tenant: Tenant | None, removed_for: float
 ) -> None:
-    going, p = removal(tenant, deleted_for)
+    going, p = removal(tenant, removed_for)
     assert await going.step() is DONE
     assert [event.reason for event in p.events] == ["NodeLeftBehind"]
+
+
+class Refusing:
+    """An API whose admission webhook forbids that Nodes are deleted."""
+
+    async def delete(self, *_: object, **__: object) -> bool:
+        raise Forbidden(403, "Forbidden", "admission webhook nodes.example denied the request")
+
+
+@dataclass
+class Known(Tenant):
+    """One that answers, and refuses."""
+
+    known: bool = True
+    silence: float = 31.0
+    kube: Refusing = field(default_factory=Refusing)
+
+
+async def test_an_api_that_refuses_is_not_said_to_be_silent() -> None:
+    going, p = removal(Known(), 391.0)
+    with suppress(Wait):
+        await going._forget_node()
+    [event] = p.events
+    assert "whose API refuses what it is asked (HTTP status 403): admission webhook" in event.note
+    assert "answer" not in event.note
+
+
+# --- the drain
+
+
+def draining(removed_for: float, *, error: KubeError | None = None) -> tuple[Removal, Session]:
+    """A drain of 5 minutes that is under way."""
+    session = Session(lambda: 0.0)
+    session.view.error = error
+    session.view.retry = 1.0  # What is refused is tried again, but not in this very moment.
+    going, _ = removal(
+        Tenant(known=True, answers=True),
+        removed_for,
+        session=session,
+        kube=None,
+    )
+    return going, session
+
+
+@pytest.mark.parametrize(
+    ("removed_for", "error", "ends"),
+    [
+        (299.0, None, False),
+        # Pods that are deleted against their budgets get their time to end.
+        (301.0, None, False),
+        (340.0, None, True),
+        (299.0, KubeError(403, "Forbidden", "a webhook says no"), False),
+        # Nobody ends pods where nothing can be asked for: there is nothing to wait for.
+        (300.0, KubeError(403, "Forbidden", "a webhook says no"), True),
+    ],
+)
+async def test_a_drain_ends_when_its_time_is_over(
+    removed_for: float, error: KubeError | None, *, ends: bool
+) -> None:
+    """It went on for 90 s more where the Node could not be deleted."""
+    going, session = draining(removed_for, error=error)
+    if ends:
+        # The host, which was never changed, needs no clean-up, so that only the Node is left.
+        with suppress(AttributeError):
+            await going.step()
+        assert session.view.drained
+    else:
+        with pytest.raises(Wait, match="draining node w1"):
+            await going.step()
+        assert not session.view.drained
+
+
+async def test_an_operator_that_was_away_has_its_whole_time() -> None:
+    """The Machine was deleted hours ago; nobody has drained anything yet."""
+    long_ago = (NOW - timedelta(hours=5)).isoformat()
+    machine = builders.machine(
+        metadata={"deletionTimestamp": long_ago}, status={"conditions": [JOINED]}
+    )
+    session = Session(lambda: 0.0)
+    session.view.retry = 1.0
+    going, p = removal(Tenant(known=True, answers=True), 0.0, machine=machine, session=session)
+    with pytest.raises(Wait, match="draining node w1"):
+        await going.step()
+    assert p.status.drain_since == NOW
+
+
+# --- the host
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    server = await FakeApi().start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def kube(api: FakeApi) -> AsyncIterator[Kube]:
+    async with Kube(from_kubeconfig(api.kubeconfig()), field_manager="kok-machine") as made:
+        yield made
+
+
+def installed(cleaning_for: float | None, **meta: Any) -> Machine:
+    """A Machine of a pool, with software on its host, that is being deleted."""
+    status: dict[str, Any] = {
+        "components": [{"name": "kubelet", "config": "1", "found": "1.37.1"}],
+        "drainSince": (NOW - timedelta(hours=2)).isoformat(),
+    }
+    if cleaning_for is not None:
+        status["cleanSince"] = (NOW - timedelta(seconds=cleaning_for)).isoformat()
+    metadata = {
+        "deletionTimestamp": (NOW - timedelta(hours=2)).isoformat(),
+        "labels": {"kok.dev/host": "w1", "kok.dev/kubenode": "shop-workers"},
+        **meta,
+    }
+    return builders.machine(metadata=metadata, status=status)
+
+
+HOST = "/apis/kok.dev/v1alpha1/namespaces/team-a/hosts/w1"
+LIST = "/api/v1/namespaces/kok-system/configmaps/kok-abandoned-hosts"
+GONE = Problem(reasons.SECRET_MISSING, "Secret team-a/ops-ssh is gone")
+
+
+def pool(api: FakeApi) -> None:
+    spec = {"address": "192.0.2.21", "ssh": {"user": "ops", "secret": "ops-ssh"}}
+    meta = {"name": "w1", "namespace": "team-a"}
+    api.put(HOST, {"metadata": meta, "spec": spec, "status": {}})
+    api.put(LIST, {"metadata": {"name": "kok-abandoned-hosts", "namespace": "kok-system"}})
+
+
+async def test_a_host_that_stays_uncleaned_is_dirty_listed_and_counted(
+    api: FakeApi, kube: Kube
+) -> None:
+    pool(api)
+    listed = Abandoned()
+    await listed.load(kube, "kok-system")
+    hopeless = {"credentials": None, "refusal": GONE, "cluster": None}
+    going, p = removal(None, 0, kube=kube, abandoned=listed, machine=installed(601), **hopeless)
+    assert await going.step() is DONE
+    assert api.objects[HOST]["status"]["usedBy"] == {
+        "machine": "shop-workers-w1",
+        "uid": "uid-shop-workers-w1",
+        "cluster": "shop",
+    }
+    entry = json.loads(api.objects[LIST]["data"]["uid-shop-workers-w1"])
+    assert entry["address"] == "192.0.2.21"
+    assert entry["why"] == "Secret team-a/ops-ssh is gone"
+    assert entry["left"] == "stop pods, uninstall kubelet, remove /var/lib/kok"
+    assert REGISTRY.get_sample_value("kok_machine_abandoned_hosts") == 1
+    assert [event.reason for event in p.events] == ["HostAbandoned"]
+    assert [e.address for e in listed.of("team-a", "shop-workers")] == ["192.0.2.21"]
+    # Clean after all: who did it takes it off the list.
+    await listed.cleaned(kube, "uid-shop-workers-w1")
+    assert api.objects[LIST]["data"] == {}
+    assert REGISTRY.get_sample_value("kok_machine_abandoned_hosts") == 0
+
+
+async def test_a_clean_up_has_its_whole_time_whatever_the_drain_took(
+    api: FakeApi, kube: Kube
+) -> None:
+    pool(api)
+    hopeless = {"credentials": None, "refusal": GONE, "cluster": None}
+    going, p = removal(None, 0, kube=kube, machine=installed(None), **hopeless)
+    with pytest.raises(Wait) as told:
+        await going.step()
+    assert told.value.message == (
+        "cleaning up host 192.0.2.21: Secret team-a/ops-ssh is gone; left to do there: stop pods, "
+        "uninstall kubelet, remove /var/lib/kok; gives up at 12:10:00 UTC, or at once with the "
+        "annotation kok.dev/abandon-host=true"
+    )
+    assert p.status.clean_since == NOW
+
+
+async def test_nobody_waits_for_a_secret_that_cannot_come_back(api: FakeApi, kube: Kube) -> None:
+    """It waited for ten minutes and told to make one in a namespace that takes none any more."""
+    pool(api)
+    listed = Abandoned()
+    await listed.load(kube, "kok-system")
+    hopeless = {"credentials": None, "refusal": GONE, "cluster": None, "hopeless": True}
+    going, _ = removal(None, 0, kube=kube, abandoned=listed, machine=installed(None), **hopeless)
+    assert await going.step() is DONE
+    assert list(listed.known) == ["uid-shop-workers-w1"]
+
+
+async def test_a_machine_that_left_its_host_clean_frees_it(api: FakeApi, kube: Kube) -> None:
+    pool(api)
+    use = {"machine": "shop-workers-w1", "uid": "uid-shop-workers-w1", "cluster": "shop"}
+    api.objects[HOST]["status"] = {"usedBy": use}
+    session = Session(lambda: 0.0)
+    session.view.cleaned = True
+    going, _ = removal(None, 0, kube=kube, session=session, machine=installed(1), cluster=None)
+    assert await going.step() is DONE
+    assert "usedBy" not in api.objects[HOST]["status"]
+
+
+async def test_the_list_of_abandoned_hosts_is_bounded(api: FakeApi, kube: Kube) -> None:
+    pool(api)
+    listed = Abandoned()
+    await listed.load(kube, "kok-system")
+    for number in range(MOST + 3):
+        entry = AbandonedHost(
+            namespace="team-a",
+            machine=f"m{number}",
+            cluster="shop",
+            address="192.0.2.1",
+            since=NOW + timedelta(seconds=number),
+            why="x" * 5000,
+        )
+        await listed.add(kube, f"uid-{number}", entry)
+    data = api.objects[LIST]["data"]
+    assert len(data) == MOST
+    assert "uid-2" not in data
+    assert sum(map(len, data.values())) < 700_000
+
+
+async def test_without_the_right_to_list_it_a_machine_goes_nevertheless(
+    api: FakeApi, kube: Kube
+) -> None:
+    pool(api)
+
+    async def forbid(_request: web.Request) -> web.StreamResponse:
+        return refused(403, "Forbidden", "no")
+
+    api.script("PATCH", "/configmaps/", forbid)
+    listed = Abandoned()
+    await listed.load(kube, "kok-system")
+    going, _ = removal(
+        None,
+        0,
+        kube=kube,
+        abandoned=listed,
+        machine=installed(601),
+        credentials=None,
+        refusal=GONE,
+        cluster=None,
+    )
+    assert await going.step() is DONE

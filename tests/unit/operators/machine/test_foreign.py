@@ -12,11 +12,12 @@ from tests.unit.operators.machine.cases import case, seen
 from kok.api.component import Component
 from kok.operators.machine import reasons
 from kok.operators.machine.components import foreign
-from kok.operators.machine.components.foreign import Renderer, Templates, ours
+from kok.operators.machine.components.foreign import Checker, Renderer, Templates, ours
 from kok.operators.machine.components.rendered import ComponentError, question, rendered
 from kok.operators.machine.machines import plan
 from kok.operators.machine.machines.steps import Refuse
-from kok.runtime.aside import Limits, Unfinished
+from kok.runtime.aside import Limits, Unfinished, aside
+from kok.runtime.workshop import Workshop
 
 MACHINE = builders.machine(components=[{"name": "tool", "version": "1.0", "params": {"word": "a"}}])
 GIVEN = {"word": "a"}
@@ -25,7 +26,7 @@ ENDLESS = (
     "{% for a in 'x' * 99999 %}{% for b in 'x' * 99999 %}{% endfor %}{% endfor %}",
     "took longer than 2 s",
 )
-GREEDY = ("{{ 'x' * 10000000000 }}", "took more than 192 MiB of memory")
+GREEDY = ("{{ 'x' * 10000000000 }}", "took more than 96 MiB of memory")
 
 
 @pytest.fixture(autouse=True)
@@ -89,14 +90,18 @@ async def test_what_only_a_host_shows_to_be_wrong_is_said_once_it_is_known() -> 
         found.rendered(component, MACHINE, GIVEN, SURVEY)
 
 
-async def test_the_same_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    renderer = Renderer()
-    first = await templates(renderer, tool())
+async def test_the_same_is_rendered_once() -> None:
+    run: Any = aside
 
-    async def never(*_: object) -> None:
+    async def counted(*given: Any) -> Any:
+        return await run(*given)
+
+    async def never(*_: object) -> Any:
         raise AssertionError("rendered again")
 
-    monkeypatch.setattr(foreign, "aside", never)
+    renderer = Renderer(Workshop(run=counted))
+    first = await templates(renderer, tool())
+    run = never
     # Another look at the same host, at another time and with other free space.
     later = builders.survey(facts={"disk": "4000"})
     assert await renderer.templates(MACHINE, {"tool": tool()}, later) == first
@@ -104,28 +109,73 @@ async def test_the_same_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> Non
         await templates(renderer, tool(install="echo more"))
 
 
-async def test_a_process_that_came_to_no_end_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    renderer, component = Renderer(), tool()
+async def test_a_process_that_came_to_no_end_is_tried_again() -> None:
+    kills = [Unfinished("ended with -9")]
 
-    async def killed(*_: object) -> None:
-        raise Unfinished("ended with -9")
+    async def killed_once(*given: Any) -> Any:
+        if kills:
+            raise kills.pop()
+        return await aside(*given)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(foreign, "aside", killed)
-        found = await templates(renderer, component)
-        with pytest.raises(ComponentError, match="rendering ended with -9; it is tried again"):
-            found.question(component, MACHINE, GIVEN)
+    renderer, component = Renderer(Workshop(run=killed_once)), tool()
+    found = await templates(renderer, component)
+    with pytest.raises(ComponentError, match="rendering ended with -9; it is tried again"):
+        found.question(component, MACHINE, GIVEN)
     found = await templates(renderer, component)
     assert found.question(component, MACHINE, GIVEN).name == "tool"
 
 
-async def test_what_comes_with_kok_needs_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign, "aside", None)
+async def test_what_comes_with_kok_needs_no_process_unless_its_parameters_are_huge() -> None:
+    asked: list[str] = []
+
+    async def noted(function: Any, job: Any, limits: Limits) -> Any:
+        asked.append(job.component.spec.name)
+        return await aside(function, job, limits)
+
     components = {name: builders.builtin(name) for name in builders.VERSIONS}
-    found = await Renderer().templates(builders.machine(), components, SURVEY)
+    renderer = Renderer(Workshop(run=noted))
+    found = await renderer.templates(builders.machine(), components, SURVEY)
     assert not found.made
+
+    machine = builders.machine()
+    kubelet = next(c for c in machine.spec.components if c.name == "kubelet")
+    kubelet.params["config"] = {f"field{n}": "x" * 50 for n in range(3000)}
+    found = await renderer.templates(machine, components, SURVEY)
+    assert asked == ["kubelet"]
+    component = components["kubelet"]
+    assert found.rendered(component, machine, kubelet.params, SURVEY) == rendered(
+        component, machine, kubelet.params, SURVEY
+    )
+
+
+PATHOLOGICAL = {"type": "object", "properties": {"word": {"pattern": "^(a+)+$"}}}
+"""Backtracking that doubles with each letter."""
+
+
+async def test_a_schema_whose_pattern_never_ends_stops_nobody() -> None:
+    component = tool(parameters=PATHOLOGICAL)
+    machine = builders.machine(
+        components=[{"name": "tool", "version": "1.0", "params": {"word": "a" * 60 + "!"}}]
+    )
+    found = await Renderer().templates(machine, {"tool": component}, SURVEY)
+    with pytest.raises(ComponentError, match="took longer than 2 s"):
+        found.question(component, machine, {"word": "a" * 60 + "!"})
+
+
+async def test_a_component_is_checked_aside_and_once() -> None:
+    asked: list[str] = []
+
+    async def noted(function: Any, component: Any, limits: Limits) -> Any:
+        asked.append(component.name)
+        return await aside(function, component, limits)
+
+    checker = Checker(Workshop(run=noted))
+    deep = tool(install="{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", version="2.0")
+    for _ in range(2):
+        assert await checker.problem(tool()) == ""
+        assert "spec.scripts.install: it is nested too deeply" in await checker.problem(deep)
+        assert await checker.problem(builders.builtin("kubelet")) == ""
+    assert asked == ["tool-1.0", "tool-2.0"]
 
 
 @pytest.mark.parametrize("name", sorted(builders.VERSIONS))
@@ -134,3 +184,18 @@ def test_a_component_that_only_has_the_name_of_ours_is_not_ours(name: str) -> No
     assert ours(ours_)
     other = ours_.scripts.model_copy(update={"probe": "{{ 'x' * 10000000000 }}"})
     assert not ours(ours_.model_copy(update={"scripts": other}))
+
+
+async def test_parameters_and_schemas_without_end_are_refused() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(100):
+        deep = {"a": deep}
+    machine = builders.machine()
+    kubelet = next(c for c in machine.spec.components if c.name == "kubelet")
+    kubelet.params["config"] = deep
+    component = builders.builtin("kubelet")
+    found = await Renderer().templates(machine, {"kubelet": component}, SURVEY)
+    with pytest.raises(ComponentError, match="its params are nested deeper than 64 levels"):
+        found.question(component, machine, kubelet.params)
+    problem = await Checker().problem(tool(parameters=deep))
+    assert problem == "spec.parameters is nested deeper than 64 levels; make them flatter"

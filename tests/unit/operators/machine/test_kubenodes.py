@@ -128,13 +128,78 @@ def test_an_old_runtime_is_refused() -> None:
         chosen(runtime={"version": "1.7.20"})
 
 
+# --- pod addresses
+
+
+def kubelet(cidrs: list[str], *, flannel: bool = True, flags: Any = (), **spec: Any) -> Any:
+    """The limit of pods for the kubelet, and what is said about that."""
+    cluster = builders.cluster(
+        network={"podCIDRs": cidrs},
+        addons=[] if flannel else [{"name": "flannel", "enabled": False}],
+        controllerManager={"extraArgs": list(flags)},
+    )
+    kubenode = builders.kubenode(**spec)
+    found = software.software(kubenode, cluster, "1.37.1", [])
+    params = next(c.params for c in found if c.name == "kubelet")["config"]
+    return params.get("maxPods"), software.pod_addresses(kubenode, cluster, 3)
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "most"),
+    [
+        (["10.64.0.0/16"], None),
+        (["10.64.0.0/21"], None),
+        # A node of /25 has addresses for more pods than a kubelet runs.
+        (["10.64.0.0/22"], 61),
+        (["10.64.0.0/24"], 13),
+        (["fd00:64::/56"], None),
+        # Each pod needs an address of both families.
+        (["fd00:64::/56", "10.64.0.0/23"], 29),
+    ],
+)
+def test_a_node_takes_no_more_pods_than_it_has_addresses(
+    cidrs: list[str], most: int | None
+) -> None:
+    """They hung in ContainerCreating for ever while everything said Ready."""
+    assert kubelet(cidrs)[0] == most
+
+
+def test_few_pod_addresses_are_told() -> None:
+    assert kubelet(["10.64.0.0/16"])[1] == ""
+    few = "each node has only 13 pod addresses, a /28 of spec.network.podCIDRs 10.64.0.0/24 of "
+    assert kubelet(["10.64.0.0/24"])[1] == (
+        f"{few}Cluster shop, so that maxPods is 13 (110 is usual)"
+    )
+    # Whoever knows better has it so.
+    assert kubelet(["10.64.0.0/24"], kubelet={"maxPods": 30}) == (
+        30,
+        f"{few}Cluster shop, so that pods beyond that never start although spec.kubelet.maxPods "
+        "is 30 (110 is usual)",
+    )
+    assert kubelet(["10.64.0.0/24"], flannel=False) == (None, "")
+    mask = [{"name": "node-cidr-mask-size", "value": "26"}]
+    most, told = kubelet(["10.64.0.0/24"], flags=mask, replicas=5, pool={})
+    assert most == 61
+    assert told.startswith("each node has only 61 pod addresses, a /26 ")
+
+
+def test_more_nodes_than_shares_are_told() -> None:
+    cluster = builders.cluster(network={"podCIDRs": ["10.64.0.0/20"]})
+    assert software.pod_addresses(builders.kubenode(), cluster, 16) == ""
+    assert software.pod_addresses(builders.kubenode(), cluster, 17) == (
+        "10.64.0.0/20 has room for 16 nodes of /24, and 17 are wanted: the others get no pods"
+    )
+
+
 # --- claims
 
 
-def host(name: str, *, deleting: bool = False, **labels: str) -> Host:
+def host(name: str, *, deleting: bool = False, dirty: bool = False, **labels: str) -> Host:
     extra = {"deletionTimestamp": "2026-11-02T12:00:00Z"} if deleting else {}
+    use = {"machine": f"shop-workers-{name}", "uid": "gone", "cluster": "shop"}
     return Host.parse(
         {
+            "status": {"usedBy": use} if dirty else {},
             "metadata": builders.meta(name, labels=labels, **extra),
             "spec": {"address": f"{name}.example", "ssh": {"secret": "ops-ssh"}},
         }
@@ -206,6 +271,15 @@ def test_a_host_object_that_vanished_keeps_its_claim_until_its_machine_is_gone()
 def test_a_machine_deleted_by_hand_comes_back_on_its_host() -> None:
     found = planned(1, [host("a"), host("b")], [], ["a"])
     assert found.serving == ("a",)
+
+
+def test_a_host_that_was_not_left_clean_is_claimed_by_nobody() -> None:
+    assert planned(1, [host("a", dirty=True), host("b")]).serving == ("b",)
+    # Nor is it kept by who had it, if its Machine is gone: another one would only hang on it.
+    found = planned(1, [host("a", dirty=True), host("b")], [], ["a"])
+    assert found.held == found.serving == ("b",)
+    # While there is a Machine, that one's software is the reason.
+    assert planned(1, [host("a", dirty=True), host("b")], [on("a")], ["a"]).serving == ("a",)
 
 
 _names = st.sampled_from("abcde")
@@ -286,46 +360,6 @@ def test_machines_change_only_on_purpose() -> None:
         kubelet={"maxPods": 50},
     )
     golden.check("machine.yaml", yaml.safe_dump_all(made.values(), sort_keys=False, width=100))
-
-
-def test_new_machines_are_all_made_at_once() -> None:
-    wanted = intents()
-    assert render.changeable(wanted, {}) == wanted
-
-
-def test_nothing_changes_when_nothing_changed() -> None:
-    wanted = intents()
-    lives = living(wanted)
-    assert not any(render.disturbs(m, lives[n]) for n, m in wanted.items())
-
-
-def test_software_changes_on_one_machine_at_a_time() -> None:
-    lives = living(intents())
-    wanted = intents(runtime={"version": "2.4.0"}, labels={"tier": "gold"})
-    now = render.changeable(wanted, lives)
-    changed = [n for n, m in now.items() if render.disturbs(m, lives[n])]
-    assert changed == ["shop-workers-w1"]
-    # What does not disturb a node does not wait for its turn.
-    assert all(m["spec"]["labels"] == {"tier": "gold"} for m in now.values())
-
-
-def test_the_next_machine_waits_until_the_one_before_is_ready_again() -> None:
-    wanted = intents(runtime={"version": "2.4.0"})
-    lives = living(intents())
-    first = "shop-workers-w1"
-    lives[first] = living(wanted, first)[first]
-    now = render.changeable(wanted, lives)
-    assert not any(render.disturbs(m, lives[n]) for n, m in now.items())
-    lives[first] = living(wanted)[first]
-    now = render.changeable(wanted, lives)
-    assert [n for n, m in now.items() if render.disturbs(m, lives[n])] == ["shop-workers-w2"]
-
-
-def test_a_machine_that_does_not_work_is_changed_at_once() -> None:
-    lives = living(intents(), "shop-workers-w2", "shop-workers-w3")
-    now = render.changeable(intents(runtime={"version": "2.4.0"}), lives)
-    changed = [n for n, m in now.items() if render.disturbs(m, lives[n])]
-    assert changed == ["shop-workers-w2", "shop-workers-w3"]
 
 
 def test_a_hosts_key_is_handed_on() -> None:

@@ -23,7 +23,7 @@ from tests.unit.operators.machine.cases import (
 from kok.api.machine import Machine
 from kok.operators.machine.host.survey import Found, Owner
 from kok.operators.machine.machines import plan
-from kok.operators.machine.machines.observe import Problem, rival
+from kok.operators.machine.machines.observe import rival
 from kok.operators.machine.machines.steps import (
     Finish,
     Idle,
@@ -35,6 +35,7 @@ from kok.operators.machine.machines.steps import (
     Refuse,
     Scan,
 )
+from kok.operators.machine.permits import Problem
 from kok.operators.machine.session import View
 
 

@@ -83,6 +83,31 @@ async def test_users_other_than_root_go_through_sudo(host: FakeHost) -> None:
         await connection.run("echo root" + " # long" * 100_000, deadline=LIMIT)
 
 
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("sudo: a password is required", '"ops ALL=(ALL) NOPASSWD: ALL"'),
+        ("ops is not in the sudoers file. sudo", '"ops ALL=(ALL) NOPASSWD: ALL"'),
+        # NOPASSWD would change nothing there.
+        ("sudo: sorry, you must have a tty to run sudo", '"Defaults:ops !requiretty"'),
+        ("sudo: a terminal is required to read the password", "NOPASSWD"),
+        ("sh: 1: sudo: not found", "install sudo"),
+        ('sudo: The "no new privileges" flag is set', "log in as root"),
+        ("sudo: /etc/sudoers.d/x:1:4: syntax error", "correct the file with visudo"),
+        ("sudo: account validation failure, is your account expired?", "renew the account"),
+    ],
+)
+async def test_what_to_do_about_sudo_depends_on_what_it_says(
+    host: FakeHost, said: str, advice: str
+) -> None:
+    connection = await connected(host, user="ops")
+    host.sudo = f"{said}\n"
+    with pytest.raises(SudoRefused) as refused:
+        await connection.run("true", deadline=LIMIT)
+    assert f"({said})" in refused.value.message
+    assert advice in refused.value.message
+
+
 async def test_chatter_of_the_login_shell_is_not_taken_for_output(host: FakeHost) -> None:
     host.banner = "Welcome!\nfact hostname forged\n"
     connection = await connected(host)

@@ -10,8 +10,17 @@ from typing import Any
 import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.cases import MEMBER, NODE, FakeTenant, case, seen, world
+from tests.unit.operators.machine.cases import (
+    ACCESS,
+    MEMBER,
+    NODE,
+    FakeTenant,
+    case,
+    seen,
+    world,
+)
 
+from kok import pki
 from kok.api.machine import MachineStatus
 from kok.kube.errors import Forbidden
 from kok.operators.machine.business import nodes
@@ -22,7 +31,7 @@ from kok.operators.machine.host.survey import Found, Owner
 from kok.operators.machine.machines import plan
 from kok.operators.machine.machines.plan import Case, Decision
 from kok.operators.machine.machines.status import report
-from kok.operators.machine.machines.steps import Look
+from kok.operators.machine.machines.steps import Idle, Join, Look
 from kok.operators.machine.machines.wanted import take_results
 from kok.operators.machine.session import View
 from kok.operators.machine.ssh import HostKeyChanged, HostUnreachable, ScriptFailed
@@ -253,6 +262,24 @@ def test_a_restarted_operator_does_not_call_a_node_unready_before_it_knows() -> 
     assert shown(young)[1] == before
 
 
+def test_a_cluster_that_takes_the_operators_rights_is_told_and_how_they_come_back() -> None:
+    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    status, _ = shown(given)
+    refusing = replace(given, world=world(tenant=FakeTenant(refused=True)), status=status)
+    status, conditions = shown(refusing)
+    assert conditions["NodeReady"] == ("Unknown", "ClusterRefuses")
+    assert conditions["Ready"] == ("Unknown", "ClusterRefuses")
+    assert "ClusterRoleBinding kok:machine-operators" in message(status, "NodeReady")
+
+
+def test_an_identity_that_is_not_the_clusters_own_is_named() -> None:
+    text = "Secret team-a/shop-operator-machine does not belong to Cluster team-a/shop"
+    strange = world(tenant=None, access=None, untrusted=text)
+    status, conditions = shown(case(view=seen(), world=strange))
+    assert conditions["NodeReady"] == ("Unknown", "WaitingForCluster")
+    assert text in message(status, "NodeReady")
+
+
 def test_a_changed_spec_is_not_called_up_to_date_before_the_host_was_compared() -> None:
     given = case(view=seen(identity=MEMBER), world=world(node=NODE))
     status, _ = shown(given)
@@ -281,3 +308,76 @@ def test_a_stolen_host_shows_in_the_way_to_it() -> None:
     view.error = taken
     assert isinstance(plan.decide(case(view=view, wait=2.0)), Decision)
     assert shown(case(view=view, wait=2.0))[1]["Reachable"][0] == "True"
+
+
+# --- what others wait for before they are changed
+
+
+def test_a_node_of_which_nothing_is_heard_is_not_known_to_be_bad() -> None:
+    silent = replace(NODE, ready=None, message="Kubelet stopped posting node status.")
+    given = case(view=seen(identity=MEMBER), world=world(node=silent))
+    status, conditions = shown(given)
+    assert conditions["NodeReady"] == ("Unknown", "NodeNotReady")
+    assert conditions["Ready"] == ("False", "NodeNotReady")
+    assert message(status) == "Node w1: Kubelet stopped posting node status."
+
+
+def test_a_changed_kubelet_has_proven_itself_once_it_was_heard_of() -> None:
+    """Its Node stays Ready for most of a minute although it does not run."""
+    view = seen(identity=MEMBER)
+    view.heard, view.changed = "2026-11-02T12:00:00Z", 1000.0
+    before = replace(NODE, heard="2026-11-02T12:00:00Z")
+    given = case(view=view, world=world(node=before), monotonic=1010.0)
+    status, conditions = shown(given)
+    assert conditions["Ready"] == ("True", "NodeReady")
+    assert conditions["UpToDate"] == ("False", "Updating")
+    assert message(status, "UpToDate") == (
+        "the kubelet was changed and has not posted its status since"
+    )
+    after = replace(NODE, heard="2026-11-02T12:00:05Z")
+    _, conditions = shown(replace(given, world=world(node=after)))
+    assert conditions["UpToDate"][0] == "True"
+    # One that restarts without a word is judged by its Node, which would be lost by then.
+    _, conditions = shown(replace(given, monotonic=1061.0))
+    assert conditions["UpToDate"][0] == "True"
+
+
+TURN = {"firstReady": "2026-11-02T11:00:00Z"}
+
+
+def test_a_serving_node_turns_to_a_new_ca_when_it_is_its_turn() -> None:
+    other = replace(ACCESS, ca=ACCESS.ca + pki.new_ca("next", NOW).cert_pem)
+    waits = builders.machine(accessHash=ACCESS.digest)
+    given = case(
+        waits, view=seen(waits, identity=MEMBER), world=world(node=NODE, access=other), status=TURN
+    )
+    _, conditions = shown(given)
+    assert conditions["Joined"] == ("True", "Joined")
+    assert conditions["UpToDate"][0] == "True"
+    assert (
+        step(
+            waits,
+            view=seen(waits, identity=MEMBER),
+            world=world(node=NODE, access=other),
+            status=TURN,
+        )
+        == Idle()
+    )
+
+    turn = builders.machine(accessHash=other.digest)
+    around = {"view": seen(turn, identity=MEMBER), "world": world(node=NODE, access=other)}
+    assert isinstance(step(turn, status=TURN, **around), Join)
+    _, conditions = shown(case(turn, status=TURN, **around))
+    assert conditions["Ready"][0] == "True"
+    # The next one waits for this.
+    assert conditions["UpToDate"] == ("False", "Joining")
+
+
+def test_a_machine_of_its_own_or_a_new_one_waits_for_nobody() -> None:
+    other = replace(ACCESS, server="https://192.0.2.99:6443")
+    alone = builders.machine()
+    around = world(node=NODE, access=other)
+    found = step(alone, view=seen(alone, identity=MEMBER), world=around, status=TURN)
+    assert isinstance(found, Join)
+    new = builders.machine(accessHash=ACCESS.digest)
+    assert isinstance(step(new, view=seen(new, identity=MEMBER), world=around), Join)

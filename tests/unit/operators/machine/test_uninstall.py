@@ -19,6 +19,7 @@ _PROGRAMS = (
     "grep",
     "head",
     "ls",
+    "readlink",
     "rm",
     "rmdir",
     "sed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from kok.api.addon import AppliedObject
 from kok.api.meta import Manifest
@@ -32,19 +32,30 @@ async def _entry(kube: Kube, manifest: Manifest) -> AppliedObject | None:
         return None
 
 
-async def install(kube: Kube, manifests: Sequence[Manifest], addon: str) -> list[Manifest]:
+class Taken(Invalid):
+    """An object carries the name of another Addon."""
+
+    def __init__(self, live: Manifest, other: str) -> None:
+        super().__init__(
+            reasons.OBJECT_TAKEN,
+            f"{named(live)} already belongs to Addon {other}; leave it out of one of the two",
+        )
+        self.other = other
+
+
+async def install(
+    kube: Kube, manifests: Sequence[Manifest], addon: str, gone: Collection[str] = ()
+) -> list[Manifest]:
     """Applies all in waves; the live objects.
 
-    Raises `Wait` for the first that is refused, `Invalid` for one that another Addon applies.
+    Raises `Wait` for the first that is refused, `Taken` for one that another Addon applies, unless
+    that is known to be `gone`.
     """
 
     def keep_off(live: Manifest) -> None:
         other = (live["metadata"].get("labels") or {}).get(LABEL_ADDON)
-        if other is not None and other != addon:
-            raise Invalid(
-                reasons.OBJECT_TAKEN,
-                f"{named(live)} already belongs to Addon {other}; leave it out of one of the two",
-            )
+        if other is not None and other != addon and other not in gone:
+            raise Taken(live, other)
 
     done: list[Manifest] = []
     for wave in waves(manifests):

@@ -11,13 +11,14 @@ from kok.api.addon import Addon, AddonStatus
 from kok.api.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.client import Kube
 from kok.kube.errors import KubeError, Unreachable
 from kok.kube.paths import object_path
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addons import inventory
 from kok.operators.cluster.addons.facts import facts_of
 from kok.operators.cluster.addons.health import counts, judge, workloads
-from kok.operators.cluster.addons.install import entries, install, remove
+from kok.operators.cluster.addons.install import Taken, entries, install, remove
 from kok.operators.cluster.addons.source import LOOK_AGAIN, Bundle, Bundler
 from kok.operators.cluster.business.connect import reconnect
 from kok.operators.cluster.business.tenants import Tenant, Tenants
@@ -115,7 +116,7 @@ class AddonReconciler:
             why = reachable.message if reachable is not None else "it is new"
             ran = cluster.status.version is not None
             reason = reasons.CLUSTER_UNREACHABLE if ran else reasons.WAITING_FOR_CLUSTER
-            raise Wait(reason, f"{cluster} does not answer: {why}", IDLE)
+            raise Wait(reason, f"{cluster} cannot be reached: {why}", IDLE)
         tenant = await reconnect(p.kube, self._tenants, self._settings, cluster)
         if tenant is None:
             raise Wait(reasons.WAITING_FOR_CLUSTER, f"{cluster} has no kubeconfig yet", 5.0)
@@ -144,8 +145,7 @@ class AddonReconciler:
         if p.status.inventory != before and not p.paused:
             await p.latch()
         ready = [m for m, a in zip(made.manifests, wanted, strict=True) if a is not None]
-        with _asking(p):
-            lives = await install(kube, ready, p.obj.name)
+        lives = await self._install(p, kube, ready)
         unknown = [m for m, a in zip(made.manifests, wanted, strict=True) if a is None]
         if unknown:
             kind = f"{unknown[0]['apiVersion']} {unknown[0]['kind']}"
@@ -154,6 +154,23 @@ class AddonReconciler:
             left = await remove(kube, inventory.stale(before, known), p.obj.name)
         p.status.inventory = inventory.union(left, known)
         return lives
+
+    async def _install(self, p: Pass[Addon], kube: Kube, wanted: list[Manifest]) -> list[Manifest]:
+        """Takes over what carries the name of an Addon that this Cluster does not have.
+
+        A Cluster that began with a backup finds the marks of Addons of the one that was backed up.
+        """
+        gone: set[str] = set()
+        while True:
+            try:
+                with _asking(p):
+                    return await install(kube, wanted, p.obj.name, gone)
+            except Taken as taken:
+                live = await p.kube.get(Addon.info.kind, taken.other, p.obj.namespace)
+                if live is not None and live["spec"].get("cluster") == p.obj.spec.cluster:
+                    raise
+                p.log.info("objects of an Addon that is no more are taken over", of=taken.other)
+                gone.add(taken.other)
 
     async def _leave(self, p: Pass[Addon], cluster: Cluster) -> Result:
         """The Cluster is going: what may hold something outside is removed while it still can."""
@@ -198,9 +215,10 @@ def _asking(p: Pass[Addon]) -> Iterator[None]:
     try:
         yield
     except KubeError as error:
+        away = isinstance(error, Unreachable)
         raise Wait(
-            reasons.CLUSTER_UNREACHABLE,
-            f"Cluster {p.obj.namespace}/{p.obj.spec.cluster} does not answer: {error.message}",
+            reasons.CLUSTER_UNREACHABLE if away else reasons.APPLY_FAILED,
+            f"Cluster {p.obj.namespace}/{p.obj.spec.cluster} {error.told}",
             10.0,
         ) from error
 

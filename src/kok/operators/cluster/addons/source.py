@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from kok.api.addon import Addon
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.nesting import ALLOWED, too_deep
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addons.facts import Facts
 from kok.operators.cluster.addons.rendering import (
@@ -21,15 +20,16 @@ from kok.operators.cluster.addons.rendering import (
     render,
     render_job,
 )
-from kok.runtime.aside import Limits, TooMuch, Unfinished, aside
+from kok.runtime.aside import Limits, TooMuch, Unfinished
 from kok.runtime.errors import Invalid, Wait
+from kok.runtime.workshop import Workshop
 
 LOOK_AGAIN = 60.0
 """Seconds after which a ConfigMap is read again; it carries no mark by which it could be watched."""
 LIMITS = Limits()
-KEPT = 128
-"""Renderings that are remembered, and how many characters as JSON one of them may have."""
-KEPT_SIZE = 256 * 1024
+SMALL = 16 * 1024
+"""Characters of values as JSON with which a built-in addon is rendered at once: a few
+milliseconds. With more than that its templates, too, are other people's work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,56 +42,47 @@ class Bundle:
 
 
 class Bundler:
-    """Makes bundles; remembers what templates of users came to, which cost a process each."""
+    """Makes bundles; what comes from users is rendered aside, once."""
 
-    def __init__(self) -> None:
-        self._one = asyncio.Semaphore(1)
-        self._known: OrderedDict[str, list[Manifest] | Invalid] = OrderedDict()
+    def __init__(self, workshop: Workshop | None = None) -> None:
+        self._workshop = workshop or Workshop()
 
     async def bundle(self, kube: Kube, addon: Addon, facts: Facts) -> Bundle:
         """Reads and renders; raises `Invalid`, or `Wait` for a ConfigMap that is missing."""
         spec = addon.spec
+        if too_deep(spec.values):
+            problem = f"spec.values is nested deeper than {ALLOWED} levels; make it flatter"
+            raise Invalid(reasons.VALUES_INVALID, problem)
         if spec.source.builtin is not None:
             name = spec.source.builtin
             known = builtin(name)
             values = merged_values(name, known.defaults, spec.values)
-            manifests = render(known.templates, facts, values, addon.name)
-            return Bundle(manifests, facts.image(name).rpartition(":")[2])
+            job = Job(known.templates, facts, values, addon.name)
+            version = facts.image(name).rpartition(":")[2]
+            if len(json.dumps(spec.values)) <= SMALL:
+                return Bundle(render(job.templates, facts, values, addon.name), version)
+            return Bundle(await self._aside(addon.namespace, job), version)
         templates = await _templates(kube, addon)
-        return Bundle(await self._foreign(Job(templates, facts, spec.values, addon.name)), None)
+        job = Job(templates, facts, spec.values, addon.name)
+        return Bundle(await self._aside(addon.namespace, job), None)
 
-    async def _foreign(self, job: Job) -> list[Manifest]:
-        key = job.digest()
-        if key not in self._known:
-            async with self._one:
-                found = await _render_aside(job)
-            if isinstance(found, Invalid) or len(json.dumps(found)) <= KEPT_SIZE:
-                self._known[key] = found
-                if len(self._known) > KEPT:
-                    self._known.popitem(last=False)
-        else:
-            found = self._known[key]
-            self._known.move_to_end(key)
-        if isinstance(found, Invalid):
-            raise Invalid(found.reason, found.message)
-        return found
-
-
-async def _render_aside(job: Job) -> list[Manifest] | Invalid:
-    """In a process of its own: a template may loop for ever, or ask for all memory there is."""
-    try:
-        made = await aside(render_job, job, LIMITS)
-    except TooMuch as error:
-        problem = f"rendering {error}; make the templates simpler"
-        return Invalid(reasons.TEMPLATE_INVALID, problem)
-    except Unfinished as error:
-        raise Wait(
-            reasons.TEMPLATE_INVALID, f"rendering {error}; it is tried again", 30.0
-        ) from None
-    if "invalid" in made:
-        return Invalid(*made["invalid"])
-    manifests: list[Manifest] = made["manifests"]
-    return manifests
+    async def _aside(self, namespace: str, job: Job) -> list[Manifest]:
+        """In a process of its own: a template may loop for ever, or ask for all memory there is."""
+        try:
+            made = await self._workshop.run(
+                namespace, render_job, job, digest=job.digest(), limits=LIMITS
+            )
+        except TooMuch as error:
+            problem = f"rendering {error}; make the templates and their values simpler"
+            raise Invalid(reasons.TEMPLATE_INVALID, problem) from None
+        except Unfinished as error:
+            raise Wait(
+                reasons.TEMPLATE_INVALID, f"rendering {error}; it is tried again", 30.0
+            ) from None
+        if "invalid" in made:
+            raise Invalid(*made["invalid"])
+        manifests: list[Manifest] = made["manifests"]
+        return manifests
 
 
 async def _templates(kube: Kube, addon: Addon) -> list[Template]:

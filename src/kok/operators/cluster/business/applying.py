@@ -48,7 +48,8 @@ async def _bring(
         live = await kube.get(await kube.resolve(intent), *_where(intent))
         if live is not None and veto is not None:
             veto(live)
-        return (await ensure(kube, intent, live))[0]
+        # Whoever is admin there may add to what addons apply; what addons set they keep.
+        return (await ensure(kube, intent, live, whole=False))[0]
     except Unreachable:
         raise
     except KubeError as error:

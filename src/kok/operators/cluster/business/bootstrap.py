@@ -17,6 +17,7 @@ from kok import versions
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.operators.cluster.blueprint import Blueprint
+from kok.operators.cluster.business import rights
 from kok.operators.cluster.credentials import ADMINS, KUBELET_CLIENT
 from kok.operators.cluster.endpoint import Endpoint
 from kok.pki import encode
@@ -53,6 +54,7 @@ def objects(facts: Facts) -> list[Manifest]:
             "system:kubelet-api-admin",
             [_user(KUBELET_CLIENT)],
         ),
+        *rights.objects(),
     ]
     if facts.addresses:
         out.append(endpoint_slice(facts.addresses, facts.endpoint.port))

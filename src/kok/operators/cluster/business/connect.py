@@ -1,30 +1,34 @@
-"""From the kubeconfig Secrets of a Cluster to a connected Tenant."""
+"""From the Secrets of a Cluster to a connected Tenant: parts that are checked, never a kubeconfig."""
 
 from __future__ import annotations
 
 import asyncio
 
-from kok import pki
 from kok.api import names
 from kok.api.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.access import AccessError
 from kok.kube.client import Kube
-from kok.operators.cluster.business.tenants import Access, Tenant, Tenants
-from kok.operators.cluster.credentials import KUBECONFIG
+from kok.kube.identity import Identity, Untrusted, identity_of
+from kok.kube.ownership import owned_by
+from kok.operators.cluster.business.rights import CLUSTER
+from kok.operators.cluster.business.tenants import Tenant, Tenants, way
+from kok.operators.cluster.credentials import leaf_in_kubeconfig
 from kok.operators.cluster.endpoint import Endpoint
 from kok.operators.cluster.settings import ClusterSettings
+from kok.pki import Leaf
 
 
 class Unusable(Exception):
-    """A kubeconfig Secret does not hold what it should; the message says what is wrong."""
+    """A Secret does not hold what it should; the message says what is wrong."""
 
 
-def kubeconfig_in(secret: Manifest | None) -> str | None:
-    """The text of a kubeconfig Secret; None if it is not there."""
-    text = pki.decode(secret, KUBECONFIG)
-    return text.decode("utf-8", "replace") if text else None
+def working_server(settings: ClusterSettings, cluster: Cluster, endpoint: Endpoint) -> str:
+    """Where the operator itself reaches the API: known to KOK, whatever any Secret says."""
+    return (
+        names.internal_url(cluster.namespace, cluster.name) if settings.internal() else endpoint.url
+    )
 
 
 async def connect(
@@ -34,18 +38,34 @@ async def connect(
     endpoint: Endpoint,
     *,
     admin: Manifest | None,
-    internal: Manifest | None,
+    operator: Manifest | None,
+    fingerprint: str | None = None,
 ) -> Tenant | None:
-    """The Tenant by these two Secrets; None if one is missing. Raises `Unusable`."""
-    for_users, for_us = kubeconfig_in(admin), kubeconfig_in(internal)
-    if for_users is None or for_us is None:
+    """The Tenant by the admin's and the operator's Secret; None if one is missing.
+
+    `fingerprint` is that of the CA, by default the one that the status records. Raises `Unusable`.
+    """
+    if admin is None or operator is None:
         return None
-    server = None if settings.internal() else endpoint.url
-    key, access = (cluster.namespace, cluster.name), Access(for_us, for_users, server)
     try:
-        return await tenants.connect(key, access)
-    except (pki.PkiError, AccessError) as error:
-        raise Unusable(f"the kubeconfig of {cluster} is unusable: {error}") from None
+        ours = identity_of(operator, cluster, fingerprint)
+        users = Identity(ours.ca, _users_leaf(admin, cluster))
+        server = working_server(settings, cluster, endpoint)
+        found = way(ours, users, server=server, public=endpoint.url)
+        return await tenants.connect((cluster.namespace, cluster.name), found)
+    except (Untrusted, AccessError) as error:
+        raise Unusable(str(error)) from None
+
+
+def _users_leaf(admin: Manifest, cluster: Cluster) -> Leaf:
+    """Certificate and key of a kubeconfig; nothing else of it counts."""
+    name = f"Secret {cluster.namespace}/{admin['metadata']['name']}"
+    if not owned_by(admin, cluster):
+        raise Untrusted(f"{name} does not belong to {cluster}; delete it, it is made anew")
+    leaf = leaf_in_kubeconfig(admin)
+    if leaf is None:
+        raise Untrusted(f"{name} holds no kubeconfig with a client certificate")
+    return leaf
 
 
 async def reconnect(
@@ -59,13 +79,15 @@ async def reconnect(
     endpoint = Endpoint.parse(cluster.status.endpoint)
     if found is not None or endpoint is None:
         return found
-    admin, internal = await asyncio.gather(
-        *(
-            kube.get(kinds.SECRET, secret(cluster.name), cluster.namespace)
-            for secret in (names.admin_kubeconfig_secret, names.internal_kubeconfig_secret)
-        )
+    admin, operator = await asyncio.gather(
+        *(kube.get(kinds.SECRET, secret, cluster.namespace) for secret in secrets_for(cluster.name))
     )
     try:
-        return await connect(tenants, settings, cluster, endpoint, admin=admin, internal=internal)
+        return await connect(tenants, settings, cluster, endpoint, admin=admin, operator=operator)
     except Unusable:
         return None
+
+
+def secrets_for(cluster: str) -> tuple[str, str]:
+    """The Secrets of the admin and of the operator."""
+    return names.admin_kubeconfig_secret(cluster), names.operator_secret(cluster, CLUSTER)

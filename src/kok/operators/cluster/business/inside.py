@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 from kok import pki
 from kok.api import names
 from kok.api.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.apply import intent_hash
-from kok.kube.errors import KubeError, NotFound
+from kok.kube.errors import Forbidden, KubeError, NotFound
+from kok.kube.identity import Untrusted, identity_of
 from kok.operators.cluster import plan as planning
 from kok.operators.cluster import reasons
-from kok.operators.cluster.business import bootstrap
+from kok.operators.cluster.business import bootstrap, rights
 from kok.operators.cluster.business.applying import Refused, bring
-from kok.operators.cluster.business.connect import Unusable, connect, kubeconfig_in
+from kok.operators.cluster.business.connect import (
+    Unusable,
+    connect,
+    secrets_for,
+    working_server,
+)
 from kok.operators.cluster.business.reach import ask, resolve
-from kok.operators.cluster.business.tenants import Checked, Tenant, Tenants
+from kok.operators.cluster.business.tenants import FIELD_MANAGER, Checked, Tenant, Tenants
 from kok.operators.cluster.endpoint import Endpoint, leads_to_nodes, slice_addresses
 from kok.operators.cluster.findings import Bootstrap, Reach
 from kok.operators.cluster.links import Links
@@ -26,6 +35,8 @@ from kok.runtime.reconciler import Pass
 
 RESOLVED_FOR = 60.0
 """Seconds for which the addresses behind a name are taken for granted."""
+HEED_AFTER, HEEDED = 0.1, 20
+"""Seconds between two tries to use new rights, and how many there are."""
 
 
 class Inside:
@@ -69,7 +80,7 @@ class Inside:
         now = self._p.clock.monotonic()
         was = self._p.obj.status.is_true(reasons.BOOTSTRAP_READY)
         if not (known and known.digest == digest and now - known.at < self._settings.recheck):
-            steps.found.bootstrap = await _apply(tenant, wanted, fresh=not was)
+            steps.found.bootstrap = await self._apply(steps, tenant, wanted, fresh=not was)
             tenant.bootstrapped = Checked(digest, now) if steps.found.bootstrap.done else None
         else:
             steps.found.bootstrap = _DONE
@@ -82,7 +93,11 @@ class Inside:
         if steps.found.reach is not None and steps.found.reach.outcome == "forbidden":
             steps.found.reach = await ask(tenant.admin)
         if tenant.watching is None:
-            tenant.watch(self._on_nodes, lambda addon: self._links.wake_addon(self._key, addon))
+            tenant.watch(
+                self._on_nodes,
+                lambda addon: self._links.wake_addon(self._key, addon),
+                self._p.wake,
+            )
             self._links.wake_addons(self._key)
         self._count_nodes(steps)
 
@@ -94,18 +109,25 @@ class Inside:
     def _count_nodes(self, steps: Steps) -> None:
         if self._tenant is not None and self._tenant.watching is not None:
             steps.found.nodes = self._tenant.watching.nodes
+        if self._tenant is not None:
+            steps.found.excess = self._tenant.kube.excess
 
     async def _connect(self, steps: Steps) -> Tenant | None:
         cluster, endpoint = self._p.obj, steps.found.endpoint
         if not isinstance(endpoint, Endpoint):
             return None
-        admin, internal = (
-            steps.world.get(kinds.SECRET, secret(cluster.name))
-            for secret in (names.admin_kubeconfig_secret, names.internal_kubeconfig_secret)
+        admin, operator = (
+            steps.world.get(kinds.SECRET, name) for name in secrets_for(cluster.name)
         )
         try:
             return await connect(
-                self._tenants, self._settings, cluster, endpoint, admin=admin, internal=internal
+                self._tenants,
+                self._settings,
+                cluster,
+                endpoint,
+                admin=admin,
+                operator=operator,
+                fingerprint=steps.found.fingerprints.get(names.cluster_ca_secret(cluster.name)),
             )
         except Unusable as error:
             # Edited by hand while its CA is refused: otherwise it would have been made anew.
@@ -126,6 +148,44 @@ class Inside:
             slice_addresses(cluster, steps.world.nodes, found),
         )
 
+    async def _apply(
+        self, steps: Steps, tenant: Tenant, wanted: list[Manifest], *, fresh: bool
+    ) -> Bootstrap:
+        """Brings the objects, and first the rights to do so where they are not there."""
+        try:
+            if fresh:
+                await self._grant(steps)
+            refused = await _bring(tenant, wanted, fresh=fresh)
+            if _forbidden(refused) and not fresh:
+                await self._grant(steps)
+            tries = HEEDED
+            while _forbidden(refused) and tries:
+                # Bindings are heeded a moment after they were made.
+                await self._p.clock.wait(asyncio.Event(), HEED_AFTER)
+                refused = await _bring(tenant, wanted, fresh=fresh)
+                tries -= 1
+        except (KubeError, pki.PkiError) as error:
+            text = f"{tenant.kube.server}: {error}"
+            return Bootstrap(False, reasons.UNREACHABLE, text)
+        return _verdict(tenant, refused, fresh=fresh)
+
+    async def _grant(self, steps: Steps) -> None:
+        """Puts the operators' rights in place; not while the CA is refused.
+
+        What is refused shows in what comes after it.
+        """
+        endpoint, ca = steps.found.endpoint, steps.keys.ca
+        if ca is None or not isinstance(endpoint, Endpoint):
+            return
+        server = working_server(self._settings, self._p.obj, endpoint)
+        refused = await rights.grant(
+            rights.root(ca, server, self._p.now),
+            field_manager=FIELD_MANAGER,
+            timeout=self._settings.business_timeout,
+        )
+        if refused:
+            self._p.log.info("rights of operators refused", error=str(refused[0]))
+
     async def _resolve(self, tenant: Tenant, host: str) -> tuple[str, ...]:
         now = self._p.clock.monotonic()
         if tenant.resolved is None or now - tenant.resolved[0] > RESOLVED_FOR:
@@ -135,31 +195,35 @@ class Inside:
         return tenant.resolved[1]
 
 
+async def _bring(tenant: Tenant, wanted: list[Manifest], *, fresh: bool) -> list[Refused]:
+    results = await bring(tenant.kube, wanted, fresh=fresh)
+    return [r for r in results if isinstance(r, Refused)]
+
+
 _DONE = Bootstrap(True, reasons.AS_WANTED, "all objects for joining nodes are applied")
 
 
-async def _apply(tenant: Tenant, wanted: list[Manifest], *, fresh: bool) -> Bootstrap:
-    try:
-        results = await bring(tenant.kube, wanted, fresh=fresh)
-    except KubeError as error:
-        return Bootstrap(False, reasons.UNREACHABLE, f"{tenant.kube.server}: {error.message}")
-    refused = [r for r in results if isinstance(r, Refused)]
+def _verdict(tenant: Tenant, refused: Sequence[Refused], *, fresh: bool) -> Bootstrap:
     if not refused:
         return _DONE
-    first = refused[0]
-    # A young API server makes its namespaces a moment after it began to answer.
-    young = all(isinstance(r.error, NotFound) for r in refused)
+    # A young API server makes its namespaces and roles a moment after it began to answer.
+    passing = NotFound | Forbidden if fresh else NotFound
+    young = all(isinstance(r.error, passing) for r in refused)
     reason = reasons.CREATING if young else reasons.APPLY_FAILED
-    return Bootstrap(False, reason, f"the business cluster refused {first}")
+    return Bootstrap(False, reason, f"{tenant.kube.server} refused {refused[0]}")
+
+
+def _forbidden(results: Sequence[Refused]) -> bool:
+    return any(isinstance(r.error, Forbidden) for r in results)
 
 
 def _trusted(steps: Steps) -> bytes | None:
-    """The CA to trust: the checked one, or what kubeconfigs still hold while it is refused."""
+    """The CA to trust: the checked one, or the recorded one while another is refused."""
     if steps.keys.ca is not None:
         return steps.keys.ca.trust_pem
-    secret = names.internal_kubeconfig_secret(steps.cluster.name)
-    text = kubeconfig_in(steps.world.get(kinds.SECRET, secret))
+    cluster = steps.cluster
+    operator = steps.world.get(kinds.SECRET, names.operator_secret(cluster.name, rights.CLUSTER))
     try:
-        return pki.parse_kubeconfig(text).ca_pem if text else None
-    except pki.PkiError:
+        return identity_of(operator, cluster).ca if operator is not None else None
+    except Untrusted:
         return None

@@ -42,7 +42,7 @@ async def _ask(admin: Kube) -> Reach:
             "servers have to restart",
         )
     except KubeError as error:
-        return Reach("unreachable", f"{admin.server} does not answer: {error.message}")
+        return Reach("unreachable", f"{admin.server} {error.told}")
     return Reach("ok")
 
 

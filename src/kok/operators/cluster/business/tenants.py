@@ -3,49 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from kok import pki
+from kok.kube.access import Access
 from kok.kube.client import Kube
+from kok.kube.identity import Identity
+from kok.kube.limits import TENANT
 from kok.operators.cluster.business.watching import Watching
 from kok.runtime.reconciler import Key
 
 FIELD_MANAGER = "kok-cluster"
-WORKING, ASKING = 6, 1
-"""Connections to one business cluster at most: to work with (four of them watch), and to ask with
-the users' kubeconfig."""
+WORKING, ASKING = 7, 1
+"""Connections to one business cluster at most: to work with (five of them watch), and to ask with
+the users' certificate."""
 LINGER = 30.0
 """Seconds for which a replaced client stays open: passes of others may still be using it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """How to reach one business cluster; kubeconfigs as text."""
+class Way:
+    """How to reach one business cluster, and as whom."""
 
-    internal: str = field(repr=False)
-    """With the operator's own rights, by the address inside the meta cluster."""
-    admin: str = field(repr=False)
-    """What users get: proves that it works for them."""
-    server: str | None = None
-    """Where to go instead with the operator's own rights, if we run outside."""
+    ours: Access
+    """As the operator, by the address that suits where we run."""
+    users: Access
+    """As its admin, by the public address: proves that it works for its users."""
+    digest: str
+    """Changes with any of it."""
 
-    @property
-    def working(self) -> str:
-        """The kubeconfig with the operator's own rights; raises `PkiError` if it is none."""
-        if self.server is None:
-            return self.internal
-        found = pki.parse_kubeconfig(self.internal)
-        return pki.kubeconfig(
-            found.cluster_name, self.server, found.ca_pem, found.user, found.credentials
-        )
 
-    @property
-    def digest(self) -> str:
-        """Changes with any of it."""
-        return hashlib.sha256(f"{self.internal}\0{self.admin}\0{self.server}".encode()).hexdigest()
+def way(ours: Identity, users: Identity, *, server: str, public: str) -> Way:
+    """The operator's identity at `server`, the admin's at `public`. Raises `AccessError`."""
+    digest = ours.digest(users.digest(), server, public)
+    return Way(ours.at(server), users.at(public), digest)
 
 
 @dataclass(slots=True)
@@ -61,7 +53,7 @@ class Tenant:
     """One business cluster as this process knows it; all of it can be found out again."""
 
     def __init__(self, digest: str, kube: Kube, admin: Kube) -> None:
-        """`kube` works with the operator's rights, `admin` with the users' kubeconfig."""
+        """`kube` works with the operator's rights, `admin` asks with the users'."""
         self.digest = digest
         self.kube = kube
         self.admin = admin
@@ -70,13 +62,24 @@ class Tenant:
         self.resolved: tuple[float, tuple[str, ...]] | None = None
         """When the endpoint's name was resolved (monotonic), and to which addresses."""
 
-    def watch(self, on_nodes: Callable[[], None], on_object: Callable[[str], None]) -> None:
-        """Starts to follow nodes and addons' objects, if that is not done yet.
+    def watch(
+        self,
+        on_nodes: Callable[[], None],
+        on_object: Callable[[str], None],
+        on_rights: Callable[[], None],
+    ) -> None:
+        """Starts to follow nodes, addons' objects and our own rights, if that is not done yet.
 
-        `on_object` gets the name of the Addon whose object changed.
+        `on_object` gets the name of the Addon whose object changed; `on_rights` is called when
+        somebody took from what operators may do.
         """
+
+        def doubt() -> None:
+            self.bootstrapped = None
+            on_rights()
+
         if self.watching is None:
-            self.watching = Watching(self.kube, on_nodes, on_object)
+            self.watching = Watching(self.kube, on_nodes, on_object, doubt)
 
     async def close(self) -> None:
         """Ends watches and connections."""
@@ -107,29 +110,29 @@ class Tenants:
             self._open.move_to_end(key)
         return tenant
 
-    async def connect(self, key: Key, access: Access) -> Tenant:
-        """The Tenant for exactly this access; another one's connections are closed.
+    async def connect(self, key: Key, way_: Way) -> Tenant:
+        """The Tenant for exactly this way; another one's connections are closed.
 
-        Nothing is sent yet. Raises `AccessError` or `PkiError` for unusable kubeconfigs.
+        Nothing is sent yet. Raises `AccessError` for unusable certificates.
         """
         tenant = self.get(key)
-        if tenant is not None and tenant.digest == access.digest:
+        if tenant is not None and tenant.digest == way_.digest:
             return tenant
-        working = access.working
         self.drop(key)
         while len(self._open) >= self._limit:
             self.drop(next(iter(self._open)))
-        kube = await self._client(working, WORKING)
-        admin = await self._client(access.admin, ASKING)
-        tenant = self._open[key] = Tenant(access.digest, kube, admin)
+        kube = self._client(way_.ours, WORKING)
+        admin = self._client(way_.users, ASKING)
+        tenant = self._open[key] = Tenant(way_.digest, kube, admin)
         return tenant
 
-    async def _client(self, kubeconfig: str, connections: int) -> Kube:
-        return await Kube.from_kubeconfig(
-            kubeconfig,
+    def _client(self, access: Access, connections: int) -> Kube:
+        return Kube(
+            access,
             field_manager=FIELD_MANAGER,
             timeout=self._timeout,
             connections=connections,
+            limits=TENANT,
         )
 
     def drop(self, key: Key) -> None:

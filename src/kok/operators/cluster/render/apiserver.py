@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Final
 
 from kok.api import names
@@ -9,7 +11,15 @@ from kok.api.meta import Manifest
 from kok.operators.cluster import parts
 from kok.operators.cluster.blueprint import Blueprint
 from kok.operators.cluster.credentials import ENCRYPTION_CONFIG
-from kok.operators.cluster.flags import ADMISSION_ON, NODE_RESTRICTION, command_line
+from kok.operators.cluster.flags import (
+    ADMISSION_ON,
+    DELAY_FLAG,
+    NODE_RESTRICTION,
+    WATCH_GRACE_FLAG,
+    command_line,
+    known,
+    last_duration,
+)
 from kok.operators.cluster.keys import SA_KEY, SA_PUB
 from kok.operators.cluster.render import pods
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
@@ -26,8 +36,9 @@ REQUEST_GRACE = 30
 def deployment(plan: Blueprint, version: str, keys: str) -> Manifest:
     """The Deployment at a version; `keys` is the hash of what is read only at the start."""
     part = plan.parts[parts.API_SERVER]
+    extra = known(parts.API_SERVER, part.extra_args, version)
     container = pods.Container(
-        command=command_line(parts.API_SERVER, flags(plan, part.replicas), part.extra_args),
+        command=command_line(parts.API_SERVER, flags(plan), extra),
         port=names.API_PORT,
         # While etcd is away a restart helps nothing and costs time when it is back.
         live="/livez?exclude=etcd",
@@ -36,15 +47,22 @@ def deployment(plan: Blueprint, version: str, keys: str) -> Manifest:
         volumes=[_files(plan)],
         # The released binary has this file capability: without it the kernel refuses to start it.
         capabilities=("NET_BIND_SERVICE",),
-        grace=SHUTDOWN_DELAY + WATCH_GRACE + REQUEST_GRACE,
+        grace=grace(extra),
     )
     return pods.deployment(plan, part, version, container, keys)
 
 
-def flags(plan: Blueprint, replicas: int) -> dict[str, str]:
+def grace(extra: Sequence[tuple[str, str]]) -> int:
+    """Seconds that a pod has for its end: it follows what the user's flags say of its phases."""
+    delay = last_duration(extra, DELAY_FLAG, SHUTDOWN_DELAY)
+    watches = last_duration(extra, WATCH_GRACE_FLAG, WATCH_GRACE)
+    return math.ceil(delay + watches) + REQUEST_GRACE
+
+
+def flags(plan: Blueprint) -> dict[str, str]:
     """The flags that the operator sets, without dashes."""
     etcd = names.etcd_cluster(plan.name)
-    out = {
+    return {
         "allow-privileged": "true",
         "authorization-mode": "Node,RBAC",
         "client-ca-file": f"{PKI}/apiserver/{CA_CRT}",
@@ -58,6 +76,9 @@ def flags(plan: Blueprint, replicas: int) -> dict[str, str]:
         "etcd-certfile": f"{PKI}/etcd/{TLS_CRT}",
         "etcd-keyfile": f"{PKI}/etcd/{TLS_KEY}",
         "etcd-servers": f"https://{names.etcd_client_service(etcd)}.{plan.namespace}.svc:2379",
+        # Now and then a client is asked to connect anew, so that a new server gets its share. Also
+        # with one server: a second one is to restart none.
+        "goaway-chance": pods.GOAWAY,
         "kubelet-certificate-authority": f"{PKI}/apiserver/{CA_CRT}",
         "kubelet-client-certificate": f"{PKI}/kubelet-client/{TLS_CRT}",
         "kubelet-client-key": f"{PKI}/kubelet-client/{TLS_KEY}",
@@ -75,17 +96,13 @@ def flags(plan: Blueprint, replicas: int) -> dict[str, str]:
         "service-account-key-file": f"{PKI}/keys/{SA_PUB}",
         "service-account-signing-key-file": f"{PKI}/keys/{SA_KEY}",
         "service-cluster-ip-range": ",".join(plan.service_cidrs),
-        "shutdown-delay-duration": f"{SHUTDOWN_DELAY}s",
+        DELAY_FLAG: f"{SHUTDOWN_DELAY}s",
         "shutdown-send-retry-after": "true",
-        "shutdown-watch-termination-grace-period": f"{WATCH_GRACE}s",
+        WATCH_GRACE_FLAG: f"{WATCH_GRACE}s",
         "tls-cert-file": f"{PKI}/apiserver/{TLS_CRT}",
         "tls-min-version": "VersionTLS12",
         "tls-private-key-file": f"{PKI}/apiserver/{TLS_KEY}",
     }
-    if replicas > 1:
-        # Now and then a client is asked to connect anew, so that a new server gets its share.
-        out["goaway-chance"] = "0.001"
-    return out
 
 
 def _files(plan: Blueprint) -> dict[str, object]:

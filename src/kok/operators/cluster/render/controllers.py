@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 
+from kok.api import podrange
 from kok.api.meta import Manifest
 from kok.operators.cluster import parts
 from kok.operators.cluster.blueprint import Blueprint
 from kok.operators.cluster.credentials import CA_KEY, CLIENT_FILES, FRONT_PROXY_CA, KUBECONFIG
-from kok.operators.cluster.flags import command_line
+from kok.operators.cluster.flags import command_line, known
 from kok.operators.cluster.keys import SA_KEY
 from kok.operators.cluster.render import pods
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
@@ -19,11 +20,10 @@ CONTROLLER_MANAGER_PORT, SCHEDULER_PORT = 10257, 10259
 def controller_manager(plan: Blueprint, version: str, keys: str) -> Manifest:
     """The controller manager at a version; `keys` as for the API server."""
     part = plan.parts[parts.CONTROLLER_MANAGER]
+    extra = known(parts.CONTROLLER_MANAGER, part.extra_args, version)
     files = (TLS_CRT, TLS_KEY, CA_CRT, CA_KEY, SA_KEY, FRONT_PROXY_CA, KUBECONFIG)
     container = pods.Container(
-        command=command_line(
-            parts.CONTROLLER_MANAGER, controller_manager_flags(plan), part.extra_args
-        ),
+        command=command_line(parts.CONTROLLER_MANAGER, controller_manager_flags(plan), extra),
         port=CONTROLLER_MANAGER_PORT,
         live="/healthz",
         ready="/healthz",
@@ -57,8 +57,9 @@ def controller_manager_flags(plan: Blueprint) -> dict[str, str]:
 def scheduler(plan: Blueprint, version: str, keys: str) -> Manifest:
     """The scheduler at a version; `keys` as for the API server."""
     part = plan.parts[parts.SCHEDULER]
+    extra = known(parts.SCHEDULER, part.extra_args, version)
     container = pods.Container(
-        command=command_line(parts.SCHEDULER, scheduler_flags(), part.extra_args),
+        command=command_line(parts.SCHEDULER, scheduler_flags(), extra),
         port=SCHEDULER_PORT,
         live="/livez",
         ready="/readyz",
@@ -91,22 +92,14 @@ def node_masks(pod_cidrs: tuple[str, ...]) -> dict[str, str]:
     no part of the range, or a too small one (more than 2^16 nodes). A small range is divided by
     16 instead.
     """
-    nets = [ipaddress.ip_network(cidr) for cidr in pod_cidrs]
-    dual = len(nets) > 1
+    dual = len(pod_cidrs) > 1
     out: dict[str, str] = {}
-    for net in nets:
-        four = net.version == 4
-        mask = _node_mask(net.prefixlen, 24 if four else 64, 28 if four else 120)
-        flag = f"node-cidr-mask-size-ipv{net.version}" if dual else "node-cidr-mask-size"
-        if mask != (24 if four else 64):
+    for cidr in pod_cidrs:
+        version, mask = ipaddress.ip_network(cidr).version, podrange.node_mask(cidr)
+        flag = f"node-cidr-mask-size-ipv{version}" if dual else "node-cidr-mask-size"
+        if mask != podrange.DEFAULT_MASKS[version]:
             out[flag] = str(mask)
     return out
-
-
-def _node_mask(prefix: int, default: int, longest: int) -> int:
-    if prefix + 16 < default:
-        return prefix + 16
-    return default if prefix + 4 <= default else min(prefix + 4, longest)
 
 
 def _files(secret: str, keys: tuple[str, ...]) -> dict[str, object]:

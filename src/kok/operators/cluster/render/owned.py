@@ -11,6 +11,7 @@ from kok.api.cluster import DEFAULT_ADDONS, ClusterAddon
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.operators.cluster.blueprint import Blueprint
+from kok.operators.cluster.parts import kept_keys
 
 
 def etcd_cluster(plan: Blueprint, live: Manifest | None, trusted: str | None = None) -> Manifest:
@@ -46,6 +47,9 @@ def etcd_cluster(plan: Blueprint, live: Manifest | None, trusted: str | None = N
         "restoreFrom": spec.etcd.restore_from,
     }
     body |= {field: given.manifest() for field, given in passed_on.items() if given is not None}
+    if spec.etcd.backup is not None and spec.etcd.backup.keys is not None:
+        theirs = body["backup"]["keys"].get("secrets") or {}
+        body["backup"]["keys"]["secrets"] = {**theirs, **kept_keys(plan.name)}
     return {
         "apiVersion": EtcdCluster.info.kind.api_version,
         "kind": EtcdCluster.info.kind.kind,

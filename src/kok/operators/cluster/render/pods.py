@@ -8,6 +8,7 @@ from typing import Any
 
 from kok.api.meta import Manifest
 from kok.api.names import LABEL_CLUSTER, LABEL_COMPONENT
+from kok.kube.drift import covers
 from kok.operators.cluster.blueprint import Blueprint, Part
 from kok.operators.cluster.parts import LABEL_VERSION, pod_labels
 
@@ -20,6 +21,8 @@ What pods have cached before is of another past: they would go on with objects t
 """
 ANNOTATION_KEYS = "kok.dev/keys"
 """On pods: hash of the keys that the component reads only once, at its start."""
+GOAWAY = "0.001"
+"""Share of requests after which a client is asked to connect anew."""
 READY_PERIOD = 3
 STARTUP_SECONDS = 300
 
@@ -84,6 +87,34 @@ def marked(deployment: Manifest, notes: Mapping[str, str | None]) -> Manifest:
     meta = template["metadata"]
     with_notes = {**meta, "annotations": {**meta["annotations"], **given}}
     return {**deployment, "spec": {**spec, "template": {**template, "metadata": with_notes}}}
+
+
+def unrolled(made: Manifest, live: Manifest | None) -> Manifest:
+    """The Deployment without what matters only to several pods, if that alone would roll it.
+
+    One that was made for a single pod by an earlier release lacks these; it gets them with the next
+    change that restarts its pods anyway.
+    """
+    if live is None:
+        return made
+    template = made["spec"]["template"]
+    pod = {k: v for k, v in template["spec"].items() if k != "topologySpreadConstraints"}
+    container = pod["containers"][0]
+    command = [word for word in container["command"] if word != f"--goaway-chance={GOAWAY}"]
+    fewer = {**pod, "containers": [{**container, "command": command}]}
+    candidates = (
+        {**template["spec"], "containers": fewer["containers"]},
+        {**fewer, "containers": pod["containers"]},
+        fewer,
+    )
+    have = live["spec"]["template"]
+    if covers(have, template):
+        return made
+    for spec in candidates:
+        less = {**template, "spec": spec}
+        if covers(have, less):
+            return {**made, "spec": {**made["spec"], "template": less}}
+    return made
 
 
 def _pod(plan: Blueprint, part: Part, version: str, container: Container) -> dict[str, Any]:
@@ -151,8 +182,11 @@ def _probe(path: str, *, period: int, failures: int, timeout: int) -> dict[str, 
 
 
 def _spread(plan: Blueprint, part: Part) -> dict[str, Any] | None:
-    """Over meta nodes, each revision by itself, so that a rollout finds room with few nodes."""
-    if part.replicas < 2 or plan.profile.spread == "none":
+    """Over meta nodes, each revision by itself, so that a rollout finds room with few nodes.
+
+    Also of a single pod: another number of pods is to restart none.
+    """
+    if plan.profile.spread == "none":
         return None
     required = plan.profile.spread == "required"
     constraint: dict[str, Any] = {
@@ -209,4 +243,5 @@ __all__ = [
     "marked",
     "projected",
     "secret_files",
+    "unrolled",
 ]

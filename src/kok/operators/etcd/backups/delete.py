@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from kok.api.etcdbackup import EtcdBackup
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdstore import BackupWorker
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists, KubeError
 from kok.kube.ownership import owner_labels
 from kok.operators.etcd import jobs, layout, reasons
-from kok.operators.etcd.backups import objects
+from kok.operators.etcd.backups import objects, work
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.jobs import Failed, Running
 from kok.operators.etcd.render import worker as render
@@ -42,6 +44,8 @@ async def finalize(p: Pass[EtcdBackup], own: EtcdSettings) -> Result | Done:
         await _delete(p, found)
         return DONE
     try:
+        if await _never_began(p, others):
+            return DONE
         # A worker that still stores could do so after the removal.
         await _stop(p, others)
         await _remove(p, own, removing)
@@ -58,6 +62,23 @@ async def finalize(p: Pass[EtcdBackup], own: EtcdSettings) -> Result | Done:
     return DONE
 
 
+async def _never_began(p: Pass[EtcdBackup], made: list[Manifest]) -> bool:
+    """Whether nothing can have been stored, since no Job ever had a pod; then the Jobs are gone.
+
+    Looked at before and after they are deleted: a pod may come in between.
+    """
+    if p.status.begun is not False:
+        return False
+    for _ in range(2):
+        pods = await p.kube.list(kinds.POD, p.obj.namespace, labels=owner_labels(p.obj))
+        if any(jobs.ever_ran(job, pods) for job in made):
+            p.status.begun = True
+            await p.latch()
+            return False
+        await _delete(p, made)
+    return True
+
+
 def _may_be_stored(obj: EtcdBackup) -> bool:
     status = obj.status
     return status.attempts > 0 and status.store is not None and status.key is not None
@@ -69,8 +90,7 @@ async def _stop(p: Pass[EtcdBackup], running: list[Manifest]) -> None:
     busy = [
         pod["metadata"]["name"]
         for pod in pods
-        if pod["metadata"]["labels"].get(layout.LABEL_WORKER) != PURPOSE
-        and (pod.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}
+        if pod["metadata"]["labels"].get(layout.LABEL_WORKER) != PURPOSE and not jobs.worked(pod)
     ]
     if busy:
         raise Wait(DELETING, f"waits for Pod {', '.join(busy)} to end", after=2.0)
@@ -80,19 +100,20 @@ async def _remove(p: Pass[EtcdBackup], own: EtcdSettings, made: list[Manifest]) 
     """Raises `Wait` until a Job has reported that nothing is left."""
     store = p.obj.status.store
     last = made[-1] if made else None
+    worker = await _worker(p)
     if last is not None:
-        pods = await p.kube.list(kinds.POD, p.obj.namespace, labels=owner_labels(p.obj))
-        found = jobs.outcome(last, pods)
+        seen = await work.look(p.kube, p.obj, last, worker, work.BACKUP_FIELD)
+        found = seen.found
         if isinstance(found, Running):
             raise Wait(DELETING, f"what is stored is being removed: Job {found.message}", AGAIN)
         if not isinstance(found, Failed):
             return
         await _delete(p, made)
         raise Wait(DELETING, f"{found.reason}: {found.message}", after=AGAIN)
-    job = _render(p.obj, own)
+    job = _render(p.obj, own, worker)
     if store is not None:
         try:
-            await objects.require(p.kube, p.obj.namespace, store, None)
+            await objects.require(p.kube, p.obj.namespace, store, None, own)
         except Wait:
             # In a namespace that is going nobody puts it back: then the API server refuses the Job.
             await p.kube.create(job, dry_run=True)
@@ -104,7 +125,13 @@ async def _remove(p: Pass[EtcdBackup], own: EtcdSettings, made: list[Manifest]) 
     raise Wait(DELETING, "what is stored is being removed", after=AGAIN)
 
 
-def _render(obj: EtcdBackup, own: EtcdSettings) -> Manifest:
+async def _worker(p: Pass[EtcdBackup]) -> BackupWorker:
+    kind, name = EtcdCluster.info.kind, p.obj.spec.etcd_cluster
+    live = await p.kube.get(kind, name, p.obj.namespace)
+    return work.worker_of(p.obj, EtcdCluster.parse(live) if live is not None else None)
+
+
+def _render(obj: EtcdBackup, own: EtcdSettings, worker_: BackupWorker) -> Manifest:
     status = obj.status
     if status.store is None or status.key is None:
         raise AssertionError("only what may be stored is removed")
@@ -113,14 +140,16 @@ def _render(obj: EtcdBackup, own: EtcdSettings) -> Manifest:
         key=status.key,
         limits=worker.Limits(deadline=DEADLINE),
     )
-    work = render.Work(
+    of = render.Work(
         name=render.job_name(obj.name, PURPOSE, 1),
         purpose=PURPOSE,
         image=own.worker_image,
+        closed=own.forbidden_ranges,
         deadline=DEADLINE,
+        worker=worker_,
     )
     mounts = stores.mounts(status.store, None, writes=True)
-    return render.job(obj, work, render.worker_pod(work, "remove", spec, mounts))
+    return render.job(obj, of, render.worker_pod(of, "remove", spec, mounts))
 
 
 async def _let_go(p: Pass[EtcdBackup], found: list[Manifest], why: Wait) -> Done:

@@ -12,12 +12,12 @@ from typing import Literal
 
 from kok.api.etcdbackup import EtcdBackup, EtcdProof
 from kok.api.etcdcluster import EtcdCluster
+from kok.api.fields import Images
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
-from kok.kube.ownership import owner_labels
 from kok.operators.etcd import jobs, layout, reasons
-from kok.operators.etcd.backups import objects
+from kok.operators.etcd.backups import objects, work
 from kok.operators.etcd.backups.stored import stored
 from kok.operators.etcd.jobs import Failed, Outcome, Running
 from kok.operators.etcd.render import throwaway
@@ -76,9 +76,9 @@ class Proof:
             job = await self.p.kube.get(kinds.JOB, self._job_name(proof), self.obj.namespace)
         if job is None:
             return await self._begin(proof)
-        labels = owner_labels(self.obj)
-        pods = await self.p.kube.list(kinds.POD, self.obj.namespace, labels=labels)
-        return await self._judge(proof, job, jobs.outcome(job, pods))
+        wanted = work.worker_of(self.obj, await self._cluster())
+        seen = await work.look(self.p.kube, self.obj, job, wanted, work.BACKUP_FIELD)
+        return await self._judge(proof, job, seen.found)
 
     async def _begin(self, proof: EtcdProof) -> Result:
         try:
@@ -87,23 +87,27 @@ class Proof:
         except (UnknownVersion, ValueError) as error:
             return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, str(error))
         kube, namespace = self.p.kube, self.obj.namespace
-        registry, pull_secrets = await self._images()
+        cluster = await self._cluster()
+        images = cluster.spec.images if cluster is not None else Images()
         try:
-            await objects.require(kube, namespace, backup.store, backup.encryption)
-            async with self.slots.one(kube, self.p.settings.namespaces):
+            await objects.require(kube, namespace, backup.store, backup.encryption, self.own)
+            async with self.slots.one(kube, namespace, self.p.settings.namespaces):
                 if proof.attempts == 0 or proof.retry_at is not None:
                     proof.attempts, proof.retry_at = proof.attempts + 1, None
                     self._say(None, reasons.VERIFYING, "is being restored for a trial")
                     await self.p.latch()
-                work = render.Work(
+                of = render.Work(
                     name=self._job_name(proof),
                     purpose=PURPOSE,
                     image=self.own.worker_image,
+                    closed=self.own.forbidden_ranges,
                     deadline=self.own.worker_deadline,
-                    pull_secrets=pull_secrets,
+                    pull_secrets=images.pull_secrets,
+                    worker=work.worker_of(self.obj, cluster),
                 )
-                pod = throwaway.proof_pod(work, backup, release, registry)
-                await kube.create(render.job(self.obj, work, pod))
+                pod = throwaway.proof_pod(of, backup, release, images.registry)
+                objects.permit(pod, self.own)
+                await kube.create(render.job(self.obj, of, pod))
         except AlreadyExists:
             self.p.log.info("the Job is there already", request=proof.request)
         except Wait as wait:
@@ -112,33 +116,28 @@ class Proof:
             return Result(wait.after)
         return Result(LOOK)
 
-    async def _images(self) -> tuple[str, list[str]]:
-        """Registry of etcd's image and its pull Secrets, while there is an EtcdCluster to say."""
+    async def _cluster(self) -> EtcdCluster | None:
+        """While there is one, it says where images come from and what pods are to be like."""
         kind, name = EtcdCluster.info.kind, self.obj.spec.etcd_cluster
         live = await self.p.kube.get(kind, name, self.obj.namespace)
-        if live is None:
-            return "", []
-        images = EtcdCluster.parse(live).spec.images
-        return images.registry, images.pull_secrets
+        return EtcdCluster.parse(live) if live is not None else None
 
     # --- what came of it
 
     async def _judge(self, proof: EtcdProof, job: Manifest, found: Outcome) -> Result:
         if isinstance(found, Running):
-            self._say(None, reasons.VERIFYING, found.message)
+            self._say(None, found.reason or reasons.VERIFYING, found.message)
             return Result(LOOK)
         if isinstance(found, Report) and found.check is not None:
             end = self._compared(proof, found.check)
-            if proof.result == "Passed":
-                await self.p.latch()
-                meta = job["metadata"]
-                await self.p.kube.delete(
-                    kinds.JOB, meta["name"], self.obj.namespace, uid=meta["uid"]
-                )
-            return end
-        if isinstance(found, Report):
-            found = Failed(reasons.WORKER_FAILED, "the worker reports something else", False)
-        return self._failed(proof, found)
+        else:
+            if isinstance(found, Report):
+                found = Failed(reasons.WORKER_FAILED, "the worker reports something else", False)
+            end = self._failed(proof, found)
+        if proof.result == "Passed" or not jobs.ended(job):
+            await self.p.latch()
+            await work.end(self.p.kube, job)
+        return end
 
     def _compared(self, proof: EtcdProof, check: CheckResult) -> Result:
         if not check.equal:
@@ -147,8 +146,10 @@ class Proof:
             return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, text + differences)
         keys = f", {check.found.keys} keys" if check.found.keys is not None else ""
         hashed = " and hash" if check.hash_compared else ""
+        sealed = ", and the keys in it open" if check.keys_opened else ""
         text = (
             f"restored for a trial: revision {check.found.revision}{keys}{hashed} are as recorded"
+            f"{sealed}"
         )
         return self._end(proof, "Passed", reasons.VERIFIED, text)
 

@@ -15,9 +15,8 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
-from kok.kube.ownership import owner_labels
-from kok.operators.etcd import jobs, layout, reasons
-from kok.operators.etcd.backups import attempts, objects
+from kok.operators.etcd import jobs, keys, layout, reasons
+from kok.operators.etcd.backups import attempts, objects, work
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.jobs import Failed, Running
 from kok.operators.etcd.observe import pod_address
@@ -33,7 +32,7 @@ from kok.runtime.reconciler import Pass, Result
 
 PURPOSE = "backup"
 LOOK = 15.0
-"""Seconds between two looks at a Job that runs: its end wakes us, its pod's troubles do not."""
+"""Seconds between two looks at a Job that runs: its end wakes us, the refusal of its pod does not."""
 LOOK_FOR_CLUSTER = 10.0
 
 
@@ -55,6 +54,9 @@ class Backup:
         job = await self._job() if status.phase == "Running" else None
         if job is not None:
             return await self._judge(job)
+        if status.phase == "Running":
+            # Cut off before it was made, or somebody deleted it: nobody knows what its pod did.
+            status.begun = True
         cluster = await self._cluster()
         if status.phase == "Pending":
             await self._may_begin(cluster)
@@ -98,7 +100,14 @@ class Backup:
             status.store, status.encryption = found.store, found.encryption
             status.key = attempts.key(obj)
         if status.store is not None:
-            await objects.require(self.p.kube, obj.namespace, status.store, status.encryption)
+            place = status.store, status.encryption
+            await objects.require(self.p.kube, obj.namespace, *place, self.own)
+        wanted = await keys.bundle(self.p.kube, cluster)
+        if wanted is not None and not keys.is_current(cluster, wanted):
+            said = cluster.status.condition(reasons.KEYS_STORED_CONDITION)
+            why = f": {said.message}" if said is not None and said.status != "True" else ""
+            text = f"{cluster} has yet to put the keys of spec.backup.keys into etcd{why}"
+            raise Wait(reasons.KEYS_NOT_STORED, text, after=2.0)
 
     def _wait_for_retry(self, when: datetime) -> None:
         ready = self.obj.status.condition(reasons.READY)
@@ -114,8 +123,11 @@ class Backup:
     async def _begin(self, cluster: EtcdCluster) -> None:
         status = self.obj.status
         endpoint = await self._endpoint(cluster)
-        async with self.slots.one(self.p.kube, self.p.settings.namespaces):
+        async with self.slots.one(self.p.kube, self.obj.namespace, self.p.settings.namespaces):
+            status.worker = work.worker_of(self.obj, cluster)
             if status.phase == "Pending":
+                if status.attempts == 0:
+                    status.begun = False
                 status.phase, status.attempts = "Running", status.attempts + 1
                 status.retry_at = None
                 self.p.set_condition(
@@ -161,19 +173,21 @@ class Backup:
             encryption_key=encryption.key if encryption is not None else None,
             limits=worker.Limits(deadline=self.own.worker_deadline),
         )
-        work = render.Work(
+        of = render.Work(
             name=self._job_name(),
             purpose=PURPOSE,
             image=self.own.worker_image,
+            closed=self.own.forbidden_ranges,
             deadline=self.own.worker_deadline,
             pull_secrets=cluster.spec.images.pull_secrets,
+            worker=work.worker_of(obj, cluster),
         )
         certificates = stores.secret(names.etcd_client_secret(cluster.name))
         mounts = [
             stores.Mount("etcd", worker.ETCD_CERTIFICATES, certificates),
             *stores.mounts(status.store, encryption, writes=True),
         ]
-        return render.job(obj, work, render.worker_pod(work, "backup", spec, mounts))
+        return render.job(obj, of, render.worker_pod(of, "backup", spec, mounts))
 
     # --- what came of it
 
@@ -181,18 +195,22 @@ class Backup:
         return await self.p.kube.get(kinds.JOB, self._job_name(), self.obj.namespace)
 
     async def _judge(self, job: Manifest) -> Result:
-        labels = owner_labels(self.obj)
-        pods = await self.p.kube.list(kinds.POD, self.obj.namespace, labels=labels)
-        found = jobs.outcome(job, pods)
+        wanted = work.worker_of(self.obj, await self._live())
+        seen = await work.look(self.p.kube, self.obj, job, wanted, work.BACKUP_FIELD)
+        self.obj.status.begun = self.obj.status.begun is not False or seen.ran
+        found = seen.found
+        if seen.removed:
+            await self._begin(await self._cluster())
         if isinstance(found, Running):
-            self.p.set_condition(reasons.READY, False, reasons.BACKUP_RUNNING, found.message)
+            reason = found.reason or reasons.BACKUP_RUNNING
+            self.p.set_condition(reasons.READY, False, reason, found.message)
             return Result(LOOK)
         if isinstance(found, Report) and found.backup is not None:
             await self._complete(found.backup, job)
             return Result()
         if isinstance(found, Report):
             found = Failed(reasons.WORKER_FAILED, "the worker reports something else", False)
-        return await self._failed(found)
+        return await self._failed(found, job)
 
     async def _complete(self, result: BackupResult, job: Manifest) -> None:
         status, told = self.obj.status, result.description
@@ -202,6 +220,7 @@ class Backup:
         status.revision, status.keys = told.contents.revision, told.contents.keys
         status.hash, status.compact_revision = told.contents.hash, told.contents.compact_revision
         status.etcd_version = told.contents.etcd_version or None
+        status.sealed_keys = told.contents.sealed_keys
         status.cluster_id = told.origin.cluster_id
         status.started_at, status.completed_at = told.created, self.p.now.replace(microsecond=0)
         self.p.set_condition(reasons.READY, True, reasons.STORED, f"stored as {result.location}")
@@ -210,10 +229,9 @@ class Backup:
         )
         await self.p.latch()
         # Of an attempt that went well the log is of no use.
-        meta = job["metadata"]
-        await self.p.kube.delete(kinds.JOB, meta["name"], self.obj.namespace, uid=meta["uid"])
+        await work.end(self.p.kube, job)
 
-    async def _failed(self, failed: Failed) -> Result:
+    async def _failed(self, failed: Failed, job: Manifest) -> Result:
         status, now = self.obj.status, self.p.now
         status.retry_at = attempts.retry_at(self.obj, failed, now)
         if status.retry_at is not None and attempts.superseded(self.obj, await self._live()):
@@ -223,6 +241,9 @@ class Backup:
         text = f"attempt {status.attempts} failed: {failed.message}{again}"
         self.p.set_condition(reasons.READY, False, failed.reason, text)
         self.p.event(reasons.BACKUP_FAILED, f"{failed.reason}: {text}", warning=True)
+        if not jobs.ended(job):
+            await self.p.latch()
+            await work.end(self.p.kube, job)
         return Result((status.retry_at - now).total_seconds() if status.retry_at else None)
 
     def _job_name(self) -> str:

@@ -22,6 +22,7 @@ def stored(status: EtcdBackupStatus) -> StoredBackup:
         hash=status.hash,
         compact_revision=status.compact_revision,
         etcd_version=status.etcd_version or "",
+        sealed_keys=status.sealed_keys,
     )
 
 
@@ -40,4 +41,5 @@ def described(
         hash=told.contents.hash,
         compact_revision=told.contents.compact_revision,
         etcd_version=told.contents.etcd_version,
+        sealed_keys=told.contents.sealed_keys,
     )

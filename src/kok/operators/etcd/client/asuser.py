@@ -7,6 +7,7 @@ so that nobody else has to know which way they went. Loaded only when such an et
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,10 @@ def _unsigned(value: wire.Value) -> int:
 
 def _text(value: wire.Value) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else ""
+
+
+def _base64(value: wire.Value) -> str:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ _STATUS: Shape = {
     10: Field("isLearner", _unsigned),
     11: Field("storageVersion", _text),
 }
+_KV = _shaped({5: Field("value", _base64)})
 _HASH: Shape = {
     1: Field("header", _HEADER),
     2: Field("hash", _unsigned),
@@ -115,6 +121,8 @@ _METHODS: Mapping[str, Method] = {
     "maintenance/transfer-leadership": Method("Maintenance/MoveLeader", {"targetID": 1}, {}),
     "maintenance/defragment": Method("Maintenance/Defragment", {}, {}),
     "maintenance/alarm": Method("Maintenance/Alarm", {"action": 1, "memberID": 2, "alarm": 3}, {}),
+    "kv/put": Method("KV/Put", {"key": 1, "value": 2}, {}),
+    "kv/range": Method("KV/Range", {"key": 1}, {2: Field("kvs", _KV, many=True)}),
     "kv/compaction": Method("KV/Compact", {"revision": 1, "physical": 2}, {}),
     "cluster/member/list": Method(
         "Cluster/MemberList", {"linearizable": 1}, {2: Field("members", _MEMBER, many=True)}
@@ -162,6 +170,8 @@ def _value(name: str, value: Any) -> wire.Value:
         return 2  # DEACTIVATE, the only one that is asked for.
     if name == "alarm":
         return _ALARMS[str(value)]
+    if name in {"key", "value"}:
+        return base64.b64decode(str(value))
     if name == "peerURLs":
         (url,) = value
         return str(url).encode()

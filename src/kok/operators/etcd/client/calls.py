@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import datetime
 from functools import lru_cache
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
-from kok.kube.access import Access, AccessError, ssl_context
+from kok.kube.access import AccessError, pinned_context
 from kok.operators.etcd.client.answers import (
     clock_of,
     error_of,
@@ -95,6 +96,15 @@ class EtcdClient:
         body = {"revision": str(revision)}
         return hash_of(await self._ask(address, "maintenance/hashkv", body, LONG_DEADLINE))
 
+    async def read(self, address: str, key: bytes) -> bytes | None:
+        """The value of a key, as a quorum agrees; None if there is none."""
+        answer = await self._ask(address, "kv/range", {"key": base64.b64encode(key).decode()})
+        found = answer.get("kvs") or ()
+        try:
+            return base64.b64decode(found[0].get("value") or "", validate=True) if found else None
+        except (AttributeError, TypeError, ValueError) as error:
+            raise strange() from error
+
     async def clock(self, address: str) -> datetime | None:
         """What the member's clock shows, to the second; None if that cannot be known.
 
@@ -108,6 +118,14 @@ class EtcdClient:
             return None
 
     # --- changes
+
+    async def write(self, address: str, key: bytes, value: bytes) -> None:
+        """Puts a value under a key."""
+        body = {
+            "key": base64.b64encode(key).decode(),
+            "value": base64.b64encode(value).decode(),
+        }
+        await self._change(address, "kv/put", body)
 
     async def add_learner(self, address: str, peer_url: str) -> Listed:
         """Adds a member that does not vote yet, and returns its entry with its new ID.
@@ -197,13 +215,9 @@ class EtcdClient:
 @lru_cache(maxsize=512)
 def _context(credentials: Credentials) -> Any:
     """Reading keys costs more than a question; renewed credentials get a context of their own."""
-    access = Access(
-        server="the members of etcd",
-        ca=credentials.ca,
-        certificate=credentials.certificate,
-        key=credentials.key,
+    return pinned_context(
+        "the members of etcd", credentials.ca, credentials.certificate, credentials.key
     )
-    return ssl_context(access)
 
 
 def _decimal(member_id: str) -> str:

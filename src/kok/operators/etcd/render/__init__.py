@@ -2,6 +2,7 @@
 
 from kok.operators.etcd.render.budget import budget
 from kok.operators.etcd.render.forced import forced
+from kok.operators.etcd.render.network import network_policies
 from kok.operators.etcd.render.secrets import ca_secret, leaf_secret
 from kok.operators.etcd.render.services import client_service, peer_service
 from kok.operators.etcd.render.start import Start, start_map
@@ -16,6 +17,7 @@ __all__ = [
     "client_service",
     "forced",
     "leaf_secret",
+    "network_policies",
     "peer_service",
     "quota_bytes",
     "short",

@@ -31,6 +31,8 @@ def forced(owner: Manifest, keep: str, image: str) -> Manifest:
                 f"cd {DATA}; [ -e {keep} ] || {{ rm -rf {keep}.part; cp -a data {keep}.part; "
                 f"sync; mv {keep}.part {keep}; }}",
             ],
+            # A namespace's quota may demand limits of every container.
+            "resources": etcd["resources"],
             "securityContext": etcd["securityContext"],
             "volumeMounts": [{"name": "data", "mountPath": DATA}],
         }

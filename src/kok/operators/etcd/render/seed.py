@@ -37,7 +37,7 @@ def seed_pod(
     command = restore_command(obj, restore, member, etcd)
     made = pod(
         work,
-        [of_etcd("restore", image, command, [data, SCRATCH])],
+        [of_etcd(work, "restore", image, command, [data, SCRATCH])],
         [*store, data, SCRATCH],
         first=[fetching(work, restore.source, ROOM)],
     )

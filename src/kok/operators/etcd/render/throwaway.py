@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kok.api.etcdstore import StoredBackup
+from kok.api.fields import Resources
 from kok.api.meta import Manifest
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.backups.store import Mount
-from kok.operators.etcd.render.worker import Work, confined, pod, worker_container
+from kok.operators.etcd.render.worker import (
+    OF_ETCD,
+    SMALL,
+    Work,
+    confined,
+    pod,
+    resources,
+    worker_container,
+)
 from kok.operators.etcd.worker import spec as worker
 from kok.operators.etcd.worker.description import Contents
 from kok.versions import EtcdRelease
@@ -31,14 +40,15 @@ def proof_pod(work: Work, backup: StoredBackup, etcd: EtcdRelease, registry: str
     image = etcd.image(registry)
     store = stores.mounts(backup.store, backup.encryption, writes=False)
     check = worker.CheckSpec(endpoint=CLIENT, expect=contents(backup))
+    opens = [m for m in store if m.path == worker.ENCRYPTION_KEYS and backup.sealed_keys]
     return pod(
         work,
-        [worker_container(work, "check", check, [SCRATCH])],
+        [worker_container(work, "check", check, [SCRATCH, *opens])],
         [*store, SCRATCH],
         first=[
             fetching(work, backup, ROOM, root_pass=True),
-            of_etcd("restore", image, _restore(etcd), [SCRATCH]),
-            {**of_etcd("etcd", image, _throwaway(), [SCRATCH]), "restartPolicy": "Always"},
+            of_etcd(work, "restore", image, _restore(etcd), [SCRATCH]),
+            {**of_etcd(work, "etcd", image, _throwaway(), [SCRATCH]), "restartPolicy": "Always"},
         ],
     )
 
@@ -59,11 +69,8 @@ def fetching(work: Work, backup: StoredBackup, room: int, *, root_pass: bool = F
     store = stores.mounts(backup.store, backup.encryption, writes=False)
     made = worker_container(work, "fetch", fetch, [*store, SCRATCH])
     needed = {"ephemeral-storage": str(room * backup.size + ROOM_AT_LEAST)}
-    made["resources"] = {
-        **made["resources"],
-        "requests": {**made["resources"]["requests"], **needed},
-    }
-    return made
+    ours = Resources(requests={**SMALL.requests, **needed}, limits=SMALL.limits)
+    return {**made, "resources": resources(ours, work.worker.resources)}
 
 
 def _restore(etcd: EtcdRelease) -> list[str]:
@@ -98,15 +105,17 @@ def _throwaway() -> list[str]:
     ]
 
 
-def of_etcd(name: str, image: str, command: list[str], mounts: Sequence[Mount]) -> Manifest:
-    """Without a limit of memory: etcd keeps an index of all keys there."""
+def of_etcd(
+    work: Work, name: str, image: str, command: list[str], mounts: Sequence[Mount]
+) -> Manifest:
+    """A container that runs one of etcd's own programs."""
     return {
         "name": name,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": command,
+        "resources": resources(OF_ETCD, work.worker.etcd_resources),
         **confined(mounts),
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
     }
 
 
@@ -118,4 +127,5 @@ def contents(backup: StoredBackup) -> Contents:
         keys=backup.keys,
         hash=backup.hash,
         compact_revision=backup.compact_revision,
+        sealed_keys=backup.sealed_keys,
     )

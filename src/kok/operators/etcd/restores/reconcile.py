@@ -13,13 +13,13 @@ from datetime import timedelta
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdrestore import EtcdRestore
-from kok.api.etcdstore import BackupEncryption, BackupStore, StoredBackup
+from kok.api.etcdstore import BackupEncryption, BackupStore, BackupWorker, StoredBackup
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owner_labels
 from kok.operators.etcd import hibernation, jobs, reasons
-from kok.operators.etcd.backups import objects, proof
+from kok.operators.etcd.backups import objects, proof, work
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.backups.schedule import is_good
 from kok.operators.etcd.backups.stored import described, stored
@@ -183,38 +183,49 @@ class Restore:
             text = ready.message if ready is not None else "is tried again"
             after = (status.retry_at - self.p.now).total_seconds()
             raise Wait(reasons.VERIFYING, text, after=after)
-        job = None
+        wanted, job = work.worker_of_restore(self.obj, cluster), None
         if status.attempts and status.retry_at is None:
             name = render.job_name(self.obj.name, purpose, status.attempts)
             job = await kube.get(kinds.JOB, name, namespace)
         if job is None:
-            await objects.require(kube, namespace, store, encryption)
-            await self._create(purpose, cluster, pod)
+            await objects.require(kube, namespace, store, encryption, self.own)
+            await self._create(purpose, cluster, wanted, pod)
             raise Wait(reasons.VERIFYING, f"{purpose}: its Job waits for its pod", after=LOOK)
-        pods = await kube.list(kinds.POD, namespace, labels=owner_labels(self.obj))
-        found = jobs.outcome(job, pods)
+        seen = await work.look(kube, self.obj, job, wanted, work.RESTORE_FIELD)
+        found = seen.found
         if isinstance(found, Running):
-            raise Wait(reasons.VERIFYING, f"{purpose}: Job {found.message}", after=LOOK)
+            reason = found.reason or reasons.VERIFYING
+            raise Wait(reason, f"{purpose}: Job {found.message}", after=LOOK)
         if isinstance(found, Failed):
-            raise self._failed(found)
+            end = self._failed(found)
+            if not jobs.ended(job):
+                await self.p.latch()
+                await work.end(kube, job)
+            raise end
         return found
 
-    async def _create(self, purpose: str, cluster: EtcdCluster, pod: PodOf) -> None:
+    async def _create(
+        self, purpose: str, cluster: EtcdCluster, wanted: BackupWorker, pod: PodOf
+    ) -> None:
         status = self.obj.status
         if status.attempts == 0 or status.retry_at is not None:
             status.attempts, status.retry_at = status.attempts + 1, None
             await self.p.latch()
-        work = render.Work(
+        of = render.Work(
             name=render.job_name(self.obj.name, purpose, status.attempts),
             purpose=purpose if purpose != "verify" else "prove",
             image=self.own.worker_image,
+            closed=self.own.forbidden_ranges,
             deadline=self.own.worker_deadline,
             pull_secrets=cluster.spec.images.pull_secrets,
+            worker=wanted,
         )
+        made = pod(of)
+        objects.permit(made, self.own)
         try:
-            await self.p.kube.create(render.job(self.obj, work, pod(work)))
+            await self.p.kube.create(render.job(self.obj, of, made))
         except AlreadyExists:
-            self.p.log.info("the Job is there already", job=work.name)
+            self.p.log.info("the Job is there already", job=of.name)
 
     def _failed(self, failed: Failed) -> Wait | Refused:
         status, text = self.obj.status, f"{failed.reason}: {failed.message}"

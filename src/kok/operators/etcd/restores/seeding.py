@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdstatus import EtcdRestoreProgress
+from kok.api.etcdstore import BackupWorker
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owner_labels
-from kok.operators.etcd import jobs, plan, render
-from kok.operators.etcd.backups import objects
+from kok.operators.etcd import plan, render
+from kok.operators.etcd.backups import objects, work
 from kok.operators.etcd.jobs import Outcome, Running
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.render import seed
@@ -31,14 +32,16 @@ async def fill(
     world: World,
     restore: EtcdRestoreProgress,
     own: EtcdSettings,
+    *,
+    worker: BackupWorker,
 ) -> Outcome:
     """What came of the Job, which is made if there is none. Raises `Wait` for what it lacks."""
     job = await p.kube.get(kinds.JOB, _job_name(obj, restore), obj.namespace)
     if job is None:
-        await _begin(p, obj, world, restore, own)
+        await _begin(p, obj, world, restore, own, worker=worker)
         return Running("waits for its pod")
-    pods = await p.kube.list(kinds.POD, obj.namespace, labels=owner_labels(obj))
-    return jobs.outcome(job, pods)
+    seen = await work.look(p.kube, obj, job, worker, work.RESTORE_FIELD)
+    return seen.found
 
 
 async def _begin(
@@ -47,23 +50,28 @@ async def _begin(
     world: World,
     restore: EtcdRestoreProgress,
     own: EtcdSettings,
+    *,
+    worker: BackupWorker,
 ) -> None:
     member, source = restore.member or "", restore.source
-    await objects.require(p.kube, obj.namespace, source.store, source.encryption)
+    await objects.require(p.kube, obj.namespace, source.store, source.encryption, own)
     if world.get(kinds.PVC, member) is None:
         await p.kube.apply(render.volume(obj, member, Facts(), None))
-    work = worker_render.Work(
+    of = worker_render.Work(
         name=_job_name(obj, restore),
         purpose=PURPOSE,
         image=own.worker_image,
+        closed=own.forbidden_ranges,
         deadline=own.worker_deadline,
         pull_secrets=obj.spec.images.pull_secrets,
+        worker=worker,
     )
-    pod = seed.seed_pod(work, obj, restore, member, etcd(obj.spec.version))
+    pod = seed.seed_pod(of, obj, restore, member, etcd(obj.spec.version))
+    objects.permit(pod, own)
     try:
-        await p.kube.create(worker_render.job(obj, work, pod))
+        await p.kube.create(worker_render.job(obj, of, pod))
     except AlreadyExists:
-        p.log.info("the Job is there already", job=work.name)
+        p.log.info("the Job is there already", job=of.name)
 
 
 async def discard(

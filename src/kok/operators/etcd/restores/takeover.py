@@ -17,11 +17,13 @@ from datetime import datetime
 from kok.api.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.etcdrestore import EtcdRestore
 from kok.api.etcdstatus import EtcdRestored, EtcdRestoreFailure, EtcdRestoreProgress
+from kok.api.etcdstore import BackupWorker
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owned
 from kok.operators.etcd import layout, plan, reasons
+from kok.operators.etcd.backups import work
 from kok.operators.etcd.backups.proof import BAD
 from kok.operators.etcd.jobs import Failed, Running
 from kok.operators.etcd.observe import World
@@ -49,7 +51,7 @@ async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdRestore]:
 
 def origin(obj: EtcdCluster) -> str:
     """The EtcdRestore by which an EtcdCluster with `spec.restoreFrom` gets its first data."""
-    return f"{obj.name}-restore-from"
+    return layout.restore_from(obj.name)
 
 
 # --- what is to be done
@@ -128,7 +130,9 @@ async def advance(
     if restore.step == "Stopping":
         return await _stop(p, obj, world, restore)
     if restore.step == "Seeding":
-        return await _seed(p, obj, world, restore, own)
+        mine = next(r for r in restores if r.metadata.uid == restore.uid)
+        worker = work.worker_of_restore(mine, obj)
+        return await _seed(p, obj, world, restore, own, worker=worker)
     return await _finish(p, obj, world, restore)
 
 
@@ -167,7 +171,8 @@ async def _ask(p: Pass[EtcdCluster], obj: EtcdCluster) -> None:
         "apiVersion": KIND.api_version,
         "kind": KIND.kind,
         "metadata": {"name": origin(obj)},
-        "spec": {"etcdCluster": obj.name, **source.manifest()},
+        # What the pods are to be like may still be changed, where it was written.
+        "spec": {"etcdCluster": obj.name, **source.model_copy(update={"worker": None}).manifest()},
     }
     try:
         await p.kube.create(owned(manifest, obj))
@@ -202,11 +207,13 @@ async def _seed(
     world: World,
     restore: EtcdRestoreProgress,
     own: EtcdSettings,
+    *,
+    worker: BackupWorker,
 ) -> float:
-    found = await seeding.fill(p, obj, world, restore, own)
+    found = await seeding.fill(p, obj, world, restore, own, worker=worker)
     if isinstance(found, Running):
         text = f"the volume of {restore.member} is being filled: Job {found.message}"
-        p.set_condition(reasons.READY, False, reasons.RESTORING, text)
+        p.set_condition(reasons.READY, False, found.reason or reasons.RESTORING, text)
         return LOOK
     if not isinstance(found, Failed):
         return await _swap(p, obj, restore)
@@ -242,6 +249,9 @@ async def _finish(
     p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
 ) -> float | None:
     status = obj.status
+    if restore.step == "Starting":
+        # The pod that filled the volume holds it for as long as anything in it runs.
+        await seeding.delete_jobs(p, obj)
     if restore.step == "Starting" and status.cluster_id is not None:
         restore.step = "Growing"
     whole = len(status.members) == status.ready_members == obj.spec.members

@@ -14,13 +14,13 @@ make one object. Encryption takes 10 MiB more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
-from kok.operators.etcd.worker import catalog, log
+from kok.operators.etcd.worker import catalog, log, sealing
 from kok.operators.etcd.worker.description import Contents, Description, Encryption
-from kok.operators.etcd.worker.encryption import Encryptor, Key, read_key
+from kok.operators.etcd.worker.encryption import Encryptor, Whose, read_key
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.member import Hash, Member
 from kok.operators.etcd.worker.pipe import Outgoing, Seen
@@ -84,7 +84,10 @@ async def _take(spec: BackupSpec, places: Places, store: Store, progress: Progre
         _same_cluster(spec, status.cluster_id)
         created = datetime.now(UTC)
         contents = await _contents(member, status.version, status.revision, spec)
-        snapshot = _Snapshot(member, key or None, progress, status.db_size)
+        whose = Whose(f"{spec.origin.namespace}/{spec.origin.name}", spec.key)
+        snapshot = _Snapshot(
+            member, lambda: Encryptor(key, whose) if key else None, progress, status.db_size
+        )
         await store.write(spec.key, snapshot.opened)
     return Description(
         key=spec.key,
@@ -101,9 +104,15 @@ async def _take(spec: BackupSpec, places: Places, store: Store, progress: Progre
 class _Snapshot:
     """What a member gives, on its way to the store; taken anew each time that it is opened."""
 
-    def __init__(self, member: Member, key: Key | None, progress: Progress, size: int) -> None:
+    def __init__(
+        self,
+        member: Member,
+        encryptor: Callable[[], Encryptor | None],
+        progress: Progress,
+        size: int,
+    ) -> None:
         self._member = member
-        self._key = key
+        self._encryptor = encryptor
         self._progress = progress
         self._size = size
         self.out = Outgoing(None)
@@ -111,7 +120,7 @@ class _Snapshot:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Content]:
-        self.out = Outgoing(Encryptor(self._key) if self._key else None)
+        self.out = Outgoing(self._encryptor())
         async with (
             self._progress.stretch("storing the snapshot", self._size),
             aclosing(self._member.snapshot()) as blocks,
@@ -172,4 +181,5 @@ async def _contents(member: Member, version: str, revision: int, spec: BackupSpe
         keys=keys,
         hash=found and found.value,
         compact_revision=found and found.compact_revision,
+        sealed_keys=sealing.digest(await member.value(sealing.WHERE, revision)),
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from kok.operators.etcd.worker import sealing
 from kok.operators.etcd.worker.description import Contents
+from kok.operators.etcd.worker.encryption import read_keys
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.member import Member, Status
 from kok.operators.etcd.worker.places import Places
@@ -25,11 +27,12 @@ async def check(spec: CheckSpec, places: Places) -> CheckResult:
         status = await _started(member)
         # Expired leases may have changed things since the start: all is asked as of the revision.
         revision = spec.expect.revision
-        keys = found = None
+        keys = found = sealed = None
         if status.revision >= revision:
+            sealed = await member.value(sealing.WHERE, revision)
             keys = await member.keys(revision)
             found = await member.hash(revision) if spec.expect.hash is not None else None
-    return compare(
+    result = compare(
         spec.expect,
         Contents(
             revision=status.revision,
@@ -37,8 +40,16 @@ async def check(spec: CheckSpec, places: Places) -> CheckResult:
             keys=keys,
             hash=found and found.value,
             compact_revision=found and found.compact_revision,
+            sealed_keys=sealing.digest(sealed),
         ),
     )
+    if sealed is None or spec.expect.sealed_keys is None or not result.equal:
+        return result
+    opened = sealing.try_open(sealed, read_keys(places.encryption_keys))
+    if opened.problem is None:
+        return result.model_copy(update={"keys_opened": opened.names is not None})
+    differences = [*result.differences, opened.problem]
+    return result.model_copy(update={"equal": False, "differences": differences})
 
 
 def compare(expect: Contents, found: Contents) -> CheckResult:
@@ -54,6 +65,8 @@ def compare(expect: Contents, found: Contents) -> CheckResult:
             f"the restored etcd has {_or_none(found.keys)} keys at revision {expect.revision}, and "
             f"{expect.keys} were there"
         )
+    if expect.sealed_keys is not None and found.sealed_keys != expect.sealed_keys:
+        differences.append("the sealed keys in the restored etcd are not those of the backup")
     comparable = (
         expect.hash is not None
         and found.hash is not None

@@ -55,6 +55,8 @@ class Contents(Model):
     """HashKV at `revision`; comparable only between equal versions and `compact_revision`s."""
     compact_revision: int | None = None
     """Revision up to which history was compacted when the hash was made."""
+    sealed_keys: str | None = None
+    """SHA-256 of the sealed keys that it holds, see `sealing`; absent: it holds none."""
 
 
 class Encryption(Model):

@@ -2,8 +2,13 @@
 
 An encrypted object is a header and then chunks, each sealed for itself:
 
-    "KOK-ENC1" | key ID, 8 bytes | salt, 32 bytes | chunk size, 4 bytes
+    "KOK-ENC2" | key ID, 8 bytes | salt, 32 bytes | chunk size, 4 bytes | length, 2 bytes | whose
     AES-256-GCM of up to `chunk size` bytes, with its tag of 16 bytes; and so on
+
+`whose` tells, as JSON, of which EtcdCluster the backup was made and under which key it was stored:
+who may write to the store cannot pass off one backup for another that has the same key. Objects of
+earlier releases begin with "KOK-ENC1" and end their header with the chunk size; they open as well,
+and are bound to nothing.
 
 Each object has a key of its own, derived (HKDF-SHA-256) from the user's key with the salt and the
 whole header. The nonce of a chunk is its number and whether it is the last one, so that chunks that
@@ -17,8 +22,10 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,13 +36,38 @@ from kok.operators.etcd.worker.reasons import Reason
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-MAGIC = b"KOK-ENC1"
+MAGIC, UNBOUND = b"KOK-ENC2", b"KOK-ENC1"
 """No database begins so: its first bytes are the number 0 of its first page."""
 CHUNK = 256 * 1024
 KEY_SIZE = 32
-_ID, _SALT, _LENGTH, _TAG = 8, 32, 4, 16
-HEADER = len(MAGIC) + _ID + _SALT + _LENGTH
+_ID, _SALT, _LENGTH, _WHOSE, _TAG = 8, 32, 4, 2, 16
+_FIXED = len(MAGIC) + _ID + _SALT + _LENGTH
+"""Bytes of a header up to the chunk size."""
 _MOST_CHUNK = 16 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """What an encrypted object is bound to."""
+
+    cluster: str
+    """Namespace and name of the EtcdCluster."""
+    key: str
+    """Where the object lies below the store's prefix."""
+
+    def encoded(self) -> bytes:
+        """As it stands in a header, its length in front."""
+        text = json.dumps({"cluster": self.cluster, "key": self.key}).encode()
+        return len(text).to_bytes(_WHOSE, "big") + text
+
+    @classmethod
+    def parse(cls, text: bytes) -> Whose:
+        """What a header says. Raises `WorkerError`."""
+        try:
+            found = json.loads(text)
+            return cls(str(found["cluster"]), str(found["key"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise _altered("its header is damaged") from error
 
 
 class Key:
@@ -46,6 +78,13 @@ class Key:
         self._secret = secret
         self.id = hmac.digest(secret, b"kok etcd backup: key ID", hashlib.sha256)[:_ID]
         """Tells keys apart without telling anything of them."""
+
+    def derive(self, salt: bytes, info: bytes) -> bytes:
+        """Another key of `KEY_SIZE` bytes, for the one purpose that `info` names."""
+        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
+        return HKDF(SHA256(), KEY_SIZE, salt, info).derive(self._secret)
 
     def for_object(self, header: bytes) -> AESGCM:
         """The cipher of the one object that begins with this header."""
@@ -105,19 +144,19 @@ def read_keys(directory: Path) -> list[Key]:
 class Encryptor:
     """Turns a stream into an encrypted one."""
 
-    def __init__(self, key: Key, salt: bytes | None = None) -> None:
+    def __init__(self, key: Key, whose: Whose, salt: bytes | None = None) -> None:
         """`salt` is random unless a test gives it."""
         salt = salt or os.urandom(_SALT)
-        self._header = MAGIC + key.id + salt + CHUNK.to_bytes(_LENGTH, "big")
+        fixed = MAGIC + key.id + salt + CHUNK.to_bytes(_LENGTH, "big")
+        self._header = fixed + whose.encoded()
         self._cipher = key.for_object(self._header)
         self._buffer = bytearray(self._header)
         self._plain = bytearray()
         self._count = 0
 
-    @staticmethod
-    def size_of(plain: int) -> int:
+    def size_of(self, plain: int) -> int:
         """Bytes of what so many bytes become."""
-        return HEADER + plain + _TAG * max(-(-plain // CHUNK), 1)
+        return len(self._header) + plain + _TAG * max(-(-plain // CHUNK), 1)
 
     def feed(self, data: bytes) -> bytes:
         """The encrypted bytes that are ready after `data`; it holds back at most one chunk."""
@@ -147,8 +186,12 @@ class Encryptor:
 class Decryptor:
     """Turns an encrypted stream back; what it gives is authentic, chunk by chunk."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
+    def __init__(self, keys: Iterable[Key], key: str = "") -> None:
+        """`key` is where the object was found, if it must have been stored there."""
         self._keys = {key.id: key for key in keys}
+        self._place = key
+        self.whose: Whose | None = None
+        """What the object is bound to: certain once anything was opened."""
         self._cipher: AESGCM | None = None
         self._buffer = bytearray()
         self._size = 0
@@ -158,9 +201,10 @@ class Decryptor:
         """The plain bytes that are ready. Raises `WorkerError` for a missing key or altered data."""
         self._buffer += data
         if self._cipher is None:
-            if len(self._buffer) < HEADER:
+            header = self._header()
+            if header is None:
                 return b""
-            self._cipher = self._open_header()
+            self._cipher = self._open_header(header)
         out = bytearray()
         while len(self._buffer) > self._size:
             out += self._open(self._size, last=False)
@@ -172,13 +216,25 @@ class Decryptor:
             raise _altered("it ends within its header")
         return self._open(len(self._buffer), last=True)
 
-    def _open_header(self) -> AESGCM:
-        header = bytes(self._buffer[:HEADER])
-        del self._buffer[:HEADER]
-        if not header.startswith(MAGIC):
+    def _header(self) -> bytes | None:
+        """The header, once it is there; what follows it stays in the buffer."""
+        if len(self._buffer) < _FIXED:
+            return None
+        size = _FIXED
+        if self._buffer.startswith(MAGIC):
+            size += _WHOSE
+            size += int.from_bytes(self._buffer[_FIXED:size], "big")
+        elif not self._buffer.startswith(UNBOUND):
             raise _altered("it does not begin as one that KOK encrypted")
+        if len(self._buffer) < max(size, _FIXED + _WHOSE):
+            return None
+        header = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return header
+
+    def _open_header(self, header: bytes) -> AESGCM:
         wanted = header[len(MAGIC) :][:_ID]
-        size = int.from_bytes(header[-_LENGTH:], "big")
+        size = int.from_bytes(header[_FIXED - _LENGTH : _FIXED], "big")
         if not 0 < size <= _MOST_CHUNK:
             raise _altered("its header is damaged")
         if wanted not in self._keys:
@@ -189,7 +245,20 @@ class Decryptor:
                 "Secret of encryption keys",
             )
         self._size = size + _TAG
+        if header.startswith(MAGIC):
+            self.whose = Whose.parse(header[_FIXED + _WHOSE :])
+            self._judge(self.whose)
         return self._keys[wanted].for_object(header)
+
+    def _judge(self, whose: Whose) -> None:
+        """What a header says is certain only once a chunk has opened; that it is wrong is enough."""
+        if self._place and whose.key != self._place:
+            raise WorkerError(
+                Reason.OBJECT_ALTERED,
+                f"the backup was stored as {whose.key} of EtcdCluster {whose.cluster}, and was "
+                f"found at {self._place}: another one was put in its place; to restore from it, "
+                "put it back where it was and name that key",
+            )
 
     def _open(self, size: int, *, last: bool) -> bytes:
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as in `Key.for_object`

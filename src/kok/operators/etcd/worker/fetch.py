@@ -30,10 +30,12 @@ async def fetch(spec: FetchSpec, places: Places) -> FetchResult:
         if sha256 is None:
             raise await _unknown(store, spec.key)
         size = description.size if description else None
-        incoming = Incoming(read_keys(places.encryption_keys))
+        keys = read_keys(places.encryption_keys)
+        # The SHA-256 that an EtcdBackup recorded tells more than whether it is encrypted.
+        incoming = Incoming(keys, spec.key, encrypted=bool(keys) and spec.sha256 is None)
         async with progress.stretch("fetching the backup", size):
             data = _data(store, spec.key, incoming, progress, size=size, sha256=sha256)
-            await write_file(path, data)
+            await write_file(path, _of_origin(data, incoming, description))
         if spec.root_pass:
             await asyncio.to_thread(rootpass.make, places.root_pass)
     finally:
@@ -44,6 +46,21 @@ async def fetch(spec: FetchSpec, places: Places) -> FetchResult:
         description=description,
         usage=progress.usage(),
     )
+
+
+async def _of_origin(
+    data: AsyncIterator[bytes], incoming: Incoming, description: Description | None
+) -> AsyncIterator[bytes]:
+    """Raises instead of ending if the backup was made of another EtcdCluster than is said."""
+    async for piece in data:
+        yield piece
+    told = description and f"{description.origin.namespace}/{description.origin.name}"
+    if incoming.cluster and told and incoming.cluster != told:
+        raise WorkerError(
+            Reason.OBJECT_ALTERED,
+            f"the backup was made of EtcdCluster {incoming.cluster}, and its description says "
+            f"{told}: do not restore from it",
+        )
 
 
 async def _described(store: Store, spec: FetchSpec) -> Description | None:

@@ -97,6 +97,13 @@ class Member:
         answer = await self._unless_compacted(_KV + "Range", everything, _QUESTION)
         return None if answer is None else wire.integer(answer, 4)
 
+    async def value(self, key: bytes, revision: int) -> bytes | None:
+        """The value of a key at a revision; None if there is none, or it is compacted meanwhile."""
+        asked: dict[int, wire.Value] = {1: key, 4: revision, 7: 1}
+        answer = await self._unless_compacted(_KV + "Range", asked, _QUESTION)
+        found = wire.blob(answer, 2) if answer is not None else b""
+        return wire.blob(wire.decode(found), 5) if found else None
+
     async def hash(self, revision: int) -> Hash | None:
         """HashKV at a revision; None if it is compacted meanwhile.
 

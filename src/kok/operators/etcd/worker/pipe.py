@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from kok.operators.etcd.worker.encryption import MAGIC, Decryptor, Encryptor, Key
+from kok.operators.etcd.worker.encryption import MAGIC, UNBOUND, Decryptor, Encryptor, Key
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.trailer import SIZE as TRAILER
@@ -92,8 +92,11 @@ class Outgoing:
 class Incoming:
     """From a store to a file: decrypts what is encrypted, and checks all that can be checked."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
+    def __init__(self, keys: Iterable[Key], key: str = "", *, encrypted: bool = False) -> None:
+        """`key` is where it lies in the store; `encrypted` refuses what is not."""
         self._keys = list(keys)
+        self._key = key
+        self._must = encrypted
         self._trailer = Trailer()
         self._decryptor: Decryptor | None = None
         self._head: bytes | None = b""
@@ -104,6 +107,12 @@ class Incoming:
         """Bytes of the snapshot so far."""
         return self._trailer.size
 
+    @property
+    def cluster(self) -> str | None:
+        """The EtcdCluster that it is bound to, once all of it was opened."""
+        whose = self._decryptor.whose if self._decryptor else None
+        return whose.cluster if whose else None
+
     def feed(self, data: bytes) -> bytes:
         """The bytes of the snapshot that are ready. Raises `WorkerError`."""
         self.stored.feed(data)
@@ -113,8 +122,14 @@ class Incoming:
                 self._head = data
                 return b""
             self._head = None
-            if data.startswith(MAGIC):
-                self._decryptor = Decryptor(self._keys)
+            if data.startswith((MAGIC, UNBOUND)):
+                self._decryptor = Decryptor(self._keys, self._key)
+            elif self._must:
+                raise WorkerError(
+                    Reason.OBJECT_ALTERED,
+                    "the backup is not encrypted, although encryption is set for it: another one "
+                    "was put in its place; leave out encryption if you trust it all the same",
+                )
         return self._plain(self._decryptor.feed(data) if self._decryptor else data)
 
     def finish(self, location: str, size: int | None, sha256: str) -> bytes:

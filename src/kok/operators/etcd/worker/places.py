@@ -19,11 +19,14 @@ class Places:
     """The paths of `spec` below a root."""
 
     root: Path
+    closed: tuple[str, ...] = ()
+    """Address ranges that no store may lie in."""
 
     @classmethod
     def from_environment(cls) -> Places:
         """As the container has them, unless `ROOT_VARIABLE` is set."""
-        return cls(Path(os.environ.get(ROOT_VARIABLE, "/")))
+        closed = os.environ.get(spec.CLOSED_VARIABLE, "")
+        return cls(Path(os.environ.get(ROOT_VARIABLE, "/")), tuple(filter(None, closed.split(","))))
 
     def below(self, path: PurePosixPath | str) -> Path:
         """An absolute path below the root."""
@@ -64,4 +67,6 @@ class Places:
 
         credentials = read_credentials(self.below(spec.S3_CREDENTIALS))
         ca = self.below(spec.S3_CA) if given.custom_ca else None
-        return BucketStore(given, S3Http(given, credentials, ca, stall=limits.stall))
+        return BucketStore(
+            given, S3Http(given, credentials, ca, stall=limits.stall, closed=self.closed)
+        )

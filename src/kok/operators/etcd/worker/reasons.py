@@ -44,6 +44,8 @@ class Reason(StrEnum):
     """The data does not match the snapshot's own checksum. Nothing was stored."""
     STORE_UNTRUSTED = "StoreUntrusted"
     """The store's certificate does not hold; set its CA in the backup's store."""
+    STORE_FORBIDDEN = "StoreForbidden"
+    """The store's address lies where the administrator of the meta cluster lets nobody connect to."""
     STORE_DENIED = "StoreDenied"
     """The store refuses the credentials, or does not allow them what is needed."""
     STORE_MISSING = "StoreMissing"

@@ -55,6 +55,8 @@ class CheckResult(Model):
     found: Contents
     hash_compared: bool
     """Whether the hash could be compared, and not only revision and number of keys."""
+    keys_opened: bool = False
+    """Whether it holds sealed keys that were opened; those sealed to a recipient cannot be."""
 
 
 class RemoveResult(Model):

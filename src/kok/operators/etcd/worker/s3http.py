@@ -19,7 +19,7 @@ import asyncio
 import hashlib
 import random
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from kok.kube import dialling
 from kok.operators.etcd.worker import s3answers, sigv4
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
@@ -45,6 +46,8 @@ _CONNECT = 10.0
 _ANSWER = 4 * 1024**2
 """Most bytes of an answer that is not an object."""
 _SLICE = 64 * 1024
+_FINAL = {Reason.STORE_UNTRUSTED, Reason.STORE_FORBIDDEN}
+"""Nothing of this changes by trying again at once."""
 Body = bytes | bytearray | memoryview
 
 
@@ -82,15 +85,23 @@ class S3Http:
     """A bucket of a server. Raises `WorkerError` where it says nothing else."""
 
     def __init__(
-        self, spec: S3Store, credentials: sigv4.Credentials, ca: Path | None, *, stall: float
+        self,
+        spec: S3Store,
+        credentials: sigv4.Credentials,
+        ca: Path | None,
+        *,
+        stall: float,
+        closed: Sequence[str] = (),
     ) -> None:
         """`ca` is the directory that `S3_CA` names, or None for the public CAs.
 
-        `stall` is how many seconds a server may take to take or give a piece of 5 MiB.
+        `stall` is how many seconds a server may take to take or give a piece of 5 MiB; `closed`
+        are ranges that its address must not lie in.
         """
         self._spec = spec
         self._credentials = credentials
         self._stall = stall
+        self._closed = tuple(closed)
         self.where = f"bucket {spec.bucket} at {spec.endpoint}"
         self.secure = spec.endpoint.startswith("https://")
         self._base = spec.endpoint
@@ -100,7 +111,9 @@ class S3Http:
             self._base, self._path = f"{scheme}://{spec.bucket}.{rest}", ""
         self._tls = tls(ca)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=8),
+            connector=aiohttp.TCPConnector(
+                ssl=self._tls, limit=8, socket_factory=dialling.socket_factory(self._closed)
+            ),
             timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT, sock_read=stall),
             auto_decompress=False,
         )
@@ -126,7 +139,7 @@ class S3Http:
                     raise error
             except (aiohttp.ClientError, OSError) as broken:  # TimeoutError is an OSError
                 error = self._broken(broken)
-                if error.reason is Reason.STORE_UNTRUSTED:
+                if error.reason in _FINAL:
                     raise error from broken
             if attempt < TRIES:
                 await pause(attempt)
@@ -142,7 +155,9 @@ class S3Http:
         """
         path, headers = self._signed(request, sigv4.UNSIGNED, size)
         base = urlsplit(self._base)
-        target = Target(base.hostname or "", base.port or 443, request.method, path, headers)
+        target = Target(
+            base.hostname or "", base.port or 443, request.method, path, headers, self._closed
+        )
         try:
             answer = await upload(target, self._tls, pieces, size, self._stall)
         except Misannounced as error:
@@ -171,7 +186,7 @@ class S3Http:
                 yield response
         except (aiohttp.ClientError, OSError) as broken:
             error = self._broken(broken)
-            if error.reason is Reason.STORE_UNTRUSTED:
+            if error.reason in _FINAL:
                 raise error from broken
             raise Retry(error) from broken
 
@@ -221,6 +236,8 @@ class S3Http:
         return WorkerError(Reason.STORE_REFUSED, f"{self.where} does not answer as S3 does: {what}")
 
     def _broken(self, error: Exception) -> WorkerError:
+        if dialling.was_forbidden(error):
+            return WorkerError(Reason.STORE_FORBIDDEN, f"{self._base} leads to {_gist(error)}")
         if isinstance(error, TimeoutError):
             return WorkerError(
                 Reason.STORE_SILENT, f"{self.where} was silent or too slow for {self._stall:.0f} s"
@@ -238,6 +255,12 @@ class S3Http:
         if isinstance(error, aiohttp.ClientConnectorError):
             return WorkerError(Reason.STORE_UNREACHABLE, f"{self._base} cannot be reached")
         return WorkerError(Reason.STORE_UNREACHABLE, f"{self._base} broke the connection off")
+
+
+def _gist(error: Exception) -> str:
+    """The address and the range, from what a library may have wrapped."""
+    inner = getattr(error, "os_error", error)
+    return str(inner.strerror or inner) if isinstance(inner, OSError) else str(inner)
 
 
 async def pause(attempt: int) -> None:

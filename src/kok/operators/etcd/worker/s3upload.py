@@ -11,11 +11,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, HTTPSConnection
+
+from kok.kube import dialling
 
 _AHEAD = 2
 """Pieces that wait to be sent, at most."""
@@ -41,6 +43,8 @@ class Target:
     method: str
     path: str
     headers: Mapping[str, str]
+    closed: Sequence[str] = ()
+    """Ranges that its address must not lie in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class _Line:
     def __init__(self, target: Target, tls: ssl.SSLContext, stall: float) -> None:
         self._target = target
         self._stall = stall
+        self._tls = tls
         self._connection = HTTPSConnection(target.host, target.port, context=tls, timeout=_CONNECT)
         self._pieces = queue.SimpleQueue[bytes | None]()
         self._loop, self._room = asyncio.get_running_loop(), asyncio.Semaphore(_AHEAD)
@@ -158,7 +163,8 @@ class _Line:
 
     def _begin(self) -> None:
         connection, target = self._connection, self._target
-        connection.connect()
+        plain = dialling.connect(target.host, target.port, target.closed, _CONNECT)
+        connection.sock = self._tls.wrap_socket(plain, server_hostname=target.host)
         with self._lock:
             self._socket = connection.sock
             if self._stopped:

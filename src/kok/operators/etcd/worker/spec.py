@@ -27,6 +27,8 @@ from kok.operators.etcd.worker.description import SHA256, Contents, Key, Origin,
 from kok.operators.etcd.worker.model import Model
 
 SPEC_VARIABLE = "KOK_ETCD_WORKER_SPEC"
+CLOSED_VARIABLE = "KOK_FORBIDDEN_RANGES"
+"""Address ranges, by commas, that a store must not lie in."""
 
 SECRETS = PurePosixPath("/etc/kok-worker")
 ETCD_CERTIFICATES = SECRETS / "etcd"

@@ -30,6 +30,8 @@ _NODE, _TOKEN = "system:node:", "system:bootstrap:"
 _ASKERS = {SERVING: (_NODE, NODES), CLIENT: (_TOKEN, MACHINE_BOOTSTRAPPERS)}
 """Who may ask which signer: the beginning of the user's name, and a group."""
 _USAGE = {SERVING: "server auth", CLIENT: "client auth"}
+_USER, _REQUEST, _WORDS = 512, 2**14, 16
+"""Characters of a user's name and of a request in base64, and texts of a list, that are kept."""
 _ALSO = frozenset({"digital signature", "key encipherment"})
 
 
@@ -75,22 +77,30 @@ def request_of(csr: Manifest) -> Request | None:
     status: Mapping[str, Any] = csr.get("status") or {}
     signer, user = str(spec.get("signerName")), str(spec.get("username", ""))
     begins = _ASKERS.get(signer, ("", ""))[0]
-    if not begins or not user.startswith(begins):
+    if not begins or not user.startswith(begins) or len(user) > _USER:
         return None
     if status.get("conditions") or status.get("certificate"):
         return None
+    text = spec.get("request") or ""
     try:
-        pem = base64.b64decode(spec.get("request") or "", validate=True)
+        fits = isinstance(text, str) and len(text) <= _REQUEST
+        pem = base64.b64decode(text, validate=True) if fits else b""
     except (binascii.Error, ValueError):
         pem = b""
     return Request(
         name=csr["metadata"]["name"],
         signer=signer,
         asker=user,
-        groups=frozenset(spec.get("groups") or ()),
-        usages=frozenset(spec.get("usages") or ()),
+        groups=_words(spec.get("groups")),
+        usages=_words(spec.get("usages")),
         pem=pem,
     )
+
+
+def _words(found: object) -> frozenset[str]:
+    """Texts of a list; a kubelet's request has two or three, of a few characters."""
+    listed = found[:_WORDS] if isinstance(found, list) else []
+    return frozenset(str(word)[:_USER] for word in listed)
 
 
 def objection(request: Request, subject: Subject, reserved: Reserved) -> str | None:

@@ -19,7 +19,9 @@ AT_ONCE = 20
 DEAD_PATIENCE = 10.0
 """Seconds that evicted pods of a node that does not answer get."""
 FORCED_PATIENCE = 40.0
-"""Seconds that pods get after they were deleted against their budgets; 30 is their default."""
+"""Seconds after the deadline in which pods that were deleted against their budgets may end."""
+FORCED_GRACE = 30
+"""Seconds that they get at most to end by themselves; it is also their default."""
 _MIRROR = "kubernetes.io/config.mirror"
 
 
@@ -37,6 +39,8 @@ class Drain:
     told: Callable[[str], None]
     forced: bool = False
     """Whether they did not count in the end."""
+    _refusal: str = ""
+    """Why a pod could not be evicted, where it was no disruption budget that forbade it."""
     _never: asyncio.Event = field(default_factory=asyncio.Event)
     _limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
@@ -50,35 +54,35 @@ class Drain:
             # The pods have nowhere to go: no patience would ever make their budgets allow it.
             self.deadline = min(self.deadline, self.clock.now())
         last_alive = self.clock.monotonic()
-        forced_at: float | None = None
+        force = False
         while pods := await self._pods():
-            blocked = await self._evict(pods, force=forced_at is not None)
-            self.told(_sentence(pods, blocked))
+            self._refusal = ""
+            blocked = await self._evict(pods, force=force)
+            self.told(self._refusal or _sentence(pods, blocked))
             now = self.clock.monotonic()
             last_alive = now if self.alive() else last_alive
             if now - last_alive > DEAD_PATIENCE:
                 return
-            if forced_at is None and self.clock.now() >= self.deadline:
-                self.forced, forced_at = bool(blocked), now
-            elif forced_at is not None and now - forced_at > FORCED_PATIENCE:
+            over = (self.clock.now() - self.deadline).total_seconds()
+            if not force and over >= 0:
+                force, self.forced = True, bool(blocked)
+            elif over > FORCED_PATIENCE:
+                # Counted from the deadline, however often the drain was begun anew.
                 return
             await self.clock.wait(self._never, AGAIN)
 
     async def _elsewhere(self) -> bool:
         """Whether another node could take pods."""
-        nodes = await self.kube.list(kinds.NODE)
-        return any(
-            node["metadata"]["name"] != self.node and not node["spec"].get("unschedulable")
-            for node in nodes
-        )
+        nodes = await self.kube.list(kinds.NODE, keep=_schedulable)
+        return any(node["name"] != self.node and node["takes"] for node in nodes)
 
     async def _pods(self) -> list[Manifest]:
-        pods = await self.kube.list(kinds.POD, fields={"spec.nodeName": self.node})
-        return [pod for pod in pods if concerns(pod)]
+        pods = await self.kube.list(kinds.POD, fields={"spec.nodeName": self.node}, keep=_gist)
+        return [pod for pod in pods if pod]
 
     async def _evict(self, pods: list[Manifest], *, force: bool) -> list[str]:
         """Names of the pods that their budgets protect."""
-        todo = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+        todo = [pod for pod in pods if not _ends(pod, force=force)]
         results = await asyncio.gather(*(self._one(pod, force=force) for pod in todo))
         return [name for name in results if name]
 
@@ -88,7 +92,13 @@ class Drain:
         async with self._limit:
             try:
                 if force:
-                    await self.kube.delete(kinds.POD, name, namespace, uid=meta["uid"])
+                    await self.kube.delete(
+                        kinds.POD,
+                        name,
+                        namespace,
+                        uid=meta["uid"],
+                        grace=min(_grace(pod), FORCED_GRACE),
+                    )
                 else:
                     await self.kube.evict(name, namespace)
             except NotFound:
@@ -98,9 +108,24 @@ class Drain:
             except KubeError as error:
                 if error.status == 0:
                     raise
-                # Refused for another reason, a webhook's for example: told like a budget.
+                # Refused for another reason, by a webhook for example.
+                self._refusal = f"the API refuses to evict {namespace}/{name}: {error.message}"[
+                    :300
+                ]
                 return f"{namespace}/{name}"
         return ""
+
+
+def _schedulable(node: Manifest) -> Manifest:
+    takes = not (node.get("spec") or {}).get("unschedulable")
+    return {"name": node["metadata"]["name"], "takes": takes}
+
+
+def _gist(pod: Manifest) -> Manifest:
+    """What matters of a pod that has to leave; nothing of any other."""
+    known = ("name", "namespace", "uid", "deletionTimestamp")
+    meta = {key: str(pod["metadata"][key]) for key in known if pod["metadata"].get(key)}
+    return {"metadata": meta} if concerns(pod) and len(meta) >= 3 else {}
 
 
 def concerns(pod: Manifest) -> bool:
@@ -112,6 +137,21 @@ def concerns(pod: Manifest) -> bool:
     if _MIRROR in (meta.get("annotations") or {}):
         return False
     return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def _ends(pod: Manifest, *, force: bool) -> bool:
+    """Whether a pod ends by itself, and soon enough."""
+    return bool(pod["metadata"].get("deletionTimestamp")) and (
+        not force or _grace(pod) <= FORCED_GRACE
+    )
+
+
+def _grace(pod: Manifest) -> int:
+    """Seconds that a pod gets to end."""
+    given = pod["metadata"].get("deletionGracePeriodSeconds")
+    if given is None:
+        given = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
+    return FORCED_GRACE if given is None else int(given)
 
 
 def _sentence(pods: list[Manifest], blocked: list[str]) -> str:

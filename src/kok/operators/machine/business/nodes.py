@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kok.api.fields import Taint
 from kok.api.machine import NodeMarks
 from kok.api.meta import Manifest
+from kok.kube.errors import MESSAGE, cut
+
+LABELS = 2**15
+"""Characters of a Node's labels that are looked at; those of nodes with many features take 10 KiB."""
+TAINTS = 256
+LABEL, SHORT = 512, 128
+"""Characters of a key or value, and of versions and the like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +36,64 @@ class NodeView:
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[tuple[str, str, str], ...] = ()
     """Key, value, effect."""
+    heard: str = ""
+    """When its kubelet last posted its status, as the kubelet says it."""
+
+    @property
+    def size(self) -> int:
+        """Characters of labels."""
+        return sum(len(key) + len(value) for key, value in self.labels.items())
 
 
-def view(node: Manifest) -> NodeView:
-    """A Node without the bulk of it."""
+def view(node: Manifest, room: int = LABELS) -> NodeView:
+    """A Node without the bulk of it; everything in it is whatever its API server made up.
+
+    `room`: characters of labels that may be kept.
+    """
     meta, spec, status = node["metadata"], node.get("spec") or {}, node.get("status") or {}
-    info = status.get("nodeInfo") or {}
-    conditions: Iterable[Mapping[str, Any]] = status.get("conditions") or ()
-    nothing: Mapping[str, Any] = {}
-    ready = next((c for c in conditions if c.get("type") == "Ready"), nothing)
+    info = status.get("nodeInfo")
+    info = info if isinstance(info, dict) else {}
+    ready = next((c for c in _dicts(status.get("conditions")) if c.get("type") == "Ready"), {})
     return NodeView(
         name=meta["name"],
-        uid=meta["uid"],
-        version=meta["resourceVersion"],
-        ready={"True": True, "False": False}.get(ready.get("status", "")),
-        message=str(ready.get("message") or ""),
-        kubelet=str(info.get("kubeletVersion", "")).removeprefix("v"),
-        runtime=str(info.get("containerRuntimeVersion", "")),
-        machine_id=str(info.get("machineID", "")),
+        uid=str(meta.get("uid", "")),
+        version=str(meta.get("resourceVersion", "")),
+        ready={"True": True, "False": False}.get(_text(ready.get("status"))),
+        message=cut(_text(ready.get("message"))),
+        kubelet=_text(info.get("kubeletVersion"), SHORT).removeprefix("v"),
+        runtime=_text(info.get("containerRuntimeVersion"), SHORT),
+        machine_id=_text(info.get("machineID"), SHORT),
         unschedulable=bool(spec.get("unschedulable")),
-        labels=dict(meta.get("labels") or {}),
+        labels=_labels(meta.get("labels") or {}, min(room, LABELS)),
         taints=tuple(
-            (t["key"], t.get("value") or "", t["effect"]) for t in spec.get("taints") or ()
+            (
+                _text(t.get("key"), LABEL),
+                _text(t.get("value"), LABEL),
+                _text(t.get("effect"), SHORT),
+            )
+            for t in _dicts(spec.get("taints"))[:TAINTS]
         ),
+        heard=str(ready.get("lastHeartbeatTime") or ""),
     )
+
+
+def _dicts(found: object) -> list[Mapping[str, Any]]:
+    return [f for f in found if isinstance(f, dict)] if isinstance(found, list) else []
+
+
+def _text(value: object, most: int = MESSAGE + 1) -> str:
+    return value[:most] if isinstance(value, str) else ""
+
+
+def _labels(labels: Mapping[str, str], room: int) -> dict[str, str]:
+    """As many as there is room for, in their order."""
+    kept: dict[str, str] = {}
+    for key, value in labels.items():
+        room -= len(key) + len(value)
+        if room < 0:
+            break
+        kept[key] = value
+    return kept
 
 
 def gist(node: NodeView) -> object:

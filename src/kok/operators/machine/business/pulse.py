@@ -16,16 +16,21 @@ class Pulse:
         """None before the first request."""
         self.silent_since: float | None = None
         """When the first request after the last answer was lost."""
+        self.refused = False
+        """Whether the last question was answered so that we are nobody, or may not ask."""
         self.changed: Callable[[], None] = lambda: None
         self.doubted: Callable[[], None] = lambda: None
         """Called for every request that got no answer."""
         self._monotonic = monotonic
 
-    def observe(self, _method: str, status: int) -> None:
+    def observe(self, method: str, status: int) -> None:
         """Takes note of how a request ended; 0 means that there was no answer."""
         if status not in (0, 502, 503, 504):
             self.silent_since = None
-            self._set(answers=True)
+            # A single write may be refused by anything, a webhook for example.
+            turned = method == "GET" and (status in (401, 403)) != self.refused
+            self.refused = self.refused != turned
+            self._set(answers=True, turned=turned)
             return
         if self.silent_since is None:
             self.silent_since = self._monotonic()
@@ -38,7 +43,7 @@ class Pulse:
         """Seconds since the first request that was lost after the last answer."""
         return 0.0 if self.silent_since is None else self._monotonic() - self.silent_since
 
-    def _set(self, *, answers: bool) -> None:
+    def _set(self, *, answers: bool, turned: bool = False) -> None:
         before, self.answers = self.answers, answers
-        if before is not None and before != answers:
+        if turned or (before is not None and before != answers):
             self.changed()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from kok import pki
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.access import Access
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
+from kok.kube.identity import Identity
+from kok.kube.limits import TENANT
 from kok.kube.paths import object_path
 from kok.operators.machine.business import nodes
 from kok.operators.machine.business.certificates import Request, by_node, request_of
@@ -30,28 +31,28 @@ COMPLAIN_EVERY = 60.0
 PENDING_MOST = 16
 """Undecided requests of one asker that are remembered: a kubelet has no more than one or two."""
 
+REQUESTS_MOST = 1000
+"""The same of all askers: whoever may ask may do so under many names."""
+LABELS_MOST = 4 * 2**20
+"""Characters of labels of all nodes of a cluster that are remembered; 5,000 nodes have less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How the operator reaches one business cluster."""
+    """Where the operator reaches one business cluster, and as whom."""
 
-    kubeconfig: str = field(repr=False)
-
-    @property
-    def digest(self) -> str:
-        """Changes with it."""
-        return hashlib.sha256(self.kubeconfig.encode()).hexdigest()
+    access: Access
+    digest: str
+    """Changes with any of it."""
 
 
-def way(internal: str, public: str, *, inside: bool) -> Way:
-    """The operators' credentials, with the server address that suits where we run.
+def way(ours: Identity, *, public: str | None, internal: str, inside: bool) -> Way | None:
+    """The operator's identity at the address that suits where we run; None while there is none.
 
-    Raises `PkiError` for a text that is no kubeconfig.
+    Raises `AccessError`.
     """
-    if inside:
-        return Way(internal)
-    ours, server = pki.parse_kubeconfig(internal), pki.parse_kubeconfig(public).server
-    return Way(pki.kubeconfig(ours.cluster_name, server, ours.ca_pem, ours.user, ours.credentials))
+    server = internal if inside else public
+    return None if server is None else Way(ours.at(server), ours.digest(server))
 
 
 class Tenant:
@@ -68,6 +69,9 @@ class Tenant:
         self.nodes: dict[str, NodeView] = {}
         self._requests: dict[str, dict[str, Request]] = {}
         """By asker and name."""
+        self._by_name: dict[str, Request] = {}
+        self._labels = 0
+        """Characters of labels of all nodes that are kept."""
         self.synced = asyncio.Event()
         """Set once all nodes are known."""
         self._wakes: dict[str, dict[str, Callable[[], None]]] = {}
@@ -109,9 +113,19 @@ class Tenant:
         return self._pulse.answers
 
     @property
+    def refused(self) -> bool:
+        """Whether it answers that we may not look: what was known is no longer heard of."""
+        return self._pulse.refused
+
+    @property
     def silence(self) -> float:
         """Seconds for which it has not answered although it was asked."""
         return self._pulse.silence
+
+    @property
+    def excess(self) -> str | None:
+        """Why its nodes cannot be followed, as a sentence, if there are more than can be."""
+        return self.kube.excess_of(kinds.NODE)
 
     @property
     def known(self) -> bool:
@@ -129,6 +143,7 @@ class Tenant:
 
     def decided(self, request: Request) -> None:
         """Somebody has decided a request, or it is gone."""
+        self._by_name.pop(request.name, None)
         asked = self._requests.get(request.asker, {})
         asked.pop(request.name, None)
         if not asked:
@@ -164,54 +179,41 @@ class Tenant:
                 await self.kube.raw("GET", object_path(kinds.NODE), query={"limit": "1"})
 
     async def _follow_nodes(self) -> None:
-        listed: dict[str, NodeView] = {}
         async for event in self.kube.watch(kinds.NODE):
             if event.type == "SYNCED":
-                gone = self.nodes.keys() - listed.keys()
-                for name in gone:
-                    del self.nodes[name]
-                listed = {}
                 self.synced.set()
-                self._wake(*gone, *self._wakes)
+                self._wake(*self._wakes)
                 continue
-            seen = nodes.view(event.object)
+            name = str(event.object["metadata"]["name"])
+            before = self.nodes.pop(name, None)
+            self._labels -= before.size if before is not None else 0
             if event.type == "DELETED":
-                self.nodes.pop(seen.name, None)
-                listed.pop(seen.name, None)
-                self._wake(seen.name)
+                self._wake(name)
                 continue
-            listed[seen.name] = seen
-            before = self.nodes.get(seen.name)
-            self.nodes[seen.name] = seen
+            seen = self.nodes[name] = nodes.view(event.object, LABELS_MOST - self._labels)
+            self._labels += seen.size
             if before is None or nodes.gist(before) != nodes.gist(seen):
-                self._wake(seen.name)
+                self._wake(name)
 
     async def _follow_requests(self) -> None:
-        listed: set[str] = set()
         async for event in self.kube.watch(kinds.CSR):
-            if event.type == "SYNCED":
-                for request in [r for asked in self._requests.values() for r in asked.values()]:
-                    if request.name not in listed:
-                        self.decided(request)
-                listed = set()
-                continue
-            self._take(event.object, gone=event.type == "DELETED", listed=listed)
+            if event.type != "SYNCED":
+                self._take(event.object, gone=event.type == "DELETED")
 
-    def _take(self, csr: Manifest, *, gone: bool, listed: set[str]) -> None:
-        name, asker = str(csr["metadata"]["name"]), str(csr["spec"].get("username", ""))
-        asked = self._requests.get(asker, {})
-        if name in asked:
-            self.decided(asked[name])
-        listed.discard(name)
+    def _take(self, csr: Manifest, *, gone: bool) -> None:
+        known = self._by_name.get(str(csr["metadata"]["name"]))
+        if known is not None:
+            self.decided(known)
         request = None if gone else request_of(csr)
         if request is None:
             return
-        listed.add(name)
-        asked = self._requests.setdefault(asker, {})
-        asked[name] = request
+        if len(self._by_name) >= REQUESTS_MOST:
+            self.decided(next(iter(self._by_name.values())))
+        asked = self._requests.setdefault(request.asker, {})
+        asked[request.name] = self._by_name[request.name] = request
         if len(asked) > PENDING_MOST:
-            del asked[next(iter(asked))]
-        self._wake(asker)
+            self.decided(next(iter(asked.values())))
+        self._wake(request.asker)
 
     def _wake(self, *names: str) -> None:
         for name in dict.fromkeys(names):
@@ -235,17 +237,18 @@ class Tenants:
     async def connect(self, key: Key, way_: Way) -> Tenant:
         """The Tenant for exactly this way; one by another way is closed.
 
-        Raises `AccessError` for an unusable kubeconfig.
+        Raises `AccessError` for unusable certificates.
         """
         tenant = self._open.get(key)
         if tenant is not None and tenant.digest == way_.digest:
             return tenant
         pulse = Pulse(asyncio.get_running_loop().time)
-        kube = await Kube.from_kubeconfig(
-            way_.kubeconfig,
+        kube = Kube(
+            way_.access,
             field_manager=FIELD_MANAGER,
             timeout=self._timeout,
             observer=pulse.observe,
+            limits=TENANT,
         )
         fresh = Tenant(way_.digest, kube, pulse)
         self._open[key] = fresh

@@ -8,7 +8,7 @@ from kok.api.cluster import Cluster
 from kok.api.machine import Machine, MachineStatus
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import Conflict, KubeError, NotFound
+from kok.kube.errors import Conflict, KubeError, NotFound, Unreachable
 from kok.operators.machine import reasons
 from kok.operators.machine.business import certificates, nodes, tokens
 from kok.operators.machine.business.certificates import Request, Subject, by_node, by_token
@@ -21,6 +21,10 @@ from kok.runtime.reconciler import Pass
 
 SOON = 1.0
 """Seconds after which a write that met another one is tried again."""
+REFUSED_AGAIN = 15.0
+"""Seconds after which what the API refused is tried again."""
+MARKED = "NodeMarked"
+"""Condition: the Node has the labels and taints of the spec. Absent unless they are refused."""
 META_EVERY = 60.0
 CERTIFIED = "CertificatesApproved"
 """Condition: what the kubelet last asked for was granted. Absent until it asks."""
@@ -65,11 +69,26 @@ async def node(p: Pass[Machine], tenant: Tenant, found: NodeView) -> float | Non
             changed = await p.guarded(tenant.kube).patch(kinds.NODE, found.name, None, patch)
         except (Conflict, NotFound):
             return SOON
+        except Unreachable:
+            raise
+        except KubeError as error:
+            return _marks_refused(p, found.name, error)
         tenant.nodes[found.name] = nodes.view(changed)
     status.node_marks = wanted
+    status.drop_conditions([MARKED])
     # This pass has told of the Node as it was. The watch, which now brings what is known already,
     # wakes nobody.
     return None if patch is None else 0.0
+
+
+def _marks_refused(p: Pass[Machine], node: str, error: KubeError) -> float:
+    """Of labels and taints that the business cluster does not take: the Node serves without them."""
+    text = (
+        f"the API of Cluster {p.obj.spec.cluster} refuses labels and taints of Node {node}: "
+        f"{error.message[:500]}; correct spec.labels and spec.taints, or what refuses them there"
+    )
+    p.set_condition(MARKED, False, reasons.MARKS_REFUSED, text)
+    return REFUSED_AGAIN
 
 
 class MetaAddresses:
@@ -114,9 +133,8 @@ async def approve(
     refused = ""
     for request in asked:
         why = certificates.objection(request, subject, taken)
-        if why is None:
-            await _grant(p, tenant, request)
-        else:
+        why = why or await _grant(p, tenant, request)
+        if why is not None:
             refused = (
                 f"CertificateSigningRequest {request.name} of Node {subject.node} is not "
                 f"approved: {why}"
@@ -129,7 +147,8 @@ async def approve(
         p.event(reasons.CSR_REFUSED, refused, warning=True)
 
 
-async def _grant(p: Pass[Machine], tenant: Tenant, request: Request) -> None:
+async def _grant(p: Pass[Machine], tenant: Tenant, request: Request) -> str | None:
+    """Approves a request; why that was refused, if it was. Raises `Unreachable`."""
     body = certificates.approval(request, p.now)
     try:
         await p.guarded(tenant.kube).patch(
@@ -137,10 +156,15 @@ async def _grant(p: Pass[Machine], tenant: Tenant, request: Request) -> None:
         )
     except NotFound:
         pass
+    except Conflict:
+        return None  # The watch tells of it as it is now.
+    except Unreachable:
+        raise
     except KubeError as error:
         p.log.info("request not approved", request=request.name, error=error.message)
-        return
+        return f"the API refuses the approval: {error.message[:500]}"
     tenant.decided(request)
+    return None
 
 
 async def _reserved(p: Pass[Machine], cluster: Cluster, meta: Iterable[str]) -> Reserved:

@@ -1,16 +1,14 @@
 """Components of users are rendered in a process of their own, with limits.
 
 Whoever may write Components may otherwise stop the operator, with a template that comes to no end
-or takes all memory there is. What KOK brings along is rendered at once.
+or takes all memory there is. What KOK brings along is rendered at once, unless its parameters are huge.
 """
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +16,7 @@ from typing import Any
 
 from kok.api.component import Artifact, Component, ComponentSpec
 from kok.api.machine import Machine
+from kok.kube.nesting import ALLOWED, too_deep
 from kok.operators.machine.components import catalog
 from kok.operators.machine.components.rendered import (
     ComponentError,
@@ -26,14 +25,16 @@ from kok.operators.machine.components.rendered import (
     facts,
     question,
     rendered,
+    validate,
 )
 from kok.operators.machine.host.survey import Question, Survey
-from kok.runtime.aside import Limits, TooMuch, Unfinished, aside
+from kok.runtime.aside import Limits, TooMuch, Unfinished
+from kok.runtime.workshop import Workshop
 
 LIMITS = Limits()
-KEPT = 1024
-"""Renderings that are remembered, and how many characters as JSON one of them may have."""
-KEPT_SIZE = 64 * 1024
+TOO_DEEP = f"deeper than {ALLOWED} levels; make them flatter"
+SMALL = 16 * 1024
+"""Characters of parameters as JSON with which a built-in Component is rendered at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,10 @@ class Templates:
 
 
 class Renderer:
-    """Makes Templates; remembers what cost a process."""
+    """Makes Templates; what comes from users is rendered aside, once."""
 
-    def __init__(self) -> None:
-        self._one = asyncio.Semaphore(1)
-        self._known: OrderedDict[str, Made] = OrderedDict()
+    def __init__(self, workshop: Workshop | None = None) -> None:
+        self._workshop = workshop or Workshop()
 
     async def templates(
         self, machine: Machine, components: Mapping[str, Component], survey: Survey | None
@@ -109,29 +109,58 @@ class Renderer:
         jobs = [
             Job(components[c.name], machine, c.params, survey)
             for c in machine.spec.components
-            if c.name in components and not ours(components[c.name].spec)
+            if c.name in components and not _at_once(components[c.name], c.params)
         ]
         return Templates({job.component.name: await self._made(job) for job in jobs})
 
     async def _made(self, job: Job) -> Made:
-        key = job.digest()
-        async with self._one:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-            name = f"Component {job.component.name}"
-            try:
-                said = await aside(render_job, job, LIMITS)
-            except TooMuch as error:
-                said = {"error": f"{name}: rendering {error}; make its templates simpler"}
-            except Unfinished as error:
-                return Made(error=f"{name}: rendering {error}; it is tried again")
-            made = _made(said)
-            if len(json.dumps(said)) <= KEPT_SIZE:
-                self._known[key] = made
-                if len(self._known) > KEPT:
-                    self._known.popitem(last=False)
-            return made
+        name = f"Component {job.component.name}"
+        if too_deep(job.params):
+            return Made(error=f"{name}: its params are nested {TOO_DEEP}")
+        try:
+            said = await self._workshop.run(
+                job.machine.namespace, render_job, job, digest=job.digest(), limits=LIMITS
+            )
+        except TooMuch as error:
+            return Made(error=f"{name}: rendering {error}; make its templates simpler")
+        except Unfinished as error:
+            return Made(error=f"{name}: rendering {error}; it is tried again")
+        return _made(said)
+
+
+class Checker:
+    """Says what is wrong with Components whatever the parameters may be."""
+
+    def __init__(self, workshop: Workshop | None = None) -> None:
+        self._workshop = workshop or Workshop()
+
+    async def problem(self, component: Component) -> str:
+        """A sentence, or nothing. Raises `Unfinished`."""
+        spec = component.spec
+        if ours(spec):
+            return ""
+        if too_deep(spec.parameters):
+            return f"spec.parameters is nested {TOO_DEEP}"
+        made_of = json.dumps([component.name, spec.manifest()], sort_keys=True)
+        digest = hashlib.sha256(made_of.encode()).hexdigest()
+        namespace = component.metadata.namespace
+        try:
+            return str(
+                await self._workshop.run(
+                    namespace, check_job, component, digest=digest, limits=LIMITS
+                )
+            )
+        except TooMuch as error:
+            return f"checking it {error}; make its templates and spec.parameters simpler"
+
+
+def check_job(component: Component) -> str:
+    """What `validate` says, or nothing."""
+    try:
+        validate(component)
+    except ComponentError as error:
+        return str(error)
+    return ""
 
 
 def render_job(job: Job) -> dict[str, Any]:
@@ -166,6 +195,11 @@ def _rendered(said: Mapping[str, Any]) -> Rendered:
         "depends_on": tuple(said["depends_on"]),
     }
     return Rendered(**{**said, **lists})
+
+
+def _at_once(component: Component, params: Mapping[str, Any]) -> bool:
+    """Whether there is nothing in it by which a user could make it take long."""
+    return ours(component.spec) and not too_deep(params) and len(json.dumps(params)) <= SMALL
 
 
 def ours(spec: ComponentSpec) -> bool:

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
+from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+DEEP = "it is nested too deeply; make it flatter"
 
 
 class RenderError(Exception):
@@ -64,6 +66,8 @@ def check(where: str, text: str) -> None:
         _ENVIRONMENT.parse(text)
     except TemplateSyntaxError as error:
         raise RenderError(f"{where}: line {error.lineno}: {error.message}") from None
+    except RecursionError:
+        raise RenderError(f"{where}: {DEEP}") from None
 
 
 def render(where: str, text: str, context: Mapping[str, Any]) -> str:
@@ -76,6 +80,7 @@ def render(where: str, text: str, context: Mapping[str, Any]) -> str:
         raise RenderError(
             f"{where}: {error.message}; give it a default in spec.parameters or as a parameter"
         ) from None
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        # Whatever else an expression of a user's template may run into.
-        raise RenderError(f"{where}: {error}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a template may raise anything by what it calls
+        raise RenderError(f"{where}: {error or type(error).__name__}") from None

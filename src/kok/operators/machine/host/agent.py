@@ -37,10 +37,9 @@ class EndpointUnreachable(HostError):
 class RemovalFailed(HostError):
     """The job that cleans up did not go through."""
 
-    reason = reasons.JOB_FAILED
-
     def __init__(self, message: str, result: JobResult) -> None:
         super().__init__(message)
+        self.reason = result.reason or reasons.JOB_FAILED
         self.result = result
 
 

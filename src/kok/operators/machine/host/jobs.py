@@ -25,6 +25,7 @@ _REASONS = frozenset(
         reasons.CHECKSUM_MISMATCH,
         reasons.DEPENDENCY_FAILED,
         reasons.DOWNLOAD_FAILED,
+        reasons.HOST_NOT_CLEAN,
         reasons.JOB_TIMED_OUT,
         reasons.NOT_AS_WANTED,
     }
@@ -127,9 +128,10 @@ def uninstall_job(uid: str, component: str, attempt: int) -> JobPlan:
     script = shell.compose(
         {"KOK_JOB": ident, "KOK_COMPONENT": component, "KOK_UID": uid},
         shell.library("run"),
+        shell.library("remains"),
         shell.library("remove"),
         "owned\n",
-        f'uninstall_one "$KOK/components/$KOK_COMPONENT" || {_failed("cannot uninstall it")}\n',
+        'uninstall_only "$KOK/components/$KOK_COMPONENT"\n',
         "finish 0 Done ''\n",
     )
     return JobPlan(ident, component, UNINSTALL, REMOVAL_TIMEOUT, script)
@@ -141,6 +143,7 @@ def removal_job(uid: str, attempt: int) -> JobPlan:
     script = shell.compose(
         {"KOK_JOB": ident, "KOK_COMPONENT": REMOVAL, "KOK_UID": uid},
         shell.library("run"),
+        shell.library("remains"),
         shell.library("remove"),
         "owned\nstop_other_jobs\nuninstall_all\n",
         "finish 0 Done ''\n",

@@ -17,6 +17,11 @@ from kok.operators.machine.host import layout, shell
 from kok.operators.machine.host.survey import Identity
 from kok.pki import MALFORMED
 
+_FOREIGN = "the kubelet's certificate is not of this cluster"
+_ELSEWHERE = "the kubelet talks to another address than the cluster's"
+_OF_ALL = frozenset({_FOREIGN, _ELSEWHERE})
+"""What comes to all nodes of a cluster together."""
+
 
 @dataclass(frozen=True, slots=True)
 class JoinPlan:
@@ -27,6 +32,8 @@ class JoinPlan:
     """Whether the kubelet needs a bootstrap token."""
     forget: bool = False
     """Whether an identity that is no longer good has to go first."""
+    staged: bool = False
+    """Whether the cluster's address or CA changed, which concerns all of its nodes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,11 @@ class Access:
         """SHA-256 of the file as it is written on hosts."""
         return hashlib.sha256(self.ca).hexdigest()
 
+    @property
+    def digest(self) -> str:
+        """Changes with the address and with the CA: see `spec.accessHash` of Machines."""
+        return hashlib.sha256(f"{self.server}\0{self.ca_digest}".encode()).hexdigest()[:16]
+
 
 def plan(identity: Identity, access: Access, node: str, now: datetime) -> JoinPlan | None:
     """What has to be done, or None if the host has joined this very cluster."""
@@ -50,9 +62,9 @@ def plan(identity: Identity, access: Access, node: str, now: datetime) -> JoinPl
         return JoinPlan("the kubelet has no credentials yet", token=True)
     stale = _stale(identity, access, node, now)
     if stale:
-        return JoinPlan(stale, token=True, forget=True)
+        return JoinPlan(stale, token=True, forget=True, staged=stale in _OF_ALL)
     if identity.ca != access.ca_digest:
-        return JoinPlan("the cluster's CA file is to be renewed", token=False)
+        return JoinPlan("the cluster's CA file is to be renewed", token=False, staged=True)
     if identity.kubelet in {"inactive", "failed", "unknown"}:
         return JoinPlan("the kubelet does not run", token=False)
     return None
@@ -65,14 +77,14 @@ def _stale(identity: Identity, access: Access, node: str, now: datetime) -> str:
     except MALFORMED:
         return "the kubelet's certificate cannot be read"
     if not any(_issued_by(certificate, ca) for ca in authorities):
-        return "the kubelet's certificate is not of this cluster"
+        return _FOREIGN
     if now >= certificate.not_valid_after_utc:
         return "the kubelet's certificate expired"
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if not names or names[0].value != f"system:node:{node}":
         return "the kubelet's certificate is for another node"
     if identity.server and identity.server != access.server:
-        return "the kubelet talks to another address than the cluster's"
+        return _ELSEWHERE
     return ""
 
 

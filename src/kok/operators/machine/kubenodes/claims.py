@@ -45,6 +45,8 @@ def plan(
         if name not in held
         and name not in taken
         and not hosts[name].deleting
+        # A host with somebody's remains on it is Dirty until it was cleaned up.
+        and hosts[name].status.used_by is None
         and matches(kubenode, hosts[name])
     ]
     fresh = free[: max(0, wanted - len(serving))]
@@ -88,6 +90,8 @@ def _usable(name: str, hosts: Mapping[str, Host], machines: Mapping[str, Machine
     host, machine = hosts.get(name), machines.get(name)
     if host is None or host.deleting:
         return False
+    if machine is None and host.status.used_by is not None:
+        return False  # Its Machine went, and left it Dirty.
     return machine is None or not machine.deleting
 
 

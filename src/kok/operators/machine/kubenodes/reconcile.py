@@ -16,15 +16,19 @@ from kok.api.host import Host
 from kok.api.kubenode import KubeNode
 from kok.api.machine import Machine, MachineComponent
 from kok.api.meta import Manifest
+from kok.kube import dialling, kinds
 from kok.kube.apply import ensure_all
 from kok.kube.errors import InvalidObject
 from kok.kube.ownership import owned_by
 from kok.operators.machine import reasons
-from kok.operators.machine.kubenodes import claims, render, software, status
+from kok.operators.machine.abandoned import Abandoned
+from kok.operators.machine.kubenodes import claims, render, software, staging, status
 from kok.operators.machine.kubenodes.render import Place
 from kok.operators.machine.kubenodes.software_objects import SoftwareObjects
+from kok.operators.machine.machines.observe import OPERATOR, access_of, machine_identity
 from kok.operators.machine.machines.reconcile import ClusterChanges
 from kok.runtime.errors import Invalid, Wait
+from kok.runtime.policy import Policies
 from kok.runtime.reconciler import DONE, EVERY, Done, Key, Pass, Result, Wake
 
 CLUSTER, HOST = Cluster.info.kind, Host.info.kind
@@ -42,6 +46,8 @@ class World:
     own: Mapping[str, Manifest]
     """The KubeNode's own Machines by name."""
     components: Mapping[str, Manifest]
+    access_hash: str = ""
+    """Of the address and the CA by which nodes reach the cluster; empty while they are not known."""
 
     @property
     def mine(self) -> list[Machine]:
@@ -55,13 +61,15 @@ class KubeNodeReconciler:
     model = KubeNode
     wakes_on: Sequence[Wake]
 
-    def __init__(self) -> None:
+    def __init__(self, policies: Policies, abandoned: Abandoned | None = None) -> None:
+        self._abandoned = abandoned or Abandoned()
         self.wakes_on = (
             Wake(MACHINE),
             Wake(CLUSTER, key=ClusterChanges()),
             Wake(HOST, key=_all_of_namespace),
             Wake(COMPONENT, key=_owners),
         )
+        self._policies = policies
         self._http: aiohttp.ClientSession | None = None
         self._claiming: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -75,6 +83,8 @@ class KubeNodeReconciler:
         kubenode = p.obj
         world = await _observe(p)
         status.count(p.status, kubenode, world.mine)
+        left = self._abandoned.of(kubenode.namespace, kubenode.name)
+        p.status.abandoned = left[: status.ABANDONED_MOST]
         if world.cluster is None or world.cluster.deleting:
             gone = "is being deleted" if world.cluster is not None else "does not exist"
             raise Wait(
@@ -85,6 +95,7 @@ class KubeNodeReconciler:
             )
         version = software.kubernetes_version(kubenode, world.cluster)
         p.status.version = version
+        _tell_of_addresses(p, world.cluster)
         wanted = software.software(kubenode, world.cluster, version, world.mine)
         objects = SoftwareObjects(p.kube, self._session(), kubenode, world.components)
         await objects.ensure(wanted)
@@ -114,7 +125,10 @@ class KubeNodeReconciler:
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
-            self._http = aiohttp.ClientSession()
+            # Where an administrator's network must not be asked on behalf of a tenant.
+            factory = dialling.socket_factory(self._policies.forbidden_ranges)
+            connector = aiohttp.TCPConnector(socket_factory=factory)
+            self._http = aiohttp.ClientSession(connector=connector)
         return self._http
 
     async def _places(self, p: Pass[KubeNode], world: World) -> tuple[list[Place], int]:
@@ -150,7 +164,7 @@ class KubeNodeReconciler:
         """Makes, changes and deletes Machines; names of those that wait for their turn."""
         intents = {
             m["metadata"]["name"]: m
-            for m in (render.machine(p.obj, place, wanted) for place in places)
+            for m in (render.machine(p.obj, place, wanted, world.access_hash) for place in places)
         }
         surplus = [m for m in world.mine if m.name not in intents and not m.deleting]
         for machine in surplus:
@@ -162,7 +176,7 @@ class KubeNodeReconciler:
                 f"Machine {' and '.join(foreign)} is there already and is not this KubeNode's; "
                 "delete it, or give the host another name",
             )
-        now = render.changeable(intents, world.own)
+        now = staging.changeable(intents, world.own)
         try:
             await ensure_all(p.kube, now.values(), list(world.own.values()))
         except InvalidObject as error:
@@ -171,8 +185,8 @@ class KubeNodeReconciler:
             name
             for name, intent in intents.items()
             if name in world.own
-            and render.disturbs(intent, world.own[name])
-            and render.disturbs(intent, now[name])
+            and staging.disturbs(intent, world.own[name])
+            and staging.disturbs(intent, now[name])
         )
 
     def _conclude(
@@ -193,17 +207,33 @@ class KubeNodeReconciler:
 
 async def _observe(p: Pass[KubeNode]) -> World:
     namespace, kube = p.obj.namespace, p.kube
-    cluster, machines, components = await asyncio.gather(
-        kube.get(CLUSTER, p.obj.spec.cluster, namespace),
+    name = p.obj.spec.cluster
+    found, machines, components, secret = await asyncio.gather(
+        kube.get(CLUSTER, name, namespace),
         kube.list(MACHINE, namespace),
         kube.list(COMPONENT, namespace),
+        kube.get(kinds.SECRET, names.operator_secret(name, OPERATOR), namespace),
     )
+    cluster = Cluster.parse(found) if found is not None else None
+    access = access_of(cluster, machine_identity(secret, cluster)[0])
     return World(
-        cluster=Cluster.parse(cluster) if cluster is not None else None,
+        cluster=cluster,
         machines=tuple(sorted(map(Machine.parse, machines), key=lambda m: m.name)),
         own={m["metadata"]["name"]: m for m in machines if owned_by(m, p.obj)},
         components={m["metadata"]["name"]: m for m in components},
+        access_hash=access.digest if access is not None else "",
     )
+
+
+def _tell_of_addresses(p: Pass[KubeNode], cluster: Cluster) -> None:
+    """The condition PodAddresses, only where there are fewer of them than usual."""
+    there = cluster.status.nodes.total if cluster.status.nodes is not None else 0
+    nodes = max(there, status.wanted(p.obj))
+    text = software.pod_addresses(p.obj, cluster, nodes)
+    if text:
+        p.set_condition("PodAddresses", False, reasons.FEW_POD_ADDRESSES, text)
+    else:
+        p.status.drop_conditions(["PodAddresses"])
 
 
 def _in_use(world: World, wanted: Sequence[MachineComponent]) -> list[str]:

@@ -1,8 +1,8 @@
-"""The Machine of one host, and which Machines may be changed now. Pure."""
+"""The Machine of one host. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,7 @@ from kok.api.kubenode import KubeNode, NodeHost
 from kok.api.machine import Machine, MachineComponent
 from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_TRUST_HOST_KEY
-from kok.kube.drift import covers
 from kok.kube.ownership import owned
-
-_DISTURBING = ("components", "artifacts", "addresses")
-"""Fields of a Machine's spec that change what is on the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +48,13 @@ def pooled(host: Host) -> Place:
     )
 
 
-def machine(kubenode: KubeNode, place: Place, components: Sequence[MachineComponent]) -> Manifest:
-    """The Machine for a host."""
+def machine(
+    kubenode: KubeNode,
+    place: Place,
+    components: Sequence[MachineComponent],
+    access_hash: str = "",
+) -> Manifest:
+    """The Machine for a host; `access_hash` stands for the cluster's address and CA, if known."""
     spec, kind = kubenode.spec, Machine.info.kind
     labels = {names.LABEL_CLUSTER: spec.cluster, names.LABEL_KUBENODE: kubenode.name}
     if place.host:
@@ -67,6 +68,8 @@ def machine(kubenode: KubeNode, place: Place, components: Sequence[MachineCompon
         "components": [_component(c) for c in components],
         "drainTimeout": spec.drain_timeout,
     }
+    if access_hash:
+        body["accessHash"] = access_hash
     if place.addresses:
         body["addresses"] = list(place.addresses)
     if place.host_key:
@@ -89,53 +92,3 @@ def machine(kubenode: KubeNode, place: Place, components: Sequence[MachineCompon
 def _component(component: MachineComponent) -> dict[str, Any]:
     made = component.manifest()
     return made if made.get("params") else {k: v for k, v in made.items() if k != "params"}
-
-
-def changeable(
-    intents: Mapping[str, Manifest], lives: Mapping[str, Manifest]
-) -> dict[str, Manifest]:
-    """The Machines, by name, that may be made or changed now.
-
-    Software changes on one Ready Machine at a time, and only while all others that were changed
-    are Ready again. What does not disturb a node is changed everywhere at once.
-    """
-    now: dict[str, Manifest] = {}
-    waiting: list[str] = []
-    for name, intent in intents.items():
-        live = lives.get(name)
-        if live is None or not disturbs(intent, live) or not _settled(live):
-            now[name] = intent
-        else:
-            waiting.append(name)
-            now[name] = _without_disturbance(intent, live)
-    busy = any(not _settled(live) for name, live in lives.items() if name in intents)
-    if waiting and not busy:
-        first = min(waiting)
-        now[first] = intents[first]
-    return now
-
-
-def disturbs(intent: Manifest, live: Manifest) -> bool:
-    """Whether the intent changes what is on the host."""
-    return not all(
-        covers({"spec": live["spec"].get(field)}, {"spec": intent["spec"].get(field)})
-        and bool(live["spec"].get(field)) == bool(intent["spec"].get(field))
-        for field in _DISTURBING
-    )
-
-
-def _settled(live: Manifest) -> bool:
-    """Whether a Machine is Ready with what its spec says."""
-    parsed = Machine.parse(live)
-    status = parsed.status
-    return (
-        status.is_true("Ready")
-        and status.is_true("UpToDate")
-        and status.observed_generation == parsed.metadata.generation
-    )
-
-
-def _without_disturbance(intent: Manifest, live: Manifest) -> Manifest:
-    kept = {field: live["spec"][field] for field in _DISTURBING if field in live["spec"]}
-    rest = {key: value for key, value in intent["spec"].items() if key not in _DISTURBING}
-    return {**intent, "spec": {**rest, **kept}}

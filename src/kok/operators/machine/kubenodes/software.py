@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kok import versions
-from kok.api import names
+from kok.api import names, podrange
 from kok.api.cluster import Cluster
 from kok.api.kubenode import KubeNode
 from kok.api.machine import Machine, MachineComponent
+from kok.api.podrange import Share
 from kok.operators.machine import reasons
 from kok.operators.machine.components import catalog
 from kok.operators.machine.host import layout
@@ -116,6 +117,52 @@ def _parameters(kubenode: KubeNode, cluster: Cluster, version: str) -> dict[str,
     config: Mapping[str, Any] = {
         "clusterDNS": [names.nth_address(cidr, 10) for cidr in network.service_cidrs[:1]],
         "clusterDomain": network.dns_domain,
+        **_max_pods(cluster),
         **spec.kubelet,
     }
     return {layout.CONTAINERD: containerd, layout.KUBELET: {"config": dict(config)}}
+
+
+def _max_pods(cluster: Cluster) -> dict[str, Any]:
+    """The kubelet's limit of pods, where a node has fewer addresses than usual to give to them.
+
+    Beyond it pods hang in ContainerCreating for ever instead of going to another node, or waiting
+    for one.
+    """
+    fewest = _fewest(cluster)
+    return {"maxPods": fewest.pods} if fewest is not None else {}
+
+
+def _fewest(cluster: Cluster) -> Share | None:
+    """The share of pod addresses by which a node can have fewer pods than usual, if there is one."""
+    if any(a.name == "flannel" and not a.enabled for a in cluster.spec.addons):
+        return None  # A network of somebody's own may have addresses of its own.
+    small = min(podrange.shares(cluster.spec), key=lambda share: share.pods)
+    return small if small.pods < podrange.USUAL_PODS else None
+
+
+def pod_addresses(kubenode: KubeNode, cluster: Cluster, nodes: int) -> str:
+    """What is smaller than usual about the pod addresses of these nodes, as a sentence, or nothing.
+
+    `nodes`: how many the cluster has or is to have.
+    """
+    found = []
+    small = _fewest(cluster)
+    given = kubenode.spec.kubelet.get("maxPods")
+    few = small is not None and not (isinstance(given, int) and given <= small.pods)
+    if small is not None and few:
+        text = f"maxPods is {small.pods}"
+        if given is not None:
+            text = f"pods beyond that never start although spec.kubelet.maxPods is {given}"
+        found.append(
+            f"each node has only {small.pods} pod addresses, a /{small.mask} of "
+            f"spec.network.podCIDRs {small.cidr} of Cluster {cluster.name}, so that {text} "
+            f"({podrange.USUAL_PODS} is usual)"
+        )
+    room = min(podrange.shares(cluster.spec), key=lambda share: share.nodes)
+    if nodes > room.nodes:
+        found.append(
+            f"{room.cidr} has room for {room.nodes} nodes of /{room.mask}, and {nodes} are wanted: "
+            "the others get no pods"
+        )
+    return "; ".join(found)

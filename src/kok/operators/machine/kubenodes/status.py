@@ -10,17 +10,23 @@ from kok.api.machine import Machine
 from kok.operators.machine import reasons
 
 _SHOWN = 3
+ABANDONED_MOST = 16
+"""Hosts that had to be left uncleaned, as far as the status shows them."""
 
 
 def count(status: KubeNodeStatus, kubenode: KubeNode, machines: Sequence[Machine]) -> None:
     """The numbers, from the Machines as they are, whatever else this pass can do."""
-    wanted = kubenode.spec.replicas if kubenode.spec.pool else len(kubenode.spec.hosts)
     status.replicas = len([m for m in machines if not m.deleting])
     status.ready = len([m for m in machines if ready(m)])
     status.up_to_date = len([m for m in machines if up_to_date(m)])
-    status.ready_summary = f"{status.ready}/{wanted or 0}"
-    status.up_to_date_summary = f"{status.up_to_date}/{wanted or 0}"
+    status.ready_summary = f"{status.ready}/{wanted(kubenode)}"
+    status.up_to_date_summary = f"{status.up_to_date}/{wanted(kubenode)}"
     status.selector = f"{names.LABEL_KUBENODE}={kubenode.name}"
+
+
+def wanted(kubenode: KubeNode) -> int:
+    """How many nodes the spec asks for."""
+    return (kubenode.spec.replicas or 0) if kubenode.spec.pool else len(kubenode.spec.hosts)
 
 
 def ready(machine: Machine) -> bool:
@@ -47,7 +53,8 @@ def sum_up(
     lack = _lack(kubenode, missing) if missing else ""
     if unready:
         reason, message = _unready(machines, unready)
-        return False, reason, "; ".join(text for text in (message, lack) if text)
+        waits = f"{len(outdated)} wait for a change until that is over" if outdated else ""
+        return False, reason, "; ".join(text for text in (message, lack, waits) if text)
     if missing:
         return False, reasons.POOL_EXHAUSTED, lack
     if outdated:

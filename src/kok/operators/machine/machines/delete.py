@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kok.api.fields import span
+from kok.api.host import AbandonedHost, Host, HostUse
 from kok.api.machine import Machine
-from kok.api.names import ANNOTATION_ABANDON_HOST
+from kok.api.names import ANNOTATION_ABANDON_HOST, LABEL_HOST, LABEL_KUBENODE
 from kok.kube import kinds
-from kok.kube.errors import Conflict, KubeError
+from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.operators.machine import reasons
-from kok.operators.machine.business.drain import Drain
+from kok.operators.machine.abandoned import Abandoned
+from kok.operators.machine.business.drain import FORCED_PATIENCE, Drain
 from kok.operators.machine.business.tenants import Tenant
 from kok.operators.machine.host import jobs
 from kok.operators.machine.host.agent import HostTaken
 from kok.operators.machine.host.survey import Owner
+from kok.operators.machine.keeping import touched
 from kok.operators.machine.machines.plan import Case
 from kok.operators.machine.machines.status import report_way
 from kok.operators.machine.machines.work import Hand
@@ -24,9 +27,12 @@ from kok.operators.machine.settings import MachineSettings
 from kok.runtime.errors import Paused, Wait
 from kok.runtime.reconciler import DONE, Done, Pass, Result
 
+HOST = Host.info.kind
 SOON = 5.0
 UNSEEN_FOR = timedelta(seconds=30)
 """How long the business cluster's API is waited for while it does not answer at all."""
+ENDING = timedelta(seconds=FORCED_PATIENCE)
+"""How long after the time-out of a drain pods that were deleted against their budgets may take."""
 
 
 class Removal:
@@ -39,21 +45,32 @@ class Removal:
         session: Session,
         hand: Hand | None,
         settings: MachineSettings,
+        *,
+        abandoned: Abandoned,
     ) -> None:
         """`hand` is None if there is no way to the host."""
         self._p = p
         self._case = case
         self._session = session
         self._hand = hand
-        began = p.obj.metadata.deletion_timestamp or p.now
+        self._abandoned = abandoned
+        self._patience = timedelta(seconds=settings.removal_timeout)
+        # Counted from the first pass and not from the deletion: an operator that was away, for
+        # however long, has drained nothing yet and has not tried to clean up.
+        began = p.status.drain_since or p.now
         self._drain_until = began + span(p.obj.spec.drain_timeout)
-        self._let_go = self._drain_until + timedelta(seconds=settings.removal_timeout)
         self._unseen_until = began + UNSEEN_FOR
+
+    @property
+    def _let_go(self) -> datetime:
+        """When the host is given up."""
+        return (self._p.status.clean_since or self._p.now) + self._patience
 
     async def step(self) -> Result | Done:
         """`Wait` says what is being done; `DONE` that nothing is left to do."""
         if self._p.paused:
             raise Paused("removal")
+        self._p.status.drain_since = self._p.status.drain_since or self._p.now
         report_way(self._p.status, self._case)
         if self._session.doing not in ("", "drain", "clean"):
             # An installation is of no use any more; its jobs are stopped by the clean-up.
@@ -89,7 +106,7 @@ class Removal:
         patience = UNSEEN_FOR.total_seconds()
         # An operator that was just started needs a moment, however old the deletion is.
         young = tenant is not None and (tenant.age < patience or 0 < tenant.silence < patience)
-        in_time = self._p.now < self._drain_until + UNSEEN_FOR * 3
+        in_time = self._p.now < self._drain_until + UNSEEN_FOR
         if (young and in_time) or self._p.now < self._unseen_until:
             self._wait(f"waiting for the API of Cluster {self._p.obj.spec.cluster}", 2.0)
 
@@ -110,20 +127,24 @@ class Removal:
         text = f": {view.draining}" if view.draining else ""
         if view.error is not None:
             text += f" ({view.error.message})"
-        if self._p.now > self._drain_until + UNSEEN_FOR * 3:
-            # Whatever it hangs on: the host has to be cleaned up in time.
+        # A drain that is refused again and again has no pods to wait for any more.
+        patience = timedelta() if view.error is not None else ENDING
+        if self._p.now >= self._drain_until + patience:
+            # Whatever it hangs on: the time that it was given is over.
+            self._session.cancel()
             view.drained = True
             return
-        self._wait(f"draining node {node.name}{text}")
+        self._wait(f"draining node {node.name}{text}", self._soon(self._drain_until + patience))
 
     async def _drained(self, drain: Drain, uid: str) -> None:
         view = self._case.view
         await drain.run()
         view.forced = drain.forced
-        # Another Node of that name by now would not be this Machine's.
-        with suppress(Conflict):
-            await drain.kube.delete(kinds.NODE, drain.node, uid=uid)
         view.drained = True
+        # Another Node of that name by now would not be this Machine's; one that could not be
+        # deleted now is tried again after the host was cleaned, and nothing is drained twice.
+        with suppress(KubeError):
+            await drain.kube.delete(kinds.NODE, drain.node, uid=uid)
 
     def _told(self, text: str) -> None:
         if text != self._case.view.draining:
@@ -144,18 +165,22 @@ class Removal:
         if world.cluster_gone or not self._p.status.is_true("Joined"):
             return
         tenant = world.tenant
+        why = "does not answer"
         try:
             if tenant is not None and tenant.known:
                 if world.node is not None:
                     await tenant.kube.delete(kinds.NODE, name, uid=world.node.uid)
                 return
+        except Conflict:
+            return  # Another Node of that name, which is not this Machine's.
         except KubeError as error:
             self._p.log.info("node not deleted", node=name, error=error.message)
+            why = error.told
         self._wait_for_api(tenant)
         self._p.event(
             reasons.NODE_LEFT_BEHIND,
-            f"Node {name} may be left in Cluster {self._p.obj.spec.cluster}, whose API did not "
-            "answer; delete it with kubectl delete node",
+            f"Node {name} may be left in Cluster {self._p.obj.spec.cluster}, whose API {why[:400]};"
+            " delete it with kubectl delete node",
             warning=True,
         )
 
@@ -172,15 +197,19 @@ class Removal:
 
     async def _clean_host(self) -> None:
         view, machine = self._case.view, self._p.obj
-        touched = any(c.job is not None or c.config for c in self._p.status.components)
-        if view.cleaned or not (touched or self._p.status.token_id is not None):
+        if not touched(self._p.status) or machine.metadata.uid in self._abandoned.known:
             return
         if isinstance(view.error, HostTaken) and view.error.owner.uid:
             # It belongs to somebody else by now, so nothing of ours is there any more.
+            view.cleaned = True
+        if view.cleaned:
+            await self._report_clean()
             return
+        self._p.status.clean_since = self._p.status.clean_since or self._p.now
         annotation = machine.metadata.annotations.get(ANNOTATION_ABANDON_HOST)
-        if annotation == "true" or self._p.now >= self._let_go:
-            self._abandon()
+        hopeless = self._case.world.hopeless and self._hand is None
+        if annotation == "true" or hopeless or self._p.now >= self._let_go:
+            await self._abandon()
             return
         if self._hand is not None and not self._session.doing and self._session.wait() <= 0:
             owner = Owner(
@@ -192,12 +221,30 @@ class Removal:
             self._session.start("clean", self._hand.clean(owner), self._p.wake)
         self._wait(f"cleaning up host {machine.spec.address}{self._obstacle()}")
 
+    async def _report_clean(self) -> None:
+        """The Host, where the Machine has one, may be claimed again."""
+        name, machine = self._p.obj.metadata.labels.get(LABEL_HOST), self._p.obj
+        if not name or self._case.view.reported:
+            return
+        live = await self._p.kube.get(HOST, name, machine.namespace)
+        if live is not None:
+            host = Host.parse(live)
+            used = host.status.used_by
+            if used is not None and used.uid == machine.metadata.uid:
+                await self._write_use(host, None)
+        self._case.view.reported = True
+
+    async def _write_use(self, host: Host, use: HostUse | None) -> None:
+        patch = {
+            "metadata": {"resourceVersion": host.metadata.resource_version},
+            "status": {"usedBy": use.manifest() if use is not None else None},
+        }
+        with suppress(NotFound):
+            await self._p.kube.patch(HOST, host.name, host.namespace, patch, subresource="status")
+
     def _obstacle(self) -> str:
         """Why the host is not clean yet, and what becomes of that."""
-        view, refusal = self._case.view, self._case.world.refusal
-        why = view.error.message if view.error is not None else ""
-        if self._hand is None:
-            why = refusal.message if refusal is not None else "there is no way to log in"
+        view, why = self._case.view, self._why()
         if not why:
             job = view.jobs.get(jobs.REMOVAL)
             return f": {job.step}" if job is not None and job.step else ""
@@ -207,19 +254,50 @@ class Removal:
             f"{ANNOTATION_ABANDON_HOST}=true"
         )
 
+    def _why(self) -> str:
+        """What keeps the host from being cleaned up."""
+        error, refusal = self._case.view.error, self._case.world.refusal
+        if self._hand is None:
+            return refusal.message if refusal is not None else "there is no way to log in"
+        return error.message if error is not None else ""
+
     def _left(self) -> str:
         names = [c.name for c in self._p.status.components if c.job is not None or c.found]
         return f"stop pods, uninstall {', '.join(reversed(names))}, remove /var/lib/kok"
 
-    def _abandon(self) -> None:
-        machine = self._p.obj
+    async def _abandon(self) -> None:
+        machine, uid = self._p.obj, self._p.obj.metadata.uid
         self._session.cancel()
+        name = machine.metadata.labels.get(LABEL_HOST)
+        live = await self._p.kube.get(HOST, name, machine.namespace) if name else None
+        if live is not None:
+            use = HostUse(machine=machine.name, uid=uid, cluster=machine.spec.cluster)
+            await self._write_use(Host.parse(live), use)
+        why = self._why() or "the operator was told to let it go"
+        entry = AbandonedHost(
+            namespace=machine.namespace,
+            machine=machine.name,
+            kubenode=machine.metadata.labels.get(LABEL_KUBENODE),
+            cluster=machine.spec.cluster,
+            address=machine.spec.address,
+            port=machine.spec.port,
+            since=self._p.now,
+            why=why,
+            left=self._left(),
+        )
+        await self._abandoned.add(self._p.kube, uid, entry)
+        self._p.log.warning("host abandoned", address=entry.address, why=why, left=entry.left)
         self._p.event(
             reasons.HOST_ABANDONED,
-            f"host {machine.spec.address} was not cleaned up; left to do there: {self._left()} "
-            "(another Machine of the same meta cluster does it by itself when it gets the host)",
+            f"host {machine.spec.address} was not cleaned up ({why}); left to do there: "
+            f"{self._left()} (the operator does it by itself once the host is reached again, as a "
+            "Host of the pool or by another Machine; kok doctor lists it until then)",
             warning=True,
         )
+
+    def _soon(self, until: datetime) -> float:
+        """Seconds until the next look, which is not to be missed."""
+        return max(0.1, min(SOON, (until - self._p.now).total_seconds()))
 
     def _wait(self, text: str, after: float = SOON) -> None:
         self._p.status.removal = text

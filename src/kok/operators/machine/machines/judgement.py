@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from kok.api import names
 from kok.api.machine import MachineStatus
 from kok.kube.errors import KubeError
 from kok.operators.machine import reasons
 from kok.operators.machine.business import nodes
 from kok.operators.machine.business.nodes import NodeView
+from kok.operators.machine.business.tend import MARKED
 from kok.operators.machine.host import layout, preflight
 from kok.operators.machine.host.agent import EndpointUnreachable, RemovalFailed
 from kok.operators.machine.machines.plan import EVER_READY, Case, Decision
@@ -22,6 +24,7 @@ from kok.operators.machine.ssh import (
     ScriptFailed,
     SudoRefused,
 )
+from kok.runtime.reasons import ANSWER_TOO_LARGE
 
 REACHABLE, PREFLIGHT, COMPONENTS = "Reachable", "PreflightPassed", "ComponentsReady"
 JOINED, NODE_READY, UP_TO_DATE, READY = "Joined", "NodeReady", "UpToDate", "Ready"
@@ -41,6 +44,8 @@ FATAL = frozenset(
     }
 )
 """What makes a Machine not Ready even if its Node is: somebody has to look at it."""
+HEARD_WITHIN = 60.0
+"""Seconds after which the Node of a kubelet that does not run is no longer Ready, with a margin."""
 OF_COMPONENTS = frozenset({reasons.COMPONENT_MISSING, reasons.COMPONENT_INVALID, reasons.SKEW})
 
 
@@ -62,7 +67,7 @@ def judge(status: MachineStatus, case: Case, decision: Decision) -> dict[str, Ju
         JOINED: _joined(case, decision),
         NODE_READY: _node_ready(case, decision),
     }
-    found[UP_TO_DATE] = _up_to_date(found)
+    found[UP_TO_DATE] = _up_to_date(case, found)
     found[READY] = _ready(decision, found)
     return found
 
@@ -176,26 +181,47 @@ def waiting_for_cluster(case: Case) -> Judgement | None:
     if world.cluster.deleting:
         return Judgement(False, reasons.CLUSTER_DELETING, f"{where} is being deleted")
     if not world.takes_nodes:
-        return Judgement(False, reasons.WAITING_FOR_CLUSTER, f"{where} cannot take nodes yet")
+        why = f": {world.untrusted}" if world.untrusted else ""
+        text = f"{where} cannot take nodes yet{why}"
+        return Judgement(False, reasons.WAITING_FOR_CLUSTER, text)
     return None
 
 
 def _node_ready(case: Case, decision: Decision) -> Judgement:
     """Whether the Node is what the spec asks for."""
-    taken = _refused(decision, (reasons.NODE_NAME_TAKEN,))
-    if taken is not None:
-        return taken
+    unknown = _refused(decision, (reasons.NODE_NAME_TAKEN,)) or _unheard(case)
+    if unknown is not None:
+        return unknown
     tenant, node = case.world.tenant, case.world.node
-    name, cluster = case.machine.spec.node, case.machine.spec.cluster
-    if tenant is not None and tenant.answers is False:
-        text = f"the API of Cluster {cluster} does not answer, so the Node is not known"
-        return Judgement(None, reasons.CLUSTER_UNREACHABLE, text)
     if tenant is None or not tenant.synced.is_set():
         return _before_nodes_are_known(case)
     if node is None:
-        text = f"there is no Node {name} in Cluster {cluster} yet"
+        text = (
+            f"there is no Node {case.machine.spec.node} in Cluster {case.machine.spec.cluster} yet"
+        )
         return Judgement(False, reasons.NODE_MISSING, text)
     return _node(case, node)
+
+
+def _unheard(case: Case) -> Judgement | None:
+    """Why the business cluster says nothing of its nodes, or None if it does."""
+    tenant, cluster = case.world.tenant, case.machine.spec.cluster
+    if tenant is None:
+        return None
+    if tenant.answers is False:
+        text = f"the API of Cluster {cluster} does not answer, so the Node is not known"
+        return Judgement(None, reasons.CLUSTER_UNREACHABLE, text)
+    if tenant.refused:
+        text = (
+            f"the API of Cluster {cluster} refuses {names.operator_user('machine')}; its rights come "
+            f"back with ClusterRoleBinding {names.operator_group('machine')}, which the cluster "
+            "operator keeps"
+        )
+        return Judgement(None, reasons.CLUSTER_REFUSES, text)
+    if tenant.excess is not None:
+        text = f"the Nodes of Cluster {cluster} are not known: {tenant.excess}"
+        return Judgement(None, ANSWER_TOO_LARGE, text)
+    return None
 
 
 def _before_nodes_are_known(case: Case) -> Judgement:
@@ -213,7 +239,8 @@ def _before_nodes_are_known(case: Case) -> Judgement:
 def _node(case: Case, node: NodeView) -> Judgement:
     if not node.ready:
         text = node.message or "the kubelet has said nothing yet"
-        return Judgement(False, reasons.NODE_NOT_READY, f"Node {node.name}: {text}")
+        # Not heard of is not the same as bad: what runs there may run on.
+        return Judgement(node.ready, reasons.NODE_NOT_READY, f"Node {node.name}: {text}")
     machine, marks = case.machine, case.status.node_marks
     wanted = next((c.version for c in machine.spec.components if c.name == layout.KUBELET), None)
     if wanted is not None and node.kubelet != wanted:
@@ -224,18 +251,40 @@ def _node(case: Case, node: NodeView) -> Judgement:
         # serves goes on serving while they change.
         before = case.status.condition(NODE_READY)
         serves = before is not None and before.status == "True"
+        refused = case.status.condition(MARKED)
         text = f"Node {node.name} is Ready but its labels and taints are not set yet"
+        if refused is not None:
+            text = f"Node {node.name} is Ready, but {refused.message}"
         return Judgement(serves, reasons.NODE_OUTDATED, text)
     return Judgement(True, reasons.NODE_READY, f"Node {node.name} is Ready")
 
 
-def _up_to_date(found: Mapping[str, Judgement]) -> Judgement:
-    components, node = found[COMPONENTS], found[NODE_READY]
+def _up_to_date(case: Case, found: Mapping[str, Judgement]) -> Judgement:
+    """Whether all that was changed is through, and proven: others wait for that to be changed."""
+    components, node, joined = found[COMPONENTS], found[NODE_READY], found[JOINED]
     if components.status is not True:
         return Judgement(components.status, components.reason, components.message)
     if node.reason == reasons.NODE_OUTDATED:
         return Judgement(False, node.reason, node.message)
+    if case.status.first_ready is not None and joined.status is False:
+        return Judgement(False, joined.reason, joined.message)
+    if unheard(case):
+        text = "the kubelet was changed and has not posted its status since"
+        return Judgement(False, reasons.UPDATING, text)
     return Judgement(True, reasons.UP_TO_DATE, "the host has what the spec says")
+
+
+def unheard(case: Case) -> bool:
+    """Whether a kubelet that was changed has yet to prove that it works.
+
+    Its Node stays Ready for some time if it does not: after that, Ready is a proof, too.
+    """
+    view, node = case.view, case.world.node
+    return (
+        view.heard is not None
+        and case.monotonic - view.changed < HEARD_WITHIN
+        and (node is None or node.heard == view.heard)
+    )
 
 
 def _ready(decision: Decision, found: Mapping[str, Judgement]) -> Judgement:
@@ -247,7 +296,8 @@ def _ready(decision: Decision, found: Mapping[str, Judgement]) -> Judgement:
     node = found[NODE_READY]
     if node.status is True:
         return Judgement(True, reasons.NODE_READY, node.message)
-    if node.reason == reasons.CLUSTER_UNREACHABLE and found[JOINED].status is True:
+    away = (reasons.CLUSTER_UNREACHABLE, reasons.CLUSTER_REFUSES, ANSWER_TOO_LARGE)
+    if node.reason in away and found[JOINED].status is True:
         return node
     first = next(found[name] for name in CHAIN if found[name].status is not True)
     return Judgement(False, first.reason, first.message)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kok import pki
 from kok.api import names
 from kok.api.cluster import Cluster
 from kok.api.component import Component
@@ -15,13 +14,15 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.access import AccessError
 from kok.kube.client import Kube
+from kok.kube.errors import Forbidden
+from kok.kube.identity import Identity, Untrusted, identity_of
 from kok.operators.machine import reasons
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
 from kok.operators.machine.host.join import Access
-from kok.operators.machine.ssh import Credentials, CredentialsError, credentials_of, hostkey
-from kok.operators.machine.ssh.credentials import missing
-from kok.runtime.reconciler import Key
+from kok.operators.machine.permits import Permits, Problem
+from kok.operators.machine.ssh import Credentials, hostkey
+from kok.runtime.policy import Policies
 
 CLUSTER = Cluster.info.kind
 COMPONENT = Component.info.kind
@@ -30,15 +31,9 @@ JOINED = "Joined"
 """Condition of a Machine: its kubelet is, or was, a member of the cluster."""
 BOOTSTRAP_READY = "BootstrapReady"
 """Condition of a Cluster: nodes can join."""
+OPERATOR = "machine"
+"""This operator among those that work inside business clusters."""
 CENSUS_EVERY = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that only people can mend: reason and sentence."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +41,19 @@ class World:
     """The meta cluster and the business cluster, as far as they matter to one Machine."""
 
     cluster: Cluster | None = None
+    secret: Manifest | None = field(default=None, repr=False)
+    """That of the credentials, as it is."""
     credentials: Credentials | None = None
     refusal: Problem | None = None
     """Why there are no credentials, or why they must not be shown to the host."""
+    hopeless: bool = False
+    """Whether there will never be any: their namespace is going, and nothing can be made in it."""
     components: Mapping[str, Component] = field(default_factory=dict)
     """Those that the Machine names and that exist, by name of the software."""
     access: Access | None = None
     """How nodes reach the cluster, once that is known."""
+    untrusted: str = ""
+    """What is wrong with the Secret of the operator's identity, if it is there."""
     tenant: Tenant | None = None
     node: NodeView | None = None
     others: tuple[Machine, ...] | None = None
@@ -111,13 +112,22 @@ class Census:
         async with self._lock:
             fresh = self._monotonic() - self._taken < CENSUS_EVERY and self._taken >= since
             if not fresh or all(m.metadata.uid != uid for m in self._found):
-                began = self._monotonic()
-                lists = await asyncio.gather(
-                    *(kube.list(MACHINE, n) for n in namespaces or (None,))
-                )
-                self._found = tuple(Machine.parse(m) for listed in lists for m in listed)
-                self._taken = began
+                await self._take(kube, namespaces)
             return tuple(m for m in self._found if m.metadata.uid != uid)
+
+    async def now(self, kube: Kube, namespaces: Collection[str]) -> tuple[Machine, ...]:
+        """All as they are now. Many who ask at once share one answer."""
+        asked = self._monotonic()
+        async with self._lock:
+            if self._taken < asked:
+                await self._take(kube, namespaces)
+            return self._found
+
+    async def _take(self, kube: Kube, namespaces: Collection[str]) -> None:
+        began = self._monotonic()
+        lists = await asyncio.gather(*(kube.list(MACHINE, n) for n in namespaces or (None,)))
+        self._found = tuple(Machine.parse(m) for listed in lists for m in listed)
+        self._taken = began
 
 
 class Observer:
@@ -127,6 +137,7 @@ class Observer:
         self,
         tenants: Tenants,
         monotonic: Callable[[], float],
+        policies: Policies,
         *,
         inside: bool,
         first_use: bool = True,
@@ -139,7 +150,10 @@ class Observer:
         self._inside = inside
         self._first_use = first_use
         self._installation = ""
-        self._census = Census(monotonic)
+        self.permits = Permits(policies)
+        """Credentials of hosts."""
+        self.census = Census(monotonic)
+        """All Machines."""
 
     async def observe(
         self, kube: Kube, machine: Machine, *, rivals: Collection[str] | None, since: float
@@ -150,49 +164,62 @@ class Observer:
         leaves them out. None that was there at `since` (monotonic seconds) is missing.
         """
         namespace, cluster = machine.namespace, machine.spec.cluster
-        found, secret, components, public, internal, others = await asyncio.gather(
+        found, secret, components, operator, others = await asyncio.gather(
             kube.get(CLUSTER, cluster, namespace),
             kube.get(kinds.SECRET, machine.spec.ssh.secret, namespace),
             _components(kube, machine),
-            kube.get(kinds.SECRET, names.admin_kubeconfig_secret(cluster), namespace),
-            kube.get(kinds.SECRET, names.internal_kubeconfig_secret(cluster), namespace),
-            _nobody() if rivals is None else self._census.of(kube, machine, rivals, since),
+            kube.get(kinds.SECRET, names.operator_secret(cluster, OPERATOR), namespace),
+            _nobody() if rivals is None else self.census.of(kube, machine, rivals, since),
         )
-        credentials, refusal = await _credentials(machine, secret)
-        if credentials is not None:
-            refusal = first_contact(machine, credentials, first_use=self._first_use)
+        login = await self.permits.credentials(machine, secret)
+        refusal = (
+            login
+            if isinstance(login, Problem)
+            else first_contact(machine, login, first_use=self._first_use)
+        )
+        hopeless = secret is None and machine.deleting and await _going(kube, namespace)
+        if hopeless:
+            refusal = Problem(reasons.SECRET_MISSING, _went_before(machine))
         parsed = Cluster.parse(found) if found is not None else None
+        identity, untrusted = machine_identity(operator, parsed)
         tenant = None
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
             # Not before: asking an API that is not up yet would only teach us to be patient.
-            tenant = await self._tenant((namespace, cluster), internal, public)
+            tenant = await self._tenant(parsed, identity)
         return World(
             cluster=parsed,
-            credentials=credentials,
+            secret=secret,
+            credentials=login if isinstance(login, Credentials) else None,
             refusal=refusal,
+            hopeless=hopeless,
             components=components,
-            access=_access(public),
+            access=access_of(parsed, identity),
+            untrusted=untrusted,
             tenant=tenant,
             node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
             others=others,
             watched=tuple(rivals or ()),
-            installation=await self._identity(kube),
+            installation=await self.identity(kube),
         )
 
-    async def _tenant(
-        self, key: Key, internal: Manifest | None, public: Manifest | None
-    ) -> Tenant | None:
-        texts = (_kubeconfig(internal), _kubeconfig(public))
-        if not texts[0] or not (texts[1] or self._inside):
+    async def _tenant(self, cluster: Cluster | None, identity: Identity | None) -> Tenant | None:
+        if cluster is None or identity is None:
             return None
+        key = (cluster.namespace, cluster.name)
         try:
-            reached = way(texts[0], texts[1], inside=self._inside)
-            return await self._tenants.connect(key, reached)
-        except (pki.PkiError, AccessError):
-            # The cluster operator puts its Secrets right again.
+            found = way(
+                identity,
+                public=cluster.status.endpoint,
+                internal=names.internal_url(*key),
+                inside=self._inside,
+            )
+            return None if found is None else await self._tenants.connect(key, found)
+        except AccessError:
+            # The cluster operator puts its Secret right again.
             return None
 
-    async def _identity(self, kube: Kube) -> str:
+    async def identity(self, kube: Kube) -> str:
+        """What tells this meta cluster from others."""
         if not self._installation:
             found = await kube.get(kinds.NAMESPACE, "kube-system")
             self._installation = str((found or {}).get("metadata", {}).get("uid", ""))
@@ -208,20 +235,36 @@ async def _components(kube: Kube, machine: Machine) -> dict[str, Component]:
     return {wanted[c.name]: c for c in parsed if not c.deleting}
 
 
+async def _going(kube: Kube, namespace: str) -> bool:
+    """Whether a namespace is being deleted."""
+    try:
+        found = await kube.get(kinds.NAMESPACE, namespace)
+    except Forbidden:
+        return False
+    return found is None or bool(found["metadata"].get("deletionTimestamp"))
+
+
+def _went_before(machine: Machine) -> str:
+    return (
+        f"Secret {machine.namespace}/{machine.spec.ssh.secret} is gone, and with its namespace "
+        "being deleted there will be no other"
+    )
+
+
 async def _nobody() -> tuple[Machine, ...] | None:
     return None
 
 
-async def _credentials(
-    machine: Machine, secret: Manifest | None
-) -> tuple[Credentials | None, Problem | None]:
-    name = machine.spec.ssh.secret
-    if secret is None:
-        return None, Problem(reasons.SECRET_MISSING, missing(machine.namespace, name))
+def machine_identity(
+    secret: Manifest | None, cluster: Cluster | None
+) -> tuple[Identity | None, str]:
+    """Ours inside the Cluster, or what is wrong with its Secret if that is there."""
+    if secret is None or cluster is None:
+        return None, ""
     try:
-        return await asyncio.to_thread(credentials_of, secret), None
-    except CredentialsError as error:
-        return None, Problem(reasons.SECRET_INVALID, str(error))
+        return identity_of(secret, cluster), ""
+    except Untrusted as error:
+        return None, str(error)
 
 
 def expected_key(machine: Machine, status: MachineStatus) -> hostkey.Expected:
@@ -254,22 +297,11 @@ def first_contact(machine: Machine, credentials: Credentials, *, first_use: bool
     )
 
 
-def _access(public: Manifest | None) -> Access | None:
-    text = _kubeconfig(public)
-    if not text:
+def access_of(cluster: Cluster | None, identity: Identity | None) -> Access | None:
+    """The way that nodes take: to the recorded address, trusting the recorded CA."""
+    if cluster is None or identity is None or cluster.status.endpoint is None:
         return None
-    try:
-        found = pki.parse_kubeconfig(text)
-    except pki.PkiError:
-        return None
-    return Access(found.server, found.ca_pem)
-
-
-def _kubeconfig(secret: Manifest | None) -> str:
-    try:
-        return (pki.decode(secret, "kubeconfig") or b"").decode()
-    except (pki.PkiError, UnicodeDecodeError):
-        return ""
+    return Access(cluster.status.endpoint, identity.ca)
 
 
 def rival(machine: Machine, others: Iterable[Machine]) -> Problem | None:

@@ -16,7 +16,7 @@ from kok.operators.machine.components.rendered import Rendered
 from kok.operators.machine.host import agent, join, layout, preflight
 from kok.operators.machine.host.survey import Found, Owner, Question, Survey
 from kok.operators.machine.machines import wanted as wanted_
-from kok.operators.machine.machines.observe import Problem, World, expected_key, rival
+from kok.operators.machine.machines.observe import World, expected_key, rival
 from kok.operators.machine.machines.steps import (
     Finish,
     Idle,
@@ -29,6 +29,7 @@ from kok.operators.machine.machines.steps import (
     Scan,
     Step,
 )
+from kok.operators.machine.permits import Problem
 from kok.operators.machine.session import View
 
 RECHECK = 15.0
@@ -236,7 +237,12 @@ def todo(case: Case) -> join.JoinPlan | None:
     access, identity = case.world.access, case.view.identity
     if access is None or identity is None:
         return None
-    return join.plan(identity, access, case.machine.spec.node, case.now)
+    found = join.plan(identity, access, case.machine.spec.node, case.now)
+    turn = case.machine.spec.access_hash
+    if found is not None and found.staged and case.status.first_ready and turn:
+        # One that serves goes on as it is until its KubeNode says that it is its turn.
+        return found if turn == access.digest else None
+    return found
 
 
 def _joining(case: Case) -> str:

@@ -7,16 +7,21 @@ from dataclasses import replace
 
 from kok.api.machine import Machine
 from kok.api.meta import Manifest
+from kok.kube import kinds
 from kok.kube.errors import Unreachable
-from kok.operators.machine import metrics, reasons
+from kok.operators.machine import keeping, metrics, reasons
+from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.business import tend
 from kok.operators.machine.business.certificates import by_token
 from kok.operators.machine.business.tenants import Tenant, Tenants
 from kok.operators.machine.components.foreign import Renderer
+from kok.operators.machine.host import layout
 from kok.operators.machine.host.join import Joining
 from kok.operators.machine.host.survey import Owner
+from kok.operators.machine.keeping import Keeper
 from kok.operators.machine.machines import plan, steps
 from kok.operators.machine.machines.delete import Removal
+from kok.operators.machine.machines.judgement import unheard
 from kok.operators.machine.machines.observe import (
     CLUSTER,
     COMPONENT,
@@ -33,9 +38,13 @@ from kok.operators.machine.machines.work import Hand, Introduction
 from kok.operators.machine.session import Session, Sessions
 from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.ssh import Connections, Target, Timeouts
+from kok.operators.machine.ssh.bounds import Bounds
 from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.errors import Paused, Wait
 from kok.runtime.reconciler import EVERY, Done, Key, Pass, Result, Wake
+
+UNHEARD_AGAIN = 1.0
+"""Seconds after which it is looked again whether a changed kubelet was heard of."""
 
 
 class MachineReconciler:
@@ -43,7 +52,12 @@ class MachineReconciler:
 
     model = Machine
 
-    def __init__(self, settings: MachineSettings, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: MachineSettings,
+        clock: Clock | None = None,
+        abandoned: Abandoned | None = None,
+    ) -> None:
         """`clock` is that of the passes."""
         self.settings = settings
         self.clock = clock or SystemClock()
@@ -52,18 +66,22 @@ class MachineReconciler:
             login=settings.ssh_login_timeout,
             keepalive=settings.ssh_keepalive,
         )
-        self.connections = Connections(timeouts, self.clock.monotonic)
+        bounds = Bounds(settings.allowed_ssh_ranges, settings.forbidden_ranges)
+        self.connections = Connections(timeouts, self.clock.monotonic, bounds)
         self.sessions = Sessions(self.clock.monotonic)
         self.tenants = Tenants(settings.business_timeout)
         self.observer = Observer(
             self.tenants,
             self.clock.monotonic,
+            settings,
             inside=settings.internal(),
             first_use=settings.trust_on_first_use,
         )
         self.meta = tend.MetaAddresses(self.clock.monotonic)
         self.renderer = Renderer()
         self.phases = metrics.Phases()
+        self.abandoned = abandoned or Abandoned()
+        self.keeper = Keeper(self.observer.census.now)
         self.wakes_on: Sequence[Wake] = (
             Wake(CLUSTER, key=ClusterChanges()),
             Wake(COMPONENT, key=_all_of_namespace),
@@ -82,12 +100,20 @@ class MachineReconciler:
         decision = plan.decide(case)
         report(p.status, case, decision)
         self._account(p)
+        kept = await self._keep(p, case)
+        if plan.mine(case):
+            # What an earlier Machine of this namespace left there was taken away before that.
+            spec = p.obj.spec
+            for uid in self.abandoned.at(p.obj.namespace, spec.address, spec.port):
+                await self.abandoned.cleaned(p.kube, uid)
         again = None if p.paused else await self._tend(p, case)
         if isinstance(decision.step, steps.Refuse):
             problem = decision.step.problem
             raise Wait(problem.reason, problem.message, decision.step.after)
         after = await self._act(p, case, decision, session)
-        return Result(min((t for t in (after, again) if t is not None), default=None))
+        soon = UNHEARD_AGAIN if unheard(case) else None
+        waits = (after, again, kept, soon)
+        return Result(min((t for t in waits if t is not None), default=None))
 
     async def finalize(self, p: Pass[Machine]) -> Result | Done:
         """See `Reconciler`."""
@@ -95,13 +121,46 @@ class MachineReconciler:
         session = self.sessions.of(uid)
         case = await self._look_around(p, session)
         hand = self._hand(p, case, session)
-        result = await Removal(p, case, session, hand, self.settings).step()
+        result = await Removal(
+            p, case, session, hand, self.settings, abandoned=self.abandoned
+        ).step()
         if isinstance(result, Done):
+            await self._let_secrets_go(p, case)
             self.sessions.end(uid)
             self.connections.drop(uid)
             self.tenants.leave((machine.namespace, machine.spec.cluster), uid)
             self.phases.put(uid, None)
         return result
+
+    async def _keep(self, p: Pass[Machine], case: Case) -> float | None:
+        """Holds the Secret that a clean-up will need, before anything is changed on the host.
+
+        Seconds until it must be looked at again.
+        """
+        secret, before = case.world.secret, p.status.ssh_secret
+        if p.paused or secret is None or not keeping.touched(p.status):
+            return None
+        if before not in (None, p.obj.spec.ssh.secret):
+            # Another one is used by now. Only once that is held the earlier one may go.
+            await keeping.hold(p.kube, secret)
+            p.status.ssh_secret = p.obj.spec.ssh.secret
+            await p.latch()
+            earlier = await p.kube.get(kinds.SECRET, before, p.obj.namespace)
+            await self.keeper.let_go(p, earlier)
+        elif keeping.going(secret):
+            return await self.keeper.let_go(p, secret)
+        elif not keeping.holds(secret):
+            p.status.ssh_secret = p.obj.spec.ssh.secret
+            await p.latch()
+            await keeping.hold(p.kube, secret)
+        return None
+
+    async def _let_secrets_go(self, p: Pass[Machine], case: Case) -> None:
+        """The Machine goes: the last one of those that need a Secret frees it."""
+        await self.keeper.let_go(p, case.world.secret, leaving=True)
+        if p.status.ssh_secret not in (None, p.obj.spec.ssh.secret):
+            earlier = await p.kube.get(kinds.SECRET, p.status.ssh_secret, p.obj.namespace)
+            await self.keeper.let_go(p, earlier, leaving=True)
 
     async def _look_around(self, p: Pass[Machine], session: Session) -> Case:
         machine, view = p.obj, session.view
@@ -212,6 +271,7 @@ class MachineReconciler:
         if isinstance(step, steps.Install):
             # What is recorded now makes the removal look for what was begun, come what may.
             await p.latch()
+            self._listen(case, step)
             work = hand.install(step.plans, owner, decision.wanted)
             session.start("install", work, p.wake)
         elif isinstance(step, steps.Look):
@@ -224,6 +284,12 @@ class MachineReconciler:
             session.start("finish", hand.finish(p.status.token_id, kube), p.wake)
         elif isinstance(step, steps.Join):
             await self._join(p, case, step, hand, session)
+
+    def _listen(self, case: Case, step: steps.Install) -> None:
+        """A kubelet that is about to be changed has to be heard of again after that."""
+        node, view = case.world.node, case.view
+        if node is not None and any(job.component == layout.KUBELET for job in step.plans):
+            view.heard, view.changed = node.heard, self.clock.monotonic()
 
     async def _join(
         self, p: Pass[Machine], case: Case, step: steps.Join, hand: Hand, session: Session
@@ -297,6 +363,7 @@ class ClusterChanges:
             status.get("endpoint"),
             status.get("version"),
             tuple(ready),
+            tuple(sorted((status.get("caFingerprints") or {}).items())),
         )
         uid = str(meta.get("uid", ""))
         if self._seen.get(uid) == gist and not meta.get("deletionTimestamp"):

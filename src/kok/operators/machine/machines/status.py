@@ -6,7 +6,14 @@ from kok.api.machine import MachineComponentStatus, MachineStatus
 from kok.operators.machine.host import facts, layout
 from kok.operators.machine.host.jobs import UNINSTALL, JobResult
 from kok.operators.machine.host.survey import Found
-from kok.operators.machine.machines.judgement import JOINED, REACHABLE, judge, phase, reachable
+from kok.operators.machine.machines.judgement import (
+    JOINED,
+    REACHABLE,
+    READY,
+    judge,
+    phase,
+    reachable,
+)
 from kok.operators.machine.machines.plan import Case, Decision
 from kok.operators.machine.machines.steps import Install
 from kok.operators.machine.machines.wanted import right, surplus
@@ -29,6 +36,8 @@ def report(status: MachineStatus, case: Case, decision: Decision) -> None:
             now=case.now,
             generation=case.machine.metadata.generation,
         )
+    if found[READY].status is True and status.first_ready is None:
+        status.first_ready = case.now
     _software(status, case)
     status.phase = phase(status, case, found)
 

@@ -10,7 +10,7 @@ from kok.api.machine import Job
 from kok.operators.machine.host.jobs import JobPlan
 from kok.operators.machine.host.join import JoinPlan
 from kok.operators.machine.host.survey import Owner, Question
-from kok.operators.machine.machines.observe import Problem
+from kok.operators.machine.permits import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from kok.operators.machine.components.rendered import ComponentError, Rendered
 from kok.operators.machine.host import jobs, layout
 from kok.operators.machine.host.jobs import JobPlan, JobResult
 from kok.operators.machine.host.survey import Found, Question, Survey
-from kok.operators.machine.machines.observe import Problem
+from kok.operators.machine.permits import Problem
 
 RETRY_MIN = timedelta(seconds=5)
 RETRY_MAX = timedelta(minutes=5)

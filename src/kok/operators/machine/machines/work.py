@@ -10,7 +10,7 @@ from kok.kube.client import Kube
 from kok.operators.machine import metrics
 from kok.operators.machine.business import tend, tokens
 from kok.operators.machine.components.rendered import Rendered
-from kok.operators.machine.host import agent, jobs
+from kok.operators.machine.host import agent, jobs, layout
 from kok.operators.machine.host.jobs import JobPlan, JobResult
 from kok.operators.machine.host.join import Joining
 from kok.operators.machine.host.survey import Found, Owner
@@ -88,6 +88,8 @@ class Hand:
             metrics.JOBS_FAILED.labels(_label(plan, all_wanted), result.reason).inc()
             # What it left behind has to be seen before anything is tried again.
             self.view.surveyed = NEVER
+        elif plan.component == layout.KUBELET and self.view.heard is not None:
+            self.view.changed = self.clock.monotonic()
         if survey is None or result.exit != 0:
             return
         rest = {name: found for name, found in survey.found.items() if name != plan.component}

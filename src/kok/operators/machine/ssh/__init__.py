@@ -1,7 +1,7 @@
 """SSH to hosts: credentials from Secrets, host keys, connections."""
 
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
-from kok.operators.machine.ssh.credentials import Credentials, CredentialsError, credentials_of
+from kok.operators.machine.ssh.credentials import Credentials, CredentialsError, Keyring
 from kok.operators.machine.ssh.errors import (
     HostError,
     HostKeyChanged,
@@ -24,11 +24,11 @@ __all__ = [
     "HostKeyChanged",
     "HostSilent",
     "HostUnreachable",
+    "Keyring",
     "LoginRefused",
     "ScriptFailed",
     "SudoRefused",
     "Target",
     "Timeouts",
-    "credentials_of",
     "expected",
 ]

@@ -19,7 +19,7 @@ from kok.operators.machine.ssh.errors import (
     ScriptFailed,
     SudoRefused,
 )
-from kok.operators.machine.ssh.sentences import gist, last_line
+from kok.operators.machine.ssh.sentences import gist, last_line, not_root
 
 _CHANNELS = 4
 """Commands at once on one connection; sshd allows 10 by default."""
@@ -160,10 +160,7 @@ class Connection:
             return output.text
         errors = output.errors.strip()
         if not output.begun and "sudo" in errors:
-            raise SudoRefused(
-                f"user {user} may not become root on host {place} ({last_line(errors)}); allow it by a "
-                f'line "{user} ALL=(ALL) NOPASSWD: ALL" in /etc/sudoers.d, or log in as root'
-            )
+            raise SudoRefused(not_root(place, user, errors))
         if not output.begun and code is not None:
             raise LoginRefused(
                 f"the login shell of user {user} on host {place} does not run commands"

@@ -19,6 +19,12 @@ class HostUnreachable(HostError):
     """No SSH connection could be made."""
 
 
+class HostForbidden(HostError):
+    """The administrator of the meta cluster allows no hosts at that address."""
+
+    reason = reasons.FORBIDDEN_BY_POLICY
+
+
 class HostSilent(HostError):
     """The host took the connection but stopped answering."""
 

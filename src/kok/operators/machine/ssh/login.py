@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import asyncssh
 
 from kok.operators.machine.ssh import hostkey
+from kok.operators.machine.ssh.bounds import ANYWHERE, Bounds
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
 from kok.operators.machine.ssh.errors import (
+    HostForbidden,
     HostKeyChanged,
     HostSilent,
     HostUnreachable,
@@ -28,17 +31,29 @@ _FAMILIES: tuple[tuple[str, ...], ...] = (
 _ALGORITHMS = tuple(name for family in _FAMILIES for name in family)
 
 
-async def scan(address: str, port: int, timeouts: Timeouts, *, family: int | None = None) -> str:
+async def scan(
+    address: str,
+    port: int,
+    timeouts: Timeouts,
+    *,
+    family: int | None = None,
+    bounds: Bounds = ANYWHERE,
+) -> str:
     """The fingerprint (`SHA256:...`) of the key that a host shows; nothing is sent to it.
 
-    `family` restricts it to one kind of key. Raises `HostUnreachable` or `HostSilent`.
+    `family` restricts it to one kind of key, `bounds` to hosts at some addresses. Raises
+    `HostUnreachable`, `HostSilent` or `HostForbidden`.
     """
     algorithms = _ALGORITHMS if family is None else _FAMILIES[family]
     place = address if port == 22 else f"{address} port {port}"
     try:
         async with asyncio.timeout(timeouts.connect + timeouts.login):
             key = await asyncssh.get_server_host_key(
-                address, port, config=None, server_host_key_algs=algorithms
+                address,
+                port,
+                sock=await dial(address, port, bounds),
+                config=None,
+                server_host_key_algs=algorithms,
             )
     except (OSError, TimeoutError, asyncssh.Error) as error:
         raise unreachable(place, error) from error
@@ -47,29 +62,70 @@ async def scan(address: str, port: int, timeouts: Timeouts, *, family: int | Non
     return key.get_fingerprint("sha256")
 
 
-async def connect(target: Target, timeouts: Timeouts) -> Connection:
+async def dial(address: str, port: int, bounds: Bounds) -> socket.socket:
+    """A TCP connection to the first address behind a name that may be asked and takes it.
+
+    A name is looked up once: what is judged is what is connected to. Raises `OSError`, and
+    `HostForbidden` if there is no address that may be asked.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+    good = [info for info in found if bounds.takes(str(info[4][0]))]
+    if not good:
+        places = ", ".join(sorted({str(info[4][0]) for info in found}))
+        raise HostForbidden(
+            f"host {address} is at {places}, where the administrator of the meta cluster allows no "
+            f"hosts; {bounds}"
+        )
+    failed: OSError | None = None
+    for family, kind, protocol, _, place in good:
+        made = socket.socket(family, kind, protocol)
+        try:
+            made.setblocking(False)
+            await loop.sock_connect(made, place)
+        except BaseException as error:
+            made.close()
+            if not isinstance(error, OSError):
+                raise
+            failed = error
+        else:
+            return made
+    raise failed or OSError(f"{address} has no address")
+
+
+async def connect(target: Target, timeouts: Timeouts, bounds: Bounds = ANYWHERE) -> Connection:
     """Logs in. Raises `HostError`; `HostKeyChanged` before anything was sent to the host."""
     if target.expected.fingerprint is None:
         raise ValueError("a host key has to be recorded before anybody logs in")
     try:
-        return await _connect(target, timeouts, _ALGORITHMS)
+        return await _connect(target, timeouts, _ALGORITHMS, bounds)
     except HostKeyChanged as changed:
         # The expected key may be of a kind that the host has but does not prefer.
         for family, algorithms in enumerate(_FAMILIES):
             with suppress(HostUnreachable, HostSilent):
-                found = await scan(target.address, target.port, timeouts, family=family)
+                found = await scan(
+                    target.address, target.port, timeouts, family=family, bounds=bounds
+                )
                 if found == target.expected.fingerprint:
-                    return await _connect(target, timeouts, algorithms)
+                    return await _connect(target, timeouts, algorithms, bounds)
         raise changed from None
 
 
-async def _connect(target: Target, timeouts: Timeouts, algorithms: Sequence[str]) -> Connection:
+async def _connect(
+    target: Target,
+    timeouts: Timeouts,
+    algorithms: Sequence[str],
+    bounds: Bounds,
+) -> Connection:
     guard = _Guard(target.expected.fingerprint or "")
     keys = target.credentials.key
     try:
+        async with asyncio.timeout(timeouts.connect):
+            line = await dial(target.address, target.port, bounds)
         connection = await asyncssh.connect(
             target.address,
             target.port,
+            sock=line,
             username=target.user,
             client_keys=[keys] if keys is not None else None,
             password=target.credentials.password,

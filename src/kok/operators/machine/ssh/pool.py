@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kok.operators.machine.ssh.bounds import ANYWHERE, Bounds
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
 from kok.operators.machine.ssh.login import connect, scan
 
@@ -25,8 +26,15 @@ class _Entry:
 class Connections:
     """Connections by an opaque key, the Machine's UID."""
 
-    def __init__(self, timeouts: Timeouts, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        monotonic: Callable[[], float],
+        bounds: Bounds = ANYWHERE,
+    ) -> None:
+        """`bounds` say at which addresses hosts may be."""
         self._timeouts = timeouts
+        self._bounds = bounds
         self._monotonic = monotonic
         self._entries: dict[str, _Entry] = {}
         self._limit = asyncio.Semaphore(CONNECTS)
@@ -34,7 +42,7 @@ class Connections:
     async def scan(self, address: str, port: int) -> str:
         """The fingerprint of the key that a host shows."""
         async with self._limit:
-            return await scan(address, port, self._timeouts)
+            return await scan(address, port, self._timeouts, bounds=self._bounds)
 
     async def get(
         self, key: str, target: Target, lost: Callable[[], None] | None = None
@@ -52,7 +60,7 @@ class Connections:
             if held is not None:
                 held.close()
             async with self._limit:
-                entry.connection = await connect(target, self._timeouts)
+                entry.connection = await connect(target, self._timeouts, self._bounds)
             entry.connection.lost = lost
             self._close_idle()
             return entry.connection

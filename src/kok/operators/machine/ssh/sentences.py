@@ -17,6 +17,31 @@ def refused(place: str, user: str, secret: str, given: Credentials) -> str:
     )
 
 
+def not_root(place: str, user: str, said: str) -> str:
+    """A user whom sudo does not make root: what sudo says decides what has to be changed."""
+    told = said.lower()
+    problem = f"user {user} may not become root on host {place} ({last_line(said)})"
+    if "tty" in told or "terminal" in told:
+        # Asked by `Defaults requiretty`. Where it wants to read a password it speaks of one as well.
+        if "password" not in told:
+            return (
+                f'{problem}; take "requiretty" back for that user by a line '
+                f'"Defaults:{user} !requiretty" in /etc/sudoers.d, or log in as root'
+            )
+    elif "no new privileges" in told or "setuid" in told or "effective uid" in told:
+        return f"{problem}; sudo cannot work there at all: log in as root"
+    elif "not found" in told or "no such file" in told:
+        return f"{problem}; install sudo, or log in as root"
+    elif "syntax error" in told or "parse error" in told:
+        return f"{problem}; correct the file with visudo, or log in as root"
+    elif "expired" in told:
+        return f"{problem}; renew the account or its password, or log in as root"
+    return (
+        f'{problem}; allow it by a line "{user} ALL=(ALL) NOPASSWD: ALL" in /etc/sudoers.d, or '
+        "log in as root"
+    )
+
+
 def unreachable(place: str, error: Exception) -> HostError:
     """The exception for a connection that could not be made."""
     if isinstance(error, TimeoutError) or "imeout" in str(error):

@@ -10,7 +10,7 @@ from tests.unit.operators.etcd.builders import NOW
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.meta import Manifest
 from kok.operators.etcd import layout
-from kok.operators.etcd.jobs import JOB_OF_POD
+from kok.operators.etcd.jobs import JOB_OF_POD, MAIN_CONTAINER
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.report import Failure, RemoveResult, Report
 
@@ -51,10 +51,26 @@ def a_backup(
     )
 
 
-def a_job(name: str = "one-backup-1", end: str | None = None, reason: str = "") -> Manifest:
-    """A Job that runs, or has come to its `end`, `Complete` or `Failed`."""
+def a_job(
+    name: str = "one-backup-1",
+    end: str | None = None,
+    reason: str = "",
+    containers: tuple[str, ...] = ("backup",),
+    **status: Any,
+) -> Manifest:
+    """A Job that runs, or has come to its `end`, `Complete` or `Failed`.
+
+    Its `containers` work one after the other.
+    """
+    *first, main = containers
+    pod = {"initContainers": [{"name": n} for n in first], "containers": [{"name": main}]}
+    template = {"metadata": {"annotations": {MAIN_CONTAINER: main}}, "spec": pod}
     conditions = [{"type": end, "status": "True", "reason": reason}] if end else []
-    return {"metadata": {"name": name}, "status": {"conditions": conditions}}
+    return {
+        "metadata": {"name": name},
+        "spec": {"template": template},
+        "status": {"conditions": conditions, **status},
+    }
 
 
 def its_pod(job: str = "one-backup-1", **status: Any) -> Manifest:

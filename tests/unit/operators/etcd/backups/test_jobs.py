@@ -44,9 +44,64 @@ def test_the_failure_of_an_earlier_container_is_the_one_that_counts() -> None:
         initContainerStatuses=[said(failed(Reason.OBJECT_ALTERED), 1, "fetch")],
         containerStatuses=[{"name": "check", "state": {"waiting": {"reason": "PodInitializing"}}}],
     )
-    found = jobs.outcome(a_job(end="Failed"), [pod])
+    found = jobs.outcome(a_job(end="Failed", containers=("fetch", "check")), [pod])
     assert isinstance(found, Failed)
     assert found.reason == "BackupAltered"
+
+
+SIDECAR = {"name": "mesh", "state": {"running": {"startedAt": "2026-11-01T00:00:00Z"}}}
+
+
+def test_what_was_stored_is_stored_although_a_sidecar_runs_on() -> None:
+    pod = its_pod(phase="Running", containerStatuses=[SIDECAR, said(removed())])
+    found = jobs.outcome(a_job(), [pod])
+    assert isinstance(found, Report)
+    assert found.remove is not None
+
+
+def test_what_failed_has_failed_although_a_sidecar_runs_on() -> None:
+    pod = its_pod(
+        phase="Running", containerStatuses=[SIDECAR, said(failed(Reason.STORE_DENIED), 1)]
+    )
+    assert jobs.outcome(a_job(), [pod]) == Failed("StoreDenied", "the store says no", False)
+
+
+def test_what_a_sidecar_says_or_how_it_ends_does_not_count() -> None:
+    theirs = said(failed(Reason.OBJECT_ALTERED), 3, "mesh")
+    pod = its_pod(phase="Failed", containerStatuses=[theirs, said(removed())])
+    found = jobs.outcome(a_job(end="Failed", reason="BackoffLimitExceeded"), [pod])
+    assert isinstance(found, Report)
+    at_work = {"name": "backup", "state": {"running": {}}}
+    early = its_pod(phase="Running", containerStatuses=[theirs, at_work])
+    assert jobs.outcome(a_job(), [early]) == Running("is under way")
+
+
+def test_a_step_that_is_done_is_not_yet_the_whole_work() -> None:
+    pod = its_pod(
+        phase="Running",
+        initContainerStatuses=[said(removed(), name="fetch")],
+        containerStatuses=[SIDECAR, {"name": "restore", "state": {"running": {}}}],
+    )
+    job = a_job(containers=("fetch", "restore"))
+    assert jobs.outcome(job, [pod]) == Running("is under way")
+    pod["status"]["containerStatuses"] = [SIDECAR, said("", name="restore")]
+    assert isinstance(jobs.outcome(job, [pod]), Report)
+
+
+def test_a_pod_of_which_only_a_sidecar_is_left_does_nothing_for_us() -> None:
+    pod = its_pod(phase="Running", containerStatuses=[SIDECAR, said(removed())])
+    pod["metadata"]["annotations"] = {jobs.MAIN_CONTAINER: "backup"}
+    assert jobs.worked(pod)
+    pod["status"]["containerStatuses"] = [SIDECAR, {"name": "backup", "state": {"running": {}}}]
+    assert not jobs.worked(pod)
+
+
+@pytest.mark.parametrize(
+    "status", [{"active": 1}, {"failed": 1}, {"uncountedTerminatedPods": {"succeeded": ["uid"]}}]
+)
+def test_a_job_that_had_a_pod_may_have_stored_something(status: dict[str, object]) -> None:
+    assert jobs.ever_ran(a_job(**status), [])
+    assert not jobs.ever_ran(a_job(), [its_pod("another")])
 
 
 @pytest.mark.parametrize(
@@ -60,7 +115,8 @@ def test_the_failure_of_an_earlier_container_is_the_one_that_counts() -> None:
     ids=["out of memory", "another program's last words", "evicted", "no pod"],
 )
 def test_a_pod_without_a_report_is_tried_again(pod: jobs.Manifest, words: str) -> None:
-    found = jobs.outcome(a_job(end="Failed"), [pod])
+    job = a_job(end="Failed", containers=("restore", "backup"))
+    found = jobs.outcome(job, [pod])
     assert isinstance(found, Failed)
     assert words in found.message
     assert found.transient

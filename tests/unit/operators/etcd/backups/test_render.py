@@ -11,7 +11,8 @@ from tests.unit.operators.etcd.backups.builders import a_backup
 from tests.unit.operators.etcd.builders import formed
 
 from kok.api.etcdstatus import EtcdRestoreProgress
-from kok.api.etcdstore import BackupEncryption, BackupStore, StoredBackup
+from kok.api.etcdstore import BackupEncryption, BackupStore, BackupWorker, StoredBackup
+from kok.api.fields import Resources
 from kok.api.meta import Manifest
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.render import seed, throwaway
@@ -36,8 +37,9 @@ RELEASE = etcd("3.6.10")
 KEYS = BackupEncryption(secret="backup-keys")
 
 
-def work(purpose: str) -> render.Work:
-    return render.Work(f"one-{purpose}-1", purpose, "kok:1", 3600.0, ("mirror",))
+def work(purpose: str, worker: BackupWorker | None = None) -> render.Work:
+    asked = worker or BackupWorker()
+    return render.Work(f"one-{purpose}-1", purpose, "kok:1", 3600.0, ("mirror",), asked)
 
 
 def stored(store: str) -> StoredBackup:
@@ -55,7 +57,7 @@ def stored(store: str) -> StoredBackup:
     )
 
 
-def jobs(store: str) -> list[Manifest]:
+def jobs(store: str, asked: BackupWorker | None = None) -> list[Manifest]:
     """A Job of every form."""
     backup, owner = stored(store), a_backup()
     removal = worker.RemoveSpec(store=stores.told(backup.store), key=backup.key)
@@ -71,11 +73,11 @@ def jobs(store: str) -> list[Manifest]:
     )
     obj = formed(placement={"nodeSelector": {"disk": "nvme"}})
     pods = {
-        "remove": render.worker_pod(work("remove"), "remove", removal, mounts),
-        "verify": throwaway.proof_pod(work("verify"), backup, RELEASE, "mirror.example"),
-        "seed": seed.seed_pod(work("seed"), obj, restore, "shop-etcd-3", RELEASE),
+        "remove": render.worker_pod(work("remove", asked), "remove", removal, mounts),
+        "verify": throwaway.proof_pod(work("verify", asked), backup, RELEASE, "mirror.example"),
+        "seed": seed.seed_pod(work("seed", asked), obj, restore, "shop-etcd-3", RELEASE),
     }
-    return [render.job(owner, work(purpose), pod) for purpose, pod in pods.items()]
+    return [render.job(owner, work(purpose, asked), pod) for purpose, pod in pods.items()]
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -113,6 +115,48 @@ def test_secrets_are_files_and_nothing_else() -> None:
         containers = [*pod.get("initContainers", ()), *pod["containers"]]
         assert all("valueFrom" not in e for c in containers for e in c.get("env", ()))
         assert "secretKeyRef" not in json.dumps(job)
+
+
+WORKER = BackupWorker(
+    resources=Resources(requests={"cpu": "20m"}, limits={"cpu": "30m", "memory": "32Mi"}),
+    etcd_resources=Resources(limits={"cpu": "1", "memory": "1Gi"}),
+    labels={"team": "a", "kok.dev/etcd-worker": "other"},
+    annotations={"sidecar.istio.io/inject": "false"},
+)
+
+
+def test_every_container_gets_what_a_quota_may_demand() -> None:
+    for job in jobs("s3", WORKER):
+        pod = job["spec"]["template"]["spec"]
+        for container in [*pod.get("initContainers", ()), *pod["containers"]]:
+            resources = container["resources"]
+            assert set(resources["limits"]) == {"cpu", "memory"}
+            of_etcd = container["name"] in {"restore", "etcd"}
+            assert resources["limits"]["cpu"] == ("1" if of_etcd else "30m")
+            assert resources["requests"]["cpu"] == ("50m" if of_etcd else "20m")
+            # No pod may ask for more than it may use.
+            assert resources["requests"]["memory"] == ("64Mi" if of_etcd else "32Mi")
+
+
+def test_a_request_above_our_limit_raises_it() -> None:
+    wanted = Resources(requests={"memory": "512Mi"})
+    assert render.resources(render.SMALL, wanted) == {
+        "requests": {"cpu": "50m", "memory": "512Mi"},
+        "limits": {"memory": "512Mi"},
+    }
+
+
+def test_labels_and_annotations_of_the_user_stand_beside_ours() -> None:
+    for job in jobs("s3", WORKER):
+        meta = job["spec"]["template"]["metadata"]
+        assert meta["labels"]["team"] == "a"
+        assert (
+            meta["labels"]["kok.dev/etcd-worker"]
+            == job["metadata"]["labels"]["kok.dev/etcd-worker"]
+        )
+        assert meta["annotations"]["sidecar.istio.io/inject"] == "false"
+        main = job["spec"]["template"]["spec"]["containers"][0]["name"]
+        assert meta["annotations"]["kubectl.kubernetes.io/default-container"] == main
 
 
 def test_what_only_reads_cannot_write_to_the_store() -> None:

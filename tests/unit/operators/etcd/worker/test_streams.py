@@ -11,14 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kok.operators.etcd.worker import encryption
-from kok.operators.etcd.worker.encryption import CHUNK, HEADER, Decryptor, Encryptor, Key
+from kok.operators.etcd.worker.encryption import (
+    CHUNK,
+    MAGIC,
+    UNBOUND,
+    Decryptor,
+    Encryptor,
+    Key,
+    Whose,
+)
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.pipe import Incoming, Outgoing
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.trailer import Trailer
 
 KEY, OTHER = Key(b"k" * 32), Key(b"o" * 32)
+WHOSE = Whose("team-a/shop-etcd", "team-a/shop-etcd/one.snapshot")
 TAG = 16
+FIXED = 52
+HEADER = FIXED + len(WHOSE.encoded())
 PIECES = st.lists(st.binary(max_size=100), max_size=8)
 SIZES = st.sampled_from([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 7])
 
@@ -28,7 +39,7 @@ def snapshot(data: bytes) -> bytes:
 
 
 def sealed(data: bytes, key: Key = KEY) -> bytes:
-    one = Encryptor(key)
+    one = Encryptor(key, WHOSE)
     return one.feed(data) + one.finish()
 
 
@@ -86,7 +97,7 @@ def test_nothing_is_no_snapshot(data: bytes) -> None:
 @given(SIZES, st.integers(1, CHUNK))
 def test_what_was_encrypted_opens_again_however_it_is_cut(size: int, cut: int) -> None:
     data = (b"0123456789abcdef" * (size // 16 + 1))[:size]
-    one, other = Encryptor(KEY), Decryptor([OTHER, KEY])
+    one, other = Encryptor(KEY, WHOSE), Decryptor([OTHER, KEY])
 
     secret = b"".join(one.feed(data[i : i + cut]) for i in range(0, size, cut)) + one.finish()
     parts = [other.feed(secret[i : i + cut]) for i in range(0, len(secret), cut)]
@@ -145,7 +156,7 @@ def test_a_missing_key_is_named_by_its_id() -> None:
 
 @given(SIZES)
 def test_the_size_of_what_is_sealed_is_known_before(size: int) -> None:
-    assert Encryptor.size_of(size) == len(sealed(bytes(size)))
+    assert Encryptor(KEY, WHOSE).size_of(size) == len(sealed(bytes(size)))
 
 
 def test_keys_are_taken_raw_and_in_base64(tmp_path: Path) -> None:
@@ -175,9 +186,9 @@ def test_what_is_no_key_is_refused_without_showing_it(raw: bytes, tmp_path: Path
 @given(PIECES, st.booleans())
 def test_what_goes_out_comes_in(pieces: list[bytes], encrypt: bool) -> None:
     data = snapshot(b"".join([b"database", *pieces]))
-    out = Outgoing(Encryptor(KEY) if encrypt else None)
+    out = Outgoing(Encryptor(KEY, WHOSE) if encrypt else None)
     stored = out.feed(data[:5]) + out.feed(data[5:]) + out.finish(len(data) - 32)
-    incoming = Incoming([KEY])
+    incoming = Incoming([KEY], WHOSE.key, encrypted=encrypt)
 
     back = incoming.feed(stored[:3]) + incoming.feed(stored[3:])
     back += incoming.finish("there", len(stored), out.sha256())
@@ -214,3 +225,48 @@ def test_an_object_that_is_no_snapshot_does_not_come_in() -> None:
     sha256 = hashlib.sha256(data).hexdigest()
 
     assert fails(lambda: incoming.finish("x", len(data), sha256)) is Reason.OBJECT_ALTERED
+
+
+def unbound(data: bytes, salt: bytes = b"s" * 32) -> bytes:
+    """What releases wrote before objects were bound to anything: one chunk."""
+    header = UNBOUND + KEY.id + salt + CHUNK.to_bytes(4, "big")
+    return header + KEY.for_object(header).encrypt(bytes(11) + b"\1", data, None)
+
+
+def test_backups_of_earlier_releases_open() -> None:
+    assert opened(unbound(b"data")) == b"data"
+    data = snapshot(b"database")
+    incoming = Incoming([KEY], "anywhere/else.snapshot", encrypted=True)
+    stored = unbound(data)
+    back = incoming.feed(stored) + incoming.finish("x", None, hashlib.sha256(stored).hexdigest())
+    assert back == data
+    assert incoming.cluster is None
+
+
+def test_a_backup_that_was_put_in_the_place_of_another_does_not_open() -> None:
+    one = Decryptor([KEY], "team-a/shop-etcd/two.snapshot")
+    with pytest.raises(WorkerError, match="was stored as team-a/shop-etcd/one") as raised:
+        one.feed(sealed(b"x"))
+    assert raised.value.reason is Reason.OBJECT_ALTERED
+
+
+def test_what_a_backup_is_bound_to_cannot_be_changed() -> None:
+    """Neither to a text of the same length nor to another one, nor by an earlier form."""
+    secret, other = sealed(b"x" * 100), Whose("team-b/toys-etcd", "team-a/shop-etcd/two.snapshot")
+    forged = secret[:FIXED] + other.encoded() + secret[HEADER:]
+    stripped = UNBOUND + secret[len(MAGIC) : FIXED] + secret[HEADER:]
+    for wrong in (forged, stripped):
+        assert fails(lambda wrong=wrong: opened(wrong)) is Reason.OBJECT_ALTERED
+
+
+def test_a_backup_without_encryption_is_not_taken_for_an_encrypted_one() -> None:
+    incoming = Incoming([KEY], encrypted=True)
+    assert fails(lambda: incoming.feed(snapshot(b"database"))) is Reason.OBJECT_ALTERED
+
+
+def test_all_of_an_opened_backup_tells_whose_it_is() -> None:
+    stored = sealed(snapshot(b"database"))
+    incoming = Incoming([KEY], WHOSE.key)
+    incoming.feed(stored)
+    incoming.finish("x", None, hashlib.sha256(stored).hexdigest())
+    assert incoming.cluster == WHOSE.cluster

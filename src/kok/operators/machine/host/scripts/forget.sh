@@ -2,6 +2,16 @@
 owned
 exec 7<"$KOK"
 flock 7
-rm -rf "$KOK/jobs" "$KOK/components" "$KOK/cache" "$KOK/locks"
+for part in jobs components cache locks; do
+    # Such a directory may be a link, or mounted: what is in it goes in any case.
+    [ ! -d "$KOK/$part" ] || find "$KOK/$part/" -mindepth 1 -delete
+    rm -rf "${KOK:?}/$part" 2>/dev/null
+done
+left=$(find "$KOK/" -mindepth 2 | head -n 3)
+if [ -n "$left" ]; then
+    echo "cannot remove" $left >&2
+    exit 1
+fi
 rm -f "$KOK/owner"
-rm -rf "$KOK"
+rm -rf "$KOK" 2>/dev/null
+[ ! -e "$KOK/owner" ]

@@ -17,7 +17,9 @@ answers() {
 forget_identity() {
     systemctl stop kubelet 2>/dev/null
     for path in $KOK_FORGET; do
-        rm -rf "$path"
+        # A directory may be a link to where the keys really are.
+        [ ! -d "$path" ] || find "$path/" -mindepth 1 -maxdepth 1 -name 'kubelet[-.]*' -exec rm -rf {} +
+        [ -L "$path" ] || rm -rf "$path"
     done
 }
 

@@ -18,14 +18,25 @@ uninstall_all() {
         for home in "$KOK"/components/*; do
             [ "$(cat "$home/order" 2>/dev/null)" = "$order" ] || continue
             uninstall_one "$home" && continue
-            problems="$problems${problems:+; }${home##*/}: $(tail -n 1 "$DIR/log" | cut -c1-200)"
+            problems="$problems${problems:+; }${home##*/}: $(last_words)"
         done
     done
-    [ -z "$problems" ] || finish 1 JobFailed "cannot uninstall $problems"
+    [ -z "$problems" ] || finish 1 "$WHY" "cannot uninstall $problems"
 }
 
+# The only one of a job: `uninstall_one`, and how it ended.
+uninstall_only() {
+    uninstall_one "$1" || finish 1 "$WHY" "cannot uninstall it: $(last_words)"
+}
+
+last_words() { tail -n 1 "$DIR/log" | cut -c1-400; }
+
+# The home of a component stays until nothing of the component is left: by it the next attempt, or
+# whoever gets the host next, knows what there is to do.
+WHY=JobFailed
 uninstall_one() {
     step "uninstalling ${1##*/}"
+    note "$1"
     if [ -s "$1/uninstall" ]; then
         sh -eu "$1/uninstall" 8>&- 9>&- || return 1
     fi
@@ -35,5 +46,10 @@ uninstall_one() {
             rm -f -- "$path"
         done <"$list"
     done
+    take_away "$1"
+    if ! verify "$1"; then
+        WHY=HostNotClean
+        return 1
+    fi
     rm -rf "$1"
 }

@@ -14,15 +14,24 @@ for pid in $(pgrep -f '^/usr/local/bin/containerd-shim-runc-v2 -namespace k8s.io
     kill -KILL "$pid" 2>/dev/null || true
 done
 unmount_below() {
-    awk -v below="$1/" 'index($2, below) == 1 {print $2}' /proc/mounts | sort -r | while read -r mount; do
+    mounts() { awk -v below="$1/" 'index($2, below) == 1 {print $2}' /proc/mounts | sort -r; }
+    mounts "$1" | while read -r mount; do
+        # A part of it may have a disk of its own, on which that would only be hidden.
+        case ${mount#"$1/"} in
+        */* | *[!a-z0-9.]*) ;;
+        io.containerd.*) find "$mount" -xdev -mindepth 1 -delete || true ;;
+        esac
+        mount=$(printf %b "$mount")
         umount "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null || true
     done
 }
-# The directories themselves may be mounts of the host's own.
+# The directories themselves may be mounts of the host's own. Where one is a link, whoever runs this
+# script looks after what it leads to.
 empty() {
-    [ -d "$1" ] || return 0
-    unmount_below "$1"
-    find "$1" -xdev -mindepth 1 -delete || true
+    [ -d "$1" ] && [ ! -L "$1" ] || return 0
+    really=$(readlink -f "$1")
+    unmount_below "$really"
+    find "$really" -xdev -mindepth 1 -delete || true
     rmdir "$1" 2>/dev/null || true
 }
 empty /run/containerd

@@ -7,16 +7,28 @@ if [ -x "$ctr" ] && systemctl is-active --quiet containerd; then
     for _ in $(seq 50); do [ -z "$(tasks)" ] && break; sleep 0.1; done
     for task in $(tasks); do "$ctr" -n k8s.io tasks kill -a -s SIGKILL "$task" 2>/dev/null || true; done
 fi
-mounts() { awk -v below=/var/lib/kubelet/ 'index($2, below) == 1 {print $2}' /proc/mounts | sort -r; }
-mounts | while read -r mount; do
-    mount=$(printf %b "$mount")
-    umount "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null || true
-done
-# What is still mounted below may be somebody's data, also of the very same file system.
-left=$(mounts | head -n 1)
-[ -z "$left" ] || { echo "cannot unmount $left; nothing below /var/lib/kubelet was deleted"; exit 1; }
-if [ -d /var/lib/kubelet ]; then
-    find /var/lib/kubelet -xdev -mindepth 1 -delete || true
+# Where it is a link, whoever runs this script looks after what it leads to. What is mounted below a
+# directory of its own the kernel tells by its real name, which links further up may change.
+if [ -d /var/lib/kubelet ] && [ ! -L /var/lib/kubelet ]; then
+    directory=$(readlink -f /var/lib/kubelet)
+    mounts() { awk -v below="$directory/" 'index($2, below) == 1 {print $2}' /proc/mounts | sort -r; }
+    mounts | while read -r mount; do
+        deeper=$(mounts | grep -F -- "$mount/" || true)
+        mount=$(printf %b "$mount")
+        # Keys and pods may have disks of their own, on which they would only be hidden.
+        case $mount in
+        "$directory/pki") ours='kubelet[-.]*' ;;
+        "$directory/pods") ours='[0-9a-f]*' ;;
+        *) ours= ;;
+        esac
+        [ -z "$ours" ] || [ -n "$deeper" ] || find "$mount" -mindepth 1 -maxdepth 1 -name "$ours" -exec \
+            rm -rf --one-file-system {} + || true
+        umount "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null || true
+    done
+    # What is still mounted below may be somebody's data, also of the very same file system.
+    left=$(mounts | head -n 1)
+    [ -z "$left" ] || { echo "cannot unmount $left; nothing below /var/lib/kubelet was deleted"; exit 1; }
+    find "$directory" -xdev -mindepth 1 -delete || true
     rmdir /var/lib/kubelet 2>/dev/null || true
 fi
 rm -rf /etc/kubernetes/kubelet.conf /etc/kubernetes/kubelet.conf.d /etc/kubernetes/bootstrap-kubelet.conf

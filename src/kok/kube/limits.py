@@ -1,0 +1,66 @@
+"""How much an API server may make us read, parse and keep. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+MIB: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is taken from one API server at most; beyond it `TooLarge` is raised."""
+
+    answer: int
+    """Bytes of one answer."""
+    weight: int
+    """Bytes of memory that one parsed answer may take, as `weight` estimates it."""
+    listed: int
+    """The same for a list that is handed over as a whole."""
+    items: int
+    """Objects of one list, and of one watch that are known at a time."""
+    seconds: float
+    """For all pages of one list."""
+    page: int
+    """Objects that are asked for at once."""
+    rate: float | None = None
+    """Bytes a second that a watch reads, beyond a burst; None for no limit."""
+
+
+META: Final = Limits(
+    answer=256 * MIB,
+    weight=1024 * MIB,
+    listed=2048 * MIB,
+    items=1_000_000,
+    seconds=300.0,
+    page=500,
+)
+"""Of the meta cluster, whose API server decides on the operator's life anyway."""
+TENANT: Final = Limits(
+    answer=6 * MIB,
+    weight=16 * MIB,
+    listed=24 * MIB,
+    items=10_000,
+    seconds=60.0,
+    page=100,
+    rate=MIB / 2,
+)
+"""Of a business cluster, whose admin may have put anything in the place of its API server.
+
+An object has 1.5 MiB at most (a limit of etcd), a Node some 10 KiB; 5,000 Nodes are what Kubernetes
+supports. Ten servers that all use up everything at once fit into the operators' memory limit.
+"""
+
+
+def weight(raw: bytes) -> int:
+    """About how many bytes a JSON text takes as Python's objects, without parsing it.
+
+    A text of empty objects grows thirtyfold, one of long strings hardly at all: what counts is how
+    many values there are. Never less than what it really takes, for what servers can make up.
+    """
+    containers = raw.count(b"{") + raw.count(b"[")
+    values = raw.count(b",") + raw.count(b":") + containers
+    # One wide character in a string makes all of them wide. Go writes `<` as \u003c, which is none.
+    wide = not raw.isascii() or raw.count(b"\\u") > raw.count(b"\\u00")
+    return len(raw) * (4 if wide else 1) + 64 * containers + 72 * values

@@ -1,0 +1,107 @@
+"""JSON that is nested deeper than parsers bear, made flat enough for them.
+
+Where a field takes anything (values of an addon, parameters), a user may nest a thousand levels in
+a few kilobytes. The API server stores that; Python's parser raises an error, for the whole list or
+stream that such an object stands in. What lies too deep is taken out of the text before: then only
+the object itself is not what its author wrote, and whoever uses the field refuses it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Final
+
+import aiohttp
+from pydantic_core import from_json
+
+DEEPEST: Final = 100
+"""Levels that are left of what no parser bears, which are 200 and more."""
+ALLOWED: Final = 64
+"""Levels that a field which takes anything may have."""
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+
+
+def parse(text: bytes) -> Any:
+    """The object of a JSON text, cut if need be. Raises `ValueError`."""
+    return json.loads(shallow(text))
+
+
+def shallow(text: bytes) -> bytes:
+    """The same JSON; if it is nested more than 200 levels, what lies deeper than 100 is null."""
+    try:
+        from_json(text)
+    except ValueError:
+        # Too deep for this parser, which is as quick as none; or something else is wrong with it.
+        return _cut(text)
+    return text
+
+
+def _cut(text: bytes) -> bytes:
+    kept: list[bytes] = []
+    depth, start = 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in {b"{", b"["}:
+            depth += 1
+            if depth == DEEPEST + 1:
+                kept += (text[start : token.start()], b"null")
+        elif token[0] in {b"}", b"]"}:
+            if depth == DEEPEST + 1:
+                start = token.end()
+            depth -= 1
+    return b"".join((*kept, text[start:])) if depth <= DEEPEST else b""
+
+
+def too_deep(value: Any) -> bool:
+    """Whether a value has more than `ALLOWED` levels."""
+    level: list[Any] = [value]
+    for _ in range(ALLOWED + 1):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
+
+
+class ShallowResponse(aiohttp.ClientResponse):
+    """An answer whose JSON, in one piece or line by line, is shallow; for kopf's own requests."""
+
+    async def start(self, connection: Any) -> ShallowResponse:
+        """See `aiohttp.ClientResponse`."""
+        await super().start(connection)
+        self.content: Any = _ShallowLines(self.content)
+        return self
+
+    async def read(self) -> bytes:
+        """See `aiohttp.ClientResponse`."""
+        if self._body is None:
+            self._body = shallow(await super().read())
+        return self._body
+
+
+class _ShallowLines:
+    """A stream whose chunks are whole lines."""
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """See `aiohttp.StreamReader`."""
+        parts: list[bytes] = []
+        async for chunk in self._content.iter_chunked(size):
+            *whole, rest = chunk.split(b"\n")
+            for line in whole:
+                yield shallow(b"".join((*parts, line))) + b"\n"
+                parts.clear()
+            parts.append(rest)
+        if any(parts):
+            yield shallow(b"".join(parts))

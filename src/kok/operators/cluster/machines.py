@@ -1,0 +1,76 @@
+"""Addresses of a Cluster's Machines, followed by one watch for all Clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from kok.api.machine import Machine
+from kok.api.meta import Manifest
+from kok.kube.addresses import address
+from kok.kube.client import Kube
+from kok.runtime.clock import Clock
+from kok.runtime.reconciler import Key
+
+MACHINE = Machine.info.kind
+REFRESH = 600.0
+"""Seconds after which a namespace is listed again: a wake does not tell that a Machine is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one Machine is, and whose node it is."""
+
+    cluster: str
+    addresses: tuple[str, ...]
+
+
+class Machines:
+    """What is known of Machines; a Cluster is woken when an address of one of its own changes."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, Place]] = {}
+        """By namespace and name; of namespaces that were listed."""
+        self._listed_at: dict[str, float] = {}
+
+    def changed(self, manifest: Manifest) -> Iterable[Key]:
+        """The key function of the runtime's wake: its Cluster, if that is of any interest."""
+        meta = manifest["metadata"]
+        known = self._known.get(str(meta["namespace"]))
+        if known is None:
+            return []  # Nobody has asked yet.
+        found, name = place(manifest), str(meta["name"])
+        if known.get(name) == found:
+            return []
+        known[name] = found
+        return [(str(meta["namespace"]), found.cluster)]
+
+    async def of(self, kube: Kube, key: Key, clock: Clock) -> tuple[str, ...]:
+        """Addresses of all Machines of a Cluster, sorted. Raises `KubeError`."""
+        namespace, cluster = key
+        now = clock.monotonic()
+        if now - self._listed_at.get(namespace, float("-inf")) > REFRESH:
+            listed = await kube.list(MACHINE, namespace)
+            self._known[namespace] = {str(m["metadata"]["name"]): place(m) for m in listed}
+            self._listed_at[namespace] = now
+        mine = (p.addresses for p in self._known[namespace].values() if p.cluster == cluster)
+        return tuple(sorted({one for addresses in mine for one in addresses}))
+
+
+def place(manifest: Manifest) -> Place:
+    """What matters of a Machine: the addresses that its author wrote.
+
+    Where he wrote a name and nothing else, the host tells the address that it has towards the
+    cluster. What a host tells opens no more than that one.
+    """
+    spec: dict[str, Any] = manifest.get("spec") or {}
+    facts: dict[str, Any] = (manifest.get("status") or {}).get("facts") or {}
+    written = _addresses([spec.get("address"), *(spec.get("addresses") or ())])
+    told = _addresses((facts.get("addresses") or ())[:1])
+    return Place(str(spec.get("cluster") or ""), written or told)
+
+
+def _addresses(texts: Iterable[object]) -> tuple[str, ...]:
+    found = (address(str(text or "")) for text in texts)
+    return tuple(dict.fromkeys(str(net.network_address) for net in found if net is not None))

@@ -1,0 +1,39 @@
+"""What the administrator of the meta cluster allows in a Cluster. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kok.operators.cluster import reasons
+from kok.operators.cluster.blueprint import Blueprint
+from kok.operators.cluster.flags import component_spec
+from kok.operators.cluster.parts import COMPONENTS, SPEC_FIELDS
+from kok.runtime.errors import Invalid
+from kok.runtime.policy import (
+    Policies,
+    wrong_address,
+    wrong_image,
+    wrong_selector,
+    wrong_toleration,
+)
+
+
+def check(policies: Policies, plan: Blueprint) -> None:
+    """Raises `Invalid` for the first field that the administrator does not allow.
+
+    What etcd is to be is judged by its own operator.
+    """
+    for problem in _problems(policies, plan):
+        if problem is not None:
+            raise Invalid(reasons.FORBIDDEN_BY_POLICY, problem)
+
+
+def _problems(policies: Policies, plan: Blueprint) -> Iterator[str | None]:
+    spec = plan.cluster.spec
+    yield wrong_address(policies, spec.endpoint.host, "spec.endpoint.host")
+    for component in COMPONENTS:
+        given, field = component_spec(spec, component), f"spec.{SPEC_FIELDS[component]}"
+        image = plan.image(component, plan.version)
+        yield wrong_image(policies, image, "spec.images.registry")
+        yield wrong_selector(policies, given.node_selector, f"{field}.nodeSelector")
+        yield wrong_toleration(policies, given.tolerations, f"{field}.tolerations")

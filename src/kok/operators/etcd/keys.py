@@ -1,0 +1,311 @@
+"""Keys that are kept in etcd, sealed, so that each backup holds them; and given back after a restore.
+
+An etcd of a business cluster is of no use without the Cluster's keys: Secrets are encrypted by one,
+tokens are signed by another, nodes and users trust the CA. Where `spec.backup.keys` is set, what the
+named Secrets hold is sealed and put into etcd itself, where every snapshot takes it along. A new
+EtcdCluster that begins with a backup opens them and puts them into a Secret, for whoever needs them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kok import pki
+from kok.api import names
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdrestore import EtcdRestore
+from kok.api.etcdstatus import EtcdKeys, EtcdKeysReturned
+from kok.api.etcdstore import BackupEncryption
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import AlreadyExists
+from kok.kube.ownership import owned
+from kok.operators.etcd import layout, reasons
+from kok.operators.etcd.client import EtcdClient, EtcdError
+from kok.operators.etcd.observe import World, connect, pod_address
+from kok.operators.etcd.worker import sealing
+from kok.operators.etcd.worker.encryption import Key, parse_key
+from kok.operators.etcd.worker.errors import WorkerError
+from kok.operators.etcd.worker.sealing import SealError
+from kok.runtime.errors import Wait
+from kok.runtime.reconciler import Pass
+
+AGAIN = 10.0
+"""Seconds until the next look at what is missing: nobody tells of Secrets that are not ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What is to be kept, and the key that it is sealed to."""
+
+    content: sealing.Content = field(repr=False)
+    to: Key | str = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content: it is private keys, of which a hash tells nothing."""
+        return hashlib.sha256(sealing.canonical(self.content)).hexdigest()
+
+    @property
+    def sealed_to(self) -> str:
+        """The key that opens it."""
+        return self.to if isinstance(self.to, str) else self.to.id.hex()
+
+
+async def bundle(kube: Kube, obj: EtcdCluster) -> Bundle | None:
+    """What `spec.backup.keys` says; None without it. Raises `Wait` for what is missing."""
+    policy = obj.spec.backup
+    if policy is None or policy.keys is None:
+        return None
+    wanted = policy.keys.secrets
+    if not wanted:
+        text = "spec.backup.keys.secrets names no Secret whose content is to be kept"
+        raise Wait(reasons.SECRET_MISSING, text, after=AGAIN)
+    found = await asyncio.gather(
+        *(kube.get(kinds.SECRET, secret, obj.namespace) for secret in wanted.values())
+    )
+    content: dict[str, dict[str, bytes]] = {}
+    for (name, secret), live in zip(wanted.items(), found, strict=True):
+        content[name] = _entries(live or {})
+        if not content[name]:
+            text = f"Secret {obj.namespace}/{secret} of spec.backup.keys.secrets.{name}"
+            raise Wait(reasons.SECRET_MISSING, f"{text} does not exist or is empty", after=AGAIN)
+    if policy.keys.recipient:
+        return Bundle(content, policy.keys.recipient)
+    if policy.encryption is None:
+        raise AssertionError("the CRD demands a recipient or encryption")
+    keys = await _keys(kube, obj.namespace, policy.encryption)
+    name = policy.encryption.key
+    if name not in keys:
+        where = f"Secret {obj.namespace}/{policy.encryption.secret} of spec.backup.encryption"
+        text = f"{where} has no key {name} of 32 bytes, raw or in base64"
+        raise Wait(reasons.SECRET_MISSING, text, after=AGAIN)
+    return Bundle(content, keys[name])
+
+
+def is_current(obj: EtcdCluster, wanted: Bundle) -> bool:
+    """Whether etcd holds just that."""
+    kept = obj.status.keys
+    return kept is not None and (kept.content, kept.sealed_to, kept.data) == (
+        wanted.digest,
+        wanted.sealed_to,
+        _data(obj),
+    )
+
+
+async def keep(
+    p: Pass[EtcdCluster],
+    obj: EtcdCluster,
+    world: World,
+    restores: Sequence[EtcdRestore],
+    *,
+    due: bool,
+) -> float | None:
+    """Opens what came with a backup, then keeps what is to be kept; seconds until the next look.
+
+    `due`: a backup is about to be made, which must hold what there is now.
+    """
+    policy, status = obj.spec.backup, obj.status
+    stores = policy is not None and policy.keys is not None
+    opens = obj.spec.restore_from is not None and status.keys_returned is None
+    if not stores:
+        status.keys = None
+        status.drop_conditions([reasons.KEYS_STORED_CONDITION])
+    early = status.restore is not None and status.restore.step != "Growing"
+    if early or not status.is_true(reasons.AVAILABLE):
+        return None
+    # Others wait for what came with the backup; what there is now is kept when all is done.
+    stores = stores and status.restore is None
+    address = _address(world)
+    if address is None or not (opens or (stores and _to_be_checked(obj, due=due))):
+        return None
+    try:
+        async with connect(obj, world) as client:
+            if opens and status.restored is not None:
+                await _give_back(p, obj, client, address, _encryption(obj, restores))
+            if stores:
+                await _store(p, obj, client, address)
+    except EtcdError as error:
+        p.log.info("the keys in etcd cannot be looked at", why=error.message)
+        return AGAIN
+    lacks = stores and not status.is_true(reasons.KEYS_STORED_CONDITION)
+    closed = obj.spec.restore_from is not None and status.keys_returned is None
+    return AGAIN if lacks or closed else None
+
+
+def _to_be_checked(obj: EtcdCluster, *, due: bool) -> bool:
+    """At rest nobody reads Secrets again and again: they are looked at before each backup."""
+    status = obj.status
+    said = status.condition(reasons.KEYS_STORED_CONDITION)
+    fresh = (
+        said is not None
+        and said.status == "True"
+        and said.observed_generation == obj.metadata.generation
+    )
+    return due or not fresh or status.keys is None or status.keys.data != _data(obj)
+
+
+async def _store(p: Pass[EtcdCluster], obj: EtcdCluster, client: EtcdClient, address: str) -> None:
+    try:
+        wanted = await bundle(p.kube, obj)
+        if wanted is None:
+            return
+        if not is_current(obj, wanted):
+            await _write(p, obj, wanted, client, address)
+    except Wait as wait:
+        _say_stored(p, False, wait.reason, wait.message)
+        return
+    except (SealError, WorkerError) as error:
+        _say_stored(p, False, reasons.KEYS_NOT_STORED, f"the keys cannot be kept: {error}")
+        return
+    text = f"{', '.join(sorted(wanted.content))}: kept in etcd, sealed to {wanted.sealed_to}"
+    _say_stored(p, True, reasons.KEYS_SEALED, text)
+
+
+async def _write(
+    p: Pass[EtcdCluster], obj: EtcdCluster, wanted: Bundle, client: EtcdClient, address: str
+) -> None:
+    before = await client.read(address, sealing.WHERE)
+    returned = obj.status.keys_returned
+    if before is not None and obj.spec.restore_from is not None and returned is None:
+        # They came with the backup, and nobody could open them yet.
+        await client.write(address, sealing.BEFORE, before)
+    sealed = await asyncio.to_thread(sealing.seal, wanted.content, wanted.to)
+    await client.write(address, sealing.WHERE, sealed)
+    # Recorded after it was done: cut off in between, it is done once more.
+    obj.status.keys = EtcdKeys(
+        content=wanted.digest,
+        sealed_to=wanted.sealed_to,
+        sha256=sealing.digest(sealed) or "",
+        data=_data(obj),
+    )
+    p.event(reasons.KEYS_SEALED, f"keys are kept in etcd, sealed to {wanted.sealed_to}")
+
+
+async def _give_back(
+    p: Pass[EtcdCluster],
+    obj: EtcdCluster,
+    client: EtcdClient,
+    address: str,
+    encryption: BackupEncryption | None,
+) -> None:
+    sealed = await client.read(address, sealing.WHERE)
+    now = p.now.replace(microsecond=0)
+    if sealed is None:
+        text = "the backup holds no keys: spec.backup.keys was not set where it was made"
+        obj.status.keys_returned = EtcdKeysReturned(secret="", at=now)
+        p.set_condition(reasons.KEYS_RESTORED_CONDITION, False, reasons.KEYS_MISSING, text)
+        return
+    keys = await _keys(p.kube, obj.namespace, encryption) if encryption is not None else {}
+    try:
+        private = await _private_key(p.kube, obj)
+        content = await asyncio.to_thread(sealing.unseal, sealed, keys.values(), private)
+    except SealError as error:
+        text = f"the keys in the backup cannot be opened: {error}; {_way_out(obj, sealed)}"
+        p.set_condition(reasons.KEYS_RESTORED_CONDITION, False, reasons.KEYS_MISSING, text)
+        return
+    secret = _secret(obj, content)
+    try:
+        await p.kube.create(secret)
+    except AlreadyExists:
+        # Made by a pass that was cut off here, or by somebody who knows what he does.
+        p.log.info("the Secret is there already", secret=secret["metadata"]["name"])
+    name = names.etcd_keys_secret(obj.name)
+    obj.status.keys_returned = EtcdKeysReturned(secret=name, at=now)
+    text = f"Secret {obj.namespace}/{name} holds what came with the backup: {', '.join(content)}"
+    p.set_condition(reasons.KEYS_RESTORED_CONDITION, True, reasons.KEYS_OPENED, text)
+    p.event(reasons.KEYS_OPENED, text)
+
+
+def _way_out(obj: EtcdCluster, sealed: bytes) -> str:
+    try:
+        to = sealing.parse(sealed).to
+    except SealError:
+        return "bring the keys along by hand"
+    if to == "recipient":
+        return (
+            f"put the private key into a Secret of namespace {obj.namespace} and name that in "
+            "restoreFrom.privateKey"
+        )
+    return "add that key to the Secret of restoreFrom.encryption"
+
+
+def _secret(obj: EtcdCluster, content: sealing.Content) -> Manifest:
+    data = {
+        f"{name}.{entry}": value
+        for name, entries in content.items()
+        for entry, value in entries.items()
+    }
+    return owned(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "Opaque",
+            "metadata": {
+                "name": names.etcd_keys_secret(obj.name),
+                "labels": {layout.LABEL_NAME: "etcd"},
+            },
+            "data": pki.encode(data),
+        },
+        obj,
+    )
+
+
+async def _keys(kube: Kube, namespace: str, encryption: BackupEncryption) -> dict[str, Key]:
+    """All keys of the Secret by their names; what is none is left out."""
+    live = await kube.get(kinds.SECRET, encryption.secret, namespace)
+    found = {}
+    for name, raw in _entries(live or {}).items():
+        try:
+            found[name] = parse_key(raw, name)
+        except WorkerError:
+            continue
+    return found
+
+
+async def _private_key(kube: Kube, obj: EtcdCluster) -> str | None:
+    source = obj.spec.restore_from
+    wanted = source.private_key if source is not None else None
+    if wanted is None:
+        return None
+    raw = pki.decode(await kube.get(kinds.SECRET, wanted.secret, obj.namespace), wanted.key)
+    if not raw:
+        where = f"Secret {obj.namespace}/{wanted.secret} of restoreFrom.privateKey"
+        raise SealError(f"{where} has no {wanted.key}")
+    return raw.decode("ascii", "replace")
+
+
+def _encryption(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> BackupEncryption | None:
+    """The Secret of the backup's keys, also where the backup is named by its EtcdBackup."""
+    source = obj.spec.restore_from
+    if source is not None and source.encryption is not None:
+        return source.encryption
+    made = next((r for r in restores if r.name == layout.restore_from(obj.name)), None)
+    found = made.status.source if made is not None else None
+    return found.encryption if found is not None else None
+
+
+def _entries(live: Manifest) -> dict[str, bytes]:
+    return {key: pki.decode(live, key) or b"" for key in sorted(live.get("data") or {})}
+
+
+def _data(obj: EtcdCluster) -> str:
+    status = obj.status
+    return status.restored.uid if status.restored is not None else status.cluster_id or ""
+
+
+def _address(world: World) -> str | None:
+    """A member that answers with a quorum behind it."""
+    for name, answer in world.answers.items():
+        address = pod_address(world.get(kinds.POD, layout.pod_name(name)))
+        if answer.members is not None and address is not None:
+            return layout.pod_endpoint(address)
+    return None
+
+
+def _say_stored(p: Pass[EtcdCluster], holds: bool, reason: str, message: str) -> None:
+    p.set_condition(reasons.KEYS_STORED_CONDITION, holds, reason, message)

@@ -1,0 +1,70 @@
+"""The NetworkPolicies of an etcd cluster: of its members, and of the Jobs that move backups."""
+
+from __future__ import annotations
+
+from kok.api import names
+from kok.api.cluster import Cluster
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Manifest
+from kok.kube import netpol
+from kok.kube.ownership import owned
+from kok.operators.etcd import layout
+from kok.runtime.policy import Policies
+
+CLIENT = ("TCP", layout.CLIENT_PORT)
+PEER = ("TCP", layout.PEER_PORT)
+METRICS = ("TCP", layout.METRICS_PORT)
+WORKERS = {layout.LABEL_NAME: layout.WORKER}
+ALL = ("0.0.0.0/0", "::/0")
+
+
+def network_policies(obj: EtcdCluster, policies: Policies, namespace: str) -> list[Manifest]:
+    """Both policies, or none where they are switched off; `namespace` is the operators' own."""
+    if not policies.isolates():
+        return []
+    made = [_members(obj, policies, namespace), _workers(obj, policies)]
+    return [owned(one, obj) for one in made]
+
+
+def _members(obj: EtcdCluster, policies: Policies, namespace: str) -> Manifest:
+    """Members talk to each other; everybody else only to them, by their clients' port."""
+    members = netpol.pods(layout.pod_labels(obj))
+    operator = netpol.pods_in(namespace, policies.operator_pods)
+    clients = [_clients(obj), netpol.pods(WORKERS), operator]
+    return netpol.policy(
+        obj.name,
+        layout.pod_labels(obj),
+        ingress=[
+            netpol.coming(clients, CLIENT),
+            netpol.coming([members], PEER),
+            netpol.coming([operator, *(dict(one) for one in policies.scrapers)], METRICS),
+        ],
+        egress=[netpol.going([members], PEER), netpol.dns(policies.dns_servers)],
+    )
+
+
+def _clients(obj: EtcdCluster) -> Manifest:
+    """The API servers of the Cluster that it belongs to; without one, pods of the namespace.
+
+    Who has other clients than these adds a NetworkPolicy of his own: policies add up.
+    """
+    for reference in obj.metadata.owner_references:
+        if reference.controller and reference.kind == Cluster.info.kind.kind:
+            return netpol.pods(
+                {names.LABEL_CLUSTER: reference.name, names.LABEL_COMPONENT: "kube-apiserver"}
+            )
+    return netpol.pods({})
+
+
+def _workers(obj: EtcdCluster, policies: Policies) -> Manifest:
+    """They go to a store, which may be anywhere but where the administrator closes."""
+    return netpol.policy(
+        layout.workers_policy(obj.name),
+        WORKERS,
+        ingress=[],
+        egress=[
+            netpol.going([netpol.pods(layout.pod_labels(obj))], CLIENT),
+            netpol.dns(policies.dns_servers),
+            netpol.going(netpol.ranges(ALL, policies.forbidden_ranges)),
+        ],
+    )

@@ -1,0 +1,142 @@
+"""Hosts that had to be left without a clean-up, and the list of them beside the operators.
+
+Their Machines are gone, often with their namespaces, where not even an event can be written any
+more. The list is a ConfigMap in the operators' own namespace; it is bounded, and kept in memory as
+well, so that asking it costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+import structlog
+from pydantic import ValidationError
+
+from kok.api.host import AbandonedHost
+from kok.api.names import ABANDONED_HOSTS, LABEL_MANAGED_BY, MANAGED_BY
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import Forbidden, KubeError, NotFound
+from kok.operators.machine import metrics
+
+MOST = 256
+"""Entries; beyond that the oldest go. With texts cut as below they fit into one ConfigMap."""
+AGAIN = 60.0
+"""Seconds after which it is read again."""
+TEXT = 600
+"""Characters of each text of an entry."""
+_log = structlog.stdlib.get_logger("kok.machine")
+
+
+class Abandoned:
+    """The list. One process leads, so that nobody else writes it."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, AbandonedHost] = {}
+        self._namespace = ""
+        self._lock = asyncio.Lock()
+
+    @property
+    def known(self) -> Mapping[str, AbandonedHost]:
+        """The entries by the UIDs of their Machines."""
+        return self._known
+
+    def of(self, namespace: str, kubenode: str) -> list[AbandonedHost]:
+        """Those of a KubeNode's Machines, the newest first."""
+        found = [
+            entry
+            for entry in self._known.values()
+            if (entry.namespace, entry.kubenode) == (namespace, kubenode)
+        ]
+        return sorted(found, key=lambda entry: entry.since, reverse=True)
+
+    def at(self, namespace: str, address: str, port: int) -> list[str]:
+        """The UIDs of the Machines of a namespace that had the host at that address."""
+        place = (namespace, address, port)
+        return [u for u, e in self._known.items() if (e.namespace, e.address, e.port) == place]
+
+    async def load(self, kube: Kube, namespace: str) -> None:
+        """Reads the list of the operators' namespace: people may have taken entries away."""
+        self._namespace = namespace
+        async with self._lock:
+            try:
+                found = await kube.get(kinds.CONFIGMAP, ABANDONED_HOSTS, namespace)
+            except KubeError as error:
+                _log.warning("the list of abandoned hosts cannot be read", error=error.message)
+                return
+            self._known = entries((found or {}).get("data") or {})
+            self._count()
+
+    async def follow(self, kube: Kube, namespace: str) -> None:
+        """Reads it again from time to time, for ever."""
+        while True:
+            await asyncio.sleep(AGAIN)
+            await self.load(kube, namespace)
+
+    async def add(self, kube: Kube, uid: str, entry: AbandonedHost) -> None:
+        """Adds a host, once. Raises `KubeError` if that may still go through later."""
+        async with self._lock:
+            if uid in self._known:
+                return
+            oldest = sorted(self._known, key=lambda uid: self._known[uid].since)
+            surplus = oldest[: max(0, len(oldest) + 1 - MOST)]
+            await self._write(kube, {uid: text_of(entry), **dict.fromkeys(surplus)})
+            self._known[uid] = entry
+            for gone in surplus:
+                del self._known[gone]
+            self._count()
+
+    async def cleaned(self, kube: Kube, uid: str) -> None:
+        """The host of that Machine is clean after all."""
+        async with self._lock:
+            if uid in self._known:
+                await self._write(kube, {uid: None})
+                del self._known[uid]
+                self._count()
+
+    async def _write(self, kube: Kube, change: Mapping[str, str | None]) -> None:
+        try:
+            try:
+                await kube.patch(
+                    kinds.CONFIGMAP, ABANDONED_HOSTS, self._namespace, {"data": dict(change)}
+                )
+            except NotFound:
+                await kube.create(_config_map(self._namespace, change))
+        except (Forbidden, NotFound) as error:
+            # No reason to keep a Machine for ever: the log tells of the host at least.
+            _log.error("abandoned host not listed", change=list(change), error=error.message)
+
+    def _count(self) -> None:
+        metrics.ABANDONED.set(len(self._known))
+
+
+def text_of(entry: AbandonedHost) -> str:
+    """An entry as it is written."""
+    short = {"why": entry.why[:TEXT], "left": entry.left[:TEXT]}
+    return json.dumps(entry.model_copy(update=short).manifest(), sort_keys=True)
+
+
+def entries(data: Mapping[str, str]) -> dict[str, AbandonedHost]:
+    """The entries that can be read."""
+    found: dict[str, AbandonedHost] = {}
+    for uid, text in data.items():
+        try:
+            found[uid] = AbandonedHost.model_validate_json(text)
+        except ValidationError:
+            _log.warning("an entry of the list of abandoned hosts cannot be read", uid=uid)
+    return found
+
+
+def _config_map(namespace: str, data: Mapping[str, str | None]) -> dict[str, object]:
+    return {
+        "apiVersion": kinds.CONFIGMAP.api_version,
+        "kind": kinds.CONFIGMAP.kind,
+        "metadata": {
+            "name": ABANDONED_HOSTS,
+            "namespace": namespace,
+            "labels": {LABEL_MANAGED_BY: MANAGED_BY},
+        },
+        "data": {uid: text for uid, text in data.items() if text is not None},
+    }

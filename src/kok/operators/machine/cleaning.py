@@ -1,0 +1,149 @@
+"""Cleaning up hosts of the pool whose Machines are gone without having left them clean."""
+
+from __future__ import annotations
+
+from kok.api.host import AbandonedHost, Host
+from kok.api.names import ANNOTATION_TRUST_HOST_KEY
+from kok.kube import kinds
+from kok.operators.machine import reasons
+from kok.operators.machine.abandoned import Abandoned
+from kok.operators.machine.host.agent import HostTaken
+from kok.operators.machine.host.survey import Owner
+from kok.operators.machine.keeping import Keeper
+from kok.operators.machine.machines.observe import Observer
+from kok.operators.machine.machines.work import Hand
+from kok.operators.machine.permits import Problem
+from kok.operators.machine.session import Session, Sessions
+from kok.operators.machine.ssh import Connections, Target, expected
+from kok.runtime.reconciler import DONE, Done, Pass
+
+SOON = 5.0
+
+
+class Cleaner:
+    """Cleans up hosts, each by one operation at a time that goes on between passes.
+
+    Sessions and connections are those of Machines, by the UID of the one that is gone.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        sessions: Sessions,
+        observer: Observer,
+        abandoned: Abandoned,
+        keeper: Keeper,
+    ) -> None:
+        self._connections = connections
+        self._sessions = sessions
+        self._observer = observer
+        self._abandoned = abandoned
+        self._keeper = keeper
+        self._problems: dict[str, Problem] = {}
+        """Why a host, by the UID of its Machine, cannot even be tried."""
+
+    async def clean(self, p: Pass[Host]) -> bool:
+        """Whether the host is clean; if it is not, something is being done about that."""
+        used, session = p.status.used_by, self._session(p)
+        if used is None:
+            return True
+        taken = isinstance(session.view.error, HostTaken) and session.view.error.owner.uid
+        if session.view.cleaned or taken:
+            # What belongs to somebody else by now was cleaned up before that one began.
+            await self._forget(p, used.uid)
+            return True
+        target = await self._target(p)
+        if target is None:
+            return False
+        session.aim(target)
+        if not session.doing and session.wait() <= 0:
+            hand = Hand(self._connections, p.clock, used.uid, target, session.view, p.wake)
+            owner = Owner(
+                uid=used.uid,
+                machine=f"{p.obj.namespace}/{used.machine}",
+                cluster=f"{p.obj.namespace}/{used.cluster}",
+                installation=await self._observer.identity(p.kube),
+            )
+            session.start("clean", hand.clean(owner), p.wake)
+        return False
+
+    def sentence(self, p: Pass[Host]) -> str:
+        """Why the host is not clean yet."""
+        used = p.status.used_by
+        uid, name = (used.uid, used.machine) if used is not None else ("", "")
+        error, problem = self._session(p).view.error, self._problems.get(uid)
+        why = problem.message if problem is not None else error.message if error is not None else ""
+        text = f"Machine {name} is gone and has not left the host clean"
+        return f"{text}: {why}; it is tried again" if why else f"{text}; it is being cleaned up"
+
+    def again(self, p: Pass[Host]) -> float:
+        """Seconds until the next pass."""
+        return max(SOON, self._session(p).wait())
+
+    async def abandon(self, p: Pass[Host]) -> None:
+        """The Host goes although the host is not clean: it is listed, if it was not before."""
+        used, spec = p.status.used_by, p.obj.spec
+        if used is None:
+            return
+        entry = AbandonedHost(
+            namespace=p.obj.namespace,
+            machine=used.machine,
+            cluster=used.cluster,
+            address=spec.address,
+            port=spec.port,
+            since=p.now,
+            why=self.sentence(p),
+            left="stop pods, uninstall what lies in /var/lib/kok/components, remove /var/lib/kok",
+        )
+        await self._abandoned.add(p.kube, used.uid, entry)
+        text = f"host {spec.address} was not cleaned up: {entry.why}; left to do: {entry.left}"
+        p.event(reasons.HOST_ABANDONED, text, warning=True)
+
+    async def done(self, p: Pass[Host]) -> Done:
+        """The Host goes: its credentials may go, too."""
+        if p.status.used_by is not None:
+            self._end(p.status.used_by.uid)
+        secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
+        await self._keeper.let_go(p, secret, leaving=True)
+        return DONE
+
+    def _session(self, p: Pass[Host]) -> Session:
+        used = p.status.used_by
+        return self._sessions.of(used.uid if used is not None else p.obj.metadata.uid)
+
+    async def _forget(self, p: Pass[Host], uid: str) -> None:
+        await self._abandoned.cleaned(p.kube, uid)
+        p.status.used_by = None
+        await p.latch()
+        self._end(uid)
+        secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
+        await self._keeper.let_go(p, secret)
+
+    def _end(self, uid: str) -> None:
+        self._sessions.end(uid)
+        self._connections.drop(uid)
+        self._problems.pop(uid, None)
+
+    async def _target(self, p: Pass[Host]) -> Target | None:
+        """Where and as whom to log in; None, and a problem, if that is not possible."""
+        host, spec, uid = p.obj, p.obj.spec, p.status.used_by.uid
+        annotation = host.metadata.annotations.get(ANNOTATION_TRUST_HOST_KEY)
+        want = expected(annotation, spec.host_key, p.status.host_key, None)
+        secret = await p.kube.get(kinds.SECRET, spec.ssh.secret, host.namespace)
+        found = await self._observer.permits.credentials(host, secret)
+        if isinstance(found, Problem):
+            self._problems[uid] = found
+            return None
+        if want.fingerprint is None:
+            text = "its host key is not known; write it into spec.hostKey"
+            self._problems[uid] = Problem(reasons.HOST_KEY_CHANGED, text)
+            return None
+        self._problems.pop(uid, None)
+        return Target(
+            address=spec.address,
+            port=spec.port,
+            user=spec.ssh.user,
+            secret=f"{host.namespace}/{spec.ssh.secret}",
+            credentials=found,
+            expected=want,
+        )

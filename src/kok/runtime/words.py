@@ -1,0 +1,91 @@
+"""What Kubernetes tells of a pod in events only: what its probes answered, why it cannot start.
+
+Why a container that runs is not ready is known to the kubelet alone. (Of pods that are refused
+before they exist `kok.runtime.refusals` tells.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+
+SAID = 400
+"""Characters of somebody else's sentence that a condition shows."""
+
+_COMPLAINTS = frozenset(
+    {"Unhealthy", "ProbeError", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An event, however often it was repeated."""
+
+    reason: str
+    note: str
+    since: datetime
+    last: datetime
+
+
+async def words(kube: Kube, about: Manifest) -> list[Word]:
+    """What is told of this very object, the latest first. Raises `KubeError`.
+
+    Needs the right to list `events` of `events.k8s.io`. Events go after an hour.
+    """
+    meta = about["metadata"]
+    chosen = {"regarding.kind": str(about["kind"]), "regarding.name": str(meta["name"])}
+    return heard(await kube.list(kinds.EVENT, meta["namespace"], fields=chosen), meta.get("uid"))
+
+
+def heard(events: Iterable[Manifest], uid: str | None) -> list[Word]:
+    """The events about the object with that UID, the latest first."""
+    found = [
+        word
+        for event in events
+        if (event.get("regarding") or {}).get("uid") == uid and (word := _word(event)) is not None
+    ]
+    return sorted(found, key=lambda word: word.last, reverse=True)
+
+
+def trouble(told: Iterable[Word]) -> Word | None:
+    """What the kubelet last complained of: a failed probe, a volume or sandbox that is missing."""
+    return next((word for word in told if word.reason in _COMPLAINTS), None)
+
+
+def moment(since: datetime) -> str:
+    """Since when something lasts. An age would change the sentence with every look at it."""
+    return f"{since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def said(text: object) -> str:
+    """Somebody else's words as one line that a condition can hold."""
+    return " ".join(str(text or "")[: 4 * SAID].split())[:SAID]
+
+
+def _word(event: Manifest) -> Word | None:
+    series = event.get("series") or {}
+    times = [
+        _time(event.get("deprecatedFirstTimestamp")),
+        _time(event.get("eventTime")),
+        _time((event.get("metadata") or {}).get("creationTimestamp")),
+    ]
+    since = min((time for time in times if time is not None), default=None)
+    if since is None:
+        return None
+    later = (event.get("deprecatedLastTimestamp"), series.get("lastObservedTime"))
+    last = max([since, *(time for time in map(_time, later) if time is not None)])
+    return Word(str(event.get("reason") or ""), said(event.get("note")), since, last)
+
+
+def _time(text: Any) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str(text)) if text else None
+    except ValueError:
+        return None
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)

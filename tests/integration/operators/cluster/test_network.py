@@ -1,0 +1,110 @@
+"""NetworkPolicies of a control plane, as a real API server takes and keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.integration.apiserver import ApiServer
+from tests.integration.operators.cluster.conftest import World, running
+
+from kok.api import names
+from kok.api.machine import Machine
+from kok.api.meta import Manifest
+from kok.kube import kinds
+
+POLICY, MACHINE = kinds.NETWORKPOLICY, Machine.info.kind
+COMPONENTS = ("shop-apiserver", "shop-controller-manager", "shop-scheduler")
+
+
+@pytest.fixture
+async def isolating(
+    api_server: ApiServer, cluster_crds: None, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    """The operator as the chart runs it by default."""
+    monkeypatch.setenv("KOK_NETWORK_POLICIES", "true")
+    async with running(api_server, namespace):
+        yield
+
+
+def kubelets(policy: Manifest | None) -> list[str]:
+    """Where the policy lets API servers go by the kubelets' port."""
+    rules: list[dict[str, Any]] = (policy or {}).get("spec", {}).get("egress", [])
+    return [
+        peer["ipBlock"]["cidr"]
+        for rule in rules
+        if [port["port"] for port in rule.get("ports", [])] == [10250]
+        for peer in rule["to"]
+    ]
+
+
+async def test_a_policy_that_is_deleted_or_changed_comes_back(
+    world: World, isolating: None
+) -> None:
+    await world.make()
+    made = [await world.until(lambda m: m, name, POLICY) for name in COMPONENTS]
+    first = made[0]
+    await world.delete(POLICY, "shop-apiserver")
+    again = await world.until(
+        lambda m: m and m["metadata"]["uid"] != first["metadata"]["uid"], "shop-apiserver", POLICY
+    )
+    assert again["spec"] == first["spec"]
+    await world.patch({"spec": {"egress": [{}]}}, "shop-apiserver", POLICY)
+    await world.until(lambda m: m and m["spec"] == first["spec"], "shop-apiserver", POLICY)
+
+
+async def test_the_nodes_that_may_be_reached_follow_the_machines(
+    world: World, isolating: None
+) -> None:
+    await world.make()
+    await world.until(lambda m: m and not kubelets(m), "shop-apiserver", POLICY)
+    await world.kube.create(
+        {
+            "apiVersion": MACHINE.api_version,
+            "kind": MACHINE.kind,
+            "metadata": {"name": "w1", "namespace": world.namespace},
+            "spec": {
+                "cluster": "shop",
+                "node": "w1",
+                "address": "198.51.100.21",
+                "ssh": {"secret": "ssh"},
+            },
+        }
+    )
+    await world.until(lambda m: kubelets(m) == ["198.51.100.21/32"], "shop-apiserver", POLICY)
+
+
+async def test_a_policy_of_somebody_elses_is_not_taken_over(world: World, isolating: None) -> None:
+    foreign = {
+        "apiVersion": POLICY.api_version,
+        "kind": POLICY.kind,
+        "metadata": {
+            "name": "shop-scheduler",
+            "namespace": world.namespace,
+            "ownerReferences": [
+                {"apiVersion": "v1", "kind": "Secret", "name": "x", "uid": "y", "controller": True}
+            ],
+        },
+        "spec": {"podSelector": {}},
+    }
+    made = await world.kube.create(foreign)
+    await world.make()
+    await world.until_reason("NameTaken")
+    kept = await world.there(POLICY, "shop-scheduler")
+    assert kept["spec"] == made["spec"]
+
+
+async def test_they_go_when_they_are_switched_off(
+    world: World, api_server: ApiServer, cluster_crds: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOK_NETWORK_POLICIES", "true")
+    async with running(api_server, world.namespace):
+        await world.make()
+        await world.until(lambda m: m, "shop-apiserver", POLICY)
+    monkeypatch.setenv("KOK_NETWORK_POLICIES", "false")
+    async with running(api_server, world.namespace):
+        for name in COMPONENTS:
+            await world.until_gone(name, POLICY)
+    labels = {names.LABEL_CLUSTER: "shop"}
+    assert await world.kube.list(POLICY, world.namespace, labels=labels) == []

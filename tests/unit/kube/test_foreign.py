@@ -1,0 +1,67 @@
+"""What counts as added by others, and how often it is removed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kok.kube.foreign import Contest, additions, removal
+
+
+def live(
+    spec: dict[str, Any], *records: dict[str, Any], kind: str = "Deployment"
+) -> dict[str, Any]:
+    """An object with what was recorded of its writers."""
+    api = "v1" if kind == "Service" else "apps/v1"
+    fields = [
+        {"manager": "m", "operation": "Update", "fieldsV1": {"f:spec": tree}} for tree in records
+    ]
+    meta = {"name": "a", "resourceVersion": "7", "managedFields": fields}
+    return {"apiVersion": api, "kind": kind, "metadata": meta, "spec": spec}
+
+
+def test_a_field_that_nobody_wrote_is_a_default_and_stays() -> None:
+    found = additions(live({"replicas": 1, "paused": False}, {"f:replicas": {}}), live({}))
+    assert found.fields == {("spec", "replicas")}
+
+
+def test_later_items_of_a_list_are_removed_first() -> None:
+    items = [{"name": n} for n in ("ours", "one", "ours-too", "two")]
+    tree = {f'k:{{"name":"{n}"}}': {".": {}, "f:name": {}} for n in ("one", "two", "ours")}
+    intent = live({"volumes": [{"name": "ours"}, {"name": "ours-too"}]})
+    one = live({"volumes": items, "x/y": 1}, {"f:volumes": tree, "f:x/y": {}})
+
+    found = additions(one, intent)
+
+    assert removal(one, found.fields) == [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "remove", "path": "/spec/x~1y"},
+        {"op": "remove", "path": "/spec/volumes/3"},
+        {"op": "remove", "path": "/spec/volumes/1"},
+    ]
+
+
+def test_what_load_balancers_and_the_api_server_give_out_stays() -> None:
+    port = {"port": 1, "nodePort": 30001}
+    tree = {
+        "f:loadBalancerIP": {},
+        "f:externalIPs": {},
+        "f:ports": {'k:{"port":1,"protocol":"TCP"}': {".": {}, "f:nodePort": {}}},
+    }
+    spec = {"loadBalancerIP": "192.0.2.1", "externalIPs": ["192.0.2.2"], "ports": [port]}
+    found = additions(live(spec, tree, kind="Service"), live({"ports": [{"port": 1}]}))
+    assert found.fields == {("spec", "externalIPs")}
+
+
+def test_other_kinds_are_shared() -> None:
+    job = {**live({"suspend": True}, {"f:suspend": {}}), "apiVersion": "batch/v1", "kind": "Job"}
+    assert not additions(job, live({})).fields
+
+
+def test_removals_from_one_object_are_bounded_in_time() -> None:
+    now = [0.0]
+    contest = Contest(limit=2, window=60.0, clock=lambda: now[0])
+
+    assert [contest.allows("a") for _ in range(3)] == [True, True, False]
+    assert contest.allows("b")
+    now[0] = 61.0
+    assert contest.allows("a")

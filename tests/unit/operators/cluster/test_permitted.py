@@ -1,0 +1,44 @@
+"""What an administrator does not allow of a Cluster is said, and nothing is made of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.operators.cluster.builders import a_cluster
+
+from kok.operators.cluster.blueprint import blueprint
+from kok.operators.cluster.permitted import check
+from kok.runtime.errors import Invalid
+from kok.runtime.policy import Policies
+
+RULES = Policies(
+    allowed_registries=("registry.k8s.io",),
+    allowed_node_labels=("pool",),
+    allowed_tolerations=("dedicated",),
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"endpoint": {"host": "169.254.169.254"}}, "spec.endpoint.host"),
+        ({"endpoint": {"host": "127.0.0.1"}}, "spec.endpoint.host"),
+        ({"images": {"registry": "evil.example"}}, "spec.images.registry"),
+        ({"scheduler": {"nodeSelector": {"role": "meta"}}}, "spec.scheduler.nodeSelector"),
+        (
+            {"apiServer": {"tolerations": [{"key": "node-role.kubernetes.io/control-plane"}]}},
+            "spec.apiServer.tolerations",
+        ),
+    ],
+)
+def test_a_field_that_is_not_allowed_is_named(spec: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        check(RULES, blueprint(a_cluster(**spec)))
+    assert raised.value.reason == "ForbiddenByPolicy"
+    assert raised.value.message.startswith(f"{field}: ")
+
+
+def test_what_is_allowed_stands_in_nobodys_way() -> None:
+    spec = {"nodeSelector": {"pool": "a"}, "tolerations": [{"key": "dedicated"}]}
+    check(RULES, blueprint(a_cluster(apiServer=spec, endpoint={"host": "api.example"})))

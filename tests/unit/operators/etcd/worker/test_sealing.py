@@ -1,0 +1,65 @@
+"""Keys that are kept in etcd open for whom they are sealed to, and for nobody else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kok.operators.etcd.worker import sealing
+from kok.operators.etcd.worker.encryption import Key
+from kok.operators.etcd.worker.sealing import SealError
+
+CONTENT = {"ca": {"tls.crt": b"cert", "tls.key": b"\0secret\xff"}, "sa": {"sa.key": b"rsa"}}
+KEY, OTHER = Key(b"k" * 32), Key(b"o" * 32)
+
+
+def test_what_is_sealed_to_a_backup_key_opens_by_it() -> None:
+    sealed = sealing.seal(CONTENT, KEY)
+    assert b"secret" not in sealed
+    assert sealing.unseal(sealed, [OTHER, KEY]) == CONTENT
+    assert sealing.try_open(sealed, [KEY]).names == ["ca", "sa"]
+
+
+def test_what_is_sealed_to_a_recipient_opens_by_the_private_key_alone() -> None:
+    private, public = sealing.key_pair()
+    sealed = sealing.seal(CONTENT, public)
+    assert sealing.unseal(sealed, [KEY], private) == CONTENT
+    assert sealing.try_open(sealed, [KEY]) == sealing.Opened()
+    with pytest.raises(SealError, match=f"public key {public[:8]}.*private key is not given"):
+        sealing.unseal(sealed, [KEY])
+    with pytest.raises(SealError, match="that is given belongs to"):
+        sealing.unseal(sealed, [], sealing.key_pair()[0])
+
+
+def test_another_key_is_named_by_what_is_missing() -> None:
+    sealed = sealing.seal(CONTENT, KEY)
+    with pytest.raises(SealError, match=f"the backup key with ID {KEY.id.hex()}, which is not"):
+        sealing.unseal(sealed, [OTHER])
+    assert KEY.id.hex() in (sealing.try_open(sealed, [OTHER]).problem or "")
+
+
+@pytest.mark.parametrize("field", ["box", "salt", "names", "keyID"])
+def test_nothing_of_it_can_be_altered(field: str) -> None:
+    private, public = sealing.key_pair()
+    document = json.loads(sealing.seal(CONTENT, public))
+    other = json.loads(sealing.seal(CONTENT, sealing.key_pair()[1]))
+    document[field] = ["other"] if field == "names" else other[field]
+    with pytest.raises(SealError):
+        sealing.unseal(json.dumps(document).encode(), [], private)
+
+
+@pytest.mark.parametrize("junk", [b"", b"{}", b"\xff" * 100, b"[" * 100_000])
+def test_what_is_nothing_of_the_sort_is_told(junk: bytes) -> None:
+    with pytest.raises(SealError, match="cannot be read"):
+        sealing.unseal(junk, [KEY])
+
+
+def test_the_same_content_has_the_same_digest_and_is_sealed_anew_each_time() -> None:
+    assert sealing.canonical(CONTENT) == sealing.canonical(dict(reversed(CONTENT.items())))
+    assert sealing.seal(CONTENT, KEY) != sealing.seal(CONTENT, KEY)
+
+
+def test_too_much_is_refused() -> None:
+    with pytest.raises(SealError, match="are the most"):
+        sealing.seal({"big": {"one": bytes(sealing.LIMIT)}}, KEY)

@@ -1,0 +1,86 @@
+"""What an administrator allows of hosts and of the Secrets by which they are reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.sshd import fake_host
+from tests.unit.operators.machine.test_ssh import PATIENT, target
+
+from kok.api.meta import Manifest
+from kok.operators.machine.business.tenants import Tenants
+from kok.operators.machine.machines.observe import Observer, World
+from kok.operators.machine.ssh.bounds import Bounds
+from kok.operators.machine.ssh.errors import HostForbidden
+from kok.operators.machine.ssh.login import connect, scan
+from kok.runtime.policy import Policies
+
+
+class Secrets:
+    """A meta cluster that has one Secret, with a password."""
+
+    def __init__(self, **labels: str) -> None:
+        self.labels = labels
+
+    async def get(self, kind: Any, name: str, _namespace: str | None = None) -> Manifest | None:
+        if kind.kind != "Secret" or name != "ops-ssh":
+            return None
+        meta = {"name": name, "namespace": "team-a", "labels": self.labels}
+        return {"kind": "Secret", "metadata": meta, "data": {"password": "cGFzcw=="}}
+
+
+async def seen(kube: Any, policies: Policies, **spec: Any) -> World:
+    tenants = Tenants(1.0)
+    observer = Observer(tenants, lambda: 0.0, policies, inside=False)
+    return await observer.observe(kube, builders.machine(**spec), rivals=None, since=0.0)
+
+
+def refused(world: World) -> tuple[str, str]:
+    assert world.credentials is None
+    assert world.refusal is not None
+    return world.refusal.reason, world.refusal.message
+
+
+async def test_a_host_at_an_address_that_is_not_allowed_gets_no_credentials() -> None:
+    some = Policies(allowed_ssh_ranges=("198.51.100.0/24",))
+    reason, message = refused(await seen(Secrets(), some))
+    assert reason == "ForbiddenByPolicy"
+    assert message.startswith("spec.address: 192.0.2.21 is not allowed")
+    assert (await seen(Secrets(), some, address="198.51.100.7")).credentials is not None
+
+
+async def test_no_host_is_where_clouds_serve_a_machines_credentials() -> None:
+    for address in ("169.254.169.254", "127.0.0.1", "2852039166"):
+        reason, _ = refused(await seen(Secrets(), Policies(), address=address))
+        assert reason == "ForbiddenByPolicy"
+
+
+async def test_a_secret_that_is_not_meant_for_ssh_is_not_used() -> None:
+    strict = Policies(ssh_secrets_labelled=True)
+    reason, message = refused(await seen(Secrets(), strict))
+    assert reason == "ForbiddenByPolicy"
+    assert 'label it kok.dev/ssh-credentials: "true"' in message
+    labelled = Secrets(**{"kok.dev/ssh-credentials": "true"})
+    assert (await seen(labelled, strict)).credentials is not None
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+async def test_a_name_is_judged_by_what_it_stands_for_when_a_connection_is_made(
+    tmp_path: Path, name: str
+) -> None:
+    elsewhere, closed = Bounds(["198.51.100.0/24"]), Bounds(closed=["127.0.0.0/8", "::1/128"])
+    async with fake_host(tmp_path / "kok") as host:
+        for act in (
+            scan(name, host.port, PATIENT, bounds=elsewhere),
+            connect(target(host, address=name), PATIENT, elsewhere),
+            scan(name, host.port, PATIENT, bounds=closed),
+        ):
+            with pytest.raises(HostForbidden, match="allows no hosts"):
+                await act
+        assert host.logins == []
+        allowed = Bounds(["127.0.0.0/8", "::1/128"], ["169.254.0.0/16"])
+        assert await scan("127.0.0.1", host.port, PATIENT, bounds=allowed) == host.fingerprint
+        (await connect(target(host), PATIENT, allowed)).close()

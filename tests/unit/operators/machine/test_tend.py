@@ -1,0 +1,138 @@
+"""A business cluster that refuses what the operator writes there: its nodes go on serving."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import structlog
+from aiohttp import web
+from tests.unit.fakeapi import FakeApi, refusal
+from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.builders import NOW
+from tests.unit.operators.machine.cases import MEMBER, NODE, case, seen, world
+
+from kok.api.machine import Machine
+from kok.kube.access import from_kubeconfig
+from kok.kube.client import Kube
+from kok.operators.machine.business import nodes, tend
+from kok.operators.machine.business.drain import Drain
+from kok.operators.machine.business.nodes import NodeView
+from kok.operators.machine.machines import plan
+from kok.operators.machine.machines.status import report
+from kok.runtime.clock import FakeClock
+from kok.runtime.reconciler import Pass
+from kok.runtime.settings import Settings
+
+PATH = "/api/v1/nodes/w1"
+WEBHOOK = 'failed calling webhook "check.example": connection refused'
+
+
+@dataclass
+class Tenant:
+    """A business cluster as far as looking after a Node needs it."""
+
+    kube: Kube
+    nodes: dict[str, NodeView] = field(default_factory=dict)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    server = await FakeApi().start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def kube(api: FakeApi) -> AsyncIterator[Kube]:
+    async with Kube(from_kubeconfig(api.kubeconfig()), field_manager="kok-machine") as made:
+        yield made
+
+
+def passing(machine: Machine) -> Pass[Machine]:
+    return Pass(
+        obj=machine,
+        status=machine.status.model_copy(deep=True),
+        kube=None,  # type: ignore[arg-type] # the meta cluster is not asked
+        clock=FakeClock(NOW),
+        now=NOW,
+        log=structlog.stdlib.get_logger(),
+        settings=Settings(),
+    )
+
+
+async def test_refused_labels_are_told_and_a_serving_node_goes_on_serving(
+    api: FakeApi, kube: Kube
+) -> None:
+    """It was Ready=False InternalError."""
+    open_: list[bool] = []
+
+    async def webhook(_request: web.Request) -> web.StreamResponse | None:
+        return None if open_ else refusal(500, "InternalError", WEBHOOK)
+
+    api.script("PATCH", PATH, webhook)
+    found = nodes.view(api.put(PATH, {"metadata": {"name": "w1"}, "spec": {}}))
+    machine = builders.machine(labels={"tier": "gold"})
+    p, tenant = passing(machine), Tenant(kube)
+    assert await tend.node(p, tenant, found) == tend.REFUSED_AGAIN  # type: ignore[arg-type]
+    told = p.status.condition("NodeMarked")
+    assert told
+    assert (told.status, told.reason) == ("False", "MarksRefused")
+    assert told.message == (
+        f"the API of Cluster shop refuses labels and taints of Node w1: {WEBHOOK}; correct "
+        "spec.labels and spec.taints, or what refuses them there"
+    )
+    assert ready_then(machine, p)["Ready"] == "True"
+    # A new Node does not count without them, and says why.
+    p.status.drop_conditions(["NodeReady"])
+    assert ready_then(machine, p)["NodeReady"] == "False"
+    assert p.status.condition("NodeReady").message.startswith(
+        "Node w1 is Ready, but the API of Cluster shop refuses labels and taints"
+    )
+    open_.append(True)
+    assert await tend.node(p, tenant, found) == 0.0  # type: ignore[arg-type]
+    assert p.status.condition("NodeMarked") is None
+
+
+def ready_then(machine: Machine, p: Pass[Machine]) -> dict[str, Any]:
+    """The conditions that the next pass sets."""
+    if p.status.condition("Ready") is None:
+        p.set_condition("NodeReady", True, "NodeReady")
+    given = replace(
+        case(machine, view=seen(machine, identity=MEMBER), world=world(node=NODE)),
+        status=p.status,
+    )
+    report(given.status, given, plan.decide(given))
+    return {c.type: c.status for c in given.status.conditions}
+
+
+async def test_a_pod_that_a_webhook_keeps_is_not_said_to_be_protected_by_a_budget(
+    api: FakeApi, kube: Kube
+) -> None:
+    api.put(PATH, {"metadata": {"name": "w1"}, "spec": {}})
+    api.put("/api/v1/nodes/w2", {"metadata": {"name": "w2"}, "spec": {}})
+    pod = {"name": "web", "namespace": "shop"}
+    api.put("/api/v1/namespaces/shop/pods/web", {"metadata": pod, "spec": {"nodeName": "w1"}})
+
+    async def refuse(_request: web.Request) -> web.StreamResponse:
+        return refusal(403, "Forbidden", "not today")
+
+    api.script("POST", "/eviction", refuse)
+    said: asyncio.Queue[str] = asyncio.Queue()
+    drain = Drain(
+        kube=kube,
+        clock=FakeClock(NOW),
+        node="w1",
+        alive=lambda: True,
+        deadline=NOW,
+        told=said.put_nowait,
+    )
+    draining = asyncio.create_task(drain.run())
+    assert await asyncio.wait_for(said.get(), 30) == (
+        "the API refuses to evict shop/web: not today"
+    )
+    draining.cancel()
+    await asyncio.gather(draining, return_exceptions=True)
