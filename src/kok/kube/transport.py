@@ -67,8 +67,8 @@ def new_session(
         middlewares=(authorise,),
         response_class=response_class,
         read_bufsize=READ_BUFFER,
-        # What is decompressed has no size that could be known before. Nobody who uses the session
-        # may ask for it: kopf as little as we.
+        # What is decompressed has no size that could be known before. Nobody who uses this session
+        # asks for it either: kopf could not read it.
         auto_decompress=False,
         headers={"Accept-Encoding": "identity"},
         proxy=access.proxy,

@@ -16,7 +16,14 @@ from kok.operators.cluster import plan as planning
 from kok.operators.cluster.blueprint import Blueprint, blueprint
 from kok.operators.cluster.children import all_of, ensure_children
 from kok.operators.cluster.credentials import ROOTS, Issuer, Names
-from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, public_endpoint, serving_names
+from kok.operators.cluster.endpoint import (
+    Endpoint,
+    NoEndpoint,
+    family_missing,
+    known_addresses,
+    public_endpoint,
+    serving_names,
+)
 from kok.operators.cluster.findings import Findings
 from kok.operators.cluster.keys import KeyRing, Keys
 from kok.operators.cluster.observe import ADDON, World
@@ -30,7 +37,7 @@ from kok.operators.cluster.permitted import check
 from kok.operators.cluster.render import apiserver, controllers, network, owned, pods
 from kok.operators.cluster.render import service as service_
 from kok.operators.cluster.returning import Returned, returned
-from kok.runtime.errors import Wait
+from kok.runtime.errors import Invalid, Wait
 from kok.runtime.policy import Policies
 from kok.runtime.reconciler import Pass
 
@@ -71,6 +78,10 @@ class Steps:
 
     def draw(self) -> None:
         """Checks the spec; raises `Invalid`."""
+        known = known_addresses(self.cluster, self.world.nodes)
+        problem = family_missing(self.cluster, known)
+        if problem and self.cluster.status.version is None:
+            raise Invalid(reasons.FAMILY_MISSING, problem)
         etcd = (self.world.etcd(self.cluster.name) or {}).get("spec") or {}
         self._plan = blueprint(self.cluster, etcd.get("version"))
         check(self._policies, self._plan)
