@@ -29,14 +29,15 @@ class Limits:
 
 
 META: Final = Limits(
-    answer=256 * MIB,
-    weight=1024 * MIB,
-    listed=2048 * MIB,
-    items=1_000_000,
+    answer=32 * MIB,
+    weight=128 * MIB,
+    listed=256 * MIB,
+    items=100_000,
     seconds=300.0,
     page=500,
 )
-"""Of the meta cluster, whose API server decides on the operator's life anyway."""
+"""Of the meta cluster: its API server is trusted, but everybody who may write in a namespace there
+decides on how large objects are. A page that is too large is asked for again with fewer of them."""
 TENANT: Final = Limits(
     answer=6 * MIB,
     weight=16 * MIB,

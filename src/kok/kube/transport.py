@@ -67,8 +67,10 @@ def new_session(
         middlewares=(authorise,),
         response_class=response_class,
         read_bufsize=READ_BUFFER,
-        # What is decompressed has no size that could be known before. We do not ask for it either.
+        # What is decompressed has no size that could be known before. Nobody who uses this session
+        # asks for it either: kopf could not read it.
         auto_decompress=False,
+        headers={"Accept-Encoding": "identity"},
         proxy=access.proxy,
         # A proxy or password of the environment or of ~/.netrc is not for servers of others.
         trust_env=False,
@@ -91,7 +93,7 @@ class Transport:
         self.access = access
         self.timeout = timeout
         self.limits = limits
-        self._headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": user_agent}
+        self._headers = {"Accept": JSON, "User-Agent": user_agent}
         self._observer = observer
         self._session = new_session(access, limit=connections)
 

@@ -1,12 +1,28 @@
-"""Keeping secrets out of the logs, whatever somebody passes to them."""
+"""Keeping secrets out of the logs, whatever somebody passes to them, in time that grows with it.
+
+What is logged holds foreign texts of any length. They are cut before anything is looked for, and
+no expression looks at a character more than a fixed number of times: every repetition is bounded,
+or cannot begin anew inside of what it has passed.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 MASK = "***"
+MOST = 16_384
+"""Characters of one text that are kept."""
+ROOM = 65_536
+"""Characters of one entry of a log line, in all of its texts and at any depth."""
+_TORN = 512
+"""Characters in which a text that is cut ends at a word: half a secret is not recognised."""
+_ITEMS = 100
+"""Items of a list or mapping that are kept."""
+_KEY_MOST = 200
+_BITS = 1024
 _SECRET_KEY = re.compile(
     r"(?i)(password|passwd|passphrase|secret[_-]?key|private[_-]?key|key[_-]data|token$|"
     r"^authorization$|^credentials?$|kubeconfig$|^string_?data$|cookie)"
@@ -14,51 +30,124 @@ _SECRET_KEY = re.compile(
 _PATTERNS = (
     (
         re.compile(
-            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(-----END [A-Z0-9 ]*-----|\Z)", re.DOTALL
+            r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----"
+            r".*?(-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z)",
+            re.DOTALL,
         ),
         MASK,
     ),
-    (re.compile(r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?\w+\s+)[^\s'\"]+"), rf"\1{MASK}"),
-    (re.compile(r"(?i)\b(bearer)\s+[A-Za-z0-9._~+/=-]{20,}"), rf"\1 {MASK}"),
+    (
+        re.compile(
+            r"(?i)(authorization['\"]?\s{0,8}[:=]\s{0,8}['\"]?\w{1,64}\s{1,8})[^\s'\"]+",
+        ),
+        rf"\1{MASK}",
+    ),
+    (re.compile(r"(?i)\b(bearer)\s{1,8}[A-Za-z0-9._~+/=-]{20,}"), rf"\1 {MASK}"),
     # JSON web tokens, and kubeadm's bootstrap tokens.
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), MASK),
+    (re.compile(r"\beyJ[\w-]{8,256}\.[\w-]{8}[\w.-]*"), MASK),
     (re.compile(r"\b([a-z0-9]{6})\.[a-z0-9]{16}\b"), rf"\1.{MASK}"),
     # A base64 PEM block, as kubeconfigs and Secrets hold it.
     (re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]{40,}"), MASK),
     (
         re.compile(
-            r"(?i)((?:password|passphrase|token|client-key-data)['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]+"
+            r"(?i)((?:password|passphrase|token|client-key-data)['\"]?\s{0,8}[:=]\s{0,8}['\"]?)"
+            r"[^\s'\",}]+"
         ),
         rf"\1{MASK}",
     ),
-    (re.compile(r"(\w+://[^\s/:@]+:)[^\s/@]+@"), rf"\1{MASK}@"),
+    (re.compile(r"(://[^\s/:@]*:)[^\s/@]+@"), rf"\1{MASK}@"),
 )
 _DEPTH = 6
 
 
 def redact_text(text: str) -> str:
-    """The text without anything that looks like a key, a token or a password."""
+    """The text, cut, without anything that looks like a key, a token or a password."""
+    return _redacted(text, MOST)
+
+
+def _redacted(text: str, most: int) -> str:
+    kept, left_out = text, ""
+    if len(text) > most:
+        kept = text[:most]
+        kept = kept[: max(kept.rfind(" "), kept.rfind("\n"), most - _TORN, 0)]
+        left_out = f"... ({len(text) - len(kept)} more characters)"
     for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
-    return text
+        kept = pattern.sub(replacement, kept)
+    return kept + left_out
 
 
-def redact(value: Any, depth: int = _DEPTH) -> Any:
-    """A value fit for a log: secrets masked, `data` of Secrets dropped, at any depth."""
-    if isinstance(value, str):
-        return redact_text(value)
+class _Room:
+    """The characters that may still be kept."""
+
+    def __init__(self) -> None:
+        self._left = ROOM
+
+    def text(self, text: str) -> str:
+        """The text, redacted, or as much as there is room for."""
+        kept = _redacted(text, min(MOST, self._left))
+        self._left = max(0, self._left - len(kept) - 2)
+        return kept
+
+    @property
+    def used_up(self) -> bool:
+        """Whether nothing more is kept."""
+        return not self._left
+
+
+def redact(value: Any) -> Any:
+    """A value fit for a log: secrets masked, `data` of Secrets dropped, at any depth.
+
+    Each entry of a mapping has room of its own.
+    """
+    if not isinstance(value, Mapping):
+        return _value(value, _DEPTH, _Room())
+    return {str(k)[:_KEY_MOST]: _entry(value, k, v, _DEPTH, _Room()) for k, v in value.items()}
+
+
+def _value(value: Any, depth: int, room: _Room) -> Any:
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        return f"<{value.bit_length()} bits>"
     if value is None or isinstance(value, bool | int | float):
         return value
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
     if depth > 0 and isinstance(value, Mapping):
-        return {str(k): _entry(value, k, v, depth) for k, v in value.items()}
+        return _mapping(value, depth, room)
     if depth > 0 and isinstance(value, list | tuple | set | frozenset):
-        return [redact(item, depth - 1) for item in value]
-    return f"<{len(value)} bytes>" if isinstance(value, bytes) else redact_text(str(value))
+        return _items(value, depth, room)
+    return room.text(value if isinstance(value, str) else str(value))
 
 
-def _entry(mapping: Mapping[Any, Any], key: Any, value: Any, depth: int) -> Any:
-    if _SECRET_KEY.search(str(key)) and value is not None and not isinstance(value, bool):
+def _mapping(value: Mapping[Any, Any], depth: int, room: _Room) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, inner in islice(value.items(), _ITEMS):
+        if room.used_up:
+            break
+        found[room.text(str(key)[:_KEY_MOST])] = _entry(value, key, inner, depth, room)
+    if len(found) < len(value):
+        found["..."] = f"{len(value) - len(found)} more"
+    return found
+
+
+def _items(
+    value: list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any], depth: int, room: _Room
+) -> list[Any]:
+    found: list[Any] = []
+    for item in islice(value, _ITEMS):
+        if room.used_up:
+            break
+        found.append(_value(item, depth - 1, room))
+    if len(found) < len(value):
+        found.append(f"... {len(value) - len(found)} more")
+    return found
+
+
+def _entry(mapping: Mapping[Any, Any], key: Any, value: Any, depth: int, room: _Room) -> Any:
+    name = str(key)
+    if len(name) > _KEY_MOST and value is not None:
+        return MASK
+    if _SECRET_KEY.search(name) and value is not None and not isinstance(value, bool):
         return MASK
     if mapping.get("kind") == "Secret" and key in {"data", "stringData"}:
         return MASK
-    return redact(value, depth - 1)
+    return _value(value, depth - 1, room)

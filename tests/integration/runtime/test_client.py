@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from kok.kube.errors import (
     Unauthorized,
     Unreachable,
 )
+from kok.kube.limits import META
 
 
 def config_map(name: str, namespace: str, **data: str) -> Manifest:
@@ -74,13 +76,15 @@ async def test_an_object_that_cannot_be_is_refused_with_a_sentence(
 
 
 async def test_lists_are_selected_and_read_in_pages(
-    kube: Kube, namespace: str, monkeypatch: pytest.MonkeyPatch
+    api_server: ApiServer, kube: Kube, namespace: str
 ) -> None:
-    monkeypatch.setattr("kok.kube.client.CHUNK", 3)
     names = [f"{letter}{number}" for letter in "ab" for number in range(4)]
     await asyncio.gather(*(kube.create(config_map(name, namespace)) for name in names))
 
-    every = await kube.list(kinds.CONFIGMAP, namespace)
+    async with await Kube.from_kubeconfig(
+        api_server.kubeconfig(), field_manager="test", limits=replace(META, page=3)
+    ) as reader:
+        every = await reader.list(kinds.CONFIGMAP, namespace)
     some = await kube.list(kinds.CONFIGMAP, namespace, labels={"app": "a"})
     either = await kube.list(kinds.CONFIGMAP, namespace, labels="app in (a,b)")
     one = await kube.list(kinds.CONFIGMAP, namespace, fields={"metadata.name": "b2"})

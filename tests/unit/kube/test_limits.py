@@ -16,9 +16,11 @@ from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
 
 from kok.kube import kinds
+from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import TENANT, weight
+from kok.kube.transport import new_session
 from kok.kube.watch import Pace
 
 SMALL = replace(TENANT, answer=20_000, weight=200_000, listed=400_000, items=50, page=8)
@@ -65,6 +67,22 @@ async def test_a_compressed_answer_is_refused_without_being_unpacked(
         assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
     finally:
         tracemalloc.stop()
+
+
+async def test_nobody_who_uses_our_sessions_asks_for_compressed_answers(api: FakeApi) -> None:
+    """Those of kopf as well, which could not read them."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request.headers.get("Accept-Encoding", ""))
+        return web.json_response({})
+
+    always(api, answer)
+    session = new_session(from_kubeconfig(api.kubeconfig()), limit=0)
+    url = f"{api.address}/api/v1/secrets"
+    async with session, session.get(url, headers={"Accept": "*/*"}):
+        pass
+    assert asked == ["identity"]
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kok.runtime import logs
+from kok.runtime import redact as logs_redact
 from kok.runtime.redact import redact, redact_text
 from kok.runtime.settings import Settings
 
@@ -154,3 +156,30 @@ def test_a_library_that_is_to_end_says_nothing_and_then_speaks_again(
         inner.error("Connector is closed")
     inner.error("later")
     assert [record.message for record in caplog.records] == ["later"]
+
+
+@pytest.mark.parametrize("begin", range(logs_redact.MOST - 700, logs_redact.MOST + 10, 37))
+@pytest.mark.parametrize("text", [t for t, _ in SECRETS.values()], ids=list(SECRETS))
+def test_a_secret_where_a_long_text_is_cut_is_not_shown_in_part(text: str, begin: int) -> None:
+    secret = next(s for t, s in SECRETS.values() if t == text)
+    shown = redact_text("x" * begin + " " + text + " " + "y" * logs_redact.MOST)
+    assert secret[:5] not in shown
+
+
+def test_long_values_are_cut_and_say_so() -> None:
+    deep: Any = {str(n): ["word " * 1000] * 1000 for n in range(1000)}
+    shown = redact({"one": "word " * 10**6, "many": deep, "number": 1 << 40000, "event": "here"})
+    assert "more characters" in shown["one"]
+    assert len(json.dumps(shown)) < 4 * logs_redact.ROOM
+    assert shown["many"]["..."] == f"{1000 - len(shown['many']) + 1} more"
+    assert shown["number"] == "<40001 bits>"
+    assert shown["event"] == "here"
+
+
+@pytest.mark.parametrize("pump", ["a", "a:", "eyJaaaaaaaa-", "-----BEGIN ", "token=", "://a:"])
+def test_what_it_costs_to_log_a_text_does_not_grow_beyond_the_cut(pump: str) -> None:
+    """A text of ten millions costs little more than one of ten thousands."""
+    long = pump * (10**7 // len(pump))
+    began = time.process_time()
+    redact_text(long)
+    assert time.process_time() - began < 1.0

@@ -122,13 +122,15 @@ def _found_host(
     known = {address for node in nodes for address in node.addresses}
     if before is not None and before.host in known:
         return before.host
-    best = min(nodes, key=lambda n: (not n.usable, n.name), default=None)
+    # Nodes of a cluster whose Services begin with IPv6 need not have an IPv4 address.
+    own = {n.name: [a for a in n.addresses if _family(a) == service_family(cluster)] for n in nodes}
+    best = min(nodes, key=lambda n: (not own[n.name], not n.usable, n.name), default=None)
     if best is None:
         return NoEndpoint(
             reasons.WAITING_FOR_ADDRESS,
             "no node of the meta cluster has an internal address; write spec.endpoint.host",
         )
-    return best.addresses[0]
+    return (own[best.name] or best.addresses)[0]
 
 
 def balancer_hosts(service: Manifest | None) -> list[str]:
@@ -186,16 +188,55 @@ def slice_addresses(
     """Where the business cluster's own `kubernetes` Service leads to, sorted, of one family.
 
     With a NodePort on found-out meta nodes these are all of them, so that pods do not hang on a
-    single node; otherwise what the endpoint's host stands for (`resolved`).
+    single node; otherwise what the endpoint's host stands for (`resolved`). Of the family of the
+    `kubernetes` Service's address alone: no other reaches a pod that asks there.
     """
     if leads_to_nodes(cluster):
         usable = [node for node in nodes if node.usable] or list(nodes)
         found = {address for node in usable for address in node.addresses}
     else:
         found = set(resolved)
-    family = ipaddress.ip_network(cluster.spec.network.service_cidrs[0]).version
-    same = sorted(a for a in found if ipaddress.ip_address(a).version == family)
-    return tuple(same[:100] if same else sorted(found)[:100])
+    return tuple(sorted(a for a in found if _family(a) == service_family(cluster))[:100])
+
+
+def service_family(cluster: Cluster) -> int:
+    """4 or 6: the family of the `kubernetes` Service, which is that of the first range."""
+    return ipaddress.ip_network(cluster.spec.network.service_cidrs[0]).version
+
+
+def family_missing(cluster: Cluster, addresses: Iterable[str]) -> str | None:
+    """Why pods could never reach the API: what the endpoint stands for has no such address.
+
+    None as long as no address is known at all.
+    """
+    known = sorted(set(addresses))
+    family = service_family(cluster)
+    if not known or any(_family(address) == family for address in known):
+        return None
+    if leads_to_nodes(cluster):
+        what = "the meta cluster's nodes have"
+        advice = f"give these an IPv{family} address"
+    else:
+        what = f"the endpoint {cluster.spec.endpoint.host or known[0]} has"
+        advice = f"write a spec.endpoint.host with an IPv{family} address"
+    first = cluster.spec.network.service_cidrs[0]
+    return (
+        f"spec.network.serviceCIDRs begins with {first}, and {what} only IPv{10 - family} "
+        f"addresses ({', '.join(known[:3])}): pods of the cluster could not reach its API; {advice}, "
+        f"or create the Cluster with an IPv{10 - family} range first"
+    )
+
+
+def known_addresses(cluster: Cluster, nodes: Sequence[MetaNode]) -> tuple[str, ...]:
+    """What the endpoint stands for as far as the spec and the meta cluster tell."""
+    if leads_to_nodes(cluster):
+        return tuple(address for node in nodes for address in node.addresses)
+    host = cluster.spec.endpoint.host
+    return (host,) if is_address(host) else ()
+
+
+def _family(address: str) -> int:
+    return ipaddress.ip_address(address).version
 
 
 def leads_to_nodes(cluster: Cluster) -> bool:

@@ -19,7 +19,7 @@ NODE_RESTRICTION = "NodeRestriction"
 DELAY_FLAG = "shutdown-delay-duration"
 WATCH_GRACE_FLAG = "shutdown-watch-termination-grace-period"
 _GO_DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{0,9})?(?:ns|us|µs|ms|s|m|h)){1,6}|0")
-_GO_PART = re.compile(r"([\d.]+)(ns|us|µs|ms|s|m|h)")
+_GO_PART = re.compile(r"(\d{1,9}(?:\.\d{0,9})?)(ns|us|µs|ms|s|m|h)")
 _GO_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST_END = 600.0
 """Seconds that one phase of an API server's orderly end may be given."""

@@ -35,6 +35,8 @@ _ON_ITS_WAY = frozenset(
     }
 )
 """Reasons of what comes by itself."""
+_NEEDED = _ON_ITS_WAY | {reasons.FAMILY_MISSING}
+"""Reasons for which a new Cluster is of no use yet."""
 
 
 def report(
@@ -138,6 +140,8 @@ def _certificates(cluster: Cluster, found: Findings) -> Judgement:
         return before or Judgement(None, reasons.CREATING, "certificates are being made")
     if found.ending:
         return Judgement(True, reasons.CA_ENDS_SOON, ". ".join(found.ending))
+    if found.incomplete:
+        return Judgement(True, reasons.CA_CHAIN_INCOMPLETE, ". ".join(found.incomplete))
     return Judgement(True, reasons.AS_WANTED, "all certificates are valid")
 
 
@@ -292,7 +296,7 @@ def _usable(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> J
         return _deepest(found, parts)
     new = cluster.status.phase in {None, PROVISIONING}
     bootstrap = parts[reasons.BOOTSTRAP_READY]
-    if new and bootstrap.status is not True and bootstrap.reason in _ON_ITS_WAY:
+    if new and bootstrap.status is not True and bootstrap.reason in _NEEDED:
         return bootstrap
     for state in component_states(cluster, found.world):
         if state.ready < 1:

@@ -10,13 +10,20 @@ from kok.api.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.errors import InvalidObject
-from kok.kube.ownership import prune
+from kok.kube.ownership import owned_by, prune, release
 from kok.operators.cluster import hibernation, parts, reasons
 from kok.operators.cluster import plan as planning
 from kok.operators.cluster.blueprint import Blueprint, blueprint
 from kok.operators.cluster.children import all_of, ensure_children
-from kok.operators.cluster.credentials import Issuer, Names
-from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, public_endpoint, serving_names
+from kok.operators.cluster.credentials import ROOTS, Issuer, Names
+from kok.operators.cluster.endpoint import (
+    Endpoint,
+    NoEndpoint,
+    family_missing,
+    known_addresses,
+    public_endpoint,
+    serving_names,
+)
 from kok.operators.cluster.findings import Findings
 from kok.operators.cluster.keys import KeyRing, Keys
 from kok.operators.cluster.observe import ADDON, World
@@ -30,7 +37,7 @@ from kok.operators.cluster.permitted import check
 from kok.operators.cluster.render import apiserver, controllers, network, owned, pods
 from kok.operators.cluster.render import service as service_
 from kok.operators.cluster.returning import Returned, returned
-from kok.runtime.errors import Wait
+from kok.runtime.errors import Invalid, Wait
 from kok.runtime.policy import Policies
 from kok.runtime.reconciler import Pass
 
@@ -71,6 +78,10 @@ class Steps:
 
     def draw(self) -> None:
         """Checks the spec; raises `Invalid`."""
+        known = known_addresses(self.cluster, self.world.nodes)
+        problem = family_missing(self.cluster, known)
+        if problem and self.cluster.status.version is None:
+            raise Invalid(reasons.FAMILY_MISSING, problem)
         etcd = (self.world.etcd(self.cluster.name) or {}).get("spec") or {}
         self._plan = blueprint(self.cluster, etcd.get("version"))
         check(self._policies, self._plan)
@@ -98,6 +109,7 @@ class Steps:
         await self._prune(kinds.NETWORKPOLICY, fences)
         self._keys = settling.result()
         self.found.endpoint = self._endpoint(self.world)
+        await self._give_back()
         self.found.problems = self._keys.problems
         stored = self.world.of(kinds.SECRET)
         # What was made just now is recorded once it is stored, or a pass that fails in between
@@ -110,6 +122,17 @@ class Steps:
             self.p.event(
                 reasons.TRUSTED, f"{where}: went over to {self._keys.fingerprints[secret]}"
             )
+
+    async def _give_back(self) -> None:
+        """Keys that somebody brought are used, and belong to nobody but him."""
+        stored = self.world.of(kinds.SECRET)
+        taken = [
+            live
+            for name in sorted(self.keys.brought)
+            if (live := stored.get(name)) is not None and owned_by(live, self.cluster)
+        ]
+        done = [await release(self.p.kube, kinds.SECRET, live, self.cluster) for live in taken]
+        self.found.world = self.world.merged(done)
 
     def insist_on_keys(self) -> None:
         """Raises `Wait` while keys are missing that belong to what is in etcd.
@@ -132,6 +155,7 @@ class Steps:
         await self._put([*made.secrets, *addons, *self._deployments({API_SERVER}, answers=False)])
         self.found.certificates = made.certificates
         self.found.ending = tuple(made.ending)
+        self.found.incomplete = tuple(made.incomplete)
         self.found.fingerprints = self.keys.fingerprints
         for renewed in made.renewed:
             self.p.event(reasons.ISSUED, renewed)
@@ -179,7 +203,19 @@ class Steps:
             for component, version in wanted.items()
             if component in components
         ]
+        made = [self._with_roots(one) for one in made]
         return [hibernation.without_pods(one) for one in made] if down else made
+
+    def _with_roots(self, deployment: Manifest) -> Manifest:
+        """Pods of a cluster whose CA has issuers get these as well, to trust the API by."""
+        name = parts.controller_manager_secret(self.cluster.name)
+        secret = self.world.get(kinds.SECRET, name) or {}
+        ours = deployment["metadata"]["name"] == parts.deployment(
+            self.cluster.name, CONTROLLER_MANAGER
+        )
+        if not ours or ROOTS not in (secret.get("data") or {}):
+            return deployment
+        return controllers.with_roots(deployment)
 
     def _notes(self, component: str) -> dict[str, str | None]:
         """What has become of etcd that restarts a component."""

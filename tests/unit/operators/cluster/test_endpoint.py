@@ -13,6 +13,8 @@ from kok.operators.cluster.endpoint import (
     Endpoint,
     MetaNode,
     NoEndpoint,
+    family_missing,
+    known_addresses,
     public_endpoint,
     serving_names,
     slice_addresses,
@@ -120,7 +122,8 @@ def test_meta_nodes_matter_only_to_node_ports() -> None:
     [
         ({}, (), ("192.0.2.10", "192.0.2.11")),
         ({"host": "api.example"}, ("198.51.100.7", "2001:db8::7"), ("198.51.100.7",)),
-        ({"host": "api.example"}, ("2001:db8::7",), ("2001:db8::7",)),
+        # Of the Service's family or nothing: a pod that asks there gets no other.
+        ({"host": "api.example"}, ("2001:db8::7",), ()),
         ({"type": "LoadBalancer"}, ("198.51.100.7",), ("198.51.100.7",)),
         ({"host": "api.example"}, (), ()),
     ],
@@ -151,3 +154,51 @@ def test_a_recorded_endpoint_reads_back(url: str | None, endpoint: Endpoint | No
     assert Endpoint.parse(url) == endpoint
     if endpoint is not None:
         assert endpoint.url == url
+
+
+SIX_FIRST = {
+    "podCIDRs": ["fd00:64::/56", "10.64.0.0/16"],
+    "serviceCIDRs": ["fd00:65::/112", "10.65.0.0/20"],
+}
+BOTH = MetaNode("meta-4", ("192.0.2.14", "2001:db8::14"), usable=True)
+
+
+def test_with_ipv6_first_all_follows_the_services_family() -> None:
+    cluster = a_cluster(network=SIX_FIRST)
+    nodes = (META_1, BOTH)
+    assert slice_addresses(cluster, nodes, ()) == ("2001:db8::14",)
+    assert found(a_service(), nodes, network=SIX_FIRST) == "https://[2001:db8::14]:31443"
+    assert service(blueprint(cluster))["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+    assert "ipFamilyPolicy" not in service(blueprint(a_cluster()))["spec"]
+    assert family_missing(cluster, known_addresses(cluster, nodes)) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (
+            {"network": SIX_FIRST},
+            "spec.network.serviceCIDRs begins with fd00:65::/112, and the meta cluster's nodes have "
+            "only IPv4 addresses (192.0.2.10, 192.0.2.11): pods of the cluster could not reach its "
+            "API; give these an IPv6 address, or create the Cluster with an IPv4 range first",
+        ),
+        (
+            {"endpoint": {"host": "2001:db8::7"}},
+            "spec.network.serviceCIDRs begins with 10.65.0.0/20, and the endpoint 2001:db8::7 has "
+            "only IPv6 addresses (2001:db8::7): pods of the cluster could not reach its API; write "
+            "a spec.endpoint.host with an IPv4 address, or create the Cluster with an IPv6 range "
+            "first",
+        ),
+        # A name is resolved later, from where pods ask.
+        ({"endpoint": {"host": "api.example"}, "network": SIX_FIRST}, None),
+    ],
+)
+def test_an_endpoint_that_no_pod_could_use_is_refused(
+    spec: dict[str, Any], told: str | None
+) -> None:
+    cluster = a_cluster(**spec)
+    assert family_missing(cluster, known_addresses(cluster, NODES)) == told
+
+
+def test_as_long_as_nothing_is_known_nothing_is_refused() -> None:
+    assert family_missing(a_cluster(network=SIX_FIRST), ()) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from kok.operators.cluster.addons import source
 from kok.operators.cluster.addons.facts import Facts, facts_of
 from kok.operators.cluster.addons.source import Bundler
 from kok.runtime.aside import Limits, Unfinished, aside
+from kok.runtime.clock import settle
 from kok.runtime.errors import Invalid, Wait
 from kok.runtime.workshop import Workshop
 
@@ -166,3 +168,38 @@ async def test_values_without_end_are_refused(kube: Kube) -> None:
     with pytest.raises(Invalid, match=r"spec\.values is nested deeper than 64 levels") as caught:
         await made(kube, Bundler(), CONFIGMAP % "1", **values)
     assert caught.value.reason == "ValuesInvalid"
+
+
+def large(namespace: str, name: str) -> Addon:
+    """An Addon that comes to more than half a megabyte."""
+    text = CONFIGMAP % "1" + "# {{ values.word }}\n"
+    values = {"word": "x" * 600_000}
+    spec = {"cluster": "shop", "source": {"inline": text}, "values": values}
+    return Addon.parse({"metadata": {"name": name, "namespace": namespace}, "spec": spec})
+
+
+async def test_of_large_bundles_a_namespace_has_one_in_memory(
+    kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "LARGE_AT_ONCE", 2)
+
+    async def rendered(_function: Any, job: Any, _limits: Limits) -> Any:
+        return {"manifests": [{"kind": job.addon, "data": job.values["word"]}]}
+
+    bundler = Bundler(Workshop(run=rendered))
+    inside: list[str] = []
+    leave = asyncio.Event()
+
+    async def work(addon: Addon) -> None:
+        async with bundler.held(kube, addon, facts()):
+            inside.append(addon.name)
+            await leave.wait()
+
+    asked = [large("loud", "a"), large("loud", "b"), large("loud", "c"), large("quiet", "d")]
+    tasks = [asyncio.create_task(work(one)) for one in asked]
+    tasks.append(asyncio.create_task(work(addon(CONFIGMAP % "1", word="small"))))
+    await settle(200)
+    assert sorted(inside) == ["a", "d", "mine"]
+    leave.set()
+    await asyncio.gather(*tasks)
+    assert sorted(inside) == ["a", "b", "c", "d", "mine"]

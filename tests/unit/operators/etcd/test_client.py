@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -124,6 +125,63 @@ async def test_what_is_not_json_is_no_answer() -> None:
         return web.Response(text="<html>")
 
     assert (await trouble(answer)).trouble is Trouble.REFUSED
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_answer_that_does_not_end_is_given_up(status: int) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=status)
+        await response.prepare(request)
+        while True:
+            await response.write(b" " * 65536)
+
+    error = await trouble(answer, deadline=60.0)
+    assert error.trouble is Trouble.REFUSED
+    assert error.message == "answers with more than etcd ever does"
+
+
+async def test_a_compressed_answer_is_not_unpacked() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        assert request.headers["Accept-Encoding"] == "identity"
+        body = gzip.compress(b'{"members": []}' + b" " * 10**7)
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+    assert (await trouble(answer)).trouble is Trouble.REFUSED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"members": [{"ID": "x"}]}',
+        '{"members": [1]}',
+        '{"members": 1}',
+        '{"members": [{"ID": ' + "9" * 30 + "}]}",
+        '{"members": [{"ID": "1", "peerURLs": 7}]}',
+        "[" * 5000,
+    ],
+)
+async def test_what_etcd_never_says_is_no_answer(body: str) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=body, content_type="application/json")
+
+    assert (await trouble(answer)).trouble is Trouble.REFUSED
+
+
+async def test_long_texts_of_members_are_cut() -> None:
+    entry = {"ID": "1", "name": "n" * 10_000, "peerURLs": ["u" * 10_000] * 1000}
+    long = "etcdserver: " + "x" * 10_000
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"members": [{**entry, "peerURLs": ["u" * 10_000]}] * 5})
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response({"code": 2, "message": long}, status=500)
+
+    async with member(answer) as address, EtcdClient(WHO, deadline=60.0) as client:
+        (first, *_) = await client.members(address)
+    assert (len(first.name), len(first.peer_urls[0])) == (512, 512)
+    assert len(listed_of(entry).peer_urls) == 64
+    assert len((await trouble(refuse)).message) < 400
 
 
 async def test_silence_ends_with_the_deadline() -> None:

@@ -15,6 +15,7 @@ from kok.operators.machine.ssh import (
     Connections,
     Credentials,
     Expected,
+    HostFloods,
     HostKeyChanged,
     HostSilent,
     HostUnreachable,
@@ -26,6 +27,8 @@ from kok.operators.machine.ssh import (
 )
 from kok.operators.machine.ssh.connection import Connection
 from kok.operators.machine.ssh.login import connect, scan
+from kok.runtime.clock import settle
+from kok.runtime.lookups import NAMESPACE
 
 LIMIT = 60.0
 """Seconds after which what a test waits for counts as not happening."""
@@ -174,9 +177,21 @@ async def test_a_script_that_arrives_in_part_does_nothing(host: FakeHost, tmp_pa
 
 async def test_much_output_on_both_streams_blocks_nothing(host: FakeHost) -> None:
     connection = await connected(host)
-    script = "for _ in 1 2 3; do head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero; done"
-    assert len(await connection.run(script, deadline=LIMIT)) == 3_000_000
+    script = "for _ in 1 2 3; do head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero; done"
+    assert len(await connection.run(script, deadline=LIMIT)) == 900_000
     connection.close()
+
+
+@pytest.mark.parametrize("where", ["1", "2"], ids=["output", "errors"])
+@pytest.mark.parametrize("what", ["yes", "tr '\\0' x </dev/zero"], ids=["lines", "one line"])
+async def test_a_host_that_never_stops_talking_is_cut_off(
+    host: FakeHost, where: str, what: str
+) -> None:
+    connection = await connected(host)
+    with pytest.raises(HostFloods, match="answers with more than 1 MiB") as flood:
+        await connection.run(f"{what} >&{where}", deadline=LIMIT)
+    assert flood.value.reason == "AnswerTooLarge"
+    assert connection.closed
 
 
 async def test_lines_come_as_they_are_printed(host: FakeHost, tmp_path: Path) -> None:
@@ -227,12 +242,18 @@ async def test_a_host_that_accepts_but_never_speaks_is_given_up(host: FakeHost) 
         await connect(target(host), replace(PATIENT, login=0.5))
 
 
-async def test_a_frozen_host_does_not_delay_another(tmp_path: Path) -> None:
+async def test_frozen_hosts_of_one_namespace_delay_no_other(tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
     async with fake_host(tmp_path / "a") as frozen, fake_host(tmp_path / "b") as lively:
         frozen.flowing.clear()
         pool = Connections(Timeouts(connect=10 * LIMIT, login=10 * LIMIT), loop.time)
-        stuck = [asyncio.create_task(pool.get(f"m{n}", target(frozen))) for n in range(100)]
+
+        async def connect_to_frozen(number: int) -> None:
+            NAMESPACE.set("loud")
+            await pool.get(f"m{number}", target(frozen))
+
+        stuck = [asyncio.create_task(connect_to_frozen(n)) for n in range(100)]
+        await settle()
         connection = await asyncio.wait_for(pool.get("other", target(lively)), LIMIT)
         assert await connection.run("echo quick", deadline=LIMIT) == "quick\n"
         for task in stuck:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kok.operators.machine.host import facts, survey
-from kok.operators.machine.host.survey import Owner, Question, parse
+from kok.operators.machine.host.shell import MOST, decoded
+from kok.operators.machine.host.survey import ADDRESSES, FACT, Owner, Question, parse
 
 
 def run(script: str, home: Path, **environment: str) -> str:
@@ -132,3 +133,21 @@ def test_a_private_key_never_leaves_the_host(tmp_path: Path) -> None:
     found = parse(run(text, tmp_path / "kok"), datetime.now(UTC)).identity
     assert "public" in found.certificate
     assert "PRIVATE" not in found.certificate
+
+
+def test_what_a_host_tells_is_cut() -> None:
+    owner = base64.b64encode(b"uid=u\nmachine=" + b"m" * 10_000).decode()
+    lines = [
+        f"fact kernel {'k' * 10_000}",
+        f"fact memoryKi {'9' * 5000}",
+        f"fact time {'9' * 18}",
+        *(f"fact address 10.0.{n >> 8}.{n & 255}" for n in range(1000)),
+        f"owner {owner}",
+    ]
+    found = parse("\n".join(lines), datetime(2026, 11, 26, 12, tzinfo=UTC))
+    assert len(found.facts["kernel"]) == FACT
+    assert found.memory_mi == 0
+    assert found.skew == 0.0
+    assert len(found.addresses) == ADDRESSES
+    assert len(found.owner.machine) == FACT
+    assert decoded(base64.b64encode(b"x" * 10**6).decode()) == "x" * MOST

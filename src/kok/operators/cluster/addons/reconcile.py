@@ -83,6 +83,7 @@ class AddonReconciler:
         if cluster is not None and p.status.inventory and waited >= limit:
             p.event(reasons.GAVE_UP, f"{_left(p.status)} may be left behind", warning=True)
         self._links.forget(addon.namespace, addon.name, addon.spec.cluster)
+        self._bundler.forget((addon.namespace, addon.name))
         return DONE
 
     async def _cluster(self, p: Pass[Addon]) -> Cluster | None:
@@ -97,12 +98,11 @@ class AddonReconciler:
         facts = facts_of(cluster)
         if facts is None:
             raise Wait(reasons.WAITING_FOR_CLUSTER, f"{cluster} has no API yet", IDLE)
-        made = await self._bundler.bundle(p.kube, addon, facts)
-        await self._check_dependencies(p)
-        tenant = await self._answering(p, cluster)
-        lives = await self._apply(p, tenant, made)
-        found = workloads(lives)
-        p.status.version = made.version
+        async with self._bundler.held(p.kube, addon, facts) as made:
+            await self._check_dependencies(p)
+            tenant = await self._answering(p, cluster)
+            found = workloads(await self._apply(p, tenant, made))
+            p.status.version = made.version
         p.status.workloads = counts(found)
         with _asking(p):
             health = judge(found, has_nodes=await _has_nodes(tenant))

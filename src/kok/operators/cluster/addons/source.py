@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from kok.api.addon import Addon
@@ -22,6 +24,8 @@ from kok.operators.cluster.addons.rendering import (
 )
 from kok.runtime.aside import Limits, TooMuch, Unfinished
 from kok.runtime.errors import Invalid, Wait
+from kok.runtime.fair import FairSlots
+from kok.runtime.reconciler import Key
 from kok.runtime.workshop import Workshop
 
 LOOK_AGAIN = 60.0
@@ -32,6 +36,12 @@ SMALL = 16 * 1024
 milliseconds. With more than that its templates, too, are other people's work."""
 
 
+LARGE = 512 * 1024
+"""Characters of a bundle as JSON; as objects in memory it is several times that."""
+LARGE_AT_ONCE = 4
+"""Bundles of that size that are worked with at the same time, one a namespace."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """What an Addon comes to for one cluster."""
@@ -40,12 +50,44 @@ class Bundle:
     version: str | None
     """Of a built-in addon: that of its main image."""
 
+    @property
+    def large(self) -> bool:
+        """Whether many of this kind at a time would be too much for the operator's memory."""
+        return sum(len(json.dumps(manifest)) for manifest in self.manifests) > LARGE
+
 
 class Bundler:
     """Makes bundles; what comes from users is rendered aside, once."""
 
     def __init__(self, workshop: Workshop | None = None) -> None:
         self._workshop = workshop or Workshop()
+        self._room = FairSlots(LARGE_AT_ONCE, share=1)
+        self._large: set[Key] = set()
+        """Addons whose bundles were large when they were last seen."""
+
+    @asynccontextmanager
+    async def held(self, kube: Kube, addon: Addon, facts: Facts) -> AsyncIterator[Bundle]:
+        """See `bundle`; to be left when it is no longer needed.
+
+        A large one is let go and made again when there is room, so that what waits takes none.
+        """
+        key = (addon.namespace, addon.name)
+        if key not in self._large:
+            made = await self.bundle(kube, addon, facts)
+            if not made.large:
+                yield made
+                return
+            self._large.add(key)
+            del made
+        async with self._room.one(addon.namespace):
+            made = await self.bundle(kube, addon, facts)
+            if not made.large:
+                self._large.discard(key)
+            yield made
+
+    def forget(self, key: Key) -> None:
+        """The Addon goes."""
+        self._large.discard(key)
 
     async def bundle(self, kube: Kube, addon: Addon, facts: Facts) -> Bundle:
         """Reads and renders; raises `Invalid`, or `Wait` for a ConfigMap that is missing."""

@@ -40,6 +40,8 @@ class Facts:
     ca_pem: bytes
     addresses: tuple[str, ...]
     """Where the `kubernetes` Service leads to; empty: leave its EndpointSlice alone."""
+    problem: str | None = None
+    """Why it cannot lead anywhere, as a sentence."""
 
 
 def objects(facts: Facts) -> list[Manifest]:

@@ -24,11 +24,17 @@ from kok.operators.cluster.business.connect import (
     working_server,
 )
 from kok.operators.cluster.business.reach import ask, resolve
-from kok.operators.cluster.business.tenants import FIELD_MANAGER, Checked, Tenant, Tenants
-from kok.operators.cluster.endpoint import Endpoint, leads_to_nodes, slice_addresses
+from kok.operators.cluster.business.tenants import Checked, Tenant, Tenants
+from kok.operators.cluster.endpoint import (
+    Endpoint,
+    family_missing,
+    known_addresses,
+    leads_to_nodes,
+    slice_addresses,
+)
 from kok.operators.cluster.findings import Bootstrap, Reach
 from kok.operators.cluster.links import Links
-from kok.operators.cluster.parts import API_SERVER
+from kok.operators.cluster.parts import API_SERVER, FIELD_MANAGER
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.steps import Steps
 from kok.runtime.reconciler import Pass
@@ -84,11 +90,13 @@ class Inside:
             tenant.bootstrapped = Checked(digest, now) if steps.found.bootstrap.done else None
         else:
             steps.found.bootstrap = _DONE
+        if steps.found.bootstrap.done and facts.problem:
+            steps.found.bootstrap = Bootstrap(False, reasons.FAMILY_MISSING, facts.problem)
 
     async def confirm(self, steps: Steps) -> None:
         """Once the rights are there: are they enough? From then on the cluster is followed."""
         tenant, bootstrapped = self._tenant, steps.found.bootstrap
-        if tenant is None or bootstrapped is None or not bootstrapped.done:
+        if tenant is None or bootstrapped is None or tenant.bootstrapped is None:
             return
         if steps.found.reach is not None and steps.found.reach.outcome == "forbidden":
             steps.found.reach = await ask(tenant.admin)
@@ -146,6 +154,7 @@ class Inside:
             endpoint,
             ca,
             slice_addresses(cluster, steps.world.nodes, found),
+            family_missing(cluster, found or known_addresses(cluster, steps.world.nodes)),
         )
 
     async def _apply(

@@ -7,7 +7,12 @@ from typing import Any
 from kok.api import names
 from kok.api.meta import Manifest
 from kok.operators.cluster.blueprint import Blueprint
-from kok.operators.cluster.endpoint import Endpoint, is_address, wanted_node_port
+from kok.operators.cluster.endpoint import (
+    Endpoint,
+    is_address,
+    service_family,
+    wanted_node_port,
+)
 from kok.operators.cluster.parts import API_SERVER, pod_labels
 
 
@@ -32,6 +37,9 @@ def service(plan: Blueprint) -> Manifest:
         "selector": pod_labels(plan.name, API_SERVER),
         "ports": ports,
     }
+    if service_family(cluster) == 6:
+        # A meta cluster gives a Service only its own first family unless it is asked for both.
+        body["ipFamilyPolicy"] = "PreferDualStack"
     before = Endpoint.parse(cluster.status.endpoint)
     if spec.type == "ClusterIP" and not spec.host and before and is_address(before.host):
         body["clusterIP"] = before.host

@@ -20,6 +20,10 @@ from kok.operators.etcd.client.model import (
 )
 
 _UNAVAILABLE, _DEADLINE_EXCEEDED = 14, 4
+_SHORT, _LONG, _SAID = 64, 512, 300
+"""Characters of a version, of a name or URL, and of a sentence that are kept."""
+_MANY = 64
+"""Members, URLs or errors that are looked at; seven members are what etcd advises."""
 _REFUSALS = (
     ("in sync with leader", Trouble.NOT_IN_SYNC),
     ("can only promote a learner", Trouble.NOT_A_LEARNER),
@@ -45,21 +49,23 @@ _DENIED = "refuses the operator, since etcd's authentication is on: the user etc
 def status_of(answer: dict[str, Any]) -> MemberStatus:
     """A `StatusResponse` of the gateway; it leaves out what is zero, false or empty."""
     header = answer.get("header") or {}
-    leader = int(answer.get("leader") or 0)
+    leader = _number(answer.get("leader"))
     return MemberStatus(
         cluster_id=_hex(header.get("cluster_id")),
         member_id=_hex(header.get("member_id")),
-        version=str(answer.get("version") or ""),
-        storage_version=answer.get("storageVersion") or None,
-        db_size=int(answer.get("dbSize") or 0),
-        in_use=int(answer.get("dbSizeInUse") or 0),
+        version=str(answer.get("version") or "")[:_SHORT],
+        storage_version=str(answer.get("storageVersion") or "")[:_SHORT] or None,
+        db_size=_number(answer.get("dbSize")),
+        in_use=_number(answer.get("dbSizeInUse")),
         leader=_hex(leader) if leader else None,
         is_learner=bool(answer.get("isLearner")),
-        raft_term=int(answer.get("raftTerm") or 0),
-        raft_index=int(answer.get("raftIndex") or 0),
-        applied_index=int(answer.get("raftAppliedIndex") or 0),
-        revision=int(header.get("revision") or 0),
-        alarms=tuple(a for text in answer.get("errors") or () if (a := alarm_of(text))),
+        raft_term=_number(answer.get("raftTerm")),
+        raft_index=_number(answer.get("raftIndex")),
+        applied_index=_number(answer.get("raftAppliedIndex")),
+        revision=_number(header.get("revision")),
+        alarms=tuple(
+            a for text in list(answer.get("errors") or ())[:_MANY] if (a := alarm_of(text))
+        ),
     )
 
 
@@ -67,20 +73,25 @@ def listed_of(entry: dict[str, Any]) -> Listed:
     """One `Member` of the gateway."""
     return Listed(
         id=_hex(entry.get("ID")),
-        name=str(entry.get("name") or ""),
-        peer_urls=tuple(entry.get("peerURLs") or ()),
-        client_urls=tuple(entry.get("clientURLs") or ()),
+        name=str(entry.get("name") or "")[:_LONG],
+        peer_urls=_texts(entry.get("peerURLs")),
+        client_urls=_texts(entry.get("clientURLs")),
         is_learner=bool(entry.get("isLearner")),
     )
+
+
+def members_of(answer: dict[str, Any]) -> tuple[Listed, ...]:
+    """A `MemberListResponse` of the gateway."""
+    return tuple(listed_of(entry) for entry in list(answer.get("members") or ())[:_MANY])
 
 
 def hash_of(answer: dict[str, Any]) -> Hash:
     """A `HashKVResponse` of the gateway."""
     header = answer.get("header") or {}
     return Hash(
-        value=int(answer.get("hash") or 0),
-        compacted=int(answer.get("compact_revision") or 0),
-        revision=int(answer.get("hash_revision") or header.get("revision") or 0),
+        value=_number(answer.get("hash")),
+        compacted=_number(answer.get("compact_revision")),
+        revision=_number(answer.get("hash_revision") or header.get("revision")),
     )
 
 
@@ -112,7 +123,19 @@ def clock_of(date: str | None) -> datetime | None:
 
 
 def _hex(number: Any) -> str:
-    return format(int(number or 0), "x")
+    return format(_number(number), "x")
+
+
+def _number(value: Any) -> int:
+    """An integer of 64 bits, from a number or a text; raises `ValueError` for any other."""
+    found = int(value or 0)
+    if not -(2**63) <= found < 2**64:
+        raise ValueError(found.bit_length())
+    return found
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(text)[:_LONG] for text in list(value or ())[:_MANY])
 
 
 def error_of(error: Exception) -> EtcdError:
@@ -146,7 +169,7 @@ def _tls_sentence(error: Exception) -> str:
 
 def refusal(answer: dict[str, Any], status: int) -> EtcdError:
     """What a member says instead of an answer; etcd tells most refusals apart only by their text."""
-    text = str(answer.get("message") or answer.get("error") or f"HTTP status {status}")
+    text = str(answer.get("message") or answer.get("error") or f"HTTP status {status}")[:_SAID]
     for words, trouble in _REFUSALS:
         if words in text:
             return EtcdError(trouble, _DENIED if trouble is Trouble.DENIED else f"refuses: {text}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiohttp
 
@@ -17,6 +18,7 @@ from kok.operators.etcd.client.answers import (
     error_of,
     hash_of,
     listed_of,
+    members_of,
     refusal,
     status_of,
     strange,
@@ -34,12 +36,15 @@ from kok.operators.etcd.client.model import (
 if TYPE_CHECKING:
     from kok.operators.etcd.client.asuser import AsUser
 
+T = TypeVar("T")
 DEADLINE = 3.0
 """Seconds for one question to one member."""
 CHANGE_DEADLINE = 10.0
 """Seconds for a change to the members, for which etcd itself waits up to 7 s."""
 LONG_DEADLINE = 300.0
 """Seconds for what reads or writes the whole database."""
+MOST_ANSWER = 2**18
+"""Bytes of an answer; the largest, a list of members, has some KiB."""
 _NO_USERS = b"CommonName of client"
 """What the gateway says to whoever shows a certificate once etcd's authentication is on."""
 
@@ -61,7 +66,12 @@ class EtcdClient:
         except AccessError as error:
             raise EtcdError(Trouble.UNTRUSTED, str(error)) from error
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=0), timeout=self._timeout
+            connector=aiohttp.TCPConnector(ssl=context, limit=0),
+            timeout=self._timeout,
+            read_bufsize=2**16,
+            # What is decompressed has no size that could be known before.
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity"},
         )
 
     async def __aenter__(self) -> Self:
@@ -81,12 +91,12 @@ class EtcdClient:
 
     async def status(self, address: str) -> MemberStatus:
         """What the member says of itself; it needs no quorum for that."""
-        return status_of(await self._ask(address, "maintenance/status", {}))
+        return _read(status_of, await self._ask(address, "maintenance/status", {}))
 
     async def members(self, address: str) -> tuple[Listed, ...]:
         """All members, as a quorum agrees at this moment; fails without one (`NO_QUORUM`)."""
         answer = await self._ask(address, "cluster/member/list", {"linearizable": True})
-        return tuple(listed_of(entry) for entry in answer.get("members") or ())
+        return _read(members_of, answer)
 
     async def hash_kv(self, address: str, revision: int = 0) -> Hash:
         """The member's hash over all keys up to a revision, or up to its latest one.
@@ -94,7 +104,7 @@ class EtcdClient:
         Raises `COMPACTED` for a revision that is not kept any more.
         """
         body = {"revision": str(revision)}
-        return hash_of(await self._ask(address, "maintenance/hashkv", body, LONG_DEADLINE))
+        return _read(hash_of, await self._ask(address, "maintenance/hashkv", body, LONG_DEADLINE))
 
     async def read(self, address: str, key: bytes) -> bytes | None:
         """The value of a key, as a quorum agrees; None if there is none."""
@@ -135,7 +145,7 @@ class EtcdClient:
         """
         body = {"peerURLs": [peer_url], "isLearner": True}
         answer = await self._change(address, "cluster/member/add", body)
-        return listed_of(answer.get("member") or {})
+        return _read(listed_of, answer.get("member") or {})
 
     async def remove(self, address: str, member_id: str) -> None:
         """Removes a member for good. Raises `NOT_FOUND`, `UNHEALTHY`."""
@@ -191,11 +201,11 @@ class EtcdClient:
                 allow_redirects=False,
                 timeout=timeout,
             ) as response:
-                raw = await response.read() or b"{}"
+                raw = await _bounded(response) or b"{}"
                 if response.status == 400 and _NO_USERS in raw:
                     return await self._user().ask(address, path, body, timeout.total or DEADLINE)
                 answer = json.loads(raw)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
             raise error_of(error) from error
         if not isinstance(answer, dict):
             raise strange()
@@ -210,6 +220,24 @@ class EtcdClient:
 
             self._as_user = AsUser(self._credentials)
         return self._as_user
+
+
+def _read(reader: Callable[[dict[str, Any]], T], answer: dict[str, Any]) -> T:
+    """What an answer tells; whoever is in a member's place may have put anything into it."""
+    try:
+        return reader(answer)
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise strange() from error
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """An answer, if it is no longer than etcd's are."""
+    raw = bytearray()
+    async for piece in response.content.iter_any():
+        raw += piece
+        if len(raw) > MOST_ANSWER:
+            raise EtcdError(Trouble.REFUSED, "answers with more than etcd ever does")
+    return bytes(raw)
 
 
 @lru_cache(maxsize=512)

@@ -23,6 +23,10 @@ _LINGER = 3.0
 _PIECE = 256 * 1024
 
 
+_PAGES = 1000
+"""Pages of a list, each of a thousand objects."""
+
+
 class BucketStore:
     """See `store.Store`."""
 
@@ -123,7 +127,7 @@ class BucketStore:
     async def entries(self, under: str) -> AsyncIterator[Entry]:
         """See `store.Store`."""
         query = {"list-type": "2", "prefix": self._prefix + (f"{under}/" if under else "")}
-        while True:
+        for _ in range(_PAGES):
             answer = await self._http.ask(Request("GET", "", query))
             page = s3answers.page_of(answer.body)
             if page is None:
@@ -133,6 +137,7 @@ class BucketStore:
             if not page.next:
                 return
             query["continuation-token"] = page.next
+        raise self._http.strange("its list does not end")
 
     async def close(self) -> None:
         """See `store.Store`."""

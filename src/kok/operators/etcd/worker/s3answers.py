@@ -76,10 +76,13 @@ def page_of(body: bytes) -> Page | None:
     root = root_of(body)
     if root is None or root.tag != "ListBucketResult":
         return None
-    objects = tuple(
-        (item.findtext("Key") or "", int(item.findtext("Size") or 0))
-        for item in root.findall("Contents")
-    )
+    try:
+        objects = tuple(
+            (item.findtext("Key") or "", int(item.findtext("Size") or 0))
+            for item in root.findall("Contents")
+        )
+    except ValueError:
+        return None
     more = root.findtext("IsTruncated") == "true"
     return Page(objects, (root.findtext("NextContinuationToken") or "") if more else "")
 

@@ -282,10 +282,16 @@ def tls(ca: Path | None) -> ssl.SSLContext:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    body = await response.content.read(_ANSWER)
-    while more := await response.content.read(_ANSWER):
-        body += more
-    return body
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > _ANSWER:
+            raise WorkerError(
+                Reason.STORE_REFUSED,
+                f"{response.url.origin()} does not answer as S3 does: it sends more than "
+                f"{_ANSWER >> 20} MiB where that is never so",
+            )
+    return bytes(body)
 
 
 async def _slices(body: Body) -> AsyncIterator[memoryview]:

@@ -176,7 +176,7 @@ def parse_line(line: str) -> JobResult | None:
     Scripts may print anything: what looks like a secret is masked here, once for all.
     """
     kind, *rest = line.split(" ")
-    if kind == "ended" and len(rest) >= 2 and rest[1].lstrip("-").isdigit():
+    if kind == "ended" and len(rest) >= 2 and _is_code(rest[1]):
         reason, _, message = _told(_at(rest, 2)).partition("\n")
         log = _told(_at(rest, 3))
         code = int(rest[1])
@@ -258,6 +258,11 @@ def _scripts(texts: Mapping[str, str], what: str) -> list[str]:
     if "health" in texts:
         calls.append(shell.feed("script", "health", content=texts["health"]))
     return calls
+
+
+def _is_code(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return len(digits) <= 9 and digits.isascii() and digits.isdigit()
 
 
 def _told(encoded: str) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 
+MOST = 3 * 2**14
+"""Bytes of one text from a host: the longest is a certificate, of some KiB."""
 _DOCUMENT = "KOK_END"
 """Ends a here-document of base64, in which `_` cannot occur."""
 
@@ -50,8 +52,8 @@ def compose(values: Mapping[str, str], *parts: str) -> str:
 
 
 def decoded(text: str) -> str:
-    """What a script sent in base64; empty if it is none."""
+    """What a script sent in base64, no more than `MOST` bytes; empty if it is none."""
     try:
-        return base64.b64decode(text).decode("utf-8", "replace")
+        return base64.b64decode(text[: MOST // 3 * 4]).decode("utf-8", "replace")
     except ValueError:
         return ""

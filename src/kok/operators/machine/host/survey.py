@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from kok.operators.machine.host import layout, shell
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+FACT, ADDRESSES = 512, 64
+"""Characters of what a host tells of itself, and how many addresses of it count: it may lie."""
 _CAP_SYS_RESOURCE = 1 << 24
 
 
@@ -146,7 +148,7 @@ def parse(output: str, now: datetime) -> Survey:
         if kind == "fact" and key in {"tool", "module", "unit", "port", "address", "nameserver"}:
             many.setdefault(key, []).append(value)
         elif kind == "fact":
-            facts[key] = value.strip()
+            facts[key] = value.strip()[:FACT]
         elif kind == "reach" and value != "ok":
             unreachable[key] = value
         elif kind == "owner":
@@ -190,11 +192,12 @@ def parse_identity(output: str) -> Identity:
 def parse_owner(encoded: str) -> Owner:
     """The owner's mark of a host, from base64."""
     pairs = dict(line.split("=", 1) for line in shell.decoded(encoded).splitlines() if "=" in line)
+    told = {key: value[:FACT] for key, value in pairs.items()}
     return Owner(
-        uid=pairs.get("uid", ""),
-        machine=pairs.get("machine", ""),
-        cluster=pairs.get("cluster", ""),
-        installation=pairs.get("installation", ""),
+        uid=told.get("uid", ""),
+        machine=told.get("machine", ""),
+        cluster=told.get("cluster", ""),
+        installation=told.get("installation", ""),
     )
 
 
@@ -233,17 +236,17 @@ class _Components:
 
 def _addresses(listed: Sequence[str], first: str) -> tuple[str, ...]:
     ordered = [first, *listed] if first in listed else list(listed)
-    return tuple(dict.fromkeys(ordered))
+    return tuple(dict.fromkeys(ordered))[:ADDRESSES]
 
 
 def _skew(text: str, now: datetime) -> float:
     try:
         then = datetime.fromtimestamp(int(text), UTC)
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return 0.0
     # The host tells whole seconds: half of one is the best guess for the rest.
     return (then - now).total_seconds() + 0.5
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() else 0
+    return int(text) if text and len(text) <= 18 and text.isdecimal() else 0

@@ -128,7 +128,12 @@ class KubeNodeReconciler:
             # Where an administrator's network must not be asked on behalf of a tenant.
             factory = dialling.socket_factory(self._policies.forbidden_ranges)
             connector = aiohttp.TCPConnector(socket_factory=factory)
-            self._http = aiohttp.ClientSession(connector=connector)
+            self._http = aiohttp.ClientSession(
+                connector=connector,
+                # What is decompressed has no size that could be known before.
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
+            )
         return self._http
 
     async def _places(self, p: Pass[KubeNode], world: World) -> tuple[list[Place], int]:

@@ -17,6 +17,7 @@ from kok.operators.machine.host.agent import EndpointUnreachable, RemovalFailed
 from kok.operators.machine.machines.plan import EVER_READY, Case, Decision
 from kok.operators.machine.machines.steps import Refuse
 from kok.operators.machine.ssh import (
+    HostFloods,
     HostKeyChanged,
     HostSilent,
     HostUnreachable,
@@ -30,7 +31,7 @@ REACHABLE, PREFLIGHT, COMPONENTS = "Reachable", "PreflightPassed", "ComponentsRe
 JOINED, NODE_READY, UP_TO_DATE, READY = "Joined", "NodeReady", "UpToDate", "Ready"
 CHAIN = (REACHABLE, PREFLIGHT, COMPONENTS, JOINED, NODE_READY)
 """In this order one thing leads to the next."""
-_NO_WAY = (HostUnreachable, HostSilent, HostKeyChanged, LoginRefused, SudoRefused)
+_NO_WAY = (HostUnreachable, HostSilent, HostFloods, HostKeyChanged, LoginRefused, SudoRefused)
 FATAL = frozenset(
     {
         reasons.SECRET_MISSING,

@@ -4,6 +4,7 @@ from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
 from kok.operators.machine.ssh.credentials import Credentials, CredentialsError, Keyring
 from kok.operators.machine.ssh.errors import (
     HostError,
+    HostFloods,
     HostKeyChanged,
     HostSilent,
     HostUnreachable,
@@ -21,6 +22,7 @@ __all__ = [
     "CredentialsError",
     "Expected",
     "HostError",
+    "HostFloods",
     "HostKeyChanged",
     "HostSilent",
     "HostUnreachable",

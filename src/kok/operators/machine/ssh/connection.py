@@ -14,6 +14,7 @@ from kok.operators.machine.ssh import hostkey
 from kok.operators.machine.ssh.credentials import Credentials
 from kok.operators.machine.ssh.errors import (
     HostError,
+    HostFloods,
     HostSilent,
     LoginRefused,
     ScriptFailed,
@@ -23,8 +24,10 @@ from kok.operators.machine.ssh.sentences import gist, last_line, not_root
 
 _CHANNELS = 4
 """Commands at once on one connection; sshd allows 10 by default."""
-_STDERR_LIMIT = 16384
-_STDOUT_LIMIT = 8 * 2**20
+_STDERR_KEPT = 16384
+_STDERR_MOST = 2**20
+_STDOUT_MOST = 2**20
+"""Characters that one script may print. A look at a host takes some tens of thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,13 @@ class Connection:
                     output.read(process.stdout), output.read_errors(process.stderr)
                 )
                 await process.wait_closed()
+        except _Flood:
+            # Nothing more of it is taken: the connection ends with the error.
+            raise HostFloods(
+                f"host {place} answers with more than {_STDOUT_MOST >> 20} MiB where some KiB are "
+                "to be expected; look what prints there, such as a login shell or a script of a "
+                "Component"
+            ) from None
         except TimeoutError as error:
             if process is not None:
                 process.close()
@@ -184,6 +194,10 @@ class Connection:
         return "/bin/sh -s" if self.target.user == "root" else "sudo -n -- /bin/sh -s"
 
 
+class _Flood(Exception):
+    """More came than a script may print."""
+
+
 class _Output:
     """What a script prints, from its first own line on: login shells may print before."""
 
@@ -191,7 +205,7 @@ class _Output:
         self._marker = marker
         self._each = each
         self._lines: list[str] = []
-        self._size = 0
+        self._size = self._errors_size = 0
         self.begun = False
         self.errors = ""
 
@@ -201,21 +215,25 @@ class _Output:
         return "".join(self._lines)
 
     async def read(self, stream: asyncssh.SSHReader[str]) -> None:
-        """Takes lines until the end; drops them beyond the limit."""
+        """Takes lines until the end. Raises `_Flood`."""
         while line := await stream.readline():
+            self._size += len(line)
+            if self._size > _STDOUT_MOST:
+                raise _Flood
             if not self.begun:
                 self.begun = line.strip() == self._marker
                 continue
-            self._size += len(line)
-            if self._size <= _STDOUT_LIMIT:
-                self._lines.append(line)
+            self._lines.append(line)
             if self._each is not None:
                 self._each(line.rstrip("\n"))
 
     async def read_errors(self, stream: asyncssh.SSHReader[str]) -> None:
-        """Drains standard error, keeping its end."""
-        while text := await stream.read(_STDERR_LIMIT):
-            self.errors = (self.errors + text)[-_STDERR_LIMIT:]
+        """Drains standard error, keeping its end. Raises `_Flood`."""
+        while text := await stream.read(_STDERR_KEPT):
+            self._errors_size += len(text)
+            if self._errors_size > _STDERR_MOST:
+                raise _Flood
+            self.errors = (self.errors + text)[-_STDERR_KEPT:]
 
 
 def _wrapped(script: str, marker: str) -> str:

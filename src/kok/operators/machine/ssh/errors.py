@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from kok.kube.errors import cut
 from kok.operators.machine import reasons
+from kok.runtime.reasons import ANSWER_TOO_LARGE
 
 
 class HostError(Exception):
@@ -11,6 +13,8 @@ class HostError(Exception):
     reason = reasons.HOST_UNREACHABLE
 
     def __init__(self, message: str) -> None:
+        # A host has a say in it, and conditions and status have their limits.
+        message = cut(message)
         super().__init__(message)
         self.message = message
 
@@ -29,6 +33,12 @@ class HostSilent(HostError):
     """The host took the connection but stopped answering."""
 
     reason = reasons.HOST_SILENT
+
+
+class HostFloods(HostError):
+    """The host answers with more than is taken from it."""
+
+    reason = ANSWER_TOO_LARGE
 
 
 class HostKeyChanged(HostError):

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from kok.operators.machine.ssh.bounds import ANYWHERE, Bounds
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
 from kok.operators.machine.ssh.login import connect, scan
+from kok.runtime.fair import FairSlots
+from kok.runtime.lookups import NAMESPACE
 
 CONNECTS = 128
-"""Logins at once. Hosts that hang keep their place for one time-out at most."""
+"""Logins at once, a quarter of them for one namespace. Hosts that hang keep their place for one
+time-out at most."""
 IDLE = 900.0
 """Seconds after which an unused connection is closed."""
 
@@ -37,11 +40,11 @@ class Connections:
         self._bounds = bounds
         self._monotonic = monotonic
         self._entries: dict[str, _Entry] = {}
-        self._limit = asyncio.Semaphore(CONNECTS)
+        self._slots = FairSlots(CONNECTS, share=CONNECTS // 4)
 
     async def scan(self, address: str, port: int) -> str:
         """The fingerprint of the key that a host shows."""
-        async with self._limit:
+        async with self._slots.one(NAMESPACE.get()):
             return await scan(address, port, self._timeouts, bounds=self._bounds)
 
     async def get(
@@ -59,7 +62,7 @@ class Connections:
                 return held
             if held is not None:
                 held.close()
-            async with self._limit:
+            async with self._slots.one(NAMESPACE.get()):
                 entry.connection = await connect(target, self._timeouts, self._bounds)
             entry.connection.lost = lost
             self._close_idle()

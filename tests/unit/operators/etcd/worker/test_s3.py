@@ -21,7 +21,7 @@ from kok.operators.etcd.worker.s3http import TRIES, S3Http
 from kok.operators.etcd.worker.store import Content, Source
 
 WHO = sigv4.Credentials("id", "secret")
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 NO_UPLOADS = "<ListMultipartUploadsResult/>"
 
 
@@ -172,6 +172,34 @@ async def test_lists_are_read_to_their_end() -> None:
 
     async with bucket(answer, prefix="p") as store:
         assert [e.key async for e in store.entries("")] == ["first", "t"]
+
+
+async def test_a_list_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kok.operators.etcd.worker.s3._PAGES", 5)
+    asked = 0
+
+    async def answer(_: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        more = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+        return web.Response(text=f"<ListBucketResult>{more}</ListBucketResult>")
+
+    async with bucket(answer, prefix="p") as store:
+        with pytest.raises(WorkerError, match="its list does not end"):
+            _ = [e async for e in store.entries("")]
+    assert asked == 5
+
+
+async def test_an_answer_that_does_not_end_is_given_up() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" " * 65536)
+
+    async with bucket(answer, prefix="p") as store:
+        with pytest.raises(WorkerError, match="sends more than 4 MiB"):
+            _ = [e async for e in store.entries("")]
 
 
 class Upload:
