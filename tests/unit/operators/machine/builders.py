@@ -118,6 +118,7 @@ def survey(**changes: Any) -> Survey:
     base: dict[str, Any] = {
         "at": NOW,
         "addresses": ("192.0.2.21",),
+        "nameservers": ("192.0.2.53",),
         "tools": frozenset(tools),
         "modules": frozenset({"overlay", "br_netfilter"}),
     }

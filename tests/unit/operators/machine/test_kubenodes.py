@@ -410,3 +410,11 @@ def test_a_pool_that_is_too_small_is_named() -> None:
         "PoolExhausted",
         "the pool lacks 2 free Hosts with labels rack=a; add Hosts or lower spec.replicas",
     )
+
+
+def test_a_kubelet_that_could_not_start_is_told_before_any_host_is_touched() -> None:
+    node = builders.kubenode(kubelet={"maxPods": "thirty"})
+    with pytest.raises(Invalid) as error:
+        software.software(node, builders.cluster(), "1.37.1", [])
+    assert error.value.reason == "KubeletConfigInvalid"
+    assert error.value.message == 'spec.kubelet: maxPods must be a whole number, not "thirty"'

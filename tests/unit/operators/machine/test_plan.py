@@ -135,6 +135,15 @@ def test_the_elder_of_two_machines_has_the_host() -> None:
     assert rival(mine, [other("elsewhere", "2026-11-02T10:00:00Z", port=2222, node="b")]) is None
 
 
+def test_nobody_is_held_up_from_another_namespace_by_an_address_written_down() -> None:
+    mine = other("mine", "2026-11-02T11:00:00Z")
+    squatter = other("squatter", "2026-11-02T10:00:00Z")
+    squatter.metadata.namespace = "team-z"
+    assert rival(mine, [squatter]) is None
+    # One further down that is of the namespace is found nevertheless.
+    assert rival(mine, [squatter, other("elder", "2026-11-02T10:30:00Z")]) is not None
+
+
 def test_a_node_name_is_given_once_in_a_cluster() -> None:
     mine = other("mine", "2026-11-02T11:00:00Z")
     twin = other("twin", "2026-11-02T10:00:00Z", address="192.0.2.99")
@@ -151,7 +160,17 @@ def test_a_host_that_says_that_it_is_somebody_elses_is_left_alone() -> None:
     view.survey = replace(view.survey, owner=owner)
     refused = step(view=view)
     assert refused.problem.reason == "HostInUse"
-    assert "serves Machine team-b/other of Cluster team-b/blog" in refused.problem.message
+    assert "serves a Machine of another namespace" in refused.problem.message
+    for foreign in ("team-b", "blog"):
+        assert foreign not in refused.problem.message
+
+
+def test_a_host_of_the_same_namespace_is_told_by_name() -> None:
+    view = seen(mine=False, complete=False)
+    assert view.survey
+    owner = Owner("uid-9", "team-a/other", "team-a/blog", "another meta cluster")
+    view.survey = replace(view.survey, owner=owner)
+    assert "serves Machine team-a/other of Cluster team-a/blog" in step(view=view).problem.message
 
 
 def test_what_a_machine_of_ours_left_behind_is_cleaned_up() -> None:

@@ -21,6 +21,7 @@ def found(case: dict[str, Any] | None = None, **survey: Any) -> list[tuple[str, 
         "base_url": "http://artifacts.example",
         "networks": ("10.64.0.0/16", "fd00:65::/112"),
     }
+    survey = {"addresses": ("192.0.2.21", "2001:db8::21"), **survey}
     listed = preflight.findings(Case(survey=builders.survey(**survey), **{**given, **(case or {})}))
     return [(f.level, f.check, f.message) for f in listed]
 
@@ -48,6 +49,17 @@ def test_a_fit_host_has_no_findings() -> None:
             {"addresses": ("192.0.2.21", "10.64.3.4", "fd00::21")},
             "the host's address 10.64.3.4 lies in 10.64.0.0/16, which the Cluster uses",
         ),
+        (
+            "AddressFamily",
+            {"addresses": ("192.0.2.21",)},
+            "the host has no IPv6 address, but the Cluster uses fd00:65::/112",
+        ),
+        ("AddressFamily", {"facts": {"ipv6Disabled": "1"}}, "IPv6 is switched off on the host"),
+        ("AddressFamily", {"addresses": ("2001:db8::21",)}, "the host has no IPv4 address"),
+        ("Resolver", {"nameservers": ()}, "/etc/resolv.conf of the host names no name server"),
+        ("Resolver", {"nameservers": ("127.0.0.1",)}, "names 127.0.0.1, which in a pod is the pod"),
+        ("Resolver", {"nameservers": ("192.0.2.53", "127.0.0.53")}, "names 127.0.0.53, which"),
+        ("Resolver", {"nameservers": ("::1",)}, "kubelet: {resolvConf: ...} in the KubeNode"),
         (
             "Artifacts",
             {"unreachable": {"http://artifacts.example/": "timed out"}},
@@ -133,3 +145,16 @@ def test_errors_come_first_and_make_the_sentence() -> None:
     assert [f.level for f in listed] == ["Error", "Warning"]
     assert preflight.sentence(listed) == listed[0].message
     assert not preflight.passed(listed)
+
+
+def test_name_servers_of_a_node_that_serves_are_a_warning_and_a_file_of_ones_own_counts() -> None:
+    ((level, check, _),) = found({"begun": True}, nameservers=("127.0.0.1",))
+    assert (level, check) == ("Warning", "Resolver")
+    own = {"params": {"kubelet": {"config": {"resolvConf": "/etc/pods-resolv.conf"}}}}
+    assert found(own, nameservers=()) == []
+    assert found({"params": {}}, nameservers=()) == []
+
+
+def test_a_cluster_of_one_family_asks_for_no_other() -> None:
+    only = {"networks": ("10.64.0.0/16", "10.65.0.0/20")}
+    assert found(only, addresses=("192.0.2.21",), facts={"ipv6Disabled": "1"}) == []

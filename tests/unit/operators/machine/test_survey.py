@@ -12,14 +12,14 @@ from kok.operators.machine.host.shell import MOST, decoded
 from kok.operators.machine.host.survey import ADDRESSES, FACT, Owner, Question, parse
 
 
-def run(script: str, home: Path) -> str:
+def run(script: str, home: Path, **environment: str) -> str:
     done = subprocess.run(
         ["sh", "-s"],
         input=script,
         capture_output=True,
         text=True,
         check=True,
-        env={"KOK_HOME": str(home), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        env={"KOK_HOME": str(home), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment},
     )
     return done.stdout
 
@@ -50,6 +50,26 @@ def test_one_script_tells_everything_about_this_machine(tmp_path: Path) -> None:
     assert shown.kernel
     assert shown.boot_id
     assert shown.cpus
+
+
+def test_name_servers_are_those_behind_the_stub_of_systemd_resolved(tmp_path: Path) -> None:
+    plain, upstream = tmp_path / "resolv.conf", tmp_path / "upstream.conf"
+    places = {"KOK_RESOLV_CONF": str(plain), "KOK_UPSTREAM_CONF": str(upstream)}
+
+    def told() -> tuple[str, tuple[str, ...]]:
+        seen = parse(run(survey.script([], []), tmp_path, **places), datetime.now(UTC))
+        return seen.facts["resolver"], seen.nameservers
+
+    assert told() == (str(plain), ())
+    plain.write_text("# nameserver 192.0.2.1\nsearch x\n nameserver 192.0.2.53 # ours\n")
+    assert told() == (str(plain), ("192.0.2.53",))
+    plain.write_text("nameserver 127.0.0.53\noptions edns0\n")
+    assert told() == (str(plain), ("127.0.0.53",))
+    upstream.write_text("nameserver 192.0.2.54\nnameserver fe80::1%eth0\n")
+    assert told() == (str(upstream), ("192.0.2.54", "fe80::1%eth0"))
+    # Another local one has no file of its own to go by.
+    plain.write_text("nameserver 127.0.0.1\n")
+    assert told() == (str(plain), ("127.0.0.1",))
 
 
 def test_a_survey_changes_nothing(tmp_path: Path) -> None:

@@ -121,17 +121,22 @@ async def _run(
         if error.code != _FOREIGN_OWNER:
             raise
         owner = survey.parse_owner(_said(error.output, "owner"))
-        raise HostTaken(taken(connection.target.place, owner), owner) from error
+        target = connection.target
+        raise HostTaken(taken(target.place, owner, target.namespace), owner) from error
 
 
-def taken(place: str, owner: Owner) -> str:
-    """The sentence for a host that belongs to somebody else."""
+def taken(place: str, owner: Owner, namespace: str) -> str:
+    """The sentence for a host that belongs to somebody else, for readers in a namespace."""
     if not owner.uid:
         return f"host {place} is no longer marked as this Machine's; it will be claimed again"
+    if owner.machine.partition("/")[0] == namespace:
+        whose = f"Machine {owner.machine} of Cluster {owner.cluster}; delete that Machine first"
+    else:
+        # What others call their objects is nobody else's business.
+        whose = "a Machine of another namespace or of another meta cluster; have that one deleted"
     return (
-        f"host {place} serves Machine {owner.machine} of Cluster {owner.cluster}; delete that "
-        "Machine first, or use another host (if that Machine is gone with its meta cluster, "
-        f"remove /var/lib/kok/owner on the host)"
+        f"host {place} serves {whose}, or use another host (if that Machine is gone with its meta "
+        "cluster, remove /var/lib/kok/owner on the host)"
     )
 
 

@@ -218,6 +218,66 @@ def _within(address: str, network: str) -> bool:
         return False
 
 
+def _resolver(case: Case) -> Iterable[Finding]:
+    """Pods take over the name servers of the host, and CoreDNS forwards to them."""
+    config = case.params.get(layout.KUBELET, {}).get("config")
+    if not case.node or (isinstance(config, Mapping) and "resolvConf" in config):
+        return
+    listed = case.survey.nameservers
+    local = [server for server in listed if _loopback(server)]
+    if listed and not local:
+        return
+    file = case.survey.facts.get("resolver", "/etc/resolv.conf")
+    what = (
+        f"{file} of the host names {', '.join(local[:3])}, which in a pod is the pod itself"
+        if local
+        else f"{file} of the host names no name server"
+    )
+    yield _finding(
+        "Resolver",
+        f"{what}; write name servers there that pods can reach, or name a file that has such "
+        "with kubelet: {resolvConf: ...} in the KubeNode",
+        "Warning" if case.begun else "Error",
+    )
+
+
+def _loopback(server: str) -> bool:
+    try:
+        return ipaddress.ip_address(server.partition("%")[0]).is_loopback
+    except ValueError:
+        return server == "localhost"
+
+
+def _families(case: Case) -> Iterable[Finding]:
+    """A host needs an address of each family that its pods have."""
+    if case.begun or not case.node or not case.survey.addresses:
+        return
+    disabled = case.survey.facts.get("ipv6Disabled") == "1"
+    own = {_family(address) for address in case.survey.addresses}
+    for network in case.networks:
+        family = _family(network)
+        if family is None or (family in own and not (family == 6 and disabled)):
+            continue
+        why = (
+            "IPv6 is switched off on the host (sysctl net.ipv6.conf.all.disable_ipv6)"
+            if family == 6 and disabled
+            else f"the host has no IPv{family} address"
+        )
+        yield _finding(
+            "AddressFamily",
+            f"{why}, but the Cluster uses {network}; give the host one, or create the Cluster "
+            f"without IPv{family} ranges in spec.network",
+        )
+        return
+
+
+def _family(text: str) -> int | None:
+    try:
+        return ipaddress.ip_network(text, strict=False).version
+    except ValueError:
+        return None
+
+
 def _unique(case: Case) -> Iterable[Finding]:
     facts = case.survey.facts
     for name, other in sorted(case.neighbours.items()):
@@ -257,6 +317,8 @@ _CHECKS: tuple[Check, ...] = (
     _ports,
     _foreign,
     _overlap,
+    _families,
+    _resolver,
     _reach,
     _unique,
     _swap,

@@ -81,6 +81,8 @@ class Survey:
     at: datetime
     facts: Mapping[str, str] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    """Those of the file by which pods are to resolve names."""
     tools: frozenset[str] = frozenset()
     modules: frozenset[str] = frozenset()
     units: frozenset[str] = frozenset()
@@ -143,7 +145,7 @@ def parse(output: str, now: datetime) -> Survey:
     for line in output.splitlines():
         kind, _, rest = line.partition(" ")
         key, _, value = rest.partition(" ")
-        if kind == "fact" and key in {"tool", "module", "unit", "port", "address"}:
+        if kind == "fact" and key in {"tool", "module", "unit", "port", "address", "nameserver"}:
             many.setdefault(key, []).append(value)
         elif kind == "fact":
             facts[key] = value.strip()[:FACT]
@@ -157,6 +159,7 @@ def parse(output: str, now: datetime) -> Survey:
         at=now,
         facts=facts,
         addresses=_addresses(many.get("address", []), facts.get("route", "")),
+        nameservers=tuple(many.get("nameserver", [])),
         tools=frozenset(many.get("tool", [])),
         modules=frozenset(many.get("module", [])),
         units=frozenset(many.get("unit", [])),

@@ -57,6 +57,7 @@ def software(
     _check_runtime(chosen[layout.CONTAINERD])
     if layout.KUBELET in own:
         _check_kubelet(chosen[layout.KUBELET], cluster)
+    _check_config(kubenode, chosen[layout.KUBELET])
     params = _parameters(kubenode, cluster, version)
     return [
         MachineComponent(
@@ -93,6 +94,13 @@ def _check_kubelet(version: str, cluster: Cluster) -> None:
     problem = versions.check_skew(version.partition("-")[0], control)
     if problem is not None:
         raise Invalid(reasons.SKEW, f"spec.components: {problem}")
+
+
+def _check_config(kubenode: KubeNode, version: str) -> None:
+    """Before any host is touched: a kubelet that cannot read its configuration never starts."""
+    problem = versions.kubelet_config_problem(version.partition("-")[0], kubenode.spec.kubelet)
+    if problem is not None:
+        raise Invalid(reasons.KUBELET_CONFIG_INVALID, f"spec.kubelet: {problem}")
 
 
 def _check_runtime(version: str) -> None:

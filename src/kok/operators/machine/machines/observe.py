@@ -305,20 +305,25 @@ def access_of(cluster: Cluster | None, identity: Identity | None) -> Access | No
 
 
 def rival(machine: Machine, others: Iterable[Machine]) -> Problem | None:
-    """Another Machine that has the same host or the same node name by an older right."""
+    """Another Machine of the namespace that has the same host or the same node name by an older
+    right.
+
+    Between namespaces only the mark on the host decides: anybody can write any address down.
+    """
     mine = machine.spec
     for other in sorted(others, key=_age):
         theirs = other.spec
         if _age(other) > _age(machine):
             return None
+        if other.namespace != machine.namespace:
+            continue
         if (theirs.address, theirs.port) == (mine.address, mine.port):
             return Problem(
                 reasons.HOST_IN_USE,
                 f"host {mine.address} already serves Machine {other.namespace}/{other.name}; "
                 "delete that Machine first, or use another host",
             )
-        same_cluster = (other.namespace, theirs.cluster) == (machine.namespace, mine.cluster)
-        if same_cluster and theirs.node == mine.node:
+        if (theirs.cluster, theirs.node) == (mine.cluster, mine.node):
             return Problem(
                 reasons.NODE_NAME_TAKEN,
                 f"Machine {other.name} already is node {mine.node} of Cluster {mine.cluster}; "

@@ -195,9 +195,8 @@ def _use(case: Case, survey: Survey, findings: tuple[Finding, ...]) -> Step | No
     if owner.uid and owner.uid != uid:
         if _left_behind(case, owner):
             return Reclaim(owner)
-        return Refuse(
-            Problem(reasons.HOST_IN_USE, agent.taken(case.machine.spec.address, owner)), RECHECK
-        )
+        text = agent.taken(case.machine.spec.address, owner, case.machine.namespace)
+        return Refuse(Problem(reasons.HOST_IN_USE, text), RECHECK)
     if not preflight.passed(findings):
         problem = Problem(reasons.PREFLIGHT_FAILED, preflight.sentence(findings))
         return Refuse(problem, RECHECK)

@@ -57,6 +57,11 @@ class Target:
     expected: hostkey.Expected
 
     @property
+    def namespace(self) -> str:
+        """The namespace for which one logs in."""
+        return self.secret.partition("/")[0]
+
+    @property
     def place(self) -> str:
         """The host for sentences."""
         return self.address if self.port == 22 else f"{self.address} port {self.port}"

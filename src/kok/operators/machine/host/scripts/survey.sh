@@ -17,12 +17,12 @@ facts() {
     fact capabilities "$(sed -n 's/^CapBnd:[[:space:]]*//p' /proc/self/status)"
     fact swap "$(tail -n +2 /proc/swaps 2>/dev/null | wc -l)"
     if [ -d /run/systemd/system ]; then fact systemd yes; else fact systemd no; fi
-    resolver=/etc/resolv.conf
-    # The stub of systemd-resolved listens where pods cannot reach it.
-    if grep -q '^nameserver 127\.0\.0\.53' /etc/resolv.conf 2>/dev/null && [ -e /run/systemd/resolve/resolv.conf ]; then
-        resolver=/run/systemd/resolve/resolv.conf
+    resolver
+    if [ -e /proc/sys/net/ipv6/conf/all/disable_ipv6 ]; then
+        fact ipv6Disabled "$(cat /proc/sys/net/ipv6/conf/all/disable_ipv6)"
+    else
+        fact ipv6Disabled 1
     fi
-    fact resolver "$resolver"
     for tool in curl wget systemctl systemd-run flock sha256sum base64 tar iptables mount setsid; do
         has "$tool" && fact tool "$tool"
     done
@@ -39,6 +39,19 @@ facts() {
     addresses
     awk '$4 == "0A" {split($2, a, ":"); print a[2]}' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sort -u |
         while read -r port; do fact port "$(printf %d "0x$port")"; done
+}
+
+# The file by which pods are to resolve names, and the name servers in it.
+resolver() {
+    resolver=${KOK_RESOLV_CONF:-/etc/resolv.conf}
+    upstream=${KOK_UPSTREAM_CONF:-/run/systemd/resolve/resolv.conf}
+    # The stub of systemd-resolved listens where pods cannot reach it.
+    if grep -q '^nameserver 127\.0\.0\.5[34]' "$resolver" 2>/dev/null && [ -e "$upstream" ]; then
+        resolver=$upstream
+    fi
+    fact resolver "$resolver"
+    sed -n 's/^[[:space:]]*nameserver[[:space:]]*\([^[:space:]#;]*\).*/\1/p' "$resolver" 2>/dev/null | head -n 16 |
+        while read -r server; do fact nameserver "$server"; done
 }
 
 # The address towards KOK_SELF's network first; those of pods and of bridges of containers not.
