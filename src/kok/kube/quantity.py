@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-<<<<<<< HEAD
 _FORM = re.compile(
     # Bounded: a number of a million digits, or with such an exponent, is work for minutes.
     r"^([+-]?(?:\d{1,64}(?:\.\d{0,64})?|\.\d{1,64}))"
@@ -14,12 +13,9 @@ _FORM = re.compile(
 )
 _MOST = 140
 """Characters of a quantity."""
-=======
 MOST_DIGITS = 40
 MOST_EXPONENT = 40
 """Kubernetes holds no more than 2^63 - 1 of anything."""
-_FORM = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d{1,6})|([numkMGTPE]|[KMGTPE]i))?$")
->>>>>>> main
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 
