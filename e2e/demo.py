@@ -27,7 +27,9 @@ async def first_cluster(
     if len(text.splitlines()) >= FILE_LINES:
         raise AssertionError(f"a first cluster must fit in fewer than {FILE_LINES} lines")
     await w.namespace(namespace)
-    await w.apply(userfiles.ssh_secret(w.lab, worker, namespace))
+    await w.apply(
+        userfiles.ssh_secret(w.lab, worker, namespace), userfiles.checksums(w.lab, namespace)
+    )
     w.report.title("The file that is applied")
     w.report.text(text)
     w.report.title("From the file to a node")

@@ -21,7 +21,7 @@ def kubenode(w: World, namespace: str, name: str, cluster: str, replicas: int) -
         "cluster": cluster,
         "replicas": replicas,
         "pool": {"matchLabels": RACK},
-        "artifacts": {"baseURL": w.lab.artifacts_url},
+        "artifacts": {"baseURL": w.lab.artifacts_url, "checksums": userfiles.CHECKSUMS},
         "registry": {"mirrors": {"*": [w.lab.mirror]}},
         "kubelet": dict(userfiles.LAB_KUBELET),
     }

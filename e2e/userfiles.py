@@ -13,6 +13,7 @@ from e2e.lab import Lab
 from kok.api.meta import Manifest
 
 FOLDER = Path(__file__).parent / "manifests"
+CHECKSUMS = "artifact-sums"
 SSH_SECRET = "ops-ssh"  # noqa: S105 - the name of a Secret
 
 LAB_KUBELET: Mapping[str, object] = {
@@ -48,6 +49,7 @@ def first_cluster(
         host_key=ssh.fingerprint,
         user=ssh.user,
         artifacts=lab.artifacts_url,
+        checksums=CHECKSUMS,
         mirror=lab.mirror,
         kubelet=json.dumps(LAB_KUBELET),
     )
@@ -70,4 +72,15 @@ def ssh_secret(lab: Lab, worker: str, namespace: str, *, password: str | None = 
         "kind": "Secret",
         "metadata": {"name": SSH_SECRET, "namespace": namespace},
         "stringData": data,
+    }
+
+
+def checksums(lab: Lab, namespace: str) -> Manifest:
+    """The ConfigMap with the sums of what the lab serves by plain HTTP: `artifacts.checksums`."""
+    lines = sorted(f"{a.sha256}  {a.path}\n" for a in lab.artifacts)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": CHECKSUMS, "namespace": namespace},
+        "data": {"SHA256SUMS": "".join(lines)},
     }

@@ -108,7 +108,10 @@ async def join(w: World) -> AsyncIterator[Figure]:
     name = f"{demo.CLUSTER}-workers-{WORKER}"
     kind = Machine.info.kind
     text = userfiles.first_cluster(w.lab, WORKER, namespace=clusters.NAMESPACE)
-    await w.apply(userfiles.ssh_secret(w.lab, WORKER, clusters.NAMESPACE))
+    await w.apply(
+        userfiles.ssh_secret(w.lab, WORKER, clusters.NAMESPACE),
+        userfiles.checksums(w.lab, clusters.NAMESPACE),
+    )
     await w.apply(*userfiles.documents(text))
     await w.until(Cluster.info.kind, clusters.NAMESPACE, demo.CLUSTER, has("Ready"), 180.0)
     times, uid = [], ""

@@ -117,7 +117,8 @@ async def refused_at_apply(w: World) -> None:
 
 async def secret_missing_then_wrong_then_right(w: World) -> None:
     """the SSH Secret is missing, then holds a wrong password, then the right key"""
-    await w.apply(_cluster(w, FIRST), _kubenode(w, FIRST, WORKERS, NAMESPACE))
+    sums = userfiles.checksums(w.lab, NAMESPACE)
+    await w.apply(sums, _cluster(w, FIRST), _kubenode(w, FIRST, WORKERS, NAMESPACE))
     name = f"{WORKERS}-{FIRST}"
     await _machine(w, name, ready_false("SecretMissing"), SOON)
     await w.apply(userfiles.ssh_secret(w.lab, FIRST, NAMESPACE, password="not-the-password"))  # noqa: S106
@@ -165,6 +166,7 @@ async def host_of_another_machine(w: World) -> None:
     await w.apply(
         {**_cluster(w, FIRST), "metadata": {"name": CLUSTER, "namespace": OTHER}},
         userfiles.ssh_secret(w.lab, SECOND, OTHER),
+        userfiles.checksums(w.lab, OTHER),
         _kubenode(w, SECOND, "thief", OTHER),
     )
     kind = Machine.info.kind

@@ -188,7 +188,8 @@ async def behind_balancer(w: World, given: Balancer) -> None:
 async def older_with_pool(w: World) -> None:
     """Kubernetes 1.36.4 up to its nodes, which are hosts of a pool; one more, and one less."""
     key = userfiles.ssh_secret(w.lab, HOSTS[0], NAMESPACE, password=w.lab.ssh(HOSTS[0]).password)
-    await w.apply(key, *(pool.host(w, NAMESPACE, name) for name in HOSTS))
+    sums = userfiles.checksums(w.lab, NAMESPACE)
+    await w.apply(key, sums, *(pool.host(w, NAMESPACE, name) for name in HOSTS))
     with w.report.step("Kubernetes 1.36.4 with a node of a pool, by password", "older_node_s"):
         await w.apply(
             cluster(OLDER, version="1.36.4"), pool.kubenode(w, NAMESPACE, WORKERS, OLDER, 1)

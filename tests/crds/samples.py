@@ -56,7 +56,7 @@ _IMAGES = {"registry": "mirror.example:5000", "pullSecrets": ["mirror"]}
 _SSH = {"user": "ops", "secret": "ops-ssh"}
 _TAINT = {"key": "example.com/gpu", "value": "yes", "effect": "NoSchedule"}
 _COMPONENTS = [{"name": "my-agent", "version": "1.4.0", "params": {"level": 3, "tags": ["a"]}}]
-_ARTIFACTS = {"baseURL": "https://artifacts.example", "checksums": "sums"}
+_ARTIFACTS = {"baseURL": "https://artifacts.example", "checksums": "sums", "ca": "PEM"}
 _NODE: Spec = {
     "cluster": "shop",
     "version": "1.36.4",

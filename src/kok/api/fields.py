@@ -367,5 +367,8 @@ class ArtifactSource(ArtifactBase):
     """ConfigMap with SHA-256 sums (key SHA256SUMS, lines of `sum  path`) that alone are trusted.
 
     Without it the sums published beside the artifacts are recorded in the Components when these
-    are first rendered, and hold from then on.
+    are first rendered, and hold from then on. They are fetched over HTTPS only.
     """
+    ca: str = Field(default="", max_length=65536)
+    """PEM of the CA that the server of published sums must have its certificate from, if it is
+    none of the usual ones. The hosts must trust it by themselves."""

@@ -66,6 +66,7 @@ async def overview(
 
 
 async def connected(choice: Choice) -> Kube:
+    """A client of the meta cluster as whom the command line says; raises `AccessError`."""
     access = await asyncio.to_thread(from_environment, choice)
     return Kube(access, field_manager=FIELD_MANAGER)
 

@@ -6,7 +6,14 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from kok.api.meta import Kind, Manifest, Resource
-from kok.api.names import LABEL_MANAGED_BY, LABEL_OWNER_KIND, LABEL_OWNER_NAME, MANAGED_BY
+from kok.api.names import (
+    ANNOTATION_INTENT,
+    LABEL_CLUSTER,
+    LABEL_MANAGED_BY,
+    LABEL_OWNER_KIND,
+    LABEL_OWNER_NAME,
+    MANAGED_BY,
+)
 from kok.kube.client import Kube
 
 MAX_LABEL = 63
@@ -62,6 +69,43 @@ def owned_by(manifest: Manifest, owner: Resource) -> bool:
         for reference in manifest["metadata"].get("ownerReferences") or ()
         if reference.get("controller")
     )
+
+
+def brought(live: Manifest, manager: str, entries: Iterable[str]) -> bool:
+    """Whether an entry of a Secret is somebody's own, and not what `manager` made.
+
+    Told by who wrote it, which the API server records: so also one that an earlier version of the
+    operator has taken for its own is given back. Where nothing is recorded the owner decides.
+    """
+    meta, wanted = live["metadata"], {f"f:{entry}" for entry in entries}
+    writers = {
+        str(one.get("manager"))
+        for one in meta.get("managedFields") or ()
+        if any(wanted & ((one.get("fieldsV1") or {}).get(part) or {}).keys() for part in _DATA)
+    }
+    if writers:
+        return bool(writers - {manager})
+    stored = bool(meta.get("uid"))
+    return stored and not any(r.get("controller") for r in meta.get("ownerReferences") or ())
+
+
+_DATA = ("f:data", "f:stringData")
+
+
+async def release(kube: Kube, kind: Kind, live: Manifest, owner: Resource) -> Manifest:
+    """Gives back what is somebody's own: without its owner it outlives it, and nobody's label
+    says otherwise. Raises `KubeError`.
+    """
+    meta = live["metadata"]
+    others = [r for r in meta.get("ownerReferences") or () if r["uid"] != owner.metadata.uid]
+    marks = [*owner_labels(owner), LABEL_CLUSTER]
+    patch = {
+        "resourceVersion": meta["resourceVersion"],
+        "ownerReferences": others or None,
+        "labels": dict.fromkeys(marks),
+        "annotations": {ANNOTATION_INTENT: None},
+    }
+    return await kube.patch(kind, meta["name"], meta["namespace"], {"metadata": patch})
 
 
 def owner_keys(manifest: Manifest, kind: Kind) -> Iterable[tuple[str, str]]:

@@ -15,7 +15,8 @@ from enum import Flag
 from typing import TypeAlias
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kok.pki import pem
@@ -28,6 +29,7 @@ LEAF_LIFETIME = timedelta(days=365)
 BACKDATE = timedelta(minutes=10)
 """How far before `now` a certificate starts to be valid: hosts' clocks differ."""
 
+_LONGEST_CHAIN = 8
 _MAX_NAME = 64  # X.520's upper bound for a common name and for an organization
 
 
@@ -44,17 +46,38 @@ class CertificateAuthority:
     """A CA that can sign.
 
     `cert_pem` is the certificate of the signer alone. `bundle` holds further CA certificates to
-    trust, for the phases of a CA rotation; what others are to trust is `trust_pem`.
+    trust, for the phases of a CA rotation; what others are to trust is `trust_pem`. `chain` is how
+    an intermediate CA is certified: its issuer, that one's issuer, and so on.
     """
 
     cert_pem: bytes
     key_pem: bytes = field(repr=False)
     bundle: bytes = b""
+    chain: bytes = b""
 
     @property
     def trust_pem(self) -> bytes:
         """The signer first, then the other certificates of the bundle, each once."""
         return merge_bundles(self.cert_pem, self.bundle)
+
+    @property
+    def anchors_pem(self) -> bytes:
+        """For who asks servers and insists on a root: `trust_pem`, then the chain.
+
+        Never for judging clients: whoever else the root certifies would be let in, too.
+        """
+        return merge_bundles(self.trust_pem, self.chain)
+
+    @property
+    def served_pem(self) -> bytes:
+        """What a server sends behind its own certificate: all up to the root, which others have."""
+        path = [self.cert_pem, *(split(self.chain) if self.chain else ())]
+        return b"".join(one for one in path if not _is_root(pem.load_certificate(one)))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the chain ends with a root."""
+        return _is_root(pem.load_certificates(self.anchors_pem)[-1])
 
 
 @dataclass(frozen=True)
@@ -164,6 +187,40 @@ def issue(ca: CertificateAuthority, spec: LeafSpec, now: datetime) -> Leaf:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     certificate = builder.sign(signer, pem.signing_hash(signer))
     return Leaf(pem.dump_certificate(certificate), pem.dump_private_key(key))
+
+
+def chain_of(cert_pem: bytes, others: bytes) -> bytes:
+    """The issuers of a certificate as far as they are among `others`, each proven by its signature.
+
+    Certificates that are none of its issuers do not count. Raises `PkiError`.
+    """
+    found: list[x509.Certificate] = []
+    current = pem.load_certificate(cert_pem)
+    pool = pem.load_certificates(others)[:_LONGEST_CHAIN] if others.strip() else []
+    while not _is_root(current) and len(found) < _LONGEST_CHAIN:
+        issuer = next((c for c in pool if c not in found and issued_by(current, c)), None)
+        if issuer is None:
+            break
+        found.append(issuer)
+        current = issuer
+    return b"".join(pem.dump_certificate(c) for c in found)
+
+
+def issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+    """Whether a CA has signed a certificate."""
+    if not isinstance(
+        ca.public_key(), ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+    ):
+        return False
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _is_root(certificate: x509.Certificate) -> bool:
+    return certificate.subject == certificate.issuer
 
 
 def merge_bundles(*bundles: bytes) -> bytes:

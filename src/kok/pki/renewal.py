@@ -11,8 +11,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from kok.pki import pem
 from kok.pki.authority import (
@@ -21,6 +19,7 @@ from kok.pki.authority import (
     LeafSpec,
     alternative_names,
     extended_usages,
+    issued_by,
     subject_of,
 )
 from kok.pki.errors import PkiError
@@ -104,7 +103,7 @@ def _key_mismatch(case: _Case) -> Reason | None:
 
 
 def _not_signed_by_ca(case: _Case) -> Reason | None:
-    if any(_signed_by(case.certificate, ca) for ca in case.trusted):
+    if any(issued_by(case.certificate, ca) for ca in case.trusted):
         return None
     return Reason(
         RenewReason.NOT_SIGNED_BY_CA,
@@ -113,7 +112,7 @@ def _not_signed_by_ca(case: _Case) -> Reason | None:
 
 
 def _ca_renewed(case: _Case) -> Reason | None:
-    if _signed_by(case.certificate, case.signer):
+    if issued_by(case.certificate, case.signer):
         return None
     return Reason(
         RenewReason.CA_RENEWED,
@@ -201,18 +200,6 @@ _LEAF_CHECKS: tuple[Callable[[_Case], Reason | None], ...] = (
     _lifetime_shortened,
     _expiring,
 )
-
-
-def _signed_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
-    if not isinstance(
-        ca.public_key(), ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
-    ):
-        return False
-    try:
-        certificate.verify_directly_issued_by(ca)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def _alternative_names_in(certificate: x509.Certificate) -> list[x509.GeneralName]:

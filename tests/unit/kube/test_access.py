@@ -26,6 +26,7 @@ from kok.kube.access import (
 )
 from kok.kube.client import Kube
 from kok.kube.errors import Unauthorized, Unreachable
+from kok.kube.transport import new_session
 
 
 def config(**user: Any) -> dict[str, Any]:
@@ -152,6 +153,22 @@ async def test_nobody_is_followed_elsewhere_with_an_identity(api: FakeApi) -> No
     async with Kube(Access(api.address, token="t"), field_manager="test") as kube:
         await kube.raw("GET", "/api")
     assert asked == ["/api"]
+
+
+async def test_nobody_asks_for_compressed_answers_kopf_as_little_as_we(api: FakeApi) -> None:
+    asked: list[str | None] = []
+
+    async def look(request: web.Request) -> web.StreamResponse | None:
+        asked.append(request.headers.get("Accept-Encoding"))
+        return None
+
+    api.script("*", ".", look)
+    async with Kube(Access(api.address), field_manager="test") as kube:
+        await kube.list(kinds.SECRET, "ns")
+    session = new_session(Access(api.address))
+    async with session, session.get(f"{api.address}/api/v1/namespaces/ns/secrets") as answer:
+        await answer.read()
+    assert asked == ["identity", "identity"]
 
 
 async def test_whom_to_act_as_stands_in_every_request(api: FakeApi) -> None:

@@ -16,11 +16,14 @@ from kok.api.meta import Manifest
 from kok.operators.cluster import parts, reasons
 from kok.operators.cluster.blueprint import Blueprint
 from kok.operators.cluster.endpoint import Endpoint
-from kok.operators.cluster.keys import ENCRYPTION_KEY, SA_KEY, SA_PUB, Keys
+from kok.operators.cluster.keys import Keys
+from kok.operators.cluster.parts import ENCRYPTION_KEY, SA_KEY, SA_PUB
 from kok.runtime.errors import Invalid
 
 KUBECONFIG, VALUE = "kubeconfig", "value"
 CA_KEY, FRONT_PROXY_CA, ENCRYPTION_CONFIG = "ca.key", "front-proxy-ca.crt", "encryption.json"
+ROOTS = "roots.crt"
+"""The CA and its issuers, for pods of the business cluster; only where the CA has issuers."""
 CLIENT_FILES = "/etc/kubernetes/client"
 """Where pods of the controller manager and the scheduler find their Secret."""
 ADMINS = "kubeadm:cluster-admins"
@@ -47,6 +50,8 @@ class Credentials:
     """Sentences on what was renewed, not on what was made for the first time."""
     ending: list[str] = field(default_factory=list)
     """Sentences on CAs that end soon."""
+    incomplete: list[str] = field(default_factory=list)
+    """Sentences on intermediate CAs that come without their root."""
 
 
 class Issuer:
@@ -87,6 +92,7 @@ class Issuer:
 
     def _secrets(self, served: Names, endpoint: Endpoint | None) -> Iterator[Manifest]:
         yield from self._originals()
+        self._look_at_issuers()
         keys, name = self._keys, self._plan.name
         if keys.service_account is not None and keys.encryption is not None:
             yield secret(parts.keys_secret(name), OPAQUE, self._server_keys())
@@ -105,7 +111,7 @@ class Issuer:
             usages=pki.Usage.SERVER,
             lifetime=self._plan.leaf_lifetime,
         )
-        yield self._tls(parts.serving_secret(name), server, keys.ca)
+        yield self._tls(parts.serving_secret(name), server, keys.ca, behind=keys.ca.served_pem)
         yield self._tls(parts.kubelet_client_secret(name), self._client(KUBELET_CLIENT), keys.ca)
         yield self._scheduler(keys.ca)
         yield from self._controller_manager(keys.ca)
@@ -130,7 +136,8 @@ class Issuer:
         name = self._plan.name
         for ca in (names.cluster_ca_secret(name), names.front_proxy_ca_secret(name)):
             if ca in self._keys.data:
-                yield secret(ca, pki.TLS_SECRET_TYPE, self._keys.data[ca])
+                if ca not in self._keys.brought:
+                    yield secret(ca, pki.TLS_SECRET_TYPE, self._keys.data[ca])
                 shown = self._show(
                     ca, pki.decode({"data": self._keys.data[ca]}, pki.TLS_CRT) or b""
                 )
@@ -141,8 +148,28 @@ class Issuer:
                         f"annotate the Cluster with {names.ANNOTATION_TRUST_CA}=<its fingerprint>"
                     )
         for key in (names.service_account_secret(name), parts.encryption_secret(name)):
-            if key in self._keys.data:
+            if key in self._keys.data and key not in self._keys.brought:
                 yield secret(key, OPAQUE, self._keys.data[key])
+
+    def _look_at_issuers(self) -> None:
+        """Of an intermediate CA: whether they lead to a root, and until when."""
+        ca = self._keys.ca
+        if ca is None:
+            return
+        where = f"Secret {self._plan.namespace}/{names.cluster_ca_secret(self._plan.name)}"
+        if not ca.complete:
+            self._made.incomplete.append(
+                f"{where} holds an intermediate CA without its root: clients that insist on one, "
+                "such as Python's before 3.13, do not trust the API; add the issuing certificates "
+                "up to the root to tls.crt, behind the first, or put them into ca.crt"
+            )
+        for one in pki.split(ca.chain) if ca.chain else ():
+            info = pki.certificate_info(one, self._plan.renew_before)
+            if info.renew_at <= self._now:
+                self._made.ending.append(
+                    f"{info.subject}, an issuer of the CA in {where}, ends on "
+                    f"{info.not_after:%Y-%m-%d}; put its successor in its place"
+                )
 
     def _server_keys(self) -> Mapping[str, str]:
         pair, key = self._keys.service_account, self._keys.encryption
@@ -172,6 +199,8 @@ class Issuer:
             SA_KEY: accounts.private_pem,
             FRONT_PROXY_CA: front.trust_pem,
         }
+        if ca.chain:
+            more[ROOTS] = ca.anchors_pem
         name = parts.controller_manager_secret(self._plan.name)
         yield self._tls(name, self._client(user), ca, more)
 
@@ -190,9 +219,12 @@ class Issuer:
         spec: pki.LeafSpec,
         ca: pki.CertificateAuthority,
         more: Mapping[str, bytes | str] | None = None,
+        behind: bytes = b"",
     ) -> Manifest:
+        """`behind`: what is sent with the certificate, so that others find the way to a root."""
         leaf = self._leaf(name, pki.leaf_of(self._lives.get(name)), spec, ca)
-        data = {**pki.tls_secret_data(leaf, ca.trust_pem), **pki.encode(more or {})}
+        sent = pki.Leaf(pki.split(leaf.cert_pem)[0] + behind, leaf.key_pem)
+        data = {**pki.tls_secret_data(sent, ca.trust_pem), **pki.encode(more or {})}
         return secret(name, pki.TLS_SECRET_TYPE, data)
 
     def _kubeconfig(
@@ -205,7 +237,7 @@ class Issuer:
     ) -> Manifest:
         leaf = self._leaf(name, leaf_in_kubeconfig(self._lives.get(name)), spec, ca)
         # All three names tell Clusters apart: merged files would else have one user for all.
-        text = pki.kubeconfig(called, server, ca.trust_pem, called, leaf, context_name=called)
+        text = pki.kubeconfig(called, server, ca.anchors_pem, called, leaf, context_name=called)
         values = {KUBECONFIG: text}
         if name == names.admin_kubeconfig_secret(self._plan.name):
             values[VALUE] = text

@@ -11,11 +11,11 @@ from kok.api.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.errors import Conflict
-from kok.kube.ownership import owned_by, owner_labels
+from kok.kube.ownership import brought, owned_by, owner_labels, release
 from kok.operators.cluster import reasons
 from kok.operators.cluster.children import all_of
 from kok.operators.cluster.observe import ADDON, ETCD
-from kok.operators.cluster.parts import key_secrets
+from kok.operators.cluster.parts import FIELD_MANAGER, key_entries, key_secrets
 from kok.runtime.errors import Wait
 from kok.runtime.reconciler import DONE, Done, Pass, Result
 
@@ -84,10 +84,24 @@ class Deletion:
         left: list[str] = []
         for kind in (kinds.SERVICE, kinds.PDB, kinds.NETWORKPOLICY, kinds.SECRET):
             found = await self._children(kind)
+            if kind == kinds.SECRET:
+                found = await self._without_brought(found)
             await self._delete(kind, found)
             left += [f"{kind.kind} {_name(m)}" for m in found]
         # What stands in the way here is somebody's finalizer: the rest is a matter of an instant.
         self._wait_for(left, "", reasons.DELETING_REST, ETCD_FOR)
+
+    async def _without_brought(self, found: list[Manifest]) -> list[Manifest]:
+        """Keys that somebody brought are given back, not deleted."""
+        keys = set(key_secrets(self._cluster.name))
+        theirs = [
+            m
+            for m in found
+            if _name(m) in keys and brought(m, FIELD_MANAGER, key_entries(_name(m)))
+        ]
+        for live in theirs:
+            await release(self._p.kube, kinds.SECRET, live, self._cluster)
+        return [m for m in found if m not in theirs]
 
     async def _retain(self) -> None:
         """Keeps the keys: without them the retained data could not be read.

@@ -46,6 +46,8 @@ class Findings:
     certificates: list[CertificateStatus] | None = None
     ending: tuple[str, ...] = ()
     """Sentences on CAs that end soon, which nothing renews."""
+    incomplete: tuple[str, ...] = ()
+    """Sentences on intermediate CAs that come without their root."""
     endpoint: Endpoint | NoEndpoint | None = None
     reach: Reach | None = None
     bootstrap: Bootstrap | None = None

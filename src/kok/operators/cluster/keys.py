@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,12 +19,19 @@ from kok import pki
 from kok.api import names
 from kok.api.cluster import Cluster
 from kok.api.meta import Manifest
-from kok.operators.cluster import reasons
-from kok.operators.cluster.parts import controller_manager_secret, encryption_secret
+from kok.kube.identity import MOST
+from kok.kube.ownership import brought
+from kok.operators.cluster import parts, reasons
+from kok.operators.cluster.parts import (
+    ENCRYPTION_KEY,
+    FIELD_MANAGER,
+    SA_KEY,
+    SA_PUB,
+    controller_manager_secret,
+    encryption_secret,
+)
 from kok.pki import pem
 
-SA_KEY, SA_PUB = "sa.key", "sa.pub"
-ENCRYPTION_KEY = "key1"
 _KEY_BYTES = 32
 
 
@@ -51,6 +59,8 @@ class Keys:
     """By Secret, of all that is usable: `data` of the Secret, made now or as it stands there."""
     trusted: tuple[str, ...] = ()
     """Secrets whose new content was accepted because the annotation says so."""
+    brought: frozenset[str] = frozenset()
+    """Secrets whose keys somebody else wrote: they are used, and never written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,12 @@ class KeyRing:
             self._fingerprints,
             self._data,
             tuple(self._trusted),
+            frozenset(name for name in self._data if self._is_brought(name)),
         )
+
+    def _is_brought(self, secret: str) -> bool:
+        live = self._secrets.get(secret)
+        return live is not None and brought(live, FIELD_MANAGER, parts.key_entries(secret))
 
     def _authority(self, secret: str, common_name: str) -> pki.CertificateAuthority | None:
         live = self._secrets.get(secret)
@@ -131,7 +146,7 @@ class KeyRing:
         else:
             # The first certificate alone: it is the one whose fingerprint was checked.
             only = pem.dump_certificate(pem.load_certificate(cert or b""))
-            ca = pki.CertificateAuthority(only, key or b"")
+            ca = pki.CertificateAuthority(only, key or b"", chain=_issuers(only, live))
         self._fingerprints[secret] = pki.fingerprint(ca.cert_pem)
         self._data[secret] = pki.ca_secret_data(ca)
         return ca
@@ -237,6 +252,16 @@ class KeyRing:
 
     def _called(self, secret: str) -> str:
         return f"Secret {self._cluster.namespace}/{secret}"
+
+
+def _issuers(signer: bytes, live: Manifest | None) -> bytes:
+    """How an intermediate CA is certified, by what else lies in its Secret."""
+    found = b""
+    for entry in (pki.TLS_CRT, pki.CA_CRT):
+        value = pki.decode(live, entry) or b""
+        with suppress(pki.PkiError):
+            found = pki.merge_bundles(found, value[:MOST])
+    return pki.chain_of(signer, found)
 
 
 _public_halves: dict[bytes, bytes] = {}

@@ -240,8 +240,17 @@ async def _returned_keys(kube: Kube, cluster: Cluster) -> Manifest | None:
         name in recorded for name in key_secrets(cluster.name)
     ):
         return None
-    name = names.etcd_keys_secret(names.etcd_cluster(cluster.name))
-    return await kube.get(kinds.SECRET, name, cluster.namespace)
+    etcd = names.etcd_cluster(cluster.name)
+    live = await kube.get(kinds.SECRET, names.etcd_keys_secret(etcd), cluster.namespace)
+    # Whoever else made one of that name is not believed.
+    return live if live is not None and _made_by(live, ETCD, etcd) else None
+
+
+def _made_by(live: Manifest, kind: Kind, name: str) -> bool:
+    return any(
+        r.get("controller") and (r.get("kind"), r.get("name")) == (kind.kind, name)
+        for r in live["metadata"].get("ownerReferences") or ()
+    )
 
 
 async def _pods(kube: Kube, cluster: Cluster, world: World) -> tuple[Manifest, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kok.api import names
+from kok.pki import TLS_CRT, TLS_KEY
 
 API_SERVER: Final = "kube-apiserver"
 CONTROLLER_MANAGER: Final = "kube-controller-manager"
@@ -17,6 +18,11 @@ SPEC_FIELDS: Final = {
     SCHEDULER: "scheduler",
 }
 """Field of `spec` for each component, as sentences for users name it."""
+
+SA_KEY, SA_PUB = "sa.key", "sa.pub"
+ENCRYPTION_KEY = "key1"
+FIELD_MANAGER: Final = "kok-cluster"
+"""As whom the operator writes, in the meta cluster and in business clusters."""
 
 LABEL_VERSION: Final = "app.kubernetes.io/version"
 ANNOTATION_ETCD_CA: Final = "kok.dev/etcd-ca"
@@ -68,6 +74,13 @@ def scheduler_secret(cluster: str) -> str:
 def encryption_secret(cluster: str) -> str:
     """Opaque: the keys by which Secrets are encrypted in etcd."""
     return f"{cluster}-encryption"
+
+
+def key_entries(secret: str) -> tuple[str, ...]:
+    """The entries of one of `key_secrets` that nothing can replace."""
+    if secret.endswith("-ca"):
+        return (TLS_CRT, TLS_KEY)
+    return (SA_KEY,) if secret.endswith("-sa") else (ENCRYPTION_KEY,)
 
 
 def key_secrets(cluster: str) -> tuple[str, ...]:

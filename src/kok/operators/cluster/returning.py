@@ -102,8 +102,12 @@ def _said(cluster: Cluster, world: World) -> tuple[bool, str]:
     status = (world.etcd(cluster.name) or {}).get("status") or {}
     for condition in status.get("conditions") or ():
         if condition["type"] == RESTORED:
+            message = str(condition.get("message") or "")
+            if condition["status"] == "True" and world.returned_keys is None:
+                # Read just before it was made, or somebody has removed it.
+                return False, f": {message}, and it is not there"
             # True, and something is missing all the same: the earlier Cluster kept less.
-            return True, str(condition.get("message") or "")
+            return True, message
     ready: Manifest = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
     if not ready.get("message"):
         return False, ""

@@ -140,6 +140,8 @@ def _certificates(cluster: Cluster, found: Findings) -> Judgement:
         return before or Judgement(None, reasons.CREATING, "certificates are being made")
     if found.ending:
         return Judgement(True, reasons.CA_ENDS_SOON, ". ".join(found.ending))
+    if found.incomplete:
+        return Judgement(True, reasons.CA_CHAIN_INCOMPLETE, ". ".join(found.incomplete))
     return Judgement(True, reasons.AS_WANTED, "all certificates are valid")
 
 

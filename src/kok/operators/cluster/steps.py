@@ -10,12 +10,12 @@ from kok.api.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.errors import InvalidObject
-from kok.kube.ownership import prune
+from kok.kube.ownership import owned_by, prune, release
 from kok.operators.cluster import hibernation, parts, reasons
 from kok.operators.cluster import plan as planning
 from kok.operators.cluster.blueprint import Blueprint, blueprint
 from kok.operators.cluster.children import all_of, ensure_children
-from kok.operators.cluster.credentials import Issuer, Names
+from kok.operators.cluster.credentials import ROOTS, Issuer, Names
 from kok.operators.cluster.endpoint import (
     Endpoint,
     NoEndpoint,
@@ -109,6 +109,7 @@ class Steps:
         await self._prune(kinds.NETWORKPOLICY, fences)
         self._keys = settling.result()
         self.found.endpoint = self._endpoint(self.world)
+        await self._give_back()
         self.found.problems = self._keys.problems
         stored = self.world.of(kinds.SECRET)
         # What was made just now is recorded once it is stored, or a pass that fails in between
@@ -121,6 +122,17 @@ class Steps:
             self.p.event(
                 reasons.TRUSTED, f"{where}: went over to {self._keys.fingerprints[secret]}"
             )
+
+    async def _give_back(self) -> None:
+        """Keys that somebody brought are used, and belong to nobody but him."""
+        stored = self.world.of(kinds.SECRET)
+        taken = [
+            live
+            for name in sorted(self.keys.brought)
+            if (live := stored.get(name)) is not None and owned_by(live, self.cluster)
+        ]
+        done = [await release(self.p.kube, kinds.SECRET, live, self.cluster) for live in taken]
+        self.found.world = self.world.merged(done)
 
     def insist_on_keys(self) -> None:
         """Raises `Wait` while keys are missing that belong to what is in etcd.
@@ -143,6 +155,7 @@ class Steps:
         await self._put([*made.secrets, *addons, *self._deployments({API_SERVER}, answers=False)])
         self.found.certificates = made.certificates
         self.found.ending = tuple(made.ending)
+        self.found.incomplete = tuple(made.incomplete)
         self.found.fingerprints = self.keys.fingerprints
         for renewed in made.renewed:
             self.p.event(reasons.ISSUED, renewed)
@@ -190,7 +203,19 @@ class Steps:
             for component, version in wanted.items()
             if component in components
         ]
+        made = [self._with_roots(one) for one in made]
         return [hibernation.without_pods(one) for one in made] if down else made
+
+    def _with_roots(self, deployment: Manifest) -> Manifest:
+        """Pods of a cluster whose CA has issuers get these as well, to trust the API by."""
+        name = parts.controller_manager_secret(self.cluster.name)
+        secret = self.world.get(kinds.SECRET, name) or {}
+        ours = deployment["metadata"]["name"] == parts.deployment(
+            self.cluster.name, CONTROLLER_MANAGER
+        )
+        if not ours or ROOTS not in (secret.get("data") or {}):
+            return deployment
+        return controllers.with_roots(deployment)
 
     def _notes(self, component: str) -> dict[str, str | None]:
         """What has become of etcd that restarts a component."""

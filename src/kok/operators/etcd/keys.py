@@ -23,7 +23,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
-from kok.kube.ownership import owned
+from kok.kube.ownership import owned, owned_by
 from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.client import EtcdClient, EtcdError
 from kok.operators.etcd.observe import World, connect, pod_address
@@ -212,8 +212,15 @@ async def _give_back(
     try:
         await p.kube.create(secret)
     except AlreadyExists:
-        # Made by a pass that was cut off here, or by somebody who knows what he does.
-        p.log.info("the Secret is there already", secret=secret["metadata"]["name"])
+        live = await p.kube.get(kinds.SECRET, secret["metadata"]["name"], obj.namespace)
+        if live is None or not owned_by(live, obj):
+            text = (
+                f"Secret {obj.namespace}/{secret['metadata']['name']} exists already and does not "
+                "belong to this EtcdCluster; remove it"
+            )
+            p.set_condition(reasons.KEYS_RESTORED_CONDITION, False, reasons.NAME_TAKEN, text)
+            return
+        p.log.info("a pass that was cut off has made the Secret")
     name = names.etcd_keys_secret(obj.name)
     obj.status.keys_returned = EtcdKeysReturned(secret=name, at=now)
     text = f"Secret {obj.namespace}/{name} holds what came with the backup: {', '.join(content)}"

@@ -23,6 +23,9 @@ SECRET_MISSING: Final = "SecretMissing"  # noqa: S105 - a reason, no secret
 """The Secret with the SSH credentials does not exist."""
 SECRET_INVALID: Final = "SecretInvalid"  # noqa: S105 - a reason, no secret
 """The Secret with the SSH credentials lacks a key or holds what cannot be used."""
+HOST_KEY_REQUIRED: Final = "HostKeyRequired"
+"""Nobody said which key the host must show, and a password would go to whoever answers, or the
+operator is set to trust no host at first use."""
 CONNECTING: Final = "Connecting"
 """Not yet known."""
 CONNECTED: Final = "Connected"
@@ -129,6 +132,9 @@ CHECKSUMS_MISSING: Final = "ChecksumsMissing"
 """The ConfigMap with checksums, or the sum of an artifact in it, is missing."""
 CHECKSUMS_UNREACHABLE: Final = "ChecksumsUnreachable"
 """Published checksums cannot be fetched."""
+CHECKSUMS_UNTRUSTED: Final = "ChecksumsUntrusted"
+"""Published checksums would come over plain HTTP, or the CA that they are to be trusted by cannot
+be used."""
 CHECKSUM_CONFLICT: Final = "ChecksumConflict"
 """A Component in use was rendered with another checksum."""
 POOL_EXHAUSTED: Final = "PoolExhausted"

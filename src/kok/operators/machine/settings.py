@@ -23,6 +23,9 @@ class MachineSettings(Policies):
     """Deadline for the login that follows."""
     ssh_keepalive: float = Field(default=10.0, gt=0)
     """How often a connection is asked for a sign of life; three may fail to come."""
+    trust_on_first_use: bool = True
+    """Whether a host that shows a key for the first time is believed if its spec names none; never
+    with a password."""
     survey_every: float = Field(default=600.0, gt=0)
     """How often a host that is as wanted is looked at over SSH."""
     removal_timeout: float = Field(default=600.0, gt=0)

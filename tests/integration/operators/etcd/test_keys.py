@@ -101,6 +101,26 @@ async def test_keys_sealed_to_a_recipient_wait_for_the_private_half(
     assert decode(await world.there(kinds.SECRET, "f-keys"), "ca.key") == b"the private key"
 
 
+async def test_a_secret_of_somebody_else_is_not_taken_for_the_keys(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await volume(world)
+    await secret(world, "backup-keys", key=BACKUP_KEY)
+    await secret(world, "shop-ca", key="the private key")
+    await filled(world, standin, backup=policy())
+    await ask(world)
+    await until_phase(world, "Complete")
+    await secret(world, "f-keys", **{"ca.key": "another"})
+
+    await world.make("f", restoreFrom={"backup": "one"})
+
+    taken = await world.until(lambda m: told(m, "KeysRestored", "False"), "f")
+    assert condition(taken, "KeysRestored")["reason"] == "NameTaken"
+    await world.kube.delete(kinds.SECRET, "f-keys", world.namespace)
+    await world.until(lambda m: told(m, "KeysRestored", "True"), "f")
+    assert decode(await world.there(kinds.SECRET, "f-keys"), "ca.key") == b"the private key"
+
+
 async def test_a_backup_without_keys_says_so(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:

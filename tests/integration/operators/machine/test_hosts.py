@@ -140,6 +140,10 @@ async def test_a_missing_or_wrong_secret_is_told_and_mends_by_itself(
     await world.secret("ops-ssh", token="x")
     assert "has neither key" in await world.reason(MACHINE, "w1", "SecretInvalid")
     await world.secret("ops-ssh", password="wrong")
+    assert "hostKey of host 127.0.0.1 is missing" in await world.reason(
+        MACHINE, "w1", "HostKeyRequired"
+    )
+    await world.patch(MACHINE, "w1", spec={"hostKey": host.fingerprint})
     text = await world.reason(MACHINE, "w1", "LoginRefused")
     assert f"refuses user root with the password of Secret {world.namespace}/ops-ssh" in text
     await world.secret("ops-ssh", password=PASSWORD)

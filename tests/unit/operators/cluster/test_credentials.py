@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from cryptography import x509
 from tests.unit.operators.cluster.builders import NOW, a_cluster, applied, quick_pair
+from tests.unit.pki.chains import chain
 
 from kok import pki
 from kok.api.meta import Manifest
@@ -250,6 +252,45 @@ async def test_the_controller_manager_signs_with_a_copy_of_the_checked_ca(keys: 
     assert keys.ca is not None
     assert pki.decode(made, "ca.crt") == keys.ca.cert_pem
     assert pki.decode(made, "ca.key") == keys.ca.key_pem
+
+
+async def test_of_an_intermediate_ca_everybody_gets_what_he_needs(keys: Keys) -> None:
+    root, signer = chain("root", "signer", now=NOW)
+    ca = replace(signer, chain=root.cert_pem)
+    data = {**keys.data, "shop-ca": pki.ca_secret_data(ca)}
+    brought = replace(keys, ca=ca, brought=frozenset({"shop-ca"}), data=data)
+    made = issue(brought)
+    found = by_name(made)
+    assert "shop-ca" not in found, "what somebody brought is not written"
+    served = pki.decode(found["shop-apiserver-tls"], "tls.crt") or b""
+    assert pki.split(served)[1:] == [signer.cert_pem]
+    for name in ("shop-apiserver-tls", "shop-controller-manager", "shop-operator-machine"):
+        assert pki.decode(found[name], "ca.crt") == signer.cert_pem, "the root lets nobody in"
+    roots = pki.decode(found["shop-controller-manager"], "roots.crt")
+    assert roots == signer.cert_pem + root.cert_pem
+    users = pki.parse_kubeconfig(pki.decode(found["shop-kubeconfig"], "kubeconfig") or b"")
+    assert users.ca_pem == signer.cert_pem + root.cert_pem
+    assert (made.incomplete, made.ending) == ([], [])
+    assert "shop-ca" in {c.name for c in made.certificates}
+    again = issue(brought, found, now=NOW + timedelta(days=1))
+    assert by_name(again) == found
+
+
+async def test_an_intermediate_ca_without_its_root_is_told(keys: Keys) -> None:
+    _, signer = chain("root", "signer", now=NOW)
+    made = issue(replace(keys, ca=signer))
+    [text] = made.incomplete
+    assert "Secret team-a/shop-ca holds an intermediate CA without its root" in text
+    assert "roots.crt" not in by_name(made)["shop-controller-manager"]["data"]
+
+
+async def test_an_issuer_that_ends_is_told_like_a_ca(keys: Keys) -> None:
+    root, signer = chain("root", "signer", now=NOW - timedelta(days=3640))
+    made = issue(replace(keys, ca=replace(signer, chain=root.cert_pem)))
+    assert any(
+        text.startswith("CN=root, an issuer of the CA in Secret team-a/shop-ca")
+        for text in made.ending
+    )
 
 
 async def test_a_name_that_cannot_stand_in_a_certificate_is_refused(keys: Keys) -> None:

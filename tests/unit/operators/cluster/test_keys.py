@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.unit.operators.cluster.builders import NOW, a_cluster, applied, quick_pair
+from tests.unit.pki.chains import chain
 
 from kok import pki
 from kok.api.meta import Manifest
@@ -183,3 +184,45 @@ async def test_no_key_shows_in_a_representation() -> None:
     keys = await settle()
     assert "PRIVATE" not in repr(keys)
     assert repr(keys.encryption) not in repr(keys)
+
+
+def written_by(manager: str, *entries: str) -> list[dict[str, object]]:
+    """What the API server records of who wrote which entries of a Secret."""
+    fields = {"f:data": {f"f:{entry}": {} for entry in entries}}
+    return [{"manager": manager, "operation": "Update", "fieldsV1": fields}]
+
+
+async def test_an_intermediate_ca_brings_its_issuers_and_stays_its_authors() -> None:
+    root, signer = chain("root", "signer", now=NOW)
+    data = pki.encode({"tls.crt": signer.cert_pem + root.cert_pem, "tls.key": signer.key_pem})
+    brought = secret("shop-ca", pki.TLS_SECRET_TYPE, data)
+    brought["metadata"]["managedFields"] = written_by("kubectl-create", "tls.crt", "tls.key")
+    keys = await settle({"shop-ca": brought})
+    assert keys.problems == ()
+    assert keys.ca is not None
+    assert (keys.ca.trust_pem, keys.ca.chain) == (signer.cert_pem, root.cert_pem)
+    assert keys.brought == {"shop-ca"}
+    assert keys.fingerprints["shop-ca"] == pki.fingerprint(signer.cert_pem)
+
+
+async def test_what_an_earlier_version_took_for_its_own_is_told_by_who_wrote_it() -> None:
+    made = await settle()
+    secrets = stored(made)
+    for name, entries in (("shop-ca", ["tls.crt", "tls.key"]), ("shop-encryption", ["key1"])):
+        secrets[name]["metadata"]["managedFields"] = [
+            *written_by("kubectl-client-side-apply", *entries),
+            *written_by("kok-cluster", *entries),
+        ]
+    secrets["shop-sa"]["metadata"]["managedFields"] = written_by("kok-cluster", "sa.key")
+    keys = await settle(secrets, dict(made.fingerprints))
+    assert keys.brought == {"shop-ca", "shop-encryption"}
+
+
+async def test_keys_that_were_retained_or_lost_their_labels_are_still_ours() -> None:
+    made = await settle()
+    secrets = stored(made)
+    for name, entry in (("shop-ca", "tls.key"), ("shop-sa", "sa.key")):
+        del secrets[name]["metadata"]["ownerReferences"]
+        secrets[name]["metadata"]["managedFields"] = written_by("kok-cluster", entry)
+    keys = await settle(secrets, dict(made.fingerprints))
+    assert keys.brought == frozenset()

@@ -70,6 +70,12 @@ async def test_nothing_is_made_while_it_is_not_known_what_came() -> None:
     assert not keys.problems
 
 
+def test_a_secret_that_is_not_seen_yet_is_waited_for() -> None:
+    found = returned(a_cluster(), a_world(said=("True", "Secret team-a/x holds all")), {})
+    assert found.reason == "WaitingForKeys"
+    assert "Secret team-a/x holds all, and it is not there" in found.message
+
+
 def test_what_did_not_come_is_asked_for_by_name() -> None:
     found = returned(a_cluster(), a_world(said=("False", "the backup holds no keys")), {})
     assert found.reason == "KeysMissing"

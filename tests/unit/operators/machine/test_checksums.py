@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from kok import pki
 from kok.operators.machine.components import catalog, checksums
 from kok.operators.machine.components.checksums import ChecksumError
 
@@ -52,52 +58,126 @@ def test_a_config_map_needs_one_complete_architecture() -> None:
     )
 
 
-@pytest.fixture
-async def published() -> AsyncIterator[dict[str, tuple[int, str]]]:
-    """What a server answers by path; `base` holds its address."""
-    answers: dict[str, tuple[int, str]] = {}
+CA = pki.new_ca("mirror", datetime.now(UTC))
 
-    async def answer(request: web.Request) -> web.Response:
-        status, text = answers.get(request.path, (404, "no"))
-        return web.Response(status=status, text=text)
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
+@dataclass
+class Server:
+    """An artifact server: what it answers by path (status, text, headers)."""
+
+    base: str = ""
+    answers: dict[str, tuple[int, str, dict[str, str]]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def has(self, path: str, text: str, status: int = 200, **headers: str) -> None:
+        self.answers[path] = (status, text, headers)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path)
+        status, text, headers = self.answers.get(request.path, (404, "no", {}))
+        return web.Response(status=status, text=text, headers=headers)
+
+
+@asynccontextmanager
+async def serving(trust: ssl.SSLContext | None) -> AsyncIterator[Server]:
+    server, app = Server(), web.Application()
+    app.router.add_get("/{path:.*}", server.answer)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    answers["base"] = (runner.addresses[0][1], "")
-    yield answers
-    await runner.cleanup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=trust).start()
+        scheme = "http" if trust is None else "https"
+        server.base = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
+        yield server
+    finally:
+        await runner.cleanup()
 
 
-async def fetch(answers: dict[str, tuple[int, str]]) -> dict[str, str]:
+@pytest.fixture
+async def mirror(tmp_path: Path) -> AsyncIterator[Server]:
+    """One that proves who it is, by a CA of its own."""
+    spec = pki.LeafSpec("mirror", ip_addresses=["127.0.0.1"], usages=pki.Usage.SERVER)
+    leaf = pki.issue(CA, spec, datetime.now(UTC))
+    (tmp_path / "crt").write_bytes(leaf.cert_pem)
+    (tmp_path / "key").write_bytes(leaf.key_pem)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    async with serving(context) as server:
+        yield server
+
+
+async def fetch(base: str, ca: str = CA.cert_pem.decode()) -> dict[str, str]:
     async with aiohttp.ClientSession() as session:
-        base = f"http://127.0.0.1:{answers['base'][0]}"
-        return await checksums.published(session, SOURCES, base)
+        return await checksums.published(session, SOURCES, base, ca)
 
 
-async def test_published_sums_are_fetched(published: dict[str, tuple[int, str]]) -> None:
-    published[f"/{PATH}.sha256"] = (200, SUM)
-    assert await fetch(published) == {PATH: SUM}
+async def test_published_sums_are_fetched(mirror: Server) -> None:
+    mirror.has(f"/{PATH}.sha256", SUM)
+    assert await fetch(mirror.base) == {PATH: SUM}
 
 
-async def test_no_published_sum_is_a_sentence(published: dict[str, tuple[int, str]]) -> None:
+async def test_no_published_sum_is_a_sentence(mirror: Server) -> None:
     with pytest.raises(ChecksumError, match=r"publishes no SHA-256 for runc/v1.1.5/runc.amd64"):
-        await fetch(published)
+        await fetch(mirror.base)
 
 
-async def test_a_failing_server_pins_nothing(published: dict[str, tuple[int, str]]) -> None:
+async def test_a_failing_server_pins_nothing(mirror: Server) -> None:
     # Half an answer must not make a Component that leaves an architecture out for ever.
-    published[f"/{PATH}.sha256"] = (200, SUM)
-    published["/runc/v1.1.5/runc.arm64.sha256"] = (503, "later")
+    mirror.has(f"/{PATH}.sha256", SUM)
+    mirror.has("/runc/v1.1.5/runc.arm64.sha256", "later", 503)
     with pytest.raises(ChecksumError, match="answers with status 503"):
-        await fetch(published)
+        await fetch(mirror.base)
 
 
 async def test_an_unreachable_server_is_named() -> None:
-    async with aiohttp.ClientSession() as session:
-        with pytest.raises(ChecksumError, match="cannot be fetched by the operator") as error:
-            await asyncio.wait_for(checksums.published(session, SOURCES, "http://127.0.0.1:1"), 60)
+    with pytest.raises(ChecksumError, match="cannot be fetched by the operator") as error:
+        await asyncio.wait_for(fetch("https://127.0.0.1:1"), 60)
     assert error.value.reason == "ChecksumsUnreachable"
+
+
+async def test_a_server_that_proves_nothing_is_not_believed(mirror: Server) -> None:
+    mirror.has(f"/{PATH}.sha256", SUM)
+    with pytest.raises(ChecksumError, match="cannot be fetched by the operator"):
+        await fetch(mirror.base, ca="")
+    assert mirror.asked == []
+
+
+async def test_sums_over_plain_http_are_not_even_asked_for() -> None:
+    async with serving(None) as server:
+        server.has(f"/{PATH}.sha256", SUM)
+        with pytest.raises(ChecksumError, match="would prove nothing") as error:
+            await fetch(server.base)
+    assert error.value.reason == "ChecksumsUntrusted"
+    assert "name a ConfigMap" in error.value.message
+    assert server.asked == []
+
+
+async def test_a_users_server_leads_the_operator_nowhere_else(mirror: Server) -> None:
+    mirror.has(f"/{PATH}.sha256", "", 302, Location="/other")
+    mirror.has("/other", SUM)
+    with pytest.raises(ChecksumError, match="answers with status 302"):
+        await fetch(mirror.base)
+    assert "/other" not in mirror.asked
+
+
+@pytest.mark.parametrize("way", ["within", "plain"])
+async def test_upstream_may_lead_on_but_never_to_plain_http(mirror: Server, way: str) -> None:
+    async with serving(None) as plain:
+        plain.has("/there", SUM)
+        mirror.has("/here", "", 302, Location="/there" if way == "within" else plain.base)
+        mirror.has("/there", f"{SUM}  runc.amd64")
+        source = replace(SOURCES[0], sums=f"{mirror.base}/here")
+        async with aiohttp.ClientSession() as session:
+            asked = checksums.published(session, [source], "", CA.cert_pem.decode())
+            if way == "within":
+                assert await asked == {source.path: SUM}
+            else:
+                with pytest.raises(ChecksumError, match="would prove nothing"):
+                    await asked
+        assert plain.asked == []
+
+
+async def test_a_ca_that_is_none_is_told() -> None:
+    with pytest.raises(ChecksumError, match=r"artifacts\.ca holds no certificates") as error:
+        await fetch("https://127.0.0.1:1", ca="rubbish")
+    assert error.value.reason == "ChecksumsUntrusted"

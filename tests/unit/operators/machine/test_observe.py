@@ -9,7 +9,8 @@ from tests.unit.operators.machine import builders
 
 from kok.api.machine import Machine
 from kok.api.meta import Manifest
-from kok.operators.machine.machines.observe import CENSUS_EVERY, Census
+from kok.operators.machine.machines.observe import CENSUS_EVERY, Census, first_contact
+from kok.operators.machine.ssh import Credentials
 
 
 class Listing:
@@ -53,3 +54,29 @@ async def test_no_elder_and_nobody_who_marked_the_host_is_missed() -> None:
     # The host was seen after the list was made: its owner may be newer than that.
     kube.machines.append(named("owner"))
     assert "owner" in {m.name for m in await census.of(kube, kube.machines[0], (), 100.5)}
+
+
+KEY = "SHA256:" + "A" * 43
+
+
+def test_a_password_goes_to_no_host_that_nobody_vouched_for() -> None:
+    secret = Credentials(password="p")
+    problem = first_contact(builders.machine(), secret, first_use=True)
+    assert problem is not None
+    assert problem.reason == "HostKeyRequired"
+    assert problem.message.startswith("hostKey of host 192.0.2.21 is missing, and Secret team-a/")
+    assert "ssh-keygen -lf" in problem.message
+    for known in (
+        builders.machine(hostKey=KEY),
+        builders.machine(status={"hostKey": KEY}),
+        builders.machine(metadata={"annotations": {"kok.dev/trust-host-key": KEY}}),
+    ):
+        assert first_contact(known, secret, first_use=False) is None
+
+
+def test_trust_at_first_use_can_be_forbidden_altogether() -> None:
+    # A key proves something to the host and tells it nothing.
+    assert first_contact(builders.machine(), Credentials(), first_use=True) is None
+    problem = first_contact(builders.machine(), Credentials(), first_use=False)
+    assert problem is not None
+    assert "this installation trusts no host at first use" in problem.message

@@ -24,7 +24,7 @@ from kok.operators.cluster.business.connect import (
     working_server,
 )
 from kok.operators.cluster.business.reach import ask, resolve
-from kok.operators.cluster.business.tenants import FIELD_MANAGER, Checked, Tenant, Tenants
+from kok.operators.cluster.business.tenants import Checked, Tenant, Tenants
 from kok.operators.cluster.endpoint import (
     Endpoint,
     family_missing,
@@ -34,7 +34,7 @@ from kok.operators.cluster.endpoint import (
 )
 from kok.operators.cluster.findings import Bootstrap, Reach
 from kok.operators.cluster.links import Links
-from kok.operators.cluster.parts import API_SERVER
+from kok.operators.cluster.parts import API_SERVER, FIELD_MANAGER
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.steps import Steps
 from kok.runtime.reconciler import Pass

@@ -12,9 +12,9 @@ from kok.kube.client import Kube
 from kok.kube.identity import Identity
 from kok.kube.limits import TENANT
 from kok.operators.cluster.business.watching import Watching
+from kok.operators.cluster.parts import FIELD_MANAGER
 from kok.runtime.reconciler import Key
 
-FIELD_MANAGER = "kok-cluster"
 WORKING, ASKING = 7, 1
 """Connections to one business cluster at most: to work with (five of them watch), and to ask with
 the users' certificate."""

@@ -20,7 +20,7 @@ from kok.operators.cluster.flags import (
     known,
     last_duration,
 )
-from kok.operators.cluster.keys import SA_KEY, SA_PUB
+from kok.operators.cluster.parts import SA_KEY, SA_PUB
 from kok.operators.cluster.render import pods
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 
 from kok.api import podrange
 from kok.api.meta import Manifest
 from kok.operators.cluster import parts
 from kok.operators.cluster.blueprint import Blueprint
-from kok.operators.cluster.credentials import CA_KEY, CLIENT_FILES, FRONT_PROXY_CA, KUBECONFIG
+from kok.operators.cluster.credentials import (
+    CA_KEY,
+    CLIENT_FILES,
+    FRONT_PROXY_CA,
+    KUBECONFIG,
+    ROOTS,
+)
 from kok.operators.cluster.flags import command_line, known
-from kok.operators.cluster.keys import SA_KEY
+from kok.operators.cluster.parts import SA_KEY
 from kok.operators.cluster.render import pods
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
 
@@ -31,6 +38,23 @@ def controller_manager(plan: Blueprint, version: str, keys: str) -> Manifest:
         volumes=[_files(parts.controller_manager_secret(plan.name), files)],
     )
     return pods.deployment(plan, part, version, container, keys)
+
+
+def with_roots(deployment: Manifest) -> Manifest:
+    """The controller manager that tells pods of the CA's issuers, too.
+
+    In a file of its own: what it signs with must be the CA alone.
+    """
+    changed = copy.deepcopy(deployment)
+    pod = changed["spec"]["template"]["spec"]
+    for container in pod["containers"]:
+        container["command"] = [
+            f"--root-ca-file={CLIENT_FILES}/{ROOTS}" if word.startswith("--root-ca-file=") else word
+            for word in container["command"]
+        ]
+    files = pod["volumes"][0]["projected"]["sources"][0]["secret"]["items"]
+    files.append({"key": ROOTS, "path": ROOTS})
+    return changed
 
 
 def controller_manager_flags(plan: Blueprint) -> dict[str, str]:

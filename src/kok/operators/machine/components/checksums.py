@@ -1,10 +1,17 @@
-"""Which SHA-256 a file must have: from a ConfigMap of the user's, or as published beside it."""
+"""Which SHA-256 a file must have: from a ConfigMap of the user's, or as published beside it.
+
+What is published counts only if it comes over HTTPS from a server that proves who it is: whoever
+can alter a file on its way over plain HTTP can alter its sum as well.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
@@ -16,6 +23,9 @@ KEY = "SHA256SUMS"
 _LINE = re.compile(r"^([0-9a-fA-F]{64})(?:[ \t]+[*]?(\S+))?\s*$")
 _TIMEOUT = 15.0
 _LIMIT = 2**20
+_REDIRECTS = 5
+_MOVED = (301, 302, 303, 307, 308)
+_INSTEAD = f'name a ConfigMap with the sums (key "{KEY}") in artifacts.checksums'
 
 
 class ChecksumError(Exception):
@@ -74,47 +84,84 @@ def from_config_map(
 
 
 async def published(
-    session: aiohttp.ClientSession, sources: Sequence[Source], base_url: str
+    session: aiohttp.ClientSession, sources: Sequence[Source], base_url: str, ca: str = ""
 ) -> dict[str, str]:
     """The sums published beside the files, fetched side by side. Raises `ChecksumError`.
 
-    A file that is definitely not there (404) is left out, as long as one architecture is complete.
+    `ca` is the PEM of the CA that the server's certificate must be of; one of the system's if
+    empty. A file that is definitely not there (404) is left out, as long as one architecture is
+    complete.
     """
-    results = await asyncio.gather(*(_one(session, s, base_url) for s in sources))
+    trust = _trust(ca)
+    results = await asyncio.gather(*(_one(session, s, base_url, trust) for s in sources))
     found = {s.path: value for s, value in zip(sources, results, strict=True) if value}
     where = base_url or "the publishers' own addresses"
     _complete(found, sources, f"{where} publishes no SHA-256")
     return found
 
 
-async def _one(session: aiohttp.ClientSession, source: Source, base_url: str) -> str | None:
-    url = f"{base_url.rstrip('/')}/{source.path}.sha256" if base_url else source.sums
+@lru_cache(maxsize=32)
+def _trust(ca: str) -> ssl.SSLContext:
     try:
-        limit = aiohttp.ClientTimeout(total=_TIMEOUT)
-        async with session.get(url, timeout=limit) as answer:
-            if answer.status in (403, 404, 410):
-                return None
-            if answer.status != 200:
-                raise ChecksumError(
-                    reasons.CHECKSUMS_UNREACHABLE,
-                    f"{url} answers with status {answer.status}; correct artifacts.baseURL, or "
-                    "name a ConfigMap with the sums in artifacts.checksums",
-                )
-            text = (await answer.content.read(_LIMIT)).decode("utf-8", "replace")
-    except (aiohttp.ClientError, TimeoutError) as error:
+        return ssl.create_default_context(cadata=ca or None)
+    except (ssl.SSLError, ValueError) as error:
         raise ChecksumError(
-            reasons.CHECKSUMS_UNREACHABLE,
-            f"{url} cannot be fetched by the operator: {error or 'it does not answer'}; correct "
-            "artifacts.baseURL, or name a ConfigMap with the sums in artifacts.checksums",
+            reasons.CHECKSUMS_UNTRUSTED,
+            "artifacts.ca holds no certificates; write them as PEM, with the lines BEGIN and END "
+            "CERTIFICATE",
         ) from error
+
+
+async def _one(
+    session: aiohttp.ClientSession, source: Source, base_url: str, trust: ssl.SSLContext
+) -> str | None:
+    url = f"{base_url.rstrip('/')}/{source.path}.sha256" if base_url else source.sums
+    # Upstream's own addresses lead on to where the files are kept at present. A user's server has
+    # no reason to, and might lead to where only the operator can go.
+    text = await _text(session, url, trust, follow=0 if base_url else _REDIRECTS)
+    if text is None:
+        return None
     digest = parse_published(text, source.path)
     if digest is None:
         raise ChecksumError(
             reasons.CHECKSUMS_UNREACHABLE,
-            f"{url} holds no SHA-256 of {source.path}; correct it, or name a ConfigMap with the "
-            "sums in artifacts.checksums",
+            f"{url} holds no SHA-256 of {source.path}; correct it, or {_INSTEAD}",
         )
     return digest
+
+
+async def _text(
+    session: aiohttp.ClientSession, url: str, trust: ssl.SSLContext, *, follow: int
+) -> str | None:
+    """What lies at an address; None if nothing does."""
+    if urlsplit(url).scheme != "https":
+        raise ChecksumError(
+            reasons.CHECKSUMS_UNTRUSTED,
+            f"SHA-256 sums from {url} would prove nothing, since plain HTTP can be altered on its "
+            f"way; {_INSTEAD}, or give an https:// address in artifacts.baseURL",
+        )
+    try:
+        limit = aiohttp.ClientTimeout(total=_TIMEOUT)
+        async with session.get(url, timeout=limit, ssl=trust, allow_redirects=False) as answer:
+            if answer.status in (403, 404, 410):
+                return None
+            if follow and answer.status in _MOVED and "Location" in answer.headers:
+                onward = urljoin(url, answer.headers["Location"])
+            elif answer.status != 200:
+                raise ChecksumError(
+                    reasons.CHECKSUMS_UNREACHABLE,
+                    f"{url} answers with status {answer.status}; correct artifacts.baseURL, or "
+                    f"{_INSTEAD}",
+                )
+            else:
+                return (await answer.content.read(_LIMIT)).decode("utf-8", "replace")
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise ChecksumError(
+            reasons.CHECKSUMS_UNREACHABLE,
+            f"{url} cannot be fetched by the operator: {error or 'it does not answer'}; correct "
+            f"artifacts.baseURL or artifacts.ca, or {_INSTEAD}",
+        ) from error
+    return await _text(session, onward, trust, follow=follow - 1)
 
 
 def _complete(found: Mapping[str, str], sources: Sequence[Source], without: str) -> None:

@@ -153,7 +153,9 @@ class SoftwareObjects:
         spec, namespace = self.kubenode.spec, self.kubenode.namespace
         try:
             if not spec.artifacts.checksums:
-                return await checksums.published(self.session, sources, spec.artifacts.base_url)
+                return await checksums.published(
+                    self.session, sources, spec.artifacts.base_url, spec.artifacts.ca
+                )
             found = await self._config_map()
             return checksums.from_config_map(
                 f"{namespace}/{spec.artifacts.checksums}", found, sources

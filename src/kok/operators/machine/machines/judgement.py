@@ -37,6 +37,7 @@ FATAL = frozenset(
         reasons.SECRET_MISSING,
         reasons.SECRET_INVALID,
         reasons.HOST_KEY_CHANGED,
+        reasons.HOST_KEY_REQUIRED,
         reasons.LOGIN_REFUSED,
         reasons.SUDO_REFUSED,
         reasons.HOST_IN_USE,

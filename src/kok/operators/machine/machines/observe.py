@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from kok.api import names
 from kok.api.cluster import Cluster
 from kok.api.component import Component
-from kok.api.machine import Machine
+from kok.api.machine import Machine, MachineStatus
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.access import AccessError
@@ -21,7 +21,7 @@ from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
 from kok.operators.machine.host.join import Access
 from kok.operators.machine.permits import Permits, Problem
-from kok.operators.machine.ssh import Credentials
+from kok.operators.machine.ssh import Credentials, hostkey
 from kok.runtime.policy import Policies
 
 CLUSTER = Cluster.info.kind
@@ -45,7 +45,7 @@ class World:
     """That of the credentials, as it is."""
     credentials: Credentials | None = None
     refusal: Problem | None = None
-    """Why there are no credentials."""
+    """Why there are no credentials, or why they must not be shown to the host."""
     hopeless: bool = False
     """Whether there will never be any: their namespace is going, and nothing can be made in it."""
     components: Mapping[str, Component] = field(default_factory=dict)
@@ -140,10 +140,15 @@ class Observer:
         policies: Policies,
         *,
         inside: bool,
+        first_use: bool = True,
     ) -> None:
-        """`inside`: business clusters are reached by their addresses in the meta cluster."""
+        """`inside`: business clusters are reached by their addresses in the meta cluster.
+
+        `first_use`: hosts may be trusted that nobody has vouched for, see `first_contact`.
+        """
         self._tenants = tenants
         self._inside = inside
+        self._first_use = first_use
         self._installation = ""
         self.permits = Permits(policies)
         """Credentials of hosts."""
@@ -167,7 +172,11 @@ class Observer:
             _nobody() if rivals is None else self.census.of(kube, machine, rivals, since),
         )
         login = await self.permits.credentials(machine, secret)
-        refusal = login if isinstance(login, Problem) else None
+        refusal = (
+            login
+            if isinstance(login, Problem)
+            else first_contact(machine, login, first_use=self._first_use)
+        )
         hopeless = secret is None and machine.deleting and await _going(kube, namespace)
         if hopeless:
             refusal = Problem(reasons.SECRET_MISSING, _went_before(machine))
@@ -256,6 +265,36 @@ def machine_identity(
         return identity_of(secret, cluster), ""
     except Untrusted as error:
         return None, str(error)
+
+
+def expected_key(machine: Machine, status: MachineStatus) -> hostkey.Expected:
+    """The host key that must be shown."""
+    annotation = machine.metadata.annotations.get(names.ANNOTATION_TRUST_HOST_KEY)
+    return hostkey.expected(
+        annotation, machine.spec.host_key, status.host_key, status.host_key_since
+    )
+
+
+def first_contact(machine: Machine, credentials: Credentials, *, first_use: bool) -> Problem | None:
+    """Why a host whose key nobody knows must not be trusted by what it shows, or None.
+
+    A private key never leaves the operator; a password goes to whoever answers.
+    """
+    if expected_key(machine, machine.status).fingerprint is not None:
+        return None
+    if credentials.password is None and first_use:
+        return None
+    why = (
+        f"Secret {machine.namespace}/{machine.spec.ssh.secret} holds a password, which would go "
+        "to whoever answers there"
+        if credentials.password is not None
+        else "this installation trusts no host at first use"
+    )
+    return Problem(
+        reasons.HOST_KEY_REQUIRED,
+        f"hostKey of host {machine.spec.address} is missing, and {why}; write the fingerprint "
+        "that `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on the host",
+    )
 
 
 def access_of(cluster: Cluster | None, identity: Identity | None) -> Access | None:

@@ -10,14 +10,13 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from kok.api.machine import Finding, Machine, MachineStatus
-from kok.api.names import ANNOTATION_TRUST_HOST_KEY
 from kok.operators.machine import reasons
 from kok.operators.machine.components.foreign import Templates
 from kok.operators.machine.components.rendered import Rendered
 from kok.operators.machine.host import agent, join, layout, preflight
 from kok.operators.machine.host.survey import Found, Owner, Question, Survey
 from kok.operators.machine.machines import wanted as wanted_
-from kok.operators.machine.machines.observe import World, rival
+from kok.operators.machine.machines.observe import World, expected_key, rival
 from kok.operators.machine.machines.steps import (
     Finish,
     Idle,
@@ -32,7 +31,6 @@ from kok.operators.machine.machines.steps import (
 )
 from kok.operators.machine.permits import Problem
 from kok.operators.machine.session import View
-from kok.operators.machine.ssh.hostkey import Expected, expected
 
 RECHECK = 15.0
 """Seconds after which a host that did not pass is looked at again."""
@@ -74,12 +72,6 @@ class Decision:
     """Of the preflight."""
     joining: str = ""
     """Why the host has not joined yet, if that is known; `-`: it has."""
-
-
-def expected_key(machine: Machine, status: MachineStatus) -> Expected:
-    """The host key that must be shown."""
-    annotation = machine.metadata.annotations.get(ANNOTATION_TRUST_HOST_KEY)
-    return expected(annotation, machine.spec.host_key, status.host_key, status.host_key_since)
 
 
 def decide(case: Case) -> Decision:

@@ -27,6 +27,7 @@ from kok.operators.machine.machines.observe import (
     COMPONENT,
     Observer,
     World,
+    expected_key,
     neighbours,
     rival,
 )
@@ -70,7 +71,11 @@ class MachineReconciler:
         self.sessions = Sessions(self.clock.monotonic)
         self.tenants = Tenants(settings.business_timeout)
         self.observer = Observer(
-            self.tenants, self.clock.monotonic, settings, inside=settings.internal()
+            self.tenants,
+            self.clock.monotonic,
+            settings,
+            inside=settings.internal(),
+            first_use=settings.trust_on_first_use,
         )
         self.meta = tend.MetaAddresses(self.clock.monotonic)
         self.renderer = Renderer()
@@ -205,7 +210,7 @@ class MachineReconciler:
 
     def _target(self, p: Pass[Machine], world: World) -> Target | None:
         spec, machine = p.obj.spec, p.obj
-        want = plan.expected_key(machine, p.status)
+        want = expected_key(machine, p.status)
         if world.credentials is None or want.fingerprint is None:
             # A Secret that went before its Machine, with the namespace for example.
             return self.connections.target_of(machine.metadata.uid) if machine.deleting else None
@@ -315,7 +320,7 @@ class MachineReconciler:
         created = machine.metadata.creation_timestamp
         if status.phase == "Ready" and machine.status.phase not in EVER_READY and created:
             metrics.JOIN_SECONDS.observe((p.now - created).total_seconds())
-        want = plan.expected_key(machine, status)
+        want = expected_key(machine, status)
         view = self.sessions.of(machine.metadata.uid).view
         if view.survey is not None and want.fingerprint not in (None, status.host_key):
             status.host_key, status.host_key_since = want.fingerprint, p.now
