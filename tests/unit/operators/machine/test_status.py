@@ -381,3 +381,12 @@ def test_a_machine_of_its_own_or_a_new_one_waits_for_nobody() -> None:
     assert isinstance(found, Join)
     new = builders.machine(accessHash=ACCESS.digest)
     assert isinstance(step(new, view=seen(new, identity=MEMBER), world=around), Join)
+
+
+def test_software_that_another_machine_left_is_not_this_ones() -> None:
+    """It looks right: the same Component at the same version."""
+    left = seen()
+    assert left.survey
+    left.survey = replace(left.survey, owner=Owner(uid="gone", installation="meta-1"))
+    _, conditions = shown(case(view=left))
+    assert conditions["ComponentsReady"] == ("False", "Installing")

@@ -116,7 +116,7 @@ def _preflight(case: Case, decision: Decision) -> Judgement:
 
 
 def _installed(status: MachineStatus, case: Case, decision: Decision) -> Judgement:
-    refused = _refused(decision, OF_COMPONENTS)
+    refused = _refused(decision, OF_COMPONENTS) or _of_another(case, decision)
     if refused is not None:
         return refused
     if not decision.seen:
@@ -138,6 +138,17 @@ def _installed(status: MachineStatus, case: Case, decision: Decision) -> Judgeme
             return Judgement(False, error.reason, f"{text}: {error.message}; it is tried again")
         return Judgement(False, reasons.INSTALLING, text)
     return Judgement(True, reasons.COMPONENTS_READY, "all software is as wanted")
+
+
+def _of_another(case: Case, decision: Decision) -> Judgement | None:
+    """Software that another Machine left, however right it may look: it goes before anything else."""
+    survey = case.view.survey
+    if not decision.seen or survey is None:
+        return None
+    if survey.owner.uid in ("", case.machine.metadata.uid):
+        return None
+    text = "the software of another Machine is still on the host"
+    return Judgement(False, reasons.INSTALLING, text)
 
 
 def _not_compared(case: Case) -> Judgement:
