@@ -145,16 +145,6 @@ async def labels(server: Hostile, request: web.Request) -> web.StreamResponse:
     return listed(items, more=str(start + 20) if start < TENANT.items - 100 else "")
 
 
-async def drip(server: Hostile, request: web.Request) -> web.StreamResponse:
-    """Nearly a whole answer, and then hardly anything any more."""
-    response = web.StreamResponse(headers=JSON)
-    await response.prepare(request)
-    await response.write(b" " * (TENANT.answer - 2**16))
-    server.count()
-    await asyncio.Event().wait()
-    return response
-
-
 async def deep(_: Hostile, _request: web.Request) -> web.StreamResponse:
     return web.Response(body=b"[" * 200_000, headers=JSON)
 
@@ -169,7 +159,7 @@ async def refusals(_: Hostile, request: web.Request) -> web.StreamResponse:
 
 WORST = (
     *(bomb, endless_list, heavy_list, endless_line, flood),
-    *(kept, labels, drip, deep, refusals),
+    *(kept, labels, deep, refusals, flood),
 )
 
 
@@ -197,9 +187,11 @@ async def swallowed(worst: list[Any]) -> dict[str, Any]:
             stdout=asyncio.subprocess.PIPE,
         )
         try:
-            done = asyncio.gather(*(server.done.wait() for server in servers))
-            died = asyncio.ensure_future(child.wait())
-            await asyncio.wait({done, died}, return_when=asyncio.FIRST_COMPLETED)
+            done = [asyncio.create_task(server.done.wait()) for server in servers]
+            died = asyncio.create_task(child.wait())
+            while not died.done() and not all(task.done() for task in done):
+                left = [task for task in done if not task.done()]
+                await asyncio.wait([*left, died], return_when=asyncio.FIRST_COMPLETED)
             assert child.returncode is None, "the process died"
             out, _ = await child.communicate(b"\n")
         finally:
