@@ -17,7 +17,7 @@ from typing import Any
 
 SOURCE = Path(__file__).parents[2] / "src" / "kok"
 _CALLS = {"compile", "search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
-_parser: Any = sys.modules["re"]._parser  # type: ignore[attr-defined]
+_parser: Any = sys.modules["re"]._parser
 _many = _parser.MAXREPEAT
 LONG = 1000
 """Repetitions beyond this are attacked."""
@@ -141,7 +141,7 @@ def _passes(part: Any, char: str) -> bool:
     if name == "ANY":
         return char != "\n"
     if name == "NOT_LITERAL":
-        return chr(value) != char
+        return bool(chr(value) != char)
     negated = any(str(kind) == "NEGATE" for kind, _ in value)
     return any(_holds(kind, what, char) for kind, what in value) != negated
 
@@ -149,9 +149,9 @@ def _passes(part: Any, char: str) -> bool:
 def _holds(kind: Any, what: Any, char: str) -> bool:
     name = str(kind)
     if name == "LITERAL":
-        return chr(what) == char
+        return bool(chr(what) == char)
     if name == "RANGE":
-        return what[0] <= ord(char) <= what[1]
+        return bool(what[0] <= ord(char) <= what[1])
     if name == "CATEGORY":
         short = {"DIGIT": r"\d", "SPACE": r"\s", "WORD": r"\w"}
         category = str(what).removeprefix("CATEGORY_")

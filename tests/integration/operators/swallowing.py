@@ -1,0 +1,94 @@
+"""A process that is connected to business clusters as the operators are, and tells what that took.
+
+Arguments: addresses of API servers. When a line comes by standard input it tells, as JSON, the most
+memory that it ever had (bytes) and what it could not take of each server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from kok.kube import kinds
+from kok.kube.access import Access
+from kok.kube.client import Kube
+from kok.kube.errors import KubeError
+from kok.kube.limits import TENANT
+from kok.operators.cluster.business.tenants import WORKING
+from kok.operators.cluster.business.watching import Watching
+from kok.operators.cluster.parts import LABEL_ADDON
+from kok.operators.machine.business.pulse import Pulse
+from kok.operators.machine.business.tenants import Tenant
+
+PASSES = 3
+"""Passes over objects of one cluster that ask its API at the same time."""
+
+
+def the_most_memory() -> int:
+    """Bytes that were resident at the worst moment."""
+    line = next(
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
+    return int(line.split()[1]) * 1024
+
+
+class Cluster:
+    """What both operators hold of one business cluster."""
+
+    def __init__(self, server: str) -> None:
+        access, loop = Access(server=server), asyncio.get_running_loop()
+        pulse = Pulse(loop.time)
+        machine = Kube(
+            access, field_manager="m", timeout=10.0, observer=pulse.observe, limits=TENANT
+        )
+        self.machine = Tenant("", machine, pulse)
+        self.kube = Kube(
+            access, field_manager="c", timeout=10.0, connections=WORKING, limits=TENANT
+        )
+        self.watching = Watching(self.kube, lambda: None, lambda _name: None)
+        self.passes = [asyncio.create_task(self._pass()) for _ in range(PASSES)]
+
+    @property
+    def excess(self) -> str | None:
+        """What was too large."""
+        return self.machine.kube.excess or self.kube.excess
+
+    async def _pass(self) -> None:
+        while True:
+            found: object = None
+            with suppress(KubeError):
+                found = await self.kube.list(kinds.DEPLOYMENT, labels=LABEL_ADDON)
+            with suppress(KubeError):
+                found = (found, await self.machine.kube.get(kinds.NODE, "n"))
+            # A pass is not at once through with what it was told.
+            await asyncio.sleep(0.1)
+            del found
+
+    async def close(self) -> None:
+        """Ends all."""
+        for task in self.passes:
+            task.cancel()
+        await asyncio.gather(*self.passes, return_exceptions=True)
+        await self.watching.close()
+        await self.machine.close()
+        await self.kube.close()
+
+
+async def main(servers: list[str]) -> None:
+    """See above."""
+    clusters = [Cluster(server) for server in servers]
+    await asyncio.to_thread(sys.stdin.readline)
+    told = {"memory": the_most_memory(), "excess": [c.excess for c in clusters]}
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+    for cluster in clusters:
+        await cluster.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))
