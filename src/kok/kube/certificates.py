@@ -99,9 +99,14 @@ class Pending:
         """Those of one user."""
         return list(self._by_asker.get(asker, {}).values())
 
-    def askers(self) -> frozenset[str]:
-        """The users that wait."""
-        return frozenset(self._by_asker)
+    def get(self, name: str) -> Request | None:
+        """One of them."""
+        return self._by_name.get(name)
+
+    def nodes(self) -> frozenset[str]:
+        """Names of the nodes that wait for serving certificates."""
+        found = (node_of(request) for request in self._by_name.values())
+        return frozenset(name for name in found if name is not None)
 
     def decided(self, request: Request) -> None:
         """Somebody has decided a request, or it is gone."""
@@ -115,6 +120,11 @@ class Pending:
 def by_node(node: str) -> str:
     """The name under which a node asks."""
     return f"{_NODE}{node}"
+
+
+def node_of(request: Request) -> str | None:
+    """The node that asks; None where somebody asks who is no node yet."""
+    return request.asker.removeprefix(_NODE) if request.asker.startswith(_NODE) else None
 
 
 def by_token(token_id: str) -> str:
