@@ -32,6 +32,10 @@ _ASKERS = {SERVING: (_NODE, NODES), CLIENT: (_TOKEN, MACHINE_BOOTSTRAPPERS)}
 _USAGE = {SERVING: "server auth", CLIENT: "client auth"}
 _USER, _REQUEST, _WORDS = 512, 2**14, 16
 """Characters of a user's name and of a request in base64, and texts of a list, that are kept."""
+_INNER = frozenset("-.")
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789") | _INNER
+_LONGEST = 253
+"""Of the name of an object."""
 PENDING_MOST = 16
 """Undecided requests of one asker that are remembered: a kubelet has no more than one or two."""
 REQUESTS_MOST = 1000
@@ -123,8 +127,15 @@ def by_node(node: str) -> str:
 
 
 def node_of(request: Request) -> str | None:
-    """The node that asks; None where somebody asks who is no node yet."""
-    return request.asker.removeprefix(_NODE) if request.asker.startswith(_NODE) else None
+    """The node that asks; None where somebody asks who is none, by a name that no Node can have.
+
+    Names of nodes stand in commands that people copy.
+    """
+    if not request.asker.startswith(_NODE):
+        return None
+    name = request.asker.removeprefix(_NODE)
+    fits = 0 < len(name) <= _LONGEST and set(name) <= _LETTERS and not {name[0], name[-1]} & _INNER
+    return name if fits else None
 
 
 def by_token(token_id: str) -> str:

@@ -144,14 +144,14 @@ def _foreign(cluster: Cluster, foreign: Foreign) -> Judgement:
         also = f"; {more} more wait" if more else ""
         return Judgement(False, reasons.CSR_REFUSED, f"{foreign.refused}{also}")
     first = foreign.waiting[0]
-    shown = ", ".join(name[:253] for name in foreign.waiting[:NAMED])
+    shown = ", ".join(foreign.waiting[:NAMED])
     more = len(foreign.waiting) - NAMED
     return Judgement(
         False,
         reasons.APPROVAL_NEEDED,
         f"nodes that belong to no Machine wait for serving certificates, without which logs and "
         f"exec fail there: {shown}{f' and {more} more' if more > 0 else ''}; write kok node approve "
-        f"{cluster.name} {first[:253]} -n {cluster.namespace}, or set spec.nodes.foreign to Approve",
+        f"{cluster.name} {first} -n {cluster.namespace}, or set spec.nodes.foreign to Approve",
     )
 
 

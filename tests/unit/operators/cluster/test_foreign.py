@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +18,7 @@ from kok.kube import foreignnodes
 from kok.kube.access import from_kubeconfig
 from kok.kube.certificates import Pending
 from kok.kube.client import Kube
+from kok.operators.cluster.business import foreign
 from kok.operators.cluster.business.foreign import attend
 from kok.operators.cluster.findings import Foreign
 from kok.runtime.clock import FakeClock
@@ -37,7 +38,11 @@ async def api() -> AsyncIterator[FakeApi]:
 
 
 async def attended(
-    api: FakeApi, policy: str, *asked: Manifest, known: bool = True
+    api: FakeApi,
+    policy: str,
+    *asked: Manifest,
+    known: bool = True,
+    wake: Callable[[], None] = lambda: None,
 ) -> Foreign | None:
     """What a pass finds where these requests wait, after it did what the policy says."""
     cluster = a_cluster(nodes={"foreign": policy})
@@ -62,6 +67,7 @@ async def attended(
             now=NOW,
             log=structlog.stdlib.get_logger(),
             settings=Settings(),
+            wake=wake,
         )
         tenant: Any = SimpleNamespace(kube=kube)
         return await attend(p, tenant, watching, META)
@@ -92,6 +98,27 @@ async def test_where_the_spec_says_so_they_are_approved(api: FakeApi) -> None:
     assert approved(api) == ["csr-w7", "csr-w8"]
     condition = api.objects[f"{CSRS}/csr-w7"]["status"]["conditions"][0]
     assert (condition["type"], condition["reason"]) == ("Approved", "MatchesNode")
+
+
+async def test_very_many_are_approved_in_more_passes_than_one(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreign, "AT_ONCE", 1)
+    woken: list[int] = []
+    assert await attended(api, "Approve", W7, W8, wake=lambda: woken.append(1)) == Foreign()
+    assert approved(api) == ["csr-w7"]
+    assert woken == [1]
+
+
+async def test_who_has_no_name_of_a_node_is_not_told_of(api: FakeApi) -> None:
+    """The condition has a command that people copy."""
+    asked = [
+        csr("w7", hosts=["w7"], asker=f"system:node:{name}", name=f"csr-{number}")
+        for number, name in enumerate(["", "x; reboot", "$(reboot)", "-n", "x" * 254, "W7"])
+    ]
+    assert await attended(api, "Manual", *asked) == Foreign()
+    assert await attended(api, "Approve", *asked) == Foreign()
+    assert approved(api) == []
 
 
 async def test_the_node_of_a_machine_is_never_approved_here(api: FakeApi) -> None:

@@ -16,7 +16,7 @@ from kok.pki.reserved import is_address
 from kok.runtime.reconciler import Pass
 
 AT_ONCE = 64
-"""Approvals in one pass; each wakes the Cluster for the next."""
+"""Approvals in one pass; the next ones follow in another."""
 
 
 async def attend(
@@ -53,6 +53,8 @@ async def attend(
                     f"CertificateSigningRequest {request.name} of Node {name}, which belongs to no "
                     f"Machine, is not approved: {why}"
                 )
+    if granted == AT_ONCE:
+        p.wake()
     return Foreign(tuple(dict.fromkeys(left)), refused)
 
 
