@@ -179,6 +179,7 @@ FULL: dict[str, list[Spec]] = {
             "certificates": {"leafDuration": "2160h", "renewBefore": "360h"},
             "addons": [{"name": "coredns", "enabled": False, "values": {"replicas": 3}}],
             "images": _IMAGES,
+            "nodes": {"foreign": "Approve"},
             "egress": ["203.0.113.0/24", "2001:db8::7/128"],
             "deletionPolicy": "Retain",
             "hibernate": True,

@@ -179,6 +179,15 @@ class ControlPlaneComponent(ApiModel):
     """More annotations for the pods."""
 
 
+class Nodes(ApiModel):
+    """How nodes are dealt with."""
+
+    foreign: Literal["Approve", "Manual"] = "Manual"
+    """Who approves the serving certificates of nodes that belong to no Machine, such as those that
+    joined by `kubeadm join`: the operator what is truly the node's, or people by
+    `kok node approve`."""
+
+
 class Certificates(ApiModel):
     """Lifetimes of certificates."""
 
@@ -241,6 +250,8 @@ class ClusterSpec(ApiModel):
     """The schedulers."""
     certificates: Certificates = Field(default_factory=Certificates)
     """Lifetimes of certificates."""
+    nodes: Nodes = Field(default_factory=Nodes)
+    """How nodes are dealt with."""
     addons: list[ClusterAddon] = Field(
         default_factory=list,
         max_length=32,

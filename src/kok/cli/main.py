@@ -183,6 +183,30 @@ def doctor(
     print_whole(table(hosts, datetime.now(UTC)))
 
 
+node = typer.Typer(help="What concerns nodes of business clusters.", no_args_is_help=True)
+app.add_typer(node, name="node")
+
+
+@node.command(name="approve")
+def approve_node(
+    cluster: Annotated[str, typer.Argument(help="Name of the Cluster.")],
+    name: Annotated[str, typer.Argument(metavar="NODE", help="Name of the Node in it.")],
+    namespace: Namespace = None,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
+) -> None:
+    """Approve the serving certificates that a node asks for that belongs to no Machine."""
+    from kok.cli.approve import approve  # noqa: PLC0415
+
+    choice = _choice(kubeconfig, context, user, groups)
+    done = _friendly(lambda: asyncio.run(approve(cluster, name, namespace, choice)))
+    for request in done:
+        typer.echo(f"CertificateSigningRequest {request} of Node {name} is approved")
+
+
 def fail(sentence: str) -> NoReturn:
     """Ends the command with a sentence on standard error."""
     typer.echo(f"kok: {sentence}", err=True)

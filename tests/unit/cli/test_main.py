@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.unit.csrs import csr, node
 from tests.unit.fakeapi import FakeApi
 from typer.testing import CliRunner, Result
 
@@ -232,6 +233,84 @@ async def test_the_doctor_says_where_it_looked(run: Run) -> None:
         "kok: there is no ConfigMap kok-abandoned-hosts in namespace elsewhere; say with "
         "--operators where the operators of KOK run\n"
     )
+
+
+CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+
+
+@pytest.fixture
+async def joined(api: FakeApi) -> AsyncIterator[FakeApi]:
+    """The API server of a Cluster whose nodes `w7` and `w8` ask for certificates."""
+    business = await FakeApi().start()
+    kubeconfig = json.dumps(business.kubeconfig()).encode()
+    data = {"kubeconfig": base64.b64encode(kubeconfig).decode()}
+    api.put("/api/v1/namespaces/ns/secrets/demo-kubeconfig", {"data": data})
+    api.put(PATH.format("ns"), {**cluster(), "spec": {"version": "1.37.1"}})
+    api.put("/api/v1/nodes/meta-1", node("meta-1", "203.0.113.1"))
+    business.put("/api/v1/nodes/w7", node("w7", "192.0.2.77", "203.0.113.1"))
+    business.put("/api/v1/nodes/w8", node("w8", "192.0.2.78"))
+    business.put(f"{CSRS}/csr-w7", csr("w7", hosts=["w7"], addresses=["192.0.2.77"]))
+    business.put(f"{CSRS}/csr-w8", csr("w8", hosts=["w8"]))
+    yield business
+    await business.close()
+
+
+def approved(api: FakeApi, name: str) -> bool:
+    """Whether a request is."""
+    status = api.objects[f"{CSRS}/{name}"].get("status") or {}
+    return [c["type"] for c in status.get("conditions") or ()] == ["Approved"]
+
+
+async def test_a_foreign_nodes_certificate_is_approved(joined: FakeApi, run: Run) -> None:
+    said = await run("node", "approve", "demo", "w7")
+    assert said == (0, "CertificateSigningRequest csr-w7 of Node w7 is approved\n", "")
+    assert approved(joined, "csr-w7")
+    assert not approved(joined, "csr-w8")
+    code, _, err = await run("node", "approve", "demo", "w7")
+    assert code == 1
+    assert err == "kok: Node w7 of Cluster ns/demo waits for no serving certificate\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("192.0.2.78", "another Node's"),
+        ("203.0.113.1", "an address of the meta cluster's nodes"),
+    ],
+)
+async def test_what_is_not_the_nodes_own_is_not_approved(
+    joined: FakeApi, run: Run, address: str, what: str
+) -> None:
+    joined.put(f"{CSRS}/csr-w7", csr("w7", hosts=["w7"], addresses=[address]))
+    code, _, err = await run("node", "approve", "demo", "w7")
+    assert code == 1
+    assert err == (
+        "kok: CertificateSigningRequest csr-w7 of Node w7 is not approved: it names "
+        f"{address}, which is {what}; no node may have it\n"
+    )
+    assert not approved(joined, "csr-w7")
+
+
+async def test_a_machines_node_is_left_to_the_operator(
+    api: FakeApi, joined: FakeApi, run: Run
+) -> None:
+    spec = {"cluster": "demo", "node": "w7", "address": "192.0.2.77"}
+    machine = {
+        "apiVersion": "kok.dev/v1alpha1",
+        "kind": "Machine",
+        "metadata": {"name": "pool-w7", "namespace": "ns"},
+        "spec": {
+            **spec,
+            "ssh": {"user": "ops", "secret": "ops-ssh"},
+            "artifacts": {"baseURL": "http://artifacts.example"},
+            "components": [],
+        },
+    }
+    api.put("/apis/kok.dev/v1alpha1/namespaces/ns/machines/pool-w7", machine)
+    code, _, err = await run("node", "approve", "demo", "w7")
+    assert code == 1
+    assert err.startswith("kok: Node w7 belongs to Machine ns/pool-w7; its condition ")
+    assert not approved(joined, "csr-w7")
 
 
 def test_a_row_of_an_object_without_status() -> None:

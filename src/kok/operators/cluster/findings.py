@@ -36,6 +36,16 @@ class Bootstrap:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Nodes that belong to no Machine and wait for serving certificates."""
+
+    waiting: tuple[str, ...] = ()
+    """Their names."""
+    refused: str | None = None
+    """Why the first of them is not given what it asks for, as a sentence, where that was judged."""
+
+
 @dataclass(slots=True)
 class Findings:
     """None: not looked at in this pass, because something before it is not there yet."""
@@ -53,6 +63,7 @@ class Findings:
     bootstrap: Bootstrap | None = None
     nodes: Mapping[str, bool] | None = None
     """Nodes of the business cluster by name, and whether they are Ready."""
+    foreign: Foreign | None = None
     excess: str | None = None
     """What of the API's answers is too large to be read, as a sentence."""
     stopped: ReconcileStop | None = None

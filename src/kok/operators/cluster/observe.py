@@ -168,7 +168,13 @@ async def observe(
     found, secret, meta_nodes, missing, places, returned = await asyncio.gather(
         asyncio.gather(*lists),
         kube.get(kinds.SECRET, names.etcd_client_secret(etcd), namespace),
-        _meta_nodes(kube, cluster, nodes, clock, always=machines is not None),
+        _meta_nodes(
+            kube,
+            cluster,
+            nodes,
+            clock,
+            always=machines is not None or cluster.spec.nodes.foreign == "Approve",
+        ),
         _missing_secrets(kube, cluster),
         _places(kube, cluster, machines, clock),
         _returned_keys(kube, cluster),

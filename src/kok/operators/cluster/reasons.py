@@ -21,6 +21,9 @@ ADDONS_READY: Final = "AddonsReady"
 ANSWERS_READ: Final = "AnswersRead"
 """False if something in the business cluster is too large or too much to be read and followed;
 there only once that was so."""
+FOREIGN_NODES: Final = "ForeignNodesCertified"
+"""False if nodes that belong to no Machine wait for their serving certificates, without which logs
+and exec fail there; absent otherwise."""
 PROGRESSING: Final = "Progressing"
 """The operator is on its way to what the spec asks for."""
 READY: Final = "Ready"
@@ -154,6 +157,12 @@ APPLY_FAILED: Final = "ApplyFailed"
 """The business cluster refused an object of the addon or of the bootstrap set."""
 KIND_UNKNOWN: Final = "KindUnknown"
 """The business cluster has no such kind (yet)."""
+
+APPROVAL_NEEDED: Final = "ApprovalNeeded"
+"""Nodes that belong to no Machine ask for serving certificates, and `spec.nodes.foreign` leaves
+it to people to approve them; the message has the command."""
+CSR_REFUSED: Final = "CertificateRequestRefused"
+"""A node that belongs to no Machine asks for what is not its own; the message says what."""
 
 # --- reasons of events
 

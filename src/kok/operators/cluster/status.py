@@ -12,7 +12,7 @@ from kok.api.clusterstatus import AddonSummary, ClusterStatus, ComponentStatus, 
 from kok.operators.cluster import hibernation, reasons
 from kok.operators.cluster.controlplane import component_states, control_plane, rollout
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
-from kok.operators.cluster.findings import Findings
+from kok.operators.cluster.findings import Findings, Foreign
 from kok.operators.cluster.judgement import Judgement
 from kok.operators.cluster.observe import ADDON
 from kok.operators.cluster.plan import running_version
@@ -20,6 +20,8 @@ from kok.runtime.reasons import ANSWER_TOO_LARGE
 
 PROVISIONING = "Provisioning"
 """The phase of a Cluster that was never ready."""
+NAMED = 8
+"""Nodes that a condition names at most."""
 _ON_ITS_WAY = frozenset(
     {
         reasons.CREATING,
@@ -60,6 +62,8 @@ def report(
             now=now,
             generation=generation,
         )
+    if found.foreign is not None and reasons.FOREIGN_NODES not in verdicts:
+        status.drop_conditions([reasons.FOREIGN_NODES])
     status.phase = phase(cluster, verdicts)
 
 
@@ -117,6 +121,8 @@ def conditions(cluster: Cluster, found: Findings) -> dict[str, Judgement]:
     }
     if (answers := _answers(cluster, found)) is not None:
         parts[reasons.ANSWERS_READ] = answers
+    if found.foreign is not None and found.foreign.waiting:
+        parts[reasons.FOREIGN_NODES] = _foreign(cluster, found.foreign)
     parts[reasons.PROGRESSING] = _progressing(cluster, found, parts)
     parts[reasons.READY] = _ready(cluster, found, parts)
     return {**parts, **hibernation.told(cluster, found.world)}
@@ -129,6 +135,24 @@ def _answers(cluster: Cluster, found: Findings) -> Judgement | None:
     if found.reach is None or _before(cluster, reasons.ANSWERS_READ) is None:
         return None
     return Judgement(True, reasons.AS_WANTED, "all that the API answers is read")
+
+
+def _foreign(cluster: Cluster, foreign: Foreign) -> Judgement:
+    """Nodes that wait, and what to do about it; the first few, since there may be any number."""
+    if foreign.refused is not None:
+        more = len(foreign.waiting) - 1
+        also = f"; {more} more wait" if more else ""
+        return Judgement(False, reasons.CSR_REFUSED, f"{foreign.refused}{also}")
+    first = foreign.waiting[0]
+    shown = ", ".join(foreign.waiting[:NAMED])
+    more = len(foreign.waiting) - NAMED
+    return Judgement(
+        False,
+        reasons.APPROVAL_NEEDED,
+        f"nodes that belong to no Machine wait for serving certificates, without which logs and "
+        f"exec fail there: {shown}{f' and {more} more' if more > 0 else ''}; write kok node approve "
+        f"{cluster.name} {first} -n {cluster.namespace}, or set spec.nodes.foreign to Approve",
+    )
 
 
 def _certificates(cluster: Cluster, found: Findings) -> Judgement:

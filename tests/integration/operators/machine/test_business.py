@@ -22,13 +22,14 @@ from kok import pki
 from kok.api.machine import HostFacts, Machine
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS, operator_group, operator_user
-from kok.kube import kinds
+from kok.kube import certificates, kinds
 from kok.kube.access import from_kubeconfig
+from kok.kube.certificates import PENDING_MOST
 from kok.kube.client import Kube
 from kok.operators.cluster.business import rights
-from kok.operators.machine.business import certificates, nodes, tend, tokens
+from kok.operators.machine.business import nodes, tend, tokens
 from kok.operators.machine.business.drain import Drain
-from kok.operators.machine.business.tenants import PENDING_MOST, Tenant, Tenants, Way
+from kok.operators.machine.business.tenants import Tenant, Tenants, Way
 from kok.operators.machine.host.join import Access
 from kok.runtime.clock import FakeClock, SystemClock
 from kok.runtime.reconciler import Pass

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from aiohttp import web
+from tests.unit.csrs import csr
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.cluster.builders import NOW
 
@@ -134,6 +135,48 @@ async def test_a_node_that_went_during_a_gap_is_forgotten() -> None:
         gone = {"metadata": {"name": "w1"}}
         await stream.tell("Node", ("ADDED", a_node("w2")), ("DELETED", gone), ("SYNCED", {}))
         assert watching.nodes == {"w2": True}
+    finally:
+        await watching.close()
+
+
+async def test_requests_for_certificates_are_followed_and_wake_the_cluster() -> None:
+    stream, woken = Stream(), []
+    watching = Watching(
+        cast("Kube", stream),
+        lambda: None,
+        lambda _addon: None,
+        on_requests=lambda: woken.append(1),
+    )
+    asked = csr("w7", hosts=["w7"])
+    try:
+        await stream.tell("CertificateSigningRequest", ("ADDED", asked))
+        assert watching.requests is None  # Not all are known before the first SYNCED.
+        await stream.tell("CertificateSigningRequest", ("SYNCED", {}))
+        assert watching.requests is not None
+        assert watching.requests.nodes() == {"w7"}
+        before = len(woken)
+        approved = {**asked, "status": {"conditions": [{"type": "Approved"}]}}
+        await stream.tell("CertificateSigningRequest", ("MODIFIED", approved))
+        assert watching.requests.nodes() == set()
+        assert len(woken) == before + 1
+        await stream.tell("CertificateSigningRequest", ("DELETED", approved))
+        assert len(woken) == before + 1  # Nobody waited for it.
+    finally:
+        await watching.close()
+
+
+async def test_new_addresses_of_a_node_wake_the_cluster() -> None:
+    """A kubelet asks for its certificate before its Node tells the addresses in it."""
+    stream, woken = Stream(), []
+    watching = Watching(cast("Kube", stream), lambda: woken.append(1), lambda _addon: None)
+    try:
+        await stream.tell("Node", ("ADDED", a_node("w7")), ("SYNCED", {}))
+        before = len(woken)
+        await stream.tell("Node", ("MODIFIED", a_node("w7", "192.0.2.77")))
+        assert watching.addresses == {"w7": ("192.0.2.77",)}
+        assert len(woken) == before + 1
+        await stream.tell("Node", ("DELETED", a_node("w7")))
+        assert watching.addresses == {}
     finally:
         await watching.close()
 

@@ -20,7 +20,7 @@ from kok.api.cluster import Cluster
 from kok.api.clusterstatus import CertificateStatus
 from kok.api.meta import Manifest
 from kok.operators.cluster.endpoint import Endpoint, MetaNode, NoEndpoint
-from kok.operators.cluster.findings import Bootstrap, Findings, Reach
+from kok.operators.cluster.findings import Bootstrap, Findings, Foreign, Reach
 from kok.operators.cluster.keys import Problem
 from kok.operators.cluster.observe import is_late
 from kok.operators.cluster.parts import API_SERVER, CONTROLLER_MANAGER
@@ -531,3 +531,33 @@ def test_a_restore_of_etcd_is_told_with_its_step() -> None:
     assert "EtcdRestore back (Seeding)" in found.message
     assert world.etcd_restored("shop") == "uid-1"
     assert a_world(an_etcd()).etcd_restored("shop") is None
+
+
+def test_foreign_nodes_that_wait_are_named_with_the_command() -> None:
+    names = tuple(f"w{number}" for number in range(10))
+    said = verdict(healthy(foreign=Foreign(names)), "ForeignNodesCertified")
+    assert said == (
+        "False ApprovalNeeded: nodes that belong to no Machine wait for serving certificates, "
+        "without which logs and exec fail there: w0, w1, w2, w3, w4, w5, w6, w7 and 2 more; write "
+        "kok node approve shop w0 -n team-a, or set spec.nodes.foreign to Approve"
+    )
+    assert verdict(healthy(foreign=Foreign(names))).startswith("True Available")
+
+
+def test_what_a_foreign_node_may_not_have_is_told() -> None:
+    found = healthy(foreign=Foreign(("w7", "w8"), "CertificateSigningRequest c is not approved: x"))
+    assert verdict(found, "ForeignNodesCertified") == (
+        "False CertificateRequestRefused: CertificateSigningRequest c is not approved: x; 1 more "
+        "wait"
+    )
+
+
+def test_foreign_nodes_are_told_of_while_there_is_something_to_say() -> None:
+    cluster = a_cluster()
+    status = cluster.status
+    report(status, cluster, healthy(foreign=Foreign(("w7",))), NOW)
+    assert status.condition("ForeignNodesCertified") is not None
+    report(status, cluster, healthy(foreign=None), NOW)  # Nobody could look.
+    assert status.condition("ForeignNodesCertified") is not None
+    report(status, cluster, healthy(foreign=Foreign()), NOW)
+    assert status.condition("ForeignNodesCertified") is None

@@ -23,9 +23,10 @@ from kok import pki
 from kok.api.fields import Taint
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
+from kok.kube import certificates
+from kok.kube.certificates import Request, Subject
 from kok.kube.identity import Identity
-from kok.operators.machine.business import certificates, drain, nodes, tokens
-from kok.operators.machine.business.certificates import Request, Subject
+from kok.operators.machine.business import drain, nodes, tokens
 from kok.operators.machine.business.pulse import SILENCE, Pulse
 from kok.operators.machine.business.tenants import way
 from kok.operators.machine.host.join import Access

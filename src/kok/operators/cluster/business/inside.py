@@ -23,6 +23,7 @@ from kok.operators.cluster.business.connect import (
     secrets_for,
     working_server,
 )
+from kok.operators.cluster.business.foreign import attend
 from kok.operators.cluster.business.reach import ask, resolve
 from kok.operators.cluster.business.tenants import Checked, Tenant, Tenants
 from kok.operators.cluster.endpoint import (
@@ -105,9 +106,13 @@ class Inside:
                 self._on_nodes,
                 lambda addon: self._links.wake_addon(self._key, addon),
                 self._p.wake,
+                self._p.wake,
             )
             self._links.wake_addons(self._key)
         self._count_nodes(steps)
+        if tenant.watching is not None:
+            meta = steps.world.meta_ranges
+            steps.found.foreign = await attend(self._p, tenant, tenant.watching, meta)
 
     def _on_nodes(self) -> None:
         """Addons' pods wait for nodes, and the status counts them."""

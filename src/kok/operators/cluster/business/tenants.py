@@ -15,8 +15,8 @@ from kok.operators.cluster.business.watching import Watching
 from kok.operators.cluster.parts import FIELD_MANAGER
 from kok.runtime.reconciler import Key
 
-WORKING, ASKING = 7, 1
-"""Connections to one business cluster at most: to work with (five of them watch), and to ask with
+WORKING, ASKING = 8, 1
+"""Connections to one business cluster at most: to work with (six of them watch), and to ask with
 the users' certificate."""
 LINGER = 30.0
 """Seconds for which a replaced client stays open: passes of others may still be using it."""
@@ -67,8 +67,9 @@ class Tenant:
         on_nodes: Callable[[], None],
         on_object: Callable[[str], None],
         on_rights: Callable[[], None],
+        on_requests: Callable[[], None],
     ) -> None:
-        """Starts to follow nodes, addons' objects and our own rights, if that is not done yet.
+        """Starts to follow nodes and what they ask for, addons' objects and our own rights.
 
         `on_object` gets the name of the Addon whose object changed; `on_rights` is called when
         somebody took from what operators may do.
@@ -79,7 +80,7 @@ class Tenant:
             on_rights()
 
         if self.watching is None:
-            self.watching = Watching(self.kube, on_nodes, on_object, doubt)
+            self.watching = Watching(self.kube, on_nodes, on_object, doubt, on_requests)
 
     async def close(self) -> None:
         """Ends watches and connections."""

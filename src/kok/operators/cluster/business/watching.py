@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kok.api.meta import Kind, Manifest
-from kok.kube import kinds
+from kok.kube import foreignnodes, kinds
+from kok.kube.certificates import Pending
 from kok.kube.client import Kube
 from kok.operators.cluster.business import rights
 from kok.operators.cluster.parts import LABEL_ADDON
@@ -25,17 +26,24 @@ class Watching:
         on_nodes: Callable[[], None],
         on_object: Callable[[str], None],
         on_rights: Callable[[], None] = lambda: None,
+        on_requests: Callable[[], None] = lambda: None,
     ) -> None:
         """Needs a running event loop. The callbacks must be quick."""
         self.nodes: dict[str, bool] | None = None
         """Whether each node is Ready, by name; None until all are known."""
+        self.addresses: dict[str, tuple[str, ...]] = {}
+        """What each node is called and where, as it says itself."""
+        self.requests: Pending | None = None
+        """Requests for certificates that nobody decided; None until all are known."""
         self._kube = kube
         self._on_nodes = on_nodes
         self._on_object = on_object
         self._on_rights = on_rights
+        self._on_requests = on_requests
         self._tasks = [asyncio.create_task(self._follow_nodes())]
         self._tasks += [asyncio.create_task(self._follow(kind)) for kind in FOLLOWED]
         self._tasks.append(asyncio.create_task(self._follow_rights()))
+        self._tasks.append(asyncio.create_task(self._follow_requests()))
 
     async def close(self) -> None:
         """Ends all watches."""
@@ -49,8 +57,32 @@ class Watching:
             if event.type == "SYNCED":
                 self.nodes = found
                 self._on_nodes()
-            elif _update(found, event.type, event.object) and self.nodes is not None:
+                continue
+            told = _update(found, event.type, event.object)
+            moved = self._locate(event.type, event.object)
+            if (told or moved) and self.nodes is not None:
                 self._on_nodes()
+
+    def _locate(self, change: str, node: Manifest) -> bool:
+        """Whether the change told anything new of a node's addresses."""
+        name = str(node["metadata"]["name"])
+        before = self.addresses.pop(name, None)
+        if change != "DELETED":
+            self.addresses[name] = foreignnodes.addresses(node)
+        return self.addresses.get(name) != before
+
+    async def _follow_requests(self) -> None:
+        """Nodes of Machines ask as well; the machine operator grants theirs."""
+        found = Pending()
+        async for event in self._kube.watch(kinds.CSR):
+            if event.type == "SYNCED":
+                self.requests = found
+                self._on_requests()
+                continue
+            before = found.get(str(event.object["metadata"]["name"]))
+            after = found.take(event.object, gone=event.type == "DELETED")
+            if self.requests is not None and (before is not None or after is not None):
+                self._on_requests()
 
     async def _follow(self, kind: Kind) -> None:
         async for event in self._kube.watch(kind, labels=LABEL_ADDON):

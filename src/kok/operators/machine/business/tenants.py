@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.access import Access
+from kok.kube.certificates import Pending, Request, by_node
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.kube.identity import Identity
 from kok.kube.limits import TENANT
 from kok.kube.paths import object_path
 from kok.operators.machine.business import nodes
-from kok.operators.machine.business.certificates import Request, by_node, request_of
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.pulse import Pulse
 from kok.runtime.reconciler import Key
@@ -28,11 +28,6 @@ ASK_MIN, ASK_MAX = 0.5, 10.0
 """Seconds between two questions to an API that is silent, at first and at last."""
 COMPLAIN_EVERY = 60.0
 """Seconds between two events on the requests of one node: it can make as many as it likes."""
-PENDING_MOST = 16
-"""Undecided requests of one asker that are remembered: a kubelet has no more than one or two."""
-
-REQUESTS_MOST = 1000
-"""The same of all askers: whoever may ask may do so under many names."""
 LABELS_MOST = 4 * 2**20
 """Characters of labels of all nodes of a cluster that are remembered; 5,000 nodes have less."""
 
@@ -67,9 +62,7 @@ class Tenant:
         self._pulse = pulse
         pulse.changed, pulse.doubted = self.wake_all, self._doubt
         self.nodes: dict[str, NodeView] = {}
-        self._requests: dict[str, dict[str, Request]] = {}
-        """By asker and name."""
-        self._by_name: dict[str, Request] = {}
+        self._pending = Pending()
         self._labels = 0
         """Characters of labels of all nodes that are kept."""
         self.synced = asyncio.Event()
@@ -139,15 +132,11 @@ class Tenant:
 
     def pending(self, asker: str) -> list[Request]:
         """Requests of that user for certificates that nobody has decided, the newest at most."""
-        return list(self._requests.get(asker, {}).values())
+        return self._pending.of(asker)
 
     def decided(self, request: Request) -> None:
         """Somebody has decided a request, or it is gone."""
-        self._by_name.pop(request.name, None)
-        asked = self._requests.get(request.asker, {})
-        asked.pop(request.name, None)
-        if not asked:
-            self._requests.pop(request.asker, None)
+        self._pending.decided(request)
 
     def may_complain(self, node: str) -> bool:
         """Whether something may be told of a node's requests: once a minute, whatever it asks."""
@@ -201,19 +190,9 @@ class Tenant:
                 self._take(event.object, gone=event.type == "DELETED")
 
     def _take(self, csr: Manifest, *, gone: bool) -> None:
-        known = self._by_name.get(str(csr["metadata"]["name"]))
-        if known is not None:
-            self.decided(known)
-        request = None if gone else request_of(csr)
-        if request is None:
-            return
-        if len(self._by_name) >= REQUESTS_MOST:
-            self.decided(next(iter(self._by_name.values())))
-        asked = self._requests.setdefault(request.asker, {})
-        asked[request.name] = self._by_name[request.name] = request
-        if len(asked) > PENDING_MOST:
-            self.decided(next(iter(asked.values())))
-        self._wake(request.asker)
+        request = self._pending.take(csr, gone=gone)
+        if request is not None:
+            self._wake(request.asker)
 
     def _wake(self, *names: str) -> None:
         for name in dict.fromkeys(names):

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 
 from kok.api.cluster import Cluster
 from kok.api.machine import Machine, MachineStatus
-from kok.kube import kinds
+from kok.kube import certificates, kinds
+from kok.kube.certificates import Request, Subject, by_node, by_token
 from kok.kube.client import Kube
 from kok.kube.errors import Conflict, KubeError, NotFound, Unreachable
 from kok.operators.machine import reasons
-from kok.operators.machine.business import certificates, nodes, tokens
-from kok.operators.machine.business.certificates import Request, Subject, by_node, by_token
+from kok.operators.machine.business import nodes, tokens
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant
 from kok.operators.machine.host.join import Access

@@ -8,11 +8,11 @@ from dataclasses import replace
 from kok.api.machine import Machine
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.certificates import by_token
 from kok.kube.errors import Unreachable
 from kok.operators.machine import keeping, metrics, reasons
 from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.business import tend
-from kok.operators.machine.business.certificates import by_token
 from kok.operators.machine.business.tenants import Tenant, Tenants
 from kok.operators.machine.components.foreign import Renderer
 from kok.operators.machine.host import layout

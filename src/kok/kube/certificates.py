@@ -32,6 +32,14 @@ _ASKERS = {SERVING: (_NODE, NODES), CLIENT: (_TOKEN, MACHINE_BOOTSTRAPPERS)}
 _USAGE = {SERVING: "server auth", CLIENT: "client auth"}
 _USER, _REQUEST, _WORDS = 512, 2**14, 16
 """Characters of a user's name and of a request in base64, and texts of a list, that are kept."""
+_INNER = frozenset("-.")
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789") | _INNER
+_LONGEST = 253
+"""Of the name of an object."""
+PENDING_MOST = 16
+"""Undecided requests of one asker that are remembered: a kubelet has no more than one or two."""
+REQUESTS_MOST = 1000
+"""The same of all askers: whoever may ask may do so under many names."""
 _ALSO = frozenset({"digital signature", "key encipherment"})
 
 
@@ -50,20 +58,84 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The one Machine that the request must match.
+    """The one node that the request must match.
 
-    What its host says of itself is no part of it: it may lie.
+    Of a Machine, what its host says of itself is no part of it: it may lie.
     """
 
     node: str
     addresses: tuple[str, ...]
-    """Those of its spec, and where the operator reached its host."""
+    """Those of its Machine's spec, and where the operator reached its host."""
     token_id: str | None = None
+    names: frozenset[str] = frozenset()
+    """Host names beside that of the node; a Machine has none."""
+    elsewhere: str = (
+        "which is not in the Machine's spec; if the host truly has it, list it under addresses of "
+        "the host"
+    )
+    """What to say of an address that is not among them."""
+
+
+class Pending:
+    """Requests that nobody has decided; of one asker and of all the newest at most."""
+
+    def __init__(self) -> None:
+        self._by_asker: dict[str, dict[str, Request]] = {}
+        self._by_name: dict[str, Request] = {}
+
+    def take(self, csr: Manifest, *, gone: bool) -> Request | None:
+        """An object was seen; the request that it is, if that waits for a decision."""
+        known = self._by_name.get(str(csr["metadata"]["name"]))
+        if known is not None:
+            self.decided(known)
+        request = None if gone else request_of(csr)
+        if request is None:
+            return None
+        if len(self._by_name) >= REQUESTS_MOST:
+            self.decided(next(iter(self._by_name.values())))
+        asked = self._by_asker.setdefault(request.asker, {})
+        asked[request.name] = self._by_name[request.name] = request
+        if len(asked) > PENDING_MOST:
+            self.decided(next(iter(asked.values())))
+        return request
+
+    def of(self, asker: str) -> list[Request]:
+        """Those of one user."""
+        return list(self._by_asker.get(asker, {}).values())
+
+    def get(self, name: str) -> Request | None:
+        """One of them."""
+        return self._by_name.get(name)
+
+    def nodes(self) -> frozenset[str]:
+        """Names of the nodes that wait for serving certificates."""
+        found = (node_of(request) for request in self._by_name.values())
+        return frozenset(name for name in found if name is not None)
+
+    def decided(self, request: Request) -> None:
+        """Somebody has decided a request, or it is gone."""
+        self._by_name.pop(request.name, None)
+        asked = self._by_asker.get(request.asker, {})
+        asked.pop(request.name, None)
+        if not asked:
+            self._by_asker.pop(request.asker, None)
 
 
 def by_node(node: str) -> str:
     """The name under which a node asks."""
     return f"{_NODE}{node}"
+
+
+def node_of(request: Request) -> str | None:
+    """The node that asks; None where somebody asks who is none, by a name that no Node can have.
+
+    Names of nodes stand in commands that people copy.
+    """
+    if not request.asker.startswith(_NODE):
+        return None
+    name = request.asker.removeprefix(_NODE)
+    fits = 0 < len(name) <= _LONGEST and set(name) <= _LETTERS and not {name[0], name[-1]} & _INNER
+    return name if fits else None
 
 
 def by_token(token_id: str) -> str:
@@ -124,8 +196,11 @@ def objection(request: Request, subject: Subject, reserved: Reserved) -> str | N
         return "it cannot be read"
 
 
-def approval(request: Request, now: datetime) -> Manifest:
-    """The body that approves a request, for its `approval` subresource (a merge patch)."""
+def approval(request: Request, now: datetime, whose: str = "Machine") -> Manifest:
+    """The body that approves a request, for its `approval` subresource (a merge patch).
+
+    `whose` is the kind of the object that it matches.
+    """
     stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": CSR.api_version,
@@ -136,8 +211,8 @@ def approval(request: Request, now: datetime) -> Manifest:
                 {
                     "type": "Approved",
                     "status": "True",
-                    "reason": "MatchesMachine",
-                    "message": "names and addresses are those of the Machine",
+                    "reason": f"Matches{whose}",
+                    "message": f"names and addresses are those of the {whose}",
                     "lastUpdateTime": stamp,
                     "lastTransitionTime": stamp,
                 }
@@ -180,21 +255,18 @@ def _names(
 def _foreign(
     dns: Sequence[str], addresses: Sequence[str], subject: Subject, reserved: Reserved
 ) -> str | None:
-    """What is not the Machine's, or nobody's to have."""
+    """What is not the node's, or nobody's to have."""
     for host in (*dns, *addresses):
         what = reserved.of(host)
         if what is not None:
             return f"it names {_few([host])}, which is {what}; no node may have it"
-    foreign = [name for name in dns if name != subject.node]
+    foreign = [name for name in dns if name not in {subject.node, *subject.names}]
     if foreign:
-        return f"it names {_few(foreign)}, which is not this Machine's node name"
+        return f"it names {_few(foreign)}, which is not the node's name"
     own = _addresses(subject.addresses)
     unlisted = [address for address in addresses if ipaddress.ip_address(address) not in own]
     if unlisted:
-        return (
-            f"it names {_few(unlisted)}, which is not in the Machine's spec; if the host truly "
-            "has it, list it under addresses of the host"
-        )
+        return f"it names {_few(unlisted)}, {subject.elsewhere}"
     return None
 
 

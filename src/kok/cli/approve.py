@@ -1,0 +1,96 @@
+"""`kok node approve`: the serving certificates of a node that belongs to no Machine.
+
+Whoever calls the command reads the Cluster and its admin kubeconfig as himself in the meta cluster;
+inside the business cluster he is its admin. The rules are those of the operator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from kok.api.cluster import Cluster
+from kok.api.machine import Machine
+from kok.api.meta import Manifest
+from kok.cli.identity import Choice
+from kok.cli.query import FIELD_MANAGER, admin_kubeconfig, connected
+from kok.kube import certificates, foreignnodes, kinds
+from kok.kube.access import from_kubeconfig
+from kok.kube.certificates import Request, by_node
+from kok.kube.client import Kube
+from kok.kube.errors import Forbidden, KubeError, NotFound
+from kok.kube.limits import TENANT
+
+
+async def approve(cluster: str, node: str, namespace: str | None, choice: Choice) -> list[str]:
+    """Approves all that a node waits for; names of the requests. Raises `KubeError`."""
+    access = from_kubeconfig(await admin_kubeconfig(cluster, namespace, choice))
+    around = await _around(cluster, namespace, choice)
+    for machine in around.machines:
+        if machine.spec.node == node:
+            raise _Refused(
+                f"Node {node} belongs to {machine}; its condition CertificatesApproved says what "
+                "becomes of its requests"
+            )
+    async with Kube(access, field_manager=FIELD_MANAGER, limits=TENANT) as kube:
+        seen, asked = await asyncio.gather(kube.list(kinds.NODE), kube.list(kinds.CSR))
+        waiting = waiting_of(node, asked)
+        if not waiting:
+            raise _Refused(f"Node {node} of {around.cluster} waits for no serving certificate")
+        nodes = {str(one["metadata"]["name"]): foreignnodes.addresses(one) for one in seen}
+        taken = foreignnodes.taken(node, around.cluster, around.addresses, around.machines, nodes)
+        for request in waiting:
+            why = foreignnodes.objection(request, nodes, taken)
+            if why is not None:
+                raise _Refused(
+                    f"CertificateSigningRequest {request.name} of Node {node} is not approved: {why}"
+                )
+        for request in waiting:
+            body = certificates.approval(request, datetime.now(UTC), "Node")
+            await kube.patch(kinds.CSR, request.name, None, body, subresource="approval")
+    return [request.name for request in waiting]
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What the meta cluster knows that limits what a node may have."""
+
+    cluster: Cluster
+    machines: list[Machine]
+    addresses: tuple[str, ...]
+
+
+async def _around(cluster: str, namespace: str | None, choice: Choice) -> _Around:
+    async with await connected(choice) as meta:
+        where = namespace or meta.access.namespace or "default"
+        found = await meta.get(Cluster.info.kind, cluster, where)
+        if found is None:
+            text = f"there is no Cluster {cluster} in namespace {where}; name another with -n"
+            raise NotFound(404, "NotFound", text)
+        parsed = Cluster.parse(found)
+        machines = foreignnodes.machines_of(parsed, await meta.list(Machine.info.kind, where))
+        return _Around(parsed, machines, await _meta_addresses(meta))
+
+
+class _Refused(KubeError):
+    """Not the API server refuses, but this command."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(409, "Refused", message)
+
+
+def waiting_of(node: str, listed: Iterable[Manifest]) -> list[Request]:
+    """The undecided requests of a node for serving certificates."""
+    found = (certificates.request_of(csr) for csr in listed)
+    return [r for r in found if r is not None and r.asker == by_node(node)]
+
+
+async def _meta_addresses(meta: Kube) -> tuple[str, ...]:
+    """Of the meta cluster's nodes; none for who may not list them, who cannot know better."""
+    try:
+        listed = await meta.list(kinds.NODE)
+    except Forbidden:
+        return ()
+    return tuple(host for one in listed for host in foreignnodes.addresses(one))

@@ -1,0 +1,65 @@
+"""Nodes that joined by `kubeadm join` and belong to no Machine: their serving certificates. Pure.
+
+Nobody approves these by himself, and without them logs and exec fail on the node. What is known of
+such a node is what its own kubelet tells, so that everything else that is known limits it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from kok.api.cluster import Cluster
+from kok.api.machine import Machine
+from kok.api.meta import Manifest
+from kok.kube import certificates
+from kok.kube.certificates import Request, Subject
+from kok.pki.reserved import Reserved, is_address, reserved
+
+ADDRESSES, LONGEST = 16, 253
+"""Names and addresses of one Node that are remembered, and characters of each."""
+
+Nodes = Mapping[str, tuple[str, ...]]
+"""Names and addresses of every Node, by its own name."""
+
+
+def addresses(node: Manifest) -> tuple[str, ...]:
+    """Names and addresses that a Node's kubelet or cloud tells, the first at most."""
+    listed = (node.get("status") or {}).get("addresses")
+    found = (
+        str(one.get("address") or "")
+        for one in (listed[:ADDRESSES] if isinstance(listed, list) else ())
+        if isinstance(one, dict)
+    )
+    return tuple(dict.fromkeys(text for text in found if 0 < len(text) <= LONGEST))
+
+
+def machines_of(cluster: Cluster, listed: Iterable[Manifest]) -> list[Machine]:
+    """Those of a namespace's Machines that are for this Cluster."""
+    return [m for m in map(Machine.parse, listed) if m.spec.cluster == cluster.name]
+
+
+def taken(
+    node: str, cluster: Cluster, meta: Iterable[str], machines: Iterable[Machine], nodes: Nodes
+) -> Reserved:
+    """What is not this node's to have: the API's, and what Machines and other Nodes are called."""
+    theirs = [h for m in machines for h in (m.spec.node, m.spec.address, *m.spec.addresses)]
+    others = [host for name, own in nodes.items() if name != node for host in (name, *own)]
+    found = reserved(cluster, meta).with_hosts("a Machine's", theirs)
+    return found.with_hosts("another Node's", others)
+
+
+def objection(request: Request, nodes: Nodes, reserved_: Reserved) -> str | None:
+    """Why the request of a foreign node must not be granted, as a sentence, or None."""
+    name = certificates.node_of(request)
+    if name is None or request.signer != certificates.SERVING:
+        return "it does not ask for the serving certificate of a node"
+    if name not in nodes:
+        return f"there is no Node {name}"
+    own = nodes[name]
+    subject = Subject(
+        name,
+        tuple(one for one in own if is_address(one)),
+        names=frozenset(one for one in own if not is_address(one)),
+        elsewhere=f"which is not in status.addresses of Node {name}",
+    )
+    return certificates.objection(request, subject, reserved_)

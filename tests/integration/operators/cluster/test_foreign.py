@@ -1,0 +1,121 @@
+"""Nodes that belong to no Machine, with a real API server as meta and as business cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import structlog
+from tests.integration.apiserver import ApiServer
+from tests.integration.conftest import PATIENCE
+from tests.unit.csrs import csr, node
+from tests.unit.operators.cluster.builders import a_cluster
+
+from kok.kube import kinds
+from kok.kube.access import from_kubeconfig
+from kok.kube.client import Kube
+from kok.operators.cluster.business.foreign import attend
+from kok.operators.cluster.business.watching import Watching
+from kok.operators.cluster.findings import Foreign
+from kok.runtime.clock import SystemClock
+from kok.runtime.reconciler import Pass
+from kok.runtime.settings import Settings
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+async def _may_ask(kube: Kube) -> None:
+    """What the cluster operator sets up in a business cluster: nodes may ask."""
+    rule = {
+        "apiGroups": ["certificates.k8s.io"],
+        "resources": ["certificatesigningrequests"],
+        "verbs": ["create"],
+    }
+    role = {"kind": "ClusterRole", "metadata": {"name": "test-foreign"}, "rules": [rule]}
+    binding = {
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "test-foreign"},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "test-foreign"},
+        "subjects": [{"apiGroup": RBAC, "kind": "Group", "name": "system:nodes"}],
+    }
+    for manifest in (role, binding):
+        await kube.apply({"apiVersion": f"{RBAC}/v1", **manifest})
+
+
+async def _ask(api_server: ApiServer, name: str, address: str) -> None:
+    """Node `w7` asks as its kubelet does; who asked is what the API server found out."""
+    asked = csr("w7", name=name, hosts=["w7"], addresses=[address])
+    asked["spec"] = {k: v for k, v in asked["spec"].items() if k not in {"username", "groups"}}
+    access = from_kubeconfig(api_server.kubeconfig())
+    async with Kube(access, field_manager="kubelet", timeout=PATIENCE) as kubelet:
+        await kubelet.raw(
+            "POST",
+            "/apis/certificates.k8s.io/v1/certificatesigningrequests",
+            asked,
+            headers={"Impersonate-User": "system:node:w7", "Impersonate-Group": "system:nodes"},
+        )
+
+
+async def _decision(kube: Kube, name: str) -> list[str]:
+    live = await kube.get(kinds.CSR, name)
+    assert live
+    return [c["type"] for c in (live.get("status") or {}).get("conditions") or ()]
+
+
+async def _until(changed: asyncio.Event, check: Callable[[], object]) -> None:
+    """Returns once the watches told of something and it is as asked for."""
+    async with asyncio.timeout(PATIENCE):
+        while not check():
+            await changed.wait()
+            changed.clear()
+
+
+async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
+    api_server: ApiServer, kube: Kube, kok_crds: None
+) -> None:
+    await _may_ask(kube)
+    seen = node("w7", "192.0.2.77", "w7")
+    await kube.create({"apiVersion": "v1", "kind": "Node", "metadata": seen["metadata"]})
+    await kube.patch(kinds.NODE, "w7", None, {"status": seen["status"]}, subresource="status")
+    await _ask(api_server, "csr-own", "192.0.2.77")
+    await _ask(api_server, "csr-apis", "10.65.0.1")
+    changed = asyncio.Event()
+    watching = Watching(
+        kube, changed.set, lambda _addon: None, changed.set, on_requests=changed.set
+    )
+
+    async def attended(policy: str) -> Foreign | None:
+        cluster, clock = a_cluster(nodes={"foreign": policy}), SystemClock()
+        p: Any = Pass(
+            obj=cluster,
+            status=cluster.status.model_copy(deep=True),
+            kube=kube,
+            clock=clock,
+            now=clock.now(),
+            log=structlog.stdlib.get_logger(),
+            settings=Settings(),
+        )
+        tenant: Any = SimpleNamespace(kube=kube)
+        return await attend(p, tenant, watching, ())
+
+    def waiting() -> int:
+        return len(watching.requests.of("system:node:w7")) if watching.requests else 0
+
+    try:
+        await _until(changed, lambda: waiting() == 2 and watching.addresses.get("w7"))
+        assert await attended("Manual") == Foreign(("w7",))
+        assert await _decision(kube, "csr-own") == []
+        found = await attended("Approve")
+        assert found is not None
+        assert found.waiting == ("w7",)
+        assert "csr-apis of Node w7, which belongs to no Machine, is not approved" in str(found)
+        assert await _decision(kube, "csr-own") == ["Approved"]
+        assert await _decision(kube, "csr-apis") == []
+        await kube.delete(kinds.CSR, "csr-apis")
+        await _until(changed, lambda: waiting() == 0)
+        assert await attended("Approve") == Foreign()
+    finally:
+        await watching.close()
+        await kube.delete(kinds.NODE, "w7")
