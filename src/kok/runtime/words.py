@@ -1,4 +1,5 @@
-"""What Kubernetes tells of a pod in events only: what its probes answered, why it cannot start.
+"""What Kubernetes tells of a pod in events only: what its probes answered, why it cannot start;
+and what a process said last.
 
 Why a container that runs is not ready is known to the kubelet alone. (Of pods that are refused
 before they exist `kok.runtime.refusals` tells.)
@@ -6,6 +7,7 @@ before they exist `kok.runtime.refusals` tells.)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +19,12 @@ from kok.kube.client import Kube
 
 SAID = 400
 """Characters of somebody else's sentence that a condition shows."""
+
+_LOG = 4096
+"""Characters of a log that are looked at: as much as a kubelet keeps of it."""
+_KLOG = re.compile(r"^[IWEF]\d{4} [\d:.]+ +\d+ [\w./-]+:\d+\] ")
+"""What klog writes in front of a message: severity, date, time, thread and place in the code."""
+_TELLING = (re.compile(r"^(Error|panic|fatal|F\d{4} )"), re.compile(r"^E\d{4} "))
 
 _COMPLAINTS = frozenset(
     {"Unhealthy", "ProbeError", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}
@@ -66,6 +74,16 @@ def moment(since: datetime) -> str:
 def said(text: object) -> str:
     """Somebody else's words as one line that a condition can hold."""
     return " ".join(str(text or "")[: 4 * SAID].split())[:SAID]
+
+
+def last_words(log: str) -> str:
+    """The line of a process's last output that tells most about why it exited."""
+    lines = [" ".join(line.split()) for line in log[-_LOG:].splitlines() if line.strip()]
+    for telling in _TELLING:
+        found = [line for line in lines if telling.match(line)]
+        if found:
+            return _KLOG.sub("", found[-1])[:SAID]
+    return _KLOG.sub("", lines[-1])[:SAID] if lines else ""
 
 
 def _word(event: Manifest) -> Word | None:

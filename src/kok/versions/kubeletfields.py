@@ -17,7 +17,7 @@ from typing import Any
 from kok.versions.number import parse
 
 _ALSO = frozenset({"apiVersion", "kind"})
-_DURATION = re.compile(r"[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+")
+_DURATION = re.compile(r"[-+]?(0|([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})(ns|us|µs|ms|s|m|h))+")
 _SAYS = {
     "bool": "true or false",
     "int": "a whole number",

@@ -16,9 +16,8 @@ from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.kube.paths import object_path
 from kok.operators.cluster.addons.health import Workload, workload_of
-from kok.operators.cluster.troubles import last_words
 from kok.runtime.redact import redact_text
-from kok.runtime.words import said
+from kok.runtime.words import last_words, said
 
 PODS = 100
 """Pods of one workload that are looked at."""
