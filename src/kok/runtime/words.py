@@ -16,6 +16,7 @@ from typing import Any
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.runtime.redact import redact_text
 
 SAID = 400
 """Characters of somebody else's sentence that a condition shows."""
@@ -77,13 +78,22 @@ def said(text: object) -> str:
 
 
 def last_words(log: str) -> str:
-    """The line of a process's last output that tells most about why it exited."""
-    lines = [" ".join(line.split()) for line in log[-_LOG:].splitlines() if line.strip()]
-    for telling in _TELLING:
-        found = [line for line in lines if telling.match(line)]
-        if found:
-            return _KLOG.sub("", found[-1])[:SAID]
-    return _KLOG.sub("", lines[-1])[:SAID] if lines else ""
+    """The line of a process's last output that tells most about why it exited; without secrets."""
+    kept = log[-_LOG:]
+    if len(log) > _LOG:
+        # Of a line without its beginning nobody knows what it gives away.
+        kept = kept.partition("\n")[2]
+    lines = [" ".join(line.split()) for line in kept.splitlines() if line.strip()]
+    found = next(
+        (hits[-1] for telling in _TELLING if (hits := [li for li in lines if telling.match(li)])),
+        lines[-1] if lines else "",
+    )
+    return redact_text(_KLOG.sub("", found))[:SAID]
+
+
+def quoted(text: object) -> str:
+    """What somebody said of whom nobody knows what he says: as `said`, and without secrets."""
+    return said(redact_text(text)) if isinstance(text, str) else ""
 
 
 def _word(event: Manifest) -> Word | None:

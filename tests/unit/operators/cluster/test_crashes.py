@@ -34,6 +34,7 @@ DEPLOYMENT: Manifest = {
     "status": {"observedGeneration": 1},
 }
 PATH = "/api/v1/namespaces/kube-system/pods"
+BOOTSTRAP = "abcdef.0123456789abcdef"
 LOOP = '[FATAL] plugin/loop: Loop (127.0.0.1:50454 -> :53) detected for zone "."'
 
 
@@ -90,7 +91,7 @@ async def test_a_crashing_pod_is_quoted_from_its_previous_log(api: FakeApi, kube
         f"it said: {LOOP}"
     )
     assert [(q["container"], q["previous"]) for q in asked] == [("coredns", "true")]
-    assert int(asked[0]["limitBytes"]) <= 4096
+    assert int(asked[0]["limitBytes"]) <= 8192
 
 
 async def test_last_words_that_kubernetes_keeps_need_no_log(api: FakeApi, kube: Kube) -> None:
@@ -117,6 +118,11 @@ async def test_no_secret_and_no_flood_is_quoted(api: FakeApi, kube: Kube) -> Non
     assert len(said) <= 400
     api.put(f"{PATH}/coredns-a", a_pod("coredns-a", crashed(message="token: abcdefg.hij")))
     assert "abcdefg" not in await complaint(kube, [DEPLOYMENT])
+    # Neither one in the middle of which the sentence ends.
+    for begin in range(300, 400):
+        words = complaint_of([a_pod("a", crashed(message=f"{'x' * begin} {BOOTSTRAP}\n"))])
+        assert words is not None
+        assert "0123456" not in words.text
 
 
 async def test_pods_of_what_is_up_are_not_asked_for(api: FakeApi, kube: Kube) -> None:

@@ -16,14 +16,13 @@ from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.kube.paths import object_path
 from kok.operators.cluster.addons.health import Workload, workload_of
-from kok.runtime.redact import redact_text
-from kok.runtime.words import last_words, said
+from kok.runtime.words import last_words, quoted, said
 
 PODS = 100
 """Pods of one workload that are looked at."""
 ASKED = 3
 """Workloads that are not up and whose pods are asked for."""
-_LOG = {"tailLines": "5", "limitBytes": "4096"}
+_LOG_BYTES = 8192
 _LOG_TIMEOUT = 3.0
 """Seconds: the log comes from the node, which may be away."""
 _NAME = 63
@@ -102,18 +101,26 @@ async def _sentence(kube: Kube, live: Manifest, workload: Workload, found: Compl
     text = found.text
     if found.log is not None and (words := await _log(kube, live, found.pod, found.log)):
         text += f"; it said: {words}"
-    return said(redact_text(f"pod {found.pod} of {workload.name}: {text}"))
+    return said(f"pod {quoted(found.pod)} of {quoted(workload.name)}: {text}")
 
 
 async def _log(kube: Kube, live: Manifest, pod: str, log: Log) -> str:
     """The telling line of a log; nothing where the node does not give it away."""
     path = object_path(kinds.POD, live["metadata"]["namespace"], pod, "log")
-    query = {"container": log.container, "previous": str(log.previous).lower(), **_LOG}
+    query = {
+        "container": log.container,
+        "previous": str(log.previous).lower(),
+        "tailLines": "5",
+        "limitBytes": str(_LOG_BYTES),
+    }
     try:
         text = await kube.raw("GET", path, query=query, timeout=_LOG_TIMEOUT)
     except KubeError:
         return ""
-    return last_words(text) if isinstance(text, str) else ""
+    if not isinstance(text, str):
+        return ""
+    # Of a line that was cut nobody knows what it gives away.
+    return last_words(text if len(text.encode()) < _LOG_BYTES else text.rpartition("\n")[0])
 
 
 def _complaints(pod: Manifest) -> Iterator[Complaint]:
@@ -126,11 +133,11 @@ def _complaints(pod: Manifest) -> Iterator[Complaint]:
                 yield from _of_container(name, container)
     for condition in _maps(status.get("conditions")):
         if (condition.get("type"), condition.get("status")) == ("PodScheduled", "False"):
-            yield Complaint(3, name, f"no node takes it: {said(condition.get('message'))}")
+            yield Complaint(3, name, f"no node takes it: {quoted(condition.get('message'))}")
 
 
 def _of_container(pod: str, status: Mapping[str, Any]) -> Iterator[Complaint]:
-    name = said(status.get("name"))[:_NAME]
+    name = quoted(status.get("name"))[:_NAME]
     now, before = _map(status.get("state")), _map(status.get("lastState"))
     waiting = _map(now.get("waiting"))
     for state, previous in ((now, False), (before, True)):
@@ -138,7 +145,7 @@ def _of_container(pod: str, status: Mapping[str, Any]) -> Iterator[Complaint]:
         if ended and (ended.get("exitCode") != 0 or waiting.get("reason") == _AGAIN):
             yield _ended(pod, name, ended, _number(status.get("restartCount")), previous=previous)
             return
-    reason, why = said(waiting.get("reason"))[:_NAME], said(waiting.get("message"))
+    reason, why = quoted(waiting.get("reason"))[:_NAME], quoted(waiting.get("message"))
     if reason and reason not in _BEGINNING:
         text = f"container {name} cannot start: {reason}{f', {why}' if why else ''}"
         yield Complaint(2, pod, text)
@@ -147,7 +154,7 @@ def _of_container(pod: str, status: Mapping[str, Any]) -> Iterator[Complaint]:
 def _ended(
     pod: str, name: str, ended: Mapping[str, Any], restarts: str, *, previous: bool
 ) -> Complaint:
-    reason = said(ended.get("reason"))[:_NAME]
+    reason = quoted(ended.get("reason"))[:_NAME]
     text = f"container {name} exited with code {_number(ended.get('exitCode'))}"
     if reason not in ("", "Error"):
         text += f" ({reason})"

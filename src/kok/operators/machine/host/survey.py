@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from kok.operators.machine.host import layout, shell
-from kok.runtime.redact import redact_text
-from kok.runtime.words import last_words, said
+from kok.runtime.words import last_words
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 FACT, ADDRESSES = 512, 64
@@ -194,7 +193,7 @@ def parse_identity(output: str) -> Identity:
         bootstrap=told.get("bootstrap") == "yes",
         kubelet=told.get("kubelet", ""),
         failing=failing if failing in layout.SERVICES else "",
-        words=said(redact_text(last_words(shell.decoded(journal)))),
+        words=last_words(shell.decoded(journal)),
     )
 
 

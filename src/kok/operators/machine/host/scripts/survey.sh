@@ -131,5 +131,5 @@ property() { printf '%s\n' "$shown" | sed -n "s/^$1=//p"; }
 
 # What the service itself wrote, not what systemd says of it.
 last_output() {
-    has journalctl && timeout 5 journalctl -q --no-pager -o cat -n 10 "_SYSTEMD_UNIT=$1.service" 2>/dev/null | tail -c 4096
+    has journalctl && timeout 5 journalctl -q --no-pager -o cat -n 10 "_SYSTEMD_UNIT=$1.service" 2>/dev/null | tail -n 4 | cut -c1-1000
 }
