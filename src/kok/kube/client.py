@@ -161,11 +161,13 @@ class Kube:
         labels: Mapping[str, str] | str | None = None,
         fields: Mapping[str, str] | str | None = None,
         keep: Callable[[Manifest], Manifest] | None = None,
+        most: int | None = None,
     ) -> list[Manifest]:
         """All objects of a namespace (None: of all), selected by labels and fields.
 
         Selectors are mappings of what must be equal, or Kubernetes' own notation. `keep` makes of
         each object what is kept of it: so a list may be long where the server is not trusted.
+        `most`: how many are enough; no further pages are asked for.
         """
         path, query = object_path(kind, namespace), selector(labels, fields)
         # Items of a list come without what every object alone has.
@@ -180,11 +182,13 @@ class Kube:
                         raise self._transport.too_large(f"a list of {len(found)} objects and more")
                     whole = ({**what, **item} for item in page.items)
                     found.extend(whole if keep is None else map(keep, whole))
+                    if most is not None and len(found) >= most:
+                        break
         except KubeError as error:
             self._account(path, error)
             raise
         self._account(path, None)
-        return found
+        return found[:most]
 
     def watch(
         self,

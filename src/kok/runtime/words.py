@@ -1,4 +1,5 @@
-"""What Kubernetes tells of a pod in events only: what its probes answered, why it cannot start.
+"""What Kubernetes tells of a pod in events only: what its probes answered, why it cannot start;
+and what a process said last.
 
 Why a container that runs is not ready is known to the kubelet alone. (Of pods that are refused
 before they exist `kok.runtime.refusals` tells.)
@@ -6,6 +7,7 @@ before they exist `kok.runtime.refusals` tells.)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,9 +16,16 @@ from typing import Any
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.runtime.redact import redact_text
 
 SAID = 400
 """Characters of somebody else's sentence that a condition shows."""
+
+_LOG = 4096
+"""Characters of a log that are looked at: as much as a kubelet keeps of it."""
+_KLOG = re.compile(r"^[IWEF]\d{4} [\d:.]+ +\d+ [\w./-]+:\d+\] ")
+"""What klog writes in front of a message: severity, date, time, thread and place in the code."""
+_TELLING = (re.compile(r"^(Error|panic|fatal|F\d{4} )"), re.compile(r"^E\d{4} "))
 
 _COMPLAINTS = frozenset(
     {"Unhealthy", "ProbeError", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}
@@ -66,6 +75,25 @@ def moment(since: datetime) -> str:
 def said(text: object) -> str:
     """Somebody else's words as one line that a condition can hold."""
     return " ".join(str(text or "")[: 4 * SAID].split())[:SAID]
+
+
+def last_words(log: str) -> str:
+    """The line of a process's last output that tells most about why it exited; without secrets."""
+    kept = log[-_LOG:]
+    if len(log) > _LOG:
+        # Of a line without its beginning nobody knows what it gives away.
+        kept = kept.partition("\n")[2]
+    lines = [" ".join(line.split()) for line in kept.splitlines() if line.strip()]
+    found = next(
+        (hits[-1] for telling in _TELLING if (hits := [li for li in lines if telling.match(li)])),
+        lines[-1] if lines else "",
+    )
+    return redact_text(_KLOG.sub("", found))[:SAID]
+
+
+def quoted(text: object) -> str:
+    """What somebody said of whom nobody knows what he says: as `said`, and without secrets."""
+    return said(redact_text(text)) if isinstance(text, str) else ""
 
 
 def _word(event: Manifest) -> Word | None:

@@ -6,7 +6,7 @@ The CEL rules of `kok.api` say the same already at `kubectl apply`.
 """
 
 from kok.versions.errors import UnknownVersion
-from kok.versions.kubeletfields import kubelet_config_problem
+from kok.versions.kubeletfields import kube_proxy_config_problem, kubelet_config_problem
 from kok.versions.number import Minor, Version, parse
 from kok.versions.policy import (
     check_etcd,
@@ -46,6 +46,7 @@ __all__ = [
     "etcd",
     "etcd_minors",
     "image",
+    "kube_proxy_config_problem",
     "kubelet_config_problem",
     "kubernetes",
     "kubernetes_minors",

@@ -1,7 +1,7 @@
-"""Whether a kubelet of a version can read its configuration, before any host gets it. Pure.
+"""Whether a kubelet or kube-proxy of a version can read its configuration, before it gets it. Pure.
 
-A kubelet passes over fields that it does not know and exits again and again for values of another
-type. What it knows lies in `kubelet.json`, which scripts/kubeletfields.py writes.
+They pass over fields that they do not know and exit again and again for values of another type.
+What they know lies in `kubelet.json` and `kube-proxy.json`, which scripts/kubeletfields.py writes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from typing import Any
 
 from kok.versions.number import parse
 
-_ROOT = "KubeletConfiguration"
 _ALSO = frozenset({"apiVersion", "kind"})
-_DURATION = re.compile(r"[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+")
+_DURATION = re.compile(r"[-+]?(0|([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})(ns|us|µs|ms|s|m|h))+")
 _SAYS = {
     "bool": "true or false",
     "int": "a whole number",
@@ -34,16 +33,31 @@ def kubelet_config_problem(version: str, config: Mapping[str, Any]) -> str | Non
     >>> kubelet_config_problem("1.37.1", {"maxPodz": 30})
     'maxPodz is no field of the KubeletConfiguration of 1.37; did you mean maxPods?'
     """
+    return _problem("kubelet", "KubeletConfiguration", version, config)
+
+
+def kube_proxy_config_problem(version: str, config: Mapping[str, Any]) -> str | None:
+    """What a kube-proxy of that version cannot read of a configuration, or None.
+
+    >>> kube_proxy_config_problem("1.37.1", {"iptables": {"masqueradeal": True}})
+    'iptables.masqueradeal is no field of the KubeProxyConfiguration of 1.37; \
+did you mean masqueradeAll?'
+    """
+    return _problem("kube-proxy", "KubeProxyConfiguration", version, config)
+
+
+def _problem(component: str, root: str, version: str, config: Mapping[str, Any]) -> str | None:
     minor = str(parse(version).line)
-    types = _types().get(minor)
+    types = _types(component).get(minor)
     if types is None:
         return None  # Of a version that nothing is known of there is nothing to say.
-    return next(_Reader(types, minor).struct(_ROOT, config, ""), None)
+    reader = _Reader(types, f"the {root} of {minor}")
+    return next(reader.struct(root, config, ""), None)
 
 
 @cache
-def _types() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
-    text = (files("kok.versions") / "kubelet.json").read_text(encoding="utf-8")
+def _types(component: str) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+    text = (files("kok.versions") / f"{component}.json").read_text(encoding="utf-8")
     parsed: Mapping[str, Mapping[str, Mapping[str, str]]] = json.loads(text)
     return parsed
 
@@ -51,9 +65,10 @@ def _types() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
 class _Reader:
     """Reads values by the types of one version; yields what is wrong."""
 
-    def __init__(self, types: Mapping[str, Mapping[str, str]], minor: str) -> None:
+    def __init__(self, types: Mapping[str, Mapping[str, str]], what: str) -> None:
+        """`what` is the configuration, for sentences."""
         self._types = types
-        self._minor = minor
+        self._what = what
 
     def struct(self, name: str, value: object, where: str) -> Iterator[str]:
         """Reads the fields of a struct; `where` is empty for the root."""
@@ -72,7 +87,7 @@ class _Reader:
         lower = {name.lower(): name for name in known}
         near = difflib.get_close_matches(key[:64].lower(), lower, n=1)
         hint = f"did you mean {lower[near[0]]}?" if near else "leave it out"
-        return f"{place[:128]} is no field of the KubeletConfiguration of {self._minor}; {hint}"
+        return f"{place[:128]} is no field of {self._what}; {hint}"
 
     def _value(self, kind: str, value: object, place: str) -> Iterator[str]:
         if value is None or kind == "any":

@@ -1,4 +1,4 @@
-"""What kubelets can read of their configuration."""
+"""What kubelets and kube-proxies can read of their configuration."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kok import versions
-from kok.versions import kubelet_config_problem
+from kok.versions import kube_proxy_config_problem, kubelet_config_problem
 
 
 @pytest.mark.parametrize("minor", [str(minor) for minor in versions.kubernetes_minors()])
@@ -59,3 +59,19 @@ def test_what_a_kubelet_cannot_read_is_named_with_its_place(
 
 def test_of_unknown_versions_nothing_is_said() -> None:
     assert kubelet_config_problem("1.99.0", {"x": 1}) is None
+
+
+@pytest.mark.parametrize("minor", [str(minor) for minor in versions.kubernetes_minors()])
+def test_the_fields_of_every_kube_proxy_are_known(minor: str) -> None:
+    version = f"{minor}.1"
+    right = {"mode": "nftables", "iptables": {"syncPeriod": "30s"}, "nodePortAddresses": ["a"]}
+    assert kube_proxy_config_problem(version, right) is None
+    assert kube_proxy_config_problem(version, {"nftables": {"syncPeriods": "1s"}}) == (
+        f"nftables.syncPeriods is no field of the KubeProxyConfiguration of {minor}; "
+        "did you mean syncPeriod?"
+    )
+    assert kube_proxy_config_problem(version, {"maxPods": 30}) is not None
+
+
+def test_of_an_unknown_kube_proxy_nothing_is_said() -> None:
+    assert kube_proxy_config_problem("1.99.0", {"x": 1}) is None

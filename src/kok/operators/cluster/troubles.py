@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -15,15 +14,8 @@ from kok.operators.cluster.judgement import Judgement
 from kok.operators.cluster.observe import World
 from kok.operators.cluster.parts import COMPONENTS, SPEC_FIELDS, deployment
 from kok.runtime import refusals
-from kok.runtime.words import moment, said
+from kok.runtime.words import last_words, moment, said
 
-_WORDS = 400
-"""Characters of a container's last words that a condition shows."""
-_LOG = 4096
-"""Characters of a log that are looked at: as much as kubelet keeps of it."""
-_KLOG = re.compile(r"^[IWEF]\d{4} [\d:.]+ +\d+ [\w./-]+:\d+\] ")
-"""What klog writes in front of a message: severity, date, time, thread and place in the code."""
-_TELLING = (re.compile(r"^(Error|panic|fatal|F\d{4} )"), re.compile(r"^E\d{4} "))
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _UNBORN = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _ASKED_TO_END = {0, 143}
@@ -48,16 +40,6 @@ def overdue(cluster: str, world: World) -> bool:
     """Whether a Deployment gave its rollout up, by its own account."""
     lives = (world.get(kinds.DEPLOYMENT, deployment(cluster, c)) for c in COMPONENTS)
     return any(True for live in lives for _ in _late("", live))
-
-
-def last_words(log: str) -> str:
-    """The line of a component's last output that tells most about why it exited."""
-    lines = [" ".join(line.split()) for line in log[-_LOG:].splitlines() if line.strip()]
-    for telling in _TELLING:
-        found = [line for line in lines if telling.match(line)]
-        if found:
-            return _KLOG.sub("", found[-1])[:_WORDS]
-    return _KLOG.sub("", lines[-1])[:_WORDS] if lines else ""
 
 
 def _refused(component: str, live: Manifest | None) -> Iterator[Judgement]:

@@ -25,9 +25,8 @@ from kok.operators.cluster.keys import Problem
 from kok.operators.cluster.observe import is_late
 from kok.operators.cluster.parts import API_SERVER, CONTROLLER_MANAGER
 from kok.operators.cluster.status import conditions, phase, report
-from kok.operators.cluster.troubles import last_words
 from kok.runtime.errors import Wait
-from kok.runtime.words import Word
+from kok.runtime.words import Word, last_words
 
 URL = "https://192.0.2.10:31443"
 DONE = Bootstrap(True, "AsWanted", "applied")

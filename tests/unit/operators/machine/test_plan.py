@@ -365,3 +365,28 @@ def test_a_name_that_another_host_has_in_the_cluster_is_not_taken_over() -> None
     assert isinstance(
         step(view=seen(), world=world(node=replace(NODE, machine_id="0" * 32, ready=False))), Join
     )
+
+
+def test_a_changed_kubelet_that_says_nothing_is_looked_at_soon() -> None:
+    view = seen(identity=MEMBER)
+    view.heard, view.changed = "2026-11-02T12:00:00Z", 1100.0
+    silent = world(node=replace(NODE, heard="2026-11-02T12:00:00Z"))
+    assert step(view=view, world=silent, monotonic=1104.0) == Idle(plan.LISTEN)
+    assert isinstance(step(view=view, world=silent, monotonic=1105.0), Look)
+    view.surveyed = 1106.0
+    assert step(view=view, world=silent, monotonic=1107.0) == Idle(plan.LISTEN)
+    heard = world(node=replace(NODE, heard="2026-11-02T12:01:00Z"))
+    assert step(view=view, world=heard, monotonic=1115.0) == Idle()
+
+
+def test_a_kubelet_that_was_started_to_join_is_looked_at_until_its_node_is_ready() -> None:
+    view = seen()
+    view.joined = 1100.0
+    assert not isinstance(step(view=view, monotonic=1110.0), Look)
+    assert isinstance(step(view=view, monotonic=1115.0), Look)
+
+
+def test_a_service_that_fails_is_looked_at_until_it_does_not() -> None:
+    view = seen(identity=replace(MEMBER, failing="containerd"))
+    assert isinstance(step(view=view, world=world(node=NODE), monotonic=1015.0), Look)
+    assert step(view=seen(identity=MEMBER), world=world(node=NODE), monotonic=1015.0) == Idle()

@@ -342,6 +342,40 @@ def test_a_changed_kubelet_has_proven_itself_once_it_was_heard_of() -> None:
     assert conditions["UpToDate"][0] == "True"
 
 
+CRASHING = replace(MEMBER, failing="kubelet", words='"command failed" err="maxPods"')
+SAYS = 'service kubelet on the host ends again and again; it said: "command failed" err="maxPods"'
+
+
+def test_a_kubelet_that_crashes_is_quoted_before_its_node_is_given_up() -> None:
+    view = seen(identity=CRASHING)
+    view.heard, view.changed = "2026-11-02T12:00:00Z", 1000.0
+    before = replace(NODE, heard="2026-11-02T12:00:00Z")
+    status, conditions = shown(case(view=view, world=world(node=before), monotonic=1006.0))
+    assert conditions["Ready"] == ("True", "NodeReady")
+    assert conditions["UpToDate"] == ("False", "ServiceFailing")
+    assert message(status, "UpToDate") == SAYS
+
+
+def test_a_node_that_is_lost_by_a_crashing_kubelet_says_so() -> None:
+    silent = replace(NODE, ready=None, message="Kubelet stopped posting node status.")
+    given = case(view=seen(identity=CRASHING), world=world(node=silent))
+    status, conditions = shown(given)
+    assert conditions["NodeReady"] == ("Unknown", "ServiceFailing")
+    assert message(status) == f"Node w1: Kubelet stopped posting node status.; {SAYS}"
+    away = seen(identity=CRASHING)
+    away.error = HostUnreachable("host 192.0.2.21 cannot be reached over SSH")
+    _, conditions = shown(case(view=away, world=world(node=silent), wait=5.0))
+    assert conditions["NodeReady"] == ("Unknown", "NodeNotReady")
+
+
+def test_a_kubelet_that_crashes_before_it_joined_is_quoted() -> None:
+    view = seen(identity=replace(CRASHING, certificate=""))
+    view.joined = 1000.0
+    status, conditions = shown(case(view=view, monotonic=1016.0))
+    assert conditions["Joined"] == ("False", "ServiceFailing")
+    assert message(status) == SAYS
+
+
 TURN = {"firstReady": "2026-11-02T11:00:00Z"}
 
 

@@ -7,6 +7,8 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from kok.operators.machine.host import facts, survey
 from kok.operators.machine.host.shell import MOST, decoded
 from kok.operators.machine.host.survey import ADDRESSES, FACT, Owner, Question, parse
@@ -151,3 +153,63 @@ def test_what_a_host_tells_is_cut() -> None:
     assert len(found.addresses) == ADDRESSES
     assert len(found.owner.machine) == FACT
     assert decoded(base64.b64encode(b"x" * 10**6).decode()) == "x" * MOST
+
+
+def services(folder: Path, states: dict[str, str], journal: str = "") -> str:
+    """A PATH whose systemd says this of services, and whose journal holds that of each."""
+    folder.mkdir()
+    shows = "".join(f"{unit}) printf '{text}' ;;" for unit, text in states.items())
+    (folder / "journal").write_text(journal)
+    programs = {
+        "systemctl": f'for last; do :; done; [ "$1" != show ] || case $last in {shows} esac\n',
+        "journalctl": f'case "$*" in *_SYSTEMD_UNIT=*.service) cat {folder}/journal ;; esac\n',
+    }
+    for name, text in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}")
+        (folder / name).chmod(0o755)
+    return f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+# Later than now, so that it is recent however long the tests take.
+JUST_NOW = f"ActiveEnterTimestampMonotonic={10**15}"
+FINE = "SubState=running\\nNRestarts=0\\nActiveEnterTimestampMonotonic=1000000\\n"
+AGAIN = "SubState=auto-restart\\nNRestarts=3\\n"
+KLOG = """\
+I1128 22:10:11.000001     123 server.go:520] "Kubelet version" kubeletVersion="v1.37.1"
+E1128 22:10:11.123456     123 run.go:72] "command failed" err="maxPods: cannot read thirty"
+I1128 22:10:11.200000     123 server.go:1] "bye"
+"""
+
+
+@pytest.mark.parametrize(
+    ("states", "failing"),
+    [
+        ({"containerd": FINE, "kubelet": FINE}, ""),
+        ({"containerd": FINE, "kubelet": AGAIN}, "kubelet"),
+        ({"containerd": AGAIN, "kubelet": AGAIN}, "containerd"),
+        ({"kubelet": "SubState=failed\\n"}, "kubelet"),
+        ({"kubelet": "SubState=auto-restart-queued\\n"}, "kubelet"),
+        ({"kubelet": f"SubState=running\\nNRestarts=4\\n{JUST_NOW}\\n"}, "kubelet"),
+        ({"kubelet": f"SubState=running\\nNRestarts=1\\n{JUST_NOW}\\n"}, ""),
+        ({"kubelet": "SubState=dead\\nNRestarts=0\\n"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_service_that_does_not_stay_up_is_named_and_quoted(
+    tmp_path: Path, states: dict[str, str], failing: str
+) -> None:
+    path = services(tmp_path / "bin", states, KLOG)
+    seen = parse(run(survey.script([], []), tmp_path, PATH=path), datetime.now(UTC))
+    assert seen.identity.failing == failing
+    quoted = '"command failed" err="maxPods: cannot read thirty"'
+    assert seen.identity.words == (quoted if failing else "")
+
+
+def test_what_a_journal_says_is_cut_and_holds_no_secret(tmp_path: Path) -> None:
+    journal = "x" * 10_000 + "\nError: token=abcdef.0123456789abcdef " + "y" * 5000 + "\n"
+    path = services(tmp_path / "bin", {"kubelet": AGAIN}, journal)
+    words = parse(run(survey.script([], []), tmp_path, PATH=path), datetime.now(UTC)).identity.words
+    assert words.startswith("Error: token=***")
+    assert len(words) <= 400
+    lying = "identity failing /etc/passwd " + base64.b64encode(b"a\nb").decode()
+    assert parse(lying, datetime.now(UTC)).identity.failing == ""

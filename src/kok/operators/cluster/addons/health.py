@@ -29,10 +29,13 @@ class Workload:
 
 def workloads(lives: Iterable[Manifest]) -> list[Workload]:
     """The workloads among an addon's objects."""
-    return [_workload(live) for live in lives if live.get("kind") in WORKLOADS]
+    return [found for live in lives if (found := workload_of(live)) is not None]
 
 
-def _workload(live: Manifest) -> Workload:
+def workload_of(live: Manifest) -> Workload | None:
+    """The workload that an object is, or None."""
+    if live.get("kind") not in WORKLOADS:
+        return None
     status: dict[str, Any] = live.get("status") or {}
     meta, spec = live["metadata"], live.get("spec") or {}
     seen = int(status.get("observedGeneration", 0)) >= int(meta.get("generation", 0))
@@ -55,8 +58,11 @@ def counts(found: Sequence[Workload]) -> str | None:
     return f"{sum(w.ready for w in found)}/{sum(w.desired for w in found)}"
 
 
-def judge(found: Sequence[Workload], *, has_nodes: bool) -> Judgement:
-    """Whether the workloads are up, or cannot be because the business cluster has no node."""
+def judge(found: Sequence[Workload], *, has_nodes: bool, complaint: str = "") -> Judgement:
+    """Whether the workloads are up, or cannot be because the business cluster has no node.
+
+    `complaint` is what their pods say, see `kok.operators.cluster.addons.crashes`.
+    """
     down = [w for w in found if not w.up]
     if not down:
         return Judgement(True, reasons.AS_WANTED, "applied and healthy")
@@ -67,4 +73,5 @@ def judge(found: Sequence[Workload], *, has_nodes: bool) -> Judgement:
             reasons.WAITING_FOR_NODES,
             f"applied; pods wait for the first node of the cluster: {listed}",
         )
-    return Judgement(False, reasons.NOT_HEALTHY, f"applied, but not all pods are ready: {listed}")
+    text = f"applied, but not all pods are ready: {listed}"
+    return Judgement(False, reasons.NOT_HEALTHY, f"{text}; {complaint}" if complaint else text)

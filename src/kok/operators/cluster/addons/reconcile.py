@@ -16,6 +16,7 @@ from kok.kube.errors import KubeError, Unreachable
 from kok.kube.paths import object_path
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addons import inventory
+from kok.operators.cluster.addons.crashes import complaint
 from kok.operators.cluster.addons.facts import facts_of
 from kok.operators.cluster.addons.health import counts, judge, workloads
 from kok.operators.cluster.addons.install import Taken, entries, install, remove
@@ -34,6 +35,8 @@ REMOVAL = timedelta(seconds=60)
 """How long the removal of an addon's objects is waited for at most."""
 REMOVAL_WITH_CLUSTER = timedelta(seconds=20)
 """The same when the whole cluster is going."""
+ASK_PODS = timedelta(seconds=15)
+"""How long an addon is not healthy before its pods are asked why."""
 
 
 class AddonReconciler:
@@ -101,12 +104,21 @@ class AddonReconciler:
         async with self._bundler.held(p.kube, addon, facts) as made:
             await self._check_dependencies(p)
             tenant = await self._answering(p, cluster)
-            found = workloads(await self._apply(p, tenant, made))
+            lives = await self._apply(p, tenant, made)
             p.status.version = made.version
+        found = workloads(lives)
         p.status.workloads = counts(found)
+        asked = _patient(p)
         with _asking(p):
-            health = judge(found, has_nodes=await _has_nodes(tenant))
+            health = judge(
+                found,
+                has_nodes=await _has_nodes(tenant),
+                complaint=await complaint(tenant.kube, lives) if asked else "",
+            )
         _report(p, Judgement(True, reasons.AS_WANTED, "all objects are applied"), health)
+        if health.status is not True:
+            # What pods say changes without their workload.
+            return Result(LOOK_AGAIN if asked else ASK_PODS.total_seconds())
         return Result(LOOK_AGAIN if addon.spec.source.config_map is not None else None)
 
     async def _answering(self, p: Pass[Addon], cluster: Cluster) -> Tenant:
@@ -196,6 +208,14 @@ class AddonReconciler:
                 # It will not come back, and takes all that is in it along.
                 p.status.inventory = []
         return bool(p.status.inventory)
+
+
+def _patient(p: Pass[Addon]) -> bool:
+    """Whether the addon is not healthy for so long that its pods are asked why."""
+    before = p.status.condition(reasons.HEALTHY)
+    if before is None or before.reason != reasons.NOT_HEALTHY:
+        return False
+    return bool(p.now - before.last_transition_time >= ASK_PODS)
 
 
 async def _has_nodes(tenant: Tenant) -> bool:

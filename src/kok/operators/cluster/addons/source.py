@@ -22,6 +22,7 @@ from kok.operators.cluster.addons.rendering import (
     render,
     render_job,
 )
+from kok.operators.cluster.addons.values import check_values
 from kok.runtime.aside import Limits, TooMuch, Unfinished
 from kok.runtime.errors import Invalid, Wait
 from kok.runtime.fair import FairSlots
@@ -99,6 +100,7 @@ class Bundler:
             name = spec.source.builtin
             known = builtin(name)
             values = merged_values(name, known.defaults, spec.values)
+            check_values(name, known.defaults, spec.values, facts.version)
             job = Job(known.templates, facts, values, addon.name)
             version = facts.image(name).rpartition(":")[2]
             if len(json.dumps(spec.values)) <= SMALL:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from kok.operators.machine.host import layout, shell
+from kok.runtime.words import last_words
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 FACT, ADDRESSES = 512, 64
@@ -72,6 +73,10 @@ class Identity:
     """Whether the file with the bootstrap token is there."""
     kubelet: str = ""
     """State of the service as systemd says it."""
+    failing: str = ""
+    """The service that failed, or ends and is started again and again."""
+    words: str = ""
+    """What that said last, cut and without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +185,15 @@ def parse_identity(output: str) -> Identity:
         if kind == "identity":
             key, _, value = rest.partition(" ")
             told[key] = value
+    failing, _, journal = told.get("failing", "").partition(" ")
     return Identity(
         certificate=shell.decoded(told.get("certificate", "")),
         server=told.get("server", ""),
         ca=told.get("ca", ""),
         bootstrap=told.get("bootstrap") == "yes",
         kubelet=told.get("kubelet", ""),
+        failing=failing if failing in layout.SERVICES else "",
+        words=last_words(shell.decoded(journal)),
     )
 
 

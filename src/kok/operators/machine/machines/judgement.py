@@ -14,7 +14,7 @@ from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tend import MARKED
 from kok.operators.machine.host import layout, preflight
 from kok.operators.machine.host.agent import EndpointUnreachable, RemovalFailed
-from kok.operators.machine.machines.plan import EVER_READY, Case, Decision
+from kok.operators.machine.machines.plan import EVER_READY, Case, Decision, unheard
 from kok.operators.machine.machines.steps import Refuse
 from kok.operators.machine.ssh import (
     HostFloods,
@@ -45,8 +45,6 @@ FATAL = frozenset(
     }
 )
 """What makes a Machine not Ready even if its Node is: somebody has to look at it."""
-HEARD_WITHIN = 60.0
-"""Seconds after which the Node of a kubelet that does not run is no longer Ready, with a margin."""
 OF_COMPONENTS = frozenset({reasons.COMPONENT_MISSING, reasons.COMPONENT_INVALID, reasons.SKEW})
 
 
@@ -175,12 +173,25 @@ def _joined(case: Case, decision: Decision) -> Judgement:
         return waiting
     if isinstance(error, EndpointUnreachable | ScriptFailed):
         return Judgement(False, error.reason, error.message)
+    if (told := _failing(case)) and case.view.joined is not None:
+        return Judgement(False, reasons.SERVICE_FAILING, told)
     text = decision.joining or "waiting for the host"
     if isinstance(error, KubeError):
         text = f"the API of Cluster {case.machine.spec.cluster}: {error.message}"
     elif case.view.joined is not None:
         text = "the kubelet asks for credentials"
     return Judgement(False, reasons.JOINING, text)
+
+
+def _failing(case: Case) -> str:
+    """What of the host's services does not stay up, and its last words; nothing if all do."""
+    identity = case.view.identity
+    if identity is None or not identity.failing or case.view.error is not None:
+        return ""
+    what = f"service {identity.failing} on the host ends again and again"
+    if identity.words:
+        return f"{what}; it said: {identity.words}"
+    return f"{what}; `journalctl -u {identity.failing}` there tells more"
 
 
 def waiting_for_cluster(case: Case) -> Judgement | None:
@@ -211,6 +222,8 @@ def _node_ready(case: Case, decision: Decision) -> Judgement:
         text = (
             f"there is no Node {case.machine.spec.node} in Cluster {case.machine.spec.cluster} yet"
         )
+        if told := _failing(case):
+            return Judgement(False, reasons.SERVICE_FAILING, f"{text}: {told}")
         return Judgement(False, reasons.NODE_MISSING, text)
     return _node(case, node)
 
@@ -251,6 +264,10 @@ def _before_nodes_are_known(case: Case) -> Judgement:
 def _node(case: Case, node: NodeView) -> Judgement:
     if not node.ready:
         text = node.message or "the kubelet has said nothing yet"
+        if told := _failing(case):
+            return Judgement(
+                node.ready, reasons.SERVICE_FAILING, f"Node {node.name}: {text}; {told}"
+            )
         # Not heard of is not the same as bad: what runs there may run on.
         return Judgement(node.ready, reasons.NODE_NOT_READY, f"Node {node.name}: {text}")
     machine, marks = case.machine, case.status.node_marks
@@ -276,6 +293,9 @@ def _up_to_date(case: Case, found: Mapping[str, Judgement]) -> Judgement:
     components, node, joined = found[COMPONENTS], found[NODE_READY], found[JOINED]
     if components.status is not True:
         return Judgement(components.status, components.reason, components.message)
+    if told := _failing(case):
+        # Its Node stays Ready for most of a minute.
+        return Judgement(False, reasons.SERVICE_FAILING, told)
     if node.reason == reasons.NODE_OUTDATED:
         return Judgement(False, node.reason, node.message)
     if case.status.first_ready is not None and joined.status is False:
@@ -284,19 +304,6 @@ def _up_to_date(case: Case, found: Mapping[str, Judgement]) -> Judgement:
         text = "the kubelet was changed and has not posted its status since"
         return Judgement(False, reasons.UPDATING, text)
     return Judgement(True, reasons.UP_TO_DATE, "the host has what the spec says")
-
-
-def unheard(case: Case) -> bool:
-    """Whether a kubelet that was changed has yet to prove that it works.
-
-    Its Node stays Ready for some time if it does not: after that, Ready is a proof, too.
-    """
-    view, node = case.view, case.world.node
-    return (
-        view.heard is not None
-        and case.monotonic - view.changed < HEARD_WITHIN
-        and (node is None or node.heard == view.heard)
-    )
 
 
 def _ready(decision: Decision, found: Mapping[str, Judgement]) -> Judgement:

@@ -30,13 +30,17 @@ from kok.operators.machine.machines.steps import (
     Step,
 )
 from kok.operators.machine.permits import Problem
-from kok.operators.machine.session import View
+from kok.operators.machine.session import NEVER, View
 
 RECHECK = 15.0
 """Seconds after which a host that did not pass is looked at again."""
 JOIN_PATIENCE = 60.0
 """Seconds in which a started kubelet must have its credentials."""
 FINISH_EVERY = 5.0
+HEARD_WITHIN = 60.0
+"""Seconds after which the Node of a kubelet that does not run is no longer Ready, with a margin."""
+LISTEN = 5.0
+"""Seconds after which a host is looked at again whose kubelet was changed and says nothing."""
 EVER_READY = frozenset({"Ready", "Updating", "NotReady"})
 """Phases of a Machine that was Ready at some time."""
 
@@ -93,7 +97,7 @@ def decide(case: Case) -> Decision:
     findings = tuple(_findings(case, survey, fetches=bool(lacking)))
     if case.doing:
         step = Idle()
-    elif case.monotonic - case.view.surveyed >= _keeps(case, findings):
+    elif case.monotonic - _seen(case.view) >= _keeps(case, findings):
         step = look
     else:
         step = (
@@ -110,6 +114,19 @@ def mine(case: Case) -> bool:
     """Whether the host is known to be this Machine's."""
     survey = case.view.survey
     return survey is not None and survey.owner.uid == case.machine.metadata.uid
+
+
+def unheard(case: Case) -> bool:
+    """Whether a kubelet that was changed has yet to prove that it works.
+
+    Its Node stays Ready for some time if it does not: after that, Ready is a proof, too.
+    """
+    view, node = case.view, case.world.node
+    return (
+        view.heard is not None
+        and case.monotonic - view.changed < HEARD_WITHIN
+        and (node is None or node.heard == view.heard)
+    )
 
 
 def _reach(case: Case) -> Step | None:
@@ -139,9 +156,20 @@ def _look(case: Case, questions: Sequence[Question]) -> Look:
 
 def _keeps(case: Case, findings: Sequence[Finding]) -> float:
     """Seconds for which what was seen of the host may be relied on."""
-    node = case.world.node
-    failing = case.status.phase in EVER_READY and (node is None or not node.ready)
+    if unheard(case):
+        return LISTEN
+    node, view = case.world.node, case.view
+    expected = case.status.phase in EVER_READY or view.joined is not None
+    failing = expected and (node is None or not node.ready)
+    failing = failing or (view.identity is not None and bool(view.identity.failing))
     return RECHECK if failing or not preflight.passed(findings) else case.survey_every
+
+
+def _seen(view: View) -> float:
+    """When the host was last seen. A kubelet that was just started needs a moment to show itself."""
+    if view.surveyed == NEVER:
+        return NEVER
+    return max(view.surveyed, view.changed, view.joined if view.joined is not None else NEVER)
 
 
 def _again(case: Case, findings: Sequence[Finding]) -> float | None:

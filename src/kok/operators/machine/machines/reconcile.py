@@ -21,7 +21,6 @@ from kok.operators.machine.host.survey import Owner
 from kok.operators.machine.keeping import Keeper
 from kok.operators.machine.machines import plan, steps
 from kok.operators.machine.machines.delete import Removal
-from kok.operators.machine.machines.judgement import unheard
 from kok.operators.machine.machines.observe import (
     CLUSTER,
     COMPONENT,
@@ -31,7 +30,7 @@ from kok.operators.machine.machines.observe import (
     neighbours,
     rival,
 )
-from kok.operators.machine.machines.plan import EVER_READY, Case, Decision
+from kok.operators.machine.machines.plan import EVER_READY, Case, Decision, unheard
 from kok.operators.machine.machines.status import report
 from kok.operators.machine.machines.wanted import take_results
 from kok.operators.machine.machines.work import Hand, Introduction

@@ -104,5 +104,32 @@ identity() {
     [ -e "$2" ] && say "identity server $(sed -n 's/^ *server: *//p' "$2" | head -n 1)"
     [ -e "$3" ] && say "identity ca $(sha256sum <"$3" | cut -d' ' -f1)"
     [ -e "$4" ] && say "identity bootstrap yes"
-    has systemctl && say "identity kubelet $(systemctl is-active kubelet 2>/dev/null)"
+    has systemctl || return 0
+    say "identity kubelet $(systemctl is-active kubelet 2>/dev/null)"
+    # The kubelet goes with the runtime, which therefore tells more.
+    for unit in containerd kubelet; do
+        falters "$unit" && say "identity failing $unit $(last_output "$unit" | encoded)" && break
+    done
+    return 0
+}
+
+# falters UNIT: whether a service has failed, or ends and is started again and again
+falters() {
+    shown=$(systemctl show -p SubState -p NRestarts -p ActiveEnterTimestampMonotonic "$1" 2>/dev/null)
+    case $(property SubState) in
+        failed | auto-restart*) return 0 ;;
+        running) ;;
+        *) return 1 ;;
+    esac
+    # Between two crashes it runs for a moment.
+    [ "$(property NRestarts)" -ge 2 ] 2>/dev/null || return 1
+    since=$(property ActiveEnterTimestampMonotonic)
+    [ $(($(cut -d. -f1 /proc/uptime) - ${since:-0} / 1000000)) -lt 10 ]
+}
+
+property() { printf '%s\n' "$shown" | sed -n "s/^$1=//p"; }
+
+# What the service itself wrote, not what systemd says of it.
+last_output() {
+    has journalctl && timeout 5 journalctl -q --no-pager -o cat -n 10 "_SYSTEMD_UNIT=$1.service" 2>/dev/null | tail -n 4 | cut -c1-1000
 }

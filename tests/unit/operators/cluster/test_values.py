@@ -1,0 +1,93 @@
+"""What built-in addons cannot take is told before anything is applied."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from tests.unit.operators.cluster.builders import a_cluster
+
+from kok.api.addon import Addon
+from kok.kube.client import Kube
+from kok.operators.cluster.addons.facts import facts_of
+from kok.operators.cluster.addons.source import Bundle, Bundler
+from kok.runtime.errors import Invalid
+
+
+async def bundle(name: str, values: dict[str, Any], version: str = "1.37.1") -> Bundle:
+    """What an Addon comes to; nobody is asked for it."""
+    status = {"endpoint": "https://192.0.2.10:31443", "version": version}
+    facts = facts_of(a_cluster(status=status))
+    assert facts is not None
+    spec = {"cluster": "shop", "source": {"builtin": name}, "values": values}
+    addon = Addon.parse({"metadata": {"name": "a", "namespace": "ns"}, "spec": spec})
+    return await Bundler().bundle(cast("Kube", None), addon, facts)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("kube-proxy", {}),
+        ("kube-proxy", {"mode": "nftables", "conntrack": {"maxPerCore": 0, "min": 0}}),
+        ("kube-proxy", {"config": {"iptables": {"minSyncPeriod": "1s"}, "oomScoreAdj": -999}}),
+        ("kube-proxy", {"config": None, "resources": {"limits": {"cpu": 1}}}),
+        ("coredns", {"replicas": 3, "forward": "192.0.2.53"}),
+        ("flannel", {"backend": {"Type": "host-gw"}}),
+    ],
+)
+async def test_what_an_addon_takes_is_rendered(name: str, values: dict[str, Any]) -> None:
+    assert (await bundle(name, values)).manifests
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "problem"),
+    [
+        (
+            "kube-proxy",
+            {"config": {"iptable": {}}},
+            "values.config.iptable is no field of the KubeProxyConfiguration of 1.37; "
+            "did you mean iptables?",
+        ),
+        (
+            "kube-proxy",
+            {"config": {"iptables": {"masqueradeBit": "x"}}},
+            'values.config.iptables.masqueradeBit must be a whole number, not "x"',
+        ),
+        (
+            "kube-proxy",
+            {"conntrack": {"maxPerCores": 0}},
+            "values.conntrack.maxPerCores is no field of the KubeProxyConfiguration of 1.37; "
+            "did you mean maxPerCore?",
+        ),
+        ("kube-proxy", {"mode": 7}, "values.mode must be a text, not 7"),
+        (
+            "kube-proxy",
+            {"config": {"mode": "ipvs"}},
+            "values.config.mode is not taken; write values",
+        ),
+        (
+            "kube-proxy",
+            {"config": {"clusterCIDR": "10.0.0.0/8"}},
+            "it follows spec.network.podCIDRs",
+        ),
+        ("kube-proxy", {"config": "x"}, 'values.config must be a map of fields, not "x"'),
+        ("coredns", {"resources": 5}, "values.resources must be a map of fields, not 5"),
+        (
+            "coredns",
+            {"forward": ["192.0.2.53"]},
+            'values.forward must be a single value, not ["192',
+        ),
+    ],
+)
+async def test_what_an_addon_cannot_take_is_named_with_its_place(
+    name: str, values: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(Invalid) as caught:
+        await bundle(name, values)
+    assert caught.value.reason == "ValuesInvalid"
+    assert problem in caught.value.message
+
+
+async def test_fields_are_those_of_the_version_that_runs() -> None:
+    with pytest.raises(Invalid, match=r"KubeProxyConfiguration of 1\.36"):
+        await bundle("kube-proxy", {"config": {"x": 1}}, version="1.36.4")
