@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("kok_crds")
 LIMIT = 120.0
 """Seconds after which what a test waits for counts as not happening."""
 
-CLUSTER = {"version": "1.37.1", "profile": "edge", "endpoint": {"host": "127.0.0.1"}}
+CLUSTER = {"version": "1.37.1", "profile": "edge", "endpoint": {"host": "192.0.2.1"}}
 Holds = Callable[[Manifest | None], object]
 
 
