@@ -165,6 +165,8 @@ def doll_operator() -> OperatorSpec:
 
 
 if __name__ == "__main__":
+    from kok.cli.identity import Choice, from_environment
     from kok.runtime.main import run
+    from kok.runtime.settings import Settings
 
-    run([operator()])
+    run([operator()], Settings(), from_environment(Choice()))
