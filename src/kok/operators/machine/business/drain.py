@@ -123,9 +123,12 @@ def _schedulable(node: Manifest) -> Manifest:
 
 def _gist(pod: Manifest) -> Manifest:
     """What matters of a pod that has to leave; nothing of any other."""
-    known = ("name", "namespace", "uid", "deletionTimestamp")
-    meta = {key: str(pod["metadata"][key]) for key in known if pod["metadata"].get(key)}
-    return {"metadata": meta} if concerns(pod) and len(meta) >= 3 else {}
+    known = ("name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds")
+    meta = {key: pod["metadata"][key] for key in known if pod["metadata"].get(key) is not None}
+    if not concerns(pod) or not {"name", "namespace", "uid"} <= meta.keys():
+        return {}
+    grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
+    return {"metadata": meta, "spec": {"terminationGracePeriodSeconds": grace}}
 
 
 def concerns(pod: Manifest) -> bool:
