@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 from kok.operators.etcd.client import Credentials, EtcdClient
 
@@ -20,11 +19,9 @@ async def put(credentials: Credentials, address: str, key: str, value: str) -> N
 
 async def get(credentials: Credentials, address: str, key: str) -> str | None:
     """Reads a key, as a quorum has it."""
-    async with EtcdClient(credentials) as client:
-        body = {"key": _encode(key)}
-        answer: dict[str, Any] = await client._ask(address, "kv/range", body, LIMIT)
-    found = answer.get("kvs") or ()
-    return base64.b64decode(found[0]["value"]).decode() if found else None
+    async with EtcdClient(credentials, deadline=LIMIT) as client:
+        found = await client.read(address, key.encode())
+    return found.decode() if found is not None else None
 
 
 def _encode(text: str) -> str:

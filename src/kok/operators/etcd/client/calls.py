@@ -45,6 +45,8 @@ LONG_DEADLINE = 300.0
 """Seconds for what reads or writes the whole database."""
 MOST_ANSWER = 2**18
 """Bytes of an answer; the largest, a list of members, has some KiB."""
+MOST_VALUE = 9 * 2**18
+"""The same of an answer with a value, which etcd lets have 1.5 MiB, and the gateway sends as base64."""
 _NO_USERS = b"CommonName of client"
 """What the gateway says to whoever shows a certificate once etcd's authentication is on."""
 
@@ -108,7 +110,8 @@ class EtcdClient:
 
     async def read(self, address: str, key: bytes) -> bytes | None:
         """The value of a key, as a quorum agrees; None if there is none."""
-        answer = await self._ask(address, "kv/range", {"key": base64.b64encode(key).decode()})
+        body = {"key": base64.b64encode(key).decode()}
+        answer = await self._ask(address, "kv/range", body, most=MOST_VALUE)
         found = answer.get("kvs") or ()
         try:
             return base64.b64decode(found[0].get("value") or "", validate=True) if found else None
@@ -190,7 +193,13 @@ class EtcdClient:
         return await self._ask(address, path, body, deadline)
 
     async def _ask(
-        self, address: str, path: str, body: dict[str, Any], deadline: float | None = None
+        self,
+        address: str,
+        path: str,
+        body: dict[str, Any],
+        deadline: float | None = None,
+        *,
+        most: int = MOST_ANSWER,
     ) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=deadline) if deadline else self._timeout
         try:
@@ -201,7 +210,7 @@ class EtcdClient:
                 allow_redirects=False,
                 timeout=timeout,
             ) as response:
-                raw = await _bounded(response) or b"{}"
+                raw = await _bounded(response, most) or b"{}"
                 if response.status == 400 and _NO_USERS in raw:
                     return await self._user().ask(address, path, body, timeout.total or DEADLINE)
                 answer = json.loads(raw)
@@ -230,12 +239,12 @@ def _read(reader: Callable[[dict[str, Any]], T], answer: dict[str, Any]) -> T:
         raise strange() from error
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     """An answer, if it is no longer than etcd's are."""
     raw = bytearray()
     async for piece in response.content.iter_any():
         raw += piece
-        if len(raw) > MOST_ANSWER:
+        if len(raw) > most:
             raise EtcdError(Trouble.REFUSED, "answers with more than etcd ever does")
     return bytes(raw)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 
+from kok.operators.etcd.client.calls import MOST_VALUE
 from kok.operators.etcd.worker import sealing
 from kok.operators.etcd.worker.encryption import Key
 from kok.operators.etcd.worker.sealing import SealError
@@ -30,6 +32,13 @@ def test_what_is_sealed_to_a_recipient_opens_by_the_private_key_alone() -> None:
         sealing.unseal(sealed, [KEY])
     with pytest.raises(SealError, match="that is given belongs to"):
         sealing.unseal(sealed, [], sealing.key_pair()[0])
+
+
+def test_as_much_as_may_be_sealed_is_also_read_back() -> None:
+    most = {"ca": {"tls.key": b"x" * (sealing.LIMIT * 3 // 4 - 100)}}
+    assert len(sealing.canonical(most)) > sealing.LIMIT * 0.99
+    sent = base64.b64encode(sealing.seal(most, KEY))  # As etcd's gateway does.
+    assert len(sent) < MOST_VALUE - 1024
 
 
 def test_another_key_is_named_by_what_is_missing() -> None:
