@@ -79,7 +79,7 @@ async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
     seen = node("w7", "192.0.2.77", "w7")
     await kube.create({"apiVersion": "v1", "kind": "Node", "metadata": seen["metadata"]})
     await kube.patch(kinds.NODE, "w7", None, {"status": seen["status"]}, subresource="status")
-    await _ask(api_server, "csr-own", "192.0.2.77")
+    await _ask(api_server, "csr-foreign-own", "192.0.2.77")
     await _ask(api_server, "csr-apis", "10.65.0.1")
     changed = asyncio.Event()
     watching = Watching(
@@ -106,12 +106,12 @@ async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
     try:
         await _until(changed, lambda: waiting() == 2 and watching.addresses.get("w7"))
         assert await attended("Manual") == Foreign(("w7",))
-        assert await _decision(kube, "csr-own") == []
+        assert await _decision(kube, "csr-foreign-own") == []
         found = await attended("Approve")
         assert found is not None
         assert found.waiting == ("w7",)
         assert "csr-apis of Node w7, which belongs to no Machine, is not approved" in str(found)
-        assert await _decision(kube, "csr-own") == ["Approved"]
+        assert await _decision(kube, "csr-foreign-own") == ["Approved"]
         assert await _decision(kube, "csr-apis") == []
         await kube.delete(kinds.CSR, "csr-apis")
         await _until(changed, lambda: waiting() == 0)
