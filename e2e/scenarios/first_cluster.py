@@ -33,6 +33,7 @@ CHILDREN = (
     kinds.CONFIGMAP,
     kinds.PVC,
     kinds.PDB,
+    kinds.NETWORKPOLICY,
     kinds.POD,
     Cluster.info.kind,
     EtcdCluster.info.kind,
@@ -163,10 +164,11 @@ async def nothing_is_left(w: World) -> None:
 
 
 async def _left(w: World, namespace: str) -> list[str]:
-    """What is left but for the user's own Secret; pods get a moment to end."""
+    """What is left but for what the user brought; pods get a moment to end."""
+    theirs = {f"Secret/{userfiles.SSH_SECRET}", f"ConfigMap/{userfiles.CHECKSUMS}"}
     for _ in range(180):
         left = await w.left_in(namespace, CHILDREN)
-        left = [x for x in left if x != f"Secret/{userfiles.SSH_SECRET}"]
+        left = [x for x in left if x not in theirs]
         if not left:
             return []
         await asyncio.sleep(1.0)
