@@ -98,7 +98,8 @@ async def no_way_from_pods_to_the_api(w: World) -> None:
 
 async def amounts_as_in_a_pod(w: World) -> None:
     """a Cluster with amounts as any pod takes them comes to life"""
-    resources = {"requests": {"memory": "3e8"}, "limits": {"cpu": 1}}
+    # Without a request it would be the limit, and no second pod would fit beside it later on.
+    resources = {"requests": {"cpu": "50m", "memory": "3e8"}, "limits": {"cpu": 1}}
     await w.apply(cluster(apiServer={"resources": resources}))
     await w.until(CLUSTER, NAMESPACE, SHOP, has("Ready"), LONG)
     await _at_rest(w)
