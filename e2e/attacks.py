@@ -1,7 +1,7 @@
 """What an admin of a business cluster can make its API servers do, and a server that waits for it.
 
-He makes up Nodes and Services with any address, and webhooks with any URL: the API server then
-connects to these on his behalf, from within the meta cluster.
+He makes up Nodes, pods and Services with any address, and webhooks with any URL: the API server
+then connects to these on his behalf, from within the meta cluster.
 """
 
 from __future__ import annotations
@@ -63,28 +63,57 @@ async def by_node(kube: Kube, target: Target) -> bool:
         await kube.delete(kinds.NODE, name)
 
 
+async def by_pod(kube: Kube, target: Target) -> bool:
+    """By the proxy to pods: one that never ran and whose address he writes himself."""
+    async with _pod(kube, f"fake-pod-{target.name}", target.ip) as name:
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{target.scheme}:{name}:{target.port}/proxy"
+        return await _answers(kube, f"{path}{target.path}")
+
+
 async def by_service(kube: Kube, target: Target) -> bool:
-    """By the proxy to Services: one whose endpoints he writes himself."""
+    """By the proxy to Services: one whose endpoint is such a pod."""
     name = f"fake-{target.name}"
     meta = {"name": name, "namespace": NAMESPACE}
     port = {"name": "x", "port": target.port}
     service = {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": [port]}}
     await kube.apply(service)
-    endpoints = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {**meta, "labels": {"kubernetes.io/service-name": name}},
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [target.ip], "conditions": {"ready": True}}],
-        "ports": [port],
-    }
-    await kube.apply(endpoints)
     path = f"/api/v1/namespaces/{NAMESPACE}/services/{target.scheme}:{name}:x/proxy{target.path}"
+    async with _pod(kube, name, target.ip):
+        behind = {"kind": "Pod", "namespace": NAMESPACE, "name": name}
+        endpoint = {"addresses": [target.ip], "conditions": {"ready": True}, "targetRef": behind}
+        await kube.apply(
+            {
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {**meta, "labels": {"kubernetes.io/service-name": name}},
+                "addressType": "IPv4",
+                "endpoints": [endpoint],
+                "ports": [port],
+            }
+        )
+        try:
+            return await _answers(kube, path)
+        finally:
+            await kube.delete(kinds.SERVICE, name, NAMESPACE)
+            await kube.delete(kinds.ENDPOINTSLICE, name, NAMESPACE)
+
+
+@asynccontextmanager
+async def _pod(kube: Kube, name: str, address: str) -> AsyncIterator[str]:
+    """A pod that no node takes, with an address all the same."""
+    meta = {"name": name, "namespace": NAMESPACE}
+    spec = {
+        "nodeSelector": {"attack": "none"},
+        "automountServiceAccountToken": False,
+        "containers": [{"name": "c", "image": "x"}],
+    }
+    await kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+    status = {"podIP": address, "podIPs": [{"ip": address}]}
+    await kube.patch(kinds.POD, name, NAMESPACE, {"status": status}, subresource="status")
     try:
-        return await _answers(kube, path)
+        yield name
     finally:
-        await kube.delete(kinds.SERVICE, name, NAMESPACE)
-        await kube.delete(kinds.ENDPOINTSLICE, name, NAMESPACE)
+        await kube.delete(kinds.POD, name, NAMESPACE, grace=0)
 
 
 async def by_webhook(kube: Kube, target: Target) -> bool:
@@ -122,7 +151,12 @@ async def by_webhook(kube: Kube, target: Target) -> bool:
     return not any(word in said for word in _SILENCE)
 
 
-WAYS: Mapping[str, Way] = {"node": by_node, "service": by_service, "webhook": by_webhook}
+WAYS: Mapping[str, Way] = {
+    "node": by_node,
+    "pod": by_pod,
+    "service": by_service,
+    "webhook": by_webhook,
+}
 
 
 async def _refusal(kube: Kube, probe: Manifest) -> str:
@@ -139,11 +173,24 @@ async def _refusal(kube: Kube, probe: Manifest) -> str:
         await asyncio.sleep(0.2)
 
 
+async def _asked(kube: Kube, path: str) -> None:
+    while True:
+        try:
+            await kube.raw("GET", path)
+        except KubeError as error:
+            if "no endpoints available" not in error.message:
+                raise
+        else:
+            return
+        # API servers learn of endpoints a moment after they were made.
+        await asyncio.sleep(0.2)
+
+
 async def _answers(kube: Kube, path: str) -> bool:
     """Whether something beyond the API server answered, whatever it said."""
     try:
         async with asyncio.timeout(WAIT):
-            await kube.raw("GET", path)
+            await _asked(kube, path)
     except TimeoutError:
         return False
     except NotFound as error:

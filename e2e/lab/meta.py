@@ -33,8 +33,8 @@ _CONFIG = "/etc/kubernetes/lab-kubeadm.yaml"
 _MASK = "dev.kok.lab.mask"
 _PROVISIONER = "app=local-path-provisioner"
 _NO_QUEUE = (
-    "iptables -w -t mangle -D POSTROUTING -j LAB-POLICIES; iptables -w -t mangle -F LAB-POLICIES; "
-    "iptables -w -t mangle -X LAB-POLICIES; true"
+    "t='iptables -w -t mangle'; $t -D POSTROUTING -j LAB-POLICIES; $t -D INPUT -j LAB-POLICIES-IN; "
+    "for c in LAB-POLICIES LAB-POLICIES-IN; do $t -F $c; $t -X $c; done; true"
 )
 # What a meta node runs at once, and what the business clusters' control planes are made of.
 PRELOADED = (

@@ -130,14 +130,28 @@ async def by_api_servers(w: World, targets: dict[str, Target]) -> None:
             missing = [name for name in targets if not any(o.startswith(f"{name} ") for o in open_)]
             if missing:
                 raise AssertionError(f"the attack itself does not work on {missing}: {open_}")
+            unused = [how for how in attacks.WAYS if not any(o.endswith(f" {how}") for o in open_)]
+            if unused:
+                raise AssertionError(f"nothing is reached by a {unused[0]}: {open_}")
             w.report.line(f"reached: {', '.join(open_)}")
         with w.report.step("NetworkPolicies are enforced", "enforced_s"):
             await w.lab.enforce_policies()
+            # What it is connected to already, it keeps: only new connections are judged.
+            await _new_api_server(w)
+    async with await w.business(NAMESPACE, SHOP) as kube:
         with w.report.step("with enforcement they reach none of it"):
             left = await _reached(kube, targets)
             if left:
                 raise AssertionError(f"API servers of {SHOP} reach {', '.join(left)}")
     w.report.figures["ways_closed"] = len(open_)
+
+
+async def _new_api_server(w: World) -> None:
+    labels = f"{names.LABEL_CLUSTER}={SHOP},{names.LABEL_COMPONENT}=kube-apiserver"
+    await w.lab.kubectl("delete", "pod", "-n", NAMESPACE, "-l", labels, "--wait", timeout=120)
+    rollout = ("rollout", "status", f"deployment/{SHOP}-apiserver", "-n", NAMESPACE)
+    await w.lab.kubectl(*rollout, "--timeout=600s", timeout=620)
+    await w.until(CLUSTER, NAMESPACE, SHOP, has("Ready"), LONG)
 
 
 async def _reached(kube: Any, targets: dict[str, Target]) -> list[str]:

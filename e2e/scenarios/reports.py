@@ -186,12 +186,18 @@ async def a_webhook_of_the_tenant(w: World) -> None:
     async with await w.business(NAMESPACE, SHOP) as inside:
         await inside.apply(_blocking())
         await _change(w, {"addons": [{"name": "coredns", "values": {"replicas": 3}}]})
-        await w.until(CLUSTER, NAMESPACE, SHOP, _said("AddonsReady", "False"), LONG)
+        await w.until(CLUSTER, NAMESPACE, SHOP, _blocked, LONG)
         await _serves(w)
         await _without_webhook(inside)
     await w.until(
         CLUSTER, NAMESPACE, SHOP, lambda m: condition(m, "AddonsReady")["status"] == "True", LONG
     )
+
+
+def _blocked(manifest: Manifest) -> bool:
+    """Whether the addons are told to be held up by the webhook, and not merely to be under way."""
+    found = condition(manifest, "AddonsReady")
+    return found.get("status") == "False" and "nobody.example.com" in found.get("message", "")
 
 
 def _blocking() -> Manifest:
