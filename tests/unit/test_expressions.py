@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 from tests.unit.expressions import SOURCE, expressions, nested, slow
 
+TESTS = Path(__file__).parents[1]
 FOUND = list(expressions())
 BAD = {
     "a repetition that begins anew at each character": r"(\w+://[^\s/:@]+:)[^\s/@]+@",
@@ -45,3 +47,23 @@ def test_one_that_is_put_together_is_refused(tmp_path: Path) -> None:
 def test_it_is_linear(pattern: str, flags: int) -> None:
     assert not nested(pattern, flags)
     assert slow(pattern, flags) is None
+
+
+def test_what_tests_expect_of_a_sentence_is_taken_literally() -> None:
+    """A value put into `match=` as it is, a key in base64 for example, fails one run in four."""
+    loose = [
+        f"{file.relative_to(TESTS)}:{value.lineno}"
+        for file in TESTS.rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call)
+        for keyword in call.keywords
+        if keyword.arg == "match"
+        for value in ast.walk(keyword.value)
+        if isinstance(value, ast.FormattedValue) and not escaped(value, keyword.value)
+    ]
+    assert not loose, f"re.escape() what is put into these: {loose}"
+
+
+def escaped(value: ast.FormattedValue, whole: ast.expr) -> bool:
+    """Whether this value, or the whole text that it is a part of, went through `re.escape`."""
+    return any(ast.unparse(it).startswith("re.escape(") for it in (value.value, whole))

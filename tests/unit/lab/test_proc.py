@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -41,7 +42,7 @@ async def test_a_failure_tells_the_command_its_code_and_its_last_words() -> None
 
 async def test_a_failure_points_at_the_log(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "build.log"
-    with pytest.raises(CommandError, match=f"broken\nthe whole output: {log}"):
+    with pytest.raises(CommandError, match=f"broken\nthe whole output: {re.escape(str(log))}"):
         await run("sh", "-c", "echo broken; exit 1", log=log)
     assert "broken" in log.read_text()
 
