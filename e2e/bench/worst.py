@@ -23,7 +23,7 @@ from kok.kube.errors import KubeError
 TENANTS = 8
 ADDONS = 10
 MACHINES = 40
-CHANGES_EVERY = 0.5
+CHANGES_EVERY = 1.0
 """Seconds between two changes that one tenant makes."""
 GONE = 900.0
 CLUSTER = "worst"

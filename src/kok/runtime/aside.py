@@ -50,7 +50,15 @@ class TooMuch(Exception):
 
 
 class Unfinished(Exception):
-    """The process ended for a reason of its own, or was too slow; another try may go well."""
+    """The process ended for a reason of its own, or was too slow; another try may go well.
+
+    `cpu` is how many seconds of a processor's time it had taken by then: little, if it was slow
+    because the machine is busy.
+    """
+
+    def __init__(self, message: str, cpu: float = 0.0) -> None:
+        super().__init__(message)
+        self.cpu = cpu
 
 
 async def aside(function: Callable[[Any], Any], argument: Any, limits: Limits) -> Any:
@@ -76,7 +84,8 @@ async def aside(function: Callable[[Any], Any], argument: Any, limits: Limits) -
             # Nothing but JSON is taken from a process that did what a stranger told it.
             result, _ = await process.communicate(given)
     except TimeoutError:
-        raise Unfinished(f"was given up after {limits.wall:.0f} s") from None
+        cpu = processor_time(process.pid)
+        raise Unfinished(f"was given up after {limits.wall:.0f} s", cpu) from None
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -99,6 +108,16 @@ async def aside(function: Callable[[Any], Any], argument: Any, limits: Limits) -
             raise Unfinished(f"ended with {code}")
 
 
+def processor_time(pid: int) -> float:
+    """Seconds that a process has taken so far; none if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    # User and system time are fields 14 and 15 of proc(5), the name before `)` being the second.
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _limit(cpu: int, memory: int) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     # The first limit ends the process with SIGXCPU, the second one with SIGKILL.
@@ -113,9 +132,9 @@ def _limit(cpu: int, memory: int) -> None:
 def main(argv: list[str]) -> int:
     """The other process: its exit code says how it went."""
     module, name, cpu, memory, output = argv
+    os.nice(NICE)
     function = getattr(importlib.import_module(module), name)
     argument = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - it comes from the operator
-    os.nice(NICE)
     _limit(int(cpu), int(memory))
     try:
         text = json.dumps(function(argument)).encode()

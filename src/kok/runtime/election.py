@@ -155,7 +155,8 @@ class Elector:
                 ):
                     await self._put(lease, holder="", duration=1)
         except (KubeError, TimeoutError) as error:
-            self._log.warning("the Lease runs out by itself", lease=self._name, error=str(error))
+            why = str(error) or f"no answer within {self._renew:.1f} s"
+            self._log.warning("the Lease runs out by itself", lease=self._name, error=why)
 
     async def _to_the_end(self, attempt: Coroutine[Any, Any, bool | None]) -> bool | None:
         """What comes of an attempt, also of one in the middle of which we are cancelled.
@@ -179,7 +180,8 @@ class Elector:
             # Somebody was faster; or our own write went through unseen, which the next try shows.
             return None
         except (KubeError, TimeoutError) as error:
-            self._log.warning("cannot renew the Lease", lease=self._name, error=str(error))
+            why = str(error) or f"no answer within {limit:.1f} s"
+            self._log.warning("cannot renew the Lease", lease=self._name, error=why)
             return None
 
     async def _acquire(self) -> bool:

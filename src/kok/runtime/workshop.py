@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
-from kok.runtime.aside import Limits, TooMuch, aside
+from kok.runtime.aside import Limits, TooMuch, Unfinished, aside
+from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.fair import FairSlots
 
 LIGHT: Final = 2
@@ -17,6 +18,11 @@ HEAVY: Final = 1
 """The same for those whose work was given up lately: they wait for one another."""
 PROBATION: Final = 600.0
 """Seconds for which a namespace counts as heavy."""
+REST: Final = 4.0
+"""How many times as long as work that was given up the heavy ones rest afterwards. With all of them
+at it they take a fifth of one processor, and the operator has the rest."""
+HONEST: Final = 2.0
+"""Seconds of a processor's time that honest work stays below, however long it has to wait for it."""
 KEPT: Final = 8 * 2**20
 """Characters of results, as JSON, that are remembered."""
 KEPT_EACH: Final = 256 * 1024
@@ -69,15 +75,17 @@ class Workshop:
         self,
         *,
         run: Aside = aside,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
-        """`run` and `monotonic` are those of the process, unless a test gives others."""
+        """`run` and `clock` are those of the process, unless a test gives others."""
         self._run = run
-        self._monotonic = monotonic
+        self._clock = clock or SystemClock()
         self._light = FairSlots(LIGHT, share=1)
         self._heavy = FairSlots(HEAVY, share=1)
         self._outcomes = Outcomes()
         self._probation: dict[str, float] = {}
+        self._rested = 0.0
+        """When the next heavy work may begin."""
 
     async def run(
         self,
@@ -93,24 +101,46 @@ class Workshop:
         known = self._outcomes.find(key)
         if known is not None:
             return _again(*known)
-        slots = self._heavy if self._on_probation(namespace) else self._light
-        async with slots.one(namespace):
+        heavy = self._on_probation(namespace)
+        async with (self._heavy if heavy else self._light).one(namespace):
+            if heavy:
+                await self._rest()
             # Another pass may have found it out in the meantime.
             known = self._outcomes.find(key)
             if known is not None:
                 return _again(*known)
-            try:
-                result = await self._run(function, argument, limits or Limits())
-            except TooMuch as error:
-                self._outcomes.keep(key, good=False, text=str(error))
-                self._probation[namespace] = self._monotonic() + PROBATION
-                raise
+            result = await self._done(key, function, argument, limits or Limits())
             self._outcomes.keep(key, good=True, text=json.dumps(result))
             return result
 
+    async def _done(
+        self, key: Key, function: Callable[[Any], Any], argument: Any, limits: Limits
+    ) -> Any:
+        """The result; or its namespace is on probation, and heavy work rests."""
+        begun = self._clock.monotonic()
+        try:
+            return await self._run(function, argument, limits)
+        except TooMuch as error:
+            self._outcomes.keep(key, good=False, text=str(error))
+            self._given_up(key[0], begun)
+            raise
+        except Unfinished as error:
+            if error.cpu > HONEST:
+                self._given_up(key[0], begun)
+            raise
+
+    def _given_up(self, namespace: str, begun: float) -> None:
+        now = self._clock.monotonic()
+        self._probation[namespace] = now + PROBATION
+        self._rested = max(self._rested, now + (now - begun) * REST)
+
+    async def _rest(self) -> None:
+        while (left := self._rested - self._clock.monotonic()) > 0:
+            await self._clock.wait(asyncio.Event(), left)
+
     def _on_probation(self, namespace: str) -> bool:
         until = self._probation.get(namespace, 0.0)
-        if until <= self._monotonic():
+        if until <= self._clock.monotonic():
             self._probation.pop(namespace, None)
             return False
         return True

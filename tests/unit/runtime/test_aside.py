@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import os
 import signal
 import statistics
 import textwrap
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kok.runtime.aside import Limits, TooMuch, Unfinished, aside
+from kok.runtime.aside import Limits, TooMuch, Unfinished, aside, processor_time
 
 PATIENT = 600.0
 """Seconds: the machine may have other things to do than to start a process."""
@@ -45,6 +46,14 @@ async def test_a_process_that_hangs_is_given_up() -> None:
     with pytest.raises(Unfinished, match=r"was given up after 0 s"):
         await aside(time.sleep, PATIENT, Limits(wall=0.2))
     assert time.monotonic() - begin < PATIENT
+
+
+async def test_how_long_a_process_was_at_work_is_known() -> None:
+    before = time.process_time()
+    while (used := time.process_time()) < before + 0.1:
+        pass
+    assert processor_time(os.getpid()) == pytest.approx(used, abs=0.05)
+    assert processor_time(2**22 + 1) == 0, "no process has such a number"
 
 
 async def test_a_process_that_fails_is_no_result_and_tells_no_secret() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from kok.runtime.aside import Limits, TooMuch, Unfinished
 from kok.runtime.clock import FakeClock, settle
-from kok.runtime.workshop import PROBATION, Outcomes, Workshop
+from kok.runtime.workshop import HONEST, PROBATION, REST, Outcomes, Workshop
 
 
 class Bench:
@@ -18,7 +18,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.workshop = Workshop(run=self.run, monotonic=self.clock.monotonic)
+        self.workshop = Workshop(run=self.run, clock=self.clock)
         self.begun: list[str] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self.outcomes: dict[str, asyncio.Future[str]] = {}
@@ -97,6 +97,28 @@ async def test_whose_work_took_too_much_waits_for_his_like_only(bench: Bench) ->
     await bench.end("good/1")
     await bench.ask("bad4/3")
     assert bench.begun[-1] == "bad4/3", "not for ever"
+
+
+async def test_heavy_work_leaves_most_of_the_processor_to_others(bench: Bench) -> None:
+    for turn in range(2):
+        await bench.ask(f"bad{turn}/1")
+        await bench.clock.advance(5.0)
+        await bench.end(f"bad{turn}/1", TooMuch("took longer than 5 s"))
+    bench.begun.clear()
+    await bench.ask("bad0/2", "bad1/2", "good/1")
+    assert bench.begun == ["good/1"], "whoever did nothing bad does not rest"
+    await bench.clock.advance(5.0 * REST)
+    assert bench.begun == ["good/1", "bad0/2"]
+
+
+@pytest.mark.parametrize(("cpu", "suspected"), [(HONEST / 2, False), (HONEST * 2, True)])
+async def test_a_busy_machine_is_nobodys_fault(bench: Bench, cpu: float, suspected: bool) -> None:
+    await bench.ask("a/1")
+    await bench.clock.advance(60.0)
+    await bench.end("a/1", Unfinished("was given up after 60 s", cpu))
+    bench.begun.clear()
+    await bench.ask("a/2")
+    assert bench.begun == ([] if suspected else ["a/2"])
 
 
 async def test_a_result_is_made_once(bench: Bench) -> None:
