@@ -17,7 +17,7 @@ HEAD = """# Benchmarks
 
 Written by `make bench` (`make bench B=name` renews one section). The machine is shared and noisy:
 read ratios, which come from one run, rather than seconds. Each value is a median; a target is an
-upper bound.
+upper bound. The meta cluster's own etcd does not wait for the disk; those of business clusters do.
 """
 
 _FIGURES = re.compile(r"(<!-- figures -->)\n.*?\n(<!-- end of figures -->)", re.DOTALL)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import kok.operators
 from kok.runtime.aside import Limits, TooMuch, Unfinished
 from kok.runtime.clock import FakeClock, settle
 from kok.runtime.workshop import HONEST, PROBATION, REST, Outcomes, Workshop
@@ -137,3 +139,11 @@ def test_who_has_much_remembered_pushes_out_his_own() -> None:
     assert outcomes.find(("quiet", "1")) == (True, '"kept"')
     assert outcomes.find(("loud", "0")) is None
     assert outcomes.find(("loud", "99")) is not None
+
+
+def test_an_operator_has_one_workshop() -> None:
+    """Of several each would have its own processes, and its own memory beside the operator's."""
+    for operator in ("cluster", "machine"):
+        package = Path(kok.operators.__path__[0]) / operator
+        text = "".join(file.read_text() for file in package.rglob("*.py"))
+        assert text.count("Workshop()") == 1

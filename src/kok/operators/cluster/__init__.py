@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from kok.kube.client import Kube
 from kok.operators.cluster.addons.reconcile import AddonReconciler
+from kok.operators.cluster.addons.source import Bundler
 from kok.operators.cluster.business.tenants import Tenants
 from kok.operators.cluster.links import Links
 from kok.operators.cluster.reconcile import ClusterReconciler
 from kok.operators.cluster.settings import ClusterSettings
 from kok.runtime.reconciler import OperatorSpec
 from kok.runtime.settings import Settings
+from kok.runtime.workshop import Workshop
 
 
 def operator(settings: Settings) -> OperatorSpec:
@@ -26,7 +28,7 @@ def operator(settings: Settings) -> OperatorSpec:
         name="cluster",
         reconcilers=(
             ClusterReconciler(own, tenants, links),
-            AddonReconciler(own, tenants, links),
+            AddonReconciler(own, tenants, links, Bundler(Workshop())),
         ),
         on_stop=stop,
     )

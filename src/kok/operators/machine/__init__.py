@@ -8,19 +8,21 @@ import logging
 from kok.kube.client import Kube
 from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.cleaning import Cleaner
+from kok.operators.machine.components.foreign import Checker
 from kok.operators.machine.hosts import ComponentReconciler, HostReconciler
 from kok.operators.machine.kubenodes.reconcile import KubeNodeReconciler
 from kok.operators.machine.machines.reconcile import MachineReconciler
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.reconciler import OperatorSpec
 from kok.runtime.settings import Settings
+from kok.runtime.workshop import Workshop
 
 
 def operator(settings: Settings) -> OperatorSpec:
     """The operator with its four reconcilers."""
     del settings  # The runtime hands them to each pass.
-    own, abandoned = MachineSettings(), Abandoned()
-    machines = MachineReconciler(own, abandoned=abandoned)
+    own, abandoned, workshop = MachineSettings(), Abandoned(), Workshop()
+    machines = MachineReconciler(own, workshop, abandoned=abandoned)
     kubenodes = KubeNodeReconciler(own, abandoned)
     cleaner = Cleaner(
         machines.connections, machines.sessions, machines.observer, abandoned, machines.keeper
@@ -43,7 +45,12 @@ def operator(settings: Settings) -> OperatorSpec:
 
     return OperatorSpec(
         name="machine",
-        reconcilers=(kubenodes, machines, HostReconciler(cleaner, own), ComponentReconciler()),
+        reconcilers=(
+            kubenodes,
+            machines,
+            HostReconciler(cleaner, own),
+            ComponentReconciler(Checker(workshop)),
+        ),
         on_start=start,
         on_stop=stop,
     )

@@ -97,8 +97,8 @@ class ComponentReconciler:
     model = Component
     wakes_on: Sequence[Wake] = ()
 
-    def __init__(self, checker: Checker | None = None) -> None:
-        self._checker = checker or Checker()
+    def __init__(self, checker: Checker) -> None:
+        self._checker = checker
 
     async def reconcile(self, p: Pass[Component]) -> Result:
         """See `Reconciler`."""

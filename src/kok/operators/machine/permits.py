@@ -11,6 +11,7 @@ from kok.operators.machine import reasons
 from kok.operators.machine.ssh import Credentials, CredentialsError, Keyring
 from kok.operators.machine.ssh.credentials import missing
 from kok.runtime.policy import Policies, wrong_ssh_address, wrong_ssh_secret
+from kok.runtime.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,9 @@ class Problem:
 class Permits:
     """Credentials for hosts, by the policies of the administrator."""
 
-    def __init__(self, policies: Policies) -> None:
+    def __init__(self, policies: Policies, workshop: Workshop) -> None:
         self._policies = policies
-        self._keyring = Keyring()
+        self._keyring = Keyring(workshop)
 
     async def credentials(
         self, owner: Machine | Host, secret: Manifest | None

@@ -23,12 +23,14 @@ from kok.operators.cluster.addons.facts import Facts, facts_of
 from kok.operators.cluster.addons.health import counts, judge, workloads
 from kok.operators.cluster.addons.reconcile import AddonReconciler
 from kok.operators.cluster.addons.rendering import Template, builtin, merged_values, render
+from kok.operators.cluster.addons.source import Bundler
 from kok.operators.cluster.links import Links
 from kok.operators.cluster.settings import ClusterSettings
 from kok.runtime.clock import FakeClock
 from kok.runtime.errors import Invalid, Wait
 from kok.runtime.reconciler import DONE, Pass
 from kok.runtime.settings import Settings
+from kok.runtime.workshop import Workshop
 
 STATUS = {"endpoint": "https://192.0.2.10:31443"}
 DUAL = {
@@ -334,7 +336,7 @@ def removing(
         log=structlog.stdlib.get_logger(),
         settings=Settings(),
     )
-    return AddonReconciler(ClusterSettings(), tenants, Links()), p
+    return AddonReconciler(ClusterSettings(), tenants, Links(), Bundler(Workshop())), p
 
 
 async def test_one_request_that_fails_leaves_nothing_behind() -> None:

@@ -20,11 +20,13 @@ from kok.kube.client import Kube
 from kok.kube.limits import TENANT
 from kok.operators.cluster.addons.crashes import PODS, complaint, complaint_of, selector_of
 from kok.operators.cluster.addons.reconcile import ASK_PODS, AddonReconciler
+from kok.operators.cluster.addons.source import Bundler
 from kok.operators.cluster.links import Links
 from kok.operators.cluster.settings import ClusterSettings
 from kok.runtime.clock import FakeClock
 from kok.runtime.reconciler import Pass
 from kok.runtime.settings import Settings
+from kok.runtime.workshop import Workshop
 
 DEPLOYMENT: Manifest = {
     "apiVersion": "apps/v1",
@@ -268,7 +270,9 @@ async def test_the_condition_of_an_addon_quotes_its_pods_after_a_while(
     api.put("/api/v1/nodes/worker-1", {"metadata": {"name": "worker-1"}})
     tenants: Any = SimpleNamespace(get=lambda _key: SimpleNamespace(kube=kube, watching=None))
     p = a_pass(since)
-    result = await AddonReconciler(ClusterSettings(), tenants, Links()).reconcile(p)
+    result = await AddonReconciler(
+        ClusterSettings(), tenants, Links(), Bundler(Workshop())
+    ).reconcile(p)
     for type_ in ("Healthy", "Ready"):
         found = p.status.condition(type_)
         assert found.reason == "NotHealthy"

@@ -66,7 +66,7 @@ async def made(kube: Kube, bundler: Bundler, text: str, **values: Any) -> list[M
 
 
 async def test_a_users_templates_are_rendered_and_a_date_stays_a_text(kube: Kube) -> None:
-    (manifest,) = await made(kube, Bundler(), CONFIGMAP % "2026-01-01", word="hello")
+    (manifest,) = await made(kube, Bundler(Workshop()), CONFIGMAP % "2026-01-01", word="hello")
     assert manifest["data"] == {"text": "hello", "since": "2026-01-01"}
     assert manifest["metadata"]["labels"]
 
@@ -84,7 +84,7 @@ async def test_a_users_templates_are_rendered_and_a_date_stays_a_text(kube: Kube
     ids=["memory", "aliases", "time"],
 )
 async def test_a_template_takes_no_more_than_it_may(kube: Kube, text: str, words: str) -> None:
-    bundler = Bundler()
+    bundler = Bundler(Workshop())
     with pytest.raises(Invalid, match=words) as caught:
         await made(kube, bundler, text, word="")
     assert caught.value.reason == "TemplateInvalid"
@@ -166,7 +166,7 @@ async def test_values_without_end_are_refused(kube: Kube) -> None:
     for _ in range(100):
         values = {"a": values}
     with pytest.raises(Invalid, match=r"spec\.values is nested deeper than 64 levels") as caught:
-        await made(kube, Bundler(), CONFIGMAP % "1", **values)
+        await made(kube, Bundler(Workshop()), CONFIGMAP % "1", **values)
     assert caught.value.reason == "ValuesInvalid"
 
 

@@ -12,6 +12,7 @@ from kok.kube.client import Kube
 from kok.operators.cluster.addons.facts import facts_of
 from kok.operators.cluster.addons.source import Bundle, Bundler
 from kok.runtime.errors import Invalid
+from kok.runtime.workshop import Workshop
 
 
 async def bundle(name: str, values: dict[str, Any], version: str = "1.37.1") -> Bundle:
@@ -21,7 +22,7 @@ async def bundle(name: str, values: dict[str, Any], version: str = "1.37.1") -> 
     assert facts is not None
     spec = {"cluster": "shop", "source": {"builtin": name}, "values": values}
     addon = Addon.parse({"metadata": {"name": "a", "namespace": "ns"}, "spec": spec})
-    return await Bundler().bundle(cast("Kube", None), addon, facts)
+    return await Bundler(Workshop()).bundle(cast("Kube", None), addon, facts)
 
 
 @pytest.mark.parametrize(

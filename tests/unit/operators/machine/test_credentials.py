@@ -25,7 +25,7 @@ def secret(**data: str | bytes) -> dict[str, Any]:
 
 
 async def credentials_of(given: dict[str, Any]) -> Credentials:
-    return await Keyring().credentials(given)
+    return await Keyring(Workshop()).credentials(given)
 
 
 async def refused(given: dict[str, Any]) -> str:

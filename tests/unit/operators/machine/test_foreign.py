@@ -51,7 +51,7 @@ async def templates(renderer: Renderer, component: Component) -> Templates:
 
 async def test_a_users_component_comes_out_as_it_would_in_the_operator() -> None:
     component = tool(dependsOn=["runc"])
-    found = await templates(Renderer(), component)
+    found = await templates(Renderer(Workshop()), component)
     assert found.made
     assert found.question(component, MACHINE, GIVEN) == question(component, MACHINE, GIVEN)
     here = rendered(component, MACHINE, GIVEN, SURVEY)
@@ -60,14 +60,14 @@ async def test_a_users_component_comes_out_as_it_would_in_the_operator() -> None
 
 async def test_before_the_host_is_known_there_is_a_question() -> None:
     component = tool()
-    found = await Renderer().templates(MACHINE, {"tool": component}, None)
+    found = await Renderer(Workshop()).templates(MACHINE, {"tool": component}, None)
     assert found.question(component, MACHINE, GIVEN).paths == ("/etc/tool/a",)
 
 
 @pytest.mark.parametrize(("text", "words"), [ENDLESS, GREEDY], ids=["time", "memory"])
 async def test_a_template_takes_no_more_than_it_may(text: str, words: str) -> None:
     component = tool(install=text)
-    found = await templates(Renderer(), component)
+    found = await templates(Renderer(Workshop()), component)
     with pytest.raises(ComponentError, match=re.escape(f"Component tool-1.0: rendering {words}")):
         found.question(component, MACHINE, GIVEN)
 
@@ -76,7 +76,7 @@ async def test_the_machine_says_what_is_wrong_with_the_templates() -> None:
     component = tool(install=ENDLESS[0])
     given = case(MACHINE, seen(complete=False))
     world = replace(given.world, components={"tool": component})
-    found = await templates(Renderer(), component)
+    found = await templates(Renderer(Workshop()), component)
     step = plan.decide(replace(given, world=world, templates=found)).step
     assert isinstance(step, Refuse)
     assert step.problem.reason == reasons.COMPONENT_INVALID
@@ -85,7 +85,7 @@ async def test_the_machine_says_what_is_wrong_with_the_templates() -> None:
 
 async def test_what_only_a_host_shows_to_be_wrong_is_said_once_it_is_known() -> None:
     component = tool(install="{{ facts.nothing }}")
-    found = await templates(Renderer(), component)
+    found = await templates(Renderer(Workshop()), component)
     assert found.question(component, MACHINE, GIVEN).paths
     with pytest.raises(ComponentError, match=r"Component tool-1\.0: scripts\.install"):
         found.rendered(component, MACHINE, GIVEN, SURVEY)
@@ -158,7 +158,7 @@ async def test_a_schema_whose_pattern_never_ends_stops_nobody() -> None:
     machine = builders.machine(
         components=[{"name": "tool", "version": "1.0", "params": {"word": "a" * 60 + "!"}}]
     )
-    found = await Renderer().templates(machine, {"tool": component}, SURVEY)
+    found = await Renderer(Workshop()).templates(machine, {"tool": component}, SURVEY)
     with pytest.raises(ComponentError, match="took longer than 2 s"):
         found.question(component, machine, {"word": "a" * 60 + "!"})
 
@@ -195,8 +195,8 @@ async def test_parameters_and_schemas_without_end_are_refused() -> None:
     kubelet = next(c for c in machine.spec.components if c.name == "kubelet")
     kubelet.params["config"] = deep
     component = builders.builtin("kubelet")
-    found = await Renderer().templates(machine, {"kubelet": component}, SURVEY)
+    found = await Renderer(Workshop()).templates(machine, {"kubelet": component}, SURVEY)
     with pytest.raises(ComponentError, match="its params are nested deeper than 64 levels"):
         found.question(component, machine, kubelet.params)
-    problem = await Checker().problem(tool(parameters=deep))
+    problem = await Checker(Workshop()).problem(tool(parameters=deep))
     assert problem == "spec.parameters is nested deeper than 64 levels; make them flatter"

@@ -13,10 +13,12 @@ from tests.unit.operators.machine.test_ssh import PATIENT, target
 from kok.api.meta import Manifest
 from kok.operators.machine.business.tenants import Tenants
 from kok.operators.machine.machines.observe import Observer, World
+from kok.operators.machine.permits import Permits
 from kok.operators.machine.ssh.bounds import Bounds
 from kok.operators.machine.ssh.errors import HostForbidden
 from kok.operators.machine.ssh.login import connect, scan
 from kok.runtime.policy import Policies
+from kok.runtime.workshop import Workshop
 
 
 class Secrets:
@@ -34,7 +36,7 @@ class Secrets:
 
 async def seen(kube: Any, policies: Policies, **spec: Any) -> World:
     tenants = Tenants(1.0)
-    observer = Observer(tenants, lambda: 0.0, policies, inside=False)
+    observer = Observer(tenants, lambda: 0.0, Permits(policies, Workshop()), inside=False)
     return await observer.observe(kube, builders.machine(**spec), rivals=None, since=0.0)
 
 

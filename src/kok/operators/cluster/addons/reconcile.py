@@ -44,12 +44,14 @@ class AddonReconciler:
 
     model = Addon
 
-    def __init__(self, settings: ClusterSettings, tenants: Tenants, links: Links) -> None:
+    def __init__(
+        self, settings: ClusterSettings, tenants: Tenants, links: Links, bundler: Bundler
+    ) -> None:
         """`tenants` and `links` are shared with the reconciler of Clusters."""
         self._settings = settings
         self._tenants = tenants
         self._links = links
-        self._bundler = Bundler()
+        self._bundler = bundler
         self.wakes_on: Sequence[Wake] = (
             Wake(Cluster.info.kind, key=links.of_cluster),
             Wake(Addon.info.kind, key=links.of_addon),

@@ -60,8 +60,8 @@ class Bundle:
 class Bundler:
     """Makes bundles; what comes from users is rendered aside, once."""
 
-    def __init__(self, workshop: Workshop | None = None) -> None:
-        self._workshop = workshop or Workshop()
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
         self._room = FairSlots(LARGE_AT_ONCE, share=1)
         self._large: set[Key] = set()
         """Addons whose bundles were large when they were last seen."""

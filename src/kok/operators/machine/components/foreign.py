@@ -99,8 +99,8 @@ class Templates:
 class Renderer:
     """Makes Templates; what comes from users is rendered aside, once."""
 
-    def __init__(self, workshop: Workshop | None = None) -> None:
-        self._workshop = workshop or Workshop()
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
 
     async def templates(
         self, machine: Machine, components: Mapping[str, Component], survey: Survey | None
@@ -131,8 +131,8 @@ class Renderer:
 class Checker:
     """Says what is wrong with Components whatever the parameters may be."""
 
-    def __init__(self, workshop: Workshop | None = None) -> None:
-        self._workshop = workshop or Workshop()
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
 
     async def problem(self, component: Component) -> str:
         """A sentence, or nothing. Raises `Unfinished`."""

@@ -22,7 +22,6 @@ from kok.operators.machine.business.tenants import Tenant, Tenants, way
 from kok.operators.machine.host.join import Access
 from kok.operators.machine.permits import Permits, Problem
 from kok.operators.machine.ssh import Credentials, hostkey
-from kok.runtime.policy import Policies
 
 CLUSTER = Cluster.info.kind
 COMPONENT = Component.info.kind
@@ -137,7 +136,7 @@ class Observer:
         self,
         tenants: Tenants,
         monotonic: Callable[[], float],
-        policies: Policies,
+        permits: Permits,
         *,
         inside: bool,
         first_use: bool = True,
@@ -150,7 +149,7 @@ class Observer:
         self._inside = inside
         self._first_use = first_use
         self._installation = ""
-        self.permits = Permits(policies)
+        self.permits = permits
         """Credentials of hosts."""
         self.census = Census(monotonic)
         """All Machines."""

@@ -34,6 +34,7 @@ from kok.operators.machine.machines.plan import EVER_READY, Case, Decision, unhe
 from kok.operators.machine.machines.status import report
 from kok.operators.machine.machines.wanted import take_results
 from kok.operators.machine.machines.work import Hand, Introduction
+from kok.operators.machine.permits import Permits
 from kok.operators.machine.session import Session, Sessions
 from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.ssh import Connections, Target, Timeouts
@@ -41,6 +42,7 @@ from kok.operators.machine.ssh.bounds import Bounds
 from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.errors import Paused, Wait
 from kok.runtime.reconciler import EVERY, Done, Key, Pass, Result, Wake
+from kok.runtime.workshop import Workshop
 
 UNHEARD_AGAIN = 1.0
 """Seconds after which it is looked again whether a changed kubelet was heard of."""
@@ -54,6 +56,7 @@ class MachineReconciler:
     def __init__(
         self,
         settings: MachineSettings,
+        workshop: Workshop,
         clock: Clock | None = None,
         abandoned: Abandoned | None = None,
     ) -> None:
@@ -72,12 +75,12 @@ class MachineReconciler:
         self.observer = Observer(
             self.tenants,
             self.clock.monotonic,
-            settings,
+            Permits(settings, workshop),
             inside=settings.internal(),
             first_use=settings.trust_on_first_use,
         )
         self.meta = tend.MetaAddresses(self.clock.monotonic)
-        self.renderer = Renderer()
+        self.renderer = Renderer(workshop)
         self.phases = metrics.Phases()
         self.abandoned = abandoned or Abandoned()
         self.keeper = Keeper(self.observer.census.now)

@@ -55,8 +55,8 @@ def missing(namespace: str, name: str) -> str:
 class Keyring:
     """Makes credentials of Secrets, each content once."""
 
-    def __init__(self, workshop: Workshop | None = None) -> None:
-        self._workshop = workshop or Workshop()
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
 
     async def credentials(self, secret: Manifest) -> Credentials:
         """What a Secret holds. Raises `CredentialsError`.
