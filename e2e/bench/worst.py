@@ -14,11 +14,12 @@ from typing import Any
 import asyncssh
 
 from e2e import userfiles
-from e2e.follow import until
+from e2e.follow import condition, until
 from e2e.world import World
 from kok.api import Addon, Cluster, Machine
 from kok.api.meta import Manifest
 from kok.kube.errors import KubeError
+from kok.operators.cluster import reasons
 
 TENANTS = 8
 ADDONS = 10
@@ -92,6 +93,8 @@ async def _settle_in(w: World, namespace: str) -> None:
     )
     await w.lab.kubectl("apply", "--server-side", "-f", "-", stdin=_deep(namespace))
     await until(w.kube, Cluster.info.kind, CLUSTER, namespace, _has_endpoint, within=180.0)
+    # Heavier than its others, and the first for which the namespace is remembered.
+    await until(w.kube, Addon.info.kind, "bomb-0", namespace, _judged, within=600.0)
 
 
 async def _keep_changing(w: World, namespace: str) -> None:
@@ -108,6 +111,10 @@ async def _keep_changing(w: World, namespace: str) -> None:
                 values = {"spec": {"values": _huge(turn)}}
                 await w.kube.patch(Addon.info.kind, "huge", namespace, values)
         await asyncio.sleep(CHANGES_EVERY)
+
+
+def _judged(manifest: Manifest) -> bool:
+    return condition(manifest, "Ready").get("reason") == reasons.TEMPLATE_INVALID
 
 
 def _has_endpoint(manifest: Manifest) -> bool:

@@ -18,9 +18,9 @@ HEAVY: Final = 1
 """The same for those whose work was given up lately: they wait for one another."""
 PROBATION: Final = 600.0
 """Seconds for which a namespace counts as heavy."""
-REST: Final = 4.0
+REST: Final = 9.0
 """How many times as long as work that was given up the heavy ones rest afterwards. With all of them
-at it they take a fifth of one processor, and the operator has the rest."""
+at it they take a tenth of one processor, and the operator has the rest."""
 HONEST: Final = 2.0
 """Seconds of a processor's time that honest work stays below, however long it has to wait for it."""
 KEPT: Final = 8 * 2**20
