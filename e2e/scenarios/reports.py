@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from e2e.report import Report
-from e2e.stories import control
+from e2e.stories import control, hosts
 from e2e.world import world
 
 
 async def run(report: Report) -> None:
     """All stories, one group after the other."""
-    async with world(report, meta=1, workers=0) as w:
+    async with world(report, meta=1, workers=3) as w:
         await control.tell(w)
+        await hosts.tell(w)

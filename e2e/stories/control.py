@@ -9,12 +9,11 @@ import time
 from typing import Any
 
 from e2e.follow import Predicate, condition, has, until
-from e2e.stories import told
+from e2e.stories import told, webhooks
 from e2e.world import World
 from kok.api import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
-from kok.kube.client import Kube
 
 NAMESPACE, SHOP = "e2e-reports", "shop"
 CLUSTER = Cluster.info.kind
@@ -24,13 +23,6 @@ SOON, LONG = 120.0, 900.0
 BACK_WITHIN = 5.0
 """Seconds in which what is changed by hand has to be as it was."""
 QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas")
-WEBHOOK = Kind(
-    "admissionregistration.k8s.io",
-    "v1",
-    "ValidatingWebhookConfiguration",
-    "validatingwebhookconfigurations",
-    namespaced=False,
-)
 
 
 async def tell(w: World) -> None:
@@ -170,11 +162,11 @@ async def one_more_api_server(w: World) -> None:
 async def a_webhook_of_the_tenant(w: World) -> None:
     """a webhook that blocks the tenant's own cluster has a condition, and Ready tells of serving"""
     async with await w.business(NAMESPACE, SHOP) as inside:
-        await inside.apply(_blocking())
+        await inside.apply(webhooks.refusing("apps", "deployments"))
         await _change(w, {"addons": [{"name": "coredns", "values": {"replicas": 3}}]})
         await w.until(CLUSTER, NAMESPACE, SHOP, _blocked, LONG)
         await _serves(w)
-        await _without_webhook(inside)
+        await inside.delete(webhooks.KIND, webhooks.NAME)
     await w.until(
         CLUSTER, NAMESPACE, SHOP, lambda m: condition(m, "AddonsReady")["status"] == "True", LONG
     )
@@ -183,36 +175,7 @@ async def a_webhook_of_the_tenant(w: World) -> None:
 def _blocked(manifest: Manifest) -> bool:
     """Whether the addons are told to be held up by the webhook, and not merely to be under way."""
     found = condition(manifest, "AddonsReady")
-    return found.get("status") == "False" and "nobody.example.com" in found.get("message", "")
-
-
-def _blocking() -> Manifest:
-    rule = {
-        "apiGroups": ["apps"],
-        "apiVersions": ["*"],
-        "resources": ["deployments"],
-        "operations": ["CREATE", "UPDATE"],
-    }
-    return {
-        "apiVersion": WEBHOOK.api_version,
-        "kind": WEBHOOK.kind,
-        "metadata": {"name": "nobody-at-home"},
-        "webhooks": [
-            {
-                "name": "nobody.example.com",
-                "clientConfig": {"url": "https://127.0.0.1:1/"},
-                "rules": [rule],
-                "failurePolicy": "Fail",
-                "sideEffects": "None",
-                "admissionReviewVersions": ["v1"],
-                "timeoutSeconds": 2,
-            }
-        ],
-    }
-
-
-async def _without_webhook(inside: Kube) -> None:
-    await inside.delete(WEBHOOK, "nobody-at-home")
+    return found.get("status") == "False" and webhooks.WEBHOOK in found.get("message", "")
 
 
 async def _change(w: World, spec: Manifest) -> None:
