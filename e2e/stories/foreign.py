@@ -28,7 +28,9 @@ async def a_foreign_node(w: World) -> None:
     """a host that joins by kubeadm is told of, and approved by hand or by the operator"""
     await _join(w)
     async with await w.business(NAMESPACE, SHOP) as inside:
-        await until(inside, kinds.NODE, LEAVES, "", has("Ready"), within=LONG)
+        node = await until(inside, kinds.NODE, LEAVES, "", has("Ready"), within=LONG)
+        if (pods := node["status"]["capacity"]["pods"]) != rack.PODS:
+            raise AssertionError(f"{LEAVES} takes {pods} pods")
         for manifest in userfiles.documents(
             userfiles.fill("hello.yaml", image=TOOLBOX, node=LEAVES)
         ):

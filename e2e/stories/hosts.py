@@ -91,11 +91,11 @@ async def few_pod_addresses(w: World) -> None:
     """nodes take no more pods than they have addresses for, and that is told"""
     nodes = await w.kube.get(pool.KUBENODE, WORKERS, NAMESPACE) or {}
     warning = condition(nodes, "PodAddresses")
-    if warning.get("reason") != "FewPodAddresses" or "only 13" not in warning["message"]:
+    if warning.get("reason") != "FewPodAddresses" or f"only {rack.PODS}" not in warning["message"]:
         raise AssertionError(f"nothing is said of the pod addresses: {warning}")
     async with await w.business(NAMESPACE, SHOP) as inside:
         for node in await inside.list(kinds.NODE):
-            if (pods := node["status"]["capacity"]["pods"]) != "13":
+            if (pods := node["status"]["capacity"]["pods"]) != rack.PODS:
                 raise AssertionError(f"{node['metadata']['name']} takes {pods} pods")
 
 

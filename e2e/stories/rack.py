@@ -20,8 +20,8 @@ HOSTS = (STAYS, LEAVES)
 WORKERS = f"{SHOP}-workers"
 CLUSTER = Cluster.info.kind
 SOON, LONG = 120.0, 900.0
-POD_CIDR = "10.64.0.0/24"
-"""So small that nodes get fewer pod addresses than usual."""
+POD_CIDR, PODS = "10.64.0.0/24", "13"
+"""So small a range that nodes get fewer pod addresses than usual, and how many pods they take."""
 LINKED = "/srv/kubelet"
 """Where a link at `/var/lib/kubelet` of the host that leaves leads."""
 _LINK = f"""\
