@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from pathlib import Path
 
@@ -33,10 +34,17 @@ async def dns_check(lab: Lab, kube: Kube, kubeconfig: str, *, within: float = 30
 
 
 async def kubectl(lab: Lab, kubeconfig: str, *arguments: str, host: str | None = None) -> str:
-    """kubectl in a business cluster; the kubeconfig never stays on disk.
+    """kubectl in a business cluster.
 
     With `host` in the network of that host, where alone some addresses lead anywhere.
     """
+    return await program(lab, "kubectl", kubeconfig, *arguments, host=host)
+
+
+async def program(
+    lab: Lab, name: str, kubeconfig: str, *arguments: str, host: str | None = None
+) -> str:
+    """One of Kubernetes' programs with a kubeconfig, which never stays on disk; its output."""
     inside = await lab.inside(host) if host is not None else ()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kubeconfig"
@@ -44,14 +52,13 @@ async def kubectl(lab: Lab, kubeconfig: str, *arguments: str, host: str | None =
         path.write_text(kubeconfig, encoding="utf-8")
         process = await asyncio.create_subprocess_exec(
             *inside,
-            str(lab.program("kubectl")),
-            "--kubeconfig",
-            str(path),
+            str(lab.program(name)),
             *arguments,
+            env={**os.environ, "KUBECONFIG": str(path)},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         out, err = await process.communicate()
     if process.returncode:
-        raise RuntimeError(f"kubectl {' '.join(arguments)}: {err.decode().strip()}")
+        raise RuntimeError(f"{name} {' '.join(arguments)}: {err.decode().strip()}")
     return out.decode()

@@ -53,6 +53,17 @@ async def pod_cut_off(w: World, namespace: str, pod: str) -> AsyncIterator[None]
 
 
 @asynccontextmanager
+async def pod_parted(w: World, namespace: str, pod: str, address: str) -> AsyncIterator[None]:
+    """A pod that hears nothing from one address, and reaches all others."""
+    container, uid = await _place(w, namespace, pod)
+    await links.part(container, uid, address)
+    try:
+        yield
+    finally:
+        await links.heal(container, uid)
+
+
+@asynccontextmanager
 async def pod_slow(
     w: World, namespace: str, pod: str, *, kilobits: int = 200
 ) -> AsyncIterator[None]:

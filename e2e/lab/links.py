@@ -6,6 +6,8 @@ from the pod's own node is let through. A rule goes with the pod that it was mad
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from e2e.lab.errors import CommandError, LabError
 from e2e.lab.podman import execute
 
@@ -32,9 +34,19 @@ table inet lab_cut {
 }
 END
 """
+_PART = """\
+inside nft -f - <<END
+table inet lab_part
+delete table inet lab_part
+table inet lab_part {
+  chain out { type filter hook output priority 0; policy accept; ip daddr $ADDRESS drop; }
+}
+END
+"""
 _SLOW = "inside tc qdisc replace dev eth0 root tbf rate {rate}kbit burst 8kb {queue}\n"
 _HEAL = """\
 inside nft delete table inet lab_cut 2>/dev/null || true
+inside nft delete table inet lab_part 2>/dev/null || true
 inside tc qdisc del dev eth0 root 2>/dev/null || true
 """
 _KILL = """\
@@ -49,13 +61,18 @@ async def cut(container: str, uid: str) -> None:
     await _run(container, uid, _IN_POD + _CUT)
 
 
+async def part(container: str, uid: str, address: str) -> None:
+    """Drop what a pod of this host sends to one IPv4 address, such as a Service's."""
+    await _run(container, uid, f"ADDRESS='{IPv4Address(address)}'\n{_IN_POD}{_PART}")
+
+
 async def slow(container: str, uid: str, kilobits: int) -> None:
     """Let a pod send no more than so many kilobits a second, late."""
     await _run(container, uid, _IN_POD + _SLOW.format(rate=kilobits, queue=_QUEUE))
 
 
 async def heal(container: str, uid: str) -> None:
-    """Undo `cut` and `slow`; a pod that is gone needs no healing."""
+    """Undo `cut`, `part` and `slow`; a pod that is gone needs no healing."""
     try:
         await _run(container, uid, _IN_POD + _HEAL)
     except CommandError as error:

@@ -65,6 +65,14 @@ def shares(spec: ClusterSpec) -> list[Share]:
     return [Share(cidr, _asked(given, cidr, cidrs) or node_mask(cidr)) for cidr in cidrs]
 
 
+def scarce(spec: ClusterSpec) -> Share | None:
+    """The share by which a node can have fewer pods than usual, if there is one."""
+    if any(a.name == "flannel" and not a.enabled for a in spec.addons):
+        return None  # A network of somebody's own may have addresses of its own.
+    small = min(shares(spec), key=lambda share: share.pods)
+    return small if small.pods < USUAL_PODS else None
+
+
 def _asked(given: dict[str, str], cidr: str, cidrs: Sequence[str]) -> int | None:
     version = ipaddress.ip_network(cidr).version
     flag = f"node-cidr-mask-size-ipv{version}" if len(cidrs) > 1 else "node-cidr-mask-size"

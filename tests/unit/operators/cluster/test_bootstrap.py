@@ -34,6 +34,15 @@ def test_a_registry_of_the_clusters_own_is_what_kubeadm_pulls_from() -> None:
     assert document["imageRepository"] == "mirror.example"
 
 
+def test_foreign_nodes_take_no_more_pods_than_they_have_addresses_for() -> None:
+    def most(*ranges: str) -> Any:
+        made = objects(facts(network={"podCIDRs": list(ranges)}))
+        [config] = [o for o in made if o["metadata"]["name"] == "kubelet-config" and "data" in o]
+        return yaml.safe_load(config["data"]["kubelet"]).get("maxPods")
+
+    assert (most("10.64.0.0/24"), most("10.64.0.0/16")) == (13, None)
+
+
 def test_unknown_addresses_leave_the_endpoint_slice_alone() -> None:
     assert not [o for o in objects(facts(())) if o["kind"] == "EndpointSlice"]
 

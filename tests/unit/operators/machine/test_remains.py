@@ -116,6 +116,8 @@ def node(site: Site) -> list[Path]:
         site.file(f"/var/lib/kubelet/pods/{POD}/volumes/token", "token of a service account"),
         site.file(f"/var/lib/kubelet/pods/{STATIC}/etc-hosts"),
         site.file("/var/lib/kubelet/cpu_manager_state"),
+        site.file("/var/lib/kubelet/image_manager/pulled/sha256-0", "hashes of credentials"),
+        site.file("/var/lib/kubelet/pods-api/kubelet.sock"),
         site.file("/etc/kubernetes/kubelet.conf"),
         site.file(f"/var/log/pods/shop_web_{POD}/web/0.log"),
         site.file("/etc/containerd/config.toml"),

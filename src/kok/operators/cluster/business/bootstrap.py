@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from kok import versions
+from kok.api import podrange
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.operators.cluster.blueprint import Blueprint
@@ -143,7 +144,8 @@ def _kubeadm_config(facts: Facts) -> dict[str, Any]:
 
 
 def _kubelet_config(facts: Facts) -> dict[str, Any]:
-    return {
+    small = podrange.scarce(facts.plan.cluster.spec)
+    out = {
         "apiVersion": versions.kubernetes(facts.version).facts.config_apis.kubelet,
         "kind": "KubeletConfiguration",
         "authentication": {
@@ -159,6 +161,8 @@ def _kubelet_config(facts: Facts) -> dict[str, Any]:
         "serverTLSBootstrap": True,
         "staticPodPath": "/etc/kubernetes/manifests",
     }
+    # Beyond their addresses pods hang for ever instead of going to another node.
+    return {**out, "maxPods": small.pods} if small is not None else out
 
 
 def endpoint_slice(addresses: Sequence[str], port: int) -> Manifest:

@@ -10,7 +10,6 @@ from kok.api import names, podrange
 from kok.api.cluster import Cluster
 from kok.api.kubenode import KubeNode
 from kok.api.machine import Machine, MachineComponent
-from kok.api.podrange import Share
 from kok.operators.machine import reasons
 from kok.operators.machine.components import catalog
 from kok.operators.machine.host import layout
@@ -137,16 +136,8 @@ def _max_pods(cluster: Cluster) -> dict[str, Any]:
     Beyond it pods hang in ContainerCreating for ever instead of going to another node, or waiting
     for one.
     """
-    fewest = _fewest(cluster)
-    return {"maxPods": fewest.pods} if fewest is not None else {}
-
-
-def _fewest(cluster: Cluster) -> Share | None:
-    """The share of pod addresses by which a node can have fewer pods than usual, if there is one."""
-    if any(a.name == "flannel" and not a.enabled for a in cluster.spec.addons):
-        return None  # A network of somebody's own may have addresses of its own.
-    small = min(podrange.shares(cluster.spec), key=lambda share: share.pods)
-    return small if small.pods < podrange.USUAL_PODS else None
+    small = podrange.scarce(cluster.spec)
+    return {"maxPods": small.pods} if small is not None else {}
 
 
 def pod_addresses(kubenode: KubeNode, cluster: Cluster, nodes: int) -> str:
@@ -155,7 +146,7 @@ def pod_addresses(kubenode: KubeNode, cluster: Cluster, nodes: int) -> str:
     `nodes`: how many the cluster has or is to have.
     """
     found = []
-    small = _fewest(cluster)
+    small = podrange.scarce(cluster.spec)
     given = kubenode.spec.kubelet.get("maxPods")
     few = small is not None and not (isinstance(given, int) and given <= small.pods)
     if small is not None and few:

@@ -16,8 +16,9 @@ directories() {
         echo "/var/lib/kubelet/pods $HEX8-* $HEX8$HEX8$HEX8$HEX8"
         echo "/var/lib/kubelet/plugins kubernetes.io *csi*"
         echo "/var/lib/kubelet/plugins_registry *.sock"
-        echo "/var/lib/kubelet pki pods plugins plugins_registry pod-resources device-plugins" \
-            "checkpoints actuated_pods_state allocated_pods_state *_manager_state kubelet.sock"
+        echo "/var/lib/kubelet pki pods plugins plugins_registry pod-resources pods-api" \
+            "device-plugins image_manager checkpoints actuated_pods_state allocated_pods_state" \
+            "*_manager_state kubelet.sock"
         echo "/var/log/pods *_*_$HEX8*"
         echo "/var/log/containers *_*_*.log"
         echo "/etc/kubernetes/kubelet.conf.d 10-register.conf"
