@@ -21,6 +21,7 @@ from kok.kube.ownership import owner_labels
 from kok.operators.etcd import hibernation, jobs, reasons
 from kok.operators.etcd.backups import objects, proof, work
 from kok.operators.etcd.backups import store as stores
+from kok.operators.etcd.backups.fence import fence
 from kok.operators.etcd.backups.schedule import is_good
 from kok.operators.etcd.backups.stored import described, stored
 from kok.operators.etcd.jobs import Failed, Running
@@ -191,6 +192,7 @@ class Restore:
             await objects.require(kube, namespace, store, encryption, self.own)
             await self._create(purpose, cluster, wanted, pod)
             raise Wait(reasons.VERIFYING, f"{purpose}: its Job waits for its pod", after=LOOK)
+        await fence(kube, self.obj, self.own)
         seen = await work.look(kube, self.obj, job, wanted, work.RESTORE_FIELD)
         found = seen.found
         if isinstance(found, Running):
@@ -222,6 +224,7 @@ class Restore:
         )
         made = pod(of)
         objects.permit(made, self.own)
+        await fence(self.p.kube, self.obj, self.own)
         try:
             await self.p.kube.create(render.job(self.obj, of, made))
         except AlreadyExists:
