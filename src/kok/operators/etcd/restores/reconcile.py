@@ -27,7 +27,7 @@ from kok.operators.etcd.backups.stored import described, stored
 from kok.operators.etcd.jobs import Failed, Running
 from kok.operators.etcd.render import throwaway
 from kok.operators.etcd.render import worker as render
-from kok.operators.etcd.restores.fit import misfit
+from kok.operators.etcd.restores.fit import misfit, other_origin
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.together import all_of
 from kok.operators.etcd.worker import spec as worker
@@ -137,8 +137,11 @@ class Restore:
             report = await self._job(
                 "list", cluster, store, encryption, self._worker("list", listing)
             )
-            if report.listing is not None and report.listing.newest is not None:
-                return described(store, encryption, report.listing.newest)
+            newest = report.listing.newest if report.listing is not None else None
+            if newest is not None:
+                if (elsewhere := other_origin(newest, spec.newest_of)) is not None:
+                    raise Refused(reasons.RESTORE_REFUSED, elsewhere)
+                return described(store, encryption, newest)
         what = spec.key or f"a complete backup of {spec.newest_of}"
         raise Refused(reasons.RESTORE_REFUSED, f"{what} is not in the store")
 
