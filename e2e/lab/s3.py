@@ -66,6 +66,13 @@ class S3:
         own = self.root / bucket / _OWN
         return sorted(str(file.relative_to(own)) for file in own.rglob("*") if file.is_file())
 
+    def copy(self, bucket: str, key: str, other: str) -> None:
+        """Copy an object to another key of its bucket, as the server itself would."""
+        target = self.root / bucket / other
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # With its extended attributes, where the server keeps what it knows of an object.
+        shutil.copy2(self.root / bucket / key, target)
+
     def flip_bit(self, bucket: str, key: str, offset: int | None = None) -> None:
         """Turn over one bit of an object, by default in its middle; size and ETag stay."""
         file = self.root / bucket / key

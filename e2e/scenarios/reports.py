@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from e2e.report import Report
-from e2e.stories import control, hosts
+from e2e.stories import control, hosts, pods
 from e2e.world import world
 
 
@@ -12,3 +12,4 @@ async def run(report: Report) -> None:
     async with world(report, meta=1, workers=3) as w:
         await control.tell(w)
         await hosts.tell(w)
+        await pods.tell(w)

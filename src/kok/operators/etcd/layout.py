@@ -78,6 +78,11 @@ def workers_policy(etcd: str) -> str:
     return f"{etcd}-workers"
 
 
+def own_policy(work: str, uid: str) -> str:
+    """The NetworkPolicy of the Jobs of one EtcdBackup or EtcdRestore; `uid` keeps the name free."""
+    return f"{work}-workers-{uid[:8]}"
+
+
 def start_map(etcd: str) -> str:
     """The ConfigMap that tells members how to start."""
     return f"{etcd}-start"

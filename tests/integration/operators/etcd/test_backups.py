@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
-from tests.integration.operators.etcd.conftest import ETCD, World, condition, running, status
+from tests.integration.operators.etcd.conftest import (
+    ETCD,
+    LIMIT,
+    World,
+    condition,
+    running,
+    status,
+)
 from tests.integration.operators.etcd.kv import put
 from tests.integration.operators.etcd.standin import StandIn
 
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.operators.etcd import layout
 from kok.operators.etcd.layout import ANNOTATION_VERIFY, pod_endpoint
 from kok.runtime.main import Process
 
@@ -124,6 +133,57 @@ async def test_retained_it_stays_also_after_its_cluster(
 
     await world.until_gone("one", BACKUP)
     assert len(await stored(world, standin)) == 2
+
+
+async def test_jobs_of_a_backup_that_outlives_its_cluster_have_a_policy(
+    api_server: ApiServer, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOK_WORKER_IMAGE", "kok:test")
+    monkeypatch.setenv("KOK_NETWORK_POLICIES", "true")
+    async with running(api_server, world.namespace):
+        await volume(world)
+        await filled(world, standin, backup={"store": STORE})
+        made = await ask(world)
+        await until_phase(world, "Complete")
+        await world.kube.delete(ETCD, "e", world.namespace)
+        await world.until_gone()
+        await world.until_gone(layout.workers_policy("e"), kinds.NETWORKPOLICY)
+        standin.jobs.held.add("verify")
+        standin.jobs.held.add("remove")
+
+        await world.annotate(ANNOTATION_VERIFY, "now", "one", BACKUP)
+
+        name = layout.own_policy("one", made["metadata"]["uid"])
+        proof = await pod_of(world, "verify")
+        assert selects(await world.there(kinds.NETWORKPOLICY, name), proof)
+        standin.jobs.held.remove("verify")
+        await world.until(lambda m: verified(m) == "Passed", "one", BACKUP)
+        await world.kube.delete(kinds.NETWORKPOLICY, name, world.namespace)
+
+        await world.kube.delete(BACKUP, "one", world.namespace)
+
+        removal = await pod_of(world, "remove")
+        policy = await world.there(kinds.NETWORKPOLICY, name)
+        assert selects(policy, removal)
+        (owner,) = policy["metadata"]["ownerReferences"]
+        assert owner["uid"] == made["metadata"]["uid"], "it goes with the EtcdBackup"
+        standin.jobs.held.remove("remove")
+        await world.until_gone("one", BACKUP)
+
+
+async def pod_of(world: World, purpose: str) -> Manifest:
+    """The pod of a Job, as soon as there is one."""
+    labels = {layout.LABEL_WORKER: purpose}
+    async with asyncio.timeout(LIMIT):
+        async for event in world.kube.watch(kinds.POD, world.namespace, labels=labels):
+            if event.type in {"ADDED", "MODIFIED"}:
+                return event.object
+    raise AssertionError("a watch never ends")
+
+
+def selects(policy: Manifest, pod: Manifest) -> bool:
+    wanted = policy["spec"]["podSelector"]["matchLabels"]
+    return bool(wanted.items() <= pod["metadata"]["labels"].items())
 
 
 async def test_a_backup_is_proven_by_restoring_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
@@ -163,6 +164,22 @@ async def test_a_new_cluster_begins_with_the_newest_backup_of_another(
     assert await get(credentials, at, "k0") == "v" * 100
     assert await get(credentials, at, "late") is None
     assert found["status"]["restored"]["name"] == "f-restore-from"
+
+
+async def test_the_copy_of_anothers_backup_is_not_its_newest(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await backed_up(world, standin)
+    place = await standin.volume("backups") / "site-a" / world.namespace
+    shutil.copytree(place / "e", place / "f")
+
+    await restore(world, store=STORE, newestOf=f"{world.namespace}/f")
+
+    refused = condition(await until_restore(world, "Failed"))
+    assert refused["reason"] == "RestoreRefused"
+    assert f"was made of EtcdCluster {world.namespace}/e" in refused["message"]
+    credentials, at = await world.credentials(), endpoint(standin, "e-0")
+    assert await get(credentials, at, "late") == "lost", "nothing was touched"
 
 
 async def test_three_members_are_restored_also_if_the_operator_is_started_anew(

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.unit.enforcer import Enforcer, Spot
 from tests.unit.operators.etcd import golden
+from tests.unit.operators.etcd.backups.builders import a_backup
 from tests.unit.operators.etcd.builders import an_etcd
 
 from kok.api import names
@@ -109,6 +110,24 @@ def test_workers_go_to_stores_but_not_where_the_administrator_closes() -> None:
     for closed in ("169.254.169.254", "127.0.0.1", "fd00:ec2::254"):
         assert not made.lets(worker(obj), Spot(closed), 80)
     assert not made.lets(Spot("203.0.113.9"), worker(obj), 80)
+
+
+def test_jobs_of_a_backup_alone_reach_stores_and_nothing_else() -> None:
+    backup = a_backup()
+    made = job(
+        backup,
+        Work("w", "verify", "image", 60.0),
+        pod(Work("w", "v", "i", 1.0), [{"name": "check"}], []),
+    )
+    alone = Spot("10.244.1.8", backup.namespace, made["spec"]["template"]["metadata"]["labels"])
+    closed = Enforcer([render.own_policy(backup, POLICIES)])
+    assert closed.lets(alone, Spot("203.0.113.9"), 443)
+    assert closed.lets(alone, Spot("10.244.0.2", "kube-system", {"k8s-app": "kube-dns"}), 53, "UDP")
+    assert not closed.lets(alone, Spot("169.254.169.254"), 80)
+    assert not closed.lets(Spot("203.0.113.9"), alone, 80)
+    assert not closed.lets(OPERATOR, alone, 80)
+    other = Spot("10.244.1.9", backup.namespace, {**alone.labels, "kok.dev/owner-name": "two"})
+    assert closed.lets(other, Spot("169.254.169.254"), 80), "it is of this backup's Jobs alone"
 
 
 def test_they_are_off_where_they_are_switched_off() -> None:

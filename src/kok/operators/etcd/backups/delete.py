@@ -14,6 +14,7 @@ from kok.kube.ownership import owner_labels
 from kok.operators.etcd import jobs, layout, reasons
 from kok.operators.etcd.backups import objects, work
 from kok.operators.etcd.backups import store as stores
+from kok.operators.etcd.backups.fence import fence
 from kok.operators.etcd.jobs import Failed, Running
 from kok.operators.etcd.render import worker as render
 from kok.operators.etcd.settings import EtcdSettings
@@ -102,6 +103,7 @@ async def _remove(p: Pass[EtcdBackup], own: EtcdSettings, made: list[Manifest]) 
     last = made[-1] if made else None
     worker = await _worker(p)
     if last is not None:
+        await fence(p.kube, p.obj, own)
         seen = await work.look(p.kube, p.obj, last, worker, work.BACKUP_FIELD)
         found = seen.found
         if isinstance(found, Running):
@@ -118,6 +120,7 @@ async def _remove(p: Pass[EtcdBackup], own: EtcdSettings, made: list[Manifest]) 
             # In a namespace that is going nobody puts it back: then the API server refuses the Job.
             await p.kube.create(job, dry_run=True)
             raise
+    await fence(p.kube, p.obj, own)
     try:
         await p.kube.create(job)
     except AlreadyExists:

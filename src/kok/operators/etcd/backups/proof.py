@@ -18,6 +18,7 @@ from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import jobs, layout, reasons
 from kok.operators.etcd.backups import objects, work
+from kok.operators.etcd.backups.fence import fence
 from kok.operators.etcd.backups.stored import stored
 from kok.operators.etcd.jobs import Failed, Outcome, Running
 from kok.operators.etcd.render import throwaway
@@ -76,6 +77,7 @@ class Proof:
             job = await self.p.kube.get(kinds.JOB, self._job_name(proof), self.obj.namespace)
         if job is None:
             return await self._begin(proof)
+        await fence(self.p.kube, self.obj, self.own)
         wanted = work.worker_of(self.obj, await self._cluster())
         seen = await work.look(self.p.kube, self.obj, job, wanted, work.BACKUP_FIELD)
         return await self._judge(proof, job, seen.found)
@@ -107,6 +109,7 @@ class Proof:
                 )
                 pod = throwaway.proof_pod(of, backup, release, images.registry)
                 objects.permit(pod, self.own)
+                await fence(kube, self.obj, self.own)
                 await kube.create(render.job(self.obj, of, pod))
         except AlreadyExists:
             self.p.log.info("the Job is there already", request=proof.request)

@@ -18,6 +18,7 @@ from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import jobs, keys, layout, reasons
 from kok.operators.etcd.backups import attempts, objects, work
 from kok.operators.etcd.backups import store as stores
+from kok.operators.etcd.backups.fence import fence
 from kok.operators.etcd.jobs import Failed, Running
 from kok.operators.etcd.observe import pod_address
 from kok.operators.etcd.render import worker as render
@@ -195,7 +196,10 @@ class Backup:
         return await self.p.kube.get(kinds.JOB, self._job_name(), self.obj.namespace)
 
     async def _judge(self, job: Manifest) -> Result:
-        wanted = work.worker_of(self.obj, await self._live())
+        cluster = await self._live()
+        if cluster is None:
+            await fence(self.p.kube, self.obj, self.own)
+        wanted = work.worker_of(self.obj, cluster)
         seen = await work.look(self.p.kube, self.obj, job, wanted, work.BACKUP_FIELD)
         self.obj.status.begun = self.obj.status.begun is not False or seen.ran
         found = seen.found

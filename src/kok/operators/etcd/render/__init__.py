@@ -2,7 +2,7 @@
 
 from kok.operators.etcd.render.budget import budget
 from kok.operators.etcd.render.forced import forced
-from kok.operators.etcd.render.network import network_policies
+from kok.operators.etcd.render.network import network_policies, own_policy
 from kok.operators.etcd.render.secrets import ca_secret, leaf_secret
 from kok.operators.etcd.render.services import client_service, peer_service
 from kok.operators.etcd.render.start import Start, start_map
@@ -18,6 +18,7 @@ __all__ = [
     "forced",
     "leaf_secret",
     "network_policies",
+    "own_policy",
     "peer_service",
     "quota_bytes",
     "short",

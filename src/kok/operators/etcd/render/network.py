@@ -1,13 +1,18 @@
-"""The NetworkPolicies of an etcd cluster: of its members, and of the Jobs that move backups."""
+"""The NetworkPolicies of an etcd cluster: of its members, and of the Jobs that move backups.
+
+Jobs of a backup that outlived its etcd cluster have one of their own.
+"""
 
 from __future__ import annotations
 
 from kok.api import names
 from kok.api.cluster import Cluster
+from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdrestore import EtcdRestore
 from kok.api.meta import Manifest
 from kok.kube import netpol
-from kok.kube.ownership import owned
+from kok.kube.ownership import owned, owner_labels
 from kok.operators.etcd import layout
 from kok.runtime.policy import Policies
 
@@ -65,6 +70,21 @@ def _workers(obj: EtcdCluster, policies: Policies) -> Manifest:
         egress=[
             netpol.going([netpol.pods(layout.pod_labels(obj))], CLIENT),
             netpol.dns(policies.dns_servers),
-            netpol.going(netpol.ranges(ALL, policies.forbidden_ranges)),
+            _stores(policies),
         ],
     )
+
+
+def own_policy(obj: EtcdBackup | EtcdRestore, policies: Policies) -> Manifest:
+    """Of the Jobs of one backup or restore alone, which have no etcd cluster to go to."""
+    made = netpol.policy(
+        layout.own_policy(obj.name, obj.metadata.uid),
+        {**WORKERS, **owner_labels(obj)},
+        ingress=[],
+        egress=[netpol.dns(policies.dns_servers), _stores(policies)],
+    )
+    return owned(made, obj)
+
+
+def _stores(policies: Policies) -> Manifest | None:
+    return netpol.going(netpol.ranges(ALL, policies.forbidden_ranges))

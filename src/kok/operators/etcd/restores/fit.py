@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kok.api.etcdstore import StoredBackup
+from kok.operators.etcd.worker.description import Description
 from kok.versions import UnknownVersion, etcd, parse
 
 
@@ -24,3 +25,14 @@ def misfit(backup: StoredBackup, version: str) -> str | None:
             "one minor later; restore it into an EtcdCluster of the next minor, then upgrade"
         )
     return None
+
+
+def other_origin(newest: Description, wanted: str) -> str | None:
+    """Why what lies where the backups of an EtcdCluster are looked for is none of it, or None."""
+    told = f"{newest.origin.namespace}/{newest.origin.name}"
+    if told == wanted:
+        return None
+    return (
+        f"{newest.key}, the newest backup below {wanted}, was made of EtcdCluster {told} and put "
+        "there by somebody; name it by key if it is what you want"
+    )

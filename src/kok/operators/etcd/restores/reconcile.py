@@ -21,12 +21,13 @@ from kok.kube.ownership import owner_labels
 from kok.operators.etcd import hibernation, jobs, reasons
 from kok.operators.etcd.backups import objects, proof, work
 from kok.operators.etcd.backups import store as stores
+from kok.operators.etcd.backups.fence import fence
 from kok.operators.etcd.backups.schedule import is_good
 from kok.operators.etcd.backups.stored import described, stored
 from kok.operators.etcd.jobs import Failed, Running
 from kok.operators.etcd.render import throwaway
 from kok.operators.etcd.render import worker as render
-from kok.operators.etcd.restores.fit import misfit
+from kok.operators.etcd.restores.fit import misfit, other_origin
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.together import all_of
 from kok.operators.etcd.worker import spec as worker
@@ -136,8 +137,11 @@ class Restore:
             report = await self._job(
                 "list", cluster, store, encryption, self._worker("list", listing)
             )
-            if report.listing is not None and report.listing.newest is not None:
-                return described(store, encryption, report.listing.newest)
+            newest = report.listing.newest if report.listing is not None else None
+            if newest is not None:
+                if (elsewhere := other_origin(newest, spec.newest_of)) is not None:
+                    raise Refused(reasons.RESTORE_REFUSED, elsewhere)
+                return described(store, encryption, newest)
         what = spec.key or f"a complete backup of {spec.newest_of}"
         raise Refused(reasons.RESTORE_REFUSED, f"{what} is not in the store")
 
@@ -191,6 +195,7 @@ class Restore:
             await objects.require(kube, namespace, store, encryption, self.own)
             await self._create(purpose, cluster, wanted, pod)
             raise Wait(reasons.VERIFYING, f"{purpose}: its Job waits for its pod", after=LOOK)
+        await fence(kube, self.obj, self.own)
         seen = await work.look(kube, self.obj, job, wanted, work.RESTORE_FIELD)
         found = seen.found
         if isinstance(found, Running):
@@ -222,6 +227,7 @@ class Restore:
         )
         made = pod(of)
         objects.permit(made, self.own)
+        await fence(self.p.kube, self.obj, self.own)
         try:
             await self.p.kube.create(render.job(self.obj, of, made))
         except AlreadyExists:
