@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from e2e import demo, userfiles
-from e2e.bench import clusters, etcd, fairness, floor, saved
+from e2e.bench import clusters, etcd, fairness, floor, saved, texts
 from e2e.bench import demo as whole_demo
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import cores, mebibytes, usage
@@ -142,9 +142,13 @@ SUITES: dict[str, Suite] = {
     "etcd-fleet": etcd.fleet,
 }
 """What is measured in a lab with KOK in it."""
-ALONE: dict[str, Alone] = {"demo": whole_demo.warm, "demo-cold": whole_demo.cold}
-"""What brings a lab of its own, and is to have the machine for itself."""
+ALONE: dict[str, Alone] = {
+    "demo": whole_demo.warm,
+    "demo-cold": whole_demo.cold,
+    "texts": texts.texts,
+}
+"""What brings a lab of its own or needs none, and is to have the machine for itself."""
 GROUPS = {"etcd": tuple(name for name in SUITES if name.startswith("etcd-"))}
 """Several that are measured under one name; in all of them etcd's processes are real."""
-USUAL = ("demo", *SUITES)
+USUAL = ("demo", "texts", *SUITES)
 """What is measured unless a name is given; `demo-cold` takes half an hour."""
