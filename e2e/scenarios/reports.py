@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from e2e.report import Report
-from e2e.stories import control, hosts, pods
+from e2e.stories import control, hosts, owners, pods
 from e2e.world import world
 
 
@@ -13,3 +13,4 @@ async def run(report: Report) -> None:
         await control.tell(w)
         await hosts.tell(w)
         await pods.tell(w)
+        await owners.tell(w)
