@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
 from kok.api.meta import Manifest
@@ -36,6 +37,8 @@ _INNER = frozenset("-.")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789") | _INNER
 _LONGEST = 253
 """Of the name of an object."""
+_EXTENSIONS = "1.2.840.113549.1.9.14"
+"""The attribute of a request that lists extensions, PKCS #9."""
 PENDING_MOST = 16
 """Undecided requests of one asker that are remembered: a kubelet has no more than one or two."""
 REQUESTS_MOST = 1000
@@ -189,9 +192,11 @@ def objection(request: Request, subject: Subject, reserved: Reserved) -> str | N
         return f"it asks for the usages {', '.join(sorted(request.usages))}"
     try:
         asked = x509.load_pem_x509_csr(request.pem)
-        if not asked.is_signature_valid:
-            return "its signature is wrong"
-        return _subject(asked, subject) or _names(request, asked, subject, reserved)
+        return (
+            _unclear(request.pem, asked)
+            or _subject(asked, subject)
+            or _names(request, asked, subject, reserved)
+        )
     except MALFORMED:
         return "it cannot be read"
 
@@ -219,6 +224,21 @@ def approval(request: Request, now: datetime, whose: str = "Machine") -> Manifes
             ]
         },
     }
+
+
+def _unclear(pem: bytes, asked: x509.CertificateSigningRequest) -> str | None:
+    """Why whoever signs it might find something else in it than we do, or None.
+
+    Parsers differ in where they let a block begin, and in which of several lists of extensions
+    they take; what a kubelet sends leaves no choice.
+    """
+    if not asked.is_signature_valid:
+        return "its signature is wrong"
+    written = asked.public_bytes(serialization.Encoding.PEM)
+    lists = [attribute.oid.dotted_string for attribute in asked.attributes]
+    if pem in {written, written.rstrip(b"\n")} and lists in ([], [_EXTENSIONS]):
+        return None
+    return "it is not written as kubelets write them: others could read something else in it"
 
 
 def _subject(asked: x509.CertificateSigningRequest, subject: Subject) -> str | None:

@@ -157,6 +157,7 @@ async def test_a_compressed_answer_is_not_unpacked() -> None:
         '{"members": 1}',
         '{"members": [{"ID": ' + "9" * 30 + "}]}",
         '{"members": [{"ID": "1", "peerURLs": 7}]}',
+        '{"members": [{"ID": Infinity}]}',
         "[" * 5000,
     ],
 )

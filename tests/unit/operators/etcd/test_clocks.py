@@ -81,7 +81,14 @@ def test_a_member_that_is_ready_by_a_wrong_clock_is_not_known_to_be_down() -> No
 
 
 @pytest.mark.parametrize(
-    ("date", "clock"), [(DATE, THEN), (None, None), ("", None), ("half past ten", None)]
+    ("date", "clock"),
+    [
+        (DATE, THEN),
+        (None, None),
+        ("", None),
+        ("half past ten", None),
+        (DATE.replace("GMT", "+" + "9" * 20), None),
+    ],
 )
 def test_a_clock_is_read_from_the_date_of_an_answer(
     date: str | None, clock: datetime | None

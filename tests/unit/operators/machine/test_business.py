@@ -325,6 +325,45 @@ def test_a_request_that_cannot_be_read_is_refused(pem: bytes) -> None:
     assert certificates.objection(broken, SUBJECT, TAKEN) == "it cannot be read"
 
 
+MINE, OTHERS = request().pem, request(common_name="system:node:victim").pem
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        b"x " + MINE + OTHERS,
+        b"\t" + MINE + OTHERS,
+        MINE.replace(b"\n", b"\r") + b"\n" + OTHERS,
+        MINE + OTHERS,
+        OTHERS[:40] + b"\n" + MINE,
+        MINE.replace(b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"),
+    ],
+)
+def test_a_request_in_which_another_one_could_be_read_is_refused(pem: bytes) -> None:
+    assert certificates.objection(request(), SUBJECT, TAKEN) is None
+    objection = certificates.objection(replace(request(), pem=pem), SUBJECT, TAKEN)
+    assert objection
+    assert "others could read something else" in objection or objection == "it cannot be read"
+
+
+@pytest.mark.parametrize("oid", ["1.2.840.113549.1.9.14", "1.3.6.1.4.1.311.2.1.14"])
+def test_a_second_list_of_extensions_is_refused(oid: str) -> None:
+    """cryptography takes the first one, Kubernetes all of them."""
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, "system:node:w1"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:nodes"),
+        ]
+    )
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name)
+    names = x509.SubjectAlternativeName([x509.DNSName("w1")])
+    builder = builder.add_extension(names, critical=False)
+    builder = builder.add_attribute(x509.ObjectIdentifier(oid), b"what others may read")
+    signed = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    twice = replace(request(), pem=signed.public_bytes(serialization.Encoding.PEM))
+    assert certificates.objection(twice, SUBJECT, TAKEN)
+
+
 def test_only_undecided_requests_of_kubelets_are_looked_at() -> None:
     spec = {
         "signerName": certificates.SERVING,

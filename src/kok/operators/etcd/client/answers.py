@@ -117,7 +117,7 @@ def clock_of(date: str | None) -> datetime | None:
     """
     try:
         found = parsedate_to_datetime(date or "")
-    except ValueError:
+    except (ValueError, ArithmeticError):
         return None
     return found if found.tzinfo is not None else None
 

@@ -235,7 +235,7 @@ def _read(reader: Callable[[dict[str, Any]], T], answer: dict[str, Any]) -> T:
     """What an answer tells; whoever is in a member's place may have put anything into it."""
     try:
         return reader(answer)
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         raise strange() from error
 
 

@@ -11,7 +11,7 @@ from kok.operators.etcd import layout
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.backups.store import Mount
 from kok.operators.etcd.render.statefulset import DATA, placed
-from kok.operators.etcd.render.throwaway import SCRATCH, SNAPSHOT, fetching, of_etcd
+from kok.operators.etcd.render.throwaway import SNAPSHOT, fetching, of_etcd, scratch
 from kok.operators.etcd.render.worker import Work, pod
 from kok.operators.etcd.worker import spec as worker
 from kok.versions import EtcdRelease
@@ -35,10 +35,11 @@ def seed_pod(
     store = stores.mounts(restore.source.store, restore.source.encryption, writes=False)
     image = etcd.image(obj.spec.images.registry)
     command = restore_command(obj, restore, member, etcd)
+    space = scratch(restore.source, ROOM)
     made = pod(
         work,
-        [of_etcd(work, "restore", image, command, [data, SCRATCH])],
-        [*store, data, SCRATCH],
+        [of_etcd(work, "restore", image, command, [data, space])],
+        [*store, data, space],
         first=[fetching(work, restore.source, ROOM)],
     )
     return {**made, **placed(obj)}

@@ -23,7 +23,6 @@ from kok.operators.etcd.worker.description import Contents
 from kok.versions import EtcdRelease
 
 SNAPSHOT = "snapshot.db"
-SCRATCH = Mount("scratch", worker.VOLUME, {"emptyDir": {}}, read_only=False)
 RESTORED = worker.VOLUME / "restored"
 CLIENT = "https://127.0.0.1:2379"
 PEER = "http://127.0.0.1:2380"
@@ -39,22 +38,23 @@ def proof_pod(work: Work, backup: StoredBackup, etcd: EtcdRelease, registry: str
     """
     image = etcd.image(registry)
     store = stores.mounts(backup.store, backup.encryption, writes=False)
+    space = scratch(backup, ROOM)
     check = worker.CheckSpec(endpoint=CLIENT, expect=contents(backup))
     opens = [m for m in store if m.path == worker.ENCRYPTION_KEYS and backup.sealed_keys]
     return pod(
         work,
-        [worker_container(work, "check", check, [SCRATCH, *opens])],
-        [*store, SCRATCH],
+        [worker_container(work, "check", check, [space, *opens])],
+        [*store, space],
         first=[
             fetching(work, backup, ROOM, root_pass=True),
-            of_etcd(work, "restore", image, _restore(etcd), [SCRATCH]),
-            {**of_etcd(work, "etcd", image, _throwaway(), [SCRATCH]), "restartPolicy": "Always"},
+            of_etcd(work, "restore", image, _restore(etcd), [space]),
+            {**of_etcd(work, "etcd", image, _throwaway(), [space]), "restartPolicy": "Always"},
         ],
     )
 
 
 def fetching(work: Work, backup: StoredBackup, room: int, *, root_pass: bool = False) -> Manifest:
-    """The container that brings a snapshot into `SCRATCH`; `room` is in sizes of the backup.
+    """The container that brings a snapshot into `scratch`; `room` is in sizes of the backup.
 
     `root_pass`: and a certificate by which the restored etcd can be asked.
     """
@@ -63,14 +63,27 @@ def fetching(work: Work, backup: StoredBackup, room: int, *, root_pass: bool = F
         key=backup.key,
         file=SNAPSHOT,
         sha256=backup.sha256,
+        size=backup.size,
         root_pass=root_pass,
         limits=worker.Limits(deadline=work.deadline),
     )
     store = stores.mounts(backup.store, backup.encryption, writes=False)
-    made = worker_container(work, "fetch", fetch, [*store, SCRATCH])
-    needed = {"ephemeral-storage": str(room * backup.size + ROOM_AT_LEAST)}
+    made = worker_container(work, "fetch", fetch, [*store, scratch(backup, room)])
+    needed = {"ephemeral-storage": _bytes(backup, room)}
     ours = Resources(requests={**SMALL.requests, **needed}, limits=SMALL.limits)
     return {**made, "resources": resources(ours, work.worker.resources)}
+
+
+def scratch(backup: StoredBackup, room: int) -> Mount:
+    """A directory for `room` times the backup, beyond which the pod is ended: the node's disk is
+    everybody's.
+    """
+    source = {"emptyDir": {"sizeLimit": _bytes(backup, room)}}
+    return Mount("scratch", worker.VOLUME, source, read_only=False)
+
+
+def _bytes(backup: StoredBackup, room: int) -> str:
+    return str(room * backup.size + ROOM_AT_LEAST)
 
 
 def _restore(etcd: EtcdRelease) -> list[str]:

@@ -126,7 +126,7 @@ class Restore:
             raise Refused(reasons.RESTORE_REFUSED, "spec names no backup")
         store, encryption = spec.store, spec.encryption
         if spec.key:
-            fetch = worker.FetchSpec(store=stores.told(store), key=spec.key)
+            fetch = worker.FetchSpec(store=stores.told(store), key=spec.key, file=None)
             report = await self._job(
                 "describe", cluster, store, encryption, self._worker("fetch", fetch)
             )
@@ -150,8 +150,6 @@ class Restore:
         if store is None:
             raise AssertionError("a worker is asked only about a store")
         mounts = stores.mounts(store, encryption, writes=False)
-        if command == "fetch":
-            mounts = [*mounts, throwaway.SCRATCH]
         return lambda work: render.worker_pod(work, command, spec, mounts)
 
     async def _of_backup(self, name: str) -> StoredBackup:

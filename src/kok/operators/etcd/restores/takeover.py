@@ -35,6 +35,9 @@ from kok.runtime.reconciler import Pass
 KIND = EtcdRestore.info.kind
 ENDED = {"Complete", "Failed"}
 BUMP = 1_000_000_000
+NO_ETCD = 2**60
+"""Revisions from which on a member does not tell the truth: no etcd lives to write so much. What
+one member tells decides for good how much room is left to the others."""
 """Revisions are raised by so many beyond the highest that is known to have been seen."""
 ATTEMPTS = 3
 AT_ONCE = 0.05
@@ -103,7 +106,8 @@ def bump(obj: EtcdCluster, world: World, revision: int) -> int:
 
     A second restore of the same backup has to come out above what was written since the first.
     """
-    seen = max((a.status.revision for a in world.answers.values() if a.status), default=0)
+    told = (a.status.revision for a in world.answers.values() if a.status)
+    seen = max((revision for revision in told if revision < NO_ETCD), default=0)
     before = obj.status.restored.bump if obj.status.restored is not None else 0
     return max(seen - revision, before, 0) + BUMP
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
@@ -22,6 +24,7 @@ from kok.operators.etcd.worker.store import Store
 _LONGEST = 64 * 1024
 """Bytes of a description at most."""
 _AT_ONCE = 8
+_TIME = re.compile(r"(?:^|/)(\d{8}T\d{6}Z)-[^/]*$")
 
 
 async def describe(store: Store, description: Description) -> None:
@@ -78,7 +81,7 @@ async def list_(spec: ListSpec, places: Places) -> ListResult:
         found = await _read(store, sorted(snapshots & descriptions))
     finally:
         await store.close()
-    found.sort(key=lambda d: d.created, reverse=True)
+    found.sort(key=_made, reverse=True)
     for description in found:
         log.info("backup", **description.manifest())
     return shorten(found, undescribed=len(snapshots) - len(found))
@@ -98,6 +101,19 @@ async def _read(store: Store, keys: list[str]) -> list[Description]:
                 return None
 
     return [d for d in await asyncio.gather(*(one(key) for key in keys)) if d is not None]
+
+
+def _made(description: Description) -> datetime:
+    """When it was made: by its key, to which an encrypted backup is bound, rather than by what
+    whoever may write to the store says of it.
+    """
+    named = _TIME.search(description.key)
+    if named is None:
+        return description.created
+    try:
+        return datetime.strptime(named[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return description.created
 
 
 def shorten(found: list[Description], *, undescribed: int) -> ListResult:

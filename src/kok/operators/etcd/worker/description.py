@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from kok.operators.etcd.worker.model import Model
 
@@ -46,7 +45,7 @@ class Origin(Model):
 class Contents(Model):
     """What etcd held at one revision; what could not be found out is absent."""
 
-    revision: int
+    revision: int = Field(ge=1, lt=2**62)
     """Every write acknowledged up to it is in the snapshot, and perhaps some later ones."""
     etcd_version: str = ""
     keys: int | None = None
@@ -81,5 +80,5 @@ class Description(Model):
     contents: Contents
     origin: Origin
     encryption: Encryption | None = None
-    created: datetime
+    created: AwareDatetime
     """When the snapshot was begun."""

@@ -23,25 +23,29 @@ async def fetch(spec: FetchSpec, places: Places) -> FetchResult:
     """The command. Raises `WorkerError`; then the file is not there, or the one from before is."""
     progress = Progress()
     store = places.store(spec.store, spec.limits)
-    path = places.volume / spec.file
+    path = places.volume / spec.file if spec.file is not None else None
     try:
         description = await _described(store, spec)
         sha256 = spec.sha256 or (description.sha256 if description else None)
         if sha256 is None:
             raise await _unknown(store, spec.key)
-        size = description.size if description else None
+        size = spec.size if description is None else description.size
         keys = read_keys(places.encryption_keys)
-        # The SHA-256 that an EtcdBackup recorded tells more than whether it is encrypted.
-        incoming = Incoming(keys, spec.key, encrypted=bool(keys) and spec.sha256 is None)
+        incoming = Incoming(keys, spec.key, encrypted=bool(keys))
         async with progress.stretch("fetching the backup", size):
             data = _data(store, spec.key, incoming, progress, size=size, sha256=sha256)
-            await write_file(path, _of_origin(data, incoming, description))
+            content = _of_origin(data, incoming, description)
+            if path is not None:
+                await write_file(path, content)
+            else:
+                async for _ in content:
+                    pass
         if spec.root_pass:
             await asyncio.to_thread(rootpass.make, places.root_pass)
     finally:
         await store.close()
     return FetchResult(
-        path=str(path),
+        path=str(path) if path is not None else "",
         size=incoming.snapshot_size,
         description=description,
         usage=progress.usage(),
@@ -104,5 +108,12 @@ async def _data(
     """The snapshot. Raises instead of ending if it is not what was stored."""
     async for piece in store.read(key):
         progress.count(len(piece))
-        yield await asyncio.to_thread(incoming.feed, piece)
+        ready = await asyncio.to_thread(incoming.feed, piece)
+        if size is not None and incoming.stored.size > size:
+            raise WorkerError(
+                Reason.OBJECT_ALTERED,
+                f"{store.location(key)} has more than the {size} bytes that were written: it was "
+                "altered, do not restore from it",
+            )
+        yield ready
     yield await asyncio.to_thread(incoming.finish, store.location(key), size, sha256)

@@ -125,10 +125,14 @@ class FetchSpec(Model):
 
     store: Store
     key: Key
-    file: str = Field(default="snapshot.db", pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
-    """Name of the file below `VOLUME`; an earlier one is replaced when all is well."""
+    file: str | None = Field(default="snapshot.db", pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
+    """Name of the file below `VOLUME`; an earlier one is replaced when all is well. None: it is
+    only read and checked."""
     sha256: SHA256 | None = None
     """What the stored object must have, as recorded in the EtcdBackup; absent: as described there."""
+    size: int | None = None
+    """Bytes that the stored object has, as far as is known; beyond the described ones it is given
+    up."""
     root_pass: bool = False
     """Whether `ROOT_PASS` is to be made as well, by which any restored etcd can be asked."""
     limits: Limits = Field(default_factory=Limits)

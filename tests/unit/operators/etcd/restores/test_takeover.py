@@ -129,6 +129,12 @@ def test_revisions_rise_beyond_all_that_was_seen() -> None:
     assert takeover.bump(obj, a_world(obj, {}), 100) == takeover.BUMP
 
 
+def test_a_member_that_lies_does_not_use_up_all_revisions() -> None:
+    obj = formed()
+    world = a_world(obj, {0: says(0, revision=2**63 - 1), 1: says(1, revision=7000)})
+    assert 100 + takeover.bump(obj, world, 100) == 7000 + takeover.BUMP
+
+
 def test_a_second_restore_without_anybody_to_ask_still_rises_beyond_the_first() -> None:
     obj = formed()
     restored = {"name": "a", "uid": "a", "at": "2026-11-01T00:00:00Z", "bump": takeover.BUMP}
