@@ -9,7 +9,6 @@ EtcdCluster that begins with a backup opens them and puts them into a Secret, fo
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +21,6 @@ from kok.api.etcdstore import BackupEncryption
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owned, owned_by
 from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.client import EtcdClient, EtcdError
@@ -48,7 +46,7 @@ class Bundle:
     @property
     def digest(self) -> str:
         """SHA-256 of the content: it is private keys, of which a hash tells nothing."""
-        return hashlib.sha256(sealing.canonical(self.content)).hexdigest()
+        return sealing.content_digest(self.content)
 
     @property
     def sealed_to(self) -> str:
@@ -169,14 +167,17 @@ async def _store(p: Pass[EtcdCluster], obj: EtcdCluster, client: EtcdClient, add
 async def _write(
     p: Pass[EtcdCluster], obj: EtcdCluster, wanted: Bundle, client: EtcdClient, address: str
 ) -> None:
-    before = await client.read(address, sealing.WHERE)
-    returned = obj.status.keys_returned
-    if before is not None and obj.spec.restore_from is not None and returned is None:
-        # They came with the backup, and nobody could open them yet.
-        await client.write(address, sealing.BEFORE, before)
-    sealed = await asyncio.to_thread(sealing.seal, wanted.content, wanted.to)
-    await client.write(address, sealing.WHERE, sealed)
-    # Recorded after it was done: cut off in between, it is done once more.
+    there = await client.read(address, sealing.WHERE)
+    if there is not None and await asyncio.to_thread(
+        sealing.holds, there, wanted.content, wanted.to
+    ):
+        # A pass that was cut off before it was recorded has put them there.
+        sealed = there
+    else:
+        if there is not None:
+            await _put_aside(obj, client, address, there)
+        sealed = await asyncio.to_thread(sealing.seal, wanted.content, wanted.to)
+        await client.write(address, sealing.WHERE, sealed)
     obj.status.keys = EtcdKeys(
         content=wanted.digest,
         sealed_to=wanted.sealed_to,
@@ -186,6 +187,15 @@ async def _write(
     p.event(reasons.KEYS_SEALED, f"keys are kept in etcd, sealed to {wanted.sealed_to}")
 
 
+async def _put_aside(obj: EtcdCluster, client: EtcdClient, address: str, there: bytes) -> None:
+    """What came with the backup and nobody could open yet is kept, once."""
+    if obj.spec.restore_from is None or obj.status.keys_returned is not None:
+        return
+    aside = sealing.aside(_data(obj))
+    if await client.read(address, aside) is None:
+        await client.write(address, aside, there)
+
+
 async def _give_back(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
@@ -193,7 +203,9 @@ async def _give_back(
     address: str,
     encryption: BackupEncryption | None,
 ) -> None:
-    sealed = await client.read(address, sealing.WHERE)
+    sealed = await client.read(address, sealing.aside(_data(obj)))
+    if sealed is None:
+        sealed = await client.read(address, sealing.WHERE)
     now = p.now.replace(microsecond=0)
     if sealed is None:
         text = "the backup holds no keys: spec.backup.keys was not set where it was made"
@@ -208,20 +220,17 @@ async def _give_back(
         text = f"the keys in the backup cannot be opened: {error}; {_way_out(obj, sealed)}"
         p.set_condition(reasons.KEYS_RESTORED_CONDITION, False, reasons.KEYS_MISSING, text)
         return
-    secret = _secret(obj, content)
-    try:
-        await p.kube.create(secret)
-    except AlreadyExists:
-        live = await p.kube.get(kinds.SECRET, secret["metadata"]["name"], obj.namespace)
-        if live is None or not owned_by(live, obj):
-            text = (
-                f"Secret {obj.namespace}/{secret['metadata']['name']} exists already and does not "
-                "belong to this EtcdCluster; remove it"
-            )
-            p.set_condition(reasons.KEYS_RESTORED_CONDITION, False, reasons.NAME_TAKEN, text)
-            return
-        p.log.info("a pass that was cut off has made the Secret")
     name = names.etcd_keys_secret(obj.name)
+    live = await p.kube.get(kinds.SECRET, name, obj.namespace)
+    if live is None:
+        live = await p.kube.create(_secret(obj, content))
+    if not owned_by(live, obj):
+        text = (
+            f"Secret {obj.namespace}/{name} exists already and does not belong to this "
+            "EtcdCluster; remove it"
+        )
+        p.set_condition(reasons.KEYS_RESTORED_CONDITION, False, reasons.NAME_TAKEN, text)
+        return
     obj.status.keys_returned = EtcdKeysReturned(secret=name, at=now)
     text = f"Secret {obj.namespace}/{name} holds what came with the backup: {', '.join(content)}"
     p.set_condition(reasons.KEYS_RESTORED_CONDITION, True, reasons.KEYS_OPENED, text)

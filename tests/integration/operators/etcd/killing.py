@@ -132,7 +132,13 @@ class Mortal:
     async def _names(self, kind: Kind) -> list[str]:
         if kind == ETCD:
             return [self._name]
-        return [m["metadata"]["name"] for m in await self._kube.list(kind, self._namespace)]
+        found = [m["metadata"] for m in await self._kube.list(kind, self._namespace)]
+        for meta in found:
+            if not meta.get("finalizers"):
+                # The part of the runtime: also for those that the operator itself has made.
+                patch = {"metadata": {"finalizers": [FINALIZER]}}
+                await self._kube.patch(kind, meta["name"], self._namespace, patch)
+        return [meta["name"] for meta in found]
 
     def _spend(self, what: str) -> None:
         if self._left <= 0:

@@ -10,12 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.integration.operators.etcd.conftest import ETCD, World, at_rest, status
+from tests.integration.operators.etcd.conftest import ETCD, World, at_rest, condition, status
 from tests.integration.operators.etcd.container import program
 from tests.integration.operators.etcd.killing import BACKUP, FINALIZER, RESTORE, Mortal
 from tests.integration.operators.etcd.kv import get, put
 from tests.integration.operators.etcd.standin import StandIn
 from tests.integration.operators.etcd.test_backups import STORE, volume
+from tests.integration.operators.etcd.test_keys import BACKUP_KEY, secret
+from tests.integration.operators.etcd.test_keys import policy as keeping_keys
 from tests.integration.operators.etcd.writer import Writer, following, writing
 
 from kok.api.meta import Kind, Manifest
@@ -23,6 +25,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.etcd.layout import ANNOTATION_ROTATE_CA, LABEL_MEMBER, pod_endpoint
 from kok.operators.etcd.operations import recover
+from kok.pki import decode
 
 
 @pytest.fixture
@@ -171,6 +174,27 @@ async def test_a_whole_life_has_at_least_thirty_points(scene: Scene) -> None:
     for step in ("Grow", "Roll", "Restore Stopping", "Restore Seeding", "Shrink"):
         assert any(point.startswith(step) for point in points), f"{step}: {sorted(points)}"
     assert any("etcd maintenance/transfer-leadership" in point for point in points)
+
+
+async def test_keys_go_with_a_backup_and_come_back(scene: Scene, lives: Iterator[int]) -> None:
+    world = scene.world
+    await volume(world)
+    await secret(world, "backup-keys", key=BACKUP_KEY)
+    await secret(world, "shop-ca", key="the private key")
+    await scene.begin(1, backup=keeping_keys())
+    await scene.ask(BACKUP, "one")
+    backup = await world.there(BACKUP, "one")
+    assert (
+        backup["status"]["sealedKeys"] == (await world.there(ETCD, "e"))["status"]["keys"]["sha256"]
+    )
+
+    await world.make("f", restoreFrom={"backup": "one"})
+    await world.kube.patch(ETCD, "f", world.namespace, {"metadata": {"finalizers": [FINALIZER]}})
+    heir = Mortal(scene.kube, world.namespace, lives, "f")
+    await heir.work(lambda m: condition(m, "KeysRestored").get("status") == "True", ETCD, "f")
+
+    found = await world.there(kinds.SECRET, "f-keys")
+    assert decode(found, "ca.key") == b"the private key"
 
 
 async def test_recovering_a_lost_quorum(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,8 +29,7 @@ from kok.operators.etcd.worker.model import Model
 
 WHERE = b"kok.dev/keys"
 """Key in etcd. API servers keep everything below `/registry/`, and see nothing else."""
-BEFORE = b"kok.dev/keys-before"
-"""Where those are put aside that came with a backup and were not opened."""
+_BEFORE = "kok.dev/keys-before/"
 LIMIT = 256 * 1024
 """Bytes of what is sealed at most; etcd takes 1.5 MiB in one request."""
 _INFO = b"kok etcd keys: "
@@ -53,11 +52,14 @@ class Sealed(Model):
     names: list[str] = Field(max_length=16)
     salt: str = Field(max_length=128)
     """For a recipient the fresh public key; in base64."""
+    content: str | None = Field(default=None, max_length=64)
+    """SHA-256 of what is sealed: private keys, of which a hash tells nothing."""
     box: str
 
     def header(self) -> bytes:
         """What is authenticated with the box."""
-        return json.dumps(self.model_dump(exclude={"box"}), sort_keys=True).encode()
+        plain = self.model_dump(exclude={"box"}, exclude_none=True)
+        return json.dumps(plain, sort_keys=True).encode()
 
     @property
     def sealed_to(self) -> str:
@@ -79,6 +81,14 @@ class Opened:
     problem: str | None = None
 
 
+def aside(data: str) -> bytes:
+    """Where in etcd those are put that came with a backup and were not opened.
+
+    `data` tells one restore from another: what is restored may hold what an earlier one put aside.
+    """
+    return f"{_BEFORE}{data}".encode()
+
+
 def digest(sealed: bytes | None) -> str | None:
     """SHA-256 of what lies in etcd."""
     return hashlib.sha256(sealed).hexdigest() if sealed else None
@@ -93,6 +103,11 @@ def canonical(content: Content) -> bytes:
     return json.dumps(plain, sort_keys=True).encode()
 
 
+def content_digest(content: Content) -> str:
+    """SHA-256 of a content, however it is sealed."""
+    return hashlib.sha256(canonical(content)).hexdigest()
+
+
 def seal(content: Content, to: Key | str) -> bytes:
     """Seals to a backup's key, or to a recipient's public key in base64. Raises `SealError`."""
     plain = canonical(content)
@@ -101,16 +116,36 @@ def seal(content: Content, to: Key | str) -> bytes:
     if isinstance(to, Key):
         salt = os.urandom(KEY_SIZE)
         secret = to.derive(salt, _INFO + b"key")
-        made = Sealed(
-            to="key", keyID=to.id.hex(), names=sorted(content), salt=_encode(salt), box=""
-        )
     else:
         salt, secret = _towards(to)
-        made = Sealed(to="recipient", keyID=to, names=sorted(content), salt=_encode(salt), box="")
+    made = Sealed(
+        to="key" if isinstance(to, Key) else "recipient",
+        keyID=_called(to),
+        names=sorted(content),
+        salt=_encode(salt),
+        content=content_digest(content),
+        box="",
+    )
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - 7 MiB
 
     box = AESGCM(secret).encrypt(bytes(12), plain, made.header())
     return made.model_copy(update={"box": _encode(box)}).model_dump_json(by_alias=True).encode()
+
+
+def holds(sealed: bytes, content: Content, to: Key | str) -> bool:
+    """Whether just that is sealed to just that key.
+
+    A box for a recipient cannot be opened here: what stands beside it is believed.
+    """
+    try:
+        found = parse(sealed)
+        if found.key_id != _called(to):
+            return False
+        if isinstance(to, Key):
+            return canonical(unseal(sealed, [to])) == canonical(content)
+        return found.content == content_digest(content)
+    except SealError:
+        return False
 
 
 def parse(sealed: bytes) -> Sealed:
@@ -154,6 +189,10 @@ def key_pair() -> tuple[str, str]:
 
     made = X25519PrivateKey.generate()
     return _encode(made.private_bytes_raw()), _encode(made.public_key().public_bytes_raw())
+
+
+def _called(to: Key | str) -> str:
+    return to if isinstance(to, str) else to.id.hex()
 
 
 def _towards(public: str) -> tuple[bytes, bytes]:

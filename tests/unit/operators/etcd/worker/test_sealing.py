@@ -36,6 +36,28 @@ def test_what_is_sealed_to_a_recipient_opens_by_the_private_key_alone() -> None:
         sealing.unseal(sealed, [], sealing.key_pair()[0])
 
 
+def test_what_is_kept_already_is_known() -> None:
+    """To whom only its author can open it, too: what it was made of has another hash."""
+    other = {**CONTENT, "sa": {"sa.key": b"another"}}
+    for to in (KEY, sealing.key_pair()[1]):
+        sealed = sealing.seal(CONTENT, to)
+        assert sealing.holds(sealed, CONTENT, to)
+        assert not sealing.holds(sealed, other, to)
+        assert not sealing.holds(sealed, CONTENT, OTHER)
+        assert not sealing.holds(sealed, CONTENT, sealing.key_pair()[1])
+    assert not sealing.holds(b"{}", CONTENT, KEY)
+
+
+def test_what_an_earlier_release_sealed_opens() -> None:
+    """It had no hash beside it."""
+    sealed = (
+        b'{"format":1,"to":"key","keyID":"3b9fdf86ab23dcf9","names":["ca"],'
+        b'"salt":"c3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3M=",'
+        b'"box":"R6uBUBn7uRPcNAMT+o4b716CZkkpTYFpjqzbyM7SW70ekF3ISpmJdszgdw=="}'
+    )
+    assert sealing.unseal(sealed, [KEY]) == {"ca": {"tls.key": b"one"}}
+
+
 def test_as_much_as_may_be_sealed_is_also_read_back() -> None:
     most = {"ca": {"tls.key": b"x" * (sealing.LIMIT * 3 // 4 - 100)}}
     assert len(sealing.canonical(most)) > sealing.LIMIT * 0.99
