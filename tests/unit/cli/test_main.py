@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 from rich.console import Console
 from tests.unit.csrs import csr, node
-from tests.unit.fakeapi import FakeApi
+from tests.unit.fakeapi import FakeApi, refusal
 from typer.testing import CliRunner, Result
 
 from kok import pki
@@ -276,6 +277,39 @@ async def test_the_status_knows_every_kind_that_has_something_to_tell(
     shown = [line.split()[0] for line in out.splitlines()[1:]]
     assert shown[0] == "Cluster"
     assert set(shown) == {k.info.kind.kind for k in KINDS} - {"Component"}
+
+
+async def test_nothing_that_a_stranger_says_rules_the_terminal(
+    api: FakeApi, joined: FakeApi, run: Run
+) -> None:
+    said = "\x1b]0;x\x07\x9b2J\u202eevil\nCluster ns other"
+    api.put(PATH.format("ns"), cluster(**condition("False", "NoEtcd", said)))
+    api.drop(SECRET)
+    entry = {
+        **dict.fromkeys(("namespace", "machine", "cluster", "address"), "x"),
+        "since": "2026-01-01T22:00:00Z",
+        "why": said,
+        "left": said,
+    }
+    api.put(LIST, {"data": {"uid-1": json.dumps(entry)}})
+    shown = "?]0;x??2J?evil"
+
+    _, status, _ = await run("status")
+    _, doctor, _ = await run("doctor")
+    _, _, refused = await run("kubeconfig", "demo")
+    lay(api, admins(joined.address))
+    joined.script("GET", "/nodes", lambda _: answer(422, said))
+    _, _, business = await run("node", "approve", "demo", "w7")
+
+    for text in (status, doctor, refused, business):
+        assert shown in text
+        assert not [one for one in text if not one.isprintable() and one != "\n"]
+    assert len(status.splitlines()) == len(doctor.splitlines()) == 2
+
+
+async def answer(status: int, message: str) -> web.StreamResponse:
+    """What an API server refuses with."""
+    return refusal(status, "Invalid", message)
 
 
 async def test_a_narrow_terminal_hides_nothing(

@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from kok.api.host import AbandonedHost
 from kok.api.names import ABANDONED_HOSTS, LABEL_MANAGED_BY, MANAGED_BY
+from kok.api.plain import cut_bytes, plain
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden, InvalidObject, KubeError, NotFound
-from kok.kube.plain import cut_bytes, plain
 from kok.operators.machine import metrics
 
 MOST = 256

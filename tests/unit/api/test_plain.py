@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from kok.kube.plain import cut_bytes, plain, plain_lines
+from kok.api.plain import cut_bytes, plain, plain_lines
 
 
 @pytest.mark.parametrize(
