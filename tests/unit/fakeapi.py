@@ -13,6 +13,7 @@ import copy
 import itertools
 import json
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -39,9 +40,9 @@ class FakeApi:
         self._watchers: list[asyncio.Queue[Manifest | None]] = []
         self._server = TestServer(self._app())
 
-    async def start(self) -> FakeApi:
+    async def start(self, tls: ssl.SSLContext | None = None) -> FakeApi:
         """Starts to listen."""
-        await self._server.start_server()
+        await self._server.start_server(ssl=tls)
         return self
 
     async def close(self) -> None:

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from kok.api.plain import plain_lines
+
 GROUP = "kok.dev"
 VERSION = "v1alpha1"
 
@@ -190,7 +192,7 @@ class Status(ApiModel):
             type=type_,
             status=word,
             reason=reason,
-            message=message[:32768],
+            message=plain_lines(message[:32768]),
             last_transition_time=since,
             observed_generation=generation,
         )

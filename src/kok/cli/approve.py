@@ -15,12 +15,12 @@ from kok.api.cluster import Cluster
 from kok.api.machine import Machine
 from kok.api.meta import Manifest
 from kok.cli.identity import Choice
-from kok.cli.query import FIELD_MANAGER, admin_kubeconfig, connected
+from kok.cli.query import FIELD_MANAGER, Refused, admin_kubeconfig, connected
 from kok.kube import certificates, foreignnodes, kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.certificates import Request, by_node
 from kok.kube.client import Kube
-from kok.kube.errors import Forbidden, KubeError, NotFound
+from kok.kube.errors import Forbidden, NotFound
 from kok.kube.limits import TENANT
 
 
@@ -30,7 +30,7 @@ async def approve(cluster: str, node: str, namespace: str | None, choice: Choice
     around = await _around(cluster, namespace, choice)
     for machine in around.machines:
         if machine.spec.node == node:
-            raise _Refused(
+            raise Refused(
                 f"Node {node} belongs to {machine}; its condition CertificatesApproved says what "
                 "becomes of its requests"
             )
@@ -38,13 +38,13 @@ async def approve(cluster: str, node: str, namespace: str | None, choice: Choice
         seen, asked = await asyncio.gather(kube.list(kinds.NODE), kube.list(kinds.CSR))
         waiting = waiting_of(node, asked)
         if not waiting:
-            raise _Refused(f"Node {node} of {around.cluster} waits for no serving certificate")
+            raise Refused(f"Node {node} of {around.cluster} waits for no serving certificate")
         nodes = {str(one["metadata"]["name"]): foreignnodes.addresses(one) for one in seen}
         taken = foreignnodes.taken(node, around.cluster, around.addresses, around.machines, nodes)
         for request in waiting:
             why = foreignnodes.objection(request, nodes, taken)
             if why is not None:
-                raise _Refused(
+                raise Refused(
                     f"CertificateSigningRequest {request.name} of Node {node} is not approved: {why}"
                 )
         for request in waiting:
@@ -72,13 +72,6 @@ async def _around(cluster: str, namespace: str | None, choice: Choice) -> _Aroun
         parsed = Cluster.parse(found)
         machines = foreignnodes.machines_of(parsed, await meta.list(Machine.info.kind, where))
         return _Around(parsed, machines, await _meta_addresses(meta))
-
-
-class _Refused(KubeError):
-    """Not the API server refuses, but this command."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(409, "Refused", message)
 
 
 def waiting_of(node: str, listed: Iterable[Manifest]) -> list[Request]:

@@ -7,13 +7,12 @@ from datetime import datetime
 
 from pydantic import ValidationError
 from rich.table import Table
-from rich.text import Text
 
 from kok.api.host import AbandonedHost
 from kok.api.names import ABANDONED_HOSTS
 from kok.cli.identity import Choice
 from kok.cli.query import connected
-from kok.cli.table import age
+from kok.cli.table import age, cell
 from kok.kube import kinds
 from kok.kube.errors import NotFound
 
@@ -63,8 +62,7 @@ def table(hosts: Mapping[str, AbandonedHost], now: datetime) -> Table:
             host.why,
             host.left,
         )
-        # As text: rich would take brackets for its own mark-up.
-        out.add_row(*map(Text, cells))
+        out.add_row(*map(cell, cells))
     return out
 
 

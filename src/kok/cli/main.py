@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
 import typer
 
+from kok.api.plain import plain, plain_lines
 from kok.kube.errors import KubeError
 
 if TYPE_CHECKING:
@@ -204,12 +205,12 @@ def approve_node(
     choice = _choice(kubeconfig, context, user, groups)
     done = _friendly(lambda: asyncio.run(approve(cluster, name, namespace, choice)))
     for request in done:
-        typer.echo(f"CertificateSigningRequest {request} of Node {name} is approved")
+        typer.echo(plain(f"CertificateSigningRequest {request} of Node {name} is approved"))
 
 
 def fail(sentence: str) -> NoReturn:
     """Ends the command with a sentence on standard error."""
-    typer.echo(f"kok: {sentence}", err=True)
+    typer.echo(f"kok: {plain_lines(sentence)}", err=True)
     raise typer.Exit(1)
 
 

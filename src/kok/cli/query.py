@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import base64
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from kok import pki
 from kok.api import KINDS, Cluster, Component
 from kok.api.meta import Kind, Manifest
-from kok.api.names import admin_kubeconfig_secret
+from kok.api.names import admin_kubeconfig_secret, context
 from kok.cli.identity import Choice, from_environment
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import NotFound
+from kok.kube.errors import KubeError, NotFound
+from kok.kube.ownership import owned_by
 
 # Clusters first, which people ask for; Components only say that their templates can be used.
 SHOWN = tuple(
@@ -38,20 +40,54 @@ class Row:
 
 
 async def admin_kubeconfig(cluster: str, namespace: str | None, choice: Choice) -> str:
-    """The kubeconfig of a business cluster; raises `NotFound` with a sentence that says why."""
+    """The kubeconfig of a business cluster. Raises `NotFound` or `Refused` with a sentence."""
     async with await connected(choice) as kube:
         where = namespace or kube.access.namespace or "default"
-        name = admin_kubeconfig_secret(cluster)
-        secret = await kube.get(kinds.SECRET, name, where)
-        data = (secret or {}).get("data") or {}
-        if "kubeconfig" in data:
-            return base64.b64decode(data["kubeconfig"]).decode()
         found = await kube.get(Cluster.info.kind, cluster, where)
-    if found is None:
-        text = f"there is no Cluster {cluster} in namespace {where}; name another with -n"
-    else:
+        if found is None:
+            text = f"there is no Cluster {cluster} in namespace {where}; name another with -n"
+            raise NotFound(404, "NotFound", text)
+        secret = await kube.get(kinds.SECRET, admin_kubeconfig_secret(cluster), where)
+    if secret is None or "kubeconfig" not in (secret.get("data") or {}):
         text = f"Cluster {where}/{cluster} has no kubeconfig yet: {_ready(found)[2] or 'no status'}"
-    raise NotFound(404, "NotFound", text)
+        raise NotFound(404, "NotFound", text)
+    return _made_anew(secret, Cluster.parse(found))
+
+
+class Refused(KubeError):
+    """Not the API server refuses, but this command."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(409, "Refused", message)
+
+
+def _made_anew(secret: Manifest, cluster: Cluster) -> str:
+    """A kubeconfig of what is in the Secret: address, CA, certificate and key, and nothing else.
+
+    Whoever may write in the namespace decides on the Secret; what he writes must not name a
+    program, a file or a proxy of whoever uses the kubeconfig.
+    """
+    where = f"Secret {cluster.namespace}/{secret['metadata']['name']}"
+    if not owned_by(secret, cluster):
+        raise Refused(f"{where} does not belong to {cluster}; delete it, it is made anew")
+    try:
+        found = pki.parse_kubeconfig(pki.decode(secret, "kubeconfig") or b"")
+        if not isinstance(found.credentials, pki.Leaf):
+            raise pki.PkiError("it holds no client certificate")
+        if not _ADDRESS.fullmatch(found.server):
+            raise pki.PkiError("its server is not https://host:port")
+        for bundle in (found.ca_pem, found.credentials.cert_pem):
+            pki.split(bundle)
+        called = context(cluster.namespace, cluster.name)
+        return pki.kubeconfig(
+            called, found.server, found.ca_pem, called, found.credentials, context_name=called
+        )
+    except pki.PkiError as error:
+        text = f"{where} is not what KOK wrote: {str(error)[:200]}; delete it, it is made anew"
+        raise Refused(text) from None
+
+
+_ADDRESS = re.compile(r"https://[A-Za-z0-9.:\[\]-]{1,260}")
 
 
 async def overview(

@@ -9,6 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from kok.api.plain import plain
 from kok.cli.query import Row
 
 _COLOURS = {"True": "green", "False": "red", "Unknown": "yellow"}
@@ -37,12 +38,20 @@ def table(rows: Sequence[Row]) -> Table:
     for heading in ("KIND", "NAMESPACE", "NAME", "PHASE", "READY", "AGE", "WHY"):
         out.add_column(heading, no_wrap=True)
     for row in rows:
-        ready = Text(row.ready or "-", style=_COLOURS.get(row.ready or "", ""))
+        ready = cell(row.ready or "-")
+        ready.stylize(_COLOURS.get(row.ready or "", ""))
         why = "" if row.ready == "True" else ": ".join(p for p in (row.reason, row.message) if p)
-        # As text: rich would take brackets of a message for its own mark-up.
         cells = (row.kind, row.namespace, row.name, row.phase)
-        out.add_row(*map(Text, cells), ready, Text(age(row.age)), Text(why))
+        out.add_row(*map(cell, cells), ready, cell(age(row.age)), cell(why))
     return out
+
+
+def cell(text: str) -> Text:
+    """What stands in a table, on one line, whoever wrote it.
+
+    As text: rich would take brackets of a message for its own mark-up.
+    """
+    return Text(plain(text.replace("\n", " ")))
 
 
 def age(seconds: float) -> str:

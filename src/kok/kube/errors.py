@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kok.api.plain import plain_lines
+
 MESSAGE = 1024
 """Characters of a server's sentence that are kept: whoever writes it decides on its length."""
 MOST_PATIENCE = 300.0
@@ -113,7 +115,8 @@ def error_of(status: int, body: bytes) -> KubeError:
         parsed = None
     answer: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
     text = body[:MESSAGE].decode("utf-8", "replace").strip()[:500]
-    message = cut(str(answer.get("message") or text or f"HTTP status {status}"))
+    said = str(answer.get("message") or text or f"HTTP status {status}")
+    message = cut(plain_lines(said[: 2 * MESSAGE]))
     reason = _word(answer.get("reason"))
     if status in _NOT_READY:
         return Unreachable(message, status=status, reason=reason or "Unreachable")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kok.api.meta import Resource
+from kok.api.plain import plain_lines
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists, KubeError
@@ -77,7 +78,7 @@ class Recorder:
             "reportingInstance": self._instance,
             "action": "Reconcile",
             "reason": event.reason[:128],
-            "note": event.note[:_NOTE_LIMIT],
+            "note": plain_lines(event.note[:_NOTE_LIMIT]),
             "type": "Warning" if event.warning else "Normal",
             "regarding": {
                 "apiVersion": about.info.kind.api_version,

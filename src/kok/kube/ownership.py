@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from kok.api.meta import Kind, Manifest, Resource
 from kok.api.names import (
@@ -69,6 +69,31 @@ def owned_by(manifest: Manifest, owner: Resource) -> bool:
         for reference in manifest["metadata"].get("ownerReferences") or ()
         if reference.get("controller")
     )
+
+
+SURPLUS = 16
+"""Children that are not needed (any more) which one pass looks at; others get their turn later."""
+
+
+def children_of(owner: Resource, wanted: Container[str]) -> Callable[[Manifest], Manifest]:
+    """For `keep` of a list: those with a name in `wanted` and some others whose controller is this
+    very owner; of any more nothing, an empty object, is kept.
+
+    Labels and owner of a child can be written by anybody: so he who makes thousands of them does
+    not decide what is in memory, and what every pass goes through.
+    """
+    left = SURPLUS
+
+    def keep(live: Manifest) -> Manifest:
+        nonlocal left
+        if live["metadata"]["name"] in wanted:
+            return live
+        if left == 0 or not owned_by(live, owner):
+            return {}
+        left -= 1
+        return live
+
+    return keep
 
 
 def brought(live: Manifest, manager: str, entries: Iterable[str]) -> bool:

@@ -36,6 +36,7 @@ from kok.pki.kubeconfig import (
     Token,
     TokenFile,
     kubeconfig,
+    leaf_within,
     parse_kubeconfig,
 )
 from kok.pki.manifests import (
@@ -95,6 +96,7 @@ __all__ = [
     "issue",
     "kubeconfig",
     "leaf_of",
+    "leaf_within",
     "merge_bundles",
     "must_renew",
     "new_ca",

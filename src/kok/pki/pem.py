@@ -28,8 +28,11 @@ MALFORMED = (
 """What the parser raises for a certificate that is damaged or beyond us."""
 
 
-MAX_CERTIFICATES = 256 * 1024
-"""Bytes of certificates in one text: more than a hundred, each of which has to be decoded."""
+MAX_CERTIFICATES = 128 * 1024
+"""Bytes of certificates in one text: more than two hundred, each of which has to be decoded."""
+MAX_CERTIFICATE = 16 * 1024
+"""Bytes of one certificate. One with a hundred long names has less; its names are decoded one by
+one, and who wrote it decided how many there are."""
 
 
 def load_certificates(pem: bytes) -> list[x509.Certificate]:
@@ -37,15 +40,24 @@ def load_certificates(pem: bytes) -> list[x509.Certificate]:
 
     Raises `PkiError` when there is none or one of them cannot be parsed.
     """
+    return _decoded(pem, every=True)
+
+
+def _decoded(pem: bytes, *, every: bool) -> list[x509.Certificate]:
     if len(pem) > MAX_CERTIFICATES:
         raise PkiError(f"more than {MAX_CERTIFICATES // 1024} KiB of certificates; put in fewer")
+    # The parser's own text may quote its input; `from None` keeps it out of logs.
     try:
         certificates = x509.load_pem_x509_certificates(pem)
-        for certificate in certificates:
-            _decode(certificate)
     except MALFORMED:
-        # The parser's own text may quote its input; `from None` keeps it out of logs.
         raise PkiError("not a PEM certificate") from None
+    for certificate in certificates if every else certificates[:1]:
+        if len(certificate.tbs_certificate_bytes) > MAX_CERTIFICATE:
+            raise PkiError(f"a certificate has more than {MAX_CERTIFICATE // 1024} KiB")
+        try:
+            _decode(certificate)
+        except MALFORMED:
+            raise PkiError("not a PEM certificate") from None
     return certificates
 
 
@@ -60,8 +72,8 @@ def _decode(certificate: x509.Certificate) -> None:
 
 
 def load_certificate(pem: bytes) -> x509.Certificate:
-    """The first certificate of a PEM text: the leaf, when a chain follows it."""
-    return load_certificates(pem)[0]
+    """The first certificate of a PEM text: the leaf, when a chain follows it. Others are not decoded."""
+    return _decoded(pem, every=False)[0]
 
 
 def load_private_key(pem: bytes) -> SigningKey:

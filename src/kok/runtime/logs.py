@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from kok.api.plain import plain_lines
 from kok.runtime.redact import redact
 from kok.runtime.settings import Settings
 
@@ -34,7 +35,7 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render, _seen],
     )
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(formatter)
@@ -68,6 +69,11 @@ def hushed(name: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def _seen(_logger: Any, _method: str, line: Any) -> str:
+    """What strangers are quoted with rules no terminal on which somebody reads the log as text."""
+    return plain_lines(line)
 
 
 def _clean(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

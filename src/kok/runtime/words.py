@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kok.api.meta import Manifest
+from kok.api.plain import plain
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.runtime.redact import redact_text
@@ -74,7 +75,7 @@ def moment(since: datetime) -> str:
 
 def said(text: object) -> str:
     """Somebody else's words as one line that a condition can hold."""
-    return " ".join(str(text or "")[: 4 * SAID].split())[:SAID]
+    return plain(" ".join(str(text or "")[: 4 * SAID].split()))[:SAID]
 
 
 def last_words(log: str) -> str:
@@ -88,7 +89,7 @@ def last_words(log: str) -> str:
         (hits[-1] for telling in _TELLING if (hits := [li for li in lines if telling.match(li)])),
         lines[-1] if lines else "",
     )
-    return redact_text(_KLOG.sub("", found))[:SAID]
+    return plain(redact_text(_KLOG.sub("", found)))[:SAID]
 
 
 def quoted(text: object) -> str:

@@ -24,6 +24,12 @@ def test_a_first_condition_counts_as_a_change() -> None:
     assert Status().set_condition("Ready", False, "Waiting", now=NOON)
 
 
+def test_a_message_rules_no_terminal() -> None:
+    status = Status()
+    status.set_condition("Ready", False, "Waiting", "it said \x1b[2J\u202e\nmore", now=NOON)
+    assert [c.message for c in status.conditions] == ["it said ?[2J?\nmore"]
+
+
 def test_none_means_unknown(status: Status) -> None:
     assert status.set_condition("Ready", None, "NoAnswer", now=LATER)
     found = status.condition("Ready")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from aiohttp import web
 from rich.console import Console
 from tests.unit.csrs import csr, node
-from tests.unit.fakeapi import FakeApi
+from tests.unit.fakeapi import FakeApi, refusal
 from typer.testing import CliRunner, Result
 
-from kok.api import KINDS
+from kok import pki
+from kok.api import KINDS, Cluster
 from kok.cli.main import app
 from kok.cli.query import row_of
 from kok.cli.table import age, table
+from kok.kube.ownership import owned
 from kok.operators.etcd.worker import sealing
 
 ROOT = Path(__file__).parents[3]
@@ -135,10 +139,103 @@ def condition(status: str, reason: str, message: str = "") -> dict[str, Any]:
 PATH = "/apis/kok.dev/v1alpha1/namespaces/{}/clusters/demo"
 
 
+SECRET = "/api/v1/namespaces/ns/secrets/demo-kubeconfig"
+CA = pki.new_ca("demo-ca", datetime.now(UTC))
+
+
+def admins(server: str) -> str:
+    """The kubeconfig that KOK writes."""
+    leaf = pki.issue(CA, pki.LeafSpec("kubernetes-admin"), datetime.now(UTC))
+    return pki.kubeconfig("ns/demo", server, CA.cert_pem, "ns/demo", leaf, context_name="ns/demo")
+
+
+def lay(api: FakeApi, text: str, *, own: bool = True) -> None:
+    """A Cluster, and a kubeconfig in its Secret."""
+    made = api.put(PATH.format("ns"), {**cluster(), "spec": {"version": "1.37.1"}})
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "demo-kubeconfig", "namespace": "ns"},
+        "data": pki.encode({"kubeconfig": text}),
+    }
+    api.put(SECRET, owned(secret, Cluster.parse(made)) if own else secret)
+
+
 async def test_the_kubeconfig_of_a_cluster_is_printed(api: FakeApi, run: Run) -> None:
-    data = {"kubeconfig": base64.b64encode(b"apiVersion: v1\n").decode()}
-    api.put("/api/v1/namespaces/ns/secrets/demo-kubeconfig", {"data": data})
-    assert await run("kubeconfig", "demo") == (0, "apiVersion: v1\n", "")
+    text = admins("https://192.0.2.1:31443")
+    lay(api, text)
+    assert await run("kubeconfig", "demo") == (0, text, "")
+
+
+MORE: dict[str, Callable[[Any], object]] = {
+    "a program": lambda c: c["users"][0]["user"].update(exec={"command": "/opt/x"}),
+    "a proxy": lambda c: c["clusters"][0]["cluster"].update({"proxy-url": "http://192.0.2.9"}),
+    "no check": lambda c: c["clusters"][0]["cluster"].update({"insecure-skip-tls-verify": True}),
+    "another name": lambda c: c["clusters"][0]["cluster"].update({"tls-server-name": "x"}),
+    "a file": lambda c: c["users"][0]["user"].update({"client-key": "/root/.ssh/id"}),
+    "a token": lambda c: c["users"][0]["user"].update({"token": "t", "tokenFile": "/etc/shadow"}),
+    "a context": lambda c: c["contexts"].append({"name": "prod", "context": {"user": "x"}}),
+    "a namespace": lambda c: c["contexts"][0]["context"].update({"namespace": "kube-system"}),
+    "an extension": lambda c: c.update({"preferences": {"colors": True}, "extensions": []}),
+}
+
+
+@pytest.mark.parametrize("what", MORE)
+async def test_of_a_kubeconfig_nothing_is_printed_but_what_kok_puts_into_one(
+    api: FakeApi, run: Run, what: str
+) -> None:
+    text = admins("https://192.0.2.1:31443")
+    changed = yaml.safe_load(text)
+    MORE[what](changed)
+    lay(api, yaml.safe_dump(changed))
+    assert await run("kubeconfig", "demo") == (0, text, "")
+
+
+OTHER: dict[str, tuple[Callable[[Any], object], str]] = {
+    "only a program": (
+        lambda c: c["users"][0].update(user={"exec": {"command": "/opt/x"}}),
+        "neither a client certificate nor a token",
+    ),
+    "only a file": (
+        lambda c: c["users"][0].update(user={"tokenFile": "/etc/shadow"}),
+        "no client certificate",
+    ),
+    "plain http": (
+        lambda c: c["clusters"][0]["cluster"].update(server="http://192.0.2.1"),
+        "not https://host:port",
+    ),
+    "an escape sequence": (
+        lambda c: c["clusters"][0]["cluster"].update(server="https://x/\x1b[2J"),
+        "not https://host:port",
+    ),
+    "no certificates": (
+        lambda c: c["clusters"][0]["cluster"].update({"certificate-authority-data": "eA=="}),
+        "not a PEM certificate",
+    ),
+    "nothing at all": (lambda c: c.clear(), "has no context"),
+}
+
+
+@pytest.mark.parametrize("what", OTHER)
+async def test_what_is_no_kubeconfig_of_koks_is_refused(api: FakeApi, run: Run, what: str) -> None:
+    change, sentence = OTHER[what]
+    changed = yaml.safe_load(admins("https://192.0.2.1:31443"))
+    change(changed)
+    lay(api, yaml.safe_dump(changed))
+    code, out, err = await run("kubeconfig", "demo")
+    assert (code, out) == (1, "")
+    assert err.startswith("kok: Secret ns/demo-kubeconfig is not what KOK wrote: ")
+    assert sentence in err
+    assert "/opt/x" not in err
+
+
+async def test_a_secret_that_is_not_the_clusters_own_is_refused(api: FakeApi, run: Run) -> None:
+    lay(api, admins("https://192.0.2.1:31443"), own=False)
+    code, out, err = await run("kubeconfig", "demo")
+    assert (code, out) == (1, "")
+    assert "does not belong to Cluster ns/demo" in err
+    api.drop(PATH.format("ns"))
+    assert "there is no Cluster demo" in (await run("kubeconfig", "demo"))[2]
 
 
 async def test_a_cluster_without_kubeconfig_says_why(api: FakeApi, run: Run) -> None:
@@ -180,6 +277,39 @@ async def test_the_status_knows_every_kind_that_has_something_to_tell(
     shown = [line.split()[0] for line in out.splitlines()[1:]]
     assert shown[0] == "Cluster"
     assert set(shown) == {k.info.kind.kind for k in KINDS} - {"Component"}
+
+
+async def test_nothing_that_a_stranger_says_rules_the_terminal(
+    api: FakeApi, joined: FakeApi, run: Run
+) -> None:
+    said = "\x1b]0;x\x07\x9b2J\u202eevil\nCluster ns other"
+    api.put(PATH.format("ns"), cluster(**condition("False", "NoEtcd", said)))
+    api.drop(SECRET)
+    entry = {
+        **dict.fromkeys(("namespace", "machine", "cluster", "address"), "x"),
+        "since": "2026-01-01T22:00:00Z",
+        "why": said,
+        "left": said,
+    }
+    api.put(LIST, {"data": {"uid-1": json.dumps(entry)}})
+    shown = "?]0;x??2J?evil"
+
+    _, status, _ = await run("status")
+    _, doctor, _ = await run("doctor")
+    _, _, refused = await run("kubeconfig", "demo")
+    lay(api, admins(joined.address))
+    joined.script("GET", "/nodes", lambda _: answer(422, said))
+    _, _, business = await run("node", "approve", "demo", "w7")
+
+    for text in (status, doctor, refused, business):
+        assert shown in text
+        assert not [one for one in text if not one.isprintable() and one != "\n"]
+    assert len(status.splitlines()) == len(doctor.splitlines()) == 2
+
+
+async def answer(status: int, message: str) -> web.StreamResponse:
+    """What an API server refuses with."""
+    return refusal(status, "Invalid", message)
 
 
 async def test_a_narrow_terminal_hides_nothing(
@@ -239,13 +369,19 @@ CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 
 
 @pytest.fixture
-async def joined(api: FakeApi) -> AsyncIterator[FakeApi]:
+async def joined(api: FakeApi, tmp_path: Path) -> AsyncIterator[FakeApi]:
     """The API server of a Cluster whose nodes `w7` and `w8` ask for certificates."""
-    business = await FakeApi().start()
-    kubeconfig = json.dumps(business.kubeconfig()).encode()
-    data = {"kubeconfig": base64.b64encode(kubeconfig).decode()}
-    api.put("/api/v1/namespaces/ns/secrets/demo-kubeconfig", {"data": data})
-    api.put(PATH.format("ns"), {**cluster(), "spec": {"version": "1.37.1"}})
+    leaf = pki.issue(
+        CA,
+        pki.LeafSpec("x", ip_addresses=["127.0.0.1"], usages=pki.Usage.SERVER),
+        datetime.now(UTC),
+    )
+    served = tmp_path / "served.pem"
+    served.write_bytes(leaf.cert_pem + leaf.key_pem)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(served)
+    business = await FakeApi().start(tls)
+    lay(api, admins(business.address))
     api.put("/api/v1/nodes/meta-1", node("meta-1", "203.0.113.1"))
     business.put("/api/v1/nodes/w7", node("w7", "192.0.2.77", "203.0.113.1"))
     business.put("/api/v1/nodes/w8", node("w8", "192.0.2.78"))

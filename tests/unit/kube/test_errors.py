@@ -43,6 +43,12 @@ def test_an_answer_that_is_no_status_is_shown_in_part() -> None:
     assert len(error.message) == 500
 
 
+def test_a_refusal_rules_no_terminal() -> None:
+    error = errors.error_of(422, body(message="a\x1b[2J\u202e\nb"))
+    assert error.message == "a?[2J?\nb"
+    assert errors.error_of(500, b"\x1b[2J").message == "?[2J"
+
+
 def test_a_server_may_say_how_long_to_wait() -> None:
     error = errors.error_of(429, body(details={"retryAfterSeconds": 7}))
     assert error.retry_after == 7.0

@@ -38,6 +38,12 @@ async def test_an_event_names_its_object_and_what_happened(api: FakeApi, kube: K
     assert len(event["note"]) == 1024
 
 
+async def test_a_note_rules_no_terminal(api: FakeApi, kube: Kube) -> None:
+    await Recorder(kube, "kok-test", Time()).record(thing(), Event("Grown", "\x1b[2J\u202e"))
+    (event,) = api.objects.values()
+    assert event["note"] == "?[2J?"
+
+
 async def test_a_repetition_is_dropped_for_a_while_and_then_counted(
     api: FakeApi, kube: Kube
 ) -> None:

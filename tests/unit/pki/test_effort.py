@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from kok.pki import PkiError, effort
-from kok.pki.pem import load_certificates, load_private_key
+from kok.pki.pem import load_certificate, load_certificates, load_private_key
 
 FORMATS = (
     serialization.PrivateFormat.PKCS8,
     serialization.PrivateFormat.TraditionalOpenSSL,
 )
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
 RSA = rsa.generate_private_key(65537, 2048)
 
 
@@ -88,8 +91,19 @@ def test_headers_hide_nothing() -> None:
 
 
 def test_no_certificates_without_end() -> None:
-    with pytest.raises(PkiError, match="256 KiB"):
+    with pytest.raises(PkiError, match="128 KiB"):
         load_certificates(b"x" * 300_000)
+
+
+def test_no_certificate_without_end() -> None:
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("")] * 20_000), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    with pytest.raises(PkiError, match="16 KiB"):
+        load_certificate(made.public_bytes(serialization.Encoding.PEM))
 
 
 def test_no_text_takes_long() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import yaml
 
@@ -13,6 +15,7 @@ from kok.pki import (
     TokenFile,
     issue,
     kubeconfig,
+    leaf_within,
     parse_kubeconfig,
 )
 
@@ -81,6 +84,21 @@ def test_long_values_stay_on_one_line(ca):
     lines = [line for line in text.splitlines() if "certificate-authority-data" in line]
     assert len(lines[0]) > 10_000
     assert yaml.safe_load(text)["clusters"][0]["name"] == "shop"
+
+
+def test_a_client_certificate_is_found_without_a_parser(ca, now):
+    leaf = issue(ca, LeafSpec("kubernetes-admin"), now)
+    text = kubeconfig("shop", SERVER, ca.trust_pem, "admin", leaf).encode()
+    assert leaf_within(text) == leaf
+    for other in (GOLDEN.encode(), text + text, text.replace(b"key-data: ", b"key-data: ."), b""):
+        assert leaf_within(other) is None
+
+
+def test_what_somebody_made_up_takes_no_time():
+    begin = time.process_time()
+    for hostile in (b"- {a: [1,2,3]}\n", b"&a [*a,", b"client-key-data: ", b"\n", b"{"):
+        assert leaf_within(hostile * (60_000 // len(hostile))) is None
+    assert time.process_time() - begin < 1  # The parser of YAML takes seconds for the first alone.
 
 
 @pytest.mark.parametrize(

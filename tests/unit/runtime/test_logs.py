@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import structlog
@@ -183,3 +183,15 @@ def test_what_it_costs_to_log_a_text_does_not_grow_beyond_the_cut(pump: str) -> 
     began = time.process_time()
     redact_text(long)
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_what_is_quoted_rules_no_terminal(
+    written: io.StringIO, form: Literal["json", "text"]
+) -> None:
+    logs.configure(Settings(log_format=form), written)
+    structlog.stdlib.get_logger("test").warning("it said", error="\x1b[2J\x9b\u202e")
+    logging.getLogger("library").warning("\x1b[2J\x9b\u202e")
+    text = written.getvalue()
+    assert text.count("[2J") == 2
+    assert not [one for one in text if not one.isprintable() and one != "\n"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kok.runtime.words import heard, moment, trouble
+from kok.runtime.words import heard, last_words, moment, quoted, said, trouble
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -52,6 +52,14 @@ def test_what_has_no_usable_time_or_endless_text_does_no_harm() -> None:
     long = event("FailedCreate", "x " * 10**6, 1)
     [word] = heard([broken, long], "u")
     assert len(word.note) <= 400
+
+
+def test_what_somebody_says_rules_no_terminal() -> None:
+    hostile = "a\x1b[2J\x9b1m\u202eb\nc"
+    for tell in (said, quoted, last_words):
+        assert tell(hostile).endswith("c")
+        assert tell(hostile).isprintable()
+    assert said(hostile) == "a?[2J?1m?b c"
 
 
 def test_a_moment_is_told_in_utc() -> None:

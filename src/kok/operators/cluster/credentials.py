@@ -84,7 +84,9 @@ class Issuer:
     def _show_untouched(self) -> None:
         """What was left as it is, since its CA is refused, still has dates to show."""
         shown = {c.name for c in self._made.certificates}
-        for name, live in self._lives.items():
+        # Anybody may make more Secrets that look like the Cluster's: these are nobody's to read.
+        for name in sorted(parts.secrets(self._plan.name)):
+            live = self._lives.get(name)
             leaf = pki.leaf_of(live) or leaf_in_kubeconfig(live)
             if name not in shown and leaf is not None:
                 with suppress(pki.PkiError):
@@ -276,13 +278,7 @@ def secret(name: str, type_: str, data: Mapping[str, str]) -> Manifest:
 def leaf_in_kubeconfig(live: Manifest | None) -> pki.Leaf | None:
     """The client certificate inside a kubeconfig Secret; None if it cannot be read."""
     text = pki.decode(live, KUBECONFIG)
-    if not text:
-        return None
-    try:
-        found = pki.parse_kubeconfig(text).credentials
-    except pki.PkiError:
-        return None
-    return found if isinstance(found, pki.Leaf) else None
+    return pki.leaf_within(text) if text else None
 
 
 def encryption_configuration(version: str, keys: Mapping[str, bytes]) -> str:

@@ -126,7 +126,14 @@ class Deletion:
 
     async def _children(self, kind: Kind) -> list[Manifest]:
         listed = await self._p.kube.list(
-            kind, self._cluster.namespace, labels=owner_labels(self._cluster)
+            kind,
+            self._cluster.namespace,
+            labels=owner_labels(self._cluster),
+            keep=lambda m: {
+                "apiVersion": m["apiVersion"],
+                "kind": m["kind"],
+                "metadata": m["metadata"],
+            },
         )
         return [m for m in listed if owned_by(m, self._cluster)]
 

@@ -261,7 +261,10 @@ def _issuers(signer: bytes, live: Manifest | None) -> bytes:
         value = pki.decode(live, entry) or b""
         with suppress(pki.PkiError):
             found = pki.merge_bundles(found, value[:MOST])
-    return pki.chain_of(signer, found)
+    try:
+        return pki.chain_of(signer, found)
+    except pki.PkiError:
+        return b""
 
 
 _public_halves: dict[bytes, bytes] = {}

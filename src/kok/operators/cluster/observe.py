@@ -16,7 +16,8 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
-from kok.kube.ownership import owned_by, owner_labels
+from kok.kube.ownership import children_of, owned_by, owner_labels
+from kok.operators.cluster import parts
 from kok.operators.cluster.endpoint import MetaNode
 from kok.operators.cluster.machines import Machines
 from kok.operators.cluster.metanodes import MetaNodes
@@ -164,7 +165,11 @@ async def observe(
     """
     namespace, labels = cluster.namespace, owner_labels(cluster)
     etcd = names.etcd_cluster(cluster.name)
-    lists = [kube.list(kind, namespace, labels=labels) for kind in CHILDREN]
+    wanted = parts.children(cluster.name)
+    lists = [
+        kube.list(kind, namespace, labels=labels, keep=children_of(cluster, wanted))
+        for kind in CHILDREN
+    ]
     found, secret, meta_nodes, missing, places, returned = await asyncio.gather(
         asyncio.gather(*lists),
         kube.get(kinds.SECRET, names.etcd_client_secret(etcd), namespace),
@@ -183,7 +188,7 @@ async def observe(
         (str(m["kind"]), str(m["metadata"]["name"])): m
         for listed in found
         for m in listed
-        if owned_by(m, cluster)
+        if m and owned_by(m, cluster)
     }
     children.update(await _lost_keys(kube, cluster, children))
     world = World(

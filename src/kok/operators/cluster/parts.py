@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kok.api import names
+from kok.api.cluster import DEFAULT_ADDONS
 from kok.pki import TLS_CRT, TLS_KEY
 
 API_SERVER: Final = "kube-apiserver"
@@ -74,6 +75,34 @@ def scheduler_secret(cluster: str) -> str:
 def encryption_secret(cluster: str) -> str:
     """Opaque: the keys by which Secrets are encrypted in etcd."""
     return f"{cluster}-encryption"
+
+
+def leaf_secrets(cluster: str) -> tuple[str, ...]:
+    """Secrets of certificates that are renewed, those within kubeconfigs among them."""
+    return (
+        serving_secret(cluster),
+        kubelet_client_secret(cluster),
+        front_proxy_client_secret(cluster),
+        controller_manager_secret(cluster),
+        scheduler_secret(cluster),
+        *(names.operator_secret(cluster, operator) for operator in names.OPERATORS),
+        names.internal_kubeconfig_secret(cluster),
+        names.admin_kubeconfig_secret(cluster),
+    )
+
+
+def secrets(cluster: str) -> frozenset[str]:
+    """All Secrets of a Cluster."""
+    return frozenset((*key_secrets(cluster), keys_secret(cluster), *leaf_secrets(cluster)))
+
+
+def children(cluster: str) -> frozenset[str]:
+    """Names of all children of a Cluster, whatever their kind."""
+    return secrets(cluster).union(
+        {names.api_service(cluster), names.etcd_cluster(cluster)},
+        (deployment(cluster, component) for component in COMPONENTS),
+        (names.cluster_addon(cluster, addon) for addon in DEFAULT_ADDONS),
+    )
 
 
 def key_entries(secret: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from kok import pki
 from kok.api import names
@@ -34,6 +35,8 @@ from kok.runtime.reconciler import Pass
 
 AGAIN = 10.0
 """Seconds until the next look at what is missing: nobody tells of Secrets that are not ours."""
+KEYS = 256
+"""Encryption keys of a Secret that are tried, in the order of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,10 +275,10 @@ def _secret(obj: EtcdCluster, content: sealing.Content) -> Manifest:
 
 
 async def _keys(kube: Kube, namespace: str, encryption: BackupEncryption) -> dict[str, Key]:
-    """All keys of the Secret by their names; what is none is left out."""
+    """The keys of the Secret by their names; what is none is left out."""
     live = await kube.get(kinds.SECRET, encryption.secret, namespace)
     found = {}
-    for name, raw in _entries(live or {}).items():
+    for name, raw in islice(_entries(live or {}).items(), KEYS):
         try:
             found[name] = parse_key(raw, name)
         except WorkerError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
@@ -14,7 +14,7 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
-from kok.kube.ownership import owner_labels
+from kok.kube.ownership import children_of, owner_labels
 from kok.operators.etcd import layout, trust
 from kok.operators.etcd.client import (
     Credentials,
@@ -133,12 +133,16 @@ async def read_children(
     """
     labels = owner_labels(obj)
     found = await asyncio.gather(
-        *(kube.list(kind, obj.namespace, labels=labels) for kind in CHILD_KINDS)
+        *(
+            kube.list(kind, obj.namespace, labels=labels, keep=_few(kind, obj))
+            for kind in CHILD_KINDS
+        )
     )
     children = {
         (kind.kind, str(item["metadata"]["name"])): item
         for kind, items in zip(CHILD_KINDS, found, strict=True)
         for item in items
+        if item
     }
     missing = [
         (kind, name)
@@ -150,6 +154,20 @@ async def read_children(
         if other is not None:
             children[kind.kind, name] = other
     return children
+
+
+def _few(kind: Kind, obj: EtcdCluster) -> Callable[[Manifest], Manifest] | None:
+    """What to keep of a list: of kinds that hold whatever somebody writes, our own names."""
+    wanted = {
+        kinds.SECRET: {
+            names.etcd_ca_secret(obj.name),
+            layout.next_ca_secret(obj.name),
+            names.etcd_keys_secret(obj.name),
+            *layout.leaf_secrets(obj.name),
+        },
+        kinds.CONFIGMAP: {layout.start_map(obj.name)},
+    }.get(kind)
+    return None if wanted is None else children_of(obj, wanted)
 
 
 def expected(obj: EtcdCluster, members: Iterable[str]) -> list[tuple[Kind, str]]:

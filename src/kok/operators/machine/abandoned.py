@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Mapping
 
 import structlog
@@ -16,17 +17,19 @@ from pydantic import ValidationError
 
 from kok.api.host import AbandonedHost
 from kok.api.names import ABANDONED_HOSTS, LABEL_MANAGED_BY, MANAGED_BY
+from kok.api.plain import cut_bytes, plain
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import Forbidden, KubeError, NotFound
+from kok.kube.errors import Forbidden, InvalidObject, KubeError, NotFound
 from kok.operators.machine import metrics
 
 MOST = 256
-"""Entries; beyond that the oldest go. With texts cut as below they fit into one ConfigMap."""
+"""Entries; beyond that the namespace that has the most loses its oldest. With texts cut as below
+they fit into one ConfigMap, which has a megabyte."""
 AGAIN = 60.0
 """Seconds after which it is read again."""
-TEXT = 600
-"""Characters of each text of an entry."""
+TEXT = 500
+"""Bytes of each text of an entry; JSON makes twice as many of quotation marks."""
 _log = structlog.stdlib.get_logger("kok.machine")
 
 
@@ -80,12 +83,11 @@ class Abandoned:
         async with self._lock:
             if uid in self._known:
                 return
-            oldest = sorted(self._known, key=lambda uid: self._known[uid].since)
-            surplus = oldest[: max(0, len(oldest) + 1 - MOST)]
-            await self._write(kube, {uid: text_of(entry), **dict.fromkeys(surplus)})
-            self._known[uid] = entry
-            for gone in surplus:
-                del self._known[gone]
+            kept, surplus = bounded({**self._known, uid: entry})
+            change = {uid: text_of(entry)} if uid in kept else {}
+            gone = dict.fromkeys(known for known in surplus if known != uid)
+            await self._write(kube, {**change, **gone})
+            self._known = kept
             self._count()
 
     async def cleaned(self, kube: Kube, uid: str) -> None:
@@ -104,18 +106,41 @@ class Abandoned:
                 )
             except NotFound:
                 await kube.create(_config_map(self._namespace, change))
-        except (Forbidden, NotFound) as error:
-            # No reason to keep a Machine for ever: the log tells of the host at least.
+        except (Forbidden, InvalidObject, NotFound) as error:
+            # No reason to keep a Machine for ever: the log tells of the host at least. Invalid is a
+            # list that somebody has filled with other things.
             _log.error("abandoned host not listed", change=list(change), error=error.message)
 
     def _count(self) -> None:
         metrics.ABANDONED.set(len(self._known))
 
 
+def bounded(entries: Mapping[str, AbandonedHost]) -> tuple[dict[str, AbandonedHost], list[str]]:
+    """Those that are kept, and the UIDs of others.
+
+    Who has many pushes out his own: nobody may make the hosts of others forgotten.
+    """
+    kept, surplus = dict(entries), []
+    while len(kept) > MOST:
+        shares = Counter(entry.namespace for entry in kept.values())
+        largest = max(shares.values())
+        oldest = min(
+            (uid for uid, entry in kept.items() if shares[entry.namespace] == largest),
+            key=lambda uid: kept[uid].since,
+        )
+        del kept[oldest]
+        surplus.append(oldest)
+    return kept, surplus
+
+
 def text_of(entry: AbandonedHost) -> str:
     """An entry as it is written."""
-    short = {"why": entry.why[:TEXT], "left": entry.left[:TEXT]}
-    return json.dumps(entry.model_copy(update=short).manifest(), sort_keys=True)
+    short = {
+        "why": cut_bytes(plain(entry.why), TEXT),
+        "left": cut_bytes(plain(entry.left), TEXT),
+    }
+    # As it is: escapes would make twelve bytes of a character that has four.
+    return json.dumps(entry.model_copy(update=short).manifest(), sort_keys=True, ensure_ascii=False)
 
 
 def entries(data: Mapping[str, str]) -> dict[str, AbandonedHost]:

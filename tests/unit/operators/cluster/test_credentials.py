@@ -247,6 +247,16 @@ async def test_with_a_refused_ca_nothing_is_signed_and_dates_still_show(keys: Ke
     assert {c.name for c in made.certificates} == {c.name for c in first.certificates}
 
 
+async def test_secrets_that_only_look_like_the_clusters_are_not_read(keys: Keys) -> None:
+    lives = by_name(issue(keys))
+    for number in range(30):
+        hostile = {**lives["shop-scheduler"], "metadata": {"name": f"more-{number}"}}
+        lives[f"more-{number}"] = hostile
+    shown = {c.name for c in issue(keys, lives).certificates}
+    assert "shop-scheduler" in shown
+    assert not any(name.startswith("more-") for name in shown)
+
+
 async def test_the_controller_manager_signs_with_a_copy_of_the_checked_ca(keys: Keys) -> None:
     made = by_name(issue(keys))["shop-controller-manager"]
     assert keys.ca is not None

@@ -337,6 +337,33 @@ async def test_the_list_of_abandoned_hosts_is_bounded(api: FakeApi, kube: Kube) 
     assert sum(map(len, data.values())) < 700_000
 
 
+async def test_who_leaves_many_hosts_makes_nobody_elses_forgotten(api: FakeApi, kube: Kube) -> None:
+    pool(api)
+    listed = Abandoned()
+    await listed.load(kube, "kok-system")
+
+    async def leave(namespace: str, number: int) -> None:
+        entry = AbandonedHost(
+            namespace=namespace,
+            machine=f"m{number}",
+            cluster="shop",
+            address="192.0.2.1",
+            since=NOW + timedelta(seconds=number),
+        )
+        await listed.add(kube, f"{namespace}-{number}", entry)
+
+    for number in range(3):
+        await leave("team-a", number)
+    for number in range(MOST + 20):
+        await leave("greedy", 100 + number)
+    await leave("team-b", 0)
+    data = api.objects[LIST]["data"]
+    assert {"team-a-0", "team-a-1", "team-a-2", "team-b-0"} <= data.keys()
+    assert f"greedy-{100 + MOST + 19}" in data
+    assert len(data) == MOST
+    assert data.keys() == listed.known.keys()
+
+
 async def test_without_the_right_to_list_it_a_machine_goes_nevertheless(
     api: FakeApi, kube: Kube
 ) -> None:
