@@ -136,17 +136,14 @@ async def _refused(inside: Kube) -> None:
 
 
 async def last_words_of_an_addon(w: World) -> None:
-    """the last words of an addon's pod that ends again and again stand in the conditions"""
+    """the last words of an addon's pod that ends again and again stand in its condition"""
     await w.apply(_ledger())
 
-    def quoted(type_: str, manifest: Manifest) -> bool:
-        found = condition(manifest, type_)
+    def quoted(addon: Manifest) -> bool:
+        found = condition(addon, "Healthy")
         return found.get("status") == "False" and LAST_WORDS in found["message"]
 
-    await w.until(ADDON, NAMESPACE, LEDGER, lambda m: quoted("Healthy", m), LONG)
-    found = await w.until(CLUSTER, NAMESPACE, SHOP, lambda m: quoted("AddonsReady", m), LONG)
-    if not has("Ready")(found):
-        raise AssertionError(f"the Cluster serves, but is {condition(found, 'Ready')}")
+    await w.until(ADDON, NAMESPACE, LEDGER, quoted, LONG)
     await w.kube.delete(ADDON, LEDGER, NAMESPACE)
     await w.gone(ADDON, NAMESPACE, LEDGER, LONG)
 

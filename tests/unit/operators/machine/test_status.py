@@ -407,6 +407,27 @@ def test_a_serving_node_turns_to_a_new_ca_when_it_is_its_turn() -> None:
     assert conditions["UpToDate"] == ("False", "Joining")
 
 
+def test_a_turn_is_not_over_while_the_cluster_takes_no_nodes() -> None:
+    """API servers restart for another CA: the next node had its turn before this one had joined."""
+    other = replace(ACCESS, ca=pki.new_ca("next", NOW).cert_pem)
+    turn = builders.machine(accessHash=other.digest)
+    restarting = world(access=other, cluster=builders.cluster(status={}), node=NODE)
+    joined = {
+        "type": "Joined",
+        "status": "True",
+        "reason": "Joined",
+        "lastTransitionTime": "2026-11-02T11:00:00Z",
+    }
+    before = {**TURN, "conditions": [joined]}
+    around = {"view": seen(turn, identity=MEMBER), "world": restarting}
+    status, conditions = shown(case(turn, status=before, **around))
+    assert conditions["UpToDate"] == ("False", "Joining")
+    # Not even if it is not known for a moment how nodes join.
+    unknown = {**around, "world": replace(restarting, access=None)}
+    _, conditions = shown(replace(case(turn, **unknown), status=status))
+    assert conditions["UpToDate"][0] != "True"
+
+
 def test_a_machine_of_its_own_or_a_new_one_waits_for_nobody() -> None:
     other = replace(ACCESS, server="https://192.0.2.99:6443")
     alone = builders.machine()

@@ -66,7 +66,7 @@ def judge(status: MachineStatus, case: Case, decision: Decision) -> dict[str, Ju
         JOINED: _joined(case, decision),
         NODE_READY: _node_ready(case, decision),
     }
-    found[UP_TO_DATE] = _up_to_date(case, found)
+    found[UP_TO_DATE] = _up_to_date(case, decision, found)
     found[READY] = _ready(decision, found)
     return found
 
@@ -288,9 +288,9 @@ def _node(case: Case, node: NodeView) -> Judgement:
     return Judgement(True, reasons.NODE_READY, f"Node {node.name} is Ready")
 
 
-def _up_to_date(case: Case, found: Mapping[str, Judgement]) -> Judgement:
+def _up_to_date(case: Case, decision: Decision, found: Mapping[str, Judgement]) -> Judgement:
     """Whether all that was changed is through, and proven: others wait for that to be changed."""
-    components, node, joined = found[COMPONENTS], found[NODE_READY], found[JOINED]
+    components, node = found[COMPONENTS], found[NODE_READY]
     if components.status is not True:
         return Judgement(components.status, components.reason, components.message)
     if told := _failing(case):
@@ -298,12 +298,30 @@ def _up_to_date(case: Case, found: Mapping[str, Judgement]) -> Judgement:
         return Judgement(False, reasons.SERVICE_FAILING, told)
     if node.reason == reasons.NODE_OUTDATED:
         return Judgement(False, node.reason, node.message)
-    if case.status.first_ready is not None and joined.status is False:
-        return Judgement(False, joined.reason, joined.message)
+    if case.status.first_ready is not None and (joins := _joins(case, decision, found[JOINED])):
+        return joins
     if unheard(case):
         text = "the kubelet was changed and has not posted its status since"
         return Judgement(False, reasons.UPDATING, text)
     return Judgement(True, reasons.UP_TO_DATE, "the host has what the spec says")
+
+
+def _joins(case: Case, decision: Decision, joined: Judgement) -> Judgement | None:
+    """Why a node is not known to be a member by the address and the CA of its spec, or None.
+
+    A cluster that takes no nodes for the moment, as while its API servers restart for another CA,
+    has not let this one in by that.
+    """
+    if joined.status is False:
+        return joined
+    if decision.joining:
+        left = decision.joining != "-"
+        return Judgement(False, reasons.JOINING, decision.joining) if left else None
+    before = case.status.condition(UP_TO_DATE)
+    generation = case.machine.metadata.generation
+    if before is None or (before.status == "True" and before.observed_generation == generation):
+        return None
+    return Judgement(None, reasons.JOINING, "it is not known yet whether the host has joined")
 
 
 def _ready(decision: Decision, found: Mapping[str, Judgement]) -> Judgement:

@@ -273,7 +273,8 @@ class MachineReconciler:
         if isinstance(step, steps.Install):
             # What is recorded now makes the removal look for what was begun, come what may.
             await p.latch()
-            self._listen(case, step)
+            if any(job.component == layout.KUBELET for job in step.plans):
+                self._listen(case)
             work = hand.install(step.plans, owner, decision.wanted)
             session.start("install", work, p.wake)
         elif isinstance(step, steps.Look):
@@ -287,10 +288,10 @@ class MachineReconciler:
         elif isinstance(step, steps.Join):
             await self._join(p, case, step, hand, session)
 
-    def _listen(self, case: Case, step: steps.Install) -> None:
+    def _listen(self, case: Case) -> None:
         """A kubelet that is about to be changed has to be heard of again after that."""
         node, view = case.world.node, case.view
-        if node is not None and any(job.component == layout.KUBELET for job in step.plans):
+        if node is not None:
             view.heard, view.changed = node.heard, self.clock.monotonic()
 
     async def _join(
@@ -305,6 +306,7 @@ class MachineReconciler:
             introduction = Introduction(world.tenant.kube, await tend.token_id(p), name)
             self._follow_token(p, world.tenant)
         joining = Joining(machine.metadata.uid, step.todo, world.access, tuple(machine.spec.taints))
+        self._listen(case)
         session.start("join", hand.join(joining, introduction), p.wake)
 
     def _follow_token(self, p: Pass[Machine], tenant: Tenant) -> None:
