@@ -14,13 +14,16 @@ from kok.api.names import ANNOTATION_INTENT
 from kok.kube.client import Kube
 from kok.kube.drift import covers, differences
 from kok.kube.errors import InvalidObject
-from kok.kube.foreign import additions, removal
+from kok.kube.foreign import additions, marks, removal
+from kok.kube.risky import Pointer
 
 __all__ = ["INTENT", "Change", "Lives", "covers", "ensure", "ensure_all", "index", "intent_hash"]
 
 INTENT = ANNOTATION_INTENT
 """Annotation with the hash of the manifest as it was last applied."""
 _ACCEPTED_LIMIT = 4096
+PARTS = 64
+"""Requests at most that remove additions from an object part by part."""
 
 Lives = Mapping[tuple[str, str], Manifest]
 """Live objects by kind (`Secret`) and name."""
@@ -78,7 +81,7 @@ async def ensure(
             # What could not go before the rest was as it should be.
             result, refused = await _without(kube, result, want)
         if refused:
-            kube.contest.tolerate(uid, additions(result, want).fields)
+            result = await _in_parts(kube, result, want)
     same = _version(result) == _version(live)
     return result, Change.NONE if same else Change.UPDATED
 
@@ -107,17 +110,65 @@ async def ensure_all(
 async def _without(kube: Kube, live: Manifest, want: Manifest) -> tuple[Manifest, bool]:
     """The object without what others added, and whether the API server refused to remove that."""
     uid, fields = str(live["metadata"].get("uid", "")), additions(live, want).fields
-    if fields <= kube.contest.tolerated(uid) or not kube.contest.allows(uid):
+    found = marks(live, fields)
+    if set(found.values()) <= kube.contest.tolerated(uid) or not kube.contest.allows(uid):
         return live, False
-    kind, meta = await kube.resolve(live), live["metadata"]
-    patch = removal(live, fields)
     try:
-        less = await kube.patch(kind, meta["name"], meta.get("namespace"), patch, type="json")
+        less = await _remove(kube, live, fields)
     except InvalidObject:
         return live, True
     # What the API server fills in by itself is back already: asking again would not help.
-    kube.contest.tolerate(uid, additions(less, want).fields & fields)
+    back = marks(less, additions(less, want).fields).values()
+    kube.contest.tolerate(uid, frozenset(back) & frozenset(found.values()))
     return less, False
+
+
+async def _in_parts(kube: Kube, live: Manifest, want: Manifest) -> Manifest:
+    """The object without what the API server lets go, where it does not let go all at once.
+
+    What matters most is asked for first, and what is refused is asked for in halves. Only what is
+    refused by itself is tolerated, or comes back: a field that nobody can change must not keep
+    others in the object.
+    """
+    back: set[str] = set()
+    refused: set[str] = set()
+    parts: list[list[str]] = []
+    went = True
+    for _ in range(PARTS):
+        found = additions(live, want)
+        known = marks(live, found.fields)
+        if not parts:
+            left = sorted(set(known.values()) - back)
+            if not went or not left:
+                break
+            risky = {known[pointer] for pointer in found.risky & known.keys()}
+            parts = [[m for m in left if m not in risky], [m for m in left if m in risky]]
+            went, refused = False, set()
+        part = parts.pop()
+        here = frozenset(pointer for pointer, mark in known.items() if mark in part)
+        if not here:
+            continue
+        try:
+            live = await _remove(kube, live, here)
+        except InvalidObject:
+            middle = len(part) // 2
+            if middle:
+                parts += [part[middle:], part[:middle]]
+            else:
+                refused.update(part)
+            continue
+        stays = set(part) & set(marks(live, additions(live, want).fields).values())
+        back |= stays
+        # What others hung on may be gone now: they are asked for once more.
+        went = went or len(stays) < len(here)
+    kube.contest.tolerate(str(live["metadata"].get("uid", "")), frozenset(back | refused))
+    return live
+
+
+async def _remove(kube: Kube, live: Manifest, fields: frozenset[Pointer]) -> Manifest:
+    kind, meta = await kube.resolve(live), live["metadata"]
+    patch = removal(live, fields)
+    return await kube.patch(kind, meta["name"], meta.get("namespace"), patch, type="json")
 
 
 def _drift(live: Manifest, want: Manifest, whole: bool) -> frozenset[str]:

@@ -75,11 +75,11 @@ def _in_list(have: Sequence[Any], want: Sequence[Any], path: Path) -> Iterator[s
         if not set(want) <= set(have):
             yield ".".join(path)
         return
-    keys = _merge_keys(path)
+    keys = merge_keys(path)
     if keys is not None:
-        found = {_key(item, keys): item for item in have}
+        found = {key_of(item, keys): item for item in have}
         for item in want:
-            key = _key(item, keys)
+            key = key_of(item, keys)
             yield from _in_value(found.get(key, _MISSING), item, (*path, "/".join(key)))
         return
     if len(have) != len(want):
@@ -89,7 +89,8 @@ def _in_list(have: Sequence[Any], want: Sequence[Any], path: Path) -> Iterator[s
         yield from _in_value(one, other, path)
 
 
-def _merge_keys(path: Path) -> tuple[str, ...] | None:
+def merge_keys(path: Path) -> tuple[str, ...] | None:
+    """By what Kubernetes tells items of that list apart; None for lists that count as one value."""
     if path == ("spec", "ports"):  # of a Service
         return ("port", "protocol")
     if path[-1] == "ports" and len(path) > 2 and path[-3] in _CONTAINERS:
@@ -97,7 +98,8 @@ def _merge_keys(path: Path) -> tuple[str, ...] | None:
     return _KEYED.get(path[-1])
 
 
-def _key(item: Any, keys: tuple[str, ...]) -> tuple[str, ...]:
+def key_of(item: Any, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The item's values of these keys."""
     if not isinstance(item, Mapping):
         return (str(item),)
     return tuple(str(item.get(key, _KEY_DEFAULTS.get(key, ""))) for key in keys)

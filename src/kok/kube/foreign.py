@@ -3,24 +3,29 @@
 Server-side apply lets everybody own fields of one object, so that `hostNetwork: true` which
 somebody patched into a pod template of ours survives every apply of ours. Who wrote a field is
 recorded in `metadata.managedFields`, what the API server itself filled in is not: a field there
-that our intent does not name was added, and goes. Nothing is done about what nobody wrote, which
-are defaults and what admission webhooks put in: removing these would be a fight without end.
+that our intent does not name was added, and goes. What matters most, see `kok.kube.risky`, goes
+whatever is recorded. Nothing is done about what else nobody wrote, which are defaults and what
+admission webhooks put in: removing these would be a fight without end.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
+from kok.kube.risky import Pointer, risky
 
-Pointer = tuple[str | int, ...]
-"""The way to a field: names of fields, and places in lists."""
+MANY: Final = 4096
+"""Additions that are looked for; who adds more has the rest found once these are gone. The API
+server takes 10,000 steps in one patch."""
 
 WHOLE: Final[frozenset[Kind]] = frozenset(
     {kinds.DEPLOYMENT, kinds.STATEFULSET, kinds.SERVICE, kinds.PDB, kinds.NETWORKPOLICY}
@@ -64,6 +69,8 @@ class Additions:
 
     fields: frozenset[Pointer] = frozenset()
     """Fields and items of lists that can be removed."""
+    risky: frozenset[Pointer] = frozenset()
+    """Those of them that matter most."""
     within: frozenset[str] = frozenset()
     """Values that count as one for the API server and have more in them than the intent: an apply
     writes them anew."""
@@ -73,23 +80,63 @@ def additions(live: Manifest, intent: Manifest) -> Additions:
     """What others added below `spec`, by the record of the API server; empty for other kinds."""
     if (live.get("apiVersion"), live.get("kind")) not in _NAMES or "spec" not in intent:
         return Additions()
+    dangerous = frozenset(islice(risky(live, intent), MANY))
     records = live["metadata"].get("managedFields")
     if not records:
         # Somebody erased the record; an apply begins a new one, in which everything stands.
-        return Additions(within=frozenset({"metadata.managedFields"}))
+        erased = frozenset({"metadata.managedFields", *_wider(live, intent)})
+        return Additions(dangerous, dangerous, erased)
     fields: set[Pointer] = set()
-    within: set[str] = set()
+    within = set(_wider(live, intent))
+    for pointer, whole in islice(_recorded(records, live, intent), MANY):
+        if not whole:
+            fields.add(pointer)
+        else:
+            within.add(".".join(map(str, pointer)))
+    return Additions(_outermost(fields | dangerous), dangerous, frozenset(within))
+
+
+def _wider(live: Manifest, intent: Manifest) -> Iterator[str]:
+    """Rules of a NetworkPolicy that have more in them than the intent, whoever wrote that: one
+    selector beside another opens the policy."""
+    if live["kind"] == kinds.NETWORKPOLICY.kind:
+        spec = live.get("spec") or {}
+        for part in ("ingress", "egress"):
+            if _exceeds(spec.get(part), intent["spec"].get(part), empty=True):
+                yield f"spec.{part}"
+
+
+def _recorded(
+    records: Sequence[Manifest], live: Manifest, intent: Manifest
+) -> Iterator[tuple[Pointer, bool]]:
     for record in records:
         # Subresources: `status`, and `scale`, whose one field is part of the intent.
-        if record.get("subresource"):
-            continue
-        tree = (record.get("fieldsV1") or {}).get("f:spec") or {}
-        for pointer, whole in _walk(tree, live.get("spec"), intent["spec"], ("spec",)):
-            if not whole:
-                fields.add(pointer)
-            else:
-                within.add(".".join(map(str, pointer)))
-    return Additions(frozenset(fields), frozenset(within))
+        if not record.get("subresource"):
+            tree = (record.get("fieldsV1") or {}).get("f:spec") or {}
+            yield from _walk(tree, live.get("spec"), intent["spec"], ("spec",))
+
+
+def _outermost(fields: set[Pointer]) -> frozenset[Pointer]:
+    """Without what goes with something else: it could not be removed a second time."""
+    return frozenset(
+        one for one in fields if not any(one[:length] in fields for length in range(1, len(one)))
+    )
+
+
+def marks(live: Manifest, fields: frozenset[Pointer]) -> dict[Pointer, str]:
+    """What tells additions from others: where they are, and what they are.
+
+    A place in a list tells nothing: another item may be there the next time.
+    """
+    found: dict[Pointer, str] = {}
+    for pointer in fields:
+        value: Any = live
+        for part in pointer:
+            value = value[part]
+        text = json.dumps(value, sort_keys=True)
+        where = [part for part in pointer if isinstance(part, str)]
+        found[pointer] = hashlib.sha256(json.dumps([where, text]).encode()).hexdigest()
+    return found
 
 
 def removal(live: Manifest, fields: frozenset[Pointer]) -> list[dict[str, Any]]:
@@ -120,7 +167,7 @@ class Contest:
         self._clock = clock
         self._remembered = remembered
         self._removed: OrderedDict[str, deque[float]] = OrderedDict()
-        self._tolerated: OrderedDict[str, frozenset[Pointer]] = OrderedDict()
+        self._tolerated: OrderedDict[str, frozenset[str]] = OrderedDict()
 
     def allows(self, uid: str) -> bool:
         """Whether something may be removed from that object now; counts as a removal if so."""
@@ -134,14 +181,14 @@ class Contest:
         self._keep(self._removed, uid, times)
         return allowed
 
-    def tolerate(self, uid: str, fields: frozenset[Pointer]) -> None:
-        """Remembers what the API server itself put back at once, or would not let go."""
+    def tolerate(self, uid: str, found: frozenset[str]) -> None:
+        """Remembers what the API server itself put back at once, or would not let go, by `marks`."""
         self._tolerated.pop(uid, None)
-        if fields:
-            self._keep(self._tolerated, uid, fields)
+        if found:
+            self._keep(self._tolerated, uid, found)
 
-    def tolerated(self, uid: str) -> frozenset[Pointer]:
-        """What is known not to go from that object."""
+    def tolerated(self, uid: str) -> frozenset[str]:
+        """What is known not to go from that object, by `marks`."""
         return self._tolerated.get(uid, frozenset())
 
     def _keep(self, known: OrderedDict[str, Any], uid: str, value: Any) -> None:
@@ -156,8 +203,9 @@ def _walk(tree: Any, live: Any, intent: Any, path: Pointer) -> Iterator[tuple[Po
         if _exceeds(live, intent):
             yield path, True
         return
+    places = _Places(live)
     for key, below in tree.items():
-        step = _step(key, live)
+        step = places.of(key)
         if step is None:
             continue
         here = (*path, step)
@@ -174,17 +222,53 @@ def _given_out(path: Pointer) -> bool:
     return path[-1] in _GIVEN_OUT and (len(path) == 2 or path[1] == "ports")
 
 
-def _step(key: str, live: Any) -> str | int | None:
-    """Where a key of the record leads in the live object; None if it is not there any more."""
-    what, _, name = key.partition(":")
-    if what == "f":
-        return name if isinstance(live, Mapping) and name in live else None
-    if what == "k" and _is_list(live):
-        return _place_of(json.loads(name), live)
-    if what == "v" and _is_list(live):
-        value = json.loads(name)
-        return live.index(value) if value in live else None
-    return None
+class _Places:
+    """Where keys of the record lead in a live value. A list is gone through once for all of them:
+    whoever writes records decides on how many there are, and how long the list is."""
+
+    def __init__(self, live: Any) -> None:
+        self._live = live
+        self._found: dict[tuple[str, ...] | None, dict[str, int]] = {}
+
+    def of(self, key: str) -> str | int | None:
+        """None if it is not there any more."""
+        what, _, name = key.partition(":")
+        if what == "f":
+            there = isinstance(self._live, Mapping) and name in self._live
+            return name if there else None
+        if what not in {"k", "v"} or not _is_list(self._live):
+            return None
+        try:
+            value = json.loads(name)
+        except ValueError:
+            return None
+        if what == "v":
+            return self._index(None).get(_canonical(value))
+        if not isinstance(value, Mapping):
+            return None
+        return self._index(tuple(sorted(value))).get(_canonical(value))
+
+    def _index(self, keys: tuple[str, ...] | None) -> dict[str, int]:
+        """Places of items, by themselves or by the values of some keys; the first one counts."""
+        if keys not in self._found:
+            index: dict[str, int] = {}
+            for place, item in enumerate(self._live):
+                if keys is None:
+                    index.setdefault(_canonical(item), place)
+                elif isinstance(item, Mapping):
+                    index.setdefault(_canonical(_named(item, keys)), place)
+            self._found[keys] = index
+        return self._found[keys]
+
+
+def _named(item: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """The item's values of these keys; a protocol that is not written is TCP."""
+    defaults = dict([_DEFAULT])
+    return {key: item.get(key, defaults.get(key)) for key in keys}
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _wanted(key: str, step: str | int, intent: Any) -> Any:
@@ -210,17 +294,22 @@ def _place_of(keys: Mapping[str, Any], items: Sequence[Any]) -> int | None:
     return None
 
 
-def _exceeds(live: Any, intent: Any) -> bool:
-    """Whether a value has fields, at any depth, that the intent does not have."""
+def _exceeds(live: Any, intent: Any, *, empty: bool = False) -> bool:
+    """Whether a value has fields, at any depth, that the intent does not have.
+
+    With `empty` also those that hold nothing: an empty selector means everything.
+    """
     if isinstance(live, Mapping) and isinstance(intent, Mapping):
         return any(
-            _exceeds(value, intent[key])
+            _exceeds(value, intent[key], empty=empty)
             if intent.get(key) is not None
-            else bool(value) and (key, value) != _DEFAULT
+            else (empty or bool(value)) and (key, value) != _DEFAULT
             for key, value in live.items()
         )
     if _is_list(live) and _is_list(intent) and len(live) == len(intent):
-        return any(_exceeds(one, other) for one, other in zip(live, intent, strict=True))
+        return any(
+            _exceeds(one, other, empty=empty) for one, other in zip(live, intent, strict=True)
+        )
     return False
 
 

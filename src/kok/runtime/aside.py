@@ -29,6 +29,12 @@ _OWN_FAULT: Final = frozenset({_BROKEN, -signal.SIGSEGV, -signal.SIGABRT})
 """It raised something, or overflowed the stack: the same work would do the same again."""
 TOO_DEEP: Final = "went too deep into what is nested or calls itself"
 NICE: Final = 10
+_NEEDED: Final = (
+    *("LANG", "LC_ALL", "LD_LIBRARY_PATH", "MALLOC_ARENA_MAX"),
+    *("PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH"),
+)
+"""Variables that Python starts with. What else stands in the operator's environment, settings and
+the ways to the API server, is nothing for a process that does what strangers say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ async def aside(function: Callable[[Any], Any], argument: Any, limits: Limits) -
         stdout=asyncio.subprocess.PIPE,
         # A traceback could tell what the argument holds.
         stderr=asyncio.subprocess.DEVNULL,
+        env={name: os.environ[name] for name in _NEEDED if name in os.environ},
     )
     try:
         async with asyncio.timeout(limits.wall):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
-from tests.integration.runtime.manifests import INTENTS
+from tests.integration.runtime.manifests import INTENTS, POD
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -246,6 +246,106 @@ async def test_a_forged_or_erased_record_hides_nothing(
         assert mended["spec"] == made["spec"]
         _, again = await ensure(refusing(kube), intent, mended)
         assert again is Change.NONE
+
+
+FORGED: dict[str, tuple[str, list[tuple[str, Any]]]] = {
+    name: MORE[name] for name in ("a container", "volumes", "addresses")
+} | {
+    "a variable and a mount": (
+        "StatefulSet",
+        [
+            (f"{TEMPLATE}/containers/0/env/-", {"name": "LD_PRELOAD", "value": "/x.so"}),
+            (f"{TEMPLATE}/containers/0/volumeMounts/-", {"name": "keys", "mountPath": "/more"}),
+        ],
+    ),
+    "host network": ("Deployment", [(f"{TEMPLATE}/hostPID", True)]),
+    "a user": ("Deployment", [(f"{TEMPLATE}/securityContext/runAsUser", 0)]),
+    "a capability": (
+        "StatefulSet",
+        [(f"{TEMPLATE}/containers/0/securityContext/capabilities/add", ["SYS_ADMIN"])],
+    ),
+    "privileges": (
+        "StatefulSet",
+        [
+            (f"{TEMPLATE}/containers/0/securityContext/privileged", True),
+            (f"{TEMPLATE}/containers/0/securityContext/allowPrivilegeEscalation", True),
+        ],
+    ),
+    "a service account": ("Deployment", [(f"{TEMPLATE}/serviceAccountName", "other")]),
+    "a node": ("Deployment", [(f"{TEMPLATE}/nodeName", "meta-1")]),
+    "a container before all": (
+        "Deployment",
+        [(f"{TEMPLATE}/initContainers", [{"name": "miner", "image": "example/miner"}])],
+    ),
+    "a host's directory for an empty one": (
+        "Deployment",
+        [
+            (
+                f"{TEMPLATE}/volumes",
+                [{"name": "scratch", "hostPath": {"path": "/"}}, *POD["spec"]["volumes"][1:]],
+            )
+        ],
+    ),
+    "a port of the host": ("Deployment", [(f"{TEMPLATE}/containers/0/ports/0/hostPort", 22)]),
+    "a command": (
+        "Deployment",
+        [(f"{TEMPLATE}/containers/0/lifecycle", {"postStart": {"exec": {"command": ["x"]}}})],
+    ),
+    "a label of pods": ("Deployment", [("/spec/template/metadata/labels/team", "x")]),
+    "a term of a selector": ("Service", [("/spec/selector/other", "term")]),
+    "a way out of a policy": ("NetworkPolicy", [("/spec/egress", [{}])]),
+    "a wider rule": (
+        "NetworkPolicy",
+        [("/spec/ingress/0/from/0/namespaceSelector", {})],
+    ),
+}
+"""What is added and then struck from the record of who wrote it."""
+
+
+@pytest.mark.parametrize("name", FORGED)
+async def test_what_matters_goes_though_nobody_is_recorded_as_its_writer(
+    kube: Kube, other: Kube, namespace: str, name: str
+) -> None:
+    kind_name, fields = FORGED[name]
+    intent = placed(next(i for i in INTENTS if i["kind"] == kind_name), namespace)
+    made, _ = await ensure(kube, intent, None)
+    kind, record = await kube.resolve(intent), made["metadata"]["managedFields"]
+    patch = [{"op": "add", "path": path, "value": value} for path, value in fields]
+    name = made["metadata"]["name"]
+    await other.patch(kind, name, namespace, patch, type="json")
+    live = await other.patch(kind, name, namespace, {"metadata": {"managedFields": record}})
+    assert live["metadata"]["managedFields"] == record
+    assert live["spec"] != made["spec"]
+
+    mended, change = await ensure(kube, intent, live)
+
+    assert change is Change.UPDATED
+    assert mended["spec"] == made["spec"]
+    _, again = await ensure(refusing(kube), intent, mended)
+    assert again is Change.NONE
+
+
+async def test_what_cannot_be_removed_keeps_nothing_else(
+    kube: Kube, other: Kube, namespace: str
+) -> None:
+    """Somebody makes the object first, with what nobody can change later."""
+    intent = placed(next(i for i in INTENTS if i["kind"] == "StatefulSet"), namespace)
+    without = copy.deepcopy(intent)
+    del without["spec"]["podManagementPolicy"]
+    theirs = copy.deepcopy(intent)
+    theirs["spec"]["template"]["spec"]["hostPID"] = True
+    live = await other.create(theirs)
+
+    mended, _ = await ensure(kube, without, live)
+
+    assert mended["spec"]["podManagementPolicy"] == "Parallel"
+    assert not mended["spec"]["template"]["spec"].get("hostPID")
+    _, again = await ensure(refusing(kube), without, mended)
+    assert again is Change.NONE
+    host = [{"op": "add", "path": f"{TEMPLATE}/hostIPC", "value": True}]
+    live = await other.patch(kinds.STATEFULSET, "web", namespace, host, type="json")
+    mended, _ = await ensure(kube, without, live)
+    assert not mended["spec"]["template"]["spec"].get("hostIPC")
 
 
 async def test_what_the_server_insists_on_is_not_fought_over(kube: Kube, namespace: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from kok.kube.foreign import Contest, additions, removal
+from kok.kube.foreign import Contest, additions, marks, removal
 
 
 def live(
@@ -50,6 +51,38 @@ def test_what_load_balancers_and_the_api_server_give_out_stays() -> None:
     spec = {"loadBalancerIP": "192.0.2.1", "externalIPs": ["192.0.2.2"], "ports": [port]}
     found = additions(live(spec, tree, kind="Service"), live({"ports": [{"port": 1}]}))
     assert found.fields == {("spec", "externalIPs")}
+
+
+def test_who_adds_much_takes_no_time() -> None:
+    items = [{"name": f"a{number}"} for number in range(15_000)]
+    tree = {f'k:{{"name":"a{number}"}}': {".": {}, "f:name": {}} for number in range(15_000)}
+    spec = {"containers": [{"name": "ours", "env": items}], "hostPID": True}
+    record = {"f:containers": {'k:{"name":"ours"}': {"f:env": tree}}}
+    one = live({"template": {"spec": spec}}, {"f:template": {"f:spec": record}})
+    intent = live({"template": {"spec": {"containers": [{"name": "ours"}]}}})
+    intent["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "b"}]
+
+    begin = time.process_time()
+    found = additions(one, intent)
+
+    # To look for each in the whole list would take minutes.
+    assert time.process_time() - begin < 5
+    assert ("spec", "template", "spec", "hostPID") in found.fields
+    assert 4096 <= len(found.fields) <= 2 * 4096
+
+
+def test_what_is_tolerated_is_told_by_what_it_is_not_by_its_place() -> None:
+    sidecar, miner = {"name": "sidecar"}, {"name": "miner"}
+    place = frozenset({("spec", "containers", 0)})
+    one, other = (marks(live({"containers": [c]}), place) for c in (sidecar, miner))
+    assert set(one.values()).isdisjoint(other.values())
+    later = frozenset({("spec", "containers", 1)})
+    assert list(marks(live({"containers": [miner, sidecar]}), later).values()) == list(one.values())
+
+
+def test_a_record_that_makes_no_sense_does_no_harm() -> None:
+    tree = {"f:volumes": {"k:{": {}, "k:[1]": {}, "v:x": {}, 'k:"name"': {}, "i:0": {}}}
+    assert not additions(live({"volumes": [{"name": "a"}]}, tree), live({"volumes": []})).fields
 
 
 def test_other_kinds_are_shared() -> None:

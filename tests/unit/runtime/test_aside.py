@@ -48,6 +48,15 @@ async def test_a_process_that_hangs_is_given_up() -> None:
     assert time.monotonic() - begin < PATIENT
 
 
+async def test_a_process_learns_nothing_of_the_operators_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("KUBERNETES_SERVICE_HOST", "KUBECONFIG", "AWS_SECRET_ACCESS_KEY", "KOK_PASSES"):
+        monkeypatch.setenv(name, "of the operator")
+        assert await aside(os.getenv, name, Limits(wall=PATIENT)) is None
+    assert await aside(os.getenv, "PATH", Limits(wall=PATIENT)) == os.environ["PATH"]
+
+
 async def test_how_long_a_process_was_at_work_is_known() -> None:
     before = time.process_time()
     while (used := time.process_time()) < before + 0.1:

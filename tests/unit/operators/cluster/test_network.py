@@ -77,6 +77,18 @@ def test_nothing_that_is_written_opens_what_is_not_the_tenants(
     assert not any(network(**spec).lets(pod, spot, port) for pod in (SERVER, MANAGER, SCHEDULER))
 
 
+def test_a_policy_of_somebody_elses_adds_up() -> None:
+    """Why who may make NetworkPolicies is not held by ours, as docs/security.md says."""
+    spot, port = OTHERS["meta API"]
+    made = policies(blueprint(a_cluster()), AROUND)
+    theirs = {
+        "metadata": {"name": "theirs"},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]},
+    }
+    assert not Enforcer(made).lets(SERVER, spot, port)
+    assert Enforcer([*made, theirs]).lets(SERVER, spot, port)
+
+
 def test_an_api_server_reaches_what_it_needs() -> None:
     etcd = Spot("10.244.1.9", "team-a", layout.member_labels(an_etcd(), "shop-etcd-0"))
     dns = Spot("10.244.0.2", "kube-system", {"k8s-app": "kube-dns"})
