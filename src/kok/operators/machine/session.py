@@ -24,6 +24,8 @@ _log = structlog.stdlib.get_logger("kok.machine")
 NEVER = float("-inf")
 RETRY_MIN = 2.0
 RETRY_MAX = 60.0
+RESULTS = 256
+"""Ends of jobs that are remembered of one host: every attempt is a job of its own."""
 
 
 @dataclass(slots=True)
@@ -69,6 +71,13 @@ class View:
     """Why what was tried last did not go through."""
     failures: int = 0
     retry: float = 0.0
+
+    def heard_of(self, job: str, result: JobResult) -> None:
+        """Takes note of how a job is; the oldest are forgotten where there are many."""
+        self.jobs.pop(job, None)
+        self.jobs[job] = result
+        while len(self.jobs) > RESULTS:
+            del self.jobs[next(iter(self.jobs))]
 
 
 class Session:

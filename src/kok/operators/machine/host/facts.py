@@ -19,7 +19,7 @@ def of(survey: Survey) -> HostFacts:
         os=facts.get("os") or None,
         arch=survey.arch[:_LONGEST] or None,
         kernel=facts.get("kernel") or None,
-        cpus=int(facts["cpus"]) if facts.get("cpus", "").isdecimal() else None,
+        cpus=survey.cpus or None,
         memory_mi=survey.memory_mi or None,
         cgroup="v2" if cgroup == "v2" else "v1" if cgroup == "v1" else None,
         boot_id=facts.get("bootID") or None,

@@ -31,6 +31,8 @@ _REASONS = frozenset(
     }
 )
 """What a failed job may give as its reason; a host may say anything."""
+_MESSAGE, _LOG, _STEP = 4096, 2048, 256
+"""Characters that are kept of what a host says of a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,20 +180,20 @@ def parse_line(line: str) -> JobResult | None:
     kind, *rest = line.split(" ")
     if kind == "ended" and len(rest) >= 2 and _is_code(rest[1]):
         reason, _, message = _told(_at(rest, 2)).partition("\n")
-        log = _told(_at(rest, 3))
+        log = _told(_at(rest, 3))[-_LOG:]
         code = int(rest[1])
         known = reason if code == 0 or reason in _REASONS else reasons.JOB_FAILED
-        return JobResult(rest[0], code, known, message.strip(), log)
+        return JobResult(rest[0], code, known, message.strip()[:_MESSAGE], log)
     if kind == "lost" and rest:
         return JobResult(
             rest[0],
             -1,
             reasons.JOB_LOST,
             "the job ended without telling how; the host may have been restarted",
-            _told(_at(rest, 1)),
+            _told(_at(rest, 1))[-_LOG:],
         )
     if kind == "running" and rest:
-        return JobResult(rest[0], step=_told(_at(rest, 1)).strip())
+        return JobResult(rest[0], step=_told(_at(rest, 1)).strip()[:_STEP])
     return None
 
 

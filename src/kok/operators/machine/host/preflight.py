@@ -19,6 +19,9 @@ DISK_MI = 2048
 SKEW_WARNING = 5.0
 SKEW_LIMIT = 60.0
 """Seconds; certificates are back-dated by minutes, but tokens are short-lived."""
+EACH, NAMED, MESSAGE = 8, 5, 2048
+"""Findings of one check, those that one sentence names, and characters of one: a host may tell of
+many things that are wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +52,31 @@ Check = Callable[[Case], Iterable[Finding]]
 
 def findings(case: Case) -> list[Finding]:
     """All findings, errors first; the host is fit if there is no error among them."""
-    found = [finding for check in _CHECKS for finding in check(case)]
+    found = [finding for check in _CHECKS for finding in _foremost(check(case))]
+    return _gravest_first(found)
+
+
+def _foremost(found: Iterable[Finding]) -> list[Finding]:
+    """The gravest findings of one check, and how many more there are."""
+    listed = _gravest_first(found)
+    more = len(listed) - EACH
+    if more <= 0:
+        return listed
+    first = listed[EACH]
+    return [*listed[:EACH], _finding(first.check, f"and {more} more of this kind", first.level)]
+
+
+def _gravest_first(found: Iterable[Finding]) -> list[Finding]:
     return sorted(found, key=lambda f: f.level != "Error")
 
 
 def sentence(found: Iterable[Finding]) -> str:
-    """All findings of the gravest level in one line."""
+    """The findings of the gravest level in one line, or how many more there are."""
     listed = list(found)
-    errors = [f.message for f in listed if f.level == "Error"]
-    return "; ".join(errors or [f.message for f in listed])
+    named = [f.message for f in listed if f.level == "Error"] or [f.message for f in listed]
+    if len(named) > NAMED:
+        named[NAMED:] = [f"{len(named) - NAMED} more in status.preflight"]
+    return "; ".join(named)
 
 
 def passed(found: Iterable[Finding]) -> bool:
@@ -66,7 +85,7 @@ def passed(found: Iterable[Finding]) -> bool:
 
 
 def _finding(check: str, message: str, level: Literal["Error", "Warning"] = "Error") -> Finding:
-    return Finding(check=check, level=level, message=message)
+    return Finding(check=check, level=level, message=message[:MESSAGE])
 
 
 def _system(case: Case) -> Iterable[Finding]:

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from kok.operators.machine.host import layout, shell
 from kok.runtime.words import last_words
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-FACT, ADDRESSES = 512, 64
-"""Characters of what a host tells of itself, and how many addresses of it count: it may lie."""
+FACT, WORD, ADDRESSES = 512, 128, 64
+"""Characters of what a host tells of itself, of one word of it (a version, a hash, an address), and
+how many addresses of it count: it may lie."""
+COMPONENTS, FILES, UNREACHABLE, URL = 128, 4096, 64, 2048
+"""Of a host no more components, files of them and URLs count, nor longer URLs. A Machine has 64
+components at most, and may be changing them for 64 others."""
+_FACTS = frozenset(
+    {
+        *("bootID", "capabilities", "cgroup", "cpus", "disk", "hostname", "ipv6Disabled", "kernel"),
+        *(
+            "machine",
+            "machineID",
+            "memoryKi",
+            "os",
+            "resolver",
+            "route",
+            "swap",
+            "system",
+            "systemd",
+        ),
+        "time",
+    }
+)
+_MANY = {"address": 1024, "module": 16, "nameserver": 16, "tool": 16, "unit": 16}
+"""Facts that a host has several of, and how many are kept. Its first address may come last."""
+_IDENTITY = frozenset({"bootstrap", "ca", "certificate", "failing", "kubelet", "server"})
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_MODE = re.compile(r"0[0-7]{1,4}")
 _CAP_SYS_RESOURCE = 1 << 24
 
 
@@ -107,6 +135,11 @@ class Survey:
         return _ARCHITECTURES.get(machine, machine)
 
     @property
+    def cpus(self) -> int:
+        """Processors; 0 if that is unknown."""
+        return _number(self.facts.get("cpus"))
+
+    @property
     def memory_mi(self) -> int:
         """Memory in MiB."""
         return _number(self.facts.get("memoryKi")) // 1024
@@ -123,6 +156,19 @@ class Survey:
             return bool(int(self.facts.get("capabilities", "f" * 16), 16) & _CAP_SYS_RESOURCE)
         except ValueError:
             return True
+
+    def of(self, questions: Iterable[Question], urls: Iterable[str]) -> Survey:
+        """The same without what nobody asked for: of other files and URLs a host may tell much."""
+        paths = {q.name: frozenset(q.paths) for q in questions}
+        asked = frozenset(urls)
+        found = {
+            name: replace(
+                one, files={p: f for p, f in one.files.items() if p in paths.get(name, ())}
+            )
+            for name, one in self.found.items()
+        }
+        unreachable = {url: why for url, why in self.unreachable.items() if url in asked}
+        return replace(self, found=found, unreachable=unreachable)
 
 
 def script(questions: Iterable[Question], urls: Sequence[str], towards: str = "") -> str:
@@ -142,35 +188,39 @@ def script(questions: Iterable[Question], urls: Sequence[str], towards: str = ""
 
 def parse(output: str, now: datetime) -> Survey:
     """What the script printed; `now` is when its last line came."""
-    facts: dict[str, str] = {}
-    many: dict[str, list[str]] = {}
+    facts, ports = dict[str, str](), set[int]()
+    many: dict[str, dict[str, None]] = {key: {} for key in _MANY}
     unreachable: dict[str, str] = {}
     found = _Components()
-    owner = Owner()
+    owner = ""
     for line in output.splitlines():
         kind, _, rest = line.partition(" ")
         key, _, value = rest.partition(" ")
-        if kind == "fact" and key in {"tool", "module", "unit", "port", "address", "nameserver"}:
-            many.setdefault(key, []).append(value)
-        elif kind == "fact":
+        if kind == "fact" and key in many:
+            if len(many[key]) < _MANY[key]:
+                many[key][value[:WORD]] = None
+        elif kind == "fact" and key == "port":
+            ports.add(_number(value))
+        elif kind == "fact" and key in _FACTS:
             facts[key] = value.strip()[:FACT]
-        elif kind == "reach" and value != "ok":
-            unreachable[key] = value
+        elif kind == "reach":
+            if value != "ok" and len(key) <= URL and len(unreachable) < UNREACHABLE:
+                unreachable[key] = value[:FACT]
         elif kind == "owner":
-            owner = parse_owner(key)
+            owner = key
         else:
             found.take(kind, key, value)
     return Survey(
         at=now,
         facts=facts,
-        addresses=_addresses(many.get("address", []), facts.get("route", "")),
-        nameservers=tuple(many.get("nameserver", [])),
-        tools=frozenset(many.get("tool", [])),
-        modules=frozenset(many.get("module", [])),
-        units=frozenset(many.get("unit", [])),
-        ports=frozenset(_number(port) for port in many.get("port", [])),
+        addresses=_addresses(tuple(many["address"]), facts.get("route", "")),
+        nameservers=tuple(many["nameserver"]),
+        tools=frozenset(many["tool"]),
+        modules=frozenset(many["module"]),
+        units=frozenset(many["unit"]),
+        ports=frozenset(ports.intersection(layout.KUBELET_PORTS)),
         unreachable=unreachable,
-        owner=owner,
+        owner=parse_owner(owner),
         found=found.all(),
         identity=parse_identity(output),
         skew=_skew(facts.get("time", ""), now),
@@ -181,17 +231,17 @@ def parse_identity(output: str) -> Identity:
     """What a script told of the kubelet's identity."""
     told: dict[str, str] = {}
     for line in output.splitlines():
-        kind, _, rest = line.partition(" ")
-        if kind == "identity":
-            key, _, value = rest.partition(" ")
-            told[key] = value
+        if line.startswith("identity "):
+            _, key, value, *_ = *line.split(" ", 2), "", ""
+            if key in _IDENTITY:
+                told[key] = value
     failing, _, journal = told.get("failing", "").partition(" ")
     return Identity(
         certificate=shell.decoded(told.get("certificate", "")),
-        server=told.get("server", ""),
-        ca=told.get("ca", ""),
+        server=told.get("server", "")[:FACT],
+        ca=told.get("ca", "")[:WORD],
         bootstrap=told.get("bootstrap") == "yes",
-        kubelet=told.get("kubelet", ""),
+        kubelet=told.get("kubelet", "")[:WORD],
         failing=failing if failing in layout.SERVICES else "",
         words=last_words(shell.decoded(journal)),
     )
@@ -210,23 +260,37 @@ def parse_owner(encoded: str) -> Owner:
 
 
 class _Components:
-    """Collects what is told of components, line by line."""
+    """Collects what is told of components, line by line; names that none can have are left out."""
 
     def __init__(self) -> None:
+        self._names: set[str] = set()
         self._versions: dict[str, str] = {}
         self._files: dict[str, dict[str, tuple[str, str]]] = {}
         self._records: dict[str, str] = {}
+        self._room = FILES
 
     def take(self, kind: str, name: str, rest: str) -> None:
         """One line: `probe`, `file` or `record`."""
+        if kind not in ("probe", "file", "record") or not self._known(name):
+            return
         if kind == "probe":
-            self._versions[name] = rest.strip()
+            self._versions[name] = rest.strip()[:WORD]
         elif kind == "file":
-            digest, mode, path = rest.split(" ", 2)
-            self._files.setdefault(name, {})[path] = (mode, digest)
-        elif kind == "record":
+            self._file(name, rest)
+        else:
             # "version config", or nothing while an installation is not through.
-            self._records[name] = rest.rpartition(" ")[2]
+            self._records[name] = rest.rpartition(" ")[2][:WORD]
+
+    def _known(self, name: str) -> bool:
+        if name not in self._names and len(self._names) < COMPONENTS and _NAME.fullmatch(name):
+            self._names.add(name)
+        return name in self._names
+
+    def _file(self, name: str, rest: str) -> None:
+        digest, mode, path, *_ = *rest.split(" ", 2), "", "", ""
+        if path and self._room and _DIGEST.fullmatch(digest) and _MODE.fullmatch(mode):
+            self._room -= 1
+            self._files.setdefault(name, {})[path] = (mode, digest)
 
     def all(self) -> dict[str, Found]:
         """What is known of each."""
@@ -243,7 +307,7 @@ class _Components:
 
 
 def _addresses(listed: Sequence[str], first: str) -> tuple[str, ...]:
-    ordered = [first, *listed] if first in listed else list(listed)
+    ordered = (first, *listed) if first in listed else listed
     return tuple(dict.fromkeys(ordered))[:ADDRESSES]
 
 

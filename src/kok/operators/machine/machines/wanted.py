@@ -21,6 +21,8 @@ from kok.operators.machine.permits import Problem
 
 RETRY_MIN = timedelta(seconds=5)
 RETRY_MAX = timedelta(minutes=5)
+SURPLUS = 16
+"""Components that are taken away at a time: a host may invent some, and each takes a script."""
 _DEPENDENCY_FAILED = 76
 
 
@@ -99,8 +101,9 @@ def right(name: str, wanted: Mapping[str, Rendered], survey: Survey) -> bool:
 
 
 def surplus(wanted: Mapping[str, Rendered], survey: Survey) -> list[str]:
-    """Components on the host that are no longer wanted."""
-    return sorted(n for n, found in survey.found.items() if found.begun and n not in wanted)
+    """Components on the host that are no longer wanted, the first ones if there are many."""
+    left = (n for n, found in survey.found.items() if found.begun and n not in wanted)
+    return sorted(left)[:SURPLUS]
 
 
 def due(

@@ -59,7 +59,8 @@ class Hand:
             connection, what.questions, what.urls, what.towards, self.clock.now
         )
         view = self.view
-        view.survey, view.asked, view.identity = found, what.digest, found.identity
+        view.survey = found.of(what.questions, what.urls)
+        view.asked, view.identity = what.digest, found.identity
         view.surveyed = self.clock.monotonic()
         view.reached = connection.reached
 
@@ -71,7 +72,7 @@ class Hand:
         by_id = {plan.id: plan for plan in plans}
 
         def told(result: JobResult) -> None:
-            self.view.jobs[result.id] = result
+            self.view.heard_of(result.id, result)
             plan = by_id[result.id]
             if result.ended:
                 seconds = self.clock.monotonic() - begun
@@ -132,7 +133,7 @@ class Hand:
         ends: list[JobResult] = []
 
         def told(result: JobResult) -> None:
-            self.view.jobs[jobs.REMOVAL] = result
+            self.view.heard_of(jobs.REMOVAL, result)
             if result.ended:
                 ends.append(result)
             self.wake()
