@@ -20,9 +20,15 @@ RELEASE = "kok"
 NAMESPACE = "kok-system"
 
 
+SMALL = {"resources": {"requests": {"cpu": "20m"}}}
+"""Scenarios fill the meta cluster of a machine with two cores, and leave no room to reserve more."""
+OPERATORS = ("etcd", "cluster", "machine")
+
+
 def _values(image: str, given: Mapping[str, object]) -> dict[str, object]:
     repository, tag = image.rsplit(":", 1)
-    return {"image": {"repository": repository, "tag": tag}, **given}
+    small = {"operators": dict.fromkeys(OPERATORS, SMALL), "single": SMALL}
+    return {"image": {"repository": repository, "tag": tag}, **small, **given}
 
 
 async def _installed(lab: Lab, wanted: str) -> bool:
