@@ -9,6 +9,12 @@ Range = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MAPPED = 96
 """Length of the prefix ::ffff:0:0/96, below which IPv4 addresses are written as IPv6."""
+_DRESSES = tuple(
+    map(ipaddress.IPv6Network, ("64:ff9b::/96", "2002::/16", "::/96", "::ffff:0:0:0/96"))
+)
+"""Prefixes right behind which an IPv4 address stands that packets are translated or tunnelled to:
+NAT64, 6to4, IPv4-compatible and IPv4-translated addresses."""
+_NOT_COMPATIBLE = frozenset({ipaddress.IPv6Address("::"), ipaddress.IPv6Address("::1")})
 
 
 def network(text: str) -> Range | None:
@@ -58,12 +64,47 @@ def within(inner: Range, outer: Range) -> bool:
     return False
 
 
-def holding(host: str, texts: Iterable[str]) -> str | None:
-    """The first of some ranges that an address lies in; None also for a name."""
+def holding(host: str, texts: Iterable[str], *, dressed: bool = True) -> str | None:
+    """The first of some ranges that an address lies in; None also for a name.
+
+    `dressed`: or the IPv4 address that it leads to.
+
+    >>> holding("64:ff9b::a9fe:a9fe", ["169.254.0.0/16"])
+    '169.254.0.0/16'
+    """
     net = address(host)
     if net is None:
         return None
-    return next((t for t in texts if (r := network(t)) is not None and within(net, r)), None)
+    meant = [net, *(_undressed(net) if dressed else ())]
+    for text in texts:
+        found = network(text)
+        if found is not None and any(within(one, found) for one in meant):
+            return text
+    return None
+
+
+def dresses(ranges: Iterable[Range]) -> list[str]:
+    """The IPv6 ranges that lead to IPv4 ones."""
+    four = [net for net in ranges if isinstance(net, ipaddress.IPv4Network)]
+    return [_dressed(net, dress) for net in four for dress in _DRESSES]
+
+
+def _dressed(net: ipaddress.IPv4Network, dress: ipaddress.IPv6Network) -> str:
+    behind = int(net.network_address) << 96 - dress.prefixlen
+    first = ipaddress.IPv6Address(int(dress.network_address) | behind)
+    return f"{first}/{dress.prefixlen + net.prefixlen}"
+
+
+def _undressed(net: Range) -> list[Range]:
+    """The IPv4 addresses that an IPv6 one leads to."""
+    if not isinstance(net, ipaddress.IPv6Network) or net.network_address in _NOT_COMPATIBLE:
+        return []
+    value = int(net.network_address)
+    return [
+        ipaddress.IPv4Network(value >> 96 - dress.prefixlen & 0xFFFFFFFF)
+        for dress in _DRESSES
+        if net.network_address in dress
+    ]
 
 
 def _by_numbers(text: str) -> Range | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from kok.api.meta import Manifest
-from kok.kube.addresses import collapsed, within
+from kok.kube.addresses import collapsed, dresses, within
 
 Port = tuple[str, int]
 """Protocol and number."""
@@ -81,9 +81,11 @@ def ranges(allowed: Iterable[str], closed: Iterable[str]) -> list[Manifest]:
     """Peers for address ranges, with what is closed cut out; sorted, each address once.
 
     Two ranges have no address in common, or one of them holds the other: a range within a closed
-    one is left out, and a closed one within it becomes an exception.
+    one is left out, and a closed one within it becomes an exception. An IPv4 range is closed in
+    all of its dresses.
     """
-    shut = collapsed(closed)
+    bare = collapsed(closed)
+    shut = collapsed([*map(str, bare), *dresses(bare)])
     out: list[Manifest] = []
     for net in collapsed(allowed):
         same = [c for c in shut if c.version == net.version]

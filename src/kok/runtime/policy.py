@@ -160,7 +160,9 @@ def wrong_ssh_address(policies: Policies, host: str, field: str) -> str | None:
     if (forbidden := wrong_address(policies, host, field)) is not None:
         return forbidden
     allowed = policies.allowed_ssh_ranges
-    if allowed is None or address(host) is None or holding(host, allowed) is not None:
+    if allowed is None or address(host) is None:
+        return None
+    if holding(host, allowed, dressed=False) is not None:
         return None
     return f"{field}: {host} is not allowed by {BY}; {_choice('ranges', allowed)}"
 

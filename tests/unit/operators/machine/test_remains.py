@@ -278,14 +278,50 @@ async def test_a_part_with_a_disk_of_its_own_is_emptied_before_it_is_taken_away(
         assert [file.name for file in disk.iterdir()] == ["precious"]
 
 
-async def test_a_network_plug_ins_way_into_the_cluster_goes(site: Site) -> None:
+@pytest.mark.parametrize(
+    "path",
+    ["calico-kubeconfig", "multus.d/multus.kubeconfig", "whereabouts.d/whereabouts.kubeconfig"],
+)
+async def test_a_network_plug_ins_way_into_the_cluster_goes(site: Site, path: str) -> None:
     node(site)
     theirs = site.file("/etc/cni/net.d/87-podman.conflist")
-    credentials = site.file("/etc/cni/net.d/calico-kubeconfig", "token")
+    credentials = site.file(f"/etc/cni/net.d/{path}", "token")
     site.installed("kubelet")
     assert (await site.remove()).exit == 0
     assert theirs.exists()
     assert not credentials.exists()
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+async def test_logs_of_pods_go_where_the_user_has_put_them(site: Site, quote: str) -> None:
+    """Also those at a place that an earlier configuration named."""
+    node(site)
+    link = site.link("/srv/logs of pods", "/data/logs")
+    log = site.file(f"/data/logs/shop_web_{POD}/web/0.log")
+    old = site.file(f"/srv/old/shop_web_{POD}/web/0.log")
+    theirs = [site.file("/data/logs/syslog"), site.file("/srv/old/other_pod_x/0.log")]
+    site.installed("kubelet")
+    config = "kind: KubeletConfiguration\npodLogsDir: {0}{1}{0}\nport: 10250\n"
+    site.file("/etc/kubernetes/kubelet.yaml", config.format(quote, "/srv/old"))
+    begun = shell.compose(
+        {
+            "KOK_HOME": str(site.host.home),
+            "KOK_COMPONENT": "kubelet",
+            "KOK_JOB": "j",
+            "KOK_UID": OWNER.uid,
+        },
+        "mkdir -p $KOK_HOME/jobs/j $KOK_HOME/locks; KOK=$KOK_HOME\n",
+        shell.library("run"),
+        "begin_component\nfinish 0 Done ''\n",
+    )
+    await asyncio.to_thread(subprocess.run, ["sh", "-s"], input=begun, text=True, check=True)
+    site.file("/etc/kubernetes/kubelet.yaml", config.format(quote, "/srv/logs of pods"))
+    result = await site.remove()
+    assert (result.exit, result.message) == (0, "")
+    assert not log.exists()
+    assert not old.exists()
+    assert link.exists()
+    assert [file.read_text() for file in theirs] == ["x", "x"]
 
 
 async def test_directories_that_a_users_own_component_leaves_alone_are_left_alone(

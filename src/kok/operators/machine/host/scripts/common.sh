@@ -31,6 +31,12 @@ claim() {
     owned
 }
 
+# logs_of_pods: where the kubelet's configuration has the logs of pods, if it says so
+logs_of_pods() {
+    sed -n "s/^podLogsDir: *//p" "${KOK_HOME:+${KOK_HOME%/*}/root}/etc/kubernetes/kubelet.yaml" 2>/dev/null |
+        tail -n 1 | sed "s/^[\"']//; s/[\"'] *\$//"
+}
+
 # put PATH MODE: writes standard input (base64) in one piece. A change is noted in CHANGED, and
 # before it happens in the file KOK_DIRTY, which outlives whatever may come in between.
 put() {

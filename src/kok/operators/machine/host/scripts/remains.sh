@@ -40,6 +40,11 @@ note() {
         grep -qF -- "$named" "$1/uninstall" 2>/dev/null || continue
         really=$(readlink -f "$ROOT$path") && printf '%s\t%s\n' "$really" "$names"
     done >"$1/places.new"
+    [ "${1##*/}" != kubelet ] || { cat "$1/logs" 2>/dev/null; logs_of_pods; } | sort -u |
+        while IFS= read -r path; do
+            case $path in /*) ;; *) continue ;; esac
+            really=$(readlink -f "$ROOT$path") && printf '%s\t%s\n' "$really" "*_*_$HEX8*"
+        done >>"$1/places.new"
     for list in "$1/files" "$1/files.next"; do
         [ -e "$list" ] || continue
         while IFS= read -r path; do
@@ -71,9 +76,10 @@ present() {
     for path in kubelet.conf bootstrap-kubelet.conf pki/ca.crt; do
         [ ! -s "$ROOT/etc/kubernetes/$path" ] || printf '%s\n' "$ROOT/etc/kubernetes/$path"
     done
-    # Pods of network plug-ins leave their way into the cluster where the runtime looks.
+    # Pods of network plug-ins leave their way into the cluster where the runtime looks, some of them
+    # (Multus, whereabouts) in a directory of their own.
     net=$(readlink -f "$ROOT/etc/cni/net.d")
-    [ ! -d "$net" ] || find "$net" -maxdepth 1 -type f -name '*kubeconfig*' -newer "$KOK/owner"
+    [ ! -d "$net" ] || find "$net" -maxdepth 3 -type f -name '*kubeconfig*' -newer "$KOK/owner"
 }
 
 # mounts PATH: what is mounted there or below it, the deepest first, in the notation of the kernel

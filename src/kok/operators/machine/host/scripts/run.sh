@@ -105,6 +105,11 @@ begin_component() {
         echo $((${last:-0} + 1)) >"$HOME_OF_COMPONENT/order"
     fi
     rm -f "$HOME_OF_COMPONENT/record"
+    # The logs that lie there stay when the configuration names another place.
+    if [ "$KOK_COMPONENT" = kubelet ]; then
+        { cat "$HOME_OF_COMPONENT/logs" 2>/dev/null; logs_of_pods; } | sort -u >"$HOME_OF_COMPONENT/logs.new"
+        mv -f "$HOME_OF_COMPONENT/logs.new" "$HOME_OF_COMPONENT/logs"
+    fi
     KOK_DIRTY=$HOME_OF_COMPONENT/dirty
     [ -e "$KOK_DIRTY" ] && CHANGED=yes
 }
