@@ -4,10 +4,11 @@ ones confined to a directory."""
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -226,6 +227,8 @@ def real(site: Site) -> None:
     """The host's mounts are those of this machine, and its own programs undo them."""
     (site.root / "proc/mounts").unlink()
     (site.root / "proc/mounts").symlink_to("/proc/mounts")
+    (site.root / "proc/self").mkdir()
+    (site.root / "proc/self/mountinfo").symlink_to("/proc/self/mountinfo")
     (site.root / "programs/umount").unlink()
 
 
@@ -254,6 +257,32 @@ async def test_real_mounts_are_undone_and_somebodys_data_stays(
         assert (precious / "data").read_text() == "somebody's own"
         assert str(volumes) not in await asyncio.to_thread(Path("/proc/mounts").read_text)
     assert not volumes.exists()
+
+
+@pytest.mark.parametrize("disk", [True, False])
+async def test_what_a_kubelet_hid_by_mounting_its_directory_over_itself_goes_too(
+    site: Site, tmp_path: Path, *, disk: bool
+) -> None:
+    """It does so at each start where its directory is a link: its pods' tokens could be unmounted
+    no more, and the host never became clean."""
+    kubelet = str(site.link("/var/lib/kubelet", "/data/kube let"))
+    with ExitStack() as stack:
+        if disk:
+            (tmp_path / "disk").mkdir()
+            stack.enter_context(mounted("--bind", str(tmp_path / "disk"), kubelet))
+        volumes = node(site)[2].resolve().parent
+        (Path(kubelet) / "precious").mkdir()
+        for number in ("1", "2"):
+            (volumes / number).mkdir()
+            stack.enter_context(mounted("-t", "tmpfs", "none", str(volumes / number)))
+            stack.enter_context(mounted("--bind", kubelet, kubelet))
+        site.installed("kubelet")
+        real(site)
+        result = await site.remove()
+        assert (result.exit, result.message) == (0, "")
+        assert await asyncio.to_thread(os.listdir, kubelet) == ["precious"]
+        mounts = await asyncio.to_thread(Path("/proc/mounts").read_text)
+        assert mounts.count(f" {kubelet}".replace("kube let", "kube\\040let")) == disk
 
 
 @pytest.mark.parametrize("link", [True, False])

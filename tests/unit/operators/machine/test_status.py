@@ -337,6 +337,10 @@ def test_a_changed_kubelet_has_proven_itself_once_it_was_heard_of() -> None:
     after = replace(NODE, heard="2026-11-02T12:00:05Z")
     _, conditions = shown(replace(given, world=world(node=after)))
     assert conditions["UpToDate"][0] == "True"
+    # That no Node is known while the API restarts does not make it doubtful again.
+    plan.hear(view, after)
+    _, conditions = shown(replace(given, world=world(node=None)))
+    assert conditions["UpToDate"][0] == "True"
     # One that restarts without a word is judged by its Node, which would be lost by then.
     _, conditions = shown(replace(given, monotonic=1061.0))
     assert conditions["UpToDate"][0] == "True"

@@ -48,8 +48,9 @@ def changeable(
             for name, found in states.items()
             if found is not State.FRESH and differs(intents[name], lives[name], fields)
         ]
-        # What is wrong with a change that was not proven may be corrected at any time.
-        again = [name for name in waiting if name in busy]
+        # What is wrong with a change that was not proven may be corrected, but for one at a time: new
+        # labels, too, have to be proven by all that got them.
+        again = [] if busy - set(waiting) else sorted(busy)[:1]
         turn = again or ([] if busy else _next(waiting, states, certain=fields == SOFTWARE))
         if waiting:
             rest = SOFTWARE if fields == ACCESS else ()

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from kok.api.machine import Finding, Machine, MachineStatus
 from kok.operators.machine import reasons
+from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.components.foreign import Templates
 from kok.operators.machine.components.rendered import Rendered
 from kok.operators.machine.host import agent, join, layout, preflight
@@ -127,6 +128,13 @@ def unheard(case: Case) -> bool:
         and case.monotonic - view.changed < HEARD_WITHIN
         and (node is None or node.heard == view.heard)
     )
+
+
+def hear(view: View, node: NodeView | None) -> None:
+    """Takes note of a changed kubelet that was heard of, for good: that Nodes are not known for a
+    moment does not make it doubtful again."""
+    if node is not None and node.heard != view.heard:
+        view.heard = None
 
 
 def _reach(case: Case) -> Step | None:

@@ -178,6 +178,7 @@ class MachineReconciler:
             world.tenant.on_node(machine.spec.node, machine.metadata.uid, p.wake)
             if p.status.token_id is not None:
                 self._follow_token(p, world.tenant)
+        plan.hear(view, world.node)
         if world.others is not None:
             view.neighbours = neighbours(machine, world)
             if rival(machine, world.others) is not None:

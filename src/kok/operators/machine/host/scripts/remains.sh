@@ -82,24 +82,58 @@ present() {
     [ ! -d "$net" ] || find "$net" -maxdepth 3 -type f -name '*kubeconfig*' -newer "$KOK/owner"
 }
 
+# kernels PATH: a path in the notation of the kernel
+kernels() { printf %s "$1" | sed "s/\\\\/\\\\134/g; s/ /\\\\040/g; s/$TAB/\\\\011/g"; }
+
 # mounts PATH: what is mounted there or below it, the deepest first, in the notation of the kernel
 mounts() {
-    at=$(printf %s "$1" | sed "s/\\\\/\\\\134/g; s/ /\\\\040/g; s/$TAB/\\\\011/g")
-    AT=$at awk '$2 == ENVIRON["AT"] || index($2, ENVIRON["AT"] "/") == 1 {print $2}' \
+    AT=$(kernels "$1") awk '$2 == ENVIRON["AT"] || index($2, ENVIRON["AT"] "/") == 1 {print $2}' \
         "$ROOT/proc/mounts" 2>/dev/null | sort -r
 }
 
-# wipe PATH: takes it away with all in it; follows no link, and deletes nothing that stays mounted
-wipe() {
+# copied PATH: whether a directory was mounted over itself. Kubelets do that at each start where
+# their directory is a link and the root of the file system not shared; what they had mounted there
+# before is then out of reach.
+copied() {
+    AT=$(kernels "$1") awk '
+        {above[$1] = $2; disk[$1] = $3; root[$1] = $4; at[$1] = $5}
+        END {
+            for (id in at) if (at[id] == ENVIRON["AT"] && at[above[id]] == at[id]) covered[above[id]]
+            for (id in at) if (at[id] == ENVIRON["AT"] && !(id in covered)) top = id
+            up = above[top]
+            rest = at[up] == "/" ? at[top] : substr(at[top], length(at[up]) + 1)
+            same = root[up] == "/" && rest != "" ? rest : root[up] rest
+            exit !(top != "" && disk[top] == disk[up] && root[top] == same)
+        }' "$ROOT/proc/self/mountinfo" 2>/dev/null
+}
+
+# release PATH: unmounts all that is mounted there or below it
+release() {
     mounts "$1" | while IFS= read -r mount; do
         mount=$(printf %b "$mount")
         umount "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null
     done
+}
+
+# uncover HOME: takes such copies away, with what the component has mounted in each of them
+uncover() {
+    while IFS=$TAB read -r place _; do
+        while [ "$place" != / ] && copied "$place"; do
+            present "$1" | while IFS= read -r path; do release "$path"; done
+            umount "$place" 2>/dev/null || break
+        done
+    done <"$1/places"
+}
+
+# wipe PATH: takes it away with all in it; follows no link, and deletes nothing that stays mounted
+wipe() {
+    release "$1"
     [ -n "$(mounts "$1")" ] || find "$1" -xdev -depth -delete 2>/dev/null
 }
 
 # take_away HOME: what the uninstall script left, mostly since a link stood in its way
 take_away() {
+    uncover "$1"
     present "$1" | while IFS= read -r path; do wipe "$path"; done
 }
 
