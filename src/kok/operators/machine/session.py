@@ -17,13 +17,19 @@ from kok.kube.errors import KubeError
 from kok.operators.machine import metrics
 from kok.operators.machine.host.jobs import JobResult
 from kok.operators.machine.host.survey import Identity, Survey
-from kok.operators.machine.ssh import HostError, ScriptFailed
+from kok.operators.machine.ssh import HostError, HostFloods, ScriptFailed
 
 _log = structlog.stdlib.get_logger("kok.machine")
 
 NEVER = float("-inf")
 RETRY_MIN = 2.0
 RETRY_MAX = 60.0
+CALM = 600.0
+"""Seconds without a loss after which a connection counts as steady."""
+BURST = 20
+"""Operations that may begin without a pause. From nothing to a node it takes about ten."""
+EVERY = 3.0
+"""Seconds for each of those beyond, less than any pause that is meant."""
 
 
 @dataclass(slots=True)
@@ -69,6 +75,24 @@ class View:
     """Why what was tried last did not go through."""
     failures: int = 0
     retry: float = 0.0
+    losses: int = 0
+    """How often the connection ended by itself, without `CALM` in between."""
+    last_loss: float = NEVER
+    calm: float = 0.0
+    """When the host may be asked again after such a loss, however well all goes that is tried."""
+
+    def lost(self, error: HostError, now: float) -> None:
+        """The connection ended by itself: the host is looked at again, but not again and again."""
+        self.surveyed = NEVER
+        self.losses = self.losses + 1 if now - self.last_loss < CALM else 1
+        self.last_loss = now
+        flooded = isinstance(error, HostFloods)
+        if flooded:
+            # Nothing was asked of it, so nobody else tells.
+            self.error = error
+        # A host that restarts is looked at at once.
+        if flooded or self.losses > 1:
+            self.calm = now + _growing(self.losses)
 
 
 class Session:
@@ -81,6 +105,8 @@ class Session:
         self._monotonic = monotonic
         self._task: asyncio.Task[None] | None = None
         self._name = ""
+        self._begun = NEVER
+        """Later by `EVERY` for each operation; ahead of the time after too many."""
 
     @property
     def doing(self) -> str:
@@ -93,6 +119,8 @@ class Session:
         What runs on the host goes on nevertheless.
         """
         self.cancel()
+        now = self._monotonic()
+        self._begun = max(self._begun, now - BURST * EVERY) + EVERY
         self._name = name
         self._task = asyncio.create_task(self._run(name, work, wake), name=f"host: {name}")
 
@@ -106,6 +134,7 @@ class Session:
         """Says where operations go; errors with another target count no longer."""
         if target != self.target:
             self.target = target
+            self.view.losses, self.view.calm = 0, 0.0
             self.succeeded()
             self.cancel()
 
@@ -115,8 +144,12 @@ class Session:
         view.error, view.failures, view.retry = None, 0, 0.0
 
     def wait(self) -> float:
-        """Seconds until something may be tried again after an error."""
-        return max(0.0, self.view.retry - self._monotonic())
+        """Seconds until something may be tried again: after an error, or after very much.
+
+        A host that says what it likes can make sense of any operation, again and again.
+        """
+        now = self._monotonic()
+        return max(0.0, self.view.retry - now, self.view.calm - now, self._begun - now)
 
     async def _run(
         self, name: str, work: Coroutine[Any, Any, None], wake: Callable[[], None]
@@ -147,8 +180,12 @@ class Session:
         # What is known of the host may no longer hold.
         view.surveyed = NEVER
         view.failures += 1
-        delay = min(RETRY_MAX, RETRY_MIN * 2.0 ** min(view.failures - 1, 10))
-        view.retry = self._monotonic() + delay
+        view.retry = self._monotonic() + _growing(view.failures)
+
+
+def _growing(times: int) -> float:
+    """Seconds of patience after something has happened so many times."""
+    return min(RETRY_MAX, RETRY_MIN * 2.0 ** min(times - 1, 10))
 
 
 class Sessions:

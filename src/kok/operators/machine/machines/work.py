@@ -16,7 +16,7 @@ from kok.operators.machine.host.join import Joining
 from kok.operators.machine.host.survey import Found, Owner
 from kok.operators.machine.machines.steps import Look
 from kok.operators.machine.session import NEVER, View
-from kok.operators.machine.ssh import Connection, Connections, Target
+from kok.operators.machine.ssh import Connection, Connections, HostError, Target
 from kok.runtime.clock import Clock
 
 _LOST = -1
@@ -47,9 +47,9 @@ class Hand:
     async def _connection(self) -> Connection:
         return await self.connections.get(self.uid, self.target, self._lost)
 
-    def _lost(self) -> None:
+    def _lost(self, error: HostError) -> None:
         """The host, or the way to it, is no longer what it was."""
-        self.view.surveyed = NEVER
+        self.view.lost(error, self.clock.monotonic())
         self.wake()
 
     async def look(self, what: Look) -> None:
