@@ -53,6 +53,10 @@ class View:
     """When the kubelet was started to join."""
     finished: float = NEVER
     """When it was last looked whether the kubelet has credentials of its own."""
+    unfinished: int = 0
+    """How often its bootstrap token was still there after it was to be removed."""
+    reclaimed: float = NEVER
+    """When something was last taken away that an earlier Machine had left."""
     token_gone: str = ""
     """ID of the bootstrap token that was taken back."""
     drained: bool = False
@@ -92,7 +96,7 @@ class View:
             self.error = error
         # A host that restarts is looked at at once.
         if flooded or self.losses > 1:
-            self.calm = now + _growing(self.losses)
+            self.calm = now + growing(self.losses)
 
 
 class Session:
@@ -180,10 +184,10 @@ class Session:
         # What is known of the host may no longer hold.
         view.surveyed = NEVER
         view.failures += 1
-        view.retry = self._monotonic() + _growing(view.failures)
+        view.retry = self._monotonic() + growing(view.failures)
 
 
-def _growing(times: int) -> float:
+def growing(times: int) -> float:
     """Seconds of patience after something has happened so many times."""
     return min(RETRY_MAX, RETRY_MIN * 2.0 ** min(times - 1, 10))
 

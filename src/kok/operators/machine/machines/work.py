@@ -79,7 +79,7 @@ class Hand:
                 self._ended(plan, result, wanted)
             self.wake()
 
-        await agent.work(await self._connection(), plans, owner, told)
+        await agent.work(await self._connection(), plans, owner, told, self.clock)
         self._own(owner)
 
     def _ended(self, plan: JobPlan, result: JobResult, all_wanted: Mapping[str, Rendered]) -> None:
@@ -121,6 +121,7 @@ class Hand:
         self.view.finished = self.clock.monotonic()
         found = await agent.finish_joining(await self._connection(), self.uid)
         self.view.identity = found
+        self.view.unfinished = self.view.unfinished + 1 if found.bootstrap else 0
         if found.certificate and token_id is not None and kube is not None:
             await kube.delete(kinds.SECRET, tokens.secret_name(token_id), tokens.NAMESPACE)
             self.view.token_gone = token_id
@@ -137,13 +138,15 @@ class Hand:
                 ends.append(result)
             self.wake()
 
-        await agent.work(connection, [jobs.removal_job(owner.uid, self.view.removals)], owner, told)
+        job = jobs.removal_job(owner.uid, self.view.removals)
+        await agent.work(connection, [job], owner, told, self.clock)
         if ends and ends[-1].exit == 0:
             await agent.forget(connection, owner.uid)
             self.view.survey = None
             self.view.surveyed = NEVER
             self.view.jobs.clear()
             self.view.cleaned = owner.uid == self.uid
+            self.view.reclaimed = self.clock.monotonic()
             return
         self.view.removals += 1
         end = ends[-1] if ends else JobResult(jobs.REMOVAL, _LOST)
