@@ -17,7 +17,7 @@ from kok.kube.errors import KubeError
 from kok.operators.machine import metrics
 from kok.operators.machine.host.jobs import JobResult
 from kok.operators.machine.host.survey import Identity, Survey
-from kok.operators.machine.ssh import HostError, ScriptFailed
+from kok.operators.machine.ssh import HostError, HostFloods, ScriptFailed
 
 _log = structlog.stdlib.get_logger("kok.machine")
 
@@ -26,6 +26,12 @@ RETRY_MIN = 2.0
 RETRY_MAX = 60.0
 RESULTS = 256
 """Ends of jobs that are remembered of one host: every attempt is a job of its own."""
+CALM = 600.0
+"""Seconds without a loss after which a connection counts as steady."""
+BURST = 20
+"""Operations that may begin without a pause. From nothing to a node it takes about ten."""
+EVERY = 3.0
+"""Seconds for each of those beyond, less than any pause that is meant."""
 
 
 @dataclass(slots=True)
@@ -49,6 +55,10 @@ class View:
     """When the kubelet was started to join."""
     finished: float = NEVER
     """When it was last looked whether the kubelet has credentials of its own."""
+    unfinished: int = 0
+    """How often its bootstrap token was still there after it was to be removed."""
+    reclaimed: float = NEVER
+    """When something was last taken away that an earlier Machine had left."""
     token_gone: str = ""
     """ID of the bootstrap token that was taken back."""
     drained: bool = False
@@ -71,6 +81,24 @@ class View:
     """Why what was tried last did not go through."""
     failures: int = 0
     retry: float = 0.0
+    losses: int = 0
+    """How often the connection ended by itself, without `CALM` in between."""
+    last_loss: float = NEVER
+    calm: float = 0.0
+    """When the host may be asked again after such a loss, however well all goes that is tried."""
+
+    def lost(self, error: HostError, now: float) -> None:
+        """The connection ended by itself: the host is looked at again, but not again and again."""
+        self.surveyed = NEVER
+        self.losses = self.losses + 1 if now - self.last_loss < CALM else 1
+        self.last_loss = now
+        flooded = isinstance(error, HostFloods)
+        if flooded:
+            # Nothing was asked of it, so nobody else tells.
+            self.error = error
+        # A host that restarts is looked at at once.
+        if flooded or self.losses > 1:
+            self.calm = now + growing(self.losses)
 
     def heard_of(self, job: str, result: JobResult) -> None:
         """Takes note of how a job is; the oldest are forgotten where there are many."""
@@ -90,6 +118,8 @@ class Session:
         self._monotonic = monotonic
         self._task: asyncio.Task[None] | None = None
         self._name = ""
+        self._begun = NEVER
+        """Later by `EVERY` for each operation; ahead of the time after too many."""
 
     @property
     def doing(self) -> str:
@@ -102,6 +132,8 @@ class Session:
         What runs on the host goes on nevertheless.
         """
         self.cancel()
+        now = self._monotonic()
+        self._begun = max(self._begun, now - BURST * EVERY) + EVERY
         self._name = name
         self._task = asyncio.create_task(self._run(name, work, wake), name=f"host: {name}")
 
@@ -115,6 +147,7 @@ class Session:
         """Says where operations go; errors with another target count no longer."""
         if target != self.target:
             self.target = target
+            self.view.losses, self.view.calm = 0, 0.0
             self.succeeded()
             self.cancel()
 
@@ -124,8 +157,12 @@ class Session:
         view.error, view.failures, view.retry = None, 0, 0.0
 
     def wait(self) -> float:
-        """Seconds until something may be tried again after an error."""
-        return max(0.0, self.view.retry - self._monotonic())
+        """Seconds until something may be tried again: after an error, or after very much.
+
+        A host that says what it likes can make sense of any operation, again and again.
+        """
+        now = self._monotonic()
+        return max(0.0, self.view.retry - now, self.view.calm - now, self._begun - now)
 
     async def _run(
         self, name: str, work: Coroutine[Any, Any, None], wake: Callable[[], None]
@@ -156,8 +193,12 @@ class Session:
         # What is known of the host may no longer hold.
         view.surveyed = NEVER
         view.failures += 1
-        delay = min(RETRY_MAX, RETRY_MIN * 2.0 ** min(view.failures - 1, 10))
-        view.retry = self._monotonic() + delay
+        view.retry = self._monotonic() + growing(view.failures)
+
+
+def growing(times: int) -> float:
+    """Seconds of patience after something has happened so many times."""
+    return min(RETRY_MAX, RETRY_MIN * 2.0 ** min(times - 1, 10))
 
 
 class Sessions:

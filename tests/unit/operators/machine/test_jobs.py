@@ -25,6 +25,7 @@ from kok.operators.machine.host.survey import Found, Owner, Question, Survey
 from kok.operators.machine.ssh import Credentials, Expected, Target, Timeouts
 from kok.operators.machine.ssh.connection import Connection
 from kok.operators.machine.ssh.login import connect
+from kok.runtime.clock import SystemClock
 
 OWNER = Owner("uid-1", "team-a/shop-workers-w1", "team-a/shop", "meta-1")
 
@@ -62,7 +63,7 @@ class Site:
         return hashlib.sha256(content.encode()).hexdigest()
 
     async def work(self, *plans: JobPlan, owner: Owner = OWNER) -> list[JobResult]:
-        await agent.work(self.connection, plans, owner, self._told)
+        await agent.work(self.connection, plans, owner, self._told, SystemClock())
         return [self.results[plan.id] for plan in plans]
 
     def _told(self, result: JobResult) -> None:

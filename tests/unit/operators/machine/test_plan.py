@@ -188,6 +188,16 @@ def test_what_a_machine_of_ours_left_behind_is_cleaned_up() -> None:
     assert step(view=view, world=world(watched=("team-b", "team-a"))) == Reclaim(owner)
 
 
+def test_a_host_that_names_one_dead_owner_after_the_other_is_cleaned_up_at_intervals() -> None:
+    view = seen(mine=False, complete=False)
+    assert view.survey
+    owner = Owner("uid-gone", "team-a/gone", "team-a/shop", "meta-1")
+    view.survey, view.reclaimed = replace(view.survey, owner=owner), 990.0
+    assert step(view=view) == Idle(plan.RECLAIM_EVERY - 10)
+    view.reclaimed = 1000.0 - plan.RECLAIM_EVERY
+    assert step(view=view) == Reclaim(owner)
+
+
 def test_an_unfit_host_is_refused_and_soon_looked_at_again() -> None:
     view = seen(complete=False, mine=False, facts={"cgroup": "v1"})
     refused = step(view=view)
@@ -334,6 +344,16 @@ def test_the_token_is_taken_back_once_the_kubelet_is_a_member() -> None:
     assert step(view=view, status={"tokenId": "abc123"}, world=world(node=NODE)) == Idle()
     left = seen(identity=replace(MEMBER, bootstrap=True))
     assert step(view=left) == Finish()
+
+
+def test_a_token_that_stays_on_the_host_is_removed_ever_more_rarely() -> None:
+    left = seen(identity=replace(MEMBER, bootstrap=True))
+    left.finished, left.unfinished = 1000.0, 1
+    assert step(view=left, world=world(node=NODE)) == Idle(2 * plan.FINISH_EVERY)
+    left.finished = 1000.0 - 2 * plan.FINISH_EVERY
+    assert step(view=left, world=world(node=NODE)) == Finish()
+    left.finished, left.unfinished = 1000.0, 10_000
+    assert step(view=left, world=world(node=NODE)) == Idle(plan.FINISH_MOST)
 
 
 def test_a_kubelet_whose_node_was_deleted_is_started_anew_since_it_makes_none_by_itself() -> None:

@@ -22,6 +22,7 @@ from kok.operators.machine.host.survey import Owner
 from kok.operators.machine.ssh import Credentials, Expected, Target, Timeouts
 from kok.operators.machine.ssh.connection import Connection
 from kok.operators.machine.ssh.login import connect
+from kok.runtime.clock import SystemClock
 
 OWNER = Owner("uid-1", "team-a/shop-workers-w1", "team-a/shop", "meta-1")
 POD = "0f6ed5c2-9f3b-4b0e-8a0e-1f0b2c3d4e5f"
@@ -81,7 +82,7 @@ class Site:
 
         self.attempt += 1
         job = jobs.removal_job(OWNER.uid, self.attempt)
-        await agent.work(self.connection, [job], OWNER, told)
+        await agent.work(self.connection, [job], OWNER, told, SystemClock())
         if ends[-1].exit == 0:
             await agent.forget(self.connection, OWNER.uid)
         return ends[-1]

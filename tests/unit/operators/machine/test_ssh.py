@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from kok.operators.machine.ssh import (
     Connections,
     Credentials,
     Expected,
+    HostError,
     HostFloods,
     HostKeyChanged,
     HostSilent,
@@ -26,6 +30,15 @@ from kok.operators.machine.ssh import (
     Timeouts,
 )
 from kok.operators.machine.ssh.connection import Connection
+from kok.operators.machine.ssh.line import (
+    ANSWER,
+    BEFORE_LOGIN,
+    EFFORT,
+    EFFORT_RATE,
+    SLICE,
+    UNASKED,
+    Line,
+)
 from kok.operators.machine.ssh.login import connect, scan
 from kok.runtime.clock import settle
 from kok.runtime.lookups import NAMESPACE
@@ -194,6 +207,130 @@ async def test_a_host_that_never_stops_talking_is_cut_off(
     assert connection.closed
 
 
+NOTHING = struct.pack(">IBBI", 12, 6, 2, 0) + bytes(6)
+"""SSH_MSG_IGNORE of nothing: the smallest packet that there is."""
+
+
+@asynccontextmanager
+async def listener(first: bytes, then: bytes) -> AsyncIterator[int]:
+    """The port of one that says something and then something else for ever."""
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            writer.write(first)
+            while True:
+                writer.write(then)
+                await writer.drain()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        pytest.param(b"SSH-2.0-x\r\n", NOTHING * 65536, id="packets"),
+        pytest.param(b"", b"no version\r\n" * 512, id="lines"),
+    ],
+)
+async def test_who_talks_for_ever_before_any_login_is_cut_off_and_stops_nobody(
+    first: bytes, then: bytes
+) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with listener(first, then) as port:
+        busy = asyncio.create_task(others())
+        with pytest.raises((HostFloods, HostUnreachable)):
+            await scan("127.0.0.1", port, PATIENT)
+        busy.cancel()
+        # What is read in one go grows with what comes; here others had their turn in between.
+        assert turns >= 1024 * len(b"no version\r\n") // SLICE
+        if first:
+            where = Target(
+                "127.0.0.1", port, "root", "a/b", Credentials(password="x"), Expected("SHA256:x")
+            )
+            with pytest.raises(HostFloods, match="more than 64 KiB before anybody is logged in"):
+                await connect(where, PATIENT)
+
+
+async def test_a_host_that_talks_without_being_asked_is_cut_off_and_told(host: FakeHost) -> None:
+    class Talking(asyncssh.SSHServer):
+        def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+            self.conn = conn
+
+        def begin_auth(self, username: str) -> bool:
+            return False
+
+        def auth_completed(self) -> None:
+            self.task = asyncio.create_task(self.talk())
+
+        async def talk(self) -> None:
+            while not self.conn.is_closed():
+                for _ in range(100):
+                    self.conn.send_debug("")
+                await asyncio.sleep(0)
+
+    server = await asyncssh.create_server(
+        Talking, "127.0.0.1", 0, server_host_keys=[host.key], gss_host=None
+    )
+    async with server:
+        ended: asyncio.Future[HostError] = asyncio.get_running_loop().create_future()
+        pool = Connections(PATIENT, asyncio.get_running_loop().time)
+        port = server.sockets[0].getsockname()[1]
+        await pool.get("m", target(host, port=port), ended.set_result)
+        error = await asyncio.wait_for(ended, LIMIT)
+        assert isinstance(error, HostFloods)
+        assert "sends without being asked" in error.message
+
+
+@pytest.mark.parametrize(
+    "way", ["diffie-hellman-group-exchange-sha256", "diffie-hellman-group18-sha512"]
+)
+async def test_no_key_is_exchanged_in_a_way_whose_work_a_host_chooses(way: str) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    server = await asyncssh.create_server(
+        asyncssh.SSHServer, "127.0.0.1", 0, server_host_keys=[key], kex_algs=[way]
+    )
+    async with server:
+        with pytest.raises(HostUnreachable, match="No matching key exchange algorithm"):
+            await scan("127.0.0.1", server.sockets[0].getsockname()[1], PATIENT)
+
+
+def test_an_answer_may_be_long_only_while_it_is_asked_for() -> None:
+    with socket.socket() as sock:
+        line = Line(sock, cost=lambda: 0.0)
+        line.opened()
+        with line.asked():
+            line.take(ANSWER, lambda: None)
+            assert not line.flooded
+        line.take(ANSWER, lambda: None)
+        assert line.flooded
+
+
+def test_whose_packets_cost_much_has_to_rest() -> None:
+    spent = 0.0
+
+    def work() -> None:
+        nonlocal spent
+        spent += EFFORT / 2
+
+    with socket.socket() as sock:
+        line = Line(sock, cost=lambda: spent)
+        rests = [line.take(1, work) for _ in range(3)]
+        assert rests[0] == 0.0
+        # What it took beyond is a small part of the time until the next.
+        assert rests[2] > EFFORT / 2
+        assert rests[2] * EFFORT_RATE <= EFFORT
+    assert max(BEFORE_LOGIN, UNASKED) < ANSWER
+
+
 async def test_lines_come_as_they_are_printed(host: FakeHost, tmp_path: Path) -> None:
     connection = await connected(host)
     fifo = tmp_path / "fifo"
@@ -279,11 +416,11 @@ async def test_a_connection_that_breaks_is_told_and_one_that_is_closed_is_not(
 ) -> None:
     pool = Connections(QUICK, asyncio.get_running_loop().time)
     lost = asyncio.Event()
-    await pool.get("m", target(host), lost.set)
+    await pool.get("m", target(host), lambda _: lost.set())
     pool.drop("m")
     await asyncio.sleep(0.05)
     assert not lost.is_set()
-    connection = await pool.get("m", target(host), lost.set)
+    connection = await pool.get("m", target(host), lambda _: lost.set())
     host.flowing.clear()
     await asyncio.wait_for(lost.wait(), LIMIT)
     assert connection.closed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
@@ -10,10 +11,15 @@ from kok.operators.machine.host import jobs, join, shell, survey
 from kok.operators.machine.host.jobs import JobPlan, JobResult
 from kok.operators.machine.host.survey import Identity, Owner, Question, Survey
 from kok.operators.machine.ssh import Connection, HostError, ScriptFailed
+from kok.runtime.clock import Clock
 
 SURVEY_DEADLINE = 60.0
 STEP_DEADLINE = 90.0
 """Seconds; stopping a kubelet that hangs takes systemd up to 90, but then we may ask again."""
+_SILENT_ROUNDS = 3
+"""How often a host may be asked for jobs and tell of none of them."""
+_MARGIN = 5.0 * jobs.PATIENCE
+"""Seconds that jobs may be late: they are stopped on the host when their time is over."""
 _FOREIGN_OWNER = 75
 _ENDPOINT_UNREACHABLE = 79
 
@@ -61,23 +67,46 @@ async def work(
     plans: Sequence[JobPlan],
     owner: Owner,
     told: Callable[[JobResult], None],
+    clock: Clock,
 ) -> None:
     """Starts what never ran and tells of each job when it ends; returns when all have ended.
 
-    Also tells of those that run from time to time. The host is claimed first: `HostTaken`.
+    Also tells of those that run from time to time. The host is claimed first: `HostTaken`. A host
+    that tells of no job, or that a job still runs when its time is over, is given up.
     """
     waiting = {plan.id: plan for plan in plans}
+    heard: set[str] = set()
 
     def take(line: str) -> None:
         result = jobs.parse_line(line)
-        if result is not None and result.id in waiting:
+        # Of each job the script tells once.
+        if result is not None and result.id in waiting and result.id not in heard:
             if result.ended:
                 del waiting[result.id]
+            heard.add(result.id)
             told(result)
 
+    begun, rounds, silent = clock.monotonic(), 0, 0
+    until = begun + sum(plan.timeout for plan in plans) + _MARGIN
     while waiting:
+        asked = clock.monotonic()
+        heard.clear()
         text = jobs.start_script(list(waiting.values()), owner)
         await _run(connection, text, deadline=jobs.PATIENCE + 30.0, each=take)
+        rounds, silent = rounds + 1, 0 if heard else silent + 1
+        if waiting and (silent >= _SILENT_ROUNDS or clock.monotonic() > until):
+            raise ScriptFailed(_untold(connection, silent), -1)
+        if waiting:
+            # A host that means it waits for its jobs by itself, as long as this.
+            pause = asked + min(jobs.PATIENCE, 2.0 ** min(rounds, 10)) - clock.monotonic()
+            await clock.wait(asyncio.Event(), pause)
+
+
+def _untold(connection: Connection, silent: int) -> str:
+    place = connection.target.place
+    if silent:
+        return f"host {place} ends what is to wait for jobs without a word about any of them"
+    return f"host {place} tells of jobs that still run although their time is over"
 
 
 async def let_join(connection: Connection, joining: join.Joining) -> Identity:

@@ -38,6 +38,10 @@ RECHECK = 15.0
 JOIN_PATIENCE = 60.0
 """Seconds in which a started kubelet must have its credentials."""
 FINISH_EVERY = 5.0
+FINISH_MOST = 300.0
+"""Seconds between two attempts to remove a bootstrap token; the first of them are closer."""
+RECLAIM_EVERY = 60.0
+"""Seconds between two clean-ups of what earlier Machines left. A host tells of one at a time."""
 HEARD_WITHIN = 60.0
 """Seconds after which the Node of a kubelet that does not run is no longer Ready, with a margin."""
 LISTEN = 5.0
@@ -106,8 +110,9 @@ def decide(case: Case) -> Decision:
             or _software(case, wanted, survey, lacking)
             or _join(case, survey)
         )
-        if step == Idle():
-            step = Idle(_again(case, findings))
+        if isinstance(step, Idle):
+            waits = [s for s in (step.after, _again(case, findings)) if s is not None]
+            step = Idle(min(waits, default=None))
     return Decision(step, True, wanted, lacking, findings, _joining(case))
 
 
@@ -230,7 +235,8 @@ def _use(case: Case, survey: Survey, findings: tuple[Finding, ...]) -> Step | No
     owner, uid = survey.owner, case.machine.metadata.uid
     if owner.uid and owner.uid != uid:
         if _left_behind(case, owner):
-            return Reclaim(owner)
+            after = case.view.reclaimed + RECLAIM_EVERY - case.monotonic
+            return Reclaim(owner) if after <= 0 else Idle(after)
         text = agent.taken(case.machine.spec.address, owner, case.machine.namespace)
         return Refuse(Problem(reasons.HOST_IN_USE, text), RECHECK)
     if not preflight.passed(findings):
@@ -294,7 +300,9 @@ def _join(case: Case, survey: Survey) -> Step:
         return Idle()
     found = todo(case)
     if found is None and _token_left(case):
-        return Finish()
+        every = min(FINISH_MOST, FINISH_EVERY * 2.0 ** min(case.view.unfinished, 10))
+        after = case.view.finished + every - case.monotonic
+        return Finish() if after <= 0 else Idle(after)
     if found is None:
         # A kubelet makes its Node when it starts and never again.
         gone = join.JoinPlan("its Node is gone", token=False)

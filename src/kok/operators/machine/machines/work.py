@@ -16,7 +16,7 @@ from kok.operators.machine.host.join import Joining
 from kok.operators.machine.host.survey import Found, Owner
 from kok.operators.machine.machines.steps import Look
 from kok.operators.machine.session import NEVER, View
-from kok.operators.machine.ssh import Connection, Connections, Target
+from kok.operators.machine.ssh import Connection, Connections, HostError, Target
 from kok.runtime.clock import Clock
 
 _LOST = -1
@@ -47,9 +47,9 @@ class Hand:
     async def _connection(self) -> Connection:
         return await self.connections.get(self.uid, self.target, self._lost)
 
-    def _lost(self) -> None:
+    def _lost(self, error: HostError) -> None:
         """The host, or the way to it, is no longer what it was."""
-        self.view.surveyed = NEVER
+        self.view.lost(error, self.clock.monotonic())
         self.wake()
 
     async def look(self, what: Look) -> None:
@@ -80,7 +80,7 @@ class Hand:
                 self._ended(plan, result, wanted)
             self.wake()
 
-        await agent.work(await self._connection(), plans, owner, told)
+        await agent.work(await self._connection(), plans, owner, told, self.clock)
         self._own(owner)
 
     def _ended(self, plan: JobPlan, result: JobResult, all_wanted: Mapping[str, Rendered]) -> None:
@@ -122,6 +122,7 @@ class Hand:
         self.view.finished = self.clock.monotonic()
         found = await agent.finish_joining(await self._connection(), self.uid)
         self.view.identity = found
+        self.view.unfinished = self.view.unfinished + 1 if found.bootstrap else 0
         if found.certificate and token_id is not None and kube is not None:
             await kube.delete(kinds.SECRET, tokens.secret_name(token_id), tokens.NAMESPACE)
             self.view.token_gone = token_id
@@ -138,13 +139,15 @@ class Hand:
                 ends.append(result)
             self.wake()
 
-        await agent.work(connection, [jobs.removal_job(owner.uid, self.view.removals)], owner, told)
+        job = jobs.removal_job(owner.uid, self.view.removals)
+        await agent.work(connection, [job], owner, told, self.clock)
         if ends and ends[-1].exit == 0:
             await agent.forget(connection, owner.uid)
             self.view.survey = None
             self.view.surveyed = NEVER
             self.view.jobs.clear()
             self.view.cleaned = owner.uid == self.uid
+            self.view.reclaimed = self.clock.monotonic()
             return
         self.view.removals += 1
         end = ends[-1] if ends else JobResult(jobs.REMOVAL, _LOST)

@@ -20,6 +20,7 @@ from kok.operators.machine.ssh.errors import (
     ScriptFailed,
     SudoRefused,
 )
+from kok.operators.machine.ssh.line import Line
 from kok.operators.machine.ssh.sentences import gist, last_line, not_root
 
 _CHANNELS = 4
@@ -71,15 +72,20 @@ class Connection:
     """A logged-in connection. Made by `connect`."""
 
     def __init__(
-        self, connection: asyncssh.SSHClientConnection, target: Target, timeouts: Timeouts
+        self,
+        connection: asyncssh.SSHClientConnection,
+        target: Target,
+        timeouts: Timeouts,
+        line: Line,
     ) -> None:
         self._connection = connection
+        self._line = line
         self._timeouts = timeouts
         self._channels = asyncio.Semaphore(_CHANNELS)
         self._ended = False
         self.target = target
-        self.lost: Callable[[], None] | None = None
-        """Called once if the connection ends, and not by `close`."""
+        self.lost: Callable[[HostError], None] | None = None
+        """Called once with the reason if the connection ends, and not by `close`."""
 
     @property
     def closed(self) -> bool:
@@ -102,7 +108,7 @@ class Connection:
         if not self._ended:
             self._ended = True
             if self.lost is not None:
-                self.lost()
+                self.lost(self._flood("sends without being asked") or self._gone())
 
     async def alive(self) -> bool:
         """A round trip to the other side's SSH server, within a deadline."""
@@ -113,6 +119,13 @@ class Connection:
         except (OSError, TimeoutError, asyncssh.Error):
             return False
         return True
+
+    def _flood(self, how: str = "answers with more than is taken from it") -> HostFloods | None:
+        """The error if too much came and the connection was ended for that."""
+        return _floods(self.target.place, how) if self._line.flooded else None
+
+    def _gone(self) -> HostSilent:
+        return HostSilent(f"the connection to host {self.target.place} was closed")
 
     async def run(
         self, script: str, *, deadline: float, each: Callable[[str], None] | None = None
@@ -126,7 +139,8 @@ class Connection:
         """
         try:
             async with self._channels:
-                return await self._run(script, deadline, each)
+                with self._line.asked():
+                    return await self._run(script, deadline, each)
         except ScriptFailed:
             raise
         except HostError:
@@ -152,11 +166,7 @@ class Connection:
                 await process.wait_closed()
         except _Flood:
             # Nothing more of it is taken: the connection ends with the error.
-            raise HostFloods(
-                f"host {place} answers with more than {_STDOUT_MOST >> 20} MiB where some KiB are "
-                "to be expected; look what prints there, such as a login shell or a script of a "
-                "Component"
-            ) from None
+            raise _floods(place, f"answers with more than {_STDOUT_MOST >> 20} MiB") from None
         except TimeoutError as error:
             if process is not None:
                 process.close()
@@ -166,7 +176,9 @@ class Connection:
                 ) from error
             raise HostSilent(f"host {place} no longer answers over SSH") from error
         except (OSError, asyncssh.Error) as error:
-            raise HostSilent(f"the connection to host {place} broke: {gist(error)}") from error
+            raise self._flood() or HostSilent(
+                f"the connection to host {place} broke: {gist(error)}"
+            ) from error
         return self._judged(process, output)
 
     def _judged(self, process: asyncssh.SSHClientProcess[str], output: _Output) -> str:
@@ -183,7 +195,7 @@ class Connection:
             )
         if code is None or code < 0:
             # The connection or the command was cut off: what it did is not known.
-            raise HostSilent(f"host {place} ended a command without telling how")
+            raise self._flood() or HostSilent(f"host {place} ended a command without telling how")
         raise ScriptFailed(
             f"a step on host {place} ended with code {code}: {last_line(errors) or 'no message'}",
             code,
@@ -192,6 +204,13 @@ class Connection:
 
     def _shell(self) -> str:
         return "/bin/sh -s" if self.target.user == "root" else "sudo -n -- /bin/sh -s"
+
+
+def _floods(place: str, how: str) -> HostFloods:
+    return HostFloods(
+        f"host {place} {how} where some KiB are to be expected; look what prints there, such as a "
+        "login shell or a script of a Component"
+    )
 
 
 class _Flood(Exception):

@@ -14,12 +14,15 @@ from kok.operators.machine.ssh import hostkey
 from kok.operators.machine.ssh.bounds import ANYWHERE, Bounds
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
 from kok.operators.machine.ssh.errors import (
+    HostError,
+    HostFloods,
     HostForbidden,
     HostKeyChanged,
     HostSilent,
     HostUnreachable,
     LoginRefused,
 )
+from kok.operators.machine.ssh.line import BEFORE_LOGIN, Line
 from kok.operators.machine.ssh.sentences import gist, refused, unreachable
 
 _FAMILIES: tuple[tuple[str, ...], ...] = (
@@ -29,6 +32,18 @@ _FAMILIES: tuple[tuple[str, ...], ...] = (
 )
 """Kinds of host keys, the preferred first; a host may have one of each."""
 _ALGORITHMS = tuple(name for family in _FAMILIES for name in family)
+_EXCHANGES = (
+    "mlkem768x25519-sha256",
+    "mlkem768nistp256-sha256",
+    "mlkem1024nistp384-sha384",
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+)
+"""How keys are exchanged. Where the host may choose a prime, or its length, one exchange can stop the
+operator for seconds; the others of that kind are only slow, and every sshd knows one of these."""
 
 
 async def scan(
@@ -42,21 +57,24 @@ async def scan(
     """The fingerprint (`SHA256:...`) of the key that a host shows; nothing is sent to it.
 
     `family` restricts it to one kind of key, `bounds` to hosts at some addresses. Raises
-    `HostUnreachable`, `HostSilent` or `HostForbidden`.
+    `HostUnreachable`, `HostSilent`, `HostFloods` or `HostForbidden`.
     """
     algorithms = _ALGORITHMS if family is None else _FAMILIES[family]
     place = address if port == 22 else f"{address} port {port}"
+    line: Line | None = None
     try:
         async with asyncio.timeout(timeouts.connect + timeouts.login):
+            line = Line(await dial(address, port, bounds))
             key = await asyncssh.get_server_host_key(
                 address,
                 port,
-                sock=await dial(address, port, bounds),
+                tunnel=line,
                 config=None,
+                kex_algs=_EXCHANGES,
                 server_host_key_algs=algorithms,
             )
     except (OSError, TimeoutError, asyncssh.Error) as error:
-        raise unreachable(place, error) from error
+        raise _failed(place, line, error) from error
     if key is None:
         raise HostUnreachable(f"host {place} shows no host key; check that sshd runs there")
     return key.get_fingerprint("sha256")
@@ -119,13 +137,14 @@ async def _connect(
 ) -> Connection:
     guard = _Guard(target.expected.fingerprint or "")
     keys = target.credentials.key
+    line: Line | None = None
     try:
         async with asyncio.timeout(timeouts.connect):
-            line = await dial(target.address, target.port, bounds)
+            line = Line(await dial(target.address, target.port, bounds))
         connection = await asyncssh.connect(
             target.address,
             target.port,
-            sock=line,
+            tunnel=line,
             username=target.user,
             client_keys=[keys] if keys is not None else None,
             password=target.credentials.password,
@@ -133,6 +152,7 @@ async def _connect(
             # Empty, not None: every key is then put to the guard.
             known_hosts=([], [], []),
             server_host_key_algs=algorithms,
+            kex_algs=_EXCHANGES,
             # Nothing of the account that the operator runs under may play a part.
             config=None,
             agent_path=None,
@@ -153,10 +173,20 @@ async def _connect(
             refused(target.place, target.user, target.secret, target.credentials)
         ) from error
     except (OSError, TimeoutError, asyncssh.Error) as error:
-        raise unreachable(target.place, error) from error
-    made = Connection(connection, target, timeouts)
+        raise _failed(target.place, line, error) from error
+    line.opened()
+    made = Connection(connection, target, timeouts, line)
     guard.ended = made.note_end
     return made
+
+
+def _failed(place: str, line: Line | None, error: Exception) -> HostError:
+    if line is not None and line.flooded:
+        return HostFloods(
+            f"host {place} sends more than {BEFORE_LOGIN >> 10} KiB before anybody is logged in; "
+            "look what listens there, and for a long Banner of its sshd"
+        )
+    return unreachable(place, error)
 
 
 class _Guard(asyncssh.SSHClient):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from kok.operators.machine.ssh.bounds import ANYWHERE, Bounds
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
+from kok.operators.machine.ssh.errors import HostError
 from kok.operators.machine.ssh.login import connect, scan
 from kok.runtime.fair import FairSlots
 from kok.runtime.lookups import NAMESPACE
@@ -48,11 +49,11 @@ class Connections:
             return await scan(address, port, self._timeouts, bounds=self._bounds)
 
     async def get(
-        self, key: str, target: Target, lost: Callable[[], None] | None = None
+        self, key: str, target: Target, lost: Callable[[HostError], None] | None = None
     ) -> Connection:
         """The connection of that key, opened if there is none or one to another target.
 
-        `lost` is called if it ends without having been closed here.
+        `lost` is called with the reason if it ends without having been closed here.
         """
         entry = self._entries.setdefault(key, _Entry())
         async with entry.lock:
