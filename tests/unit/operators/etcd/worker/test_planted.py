@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,9 @@ async def test_a_description_that_cannot_be_true_is_none(
 async def test_more_than_was_written_is_not_taken(places: Places) -> None:
     """A store could send for ever, and the node's disk is everybody's."""
     key = plant(places, "20260101T000000Z-aaaaa", SNAPSHOT + b"x" * 2**22)
-    with pytest.raises(WorkerError, match=f"more than the {len(SNAPSHOT)} bytes") as raised:
+    with pytest.raises(
+        WorkerError, match=re.escape(f"more than the {len(SNAPSHOT)} bytes")
+    ) as raised:
         await fetch(spec.FetchSpec(store=STORE, key=key), places)
     assert raised.value.reason is Reason.OBJECT_ALTERED
     assert not list(places.volume.iterdir())
