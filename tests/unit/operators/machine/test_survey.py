@@ -159,7 +159,8 @@ def services(folder: Path, states: dict[str, str], journal: str = "") -> str:
     """A PATH whose systemd says this of services, and whose journal holds that of each."""
     folder.mkdir()
     shows = "".join(f"{unit}) printf '{text}' ;;" for unit, text in states.items())
-    (folder / "journal").write_text(journal)
+    lines = "".join(f"Nov 28 22:10:11 w1 x[7]: {line}\n" for line in journal.splitlines())
+    (folder / "journal").write_text(lines)
     programs = {
         "systemctl": f'for last; do :; done; [ "$1" != show ] || case $last in {shows} esac\n',
         "journalctl": f'case "$*" in *_SYSTEMD_UNIT=*.service) cat {folder}/journal ;; esac\n',
@@ -203,6 +204,16 @@ def test_a_service_that_does_not_stay_up_is_named_and_quoted(
     assert seen.identity.failing == failing
     quoted = '"command failed" err="maxPods: cannot read thirty"'
     assert seen.identity.words == (quoted if failing else "")
+
+
+def test_what_ended_is_quoted_and_not_what_was_just_started(tmp_path: Path) -> None:
+    """A kubelet begins with a hundred lines on its configuration, of which the last is `>`."""
+    path = services(tmp_path / "bin", {"kubelet": f"{AGAIN}MainPID=8\\n"}, KLOG)
+    with (tmp_path / "bin/journal").open("a") as journal:
+        journal.writelines(f"Nov 28 22:10:12 w1 x[8]: {n}\n" for n in range(100))
+        journal.write("Nov 28 22:10:12 w1 x[8]:  >\n")
+    seen = parse(run(survey.script([], []), tmp_path, PATH=path), datetime.now(UTC))
+    assert seen.identity.words == '"command failed" err="maxPods: cannot read thirty"'
 
 
 def test_what_a_journal_says_is_cut_and_holds_no_secret(tmp_path: Path) -> None:

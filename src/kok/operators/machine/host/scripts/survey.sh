@@ -129,7 +129,13 @@ falters() {
 
 property() { printf '%s\n' "$shown" | sed -n "s/^$1=//p"; }
 
-# What the service itself wrote, not what systemd says of it.
+# What the service itself wrote, not what systemd says of it; and of two processes the one that
+# ended, not the one that was started after it and has said nothing yet but how it is set up.
 last_output() {
-    has journalctl && timeout 5 journalctl -q --no-pager -o cat -n 10 "_SYSTEMD_UNIT=$1.service" 2>/dev/null | tail -n 4 | cut -c1-1000
+    has journalctl || return
+    wrote=$(timeout 5 journalctl -q --no-pager -o short -n 500 "_SYSTEMD_UNIT=$1.service" 2>/dev/null |
+        sed -n 's/^[^[]*\[\([0-9]*\)\]: /\1 /p')
+    runs=$(systemctl show -p MainPID "$1" 2>/dev/null | sed -n 's/^MainPID=//p')
+    ended=$(printf '%s\n' "$wrote" | grep -v "^${runs:-0} ")
+    printf '%s\n' "${ended:-$wrote}" | sed 's/^[0-9]* //' | tail -n 4 | cut -c1-1000
 }
