@@ -75,7 +75,8 @@ class FakeApi:
         """Stores an object as a user would, and tells the watches of it."""
         known = path in self.objects
         old = self.objects.get(path, {})
-        meta = {"uid": f"uid-{next(self._versions)}", "generation": 1} | old.get("metadata", {})
+        meta = {"name": path.rpartition("/")[2], "uid": f"uid-{next(self._versions)}"}
+        meta |= {"generation": 1} | old.get("metadata", {})
         meta |= manifest.get("metadata", {})
         meta["resourceVersion"] = str(next(self._versions))
         stored = copy.deepcopy({**manifest, "metadata": meta})

@@ -98,6 +98,8 @@ class Pending:
         self._by_name: dict[str, Request] = {}
         self._kept = 0
         """Bytes that all take."""
+        self.overflowing = False
+        """Whether some were forgotten and there are still many."""
 
     def take(self, csr: Manifest, *, gone: bool) -> Request | None:
         """An object was seen; the request that it is, if that waits for a decision."""
@@ -109,6 +111,7 @@ class Pending:
             return None
         self._kept += request.size
         while len(self._by_name) >= REQUESTS_MOST or (self._by_name and self._kept > KEPT_MOST):
+            self.overflowing = True
             self.decided(next(iter(self._by_name.values())))
         asked = self._by_asker.setdefault(request.asker, {})
         asked[request.name] = self._by_name[request.name] = request
@@ -133,6 +136,8 @@ class Pending:
         """Somebody has decided a request, or it is gone."""
         known = self._by_name.pop(request.name, None)
         self._kept -= known.size if known is not None else 0
+        few = len(self._by_name) < REQUESTS_MOST // 2 and self._kept < KEPT_MOST // 2
+        self.overflowing = self.overflowing and not few
         asked = self._by_asker.get(request.asker, {})
         asked.pop(request.name, None)
         if not asked:

@@ -14,16 +14,29 @@ from kok.kube import access as access_
 from kok.kube import kinds
 from kok.kube.access import Access
 from kok.kube.discovery import Discovery
-from kok.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, TooLarge, Unreachable
+from kok.kube.errors import (
+    AlreadyExists,
+    Conflict,
+    KubeError,
+    NotFound,
+    TooLarge,
+    Unreachable,
+    lean,
+)
 from kok.kube.foreign import Contest
 from kok.kube.limits import META, Limits
-from kok.kube.pages import pages
+from kok.kube.pages import has_metadata, pages
 from kok.kube.paths import object_path, selector
+from kok.kube.remembered import Remembered
 from kok.kube.transport import CONNECTIONS, Observer, Transport
 from kok.kube.watch import WatchEvent, watch
 
 EXCESSES = 8
 """Requests with answers that were too large which are remembered."""
+_PATH = 1024
+"""Characters by which these are told apart."""
+ACCEPTED = 2 * 2**20
+"""Bytes of differences that servers insist on which are remembered."""
 APPLY = "application/apply-patch+yaml"
 _PATCHES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 
@@ -65,8 +78,8 @@ class Kube:
         )
         self._excesses: dict[str, str] = {}
         self._guard: Guard | None = None
-        self._discovery = Discovery(self._transport)
-        self.accepted: dict[str, frozenset[str]] = {}
+        self._discovery = Discovery(partial(self._send, "GET"))
+        self.accepted: Remembered[str, frozenset[str]] = Remembered(ACCEPTED)
         """Differences that `kok.kube.apply` found the server to insist on, by object UID."""
         self.contest = Contest()
         """How often `kok.kube.apply` took out what others added to our objects."""
@@ -186,7 +199,8 @@ class Kube:
                         break
         except KubeError as error:
             self._account(path, error)
-            raise
+            found.clear()
+            raise lean(error) from None
         self._account(path, None)
         return found[:most]
 
@@ -312,9 +326,12 @@ class Kube:
 
     async def _object(self, method: str, path: str, body: object = None, **rest: Any) -> Manifest:
         answer = await self._send(method, path, body, **rest)
-        if not isinstance(answer, dict):
+        # What is asked as an object, such as whether something is allowed, has no name.
+        if not has_metadata(answer, named=method != "POST"):
+            del answer
             raise Unreachable(f"{self.server} did not answer with a Kubernetes object")
-        return answer
+        found: Manifest = answer
+        return found
 
     async def _send(
         self,
@@ -334,16 +351,16 @@ class Kube:
             )
         except KubeError as error:
             self._account(path, error)
-            raise
+            raise lean(error) from None
         self._account(path, None)
         return answer
 
     def _account(self, what: str, error: KubeError | None) -> None:
         if isinstance(error, TooLarge):
             if len(self._excesses) < EXCESSES:
-                self._excesses[what] = error.message
+                self._excesses[what[:_PATH]] = error.message
         elif error is None:
-            self._excesses.pop(what, None)
+            self._excesses.pop(what[:_PATH], None)
 
 
 def _watch_of(kind: Kind) -> str:

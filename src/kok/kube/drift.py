@@ -72,7 +72,7 @@ def _in_mapping(have: Mapping[str, Any], want: Mapping[str, Any], path: Path) ->
 
 def _in_list(have: Sequence[Any], want: Sequence[Any], path: Path) -> Iterator[str]:
     if path[-1] in _SETS:
-        if not set(want) <= set(have):
+        if any(one not in have for one in want):
             yield ".".join(path)
         return
     keys = merge_keys(path)

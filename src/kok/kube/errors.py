@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 from kok.api.plain import plain_lines
 
@@ -17,7 +17,7 @@ class KubeError(Exception):
     """An API server refused a request, or could not be asked at all.
 
     `status` is the HTTP status (0 if there was no answer), `reason` Kubernetes' one-word reason
-    (`NotFound`, `Forbidden`...), `message` the sentence, `details` the cause list if there is one.
+    (`NotFound`, `Forbidden`...), `message` the sentence, `details` the name of what it is about and when to try again, if told.
     """
 
     def __init__(
@@ -93,6 +93,23 @@ class TooLarge(Unreachable):
     def __init__(self, message: str) -> None:
         super().__init__(message, reason="AnswerTooLarge")
 
+    @property
+    def told(self) -> str:
+        """See `KubeError`."""
+        return f"is not read: {self.message}"
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def lean(error: E) -> E:
+    """The same error without the calls that it came through, to be raised anew.
+
+    They hold on to answers that were read or parsed there, for as long as somebody keeps the error.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
 
 _BY_STATUS: dict[int, type[KubeError]] = {
     400: InvalidObject,
@@ -120,13 +137,10 @@ def error_of(status: int, body: bytes) -> KubeError:
     reason = _word(answer.get("reason"))
     if status in _NOT_READY:
         return Unreachable(message, status=status, reason=reason or "Unreachable")
-    details = answer.get("details")
     kind = _BY_STATUS.get(status, KubeError)
     if status == 409 and reason == "AlreadyExists":
         kind = AlreadyExists
-    return kind(
-        status, reason or kind.__name__, message, details if isinstance(details, dict) else None
-    )
+    return kind(status, reason or kind.__name__, message, _details(answer.get("details")))
 
 
 def cut(text: str, most: int = MESSAGE) -> str:
@@ -140,7 +154,16 @@ def _word(value: object) -> str:
     return text if len(text) <= 64 and text.isascii() and text.isidentifier() else ""
 
 
+def _details(found: object) -> dict[str, Any]:
+    """What is used of them: there may be any number of causes, and errors are kept for a while."""
+    told = found if isinstance(found, dict) else {}
+    name, wait = told.get("name"), told.get("retryAfterSeconds")
+    details: dict[str, Any] = {"name": name} if isinstance(name, str) else {}
+    return {**details, "retryAfterSeconds": wait} if isinstance(wait, int | float) else details
+
+
 def error_of_status(answer: dict[str, Any]) -> KubeError:
     """The exception for a `Status` object, as a watch sends it."""
     code = answer.get("code")
-    return error_of(code if isinstance(code, int) else 500, json.dumps(answer).encode())
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    return error_of(status, json.dumps(answer).encode())

@@ -20,6 +20,10 @@ class Limits:
     """The same for a list that is handed over as a whole."""
     items: int
     """Objects of one list, and of one watch that are known at a time."""
+    known: int
+    """Bytes of the names and labels of these."""
+    reading: int | None
+    """Bytes of all answers that are being read, see `kok.kube.reading`; None for no limit."""
     seconds: float
     """For all pages of one list."""
     page: int
@@ -33,6 +37,8 @@ META: Final = Limits(
     weight=128 * MIB,
     listed=256 * MIB,
     items=100_000,
+    known=64 * MIB,
+    reading=None,
     seconds=300.0,
     page=500,
 )
@@ -43,6 +49,8 @@ TENANT: Final = Limits(
     weight=16 * MIB,
     listed=24 * MIB,
     items=10_000,
+    known=3 * MIB,
+    reading=4 * MIB,
     seconds=60.0,
     page=100,
     rate=MIB / 2,

@@ -61,37 +61,63 @@ async def pages(
 
 def _page(transport: Transport, answer: Any, weight: int) -> Page:
     meta = answer.get("metadata") if isinstance(answer, dict) else None
-    items = (answer.get("items") or []) if isinstance(meta, dict) else None
-    if not isinstance(items, list) or not isinstance(meta, dict) or not all(map(is_object, items)):
+    if not isinstance(meta, dict) or not isinstance(answer.get("items") or [], list):
         raise not_objects(transport)
-    return Page(items, str(meta.get("resourceVersion") or ""), weight)
+    items = answer.get("items") or []
+    goes_on = _is_text(meta.get("continue") or "", _TOKEN)
+    version = meta.get("resourceVersion") or ""
+    if not all(map(is_object, items)) or not goes_on or not _is_text(version, _TEXT):
+        raise not_objects(transport)
+    return Page(items, version, weight)
 
 
 _NAME = 253
 _TEXT = 128
+_TOKEN = 4096
+_BOUNDS = {
+    "name": _NAME,
+    "namespace": _NAME,
+    "uid": _TEXT,
+    "resourceVersion": _TEXT,
+    "deletionTimestamp": _TEXT,
+    "creationTimestamp": _TEXT,
+}
 
 
 def is_object(found: object, *, named: bool = True) -> bool:
-    """Whether it has what code relies on: a name, and parts of the shape that all servers send.
+    """Whether it has what code relies on: metadata, and parts of the shape that all servers send.
 
     Whoever is in the place of an API server may send anything. `named` is False for bookmarks.
     """
-    meta = found.get("metadata") if isinstance(found, dict) else None
-    if not isinstance(meta, dict) or not isinstance(found, dict):
-        return False
-    bounds = {"name": _NAME, "namespace": _NAME, "uid": _TEXT, "resourceVersion": _TEXT}
-    if named and not meta.get("name"):
-        return False
     return (
-        all(_is_text(meta.get(key, ""), most) for key, most in bounds.items())
-        and all(str(meta.get(key, "")).isascii() for key in ("uid", "resourceVersion"))
-        and _is_texts(meta.get("labels") or {})
+        has_metadata(found, named=named)
+        and isinstance(found, dict)
         and all(isinstance(found.get(part) or {}, dict) for part in ("spec", "status"))
     )
 
 
+def has_metadata(found: object, *, named: bool = True) -> bool:
+    """The same of its metadata alone: objects of kinds that others define may be of any shape."""
+    meta = found.get("metadata") if isinstance(found, dict) else None
+    if not isinstance(meta, dict) or (named and not meta.get("name")):
+        return False
+    references = meta.get("ownerReferences") or []
+    return (
+        all(_is_text(meta.get(key) or "", most) for key, most in _BOUNDS.items())
+        and all(str(meta.get(key, "")).isascii() for key in ("uid", "resourceVersion"))
+        and _is_texts(meta.get("labels") or {})
+        and isinstance(meta.get("annotations") or {}, dict)
+        and isinstance(meta.get("finalizers") or [], list)
+        and isinstance(references, list)
+        and all(isinstance(reference, dict) for reference in references)
+    )
+
+
 def _is_text(value: object, most: int) -> bool:
-    return isinstance(value, str) and len(value) <= most
+    """Whether it is a text that can be written: halves of characters cannot."""
+    if not isinstance(value, str) or len(value) > most:
+        return False
+    return value.isascii() or value == value.encode(errors="ignore").decode()
 
 
 def _is_texts(value: object) -> bool:

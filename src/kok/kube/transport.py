@@ -14,6 +14,7 @@ from kok.kube.access import Access, Bearer, ssl_context
 from kok.kube.errors import KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import META, Limits, weight
 from kok.kube.nesting import parse
+from kok.kube.reading import Reading
 
 JSON = "application/json"
 READ_BUFFER = 2**21
@@ -95,6 +96,7 @@ class Transport:
         self.limits = limits
         self._headers = {"Accept": JSON, "User-Agent": user_agent}
         self._observer = observer
+        self._reading = Reading(limits.reading)
         self._session = new_session(access, limit=connections)
 
     async def close(self) -> None:
@@ -212,10 +214,12 @@ class Transport:
         if (response.content_length or 0) > most:
             raise self.too_large(f"more than {most} bytes")
         raw = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK):
-            raw += chunk
-            if len(raw) > most:
-                raise self.too_large(f"more than {most} bytes")
+        with self._reading.one() as answer:
+            async for chunk in response.content.iter_chunked(_CHUNK):
+                raw += chunk
+                if len(raw) > most:
+                    raise self.too_large(f"more than {most} bytes")
+                await self._reading.more(answer, len(chunk))
         return bytes(raw)
 
     def _parsed(self, raw: bytes) -> Any:

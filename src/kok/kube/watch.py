@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -121,9 +122,18 @@ class _Seen:
     """Whether the last connection brought nothing at all."""
     told: dict[Key, Mapping[str, str]] = field(default_factory=dict)
     """Labels of all objects that exist as far as was told: nobody tells them of what went unseen."""
+    known: int = 0
+    """Bytes of all these texts."""
+    overflowing: bool = False
+    """Whether they were more than are kept."""
 
     async def listed(self) -> AsyncGenerator[WatchEvent, None]:
         """All that exists, page by page, then what of the things told before is gone."""
+        if self.overflowing:
+            # Those that are no more would leave no room for those that are.
+            for key in list(self.told):
+                yield self._event("DELETED", _rest(key, self.told[key]))
+            self.overflowing = False
         found: set[Key] = set()
         version = ""
         async with aclosing(pages(self.transport, self.path, self.query)) as all_pages:
@@ -162,15 +172,18 @@ class _Seen:
 
     def _event(self, what: Literal["ADDED", "MODIFIED", "DELETED"], found: Manifest) -> WatchEvent:
         key = _key(found)
-        if what == "DELETED":
-            self.told.pop(key, None)
-        else:
-            self.told[key] = self._selecting(found["metadata"].get("labels") or {})
-            if len(self.told) > self.transport.limits.items:
-                self.version = ""
-                raise self.transport.too_large(
-                    f"more than {self.transport.limits.items} {self.kind.plural}"
-                )
+        before = self.told.pop(key, None)
+        self.known -= _size(key, before) if before is not None else 0
+        if what != "DELETED":
+            labels = self.told[key] = self._selecting(found["metadata"].get("labels") or {})
+            self.known += _size(key, labels)
+            limits = self.transport.limits
+            if len(self.told) > limits.items or self.known > limits.known:
+                self.version, self.overflowing = "", True
+                text = f"more than {limits.items} {self.kind.plural}"
+                if len(self.told) <= limits.items:
+                    text = f"{self.kind.plural} with names of more than {limits.known} bytes"
+                raise self.transport.too_large(text)
         return WatchEvent(
             what, {"apiVersion": self.kind.api_version, "kind": self.kind.kind, **found}
         )
@@ -185,6 +198,10 @@ class _Seen:
 def _key(found: Mapping[str, Any]) -> Key:
     meta = found["metadata"]
     return str(meta.get("namespace") or ""), str(meta["name"])
+
+
+def _size(key: Key, labels: Mapping[str, str]) -> int:
+    return sum(map(sys.getsizeof, (*key, *labels.values())))
 
 
 def _rest(key: Key, labels: Mapping[str, str]) -> Manifest:

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from kok.kube.errors import KubeError
+from kok.kube.errors import KubeError, lean
 from kok.operators.machine import metrics
 from kok.operators.machine.host.jobs import JobResult
 from kok.operators.machine.host.survey import Identity, Survey
@@ -188,7 +188,7 @@ class Session:
 
     def _failed(self, error: HostError | KubeError) -> None:
         view = self.view
-        view.error = error
+        view.error = lean(error)
         metrics.HOST_ERRORS.labels(error.reason).inc()
         # What is known of the host may no longer hold.
         view.surveyed = NEVER

@@ -18,7 +18,8 @@ from kok.api.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.limits import TENANT
-from kok.operators.cluster.addons.crashes import PODS, complaint, complaint_of, selector_of
+from kok.operators.cluster.addons.crashes import PODS, complaint, complaint_of
+from kok.operators.cluster.addons.health import selector_of, workloads
 from kok.operators.cluster.addons.reconcile import ASK_PODS, AddonReconciler
 from kok.operators.cluster.addons.source import Bundler
 from kok.operators.cluster.links import Links
@@ -88,7 +89,7 @@ async def test_a_crashing_pod_is_quoted_from_its_previous_log(api: FakeApi, kube
     api.put(f"{PATH}/other", {"metadata": {"name": "other", "namespace": "kube-system"}})
     asked: list[dict[str, str]] = []
     api.script("GET", "/log$", a_log(f".:53\n{LOOP}\n", asked))
-    assert await complaint(kube, [DEPLOYMENT]) == (
+    assert await complaint(kube, workloads([DEPLOYMENT])) == (
         "pod coredns-a of Deployment coredns: container coredns exited with code 1, restarts: 4; "
         f"it said: {LOOP}"
     )
@@ -98,7 +99,7 @@ async def test_a_crashing_pod_is_quoted_from_its_previous_log(api: FakeApi, kube
 
 async def test_last_words_that_kubernetes_keeps_need_no_log(api: FakeApi, kube: Kube) -> None:
     api.put(f"{PATH}/coredns-a", a_pod("coredns-a", crashed(message="no such zone\n")))
-    assert (await complaint(kube, [DEPLOYMENT])).endswith("it said: no such zone")
+    assert (await complaint(kube, workloads([DEPLOYMENT]))).endswith("it said: no such zone")
     assert not [path for _, path in api.requests if path.endswith("/log")]
 
 
@@ -108,18 +109,18 @@ async def test_a_log_that_nobody_gives_away_leaves_the_exit_code(api: FakeApi, k
 
     api.put(f"{PATH}/coredns-a", a_pod("coredns-a", crashed(reason="OOMKilled", exitCode=137)))
     api.script("GET", "/log$", away)
-    said = await complaint(kube, [DEPLOYMENT])
+    said = await complaint(kube, workloads([DEPLOYMENT]))
     assert said.endswith("container coredns exited with code 137 (OOMKilled), restarts: 4")
 
 
 async def test_no_secret_and_no_flood_is_quoted(api: FakeApi, kube: Kube) -> None:
     api.put(f"{PATH}/coredns-a", a_pod("coredns-a", crashed()))
     api.script("GET", "/log$", a_log("password=hunter2 " + "x " * 100_000, []))
-    said = await complaint(kube, [DEPLOYMENT])
+    said = await complaint(kube, workloads([DEPLOYMENT]))
     assert "hunter2" not in said
     assert len(said) <= 400
     api.put(f"{PATH}/coredns-a", a_pod("coredns-a", crashed(message="token: abcdefg.hij")))
-    assert "abcdefg" not in await complaint(kube, [DEPLOYMENT])
+    assert "abcdefg" not in await complaint(kube, workloads([DEPLOYMENT]))
     # Neither one in the middle of which the sentence ends.
     for begin in range(300, 400):
         words = complaint_of([a_pod("a", crashed(message=f"{'x' * begin} {BOOTSTRAP}\n"))])
@@ -129,7 +130,10 @@ async def test_no_secret_and_no_flood_is_quoted(api: FakeApi, kube: Kube) -> Non
 
 async def test_pods_of_what_is_up_are_not_asked_for(api: FakeApi, kube: Kube) -> None:
     ready = {"observedGeneration": 1, "readyReplicas": 2, "updatedReplicas": 2}
-    assert await complaint(kube, [{**DEPLOYMENT, "status": ready}, {"kind": "ConfigMap"}]) == ""
+    assert (
+        await complaint(kube, workloads([{**DEPLOYMENT, "status": ready}, {"kind": "ConfigMap"}]))
+        == ""
+    )
     assert api.requests == []
 
 
@@ -139,7 +143,7 @@ async def test_few_pods_are_read_however_many_there_are(api: FakeApi, kube: Kube
         return web.json_response({"metadata": {"continue": "more"}, "items": items})
 
     api.script("GET", "/pods$", endless)
-    assert await complaint(kube, [DEPLOYMENT]) == ""
+    assert await complaint(kube, workloads([DEPLOYMENT])) == ""
     assert len(api.requests) == 1
 
 
@@ -150,7 +154,7 @@ async def test_a_cluster_that_refuses_to_tell_costs_only_the_words(
         return refusal(403, "Forbidden", "no")
 
     api.script("GET", "/pods$", refused)
-    assert await complaint(kube, [DEPLOYMENT]) == ""
+    assert await complaint(kube, workloads([DEPLOYMENT])) == ""
 
 
 @pytest.mark.parametrize(
@@ -201,7 +205,7 @@ def test_pods_of_any_shape_do_no_harm(junk: Any) -> None:
         "lastState": {"terminated": {"exitCode": junk}},
     }
     complaint_of([pod, a_pod("b", container)])
-    assert selector_of({"spec": {"selector": {"matchLabels": junk, "matchExpressions": junk}}}) in (
+    assert selector_of({"selector": {"matchLabels": junk, "matchExpressions": junk}}) in (
         "",
         "a=1",
     )
@@ -220,7 +224,7 @@ def test_selectors_are_written_as_kubernetes_does() -> None:
             {"key": "d", "operator": "DoesNotExist"},
         ],
     }
-    assert selector_of({"spec": {"selector": chosen}}) == "a=1,b=2,c in (x,y),!d"
+    assert selector_of({"selector": chosen}) == "a=1,b=2,c in (x,y),!d"
 
 
 class Meta:

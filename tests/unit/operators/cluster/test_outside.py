@@ -88,6 +88,8 @@ async def test_nodes_that_are_cordoned_or_not_ready_are_no_good_for_new_kubeconf
 class Stream:
     """Stands for an API server whose watches say what a test puts in."""
 
+    server = "https://192.0.2.10:6443"
+
     def __init__(self) -> None:
         self.queues: dict[str, asyncio.Queue[WatchEvent]] = {}
 
@@ -122,6 +124,24 @@ async def test_nodes_of_a_business_cluster_are_counted_by_watching() -> None:
         assert len(woken) == before + 1
         await stream.tell("Node", ("DELETED", a_node("w1")))
         assert watching.nodes == {"w2": True}
+    finally:
+        await watching.close()
+
+
+async def test_addresses_that_are_too_many_to_keep_are_told_as_long_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kok.operators.cluster.business.watching.ADDRESSES_MOST", 1000)
+    stream = Stream()
+    watching = Watching(cast("Kube", stream), lambda: None, lambda _addon: None)
+    try:
+        many = [a_node(name, *(f"{'x' * 200}{n}" for n in range(3))) for name in ("w1", "w2")]
+        await stream.tell("Node", *(("ADDED", node) for node in many), ("SYNCED", {}))
+        assert watching.addresses["w2"] == ()
+        assert "the addresses of all nodes" in str(watching.excess)
+        await stream.tell("Node", ("DELETED", many[0]), ("MODIFIED", many[1]))
+        assert len(watching.addresses["w2"]) == 3
+        assert watching.excess is None
     finally:
         await watching.close()
 

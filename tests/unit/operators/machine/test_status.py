@@ -100,6 +100,13 @@ def test_a_machine_is_ready_only_if_its_node_is_as_wanted(
     assert message(status) == text
 
 
+def test_a_node_that_is_not_kept_whole_is_told_and_not_called_bad() -> None:
+    bare = world(node=NODE.bare())
+    status, conditions = shown(case(view=seen(identity=MEMBER), world=bare))
+    assert conditions["NodeReady"] == ("Unknown", "AnswerTooLarge")
+    assert "more labels, taints and words than are kept" in message(status, "NodeReady")
+
+
 def test_labels_that_change_leave_a_machine_ready_that_was() -> None:
     machine = builders.machine(labels={"tier": "gold"})
     labelled = replace(NODE, labels_json='{"tier": "gold"}')

@@ -6,7 +6,7 @@ nothing of its shape is relied on, and what looks like a secret is masked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.kube.paths import object_path
-from kok.operators.cluster.addons.health import Workload, workload_of
+from kok.operators.cluster.addons.health import Workload, mapping, mappings
 from kok.runtime.words import last_words, quoted, said
 
 PODS = 100
@@ -50,17 +50,17 @@ class Complaint:
     log: Log | None = None
 
 
-async def complaint(kube: Kube, lives: Iterable[Manifest]) -> str:
+async def complaint(kube: Kube, found: Iterable[Workload]) -> str:
     """The worst that pods of workloads that are not up say, or nothing.
 
     Words are an extra: where the business cluster does not tell them, there are none.
     """
-    down = [(live, w) for live in lives if (w := workload_of(live)) is not None and not w.up]
+    down = [one for one in found if not one.up]
     try:
-        for live, workload in down[:ASKED]:
-            found = complaint_of(await _pods(kube, live))
-            if found is not None:
-                return await _sentence(kube, live, workload, found)
+        for workload in down[:ASKED]:
+            worst = await _worst(kube, workload)
+            if worst is not None:
+                return await _sentence(kube, workload, worst)
     except KubeError:
         pass
     return ""
@@ -69,44 +69,38 @@ async def complaint(kube: Kube, lives: Iterable[Manifest]) -> str:
 def complaint_of(pods: Iterable[Manifest]) -> Complaint | None:
     """The complaint that tells most, of the pod that is first by name."""
     found = [c for pod in pods for c in _complaints(pod)]
-    return min(found, key=lambda c: (c.rank, c.pod), default=None)
+    return min(found, key=_rank, default=None)
 
 
-def selector_of(live: Manifest) -> str:
-    """The selector of a workload's pods in Kubernetes' notation; nothing if there is none."""
-    chosen = _map(_map(live.get("spec")).get("selector"))
-    terms = [f"{key}={value}" for key, value in sorted(_map(chosen.get("matchLabels")).items())]
-    return ",".join([*terms, *filter(None, map(_term, _maps(chosen.get("matchExpressions"))))])
+async def _worst(kube: Kube, workload: Workload) -> Complaint | None:
+    """Of each pod no more is kept than what it complains of most."""
+    if not workload.namespace or not workload.selector:
+        return None
+    told = await kube.list(
+        kinds.POD,
+        workload.namespace,
+        labels=workload.selector,
+        keep=lambda pod: {"worst": complaint_of([pod])},
+        most=PODS,
+    )
+    found = [one["worst"] for one in told if one["worst"] is not None]
+    return min(found, key=_rank, default=None)
 
 
-def _term(expression: Mapping[str, Any]) -> str:
-    key, values = expression.get("key"), expression.get("values")
-    among = ",".join(map(str, values)) if isinstance(values, list) else ""
-    return {
-        "In": f"{key} in ({among})",
-        "NotIn": f"{key} notin ({among})",
-        "Exists": f"{key}",
-        "DoesNotExist": f"!{key}",
-    }.get(str(expression.get("operator")), "")
+def _rank(found: Complaint) -> tuple[int, str]:
+    return found.rank, found.pod
 
 
-async def _pods(kube: Kube, live: Manifest) -> Sequence[Manifest]:
-    namespace, chosen = live["metadata"].get("namespace"), selector_of(live)
-    if not namespace or not chosen:
-        return ()
-    return await kube.list(kinds.POD, str(namespace), labels=chosen, most=PODS)
-
-
-async def _sentence(kube: Kube, live: Manifest, workload: Workload, found: Complaint) -> str:
+async def _sentence(kube: Kube, workload: Workload, found: Complaint) -> str:
     text = found.text
-    if found.log is not None and (words := await _log(kube, live, found.pod, found.log)):
+    if found.log is not None and (words := await _log(kube, workload, found.pod, found.log)):
         text += f"; it said: {words}"
     return said(f"pod {quoted(found.pod)} of {quoted(workload.name)}: {text}")
 
 
-async def _log(kube: Kube, live: Manifest, pod: str, log: Log) -> str:
+async def _log(kube: Kube, workload: Workload, pod: str, log: Log) -> str:
     """The telling line of a log; nothing where the node does not give it away."""
-    path = object_path(kinds.POD, live["metadata"]["namespace"], pod, "log")
+    path = object_path(kinds.POD, workload.namespace, pod, "log")
     query = {
         "container": log.container,
         "previous": str(log.previous).lower(),
@@ -124,24 +118,24 @@ async def _log(kube: Kube, live: Manifest, pod: str, log: Log) -> str:
 
 
 def _complaints(pod: Manifest) -> Iterator[Complaint]:
-    name, status = str(pod["metadata"]["name"]), _map(pod.get("status"))
+    name, status = str(pod["metadata"]["name"]), mapping(pod.get("status"))
     if pod["metadata"].get("deletionTimestamp"):
         return
     for key in ("initContainerStatuses", "containerStatuses"):
-        for container in _maps(status.get(key)):
+        for container in mappings(status.get(key)):
             if container.get("ready") is not True:
                 yield from _of_container(name, container)
-    for condition in _maps(status.get("conditions")):
+    for condition in mappings(status.get("conditions")):
         if (condition.get("type"), condition.get("status")) == ("PodScheduled", "False"):
             yield Complaint(3, name, f"no node takes it: {quoted(condition.get('message'))}")
 
 
 def _of_container(pod: str, status: Mapping[str, Any]) -> Iterator[Complaint]:
     name = quoted(status.get("name"))[:_NAME]
-    now, before = _map(status.get("state")), _map(status.get("lastState"))
-    waiting = _map(now.get("waiting"))
+    now, before = mapping(status.get("state")), mapping(status.get("lastState"))
+    waiting = mapping(now.get("waiting"))
     for state, previous in ((now, False), (before, True)):
-        ended = _map(state.get("terminated"))
+        ended = mapping(state.get("terminated"))
         if ended and (ended.get("exitCode") != 0 or waiting.get("reason") == _AGAIN):
             yield _ended(pod, name, ended, _number(status.get("restartCount")), previous=previous)
             return
@@ -167,11 +161,3 @@ def _ended(
 
 def _number(value: object) -> str:
     return str(value) if isinstance(value, int) and abs(value) < 10**9 else "unknown"
-
-
-def _map(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _maps(value: object) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []

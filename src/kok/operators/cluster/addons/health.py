@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,12 @@ from kok.operators.cluster import reasons
 from kok.operators.cluster.judgement import Judgement
 
 WORKLOADS = ("Deployment", "DaemonSet", "StatefulSet")
+NAMED = 5
+"""Workloads that a sentence names."""
+SELECTOR = 2048
+"""Characters of a selector that is worked with."""
+MOST = 2**31
+"""Pods are counted to there, whatever a server says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,9 @@ class Workload:
     name: str
     ready: int
     desired: int
+    namespace: str = ""
+    selector: str = ""
+    """Of its pods, in Kubernetes' notation; nothing if there is none."""
 
     @property
     def up(self) -> bool:
@@ -33,22 +42,74 @@ def workloads(lives: Iterable[Manifest]) -> list[Workload]:
 
 
 def workload_of(live: Manifest) -> Workload | None:
-    """The workload that an object is, or None."""
-    if live.get("kind") not in WORKLOADS:
+    """The workload that an object is, or None. One that tells no numbers is not up."""
+    kind, meta = live.get("kind"), mapping(live.get("metadata"))
+    if kind not in WORKLOADS:
         return None
-    status: dict[str, Any] = live.get("status") or {}
-    meta, spec = live["metadata"], live.get("spec") or {}
-    seen = int(status.get("observedGeneration", 0)) >= int(meta.get("generation", 0))
-    if live["kind"] == "DaemonSet":
-        desired = int(status.get("desiredNumberScheduled", 0))
-        ready, updated = status.get("numberReady", 0), status.get("updatedNumberScheduled", 0)
+    spec, status = mapping(live.get("spec")), mapping(live.get("status"))
+    numbers = _numbers(spec, status, of_nodes=kind == "DaemonSet")
+    seen = (_number(status, "observedGeneration"), _number(meta, "generation"))
+    desired, current = 1, 0
+    if numbers is not None and None not in seen:
+        looked_at = (seen[0] or 0) >= (seen[1] or 0)
+        current = min(numbers[1:]) if looked_at else 0
+        # A DaemonSet that nobody has looked at yet wants an unknown number of pods.
+        desired = numbers[0] if looked_at else max(numbers[0], 1)
+    name, namespace = (str(meta.get(key) or "") for key in ("name", "namespace"))
+    return Workload(f"{kind} {name}", current, desired, namespace, selector_of(spec))
+
+
+def _numbers(
+    spec: Mapping[str, Any], status: Mapping[str, Any], *, of_nodes: bool
+) -> tuple[int, int, int] | None:
+    """Pods that are wanted, ready, and of the newest template; None if one is no number."""
+    if of_nodes:
+        keys = ("desiredNumberScheduled", "numberReady", "updatedNumberScheduled")
+        found = [_number(status, key) for key in keys]
     else:
-        desired = int(spec.get("replicas", 1))
-        ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
-    current = min(int(ready), int(updated)) if seen else 0
-    # A DaemonSet that nobody has looked at yet wants an unknown number of pods.
-    wanted = desired if seen else max(desired, 1)
-    return Workload(f"{live['kind']} {meta['name']}", current, wanted)
+        found = [
+            _number(spec, "replicas", 1),
+            _number(status, "readyReplicas"),
+            _number(status, "updatedReplicas"),
+        ]
+    desired, ready, updated = found
+    if desired is None or ready is None or updated is None:
+        return None
+    return min(desired, MOST), min(ready, MOST), min(updated, MOST)
+
+
+def _number(found: Mapping[str, Any], key: str, missing: int = 0) -> int | None:
+    value = found.get(key, missing)
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def selector_of(spec: Mapping[str, Any]) -> str:
+    """The selector of a workload's pods; nothing if there is none that can be worked with."""
+    chosen = mapping(spec.get("selector"))
+    terms = [f"{key}={value}" for key, value in sorted(mapping(chosen.get("matchLabels")).items())]
+    text = ",".join([*terms, *filter(None, map(_term, mappings(chosen.get("matchExpressions"))))])
+    return text if len(text) <= SELECTOR else ""
+
+
+def _term(expression: Mapping[str, Any]) -> str:
+    key, values = expression.get("key"), expression.get("values")
+    among = ",".join(map(str, values)) if isinstance(values, list) else ""
+    return {
+        "In": f"{key} in ({among})",
+        "NotIn": f"{key} notin ({among})",
+        "Exists": f"{key}",
+        "DoesNotExist": f"!{key}",
+    }.get(str(expression.get("operator")), "")
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """The value, if it is a mapping; else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def mappings(value: object) -> list[Mapping[str, Any]]:
+    """The mappings among the items of a list; none of anything else."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 
 def counts(found: Sequence[Workload]) -> str | None:
@@ -66,7 +127,8 @@ def judge(found: Sequence[Workload], *, has_nodes: bool, complaint: str = "") ->
     down = [w for w in found if not w.up]
     if not down:
         return Judgement(True, reasons.AS_WANTED, "applied and healthy")
-    listed = ", ".join(f"{w.name} {w.ready}/{w.desired}" for w in down)
+    listed = ", ".join(f"{w.name} {w.ready}/{w.desired}" for w in down[:NAMED])
+    listed += f" and {len(down) - NAMED} more" if len(down) > NAMED else ""
     if not has_nodes:
         return Judgement(
             True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from kok.api.addon import AppliedObject
 from kok.api.meta import Manifest
@@ -10,11 +11,13 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Conflict, NotFound
 from kok.operators.cluster import reasons
+from kok.operators.cluster.addons.health import Workload, workload_of
 from kok.operators.cluster.addons.inventory import entry, kind_of_entry, waves
 from kok.operators.cluster.business.applying import Refused, bring, named
 from kok.operators.cluster.children import all_of
 from kok.operators.cluster.parts import LABEL_ADDON
 from kok.runtime.errors import Invalid, Wait
+from kok.runtime.words import quoted
 
 KIND_LATER = 5.0
 """Seconds until a kind is looked for again that the business cluster does not know yet."""
@@ -35,38 +38,52 @@ async def _entry(kube: Kube, manifest: Manifest) -> AppliedObject | None:
 class Taken(Invalid):
     """An object carries the name of another Addon."""
 
-    def __init__(self, live: Manifest, other: str) -> None:
+    def __init__(self, intent: Manifest, other: str) -> None:
         super().__init__(
             reasons.OBJECT_TAKEN,
-            f"{named(live)} already belongs to Addon {other}; leave it out of one of the two",
+            f"{named(intent)} already belongs to Addon {quoted(other)}; leave it out of one of the "
+            "two",
         )
         self.other = other
 
 
 async def install(
     kube: Kube, manifests: Sequence[Manifest], addon: str, gone: Collection[str] = ()
-) -> list[Manifest]:
-    """Applies all in waves; the live objects.
+) -> list[Workload]:
+    """Applies all in waves; the workloads among them, as they are now.
 
     Raises `Wait` for the first that is refused, `Taken` for one that another Addon applies, unless
     that is known to be `gone`.
     """
 
-    def keep_off(live: Manifest) -> None:
+    def keep(intent: Manifest, live: Manifest) -> Workload | None:
         other = (live["metadata"].get("labels") or {}).get(LABEL_ADDON)
         if other is not None and other != addon and other not in gone:
-            raise Taken(live, other)
+            raise Taken(intent, other)
+        # What it is was asked for, whatever it says itself.
+        return workload_of({**live, "kind": intent["kind"]})
 
-    done: list[Manifest] = []
+    done: list[Workload] = []
     for wave in waves(manifests):
-        results = await bring(kube, wave, veto=keep_off)
-        for result in results:
+        for result in await bring(kube, wave, keep):
             if isinstance(result, Refused):
                 raise Wait(
                     reasons.APPLY_FAILED, f"the business cluster refused {result}", KIND_LATER
                 )
-            done.append(result)
+            if result is not None:
+                done.append(result)
     return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What matters of an object that is to go."""
+
+    uid: str
+    ours: bool
+    going: bool
+    held: bool
+    """By finalizers."""
 
 
 async def remove(kube: Kube, gone: Sequence[AppliedObject], addon: str) -> list[AppliedObject]:
@@ -81,19 +98,27 @@ async def remove(kube: Kube, gone: Sequence[AppliedObject], addon: str) -> list[
 async def _remove(kube: Kube, applied: AppliedObject, addon: str) -> bool:
     kind = kind_of_entry(applied)
     try:
-        live = await kube.get(kind, applied.name, applied.namespace or None)
+        found = await _look(kube, applied, addon)
     except NotFound:
         # No such kind: gone with its definition, or not served yet by a young API server.
         return await kube.get(kinds.CUSTOMRESOURCEDEFINITION, kind.crd_name) is not None
-    if live is None:
-        return False
-    meta = live["metadata"]
-    if (meta.get("labels") or {}).get(LABEL_ADDON) != addon:
-        return False
-    if meta.get("deletionTimestamp"):
-        return True
+    if found is None or not found.ours or found.going:
+        return found is not None and found.ours
     try:
-        await kube.delete(kind, applied.name, applied.namespace or None, uid=meta["uid"])
+        await kube.delete(kind, applied.name, applied.namespace or None, uid=found.uid)
     except Conflict:
         return True
-    return bool(meta.get("finalizers"))
+    return found.held
+
+
+async def _look(kube: Kube, applied: AppliedObject, addon: str) -> _Left | None:
+    live = await kube.get(kind_of_entry(applied), applied.name, applied.namespace or None)
+    if live is None:
+        return None
+    meta = live["metadata"]
+    return _Left(
+        uid=str(meta.get("uid") or ""),
+        ours=(meta.get("labels") or {}).get(LABEL_ADDON) == addon,
+        going=bool(meta.get("deletionTimestamp")),
+        held=bool(meta.get("finalizers")),
+    )

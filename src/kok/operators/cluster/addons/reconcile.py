@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,13 +13,13 @@ from kok.api.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import KubeError, Unreachable
+from kok.kube.errors import KubeError, TooLarge, Unreachable
 from kok.kube.paths import object_path
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addons import inventory
 from kok.operators.cluster.addons.crashes import complaint
 from kok.operators.cluster.addons.facts import facts_of
-from kok.operators.cluster.addons.health import counts, judge, workloads
+from kok.operators.cluster.addons.health import Workload, counts, judge
 from kok.operators.cluster.addons.install import Taken, entries, install, remove
 from kok.operators.cluster.addons.source import LOOK_AGAIN, Bundle, Bundler
 from kok.operators.cluster.business.connect import reconnect
@@ -27,6 +28,7 @@ from kok.operators.cluster.judgement import Judgement
 from kok.operators.cluster.links import Links
 from kok.operators.cluster.settings import ClusterSettings
 from kok.runtime.errors import Paused, ReconcileStop, Wait
+from kok.runtime.reasons import ANSWER_TOO_LARGE
 from kok.runtime.reconciler import DONE, Done, Pass, Result, Wake
 
 IDLE = 300.0
@@ -37,6 +39,11 @@ REMOVAL_WITH_CLUSTER = timedelta(seconds=20)
 """The same when the whole cluster is going."""
 ASK_PODS = timedelta(seconds=15)
 """How long an addon is not healthy before its pods are asked why."""
+
+TAKEN_OVER = 32
+"""Addons that are no more whose objects one pass takes over."""
+_ADDON = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
+"""What an Addon that is the value of a label may be called."""
 
 
 class AddonReconciler:
@@ -106,16 +113,15 @@ class AddonReconciler:
         async with self._bundler.held(p.kube, addon, facts) as made:
             await self._check_dependencies(p)
             tenant = await self._answering(p, cluster)
-            lives = await self._apply(p, tenant, made)
+            found = await self._apply(p, tenant, made)
             p.status.version = made.version
-        found = workloads(lives)
         p.status.workloads = counts(found)
         asked = _patient(p)
         with _asking(p):
             health = judge(
                 found,
                 has_nodes=await _has_nodes(tenant),
-                complaint=await complaint(tenant.kube, lives) if asked else "",
+                complaint=await complaint(tenant.kube, found) if asked else "",
             )
         _report(p, Judgement(True, reasons.AS_WANTED, "all objects are applied"), health)
         if health.status is not True:
@@ -147,7 +153,7 @@ class AddonReconciler:
                     30.0,
                 )
 
-    async def _apply(self, p: Pass[Addon], tenant: Tenant, made: Bundle) -> list[Manifest]:
+    async def _apply(self, p: Pass[Addon], tenant: Tenant, made: Bundle) -> list[Workload]:
         kube = p.guarded(tenant.kube)
         with _asking(p):
             wanted = await entries(kube, made.manifests)
@@ -159,7 +165,7 @@ class AddonReconciler:
         if p.status.inventory != before and not p.paused:
             await p.latch()
         ready = [m for m, a in zip(made.manifests, wanted, strict=True) if a is not None]
-        lives = await self._install(p, kube, ready)
+        found = await self._install(p, kube, ready)
         unknown = [m for m, a in zip(made.manifests, wanted, strict=True) if a is None]
         if unknown:
             kind = f"{unknown[0]['apiVersion']} {unknown[0]['kind']}"
@@ -167,9 +173,9 @@ class AddonReconciler:
         with _asking(p):
             left = await remove(kube, inventory.stale(before, known), p.obj.name)
         p.status.inventory = inventory.union(left, known)
-        return lives
+        return found
 
-    async def _install(self, p: Pass[Addon], kube: Kube, wanted: list[Manifest]) -> list[Manifest]:
+    async def _install(self, p: Pass[Addon], kube: Kube, wanted: list[Manifest]) -> list[Workload]:
         """Takes over what carries the name of an Addon that this Cluster does not have.
 
         A Cluster that began with a backup finds the marks of Addons of the one that was backed up.
@@ -180,6 +186,9 @@ class AddonReconciler:
                 with _asking(p):
                     return await install(kube, wanted, p.obj.name, gone)
             except Taken as taken:
+                # A server that answers with ever new names must not keep the pass busy for ever.
+                if not _ADDON.fullmatch(taken.other) or len(gone) >= TAKEN_OVER:
+                    raise
                 live = await p.kube.get(Addon.info.kind, taken.other, p.obj.namespace)
                 if live is not None and live["spec"].get("cluster") == p.obj.spec.cluster:
                     raise
@@ -225,7 +234,10 @@ async def _has_nodes(tenant: Tenant) -> bool:
     if tenant.watching is not None and tenant.watching.nodes is not None:
         return bool(tenant.watching.nodes)
     first = await tenant.kube.raw("GET", object_path(kinds.NODE), query={"limit": "1"})
-    return bool(first.get("items"))
+    items = first.get("items") or [] if isinstance(first, dict) else None
+    if not isinstance(items, list):
+        raise Unreachable(f"{tenant.kube.server} did not answer with a list of Nodes")
+    return bool(items)
 
 
 @contextmanager
@@ -237,19 +249,23 @@ def _asking(p: Pass[Addon]) -> Iterator[None]:
     try:
         yield
     except KubeError as error:
-        away = isinstance(error, Unreachable)
-        raise Wait(
-            reasons.CLUSTER_UNREACHABLE if away else reasons.APPLY_FAILED,
-            f"Cluster {p.obj.namespace}/{p.obj.spec.cluster} {error.told}",
-            10.0,
-        ) from error
+        reason = reasons.APPLY_FAILED
+        if isinstance(error, Unreachable):
+            large = isinstance(error, TooLarge)
+            reason = ANSWER_TOO_LARGE if large else reasons.CLUSTER_UNREACHABLE
+        text = f"Cluster {p.obj.namespace}/{p.obj.spec.cluster} {error.told}"
+        raise Wait(reason, text, 10.0) from error
 
 
 def _stopped(p: Pass[Addon], stop: ReconcileStop) -> None:
     """What an interrupted pass can still say."""
     status = p.obj.status
     current = status.observed_generation == p.obj.metadata.generation
-    away = stop.reason in {reasons.CLUSTER_UNREACHABLE, reasons.WAITING_FOR_CLUSTER}
+    away = stop.reason in {
+        ANSWER_TOO_LARGE,
+        reasons.CLUSTER_UNREACHABLE,
+        reasons.WAITING_FOR_CLUSTER,
+    }
     verdict = Judgement(False, stop.reason, stop.message)
     if away and current and status.is_true(reasons.APPLIED):
         # What was applied is still there; only how it is cannot be seen.

@@ -33,6 +33,8 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in _Loader.yaml_implicit_resolvers.items()
 }
+MAX_OBJECTS = 1000
+"""Objects of one Addon: each is asked for, and listed in the status."""
 MAX_OUTPUT = 4 * 2**20
 """Characters of rendered text; more than that is a mistake."""
 
@@ -111,6 +113,9 @@ def render(
     for template in templates:
         text = _render(template, facts, values)
         found.extend(_manifests(template.name, text))
+    if len(found) > MAX_OBJECTS:
+        text = f"{len(found)} objects are more than {MAX_OBJECTS}; make several Addons of them"
+        raise Invalid(reasons.TEMPLATE_INVALID, text)
     return [_labelled(manifest, addon) for manifest in _unique(found)]
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from kok.api.meta import Manifest
-from kok.kube.apply import ensure, stamped
 from kok.kube.client import Kube
-from kok.kube.errors import KubeError, Unreachable
+from kok.kube.errors import KubeError, Unreachable, lean
+from kok.kube.settle import settle
 from kok.operators.cluster.children import all_of
+from kok.runtime.errors import ReconcileStop
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,41 +29,39 @@ class Refused:
         return f"{named(self.intent)}: {self.error.message}"
 
 
-Veto = Callable[[Manifest], None]
-"""Told a live object before it is changed; may raise."""
+Keep = Callable[[Manifest, Manifest], T]
+"""Told an intent and the live object before that is changed, and as it is in the end; makes of it
+what is kept. May raise."""
 
 
 async def bring(
-    kube: Kube, intents: Sequence[Manifest], *, fresh: bool = False, veto: Veto | None = None
-) -> list[Manifest | Refused]:
-    """Makes the objects as intended; one result each, in order.
+    kube: Kube, intents: Sequence[Manifest], keep: Keep[T], *, fresh: bool = False
+) -> list[T | Refused]:
+    """Makes the objects as intended; what `keep` makes of each, in order.
 
+    However many there are and however large, nothing else of them is in memory after each one.
     `fresh`: they are believed not to be there, so nothing is read first. Raises `Unreachable`
-    if the cluster does not answer, and what `veto` raises.
+    if the cluster does not answer, and what `keep` raises.
     """
-    return await all_of(_bring(kube, intent, fresh, veto) for intent in intents)
+    return await all_of(_bring(kube, intent, keep, fresh) for intent in intents)
 
 
-async def _bring(
-    kube: Kube, intent: Manifest, fresh: bool, veto: Veto | None
-) -> Manifest | Refused:
+async def brought(kube: Kube, intents: Sequence[Manifest], *, fresh: bool = False) -> list[Refused]:
+    """The same where nothing but what was refused is of interest."""
+    done = await bring(kube, intents, lambda _intent, _live: None, fresh=fresh)
+    return [one for one in done if one is not None]
+
+
+async def _bring(kube: Kube, intent: Manifest, keep: Keep[T], fresh: bool) -> T | Refused:
     try:
-        if fresh:
-            return await kube.apply(stamped(intent))
-        live = await kube.get(await kube.resolve(intent), *_where(intent))
-        if live is not None and veto is not None:
-            veto(live)
         # Whoever is admin there may add to what addons apply; what addons set they keep.
-        return (await ensure(kube, intent, live, whole=False))[0]
+        return await settle(kube, intent, partial(keep, intent), fresh=fresh)
     except Unreachable:
         raise
     except KubeError as error:
         return Refused(intent, error)
-
-
-def _where(intent: Manifest) -> tuple[str, str | None]:
-    meta = intent["metadata"]
-    return str(meta["name"]), meta.get("namespace") or "default"
+    except ReconcileStop as stop:
+        raise lean(stop) from None
 
 
 def named(manifest: Manifest) -> str:

@@ -16,7 +16,7 @@ from kok.kube.identity import Untrusted, identity_of
 from kok.operators.cluster import plan as planning
 from kok.operators.cluster import reasons
 from kok.operators.cluster.business import bootstrap, rights
-from kok.operators.cluster.business.applying import Refused, bring
+from kok.operators.cluster.business.applying import Refused, brought
 from kok.operators.cluster.business.connect import (
     Unusable,
     connect,
@@ -123,7 +123,7 @@ class Inside:
         if self._tenant is not None and self._tenant.watching is not None:
             steps.found.nodes = self._tenant.watching.nodes
         if self._tenant is not None:
-            steps.found.excess = self._tenant.kube.excess
+            steps.found.excess = self._tenant.excess
 
     async def _connect(self, steps: Steps) -> Tenant | None:
         cluster, endpoint = self._p.obj, steps.found.endpoint
@@ -169,14 +169,14 @@ class Inside:
         try:
             if fresh:
                 await self._grant(steps)
-            refused = await _bring(tenant, wanted, fresh=fresh)
+            refused = await brought(tenant.kube, wanted, fresh=fresh)
             if _forbidden(refused) and not fresh:
                 await self._grant(steps)
             tries = HEEDED
             while _forbidden(refused) and tries:
                 # Bindings are heeded a moment after they were made.
                 await self._p.clock.wait(asyncio.Event(), HEED_AFTER)
-                refused = await _bring(tenant, wanted, fresh=fresh)
+                refused = await brought(tenant.kube, wanted, fresh=fresh)
                 tries -= 1
         except (KubeError, pki.PkiError) as error:
             text = f"{tenant.kube.server}: {error}"
@@ -207,11 +207,6 @@ class Inside:
             # A name server that fails now does not take away what it said before.
             tenant.resolved = (now, found or (tenant.resolved[1] if tenant.resolved else ()))
         return tenant.resolved[1]
-
-
-async def _bring(tenant: Tenant, wanted: list[Manifest], *, fresh: bool) -> list[Refused]:
-    results = await bring(tenant.kube, wanted, fresh=fresh)
-    return [r for r in results if isinstance(r, Refused)]
 
 
 _DONE = Bootstrap(True, reasons.AS_WANTED, "all objects for joining nodes are applied")

@@ -20,7 +20,8 @@ from kok.kube.client import Kube
 from kok.kube.drift import covers
 from kok.kube.errors import InvalidObject
 from kok.kube.identity import Identity
-from kok.operators.cluster.business.applying import Refused, bring
+from kok.kube.limits import TENANT
+from kok.operators.cluster.business.applying import Refused, brought
 
 RBAC = "rbac.authorization.k8s.io"
 LABEL = "kok.dev/rights"
@@ -89,16 +90,19 @@ def root(ca: pki.CertificateAuthority, server: str, now: datetime) -> Access:
 async def grant(access: Access, *, field_manager: str, timeout: float) -> list[Refused]:
     """Puts the rights in place as `root`; what was refused. Raises `Unreachable`."""
     async with Kube(
-        access, field_manager=field_manager, timeout=timeout, connections=len(objects())
+        access,
+        field_manager=field_manager,
+        timeout=timeout,
+        connections=len(objects()),
+        limits=TENANT,
     ) as kube:
-        done = await bring(kube, objects())
-        redirected = [r.intent for r in done if isinstance(r, Refused) and _elsewhere(r)]
+        refused = await brought(kube, objects())
+        redirected = [one.intent for one in refused if _elsewhere(one)]
         for binding in redirected:
             meta = binding["metadata"]
             await kube.delete(await kube.resolve(binding), meta["name"], meta.get("namespace"))
-        done = [*(r for r in done if isinstance(r, Refused) and not _elsewhere(r))]
-        done += await bring(kube, redirected, fresh=True)
-    return [one for one in done if isinstance(one, Refused)]
+        refused = [one for one in refused if not _elsewhere(one)]
+        return [*refused, *await brought(kube, redirected, fresh=True)]
 
 
 def _elsewhere(refused: Refused) -> bool:

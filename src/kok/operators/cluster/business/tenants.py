@@ -62,6 +62,14 @@ class Tenant:
         self.resolved: tuple[float, tuple[str, ...]] | None = None
         """When the endpoint's name was resolved (monotonic), and to which addresses."""
 
+    @property
+    def excess(self) -> str | None:
+        """What of its answers is more than is read or kept, as a sentence; None if nothing."""
+        found = self.kube.excess or self.admin.excess
+        if found is None and self.watching is not None:
+            found = self.watching.excess
+        return found
+
     def watch(
         self,
         on_nodes: Callable[[], None],

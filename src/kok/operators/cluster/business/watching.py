@@ -38,6 +38,8 @@ class Watching:
         """What each node is called and where, as it says itself."""
         self._kept = 0
         """Bytes of these."""
+        self._unkept: set[str] = set()
+        """Nodes whose own are not kept, since all have too many."""
         self.requests: Pending | None = None
         """Requests for certificates that nobody decided; None until all are known."""
         self._kube = kube
@@ -49,6 +51,18 @@ class Watching:
         self._tasks += [asyncio.create_task(self._follow(kind)) for kind in FOLLOWED]
         self._tasks.append(asyncio.create_task(self._follow_rights()))
         self._tasks.append(asyncio.create_task(self._follow_requests()))
+
+    @property
+    def excess(self) -> str | None:
+        """What is told of nodes and by them is more than is kept, as a sentence; None if nothing."""
+        server = self._kube.server
+        if self._unkept:
+            return f"{server}: the addresses of all nodes are more than {ADDRESSES_MOST} bytes"
+        if self.requests is not None and self.requests.overflowing:
+            return (
+                f"{server}: more certificate requests wait than are kept; the oldest are not seen"
+            )
+        return None
 
     async def close(self) -> None:
         """Ends all watches."""
@@ -74,10 +88,14 @@ class Watching:
         name = str(node["metadata"]["name"])
         before = self.addresses.pop(name, None)
         self._kept -= _size(before or ())
+        self._unkept.discard(name)
         if change != "DELETED":
             told = foreignnodes.addresses(node)
-            self.addresses[name] = told if self._kept + _size(told) <= ADDRESSES_MOST else ()
+            fits = self._kept + _size(told) <= ADDRESSES_MOST
+            self.addresses[name] = told if fits else ()
             self._kept += _size(self.addresses[name])
+            if not fits:
+                self._unkept.add(name)
         return self.addresses.get(name) != before
 
     async def _follow_requests(self) -> None:

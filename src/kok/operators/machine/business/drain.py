@@ -23,6 +23,27 @@ FORCED_PATIENCE = 40.0
 FORCED_GRACE = 30
 """Seconds that they get at most to end by themselves; it is also their default."""
 _MIRROR = "kubernetes.io/config.mirror"
+PODS = 1000
+"""Pods of a node that are looked at at a time; kubelets run a few hundred."""
+LONGEST = 7 * 86400
+"""Seconds beyond which it does not matter how long a pod may take to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A pod that has to leave."""
+
+    name: str
+    namespace: str
+    uid: str
+    deleted: bool
+    """Whether somebody asked it to end."""
+    grace: int
+    """Seconds that it gets to end."""
+
+    def ends(self, *, force: bool) -> bool:
+        """Whether it ends by itself, and soon enough."""
+        return self.deleted and (not force or self.grace <= FORCED_GRACE)
 
 
 @dataclass(slots=True)
@@ -73,32 +94,32 @@ class Drain:
 
     async def _elsewhere(self) -> bool:
         """Whether another node could take pods."""
-        nodes = await self.kube.list(kinds.NODE, keep=_schedulable)
-        return any(node["name"] != self.node and node["takes"] for node in nodes)
 
-    async def _pods(self) -> list[Manifest]:
-        pods = await self.kube.list(kinds.POD, fields={"spec.nodeName": self.node}, keep=_gist)
-        return [pod for pod in pods if pod]
+        def takes(node: Manifest) -> Manifest:
+            other = node["metadata"]["name"] != self.node
+            return {"takes": other and not (node.get("spec") or {}).get("unschedulable")}
 
-    async def _evict(self, pods: list[Manifest], *, force: bool) -> list[str]:
+        return any(node["takes"] for node in await self.kube.list(kinds.NODE, keep=takes))
+
+    async def _pods(self) -> list[Leaving]:
+        """Pods that have to leave, as many as are looked at at a time."""
+        chosen = {"spec.nodeName": self.node}
+        pods = await self.kube.list(kinds.POD, fields=chosen, keep=_kept, most=PODS)
+        return [pod["leaving"] for pod in pods if pod["leaving"] is not None]
+
+    async def _evict(self, pods: list[Leaving], *, force: bool) -> list[str]:
         """Names of the pods that their budgets protect."""
-        todo = [pod for pod in pods if not _ends(pod, force=force)]
+        todo = [pod for pod in pods if not pod.ends(force=force)]
         results = await asyncio.gather(*(self._one(pod, force=force) for pod in todo))
         return [name for name in results if name]
 
-    async def _one(self, pod: Manifest, *, force: bool) -> str:
-        meta = pod["metadata"]
-        name, namespace = meta["name"], meta["namespace"]
+    async def _one(self, pod: Leaving, *, force: bool) -> str:
+        name, namespace = pod.name, pod.namespace
         async with self._limit:
             try:
                 if force:
-                    await self.kube.delete(
-                        kinds.POD,
-                        name,
-                        namespace,
-                        uid=meta["uid"],
-                        grace=min(_grace(pod), FORCED_GRACE),
-                    )
+                    grace = min(pod.grace, FORCED_GRACE)
+                    await self.kube.delete(kinds.POD, name, namespace, uid=pod.uid, grace=grace)
                 else:
                     await self.kube.evict(name, namespace)
             except NotFound:
@@ -116,19 +137,21 @@ class Drain:
         return ""
 
 
-def _schedulable(node: Manifest) -> Manifest:
-    takes = not (node.get("spec") or {}).get("unschedulable")
-    return {"name": node["metadata"]["name"], "takes": takes}
-
-
-def _gist(pod: Manifest) -> Manifest:
+def leaving(pod: Manifest) -> Leaving | None:
     """What matters of a pod that has to leave; nothing of any other."""
-    known = ("name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds")
-    meta = {key: pod["metadata"][key] for key in known if pod["metadata"].get(key) is not None}
-    if not concerns(pod) or not {"name", "namespace", "uid"} <= meta.keys():
-        return {}
-    grace = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
-    return {"metadata": meta, "spec": {"terminationGracePeriodSeconds": grace}}
+    meta = pod["metadata"]
+    name, namespace, uid = (str(meta.get(key) or "") for key in ("name", "namespace", "uid"))
+    if not concerns(pod) or not (name and namespace and uid):
+        return None
+    given = meta.get("deletionGracePeriodSeconds")
+    if given is None:
+        given = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
+    grace = given if isinstance(given, int) and given >= 0 else FORCED_GRACE
+    return Leaving(name, namespace, uid, bool(meta.get("deletionTimestamp")), min(grace, LONGEST))
+
+
+def _kept(pod: Manifest) -> Manifest:
+    return {"leaving": leaving(pod)}
 
 
 def concerns(pod: Manifest) -> bool:
@@ -142,22 +165,7 @@ def concerns(pod: Manifest) -> bool:
     return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
 
 
-def _ends(pod: Manifest, *, force: bool) -> bool:
-    """Whether a pod ends by itself, and soon enough."""
-    return bool(pod["metadata"].get("deletionTimestamp")) and (
-        not force or _grace(pod) <= FORCED_GRACE
-    )
-
-
-def _grace(pod: Manifest) -> int:
-    """Seconds that a pod gets to end."""
-    given = pod["metadata"].get("deletionGracePeriodSeconds")
-    if given is None:
-        given = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
-    return FORCED_GRACE if given is None else int(given)
-
-
-def _sentence(pods: list[Manifest], blocked: list[str]) -> str:
+def _sentence(pods: list[Leaving], blocked: list[str]) -> str:
     text = f"{len(pods)} pods are left"
     if blocked:
         text += f"; disruption budgets protect {', '.join(sorted(blocked)[:5])}"

@@ -15,7 +15,8 @@ from kok.kube.errors import MESSAGE, cut
 
 LABELS = 2**15
 """Characters of a Node's labels that are looked at; those of nodes with many features take 10 KiB."""
-TAINTS = 256
+TAINTS = 2**15
+"""The same of its taints."""
 LABEL, SHORT, TIME = 512, 128, 32
 """Characters of a key or value, of versions and the like, and of a time."""
 
@@ -40,6 +41,8 @@ class NodeView:
     taints_json: str = "[]"
     heard: str = ""
     """When its kubelet last posted its status, as the kubelet says it."""
+    whole: bool = True
+    """Whether labels and taints are all that it has: others are not to be changed by half."""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -71,38 +74,37 @@ class NodeView:
             machine_id="",
             labels_json="{}",
             taints_json="[]",
+            whole=False,
         )
 
 
 def view(node: Manifest) -> NodeView:
     """A Node without the bulk of it; everything in it is whatever its API server made up."""
-    meta, spec, status = node["metadata"], node.get("spec") or {}, node.get("status") or {}
-    info = status.get("nodeInfo")
-    info = info if isinstance(info, dict) else {}
+    meta = node["metadata"]
+    spec, status = _map(node.get("spec")), _map(node.get("status"))
+    info = _map(status.get("nodeInfo"))
     ready = next((c for c in _dicts(status.get("conditions")) if c.get("type") == "Ready"), {})
+    labels, all_labels = _labels(meta.get("labels") or {}, LABELS)
+    taints, all_taints = _taints(spec.get("taints") or [])
     return NodeView(
         name=meta["name"],
-        uid=str(meta.get("uid", "")),
-        version=str(meta.get("resourceVersion", "")),
+        uid=str(meta.get("uid") or ""),
+        version=str(meta.get("resourceVersion") or ""),
         ready={"True": True, "False": False}.get(_text(ready.get("status"))),
         message=cut(_text(ready.get("message"))),
         kubelet=_text(info.get("kubeletVersion"), SHORT).removeprefix("v"),
         runtime=_text(info.get("containerRuntimeVersion"), SHORT),
         machine_id=_text(info.get("machineID"), SHORT),
         unschedulable=bool(spec.get("unschedulable")),
-        labels_json=json.dumps(_labels(meta.get("labels") or {}, LABELS)),
-        taints_json=json.dumps(
-            [
-                (
-                    _text(t.get("key"), LABEL),
-                    _text(t.get("value"), LABEL),
-                    _text(t.get("effect"), SHORT),
-                )
-                for t in _dicts(spec.get("taints"))[:TAINTS]
-            ]
-        ),
+        labels_json=json.dumps(labels),
+        taints_json=json.dumps(taints),
         heard=_text(ready.get("lastHeartbeatTime"), TIME),
+        whole=all_labels and all_taints,
     )
+
+
+def _map(found: object) -> Mapping[str, Any]:
+    return found if isinstance(found, dict) else {}
 
 
 def _dicts(found: object) -> list[Mapping[str, Any]]:
@@ -113,15 +115,29 @@ def _text(value: object, most: int = MESSAGE + 1) -> str:
     return value[:most] if isinstance(value, str) else ""
 
 
-def _labels(labels: Mapping[str, str], room: int) -> dict[str, str]:
-    """As many as there is room for, in their order."""
+def _labels(labels: Mapping[str, str], room: int) -> tuple[dict[str, str], bool]:
+    """As many as there is room for, in their order, and whether these are all."""
     kept: dict[str, str] = {}
     for key, value in labels.items():
         room -= len(key) + len(value)
         if room < 0:
-            break
+            return kept, False
         kept[key] = value
-    return kept
+    return kept, True
+
+
+def _taints(found: object) -> tuple[list[tuple[str, str, str]], bool]:
+    """Key, value and effect of as many as there is room for, and whether these are all."""
+    listed, room = _dicts(found), TAINTS
+    kept: list[tuple[str, str, str]] = []
+    for taint in listed:
+        key, value, effect = (taint.get(part) or "" for part in ("key", "value", "effect"))
+        told = _text(key, LABEL), _text(value, LABEL), _text(effect, SHORT)
+        room -= sum(map(len, told)) + 1
+        if room < 0 or told != (key, value, effect):
+            return kept, False
+        kept.append(told)
+    return kept, isinstance(found, list) and len(listed) == len(found)
 
 
 def gist(node: NodeView) -> object:
@@ -134,6 +150,7 @@ def gist(node: NodeView) -> object:
         node.unschedulable,
         tuple(sorted(node.labels.items())),
         node.taints,
+        node.whole,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from kok.api.cluster import Cluster
 from kok.api.machine import Machine, MachineStatus
@@ -46,17 +47,27 @@ async def token_id(p: Pass[Machine]) -> str:
 async def bootstrap(kube: Kube, ident: str, machine: str, access: Access, clock: Clock) -> str:
     """The kubeconfig with a token that lives for minutes. Raises `KubeError`."""
     now = clock.now()
-    found = await kube.get(kinds.SECRET, tokens.secret_name(ident), tokens.NAMESPACE)
-    token = tokens.usable(found, now)
+    there, token = await _token(kube, ident, now)
     if token is None:
-        if found is not None:
+        if there:
             await kube.delete(kinds.SECRET, tokens.secret_name(ident), tokens.NAMESPACE)
         token = tokens.usable(await kube.create(tokens.secret(ident, machine, now)), now)
     return tokens.bootstrap_kubeconfig(access, token or "")
 
 
+async def _token(kube: Kube, ident: str, now: datetime) -> tuple[bool, str | None]:
+    """Whether there is a Secret of that token, and the token if it is good for some time."""
+    found = await kube.get(kinds.SECRET, tokens.secret_name(ident), tokens.NAMESPACE)
+    return found is not None, tokens.usable(found, now)
+
+
 async def node(p: Pass[Machine], tenant: Tenant, found: NodeView) -> float | None:
-    """Sets labels and taints of the Node; seconds until the next pass, if there has to be one."""
+    """Sets labels and taints of the Node; seconds until the next pass, if there has to be one.
+
+    Not of one that has more of them than are kept: those of others would go.
+    """
+    if not found.whole:
+        return None
     spec, status = p.obj.spec, p.status
     patch = nodes.patch(found, spec.labels, spec.taints, status.node_marks)
     wanted = nodes.marks(spec.labels, spec.taints)

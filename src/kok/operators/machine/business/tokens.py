@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from datetime import UTC, datetime, timedelta
 
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.operators.machine.host.join import Access
-from kok.pki import Token, bootstrap_token, decode, encode, kubeconfig
+from kok.pki import Token, bootstrap_token, encode, kubeconfig
 
 NAMESPACE = "kube-system"
 LIFETIME = timedelta(minutes=10)
 LEAST = timedelta(minutes=2)
 """A token with less time left is not used any more."""
+
+_TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
+_LONGEST = 128
+"""Characters of a part of it in base64."""
 
 
 def new_id() -> str:
@@ -48,15 +54,26 @@ def secret(token_id: str, machine: str, now: datetime) -> Manifest:
 
 def usable(found: Manifest | None, now: datetime) -> str | None:
     """The token of a Secret that lives for some time still, else None."""
-    parts = [decode(found or {}, key) for key in ("token-id", "token-secret", "expiration")]
-    if not all(parts):
+    data = (found or {}).get("data")
+    parts = [_decoded(data, key) for key in ("token-id", "token-secret", "expiration")]
+    token, expiration = f"{parts[0]}.{parts[1]}", parts[2]
+    if not _TOKEN.fullmatch(token):
         return None
-    ident, half, expiration = ((part or b"").decode("ascii", "replace") for part in parts)
     try:
         ends = datetime.fromisoformat(expiration)
-        return f"{ident}.{half}" if ends - now > LEAST else None
+        return token if ends - now > LEAST else None
     except (ValueError, TypeError):
         return None  # Not a time, or one without a zone.
+
+
+def _decoded(data: object, key: str) -> str:
+    value = data.get(key) if isinstance(data, dict) else None
+    try:
+        if isinstance(value, str) and len(value) <= _LONGEST:
+            return base64.b64decode(value, validate=True).decode("ascii")
+    except ValueError:
+        pass  # Somebody else wrote it.
+    return ""
 
 
 def bootstrap_kubeconfig(access: Access, token: str) -> str:

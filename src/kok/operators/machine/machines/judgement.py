@@ -262,6 +262,12 @@ def _before_nodes_are_known(case: Case) -> Judgement:
 
 
 def _node(case: Case, node: NodeView) -> Judgement:
+    if not node.whole:
+        text = (
+            f"Node {node.name} of Cluster {case.machine.spec.cluster}, or all its Nodes together, "
+            "have more labels, taints and words than are kept"
+        )
+        return Judgement(None, ANSWER_TOO_LARGE, text)
     if not node.ready:
         text = node.message or "the kubelet has said nothing yet"
         if told := _failing(case):
