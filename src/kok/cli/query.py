@@ -14,6 +14,7 @@ from kok.api.names import admin_kubeconfig_secret
 from kok.cli.identity import Choice, from_environment
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.cutting import ANYTHING
 from kok.kube.errors import NotFound
 
 # Clusters first, which people ask for; Components only say that their templates can be used.
@@ -73,7 +74,7 @@ async def connected(choice: Choice) -> Kube:
 
 async def _list(kube: Kube, kind: Kind, namespace: str | None) -> list[Manifest]:
     try:
-        return await kube.list(kind, namespace)
+        return await kube.list(kind, namespace, unread=ANYTHING)
     except NotFound:
         # The kind's definition is not installed: there are none.
         return []

@@ -26,7 +26,7 @@ class Page:
 async def pages(
     transport: Transport, path: str, query: Mapping[str, str]
 ) -> AsyncGenerator[Page, None]:
-    """All pages; a page that is too large is asked for again with fewer objects.
+    """All pages; a page that is too large is asked for again with fewer objects, down to one.
 
     Raises `TooLarge` beyond the limits: also for a list that goes on for ever, or too slowly.
     """
@@ -35,7 +35,7 @@ async def pages(
     ends = loop.time() + limits.seconds
     while True:
         try:
-            answer, weight = await transport.measured("GET", path, query=asked)
+            answer, weight = await transport.measured("GET", path, query=asked, several=size > 1)
         except TooLarge:
             if size == 1:
                 raise
@@ -55,6 +55,8 @@ async def pages(
         if not page.items:
             raise Unreachable(f"{transport.access.server} answered with an empty page of a list")
         asked["continue"] = str(more)
+        size = min(2 * size, limits.page)
+        asked["limit"] = str(size)
 
 
 def _page(transport: Transport, answer: Any, weight: int) -> Page:

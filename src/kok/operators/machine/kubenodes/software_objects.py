@@ -37,7 +37,7 @@ class SoftwareObjects:
     session: aiohttp.ClientSession
     kubenode: KubeNode
     lives: Mapping[str, Manifest]
-    """All Components of the namespace by name."""
+    """All Components of the namespace by name: metadata and artifacts."""
     _listed: dict[str, str] | None = field(default=None)
 
     async def ensure(self, software: Iterable[MachineComponent]) -> None:
