@@ -18,7 +18,7 @@ from kok.kube.discovery import Discovery
 from kok.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, TooLarge, Unreachable
 from kok.kube.foreign import Contest
 from kok.kube.limits import META, Limits
-from kok.kube.pages import pages
+from kok.kube.pages import BARE, pages
 from kok.kube.paths import object_path, selector
 from kok.kube.transport import CONNECTIONS, Observer, Transport
 from kok.kube.watch import WatchEvent, watch
@@ -174,12 +174,14 @@ class Kube:
         keep: Callable[[Manifest], Manifest] | None = None,
         most: int | None = None,
         unread: Collection[str] = (),
+        bare: bool = False,
     ) -> list[Manifest]:
         """All objects of a namespace (None: of all), selected by labels and fields.
 
         Selectors are mappings of what must be equal, or Kubernetes' own notation. `keep` makes of
         each object what is kept of it: so a list may be long where the server is not trusted.
         `most`: how many are enough; no further pages are asked for. `unread` is as in `get`.
+        `bare`: with nothing but their metadata.
         """
         path, query = object_path(kind, namespace), selector(labels, fields)
         # Items of a list come without what every object alone has.
@@ -187,7 +189,9 @@ class Kube:
         found: list[Manifest] = []
         weight = 0
         try:
-            async with aclosing(pages(self._transport, path, query)) as all_pages:
+            async with aclosing(
+                pages(self._transport, path, query, BARE if bare else None)
+            ) as all_pages:
                 async for page in all_pages:
                     weight += page.weight if keep is None else 0
                     if weight > self._transport.limits.listed:

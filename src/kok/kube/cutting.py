@@ -32,7 +32,7 @@ FREE_FORM: Final = (
 )
 """For `unread`: fields of KOK's own kinds that take anything. Few who read an object need them."""
 
-_STRING = rb'"(?:[^"\\]|\\.)*+"'
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _STRINGS = re.compile(_STRING, re.DOTALL)
 _TOKEN = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
 _FLAT = rb'[^"\[\]{}]++|' + _STRING

@@ -18,12 +18,12 @@ from kok.api.meta import Kind
 from kok.kube.cutting import lean
 from kok.kube.limits import MIB, weight
 from kok.kube.nesting import shallow
+from kok.kube.pages import BARE
 
 PAGE_BYTES: Final = 8 * MIB
 PAGE_WEIGHT: Final = 16 * MIB
 """Of one page of a list; a page beyond it is asked for again with fewer objects."""
-_ALONE: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-_LISTED: Final = _ALONE.replace("Metadata;", "MetadataList;")
+_ALONE: Final = BARE.replace("MetadataList;", "Metadata;")
 
 
 class GistResponse(aiohttp.ClientResponse):
@@ -53,7 +53,8 @@ class GistResponse(aiohttp.ClientResponse):
             if len(raw) > PAGE_BYTES:
                 self.close()
                 return False
-        self._whole = bytes(raw)
+        whole = bytes(raw)
+        self._whole = await lean(whole) if weight(whole) > PAGE_WEIGHT else whole
         return weight(self._whole) <= PAGE_WEIGHT
 
 
@@ -71,7 +72,7 @@ class Gists:
         listing = request.method == "GET" and "limit" in request.url.query
         collection, alone = self._collection(request.url.path)
         if alone:
-            request.headers["Accept"] = _LISTED if listing else _ALONE
+            request.headers["Accept"] = BARE if listing else _ALONE
         if not (listing and collection):
             return await handler(request)
         while True:

@@ -135,7 +135,7 @@ class Transport:
     ) -> tuple[Any, int]:
         """What `request` returns, and about how much memory it takes, in bytes.
 
-        `several`: of a list, which can be asked for in smaller pages instead of being cut.
+        `several`: of a list, in which no object is cut without need.
         """
         limit = aiohttp.ClientTimeout(total=timeout or self.timeout)
         async with self._exchange(
@@ -146,7 +146,8 @@ class Transport:
             raw = await self._read(response)
             if not response.content_type.endswith("json"):
                 return raw.decode("utf-8", "replace"), len(raw)
-            raw = raw if several else await self._cut(raw)
+            if not several or weight(raw) > self.limits.weight:
+                raw = await self._cut(raw)
             return (self._parsed(raw), weight(raw)) if raw else (None, 0)
 
     async def lines(

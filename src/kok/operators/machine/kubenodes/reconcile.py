@@ -48,6 +48,7 @@ class World:
     own: Mapping[str, Manifest]
     """The KubeNode's own Machines by name."""
     components: Mapping[str, Manifest]
+    """Metadata of all of the namespace."""
     access_hash: str = ""
     """Of the address and the CA by which nodes reach the cluster; empty while they are not known."""
 
@@ -219,7 +220,7 @@ async def _observe(p: Pass[KubeNode]) -> World:
     found, machines, components, secret = await asyncio.gather(
         kube.get(CLUSTER, name, namespace, unread=FREE_FORM),
         kube.list(MACHINE, namespace, keep=partial(_machine, p.obj), unread=FREE_FORM),
-        kube.list(COMPONENT, namespace, keep=_component, unread=FREE_FORM),
+        kube.list(COMPONENT, namespace, bare=True),
         kube.get(kinds.SECRET, names.operator_secret(name, OPERATOR), namespace),
     )
     cluster = Cluster.parse(found) if found is not None else None
@@ -239,15 +240,6 @@ def _machine(kubenode: KubeNode, manifest: Manifest) -> Manifest:
         refuse(manifest)
         return manifest
     return plain(manifest)
-
-
-def _component(manifest: Manifest) -> Manifest:
-    """The same of a Component: whose it is, and the checksums in it."""
-    meta, spec = manifest["metadata"], manifest["spec"]
-    return {
-        "metadata": {key: some for key, some in meta.items() if key != "managedFields"},
-        "spec": {"artifacts": spec.get("artifacts")},
-    }
 
 
 def _tell_of_addresses(p: Pass[KubeNode], cluster: Cluster) -> None:
