@@ -20,6 +20,7 @@ from kok.kube import certificates, foreignnodes, kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.certificates import Request, by_node
 from kok.kube.client import Kube
+from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Forbidden, NotFound
 from kok.kube.limits import TENANT
 
@@ -65,12 +66,13 @@ class _Around:
 async def _around(cluster: str, namespace: str | None, choice: Choice) -> _Around:
     async with await connected(choice) as meta:
         where = namespace or meta.access.namespace or "default"
-        found = await meta.get(Cluster.info.kind, cluster, where)
+        found = await meta.get(Cluster.info.kind, cluster, where, unread=FREE_FORM)
         if found is None:
             text = f"there is no Cluster {cluster} in namespace {where}; name another with -n"
             raise NotFound(404, "NotFound", text)
         parsed = Cluster.parse(found)
-        machines = foreignnodes.machines_of(parsed, await meta.list(Machine.info.kind, where))
+        listed = await meta.list(Machine.info.kind, where, unread=FREE_FORM)
+        machines = foreignnodes.machines_of(parsed, listed)
         return _Around(parsed, machines, await _meta_addresses(meta))
 
 

@@ -15,6 +15,7 @@ from kok.api.names import admin_kubeconfig_secret, context
 from kok.cli.identity import Choice, from_environment
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.cutting import ANYTHING
 from kok.kube.errors import KubeError, NotFound
 from kok.kube.ownership import owned_by
 
@@ -109,7 +110,7 @@ async def connected(choice: Choice) -> Kube:
 
 async def _list(kube: Kube, kind: Kind, namespace: str | None) -> list[Manifest]:
     try:
-        return await kube.list(kind, namespace)
+        return await kube.list(kind, namespace, unread=ANYTHING)
     except NotFound:
         # The kind's definition is not installed: there are none.
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from types import TracebackType
@@ -13,6 +13,7 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import access as access_
 from kok.kube import kinds
 from kok.kube.access import Access
+from kok.kube.cutting import refuse
 from kok.kube.discovery import Discovery
 from kok.kube.errors import (
     AlreadyExists,
@@ -25,7 +26,7 @@ from kok.kube.errors import (
 )
 from kok.kube.foreign import Contest
 from kok.kube.limits import META, Limits
-from kok.kube.pages import has_metadata, pages
+from kok.kube.pages import BARE, has_metadata, pages
 from kok.kube.paths import object_path, selector
 from kok.kube.remembered import Remembered
 from kok.kube.transport import CONNECTIONS, Observer, Transport
@@ -153,18 +154,28 @@ class Kube:
 
     # --- reading
 
-    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Manifest | None:
+    async def get(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None = None,
+        *,
+        unread: Collection[str] = (),
+    ) -> Manifest | None:
         """The object, or None if there is none of that name.
 
         Raises `NotFound` if the API server does not serve the kind (now: it also says so for a
-        moment after its start), which is no proof that the object is gone.
+        moment after its start), which is no proof that the object is gone; `TooManyValues` if it
+        had to be cut. `unread`: paths of fields that may be missing for all that the caller cares.
         """
         try:
-            return await self._object("GET", object_path(kind, namespace, name))
+            found = await self._object("GET", object_path(kind, namespace, name))
         except NotFound as error:
             if error.details.get("name") != name:
                 raise
             return None
+        refuse(found, unread)
+        return found
 
     async def list(
         self,
@@ -175,12 +186,15 @@ class Kube:
         fields: Mapping[str, str] | str | None = None,
         keep: Callable[[Manifest], Manifest] | None = None,
         most: int | None = None,
+        unread: Collection[str] = (),
+        bare: bool = False,
     ) -> list[Manifest]:
         """All objects of a namespace (None: of all), selected by labels and fields.
 
         Selectors are mappings of what must be equal, or Kubernetes' own notation. `keep` makes of
         each object what is kept of it: so a list may be long where the server is not trusted.
-        `most`: how many are enough; no further pages are asked for.
+        `most`: how many are enough; no further pages are asked for. `unread` is as in `get`.
+        `bare`: with nothing but their metadata.
         """
         path, query = object_path(kind, namespace), selector(labels, fields)
         # Items of a list come without what every object alone has.
@@ -188,12 +202,16 @@ class Kube:
         found: list[Manifest] = []
         weight = 0
         try:
-            async with aclosing(pages(self._transport, path, query)) as all_pages:
+            async with aclosing(
+                pages(self._transport, path, query, BARE if bare else None)
+            ) as all_pages:
                 async for page in all_pages:
                     weight += page.weight if keep is None else 0
                     if weight > self._transport.limits.listed:
                         raise self._transport.too_large(f"a list of {len(found)} objects and more")
-                    whole = ({**what, **item} for item in page.items)
+                    whole = [{**what, **item} for item in page.items]
+                    for item in whole:
+                        refuse(item, unread)
                     found.extend(whole if keep is None else map(keep, whole))
                     if most is not None and len(found) >= most:
                         break

@@ -111,6 +111,13 @@ def lean(error: E) -> E:
     return error.with_traceback(None)
 
 
+class TooManyValues(KubeError):
+    """The object holds more values than are read of one, and what is asked of it is missing."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(0, "TooManyValues", message)
+
+
 _BY_STATUS: dict[int, type[KubeError]] = {
     400: InvalidObject,
     401: Unauthorized,

@@ -30,20 +30,25 @@ class Limits:
     """Objects that are asked for at once."""
     rate: float | None = None
     """Bytes a second that a watch reads, beyond a burst; None for no limit."""
+    cuts: bool = False
+    """Whether an object of too many values is cut, see `kok.kube.cutting`, and not only refused:
+    so that its author can be told, and a list or watch goes on in spite of it."""
 
 
 META: Final = Limits(
-    answer=32 * MIB,
-    weight=128 * MIB,
-    listed=256 * MIB,
+    answer=8 * MIB,
+    weight=32 * MIB,
+    listed=128 * MIB,
     items=100_000,
     known=64 * MIB,
     reading=None,
     seconds=300.0,
-    page=500,
+    page=100,
+    cuts=True,
 )
 """Of the meta cluster: its API server is trusted, but everybody who may write in a namespace there
-decides on how large objects are. A page that is too large is asked for again with fewer of them."""
+decides on how large objects are. A page that is too large is asked for again with fewer of them,
+and of an object that is too large alone the largest fields are taken out."""
 TENANT: Final = Limits(
     answer=6 * MIB,
     weight=16 * MIB,

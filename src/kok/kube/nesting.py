@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import aiohttp
 from pydantic_core import from_json
 
 DEEPEST: Final = 100
@@ -67,41 +66,3 @@ def _inside(value: Any) -> Iterable[Any]:
     if isinstance(value, Mapping):
         return value.values()
     return value if isinstance(value, list | tuple) else ()
-
-
-class ShallowResponse(aiohttp.ClientResponse):
-    """An answer whose JSON, in one piece or line by line, is shallow; for kopf's own requests."""
-
-    async def start(self, connection: Any) -> ShallowResponse:
-        """See `aiohttp.ClientResponse`."""
-        await super().start(connection)
-        self.content: Any = _ShallowLines(self.content)
-        return self
-
-    async def read(self) -> bytes:
-        """See `aiohttp.ClientResponse`."""
-        if self._body is None:
-            self._body = shallow(await super().read())
-        return self._body
-
-
-class _ShallowLines:
-    """A stream whose chunks are whole lines."""
-
-    def __init__(self, content: aiohttp.StreamReader) -> None:
-        self._content = content
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._content, name)
-
-    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """See `aiohttp.StreamReader`."""
-        parts: list[bytes] = []
-        async for chunk in self._content.iter_chunked(size):
-            *whole, rest = chunk.split(b"\n")
-            for line in whole:
-                yield shallow(b"".join((*parts, line))) + b"\n"
-                parts.clear()
-            parts.append(rest)
-        if any(parts):
-            yield shallow(b"".join(parts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from kok.api.meta import Manifest
 from kok.kube.errors import TooLarge, Unreachable
@@ -23,19 +23,26 @@ class Page:
     """About how many bytes of memory the objects take."""
 
 
+BARE: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+"""What to accept to be sent nothing but metadata of the objects of a list."""
+
+
 async def pages(
-    transport: Transport, path: str, query: Mapping[str, str]
+    transport: Transport, path: str, query: Mapping[str, str], accept: str | None = None
 ) -> AsyncGenerator[Page, None]:
-    """All pages; a page that is too large is asked for again with fewer objects.
+    """All pages; a page that is too large is asked for again with fewer objects, down to one.
 
     Raises `TooLarge` beyond the limits: also for a list that goes on for ever, or too slowly.
     """
+    headers = {"Accept": accept} if accept is not None else None
     limits, asked = transport.limits, {**query, "limit": str(transport.limits.page)}
     size, count, loop = limits.page, 0, asyncio.get_running_loop()
     ends = loop.time() + limits.seconds
     while True:
         try:
-            answer, weight = await transport.measured("GET", path, query=asked)
+            answer, weight = await transport.measured(
+                "GET", path, query=asked, headers=headers, several=size > 1
+            )
         except TooLarge:
             if size == 1:
                 raise

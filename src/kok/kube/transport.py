@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from asyncio.sslproto import SSLProtocol
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 
 from kok.kube.access import Access, Bearer, ssl_context
+from kok.kube.cutting import lean
 from kok.kube.errors import KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import META, Limits, weight
 from kok.kube.nesting import parse
@@ -41,6 +42,7 @@ def new_session(
     *,
     limit: int = CONNECTIONS,
     response_class: type[aiohttp.ClientResponse] = aiohttp.ClientResponse,
+    middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
 ) -> aiohttp.ClientSession:
     """A session that adds the identity to each request; needs a running event loop."""
     bearer = Bearer(access)
@@ -65,7 +67,7 @@ def new_session(
     secure = access.server.startswith("https:")
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=limit, ssl=ssl_context(access) if secure else True),
-        middlewares=(authorise,),
+        middlewares=(*middlewares, authorise),
         response_class=response_class,
         read_bufsize=READ_BUFFER,
         # What is decompressed has no size that could be known before. Nobody who uses this session
@@ -131,8 +133,12 @@ class Transport:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        several: bool = False,
     ) -> tuple[Any, int]:
-        """What `request` returns, and about how much memory it takes, in bytes."""
+        """What `request` returns, and about how much memory it takes, in bytes.
+
+        `several`: of a list, in which no object is cut without need.
+        """
         limit = aiohttp.ClientTimeout(total=timeout or self.timeout)
         async with self._exchange(
             method, path, body, query=query, headers=headers, timeout=limit
@@ -142,6 +148,8 @@ class Transport:
             raw = await self._read(response)
             if not response.content_type.endswith("json"):
                 return raw.decode("utf-8", "replace"), len(raw)
+            if not several or weight(raw) > self.limits.weight:
+                raw = await self._cut(raw)
             return (self._parsed(raw), weight(raw)) if raw else (None, 0)
 
     async def lines(
@@ -161,7 +169,7 @@ class Transport:
             try:
                 async for line in response.content:
                     if line.strip():
-                        yield self._parsed_object(line), len(line)
+                        yield self._parsed_object(await self._cut(line)), len(line)
             finally:
                 # Whoever stops to listen does not wait for the server's farewell.
                 transport = response.connection.transport if response.connection else None
@@ -221,6 +229,9 @@ class Transport:
                     raise self.too_large(f"more than {most} bytes")
                 await self._reading.more(answer, len(chunk))
         return bytes(raw)
+
+    async def _cut(self, raw: bytes) -> bytes:
+        return await lean(raw) if self.limits.cuts else raw
 
     def _parsed(self, raw: bytes) -> Any:
         if weight(raw) > self.limits.weight:

@@ -11,7 +11,7 @@ import structlog
 
 from kok.api.meta import GROUP, Kind, Manifest
 from kok.kube.access import Access
-from kok.kube.nesting import ShallowResponse
+from kok.kube.gists import GistResponse, Gists
 from kok.kube.ownership import owner_keys
 from kok.kube.transport import new_session
 from kok.runtime.alone import Insights, kopf
@@ -21,7 +21,7 @@ from kok.runtime.reconciler import Key, Logger, OperatorSpec, Wake, selected
 SERVER_TIMEOUT = 300
 CONNECT_TIMEOUT = 10
 REQUEST_TIMEOUT = 30
-CHUNK = 500
+CHUNK = 50
 EXIT_TIMEOUT = 0.2
 STOP_TIMEOUT = 10.0
 """Seconds in which a cancelled pass has to end."""
@@ -163,6 +163,7 @@ def kopf_registry(operator: OperatorSpec, controllers: Sequence[Controller], acc
         _register_life(registry, controller)
     for kind, interested in wakers.items():
         _register_wakes(registry, kind, interested)
+    gists = Gists(wakers.keys() - whole_kinds(operator))
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> Any:
@@ -170,10 +171,18 @@ def kopf_registry(operator: OperatorSpec, controllers: Sequence[Controller], acc
             server=access.server,
             default_namespace=access.namespace,
             # One object that its parser cannot bear would end it, for all objects.
-            aiohttp_session=new_session(access, limit=0, response_class=ShallowResponse),
+            aiohttp_session=new_session(
+                access, limit=0, response_class=GistResponse, middlewares=(gists,)
+            ),
         )
 
     return registry
+
+
+def whole_kinds(operator: OperatorSpec) -> set[Kind]:
+    """The kinds of which some wake looks at more than metadata."""
+    wakes = (wake for one in operator.reconcilers for wake in one.wakes_on)
+    return {wake.kind for wake in wakes if wake.whole}
 
 
 def _register_life(registry: Any, controller: Controller) -> None:

@@ -14,11 +14,12 @@ import structlog
 
 from kok.api.meta import Resource
 from kok.kube.client import Kube
+from kok.kube.cutting import ANYTHING, FREE_FORM, lacking, sentence
 from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.kube.events import Recorder
 from kok.runtime import metrics
 from kok.runtime.clock import Clock
-from kok.runtime.errors import ReconcileStop, TimedOut
+from kok.runtime.errors import Invalid, ReconcileStop, TimedOut
 from kok.runtime.outcome import (
     PATIENCE,
     Outcome,
@@ -28,6 +29,7 @@ from kok.runtime.outcome import (
     mark_paused,
     ready_event,
 )
+from kok.runtime.reasons import TOO_MANY_VALUES
 from kok.runtime.reconciler import Done, Key, Logger, Pass, Reconciler, Result, guarded
 from kok.runtime.settings import Settings
 from kok.runtime.status import StatusWriter
@@ -97,7 +99,7 @@ class Passes:
         self, key: Key, failures: int, log: Logger, *, deleting: bool
     ) -> Outcome:
         namespace, name = key
-        live = await self._tools.kube.get(self._kind, name, namespace)
+        live = await self._tools.kube.get(self._kind, name, namespace, unread=ANYTHING)
         if live is None:
             return Outcome("gone")
         obj = self._reconciler.model.parse(live)
@@ -110,6 +112,10 @@ class Passes:
         if obj.deleting and not deleting:
             return Outcome("idle", generation=obj.metadata.generation)
         step = self._reconciler.finalize if deleting else self._reconciler.reconcile
+        # A clean-up needs nothing of what an author may write at will.
+        gone = lacking(live, FREE_FORM if deleting else ())
+        if gone:
+            step = partial(_refused, sentence(gone))
         return await self._run(obj, step, failures, log)
 
     async def _run(self, obj: Resource, step: Step, failures: int, log: Logger) -> Outcome:
@@ -209,6 +215,10 @@ class Passes:
             log.error("pass failed", reason=reason, error=gist, traceback=trace)
         else:
             log.info("pass ended", end=outcome.end, reason=reason, message=message)
+
+
+async def _refused(why: str, _work: Pass[Any]) -> Result:
+    raise Invalid(TOO_MANY_VALUES, why)
 
 
 def _passing(error: Exception, failures: int) -> bool:

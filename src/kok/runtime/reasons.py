@@ -24,6 +24,10 @@ Where the meta cluster's API refused a request, its own word stands here: `Forbi
 ANSWER_TOO_LARGE: Final = "AnswerTooLarge"
 """An API server, a host or a store answered with more than is taken from it: bytes, values,
 objects. The message says which and where the limit is; nobody else is affected. It is asked again."""
+TOO_MANY_VALUES: Final = "TooManyValues"
+"""This object, or one that it needs, has more values (entries of maps and lists, 30,000 with what
+the API server records of who wrote them) than an operator takes into its memory. The message says
+which and in what field. Nothing is made of it until it is smaller; it can be deleted as it is."""
 PASS_TIMED_OUT: Final = "PassTimedOut"  # noqa: S105 - a pass, not a password
 """The operator gave up one look at the object because something did not answer. It is tried again;
 the setting `pass_timeout` is how long it may take."""

@@ -53,6 +53,8 @@ class Wake:
     kind: Kind
     key: Callable[[Manifest], Iterable[Key]] | None = None
     labels: str | None = None
+    whole: bool = False
+    """Whether `key` looks at more than metadata, which is otherwise all that is watched."""
 
 
 def _nobody() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kok.api.meta import Condition, Resource, Status
 from kok.kube.client import Kube
+from kok.kube.cutting import ANYTHING
 from kok.kube.errors import Conflict, NotFound
 from kok.runtime.outcome import merge_patch
 from kok.runtime.reasons import READY
@@ -74,7 +75,7 @@ class StatusWriter:
     async def _follow(self) -> None:
         """Takes up the object's present version, if it is still the same object."""
         meta, kind = self._obj.metadata, self._obj.info.kind
-        live = await self._kube.get(kind, meta.name, meta.namespace)
+        live = await self._kube.get(kind, meta.name, meta.namespace, unread=ANYTHING)
         if live is None or live["metadata"]["uid"] != meta.uid:
             raise NotFound(404, "NotFound", f"{self._obj} is gone")
         self._version = str(live["metadata"]["resourceVersion"])

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import aiohttp
 import pytest
-from tests.integration.apiserver import ApiServer, free_ports
-from tests.integration.conftest import LEASE, established, run_out
+from tests.integration.apiserver import ApiServer
+from tests.integration.conftest import established
 from tests.integration.rights import in_force
-from tests.integration.runtime.conftest import LIMIT, World, ready, running, seen
+from tests.integration.runtime.conftest import (
+    LIMIT,
+    SOON,
+    Operator,
+    Start,
+    World,
+    ready,
+    running,
+    seen,
+)
 from tests.integration.runtime.toy import (
     DOLL,
     HOLD,
@@ -33,94 +38,6 @@ from kok.api.meta import Kind, KindInfo
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.runtime.reconciler import OperatorSpec
-
-ROOT = Path(__file__).parents[3]
-SOON = 2.0
-"""Seconds between two looks at the Lease, where a test waits for what comes of one."""
-
-
-class Operator:
-    """The toy operator as a process of its own."""
-
-    def __init__(
-        self, process: asyncio.subprocess.Process, port: int, log: Path, world: World
-    ) -> None:
-        self.process = process
-        self.port = port
-        self.log = log
-        self.world = world
-
-    def lines(self) -> list[dict[str, Any]]:
-        """What it has logged."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    async def end(self, number: signal.Signals) -> int:
-        """Sends a signal; returns the exit code."""
-        self.process.send_signal(number)
-        async with asyncio.timeout(LIMIT):
-            return await self.process.wait()
-
-    async def kill(self) -> None:
-        """SIGKILL; its Lease runs out soon."""
-        await self.end(signal.SIGKILL)
-        await run_out(self.world.kube, "toy", self.world.namespace)
-
-    async def probe(self, path: str) -> tuple[int, str]:
-        """What the probe server answers."""
-        url = f"http://127.0.0.1:{self.port}{path}"
-        async with aiohttp.ClientSession() as session, session.get(url) as response:
-            return response.status, await response.text()
-
-    def rss(self) -> float:
-        """Resident memory in MiB."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in text.splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) / 1024
-
-
-Start = Callable[..., Awaitable[Operator]]
-
-
-@pytest.fixture
-async def start(
-    api_server: ApiServer, toys: None, world: World, tmp_path: Path
-) -> AsyncIterator[Start]:
-    """Starts operators; those still running at the end are killed."""
-    config = tmp_path / "kubeconfig"
-    config.write_text(api_server.kubeconfig())
-    started: list[Operator] = []
-
-    async def begin(**settings: object) -> Operator:
-        (port,) = free_ports(1)
-        log = tmp_path / f"operator-{len(started)}.log"
-        environment = {
-            **os.environ,
-            "KUBECONFIG": str(config),
-            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
-            "KOK_NAMESPACES": world.namespace,
-            "KOK_LEASE_NAMESPACE": world.namespace,
-            **{f"KOK_{key.upper()}": str(value) for key, value in LEASE.items()},
-            "KOK_HTTP_HOST": "127.0.0.1",
-            "KOK_HTTP_PORT": str(port),
-            **{f"KOK_{key.upper()}": str(value) for key, value in settings.items()},
-        }
-        with log.open("wb") as out:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "tests.integration.runtime.toy",
-                env=environment,
-                stderr=out,
-                cwd=ROOT,
-            )
-        started.append(Operator(process, port, log, world))
-        return started[-1]
-
-    yield begin
-    for one in started:
-        if one.process.returncode is None:
-            one.process.kill()
-            await one.process.wait()
 
 
 async def test_a_killed_operator_goes_on_where_it_was(start: Start, world: World) -> None:

@@ -15,6 +15,7 @@ from tests.unit.runtime.widgets import FINALIZER, KEY, PATH, Act, Scripted, Widg
 
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.cutting import MOST
 from kok.kube.errors import Conflict, KubeError
 from kok.kube.events import Recorder
 from kok.runtime.clock import FakeClock
@@ -466,3 +467,29 @@ async def test_events_that_cannot_be_written_do_not_matter(bench: Bench) -> None
         p.event("Grown", "it grew")
 
     assert (await bench.run(act)).end == "ok"
+
+
+LARGE = {"x": [0] * MOST}
+"""A field that takes anything, with more in it than an operator takes."""
+
+
+async def test_nothing_is_made_of_an_object_that_was_cut(bench: Bench) -> None:
+    bench.put()
+    bench.api.objects[PATH]["spec"]["values"] = LARGE
+    assert (await bench.run()).end == "invalid"
+    assert not bench.reconciler.passes
+    status, reason, message = bench.ready
+    assert (status, reason) == ("False", "TooManyValues")
+    assert message.startswith("spec.values holds too much")
+    del bench.api.objects[PATH]["spec"]["values"]
+    assert (await bench.run()).end == "ok"
+    assert bench.reconciler.passes
+
+
+async def test_an_object_that_was_cut_can_be_deleted_unless_its_status_was(bench: Bench) -> None:
+    bench.put(deletionTimestamp="2026-01-01T00:00:00Z")
+    bench.api.objects[PATH]["spec"]["values"] = LARGE
+    assert (await bench.passes.finalize(KEY, 0)).end == "done"
+    bench.api.objects[PATH]["status"] = {"inventory": LARGE}
+    assert (await bench.passes.finalize(KEY, 0)).end == "invalid"
+    assert "status.inventory holds too much" in bench.ready[2]

@@ -10,6 +10,7 @@ from kok.api.addon import Addon
 from kok.api.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
+from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Conflict
 from kok.kube.ownership import brought, owned_by, owner_labels, release
 from kok.operators.cluster import reasons
@@ -53,7 +54,8 @@ class Deletion:
         """
         owned = await self._children(ADDON)
         await self._delete(ADDON, owned)
-        waiting = [Addon.parse(m) for m in await self._p.kube.list(ADDON, self._cluster.namespace)]
+        listed = await self._p.kube.list(ADDON, self._cluster.namespace, unread=FREE_FORM)
+        waiting = [Addon.parse(m) for m in listed]
         left = [
             a.name
             for a in waiting

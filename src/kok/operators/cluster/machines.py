@@ -10,6 +10,7 @@ from kok.api.machine import Machine
 from kok.api.meta import Manifest
 from kok.kube.addresses import address
 from kok.kube.client import Kube
+from kok.kube.cutting import FREE_FORM
 from kok.runtime.clock import Clock
 from kok.runtime.reconciler import Key
 
@@ -51,11 +52,21 @@ class Machines:
         namespace, cluster = key
         now = clock.monotonic()
         if now - self._listed_at.get(namespace, float("-inf")) > REFRESH:
-            listed = await kube.list(MACHINE, namespace)
+            listed = await kube.list(MACHINE, namespace, unread=FREE_FORM, keep=_gist)
             self._known[namespace] = {str(m["metadata"]["name"]): place(m) for m in listed}
             self._listed_at[namespace] = now
         mine = (p.addresses for p in self._known[namespace].values() if p.cluster == cluster)
         return tuple(sorted({one for addresses in mine for one in addresses}))
+
+
+def _gist(manifest: Manifest) -> Manifest:
+    """Without what takes room and is of no interest here."""
+    spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
+    return {
+        "metadata": {"name": manifest["metadata"]["name"]},
+        "spec": {key: spec.get(key) for key in ("address", "addresses", "cluster")},
+        "status": {"facts": status.get("facts")},
+    }
 
 
 def place(manifest: Manifest) -> Place:

@@ -41,8 +41,8 @@ class ClusterReconciler:
         self._machines = Machines()
         self.wakes_on: Sequence[Wake] = (
             *(Wake(kind) for kind in CHILDREN),
-            Wake(kinds.NODE, key=self._nodes.changed),
-            Wake(MACHINE, key=self._machines.changed),
+            Wake(kinds.NODE, key=self._nodes.changed, whole=True),
+            Wake(MACHINE, key=self._machines.changed, whole=True),
         )
 
     async def reconcile(self, p: Pass[Cluster]) -> Result:

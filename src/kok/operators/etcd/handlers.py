@@ -38,8 +38,8 @@ class EtcdClusters:
         """Every kind of child, found by its owner's labels; backups and restores."""
         return [
             *(Wake(kind) for kind in (*CHILD_KINDS, kinds.JOB)),
-            Wake(EtcdBackup.info.kind, cluster_of),
-            Wake(EtcdRestore.info.kind, cluster_of),
+            Wake(EtcdBackup.info.kind, cluster_of, whole=True),
+            Wake(EtcdRestore.info.kind, cluster_of, whole=True),
         ]
 
     async def reconcile(self, p: Pass[EtcdCluster]) -> Result:

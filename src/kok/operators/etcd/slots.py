@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.cutting import ANYTHING
 from kok.operators.etcd import jobs, layout, reasons
 from kok.runtime.errors import Wait
 
@@ -47,7 +48,11 @@ class Slots:
         async with self._turn:
             labels = f"{layout.LABEL_WORKER} in ({','.join(COUNTED)})"
             found = await asyncio.gather(
-                *(kube.list(kinds.JOB, where, labels=labels) for where in watched or (None,))
+                *(
+                    # One that is too large in one namespace must not keep the others from theirs.
+                    kube.list(kinds.JOB, where, labels=labels, unread=ANYTHING)
+                    for where in watched or (None,)
+                )
             )
             running = Counter(
                 str(job["metadata"]["namespace"])

@@ -11,6 +11,7 @@ from kok.api.host import Host, HostStatus, HostUse
 from kok.api.machine import Machine
 from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_ABANDON_HOST, ANNOTATION_TRUST_HOST_KEY
+from kok.kube.cutting import FREE_FORM
 from kok.operators.machine import reasons
 from kok.operators.machine.cleaning import Cleaner
 from kok.operators.machine.components.foreign import Checker
@@ -119,7 +120,8 @@ class ComponentReconciler:
 
 
 async def _machine(p: Pass[Host]) -> Machine | None:
-    found = await p.kube.list(MACHINE, p.obj.namespace, labels={names.LABEL_HOST: p.obj.name})
+    labels = {names.LABEL_HOST: p.obj.name}
+    found = await p.kube.list(MACHINE, p.obj.namespace, labels=labels, unread=FREE_FORM)
     machines = sorted(map(Machine.parse, found), key=lambda m: m.name)
     return machines[0] if machines else None
 

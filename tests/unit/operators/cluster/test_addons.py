@@ -288,7 +288,9 @@ class Business:
         self.errors = list(errors)
         self.there = {"x"}
 
-    async def get(self, _kind: Kind, name: str, _namespace: str | None) -> Manifest | None:
+    async def get(
+        self, _kind: Kind, name: str, _namespace: str | None, **_: object
+    ) -> Manifest | None:
         if self.errors:
             raise self.errors.pop(0)
         labels = {"kok.dev/addon": "mine"}
@@ -304,7 +306,7 @@ class Meta:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
 
-    async def get(self, *_: object) -> Manifest:
+    async def get(self, *_: object, **__: object) -> Manifest:
         return self.cluster.manifest()
 
 

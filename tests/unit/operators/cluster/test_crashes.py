@@ -233,7 +233,7 @@ class Meta:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
 
-    async def get(self, *_: object) -> Manifest:
+    async def get(self, *_: object, **__: object) -> Manifest:
         return self.cluster.manifest()
 
 

@@ -20,7 +20,7 @@ class Listing:
         self.machines = list(machines)
         self.lists = 0
 
-    async def list(self, _kind: object, _namespace: str | None) -> list[Manifest]:
+    async def list(self, _kind: object, _namespace: str | None, **_: object) -> list[Manifest]:
         self.lists += 1
         await asyncio.sleep(0)
         return [m.manifest() for m in self.machines]

@@ -27,7 +27,9 @@ class Secrets:
     def __init__(self, **labels: str) -> None:
         self.labels = labels
 
-    async def get(self, kind: Any, name: str, _namespace: str | None = None) -> Manifest | None:
+    async def get(
+        self, kind: Any, name: str, _namespace: str | None = None, **_: object
+    ) -> Manifest | None:
         if kind.kind != "Secret" or name != "ops-ssh":
             return None
         meta = {"name": name, "namespace": "team-a", "labels": self.labels}

@@ -13,6 +13,7 @@ from kok.api.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import KubeError, TooLarge, Unreachable
 from kok.kube.paths import object_path
 from kok.operators.cluster import reasons
@@ -99,7 +100,9 @@ class AddonReconciler:
         return DONE
 
     async def _cluster(self, p: Pass[Addon]) -> Cluster | None:
-        live = await p.kube.get(Cluster.info.kind, p.obj.spec.cluster, p.obj.namespace)
+        live = await p.kube.get(
+            Cluster.info.kind, p.obj.spec.cluster, p.obj.namespace, unread=FREE_FORM
+        )
         return None if live is None else Cluster.parse(live)
 
     async def _keep(self, p: Pass[Addon], cluster: Cluster | None) -> Result:

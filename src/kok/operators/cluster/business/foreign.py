@@ -8,6 +8,7 @@ from kok.api.cluster import Cluster
 from kok.api.machine import Machine
 from kok.kube import certificates, foreignnodes, kinds
 from kok.kube.certificates import Request, by_node
+from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.operators.cluster.business.tenants import Tenant
 from kok.operators.cluster.business.watching import Watching
@@ -32,7 +33,7 @@ async def attend(
     if not names:
         return Foreign()
     # Listed now: what was known a moment ago could call the node of a new Machine foreign.
-    listed = await p.kube.list(Machine.info.kind, p.obj.namespace)
+    listed = await p.kube.list(Machine.info.kind, p.obj.namespace, unread=FREE_FORM)
     machines = foreignnodes.machines_of(p.obj, listed)
     waiting = sorted(names - {machine.spec.node for machine in machines})
     if p.obj.spec.nodes.foreign == "Manual":

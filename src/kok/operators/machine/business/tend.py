@@ -10,6 +10,7 @@ from kok.api.machine import Machine, MachineStatus
 from kok.kube import certificates, kinds
 from kok.kube.certificates import Request, Subject, by_node, by_token
 from kok.kube.client import Kube
+from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Conflict, KubeError, NotFound, Unreachable
 from kok.operators.machine import reasons
 from kok.operators.machine.business import nodes, tokens
@@ -183,7 +184,8 @@ async def _reserved(p: Pass[Machine], cluster: Cluster, meta: Iterable[str]) -> 
     Machines say is theirs. Its own address may be shared behind a NAT."""
     machine = p.obj
     found = reserved(cluster, meta)
-    for other in map(Machine.parse, await p.kube.list(machine.info.kind, machine.namespace)):
+    listed = await p.kube.list(machine.info.kind, machine.namespace, unread=FREE_FORM)
+    for other in map(Machine.parse, listed):
         spec = other.spec
         if spec.cluster == machine.spec.cluster and other.metadata.uid != machine.metadata.uid:
             theirs = {spec.address, *spec.addresses} - {machine.spec.address}

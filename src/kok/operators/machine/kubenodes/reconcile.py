@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 
@@ -18,6 +19,7 @@ from kok.api.machine import Machine, MachineComponent
 from kok.api.meta import Manifest
 from kok.kube import dialling, kinds
 from kok.kube.apply import ensure_all
+from kok.kube.cutting import FREE_FORM, refuse
 from kok.kube.errors import InvalidObject
 from kok.kube.ownership import owned_by
 from kok.operators.machine import reasons
@@ -25,7 +27,7 @@ from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.kubenodes import claims, render, software, staging, status
 from kok.operators.machine.kubenodes.render import Place
 from kok.operators.machine.kubenodes.software_objects import SoftwareObjects
-from kok.operators.machine.machines.observe import OPERATOR, access_of, machine_identity
+from kok.operators.machine.machines.observe import OPERATOR, access_of, machine_identity, plain
 from kok.operators.machine.machines.reconcile import ClusterChanges
 from kok.runtime.errors import Invalid, Wait
 from kok.runtime.policy import Policies
@@ -46,6 +48,7 @@ class World:
     own: Mapping[str, Manifest]
     """The KubeNode's own Machines by name."""
     components: Mapping[str, Manifest]
+    """Metadata of all of the namespace."""
     access_hash: str = ""
     """Of the address and the CA by which nodes reach the cluster; empty while they are not known."""
 
@@ -65,7 +68,7 @@ class KubeNodeReconciler:
         self._abandoned = abandoned or Abandoned()
         self.wakes_on = (
             Wake(MACHINE),
-            Wake(CLUSTER, key=ClusterChanges()),
+            Wake(CLUSTER, key=ClusterChanges(), whole=True),
             Wake(HOST, key=_all_of_namespace),
             Wake(COMPONENT, key=_owners),
         )
@@ -146,7 +149,8 @@ class KubeNodeReconciler:
         # One at a time in this process, and only one process leads: no host is claimed twice.
         async with self._claiming[p.obj.namespace]:
             listed, others = await asyncio.gather(
-                p.kube.list(HOST, p.obj.namespace), p.kube.list(KUBENODE, p.obj.namespace)
+                p.kube.list(HOST, p.obj.namespace),
+                p.kube.list(KUBENODE, p.obj.namespace, unread=FREE_FORM),
             )
             hosts = {h.name: h for h in map(Host.parse, listed)}
             taken = claims.taken_by_others(
@@ -214,9 +218,9 @@ async def _observe(p: Pass[KubeNode]) -> World:
     namespace, kube = p.obj.namespace, p.kube
     name = p.obj.spec.cluster
     found, machines, components, secret = await asyncio.gather(
-        kube.get(CLUSTER, name, namespace),
-        kube.list(MACHINE, namespace),
-        kube.list(COMPONENT, namespace),
+        kube.get(CLUSTER, name, namespace, unread=FREE_FORM),
+        kube.list(MACHINE, namespace, keep=partial(_machine, p.obj), unread=FREE_FORM),
+        kube.list(COMPONENT, namespace, bare=True),
         kube.get(kinds.SECRET, names.operator_secret(name, OPERATOR), namespace),
     )
     cluster = Cluster.parse(found) if found is not None else None
@@ -228,6 +232,14 @@ async def _observe(p: Pass[KubeNode]) -> World:
         components={m["metadata"]["name"]: m for m in components},
         access_hash=access.digest if access is not None else "",
     )
+
+
+def _machine(kubenode: KubeNode, manifest: Manifest) -> Manifest:
+    """What is kept of a Machine for as long as a pass may last; all of it if it is our own."""
+    if owned_by(manifest, kubenode):
+        refuse(manifest)
+        return manifest
+    return plain(manifest)
 
 
 def _tell_of_addresses(p: Pass[KubeNode], cluster: Cluster) -> None:

@@ -37,7 +37,7 @@ class SoftwareObjects:
     session: aiohttp.ClientSession
     kubenode: KubeNode
     lives: Mapping[str, Manifest]
-    """All Components of the namespace by name."""
+    """All Components of the namespace by name; nothing but metadata."""
     _listed: dict[str, str] | None = field(default=None)
 
     async def ensure(self, software: Iterable[MachineComponent]) -> None:
@@ -80,7 +80,8 @@ class SoftwareObjects:
         if not self.kubenode.spec.artifacts.checksums:
             return
         sources = catalog.sources(software.name, software.version)
-        held = catalog.pinned(live, [s.path for s in sources])
+        whole = await self.kube.get(KIND, name, self.kubenode.namespace)
+        held = catalog.pinned(whole or {}, [s.path for s in sources])
         sums = await self._sums(software)
         wrong = sorted(path for path, digest in held.items() if sums.get(path) != digest)
         # A ConfigMap that lists fewer architectures than before takes nothing away.

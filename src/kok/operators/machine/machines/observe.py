@@ -14,6 +14,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.access import AccessError
 from kok.kube.client import Kube
+from kok.kube.cutting import ANYTHING, FREE_FORM, lacking
 from kok.kube.errors import Forbidden
 from kok.kube.identity import Identity, Untrusted, identity_of
 from kok.operators.machine import reasons
@@ -124,8 +125,15 @@ class Census:
 
     async def _take(self, kube: Kube, namespaces: Collection[str]) -> None:
         began = self._monotonic()
-        lists = await asyncio.gather(*(kube.list(MACHINE, n) for n in namespaces or (None,)))
-        self._found = tuple(Machine.parse(m) for listed in lists for m in listed)
+        # One that is too large must not stop the others; where it is stands in it all the same.
+        lists = await asyncio.gather(
+            *(
+                kube.list(MACHINE, namespace, keep=plain, unread=ANYTHING)
+                for namespace in namespaces or (None,)
+            )
+        )
+        listed = (m for some in lists for m in some if "spec" not in lacking(m))
+        self._found = tuple(map(Machine.parse, listed))
         self._taken = began
 
 
@@ -164,7 +172,7 @@ class Observer:
         """
         namespace, cluster = machine.namespace, machine.spec.cluster
         found, secret, components, operator, others = await asyncio.gather(
-            kube.get(CLUSTER, cluster, namespace),
+            kube.get(CLUSTER, cluster, namespace, unread=FREE_FORM),
             kube.get(kinds.SECRET, machine.spec.ssh.secret, namespace),
             _components(kube, machine),
             kube.get(kinds.SECRET, names.operator_secret(cluster, OPERATOR), namespace),
@@ -225,12 +233,22 @@ class Observer:
         return self._installation
 
 
+def plain(manifest: Manifest) -> Manifest:
+    """A Machine as others look at it: without parameters of its software, and who wrote what."""
+    spec = manifest.get("spec") or {}
+    software = [{**one, "params": {}} for one in spec.get("components") or ()]
+    meta = {key: some for key, some in manifest["metadata"].items() if key != "managedFields"}
+    return {**manifest, "metadata": meta, "spec": {**spec, "components": software}}
+
+
 async def _components(kube: Kube, machine: Machine) -> dict[str, Component]:
     wanted = {names.component(c.name, c.version): c.name for c in machine.spec.components}
+    # To remove software, what lies on the host is enough.
+    unread = ANYTHING if machine.deleting else ()
     found = await asyncio.gather(
-        *(kube.get(COMPONENT, name, machine.namespace) for name in sorted(wanted))
+        *(kube.get(COMPONENT, name, machine.namespace, unread=unread) for name in sorted(wanted))
     )
-    parsed = [Component.parse(manifest) for manifest in found if manifest is not None]
+    parsed = [Component.parse(m) for m in found if m is not None and not lacking(m)]
     return {wanted[c.name]: c for c in parsed if not c.deleting}
 
 

@@ -85,7 +85,7 @@ class MachineReconciler:
         self.abandoned = abandoned or Abandoned()
         self.keeper = Keeper(self.observer.census.now)
         self.wakes_on: Sequence[Wake] = (
-            Wake(CLUSTER, key=ClusterChanges()),
+            Wake(CLUSTER, key=ClusterChanges(), whole=True),
             Wake(COMPONENT, key=_all_of_namespace),
         )
 

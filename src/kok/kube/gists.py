@@ -1,0 +1,142 @@
+"""What kopf gets to see of the API: little of each object, and never much at a time.
+
+kopf keeps the objects that it looks after for as long as they exist. All that it needs of them is
+their metadata, which the API server sends alone if it is asked to: what tenants write into specs,
+and what lies in Secrets, does not come into the process that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from typing import Any, Final
+
+import aiohttp
+from pydantic_core import from_json, to_json
+from yarl import URL
+
+from kok.api.meta import Kind
+from kok.kube.cutting import lean
+from kok.kube.limits import MIB, weight
+from kok.kube.nesting import shallow
+from kok.kube.pages import BARE
+
+PAGE_BYTES: Final = 8 * MIB
+PAGE_WEIGHT: Final = 16 * MIB
+"""Of one page of a list; a page beyond it is asked for again with fewer objects."""
+_ALONE: Final = BARE.replace("MetadataList;", "Metadata;")
+
+
+class GistResponse(aiohttp.ClientResponse):
+    """An answer whose objects, of a list or line by line, were made small before it is parsed."""
+
+    _whole: bytes | None = None
+
+    async def start(self, connection: Any) -> GistResponse:
+        """See `aiohttp.ClientResponse`."""
+        await super().start(connection)
+        if "watch" in self.url.query:
+            self.content: Any = _Lines(self.content)
+        return self
+
+    async def read(self) -> bytes:
+        """See `aiohttp.ClientResponse`."""
+        if self._body is None:
+            whole, self._whole = self._whole, None
+            self._body = await gist(await super().read() if whole is None else whole)
+        return self._body
+
+    async def fits(self) -> bool:
+        """Whether it is no more than one page may be; otherwise it is closed."""
+        raw = bytearray()
+        async for chunk in self.content.iter_chunked(2**16):
+            raw += chunk
+            if len(raw) > PAGE_BYTES:
+                self.close()
+                return False
+        whole = bytes(raw)
+        self._whole = await lean(whole) if weight(whole) > PAGE_WEIGHT else whole
+        return weight(self._whole) <= PAGE_WEIGHT
+
+
+class Gists:
+    """Middleware that asks for metadata alone, and for lists in pages that are not too large."""
+
+    def __init__(self, metadata: Collection[Kind]) -> None:
+        """`metadata`: kinds of which nothing else is needed."""
+        self._alone = {f"{_root(kind)}/{kind.plural}" for kind in metadata}
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """See aiohttp's middlewares."""
+        listing = request.method == "GET" and "limit" in request.url.query
+        collection, alone = self._collection(request.url.path)
+        if alone:
+            request.headers["Accept"] = BARE if listing else _ALONE
+        if not (listing and collection):
+            return await handler(request)
+        while True:
+            response = await handler(request)
+            size = int(request.url.query["limit"])
+            if response.status >= 400 or not isinstance(response, GistResponse):
+                return response
+            if await response.fits() or size <= 1:
+                return response
+            request.url = _fewer(request.url, size)
+
+    def _collection(self, path: str) -> tuple[bool, bool]:
+        """Whether it is a path of a collection or below one; and of one that needs no more."""
+        parts = path.strip("/").split("/")
+        root, rest = (parts[:2], parts[2:]) if parts[0] == "api" else (parts[:3], parts[3:])
+        if rest[:1] == ["namespaces"] and len(rest) > 2:
+            rest = rest[2:]
+        return bool(rest), "/".join([*root, *rest[:1]]) in self._alone
+
+
+def _root(kind: Kind) -> str:
+    return f"apis/{kind.group}/{kind.version}" if kind.group else f"api/{kind.version}"
+
+
+def _fewer(url: URL, size: int) -> URL:
+    return url.update_query(limit=str(max(1, size // 4)))
+
+
+async def gist(text: bytes) -> bytes:
+    """The same JSON without what is too much, nested too deep, or a record of who wrote what."""
+    text = await lean(text)
+    try:
+        found = from_json(text)
+    except ValueError:
+        return shallow(text)
+    if not isinstance(found, dict):
+        return text
+    empty = "items" in found and found["items"] is None
+    if empty:
+        found["items"] = []  # Of metadata alone an empty list is null, which kopf cannot read.
+    listed = found.get("items")
+    objects = [found, found.get("object"), *(listed if isinstance(listed, list) else ())]
+    metas = [one.get("metadata") for one in objects if isinstance(one, dict)]
+    dropped = [m.pop("managedFields", None) for m in metas if isinstance(m, dict)]
+    return to_json(found) if empty or any(dropped) else text
+
+
+class _Lines:
+    """A stream whose chunks are whole lines."""
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """See `aiohttp.StreamReader`."""
+        parts: list[bytes] = []
+        async for chunk in self._content.iter_chunked(size):
+            *whole, rest = chunk.split(b"\n")
+            for line in whole:
+                yield await gist(b"".join((*parts, line))) + b"\n"
+                parts.clear()
+            parts.append(rest)
+        if any(parts):
+            yield await gist(b"".join(parts))
