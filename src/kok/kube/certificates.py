@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,6 +41,10 @@ PENDING_MOST = 16
 """Undecided requests of one asker that are remembered: a kubelet has no more than one or two."""
 REQUESTS_MOST = 1000
 """The same of all askers: whoever may ask may do so under many names."""
+KEPT_MOST = 3 * 2**20
+"""Bytes of all of them together; those of a thousand kubelets take less."""
+_REQUEST_SIZE = 2048
+"""Bytes of a request beside its texts: sets, dictionaries that it stands in."""
 _ALSO = frozenset({"digital signature", "key encipherment"})
 
 
@@ -54,6 +59,12 @@ class Request:
     groups: frozenset[str]
     usages: frozenset[str]
     pem: bytes = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        texts = (self.name, self.asker, *self.groups, *self.usages)
+        return _REQUEST_SIZE + len(self.pem) + sum(map(sys.getsizeof, texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,8 @@ class Pending:
     def __init__(self) -> None:
         self._by_asker: dict[str, dict[str, Request]] = {}
         self._by_name: dict[str, Request] = {}
+        self._kept = 0
+        """Bytes that all take."""
 
     def take(self, csr: Manifest, *, gone: bool) -> Request | None:
         """An object was seen; the request that it is, if that waits for a decision."""
@@ -91,7 +104,8 @@ class Pending:
         request = None if gone else request_of(csr)
         if request is None:
             return None
-        if len(self._by_name) >= REQUESTS_MOST:
+        self._kept += request.size
+        while len(self._by_name) >= REQUESTS_MOST or (self._by_name and self._kept > KEPT_MOST):
             self.decided(next(iter(self._by_name.values())))
         asked = self._by_asker.setdefault(request.asker, {})
         asked[request.name] = self._by_name[request.name] = request
@@ -114,7 +128,8 @@ class Pending:
 
     def decided(self, request: Request) -> None:
         """Somebody has decided a request, or it is gone."""
-        self._by_name.pop(request.name, None)
+        known = self._by_name.pop(request.name, None)
+        self._kept -= known.size if known is not None else 0
         asked = self._by_asker.get(request.asker, {})
         asked.pop(request.name, None)
         if not asked:

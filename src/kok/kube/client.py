@@ -177,16 +177,21 @@ class Kube:
         try:
             async with aclosing(pages(self._transport, path, query)) as all_pages:
                 async for page in all_pages:
-                    weight += page.weight if keep is None else 0
-                    if weight > self._transport.limits.listed:
+                    if keep is None:
+                        weight += page.weight
+                        self._transport.listed += page.weight
+                    if self._transport.listed > self._transport.limits.listed:
                         raise self._transport.too_large(f"a list of {len(found)} objects and more")
                     whole = ({**what, **item} for item in page.items)
                     found.extend(whole if keep is None else map(keep, whole))
+                    del page, whole
                     if most is not None and len(found) >= most:
                         break
         except KubeError as error:
             self._account(path, error)
             raise
+        finally:
+            self._transport.listed -= weight
         self._account(path, None)
         return found[:most]
 

@@ -14,10 +14,14 @@ class Limits:
 
     answer: int
     """Bytes of one answer."""
+    alone: int | None
+    """Bytes beyond which only one answer is read at a time; None for no limit."""
     weight: int
     """Bytes of memory that one parsed answer may take, as `weight` estimates it."""
+    line: int
+    """Bytes of one line of a watch."""
     listed: int
-    """The same for a list that is handed over as a whole."""
+    """The same for all lists together that are to be handed over as a whole."""
     items: int
     """Objects of one list, and of one watch that are known at a time."""
     seconds: float
@@ -25,12 +29,14 @@ class Limits:
     page: int
     """Objects that are asked for at once."""
     rate: float | None = None
-    """Bytes a second that a watch reads, beyond a burst; None for no limit."""
+    """Bytes a second that all watches read, beyond a burst; None for no limit."""
 
 
 META: Final = Limits(
     answer=32 * MIB,
+    alone=None,
     weight=128 * MIB,
+    line=16 * MIB,
     listed=256 * MIB,
     items=100_000,
     seconds=300.0,
@@ -40,7 +46,9 @@ META: Final = Limits(
 decides on how large objects are. A page that is too large is asked for again with fewer of them."""
 TENANT: Final = Limits(
     answer=6 * MIB,
-    weight=16 * MIB,
+    alone=MIB // 2,
+    weight=12 * MIB,
+    line=2 * MIB,
     listed=24 * MIB,
     items=10_000,
     seconds=60.0,

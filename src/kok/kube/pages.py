@@ -48,11 +48,13 @@ async def pages(
             raise transport.too_large(f"a list of more than {limits.items} objects")
         if loop.time() > ends:
             raise transport.too_large(f"a list that takes longer than {limits.seconds:.0f} s")
+        more, empty = (answer.get("metadata") or {}).get("continue"), not page.items
         yield page
-        more = (answer.get("metadata") or {}).get("continue")
+        # What is asked for next may be long in coming; this page is nobody's any more.
+        del page, answer
         if not more:
             return
-        if not page.items:
+        if empty:
             raise Unreachable(f"{transport.access.server} answered with an empty page of a list")
         asked["continue"] = str(more)
 
@@ -82,6 +84,7 @@ def is_object(found: object, *, named: bool = True) -> bool:
         return False
     return (
         all(_is_text(meta.get(key, ""), most) for key, most in bounds.items())
+        and all(str(meta.get(key, "")).isascii() for key in ("uid", "resourceVersion"))
         and _is_texts(meta.get("labels") or {})
         and all(isinstance(found.get(part) or {}, dict) for part in ("spec", "status"))
     )

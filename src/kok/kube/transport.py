@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -14,10 +15,9 @@ from kok.kube.access import Access, Bearer, ssl_context
 from kok.kube.errors import KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import META, Limits, weight
 from kok.kube.nesting import parse
+from kok.kube.pace import Pace
 
 JSON = "application/json"
-READ_BUFFER = 2**21
-"""Bytes of one line of a watch: an object of the largest size that etcd takes."""
 ERROR_BODY = 2**16
 """Bytes of a refusal that are read; the sentence in it is cut much shorter."""
 _CHUNK = 2**16
@@ -66,7 +66,6 @@ def new_session(
         connector=aiohttp.TCPConnector(limit=limit, ssl=ssl_context(access) if secure else True),
         middlewares=(authorise,),
         response_class=response_class,
-        read_bufsize=READ_BUFFER,
         # What is decompressed has no size that could be known before. Nobody who uses this session
         # asks for it either: kopf could not read it.
         auto_decompress=False,
@@ -93,6 +92,10 @@ class Transport:
         self.access = access
         self.timeout = timeout
         self.limits = limits
+        self.pace = Pace(limits.rate, asyncio.get_running_loop().time)
+        self.listed = 0
+        """Bytes that the pages of all lists take which are not complete yet."""
+        self._alone = asyncio.Lock()
         self._headers = {"Accept": JSON, "User-Agent": user_agent}
         self._observer = observer
         self._session = new_session(access, limit=connections)
@@ -143,13 +146,14 @@ class Transport:
             return (self._parsed(raw), weight(raw)) if raw else (None, 0)
 
     async def lines(
-        self, path: str, *, query: Mapping[str, str], idle: float
+        self, path: str, *, query: Mapping[str, str], idle: float, whole: float
     ) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
         """The objects of a stream of JSON lines with their lengths; ends when the server ends it.
 
-        `idle` is how many seconds of silence mean that the connection is dead.
+        `idle` is how many seconds of silence mean that the connection is dead, `whole` after how
+        many it ought to have been ended: a byte now and then could keep it up for ever.
         """
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=self.timeout, sock_read=idle)
+        limit = aiohttp.ClientTimeout(total=whole, sock_connect=self.timeout, sock_read=idle)
         async with self._exchange(
             "GET", path, None, query=query, headers=None, timeout=limit
         ) as response:
@@ -157,14 +161,31 @@ class Transport:
                 raise error_of(response.status, await _beginning(response))
             _refuse_encoded(response)
             try:
-                async for line in response.content:
-                    if line.strip():
+                async with aclosing(self._split(response.content)) as lines:
+                    async for line in lines:
                         yield self._parsed_object(line), len(line)
+                        del line
             finally:
                 # Whoever stops to listen does not wait for the server's farewell.
                 transport = response.connection.transport if response.connection else None
                 if transport is not None:
                     transport.abort()
+
+    async def _split(self, content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
+        """The lines of a stream but for blank ones; raises `TooLarge` before one is too long."""
+        line = bytearray()
+        async for chunk in content.iter_chunked(_CHUNK):
+            *ends, rest = chunk.split(b"\n")
+            for end in ends:
+                line += end
+                if line.strip():
+                    yield bytes(line)
+                line.clear()
+            line += rest
+            if len(line) > self.limits.line:
+                raise self.too_large(f"a line of more than {self.limits.line} bytes")
+        if line.strip():
+            yield bytes(line)
 
     @asynccontextmanager
     async def _exchange(
@@ -211,11 +232,17 @@ class Transport:
         most = self.limits.answer
         if (response.content_length or 0) > most:
             raise self.too_large(f"more than {most} bytes")
-        raw = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK):
-            raw += chunk
-            if len(raw) > most:
-                raise self.too_large(f"more than {most} bytes")
+        raw, alone = bytearray(), self.limits.alone
+        async with AsyncExitStack() as turn:
+            async for chunk in response.content.iter_chunked(_CHUNK):
+                raw += chunk
+                if len(raw) > most:
+                    raise self.too_large(f"more than {most} bytes")
+                if alone is not None and len(raw) > alone:
+                    # Dozens of requests are under way, each of which may be answered with the most.
+                    alone = None
+                    async with asyncio.timeout(self.timeout):
+                        await turn.enter_async_context(self._alone)
         return bytes(raw)
 
     def _parsed(self, raw: bytes) -> Any:

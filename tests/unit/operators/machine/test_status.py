@@ -102,7 +102,7 @@ def test_a_machine_is_ready_only_if_its_node_is_as_wanted(
 
 def test_labels_that_change_leave_a_machine_ready_that_was() -> None:
     machine = builders.machine(labels={"tier": "gold"})
-    labelled = replace(NODE, labels={"tier": "gold"})
+    labelled = replace(NODE, labels_json='{"tier": "gold"}')
     given = case(machine, view=seen(machine, identity=MEMBER), world=world(node=labelled))
     ready = shown(given)[0].manifest()
     other = builders.machine(labels={"tier": "silver"})
@@ -117,7 +117,7 @@ def test_labels_that_are_not_set_yet_keep_a_machine_from_being_ready() -> None:
     machine = builders.machine(labels={"tier": "gold"})
     given = case(machine, view=seen(machine, identity=MEMBER), world=world(node=NODE))
     assert shown(given)[1]["Ready"] == ("False", "NodeOutdated")
-    labelled = replace(NODE, labels={"tier": "gold"})
+    labelled = replace(NODE, labels_json='{"tier": "gold"}')
     assert nodes.patch(labelled, {"tier": "gold"}, [], None) is None
     given = case(machine, view=seen(machine, identity=MEMBER), world=world(node=labelled))
     assert shown(given)[1]["Ready"] == ("True", "NodeReady")

@@ -16,6 +16,7 @@ from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.cases import MEMBER, NODE, case, seen, world
 
 from kok.api.machine import Machine
+from kok.api.meta import Manifest
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.operators.machine.business import nodes, tend
@@ -37,6 +38,11 @@ class Tenant:
 
     kube: Kube
     nodes: dict[str, NodeView] = field(default_factory=dict)
+
+    def saw(self, node: Manifest) -> NodeView:
+        """See `Tenant` of the operator."""
+        found = self.nodes[node["metadata"]["name"]] = nodes.view(node)
+        return found
 
 
 @pytest.fixture

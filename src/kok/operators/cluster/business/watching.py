@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from kok.operators.cluster.parts import LABEL_ADDON
 
 FOLLOWED = (kinds.DEPLOYMENT, kinds.DAEMONSET, kinds.CONFIGMAP)
 """Kinds of addons' objects that wake their Addon at once; others are compared now and then."""
+ADDRESSES_MOST = 4 * 2**20
+"""Bytes of names and addresses of all nodes that are remembered; 5,000 nodes have less."""
 
 
 class Watching:
@@ -33,6 +36,8 @@ class Watching:
         """Whether each node is Ready, by name; None until all are known."""
         self.addresses: dict[str, tuple[str, ...]] = {}
         """What each node is called and where, as it says itself."""
+        self._kept = 0
+        """Bytes of these."""
         self.requests: Pending | None = None
         """Requests for certificates that nobody decided; None until all are known."""
         self._kube = kube
@@ -62,13 +67,17 @@ class Watching:
             moved = self._locate(event.type, event.object)
             if (told or moved) and self.nodes is not None:
                 self._on_nodes()
+            del event
 
     def _locate(self, change: str, node: Manifest) -> bool:
         """Whether the change told anything new of a node's addresses."""
         name = str(node["metadata"]["name"])
         before = self.addresses.pop(name, None)
+        self._kept -= _size(before or ())
         if change != "DELETED":
-            self.addresses[name] = foreignnodes.addresses(node)
+            told = foreignnodes.addresses(node)
+            self.addresses[name] = told if self._kept + _size(told) <= ADDRESSES_MOST else ()
+            self._kept += _size(self.addresses[name])
         return self.addresses.get(name) != before
 
     async def _follow_requests(self) -> None:
@@ -83,12 +92,14 @@ class Watching:
             after = found.take(event.object, gone=event.type == "DELETED")
             if self.requests is not None and (before is not None or after is not None):
                 self._on_requests()
+            del event
 
     async def _follow(self, kind: Kind) -> None:
         async for event in self._kube.watch(kind, labels=LABEL_ADDON):
             labels: dict[str, Any] = (event.object.get("metadata") or {}).get("labels") or {}
             if LABEL_ADDON in labels:
                 self._on_object(str(labels[LABEL_ADDON]))
+            del event, labels
 
     async def _follow_rights(self) -> None:
         """Without our rights no watch can be begun; one that was begun goes on for a while."""
@@ -102,6 +113,11 @@ class Watching:
             listed.add(str(event.object["metadata"]["name"]))
             if event.type == "DELETED" or rights.altered(event.object):
                 self._on_rights()
+            del event
+
+
+def _size(told: tuple[str, ...]) -> int:
+    return sum(map(sys.getsizeof, told))
 
 
 def _update(nodes: dict[str, bool], change: str, node: Manifest) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from kok.api.fields import Taint
 from kok.api.machine import NodeMarks
@@ -14,8 +16,8 @@ from kok.kube.errors import MESSAGE, cut
 LABELS = 2**15
 """Characters of a Node's labels that are looked at; those of nodes with many features take 10 KiB."""
 TAINTS = 256
-LABEL, SHORT = 512, 128
-"""Characters of a key or value, and of versions and the like."""
+LABEL, SHORT, TIME = 512, 128, 32
+"""Characters of a key or value, of versions and the like, and of a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +35,47 @@ class NodeView:
     runtime: str
     machine_id: str
     unschedulable: bool
-    labels: Mapping[str, str] = field(default_factory=dict)
-    taints: tuple[tuple[str, str, str], ...] = ()
-    """Key, value, effect."""
+    labels_json: str = "{}"
+    """As text: very many labels of few characters would take thirty times as much as objects."""
+    taints_json: str = "[]"
     heard: str = ""
     """When its kubelet last posted its status, as the kubelet says it."""
 
     @property
+    def labels(self) -> dict[str, str]:
+        """Its labels; read anew each time."""
+        found: dict[str, str] = json.loads(self.labels_json)
+        return found
+
+    @property
+    def taints(self) -> tuple[tuple[str, str, str], ...]:
+        """Key, value, effect; read anew each time."""
+        return tuple((key, value, effect) for key, value, effect in json.loads(self.taints_json))
+
+    @property
     def size(self) -> int:
-        """Characters of labels."""
-        return sum(len(key) + len(value) for key, value in self.labels.items())
+        """Bytes that its texts take, but for those that `bare` leaves."""
+        return sum(map(sys.getsizeof, (*self._told, self.labels_json, self.taints_json)))
+
+    @property
+    def _told(self) -> tuple[str, ...]:
+        return self.message, self.kubelet, self.runtime, self.machine_id
+
+    def bare(self) -> Self:
+        """Which Node it is and whether it is Ready, and nothing else."""
+        return replace(
+            self,
+            message="",
+            kubelet="",
+            runtime="",
+            machine_id="",
+            labels_json="{}",
+            taints_json="[]",
+        )
 
 
-def view(node: Manifest, room: int = LABELS) -> NodeView:
-    """A Node without the bulk of it; everything in it is whatever its API server made up.
-
-    `room`: characters of labels that may be kept.
-    """
+def view(node: Manifest) -> NodeView:
+    """A Node without the bulk of it; everything in it is whatever its API server made up."""
     meta, spec, status = node["metadata"], node.get("spec") or {}, node.get("status") or {}
     info = status.get("nodeInfo")
     info = info if isinstance(info, dict) else {}
@@ -64,16 +90,18 @@ def view(node: Manifest, room: int = LABELS) -> NodeView:
         runtime=_text(info.get("containerRuntimeVersion"), SHORT),
         machine_id=_text(info.get("machineID"), SHORT),
         unschedulable=bool(spec.get("unschedulable")),
-        labels=_labels(meta.get("labels") or {}, min(room, LABELS)),
-        taints=tuple(
-            (
-                _text(t.get("key"), LABEL),
-                _text(t.get("value"), LABEL),
-                _text(t.get("effect"), SHORT),
-            )
-            for t in _dicts(spec.get("taints"))[:TAINTS]
+        labels_json=json.dumps(_labels(meta.get("labels") or {}, LABELS)),
+        taints_json=json.dumps(
+            [
+                (
+                    _text(t.get("key"), LABEL),
+                    _text(t.get("value"), LABEL),
+                    _text(t.get("effect"), SHORT),
+                )
+                for t in _dicts(spec.get("taints"))[:TAINTS]
+            ]
         ),
-        heard=str(ready.get("lastHeartbeatTime") or ""),
+        heard=_text(ready.get("lastHeartbeatTime"), TIME),
     )
 
 
@@ -135,12 +163,12 @@ def patch(
     What we set `before` and no longer want goes; what others set stays. The Node itself is not
     asked what we set: its kubelet may write there, and could have us take away what it may not.
     """
-    old = before or NodeMarks()
+    old, now = before or NodeMarks(), node.labels
     wanted = [(t.key, t.value, t.effect) for t in taints]
     ours = {*old.taints, *(_id(key, effect) for key, _, effect in wanted)}
     kept = [t for t in node.taints if _id(t[0], t[2]) not in ours]
-    change: dict[str, Any] = {k: v for k, v in labels.items() if node.labels.get(k) != v}
-    change |= {k: None for k in old.labels if k not in labels and k in node.labels}
+    change: dict[str, Any] = {k: v for k, v in labels.items() if now.get(k) != v}
+    change |= {k: None for k in old.labels if k not in labels and k in now}
     metadata: dict[str, Any] = {"labels": change} if change else {}
     out: dict[str, Any] = {}
     if sorted(node.taints) != sorted([*kept, *wanted]):

@@ -28,8 +28,8 @@ ASK_MIN, ASK_MAX = 0.5, 10.0
 """Seconds between two questions to an API that is silent, at first and at last."""
 COMPLAIN_EVERY = 60.0
 """Seconds between two events on the requests of one node: it can make as many as it likes."""
-LABELS_MOST = 4 * 2**20
-"""Characters of labels of all nodes of a cluster that are remembered; 5,000 nodes have less."""
+KEPT_MOST = 6 * 2**20
+"""Bytes of what all nodes of a cluster tell that are remembered; 5,000 nodes tell less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Tenant:
         pulse.changed, pulse.doubted = self.wake_all, self._doubt
         self.nodes: dict[str, NodeView] = {}
         self._pending = Pending()
-        self._labels = 0
-        """Characters of labels of all nodes that are kept."""
+        self._kept = 0
+        """Bytes of what all nodes tell."""
         self.synced = asyncio.Event()
         """Set once all nodes are known."""
         self._wakes: dict[str, dict[str, Callable[[], None]]] = {}
@@ -173,21 +173,39 @@ class Tenant:
                 self.synced.set()
                 self._wake(*self._wakes)
                 continue
-            name = str(event.object["metadata"]["name"])
-            before = self.nodes.pop(name, None)
-            self._labels -= before.size if before is not None else 0
-            if event.type == "DELETED":
-                self._wake(name)
-                continue
-            seen = self.nodes[name] = nodes.view(event.object, LABELS_MOST - self._labels)
-            self._labels += seen.size
-            if before is None or nodes.gist(before) != nodes.gist(seen):
-                self._wake(name)
+            self._heed(event.object, gone=event.type == "DELETED")
+            del event
+
+    def _heed(self, node: Manifest, *, gone: bool) -> None:
+        name = str(node["metadata"]["name"])
+        before = self.nodes.get(name)
+        if gone:
+            self._forget(name)
+            self._wake(name)
+            return
+        seen = self.saw(node)
+        if before is None or nodes.gist(before) != nodes.gist(seen):
+            self._wake(name)
+
+    def saw(self, node: Manifest) -> NodeView:
+        """A Node as it is now. It is kept without what it tells once all tell too much."""
+        seen = nodes.view(node)
+        self._forget(seen.name)
+        if self._kept + seen.size > KEPT_MOST:
+            seen = seen.bare()
+        self._kept += seen.size
+        self.nodes[seen.name] = seen
+        return seen
+
+    def _forget(self, name: str) -> None:
+        before = self.nodes.pop(name, None)
+        self._kept -= before.size if before is not None else 0
 
     async def _follow_requests(self) -> None:
         async for event in self.kube.watch(kinds.CSR):
             if event.type != "SYNCED":
                 self._take(event.object, gone=event.type == "DELETED")
+            del event
 
     def _take(self, csr: Manifest, *, gone: bool) -> None:
         request = self._pending.take(csr, gone=gone)

@@ -73,7 +73,7 @@ async def node(p: Pass[Machine], tenant: Tenant, found: NodeView) -> float | Non
             raise
         except KubeError as error:
             return _marks_refused(p, found.name, error)
-        tenant.nodes[found.name] = nodes.view(changed)
+        tenant.saw(changed)
     status.node_marks = wanted
     status.drop_conditions([MARKED])
     # This pass has told of the Node as it was. The watch, which now brings what is known already,
