@@ -206,19 +206,24 @@ class Kube:
                 pages(self._transport, path, query, BARE if bare else None)
             ) as all_pages:
                 async for page in all_pages:
-                    weight += page.weight if keep is None else 0
-                    if weight > self._transport.limits.listed:
+                    if keep is None:
+                        weight += page.weight
+                        self._transport.listed += page.weight
+                    if self._transport.too_much(weight):
                         raise self._transport.too_large(f"a list of {len(found)} objects and more")
                     whole = [{**what, **item} for item in page.items]
                     for item in whole:
                         refuse(item, unread)
                     found.extend(whole if keep is None else map(keep, whole))
+                    del page, whole
                     if most is not None and len(found) >= most:
                         break
         except KubeError as error:
             self._account(path, error)
             found.clear()
             raise lean(error) from None
+        finally:
+            self._transport.listed -= weight
         self._account(path, None)
         return found[:most]
 

@@ -16,8 +16,13 @@ class Limits:
     """Bytes of one answer."""
     weight: int
     """Bytes of memory that one parsed answer may take, as `weight` estimates it."""
+    line: int
+    """Bytes of one line of a watch."""
     listed: int
     """The same for a list that is handed over as a whole."""
+    together: int | None
+    """The same for all such lists of one server that are not complete yet; None for no limit: of
+    one that is trusted, nobody's lists may be in the way of another's."""
     items: int
     """Objects of one list, and of one watch that are known at a time."""
     known: int
@@ -29,7 +34,7 @@ class Limits:
     page: int
     """Objects that are asked for at once."""
     rate: float | None = None
-    """Bytes a second that a watch reads, beyond a burst; None for no limit."""
+    """Bytes a second that all watches read, beyond a burst; None for no limit."""
     cuts: bool = False
     """Whether an object of too many values is cut, see `kok.kube.cutting`, and not only refused:
     so that its author can be told, and a list or watch goes on in spite of it."""
@@ -38,7 +43,9 @@ class Limits:
 META: Final = Limits(
     answer=8 * MIB,
     weight=32 * MIB,
+    line=8 * MIB,
     listed=128 * MIB,
+    together=None,
     items=100_000,
     known=64 * MIB,
     reading=None,
@@ -51,8 +58,10 @@ decides on how large objects are. A page that is too large is asked for again wi
 and of an object that is too large alone the largest fields are taken out."""
 TENANT: Final = Limits(
     answer=6 * MIB,
-    weight=16 * MIB,
+    weight=12 * MIB,
+    line=2 * MIB,
     listed=24 * MIB,
+    together=24 * MIB,
     items=10_000,
     known=3 * MIB,
     reading=4 * MIB,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -15,11 +16,10 @@ from kok.kube.cutting import lean
 from kok.kube.errors import KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import META, Limits, weight
 from kok.kube.nesting import parse
+from kok.kube.pace import Pace
 from kok.kube.reading import Reading
 
 JSON = "application/json"
-READ_BUFFER = 2**21
-"""Bytes of one line of a watch: an object of the largest size that etcd takes."""
 ERROR_BODY = 2**16
 """Bytes of a refusal that are read; the sentence in it is cut much shorter."""
 _CHUNK = 2**16
@@ -69,7 +69,6 @@ def new_session(
         connector=aiohttp.TCPConnector(limit=limit, ssl=ssl_context(access) if secure else True),
         middlewares=(*middlewares, authorise),
         response_class=response_class,
-        read_bufsize=READ_BUFFER,
         # What is decompressed has no size that could be known before. Nobody who uses this session
         # asks for it either: kopf could not read it.
         auto_decompress=False,
@@ -96,6 +95,9 @@ class Transport:
         self.access = access
         self.timeout = timeout
         self.limits = limits
+        self.pace = Pace(limits.rate, asyncio.get_running_loop().time)
+        self.listed = 0
+        """Bytes that the pages of all lists take which are not complete yet."""
         self._headers = {"Accept": JSON, "User-Agent": user_agent}
         self._observer = observer
         self._reading = Reading(limits.reading)
@@ -153,13 +155,14 @@ class Transport:
             return (self._parsed(raw), weight(raw)) if raw else (None, 0)
 
     async def lines(
-        self, path: str, *, query: Mapping[str, str], idle: float
+        self, path: str, *, query: Mapping[str, str], idle: float, whole: float
     ) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
         """The objects of a stream of JSON lines with their lengths; ends when the server ends it.
 
-        `idle` is how many seconds of silence mean that the connection is dead.
+        `idle` is how many seconds of silence mean that the connection is dead, `whole` after how
+        many it ought to have been ended: a byte now and then could keep it up for ever.
         """
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=self.timeout, sock_read=idle)
+        limit = aiohttp.ClientTimeout(total=whole, sock_connect=self.timeout, sock_read=idle)
         async with self._exchange(
             "GET", path, None, query=query, headers=None, timeout=limit
         ) as response:
@@ -167,14 +170,31 @@ class Transport:
                 raise error_of(response.status, await _beginning(response))
             _refuse_encoded(response)
             try:
-                async for line in response.content:
-                    if line.strip():
+                async with aclosing(self._split(response.content)) as lines:
+                    async for line in lines:
                         yield self._parsed_object(await self._cut(line)), len(line)
+                        del line
             finally:
                 # Whoever stops to listen does not wait for the server's farewell.
                 transport = response.connection.transport if response.connection else None
                 if transport is not None:
                     transport.abort()
+
+    async def _split(self, content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
+        """The lines of a stream but for blank ones; raises `TooLarge` before one is too long."""
+        line = bytearray()
+        async for chunk in content.iter_chunked(_CHUNK):
+            *ends, rest = chunk.split(b"\n")
+            for end in ends:
+                line += end
+                if line.strip():
+                    yield bytes(line)
+                line.clear()
+            line += rest
+            if len(line) > self.limits.line:
+                raise self.too_large(f"a line of more than {self.limits.line} bytes")
+        if line.strip():
+            yield bytes(line)
 
     @asynccontextmanager
     async def _exchange(
@@ -243,6 +263,11 @@ class Transport:
         if not isinstance(found, dict):
             raise Unreachable(f"{self.access.server} did not answer with Kubernetes objects")
         return found
+
+    def too_much(self, listed: int) -> bool:
+        """Whether a list takes too many bytes of memory, by itself or together with others."""
+        together = self.limits.together
+        return listed > self.limits.listed or (together is not None and self.listed > together)
 
     def too_large(self, what: str) -> TooLarge:
         """The error for an answer that is more than is taken from this server."""

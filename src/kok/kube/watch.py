@@ -1,4 +1,8 @@
-"""Watching a collection for ever: list, then follow, through every loss of the connection."""
+"""Watching a collection for ever: list, then follow, through every loss of the connection.
+
+Whoever is in the place of an API server decides for how long there is silence after an event or a
+page. Nothing of it may be held meanwhile: hence every `del`, here and where tenants are watched.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,8 @@ SERVER_TIMEOUT = 300
 """Seconds after which the server ends a watch and we go on from where it ended."""
 IDLE = 90.0
 """Seconds of silence that mean a dead connection; bookmarks come about once a minute."""
+WHOLE = SERVER_TIMEOUT + IDLE
+"""Seconds after which we end it ourselves."""
 LABEL = 63
 """Characters of a label's value at most, as Kubernetes has it."""
 
@@ -52,7 +58,6 @@ async def watch(
     `failed` is told why it does not go on, and None once it does.
     """
     seen = _Seen(transport, kind, object_path(kind, namespace), query)
-    pace = Pace(transport.limits.rate, asyncio.get_running_loop().time)
     failures = 0
     while True:
         try:
@@ -60,13 +65,19 @@ async def watch(
                 async with aclosing(seen.listed()) as events:
                     async for event in events:
                         yield event
+                        del event
                 failed(None)
-            async with aclosing(seen.followed(pace)) as events:
+            async with aclosing(seen.followed()) as events:
                 async for event in events:
+                    if failures:
+                        failed(None)
                     failures = 0
                     yield event
+                    del event
             # A server that ends watches at once must not be asked in a tight loop.
             failures += seen.idle
+            if not seen.idle:
+                failed(None)
         except Expired:
             # After a watch a list helps at once; a list that runs out itself, or from which no
             # watch can go on, may do so again.
@@ -78,34 +89,6 @@ async def watch(
         if failures:
             delay = min(30.0, 0.25 * 2.0 ** min(failures, 10))
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
-
-
-class Pace:
-    """Reads a stream no faster than at a rate, but for a burst; the sender has to wait.
-
-    Whoever is in the place of an API server could otherwise keep the process busy with events.
-    """
-
-    BURST = 8.0
-    """Seconds at the full rate that may come at once."""
-    EVENT = 1024
-    """Bytes that every event counts beside its own: the work that it makes."""
-
-    def __init__(self, rate: float | None, monotonic: Callable[[], float]) -> None:
-        """`rate`: bytes a second; None for no limit."""
-        self._rate = rate
-        self._monotonic = monotonic
-        self._free_at = monotonic()
-
-    async def keep(self, size: int) -> None:
-        """Waits until as many bytes may have come."""
-        if self._rate is None:
-            return
-        now = self._monotonic()
-        self._free_at = max(now, self._free_at) + (size + self.EVENT) / self._rate
-        ahead = self._free_at - now - self.BURST
-        if ahead > 0:
-            await asyncio.sleep(ahead)
 
 
 @dataclass(slots=True)
@@ -142,12 +125,14 @@ class _Seen:
                 for item in page.items:
                     found.add(_key(item))
                     yield self._event("ADDED", item)
+                    del item
+                del page
         for key in [key for key in self.told if key not in found]:
             yield self._event("DELETED", _rest(key, self.told[key]))
         self.version = version
         yield WatchEvent("SYNCED", {})
 
-    async def followed(self, pace: Pace) -> AsyncGenerator[WatchEvent, None]:
+    async def followed(self) -> AsyncGenerator[WatchEvent, None]:
         """Changes from `version` on, until the server ends the watch."""
         query = {
             **self.query,
@@ -157,9 +142,10 @@ class _Seen:
             "timeoutSeconds": str(SERVER_TIMEOUT),
         }
         self.idle = True
-        async with aclosing(self.transport.lines(self.path, query=query, idle=IDLE)) as lines:
+        lines = self.transport.lines(self.path, query=query, idle=IDLE, whole=WHOLE)
+        async with aclosing(lines):
             async for line, size in lines:
-                await pace.keep(size)
+                await self.transport.pace.keep(size)
                 what, found = line.get("type"), line.get("object")
                 if what == "ERROR":
                     raise error_of_status(found if isinstance(found, dict) else {})
@@ -169,6 +155,7 @@ class _Seen:
                 self.version = str(found["metadata"].get("resourceVersion", ""))
                 if what in ("ADDED", "MODIFIED", "DELETED"):
                     yield self._event(what, found)
+                del line, found
 
     def _event(self, what: Literal["ADDED", "MODIFIED", "DELETED"], found: Manifest) -> WatchEvent:
         key = _key(found)

@@ -1,7 +1,8 @@
 """A process that is connected to business clusters as the operators are, and tells what that took.
 
-Arguments: addresses of API servers. When a line comes by standard input it tells, as JSON, the most
-memory that it ever had (bytes) and what it could not take of each server.
+Arguments: addresses of API servers. A line of standard input lists, as JSON, the numbers of those
+of which something must have been too large; as soon as it was, the process tells, as JSON, the most
+memory that it ever had (bytes), what it could not take of each server, and whose nodes it knows.
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ from kok.operators.cluster.parts import LABEL_ADDON
 from kok.operators.machine.business.pulse import Pulse
 from kok.operators.machine.business.tenants import Tenant
 
+PATIENCE = 30.0
+"""Seconds for one request."""
 PASSES = 3
 """Passes over objects of one cluster that ask its API at the same time."""
+HELD, PAUSE = 0.1, 5.0
+"""Seconds until such a pass is through with what it was told, and until the next one."""
 
 
 def the_most_memory() -> int:
@@ -44,11 +49,11 @@ class Cluster:
         access, loop = Access(server=server), asyncio.get_running_loop()
         pulse = Pulse(loop.time)
         machine = Kube(
-            access, field_manager="m", timeout=10.0, observer=pulse.observe, limits=TENANT
+            access, field_manager="m", timeout=PATIENCE, observer=pulse.observe, limits=TENANT
         )
         self.machine = Tenant("", machine, pulse)
         self.kube = Kube(
-            access, field_manager="c", timeout=10.0, connections=WORKING, limits=TENANT
+            access, field_manager="c", timeout=PATIENCE, connections=WORKING, limits=TENANT
         )
         self.watching = Watching(self.kube, lambda: None, lambda _name: None)
         self.passes = [asyncio.create_task(self._pass()) for _ in range(PASSES)]
@@ -66,8 +71,9 @@ class Cluster:
             with suppress(KubeError):
                 found = (found, await self.machine.kube.get(kinds.NODE, "n"))
             # A pass is not at once through with what it was told.
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(HELD)
             del found
+            await asyncio.sleep(PAUSE)
 
     async def close(self) -> None:
         """Ends all."""
@@ -82,8 +88,14 @@ class Cluster:
 async def main(servers: list[str]) -> None:
     """See above."""
     clusters = [Cluster(server) for server in servers]
-    await asyncio.to_thread(sys.stdin.readline)
-    told = {"memory": the_most_memory(), "excess": [c.excess for c in clusters]}
+    waited_for = json.loads(await asyncio.to_thread(sys.stdin.readline))
+    while not all(clusters[number].excess for number in waited_for):  # noqa: ASYNC110 - they tell nobody
+        await asyncio.sleep(0.05)
+    told = {
+        "memory": the_most_memory(),
+        "excess": [cluster.excess for cluster in clusters],
+        "known": [cluster.machine.known for cluster in clusters],
+    }
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
     for cluster in clusters:

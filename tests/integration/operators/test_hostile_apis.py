@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from aiohttp import web
-from aiohttp.test_utils import TestServer
-
-from kok.kube.limits import TENANT
+from tests.integration.operators import hostile
+from tests.integration.operators.hostile import Worst
 
 ROOT = Path(__file__).parents[3]
-ENOUGH = 8
-"""Answers of each server after which it has done what it can."""
 PATIENCE = 300.0
-JSON = {"Content-Type": "application/json"}
+ALL = (
+    *(hostile.flood, hostile.kept, hostile.packed, hostile.endless, hostile.giant),
+    *(hostile.drips, hostile.fat, hostile.lines, hostile.nested, hostile.refusals),
+)
+TOO_LARGE = {
+    hostile.endless: "answered with ",
+    hostile.giant: "more than 6291456 bytes",
+    hostile.lines: "a line of more than 2097152 bytes",
+}
+"""What is said of those who exceed what is taken from one API server."""
 
 
 def memory_limit() -> int:
@@ -36,93 +40,11 @@ def memory_limit() -> int:
     return min(int(limit.removesuffix("Mi")) * 2**20 for limit in limits if limit.endswith("Mi"))
 
 
-class Hostile:
-    """An API server that does one bad thing, for ever."""
-
-    def __init__(self, worst: Callable[[Hostile, web.Request], Any]) -> None:
-        self.answered = 0
-        self.done = asyncio.Event()
-        self._worst = worst
-        self._numbers = itertools.count()
-
-    def count(self) -> None:
-        """One more answer, or one more part of one that does not end."""
-        self.answered += 1
-        if self.answered >= ENOUGH:
-            self.done.set()
-
-    @property
-    def number(self) -> int:
-        """Another one each time."""
-        return next(self._numbers)
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Any request."""
-        try:
-            response: web.StreamResponse = await self._worst(self, request)
-        except ConnectionResetError:
-            # Its client had enough; there is nobody any more to answer to.
-            return web.Response()
-        finally:
-            self.count()
-        return response
-
-
-def listed(items: bytes, more: str = "") -> web.Response:
-    meta = json.dumps({"resourceVersion": "1", "continue": more}).encode()
-    return web.Response(body=b'{"metadata":' + meta + b',"items":[' + items + b"]}", headers=JSON)
-
-
-def node(name: str, spec: bytes = b"{}", labels: bytes = b"{}") -> bytes:
-    meta = f'{{"name":"{name}","uid":"{name}","resourceVersion":"1","labels":'.encode()
-    return b'{"metadata":' + meta + labels + b'},"spec":' + spec + b"}"
-
-
-HEAVY = b'{"a":[' + b",".join([b"{}"] * (TENANT.weight // 230)) + b"]}"
-"""As much memory as one answer may take, in a few hundred KiB."""
-
-
-async def flood(server: Hostile, request: web.Request) -> web.StreamResponse:
-    """Events as heavy as they may be, as fast as they are taken."""
-    if "watch" not in request.query:
-        return listed(b"")
-    response = web.StreamResponse()
-    await response.prepare(request)
-    while True:
-        text = node(f"n{server.number % 1000}", HEAVY)
-        await response.write(b'{"type":"ADDED","object":' + text + b"}\n")
-        server.count()
-
-
-async def kept(server: Hostile, request: web.Request) -> web.StreamResponse:
-    """One heavy event on each watch, and then silence: it should not be kept meanwhile."""
-    if "watch" not in request.query:
-        return listed(node("n", HEAVY))
-    response = web.StreamResponse()
-    await response.prepare(request)
-    await response.write(b'{"type":"ADDED","object":' + node("n", HEAVY) + b"}\n")
-    server.count()
-    await asyncio.Event().wait()
-    return response
-
-
-@asynccontextmanager
-async def serving(hostile: Hostile) -> AsyncIterator[str]:
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", hostile.handle)
-    server = TestServer(app)
-    await server.start_server(shutdown_timeout=0.0)
-    try:
-        yield str(server.make_url("")).rstrip("/")
-    finally:
-        await server.close()
-
-
-async def swallowed(worst: list[Any]) -> dict[str, Any]:
+async def swallowed(worst: Sequence[Worst]) -> dict[str, Any]:
     """What the process of `swallowing` tells once each server has done what it can."""
     async with asyncio.timeout(PATIENCE), AsyncExitStack() as stack:
-        servers = [Hostile(one) for one in worst]
-        addresses = [await stack.enter_async_context(serving(one)) for one in servers]
+        servers = hostile.all_of(worst)
+        addresses = [await stack.enter_async_context(hostile.serving(one)) for one in servers]
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.integration.operators.swallowing", *addresses),
             cwd=ROOT,
@@ -136,7 +58,8 @@ async def swallowed(worst: list[Any]) -> dict[str, Any]:
                 left = [task for task in done if not task.done()]
                 await asyncio.wait([*left, died], return_when=asyncio.FIRST_COMPLETED)
             assert child.returncode is None, "the process died"
-            out, _ = await child.communicate(b"\n")
+            excess = [n for n, one in enumerate(worst) if one in TOO_LARGE]
+            out, _ = await child.communicate(f"{json.dumps(excess)}\n".encode())
         finally:
             if child.returncode is None:
                 child.kill()
@@ -146,7 +69,19 @@ async def swallowed(worst: list[Any]) -> dict[str, Any]:
         return found
 
 
-@pytest.mark.parametrize("worst", [flood, kept])
-async def test_ten_at_once_fit_into_the_memory_of_an_operator(worst: Any) -> None:
+@pytest.mark.parametrize(
+    "worst", [hostile.kept, hostile.stalled, hostile.giant, hostile.fat, hostile.lines]
+)
+async def test_ten_at_once_fit_into_the_memory_of_an_operator(worst: Worst) -> None:
     found = await swallowed([worst] * 10)
     assert found["memory"] < memory_limit() * 3 // 4
+
+
+async def test_ten_that_do_ten_bad_things_fit_as_well_and_only_they_are_blamed() -> None:
+    kinds: tuple[Worst, ...] = (*ALL, hostile.honest)
+    found = await swallowed(kinds)
+    assert found["memory"] < memory_limit() * 3 // 4
+    for kind, excess in zip(kinds, found["excess"], strict=True):
+        assert TOO_LARGE.get(kind, "") in (excess or "")
+    assert found["excess"][-1] is None
+    assert found["known"][-1]

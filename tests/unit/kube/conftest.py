@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.unit.fakeapi import FakeApi
+from tests.unit.kube.limited import SMALL
 
 from kok.kube.client import Kube
 
@@ -23,3 +24,11 @@ async def kube(api: FakeApi) -> AsyncIterator[Kube]:
     """Its client."""
     async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="test") as client:
         yield client
+
+
+@pytest.fixture
+async def tenant(api: FakeApi) -> AsyncIterator[Kube]:
+    """A client that takes little."""
+    access = api.kubeconfig()
+    async with await Kube.from_kubeconfig(access, field_manager="test", limits=SMALL) as kube:
+        yield kube

@@ -10,7 +10,7 @@ from tests.unit.operators.cluster.builders import a_cluster
 from tests.unit.operators.machine.builders import machine
 
 from kok.kube import certificates, foreignnodes
-from kok.kube.certificates import PENDING_MOST, REQUESTS_MOST, Pending
+from kok.kube.certificates import KEPT_MOST, PENDING_MOST, REQUESTS_MOST, Pending
 
 CLUSTER = a_cluster(endpoint={"host": "api.shop.example"})
 MACHINE = machine(addresses=["w1.example"])
@@ -117,3 +117,13 @@ def test_the_newest_requests_are_kept_of_one_and_of_all() -> None:
     assert last is not None
     pending.decided(last)
     assert f"x{REQUESTS_MOST}" not in pending.nodes()
+
+
+def test_requests_are_remembered_within_a_size_whatever_is_written_in_them() -> None:
+    pending, one, words = Pending(), csr("w7"), ["x" * 500 + str(n) for n in range(16)]
+    for number in range(REQUESTS_MOST):
+        spec = {**one["spec"], "username": f"system:node:x{number}", "groups": words}
+        pending.take({"metadata": {"name": f"x{number}"}, "spec": spec}, gone=False)
+    kept = [one for n in range(REQUESTS_MOST) if (one := pending.get(f"x{n}")) is not None]
+    assert sum(request.size for request in kept) <= KEPT_MOST
+    assert kept[-1].name == f"x{REQUESTS_MOST - 1}"

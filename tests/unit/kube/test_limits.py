@@ -7,46 +7,18 @@ import gzip
 import itertools
 import json
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
-from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.unit.fakeapi import FakeApi, refusal
+from tests.unit.fakeapi import FakeApi
+from tests.unit.kube.limited import SMALL, always, page, secret
 
 from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError, TooLarge, Unreachable, error_of
-from kok.kube.limits import TENANT, weight
+from kok.kube.limits import weight
 from kok.kube.transport import new_session
-from kok.kube.watch import Pace
-
-SMALL = replace(TENANT, answer=20_000, weight=200_000, listed=400_000, items=50, page=8)
-
-
-@pytest.fixture
-async def tenant(api: FakeApi) -> AsyncIterator[Kube]:
-    """A client that takes little."""
-    access = api.kubeconfig()
-    async with await Kube.from_kubeconfig(access, field_manager="test", limits=SMALL) as kube:
-        yield kube
-
-
-def always(api: FakeApi, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:
-    api.script("GET", "secrets", answer)
-
-
-def secret(name: str, text: str = "") -> dict[str, Any]:
-    meta = {"name": name, "uid": name, "resourceVersion": "1"}
-    return {"metadata": meta, "data": {"text": text}}
-
-
-def page(items: list[dict[str, Any]], more: str = "") -> web.Response:
-    return web.json_response(
-        {"metadata": {"resourceVersion": "1", "continue": more}, "items": items}
-    )
 
 
 async def test_a_compressed_answer_is_refused_without_being_unpacked(
@@ -191,6 +163,69 @@ async def test_a_list_that_is_kept_whole_has_a_limit_of_its_own(api: FakeApi, te
         await tenant.list(kinds.SECRET, "ns")
 
 
+async def test_lists_that_wait_for_their_next_page_share_what_they_may_keep(
+    api: FakeApi, tenant: Kube
+) -> None:
+    """Each of them alone keeps less than one list may."""
+    waiting, goes_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "continue" not in request.query:
+            return page([secret("s", "[" * 1000)], "more")
+        waiting.release()
+        await goes_on.wait()
+        return page([secret("t")])
+
+    always(api, answer)
+    first = [asyncio.create_task(tenant.list(kinds.SECRET, "ns")) for _ in range(2)]
+    for _ in first:
+        await waiting.acquire()
+    with pytest.raises(TooLarge, match="a list of"):
+        await tenant.list(kinds.SECRET, "ns")
+    goes_on.set()
+    assert [len(one) for one in await asyncio.gather(*first)] == [2, 2]
+    assert len(await tenant.list(kinds.SECRET, "ns")) == 2
+
+
+async def test_of_large_answers_one_is_read_at_a_time(api: FakeApi, tenant: Kube) -> None:
+    text = json.dumps(secret("a", "x" * 8_000)).encode()
+    half_sent, goes_on, whole_sent = asyncio.Event(), asyncio.Event(), asyncio.Semaphore(0)
+    order: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await response.write(text[:6_000])
+        if not half_sent.is_set():
+            half_sent.set()
+            await goes_on.wait()
+        await response.write(text[6_000:])
+        await response.write_eof()
+        whole_sent.release()
+        return response
+
+    async def ask(name: str) -> None:
+        await tenant.get(kinds.SECRET, "a", "ns")
+        order.append(name)
+
+    async def all_was_read() -> None:
+        """What was sent before a small answer that has come; these go by."""
+        for _ in range(3):
+            assert await tenant.list(kinds.CONFIGMAP, "ns") == []
+
+    always(api, answer)
+    first = asyncio.create_task(ask("first"))
+    await half_sent.wait()
+    await all_was_read()
+    others = [asyncio.create_task(ask("another")) for _ in range(3)]
+    for _ in others:
+        await whole_sent.acquire()
+    await all_was_read()
+    goes_on.set()
+    await asyncio.gather(first, *others)
+    assert order[0] == "first"
+
+
 async def test_a_refusal_is_told_in_few_words() -> None:
     body = {"message": "m" * 100_000, "reason": "R" * 100, "details": {"retryAfterSeconds": 1e12}}
     error = error_of(429, json.dumps(body).encode())
@@ -212,147 +247,6 @@ async def test_of_a_long_refusal_only_the_beginning_is_read(api: FakeApi, tenant
         await tenant.get(kinds.SECRET, "a", "ns")
     assert caught.value.status == 403
     assert len(caught.value.message) <= 1024
-
-
-async def told(kube: Kube, until: str, limit: int = 1000) -> list[tuple[str, str]]:
-    """What a watch tells until it tells of that name or type."""
-    found: list[tuple[str, str]] = []
-    async with asyncio.timeout(60):
-        async for event in kube.watch(kinds.SECRET, "ns"):
-            found.append((event.type, event.object.get("metadata", {}).get("name", "")))
-            if until in found[-1] or len(found) >= limit:
-                break
-    return found
-
-
-def lines(*changes: tuple[str, Any]) -> web.Response:
-    texts = [json.dumps({"type": what, "object": found}) for what, found in changes]
-    return web.Response(text="".join(f"{text}\n" for text in texts))
-
-
-@pytest.fixture
-def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def at_once(_: float) -> None:
-        await real(0)
-
-    real = asyncio.sleep
-    monkeypatch.setattr("kok.kube.watch.asyncio.sleep", at_once)
-
-
-@pytest.mark.usefixtures("no_delays")
-async def test_what_went_while_the_watch_was_away_is_told_as_deleted(
-    api: FakeApi, tenant: Kube
-) -> None:
-    lists = iter([["a", "b", "c"], ["b"]])
-    watches = iter([lines(("ADDED", secret("d")), ("ERROR", {"code": 410})), None])
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        if "watch" in request.query:
-            return next(watches) or refusal(500, "InternalError", "over")
-        return page([secret(name) for name in next(lists)])
-
-    always(api, answer)
-    found: list[tuple[str, str]] = []
-    async with asyncio.timeout(60):
-        async for event in tenant.watch(kinds.SECRET, "ns"):
-            found.append((event.type, event.object.get("metadata", {}).get("name", "")))
-            if [what for what, _ in found].count("SYNCED") == 2:
-                break
-    known: set[str] = set()
-    for what, name in found:
-        if what == "DELETED":
-            known.discard(name)
-        elif name:
-            known.add(name)
-    assert known == {"b"}
-    assert found[-1] == ("SYNCED", "")
-
-
-@pytest.mark.usefixtures("no_delays")
-async def test_a_watch_of_ever_new_objects_is_given_up_and_said_so(
-    api: FakeApi, tenant: Kube
-) -> None:
-    numbers = itertools.count()
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        if "watch" in request.query:
-            return lines(*(("ADDED", secret(f"s{next(numbers)}")) for _ in range(SMALL.items + 1)))
-        return page([])
-
-    always(api, answer)
-    synced = 0
-    async with asyncio.timeout(60):
-        async for event in tenant.watch(kinds.SECRET, "ns"):
-            synced += event.type == "SYNCED"
-            if synced == 2:
-                break
-    assert "more than 50 secrets" in str(tenant.excess_of(kinds.SECRET))
-
-
-@pytest.mark.usefixtures("no_delays")
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "text",
-        {"type": "ADDED", "object": "text"},
-        {"type": "ADDED", "object": {"metadata": {"name": 5}}},
-        {"type": "ADDED", "object": {"metadata": {"name": "n" * 254}}},
-        {"type": "ADDED", "object": {"metadata": {"name": "n", "labels": {"a": 1}}}},
-        {"type": "ADDED", "object": {"metadata": {"name": "n"}, "spec": []}},
-        {"type": "BOOKMARK", "object": {}},
-        {"type": "ERROR", "object": []},
-    ],
-)
-async def test_a_watch_outlives_whatever_it_is_sent(
-    api: FakeApi, tenant: Kube, wrong: object
-) -> None:
-    watches = iter([web.Response(text=json.dumps(wrong) + "\n")])
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        if "watch" in request.query:
-            return next(watches, None) or lines(("ADDED", secret("last")))
-        return page([])
-
-    always(api, answer)
-    assert (await told(tenant, "last"))[-1] == ("ADDED", "last")
-
-
-@pytest.mark.usefixtures("no_delays")
-async def test_a_server_whose_versions_are_always_too_old_is_not_asked_in_a_tight_loop(
-    api: FakeApi, tenant: Kube, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits: list[float] = []
-
-    async def noted(delay: float) -> None:
-        waits.append(delay)
-
-    monkeypatch.setattr("kok.kube.watch.asyncio.sleep", noted)
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        return lines(("ERROR", {"code": 410})) if "watch" in request.query else page([])
-
-    always(api, answer)
-    await told(tenant, "never", limit=6)
-    assert len(waits) >= 4
-    assert waits[-1] > waits[0]
-
-
-async def test_a_flood_of_events_is_read_at_a_bounded_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, slept = 0.0, 0.0
-
-    async def sleeping(seconds: float) -> None:
-        nonlocal now, slept
-        now, slept = now + seconds, slept + seconds
-
-    monkeypatch.setattr("kok.kube.watch.asyncio.sleep", sleeping)
-    pace = Pace(100_000.0, lambda: now)
-    for _ in range(1000):
-        await pace.keep(9_000)
-    assert now == pytest.approx(1000 * (9_000 + Pace.EVENT) / 100_000 - Pace.BURST, rel=0.01)
-    now += 3600.0
-    before = slept
-    await pace.keep(9_000)
-    assert slept == before  # Who was quiet may send a burst again.
 
 
 @pytest.mark.parametrize(

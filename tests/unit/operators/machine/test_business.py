@@ -143,6 +143,18 @@ def test_a_heartbeat_is_no_change_worth_a_pass() -> None:
     assert nodes.gist(one) != nodes.gist(nodes.view(gone))
 
 
+def test_of_a_node_that_tells_too_much_the_beginning_is_kept() -> None:
+    told = node(conditions=[{"type": "Ready", "status": "True", "lastHeartbeatTime": "x" * 10**6}])
+    told["metadata"]["labels"] = {f"{number:x}": "" for number in range(100_000)}
+    told["spec"] = {"taints": [{"key": str(n), "effect": "NoExecute"} for n in range(10_000)]}
+    seen = nodes.view(told)
+    assert seen.size < 2**18
+    assert len(seen.heard) < 100
+    assert seen.labels["1"] == ""
+    assert (seen.bare().name, seen.bare().ready, seen.bare().labels) == (seen.name, True, {})
+    assert seen.bare().size < 1000
+
+
 # --- certificate requests
 
 SUBJECT = Subject("w1", ("192.0.2.21", "fd00::21"), "abc123")

@@ -156,9 +156,11 @@ async def _text(
             else:
                 return (await answer.content.read(_LIMIT)).decode("utf-8", "replace")
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        # What aiohttp says of a connection holds an address in memory, another one each time.
+        said = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
         raise ChecksumError(
             reasons.CHECKSUMS_UNREACHABLE,
-            f"{url} cannot be fetched by the operator: {error or 'it does not answer'}; correct "
+            f"{url} cannot be fetched by the operator: {said or 'it does not answer'}; correct "
             f"artifacts.baseURL or artifacts.ca, or {_INSTEAD}",
         ) from error
     return await _text(session, onward, trust, follow=follow - 1)
