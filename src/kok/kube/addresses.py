@@ -67,7 +67,8 @@ def within(inner: Range, outer: Range) -> bool:
 def holding(host: str, texts: Iterable[str], *, dressed: bool = True) -> str | None:
     """The first of some ranges that an address lies in; None also for a name.
 
-    `dressed`: or the IPv4 address that it leads to.
+    `dressed`: or the IPv4 address that it leads to. For ranges that are forbidden; who asks for
+    allowed ones goes by the address alone, since others may carry packets elsewhere on the way.
 
     >>> holding("64:ff9b::a9fe:a9fe", ["169.254.0.0/16"])
     '169.254.0.0/16'

@@ -203,15 +203,16 @@ def _walk(tree: Any, live: Any, intent: Any, path: Pointer) -> Iterator[tuple[Po
         if _exceeds(live, intent):
             yield path, True
         return
-    places = _Places(live)
+    theirs, ours = _Places(live), _Places(intent)
     for key, below in tree.items():
-        step = places.of(key)
+        step = theirs.of(key)
         if step is None:
             continue
         here = (*path, step)
         if here in _OTHERS or _given_out(here):
             continue
-        wanted = _wanted(key, step, intent)
+        same = ours.of(key)
+        wanted = None if same is None else intent[same]
         if wanted is not None or here in _ROADS:
             yield from _walk(below, live[step], {} if wanted is None else wanted, here)
         else:
@@ -223,36 +224,36 @@ def _given_out(path: Pointer) -> bool:
 
 
 class _Places:
-    """Where keys of the record lead in a live value. A list is gone through once for all of them:
+    """Where keys of the record lead in a value, live or wanted. A list is gone through once for all of them:
     whoever writes records decides on how many there are, and how long the list is."""
 
-    def __init__(self, live: Any) -> None:
-        self._live = live
+    def __init__(self, value: Any) -> None:
+        self._value = value
         self._found: dict[tuple[str, ...] | None, dict[str, int]] = {}
 
     def of(self, key: str) -> str | int | None:
         """None if it is not there any more."""
         what, _, name = key.partition(":")
         if what == "f":
-            there = isinstance(self._live, Mapping) and name in self._live
+            there = isinstance(self._value, Mapping) and name in self._value
             return name if there else None
-        if what not in {"k", "v"} or not _is_list(self._live):
+        if what not in {"k", "v"} or not _is_list(self._value):
             return None
         try:
-            value = json.loads(name)
+            named = json.loads(name)
         except ValueError:
             return None
         if what == "v":
-            return self._index(None).get(_canonical(value))
-        if not isinstance(value, Mapping):
+            return self._index(None).get(_canonical(named))
+        if not isinstance(named, Mapping):
             return None
-        return self._index(tuple(sorted(value))).get(_canonical(value))
+        return self._index(tuple(sorted(named))).get(_canonical(named))
 
     def _index(self, keys: tuple[str, ...] | None) -> dict[str, int]:
         """Places of items, by themselves or by the values of some keys; the first one counts."""
         if keys not in self._found:
             index: dict[str, int] = {}
-            for place, item in enumerate(self._live):
+            for place, item in enumerate(self._value):
                 if keys is None:
                     index.setdefault(_canonical(item), place)
                 elif isinstance(item, Mapping):
@@ -263,35 +264,12 @@ class _Places:
 
 def _named(item: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     """The item's values of these keys; a protocol that is not written is TCP."""
-    defaults = dict([_DEFAULT])
-    return {key: item.get(key, defaults.get(key)) for key in keys}
+    field, default = _DEFAULT
+    return {key: item.get(key, default if key == field else None) for key in keys}
 
 
 def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
-
-
-def _wanted(key: str, step: str | int, intent: Any) -> Any:
-    """The same place in the intent; None if the intent does not have it."""
-    if isinstance(step, str):
-        return intent.get(step) if isinstance(intent, Mapping) else None
-    if not _is_list(intent):
-        return None
-    name = json.loads(key.partition(":")[2])
-    if key.startswith("v:"):
-        return name if name in intent else None
-    found = _place_of(name, intent)
-    return None if found is None else intent[found]
-
-
-def _place_of(keys: Mapping[str, Any], items: Sequence[Any]) -> int | None:
-    """The item of a list that has these keys; a protocol that is not written is TCP."""
-    for place, item in enumerate(items):
-        if isinstance(item, Mapping) and all(
-            item.get(key, dict([_DEFAULT]).get(key)) == value for key, value in keys.items()
-        ):
-            return place
-    return None
 
 
 def _exceeds(live: Any, intent: Any, *, empty: bool = False) -> bool:

@@ -79,16 +79,21 @@ async def test_keys_go_with_every_backup_and_come_back(
     assert decode(found, "ca.cert") == b"the certificate"
 
 
+async def sealed_backup(world: World, standin: StandIn, recipient: str) -> None:
+    """A complete backup whose keys only the private half of `recipient` opens."""
+    await volume(world)
+    await secret(world, "backup-keys", key=BACKUP_KEY)
+    await secret(world, "shop-ca", key="the private key")
+    await filled(world, standin, backup=policy(recipient=recipient))
+    await ask(world)
+    await until_phase(world, "Complete")
+
+
 async def test_keys_sealed_to_a_recipient_wait_for_the_private_half(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:
     private, public = sealing.key_pair()
-    await volume(world)
-    await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", key="the private key")
-    await filled(world, standin, backup=policy(recipient=public))
-    await ask(world)
-    await until_phase(world, "Complete")
+    await sealed_backup(world, standin, public)
 
     await world.make("f", restoreFrom={"backup": "one"})
 
@@ -107,12 +112,7 @@ async def test_what_could_not_be_opened_is_kept_whatever_is_cut_off(
 ) -> None:
     """A pass ends behind the write that puts other keys in its place, before that is recorded."""
     private, public = sealing.key_pair()
-    await volume(world)
-    await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", key="the private key")
-    await filled(world, standin, backup=policy(recipient=public))
-    await ask(world)
-    await until_phase(world, "Complete")
+    await sealed_backup(world, standin, public)
     await secret(world, "shop-ca", key="another key")
     original, cut = EtcdClient.write, 0
 

@@ -86,3 +86,12 @@ async def test_a_name_is_judged_by_what_it_stands_for_when_a_connection_is_made(
         allowed = Bounds(["127.0.0.0/8", "::1/128"], ["169.254.0.0/16"])
         assert await scan("127.0.0.1", host.port, PATIENT, bounds=allowed) == host.fingerprint
         (await connect(target(host), PATIENT, allowed)).close()
+
+
+def test_an_address_is_not_allowed_for_what_it_leads_to() -> None:
+    """Packets to it go another way than those to the range that the administrator wrote."""
+    bounds = Bounds(["10.0.0.0/8"], ["169.254.0.0/16"])
+    assert bounds.takes("10.0.0.5")
+    assert bounds.takes("::ffff:10.0.0.5"), "the same address, written otherwise"
+    for dressed in ("2002:a00:5::1", "64:ff9b::a00:5", "64:ff9b::a9fe:a9fe"):
+        assert not bounds.takes(dressed)

@@ -22,7 +22,7 @@ class Bounds:
         """Whether a host may be at an address."""
         if holding(address, self.closed) is not None:
             return False
-        return self.allowed is None or holding(address, self.allowed) is not None
+        return self.allowed is None or holding(address, self.allowed, dressed=False) is not None
 
     def __str__(self) -> str:
         closed = f"forbidden are {', '.join(self.closed) or 'none'}"
