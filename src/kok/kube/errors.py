@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from kok.api.plain import plain_lines
 
+_NAME, _CAUSES, _CAUSE = 253, 32, 512
+"""Characters of the name of an object, causes of a refusal, and characters of each text of one."""
 MESSAGE = 1024
 """Characters of a server's sentence that are kept: whoever writes it decides on its length."""
 MOST_PATIENCE = 300.0
@@ -17,7 +19,8 @@ class KubeError(Exception):
     """An API server refused a request, or could not be asked at all.
 
     `status` is the HTTP status (0 if there was no answer), `reason` Kubernetes' one-word reason
-    (`NotFound`, `Forbidden`...), `message` the sentence, `details` the name of what it is about and when to try again, if told.
+    (`NotFound`, `Forbidden`...), `message` the sentence, `details` what else is known: `name` of the
+    object, `retryAfterSeconds`, the first `causes` with `field`, `message` and `reason`.
     """
 
     def __init__(
@@ -162,11 +165,20 @@ def _word(value: object) -> str:
 
 
 def _details(found: object) -> dict[str, Any]:
-    """What is used of them: there may be any number of causes, and errors are kept for a while."""
+    """What is used of them, within bounds: there may be any number of causes, and errors are kept
+    for a while."""
     told = found if isinstance(found, dict) else {}
-    name, wait = told.get("name"), told.get("retryAfterSeconds")
-    details: dict[str, Any] = {"name": name} if isinstance(name, str) else {}
-    return {**details, "retryAfterSeconds": wait} if isinstance(wait, int | float) else details
+    name, wait, causes = told.get("name"), told.get("retryAfterSeconds"), told.get("causes")
+    details: dict[str, Any] = {"name": name[:_NAME]} if isinstance(name, str) else {}
+    if isinstance(wait, int | float):
+        details["retryAfterSeconds"] = wait
+    if isinstance(causes, list):
+        kept = [cause for cause in causes[:_CAUSES] if isinstance(cause, dict)]
+        details["causes"] = [
+            {key: str(cause.get(key) or "")[:_CAUSE] for key in ("field", "message", "reason")}
+            for cause in kept
+        ]
+    return details
 
 
 def error_of_status(answer: dict[str, Any]) -> KubeError:

@@ -64,3 +64,11 @@ def test_an_api_that_refuses_is_told_apart_from_one_that_is_silent() -> None:
     refused = errors.error_of(500, body(message="failed calling webhook"))
     assert refused.told == "refuses what it is asked (HTTP status 500): failed calling webhook"
     assert errors.Unreachable("timed out").told == "does not answer: timed out"
+
+
+def test_of_very_many_causes_the_first_are_kept_and_cut() -> None:
+    causes = [{"field": f"spec.f{n}", "message": "m" * 5000, "more": "x" * 5000} for n in range(99)]
+    kept = errors.error_of(422, body(details={"name": "n" * 5000, "causes": causes})).details
+    assert kept["causes"][0]["field"] == "spec.f0"
+    assert len(json.dumps(kept)) < 32 * 1024
+    assert errors.error_of(422, body(details={"causes": [1, None]})).details["causes"] == []
