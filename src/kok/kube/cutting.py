@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kok.kube.errors import TooManyValues
+from kok.kube.nesting import TOKEN
 
 MOST: Final = 30_000
 """Entries of maps and lists that one object may have in all, with what the API server records."""
@@ -32,15 +33,7 @@ FREE_FORM: Final = (
 )
 """For `unread`: fields of KOK's own kinds that take anything. Few who read an object need them."""
 
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_STRINGS = re.compile(_STRING, re.DOTALL)
-_TOKEN = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
-_FLAT = rb'[^"\[\]{}]++|' + _STRING
-_CLOSED = _FLAT
-for _ in range(3):
-    _CLOSED = _FLAT + rb"|[\[{](?:" + _CLOSED + rb")*+[\]}]"
-_BRACKET = re.compile(rb"(?:" + _CLOSED + rb")*+([\[\]{}])", re.DOTALL)
-"""The next bracket of a text; most of what is closed before it is passed over at once."""
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _OURS = re.compile(rb'"kok\.dev/[-a-z]{1,40}"')
 _AT_ONCE = 5_000
 """Brackets that are looked at before others get their turn."""
@@ -151,7 +144,7 @@ class _Reading:
     async def objects(self) -> list[_Object]:
         """All objects; of a list or an event those within it."""
         text, at, key = self._text, 0, ""
-        while (token := _TOKEN.search(text, at)) is not None:
+        while (token := TOKEN.search(text, at)) is not None:
             at, what = token.end(), token[0]
             if what in {b"{", b"["}:
                 inside = not self._open or text[self._open[-1][1] : self._open[-1][1] + 1] == b"{"
@@ -211,11 +204,15 @@ class _Reading:
     async def _end(self, at: int) -> int:
         """Where it ends what was opened right before `at`."""
         depth = 1
-        while depth and (bracket := _BRACKET.match(self._text, at)) is not None:
-            depth += 1 if bracket[1] in {b"{", b"["} else -1
-            at = bracket.end()
+        for token in TOKEN.finditer(self._text, at):
+            if token[0] in {b"{", b"["}:
+                depth += 1
+            elif token[0] in {b"}", b"]"}:
+                depth -= 1
+                if not depth:
+                    return token.end()
             await self._pause()
-        return at
+        return len(self._text)
 
     async def _pause(self) -> None:
         self._steps += 1

@@ -19,7 +19,8 @@ DEEPEST: Final = 100
 """Levels that are left of what no parser bears, which are 200 and more."""
 ALLOWED: Final = 64
 """Levels that a field which takes anything may have."""
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+"""A string or a bracket of a JSON text."""
 
 
 def parse(text: bytes) -> Any:
@@ -40,7 +41,7 @@ def shallow(text: bytes) -> bytes:
 def _cut(text: bytes) -> bytes:
     kept: list[bytes] = []
     depth, start = 0, 0
-    for token in _TOKEN.finditer(text):
+    for token in TOKEN.finditer(text):
         if token[0] in {b"{", b"["}:
             depth += 1
             if depth == DEEPEST + 1:

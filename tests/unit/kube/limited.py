@@ -18,10 +18,10 @@ from kok.kube.limits import TENANT
 SMALL = replace(
     TENANT,
     answer=20_000,
-    alone=4_000,
     line=10_000,
     weight=200_000,
     listed=400_000,
+    together=400_000,
     items=50,
     page=8,
 )

@@ -187,45 +187,6 @@ async def test_lists_that_wait_for_their_next_page_share_what_they_may_keep(
     assert len(await tenant.list(kinds.SECRET, "ns")) == 2
 
 
-async def test_of_large_answers_one_is_read_at_a_time(api: FakeApi, tenant: Kube) -> None:
-    text = json.dumps(secret("a", "x" * 8_000)).encode()
-    half_sent, goes_on, whole_sent = asyncio.Event(), asyncio.Event(), asyncio.Semaphore(0)
-    order: list[str] = []
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await response.prepare(request)
-        await response.write(text[:6_000])
-        if not half_sent.is_set():
-            half_sent.set()
-            await goes_on.wait()
-        await response.write(text[6_000:])
-        await response.write_eof()
-        whole_sent.release()
-        return response
-
-    async def ask(name: str) -> None:
-        await tenant.get(kinds.SECRET, "a", "ns")
-        order.append(name)
-
-    async def all_was_read() -> None:
-        """What was sent before a small answer that has come; these go by."""
-        for _ in range(3):
-            assert await tenant.list(kinds.CONFIGMAP, "ns") == []
-
-    always(api, answer)
-    first = asyncio.create_task(ask("first"))
-    await half_sent.wait()
-    await all_was_read()
-    others = [asyncio.create_task(ask("another")) for _ in range(3)]
-    for _ in others:
-        await whole_sent.acquire()
-    await all_was_read()
-    goes_on.set()
-    await asyncio.gather(first, *others)
-    assert order[0] == "first"
-
-
 async def test_a_refusal_is_told_in_few_words() -> None:
     body = {"message": "m" * 100_000, "reason": "R" * 100, "details": {"retryAfterSeconds": 1e12}}
     error = error_of(429, json.dumps(body).encode())
