@@ -96,6 +96,36 @@ async def test_what_is_deleted_by_hand_comes_back(world: World, machine_operator
     await world.until(COMPONENT, "runc-1.1.5", lambda m: bool(condition(m)), "made anew")
 
 
+async def test_machines_that_leave_drain_as_long_as_is_said_now(
+    world: World, machine_operator: Process
+) -> None:
+    """Whether it is said with the change that sends them away, or while they drain."""
+    await sums(world)
+    await cluster(world)
+    await world.make(KUBENODE, "workers", spec("w1", "w2"))
+    for name in ("workers-w1", "workers-w2"):
+        await world.until(MACHINE, name, lambda m: "status" in m, "made")
+    held = {"metadata": {"finalizers": ["example.com/held", "kok.dev/machine-operator"]}}
+    await world.kube.patch(MACHINE, "workers-w2", world.namespace, held)
+
+    def leaves(patience: str) -> Any:
+        return lambda m: (
+            "deletionTimestamp" in m["metadata"] and m["spec"]["drainTimeout"] == patience
+        )
+
+    fewer = {"spec": {"hosts": spec("w1")["hosts"], "drainTimeout": "15s"}}
+    await world.kube.patch(KUBENODE, "workers", world.namespace, fewer)
+    await world.until(MACHINE, "workers-w2", leaves("15s"), "leaves")
+    await world.kube.patch(KUBENODE, "workers", world.namespace, {"spec": {"drainTimeout": "5s"}})
+    await world.until(MACHINE, "workers-w2", leaves("5s"), "leaves sooner")
+    await world.kube.delete(KUBENODE, "workers", world.namespace)
+    last = {"spec": {"drainTimeout": "1s"}}
+    await world.kube.patch(KUBENODE, "workers", world.namespace, last)
+    await world.until(MACHINE, "workers-w2", leaves("1s"), "leaves at once")
+    free: dict[str, Any] = {"metadata": {"finalizers": []}}
+    await world.kube.patch(MACHINE, "workers-w2", world.namespace, free)
+
+
 async def test_two_kubenodes_share_components_until_the_last_one_goes(
     world: World, machine_operator: Process
 ) -> None:

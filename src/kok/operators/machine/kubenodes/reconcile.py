@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from kok.api.meta import Manifest
 from kok.kube import dialling, kinds
 from kok.kube.apply import ensure_all
 from kok.kube.cutting import FREE_FORM, refuse
-from kok.kube.errors import InvalidObject
+from kok.kube.errors import Conflict, InvalidObject, NotFound
 from kok.kube.ownership import owned_by
 from kok.operators.machine import reasons
 from kok.operators.machine.abandoned import Abandoned
@@ -115,10 +116,7 @@ class KubeNodeReconciler:
         """Its Machines go first, each by its own clean-up; the Components go with their owners."""
         world = await _observe(p)
         status.count(p.status, p.obj, world.mine)
-        left = [m for m in world.mine if not m.deleting]
-        await asyncio.gather(
-            *(p.kube.delete(MACHINE, m.name, m.namespace, uid=m.metadata.uid) for m in left)
-        )
+        await _send_away(p, world.mine)
         if world.mine:
             told = "; ".join(
                 f"{m.name}: {m.status.removal or 'being removed'}" for m in world.mine[:3]
@@ -175,9 +173,7 @@ class KubeNodeReconciler:
             m["metadata"]["name"]: m
             for m in (render.machine(p.obj, place, wanted, world.access_hash) for place in places)
         }
-        surplus = [m for m in world.mine if m.name not in intents and not m.deleting]
-        for machine in surplus:
-            await p.kube.delete(MACHINE, machine.name, machine.namespace, uid=machine.metadata.uid)
+        await _send_away(p, [m for m in world.mine if m.name not in intents])
         foreign = [m.name for m in world.machines if m.name in intents and m.name not in world.own]
         if foreign:
             raise Invalid(
@@ -232,6 +228,22 @@ async def _observe(p: Pass[KubeNode]) -> World:
         components={m["metadata"]["name"]: m for m in components},
         access_hash=access.digest if access is not None else "",
     )
+
+
+async def _send_away(p: Pass[KubeNode], surplus: Iterable[Machine]) -> None:
+    """Deletes Machines. How long they drain is what the KubeNode says now, also while they do."""
+
+    async def one(machine: Machine) -> None:
+        name, namespace, uid = machine.name, machine.namespace, machine.metadata.uid
+        patience = p.obj.spec.drain_timeout
+        if machine.spec.drain_timeout != patience:
+            patch = {"metadata": {"uid": uid}, "spec": {"drainTimeout": patience}}
+            await p.kube.patch(MACHINE, name, namespace, patch)
+        if not machine.deleting:
+            await p.kube.delete(MACHINE, name, namespace, uid=uid)
+
+    with contextlib.suppress(NotFound, Conflict):  # they went since they were listed
+        await asyncio.gather(*map(one, surplus))
 
 
 def _machine(kubenode: KubeNode, manifest: Manifest) -> Manifest:
