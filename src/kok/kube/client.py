@@ -78,6 +78,8 @@ class Kube:
             limits=limits,
         )
         self._excesses: dict[str, str] = {}
+        self.turned: Callable[[], None] = lambda: None
+        """Called when what a watch is sent becomes too large to be read, and when it no longer is."""
         self._guard: Guard | None = None
         self._discovery = Discovery(partial(self._send, "GET"))
         self.accepted: Remembered[str, frozenset[str]] = Remembered(ACCEPTED)
@@ -241,7 +243,7 @@ class Kube:
             kind,
             namespace,
             selector(labels, fields),
-            partial(self._account, _watch_of(kind)),
+            partial(self._heed, _watch_of(kind)),
         )
 
     # --- writing
@@ -377,6 +379,13 @@ class Kube:
             raise lean(error) from None
         self._account(path, None)
         return answer
+
+    def _heed(self, watch: str, error: KubeError | None) -> None:
+        """Nobody asks a watch how it is, hence `turned`."""
+        before = watch in self._excesses
+        self._account(watch, error)
+        if before != (watch in self._excesses):
+            self.turned()
 
     def _account(self, what: str, error: KubeError | None) -> None:
         if isinstance(error, TooLarge):

@@ -71,13 +71,16 @@ async def pods(kube: Kube) -> str:
 
 
 async def nodes(kube: Kube) -> str:
-    """The machine operator follows nodes until they are all known, or more than it takes."""
+    """The machine operator follows nodes until they are all known, or more than it takes.
+
+    Machines are woken by either.
+    """
     tenant = Tenant("", kube, Pulse(asyncio.get_running_loop().time))
-    synced = asyncio.create_task(tenant.synced.wait())
-    while not synced.done() and tenant.excess is None:
-        # Nobody is told of an excess.
-        await asyncio.wait([synced], timeout=0.1)
-    synced.cancel()
+    woken = asyncio.Event()
+    tenant.on_node("n", "a Machine", woken.set)
+    while not tenant.synced.is_set() and tenant.excess is None:
+        await woken.wait()
+        woken.clear()
     found = f"{len(tenant.nodes)} nodes, whole: {all(n.whole for n in tenant.nodes.values())}"
     await tenant.close()
     return found

@@ -55,6 +55,27 @@ async def test_what_went_while_the_watch_was_away_is_told_as_deleted(
 
 
 @pytest.mark.usefixtures("no_delays")
+async def test_whoever_watches_is_told_when_it_is_too_much_and_when_no_longer(
+    api: FakeApi, tenant: Kube
+) -> None:
+    """There is no event that would tell it."""
+    watched = itertools.count()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            return page([secret("a")])
+        if next(watched) < 3:
+            return web.Response(text="x" * (SMALL.line + 1))
+        return lines(("ADDED", secret("end")))
+
+    always(api, answer)
+    turns: list[bool] = []
+    tenant.turned = lambda: turns.append(tenant.excess is not None)
+    await told(tenant, "end")
+    assert turns == [True, False]
+
+
+@pytest.mark.usefixtures("no_delays")
 async def test_a_watch_of_ever_new_objects_is_given_up_and_said_so(
     api: FakeApi, tenant: Kube
 ) -> None:

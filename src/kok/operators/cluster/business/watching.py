@@ -43,6 +43,7 @@ class Watching:
         self.requests: Pending | None = None
         """Requests for certificates that nobody decided; None until all are known."""
         self._kube = kube
+        kube.turned = on_nodes
         self._on_nodes = on_nodes
         self._on_object = on_object
         self._on_rights = on_rights

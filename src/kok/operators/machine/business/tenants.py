@@ -61,6 +61,7 @@ class Tenant:
         """When it was connected, in the event loop's time."""
         self._pulse = pulse
         pulse.changed, pulse.doubted = self.wake_all, self._doubt
+        kube.turned = self.wake_all
         self.nodes: dict[str, NodeView] = {}
         self._pending = Pending()
         self._kept = 0
