@@ -199,10 +199,11 @@ async def _back_up(w: World, tenant: Tenant) -> None:
 
 
 async def _secrets(w: World, s3: S3, kept: Kept, tenant: Tenant) -> dict[str, Any]:
-    """A namespace with what the vault holds; the `store` that names the bucket."""
+    """A namespace with what vault and Git hold; the `store` that names the bucket."""
     await w.namespace(tenant.namespace)
     if tenant.worker is not None:
-        await w.apply(userfiles.ssh_secret(w.lab, tenant.worker, tenant.namespace))
+        secret = userfiles.ssh_secret(w.lab, tenant.worker, tenant.namespace)
+        await w.apply(secret, userfiles.checksums(w.lab, tenant.namespace))
     for name, entry, value in (
         (ENCRYPTION, "key", kept.key),
         (VAULT, "privateKey", kept.private),
