@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 
 from e2e.bench.figure import Figure, figure
+from kok.kube.cutting import MARK, lean
 from kok.kube.limits import META, weight
 from kok.kube.nesting import parse
 from kok.kube.pages import is_object
@@ -18,7 +19,7 @@ AT_LEAST = 0.2
 """Seconds of processor time that one value is measured for at least."""
 LINEAR = 1.5
 """Times as long for a byte of the larger size as for one of the smaller: more would be a power."""
-KB, MIB = 1000, 2**20
+KB, KIB, MIB = 1000, 2**10, 2**20
 PER_ENTRY = MOST - 384
 """Characters of one entry of a log line: of longer ones the rest is not looked at."""
 
@@ -81,6 +82,27 @@ def deep(size: int) -> bytes:
     return objects(size // 2).removesuffix(b"]}") + last
 
 
+def many(size: int) -> bytes:
+    """One object with more values than are kept of one."""
+    values = b",".join([b"{}"] * (size // len(b"{},")))
+    return b'{"metadata":{"name":"n"},"spec":{"values":[' + values + b"]}}"
+
+
+def cut(raw: object) -> None:
+    """What is done to such an object before it is parsed."""
+    if not isinstance(raw, bytes) or MARK not in parse(_at_once(lean(raw))):
+        raise AssertionError("what is measured has too many values")
+
+
+def _at_once(work: Coroutine[object, None, bytes]) -> bytes:
+    """What it ends with; it waits for nothing but others' turns."""
+    try:
+        while True:
+            work.send(None)
+    except StopIteration as end:
+        return bytes(end.value)
+
+
 def read(raw: object) -> None:
     """What is done to a page of a list between its last byte and whoever asked."""
     if not isinstance(raw, bytes) or weight(raw) > META.weight:
@@ -105,8 +127,15 @@ WORKS = (
         lambda text: redact_text(str(text)),
         "one such text",
     ),
-    Work("read-list", (MIB, 8 * MIB), objects, read, "weighed, parsed, judged: a page of a list"),
-    Work("read-deep", (500 * KB, 4000 * KB), deep, read, "half of it nested too deep for a parser"),
+    Work(
+        "read-list",
+        (MIB // 4, 2 * MIB),
+        objects,
+        read,
+        "weighed, parsed, judged: a page of a list",
+    ),
+    Work("read-deep", (100 * KB, 1000 * KB), deep, read, "half of it nested too deep for a parser"),
+    Work("cut", (130 * KB, 1300 * KB), many, cut, "an object of too many values is made smaller"),
 )
 
 
@@ -129,7 +158,9 @@ def _measured(work: Work) -> Iterator[Figure]:
 
 
 def _called(size: int) -> str:
-    return f"{size // KB}KB" if size % MIB else f"{size // MIB}MiB"
+    if size % KIB:
+        return f"{size // KB}KB"
+    return f"{size // KIB}KiB" if size % MIB else f"{size // MIB}MiB"
 
 
 def _seconds_per_byte(work: Work, size: int) -> float:
