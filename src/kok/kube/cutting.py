@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kok.kube.errors import TooManyValues
-from kok.kube.nesting import TOKEN
+from kok.kube.nesting import STRINGS, TOKEN
 
 MOST: Final = 30_000
 """Entries of maps and lists that one object may have in all, with what the API server records."""
@@ -33,7 +33,6 @@ FREE_FORM: Final = (
 )
 """For `unread`: fields of KOK's own kinds that take anything. Few who read an object need them."""
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _OURS = re.compile(rb'"kok\.dev/[-a-z]{1,40}"')
 _AT_ONCE = 5_000
 """Brackets that are looked at before others get their turn."""
@@ -42,7 +41,7 @@ _AT_ONCE = 5_000
 def heavy(text: bytes) -> bool:
     """Whether a JSON text has more entries than one object may have."""
     # The first is an upper bound, and quick; a long string may be full of commas.
-    return _entries(text) > MOST and _entries(_STRINGS.sub(b"", text)) > MOST
+    return _entries(text) > MOST and _entries(STRINGS.sub(b"", text)) > MOST
 
 
 def _entries(text: bytes) -> int:
@@ -111,7 +110,7 @@ class _Object:
 
     def too_much(self, text: bytes) -> list[_Span]:
         """The mark and what is to be taken out, in the order of the text."""
-        left = _entries(_STRINGS.sub(b"", text[self.start : self.end]))
+        left = _entries(STRINGS.sub(b"", text[self.start : self.end]))
         if left <= MOST:
             return []
         taken: list[_Span] = []
@@ -178,7 +177,7 @@ class _Reading:
             # Without ours a deletion would not wait, and kopf would add it again and again.
             instead = b"[" + b",".join(sorted(set(_OURS.findall(inner)))[:8]) + b"]"
         named = ".".join(part for part in path if part)
-        count = _entries(_STRINGS.sub(b"", inner))
+        count = _entries(STRINGS.sub(b"", inner))
         self._found[-1].fields.append(_Span(start, end, named, count, instead))
         return end
 

@@ -11,6 +11,8 @@ _NAME, _CAUSES, _CAUSE = 253, 32, 512
 """Characters of the name of an object, causes of a refusal, and characters of each text of one."""
 MESSAGE = 1024
 """Characters of a server's sentence that are kept: whoever writes it decides on its length."""
+LONGEST = 4 * MESSAGE
+"""Characters of the sentence of any error, whatever it quotes."""
 MOST_PATIENCE = 300.0
 """Seconds for which a server may ask to be left alone."""
 
@@ -26,6 +28,7 @@ class KubeError(Exception):
     def __init__(
         self, status: int, reason: str, message: str, details: dict[str, Any] | None = None
     ) -> None:
+        message = message[:LONGEST]
         super().__init__(message)
         self.status = status
         self.reason = reason

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from kok.kube.nesting import STRINGS
+
 MIB: Final = 2**20
+_MANY: Final = 20_000
+"""Values of which no exact count is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +80,22 @@ supports. Ten servers that all use up everything at once fit into the operators'
 """
 
 
+def _values(text: bytes) -> tuple[int, int]:
+    """How many containers there are at most, and how many values with these."""
+    containers = text.count(b"{") + text.count(b"[")
+    return containers, text.count(b",") + text.count(b":") + containers
+
+
 def weight(raw: bytes) -> int:
     """About how many bytes a JSON text takes as Python's objects, without parsing it.
 
     A text of empty objects grows thirtyfold, one of long strings hardly at all: what counts is how
     many values there are. Never less than what it really takes, for what servers can make up.
     """
-    containers = raw.count(b"{") + raw.count(b"[")
-    values = raw.count(b",") + raw.count(b":") + containers
+    containers, values = _values(raw)
+    if values > _MANY:
+        # What stands in a string is none, and one long text may be full of brackets.
+        containers, values = _values(STRINGS.sub(b"", raw))
     # One wide character in a string makes all of them wide. Go writes `<` as \u003c, which is none.
     wide = not raw.isascii() or raw.count(b"\\u") > raw.count(b"\\u00")
     return len(raw) * (4 if wide else 1) + 64 * containers + 72 * values

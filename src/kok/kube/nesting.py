@@ -19,8 +19,13 @@ DEEPEST: Final = 100
 """Levels that are left of what no parser bears, which are 200 and more."""
 ALLOWED: Final = 64
 """Levels that a field which takes anything may have."""
-TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
-"""A string or a bracket of a JSON text."""
+TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?+|[\[\]{}]', re.DOTALL)
+"""A string or a bracket of a JSON text.
+
+A string that never ends is one as well: else it would be looked for anew from each quote in it.
+"""
+STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?+', re.DOTALL)
+"""Every string of a JSON text, one that never ends too."""
 
 
 def parse(text: bytes) -> Any:

@@ -25,6 +25,8 @@ class Page:
 
 BARE: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 """What to accept to be sent nothing but metadata of the objects of a list."""
+GROWS_AFTER: Final = 4
+"""Pages that fit, after which more objects are asked for again."""
 
 
 async def pages(
@@ -36,7 +38,7 @@ async def pages(
     """
     headers = {"Accept": accept} if accept is not None else None
     limits, asked = transport.limits, {**query, "limit": str(transport.limits.page)}
-    size, count, loop = limits.page, 0, asyncio.get_running_loop()
+    size, fits, count, loop = limits.page, 0, 0, asyncio.get_running_loop()
     ends = loop.time() + limits.seconds
     while True:
         try:
@@ -46,7 +48,7 @@ async def pages(
         except TooLarge:
             if size == 1:
                 raise
-            size = max(1, size // 4)
+            size, fits = max(1, size // 4), 0
             asked["limit"] = str(size)
             continue
         page = _page(transport, answer, weight)
@@ -61,6 +63,11 @@ async def pages(
         del page, answer
         if not more:
             return
+        fits += 1
+        if fits % GROWS_AFTER == 0:
+            # What made a page too large may be behind us.
+            size = min(limits.page, size * 2)
+            asked["limit"] = str(size)
         if empty:
             raise Unreachable(f"{transport.access.server} answered with an empty page of a list")
         asked["continue"] = str(more)

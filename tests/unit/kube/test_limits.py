@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import itertools
 import json
+import time
 import tracemalloc
 
 import pytest
@@ -16,8 +17,9 @@ from tests.unit.kube.limited import SMALL, always, page, secret
 from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
-from kok.kube.errors import KubeError, TooLarge, Unreachable, error_of
+from kok.kube.errors import LONGEST, KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import weight
+from kok.kube.nesting import parse
 from kok.kube.transport import new_session
 
 
@@ -150,7 +152,55 @@ async def test_large_objects_come_in_smaller_pages(api: FakeApi, tenant: Kube) -
     )
     assert [one["name"] for one in found] == [f"s{n}" for n in range(12)]
     assert asked[0] == 8
-    assert set(asked[1:]) == {2}
+    assert set(asked[1:5]) == {2}
+
+
+async def test_after_large_objects_pages_grow_again(api: FakeApi, tenant: Kube) -> None:
+    asked: list[int] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        size, start = int(request.query["limit"]), int(request.query.get("continue", 0))
+        asked.append(size)
+        many = range(start, min(start + size, 50))
+        more = str(start + size) if start + size < 50 else ""
+        return page([secret(f"s{n}", "x" * (9000 if n < 3 else 10)) for n in many], more)
+
+    always(api, answer)
+    assert len(await tenant.list(kinds.SECRET, "ns")) == 50
+    assert asked[-1] == SMALL.page
+    assert len(asked) < 30
+
+
+def test_what_stands_in_a_string_weighs_as_much_as_it_is_long() -> None:
+    """An annotation full of brackets would make lists over all namespaces too large."""
+    text = json.dumps(secret("a", "{" * 262_000)).encode()
+    assert weight(text) < 2 * len(text)
+
+
+def test_a_string_that_never_ends_is_read_in_linear_time() -> None:
+    """It takes hours where each quote in it is looked at as the beginning of another one."""
+    began = time.process_time()
+    for end in (b"", b"\\"):
+        with pytest.raises(ValueError, match="Unterminated"):
+            parse(b'"' + b'\\"' * 500_000 + end)
+    assert time.process_time() - began < 10.0
+
+
+async def test_the_mark_of_a_cut_object_is_believed_of_nobody_who_is_not_trusted(
+    api: FakeApi, tenant: Kube
+) -> None:
+    forged = {**secret("a"), "kok.dev/cut": "x" * 5000}
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response(forged) if request.path.endswith("/a") else page([forged])
+
+    always(api, answer)
+    assert await tenant.get(kinds.SECRET, "a", "ns") is not None
+    assert len(await tenant.list(kinds.SECRET, "ns")) == 1
+
+
+def test_no_error_is_longer_than_a_few_sentences() -> None:
+    assert len(str(KubeError(0, "Any", "x" * 10**6))) <= LONGEST
 
 
 async def test_a_list_that_is_kept_whole_has_a_limit_of_its_own(api: FakeApi, tenant: Kube) -> None:

@@ -53,12 +53,13 @@ def ended(job: Manifest) -> bool:
 def holds_a_slot(job: Manifest) -> bool:
     """Whether a Job takes up one of the places of those that run.
 
-    Not one whose pod is refused: it does nothing, and may go on so until its deadline. A Job that
+    Not one that is suspended, or whose pod is refused: it does nothing, and may go on so. A Job that
     is new has not been looked at by its controller, which then says when it began.
     """
     status = job.get("status") or {}
     refused = bool(status.get("startTime")) and not status.get("active")
-    return not ended(job) and not refused
+    suspended = bool((job.get("spec") or {}).get("suspend"))
+    return not ended(job) and not refused and not suspended
 
 
 def worked(pod: Manifest) -> bool:

@@ -22,6 +22,8 @@ from kok.operators.etcd.slots import waits_for
         ({"a": 3, "b": 1}, 4, None),
         ({"a": 3, "mine": 1}, 4, "4 Jobs that move backups run already"),
         ({"a": 3, "b": 1, "c": 1, "d": 1, "e": 1}, 4, None),
+        ({"a": 800}, 4, None),
+        ({"a": 800, "b": 800}, 4, None),
         (dict.fromkeys("abcdefgh", 1), 4, "8 Jobs that move backups run already"),
     ],
 )
@@ -42,4 +44,7 @@ def test_a_job_whose_pod_is_refused_takes_no_place() -> None:
     assert jobs.holds_a_slot(in_namespace("a"))
     assert jobs.holds_a_slot(in_namespace("a", startTime=began, active=1))
     assert not jobs.holds_a_slot(in_namespace("a", startTime=began))
+    suspended = in_namespace("a")
+    suspended["spec"] = {**suspended.get("spec", {}), "suspend": True}
+    assert not jobs.holds_a_slot(suspended)
     assert not jobs.holds_a_slot(in_namespace("a", "Complete", startTime=began, succeeded=1))
