@@ -92,6 +92,9 @@ def attacks(pattern: str, flags: int, size: int) -> Iterator[str]:
     for before, pumps in _repeats(tree, ""):
         for pump in pumps:
             yield before + (pump * (size // len(pump) + 1))[:size] + "\x00"
+    for quote in "\"'":
+        # A string of escaped quotes that never ends: each could begin another one.
+        yield quote + f"\\{quote}" * (size // 2)
     for char in " \t\n=:/.@-_aA0+,\"'\\":
         yield char * size
         yield f"a{char}" * (size // 2)

@@ -41,7 +41,7 @@ async def approve(cluster: str, node: str, namespace: str | None, choice: Choice
         if not waiting:
             raise Refused(f"Node {node} of {around.cluster} waits for no serving certificate")
         nodes = {str(one["metadata"]["name"]): foreignnodes.addresses(one) for one in seen}
-        taken = foreignnodes.taken(node, around.cluster, around.addresses, around.machines, nodes)
+        taken = foreignnodes.taken(around.cluster, around.addresses, around.machines, nodes)(node)
         for request in waiting:
             why = foreignnodes.objection(request, nodes, taken)
             if why is not None:

@@ -6,14 +6,15 @@ such a node is what its own kubelet tells, so that everything else that is known
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from kok.api.cluster import Cluster
 from kok.api.machine import Machine
 from kok.api.meta import Manifest
 from kok.kube import certificates
 from kok.kube.certificates import Request, Subject
-from kok.pki.reserved import Reserved, is_address, reserved
+from kok.pki.reserved import Reserved, canonical, is_address, reserved
 
 ADDRESSES, LONGEST = 16, 253
 """Names and addresses of one Node that are remembered, and characters of each."""
@@ -39,13 +40,27 @@ def machines_of(cluster: Cluster, listed: Iterable[Manifest]) -> list[Machine]:
 
 
 def taken(
-    node: str, cluster: Cluster, meta: Iterable[str], machines: Iterable[Machine], nodes: Nodes
-) -> Reserved:
-    """What is not this node's to have: the API's, and what Machines and other Nodes are called."""
+    cluster: Cluster, meta: Iterable[str], machines: Iterable[Machine], nodes: Nodes
+) -> Callable[[str], Reserved]:
+    """By the name of a node what is not its to have: the API's, what Machines and others are called.
+
+    All Nodes are looked at but once, however many of them ask.
+    """
     theirs = [h for m in machines for h in (m.spec.node, m.spec.address, *m.spec.addresses)]
-    others = [host for name, own in nodes.items() if name != node for host in (name, *own)]
     found = reserved(cluster, meta).with_hosts("a Machine's", theirs)
-    return found.with_hosts("another Node's", others)
+    owners: dict[str, str] = {}
+    for name, own in nodes.items():
+        for host in map(canonical, (name, *own)):
+            # One that several have is another's for each of them.
+            owners[host] = name if owners.get(host, name) == name else ""
+
+    def of(node: str) -> Reserved:
+        def others(host: str) -> str | None:
+            return None if owners.get(host, node) == node else "another Node's"
+
+        return replace(found, others=others)
+
+    return of
 
 
 def objection(request: Request, nodes: Nodes, reserved_: Reserved) -> str | None:

@@ -7,14 +7,18 @@ a name or an address of the API would let a host stand in the API's place.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from kok.api import names
 from kok.api.cluster import Cluster
 
 _BROADCAST = ipaddress.ip_address("255.255.255.255")
+
+
+def _nobody(_host: str) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +29,12 @@ class Reserved:
     """By name (lower case) or address (canonical)."""
     networks: Mapping[str, str] = field(default_factory=dict)
     """By range."""
+    others: Callable[[str], str | None] = _nobody
+    """What a name or address, as in `hosts`, is reserved for beside these."""
 
     def of(self, host: str) -> str | None:
         """What a name or address is reserved for; None if a node may have it."""
-        known = self.hosts.get(_canonical(host))
+        known = self.hosts.get(canonical(host)) or self.others(canonical(host))
         if known is not None:
             return known
         if not is_address(host):
@@ -39,7 +45,7 @@ class Reserved:
 
     def with_hosts(self, what: str, hosts: Iterable[str]) -> Reserved:
         """With more of them; what was reserved before keeps its description."""
-        return Reserved({**{_canonical(h): what for h in hosts}, **self.hosts}, self.networks)
+        return replace(self, hosts={**{canonical(h): what for h in hosts}, **self.hosts})
 
 
 def reserved(cluster: Cluster, meta_addresses: Iterable[str] = ()) -> Reserved:
@@ -53,8 +59,8 @@ def reserved(cluster: Cluster, meta_addresses: Iterable[str] = ()) -> Reserved:
         spec.host,
         urlsplit(cluster.status.endpoint or "").hostname or "",
     ]
-    hosts = {_canonical(a): "an address of the meta cluster's nodes" for a in meta_addresses}
-    hosts |= {_canonical(host): "the API server's" for host in api if host}
+    hosts = {canonical(a): "an address of the meta cluster's nodes" for a in meta_addresses}
+    hosts |= {canonical(host): "the API server's" for host in api if host}
     networks = {cidr: f"in {cidr}, the range of Services" for cidr in network.service_cidrs}
     networks |= {cidr: f"in {cidr}, the range of pods" for cidr in network.pod_cidrs}
     return Reserved(hosts, networks)
@@ -100,5 +106,6 @@ def _within(address: str, cidr: str) -> bool:
         return False
 
 
-def _canonical(host: str) -> str:
+def canonical(host: str) -> str:
+    """A name or address as it stands in `Reserved.hosts`."""
     return str(ipaddress.ip_address(host)) if is_address(host) else host.lower().rstrip(".")

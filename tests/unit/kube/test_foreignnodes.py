@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ def objection(*told: str, node_: str = "w7", **asked: Any) -> str | None:
     """What is said against a request of `w7`, which tells `told` of itself."""
     seen = [node("w7", *told), node("w8", "192.0.2.78", "w8.example"), node("w1", "192.0.2.21")]
     nodes = {one["metadata"]["name"]: foreignnodes.addresses(one) for one in seen}
-    taken = foreignnodes.taken("w7", CLUSTER, ["203.0.113.1"], [MACHINE], nodes)
+    taken = foreignnodes.taken(CLUSTER, ["203.0.113.1"], [MACHINE], nodes)("w7")
     request = certificates.request_of(csr(node_, **asked))
     assert request is not None
     return foreignnodes.objection(request, nodes, taken)
@@ -127,3 +128,18 @@ def test_requests_are_remembered_within_a_size_whatever_is_written_in_them() -> 
     kept = [one for n in range(REQUESTS_MOST) if (one := pending.get(f"x{n}")) is not None]
     assert sum(request.size for request in kept) <= KEPT_MOST
     assert kept[-1].name == f"x{REQUESTS_MOST - 1}"
+
+
+def test_of_many_nodes_that_ask_all_are_looked_at_but_once() -> None:
+    """Whoever answers in the place of an API server decides on how many there are."""
+    nodes = {
+        f"n{n}": tuple(f"192.{n // 250}.{n % 250}.{k}" for k in range(16)) for n in range(2000)
+    }
+    of_others = foreignnodes.taken(CLUSTER, [], [MACHINE], nodes)
+    began = time.process_time()
+    for name in nodes:
+        assert of_others(name).of(nodes[name][0]) is None
+    assert time.process_time() - began < 5.0
+    assert of_others("n1").of("192.0.2.3") == "another Node's"
+    shared = foreignnodes.taken(CLUSTER, [], [], {"a": ("192.0.2.9",), "b": ("192.0.2.9",)})
+    assert shared("a").of("192.0.2.9") == shared("b").of("192.0.2.9") == "another Node's"

@@ -40,9 +40,10 @@ async def attend(
         return Foreign(tuple(waiting))
     left, refused, granted = [], None, 0
     addresses = [one for one in meta if is_address(one)]
+    of_others = foreignnodes.taken(p.obj, addresses, machines, watching.addresses)
     for name in waiting:
         await asyncio.sleep(0)  # Signatures are checked; there may be many.
-        taken = foreignnodes.taken(name, p.obj, addresses, machines, watching.addresses)
+        taken = of_others(name)
         for request in watching.requests.of(by_node(name)):
             why = foreignnodes.objection(request, watching.addresses, taken)
             if why is None and granted < AT_ONCE:
