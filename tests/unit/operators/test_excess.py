@@ -48,6 +48,17 @@ def test_an_addon_has_so_many_objects_at_most() -> None:
         render([template], facts, {"many": MAX_OBJECTS + 1}, "mine")
 
 
+def test_aliases_do_not_make_many_values_of_a_short_text() -> None:
+    facts = facts_of(a_cluster(status={"endpoint": "https://192.0.2.10:31443"}))
+    assert facts is not None
+    text = (
+        f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\n"
+        f"b: &b [{', '.join(['[[]]'] * 500)}]\nspec: [{', '.join(['*b'] * 500)}]\n"
+    )
+    with pytest.raises(Invalid, match="more than 200000 values in all; make several Addons"):
+        render([Template("inline", text)], facts, {}, "mine")
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

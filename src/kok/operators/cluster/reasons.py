@@ -147,7 +147,7 @@ CLUSTER_UNREACHABLE: Final = "ClusterUnreachable"
 """The API of an Addon's Cluster does not answer."""
 TEMPLATE_INVALID: Final = "TemplateInvalid"
 """An addon's templates cannot be rendered, or do not give Kubernetes objects, or more than
-1000 of them."""
+1000 of them, or more than 200,000 values in these."""
 VALUES_INVALID: Final = "ValuesInvalid"
 """`spec.values` has a field that the built-in addon (or the kube-proxy of this version) does not
 take, a value of another type, or is nested too deeply."""

@@ -35,6 +35,8 @@ _Loader.yaml_implicit_resolvers = {
 }
 MAX_OBJECTS = 1000
 """Objects of one Addon: each is asked for, and listed in the status."""
+MAX_VALUES = 200_000
+"""Values of all objects of one Addon: by aliases a short text becomes any number of them."""
 MAX_OUTPUT = 4 * 2**20
 """Characters of rendered text; more than that is a mistake."""
 
@@ -116,7 +118,21 @@ def render(
     if len(found) > MAX_OBJECTS:
         text = f"{len(found)} objects are more than {MAX_OBJECTS}; make several Addons of them"
         raise Invalid(reasons.TEMPLATE_INVALID, text)
+    if _values(found) > MAX_VALUES:
+        text = f"the objects hold more than {MAX_VALUES} values in all; make several Addons of them"
+        raise Invalid(reasons.TEMPLATE_INVALID, text)
     return [_labelled(manifest, addon) for manifest in _unique(found)]
+
+
+def _values(what: Any) -> int:
+    """Entries of maps and lists, one that is there by alias each time; not much beyond the limit."""
+    count, left = 0, [what]
+    while left and count <= MAX_VALUES:
+        inner = left.pop()
+        inside = inner.values() if isinstance(inner, dict) else inner
+        count += len(inside)
+        left += [one for one in inside if isinstance(one, dict | list)]
+    return count
 
 
 def render_job(job: Job) -> dict[str, Any]:

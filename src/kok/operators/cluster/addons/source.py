@@ -11,6 +11,7 @@ from kok.api.addon import Addon
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.limits import MIB, weight
 from kok.kube.nesting import ALLOWED, too_deep
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addons.facts import Facts
@@ -37,8 +38,9 @@ SMALL = 16 * 1024
 milliseconds. With more than that its templates, too, are other people's work."""
 
 
-LARGE = 512 * 1024
-"""Characters of a bundle as JSON; as objects in memory it is several times that."""
+LARGE, HEAVY = MIB // 2, 6 * MIB
+"""Bytes of a bundle as JSON, and as objects in memory, of which either is much. Ordinary objects
+are both at the same time; what aliases make many of is heavy long before."""
 LARGE_AT_ONCE = 4
 """Bundles of that size that are worked with at the same time, one a namespace."""
 
@@ -54,7 +56,8 @@ class Bundle:
     @property
     def large(self) -> bool:
         """Whether many of this kind at a time would be too much for the operator's memory."""
-        return sum(len(json.dumps(manifest)) for manifest in self.manifests) > LARGE
+        texts = [json.dumps(one).encode() for one in self.manifests]
+        return sum(map(len, texts)) > LARGE or sum(map(weight, texts)) > HEAVY
 
 
 class Bundler:
