@@ -176,8 +176,7 @@ class Kube:
             if error.details.get("name") != name:
                 raise
             return None
-        if self._transport.limits.cuts:
-            refuse(found, unread)
+        self._refuse_cut(found, unread)
         return found
 
     async def list(
@@ -215,9 +214,8 @@ class Kube:
                     if self._transport.too_much(weight):
                         raise self._transport.too_large(f"a list of {len(found)} objects and more")
                     whole = [{**what, **item} for item in page.items]
-                    for item in whole if self._transport.limits.cuts else ():
-                        # A tenant's server may write that mark as well.
-                        refuse(item, unread)
+                    for item in whole:
+                        self._refuse_cut(item, unread)
                     found.extend(whole if keep is None else map(keep, whole))
                     del page, whole
                     if most is not None and len(found) >= most:
@@ -381,6 +379,11 @@ class Kube:
             raise lean(error) from None
         self._account(path, None)
         return answer
+
+    def _refuse_cut(self, found: Manifest, unread: Collection[str]) -> None:
+        """A server whose objects are not cut here may write that mark itself: it means nothing."""
+        if self._transport.limits.cuts:
+            refuse(found, unread)
 
     def _heed(self, watch: str, error: KubeError | None) -> None:
         """Nobody asks a watch how it is, hence `turned`."""

@@ -34,7 +34,8 @@ class Reserved:
 
     def of(self, host: str) -> str | None:
         """What a name or address is reserved for; None if a node may have it."""
-        known = self.hosts.get(canonical(host)) or self.others(canonical(host))
+        called = canonical(host)
+        known = self.hosts.get(called) or self.others(called)
         if known is not None:
             return known
         if not is_address(host):

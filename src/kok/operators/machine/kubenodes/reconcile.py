@@ -236,14 +236,14 @@ async def _send_away(p: Pass[KubeNode], surplus: Iterable[Machine]) -> None:
     async def one(machine: Machine) -> None:
         name, namespace, uid = machine.name, machine.namespace, machine.metadata.uid
         patience = p.obj.spec.drain_timeout
-        if machine.spec.drain_timeout != patience:
-            patch = {"metadata": {"uid": uid}, "spec": {"drainTimeout": patience}}
-            await p.kube.patch(MACHINE, name, namespace, patch)
-        if not machine.deleting:
-            await p.kube.delete(MACHINE, name, namespace, uid=uid)
+        with contextlib.suppress(NotFound, Conflict):  # it went since it was listed
+            if machine.spec.drain_timeout != patience:
+                patch = {"metadata": {"uid": uid}, "spec": {"drainTimeout": patience}}
+                await p.kube.patch(MACHINE, name, namespace, patch)
+            if not machine.deleting:
+                await p.kube.delete(MACHINE, name, namespace, uid=uid)
 
-    with contextlib.suppress(NotFound, Conflict):  # they went since they were listed
-        await asyncio.gather(*map(one, surplus))
+    await asyncio.gather(*map(one, surplus))
 
 
 def _machine(kubenode: KubeNode, manifest: Manifest) -> Manifest:
