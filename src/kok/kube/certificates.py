@@ -17,12 +17,14 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.kube.kinds import CSR
 from kok.pki import MALFORMED
+from kok.pki.effort import MAX_BITS
 from kok.pki.reserved import Reserved
 
 SERVING = "kubernetes.io/kubelet-serving"
@@ -49,6 +51,8 @@ KEPT_MOST = 3 * 2**20
 _REQUEST_SIZE = 2048
 """Bytes of a request beside its texts: sets, dictionaries that it stands in."""
 _ALSO = frozenset({"digital signature", "key encipherment"})
+_EXPONENT = 64
+"""Bits of the public exponent of an RSA key; all that are made have 17 or fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +220,7 @@ def objection(request: Request, subject: Subject, reserved: Reserved) -> str | N
             _unclear(request.pem, asked)
             or _subject(asked, subject)
             or _names(request, asked, subject, reserved)
+            or _unproven(asked)
         )
     except MALFORMED:
         return "it cannot be read"
@@ -252,13 +257,23 @@ def _unclear(pem: bytes, asked: x509.CertificateSigningRequest) -> str | None:
     Parsers differ in where they let a block begin, and in which of several lists of extensions
     they take; what a kubelet sends leaves no choice.
     """
-    if not asked.is_signature_valid:
-        return "its signature is wrong"
     written = asked.public_bytes(serialization.Encoding.PEM)
     lists = [attribute.oid.dotted_string for attribute in asked.attributes]
     if pem in {written, written.rstrip(b"\n")} and lists in ([], [_EXTENSIONS]):
         return None
     return "it is not written as kubelets write them: others could read something else in it"
+
+
+def _unproven(asked: x509.CertificateSigningRequest) -> str | None:
+    """Whether who asks has the key; the last question, since only this one takes some time."""
+    key = asked.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        if key.key_size > MAX_BITS or numbers.e.bit_length() > _EXPONENT:
+            return f"its key is larger than RSA with {MAX_BITS} bits"
+    elif not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
+        return "its key is of a kind that no kubelet has"
+    return None if asked.is_signature_valid else "its signature is wrong"
 
 
 def _subject(asked: x509.CertificateSigningRequest, subject: Subject) -> str | None:

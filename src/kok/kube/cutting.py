@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
+from kok.kube.brackets import Outline, blanked, entries
 from kok.kube.errors import TooManyValues
-from kok.kube.nesting import STRINGS, TOKEN
 
 MOST: Final = 30_000
 """Entries of maps and lists that one object may have in all, with what the API server records."""
@@ -34,18 +35,8 @@ FREE_FORM: Final = (
 """For `unread`: fields of KOK's own kinds that take anything. Few who read an object need them."""
 
 _OURS = re.compile(rb'"kok\.dev/[-a-z]{1,40}"')
-_AT_ONCE = 5_000
-"""Brackets that are looked at before others get their turn."""
-
-
-def heavy(text: bytes) -> bool:
-    """Whether a JSON text has more entries than one object may have."""
-    # The first is an upper bound, and quick; a long string may be full of commas.
-    return _entries(text) > MOST and _entries(STRINGS.sub(b"", text)) > MOST
-
-
-def _entries(text: bytes) -> int:
-    return text.count(b",") + text.count(b"{") + text.count(b"[")
+LOOKED_AT: Final = 1_000
+"""Entries of one list, and fields of these, that are told apart."""
 
 
 async def lean(text: bytes) -> bytes:
@@ -53,14 +44,18 @@ async def lean(text: bytes) -> bytes:
 
     Each object keeps its shape: instead of a field that is missing it has an empty one.
     """
-    if not heavy(text):
+    # The first is an upper bound, and quick; a long string may be full of commas.
+    if entries(text) <= MOST or entries(plain := blanked(text)) <= MOST:
         return text
     parts: list[bytes] = []
     begin = 0
-    for one in await _Reading(text).objects():
-        for cut in one.too_much(text):
-            parts += (text[begin : cut.start], cut.instead)
-            begin = cut.end
+    outline = Outline(text, plain)
+    for one in _objects(outline):
+        if outline.entries(one) > MOST:
+            for cut in _Large(outline, one).too_much():
+                parts += (text[begin : cut.start], cut.instead)
+                begin = cut.end
+        await asyncio.sleep(0)
     return b"".join((*parts, text[begin:]))
 
 
@@ -99,130 +94,81 @@ class _Span:
     instead: bytes = b""
 
 
-@dataclass(slots=True)
-class _Object:
-    """Where one object and its fields are."""
+class _Large:
+    """An object of too many values, and where its fields are."""
 
-    start: int
-    end: int = 0
-    fields: list[_Span] = field(default_factory=list)
-    spec: _Span | None = None
+    def __init__(self, outline: Outline, bracket: int) -> None:
+        self._outline = outline
+        self._bracket = bracket
+        self._spec: _Span | None = None
 
-    def too_much(self, text: bytes) -> list[_Span]:
+    def too_much(self) -> list[_Span]:
         """The mark and what is to be taken out, in the order of the text."""
-        left = _entries(STRINGS.sub(b"", text[self.start : self.end]))
-        if left <= MOST:
-            return []
+        left = self._outline.entries(self._bracket)
         taken: list[_Span] = []
-        for one in sorted(self.fields, key=lambda f: f.entries, reverse=True):
+        for one in sorted(self._fields(), key=lambda f: f.entries, reverse=True):
             if left <= MOST:
                 break
             taken.append(one)
             left -= one.entries
-        if left > MOST and self.spec is not None:
+        if left > MOST and self._spec is not None:
             # Too many of what no schema allows that many of.
-            inside = self.spec
+            inside = self._spec
             taken = [t for t in taken if not inside.start <= t.start < inside.end] + [inside]
-        paths = ",".join(one.path for one in taken)
-        mark = _Span(self.start, self.start, instead=f'"{MARK}":"{paths}",'.encode())
+        paths = ",".join(dict.fromkeys(one.path for one in taken))
+        at = self._bracket + 1
+        mark = _Span(at, at, instead=f'"{MARK}":"{paths}",'.encode())
         return [mark, *sorted(taken, key=lambda t: t.start)]
 
+    def _fields(self) -> Iterator[_Span]:
+        """All that can be taken out; fields of entries of the spec's lists by themselves."""
+        outline = self._outline
+        for key, field in outline.within(self._bracket):
+            if key not in {"metadata", "spec", "status"} or not outline.is_map(field):
+                yield self._span(key, field)
+                continue
+            if key == "spec":
+                self._spec = self._span(key, field)
+            for inner, bracket in outline.within(field):
+                path = f"{key}.{inner}"
+                if key == "spec" and not outline.is_map(bracket):
+                    yield from self._listed(path, bracket)
+                else:
+                    yield self._span(path, bracket)
 
-class _Reading:
-    """Finds objects and fields in a text, from bracket to bracket."""
-
-    def __init__(self, text: bytes) -> None:
-        self._text = text
-        self._found: list[_Object] = []
-        self._open: list[tuple[str, int]] = []
-        """Keys and beginnings of what is open."""
-        self._around = ""
-        """The field of the text that holds the objects; empty if the text is one itself."""
-        self._steps = 0
-
-    async def objects(self) -> list[_Object]:
-        """All objects; of a list or an event those within it."""
-        text, at, key = self._text, 0, ""
-        while (token := TOKEN.search(text, at)) is not None:
-            at, what = token.end(), token[0]
-            if what in {b"{", b"["}:
-                inside = not self._open or text[self._open[-1][1] : self._open[-1][1] + 1] == b"{"
-                self._open.append((key if inside else "", token.start()))
-                at = await self._opened(at, what)
-            elif what in {b"}", b"]"}:
-                self._closed(at)
+    def _listed(self, path: str, bracket: int) -> list[_Span]:
+        """The fields of the entries of a list; the list if they are too many to look at."""
+        outline, found = self._outline, list[_Span]()
+        for number, (_, one) in enumerate(outline.within(bracket)):
+            if not outline.is_map(one):
+                found.append(self._span(path, one))
             else:
-                key = what[1:-1].decode("utf-8", "replace")
-            await self._pause()
-        return self._found
+                fields = islice(outline.within(one), LOOKED_AT)
+                found += (self._span(f"{path}.{key}", field) for key, field in fields)
+            if max(number, len(found)) >= LOOKED_AT:
+                return [self._span(path, bracket)]
+        return found
 
-    async def _opened(self, at: int, what: bytes) -> int:
-        """Where to go on: behind a field, or inside of whatever holds fields."""
-        if len(self._open) == 2 and self._open[1][0] in {"items", "object"}:
-            self._around = self._open[1][0]
-            self._found.clear()
-        path = self._path()
-        if path is None:
-            return at
-        if not path:
-            self._found.append(_Object(at))
-            return at
-        if _holds_fields(path, what):
-            return at
-        end = await self._end(at)
-        _, start = self._open.pop()
-        inner = self._text[start:end]
-        instead = b"{}" if what == b"{" else b"[]"
-        if path == ["metadata", "finalizers"]:
+    def _span(self, path: str, bracket: int) -> _Span:
+        outline, end = self._outline, self._outline.end(bracket)
+        instead = b"{}" if outline.is_map(bracket) else b"[]"
+        if path == "metadata.finalizers":
             # Without ours a deletion would not wait, and kopf would add it again and again.
-            instead = b"[" + b",".join(sorted(set(_OURS.findall(inner)))[:8]) + b"]"
-        named = ".".join(part for part in path if part)
-        count = _entries(STRINGS.sub(b"", inner))
-        self._found[-1].fields.append(_Span(start, end, named, count, instead))
-        return end
-
-    def _closed(self, end: int) -> None:
-        path = self._path()
-        _, start = self._open.pop()
-        if path == []:
-            self._found[-1].end = end
-        elif path == ["spec"]:
-            self._found[-1].spec = _Span(start, end, "spec", instead=b"{}")
-
-    def _path(self) -> list[str] | None:
-        """Where we are in the object; None around it, in a list or an event."""
-        keys = [key for key, _ in self._open[1:]]
-        if not self._around:
-            return keys
-        if keys[:1] != [self._around]:
-            return None
-        if self._around == "object":
-            return keys[1:]
-        return keys[2:] if len(keys) > 1 else None
-
-    async def _end(self, at: int) -> int:
-        """Where it ends what was opened right before `at`."""
-        depth = 1
-        for token in TOKEN.finditer(self._text, at):
-            if token[0] in {b"{", b"["}:
-                depth += 1
-            elif token[0] in {b"}", b"]"}:
-                depth -= 1
-                if not depth:
-                    return token.end()
-            await self._pause()
-        return len(self._text)
-
-    async def _pause(self) -> None:
-        self._steps += 1
-        if self._steps % _AT_ONCE == 0:
-            await asyncio.sleep(0)
+            ours = sorted(set(_OURS.findall(outline.text[bracket:end])))
+            instead = b"[" + b",".join(ours[:8]) + b"]"
+        return _Span(bracket, end, path, outline.entries(bracket), instead)
 
 
-def _holds_fields(path: list[str], what: bytes) -> bool:
-    """Whether fields are looked for in it; entries of lists in a spec hold some of their own."""
-    if len(path) == 1:
-        return what == b"{" and path[0] in {"metadata", "spec", "status"}
-    if path[0] != "spec":
-        return False
-    return (len(path) == 2 and what == b"[") or (len(path) == 3 and what == b"{")
+def _objects(outline: Outline) -> Iterator[int]:
+    """Each object of a list, or that of an event; else the text is one itself."""
+    for key, bracket in outline.within(outline.root):
+        if key == "items":
+            yield from (one for _, one in outline.within(bracket))
+            return
+        if key == "object":
+            yield bracket
+            return
+        if key != "metadata":
+            break
+    if outline.root >= 0:
+        yield outline.root

@@ -47,7 +47,7 @@ def taken(
     All Nodes are looked at but once, however many of them ask.
     """
     theirs = [h for m in machines for h in (m.spec.node, m.spec.address, *m.spec.addresses)]
-    found = reserved(cluster, meta).with_hosts("a Machine's", theirs)
+    found = reserved(cluster, meta).with_hosts(dict.fromkeys(theirs, "a Machine's"))
     owners: dict[str, str] = {}
     for name, own in nodes.items():
         for host in map(canonical, (name, *own)):

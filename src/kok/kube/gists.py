@@ -16,12 +16,12 @@ from yarl import URL
 
 from kok.api.meta import Kind
 from kok.kube.cutting import lean
-from kok.kube.limits import MIB, weight
+from kok.kube.limits import META, weight
 from kok.kube.nesting import shallow
 from kok.kube.pages import BARE
 
-PAGE_BYTES: Final = 8 * MIB
-PAGE_WEIGHT: Final = 16 * MIB
+PAGE_BYTES: Final = META.answer
+PAGE_WEIGHT: Final = META.weight // 2
 """Of one page of a list; a page beyond it is asked for again with fewer objects."""
 _ALONE: Final = BARE.replace("MetadataList;", "Metadata;")
 
@@ -45,17 +45,21 @@ class GistResponse(aiohttp.ClientResponse):
             self._body = await gist(await super().read() if whole is None else whole)
         return self._body
 
-    async def fits(self) -> bool:
-        """Whether it is no more than one page may be; otherwise it is closed."""
+    async def fits(self, several: bool) -> bool:
+        """Whether it is no more than one page may be, of several objects or of one.
+
+        If not it is closed; one object alone may be of any weight.
+        """
+        most = META.size(several=several)
         raw = bytearray()
         async for chunk in self.content.iter_chunked(2**16):
             raw += chunk
-            if len(raw) > PAGE_BYTES:
+            if len(raw) > most:
                 self.close()
                 return False
         whole = bytes(raw)
-        self._whole = await lean(whole) if weight(whole) > PAGE_WEIGHT else whole
-        return weight(self._whole) <= PAGE_WEIGHT
+        self._whole = await lean(whole) if weight(whole) > PAGE_WEIGHT or not several else whole
+        return weight(self._whole) <= PAGE_WEIGHT or not several
 
 
 class Gists:
@@ -80,8 +84,11 @@ class Gists:
             size = int(request.url.query["limit"])
             if response.status >= 400 or not isinstance(response, GistResponse):
                 return response
-            if await response.fits() or size <= 1:
+            if await response.fits(size > 1):
                 return response
+            if size <= 1:
+                # Which kopf says and tries again, ever more slowly.
+                raise aiohttp.ClientConnectionError(f"an object of {META.alone} bytes and more")
             request.url = _fewer(request.url, size)
 
     def _collection(self, path: str) -> tuple[bool, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kok.kube.nesting import STRINGS
+from kok.kube.brackets import blanked, containers
 
 MIB: Final = 2**20
 _MANY: Final = 20_000
@@ -17,9 +17,11 @@ class Limits:
     """What is taken from one API server at most; beyond it `TooLarge` is raised."""
 
     answer: int
-    """Bytes of one answer."""
+    """Bytes of one answer with several objects."""
+    alone: int
+    """Bytes of any other."""
     weight: int
-    """Bytes of memory that one parsed answer may take, as `weight` estimates it."""
+    """Bytes of memory that the first may take when parsed, as `weight` estimates it."""
     line: int
     """Bytes of one line of a watch."""
     listed: int
@@ -43,25 +45,39 @@ class Limits:
     """Whether an object of too many values is cut, see `kok.kube.cutting`, and not only refused:
     so that its author can be told, and a list or watch goes on in spite of it."""
 
+    def size(self, *, several: bool) -> int:
+        """Bytes of one answer, with several objects or not."""
+        return self.answer if several else self.alone
+
+    def parsed(self, *, several: bool) -> int:
+        """Bytes of memory that it may take when parsed."""
+        return self.weight * self.size(several=several) // self.answer
+
 
 META: Final = Limits(
     answer=8 * MIB,
+    alone=16 * MIB,
     weight=32 * MIB,
-    line=8 * MIB,
+    line=16 * MIB,
     listed=128 * MIB,
     together=None,
     items=100_000,
     known=64 * MIB,
-    reading=None,
+    reading=48 * MIB,
     seconds=300.0,
     page=100,
     cuts=True,
 )
 """Of the meta cluster: its API server is trusted, but everybody who may write in a namespace there
 decides on how large objects are. A page that is too large is asked for again with fewer of them,
-and of an object that is too large alone the largest fields are taken out."""
+and of an object of too many values the largest fields are taken out.
+
+etcd stores 1.5 MiB of one object. Of kinds that are stored as protobuf that may be six times as
+much JSON, in which `<` is \\u003c. So one object alone is always read.
+"""
 TENANT: Final = Limits(
     answer=6 * MIB,
+    alone=6 * MIB,
     weight=12 * MIB,
     line=2 * MIB,
     listed=24 * MIB,
@@ -82,8 +98,8 @@ supports. Ten servers that all use up everything at once fit into the operators'
 
 def _values(text: bytes) -> tuple[int, int]:
     """How many containers there are at most, and how many values with these."""
-    containers = text.count(b"{") + text.count(b"[")
-    return containers, text.count(b",") + text.count(b":") + containers
+    many = containers(text)
+    return many, text.count(b",") + text.count(b":") + many
 
 
 def weight(raw: bytes) -> int:
@@ -92,10 +108,10 @@ def weight(raw: bytes) -> int:
     A text of empty objects grows thirtyfold, one of long strings hardly at all: what counts is how
     many values there are. Never less than what it really takes, for what servers can make up.
     """
-    containers, values = _values(raw)
+    many, values = _values(raw)
     if values > _MANY:
         # What stands in a string is none, and one long text may be full of brackets.
-        containers, values = _values(STRINGS.sub(b"", raw))
+        many, values = _values(blanked(raw))
     # One wide character in a string makes all of them wide. Go writes `<` as \u003c, which is none.
     wide = not raw.isascii() or raw.count(b"\\u") > raw.count(b"\\u00")
-    return len(raw) * (4 if wide else 1) + 64 * containers + 72 * values
+    return len(raw) * (4 if wide else 1) + 64 * many + 72 * values

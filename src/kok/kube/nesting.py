@@ -9,23 +9,17 @@ the object itself is not what its author wrote, and whoever uses the field refus
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pydantic_core import from_json
 
+from kok.kube.brackets import blanked, levels
+
 DEEPEST: Final = 100
 """Levels that are left of what no parser bears, which are 200 and more."""
 ALLOWED: Final = 64
 """Levels that a field which takes anything may have."""
-TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?+|[\[\]{}]', re.DOTALL)
-"""A string or a bracket of a JSON text.
-
-A string that never ends is one as well: else it would be looked for anew from each quote in it.
-"""
-STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?+', re.DOTALL)
-"""Every string of a JSON text, one that never ends too."""
 
 
 def parse(text: bytes) -> Any:
@@ -45,17 +39,20 @@ def shallow(text: bytes) -> bytes:
 
 def _cut(text: bytes) -> bytes:
     kept: list[bytes] = []
-    depth, start = 0, 0
-    for token in TOKEN.finditer(text):
-        if token[0] in {b"{", b"["}:
-            depth += 1
-            if depth == DEEPEST + 1:
-                kept += (text[start : token.start()], b"null")
-        elif token[0] in {b"}", b"]"}:
-            if depth == DEEPEST + 1:
-                start = token.end()
-            depth -= 1
-    return b"".join((*kept, text[start:])) if depth <= DEEPEST else b""
+    start, cutting = 0, False
+    for at, depths in levels(blanked(text)):
+        index = 0
+        while True:
+            try:
+                index = depths.index(DEEPEST if cutting else DEEPEST + 1, index)
+            except ValueError:
+                break
+            if cutting:
+                start = at + index
+            else:
+                kept += (text[start : at + index - 1], b"null")
+            cutting = not cutting
+    return b"" if cutting else b"".join((*kept, text[start:]))
 
 
 def too_deep(value: Any) -> bool:

@@ -139,7 +139,8 @@ class Transport:
     ) -> tuple[Any, int]:
         """What `request` returns, and about how much memory it takes, in bytes.
 
-        `several`: of a list, in which no object is cut without need.
+        `several`: of a list, in which no object is cut without need, and which could be asked for
+        again with fewer.
         """
         limit = aiohttp.ClientTimeout(total=timeout or self.timeout)
         async with self._exchange(
@@ -147,12 +148,12 @@ class Transport:
         ) as response:
             if response.status >= 400:
                 raise error_of(response.status, await _beginning(response))
-            raw = await self._read(response)
+            raw = await self._read(response, several)
             if not response.content_type.endswith("json"):
                 return raw.decode("utf-8", "replace"), len(raw)
             if not several or weight(raw) > self.limits.weight:
                 raw = await self._cut(raw)
-            return (self._parsed(raw), weight(raw)) if raw else (None, 0)
+            return (self._parsed(raw, several), weight(raw)) if raw else (None, 0)
 
     async def lines(
         self, path: str, *, query: Mapping[str, str], idle: float, whole: float
@@ -235,10 +236,10 @@ class Transport:
                 self._tell(method, 0)
             raise Unreachable(_sentence(self.access.server, error)) from error
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, several: bool) -> bytes:
         """All of an answer; raises `TooLarge` as soon as it is known to be more than it may."""
         _refuse_encoded(response)
-        most = self.limits.answer
+        most = self.limits.size(several=several)
         if (response.content_length or 0) > most:
             raise self.too_large(f"more than {most} bytes")
         raw = bytearray()
@@ -253,13 +254,14 @@ class Transport:
     async def _cut(self, raw: bytes) -> bytes:
         return await lean(raw) if self.limits.cuts else raw
 
-    def _parsed(self, raw: bytes) -> Any:
-        if weight(raw) > self.limits.weight:
-            raise self.too_large(f"more values than {self.limits.weight} bytes of memory hold")
+    def _parsed(self, raw: bytes, several: bool) -> Any:
+        most = self.limits.parsed(several=several)
+        if weight(raw) > most:
+            raise self.too_large(f"more values than {most} bytes of memory hold")
         return parse(raw)
 
     def _parsed_object(self, raw: bytes) -> dict[str, Any]:
-        found = self._parsed(raw)
+        found = self._parsed(raw, several=False)
         if not isinstance(found, dict):
             raise Unreachable(f"{self.access.server} did not answer with Kubernetes objects")
         return found

@@ -44,9 +44,9 @@ class Reserved:
             (what for cidr, what in self.networks.items() if _within(host, cidr)), None
         )
 
-    def with_hosts(self, what: str, hosts: Iterable[str]) -> Reserved:
+    def with_hosts(self, hosts: Mapping[str, str]) -> Reserved:
         """With more of them; what was reserved before keeps its description."""
-        return replace(self, hosts={**{canonical(h): what for h in hosts}, **self.hosts})
+        return replace(self, hosts={**{canonical(h): w for h, w in hosts.items()}, **self.hosts})
 
 
 def reserved(cluster: Cluster, meta_addresses: Iterable[str] = ()) -> Reserved:

@@ -18,6 +18,7 @@ from kok.kube.limits import TENANT
 SMALL = replace(
     TENANT,
     answer=20_000,
+    alone=20_000,
     line=10_000,
     weight=200_000,
     listed=400_000,

@@ -39,8 +39,9 @@ class MetaNodes:
         """All nodes with an internal address, by name. Raises `KubeError`."""
         now = clock.monotonic()
         if self._listed_at is None or now - self._listed_at > REFRESH:
-            listed = [meta_node(node) for node in await kube.list(kinds.NODE)]
-            self._known = {node.name: node for node in listed}
+            # Of a Node with all its images and conditions little is kept.
+            listed = await kube.list(kinds.NODE, keep=lambda node: {"it": meta_node(node)})
+            self._known = {one["it"].name: one["it"] for one in listed}
             self._listed_at = now
         return tuple(node for _, node in sorted(self._known.items()) if node.addresses)
 

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from kok.api.etcdbackup import EtcdBackup
+from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.cutting import ANYTHING
@@ -52,19 +54,28 @@ class Slots:
             labels = f"{layout.LABEL_WORKER} in ({','.join(COUNTED)})"
             found = await asyncio.gather(
                 *(
-                    # One that is too large in one namespace must not keep the others from theirs.
-                    kube.list(kinds.JOB, where, labels=labels, unread=ANYTHING)
+                    # Neither large nor many Jobs of one namespace may keep others from theirs.
+                    kube.list(kinds.JOB, where, labels=labels, unread=ANYTHING, keep=_place)
                     for where in watched or (None,)
                 )
             )
             running = Counter(
-                str(job["metadata"]["namespace"])
-                for some in found
-                for job in some
-                if jobs.holds_a_slot(job)
+                place["namespace"] for some in found for place in some if place["held"]
             )
             why = waits_for(running, namespace, self._limit)
             if why is not None:
                 text = f"{why}, as many as may run at the same time (setting worker_jobs)"
                 raise Wait(reasons.QUEUED, text, after=AGAIN)
             yield
+
+
+def _place(job: Manifest) -> Manifest:
+    """The namespace of a Job, and whether it holds a place: one that is an EtcdBackup's may."""
+    kind = EtcdBackup.info.kind
+    ours = any(
+        bool(owner.get("controller"))
+        and (owner.get("apiVersion"), owner.get("kind")) == (kind.api_version, kind.kind)
+        for owner in job["metadata"].get("ownerReferences") or ()
+    )
+    held = ours and jobs.holds_a_slot(job)
+    return {"namespace": str(job["metadata"]["namespace"]), "held": held}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from kok.api.meta import Kind, Manifest
 from kok.kube.access import Access
 from kok.kube.client import Kube
 from kok.kube.identity import Identity
+from kok.kube.limits import TENANT
 from kok.kube.watch import WatchEvent
 from kok.operators.cluster.business import rights
 from kok.operators.cluster.business.reach import ask, resolve
@@ -47,10 +49,12 @@ class Listing:
         self.found = list(found)
         self.asked = 0
 
-    async def list(self, _kind: Kind) -> list[Manifest]:
+    async def list(
+        self, _kind: Kind, keep: Callable[[Manifest], Manifest] = lambda one: one
+    ) -> list[Manifest]:
         """All of it."""
         self.asked += 1
-        return self.found
+        return list(map(keep, self.found))
 
 
 async def test_meta_nodes_are_listed_once_and_then_followed() -> None:
@@ -106,6 +110,29 @@ class Stream:
         for type_, manifest in events:
             self.queues[kind].put_nowait(WatchEvent(type_, manifest))
         await settle()
+
+
+async def test_what_is_too_large_to_be_read_is_told_at_once() -> None:
+    api = await FakeApi().start()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "watch" in request.query:
+            return web.Response(body=b" " * 2000)
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+
+    api.script("GET", "", answer)
+    limits, told = replace(TENANT, line=1000), asyncio.Event()
+    access = api.kubeconfig()
+    async with await Kube.from_kubeconfig(access, field_manager="t", limits=limits) as kube:
+        watching = Watching(
+            kube, lambda: told.set() if kube.excess is not None else None, lambda _addon: None
+        )
+        try:
+            async with asyncio.timeout(60):
+                await told.wait()
+        finally:
+            await watching.close()
+            await api.close()
 
 
 async def test_nodes_of_a_business_cluster_are_counted_by_watching() -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from kok.api.cluster import Cluster
 from kok.api.machine import Machine, MachineStatus
+from kok.api.meta import Manifest
 from kok.kube import certificates, kinds
 from kok.kube.certificates import Request, Subject, by_node, by_token
 from kok.kube.client import Kube
@@ -103,6 +104,10 @@ def _marks_refused(p: Pass[Machine], node: str, error: KubeError) -> float:
     return REFUSED_AGAIN
 
 
+def _addresses(node: Manifest) -> Manifest:
+    return {"addresses": (node.get("status") or {}).get("addresses") or ()}
+
+
 class MetaAddresses:
     """The addresses of the meta cluster's nodes, listed anew every minute at most."""
 
@@ -115,12 +120,8 @@ class MetaAddresses:
         """All addresses and names of all nodes. Raises `KubeError`."""
         now = self._monotonic()
         if now - self._listed > META_EVERY:
-            found = await kube.list(kinds.NODE)
-            self._found = tuple(
-                str(address["address"])
-                for one in found
-                for address in (one.get("status") or {}).get("addresses") or ()
-            )
+            found = await kube.list(kinds.NODE, keep=_addresses)
+            self._found = tuple(str(a["address"]) for node in found for a in node["addresses"])
             self._listed = now
         return self._found
 
@@ -183,11 +184,11 @@ async def _reserved(p: Pass[Machine], cluster: Cluster, meta: Iterable[str]) -> 
     """What this Machine may not have: the API's, the meta nodes', and what the specs of other
     Machines say is theirs. Its own address may be shared behind a NAT."""
     machine = p.obj
-    found = reserved(cluster, meta)
+    theirs: dict[str, str] = {}
     listed = await p.kube.list(machine.info.kind, machine.namespace, unread=FREE_FORM)
     for other in map(Machine.parse, listed):
         spec = other.spec
         if spec.cluster == machine.spec.cluster and other.metadata.uid != machine.metadata.uid:
-            theirs = {spec.address, *spec.addresses} - {machine.spec.address}
-            found = found.with_hosts(f"an address of Machine {other.name}", theirs)
-    return found
+            own = {spec.address, *spec.addresses} - {machine.spec.address}
+            theirs |= dict.fromkeys(own, f"an address of Machine {other.name}")
+    return reserved(cluster, meta).with_hosts(theirs)
