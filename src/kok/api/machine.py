@@ -87,7 +87,7 @@ class MachineSpec(ApiModel):
     """Taints of the node."""
     access_hash: AccessHash | None = None
     """Hash of the address and the CA by which the node reaches its cluster. KubeNodes write it, so
-    that their nodes turn to new ones in stages; without it a node turns to them at once."""
+    that their nodes turn to new ones in stages; without it one node turns to them after the other."""
     drain_timeout: Duration = "5m"
     """How long a drain may take before pods are deleted without regard to disruption budgets."""
     paused: bool = False

@@ -439,12 +439,20 @@ def test_a_turn_is_not_over_while_the_cluster_takes_no_nodes() -> None:
     assert conditions["UpToDate"][0] != "True"
 
 
-def test_a_machine_of_its_own_or_a_new_one_waits_for_nobody() -> None:
+def test_a_machine_of_its_own_waits_for_others_of_its_kind_and_a_new_one_for_nobody() -> None:
     other = replace(ACCESS, server="https://192.0.2.99:6443")
     alone = builders.machine()
     around = world(node=NODE, access=other)
-    found = step(alone, view=seen(alone, identity=MEMBER), world=around, status=TURN)
-    assert isinstance(found, Join)
+    given = case(alone, view=seen(alone, identity=MEMBER), world=around, status=TURN)
+    assert plan.turning(given)
+    assert isinstance(plan.decide(given).step, Join)
+    waits = replace(given, turn=False)
+    assert plan.decide(waits).step == Idle(plan.TURN_AGAIN)
+    status, conditions = shown(waits)
+    assert (conditions["Joined"][0], conditions["Ready"][0]) == ("True", "True")
+    told = status.condition("Joined")
+    assert told
+    assert "turns to the new address or CA of Cluster shop after another Machine" in told.message
     new = builders.machine(accessHash=ACCESS.digest)
     assert isinstance(step(new, view=seen(new, identity=MEMBER), world=around), Join)
 

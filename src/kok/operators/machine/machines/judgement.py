@@ -164,7 +164,13 @@ def _not_compared(case: Case) -> Judgement:
 def _joined(case: Case, decision: Decision) -> Judgement:
     error = case.view.error
     if decision.joining == "-":
-        return Judgement(True, reasons.JOINED, "the kubelet has credentials of its own")
+        told = "the kubelet has credentials of its own"
+        if not case.turn:
+            cluster = case.machine.spec.cluster
+            told += (
+                f"; it turns to the new address or CA of Cluster {cluster} after another Machine"
+            )
+        return Judgement(True, reasons.JOINED, told)
     waiting = waiting_for_cluster(case)
     before = case.status.condition(JOINED)
     if before is not None and before.status == "True" and (waiting or not decision.joining):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -37,6 +37,8 @@ RECHECK = 15.0
 """Seconds after which a host that did not pass is looked at again."""
 JOIN_PATIENCE = 60.0
 """Seconds in which a started kubelet must have its credentials."""
+TURN_AGAIN = 5.0
+"""Seconds after which it is asked again whether it is a Machine's turn."""
 FINISH_EVERY = 5.0
 FINISH_MOST = 300.0
 """Seconds between two attempts to remove a bootstrap token; the first of them are closer."""
@@ -66,6 +68,8 @@ class Case:
     monotonic: float
     survey_every: float
     templates: Templates = field(default_factory=Templates)
+    turn: bool = True
+    """Whether a Machine that no KubeNode stages may turn to another address or CA of its cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,11 +283,18 @@ def todo(case: Case) -> join.JoinPlan | None:
     if access is None or identity is None:
         return None
     found = join.plan(identity, access, case.machine.spec.node, case.now)
-    turn = case.machine.spec.access_hash
-    if found is not None and found.staged and case.status.first_ready and turn:
-        # One that serves goes on as it is until its KubeNode says that it is its turn.
-        return found if turn == access.digest else None
+    hashed = case.machine.spec.access_hash
+    if found is not None and found.staged and case.status.first_ready:
+        # One that serves goes on as it is until it is its turn; its KubeNode says so if it has one.
+        turn = hashed == access.digest if hashed else case.turn
+        return found if turn else None
     return found
+
+
+def turning(case: Case) -> bool:
+    """Whether it has to turn to another address or CA, and no KubeNode says when."""
+    found = todo(replace(case, turn=True))
+    return found is not None and found.staged and not case.machine.spec.access_hash
 
 
 def _joining(case: Case) -> str:
@@ -306,7 +317,9 @@ def _join(case: Case, survey: Survey) -> Step:
     if found is None:
         # A kubelet makes its Node when it starts and never again.
         gone = join.JoinPlan("its Node is gone", token=False)
-        return _wait_for_kubelet(case, gone) if case.world.node_lost else Idle()
+        if case.world.node_lost:
+            return _wait_for_kubelet(case, gone)
+        return Idle() if case.turn else Idle(TURN_AGAIN)
     problem = _foreign_node(case, survey) or wanted_.skew(case.machine, case.world.cluster)
     if problem is not None:
         return Refuse(problem, RECHECK)

@@ -21,6 +21,7 @@ from kok.operators.machine.host.survey import Owner
 from kok.operators.machine.keeping import Keeper
 from kok.operators.machine.machines import plan, steps
 from kok.operators.machine.machines.delete import Removal
+from kok.operators.machine.machines.judgement import READY
 from kok.operators.machine.machines.observe import (
     CLUSTER,
     COMPONENT,
@@ -32,6 +33,7 @@ from kok.operators.machine.machines.observe import (
 )
 from kok.operators.machine.machines.plan import EVER_READY, Case, Decision, unheard
 from kok.operators.machine.machines.status import report
+from kok.operators.machine.machines.turns import Turns
 from kok.operators.machine.machines.wanted import take_results
 from kok.operators.machine.machines.work import Hand, Introduction
 from kok.operators.machine.permits import Permits
@@ -71,6 +73,7 @@ class MachineReconciler:
         bounds = Bounds(settings.allowed_ssh_ranges, settings.forbidden_ranges)
         self.connections = Connections(timeouts, self.clock.monotonic, bounds)
         self.sessions = Sessions(self.clock.monotonic)
+        self.turns = Turns(self.clock.monotonic)
         self.tenants = Tenants(settings.business_timeout)
         self.observer = Observer(
             self.tenants,
@@ -99,8 +102,10 @@ class MachineReconciler:
         """See `Reconciler`."""
         session = self.sessions.of(p.obj.metadata.uid)
         case = await self._with_templates(await self._look_around(p, session))
-        decision = plan.decide(case)
+        case, decision = self._decide(p, case)
         report(p.status, case, decision)
+        if not plan.turning(case) and p.status.is_true(READY):
+            self.turns.over((p.obj.namespace, p.obj.spec.cluster), p.obj.metadata.uid)
         self._account(p)
         kept = await self._keep(p, case)
         if plan.mine(case):
@@ -117,6 +122,17 @@ class MachineReconciler:
         waits = (after, again, kept, soon)
         return Result(min((t for t in waits if t is not None), default=None))
 
+    def _decide(self, p: Pass[Machine], case: Case) -> tuple[Case, Decision]:
+        """What to do next; one that does not serve waits for nobody's turn."""
+        cluster, uid = (p.obj.namespace, p.obj.spec.cluster), p.obj.metadata.uid
+        serves = plan.turning(case) and p.status.is_true(READY)
+        if serves:
+            case = replace(case, turn=self.turns.free(cluster, uid))
+        decision = plan.decide(case)
+        if serves and isinstance(decision.step, steps.Join) and not p.paused:
+            self.turns.take(cluster, uid)
+        return case, decision
+
     async def finalize(self, p: Pass[Machine]) -> Result | Done:
         """See `Reconciler`."""
         machine, uid = p.obj, p.obj.metadata.uid
@@ -131,6 +147,7 @@ class MachineReconciler:
             self.sessions.end(uid)
             self.connections.drop(uid)
             self.tenants.leave((machine.namespace, machine.spec.cluster), uid)
+            self.turns.over((machine.namespace, machine.spec.cluster), uid)
             self.phases.put(uid, None)
         return result
 

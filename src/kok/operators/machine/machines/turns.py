@@ -1,0 +1,40 @@
+"""Which Machine that no KubeNode stages may turn to another address or CA of its cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+PATIENCE = 600.0
+"""Seconds after which the next one has its turn, though the one before does not serve again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    uid: str
+    since: float
+
+
+class Turns:
+    """One Machine of a cluster after the other, as what they turn to comes to all at once."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._held: dict[tuple[str, str], _Turn] = {}
+
+    def free(self, cluster: tuple[str, str], uid: str) -> bool:
+        """Whether it may turn now."""
+        held = self._held.get(cluster)
+        return held is None or held.uid == uid or self._monotonic() - held.since >= PATIENCE
+
+    def take(self, cluster: tuple[str, str], uid: str) -> None:
+        """It turns now, and the others wait."""
+        held = self._held.get(cluster)
+        if held is None or held.uid != uid:
+            self._held[cluster] = _Turn(uid, self._monotonic())
+
+    def over(self, cluster: tuple[str, str], uid: str) -> None:
+        """It serves as it should, or is gone."""
+        held = self._held.get(cluster)
+        if held is not None and held.uid == uid:
+            del self._held[cluster]
