@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.cases import ACCESS, MEMBER, NODE, case, seen, world
+
+from kok.operators.machine.machines.reconcile import MachineReconciler
+from kok.operators.machine.machines.steps import Idle, Join
 from kok.operators.machine.machines.turns import PATIENCE, Turns
 
+SINCE = "2026-11-02T11:00:00Z"
 SHOP, OTHER = ("team-a", "shop"), ("team-b", "shop")
 
 
@@ -31,3 +41,29 @@ def test_one_that_never_serves_again_does_not_stop_all_others() -> None:
     assert turns.free(SHOP, "b")
     turns.take(SHOP, "b")
     assert not turns.free(SHOP, "a")
+
+
+async def test_of_those_that_serve_one_joins_anew_and_those_that_do_not_wait_for_nobody() -> None:
+    reconciler = MachineReconciler.__new__(MachineReconciler)
+    reconciler.turns = Turns(lambda: 0.0)
+    around = world(node=NODE, access=replace(ACCESS, server="https://192.0.2.99:6443"))
+
+    def decided(name: str, ready: str, *, paused: bool = False) -> Any:
+        machine = builders.machine(metadata={"uid": name})
+        condition = {"type": "Ready", "status": ready, "reason": "X", "lastTransitionTime": SINCE}
+        given = case(
+            machine,
+            view=seen(machine, identity=MEMBER),
+            world=around,
+            status={"firstReady": SINCE, "conditions": [condition]},
+        )
+        p = SimpleNamespace(obj=machine, status=given.status, paused=paused)
+        return reconciler._decide(cast("Any", p), given)[1].step
+
+    assert isinstance(decided("a", "True", paused=True), Join), "told, but not done"
+    assert isinstance(decided("b", "True"), Join)
+    assert isinstance(decided("a", "True"), Idle)
+    assert isinstance(decided("b", "True"), Join)
+    assert isinstance(decided("c", "False"), Join)
+    reconciler.turns.over(("team-a", "shop"), "b")
+    assert isinstance(decided("a", "True"), Join)
