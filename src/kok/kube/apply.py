@@ -55,31 +55,28 @@ def index(manifests: Iterable[Manifest]) -> dict[tuple[str, str], Manifest]:
     return {(str(m["kind"]), str(m["metadata"]["name"])): m for m in manifests}
 
 
-async def ensure(
-    kube: Kube, intent: Manifest, live: Manifest | None, *, whole: bool = True
-) -> tuple[Manifest, Change]:
+async def ensure(kube: Kube, intent: Manifest, live: Manifest | None) -> tuple[Manifest, Change]:
     """Makes the live object cover the intent; returns it and what had to be done.
 
     Nothing is sent if the live object carries the intent's hash and every field that it sets, or
     if the object is being deleted: what comes after it is created once it is gone. Pass None for
-    `live` if there is none. With `whole` also what others added to the spec goes, for the kinds
-    that `kok.kube.foreign` names. Raises `KubeError`.
+    `live` if there is none. Also what others added to the spec goes, for the kinds that
+    `kok.kube.foreign` names. Raises `KubeError`.
     """
     want = stamped(intent)
     if live is None:
         made = await kube.apply(want)
-        _accept(kube, made, want, whole)
+        _accept(kube, made, want)
         return made, Change.CREATED
     if live["metadata"].get("deletionTimestamp"):
         return live, Change.NONE
-    result, refused = (await _without(kube, live, want)) if whole else (live, False)
+    result, refused = await _without(kube, live, want)
     uid = str(live["metadata"].get("uid", ""))
-    if refused or not _drift(result, want, whole) <= kube.accepted.get(uid, frozenset()):
+    if refused or not _drift(result, want) <= kube.accepted.get(uid, frozenset()):
         result = await kube.apply(want)
-        _accept(kube, result, want, whole)
-        if whole:
-            # What could not go before the rest was as it should be.
-            result, refused = await _without(kube, result, want)
+        _accept(kube, result, want)
+        # What could not go before the rest was as it should be.
+        result, refused = await _without(kube, result, want)
         if refused:
             result = await _in_parts(kube, result, want)
     same = _version(result) == _version(live)
@@ -171,18 +168,17 @@ async def _remove(kube: Kube, live: Manifest, fields: frozenset[Pointer]) -> Man
     return await kube.patch(kind, meta["name"], meta.get("namespace"), patch, type="json")
 
 
-def _drift(live: Manifest, want: Manifest, whole: bool) -> frozenset[str]:
-    within = additions(live, want).within if whole else frozenset()
-    return frozenset(differences(live, want)) | within
+def _drift(live: Manifest, want: Manifest) -> frozenset[str]:
+    return frozenset(differences(live, want)) | additions(live, want).within
 
 
-def _accept(kube: Kube, result: Manifest, want: Manifest, whole: bool) -> None:
+def _accept(kube: Kube, result: Manifest, want: Manifest) -> None:
     """Remembers what the server changed in our own intent, so as not to fight it for ever.
 
     Only in memory: after a restart one apply that changes nothing finds it out again.
     """
     uid = str(result["metadata"].get("uid", ""))
-    left = _drift(result, want, whole)
+    left = _drift(result, want)
     kube.accepted.pop(uid, None)
     if left:
         if len(kube.accepted) >= _ACCEPTED_LIMIT:

@@ -10,14 +10,17 @@ import pickle
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.cases import NODE, case, seen, world
+from tests.unit.operators.machine.cases import ACCESS, NODE, case, seen, world
 from tests.unit.operators.machine.sshd import fake_host
 
-from kok.operators.machine.host import jobs, preflight, survey
+from kok.operators.machine.host import agent, jobs, join, preflight, survey
+from kok.operators.machine.host.agent import EndpointUnreachable
 from kok.operators.machine.host.jobs import JobResult
 from kok.operators.machine.host.survey import Owner, Question
 from kok.operators.machine.machines import plan
@@ -27,7 +30,15 @@ from kok.operators.machine.machines.steps import Install, Look
 from kok.operators.machine.machines.wanted import SURPLUS
 from kok.operators.machine.machines.work import Hand
 from kok.operators.machine.session import RESULTS, View
-from kok.operators.machine.ssh import Connections, Credentials, Expected, Target, Timeouts
+from kok.operators.machine.ssh import (
+    Connection,
+    Connections,
+    Credentials,
+    Expected,
+    ScriptFailed,
+    Target,
+    Timeouts,
+)
 from kok.runtime.clock import SystemClock
 
 ANSWER = 2**20
@@ -213,3 +224,16 @@ async def test_of_a_host_only_what_was_asked_for_is_kept(
     assert told is not None
     assert list(told.unreachable) == ["http://127.0.0.1:1/"]
     assert list(told.found["tool"].files) == [str(file)]
+
+
+async def test_of_what_a_host_says_of_an_endpoint_little_is_quoted() -> None:
+    class Lying:
+        target = SimpleNamespace(place="192.0.2.21")
+
+        async def run(self, text: str, **_: object) -> str:
+            raise ScriptFailed("it failed", 79, "endpoint " + encoded("no route\n" * 10_000))
+
+    joining = join.Joining("u", join.JoinPlan("new", token=False), ACCESS)
+    with pytest.raises(EndpointUnreachable, match="no route no route") as raised:
+        await agent.let_join(cast("Connection", Lying()), joining)
+    assert len(str(raised.value)) < 1000

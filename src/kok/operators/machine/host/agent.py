@@ -22,6 +22,8 @@ _MARGIN = 5.0 * jobs.PATIENCE
 """Seconds that jobs may be late: they are stopped on the host when their time is over."""
 _FOREIGN_OWNER = 75
 _ENDPOINT_UNREACHABLE = 79
+_QUOTED = 512
+"""Characters of what a host says of the way to an endpoint."""
 
 
 class HostTaken(HostError):
@@ -116,7 +118,7 @@ async def let_join(connection: Connection, joining: join.Joining) -> Identity:
     except ScriptFailed as error:
         if error.code != _ENDPOINT_UNREACHABLE:
             raise
-        problem = shell.decoded(_said(error.output, "endpoint"))
+        problem = " ".join(shell.decoded(_said(error.output, "endpoint")).split())[:_QUOTED]
         raise EndpointUnreachable(
             f"host {connection.target.place} cannot reach the cluster's API at "
             f"{joining.access.server}: {problem or 'no answer'}; check routes and firewalls "
