@@ -1,0 +1,44 @@
+"""A Cluster that works, and what its conditions say of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.operators.cluster.builders import (
+    NOW,
+    a_cluster,
+    a_world,
+    all_running,
+    an_addon,
+    an_etcd,
+)
+
+from kok.api.cluster import Cluster
+from kok.api.clusterstatus import CertificateStatus
+from kok.operators.cluster.endpoint import Endpoint
+from kok.operators.cluster.findings import Bootstrap, Findings, Reach
+from kok.operators.cluster.status import conditions
+
+URL = "https://192.0.2.10:31443"
+DONE = Bootstrap(True, "AsWanted", "applied")
+CERTIFICATE = CertificateStatus(name="shop-ca", not_after=NOW, renew_at=NOW)
+
+
+def healthy(**changes: Any) -> Findings:
+    """A cluster that works, but for `changes`."""
+    addons = [an_addon(name) for name in ("coredns", "kube-proxy", "flannel")]
+    fields: dict[str, Any] = {
+        "world": a_world(an_etcd(), *all_running(), *addons),
+        "certificates": [CERTIFICATE],
+        "fingerprints": {"shop-ca": "sha256:1"},
+        "endpoint": Endpoint("192.0.2.10", 31443),
+        "reach": Reach("ok"),
+        "bootstrap": DONE,
+        "nodes": {"w1": True, "w2": False},
+    }
+    return Findings(**{**fields, **changes})
+
+
+def verdict(found: Findings, type_: str = "Ready", cluster: Cluster | None = None) -> str:
+    judged = conditions(cluster or a_cluster(), found)[type_]
+    return f"{judged.status} {judged.reason}: {judged.message}"
