@@ -7,12 +7,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_INTENT
 from kok.kube.client import Kube
-from kok.kube.drift import covers, differences
+from kok.kube.drift import DIFFERENCES, covers, differences
 from kok.kube.errors import InvalidObject
 from kok.kube.foreign import additions, marks, removal
 from kok.kube.risky import Pointer
@@ -108,7 +109,10 @@ async def _without(kube: Kube, live: Manifest, want: Manifest) -> tuple[Manifest
     """The object without what others added, and whether the API server refused to remove that."""
     uid, fields = str(live["metadata"].get("uid", "")), additions(live, want).fields
     found = marks(live, fields)
-    if set(found.values()) <= kube.contest.tolerated(uid) or not kube.contest.allows(uid):
+    if set(found.values()) <= kube.contest.tolerated(uid):
+        return live, False
+    if not kube.contest.allows(uid):
+        kube.postponed.append(kube.contest.patience(uid))
         return live, False
     try:
         less = await _remove(kube, live, fields)
@@ -169,7 +173,8 @@ async def _remove(kube: Kube, live: Manifest, fields: frozenset[Pointer]) -> Man
 
 
 def _drift(live: Manifest, want: Manifest) -> frozenset[str]:
-    return frozenset(differences(live, want)) | additions(live, want).within
+    found = frozenset(islice(differences(live, want), DIFFERENCES))
+    return found | additions(live, want).within
 
 
 def _accept(kube: Kube, result: Manifest, want: Manifest) -> None:

@@ -86,6 +86,8 @@ class Kube:
         """Differences that `kok.kube.apply` found the server to insist on, by object UID."""
         self.contest = Contest()
         """How often `kok.kube.apply` took out what others added to our objects."""
+        self.postponed: list[float] = []
+        """Seconds after which something is to be looked at again that `kok.kube.apply` left."""
 
     @classmethod
     async def from_kubeconfig(
@@ -152,6 +154,12 @@ class Kube:
         """The same client, sharing its connections, that asks `guard` before each write."""
         other = copy.copy(self)
         other.__dict__["_guard"] = guard
+        return other
+
+    def apart(self) -> Self:
+        """The same client, sharing its connections, with `postponed` of its own."""
+        other = copy.copy(self)
+        other.__dict__["postponed"] = []
         return other
 
     # --- reading

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from kok.api.meta import Manifest
 from kok.kube.quantity import same_quantity
+
+DIFFERENCES: Final = 4096
+"""Differences of one object that are remembered."""
+_KEY, _PATH = 64, 512
+"""Characters of one key in a path, and of a path."""
 
 Path = tuple[str, ...]
 
@@ -18,6 +24,8 @@ _KEYED: dict[str, tuple[str, ...]] = {
     "env": ("name",),
     "imagePullSecrets": ("name",),
     "resourceClaims": ("name",),
+    "claims": ("name",),
+    "schedulingGates": ("name",),
     "volumeMounts": ("mountPath",),
     "volumeDevices": ("devicePath",),
     "hostAliases": ("ip",),
@@ -44,46 +52,62 @@ def covers(live: Manifest, intent: Manifest) -> bool:
 
 
 def differences(live: Manifest, intent: Manifest) -> Iterator[str]:
-    """What keeps `live` from covering `intent`: paths such as `spec.replicas`."""
+    """What keeps `live` from covering `intent`: paths such as `spec.replicas`, 512 characters each.
+
+    Whoever writes an object decides on how many there are, and on how long keys are, of which each
+    path has several: take no more than `DIFFERENCES` of them.
+    """
     want = {key: value for key, value in intent.items() if key not in _IDENTITY}
-    yield from _in_mapping(live, want, ())
+    for path in _in_mapping(live, want, ()):
+        text = ".".join(path)
+        yield text if len(text) <= _PATH else _digest(text)
 
 
-def _in_value(have: Any, want: Any, path: Path) -> Iterator[str]:
+def _short(key: str) -> str:
+    """What stands for a key in paths."""
+    return key if len(key) <= _KEY else _digest(key)
+
+
+def _digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
+
+
+def _in_value(have: Any, want: Any, path: Path) -> Iterator[Path]:
     if have is _MISSING or have is None:
         # The server leaves out what is empty, false or zero.
         if want and not _is_empty(want):
-            yield ".".join(path)
+            yield path
     elif isinstance(want, Mapping) and isinstance(have, Mapping):
         yield from _in_mapping(have, want, path)
     elif _is_list(want) and _is_list(have):
         yield from _in_list(have, want, path)
     elif want is not None and not _same(have, want, path):
-        yield ".".join(path)
+        yield path
 
 
-def _in_mapping(have: Mapping[str, Any], want: Mapping[str, Any], path: Path) -> Iterator[str]:
+def _in_mapping(have: Mapping[str, Any], want: Mapping[str, Any], path: Path) -> Iterator[Path]:
     template = path[-1:] == ("volumeClaimTemplates",)
     for key, value in want.items():
         if template and key in _IDENTITY:
             continue
-        yield from _in_value(have.get(key, _MISSING), value, (*path, key))
+        yield from _in_value(have.get(key, _MISSING), value, (*path, _short(key)))
 
 
-def _in_list(have: Sequence[Any], want: Sequence[Any], path: Path) -> Iterator[str]:
+def _in_list(have: Sequence[Any], want: Sequence[Any], path: Path) -> Iterator[Path]:
     if path[-1] in _SETS:
-        if any(one not in have for one in want):
-            yield ".".join(path)
+        there = {one for one in have if isinstance(one, str)}
+        if not all(isinstance(one, str) and one in there for one in want):
+            yield path
         return
     keys = merge_keys(path)
     if keys is not None:
         found = {key_of(item, keys): item for item in have}
         for item in want:
             key = key_of(item, keys)
-            yield from _in_value(found.get(key, _MISSING), item, (*path, "/".join(key)))
+            yield from _in_value(found.get(key, _MISSING), item, (*path, _short("/".join(key))))
         return
     if len(have) != len(want):
-        yield ".".join(path)
+        yield path
         return
     for one, other in zip(have, want, strict=True):
         yield from _in_value(one, other, path)

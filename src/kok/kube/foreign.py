@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
+from kok.kube.drift import merge_keys
 from kok.kube.risky import Pointer, risky
 
 MANY: Final = 4096
@@ -59,6 +60,8 @@ _GIVEN_OUT: Final = frozenset(
     }
 )
 """Of a Service: what the API server and controllers of load balancers write there."""
+_LONGEST: Final = 1024
+"""Characters of a key of the record; names have 253, paths where something is mounted more."""
 _DEFAULT: Final = ("protocol", "TCP")
 """What the API server fills in within values that count as one."""
 
@@ -81,14 +84,13 @@ def additions(live: Manifest, intent: Manifest) -> Additions:
     if (live.get("apiVersion"), live.get("kind")) not in _NAMES or "spec" not in intent:
         return Additions()
     dangerous = frozenset(islice(risky(live, intent), MANY))
-    records = live["metadata"].get("managedFields")
-    if not records:
+    if not live["metadata"].get("managedFields"):
         # Somebody erased the record; an apply begins a new one, in which everything stands.
         erased = frozenset({"metadata.managedFields", *_wider(live, intent)})
         return Additions(dangerous, dangerous, erased)
     fields: set[Pointer] = set()
     within = set(_wider(live, intent))
-    for pointer, whole in islice(_recorded(records, live, intent), MANY):
+    for pointer, whole in islice(_Records(live, intent).additions(), MANY):
         if not whole:
             fields.add(pointer)
         else:
@@ -104,16 +106,6 @@ def _wider(live: Manifest, intent: Manifest) -> Iterator[str]:
         for part in ("ingress", "egress"):
             if _exceeds(spec.get(part), intent["spec"].get(part), empty=True):
                 yield f"spec.{part}"
-
-
-def _recorded(
-    records: Sequence[Manifest], live: Manifest, intent: Manifest
-) -> Iterator[tuple[Pointer, bool]]:
-    for record in records:
-        # Subresources: `status`, and `scale`, whose one field is part of the intent.
-        if not record.get("subresource"):
-            tree = (record.get("fieldsV1") or {}).get("f:spec") or {}
-            yield from _walk(tree, live.get("spec"), intent["spec"], ("spec",))
 
 
 def _outermost(fields: set[Pointer]) -> frozenset[Pointer]:
@@ -151,6 +143,10 @@ def removal(live: Manifest, fields: frozenset[Pointer]) -> list[dict[str, Any]]:
     return [guard, *({"op": "remove", "path": _text(pointer)} for pointer in ordered)]
 
 
+_MARGIN = 1.0
+"""Seconds by which clocks and timers may differ."""
+
+
 class Contest:
     """How often what keeps coming back is removed: two controllers must not fight for ever."""
 
@@ -171,15 +167,22 @@ class Contest:
 
     def allows(self, uid: str) -> bool:
         """Whether something may be removed from that object now; counts as a removal if so."""
-        now = self._clock()
+        allowed = self.patience(uid) <= 0
         times = self._removed.pop(uid, deque())
-        while times and now - times[0] > self._window:
-            times.popleft()
-        allowed = len(times) < self._limit
         if allowed:
-            times.append(now)
+            times.append(self._clock())
         self._keep(self._removed, uid, times)
         return allowed
+
+    def patience(self, uid: str) -> float:
+        """Seconds after which something may be removed from that object again."""
+        now, times = self._clock(), self._removed.get(uid, deque())
+        while times and now - times[0] > self._window:
+            times.popleft()
+        return max(0.0, times[0] + self._window - now) + _MARGIN if self._full(times) else 0.0
+
+    def _full(self, times: Sequence[float]) -> bool:
+        return len(times) >= self._limit
 
     def tolerate(self, uid: str, found: frozenset[str]) -> None:
         """Remembers what the API server itself put back at once, or would not let go, by `marks`."""
@@ -197,26 +200,52 @@ class Contest:
             known.popitem(last=False)
 
 
-def _walk(tree: Any, live: Any, intent: Any, path: Pointer) -> Iterator[tuple[Pointer, bool]]:
-    """Pointers to what is not in the intent, and whether it lies within a value that is one."""
-    if not tree:
-        if _exceeds(live, intent):
-            yield path, True
-        return
-    theirs, ours = _Places(live), _Places(intent)
-    for key, below in tree.items():
-        step = theirs.of(key)
-        if step is None:
-            continue
-        here = (*path, step)
-        if here in _OTHERS or _given_out(here):
-            continue
-        same = ours.of(key)
-        wanted = None if same is None else intent[same]
-        if wanted is not None or here in _ROADS:
-            yield from _walk(below, live[step], {} if wanted is None else wanted, here)
-        else:
-            yield here, False
+class _Records:
+    """What the API server recorded of the writers of a spec, against what is there and wanted.
+
+    Who may write the object writes records as well: how many there are, and what they name. So each
+    part of the spec is gone through once, whatever points at it.
+    """
+
+    def __init__(self, live: Manifest, intent: Manifest) -> None:
+        self._live = live
+        self._intent = intent
+        self._places: dict[Pointer, tuple[_Places, _Places]] = {}
+        self._judged: set[Pointer] = set()
+        """Values that count as one which were compared already."""
+
+    def additions(self) -> Iterator[tuple[Pointer, bool]]:
+        """Pointers to what is not in the intent, and whether it lies within a value that is one."""
+        for record in self._live["metadata"]["managedFields"]:
+            # Subresources: `status`, and `scale`, whose one field is part of the intent.
+            tree = (record.get("fieldsV1") or {}).get("f:spec")
+            if tree and not record.get("subresource"):
+                yield from self._walk(tree, self._live.get("spec"), self._intent["spec"], ("spec",))
+
+    def _walk(
+        self, tree: Any, live: Any, intent: Any, path: Pointer
+    ) -> Iterator[tuple[Pointer, bool]]:
+        if not tree:
+            if path not in self._judged and _exceeds(live, intent):
+                yield path, True
+            self._judged.add(path)
+            return
+        if path not in self._places:
+            self._places[path] = _Places(live, path), _Places(intent, path)
+        theirs, ours = self._places[path]
+        for key, below in tree.items():
+            step = theirs.of(key)
+            if step is None:
+                continue
+            here = (*path, step)
+            if here in _OTHERS or _given_out(here):
+                continue
+            same = ours.of(key)
+            wanted = None if same is None else intent[same]
+            if wanted is not None or here in _ROADS:
+                yield from self._walk(below, live[step], {} if wanted is None else wanted, here)
+            else:
+                yield here, False
 
 
 def _given_out(path: Pointer) -> bool:
@@ -224,12 +253,16 @@ def _given_out(path: Pointer) -> bool:
 
 
 class _Places:
-    """Where keys of the record lead in a value, live or wanted. A list is gone through once for all of them:
-    whoever writes records decides on how many there are, and how long the list is."""
+    """Where keys of the record lead in a value, live or wanted.
 
-    def __init__(self, value: Any) -> None:
+    A list is gone through once for all keys of the kind by which Kubernetes tells its items apart,
+    and for no others: whoever writes records decides on how many they are, and how long the list is.
+    """
+
+    def __init__(self, value: Any, path: Pointer) -> None:
         self._value = value
-        self._found: dict[tuple[str, ...] | None, dict[str, int]] = {}
+        self._keys = tuple(sorted(merge_keys(tuple(map(str, path))) or ()))
+        self._found: dict[tuple[str, ...], dict[str, int]] = {}
 
     def of(self, key: str) -> str | int | None:
         """None if it is not there any more."""
@@ -237,35 +270,45 @@ class _Places:
         if what == "f":
             there = isinstance(self._value, Mapping) and name in self._value
             return name if there else None
-        if what not in {"k", "v"} or not _is_list(self._value):
+        if what not in {"k", "v"} or not _is_list(self._value) or len(name) > _LONGEST:
             return None
         try:
             named = json.loads(name)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
-        if what == "v":
-            return self._index(None).get(_canonical(named))
-        if not isinstance(named, Mapping):
+        keys, parts = ((), (named,)) if what == "v" else _keyed(named)
+        if keys not in ((), self._keys) or not all(map(_is_plain, parts)):
             return None
-        return self._index(tuple(sorted(named))).get(_canonical(named))
+        return self._index(keys).get(_canonical(named))
 
-    def _index(self, keys: tuple[str, ...] | None) -> dict[str, int]:
+    def _index(self, keys: tuple[str, ...]) -> dict[str, int]:
         """Places of items, by themselves or by the values of some keys; the first one counts."""
         if keys not in self._found:
             index: dict[str, int] = {}
             for place, item in enumerate(self._value):
-                if keys is None:
-                    index.setdefault(_canonical(item), place)
-                elif isinstance(item, Mapping):
+                if isinstance(item, Mapping) and keys:
                     index.setdefault(_canonical(_named(item, keys)), place)
+                elif _is_plain(item) and not keys:
+                    index.setdefault(_canonical(item), place)
             self._found[keys] = index
         return self._found[keys]
+
+
+def _keyed(named: Any) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Keys and values by which an item is named."""
+    found = named if isinstance(named, Mapping) else {"": named}
+    return tuple(sorted(found)), tuple(found.values())
 
 
 def _named(item: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     """The item's values of these keys; a protocol that is not written is TCP."""
     field, default = _DEFAULT
     return {key: item.get(key, default if key == field else None) for key in keys}
+
+
+def _is_plain(value: Any) -> bool:
+    """Items are told apart by texts and numbers alone."""
+    return value is None or isinstance(value, str | int | float)
 
 
 def _canonical(value: Any) -> str:

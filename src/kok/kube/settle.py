@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from kok.api.meta import Manifest
 from kok.kube.apply import stamped
 from kok.kube.client import Kube
-from kok.kube.drift import differences
+from kok.kube.drift import DIFFERENCES, differences
 
 T = TypeVar("T")
 
@@ -41,7 +42,8 @@ async def settle(
     def made(live: Manifest) -> T:
         kube.accepted.pop(_uid(live), None)
         # As of `ensure`: what the server itself changes is not fought.
-        if left := frozenset(differences(live, want)):
+        left = frozenset(islice(differences(live, want), DIFFERENCES))
+        if left:
             kube.accepted[_uid(live)] = left
         return keep(live)
 

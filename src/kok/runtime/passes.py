@@ -125,7 +125,7 @@ class Passes:
         work: Pass[Any] = Pass(
             obj=obj,
             status=writer.status,
-            kube=guarded(tools.kube) if paused else tools.kube,
+            kube=guarded(tools.kube).apart() if paused else tools.kube.apart(),
             clock=tools.clock,
             now=tools.clock.now(),
             log=log,
@@ -143,7 +143,8 @@ class Passes:
                 for event in work.events:
                     await tools.recorder.record(obj, event)
                 return Outcome("done", generation=generation)
-            after = result.requeue_after
+            waits = [*work.kube.postponed, result.requeue_after]
+            after = min((w for w in waits if w is not None), default=None)
         except Exception as raised:  # noqa: BLE001 - becomes a condition, a log line and back-off
             error = raised
             after = getattr(raised, "after", None) or getattr(raised, "retry_after", None)

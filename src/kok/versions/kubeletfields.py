@@ -17,6 +17,8 @@ from typing import Any
 from kok.versions.number import parse
 
 _ALSO = frozenset({"apiVersion", "kind"})
+_PLACE = 128
+"""Characters of a key, and of a place in a sentence."""
 _DURATION = re.compile(r"[-+]?(0|([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})(ns|us|µs|ms|s|m|h))+")
 _SAYS = {
     "bool": "true or false",
@@ -77,7 +79,7 @@ class _Reader:
             return
         known = self._types[name]
         for key, inner in value.items():
-            place = f"{where}.{key}" if where else str(key)
+            place = f"{where}.{str(key)[:_PLACE]}" if where else str(key)
             if key in known:
                 yield from self._value(known[key], inner, place)
             elif where or key not in _ALSO:
@@ -87,7 +89,7 @@ class _Reader:
         lower = {name.lower(): name for name in known}
         near = difflib.get_close_matches(key[:64].lower(), lower, n=1)
         hint = f"did you mean {lower[near[0]]}?" if near else "leave it out"
-        return f"{place[:128]} is no field of {self._what}; {hint}"
+        return f"{place[:_PLACE]} is no field of {self._what}; {hint}"
 
     def _value(self, kind: str, value: object, place: str) -> Iterator[str]:
         if value is None or kind == "any":
@@ -99,21 +101,21 @@ class _Reader:
         elif kind in self._types:
             yield from self.struct(kind, value, place)
         elif not _fits(kind, value):
-            yield f"{place[:128]} must be {_SAYS[kind]}, not {json.dumps(value)[:64]}"
+            yield f"{place[:_PLACE]} must be {_SAYS[kind]}, not {json.dumps(value)[:64]}"
 
     def _list(self, kind: str, value: object, place: str) -> Iterator[str]:
         if not isinstance(value, list):
-            yield f"{place[:128]} must be a list"
+            yield f"{place[:_PLACE]} must be a list"
             return
         for number, inner in enumerate(value):
             yield from self._value(kind, inner, f"{place}[{number}]")
 
     def _map(self, kind: str, value: object, place: str) -> Iterator[str]:
         if not isinstance(value, Mapping):
-            yield f"{place[:128]} must be a map"
+            yield f"{place[:_PLACE]} must be a map"
             return
         for key, inner in value.items():
-            yield from self._value(kind, inner, f"{place}.{key}")
+            yield from self._value(kind, inner, f"{place}.{str(key)[:_PLACE]}")
 
 
 def _fits(kind: str, value: object) -> bool:

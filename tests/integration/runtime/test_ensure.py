@@ -248,6 +248,19 @@ async def test_a_forged_or_erased_record_hides_nothing(
         assert again is Change.NONE
 
 
+async def test_who_adds_again_and_again_is_answered_once_the_minute_is_over(
+    kube: Kube, other: Kube, namespace: str
+) -> None:
+    intent, patient = placed(INTENTS[0], namespace), kube.apart()
+    await ensure(patient, intent, None)
+    host = {"spec": {"template": {"spec": {"hostNetwork": True}}}}
+    while not patient.postponed:
+        live = await other.patch(kinds.DEPLOYMENT, "web", namespace, host)
+        mended, _ = await ensure(patient, intent, live)
+        assert len(patient.postponed) == ("hostNetwork" in mended["spec"]["template"]["spec"])
+    assert 0 < patient.postponed[0] <= 62
+
+
 FORGED: dict[str, tuple[str, list[tuple[str, Any]]]] = {
     name: MORE[name] for name in ("a container", "volumes", "addresses")
 } | {

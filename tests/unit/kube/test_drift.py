@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -89,6 +92,39 @@ def test_no_drift(live: dict[str, Any], intent: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("live", "intent", "path"), DRIFT.values(), ids=DRIFT)
 def test_drift(live: dict[str, Any], intent: dict[str, Any], path: str) -> None:
     assert set(differences(live, intent)) == {path}
+
+
+def test_long_keys_over_many_values_take_little_memory() -> None:
+    """Whoever writes an object decides on both."""
+    key = "k" * 100_000
+    live = {"spec": {key: {f"a{n}": 1 for n in range(5000)}}}
+    intent = {"spec": {key: {f"a{n}": 2 for n in range(5000)}}}
+    tracemalloc.start()
+    found = frozenset(differences(live, intent))
+    assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    tracemalloc.stop()
+    assert len(found) == 5000
+    deep: Any = {f"b{n}": 1 for n in range(100)}
+    for number in range(90):
+        deep = {"k" * 60 + str(number): deep}
+    assert {len(path) <= 512 for path in differences({}, deep)} == {True}
+
+
+def test_long_lists_of_names_are_compared_once() -> None:
+    def named(numbers: Iterable[int]) -> dict[str, Any]:
+        return {"metadata": {"finalizers": [f"f{number}" for number in numbers]}}
+
+    live, intent = named(range(100_000, 0, -1)), named(range(1, 100_001))
+    begin = time.process_time()
+    assert covers(live, intent)
+    assert not covers(named(range(2, 100_001)), intent)
+    assert time.process_time() - begin < 5
+
+
+def test_what_is_no_name_among_names_is_no_error() -> None:
+    intent = {"metadata": {"finalizers": ["a"]}}
+    assert not covers({"metadata": {"finalizers": [{"a": 1}, 3, None]}}, intent)
+    assert covers({"metadata": {"finalizers": [{"a": 1}, "a"]}}, intent)
 
 
 JSON = st.recursive(

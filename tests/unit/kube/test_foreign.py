@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from typing import Any
+
+import pytest
 
 from kok.kube.foreign import Contest, additions, marks, removal
 
@@ -71,6 +74,49 @@ def test_who_adds_much_takes_no_time() -> None:
     assert 4096 <= len(found.fields) <= 2 * 4096
 
 
+def service(ports: int, *trees: dict[str, Any]) -> dict[str, Any]:
+    """A Service with that many ports that nobody wants."""
+    listed = [{"name": f"p{n}", "port": n, "protocol": "TCP"} for n in range(1, ports + 2)]
+    return live({"ports": listed}, *({"f:ports": tree} for tree in trees), kind="Service")
+
+
+FORGED = {
+    "ever other keys": [{f'k:{{"a{n}":1,"port":1}}': {"f:name": {}} for n in range(3000)}],
+    "many writers": [{'k:{"port":1}': {}, 'k:{"port":2,"protocol":"TCP"}': {}}] * 3000,
+    "long keys": [{f'k:{{"port":"{"x" * 900}{n}"}}': {} for n in range(1000)}],
+    "values": [{f"v:{n}": {} for n in range(5000)}],
+    "writers of nothing": [{}] * 9000,
+}
+
+
+@pytest.mark.parametrize("trees", FORGED.values(), ids=FORGED)
+def test_whatever_records_say_a_list_is_gone_through_once(trees: list[dict[str, Any]]) -> None:
+    one, intent = service(3000, *trees), service(0)
+    tracemalloc.start()
+    begin = time.process_time()
+    additions(one, intent)
+    assert time.process_time() - begin < 3
+    assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("key", ["v:{}", 'k:{{"name":{}}}', "k:{}"])
+def test_a_record_that_cannot_be_read_saves_no_addition(key: str) -> None:
+    deep = key.format("[" * 900 + "]" * 900)
+    record = {"f:template": {"f:spec": {"f:containers": {deep: {}}, "f:paused": {}}}}
+    spec = {"hostNetwork": True, "paused": True, "containers": [{"name": "a"}]}
+    one = live({"template": {"spec": spec}}, record)
+    intent = live({"template": {"spec": {"containers": [{"name": "a"}]}}})
+    found = additions(one, intent).fields
+    assert found == {("spec", "template", "spec", field) for field in ("hostNetwork", "paused")}
+
+
+def test_who_wrote_only_metadata_added_nothing_to_the_spec() -> None:
+    one = live({"replicas": 1, "paused": True})
+    one["metadata"]["managedFields"] = [{"manager": "m", "fieldsV1": {"f:metadata": {}}}]
+    assert not additions(one, live({"replicas": 1})).within
+
+
 def test_what_is_tolerated_is_told_by_what_it_is_not_by_its_place() -> None:
     sidecar, miner = {"name": "sidecar"}, {"name": "miner"}
     place = frozenset({("spec", "containers", 0)})
@@ -98,3 +144,7 @@ def test_removals_from_one_object_are_bounded_in_time() -> None:
     assert contest.allows("b")
     now[0] = 61.0
     assert contest.allows("a")
+    assert contest.patience("b") == 0.0
+    assert contest.patience("a") == 0.0
+    assert contest.allows("a")
+    assert contest.patience("a") == pytest.approx(61.0)

@@ -101,6 +101,18 @@ def judging(good: bool, reason: str, error: Exception | None = None) -> Act:
     return act
 
 
+async def test_what_a_pass_left_for_later_is_looked_at_again(bench: Bench) -> None:
+    async def act(p: Pass[Widget]) -> None:
+        p.kube.postponed += [90.0, 61.0]
+
+    assert (await bench.run(act)).after == 61.0
+
+    async def nothing(p: Pass[Widget]) -> None:
+        assert p.kube.postponed == []
+
+    assert (await bench.run(nothing)).after is None
+
+
 # --- reading
 
 
