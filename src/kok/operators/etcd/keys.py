@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from kok import pki
 from kok.api import names
@@ -24,10 +23,11 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.ownership import owned, owned_by
 from kok.operators.etcd import layout, reasons
+from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.client import EtcdClient, EtcdError
 from kok.operators.etcd.observe import World, connect, pod_address
 from kok.operators.etcd.worker import sealing
-from kok.operators.etcd.worker.encryption import Key, parse_key
+from kok.operators.etcd.worker.encryption import Key
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.sealing import SealError
 from kok.runtime.errors import Wait
@@ -35,8 +35,6 @@ from kok.runtime.reconciler import Pass
 
 AGAIN = 10.0
 """Seconds until the next look at what is missing: nobody tells of Secrets that are not ours."""
-KEYS = 256
-"""Encryption keys of a Secret that are tried, in the order of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,15 +273,8 @@ def _secret(obj: EtcdCluster, content: sealing.Content) -> Manifest:
 
 
 async def _keys(kube: Kube, namespace: str, encryption: BackupEncryption) -> dict[str, Key]:
-    """The keys of the Secret by their names; what is none is left out."""
     live = await kube.get(kinds.SECRET, encryption.secret, namespace)
-    found = {}
-    for name, raw in islice(_entries(live or {}).items(), KEYS):
-        try:
-            found[name] = parse_key(raw, name)
-        except WorkerError:
-            continue
-    return found
+    return stores.encryption_keys(live)
 
 
 async def _private_key(kube: Kube, obj: EtcdCluster) -> str | None:

@@ -24,7 +24,7 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +44,9 @@ _ID, _SALT, _LENGTH, _WHOSE, _TAG = 8, 32, 4, 2, 16
 _FIXED = len(MAGIC) + _ID + _SALT + _LENGTH
 """Bytes of a header up to the chunk size."""
 _MOST_CHUNK = 16 * 1024**2
+_FORM = "32 random bytes, raw or in base64, such as `openssl rand -base64 32` prints"
+_QUOTED = 5
+"""Entries that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +113,19 @@ def parse_key(raw: bytes, name: str) -> Key:
             raw = b""
     if len(raw) != KEY_SIZE:
         raise WorkerError(
-            Reason.CREDENTIALS_UNUSABLE,
-            f"{name} is no encryption key; it must hold 32 random bytes, raw or in base64, such "
-            "as `openssl rand -base64 32` prints",
+            Reason.CREDENTIALS_UNUSABLE, f"{name} is no encryption key; it must hold {_FORM}"
         )
     return Key(raw)
+
+
+def unusable(secret: str, entries: Sequence[str]) -> str:
+    """What is wrong with a Secret none of whose entries is a key, and what to do."""
+    more = f" and {len(entries) - _QUOTED} more" if len(entries) > _QUOTED else ""
+    told = f"none of its entries ({', '.join(entries[:_QUOTED])}{more}) is one" if entries else ""
+    return (
+        f"{secret} holds no encryption key: {told or 'it has no entries'}; give it an entry with "
+        f"{_FORM}"
+    )
 
 
 def read_key(directory: Path, name: str) -> Key:
@@ -128,12 +139,16 @@ def read_key(directory: Path, name: str) -> Key:
     return parse_key(raw, f"{name} in the Secret of encryption keys")
 
 
+def entries(directory: Path) -> list[str]:
+    """What a mounted Secret has, in the order of names."""
+    # The names that begin with a dot are those by which Kubernetes exchanges all files at once.
+    return sorted(p.name for p in directory.glob("[!.]*") if p.is_file())
+
+
 def read_keys(directory: Path) -> list[Key]:
     """All keys of a mounted Secret; none if it is not mounted. What is no key is passed over."""
-    # The names that begin with a dot are those by which Kubernetes exchanges all files at once.
-    names = sorted(p.name for p in directory.glob("[!.]*") if p.is_file())
     keys = []
-    for name in names:
+    for name in entries(directory):
         try:
             keys.append(read_key(directory, name))
         except WorkerError as error:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from kok.operators.etcd.worker import catalog, log, rootpass
 from kok.operators.etcd.worker.description import Description
 from kok.operators.etcd.worker.directory import write_file
-from kok.operators.etcd.worker.encryption import read_keys
+from kok.operators.etcd.worker.encryption import Key, entries, read_keys, unusable
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.pipe import Incoming
 from kok.operators.etcd.worker.places import Places
@@ -30,8 +30,8 @@ async def fetch(spec: FetchSpec, places: Places) -> FetchResult:
         if sha256 is None:
             raise await _unknown(store, spec.key)
         size = spec.size if description is None else description.size
-        keys = read_keys(places.encryption_keys)
-        incoming = Incoming(keys, spec.key, encrypted=bool(keys))
+        keys = _keys(places, encrypted=spec.encrypted)
+        incoming = Incoming(keys, spec.key, encrypted=spec.encrypted)
         async with progress.stretch("fetching the backup", size):
             data = _data(store, spec.key, incoming, progress, size=size, sha256=sha256)
             content = _of_origin(data, incoming, description)
@@ -50,6 +50,17 @@ async def fetch(spec: FetchSpec, places: Places) -> FetchResult:
         description=description,
         usage=progress.usage(),
     )
+
+
+def _keys(places: Places, *, encrypted: bool) -> list[Key]:
+    """What may decrypt. Raises `WorkerError` if that is nothing where encryption is set."""
+    keys = read_keys(places.encryption_keys)
+    if encrypted and not keys:
+        raise WorkerError(
+            Reason.CREDENTIALS_UNUSABLE,
+            unusable("the Secret of encryption keys", entries(places.encryption_keys)),
+        )
+    return keys
 
 
 async def _of_origin(

@@ -52,6 +52,13 @@ def plant(places: Places, name: str, content: bytes = SNAPSHOT, **told: Any) -> 
     return key
 
 
+def mount(places: Places, **entries: bytes) -> None:
+    """The Secret of encryption keys."""
+    places.encryption_keys.mkdir(parents=True)
+    for name, value in entries.items():
+        (places.encryption_keys / name).write_bytes(value)
+
+
 async def newest(places: Places) -> str | None:
     listing = await catalog.list_(spec.ListSpec(store=STORE, under=UNDER), places)
     return listing.newest.key if listing.newest is not None else None
@@ -66,10 +73,33 @@ async def test_where_encryption_is_set_nothing_plain_is_restored(
     sha256 = hashlib.sha256(SNAPSHOT).hexdigest() if known else None
     given = spec.FetchSpec(store=STORE, key=key, sha256=sha256)
     assert (await fetch(given, places)).size == len(SNAPSHOT), "the same without encryption"
-    places.encryption_keys.mkdir(parents=True)
-    (places.encryption_keys / "key").write_bytes(base64.b64encode(os.urandom(32)))
+    mount(places, key=base64.b64encode(os.urandom(32)))
     with pytest.raises(WorkerError, match="not encrypted, although encryption is set"):
-        await fetch(given, places)
+        await fetch(given.model_copy(update={"encrypted": True}), places)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {},
+        {"key": os.urandom(32).hex().encode()},
+        {"key": base64.b64encode(os.urandom(16))},
+        {"key": b"correct horse battery staple", "note": b"see the vault"},
+    ],
+    ids=["no entry", "hexadecimal", "too short", "a passphrase"],
+)
+async def test_a_secret_without_a_key_is_no_way_around_encryption(
+    places: Places, entries: dict[str, bytes]
+) -> None:
+    """What the Secret happens to hold does not decide whether plain backups are taken."""
+    key = plant(places, "20260101T000000Z-zzzzz")
+    mount(places, **entries)
+    with pytest.raises(WorkerError) as raised:
+        await fetch(spec.FetchSpec(store=STORE, key=key, encrypted=True), places)
+    assert raised.value.reason is Reason.CREDENTIALS_UNUSABLE
+    assert ", ".join(entries) in raised.value.message
+    assert "32 random bytes, raw or in base64" in raised.value.message
+    assert not list(places.volume.iterdir())
 
 
 async def test_the_newest_is_the_newest_by_its_key(places: Places) -> None:
