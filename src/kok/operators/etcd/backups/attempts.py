@@ -10,7 +10,7 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdstore import BackupEncryption, BackupStore
 from kok.operators.etcd import layout
 from kok.operators.etcd.jobs import Failed
-from kok.operators.etcd.worker.description import SNAPSHOT_SUFFIX
+from kok.operators.etcd.worker.description import key_of
 
 FIRST_DELAY = timedelta(seconds=20)
 LONGEST_DELAY = timedelta(minutes=30)
@@ -36,10 +36,13 @@ def place(obj: EtcdBackup, cluster: EtcdCluster) -> Place | None:
     return Place(wanted.store, obj.spec.encryption or wanted.encryption)
 
 
-def key(obj: EtcdBackup) -> str:
-    """Where it lies in its store; never where a backup of the same name may lie already."""
+def key(obj: EtcdBackup, now: datetime) -> str:
+    """Where it is to lie in its store; never where a backup of the same name may lie already.
+
+    The time of the first attempt stands in it, which tells the newest one in a store from others.
+    """
     unique = f"{obj.name}-{obj.metadata.uid[:8]}"
-    return f"{obj.namespace}/{obj.spec.etcd_cluster}/{unique}{SNAPSHOT_SUFFIX}"
+    return key_of(f"{obj.namespace}/{obj.spec.etcd_cluster}", unique, now)
 
 
 def retry_at(obj: EtcdBackup, failed: Failed, now: datetime) -> datetime | None:

@@ -99,7 +99,6 @@ class Backup:
                     after=LOOK_FOR_CLUSTER,
                 )
             status.store, status.encryption = found.store, found.encryption
-            status.key = attempts.key(obj)
         if status.store is not None:
             place = status.store, status.encryption
             await objects.require(self.p.kube, obj.namespace, *place, self.own)
@@ -128,7 +127,7 @@ class Backup:
             status.worker = work.worker_of(self.obj, cluster)
             if status.phase == "Pending":
                 if status.attempts == 0:
-                    status.begun = False
+                    status.begun, status.key = False, attempts.key(self.obj, self.p.now)
                 status.phase, status.attempts = "Running", status.attempts + 1
                 status.retry_at = None
                 self.p.set_condition(

@@ -5,10 +5,11 @@ An encrypted object is a header and then chunks, each sealed for itself:
     "KOK-ENC2" | key ID, 8 bytes | salt, 32 bytes | chunk size, 4 bytes | length, 2 bytes | whose
     AES-256-GCM of up to `chunk size` bytes, with its tag of 16 bytes; and so on
 
-`whose` tells, as JSON, of which EtcdCluster the backup was made and under which key it was stored:
-who may write to the store cannot pass off one backup for another that has the same key. Objects of
-earlier releases begin with "KOK-ENC1" and end their header with the chunk size; they open as well,
-and are bound to nothing.
+`whose` tells, as JSON, of which EtcdCluster the backup was made and under which key it was stored,
+when, and at which revision: who may write to the store cannot pass off one backup for another that
+has the same key, nor an old one for a new one. Earlier releases said nothing of time and revision;
+before that objects began with "KOK-ENC1" and ended their header with the chunk size. They open as
+well, and are bound to what they say alone.
 
 Each object has a key of its own, derived (HKDF-SHA-256) from the user's key with the salt and the
 whole header. The nonce of a chunk is its number and whether it is the last one, so that chunks that
@@ -26,6 +27,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +47,8 @@ _FIXED = len(MAGIC) + _ID + _SALT + _LENGTH
 """Bytes of a header up to the chunk size."""
 _MOST_CHUNK = 16 * 1024**2
 _FORM = "32 random bytes, raw or in base64, such as `openssl rand -base64 32` prints"
+_UNREAD = (ValueError, OverflowError, RecursionError)
+"""What JSON that nobody of us wrote may lead to."""
 _QUOTED = 5
 """Entries that a sentence names."""
 
@@ -57,10 +61,19 @@ class Whose:
     """Namespace and name of the EtcdCluster."""
     key: str
     """Where the object lies below the store's prefix."""
+    created: datetime | None = None
+    """When the snapshot was begun; None in objects of earlier releases."""
+    revision: int | None = None
+    """See `Contents.revision`; None in objects of earlier releases."""
 
     def encoded(self) -> bytes:
         """As it stands in a header, its length in front."""
-        text = json.dumps({"cluster": self.cluster, "key": self.key}).encode()
+        said: dict[str, str | int] = {"cluster": self.cluster, "key": self.key}
+        if self.created is not None:
+            said["created"] = self.created.isoformat()
+        if self.revision is not None:
+            said["revision"] = self.revision
+        text = json.dumps(said).encode()
         return len(text).to_bytes(_WHOSE, "big") + text
 
     @classmethod
@@ -68,8 +81,14 @@ class Whose:
         """What a header says. Raises `WorkerError`."""
         try:
             found = json.loads(text)
-            return cls(str(found["cluster"]), str(found["key"]))
-        except (ValueError, KeyError, TypeError) as error:
+            created, revision = found.get("created"), found.get("revision")
+            return cls(
+                str(found["cluster"]),
+                str(found["key"]),
+                None if created is None else datetime.fromisoformat(created),
+                None if revision is None else int(revision),
+            )
+        except (LookupError, TypeError, AttributeError, *_UNREAD) as error:
             raise _altered("its header is damaged") from error
 
 
