@@ -214,7 +214,8 @@ class BackupKeys(ApiModel):
     )
     """Secrets in the same namespace whose content is kept, by what it is called in the backup.
 
-    A Cluster adds its own keys to those of its etcd.
+    Each must be labelled `kok.dev/backed-up: "true"`. A Cluster adds its own keys to those of its
+    etcd; those that KOK made need no label.
     """
 
 

@@ -90,8 +90,8 @@ def needed(store: BackupStore, encryption: BackupEncryption | None) -> Iterator[
             name = s3.ca.secret or s3.ca.config_map
             yield Needed(kind, name, (s3.ca.key,), "store.s3.ca")
     if encryption is not None:
-        keys = (encryption.key,)
-        yield Needed(kinds.SECRET, encryption.secret, keys, "encryption.secret", of_keys=True)
+        entry = (encryption.key,)
+        yield Needed(kinds.SECRET, encryption.secret, entry, "encryption.secret", of_keys=True)
 
 
 def lacks(need: Needed, namespace: str, live: Manifest | None) -> str | None:
