@@ -10,18 +10,23 @@ from tests.unit.operators.etcd.backups.builders import a_backup
 from tests.unit.operators.etcd.builders import NOW, an_etcd
 
 from kok.api import names
+from kok.api.cluster import Cluster
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
+from kok.kube.ownership import owner_reference
 from kok.operators.etcd import bundle
 from kok.operators.etcd.backups import attempts
 
-SHOP = {
-    "apiVersion": "kok.dev/v1alpha1",
-    "kind": "Cluster",
-    "name": "shop",
-    "uid": "uid-of-shop",
-    "controller": True,
-}
+CLUSTER = Cluster.parse(
+    {
+        "apiVersion": "kok.dev/v1alpha1",
+        "kind": "Cluster",
+        "metadata": {"name": "shop", "namespace": "team-a", "uid": "uid-of-shop"},
+        "spec": {"version": "1.37.1", "endpoint": {"host": "api.shop.example"}},
+    }
+)
+SHOP = owner_reference(CLUSTER)
+"""As KOK writes it into the children of a Cluster."""
 
 
 def owned(*owners: dict[str, Any], name: str = "shop-etcd") -> EtcdCluster:
