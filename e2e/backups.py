@@ -51,7 +51,7 @@ async def restored(w: World, namespace: str, name: str) -> None:
 
 def snapshot(s3: S3, bucket: str, name: str) -> str:
     """The key under which a backup lies in the bucket."""
-    return next(k for k in s3.objects(bucket) if f"/{name}-" in k and k.endswith(".snapshot"))
+    return next(k for k in s3.objects(bucket) if f"Z-{name}-" in k and k.endswith(".snapshot"))
 
 
 def _of_cluster(kind: Kind, namespace: str, name: str, spec: dict[str, Any]) -> Manifest:

@@ -150,7 +150,7 @@ async def _backup(w: World, name: str, **spec: object) -> Taken:
     took, busy = time.monotonic() - begin, machine().busy_since(before)
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
-    mine = [r.backup for r in reports if r.backup and f"/{name}-" in r.backup.location]
+    mine = [r.backup for r in reports if r.backup and f"Z-{name}-" in r.backup.location]
     return Taken(mine[0], took, busy)
 
 

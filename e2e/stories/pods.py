@@ -199,7 +199,7 @@ async def _removed(w: World, name: str) -> None:
     await w.kube.delete(BACKUP, name, NAMESPACE)
     await w.gone(BACKUP, NAMESPACE, name, LONG)
     s3 = await _s3(w)
-    left = [k for k in s3.objects(BUCKET) if k.startswith(f"{NAMESPACE}/{NAME}/{name}-")]
+    left = [k for k in s3.objects(BUCKET) if f"{NAMESPACE}/{NAME}/" in k and f"Z-{name}-" in k]
     if left:
         raise AssertionError(f"{left} is left of EtcdBackup {name}")
 

@@ -58,7 +58,11 @@ WRONG = {
     ),
     "write hours of the day in UTC, such as 22:00-04:00": ("22-04", "24:00-04:00", "22:00"),
     "write the key as status.key of an EtcdBackup has it, such as "
-    "team-a/shop-etcd/one-1f0c2b3a.snapshot": ("/one.snapshot", "one.db", "../one.snapshot"),
+    "team-a/shop-etcd/20260102T060000Z-one-1f0c2b3a.snapshot": (
+        "/one.snapshot",
+        "one.db",
+        "../one.snapshot",
+    ),
     "write namespace and name of the EtcdCluster that was backed up, such as team-a/shop-etcd": (
         "shop-etcd",
         "team-a/",

@@ -202,7 +202,10 @@ class EtcdKeys(ApiModel):
     """Keys that are kept in etcd, sealed, so that every backup holds them."""
 
     content: str
-    """SHA-256 of what they are: another one is sealed anew."""
+    """Tells in which versions the Secrets were read: after a change they are sealed anew.
+
+    What they hold does not go into it.
+    """
     sealed_to: str
     """The key that opens them."""
     sha256: str

@@ -29,7 +29,7 @@ BackupKey = Annotated[
         pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.snapshot)?$",
         json_schema_extra=says(
             "write the key as an EtcdBackup's status.key has it, such as "
-            "team-a/shop-etcd/shop-etcd-20260102-0600-1f0c.snapshot"
+            "team-a/shop-etcd/20260102T060000Z-one-1f0c2b3a.snapshot"
         ),
     ),
 ]
@@ -214,7 +214,8 @@ class BackupKeys(ApiModel):
     )
     """Secrets in the same namespace whose content is kept, by what it is called in the backup.
 
-    A Cluster adds its own keys to those of its etcd.
+    Each must be labelled `kok.dev/backed-up: "true"`. A Cluster adds its own keys to those of its
+    etcd; those that KOK made need no label.
     """
 
 
@@ -296,7 +297,7 @@ class RestoreSource(ApiModel):
             json_schema_extra={
                 **says(
                     "write the key as status.key of an EtcdBackup has it, such as "
-                    "team-a/shop-etcd/one-1f0c2b3a.snapshot"
+                    "team-a/shop-etcd/20260102T060000Z-one-1f0c2b3a.snapshot"
                 ),
                 **rules(rule(f"key {KEPT}", SAME)),
             },

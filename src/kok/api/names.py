@@ -27,6 +27,9 @@ ANNOTATION_TRUST_CA = "kok.dev/trust-ca"
 ANNOTATION_CA_TRUSTED = "kok.dev/ca-trusted"
 """On an EtcdCluster: the `status.caRotation.clients` with which its Cluster's API servers run."""
 
+LABEL_BACKED_UP = "kok.dev/backed-up"
+"""On a Secret: `true` lets its content be kept in backups, sealed (`spec.backup.keys.secrets`)."""
+
 MACHINE_BOOTSTRAPPERS = "system:bootstrappers:kok:machines"
 """Group of the bootstrap tokens of Machines. Nothing that it asks for is granted by itself: the
 machine operator approves what fits the token's Machine."""
@@ -91,6 +94,23 @@ def front_proxy_ca_secret(cluster: str) -> str:
 def service_account_secret(cluster: str) -> str:
     """Secret of the key pair that signs service account tokens."""
     return f"{cluster}-sa"
+
+
+def encryption_secret(cluster: str) -> str:
+    """Secret of the keys by which a Cluster's Secrets are encrypted in etcd."""
+    return f"{cluster}-encryption"
+
+
+def kept_keys(cluster: str) -> dict[str, str]:
+    """Secrets of a Cluster's keys that nothing can replace, by what they are called in a backup,
+    whatever the Cluster is called.
+    """
+    return {
+        "ca": cluster_ca_secret(cluster),
+        "front-proxy-ca": front_proxy_ca_secret(cluster),
+        "sa": service_account_secret(cluster),
+        "encryption": encryption_secret(cluster),
+    }
 
 
 def admin_kubeconfig_secret(cluster: str) -> str:

@@ -72,9 +72,8 @@ def scheduler_secret(cluster: str) -> str:
     return f"{cluster}-scheduler"
 
 
-def encryption_secret(cluster: str) -> str:
-    """Opaque: the keys by which Secrets are encrypted in etcd."""
-    return f"{cluster}-encryption"
+encryption_secret, kept_keys = names.encryption_secret, names.kept_keys
+"""Where they are kept in backups the etcd operator knows them, too."""
 
 
 def leaf_secrets(cluster: str) -> tuple[str, ...]:
@@ -115,13 +114,3 @@ def key_entries(secret: str) -> tuple[str, ...]:
 def key_secrets(cluster: str) -> tuple[str, ...]:
     """Secrets of what is made once and never again: CAs, service account keys, encryption key."""
     return tuple(kept_keys(cluster).values())
-
-
-def kept_keys(cluster: str) -> dict[str, str]:
-    """The same by what they are called in a backup, whatever the Cluster is called."""
-    return {
-        "ca": names.cluster_ca_secret(cluster),
-        "front-proxy-ca": names.front_proxy_ca_secret(cluster),
-        "sa": names.service_account_secret(cluster),
-        "encryption": encryption_secret(cluster),
-    }

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import islice
 
 from kok import pki
 from kok.api import names
@@ -23,79 +21,23 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.ownership import owned, owned_by
-from kok.operators.etcd import layout, reasons
+from kok.operators.etcd import bundle, layout, reasons
+from kok.operators.etcd.backups import store as stores
+from kok.operators.etcd.bundle import AGAIN
 from kok.operators.etcd.client import EtcdClient, EtcdError
 from kok.operators.etcd.observe import World, connect, pod_address
 from kok.operators.etcd.worker import sealing
-from kok.operators.etcd.worker.encryption import Key, parse_key
+from kok.operators.etcd.worker.encryption import Key
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.sealing import SealError
 from kok.runtime.errors import Wait
 from kok.runtime.reconciler import Pass
 
-AGAIN = 10.0
-"""Seconds until the next look at what is missing: nobody tells of Secrets that are not ours."""
-KEYS = 256
-"""Encryption keys of a Secret that are tried, in the order of their names."""
 
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """What is to be kept, and the key that it is sealed to."""
-
-    content: sealing.Content = field(repr=False)
-    to: Key | str = field(repr=False)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the content: it is private keys, of which a hash tells nothing."""
-        return sealing.content_digest(self.content)
-
-    @property
-    def sealed_to(self) -> str:
-        """The key that opens it."""
-        return self.to if isinstance(self.to, str) else self.to.id.hex()
-
-
-async def bundle(kube: Kube, obj: EtcdCluster) -> Bundle | None:
-    """What `spec.backup.keys` says; None without it. Raises `Wait` for what is missing."""
-    policy = obj.spec.backup
-    if policy is None or policy.keys is None:
-        return None
-    wanted = policy.keys.secrets
-    if not wanted:
-        text = "spec.backup.keys.secrets names no Secret whose content is to be kept"
-        raise Wait(reasons.SECRET_MISSING, text, after=AGAIN)
-    found = await asyncio.gather(
-        *(kube.get(kinds.SECRET, secret, obj.namespace) for secret in wanted.values())
-    )
-    content: dict[str, dict[str, bytes]] = {}
-    for (name, secret), live in zip(wanted.items(), found, strict=True):
-        content[name] = _entries(live or {})
-        if not content[name]:
-            text = f"Secret {obj.namespace}/{secret} of spec.backup.keys.secrets.{name}"
-            raise Wait(reasons.SECRET_MISSING, f"{text} does not exist or is empty", after=AGAIN)
-    if policy.keys.recipient:
-        return Bundle(content, policy.keys.recipient)
-    if policy.encryption is None:
-        raise AssertionError("the CRD demands a recipient or encryption")
-    keys = await _keys(kube, obj.namespace, policy.encryption)
-    name = policy.encryption.key
-    if name not in keys:
-        where = f"Secret {obj.namespace}/{policy.encryption.secret} of spec.backup.encryption"
-        text = f"{where} has no key {name} of 32 bytes, raw or in base64"
-        raise Wait(reasons.SECRET_MISSING, text, after=AGAIN)
-    return Bundle(content, keys[name])
-
-
-def is_current(obj: EtcdCluster, wanted: Bundle) -> bool:
-    """Whether etcd holds just that."""
+def is_current(obj: EtcdCluster, versions: str) -> bool:
+    """Whether etcd holds what `bundle.versions` tells of."""
     kept = obj.status.keys
-    return kept is not None and (kept.content, kept.sealed_to, kept.data) == (
-        wanted.digest,
-        wanted.sealed_to,
-        _data(obj),
-    )
+    return kept is not None and (kept.content, kept.data) == (versions, _data(obj))
 
 
 async def keep(
@@ -147,15 +89,19 @@ def _to_be_checked(obj: EtcdCluster, *, due: bool) -> bool:
         and said.status == "True"
         and said.observed_generation == obj.metadata.generation
     )
-    return due or not fresh or status.keys is None or status.keys.data != _data(obj)
+    kept = status.keys
+    if due or not fresh or kept is None or kept.data != _data(obj):
+        return True
+    # An earlier release recorded a hash of the content, by which a password could be guessed.
+    return not kept.content.startswith(bundle.VERSIONS)
 
 
 async def _store(p: Pass[EtcdCluster], obj: EtcdCluster, client: EtcdClient, address: str) -> None:
     try:
-        wanted = await bundle(p.kube, obj)
+        wanted = await bundle.read(p.kube, obj)
         if wanted is None:
             return
-        if not is_current(obj, wanted):
+        if not is_current(obj, wanted.versions):
             await _write(p, obj, wanted, client, address)
     except Wait as wait:
         _say_stored(p, False, wait.reason, wait.message)
@@ -168,7 +114,7 @@ async def _store(p: Pass[EtcdCluster], obj: EtcdCluster, client: EtcdClient, add
 
 
 async def _write(
-    p: Pass[EtcdCluster], obj: EtcdCluster, wanted: Bundle, client: EtcdClient, address: str
+    p: Pass[EtcdCluster], obj: EtcdCluster, wanted: bundle.Bundle, client: EtcdClient, address: str
 ) -> None:
     there = await client.read(address, sealing.WHERE)
     if there is not None and await asyncio.to_thread(
@@ -182,7 +128,7 @@ async def _write(
         sealed = await asyncio.to_thread(sealing.seal, wanted.content, wanted.to)
         await client.write(address, sealing.WHERE, sealed)
     obj.status.keys = EtcdKeys(
-        content=wanted.digest,
+        content=wanted.versions,
         sealed_to=wanted.sealed_to,
         sha256=sealing.digest(sealed) or "",
         data=_data(obj),
@@ -275,15 +221,8 @@ def _secret(obj: EtcdCluster, content: sealing.Content) -> Manifest:
 
 
 async def _keys(kube: Kube, namespace: str, encryption: BackupEncryption) -> dict[str, Key]:
-    """The keys of the Secret by their names; what is none is left out."""
     live = await kube.get(kinds.SECRET, encryption.secret, namespace)
-    found = {}
-    for name, raw in islice(_entries(live or {}).items(), KEYS):
-        try:
-            found[name] = parse_key(raw, name)
-        except WorkerError:
-            continue
-    return found
+    return stores.encryption_keys(live)
 
 
 async def _private_key(kube: Kube, obj: EtcdCluster) -> str | None:
@@ -306,10 +245,6 @@ def _encryption(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> BackupEncr
     made = next((r for r in restores if r.name == layout.restore_from(obj.name)), None)
     found = made.status.source if made is not None else None
     return found.encryption if found is not None else None
-
-
-def _entries(live: Manifest) -> dict[str, bytes]:
-    return {key: pki.decode(live, key) or b"" for key in sorted(live.get("data") or {})}
 
 
 def _data(obj: EtcdCluster) -> str:

@@ -149,6 +149,11 @@ KEYS_NOT_STORED: Final = "KeysNotStored"
 
 No backup is made until they are there.
 """
+SECRET_NOT_MARKED: Final = "SecretNotMarked"  # noqa: S105 - a reason
+"""A Secret of `spec.backup.keys.secrets` is not marked as one whose content may go into backups.
+
+Label it `kok.dev/backed-up: "true"`. The keys that KOK made for a Cluster need no label.
+"""
 KEYS_OPENED: Final = "KeysOpened"
 """The keys that came with the backup were opened."""
 KEYS_MISSING: Final = "KeysMissing"

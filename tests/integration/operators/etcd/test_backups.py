@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -89,8 +90,8 @@ async def test_a_backup_is_stored_and_told(
     done = status(await until_phase(world, "Complete"))
 
     unique = made["metadata"]["uid"][:8]
-    key = f"{world.namespace}/e/one-{unique}.snapshot"
-    assert done["key"] == key
+    key = done["key"]
+    assert re.fullmatch(rf"{world.namespace}/e/\d{{8}}T\d{{6}}Z-one-{unique}\.snapshot", key)
     assert await stored(world, standin) == [f"site-a/{key}", f"site-a/{key}.json"]
     assert done["size"] > 10_000
     assert done["keys"] == 5

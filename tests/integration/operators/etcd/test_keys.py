@@ -20,8 +20,12 @@ from tests.integration.operators.etcd.test_backups import (
     volume,
 )
 
-from kok.api.meta import Manifest
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Kind, Manifest
+from kok.api.names import LABEL_BACKED_UP
 from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.operators.etcd import bundle
 from kok.operators.etcd.client import EtcdClient
 from kok.operators.etcd.layout import ANNOTATION_VERIFY, pod_endpoint
 from kok.operators.etcd.worker import sealing
@@ -31,13 +35,14 @@ from kok.runtime.main import Process
 BACKUP_KEY = base64.b64encode(b"k" * 32).decode()
 
 
-async def secret(world: World, name: str, **entries: str) -> None:
-    """A Secret of the user's."""
+async def secret(world: World, name: str, *, marked: bool = False, **entries: str) -> None:
+    """A Secret of the user's; `marked` as one whose content may go into backups."""
+    labels = {LABEL_BACKED_UP: "true"} if marked else {}
     await world.kube.apply(
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": name, "namespace": world.namespace},
+            "metadata": {"name": name, "namespace": world.namespace, "labels": labels},
             "stringData": entries,
         }
     )
@@ -57,7 +62,7 @@ async def test_keys_go_with_every_backup_and_come_back(
 ) -> None:
     await volume(world)
     await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", cert="the certificate", key="the private key")
+    await secret(world, "shop-ca", marked=True, cert="the certificate", key="the private key")
     await filled(world, standin, backup=policy())
     await ask(world)
     await until_phase(world, "Complete")
@@ -83,7 +88,7 @@ async def sealed_backup(world: World, standin: StandIn, recipient: str) -> None:
     """A complete backup whose keys only the private half of `recipient` opens."""
     await volume(world)
     await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", key="the private key")
+    await secret(world, "shop-ca", marked=True, key="the private key")
     await filled(world, standin, backup=policy(recipient=recipient))
     await ask(world)
     await until_phase(world, "Complete")
@@ -113,7 +118,7 @@ async def test_what_could_not_be_opened_is_kept_whatever_is_cut_off(
     """A pass ends behind the write that puts other keys in its place, before that is recorded."""
     private, public = sealing.key_pair()
     await sealed_backup(world, standin, public)
-    await secret(world, "shop-ca", key="another key")
+    await secret(world, "shop-ca", marked=True, key="another key")
     original, cut = EtcdClient.write, 0
 
     async def write(self: EtcdClient, address: str, key: bytes, value: bytes) -> None:
@@ -142,7 +147,7 @@ async def test_a_secret_of_somebody_else_is_not_taken_for_the_keys(
 ) -> None:
     await volume(world)
     await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", key="the private key")
+    await secret(world, "shop-ca", marked=True, key="the private key")
     await filled(world, standin, backup=policy())
     await ask(world)
     await until_phase(world, "Complete")
@@ -181,16 +186,128 @@ async def test_no_backup_is_made_without_the_keys_or_with_older_ones(
     await ask(world)
     waiting = await until_reason(world, "SecretMissing")
     assert "shop-ca of spec.backup.keys.secrets.ca" in condition(waiting)["message"]
-    await secret(world, "shop-ca", key="first")
+    await secret(world, "shop-ca", marked=True, key="first")
     await until_phase(world, "Complete")
     kept = (await world.until(lambda m: status(m).get("keys")))["status"]["keys"]
 
-    await secret(world, "shop-ca", key="second")
+    await secret(world, "shop-ca", marked=True, key="second")
     await ask(world, "two")
 
     done = await until_phase(world, "Complete", "two")
     now = (await world.until(lambda m: status(m)["keys"] != kept))["status"]["keys"]
     assert done["status"]["sealedKeys"] == now["sha256"]
+
+
+async def test_only_marked_secrets_are_kept(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    """Who may write an EtcdCluster chooses to whom they are sealed."""
+    await volume(world)
+    await secret(world, "backup-keys", key=BACKUP_KEY)
+    await secret(world, "shop-ca", key="the private key")
+    await filled(world, standin, backup=policy(recipient=sealing.key_pair()[1]))
+    await ask(world)
+
+    waiting = await until_reason(world, "SecretNotMarked")
+
+    told_so = 'label it kok.dev/backed-up: "true"'
+    assert (
+        f"{world.namespace}/shop-ca of spec.backup.keys.secrets.ca" in condition(waiting)["message"]
+    )
+    assert told_so in condition(waiting)["message"]
+    etcd = await world.until(lambda m: told(m, "KeysStored", "False"))
+    assert told_so in condition(etcd, "KeysStored")["message"]
+    at = pod_endpoint(standin.address("e-0"))
+    assert await get(await world.credentials(), at, sealing.WHERE.decode()) is None
+    await secret(world, "shop-ca", marked=True, key="the private key")
+    await until_phase(world, "Complete")
+
+
+async def test_of_secrets_that_are_too_large_no_more_are_read(
+    etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, read = Kube.get, set()
+
+    async def spied(self: Kube, kind: Kind, name: str, *rest: Any, **more: Any) -> Manifest | None:
+        if kind == kinds.SECRET:
+            read.add(name)
+        return await original(self, kind, name, *rest, **more)
+
+    await volume(world)
+    await secret(world, "backup-keys", key=BACKUP_KEY)
+    for name in ("small", "large", "other"):
+        value = "x" * (1000 if name == "small" else sealing.LIMIT)
+        await secret(world, name, marked=True, value=value)
+    monkeypatch.setattr(Kube, "get", spied)
+    many = {"a": "small", "b": "large", "c": "other"}
+    await filled(world, standin, backup=policy(secrets=many))
+    await ask(world)
+
+    waiting = await until_reason(world, "KeysNotStored")
+
+    found = await world.until(lambda m: told(m, "KeysStored", "False"))
+    wrong = condition(found, "KeysStored")["message"]
+    assert wrong.startswith(f"Secret {world.namespace}/large of spec.backup.keys.secrets.b is too")
+    until = await world.until(lambda m: wrong in condition(m)["message"], "one", BACKUP)
+    assert status(until)["phase"] == status(waiting)["phase"] == "Pending"
+    assert "large" in read
+    assert "other" not in read
+
+
+async def test_who_only_asks_whether_keys_have_changed_reads_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, seen = Kube.list, []
+
+    async def spied(self: Kube, *given: Any, **more: Any) -> list[Manifest]:
+        found = await original(self, *given, **more)
+        seen.extend(found)
+        return found
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("a Secret is read")
+
+    await secret(world, "backup-keys", key=BACKUP_KEY)
+    await secret(world, "shop-ca", marked=True, key="first")
+    spec = {"version": "3.6.10", "backup": policy()}
+    meta = {"name": "e", "namespace": world.namespace}
+    obj = EtcdCluster.parse(
+        {"apiVersion": ETCD.api_version, "kind": ETCD.kind, "metadata": meta, "spec": spec}
+    )
+    first = await bundle.read(world.kube, obj)
+    assert first is not None
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Kube, "get", never)
+        patched.setattr(Kube, "list", spied)
+        assert await bundle.versions(world.kube, obj) == first.versions
+        assert sorted(s["metadata"]["name"] for s in seen) == ["backup-keys", "shop-ca"]
+        assert not any("data" in s for s in seen)
+
+    await secret(world, "shop-ca", marked=True, key="second")
+    later = await bundle.versions(world.kube, obj)
+    assert later != first.versions
+    await secret(world, "backup-keys", key=base64.b64encode(b"o" * 32).decode())
+    assert await bundle.versions(world.kube, obj) not in {later, first.versions}
+
+
+async def test_what_an_earlier_release_recorded_is_recorded_anew_at_rest(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    """It was a hash of the content; what lies in etcd stays as it is."""
+    await volume(world)
+    await secret(world, "backup-keys", key=BACKUP_KEY)
+    await secret(world, "shop-ca", marked=True, key="hunter2")
+    await filled(world, standin, backup=policy())
+    made = await world.until(lambda m: told(m, "KeysStored", "True"))
+    kept = made["status"]["keys"]
+    assert kept["content"].startswith("versions:")
+
+    old = {"status": {"keys": {**kept, "content": "0" * 64}}}
+    await world.kube.patch(ETCD, "e", world.namespace, old, subresource="status")
+
+    found = await world.until(lambda m: status(m)["keys"]["content"] != "0" * 64)
+    assert found["status"]["keys"] == kept
 
 
 @pytest.mark.parametrize("cut", [1, 2])
@@ -216,7 +333,7 @@ async def test_a_pass_that_is_cut_off_keeps_them_all_the_same(
     monkeypatch.setattr(EtcdClient, "write", write)
     await volume(world)
     await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", key="the private key")
+    await secret(world, "shop-ca", marked=True, key="the private key")
     await filled(world, standin, backup=policy())
 
     await ask(world)

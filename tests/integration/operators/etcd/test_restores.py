@@ -11,6 +11,7 @@ from tests.integration.operators.etcd.conftest import ETCD, World, condition, ru
 from tests.integration.operators.etcd.kv import get, put
 from tests.integration.operators.etcd.standin import StandIn
 from tests.integration.operators.etcd.test_backups import (
+    BACKUP,
     STORE,
     ask,
     filled,
@@ -101,6 +102,26 @@ async def test_a_backup_that_was_altered_is_refused_and_nothing_is_touched(
     found = await world.there(ETCD, "e")
     assert condition(found)["status"] == "True"
     assert await get(await world.credentials(), endpoint(standin, "e-0"), "late") == "lost"
+
+
+async def test_where_encryption_is_set_no_plain_backup_is_restored(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    """Whatever the Secret of the keys holds."""
+    await backed_up(world, standin)
+    done = await world.there(BACKUP, "one")
+    key = {"metadata": {"name": "backup-keys", "namespace": world.namespace}}
+    secret = {"apiVersion": "v1", "kind": "Secret", **key, "stringData": {"key": "ab" * 32}}
+    await world.kube.apply(secret)
+
+    encryption = {"secret": "backup-keys"}
+    await restore(world, store=STORE, key=done["status"]["key"], encryption=encryption)
+
+    unusable = "none of its entries (key) is one"
+    await world.until(lambda m: unusable in str(condition(m).get("message")), "back", RESTORE)
+    await world.kube.apply({**secret, "stringData": {"key": "k" * 32}})
+    refused = await until_restore(world, "Failed")
+    assert "not encrypted, although encryption is set" in condition(refused)["message"]
 
 
 async def test_of_two_restores_one_waits_for_the_other(

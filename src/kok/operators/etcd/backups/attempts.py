@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdstore import BackupEncryption, BackupStore
-from kok.operators.etcd import layout
+from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.jobs import Failed
-from kok.operators.etcd.worker.description import SNAPSHOT_SUFFIX
+from kok.operators.etcd.worker.description import key_of
 
 FIRST_DELAY = timedelta(seconds=20)
 LONGEST_DELAY = timedelta(minutes=30)
+LOOKS = 2.0, 30.0
+"""Seconds at least and at most between two looks for keys that are yet to be put into etcd."""
 ATTEMPTS = 5
 """How often a backup that somebody asked for is tried if its failures may pass by themselves."""
 
@@ -36,10 +38,13 @@ def place(obj: EtcdBackup, cluster: EtcdCluster) -> Place | None:
     return Place(wanted.store, obj.spec.encryption or wanted.encryption)
 
 
-def key(obj: EtcdBackup) -> str:
-    """Where it lies in its store; never where a backup of the same name may lie already."""
+def key(obj: EtcdBackup, now: datetime) -> str:
+    """Where it is to lie in its store; never where a backup of the same name may lie already.
+
+    The time of the first attempt stands in it, which tells the newest one in a store from others.
+    """
     unique = f"{obj.name}-{obj.metadata.uid[:8]}"
-    return f"{obj.namespace}/{obj.spec.etcd_cluster}/{unique}{SNAPSHOT_SUFFIX}"
+    return key_of(f"{obj.namespace}/{obj.spec.etcd_cluster}", unique, now)
 
 
 def retry_at(obj: EtcdBackup, failed: Failed, now: datetime) -> datetime | None:
@@ -53,6 +58,15 @@ def retry_at(obj: EtcdBackup, failed: Failed, now: datetime) -> datetime | None:
         return None
     delay: timedelta = min(FIRST_DELAY * 2.0 ** min(attempts - 1, 10), LONGEST_DELAY)
     return (now + delay).replace(microsecond=0)
+
+
+def look_again(obj: EtcdBackup, now: datetime) -> float:
+    """Seconds until the next look at what the EtcdCluster has to do first: as many as it has waited
+    so far, within bounds.
+    """
+    ready, least, most = obj.status.condition(reasons.READY), *LOOKS
+    since = ready.last_transition_time if ready is not None and ready.status != "True" else now
+    return min(max(least, (now - since).total_seconds()), most)
 
 
 def slot(obj: EtcdBackup) -> datetime | None:

@@ -15,7 +15,7 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
-from kok.operators.etcd import jobs, keys, layout, reasons
+from kok.operators.etcd import bundle, jobs, keys, layout, reasons
 from kok.operators.etcd.backups import attempts, objects, work
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.backups.fence import fence
@@ -99,16 +99,26 @@ class Backup:
                     after=LOOK_FOR_CLUSTER,
                 )
             status.store, status.encryption = found.store, found.encryption
-            status.key = attempts.key(obj)
         if status.store is not None:
             place = status.store, status.encryption
             await objects.require(self.p.kube, obj.namespace, *place, self.own)
-        wanted = await keys.bundle(self.p.kube, cluster)
-        if wanted is not None and not keys.is_current(cluster, wanted):
-            said = cluster.status.condition(reasons.KEYS_STORED_CONDITION)
-            why = f": {said.message}" if said is not None and said.status != "True" else ""
-            text = f"{cluster} has yet to put the keys of spec.backup.keys into etcd{why}"
-            raise Wait(reasons.KEYS_NOT_STORED, text, after=2.0)
+        await self._keys(cluster)
+
+    async def _keys(self, cluster: EtcdCluster) -> None:
+        """Raises `Wait` until the EtcdCluster has put its keys into etcd, as they are now."""
+        policy = cluster.spec.backup
+        if policy is None or policy.keys is None:
+            return
+        said = cluster.status.condition(reasons.KEYS_STORED_CONDITION)
+        if said is not None and said.status == "True":
+            wanted = await bundle.versions(self.p.kube, cluster)
+            if wanted is None or keys.is_current(cluster, wanted):
+                return
+        text = f"{cluster} has yet to put the keys of spec.backup.keys into etcd"
+        after = attempts.look_again(self.obj, self.p.now)
+        if said is None or said.status == "True":
+            raise Wait(reasons.KEYS_NOT_STORED, text, after)
+        raise Wait(said.reason, f"{text}: {said.message}", after)
 
     def _wait_for_retry(self, when: datetime) -> None:
         ready = self.obj.status.condition(reasons.READY)
@@ -128,7 +138,7 @@ class Backup:
             status.worker = work.worker_of(self.obj, cluster)
             if status.phase == "Pending":
                 if status.attempts == 0:
-                    status.begun = False
+                    status.begun, status.key = False, attempts.key(self.obj, self.p.now)
                 status.phase, status.attempts = "Running", status.attempts + 1
                 status.retry_at = None
                 self.p.set_condition(

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 
+from kok import pki
 from kok.api.etcdstore import BackupEncryption, BackupStore, S3Store, TrustedCA
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.operators.etcd.worker import spec as worker
+from kok.operators.etcd.worker.encryption import Key, parse_key, unusable
+from kok.operators.etcd.worker.errors import WorkerError
 
+KEYS = 256
+"""Entries of a Secret of encryption keys that are looked at, in the order of their names."""
 READABLE = 0o440
 """Mode of mounted Secrets: for the group of the pod."""
 
@@ -34,6 +40,8 @@ class Needed:
     keys: tuple[str, ...]
     where: str
     """The field that names it."""
+    of_keys: bool = False
+    """Whether at least one entry has to be a key by which backups are encrypted."""
 
 
 def told(store: BackupStore) -> worker.S3Store | worker.DirectoryStore:
@@ -82,7 +90,8 @@ def needed(store: BackupStore, encryption: BackupEncryption | None) -> Iterator[
             name = s3.ca.secret or s3.ca.config_map
             yield Needed(kind, name, (s3.ca.key,), "store.s3.ca")
     if encryption is not None:
-        yield Needed(kinds.SECRET, encryption.secret, (encryption.key,), "encryption.secret")
+        entry = (encryption.key,)
+        yield Needed(kinds.SECRET, encryption.secret, entry, "encryption.secret", of_keys=True)
 
 
 def lacks(need: Needed, namespace: str, live: Manifest | None) -> str | None:
@@ -94,12 +103,23 @@ def lacks(need: Needed, namespace: str, live: Manifest | None) -> str | None:
             f"it{keys}"
         )
     missing = [key for key in need.keys if not (live.get("data") or {}).get(key)]
-    if not missing:
-        return None
-    return (
-        f"{need.kind.kind} {namespace}/{need.name} of {need.where} has no "
-        f"{' and no '.join(missing)}; add it"
-    )
+    what = f"{need.kind.kind} {namespace}/{need.name} of {need.where}"
+    if missing:
+        return f"{what} has no {' and no '.join(missing)}; add it"
+    if need.of_keys and not encryption_keys(live):
+        return unusable(what, sorted(live["data"]))
+    return None
+
+
+def encryption_keys(secret: Manifest | None) -> dict[str, Key]:
+    """The keys in a Secret by their names; what is none is left out."""
+    found = {}
+    for name in islice(sorted((secret or {}).get("data") or {}), KEYS):
+        try:
+            found[name] = parse_key(pki.decode(secret, name) or b"", name)
+        except (WorkerError, pki.PkiError):
+            continue
+    return found
 
 
 def secret(name: str) -> Manifest:

@@ -64,6 +64,7 @@ def fetching(work: Work, backup: StoredBackup, room: int, *, root_pass: bool = F
         file=SNAPSHOT,
         sha256=backup.sha256,
         size=backup.size,
+        encrypted=backup.encryption is not None,
         root_pass=root_pass,
         limits=worker.Limits(deadline=work.deadline),
     )

@@ -126,7 +126,12 @@ class Restore:
             raise Refused(reasons.RESTORE_REFUSED, "spec names no backup")
         store, encryption = spec.store, spec.encryption
         if spec.key:
-            fetch = worker.FetchSpec(store=stores.told(store), key=spec.key, file=None)
+            fetch = worker.FetchSpec(
+                store=stores.told(store),
+                key=spec.key,
+                file=None,
+                encrypted=encryption is not None,
+            )
             report = await self._job(
                 "describe", cluster, store, encryption, self._worker("fetch", fetch)
             )

@@ -84,7 +84,9 @@ async def _take(spec: BackupSpec, places: Places, store: Store, progress: Progre
         _same_cluster(spec, status.cluster_id)
         created = datetime.now(UTC)
         contents = await _contents(member, status.version, status.revision, spec)
-        whose = Whose(f"{spec.origin.namespace}/{spec.origin.name}", spec.key)
+        whose = Whose(
+            f"{spec.origin.namespace}/{spec.origin.name}", spec.key, created, contents.revision
+        )
         snapshot = _Snapshot(
             member, lambda: Encryptor(key, whose) if key else None, progress, status.db_size
         )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -13,6 +12,7 @@ from kok.operators.etcd.worker.description import (
     DESCRIPTION_SUFFIX,
     SNAPSHOT_SUFFIX,
     Description,
+    time_of,
 )
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.places import Places
@@ -24,7 +24,6 @@ from kok.operators.etcd.worker.store import Store
 _LONGEST = 64 * 1024
 """Bytes of a description at most."""
 _AT_ONCE = 8
-_TIME = re.compile(r"(?:^|/)(\d{8}T\d{6}Z)-[^/]*$")
 
 
 async def describe(store: Store, description: Description) -> None:
@@ -103,17 +102,14 @@ async def _read(store: Store, keys: list[str]) -> list[Description]:
     return [d for d in await asyncio.gather(*(one(key) for key in keys)) if d is not None]
 
 
-def _made(description: Description) -> datetime:
-    """When it was made: by its key, to which an encrypted backup is bound, rather than by what
-    whoever may write to the store says of it.
+def _made(description: Description) -> tuple[bool, datetime, datetime]:
+    """Sorts by when it was made: by its key, to which an encrypted backup is bound, rather than by
+    what whoever may write to the store says of it.
+
+    Keys of earlier releases have no time: they sort behind all that have, by what is said of them.
     """
-    named = _TIME.search(description.key)
-    if named is None:
-        return description.created
-    try:
-        return datetime.strptime(named[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return description.created
+    named = time_of(description.key)
+    return named is not None, named or description.created, description.created
 
 
 def shorten(found: list[Description], *, undescribed: int) -> ListResult:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
@@ -19,7 +21,24 @@ Key = Annotated[
         max_length=768,
     ),
 ]
-"""Where a backup lies below the store's prefix: `team-a/shop/20260102T030405Z-abc12.snapshot`."""
+"""Where a backup lies below the store's prefix: `team-a/shop/20260102T030405Z-one-1f0c2b3a.snapshot`."""
+_TIME, _TIMED = "%Y%m%dT%H%M%SZ", re.compile(r"(?:^|/)(\d{8}T\d{6}Z)-[^/]*$")
+
+
+def key_of(folder: str, name: str, begun: datetime) -> str:
+    """The key of a backup that is called `name` and was `begun` then, to the second."""
+    return f"{folder}/{begun.astimezone(UTC):{_TIME}}-{name}{SNAPSHOT_SUFFIX}"
+
+
+def time_of(key: str) -> datetime | None:
+    """When the backup was begun that lies at a key; None for one without a time."""
+    named = _TIMED.search(key)
+    try:
+        return datetime.strptime(named[1], _TIME).replace(tzinfo=UTC) if named else None
+    except ValueError:
+        return None
+
+
 Prefix = Annotated[
     str,
     Field(

@@ -5,10 +5,11 @@ An encrypted object is a header and then chunks, each sealed for itself:
     "KOK-ENC2" | key ID, 8 bytes | salt, 32 bytes | chunk size, 4 bytes | length, 2 bytes | whose
     AES-256-GCM of up to `chunk size` bytes, with its tag of 16 bytes; and so on
 
-`whose` tells, as JSON, of which EtcdCluster the backup was made and under which key it was stored:
-who may write to the store cannot pass off one backup for another that has the same key. Objects of
-earlier releases begin with "KOK-ENC1" and end their header with the chunk size; they open as well,
-and are bound to nothing.
+`whose` tells, as JSON, of which EtcdCluster the backup was made and under which key it was stored,
+when, and at which revision: who may write to the store cannot pass off one backup for another that
+has the same key, nor an old one for a new one. Earlier releases said nothing of time and revision;
+before that objects began with "KOK-ENC1" and ended their header with the chunk size. They open as
+well, and are bound to what they say alone.
 
 Each object has a key of its own, derived (HKDF-SHA-256) from the user's key with the salt and the
 whole header. The nonce of a chunk is its number and whether it is the last one, so that chunks that
@@ -24,8 +25,9 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,11 @@ _ID, _SALT, _LENGTH, _WHOSE, _TAG = 8, 32, 4, 2, 16
 _FIXED = len(MAGIC) + _ID + _SALT + _LENGTH
 """Bytes of a header up to the chunk size."""
 _MOST_CHUNK = 16 * 1024**2
+_FORM = "32 random bytes, raw or in base64, such as `openssl rand -base64 32` prints"
+_UNREAD = (ValueError, OverflowError, RecursionError)
+"""What JSON that nobody of us wrote may lead to."""
+_QUOTED = 5
+"""Entries that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +61,19 @@ class Whose:
     """Namespace and name of the EtcdCluster."""
     key: str
     """Where the object lies below the store's prefix."""
+    created: datetime | None = None
+    """When the snapshot was begun; None in objects of earlier releases."""
+    revision: int | None = None
+    """See `Contents.revision`; None in objects of earlier releases."""
 
     def encoded(self) -> bytes:
         """As it stands in a header, its length in front."""
-        text = json.dumps({"cluster": self.cluster, "key": self.key}).encode()
+        said: dict[str, str | int] = {"cluster": self.cluster, "key": self.key}
+        if self.created is not None:
+            said["created"] = self.created.isoformat()
+        if self.revision is not None:
+            said["revision"] = self.revision
+        text = json.dumps(said).encode()
         return len(text).to_bytes(_WHOSE, "big") + text
 
     @classmethod
@@ -65,8 +81,14 @@ class Whose:
         """What a header says. Raises `WorkerError`."""
         try:
             found = json.loads(text)
-            return cls(str(found["cluster"]), str(found["key"]))
-        except (ValueError, KeyError, TypeError) as error:
+            created, revision = found.get("created"), found.get("revision")
+            return cls(
+                str(found["cluster"]),
+                str(found["key"]),
+                None if created is None else datetime.fromisoformat(created),
+                None if revision is None else int(revision),
+            )
+        except (LookupError, TypeError, AttributeError, *_UNREAD) as error:
             raise _altered("its header is damaged") from error
 
 
@@ -110,11 +132,19 @@ def parse_key(raw: bytes, name: str) -> Key:
             raw = b""
     if len(raw) != KEY_SIZE:
         raise WorkerError(
-            Reason.CREDENTIALS_UNUSABLE,
-            f"{name} is no encryption key; it must hold 32 random bytes, raw or in base64, such "
-            "as `openssl rand -base64 32` prints",
+            Reason.CREDENTIALS_UNUSABLE, f"{name} is no encryption key; it must hold {_FORM}"
         )
     return Key(raw)
+
+
+def unusable(secret: str, entries: Sequence[str]) -> str:
+    """What is wrong with a Secret none of whose entries is a key, and what to do."""
+    more = f" and {len(entries) - _QUOTED} more" if len(entries) > _QUOTED else ""
+    told = f"none of its entries ({', '.join(entries[:_QUOTED])}{more}) is one" if entries else ""
+    return (
+        f"{secret} holds no encryption key: {told or 'it has no entries'}; give it an entry with "
+        f"{_FORM}"
+    )
 
 
 def read_key(directory: Path, name: str) -> Key:
@@ -128,12 +158,16 @@ def read_key(directory: Path, name: str) -> Key:
     return parse_key(raw, f"{name} in the Secret of encryption keys")
 
 
+def entries(directory: Path) -> list[str]:
+    """What a mounted Secret has, in the order of names."""
+    # The names that begin with a dot are those by which Kubernetes exchanges all files at once.
+    return sorted(p.name for p in directory.glob("[!.]*") if p.is_file())
+
+
 def read_keys(directory: Path) -> list[Key]:
     """All keys of a mounted Secret; none if it is not mounted. What is no key is passed over."""
-    # The names that begin with a dot are those by which Kubernetes exchanges all files at once.
-    names = sorted(p.name for p in directory.glob("[!.]*") if p.is_file())
     keys = []
-    for name in names:
+    for name in entries(directory):
         try:
             keys.append(read_key(directory, name))
         except WorkerError as error:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC
 
 from kok.operators.etcd.worker import catalog, log, rootpass
 from kok.operators.etcd.worker.description import Description
 from kok.operators.etcd.worker.directory import write_file
-from kok.operators.etcd.worker.encryption import read_keys
+from kok.operators.etcd.worker.encryption import Key, Whose, entries, read_keys, unusable
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.pipe import Incoming
 from kok.operators.etcd.worker.places import Places
@@ -30,8 +31,8 @@ async def fetch(spec: FetchSpec, places: Places) -> FetchResult:
         if sha256 is None:
             raise await _unknown(store, spec.key)
         size = spec.size if description is None else description.size
-        keys = read_keys(places.encryption_keys)
-        incoming = Incoming(keys, spec.key, encrypted=bool(keys))
+        keys = _keys(places, encrypted=spec.encrypted)
+        incoming = Incoming(keys, spec.key, encrypted=spec.encrypted)
         async with progress.stretch("fetching the backup", size):
             data = _data(store, spec.key, incoming, progress, size=size, sha256=sha256)
             content = _of_origin(data, incoming, description)
@@ -52,19 +53,52 @@ async def fetch(spec: FetchSpec, places: Places) -> FetchResult:
     )
 
 
+def _keys(places: Places, *, encrypted: bool) -> list[Key]:
+    """What may decrypt. Raises `WorkerError` if that is nothing where encryption is set."""
+    keys = read_keys(places.encryption_keys)
+    if encrypted and not keys:
+        raise WorkerError(
+            Reason.CREDENTIALS_UNUSABLE,
+            unusable("the Secret of encryption keys", entries(places.encryption_keys)),
+        )
+    return keys
+
+
 async def _of_origin(
     data: AsyncIterator[bytes], incoming: Incoming, description: Description | None
 ) -> AsyncIterator[bytes]:
-    """Raises instead of ending if the backup was made of another EtcdCluster than is said."""
+    """Raises instead of ending if the backup is bound to something else than its description says."""
     async for piece in data:
         yield piece
-    told = description and f"{description.origin.namespace}/{description.origin.name}"
-    if incoming.cluster and told and incoming.cluster != told:
-        raise WorkerError(
-            Reason.OBJECT_ALTERED,
-            f"the backup was made of EtcdCluster {incoming.cluster}, and its description says "
-            f"{told}: do not restore from it",
+    wrong = misdescribed(incoming.whose, description)
+    if wrong is not None:
+        raise WorkerError(Reason.OBJECT_ALTERED, f"{wrong}: do not restore from it")
+
+
+def misdescribed(whose: Whose | None, told: Description | None) -> str | None:
+    """How a description differs from what its backup is bound to, as a sentence, or None.
+
+    What a backup of an earlier release is not bound to makes no difference.
+    """
+    if whose is None or told is None:
+        return None
+    described = f"{told.origin.namespace}/{told.origin.name}"
+    if whose.cluster != described:
+        return (
+            f"the backup was made of EtcdCluster {whose.cluster}, and its description says "
+            f"{described}"
         )
+    if whose.created is not None and whose.created != told.created:
+        return (
+            f"the backup was made at {whose.created:%Y-%m-%d %H:%M:%S} UTC, and its description "
+            f"says {told.created.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        )
+    if whose.revision is not None and whose.revision != told.contents.revision:
+        return (
+            f"the backup was made at revision {whose.revision}, and its description says "
+            f"{told.contents.revision}"
+        )
+    return None
 
 
 async def _described(store: Store, spec: FetchSpec) -> Description | None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from kok.operators.etcd.worker.encryption import MAGIC, UNBOUND, Decryptor, Encryptor, Key
+from kok.operators.etcd.worker.encryption import (
+    MAGIC,
+    UNBOUND,
+    Decryptor,
+    Encryptor,
+    Key,
+    Whose,
+)
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.trailer import SIZE as TRAILER
@@ -108,10 +115,9 @@ class Incoming:
         return self._trailer.size
 
     @property
-    def cluster(self) -> str | None:
-        """The EtcdCluster that it is bound to, once all of it was opened."""
-        whose = self._decryptor.whose if self._decryptor else None
-        return whose.cluster if whose else None
+    def whose(self) -> Whose | None:
+        """What it is bound to, certain once all of it was opened."""
+        return self._decryptor.whose if self._decryptor else None
 
     def feed(self, data: bytes) -> bytes:
         """The bytes of the snapshot that are ready. Raises `WorkerError`."""

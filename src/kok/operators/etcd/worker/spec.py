@@ -133,6 +133,8 @@ class FetchSpec(Model):
     size: int | None = None
     """Bytes that the stored object has, as far as is known; beyond the described ones it is given
     up."""
+    encrypted: bool = False
+    """Whether encryption is set for the backup: then nothing plain is taken, whatever keys are given."""
     root_pass: bool = False
     """Whether `ROOT_PASS` is to be made as well, by which any restored etcd can be asked."""
     limits: Limits = Field(default_factory=Limits)

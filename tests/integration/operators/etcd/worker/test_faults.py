@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from tests.integration.apiserver import free_ports
 from tests.integration.operators.etcd.worker.conftest import KEY, STALL, WHOLE, Desk
 from tests.integration.operators.etcd.worker.servers import HOST, Etcd, line
 
-from kok.operators.etcd.worker import s3http, s3parts, spec, wire
+from kok.operators.etcd.worker import catalog, s3http, s3parts, spec, wire
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.member import Member
 from kok.operators.etcd.worker.reasons import Reason
@@ -329,6 +330,24 @@ async def test_a_backup_put_in_anothers_place_is_refused(desk: Desk, plain: Etcd
 
     assert reason is Reason.OBJECT_ALTERED
     assert "another one" in message
+
+
+async def test_an_encrypted_backup_cannot_be_told_younger_than_it_is(
+    desk: Desk, plain: Etcd
+) -> None:
+    desk.secret(spec.ENCRYPTION_KEYS, "k", b"k" * 32)
+    taken = await desk.stored(desk.backup(plain, encryptionKey="k"))
+    fetch = {"store": desk.store().manifest(), "key": KEY, "encrypted": True}
+    assert (await desk.run("fetch", fetch)).fetch is not None
+    store = desk.places.store(desk.store(), spec.Limits())
+    later = taken.description.model_copy(update={"created": datetime(2099, 1, 1, tzinfo=UTC)})
+    await catalog.describe(store, later)
+    await store.close()
+
+    reason, message = await desk.fails("fetch", fetch)
+
+    assert reason is Reason.OBJECT_ALTERED
+    assert "its description says 2099-01-01" in message
 
 
 async def test_without_its_key_an_encrypted_backup_stays_closed(desk: Desk, plain: Etcd) -> None:

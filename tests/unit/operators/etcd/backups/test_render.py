@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 from typing import Any
 
 import pytest
@@ -42,10 +44,10 @@ def work(purpose: str, worker: BackupWorker | None = None) -> render.Work:
     return render.Work(f"one-{purpose}-1", purpose, "kok:1", 3600.0, ("mirror",), asked)
 
 
-def stored(store: str) -> StoredBackup:
+def stored(store: str, keys: BackupEncryption | None) -> StoredBackup:
     return StoredBackup(
         store=BackupStore.model_validate(STORES[store]),
-        encryption=KEYS,
+        encryption=keys,
         key="team-a/shop-etcd/one.snapshot",
         sha256="0" * 64,
         size=10**9,
@@ -57,9 +59,11 @@ def stored(store: str) -> StoredBackup:
     )
 
 
-def jobs(store: str, asked: BackupWorker | None = None) -> list[Manifest]:
+def jobs(
+    store: str, asked: BackupWorker | None = None, keys: BackupEncryption | None = KEYS
+) -> list[Manifest]:
     """A Job of every form."""
-    backup, owner = stored(store), a_backup()
+    backup, owner = stored(store, keys), a_backup()
     removal = worker.RemoveSpec(store=stores.told(backup.store), key=backup.key)
     mounts = stores.mounts(backup.store, None, writes=True)
     restore = EtcdRestoreProgress(
@@ -115,6 +119,17 @@ def test_secrets_are_files_and_nothing_else() -> None:
         containers = [*pod.get("initContainers", ()), *pod["containers"]]
         assert all("valueFrom" not in e for c in containers for e in c.get("env", ()))
         assert "secretKeyRef" not in json.dumps(job)
+
+
+@pytest.mark.parametrize("keys", [KEYS, None])
+def test_whoever_fetches_is_told_whether_encryption_is_set(keys: BackupEncryption | None) -> None:
+    """By the backup's own record, and not by what is in the Secret."""
+    for job in jobs("s3", keys=keys):
+        pod = job["spec"]["template"]["spec"]
+        for container in pod.get("initContainers", ()):
+            if container["name"] == "fetch":
+                told = {e["name"]: e["value"] for e in container["env"]}[worker.SPEC_VARIABLE]
+                assert worker.FetchSpec.model_validate_json(told).encrypted is (keys is not None)
 
 
 WORKER = BackupWorker(
@@ -190,6 +205,31 @@ def test_what_is_missing_is_named(live: Manifest | None, words: str | None) -> N
     (need,) = stores.needed(store, None)
     found = stores.lacks(need, "team-a", live)
     assert (found is None) if words is None else (found is not None and words in found)
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"key": os.urandom(32)}, None),
+        ({"key": base64.b64encode(os.urandom(32)) + b"\n"}, None),
+        ({"key": b"to come", "2025": os.urandom(32)}, None),
+        ({"key": os.urandom(32).hex().encode()}, "none of its entries (key) is one"),
+        ({"key": b"hunter2", "note": b"x" * 10**6}, "none of its entries (key, note) is one"),
+    ],
+)
+def test_a_secret_without_a_key_is_named_before_a_job_is_made(
+    entries: dict[str, bytes], words: str | None
+) -> None:
+    *_, need = stores.needed(BackupStore.model_validate(STORES["aws"]), KEYS)
+    live = {"data": {name: base64.b64encode(raw).decode() for name, raw in entries.items()}}
+    found = stores.lacks(need, "team-a", live)
+    if words is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.startswith("Secret team-a/backup-keys of encryption.secret holds no")
+        assert words in found
+        assert "32 random bytes" in found
 
 
 def test_the_address_of_aws_follows_the_region() -> None:

@@ -7,12 +7,17 @@ import hashlib
 import json
 import os
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.operators.etcd.backups.builders import a_backup
+from tests.unit.operators.etcd.builders import NOW
 
+from kok.operators.etcd.backups import attempts
 from kok.operators.etcd.worker import catalog, spec
+from kok.operators.etcd.worker.encryption import Encryptor, Key, Whose
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.fetch import fetch
 from kok.operators.etcd.worker.places import Places
@@ -52,6 +57,13 @@ def plant(places: Places, name: str, content: bytes = SNAPSHOT, **told: Any) -> 
     return key
 
 
+def mount(places: Places, **entries: bytes) -> None:
+    """The Secret of encryption keys."""
+    places.encryption_keys.mkdir(parents=True)
+    for name, value in entries.items():
+        (places.encryption_keys / name).write_bytes(value)
+
+
 async def newest(places: Places) -> str | None:
     listing = await catalog.list_(spec.ListSpec(store=STORE, under=UNDER), places)
     return listing.newest.key if listing.newest is not None else None
@@ -66,17 +78,99 @@ async def test_where_encryption_is_set_nothing_plain_is_restored(
     sha256 = hashlib.sha256(SNAPSHOT).hexdigest() if known else None
     given = spec.FetchSpec(store=STORE, key=key, sha256=sha256)
     assert (await fetch(given, places)).size == len(SNAPSHOT), "the same without encryption"
-    places.encryption_keys.mkdir(parents=True)
-    (places.encryption_keys / "key").write_bytes(base64.b64encode(os.urandom(32)))
+    mount(places, key=base64.b64encode(os.urandom(32)))
     with pytest.raises(WorkerError, match="not encrypted, although encryption is set"):
-        await fetch(given, places)
+        await fetch(given.model_copy(update={"encrypted": True}), places)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {},
+        {"key": os.urandom(32).hex().encode()},
+        {"key": base64.b64encode(os.urandom(16))},
+        {"key": b"correct horse battery staple", "note": b"see the vault"},
+    ],
+    ids=["no entry", "hexadecimal", "too short", "a passphrase"],
+)
+async def test_a_secret_without_a_key_is_no_way_around_encryption(
+    places: Places, entries: dict[str, bytes]
+) -> None:
+    """What the Secret happens to hold does not decide whether plain backups are taken."""
+    key = plant(places, "20260101T000000Z-zzzzz")
+    mount(places, **entries)
+    with pytest.raises(WorkerError) as raised:
+        await fetch(spec.FetchSpec(store=STORE, key=key, encrypted=True), places)
+    assert raised.value.reason is Reason.CREDENTIALS_UNUSABLE
+    assert ", ".join(entries) in raised.value.message
+    assert "32 random bytes, raw or in base64" in raised.value.message
+    assert not list(places.volume.iterdir())
+
+
+def given(name: str, begun: datetime) -> str:
+    """The key that KOK gives to a backup, without folders and suffix."""
+    backup = a_backup(name, spec={"etcdCluster": "shop"})
+    folder, _, key = attempts.key(backup, begun).rpartition("/")
+    assert folder == UNDER
+    return key.removesuffix(".snapshot")
+
+
+DAY = timedelta(days=1)
 
 
 async def test_the_newest_is_the_newest_by_its_key(places: Places) -> None:
     """An encrypted backup is bound to its key, and not to what is told beside it."""
-    plant(places, "20260101T000000Z-aaaaa", created="2099-01-01T00:00:00Z")
-    later = plant(places, "20260102T000000Z-aaaaa", created="2026-01-02T00:00:00Z")
+    plant(places, given("z-first", NOW), created="2099-01-01T00:00:00Z")
+    later = plant(places, given("a-second", NOW + DAY), created="2026-01-02T00:00:00Z")
     assert await newest(places) == later
+
+
+@pytest.mark.parametrize("old", ["shop-20990101-0600-abcdef01", "20269999T999999Z-one-abcdef01"])
+async def test_a_key_without_a_time_is_behind_all_that_have_one(places: Places, old: str) -> None:
+    """Such as earlier releases gave; among themselves their descriptions decide."""
+    plant(places, "shop-20260101-0600-abcdef01", created="2026-01-01T06:00:00Z")
+    latest = plant(places, old, created="2099-01-01T00:00:00Z")
+    assert await newest(places) == latest
+    timed = plant(places, given("one", NOW), created=NOW.isoformat())
+    assert await newest(places) == timed
+
+
+def sealed(places: Places, bound: dict[str, Any], **told: Any) -> str:
+    """A complete encrypted backup that is `bound` to time and revision; its key."""
+    name, secret = given("one", NOW), os.urandom(32)
+    mount(places, key=secret)
+    one = Encryptor(Key(secret), Whose("team-a/shop", f"{UNDER}/{name}.snapshot", **bound))
+    stored = one.feed(SNAPSHOT) + one.finish()
+    said = {"size": len(stored), "sha256": hashlib.sha256(stored).hexdigest()}
+    description = {"created": NOW.isoformat(), **said, **told}
+    return plant(places, name, stored, **description)
+
+
+BOUND = {"created": NOW, "revision": 5}
+LATER = {"created": "2099-01-01T00:00:00Z"}
+OTHER_REVISION = {"contents": {"revision": 4, "etcdVersion": "3.6.10"}}
+
+
+@pytest.mark.parametrize("told", [LATER, OTHER_REVISION], ids=["time", "revision"])
+async def test_an_encrypted_backup_is_what_its_description_says(
+    places: Places, told: dict[str, Any]
+) -> None:
+    key = sealed(places, BOUND, **told)
+    with pytest.raises(WorkerError, match="its description says") as raised:
+        await fetch(spec.FetchSpec(store=STORE, key=key, encrypted=True), places)
+    assert raised.value.reason is Reason.OBJECT_ALTERED
+    assert not list(places.volume.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"), [(BOUND, {}), ({}, LATER)], ids=["as described", "of an earlier release"]
+)
+async def test_an_encrypted_backup_opens(
+    places: Places, bound: dict[str, Any], told: dict[str, Any]
+) -> None:
+    key = sealed(places, bound, **told)
+    found = await fetch(spec.FetchSpec(store=STORE, key=key, encrypted=True), places)
+    assert found.size == len(SNAPSHOT)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.trailer import Trailer
 
 KEY, OTHER = Key(b"k" * 32), Key(b"o" * 32)
-WHOSE = Whose("team-a/shop-etcd", "team-a/shop-etcd/one.snapshot")
+MADE = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+WHOSE = Whose("team-a/shop-etcd", "team-a/shop-etcd/one.snapshot", MADE, 70)
 TAG = 16
 FIXED = 52
 HEADER = FIXED + len(WHOSE.encoded())
@@ -240,7 +242,7 @@ def test_backups_of_earlier_releases_open() -> None:
     stored = unbound(data)
     back = incoming.feed(stored) + incoming.finish("x", None, hashlib.sha256(stored).hexdigest())
     assert back == data
-    assert incoming.cluster is None
+    assert incoming.whose is None
 
 
 def test_a_backup_that_was_put_in_the_place_of_another_does_not_open() -> None:
@@ -259,6 +261,19 @@ def test_what_a_backup_is_bound_to_cannot_be_changed() -> None:
         assert fails(lambda wrong=wrong: opened(wrong)) is Reason.OBJECT_ALTERED
 
 
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[]", b"[" * 60_000, b'{"cluster": "a/b"}', b"1"]
+    + [
+        b'{"cluster": "a/b", "key": "k", "created": %s, "revision": %s}' % said
+        for said in [(b"1", b"1"), (b'"yesterday"', b"1"), (b"null", b"Infinity"), (b"null", b"[]")]
+    ],
+    ids=lambda text: text[:80],
+)
+def test_a_header_that_nobody_wrote_is_none(text: bytes) -> None:
+    assert fails(lambda: Whose.parse(text)) is Reason.OBJECT_ALTERED
+
+
 def test_a_backup_without_encryption_is_not_taken_for_an_encrypted_one() -> None:
     incoming = Incoming([KEY], encrypted=True)
     assert fails(lambda: incoming.feed(snapshot(b"database"))) is Reason.OBJECT_ALTERED
@@ -269,4 +284,4 @@ def test_all_of_an_opened_backup_tells_whose_it_is() -> None:
     incoming = Incoming([KEY], WHOSE.key)
     incoming.feed(stored)
     incoming.finish("x", None, hashlib.sha256(stored).hexdigest())
-    assert incoming.cluster == WHOSE.cluster
+    assert incoming.whose == WHOSE

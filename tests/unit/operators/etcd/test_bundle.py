@@ -1,0 +1,101 @@
+"""Which Secrets an EtcdCluster may put into its backups."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.operators.etcd.backups.builders import a_backup
+from tests.unit.operators.etcd.builders import NOW, an_etcd
+
+from kok.api import names
+from kok.api.cluster import Cluster
+from kok.api.etcdcluster import EtcdCluster
+from kok.api.meta import Manifest
+from kok.kube.ownership import owner_reference
+from kok.operators.etcd import bundle
+from kok.operators.etcd.backups import attempts
+
+CLUSTER = Cluster.parse(
+    {
+        "apiVersion": "kok.dev/v1alpha1",
+        "kind": "Cluster",
+        "metadata": {"name": "shop", "namespace": "team-a", "uid": "uid-of-shop"},
+        "spec": {"version": "1.37.1", "endpoint": {"host": "api.shop.example"}},
+    }
+)
+SHOP = owner_reference(CLUSTER)
+"""As KOK writes it into the children of a Cluster."""
+
+
+def owned(*owners: dict[str, Any], name: str = "shop-etcd") -> EtcdCluster:
+    """An EtcdCluster of these owners."""
+    live = an_etcd(name=name).manifest()
+    live["metadata"]["ownerReferences"] = list(owners)
+    return EtcdCluster.parse({"apiVersion": "kok.dev/v1alpha1", "kind": "EtcdCluster", **live})
+
+
+def a_secret(name: str, *owners: dict[str, Any]) -> Manifest:
+    return {"metadata": {"name": name, "ownerReferences": list(owners)}}
+
+
+def test_a_secret_that_is_marked_is_kept() -> None:
+    marked = {"metadata": {"name": "passwords", "labels": {names.LABEL_BACKED_UP: "true"}}}
+    assert bundle.refusal(an_etcd(), marked) is None
+
+
+@pytest.mark.parametrize("labels", [None, {}, {names.LABEL_BACKED_UP: "false"}, {"app": "shop"}])
+def test_a_secret_that_is_not_marked_is_not_kept(labels: dict[str, str] | None) -> None:
+    """The sentence says what to do."""
+    found = bundle.refusal(an_etcd(), {"metadata": {"name": "ssh-of-hosts", "labels": labels}})
+    assert found is not None
+    assert 'label it kok.dev/backed-up: "true"' in found
+
+
+@pytest.mark.parametrize("name", names.kept_keys("shop").values())
+def test_the_keys_that_kok_made_for_its_cluster_need_no_mark(name: str) -> None:
+    assert bundle.refusal(owned(SHOP), a_secret(name, SHOP)) is None
+
+
+@pytest.mark.parametrize(
+    ("obj", "secret"),
+    [
+        (owned(SHOP), a_secret("shop-ca")),
+        (owned(SHOP), a_secret("shop-ca", {**SHOP, "uid": "uid-of-another"})),
+        (owned(SHOP), a_secret("shop-ca", {**SHOP, "controller": False})),
+        (owned(SHOP), a_secret("shop-kubeconfig", SHOP)),
+        (owned(), a_secret("shop-ca", SHOP)),
+        (owned({**SHOP, "controller": False}), a_secret("shop-ca", SHOP)),
+        (owned({**SHOP, "kind": "Deployment"}), a_secret("shop-ca", SHOP)),
+        (owned({**SHOP, "apiVersion": "example/v1"}), a_secret("shop-ca", SHOP)),
+        (owned(SHOP, name="other-etcd"), a_secret("shop-ca", SHOP)),
+    ],
+    ids=[
+        "somebody's own",
+        "of an earlier Cluster",
+        "not its controller",
+        "no key",
+        "of no Cluster",
+        "of a Cluster in part",
+        "of something else",
+        "of another group",
+        "not the Cluster's EtcdCluster",
+    ],
+)
+def test_no_other_secret_passes_for_a_key_of_its_cluster(
+    obj: EtcdCluster, secret: Manifest
+) -> None:
+    assert bundle.refusal(obj, secret) is not None
+
+
+def test_who_waits_for_keys_looks_less_and_less_often() -> None:
+    begun = a_backup(reason="KeysNotStored")
+    ready = begun.status.condition("Ready")
+    assert ready is not None
+    looks, now = [], ready.last_transition_time
+    for _ in range(8):
+        looks.append(attempts.look_again(begun, now))
+        now += timedelta(seconds=looks[-1])
+    assert looks == [2.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert attempts.look_again(a_backup(), NOW) == 2.0
