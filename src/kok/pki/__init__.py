@@ -51,7 +51,7 @@ from kok.pki.manifests import (
     leaf_of,
     tls_secret_data,
 )
-from kok.pki.pem import MALFORMED
+from kok.pki.pem import MALFORMED, judged_key
 from kok.pki.renewal import Reason, RenewReason, must_renew
 from kok.pki.trust import CAAction, CADecision, CAProblem, CAReason, check_ca, decide_ca
 
@@ -94,6 +94,7 @@ __all__ = [
     "encryption_key",
     "fingerprint",
     "issue",
+    "judged_key",
     "kubeconfig",
     "leaf_of",
     "leaf_within",
