@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kok import pki
 from kok.kube.errors import Unreachable
 
@@ -230,10 +228,9 @@ def _parsed(source: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(source, Mapping):
         return source
     try:
-        config = yaml.safe_load(source)
-    except yaml.YAMLError:
-        # The parser's message quotes the text, which holds keys.
-        raise AccessError("the kubeconfig is not YAML") from None
+        config = pki.plain_yaml(source, "the kubeconfig")
+    except pki.PkiError as error:
+        raise AccessError(str(error)) from None
     if not isinstance(config, Mapping):
         raise AccessError("the kubeconfig is not a YAML mapping")
     return config
@@ -245,7 +242,7 @@ def _named(config: Mapping[str, Any], section: str, key: str, name: object) -> M
             found = entry.get(key)
             if isinstance(found, Mapping):
                 return found
-    raise AccessError(f"the kubeconfig has no entry {name!r} in {section}")
+    raise AccessError(f"the kubeconfig has no entry {str(name)[:100]!r} in {section}")
 
 
 def _data(section: Mapping[str, Any], key: str) -> bytes | None:

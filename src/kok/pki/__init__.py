@@ -52,6 +52,7 @@ from kok.pki.manifests import (
     tls_secret_data,
 )
 from kok.pki.pem import MALFORMED, judged_key
+from kok.pki.plainyaml import plain_yaml
 from kok.pki.renewal import Reason, RenewReason, must_renew
 from kok.pki.trust import CAAction, CADecision, CAProblem, CAReason, check_ca, decide_ca
 
@@ -102,6 +103,7 @@ __all__ = [
     "must_renew",
     "new_ca",
     "parse_kubeconfig",
+    "plain_yaml",
     "public_key_pin",
     "public_pem_of",
     "service_account_keys",

@@ -58,6 +58,7 @@ def test_certificates_stand_in_the_text_itself() -> None:
     ("broken", "sentence"),
     [
         ("[", "the kubeconfig is not YAML"),
+        ("a: &a [x]\ncurrent-context: *a\n", "the kubeconfig has YAML aliases"),
         ("just text", "the kubeconfig is not a YAML mapping"),
         ({"current-context": "x"}, "no entry 'x' in contexts"),
         (config(exec={"command": "login"}), "has exec, which leads outside of it"),
