@@ -77,12 +77,12 @@ def _made_anew(secret: Manifest, cluster: Cluster) -> str:
             raise pki.PkiError("it holds no client certificate")
         if not _ADDRESS.fullmatch(found.server):
             raise pki.PkiError("its server is not https://host:port")
-        for bundle in (found.ca_pem, found.credentials.cert_pem):
-            pki.split(bundle)
+        pki.split(found.ca_pem)
+        # Nothing beside them: what reads the key is to find the one that was judged.
+        certificates = b"".join(pki.split(found.credentials.cert_pem))
+        leaf = pki.Leaf(certificates, pki.judged_key(found.credentials.key_pem))
         called = context(cluster.namespace, cluster.name)
-        return pki.kubeconfig(
-            called, found.server, found.ca_pem, called, found.credentials, context_name=called
-        )
+        return pki.kubeconfig(called, found.server, found.ca_pem, called, leaf, context_name=called)
     except pki.PkiError as error:
         text = f"{where} is not what KOK wrote: {str(error)[:200]}; delete it, it is made anew"
         raise Refused(text) from None

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from kok import pki
 from kok.kube.errors import Unreachable
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -63,7 +62,20 @@ def by_certificate(server: str, ca: bytes, certificate: bytes, key: bytes) -> Ac
     for what, pem in (("CA", ca), ("client certificate", certificate), ("key", key)):
         if not pem.strip():
             raise AccessError(f"the {what} for {server} is empty")
+    certificate, key = _alone(server, certificate, key)
     return Access(server=server, ca=ca, certificate=certificate, key=key)
+
+
+def _alone(whom: str, certificate: bytes, key: bytes) -> tuple[bytes, bytes]:
+    """Certificates and the one key that was judged, without what may stand beside them.
+
+    OpenSSL takes the first private key that it finds, of any kind and size: with RSA of 16384 bits
+    each handshake would keep the loop for a second.
+    """
+    try:
+        return b"".join(pki.split(certificate)), pki.judged_key(key)
+    except pki.PkiError as error:
+        raise AccessError(f"the client certificate and key for {whom}: {error}") from None
 
 
 class Bearer:
@@ -128,6 +140,7 @@ def pinned_context(whom: str, ca: bytes, certificate: bytes, key: bytes) -> ssl.
     """
     if not (ca.strip() and certificate.strip() and key.strip()):
         raise AccessError(f"CA, certificate or key for {whom} are empty")
+    certificate, key = _alone(whom, certificate, key)
     return ssl_context(Access(server=whom, ca=ca, certificate=certificate, key=key))
 
 
@@ -215,10 +228,9 @@ def _parsed(source: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(source, Mapping):
         return source
     try:
-        config = yaml.safe_load(source)
-    except yaml.YAMLError:
-        # The parser's message quotes the text, which holds keys.
-        raise AccessError("the kubeconfig is not YAML") from None
+        config = pki.plain_yaml(source, "the kubeconfig")
+    except pki.PkiError as error:
+        raise AccessError(str(error)) from None
     if not isinstance(config, Mapping):
         raise AccessError("the kubeconfig is not a YAML mapping")
     return config
@@ -230,7 +242,7 @@ def _named(config: Mapping[str, Any], section: str, key: str, name: object) -> M
             found = entry.get(key)
             if isinstance(found, Mapping):
                 return found
-    raise AccessError(f"the kubeconfig has no entry {name!r} in {section}")
+    raise AccessError(f"the kubeconfig has no entry {str(name)[:100]!r} in {section}")
 
 
 def _data(section: Mapping[str, Any], key: str) -> bytes | None:

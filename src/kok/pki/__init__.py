@@ -51,7 +51,8 @@ from kok.pki.manifests import (
     leaf_of,
     tls_secret_data,
 )
-from kok.pki.pem import MALFORMED
+from kok.pki.pem import MALFORMED, judged_key
+from kok.pki.plainyaml import plain_yaml
 from kok.pki.renewal import Reason, RenewReason, must_renew
 from kok.pki.trust import CAAction, CADecision, CAProblem, CAReason, check_ca, decide_ca
 
@@ -94,6 +95,7 @@ __all__ = [
     "encryption_key",
     "fingerprint",
     "issue",
+    "judged_key",
     "kubeconfig",
     "leaf_of",
     "leaf_within",
@@ -101,6 +103,7 @@ __all__ = [
     "must_renew",
     "new_ca",
     "parse_kubeconfig",
+    "plain_yaml",
     "public_key_pin",
     "public_pem_of",
     "service_account_keys",

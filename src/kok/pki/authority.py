@@ -159,7 +159,7 @@ def issue(ca: CertificateAuthority, spec: LeafSpec, now: datetime) -> Leaf:
     comes first. Raises `PkiError` when the CA cannot be read, has expired, or is a certificate
     with another's key: judge it first with `kok.pki.decide_ca`.
     """
-    issuer, signer = pem.load_certificate(ca.cert_pem), pem.load_private_key(ca.key_pem)
+    issuer, signer = pem.load_certificate(ca.cert_pem), pem.load_signing_key(ca.key_pem)
     moment = _utc(now)
     if moment >= issuer.not_valid_after_utc:
         raise PkiError(

@@ -1,7 +1,7 @@
 """How much work a private key is, found out before anything works on it.
 
-Whoever may write a Secret decides on its keys. A library checks that the primes of an RSA key are
-prime: with 8192 bits that takes seconds in which nothing else runs, and grows with the third power.
+Whoever may write a Secret decides on its keys. To use one of RSA grows with the third power of its
+length: with 16384 bits one signature, and so one handshake, takes seconds in which nothing else runs.
 """
 
 from __future__ import annotations

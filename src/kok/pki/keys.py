@@ -49,9 +49,9 @@ def service_account_keys() -> KeyPair:
 
 
 def public_pem_of(private_pem: bytes) -> bytes:
-    """The public half of a private key, PEM. Raises `PkiError` when it cannot be read."""
+    """The public half of a private key that signs, PEM. Raises `PkiError` when it cannot be used."""
     return (
-        pem.load_private_key(private_pem)
+        pem.load_signing_key(private_pem)
         .public_key()
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )

@@ -12,6 +12,7 @@ import yaml
 
 from kok.pki.authority import Leaf
 from kok.pki.errors import PkiError
+from kok.pki.plainyaml import plain_yaml
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class TokenFile:
 
 LONGEST = 64 * 1024
 """Bytes that are parsed: YAML takes its time, and the text may be anybody's."""
+
+_QUOTED = 100
+"""Characters of a name in a sentence."""
 
 Credentials: TypeAlias = Leaf | ClientCertFiles | Token | TokenFile
 
@@ -101,23 +105,20 @@ def parse_kubeconfig(text: str | bytes) -> Kubeconfig:
     """
     if len(text) > LONGEST:
         raise PkiError(f"the kubeconfig is longer than {LONGEST} bytes")
-    try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
-        raise PkiError("the kubeconfig is not YAML") from None
+    document = plain_yaml(text, "the kubeconfig")
     if not isinstance(document, dict):
         raise PkiError("the kubeconfig is not a YAML mapping")
     context = _named(document, "contexts", "context", document.get("current-context"))
     cluster = _named(document, "clusters", "cluster", context.get("cluster"))
     user = _named(document, "users", "user", context.get("user"))
     return Kubeconfig(
-        cluster_name=str(context["cluster"]),
-        server=str(cluster.get("server", "")),
+        cluster_name=_text(context, "cluster"),
+        server=_text(cluster, "server", ""),
         ca_pem=_unb64(cluster, "certificate-authority-data"),
-        user=str(context["user"]),
+        user=_text(context, "user"),
         credentials=_credentials(user),
-        namespace=context.get("namespace"),
-        tls_server_name=cluster.get("tls-server-name"),
+        namespace=_text(context, "namespace", "") or None,
+        tls_server_name=_text(cluster, "tls-server-name", "") or None,
     )
 
 
@@ -165,24 +166,35 @@ def _credentials(user: Mapping[str, Any]) -> Credentials:
     if "client-certificate-data" in user and "client-key-data" in user:
         return Leaf(_unb64(user, "client-certificate-data"), _unb64(user, "client-key-data"))
     if "client-certificate" in user and "client-key" in user:
-        return ClientCertFiles(str(user["client-certificate"]), str(user["client-key"]))
+        return ClientCertFiles(_text(user, "client-certificate"), _text(user, "client-key"))
     if "tokenFile" in user:
-        return TokenFile(str(user["tokenFile"]))
+        return TokenFile(_text(user, "tokenFile"))
     if "token" in user:
-        return Token(str(user["token"]))
+        return Token(_text(user, "token"))
     raise PkiError("the user of the kubeconfig has neither a client certificate nor a token")
 
 
 def _named(
     document: Mapping[str, Any], plural: str, field_name: str, name: object
 ) -> dict[str, Any]:
+    if not isinstance(name, str):
+        raise PkiError(f"the kubeconfig names no {field_name}")
     entries = document.get(plural)
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict) and entry.get("name") == name:
             value = entry.get(field_name)
             if isinstance(value, dict):
                 return value
-    raise PkiError(f"the kubeconfig has no {field_name} named {name!r}")
+    raise PkiError(f"the kubeconfig has no {field_name} named {name[:_QUOTED]!r}")
+
+
+def _text(fields: Mapping[str, Any], key: str, absent: str | None = None) -> str:
+    found = fields.get(key, absent)
+    if found is None:
+        raise PkiError(f"the kubeconfig has no {key}")
+    if not isinstance(found, str):
+        raise PkiError(f"the kubeconfig's {key} is not text")
+    return found
 
 
 def _b64(value: bytes) -> str:
@@ -190,9 +202,8 @@ def _b64(value: bytes) -> str:
 
 
 def _unb64(fields: Mapping[str, Any], key: str) -> bytes:
+    text = _text(fields, key)
     try:
-        return base64.b64decode(str(fields[key]), validate=True)
-    except KeyError:
-        raise PkiError(f"the kubeconfig has no {key}") from None
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise PkiError(f"the kubeconfig's {key} is not base64") from None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import hashlib
 from typing import TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from kok.pki import effort
 from kok.pki.errors import PkiError
@@ -77,20 +77,20 @@ def load_certificate(pem: bytes) -> x509.Certificate:
 
 
 def load_private_key(pem: bytes) -> SigningKey:
-    """The unencrypted private key in a PEM text (PKCS#8, PKCS#1 or SEC 1).
+    """The unencrypted private key in a PEM text (PKCS#8, PKCS#1 or SEC 1), in a millisecond.
 
     Raises `PkiError` when it cannot be read, is encrypted, is of a kind that Kubernetes cannot
-    use, or so large that it would keep whoever reads it for seconds.
+    use, is so large that it would keep whoever uses it, or its numbers do not fit together.
+
+    Whether the primes of an RSA key are prime is not asked: with 4096 bits that takes half a
+    second and more in which nothing else runs, and a tenant may put another such key into every
+    Secret of his at any time. What a key with false primes can do here is little. Its public half
+    is read, never computed, and compared with that of a certificate. OpenSSL takes part in
+    handshakes with it, which then fail as with a key that was revoked. To sign it is used in one
+    case alone: a CA, or service accounts' key, that somebody brought; `load_signing_key` has
+    seen it sign before. All of it harms only the cluster of whoever wrote the key.
     """
-    found = effort.private_block(pem)
-    if found is None:
-        raise PkiError("not a PEM private key")
-    return _load_private_key(found[1])
-
-
-@lru_cache(maxsize=64)
-def _load_private_key(block: bytes) -> SigningKey:
-    """Once for each key: to check one takes a good part of a second."""
+    block = private_key_text(pem)
     if effort.encrypted(block):
         raise PkiError("the private key is encrypted; store it without a passphrase")
     der = effort.der_of(block)
@@ -101,7 +101,9 @@ def _load_private_key(block: bytes) -> SigningKey:
             "the private key has more than 4096 bits; use RSA with 2048 to 4096, or ECDSA"
         )
     try:
-        key = serialization.load_pem_private_key(block, password=None)
+        key = serialization.load_pem_private_key(
+            block, password=None, unsafe_skip_rsa_key_validation=True
+        )
     except TypeError:
         raise PkiError("the private key is encrypted; store it without a passphrase") from None
     except (ValueError, UnsupportedAlgorithm):
@@ -110,7 +112,87 @@ def _load_private_key(block: bytes) -> SigningKey:
         key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
     ):
         raise PkiError("the private key is neither ECDSA, RSA nor Ed25519")
+    if isinstance(key, rsa.RSAPrivateKey) and not _fits_together(key):
+        raise PkiError("the numbers of the RSA private key do not belong together; it is damaged")
     return key
+
+
+def private_key_text(pem: bytes) -> bytes:
+    """The first private key of a PEM text, alone. Raises `PkiError` if there is none."""
+    found = effort.private_block(pem)
+    if found is None:
+        raise PkiError("not a PEM private key")
+    return found[1]
+
+
+def judged_key(pem: bytes) -> bytes:
+    """The text of the key that `load_private_key` finds, for whoever reads it by other means."""
+    load_private_key(pem)
+    return private_key_text(pem)
+
+
+def _fits_together(key: rsa.RSAPrivateKey) -> bool:
+    """All that can be said of an RSA key by arithmetic: what damages a key by accident shows here."""
+    try:
+        numbers = key.private_numbers()
+    except ValueError:
+        return False
+    n, e = numbers.public_numbers.n, numbers.public_numbers.e
+    p, q, d = numbers.p, numbers.q, numbers.d
+    # Even or tiny factors are no primes, and OpenSSL's arithmetic is not made for them.
+    if min(p, q) < 3 or not (p & q & e & 1) or p * q != n:
+        return False
+    return (
+        e * d % (p - 1) == 1
+        and e * d % (q - 1) == 1
+        and (numbers.dmp1, numbers.dmq1) == (d % (p - 1), d % (q - 1))
+        and numbers.iqmp * q % p == 1
+    )
+
+
+_proven: dict[bytes, bool] = {}
+_REMEMBERED = 1024
+
+
+def load_signing_key(pem: bytes) -> SigningKey:
+    """As `load_private_key`, for a key that is to sign: it has to sign something first.
+
+    A false one (its primes are none) would otherwise raise in the midst of issuing, or certify
+    what nobody accepts, which is then renewed for ever. Raises `PkiError`. A signature takes some
+    milliseconds with 4096 bits, so it is asked for once a key; what is remembered is a hash.
+    """
+    key = load_private_key(pem)
+    digest = hashlib.sha256(private_key_text(pem)).digest()
+    if digest not in _proven:
+        if len(_proven) >= _REMEMBERED:
+            _proven.pop(next(iter(_proven)))
+        _proven[digest] = _signs(key)
+    if not _proven[digest]:
+        raise PkiError(
+            "the private key makes no signatures that its public half accepts; it is damaged"
+        )
+    return key
+
+
+def _signs(key: SigningKey) -> bool:
+    try:
+        _sign_and_verify(key)
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, InternalError):
+        return False
+    return True
+
+
+def _sign_and_verify(key: SigningKey) -> None:
+    text, sha = b"kok", hashes.SHA256()
+    match key:
+        case rsa.RSAPrivateKey():
+            padded = padding.PKCS1v15()
+            key.public_key().verify(key.sign(text, padded, sha), text, padded, sha)
+        case ec.EllipticCurvePrivateKey():
+            curve = ec.ECDSA(sha)
+            key.public_key().verify(key.sign(text, curve), text, curve)
+        case ed25519.Ed25519PrivateKey():
+            key.public_key().verify(key.sign(text), text)
 
 
 def dump_certificate(certificate: x509.Certificate) -> bytes:

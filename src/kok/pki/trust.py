@@ -94,7 +94,8 @@ def check_ca(
             CAReason.CHANGED,
             f"{name} holds another CA ({found}) than the one in use ({latched_fingerprint})",
         )
-    return _check_ca_time(certificate, now, name)
+    # What takes longest comes last: by now it is the key of the CA in use, or of a new one.
+    return _check_ca_time(certificate, now, name) or _check_signing(key_pem or b"", name)
 
 
 def decide_ca(
@@ -148,6 +149,14 @@ def _check_ca_time(certificate: x509.Certificate, now: datetime, name: str) -> C
             CAReason.NOT_YET_VALID,
             f"{name} is valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on",
         )
+    return None
+
+
+def _check_signing(key_pem: bytes, name: str) -> CAProblem | None:
+    try:
+        pem.load_signing_key(key_pem)
+    except PkiError as error:
+        return CAProblem(CAReason.UNREADABLE, f"{name} cannot be used: {error}")
     return None
 
 

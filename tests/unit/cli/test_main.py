@@ -212,7 +212,11 @@ OTHER: dict[str, tuple[Callable[[Any], object], str]] = {
         lambda c: c["clusters"][0]["cluster"].update({"certificate-authority-data": "eA=="}),
         "not a PEM certificate",
     ),
-    "nothing at all": (lambda c: c.clear(), "has no context"),
+    "nothing at all": (lambda c: c.clear(), "names no context"),
+    "aliases": (
+        lambda c: c.update(extensions=[c["users"], c["users"]]),
+        "has YAML aliases",
+    ),
 }
 
 

@@ -58,6 +58,7 @@ def test_certificates_stand_in_the_text_itself() -> None:
     ("broken", "sentence"),
     [
         ("[", "the kubeconfig is not YAML"),
+        ("a: &a [x]\ncurrent-context: *a\n", "the kubeconfig has YAML aliases"),
         ("just text", "the kubeconfig is not a YAML mapping"),
         ({"current-context": "x"}, "no entry 'x' in contexts"),
         (config(exec={"command": "login"}), "has exec, which leads outside of it"),
@@ -103,8 +104,35 @@ def test_a_kubeconfig_in_hand_gives_no_trust_away(cluster: dict[str, Any]) -> No
 
 
 def test_an_identity_is_an_address_and_three_texts() -> None:
-    found = by_certificate("https://x", b"CA", b"CERT", b"KEY")
-    assert found == Access("https://x", b"CA", b"CERT", b"KEY")
+    cert, key = certified()
+    found = by_certificate("https://x", b"CA", cert, key)
+    assert found == Access("https://x", b"CA", cert, key)
+
+
+def certified() -> tuple[bytes, bytes]:
+    """A client certificate and its key."""
+    issued = trustme.CA().issue_cert("client.example")
+    return issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()
+
+
+def test_of_an_identity_nothing_is_used_but_the_key_that_was_judged() -> None:
+    """OpenSSL would take the first that it finds, wherever it stands and however large it is."""
+    (cert, key), (_, other) = certified(), certified()
+    found = by_certificate("https://x", b"CA", other + cert + other, key + other)
+    assert (found.certificate, found.key) == (cert, key)
+    # Two numbers of 8192 bits, and the others: more than a handshake may cost.
+    numbers = b"".join(b"\x02\x82\x04\x00" + b"\x7f" * 1024 for _ in range(2)) + b"\x02\x01\x03" * 6
+    der = b"\x30\x82" + (len(numbers) + 3).to_bytes(2) + b"\x02\x01\x00" + numbers
+    large = b"-----BEGIN RSA PRIVATE KEY-----\n%s-----END RSA PRIVATE KEY-----\n"
+    for text, sentence in (
+        (large % base64.encodebytes(der), "has more than 4096 bits"),
+        (b"hush", "not a PEM private key"),
+    ):
+        with pytest.raises(AccessError, match=sentence) as one:
+            by_certificate("https://x", b"CA", cert, text)
+        with pytest.raises(AccessError, match=sentence):
+            pinned_context("etcd", b"CA", cert, text)
+        assert "hush" not in str(one.value)
 
 
 @pytest.mark.parametrize(

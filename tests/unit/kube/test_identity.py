@@ -10,7 +10,7 @@ import pytest
 from kok import pki
 from kok.api.cluster import Cluster
 from kok.api.meta import Manifest
-from kok.kube.access import AccessError, ssl_context
+from kok.kube.access import Access, AccessError, ssl_context
 from kok.kube.identity import MOST, Untrusted, identity_of
 from kok.kube.ownership import owned
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
@@ -96,7 +96,10 @@ def test_no_address_but_https_is_asked(server: str) -> None:
 
 def test_a_path_in_place_of_a_certificate_is_no_path() -> None:
     token = b"/var/run/secrets/kubernetes.io/serviceaccount/token"
-    access = identity_of(secret(**{TLS_CRT: token, TLS_KEY: token}), CLUSTER).at("https://x")
+    identity = identity_of(secret(**{TLS_CRT: token, TLS_KEY: token}), CLUSTER)
+    with pytest.raises(AccessError, match="https://x: not a PEM certificate"):
+        identity.at("https://x")
+    access = Access("https://x", identity.ca, identity.leaf.cert_pem, identity.leaf.key_pem)
     assert access.token_file is None
     with pytest.raises(AccessError, match="certificates for https://x are unusable"):
         ssl_context(access)

@@ -107,7 +107,16 @@ def test_what_somebody_made_up_takes_no_time():
         ("{", "is not YAML"),
         (b"\xff\xfe\x00", "is not YAML"),
         ("[]", "is not a YAML mapping"),
-        ("{}", "has no context named None"),
+        ("{}", "names no context"),
+        ("current-context: [a]\n", "names no context"),
+        (f"current-context: {'a' * 5000}\n", f"no context named '{'a' * 100}'$"),
+        ('"\\UFFFFFFFF"', "is not YAML"),
+        ("[" * 5000, "is not YAML"),
+        (
+            GOLDEN.replace("server: h", "server: [h").replace(":31443", ":31443]"),
+            "server is not text",
+        ),
+        (GOLDEN.replace(" Y2E=", " {a: b}"), "certificate-authority-data is not text"),
         ("current-context: a\ncontexts: 5\n", "has no context named 'a'"),
         (GOLDEN.replace("Y2E=", "Y.2E="), "certificate-authority-data is not base64"),
         (GOLDEN.replace("certificate-authority-data", "x"), "no certificate-authority-data"),
@@ -118,6 +127,32 @@ def test_what_somebody_made_up_takes_no_time():
 def test_what_is_no_kubeconfig_is_refused_with_a_sentence(text, sentence):
     with pytest.raises(PkiError, match=sentence):
         parse_kubeconfig(text)
+
+
+def doubling(lines: int) -> str:
+    """Each line has the one before it twice."""
+    more = (f"a{n}: &a{n} [*a{n - 1},*a{n - 1}]\n" for n in range(1, lines))
+    return f"a0: &a0 [x,x]\n{''.join(more)}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{doubling(40)}current-context: *a39\ncontexts: []\n",
+        f"{doubling(40)}current-context: a\ncontexts: [{{name: *a39, context: {{}}}}]\n",
+        GOLDEN.replace("Y2E=", "&a Y2E=").replace(": /pki/tls.key", ": *a"),
+        GOLDEN.replace("  user:\n", "  user:\n    <<: *a\n"),
+        "&a [*a]",
+        "*a",
+    ],
+)
+def test_what_repeats_itself_is_not_read(text: str):
+    """Few bytes of aliases, written out, are more than a machine has memory for."""
+    assert len(text) < 1000
+    begin = time.process_time()
+    with pytest.raises(PkiError, match=r"^the kubeconfig has YAML aliases, which are not read$"):
+        parse_kubeconfig(text)
+    assert time.process_time() - begin < 1
 
 
 def test_a_server_without_tls_is_refused(ca):

@@ -9,7 +9,6 @@ left as it is until then.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from kok.api.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube.identity import MOST
 from kok.kube.ownership import brought
-from kok.operators.cluster import parts, reasons
+from kok.operators.cluster import fingerprints, parts, reasons
 from kok.operators.cluster.parts import (
     ENCRYPTION_KEY,
     FIELD_MANAGER,
@@ -31,8 +30,6 @@ from kok.operators.cluster.parts import (
     encryption_secret,
 )
 from kok.pki import pem
-
-_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +78,17 @@ class KeyRing:
         secrets: Mapping[str, Manifest],
         now: datetime,
         make_pair: Callable[[], pki.KeyPair] = pki.service_account_keys,
-        *,
-        may_make: bool = True,
     ) -> None:
         """`secrets` are the Cluster's Secrets by name; `make_pair` takes its time.
 
-        Unless it `may_make` keys, those that are missing are left out without a word.
+        Of a Cluster that begins with a backup no key is ever made, whoever asks: those that are
+        missing are left out without a word, and `kok.operators.cluster.returning` has the words.
         """
         self._cluster = cluster
         self._secrets = secrets
         self._now = now
         self._make_pair = make_pair
-        self._may_make = may_make
+        self._may_make = cluster.spec.etcd.restore_from is None
         self._trust = cluster.metadata.annotations.get(names.ANNOTATION_TRUST_CA, "")
         self._fingerprints: dict[str, str] = {}
         self._problems: list[Problem] = []
@@ -178,11 +174,11 @@ class KeyRing:
             # RSA takes a tenth of a second: off the loop, other Clusters have passes, too.
             pair = await asyncio.to_thread(self._make_pair)
         else:
-            found = self._check(secret, SA_KEY, private, _service_account_fingerprint)
+            found = self._check(secret, SA_KEY, private, fingerprints.service_account)
             if found.problem is not None:
                 return None
-            pair = pki.KeyPair(private or b"", _public_half(private or b""))
-        self._fingerprints[secret] = _service_account_fingerprint(pair.private_pem)
+            pair = pki.KeyPair(private or b"", pki.public_pem_of(private or b""))
+        self._fingerprints[secret] = fingerprints.service_account(pair.private_pem)
         self._data[secret] = pki.encode({SA_KEY: pair.private_pem, SA_PUB: pair.public_pem})
         return pair
 
@@ -192,11 +188,11 @@ class KeyRing:
             if not self._may_make:
                 return None
             key = pki.encryption_key()
-        elif self._check(secret, ENCRYPTION_KEY, key, _encryption_fingerprint).problem is not None:
+        elif self._check(secret, ENCRYPTION_KEY, key, fingerprints.encryption).problem is not None:
             return None
         if key is None:
             raise AssertionError("a usable key is there")
-        self._fingerprints[secret] = _encryption_fingerprint(key)
+        self._fingerprints[secret] = fingerprints.encryption(key)
         self._data[secret] = pki.encode({ENCRYPTION_KEY: key})
         return key
 
@@ -265,33 +261,3 @@ def _issuers(signer: bytes, live: Manifest | None) -> bytes:
         return pki.chain_of(signer, found)
     except pki.PkiError:
         return b""
-
-
-_public_halves: dict[bytes, bytes] = {}
-_REMEMBERED = 1024
-
-
-def _public_half(private_pem: bytes) -> bytes:
-    """As `pki.public_pem_of`, which takes 40 ms of arithmetic for an RSA key, but once a key.
-
-    Remembered by the hash of the private half, so that no private key stays in memory for it.
-    """
-    digest = hashlib.sha256(private_pem).digest()
-    known = _public_halves.get(digest)
-    if known is None:
-        known = pki.public_pem_of(private_pem)
-        if len(_public_halves) >= _REMEMBERED:
-            _public_halves.pop(next(iter(_public_halves)))
-        _public_halves[digest] = known
-    return known
-
-
-def _service_account_fingerprint(private_pem: bytes) -> str:
-    return f"sha256:{hashlib.sha256(_public_half(private_pem)).hexdigest()}"
-
-
-def _encryption_fingerprint(key: bytes) -> str:
-    """A hash of a random key of 256 bits tells nothing of it."""
-    if len(key) != _KEY_BYTES:
-        raise pki.PkiError(f"it has {len(key)} bytes where {_KEY_BYTES} are needed")
-    return f"sha256:{hashlib.sha256(key).hexdigest()}"

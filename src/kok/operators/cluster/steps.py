@@ -93,11 +93,9 @@ class Steps:
         """
         plan, name = self.plan, self.cluster.name
         secrets = self.world.of(kinds.SECRET)
-        back = returned(self.cluster, self.world, secrets)
+        back = returned(self.cluster, self.world, secrets, self.p.now)
         self._lacks = back if back.reason is not None else None
-        ring = KeyRing(
-            self.cluster, {**secrets, **back.secrets}, self.p.now, may_make=self._lacks is None
-        )
+        ring = KeyRing(self.cluster, back.instead_of(secrets), self.p.now)
         budgets = [pods.budget(plan, part) for part in plan.parts.values()]
         trusted = self.world.etcd_trusted(name)
         etcd = owned.etcd_cluster(plan, self.world.etcd(name), trusted)
@@ -113,9 +111,12 @@ class Steps:
         self.found.problems = self._keys.problems
         stored = self.world.of(kinds.SECRET)
         # What was made just now is recorded once it is stored, or a pass that fails in between
-        # would leave a record of a key that nobody has.
+        # would leave a record of a key that nobody has. While it is not known of all keys whether
+        # they are those of the backup, none is: what is recorded is never compared with it again.
         self.found.fingerprints = {
-            name: value for name, value in self._keys.fingerprints.items() if name in stored
+            name: value
+            for name, value in self._keys.fingerprints.items()
+            if name in stored and self._lacks is None
         }
         for secret in self._keys.trusted:
             where = f"Secret {self.cluster.namespace}/{secret}"

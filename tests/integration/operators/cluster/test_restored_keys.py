@@ -1,0 +1,44 @@
+"""Keys of a Cluster that begins with a backup: none is made, whatever the Secrets hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tests.integration.operators.cluster.conftest import World, condition
+
+from kok import pki
+from kok.kube import kinds
+from kok.runtime.main import Process
+
+SOURCE = {"store": {"volume": {"claim": "backups"}}, "newestOf": "old/shop-etcd"}
+
+
+async def test_a_key_under_another_name_is_asked_for_and_no_other_is_made(
+    world: World, cluster_operator: Process
+) -> None:
+    now = datetime.now(UTC)
+    ca, front = pki.new_ca("shop-ca", now), pki.new_ca("shop-front", now)
+    for name, data in {
+        "shop-ca": pki.encode({"tls.crt": ca.cert_pem, "tls.key": ca.key_pem}),
+        "shop-front-proxy-ca": pki.encode({"tls.crt": front.cert_pem, "tls.key": front.key_pem}),
+        "shop-sa": pki.encode({"sa.key": pki.service_account_keys().private_pem}),
+        "shop-encryption": pki.encode({"key": b"k" * 32}),
+    }.items():
+        metadata = {"name": name, "namespace": world.namespace}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
+        await world.kube.create(secret)
+    await world.make(etcd={"restoreFrom": SOURCE})
+    waiting = await world.until_reason("KeysMissing")
+    said = condition(waiting)["message"]
+    assert f"Secret {world.namespace}/shop-encryption has no entry key1 (it has key)" in said
+    assert not waiting["status"].get("caFingerprints")
+    assert await world.get(kinds.SECRET, "shop-apiserver-keys") is None
+    assert (await world.there(kinds.SECRET, "shop-encryption"))["data"].keys() == {"key"}
+    # The operator looks again although the Secret bears no label of its own.
+    right = pki.encode({"key1": b"k" * 32})
+    await world.patch({"data": right}, "shop-encryption", kinds.SECRET)
+    going = await world.until_reason("AsWanted", type_="CertificatesReady")
+    assert len(going["status"]["caFingerprints"]) == 4
+    stored = await world.there(kinds.SECRET, "shop-apiserver-keys")
+    config = pki.decode(stored, "encryption.json") or b""
+    assert right["key1"].encode() in config
