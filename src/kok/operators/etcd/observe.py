@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from typing import TypeVar
 
 from kok.api import names
@@ -15,15 +14,7 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
-from kok.kube.ownership import (
-    SURPLUS,
-    children_of,
-    is_whole,
-    owned_by,
-    owner_labels,
-    reference_to,
-)
-from kok.kube.podgist import pod_gist
+from kok.kube.ownership import SURPLUS, is_whole, owner_labels
 from kok.operators.etcd import layout, trust
 from kok.operators.etcd.client import (
     Credentials,
@@ -34,6 +25,7 @@ from kok.operators.etcd.client import (
     Trouble,
 )
 from kok.operators.etcd.client.calls import DEADLINE
+from kok.operators.etcd.known import known
 from kok.operators.etcd.storage import Storage, ask_storage
 from kok.pki import CA_CRT, PkiError, decode, leaf_of
 from kok.runtime.refusals import refusal
@@ -49,10 +41,6 @@ waits for: to hang on for longer would only delay the next question.
 
 _PERHAPS_ITS_CLOCK = {Trouble.UNTRUSTED, Trouble.BROKE_OFF}
 """What a member that takes certificates for invalid looks like."""
-
-VOLUMES = 64
-"""Volumes of members that are not known (any more) which one pass looks at: of what was retained,
-or where the status was lost, all have to be seen."""
 
 CHILD_KINDS = (
     kinds.STATEFULSET,
@@ -151,9 +139,10 @@ async def read_children(
     name are looked at of each kind, and of them no more than whose they are.
     """
     labels, members = owner_labels(obj), tuple(members)
+    named = expected(obj, members)
     found = await asyncio.gather(
         *(
-            kube.list(kind, obj.namespace, labels=labels, keep=_few(kind, obj, members, most))
+            kube.list(kind, obj.namespace, labels=labels, keep=known(kind, obj, named, most))
             for kind in CHILD_KINDS
         )
     )
@@ -165,7 +154,7 @@ async def read_children(
     }
     missing = [
         (kind, name)
-        for kind, name in expected(obj, members)
+        for kind, name in named
         if (kind.kind, name) not in children and (isolated or kind != kinds.NETWORKPOLICY)
     ]
     others = await asyncio.gather(*(kube.get(kind, name, obj.namespace) for kind, name in missing))
@@ -173,89 +162,6 @@ async def read_children(
         if other is not None:
             children[kind.kind, name] = other
     return children
-
-
-def _few(
-    kind: Kind, obj: EtcdCluster, members: Iterable[str], most: int
-) -> Callable[[Manifest], Manifest]:
-    """What to keep of a list: what has our own names, and enough of a few others to remove them."""
-    known = {*members, *_earlier(obj)}
-    if kind == kinds.POD:
-        # Their owners are StatefulSets. What only has our labels goes as well.
-        pods = {layout.pod_name(name) for name in known}
-        return children_of(obj, pods, whole=_POD, gist=_member, mine=lambda _: True, most=most)
-    if kind == kinds.PVC:
-        return children_of(
-            obj,
-            known,
-            gist=_volume,
-            mine=partial(_counts, obj),
-            most=max(most, VOLUMES),
-        )
-    if kind == kinds.STATEFULSET:
-        return children_of(obj, known, gist=_member, most=most)
-    named = {name for of, name in expected(obj, ()) if of == kind}
-    if kind == kinds.SECRET:
-        named |= {layout.next_ca_secret(obj.name), names.etcd_keys_secret(obj.name)}
-    return children_of(obj, named, most=most)
-
-
-_member = partial(reference_to, labels=(layout.LABEL_MEMBER,))
-
-_POD = pod_gist(
-    (layout.LABEL_MEMBER, layout.LABEL_WORKER),
-    (layout.ANNOTATION_CA, layout.ANNOTATION_SETTINGS, layout.ANNOTATION_NUDGED),
-)
-
-
-def _counts(obj: EtcdCluster, claim: Manifest) -> bool:
-    """Whether a volume that is no known member's is to be seen: those of an earlier EtcdCluster and
-    of one whose status was lost; at the end those that are yet to be removed, or to be freed.
-    """
-    meta = claim["metadata"]
-    if not obj.deleting:
-        return layout.number_of(obj.name, meta["name"]) is not None or owned_by(claim, obj)
-    label = (meta.get("labels") or {}).get(layout.LABEL_OWNER_UID)
-    ours = owned_by(claim, obj) or label == obj.metadata.uid
-    free = obj.spec.deletion_policy == "Retain" and not meta.get("ownerReferences")
-    return ours and not free
-
-
-def _earlier(obj: EtcdCluster) -> tuple[str, ...]:
-    """Members whose volumes a restore keeps until it is through, and the one that it fills."""
-    restore = obj.status.restore
-    return () if restore is None else (*restore.before, restore.member or "")
-
-
-def _volume(claim: Manifest) -> Manifest:
-    """A volume as far as it tells whose data it holds, and how large it is."""
-    meta, spec, status = claim["metadata"], claim.get("spec") or {}, claim.get("status") or {}
-    found = reference_to(claim, (layout.LABEL_MEMBER, layout.LABEL_OWNER_UID))
-    theirs = meta.get("annotations") or {}
-    notes = {key: str(theirs[key])[:_NOTE] for key in _NOTES if key in theirs}
-    found["metadata"]["annotations"] = notes
-    if meta.get("ownerReferences") and not found["metadata"]["ownerReferences"]:
-        # Whoever it is, the garbage collector minds him.
-        found["metadata"]["ownerReferences"] = [{"controller": False}]
-    asked = (spec.get("resources") or {}).get("requests") or {}
-    found["spec"] = {"resources": {"requests": {k: asked[k] for k in _SIZE if k in asked}}}
-    if "storageClassName" in spec:
-        found["spec"]["storageClassName"] = spec["storageClassName"]
-    room = status.get("capacity") or {}
-    found["status"] = {
-        "phase": status.get("phase"),
-        "capacity": {k: room[k] for k in _SIZE if k in room},
-    }
-    return found
-
-
-_NOTE = 253
-_NOTES = (
-    layout.ANNOTATION_CLUSTER_ID,
-    layout.ANNOTATION_MEMBER_ID,
-    layout.ANNOTATION_VERSION,
-)
-_SIZE = ("storage",)
 
 
 def expected(obj: EtcdCluster, members: Iterable[str]) -> list[tuple[Kind, str]]:

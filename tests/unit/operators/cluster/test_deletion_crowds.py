@@ -33,7 +33,12 @@ class Crowded:
         self.most = 0
 
     async def list(
-        self, kind: Kind, _: str, *, keep: Callable[[Manifest], Manifest], **__: Any
+        self,
+        kind: Kind,
+        _: str,
+        *,
+        keep: Callable[[Manifest], Manifest] = lambda live: live,
+        **__: Any,
     ) -> list[Manifest]:
         if kind != self._kind:
             return []

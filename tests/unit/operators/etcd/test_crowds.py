@@ -19,7 +19,8 @@ from kok.kube.client import Kube
 from kok.kube.nesting import parse
 from kok.kube.ownership import SURPLUS, owned, owner_labels
 from kok.operators.etcd import layout, workers
-from kok.operators.etcd.observe import CHILD_KINDS, VOLUMES, World, read_children
+from kok.operators.etcd.known import VOLUMES
+from kok.operators.etcd.observe import CHILD_KINDS, World, read_children
 
 CROWD = 40
 LARGE = b'{"x":[' + b"{}," * 3_000 + b"{}]}"
@@ -39,7 +40,7 @@ class Crowded:
         namespace: str,
         *,
         labels: Mapping[str, str],
-        keep: Callable[[Manifest], Manifest],
+        keep: Callable[[Manifest], Manifest] = lambda live: live,
         **_: Any,
     ) -> list[Manifest]:
         assert namespace == self._owner.namespace
