@@ -40,14 +40,15 @@ class Crowded:
         namespace: str,
         *,
         labels: Mapping[str, str],
-        keep: Callable[[Manifest], Manifest] = lambda live: live,
+        keep: Callable[[Manifest], Manifest] | None = None,
         **_: Any,
     ) -> list[Manifest]:
         assert namespace == self._owner.namespace
         assert labels.items() >= owner_labels(self._owner).items()
         crowd = [f"shop-etcd-{number}" for number in range(100, 100 + CROWD)]
         wanted = [*self._named.get(kind.kind, ()), *crowd]
-        return [keep(self._one(kind, name)) for name in wanted]
+        made = (self._one(kind, name) for name in wanted)
+        return [one if keep is None else keep(one) for one in made]
 
     async def get(self, *_: Any) -> None:
         return None
