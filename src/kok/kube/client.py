@@ -25,7 +25,7 @@ from kok.kube.errors import (
     lean,
 )
 from kok.kube.foreign import Contest
-from kok.kube.limits import META, Limits
+from kok.kube.limits import META, Limits, held
 from kok.kube.pages import BARE, has_metadata, pages
 from kok.kube.paths import object_path, selector
 from kok.kube.remembered import Remembered
@@ -203,6 +203,7 @@ class Kube:
 
         Selectors are mappings of what must be equal, or Kubernetes' own notation. `keep` makes of
         each object what is kept of it: so a list may be long where the server is not trusted.
+        What it gives back counts as what a list without it is made of: that may be all of it.
         `most`: how many are enough; no further pages are asked for. `unread` is as in `get`.
         `bare`: with nothing but their metadata.
         """
@@ -216,16 +217,17 @@ class Kube:
                 pages(self._transport, path, query, BARE if bare else None)
             ) as all_pages:
                 async for page in all_pages:
-                    if keep is None:
-                        weight += page.weight
-                        self._transport.listed += page.weight
-                    if self._transport.too_much(weight):
-                        raise self._transport.too_large(f"a list of {len(found)} objects and more")
                     whole = [{**what, **item} for item in page.items]
                     for item in whole:
                         self._refuse_cut(item, unread)
-                    found.extend(whole if keep is None else map(keep, whole))
-                    del page, whole
+                    kept = whole if keep is None else list(map(keep, whole))
+                    more = page.weight if keep is None else sum(map(held, kept))
+                    weight += more
+                    self._transport.listed += more
+                    if self._transport.too_much(weight, everywhere=namespace is None):
+                        raise self._transport.too_large(f"a list of {len(found)} objects and more")
+                    found.extend(kept)
+                    del page, whole, kept
                     if most is not None and len(found) >= most:
                         break
         except KubeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sys import getsizeof
 from typing import Final
 
 from kok.kube.brackets import blanked, containers
@@ -25,7 +26,9 @@ class Limits:
     line: int
     """Bytes of one line of a watch."""
     listed: int
-    """The same for a list that is handed over as a whole."""
+    """The same for what is handed over of a list of one namespace."""
+    everywhere: int
+    """The same for a list over all namespaces, or of a kind that has none."""
     together: int | None
     """The same for all such lists of one server that are not complete yet; None for no limit: of
     one that is trusted, nobody's lists may be in the way of another's."""
@@ -59,7 +62,8 @@ META: Final = Limits(
     alone=16 * MIB,
     weight=32 * MIB,
     line=16 * MIB,
-    listed=128 * MIB,
+    listed=32 * MIB,
+    everywhere=128 * MIB,
     together=None,
     items=100_000,
     known=64 * MIB,
@@ -72,6 +76,10 @@ META: Final = Limits(
 decides on how large objects are. A page that is too large is asked for again with fewer of them,
 and of an object of too many values the largest fields are taken out.
 
+One namespace's lists are many at a time, by as many passes as it has, and each of them is short: of
+what belongs to one owner little is kept (`kok.kube.ownership.children_of`), and 32 MiB are some
+2,000 EtcdBackups. Lists over all namespaces are asked for by few, and their answers are shared.
+
 etcd stores 1.5 MiB of one object. Of kinds that are stored as protobuf that may be six times as
 much JSON, in which `<` is \\u003c. So one object alone is always read.
 """
@@ -81,6 +89,7 @@ TENANT: Final = Limits(
     weight=12 * MIB,
     line=2 * MIB,
     listed=24 * MIB,
+    everywhere=24 * MIB,
     together=24 * MIB,
     items=10_000,
     known=3 * MIB,
@@ -100,6 +109,23 @@ def _values(text: bytes) -> tuple[int, int]:
     """How many containers there are at most, and how many values with these."""
     many = containers(text)
     return many, text.count(b",") + text.count(b":") + many
+
+
+def held(value: object) -> int:
+    """About how many bytes such a part of a parsed answer takes, as `weight` counts them."""
+    total, left = 0, [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            total += 64 + 144 * len(one)
+            total += sum(map(len, one))
+            left.extend(one.values())
+        elif isinstance(one, list | tuple):
+            total += 64 + 72 * len(one)
+            left.extend(one)
+        elif isinstance(one, str):
+            total += getsizeof(one)
+    return total
 
 
 def weight(raw: bytes) -> int:

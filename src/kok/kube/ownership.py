@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
 
 from kok.api.meta import Kind, Manifest, Resource
 from kok.api.names import (
@@ -14,7 +16,9 @@ from kok.api.names import (
     LABEL_OWNER_NAME,
     MANAGED_BY,
 )
+from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.foreign import WHOLE
 
 MAX_LABEL = 63
 
@@ -73,27 +77,119 @@ def owned_by(manifest: Manifest, owner: Resource) -> bool:
 
 SURPLUS = 16
 """Children that are not needed (any more) which one pass looks at; others get their turn later."""
+LEAVING = 256
+"""The same for a pass that does nothing but remove them."""
+_TEXT = 253
+"""Characters of a name; longer texts tell nobody anything."""
+_TELLING = ("name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds")
+_MARKS = (LABEL_MANAGED_BY, LABEL_OWNER_KIND, LABEL_OWNER_NAME, LABEL_CLUSTER)
 
 
-def children_of(owner: Resource, wanted: Container[str]) -> Callable[[Manifest], Manifest]:
-    """For `keep` of a list: those with a name in `wanted` and some others whose controller is this
-    very owner; of any more nothing, an empty object, is kept.
+def reference_to(live: Manifest, labels: Iterable[str] = ()) -> Manifest:
+    """Of an object no more than it takes to tell whose it is, and to delete it; about 1 KiB.
 
-    Labels and owner of a child can be written by anybody: so he who makes thousands of them does
-    not decide what is in memory, and what every pass goes through.
+    Of its labels those by which KOK finds children, and `labels`.
     """
-    left = SURPLUS
+    meta = live["metadata"]
+    theirs = meta.get("labels") or {}
+    kept = {key: meta[key] for key in _TELLING if key in meta}
+    kept["labels"] = {key: theirs[key] for key in (*_MARKS, *labels) if key in theirs}
+    kept["ownerReferences"] = [
+        {
+            "apiVersion": str(one.get("apiVersion"))[:_TEXT],
+            "kind": str(one.get("kind"))[:_TEXT],
+            "name": str(one.get("name"))[:_TEXT],
+            "uid": str(one.get("uid"))[:_TEXT],
+            "controller": True,
+        }
+        for one in islice(filter(_controls, meta.get("ownerReferences") or ()), 1)
+    ]
+    return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": kept}
+
+
+def is_whole(live: Manifest) -> bool:
+    """Whether an object with a spec is more than a reference to it."""
+    return "spec" in live
+
+
+def few(
+    gist: Callable[[Manifest], Manifest],
+    mine: Callable[[Manifest], bool],
+    most: int = SURPLUS,
+) -> Callable[[Manifest], Manifest]:
+    """For `keep` of a list: `gist` of as many as `most` that are `mine`; of others an empty object.
+
+    What is on its way out counts apart: it may stay for ever, and then the rest would never be seen.
+    """
+    left = {True: most, False: most}
 
     def keep(live: Manifest) -> Manifest:
-        nonlocal left
-        if live["metadata"]["name"] in wanted:
-            return live
-        if left == 0 or not owned_by(live, owner):
+        going = bool(live["metadata"].get("deletionTimestamp"))
+        if left[going] <= 0 or not mine(live):
             return {}
-        left -= 1
-        return live
+        left[going] -= 1
+        return gist(live)
 
     return keep
+
+
+def children_of(
+    owner: Resource,
+    wanted: Container[str],
+    *,
+    whole: Callable[[Manifest], Manifest] | None = None,
+    gist: Callable[[Manifest], Manifest] = reference_to,
+    mine: Callable[[Manifest], bool] | None = None,
+    most: int = SURPLUS,
+) -> Callable[[Manifest], Manifest]:
+    """For `keep` of a list by `owner_labels`: those with a name in `wanted`, as `whole` leaves them
+    (without a record that nobody reads), and of some others that are `mine` a `gist`.
+
+    Theirs are those whose controller is this very owner. Labels and owner of a child can be
+    written by anybody: so he who makes thousands of them, and large ones, does not decide what is
+    in memory, and what every pass goes through.
+    """
+    shape = whole or partial(_recorded, owner)
+    others = few(gist, mine or (lambda live: owned_by(live, owner)), most)
+
+    def keep(live: Manifest) -> Manifest:
+        return shape(live) if live["metadata"]["name"] in wanted else others(live)
+
+    return keep
+
+
+def _recorded(owner: Resource, live: Manifest) -> Manifest:
+    """An object with as much of the record of who wrote what as is ever looked at: additions to
+    what is ours, see `kok.kube.foreign`, and whose an entry of a Secret is, see `brought`.
+    """
+    meta = live["metadata"]
+    if "managedFields" not in meta:
+        return live
+    kind = kinds.kind_of(live)
+    if kind in WHOLE and not (controlled(live) and not owned_by(live, owner)):
+        return live
+    meta = {key: value for key, value in meta.items() if key != "managedFields"}
+    if kind == kinds.SECRET:
+        meta["managedFields"] = list(_writers(live))
+    return {**live, "metadata": meta}
+
+
+def _writers(live: Manifest) -> Iterator[Manifest]:
+    entries = {f"f:{entry}" for entry in live.get("data") or ()}
+    for one in live["metadata"]["managedFields"] or ():
+        fields = one.get("fieldsV1") or {}
+        theirs = {part: dict.fromkeys(entries & (fields.get(part) or {}).keys()) for part in _DATA}
+        if any(theirs.values()):
+            yield {"manager": str(one.get("manager"))[:_TEXT], "fieldsV1": theirs}
+
+
+def controlled(live: Manifest) -> bool:
+    """Whether an object has a controller, whoever that is."""
+    return any(map(_controls, live["metadata"].get("ownerReferences") or ()))
+
+
+def _controls(reference: Manifest) -> bool:
+    return bool(reference.get("controller"))
 
 
 def brought(live: Manifest, manager: str, entries: Iterable[str]) -> bool:
@@ -155,12 +251,15 @@ async def prune(
 ) -> list[str]:
     """Deletes the owner's objects of a kind whose names are not in `keep`; returns their names.
 
-    `lives` are the children as already read; otherwise they are listed by the owner's labels.
+    `lives` are the children as already read; otherwise they are listed by the owner's labels, and
+    some of them deleted: the others when it is called again.
     Only objects whose controller is this very owner are touched.
     """
-    if lives is None:
-        lives = await kube.list(kind, owner.namespace, labels=owner_labels(owner))
     kept = set(keep)
+    if lives is None:
+        mine = few(reference_to, lambda m: m["metadata"]["name"] not in kept and owned_by(m, owner))
+        found = await kube.list(kind, owner.namespace, labels=owner_labels(owner), keep=mine)
+        lives = filter(None, found)
     gone: list[str] = []
     for live in lives:
         meta = live["metadata"]

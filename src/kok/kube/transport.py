@@ -266,10 +266,14 @@ class Transport:
             raise Unreachable(f"{self.access.server} did not answer with Kubernetes objects")
         return found
 
-    def too_much(self, listed: int) -> bool:
-        """Whether a list takes too many bytes of memory, by itself or together with others."""
+    def too_much(self, listed: int, *, everywhere: bool) -> bool:
+        """Whether a list takes too many bytes of memory, by itself or together with others.
+
+        `everywhere`: it is of no one namespace.
+        """
         together = self.limits.together
-        return listed > self.limits.listed or (together is not None and self.listed > together)
+        most = self.limits.everywhere if everywhere else self.limits.listed
+        return listed > most or (together is not None and self.listed > together)
 
     def too_large(self, what: str) -> TooLarge:
         """The error for an answer that is more than is taken from this server."""

@@ -8,6 +8,7 @@ import itertools
 import json
 import time
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -18,7 +19,7 @@ from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.kube.errors import LONGEST, KubeError, TooLarge, Unreachable, error_of
-from kok.kube.limits import weight
+from kok.kube.limits import held, weight
 from kok.kube.nesting import parse
 from kok.kube.transport import new_session
 
@@ -211,6 +212,52 @@ async def test_a_list_that_is_kept_whole_has_a_limit_of_its_own(api: FakeApi, te
     always(api, answer)
     with pytest.raises(TooLarge, match="a list of"):
         await tenant.list(kinds.SECRET, "ns")
+
+
+async def test_what_is_kept_of_a_list_has_the_same_limit(api: FakeApi, tenant: Kube) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        start = int(request.query.get("continue", 0))
+        more = str(start + 1) if start < 40 else ""
+        return page([secret(f"s{start}", "x" * 15_000)], more)
+
+    always(api, answer)
+    with pytest.raises(TooLarge, match="a list of"):
+        await tenant.list(kinds.SECRET, "ns", keep=lambda one: one)
+    assert len(await tenant.list(kinds.SECRET, "ns", keep=lambda _: {})) == 41
+
+
+async def test_a_list_of_one_namespace_may_be_shorter_than_one_of_all(api: FakeApi) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return page([secret("a", "x" * 10_000)])
+
+    always(api, answer)
+    limits = replace(SMALL, listed=5_000)
+    access = api.kubeconfig()
+    async with await Kube.from_kubeconfig(access, field_manager="test", limits=limits) as kube:
+        with pytest.raises(TooLarge, match="a list of"):
+            await kube.list(kinds.SECRET, "ns")
+        assert len(await kube.list(kinds.SECRET)) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {f"k{n}": {} for n in range(1000)},
+        {f"k{n}": f"v{n}" for n in range(1000)},
+        [{"name": f"pod-{n}", "labels": {"app": "web"}} for n in range(500)],
+        [[], {}, "x" * 1000, "\U0001f600" * 1000, 1.5, None] * 100,
+    ],
+)
+def test_what_is_kept_never_counts_less_than_it_takes(value: object) -> None:
+    raw = json.dumps(value)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        found = json.loads(raw)
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert taken <= held(found) <= 4 * taken
 
 
 async def test_lists_that_wait_for_their_next_page_share_what_they_may_keep(

@@ -6,13 +6,21 @@ from datetime import timedelta
 from typing import Any
 
 from kok.api import names
-from kok.api.addon import Addon
 from kok.api.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Conflict
-from kok.kube.ownership import brought, owned_by, owner_labels, release
+from kok.kube.ownership import (
+    LEAVING,
+    brought,
+    children_of,
+    few,
+    owned_by,
+    owner_labels,
+    reference_to,
+    release,
+)
 from kok.operators.cluster import reasons
 from kok.operators.cluster.children import all_of
 from kok.operators.cluster.observe import ADDON, ETCD
@@ -54,22 +62,27 @@ class Deletion:
         """
         owned = await self._children(ADDON)
         await self._delete(ADDON, owned)
-        listed = await self._p.kube.list(ADDON, self._cluster.namespace, unread=FREE_FORM)
-        waiting = [Addon.parse(m) for m in listed]
-        left = [
-            a.name
-            for a in waiting
-            if a.spec.cluster == self._cluster.name
-            and (a.status.inventory or a.name in {_name(m) for m in owned})
-        ]
+        mine, name = {_name(m) for m in owned}, self._cluster.name
+        keep = few(
+            reference_to,
+            lambda m: (
+                (m.get("spec") or {}).get("cluster") == name
+                and (_name(m) in mine or bool((m.get("status") or {}).get("inventory")))
+            ),
+        )
+        listed = await self._p.kube.list(
+            ADDON, self._cluster.namespace, unread=FREE_FORM, keep=keep
+        )
+        left = [_name(m) for m in listed if m]
         self._wait_for(left, "Addon", reasons.DELETING_ADDONS, ADDONS_FOR)
 
     async def _control_plane(self) -> None:
         deployments = await self._children(kinds.DEPLOYMENT)
         await self._delete(kinds.DEPLOYMENT, deployments)
         labels = f"{names.LABEL_CLUSTER}={self._cluster.name},{names.LABEL_COMPONENT}"
-        pods = await self._p.kube.list(kinds.POD, self._cluster.namespace, labels=labels)
-        ours = [pod for pod in pods if _of_deployment(pod)]
+        keep = few(reference_to, _of_deployment, LEAVING)
+        pods = await self._p.kube.list(kinds.POD, self._cluster.namespace, labels=labels, keep=keep)
+        ours = [pod for pod in pods if pod]
         # Their own time to end is meant for live traffic, and nobody will miss them.
         await all_of(self._delete_one(kinds.POD, p, GRACE) for p in ours if not _ends_soon(p))
         left = [_name(m) for m in (*deployments, *ours)]
@@ -127,17 +140,19 @@ class Deletion:
             self._p.event(reasons.RETAINED, text)
 
     async def _children(self, kind: Kind) -> list[Manifest]:
+        """Those of this very Cluster, or as many as one pass removes: it waits for all to be gone.
+
+        Of keys there is more to be read: whose they are.
+        """
+        cluster = self._cluster
+        keys = key_secrets(cluster.name) if kind == kinds.SECRET else ()
         listed = await self._p.kube.list(
             kind,
-            self._cluster.namespace,
-            labels=owner_labels(self._cluster),
-            keep=lambda m: {
-                "apiVersion": m["apiVersion"],
-                "kind": m["kind"],
-                "metadata": m["metadata"],
-            },
+            cluster.namespace,
+            labels=owner_labels(cluster),
+            keep=children_of(cluster, keys, most=LEAVING),
         )
-        return [m for m in listed if owned_by(m, self._cluster)]
+        return [m for m in listed if m and owned_by(m, cluster)]
 
     async def _delete(self, kind: Kind, found: list[Manifest]) -> None:
         await all_of(

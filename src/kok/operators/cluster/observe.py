@@ -16,7 +16,8 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
-from kok.kube.ownership import children_of, owned_by, owner_labels
+from kok.kube.ownership import children_of, controlled, few, is_whole, owned_by, owner_labels
+from kok.kube.podgist import pod_gist
 from kok.operators.cluster import parts
 from kok.operators.cluster.endpoint import MetaNode
 from kok.operators.cluster.machines import Machines
@@ -33,6 +34,9 @@ from kok.operators.cluster.parts import (
 from kok.runtime.clock import Clock
 from kok.runtime.words import Word, trouble, words
 
+PODS = 64
+"""Pods of a control plane that are looked at; those that stop count apart."""
+_POD = pod_gist((names.LABEL_COMPONENT,), ())
 START = 30.0
 """Seconds that a container may take until it is ready before somebody asks why."""
 
@@ -97,8 +101,14 @@ class World:
         """One child."""
         return self.children.get((kind.kind, name))
 
+    def addons(self) -> dict[str, Addon]:
+        """The Cluster's own Addons, by name."""
+        return {name: Addon.parse(m) for name, m in sorted(self.of(ADDON).items()) if is_whole(m)}
+
     def of(self, kind: Kind) -> dict[str, Manifest]:
-        """All children of a kind, by name."""
+        """All children of a kind, by name; of those that have no name of ours no more than whose
+        they are.
+        """
         return {name: m for (k, name), m in self.children.items() if k == kind.kind}
 
     def etcd(self, cluster: str) -> Manifest | None:
@@ -215,12 +225,8 @@ async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Childr
     return {
         (kinds.SECRET.kind, name): live
         for name, live in zip(missing, found, strict=True)
-        if live is not None and not _controlled(live)
+        if live is not None and not controlled(live)
     }
-
-
-def _controlled(live: Manifest) -> bool:
-    return any(r.get("controller") for r in live["metadata"].get("ownerReferences") or ())
 
 
 async def _meta_nodes(
@@ -273,13 +279,14 @@ async def _pods(kube: Kube, cluster: Cluster, world: World) -> tuple[Manifest, .
     if not cluster.spec.hibernate and all(s is None or s.complete for s in states):
         return ()
     selector: dict[str, Any] = {names.LABEL_CLUSTER: cluster.name}
-    found = await kube.list(kinds.POD, cluster.namespace, labels=selector)
     ours = [pod_labels(cluster.name, c).items() for c in COMPONENTS]
-    return tuple(
-        pod
-        for pod in found
-        if any(labels <= (pod["metadata"].get("labels") or {}).items() for labels in ours)
+    keep = few(
+        _POD,
+        lambda pod: any(labels <= (pod["metadata"].get("labels") or {}).items() for labels in ours),
+        PODS,
     )
+    found = await kube.list(kinds.POD, cluster.namespace, labels=selector, keep=keep)
+    return tuple(pod for pod in found if pod)
 
 
 async def _words(kube: Kube, pods: Iterable[Manifest], now: datetime) -> dict[str, Word]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kok.api import names
-from kok.api.addon import Addon
 from kok.api.cluster import Cluster
 from kok.api.clusterstatus import AddonSummary, ClusterStatus, ComponentStatus, NodeCount
 from kok.operators.cluster import hibernation, reasons
@@ -14,7 +13,6 @@ from kok.operators.cluster.controlplane import component_states, control_plane, 
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
 from kok.operators.cluster.findings import Findings, Foreign
 from kok.operators.cluster.judgement import Judgement
-from kok.operators.cluster.observe import ADDON
 from kok.operators.cluster.plan import running_version
 from kok.runtime.reasons import ANSWER_TOO_LARGE
 
@@ -97,8 +95,8 @@ def _facts(status: ClusterStatus, cluster: Cluster, found: Findings) -> None:
 def addon_summaries(cluster: Cluster, found: Findings) -> list[AddonSummary]:
     """The Cluster's own Addons in brief, by name."""
     summaries = []
-    for name, live in sorted(found.world.of(ADDON).items()):
-        status = Addon.parse(live).status
+    for name, addon in found.world.addons().items():
+        status = addon.status
         summaries.append(
             AddonSummary(
                 name=name.removeprefix(f"{cluster.name}-"),
@@ -256,8 +254,7 @@ class _AddonState:
 
 def _addon_states(found: Findings) -> list[_AddonState]:
     states = []
-    for name, live in sorted(found.world.of(ADDON).items()):
-        addon = Addon.parse(live)
+    for name, addon in found.world.addons().items():
         ready = addon.status.condition(reasons.READY)
         current = addon.status.observed_generation == addon.metadata.generation
         states.append(

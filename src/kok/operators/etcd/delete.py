@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
-from kok.kube.ownership import owner_labels
-from kok.operators.etcd import metrics, plan
+from kok.kube.ownership import LEAVING
+from kok.operators.etcd import metrics, plan, workers
 from kok.operators.etcd.observe import World, read_children
 from kok.operators.etcd.together import all_of
 from kok.runtime.errors import Wait
@@ -30,16 +30,15 @@ async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
     on its way out already, or has an owner that is gone.
     """
     obj = p.obj.model_copy(update={"status": p.status})
-    world = World(await read_children(obj, plan.members_of(obj), p.kube))
+    world = World(await read_children(obj, plan.members_of(obj), p.kube, most=LEAVING))
     # What fills a volume ends first: it could hold it for long.
-    await _delete(
-        p, kinds.JOB, await p.kube.list(kinds.JOB, obj.namespace, labels=owner_labels(obj))
-    )
+    await _delete(p, kinds.JOB, await workers.jobs_of(p.kube, obj))
     ours = {kind: _ours(obj, world, kind) for kind in (kinds.STATEFULSET, kinds.PDB, kinds.POD)}
     volumes = _volumes(obj, world)
     retain = obj.spec.deletion_policy == "Retain"
-    if retain:
-        await _all_free(p, volumes)
+    freed = await _all_free(p, volumes) if retain else 0
+    if freed >= LEAVING and not _out_of_patience(obj, p.now):
+        raise Wait(DELETING, "frees more volumes of their owner", after=0.5)
     await _delete(p, kinds.STATEFULSET, ours[kinds.STATEFULSET])
     await _delete(p, kinds.PDB, ours[kinds.PDB])
     await _delete(p, kinds.POD, ours[kinds.POD], grace=None if retain else GRACE_DELETE)
@@ -50,8 +49,10 @@ async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
         raise Wait(DELETING, f"waits for {_list(waiting)} to go", after=1.0)
     if waiting:
         p.log.warning("what does not go is left to Kubernetes", left=_list(waiting))
-    for kind in (kinds.SERVICE, kinds.CONFIGMAP, kinds.NETWORKPOLICY, kinds.SECRET):
-        await _delete(p, kind, _ours(obj, world, kind))
+    rest = (kinds.SERVICE, kinds.CONFIGMAP, kinds.NETWORKPOLICY, kinds.SECRET)
+    asked = [await _delete(p, kind, _ours(obj, world, kind)) for kind in rest]
+    if max(asked) >= LEAVING and not _out_of_patience(obj, p.now):
+        raise Wait(DELETING, "removes what else belongs to it", after=0.5)
     metrics.forget(obj.namespace, obj.name)
     return DONE
 
@@ -68,22 +69,27 @@ def _volumes(obj: EtcdCluster, world: World) -> list[Manifest]:
     return [m for m in world.all(kinds.PVC) if plan.is_ours(m, obj)]
 
 
-async def _all_free(p: Pass[EtcdCluster], volumes: Sequence[Manifest]) -> None:
-    """Takes the owner off volumes that are to stay: `deletionPolicy` may have changed late."""
-    for claim in volumes:
-        meta = claim["metadata"]
-        if meta.get("ownerReferences"):
-            patch = {"metadata": {"uid": meta["uid"], "ownerReferences": None}}
-            await p.kube.patch(kinds.PVC, meta["name"], meta["namespace"], patch)
+async def _all_free(p: Pass[EtcdCluster], volumes: Sequence[Manifest]) -> int:
+    """Takes the owner off volumes that are to stay: `deletionPolicy` may have changed late.
+
+    Returns of how many: what one pass does not see must not be left to the garbage collector.
+    """
+    owned = [claim["metadata"] for claim in volumes if claim["metadata"].get("ownerReferences")]
+    for meta in owned:
+        patch = {"metadata": {"uid": meta["uid"], "ownerReferences": None}}
+        await p.kube.patch(kinds.PVC, meta["name"], meta["namespace"], patch)
+    return len(owned)
 
 
 async def _delete(
     p: Pass[EtcdCluster], kind: Kind, objects: Sequence[Manifest], grace: int | None = None
-) -> None:
+) -> int:
+    """Asks for those to go that are not going yet; returns how many these are."""
     going = [m["metadata"] for m in objects if not m["metadata"].get("deletionTimestamp")]
     await all_of(
         *(p.kube.delete(kind, m["name"], m["namespace"], uid=m["uid"], grace=grace) for m in going)
     )
+    return len(going)
 
 
 def _out_of_patience(obj: EtcdCluster, now: datetime) -> bool:

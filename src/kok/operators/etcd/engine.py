@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from kok.api.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, EtcdReplacement
-from kok.operators.etcd import plan, reasons
+from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.client import EtcdError, Trouble
 from kok.operators.etcd.observe import World, connect
 from kok.operators.etcd.operations import ORDER, Action, roll
@@ -55,7 +55,7 @@ def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> boo
     for name, state in action.states.items():
         if name not in known:
             status.members.append(EtcdMember(name=name, state=state))
-            number = plan.number_of(obj.name, name)
+            number = layout.number_of(obj.name, name)
             status.next_member = max(status.next_member, (number or 0) + 1)
         else:
             known[name].state = state

@@ -7,7 +7,7 @@ work is done, or end with an error of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,11 @@ def worked(pod: Manifest) -> bool:
 def pods_of(job: Manifest, pods: Sequence[Manifest]) -> list[Manifest]:
     """The pods of a Job among others."""
     return [p for p in pods if _label(p) == job["metadata"]["name"]]
+
+
+def is_of(named: Collection[str], pod: Manifest) -> bool:
+    """Whether a pod is of one of the Jobs of these names."""
+    return _label(pod) in named
 
 
 def ever_ran(job: Manifest, pods: Sequence[Manifest]) -> bool:

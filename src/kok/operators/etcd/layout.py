@@ -63,6 +63,12 @@ def member_names(etcd: str, count: int) -> tuple[str, ...]:
     return tuple(f"{etcd}-{number}" for number in range(count))
 
 
+def number_of(etcd: str, member: str) -> int | None:
+    """The number in a member's name, or None if it is not one of that EtcdCluster's names."""
+    digits = member.removeprefix(f"{etcd}-")
+    return int(digits) if digits != member and digits.isdigit() else None
+
+
 def pod_name(member: str) -> str:
     """The only pod of a member's StatefulSet."""
     return f"{member}-0"

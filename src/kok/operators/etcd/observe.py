@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
@@ -14,7 +14,7 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
-from kok.kube.ownership import children_of, owner_labels
+from kok.kube.ownership import SURPLUS, is_whole, owner_labels
 from kok.operators.etcd import layout, trust
 from kok.operators.etcd.client import (
     Credentials,
@@ -25,6 +25,7 @@ from kok.operators.etcd.client import (
     Trouble,
 )
 from kok.operators.etcd.client.calls import DEADLINE
+from kok.operators.etcd.known import known
 from kok.operators.etcd.storage import Storage, ask_storage
 from kok.pki import CA_CRT, PkiError, decode, leaf_of
 from kok.runtime.refusals import refusal
@@ -125,16 +126,23 @@ async def observe(
 
 
 async def read_children(
-    obj: EtcdCluster, members: Iterable[str], kube: Kube, *, isolated: bool = False
+    obj: EtcdCluster,
+    members: Iterable[str],
+    kube: Kube,
+    *,
+    isolated: bool = False,
+    most: int = SURPLUS,
 ) -> dict[tuple[str, str], Manifest]:
     """All children by label, and whatever else has a name that a child is to have.
 
-    `isolated` tells whether NetworkPolicies are among the latter.
+    `isolated` tells whether NetworkPolicies are among the latter; `most`, how many without such a
+    name are looked at of each kind, and of them no more than whose they are.
     """
-    labels = owner_labels(obj)
+    labels, members = owner_labels(obj), tuple(members)
+    named = expected(obj, members)
     found = await asyncio.gather(
         *(
-            kube.list(kind, obj.namespace, labels=labels, keep=_few(kind, obj))
+            kube.list(kind, obj.namespace, labels=labels, keep=known(kind, obj, named, most))
             for kind in CHILD_KINDS
         )
     )
@@ -146,7 +154,7 @@ async def read_children(
     }
     missing = [
         (kind, name)
-        for kind, name in expected(obj, members)
+        for kind, name in named
         if (kind.kind, name) not in children and (isolated or kind != kinds.NETWORKPOLICY)
     ]
     others = await asyncio.gather(*(kube.get(kind, name, obj.namespace) for kind, name in missing))
@@ -154,20 +162,6 @@ async def read_children(
         if other is not None:
             children[kind.kind, name] = other
     return children
-
-
-def _few(kind: Kind, obj: EtcdCluster) -> Callable[[Manifest], Manifest] | None:
-    """What to keep of a list: of kinds that hold whatever somebody writes, our own names."""
-    wanted = {
-        kinds.SECRET: {
-            names.etcd_ca_secret(obj.name),
-            layout.next_ca_secret(obj.name),
-            names.etcd_keys_secret(obj.name),
-            *layout.leaf_secrets(obj.name),
-        },
-        kinds.CONFIGMAP: {layout.start_map(obj.name)},
-    }.get(kind)
-    return None if wanted is None else children_of(obj, wanted)
 
 
 def expected(obj: EtcdCluster, members: Iterable[str]) -> list[tuple[Kind, str]]:
@@ -306,7 +300,7 @@ async def _refusals(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, str
     lone = [
         one
         for one in world.all(kinds.STATEFULSET)
-        if world.get(kinds.POD, layout.pod_name(one["metadata"]["name"])) is None
+        if is_whole(one) and world.get(kinds.POD, layout.pod_name(one["metadata"]["name"])) is None
     ]
     found = await asyncio.gather(*(refusal(kube, one, field) for one in lone))
     return {one["metadata"]["name"]: why for one, why in zip(lone, found, strict=True) if why}
@@ -317,7 +311,11 @@ async def _nodes(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, dict[s
     placement = obj.spec.placement
     if not placement.node_selector and not placement.require_spread:
         return {}
-    on = {pod["spec"].get("nodeName") for pod in world.all(kinds.POD)} - {None}
+    on = {
+        str(name)
+        for pod in world.all(kinds.POD)
+        if (name := (pod.get("spec") or {}).get("nodeName")) is not None
+    }
     try:
         found = await asyncio.gather(*(kube.get(kinds.NODE, name) for name in sorted(on)))
     except Forbidden:

@@ -8,7 +8,7 @@ from kok.api import names
 from kok.api.etcdcluster import EtcdCluster, EtcdClusterStatus, EtcdMember
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.ownership import owned_by
+from kok.kube.ownership import is_whole, owned_by
 from kok.operators.etcd import layout, storage, trust
 from kok.operators.etcd.client import Listed
 from kok.operators.etcd.observe import World
@@ -44,15 +44,9 @@ def next_number(obj: EtcdCluster) -> int:
     return max(obj.status.next_member, *(n + 1 for n in _numbers(obj)))
 
 
-def number_of(etcd: str, member: str) -> int | None:
-    """The number in a member's name, or None if it is not one of that EtcdCluster's names."""
-    digits = member.removeprefix(f"{etcd}-")
-    return int(digits) if digits != member and digits.isdigit() else None
-
-
 def _numbers(obj: EtcdCluster) -> list[int]:
     names_ = (*(m.name for m in obj.status.members), *seed_of(obj.status))
-    return [-1, *(n for name in names_ if (n := number_of(obj.name, name)) is not None)]
+    return [-1, *(n for name in names_ if (n := layout.number_of(obj.name, name)) is not None)]
 
 
 def seed_of(status: EtcdClusterStatus) -> tuple[str, ...]:
@@ -209,7 +203,7 @@ def pods_with_another_ca(obj: EtcdCluster, world: World) -> list[Manifest]:
     for pod in world.all(kinds.POD):
         member = (pod["metadata"].get("labels") or {}).get(layout.LABEL_MEMBER, "")
         owner = world.get(kinds.STATEFULSET, member)
-        if owner is None or pod["metadata"].get("deletionTimestamp"):
+        if owner is None or not is_whole(owner) or pod["metadata"].get("deletionTimestamp"):
             continue
         has = note(pod, layout.ANNOTATION_CA)
         wants = note(owner["spec"]["template"], layout.ANNOTATION_CA)

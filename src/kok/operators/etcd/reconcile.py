@@ -140,6 +140,8 @@ async def _work(
         return None
     if seen.found is not None:
         adopt(p, obj, seen.found)
+        # What is read by the names of members is read anew: by those recorded now.
+        return hibernation.AT_ONCE
     await _isolate(p, obj, world, own)
     if not seen.held:
         if await hibernation.turn(p, obj, world, seen.backups):

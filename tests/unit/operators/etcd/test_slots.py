@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,10 @@ from tests.unit.operators.etcd.backups.builders import a_job
 
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
+from kok.kube.errors import KubeError, TooLarge
 from kok.kube.limits import META, Limits
 from kok.operators.etcd import jobs, layout
-from kok.operators.etcd.slots import Slots, waits_for
+from kok.operators.etcd.slots import FRESH, LEISURE, Slots, waits_for
 from kok.runtime.errors import Wait
 
 
@@ -69,12 +71,36 @@ def an_etcdbackups(namespace: str, number: int, **owner: Any) -> Manifest:
     return job
 
 
+asked: list[str] = []
+"""Where Jobs were listed: paths of namespaces, or nothing for all."""
+EVERYWHERE = ""
+instead: list[Callable[[str], web.Response | None]] = []
+"""What a test has the API server answer instead."""
+
+
+class Clock:
+    """Monotonic seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
 async def api() -> AsyncIterator[FakeApi]:
     made = await FakeApi().start()
+    asked.clear()
+    instead.clear()
 
     async def all_of_them(request: web.Request) -> web.StreamResponse:
-        items = list(made.objects.values())
+        where = request.path.removeprefix("/apis/batch/v1").removesuffix("/jobs")
+        asked.append(where)
+        for answer in instead:
+            if (other := answer(where)) is not None:
+                return other
+        items = [m for path, m in made.objects.items() if f"{where}/" in path]
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
 
     # The label selector has more than one value.
@@ -89,11 +115,13 @@ def put(api: FakeApi, *found: Manifest) -> None:
         api.put(f"/apis/batch/v1/namespaces/{meta['namespace']}/jobs/{meta['name']}", job)
 
 
-async def may_start(api: FakeApi, namespace: str, limits: Limits = META) -> bool:
+async def may_start(
+    api: FakeApi, namespace: str, limits: Limits = META, slots: Slots | None = None
+) -> bool:
     access = api.kubeconfig()
     async with await Kube.from_kubeconfig(access, field_manager="test", limits=limits) as kube:
         try:
-            async with Slots(4).one(kube, namespace, ()):
+            async with (slots or Slots(4)).one(kube, namespace, ()):
                 return True
         except Wait:
             return False
@@ -115,3 +143,98 @@ async def test_jobs_that_are_no_etcdbackups_take_no_place(api: FakeApi) -> None:
     assert await may_start(api, "a")
     put(api, *(an_etcdbackups("a", number) for number in range(6, 9)))
     assert not await may_start(api, "a")
+
+
+async def test_those_who_ask_within_seconds_share_one_answer(api: FakeApi) -> None:
+    clock = Clock()
+    slots = Slots(4, clock)
+    put(api, *(an_etcdbackups("a", number) for number in range(3)))
+    for namespace in ("b", "c", "d"):
+        clock.now += 0.5
+        assert await may_start(api, namespace, slots=slots)
+    assert asked.count(EVERYWHERE) == 1
+    clock.now += FRESH
+    await may_start(api, "e", slots=slots)
+    assert asked.count(EVERYWHERE) == 2
+
+
+async def test_who_has_his_share_asks_for_nobody_elses(api: FakeApi) -> None:
+    clock = Clock()
+    slots = Slots(4, clock)
+    put(api, *(an_etcdbackups("a", number) for number in range(3)))
+    for _ in range(12):
+        assert not await may_start(api, "a", slots=slots)
+    assert asked == ["/namespaces/a"]
+
+
+async def test_what_was_begun_counts_until_a_list_can_show_it(api: FakeApi) -> None:
+    clock = Clock()
+    slots = Slots(4, clock)
+    assert [await may_start(api, "a", slots=slots) for _ in range(4)] == [True, True, True, False]
+    assert await may_start(api, "b", slots=slots)
+    # The fifth of all: no second one of a namespace comes now.
+    assert not await may_start(api, "b", slots=slots)
+    clock.now += FRESH + 1
+    assert await may_start(api, "a", slots=slots)
+
+
+async def test_those_who_begin_at_the_same_moment_count_each_other(api: FakeApi) -> None:
+    slots, entered, leave = Slots(4), asyncio.Semaphore(0), asyncio.Event()
+
+    async def begin(kube: Kube) -> bool:
+        try:
+            async with slots.one(kube, "a", ()):
+                entered.release()
+                await leave.wait()
+                return True
+        except Wait:
+            entered.release()
+            return False
+
+    async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="test") as kube:
+        tasks = [asyncio.create_task(begin(kube)) for _ in range(6)]
+        for _ in tasks:
+            await entered.acquire()
+        leave.set()
+        assert sum(await asyncio.gather(*tasks)) == 3
+
+
+async def test_too_many_jobs_of_one_namespace_stop_nobody_else(api: FakeApi) -> None:
+    put(api, *(an_etcdbackups("crowd", number) for number in range(30)))
+    clock = Clock()
+    slots, few = Slots(4, clock), replace(META, items=20)
+    for namespace in "bcd":
+        assert await may_start(api, namespace, few, slots)
+    # What asked for places lately still counts.
+    assert await may_start(api, "b", few, slots)
+    assert not await may_start(api, "b", few, slots)
+    with pytest.raises(TooLarge):
+        await may_start(api, "crowd", few, slots)
+    assert asked.count(EVERYWHERE) == 1
+
+
+async def test_an_answer_that_took_long_is_asked_for_the_more_rarely(api: FakeApi) -> None:
+    clock = Clock()
+    slots = Slots(4, clock)
+
+    def slow(where: str) -> None:
+        clock.now += 5 if where == EVERYWHERE else 0
+
+    instead.append(slow)
+    assert await may_start(api, "a", slots=slots)
+    clock.now += 5 * LEISURE - 1
+    assert await may_start(api, "b", slots=slots)
+    assert asked.count(EVERYWHERE) == 1
+    clock.now += 2
+    assert await may_start(api, "c", slots=slots)
+    assert asked.count(EVERYWHERE) == 2
+
+
+async def test_no_answer_is_no_free_place(api: FakeApi) -> None:
+    slots = Slots(4)
+    put(api, *(an_etcdbackups("a", number) for number in range(3)))
+    instead.append(lambda _: web.Response(status=500))
+    with pytest.raises(KubeError):
+        await may_start(api, "a", slots=slots)
+    instead.clear()
+    assert not await may_start(api, "a", slots=slots)

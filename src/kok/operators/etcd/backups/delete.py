@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
@@ -10,8 +11,7 @@ from kok.api.etcdstore import BackupWorker
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists, KubeError
-from kok.kube.ownership import owner_labels
-from kok.operators.etcd import jobs, layout, reasons
+from kok.operators.etcd import jobs, layout, reasons, workers
 from kok.operators.etcd.backups import objects, work
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.backups.fence import fence
@@ -38,8 +38,8 @@ async def finalize(p: Pass[EtcdBackup], own: EtcdSettings) -> Result | Done:
 
     With `deletionPolicy: Retain`, also if it is set only now, nothing stored is touched.
     """
-    found = await p.kube.list(kinds.JOB, p.obj.namespace, labels=owner_labels(p.obj))
-    removing = [j for j in found if j["metadata"]["labels"].get(layout.LABEL_WORKER) == PURPOSE]
+    found = await workers.jobs_of(p.kube, p.obj, [_job_name(p.obj)])
+    removing = [j for j in found if _purpose(j) == PURPOSE]
     others = [j for j in found if j not in removing]
     if p.obj.spec.deletion_policy == "Retain" or not _may_be_stored(p.obj):
         await _delete(p, found)
@@ -71,13 +71,23 @@ async def _never_began(p: Pass[EtcdBackup], made: list[Manifest]) -> bool:
     if p.status.begun is not False:
         return False
     for _ in range(2):
-        pods = await p.kube.list(kinds.POD, p.obj.namespace, labels=owner_labels(p.obj))
+        named = {job["metadata"]["name"] for job in made}
+        pods = await workers.pods_of(p.kube, p.obj, partial(jobs.is_of, named))
         if any(jobs.ever_ran(job, pods) for job in made):
             p.status.begun = True
             await p.latch()
             return False
         await _delete(p, made)
     return True
+
+
+def _job_name(obj: EtcdBackup) -> str:
+    return render.job_name(obj.name, PURPOSE, 1)
+
+
+def _purpose(made: Manifest) -> str | None:
+    labels = made["metadata"].get("labels") or {}
+    return labels.get(layout.LABEL_WORKER)
 
 
 def _may_be_stored(obj: EtcdBackup) -> bool:
@@ -87,12 +97,10 @@ def _may_be_stored(obj: EtcdBackup) -> bool:
 
 async def _stop(p: Pass[EtcdBackup], running: list[Manifest]) -> None:
     await _delete(p, running)
-    pods = await p.kube.list(kinds.POD, p.obj.namespace, labels=owner_labels(p.obj))
-    busy = [
-        pod["metadata"]["name"]
-        for pod in pods
-        if pod["metadata"]["labels"].get(layout.LABEL_WORKER) != PURPOSE and not jobs.worked(pod)
-    ]
+    pods = await workers.pods_of(
+        p.kube, p.obj, lambda pod: _purpose(pod) != PURPOSE and not jobs.worked(pod)
+    )
+    busy = [pod["metadata"]["name"] for pod in pods]
     if busy:
         raise Wait(DELETING, f"waits for Pod {', '.join(busy)} to end", after=2.0)
 
@@ -100,7 +108,7 @@ async def _stop(p: Pass[EtcdBackup], running: list[Manifest]) -> None:
 async def _remove(p: Pass[EtcdBackup], own: EtcdSettings, made: list[Manifest]) -> None:
     """Raises `Wait` until a Job has reported that nothing is left."""
     store = p.obj.status.store
-    last = made[-1] if made else None
+    last = next((job for job in made if job["metadata"]["name"] == _job_name(p.obj)), None)
     worker = await _worker(p)
     if last is not None:
         await fence(p.kube, p.obj, own)
@@ -144,7 +152,7 @@ def _render(obj: EtcdBackup, own: EtcdSettings, worker_: BackupWorker) -> Manife
         limits=worker.Limits(deadline=DEADLINE),
     )
     of = render.Work(
-        name=render.job_name(obj.name, PURPOSE, 1),
+        name=_job_name(obj),
         purpose=PURPOSE,
         image=own.worker_image,
         closed=own.forbidden_ranges,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
@@ -34,9 +35,18 @@ class Finding:
 
 async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdBackup]:
     """The EtcdBackups of an EtcdCluster, by name."""
-    found = [EtcdBackup.parse(m) for m in await kube.list(KIND, obj.namespace)]
-    mine = [b for b in found if b.spec.etcd_cluster == obj.name]
-    return sorted(mine, key=lambda b: b.name)
+    listed = await kube.list(KIND, obj.namespace, keep=partial(about, obj.name))
+    return sorted((EtcdBackup.parse(m) for m in listed if m), key=lambda b: b.name)
+
+
+def about(etcd: str, work: Manifest) -> Manifest:
+    """For `keep` of a list: an EtcdBackup or EtcdRestore, if it is that EtcdCluster's, without the
+    record of who wrote what; each pass reads all of the namespace.
+    """
+    if work["spec"]["etcdCluster"] != etcd:
+        return {}
+    meta = {key: value for key, value in work["metadata"].items() if key != "managedFields"}
+    return {**work, "metadata": meta}
 
 
 def report(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> None:

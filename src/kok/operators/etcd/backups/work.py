@@ -11,8 +11,7 @@ from kok.api.etcdstore import BackupWorker
 from kok.api.meta import Manifest, Resource
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.ownership import owner_labels
-from kok.operators.etcd import jobs, layout, reasons
+from kok.operators.etcd import jobs, layout, reasons, workers
 from kok.operators.etcd.jobs import Outcome, Running
 from kok.operators.etcd.render.worker import Work
 from kok.runtime.refusals import refusal
@@ -59,7 +58,8 @@ async def look(
     One that never had a pod is deleted if the user has changed since what its pod is to be like.
     It is made anew, with the same name, when it is found missing. `field` is where he says that.
     """
-    pods = await kube.list(kinds.POD, owner.namespace, labels=owner_labels(owner))
+    uid, name = job["metadata"]["uid"], job["metadata"]["name"]
+    pods = await workers.pods_of(kube, owner, lambda pod: _made_by(pod, uid), name)
     found, ran = jobs.outcome(job, pods), jobs.ever_ran(job, pods)
     if not isinstance(found, Running) or ran:
         return Seen(found, ran)
@@ -71,6 +71,11 @@ async def look(
         return Seen(again, ran, removed=True)
     why = await refusal(kube, job, field)
     return Seen(found if why is None else Running(why, reasons.POD_REFUSED), ran)
+
+
+def _made_by(pod: Manifest, uid: str) -> bool:
+    references = pod["metadata"].get("ownerReferences") or ()
+    return any(one.get("uid") == uid for one in references if one.get("controller"))
 
 
 async def end(kube: Kube, job: Manifest) -> None:

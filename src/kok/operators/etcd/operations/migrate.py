@@ -6,8 +6,7 @@ lets the one go whose place was taken.
 
 from __future__ import annotations
 
-from kok.operators.etcd import moves
-from kok.operators.etcd import plan as members_plan
+from kok.operators.etcd import layout, moves
 from kok.operators.etcd.operations.action import AT_ONCE, Action
 from kok.operators.etcd.operations.common import REASONS, at_step, backs_off, begin, newcomers
 from kok.operators.etcd.situation import Situation
@@ -25,9 +24,7 @@ def plan(s: Situation) -> Action | None:
             return None
         text = "the next member is moved when all are healthy"
         return Action(REASONS["Migrate"], text, at_step(running, "Waiting"))
-    old = min(
-        waiting, key=lambda name: (name == s.leader, members_plan.number_of(s.obj.name, name))
-    )
+    old = min(waiting, key=lambda name: (name == s.leader, layout.number_of(s.obj.name, name)))
     operation = begin(s, "Migrate", found[old], replaces=old)
     if running is not None and running.replaces == old:
         operation = running

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from kok.api.etcdcluster import EtcdMember, EtcdOperation
-from kok.operators.etcd import moves
-from kok.operators.etcd import plan as members_plan
+from kok.operators.etcd import layout, moves
 from kok.operators.etcd.operations.action import AT_ONCE, Action
 from kok.operators.etcd.operations.common import (
     REASONS,
@@ -108,4 +107,4 @@ def _victim(s: Situation) -> EtcdMember | None:
 
 
 def _number(s: Situation, member: EtcdMember) -> int:
-    return members_plan.number_of(s.obj.name, member.name) or 0
+    return layout.number_of(s.obj.name, member.name) or 0

@@ -17,8 +17,7 @@ from kok.api.etcdstore import BackupEncryption, BackupStore, BackupWorker, Store
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
-from kok.kube.ownership import owner_labels
-from kok.operators.etcd import hibernation, jobs, reasons
+from kok.operators.etcd import hibernation, jobs, reasons, workers
 from kok.operators.etcd.backups import objects, proof, work
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.backups.fence import fence
@@ -281,7 +280,7 @@ def _waits_for(cluster: EtcdCluster) -> tuple[str, str]:
 
 
 async def _delete_jobs(p: Pass[EtcdRestore]) -> None:
-    found = await p.kube.list(kinds.JOB, p.obj.namespace, labels=owner_labels(p.obj))
+    found = await workers.jobs_of(p.kube, p.obj)
     going = [m["metadata"] for m in found if not m["metadata"].get("deletionTimestamp")]
     await all_of(
         *(p.kube.delete(kinds.JOB, m["name"], m["namespace"], uid=m["uid"]) for m in going)

@@ -10,8 +10,7 @@ from kok.api.etcdstore import BackupWorker
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
-from kok.kube.ownership import owner_labels
-from kok.operators.etcd import plan, render
+from kok.operators.etcd import plan, render, workers
 from kok.operators.etcd.backups import objects, work
 from kok.operators.etcd.jobs import Outcome, Running
 from kok.operators.etcd.observe import World
@@ -86,7 +85,7 @@ async def discard(
 
 async def delete_jobs(p: Pass[EtcdCluster], obj: EtcdCluster) -> None:
     """Removes the Jobs of an EtcdCluster, those of its EtcdBackups being theirs."""
-    await delete(p, await p.kube.list(kinds.JOB, obj.namespace, labels=owner_labels(obj)))
+    await delete(p, await workers.jobs_of(p.kube, obj))
 
 
 async def delete(p: Pass[EtcdCluster], some: Sequence[Manifest]) -> None:

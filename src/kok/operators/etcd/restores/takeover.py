@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from kok.api.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.etcdrestore import EtcdRestore
@@ -23,7 +24,7 @@ from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owned
 from kok.operators.etcd import layout, plan, reasons
-from kok.operators.etcd.backups import work
+from kok.operators.etcd.backups import policy, work
 from kok.operators.etcd.backups.proof import BAD
 from kok.operators.etcd.jobs import Failed, Running
 from kok.operators.etcd.observe import World
@@ -47,8 +48,9 @@ LOOK = 10.0
 
 async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdRestore]:
     """The EtcdRestores of an EtcdCluster, oldest first."""
-    found = [EtcdRestore.parse(m) for m in await kube.list(KIND, obj.namespace)]
-    mine = [r for r in found if r.spec.etcd_cluster == obj.name and not r.deleting]
+    listed = await kube.list(KIND, obj.namespace, keep=partial(policy.about, obj.name))
+    found = [EtcdRestore.parse(m) for m in listed if m]
+    mine = [r for r in found if not r.deleting]
     return sorted(mine, key=lambda r: (r.metadata.creation_timestamp or datetime.min, r.name))
 
 
@@ -201,7 +203,7 @@ async def _stop(
 
 def _next_member(obj: EtcdCluster, world: World, restore: EtcdRestoreProgress) -> None:
     (name,) = plan.fresh_names(obj, world, 1)
-    obj.status.next_member = (plan.number_of(obj.name, name) or 0) + 1
+    obj.status.next_member = (layout.number_of(obj.name, name) or 0) + 1
     restore.step, restore.member, restore.attempts = "Seeding", name, restore.attempts + 1
 
 
