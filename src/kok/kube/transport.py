@@ -11,9 +11,10 @@ from typing import Any
 
 import aiohttp
 
+from kok.kube import dialling
 from kok.kube.access import Access, Bearer, ssl_context
 from kok.kube.cutting import lean
-from kok.kube.errors import KubeError, TooLarge, Unreachable, error_of
+from kok.kube.errors import Barred, KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import META, Limits, weight
 from kok.kube.nesting import parse
 from kok.kube.pace import CHUNK, LINE, Pace
@@ -45,8 +46,12 @@ def new_session(
     limit: int = CONNECTIONS,
     response_class: type[aiohttp.ClientResponse] = aiohttp.ClientResponse,
     middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
+    closed: Sequence[str] = (),
 ) -> aiohttp.ClientSession:
-    """A session that adds the identity to each request; needs a running event loop."""
+    """A session that adds the identity to each request; needs a running event loop.
+
+    `closed`: address ranges into which no connection is made.
+    """
     bearer = Bearer(access)
 
     async def authorise(
@@ -66,9 +71,13 @@ def new_session(
                 response = await handler(request)
         return response
 
-    secure = access.server.startswith("https:")
+    connector = aiohttp.TCPConnector(
+        limit=limit,
+        ssl=ssl_context(access) if access.server.startswith("https:") else True,
+        socket_factory=dialling.socket_factory(closed) if closed else None,
+    )
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=limit, ssl=ssl_context(access) if secure else True),
+        connector=connector,
         middlewares=(*middlewares, authorise),
         response_class=response_class,
         # What is decompressed has no size that could be known before. Nobody who uses this session
@@ -93,6 +102,7 @@ class Transport:
         observer: Observer | None = None,
         connections: int = CONNECTIONS,
         limits: Limits = META,
+        closed: Sequence[str] = (),
     ) -> None:
         self.access = access
         self.timeout = timeout
@@ -103,7 +113,8 @@ class Transport:
         self._headers = {"Accept": JSON, "User-Agent": user_agent}
         self._observer = observer
         self._reading = Reading(limits.reading)
-        self._session = new_session(access, limit=connections)
+        self._closed = closed
+        self._session = new_session(access, limit=connections, closed=closed)
 
     async def close(self) -> None:
         """Closes all connections; requests under way fail."""
@@ -246,7 +257,9 @@ class Transport:
         except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
             if not answered:
                 self._tell(method, 0)
-            raise Unreachable(_sentence(self.access.server, error)) from error
+            barred = bool(self._closed) and dialling.was_forbidden(error)
+            kind = Barred if barred else Unreachable
+            raise kind(_sentence(self.access.server, error)) from error
 
     def _chunks(self, content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         """What comes, in chunks as the server made them where it is not trusted to make few."""
