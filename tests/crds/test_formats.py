@@ -22,9 +22,15 @@ WRONG = {
         "w.1",
     ),
     "write a host name or an IP address, such as 192.0.2.21": ("ssh://192.0.2.21", "two words"),
-    "write a host name or an IP address, such as api.shop.example, without https://": (
+    "write a host name or an IP address, such as api.shop.example, without https:// and port; a name "
+    "has letters, digits, dots, dashes and underscores alone": (
         "https://api.shop.example",
         "api shop",
+        "x@127.0.0.1",
+        "api.shop.example:6443",
+        "[::1]",
+        "fe80::1%eth0",
+        "b\u00fccher.example",
     ),
     "write a registry such as mirror.example:5000 or mirror.example/path, without https://": (
         "https://mirror.example",

@@ -12,11 +12,11 @@ from kok.api.fields import (
     CIDR,
     Address,
     Duration,
+    EndpointHost,
     FreeForm,
     Images,
     KubernetesVersion,
     Labels,
-    OptionalAddress,
     Resources,
     Toleration,
     immutable,
@@ -53,7 +53,7 @@ class Endpoint(ApiModel):
         ),
     )
     """Type of the Service in front of the API servers."""
-    host: OptionalAddress = Field(
+    host: EndpointHost = Field(
         default="",
         json_schema_extra=rules(
             immutable("spec.endpoint.host", "nodes and kubeconfigs hold the address")

@@ -105,16 +105,22 @@ Address = Annotated[
     ),
 ]
 
-OptionalAddress = Annotated[
+EndpointHost = Annotated[
     str,
     Field(
-        pattern=r"^[^\s/]*$",
         max_length=253,
-        json_schema_extra=says(
-            "write a host name or an IP address, such as api.shop.example, without https://"
-        ),
+        # The API server alone judges it: stored Clusters may be older than this rule, and the
+        # operator, which judges once more, tells them.
+        json_schema_extra={
+            "pattern": r"^([A-Za-z0-9._-]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$",
+            **says(
+                "write a host name or an IP address, such as api.shop.example, without https:// and "
+                "port; a name has letters, digits, dots, dashes and underscores alone"
+            ),
+        },
     ),
 ]
+"""Empty, or where something is reached; in a URL nothing but a host may come of it."""
 
 HostKey = Annotated[
     str,

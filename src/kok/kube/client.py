@@ -61,12 +61,14 @@ class Kube:
         observer: Observer | None = None,
         connections: int = CONNECTIONS,
         limits: Limits = META,
+        closed: Sequence[str] = (),
     ) -> None:
         """Needs a running event loop. `timeout`: seconds for one request, connecting included.
 
         `connections`: requests and watches under way at once. Each connection costs both sides a
         TLS handshake and some 200 KiB here, which counts with many API servers. `limits`: how much
-        this server may make us read; `TENANT` for whatever is not the meta cluster.
+        this server may make us read; `TENANT` for whatever is not the meta cluster. `closed`:
+        address ranges into which it must not lead, whatever its name stands for; see `dialling`.
         """
         self.field_manager = field_manager
         self._transport = Transport(
@@ -76,6 +78,7 @@ class Kube:
             observer=observer,
             connections=connections,
             limits=limits,
+            closed=closed,
         )
         self._excesses: dict[str, str] = {}
         self.turned: Callable[[], None] = lambda: None

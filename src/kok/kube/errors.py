@@ -93,6 +93,18 @@ class Unreachable(KubeError):
         super().__init__(status, reason, message)
 
 
+class Barred(Unreachable):
+    """It was not asked: its name or address leads where the administrator forbids."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="ForbiddenByPolicy")
+
+    @property
+    def told(self) -> str:
+        """See `KubeError`."""
+        return f"is not asked: {self.message}"
+
+
 class TooLarge(Unreachable):
     """The server answered with more than is taken from it: bytes, values, objects or pages."""
 

@@ -43,7 +43,11 @@ class Limits:
     page: int
     """Objects that are asked for at once."""
     rate: float | None = None
-    """Bytes a second that all watches read, beyond a burst; None for no limit."""
+    """Bytes a second that all watches read, beyond a burst, see `kok.kube.pace`; None for no
+    limit."""
+    chunk: int = 0
+    """Bytes that the chunks of an answer have at least on the average; 0 for no limit. What comes
+    byte by byte takes a hundred times as long to read."""
     cuts: bool = False
     """Whether an object of too many values is cut, see `kok.kube.cutting`, and not only refused:
     so that its author can be told, and a list or watch goes on in spite of it."""
@@ -97,6 +101,7 @@ TENANT: Final = Limits(
     seconds=60.0,
     page=100,
     rate=MIB / 2,
+    chunk=64,
 )
 """Of a business cluster, whose admin may have put anything in the place of its API server.
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from kok.api.meta import Manifest
 from kok.kube.errors import TooLarge, Unreachable
+from kok.kube.pace import Pace
 from kok.kube.transport import Transport
 
 
@@ -30,20 +31,28 @@ GROWS_AFTER: Final = 4
 
 
 async def pages(
-    transport: Transport, path: str, query: Mapping[str, str], accept: str | None = None
+    transport: Transport,
+    path: str,
+    query: Mapping[str, str],
+    accept: str | None = None,
+    pace: Pace | None = None,
 ) -> AsyncGenerator[Page, None]:
     """All pages; a page that is too large is asked for again with fewer objects, down to one.
 
     Raises `TooLarge` beyond the limits: also for a list that goes on for ever, or too slowly.
+    `pace`: for a list that a watch makes, which may have to wait before each page.
     """
     headers = {"Accept": accept} if accept is not None else None
     limits, asked = transport.limits, {**query, "limit": str(transport.limits.page)}
     size, fits, count, loop = limits.page, 0, 0, asyncio.get_running_loop()
     ends = loop.time() + limits.seconds
     while True:
+        if pace is not None:
+            # That the server has to wait for us does not make it slow.
+            ends += await pace.list_on()
         try:
             answer, weight = await transport.measured(
-                "GET", path, query=asked, headers=headers, several=size > 1
+                "GET", path, query=asked, headers=headers, several=size > 1, pace=pace
             )
         except TooLarge:
             if size == 1:

@@ -11,18 +11,21 @@ from typing import Any
 
 import aiohttp
 
+from kok.kube import dialling
 from kok.kube.access import Access, Bearer, ssl_context
 from kok.kube.cutting import lean
-from kok.kube.errors import KubeError, TooLarge, Unreachable, error_of
+from kok.kube.errors import Barred, KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import META, Limits, weight
 from kok.kube.nesting import parse
-from kok.kube.pace import Pace
+from kok.kube.pace import CHUNK, LINE, Pace
 from kok.kube.reading import Reading
 
 JSON = "application/json"
 ERROR_BODY = 2**16
 """Bytes of a refusal that are read; the sentence in it is cut much shorter."""
 _CHUNK = 2**16
+_TINY = 1024
+"""Chunks of an answer that may be of any size."""
 
 Observer = Callable[[str, int], None]
 """Told the method and the HTTP status (0: there was no answer) of every request, as soon as that
@@ -43,8 +46,12 @@ def new_session(
     limit: int = CONNECTIONS,
     response_class: type[aiohttp.ClientResponse] = aiohttp.ClientResponse,
     middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
+    closed: Sequence[str] = (),
 ) -> aiohttp.ClientSession:
-    """A session that adds the identity to each request; needs a running event loop."""
+    """A session that adds the identity to each request; needs a running event loop.
+
+    `closed`: address ranges into which no connection is made.
+    """
     bearer = Bearer(access)
 
     async def authorise(
@@ -64,9 +71,13 @@ def new_session(
                 response = await handler(request)
         return response
 
-    secure = access.server.startswith("https:")
+    connector = aiohttp.TCPConnector(
+        limit=limit,
+        ssl=ssl_context(access) if access.server.startswith("https:") else True,
+        socket_factory=dialling.socket_factory(closed) if closed else None,
+    )
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=limit, ssl=ssl_context(access) if secure else True),
+        connector=connector,
         middlewares=(*middlewares, authorise),
         response_class=response_class,
         # What is decompressed has no size that could be known before. Nobody who uses this session
@@ -91,6 +102,7 @@ class Transport:
         observer: Observer | None = None,
         connections: int = CONNECTIONS,
         limits: Limits = META,
+        closed: Sequence[str] = (),
     ) -> None:
         self.access = access
         self.timeout = timeout
@@ -101,7 +113,8 @@ class Transport:
         self._headers = {"Accept": JSON, "User-Agent": user_agent}
         self._observer = observer
         self._reading = Reading(limits.reading)
-        self._session = new_session(access, limit=connections)
+        self._closed = closed
+        self._session = new_session(access, limit=connections, closed=closed)
 
     async def close(self) -> None:
         """Closes all connections; requests under way fail."""
@@ -136,19 +149,20 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
         several: bool = False,
+        pace: Pace | None = None,
     ) -> tuple[Any, int]:
         """What `request` returns, and about how much memory it takes, in bytes.
 
         `several`: of a list, in which no object is cut without need, and which could be asked for
-        again with fewer.
+        again with fewer. `pace` is told of what came.
         """
         limit = aiohttp.ClientTimeout(total=timeout or self.timeout)
         async with self._exchange(
             method, path, body, query=query, headers=headers, timeout=limit
         ) as response:
             if response.status >= 400:
-                raise error_of(response.status, await _beginning(response))
-            raw = await self._read(response, several)
+                raise error_of(response.status, await self._beginning(response))
+            raw = await self._read(response, several, pace)
             if not response.content_type.endswith("json"):
                 return raw.decode("utf-8", "replace"), len(raw)
             if not several or weight(raw) > self.limits.weight:
@@ -156,24 +170,32 @@ class Transport:
             return (self._parsed(raw, several), weight(raw)) if raw else (None, 0)
 
     async def lines(
-        self, path: str, *, query: Mapping[str, str], idle: float, whole: float
-    ) -> AsyncGenerator[tuple[dict[str, Any], int], None]:
-        """The objects of a stream of JSON lines with their lengths; ends when the server ends it.
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        idle: float,
+        whole: float,
+        opened: Callable[[], None] = lambda: None,
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """The objects of a stream of JSON lines; ends when the server ends it.
 
         `idle` is how many seconds of silence mean that the connection is dead, `whole` after how
-        many it ought to have been ended: a byte now and then could keep it up for ever.
+        many it ought to have been ended: a byte now and then could keep it up for ever. `opened` is
+        called when the stream begins; it goes no faster than `pace` allows.
         """
         limit = aiohttp.ClientTimeout(total=whole, sock_connect=self.timeout, sock_read=idle)
         async with self._exchange(
             "GET", path, None, query=query, headers=None, timeout=limit
         ) as response:
             if response.status >= 400:
-                raise error_of(response.status, await _beginning(response))
+                raise error_of(response.status, await self._beginning(response))
             _refuse_encoded(response)
+            opened()
             try:
                 async with aclosing(self._split(response.content)) as lines:
                     async for line in lines:
-                        yield self._parsed_object(await self._cut(line)), len(line)
+                        yield self._parsed_object(await self._cut(line))
                         del line
             finally:
                 # Whoever stops to listen does not wait for the server's farewell.
@@ -184,7 +206,8 @@ class Transport:
     async def _split(self, content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
         """The lines of a stream but for blank ones; raises `TooLarge` before one is too long."""
         line = bytearray()
-        async for chunk in content.iter_chunked(_CHUNK):
+        async for chunk in self._chunks(content):
+            await self.pace.keep(len(chunk) + CHUNK + LINE * chunk.count(b"\n"))
             *ends, rest = chunk.split(b"\n")
             for end in ends:
                 line += end
@@ -234,9 +257,36 @@ class Transport:
         except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
             if not answered:
                 self._tell(method, 0)
-            raise Unreachable(_sentence(self.access.server, error)) from error
+            barred = bool(self._closed) and dialling.was_forbidden(error)
+            kind = Barred if barred else Unreachable
+            raise kind(_sentence(self.access.server, error)) from error
 
-    async def _read(self, response: aiohttp.ClientResponse, several: bool) -> bytes:
+    def _chunks(self, content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+        """What comes, in chunks as the server made them where it is not trusted to make few."""
+        return _as_sent(content) if self.limits.chunk else content.iter_chunked(_CHUNK)
+
+    async def _body(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        """The chunks of an answer; raises `TooLarge` as soon as they are too small."""
+        least, count, size = self.limits.chunk, 0, 0
+        async for chunk in self._chunks(response.content):
+            count, size = count + 1, size + len(chunk)
+            if least and count > _TINY + size // least:
+                raise self.too_large(f"pieces of less than {least} bytes")
+            yield chunk
+
+    async def _beginning(self, response: aiohttp.ClientResponse) -> bytes:
+        """As much of an answer as its message may take."""
+        raw = bytearray()
+        async with aclosing(self._body(response)) as chunks:
+            async for chunk in chunks:
+                raw += chunk
+                if len(raw) >= ERROR_BODY:
+                    break
+        return bytes(raw[:ERROR_BODY])
+
+    async def _read(
+        self, response: aiohttp.ClientResponse, several: bool, pace: Pace | None
+    ) -> bytes:
         """All of an answer; raises `TooLarge` as soon as it is known to be more than it may."""
         _refuse_encoded(response)
         most = self.limits.size(several=several)
@@ -244,11 +294,14 @@ class Transport:
             raise self.too_large(f"more than {most} bytes")
         raw = bytearray()
         with self._reading.one() as answer:
-            async for chunk in response.content.iter_chunked(_CHUNK):
-                raw += chunk
-                if len(raw) > most:
-                    raise self.too_large(f"more than {most} bytes")
-                await self._reading.more(answer, len(chunk))
+            async with aclosing(self._body(response)) as chunks:
+                async for chunk in chunks:
+                    raw += chunk
+                    if pace is not None:
+                        pace.owe(len(chunk) + CHUNK)
+                    if len(raw) > most:
+                        raise self.too_large(f"more than {most} bytes")
+                    await self._reading.more(answer, len(chunk))
         return bytes(raw)
 
     async def _cut(self, raw: bytes) -> bytes:
@@ -284,14 +337,9 @@ class Transport:
             self._observer(method, status)
 
 
-async def _beginning(response: aiohttp.ClientResponse) -> bytes:
-    """As much of an answer as its message may take."""
-    raw = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK):
-        raw += chunk
-        if len(raw) >= ERROR_BODY:
-            break
-    return bytes(raw[:ERROR_BODY])
+async def _as_sent(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
+    async for chunk, _ in content.iter_chunks():
+        yield chunk
 
 
 def _refuse_encoded(response: aiohttp.ClientResponse) -> None:

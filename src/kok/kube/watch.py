@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from kok.api.meta import Kind, Manifest
 from kok.kube.errors import Expired, KubeError, error_of_status
+from kok.kube.pace import REQUEST
 from kok.kube.pages import is_object, not_objects, pages
 from kok.kube.paths import object_path
 from kok.kube.transport import Transport
@@ -26,6 +27,8 @@ IDLE = 90.0
 """Seconds of silence that mean a dead connection; bookmarks come about once a minute."""
 WHOLE = SERVER_TIMEOUT + IDLE
 """Seconds after which we end it ourselves."""
+LASTING = 5.0
+"""Seconds for which a watch of an honest server lasts at least, but for those that it cannot serve."""
 LABEL = 63
 """Characters of a label's value at most, as Kubernetes has it."""
 
@@ -58,8 +61,9 @@ async def watch(
     `failed` is told why it does not go on, and None once it does.
     """
     seen = _Seen(transport, kind, object_path(kind, namespace), query)
-    failures = 0
+    failures, ailing = 0, False
     while True:
+        seen.begin()
         try:
             if not seen.version:
                 async with aclosing(seen.listed()) as events:
@@ -69,22 +73,23 @@ async def watch(
                 failed(None)
             async with aclosing(seen.followed()) as events:
                 async for event in events:
-                    if failures:
+                    if ailing:
                         failed(None)
-                    failures = 0
+                        ailing = False
                     yield event
                     del event
-            # A server that ends watches at once must not be asked in a tight loop.
-            failures += seen.idle
+            failures = 0 if seen.lasted else failures + 1
             if not seen.idle:
                 failed(None)
+                ailing = False
         except Expired:
             # After a watch a list helps at once; a list that runs out itself, or from which no
             # watch can go on, may do so again.
-            failures += seen.idle or not seen.version
+            failures = 0 if seen.lasted else failures + 1
             seen.version = ""
         except KubeError as error:
-            failures += 1
+            failures = 1 if seen.lasted else failures + 1
+            ailing = True
             failed(error)
         if failures:
             delay = min(30.0, 0.25 * 2.0 ** min(failures, 10))
@@ -101,14 +106,35 @@ class _Seen:
     query: Mapping[str, str]
     version: str = ""
     """The resource version to go on from; empty before the first list and after a gap."""
-    idle: bool = False
+    idle: bool = True
     """Whether the last connection brought nothing at all."""
+    since: float | None = None
+    """When the server began to answer; None if it did not."""
     told: dict[Key, Mapping[str, str]] = field(default_factory=dict)
     """Labels of all objects that exist as far as was told: nobody tells them of what went unseen."""
     known: int = 0
     """Bytes of all these texts."""
     overflowing: bool = False
     """Whether they were more than are kept."""
+
+    def begin(self) -> None:
+        """Forgets the last connection."""
+        self.idle, self.since = True, None
+
+    def _opened(self) -> None:
+        self.since = asyncio.get_running_loop().time()
+
+    @property
+    def lasted(self) -> bool:
+        """Whether the connection was a good one, after which another may be made at once.
+
+        What it brought proves nothing: a server that sends one event and ends the watch, or says
+        that all must be listed anew, would be asked in a tight loop. A trusted one does not.
+        """
+        if self.transport.limits.rate is None:
+            return not self.idle
+        now = asyncio.get_running_loop().time()
+        return self.since is not None and now - self.since >= LASTING
 
     async def listed(self) -> AsyncGenerator[WatchEvent, None]:
         """All that exists, page by page, then what of the things told before is gone."""
@@ -119,7 +145,9 @@ class _Seen:
             self.overflowing = False
         found: set[Key] = set()
         version = ""
-        async with aclosing(pages(self.transport, self.path, self.query)) as all_pages:
+        async with aclosing(
+            pages(self.transport, self.path, self.query, pace=self.transport.pace)
+        ) as all_pages:
             async for page in all_pages:
                 version = page.version
                 for item in page.items:
@@ -141,11 +169,12 @@ class _Seen:
             "resourceVersion": self.version,
             "timeoutSeconds": str(SERVER_TIMEOUT),
         }
-        self.idle = True
-        lines = self.transport.lines(self.path, query=query, idle=IDLE, whole=WHOLE)
+        await self.transport.pace.keep(REQUEST)
+        lines = self.transport.lines(
+            self.path, query=query, idle=IDLE, whole=WHOLE, opened=self._opened
+        )
         async with aclosing(lines):
-            async for line, size in lines:
-                await self.transport.pace.keep(size)
+            async for line in lines:
                 what, found = line.get("type"), line.get("object")
                 if what == "ERROR":
                     raise error_of_status(found if isinstance(found, dict) else {})

@@ -12,14 +12,33 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from kok.kube import dialling
+from kok.kube.access import Access
+from kok.kube.client import Kube
+from kok.kube.errors import Barred, Unreachable
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 @pytest.fixture
-def listener() -> Iterator[int]:
+def server() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as made:
-        yield made.getsockname()[1]
+        yield made
+
+
+@pytest.fixture
+def listener(server: socket.socket) -> int:
+    port: int = server.getsockname()[1]
+    return port
+
+
+def came(server: socket.socket) -> bool:
+    """Whether anybody has connected."""
+    server.setblocking(False)
+    try:
+        server.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
 
 
 def test_a_connection_is_made_to_what_is_not_forbidden(listener: int) -> None:
@@ -66,3 +85,23 @@ async def test_http_clients_are_kept_from_it_as_well(host: str) -> None:
         free = aiohttp.TCPConnector(socket_factory=dialling.socket_factory([]))
         async with aiohttp.ClientSession(connector=free) as session:
             assert (await session.get(f"http://{host}:{server.port}/")).status == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "x@127.0.0.1"])
+async def test_nor_does_an_api_server_lead_there(
+    server: socket.socket, listener: int, host: str
+) -> None:
+    access = Access(f"https://{host}:{listener}")
+    async with Kube(access, field_manager="t", closed=LOOPBACK) as kube:
+        with pytest.raises(Barred, match="which is forbidden by the administrator"):
+            await kube.raw("GET", "/version")
+    assert not came(server)
+
+
+async def test_an_api_server_elsewhere_is_asked(server: socket.socket, listener: int) -> None:
+    access, closed = Access(f"http://127.0.0.1:{listener}"), ("169.254.0.0/16",)
+    async with Kube(access, field_manager="t", timeout=0.2, closed=closed) as kube:
+        with pytest.raises(Unreachable) as raised:
+            await kube.raw("GET", "/version")
+    assert not isinstance(raised.value, Barred)
+    assert came(server)

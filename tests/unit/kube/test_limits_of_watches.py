@@ -13,7 +13,6 @@ from tests.unit.kube.limited import SMALL, always, lines, page, secret, told
 
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.pace import Pace
 
 
 @pytest.fixture
@@ -191,21 +190,3 @@ async def test_a_server_whose_versions_are_always_too_old_is_not_asked_in_a_tigh
     await told(tenant, "never", limit=6)
     assert len(waits) >= 4
     assert waits[-1] > waits[0]
-
-
-async def test_a_flood_of_events_is_read_at_a_bounded_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, slept = 0.0, 0.0
-
-    async def sleeping(seconds: float) -> None:
-        nonlocal now, slept
-        now, slept = now + seconds, slept + seconds
-
-    monkeypatch.setattr("kok.kube.pace.asyncio.sleep", sleeping)
-    pace = Pace(100_000.0, lambda: now)
-    for _ in range(1000):
-        await pace.keep(9_000)
-    assert now == pytest.approx(1000 * (9_000 + Pace.EVENT) / 100_000 - Pace.BURST, rel=0.01)
-    now += 3600.0
-    before = slept
-    await pace.keep(9_000)
-    assert slept == before  # Who was quiet may send a burst again.

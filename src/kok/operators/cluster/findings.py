@@ -17,8 +17,9 @@ from kok.runtime.errors import ReconcileStop
 class Reach:
     """How the API answered through its public address, asked with the admin kubeconfig."""
 
-    outcome: Literal["ok", "forbidden", "unauthorized", "unreachable"]
-    """`forbidden`: it knows us, but the admins' rights are not there (yet)."""
+    outcome: Literal["ok", "forbidden", "unauthorized", "unreachable", "barred"]
+    """`forbidden`: it knows us, but the admins' rights are not there (yet). `barred`: it is not
+    asked, since its name leads where the administrator forbids."""
     message: str = ""
 
     @property

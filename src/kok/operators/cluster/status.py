@@ -207,10 +207,15 @@ def _endpoint(cluster: Cluster, found: Findings) -> Judgement:
             reasons.CREATING,
             f"{endpoint.url} answers; the admins' rights are being made",
         )
-    refused = reach.outcome == "unauthorized"
-    reason = reasons.CREDENTIALS_REFUSED if refused else reasons.UNREACHABLE
-    advice = "" if refused else _down(cluster, found, endpoint.host)
+    reason = _REFUSED.get(reach.outcome, reasons.UNREACHABLE)
+    advice = _down(cluster, found, endpoint.host) if reason == reasons.UNREACHABLE else ""
     return Judgement(False, reason, f"{reach.message}{advice}")
+
+
+_REFUSED = {
+    "unauthorized": reasons.CREDENTIALS_REFUSED,
+    "barred": reasons.FORBIDDEN_BY_POLICY,
+}
 
 
 def _down(cluster: Cluster, found: Findings, host: str) -> str:

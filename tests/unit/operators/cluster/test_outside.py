@@ -12,21 +12,24 @@ import pytest
 from aiohttp import web
 from tests.unit.csrs import csr
 from tests.unit.fakeapi import FakeApi
-from tests.unit.operators.cluster.builders import NOW
+from tests.unit.operators.cluster.builders import NOW, a_cluster
 
 from kok import pki
 from kok.api.meta import Kind, Manifest
 from kok.kube.access import Access
 from kok.kube.client import Kube
+from kok.kube.errors import Barred
 from kok.kube.identity import Identity
 from kok.kube.limits import TENANT
 from kok.kube.watch import WatchEvent
 from kok.operators.cluster.business import rights
+from kok.operators.cluster.business.connect import closed_ranges
 from kok.operators.cluster.business.reach import ask, resolve
 from kok.operators.cluster.business.tenants import Tenants, Way, way
 from kok.operators.cluster.business.watching import Watching
 from kok.operators.cluster.links import Links
 from kok.operators.cluster.metanodes import REFRESH, MetaNodes
+from kok.operators.cluster.settings import ClusterSettings
 from kok.runtime.clock import FakeClock, settle
 
 
@@ -352,6 +355,35 @@ async def test_an_api_that_is_not_there_is_unreachable() -> None:
         found = await ask(admin)
     assert found.outcome == "unreachable"
     assert "http://127.0.0.1:1" in found.message
+
+
+PUBLIC, INTERNAL = "https://localhost:1", "https://127.0.0.1:2"
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+async def test_only_the_public_address_must_not_lead_where_it_is_forbidden() -> None:
+    tenants, elsewhere = Tenants(9, 5.0), Access(INTERNAL)
+    inside = await tenants.connect(("ns", "a"), Way(elsewhere, Access(PUBLIC), "a", LOOPBACK))
+    outside = await tenants.connect(("ns", "b"), Way(Access(PUBLIC), Access(PUBLIC), "b", LOOPBACK))
+    try:
+        for kube in (inside.admin, outside.admin, outside.kube):
+            found = await ask(kube)
+            assert found.outcome == "barred"
+            assert "which is forbidden by the administrator" in found.message
+        assert (await ask(inside.kube)).outcome == "unreachable"
+    finally:
+        await tenants.close()
+
+
+async def test_nor_are_rights_put_in_place_there() -> None:
+    with pytest.raises(Barred):
+        await rights.grant(Access(PUBLIC), field_manager="t", timeout=5.0, closed=LOOPBACK)
+
+
+def test_only_a_host_that_somebody_chose_is_judged() -> None:
+    settings = ClusterSettings(forbidden_ranges=("192.0.2.0/24",))
+    assert closed_ranges(settings, a_cluster(endpoint={"host": "api.example"}))
+    assert not closed_ranges(settings, a_cluster()), "an address of a meta node"
 
 
 async def test_hosts_are_resolved_and_addresses_are_what_they_are() -> None:

@@ -39,6 +39,22 @@ def test_a_field_that_is_not_allowed_is_named(spec: dict[str, Any], field: str) 
     assert raised.value.message.startswith(f"{field}: ")
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["x@127.0.0.1", "127.0.0.1#", "a:80", "[::1]", "fe80::1%eth0", "a?b", "a\\b", "b\u00fccher"],
+)
+def test_what_is_no_host_is_named(host: str) -> None:
+    """Such as what is a user and a host in a URL; Clusters may be older than the API's rule."""
+    with pytest.raises(Invalid, match="is no host") as raised:
+        check(Policies(), blueprint(a_cluster(endpoint={"host": host})))
+    assert raised.value.reason == "InvalidName"
+
+
+@pytest.mark.parametrize("host", ["", "api.shop_1.example", "192.0.2.7", "2001:db8::7"])
+def test_names_and_addresses_are_hosts(host: str) -> None:
+    check(Policies(), blueprint(a_cluster(endpoint={"host": host})))
+
+
 def test_what_is_allowed_stands_in_nobodys_way() -> None:
     spec = {"nodeSelector": {"pool": "a"}, "tolerations": [{"key": "dedicated"}]}
     check(RULES, blueprint(a_cluster(apiServer=spec, endpoint={"host": "api.example"})))

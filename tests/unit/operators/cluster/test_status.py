@@ -83,6 +83,12 @@ def test_an_api_that_cannot_be_reached_from_outside_is_not_ready() -> None:
     assert verdict(away, "ControlPlaneReady").startswith("True")
 
 
+def test_an_endpoint_that_leads_where_it_is_forbidden_says_so() -> None:
+    away = healthy(reach=Reach("barred", f"cannot connect to {URL}: forbidden"))
+    assert verdict(away) == f"False ForbiddenByPolicy: cannot connect to {URL}: forbidden"
+    assert verdict(away, "EndpointReachable").startswith("False ForbiddenByPolicy")
+
+
 def test_an_endpoint_on_a_meta_node_that_is_down_says_so() -> None:
     down = MetaNode("meta-1", ("192.0.2.10",), usable=False)
     world = a_world(an_etcd(), *all_running(), nodes=(down, META_2))

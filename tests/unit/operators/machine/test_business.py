@@ -15,10 +15,11 @@ from kok import pki
 from kok.api.fields import Taint
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
+from kok.kube.errors import Barred, Unreachable
 from kok.kube.identity import Identity
 from kok.operators.machine.business import drain, nodes, tokens
 from kok.operators.machine.business.pulse import SILENCE, Pulse
-from kok.operators.machine.business.tenants import way
+from kok.operators.machine.business.tenants import Tenants, way
 from kok.operators.machine.host.join import Access
 
 # --- nodes
@@ -186,6 +187,21 @@ def test_outside_of_pods_the_public_address_is_used_with_the_operators_own_right
     assert outside.access.key == ours.leaf.key_pem
     assert way(ours, public=None, internal=internal, inside=False) is None
     assert "PRIVATE KEY" not in repr(within)
+
+
+async def test_the_public_address_must_not_lead_where_it_is_forbidden() -> None:
+    authority = pki.new_ca("shop", NOW)
+    ours = Identity(authority.cert_pem, pki.issue(authority, pki.LeafSpec("ours"), NOW))
+    public, internal, closed = "https://localhost:1", "https://127.0.0.1:2", ("127.0.0.0/8", "::1")
+    tenants = Tenants(5.0)
+    for inside, error in ((False, Barred), (True, Unreachable)):
+        found = way(ours, public=public, internal=internal, inside=inside, closed=closed)
+        assert found is not None
+        tenant = await tenants.connect(("team-a", str(inside)), found)
+        with pytest.raises(Unreachable) as raised:
+            await tenant.kube.raw("GET", "/version")
+        assert type(raised.value) is error
+    await tenants.close()
 
 
 # --- does it answer?

@@ -10,10 +10,15 @@ from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.sshd import fake_host
 from tests.unit.operators.machine.test_ssh import PATIENT, target
 
+from kok import pki
 from kok.api.meta import Manifest
+from kok.kube.errors import Barred, Unreachable
+from kok.kube.ownership import owned
 from kok.operators.machine.business.tenants import Tenants
 from kok.operators.machine.machines.observe import Observer, World
+from kok.operators.machine.machines.reconcile import MachineReconciler
 from kok.operators.machine.permits import Permits
+from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.ssh.bounds import Bounds
 from kok.operators.machine.ssh.errors import HostForbidden
 from kok.operators.machine.ssh.login import connect, scan
@@ -97,3 +102,60 @@ def test_an_address_is_not_allowed_for_what_it_leads_to() -> None:
     assert bounds.takes("::ffff:10.0.0.5"), "the same address, written otherwise"
     for dressed in ("2002:a00:5::1", "64:ff9b::a00:5", "64:ff9b::a9fe:a9fe"):
         assert not bounds.takes(dressed)
+
+
+class Shop:
+    """A meta cluster with a Cluster whose API is said to be at an address, and our Secret of it."""
+
+    def __init__(self, address: str, **spec: Any) -> None:
+        authority = pki.new_ca("shop-ca", builders.NOW)
+        leaf = pki.issue(authority, pki.LeafSpec("kok:machine-operator"), builders.NOW)
+        status = {
+            "endpoint": address,
+            "caFingerprints": {"shop-ca": pki.fingerprint(authority.cert_pem)},
+            "conditions": [
+                {
+                    "type": "BootstrapReady",
+                    "status": "True",
+                    "reason": "AsWanted",
+                    "message": "",
+                    "lastTransitionTime": "2026-11-02T11:59:00Z",
+                }
+            ],
+        }
+        cluster = builders.cluster(status=status, **spec)
+        entries = {
+            pki.CA_CRT: authority.cert_pem,
+            pki.TLS_CRT: leaf.cert_pem,
+            pki.TLS_KEY: leaf.key_pem,
+        }
+        made = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "shop-operator-machine", "namespace": "team-a"},
+            "data": pki.encode(entries),
+        }
+        self._there = {
+            "shop": cluster.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "shop-operator-machine": owned(made, cluster),
+        }
+
+    async def get(
+        self, _kind: Any, name: str, _namespace: str | None = None, **_: object
+    ) -> Manifest | None:
+        return self._there.get(name)
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+async def test_a_public_address_is_judged_where_somebody_chose_it(chosen: bool) -> None:
+    """Where it is what KOK found out of meta nodes, these may be where tenants must not lead."""
+    settings = MachineSettings(business_api="public", forbidden_ranges=("127.0.0.0/8", "::1/128"))
+    endpoint: dict[str, Any] = {"endpoint": {"host": "localhost"}} if chosen else {}
+    reconciler = MachineReconciler(settings, Workshop())
+    kube: Any = Shop("https://localhost:1", **endpoint)
+    world = await reconciler.observer.observe(kube, builders.machine(), rivals=None, since=0.0)
+    assert world.tenant is not None
+    with pytest.raises(Unreachable) as raised:
+        await world.tenant.kube.raw("GET", "/version")
+    assert isinstance(raised.value, Barred) is chosen
+    await reconciler.close()

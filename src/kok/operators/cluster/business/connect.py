@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from kok.api import names
 from kok.api.cluster import Cluster
@@ -31,6 +32,14 @@ def working_server(settings: ClusterSettings, cluster: Cluster, endpoint: Endpoi
     )
 
 
+def closed_ranges(settings: ClusterSettings, cluster: Cluster) -> Sequence[str]:
+    """Where the public address must not lead: a host of somebody's choice stands for anything.
+
+    What KOK found out by itself, such as addresses of meta nodes, may well lie in such a range.
+    """
+    return settings.forbidden_ranges if cluster.spec.endpoint.host else ()
+
+
 async def connect(
     tenants: Tenants,
     settings: ClusterSettings,
@@ -51,7 +60,8 @@ async def connect(
         ours = identity_of(operator, cluster, fingerprint)
         users = Identity(ours.ca, _users_leaf(admin, cluster))
         server = working_server(settings, cluster, endpoint)
-        found = way(ours, users, server=server, public=endpoint.url)
+        closed = closed_ranges(settings, cluster)
+        found = way(ours, users, server=server, public=endpoint.url, closed=closed)
         return await tenants.connect((cluster.namespace, cluster.name), found)
     except (Untrusted, AccessError) as error:
         raise Unusable(str(error)) from None

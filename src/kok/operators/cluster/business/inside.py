@@ -19,6 +19,7 @@ from kok.operators.cluster.business import bootstrap, rights
 from kok.operators.cluster.business.applying import Refused, brought
 from kok.operators.cluster.business.connect import (
     Unusable,
+    closed_ranges,
     connect,
     secrets_for,
     working_server,
@@ -196,6 +197,7 @@ class Inside:
             rights.root(ca, server, self._p.now),
             field_manager=FIELD_MANAGER,
             timeout=self._settings.business_timeout,
+            closed=closed_ranges(self._settings, self._p.obj) if server == endpoint.url else (),
         )
         if refused:
             self._p.log.info("rights of operators refused", error=str(refused[0]))

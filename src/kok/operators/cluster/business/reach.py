@@ -6,7 +6,7 @@ import asyncio
 import socket
 
 from kok.kube.client import Kube
-from kok.kube.errors import Forbidden, KubeError, NotFound, Unauthorized
+from kok.kube.errors import Barred, Forbidden, KubeError, NotFound, Unauthorized
 from kok.operators.cluster.endpoint import is_address
 from kok.operators.cluster.findings import Reach
 
@@ -40,6 +40,10 @@ async def _ask(admin: Kube) -> Reach:
             "unauthorized",
             f"{admin.server} does not accept the admin kubeconfig; if the CA was changed, its API "
             "servers have to restart",
+        )
+    except Barred as error:
+        return Reach(
+            "barred", f"{error.message}; have spec.endpoint.host stand for another address"
         )
     except KubeError as error:
         return Reach("unreachable", f"{admin.server} {error.told}")

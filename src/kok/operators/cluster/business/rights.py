@@ -8,7 +8,7 @@ from the CA's key, lives for minutes and only in memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -87,14 +87,20 @@ def root(ca: pki.CertificateAuthority, server: str, now: datetime) -> Access:
     return Identity(ca.cert_pem, pki.issue(ca, spec, now)).at(server)
 
 
-async def grant(access: Access, *, field_manager: str, timeout: float) -> list[Refused]:
-    """Puts the rights in place as `root`; what was refused. Raises `Unreachable`."""
+async def grant(
+    access: Access, *, field_manager: str, timeout: float, closed: Sequence[str] = ()
+) -> list[Refused]:
+    """Puts the rights in place as `root`; what was refused. Raises `Unreachable`.
+
+    `closed`: address ranges into which the way there must not lead.
+    """
     async with Kube(
         access,
         field_manager=field_manager,
         timeout=timeout,
         connections=len(objects()),
         limits=TENANT,
+        closed=closed,
     ) as kube:
         refused = await brought(kube, objects())
         redirected = [one.intent for one in refused if _elsewhere(one)]

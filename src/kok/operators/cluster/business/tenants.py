@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kok.kube.access import Access
@@ -32,12 +32,16 @@ class Way:
     """As its admin, by the public address: proves that it works for its users."""
     digest: str
     """Changes with any of it."""
+    closed: Sequence[str] = ()
+    """Address ranges into which the public address must not lead."""
 
 
-def way(ours: Identity, users: Identity, *, server: str, public: str) -> Way:
+def way(
+    ours: Identity, users: Identity, *, server: str, public: str, closed: Sequence[str] = ()
+) -> Way:
     """The operator's identity at `server`, the admin's at `public`. Raises `AccessError`."""
-    digest = ours.digest(users.digest(), server, public)
-    return Way(ours.at(server), users.at(public), digest)
+    digest = ours.digest(users.digest(), server, public, *closed)
+    return Way(ours.at(server), users.at(public), digest, closed)
 
 
 @dataclass(slots=True)
@@ -130,18 +134,20 @@ class Tenants:
         self.drop(key)
         while len(self._open) >= self._limit:
             self.drop(next(iter(self._open)))
-        kube = self._client(way_.ours, WORKING)
-        admin = self._client(way_.users, ASKING)
+        kube = self._client(way_, way_.ours, WORKING)
+        admin = self._client(way_, way_.users, ASKING)
         tenant = self._open[key] = Tenant(way_.digest, kube, admin)
         return tenant
 
-    def _client(self, access: Access, connections: int) -> Kube:
+    def _client(self, way_: Way, access: Access, connections: int) -> Kube:
+        public = access.server == way_.users.server
         return Kube(
             access,
             field_manager=FIELD_MANAGER,
             timeout=self._timeout,
             connections=connections,
             limits=TENANT,
+            closed=way_.closed if public else (),
         )
 
     def drop(self, key: Key) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kok.api.meta import Manifest
@@ -39,15 +39,27 @@ class Way:
     access: Access
     digest: str
     """Changes with any of it."""
+    closed: Sequence[str] = ()
+    """Address ranges into which that must not lead."""
 
 
-def way(ours: Identity, *, public: str | None, internal: str, inside: bool) -> Way | None:
+def way(
+    ours: Identity,
+    *,
+    public: str | None,
+    internal: str,
+    inside: bool,
+    closed: Sequence[str] = (),
+) -> Way | None:
     """The operator's identity at the address that suits where we run; None while there is none.
 
-    Raises `AccessError`.
+    `closed`: address ranges into which the public one must not lead. Raises `AccessError`.
     """
-    server = internal if inside else public
-    return None if server is None else Way(ours.at(server), ours.digest(server))
+    if inside:
+        return Way(ours.at(internal), ours.digest(internal))
+    if public is None:
+        return None
+    return Way(ours.at(public), ours.digest(public, *closed), closed)
 
 
 class Tenant:
@@ -247,6 +259,7 @@ class Tenants:
             timeout=self._timeout,
             observer=pulse.observe,
             limits=TENANT,
+            closed=way_.closed,
         )
         fresh = Tenant(way_.digest, kube, pulse)
         self._open[key] = fresh

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kok.api import names
@@ -148,13 +148,16 @@ class Observer:
         *,
         inside: bool,
         first_use: bool = True,
+        closed: Sequence[str] = (),
     ) -> None:
         """`inside`: business clusters are reached by their addresses in the meta cluster.
 
+        `closed`: address ranges into which the others must not lead, where somebody chose them.
         `first_use`: hosts may be trusted that nobody has vouched for, see `first_contact`.
         """
         self._tenants = tenants
         self._inside = inside
+        self._closed = closed
         self._first_use = first_use
         self._installation = ""
         self.permits = permits
@@ -219,6 +222,8 @@ class Observer:
                 public=cluster.status.endpoint,
                 internal=names.internal_url(*key),
                 inside=self._inside,
+                # Addresses that KOK found out, such as those of meta nodes, are nobody's choice.
+                closed=self._closed if cluster.spec.endpoint.host else (),
             )
             return None if found is None else await self._tenants.connect(key, found)
         except AccessError:

@@ -81,6 +81,7 @@ class MachineReconciler:
             Permits(settings, workshop),
             inside=settings.internal(),
             first_use=settings.trust_on_first_use,
+            closed=settings.forbidden_ranges,
         )
         self.meta = tend.MetaAddresses(self.clock.monotonic)
         self.renderer = Renderer(workshop)
