@@ -12,6 +12,7 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Conflict
+from kok.kube.listed import listed
 from kok.kube.ownership import brought, owned_by, owner_labels, release
 from kok.operators.cluster import reasons
 from kok.operators.cluster.children import all_of
@@ -54,14 +55,17 @@ class Deletion:
         """
         owned = await self._children(ADDON)
         await self._delete(ADDON, owned)
-        listed = await self._p.kube.list(ADDON, self._cluster.namespace, unread=FREE_FORM)
-        waiting = [Addon.parse(m) for m in listed]
+        found = await self._p.kube.list(ADDON, self._cluster.namespace, unread=FREE_FORM)
+        there = listed(Addon, found)
         left = [
             a.name
-            for a in waiting
+            for a in there.objects
             if a.spec.cluster == self._cluster.name
             and (a.status.inventory or a.name in {_name(m) for m in owned})
         ]
+        # Of these nobody knows what they have left in the business cluster.
+        name = self._cluster.name
+        left += [odd.name for odd in there.odd if odd.may_say(name, "spec", "cluster")]
         self._wait_for(left, "Addon", reasons.DELETING_ADDONS, ADDONS_FOR)
 
     async def _control_plane(self) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kok.api import names
-from kok.api.addon import Addon
+from kok.api.addon import Addon, AddonStatus
 from kok.api.cluster import Cluster
 from kok.api.clusterstatus import AddonSummary, ClusterStatus, ComponentStatus, NodeCount
+from kok.kube.listed import listed, readable
 from kok.operators.cluster import hibernation, reasons
 from kok.operators.cluster.controlplane import component_states, control_plane, rollout
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
@@ -16,7 +17,7 @@ from kok.operators.cluster.findings import Findings, Foreign
 from kok.operators.cluster.judgement import Judgement
 from kok.operators.cluster.observe import ADDON
 from kok.operators.cluster.plan import running_version
-from kok.runtime.reasons import ANSWER_TOO_LARGE
+from kok.runtime.reasons import ANSWER_TOO_LARGE, UNREADABLE
 
 PROVISIONING = "Provisioning"
 """The phase of a Cluster that was never ready."""
@@ -98,7 +99,8 @@ def addon_summaries(cluster: Cluster, found: Findings) -> list[AddonSummary]:
     """The Cluster's own Addons in brief, by name."""
     summaries = []
     for name, live in sorted(found.world.of(ADDON).items()):
-        status = Addon.parse(live).status
+        # One that cannot be read is one that is not known to be healthy.
+        status = next((a.status for a in readable(Addon, [live])), AddonStatus())
         summaries.append(
             AddonSummary(
                 name=name.removeprefix(f"{cluster.name}-"),
@@ -257,19 +259,25 @@ class _AddonState:
 def _addon_states(found: Findings) -> list[_AddonState]:
     states = []
     for name, live in sorted(found.world.of(ADDON).items()):
-        addon = Addon.parse(live)
-        ready = addon.status.condition(reasons.READY)
-        current = addon.status.observed_generation == addon.metadata.generation
-        states.append(
-            _AddonState(
-                name,
-                applied=current and addon.status.is_true(reasons.APPLIED),
-                healthy=addon.status.is_true(reasons.HEALTHY),
-                reason=ready.reason if ready else reasons.CREATING,
-                message=ready.message if ready else "not applied yet",
-            )
-        )
+        there = listed(Addon, [live])
+        states += [_addon_state(name, addon) for addon in there.objects]
+        states += [
+            _AddonState(name, applied=False, healthy=False, reason=UNREADABLE, message=odd.message)
+            for odd in there.odd
+        ]
     return states
+
+
+def _addon_state(name: str, addon: Addon) -> _AddonState:
+    ready = addon.status.condition(reasons.READY)
+    current = addon.status.observed_generation == addon.metadata.generation
+    return _AddonState(
+        name,
+        applied=current and addon.status.is_true(reasons.APPLIED),
+        healthy=addon.status.is_true(reasons.HEALTHY),
+        reason=ready.reason if ready else reasons.CREATING,
+        message=ready.message if ready else "not applied yet",
+    )
 
 
 def _addons(found: Findings) -> Judgement:

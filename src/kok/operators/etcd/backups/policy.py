@@ -13,6 +13,7 @@ from kok.api.meta import Manifest
 from kok.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
+from kok.kube.listed import readable
 from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.backups import schedule
 from kok.runtime.reconciler import Pass
@@ -34,7 +35,8 @@ class Finding:
 
 async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdBackup]:
     """The EtcdBackups of an EtcdCluster, by name."""
-    found = [EtcdBackup.parse(m) for m in await kube.list(KIND, obj.namespace)]
+    # One that cannot be read is neither counted nor deleted.
+    found = readable(EtcdBackup, await kube.list(KIND, obj.namespace))
     mine = [b for b in found if b.spec.etcd_cluster == obj.name]
     return sorted(mine, key=lambda b: b.name)
 

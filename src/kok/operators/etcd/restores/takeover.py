@@ -21,6 +21,7 @@ from kok.api.etcdstore import BackupWorker
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
+from kok.kube.listed import listed
 from kok.kube.ownership import owned
 from kok.operators.etcd import layout, plan, reasons
 from kok.operators.etcd.backups import work
@@ -46,9 +47,16 @@ LOOK = 10.0
 
 
 async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdRestore]:
-    """The EtcdRestores of an EtcdCluster, oldest first."""
-    found = [EtcdRestore.parse(m) for m in await kube.list(KIND, obj.namespace)]
-    mine = [r for r in found if r.spec.etcd_cluster == obj.name and not r.deleting]
+    """The EtcdRestores of an EtcdCluster, oldest first.
+
+    Raises `Unreadable` for the one under way: it must not be taken for one that was deleted.
+    """
+    found = listed(EtcdRestore, await kube.list(KIND, obj.namespace))
+    under_way = obj.status.restore
+    for odd in found.odd:
+        if under_way is not None and odd.uid == under_way.uid and not odd.deleting:
+            raise odd
+    mine = [r for r in found.objects if r.spec.etcd_cluster == obj.name and not r.deleting]
     return sorted(mine, key=lambda r: (r.metadata.creation_timestamp or datetime.min, r.name))
 
 
