@@ -274,7 +274,7 @@ async def test_a_host_that_stays_uncleaned_is_dirty_listed_and_counted(
     assert [event.reason for event in p.events] == ["HostAbandoned"]
     assert [e.address for e in listed.of("team-a", "shop-workers")] == ["192.0.2.21"]
     # Clean after all: who did it takes it off the list.
-    await listed.cleaned(kube, "uid-shop-workers-w1")
+    await listed.cleaned(kube, "team-a", "uid-shop-workers-w1")
     assert api.objects[LIST]["data"] == {}
     assert REGISTRY.get_sample_value("kok_machine_abandoned_hosts") == 0
 

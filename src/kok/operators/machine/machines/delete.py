@@ -198,7 +198,8 @@ class Removal:
 
     async def _clean_host(self) -> None:
         view, machine = self._case.view, self._p.obj
-        if not touched(self._p.status) or machine.metadata.uid in self._abandoned.known:
+        listed = self._abandoned.holds(machine.namespace, machine.metadata.uid)
+        if not touched(self._p.status) or listed:
             return
         if isinstance(view.error, HostTaken) and view.error.owner.uid:
             # It belongs to somebody else by now, so nothing of ours is there any more.
