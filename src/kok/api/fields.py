@@ -27,18 +27,28 @@ PATTERN_SENTENCE = "x-kok-pattern-sentence"
 """Beside a pattern: what a user who misses it is told; only in the models, never in a CRD."""
 
 
-def says(sentence: str) -> dict[str, Any]:
-    """The `json_schema_extra` that gives a field's pattern a sentence for users."""
-    return {PATTERN_SENTENCE: sentence}
+NARROWER = "x-kok-pattern-narrower"
+"""Beside a pattern: a narrower one, for the CRD."""
+
+
+def says(sentence: str, *, narrower: str | None = None) -> dict[str, Any]:
+    """The `json_schema_extra` that gives a field's pattern a sentence for users.
+
+    `narrower` is what the CRD demands, where objects may have been stored with other texts: these
+    can still be read.
+    """
+    found = {PATTERN_SENTENCE: sentence}
+    return found if narrower is None else {**found, NARROWER: narrower}
 
 
 Duration = Annotated[
     str,
     Field(
-        pattern=DURATION,
+        pattern=r"^([0-9]+(ms|s|m|h))+$",
         max_length=32,
         json_schema_extra=says(
-            "write a duration such as 90s, 10m, 1h30m or 720h, of at most six digits of hours"
+            "write a duration such as 90s, 10m, 1h30m or 720h, of at most six digits of hours",
+            narrower=DURATION,
         ),
     ),
 ]

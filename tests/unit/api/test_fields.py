@@ -46,12 +46,14 @@ def test_every_duration_that_is_taken_has_a_length(parts: list[tuple[int, str]])
 def test_no_duration_leads_beyond_the_dates(digits: int, unit: str) -> None:
     """Those of objects that were stored before the form had a bound, too."""
     text = "9" * digits + unit
+    if len(text) <= 32:
+        assert Holder(duration=text).duration == text
     now = datetime(2026, 11, 29, tzinfo=UTC)
     assert now < now + span(text) < datetime(4000, 1, 1, tzinfo=UTC)
     assert now + span("999999h" * 4) > now + timedelta(days=400 * 365)
 
 
-@pytest.mark.parametrize("text", ["", "5", "m", "-1h", "1.5h", "1 h", "1d", "9999999h"])
+@pytest.mark.parametrize("text", ["", "5", "m", "-1h", "1.5h", "1 h", "1d"])
 def test_other_durations_are_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         Holder(duration=text)

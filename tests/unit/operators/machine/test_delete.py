@@ -306,8 +306,13 @@ async def test_nobody_waits_for_a_secret_that_cannot_come_back(api: FakeApi, kub
     assert list(listed.known) == ["uid-shop-workers-w1"]
 
 
-async def test_a_machine_that_left_its_host_clean_frees_it(api: FakeApi, kube: Kube) -> None:
+@pytest.mark.parametrize("port", [22, "twenty-two"])
+async def test_a_machine_that_left_its_host_clean_frees_it(
+    api: FakeApi, kube: Kube, port: object
+) -> None:
+    """Also one of which the rest cannot be read."""
     pool(api)
+    api.objects[HOST]["spec"]["port"] = port
     use = {"machine": "shop-workers-w1", "uid": "uid-shop-workers-w1", "cluster": "shop"}
     api.objects[HOST]["status"] = {"usedBy": use}
     session = Session(lambda: 0.0)

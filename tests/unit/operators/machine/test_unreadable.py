@@ -20,6 +20,7 @@ from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.kube.listed import listed
 from kok.kube.ownership import owned
+from kok.operators.machine.business import tend
 from kok.operators.machine.hosts import HostReconciler
 from kok.operators.machine.kubenodes import claims
 from kok.operators.machine.kubenodes.reconcile import KubeNodeReconciler
@@ -142,6 +143,21 @@ async def test_a_kubenode_goes_after_its_machine_also_if_that_cannot_be_read(
     assert api.objects[path]["metadata"]["deletionTimestamp"]
     del api.objects[path]
     await reconciler.finalize(passing(kube, kubenode))
+
+
+async def test_the_addresses_of_a_machine_that_cannot_be_read_are_still_its_own(
+    api: FakeApi, kube: Kube
+) -> None:
+    for name, cluster, address in (("a", "shop", "192.0.2.5"), ("b", "blog", "192.0.2.6")):
+        odd = builders.machine(metadata={"name": name}, cluster=cluster, address=address)
+        manifest = odd.manifest()
+        manifest["spec"]["port"] = "twenty-two"
+        manifest["spec"]["addresses"] = [f"{address}5", 7]
+        api.put(f"{ROOT}/machines/{name}", manifest)
+    p = passing(kube, builders.machine())
+    reserved = await tend._reserved(p, builders.cluster(), [])
+    assert reserved.of("192.0.2.5") == reserved.of("192.0.2.55") == "an address of Machine a"
+    assert reserved.of("192.0.2.6") is None
 
 
 async def _places(reconciler: KubeNodeReconciler, kube: Kube, kubenode: Any) -> None:
