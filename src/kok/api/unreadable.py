@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+if TYPE_CHECKING:  # `kok version` does without it
+    from pydantic import ValidationError
 
 _NAMED = 3
 """Fields that a sentence names."""
