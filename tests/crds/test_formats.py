@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import copy
+import unicodedata
 from typing import Any
 
 import pytest
 from tests.crds import asking, samples, schemas
 
+from kok.api import KINDS
+from kok.api.fields import QUANTITY_RULE
+from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
 
 pytestmark = pytest.mark.usefixtures("kok_crds")
 
 WRONG = {
-    "write a duration such as 90s, 10m, 1h30m or 720h": ("5 minutes", "-1h", "90", ""),
+    "write a duration such as 90s, 10m, 1h30m or 720h, of at most six digits of hours": (
+        "5 minutes",
+        "-1h",
+        "90",
+        "",
+        "9999999h",
+        "9999999999999999999999999999999h",
+    ),
     "write an amount such as 8Gi, 512Mi, 2 or 500m": ("8GB", "lots", "-1", "", "1e", "1 Gi"),
     "write a share from 1% to 99%, such as 80%": ("80", "0%", "8.%"),
     "write lower-case letters, digits and dashes, with a letter or digit at both ends": (
@@ -110,6 +121,56 @@ async def test_a_wrong_text_is_answered_with_what_to_write(
     spec = _with(rule, text)
     found = await asking.refusals(kube, namespace, samples.manifest(rule.kind, spec))
     assert any(r.says(rule.message) for r in found), found
+
+
+ODD = (
+    "".join(
+        c
+        for c in map(chr, range(0x110000))
+        if c.isspace() or ord(c) < 32 or unicodedata.category(c)[0] == "Z"
+    )
+    + "\x7f\x9f\u00e4\u0660\u200b\u2060\ufeff\U0001d7d8"
+)
+"""White space of any kind and control characters; a letter and digits beyond ASCII, and what shows
+as nothing."""
+FORMS = {rule.cel: rule for rule in FORMATS if rule.cel != QUANTITY_RULE}
+
+
+@pytest.mark.parametrize("rule", FORMS.values(), ids=str)
+async def test_what_is_stored_can_be_read(kube: Kube, namespace: str, rule: schemas.Rule) -> None:
+    """The API server and the operators take the same texts: those that only one takes would be
+    objects that stand there and that no operator can read."""
+    model = next(kind for kind in KINDS if kind.info.kind.kind == rule.kind)
+    good = _found({"spec": next(s for s in samples.FULL[rule.kind] if _has(s, rule))}, rule.path)
+    differ = []
+    for char in ODD:
+        for text in (f"{good[:2]}{char}{good[2:]}", f"{good}{char}"):
+            manifest = samples.manifest(rule.kind, _with(rule, text))
+            refused = await asking.refusals(kube, namespace, manifest)
+            stored = not any(r.says(rule.message) for r in refused)
+            try:
+                model.parse({**manifest, "metadata": {"name": "x", **manifest["metadata"]}})
+                read = True
+            except Unreadable as error:
+                read = "should match pattern" not in error.why
+            if stored != read:
+                differ.append((text, stored, read))
+    assert differ == []
+
+
+def _has(spec: dict[str, Any], rule: schemas.Rule) -> bool:
+    return _put({"spec": copy.deepcopy(spec)}, rule.path, "")
+
+
+def _found(value: Any, path: tuple[str, ...]) -> str:
+    """The text of a sample at that place."""
+    for step in path:
+        value = (
+            value[0]
+            if step == schemas.ITEM
+            else (next(iter(value.values())) if step == schemas.VALUE else value[step])
+        )
+    return str(value)
 
 
 def _with(rule: schemas.Rule, text: str) -> dict[str, Any]:

@@ -6,7 +6,17 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from kok.api.fields import URL, Duration, FreeForm, Name, SoftwareVersion, rule, rules, says
+from kok.api.fields import (
+    URL,
+    WHITE,
+    Duration,
+    FreeForm,
+    Name,
+    SoftwareVersion,
+    rule,
+    rules,
+    says,
+)
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
 
@@ -26,7 +36,7 @@ class Artifact(ApiModel):
     """How scripts name it: `$KOK_ARTIFACT_<NAME>` is its path on the host."""
     path: str = Field(
         max_length=1024,
-        pattern=r"^[^/\s][^\s]*$",
+        pattern=rf"^[^/{WHITE}][^{WHITE}]*$",
         json_schema_extra=says("write a path without / in front, below the artifact address"),
     )
     """Where it lies below the machine's artifact address."""
@@ -47,7 +57,7 @@ class HostFile(ApiModel):
 
     path: str = Field(
         max_length=1024,
-        pattern=r"^/\S(.*\S)?$",
+        pattern=rf"^/[^{WHITE}](.*[^{WHITE}])?$",
         json_schema_extra=says("write an absolute path, such as /etc/tool.conf"),
     )
     """Absolute path, a Jinja2 template that sees `params`, `machine` and `item`."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from kok.api.fields import Annotations, Labels, Resources, rule, rules, says
+from kok.api.fields import WHITE, Annotations, Labels, Resources, rule, rules, says
 from kok.api.meta import ApiModel
 
 Folder = Annotated[
@@ -74,7 +74,7 @@ class S3Store(ApiModel):
     endpoint: Annotated[
         str,
         Field(
-            pattern=r"^(https?://[^\s/]+)?$",
+            pattern=rf"^(https?://[^{WHITE}/]+)?$",
             max_length=253,
             json_schema_extra=says("write an address without a path, such as https://s3.example"),
         ),

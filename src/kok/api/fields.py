@@ -10,7 +10,16 @@ from pydantic import BeforeValidator, Field
 
 from kok.api.meta import ApiModel
 
+WHITE = r"\t\n\f\r "
+"""White space inside the brackets of a pattern, in place of `\\s`. The API server reads a pattern by
+Go's rules, where `\\s`, `\\w` and `\\d` are of ASCII; for pydantic they are all of Unicode. What one
+takes and the other does not is an object that is stored and cannot be read."""
+
+DURATION = r"^([0-9]{1,13}ms|[0-9]{1,10}s|[0-9]{1,8}m|[0-9]{1,6}h)+$"
+"""Of no part more than about three centuries: so many that dates bear all that a text holds."""
 _DURATION_PART = re.compile(r"([0-9]{1,32})(ms|s|m|h)")
+LONGEST = 1500 * 365.25 * 86400.0
+"""Seconds beyond which no duration counts: with more there may be no date that it leads to."""
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 RULES = "x-kubernetes-validations"
@@ -18,9 +27,18 @@ PATTERN_SENTENCE = "x-kok-pattern-sentence"
 """Beside a pattern: what a user who misses it is told; only in the models, never in a CRD."""
 
 
-def says(sentence: str) -> dict[str, Any]:
-    """The `json_schema_extra` that gives a field's pattern a sentence for users."""
-    return {PATTERN_SENTENCE: sentence}
+NARROWER = "x-kok-pattern-narrower"
+"""Beside a pattern: a narrower one, for the CRD."""
+
+
+def says(sentence: str, *, narrower: str | None = None) -> dict[str, Any]:
+    """The `json_schema_extra` that gives a field's pattern a sentence for users.
+
+    `narrower` is what the CRD demands, where objects may have been stored with other texts: these
+    can still be read.
+    """
+    found = {PATTERN_SENTENCE: sentence}
+    return found if narrower is None else {**found, NARROWER: narrower}
 
 
 Duration = Annotated[
@@ -28,7 +46,10 @@ Duration = Annotated[
     Field(
         pattern=r"^([0-9]+(ms|s|m|h))+$",
         max_length=32,
-        json_schema_extra=says("write a duration such as 90s, 10m, 1h30m or 720h"),
+        json_schema_extra=says(
+            "write a duration such as 90s, 10m, 1h30m or 720h, of at most six digits of hours",
+            narrower=DURATION,
+        ),
     ),
 ]
 
@@ -98,7 +119,7 @@ SoftwareVersion = Annotated[
 Address = Annotated[
     str,
     Field(
-        pattern=r"^[^\s/]+$",
+        pattern=rf"^[^{WHITE}/]+$",
         min_length=1,
         max_length=253,
         json_schema_extra=says("write a host name or an IP address, such as 192.0.2.21"),
@@ -136,7 +157,7 @@ HostKey = Annotated[
 URL = Annotated[
     str,
     Field(
-        pattern=r"^(https?://[^\s]+)?$",
+        pattern=rf"^(https?://[^{WHITE}]+)?$",
         max_length=2048,
         json_schema_extra=says("write an address that starts with https:// or http://"),
     ),
@@ -149,12 +170,13 @@ FreeForm = Annotated[
 
 
 def seconds(duration: str) -> float:
-    """The length of a `Duration` in seconds.
+    """The length of a `Duration` in seconds, `LONGEST` at most.
 
     >>> seconds("1h30m")
     5400.0
     """
-    return sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(duration))
+    parts = _DURATION_PART.findall(duration)
+    return min(LONGEST, sum(float(n) * _SECONDS[unit] for n, unit in parts))
 
 
 def span(duration: str) -> timedelta:
@@ -206,7 +228,7 @@ def grows(field: str) -> dict[str, Any]:
 def shorter(field: str) -> dict[str, Any]:
     """A rule for a model with `leafDuration` and `renewBefore`."""
     both = " && ".join(
-        f"self.{name}.matches('^([0-9]+(ms|s|m|h))+$')" for name in ("leafDuration", "renewBefore")
+        f"self.{name}.matches('{DURATION}')" for name in ("leafDuration", "renewBefore")
     )
     return rule(
         f"{field}: renewBefore must be shorter than leafDuration, otherwise a certificate would "
@@ -221,7 +243,7 @@ def lasting(field: str) -> dict[str, Any]:
     Each renewal writes Secrets, and is lost on whoever has not read them before the old one ends.
     """
     both = " && ".join(
-        f"self.{name}.matches('^([0-9]+(ms|s|m|h))+$')" for name in ("leafDuration", "renewBefore")
+        f"self.{name}.matches('{DURATION}')" for name in ("leafDuration", "renewBefore")
     )
     return rule(
         f"{field}: a certificate must last an hour at least, and 30 minutes until it is renewed; "
@@ -334,7 +356,7 @@ class Images(ApiModel):
     registry: str = Field(
         default="",
         max_length=253,
-        pattern=r"^([-.\w]+(:[0-9]+)?(/[-.\w]+)*)?$",
+        pattern=r"^([-.0-9A-Za-z_]+(:[0-9]+)?(/[-.0-9A-Za-z_]+)*)?$",
         json_schema_extra=says(
             "write a registry such as mirror.example:5000 or mirror.example/path, without https://"
         ),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from kok.api.plain import plain_lines
+from kok.api.unreadable import Unreadable, misfits
 
 GROUP = "kok.dev"
 VERSION = "v1alpha1"
@@ -223,10 +225,28 @@ class Resource(ApiModel):
     def parse(cls, manifest: Manifest) -> Self:
         """The typed form of an object as read from the API server.
 
-        Raises pydantic's `ValidationError` where the object does not fit, which the CRD's schema
-        rules out for objects written since it was installed.
+        Raises `Unreadable` where the object does not fit, which the CRD's schema rules out for
+        objects written since it was installed.
         """
-        return cls.model_validate({**manifest, "status": manifest.get("status") or {}})
+        try:
+            return cls.model_validate({**manifest, "status": manifest.get("status") or {}})
+        except ValidationError as error:
+            raise Unreadable(cls.info.kind.kind, manifest, misfits(error)) from None
+
+    @classmethod
+    def bare(cls, manifest: Manifest) -> Self:
+        """What can be told of any object: its metadata and its conditions, as far as they fit.
+
+        Its `spec` says no more than whether it is `paused`.
+        """
+        status, spec = manifest.get("status"), manifest.get("spec")
+        made: Any = cls.model_construct(
+            metadata=ObjectMeta.model_validate(manifest["metadata"]),
+            spec=_BareSpec(paused=isinstance(spec, dict) and spec.get("paused") is True),
+            status=Status(conditions=_conditions(status if isinstance(status, dict) else {})),
+        )
+        bare: Self = made
+        return bare
 
     @property
     def name(self) -> str:
@@ -246,6 +266,20 @@ class Resource(ApiModel):
     def __str__(self) -> str:
         """`Kind namespace/name`, as sentences for users name objects."""
         return f"{self.info.kind.kind} {self.namespace}/{self.name}"
+
+
+class _BareSpec(ApiModel):
+    paused: bool = False
+
+
+def _conditions(status: Manifest) -> list[Condition]:
+    """Those of a status that can be read."""
+    found: list[Condition] = []
+    listed = status.get("conditions")
+    for one in listed if isinstance(listed, list) else ():
+        with suppress(ValidationError):
+            found.append(Condition.model_validate(one))
+    return found
 
 
 class LocalSecret(ApiModel):

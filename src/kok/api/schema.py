@@ -12,6 +12,7 @@ from pydantic.json_schema import JsonSchemaValue
 
 from kok.api.fields import (
     INT_OR_STRING,
+    NARROWER,
     PATTERN_SENTENCE,
     QUANTITY_RULE,
     QUANTITY_SENTENCE,
@@ -116,7 +117,8 @@ def _spoken(out: JsonSchemaValue) -> JsonSchemaValue:
     """Turns a pattern that has a sentence into a rule that answers with it."""
     if PATTERN_SENTENCE not in out:
         return out
-    said = rule(out.pop(PATTERN_SENTENCE), f"self.matches(r'{out.pop('pattern')}')")
+    read = out.pop("pattern")
+    said = rule(out.pop(PATTERN_SENTENCE), f"self.matches(r'{out.pop(NARROWER, read)}')")
     return {**out, RULES: [said, *out.get(RULES, [])]}
 
 

@@ -30,9 +30,9 @@ async def approve(cluster: str, node: str, namespace: str | None, choice: Choice
     access = from_kubeconfig(await admin_kubeconfig(cluster, namespace, choice))
     around = await _around(cluster, namespace, choice)
     for machine in around.machines:
-        if machine.spec.node == node:
+        if machine.node == node:
             raise Refused(
-                f"Node {node} belongs to {machine}; its condition CertificatesApproved says what "
+                f"Node {node} belongs to {machine.name}; its condition CertificatesApproved says what "
                 "becomes of its requests"
             )
     async with Kube(access, field_manager=FIELD_MANAGER, limits=TENANT) as kube:
@@ -59,7 +59,7 @@ class _Around:
     """What the meta cluster knows that limits what a node may have."""
 
     cluster: Cluster
-    machines: list[Machine]
+    machines: list[foreignnodes.MachineNode]
     addresses: tuple[str, ...]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 import typer
 
 from kok.api.plain import plain, plain_lines
+from kok.api.unreadable import Unreadable
 from kok.kube.errors import KubeError
 
 if TYPE_CHECKING:
@@ -224,8 +225,9 @@ def _choice(
 
 
 def _friendly(act: Callable[[], T]) -> T:
-    """What `act` returns; an API server's refusal ends the command with its sentence."""
+    """What `act` returns; an API server's refusal ends the command with its sentence, and so does an
+    object that cannot be read."""
     try:
         return act()
-    except KubeError as error:
+    except (KubeError, Unreadable) as error:
         fail(str(error))

@@ -7,13 +7,14 @@ such a node is what its own kubelet tells, so that everything else that is known
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from kok.api.cluster import Cluster
 from kok.api.machine import Machine
 from kok.api.meta import Manifest
 from kok.kube import certificates
 from kok.kube.certificates import Request, Subject
+from kok.kube.listed import listed
 from kok.pki.reserved import Reserved, canonical, is_address, reserved
 
 ADDRESSES, LONGEST = 16, 253
@@ -34,19 +35,41 @@ def addresses(node: Manifest) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in found if 0 < len(text) <= LONGEST))
 
 
-def machines_of(cluster: Cluster, listed: Iterable[Manifest]) -> list[Machine]:
-    """Those of a namespace's Machines that are for this Cluster."""
-    return [m for m in map(Machine.parse, listed) if m.spec.cluster == cluster.name]
+@dataclass(frozen=True, slots=True)
+class MachineNode:
+    """What a Machine says of its node."""
+
+    name: str
+    """`Machine namespace/name`, for sentences."""
+    node: str
+    addresses: tuple[str, ...]
+
+
+def machines_of(cluster: Cluster, manifests: Iterable[Manifest]) -> list[MachineNode]:
+    """Those of a namespace's Machines that are for this Cluster; also what one says that cannot be
+    read as a whole, since nothing of it must go to another node."""
+    there = listed(Machine, manifests)
+    found = [
+        MachineNode(str(m), m.spec.node, (m.spec.address, *m.spec.addresses))
+        for m in there.objects
+        if m.spec.cluster == cluster.name
+    ]
+    for odd in there.odd:
+        if odd.may_say(cluster.name, "spec", "cluster"):
+            said = (odd.text("spec", "address"), *odd.texts("spec", "addresses"))
+            name = f"{odd.kind} {odd.namespace}/{odd.name}"
+            found.append(MachineNode(name, odd.text("spec", "node"), said))
+    return found
 
 
 def taken(
-    cluster: Cluster, meta: Iterable[str], machines: Iterable[Machine], nodes: Nodes
+    cluster: Cluster, meta: Iterable[str], machines: Iterable[MachineNode], nodes: Nodes
 ) -> Callable[[str], Reserved]:
     """By the name of a node what is not its to have: the API's, what Machines and others are called.
 
     All Nodes are looked at but once, however many of them ask.
     """
-    theirs = [h for m in machines for h in (m.spec.node, m.spec.address, *m.spec.addresses)]
+    theirs = [h for m in machines for h in (m.node, *m.addresses) if h]
     found = reserved(cluster, meta).with_hosts(dict.fromkeys(theirs, "a Machine's"))
     owners: dict[str, str] = {}
     for name, own in nodes.items():

@@ -8,10 +8,18 @@ from datetime import datetime
 from typing import Any, Literal
 
 from kok.api.meta import Condition, Status
+from kok.api.unreadable import Unreadable
 from kok.kube.errors import Conflict, KubeError
 from kok.kube.events import Event
 from kok.runtime.errors import Invalid, Paused, ReconcileStop, Wait
-from kok.runtime.reasons import DELETING, INTERNAL_ERROR, PAUSED, READY, SPEC_PAUSED
+from kok.runtime.reasons import (
+    DELETING,
+    INTERNAL_ERROR,
+    PAUSED,
+    READY,
+    SPEC_PAUSED,
+    UNREADABLE,
+)
 from kok.runtime.settings import Settings
 
 WAKE_FLOOR = 5.0
@@ -22,6 +30,13 @@ PATIENCE = 3
 QUICK_RETRY = 0.2
 
 End = Literal["ok", "wait", "invalid", "paused", "error", "gone", "idle", "done"]
+
+_ERROR: End = "error"
+_ENDS: tuple[tuple[type[ReconcileStop], End], ...] = (
+    (Paused, "paused"),
+    (Invalid, "invalid"),
+    (Wait, "wait"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +51,11 @@ class Outcome:
 
 def classify(error: Exception) -> tuple[End, str, str]:
     """How an exception ends a pass, with reason and message for people."""
-    if isinstance(error, Paused):
-        return "paused", error.reason, error.message
-    if isinstance(error, Invalid):
-        return "invalid", error.reason, error.message
-    if isinstance(error, Wait):
-        return "wait", error.reason, error.message
     if isinstance(error, ReconcileStop):
-        return "error", error.reason, error.message
+        end = next((end for kind, end in _ENDS if isinstance(error, kind)), _ERROR)
+        return end, error.reason, error.message
+    if isinstance(error, Unreadable):
+        return "error", UNREADABLE, error.message
     if isinstance(error, KubeError):
         reason = error.reason if re.fullmatch(r"[A-Za-z]\w*", error.reason) else INTERNAL_ERROR
         return "error", reason, error.message

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from kok.api.meta import Resource
+from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
 from kok.kube.cutting import ANYTHING, FREE_FORM, lacking, sentence
 from kok.kube.errors import Conflict, KubeError, NotFound
@@ -29,7 +30,7 @@ from kok.runtime.outcome import (
     mark_paused,
     ready_event,
 )
-from kok.runtime.reasons import TOO_MANY_VALUES
+from kok.runtime.reasons import TOO_MANY_VALUES, UNREADABLE
 from kok.runtime.reconciler import Done, Key, Logger, Pass, Reconciler, Result, guarded
 from kok.runtime.settings import Settings
 from kok.runtime.status import StatusWriter
@@ -102,7 +103,11 @@ class Passes:
         live = await self._tools.kube.get(self._kind, name, namespace, unread=ANYTHING)
         if live is None:
             return Outcome("gone")
-        obj = self._reconciler.model.parse(live)
+        model, unreadable = self._reconciler.model, None
+        try:
+            obj = model.parse(live)
+        except Unreadable as error:
+            obj, unreadable = model.bare(live), error
         if self._tools.finalizer not in obj.metadata.finalizers:
             # Without it a deletion would not wait for our clean-up: nothing may be made yet.
             return Outcome("gone" if deleting else "idle")
@@ -115,8 +120,19 @@ class Passes:
         # A clean-up needs nothing of what an author may write at will.
         gone = lacking(live, FREE_FORM if deleting else ())
         if gone:
-            step = partial(_refused, sentence(gone))
+            step = partial(_refused, TOO_MANY_VALUES, sentence(gone))
+        elif unreadable is not None:
+            step = partial(_refused, UNREADABLE, self._word(unreadable, deleting=deleting))
         return await self._run(obj, step, failures, log)
+
+    def _word(self, unreadable: Unreadable, *, deleting: bool) -> str:
+        """What its author is told, who alone can mend it."""
+        if not deleting:
+            return unreadable.message
+        return (
+            f"{unreadable.message}; the deletion then goes on by itself. To have it go as it is, "
+            f"with nothing cleaned up, take {self._tools.finalizer} out of its finalizers"
+        )
 
     async def _run(self, obj: Resource, step: Step, failures: int, log: Logger) -> Outcome:
         tools, generation = self._tools, obj.metadata.generation
@@ -211,15 +227,18 @@ class Passes:
         self._told[key] = gist
         if outcome.end == "error":
             # Of a pass that hung the traceback tells where.
-            expected = isinstance(error, KubeError | ReconcileStop) and type(error) is not TimedOut
+            expected = (
+                isinstance(error, KubeError | ReconcileStop | Unreadable)
+                and type(error) is not TimedOut
+            )
             trace = None if expected else "".join(traceback.format_exception(error))
             log.error("pass failed", reason=reason, error=gist, traceback=trace)
         else:
             log.info("pass ended", end=outcome.end, reason=reason, message=message)
 
 
-async def _refused(why: str, _work: Pass[Any]) -> Result:
-    raise Invalid(TOO_MANY_VALUES, why)
+async def _refused(reason: str, why: str, _work: Pass[Any]) -> Result:
+    raise Invalid(reason, why)
 
 
 def _passing(error: Exception, failures: int) -> bool:

@@ -24,6 +24,11 @@ Where the meta cluster's API refused a request, its own word stands here: `Forbi
 ANSWER_TOO_LARGE: Final = "AnswerTooLarge"
 """An API server, a host or a store answered with more than is taken from it: bytes, values,
 objects. The message says which and where the limit is; nobody else is affected. It is asked again."""
+UNREADABLE: Final = "Unreadable"
+"""This object, or one that it needs, does not fit its kind, so that the operator cannot read it: it
+was stored before the CRD said so, or its status was written by somebody else. The message says which
+and in what fields. Nothing is done, and nothing of it is cleaned up, until they are corrected; then
+all goes on by itself, a deletion as well."""
 TOO_MANY_VALUES: Final = "TooManyValues"
 """This object, or one that it needs, has more values (entries of maps and lists, 30,000 with what
 the API server records of who wrote them) than an operator takes into its memory. The message says

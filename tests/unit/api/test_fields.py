@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -39,6 +39,18 @@ def test_every_duration_that_is_taken_has_a_length(parts: list[tuple[int, str]])
     text = "".join(f"{n}{unit}" for n, unit in parts)
     assert Holder(duration=text).duration == text
     assert seconds(text) == sum(seconds(f"{n}{unit}") for n, unit in parts)
+
+
+@pytest.mark.parametrize("digits", [1, 6, 7, 9, 31, 5000])
+@pytest.mark.parametrize("unit", ["ms", "s", "m", "h"])
+def test_no_duration_leads_beyond_the_dates(digits: int, unit: str) -> None:
+    """Those of objects that were stored before the form had a bound, too."""
+    text = "9" * digits + unit
+    if len(text) <= 32:
+        assert Holder(duration=text).duration == text
+    now = datetime(2026, 11, 29, tzinfo=UTC)
+    assert now < now + span(text) < datetime(4000, 1, 1, tzinfo=UTC)
+    assert now + span("999999h" * 4) > now + timedelta(days=400 * 365)
 
 
 @pytest.mark.parametrize("text", ["", "5", "m", "-1h", "1.5h", "1 h", "1d"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -172,3 +173,22 @@ def test_a_field_of_two_types_is_refused() -> None:
 
     with pytest.raises(ValueError, match="several types"):
         structural(Torn)
+
+
+ASCII_OR_NOT = re.compile(r"\\[sSwWdDbBpP]|\(\?[a-zA-Z^-]|\[:")
+"""What means one thing to Go, by which the API server reads it, and another to pydantic."""
+
+
+def test_patterns_mean_the_same_to_the_api_server_and_to_the_operators(
+    schema: dict[str, Any],
+) -> None:
+    found = {
+        text
+        for _, part in parts(schema)
+        for text in (
+            str(part.get("pattern", "")),
+            *(r["rule"] for r in part.get("x-kubernetes-validations", ())),
+        )
+        if ASCII_OR_NOT.search(text)
+    }
+    assert found == set(), "write the characters instead: fields.WHITE, A-Za-z0-9_, 0-9"

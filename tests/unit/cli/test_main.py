@@ -249,6 +249,14 @@ async def test_a_cluster_without_kubeconfig_says_why(api: FakeApi, run: Run) -> 
     assert err == "kok: Cluster ns/demo has no kubeconfig yet: etcd is starting\n"
 
 
+async def test_a_cluster_that_cannot_be_read_is_told(api: FakeApi, run: Run) -> None:
+    lay(api, admins("https://192.0.2.1:31443"))
+    api.objects[PATH.format("ns")]["spec"]["version"] = ["1.37.1"]
+    code, out, err = await run("kubeconfig", "demo")
+    assert (code, out) == (1, "")
+    assert err.startswith("kok: Cluster ns/demo cannot be read: spec.version: Input should be")
+
+
 async def test_a_cluster_that_does_not_exist_is_told(api: FakeApi, run: Run) -> None:
     code, _, err = await run("kubeconfig", "demo", "-n", "other")
     assert code == 1

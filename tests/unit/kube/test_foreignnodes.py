@@ -14,7 +14,10 @@ from kok.kube import certificates, foreignnodes
 from kok.kube.certificates import KEPT_MOST, PENDING_MOST, REQUESTS_MOST, Pending
 
 CLUSTER = a_cluster(endpoint={"host": "api.shop.example"})
-MACHINE = machine(addresses=["w1.example"])
+MACHINE = machine(addresses=["w1.example"]).manifest()
+ODD = {"metadata": {"name": "odd"}, "spec": {"cluster": 7, "node": "w5", "address": "w5.example"}}
+MACHINES = foreignnodes.machines_of(CLUSTER, [MACHINE, ODD])
+"""One of them cannot be read; what it says is its own all the same."""
 OWN = ("192.0.2.77", "w7", "w7.example")
 
 
@@ -22,7 +25,7 @@ def objection(*told: str, node_: str = "w7", **asked: Any) -> str | None:
     """What is said against a request of `w7`, which tells `told` of itself."""
     seen = [node("w7", *told), node("w8", "192.0.2.78", "w8.example"), node("w1", "192.0.2.21")]
     nodes = {one["metadata"]["name"]: foreignnodes.addresses(one) for one in seen}
-    taken = foreignnodes.taken(CLUSTER, ["203.0.113.1"], [MACHINE], nodes)("w7")
+    taken = foreignnodes.taken(CLUSTER, ["203.0.113.1"], MACHINES, nodes)("w7")
     request = certificates.request_of(csr(node_, **asked))
     assert request is not None
     return foreignnodes.objection(request, nodes, taken)
@@ -79,6 +82,8 @@ def test_anything_else_is_not(asked: dict[str, Any], why: str) -> None:
         ("192.0.2.21", "a Machine's"),
         ("w1", "a Machine's"),
         ("w1.example", "a Machine's"),
+        ("w5", "a Machine's"),
+        ("w5.example", "a Machine's"),
         ("192.0.2.78", "another Node's"),
         ("w8", "another Node's"),
         ("w8.example", "another Node's"),
@@ -135,7 +140,7 @@ def test_of_many_nodes_that_ask_all_are_looked_at_but_once() -> None:
     nodes = {
         f"n{n}": tuple(f"192.{n // 250}.{n % 250}.{k}" for k in range(16)) for n in range(2000)
     }
-    of_others = foreignnodes.taken(CLUSTER, [], [MACHINE], nodes)
+    of_others = foreignnodes.taken(CLUSTER, [], MACHINES, nodes)
     began = time.process_time()
     for name in nodes:
         assert of_others(name).of(nodes[name][0]) is None

@@ -25,6 +25,8 @@ from kok.runtime.passes import Passes, Tools
 from kok.runtime.reconciler import DONE, Done, Pass, Result
 from kok.runtime.settings import Settings
 
+STAMP = "2026-11-02T12:00:00Z"
+
 
 class Bench:
     """A Widget in an API server in memory and passes over it."""
@@ -346,9 +348,44 @@ async def test_a_cancellation_from_outside_ends_it_and_writes_nothing(bench: Ben
     assert bench.api.writes == []
 
 
-async def test_an_object_that_does_not_parse_does_not_end_the_care(bench: Bench) -> None:
-    bench.put(spec={"size": "many"})
-    assert (await bench.run()).end == "error"
+async def test_of_an_object_that_cannot_be_read_its_author_is_told(bench: Bench) -> None:
+    await bench.run()
+    known = {"type": "Joined", "status": "True", "reason": "R", "lastTransitionTime": STAMP}
+    bench.put(spec={"size": "many"}, status={"conditions": [known, {"type": "Odd"}], "size": 7})
+    for _ in range(2):
+        assert (await bench.run()).end == "invalid"
+    assert bench.ready[:2] == ("False", "Unreadable")
+    assert bench.ready[2].startswith("Widget ns/w cannot be read: spec.size: Input should be")
+    assert "many" not in bench.ready[2]
+    # What was known of it stays, and nothing was done to it.
+    assert {"Joined", "Ready"} == {c["type"] for c in bench.status["conditions"]}
+    assert bench.status["size"] == 7
+    assert ("Warning", "Unreadable") in bench.events
+    assert len(bench.reconciler.passes) == 1
+    bench.put(spec={"size": 3})
+    assert (await bench.run()).end == "ok"
+
+
+async def test_the_deletion_of_one_that_cannot_be_read_goes_on_once_it_is_corrected(
+    bench: Bench,
+) -> None:
+    bench.put(spec={"size": "many"}, deletionTimestamp=STAMP)
+    assert (await bench.passes.finalize(KEY, 0)).end == "invalid"
+    assert bench.ready[1] == "Deleting"
+    assert "the deletion then goes on by itself" in bench.ready[2]
+    assert f"take {FINALIZER} out of its finalizers" in bench.ready[2]
+    assert bench.reconciler.passes == []
+    bench.put(spec={"size": 3}, deletionTimestamp=STAMP)
+    assert (await bench.passes.finalize(KEY, 0)).end == "done"
+
+
+async def test_that_one_which_it_needs_cannot_be_read_is_said_in_a_sentence(bench: Bench) -> None:
+    async def act(_: Pass[Widget]) -> None:
+        Widget.parse({"metadata": {"name": "other", "namespace": "ns"}, "spec": {"size": "x"}})
+
+    assert (await bench.run(act)).end == "error"
+    assert bench.ready[1] == "Unreadable"
+    assert bench.ready[2].startswith("Widget ns/other cannot be read: spec.size")
 
 
 # --- latch

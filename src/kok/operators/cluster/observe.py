@@ -16,6 +16,7 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
+from kok.kube.listed import Listed, listed
 from kok.kube.ownership import children_of, controlled, few, is_whole, owned_by, owner_labels
 from kok.kube.podgist import pod_gist
 from kok.operators.cluster import parts
@@ -101,9 +102,9 @@ class World:
         """One child."""
         return self.children.get((kind.kind, name))
 
-    def addons(self) -> dict[str, Addon]:
-        """The Cluster's own Addons, by name."""
-        return {name: Addon.parse(m) for name, m in sorted(self.of(ADDON).items()) if is_whole(m)}
+    def addons(self) -> Listed[Addon]:
+        """The Cluster's own Addons, in the order of their names."""
+        return listed(Addon, (m for _, m in sorted(self.of(ADDON).items()) if is_whole(m)))
 
     def of(self, kind: Kind) -> dict[str, Manifest]:
         """All children of a kind, by name; of those that have no name of ours no more than whose

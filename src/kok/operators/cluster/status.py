@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kok.api import names
+from kok.api.addon import Addon, AddonStatus
 from kok.api.cluster import Cluster
 from kok.api.clusterstatus import AddonSummary, ClusterStatus, ComponentStatus, NodeCount
 from kok.operators.cluster import hibernation, reasons
@@ -14,7 +15,7 @@ from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
 from kok.operators.cluster.findings import Findings, Foreign
 from kok.operators.cluster.judgement import Judgement
 from kok.operators.cluster.plan import running_version
-from kok.runtime.reasons import ANSWER_TOO_LARGE
+from kok.runtime.reasons import ANSWER_TOO_LARGE, UNREADABLE
 
 PROVISIONING = "Provisioning"
 """The phase of a Cluster that was never ready."""
@@ -95,8 +96,11 @@ def _facts(status: ClusterStatus, cluster: Cluster, found: Findings) -> None:
 def addon_summaries(cluster: Cluster, found: Findings) -> list[AddonSummary]:
     """The Cluster's own Addons in brief, by name."""
     summaries = []
-    for name, addon in found.world.addons().items():
-        status = addon.status
+    there = found.world.addons()
+    # One that cannot be read is one that is not known to be healthy.
+    known = [(addon.name, addon.status) for addon in there.objects]
+    known += [(odd.name, AddonStatus()) for odd in there.odd]
+    for name, status in sorted(known, key=lambda one: one[0]):
         summaries.append(
             AddonSummary(
                 name=name.removeprefix(f"{cluster.name}-"),
@@ -258,20 +262,24 @@ class _AddonState:
 
 
 def _addon_states(found: Findings) -> list[_AddonState]:
-    states = []
-    for name, addon in found.world.addons().items():
-        ready = addon.status.condition(reasons.READY)
-        current = addon.status.observed_generation == addon.metadata.generation
-        states.append(
-            _AddonState(
-                name,
-                applied=current and addon.status.is_true(reasons.APPLIED),
-                healthy=addon.status.is_true(reasons.HEALTHY),
-                reason=ready.reason if ready else reasons.CREATING,
-                message=ready.message if ready else "not applied yet",
-            )
-        )
-    return states
+    there = found.world.addons()
+    odd = [
+        _AddonState(one.name, applied=False, healthy=False, reason=UNREADABLE, message=one.message)
+        for one in there.odd
+    ]
+    return [*map(_addon_state, there.objects), *odd]
+
+
+def _addon_state(addon: Addon) -> _AddonState:
+    ready = addon.status.condition(reasons.READY)
+    current = addon.status.observed_generation == addon.metadata.generation
+    return _AddonState(
+        addon.name,
+        applied=current and addon.status.is_true(reasons.APPLIED),
+        healthy=addon.status.is_true(reasons.HEALTHY),
+        reason=ready.reason if ready else reasons.CREATING,
+        message=ready.message if ready else "not applied yet",
+    )
 
 
 def _addons(found: Findings) -> Judgement:

@@ -43,8 +43,13 @@ class Abandoned:
 
     @property
     def known(self) -> Mapping[str, AbandonedHost]:
-        """The entries by the UIDs of their Machines."""
+        """The entries by the UIDs of their Machines or Hosts, as the API server gave them."""
         return self._known
+
+    def holds(self, namespace: str, uid: str) -> bool:
+        """Whether there is an entry of that UID, and of that namespace."""
+        entry = self._known.get(uid)
+        return entry is not None and entry.namespace == namespace
 
     def of(self, namespace: str, kubenode: str) -> list[AbandonedHost]:
         """Those of a KubeNode's Machines, the newest first."""
@@ -56,7 +61,7 @@ class Abandoned:
         return sorted(found, key=lambda entry: entry.since, reverse=True)
 
     def at(self, namespace: str, address: str, port: int) -> list[str]:
-        """The UIDs of the Machines of a namespace that had the host at that address."""
+        """The UIDs of the Machines or Hosts of a namespace that had the host at that address."""
         place = (namespace, address, port)
         return [u for u, e in self._known.items() if (e.namespace, e.address, e.port) == place]
 
@@ -79,9 +84,12 @@ class Abandoned:
             await self.load(kube, namespace)
 
     async def add(self, kube: Kube, uid: str, entry: AbandonedHost) -> None:
-        """Adds a host, once. Raises `KubeError` if that may still go through later."""
+        """Adds a host, once. Raises `KubeError` if that may still go through later.
+
+        `uid` is that of a Machine or Host itself, never what one says of another.
+        """
         async with self._lock:
-            if uid in self._known:
+            if self.holds(entry.namespace, uid):
                 return
             kept, surplus = bounded({**self._known, uid: entry})
             change = {uid: text_of(entry)} if uid in kept else {}
@@ -90,10 +98,13 @@ class Abandoned:
             self._known = kept
             self._count()
 
-    async def cleaned(self, kube: Kube, uid: str) -> None:
-        """The host of that Machine is clean after all."""
+    async def cleaned(self, kube: Kube, namespace: str, uid: str) -> None:
+        """The host of that Machine, or Host, of that namespace is clean after all.
+
+        A UID can be told by anybody: the entries of other namespaces are none of his.
+        """
         async with self._lock:
-            if uid in self._known:
+            if self.holds(namespace, uid):
                 await self._write(kube, {uid: None})
                 del self._known[uid]
                 self._count()

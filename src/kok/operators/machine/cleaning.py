@@ -23,7 +23,8 @@ SOON = 5.0
 class Cleaner:
     """Cleans up hosts, each by one operation at a time that goes on between passes.
 
-    Sessions and connections are those of Machines, by the UID of the one that is gone.
+    Sessions and connections are those of Machines as well, so that a Host has its own by its own
+    UID: the one that `status.usedBy` tells may be that of anybody's Machine.
     """
 
     def __init__(
@@ -40,13 +41,16 @@ class Cleaner:
         self._abandoned = abandoned
         self._keeper = keeper
         self._problems: dict[str, Problem] = {}
-        """Why a host, by the UID of its Machine, cannot even be tried."""
+        """Why a host, by the UID of its Host, cannot even be tried."""
+        self._whose: dict[str, str] = {}
+        """By the UID of the Host, that of the Machine of which it is being cleaned."""
 
     async def clean(self, p: Pass[Host]) -> bool:
         """Whether the host is clean; if it is not, something is being done about that."""
-        used, session = p.status.used_by, self._session(p)
+        used = p.status.used_by
         if used is None:
             return True
+        session = self._session(p)
         taken = isinstance(session.view.error, HostTaken) and session.view.error.owner.uid
         if session.view.cleaned or taken:
             # What belongs to somebody else by now was cleaned up before that one began.
@@ -57,7 +61,8 @@ class Cleaner:
             return False
         session.aim(target)
         if not session.doing and session.wait() <= 0:
-            hand = Hand(self._connections, p.clock, used.uid, target, session.view, p.wake)
+            key = p.obj.metadata.uid
+            hand = Hand(self._connections, p.clock, used.uid, target, session.view, p.wake, key)
             owner = Owner(
                 uid=used.uid,
                 machine=f"{p.obj.namespace}/{used.machine}",
@@ -70,8 +75,9 @@ class Cleaner:
     def sentence(self, p: Pass[Host]) -> str:
         """Why the host is not clean yet."""
         used = p.status.used_by
-        uid, name = (used.uid, used.machine) if used is not None else ("", "")
-        error, problem = self._session(p).view.error, self._problems.get(uid)
+        name = used.machine if used is not None else ""
+        error = self._session(p).view.error
+        problem = self._problems.get(p.obj.metadata.uid)
         why = problem.message if problem is not None else error.message if error is not None else ""
         text = f"Machine {name} is gone and has not left the host clean"
         return f"{text}: {why}; it is tried again" if why else f"{text}; it is being cleaned up"
@@ -95,38 +101,44 @@ class Cleaner:
             why=self.sentence(p),
             left="stop pods, uninstall what lies in /var/lib/kok/components, remove /var/lib/kok",
         )
-        await self._abandoned.add(p.kube, used.uid, entry)
+        if not self._abandoned.holds(p.obj.namespace, used.uid):
+            await self._abandoned.add(p.kube, p.obj.metadata.uid, entry)
         text = f"host {spec.address} was not cleaned up: {entry.why}; left to do: {entry.left}"
         p.event(reasons.HOST_ABANDONED, text, warning=True)
 
     async def done(self, p: Pass[Host]) -> Done:
         """The Host goes: its credentials may go, too."""
-        if p.status.used_by is not None:
-            self._end(p.status.used_by.uid)
+        self._end(p.obj.metadata.uid)
         secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
         await self._keeper.let_go(p, secret, leaving=True)
         return DONE
 
     def _session(self, p: Pass[Host]) -> Session:
-        used = p.status.used_by
-        return self._sessions.of(used.uid if used is not None else p.obj.metadata.uid)
+        host, used = p.obj.metadata.uid, p.status.used_by
+        machine = used.uid if used is not None else ""
+        if self._whose.get(host, machine) != machine:
+            # What was found out of another Machine's remains says nothing of these.
+            self._end(host)
+        self._whose[host] = machine
+        return self._sessions.of(host)
 
     async def _forget(self, p: Pass[Host], uid: str) -> None:
-        await self._abandoned.cleaned(p.kube, uid)
+        await self._abandoned.cleaned(p.kube, p.obj.namespace, uid)
         p.status.used_by = None
         await p.latch()
-        self._end(uid)
+        self._end(p.obj.metadata.uid)
         secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
         await self._keeper.let_go(p, secret)
 
-    def _end(self, uid: str) -> None:
-        self._sessions.end(uid)
-        self._connections.drop(uid)
-        self._problems.pop(uid, None)
+    def _end(self, host: str) -> None:
+        self._sessions.end(host)
+        self._connections.drop(host)
+        self._problems.pop(host, None)
+        self._whose.pop(host, None)
 
     async def _target(self, p: Pass[Host]) -> Target | None:
         """Where and as whom to log in; None, and a problem, if that is not possible."""
-        host, spec, uid = p.obj, p.obj.spec, p.status.used_by.uid
+        host, spec, uid = p.obj, p.obj.spec, p.obj.metadata.uid
         annotation = host.metadata.annotations.get(ANNOTATION_TRUST_HOST_KEY)
         want = expected(annotation, spec.host_key, p.status.host_key, None)
         secret = await p.kube.get(kinds.SECRET, spec.ssh.secret, host.namespace)

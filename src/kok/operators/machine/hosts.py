@@ -12,6 +12,7 @@ from kok.api.machine import Machine
 from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_ABANDON_HOST, ANNOTATION_TRUST_HOST_KEY
 from kok.kube.cutting import FREE_FORM
+from kok.kube.listed import listed
 from kok.operators.machine import reasons
 from kok.operators.machine.cleaning import Cleaner
 from kok.operators.machine.components.foreign import Checker
@@ -20,6 +21,7 @@ from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.ssh.hostkey import FINGERPRINT
 from kok.runtime.aside import Unfinished
 from kok.runtime.errors import Invalid, Wait
+from kok.runtime.reasons import UNREADABLE
 from kok.runtime.reconciler import DONE, Done, Key, Pass, Result, Wake
 
 MACHINE = Machine.info.kind
@@ -122,7 +124,11 @@ class ComponentReconciler:
 async def _machine(p: Pass[Host]) -> Machine | None:
     labels = {names.LABEL_HOST: p.obj.name}
     found = await p.kube.list(MACHINE, p.obj.namespace, labels=labels, unread=FREE_FORM)
-    machines = sorted(map(Machine.parse, found), key=lambda m: m.name)
+    there = listed(Machine, found)
+    for odd in there.odd:
+        # It may well use the host, which must neither be cleaned up nor be given to another.
+        raise Wait(UNREADABLE, f"its Machine is not known: {odd.message}", 30.0)
+    machines = sorted(there.objects, key=lambda m: m.name)
     return machines[0] if machines else None
 
 

@@ -17,9 +17,11 @@ from typing import Any
 from kok.api.host import Host
 from kok.api.machine import Machine, MachineStatus
 from kok.api.meta import Manifest
+from kok.api.unreadable import Unreadable
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import NotFound
+from kok.kube.listed import Listed, listed
 from kok.runtime.reconciler import Pass
 
 FINALIZER = "kok.dev/ssh-credentials"
@@ -48,11 +50,19 @@ def going(secret: Manifest) -> bool:
 
 
 def needed(
-    secret: Manifest, machines: Iterable[Machine], hosts: Iterable[Host], now: datetime
+    secret: Manifest,
+    machines: Iterable[Machine],
+    hosts: Iterable[Host],
+    now: datetime,
+    odd: Iterable[Unreadable] = (),
 ) -> bool:
-    """Whether the Secret has to be kept for any of these, which are all of its namespace."""
+    """Whether the Secret has to be kept for any of these, which are all of its namespace.
+
+    `odd` are Machines and Hosts that cannot be read: nobody knows what they need.
+    """
     name = secret["metadata"]["name"]
-    users: Sequence[Machine | Host] = [
+    users: Sequence[Machine | Host | Unreadable] = [
+        *odd,
         *(m for m in machines if _needs(m, name)),
         *(h for h in hosts if h.spec.ssh.secret == name and h.status.used_by is not None),
     ]
@@ -73,7 +83,7 @@ async def hold(kube: Kube, secret: Manifest) -> None:
         await _set(kube, secret, [*found, FINALIZER])
 
 
-Everybody = Callable[[Kube, Collection[str]], Awaitable[Sequence[Machine]]]
+Everybody = Callable[[Kube, Collection[str]], Awaitable[Listed[Machine]]]
 
 
 class Keeper:
@@ -101,11 +111,13 @@ class Keeper:
                 del self._leaving[next(iter(self._leaving))]
         namespace = secret["metadata"]["namespace"]
         everybody = await self._everybody(p.kube, p.settings.namespaces)
-        machines = [m for m in everybody if m.namespace == namespace and self._stays(m)]
-        still = needed(secret, machines, (), p.now)
+        machines = [m for m in everybody.objects if m.namespace == namespace and self._stays(m)]
+        odd = [o for o in everybody.odd if o.namespace == namespace and o.uid not in self._leaving]
+        still = needed(secret, machines, (), p.now, odd)
         if not still:
-            hosts = map(Host.parse, await p.kube.list(Host.info.kind, namespace))
-            still = needed(secret, machines, filter(self._stays, hosts), p.now)
+            hosts = listed(Host, await p.kube.list(Host.info.kind, namespace))
+            odd = [o for o in hosts.odd if o.uid not in self._leaving]
+            still = needed(secret, machines, filter(self._stays, hosts.objects), p.now, odd)
         if still:
             return PATIENCE.total_seconds() / 4 if going(secret) else None
         kept = [f for f in secret["metadata"]["finalizers"] if f != FINALIZER]

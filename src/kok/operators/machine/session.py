@@ -202,7 +202,7 @@ def growing(times: int) -> float:
 
 
 class Sessions:
-    """The sessions by the Machines' UIDs."""
+    """The sessions by the UIDs of Machines, and of Hosts that are being cleaned up."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic

@@ -20,7 +20,7 @@ from kok.operators.cluster.endpoint import MetaNode, NoEndpoint
 from kok.operators.cluster.findings import Bootstrap, Findings, Foreign, Reach
 from kok.operators.cluster.keys import Problem
 from kok.operators.cluster.parts import API_SERVER, CONTROLLER_MANAGER
-from kok.operators.cluster.status import conditions, phase, report
+from kok.operators.cluster.status import addon_summaries, conditions, phase, report
 from kok.runtime.errors import Wait
 
 
@@ -300,3 +300,14 @@ def test_foreign_nodes_are_told_of_while_there_is_something_to_say() -> None:
     assert status.condition("ForeignNodesCertified") is not None
     report(status, cluster, healthy(foreign=Foreign()), NOW)
     assert status.condition("ForeignNodesCertified") is None
+
+
+def test_an_addon_that_cannot_be_read_is_one_that_is_not_ready() -> None:
+    addon = an_addon("coredns")
+    addon["spec"]["cluster"] = ["shop"]
+    found = healthy(world=a_world(an_etcd(), *all_running(), addon))
+    judged = conditions(a_cluster(), found)["AddonsReady"]
+    assert (judged.status, judged.reason) == (False, "Unreadable")
+    assert "Addon team-a/shop-coredns cannot be read: spec.cluster" in judged.message
+    summary = addon_summaries(a_cluster(), found)
+    assert [(a.name, a.healthy) for a in summary] == [("coredns", False)]

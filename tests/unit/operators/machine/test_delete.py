@@ -274,7 +274,7 @@ async def test_a_host_that_stays_uncleaned_is_dirty_listed_and_counted(
     assert [event.reason for event in p.events] == ["HostAbandoned"]
     assert [e.address for e in listed.of("team-a", "shop-workers")] == ["192.0.2.21"]
     # Clean after all: who did it takes it off the list.
-    await listed.cleaned(kube, "uid-shop-workers-w1")
+    await listed.cleaned(kube, "team-a", "uid-shop-workers-w1")
     assert api.objects[LIST]["data"] == {}
     assert REGISTRY.get_sample_value("kok_machine_abandoned_hosts") == 0
 
@@ -306,8 +306,13 @@ async def test_nobody_waits_for_a_secret_that_cannot_come_back(api: FakeApi, kub
     assert list(listed.known) == ["uid-shop-workers-w1"]
 
 
-async def test_a_machine_that_left_its_host_clean_frees_it(api: FakeApi, kube: Kube) -> None:
+@pytest.mark.parametrize("port", [22, "twenty-two"])
+async def test_a_machine_that_left_its_host_clean_frees_it(
+    api: FakeApi, kube: Kube, port: object
+) -> None:
+    """Also one of which the rest cannot be read."""
     pool(api)
+    api.objects[HOST]["spec"]["port"] = port
     use = {"machine": "shop-workers-w1", "uid": "uid-shop-workers-w1", "cluster": "shop"}
     api.objects[HOST]["status"] = {"usedBy": use}
     session = Session(lambda: 0.0)

@@ -137,3 +137,22 @@ async def test_of_two_machines_that_go_at_once_one_frees_the_secret(
         await clock.advance(1.0)
         await keeper.let_go(passing(kube, one), live, leaving=True)
     assert api.objects[SECRET]["metadata"]["finalizers"] == ["example.com/theirs"]
+
+
+@pytest.mark.parametrize("kind", [Machine, Host])
+async def test_one_that_cannot_be_read_counts_as_one_that_needs_the_secret(
+    api: FakeApi, kube: Kube, kind: type[Machine | Host]
+) -> None:
+    api.put(SECRET, secret(finalizers=("example.com/theirs", FINALIZER)))
+    plural = kind.info.kind.plural
+    path = f"/apis/kok.dev/v1alpha1/namespaces/team-a/{plural}/odd"
+    api.put(path, {"spec": {"port": "x"}, "metadata": {"name": "odd", "namespace": "team-a"}})
+    clock = FakeClock(NOW)
+    keeper = Keeper(Census(clock.monotonic).now)
+    going = builders.machine(metadata={"name": "w1", **DELETED}, status=TOUCHED)
+    for kept in (True, False):
+        await clock.advance(1.0)
+        live = await kube.get(kinds.SECRET, "ops-ssh", "team-a")
+        await keeper.let_go(passing(kube, going), live, leaving=True)
+        assert (FINALIZER in (api.objects[SECRET]["metadata"].get("finalizers") or ())) == kept
+        api.objects.pop(path, None)

@@ -9,6 +9,7 @@ from tests.unit.operators.machine import builders
 
 from kok.api.machine import Machine
 from kok.api.meta import Manifest
+from kok.kube.cutting import MARK
 from kok.operators.machine.machines.observe import CENSUS_EVERY, Census, first_contact
 from kok.operators.machine.ssh import Credentials
 
@@ -37,7 +38,7 @@ async def test_many_who_ask_at_once_are_answered_by_one_list() -> None:
     census = Census(lambda: now[0])
     found = await asyncio.gather(*(census.of(kube, m, (), 0.0) for m in machines))
     assert kube.lists == 1
-    assert {len(others) for others in found} == {49}
+    assert {len(others.objects) for others in found} == {49}
     now[0] += CENSUS_EVERY
     await census.of(kube, machines[0], (), 0.0)
     assert kube.lists == 2
@@ -50,10 +51,29 @@ async def test_no_elder_and_nobody_who_marked_the_host_is_missed() -> None:
     kube.machines += [named("elder"), named("younger")]
     # Whoever was there before the one who asks is in the list that has the one who asks.
     found = await census.of(kube, kube.machines[-1], (), 0.0)
-    assert {m.name for m in found} == {"old", "elder"}
+    assert {m.name for m in found.objects} == {"old", "elder"}
     # The host was seen after the list was made: its owner may be newer than that.
     kube.machines.append(named("owner"))
-    assert "owner" in {m.name for m in await census.of(kube, kube.machines[0], (), 100.5)}
+    found = await census.of(kube, kube.machines[0], (), 100.5)
+    assert "owner" in {m.name for m in found.objects}
+
+
+async def test_a_machine_that_nobody_can_read_ends_no_census() -> None:
+    class Odd(Listing):
+        async def list(self, _kind: object, _namespace: str | None, **_: object) -> list[Manifest]:
+            good = [m.manifest() for m in self.machines]
+            wrong = named("odd").manifest()
+            wrong["spec"]["port"] = "twenty-two"
+            large = {**named("large").manifest(), MARK: "spec", "spec": {}}
+            return [wrong, large, *good]
+
+    kube: Any = Odd(named("a"), named("b"))
+    census = Census(lambda: 100.0)
+    found = await census.of(kube, named("a"), (), 0.0)
+    assert [m.name for m in found.objects] == ["b"]
+    # They are not taken for gone: a host that bears their mark is theirs.
+    assert {odd.uid for odd in found.odd} == {"odd", "large"}
+    assert [m.name for m in (await census.now(kube, ())).objects] == ["a", "b"]
 
 
 KEY = "SHA256:" + "A" * 43

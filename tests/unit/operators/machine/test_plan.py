@@ -21,6 +21,7 @@ from tests.unit.operators.machine.cases import (
 )
 
 from kok.api.machine import Machine
+from kok.api.unreadable import Unreadable
 from kok.operators.machine.host.survey import Found, Owner
 from kok.operators.machine.machines import plan
 from kok.operators.machine.machines.observe import rival
@@ -181,6 +182,9 @@ def test_what_a_machine_of_ours_left_behind_is_cleaned_up() -> None:
     assert step(view=view) == Reclaim(owner)
     living = builders.machine(metadata={"name": "gone", "uid": "uid-gone"}, address="x", node="x")
     assert isinstance(step(view=view, world=world(others=(living,))), Refuse)
+    # One that nobody can read is there all the same.
+    odd = Unreadable("Machine", living.manifest(), "spec.port: is no number")
+    assert isinstance(step(view=view, world=world(odd=(odd,))), Refuse)
     # Not known to be gone is not gone.
     assert isinstance(step(view=view, world=world(others=None)), Refuse)
     # Nor is a Machine in a namespace that another operator of this meta cluster looks after.

@@ -35,7 +35,7 @@ async def attend(
     # Listed now: what was known a moment ago could call the node of a new Machine foreign.
     listed = await p.kube.list(Machine.info.kind, p.obj.namespace, unread=FREE_FORM)
     machines = foreignnodes.machines_of(p.obj, listed)
-    waiting = sorted(names - {machine.spec.node for machine in machines})
+    waiting = sorted(names - {machine.node for machine in machines})
     if p.obj.spec.nodes.foreign == "Manual":
         return Foreign(tuple(waiting))
     left, refused, granted = [], None, 0

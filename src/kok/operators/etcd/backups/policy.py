@@ -14,6 +14,7 @@ from kok.api.meta import Manifest
 from kok.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
+from kok.kube.listed import readable
 from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.backups import schedule
 from kok.runtime.reconciler import Pass
@@ -36,14 +37,16 @@ class Finding:
 async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdBackup]:
     """The EtcdBackups of an EtcdCluster, by name."""
     listed = await kube.list(KIND, obj.namespace, keep=partial(about, obj.name))
-    return sorted((EtcdBackup.parse(m) for m in listed if m), key=lambda b: b.name)
+    # One that cannot be read is neither counted nor deleted.
+    found = readable(EtcdBackup, (m for m in listed if m))
+    return sorted(found, key=lambda b: b.name)
 
 
 def about(etcd: str, work: Manifest) -> Manifest:
     """For `keep` of a list: an EtcdBackup or EtcdRestore, if it is that EtcdCluster's, without the
     record of who wrote what; each pass reads all of the namespace.
     """
-    if work["spec"]["etcdCluster"] != etcd:
+    if (work.get("spec") or {}).get("etcdCluster") != etcd:
         return {}
     meta = {key: value for key, value in work["metadata"].items() if key != "managedFields"}
     return {**work, "metadata": meta}

@@ -22,6 +22,7 @@ from kok.api.etcdstore import BackupWorker
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
+from kok.kube.listed import listed
 from kok.kube.ownership import owned
 from kok.operators.etcd import layout, plan, reasons
 from kok.operators.etcd.backups import policy, work
@@ -47,10 +48,17 @@ LOOK = 10.0
 
 
 async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdRestore]:
-    """The EtcdRestores of an EtcdCluster, oldest first."""
-    listed = await kube.list(KIND, obj.namespace, keep=partial(policy.about, obj.name))
-    found = [EtcdRestore.parse(m) for m in listed if m]
-    mine = [r for r in found if not r.deleting]
+    """The EtcdRestores of an EtcdCluster, oldest first.
+
+    Raises `Unreadable` for the one under way: it must not be taken for one that was deleted.
+    """
+    theirs = await kube.list(KIND, obj.namespace, keep=partial(policy.about, obj.name))
+    found = listed(EtcdRestore, (m for m in theirs if m))
+    under_way = obj.status.restore
+    for odd in found.odd:
+        if under_way is not None and odd.uid == under_way.uid and not odd.deleting:
+            raise odd
+    mine = [r for r in found.objects if not r.deleting]
     return sorted(mine, key=lambda r: (r.metadata.creation_timestamp or datetime.min, r.name))
 
 

@@ -59,7 +59,7 @@ class S3Store(Model):
     """A bucket of a server that speaks S3."""
 
     type: Literal["S3"] = "S3"
-    endpoint: str = Field(pattern=r"^https?://[^\s/]+$")
+    endpoint: str = Field(pattern=r"^https?://[^\t\n\f\r /]+$")
     """Such as `https://s3.example:9000`; no path."""
     region: str = "us-east-1"
     bucket: str = Field(min_length=1)
@@ -96,7 +96,7 @@ class Limits(Model):
 class EtcdAccess(Model):
     """One member, and how to know it."""
 
-    endpoint: str = Field(pattern=r"^https?://[^\s/]+$")
+    endpoint: str = Field(pattern=r"^https?://[^\t\n\f\r /]+$")
     """Client address of the member, such as `https://10.0.0.7:2379`.
 
     By address and not by name: to look a name up can outlast every deadline.

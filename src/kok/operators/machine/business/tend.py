@@ -13,6 +13,7 @@ from kok.kube.certificates import Request, Subject, by_node, by_token
 from kok.kube.client import Kube
 from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Conflict, KubeError, NotFound, Unreachable
+from kok.kube.listed import listed
 from kok.operators.machine import reasons
 from kok.operators.machine.business import nodes, tokens
 from kok.operators.machine.business.nodes import NodeView
@@ -185,8 +186,14 @@ async def _reserved(p: Pass[Machine], cluster: Cluster, meta: Iterable[str]) -> 
     Machines say is theirs. Its own address may be shared behind a NAT."""
     machine = p.obj
     theirs: dict[str, str] = {}
-    listed = await p.kube.list(machine.info.kind, machine.namespace, unread=FREE_FORM)
-    for other in map(Machine.parse, listed):
+    found = await p.kube.list(machine.info.kind, machine.namespace, unread=FREE_FORM)
+    there = listed(Machine, found)
+    for odd in there.odd:
+        if odd.may_say(machine.spec.cluster, "spec", "cluster"):
+            own = {odd.text("spec", "address"), *odd.texts("spec", "addresses")}
+            own -= {machine.spec.address, ""}
+            theirs |= dict.fromkeys(own, f"an address of Machine {odd.name}")
+    for other in there.objects:
         spec = other.spec
         if spec.cluster == machine.spec.cluster and other.metadata.uid != machine.metadata.uid:
             own = {spec.address, *spec.addresses} - {machine.spec.address}

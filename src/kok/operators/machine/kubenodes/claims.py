@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from kok.api.host import Host
 from kok.api.kubenode import KubeNode
 from kok.api.machine import Machine
+from kok.api.unreadable import Unreadable
+
+SSH_PORT = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,13 @@ def taken_by_others(
     others: Iterable[KubeNode],
     machines: Iterable[Machine],
     hosts: Iterable[Host],
+    *,
+    odd: Iterable[Unreadable] = (),
 ) -> set[str]:
-    """Hosts of the pool that another KubeNode or another Machine has."""
+    """Hosts of the pool that another KubeNode or another Machine has.
+
+    `odd` are KubeNodes and Machines that cannot be read: what they say of hosts counts as theirs.
+    """
     found = {
         name
         for other in others
@@ -75,6 +83,9 @@ def taken_by_others(
         for name in other.status.claims
     }
     places = {(m.spec.address, m.spec.port) for m in machines if not _owned(m, kubenode)}
+    for one in odd:
+        found.update(one.texts("status", "claims"))
+        places.add((one.text("spec", "address"), one.number("spec", "port") or SSH_PORT))
     return found | {h.name for h in hosts if (h.spec.address, h.spec.port) in places}
 
 

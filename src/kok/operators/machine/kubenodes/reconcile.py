@@ -18,10 +18,12 @@ from kok.api.host import Host
 from kok.api.kubenode import KubeNode
 from kok.api.machine import Machine, MachineComponent
 from kok.api.meta import Manifest
+from kok.api.unreadable import Unreadable
 from kok.kube import dialling, kinds
 from kok.kube.apply import ensure_all
 from kok.kube.cutting import FREE_FORM, refuse
 from kok.kube.errors import Conflict, InvalidObject, NotFound
+from kok.kube.listed import listed
 from kok.kube.ownership import owned_by
 from kok.operators.machine import reasons
 from kok.operators.machine.abandoned import Abandoned
@@ -50,6 +52,8 @@ class World:
     """The KubeNode's own Machines by name."""
     components: Mapping[str, Manifest]
     """Metadata of all of the namespace."""
+    odd: tuple[Unreadable, ...] = ()
+    """Machines of the namespace that cannot be read."""
     access_hash: str = ""
     """Of the address and the CA by which nodes reach the cluster; empty while they are not known."""
 
@@ -57,6 +61,11 @@ class World:
     def mine(self) -> list[Machine]:
         """The KubeNode's own Machines, by name."""
         return [m for m in self.machines if m.name in self.own]
+
+    @property
+    def odd_mine(self) -> list[Unreadable]:
+        """Of the KubeNode's own Machines those that cannot be read."""
+        return [odd for odd in self.odd if odd.name in self.own]
 
 
 class KubeNodeReconciler:
@@ -97,6 +106,9 @@ class KubeNodeReconciler:
                 "delete this KubeNode",
                 30.0,
             )
+        for odd in world.odd_mine:
+            # Without it another host would be taken in its place, or others be disturbed with it.
+            raise odd
         version = software.kubernetes_version(kubenode, world.cluster)
         p.status.version = version
         _tell_of_addresses(p, world.cluster)
@@ -105,7 +117,9 @@ class KubeNodeReconciler:
         await objects.ensure(wanted)
         places, missing = await self._places(p, world)
         outdated = await self._machines(p, world, places, wanted)
-        await objects.release(_in_use(world, wanted))
+        if not world.odd:
+            # Nobody knows what software one has that cannot be read.
+            await objects.release(_in_use(world, wanted))
         good, reason, message = status.sum_up(kubenode, world.mine, outdated, missing)
         self._conclude(p, world, places, (good, reason, message))
         # A corrected list of checksums comes without an event.
@@ -117,11 +131,17 @@ class KubeNodeReconciler:
         world = await _observe(p)
         status.count(p.status, p.obj, world.mine)
         await _send_away(p, world.mine)
-        if world.mine:
-            told = "; ".join(
-                f"{m.name}: {m.status.removal or 'being removed'}" for m in world.mine[:3]
-            )
-            raise Wait(reasons.REMOVING, f"waiting for {len(world.mine)} Machines: {told}", 10.0)
+        for odd in world.odd_mine:
+            if not odd.deleting:
+                with contextlib.suppress(NotFound, Conflict):  # it went since it was listed
+                    await p.kube.delete(MACHINE, odd.name, odd.namespace, uid=odd.uid)
+        left = [
+            *(f"{m.name}: {m.status.removal or 'being removed'}" for m in world.mine),
+            *(odd.message for odd in world.odd_mine),
+        ]
+        if left:
+            told = "; ".join(left[:3])
+            raise Wait(reasons.REMOVING, f"waiting for {len(left)} Machines: {told}", 10.0)
         return DONE
 
     def _session(self) -> aiohttp.ClientSession:
@@ -146,20 +166,29 @@ class KubeNodeReconciler:
             return [render.inline(host, spec.ssh) for host in spec.hosts], 0
         # One at a time in this process, and only one process leads: no host is claimed twice.
         async with self._claiming[p.obj.namespace]:
-            listed, others = await asyncio.gather(
+            found, others = await asyncio.gather(
                 p.kube.list(HOST, p.obj.namespace),
                 p.kube.list(KUBENODE, p.obj.namespace, unread=FREE_FORM),
             )
-            hosts = {h.name: h for h in map(Host.parse, listed)}
-            taken = claims.taken_by_others(
-                p.obj, map(KubeNode.parse, others), world.machines, hosts.values()
-            )
+            there, kubenodes = listed(Host, found), listed(KubeNode, others)
             mine = {m.spec.node: m for m in world.mine}
-            found = claims.plan(p.obj, hosts, mine, taken)
-            if list(found.held) != p.obj.status.claims:
-                p.status.claims = list(found.held)
+            for odd in there.odd:
+                if odd.name in mine or odd.name in p.obj.status.claims:
+                    # Not gone: its Machine must not be taken away for that.
+                    raise odd
+            hosts = {h.name: h for h in there.objects}
+            taken = claims.taken_by_others(
+                p.obj,
+                kubenodes.objects,
+                world.machines,
+                hosts.values(),
+                odd=(*kubenodes.odd, *world.odd),
+            )
+            claimed = claims.plan(p.obj, hosts, mine, taken)
+            if list(claimed.held) != p.obj.status.claims:
+                p.status.claims = list(claimed.held)
                 await p.latch()
-        return [render.pooled(hosts[name]) for name in found.serving], found.missing
+        return [render.pooled(hosts[name]) for name in claimed.serving], claimed.missing
 
     async def _machines(
         self,
@@ -221,9 +250,11 @@ async def _observe(p: Pass[KubeNode]) -> World:
     )
     cluster = Cluster.parse(found) if found is not None else None
     access = access_of(cluster, machine_identity(secret, cluster)[0])
+    there = listed(Machine, machines)
     return World(
         cluster=cluster,
-        machines=tuple(sorted(map(Machine.parse, machines), key=lambda m: m.name)),
+        machines=tuple(sorted(there.objects, key=lambda m: m.name)),
+        odd=there.odd,
         own={m["metadata"]["name"]: m for m in machines if owned_by(m, p.obj)},
         components={m["metadata"]["name"]: m for m in components},
         access_hash=access.digest if access is not None else "",

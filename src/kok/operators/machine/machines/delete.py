@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from kok.api.fields import span
 from kok.api.host import AbandonedHost, Host, HostUse
 from kok.api.machine import Machine
+from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_ABANDON_HOST, LABEL_HOST, LABEL_KUBENODE
 from kok.kube import kinds
 from kok.kube.errors import Conflict, KubeError, NotFound
@@ -197,7 +198,8 @@ class Removal:
 
     async def _clean_host(self) -> None:
         view, machine = self._case.view, self._p.obj
-        if not touched(self._p.status) or machine.metadata.uid in self._abandoned.known:
+        listed = self._abandoned.holds(machine.namespace, machine.metadata.uid)
+        if not touched(self._p.status) or listed:
             return
         if isinstance(view.error, HostTaken) and view.error.owner.uid:
             # It belongs to somebody else by now, so nothing of ours is there any more.
@@ -228,19 +230,22 @@ class Removal:
             return
         live = await self._p.kube.get(HOST, name, machine.namespace)
         if live is not None:
-            host = Host.parse(live)
-            used = host.status.used_by
-            if used is not None and used.uid == machine.metadata.uid:
-                await self._write_use(host, None)
+            used = (live.get("status") or {}).get("usedBy") or {}
+            if used.get("uid") == machine.metadata.uid:
+                await self._write_use(live, None)
         self._case.view.reported = True
 
-    async def _write_use(self, host: Host, use: HostUse | None) -> None:
+    async def _write_use(self, host: Manifest, use: HostUse | None) -> None:
+        """Of a Host as it is: whether all of it can be read does not matter here."""
+        meta = host["metadata"]
         patch = {
-            "metadata": {"resourceVersion": host.metadata.resource_version},
+            "metadata": {"resourceVersion": meta["resourceVersion"]},
             "status": {"usedBy": use.manifest() if use is not None else None},
         }
         with suppress(NotFound):
-            await self._p.kube.patch(HOST, host.name, host.namespace, patch, subresource="status")
+            await self._p.kube.patch(
+                HOST, meta["name"], meta["namespace"], patch, subresource="status"
+            )
 
     def _obstacle(self) -> str:
         """Why the host is not clean yet, and what becomes of that."""
@@ -272,7 +277,7 @@ class Removal:
         live = await self._p.kube.get(HOST, name, machine.namespace) if name else None
         if live is not None:
             use = HostUse(machine=machine.name, uid=uid, cluster=machine.spec.cluster)
-            await self._write_use(Host.parse(live), use)
+            await self._write_use(live, use)
         why = self._why() or "the operator was told to let it go"
         entry = AbandonedHost(
             namespace=machine.namespace,

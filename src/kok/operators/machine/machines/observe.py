@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from kok.api import names
 from kok.api.cluster import Cluster
 from kok.api.component import Component
 from kok.api.machine import Machine, MachineStatus
 from kok.api.meta import Manifest
+from kok.api.unreadable import Unreadable
 from kok.kube import kinds
 from kok.kube.access import AccessError
 from kok.kube.client import Kube
-from kok.kube.cutting import ANYTHING, FREE_FORM, lacking
+from kok.kube.cutting import ANYTHING, FREE_FORM, lacking, sentence
 from kok.kube.errors import Forbidden
 from kok.kube.identity import Identity, Untrusted, identity_of
+from kok.kube.listed import Listed, listed, readable
 from kok.operators.machine import reasons
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
@@ -58,6 +61,8 @@ class World:
     node: NodeView | None = None
     others: tuple[Machine, ...] | None = None
     """All other Machines, or None if they were not asked for."""
+    odd: tuple[Unreadable, ...] = ()
+    """Those of which no more is known than that they are there."""
     watched: tuple[str, ...] = ()
     """The namespaces that `others` are of; all of them if empty."""
     installation: str = ""
@@ -98,12 +103,12 @@ class Census:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._taken = float("-inf")
         self._monotonic = monotonic
-        self._found: tuple[Machine, ...] = ()
+        self._found: Listed[Machine] = Listed()
         self._lock = asyncio.Lock()
 
     async def of(
         self, kube: Kube, machine: Machine, namespaces: Collection[str], since: float
-    ) -> tuple[Machine, ...]:
+    ) -> Listed[Machine]:
         """All but that one, in some namespaces or in all; the elder ones are sure to be there.
 
         So are those that were there at `since`, in monotonic seconds.
@@ -111,11 +116,12 @@ class Census:
         uid = machine.metadata.uid
         async with self._lock:
             fresh = self._monotonic() - self._taken < CENSUS_EVERY and self._taken >= since
-            if not fresh or all(m.metadata.uid != uid for m in self._found):
+            if not fresh or all(m.metadata.uid != uid for m in self._found.objects):
                 await self._take(kube, namespaces)
-            return tuple(m for m in self._found if m.metadata.uid != uid)
+            others = tuple(m for m in self._found.objects if m.metadata.uid != uid)
+            return replace(self._found, objects=others)
 
-    async def now(self, kube: Kube, namespaces: Collection[str]) -> tuple[Machine, ...]:
+    async def now(self, kube: Kube, namespaces: Collection[str]) -> Listed[Machine]:
         """All as they are now. Many who ask at once share one answer."""
         asked = self._monotonic()
         async with self._lock:
@@ -132,8 +138,14 @@ class Census:
                 for namespace in namespaces or (None,)
             )
         )
-        listed = (m for some in lists for m in some if "spec" not in lacking(m))
-        self._found = tuple(map(Machine.parse, listed))
+        found, large = list[Manifest](), list[Unreadable]()
+        for manifest in (m for some in lists for m in some):
+            if "spec" in (gone := lacking(manifest)):
+                large.append(Unreadable(MACHINE.kind, manifest, sentence(gone)))
+            else:
+                found.append(manifest)
+        there = listed(Machine, found)
+        self._found = replace(there, odd=(*there.odd, *large))
         self._taken = began
 
 
@@ -207,7 +219,8 @@ class Observer:
             untrusted=untrusted,
             tenant=tenant,
             node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
-            others=others,
+            others=None if others is None else others.objects,
+            odd=() if others is None else others.odd,
             watched=tuple(rivals or ()),
             installation=await self.identity(kube),
         )
@@ -253,8 +266,12 @@ async def _components(kube: Kube, machine: Machine) -> dict[str, Component]:
     found = await asyncio.gather(
         *(kube.get(COMPONENT, name, machine.namespace, unread=unread) for name in sorted(wanted))
     )
-    parsed = [Component.parse(m) for m in found if m is not None and not lacking(m)]
-    return {wanted[c.name]: c for c in parsed if not c.deleting}
+    there = [m for m in found if m is not None and not lacking(m)]
+    # Without one that cannot be read a Machine is not made, but removed it can be.
+    read: Callable[[list[Manifest]], Iterable[Component]] = (
+        partial(readable, Component) if machine.deleting else partial(map, Component.parse)
+    )
+    return {wanted[c.name]: c for c in read(there) if not c.deleting}
 
 
 async def _going(kube: Kube, namespace: str) -> bool:
@@ -273,7 +290,7 @@ def _went_before(machine: Machine) -> str:
     )
 
 
-async def _nobody() -> tuple[Machine, ...] | None:
+async def _nobody() -> Listed[Machine] | None:
     return None
 
 

@@ -257,8 +257,9 @@ def _left_behind(case: Case, owner: Owner) -> bool:
     world = case.world
     ours = bool(owner.installation) and owner.installation == world.installation
     known = not world.watched or owner.machine.partition("/")[0] in world.watched
-    gone = world.others is not None and all(m.metadata.uid != owner.uid for m in world.others)
-    return ours and known and gone
+    # One that nobody can read is there all the same.
+    there = {*(m.metadata.uid for m in world.others or ()), *(odd.uid for odd in world.odd)}
+    return ours and known and world.others is not None and owner.uid not in there
 
 
 def _software(

@@ -113,7 +113,7 @@ class MachineReconciler:
             # What an earlier Machine of this namespace left there was taken away before that.
             spec = p.obj.spec
             for uid in self.abandoned.at(p.obj.namespace, spec.address, spec.port):
-                await self.abandoned.cleaned(p.kube, uid)
+                await self.abandoned.cleaned(p.kube, p.obj.namespace, uid)
         again = None if p.paused else await self._tend(p, case)
         if isinstance(decision.step, steps.Refuse):
             problem = decision.step.problem

@@ -43,9 +43,11 @@ class Hand:
     target: Target
     view: View
     wake: Callable[[], None]
+    key: str = ""
+    """Of the connection; the Machine's UID if empty."""
 
     async def _connection(self) -> Connection:
-        return await self.connections.get(self.uid, self.target, self._lost)
+        return await self.connections.get(self.key or self.uid, self.target, self._lost)
 
     def _lost(self, error: HostError) -> None:
         """The host, or the way to it, is no longer what it was."""

@@ -10,6 +10,8 @@ from tests.unit.operators.etcd.builders import UID, a_world, an_etcd, formed, sa
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdrestore import EtcdRestore
 from kok.api.etcdstore import StoredBackup
+from kok.api.meta import Manifest
+from kok.api.unreadable import Unreadable
 from kok.operators.etcd.render.seed import restore_command
 from kok.operators.etcd.restores import takeover
 from kok.operators.etcd.restores.fit import misfit
@@ -60,6 +62,26 @@ def restoring(step: str) -> EtcdCluster:
         {**obj.status.manifest(), "restore": progress(step)}
     )
     return obj
+
+
+class Listing:
+    """A meta cluster of which EtcdRestores can be listed."""
+
+    def __init__(self, *manifests: Manifest) -> None:
+        self._manifests = manifests
+
+    async def list(self, *_: object) -> list[Manifest]:
+        return list(self._manifests)
+
+
+async def test_a_restore_that_cannot_be_read_is_not_taken_for_deleted() -> None:
+    odd = a_restore().manifest()
+    odd["spec"]["backup"] = ["one"]
+    kube: Any = Listing(a_restore("other").manifest(), odd)
+    # One that is not under way is left out; of the other its EtcdCluster lets go of nothing.
+    assert [r.name for r in await takeover.read(kube, formed())] == ["other"]
+    with pytest.raises(Unreadable, match=r"EtcdRestore team-a/back cannot be read: spec\.backup"):
+        await takeover.read(kube, restoring("Seeding"))
 
 
 def test_the_one_that_was_asked_for_first_comes_first() -> None:

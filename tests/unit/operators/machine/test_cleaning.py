@@ -1,0 +1,155 @@
+"""Cleaning up hosts of the pool: what a Host says of its Machine reaches nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import structlog
+from tests.unit.fakeapi import FakeApi
+from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.builders import NOW
+
+from kok.api.host import AbandonedHost, Host
+from kok.kube.access import from_kubeconfig
+from kok.kube.client import Kube
+from kok.operators.machine.abandoned import Abandoned
+from kok.operators.machine.cleaning import Cleaner
+from kok.operators.machine.machines.reconcile import MachineReconciler
+from kok.operators.machine.settings import MachineSettings
+from kok.runtime.clock import FakeClock
+from kok.runtime.reconciler import Pass
+from kok.runtime.settings import Settings
+from kok.runtime.workshop import Workshop
+
+VICTIM = "11111111-2222-3333-4444-555555555555"
+"""UID of a Machine of another namespace, which stands on its host for everybody there to read."""
+LIST = "/api/v1/namespaces/kok-system/configmaps/kok-abandoned-hosts"
+HOST = "/apis/kok.dev/v1alpha1/namespaces/evil/hosts/h"
+KEY = "SHA256:" + "A" * 43
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    server = await FakeApi().start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def kube(api: FakeApi) -> AsyncIterator[Kube]:
+    async with Kube(from_kubeconfig(api.kubeconfig()), field_manager="kok-machine") as made:
+        yield made
+
+
+@pytest.fixture
+async def machines() -> AsyncIterator[MachineReconciler]:
+    """The parts of the operator that Hosts share with Machines."""
+    made = MachineReconciler(MachineSettings(forbidden_ranges=[]), Workshop(), clock=FakeClock(NOW))
+    yield made
+    await made.close()
+
+
+def forged(uid: str = VICTIM) -> Host:
+    return Host.parse(
+        {
+            "metadata": builders.meta("h", namespace="evil"),
+            # Nobody listens there.
+            "spec": {"address": "127.0.0.1", "port": 1, "ssh": {"secret": "s"}, "hostKey": KEY},
+            "status": {"usedBy": {"machine": "m", "uid": uid, "cluster": "c"}},
+        }
+    )
+
+
+def passing(kube: Kube, host: Host) -> Pass[Any]:
+    return Pass(
+        obj=host,
+        status=host.status.model_copy(deep=True),
+        kube=kube,
+        clock=FakeClock(NOW),
+        now=NOW,
+        log=structlog.stdlib.get_logger(),
+        settings=Settings(),
+    )
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+def entry(namespace: str) -> AbandonedHost:
+    return AbandonedHost(
+        namespace=namespace, machine="m", cluster="c", address="192.0.2.1", since=NOW
+    )
+
+
+async def test_a_host_that_names_somebody_elses_machine_reaches_nothing_of_it(
+    api: FakeApi, kube: Kube, machines: MachineReconciler
+) -> None:
+    api.put("/api/v1/namespaces/evil/secrets/s", {"data": {"password": "eA=="}})
+    await machines.abandoned.load(kube, "kok-system")
+    await machines.abandoned.add(kube, VICTIM, entry("team-a"))
+    cleaner = Cleaner(
+        machines.connections,
+        machines.sessions,
+        machines.observer,
+        machines.abandoned,
+        machines.keeper,
+    )
+    victim = machines.sessions.of(VICTIM)
+    victim.view.survey = builders.survey()
+    victim.start("install", forever(), lambda: None)
+
+    assert not await cleaner.clean(passing(kube, forged()))
+    own = machines.sessions.of("uid-h")
+    assert own.doing == "clean"
+    await asyncio.sleep(0)
+    # Its own host says that all went well.
+    own.view.cleaned = True
+    assert await cleaner.clean(passing(kube, forged()))
+
+    assert victim is machines.sessions.of(VICTIM)
+    assert victim.doing == "install"
+    assert victim.view.survey is not None
+    assert not victim.view.cleaned
+    assert victim.target is None
+    assert machines.abandoned.known[VICTIM].namespace == "team-a"
+    assert VICTIM in api.objects[LIST]["data"]
+
+
+async def test_nobody_enters_a_host_under_the_uid_of_somebody_elses_machine(
+    api: FakeApi, kube: Kube, machines: MachineReconciler
+) -> None:
+    """Its removal would take it for one that was given up, and leave the host as it is."""
+    listed = machines.abandoned
+    await listed.load(kube, "kok-system")
+    cleaner = Cleaner(
+        machines.connections, machines.sessions, machines.observer, listed, machines.keeper
+    )
+    await cleaner.abandon(passing(kube, forged()))
+    assert not listed.holds("team-a", VICTIM)
+    assert list(listed.known) == ["uid-h"]
+    await listed.add(kube, VICTIM, entry("team-a"))
+    assert listed.holds("team-a", VICTIM)
+    # A second word on one's own, and a word on that of others.
+    await listed.cleaned(kube, "evil", VICTIM)
+    await listed.cleaned(kube, "evil", "uid-h")
+    assert list(listed.known) == [VICTIM] == list(api.objects[LIST]["data"])
+
+
+async def test_what_was_found_of_one_machines_remains_says_nothing_of_anothers(
+    api: FakeApi, kube: Kube, machines: MachineReconciler
+) -> None:
+    del api
+    cleaner = Cleaner(
+        machines.connections,
+        machines.sessions,
+        machines.observer,
+        Abandoned(),
+        machines.keeper,
+    )
+    assert not await cleaner.clean(passing(kube, forged("one")))
+    machines.sessions.of("uid-h").view.cleaned = True
+    assert not await cleaner.clean(passing(kube, forged("two")))
