@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from kok.api import names
+from kok.api.addon import Addon
 from kok.api.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Conflict
+from kok.kube.listed import listed
 from kok.kube.ownership import (
     LEAVING,
     brought,
@@ -62,18 +65,10 @@ class Deletion:
         """
         owned = await self._children(ADDON)
         await self._delete(ADDON, owned)
-        mine, name = {_name(m) for m in owned}, self._cluster.name
-        keep = few(
-            reference_to,
-            lambda m: (
-                (m.get("spec") or {}).get("cluster") == name
-                and (_name(m) in mine or bool((m.get("status") or {}).get("inventory")))
-            ),
-        )
-        listed = await self._p.kube.list(
-            ADDON, self._cluster.namespace, unread=FREE_FORM, keep=keep
-        )
-        left = [_name(m) for m in listed if m]
+        mine = frozenset(_name(m) for m in owned)
+        keep = few(reference_to, partial(_holds_on, self._cluster.name, mine))
+        found = await self._p.kube.list(ADDON, self._cluster.namespace, unread=FREE_FORM, keep=keep)
+        left = [_name(m) for m in found if m]
         self._wait_for(left, "Addon", reasons.DELETING_ADDONS, ADDONS_FOR)
 
     async def _control_plane(self) -> None:
@@ -197,3 +192,13 @@ def _ends_soon(pod: Manifest) -> bool:
 
 def _name(manifest: Manifest) -> str:
     return str(manifest["metadata"]["name"])
+
+
+def _holds_on(cluster: str, owned: frozenset[str], addon: Manifest) -> bool:
+    """Whether an Addon may have left something in the business cluster."""
+    there = listed(Addon, [addon])
+    # Of one that cannot be read nobody knows.
+    return any(odd.may_say(cluster, "spec", "cluster") for odd in there.odd) or any(
+        found.spec.cluster == cluster and (found.name in owned or bool(found.status.inventory))
+        for found in there.objects
+    )
