@@ -58,6 +58,8 @@ class Passes:
         self._kind = reconciler.model.info.kind
         self._labels = (tools.operator, self._kind.kind)
         self._told: dict[Key, str] = {}
+        self._uids: dict[Key, str] = {}
+        """The objects of which the reconciler may keep something in memory."""
         self.waker: Callable[[Key], None] = lambda _key: None
         """Wakes an object; set by whoever runs the passes."""
         self._log: Logger = structlog.stdlib.get_logger("kok").bind(
@@ -72,9 +74,13 @@ class Passes:
         """One pass of clean-up; ends `done` or `gone` when the object may go."""
         return await self._one(key, failures, deleting=True)
 
-    def forget(self, key: Key) -> None:
-        """The object is gone."""
+    def forget(self, key: Key, uid: str | None = None) -> None:
+        """What had the key at the last pass is gone, however it went; only if its UID is `uid`."""
         self._told.pop(key, None)
+        known = self._uids.get(key)
+        if known is not None and uid in {None, known}:
+            del self._uids[key]
+            self._reconciler.forget(key, known)
 
     async def _one(self, key: Key, failures: int, *, deleting: bool) -> Outcome:
         namespace, name = key
@@ -100,11 +106,16 @@ class Passes:
     ) -> Outcome:
         namespace, name = key
         live = await self._tools.kube.get(self._kind, name, namespace, unread=ANYTHING)
+        uid = str(live["metadata"]["uid"]) if live is not None else ""
+        if self._uids.get(key) != uid:
+            self.forget(key)
         if live is None:
             return Outcome("gone")
         obj = self._reconciler.model.parse(live)
         if self._tools.finalizer not in obj.metadata.finalizers:
             # Without it a deletion would not wait for our clean-up: nothing may be made yet.
+            if deleting:
+                self.forget(key)
             return Outcome("gone" if deleting else "idle")
         if deleting and not obj.deleting:
             # Another object of that name: the one to be cleaned up is gone.
@@ -116,7 +127,11 @@ class Passes:
         gone = lacking(live, FREE_FORM if deleting else ())
         if gone:
             step = partial(_refused, sentence(gone))
-        return await self._run(obj, step, failures, log)
+        self._uids[key] = uid
+        outcome = await self._run(obj, step, failures, log)
+        if outcome.end in {"gone", "done"}:
+            self.forget(key)
+        return outcome
 
     async def _run(self, obj: Resource, step: Step, failures: int, log: Logger) -> Outcome:
         tools, generation = self._tools, obj.metadata.generation

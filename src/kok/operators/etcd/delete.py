@@ -9,7 +9,7 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.ownership import owner_labels
-from kok.operators.etcd import metrics, plan
+from kok.operators.etcd import plan
 from kok.operators.etcd.observe import World, read_children
 from kok.operators.etcd.together import all_of
 from kok.runtime.errors import Wait
@@ -52,7 +52,6 @@ async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
         p.log.warning("what does not go is left to Kubernetes", left=_list(waiting))
     for kind in (kinds.SERVICE, kinds.CONFIGMAP, kinds.NETWORKPOLICY, kinds.SECRET):
         await _delete(p, kind, _ours(obj, world, kind))
-    metrics.forget(obj.namespace, obj.name)
     return DONE
 
 

@@ -41,12 +41,15 @@ class Cleaner:
         self._keeper = keeper
         self._problems: dict[str, Problem] = {}
         """Why a host, by the UID of its Machine, cannot even be tried."""
+        self._used: dict[str, str] = {}
+        """UIDs of the Machines whose hosts are being cleaned up, by those of the Hosts."""
 
     async def clean(self, p: Pass[Host]) -> bool:
         """Whether the host is clean; if it is not, something is being done about that."""
-        used, session = p.status.used_by, self._session(p)
+        used = p.status.used_by
         if used is None:
             return True
+        session = self._session(p)
         taken = isinstance(session.view.error, HostTaken) and session.view.error.owner.uid
         if session.view.cleaned or taken:
             # What belongs to somebody else by now was cleaned up before that one began.
@@ -101,21 +104,30 @@ class Cleaner:
 
     async def done(self, p: Pass[Host]) -> Done:
         """The Host goes: its credentials may go, too."""
-        if p.status.used_by is not None:
-            self._end(p.status.used_by.uid)
         secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
         await self._keeper.let_go(p, secret, leaving=True)
         return DONE
 
+    def forget(self, uid: str) -> None:
+        """The Host of that UID is gone."""
+        used = self._used.pop(uid, None)
+        if used is not None:
+            self._end(used)
+
     def _session(self, p: Pass[Host]) -> Session:
-        used = p.status.used_by
-        return self._sessions.of(used.uid if used is not None else p.obj.metadata.uid)
+        used, uid = p.status.used_by, p.obj.metadata.uid
+        now = used.uid if used is not None else uid
+        if self._used.get(uid) != now:
+            # Whoever writes its status may name ever other Machines.
+            self.forget(uid)
+            self._used[uid] = now
+        return self._sessions.of(now)
 
     async def _forget(self, p: Pass[Host], uid: str) -> None:
         await self._abandoned.cleaned(p.kube, uid)
         p.status.used_by = None
         await p.latch()
-        self._end(uid)
+        self.forget(p.obj.metadata.uid)
         secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
         await self._keeper.let_go(p, secret)
 
