@@ -6,7 +6,17 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from kok.api.fields import URL, Duration, FreeForm, Name, SoftwareVersion, rule, rules, says
+from kok.api.fields import (
+    URL,
+    Duration,
+    FreeForm,
+    Name,
+    ObjectName,
+    SoftwareVersion,
+    rule,
+    rules,
+    says,
+)
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
 
@@ -112,7 +122,7 @@ class ComponentSpec(ApiModel):
     """Files that are written onto the host before `install` and again when they differ."""
     scripts: Scripts
     """What is run on the host."""
-    depends_on: list[str] = Field(default_factory=list, max_length=16)
+    depends_on: list[ObjectName] = Field(default_factory=list, max_length=16)
     """Software (by `spec.name`) that must be in place before, if the machine has it at all."""
     timeout: Duration = "5m"
     """How long its installation may take, downloads included."""
