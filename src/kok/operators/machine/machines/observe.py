@@ -20,6 +20,7 @@ from kok.kube.identity import Identity, Untrusted, identity_of
 from kok.operators.machine import reasons
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
+from kok.operators.machine.components.foreign import HELD_MOST, taken
 from kok.operators.machine.host.join import Access
 from kok.operators.machine.permits import Permits, Problem
 from kok.operators.machine.ssh import Credentials, hostkey
@@ -50,6 +51,8 @@ class World:
     """Whether there will never be any: their namespace is going, and nothing can be made in it."""
     components: Mapping[str, Component] = field(default_factory=dict)
     """Those that the Machine names and that exist, by name of the software."""
+    beyond: str = ""
+    """The Component with which they were more than is held in memory; then there are none."""
     access: Access | None = None
     """How nodes reach the cluster, once that is known."""
     untrusted: str = ""
@@ -171,7 +174,7 @@ class Observer:
         leaves them out. None that was there at `since` (monotonic seconds) is missing.
         """
         namespace, cluster = machine.namespace, machine.spec.cluster
-        found, secret, components, operator, others = await asyncio.gather(
+        found, secret, (components, beyond), operator, others = await asyncio.gather(
             kube.get(CLUSTER, cluster, namespace, unread=FREE_FORM),
             kube.get(kinds.SECRET, machine.spec.ssh.secret, namespace),
             _components(kube, machine),
@@ -200,6 +203,7 @@ class Observer:
             refusal=refusal,
             hopeless=hopeless,
             components=components,
+            beyond=beyond,
             access=access_of(parsed, identity),
             untrusted=untrusted,
             tenant=tenant,
@@ -241,15 +245,27 @@ def plain(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": meta, "spec": {**spec, "components": software}}
 
 
-async def _components(kube: Kube, machine: Machine) -> dict[str, Component]:
-    wanted = {names.component(c.name, c.version): c.name for c in machine.spec.components}
+async def _components(kube: Kube, machine: Machine) -> tuple[dict[str, Component], str]:
+    """Those that the Machine names, and the name of the first that is too much.
+
+    Many passes may do so at once, and each holds what it has found until its end. They are read one
+    after the other, so that what is too much is never there as a whole.
+    """
+    found: dict[str, Component] = {}
+    room = HELD_MOST
     # To remove software, what lies on the host is enough.
-    unread = ANYTHING if machine.deleting else ()
-    found = await asyncio.gather(
-        *(kube.get(COMPONENT, name, machine.namespace, unread=unread) for name in sorted(wanted))
-    )
-    parsed = [Component.parse(m) for m in found if m is not None and not lacking(m)]
-    return {wanted[c.name]: c for c in parsed if not c.deleting}
+    for one in () if machine.deleting else machine.spec.components:
+        name = names.component(one.name, one.version)
+        manifest = await kube.get(COMPONENT, name, machine.namespace)
+        if manifest is None:
+            continue
+        room -= taken(manifest["spec"])
+        if room < 0:
+            return {}, name
+        component = Component.parse(manifest)
+        if not component.deleting:
+            found[one.name] = component
+    return found, ""
 
 
 async def _going(kube: Kube, namespace: str) -> bool:
