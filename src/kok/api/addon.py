@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
-from kok.api.fields import FreeForm, immutable, rule, rules
+from kok.api.fields import FreeForm, ObjectName, immutable, rule, rules
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
 BUILTIN_ADDONS = ("coredns", "kube-proxy", "flannel")
@@ -60,7 +60,7 @@ class AddonSpec(ApiModel):
     """The templates."""
     values: FreeForm = Field(default_factory=dict)
     """Values for the templates, over their defaults; templates see them as `values`."""
-    depends_on: list[str] = Field(default_factory=list, max_length=16)
+    depends_on: list[ObjectName] = Field(default_factory=list, max_length=16)
     """Addon objects of the same namespace that must be Ready before this one is applied."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""

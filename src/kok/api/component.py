@@ -12,6 +12,7 @@ from kok.api.fields import (
     Duration,
     FreeForm,
     Name,
+    ObjectName,
     SoftwareVersion,
     rule,
     rules,
@@ -122,7 +123,7 @@ class ComponentSpec(ApiModel):
     """Files that are written onto the host before `install` and again when they differ."""
     scripts: Scripts
     """What is run on the host."""
-    depends_on: list[str] = Field(default_factory=list, max_length=16)
+    depends_on: list[ObjectName] = Field(default_factory=list, max_length=16)
     """Software (by `spec.name`) that must be in place before, if the machine has it at all."""
     timeout: Duration = "5m"
     """How long its installation may take, downloads included."""

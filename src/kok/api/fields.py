@@ -292,6 +292,9 @@ Annotations = Annotated[
 ]
 
 
+ObjectName = Annotated[str, Field(max_length=253)]
+"""An object, by its name: no longer than the API server bears."""
+
 MoreAddresses = Annotated[
     list[Annotated[str, Field(max_length=45)]],
     Field(
@@ -362,7 +365,7 @@ class Images(ApiModel):
         ),
     )
     """A registry that serves all images under their usual paths, instead of the public ones."""
-    pull_secrets: list[str] = Field(default_factory=list, max_length=16)
+    pull_secrets: list[ObjectName] = Field(default_factory=list, max_length=16)
     """Names of `kubernetes.io/dockerconfigjson` Secrets in the same namespace."""
 
 

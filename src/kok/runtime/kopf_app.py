@@ -230,7 +230,7 @@ class PrimaryWaker:
         key, uid = (str(meta.get("namespace") or ""), str(meta["name"])), str(meta["uid"])
         if event == "DELETED":
             self._seen.pop(uid, None)
-            self._controller.triggers.wake(key, hard=True)
+            self._controller.gone(key, uid)
             return
         gist = self._gist(meta)
         if self._seen.get(uid) != gist:

@@ -76,6 +76,18 @@ class Controller:
                 # While kopf waits for us it tells nothing of the object itself: we have to look.
                 await self._until_next(trigger, outcome, failures, at_most=CLEAN_UP_RESYNC)
 
+    def gone(self, key: Key, uid: str) -> None:
+        """An object is no more; whoever works on it may be cancelled before a pass finds that out.
+
+        kopf ends `care` at once, and a deletion that waits for nothing has no `clean_up`.
+        """
+        trigger = self.triggers.find(key)
+        if trigger is None:
+            self._passes.forget(key, uid)
+        else:
+            trigger.gone = uid
+            trigger.wake(hard=True)
+
     def pending(self) -> float:
         """Age in seconds of the oldest wake-up whose namespace does not get its turn.
 
@@ -85,13 +97,15 @@ class Controller:
 
     @contextmanager
     def _held(self, key: Key) -> Iterator[Trigger]:
+        trigger: Trigger | None = None
         try:
             with self.triggers.held(key) as trigger:
                 self._gauge.set(len(self.triggers))
                 yield trigger
         finally:
             self._gauge.set(len(self.triggers))
-            self._passes.forget(key)
+            if trigger is not None and trigger.gone is not None and not trigger.holders:
+                self._passes.forget(key, trigger.gone)
 
     async def _pass(self, trigger: Trigger, key: Key, act: Act, failures: int) -> Outcome:
         NAMESPACE.set(key[0])

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from kok.api.meta import Resource
+from kok.api.meta import Manifest, Resource
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
 from kok.kube.cutting import ANYTHING, FREE_FORM, lacking, sentence
@@ -59,6 +59,8 @@ class Passes:
         self._kind = reconciler.model.info.kind
         self._labels = (tools.operator, self._kind.kind)
         self._told: dict[Key, str] = {}
+        self._uids: dict[Key, str] = {}
+        """The objects of which the reconciler may keep something in memory."""
         self.waker: Callable[[Key], None] = lambda _key: None
         """Wakes an object; set by whoever runs the passes."""
         self._log: Logger = structlog.stdlib.get_logger("kok").bind(
@@ -73,9 +75,13 @@ class Passes:
         """One pass of clean-up; ends `done` or `gone` when the object may go."""
         return await self._one(key, failures, deleting=True)
 
-    def forget(self, key: Key) -> None:
-        """The object is gone."""
+    def forget(self, key: Key, uid: str | None = None) -> None:
+        """What had the key at the last pass is gone, however it went; only if its UID is `uid`."""
         self._told.pop(key, None)
+        known = self._uids.get(key)
+        if known is not None and uid in {None, known}:
+            del self._uids[key]
+            self._reconciler.forget(key, known)
 
     async def _one(self, key: Key, failures: int, *, deleting: bool) -> Outcome:
         namespace, name = key
@@ -101,6 +107,9 @@ class Passes:
     ) -> Outcome:
         namespace, name = key
         live = await self._tools.kube.get(self._kind, name, namespace, unread=ANYTHING)
+        uid = str(live["metadata"]["uid"]) if live is not None else ""
+        if self._uids.get(key) != uid:
+            self.forget(key)
         if live is None:
             return Outcome("gone")
         model, unreadable = self._reconciler.model, None
@@ -110,20 +119,30 @@ class Passes:
             obj, unreadable = model.bare(live), error
         if self._tools.finalizer not in obj.metadata.finalizers:
             # Without it a deletion would not wait for our clean-up: nothing may be made yet.
+            if deleting:
+                self.forget(key)
             return Outcome("gone" if deleting else "idle")
         if deleting and not obj.deleting:
             # Another object of that name: the one to be cleaned up is gone.
             return Outcome("gone")
         if obj.deleting and not deleting:
             return Outcome("idle", generation=obj.metadata.generation)
-        step = self._reconciler.finalize if deleting else self._reconciler.reconcile
+        step = self._step(live, unreadable, deleting=deleting)
+        self._uids[key] = uid
+        outcome = await self._run(obj, step, failures, log)
+        if outcome.end in {"gone", "done"}:
+            self.forget(key)
+        return outcome
+
+    def _step(self, live: Manifest, unreadable: Unreadable | None, *, deleting: bool) -> Step:
+        """What is done with the object; if nothing can be, its author is told why."""
         # A clean-up needs nothing of what an author may write at will.
         gone = lacking(live, FREE_FORM if deleting else ())
         if gone:
-            step = partial(_refused, TOO_MANY_VALUES, sentence(gone))
-        elif unreadable is not None:
-            step = partial(_refused, UNREADABLE, self._word(unreadable, deleting=deleting))
-        return await self._run(obj, step, failures, log)
+            return partial(_refused, TOO_MANY_VALUES, sentence(gone))
+        if unreadable is not None:
+            return partial(_refused, UNREADABLE, self._word(unreadable, deleting=deleting))
+        return self._reconciler.finalize if deleting else self._reconciler.reconcile
 
     def _word(self, unreadable: Unreadable, *, deleting: bool) -> str:
         """What its author is told, who alone can mend it."""

@@ -130,6 +130,14 @@ class Reconciler(Protocol[R]):
         """Cleans up after a deleted object; called until it returns `DONE`."""
         ...
 
+    def forget(self, key: Key, uid: str) -> None:
+        """Lets go of all that is kept in memory of an object that is gone, however it went.
+
+        Called once after the last pass over it, also if it went without `finalize`: anybody may
+        take its finalizer away. Another object may have its name by then.
+        """
+        ...
+
 
 Hook = Callable[[Kube, Settings], Awaitable[None]]
 

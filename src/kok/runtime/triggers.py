@@ -26,6 +26,8 @@ class Trigger:
         self.lock = asyncio.Lock()
         """Held by whatever works on the object."""
         self.holders = 0
+        self.gone: str | None = None
+        """UID of the object, or of an earlier one of its name, once that is no more."""
 
     def wake(self, *, hard: bool) -> None:
         """Asks for a pass."""
@@ -71,6 +73,10 @@ class Triggers:
             if not trigger.holders:
                 del self._known[key]
                 self._crowds -= Counter((key[0],))
+
+    def find(self, key: Key) -> Trigger | None:
+        """The object's trigger, if anybody works on it."""
+        return self._known.get(key)
 
     def count(self, namespace: str) -> int:
         """How many objects of a namespace are worked on."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 import pytest
 from tests.integration.apiserver import ApiServer
 from tests.integration.runtime.conftest import LIMIT, World, ready, running
-from tests.integration.runtime.toy import HOLD, TOY
+from tests.integration.runtime.toy import HOLD, TOY, Toy, ToyReconciler
 
 from kok.kube import kinds
-from kok.kube.errors import Conflict
+from kok.kube.errors import Conflict, NotFound
 from kok.runtime.main import Process
+from kok.runtime.reconciler import Done, Key, OperatorSpec, Pass, Result
 
 
 async def test_an_object_gets_its_child_and_becomes_ready(process: Process, world: World) -> None:
@@ -168,6 +172,72 @@ async def test_transitions_are_told_as_events(process: Process, world: World) ->
     assert resized["note"] == "the size is now 3"
     assert (resized["type"], resized["regarding"]["name"]) == ("Normal", "a")
     assert made["regarding"]["kind"] == "Toy"
+
+
+class Remembering(ToyReconciler):
+    """Remembers every Toy that it has seen until it is told to forget it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: set[str] = set()
+        self.forgot = asyncio.Event()
+
+    async def reconcile(self, p: Pass[Toy]) -> Result:
+        """See `ToyReconciler`."""
+        self.known.add(p.obj.metadata.uid)
+        return await super().reconcile(p)
+
+    async def finalize(self, p: Pass[Toy]) -> Result | Done:
+        """See `ToyReconciler`."""
+        self.known.add(p.obj.metadata.uid)
+        return await super().finalize(p)
+
+    def forget(self, key: Key, uid: str) -> None:
+        """See `Reconciler`."""
+        self.known.remove(uid)
+        self.forgot.set()
+
+    async def empty(self) -> None:
+        """Returns once nothing is remembered."""
+        async with asyncio.timeout(LIMIT):
+            while self.known:
+                self.forgot.clear()
+                await self.forgot.wait()
+
+
+async def test_of_what_is_gone_nothing_is_remembered_however_it_went(
+    api_server: ApiServer, toys: None, world: World
+) -> None:
+    toys_ = Remembering()
+    free = {"metadata": {"finalizers": None}}
+
+    async def made() -> None:
+        await world.make("a", size=3)
+        await world.until_ready("a", "Made", "True")
+        assert len(toys_.known) == 1
+
+    async with running(api_server, world.namespace, operators=[OperatorSpec("toy", (toys_,))]):
+        await made()
+        await world.kube.delete(TOY, "a", world.namespace)
+        await toys_.empty()
+        await world.until(TOY, "a", lambda t: t is None)
+
+        # Its clean-up may have begun or not, and may even be over.
+        await made()
+        await world.kube.delete(TOY, "a", world.namespace)
+        with suppress(NotFound):
+            await world.kube.patch(TOY, "a", world.namespace, free)
+        await toys_.empty()
+        await world.until(TOY, "a", lambda t: t is None)
+
+        # While it is being cleaned up.
+        await made()
+        held = {"metadata": {"annotations": {HOLD: "yes"}}}
+        await world.kube.patch(kinds.CONFIGMAP, "a", world.namespace, held)
+        await world.kube.delete(TOY, "a", world.namespace)
+        await world.until(TOY, "a", lambda t: "held back" in ready(t).get("message", ""))
+        await world.kube.patch(TOY, "a", world.namespace, free)
+        await toys_.empty()
 
 
 async def test_an_object_goes_although_its_pass_hangs(

@@ -14,7 +14,7 @@ from kok.kube import kinds
 from kok.kube.apply import ensure
 from kok.kube.ownership import owned
 from kok.runtime.errors import Invalid, Wait
-from kok.runtime.reconciler import DONE, Done, OperatorSpec, Pass, Result, Wake
+from kok.runtime.reconciler import DONE, Done, Key, OperatorSpec, Pass, Result, Wake
 
 TOY = Kind("toys.kok.dev", "v1alpha1", "Toy", "toys")
 DOLL = Kind("toys.kok.dev", "v1alpha1", "Doll", "dolls")
@@ -102,6 +102,9 @@ class ToyReconciler:
             raise Wait("Held", f"ConfigMap {p.obj.name} is held back by somebody", after=60)
         await p.kube.delete(kinds.CONFIGMAP, p.obj.name, p.obj.namespace)
         return Result(requeue_after=0.1)
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Nothing is kept."""
 
 
 def config_map(toy: Toy) -> Manifest:

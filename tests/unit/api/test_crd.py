@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -40,3 +42,24 @@ def test_every_kind_has_a_status_and_shows_its_age() -> None:
         (version,) = crd(kind)["spec"]["versions"]
         assert version["subresources"]["status"] == {}
         assert "Age" in [c["name"] for c in version["additionalPrinterColumns"]]
+
+
+def unbounded(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Lists of texts that may be of any number or length."""
+    items = schema.get("items", {})
+    if items.get("type") == "string":
+        bounded = "maxItems" in schema and ("maxLength" in items or "enum" in items)
+        yield from () if bounded else [path]
+    inner = [*schema.get("properties", {}).items()]
+    inner += [("*", schema[key]) for key in ("items", "additionalProperties") if key in schema]
+    for key, value in inner:
+        yield from unbounded(value, f"{path}.{key}")
+
+
+def test_lists_of_texts_that_users_write_are_bounded() -> None:
+    found = []
+    for kind in KINDS:
+        (version,) = crd(kind)["spec"]["versions"]
+        spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        found += list(unbounded(spec, kind.info.kind.kind))
+    assert found == []

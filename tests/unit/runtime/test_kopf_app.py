@@ -85,6 +85,12 @@ async def test_what_people_change_wakes_and_our_own_writes_do_not(bench: Bench) 
     assert found == [(wakes, wakes) for _, _, wakes in events]
 
 
+async def test_the_end_of_an_object_that_nobody_works_on_is_told(bench: Bench) -> None:
+    waker = PrimaryWaker(bench.controller, FINALIZER)
+    waker("DELETED", widget())
+    assert bench.plan.forgotten == [(KEY, "u1")]
+
+
 async def test_a_child_wakes_its_owner_softly(bench: Bench) -> None:
     waker = child_waker(Wake(kinds.SECRET), bench.controller)
     reference = {"apiVersion": "kok.dev/v1alpha1", "kind": "Widget", "name": "w", "uid": "u1"}

@@ -33,6 +33,7 @@ class Plan:
     hold: asyncio.Event | None = None
     running: int = 0
     most: int = 0
+    forgotten: list[tuple[Key, str | None]] = field(default_factory=list)
 
     async def reconcile(self, key: Key, failures: int) -> Outcome:
         """One pass."""
@@ -49,8 +50,9 @@ class Plan:
         """One pass of clean-up."""
         return await self.reconcile(key, failures)
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: Key, uid: str | None = None) -> None:
         """The object is gone."""
+        self.forgotten.append((key, uid))
 
 
 @dataclass(frozen=True)
@@ -300,3 +302,47 @@ async def test_the_clean_up_begins_when_the_last_pass_has_ended(bench: Bench) ->
     await settle()
     assert task.done()
     assert bench.plan.most == 1
+
+
+async def test_what_is_gone_is_forgotten_though_its_care_is_cancelled(bench: Bench) -> None:
+    bench.plan.hold = asyncio.Event()
+    care = await bench.care()
+    bench.controller.gone(KEY, "u1")
+    assert bench.plan.forgotten == [], "its pass may still make something to be forgotten"
+    care.cancel()
+    await settle()
+    assert bench.plan.forgotten == [(KEY, "u1")]
+
+
+async def test_what_nobody_works_on_is_forgotten_at_once(bench: Bench) -> None:
+    care = await bench.care()
+    care.cancel()
+    await settle()
+    assert bench.plan.forgotten == [], "its clean-up may need it"
+    bench.controller.gone(KEY, "u1")
+    assert bench.plan.forgotten == [(KEY, "u1")]
+
+
+async def test_a_pass_finds_out_that_the_object_is_gone(bench: Bench) -> None:
+    care = await bench.care()
+    bench.plan.rest = Outcome("gone")
+    bench.controller.gone(KEY, "u1")
+    await bench.clock.advance(1)
+    assert care.done()
+    assert len(bench.times) == 2
+
+
+async def test_a_clean_up_under_way_forgets_when_it_ends(bench: Bench) -> None:
+    care = await bench.care()
+    bench.plan.hold = asyncio.Event()
+    clean_up = asyncio.create_task(bench.controller.clean_up(KEY))
+    await settle()
+    bench.controller.gone(KEY, "u1")
+    care.cancel()
+    await settle()
+    assert bench.plan.forgotten == [], "the other one still works on it"
+    bench.plan.rest = Outcome("gone")
+    bench.plan.hold.set()
+    await settle()
+    assert clean_up.done()
+    assert bench.plan.forgotten == [(KEY, "u1")]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
 from kok.api.meta import ApiModel, Kind, KindInfo, Resource, Status
-from kok.runtime.reconciler import DONE, Done, Pass, Result, Wake
+from kok.runtime.reconciler import DONE, Done, Key, Pass, Result, Wake
 
 WIDGET = Kind("kok.dev", "v1alpha1", "Widget", "widgets")
 PATH = "/apis/kok.dev/v1alpha1/namespaces/ns/widgets/w"
@@ -57,6 +57,7 @@ class Scripted:
         self.end = end
         self.wakes_on: Sequence[Wake] = wakes
         self.passes: list[Pass[Widget]] = []
+        self.forgotten: list[str] = []
 
     async def reconcile(self, p: Pass[Widget]) -> Result:
         """See `act`."""
@@ -67,6 +68,11 @@ class Scripted:
         """See `end`."""
         self.passes.append(p)
         return await self.end(p)
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Remembers that it was to forget."""
+        assert key == KEY
+        self.forgotten.append(uid)
 
 
 def widget(**changes: Any) -> dict[str, Any]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from kok.api.meta import Manifest
 from kok.runtime.reconciler import Key
+
+
+@dataclass(frozen=True, slots=True)
+class _Links:
+    """What the last pass over one Addon said."""
+
+    cluster: Key
+    depends_on: frozenset[Key]
 
 
 class Links:
     """Addons by Cluster and by what they depend on, as their last passes said."""
 
     def __init__(self) -> None:
-        self._addons: dict[Key, dict[str, Callable[[], None]]] = defaultdict(dict)
-        self._dependents: dict[Key, set[str]] = defaultdict(set)
+        self._said: dict[Key, _Links] = {}
+        self._addons: dict[Key, dict[str, Callable[[], None]]] = {}
+        self._dependents: dict[Key, set[str]] = {}
 
     def register(
         self,
@@ -24,18 +33,27 @@ class Links:
         depends_on: Iterable[str],
         wake: Callable[[], None],
     ) -> None:
-        """An Addon belongs to a Cluster and is woken by `wake`."""
-        self._addons[namespace, cluster][addon] = wake
-        for other in depends_on:
-            self._dependents[namespace, other].add(addon)
+        """An Addon belongs to a Cluster and is woken by `wake`; what it said before is void."""
+        self.forget((namespace, addon))
+        others = frozenset((namespace, other) for other in depends_on)
+        self._said[namespace, addon] = said = _Links((namespace, cluster), others)
+        self._addons.setdefault(said.cluster, {})[addon] = wake
+        for other in said.depends_on:
+            self._dependents.setdefault(other, set()).add(addon)
 
-    def forget(self, namespace: str, addon: str, cluster: str) -> None:
-        """The Addon is gone."""
-        known = self._addons.get((namespace, cluster), {})
-        known.pop(addon, None)
-        if not known:
-            self._addons.pop((namespace, cluster), None)
-        self._dependents.pop((namespace, addon), None)
+    def forget(self, addon: Key) -> None:
+        """The Addon is gone. Those that depend on it still do: there may be another one."""
+        said = self._said.pop(addon, None)
+        if said is None:
+            return
+        name = addon[1]
+        self._addons[said.cluster].pop(name)
+        if not self._addons[said.cluster]:
+            del self._addons[said.cluster]
+        for other in said.depends_on:
+            self._dependents[other].discard(name)
+            if not self._dependents[other]:
+                del self._dependents[other]
 
     def wake_addons(self, cluster: Key) -> None:
         """Wakes all Addons of a Cluster."""

@@ -58,6 +58,14 @@ class Machines:
         mine = (p.addresses for p in self._known[namespace].values() if p.cluster == cluster)
         return tuple(sorted({one for addresses in mine for one in addresses}))
 
+    def forget(self, namespace: str) -> None:
+        """A Cluster of that namespace is gone; its others list the Machines anew.
+
+        Nobody would strike those that go from the list of a namespace that has no Cluster.
+        """
+        self._known.pop(namespace, None)
+        self._listed_at.pop(namespace, None)
+
 
 def _gist(manifest: Manifest) -> Manifest:
     """Without what takes room and is of no interest here."""

@@ -21,7 +21,7 @@ from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.status import report
 from kok.operators.cluster.steps import Steps
 from kok.runtime.errors import Paused, ReconcileStop, Wait
-from kok.runtime.reconciler import Done, Pass, Result, Wake
+from kok.runtime.reconciler import Done, Key, Pass, Result, Wake
 
 MENDED = 10.0
 """Seconds until the next look at keys that are refused."""
@@ -82,11 +82,13 @@ class ClusterReconciler:
 
     async def finalize(self, p: Pass[Cluster]) -> Result | Done:
         """See `Reconciler`."""
-        key = (p.obj.namespace, p.obj.name)
-        outcome = await Deletion(p).step()
-        if isinstance(outcome, Done):
-            self._tenants.drop(key)
-        return outcome
+        return await Deletion(p).step()
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Its connections are closed."""
+        del uid
+        self._tenants.drop(key)
+        self._machines.forget(key[0])
 
 
 def _next(p: Pass[Cluster], steps: Steps) -> float | None:

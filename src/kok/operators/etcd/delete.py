@@ -9,7 +9,7 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.ownership import LEAVING
-from kok.operators.etcd import metrics, plan, workers
+from kok.operators.etcd import plan, workers
 from kok.operators.etcd.observe import World, read_children
 from kok.operators.etcd.together import all_of
 from kok.runtime.errors import Wait
@@ -53,7 +53,6 @@ async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
     asked = [await _delete(p, kind, _ours(obj, world, kind)) for kind in rest]
     if max(asked) >= LEAVING and not _out_of_patience(obj, p.now):
         raise Wait(DELETING, "removes what else belongs to it", after=0.5)
-    metrics.forget(obj.namespace, obj.name)
     return DONE
 
 

@@ -50,6 +50,11 @@ class EtcdClusters:
         """See `delete`."""
         return await delete.finalize(p)
 
+    def forget(self, key: Key, uid: str) -> None:
+        """Nothing is shown of it any more."""
+        del uid
+        metrics.forget(*key)
+
 
 def cluster_of(work: Manifest) -> list[Key]:
     """The EtcdCluster that a backup is of, or that a restore is for."""
@@ -84,9 +89,12 @@ class EtcdBackups:
 
     async def finalize(self, p: Pass[EtcdBackup]) -> Result | Done:
         """See `backups.delete`."""
-        end = await backup_delete.finalize(p, self._own)
-        metrics.forget_backup(p.obj.namespace, p.obj.name)
-        return end
+        return await backup_delete.finalize(p, self._own)
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Nothing is shown of it any more."""
+        del uid
+        metrics.forget_backup(*key)
 
 
 class EtcdRestores:
@@ -114,9 +122,12 @@ class EtcdRestores:
 
     async def finalize(self, p: Pass[EtcdRestore]) -> Result | Done:
         """See `restores.reconcile`."""
-        end = await restores.finalize(p)
-        metrics.forget_restore(p.obj.namespace, p.obj.name)
-        return end
+        return await restores.finalize(p)
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Nothing is shown of it any more."""
+        del uid
+        metrics.forget_restore(*key)
 
 
 def operator(settings: Settings) -> OperatorSpec:

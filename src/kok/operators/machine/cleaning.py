@@ -108,17 +108,23 @@ class Cleaner:
 
     async def done(self, p: Pass[Host]) -> Done:
         """The Host goes: its credentials may go, too."""
-        self._end(p.obj.metadata.uid)
         secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
         await self._keeper.let_go(p, secret, leaving=True)
         return DONE
+
+    def forget(self, host: str) -> None:
+        """The Host of that UID is gone, or is cleaned of another Machine."""
+        self._sessions.end(host)
+        self._connections.drop(host)
+        self._problems.pop(host, None)
+        self._whose.pop(host, None)
 
     def _session(self, p: Pass[Host]) -> Session:
         host, used = p.obj.metadata.uid, p.status.used_by
         machine = used.uid if used is not None else ""
         if self._whose.get(host, machine) != machine:
             # What was found out of another Machine's remains says nothing of these.
-            self._end(host)
+            self.forget(host)
         self._whose[host] = machine
         return self._sessions.of(host)
 
@@ -126,15 +132,9 @@ class Cleaner:
         await self._abandoned.cleaned(p.kube, p.obj.namespace, uid)
         p.status.used_by = None
         await p.latch()
-        self._end(p.obj.metadata.uid)
+        self.forget(p.obj.metadata.uid)
         secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
         await self._keeper.let_go(p, secret)
-
-    def _end(self, host: str) -> None:
-        self._sessions.end(host)
-        self._connections.drop(host)
-        self._problems.pop(host, None)
-        self._whose.pop(host, None)
 
     async def _target(self, p: Pass[Host]) -> Target | None:
         """Where and as whom to log in; None, and a problem, if that is not possible."""

@@ -84,6 +84,11 @@ class HostReconciler:
             self._cleaner.again(p),
         )
 
+    def forget(self, key: Key, uid: str) -> None:
+        """A clean-up that goes on is ended."""
+        del key
+        self._cleaner.forget(uid)
+
 
 def _note_use(status: HostStatus, machine: Machine) -> None:
     """Whose software may be on the host, once a Machine has begun to change anything there."""
@@ -119,6 +124,9 @@ class ComponentReconciler:
         """What is needed to remove the software lies on the hosts."""
         del p
         return DONE
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Nothing is kept."""
 
 
 async def _machine(p: Pass[Host]) -> Machine | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counted
+
 from prometheus_client import Counter, Gauge, Histogram
 
 JOB_SECONDS = Histogram(
@@ -29,12 +31,14 @@ class Phases:
 
     def __init__(self) -> None:
         self._phases: dict[str, str] = {}
+        self._counts: Counted[str] = Counted()
 
     def put(self, uid: str, phase: str | None) -> None:
         """A Machine is in a phase; None: it is gone."""
         old = self._phases.pop(uid, None)
         if phase is not None:
             self._phases[uid] = phase
+        self._counts.subtract([old] if old is not None else [])
+        self._counts.update([phase] if phase is not None else [])
         for name in {old, phase} - {None}:
-            count = sum(1 for p in self._phases.values() if p == name)
-            MACHINES.labels(str(name)).set(count)
+            MACHINES.labels(str(name)).set(self._counts[str(name)])

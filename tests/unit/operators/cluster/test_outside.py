@@ -393,6 +393,22 @@ async def test_hosts_are_resolved_and_addresses_are_what_they_are() -> None:
     assert await resolve("x" * 70 + ".invalid") == ()
 
 
+def test_of_an_addon_only_what_it_says_now_is_remembered() -> None:
+    links, app = Links(), {"metadata": {"namespace": "n", "name": "app"}}
+    links.register("n", "app", "shop", [], lambda: None)
+    links.register("n", "other", "shop", ["app"], lambda: None)
+    for i in range(100):
+        links.register("n", "app", f"shop-{i}", [f"{i}-{j}" for j in range(16)], lambda: None)
+    held = (links._said, links._addons, links._dependents)
+    assert [len(one) for one in held] == [2, 2, 17]
+    links.forget(("n", "app"))
+    links.forget(("n", "app"))
+    assert [len(one) for one in held] == [1, 1, 1]
+    assert list(links.of_addon(app)) == [("n", "other")], "there may be another of that name"
+    links.forget(("n", "other"))
+    assert [len(one) for one in held] == [0, 0, 0]
+
+
 def test_addons_are_woken_by_what_they_hang_on() -> None:
     links, woken = Links(), []
     links.register("n", "dns", "shop", [], lambda: woken.append("dns"))
@@ -406,6 +422,6 @@ def test_addons_are_woken_by_what_they_hang_on() -> None:
     assert set(links.of_cluster(cluster)) == {("n", "dns"), ("n", "app")}
     dns = {"metadata": {"namespace": "n", "name": "dns"}}
     assert list(links.of_addon(dns)) == [("n", "app")]
-    links.forget("n", "app", "shop")
+    links.forget(("n", "app"))
     links.wake_addons(("n", "shop"))
     assert woken[3:] == ["dns"]

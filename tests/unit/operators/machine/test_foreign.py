@@ -64,6 +64,24 @@ async def test_before_the_host_is_known_there_is_a_question() -> None:
     assert found.question(component, MACHINE, GIVEN).paths == ("/etc/tool/a",)
 
 
+async def test_a_component_that_no_machine_can_use_says_so() -> None:
+    component = tool(parameters={"default": "\U0001f600" * 500_000})
+    assert "more than 4 MiB of memory" in await Checker(Workshop()).problem(component)
+
+
+async def test_what_one_machines_components_come_to_is_bounded() -> None:
+    """A few lines of template may make megabytes."""
+    software = [{"name": f"c{i}", "version": "1", "params": GIVEN} for i in range(3)]
+    machine = builders.machine(components=software)
+    components = {
+        name: tool("{{ 'x' * 1900000 }}", name=name, version="1") for name in ("c0", "c1", "c2")
+    }
+    found = await Renderer(Workshop()).templates(machine, components, SURVEY)
+    made = [found.made[f"c{i}-1"] for i in range(3)]
+    assert [one.rendered is not None for one in made] == [True, True, False]
+    assert "more than 4 MiB of memory" in made[2].error
+
+
 @pytest.mark.parametrize(("text", "words"), [ENDLESS, GREEDY], ids=["time", "memory"])
 async def test_a_template_takes_no_more_than_it_may(text: str, words: str) -> None:
     component = tool(install=text)

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import tracemalloc
 from typing import Any
 
 from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.cases import case
+from tests.unit.operators.machine.cases import world as around
 
 from kok.api.machine import Machine
-from kok.api.meta import Manifest
+from kok.api.meta import Kind, Manifest
 from kok.kube.cutting import MARK
-from kok.operators.machine.machines.observe import CENSUS_EVERY, Census, first_contact
+from kok.kube.nesting import parse
+from kok.operators.machine import reasons
+from kok.operators.machine.business.tenants import Tenants
+from kok.operators.machine.machines import plan
+from kok.operators.machine.machines.observe import (
+    CENSUS_EVERY,
+    COMPONENT,
+    Census,
+    Observer,
+    World,
+    first_contact,
+)
+from kok.operators.machine.machines.steps import Refuse
+from kok.operators.machine.permits import Permits
+from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.ssh import Credentials
+from kok.runtime.workshop import Workshop
 
 
 class Listing:
@@ -100,3 +119,71 @@ def test_trust_at_first_use_can_be_forbidden_altogether() -> None:
     problem = first_contact(builders.machine(), Credentials(), first_use=False)
     assert problem is not None
     assert "this installation trusts no host at first use" in problem.message
+
+
+MIB = 2**20
+
+
+class Namespace:
+    """A meta cluster with a namespace in which every Component is like this one."""
+
+    def __init__(self, characters: int) -> None:
+        # One character beyond U+FFFF has all others take four bytes.
+        parameters = {"default": "x" * characters + "\U0001f600"}
+        component = builders.component(parameters=parameters)
+        self.text = json.dumps(component.manifest(), ensure_ascii=False).encode()
+        self.read: list[str] = []
+
+    async def get(self, kind: Kind, name: str, *_: object, **__: object) -> Manifest | None:
+        await asyncio.sleep(0)
+        if kind != COMPONENT:
+            return {"metadata": {"uid": "installation"}} if kind.kind == "Namespace" else None
+        self.read.append(name)
+        found: Manifest = parse(bytes(self.text))
+        return found
+
+
+async def observed(kube: Any, machine: Machine) -> World:
+    settings = MachineSettings()
+    permits = Permits(settings, Workshop())
+    observer = Observer(Tenants(1.0), lambda: 0.0, permits, inside=False)
+    return await observer.observe(kube, machine, rivals=None, since=0.0)
+
+
+def with_software(many: int) -> Machine:
+    return builders.machine(components=[{"name": f"c{i}", "version": "1"} for i in range(many)])
+
+
+async def test_passes_of_one_namespace_hold_a_bounded_part_of_its_components() -> None:
+    kube, machine = Namespace(MIB // 5), with_software(64)
+    tracemalloc.start()
+    worlds = await asyncio.gather(*(observed(kube, machine) for _ in range(12)))
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 160 * MIB
+    assert kept < 32 * MIB
+    assert len(kube.read) == 12 * 5, "what is too much is not even read"
+    for world in worlds:
+        assert world.beyond == "c4-1"
+
+
+def test_the_machine_says_which_component_is_too_much() -> None:
+    step = plan.decide(case(world=around(components={}, beyond="c4-1"))).step
+    assert isinstance(step, Refuse)
+    assert step.problem.reason == reasons.COMPONENTS_TOO_LARGE
+    assert "team-a/c4-1" in step.problem.message
+
+
+async def test_what_a_machine_may_hold_is_read_whole() -> None:
+    machine = with_software(64)
+    world = await observed(Namespace(10_000), machine)
+    assert len(world.components) == 64
+    assert not world.beyond
+
+
+async def test_of_a_machine_that_goes_no_component_is_read() -> None:
+    kube = Namespace(MIB)
+    machine = with_software(64)
+    machine.metadata.deletion_timestamp = builders.NOW
+    assert not (await observed(kube, machine)).components
+    assert kube.read == []

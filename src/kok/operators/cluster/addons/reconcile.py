@@ -30,7 +30,7 @@ from kok.operators.cluster.links import Links
 from kok.operators.cluster.settings import ClusterSettings
 from kok.runtime.errors import Paused, ReconcileStop, Wait
 from kok.runtime.reasons import ANSWER_TOO_LARGE
-from kok.runtime.reconciler import DONE, Done, Pass, Result, Wake
+from kok.runtime.reconciler import DONE, Done, Key, Pass, Result, Wake
 
 IDLE = 300.0
 """Seconds until the next look where a change of the Cluster wakes the Addon anyway."""
@@ -95,9 +95,13 @@ class AddonReconciler:
             )
         if cluster is not None and p.status.inventory and waited >= limit:
             p.event(reasons.GAVE_UP, f"{_left(p.status)} may be left behind", warning=True)
-        self._links.forget(addon.namespace, addon.name, addon.spec.cluster)
-        self._bundler.forget((addon.namespace, addon.name))
         return DONE
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Nobody is woken for it any more."""
+        del uid
+        self._links.forget(key)
+        self._bundler.forget(key)
 
     async def _cluster(self, p: Pass[Addon]) -> Cluster | None:
         live = await p.kube.get(

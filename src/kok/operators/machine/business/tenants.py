@@ -156,7 +156,11 @@ class Tenant:
         now = asyncio.get_running_loop().time()
         if now - self._complained.get(node, -COMPLAIN_EVERY) < COMPLAIN_EVERY:
             return False
+        self._complained.pop(node, None)
         self._complained[node] = now
+        # Nodes come and go, and their names may be anything.
+        while now - self._complained[first := next(iter(self._complained))] >= COMPLAIN_EVERY:
+            del self._complained[first]
         return True
 
     async def close(self) -> None:
@@ -269,10 +273,9 @@ class Tenants:
             self._retire(key, tenant)
         return fresh
 
-    def leave(self, key: Key, uid: str) -> None:
-        """A Machine is gone; the last one closes the connection."""
-        tenant = self._open.get(key)
-        if tenant is not None:
+    def leave(self, namespace: str, uid: str) -> None:
+        """A Machine is gone, of whichever cluster; the last of a cluster closes the connection."""
+        for key, tenant in [entry for entry in self._open.items() if entry[0][0] == namespace]:
             tenant.forget(uid)
             if not tenant.used:
                 del self._open[key]

@@ -16,6 +16,7 @@ from typing import Any
 
 from kok.api.component import Artifact, Component, ComponentSpec
 from kok.api.machine import Machine
+from kok.kube.limits import MIB, weight
 from kok.kube.nesting import ALLOWED, too_deep
 from kok.operators.machine.components import catalog
 from kok.operators.machine.components.rendered import (
@@ -33,6 +34,9 @@ from kok.runtime.workshop import Workshop
 
 LIMITS = Limits()
 TOO_DEEP = f"deeper than {ALLOWED} levels; make them flatter"
+HELD_MOST = 4 * MIB
+"""Bytes of memory that the Components which one Machine names take together, and the same of what
+they are rendered to. A namespace has a dozen passes at a time; built-in ones take 50 KiB."""
 SMALL = 16 * 1024
 """Characters of parameters as JSON with which a built-in Component is rendered at once."""
 
@@ -111,21 +115,34 @@ class Renderer:
             for c in machine.spec.components
             if c.name in components and not _at_once(components[c.name], c.params)
         ]
-        return Templates({job.component.name: await self._made(job) for job in jobs})
+        made: dict[str, Made] = {}
+        room = HELD_MOST
+        for job in jobs:
+            made[job.component.name], size = await self._made(job, room)
+            room -= size
+        return Templates(made)
 
-    async def _made(self, job: Job) -> Made:
+    async def _made(self, job: Job, room: int) -> tuple[Made, int]:
+        """What it comes to, and the bytes of memory that this takes; an error if beyond `room`."""
         name = f"Component {job.component.name}"
         if too_deep(job.params):
-            return Made(error=f"{name}: its params are nested {TOO_DEEP}")
+            return Made(error=f"{name}: its params are nested {TOO_DEEP}"), 0
         try:
             said = await self._workshop.run(
                 job.machine.namespace, render_job, job, digest=job.digest(), limits=LIMITS
             )
         except TooMuch as error:
-            return Made(error=f"{name}: rendering {error}; make its templates simpler")
+            return Made(error=f"{name}: rendering {error}; make its templates simpler"), 0
         except Unfinished as error:
-            return Made(error=f"{name}: rendering {error}; it is tried again")
-        return _made(said)
+            return Made(error=f"{name}: rendering {error}; it is tried again"), 0
+        size = taken(said)
+        if size > room:
+            text = (
+                f"{name}: what it is rendered to takes, with the Components before it, more than "
+                f"{HELD_MOST // MIB} MiB of memory; make its templates simpler"
+            )
+            return Made(error=text), 0
+        return _made(said), size
 
 
 class Checker:
@@ -141,6 +158,9 @@ class Checker:
             return ""
         if too_deep(spec.parameters):
             return f"spec.parameters is nested {TOO_DEEP}"
+        if taken(spec.manifest()) > HELD_MOST:
+            most = f"{HELD_MOST // MIB} MiB of memory"
+            return f"spec takes more than {most}; make it smaller, and what is large an artifact"
         made_of = json.dumps([component.name, spec.manifest()], sort_keys=True)
         digest = hashlib.sha256(made_of.encode()).hexdigest()
         namespace = component.metadata.namespace
@@ -195,6 +215,12 @@ def _rendered(said: Mapping[str, Any]) -> Rendered:
         "depends_on": tuple(said["depends_on"]),
     }
     return Rendered(**{**said, **lists})
+
+
+def taken(value: object) -> int:
+    """About how many bytes of memory something takes that is fit for JSON."""
+    # Templates may make surrogates of their own.
+    return weight(json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass"))
 
 
 def _at_once(component: Component, params: Mapping[str, Any]) -> bool:

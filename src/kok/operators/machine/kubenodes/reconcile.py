@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from weakref import WeakValueDictionary
 
 import aiohttp
 
@@ -84,7 +84,7 @@ class KubeNodeReconciler:
         )
         self._policies = policies
         self._http: aiohttp.ClientSession | None = None
-        self._claiming: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._claiming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def close(self) -> None:
         """Closes connections."""
@@ -144,6 +144,9 @@ class KubeNodeReconciler:
             raise Wait(reasons.REMOVING, f"waiting for {len(left)} Machines: {told}", 10.0)
         return DONE
 
+    def forget(self, key: Key, uid: str) -> None:
+        """Nothing is kept."""
+
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
             # Where an administrator's network must not be asked on behalf of a tenant.
@@ -165,7 +168,7 @@ class KubeNodeReconciler:
                 return [], 0
             return [render.inline(host, spec.ssh) for host in spec.hosts], 0
         # One at a time in this process, and only one process leads: no host is claimed twice.
-        async with self._claiming[p.obj.namespace]:
+        async with self._claiming.setdefault(p.obj.namespace, asyncio.Lock()):
             found, others = await asyncio.gather(
                 p.kube.list(HOST, p.obj.namespace),
                 p.kube.list(KUBENODE, p.obj.namespace, unread=FREE_FORM),

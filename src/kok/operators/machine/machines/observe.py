@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from kok.api import names
 from kok.api.cluster import Cluster
@@ -19,10 +18,11 @@ from kok.kube.client import Kube
 from kok.kube.cutting import ANYTHING, FREE_FORM, lacking, sentence
 from kok.kube.errors import Forbidden
 from kok.kube.identity import Identity, Untrusted, identity_of
-from kok.kube.listed import Listed, listed, readable
+from kok.kube.listed import Listed, listed
 from kok.operators.machine import reasons
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
+from kok.operators.machine.components.foreign import HELD_MOST, taken
 from kok.operators.machine.host.join import Access
 from kok.operators.machine.permits import Permits, Problem
 from kok.operators.machine.ssh import Credentials, hostkey
@@ -53,6 +53,8 @@ class World:
     """Whether there will never be any: their namespace is going, and nothing can be made in it."""
     components: Mapping[str, Component] = field(default_factory=dict)
     """Those that the Machine names and that exist, by name of the software."""
+    beyond: str = ""
+    """The Component with which they were more than is held in memory; then there are none."""
     access: Access | None = None
     """How nodes reach the cluster, once that is known."""
     untrusted: str = ""
@@ -186,7 +188,7 @@ class Observer:
         leaves them out. None that was there at `since` (monotonic seconds) is missing.
         """
         namespace, cluster = machine.namespace, machine.spec.cluster
-        found, secret, components, operator, others = await asyncio.gather(
+        found, secret, (components, beyond), operator, others = await asyncio.gather(
             kube.get(CLUSTER, cluster, namespace, unread=FREE_FORM),
             kube.get(kinds.SECRET, machine.spec.ssh.secret, namespace),
             _components(kube, machine),
@@ -215,6 +217,7 @@ class Observer:
             refusal=refusal,
             hopeless=hopeless,
             components=components,
+            beyond=beyond,
             access=access_of(parsed, identity),
             untrusted=untrusted,
             tenant=tenant,
@@ -259,19 +262,27 @@ def plain(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": meta, "spec": {**spec, "components": software}}
 
 
-async def _components(kube: Kube, machine: Machine) -> dict[str, Component]:
-    wanted = {names.component(c.name, c.version): c.name for c in machine.spec.components}
+async def _components(kube: Kube, machine: Machine) -> tuple[dict[str, Component], str]:
+    """Those that the Machine names, and the name of the first that is too much.
+
+    Many passes may do so at once, and each holds what it has found until its end. They are read one
+    after the other, so that what is too much is never there as a whole.
+    """
+    found: dict[str, Component] = {}
+    room = HELD_MOST
     # To remove software, what lies on the host is enough.
-    unread = ANYTHING if machine.deleting else ()
-    found = await asyncio.gather(
-        *(kube.get(COMPONENT, name, machine.namespace, unread=unread) for name in sorted(wanted))
-    )
-    there = [m for m in found if m is not None and not lacking(m)]
-    # Without one that cannot be read a Machine is not made, but removed it can be.
-    read: Callable[[list[Manifest]], Iterable[Component]] = (
-        partial(readable, Component) if machine.deleting else partial(map, Component.parse)
-    )
-    return {wanted[c.name]: c for c in read(there) if not c.deleting}
+    for one in () if machine.deleting else machine.spec.components:
+        name = names.component(one.name, one.version)
+        manifest = await kube.get(COMPONENT, name, machine.namespace)
+        if manifest is None:
+            continue
+        room -= taken(manifest["spec"])
+        if room < 0:
+            return {}, name
+        component = Component.parse(manifest)
+        if not component.deleting:
+            found[one.name] = component
+    return found, ""
 
 
 async def _going(kube: Kube, namespace: str) -> bool:

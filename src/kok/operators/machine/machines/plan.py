@@ -92,6 +92,8 @@ def decide(case: Case) -> Decision:
     step = _reach(case)
     if step is not None:
         return Decision(step)
+    if case.world.beyond:
+        return Decision(Refuse(wanted_.beyond(case.machine, case.world.beyond)))
     questions, problem = wanted_.questions(case.machine, case.world.components, case.templates)
     if problem is not None:
         return Decision(Refuse(problem))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -46,6 +48,8 @@ from kok.runtime.errors import Paused, Wait
 from kok.runtime.reconciler import EVERY, Done, Key, Pass, Result, Wake
 from kok.runtime.workshop import Workshop
 
+CLUSTERS = 10_000
+"""Of so many Clusters it is remembered what was last seen; of others each change wakes Machines."""
 UNHEARD_AGAIN = 1.0
 """Seconds after which it is looked again whether a changed kubelet was heard of."""
 
@@ -136,8 +140,7 @@ class MachineReconciler:
 
     async def finalize(self, p: Pass[Machine]) -> Result | Done:
         """See `Reconciler`."""
-        machine, uid = p.obj, p.obj.metadata.uid
-        session = self.sessions.of(uid)
+        session = self.sessions.of(p.obj.metadata.uid)
         case = await self._look_around(p, session)
         hand = self._hand(p, case, session)
         result = await Removal(
@@ -145,12 +148,15 @@ class MachineReconciler:
         ).step()
         if isinstance(result, Done):
             await self._let_secrets_go(p, case)
-            self.sessions.end(uid)
-            self.connections.drop(uid)
-            self.tenants.leave((machine.namespace, machine.spec.cluster), uid)
-            self.turns.over((machine.namespace, machine.spec.cluster), uid)
-            self.phases.put(uid, None)
         return result
+
+    def forget(self, key: Key, uid: str) -> None:
+        """What goes on at its host is ended, and nobody is told of its node any more."""
+        self.sessions.end(uid)
+        self.connections.drop(uid)
+        self.tenants.leave(key[0], uid)
+        self.turns.leave(key[0], uid)
+        self.phases.put(uid, None)
 
     async def _keep(self, p: Pass[Machine], case: Case) -> float | None:
         """Holds the Secret that a clean-up will need, before anything is changed on the host.
@@ -373,23 +379,31 @@ class ClusterChanges:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, object] = {}
+        self._seen: OrderedDict[str, object] = OrderedDict()
 
     def __call__(self, manifest: Manifest) -> Iterable[Key]:
         """The objects to wake."""
         meta, status = manifest["metadata"], manifest.get("status") or {}
         conditions = status.get("conditions") or ()
         ready = [c.get("status") for c in conditions if c.get("type") == "BootstrapReady"]
+        uid = str(meta.get("uid", ""))
+        if meta.get("deletionTimestamp"):
+            self._seen.pop(uid, None)
+            return _all_of_namespace(manifest)
         gist = (
             meta.get("generation"),
-            meta.get("deletionTimestamp"),
             status.get("endpoint"),
             status.get("version"),
             tuple(ready),
             tuple(sorted((status.get("caFingerprints") or {}).items())),
         )
-        uid = str(meta.get("uid", ""))
-        if self._seen.get(uid) == gist and not meta.get("deletionTimestamp"):
+        # Who sees to a status can make it as long as he likes.
+        digest = hashlib.sha256(repr(gist).encode()).digest()
+        if self._seen.get(uid) == digest:
             return []
-        self._seen[uid] = gist
+        self._seen[uid] = digest
+        self._seen.move_to_end(uid)
+        # Nobody tells of one that goes without waiting for anything.
+        while len(self._seen) > CLUSTERS:
+            self._seen.popitem(last=False)
         return _all_of_namespace(manifest)

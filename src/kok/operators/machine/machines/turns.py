@@ -34,7 +34,12 @@ class Turns:
             self._held[cluster] = _Turn(uid, self._monotonic())
 
     def over(self, cluster: tuple[str, str], uid: str) -> None:
-        """It serves as it should, or is gone."""
+        """It serves as it should."""
         held = self._held.get(cluster)
         if held is not None and held.uid == uid:
             del self._held[cluster]
+
+    def leave(self, namespace: str, uid: str) -> None:
+        """It is gone; whichever cluster of the namespace it was of."""
+        for cluster in [c for c in self._held if c[0] == namespace]:
+            self.over(cluster, uid)

@@ -11,8 +11,9 @@ from kok.api import names
 from kok.api.cluster import Cluster
 from kok.api.component import Component
 from kok.api.machine import Job, Machine, MachineComponentStatus, MachineStatus
+from kok.kube.limits import MIB
 from kok.operators.machine import reasons
-from kok.operators.machine.components.foreign import Templates
+from kok.operators.machine.components.foreign import HELD_MOST, Templates
 from kok.operators.machine.components.rendered import ComponentError, Rendered
 from kok.operators.machine.host import jobs, layout
 from kok.operators.machine.host.jobs import JobPlan, JobResult
@@ -60,6 +61,16 @@ def questions(
     except ComponentError as error:
         return [], Problem(reasons.COMPONENT_INVALID, str(error))
     return asked, None
+
+
+def beyond(machine: Machine, name: str) -> Problem:
+    """What is wrong with a Machine whose Components are more than is held, from `name` on."""
+    return Problem(
+        reasons.COMPONENTS_TOO_LARGE,
+        f"Component {machine.namespace}/{name} takes, with those before it in spec.components, more "
+        f"than {HELD_MOST // MIB} MiB of memory; make the Components smaller, what is large an "
+        "artifact, or name fewer",
+    )
 
 
 def render(
