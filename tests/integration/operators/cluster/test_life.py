@@ -18,7 +18,7 @@ from tests.integration.operators.cluster.conftest import (
     usable,
 )
 from tests.integration.operators.cluster.standin import StandIn, own_address
-from tests.unit.operators.machine.test_business import FIRST, request
+from tests.unit.kube.test_certificates import FIRST, request
 
 from kok import pki
 from kok.api.names import ANNOTATION_TRUST_CA, MACHINE_BOOTSTRAPPERS

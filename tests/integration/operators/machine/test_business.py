@@ -15,8 +15,8 @@ from tests.integration.apiserver import ApiServer, free_ports
 from tests.integration.conftest import PATIENCE
 from tests.integration.operators.machine.conftest import LIMIT
 from tests.integration.rights import in_force
+from tests.unit.kube.test_certificates import FIRST, request
 from tests.unit.operators.machine import builders
-from tests.unit.operators.machine.test_business import FIRST, request
 
 from kok import pki
 from kok.api.machine import HostFacts, Machine
