@@ -9,8 +9,9 @@ from tests.unit.operators.machine import builders
 
 from kok.api.machine import Machine
 from kok.api.meta import Manifest
+from kok.api.unreadable import Unreadable
 from kok.kube.cutting import MARK
-from kok.operators.machine.machines.observe import CENSUS_EVERY, Census, first_contact
+from kok.operators.machine.machines.observe import CENSUS_EVERY, Census, first_contact, rival
 from kok.operators.machine.ssh import Credentials
 
 
@@ -100,3 +101,18 @@ def test_trust_at_first_use_can_be_forbidden_altogether() -> None:
     problem = first_contact(builders.machine(), Credentials(), first_use=False)
     assert problem is not None
     assert "this installation trusts no host at first use" in problem.message
+
+
+def test_the_node_of_an_older_machine_that_nobody_can_read_is_still_its_own() -> None:
+    def odd(**meta: Any) -> Unreadable:
+        old = builders.machine(metadata={"name": "old", **meta}, address="192.0.2.99")
+        return Unreadable("Machine", old.manifest(), "spec.port: is no number")
+
+    young = builders.machine(metadata={"creationTimestamp": "2026-11-02T11:59:30Z"})
+    problem = rival(young, (), [odd()])
+    assert problem is not None
+    assert problem.reason == "NodeNameTaken"
+    assert "Machine team-a/old cannot be read" in problem.message
+    # One that came later, or of another namespace, takes nothing away.
+    assert rival(young, (), [odd(creationTimestamp="2026-11-02T11:59:31Z")]) is None
+    assert rival(young, (), [odd(namespace="team-b")]) is None
