@@ -13,6 +13,7 @@ from tests.unit.operators.machine.cases import world as around
 
 from kok.api.machine import Machine
 from kok.api.meta import Kind, Manifest
+from kok.api.unreadable import Unreadable
 from kok.kube.cutting import MARK
 from kok.kube.nesting import parse
 from kok.operators.machine import reasons
@@ -25,6 +26,7 @@ from kok.operators.machine.machines.observe import (
     Observer,
     World,
     first_contact,
+    rival,
 )
 from kok.operators.machine.machines.steps import Refuse
 from kok.operators.machine.permits import Permits
@@ -187,3 +189,18 @@ async def test_of_a_machine_that_goes_no_component_is_read() -> None:
     machine.metadata.deletion_timestamp = builders.NOW
     assert not (await observed(kube, machine)).components
     assert kube.read == []
+
+
+def test_the_node_of_an_older_machine_that_nobody_can_read_is_still_its_own() -> None:
+    def odd(**meta: Any) -> Unreadable:
+        old = builders.machine(metadata={"name": "old", **meta}, address="192.0.2.99")
+        return Unreadable("Machine", old.manifest(), "spec.port: is no number")
+
+    young = builders.machine(metadata={"creationTimestamp": "2026-11-02T11:59:30Z"})
+    problem = rival(young, (), [odd()])
+    assert problem is not None
+    assert problem.reason == "NodeNameTaken"
+    assert "Machine team-a/old cannot be read" in problem.message
+    # One that came later, or of another namespace, takes nothing away.
+    assert rival(young, (), [odd(creationTimestamp="2026-11-02T11:59:31Z")]) is None
+    assert rival(young, (), [odd(namespace="team-b")]) is None

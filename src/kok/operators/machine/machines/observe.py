@@ -354,13 +354,24 @@ def access_of(cluster: Cluster | None, identity: Identity | None) -> Access | No
     return Access(cluster.status.endpoint, identity.ca)
 
 
-def rival(machine: Machine, others: Iterable[Machine]) -> Problem | None:
+def rival(
+    machine: Machine, others: Iterable[Machine], odd: Iterable[Unreadable] = ()
+) -> Problem | None:
     """Another Machine of the namespace that has the same host or the same node name by an older
     right.
 
-    Between namespaces only the mark on the host decides: anybody can write any address down.
+    Between namespaces only the mark on the host decides: anybody can write any address down. Of
+    `odd` ones what they say counts, as far as it can be understood.
     """
     mine = machine.spec
+    for one in odd:
+        older = one.text("metadata", "creationTimestamp")[:19] <= _age(machine)[0][:19]
+        node = (one.text("spec", "cluster"), one.text("spec", "node")) == (mine.cluster, mine.node)
+        if one.namespace == machine.namespace and older and node:
+            return Problem(
+                reasons.NODE_NAME_TAKEN,
+                f"node {mine.node} of Cluster {mine.cluster} may be another Machine's: {one}",
+            )
     for other in sorted(others, key=_age):
         theirs = other.spec
         if _age(other) > _age(machine):

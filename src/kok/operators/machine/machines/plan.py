@@ -152,7 +152,7 @@ def _reach(case: Case) -> Step | None:
     """The way to the host: credentials, host key, patience after errors."""
     world, view = case.world, case.view
     if not mine(case) and world.others is not None:
-        problem = rival(case.machine, world.others)
+        problem = rival(case.machine, world.others, world.odd)
         if problem is not None:
             return Refuse(problem)
     if world.refusal is not None:

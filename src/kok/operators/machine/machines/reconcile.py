@@ -205,7 +205,7 @@ class MachineReconciler:
         plan.hear(view, world.node)
         if world.others is not None:
             view.neighbours = neighbours(machine, world)
-            if rival(machine, world.others) is not None:
+            if rival(machine, world.others, world.odd) is not None:
                 # The Node of that name is the other Machine's.
                 world = replace(world, node=None)
         for component, result in take_results(p.status.components, view.jobs):
