@@ -146,12 +146,13 @@ async def test_a_host_that_is_gone_ends_its_clean_up(api: FakeApi, kube: Kube) -
         one = host(used)
         p = cast("Pass[Host]", SimpleNamespace(obj=one, status=one.status, kube=kube))
         assert not await cleaner.clean(p)
-        assert isinstance(cleaner._problems[used], Problem), "there is no Secret"
-    assert list(machines.sessions._known) == list(cleaner._problems) == ["u3"]
+        assert isinstance(cleaner._problems["uid-rack1"], Problem), "there is no Secret"
+    assert list(machines.sessions._known) == list(cleaner._problems) == ["uid-rack1"]
+    assert cleaner._whose == {"uid-rack1": "u3"}
     reconciler.forget(("team-a", "rack1"), "uid-rack1")
     assert not machines.sessions._known
     assert not cleaner._problems
-    assert not cleaner._used
+    assert not cleaner._whose
 
 
 def a_cluster(uid: str, **meta: Any) -> dict[str, Any]:

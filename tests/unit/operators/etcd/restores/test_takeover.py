@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -70,8 +71,8 @@ class Listing:
     def __init__(self, *manifests: Manifest) -> None:
         self._manifests = manifests
 
-    async def list(self, *_: object) -> list[Manifest]:
-        return list(self._manifests)
+    async def list(self, *_: object, keep: Callable[[Manifest], Manifest]) -> list[Manifest]:
+        return list(map(keep, self._manifests))
 
 
 async def test_a_restore_that_cannot_be_read_is_not_taken_for_deleted() -> None:
