@@ -138,11 +138,11 @@ FORMS = {rule.cel: rule for rule in FORMATS if rule.cel != QUANTITY_RULE}
 
 @pytest.mark.parametrize("rule", FORMS.values(), ids=str)
 async def test_what_is_stored_can_be_read(kube: Kube, namespace: str, rule: schemas.Rule) -> None:
-    """The API server and the operators take the same texts: those that only one takes would be
-    objects that stand there and that no operator can read."""
+    """Texts that the API server takes and operators do not would be objects that stand there and
+    that nobody can read. The other way round is fine: rules may be younger than objects."""
     model = next(kind for kind in KINDS if kind.info.kind.kind == rule.kind)
     good = _found({"spec": next(s for s in samples.FULL[rule.kind] if _has(s, rule))}, rule.path)
-    differ = []
+    unread = []
     for char in ODD:
         for text in (f"{good[:2]}{char}{good[2:]}", f"{good}{char}"):
             manifest = samples.manifest(rule.kind, _with(rule, text))
@@ -153,9 +153,9 @@ async def test_what_is_stored_can_be_read(kube: Kube, namespace: str, rule: sche
                 read = True
             except Unreadable as error:
                 read = "should match pattern" not in error.why
-            if stored != read:
-                differ.append((text, stored, read))
-    assert differ == []
+            if stored and not read:
+                unread.append(text)
+    assert unread == []
 
 
 def _has(spec: dict[str, Any], rule: schemas.Rule) -> bool:
