@@ -7,6 +7,7 @@ import json
 import tracemalloc
 from typing import Any
 
+import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.cases import case
 from tests.unit.operators.machine.cases import world as around
@@ -16,7 +17,7 @@ from kok.api.meta import Kind, Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube.cutting import MARK
 from kok.kube.nesting import parse
-from kok.operators.machine import reasons
+from kok.operators.machine import keeping, reasons
 from kok.operators.machine.business.tenants import Tenants
 from kok.operators.machine.machines import plan
 from kok.operators.machine.machines.observe import (
@@ -25,7 +26,9 @@ from kok.operators.machine.machines.observe import (
     Census,
     Observer,
     World,
+    brief,
     first_contact,
+    neighbours,
     rival,
 )
 from kok.operators.machine.machines.steps import Refuse
@@ -97,7 +100,39 @@ async def test_a_machine_that_nobody_can_read_ends_no_census() -> None:
     assert [m.name for m in (await census.now(kube, ())).objects] == ["a", "b"]
 
 
+@pytest.mark.parametrize("changed", [{"tokenId": "abc123"}, {"components": True}, {}])
+def test_of_others_machines_little_is_kept_and_all_that_matters(changed: dict[str, Any]) -> None:
+    job = {"id": "j", "script": "install", "since": CREATED, "log": "x" * 4000}
+    condition = {"status": "True", "reason": "R", "lastTransitionTime": CREATED}
+    done = [{"name": "runc"}, {"name": "kubelet", "job": job}]
+    status = {
+        "sshSecret": "earlier",
+        "facts": {"hostname": "w1", "machineID": "m", "addresses": ["192.0.2.1"] * 60},
+        "conditions": [{**condition, "type": f"C{n}"} for n in range(30)],
+        **changed,
+        **({"components": done} if "components" in changed else {}),
+    }
+    whole = builders.machine(
+        metadata={"annotations": {f"a{n}": "x" * 100 for n in range(1000)}},
+        labels={f"l{n}": "x" for n in range(60)},
+        status=status,
+    )
+    kept = brief(whole.manifest())
+    assert len(json.dumps(kept)) < 2000
+    found = Machine.parse(kept)
+    for secret in ("ops-ssh", "earlier", "other"):
+        assert keeping._needs(found, secret) == keeping._needs(whole, secret)
+    assert keeping.touched(whole.status) == bool(changed)
+    newer = builders.machine(
+        metadata={"name": "newer", "creationTimestamp": "2027-01-01T00:00:00Z"}
+    )
+    assert rival(newer, [found]) == rival(newer, [whole]) is not None
+    seen_by = [neighbours(newer, around(others=(one,))) for one in (found, whole)]
+    assert seen_by[0] == seen_by[1] != {}
+
+
 KEY = "SHA256:" + "A" * 43
+CREATED = "2026-11-02T11:00:00Z"
 
 
 def test_a_password_goes_to_no_host_that_nobody_vouched_for() -> None:
