@@ -16,6 +16,7 @@ from kok.api.machine import Machine
 from kok.api.meta import Kind, Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube.cutting import MARK
+from kok.kube.machinegist import brief
 from kok.kube.nesting import parse
 from kok.operators.machine import keeping, reasons
 from kok.operators.machine.business.tenants import Tenants
@@ -26,7 +27,6 @@ from kok.operators.machine.machines.observe import (
     Census,
     Observer,
     World,
-    brief,
     first_contact,
     neighbours,
     rival,

@@ -10,6 +10,7 @@ from kok.kube import certificates, foreignnodes, kinds
 from kok.kube.certificates import Request, by_node
 from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Conflict, KubeError, NotFound
+from kok.kube.machinegist import brief
 from kok.operators.cluster.business.tenants import Tenant
 from kok.operators.cluster.business.watching import Watching
 from kok.operators.cluster.findings import Foreign
@@ -33,7 +34,7 @@ async def attend(
     if not names:
         return Foreign()
     # Listed now: what was known a moment ago could call the node of a new Machine foreign.
-    listed = await p.kube.list(Machine.info.kind, p.obj.namespace, unread=FREE_FORM)
+    listed = await p.kube.list(Machine.info.kind, p.obj.namespace, unread=FREE_FORM, keep=brief)
     machines = foreignnodes.machines_of(p.obj, listed)
     waiting = sorted(names - {machine.node for machine in machines})
     if p.obj.spec.nodes.foreign == "Manual":

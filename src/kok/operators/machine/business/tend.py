@@ -14,6 +14,7 @@ from kok.kube.client import Kube
 from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Conflict, KubeError, NotFound, Unreachable
 from kok.kube.listed import listed
+from kok.kube.machinegist import brief
 from kok.operators.machine import reasons
 from kok.operators.machine.business import nodes, tokens
 from kok.operators.machine.business.nodes import NodeView
@@ -186,7 +187,7 @@ async def _reserved(p: Pass[Machine], cluster: Cluster, meta: Iterable[str]) -> 
     Machines say is theirs. Its own address may be shared behind a NAT."""
     machine = p.obj
     theirs: dict[str, str] = {}
-    found = await p.kube.list(machine.info.kind, machine.namespace, unread=FREE_FORM)
+    found = await p.kube.list(machine.info.kind, machine.namespace, unread=FREE_FORM, keep=brief)
     there = listed(Machine, found)
     for odd in there.odd:
         if odd.may_say(machine.spec.cluster, "spec", "cluster"):

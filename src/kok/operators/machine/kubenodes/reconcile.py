@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 from weakref import WeakValueDictionary
 
 import aiohttp
@@ -24,13 +25,14 @@ from kok.kube.apply import ensure_all
 from kok.kube.cutting import FREE_FORM, refuse
 from kok.kube.errors import Conflict, InvalidObject, NotFound
 from kok.kube.listed import listed
+from kok.kube.machinegist import brief, some
 from kok.kube.ownership import owned_by
 from kok.operators.machine import reasons
 from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.kubenodes import claims, render, software, staging, status
 from kok.operators.machine.kubenodes.render import Place
 from kok.operators.machine.kubenodes.software_objects import SoftwareObjects
-from kok.operators.machine.machines.observe import OPERATOR, access_of, machine_identity, plain
+from kok.operators.machine.machines.observe import OPERATOR, access_of, machine_identity
 from kok.operators.machine.machines.reconcile import ClusterChanges
 from kok.runtime.errors import Invalid, Wait
 from kok.runtime.policy import Policies
@@ -38,6 +40,9 @@ from kok.runtime.reconciler import DONE, EVERY, Done, Key, Pass, Result, Wake
 
 CLUSTER, HOST = Cluster.info.kind, Host.info.kind
 CHECKSUMS_AGAIN = 15.0
+_STATUS: Final = ("observedGeneration", "firstReady", "phase", "removal")
+_CONDITIONS: Final = frozenset({"Ready", "NodeReady", "UpToDate"})
+"""What is looked at of the status of a Machine."""
 MACHINE, COMPONENT, KUBENODE = Machine.info.kind, Component.info.kind, KubeNode.info.kind
 
 
@@ -281,11 +286,27 @@ async def _send_away(p: Pass[KubeNode], surplus: Iterable[Machine]) -> None:
 
 
 def _machine(kubenode: KubeNode, manifest: Manifest) -> Manifest:
-    """What is kept of a Machine for as long as a pass may last; all of it if it is our own."""
+    """What is kept of a Machine for as long as a pass may last."""
     if owned_by(manifest, kubenode):
         refuse(manifest)
-        return manifest
-    return plain(manifest)
+        return _own(manifest)
+    components = (manifest.get("spec") or {}).get("components") or ()
+    found = brief(manifest)
+    # Which Components they use.
+    used = [some(one, ("name", "version")) for one in components]
+    return {**found, "spec": {**found["spec"], "components": used}}
+
+
+def _own(manifest: Manifest) -> Manifest:
+    """Our own, without who wrote what and what only the Machine's own passes need of its status."""
+    status = manifest.get("status") or {}
+    told = [c for c in status.get("conditions") or () if c.get("type") in _CONDITIONS]
+    meta = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
+    return {
+        **manifest,
+        "metadata": meta,
+        "status": {**some(status, _STATUS), "conditions": told},
+    }
 
 
 def _tell_of_addresses(p: Pass[KubeNode], cluster: Cluster) -> None:

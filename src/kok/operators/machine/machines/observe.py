@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
 
 from kok.api import names
 from kok.api.cluster import Cluster
@@ -16,10 +15,11 @@ from kok.api.unreadable import Unreadable
 from kok.kube import kinds
 from kok.kube.access import AccessError
 from kok.kube.client import Kube
-from kok.kube.cutting import ANYTHING, FREE_FORM, MARK, lacking, sentence
+from kok.kube.cutting import ANYTHING, FREE_FORM, lacking, sentence
 from kok.kube.errors import Forbidden
 from kok.kube.identity import Identity, Untrusted, identity_of
 from kok.kube.listed import Listed, listed
+from kok.kube.machinegist import brief
 from kok.operators.machine import reasons
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
@@ -253,44 +253,6 @@ class Observer:
             found = await kube.get(kinds.NAMESPACE, "kube-system")
             self._installation = str((found or {}).get("metadata", {}).get("uid", ""))
         return self._installation
-
-
-_META: Final = ("namespace", "name", "uid", "creationTimestamp", "deletionTimestamp")
-_SPEC: Final = ("cluster", "node", "address", "port", "ssh")
-_STATUS: Final = ("tokenId", "sshSecret")
-_FACTS: Final = ("hostname", "machineID")
-
-
-def brief(manifest: Manifest) -> Manifest:
-    """A Machine as those of all namespaces look at it, in a few hundred bytes.
-
-    Whoever writes Machines decides on how much else is in them, and all are in memory at a time.
-    """
-    status = manifest.get("status") or {}
-    # What was installed says no more here than that something was.
-    touched = any(c.get("job") or c.get("config") for c in status.get("components") or ())
-    return {
-        **_some(manifest, ("apiVersion", "kind", MARK)),
-        "metadata": _some(manifest["metadata"], _META),
-        "spec": _some(manifest.get("spec") or {}, _SPEC),
-        "status": {
-            **_some(status, _STATUS),
-            "facts": _some(facts, _FACTS) if (facts := status.get("facts")) else None,
-            "components": [{"name": "any", "config": "any"}] if touched else [],
-        },
-    }
-
-
-def _some(fields: Mapping[str, Any], wanted: Iterable[str]) -> dict[str, Any]:
-    return {key: fields[key] for key in wanted if key in fields}
-
-
-def plain(manifest: Manifest) -> Manifest:
-    """A Machine as others look at it: without parameters of its software, and who wrote what."""
-    spec = manifest.get("spec") or {}
-    software = [{**one, "params": {}} for one in spec.get("components") or ()]
-    meta = {key: some for key, some in manifest["metadata"].items() if key != "managedFields"}
-    return {**manifest, "metadata": meta, "spec": {**spec, "components": software}}
 
 
 async def _components(kube: Kube, machine: Machine) -> tuple[dict[str, Component], str]:

@@ -1,0 +1,40 @@
+"""Machines as others look at them: whose hosts and nodes they are, and next to nothing else.
+
+A namespace may have thousands, all of them in memory at a time, and whoever writes them decides on
+how much else is in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from kok.api.meta import Manifest
+from kok.kube.cutting import MARK
+
+_META: Final = ("namespace", "name", "uid", "creationTimestamp", "deletionTimestamp")
+_SPEC: Final = ("cluster", "node", "address", "addresses", "port", "ssh")
+_STATUS: Final = ("tokenId", "sshSecret")
+_FACTS: Final = ("hostname", "machineID")
+
+
+def brief(machine: Manifest) -> Manifest:
+    """For `keep` of a list: a Machine in some hundred bytes, which can be parsed as one."""
+    status = machine.get("status") or {}
+    # What was installed says no more here than that something was.
+    touched = any(c.get("job") or c.get("config") for c in status.get("components") or ())
+    return {
+        **some(machine, ("apiVersion", "kind", MARK)),
+        "metadata": some(machine["metadata"], _META),
+        "spec": some(machine.get("spec") or {}, _SPEC),
+        "status": {
+            **some(status, _STATUS),
+            "facts": some(facts, _FACTS) if (facts := status.get("facts")) else None,
+            "components": [{"name": "any", "config": "any"}] if touched else [],
+        },
+    }
+
+
+def some(fields: Mapping[str, Any], wanted: Iterable[str]) -> dict[str, Any]:
+    """These fields of an object, as far as they are there."""
+    return {key: fields[key] for key in wanted if key in fields}
