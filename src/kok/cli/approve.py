@@ -23,6 +23,7 @@ from kok.kube.client import Kube
 from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Forbidden, NotFound
 from kok.kube.limits import TENANT
+from kok.kube.machinegist import brief
 
 
 async def approve(cluster: str, node: str, namespace: str | None, choice: Choice) -> list[str]:
@@ -71,7 +72,7 @@ async def _around(cluster: str, namespace: str | None, choice: Choice) -> _Aroun
             text = f"there is no Cluster {cluster} in namespace {where}; name another with -n"
             raise NotFound(404, "NotFound", text)
         parsed = Cluster.parse(found)
-        listed = await meta.list(Machine.info.kind, where, unread=FREE_FORM)
+        listed = await meta.list(Machine.info.kind, where, unread=FREE_FORM, keep=brief)
         machines = foreignnodes.machines_of(parsed, listed)
         return _Around(parsed, machines, await _meta_addresses(meta))
 
