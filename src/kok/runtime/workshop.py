@@ -15,8 +15,7 @@ from kok.runtime.fair import FairSlots
 LIGHT: Final = 2
 """Processes at a time for namespaces of which nothing bad is known."""
 HEAVY: Final = 1
-"""The same for those whose work was lately given up, or slow and too large to be remembered: they
-wait for one another."""
+"""The same for those whose work was given up lately: they wait for one another."""
 PROBATION: Final = 600.0
 """Seconds for which a namespace counts as heavy."""
 REST: Final = 9.0
@@ -110,13 +109,8 @@ class Workshop:
             known = self._outcomes.find(key)
             if known is not None:
                 return _again(*known)
-            begun = self._clock.monotonic()
             result = await self._done(key, function, argument, limits or Limits())
-            text = json.dumps(result)
-            if len(text) > KEPT_EACH and self._clock.monotonic() - begun > HONEST:
-                # It is made anew in each pass: by turns with its like, it keeps no others waiting.
-                self._suspect(namespace)
-            self._outcomes.keep(key, good=True, text=text)
+            self._outcomes.keep(key, good=True, text=json.dumps(result))
             return result
 
     async def _done(
@@ -137,11 +131,8 @@ class Workshop:
 
     def _given_up(self, namespace: str, begun: float) -> None:
         now = self._clock.monotonic()
-        self._suspect(namespace)
+        self._probation[namespace] = now + PROBATION
         self._rested = max(self._rested, now + (now - begun) * REST)
-
-    def _suspect(self, namespace: str) -> None:
-        self._probation[namespace] = self._clock.monotonic() + PROBATION
 
     async def _rest(self) -> None:
         while (left := self._rested - self._clock.monotonic()) > 0:

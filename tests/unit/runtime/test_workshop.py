@@ -12,7 +12,7 @@ import pytest
 import kok.operators
 from kok.runtime.aside import Limits, TooMuch, Unfinished
 from kok.runtime.clock import FakeClock, settle
-from kok.runtime.workshop import HONEST, KEPT_EACH, PROBATION, REST, Outcomes, Workshop
+from kok.runtime.workshop import HONEST, PROBATION, REST, Outcomes, Workshop
 
 
 class Bench:
@@ -121,25 +121,6 @@ async def test_a_busy_machine_is_nobodys_fault(bench: Bench, cpu: float, suspect
     bench.begun.clear()
     await bench.ask("a/2")
     assert bench.begun == ([] if suspected else ["a/2"])
-
-
-@pytest.mark.parametrize(
-    ("size", "seconds", "begun"),
-    [(KEPT_EACH, HONEST * 2, 1), (KEPT_EACH, HONEST / 2, 2), (1, HONEST * 2, 2)],
-)
-async def test_who_makes_large_results_slowly_again_and_again_waits_for_his_like(
-    bench: Bench, size: int, seconds: float, begun: int
-) -> None:
-    """What is too large to be remembered is made in each pass: it held a place for good."""
-    for name in "ab":
-        await bench.ask(f"{name}/{'x' * size}")
-        await bench.clock.advance(seconds)
-        await bench.end(f"{name}/{'x' * size}")
-        assert bench.tasks[-1].done()
-    bench.begun.clear()
-    await bench.ask("a/2", "b/2", "good/1")
-    assert len([one for one in bench.begun if one[:2] in {"a/", "b/"}]) == begun
-    assert ("good/1" in bench.begun) == (begun == 1)
 
 
 async def test_a_result_is_made_once(bench: Bench) -> None:

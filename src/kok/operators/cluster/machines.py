@@ -34,6 +34,8 @@ class Machines:
         self._known: dict[str, dict[str, Place]] = {}
         """By namespace and name; of namespaces that were listed."""
         self._listed_at: dict[str, float] = {}
+        self._asked: dict[str, set[str]] = {}
+        """Clusters that have asked, by namespace."""
 
     def changed(self, manifest: Manifest) -> Iterable[Key]:
         """The key function of the runtime's wake: its Cluster, if that is of any interest."""
@@ -50,6 +52,7 @@ class Machines:
     async def of(self, kube: Kube, key: Key, clock: Clock) -> tuple[str, ...]:
         """Addresses of all Machines of a Cluster, sorted. Raises `KubeError`."""
         namespace, cluster = key
+        self._asked.setdefault(namespace, set()).add(cluster)
         now = clock.monotonic()
         if now - self._listed_at.get(namespace, float("-inf")) > REFRESH:
             listed = await kube.list(MACHINE, namespace, unread=FREE_FORM, keep=_gist)
@@ -58,13 +61,18 @@ class Machines:
         mine = (p.addresses for p in self._known[namespace].values() if p.cluster == cluster)
         return tuple(sorted({one for addresses in mine for one in addresses}))
 
-    def forget(self, namespace: str) -> None:
-        """A Cluster of that namespace is gone; its others list the Machines anew.
+    def forget(self, key: Key) -> None:
+        """A Cluster is gone.
 
-        Nobody would strike those that go from the list of a namespace that has no Cluster.
+        With the last one of a namespace its Machines are forgotten, which nobody would strike.
         """
-        self._known.pop(namespace, None)
-        self._listed_at.pop(namespace, None)
+        namespace, cluster = key
+        left = self._asked.get(namespace, set())
+        left.discard(cluster)
+        if not left:
+            self._asked.pop(namespace, None)
+            self._known.pop(namespace, None)
+            self._listed_at.pop(namespace, None)
 
 
 def _gist(manifest: Manifest) -> Manifest:

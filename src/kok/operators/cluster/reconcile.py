@@ -88,7 +88,7 @@ class ClusterReconciler:
         """Its connections are closed."""
         del uid
         self._tenants.drop(key)
-        self._machines.forget(key[0])
+        self._machines.forget(key)
 
 
 def _next(p: Pass[Cluster], steps: Steps) -> float | None:

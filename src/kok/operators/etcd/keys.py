@@ -40,6 +40,12 @@ def is_current(obj: EtcdCluster, versions: str) -> bool:
     return kept is not None and (kept.content, kept.data) == (versions, _data(obj))
 
 
+def is_of_earlier_release(obj: EtcdCluster) -> bool:
+    """Whether what etcd holds was recorded by its content, which nobody compares any more."""
+    kept = obj.status.keys
+    return kept is not None and not kept.content.startswith(bundle.VERSIONS)
+
+
 async def keep(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
@@ -92,8 +98,8 @@ def _to_be_checked(obj: EtcdCluster, *, due: bool) -> bool:
     kept = status.keys
     if due or not fresh or kept is None or kept.data != _data(obj):
         return True
-    # An earlier release recorded a hash of the content, by which a password could be guessed.
-    return not kept.content.startswith(bundle.VERSIONS)
+    # By a hash of the content a password could be guessed.
+    return is_of_earlier_release(obj)
 
 
 async def _store(p: Pass[EtcdCluster], obj: EtcdCluster, client: EtcdClient, address: str) -> None:

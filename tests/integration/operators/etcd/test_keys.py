@@ -310,6 +310,29 @@ async def test_what_an_earlier_release_recorded_is_recorded_anew_at_rest(
     assert found["status"]["keys"] == kept
 
 
+async def test_a_backup_of_a_paused_etcd_waits_for_no_record_of_another_form(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await volume(world)
+    await secret(world, "backup-keys", key=BACKUP_KEY)
+    await secret(world, "shop-ca", marked=True, key="first")
+    await filled(world, standin, backup=policy())
+    made = await world.until(lambda m: told(m, "KeysStored", "True"))
+    await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"paused": True}})
+    await world.until(lambda m: told(m, "Paused", "True"))
+    old = {"status": {"keys": {**made["status"]["keys"], "content": "0" * 64}}}
+    await world.kube.patch(ETCD, "e", world.namespace, old, subresource="status")
+    await ask(world)
+    await until_phase(world, "Complete")
+
+    current = {"status": {"keys": made["status"]["keys"]}}
+    await world.kube.patch(ETCD, "e", world.namespace, current, subresource="status")
+    await secret(world, "shop-ca", marked=True, key="second")
+    await ask(world, "two")
+    waiting = await until_reason(world, "KeysNotStored", "two")
+    assert "waits until its spec.paused is false" in condition(waiting)["message"]
+
+
 @pytest.mark.parametrize("cut", [1, 2])
 async def test_a_pass_that_is_cut_off_keeps_them_all_the_same(
     etcd_operator: Process,

@@ -28,6 +28,7 @@ from kok.operators.cluster.business.reach import ask, resolve
 from kok.operators.cluster.business.tenants import Tenants, Way, way
 from kok.operators.cluster.business.watching import Watching
 from kok.operators.cluster.links import Links
+from kok.operators.cluster.machines import Machines
 from kok.operators.cluster.metanodes import REFRESH, MetaNodes
 from kok.operators.cluster.settings import ClusterSettings
 from kok.runtime.clock import FakeClock, settle
@@ -425,3 +426,31 @@ def test_addons_are_woken_by_what_they_hang_on() -> None:
     links.forget(("n", "app"))
     links.wake_addons(("n", "shop"))
     assert woken[3:] == ["dns"]
+
+
+async def test_a_cluster_that_goes_keeps_no_other_from_being_told_of_machines() -> None:
+    def one(name: str, address: str) -> Manifest:
+        meta = {"name": name, "namespace": "n"}
+        return {"metadata": meta, "spec": {"cluster": "b", "address": address}}
+
+    machines, kube = Machines(), cast("Kube", Namespace(one("m1", "192.0.2.1")))
+    clock = FakeClock()
+    for cluster in ("a", "b"):
+        await machines.of(kube, ("n", cluster), clock)
+    machines.forget(("n", "a"))
+    assert machines.changed(one("m2", "192.0.2.2")) == [("n", "b")]
+    machines.forget(("n", "b"))
+    assert machines.changed(one("m3", "192.0.2.3")) == []
+
+
+class Namespace:
+    """A namespace whose Machines can be listed."""
+
+    def __init__(self, *found: Manifest) -> None:
+        self.found = found
+
+    async def list(
+        self, _kind: Kind, _namespace: str, *, keep: Callable[[Manifest], Manifest], **_: object
+    ) -> list[Manifest]:
+        """All of them."""
+        return list(map(keep, self.found))

@@ -114,7 +114,11 @@ class Backup:
             wanted = await bundle.versions(self.p.kube, cluster)
             if wanted is None or keys.is_current(cluster, wanted):
                 return
+            if cluster.spec.paused and keys.is_of_earlier_release(cluster):
+                return  # What is recorded anew at rest is no reason to wait for the end of a pause.
         text = f"{cluster} has yet to put the keys of spec.backup.keys into etcd"
+        if cluster.spec.paused:
+            text += ", which waits until its spec.paused is false"
         after = attempts.look_again(self.obj, self.p.now)
         if said is None or said.status == "True":
             raise Wait(reasons.KEYS_NOT_STORED, text, after)
