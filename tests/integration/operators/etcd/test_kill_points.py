@@ -180,7 +180,7 @@ async def test_keys_go_with_a_backup_and_come_back(scene: Scene, lives: Iterator
     world = scene.world
     await volume(world)
     await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", key="the private key")
+    await secret(world, "shop-ca", marked=True, key="the private key")
     await scene.begin(1, backup=keeping_keys())
     await scene.ask(BACKUP, "one")
     backup = await world.there(BACKUP, "one")
