@@ -16,6 +16,8 @@ FIRST_DELAY = timedelta(seconds=20)
 LONGEST_DELAY = timedelta(minutes=30)
 LOOKS = 2.0, 30.0
 """Seconds at least and at most between two looks for keys that are yet to be put into etcd."""
+_NAME = 180
+"""Characters of an EtcdBackup's name in a key: a file's name has 255, with time, UID and suffixes."""
 ATTEMPTS = 5
 """How often a backup that somebody asked for is tried if its failures may pass by themselves."""
 
@@ -43,7 +45,7 @@ def key(obj: EtcdBackup, now: datetime) -> str:
 
     The time of the first attempt stands in it, which tells the newest one in a store from others.
     """
-    unique = f"{obj.name}-{obj.metadata.uid[:8]}"
+    unique = f"{obj.name[:_NAME]}-{obj.metadata.uid[:8]}"
     return key_of(f"{obj.namespace}/{obj.spec.etcd_cluster}", unique, now)
 
 

@@ -115,6 +115,10 @@ def given(name: str, begun: datetime) -> str:
     return key.removesuffix(".snapshot")
 
 
+def test_a_key_of_the_longest_name_fits_into_the_name_of_a_file() -> None:
+    assert len(f"{given('n' * 253, NOW)}.snapshot.json.partial") < 255
+
+
 DAY = timedelta(days=1)
 
 
