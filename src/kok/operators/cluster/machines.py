@@ -17,6 +17,8 @@ from kok.runtime.reconciler import Key
 MACHINE = Machine.info.kind
 REFRESH = 600.0
 """Seconds after which a namespace is listed again: a wake does not tell that a Machine is gone."""
+SPARE = 1000
+"""New Machines that are remembered beside twice as many as there were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Machines:
         self._known: dict[str, dict[str, Place]] = {}
         """By namespace and name; of namespaces that were listed."""
         self._listed_at: dict[str, float] = {}
+        self._room: dict[str, int] = {}
+        """How many Machines of a namespace are remembered."""
         self._asked: dict[str, set[str]] = {}
         """Clusters that have asked, by namespace."""
 
@@ -47,7 +51,12 @@ class Machines:
         if known.get(name) == found:
             return []
         known[name] = found
-        return [(str(meta["namespace"]), found.cluster)]
+        namespace = str(meta["namespace"])
+        if len(known) <= self._room[namespace]:
+            return [(namespace, found.cluster)]
+        # Most of them must be gone, while no Cluster has asked: they are listed anew by who does.
+        del self._known[namespace], self._listed_at[namespace], self._room[namespace]
+        return [(namespace, cluster) for cluster in sorted(self._asked.get(namespace, ()))]
 
     async def of(self, kube: Kube, key: Key, clock: Clock) -> tuple[str, ...]:
         """Addresses of all Machines of a Cluster, sorted. Raises `KubeError`."""
@@ -58,6 +67,7 @@ class Machines:
             listed = await kube.list(MACHINE, namespace, unread=FREE_FORM, keep=_gist)
             self._known[namespace] = {str(m["metadata"]["name"]): place(m) for m in listed}
             self._listed_at[namespace] = now
+            self._room[namespace] = 2 * len(listed) + SPARE
         mine = (p.addresses for p in self._known[namespace].values() if p.cluster == cluster)
         return tuple(sorted({one for addresses in mine for one in addresses}))
 
@@ -73,6 +83,7 @@ class Machines:
             self._asked.pop(namespace, None)
             self._known.pop(namespace, None)
             self._listed_at.pop(namespace, None)
+            self._room.pop(namespace, None)
 
 
 def _gist(manifest: Manifest) -> Manifest:

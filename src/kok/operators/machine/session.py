@@ -15,6 +15,7 @@ import structlog
 
 from kok.kube.errors import KubeError, lean
 from kok.operators.machine import metrics
+from kok.operators.machine.business.refusals import Refusals
 from kok.operators.machine.host.jobs import JobResult
 from kok.operators.machine.host.survey import Identity, Survey
 from kok.operators.machine.ssh import HostError, HostFloods, ScriptFailed
@@ -51,6 +52,8 @@ class View:
     identity: Identity | None = None
     """Of the kubelet, as last seen."""
     jobs: dict[str, JobResult] = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
+    """Requests for certificates that were refused."""
     joined: float | None = None
     """When the kubelet was started to join."""
     finished: float = NEVER

@@ -29,6 +29,7 @@ from kok.kube.client import Kube
 from kok.operators.cluster.business import rights
 from kok.operators.machine.business import nodes, tend, tokens
 from kok.operators.machine.business.drain import Drain
+from kok.operators.machine.business.refusals import Refusals
 from kok.operators.machine.business.tenants import Tenant, Tenants, Way
 from kok.operators.machine.host.join import Access
 from kok.runtime.clock import FakeClock, SystemClock
@@ -357,7 +358,9 @@ async def test_nothing_is_approved_before_the_host_was_seen(
 
 async def approve(p: Pass[Machine], tenant: Tenant, reached: str = "") -> None:
     meta = tend.MetaAddresses(p.clock.monotonic)
-    await tend.approve(p, tenant, builders.cluster(), reached, meta)
+    await tend.approve(
+        p, tenant, builders.cluster(), reached, meta, machines=tend.Neighbours(), memory=Refusals()
+    )
 
 
 async def _allow_nodes(kube: Kube) -> None:

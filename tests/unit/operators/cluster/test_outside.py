@@ -28,7 +28,7 @@ from kok.operators.cluster.business.reach import ask, resolve
 from kok.operators.cluster.business.tenants import Tenants, Way, way
 from kok.operators.cluster.business.watching import Watching
 from kok.operators.cluster.links import Links
-from kok.operators.cluster.machines import Machines
+from kok.operators.cluster.machines import SPARE, Machines
 from kok.operators.cluster.metanodes import REFRESH, MetaNodes
 from kok.operators.cluster.settings import ClusterSettings
 from kok.runtime.clock import FakeClock, settle
@@ -441,6 +441,21 @@ async def test_a_cluster_that_goes_keeps_no_other_from_being_told_of_machines() 
     assert machines.changed(one("m2", "192.0.2.2")) == [("n", "b")]
     machines.forget(("n", "b"))
     assert machines.changed(one("m3", "192.0.2.3")) == []
+
+
+async def test_machines_that_come_and_go_are_not_remembered_without_end() -> None:
+    def one(number: int) -> Manifest:
+        meta = {"name": f"m{number}", "namespace": "n"}
+        return {"metadata": meta, "spec": {"cluster": "b", "address": "192.0.2.1"}}
+
+    machines, kube = Machines(), cast("Kube", Namespace(one(0)))
+    clock = FakeClock()
+    await machines.of(kube, ("n", "a"), clock)
+    woken = [list(machines.changed(one(number))) for number in range(1, SPARE + 4)]
+    assert woken[0] == [("n", "b")]
+    assert woken[-2:] == [[("n", "a")], []], "all who asked are to ask again"
+    assert not machines._known
+    assert await machines.of(kube, ("n", "b"), clock) == ("192.0.2.1",)
 
 
 class Namespace:

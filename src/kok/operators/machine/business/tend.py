@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from kok.api.cluster import Cluster
@@ -13,11 +15,12 @@ from kok.kube.certificates import Request, Subject, by_node, by_token
 from kok.kube.client import Kube
 from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Conflict, KubeError, NotFound, Unreachable
-from kok.kube.listed import listed
+from kok.kube.listed import Listed, listed
 from kok.kube.machinegist import brief
 from kok.operators.machine import reasons
 from kok.operators.machine.business import nodes, tokens
 from kok.operators.machine.business.nodes import NodeView
+from kok.operators.machine.business.refusals import Refusals
 from kok.operators.machine.business.tenants import Tenant
 from kok.operators.machine.host.join import Access
 from kok.pki.reserved import Reserved, is_address, reserved
@@ -129,11 +132,19 @@ class MetaAddresses:
 
 
 async def approve(
-    p: Pass[Machine], tenant: Tenant, cluster: Cluster, reached: str, meta: MetaAddresses
-) -> None:
+    p: Pass[Machine],
+    tenant: Tenant,
+    cluster: Cluster,
+    reached: str,
+    meta: MetaAddresses,
+    *,
+    machines: Neighbours,
+    memory: Refusals,
+) -> float | None:
     """Grants the kubelet the certificates that are truly this Machine's.
 
     `reached` is the address at which the operator found the host; empty if that is not known yet.
+    Returns seconds until the next look, if there has to be one.
     """
     machine, facts, token = p.obj, p.status.facts, p.status.token_id
     spec = machine.spec
@@ -142,9 +153,13 @@ async def approve(
         # A name of which it is not known yet where it leads says nothing.
         asked += tenant.pending(by_node(spec.node))
     if not asked:
-        return
+        return None
     subject = Subject(spec.node, (spec.address, *spec.addresses, reached), token)
-    taken = await _reserved(p, cluster, await meta.all(p.kube))
+    judged = hash((machine.metadata.generation, reached, *((r.name, r.pem) for r in asked)))
+    if (left := memory.left(judged, p.clock.monotonic())) > 0:
+        return left
+    there = await machines.now(p.kube, machine.namespace)
+    taken = _reserved(machine, cluster, await meta.all(p.kube), there)
     refused = ""
     for request in asked:
         why = certificates.objection(request, subject, taken)
@@ -156,10 +171,12 @@ async def approve(
             )
     if not refused:
         p.set_condition(CERTIFIED, True, reasons.CSR_APPROVED, "the kubelet got what it asked for")
-        return
+        return None
+    memory.refused(judged, p.clock.monotonic())
     p.set_condition(CERTIFIED, False, reasons.CSR_REFUSED, refused)
     if tenant.may_complain(spec.node):
         p.event(reasons.CSR_REFUSED, refused, warning=True)
+    return None
 
 
 async def _grant(p: Pass[Machine], tenant: Tenant, request: Request) -> str | None:
@@ -182,13 +199,49 @@ async def _grant(p: Pass[Machine], tenant: Tenant, request: Request) -> str | No
     return None
 
 
-async def _reserved(p: Pass[Machine], cluster: Cluster, meta: Iterable[str]) -> Reserved:
+class Neighbours:
+    """The Machines of a namespace, in one list for all who ask at the same time."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Question] = {}
+
+    async def now(self, kube: Kube, namespace: str) -> Listed[Machine]:
+        """All as they are now: in a list that began after the question. Raises `KubeError`."""
+        asked = self._open.setdefault(namespace, _Question())
+        asked.count += 1
+        mine, asked.waiting = asked.count, asked.waiting + 1
+        try:
+            async with asked.lock:
+                if asked.began < mine:
+                    began = asked.count
+                    kind = Machine.info.kind
+                    found = await kube.list(kind, namespace, unread=FREE_FORM, keep=brief)
+                    asked.began, asked.found = began, listed(Machine, found)
+                return asked.found
+        finally:
+            asked.waiting -= 1
+            if not asked.waiting:
+                self._open.pop(namespace, None)
+
+
+@dataclass(slots=True)
+class _Question:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    count: int = 0
+    """How many have asked."""
+    waiting: int = 0
+    """How many have no answer yet."""
+    began: int = 0
+    """How many had asked when the list of `found` began."""
+    found: Listed[Machine] = field(default_factory=Listed)
+
+
+def _reserved(
+    machine: Machine, cluster: Cluster, meta: Iterable[str], there: Listed[Machine]
+) -> Reserved:
     """What this Machine may not have: the API's, the meta nodes', and what the specs of other
     Machines say is theirs. Its own address may be shared behind a NAT."""
-    machine = p.obj
     theirs: dict[str, str] = {}
-    found = await p.kube.list(machine.info.kind, machine.namespace, unread=FREE_FORM, keep=brief)
-    there = listed(Machine, found)
     for odd in there.odd:
         if odd.may_say(machine.spec.cluster, "spec", "cluster"):
             own = {odd.text("spec", "address"), *odd.texts("spec", "addresses")}

@@ -88,6 +88,7 @@ class MachineReconciler:
             closed=settings.forbidden_ranges,
         )
         self.meta = tend.MetaAddresses(self.clock.monotonic)
+        self.neighbours = tend.Neighbours()
         self.renderer = Renderer(workshop)
         self.phases = metrics.Phases()
         self.abandoned = abandoned or Abandoned()
@@ -264,11 +265,25 @@ class MachineReconciler:
         if tenant is None or tenant.answers is False or not joined:
             return None
         try:
-            if case.world.cluster is not None:
-                await tend.approve(p, tenant, case.world.cluster, case.view.reached, self.meta)
-            return await tend.node(p, tenant, found) if found is not None else None
+            again = await self._approve(p, case, tenant)
+            after = await tend.node(p, tenant, found) if found is not None else None
+            return min((s for s in (again, after) if s is not None), default=None)
         except Unreachable:
             return None  # The tenant's next answer wakes the Machine.
+
+    async def _approve(self, p: Pass[Machine], case: Case, tenant: Tenant) -> float | None:
+        cluster, view = case.world.cluster, case.view
+        if cluster is None:
+            return None
+        return await tend.approve(
+            p,
+            tenant,
+            cluster,
+            view.reached,
+            self.meta,
+            machines=self.neighbours,
+            memory=view.refusals,
+        )
 
     async def _act(
         self, p: Pass[Machine], case: Case, decision: Decision, session: Session
