@@ -154,8 +154,9 @@ async def test_the_addresses_of_a_machine_that_cannot_be_read_are_still_its_own(
         manifest["spec"]["port"] = "twenty-two"
         manifest["spec"]["addresses"] = [f"{address}5", 7]
         api.put(f"{ROOT}/machines/{name}", manifest)
-    p = passing(kube, builders.machine())
-    reserved = await tend._reserved(p, builders.cluster(), [])
+    machine = builders.machine()
+    there = await tend.Neighbours().now(kube, machine.namespace)
+    reserved = tend._reserved(machine, builders.cluster(), [], there)
     assert reserved.of("192.0.2.5") == reserved.of("192.0.2.55") == "an address of Machine a"
     assert reserved.of("192.0.2.6") is None
 
