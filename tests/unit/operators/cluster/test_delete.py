@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,26 +10,12 @@ import structlog
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.cluster.builders import NOW, a_cluster, an_addon
 
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.operators.cluster.delete import ADDONS_FOR, Deletion
 from kok.runtime.clock import FakeClock
 from kok.runtime.errors import Wait
 from kok.runtime.reconciler import Pass
 from kok.runtime.settings import Settings
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    server = await FakeApi().start()
-    yield server
-    await server.close()
-
-
-@pytest.fixture
-async def kube(api: FakeApi) -> AsyncIterator[Kube]:
-    async with Kube(from_kubeconfig(api.kubeconfig()), field_manager="kok-cluster") as made:
-        yield made
 
 
 def passing(kube: Kube, seconds: float) -> Pass[Any]:

@@ -13,7 +13,6 @@ from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
 
 from kok.api.host import AbandonedHost, Host
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.cleaning import Cleaner
@@ -29,19 +28,6 @@ VICTIM = "11111111-2222-3333-4444-555555555555"
 LIST = "/api/v1/namespaces/kok-system/configmaps/kok-abandoned-hosts"
 HOST = "/apis/kok.dev/v1alpha1/namespaces/evil/hosts/h"
 KEY = "SHA256:" + "A" * 43
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    server = await FakeApi().start()
-    yield server
-    await server.close()
-
-
-@pytest.fixture
-async def kube(api: FakeApi) -> AsyncIterator[Kube]:
-    async with Kube(from_kubeconfig(api.kubeconfig()), field_manager="kok-machine") as made:
-        yield made
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -21,7 +20,6 @@ from tests.unit.operators.machine.cases import NODE, case, world
 
 from kok.api.host import AbandonedHost
 from kok.api.machine import Machine
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden, KubeError
 from kok.operators.machine import reasons
@@ -209,19 +207,6 @@ async def test_an_operator_that_was_away_has_its_whole_time() -> None:
 
 
 # --- the host
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    server = await FakeApi().start()
-    yield server
-    await server.close()
-
-
-@pytest.fixture
-async def kube(api: FakeApi) -> AsyncIterator[Kube]:
-    async with Kube(from_kubeconfig(api.kubeconfig()), field_manager="kok-machine") as made:
-        yield made
 
 
 def installed(cleaning_for: float | None, **meta: Any) -> Machine:

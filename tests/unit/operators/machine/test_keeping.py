@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +15,6 @@ from kok.api.host import Host
 from kok.api.machine import Machine
 from kok.api.meta import Manifest, Resource
 from kok.kube import kinds
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.operators.machine.keeping import FINALIZER, Keeper, hold, needed
 from kok.operators.machine.machines.observe import Census
@@ -77,19 +75,6 @@ def test_who_needs_a_secret(
     hosts = [user for user in users if isinstance(user, Host)]
     now = NOW + timedelta(seconds=seconds)
     assert needed(secret(deleted=gone), machines, hosts, now) == kept
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    server = await FakeApi().start()
-    yield server
-    await server.close()
-
-
-@pytest.fixture
-async def kube(api: FakeApi) -> AsyncIterator[Kube]:
-    async with Kube(from_kubeconfig(api.kubeconfig()), field_manager="kok-machine") as made:
-        yield made
 
 
 def passing(kube: Kube, obj: Resource) -> Pass[Any]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-import pytest
 import structlog
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
@@ -17,7 +16,6 @@ from tests.unit.operators.machine.cases import MEMBER, NODE, case, seen, world
 
 from kok.api.machine import Machine
 from kok.api.meta import Manifest
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.operators.machine.business import nodes, tend
 from kok.operators.machine.business.drain import Drain
@@ -44,19 +42,6 @@ class Tenant:
         """See `Tenant` of the operator."""
         found = self.nodes[node["metadata"]["name"]] = nodes.view(node)
         return found
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    server = await FakeApi().start()
-    yield server
-    await server.close()
-
-
-@pytest.fixture
-async def kube(api: FakeApi) -> AsyncIterator[Kube]:
-    async with Kube(from_kubeconfig(api.kubeconfig()), field_manager="kok-machine") as made:
-        yield made
 
 
 def passing(machine: Machine) -> Pass[Machine]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from kok.api.host import Host
 from kok.api.machine import Machine
 from kok.api.meta import Resource
 from kok.api.unreadable import Unreadable
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.kube.listed import listed
 from kok.kube.ownership import owned
@@ -32,19 +30,6 @@ from kok.runtime.reconciler import Pass
 from kok.runtime.settings import Settings
 
 ROOT = "/apis/kok.dev/v1alpha1/namespaces/team-a"
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    server = await FakeApi().start()
-    yield server
-    await server.close()
-
-
-@pytest.fixture
-async def kube(api: FakeApi) -> AsyncIterator[Kube]:
-    async with Kube(from_kubeconfig(api.kubeconfig()), field_manager="kok-machine") as made:
-        yield made
 
 
 def passing(kube: Kube, obj: Resource) -> Pass[Any]:
