@@ -49,7 +49,8 @@ class Kube:
     """One API server as one identity.
 
     All methods raise `KubeError`; `Unreachable` when there was no usable answer within the
-    time-out, and its kind `AccessError` when the identity itself is unusable. Manifests go in and come out as JSON objects and are never changed in place.
+    time-out, and its kind `AccessError` when the identity itself is unusable. Manifests go in and
+    come out as JSON objects and are never changed in place.
     """
 
     def __init__(
