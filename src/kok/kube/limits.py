@@ -48,6 +48,9 @@ class Limits:
     chunk: int = 0
     """Bytes that the chunks of an answer have at least on the average; 0 for no limit. What comes
     byte by byte takes a hundred times as long to read."""
+    share: float | None = None
+    """Of one processor: what objects of namespaces that are expensive to read may take of it all
+    together, see `kok.kube.shares`; None for no limit."""
     cuts: bool = False
     """Whether an object of too many values is cut, see `kok.kube.cutting`, and not only refused:
     so that its author can be told, and a list or watch goes on in spite of it."""
@@ -74,6 +77,7 @@ META: Final = Limits(
     reading=48 * MIB,
     seconds=300.0,
     page=100,
+    share=0.3,
     cuts=True,
 )
 """Of the meta cluster: its API server is trusted, but everybody who may write in a namespace there

@@ -29,6 +29,17 @@ def object_path(
     return "/".join(parts)
 
 
+def namespace_of(path: str) -> str | None:
+    """The namespace of a path's objects; None for those of all, and of kinds that have none.
+
+    >>> namespace_of("/apis/apps/v1/namespaces/default/deployments/web")
+    'default'
+    """
+    _, found, rest = path.partition("/namespaces/")
+    namespace, inside, _ = rest.partition("/")
+    return namespace if found and inside else None
+
+
 def selector(
     labels: Mapping[str, str] | str | None, fields: Mapping[str, str] | str | None
 ) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from asyncio.sslproto import SSLProtocol
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -13,12 +13,14 @@ import aiohttp
 
 from kok.kube import dialling
 from kok.kube.access import Access, Bearer, ssl_context
-from kok.kube.cutting import lean
+from kok.kube.cutting import lean, turn
 from kok.kube.errors import Barred, KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import META, Limits, weight
 from kok.kube.nesting import parse
 from kok.kube.pace import CHUNK, LINE, Pace
+from kok.kube.paths import namespace_of
 from kok.kube.reading import Reading
+from kok.kube.shares import FREE, Shares
 
 JSON = "application/json"
 ERROR_BODY = 2**16
@@ -113,6 +115,7 @@ class Transport:
         self._headers = {"Accept": JSON, "User-Agent": user_agent}
         self._observer = observer
         self._reading = Reading(limits.reading)
+        self._shares = Shares(limits.share, asyncio.get_running_loop().time)
         self._closed = closed
         self._session = new_session(access, limit=connections, closed=closed)
 
@@ -156,18 +159,23 @@ class Transport:
         `several`: of a list, in which no object is cut without need, and which could be asked for
         again with fewer. `pace` is told of what came.
         """
-        limit = aiohttp.ClientTimeout(total=timeout or self.timeout)
-        async with self._exchange(
-            method, path, body, query=query, headers=headers, timeout=limit
-        ) as response:
+        limit, namespace = aiohttp.ClientTimeout(total=timeout or self.timeout), namespace_of(path)
+        async with (
+            self._shares.turn(namespace if method == "GET" else None),
+            self._exchange(
+                method, path, body, query=query, headers=headers, timeout=limit
+            ) as response,
+        ):
             if response.status >= 400:
                 raise error_of(response.status, await self._beginning(response))
             raw = await self._read(response, several, pace)
             if not response.content_type.endswith("json"):
                 return raw.decode("utf-8", "replace"), len(raw)
-            if not several or weight(raw) > self.limits.weight:
-                raw = await self._cut(raw)
-            return (self._parsed(raw, several), weight(raw)) if raw else (None, 0)
+            whose = namespace if len(raw) > FREE else None
+            with self._shares.reading(whose) as watch:
+                if not several or weight(raw) > self.limits.weight:
+                    raw = await self._cut(raw, watch.pause)
+                return (self._parsed(raw, several), weight(raw)) if raw else (None, 0)
 
     async def lines(
         self,
@@ -304,8 +312,8 @@ class Transport:
                     await self._reading.more(answer, len(chunk))
         return bytes(raw)
 
-    async def _cut(self, raw: bytes) -> bytes:
-        return await lean(raw) if self.limits.cuts else raw
+    async def _cut(self, raw: bytes, pause: Callable[[], Awaitable[None]] = turn) -> bytes:
+        return await lean(raw, pause) if self.limits.cuts else raw
 
     def _parsed(self, raw: bytes, several: bool) -> Any:
         most = self.limits.parsed(several=several)
