@@ -149,6 +149,9 @@ class FakeApi:
         for term in filter(None, request.query.get("labelSelector", "").split(",")):
             key, _, value = term.partition("=")
             items = [o for o in items if o["metadata"].get("labels", {}).get(key) == value]
+        only, _, name = request.query.get("fieldSelector", "").partition("=")
+        if only == "metadata.name":
+            items = [o for o in items if o["metadata"]["name"] == name]
         version = str(next(self._versions))
         return web.json_response({"metadata": {"resourceVersion": version}, "items": items})
 

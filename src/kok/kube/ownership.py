@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
+from typing import Any
 
 from kok.api.meta import Kind, Manifest, Resource
 from kok.api.names import (
@@ -66,7 +67,7 @@ def owned(manifest: Manifest, owner: Resource) -> Manifest:
     }
 
 
-def owned_by(manifest: Manifest, owner: Resource) -> bool:
+def owned_by(manifest: Mapping[str, Any], owner: Resource) -> bool:
     """Whether the object's controller is this very owner (by UID, not by name)."""
     return any(
         reference.get("uid") == owner.metadata.uid

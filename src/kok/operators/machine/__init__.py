@@ -7,12 +7,14 @@ import logging
 
 from kok.kube.client import Kube
 from kok.operators.machine.abandoned import Abandoned
+from kok.operators.machine.census import Census
 from kok.operators.machine.cleaning import Cleaner
 from kok.operators.machine.components.foreign import Checker
 from kok.operators.machine.hosts import ComponentReconciler, HostReconciler
 from kok.operators.machine.kubenodes.reconcile import KubeNodeReconciler
 from kok.operators.machine.machines.reconcile import MachineReconciler
 from kok.operators.machine.settings import MachineSettings
+from kok.runtime.clock import SystemClock
 from kok.runtime.reconciler import OperatorSpec
 from kok.runtime.settings import Settings
 from kok.runtime.workshop import Workshop
@@ -22,8 +24,9 @@ def operator(settings: Settings) -> OperatorSpec:
     """The operator with its four reconcilers."""
     del settings  # The runtime hands them to each pass.
     own, abandoned, workshop = MachineSettings(), Abandoned(), Workshop()
-    machines = MachineReconciler(own, workshop, abandoned=abandoned)
-    kubenodes = KubeNodeReconciler(own, abandoned)
+    census = Census(SystemClock().monotonic)
+    machines = MachineReconciler(own, workshop, census, abandoned=abandoned)
+    kubenodes = KubeNodeReconciler(own, census, abandoned)
     cleaner = Cleaner(
         machines.connections, machines.sessions, machines.observer, abandoned, machines.keeper
     )

@@ -9,7 +9,7 @@ their own limit of time.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -83,14 +83,14 @@ async def hold(kube: Kube, secret: Manifest) -> None:
         await _set(kube, secret, [*found, FINALIZER])
 
 
-Everybody = Callable[[Kube, Collection[str]], Awaitable[Listed[Machine]]]
+Everybody = Callable[[Kube, str], Awaitable[Listed[Machine]]]
 
 
 class Keeper:
     """Frees Secrets that nobody needs any more."""
 
     def __init__(self, everybody: Everybody) -> None:
-        """`everybody` lists all Machines, of these namespaces or of all, as they are now."""
+        """`everybody` lists all Machines of a namespace, as they are now."""
         self._everybody = everybody
         self._leaving: dict[str, None] = {}
         """UIDs of Machines and Hosts of which nothing is left to do, the newest last. Of two that
@@ -110,9 +110,9 @@ class Keeper:
             if len(self._leaving) > _LEAVING_MOST:
                 del self._leaving[next(iter(self._leaving))]
         namespace = secret["metadata"]["namespace"]
-        everybody = await self._everybody(p.kube, p.settings.namespaces)
-        machines = [m for m in everybody.objects if m.namespace == namespace and self._stays(m)]
-        odd = [o for o in everybody.odd if o.namespace == namespace and o.uid not in self._leaving]
+        everybody = await self._everybody(p.kube, namespace)
+        machines = list(filter(self._stays, everybody.objects))
+        odd = [o for o in everybody.odd if o.uid not in self._leaving]
         still = needed(secret, machines, (), p.now, odd)
         if not still:
             hosts = listed(Host, await p.kube.list(Host.info.kind, namespace))

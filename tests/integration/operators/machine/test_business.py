@@ -31,6 +31,7 @@ from kok.operators.machine.business import nodes, tend, tokens
 from kok.operators.machine.business.drain import Drain
 from kok.operators.machine.business.refusals import Refusals
 from kok.operators.machine.business.tenants import Tenant, Tenants, Way
+from kok.operators.machine.census import Census
 from kok.operators.machine.host.join import Access
 from kok.runtime.clock import FakeClock, SystemClock
 from kok.runtime.reconciler import Pass
@@ -359,7 +360,13 @@ async def test_nothing_is_approved_before_the_host_was_seen(
 async def approve(p: Pass[Machine], tenant: Tenant, reached: str = "") -> None:
     meta = tend.MetaAddresses(p.clock.monotonic)
     await tend.approve(
-        p, tenant, builders.cluster(), reached, meta, machines=tend.Neighbours(), memory=Refusals()
+        p,
+        tenant,
+        builders.cluster(),
+        reached,
+        meta,
+        census=Census(p.clock.monotonic),
+        memory=Refusals(),
     )
 
 

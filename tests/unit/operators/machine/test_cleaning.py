@@ -15,6 +15,7 @@ from tests.unit.operators.machine.builders import NOW
 from kok.api.host import AbandonedHost, Host
 from kok.kube.client import Kube
 from kok.operators.machine.abandoned import Abandoned
+from kok.operators.machine.census import Census
 from kok.operators.machine.cleaning import Cleaner
 from kok.operators.machine.machines.reconcile import MachineReconciler
 from kok.operators.machine.settings import MachineSettings
@@ -33,7 +34,9 @@ KEY = "SHA256:" + "A" * 43
 @pytest.fixture
 async def machines() -> AsyncIterator[MachineReconciler]:
     """The parts of the operator that Hosts share with Machines."""
-    made = MachineReconciler(MachineSettings(forbidden_ranges=[]), Workshop(), clock=FakeClock(NOW))
+    clock = FakeClock(NOW)
+    settings = MachineSettings(forbidden_ranges=[])
+    made = MachineReconciler(settings, Workshop(), Census(clock.monotonic), clock=clock)
     yield made
     await made.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,6 +16,7 @@ from kok.kube.client import Kube
 from kok.kube.events import Recorder
 from kok.operators.machine import metrics
 from kok.operators.machine.business.tenants import Tenants
+from kok.operators.machine.census import Census
 from kok.operators.machine.cleaning import Cleaner
 from kok.operators.machine.hosts import HostReconciler
 from kok.operators.machine.machines import reconcile
@@ -75,7 +77,7 @@ def kept(reconciler: MachineReconciler) -> list[int]:
 async def test_machines_whose_finalizer_is_taken_away_leave_nothing(
     api: FakeApi, kube: Kube
 ) -> None:
-    reconciler = MachineReconciler(MachineSettings(), Workshop())
+    reconciler = MachineReconciler(MachineSettings(), Workshop(), Census(time.monotonic))
     runs = passes(kube, reconciler)
     for i in range(20):
         name, uid = f"m{i}", f"uid-{i}"
@@ -133,7 +135,7 @@ def host(used: str) -> Host:
 
 
 async def test_a_host_that_is_gone_ends_its_clean_up(api: FakeApi, kube: Kube) -> None:
-    machines = MachineReconciler(MachineSettings(), Workshop())
+    machines = MachineReconciler(MachineSettings(), Workshop(), Census(time.monotonic))
     cleaner = Cleaner(
         machines.connections,
         machines.sessions,

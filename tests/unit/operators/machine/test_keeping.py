@@ -16,8 +16,8 @@ from kok.api.machine import Machine
 from kok.api.meta import Manifest, Resource
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.operators.machine.census import Census
 from kok.operators.machine.keeping import FINALIZER, Keeper, hold, needed
-from kok.operators.machine.machines.observe import Census
 from kok.runtime.clock import FakeClock
 from kok.runtime.reconciler import Pass
 from kok.runtime.settings import Settings

@@ -1,4 +1,4 @@
-"""Who else there is: listed seldom, and never too early."""
+"""What a pass over a Machine sees, and what it makes of others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.cases import case
 from tests.unit.operators.machine.cases import world as around
@@ -15,16 +16,16 @@ from tests.unit.operators.machine.cases import world as around
 from kok.api.machine import Machine
 from kok.api.meta import Kind, Manifest
 from kok.api.unreadable import Unreadable
-from kok.kube.cutting import MARK
+from kok.kube.client import Kube
 from kok.kube.machinegist import brief
 from kok.kube.nesting import parse
 from kok.operators.machine import keeping, reasons
 from kok.operators.machine.business.tenants import Tenants
+from kok.operators.machine.census import Census
+from kok.operators.machine.host.survey import Owner
 from kok.operators.machine.machines import plan
 from kok.operators.machine.machines.observe import (
-    CENSUS_EVERY,
     COMPONENT,
-    Census,
     Observer,
     World,
     first_contact,
@@ -36,68 +37,6 @@ from kok.operators.machine.permits import Permits
 from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.ssh import Credentials
 from kok.runtime.workshop import Workshop
-
-
-class Listing:
-    """A meta cluster of which Machines can be listed."""
-
-    def __init__(self, *machines: Machine) -> None:
-        self.machines = list(machines)
-        self.lists = 0
-
-    async def list(self, _kind: object, _namespace: str | None, **_: object) -> list[Manifest]:
-        self.lists += 1
-        await asyncio.sleep(0)
-        return [m.manifest() for m in self.machines]
-
-
-def named(name: str) -> Machine:
-    return builders.machine(metadata={"name": name, "uid": name})
-
-
-async def test_many_who_ask_at_once_are_answered_by_one_list() -> None:
-    now = [100.0]
-    machines = [named(f"m{n}") for n in range(50)]
-    kube: Any = Listing(*machines)
-    census = Census(lambda: now[0])
-    found = await asyncio.gather(*(census.of(kube, m, (), 0.0) for m in machines))
-    assert kube.lists == 1
-    assert {len(others.objects) for others in found} == {49}
-    now[0] += CENSUS_EVERY
-    await census.of(kube, machines[0], (), 0.0)
-    assert kube.lists == 2
-
-
-async def test_no_elder_and_nobody_who_marked_the_host_is_missed() -> None:
-    kube: Any = Listing(named("old"))
-    census = Census(lambda: 100.0)
-    await census.of(kube, named("old"), (), 0.0)
-    kube.machines += [named("elder"), named("younger")]
-    # Whoever was there before the one who asks is in the list that has the one who asks.
-    found = await census.of(kube, kube.machines[-1], (), 0.0)
-    assert {m.name for m in found.objects} == {"old", "elder"}
-    # The host was seen after the list was made: its owner may be newer than that.
-    kube.machines.append(named("owner"))
-    found = await census.of(kube, kube.machines[0], (), 100.5)
-    assert "owner" in {m.name for m in found.objects}
-
-
-async def test_a_machine_that_nobody_can_read_ends_no_census() -> None:
-    class Odd(Listing):
-        async def list(self, _kind: object, _namespace: str | None, **_: object) -> list[Manifest]:
-            good = [m.manifest() for m in self.machines]
-            wrong = named("odd").manifest()
-            wrong["spec"]["port"] = "twenty-two"
-            large = {**named("large").manifest(), MARK: "spec", "spec": {}}
-            return [wrong, large, *good]
-
-    kube: Any = Odd(named("a"), named("b"))
-    census = Census(lambda: 100.0)
-    found = await census.of(kube, named("a"), (), 0.0)
-    assert [m.name for m in found.objects] == ["b"]
-    # They are not taken for gone: a host that bears their mark is theirs.
-    assert {odd.uid for odd in found.odd} == {"odd", "large"}
-    assert [m.name for m in (await census.now(kube, ())).objects] == ["a", "b"]
 
 
 @pytest.mark.parametrize("changed", [{"tokenId": "abc123"}, {"components": True}, {}])
@@ -180,11 +119,47 @@ class Namespace:
         return found
 
 
+@pytest.mark.parametrize(
+    ("changed", "watched", "gone"),
+    [
+        ({}, (), True),
+        ({"uid": "uid-there"}, (), False),
+        ({"machine": "team-b/never-was"}, (), True),
+        ({"installation": "another"}, (), False),
+        # What a host says is no path of the API.
+        ({"machine": "team-b/../secrets/x"}, (), False),
+        ({"machine": "team-b"}, (), False),
+        # Nobody here knows about those whom another operator looks after.
+        ({}, ("team-a",), False),
+        ({}, ("team-a", "team-b"), True),
+    ],
+)
+async def test_whether_the_owner_of_a_host_is_gone_is_asked_about_it_alone(
+    api: FakeApi, kube: Kube, changed: dict[str, str], watched: tuple[str, ...], gone: bool
+) -> None:
+    meta = {"name": "m1", "namespace": "team-b", "uid": "uid-there"}
+    there = builders.machine(metadata=meta).manifest()
+    # One that nobody can read is there all the same.
+    there["spec"]["port"] = "twenty-two"
+    api.put("/apis/kok.dev/v1alpha1/namespaces/team-b/machines/m1", there)
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}}
+    namespace["metadata"]["uid"] = "meta-1"  # type: ignore[index]
+    api.put("/api/v1/namespaces/kube-system", namespace)
+    owner = {"uid": "uid-gone", "machine": "team-b/m1", "installation": "meta-1", **changed}
+    observer = Observer(
+        Tenants(1.0), Census(lambda: 0.0), Permits(MachineSettings(), Workshop()), inside=False
+    )
+    world = await observer.observe(
+        kube, builders.machine(), others=False, since=0.0, owner=Owner(**owner), watched=watched
+    )
+    assert world.left_behind is gone
+
+
 async def observed(kube: Any, machine: Machine) -> World:
     settings = MachineSettings()
     permits = Permits(settings, Workshop())
-    observer = Observer(Tenants(1.0), lambda: 0.0, permits, inside=False)
-    return await observer.observe(kube, machine, rivals=None, since=0.0)
+    observer = Observer(Tenants(1.0), Census(lambda: 0.0), permits, inside=False)
+    return await observer.observe(kube, machine, others=False, since=0.0)
 
 
 def with_software(many: int) -> Machine:

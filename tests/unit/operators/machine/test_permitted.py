@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from kok.api.meta import Manifest
 from kok.kube.errors import Barred, Unreachable
 from kok.kube.ownership import owned
 from kok.operators.machine.business.tenants import Tenants
+from kok.operators.machine.census import Census
 from kok.operators.machine.machines.observe import Observer, World
 from kok.operators.machine.machines.reconcile import MachineReconciler
 from kok.operators.machine.permits import Permits
@@ -43,8 +45,8 @@ class Secrets:
 
 async def seen(kube: Any, policies: Policies, **spec: Any) -> World:
     tenants = Tenants(1.0)
-    observer = Observer(tenants, lambda: 0.0, Permits(policies, Workshop()), inside=False)
-    return await observer.observe(kube, builders.machine(**spec), rivals=None, since=0.0)
+    observer = Observer(tenants, Census(lambda: 0.0), Permits(policies, Workshop()), inside=False)
+    return await observer.observe(kube, builders.machine(**spec), others=False, since=0.0)
 
 
 def refused(world: World) -> tuple[str, str]:
@@ -151,9 +153,9 @@ async def test_a_public_address_is_judged_where_somebody_chose_it(chosen: bool) 
     """Where it is what KOK found out of meta nodes, these may be where tenants must not lead."""
     settings = MachineSettings(business_api="public", forbidden_ranges=("127.0.0.0/8", "::1/128"))
     endpoint: dict[str, Any] = {"endpoint": {"host": "localhost"}} if chosen else {}
-    reconciler = MachineReconciler(settings, Workshop())
+    reconciler = MachineReconciler(settings, Workshop(), Census(time.monotonic))
     kube: Any = Shop("https://localhost:1", **endpoint)
-    world = await reconciler.observer.observe(kube, builders.machine(), rivals=None, since=0.0)
+    world = await reconciler.observer.observe(kube, builders.machine(), others=False, since=0.0)
     assert world.tenant is not None
     with pytest.raises(Unreachable) as raised:
         await world.tenant.kube.raw("GET", "/version")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -23,7 +22,7 @@ from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.refusals import JUDGED_AGAIN, Refusals
 from kok.operators.machine.machines import plan
 from kok.operators.machine.machines.status import report
-from kok.runtime.clock import FakeClock, settle
+from kok.runtime.clock import FakeClock
 from kok.runtime.reconciler import Pass
 from kok.runtime.settings import Settings
 
@@ -128,42 +127,6 @@ async def test_a_pod_that_a_webhook_keeps_is_not_said_to_be_protected_by_a_budge
     )
     draining.cancel()
     await asyncio.gather(draining, return_exceptions=True)
-
-
-class Listing:
-    """A namespace whose Machines can be listed, one list after the other as a test lets them end."""
-
-    def __init__(self) -> None:
-        self.lists = 0
-        self.go_on = asyncio.Event()
-
-    async def list(
-        self, *_: object, keep: Callable[[Manifest], Manifest], **__: object
-    ) -> list[Manifest]:
-        self.lists += 1
-        number = self.lists
-        await self.go_on.wait()
-        return [keep(builders.machine(metadata={"name": f"list-{number}"}).manifest())]
-
-
-async def test_many_nodes_that_join_at_once_share_a_list_of_machines() -> None:
-    kube, neighbours = Listing(), tend.Neighbours()
-
-    async def asked() -> str:
-        found = await neighbours.now(cast("Kube", kube), "team-a")
-        return found.objects[0].name
-
-    first = asyncio.create_task(asked())
-    await settle()
-    later = [asyncio.create_task(asked()) for _ in range(50)]
-    await settle()
-    kube.go_on.set()
-    async with asyncio.timeout(60):
-        # A list that had begun before the question might lack a Machine.
-        assert await first == "list-1"
-        assert set(await asyncio.gather(*later)) == {"list-2"}
-        assert await asked() == "list-3"
-    assert not neighbours._open
 
 
 def test_what_was_refused_is_not_judged_again_at_once() -> None:

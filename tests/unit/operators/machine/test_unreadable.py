@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from kok.kube.client import Kube
 from kok.kube.listed import listed
 from kok.kube.ownership import owned
 from kok.operators.machine.business import tend
+from kok.operators.machine.census import Census
 from kok.operators.machine.hosts import HostReconciler
 from kok.operators.machine.kubenodes import claims
 from kok.operators.machine.kubenodes.reconcile import KubeNodeReconciler
@@ -99,7 +101,7 @@ async def test_no_host_is_replaced_because_it_or_its_machine_cannot_be_read(
     good, odd = pool_host().manifest(), pool_host().manifest()
     odd["spec"]["port"] = "twenty-two"
     api.put(f"{ROOT}/hosts/w2", pool_host("w2", address="192.0.2.22").manifest())
-    reconciler = KubeNodeReconciler(Policies())
+    reconciler = KubeNodeReconciler(Policies(), Census(time.monotonic))
     api.put(f"{ROOT}/hosts/w1", odd)
     with pytest.raises(Unreadable, match=r"Host team-a/w1 cannot be read: spec\.port"):
         await _places(reconciler, kube, kubenode)
@@ -112,6 +114,21 @@ async def test_no_host_is_replaced_because_it_or_its_machine_cannot_be_read(
     assert not [w for w in api.writes if "hosts" in w[1] or "machines" in w[1]]
 
 
+@pytest.mark.parametrize("port", [22, "twenty-two"])
+async def test_a_machine_without_its_labels_is_still_its_kubenodes(
+    api: FakeApi, kube: Kube, port: int | str
+) -> None:
+    kubenode = builders.kubenode()
+    machine = owned(builders.machine(metadata={"name": "shop-workers-w1"}).manifest(), kubenode)
+    machine["metadata"]["labels"] = {}
+    machine["spec"]["port"] = port
+    api.put(f"{ROOT}/machines/shop-workers-w1", machine)
+    api.put(f"{ROOT}/machines/by-hand", builders.machine(metadata={"name": "by-hand"}).manifest())
+    reconciler = KubeNodeReconciler(Policies(), Census(time.monotonic))
+    with pytest.raises(Wait, match=r"waiting for 1 Machines: (Machine team-a/)?shop-workers-w1"):
+        await reconciler.finalize(passing(kube, kubenode))
+
+
 async def test_a_kubenode_goes_after_its_machine_also_if_that_cannot_be_read(
     api: FakeApi, kube: Kube
 ) -> None:
@@ -121,7 +138,7 @@ async def test_a_kubenode_goes_after_its_machine_also_if_that_cannot_be_read(
     machine["metadata"]["finalizers"] = ["kok.dev/machine-operator"]
     path = f"{ROOT}/machines/shop-workers-w1"
     api.put(path, machine)
-    reconciler = KubeNodeReconciler(Policies())
+    reconciler = KubeNodeReconciler(Policies(), Census(time.monotonic))
     for _ in range(2):
         with pytest.raises(Wait, match="waiting for 1 Machines: Machine team-a/shop-workers-w1"):
             await reconciler.finalize(passing(kube, kubenode))
@@ -140,7 +157,7 @@ async def test_the_addresses_of_a_machine_that_cannot_be_read_are_still_its_own(
         manifest["spec"]["addresses"] = [f"{address}5", 7]
         api.put(f"{ROOT}/machines/{name}", manifest)
     machine = builders.machine()
-    there = await tend.Neighbours().now(kube, machine.namespace)
+    there = await Census(time.monotonic).now(kube, machine.namespace)
     reserved = tend._reserved(machine, builders.cluster(), [], there)
     assert reserved.of("192.0.2.5") == reserved.of("192.0.2.55") == "an address of Machine a"
     assert reserved.of("192.0.2.6") is None
@@ -150,4 +167,4 @@ async def _places(reconciler: KubeNodeReconciler, kube: Kube, kubenode: Any) -> 
     from kok.operators.machine.kubenodes import reconcile  # noqa: PLC0415
 
     p = passing(kube, kubenode)
-    await reconciler._places(p, await reconcile._observe(p))
+    await reconciler._places(p, await reconcile._observe(p, Census(time.monotonic)))

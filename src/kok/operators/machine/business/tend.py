@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from kok.api.cluster import Cluster
@@ -13,15 +11,14 @@ from kok.api.meta import Manifest
 from kok.kube import certificates, kinds
 from kok.kube.certificates import Request, Subject, by_node, by_token
 from kok.kube.client import Kube
-from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Conflict, KubeError, NotFound, Unreachable
-from kok.kube.listed import Listed, listed
-from kok.kube.machinegist import brief
+from kok.kube.listed import Listed
 from kok.operators.machine import reasons
 from kok.operators.machine.business import nodes, tokens
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.refusals import Refusals
 from kok.operators.machine.business.tenants import Tenant
+from kok.operators.machine.census import Census
 from kok.operators.machine.host.join import Access
 from kok.pki.reserved import Reserved, is_address, reserved
 from kok.runtime.clock import Clock
@@ -138,7 +135,7 @@ async def approve(
     reached: str,
     meta: MetaAddresses,
     *,
-    machines: Neighbours,
+    census: Census,
     memory: Refusals,
 ) -> float | None:
     """Grants the kubelet the certificates that are truly this Machine's.
@@ -158,7 +155,7 @@ async def approve(
     judged = hash((machine.metadata.generation, reached, *((r.name, r.pem) for r in asked)))
     if (left := memory.left(judged, p.clock.monotonic())) > 0:
         return left
-    there = await machines.now(p.kube, machine.namespace)
+    there = await census.now(p.kube, machine.namespace)
     taken = _reserved(machine, cluster, await meta.all(p.kube), there)
     refused = ""
     for request in asked:
@@ -197,43 +194,6 @@ async def _grant(p: Pass[Machine], tenant: Tenant, request: Request) -> str | No
         return f"the API refuses the approval: {error.message[:500]}"
     tenant.decided(request)
     return None
-
-
-class Neighbours:
-    """The Machines of a namespace, in one list for all who ask at the same time."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, _Question] = {}
-
-    async def now(self, kube: Kube, namespace: str) -> Listed[Machine]:
-        """All as they are now: in a list that began after the question. Raises `KubeError`."""
-        asked = self._open.setdefault(namespace, _Question())
-        asked.count += 1
-        mine, asked.waiting = asked.count, asked.waiting + 1
-        try:
-            async with asked.lock:
-                if asked.began < mine:
-                    began = asked.count
-                    kind = Machine.info.kind
-                    found = await kube.list(kind, namespace, unread=FREE_FORM, keep=brief)
-                    asked.began, asked.found = began, listed(Machine, found)
-                return asked.found
-        finally:
-            asked.waiting -= 1
-            if not asked.waiting:
-                self._open.pop(namespace, None)
-
-
-@dataclass(slots=True)
-class _Question:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    count: int = 0
-    """How many have asked."""
-    waiting: int = 0
-    """How many have no answer yet."""
-    began: int = 0
-    """How many had asked when the list of `found` began."""
-    found: Listed[Machine] = field(default_factory=Listed)
 
 
 def _reserved(

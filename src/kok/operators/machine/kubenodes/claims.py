@@ -82,14 +82,15 @@ def taken_by_others(
         if other.metadata.uid != kubenode.metadata.uid
         for name in other.status.claims
     }
-    places = {(m.spec.address, m.spec.port) for m in machines if not _owned(m, kubenode)}
+    places = {(m.spec.address, m.spec.port) for m in machines if not owned(m, kubenode)}
     for one in odd:
         found.update(one.texts("status", "claims"))
         places.add((one.text("spec", "address"), one.number("spec", "port") or SSH_PORT))
     return found | {h.name for h in hosts if (h.spec.address, h.spec.port) in places}
 
 
-def _owned(machine: Machine, kubenode: KubeNode) -> bool:
+def owned(machine: Machine, kubenode: KubeNode) -> bool:
+    """Whether it is that KubeNode's own."""
     return any(
         reference.uid == kubenode.metadata.uid and reference.controller
         for reference in machine.metadata.owner_references

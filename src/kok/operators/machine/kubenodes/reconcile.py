@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -24,11 +24,12 @@ from kok.kube import dialling, kinds
 from kok.kube.apply import ensure_all
 from kok.kube.cutting import FREE_FORM, refuse
 from kok.kube.errors import Conflict, InvalidObject, NotFound
-from kok.kube.listed import listed
-from kok.kube.machinegist import brief, some
-from kok.kube.ownership import owned_by
+from kok.kube.listed import Listed, listed
+from kok.kube.machinegist import some
+from kok.kube.ownership import owned_by, owner_labels
 from kok.operators.machine import reasons
 from kok.operators.machine.abandoned import Abandoned
+from kok.operators.machine.census import Census
 from kok.operators.machine.kubenodes import claims, render, software, staging, status
 from kok.operators.machine.kubenodes.render import Place
 from kok.operators.machine.kubenodes.software_objects import SoftwareObjects
@@ -52,20 +53,17 @@ class World:
 
     cluster: Cluster | None
     machines: tuple[Machine, ...]
-    """All of the namespace."""
+    """All of the namespace, with no more than whose hosts they are and what software they use."""
+    mine: tuple[Machine, ...]
+    """The KubeNode's own, by name."""
     own: Mapping[str, Manifest]
-    """The KubeNode's own Machines by name."""
+    """The same as they are."""
     components: Mapping[str, Manifest]
     """Metadata of all of the namespace."""
     odd: tuple[Unreadable, ...] = ()
     """Machines of the namespace that cannot be read."""
     access_hash: str = ""
     """Of the address and the CA by which nodes reach the cluster; empty while they are not known."""
-
-    @property
-    def mine(self) -> list[Machine]:
-        """The KubeNode's own Machines, by name."""
-        return [m for m in self.machines if m.name in self.own]
 
     @property
     def odd_mine(self) -> list[Unreadable]:
@@ -79,7 +77,10 @@ class KubeNodeReconciler:
     model = KubeNode
     wakes_on: Sequence[Wake]
 
-    def __init__(self, policies: Policies, abandoned: Abandoned | None = None) -> None:
+    def __init__(
+        self, policies: Policies, census: Census, abandoned: Abandoned | None = None
+    ) -> None:
+        self._census = census
         self._abandoned = abandoned or Abandoned()
         self.wakes_on = (
             Wake(MACHINE),
@@ -99,7 +100,7 @@ class KubeNodeReconciler:
     async def reconcile(self, p: Pass[KubeNode]) -> Result:
         """See `Reconciler`."""
         kubenode = p.obj
-        world = await _observe(p)
+        world = await _observe(p, self._census)
         status.count(p.status, kubenode, world.mine)
         left = self._abandoned.of(kubenode.namespace, kubenode.name)
         p.status.abandoned = left[: status.ABANDONED_MOST]
@@ -133,7 +134,7 @@ class KubeNodeReconciler:
 
     async def finalize(self, p: Pass[KubeNode]) -> Result | Done:
         """Its Machines go first, each by its own clean-up; the Components go with their owners."""
-        world = await _observe(p)
+        world = await _observe(p, self._census)
         status.count(p.status, p.obj, world.mine)
         await _send_away(p, world.mine)
         for odd in world.odd_mine:
@@ -247,26 +248,52 @@ class KubeNodeReconciler:
         p.status.phase = "Ready" if good else "Progressing"
 
 
-async def _observe(p: Pass[KubeNode]) -> World:
+async def _observe(p: Pass[KubeNode], census: Census) -> World:
     namespace, kube = p.obj.namespace, p.kube
     name = p.obj.spec.cluster
-    found, machines, components, secret = await asyncio.gather(
+    found, own, everybody, components, secret = await asyncio.gather(
         kube.get(CLUSTER, name, namespace, unread=FREE_FORM),
-        kube.list(MACHINE, namespace, keep=partial(_machine, p.obj), unread=FREE_FORM),
+        kube.list(
+            MACHINE,
+            namespace,
+            labels=owner_labels(p.obj),
+            keep=partial(_own, p.obj),
+            unread=FREE_FORM,
+        ),
+        census.now(kube, namespace),
         kube.list(COMPONENT, namespace, bare=True),
         kube.get(kinds.SECRET, names.operator_secret(name, OPERATOR), namespace),
     )
+    own = [m for m in own if m]
+    own += await _unlabelled(p, everybody, {m["metadata"]["name"] for m in own})
     cluster = Cluster.parse(found) if found is not None else None
     access = access_of(cluster, machine_identity(secret, cluster)[0])
-    there = listed(Machine, machines)
+    mine = listed(Machine, own)
+    by_name = {m["metadata"]["name"]: m for m in own}
     return World(
         cluster=cluster,
-        machines=tuple(sorted(there.objects, key=lambda m: m.name)),
-        odd=there.odd,
-        own={m["metadata"]["name"]: m for m in machines if owned_by(m, p.obj)},
+        machines=everybody.objects,
+        mine=tuple(sorted(mine.objects, key=lambda m: m.name)),
+        odd=(*mine.odd, *(odd for odd in everybody.odd if odd.name not in by_name)),
+        own=by_name,
         components={m["metadata"]["name"]: m for m in components},
         access_hash=access.digest if access is not None else "",
     )
+
+
+async def _unlabelled(
+    p: Pass[KubeNode], everybody: Listed[Machine], known: Collection[str]
+) -> list[Manifest]:
+    """Our own Machines of which somebody took the labels away: they are found by their owner."""
+    mine = [
+        *(m.name for m in everybody.objects if claims.owned(m, p.obj)),
+        *(odd.name for odd in everybody.odd if owned_by(odd.manifest, p.obj)),
+    ]
+    kept: list[Manifest] = []
+    for name in sorted(set(mine) - set(known)):
+        found = await p.kube.get(MACHINE, name, p.obj.namespace, unread=FREE_FORM)
+        kept += [own] if found is not None and (own := _own(p.obj, found)) else []
+    return kept
 
 
 async def _send_away(p: Pass[KubeNode], surplus: Iterable[Machine]) -> None:
@@ -285,20 +312,14 @@ async def _send_away(p: Pass[KubeNode], surplus: Iterable[Machine]) -> None:
     await asyncio.gather(*map(one, surplus))
 
 
-def _machine(kubenode: KubeNode, manifest: Manifest) -> Manifest:
-    """What is kept of a Machine for as long as a pass may last."""
-    if owned_by(manifest, kubenode):
-        refuse(manifest)
-        return _own(manifest)
-    components = (manifest.get("spec") or {}).get("components") or ()
-    found = brief(manifest)
-    # Which Components they use.
-    used = [some(one, ("name", "version")) for one in components]
-    return {**found, "spec": {**found["spec"], "components": used}}
+def _own(kubenode: KubeNode, manifest: Manifest) -> Manifest:
+    """A KubeNode's own Machine, as it is kept for as long as a pass may last; {} of another's.
 
-
-def _own(manifest: Manifest) -> Manifest:
-    """Our own, without who wrote what and what only the Machine's own passes need of its status."""
+    Without who wrote what, and what only the Machine's own passes need of its status.
+    """
+    if not owned_by(manifest, kubenode):
+        return {}
+    refuse(manifest)
     status = manifest.get("status") or {}
     told = [c for c in status.get("conditions") or () if c.get("type") in _CONDITIONS]
     meta = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
@@ -322,8 +343,9 @@ def _tell_of_addresses(p: Pass[KubeNode], cluster: Cluster) -> None:
 
 def _in_use(world: World, wanted: Sequence[MachineComponent]) -> list[str]:
     """Components that are wanted, or that any Machine of the namespace still has."""
-    listed = [*wanted, *(c for m in world.machines for c in m.spec.components)]
-    return sorted({names.component(c.name, c.version) for c in listed})
+    machines = (*world.machines, *world.mine)
+    used = [*wanted, *(c for m in machines for c in m.spec.components)]
+    return sorted({names.component(c.name, c.version) for c in used})
 
 
 def _all_of_namespace(manifest: Manifest) -> Iterable[Key]:

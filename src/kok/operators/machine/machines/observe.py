@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from kok.api import names
 from kok.api.cluster import Cluster
@@ -15,16 +16,17 @@ from kok.api.unreadable import Unreadable
 from kok.kube import kinds
 from kok.kube.access import AccessError
 from kok.kube.client import Kube
-from kok.kube.cutting import ANYTHING, FREE_FORM, lacking, sentence
+from kok.kube.cutting import FREE_FORM
 from kok.kube.errors import Forbidden
 from kok.kube.identity import Identity, Untrusted, identity_of
-from kok.kube.listed import Listed, listed
-from kok.kube.machinegist import brief
+from kok.kube.listed import Listed
 from kok.operators.machine import reasons
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.tenants import Tenant, Tenants, way
+from kok.operators.machine.census import Census
 from kok.operators.machine.components.foreign import HELD_MOST, taken
 from kok.operators.machine.host.join import Access
+from kok.operators.machine.host.survey import Owner
 from kok.operators.machine.permits import Permits, Problem
 from kok.operators.machine.ssh import Credentials, hostkey
 
@@ -35,9 +37,9 @@ JOINED = "Joined"
 """Condition of a Machine: its kubelet is, or was, a member of the cluster."""
 BOOTSTRAP_READY = "BootstrapReady"
 """Condition of a Cluster: nodes can join."""
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 OPERATOR = "machine"
 """This operator among those that work inside business clusters."""
-CENSUS_EVERY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,11 @@ class World:
     tenant: Tenant | None = None
     node: NodeView | None = None
     others: tuple[Machine, ...] | None = None
-    """All other Machines, or None if they were not asked for."""
+    """All other Machines of the namespace, or None if they were not asked for."""
     odd: tuple[Unreadable, ...] = ()
     """Those of which no more is known than that they are there."""
-    watched: tuple[str, ...] = ()
-    """The namespaces that `others` are of; all of them if empty."""
+    left_behind: bool = False
+    """Whether the host's owner is a Machine of this meta cluster that is gone."""
     installation: str = ""
 
     @property
@@ -100,65 +102,13 @@ class World:
         )
 
 
-class Census:
-    """All Machines, listed anew every few seconds at most: many may ask at once, and for long."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._taken = float("-inf")
-        self._monotonic = monotonic
-        self._found: Listed[Machine] = Listed()
-        self._lock = asyncio.Lock()
-
-    async def of(
-        self, kube: Kube, machine: Machine, namespaces: Collection[str], since: float
-    ) -> Listed[Machine]:
-        """All but that one, in some namespaces or in all; the elder ones are sure to be there.
-
-        So are those that were there at `since`, in monotonic seconds.
-        """
-        uid = machine.metadata.uid
-        async with self._lock:
-            fresh = self._monotonic() - self._taken < CENSUS_EVERY and self._taken >= since
-            if not fresh or all(m.metadata.uid != uid for m in self._found.objects):
-                await self._take(kube, namespaces)
-            others = tuple(m for m in self._found.objects if m.metadata.uid != uid)
-            return replace(self._found, objects=others)
-
-    async def now(self, kube: Kube, namespaces: Collection[str]) -> Listed[Machine]:
-        """All as they are now. Many who ask at once share one answer."""
-        asked = self._monotonic()
-        async with self._lock:
-            if self._taken < asked:
-                await self._take(kube, namespaces)
-            return self._found
-
-    async def _take(self, kube: Kube, namespaces: Collection[str]) -> None:
-        began = self._monotonic()
-        # One that is too large must not stop the others; where it is stands in it all the same.
-        lists = await asyncio.gather(
-            *(
-                kube.list(MACHINE, namespace, keep=brief, unread=ANYTHING)
-                for namespace in namespaces or (None,)
-            )
-        )
-        found, large = list[Manifest](), list[Unreadable]()
-        for manifest in (m for some in lists for m in some):
-            if "spec" in (gone := lacking(manifest)):
-                large.append(Unreadable(MACHINE.kind, manifest, sentence(gone)))
-            else:
-                found.append(manifest)
-        there = listed(Machine, found)
-        self._found = replace(there, odd=(*there.odd, *large))
-        self._taken = began
-
-
 class Observer:
     """Reads the picture; keeps what never changes."""
 
     def __init__(
         self,
         tenants: Tenants,
-        monotonic: Callable[[], float],
+        census: Census,
         permits: Permits,
         *,
         inside: bool,
@@ -177,24 +127,31 @@ class Observer:
         self._installation = ""
         self.permits = permits
         """Credentials of hosts."""
-        self.census = Census(monotonic)
-        """All Machines."""
+        self._census = census
 
     async def observe(
-        self, kube: Kube, machine: Machine, *, rivals: Collection[str] | None, since: float
+        self,
+        kube: Kube,
+        machine: Machine,
+        *,
+        others: bool,
+        since: float,
+        owner: Owner | None = None,
+        watched: Collection[str] = (),
     ) -> World:
         """The picture. Raises `KubeError`.
 
-        `rivals` are the namespaces whose other Machines belong to it, all of them if empty; None
-        leaves them out. None that was there at `since` (monotonic seconds) is missing.
+        `others`: whether the namespace's other Machines belong to it; none that was there at
+        `since` (monotonic seconds) is missing. `owner` is what the host says of itself, `watched`
+        are the namespaces that this operator looks after, all of them if empty.
         """
         namespace, cluster = machine.namespace, machine.spec.cluster
-        found, secret, (components, beyond), operator, others = await asyncio.gather(
+        found, secret, (components, beyond), operator, neighbours = await asyncio.gather(
             kube.get(CLUSTER, cluster, namespace, unread=FREE_FORM),
             kube.get(kinds.SECRET, machine.spec.ssh.secret, namespace),
             _components(kube, machine),
             kube.get(kinds.SECRET, names.operator_secret(cluster, OPERATOR), namespace),
-            _nobody() if rivals is None else self.census.of(kube, machine, rivals, since),
+            self._census.of(kube, machine, since) if others else _nobody(),
         )
         login = await self.permits.credentials(machine, secret)
         refusal = (
@@ -223,9 +180,9 @@ class Observer:
             untrusted=untrusted,
             tenant=tenant,
             node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
-            others=None if others is None else others.objects,
-            odd=() if others is None else others.odd,
-            watched=tuple(rivals or ()),
+            others=None if neighbours is None else neighbours.objects,
+            odd=() if neighbours is None else neighbours.odd,
+            left_behind=await self._left_behind(kube, owner, watched),
             installation=await self.identity(kube),
         )
 
@@ -246,6 +203,22 @@ class Observer:
         except AccessError:
             # The cluster operator puts its Secret right again.
             return None
+
+    async def _left_behind(self, kube: Kube, owner: Owner | None, watched: Collection[str]) -> bool:
+        """Whether a host's owner is a Machine of ours that is gone.
+
+        Of one in a namespace that another operator looks after nobody here knows.
+        """
+        if owner is None or not owner.uid or owner.installation != await self.identity(kube):
+            return False
+        namespace, _, name = owner.machine.partition("/")
+        if not (_NAME.fullmatch(namespace) and _NAME.fullmatch(name)):
+            return False
+        if watched and namespace not in watched:
+            return False
+        # Who it is and no more: it may be anybody's, and of any size.
+        named = await kube.list(MACHINE, namespace, fields={"metadata.name": name}, bare=True)
+        return all(one["metadata"]["uid"] != owner.uid for one in named)
 
     async def identity(self, kube: Kube) -> str:
         """What tells this meta cluster from others."""

@@ -15,7 +15,7 @@ from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.components.foreign import Templates
 from kok.operators.machine.components.rendered import Rendered
 from kok.operators.machine.host import agent, join, layout, preflight
-from kok.operators.machine.host.survey import Found, Owner, Question, Survey
+from kok.operators.machine.host.survey import Found, Question, Survey
 from kok.operators.machine.machines import wanted as wanted_
 from kok.operators.machine.machines.observe import World, expected_key, rival
 from kok.operators.machine.machines.steps import (
@@ -240,7 +240,7 @@ def _use(case: Case, survey: Survey, findings: tuple[Finding, ...]) -> Step | No
     """Whether the host may be used: it is nobody else's, and fit."""
     owner, uid = survey.owner, case.machine.metadata.uid
     if owner.uid and owner.uid != uid:
-        if _left_behind(case, owner):
+        if case.world.left_behind:
             after = case.view.reclaimed + RECLAIM_EVERY - case.monotonic
             return Reclaim(owner) if after <= 0 else Idle(after)
         text = agent.taken(case.machine.spec.address, owner, case.machine.namespace)
@@ -249,19 +249,6 @@ def _use(case: Case, survey: Survey, findings: tuple[Finding, ...]) -> Step | No
         problem = Problem(reasons.PREFLIGHT_FAILED, preflight.sentence(findings))
         return Refuse(problem, RECHECK)
     return None
-
-
-def _left_behind(case: Case, owner: Owner) -> bool:
-    """Whether a host's owner is a Machine of ours that is gone.
-
-    Of one in a namespace that another operator looks after nobody here knows.
-    """
-    world = case.world
-    ours = bool(owner.installation) and owner.installation == world.installation
-    known = not world.watched or owner.machine.partition("/")[0] in world.watched
-    # One that nobody can read is there all the same.
-    there = {*(m.metadata.uid for m in world.others or ()), *(odd.uid for odd in world.odd)}
-    return ours and known and world.others is not None and owner.uid not in there
 
 
 def _software(

@@ -16,6 +16,7 @@ from kok.operators.machine import keeping, metrics, reasons
 from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.business import tend
 from kok.operators.machine.business.tenants import Tenant, Tenants
+from kok.operators.machine.census import Census
 from kok.operators.machine.components.foreign import Renderer
 from kok.operators.machine.host import layout
 from kok.operators.machine.host.join import Joining
@@ -63,6 +64,7 @@ class MachineReconciler:
         self,
         settings: MachineSettings,
         workshop: Workshop,
+        census: Census,
         clock: Clock | None = None,
         abandoned: Abandoned | None = None,
     ) -> None:
@@ -79,20 +81,20 @@ class MachineReconciler:
         self.sessions = Sessions(self.clock.monotonic)
         self.turns = Turns(self.clock.monotonic)
         self.tenants = Tenants(settings.business_timeout)
+        self.census = census
         self.observer = Observer(
             self.tenants,
-            self.clock.monotonic,
+            self.census,
             Permits(settings, workshop),
             inside=settings.internal(),
             first_use=settings.trust_on_first_use,
             closed=settings.forbidden_ranges,
         )
         self.meta = tend.MetaAddresses(self.clock.monotonic)
-        self.neighbours = tend.Neighbours()
         self.renderer = Renderer(workshop)
         self.phases = metrics.Phases()
         self.abandoned = abandoned or Abandoned()
-        self.keeper = Keeper(self.observer.census.now)
+        self.keeper = Keeper(self.census.now)
         self.wakes_on: Sequence[Wake] = (
             Wake(CLUSTER, key=ClusterChanges(), whole=True),
             Wake(COMPONENT, key=_all_of_namespace),
@@ -195,9 +197,11 @@ class MachineReconciler:
         world = await self.observer.observe(
             p.kube,
             machine,
-            rivals=None if owned else p.settings.namespaces,
+            others=not owned,
             # Whoever has marked the host as its own by then must be known.
             since=view.surveyed,
+            owner=view.survey.owner if view.survey is not None and not owned else None,
+            watched=p.settings.namespaces,
         )
         if world.tenant is not None:
             world.tenant.on_node(machine.spec.node, machine.metadata.uid, p.wake)
@@ -281,7 +285,7 @@ class MachineReconciler:
             cluster,
             view.reached,
             self.meta,
-            machines=self.neighbours,
+            census=self.census,
             memory=view.refusals,
         )
 
