@@ -16,7 +16,8 @@ from kok.cli.identity import Choice, from_environment
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.cutting import ANYTHING
-from kok.kube.errors import KubeError, NotFound
+from kok.kube.errors import KubeError, NotFound, TooLarge
+from kok.kube.machinegist import some
 from kok.kube.ownership import owned_by
 
 # Clusters first, which people ask for; Components only say that their templates can be used.
@@ -28,7 +29,8 @@ FIELD_MANAGER = "kok-cli"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One object; `age` in seconds, `ready` None where the kind has no such condition."""
+    """One object, or why all of a kind are missing; `age` in seconds, `ready` None where the kind
+    has no such condition."""
 
     kind: str
     namespace: str
@@ -37,7 +39,7 @@ class Row:
     ready: str | None
     reason: str
     message: str
-    age: float
+    age: float | None
 
 
 async def admin_kubeconfig(cluster: str, namespace: str | None, choice: Choice) -> str:
@@ -97,9 +99,9 @@ async def overview(
     """All objects of the kinds in `SHOWN`, kind by kind."""
     async with await connected(choice) as kube:
         where = None if everywhere else namespace or kube.access.namespace or "default"
-        lists = await asyncio.gather(*(_list(kube, kind, where) for kind in SHOWN))
-    at = now or datetime.now(UTC)
-    return [row_of(manifest, at) for found in lists for manifest in found]
+        at = now or datetime.now(UTC)
+        rows = await asyncio.gather(*(_rows(kube, kind, where, at) for kind in SHOWN))
+    return [row for some in rows for row in some]
 
 
 async def connected(choice: Choice) -> Kube:
@@ -108,12 +110,27 @@ async def connected(choice: Choice) -> Kube:
     return Kube(access, field_manager=FIELD_MANAGER)
 
 
-async def _list(kube: Kube, kind: Kind, namespace: str | None) -> list[Manifest]:
+async def _rows(kube: Kube, kind: Kind, namespace: str | None, now: datetime) -> list[Row]:
     try:
-        return await kube.list(kind, namespace, unread=ANYTHING)
+        found = await kube.list(kind, namespace, unread=ANYTHING, keep=_shown)
     except NotFound:
         # The kind's definition is not installed: there are none.
         return []
+    except TooLarge as error:
+        # Somebody's objects of one kind hide nothing of the others.
+        return [Row(kind.kind, namespace or "", "", "", None, error.reason, error.message, None)]
+    return [row_of(manifest, now) for manifest in found]
+
+
+def _shown(manifest: Manifest) -> Manifest:
+    """What a row is made of: objects may be large, and those of all namespaces many."""
+    status = manifest.get("status") or {}
+    told = [c for c in status.get("conditions") or () if c.get("type") == "Ready"]
+    return {
+        "kind": manifest["kind"],
+        "metadata": some(manifest["metadata"], ("namespace", "name", "creationTimestamp")),
+        "status": {**some(status, ("phase",)), "conditions": told},
+    }
 
 
 def row_of(manifest: Manifest, now: datetime) -> Row:

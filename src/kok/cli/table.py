@@ -41,8 +41,9 @@ def table(rows: Sequence[Row]) -> Table:
         ready = cell(row.ready or "-")
         ready.stylize(_COLOURS.get(row.ready or "", ""))
         why = "" if row.ready == "True" else ": ".join(p for p in (row.reason, row.message) if p)
+        old = "" if row.age is None else age(row.age)
         cells = (row.kind, row.namespace, row.name, row.phase)
-        out.add_row(*map(cell, cells), ready, cell(age(row.age)), cell(why))
+        out.add_row(*map(cell, cells), ready, cell(old), cell(why))
     return out
 
 

@@ -15,7 +15,7 @@ from kok.api.names import ANNOTATION_INTENT
 from kok.kube.client import Kube
 from kok.kube.drift import DIFFERENCES, covers, differences
 from kok.kube.errors import InvalidObject
-from kok.kube.foreign import additions, marks, removal
+from kok.kube.foreign import Additions, additions, marks, removal
 from kok.kube.risky import Pointer
 
 __all__ = ["INTENT", "Change", "Lives", "covers", "ensure", "ensure_all", "index", "intent_hash"]
@@ -135,9 +135,10 @@ async def _in_parts(kube: Kube, live: Manifest, want: Manifest) -> Manifest:
     refused: set[str] = set()
     parts: list[list[str]] = []
     went = True
+    # Looked for again only when something went: whoever adds thousands of fields that cannot be
+    # removed does not have us go through them for each that is refused.
+    found, known = _added(live, want)
     for _ in range(PARTS):
-        found = additions(live, want)
-        known = marks(live, found.fields)
         if not parts:
             left = sorted(set(known.values()) - back)
             if not went or not left:
@@ -146,7 +147,8 @@ async def _in_parts(kube: Kube, live: Manifest, want: Manifest) -> Manifest:
             parts = [[m for m in left if m not in risky], [m for m in left if m in risky]]
             went, refused = False, set()
         part = parts.pop()
-        here = frozenset(pointer for pointer, mark in known.items() if mark in part)
+        these = set(part)
+        here = frozenset(pointer for pointer, mark in known.items() if mark in these)
         if not here:
             continue
         try:
@@ -158,12 +160,18 @@ async def _in_parts(kube: Kube, live: Manifest, want: Manifest) -> Manifest:
             else:
                 refused.update(part)
             continue
-        stays = set(part) & set(marks(live, additions(live, want).fields).values())
+        found, known = _added(live, want)
+        stays = these & set(known.values())
         back |= stays
         # What others hung on may be gone now: they are asked for once more.
         went = went or len(stays) < len(here)
     kube.contest.tolerate(str(live["metadata"].get("uid", "")), frozenset(back | refused))
     return live
+
+
+def _added(live: Manifest, want: Manifest) -> tuple[Additions, dict[Pointer, str]]:
+    found = additions(live, want)
+    return found, marks(live, found.fields)
 
 
 async def _remove(kube: Kube, live: Manifest, fields: frozenset[Pointer]) -> Manifest:

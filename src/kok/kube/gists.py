@@ -12,13 +12,12 @@ from typing import Any, Final
 
 import aiohttp
 from pydantic_core import from_json, to_json
-from yarl import URL
 
 from kok.api.meta import Kind
 from kok.kube.cutting import lean
 from kok.kube.limits import META, weight
 from kok.kube.nesting import shallow
-from kok.kube.pages import BARE
+from kok.kube.pages import BARE, GROWS_AFTER
 
 PAGE_BYTES: Final = META.answer
 PAGE_WEIGHT: Final = META.weight // 2
@@ -68,6 +67,8 @@ class Gists:
     def __init__(self, metadata: Collection[Kind]) -> None:
         """`metadata`: kinds of which nothing else is needed."""
         self._alone = {f"{_root(kind)}/{kind.plural}" for kind in metadata}
+        self._sizes: dict[str, int] = {}
+        """By path of a collection: how many objects are asked for, where all were too large."""
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -79,17 +80,23 @@ class Gists:
             request.headers["Accept"] = BARE if listing else _ALONE
         if not (listing and collection):
             return await handler(request)
+        path, asked = request.url.path, int(request.url.query["limit"])
+        # kopf asks for as many of each page, whatever the page before had to be.
+        size = min(asked, self._sizes.pop(path, asked))
         while True:
+            if size != asked:
+                request.url = request.url.update_query(limit=str(size))
             response = await handler(request)
-            size = int(request.url.query["limit"])
             if response.status >= 400 or not isinstance(response, GistResponse):
                 return response
             if await response.fits(size > 1):
+                if size < asked:
+                    self._sizes[path] = size + max(1, size // GROWS_AFTER)
                 return response
             if size <= 1:
                 # Which kopf says and tries again, ever more slowly.
                 raise aiohttp.ClientConnectionError(f"an object of {META.alone} bytes and more")
-            request.url = _fewer(request.url, size)
+            size = max(1, size // 4)
 
     def _collection(self, path: str) -> tuple[bool, bool]:
         """Whether it is a path of a collection or below one; and of one that needs no more."""
@@ -102,10 +109,6 @@ class Gists:
 
 def _root(kind: Kind) -> str:
     return f"apis/{kind.group}/{kind.version}" if kind.group else f"api/{kind.version}"
-
-
-def _fewer(url: URL, size: int) -> URL:
-    return url.update_query(limit=str(max(1, size // 4)))
 
 
 async def gist(text: bytes) -> bytes:

@@ -9,7 +9,9 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from kok.api import KINDS, Cluster
 from kok.cli.main import app
 from kok.cli.query import row_of
 from kok.cli.table import age, table
+from kok.kube.client import Kube
+from kok.kube.limits import META
 from kok.kube.ownership import owned
 from kok.operators.etcd.worker import sealing
 
@@ -274,6 +278,29 @@ async def test_the_status_shows_objects_and_what_is_wrong(api: FakeApi, run: Run
     assert "NoEtcd: etcd [x] is starting" in one
     assert {line.split()[1] for line in every.splitlines()[1:]} == {"ns", "b"}
     assert "all well" not in every
+
+
+async def test_what_one_tenant_stores_hides_nobody_elses_objects(
+    api: FakeApi, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.put(PATH.format("ns"), cluster(**condition("False", "NoEtcd", "etcd is starting")))
+    addons = "/apis/kok.dev/v1alpha1/namespaces/bad/addons/a{}"
+    values = {"x": [[]] * 20_000}
+    for number in range(50):
+        path = addons.format(number)
+        api.put(path, {**cluster("bad"), "kind": "Addon", "spec": {"values": values}})
+    # Of what is large there little is shown.
+    code, out, _ = await run("status", "-A")
+    assert (code, len(out.splitlines())) == (0, 52)
+    # What is too much all the same is said, and is of one kind.
+    limits = replace(META, everywhere=5_000)
+    monkeypatch.setattr("kok.cli.query.Kube", partial(Kube, limits=limits))
+    code, out, _ = await run("status", "-A")
+    assert (code, len(out.splitlines())) == (0, 3)
+    assert "etcd is starting" in out
+    (line,) = [line for line in out.splitlines() if line.startswith("Addon")]
+    assert "TooLarge: " in line
+    assert "answered with a list of" in line
 
 
 async def test_the_status_knows_every_kind_that_has_something_to_tell(

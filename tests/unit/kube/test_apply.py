@@ -8,9 +8,10 @@ import pytest
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
 
-from kok.kube.apply import INTENT, Change, ensure, ensure_all, index, intent_hash
+from kok.kube.apply import INTENT, PARTS, Change, ensure, ensure_all, index, intent_hash
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
+from kok.kube.foreign import Additions, additions
 
 
 def config_map(name: str = "a", **data: str) -> dict[str, Any]:
@@ -73,3 +74,44 @@ async def test_many_are_matched_by_kind_and_name(api: FakeApi, kube: Kube) -> No
     lives = index(manifest for manifest, _ in made.values())
     again = await ensure_all(kube, [config_map("a"), config_map("b", x="1")], lives)
     assert [change for _, change in again.values()] == [Change.NONE, Change.UPDATED]
+
+
+async def test_what_nobody_can_remove_is_looked_for_no_oftener_than_it_changes(
+    api: FakeApi, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = {f"l{number}": "x" for number in range(200)}
+    fields = {f"f:{name}": {} for name in labels}
+    record = {"f:spec": {"f:selector": {"f:matchLabels": fields}}}
+    written = {"manager": "other", "operation": "Apply", "fieldsType": "FieldsV1"}
+    live = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {
+            "name": "a",
+            "namespace": "ns",
+            "uid": "u",
+            "managedFields": [{**written, "fieldsV1": record}],
+        },
+        "spec": {"selector": {"matchLabels": {"app": "a", **labels}}},
+    }
+    api.put("/apis/apps/v1/namespaces/ns/statefulsets/a", live)
+    looked, removals = [0], [0]
+
+    def looking(*arguments: Any) -> Additions:
+        looked[0] += 1
+        return additions(*arguments)
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        if "json-patch" in request.headers["Content-Type"]:
+            removals[0] += 1
+            return refusal(422, "Invalid", "field is immutable")
+        return web.json_response(api.put(request.path, live))
+
+    monkeypatch.setattr("kok.kube.apply.additions", looking)
+    api.script("PATCH", "statefulsets", refuse)
+    meta = {"name": "a", "namespace": "ns"}
+    intent = {**live, "metadata": meta, "spec": {"selector": {"matchLabels": {"app": "a"}}}}
+    await ensure(kube, intent, live)
+    # Each is asked for by itself in the end; none of the refusals changed anything.
+    assert removals[0] > PARTS
+    assert looked[0] < 10

@@ -111,6 +111,27 @@ async def test_pages_are_bounded_in_bytes_and_values(session: ClientSession, api
     assert [lacking(one) for one in found["items"]] == [["spec.values"]] * 10
 
 
+async def test_the_page_after_a_large_one_is_not_read_three_times(
+    session: ClientSession, api: Api
+) -> None:
+    api.items = [named(f"a{n}", f',"x":"{"y" * (PAGE_BYTES // 4)}"') for n in range(12)]
+    start, found = "0", []
+    while start:
+        page = await get(session, f"{ADDONS}?limit=50&continue={start}")
+        found += [one["metadata"]["name"] for one in page["items"]]
+        start = page["metadata"]["continue"]
+    assert found == [f"a{n}" for n in range(12)]
+    limits = [limit for _, limit, _ in api.asked]
+    assert limits[:3] == ["50", "12", "3"]
+    assert limits.count("50") == 1
+    # Once they are small again, as many as before are asked for again.
+    api.items = [named(f"a{n}") for n in range(5000)]
+    api.asked.clear()
+    for _ in range(30):
+        await get(session, f"{ADDONS}?limit=50")
+    assert api.asked[-1][1] == "50"
+
+
 async def test_an_empty_list_is_one_for_kopf(session: ClientSession) -> None:
     assert (await get(session, f"{ADDONS}?limit=50"))["items"] == []
 
