@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -25,8 +24,9 @@ from kok.kube.errors import (
     lean,
 )
 from kok.kube.foreign import Contest
-from kok.kube.limits import META, Limits, held
-from kok.kube.pages import BARE, has_metadata, pages
+from kok.kube.limits import META, Limits
+from kok.kube.lists import collected
+from kok.kube.pages import has_metadata
 from kok.kube.paths import object_path, selector
 from kok.kube.remembered import Remembered
 from kok.kube.transport import CONNECTIONS, Observer, Transport
@@ -211,37 +211,23 @@ class Kube:
         `most`: how many are enough; no further pages are asked for. `unread` is as in `get`.
         `bare`: with nothing but their metadata.
         """
-        path, query = object_path(kind, namespace), selector(labels, fields)
-        # Items of a list come without what every object alone has.
-        what = {"apiVersion": kind.api_version, "kind": kind.kind}
-        found: list[Manifest] = []
-        weight = 0
+        path = object_path(kind, namespace)
         try:
-            async with aclosing(
-                pages(self._transport, path, query, BARE if bare else None)
-            ) as all_pages:
-                async for page in all_pages:
-                    whole = [{**what, **item} for item in page.items]
-                    for item in whole:
-                        self._refuse_cut(item, unread)
-                    kept = whole if keep is None else list(map(keep, whole))
-                    more = page.weight if keep is None else sum(map(held, kept))
-                    weight += more
-                    self._transport.listed += more
-                    if self._transport.too_much(weight, everywhere=namespace is None):
-                        raise self._transport.too_large(f"a list of {len(found)} objects and more")
-                    found.extend(kept)
-                    del page, whole, kept
-                    if most is not None and len(found) >= most:
-                        break
+            found = await collected(
+                self._transport,
+                kind,
+                namespace,
+                selector(labels, fields),
+                keep,
+                most=most,
+                bare=bare,
+                refuse=partial(self._refuse_cut, unread=unread),
+            )
         except KubeError as error:
             self._account(path, error)
-            found.clear()
             raise lean(error) from None
-        finally:
-            self._transport.listed -= weight
         self._account(path, None)
-        return found[:most]
+        return found
 
     def watch(
         self,

@@ -19,8 +19,9 @@ from kok.operators.machine.business.tenants import Tenants
 from kok.operators.machine.census import Census
 from kok.operators.machine.cleaning import Cleaner
 from kok.operators.machine.hosts import HostReconciler
-from kok.operators.machine.machines import reconcile
-from kok.operators.machine.machines.reconcile import ClusterChanges, MachineReconciler
+from kok.operators.machine.machines import wakes
+from kok.operators.machine.machines.reconcile import MachineReconciler
+from kok.operators.machine.machines.wakes import ClusterChanges
 from kok.operators.machine.permits import Problem
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock
@@ -169,7 +170,7 @@ def test_clusters_that_come_and_go_are_not_remembered(monkeypatch: pytest.Monkey
         assert not changes(a_cluster(f"u{i}"))
         assert changes(a_cluster(f"u{i}", deletionTimestamp="2026-01-01T00:00:00Z"))
     assert not changes._seen
-    monkeypatch.setattr(reconcile, "CLUSTERS", 3)
+    monkeypatch.setattr(wakes, "CLUSTERS", 3)
     for i in range(100):
         assert changes(a_cluster(f"u{i}"))
     assert len(changes._seen) == 3

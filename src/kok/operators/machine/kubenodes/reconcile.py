@@ -34,10 +34,10 @@ from kok.operators.machine.kubenodes import claims, render, software, staging, s
 from kok.operators.machine.kubenodes.render import Place
 from kok.operators.machine.kubenodes.software_objects import SoftwareObjects
 from kok.operators.machine.machines.observe import OPERATOR, access_of, machine_identity
-from kok.operators.machine.machines.reconcile import ClusterChanges
+from kok.operators.machine.machines.wakes import ClusterChanges, all_of_namespace
 from kok.runtime.errors import Invalid, Wait
 from kok.runtime.policy import Policies
-from kok.runtime.reconciler import DONE, EVERY, Done, Key, Pass, Result, Wake
+from kok.runtime.reconciler import DONE, Done, Key, Pass, Result, Wake
 
 CLUSTER, HOST = Cluster.info.kind, Host.info.kind
 CHECKSUMS_AGAIN = 15.0
@@ -85,7 +85,7 @@ class KubeNodeReconciler:
         self.wakes_on = (
             Wake(MACHINE),
             Wake(CLUSTER, key=ClusterChanges(), whole=True),
-            Wake(HOST, key=_all_of_namespace),
+            Wake(HOST, key=all_of_namespace),
             Wake(COMPONENT, key=_owners),
         )
         self._policies = policies
@@ -346,10 +346,6 @@ def _in_use(world: World, wanted: Sequence[MachineComponent]) -> list[str]:
     machines = (*world.machines, *world.mine)
     used = [*wanted, *(c for m in machines for c in m.spec.components)]
     return sorted({names.component(c.name, c.version) for c in used})
-
-
-def _all_of_namespace(manifest: Manifest) -> Iterable[Key]:
-    return [(str(manifest["metadata"].get("namespace", "")), EVERY)]
 
 
 def _owners(manifest: Manifest) -> Iterable[Key]:

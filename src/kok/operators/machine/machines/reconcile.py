@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from kok.api.machine import Machine
-from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.certificates import by_token
 from kok.kube.errors import Unreachable
@@ -37,6 +34,7 @@ from kok.operators.machine.machines.observe import (
 from kok.operators.machine.machines.plan import EVER_READY, Case, Decision, unheard
 from kok.operators.machine.machines.status import report
 from kok.operators.machine.machines.turns import Turns
+from kok.operators.machine.machines.wakes import ClusterChanges, all_of_namespace
 from kok.operators.machine.machines.wanted import take_results
 from kok.operators.machine.machines.work import Hand, Introduction
 from kok.operators.machine.permits import Permits
@@ -46,11 +44,9 @@ from kok.operators.machine.ssh import Connections, Target, Timeouts
 from kok.operators.machine.ssh.bounds import Bounds
 from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.errors import Paused, Wait
-from kok.runtime.reconciler import EVERY, Done, Key, Pass, Result, Wake
+from kok.runtime.reconciler import Done, Key, Pass, Result, Wake
 from kok.runtime.workshop import Workshop
 
-CLUSTERS = 10_000
-"""Of so many Clusters it is remembered what was last seen; of others each change wakes Machines."""
 UNHEARD_AGAIN = 1.0
 """Seconds after which it is looked again whether a changed kubelet was heard of."""
 
@@ -97,7 +93,7 @@ class MachineReconciler:
         self.keeper = Keeper(self.census.now)
         self.wakes_on: Sequence[Wake] = (
             Wake(CLUSTER, key=ClusterChanges(), whole=True),
-            Wake(COMPONENT, key=_all_of_namespace),
+            Wake(COMPONENT, key=all_of_namespace),
         )
 
     async def close(self) -> None:
@@ -384,45 +380,3 @@ def owner_mark(machine: Machine, world: World) -> Owner:
         cluster=f"{machine.namespace}/{machine.spec.cluster}",
         installation=world.installation,
     )
-
-
-def _all_of_namespace(manifest: Manifest) -> Iterable[Key]:
-    return [(str(manifest["metadata"].get("namespace", "")), EVERY)]
-
-
-class ClusterChanges:
-    """Wakes the Machines of a namespace when a Cluster changes in what matters to them.
-
-    A Cluster's status also counts its nodes: waking all Machines for each of them would cost the
-    square of their number.
-    """
-
-    def __init__(self) -> None:
-        self._seen: OrderedDict[str, object] = OrderedDict()
-
-    def __call__(self, manifest: Manifest) -> Iterable[Key]:
-        """The objects to wake."""
-        meta, status = manifest["metadata"], manifest.get("status") or {}
-        conditions = status.get("conditions") or ()
-        ready = [c.get("status") for c in conditions if c.get("type") == "BootstrapReady"]
-        uid = str(meta.get("uid", ""))
-        if meta.get("deletionTimestamp"):
-            self._seen.pop(uid, None)
-            return _all_of_namespace(manifest)
-        gist = (
-            meta.get("generation"),
-            status.get("endpoint"),
-            status.get("version"),
-            tuple(ready),
-            tuple(sorted((status.get("caFingerprints") or {}).items())),
-        )
-        # Who sees to a status can make it as long as he likes.
-        digest = hashlib.sha256(repr(gist).encode()).digest()
-        if self._seen.get(uid) == digest:
-            return []
-        self._seen[uid] = digest
-        self._seen.move_to_end(uid)
-        # Nobody tells of one that goes without waiting for anything.
-        while len(self._seen) > CLUSTERS:
-            self._seen.popitem(last=False)
-        return _all_of_namespace(manifest)

@@ -1,0 +1,59 @@
+"""All objects of a list, of which no more is held than its limits allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+
+from kok.api.meta import Kind, Manifest
+from kok.kube.errors import KubeError
+from kok.kube.limits import held
+from kok.kube.pages import BARE, pages
+from kok.kube.paths import object_path
+from kok.kube.transport import Transport
+
+
+async def collected(
+    transport: Transport,
+    kind: Kind,
+    namespace: str | None,
+    query: Mapping[str, str],
+    keep: Callable[[Manifest], Manifest] | None,
+    *,
+    most: int | None,
+    bare: bool,
+    refuse: Callable[[Manifest], None],
+) -> list[Manifest]:
+    """The objects of all pages, as `kok.kube.client.Kube.list` describes them.
+
+    `refuse` raises for an object that is not wanted as it came. Raises `TooLarge` as soon as what
+    is kept is more than the limits allow.
+    """
+    path = object_path(kind, namespace)
+    # Items of a list come without what every object alone has.
+    what = {"apiVersion": kind.api_version, "kind": kind.kind}
+    found: list[Manifest] = []
+    weight = 0
+    try:
+        async with aclosing(pages(transport, path, query, BARE if bare else None)) as all_pages:
+            async for page in all_pages:
+                whole = [{**what, **item} for item in page.items]
+                for item in whole:
+                    refuse(item)
+                kept = whole if keep is None else list(map(keep, whole))
+                more = page.weight if keep is None else sum(map(held, kept))
+                weight += more
+                transport.listed += more
+                if transport.too_much(weight, everywhere=namespace is None):
+                    raise transport.too_large(f"a list of {len(found)} objects and more")
+                found.extend(kept)
+                del page, whole, kept
+                if most is not None and len(found) >= most:
+                    break
+    except KubeError:
+        # Its traceback holds this frame for as long as somebody looks at the error.
+        found.clear()
+        raise
+    finally:
+        transport.listed -= weight
+    return found[:most]
