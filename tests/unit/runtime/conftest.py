@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.unit.fakeapi import FakeApi
+from tests.unit.runtime.bench import Bench
 
 from kok.kube.client import Kube
 
@@ -23,3 +24,11 @@ async def kube(api: FakeApi) -> AsyncIterator[Kube]:
     """Its client."""
     async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="test") as client:
         yield client
+
+
+@pytest.fixture
+def bench(api: FakeApi, kube: Kube) -> Bench:
+    """A stored Widget."""
+    one = Bench(api, kube)
+    one.put()
+    return one
