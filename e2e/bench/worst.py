@@ -16,7 +16,7 @@ import asyncssh
 from e2e import userfiles
 from e2e.follow import condition, until
 from e2e.world import World
-from kok.api import Addon, Cluster, Machine
+from kok.api import Addon, Cluster, Host, Machine
 from kok.api.meta import Manifest
 from kok.kube.errors import KubeError
 from kok.operators.cluster import reasons
@@ -27,7 +27,7 @@ MACHINES = 40
 CHANGES_EVERY = 1.0
 """Seconds between two changes that one tenant makes."""
 GONE = 900.0
-CLUSTER = "worst"
+CLUSTER, HOST = "worst", "host"
 HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 LAUGHS = "\n".join(
     ["l0: &l0 [x, x, x, x, x, x, x, x, x, x]"]
@@ -43,6 +43,11 @@ BOMBS = (
 """Templates that take all time, all memory, all memory once parsed, or run into themselves."""
 HUGE = "# nothing but a comment\n" * 17_000
 """Some 400 KiB; of few fields, since each costs the meta API far more than it costs an operator."""
+DENSE, READERS = 3, 3
+"""Machines of ever so many values in a tenant's namespace, and KubeNodes, each of which looks at all
+Machines there whenever a Host changes."""
+VALUES = 100_000
+"""Of each of these Machines, in 300 KB."""
 LEVELS = 3000
 """To which values are nested that no parser bears."""
 
@@ -90,7 +95,12 @@ async def _settle_in(w: World, namespace: str) -> None:
         _secret(namespace),
         *(_component(namespace, number) for number in range(len(BOMBS))),
         *(_machine(namespace, number) for number in range(MACHINES)),
+        _host(namespace),
+        *(_reader(namespace, number) for number in range(READERS)),
     )
+    for number in range(DENSE):
+        # An apply would have the meta API note the writer of each value.
+        await w.kube.create(_dense(namespace, number))
     await w.lab.kubectl("apply", "--server-side", "-f", "-", stdin=_deep(namespace))
     await until(w.kube, Cluster.info.kind, CLUSTER, namespace, _has_endpoint, within=180.0)
     # Heavier than its others, and the first for which the namespace is remembered.
@@ -107,6 +117,7 @@ async def _keep_changing(w: World, namespace: str) -> None:
         with contextlib.suppress(KubeError):
             await w.kube.patch(Addon.info.kind, f"bomb-{turn % ADDONS}", namespace, change)
             await w.kube.patch(Machine.info.kind, f"m-{turn % MACHINES}", namespace, label)
+            await w.kube.patch(Host.info.kind, HOST, namespace, label)
             if turn % 10 == 0:
                 values = {"spec": {"values": _huge(turn)}}
                 await w.kube.patch(Addon.info.kind, "huge", namespace, values)
@@ -184,6 +195,23 @@ def _machine(namespace: str, number: int) -> Manifest:
         ssh={"user": "root", "secret": userfiles.SSH_SECRET},
         components=[{"name": "tool", "version": str(number % len(BOMBS)), "params": params}],
     )
+
+
+def _dense(namespace: str, number: int) -> Manifest:
+    machine = _machine(namespace, MACHINES + number)
+    machine["spec"]["components"][0]["params"] = {"a": [[]] * VALUES}
+    return machine
+
+
+def _host(namespace: str) -> Manifest:
+    ssh = {"secret": userfiles.SSH_SECRET}
+    return _object(namespace, "Host", HOST, address="192.0.2.254", ssh=ssh)
+
+
+def _reader(namespace: str, number: int) -> Manifest:
+    """Wants no host, and looks at all there is all the same."""
+    pool = {"matchLabels": {"example.com/nowhere": "yes"}}
+    return _object(namespace, "KubeNode", f"k-{number}", cluster=CLUSTER, pool=pool, replicas=0)
 
 
 def _secret(namespace: str) -> Manifest:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-FREE: Final = 32 * 1024
+FREE: Final = 64 * 1024
 """Bytes of an answer that is not counted: there are no more of them than passes have requests."""
 _LONGEST_NAP: Final = 1.0
 """Seconds after which is looked again whether others went on meanwhile."""
