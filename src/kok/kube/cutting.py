@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -39,16 +39,10 @@ LOOKED_AT: Final = 1_000
 """Entries of one list, and fields of these, that are told apart."""
 
 
-async def turn() -> None:
-    """Lets others go on."""
-    await asyncio.sleep(0)
-
-
-async def lean(text: bytes, pause: Callable[[], Awaitable[None]] = turn) -> bytes:
+async def lean(text: bytes) -> bytes:
     """The JSON text of an object, of a watch's event or of a list, without what is too much.
 
-    Each object keeps its shape: instead of a field that is missing it has an empty one. `pause` is
-    called between objects, to let others go on.
+    Each object keeps its shape: instead of a field that is missing it has an empty one.
     """
     # The first is an upper bound, and quick; a long string may be full of commas.
     if entries(text) <= MOST or entries(plain := blanked(text)) <= MOST:
@@ -61,7 +55,7 @@ async def lean(text: bytes, pause: Callable[[], Awaitable[None]] = turn) -> byte
             for cut in _Large(outline, one).too_much():
                 parts += (text[begin : cut.start], cut.instead)
                 begin = cut.end
-        await pause()
+        await asyncio.sleep(0)
     return b"".join((*parts, text[begin:]))
 
 

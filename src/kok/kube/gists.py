@@ -7,7 +7,10 @@ and what lies in Secrets, does not come into the process that way.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import aclosing
 from typing import Any, Final
 
 import aiohttp
@@ -15,9 +18,11 @@ from pydantic_core import from_json, to_json
 
 from kok.api.meta import Kind
 from kok.kube.cutting import lean
+from kok.kube.heldback import HeldBack
 from kok.kube.limits import META, weight
 from kok.kube.nesting import shallow
 from kok.kube.pages import BARE, GROWS_AFTER
+from kok.kube.shares import shares
 
 PAGE_BYTES: Final = META.answer
 PAGE_WEIGHT: Final = META.weight // 2
@@ -135,18 +140,64 @@ class _Lines:
 
     def __init__(self, content: aiohttp.StreamReader) -> None:
         self._content = content
+        self._shares = shares()
+        self._held = HeldBack(self._shares)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._content, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """See `aiohttp.StreamReader`."""
+        async with aclosing(self._told(size)) as lines:
+            async for line in lines:
+                before = time.thread_time()
+                small = await gist(line) + b"\n"
+                if (account := self._held.account(line)) is not None:
+                    # kopf reads it once more, and tells all that wait for it.
+                    self._shares.owe(account, 2 * (time.thread_time() - before))
+                del line
+                yield small
+
+    async def _told(self, size: int) -> AsyncGenerator[bytes, None]:
+        """The lines, but those that are held back when their time has come."""
+        lines = self._split(size)
+        coming: asyncio.Task[bytes | None] | None = None
+        try:
+            while True:
+                coming = coming or asyncio.create_task(_next(lines))
+                await asyncio.wait({coming}, timeout=self._held.wait())
+                if coming.done():
+                    task, coming = coming, None
+                    if (line := task.result()) is None:
+                        break
+                    if not self._held.takes(line):
+                        yield line
+                    del line, task
+                for held in self._held.due():
+                    yield held
+        except aiohttp.ClientError:
+            for held in self._held.all():
+                yield held
+            raise
+        finally:
+            if coming is not None:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+            await lines.aclose()
+        for held in self._held.all():
+            yield held
+
+    async def _split(self, size: int) -> AsyncGenerator[bytes, None]:
         parts: list[bytes] = []
         async for chunk in self._content.iter_chunked(size):
             *whole, rest = chunk.split(b"\n")
             for line in whole:
-                yield await gist(b"".join((*parts, line))) + b"\n"
+                yield b"".join((*parts, line))
                 parts.clear()
             parts.append(rest)
         if any(parts):
-            yield await gist(b"".join(parts))
+            yield b"".join(parts)
+
+
+async def _next(lines: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(lines, None)

@@ -48,9 +48,8 @@ class Limits:
     chunk: int = 0
     """Bytes that the chunks of an answer have at least on the average; 0 for no limit. What comes
     byte by byte takes a hundred times as long to read."""
-    share: float | None = None
-    """Of one processor: what objects of namespaces that are expensive to read may take of it all
-    together, see `kok.kube.shares`; None for no limit."""
+    accounts: bool = False
+    """Whether what its namespaces' objects cost goes to their accounts, see `kok.kube.shares`."""
     cuts: bool = False
     """Whether an object of too many values is cut, see `kok.kube.cutting`, and not only refused:
     so that its author can be told, and a list or watch goes on in spite of it."""
@@ -77,7 +76,7 @@ META: Final = Limits(
     reading=48 * MIB,
     seconds=300.0,
     page=100,
-    share=0.3,
+    accounts=True,
     cuts=True,
 )
 """Of the meta cluster: its API server is trusted, but everybody who may write in a namespace there

@@ -26,6 +26,8 @@ class Page:
 
 BARE: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 """What to accept to be sent nothing but metadata of the objects of a list."""
+PATHS: Final = 1000
+"""Lists of which is remembered how large their pages may be."""
 GROWS_AFTER: Final = 4
 """Pages that fit, after which more objects are asked for again."""
 
@@ -43,8 +45,9 @@ async def pages(
     `pace`: for a list that a watch makes, which may have to wait before each page.
     """
     headers = {"Accept": accept} if accept is not None else None
-    limits, asked = transport.limits, {**query, "limit": str(transport.limits.page)}
-    size, fits, count, loop = limits.page, 0, 0, asyncio.get_running_loop()
+    limits, loop = transport.limits, asyncio.get_running_loop()
+    size, fits, count = transport.sizes.get(path, limits.page), 0, 0
+    asked = {**query, "limit": str(size)}
     ends = loop.time() + limits.seconds
     while True:
         if pace is not None:
@@ -59,6 +62,7 @@ async def pages(
                 raise
             size, fits = max(1, size // 4), 0
             asked["limit"] = str(size)
+            _remember(transport, path, size)
             continue
         page = _page(transport, answer, weight)
         count += len(page.items)
@@ -70,16 +74,26 @@ async def pages(
         yield page
         # What is asked for next may be long in coming; this page is nobody's any more.
         del page, answer
-        if not more:
-            return
         fits += 1
-        if fits % GROWS_AFTER == 0:
+        if fits % GROWS_AFTER == 0 or not more:
             # What made a page too large may be behind us.
             size = min(limits.page, size * 2)
             asked["limit"] = str(size)
+            _remember(transport, path, size)
+        if not more:
+            return
         if empty:
             raise Unreachable(f"{transport.access.server} answered with an empty page of a list")
         asked["continue"] = str(more)
+
+
+def _remember(transport: Transport, path: str, size: int) -> None:
+    """Where the next list begins, so that a page that is too large is not read again each time."""
+    transport.sizes.pop(path, None)
+    if size < transport.limits.page:
+        transport.sizes[path] = size
+        if len(transport.sizes) > PATHS:
+            del transport.sizes[next(iter(transport.sizes))]
 
 
 def _page(transport: Transport, answer: Any, weight: int) -> Page:

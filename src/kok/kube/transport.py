@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from asyncio.sslproto import SSLProtocol
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -13,14 +13,14 @@ import aiohttp
 
 from kok.kube import dialling
 from kok.kube.access import Access, Bearer, ssl_context
-from kok.kube.cutting import lean, turn
+from kok.kube.cutting import lean
 from kok.kube.errors import Barred, KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import META, Limits, weight
 from kok.kube.nesting import parse
 from kok.kube.pace import CHUNK, LINE, Pace
 from kok.kube.paths import namespace_of
 from kok.kube.reading import Reading
-from kok.kube.shares import FREE, Shares
+from kok.kube.shares import BYTE, FREE, shares
 
 JSON = "application/json"
 ERROR_BODY = 2**16
@@ -115,7 +115,8 @@ class Transport:
         self._headers = {"Accept": JSON, "User-Agent": user_agent}
         self._observer = observer
         self._reading = Reading(limits.reading)
-        self._shares = Shares(limits.share, asyncio.get_running_loop().time)
+        self.sizes: dict[str, int] = {}
+        """By path: how many objects of a list are asked for, where more were too large."""
         self._closed = closed
         self._session = new_session(access, limit=connections, closed=closed)
 
@@ -159,23 +160,20 @@ class Transport:
         `several`: of a list, in which no object is cut without need, and which could be asked for
         again with fewer. `pace` is told of what came.
         """
-        limit, namespace = aiohttp.ClientTimeout(total=timeout or self.timeout), namespace_of(path)
-        async with (
-            self._shares.turn(namespace if method == "GET" else None),
-            self._exchange(
-                method, path, body, query=query, headers=headers, timeout=limit
-            ) as response,
-        ):
+        limit, namespace = aiohttp.ClientTimeout(total=timeout or self.timeout), self._whose(path)
+        if method == "GET" and namespace is not None:
+            await shares().rest(namespace)
+        async with self._exchange(
+            method, path, body, query=query, headers=headers, timeout=limit
+        ) as response:
             if response.status >= 400:
                 raise error_of(response.status, await self._beginning(response))
-            raw = await self._read(response, several, pace)
+            raw = await self._read(response, several, pace, namespace)
             if not response.content_type.endswith("json"):
                 return raw.decode("utf-8", "replace"), len(raw)
-            whose = namespace if len(raw) > FREE else None
-            with self._shares.reading(whose) as watch:
-                if not several or weight(raw) > self.limits.weight:
-                    raw = await self._cut(raw, watch.pause)
-                return (self._parsed(raw, several), weight(raw)) if raw else (None, 0)
+            if not several or weight(raw) > self.limits.weight:
+                raw = await self._cut(raw)
+            return (self._parsed(raw, several), weight(raw)) if raw else (None, 0)
 
     async def lines(
         self,
@@ -293,7 +291,11 @@ class Transport:
         return bytes(raw[:ERROR_BODY])
 
     async def _read(
-        self, response: aiohttp.ClientResponse, several: bool, pace: Pace | None
+        self,
+        response: aiohttp.ClientResponse,
+        several: bool,
+        pace: Pace | None,
+        namespace: str | None,
     ) -> bytes:
         """All of an answer; raises `TooLarge` as soon as it is known to be more than it may."""
         _refuse_encoded(response)
@@ -301,19 +303,27 @@ class Transport:
         if (response.content_length or 0) > most:
             raise self.too_large(f"more than {most} bytes")
         raw = bytearray()
-        with self._reading.one() as answer:
-            async with aclosing(self._body(response)) as chunks:
-                async for chunk in chunks:
-                    raw += chunk
-                    if pace is not None:
-                        pace.owe(len(chunk) + CHUNK)
-                    if len(raw) > most:
-                        raise self.too_large(f"more than {most} bytes")
-                    await self._reading.more(answer, len(chunk))
+        try:
+            with self._reading.one() as answer:
+                async with aclosing(self._body(response)) as chunks:
+                    async for chunk in chunks:
+                        raw += chunk
+                        if pace is not None:
+                            pace.owe(len(chunk) + CHUNK)
+                        if len(raw) > most:
+                            raise self.too_large(f"more than {most} bytes")
+                        await self._reading.more(answer, len(chunk))
+        finally:
+            if namespace is not None and len(raw) > FREE:
+                shares().owe(namespace, len(raw) * BYTE)
         return bytes(raw)
 
-    async def _cut(self, raw: bytes, pause: Callable[[], Awaitable[None]] = turn) -> bytes:
-        return await lean(raw, pause) if self.limits.cuts else raw
+    async def _cut(self, raw: bytes) -> bytes:
+        return await lean(raw) if self.limits.cuts else raw
+
+    def _whose(self, path: str) -> str | None:
+        """The namespace that has to pay for what is read there."""
+        return namespace_of(path) if self.limits.accounts else None
 
     def _parsed(self, raw: bytes, several: bool) -> Any:
         most = self.limits.parsed(several=several)

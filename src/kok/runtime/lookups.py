@@ -11,14 +11,12 @@ import asyncio
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
 
 from kok.runtime.fair import FairSlots
+from kok.runtime.metered import NAMESPACE, MeteredLoop
 
-NAMESPACE: Final[ContextVar[str]] = ContextVar("namespace", default="")
-"""Whose work the current task does; empty for the operator's own."""
 THREADS: Final = 64
 EACH: Final = 4
 """Look-ups at a time for one namespace."""
@@ -31,7 +29,7 @@ def be_impatient() -> None:
     os.environ.setdefault("RES_OPTIONS", PATIENCE)
 
 
-class Loop(asyncio.SelectorEventLoop):
+class Loop(MeteredLoop):
     """The event loop of the process: whatever library asks it for addresses, this is how."""
 
     def __init__(self) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from kok.api.meta import Kind
+from kok.kube.shares import shares
 from kok.runtime import metrics
 from kok.runtime.fair import FairSlots
-from kok.runtime.lookups import NAMESPACE
+from kok.runtime.metered import NAMESPACE
 from kok.runtime.outcome import WAKE_FLOOR, Outcome, delay_after
 from kok.runtime.passes import Passes, Tools
 from kok.runtime.reconciler import Key
@@ -93,7 +94,11 @@ class Controller:
 
         What waits for other objects of its own namespace says nothing of the operator.
         """
-        return self.triggers.oldest(but=self._slots.holds)
+
+        def waits_for_itself(namespace: str) -> bool:
+            return self._slots.holds(namespace) or shares().left(namespace) > 0
+
+        return self.triggers.oldest(but=waits_for_itself)
 
     @contextmanager
     def _held(self, key: Key) -> Iterator[Trigger]:
@@ -110,6 +115,7 @@ class Controller:
     async def _pass(self, trigger: Trigger, key: Key, act: Act, failures: int) -> Outcome:
         NAMESPACE.set(key[0])
         trigger.wake(hard=False)  # counts as waiting until its turn comes
+        await shares().rest(key[0])
         async with trigger.lock, self._slots.one(key[0]):
             trigger.take()
             return await act(key, failures)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 
 import pytest
+from aiohttp import web
 from tests.unit.fakeapi import FakeApi
 
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.shares import FREE, Shares, Stopwatch
+from kok.kube.limits import META, TENANT
+from kok.kube.shares import BYTE, FREE, Shares, shares
 
-SHARE = 0.3
 COST = 0.2
 """Seconds of processor time that a page costs here."""
 ROUNDS = 400
@@ -46,11 +49,8 @@ class Machine:
     def clock(self) -> float:
         return self.now
 
-    def cpu(self) -> float:
-        return self.busy
-
-    def shares(self, share: float | None = SHARE) -> Shares:
-        return Shares(share, self.clock, self.cpu)
+    def shares(self) -> Shares:
+        return Shares(self.clock)
 
 
 @pytest.fixture
@@ -77,91 +77,106 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return found
 
 
-async def reads(machine: Machine, shares: Shares, namespace: str, times: int = ROUNDS) -> None:
+async def works(machine: Machine, shares: Shares, namespace: str, times: int = ROUNDS) -> None:
+    """Passes of a namespace, each of which keeps the loop for `COST`."""
     for _ in range(times):
-        async with shares.turn(namespace):
-            with shares.reading(namespace):
-                machine.compute(namespace)
+        await shares.rest(namespace)
+        machine.compute(namespace)
+        shares.worked(namespace, COST)
+        await asyncio.sleep(0)
 
 
-async def test_who_is_expensive_to_read_gets_a_share_of_the_process(machine: Machine) -> None:
+@asynccontextmanager
+async def somebody(shares: Shares) -> AsyncIterator[None]:
+    """Another namespace that is looked after, once a second, without any delay."""
+
+    async def live() -> None:
+        while True:
+            shares.worked("good", 0.001)
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(live())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_who_keeps_the_loop_gets_a_share_of_it(machine: Machine) -> None:
     shares = machine.shares()
-    await asyncio.gather(*(reads(machine, shares, "bad", 30) for _ in range(12)))
-    assert machine.used["bad"] > 50
+    async with somebody(shares):
+        await asyncio.gather(*(works(machine, shares, "bad", 20) for _ in range(12)))
+    assert machine.used["bad"] == pytest.approx(12 * 20 * COST)
     # Twelve at a time may have begun before it was known what they cost.
-    assert machine.used["bad"] <= SHARE * machine.now + Shares.BURST + 12 * COST
+    assert machine.used["bad"] <= Shares.SHARE * machine.now + Shares.BURST + 12 * COST
 
 
-async def test_all_of_them_together_get_that_share_and_each_the_same(machine: Machine) -> None:
+async def test_all_of_them_together_get_that_share(machine: Machine) -> None:
     shares, many = machine.shares(), [f"bad{n}" for n in range(8)]
-    await asyncio.gather(*(reads(machine, shares, name, 60) for name in many for _ in range(2)))
+    async with somebody(shares):
+        await asyncio.gather(*(works(machine, shares, name, 20) for name in many for _ in range(2)))
     used = sum(machine.used.values())
-    assert used <= SHARE * machine.now + len(many) * (Shares.BURST + 2 * COST)
+    assert used <= Shares.SHARE * machine.now + len(many) * (Shares.BURST + 2 * COST)
 
 
 async def test_each_of_them_gets_the_same(machine: Machine) -> None:
     shares, many = machine.shares(), [f"bad{n}" for n in range(8)]
-    tasks = [asyncio.create_task(reads(machine, shares, name)) for name in many]
-    await machine.until(40)
-    for task in tasks:
-        task.cancel()
+    async with somebody(shares):
+        tasks = [asyncio.create_task(works(machine, shares, name)) for name in many]
+        await machine.until(40)
+        for task in tasks:
+            task.cancel()
     # Who came first had a burst that went by faster.
     assert max(machine.used.values()) <= min(machine.used.values()) + Shares.BURST + 2 * COST
 
 
-async def test_nobody_else_waits(machine: Machine) -> None:
+async def test_nobody_else_rests(machine: Machine) -> None:
     shares = machine.shares()
-    bad = asyncio.create_task(reads(machine, shares, "bad"))
-    await machine.until(5)
-    before = len(machine.slept)
-    for _ in range(20):
-        async with shares.turn("good"):
-            with shares.reading("good"):
-                machine.compute("good", 0.001)
-        async with shares.turn(None):
-            pass
-    assert len(machine.slept) == before
-    bad.cancel()
+    shares.owe("bad", 100)
+    shares.worked("good", 0.001)
+    assert shares.left("bad") > 0
+    for _ in range(1000):
+        machine.compute("good", 0.01)
+        shares.worked("good", 0.01)
+        await shares.rest("good")
+    assert not machine.slept
+    assert shares.left("good") == 0
+
+
+async def test_who_is_alone_rests_for_nobody(machine: Machine) -> None:
+    shares = machine.shares()
+    shares.worked("good", 0.001)
+    machine.now += Shares.RECENT + 0.1
+    await works(machine, shares, "large", 50)
+    # Nor do those that keep the loop as well.
+    await works(machine, shares, "as large", 50)
+    assert not machine.slept
+    shares.worked("good", 0.001)
+    assert shares.left("large") > 0
 
 
 async def test_what_was_used_is_paid_and_forgotten(machine: Machine) -> None:
     shares = machine.shares()
-    await reads(machine, shares, "bad", 6)
-    machine.now += (Shares.BURST + COST) / SHARE + 1
-    before = len(machine.slept)
-    await reads(machine, shares, "bad", 5)
-    assert len(machine.slept) == before
-    machine.now += 1000
-    async with shares.turn(None):
-        pass
+    shares.owe("bad", Shares.BURST + 1)
+    shares.worked("good", 0.001)
+    assert shares.left("bad") > 0
+    machine.now += (Shares.BURST + 1) / Shares.SHARE + 1
+    shares.worked("good", 0.001)
+    assert shares.left("bad") == 0
     assert not shares._accounts
-
-
-async def test_without_a_limit_nobody_waits(machine: Machine) -> None:
-    await reads(machine, machine.shares(None), "own", 50)
-    assert not machine.slept
-
-
-async def test_a_watch_does_not_count_what_others_do_meanwhile(machine: Machine) -> None:
-    watch = Stopwatch(machine.cpu)
-    machine.compute("mine", 1)
-
-    async def other() -> None:
-        machine.compute("other", 5)
-
-    task = asyncio.create_task(other())
-    await watch.pause()
-    await task
-    machine.compute("mine", 2)
-    # What ran between the pause and the task's end did so before the watch went on.
-    assert watch.spent == pytest.approx(3)
+    machine.now += Shares.RECENT + 1
+    shares.owe("bad", Shares.BURST + 1)
+    assert shares.left("bad") == 0
+    assert not shares._seen
 
 
 async def test_large_answers_count_for_their_namespace_and_small_ones_for_nobody(
     api: FakeApi, kube: Kube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shares = Shares(SHARE, lambda: 0.0, cpu := Ticking())
-    monkeypatch.setattr(kube._transport, "_shares", shares)
+    counted: dict[str, float] = {}
+    monkeypatch.setattr(shares(), "owe", lambda name, cost: counted.update({name: cost}))
 
     def config(namespace: str, size: int) -> None:
         meta = {"name": "it", "namespace": namespace}
@@ -176,17 +191,57 @@ async def test_large_answers_count_for_their_namespace_and_small_ones_for_nobody
         await kube.get(kinds.CONFIGMAP, "it", namespace)
         assert len(await kube.list(kinds.CONFIGMAP, namespace)) == 1
     await kube.list(kinds.CONFIGMAP)
-    assert cpu.read > 0
-    assert set(shares._accounts) == {"large"}
-    assert math.isfinite(shares._accounts["large"].due)
+    assert set(counted) == {"large"}
+    assert FREE * BYTE < counted["large"] < 1
 
 
-class Ticking:
-    """A clock that goes on whenever it is read."""
+async def test_a_page_that_is_too_large_counts_too_and_is_not_read_again_the_next_time(
+    api: FakeApi, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kube._transport.limits = replace(META, answer=FREE * 4, page=64)
+    for number in range(16):
+        meta = {"name": f"c{number}", "namespace": "ns"}
+        path = f"/api/v1/namespaces/ns/configmaps/c{number}"
+        data = {"x": "y" * FREE}
+        api.put(path, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+    limits: list[str] = []
+    counted = 0.0
 
-    def __init__(self) -> None:
-        self.read = 0.0
+    async def listing(request: web.Request) -> web.StreamResponse:
+        start, limit = int(request.query.get("continue", "0")), int(request.query["limit"])
+        limits.append(str(limit))
+        items = [o for p, o in sorted(api.objects.items()) if "/configmaps/" in p]
+        more = str(start + limit) if start + limit < len(items) else ""
+        found = items[start : start + limit]
+        return web.json_response(
+            {"metadata": {"resourceVersion": "1", "continue": more}, "items": found}
+        )
 
-    def __call__(self) -> float:
-        self.read += 0.001
-        return self.read
+    def owe(_: str, cost: float) -> None:
+        nonlocal counted
+        counted += cost
+
+    monkeypatch.setattr(shares(), "owe", owe)
+    api.script("GET", "configmaps", listing)
+    assert len(await kube.list(kinds.CONFIGMAP, "ns")) == 16
+    assert limits[0] == "64"
+    assert counted > 16 * FREE * BYTE
+    limits.clear()
+    assert len(await kube.list(kinds.CONFIGMAP, "ns")) == 16
+    assert "64" not in limits
+
+
+async def test_a_business_clusters_namespaces_are_nobodys_account(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta = {"name": "it", "namespace": "ns"}
+    data = {"x": "y" * FREE}
+    api.put(
+        "/api/v1/namespaces/ns/configmaps/it",
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data},
+    )
+    async with await Kube.from_kubeconfig(
+        api.kubeconfig(), field_manager="test", limits=TENANT
+    ) as tenant:
+        await tenant.get(kinds.CONFIGMAP, "it", "ns")
+    assert not shares()._accounts

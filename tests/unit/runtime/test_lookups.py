@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from kok.runtime.lookups import EACH, NAMESPACE, Loop
+from kok.runtime.lookups import EACH, Loop
+from kok.runtime.metered import NAMESPACE
 
 
 class Names:

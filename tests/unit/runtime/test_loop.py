@@ -10,6 +10,7 @@ import pytest
 from tests.unit.runtime.widgets import KEY, WIDGET
 
 from kok.kube.errors import Conflict
+from kok.kube.shares import shares
 from kok.runtime.clock import FakeClock, settle
 from kok.runtime.fair import FairSlots
 from kok.runtime.loop import Controller
@@ -346,3 +347,14 @@ async def test_a_clean_up_under_way_forgets_when_it_ends(bench: Bench) -> None:
     await settle()
     assert clean_up.done()
     assert bench.plan.forgotten == [(KEY, "u1")]
+
+
+async def test_who_has_kept_the_operator_from_others_rests_and_nobody_else(bench: Bench) -> None:
+    shares().owe("bad", 1000)
+    shares().worked("good", 0.001)
+    await bench.care(("bad", "a"))
+    await bench.care(("good", "a"))
+    assert bench.plan.keys == [("good", "a")]
+    await bench.clock.advance(100)
+    # A restart would help nobody.
+    assert bench.controller.pending() == 0

@@ -17,6 +17,7 @@ from kok.kube.cutting import ANYTHING
 from kok.kube.errors import TooLarge
 from kok.operators.etcd import jobs, layout, reasons
 from kok.runtime.errors import Wait
+from kok.runtime.metered import at_nobodys_expense
 
 COUNTED = ("backup", "verify")
 """Restores and removals are few and waited for: they come at once."""
@@ -148,7 +149,7 @@ class _Count:
         """
         async with self._lock:
             if not self.is_fresh():
-                await self._ask(kube)
+                await at_nobodys_expense(self._ask(kube))
             if self._too_many is not None:
                 raise self._too_many
 

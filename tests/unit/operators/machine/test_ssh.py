@@ -41,7 +41,7 @@ from kok.operators.machine.ssh.line import (
 )
 from kok.operators.machine.ssh.login import connect, scan
 from kok.runtime.clock import settle
-from kok.runtime.lookups import NAMESPACE
+from kok.runtime.metered import NAMESPACE
 
 LIMIT = 60.0
 """Seconds after which what a test waits for counts as not happening."""

@@ -11,7 +11,7 @@ from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
 from kok.operators.machine.ssh.errors import HostError
 from kok.operators.machine.ssh.login import connect, scan
 from kok.runtime.fair import FairSlots
-from kok.runtime.lookups import NAMESPACE
+from kok.runtime.metered import NAMESPACE
 
 CONNECTS = 128
 """Logins at once, a quarter of them for one namespace. Hosts that hang keep their place for one

@@ -1,0 +1,110 @@
+"""Large events of a watch, held back while their namespace rests.
+
+Whoever changes a label of a large object again and again makes every operator that watches it read
+all of it again. Of such an object only the newest event is of interest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from kok.kube.shares import FREE, Shares
+
+MOST: Final = 16 * 2**20
+"""Bytes of events that are held back; beyond it the oldest is told early."""
+_HEAD: Final = re.compile(
+    rb'\{"type":"[A-Z]+","object":\{"(?:kind|apiVersion)":"[^"\\]*","(?:kind|apiVersion)":"[^"\\]*",'
+    rb'"metadata":(?=\{)'
+)
+_QUICK: Final = re.compile(
+    r'\{"name":"([^"\\]*)",(?:"generateName":"[^"\\]*",)?"namespace":"([^"\\]*)",'
+    r'(?:"selfLink":"[^"\\]*",)?"uid":"([^"\\]*)"'
+)
+_decoder = json.JSONDecoder()
+
+Place = tuple[str, str, str]
+"""Namespace, name and UID of an object."""
+
+
+def place_of(line: bytes) -> Place | None:
+    """Whose event it is, as far as that takes no time; None for what cannot be told."""
+    head = _HEAD.match(line)
+    if head is None:
+        return None
+    text = line[head.end() : head.end() + FREE].decode(errors="replace")
+    quick = _QUICK.match(text)
+    if quick is not None:
+        return quick[2], quick[1], quick[3]
+    try:
+        meta: Any = _decoder.raw_decode(text)[0]
+    except (ValueError, RecursionError):
+        return None
+    found = tuple(meta.get(key) for key in ("namespace", "name", "uid"))
+    return found if all(isinstance(part, str) for part in found) else None
+
+
+class HeldBack:
+    """Events that wait, at most one of each object.
+
+    What cannot be told apart counts as one namespace's, whatever is its own: so that nobody finds a
+    way around by metadata that are large.
+    """
+
+    ODD = "?"
+
+    def __init__(self, shares: Shares) -> None:
+        self._shares = shares
+        self._lines: dict[Place, bytes] = {}
+        self._size = 0
+
+    def account(self, line: bytes) -> str | None:
+        """Which namespace has to pay for an event; None for nobody."""
+        if len(line) <= FREE:
+            return None
+        place = place_of(line)
+        return self.ODD if place is None else place[0]
+
+    def takes(self, line: bytes) -> bool:
+        """Whether an event waits; an earlier one of the same object is dropped."""
+        large = len(line) > FREE
+        if not large and not self._lines:
+            return False
+        place = place_of(line)
+        if place is None:
+            # Nobody knows whether it is newer than what waits.
+            place = (self.ODD, "", str(zlib.crc32(line)))
+        earlier = self._lines.pop(place, b"")
+        self._size -= len(earlier)
+        if not large or self._shares.left(place[0]) <= 0:
+            return False
+        packed = zlib.compress(line, 1)
+        self._lines[place] = packed
+        self._size += len(packed)
+        return True
+
+    def wait(self) -> float | None:
+        """Seconds until an event may be told; None if none waits."""
+        if self._size > MOST:
+            return 0.0
+        namespaces = {namespace for namespace, _, _ in self._lines}
+        return min((self._shares.left(one) for one in namespaces), default=None)
+
+    def due(self) -> Iterator[bytes]:
+        """Events whose time has come, the oldest first; what is told has to be paid meanwhile."""
+        for place in list(self._lines):
+            if self._size > MOST or self._shares.left(place[0]) <= 0:
+                yield self._pop(place)
+
+    def all(self) -> Iterator[bytes]:
+        """All of them, since the stream ends: who goes on behind it would never hear of them."""
+        for place in list(self._lines):
+            yield self._pop(place)
+
+    def _pop(self, place: Place) -> bytes:
+        packed = self._lines.pop(place)
+        self._size -= len(packed)
+        return zlib.decompress(packed)
