@@ -125,12 +125,18 @@ async def _rows(kube: Kube, kind: Kind, namespace: str | None, now: datetime) ->
 def _shown(manifest: Manifest) -> Manifest:
     """What a row is made of: objects may be large, and those of all namespaces many."""
     status = manifest.get("status") or {}
-    told = [c for c in status.get("conditions") or () if c.get("type") == "Ready"]
+    conditions = status.get("conditions")
+    told = [c for c in conditions if _is_ready(c)] if isinstance(conditions, list) else []
     return {
         "kind": manifest["kind"],
         "metadata": some(manifest["metadata"], ("namespace", "name", "creationTimestamp")),
         "status": {**some(status, ("phase",)), "conditions": told},
     }
+
+
+def _is_ready(condition: object) -> bool:
+    """Whether it is that condition; what was stored before the CRD said so may be anything."""
+    return isinstance(condition, dict) and condition.get("type") == "Ready"
 
 
 def row_of(manifest: Manifest, now: datetime) -> Row:
@@ -142,7 +148,7 @@ def row_of(manifest: Manifest, now: datetime) -> Row:
         kind=manifest["kind"],
         namespace=meta.get("namespace", ""),
         name=meta["name"],
-        phase=(manifest.get("status") or {}).get("phase") or "",
+        phase=str((manifest.get("status") or {}).get("phase") or ""),
         ready=ready,
         reason=reason,
         message=message,
@@ -153,5 +159,7 @@ def row_of(manifest: Manifest, now: datetime) -> Row:
 def _ready(manifest: Manifest) -> tuple[str | None, str, str]:
     for condition in (manifest.get("status") or {}).get("conditions") or ():
         if condition.get("type") == "Ready":
-            return condition["status"], condition.get("reason", ""), condition.get("message", "")
+            said = (condition.get(key) or "" for key in ("status", "reason", "message"))
+            status, reason, message = map(str, said)
+            return status, reason, message
     return None, "", ""

@@ -175,17 +175,18 @@ class _Lines:
                     del line, task
                 for held in self._held.due():
                     yield held
+            for held in self._held.all():
+                yield held
         except aiohttp.ClientError:
             for held in self._held.all():
                 yield held
             raise
         finally:
+            self._held.drop()
             if coming is not None:
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)
             await lines.aclose()
-        for held in self._held.all():
-            yield held
 
     async def _split(self, size: int) -> AsyncGenerator[bytes, None]:
         parts: list[bytes] = []

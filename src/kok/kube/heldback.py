@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from kok.kube.shares import FREE, Shares
 
-MOST: Final = 16 * 2**20
-"""Bytes of events that are held back; beyond it the oldest is told early."""
+MOST: Final = 32 * 2**20
+"""Bytes of events that all streams of a process hold back; beyond it the oldest is told early."""
 _HEAD: Final = re.compile(
     rb'\{"type":"[A-Z]+","object":\{"(?:kind|apiVersion)":"[^"\\]*","(?:kind|apiVersion)":"[^"\\]*",'
     rb'"metadata":(?=\{)'
@@ -59,7 +59,6 @@ class HeldBack:
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
         self._lines: dict[Place, bytes] = {}
-        self._size = 0
 
     def account(self, line: bytes) -> str | None:
         """Which namespace has to pay for an event; None for nobody."""
@@ -78,17 +77,17 @@ class HeldBack:
             # Nobody knows whether it is newer than what waits.
             place = (self.ODD, "", str(zlib.crc32(line)))
         earlier = self._lines.pop(place, b"")
-        self._size -= len(earlier)
+        self._shares.held -= len(earlier)
         if not large or self._shares.left(place[0]) <= 0:
             return False
         packed = zlib.compress(line, 1)
         self._lines[place] = packed
-        self._size += len(packed)
+        self._shares.held += len(packed)
         return True
 
     def wait(self) -> float | None:
         """Seconds until an event may be told; None if none waits."""
-        if self._size > MOST:
+        if self._lines and self._shares.held > MOST:
             return 0.0
         namespaces = {namespace for namespace, _, _ in self._lines}
         return min((self._shares.left(one) for one in namespaces), default=None)
@@ -96,7 +95,7 @@ class HeldBack:
     def due(self) -> Iterator[bytes]:
         """Events whose time has come, the oldest first; what is told has to be paid meanwhile."""
         for place in list(self._lines):
-            if self._size > MOST or self._shares.left(place[0]) <= 0:
+            if self._shares.held > MOST or self._shares.left(place[0]) <= 0:
                 yield self._pop(place)
 
     def all(self) -> Iterator[bytes]:
@@ -104,7 +103,12 @@ class HeldBack:
         for place in list(self._lines):
             yield self._pop(place)
 
+    def drop(self) -> None:
+        """Nobody listens any more."""
+        for _ in self.all():
+            pass
+
     def _pop(self, place: Place) -> bytes:
         packed = self._lines.pop(place)
-        self._size -= len(packed)
+        self._shares.held -= len(packed)
         return zlib.decompress(packed)

@@ -50,8 +50,9 @@ async def pages(
     asked = {**query, "limit": str(size)}
     ends = loop.time() + limits.seconds
     while True:
+        # That the server has to wait for us does not make it slow.
+        ends += await transport.rest(path)
         if pace is not None:
-            # That the server has to wait for us does not make it slow.
             ends += await pace.list_on()
         try:
             answer, weight = await transport.measured(

@@ -49,6 +49,8 @@ class Shares:
         self._monotonic = monotonic
         self._now, self._at = 0.0, monotonic()
         self._accounts: dict[str, _Account] = {}
+        self.held = 0
+        """Bytes of events that are held back, see `kok.kube.heldback`."""
         self._seen: dict[str, float] = {}
         """When something was last done for a namespace."""
 

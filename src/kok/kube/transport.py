@@ -161,8 +161,8 @@ class Transport:
         again with fewer. `pace` is told of what came.
         """
         limit, namespace = aiohttp.ClientTimeout(total=timeout or self.timeout), self._whose(path)
-        if method == "GET" and namespace is not None:
-            await shares().rest(namespace)
+        if method == "GET":
+            await self.rest(path)
         async with self._exchange(
             method, path, body, query=query, headers=headers, timeout=limit
         ) as response:
@@ -174,6 +174,13 @@ class Transport:
             if not several or weight(raw) > self.limits.weight:
                 raw = await self._cut(raw)
             return (self._parsed(raw, several), weight(raw)) if raw else (None, 0)
+
+    async def rest(self, path: str) -> float:
+        """Waits until something there may be asked for, see `kok.kube.shares`; for how long."""
+        begun, namespace = asyncio.get_running_loop().time(), self._whose(path)
+        if namespace is not None:
+            await shares().rest(namespace)
+        return asyncio.get_running_loop().time() - begun
 
     async def lines(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -122,6 +123,14 @@ async def test_a_narrow_terminal_hides_nothing(
     _, out, _ = await run("status")
 
     assert out.splitlines()[1].endswith(f"WaitingForEtcd: {why}")
+
+
+@pytest.mark.parametrize("odd", [["x"], "abc", {"type": "Ready"}, [None, {"type": ["Ready"]}]])
+async def test_an_odd_status_hides_nobody_elses(api: FakeApi, run: Run, odd: Any) -> None:
+    api.put(PATH.format("ns"), cluster(**condition("False", "NoEtcd", "etcd is starting")))
+    api.put(PATH.format("b"), {**cluster("b"), "status": {"conditions": odd}})
+    code, out, _ = await run("status", "-A")
+    assert (code, len(out.splitlines())) == (0, 3)
 
 
 async def test_nothing_found_is_said(run: Run) -> None:
