@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing, suppress
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from kok.operators.etcd.worker.description import (
     Description,
     time_of,
 )
+from kok.operators.etcd.worker.encryption import MAGIC, misplaced
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.places import Places
 from kok.operators.etcd.worker.reasons import Reason
@@ -78,9 +80,11 @@ async def list_(spec: ListSpec, places: Places) -> ListResult:
             elif entry.key.endswith(SNAPSHOT_SUFFIX + DESCRIPTION_SUFFIX):
                 descriptions.add(entry.key.removesuffix(DESCRIPTION_SUFFIX))
         found = await _read(store, sorted(snapshots & descriptions))
+        found.sort(key=_made, reverse=True)
+        while found and await _misplaced(store, found[0].key):
+            log.warning("an old backup lies under the key of a new one", key=found.pop(0).key)
     finally:
         await store.close()
-    found.sort(key=_made, reverse=True)
     for description in found:
         log.info("backup", **description.manifest())
     return shorten(found, undescribed=len(snapshots) - len(found))
@@ -100,6 +104,21 @@ async def _read(store: Store, keys: list[str]) -> list[Description]:
                 return None
 
     return [d for d in await asyncio.gather(*(one(key) for key in keys)) if d is not None]
+
+
+async def _misplaced(store: Store, key: str) -> bool:
+    """Whether what would count as the newest is older than its key, as `fetch` finds as well.
+
+    That its first bytes cannot be read is for `fetch` to tell.
+    """
+    start = b""
+    with suppress(WorkerError):
+        async with aclosing(store.read(key)) as pieces:
+            async for piece in pieces:
+                start += piece
+                if len(start) >= len(MAGIC):
+                    break
+    return misplaced(start, key)
 
 
 def _made(description: Description) -> tuple[bool, datetime, datetime]:
