@@ -229,8 +229,9 @@ async def test_an_encrypted_backup_opens(
         {"created": "2026-01-03T00:00:00"},
         {"contents": {"revision": -(2**62), "etcdVersion": "3.6.10"}},
         {"contents": {"revision": 2**63 - 1, "etcdVersion": "3.6.10"}},
+        {"contents": {"revision": 5, "etcdVersion": "3" * 1000}},
     ],
-    ids=["no time zone", "below nothing", "beyond all"],
+    ids=["no time zone", "below nothing", "beyond all", "too long"],
 )
 async def test_a_description_that_cannot_be_true_is_none(
     places: Places, told: dict[str, Any]
