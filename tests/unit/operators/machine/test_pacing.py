@@ -100,6 +100,8 @@ async def test_who_was_let_in_is_held_up_by_nobody(hosts: Hosts) -> None:
         held = await hosts.tried("y", hosts.target("team-a", "localhost"))
         (await hosts.pool.get("owner", owner)).close()
         assert await hosts.tried("owner", owner) is None
+        still = await hosts.tried("y", hosts.target("team-a", "localhost"))
+        assert wait_of(still) == wait_of(held), "nor does it let anybody in earlier"
         hosts.now += wait_of(held)
 
 

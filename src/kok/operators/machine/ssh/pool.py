@@ -87,7 +87,8 @@ class Connections:
             visit.refused()
             entry.let_in = None
             raise
-        if visit.place is not None:
+        # Who had no need of a turn opens none to strangers.
+        if visit.place is not None and visit.place != known:
             entry.let_in = (visit.place, target.user, target.credentials.digest)
             for pacing in (self._scans, self._logins):
                 pacing.let_in(visit.place, target.namespace, self._monotonic())
