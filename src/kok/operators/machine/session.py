@@ -18,7 +18,7 @@ from kok.operators.machine import metrics
 from kok.operators.machine.business.refusals import Refusals
 from kok.operators.machine.host.jobs import JobResult
 from kok.operators.machine.host.survey import Identity, Survey
-from kok.operators.machine.ssh import HostError, HostFloods, ScriptFailed
+from kok.operators.machine.ssh import HostError, HostFloods, HostHeld, ScriptFailed
 
 _log = structlog.stdlib.get_logger("kok.machine")
 
@@ -191,6 +191,11 @@ class Session:
 
     def _failed(self, error: HostError | KubeError) -> None:
         view = self.view
+        if isinstance(error, HostHeld):
+            # What was tried last tells more than that nothing is tried now.
+            view.error = view.error or lean(error)
+            view.retry = self._monotonic() + error.after
+            return
         view.error = lean(error)
         metrics.HOST_ERRORS.labels(error.reason).inc()
         # What is known of the host may no longer hold.

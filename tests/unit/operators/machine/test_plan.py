@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.cases import (
@@ -133,6 +134,22 @@ def test_the_elder_of_two_machines_has_the_host() -> None:
         "another host",
     )
     assert rival(mine, [other("elsewhere", "2026-11-02T10:00:00Z", port=2222, node="b")]) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        ("192.0.2.21", "::ffff:192.0.2.21"),
+        ("192.0.2.21", "3221226005"),
+        ("Rack1.example.", "rack1.example"),
+        ("2001:db8::1", "2001:DB8:0::1"),
+    ],
+)
+def test_a_host_is_the_same_however_its_address_is_written(one: str, same: str) -> None:
+    mine = other("mine", "2026-11-02T11:00:00Z", node="a", address=one)
+    found = rival(mine, [other("elder", "2026-11-02T10:00:00Z", node="b", address=same)])
+    assert found is not None
+    assert found.reason == "HostInUse"
 
 
 def test_nobody_is_held_up_from_another_namespace_by_an_address_written_down() -> None:

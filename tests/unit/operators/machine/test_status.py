@@ -34,7 +34,7 @@ from kok.operators.machine.machines.status import report
 from kok.operators.machine.machines.steps import Idle, Join, Look
 from kok.operators.machine.machines.wanted import take_results
 from kok.operators.machine.session import View
-from kok.operators.machine.ssh import HostKeyChanged, HostUnreachable, ScriptFailed
+from kok.operators.machine.ssh import HostHeld, HostKeyChanged, HostUnreachable, ScriptFailed
 
 
 def step(*args: Any, **kwargs: Any) -> Any:
@@ -464,3 +464,15 @@ def test_software_that_another_machine_left_is_not_this_ones() -> None:
     left.survey = replace(left.survey, owner=Owner(uid="gone", installation="meta-1"))
     _, conditions = shown(case(view=left))
     assert conditions["ComponentsReady"] == ("False", "Installing")
+
+
+def test_a_machine_that_waits_for_its_turn_says_so() -> None:
+    """Until it was asked nobody knows whether there is a way; what was known before stays."""
+    held = HostHeld("the host at 192.0.2.21 port 22 is asked again in 15 s", 15.0)
+    status, conditions = shown(case(view=View(error=held)))
+    assert conditions["Reachable"] == ("Unknown", "LoginWaits")
+    assert "is asked again in 15 s" in message(status)
+    view = seen(identity=MEMBER)
+    view.error = held
+    _, conditions = shown(case(view=view, world=world(node=NODE)))
+    assert conditions["Reachable"] == ("True", "Connected")

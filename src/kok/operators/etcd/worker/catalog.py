@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing, suppress
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from kok.operators.etcd.worker.description import (
     Description,
     time_of,
 )
+from kok.operators.etcd.worker.encryption import MAGIC, misplaced
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.places import Places
 from kok.operators.etcd.worker.reasons import Reason
@@ -24,6 +26,10 @@ from kok.operators.etcd.worker.store import Store
 _LONGEST = 64 * 1024
 """Bytes of a description at most."""
 _AT_ONCE = 8
+_MOST = 20_000
+"""Backups in one folder. Of more a store could send names until the worker's memory is full."""
+_NAME = 1024
+"""Bytes of a key in S3."""
 
 
 async def describe(store: Store, description: Description) -> None:
@@ -71,19 +77,35 @@ async def list_(spec: ListSpec, places: Places) -> ListResult:
     """The command `list`; each backup is a line of the log, too. Raises `WorkerError`."""
     store = places.store(spec.store, spec.limits)
     try:
-        snapshots, descriptions = set(), set()
-        async for entry in store.entries(spec.under):
-            if entry.key.endswith(SNAPSHOT_SUFFIX):
-                snapshots.add(entry.key)
-            elif entry.key.endswith(SNAPSHOT_SUFFIX + DESCRIPTION_SUFFIX):
-                descriptions.add(entry.key.removesuffix(DESCRIPTION_SUFFIX))
+        snapshots, descriptions = await names(store, spec.under)
         found = await _read(store, sorted(snapshots & descriptions))
+        found.sort(key=_made, reverse=True)
+        while found and await _misplaced(store, found[0].key):
+            log.warning("an old backup lies under the key of a new one", key=found.pop(0).key)
     finally:
         await store.close()
-    found.sort(key=_made, reverse=True)
     for description in found:
         log.info("backup", **description.manifest())
     return shorten(found, undescribed=len(snapshots) - len(found))
+
+
+async def names(store: Store, under: str) -> tuple[set[str], set[str]]:
+    """The keys of all snapshots in a folder, and of all that are described. Raises `WorkerError`."""
+    snapshots, descriptions = set[str](), set[str]()
+    async for entry in store.entries(under):
+        if len(entry.key) > _NAME:
+            continue
+        if entry.key.endswith(SNAPSHOT_SUFFIX):
+            snapshots.add(entry.key)
+        elif entry.key.endswith(SNAPSHOT_SUFFIX + DESCRIPTION_SUFFIX):
+            descriptions.add(entry.key.removesuffix(DESCRIPTION_SUFFIX))
+        if max(len(snapshots), len(descriptions)) > _MOST:
+            raise WorkerError(
+                Reason.STORE_REFUSED,
+                f"{store.location(under)} holds more than {_MOST} backups, which is more than are "
+                "listed; remove old ones, or give the store another prefix",
+            )
+    return snapshots, descriptions
 
 
 async def _read(store: Store, keys: list[str]) -> list[Description]:
@@ -100,6 +122,21 @@ async def _read(store: Store, keys: list[str]) -> list[Description]:
                 return None
 
     return [d for d in await asyncio.gather(*(one(key) for key in keys)) if d is not None]
+
+
+async def _misplaced(store: Store, key: str) -> bool:
+    """Whether what would count as the newest is older than its key, as `fetch` finds as well.
+
+    That its first bytes cannot be read is for `fetch` to tell.
+    """
+    start = b""
+    with suppress(WorkerError):
+        async with aclosing(store.read(key)) as pieces:
+            async for piece in pieces:
+                start += piece
+                if len(start) >= len(MAGIC):
+                    break
+    return misplaced(start, key)
 
 
 def _made(description: Description) -> tuple[bool, datetime, datetime]:

@@ -52,12 +52,12 @@ SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class Origin(Model):
     """Whose data a backup holds; told by the operator and kept beside the backup."""
 
-    namespace: str
-    name: str
+    namespace: str = Field(max_length=253)
+    name: str = Field(max_length=253)
     """The EtcdCluster."""
-    cluster_id: str | None = Field(default=None, alias="clusterID")
+    cluster_id: str | None = Field(default=None, alias="clusterID", max_length=253)
     """ID of the etcd cluster in hexadecimal. Another one found at the endpoint is refused."""
-    backup_uid: str = Field(alias="backupUID")
+    backup_uid: str = Field(alias="backupUID", max_length=253)
     """UID of the EtcdBackup: a second try finds the first one's work by it, and nobody else's."""
 
 
@@ -66,14 +66,14 @@ class Contents(Model):
 
     revision: int = Field(ge=1, lt=2**62)
     """Every write acknowledged up to it is in the snapshot, and perhaps some later ones."""
-    etcd_version: str = ""
+    etcd_version: str = Field(default="", max_length=253)
     keys: int | None = None
     """Live keys at `revision`."""
     hash: int | None = None
     """HashKV at `revision`; comparable only between equal versions and `compact_revision`s."""
     compact_revision: int | None = None
     """Revision up to which history was compacted when the hash was made."""
-    sealed_keys: str | None = None
+    sealed_keys: str | None = Field(default=None, max_length=253)
     """SHA-256 of the sealed keys that it holds, see `sealing`; absent: it holds none."""
 
 
@@ -81,7 +81,7 @@ class Encryption(Model):
     """How a stored object was encrypted by us; see `encryption.py`."""
 
     algorithm: Literal["AES-256-GCM-STREAM"] = "AES-256-GCM-STREAM"
-    key_id: str = Field(alias="keyID")
+    key_id: str = Field(alias="keyID", max_length=253)
     """Tells keys apart without telling anything of them."""
 
 

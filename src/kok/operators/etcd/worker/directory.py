@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -39,7 +39,7 @@ class DirectoryStore:
         async with source() as content:
             await write_file(self._root / key, content.pieces)
 
-    async def read(self, key: str) -> AsyncIterator[bytes]:
+    async def read(self, key: str) -> AsyncGenerator[bytes, None]:
         """See `store.Store`."""
         path = self._root / key
         try:

@@ -9,7 +9,7 @@ An encrypted object is a header and then chunks, each sealed for itself:
 when, and at which revision: who may write to the store cannot pass off one backup for another that
 has the same key, nor an old one for a new one. Earlier releases said nothing of time and revision;
 before that objects began with "KOK-ENC1" and ended their header with the chunk size. They open as
-well, and are bound to what they say alone.
+well, and are bound to what they say alone; those of the oldest form not where their key has a time.
 
 Each object has a key of its own, derived (HKDF-SHA-256) from the user's key with the salt and the
 whole header. The nonce of a chunk is its number and whether it is the last one, so that chunks that
@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kok.operators.etcd.worker import log
+from kok.operators.etcd.worker.description import time_of
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
 
@@ -175,6 +176,14 @@ def read_keys(directory: Path) -> list[Key]:
     return keys
 
 
+def misplaced(start: bytes, key: str) -> bool:
+    """Whether an object that begins so never was a backup under that key.
+
+    What is bound to nothing can be copied anywhere; the releases that wrote it knew no time in keys.
+    """
+    return start.startswith(UNBOUND) and time_of(key) is not None
+
+
 class Encryptor:
     """Turns a stream into an encrypted one."""
 
@@ -221,7 +230,7 @@ class Decryptor:
     """Turns an encrypted stream back; what it gives is authentic, chunk by chunk."""
 
     def __init__(self, keys: Iterable[Key], key: str = "") -> None:
-        """`key` is where the object was found, if it must have been stored there."""
+        """`key` is where the object was found, if what it says of that must be true."""
         self._keys = {key.id: key for key in keys}
         self._place = key
         self.whose: Whose | None = None
@@ -282,6 +291,13 @@ class Decryptor:
         if header.startswith(MAGIC):
             self.whose = Whose.parse(header[_FIXED + _WHOSE :])
             self._judge(self.whose)
+        elif misplaced(header, self._place):
+            raise WorkerError(
+                Reason.OBJECT_ALTERED,
+                f"the backup at {self._place} is bound to no key and no time, as only releases wrote "
+                "them that put no time into keys: an old one was put in the place of a new one; to "
+                "restore from it, put it under a key without a time and name that key",
+            )
         return self._keys[wanted].for_object(header)
 
     def _judge(self, whose: Whose) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -66,7 +66,7 @@ class BucketStore:
             await self._remove_what_broke_off(name, size)
             raise
 
-    async def read(self, key: str) -> AsyncIterator[bytes]:
+    async def read(self, key: str) -> AsyncGenerator[bytes, None]:
         """See `store.Store`. Goes on where a broken connection left off."""
         at, attempt, etag = 0, 1, ""
         while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -41,7 +41,7 @@ class Store(Protocol):
         A store may open it twice, to try again.
         """
 
-    def read(self, key: str) -> AsyncIterator[bytes]:
+    def read(self, key: str) -> AsyncGenerator[bytes, None]:
         """An object in pieces. Raises `OBJECT_MISSING` if there is none."""
 
     async def put(self, key: str, data: bytes) -> None:

@@ -18,6 +18,7 @@ from kok.operators.machine.machines.plan import EVER_READY, Case, Decision, unhe
 from kok.operators.machine.machines.steps import Refuse
 from kok.operators.machine.ssh import (
     HostFloods,
+    HostHeld,
     HostKeyChanged,
     HostSilent,
     HostUnreachable,
@@ -93,7 +94,10 @@ def reachable(case: Case) -> Judgement:
     before = case.status.condition(REACHABLE)
     if before is not None and before.status == "True":
         return Judgement(True, before.reason, before.message)
-    return Judgement(None, reasons.CONNECTING, "the host is being asked for the first time")
+    why = reasons.CONNECTING, "the host is being asked for the first time"
+    if isinstance(error, HostHeld):
+        why = error.reason, error.message
+    return Judgement(None, *why)
 
 
 def _preflight(case: Case, decision: Decision) -> Judgement:

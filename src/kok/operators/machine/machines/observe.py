@@ -13,7 +13,7 @@ from kok.api.component import Component
 from kok.api.machine import Machine, MachineStatus
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
-from kok.kube import kinds
+from kok.kube import addresses, kinds
 from kok.kube.access import AccessError
 from kok.kube.client import Kube
 from kok.kube.cutting import FREE_FORM
@@ -330,6 +330,7 @@ def rival(
     `odd` ones what they say counts, as far as it can be understood.
     """
     mine = machine.spec
+    here = (host_of(mine.address), mine.port)
     for one in odd:
         older = one.text("metadata", "creationTimestamp")[:19] <= _age(machine)[0][:19]
         node = (one.text("spec", "cluster"), one.text("spec", "node")) == (mine.cluster, mine.node)
@@ -344,7 +345,7 @@ def rival(
             return None
         if other.namespace != machine.namespace:
             continue
-        if (theirs.address, theirs.port) == (mine.address, mine.port):
+        if (host_of(theirs.address), theirs.port) == here:
             return Problem(
                 reasons.HOST_IN_USE,
                 f"host {mine.address} already serves Machine {other.namespace}/{other.name}; "
@@ -357,6 +358,12 @@ def rival(
                 "give this one another node name",
             )
     return None
+
+
+def host_of(address: str) -> str:
+    """An address as it can be compared: all spellings of an IP address are one, and of a name."""
+    found = addresses.address(address)
+    return str(found.network_address) if found is not None else address.rstrip(".").lower()
 
 
 def neighbours(machine: Machine, world: World) -> dict[str, dict[str, str]]:

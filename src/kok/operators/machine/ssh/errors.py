@@ -57,6 +57,17 @@ class LoginRefused(HostError):
     reason = reasons.LOGIN_REFUSED
 
 
+class HostHeld(HostError):
+    """Nothing was tried: others, or earlier ones, come first at that address."""
+
+    reason = reasons.LOGIN_WAITS
+
+    def __init__(self, message: str, after: float) -> None:
+        """`after` so many seconds it may be tried."""
+        super().__init__(message)
+        self.after = after
+
+
 class SudoRefused(HostError):
     """The user may not become root."""
 

@@ -23,6 +23,7 @@ from kok.operators.machine.ssh.errors import (
     LoginRefused,
 )
 from kok.operators.machine.ssh.line import BEFORE_LOGIN, Line
+from kok.operators.machine.ssh.pacing import Visit
 from kok.operators.machine.ssh.sentences import gist, refused, unreachable
 
 _FAMILIES: tuple[tuple[str, ...], ...] = (
@@ -53,18 +54,20 @@ async def scan(
     *,
     family: int | None = None,
     bounds: Bounds = ANYWHERE,
+    visit: Visit | None = None,
 ) -> str:
     """The fingerprint (`SHA256:...`) of the key that a host shows; nothing is sent to it.
 
-    `family` restricts it to one kind of key, `bounds` to hosts at some addresses. Raises
-    `HostUnreachable`, `HostSilent`, `HostFloods` or `HostForbidden`.
+    `family` restricts it to one kind of key, `bounds` to hosts at some addresses, `visit`
+    to when that is due. Raises `HostUnreachable`, `HostSilent`, `HostFloods`, `HostForbidden` or
+    `HostHeld`.
     """
     algorithms = _ALGORITHMS if family is None else _FAMILIES[family]
     place = address if port == 22 else f"{address} port {port}"
     line: Line | None = None
     try:
         async with asyncio.timeout(timeouts.connect + timeouts.login):
-            line = Line(await dial(address, port, bounds))
+            line = Line(await dial(address, port, bounds, visit))
             key = await asyncssh.get_server_host_key(
                 address,
                 port,
@@ -80,11 +83,13 @@ async def scan(
     return key.get_fingerprint("sha256")
 
 
-async def dial(address: str, port: int, bounds: Bounds) -> socket.socket:
+async def dial(
+    address: str, port: int, bounds: Bounds, visit: Visit | None = None
+) -> socket.socket:
     """A TCP connection to the first address behind a name that may be asked and takes it.
 
     A name is looked up once: what is judged is what is connected to. Raises `OSError`, and
-    `HostForbidden` if there is no address that may be asked.
+    `HostForbidden` if there is no address that may be asked, `HostHeld` if it is not the time to.
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
@@ -97,12 +102,16 @@ async def dial(address: str, port: int, bounds: Bounds) -> socket.socket:
         )
     failed: OSError | None = None
     for family, kind, protocol, _, place in good:
+        if visit is not None:
+            visit.begin(str(place[0]), port)
         made = socket.socket(family, kind, protocol)
         try:
             made.setblocking(False)
             await loop.sock_connect(made, place)
         except BaseException as error:
             made.close()
+            if visit is not None:
+                visit.unheard()
             if not isinstance(error, OSError):
                 raise
             failed = error
@@ -111,21 +120,31 @@ async def dial(address: str, port: int, bounds: Bounds) -> socket.socket:
     raise failed or OSError(f"{address} has no address")
 
 
-async def connect(target: Target, timeouts: Timeouts, bounds: Bounds = ANYWHERE) -> Connection:
-    """Logs in. Raises `HostError`; `HostKeyChanged` before anything was sent to the host."""
+async def connect(
+    target: Target, timeouts: Timeouts, bounds: Bounds = ANYWHERE, visit: Visit | None = None
+) -> Connection:
+    """Logs in. Raises `HostError`; `HostKeyChanged` before anything was sent to the host.
+
+    All that it takes is one `visit`.
+    """
     if target.expected.fingerprint is None:
         raise ValueError("a host key has to be recorded before anybody logs in")
     try:
-        return await _connect(target, timeouts, _ALGORITHMS, bounds)
+        return await _connect(target, timeouts, _ALGORITHMS, bounds, visit)
     except HostKeyChanged as changed:
         # The expected key may be of a kind that the host has but does not prefer.
         for family, algorithms in enumerate(_FAMILIES):
             with suppress(HostUnreachable, HostSilent):
                 found = await scan(
-                    target.address, target.port, timeouts, family=family, bounds=bounds
+                    target.address,
+                    target.port,
+                    timeouts,
+                    family=family,
+                    bounds=bounds,
+                    visit=visit,
                 )
                 if found == target.expected.fingerprint:
-                    return await _connect(target, timeouts, algorithms, bounds)
+                    return await _connect(target, timeouts, algorithms, bounds, visit)
         raise changed from None
 
 
@@ -134,13 +153,14 @@ async def _connect(
     timeouts: Timeouts,
     algorithms: Sequence[str],
     bounds: Bounds,
+    visit: Visit | None,
 ) -> Connection:
     guard = _Guard(target.expected.fingerprint or "")
     keys = target.credentials.key
     line: Line | None = None
     try:
         async with asyncio.timeout(timeouts.connect):
-            line = Line(await dial(target.address, target.port, bounds))
+            line = Line(await dial(target.address, target.port, bounds, visit))
         connection = await asyncssh.connect(
             target.address,
             target.port,

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from kok.operators.machine.ssh.bounds import ANYWHERE, Bounds
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
-from kok.operators.machine.ssh.errors import HostError
+from kok.operators.machine.ssh.errors import HostError, LoginRefused
 from kok.operators.machine.ssh.login import connect, scan
+from kok.operators.machine.ssh.pacing import Pacing, Place, Visit
 from kok.runtime.fair import FairSlots
 from kok.runtime.metered import NAMESPACE
 
@@ -24,6 +25,8 @@ IDLE = 900.0
 class _Entry:
     connection: Connection | None = None
     used: float = 0.0
+    let_in: tuple[Place, str, str] | None = None
+    """Where the last login went through, of which user, and the digest of its credentials."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -41,12 +44,15 @@ class Connections:
         self._bounds = bounds
         self._monotonic = monotonic
         self._entries: dict[str, _Entry] = {}
+        # A login comes right after the first look at the key: they take turns apart.
+        self._scans, self._logins = Pacing(), Pacing()
         self._slots = FairSlots(CONNECTS, share=CONNECTS // 4)
 
     async def scan(self, address: str, port: int) -> str:
         """The fingerprint of the key that a host shows."""
+        visit = Visit(self._scans, self._monotonic, NAMESPACE.get())
         async with self._slots.one(NAMESPACE.get()):
-            return await scan(address, port, self._timeouts, bounds=self._bounds)
+            return await scan(address, port, self._timeouts, bounds=self._bounds, visit=visit)
 
     async def get(
         self, key: str, target: Target, lost: Callable[[HostError], None] | None = None
@@ -64,10 +70,29 @@ class Connections:
             if held is not None:
                 held.close()
             async with self._slots.one(NAMESPACE.get()):
-                entry.connection = await connect(target, self._timeouts, self._bounds)
+                entry.connection = await self._connect(entry, target)
             entry.connection.lost = lost
             self._close_idle()
             return entry.connection
+
+    async def _connect(self, entry: _Entry, target: Target) -> Connection:
+        """Logs in, when it is this one's turn; who was let in the last time always has it."""
+        place, *whose = entry.let_in or (None, "", "")
+        who = [target.user, target.credentials.digest]
+        known = place if whose == who else None
+        visit = Visit(self._logins, self._monotonic, target.namespace, known)
+        try:
+            made = await connect(target, self._timeouts, self._bounds, visit)
+        except LoginRefused:
+            visit.refused()
+            entry.let_in = None
+            raise
+        # Who had no need of a turn opens none to strangers.
+        if visit.place is not None and visit.place != known:
+            entry.let_in = (visit.place, target.user, target.credentials.digest)
+            for pacing in (self._scans, self._logins):
+                pacing.let_in(visit.place, target.namespace, self._monotonic())
+        return made
 
     def target_of(self, key: str) -> Target | None:
         """The target of a connection that can still be used."""

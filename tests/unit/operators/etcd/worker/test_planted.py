@@ -17,7 +17,7 @@ from tests.unit.operators.etcd.builders import NOW
 
 from kok.operators.etcd.backups import attempts
 from kok.operators.etcd.worker import catalog, spec
-from kok.operators.etcd.worker.encryption import Encryptor, Key, Whose
+from kok.operators.etcd.worker.encryption import CHUNK, UNBOUND, Encryptor, Key, Whose
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.fetch import fetch
 from kok.operators.etcd.worker.places import Places
@@ -150,6 +150,52 @@ def sealed(places: Places, bound: dict[str, Any], **told: Any) -> str:
     return plant(places, name, stored, **description)
 
 
+def unbound(places: Places) -> bytes:
+    """An encrypted backup as the first releases wrote it, and its key in the Secret."""
+    secret = os.urandom(32)
+    mount(places, key=secret)
+    header = UNBOUND + Key(secret).id + os.urandom(32) + CHUNK.to_bytes(4, "big")
+    return header + Key(secret).for_object(header).encrypt(bytes(11) + b"\1", SNAPSHOT, None)
+
+
+def described(stored: bytes, created: datetime) -> dict[str, Any]:
+    """What fits a stored backup."""
+    sha256 = hashlib.sha256(stored).hexdigest()
+    return {"created": created.isoformat(), "size": len(stored), "sha256": sha256}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["its SHA-256 is known", "by its key"])
+@pytest.mark.parametrize("file", ["snapshot.db", None], ids=["restore", "verify"])
+async def test_a_backup_that_is_bound_to_nothing_is_none_at_a_key_with_a_time(
+    places: Places, file: str | None, *, known: bool
+) -> None:
+    """Who has no key copies it there, with a description that fits."""
+    stored = unbound(places)
+    honest = plant(places, "shop-20250101-0600-abcdef01", stored, **described(stored, NOW))
+    one = spec.FetchSpec(store=STORE, key=honest, encrypted=True, file=file)
+    assert (await fetch(one, places)).size == len(SNAPSHOT), "where the release put it, it opens"
+    (places.volume / "snapshot.db").unlink(missing_ok=True)
+    copied = plant(places, given("one", NOW), stored, **described(stored, NOW))
+    sha256 = hashlib.sha256(stored).hexdigest() if known else None
+    with pytest.raises(WorkerError, match="an old one was put in the place of a new one") as raised:
+        await fetch(one.model_copy(update={"key": copied, "sha256": sha256}), places)
+    assert raised.value.reason is Reason.OBJECT_ALTERED
+    assert not list(places.volume.iterdir())
+
+
+async def test_a_backup_that_is_bound_to_nothing_is_not_the_newest(places: Places) -> None:
+    stored = unbound(places)
+    old = plant(places, "shop-20250101-0600-abcdef01", stored, **described(stored, NOW))
+    for day in range(1, 4):
+        at = NOW + day * DAY
+        plant(places, given("one", at), stored, **described(stored, at))
+    assert await newest(places) == old
+    good = plant(places, given("one", NOW))
+    listing = await catalog.list_(spec.ListSpec(store=STORE, under=UNDER), places)
+    assert [listed.key for listed in listing.backups] == [good, old]
+    assert (listing.total, listing.undescribed) == (2, 3)
+
+
 BOUND = {"created": NOW, "revision": 5}
 LATER = {"created": "2099-01-01T00:00:00Z"}
 OTHER_REVISION = {"contents": {"revision": 4, "etcdVersion": "3.6.10"}}
@@ -183,8 +229,9 @@ async def test_an_encrypted_backup_opens(
         {"created": "2026-01-03T00:00:00"},
         {"contents": {"revision": -(2**62), "etcdVersion": "3.6.10"}},
         {"contents": {"revision": 2**63 - 1, "etcdVersion": "3.6.10"}},
+        {"contents": {"revision": 5, "etcdVersion": "3" * 1000}},
     ],
-    ids=["no time zone", "below nothing", "beyond all"],
+    ids=["no time zone", "below nothing", "beyond all", "too long"],
 )
 async def test_a_description_that_cannot_be_true_is_none(
     places: Places, told: dict[str, Any]

@@ -13,7 +13,7 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from kok.operators.etcd.worker import s3, s3http, sigv4, spec
+from kok.operators.etcd.worker import catalog, s3, s3http, sigv4, spec
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.s3 import BucketStore
@@ -188,6 +188,28 @@ async def test_a_list_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPa
         with pytest.raises(WorkerError, match="its list does not end"):
             _ = [e async for e in store.entries("")]
     assert asked == 5
+
+
+@pytest.mark.parametrize("suffix", [".snapshot", ".snapshot.json"])
+async def test_of_a_list_without_end_no_more_is_held_than_anybody_has(suffix: str) -> None:
+    """A page takes far fewer bytes than its list would."""
+    asked = 0
+
+    async def answer(_: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        more = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+        long = f"<Contents><Key>{'x' * 10_000}{suffix}</Key></Contents>"
+        each = (f"<Contents><Key>{asked}-{i}{suffix}</Key></Contents>" for i in range(1000))
+        return web.Response(
+            text=f"<ListBucketResult>{more}{long}{''.join(each)}</ListBucketResult>"
+        )
+
+    async with bucket(answer) as store:
+        with pytest.raises(WorkerError, match=r"s3://b/.* holds more than 20000 backups") as raised:
+            await catalog.names(store, "team-a/shop")
+    assert raised.value.reason is Reason.STORE_REFUSED
+    assert asked == 21
 
 
 async def test_an_answer_that_does_not_end_is_given_up() -> None:
