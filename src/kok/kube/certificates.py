@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ _INNER = frozenset("-.")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789") | _INNER
 _LONGEST = 253
 """Of the name of an object."""
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 _EXTENSIONS = "1.2.840.113549.1.9.14"
 """The attribute of a request that lists extensions, PKCS #9."""
 PENDING_MOST = 16
@@ -315,6 +317,9 @@ def _foreign(
         what = reserved.of(host)
         if what is not None:
             return f"it names {_few([host])}, which is {what}; no node may have it"
+    odd = [name for name in dns if not _is_plain(name)]
+    if odd:
+        return f"it names {_few(odd)}, which is no plain host name; no node may have it"
     foreign = [name for name in dns if name not in {subject.node, *subject.names}]
     if foreign:
         return f"it names {_few(foreign)}, which is not the node's name"
@@ -323,6 +328,11 @@ def _foreign(
     if unlisted:
         return f"it names {_few(unlisted)}, {subject.elsewhere}"
     return None
+
+
+def _is_plain(name: str) -> bool:
+    """Whether it names one host, and to everybody the same: no wildcard, nothing outside of ASCII."""
+    return len(name) <= _LONGEST and _HOST_NAME.fullmatch(name) is not None
 
 
 def _few(hosts: Sequence[str]) -> str:

@@ -35,7 +35,9 @@ class Reserved:
     def of(self, host: str) -> str | None:
         """What a name or address is reserved for; None if a node may have it."""
         called = canonical(host)
-        known = self.hosts.get(called) or self.others(called)
+        # Names of the API may be wildcards, which mean all names of one more label.
+        wild = "*." + called.partition(".")[2]
+        known = self.hosts.get(called) or self.hosts.get(wild) or self.others(called)
         if known is not None:
             return known
         if not is_address(host):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,8 +55,30 @@ class Health:
             metrics.LOOP_LAG_SECONDS.set(self.lag)
 
 
+class _Page:
+    """All metrics as text, made in a thread and once for all who ask meanwhile."""
+
+    KEEPS = 1.0
+    """Seconds."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._made = float("-inf")
+        self._text = b""
+
+    async def now(self) -> bytes:
+        """As they were a moment ago."""
+        async with self._lock:
+            if time.monotonic() - self._made > self.KEEPS:
+                self._text = await asyncio.to_thread(generate_latest, REGISTRY)
+                self._made = time.monotonic()
+            return self._text
+
+
 async def serve(health: Health) -> tuple[web.AppRunner, int]:
     """Starts the server; returns it with its port. `cleanup()` of the runner stops it."""
+
+    page = _Page()
 
     def answer(result: tuple[bool, Mapping[str, Any]]) -> web.Response:
         ok, body = result
@@ -69,7 +92,8 @@ async def serve(health: Health) -> tuple[web.AppRunner, int]:
 
     async def exposed(_: web.Request) -> web.Response:
         health.alive()
-        text = generate_latest(REGISTRY)
+        # There are as many series as objects; whoever asks again and again gets the same for a while.
+        text = await page.now()
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()

@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+from kok.kube.errors import KubeError
 
 # One more series for each counter, which nobody asks for.
 disable_created_metrics()  # type: ignore[no-untyped-call]
+
+OTHER: Final = "Other"
+WORDS: Final = 300
+"""Different words that one label may have; each is kept for ever."""
+_words: dict[str, set[str]] = {}
+
+
+def few(label: str, word: str) -> str:
+    """A word as the value of a label, or `Other` once there are too many.
+
+    A series is never forgotten. Whatever a word comes from, it may make no more than so many.
+    """
+    known = _words.setdefault(label, set())
+    if word not in known and len(known) >= WORDS:
+        return OTHER
+    known.add(word)
+    return word
+
+
+def reason_of(error: Exception, reason: str) -> str:
+    """The reason of an error as the value of a label.
+
+    Of an API's refusal that is its class: a business cluster's may give any reason it likes.
+    """
+    return type(error).__name__ if isinstance(error, KubeError) else few("reason", reason)
+
 
 PASSES = Counter("kok_passes", "Passes by how they ended.", ["operator", "kind", "end"])
 PASS_SECONDS = Histogram(

@@ -238,7 +238,7 @@ class Passes:
             return
         _, reason, message = classify(error)
         if outcome.end == "error":
-            metrics.PASS_ERRORS.labels(*self._labels, reason).inc()
+            metrics.PASS_ERRORS.labels(*self._labels, metrics.reason_of(error, reason)).inc()
         gist = f"{type(error).__name__}: {error}"
         if self._told.get(key) == gist or _passing(error, failures):
             log.debug("pass ended", end=outcome.end, reason=reason)

@@ -97,6 +97,42 @@ def test_what_is_somebody_elses_a_node_does_not_get_by_telling_it_of_itself(
     assert said == f"it names {host}, which is {what}; no node may have it"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "*.default.svc",
+        "*.default.svc.cluster.local",
+        "*.shop.example",
+        "*",
+        "api*.shop.example",
+        "a..example",
+        "w7.example.",
+        "w 7",
+        "\u212aubernetes",
+    ],
+)
+def test_what_means_more_than_one_host_no_node_gets(name: str) -> None:
+    if not name.isascii():
+        # Which cannot stand in a request; if it could it would be refused as well.
+        assert not certificates._is_plain(name)
+        return
+    said = objection("192.0.2.77", name, hosts=[name], addresses=["192.0.2.77"])
+    assert said == f"it names {name}, which is no plain host name; no node may have it"
+
+
+def test_what_a_wildcard_of_the_api_means_is_the_apis() -> None:
+    cluster = a_cluster(endpoint={"host": "api.shop.example", "extraSANs": ["*.k8s.example"]})
+    nodes = {"w7": ("api.k8s.example", "a.b.k8s.example")}
+    taken = foreignnodes.taken(cluster, [], [], nodes)("w7")
+    asked = certificates.request_of(csr("w7", hosts=["api.k8s.example"]))
+    assert asked is not None
+    said = foreignnodes.objection(asked, nodes, taken)
+    assert said == "it names api.k8s.example, which is the API server's; no node may have it"
+    other = certificates.request_of(csr("w7", hosts=["a.b.k8s.example"]))
+    assert other is not None
+    assert foreignnodes.objection(other, nodes, taken) is None
+
+
 def test_of_what_a_node_tells_no_more_than_a_bit_is_kept() -> None:
     many = [f"h{number}.example" for number in range(1000)]
     assert len(foreignnodes.addresses(node("w7", *many))) == foreignnodes.ADDRESSES

@@ -19,6 +19,7 @@ from kok.operators.machine.business.refusals import Refusals
 from kok.operators.machine.host.jobs import JobResult
 from kok.operators.machine.host.survey import Identity, Survey
 from kok.operators.machine.ssh import HostError, HostFloods, HostHeld, ScriptFailed
+from kok.runtime.metrics import reason_of
 
 _log = structlog.stdlib.get_logger("kok.machine")
 
@@ -197,7 +198,7 @@ class Session:
             view.retry = self._monotonic() + error.after
             return
         view.error = lean(error)
-        metrics.HOST_ERRORS.labels(error.reason).inc()
+        metrics.HOST_ERRORS.labels(reason_of(error, error.reason)).inc()
         # What is known of the host may no longer hold.
         view.surveyed = NEVER
         view.failures += 1

@@ -9,6 +9,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.machine import metrics
 from kok.operators.machine.business import tend, tokens
+from kok.operators.machine.components import catalog
 from kok.operators.machine.components.rendered import Rendered
 from kok.operators.machine.host import agent, jobs, layout
 from kok.operators.machine.host.jobs import JobPlan, JobResult
@@ -157,5 +158,7 @@ class Hand:
 
 
 def _label(plan: JobPlan, wanted: Mapping[str, Rendered]) -> str:
-    """A component's name for metrics; those to be removed a host may call as it likes."""
-    return plan.component if plan.component in wanted else "removed"
+    """A component's name for metrics: those of users, and those to be removed, may have any."""
+    if plan.component not in wanted:
+        return "removed"
+    return plan.component if plan.component in catalog.builtin() else "other"
