@@ -74,6 +74,8 @@ class Gists:
         self._alone = {f"{_root(kind)}/{kind.plural}" for kind in metadata}
         self._sizes: dict[str, int] = {}
         """By path of a collection: how many objects are asked for, where all were too large."""
+        self._held: dict[tuple[str, str], HeldBack] = {}
+        """Events of each watch that wait, from one stream to the next."""
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -83,8 +85,20 @@ class Gists:
         collection, alone = self._collection(request.url.path)
         if alone:
             request.headers["Accept"] = BARE if listing else _ALONE
+        watch = request.url.path, request.url.query.get("labelSelector", "")
         if not (listing and collection):
-            return await handler(request)
+            response = await handler(request)
+            if isinstance(lines := response.content, _Lines):
+                lines.held = self._held.setdefault(watch, lines.held)
+            return response
+        if (held := self._held.get(watch)) is not None:
+            held.drop()  # What comes now is newer.
+        return await self._listed(request, handler)
+
+    async def _listed(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """A page of a list, made smaller until it is not too large."""
         path, asked = request.url.path, int(request.url.query["limit"])
         # kopf asks for as many of each page, whatever the page before had to be.
         size = min(asked, self._sizes.pop(path, asked))
@@ -141,7 +155,7 @@ class _Lines:
     def __init__(self, content: aiohttp.StreamReader) -> None:
         self._content = content
         self._shares = shares()
-        self._held = HeldBack(self._shares)
+        self.held = HeldBack(self._shares)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._content, name)
@@ -152,37 +166,34 @@ class _Lines:
             async for line in lines:
                 before = time.thread_time()
                 small = await gist(line) + b"\n"
-                if (account := self._held.account(line)) is not None:
+                if (account := self.held.account(line)) is not None:
                     # kopf reads it once more, and tells all that wait for it.
                     self._shares.owe(account, 2 * (time.thread_time() - before))
                 del line
                 yield small
 
     async def _told(self, size: int) -> AsyncGenerator[bytes, None]:
-        """The lines, but those that are held back when their time has come."""
+        """The lines, but those that are held back when their time has come.
+
+        What still waits when the stream ends is told by the next one: kopf goes on behind what it
+        was told of last, which may be newer.
+        """
         lines = self._split(size)
         coming: asyncio.Task[bytes | None] | None = None
         try:
             while True:
                 coming = coming or asyncio.create_task(_next(lines))
-                await asyncio.wait({coming}, timeout=self._held.wait())
+                await asyncio.wait({coming}, timeout=self.held.wait())
                 if coming.done():
                     task, coming = coming, None
                     if (line := task.result()) is None:
                         break
-                    if not self._held.takes(line):
+                    if not self.held.takes(line):
                         yield line
                     del line, task
-                for held in self._held.due():
+                for held in self.held.due():
                     yield held
-            for held in self._held.all():
-                yield held
-        except aiohttp.ClientError:
-            for held in self._held.all():
-                yield held
-            raise
         finally:
-            self._held.drop()
             if coming is not None:
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)

@@ -13,7 +13,8 @@ FREE: Final = 64 * 1024
 BYTE: Final = 1e-8
 """Seconds of a processor that it takes to decrypt and collect a byte, which no task of ours does."""
 STRETCH: Final = 0.02
-"""Seconds of work without a pause that are not counted: nobody has to wait long for their end."""
+"""Seconds of work without a pause that are not counted: nobody has to wait long for their end. On a
+slow machine what honest passes do may take a bit longer, of which no more than that bit counts."""
 _TOLL: Final = 0.02
 _NAP: Final = 1.0
 """Seconds after which is looked again whether there are others meanwhile."""
@@ -58,7 +59,7 @@ class Shares:
         """So long something of that namespace was done without a pause."""
         self._seen[namespace] = self._monotonic()
         if seconds > STRETCH:
-            self.owe(namespace, seconds)
+            self.owe(namespace, seconds - STRETCH)
 
     def owe(self, namespace: str, seconds: float) -> None:
         """So much processor time was used for a namespace."""

@@ -14,6 +14,7 @@ from kok.kube import kinds
 from kok.kube.cutting import lacking
 from kok.kube.gists import PAGE_BYTES, GistResponse, Gists
 from kok.kube.nesting import too_deep
+from kok.kube.shares import FREE, shares
 
 ADDONS = "/apis/kok.dev/v1alpha1/addons"
 METADATA = "as=PartialObjectMetadata;"
@@ -164,3 +165,30 @@ async def watched(session: ClientSession) -> list[Any]:
     async with session.get(f"{ADDONS}?watch=true") as answer:
         text = b"".join([chunk async for chunk in answer.content.iter_chunked(2**20)])
     return [json.loads(line) for line in text.splitlines()]
+
+
+async def test_what_waits_is_told_by_the_next_stream_unless_all_is_listed_anew(
+    session: ClientSession, api: Api
+) -> None:
+    accounts = shares()
+    accounts.owe("bad", 1000)
+    accounts.worked("good", 0.001)
+
+    def event(version: int) -> str:
+        meta = {"name": "a", "namespace": "bad", "uid": "u", "resourceVersion": str(version)}
+        one = {"kind": "Addon", "apiVersion": "kok.dev/v1alpha1", "metadata": meta}
+        found = {"type": "MODIFIED", "object": {**one, "spec": {"x": "y" * FREE}}}
+        return json.dumps(found, separators=(",", ":"))
+
+    api.lines = [event(1), event(2)]
+    assert await watched(session) == []
+    assert accounts.held > 0
+    api.lines = ['{"type":"BOOKMARK","object":{}}']
+    accounts._accounts.clear()
+    told = await watched(session)
+    assert {one["object"].get("metadata", {}).get("resourceVersion") for one in told} == {None, "2"}
+    accounts.owe("bad", 1000)
+    api.lines = [event(3)]
+    assert await watched(session) == []
+    await get(session, f"{ADDONS}?limit=50")
+    assert accounts.held == 0
