@@ -90,7 +90,7 @@ def _made_anew(secret: Manifest, cluster: Cluster) -> str:
         raise Refused(text) from None
 
 
-_ADDRESS = re.compile(r"https://[A-Za-z0-9.:\[\]-]{1,260}")
+_ADDRESS = re.compile(r"https://[A-Za-z0-9_.:\[\]-]{1,260}")
 
 
 async def overview(

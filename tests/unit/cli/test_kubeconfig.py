@@ -18,8 +18,9 @@ from tests.unit.cli.things import (
 from tests.unit.fakeapi import FakeApi
 
 
-async def test_the_kubeconfig_of_a_cluster_is_printed(api: FakeApi, run: Run) -> None:
-    text = admins("https://192.0.2.1:31443")
+@pytest.mark.parametrize("host", ["192.0.2.1", "[2001:db8::1]", "api_1.shop-2.example"])
+async def test_the_kubeconfig_of_a_cluster_is_printed(api: FakeApi, run: Run, host: str) -> None:
+    text = admins(f"https://{host}:31443")
     lay(api, text)
     assert await run("kubeconfig", "demo") == (0, text, "")
 
