@@ -25,14 +25,6 @@ from kok import pki
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    """An API server in memory."""
-    server = await FakeApi().start()
-    yield server
-    await server.close()
-
-
-@pytest.fixture
 def run(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command against the API server in memory: exit code, output, errors."""
     config = tmp_path / "kubeconfig"

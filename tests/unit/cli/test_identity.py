@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +75,6 @@ def token(access: Any, *, refused: bool = False) -> str | None:
     """What goes with the next request."""
     assert access.renew is not None
     return str(access.renew(refused))
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    """An API server in memory."""
-    server = await FakeApi().start()
-    yield server
-    await server.close()
 
 
 def test_a_login_plug_in_is_run_and_its_token_kept_while_it_is_good(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A client of the API server in memory."""
+"""A client of the meta cluster in memory that takes little."""
 
 from __future__ import annotations
 
@@ -9,21 +9,6 @@ from tests.unit.fakeapi import FakeApi
 from tests.unit.kube.limited import SMALL
 
 from kok.kube.client import Kube
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    """The API server."""
-    server = await FakeApi().start()
-    yield server
-    await server.close()
-
-
-@pytest.fixture
-async def kube(api: FakeApi) -> AsyncIterator[Kube]:
-    """Its client."""
-    async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="test") as client:
-        yield client
 
 
 @pytest.fixture

@@ -42,13 +42,6 @@ LOOP = '[FATAL] plugin/loop: Loop (127.0.0.1:50454 -> :53) detected for zone "."
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    server = await FakeApi().start()
-    yield server
-    await server.close()
-
-
-@pytest.fixture
 async def kube(api: FakeApi) -> AsyncIterator[Kube]:
     async with await Kube.from_kubeconfig(
         api.kubeconfig(), field_manager="t", limits=TENANT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,14 +27,6 @@ from kok.runtime.settings import Settings
 
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 META = ("203.0.113.1", "10.244.0.0/24")
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    """An API server in memory: of the meta cluster and of the business cluster."""
-    server = await FakeApi().start()
-    yield server
-    await server.close()
 
 
 async def attended(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -32,21 +31,6 @@ from kok.runtime.workshop import Workshop
 
 FINALIZER = "kok.dev/machine-operator"
 CLUSTER = ("team-a", "shop")
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[FakeApi]:
-    """The API server."""
-    server = await FakeApi().start()
-    yield server
-    await server.close()
-
-
-@pytest.fixture
-async def kube(api: FakeApi) -> AsyncIterator[Kube]:
-    """Its client."""
-    async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="test") as client:
-        yield client
 
 
 def passes(kube: Kube, reconciler: Reconciler[Any]) -> Passes:

@@ -1,4 +1,4 @@
-"""What tests of all operators share."""
+"""A meta cluster in memory, for all unit tests."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.unit.fakeapi import FakeApi
 
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 
 
 @pytest.fixture
 async def api() -> AsyncIterator[FakeApi]:
-    """A meta cluster in memory."""
+    """Its API server."""
     server = await FakeApi().start()
     yield server
     await server.close()
@@ -22,5 +21,5 @@ async def api() -> AsyncIterator[FakeApi]:
 @pytest.fixture
 async def kube(api: FakeApi) -> AsyncIterator[Kube]:
     """A client of it."""
-    async with Kube(from_kubeconfig(api.kubeconfig()), field_manager="kok-test") as made:
-        yield made
+    async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="test") as client:
+        yield client
