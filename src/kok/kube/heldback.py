@@ -31,7 +31,11 @@ Place = tuple[str, str, str]
 
 
 def place_of(line: bytes) -> Place | None:
-    """Whose event it is, as far as that takes no time; None for what cannot be told."""
+    """Whose event it is; None for what cannot be told.
+
+    What stands before name and namespace in metadata that are large is read as well: an event of
+    which nobody knows whose it is could be told when its object is long gone.
+    """
     head = _HEAD.match(line)
     if head is None:
         return None
@@ -39,22 +43,24 @@ def place_of(line: bytes) -> Place | None:
     quick = _QUICK.match(text)
     if quick is not None:
         return quick[2], quick[1], quick[3]
+    meta = _decoded(text) or _decoded(line[head.end() :].decode(errors="replace"))
+    namespace, name, uid = (meta.get(key) for key in ("namespace", "name", "uid"))
+    if isinstance(namespace, str) and isinstance(name, str) and isinstance(uid, str):
+        return namespace, name, uid
+    return None
+
+
+def _decoded(text: str) -> dict[str, Any]:
+    """The object that a text begins with; empty if it is none, or goes on."""
     try:
-        meta: Any = _decoder.raw_decode(text)[0]
+        found = _decoder.raw_decode(text)[0]
     except (ValueError, RecursionError):
-        return None
-    found = tuple(meta.get(key) for key in ("namespace", "name", "uid"))
-    return found if all(isinstance(part, str) for part in found) else None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class HeldBack:
-    """Events that wait, at most one of each object.
-
-    What cannot be told apart counts as one namespace's, whatever is its own: so that nobody finds a
-    way around by metadata that are large.
-    """
-
-    ODD = "?"
+    """Events that wait, at most one of each object; what cannot be told apart is told at once."""
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
@@ -65,7 +71,7 @@ class HeldBack:
         if len(line) <= FREE:
             return None
         place = place_of(line)
-        return self.ODD if place is None else place[0]
+        return None if place is None else place[0]
 
     def takes(self, line: bytes) -> bool:
         """Whether an event waits; an earlier one of the same object is dropped."""
@@ -74,8 +80,7 @@ class HeldBack:
             return False
         place = place_of(line)
         if place is None:
-            # Nobody knows whether it is newer than what waits.
-            place = (self.ODD, "", str(zlib.crc32(line)))
+            return False
         earlier = self._lines.pop(place, b"")
         self._shares.held -= len(earlier)
         if not large or self._shares.left(place[0]) <= 0:

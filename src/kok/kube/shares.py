@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakKeyDictionary
 
+NAMESPACE: Final[ContextVar[str]] = ContextVar("namespace", default="")
+"""Whose work the current task does; empty for the operator's own."""
 FREE: Final = 64 * 1024
 """Bytes of an answer that is not counted: there are no more of them than passes have requests."""
 BYTE: Final = 1e-8
@@ -24,6 +27,8 @@ _NAP: Final = 1.0
 class _Account:
     due: float = 0.0
     """When all that the namespace used would be paid."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Who rests is served in the order in which it came."""
 
 
 class Shares:
@@ -78,12 +83,15 @@ class Shares:
 
     async def rest(self, namespace: str) -> None:
         """Returns when something of that namespace may be done."""
-        while (left := self.left(namespace)) > 0:  # noqa: ASYNC110 - time is what is waited for
-            await asyncio.sleep(left)
         account = self._accounts.get(namespace)
-        if account is not None and self._is_debtor(account):
-            # Not all of its passes at once, before it is known what the first one costs.
-            account.due += _TOLL
+        if account is None:
+            return
+        async with account.turn:
+            while (left := self.left(namespace)) > 0:  # noqa: ASYNC110 - time is waited for
+                await asyncio.sleep(left)
+            if self._is_debtor(account):
+                # Not all of its passes at once, before it is known what the first one costs.
+                account.due += _TOLL
 
     def _is_debtor(self, account: _Account) -> bool:
         """One that was just served counts as well: it is the next to rest."""

@@ -20,7 +20,7 @@ from kok.kube.nesting import parse
 from kok.kube.pace import CHUNK, LINE, Pace
 from kok.kube.paths import namespace_of
 from kok.kube.reading import Reading
-from kok.kube.shares import BYTE, FREE, shares
+from kok.kube.shares import BYTE, FREE, NAMESPACE, shares
 
 JSON = "application/json"
 ERROR_BODY = 2**16
@@ -176,9 +176,12 @@ class Transport:
             return (self._parsed(raw, several), weight(raw)) if raw else (None, 0)
 
     async def rest(self, path: str) -> float:
-        """Waits until something there may be asked for, see `kok.kube.shares`; for how long."""
+        """Waits until something there may be asked for, see `kok.kube.shares`; for how long.
+
+        Only in the namespace's own work: nobody waits for what another one owes.
+        """
         begun, namespace = asyncio.get_running_loop().time(), self._whose(path)
-        if namespace is not None:
+        if namespace is not None and namespace == NAMESPACE.get():
             await shares().rest(namespace)
         return asyncio.get_running_loop().time() - begun
 

@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
+from kok.kube.shares import NAMESPACE
 from kok.runtime.fair import FairSlots
-from kok.runtime.metered import NAMESPACE, MeteredLoop
+from kok.runtime.metered import MeteredLoop
 
 THREADS: Final = 64
 EACH: Final = 4

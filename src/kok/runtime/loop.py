@@ -8,10 +8,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from kok.api.meta import Kind
-from kok.kube.shares import shares
+from kok.kube.shares import NAMESPACE, shares
 from kok.runtime import metrics
 from kok.runtime.fair import FairSlots
-from kok.runtime.metered import NAMESPACE
 from kok.runtime.outcome import WAKE_FLOOR, Outcome, delay_after
 from kok.runtime.passes import Passes, Tools
 from kok.runtime.reconciler import Key

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextvars import Context, ContextVar, copy_context
-from typing import Any, Final, TypeVar, TypeVarTuple
+from contextvars import Context, copy_context
+from typing import Any, TypeVar, TypeVarTuple
 
-from kok.kube.shares import Shares, shares_of
+from kok.kube.shares import NAMESPACE, Shares, shares_of
 
 T = TypeVar("T")
 _Ts = TypeVarTuple("_Ts")
-
-NAMESPACE: Final[ContextVar[str]] = ContextVar("namespace", default="")
-"""Whose work the current task does; empty for the operator's own."""
 
 
 class MeteredLoop(asyncio.SelectorEventLoop):

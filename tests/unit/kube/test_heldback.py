@@ -58,7 +58,7 @@ def test_whose_event_it_is() -> None:
     assert place_of(bare.encode()) == ("bad", "a", "u")
     # What is said elsewhere in an object is not believed.
     odd = event(annotations={"x": LARGE * 2}, labels={"namespace": "good", "uid": "u"})
-    assert place_of(odd) is None
+    assert place_of(odd) == ("bad", "a", "u-a")
     for text in (b"", b"{}", b'{"type":"BOOKMARK","object":{}}', event()[:40], b"\xff" * FREE):
         assert place_of(text) is None
 

@@ -16,7 +16,7 @@ from tests.unit.fakeapi import FakeApi
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.limits import META, TENANT
-from kok.kube.shares import BYTE, FREE, STRETCH, Shares, shares
+from kok.kube.shares import BYTE, FREE, NAMESPACE, STRETCH, Shares, shares
 
 COST = 0.2
 """Seconds of processor time that a page costs here."""
@@ -166,6 +166,43 @@ async def test_many_on_a_slow_machine_who_are_a_bit_late_do_not_rest(machine: Ma
             shares.worked(f"n{number}", STRETCH * 1.25)
         machine.now += 10
         assert not any(shares.left(f"n{number}") for number in range(200)), turn
+
+
+async def test_who_rests_is_served_in_the_order_in_which_it_came(machine: Machine) -> None:
+    shares, served = machine.shares(), list[int]()
+
+    async def one(number: int) -> None:
+        await shares.rest("bad")
+        served.append(number)
+        machine.compute("bad")
+        shares.worked("bad", COST)
+
+    shares.owe("bad", 3)
+    async with somebody(shares):
+        await asyncio.gather(*(one(number) for number in range(10)))
+    assert served == list(range(10))
+
+
+async def test_nobody_waits_for_what_another_owes(api: FakeApi, kube: Kube) -> None:
+    shares().owe("bad", 1000)
+    shares().worked("good", 0.001)
+    meta = {"name": "it", "namespace": "bad"}
+    api.put(
+        "/api/v1/namespaces/bad/configmaps/it",
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta},
+    )
+
+    async def look(namespace: str) -> int:
+        NAMESPACE.set(namespace)
+        return len(await kube.list(kinds.CONFIGMAP, "bad"))
+
+    # It is not its own work that waits: as when all Jobs are counted, or a host's owner is looked for.
+    assert await asyncio.create_task(look("good")) == 1
+    assert await asyncio.create_task(look("")) == 1
+    own = asyncio.create_task(look("bad"))
+    done, _ = await asyncio.wait({own}, timeout=0.3)
+    assert not done
+    own.cancel()
 
 
 async def test_what_was_used_is_paid_and_forgotten(machine: Machine) -> None:

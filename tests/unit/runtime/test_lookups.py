@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from kok.kube.shares import NAMESPACE
 from kok.runtime.lookups import EACH, Loop
-from kok.runtime.metered import NAMESPACE
 
 
 class Names:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from kok.kube.shares import STRETCH, Shares
-from kok.runtime.metered import NAMESPACE, MeteredLoop, at_nobodys_expense
+from kok.kube.shares import NAMESPACE, STRETCH, Shares
+from kok.runtime.metered import MeteredLoop, at_nobodys_expense
 
 
 class Counting(Shares):

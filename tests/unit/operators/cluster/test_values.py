@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any, cast
 
 import pytest
 from tests.unit.operators.cluster.builders import a_cluster
 
-from kok.api.addon import Addon
+from kok.api.addon import BUILTIN_ADDONS, Addon
 from kok.kube.client import Kube
 from kok.operators.cluster.addons.facts import facts_of
+from kok.operators.cluster.addons.rendering import Template, builtin, render
 from kok.operators.cluster.addons.source import Bundle, Bundler
 from kok.runtime.errors import Invalid
 from kok.runtime.workshop import Workshop
@@ -33,6 +35,7 @@ async def bundle(name: str, values: dict[str, Any], version: str = "1.37.1") -> 
         ("kube-proxy", {"config": {"iptables": {"minSyncPeriod": "1s"}, "oomScoreAdj": -999}}),
         ("kube-proxy", {"config": None, "resources": {"limits": {"cpu": 1}}}),
         ("coredns", {"replicas": 3, "forward": "192.0.2.53"}),
+        ("coredns", {"replicas": "3", "extraConfig": "log\nerrors"}),
         ("flannel", {"backend": {"Type": "host-gw"}}),
     ],
 )
@@ -78,6 +81,10 @@ async def test_what_an_addon_takes_is_rendered(name: str, values: dict[str, Any]
             {"forward": ["192.0.2.53"]},
             'values.forward must be a single value, not ["192',
         ),
+        ("coredns", {"replicas": "many"}, 'values.replicas must be a whole number, not "many"'),
+        ("coredns", {"replicas": True}, "values.replicas must be a whole number, not true"),
+        ("coredns", {"forward": "a\nb"}, 'values.forward must be one line, not "a\\nb"'),
+        ("flannel", {"interface": "a\nb"}, 'values.interface must be one line, not "a\\nb"'),
     ],
 )
 async def test_what_an_addon_cannot_take_is_named_with_its_place(
@@ -92,3 +99,44 @@ async def test_what_an_addon_cannot_take_is_named_with_its_place(
 async def test_fields_are_those_of_the_version_that_runs() -> None:
     with pytest.raises(Invalid, match=r"KubeProxyConfiguration of 1\.36"):
         await bundle("kube-proxy", {"config": {"x": 1}}, version="1.36.4")
+
+
+LINES = "1\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine}\n"
+"""What would be an object of its author's own, if it stood in a template as it is."""
+
+
+@pytest.mark.parametrize("name", BUILTIN_ADDONS)
+def test_no_value_of_a_built_in_addon_is_yaml_of_its_authors(name: str) -> None:
+    """Not even one that no check has seen: such a template is rendered in the operator's process."""
+    known, status = builtin(name), {"endpoint": "https://192.0.2.10:31443"}
+    facts = facts_of(a_cluster(status=status))
+    assert facts is not None
+    count = len(render(known.templates, facts, known.defaults, "a"))
+    for field, default in known.defaults.items():
+        for text in (
+            LINES,
+            LINES.replace("\n", "\r"),
+            LINES.replace("\n", "\u2028"),
+            '"x": *a # {{ 1 }}',
+        ):
+            values = {**known.defaults, field: {"x": text} if isinstance(default, dict) else text}
+            try:
+                found = render(known.templates, facts, values, "a")
+            except Invalid:
+                continue
+            assert len(found) == count, field
+            assert not any(one["metadata"]["name"] == "mine" for one in found)
+
+
+def test_what_aliases_make_large_is_refused_before_it_is_written_out() -> None:
+    facts = facts_of(a_cluster(status={"endpoint": "https://192.0.2.10:31443"}))
+    assert facts is not None
+    tree = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 5))
+    for leaf in ('"' + "x" * 12_000 + '"', "{" + "x" * 1000 + ": 1}"):
+        text = f"{LINES.removeprefix('1')}a0: &a0 {leaf}\n{tree}"
+        tracemalloc.start()
+        with pytest.raises(Invalid, match=r"the objects hold more than \d+ characters in all"):
+            render([Template("inline", text)], facts, {}, "mine")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 10 * 2**20

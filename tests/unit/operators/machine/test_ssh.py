@@ -14,6 +14,7 @@ import asyncssh
 import pytest
 from tests.unit.operators.machine.sshd import PASSWORD, FakeHost, fake_host
 
+from kok.kube.shares import NAMESPACE
 from kok.operators.machine.ssh import (
     Connections,
     Credentials,
@@ -41,7 +42,6 @@ from kok.operators.machine.ssh.line import (
 )
 from kok.operators.machine.ssh.login import connect, scan
 from kok.runtime.clock import settle
-from kok.runtime.metered import NAMESPACE
 
 LIMIT = 60.0
 """Seconds after which what a test waits for counts as not happening."""

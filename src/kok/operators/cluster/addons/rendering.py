@@ -118,21 +118,33 @@ def render(
     if len(found) > MAX_OBJECTS:
         text = f"{len(found)} objects are more than {MAX_OBJECTS}; make several Addons of them"
         raise Invalid(reasons.TEMPLATE_INVALID, text)
-    if _values(found) > MAX_VALUES:
-        text = f"the objects hold more than {MAX_VALUES} values in all; make several Addons of them"
+    if (much := _too_much(found)) is not None:
+        text = f"the objects hold more than {much} in all; make several Addons of them"
         raise Invalid(reasons.TEMPLATE_INVALID, text)
     return [_labelled(manifest, addon) for manifest in _unique(found)]
 
 
-def _values(what: Any) -> int:
-    """Entries of maps and lists, one that is there by alias each time; not much beyond the limit."""
-    count, left = 0, [what]
-    while left and count <= MAX_VALUES:
+def _too_much(what: Any) -> str | None:
+    """What the objects have too much of, if anything, with what is there by alias each time.
+
+    An alias costs next to nothing as long as it is one; written out it is all that it stands for.
+    """
+    count, size, left = 0, 0, [what]
+    while left:
         inner = left.pop()
         inside = inner.values() if isinstance(inner, dict) else inner
         count += len(inside)
-        left += [one for one in inside if isinstance(one, dict | list)]
-    return count
+        size += sum(len(str(key)) for key in inner) if isinstance(inner, dict) else 0
+        for one in inside:
+            if isinstance(one, dict | list):
+                left.append(one)
+            elif isinstance(one, str):
+                size += len(one)
+        if count > MAX_VALUES:
+            return f"{MAX_VALUES} values"
+        if size > MAX_OUTPUT:
+            return f"{MAX_OUTPUT} characters"
+    return None
 
 
 def render_job(job: Job) -> dict[str, Any]:

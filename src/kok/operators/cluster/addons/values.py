@@ -16,6 +16,8 @@ from kok.operators.cluster import reasons
 from kok.runtime.errors import Invalid
 
 KUBE_PROXY: Final = "kube-proxy"
+_LINES: Final = frozenset({"extraConfig"})
+"""Values that are a text of several lines."""
 _ELSEWHERE: Final = {
     "mode": "write values.mode instead",
     "conntrack": "write values.conntrack instead",
@@ -48,7 +50,15 @@ def _shapes(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> str | None
                 return f"{name} must be a map of fields, not {_shown(value)}"
         elif isinstance(value, Mapping | list):
             return f"{name} must be a single value, not {_shown(value)}"
+        elif _is_number(defaults[name]) and not (_is_number(value) or str(value).isdecimal()):
+            return f"{name} must be a whole number, not {_shown(value)}"
+        elif name not in _LINES and "\n" in str(value):
+            return f"{name} must be one line, not {_shown(value)}"
     return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _kube_proxy(given: Mapping[str, Any], version: str) -> str | None:

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kok.kube.shares import NAMESPACE
 from kok.operators.machine.ssh.bounds import ANYWHERE, Bounds
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
 from kok.operators.machine.ssh.errors import HostError, LoginRefused
 from kok.operators.machine.ssh.login import connect, scan
 from kok.operators.machine.ssh.pacing import Pacing, Place, Visit
 from kok.runtime.fair import FairSlots
-from kok.runtime.metered import NAMESPACE
 
 CONNECTS = 128
 """Logins at once, a quarter of them for one namespace. Hosts that hang keep their place for one
