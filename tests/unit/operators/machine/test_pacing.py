@@ -11,6 +11,7 @@ import asyncssh
 import pytest
 from tests.unit.operators.machine.sshd import FakeHost, fake_host
 
+from kok.kube.shares import NAMESPACE
 from kok.operators.machine.session import Session
 from kok.operators.machine.ssh import (
     Connections,
@@ -18,13 +19,13 @@ from kok.operators.machine.ssh import (
     Expected,
     HostError,
     HostHeld,
+    HostKeyChanged,
     LoginRefused,
     Target,
     Timeouts,
 )
 from kok.operators.machine.ssh.pacing import FORGET, LONGEST, PAUSE, PLACES, Pacing, place_of
 from kok.runtime.clock import FakeClock, settle
-from kok.runtime.lookups import NAMESPACE
 
 LIMIT = 60.0
 SPELLINGS = ("127.0.0.1", "2130706433", "0x7f000001", "127.1", "0177.0.0.1", "localhost")
@@ -137,6 +138,15 @@ async def test_other_credentials_were_not_let_in(hosts: Hosts) -> None:
     stranger = hosts.target("team-a")
     assert isinstance(await hosts.tried("one", stranger), LoginRefused)
     assert wait_of(await hosts.tried("one", stranger)) == PAUSE
+
+
+async def test_another_host_at_the_same_address_let_nobody_in(hosts: Hosts) -> None:
+    """An address that is given to somebody else's host: who was let in before is a stranger there."""
+    mine = hosts.target("team-a", own=True)
+    (await hosts.pool.get("one", mine)).close()
+    other = replace(mine, expected=Expected("SHA256:" + "x" * 43))
+    assert isinstance(await hosts.tried("one", other), HostKeyChanged)
+    assert wait_of(await hosts.tried("one", other)) == PAUSE
 
 
 async def test_a_host_that_is_not_up_yet_costs_nobody_a_turn(hosts: Hosts) -> None:

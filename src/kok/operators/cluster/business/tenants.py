@@ -13,13 +13,12 @@ from kok.kube.identity import Identity
 from kok.kube.limits import TENANT
 from kok.operators.cluster.business.watching import Watching
 from kok.operators.cluster.parts import FIELD_MANAGER
+from kok.runtime.lingering import Lingering
 from kok.runtime.reconciler import Key
 
 WORKING, ASKING = 8, 1
 """Connections to one business cluster at most: to work with (six of them watch), and to ask with
 the users' certificate."""
-LINGER = 30.0
-"""Seconds for which a replaced client stays open: passes of others may still be using it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +93,14 @@ class Tenant:
         if self.watching is None:
             self.watching = Watching(self.kube, on_nodes, on_object, doubt, on_requests)
 
-    async def close(self) -> None:
-        """Ends watches and connections."""
+    async def unwatch(self) -> None:
+        """Ends watches."""
         if self.watching is not None:
             await self.watching.close()
+
+    async def close(self) -> None:
+        """Ends watches and connections."""
+        await self.unwatch()
         await self.kube.close()
         await self.admin.close()
 
@@ -110,7 +113,7 @@ class Tenants:
         self._limit = limit
         self._timeout = timeout
         self._open: OrderedDict[Key, Tenant] = OrderedDict()
-        self._closing: dict[asyncio.Task[None], Tenant] = {}
+        self._lingering = Lingering()
 
     def __len__(self) -> int:
         """How many are connected."""
@@ -154,24 +157,10 @@ class Tenants:
         """The cluster is gone, or its access is another one."""
         tenant = self._open.pop(key, None)
         if tenant is not None:
-            task = asyncio.create_task(_close_later(tenant), name=f"close {'/'.join(key)}")
-            self._closing[task] = tenant
-            task.add_done_callback(lambda done: self._closing.pop(done, None))
+            self._lingering.add(key, tenant.unwatch, tenant.close)
 
     async def close(self) -> None:
         """Closes all at once."""
-        # A task that is cancelled before it began closes nothing, so all are closed here.
-        closing = dict(self._closing)
-        for task in closing:
-            task.cancel()
-        await asyncio.gather(*closing, return_exceptions=True)
-        tenants = [*closing.values(), *self._open.values()]
+        tenants = list(self._open.values())
         self._open.clear()
-        await asyncio.gather(*(tenant.close() for tenant in tenants))
-
-
-async def _close_later(tenant: Tenant) -> None:
-    if tenant.watching is not None:
-        await tenant.watching.close()
-    await asyncio.sleep(LINGER)
-    await tenant.close()
+        await asyncio.gather(self._lingering.close(), *(tenant.close() for tenant in tenants))

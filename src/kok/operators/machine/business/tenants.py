@@ -19,11 +19,10 @@ from kok.kube.paths import object_path
 from kok.operators.machine.business import nodes
 from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.business.pulse import Pulse
+from kok.runtime.lingering import Lingering
 from kok.runtime.reconciler import Key
 
 FIELD_MANAGER = "kok-machine"
-LINGER = 30.0
-"""Seconds for which a replaced client stays open: somebody may still be using it."""
 ASK_MIN, ASK_MAX = 0.5, 10.0
 """Seconds between two questions to an API that is silent, at first and at last."""
 COMPLAIN_EVERY = 60.0
@@ -163,12 +162,16 @@ class Tenant:
             del self._complained[first]
         return True
 
-    async def close(self) -> None:
-        """Ends watches and connections."""
+    async def unfollow(self) -> None:
+        """Ends watches; what is known stays."""
         tasks = [*self._tasks, *([self._asking] if self._asking is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Ends watches and connections."""
+        await self.unfollow()
         await self.kube.close()
 
     def _doubt(self) -> None:
@@ -242,7 +245,7 @@ class Tenants:
         """`timeout`: seconds for one request."""
         self._timeout = timeout
         self._open: dict[Key, Tenant] = {}
-        self._closing: dict[asyncio.Task[None], Tenant] = {}
+        self._lingering = Lingering()
 
     def get(self, key: Key) -> Tenant | None:
         """A connected one."""
@@ -283,21 +286,10 @@ class Tenants:
 
     async def close(self) -> None:
         """Closes all."""
-        # A task that is cancelled before it began closes nothing, so all are closed here.
-        closing = dict(self._closing)
-        for task in closing:
-            task.cancel()
-        await asyncio.gather(*closing, return_exceptions=True)
-        tenants = [*closing.values(), *self._open.values()]
+        tenants = list(self._open.values())
         self._open.clear()
-        await asyncio.gather(*(tenant.close() for tenant in tenants))
+        await asyncio.gather(self._lingering.close(), *(tenant.close() for tenant in tenants))
 
     def _retire(self, key: Key, tenant: Tenant) -> None:
-        task = asyncio.create_task(_close_later(tenant), name=f"close {'/'.join(key)}")
-        self._closing[task] = tenant
-        task.add_done_callback(lambda done: self._closing.pop(done, None))
-
-
-async def _close_later(tenant: Tenant) -> None:
-    await asyncio.sleep(LINGER)
-    await tenant.close()
+        # The one in its place watches by itself.
+        self._lingering.add(key, tenant.unfollow, tenant.close)

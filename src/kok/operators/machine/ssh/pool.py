@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from kok.kube.shares import NAMESPACE
 from kok.operators.machine.ssh.bounds import ANYWHERE, Bounds
 from kok.operators.machine.ssh.connection import Connection, Target, Timeouts
-from kok.operators.machine.ssh.errors import HostError, LoginRefused
+from kok.operators.machine.ssh.errors import HostError, HostKeyChanged, LoginRefused
 from kok.operators.machine.ssh.login import connect, scan
 from kok.operators.machine.ssh.pacing import Pacing, Place, Visit
 from kok.runtime.fair import FairSlots
@@ -25,8 +25,9 @@ IDLE = 900.0
 class _Entry:
     connection: Connection | None = None
     used: float = 0.0
-    let_in: tuple[Place, str, str] | None = None
-    """Where the last login went through, of which user, and the digest of its credentials."""
+    let_in: tuple[Place, str, str, str] | None = None
+    """Where the last login went through, of which user, the digest of its credentials, and the host's
+    key: at the same address there may be somebody else's host by now."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -78,18 +79,19 @@ class Connections:
     async def _connect(self, entry: _Entry, target: Target) -> Connection:
         """Logs in, when it is this one's turn; who was let in the last time always has it."""
         place, *whose = entry.let_in or (None, "", "")
-        who = [target.user, target.credentials.digest]
+        who = [target.user, target.credentials.digest, target.expected.fingerprint or ""]
         known = place if whose == who else None
         visit = Visit(self._logins, self._monotonic, target.namespace, known)
         try:
             made = await connect(target, self._timeouts, self._bounds, visit)
-        except LoginRefused:
+        except (LoginRefused, HostKeyChanged):
             visit.refused()
             entry.let_in = None
             raise
         # Who had no need of a turn opens none to strangers.
         if visit.place is not None and visit.place != known:
-            entry.let_in = (visit.place, target.user, target.credentials.digest)
+            user, credentials, key = who
+            entry.let_in = (visit.place, user, credentials, key)
             for pacing in (self._scans, self._logins):
                 pacing.let_in(visit.place, target.namespace, self._monotonic())
         return made
