@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import zlib
 from collections.abc import Iterator
 from typing import Any, Final
@@ -78,6 +79,7 @@ class HeldBack:
         large = len(line) > FREE
         if not large and not self._lines:
             return False
+        before = time.thread_time()
         place = place_of(line)
         if place is None:
             return False
@@ -88,6 +90,8 @@ class HeldBack:
         packed = zlib.compress(line, 1)
         self._lines[place] = packed
         self._shares.held += len(packed)
+        # Nor is it for nothing to put it away, however often that is done.
+        self._shares.owe(place[0], time.thread_time() - before)
         return True
 
     def wait(self) -> float | None:
