@@ -49,7 +49,7 @@ class Limits:
     """Bytes that the chunks of an answer have at least on the average; 0 for no limit. What comes
     byte by byte takes a hundred times as long to read."""
     accounts: bool = False
-    """Whether what its namespaces' objects cost goes to their accounts, see `kok.kube.shares`."""
+    """Whether its namespaces are those that have accounts, see `kok.kube.shares`."""
     cuts: bool = False
     """Whether an object of too many values is cut, see `kok.kube.cutting`, and not only refused:
     so that its author can be told, and a list or watch goes on in spite of it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 
@@ -10,6 +12,7 @@ from kok.kube.errors import KubeError
 from kok.kube.limits import held
 from kok.kube.pages import BARE, pages
 from kok.kube.paths import object_path
+from kok.kube.shares import NAMESPACE, STRETCH, shares
 from kok.kube.transport import Transport
 
 
@@ -40,7 +43,7 @@ async def collected(
                 whole = [{**what, **item} for item in page.items]
                 for item in whole:
                     refuse(item)
-                kept = whole if keep is None else list(map(keep, whole))
+                kept = whole if keep is None else await _kept(whole, keep)
                 more = page.weight if keep is None else sum(map(held, kept))
                 weight += more
                 transport.listed += more
@@ -57,3 +60,19 @@ async def collected(
     finally:
         transport.listed -= weight
     return found[:most]
+
+
+async def _kept(whole: list[Manifest], keep: Callable[[Manifest], Manifest]) -> list[Manifest]:
+    """What is made of each object; others have their turn in between, and it is paid for."""
+    kept: list[Manifest] = []
+    begun = time.thread_time()
+    for item in whole:
+        kept.append(keep(item))
+        spent = time.thread_time() - begun
+        if spent > STRETCH:
+            if namespace := NAMESPACE.get():
+                # In so many steps, none of which is long enough to be counted by itself.
+                shares().owe(namespace, spent)
+            await asyncio.sleep(0)
+            begun = time.thread_time()
+    return kept

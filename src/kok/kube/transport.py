@@ -21,6 +21,7 @@ from kok.kube.pace import CHUNK, LINE, Pace
 from kok.kube.paths import namespace_of
 from kok.kube.reading import Reading
 from kok.kube.shares import BYTE, FREE, NAMESPACE, shares
+from kok.kube.turns import Turns
 
 JSON = "application/json"
 ERROR_BODY = 2**16
@@ -119,6 +120,7 @@ class Transport:
         """By path: how many objects of a list are asked for, where more were too large."""
         self._closed = closed
         self._session = new_session(access, limit=connections, closed=closed)
+        self._turns = Turns(connections)
 
     async def close(self) -> None:
         """Closes all connections; requests under way fail."""
@@ -254,18 +256,22 @@ class Transport:
             sent.setdefault("Content-Type", JSON)
         answered = False
         try:
-            async with self._session.request(
-                method,
-                self.access.server + path,
-                params=query,
-                data=data,
-                headers=sent,
-                timeout=timeout,
-                server_hostname=self.access.tls_server_name,
-                allow_redirects=False,
-            ) as response:
+            async with (
+                self._turns.one(timeout.sock_connect or timeout.total or self.timeout),
+                self._session.request(
+                    method,
+                    self.access.server + path,
+                    params=query,
+                    data=data,
+                    headers=sent,
+                    timeout=timeout,
+                    server_hostname=self.access.tls_server_name,
+                    allow_redirects=False,
+                ) as response,
+            ):
                 # Now, and not at the end, which for a watch is minutes away.
                 answered = True
+                self._turns.answered()
                 self._tell(method, response.status)
                 yield response
         except KubeError:
@@ -332,8 +338,11 @@ class Transport:
         return await lean(raw) if self.limits.cuts else raw
 
     def _whose(self, path: str) -> str | None:
-        """The namespace that has to pay for what is read there."""
-        return namespace_of(path) if self.limits.accounts else None
+        """The namespace that has to pay for what is read there.
+
+        In the meta cluster whose it is; of another server, who has it asked.
+        """
+        return namespace_of(path) if self.limits.accounts else NAMESPACE.get() or None
 
     def _parsed(self, raw: bytes, several: bool) -> Any:
         most = self.limits.parsed(several=several)

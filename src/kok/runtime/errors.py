@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kok.kube.errors import LONGEST, cut
 from kok.runtime.reasons import PASS_TIMED_OUT
 
 
@@ -9,9 +10,11 @@ class ReconcileStop(Exception):
     """The pass ends here, as planned: `reason` is a CamelCase word, `message` a sentence."""
 
     def __init__(self, reason: str, message: str) -> None:
-        super().__init__(f"{reason}: {message}")
+        """`message` is cut to what any error says at most: it may quote what others wrote."""
+        text = cut(message, LONGEST)
+        super().__init__(f"{reason}: {text}")
         self.reason = reason
-        self.message = message
+        self.message = text
 
 
 class Wait(ReconcileStop):

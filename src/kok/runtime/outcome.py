@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from kok.api.meta import Condition, Status
 from kok.api.unreadable import Unreadable
-from kok.kube.errors import Conflict, KubeError
+from kok.kube.errors import Conflict, KubeError, lean
 from kok.kube.events import Event
 from kok.runtime.errors import Invalid, Paused, ReconcileStop, Wait
 from kok.runtime.reasons import (
@@ -47,6 +47,18 @@ class Outcome:
     after: float | None = None
     error: Exception | None = None
     generation: int = 0
+    conflict: bool = False
+    """Whether an error means no more than that something changed under our hands."""
+
+    def kept(self) -> Outcome:
+        """The same without its error, whose calls hold on to all that the pass had in memory.
+
+        They do so by themselves: a call that has an error as its own is kept by that error.
+        """
+        if self.error is None:
+            return self
+        lean(self.error)
+        return replace(self, error=None, conflict=isinstance(self.error, Conflict))
 
 
 def classify(error: Exception) -> tuple[End, str, str]:
@@ -154,7 +166,7 @@ def backoff(failures: int, settings: Settings, spread: float) -> float:
 
 def delay_after(outcome: Outcome, failures: int, settings: Settings, spread: float) -> float:
     """Seconds until the next pass if nothing wakes the object before."""
-    if isinstance(outcome.error, Conflict) and failures <= PATIENCE:
+    if outcome.conflict and failures <= PATIENCE:
         return QUICK_RETRY * failures
     if outcome.end == "error":
         return max(backoff(failures, settings, spread), outcome.after or 0.0)

@@ -37,6 +37,9 @@ from kok.runtime.status import StatusWriter
 
 Step = Callable[[Pass[Any]], Awaitable[Result | Done]]
 
+_GIST = 2000
+"""Characters of an error that tell whether it was logged already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
@@ -100,7 +103,8 @@ class Passes:
             outcome = Outcome("error", error=error)
         metrics.PASS_SECONDS.labels(*self._labels).observe(clock.monotonic() - begun)
         self._account(key, outcome, failures, log)
-        return outcome
+        # The next one may be long in coming, and nothing of this one is to be kept until then.
+        return outcome.kept()
 
     async def _read_and_run(
         self, key: Key, failures: int, log: Logger, *, deleting: bool
@@ -239,7 +243,7 @@ class Passes:
         _, reason, message = classify(error)
         if outcome.end == "error":
             metrics.PASS_ERRORS.labels(*self._labels, metrics.reason_of(error, reason)).inc()
-        gist = f"{type(error).__name__}: {error}"
+        gist = f"{type(error).__name__}: {error}"[:_GIST]
         if self._told.get(key) == gist or _passing(error, failures):
             log.debug("pass ended", end=outcome.end, reason=reason)
             return

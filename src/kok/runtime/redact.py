@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 MASK = "***"
@@ -43,8 +43,7 @@ _PATTERNS = (
         rf"\1{MASK}",
     ),
     (re.compile(r"(?i)\b(bearer)\s{1,8}[A-Za-z0-9._~+/=-]{20,}"), rf"\1 {MASK}"),
-    # JSON web tokens, and kubeadm's bootstrap tokens.
-    (re.compile(r"\beyJ[\w-]{8,256}\.[\w-]{8}[\w.-]*"), MASK),
+    # Bootstrap tokens of kubeadm.
     (re.compile(r"\b([a-z0-9]{6})\.[a-z0-9]{16}\b"), rf"\1.{MASK}"),
     # A base64 PEM block, as kubeconfigs and Secrets hold it.
     (re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]{40,}"), MASK),
@@ -58,11 +57,17 @@ _PATTERNS = (
     (re.compile(r"(://[^\s/:@]*:)[^\s/@]+@"), rf"\1{MASK}@"),
 )
 _DEPTH = 6
+_DOTTED = re.compile(r"[\w.-]+")
+"""Where a JSON web token may be. An expression for the token itself would begin anew at every dash
+in it, and each time look at what it has just passed."""
+_WEB_TOKEN = "eyJ"  # noqa: S105 - what one begins with
+_HEADER, _PAYLOAD = 11, 8
+"""Least characters of a token's first two words."""
 
 
-def redact_text(text: str) -> str:
+def redact_text(text: str, most: int = MOST) -> str:
     """The text, cut, without anything that looks like a key, a token or a password."""
-    return _redacted(text, MOST)
+    return _redacted(text, most)
 
 
 def _redacted(text: str, most: int) -> str:
@@ -71,9 +76,29 @@ def _redacted(text: str, most: int) -> str:
         kept = text[:most]
         kept = kept[: max(kept.rfind(" "), kept.rfind("\n"), most - _TORN, 0)]
         left_out = f"... ({len(text) - len(kept)} more characters)"
+    if _WEB_TOKEN in kept:
+        kept = _DOTTED.sub(_without_web_token, kept)
     for pattern, replacement in _PATTERNS:
         kept = pattern.sub(replacement, kept)
     return kept + left_out
+
+
+def _without_web_token(found: re.Match[str]) -> str:
+    """Words between dots, but for a JSON web token and what follows it."""
+    words = found[0].split(".")
+    for place, (word, after) in enumerate(pairwise(words)):
+        begin = _token_in(word)
+        if begin is not None and len(word) - begin >= _HEADER and len(after) >= _PAYLOAD:
+            return ".".join([*words[:place], word[:begin] + MASK])
+    return found[0]
+
+
+def _token_in(word: str) -> int | None:
+    """Where a token begins in a word: in front, or behind a dash."""
+    if word.startswith(_WEB_TOKEN):
+        return 0
+    behind = word.find(f"-{_WEB_TOKEN}")
+    return behind + 1 if behind >= 0 else None
 
 
 class _Room:

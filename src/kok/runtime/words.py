@@ -22,6 +22,8 @@ from kok.runtime.redact import redact_text
 SAID = 400
 """Characters of somebody else's sentence that a condition shows."""
 
+_LOOKED_AT = 4 * SAID
+"""Characters of it that are looked at: its blanks go."""
 _LOG = 4096
 """Characters of a log that are looked at: as much as a kubelet keeps of it."""
 _KLOG = re.compile(r"^[IWEF]\d{4} [\d:.]+ +\d+ [\w./-]+:\d+\] ")
@@ -75,7 +77,7 @@ def moment(since: datetime) -> str:
 
 def said(text: object) -> str:
     """Somebody else's words as one line that a condition can hold."""
-    return plain(" ".join(str(text or "")[: 4 * SAID].split()))[:SAID]
+    return plain(" ".join(str(text or "")[:_LOOKED_AT].split()))[:SAID]
 
 
 def last_words(log: str) -> str:
@@ -94,7 +96,7 @@ def last_words(log: str) -> str:
 
 def quoted(text: object) -> str:
     """What somebody said of whom nobody knows what he says: as `said`, and without secrets."""
-    return said(redact_text(text)) if isinstance(text, str) else ""
+    return said(redact_text(text, _LOOKED_AT)) if isinstance(text, str) else ""
 
 
 def _word(event: Manifest) -> Word | None:

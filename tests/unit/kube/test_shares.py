@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi
 
+from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.limits import META, TENANT
@@ -292,4 +293,38 @@ async def test_a_business_clusters_namespaces_are_nobodys_account(
         api.kubeconfig(), field_manager="test", limits=TENANT
     ) as tenant:
         await tenant.get(kinds.CONFIGMAP, "it", "ns")
-    assert not shares()._accounts
+        assert not shares()._accounts
+        NAMESPACE.set("team-a")
+        await tenant.get(kinds.CONFIGMAP, "it", "ns")
+    assert list(shares()._accounts) == ["team-a"], "whose Cluster it is"
+
+
+async def test_what_is_made_of_many_objects_is_paid_and_done_piece_by_piece(
+    api: FakeApi, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor, turns, done, paid = [0.0], [0], list[int](), list[float]()
+    monkeypatch.setattr(shares(), "owe", lambda _, seconds: paid.append(seconds))
+    for number in range(12):
+        api.put(
+            f"/api/v1/namespaces/ns/configmaps/it-{number}",
+            {"kind": "ConfigMap", "metadata": {"name": f"it-{number}", "namespace": "ns"}},
+        )
+
+    def keep(manifest: Manifest) -> Manifest:
+        processor[0] += STRETCH / 2
+        done.append(turns[0])
+        return manifest
+
+    async def others() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr("kok.kube.lists.time.thread_time", lambda: processor[0])
+    beside = asyncio.create_task(others())
+    NAMESPACE.set("ns")
+    found = await kube.list(kinds.CONFIGMAP, "ns", keep=keep)
+    beside.cancel()
+    assert len(found) == 12
+    assert max(map(done.count, done)) == 3, "others had no turn"
+    assert sum(paid) > 4 * STRETCH

@@ -120,7 +120,7 @@ async def test_a_status_that_cannot_be_written_is_tried_again(bench: Bench) -> N
     bench.api.script("PATCH", "status", change_first)
     outcome = await bench.run(judging(True, "Serving"))
     assert outcome.end == "error", "the next pass comes at once and not at the resync"
-    assert isinstance(outcome.error, Conflict)
+    assert outcome.conflict
 
 
 async def test_a_cancellation_from_within_does_not_end_the_care(bench: Bench) -> None:

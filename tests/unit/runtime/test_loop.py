@@ -190,7 +190,7 @@ async def test_a_changed_object_is_looked_at_at_once_in_spite_of_errors(bench: B
 
 
 async def test_conflicts_are_tried_again_quickly(bench: Bench) -> None:
-    conflict = Outcome("error", error=Conflict(409, "Conflict", "changed"), generation=1)
+    conflict = Outcome("error", error=Conflict(409, "Conflict", "changed"), generation=1).kept()
     bench.plan.outcomes = [conflict, conflict]
     await bench.care()
     await bench.clock.advance(1)

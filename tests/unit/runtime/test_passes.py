@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
+import pytest
 from aiohttp import web
 from tests.unit.fakeapi import refusal
 from tests.unit.runtime.bench import Bench, judging, raising
@@ -11,8 +14,8 @@ from tests.unit.runtime.widgets import KEY, PATH, Widget
 
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import Conflict
-from kok.runtime.errors import Invalid
+from kok.kube.errors import LONGEST, Conflict
+from kok.runtime.errors import Invalid, Wait
 from kok.runtime.reconciler import Pass
 
 
@@ -26,6 +29,40 @@ async def test_what_a_pass_left_for_later_is_looked_at_again(bench: Bench) -> No
         assert p.kube.postponed == []
 
     assert (await bench.run(nothing)).after is None
+
+
+@pytest.mark.parametrize("error", [Wait("Later", "not yet"), Conflict(409, "Conflict", "changed")])
+async def test_what_a_pass_had_in_memory_goes_with_it_however_it_ends(
+    bench: Bench, error: Exception
+) -> None:
+    held: list[weakref.ref[_Large]] = []
+
+    async def act(p: Pass[Widget]) -> None:
+        large = _Large()
+        held.append(weakref.ref(large))
+        try:
+            raise ValueError(large)
+        except ValueError as cause:
+            raise error from cause
+
+    gc.disable()
+    try:
+        outcome = await bench.run(act)
+        assert [one() for one in held] == [None], "kept until the next pass begins"
+    finally:
+        gc.enable()
+    assert outcome.conflict is isinstance(error, Conflict)
+
+
+async def test_a_sentence_is_cut_however_much_of_others_it_quotes(bench: Bench) -> None:
+    for error in (Wait("Later", "x" * 10**6), Invalid("Wrong", "\U0001f600" * 10**6)):
+        await bench.run(raising(error))
+        assert len(str(error)) <= LONGEST + 10
+        assert len(error.message) == LONGEST
+
+
+class _Large:
+    """What a reconciler renders."""
 
 
 # --- reading
@@ -161,7 +198,7 @@ async def test_a_latch_refuses_an_object_that_changed(bench: Bench) -> None:
         acted.append(True)
 
     outcome = await bench.run(act)
-    assert isinstance(outcome.error, Conflict)
+    assert outcome.conflict
     assert acted == []
     assert "phase" not in bench.status
 

@@ -99,7 +99,7 @@ class View:
         flooded = isinstance(error, HostFloods)
         if flooded:
             # Nothing was asked of it, so nobody else tells.
-            self.error = error
+            self.error = lean(error)
         # A host that restarts is looked at at once.
         if flooded or self.losses > 1:
             self.calm = now + growing(self.losses)

@@ -18,7 +18,7 @@ from kok.api.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.limits import TENANT
-from kok.operators.cluster.addons.crashes import PODS, complaint, complaint_of
+from kok.operators.cluster.addons.crashes import CONTAINERS, PODS, complaint, complaint_of
 from kok.operators.cluster.addons.health import selector_of, workloads
 from kok.operators.cluster.addons.reconcile import ASK_PODS, AddonReconciler
 from kok.operators.cluster.addons.source import Bundler
@@ -138,6 +138,12 @@ async def test_few_pods_are_read_however_many_there_are(api: FakeApi, kube: Kube
     api.script("GET", "/pods$", endless)
     assert await complaint(kube, workloads([DEPLOYMENT])) == ""
     assert len(api.requests) == 1
+
+
+def test_few_containers_of_a_pod_are_looked_at() -> None:
+    ready = [{"ready": True}] * (CONTAINERS - 1)
+    assert said_by(a_pod("a", *ready, crashed(), crashed())) != ""
+    assert said_by(a_pod("a", *ready, {"ready": True}, crashed())) == ""
 
 
 async def test_a_cluster_that_refuses_to_tell_costs_only_the_words(

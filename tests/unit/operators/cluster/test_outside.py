@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import cache
@@ -284,6 +285,27 @@ async def test_of_too_many_tenants_the_one_that_was_not_used_for_longest_goes() 
 def test_no_credentials_show_in_a_representation() -> None:
     assert "PRIVATE KEY" not in repr(to("https://a"))
     assert "PRIVATE KEY" not in repr(identity())
+
+
+async def test_bindings_of_others_take_no_memory_and_wake_nobody() -> None:
+    stream, woken = Stream(), []
+    watching = Watching(
+        cast("Kube", stream), lambda: None, lambda _addon: None, lambda: woken.append(1)
+    )
+    ours = [("ADDED", m) for m in rights.objects() if m["kind"] == "ClusterRoleBinding"]
+    try:
+        await stream.tell("ClusterRoleBinding", *ours, ("SYNCED", {}))
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(2000):
+            foreign = {"metadata": {"name": f"{number:0500}"}}
+            await stream.tell("ClusterRoleBinding", ("DELETED", foreign))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        await watching.close()
+    assert woken == []
+    assert after - before < 200_000, "the names alone take a megabyte"
 
 
 @pytest.mark.parametrize("wrong", ["deleted", "narrowed", "gone unseen"])

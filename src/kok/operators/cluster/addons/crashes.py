@@ -20,6 +20,8 @@ from kok.runtime.words import last_words, quoted, said
 
 PODS = 100
 """Pods of one workload that are looked at."""
+CONTAINERS = 16
+"""Containers of one pod that are looked at, of each kind."""
 ASKED = 3
 """Workloads that are not up and whose pods are asked for."""
 _LOG_BYTES = 8192
@@ -122,7 +124,7 @@ def _complaints(pod: Manifest) -> Iterator[Complaint]:
     if pod["metadata"].get("deletionTimestamp"):
         return
     for key in ("initContainerStatuses", "containerStatuses"):
-        for container in mappings(status.get(key)):
+        for container in mappings(status.get(key))[:CONTAINERS]:
             if container.get("ready") is not True:
                 yield from _of_container(name, container)
     for condition in mappings(status.get("conditions")):

@@ -19,6 +19,8 @@ from kok.operators.cluster.parts import LABEL_ADDON
 from kok.runtime.errors import Invalid, Wait
 from kok.runtime.words import quoted
 
+_NAME = 254
+"""Characters of what should be an Addon's name: of any that is too long enough to tell that."""
 KIND_LATER = 5.0
 """Seconds until a kind is looked for again that the business cluster does not know yet."""
 
@@ -44,7 +46,8 @@ class Taken(Invalid):
             f"{named(intent)} already belongs to Addon {quoted(other)}; leave it out of one of the "
             "two",
         )
-        self.other = other
+        self.other = other[:_NAME]
+        """Cut: as long as a server likes, and kept once for each object until the last has come."""
 
 
 async def install(

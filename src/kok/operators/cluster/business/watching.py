@@ -129,10 +129,15 @@ class Watching:
                 if gone:
                     self._on_rights()
                 continue
-            listed.add(str(event.object["metadata"]["name"]))
-            if event.type == "DELETED" or rights.altered(event.object):
+            name = str(event.object["metadata"]["name"])
+            # Whoever may make bindings could make new ones for ever: others are not remembered.
+            if name in rights.BINDINGS and event.type != "DELETED":
+                listed.add(name)
+            if name in rights.BINDINGS and (
+                event.type == "DELETED" or rights.altered(event.object)
+            ):
                 self._on_rights()
-            del event
+            del event, name
 
 
 def _size(told: tuple[str, ...]) -> int:

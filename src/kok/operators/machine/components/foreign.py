@@ -16,6 +16,7 @@ from typing import Any
 
 from kok.api.component import Artifact, Component, ComponentSpec
 from kok.api.machine import Machine
+from kok.kube.errors import LONGEST, cut
 from kok.kube.limits import MIB, weight
 from kok.kube.nesting import ALLOWED, too_deep
 from kok.operators.machine.components import catalog
@@ -195,7 +196,7 @@ def render_job(job: Job) -> dict[str, Any]:
             plain = dataclasses.replace(made, artifacts=())
             out["rendered"] = {**dataclasses.asdict(plain), "artifacts": artifacts}
     except ComponentError as error:
-        out["error"] = str(error)
+        out["error"] = cut(str(error), LONGEST)
     return out
 
 
