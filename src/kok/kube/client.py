@@ -198,7 +198,7 @@ class Kube:
         *,
         labels: Mapping[str, str] | str | None = None,
         fields: Mapping[str, str] | str | None = None,
-        keep: Callable[[Manifest], Manifest] | None = None,
+        keep: Callable[[Manifest], Manifest | None] | None = None,
         most: int | None = None,
         unread: Collection[str] = (),
         bare: bool = False,
@@ -206,8 +206,9 @@ class Kube:
         """All objects of a namespace (None: of all), selected by labels and fields.
 
         Selectors are mappings of what must be equal, or Kubernetes' own notation. `keep` makes of
-        each object what is kept of it: so a list may be long where the server is not trusted.
-        What it gives back counts as what a list without it is made of: that may be all of it.
+        each object what is kept of it, None for nothing: so a list may be long where the server is
+        not trusted. What it gives back counts as what a list without it is made of: that may be all
+        of it.
         `most`: how many are enough; no further pages are asked for. `unread` is as in `get`.
         `bare`: with nothing but their metadata.
         """
@@ -320,15 +321,16 @@ class Kube:
             return False
         return True
 
-    async def evict(self, name: str, namespace: str) -> None:
+    async def evict(self, name: str, namespace: str, *, uid: str) -> None:
         """Deletes a pod if its PodDisruptionBudgets allow it, else raises `TooManyRequests`.
 
-        A pod that is already gone raises `NotFound`.
+        A pod that is already gone raises `NotFound`, another one in its place `Conflict`.
         """
         eviction = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
         }
         await self._send("POST", object_path(kinds.POD, namespace, name, "eviction"), eviction)
 

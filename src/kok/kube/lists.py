@@ -21,7 +21,7 @@ async def collected(
     kind: Kind,
     namespace: str | None,
     query: Mapping[str, str],
-    keep: Callable[[Manifest], Manifest] | None,
+    keep: Callable[[Manifest], Manifest | None] | None,
     *,
     most: int | None,
     bare: bool,
@@ -62,12 +62,15 @@ async def collected(
     return found[:most]
 
 
-async def _kept(whole: list[Manifest], keep: Callable[[Manifest], Manifest]) -> list[Manifest]:
+async def _kept(
+    whole: list[Manifest], keep: Callable[[Manifest], Manifest | None]
+) -> list[Manifest]:
     """What is made of each object; others have their turn in between, and it is paid for."""
     kept: list[Manifest] = []
     begun = time.thread_time()
     for item in whole:
-        kept.append(keep(item))
+        if (part := keep(item)) is not None:
+            kept.append(part)
         spent = time.thread_time() - begun
         if spent > STRETCH:
             if namespace := NAMESPACE.get():

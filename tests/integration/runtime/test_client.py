@@ -147,10 +147,12 @@ async def test_a_pod_can_be_evicted_only_if_its_budget_allows(kube: Kube, namesp
     }
     await kube.create(budget)
     with pytest.raises(TooManyRequests, match="disruption budget"):
-        await kube.evict("p", namespace)
+        await kube.evict("p", namespace, uid=made["metadata"]["uid"])
 
     await kube.delete(kinds.PDB, "b", namespace)
-    await kube.evict("p", namespace)
+    with pytest.raises(Conflict):
+        await kube.evict("p", namespace, uid="of-an-earlier-one")
+    await kube.evict("p", namespace, uid=made["metadata"]["uid"])
 
     await until(
         kube,
@@ -160,8 +162,7 @@ async def test_a_pod_can_be_evicted_only_if_its_budget_allows(kube: Kube, namesp
         lambda p: p is None or p["metadata"].get("deletionTimestamp"),
     )
     with pytest.raises(NotFound):
-        await kube.evict("other", namespace)
-    assert made["metadata"]["uid"]
+        await kube.evict("other", namespace, uid=made["metadata"]["uid"])
 
 
 async def test_a_watch_tells_what_is_there_and_what_changes(kube: Kube, namespace: str) -> None:

@@ -24,6 +24,7 @@ from kok.operators.machine.host.jobs import JobPlan, JobResult
 from kok.operators.machine.host.survey import Found, Owner, Question, Survey
 from kok.operators.machine.ssh import Credentials, Expected, Target, Timeouts
 from kok.operators.machine.ssh.connection import Connection
+from kok.operators.machine.ssh.errors import HostError
 from kok.operators.machine.ssh.login import connect
 from kok.runtime.clock import SystemClock
 
@@ -353,6 +354,37 @@ async def test_removal_takes_all_away_in_reverse_order_and_frees_the_host(site: 
         jobs.component_job(other.uid, site.component(), Found(), 1, base_url="", after={}),
         owner=other,
     )
+
+
+@pytest.mark.parametrize("order", ["", "\n", "1 2", "x"])
+async def test_a_component_whose_number_was_lost_is_taken_away_all_the_same(
+    site: Site, order: str
+) -> None:
+    lost = site.component("lost", scripts=counting(site))
+    await site.work(site.plan(lost), site.plan(site.component("later", scripts=counting(site))))
+    (site.host.home / "components/lost/order").write_text(order)
+    (result,) = await site.work(jobs.removal_job(OWNER.uid, 1))
+    assert result.exit == 0
+    assert runs(site) == ["install", "install", "uninstall", "uninstall"]
+    await agent.forget(site.connection, OWNER.uid)
+    assert not site.host.home.exists()
+
+
+async def test_no_host_is_given_away_with_a_component_on_it(site: Site) -> None:
+    await site.work(site.plan(site.component(scripts=counting(site))))
+    with pytest.raises(HostError, match="component tool was not taken away"):
+        await agent.forget(site.connection, OWNER.uid)
+    assert (site.host.home / "owner").exists()
+    assert (await site.work(jobs.removal_job(OWNER.uid, 1)))[0].exit == 0
+
+
+async def test_what_cannot_be_noted_is_not_begun(site: Site) -> None:
+    home = site.host.home / "components/tool"
+    (home / "order.new").mkdir(parents=True)
+    (result,) = await site.work(site.plan(site.component(scripts=counting(site))))
+    assert (result.exit, result.reason) == (1, "JobFailed")
+    assert f"cannot write {home}/order: " in result.message
+    assert runs(site) == []
 
 
 async def test_removal_stops_an_installation_that_is_under_way(site: Site) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
+import pytest
 import structlog
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
@@ -16,6 +18,7 @@ from tests.unit.operators.machine.cases import MEMBER, NODE, case, seen, world
 from kok.api.machine import Machine
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
+from kok.kube.errors import Unreachable
 from kok.operators.machine.business import nodes, tend
 from kok.operators.machine.business.drain import Drain
 from kok.operators.machine.business.nodes import NodeView
@@ -136,3 +139,71 @@ def test_what_was_refused_is_not_judged_again_at_once() -> None:
     assert memory.left(1, 101.0) == JUDGED_AGAIN - 1
     assert memory.left(2, 101.0) == 0, "it asks for something else"
     assert memory.left(1, 100.0 + JUDGED_AGAIN) == 0
+
+
+async def test_ended_pods_hide_none_that_has_to_leave(
+    api: FakeApi, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kok.operators.machine.business.drain.PODS", 3)
+    api.put(PATH, {"metadata": {"name": "w1"}, "spec": {}})
+    for number in range(5):
+        put_pod(api, f"a-{number}", status={"phase": "Failed"})
+    put_pod(api, "web")
+    api.put("/api/v1/nodes/w2", {"metadata": {"name": "w2"}, "spec": {}})
+    evicted: asyncio.Queue[str] = asyncio.Queue()
+
+    async def take(request: web.Request) -> web.StreamResponse:
+        evicted.put_nowait((await request.json())["deleteOptions"]["preconditions"]["uid"])
+        return web.json_response({}, status=201)
+
+    api.script("POST", "/eviction", take)
+    draining = asyncio.create_task(drain_of(kube, later=timedelta(hours=1)).run())
+    first = asyncio.create_task(evicted.get())
+    await asyncio.wait([draining, first], return_when=asyncio.FIRST_COMPLETED)
+    assert not draining.done(), "a node with a running pod counted as empty"
+    assert first.result() == "uid-web"
+    draining.cancel()
+    await asyncio.wait([draining])
+
+
+async def test_no_eviction_goes_on_once_the_drain_has_ended(api: FakeApi, kube: Kube) -> None:
+    api.put(PATH, {"metadata": {"name": "w1"}, "spec": {}})
+    api.put("/api/v1/nodes/w2", {"metadata": {"name": "w2"}, "spec": {}})
+    for name in ("a", "b", "c"):
+        put_pod(api, name)
+
+    over = asyncio.Event()
+
+    async def lost(request: web.Request) -> web.StreamResponse:
+        if "/a/" not in request.path:
+            await over.wait()
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    api.script("POST", "/eviction", lost)
+    before = asyncio.all_tasks()
+    with pytest.raises(Unreachable):
+        await drain_of(kube, later=timedelta(hours=1)).run()
+    left = [one for one in asyncio.all_tasks() - before if "Drain._one" in repr(one)]
+    over.set()
+    assert not left
+
+
+def put_pod(api: FakeApi, name: str, **more: Any) -> None:
+    meta = {"name": name, "namespace": "shop", "uid": f"uid-{name}"}
+    api.put(
+        f"/api/v1/namespaces/shop/pods/{name}",
+        {"metadata": meta, "spec": {"nodeName": "w1"}, **more},
+    )
+
+
+def drain_of(kube: Kube, *, later: timedelta) -> Drain:
+    return Drain(
+        kube=kube,
+        clock=FakeClock(NOW),
+        node="w1",
+        alive=lambda: True,
+        deadline=NOW + later,
+        told=lambda _: None,
+    )

@@ -10,7 +10,7 @@ from datetime import datetime
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import KubeError, NotFound, TooManyRequests
+from kok.kube.errors import Conflict, KubeError, NotFound, TooManyRequests
 from kok.runtime.clock import Clock
 
 AGAIN = 1.0
@@ -24,7 +24,7 @@ FORCED_GRACE = 30
 """Seconds that they get at most to end by themselves; it is also their default."""
 _MIRROR = "kubernetes.io/config.mirror"
 PODS = 1000
-"""Pods of a node that are looked at at a time; kubelets run a few hundred."""
+"""Pods that have to leave a node of which as many are looked at at a time; kubelets run hundreds."""
 LONGEST = 7 * 86400
 """Seconds beyond which it does not matter how long a pod may take to end."""
 
@@ -103,15 +103,21 @@ class Drain:
 
     async def _pods(self) -> list[Leaving]:
         """Pods that have to leave, as many as are looked at at a time."""
-        chosen = {"spec.nodeName": self.node}
+        # Of those that have ended there may be thousands, which are deleted by nobody for long.
+        chosen = f"spec.nodeName={self.node},status.phase!=Succeeded,status.phase!=Failed"
         pods = await self.kube.list(kinds.POD, fields=chosen, keep=_kept, most=PODS)
-        return [pod["leaving"] for pod in pods if pod["leaving"] is not None]
+        return [pod["leaving"] for pod in pods]
 
     async def _evict(self, pods: list[Leaving], *, force: bool) -> list[str]:
         """Names of the pods that their budgets protect."""
         todo = [pod for pod in pods if not pod.ends(force=force)]
-        results = await asyncio.gather(*(self._one(pod, force=force) for pod in todo))
-        return [name for name in results if name]
+        try:
+            async with asyncio.TaskGroup() as group:
+                works = [group.create_task(self._one(pod, force=force)) for pod in todo]
+        except ExceptionGroup as lost:
+            # The others are not to go on behind the back of whoever ends this drain.
+            raise lost.exceptions[0] from None
+        return [name for work in works if (name := work.result())]
 
     async def _one(self, pod: Leaving, *, force: bool) -> str:
         name, namespace = pod.name, pod.namespace
@@ -121,8 +127,9 @@ class Drain:
                     grace = min(pod.grace, FORCED_GRACE)
                     await self.kube.delete(kinds.POD, name, namespace, uid=pod.uid, grace=grace)
                 else:
-                    await self.kube.evict(name, namespace)
-            except NotFound:
+                    await self.kube.evict(name, namespace, uid=pod.uid)
+            except (NotFound, Conflict):
+                # Gone, or another one in its place, which the next look finds.
                 return ""
             except TooManyRequests:
                 return f"{namespace}/{name}"
@@ -150,8 +157,9 @@ def leaving(pod: Manifest) -> Leaving | None:
     return Leaving(name, namespace, uid, bool(meta.get("deletionTimestamp")), min(grace, LONGEST))
 
 
-def _kept(pod: Manifest) -> Manifest:
-    return {"leaving": leaving(pod)}
+def _kept(pod: Manifest) -> Manifest | None:
+    found = leaving(pod)
+    return None if found is None else {"leaving": found}
 
 
 def concerns(pod: Manifest) -> bool:

@@ -2,6 +2,12 @@
 owned
 exec 7<"$KOK"
 flock 7
+# What is left of a component is known by its home alone.
+for home in "$KOK"/components/*; do
+    [ -d "$home" ] || continue
+    echo "component ${home##*/} was not taken away" >&2
+    exit 1
+done
 for part in jobs components cache locks; do
     # Such a directory may be a link, or mounted: what is in it goes in any case.
     [ ! -d "$KOK/$part" ] || find "$KOK/$part/" -mindepth 1 -delete

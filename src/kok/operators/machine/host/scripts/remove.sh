@@ -14,14 +14,20 @@ stop_other_jobs() {
 # What was installed last goes first. What fails is told, and the rest is done nevertheless.
 uninstall_all() {
     problems=
-    for order in $(cat "$KOK"/components/*/order 2>/dev/null | sort -rn | uniq); do
-        for home in "$KOK"/components/*; do
-            [ "$(cat "$home/order" 2>/dev/null)" = "$order" ] || continue
-            uninstall_one "$home" && continue
-            problems="$problems${problems:+; }${home##*/}: $(last_words)"
-        done
+    for name in $(last_first); do
+        uninstall_one "$KOK/components/$name" && continue
+        problems="$problems${problems:+; }$name: $(last_words)"
     done
     [ -z "$problems" ] || finish 1 "$WHY" "cannot uninstall $problems"
+}
+
+# All components. One without a number was begun last: there was no room, or no time, to note it.
+last_first() {
+    for home in "$KOK"/components/*; do
+        [ -d "$home" ] || continue
+        number=$(grep -xE '[0-9]{1,9}' "$home/order" 2>/dev/null | head -n 1)
+        printf '%s %s\n' "${number:-1000000000}" "${home##*/}"
+    done | sort -rn | cut -d ' ' -f 2
 }
 
 # The only one of a job: `uninstall_one`, and how it ended.

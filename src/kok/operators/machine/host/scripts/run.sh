@@ -93,8 +93,18 @@ fetched() {
 
 # keep NAME: a file that outlives the job, from standard input (base64)
 keep() {
-    base64 -d >"$HOME_OF_COMPONENT/$1.new" && mv -f "$HOME_OF_COMPONENT/$1.new" "$HOME_OF_COMPONENT/$1"
+    base64 -d >"$HOME_OF_COMPONENT/$1.new" || not_kept "$1"
+    kept "$1"
 }
+
+# kept NAME: puts NAME.new in its place. What has to be taken away again is known by nothing else, so
+# that nothing is begun before it lies on the disk.
+kept() {
+    { sync "$HOME_OF_COMPONENT/$1.new" 2>/dev/null || sync; } &&
+        mv -f "$HOME_OF_COMPONENT/$1.new" "$HOME_OF_COMPONENT/$1" || not_kept "$1"
+}
+
+not_kept() { finish 1 JobFailed "cannot write $HOME_OF_COMPONENT/$1: $(tail -n 1 "$DIR/log" | cut -c1-300)"; }
 
 # Notes that the component is being worked on, in the order in which it has to be taken away again.
 begin_component() {
@@ -102,7 +112,8 @@ begin_component() {
     mkdir -p "$HOME_OF_COMPONENT"
     if [ ! -s "$HOME_OF_COMPONENT/order" ]; then
         last=$(cat "$KOK"/components/*/order 2>/dev/null | sort -n | tail -n 1)
-        echo $((${last:-0} + 1)) >"$HOME_OF_COMPONENT/order"
+        echo $((${last:-0} + 1)) >"$HOME_OF_COMPONENT/order.new" || not_kept order
+        kept order
     fi
     rm -f "$HOME_OF_COMPONENT/record"
     # The logs that lie there stay when the configuration names another place.
