@@ -37,7 +37,9 @@ def decide(s: Situation) -> Action | None:
     found = next((action for plan_ in ORDER if (action := plan_(s)) is not None), None)
     running = s.obj.status.operation
     if found is None and running is not None and s.listed is None:
-        text = f"{running.type} goes on when a quorum of members answers"
+        text = (
+            f"{running.type} goes on when a majority of members answers and agrees on who they are"
+        )
         return Action(REASONS[running.type], text, running, after=1.0)
     return found
 

@@ -63,11 +63,19 @@ def why_lost(obj: EtcdCluster, world: World, entry: EtcdMember, now: datetime) -
 
 
 def is_removed(obj: EtcdCluster, world: World, entry: EtcdMember) -> bool:
-    """Whether a member that took part is not in the list any more that a quorum agrees on."""
+    """Whether a member that took part is not in the list any more that a majority agrees on."""
     if entry.id is None or entry.state == "Leaving":
         return False
     listed = plan.agreed(obj, world)
-    return listed is not None and all(one.id != entry.id for one in listed)
+    return listed is not None and plan.listing(obj, listed, entry.name) is None
+
+
+def who_omits(obj: EtcdCluster, world: World, entry: EtcdMember) -> list[str]:
+    """Members whose lists lack one that took part, where no majority says so."""
+    if entry.id is None or plan.agreed(obj, world) is not None:
+        return []
+    lists = plan.told(obj, world)
+    return sorted(n for n, one in lists.items() if plan.listing(obj, one, entry.name) is None)
 
 
 def _volume_gone(obj: EtcdCluster, world: World, name: str) -> str | None:

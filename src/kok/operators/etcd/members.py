@@ -19,6 +19,7 @@ from kok.operators.etcd.losses import (
     lacks_settings,
     terminated,
     unscheduled,
+    who_omits,
     why_lost,
 )
 from kok.operators.etcd.observe import Answer, World, is_ready
@@ -75,13 +76,25 @@ def learn(obj: EtcdCluster, world: World, members: Sequence[str]) -> bool:
             new = True
     for name in members:
         entry = known.get(name)
-        if entry is None or entry.id is not None:
+        if entry is None:
             continue
-        found = _member_id(obj, world, name)
+        found = _member_id(obj, world, name) if entry.id is None else _true_id(obj, world, entry)
         if found is not None:
             entry.id = found
             new = True
     return new
+
+
+def _true_id(obj: EtcdCluster, world: World, entry: EtcdMember) -> str | None:
+    """Another ID than the recorded one, which one other member alone may have told us.
+
+    It is believed if the member itself and the list that a majority agrees on say the same.
+    """
+    said = world.answers.get(entry.name, Answer()).status
+    if said is None or said.cluster_id != obj.status.cluster_id or said.member_id == entry.id:
+        return None
+    one = plan.listing(obj, plan.agreed(obj, world) or (), entry.name)
+    return said.member_id if one is not None and one.id == said.member_id else None
 
 
 def _member_id(obj: EtcdCluster, world: World, name: str) -> str | None:
@@ -154,6 +167,11 @@ def _judge(
     asleep = plan.is_down(obj.status)
     clock = clocks.trouble(obj, world, answer, now)
     text = trouble(world, name, pod, answer, clock, asleep=asleep)[:MESSAGE_LIMIT]
+    if omits := who_omits(obj, world, entry):
+        text = (
+            f"{text}; the list of members that {', '.join(omits)} tells lacks it, which counts only "
+            "if a majority of members tells it"
+        )[:MESSAGE_LIMIT]
     if joining:
         return "joining", "is prepared and waits for its turn" if lacks_settings(pod) else text
     # An answer that we cannot understand says nothing about the member, whose probe is content: with

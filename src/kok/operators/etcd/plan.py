@@ -57,30 +57,68 @@ def seed_of(status: EtcdClusterStatus) -> tuple[str, ...]:
 # --- what etcd says
 
 
+def told(obj: EtcdCluster, world: World) -> dict[str, tuple[Listed, ...]]:
+    """The member lists of those who answer with one, by name.
+
+    etcd gives it out only while it finds a quorum. But that is a quorum of the list itself: one that
+    was forced to be a cluster of its own, or whoever is in its place, finds one in itself.
+    """
+    return {
+        name: answer.members
+        for name, answer in world.answers.items()
+        if answer.members and answer.status is not None
+        if answer.status.cluster_id == obj.status.cluster_id and not answer.status.is_learner
+    }
+
+
 def agreed(obj: EtcdCluster, world: World) -> tuple[Listed, ...] | None:
-    """The member list that a quorum of this cluster agrees on; None without a quorum.
+    """The member list that a majority of our members answers with; None without one.
 
     Also None where members answer with different lists: it changed between the answers, or, if
     somebody forced a new cluster out of one member, there are two. Nobody may be removed for
-    being absent from only one of them.
+    being absent from only one of them, nor for what fewer than a majority says.
     """
-    answers = [
-        answer.members
-        for answer in world.answers.values()
-        if answer.members and answer.status is not None
-        if answer.status.cluster_id == obj.status.cluster_id and not answer.status.is_learner
-    ]
-    gists = {frozenset((one.id, one.is_learner) for one in listed) for listed in answers}
-    return answers[0] if len(gists) == 1 else None
+    lists = told(obj, world)
+    gists = {frozenset((one.id, one.is_learner) for one in listed) for listed in lists.values()}
+    if len(gists) != 1:
+        return None
+    listed = next(iter(lists.values()))
+    count = electorate(obj, listed)
+    return listed if 2 * len(count & lists.keys()) > len(count) else None
+
+
+def electorate(obj: EtcdCluster, listed: Sequence[Listed]) -> set[str]:
+    """Our members of whom a majority has to answer with a list before that is believed.
+
+    These are the recorded voters, whether the list names them or not. Of those on their way in or
+    out it tells itself whether they vote (yet): the first were added, the others removed by our
+    own call, whose answer may have been lost. A survivor that goes on alone by its user's consent
+    is asked alone.
+    """
+    running = obj.status.operation
+    if running is not None and running.type == "Recover" and running.step != "Fence":
+        return {running.member} if running.member is not None else set()
+    passing = (m.name for m in obj.status.members if m.state in {"Joining", "Leaving"})
+    voting = {
+        name
+        for name in passing
+        if (one := listing(obj, listed, name)) is not None and not one.is_learner
+    }
+    return voting | {m.name for m in obj.status.members if m.state == "Member"}
 
 
 def listing(obj: EtcdCluster, listed: Sequence[Listed], member: str) -> Listed | None:
-    """A member's entry in etcd's list, by its ID once that is known, else by its peer URL."""
+    """A member's entry in etcd's list, by its ID, else by its peer URL, which no other one ever had.
+
+    Its ID may have been told by another member, falsely. But where it is known, an entry that nobody
+    has started is none of a member that was removed: somebody else has put it there.
+    """
     known = entry_of(obj.status, member).id
     url = layout.peer_url(obj.name, obj.namespace, member)
-    if known is not None:
-        return next((one for one in listed if one.id == known), None)
-    return next((one for one in listed if url in one.peer_urls), None)
+    mine = next((one for one in listed if one.id == known), None) if known is not None else None
+    return mine or next(
+        (one for one in listed if url in one.peer_urls and (known is None or one.started)), None
+    )
 
 
 # --- what each member is and may

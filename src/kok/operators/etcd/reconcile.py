@@ -31,6 +31,7 @@ from kok.operators.etcd import (
     members,
     metrics,
     moves,
+    newnames,
     obstacles,
     permitted,
     plan,
@@ -144,7 +145,10 @@ async def _work(
         return hibernation.AT_ONCE
     await _isolate(p, obj, world, own)
     if not seen.held:
-        if await hibernation.turn(p, obj, world, seen.backups):
+        new = newnames.joining(obj, seen.action)
+        if await hibernation.turn(p, obj, world, seen.backups) or (
+            await newnames.pass_over(p.kube, obj, new)
+        ):
             return hibernation.AT_ONCE
         await _act(p, obj, world, seen.ca, seen.action)
     if hibernation.stands_still(obj.status):

@@ -63,8 +63,13 @@ class Situation:
 
     @cached_property
     def listed(self) -> tuple[Listed, ...] | None:
-        """The member list that a quorum agrees on; None if there is no quorum to ask."""
+        """The member list that a majority of our members agrees on; None without one."""
         return plan.agreed(self.obj, self.world)
+
+    @property
+    def has_quorum(self) -> bool:
+        """Whether any member says that it finds a quorum: enough to leave things alone."""
+        return bool(plan.told(self.obj, self.world))
 
     def listing(self, name: str) -> Listed | None:
         """A member's entry in that list; one that never started is known by its peer URL."""

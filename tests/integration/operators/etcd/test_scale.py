@@ -61,5 +61,29 @@ async def test_members_come_and_go_and_the_leader_hands_over_first(
         assert await world.get(kinds.STATEFULSET, name) is None
 
 
+async def test_a_volume_that_has_the_name_of_the_next_member_is_left_alone(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    await world.make()
+    await world.until_ready()
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "e-1", "namespace": world.namespace, "labels": {"app": "shop"}},
+        "spec": (await world.there(kinds.PVC, "e-0"))["spec"],
+    }
+    made = await world.kube.create(theirs)
+
+    await resize(world, 3)
+    etcd = await world.until(at_rest(3))
+
+    assert [m["name"] for m in etcd["status"]["members"]] == ["e-0", "e-2", "e-3"]
+    await resize(world, 1)
+    await world.until(at_rest(1))
+    left = await world.there(kinds.PVC, "e-1")
+    for key in ("uid", "labels", "ownerReferences"):
+        assert left["metadata"].get(key) == made["metadata"].get(key)
+
+
 def _id(etcd: Manifest, member: str) -> str:
     return next(m["id"] for m in etcd["status"]["members"] if m["name"] == member)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from tests.unit.operators.etcd.builders import CA, NOW, a_pod, a_world, formed
+from tests.unit.operators.etcd.builders import (
+    CA,
+    CLUSTER_ID,
+    NOW,
+    a_pod,
+    a_world,
+    formed,
+    listed,
+    says,
+)
 
 from kok.operators.etcd import observe
 from kok.operators.etcd.client import (
@@ -24,7 +34,9 @@ from kok.operators.etcd.client import (
     listed_of,
     status_of,
 )
-from kok.operators.etcd.observe import World
+from kok.operators.etcd.observe import Answer, World
+from kok.operators.etcd.situation import Situation
+from kok.operators.etcd.status import report
 from kok.pki import LeafSpec, Usage, issue
 
 LEAF = issue(CA, LeafSpec("etcd-client", usages=Usage.CLIENT), NOW)
@@ -166,6 +178,66 @@ async def test_what_etcd_never_says_is_no_answer(body: str) -> None:
         return web.Response(text=body, content_type="application/json")
 
     assert (await trouble(answer)).trouble is Trouble.REFUSED
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"version": "x"},
+        {"version": "3.6.10-\u0000"},
+        {"version": "3." + "9" * 5000 + ".1"},
+        {"version": ["3.6.10"]},
+        {"storageVersion": "9"},
+        {"dbSize": str(2**64 - 1)},
+        {"dbSizeInUse": str(2**63)},
+        {"dbSize": -5},
+        {"raftIndex": str(2**64 - 1)},
+        {"raftAppliedIndex": "-1"},
+        {"raftTerm": str(2**64 - 1)},
+        {"header": {"cluster_id": "1", "member_id": "2", "revision": str(2**63)}},
+    ],
+    ids=lambda lie: str(lie)[:40],
+)
+async def test_what_no_member_can_be_is_no_answer(lie: dict[str, Any]) -> None:
+    """Its version and its sizes are recorded and reckoned with."""
+    honest = {"header": {"cluster_id": "1", "member_id": "2"}, "version": "3.6.10"}
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({**honest, **lie})
+
+    async with member(answer) as address, EtcdClient(WHO) as client:
+        with pytest.raises(EtcdError) as raised:
+            await client.status(address)
+    assert raised.value.trouble is Trouble.REFUSED
+
+
+def test_the_most_that_a_member_may_say_fits_into_the_status() -> None:
+    most = str(2**62)
+    said = status_of(
+        {
+            "header": {"cluster_id": str(int(CLUSTER_ID, 16)), "member_id": "1", "revision": most},
+            "version": "3.999999.999999",
+            "storageVersion": "3.999999.0",
+            "leader": "1",
+            **dict.fromkeys(("dbSize", "dbSizeInUse", "raftTerm", "raftIndex"), most),
+            "errors": [f"memberID:{n} alarm:{'X' * 10_000}" for n in range(1000)],
+        }
+    )
+    obj = formed()
+    world = a_world(obj, {0: Answer(said, listed()), 1: says(1), 2: says(2)})
+
+    report(Situation.of(obj, world, NOW), None, None, None)
+
+    written = json.loads(json.dumps(obj.status.manifest()), parse_int=fits_int64)
+    assert written["members"][0]["dbSize"] == 2**62
+    assert written["members"][0]["raftLag"] == 10**18
+    assert len(json.dumps(written["alarms"])) < 10_000
+
+
+def fits_int64(text: str) -> int:
+    """What the API server takes for an integer."""
+    assert -(2**63) <= int(text) < 2**63
+    return int(text)
 
 
 async def test_long_texts_of_members_are_cut() -> None:

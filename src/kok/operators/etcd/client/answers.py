@@ -18,12 +18,15 @@ from kok.operators.etcd.client.model import (
     MemberStatus,
     Trouble,
 )
+from kok.versions import parse
 
 _UNAVAILABLE, _DEADLINE_EXCEEDED = 14, 4
 _SHORT, _LONG, _SAID = 64, 512, 300
-"""Characters of a version, of a name or URL, and of a sentence that are kept."""
+"""Characters of the name of an alarm, of a name or URL, and of a sentence that are kept."""
 _MANY = 64
 """Members, URLs or errors that are looked at; seven members are what etcd advises."""
+_MOST = 2**62
+"""No etcd has as many bytes, entries or revisions; what is reckoned of it still is an int64."""
 _REFUSALS = (
     ("in sync with leader", Trouble.NOT_IN_SYNC),
     ("can only promote a learner", Trouble.NOT_A_LEARNER),
@@ -47,22 +50,25 @@ _DENIED = "refuses the operator, since etcd's authentication is on: the user etc
 
 
 def status_of(answer: dict[str, Any]) -> MemberStatus:
-    """A `StatusResponse` of the gateway; it leaves out what is zero, false or empty."""
+    """A `StatusResponse` of the gateway; it leaves out what is zero, false or empty.
+
+    Raises `ValueError` for what no etcd says: whatever stands in it may be recorded.
+    """
     header = answer.get("header") or {}
     leader = _number(answer.get("leader"))
     return MemberStatus(
         cluster_id=_hex(header.get("cluster_id")),
         member_id=_hex(header.get("member_id")),
-        version=str(answer.get("version") or "")[:_SHORT],
-        storage_version=str(answer.get("storageVersion") or "")[:_SHORT] or None,
-        db_size=_number(answer.get("dbSize")),
-        in_use=_number(answer.get("dbSizeInUse")),
+        version=_version(answer.get("version")) or "",
+        storage_version=_version(answer.get("storageVersion")),
+        db_size=_count(answer.get("dbSize")),
+        in_use=_count(answer.get("dbSizeInUse")),
         leader=_hex(leader) if leader else None,
         is_learner=bool(answer.get("isLearner")),
-        raft_term=_number(answer.get("raftTerm")),
-        raft_index=_number(answer.get("raftIndex")),
-        applied_index=_number(answer.get("raftAppliedIndex")),
-        revision=_number(header.get("revision")),
+        raft_term=_count(answer.get("raftTerm")),
+        raft_index=_count(answer.get("raftIndex")),
+        applied_index=_count(answer.get("raftAppliedIndex")),
+        revision=_count(header.get("revision")),
         alarms=tuple(
             a for text in list(answer.get("errors") or ())[:_MANY] if (a := alarm_of(text))
         ),
@@ -106,7 +112,7 @@ def alarm_of(text: str) -> Alarm | None:
     words = dict(word.split(":", 1) for word in str(text).split() if ":" in word)
     if not words.get("memberID", "").isdigit() or "alarm" not in words:
         return None
-    return Alarm(_hex(words["memberID"]), words["alarm"])
+    return Alarm(_hex(words["memberID"]), words["alarm"][:_SHORT])
 
 
 def clock_of(date: str | None) -> datetime | None:
@@ -132,6 +138,19 @@ def _number(value: Any) -> int:
     if not -(2**63) <= found < 2**64:
         raise ValueError(found.bit_length())
     return found
+
+
+def _count(value: Any) -> int:
+    """How many of something there are, far below what the API can hold; raises `ValueError`."""
+    found = _number(value)
+    if not 0 <= found <= _MOST:
+        raise ValueError(found.bit_length())
+    return found
+
+
+def _version(value: Any) -> str | None:
+    """Three numbers, or None where there is none; raises `ValueError` for anything else."""
+    return str(parse(str(value))) if value else None
 
 
 def _texts(value: Any) -> tuple[str, ...]:

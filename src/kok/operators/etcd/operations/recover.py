@@ -120,7 +120,7 @@ def held(s: Situation, name: str) -> int:
 
 
 def _begin(s: Situation) -> Action | None:
-    if not s.formed or s.listed is not None or not _is_allowed(s) or not _is_lost(s):
+    if not s.formed or s.has_quorum or not _is_allowed(s) or not _is_lost(s):
         return None
     one = survivor(s)
     if one is None or not s.world.worker_image:
@@ -135,9 +135,9 @@ def _begin(s: Situation) -> Action | None:
 def _fence(
     s: Situation, running: EtcdOperation, name: str, others: tuple[str, ...]
 ) -> Action | None:
-    if s.listed is not None or not _is_allowed(s):
+    if s.has_quorum or not _is_allowed(s):
         # No data was touched. To go on would make two clusters if the others run unseen.
-        back = s.listed is not None
+        back = s.has_quorum
         why = "a quorum has returned by itself" if back else "the consent was taken back"
         text = f"{why}; nothing was lost"
         call = Tell(reasons.RECOVERY_CALLED_OFF, text)

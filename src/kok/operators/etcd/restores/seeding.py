@@ -25,6 +25,15 @@ from kok.versions import etcd
 PURPOSE = "seed"
 
 
+async def is_taken(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProgress) -> bool:
+    """Whether the volume that is to be filled is not ours, by whatever labels it has or lacks."""
+    claim = await p.kube.get(kinds.PVC, restore.member or "", obj.namespace)
+    if claim is None:
+        return False
+    # One of ours was made with the label; what was put back by hand may have no more than notes.
+    return not plan.is_ours(claim, obj) or plan.is_leftover(claim, obj)
+
+
 async def fill(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,

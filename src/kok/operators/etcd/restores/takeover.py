@@ -24,7 +24,7 @@ from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
 from kok.kube.listed import listed
 from kok.kube.ownership import owned
-from kok.operators.etcd import layout, plan, reasons
+from kok.operators.etcd import layout, newnames, plan, reasons
 from kok.operators.etcd.backups import policy, work
 from kok.operators.etcd.backups.proof import BAD
 from kok.operators.etcd.jobs import Failed, Running
@@ -204,13 +204,13 @@ async def _stop(
     if sets or pods:
         await seeding.delete(p, sets)
         return SOON
-    _next_member(obj, world, restore)
+    _choose(obj, restore, await newnames.fresh(p.kube, obj, world))
     await p.latch()
     return AT_ONCE
 
 
-def _next_member(obj: EtcdCluster, world: World, restore: EtcdRestoreProgress) -> None:
-    (name,) = plan.fresh_names(obj, world, 1)
+def _choose(obj: EtcdCluster, restore: EtcdRestoreProgress, name: str) -> None:
+    """A new member is the next one whose volume is to be filled."""
     obj.status.next_member = (layout.number_of(obj.name, name) or 0) + 1
     restore.step, restore.member, restore.attempts = "Seeding", name, restore.attempts + 1
 
@@ -224,6 +224,8 @@ async def _seed(
     *,
     worker: BackupWorker,
 ) -> float:
+    if await seeding.is_taken(p, obj, restore):
+        return await _elsewhere(p, obj, world, restore)
     found = await seeding.fill(p, obj, world, restore, own, worker=worker)
     if isinstance(found, Running):
         text = f"the volume of {restore.member} is being filled: Job {found.message}"
@@ -235,9 +237,24 @@ async def _seed(
     if found.reason in BAD or restore.attempts >= ATTEMPTS:
         return await _give_up(p, obj, world, restore, text)
     # What was begun on that volume is of no use, and names are used once.
+    following = await newnames.fresh(p.kube, obj, world)
     p.event(reasons.RESTORING, f"filling the volume of {restore.member} failed: {text}")
     await seeding.discard(p, obj, world, restore)
-    _next_member(obj, world, restore)
+    _choose(obj, restore, following)
+    await p.latch()
+    return SOON
+
+
+async def _elsewhere(
+    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
+) -> float:
+    """Somebody else has made a volume of that name: it is left alone, and no attempt was made."""
+    following = await newnames.fresh(p.kube, obj, world)
+    text = f"PersistentVolumeClaim {restore.member} is somebody else's; {following} is filled"
+    p.event(reasons.RESTORING, text)
+    await seeding.delete_jobs(p, obj)
+    _choose(obj, restore, following)
+    restore.attempts -= 1
     await p.latch()
     return SOON
 

@@ -1,0 +1,222 @@
+"""Who the members are is what a majority of them says, never what one says of the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from tests.unit.operators.etcd.builders import (
+    CLUSTER_ID,
+    NOW,
+    action,
+    decided,
+    doing,
+    fails,
+    formed,
+    learner,
+    listed,
+    says,
+    seen,
+    wants,
+    with_state,
+)
+
+from kok.api.etcdcluster import EtcdCluster
+from kok.operators.etcd import engine, members, plan, reasons
+from kok.operators.etcd.client import EtcdError, Listed, Trouble
+from kok.operators.etcd.observe import Answer, World
+from kok.operators.etcd.operations.recover import PATIENCE, Tell
+from kok.operators.etcd.situation import Situation
+from kok.runtime.reconciler import Pass
+
+SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))
+QUIET = cast("Pass[EtcdCluster]", SimpleNamespace(event=lambda *_, **__: None))
+NUMBERS = (0, 1, 2, 3, 4)
+
+
+def listing(*numbers: int) -> tuple[Listed, ...]:
+    return tuple(one for one in listed(5) if one.id in {f"id-{n}" for n in numbers})
+
+
+def tells(number: int, *of: int) -> Answer:
+    """Member `number`, which leads, answers with a list of these."""
+    return replace(says(number, leader=number), members=listing(*of))
+
+
+def world_of(obj: EtcdCluster, answers: dict[int, Answer]) -> World:
+    """All pods are ready; members that are not among the answers are silent."""
+    children = seen(obj, ()).children
+    names = {m.name: int(m.name.rpartition("-")[2]) for m in obj.status.members}
+    return World(children, {name: answers.get(n, SILENT) for name, n in names.items()})
+
+
+def after(obj: EtcdCluster, world: World, passes: int) -> EtcdCluster:
+    """The object after some passes at a second's distance that all see the same."""
+    for second in range(passes):
+        s = Situation.of(obj, world, NOW + timedelta(seconds=second))
+        engine.record(QUIET, obj, engine.decide(s))
+    return obj
+
+
+def states(obj: EtcdCluster) -> dict[str, int]:
+    found = [m.state for m in obj.status.members]
+    return {state: found.count(state) for state in set(found)}
+
+
+# --- what fewer than a majority says
+
+
+@pytest.mark.parametrize(
+    ("count", "answers"),
+    [
+        (3, {0: tells(0, 0)}),
+        (3, {0: tells(0, 0, 1)}),
+        (5, {0: tells(0, 0)}),
+        (5, {0: tells(0, 0, 1, 2), 1: tells(1, 0, 1, 2)}),
+    ],
+)
+def test_nobody_leaves_by_the_word_of_fewer_than_a_majority(
+    count: int, answers: dict[int, Answer]
+) -> None:
+    obj = formed(count)
+
+    after(obj, world_of(obj, answers), passes=900)
+
+    assert states(obj) == {"Member": count}
+
+
+def test_nobody_leaves_by_the_word_of_one_while_another_is_on_its_way_out() -> None:
+    obj = with_state(formed(), 2, "Leaving")
+    doing(obj, "Replace", replaces="shop-etcd-2")
+
+    after(obj, world_of(obj, {0: tells(0, 0)}), passes=900)
+
+    assert states(obj) == {"Member": 2, "Leaving": 1}
+
+
+def test_whose_list_lacks_a_member_is_told() -> None:
+    obj = formed()
+
+    views = Situation.of(obj, world_of(obj, {0: tells(0, 0)}), NOW).views
+
+    lacks = "the list of members that shop-etcd-0 tells lacks it"
+    assert [lacks in (view.entry.message or "") for view in views] == [False, True, True]
+
+
+def test_an_id_that_one_member_made_up_for_another_removes_nobody() -> None:
+    """Before the others have answered for the first time, IDs are learnt from its list."""
+    obj = formed()
+    for member in obj.status.members[1:]:
+        member.id = None
+    made_up = tuple(
+        replace(one, id=f"{one.id}-not") if one.id != "id-0" else one for one in listed()
+    )
+    members.learn(obj, seen(obj, made_up, a1=None, a2=None), plan.members_of(obj))
+    honest = seen(obj, listed(), a2=SILENT)
+    whole = seen(obj, listed())
+
+    after(obj, honest, passes=900)
+    members.learn(obj, whole, plan.members_of(obj))
+
+    assert states(obj) == {"Member": 3}
+    assert [m.id for m in obj.status.members] == ["id-0", "id-1", "id-2"]
+    assert all(v.condition == "healthy" for v in Situation.of(obj, whole, NOW).views)
+
+
+# --- what a majority says, in each state on the way
+
+
+def test_a_majority_suffices() -> None:
+    obj = formed(5)
+    answers = {n: tells(n, 0, 1, 2, 3) for n in (0, 1, 2)}
+
+    found = action(obj, world_of(obj, answers))
+
+    assert found.states == {"shop-etcd-4": "Leaving"}
+
+
+def test_a_member_that_our_own_call_removed_is_not_waited_for() -> None:
+    """The other one of two alone is a majority then, even if the answer to that call was lost."""
+    obj = wants(with_state(formed(2), 1, "Leaving"), 1)
+    doing(obj, "Shrink", member="shop-etcd-1", step="Removing")
+
+    found = action(obj, world_of(obj, {0: tells(0, 0)}))
+
+    assert found.states == {"shop-etcd-1": "Left"}
+
+
+def test_while_it_still_votes_it_counts() -> None:
+    obj = wants(with_state(formed(2), 1, "Leaving"), 1)
+    doing(obj, "Shrink", member="shop-etcd-1")
+    one = world_of(obj, {0: tells(0, 0, 1)})
+    both = world_of(obj, {0: tells(0, 0, 1), 1: tells(1, 0, 1)})
+
+    assert Situation.of(obj, one, NOW).listed is None
+    assert Situation.of(obj, both, NOW).listed == listing(0, 1)
+
+
+def test_a_learner_is_not_asked_and_one_that_votes_is() -> None:
+    """It got its vote, and before that was recorded one of the others fell silent."""
+    obj = with_state(formed(3), 2, "Joining")
+    doing(obj, "Grow", member="shop-etcd-2")
+    three = (*listing(0, 1), learner(2, votes=True))
+    learns = seen(obj, (*listing(0, 1), learner(2)), a2=None)
+    votes = seen(obj, three, a1=SILENT)
+
+    assert Situation.of(obj, learns, NOW).listed == (*listing(0, 1), learner(2))
+    assert action(obj, votes).states["shop-etcd-2"] == "Member"
+
+
+def test_the_first_of_a_cluster_that_grows_is_its_majority() -> None:
+    obj = with_state(formed(1), 1, "Joining")
+    doing(wants(obj, 3), "Grow", member="shop-etcd-1")
+
+    assert Situation.of(obj, world_of(obj, {0: tells(0, 0)}), NOW).listed == listing(0)
+
+
+def test_members_of_somebody_else_are_not_waited_for() -> None:
+    obj = formed(1)
+
+    assert Situation.of(obj, world_of(obj, {0: tells(0, *NUMBERS)}), NOW).listed == listed(5)
+
+
+@pytest.mark.parametrize(("step", "agreed"), [("Fence", False), ("Force", True), ("Settle", True)])
+def test_a_survivor_is_believed_alone_once_it_goes_on_alone(step: str, agreed: bool) -> None:
+    obj = doing(formed(), "Recover", member="shop-etcd-1", step=step)
+
+    found = Situation.of(obj, world_of(obj, {1: tells(1, 1)}), NOW).listed
+
+    assert found == (listing(1) if agreed else None)
+
+
+# --- where one member's word is enough to leave things alone
+
+
+def allowed(**status: Any) -> EtcdCluster:
+    obj = formed(recovery={"policy": "FromSurvivor", "allowDataLoss": CLUSTER_ID})
+    obj.status.set_condition(
+        reasons.AVAILABLE, False, reasons.QUORUM_LOST, "", now=NOW, generation=1
+    )
+    return doing(obj, "Recover", **status) if status else obj
+
+
+def test_no_recovery_begins_while_anybody_finds_a_quorum() -> None:
+    """The operator may be cut off from the others, which are no less a quorum for that."""
+    obj = allowed()
+    found = world_of(obj, {0: tells(0, 0, 1, 2)})
+    world = World(found.children, found.answers, worker_image="kok:1")
+
+    assert decided(obj, world, seconds=2 * PATIENCE.total_seconds()) is None
+
+
+def test_one_that_finds_a_quorum_calls_a_recovery_off() -> None:
+    obj = allowed(member="shop-etcd-0", step="Fence")
+    text = "a quorum has returned by itself; nothing was lost"
+
+    found = action(obj, world_of(obj, {0: tells(0, 0, 1, 2)}))
+
+    assert found.operation is None
+    assert found.call == Tell(reasons.RECOVERY_CALLED_OFF, text)
