@@ -9,6 +9,7 @@ from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdstore import BackupEncryption, BackupStore
 from kok.operators.etcd import layout, reasons
+from kok.operators.etcd.backups.schedule import is_ahead
 from kok.operators.etcd.jobs import Failed
 from kok.operators.etcd.worker.description import key_of
 
@@ -62,6 +63,13 @@ def retry_at(obj: EtcdBackup, failed: Failed, now: datetime) -> datetime | None:
     return (now + delay).replace(microsecond=0)
 
 
+def waits(until: datetime, now: datetime, longest: timedelta) -> bool:
+    """Whether the time of the next attempt is yet to come; one further ahead than any delay was
+    recorded by a clock that was wrong, and counts as none.
+    """
+    return now < until <= now + longest
+
+
 def look_again(obj: EtcdBackup, now: datetime) -> float:
     """Seconds until the next look at what the EtcdCluster has to do first: as many as it has waited
     so far, within bounds.
@@ -80,13 +88,16 @@ def slot(obj: EtcdBackup) -> datetime | None:
         return None
 
 
-def superseded(obj: EtcdBackup, cluster: EtcdCluster | None) -> bool:
-    """Whether trying on is of no use: a later backup is due, or there is nothing to back up."""
+def superseded(obj: EtcdBackup, cluster: EtcdCluster | None, now: datetime) -> bool:
+    """Whether trying on is of no use: a later backup is due, or there is nothing to back up.
+
+    One whose slot is yet to come was due by a clock that was wrong: it would be tried until then.
+    """
     mine = slot(obj)
     if mine is None:
         return False
     latest = cluster.status.last_backup_slot if cluster is not None else None
-    return cluster is None or (latest is not None and latest > mine)
+    return cluster is None or is_ahead(mine, now) or (latest is not None and latest > mine)
 
 
 def member_to_ask(cluster: EtcdCluster) -> str | None:

@@ -87,7 +87,8 @@ class Backup:
         if not self.own.worker_image:
             text = "the operator does not know the image of its Jobs: set KOK_WORKER_IMAGE"
             raise Wait(reasons.NO_WORKER_IMAGE, text, after=60.0)
-        if status.retry_at is not None and self.p.now < status.retry_at:
+        longest = attempts.LONGEST_DELAY
+        if status.retry_at is not None and attempts.waits(status.retry_at, self.p.now, longest):
             self._wait_for_retry(status.retry_at)
         if status.attempts == 0:
             found = attempts.place(obj, cluster)
@@ -252,7 +253,7 @@ class Backup:
     async def _failed(self, failed: Failed, job: Manifest) -> Result:
         status, now = self.obj.status, self.p.now
         status.retry_at = attempts.retry_at(self.obj, failed, now)
-        if status.retry_at is not None and attempts.superseded(self.obj, await self._live()):
+        if status.retry_at is not None and attempts.superseded(self.obj, await self._live(), now):
             status.retry_at = None
         status.phase = "Pending" if status.retry_at is not None else "Failed"
         again = f"; tried again at {status.retry_at:%H:%M:%S} UTC" if status.retry_at else ""
