@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdstore import BackupEncryption, BackupStore
+from kok.api.meta import Manifest
 from kok.operators.etcd import layout, reasons
-from kok.operators.etcd.backups.schedule import is_ahead
+from kok.operators.etcd.backups.schedule import AHEAD, is_ahead
 from kok.operators.etcd.jobs import Failed
-from kok.operators.etcd.worker.description import key_of
+from kok.operators.etcd.worker.description import key_of, time_of
 
 FIRST_DELAY = timedelta(seconds=20)
 LONGEST_DELAY = timedelta(minutes=30)
@@ -61,6 +62,22 @@ def retry_at(obj: EtcdBackup, failed: Failed, now: datetime) -> datetime | None:
         return None
     delay: timedelta = min(FIRST_DELAY * 2.0 ** min(attempts - 1, 10), LONGEST_DELAY)
     return (now + delay).replace(microsecond=0)
+
+
+def begun_at(obj: EtcdBackup, told: datetime, now: datetime) -> datetime:
+    """When the snapshot of a backup that is complete was begun: as its worker says, if that can be;
+    else the time of its first attempt.
+    """
+    named = time_of(obj.status.key) if obj.status.key is not None else None
+    earliest = obj.metadata.creation_timestamp or told
+    possible = earliest - AHEAD <= told <= now + AHEAD
+    return told if possible else named or earliest
+
+
+def is_ending(pod: Manifest, now: datetime) -> bool:
+    """Whether a pod of a deleted Job is within the time that it has for coming to its end."""
+    when = pod["metadata"].get("deletionTimestamp")
+    return when is None or now <= datetime.fromisoformat(when) + AHEAD
 
 
 def waits(until: datetime, now: datetime, longest: timedelta) -> bool:

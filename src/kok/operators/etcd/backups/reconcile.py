@@ -15,7 +15,7 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
-from kok.operators.etcd import bundle, jobs, keys, layout, reasons
+from kok.operators.etcd import bundle, jobs, keys, layout, reasons, workers
 from kok.operators.etcd.backups import attempts, objects, work
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.backups.fence import fence
@@ -58,6 +58,7 @@ class Backup:
         if status.phase == "Running":
             # Cut off before it was made, or somebody deleted it: nobody knows what its pod did.
             status.begun = True
+            await self._until_ended()
         cluster = await self._cluster()
         if status.phase == "Pending":
             await self._may_begin(cluster)
@@ -135,6 +136,20 @@ class Backup:
         )
 
     # --- an attempt
+
+    async def _until_ended(self) -> None:
+        """Raises `Wait` while a pod of a Job that was deleted may still store something.
+
+        One on a node that does not answer is not waited for beyond its time to end: it takes back
+        no more than its own.
+        """
+        pods = await workers.pods_of(
+            self.p.kube, self.obj, lambda pod: not jobs.worked(pod), self._job_name()
+        )
+        left = [pod["metadata"]["name"] for pod in pods if attempts.is_ending(pod, self.p.now)]
+        if left:
+            text = f"waits for Pod {', '.join(left)} of a Job that was deleted to end"
+            raise Wait(reasons.BACKUP_RUNNING, text, after=2.0)
 
     async def _begin(self, cluster: EtcdCluster) -> None:
         status = self.obj.status
@@ -241,7 +256,8 @@ class Backup:
         status.etcd_version = told.contents.etcd_version or None
         status.sealed_keys = told.contents.sealed_keys
         status.cluster_id = told.origin.cluster_id
-        status.started_at, status.completed_at = told.created, self.p.now.replace(microsecond=0)
+        status.started_at = attempts.begun_at(self.obj, told.created, self.p.now)
+        status.completed_at = self.p.now.replace(microsecond=0)
         self.p.set_condition(reasons.READY, True, reasons.STORED, f"stored as {result.location}")
         self.p.event(
             reasons.BACKUP_STORED, f"{human(told.size)} of {told.origin.name} at {result.location}"
