@@ -122,7 +122,7 @@ class FakeApi:
             "PATCH": self._patch,
             "DELETE": self._delete,
         }[request.method]
-        body = await request.json() if request.can_read_body else None
+        body = await request.json() if request.body_exists else None
         return handler(request, match, body)
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:

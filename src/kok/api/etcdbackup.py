@@ -119,6 +119,8 @@ class EtcdBackupStatus(Status):
     """When it is tried again."""
     verification: EtcdProof | None = None
     """The latest proof that it can be restored."""
+    proven_at: datetime | None = None
+    """When a proof last showed that it can be restored; absent if a later one showed that it cannot."""
 
 
 class EtcdBackup(Resource):

@@ -159,7 +159,7 @@ class EtcdBackupRetention(ApiModel):
     last: int = Field(default=7, ge=1, le=1000)
     """The newest so many good ones are kept, whatever their age."""
     days: int = Field(default=0, ge=0, le=3650)
-    """Good ones of the last so many days are kept as well, however many there are."""
+    """Good ones of the last so many days are kept as well; the days count from the newest one."""
 
 
 Cron = Annotated[

@@ -225,7 +225,7 @@ class Passes:
         if spoken:
             status.observed_generation = generation
         try:
-            await writer.write()
+            await writer.write(now)
         except NotFound:
             return Outcome("gone")
         told = ready_event(writer.ready_told, writer.ready, end)

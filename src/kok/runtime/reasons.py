@@ -33,6 +33,10 @@ TOO_MANY_VALUES: Final = "TooManyValues"
 """This object, or one that it needs, has more values (entries of maps and lists, 30,000 with what
 the API server records of who wrote them) than an operator takes into its memory. The message says
 which and in what field. Nothing is made of it until it is smaller; it can be deleted as it is."""
+STATUS_REFUSED: Final = "StatusRefused"
+"""The API server refuses what the operator says of the object, in the words of the message; the rest
+of the status is as it was before. Mostly the CRD is of another release: install the one of the
+operator. It is tried again."""
 PASS_TIMED_OUT: Final = "PassTimedOut"  # noqa: S105 - a pass, not a password
 """The operator gave up one look at the object because something did not answer. It is tried again;
 the setting `pass_timeout` is how long it may take."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from kok.api.meta import Condition, Resource, Status
 from kok.kube.client import Kube
 from kok.kube.cutting import ANYTHING
-from kok.kube.errors import Conflict, NotFound
+from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.runtime.outcome import merge_patch
-from kok.runtime.reasons import READY
+from kok.runtime.reasons import READY, STATUS_REFUSED
 
 ATTEMPTS = 5
+UNPROCESSABLE = 422
+"""How the API server answers what does not fit the CRD, or is no JSON that it can store."""
 
 
 class StatusWriter:
@@ -43,10 +46,11 @@ class StatusWriter:
         """Writes now; `Conflict` if the object is no longer as it was read."""
         await self._write()
 
-    async def write(self) -> None:
+    async def write(self, now: datetime) -> None:
         """Writes what differs, also if the spec changed meanwhile.
 
-        Raises `NotFound` if the object is gone, `Conflict` if it never stays as it is.
+        Raises `NotFound` if the object is gone, `Conflict` if it never stays as it is, and what else
+        the API server answers: if it refuses what the status says, after `Ready` alone told that.
         """
         for attempt in range(1, ATTEMPTS + 1):
             if self._dump() == self._last:
@@ -57,9 +61,24 @@ class StatusWriter:
                 if attempt == ATTEMPTS:
                     raise
                 await self._follow()
+            except KubeError as error:
+                if error.status == UNPROCESSABLE:
+                    await self._tell_of_refusal(error, now)
+                raise
+
+    async def _tell_of_refusal(self, error: KubeError, now: datetime) -> None:
+        """Nothing else would: the condition about it was refused with all the rest."""
+        told = type(self.status).model_validate(self._last)
+        generation = self._obj.metadata.generation
+        text = f"its status cannot be written: {error.message}"
+        told.set_condition(READY, False, STATUS_REFUSED, text, now=now, generation=generation)
+        if (alone := _dump(told)) != self._last:
+            await self._send(alone)
 
     async def _write(self) -> None:
-        now = self._dump()
+        await self._send(self._dump())
+
+    async def _send(self, now: dict[str, Any]) -> None:
         patch = {
             "metadata": {"resourceVersion": self._version},
             "status": merge_patch(self._last, now),
@@ -81,4 +100,8 @@ class StatusWriter:
         self._version = str(live["metadata"]["resourceVersion"])
 
     def _dump(self) -> dict[str, Any]:
-        return self.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return _dump(self.status)
+
+
+def _dump(status: Status) -> dict[str, Any]:
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)

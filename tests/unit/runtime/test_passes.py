@@ -18,6 +18,14 @@ from kok.kube.errors import LONGEST, Conflict
 from kok.runtime.errors import Invalid, Wait
 from kok.runtime.reconciler import Pass
 
+READY = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "Made",
+    "message": "",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
+
 
 async def test_what_a_pass_left_for_later_is_looked_at_again(bench: Bench) -> None:
     async def act(p: Pass[Widget]) -> None:
@@ -133,6 +141,37 @@ async def test_only_what_changed_is_written(bench: Bench) -> None:
     (body,) = bodies
     assert body["status"] == {"phase": None, "observedGeneration": 1}
     assert bench.status["ofAnotherVersion"] == {"x": 1}
+
+
+@pytest.mark.parametrize("latches", [True, False], ids=["latched", "at the end"])
+async def test_of_a_status_that_is_refused_ready_alone_tells(bench: Bench, latches: bool) -> None:
+    """The condition about it stands in the status that is refused."""
+    bench.put(status={"size": 7, "conditions": [{**READY, "type": "Other"}, READY]})
+
+    async def bounded(request: web.Request) -> web.Response | None:
+        size = (await request.json())["status"].get("size")
+        return None if size is None else refusal(422, "Invalid", "status.size: must be an integer")
+
+    bench.api.script("PATCH", "status", bounded)
+
+    async def act(p: Pass[Widget]) -> None:
+        p.status.size = 2**70
+        p.set_condition("Other", False, "Another")
+        if latches:
+            await p.latch()
+
+    assert (await bench.run(act)).end == "error"
+
+    assert bench.ready == (
+        "False",
+        "StatusRefused",
+        "its status cannot be written: status.size: must be an integer",
+    )
+    assert bench.status["size"] == 7
+    assert [c["type"] for c in bench.status["conditions"] if c["status"] == "True"] == ["Other"]
+    writes = len(bench.api.writes)
+    await bench.run(act)
+    assert len(bench.api.writes) == writes + 1 + latches, "nothing but what is refused"
 
 
 async def test_the_object_given_to_a_pass_keeps_its_status(bench: Bench) -> None:

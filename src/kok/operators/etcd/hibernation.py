@@ -53,7 +53,7 @@ def following(
     if sleep is None or sleep.step == "BackingUp":
         if not wanted or (sleep is None and keeps_awake(obj) is not None):
             return None
-        stored = sleep is not None and is_backed_up(obj, backups, sleep)
+        stored = sleep is not None and is_backed_up(obj, backups, sleep, now)
         ready = keeps_awake(obj) is None and (stored or not needs_backup(obj))
         return "Stopping" if ready else "BackingUp"
     if wanted:
@@ -84,14 +84,15 @@ def needs_backup(obj: EtcdCluster) -> bool:
     )
 
 
-def is_backed_up(obj: EtcdCluster, backups: Sequence[EtcdBackup], sleep: EtcdHibernation) -> bool:
+def is_backed_up(
+    obj: EtcdCluster, backups: Sequence[EtcdBackup], sleep: EtcdHibernation, now: datetime
+) -> bool:
     """Whether the backup that was asked for is stored, or any other that was begun later."""
     # The time of the request is recorded without its fraction of a second.
     mine, asked = backup_name(obj, sleep), sleep.since + timedelta(seconds=1)
-    return any(
-        b.name == mine or (b.status.started_at or sleep.since) >= asked
-        for b in schedule.good(backups)
-    )
+    fine = schedule.good(backups)
+    later = [b for b in fine if not schedule.is_ahead(schedule.taken(b), now)]
+    return any(b.name == mine for b in fine) or any(schedule.taken(b) >= asked for b in later)
 
 
 def _is_awake(obj: EtcdCluster) -> bool:

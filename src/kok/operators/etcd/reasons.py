@@ -129,7 +129,7 @@ RETAINED_VOLUMES: Final = "RetainedVolumes"
 FORBIDDEN_BY_POLICY: Final = "ForbiddenByPolicy"
 """The administrator of the meta cluster does not allow what a field says; the message names it."""
 UNSUPPORTED_VERSION: Final = "UnsupportedVersion"
-"""`spec.version` is not one that this release can run."""
+"""`spec.version`, or that of the etcd that a backup was made of, is not one that this release can run."""
 
 # --- backups
 
@@ -138,7 +138,10 @@ BACKED_UP: Final = "BackedUp"
 NO_BACKUP_YET: Final = "NoBackupYet"
 """No backup has been due since the schedule was set."""
 BACKUP_OVERDUE: Final = "BackupOverdue"
-"""No backup was stored for two hours and more after one was due; see the EtcdBackups."""
+"""No backup was stored for two hours and more after one was due; see the EtcdBackups.
+
+Or by a clock that was wrong none would be due for long; the message says so.
+"""
 SCHEDULE_INVALID: Final = "ScheduleInvalid"
 """`spec.backup.schedule` or `spec.backup.verify` cannot be understood."""
 

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdstore import BackupEncryption, BackupStore
+from kok.api.meta import Manifest
 from kok.operators.etcd import layout, reasons
+from kok.operators.etcd.backups.schedule import AHEAD, is_ahead
 from kok.operators.etcd.jobs import Failed
-from kok.operators.etcd.worker.description import key_of
+from kok.operators.etcd.worker.description import key_of, time_of
 
 FIRST_DELAY = timedelta(seconds=20)
 LONGEST_DELAY = timedelta(minutes=30)
@@ -62,6 +64,29 @@ def retry_at(obj: EtcdBackup, failed: Failed, now: datetime) -> datetime | None:
     return (now + delay).replace(microsecond=0)
 
 
+def begun_at(obj: EtcdBackup, told: datetime, now: datetime) -> datetime:
+    """When the snapshot of a backup that is complete was begun: as its worker says, if that can be;
+    else the time of its first attempt.
+    """
+    named = time_of(obj.status.key) if obj.status.key is not None else None
+    earliest = obj.metadata.creation_timestamp or told
+    possible = earliest - AHEAD <= told <= now + AHEAD
+    return told if possible else named or earliest
+
+
+def is_ending(pod: Manifest, now: datetime) -> bool:
+    """Whether a pod of a deleted Job is within the time that it has for coming to its end."""
+    when = pod["metadata"].get("deletionTimestamp")
+    return when is None or now <= datetime.fromisoformat(when) + AHEAD
+
+
+def waits(until: datetime, now: datetime, longest: timedelta) -> bool:
+    """Whether the time of the next attempt is yet to come; one further ahead than any delay was
+    recorded by a clock that was wrong, and counts as none.
+    """
+    return now < until <= now + longest
+
+
 def look_again(obj: EtcdBackup, now: datetime) -> float:
     """Seconds until the next look at what the EtcdCluster has to do first: as many as it has waited
     so far, within bounds.
@@ -80,13 +105,16 @@ def slot(obj: EtcdBackup) -> datetime | None:
         return None
 
 
-def superseded(obj: EtcdBackup, cluster: EtcdCluster | None) -> bool:
-    """Whether trying on is of no use: a later backup is due, or there is nothing to back up."""
+def superseded(obj: EtcdBackup, cluster: EtcdCluster | None, now: datetime) -> bool:
+    """Whether trying on is of no use: a later backup is due, or there is nothing to back up.
+
+    One whose slot is yet to come was due by a clock that was wrong: it would be tried until then.
+    """
     mine = slot(obj)
     if mine is None:
         return False
     latest = cluster.status.last_backup_slot if cluster is not None else None
-    return cluster is None or (latest is not None and latest > mine)
+    return cluster is None or is_ahead(mine, now) or (latest is not None and latest > mine)
 
 
 def member_to_ask(cluster: EtcdCluster) -> str | None:

@@ -9,20 +9,25 @@ from functools import partial
 
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdrestore import EtcdRestore
 from kok.api.etcdstatus import EtcdBackupSummary, EtcdProofSummary, EtcdScheduleSeen
+from kok.api.etcdstore import EtcdBackupRetention
 from kok.api.meta import Manifest
 from kok.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
 from kok.kube.listed import readable
 from kok.operators.etcd import layout, reasons
-from kok.operators.etcd.backups import schedule
+from kok.operators.etcd.backups import attempts, pinned, schedule
+from kok.operators.etcd.worker.reasons import Reason
 from kok.runtime.reconciler import Pass
 
-KIND = EtcdBackup.info.kind
+KIND, RESTORE = EtcdBackup.info.kind, EtcdRestore.info.kind
 LATE = timedelta(hours=2)
 """How long after its slot a backup counts as overdue: large ones and full queues take time."""
 _QUIET = {reasons.QUEUED, reasons.BACKUP_RUNNING}
+REMOVED_AT_ONCE = 3
+"""Backups that are being removed at the same time: one wrong judgement costs no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,15 @@ def about(etcd: str, work: Manifest) -> Manifest:
 def report(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> None:
     """Writes into `obj.status` what is known of the backups."""
     status = obj.status
-    newest = next(iter(schedule.good(backups)), None)
-    status.last_verified = _last_verified(backups)
+    newest = next(iter(schedule.good(backups, now)), None)
+    status.last_verified = _last_verified(backups, now)
     status.last_backup = None
     if newest is not None and newest.status.completed_at is not None:
+        stored = newest.status.completed_at
         status.last_backup = EtcdBackupSummary(
-            name=newest.name, at=newest.status.completed_at, size=newest.status.size or 0
+            name=newest.name,
+            at=schedule.taken(newest) if schedule.is_ahead(stored, now) else stored,
+            size=newest.status.size or 0,
         )
     note_schedule(obj, now)
     found = judge(obj, backups, now)
@@ -83,11 +91,11 @@ def note_schedule(obj: EtcdCluster, now: datetime) -> None:
     cron = obj.spec.backup.schedule if obj.spec.backup is not None else ""
     if not cron:
         status.backup_schedule = None
-    elif seen is None or seen.schedule != cron:
+    elif seen is None or seen.schedule != cron or schedule.is_ahead(seen.since, now):
         since = now.replace(microsecond=0)
         if seen is None and status.condition(reasons.BACKUPS_HEALTHY) is not None:
             # It was judged by an earlier release, which did not record that.
-            since = _begun(obj)
+            since = _begun(obj, now)
         status.backup_schedule = EtcdScheduleSeen(schedule=cron, since=since)
 
 
@@ -103,14 +111,14 @@ def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Fin
             return Finding(
                 False, reasons.SCHEDULE_INVALID, f"{text}; write one such as 0 */6 * * *"
             )
-    trouble = _trouble(scheduled(backups)) or _refuted(backups)
+    trouble = _trouble(scheduled(backups), now) or _refuted(backups, now) or _early(obj, now)
     if trouble is not None:
         return trouble
-    fine = schedule.good(backups)
-    seen = obj.status.backup_schedule
-    begun = max(_begun(obj), seen.since) if seen is not None else _begun(obj)
+    fine = schedule.good(backups, now)
+    seen, begun = obj.status.backup_schedule, _begun(obj, now)
+    begun = max(begun, seen.since) if seen is not None else begun
     due = schedule.last_due(policy.schedule, begun, now - LATE)
-    if due is not None and not any((b.status.completed_at or due) >= due for b in fine):
+    if due is not None and not any(_covers(b, due, now) for b in fine):
         last = f"the last one is {fine[0].name}" if fine else "there is none"
         text = f"no backup was stored since {due:%Y-%m-%d %H:%M} UTC, when one was due; {last}"
         return Finding(False, reasons.BACKUP_OVERDUE, text)
@@ -119,38 +127,73 @@ def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Fin
     return Finding(True, reasons.BACKED_UP, f"the last backup is EtcdBackup {fine[0].name}")
 
 
-def _trouble(mine: Sequence[EtcdBackup]) -> Finding | None:
-    """What keeps the latest backup of the schedule from being made."""
-    if not mine or mine[-1].status.phase == "Complete":
+def _early(obj: EtcdCluster, now: datetime) -> Finding | None:
+    """That by what is recorded nothing is due for long, since a clock was ahead."""
+    slot = obj.status.last_backup_slot
+    if slot is None or not schedule.is_ahead(slot, now):
         return None
-    latest = mine[-1]
+    text = (
+        f"status.lastBackupSlot is {slot:%Y-%m-%d %H:%M} UTC, which is yet to come: the clock of the "
+        "operator's node was ahead, or is behind; it counts as none"
+    )
+    return Finding(False, reasons.BACKUP_OVERDUE, text)
+
+
+def _covers(backup: EtcdBackup, due: datetime, now: datetime) -> bool:
+    """Whether a backup is one that was due then, or a later one; not if nobody knows its time."""
+    stored = backup.status.completed_at or due
+    return stored >= due and not schedule.is_ahead(schedule.taken(backup), now)
+
+
+def _trouble(mine: Sequence[EtcdBackup], now: datetime) -> Finding | None:
+    """What keeps the latest backup of the schedule from being made."""
+    known = [b for b in mine if not schedule.is_ahead(attempts.slot(b) or now, now)]
+    if not known or known[-1].status.phase == "Complete":
+        return None
+    latest = known[-1]
     ready = latest.status.condition(reasons.READY)
     if ready is None or (ready.reason in _QUIET and latest.status.attempts <= 1):
         return None
     return Finding(False, ready.reason, f"EtcdBackup {latest.name}: {ready.message}")
 
 
-def _refuted(backups: Sequence[EtcdBackup]) -> Finding | None:
-    """The latest proof, if it showed that a backup cannot be restored."""
-    proofs = [(b.status.verification, b) for b in backups if b.status.verification is not None]
-    ended = [(proof, b) for proof, b in proofs if proof.result in {"Passed", "Failed"}]
-    if not ended:
+def _refuted(backups: Sequence[EtcdBackup], now: datetime) -> Finding | None:
+    """The latest proof, if it showed that a backup cannot be restored, or not with the keys there."""
+    tried = [
+        (proof.at, b)
+        for b in backups
+        if (proof := b.status.verification) is not None
+        and not schedule.is_ahead(proof.at, now)
+        and (proof.result in {"Passed", "Failed"} or schedule.is_refuted(b) or _is_locked(b))
+    ]
+    if not tried:
         return None
-    proof, backup = max(ended, key=lambda found: found[0].at)
-    if proof.result == "Passed":
+    _, backup = max(tried, key=lambda found: found[0])
+    proof, ready = backup.status.verification, backup.status.condition(reasons.READY)
+    why = proof.message if proof is not None else None
+    if _is_locked(backup):
+        return Finding(False, Reason.KEY_MISSING.value, f"EtcdBackup {backup.name}: {why}")
+    if not schedule.is_refuted(backup):
         return None
-    text = f"EtcdBackup {backup.name}: {proof.message}"
-    return Finding(False, reasons.VERIFICATION_FAILED, text)
+    why = why or (ready.message if ready is not None else "")
+    return Finding(False, reasons.VERIFICATION_FAILED, f"EtcdBackup {backup.name}: {why}")
 
 
-def _last_verified(backups: Sequence[EtcdBackup]) -> EtcdProofSummary | None:
-    passed = [(b.status.verification, b.name) for b in backups if schedule.is_proven(b)]
-    found = max(((p.at, name) for p, name in passed if p is not None), default=None)
+def _is_locked(backup: EtcdBackup) -> bool:
+    """Whether the latest trial found no key for it; the backup itself may be good."""
+    said = backup.status.condition(reasons.VERIFIED_CONDITION)
+    return said is not None and said.reason == Reason.KEY_MISSING
+
+
+def _last_verified(backups: Sequence[EtcdBackup], now: datetime) -> EtcdProofSummary | None:
+    passed = [(schedule.proven_at(b), b.name) for b in backups]
+    known = [(at, name) for at, name in passed if at is not None and not schedule.is_ahead(at, now)]
+    found = max(known, default=None)
     return EtcdProofSummary(name=found[1], at=found[0]) if found is not None else None
 
 
 def scheduled(backups: Sequence[EtcdBackup]) -> list[EtcdBackup]:
-    """Those that were made because they were due, oldest first: names carry the time."""
+    """Those that were made because they were due, in the order of names, which carry the time."""
     return [b for b in backups if layout.ANNOTATION_SLOT in b.metadata.annotations]
 
 
@@ -159,7 +202,7 @@ async def keep(p: Pass[EtcdCluster], obj: EtcdCluster, backups: Sequence[EtcdBac
     policy = obj.spec.backup
     if policy is None or obj.status.cluster_id is None:
         return
-    due = schedule.last_due(policy.schedule, _begun(obj), p.now)
+    due = schedule.last_due(policy.schedule, _begun(obj, p.now), p.now)
     if due is not None:
         try:
             await p.kube.create(_backup(obj, due))
@@ -168,18 +211,38 @@ async def keep(p: Pass[EtcdCluster], obj: EtcdCluster, backups: Sequence[EtcdBac
         # Recorded after it was made: cut off in between, the next pass finds the name taken.
         obj.status.last_backup_slot = due
     await _ask_for_proof(p, obj, backups)
-    for old in schedule.expendable(scheduled(backups), policy.keep, p.now):
-        await p.kube.delete(KIND, old.name, old.namespace, uid=old.metadata.uid)
+    await _remove(p, scheduled(backups), policy.keep)
+
+
+async def _remove(
+    p: Pass[EtcdCluster], mine: Sequence[EtcdBackup], wanted: EtcdBackupRetention
+) -> None:
+    """A few at a time, the oldest first, and none that an EtcdRestore is about to use."""
+    old = schedule.expendable(mine, wanted, p.now)
+    room = REMOVED_AT_ONCE - schedule.going(mine)
+    if not old or room <= 0:
+        return
+    # Also those of other EtcdClusters, of which some begin with a backup of this one.
+    restores = await p.kube.list(RESTORE, old[0].namespace, keep=pinned.gist)
+    free = [b for b in old if not pinned.is_pinned(b, restores)]
+    for backup in free[:room]:
+        await p.kube.delete(KIND, backup.name, backup.namespace, uid=backup.metadata.uid)
 
 
 async def _ask_for_proof(
     p: Pass[EtcdCluster], obj: EtcdCluster, backups: Sequence[EtcdBackup]
 ) -> None:
-    """Of the newest good backup, once for each time at which one is due."""
-    policy, newest = obj.spec.backup, next(iter(schedule.good(backups)), None)
+    """Of the newest backup, once for each time at which one is due.
+
+    Also if it was refuted: what made the trial fail would refute those before it as well. It is
+    asked for again until it passes, or there is a newer one.
+    """
+    policy, newest = obj.spec.backup, next(iter(schedule.complete(backups, p.now)), None)
     if policy is None or newest is None:
         return
-    begun = obj.status.last_verify_slot or obj.metadata.creation_timestamp or p.now
+    begun = obj.status.last_verify_slot
+    if begun is None or schedule.is_ahead(begun, p.now):
+        begun = obj.metadata.creation_timestamp or p.now
     due = schedule.last_due(policy.verify, begun, p.now)
     if due is not None:
         wanted = {"metadata": {"annotations": {layout.ANNOTATION_VERIFY: due.isoformat()}}}
@@ -209,9 +272,15 @@ def _backup(obj: EtcdCluster, slot: datetime) -> Manifest:
     }
 
 
-def _begun(obj: EtcdCluster) -> datetime:
-    """From when on backups are due: the last one, or the EtcdCluster's beginning."""
-    begun = obj.status.last_backup_slot or obj.metadata.creation_timestamp
+def _begun(obj: EtcdCluster, now: datetime) -> datetime:
+    """From when on backups are due: the last one, or the EtcdCluster's beginning.
+
+    A last one that is yet to come was recorded by a clock that was wrong: it counts as none, or
+    nothing would be due until then.
+    """
+    begun = obj.status.last_backup_slot
+    if begun is None or schedule.is_ahead(begun, now):
+        begun = obj.metadata.creation_timestamp
     if begun is None:
         raise ValueError(f"{obj} was not read from an API server")
     return begun

@@ -18,7 +18,9 @@ from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import jobs, layout, reasons
 from kok.operators.etcd.backups import objects, work
+from kok.operators.etcd.backups.attempts import waits
 from kok.operators.etcd.backups.fence import fence
+from kok.operators.etcd.backups.schedule import proven_at
 from kok.operators.etcd.backups.stored import stored
 from kok.operators.etcd.jobs import Failed, Outcome, Running
 from kok.operators.etcd.render import throwaway
@@ -34,6 +36,7 @@ from kok.versions import UnknownVersion, etcd
 PURPOSE = "verify"
 ATTEMPTS = 3
 DELAY = timedelta(minutes=1)
+LONGEST_DELAY = DELAY * ATTEMPTS
 LOOK = 15.0
 REQUEST_MAX = 253
 BAD = {
@@ -42,9 +45,11 @@ BAD = {
     Reason.OBJECT_TRUNCATED,
     Reason.OBJECT_ALTERED,
     Reason.SNAPSHOT_CORRUPT,
-    Reason.KEY_MISSING,
 }
-"""Failures that say something of the backup, and not of what happened to be in the way."""
+"""Failures that say something of the backup, and not of what happened to be in the way.
+
+A key that is not in its Secret, and containers that end without a word, are in the way.
+"""
 
 
 class Proof:
@@ -62,6 +67,7 @@ class Proof:
         proof = self.obj.status.verification
         under_way = proof is not None and proof.result == "Running"
         if asked and not under_way and (proof is None or proof.request != asked):
+            self.obj.status.proven_at = proven_at(self.obj)
             proof = EtcdProof(request=asked, result="Running", at=self._now())
             self.obj.status.verification = proof
         return await self._go_on(proof) if proof is not None else Result()
@@ -69,7 +75,7 @@ class Proof:
     async def _go_on(self, proof: EtcdProof) -> Result:
         if proof.result != "Running":
             return Result()
-        if proof.retry_at is not None and self.p.now < proof.retry_at:
+        if proof.retry_at is not None and waits(proof.retry_at, self.p.now, LONGEST_DELAY):
             return Result((proof.retry_at - self.p.now).total_seconds())
         job = None
         # The Job of an attempt that failed is kept for a while: it is not the next one's.
@@ -86,7 +92,12 @@ class Proof:
         try:
             backup = stored(self.obj.status)
             release = etcd(backup.etcd_version)
-        except (UnknownVersion, ValueError) as error:
+        except UnknownVersion as error:
+            # Another release of KOK can restore it.
+            return self._end(
+                proof, "Unknown", reasons.UNSUPPORTED_VERSION, f"could not be tried: {error}"
+            )
+        except ValueError as error:
             return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, str(error))
         kube, namespace = self.p.kube, self.obj.namespace
         cluster = await self._cluster()
@@ -160,13 +171,10 @@ class Proof:
         text = f"{failed.reason}: {failed.message}"
         if failed.reason in BAD:
             return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, text)
-        if proof.attempts < ATTEMPTS:
+        if proof.attempts < ATTEMPTS and failed.reason != Reason.KEY_MISSING:
             proof.retry_at = self._now() + DELAY * proof.attempts
             self._say(None, failed.reason, f"could not be tried: {failed.message}; tried again")
             return Result((proof.retry_at - self.p.now).total_seconds())
-        if failed.reason == reasons.WORKER_FAILED:
-            # etcd's own tools could not restore or serve it, again and again.
-            return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, text)
         return self._end(proof, "Unknown", failed.reason, f"could not be tried: {failed.message}")
 
     def _end(
@@ -188,8 +196,10 @@ class Proof:
         """A backup that cannot be restored is none; one that can again, after all, is."""
         status = self.obj.status
         if proof.result == "Failed":
+            status.proven_at = None
             found = False, reasons.VERIFICATION_FAILED, proof.message or ""
         elif proof.result == "Passed":
+            status.proven_at = proof.at
             found = True, reasons.STORED, f"stored as {status.location}"
         else:
             return

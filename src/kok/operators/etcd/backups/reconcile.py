@@ -15,7 +15,7 @@ from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
-from kok.operators.etcd import bundle, jobs, keys, layout, reasons
+from kok.operators.etcd import bundle, jobs, keys, layout, reasons, workers
 from kok.operators.etcd.backups import attempts, objects, work
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.backups.fence import fence
@@ -58,6 +58,7 @@ class Backup:
         if status.phase == "Running":
             # Cut off before it was made, or somebody deleted it: nobody knows what its pod did.
             status.begun = True
+            await self._until_ended()
         cluster = await self._cluster()
         if status.phase == "Pending":
             await self._may_begin(cluster)
@@ -87,7 +88,8 @@ class Backup:
         if not self.own.worker_image:
             text = "the operator does not know the image of its Jobs: set KOK_WORKER_IMAGE"
             raise Wait(reasons.NO_WORKER_IMAGE, text, after=60.0)
-        if status.retry_at is not None and self.p.now < status.retry_at:
+        longest = attempts.LONGEST_DELAY
+        if status.retry_at is not None and attempts.waits(status.retry_at, self.p.now, longest):
             self._wait_for_retry(status.retry_at)
         if status.attempts == 0:
             found = attempts.place(obj, cluster)
@@ -134,6 +136,20 @@ class Backup:
         )
 
     # --- an attempt
+
+    async def _until_ended(self) -> None:
+        """Raises `Wait` while a pod of a Job that was deleted may still store something.
+
+        One on a node that does not answer is not waited for beyond its time to end: it takes back
+        no more than its own.
+        """
+        pods = await workers.pods_of(
+            self.p.kube, self.obj, lambda pod: not jobs.worked(pod), self._job_name()
+        )
+        left = [pod["metadata"]["name"] for pod in pods if attempts.is_ending(pod, self.p.now)]
+        if left:
+            text = f"waits for Pod {', '.join(left)} of a Job that was deleted to end"
+            raise Wait(reasons.BACKUP_RUNNING, text, after=2.0)
 
     async def _begin(self, cluster: EtcdCluster) -> None:
         status = self.obj.status
@@ -240,7 +256,8 @@ class Backup:
         status.etcd_version = told.contents.etcd_version or None
         status.sealed_keys = told.contents.sealed_keys
         status.cluster_id = told.origin.cluster_id
-        status.started_at, status.completed_at = told.created, self.p.now.replace(microsecond=0)
+        status.started_at = attempts.begun_at(self.obj, told.created, self.p.now)
+        status.completed_at = self.p.now.replace(microsecond=0)
         self.p.set_condition(reasons.READY, True, reasons.STORED, f"stored as {result.location}")
         self.p.event(
             reasons.BACKUP_STORED, f"{human(told.size)} of {told.origin.name} at {result.location}"
@@ -252,7 +269,7 @@ class Backup:
     async def _failed(self, failed: Failed, job: Manifest) -> Result:
         status, now = self.obj.status, self.p.now
         status.retry_at = attempts.retry_at(self.obj, failed, now)
-        if status.retry_at is not None and attempts.superseded(self.obj, await self._live()):
+        if status.retry_at is not None and attempts.superseded(self.obj, await self._live(), now):
             status.retry_at = None
         status.phase = "Pending" if status.retry_at is not None else "Failed"
         again = f"; tried again at {status.retry_at:%H:%M:%S} UTC" if status.retry_at else ""

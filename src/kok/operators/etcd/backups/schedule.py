@@ -9,9 +9,13 @@ from cronsim import CronSim, CronSimError
 
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdstore import EtcdBackupRetention
+from kok.operators.etcd import reasons
+from kok.operators.etcd.worker.description import time_of
 
 FAILED_KEPT = 3
 """How many failed backups of a schedule are kept, so that people can see what was wrong."""
+AHEAD = timedelta(minutes=1)
+"""By how much the clocks of a meta cluster may differ."""
 
 
 def problem(cron: str) -> str | None:
@@ -52,41 +56,124 @@ def backup_name(etcd: str, slot: datetime) -> str:
     return f"{etcd}-{slot:%Y%m%d-%H%M}"
 
 
-def good(backups: Iterable[EtcdBackup]) -> list[EtcdBackup]:
-    """Those that can be restored, newest first."""
-    return sorted((b for b in backups if is_good(b)), key=_taken, reverse=True)
+# --- of what is stored
+
+
+def is_ahead(when: datetime, now: datetime) -> bool:
+    """Whether a time is yet to come, so that of two clocks one was or is wrong."""
+    return when > now + AHEAD
+
+
+def taken(backup: EtcdBackup) -> datetime:
+    """When a backup was begun, as far as several clocks agree.
+
+    That of the API server says from when on it can have been; those of the operator (in the key of
+    the stored object, and at its end) and of the worker's node say when. One clock that is ahead
+    makes no backup the newest for ever, nor does one that is behind make it the oldest; and what the
+    store says of it counts no more than that.
+    """
+    status, made = backup.status, backup.metadata.creation_timestamp
+    named = time_of(status.key) if status.key is not None else None
+    told = [when for when in (named, status.started_at, status.completed_at) if when is not None]
+    earliest = min(told, default=made)
+    if earliest is None:
+        raise ValueError(f"{backup} was not read from an API server")
+    return earliest if made is None else max(earliest, made)
+
+
+def complete(backups: Iterable[EtcdBackup], now: datetime | None = None) -> list[EtcdBackup]:
+    """Those that are stored, newest first, whatever trials have shown.
+
+    Whose time is yet to come by `now` are behind all others: it is not known.
+    """
+    stored = [b for b in backups if b.status.phase == "Complete" and not b.deleting]
+
+    def rank(backup: EtcdBackup) -> tuple[bool, datetime]:
+        when = taken(backup)
+        return now is None or not is_ahead(when, now), when
+
+    return sorted(stored, key=rank, reverse=True)
+
+
+def good(backups: Iterable[EtcdBackup], now: datetime | None = None) -> list[EtcdBackup]:
+    """Those that can be restored, in the order of `complete`."""
+    return [b for b in complete(backups, now) if not is_refuted(b)]
 
 
 def is_good(backup: EtcdBackup) -> bool:
     """Whether it is complete, and no trial has shown that it cannot be restored."""
-    status = backup.status
-    refuted = status.verification is not None and status.verification.result == "Failed"
-    return status.phase == "Complete" and not refuted and not backup.deleting
+    return backup.status.phase == "Complete" and not backup.deleting and not is_refuted(backup)
+
+
+def is_refuted(backup: EtcdBackup) -> bool:
+    """Whether a trial has shown that it cannot be restored, and none since that it can.
+
+    A trial that could not be made, or is under way, takes nothing back.
+    """
+    proof, ready = backup.status.verification, backup.status.condition(reasons.READY)
+    if proof is None or proof.result == "Passed":
+        return False
+    said = ready is not None and ready.reason == reasons.VERIFICATION_FAILED
+    return proof.result == "Failed" or said
+
+
+def proven_at(backup: EtcdBackup) -> datetime | None:
+    """When a trial has shown that it can be restored; None if none has, or a later one refuted it."""
+    proof = backup.status.verification
+    if proof is None or is_refuted(backup):
+        return None
+    return proof.at if proof.result == "Passed" else backup.status.proven_at
+
+
+def is_proven(backup: EtcdBackup) -> bool:
+    """Whether a trial has shown that it can be restored, and none since that it cannot."""
+    return proven_at(backup) is not None
+
+
+# --- which may go
 
 
 def expendable(
     backups: Sequence[EtcdBackup], keep: EtcdBackupRetention, now: datetime
 ) -> list[EtcdBackup]:
-    """Backups of the schedule that may go.
+    """Backups of the schedule that may go, oldest first.
 
     The newest `keep.last` good ones stay whatever their age, so that with nothing but failures
-    the last good one is never removed; and so does the newest that was proven. Failed ones go
-    once there are newer ones.
+    the last good one is never removed; and so does the newest that was proven. Those that a trial
+    has refuted stay by the same rules, counted for themselves: what made the trial fail may be
+    mended, and they push out no good one. Failed ones, of which nothing is stored, go once there
+    are newer ones.
+
+    Those whose time is yet to come stay, too: a clock that jumps back takes none away.
     """
-    fine = good(backups)
-    oldest = now - timedelta(days=keep.days)
-    kept = {b.name for b in fine[: keep.last]} | {b.name for b in fine if _taken(b) > oldest}
+    known = [b for b in complete(backups, now) if not is_ahead(taken(b), now)]
+    fine = [b for b in known if not is_refuted(b)]
+    refuted = [b for b in known if is_refuted(b)]
     proven = next((b.name for b in fine if is_proven(b)), None)
-    failed = [b for b in backups if _is_over(b) and not is_good(b) and not b.deleting]
-    failed.sort(key=lambda b: b.name, reverse=True)
-    spare = [b for b in fine if b.name not in kept and b.name != proven and not _in_use(b)]
-    return [*spare, *failed[FAILED_KEPT:]]
+    old = [*_old(fine, keep, now), *_old(refuted, keep, now)]
+    spare = [b for b in old if b.name != proven and not _in_use(b)]
+    failed = [b for b in backups if b.status.phase == "Failed" and not b.deleting]
+    failed.sort(key=_age, reverse=True)
+    return sorted([*spare, *failed[FAILED_KEPT:]], key=_age)
 
 
-def is_proven(backup: EtcdBackup) -> bool:
-    """Whether the latest trial has shown that it can be restored."""
-    proof = backup.status.verification
-    return proof is not None and proof.result == "Passed"
+def _old(
+    newest_first: Sequence[EtcdBackup], keep: EtcdBackupRetention, now: datetime
+) -> list[EtcdBackup]:
+    """Those beyond the newest `keep.last` that are too old.
+
+    Days count from the newest one unless that is later than `now`: a clock that jumps ahead makes
+    none of them old, and where no more are made none goes.
+    """
+    if not newest_first:
+        return []
+    oldest = min(now, taken(newest_first[0])) - timedelta(days=keep.days)
+    return [b for b in newest_first[keep.last :] if taken(b) <= oldest]
+
+
+def going(backups: Iterable[EtcdBackup]) -> int:
+    """How many are being removed."""
+    return sum(b.deleting for b in backups)
 
 
 def _in_use(backup: EtcdBackup) -> bool:
@@ -94,12 +181,5 @@ def _in_use(backup: EtcdBackup) -> bool:
     return proof is not None and proof.result == "Running"
 
 
-def _is_over(backup: EtcdBackup) -> bool:
-    return backup.status.phase in {"Complete", "Failed"} and not _in_use(backup)
-
-
-def _taken(backup: EtcdBackup) -> datetime:
-    taken = backup.status.started_at or backup.metadata.creation_timestamp
-    if taken is None:
-        raise ValueError(f"{backup} was not read from an API server")
-    return taken
+def _age(backup: EtcdBackup) -> tuple[datetime, str]:
+    return taken(backup), backup.name

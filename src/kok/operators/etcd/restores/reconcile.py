@@ -20,6 +20,7 @@ from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import hibernation, jobs, reasons, workers
 from kok.operators.etcd.backups import objects, proof, work
 from kok.operators.etcd.backups import store as stores
+from kok.operators.etcd.backups.attempts import waits
 from kok.operators.etcd.backups.fence import fence
 from kok.operators.etcd.backups.schedule import is_good
 from kok.operators.etcd.backups.stored import described, stored
@@ -30,6 +31,7 @@ from kok.operators.etcd.restores.fit import misfit, other_origin
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.together import all_of
 from kok.operators.etcd.worker import spec as worker
+from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.report import Report
 from kok.runtime.errors import Wait
 from kok.runtime.reconciler import DONE, Done, Pass, Result
@@ -38,6 +40,7 @@ from kok.versions import etcd
 LOOK = 10.0
 ATTEMPTS = 3
 DELAY = timedelta(seconds=30)
+LONGEST_DELAY = DELAY * 2**ATTEMPTS
 OVER = {"Complete", "Failed"}
 PodOf = Callable[[render.Work], Manifest]
 
@@ -184,7 +187,7 @@ class Restore:
         status, kube, namespace = self.obj.status, self.p.kube, self.obj.namespace
         if status.step != purpose:
             status.step, status.attempts, status.retry_at = purpose, 0, None
-        if status.retry_at is not None and self.p.now < status.retry_at:
+        if status.retry_at is not None and waits(status.retry_at, self.p.now, LONGEST_DELAY):
             ready = status.condition(reasons.READY)
             text = ready.message if ready is not None else "is tried again"
             after = (status.retry_at - self.p.now).total_seconds()
@@ -237,7 +240,8 @@ class Restore:
 
     def _failed(self, failed: Failed) -> Wait | Refused:
         status, text = self.obj.status, f"{failed.reason}: {failed.message}"
-        if failed.reason in proof.BAD or status.attempts >= ATTEMPTS:
+        hopeless = failed.reason in proof.BAD or failed.reason == Reason.KEY_MISSING
+        if hopeless or status.attempts >= ATTEMPTS:
             return Refused(reasons.RESTORE_REFUSED, text)
         delay = DELAY * 2 ** (status.attempts - 1)
         status.retry_at = (self.p.now + delay).replace(microsecond=0)

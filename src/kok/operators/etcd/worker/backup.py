@@ -14,11 +14,12 @@ make one object. Encryption takes 10 MiB more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 from kok.operators.etcd.worker import catalog, log, sealing
+from kok.operators.etcd.worker.again import earlier
 from kok.operators.etcd.worker.description import Contents, Description, Encryption
 from kok.operators.etcd.worker.encryption import Encryptor, Whose, read_key
 from kok.operators.etcd.worker.errors import WorkerError
@@ -37,27 +38,27 @@ _TAKE_BACK = 20.0
 
 
 async def backup(spec: BackupSpec, places: Places) -> BackupResult:
-    """The command. Raises `WorkerError`; then nothing lies under the key that was not there before.
+    """The command. Raises `WorkerError`; then nothing of it lies under the key.
 
-    A try after one that went well, whose report was lost, finds its work and reads it again.
+    A try after one that went well, whose report was lost, finds its work and reads it again. One that
+    was given up and lives on, on a node that was cut off, takes back no more than its own.
     """
     progress = Progress()
     store = places.store(spec.store, spec.limits)
     try:
-        description = await _earlier(store, spec)
+        description = await earlier(store, spec, places, progress)
         if description is None:
-            description = await _take(spec, places, store, progress)
+            description, mark = await _take(spec, places, store, progress)
             try:
                 await _read_back(store, description, progress)
+                await _alone(store, spec.key, mark)
                 await catalog.describe(store, description)
             except BaseException:
                 # What nobody has verified must not lie there. Why it is so counts, not how it went.
                 with suppress(WorkerError, TimeoutError):
                     async with asyncio.timeout(_TAKE_BACK):
-                        await catalog.discard(store, spec.key)
+                        await catalog.take_back(store, description, mark)
                 raise
-        else:
-            await _read_back(store, description, progress)
     finally:
         await store.close()
     return BackupResult(
@@ -65,18 +66,19 @@ async def backup(spec: BackupSpec, places: Places) -> BackupResult:
     )
 
 
-async def _earlier(store: Store, spec: BackupSpec) -> Description | None:
-    found = await catalog.described(store, spec.key)
-    if found is not None and found.origin.backup_uid != spec.origin.backup_uid:
+async def _alone(store: Store, key: str, mark: str | None = None) -> None:
+    """Raises `WorkerError` if another try was faster: its backup is complete, or is to be."""
+    complete = await catalog.described(store, key) is not None
+    if complete or (mark is not None and await store.replaced(key, mark)):
         raise WorkerError(
-            Reason.KEY_TAKEN,
-            f"another backup of {found.origin.namespace}/{found.origin.name} lies at "
-            f"{store.location(spec.key)} already; it was left as it is",
+            Reason.OVERTAKEN, f"another try has stored {store.location(key)} meanwhile"
         )
-    return found
 
 
-async def _take(spec: BackupSpec, places: Places, store: Store, progress: Progress) -> Description:
+async def _take(
+    spec: BackupSpec, places: Places, store: Store, progress: Progress
+) -> tuple[Description, str]:
+    """What was stored, and by which mark it is known."""
     key = spec.encryption_key and read_key(places.encryption_keys, spec.encryption_key)
     certificates = places.etcd_certificates if spec.etcd.endpoint.startswith("https:") else None
     async with Member(spec.etcd, certificates, stall=spec.limits.stall) as member:
@@ -88,10 +90,14 @@ async def _take(spec: BackupSpec, places: Places, store: Store, progress: Progre
             f"{spec.origin.namespace}/{spec.origin.name}", spec.key, created, contents.revision
         )
         snapshot = _Snapshot(
-            member, lambda: Encryptor(key, whose) if key else None, progress, status.db_size
+            member,
+            lambda: Encryptor(key, whose) if key else None,
+            progress,
+            status.db_size,
+            lambda: _alone(store, spec.key),
         )
-        await store.write(spec.key, snapshot.opened)
-    return Description(
+        mark = await store.write(spec.key, snapshot.opened)
+    description = Description(
         key=spec.key,
         size=snapshot.out.stored_size,
         sha256=snapshot.out.sha256(),
@@ -101,6 +107,7 @@ async def _take(spec: BackupSpec, places: Places, store: Store, progress: Progre
         encryption=Encryption(key_id=key.id.hex()) if key else None,
         created=created,
     )
+    return description, mark
 
 
 class _Snapshot:
@@ -112,8 +119,11 @@ class _Snapshot:
         encryptor: Callable[[], Encryptor | None],
         progress: Progress,
         size: int,
+        alone: Callable[[], Awaitable[None]],
     ) -> None:
+        """`alone` raises if it must not take the place of what lies there by the end."""
         self._member = member
+        self._alone = alone
         self._encryptor = encryptor
         self._progress = progress
         self._size = size
@@ -141,6 +151,7 @@ class _Snapshot:
             self._progress.count(len(block.data))
             yield await asyncio.to_thread(self.out.feed, block.data)
             block = await anext(rest, None)
+        await self._alone()
         yield await asyncio.to_thread(self.out.finish, announced)
 
 

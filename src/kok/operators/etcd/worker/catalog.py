@@ -55,6 +55,15 @@ async def described(store: Store, key: str) -> Description | None:
     return found.model_copy(update={"key": key})
 
 
+async def take_back(store: Store, description: Description, mark: str) -> None:
+    """Removes what a try has stored, and its description if it came so far; nothing of another's."""
+    beside = description.key + DESCRIPTION_SUFFIX
+    found = await described(store, description.key)
+    if found is not None and found.sha256 == description.sha256:
+        await store.delete(beside)
+    await store.take_back(description.key, mark)
+
+
 async def discard(store: Store, key: str) -> bool:
     """Removes a backup and its description; tells whether there was one of them.
 

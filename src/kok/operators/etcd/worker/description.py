@@ -22,6 +22,8 @@ Key = Annotated[
     ),
 ]
 """Where a backup lies below the store's prefix: `team-a/shop/20260102T030405Z-one-1f0c2b3a.snapshot`."""
+_MOST = 2**62
+"""No number of an etcd reaches it; the API server takes none from 2^63 on."""
 _TIME, _TIMED = "%Y%m%dT%H%M%SZ", re.compile(r"(?:^|/)(\d{8}T\d{6}Z)-[^/]*$")
 
 
@@ -64,14 +66,14 @@ class Origin(Model):
 class Contents(Model):
     """What etcd held at one revision; what could not be found out is absent."""
 
-    revision: int = Field(ge=1, lt=2**62)
+    revision: int = Field(ge=1, lt=_MOST)
     """Every write acknowledged up to it is in the snapshot, and perhaps some later ones."""
     etcd_version: str = Field(default="", max_length=253)
-    keys: int | None = None
+    keys: int | None = Field(default=None, ge=0, lt=_MOST)
     """Live keys at `revision`."""
-    hash: int | None = None
+    hash: int | None = Field(default=None, ge=0, lt=2**32)
     """HashKV at `revision`; comparable only between equal versions and `compact_revision`s."""
-    compact_revision: int | None = None
+    compact_revision: int | None = Field(default=None, ge=-1, lt=_MOST)
     """Revision up to which history was compacted when the hash was made."""
     sealed_keys: str | None = Field(default=None, max_length=253)
     """SHA-256 of the sealed keys that it holds, see `sealing`; absent: it holds none."""
@@ -90,11 +92,11 @@ class Description(Model):
 
     format: Literal[1] = 1
     key: Key
-    size: int
+    size: int = Field(ge=0, lt=_MOST)
     """Bytes of the stored object."""
     sha256: SHA256
     """Of the stored object: of what lies there, encrypted or not."""
-    snapshot_size: int
+    snapshot_size: int = Field(ge=0, lt=_MOST)
     """Bytes of the snapshot as etcd sent it, its checksum included."""
     contents: Contents
     origin: Origin

@@ -15,9 +15,9 @@ from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.store import Entry, Source
 
 PART_SUFFIX = ".part"
-"""Of files that are being written; a second try writes over what a killed one left."""
+"""Of files that are being written; a second try removes what a killed one left."""
 _PIECE = 1024**2
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -34,10 +34,10 @@ class DirectoryStore:
         """The path on the volume."""
         return str(self._root / key)
 
-    async def write(self, key: str, source: Source) -> None:
+    async def write(self, key: str, source: Source) -> str:
         """Writes beside, makes it durable, then renames."""
         async with source() as content:
-            await write_file(self._root / key, content.pieces)
+            return await write_file(self._root / key, content.pieces)
 
     async def read(self, key: str) -> AsyncGenerator[bytes, None]:
         """See `store.Store`."""
@@ -87,6 +87,21 @@ class DirectoryStore:
             _fail(error)
         return existed
 
+    async def replaced(self, key: str, mark: str) -> bool:
+        """See `store.Store`. Of a mark that is empty nobody can know it."""
+        try:
+            return _mark_at(self._root / key) != mark and mark != ""
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            _fail(error)
+
+    async def take_back(self, key: str, mark: str) -> None:
+        """See `store.Store`."""
+        if mark and not await self.replaced(key, mark):
+            with suppress(FileNotFoundError):
+                (self._root / key).unlink()
+
     async def entries(self, under: str) -> AsyncIterator[Entry]:
         """See `store.Store`."""
         base = self._root / under if under else self._root
@@ -98,27 +113,56 @@ class DirectoryStore:
         """There are no connections."""
 
 
-async def write_file(path: Path, data: AsyncIterator[bytes]) -> None:
+async def write_file(path: Path, data: AsyncIterator[bytes]) -> str:
     """A file that is complete and durable, or not there: also after a crash. Raises `WorkerError`.
 
-    An earlier file of the name stays until then.
+    An earlier file of the name stays until then. Returns a mark that tells the file from any other;
+    an empty one where that cannot be told, as on volumes that give a file another number with its name.
     """
-    part = _part(path)
+    part, mark, named = _part(path), "", ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # What a killed worker left goes. One that lives on writes to its own file, which has no
+        # name any more, and not into this one.
+        part.unlink(missing_ok=True)
         # Snapshots hold the Secrets of a cluster: they are for nobody else's eyes.
         with os.fdopen(os.open(part, _WRITE, 0o600), "wb") as file:
+            mark = _mark(os.fstat(file.fileno()))
             async for piece in data:
                 await asyncio.to_thread(file.write, piece)
             await asyncio.to_thread(_sync, file)
+            mark = _mark(os.fstat(file.fileno()))
+        if not _is_own(part, mark):
+            raise WorkerError(
+                Reason.OVERTAKEN, f"another try writes to {path} as well, and goes on"
+            )
         part.replace(path)
         _sync_folder(path.parent)
+        named = _mark_at(path)
     except BaseException as error:
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            if _is_own(part, mark):
+                part.unlink(missing_ok=True)
         if isinstance(error, OSError):
             _fail(error)
         raise
+    return mark if named == mark else ""
+
+
+def _mark(file: os.stat_result) -> str:
+    return f"{file.st_ino}-{file.st_mtime_ns}"
+
+
+def _mark_at(path: Path) -> str:
+    return _mark(path.stat())
+
+
+def _is_own(part: Path, mark: str) -> bool:
+    """Whether a file that is being written is still the one of the inode that its mark begins with."""
+    try:
+        return bool(mark) and str(part.stat().st_ino) == mark.partition("-")[0]
+    except FileNotFoundError:
+        return False
 
 
 def _part(path: Path) -> Path:

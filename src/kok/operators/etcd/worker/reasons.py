@@ -25,6 +25,8 @@ class Reason(StrEnum):
     """The command took longer than it was given."""
     INTERRUPTED = "Interrupted"
     """The worker was told to end before it was through; what it had begun was taken back."""
+    OVERTAKEN = "BackupOvertaken"
+    """An earlier try that had been given up was faster; the next one finds what it has stored."""
 
     # Those that somebody must look at.
     SPEC_INVALID = "WorkerSpecInvalid"
@@ -82,6 +84,7 @@ TRANSIENT = frozenset(
         Reason.STORE_SILENT,
         Reason.DEADLINE_EXCEEDED,
         Reason.INTERRUPTED,
+        Reason.OVERTAKEN,
     }
 )
 """After these, trying the same again may help."""

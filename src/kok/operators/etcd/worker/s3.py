@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,9 @@ _WORTH_PARTS = {Reason.STORE_REFUSED, Reason.STORE_BUSY}
 _LINGER = 3.0
 """Seconds in which a server that keeps what broke off has done so."""
 _PIECE = 256 * 1024
-
+_MARK = "x-amz-meta-kok-write"
+"""Metadata of an object that tells which write it comes from: those of two tries may overlap."""
+_MISSING = frozenset({"NoSuchKey", "HTTP404"})
 
 _PAGES = 1000
 """Pages of a list, each of a thousand objects."""
@@ -40,31 +43,33 @@ class BucketStore:
         """`s3://bucket/prefix/key`."""
         return f"s3://{self._spec.bucket}/{self._prefix}{key}"
 
-    async def write(self, key: str, source: Source) -> None:
+    async def write(self, key: str, source: Source) -> str:
         """In one request, and if that does not go, once more and in parts.
 
         One request is a third less time with servers that keep objects as files: they copy all
         parts to make one of them. Parts go where the size is not known or too large, where a proxy
         takes no large requests, and through lines that do not hold for so long.
         """
-        name = self._prefix + key
+        name, mark = self._prefix + key, secrets.token_hex(16)
+        headers = {**self._encryption(), _MARK: mark}
         await self._uploads.discard(name)
         async with source() as content:
             size = content.size
             # Without TLS the signature covers the data, which would have to be read before.
             if size is None or size > _MOST_AT_ONCE or not self._http.secure:
-                await self._uploads.write(name, content.pieces, self._encryption())
-                return
-            refused = await self._at_once(name, content.pieces, size)
+                await self._uploads.write(name, content.pieces, headers)
+                return mark
+            refused = await self._at_once(name, content.pieces, size, headers)
         if refused is None:
-            return
+            return mark
         log.warning("it did not go in one request, and is sent again in parts", error=str(refused))
         try:
             async with source() as content:
-                await self._uploads.write(name, content.pieces, self._encryption())
+                await self._uploads.write(name, content.pieces, headers)
         except BaseException:
-            await self._remove_what_broke_off(name, size)
+            await self._remove_what_broke_off(name, size, mark)
             raise
+        return mark
 
     async def read(self, key: str) -> AsyncGenerator[bytes, None]:
         """See `store.Store`. Goes on where a broken connection left off."""
@@ -117,12 +122,23 @@ class BucketStore:
         """See `store.Store`."""
         name = self._prefix + key
         await self._uploads.discard(name)
-        missing = frozenset({"NoSuchKey", "HTTP404"})
-        head = await self._http.ask(Request("HEAD", name), fine=missing)
+        head = await self._http.ask(Request("HEAD", name), fine=_MISSING)
         if head.refusal is not None:
             return False
-        await self._http.ask(Request("DELETE", name), fine=missing)
+        await self._http.ask(Request("DELETE", name), fine=_MISSING)
         return True
+
+    async def replaced(self, key: str, mark: str) -> bool:
+        """See `store.Store`. Of servers that keep no metadata nobody can know it."""
+        head = await self._http.ask(Request("HEAD", self._prefix + key), fine=_MISSING)
+        return head.refusal is not None or head.headers.get(_MARK, mark) != mark
+
+    async def take_back(self, key: str, mark: str) -> None:
+        """See `store.Store`."""
+        name = self._prefix + key
+        head = await self._http.ask(Request("HEAD", name), fine=_MISSING)
+        if head.refusal is None and head.headers.get(_MARK) == mark:
+            await self._http.ask(Request("DELETE", name), fine=_MISSING)
 
     async def entries(self, under: str) -> AsyncIterator[Entry]:
         """See `store.Store`."""
@@ -144,20 +160,20 @@ class BucketStore:
         await self._http.close()
 
     async def _at_once(
-        self, name: str, pieces: AsyncIterator[bytes], size: int
+        self, name: str, pieces: AsyncIterator[bytes], size: int, given: dict[str, str]
     ) -> WorkerError | None:
         """Why it did not go, if sending it another way may help.
 
         A request that nobody waits for any more, of a worker that was killed, may end after those of
         the next one: it must not put what came of it in the place of what they stored.
         """
-        headers = {**self._encryption(), "if-none-match": "*"}
+        headers = {**given, "if-none-match": "*"}
         try:
             refusal = await self._http.send(Request("PUT", name, {}, headers), pieces, size)
         except Retry as retry:
             return retry.error
         except BaseException:
-            await self._remove_what_broke_off(name, size)
+            await self._remove_what_broke_off(name, size, given[_MARK])
             raise
         if refusal is None:
             return None
@@ -166,12 +182,12 @@ class BucketStore:
             return error
         raise error
 
-    async def _remove_what_broke_off(self, name: str, size: int) -> None:
+    async def _remove_what_broke_off(self, name: str, size: int, mark: str) -> None:
         """There are servers (versitygw 1.8) that keep what came of a request that broke off.
 
         They do so when they notice, a moment later. It is shorter than it would be, nothing
         describes it, and nobody restores it; after a worker that is killed it lies there until the
-        next try, or until its backup is removed.
+        next try, or until its backup is removed. That of another try, which is marked as such, stays.
         """
         unseen = frozenset({"NoSuchKey", "HTTP404", "HTTP403"})
         with suppress(WorkerError, TimeoutError, ValueError):
@@ -181,7 +197,8 @@ class BucketStore:
                     if head.refusal is None:
                         break
                     await asyncio.sleep(_LINGER / 10)
-                if int(head.headers.get("Content-Length", size)) < size:
+                others = head.headers.get(_MARK, mark) != mark
+                if not others and int(head.headers.get("Content-Length", size)) < size:
                     await self._http.ask(Request("DELETE", name), fine=unseen)
 
     def _encryption(self) -> dict[str, str]:

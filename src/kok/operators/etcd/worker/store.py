@@ -34,12 +34,16 @@ class Store(Protocol):
     def location(self, key: str) -> str:
         """Where an object lies, for people."""
 
-    async def write(self, key: str, source: Source) -> None:
+    async def write(self, key: str, source: Source) -> str:
         """Stores what `source` opens. The object is there when it returns, and not before.
 
         If the source raises, or the task is cancelled, nothing is there but what was there before.
-        A store may open it twice, to try again.
+        A store may open it twice, to try again. Returns a mark that tells the object from any other
+        that is written to the key.
         """
+
+    async def replaced(self, key: str, mark: str) -> bool:
+        """Whether the object that `write` gave the mark for is gone, or another lies in its place."""
 
     def read(self, key: str) -> AsyncGenerator[bytes, None]:
         """An object in pieces. Raises `OBJECT_MISSING` if there is none."""
@@ -52,6 +56,9 @@ class Store(Protocol):
 
     async def delete(self, key: str) -> bool:
         """Removes an object and what unfinished writes left of it; tells whether it was there."""
+
+    async def take_back(self, key: str, mark: str) -> None:
+        """Removes an object if it is certain to be the one that `write` gave the mark for."""
 
     def entries(self, under: str) -> AsyncIterator[Entry]:
         """All objects in a folder below the prefix; in all of them if empty."""

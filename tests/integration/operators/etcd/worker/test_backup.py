@@ -312,6 +312,47 @@ async def test_what_a_killed_worker_left_is_no_backup_and_takes_no_backups_place
     assert desk.s3.objects(desk.bucket)[desk.object] == result.description.size
 
 
+async def test_a_try_that_was_given_up_takes_back_nothing_of_the_next_one(
+    desk: Desk, plain: Etcd, proxy: Proxy
+) -> None:
+    """It lives on, as on a node that is cut off from the API server alone."""
+    with proxy.fault(Hang(), method="GET", ending=".snapshot"):
+        process = await desk.process("backup", desk.backup(plain, desk.store(proxy.endpoint)))
+        await until_hit(proxy)
+        result = await desk.stored(desk.backup(plain))
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(LIMIT):
+            await process.communicate()
+
+    failure = desk.report().failure
+    assert failure is not None
+    assert failure.reason is Reason.INTERRUPTED
+    assert desk.s3.objects(desk.bucket)[desk.object] == result.description.size
+    given = {"store": desk.store().manifest(), "key": KEY, "sha256": result.description.sha256}
+    assert (await desk.run("fetch", given)).fetch is not None
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_a_second_try_believes_no_description_but_its_own(
+    desk: Desk, plain: Etcd, *, encrypted: bool
+) -> None:
+    """Whoever may write to the store knows the EtcdBackup's UID, and answers a first try with 503."""
+    if encrypted:
+        desk.secret(spec.ENCRYPTION_KEYS, "key", b"n" * 32)
+    given = desk.backup(plain, encryptionKey="key" if encrypted else None)
+    first = await desk.stored(given)
+    beside = desk.s3.root / desk.bucket / f"{desk.object}.json"
+    told = json.loads(beside.read_text()) | {"created": "9998-01-01T00:00:00Z"}
+    beside.write_text(json.dumps(told))
+
+    reason, message = await desk.fails("backup", given)
+
+    assert reason is Reason.OBJECT_ALTERED
+    assert "9998-01-01" in message
+    beside.write_text(json.dumps(first.description.manifest()))
+    assert (await desk.stored(given)).description == first.description
+
+
 async def test_a_spec_of_another_version_is_told_with_what_does_not_fit(desk: Desk) -> None:
     reason, message = await desk.fails("backup", {"key": KEY})
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+import structlog
 from tests.unit.operators.etcd.builders import NOW
 
 from kok.api.etcdbackup import EtcdBackup
-from kok.api.meta import Manifest
+from kok.api.meta import Manifest, Resource
+from kok.kube.client import Kube
 from kok.operators.etcd import layout
 from kok.operators.etcd.jobs import JOB_OF_POD, MAIN_CONTAINER
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.report import Failure, RemoveResult, Report
+from kok.runtime.clock import FakeClock
+from kok.runtime.reconciler import Pass
+from kok.runtime.settings import Settings
 
+R = TypeVar("R", bound=Resource)
 READY: dict[str, Any] = {"type": "Ready", "lastTransitionTime": "2026-11-01T00:00:00Z"}
 
 
@@ -92,3 +98,16 @@ def removed() -> str:
 def failed(reason: Reason) -> str:
     """The report of a worker that did not."""
     return Report(failure=Failure(reason=reason, message="the store says no")).text()
+
+
+def a_pass(obj: R, kube: Kube, now: datetime = NOW) -> Pass[R]:
+    """One pass over an object, whose status nobody writes."""
+    return Pass(
+        obj=obj,
+        status=obj.status.model_copy(deep=True),
+        kube=kube,
+        clock=FakeClock(now),
+        now=now,
+        log=structlog.stdlib.get_logger("test"),
+        settings=Settings(),
+    )

@@ -103,10 +103,12 @@ def test_when_it_is_tried_again(
 
 def test_a_later_slot_ends_the_attempts_of_an_earlier_one() -> None:
     mine = a_backup(slot=NOON)
-    assert not attempts.superseded(mine, etcd(lastBackupSlot=NOON.isoformat()))
-    assert attempts.superseded(mine, etcd(lastBackupSlot=(NOON + HOUR).isoformat()))
-    assert attempts.superseded(mine, None), "nothing is left to back up"
-    assert not attempts.superseded(a_backup(), None), "a person is told by the EtcdBackup itself"
+    assert not attempts.superseded(mine, etcd(lastBackupSlot=NOON.isoformat()), NOW)
+    assert attempts.superseded(mine, etcd(lastBackupSlot=(NOON + HOUR).isoformat()), NOW)
+    assert attempts.superseded(mine, None, NOW), "nothing is left to back up"
+    assert not attempts.superseded(a_backup(), None, NOW), (
+        "a person is told by the EtcdBackup itself"
+    )
 
 
 def test_a_follower_is_asked_rather_than_the_leader() -> None:

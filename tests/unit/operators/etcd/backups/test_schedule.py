@@ -66,7 +66,8 @@ def test_the_newest_ones_are_kept() -> None:
 
 def test_the_newest_ones_are_kept_whatever_their_age() -> None:
     old = [a_backup(f"b{n}", age=DAY * (90 + n), phase="Complete") for n in range(3)]
-    assert gone(old, last=2, days=30) == ["b2"]
+    assert gone(old, last=2, days=1) == ["b2"]
+    assert gone(old, last=2, days=30) == [], "days count from the newest one"
 
 
 def test_days_keep_more_than_the_newest() -> None:

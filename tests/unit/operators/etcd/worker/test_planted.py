@@ -230,8 +230,23 @@ async def test_an_encrypted_backup_opens(
         {"contents": {"revision": -(2**62), "etcdVersion": "3.6.10"}},
         {"contents": {"revision": 2**63 - 1, "etcdVersion": "3.6.10"}},
         {"contents": {"revision": 5, "etcdVersion": "3" * 1000}},
+        {"contents": {"revision": 5, "etcdVersion": "3.6.10", "keys": 10**30}},
+        {"contents": {"revision": 5, "etcdVersion": "3.6.10", "hash": 2**32}},
+        {"contents": {"revision": 5, "etcdVersion": "3.6.10", "compactRevision": -2}},
+        {"size": 2**63},
+        {"snapshotSize": -1},
     ],
-    ids=["no time zone", "below nothing", "beyond all", "too long"],
+    ids=[
+        "no time zone",
+        "below nothing",
+        "beyond all",
+        "too long",
+        "more keys than can be",
+        "no hash of etcd",
+        "compacted before the beginning",
+        "larger than anything",
+        "smaller than nothing",
+    ],
 )
 async def test_a_description_that_cannot_be_true_is_none(
     places: Places, told: dict[str, Any]

@@ -419,3 +419,56 @@ async def test_a_server_that_answers_too_early_does_not_hold_up_a_failure(tmp_pa
             with pytest.raises(WorkerError, match="etcd is silent"):
                 await store.write("a.snapshot", failing(b"some", b"da", size=8))
         over.set()
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "in parts"])
+@pytest.mark.parametrize(
+    ("mark", "replaced", "deleted"),
+    [("own", False, 1), ("others", True, 0), ("", False, 0)],
+    ids=["own", "of another try", "of a server that keeps no metadata"],
+)
+async def test_only_its_own_object_is_taken_back(
+    tmp_path: Path, mark: str, *, replaced: bool, deleted: int, whole: bool
+) -> None:
+    class Marked(Upload):
+        async def answer(self, request: web.Request) -> web.Response:
+            given = request.headers.get("x-amz-meta-kok-write", "")
+            if given:
+                self.left = (
+                    {"x-amz-meta-kok-write": given if mark == "own" else mark}
+                    if mark
+                    else {"ETag": "e"}
+                )
+            return await super().answer(request)
+
+    server = Marked()
+    async with bucket(server.answer, tmp_path) as store:
+        known = await store.write("a.snapshot", source(b"data", size=4 if whole else None))
+        assert await store.replaced("a.snapshot", known) is replaced
+        await store.take_back("a.snapshot", known)
+
+    assert len(server.deleted) == deleted
+
+
+async def test_what_broke_off_of_another_try_stays(tmp_path: Path) -> None:
+    """Shorter than this one would have been, but complete."""
+
+    class Broken(Upload):
+        async def take(self, request: web.Request) -> web.Response:
+            self.left = {"Content-Length": "2", "x-amz-meta-kok-write": "another"}
+            return web.Response(status=403, text="<Error><Code>AccessDenied</Code></Error>")
+
+    async def fails() -> AsyncIterator[bytes]:
+        yield b"da"
+        raise WorkerError(Reason.ETCD_UNREACHABLE, "gone")
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Content]:
+        yield Content(fails(), 4)
+
+    server = Broken()
+    async with bucket(server.answer, tmp_path) as store:
+        with pytest.raises(WorkerError):
+            await store.write("a.snapshot", opened)
+
+    assert not [path for path in server.deleted if "uploadId" not in path]
