@@ -64,14 +64,28 @@ def agreed(obj: EtcdCluster, world: World) -> tuple[Listed, ...] | None:
     somebody forced a new cluster out of one member, there are two. Nobody may be removed for
     being absent from only one of them.
     """
-    answers = [
-        answer.members
-        for answer in world.answers.values()
+    lists = list(lists_by_member(obj, world).values())
+    return lists[0] if len({gist(one) for one in lists}) == 1 else None
+
+
+def lists_by_member(obj: EtcdCluster, world: World) -> dict[str, tuple[Listed, ...]]:
+    """The member list that each voter of this cluster answers with, if it has a quorum for that."""
+    return {
+        name: answer.members
+        for name, answer in world.answers.items()
         if answer.members and answer.status is not None
         if answer.status.cluster_id == obj.status.cluster_id and not answer.status.is_learner
-    ]
-    gists = {frozenset((one.id, one.is_learner) for one in listed) for listed in answers}
-    return answers[0] if len(gists) == 1 else None
+    }
+
+
+def gist(listed: Sequence[Listed]) -> frozenset[tuple[str, bool]]:
+    """What has to be the same in two lists of the same members."""
+    return frozenset((one.id, one.is_learner) for one in listed)
+
+
+def has_quorum(world: World) -> bool:
+    """Whether any member answers with what takes a majority."""
+    return any(answer.members is not None for answer in world.answers.values())
 
 
 def listing(obj: EtcdCluster, listed: Sequence[Listed], member: str) -> Listed | None:

@@ -198,7 +198,8 @@ async def test_keys_go_with_a_backup_and_come_back(scene: Scene, lives: Iterator
 
 
 async def test_recovering_a_lost_quorum(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recover, "PATIENCE", timedelta(seconds=1))
+    # Of what it has seen it knows nothing in the next life.
+    monkeypatch.setattr(recover, "PATIENCE", timedelta())
     await scene.begin(3)
     await scene.put("blue")
     formed = await scene.world.there(ETCD, "e")
@@ -211,6 +212,7 @@ async def test_recovering_a_lost_quorum(scene: Scene, monkeypatch: pytest.Monkey
     found = await scene.until(3, without={"e-0", "e-2"})
 
     assert found["status"]["clusterID"] == formed["status"]["clusterID"]
+    assert found["status"]["consentUsedAt"]
     assert await scene.colour() == "blue"
     assert sum(point.startswith("Recover") for point in set(scene.points)) >= 4
 
