@@ -89,7 +89,7 @@ class EtcdRecovery(ApiModel):
     """What is done about members that are gone, and may be when that is a majority."""
 
     replace_after: Duration = "5m"
-    """How long a member may be gone together with its node before a new one takes its place.
+    """How long a member must be seen to be gone together with its node before it is replaced.
 
     One that lost its data is replaced at once.
     """
@@ -97,7 +97,7 @@ class EtcdRecovery(ApiModel):
     policy: Literal["Manual", "FromSurvivor", "FromBackup"] = "Manual"
     """`FromSurvivor`: the member that answers and holds the most goes on alone, and new ones join.
 
-    Its data is copied first, to `before-recovery-...` on its volume; the others' volumes go when
+    One that told that it holds more, and is silent now, is waited for for a while. Its data is copied first, to `before-recovery-...` on its volume; the others' volumes go when
     it is healthy. What a majority confirmed and it does not hold is lost. Be sure that the others
     are gone: on a node that only the meta cluster cannot reach they might go on serving.
 
@@ -107,14 +107,20 @@ class EtcdRecovery(ApiModel):
     the members are stopped.
     """
     restore_after: Duration = "15m"
-    """How long a majority must have been lost before `FromBackup` restores a backup."""
+    """How long the operator must have seen a majority to be lost before `FromBackup` restores a backup.
+
+    What it did not watch does not count: it begins once more when the operator is started anew.
+    """
     allow_data_loss: str = Field(
         default="",
         pattern=r"^[0-9a-f]*$",
         max_length=16,
         json_schema_extra=says("write the ID of the cluster, as status.clusterID shows it"),
     )
-    """`status.clusterID` of the cluster whose latest data may be lost; nothing is done without."""
+    """`status.clusterID` of the cluster whose latest data may be lost; nothing is done without.
+
+    Good for one loss (`status.consentUsedAt`); for another one, take it out and give it again.
+    """
 
 
 class EtcdClusterSpec(ApiModel):

@@ -42,6 +42,10 @@ class EtcdMember(ApiModel):
     """When it was last defragmented."""
     corrupt: bool | None = None
     """Set if its data differs from what all others have; it is then replaced."""
+    log_index: int | None = None
+    """Up to which index it holds all of raft's log, as it told last; absent while a majority takes part."""
+    silent_since: datetime | None = None
+    """Since when it, which told that, has not answered any more."""
     unhealthy_since: datetime | None = None
     """Since when it has not been healthy; absent while it is."""
     message: str | None = None
@@ -263,6 +267,11 @@ class EtcdClusterStatus(Status):
     """The operation under way; absent at rest."""
     quorum_lost_at: datetime | None = None
     """Since when no majority has taken part; absent while one does."""
+    consent_used_at: datetime | None = None
+    """When a member went on alone by `spec.recovery.allowDataLoss`, which is void from then on;
+
+    absent once that was taken back. Given again after that, it is good for another time.
+    """
     replacements: list[EtcdReplacement] = Field(default_factory=list)
     """The latest lost members that were given up, at most five."""
     moves: EtcdMoves | None = None

@@ -14,7 +14,7 @@ from kok.api.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, EtcdRepl
 from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.client import EtcdError, Trouble
 from kok.operators.etcd.observe import World, connect
-from kok.operators.etcd.operations import ORDER, Action, roll
+from kok.operators.etcd.operations import ORDER, Action, recover, roll
 from kok.operators.etcd.operations.action import SOON, Context
 from kok.operators.etcd.operations.common import REASONS
 from kok.operators.etcd.situation import Situation
@@ -51,6 +51,7 @@ def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> boo
     status.operation = operation
     _tell(p, before, operation)
     _remember(obj, before, operation)
+    recover.use_consent(obj, before, operation, p.now)
     if action is None:
         return False
     known = {member.name: member for member in status.members}

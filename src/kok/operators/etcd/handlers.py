@@ -18,15 +18,17 @@ from kok.operators.etcd.restores import reconcile as restores
 from kok.operators.etcd.restores.reconcile import Restore
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.slots import Slots
+from kok.operators.etcd.watch import Watches
 from kok.runtime.reconciler import Done, Key, OperatorSpec, Pass, Result, Wake
 from kok.runtime.settings import Settings
 
 
 class EtcdClusters:
-    """The reconciler of EtcdClusters; it keeps nothing between passes."""
+    """The reconciler of EtcdClusters; between passes it knows when it looked, and nothing else."""
 
     def __init__(self, own: EtcdSettings | None = None) -> None:
         self._own = own or EtcdSettings()
+        self._watches = Watches()
 
     @property
     def model(self) -> type[EtcdCluster]:
@@ -44,16 +46,17 @@ class EtcdClusters:
 
     async def reconcile(self, p: Pass[EtcdCluster]) -> Result:
         """See `reconcile`."""
-        return await reconcile.reconcile(p, self._own)
+        return await reconcile.reconcile(p, self._own, self._watches)
 
     async def finalize(self, p: Pass[EtcdCluster]) -> Result | Done:
         """See `delete`."""
         return await delete.finalize(p)
 
     def forget(self, key: Key, uid: str) -> None:
-        """Nothing is shown of it any more."""
+        """Nothing is shown, or known, of it any more."""
         del uid
         metrics.forget(*key)
+        self._watches.forget(key)
 
 
 def cluster_of(work: Manifest) -> list[Key]:

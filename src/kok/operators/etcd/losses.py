@@ -2,7 +2,7 @@
 
 To call a member lost is grave: while the others have a quorum it is removed and replaced, and its
 volume is deleted. So each rule here wants proof that the member cannot come back with its data,
-or has been gone for as long as `spec.recovery.replaceAfter` says. Out of memory, a full disk, a
+or was seen to be gone for as long as `spec.recovery.replaceAfter` says. Out of memory, a full disk, a
 wrong setting, a network that is cut are no losses: the member comes back.
 """
 
@@ -17,6 +17,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import layout, plan
 from kok.operators.etcd.observe import Answer, World, is_ready
+from kok.operators.etcd.watch import counted
 
 EMPTY_VOLUME = "couldn't find local name"
 """What etcd says when a member that once started finds no data; see `render.Start`."""
@@ -74,7 +75,7 @@ def who_omits(obj: EtcdCluster, world: World, entry: EtcdMember) -> list[str]:
     """Members whose lists lack one that took part, where no majority says so."""
     if entry.id is None or plan.agreed(obj, world) is not None:
         return []
-    lists = plan.told(obj, world)
+    lists = plan.lists_by_member(obj, world)
     return sorted(n for n, one in lists.items() if plan.listing(obj, one, entry.name) is None)
 
 
@@ -110,7 +111,7 @@ def _stranded(obj: EtcdCluster, world: World, entry: EtcdMember, now: datetime) 
     """Whether the member's node took it along: the pod can neither end nor run elsewhere."""
     pod = world.get(kinds.POD, layout.pod_name(entry.name))
     patience, since = obj.spec.recovery.replace_after, entry.unhealthy_since
-    if pod is None or since is None or now - since < span(patience):
+    if pod is None or since is None or now - counted(since, world, now) < span(patience):
         return None
     going = pod["metadata"].get("deletionTimestamp")
     if going and now > datetime.fromisoformat(going) + STUCK:

@@ -96,7 +96,12 @@ _ALL = (
     *(MEMBER_ANSWER, MEMBER_ALARM),
     *(BACKUPS_HEALTHY, BACKUP_AT, BACKUP_SIZE, PROVEN_AT, PROOF_DUE, PROOF_FAILED),
 )
-_HAS_QUORUM = {reasons.QUORUM: True, reasons.QUORUM_LOST: False, reasons.RECOVERING: False}
+_HAS_QUORUM = {
+    reasons.QUORUM: True,
+    reasons.QUORUM_LOST: False,
+    reasons.RECOVERING: False,
+    reasons.MEMBERS_DISAGREE: False,
+}
 """What the reasons of the condition Available tell; the others leave it open."""
 
 

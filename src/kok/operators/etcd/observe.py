@@ -86,6 +86,8 @@ class World:
     """Labels of the nodes that members run on, where the spec is about them and they can be read."""
     refusals: Mapping[str, str] = field(default_factory=dict)
     """Why members have no pod, by their names, where the meta cluster refuses it."""
+    watched_since: datetime | None = None
+    """Since when this process has looked without a gap; None if this is its first look."""
 
     def get(self, kind: Kind, name: str) -> Manifest | None:
         """One child."""

@@ -57,7 +57,7 @@ def seed_of(status: EtcdClusterStatus) -> tuple[str, ...]:
 # --- what etcd says
 
 
-def told(obj: EtcdCluster, world: World) -> dict[str, tuple[Listed, ...]]:
+def lists_by_member(obj: EtcdCluster, world: World) -> dict[str, tuple[Listed, ...]]:
     """The member lists of those who answer with one, by name.
 
     etcd gives it out only while it finds a quorum. But that is a quorum of the list itself: one that
@@ -78,9 +78,8 @@ def agreed(obj: EtcdCluster, world: World) -> tuple[Listed, ...] | None:
     somebody forced a new cluster out of one member, there are two. Nobody may be removed for
     being absent from only one of them, nor for what fewer than a majority says.
     """
-    lists = told(obj, world)
-    gists = {frozenset((one.id, one.is_learner) for one in listed) for listed in lists.values()}
-    if len(gists) != 1:
+    lists = lists_by_member(obj, world)
+    if len({gist(one) for one in lists.values()}) != 1:
         return None
     listed = next(iter(lists.values()))
     count = electorate(obj, listed)
@@ -105,6 +104,16 @@ def electorate(obj: EtcdCluster, listed: Sequence[Listed]) -> set[str]:
         if (one := listing(obj, listed, name)) is not None and not one.is_learner
     }
     return voting | {m.name for m in obj.status.members if m.state == "Member"}
+
+
+def gist(listed: Sequence[Listed]) -> frozenset[tuple[str, bool]]:
+    """What has to be the same in two lists of the same members."""
+    return frozenset((one.id, one.is_learner) for one in listed)
+
+
+def has_quorum(world: World) -> bool:
+    """Whether any member answers with what takes a majority."""
+    return any(answer.members is not None for answer in world.answers.values())
 
 
 def listing(obj: EtcdCluster, listed: Sequence[Listed], member: str) -> Listed | None:

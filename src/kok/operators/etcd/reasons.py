@@ -89,6 +89,8 @@ why, and says what to do. It is tried again all the time."""
 
 QUORUM_LOST: Final = "QuorumLost"
 """Fewer than a majority takes part: nothing can be written. The message says what each one lacks."""
+MEMBERS_DISAGREE: Final = "MembersDisagree"
+"""Members answer with different lists of members, as of two clusters. The message has the lists."""
 RECOVERY_BLOCKED: Final = "RecoveryBlocked"
 """A quorum is lost and `spec.recovery.policy` is FromBackup, but no backup of this etcd cluster was
 

@@ -12,7 +12,7 @@ The order is what keeps data safe, and each step may be cut off behind any line:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster, EtcdMember
@@ -46,11 +46,12 @@ from kok.operators.etcd.backups import policy
 from kok.operators.etcd.certificates import Authority
 from kok.operators.etcd.observe import World, observe
 from kok.operators.etcd.obstacles import Adoption, Problem
-from kok.operators.etcd.operations import Action
+from kok.operators.etcd.operations import Action, recover, survivor
 from kok.operators.etcd.restores import rescue, takeover
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.together import all_of
+from kok.operators.etcd.watch import Watches
 from kok.pki import RenewReason
 from kok.runtime.errors import Wait
 from kok.runtime.reconciler import Pass, Result
@@ -76,15 +77,18 @@ class Seen:
     rescue: rescue.Rescue | None
 
 
-async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
+async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings, watches: Watches) -> Result:
     """See the module."""
     # The pass's own copy of the status takes the place of the one read: all judge by it.
     obj = p.obj.model_copy(update={"status": p.status})
     world = await observe(
         obj, plan.members_of(obj), p.kube, own.worker_image, isolated=own.isolates()
     )
+    seen_since = watches.look((obj.namespace, obj.name), p.now)
+    world = replace(world, watched_since=seen_since)
     learnt = members.learn(obj, world, plan.members_of(obj))
     learnt = moves.take_request(obj) or learnt
+    recover.note_consent(obj)
     found = permitted.judge(obj, world, own)
     ca = rotation.authority(obj, world, p.now)
     restores = await takeover.read(p.kube, obj)
@@ -100,7 +104,8 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings) -> Result:
     if not still:
         policy.report(obj, backups, p.now)
     rescue.note(obj, p.now)
-    wanted = rescue.judge(obj, backups, restores, p.now)
+    survivor.note(situation)
+    wanted = rescue.judge(situation, backups, restores)
     rescue.report(obj, wanted, p.now)
     metrics.show(obj, world)
     if not p.paused:

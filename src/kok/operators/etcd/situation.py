@@ -69,7 +69,7 @@ class Situation:
     @property
     def has_quorum(self) -> bool:
         """Whether any member says that it finds a quorum: enough to leave things alone."""
-        return bool(plan.told(self.obj, self.world))
+        return bool(plan.lists_by_member(self.obj, self.world))
 
     def listing(self, name: str) -> Listed | None:
         """A member's entry in that list; one that never started is known by its peer URL."""

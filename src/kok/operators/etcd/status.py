@@ -13,10 +13,12 @@ from kok.operators.etcd import (
     hibernation,
     layout,
     members,
+    plan,
     reasons,
     room,
     summary,
 )
+from kok.operators.etcd.availability import available, disagreement, sentence_of
 from kok.operators.etcd.client import Trouble
 from kok.operators.etcd.members import View
 from kok.operators.etcd.observe import World
@@ -68,7 +70,7 @@ def _fill(obj: EtcdCluster, world: World, seen: Sequence[View]) -> None:
     status = obj.status
     entries = [view.entry for view in seen]
     versions = [m.version for m in entries if m.version]
-    leader = members.leader_of(world.answers) if _quorum(world) else None
+    leader = members.leader_of(world.answers) if plan.has_quorum(world) else None
     formats = [a.status.storage_version for a in world.answers.values() if a.status is not None]
     status.members = entries
     status.desired_members = obj.spec.members
@@ -90,61 +92,6 @@ def _fill(obj: EtcdCluster, world: World, seen: Sequence[View]) -> None:
 # --- conditions
 
 
-def available(
-    obj: EtcdCluster, world: World, seen: Sequence[View], action: Action | None = None
-) -> Verdict:
-    """Can clients read and write?"""
-    if any(alarm.endswith("CORRUPT") for alarm in obj.status.alarms):
-        return room.alarmed(obj.status, action)
-    if action is not None and action.reason == reasons.RECOVERING:
-        return Verdict(False, action.reason, action.message)
-    if _quorum(world):
-        return Verdict(True, reasons.QUORUM)
-    if obj.status.cluster_id is None:
-        return Verdict(False, reasons.FORMING, "the members have not formed a cluster yet")
-    voters = [view for view in seen if view.is_voter]
-    need = len(voters) // 2 + 1
-    silent = [v.entry.name for v in voters if v.condition == "unreachable"]
-    text = _sentence(voters)
-    if len(silent) >= need:
-        return Verdict(
-            None,
-            reasons.UNREACHABLE,
-            f"the operator cannot ask {', '.join(silent)}, whose probes say that they are ready; "
-            f"check network policies and routes to pods: {text}",
-        )
-    return Verdict(False, reasons.QUORUM_LOST, _who_takes_part(obj, world, voters))
-
-
-def _who_takes_part(obj: EtcdCluster, world: World, voters: Sequence[View]) -> str:
-    """What each member lacks where there is no quorum, and how to go on if that stays so."""
-    part = sum(_takes_part(world, view) for view in voters)
-    need, text = len(voters) // 2 + 1, _sentence(voters)
-    if part >= need:
-        return f"{part} of {len(voters)} members answer, but a majority has yet to agree: {text}"
-    return (
-        f"{part} of {len(voters)} members take part, and {need} are needed: {text}"
-        f"{_what_is_held(obj, world, voters)}"
-    )
-
-
-def _what_is_held(obj: EtcdCluster, world: World, voters: Sequence[View]) -> str:
-    """What the members that answer hold, and how to go on with that; nothing moves meanwhile."""
-    said = {
-        v.entry.name: world.answers[v.entry.name].status for v in voters if _takes_part(world, v)
-    }
-    held = {name: one.raft_index for name, one in said.items() if one is not None}
-    if not held:
-        return ""
-    found = ", ".join(f"{name} up to index {index}" for name, index in sorted(held.items()))
-    return (
-        f". Of the log, {found} is there; of the others nothing is known. If a majority is lost for "
-        "good, set spec.recovery: {policy: FromSurvivor, allowDataLoss: "
-        f"{obj.status.cluster_id}}} to go on with the member that holds the most, or restore a "
-        "backup"
-    )
-
-
 def members_healthy(s: Situation, action: Action | None = None) -> Verdict:
     """Is every member healthy? One that joins or left is none."""
     if action is not None and action.reason == reasons.RECOVERING:
@@ -152,6 +99,8 @@ def members_healthy(s: Situation, action: Action | None = None) -> Verdict:
         return Verdict(False, action.reason, action.message)
     if action is not None and (words := _replacing(action)):
         return Verdict(False, reasons.MEMBER_LOST, words)
+    if (disagree := disagreement(s.obj, s.world)) is not None:
+        return Verdict(False, reasons.MEMBERS_DISAGREE, disagree)
     voters = [view for view in s.views if view.is_voter]
     if bad := [view for view in voters if view.condition != "healthy"]:
         return _unhealthy(s, voters, bad, action)
@@ -173,7 +122,7 @@ def _unknown(s: Situation) -> str:
 def _unhealthy(
     s: Situation, voters: Sequence[View], bad: Sequence[View], action: Action | None
 ) -> Verdict:
-    text = _sentence(bad)
+    text = sentence_of(bad)
     conditions = {view.condition for view in bad}
     if conditions & {"lost", "removed"}:
         what = f"; {action.message}" if action is not None else ""
@@ -241,19 +190,6 @@ def up_to_date(s: Situation) -> Verdict:
         # One that has to wait is told of, whatever it waits for.
         return Verdict(False, verdict.reason, f"{verdict.message}; {rotation.message}")
     return verdict
-
-
-def _quorum(world: World) -> bool:
-    return any(answer.members is not None for answer in world.answers.values())
-
-
-def _takes_part(world: World, view: View) -> bool:
-    answer = world.answers.get(view.entry.name)
-    return answer is not None and answer.status is not None and view.condition != "foreign"
-
-
-def _sentence(seen: Sequence[View]) -> str:
-    return "; ".join(f"{v.entry.name}: {v.entry.message}" for v in seen if v.entry.message)
 
 
 def _way_out(seen: Sequence[View]) -> str:

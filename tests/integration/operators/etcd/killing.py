@@ -125,7 +125,7 @@ class Mortal:
             passes = Passes(reconciler, tools)
             for name in await self._names(kind):
                 outcome = await passes.reconcile((self._namespace, name), 0)
-                again = outcome.end not in {"ok", "wait"}
+                again = outcome.end not in {"ok", "wait", "gone"}
                 pauses.append(0.1 if again else outcome.after or 1.0)
         return min(pauses, default=1.0)
 

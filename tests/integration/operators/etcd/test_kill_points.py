@@ -198,7 +198,8 @@ async def test_keys_go_with_a_backup_and_come_back(scene: Scene, lives: Iterator
 
 
 async def test_recovering_a_lost_quorum(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recover, "PATIENCE", timedelta(seconds=1))
+    # Of what it has seen it knows nothing in the next life.
+    monkeypatch.setattr(recover, "PATIENCE", timedelta())
     await scene.begin(3)
     await scene.put("blue")
     formed = await scene.world.there(ETCD, "e")
@@ -211,8 +212,46 @@ async def test_recovering_a_lost_quorum(scene: Scene, monkeypatch: pytest.Monkey
     found = await scene.until(3, without={"e-0", "e-2"})
 
     assert found["status"]["clusterID"] == formed["status"]["clusterID"]
+    assert found["status"]["consentUsedAt"]
     assert await scene.colour() == "blue"
     assert sum(point.startswith("Recover") for point in set(scene.points)) >= 4
+
+
+async def test_a_restore_that_comes_and_goes_in_the_middle_of_a_recovery(
+    scene: Scene, lives: Iterator[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The survivor has a cluster of its own, and the others would be a quorum beside it."""
+    monkeypatch.setattr(recover, "PATIENCE", timedelta())
+    world, namespace = scene.world, scene.world.namespace
+    await volume(world)
+    await scene.begin(3, backup={"store": STORE})
+    await scene.ask(BACKUP, "one")
+    await scene.put("blue")
+    formed = await world.there(ETCD, "e")
+    scene.standin.pause("e-0")
+    scene.standin.pause("e-2")
+    cluster_id = formed["status"]["clusterID"]
+    await scene.change(recovery={"policy": "FromSurvivor", "allowDataLoss": cluster_id})
+    await scene.mortal.work(lambda m: (status(m).get("operation") or {}).get("step") == "Settle")
+    # Proven by one that does not look after this EtcdCluster.
+    aside = Mortal(scene.kube, namespace, lives, "another")
+    await world.kube.create(
+        {
+            "apiVersion": RESTORE.api_version,
+            "kind": RESTORE.kind,
+            "metadata": {"name": "back", "namespace": namespace},
+            "spec": {"etcdCluster": "e", "backup": "one"},
+        }
+    )
+    await aside.work(lambda m: status(m).get("phase") == "Verified", RESTORE, "back")
+
+    await scene.mortal.work(lambda m: (status(m).get("restore") or {}).get("step") == "Seeding")
+    await world.kube.delete(RESTORE, "back", namespace)
+    found = await scene.until(3, without={"e-0", "e-2"})
+
+    assert status(found)["restoreFailed"]["message"].endswith("e-1 goes on alone")
+    assert found["status"]["clusterID"] == cluster_id
+    assert await scene.colour() == "blue"
 
 
 async def test_replacing(scene: Scene) -> None:

@@ -78,6 +78,31 @@ async def test_one_member_goes_on_alone_with_consent_and_gets_company_again(
     assert await world.get(kinds.PVC, "e-0") is None
 
 
+async def test_a_consent_is_used_up_by_one_loss(
+    standin: StandIn, image: None, etcd_operator: Process, world: World
+) -> None:
+    await world.make(members=3)
+    cluster_id = (await world.until_ready())["status"]["clusterID"]
+    await allow(world, cluster_id)
+    standin.pause("e-0")
+    standin.pause("e-2")
+    done = await world.until(lambda m: whole(m) and "consentUsedAt" in status(m))
+    survivor, *others = [m["name"] for m in done["status"]["members"]]
+
+    for member in others:
+        standin.pause(member)
+
+    told = await world.until_ready(reason="QuorumLost", says=[f"{survivor} up to index", "void"])
+    assert "operation" not in told["status"]
+    await allow(world, "")
+    await world.until(lambda m: "consentUsedAt" not in status(m))
+    await allow(world, cluster_id)
+    again = await world.until(lambda m: whole(m) and "consentUsedAt" in status(m))
+    names = [m["name"] for m in again["status"]["members"]]
+    assert names[0] == survivor
+    assert not set(others) & set(names)
+
+
 async def test_it_is_called_off_when_the_quorum_returns_by_itself(
     standin: StandIn,
     image: None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from tests.integration.operators.etcd.conftest import ETCD, World, at_rest, condition, status
 from tests.integration.operators.etcd.kv import get
@@ -45,6 +47,39 @@ async def test_it_waits_for_a_proven_backup_and_restores_it_once(
     there = endpoint(standin, found["status"]["members"][0]["name"])
     assert await get(await world.credentials(), there, "k0") == "v" * 100
     assert await get(await world.credentials(), there, "late") is None
+
+
+async def test_time_that_nobody_watched_does_not_count(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    """As after an outage of members and operator alike: what is recorded of it is hours old."""
+    await backed_up(world, standin, members=3)
+    await world.annotate(ANNOTATION_VERIFY, "now", "one", BACKUP)
+    await world.until(lambda m: status(m).get("lastVerified"))
+    policy = {"policy": "FromBackup", "restoreAfter": "1h"}
+    await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"recovery": policy}})
+    standin.pause("e-0")
+    standin.pause("e-2")
+    await world.until_ready(reason="QuorumLost", says=["EtcdBackup one is restored at"])
+    long_ago = "2026-01-01T00:00:00Z"
+    patch = {"status": {"quorumLostAt": long_ago}}
+    await world.kube.patch(ETCD, "e", world.namespace, patch, subresource="status")
+    await world.kube.patch(
+        ETCD, "e", world.namespace, {"spec": {"recovery": {"restoreAfter": "2h"}}}
+    )
+
+    told = await world.until(
+        lambda m: m and m["metadata"]["generation"] == status(m)["observedGeneration"]
+    )
+
+    assert told["status"]["quorumLostAt"] == long_ago
+    words = condition(told)["message"].partition("is restored at ")[2]
+    when = datetime.fromisoformat(words.partition(" UTC")[0]).replace(tzinfo=UTC)
+    assert when - datetime.now(UTC) > timedelta(hours=1)
+    assert await world.kube.list(RESTORE, world.namespace) == []
+    standin.resume("e-0")
+    standin.resume("e-2")
+    await world.until(at_rest(3))
 
 
 async def test_it_is_called_off_when_a_quorum_returns(

@@ -178,17 +178,18 @@ def a_world(
     storage_problem: str | None = None,
     **pods: Manifest | None,
 ) -> World:
-    """All is there; by default all members answer well."""
+    """All is there; by default all members answer well. It has been watched for a day."""
     if answers is None:
         answers = {n: says(n) for n in range(obj.spec.members)}
     named = {f"shop-etcd-{n}": answer for n, answer in answers.items()}
-    return World(children(obj, **pods), named, Storage(storage_problem))
+    made = children(obj, **pods)
+    return World(made, named, Storage(storage_problem), watched_since=NOW - timedelta(days=1))
 
 
 def without(world: World, *keys: tuple[str, str]) -> World:
     """The same world but for some children, by kind and name."""
     kept = {key: child for key, child in world.children.items() if key not in keys}
-    return World(kept, world.answers, world.storage)
+    return replace(world, children=kept)
 
 
 # --- members that come and go

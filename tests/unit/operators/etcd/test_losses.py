@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -118,3 +119,10 @@ def test_a_volume_that_is_gone_is_a_loss_but_not_under_a_pod_that_runs() -> None
 
     assert why_lost(formed(), without(world_with(a_pod(formed(), 1)), gone), ENTRY, NOW) is None
     assert "is gone" in (why_lost(formed(), without(world_with(None), gone), ENTRY, NOW) or "")
+
+
+def test_a_node_that_was_gone_while_nobody_looked_gets_its_time_once_more() -> None:
+    world = replace(world_with(unscheduled()), watched_since=NOW - timedelta(minutes=4))
+
+    assert why_lost(formed(), world, LONG_ILL, NOW) is None
+    assert "more than 5m" in (why_lost(formed(), world, LONG_ILL, NOW + timedelta(minutes=1)) or "")

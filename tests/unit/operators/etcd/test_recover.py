@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,10 +11,12 @@ from tests.unit.operators.etcd.builders import CLUSTER_ID, NOW, a_world, formed,
 from kok.api.etcdcluster import EtcdCluster, EtcdOperation
 from kok.operators.etcd import engine, plan, reasons, render, templates
 from kok.operators.etcd.observe import Answer, World
-from kok.operators.etcd.operations import Action
+from kok.operators.etcd.operations import Action, recover, survivor
 from kok.operators.etcd.operations.recover import PATIENCE, Fence, Tell
 from kok.operators.etcd.operations.roll import Restart
+from kok.operators.etcd.operations.survivor import SILENCE
 from kok.operators.etcd.situation import Situation
+from kok.operators.etcd.status import report
 
 ALL = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
 LATER = PATIENCE.total_seconds()
@@ -22,9 +25,22 @@ LATER = PATIENCE.total_seconds()
 def lost(allow: str = CLUSTER_ID, policy: str = "FromSurvivor") -> EtcdCluster:
     """A cluster that was said to have no quorum at NOW."""
     obj = formed(recovery={"policy": policy, "allowDataLoss": allow})
-    obj.status.set_condition(
-        reasons.AVAILABLE, False, reasons.QUORUM_LOST, "", now=NOW, generation=1
-    )
+    obj.status.quorum_lost_at = NOW
+    return obj
+
+
+def lost_five() -> EtcdCluster:
+    """The same with five members."""
+    five = formed(5, recovery={"policy": "FromSurvivor", "allowDataLoss": CLUSTER_ID})
+    five.status.quorum_lost_at = NOW
+    return five
+
+
+def told(obj: EtcdCluster, answers: dict[int, Answer], seconds: float = 0) -> EtcdCluster:
+    """The object after a pass in which these members answered."""
+    situation = Situation.of(obj, world_of(obj, answers), NOW + timedelta(seconds=seconds))
+    report(situation, None, None, engine.decide(situation))
+    survivor.note(situation)
     return obj
 
 
@@ -33,8 +49,7 @@ def alone(number: int = 1, **more: Any) -> dict[int, Answer]:
 
 
 def world_of(obj: EtcdCluster, answers: dict[int, Answer], **pods: Any) -> World:
-    found = a_world(obj, answers, **pods)
-    return World(found.children, found.answers, found.storage, "kok:1")
+    return replace(a_world(obj, answers, **pods), worker_image="kok:1")
 
 
 def decided(obj: EtcdCluster, world: World, seconds: float = LATER) -> Action | None:
@@ -50,13 +65,11 @@ def recovering(step: str) -> EtcdCluster:
 
 
 def test_the_others_are_stopped_before_the_one_that_holds_the_most_goes_on_alone() -> None:
-    obj = lost()
     answers = {
         0: says(0, leader=None, quorum=False, raft_index=7),
         1: says(1, leader=None, quorum=False, raft_index=9),
     }
-    five = formed(5, recovery={"policy": "FromSurvivor", "allowDataLoss": CLUSTER_ID})
-    five.status.conditions = obj.status.conditions
+    five = lost_five()
 
     found = decided(five, world_of(five, answers))
 
@@ -69,6 +82,112 @@ def test_the_others_are_stopped_before_the_one_that_holds_the_most_goes_on_alone
 def test_nothing_is_done_without_consent_for_this_very_cluster() -> None:
     for obj in (lost(policy="Manual"), lost(allow=""), lost(allow="abc")):
         assert decided(obj, world_of(obj, alone())) is None
+
+
+def test_what_was_not_watched_is_not_waited_through() -> None:
+    """The operator was away for hours: a quorum may have been there, or be about to return."""
+    obj, back = lost(), NOW + timedelta(hours=2)
+    world = replace(world_of(obj, alone()), watched_since=back)
+
+    assert decided(obj, world, 7200) is None
+    assert decided(obj, world, 7200 + LATER - 1) is None
+    assert decided(obj, world, 7200 + LATER) is not None
+
+
+def test_a_member_that_told_that_it_holds_more_is_waited_for() -> None:
+    less = says(0, leader=None, quorum=False, raft_index=50)
+    more = says(1, leader=None, quorum=False, raft_index=100)
+    obj = told(lost_five(), {0: less, 1: more})
+
+    assert decided(obj, world_of(obj, {0: less})) is None, "in this very pass it is silent"
+    told(obj, {0: less}, seconds=LATER)
+
+    silent = obj.status.members[1]
+    assert (silent.log_index, silent.silent_since) == (100, NOW + timedelta(seconds=LATER))
+    available = obj.status.condition(reasons.AVAILABLE)
+    assert available is not None
+    assert "shop-etcd-1 up to index 100 was there before it fell silent" in available.message
+    until = LATER + SILENCE.total_seconds()
+    assert decided(obj, world_of(obj, {0: less}), until - 1) is None
+    again = decided(obj, world_of(obj, {0: less, 1: more}), until - 1)
+    assert again is not None
+    assert again.operation is not None
+    assert again.operation.member == ALL[1]
+    gone = decided(obj, world_of(obj, {0: less}), until)
+    assert gone is not None
+    assert gone.operation is not None
+    assert gone.operation.member == ALL[0]
+
+
+def test_how_long_it_was_silent_counts_only_while_it_was_watched() -> None:
+    less = says(0, leader=None, quorum=False, raft_index=50)
+    obj = told(lost_five(), {0: less, 1: says(1, leader=None, quorum=False, raft_index=100)})
+    told(obj, {0: less}, seconds=LATER)
+    world = replace(world_of(obj, {0: less}), watched_since=NOW + timedelta(hours=2))
+
+    assert decided(obj, world, 7200 + LATER) is None
+
+
+def test_a_member_that_lost_its_volume_is_not_waited_for() -> None:
+    less = says(0, leader=None, quorum=False, raft_index=50)
+    obj = told(lost_five(), {0: less, 1: says(1, leader=None, quorum=False, raft_index=100)})
+    world = without(world_of(obj, {0: less}, p1=None), ("PersistentVolumeClaim", ALL[1]))
+
+    found = decided(obj, world)
+
+    assert found is not None
+    assert found.operation is not None
+    assert found.operation.member == ALL[0]
+
+
+def test_what_members_held_is_forgotten_when_a_quorum_is_back() -> None:
+    obj = told(lost(), alone(raft_index=2**64 - 1))
+    assert obj.status.members[1].log_index == survivor.MOST, "the API server takes no more"
+
+    told(obj, {n: says(n) for n in range(3)})
+
+    assert [m.log_index for m in obj.status.members] == [None, None, None]
+
+
+def test_while_the_others_are_stopped_one_that_holds_more_takes_the_survivors_place() -> None:
+    obj = recovering("Fence")
+    less = says(1, leader=None, quorum=False, raft_index=50)
+    more = says(2, leader=None, quorum=False, raft_index=100)
+    world = without(world_of(obj, {1: less, 2: more}), ("StatefulSet", ALL[2]))
+
+    found = decided(obj, world)
+
+    assert found is not None
+    assert found.operation is not None
+    assert (found.operation.member, found.operation.step) == (ALL[2], "Fence")
+    assert found.call == Fence((ALL[0], ALL[1]))
+    obj.status.operation = found.operation
+    assert plan.may_run(obj, world, ALL[2])
+    then = decided(obj, world)
+    assert then is not None
+    assert then.operation == found.operation, "it stays"
+
+
+def test_a_consent_is_for_one_loss() -> None:
+    obj = lost()
+    fence, force = recovering("Fence").status.operation, recovering("Force").status.operation
+    recover.use_consent(obj, None, fence, NOW)
+    assert obj.status.consent_used_at is None, "nothing was lost by it yet"
+    recover.use_consent(obj, fence, force, NOW)
+    recover.use_consent(obj, force, None, NOW + timedelta(hours=1))
+
+    assert obj.status.consent_used_at == NOW
+    recover.note_consent(obj)
+    assert decided(obj, world_of(obj, alone())) is None
+    available = told(obj, alone()).status.condition(reasons.AVAILABLE)
+    assert available is not None
+    assert "it was used at 2026-11-01 12:00:00 UTC" in available.message
+
+    obj.spec.recovery.allow_data_loss = ""
+    recover.note_consent(obj)
+    obj.spec.recovery.allow_data_loss = CLUSTER_ID
+    recover.note_consent(obj)
+    assert decided(obj, world_of(obj, alone())) is not None
 
 
 def test_nothing_is_done_while_a_quorum_may_come_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.unit.operators.etcd.builders import (
     an_etcd,
     fails,
     formed,
+    listed,
     says,
     without,
 )
@@ -285,3 +287,15 @@ def test_the_version_is_that_of_the_slowest_member() -> None:
 )
 def test_sizes_for_people(size: int, text: str | None) -> None:
     assert human(size) == text
+
+
+def test_members_that_answer_with_different_lists_are_not_well() -> None:
+    """One was made a cluster of its own, and the others of before run beside it."""
+    own = replace(says(1, leader=1), members=listed()[1:2])
+    obj = reported(formed(), a_world(formed(), {0: says(0), 1: own, 2: says(2)}))
+
+    for type_ in (reasons.AVAILABLE, reasons.MEMBERS_HEALTHY, reasons.READY):
+        assert told(obj, type_) == ("False", reasons.MEMBERS_DISAGREE)
+    lists = "shop-etcd-0, shop-etcd-2: id-0, id-1, id-2; shop-etcd-1: id-1"
+    assert lists in message(obj)
+    assert obj.status.quorum_lost_at is None

@@ -5,7 +5,8 @@ cluster, and nothing while a quorum may come back by itself. Then, each step rec
 
 - `Fence`: the others are stopped, so that they cannot form a quorum of their own meanwhile. If a
   quorum returns before the last one has gone, as from a node that hung, or the consent is taken
-  back, all is called off: those that were stopped already start again with their volumes.
+  back, all is called off: those that were stopped already start again with their volumes. If one
+  answers that holds more, it takes the survivor's place.
 - `Force`: the survivor starts with its data copied, and with the order to form a cluster alone.
 - `Settle`: it starts once more without that order. Only a member that has no such order in its pod
   gets company again, or a restart of its container would throw the others out.
@@ -16,18 +17,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kok.api.etcdcluster import EtcdMember, EtcdOperation
+from kok.api.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import layout, reasons, templates
+from kok.operators.etcd.operations import survivor
 from kok.operators.etcd.operations.action import AT_ONCE, Action, Context, State
 from kok.operators.etcd.operations.common import at_step, begin
 from kok.operators.etcd.operations.roll import Restart
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.together import all_of
+from kok.operators.etcd.watch import counted
 
 PATIENCE = timedelta(seconds=60)
-"""How long a quorum has to be lost before it is taken for lost."""
+"""How long a quorum has to be seen to be lost before it is taken for lost."""
 LEFT: State = "Left"
 STUCK = timedelta(seconds=30)
 """After what time a pod that is to be stopped is taken for gone: its node is, most likely."""
@@ -107,35 +110,28 @@ def plan(s: Situation) -> Action | None:
     )
 
 
-def survivor(s: Situation) -> EtcdMember | None:
-    """The member that answers and holds the most; None if no member answers."""
-    fit = [m for m in s.entries("Member") if s.said(m.name) is not None and not m.corrupt]
-    return max(fit, key=lambda m: held(s, m.name), default=None)
-
-
-def held(s: Situation, name: str) -> int:
-    """The index in the log of raft up to which a member that answers holds all entries."""
-    said = s.said(name)
-    return said.raft_index if said is not None else 0
-
-
 def _begin(s: Situation) -> Action | None:
-    if not s.formed or s.has_quorum or not _is_allowed(s) or not _is_lost(s):
+    if not s.formed or s.has_quorum or not is_allowed(s.obj) or not _is_lost(s):
         return None
-    one = survivor(s)
-    if one is None or not s.world.worker_image:
+    one = survivor.choose(s)
+    if one is None or not s.world.worker_image or survivor.awaited(s, one) is not None:
         return None
-    why = f"no quorum is left; {one.name} holds the log up to index {held(s, one.name)}"
-    operation = at_step(begin(s, "Recover", why, member=one.name), "Fence")
+    return _chosen(s, begin(s, "Recover", "", member=one.name), one)
+
+
+def _chosen(s: Situation, operation: EtcdOperation, one: EtcdMember) -> Action:
+    """All others are to be stopped."""
+    why = f"no quorum is left; {one.name} holds the log up to index {survivor.held(s, one)}"
+    update = {"member": one.name, "step": "Fence", "reason": why}
     others = tuple(m.name for m in s.obj.status.members if m.name != one.name)
     text = f"{why}, and is to go on alone; the others are stopped first"
-    return Action(reasons.RECOVERING, text, operation, call=Fence(others))
+    return Action(reasons.RECOVERING, text, operation.model_copy(update=update), call=Fence(others))
 
 
 def _fence(
     s: Situation, running: EtcdOperation, name: str, others: tuple[str, ...]
 ) -> Action | None:
-    if s.has_quorum or not _is_allowed(s):
+    if s.has_quorum or not is_allowed(s.obj):
         # No data was touched. To go on would make two clusters if the others run unseen.
         back = s.has_quorum
         why = "a quorum has returned by itself" if back else "the consent was taken back"
@@ -143,6 +139,10 @@ def _fence(
         call = Tell(reasons.RECOVERY_CALLED_OFF, text)
         reason = reasons.QUORUM if back else reasons.RECOVERING
         return Action(reason, text, None, call=call, after=AT_ONCE)
+    better = survivor.choose(s)
+    if better is not None and survivor.held(s, better) > survivor.held(s, s.view(name).entry):
+        # It was silent when the choice was made. Nobody's data was touched yet.
+        return _chosen(s, running, better)
     left = [
         other
         for other in others
@@ -155,19 +155,47 @@ def _fence(
     return Action(reasons.RECOVERING, text, at_step(running, "Force", name), after=AT_ONCE)
 
 
-def _is_allowed(s: Situation) -> bool:
-    recovery, cluster_id = s.obj.spec.recovery, s.obj.status.cluster_id
+def is_allowed(obj: EtcdCluster) -> bool:
+    """Whether there is consent for this very cluster that was not used yet."""
+    return _is_given(obj) and obj.status.consent_used_at is None
+
+
+def note_consent(obj: EtcdCluster) -> None:
+    """A consent that was used and then taken back may be given anew."""
+    if not _is_given(obj):
+        obj.status.consent_used_at = None
+
+
+def is_past_fence(operation: EtcdOperation | None) -> bool:
+    """Whether the survivor may have formed a cluster of its own, which no other may meet."""
+    return operation is not None and operation.type == "Recover" and operation.step != "Fence"
+
+
+def use_consent(
+    obj: EtcdCluster,
+    before: EtcdOperation | None,
+    after: EtcdOperation | None,
+    now: datetime,
+) -> None:
+    """One consent is for one loss: it is void from the moment that data may be lost by it."""
+    if is_past_fence(after) and not is_past_fence(before) and _is_given(obj):
+        obj.status.consent_used_at = now.replace(microsecond=0)
+
+
+def _is_given(obj: EtcdCluster) -> bool:
+    recovery, cluster_id = obj.spec.recovery, obj.status.cluster_id
     return recovery.policy == "FromSurvivor" and recovery.allow_data_loss == cluster_id
 
 
 def _is_lost(s: Situation) -> bool:
-    """Whether fewer than a majority answer, and have done so for a while."""
-    before = s.obj.status.condition(reasons.AVAILABLE)
-    if before is None or before.reason != reasons.QUORUM_LOST:
+    """Whether fewer than a majority answer, and have been seen to do so for a while."""
+    lost = s.obj.status.quorum_lost_at
+    if lost is None:
         return False
     members = s.entries("Member", "Leaving")
     answering = sum(s.said(m.name) is not None for m in members)
-    return answering <= len(members) // 2 and s.now - before.last_transition_time >= PATIENCE
+    patient = s.now - counted(lost, s.world, s.now) >= PATIENCE
+    return answering <= len(members) // 2 and patient
 
 
 def _is_stuck(pod: Manifest, now: datetime) -> bool:

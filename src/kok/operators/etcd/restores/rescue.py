@@ -1,8 +1,8 @@
 """A quorum is lost for long, and `spec.recovery.policy` is FromBackup: a backup is to be restored.
 
-Nobody is asked then, so it is done only by what cannot be misread: the quorum has been lost for all
-of `restoreAfter`, and the newest backup of this very etcd cluster that was proven is taken. All that
-is done is to make an EtcdRestore, whose name is the time of the loss: however often the operator is
+Nobody is asked then, so it is done only by what cannot be misread: the quorum was seen to be lost for
+all of `restoreAfter`, without a gap (see `kok.operators.etcd.watch`), and the newest backup of this
+very etcd cluster that was proven is taken. All that is done is to make an EtcdRestore, whose name is the time of the loss: however often the operator is
 started anew, there is one for each loss. It goes the way of any other, and is deleted again if a
 quorum returns before its turn came.
 """
@@ -23,6 +23,7 @@ from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.backups.schedule import good, is_proven
 from kok.operators.etcd.restores.takeover import ENDED
 from kok.operators.etcd.situation import Situation
+from kok.operators.etcd.watch import counted
 from kok.runtime.reconciler import Pass
 
 KIND = EtcdRestore.info.kind
@@ -49,24 +50,29 @@ def note(obj: EtcdCluster, now: datetime) -> None:
         status.quorum_lost_at = now.replace(microsecond=0)
 
 
+def due_at(s: Situation) -> datetime | None:
+    """When the quorum will have been seen to be lost for long enough; None if it is not lost."""
+    lost = s.obj.status.quorum_lost_at
+    if lost is None:
+        return None
+    return counted(lost, s.world, s.now) + span(s.obj.spec.recovery.restore_after)
+
+
 def judge(
-    obj: EtcdCluster,
-    backups: Sequence[EtcdBackup],
-    restores: Sequence[EtcdRestore],
-    now: datetime,
+    s: Situation, backups: Sequence[EtcdBackup], restores: Sequence[EtcdRestore]
 ) -> Rescue | None:
     """What the policy means for a quorum that is lost; None if it does not, or is being restored."""
-    status, recovery = obj.status, obj.spec.recovery
-    if recovery.policy != "FromBackup" or status.quorum_lost_at is None:
+    obj, status, due = s.obj, s.obj.status, due_at(s)
+    if obj.spec.recovery.policy != "FromBackup" or due is None:
         return None
     if status.restore is not None or status.cluster_id is None:
         return None
     mine = next((r for r in restores if r.name == name_of(obj)), None)
     if mine is not None:
-        return _made(mine)
+        return _made(mine, due, s.now)
     if (waits := _waits(obj, restores)) is not None:
         return Rescue(waits)
-    return _to_be_made(obj, backups, status.quorum_lost_at + span(recovery.restore_after), now)
+    return _to_be_made(obj, backups, due, s.now)
 
 
 def _waits(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> str | None:
@@ -97,16 +103,23 @@ def _to_be_made(
         return Rescue(text, is_blocked=True)
     if now < when:
         return Rescue(
-            f"EtcdBackup {backup.name} is restored at {when:%Y-%m-%d %H:%M:%S} UTC, by "
-            "spec.recovery.policy FromBackup, unless a quorum returns"
+            f"EtcdBackup {backup.name} is restored at {_time(when)}, by spec.recovery.policy "
+            "FromBackup, unless a quorum returns"
         )
     return Rescue(f"EtcdBackup {backup.name} is restored", backup=backup.name)
 
 
-def _made(mine: EtcdRestore) -> Rescue:
+def _time(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _made(mine: EtcdRestore, due: datetime, now: datetime) -> Rescue:
     ready = mine.status.condition(reasons.READY)
     said = ready.message if ready is not None else "is begun"
     text = f"EtcdRestore {mine.name}, made by spec.recovery.policy FromBackup: {said}"
+    if mine.status.phase not in ENDED and now < due:
+        # The operator was away since it was made: members get their time once more.
+        text = f"{text}; it does not begin before {_time(due)}"
     if mine.status.phase != "Failed":
         return Rescue(text)
     return Rescue(f"{text}; delete it to have it tried again, or restore another", is_blocked=True)
@@ -115,7 +128,11 @@ def _made(mine: EtcdRestore) -> Rescue:
 def newest(obj: EtcdCluster, backups: Sequence[EtcdBackup]) -> EtcdBackup | None:
     """The newest proven backup of this etcd cluster, and not of an earlier one of the same name."""
     return next(
-        (b for b in good(backups) if is_proven(b) and b.status.cluster_id == obj.status.cluster_id),
+        (
+            b
+            for b in good(backups, now)
+            if is_proven(b) and b.status.cluster_id == obj.status.cluster_id
+        ),
         None,
     )
 
@@ -132,16 +149,17 @@ def is_rescue(restore: EtcdRestore) -> bool:
 
 
 def eligible(s: Situation, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]:
-    """The restores that may have their turn: those of the policy only while the quorum is lost.
+    """The restores that may have their turn: those of the policy only while the quorum is lost, and
+    was seen to be for long enough.
 
     Not while enough members answer to agree on a leader. One that was begun stays among them, or it
     would be taken for deleted.
     """
-    obj = s.obj
+    obj, due = s.obj, due_at(s)
     under_way = obj.status.restore.uid if obj.status.restore is not None else None
     voters = s.entries("Member", "Leaving")
     returns = sum(s.said(m.name) is not None for m in voters) > len(voters) // 2
-    wanted = "" if returns else name_of(obj)
+    wanted = name_of(obj) if due is not None and s.now >= due and not returns else ""
     return [
         r for r in restores if not is_rescue(r) or r.metadata.uid == under_way or r.name == wanted
     ]
@@ -217,5 +235,5 @@ async def act(
     except AlreadyExists:
         p.log.info("the EtcdRestore is there already", name=name_of(obj))
         return
-    text = f"no quorum since {lost:%Y-%m-%d %H:%M:%S} UTC: EtcdBackup {rescue.backup} is restored"
+    text = f"no quorum since {_time(lost)}: EtcdBackup {rescue.backup} is restored"
     p.event(reasons.RECOVERING, text, warning=True)

@@ -6,7 +6,11 @@
     Growing    the others join it; when all are healthy, the earlier ones' volumes go
 
 Each step is recorded before anything is done for it. Until `Starting` the members of before are
-still those of the status: to give up means to forget the restore, and they come back.
+still those of the status: to give up means to forget the restore, and they come back. Where one of
+them had been made a cluster of its own (`operations.recover`), only that one does: the others are no
+members any more by what it knows, and with their own list would make a second cluster beside it. So
+that recovery stays recorded until the restored member takes the place of all, and goes on if it never
+does.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from kok.operators.etcd.backups.proof import BAD
 from kok.operators.etcd.jobs import Failed, Running
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.obstacles import Problem
+from kok.operators.etcd.operations import recover
 from kok.operators.etcd.restores import seeding
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.reconciler import Pass
@@ -161,7 +166,8 @@ async def _begin(
         return LOOK
     if found is None or found.status.source is None or (new and obj.spec.restore_from is None):
         return None
-    obj.status.operation = None
+    if not recover.is_past_fence(obj.status.operation):
+        obj.status.operation = None
     obj.status.restore = EtcdRestoreProgress(
         name=found.name,
         uid=found.metadata.uid,
@@ -308,6 +314,9 @@ async def _give_up(
 ) -> float:
     """The members of before are still those of the status: they start again with their volumes."""
     text = f"{why}; the EtcdCluster goes on with the data that it had"
+    running = obj.status.operation
+    if running is not None:
+        text = f"{text}, and with the recovery of its quorum: {running.member} goes on alone"
     # Before it is forgotten what there is to be removed.
     await seeding.discard(p, obj, world, restore)
     obj.status.restore_failed = EtcdRestoreFailure(uid=restore.uid, message=text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -46,10 +47,30 @@ def made(phase: str = "Verifying", name: str = NAME) -> EtcdRestore:
 
 
 def eligible(
-    obj: EtcdCluster, restores: list[EtcdRestore], answers: dict[int, Answer] | None = None
+    obj: EtcdCluster,
+    restores: list[EtcdRestore],
+    answers: dict[int, Answer] | None = None,
+    **seen: Any,
 ) -> list[EtcdRestore]:
     """The restores that may have their turn, while no member answers or these do."""
-    return rescue.eligible(Situation.of(obj, a_world(obj, answers or {}), NOW), restores)
+    return rescue.eligible(situation(obj, NOW + AFTER, answers, **seen), restores)
+
+
+def judge(
+    obj: EtcdCluster,
+    backups: list[EtcdBackup],
+    restores: list[EtcdRestore],
+    now: datetime,
+    **seen: Any,
+) -> rescue.Rescue | None:
+    """What the policy means while no member answers."""
+    return rescue.judge(situation(obj, now, **seen), backups, restores)
+
+
+def situation(
+    obj: EtcdCluster, now: datetime, answers: dict[int, Answer] | None = None, **seen: Any
+) -> Situation:
+    return Situation.of(obj, replace(a_world(obj, answers or {}), **seen), now)
 
 
 def test_the_newest_proven_backup_is_restored_when_the_time_has_come() -> None:
@@ -61,8 +82,8 @@ def test_the_newest_proven_backup_is_restored_when_the_time_has_come() -> None:
         proven("of-another-cluster", clusterID="abc"),
     ]
 
-    early = rescue.judge(lost(), backups, [], NOW + AFTER - timedelta(seconds=1))
-    due = rescue.judge(lost(), backups, [], NOW + AFTER)
+    early = judge(lost(), backups, [], NOW + AFTER - timedelta(seconds=1))
+    due = judge(lost(), backups, [], NOW + AFTER)
 
     assert early is not None
     assert early.backup is None
@@ -77,13 +98,13 @@ def test_the_newest_proven_backup_is_restored_when_the_time_has_come() -> None:
     ids=["manual", "from-survivor", "quorum", "restoring"],
 )
 def test_nothing_is_restored_that_was_not_allowed_or_needed(obj: EtcdCluster) -> None:
-    assert rescue.judge(obj, [proven()], [], NOW + 2 * AFTER) is None
+    assert judge(obj, [proven()], [], NOW + 2 * AFTER) is None
 
 
 def test_without_a_proven_backup_it_says_so_and_what_to_do() -> None:
     obj = lost()
 
-    found = rescue.judge(obj, [proven(verification=None)], [], NOW + AFTER)
+    found = judge(obj, [proven(verification=None)], [], NOW + AFTER)
     rescue.report(obj, found, NOW)
 
     ready = obj.status.condition(reasons.READY)
@@ -97,7 +118,7 @@ def test_without_a_proven_backup_it_says_so_and_what_to_do() -> None:
 
 @pytest.mark.parametrize("phase", ["Pending", "Verifying", "Verified", "Failed", "Complete"])
 def test_there_is_one_restore_for_each_loss(phase: str) -> None:
-    found = rescue.judge(lost(), [proven()], [made(phase)], NOW + AFTER)
+    found = judge(lost(), [proven()], [made(phase)], NOW + AFTER)
 
     assert found is not None
     assert found.backup is None
@@ -105,8 +126,8 @@ def test_there_is_one_restore_for_each_loss(phase: str) -> None:
 
 
 def test_a_restore_that_a_person_asked_for_goes_first() -> None:
-    found = rescue.judge(lost(), [proven()], [a_restore("mine")], NOW + AFTER)
-    over = rescue.judge(lost(), [proven()], [a_restore("mine", phase="Failed")], NOW + AFTER)
+    found = judge(lost(), [proven()], [a_restore("mine")], NOW + AFTER)
+    over = judge(lost(), [proven()], [a_restore("mine", phase="Failed")], NOW + AFTER)
 
     assert found is not None
     assert found.backup is None
@@ -119,7 +140,7 @@ def test_members_that_do_not_start_with_what_was_changed_have_all_their_data() -
     obj = lost()
     obj.status.operation = EtcdOperation(type="Roll", member="shop-etcd-0", since=NOW)
 
-    found = rescue.judge(obj, [proven()], [], NOW + 2 * AFTER)
+    found = judge(obj, [proven()], [], NOW + 2 * AFTER)
 
     assert found is not None
     assert found.backup is None
@@ -195,3 +216,30 @@ def test_since_when_it_is_lost_is_noted_once_and_forgotten() -> None:
     obj.status.set_condition(reasons.AVAILABLE, True, reasons.QUORUM, "", now=NOW, generation=1)
     rescue.note(obj, NOW + AFTER)
     assert obj.status.quorum_lost_at is None
+
+
+def test_after_a_gap_members_get_all_of_their_time_once_more() -> None:
+    """A power cut takes the operator along: on its first look no member has started yet."""
+    back = NOW + timedelta(hours=2)
+
+    first = judge(lost(), [proven()], [], back, watched_since=back)
+    due = judge(lost(), [proven()], [], back + AFTER, watched_since=back)
+
+    assert first is not None
+    assert first.backup is None
+    assert "EtcdBackup one is restored at 2026-11-01 14:15:00 UTC" in first.message
+    assert due is not None
+    assert due.backup == "one"
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Verifying", "Verified"])
+def test_after_a_gap_a_restore_that_was_made_before_does_not_begin_at_once(phase: str) -> None:
+    mine, back = made(phase), NOW + timedelta(minutes=5)
+
+    assert eligible(lost(), [mine], watched_since=back) == []
+    assert eligible(lost(), [mine], watched_since=NOW) == [mine]
+    told = judge(lost(), [proven()], [mine], NOW + AFTER, watched_since=back)
+
+    assert told is not None
+    assert "does not begin before 2026-11-01 12:20:00 UTC" in told.message
+    assert rescue.to_be_called_off(lost(), [mine]) == [], "its name is that of the loss"

@@ -6,16 +6,32 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.unit.operators.etcd.builders import UID, a_world, an_etcd, formed, says
+import structlog
+from tests.unit.operators.etcd.builders import (
+    NOW,
+    UID,
+    a_world,
+    an_etcd,
+    decided,
+    doing,
+    formed,
+    says,
+)
 
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdrestore import EtcdRestore
 from kok.api.etcdstore import StoredBackup
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
+from kok.kube.client import Kube
+from kok.operators.etcd import plan
 from kok.operators.etcd.render.seed import restore_command
 from kok.operators.etcd.restores import takeover
 from kok.operators.etcd.restores.fit import misfit
+from kok.operators.etcd.settings import EtcdSettings
+from kok.runtime.clock import FakeClock
+from kok.runtime.reconciler import Pass
+from kok.runtime.settings import Settings
 from kok.versions import etcd
 
 SOURCE: dict[str, Any] = {
@@ -188,3 +204,49 @@ def test_which_versions_go_together(made: str, version: str, words: str | None) 
     backup = StoredBackup.model_validate({**SOURCE, "etcdVersion": made})
     found = misfit(backup, version)
     assert (found is None) if words is None else (found is not None and words in found)
+
+
+async def begun_and_deleted(kube: Kube, step: str) -> tuple[EtcdCluster, Pass[EtcdCluster]]:
+    """A recovery of the quorum by member 1 came so far, when a restore began and was deleted."""
+    obj = doing(formed(), "Recover", member="shop-etcd-1", step=step)
+    world = a_world(obj, {})
+    p = Pass(
+        obj=obj,
+        status=obj.status,
+        kube=kube,
+        clock=FakeClock(NOW),
+        now=NOW,
+        log=structlog.stdlib.get_logger(),
+        settings=Settings(),
+    )
+    await takeover.advance(p, obj, world, [a_restore()], EtcdSettings())
+    assert obj.status.restore is not None
+    await takeover.advance(p, obj, world, [], EtcdSettings())
+    assert obj.status.restore is None
+    return obj, p
+
+
+@pytest.mark.parametrize("step", ["Force", "Settle"])
+async def test_given_up_it_starts_no_member_that_a_recovery_has_fenced(
+    kube: Kube, step: str
+) -> None:
+    """The survivor has a cluster of its own: with the others there would be two."""
+    obj, p = await begun_and_deleted(kube, step)
+
+    world = a_world(obj, {})
+    assert [plan.may_run(obj, world, m.name) for m in obj.status.members] == [False, True, False]
+    found = decided(obj, world)
+    assert found is not None
+    assert found.operation is not None
+    assert (found.operation.type, found.operation.step) == ("Recover", step)
+    assert "shop-etcd-1 goes on alone" in p.events[-1].note
+
+
+async def test_given_up_it_starts_all_members_where_nobody_had_gone_on_alone_yet(
+    kube: Kube,
+) -> None:
+    obj, p = await begun_and_deleted(kube, "Fence")
+
+    world = a_world(obj, {})
+    assert [plan.may_run(obj, world, m.name) for m in obj.status.members] == [True, True, True]
+    assert "alone" not in p.events[-1].note
