@@ -45,8 +45,8 @@ async def _may_ask(kube: Kube) -> None:
 
 
 async def _ask(api_server: ApiServer, name: str, address: str) -> None:
-    """Node `w7` asks as its kubelet does; who asked is what the API server found out."""
-    asked = csr("w7", name=name, hosts=["w7"], addresses=[address])
+    """Node `foreign-7` asks as its kubelet does; who asked is what the API server found out."""
+    asked = csr("foreign-7", name=name, hosts=["foreign-7"], addresses=[address])
     asked["spec"] = {k: v for k, v in asked["spec"].items() if k not in {"username", "groups"}}
     access = from_kubeconfig(api_server.kubeconfig())
     async with Kube(access, field_manager="kubelet", timeout=PATIENCE) as kubelet:
@@ -54,7 +54,10 @@ async def _ask(api_server: ApiServer, name: str, address: str) -> None:
             "POST",
             "/apis/certificates.k8s.io/v1/certificatesigningrequests",
             asked,
-            headers={"Impersonate-User": "system:node:w7", "Impersonate-Group": "system:nodes"},
+            headers={
+                "Impersonate-User": "system:node:foreign-7",
+                "Impersonate-Group": "system:nodes",
+            },
         )
 
 
@@ -76,9 +79,11 @@ async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
     api_server: ApiServer, kube: Kube, kok_crds: None
 ) -> None:
     await _may_ask(kube)
-    seen = node("w7", "192.0.2.77", "w7")
+    seen = node("foreign-7", "192.0.2.77", "foreign-7")
     await kube.create({"apiVersion": "v1", "kind": "Node", "metadata": seen["metadata"]})
-    await kube.patch(kinds.NODE, "w7", None, {"status": seen["status"]}, subresource="status")
+    await kube.patch(
+        kinds.NODE, "foreign-7", None, {"status": seen["status"]}, subresource="status"
+    )
     await _ask(api_server, "csr-foreign-own", "192.0.2.77")
     await _ask(api_server, "csr-apis", "10.65.0.1")
     changed = asyncio.Event()
@@ -101,16 +106,18 @@ async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
         return await attend(p, tenant, watching, ())
 
     def waiting() -> int:
-        return len(watching.requests.of("system:node:w7")) if watching.requests else 0
+        return len(watching.requests.of("system:node:foreign-7")) if watching.requests else 0
 
     try:
-        await _until(changed, lambda: waiting() == 2 and watching.addresses.get("w7"))
-        assert await attended("Manual") == Foreign(("w7",))
+        await _until(changed, lambda: waiting() == 2 and watching.addresses.get("foreign-7"))
+        assert await attended("Manual") == Foreign(("foreign-7",))
         assert await _decision(kube, "csr-foreign-own") == []
         found = await attended("Approve")
         assert found is not None
-        assert found.waiting == ("w7",)
-        assert "csr-apis of Node w7, which belongs to no Machine, is not approved" in str(found)
+        assert found.waiting == ("foreign-7",)
+        assert "csr-apis of Node foreign-7, which belongs to no Machine, is not approved" in str(
+            found
+        )
         assert await _decision(kube, "csr-foreign-own") == ["Approved"]
         assert await _decision(kube, "csr-apis") == []
         await kube.delete(kinds.CSR, "csr-apis")
@@ -118,4 +125,4 @@ async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
         assert await attended("Approve") == Foreign()
     finally:
         await watching.close()
-        await kube.delete(kinds.NODE, "w7")
+        await kube.delete(kinds.NODE, "foreign-7")

@@ -93,7 +93,7 @@ def _waits(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> str | None:
 def _to_be_made(
     obj: EtcdCluster, backups: Sequence[EtcdBackup], when: datetime, now: datetime
 ) -> Rescue:
-    backup = newest(obj, backups)
+    backup = newest(obj, backups, now)
     if backup is None:
         text = (
             "spec.recovery.policy is FromBackup, but no EtcdBackup of etcd cluster "
@@ -125,7 +125,7 @@ def _made(mine: EtcdRestore, due: datetime, now: datetime) -> Rescue:
     return Rescue(f"{text}; delete it to have it tried again, or restore another", is_blocked=True)
 
 
-def newest(obj: EtcdCluster, backups: Sequence[EtcdBackup]) -> EtcdBackup | None:
+def newest(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> EtcdBackup | None:
     """The newest proven backup of this etcd cluster, and not of an earlier one of the same name."""
     return next(
         (
