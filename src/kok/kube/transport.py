@@ -169,8 +169,11 @@ class Transport:
             method, path, body, query=query, headers=headers, timeout=limit
         ) as response:
             if response.status >= 400:
-                raise error_of(response.status, await self._beginning(response))
+                refusal = await self._beginning(response)
+                self._turns.answered()
+                raise error_of(response.status, refusal)
             raw = await self._read(response, several, pace, namespace)
+            self._turns.answered()
             if not response.content_type.endswith("json"):
                 return raw.decode("utf-8", "replace"), len(raw)
             if not several or weight(raw) > self.limits.weight:
@@ -271,7 +274,6 @@ class Transport:
             ):
                 # Now, and not at the end, which for a watch is minutes away.
                 answered = True
-                self._turns.answered()
                 self._tell(method, response.status)
                 yield response
         except KubeError:

@@ -22,7 +22,7 @@ class Turns:
         self._answered = self._loop.time()
 
     def answered(self) -> None:
-        """The server has answered somebody."""
+        """The server has answered somebody, to the end."""
         self._answered = self._loop.time()
 
     @asynccontextmanager

@@ -46,6 +46,27 @@ async def test_nobody_waits_for_a_server_that_answers_nobody(api: FakeApi) -> No
     assert len(asked) < 5, "each has its own patience with a server that is silent"
 
 
+async def test_an_answer_that_never_ends_is_none(api: FakeApi) -> None:
+    asked: list[str] = []
+    over = asyncio.Event()
+
+    async def begun(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await response.write(b"{")
+        await over.wait()
+        return response
+
+    always(api, begun)
+    async with await _one_connection(api, 0.2) as kube:
+        waiting = [kube.get(kinds.SECRET, f"a{n}", "ns") for n in range(20)]
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        over.set()
+    assert all(isinstance(one, Unreachable) for one in found)
+    assert len(asked) < 5
+
+
 async def test_a_stream_has_a_connection_until_it_ends(api: FakeApi) -> None:
     begun = asyncio.Event()
 

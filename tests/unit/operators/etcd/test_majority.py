@@ -33,7 +33,7 @@ from kok.operators.etcd.situation import Situation
 from kok.runtime.reconciler import Pass
 
 SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))
-QUIET = cast("Pass[EtcdCluster]", SimpleNamespace(event=lambda *_, **__: None))
+QUIET = cast("Pass[EtcdCluster]", SimpleNamespace(event=lambda *_, **__: None, now=NOW))
 NUMBERS = (0, 1, 2, 3, 4)
 
 
