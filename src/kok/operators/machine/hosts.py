@@ -27,6 +27,10 @@ from kok.runtime.reconciler import DONE, Done, Key, Pass, Result, Wake
 MACHINE = Machine.info.kind
 
 
+UNTOLD = 30.0
+"""Seconds between two looks at a Machine of which nobody tells."""
+
+
 class HostReconciler:
     """Shows which Machine uses a Host, and remembers the host's key from one to the next.
 
@@ -52,7 +56,9 @@ class HostReconciler:
             _note_use(p.status, machine)
             p.status.phase = "Claimed"
             p.set_condition("Ready", True, reasons.CLAIMED, f"used by Machine {machine.name}")
-            return Result()
+            # Of one without the label no change wakes the Host.
+            told = machine.metadata.labels.get(names.LABEL_HOST) == p.obj.name
+            return Result(None if told else UNTOLD)
         if p.status.used_by is not None and not await self._cleaner.clean(p):
             p.status.phase = "Dirty"
             why = self._cleaner.sentence(p)
@@ -130,8 +136,16 @@ class ComponentReconciler:
 
 
 async def _machine(p: Pass[Host]) -> Machine | None:
+    """The Machine of the host: the one that names it, or whose software is on it.
+
+    That it does not name the Host any more, for anybody may take labels off, makes no Machine gone.
+    """
     labels = {names.LABEL_HOST: p.obj.name}
     found = await p.kube.list(MACHINE, p.obj.namespace, labels=labels, unread=FREE_FORM)
+    used = p.status.used_by
+    if not found and used is not None:
+        last = await p.kube.get(MACHINE, used.machine, p.obj.namespace, unread=FREE_FORM)
+        found = [last] if last is not None and last["metadata"].get("uid") == used.uid else []
     there = listed(Machine, found)
     for odd in there.odd:
         # It may well use the host, which must neither be cleaned up nor be given to another.

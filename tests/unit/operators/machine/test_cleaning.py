@@ -17,9 +17,11 @@ from kok.kube.client import Kube
 from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.census import Census
 from kok.operators.machine.cleaning import Cleaner
+from kok.operators.machine.hosts import HostReconciler
 from kok.operators.machine.machines.reconcile import MachineReconciler
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock
+from kok.runtime.errors import Wait
 from kok.runtime.reconciler import Pass
 from kok.runtime.settings import Settings
 from kok.runtime.workshop import Workshop
@@ -142,3 +144,46 @@ async def test_what_was_found_of_one_machines_remains_says_nothing_of_anothers(
     assert not await cleaner.clean(passing(kube, forged("one")))
     machines.sessions.of("uid-h").view.cleaned = True
     assert not await cleaner.clean(passing(kube, forged("two")))
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+async def test_the_host_of_a_machine_that_lost_its_label_is_not_cleaned_up(
+    api: FakeApi, kube: Kube, machines: MachineReconciler, leaving: bool
+) -> None:
+    """As after a change of a KubeNode from a pool to hosts of the same names."""
+    cleaner = Cleaner(
+        machines.connections,
+        machines.sessions,
+        machines.observer,
+        machines.abandoned,
+        machines.keeper,
+    )
+    reconciler = HostReconciler(cleaner, MachineSettings())
+    living = builders.machine(status={"phase": "Ready"}).manifest()
+    name, uid = living["metadata"]["name"], living["metadata"]["uid"]
+    living["metadata"]["labels"] = {}
+    api.put(f"/apis/kok.dev/v1alpha1/namespaces/team-a/machines/{name}", living)
+    host = Host.parse(
+        {
+            "metadata": builders.meta("h"),
+            "spec": {"address": "127.0.0.1", "port": 1, "ssh": {"secret": "s"}, "hostKey": KEY},
+            "status": {"usedBy": {"machine": name, "uid": uid, "cluster": "shop"}},
+        }
+    )
+    p = passing(kube, host)
+    if leaving:
+        with pytest.raises(Wait, match=f"Machine {name} still uses it"):
+            await reconciler.finalize(p)
+    else:
+        result = await reconciler.reconcile(p)
+        assert (p.status.phase, p.status.machine) == ("Claimed", name)
+        assert result.requeue_after is not None, "its end is told to nobody"
+    assert not machines.sessions.of(host.metadata.uid).doing
+    # Another one of its name is not it.
+    api.put(
+        f"/apis/kok.dev/v1alpha1/namespaces/team-a/machines/{name}",
+        {**living, "metadata": {**living["metadata"], "uid": "of-a-later-one"}},
+    )
+    if not leaving:
+        await reconciler.reconcile(p)
+        assert p.status.phase == "Dirty"
