@@ -72,10 +72,20 @@ class Server:
     def has(self, path: str, text: str, status: int = 200, **headers: str) -> None:
         self.answers[path] = (status, text, headers)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path)
         status, text, headers = self.answers.get(request.path, (404, "no", {}))
-        return web.Response(status=status, text=text, headers=headers)
+        if status != self.IN_PIECES:
+            return web.Response(status=status, text=text, headers=headers)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for line in text.splitlines(keepends=True):
+            await response.write(line.encode())
+            await asyncio.sleep(0.05)
+        return response
+
+    IN_PIECES = 0
+    """The status of what is sent line by line."""
 
 
 @asynccontextmanager
@@ -113,6 +123,11 @@ async def fetch(base: str, ca: str = CA.cert_pem.decode()) -> dict[str, str]:
 
 async def test_published_sums_are_fetched(mirror: Server) -> None:
     mirror.has(f"/{PATH}.sha256", SUM)
+    assert await fetch(mirror.base) == {PATH: SUM}
+
+
+async def test_a_list_may_come_in_pieces(mirror: Server) -> None:
+    mirror.has(f"/{PATH}.sha256", f"{OTHER}  another\n{SUM}  runc.amd64\n", Server.IN_PIECES)
     assert await fetch(mirror.base) == {PATH: SUM}
 
 

@@ -154,7 +154,7 @@ async def _text(
                     f"{_INSTEAD}",
                 )
             else:
-                return (await answer.content.read(_LIMIT)).decode("utf-8", "replace")
+                return (await _beginning(answer.content)).decode("utf-8", "replace")
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         # What aiohttp says of a connection holds an address in memory, another one each time.
         said = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
@@ -164,6 +164,16 @@ async def _text(
             f"artifacts.baseURL or artifacts.ca, or {_INSTEAD}",
         ) from error
     return await _text(session, onward, trust, follow=follow - 1)
+
+
+async def _beginning(content: aiohttp.StreamReader) -> bytes:
+    """All of it, however many pieces it comes in; no more than a list of sums may have."""
+    raw = bytearray()
+    async for piece in content.iter_any():
+        raw += piece
+        if len(raw) >= _LIMIT:
+            break
+    return bytes(raw[:_LIMIT])
 
 
 def _complete(found: Mapping[str, str], sources: Sequence[Source], without: str) -> None:
