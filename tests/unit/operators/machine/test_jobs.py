@@ -22,7 +22,9 @@ from kok.operators.machine.host import agent, jobs
 from kok.operators.machine.host.agent import HostTaken
 from kok.operators.machine.host.jobs import JobPlan, JobResult
 from kok.operators.machine.host.survey import Found, Owner, Question, Survey
-from kok.operators.machine.ssh import Credentials, Expected, Target, Timeouts
+from kok.operators.machine.machines.work import Hand
+from kok.operators.machine.session import View
+from kok.operators.machine.ssh import Connections, Credentials, Expected, Target, Timeouts
 from kok.operators.machine.ssh.connection import Connection
 from kok.operators.machine.ssh.errors import HostError
 from kok.operators.machine.ssh.login import connect
@@ -84,7 +86,11 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 
 async def _connect(host: FakeHost) -> Connection:
-    where = Target(
+    return await connect(_target(host), Timeouts())
+
+
+def _target(host: FakeHost) -> Target:
+    return Target(
         address="127.0.0.1",
         port=host.port,
         user="root",
@@ -92,7 +98,6 @@ async def _connect(host: FakeHost) -> Connection:
         credentials=Credentials(key=host.client),
         expected=Expected(host.fingerprint),
     )
-    return await connect(where, Timeouts())
 
 
 def counting(site: Site, extra: str = "") -> dict[str, str]:
@@ -376,6 +381,22 @@ async def test_no_host_is_given_away_with_a_component_on_it(site: Site) -> None:
         await agent.forget(site.connection, OWNER.uid)
     assert (site.host.home / "owner").exists()
     assert (await site.work(jobs.removal_job(OWNER.uid, 1)))[0].exit == 0
+
+
+async def test_a_removal_that_left_something_after_all_is_done_again(site: Site) -> None:
+    """A job that was on its way has begun its component after the removal had looked."""
+    assert (await site.work(jobs.removal_job(OWNER.uid, View().removals)))[0].exit == 0
+    home = site.host.home / "components/tool"
+    home.mkdir(parents=True)
+    (home / "uninstall").write_text(counting(site)["uninstall"])
+    pool = Connections(Timeouts(), asyncio.get_running_loop().time)
+    hand = Hand(pool, SystemClock(), OWNER.uid, _target(site.host), View(), lambda: None)
+    with pytest.raises(HostError, match="component tool was not taken away"):
+        await hand.clean(OWNER)
+    await hand.clean(OWNER)
+    assert runs(site) == ["uninstall"]
+    assert not site.host.home.exists()
+    pool.drop(OWNER.uid)
 
 
 async def test_what_cannot_be_noted_is_not_begun(site: Site) -> None:

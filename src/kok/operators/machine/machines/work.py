@@ -145,6 +145,8 @@ class Hand:
         job = jobs.removal_job(owner.uid, self.view.removals)
         await agent.work(connection, [job], owner, told, self.clock)
         if ends and ends[-1].exit == 0:
+            # Whatever is left is only taken away by a job of another name.
+            self.view.removals += 1
             await agent.forget(connection, owner.uid)
             self.view.survey = None
             self.view.surveyed = NEVER
