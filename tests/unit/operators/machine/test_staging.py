@@ -91,6 +91,15 @@ def test_software_changes_on_one_machine_at_a_time() -> None:
     assert all(m["spec"]["labels"] == {"tier": "gold"} for m in now.values())
 
 
+def test_more_addresses_of_hosts_reach_one_machine_at_a_time() -> None:
+    """They may change which one the node goes by."""
+    wanted, lives = intents(), living(intents())
+    for number, machine in enumerate(wanted.values()):
+        machine["spec"]["addresses"] = [f"10.0.0.{number}"]
+    assert changed(wanted, lives) == ["w1"]
+    assert changed(wanted, {**lives, "w1": living(wanted)["w1"]}) == ["w2"]
+
+
 def test_the_next_machine_waits_until_the_one_before_has_proven_itself() -> None:
     wanted, lives = intents(**NEWER), living(intents())
     lives["w1"] = living(wanted, w1=CHANGING)["w1"]

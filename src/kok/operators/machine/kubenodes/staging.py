@@ -15,8 +15,9 @@ from kok.api.machine import Machine
 from kok.api.meta import Manifest
 from kok.kube.drift import covers
 
-SOFTWARE = ("components", "artifacts")
-"""Fields of a Machine's spec that change what is on the host."""
+SOFTWARE = ("components", "artifacts", "addresses")
+"""Fields of a Machine's spec that change what is on the host: of its addresses the kubelet is told
+which one is the node's."""
 ACCESS = ("accessHash",)
 """By which it has the node turn to another address or CA. First, as without it nothing else works."""
 
