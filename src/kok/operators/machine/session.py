@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -73,6 +74,10 @@ class View:
     """When that change was begun."""
     draining: str = ""
     """What the drain waits for."""
+    drain_seen: datetime | None = None
+    """Since when this process has been draining the node."""
+    clean_seen: datetime | None = None
+    """Since when it has been cleaning up the host."""
     forced: bool = False
     """Whether pods were deleted in spite of their disruption budgets."""
     removals: int = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -24,12 +25,13 @@ from kok.kube.client import Kube
 from kok.kube.errors import Forbidden, KubeError
 from kok.operators.machine import reasons
 from kok.operators.machine.abandoned import MOST, Abandoned
-from kok.operators.machine.machines.delete import Removal
+from kok.operators.machine.host.survey import Owner
+from kok.operators.machine.machines.delete import LEAST, Removal
 from kok.operators.machine.permits import Problem
 from kok.operators.machine.session import Session
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock
-from kok.runtime.errors import Wait
+from kok.runtime.errors import Paused, Wait
 from kok.runtime.reconciler import DONE, Pass
 from kok.runtime.settings import Settings
 
@@ -153,6 +155,7 @@ async def test_an_api_that_refuses_is_not_said_to_be_silent() -> None:
 def draining(removed_for: float, *, error: KubeError | None = None) -> tuple[Removal, Session]:
     """A drain of 5 minutes that is under way."""
     session = Session(lambda: 0.0)
+    session.view.drain_seen = NOW - timedelta(seconds=removed_for)
     session.view.error = error
     session.view.retry = 1.0  # What is refused is tried again, but not in this very moment.
     going, _ = removal(
@@ -204,6 +207,24 @@ async def test_an_operator_that_was_away_has_its_whole_time() -> None:
     with pytest.raises(Wait, match="draining node w1"):
         await going.step()
     assert p.status.drain_since == NOW
+
+
+async def test_the_time_in_which_an_operator_was_away_drains_nothing() -> None:
+    """It was killed in the middle of a drain, and comes back when that should be over."""
+    session = Session(lambda: 0.0)
+    session.view.retry = 1.0
+    going, _ = removal(Tenant(known=True, answers=True), 390.0, session=session)
+    with pytest.raises(Wait, match="draining node w1"):
+        await going.step()
+    assert not session.view.drained
+    assert going._drain_until == NOW + LEAST
+    # Nor does the time in which the Machine was paused.
+    session.view.drain_seen = NOW - timedelta(hours=1)
+    going, p = removal(Tenant(known=True, answers=True), 390.0, session=session)
+    p.paused = True
+    with pytest.raises(Paused):
+        await going.step()
+    assert session.view.drain_seen is None
 
 
 # --- the host
@@ -262,6 +283,37 @@ async def test_a_host_that_stays_uncleaned_is_dirty_listed_and_counted(
     await listed.cleaned(kube, "team-a", "uid-shop-workers-w1")
     assert api.objects[LIST]["data"] == {}
     assert REGISTRY.get_sample_value("kok_machine_abandoned_hosts") == 0
+
+
+async def test_no_host_is_given_up_before_it_was_tried_to_clean_it(
+    api: FakeApi, kube: Kube
+) -> None:
+    """The operator was killed in the middle of a clean-up, and is back after its time is over."""
+    pool(api)
+    session = Session(lambda: 0.0)
+    listed, machine = Abandoned(), installed(700)
+    await listed.load(kube, "kok-system")
+    for seen, ends in ((None, False), (NOW - LEAST / 2, False), (NOW - LEAST, True)):
+        session.view.clean_seen = seen
+        going, _ = removal(
+            None, 0, kube=kube, session=session, abandoned=listed, machine=machine, cluster=None
+        )
+        going._hand = Busy()  # type: ignore[assignment]
+        if ends:
+            assert await going.step() is DONE
+        else:
+            with pytest.raises(Wait, match="cleaning up host"):
+                await going.step()
+            assert session.doing == "clean"
+            await asyncio.sleep(0)
+    assert [entry.why for entry in listed.known.values()] == ["it was not done in time"]
+
+
+class Busy:
+    """A way to a host on which the clean-up does not come to an end."""
+
+    async def clean(self, owner: Owner) -> None:
+        await asyncio.Event().wait()
 
 
 async def test_a_clean_up_has_its_whole_time_whatever_the_drain_took(

@@ -30,6 +30,9 @@ from kok.runtime.reconciler import DONE, Done, Pass, Result
 
 HOST = Host.info.kind
 SOON = 5.0
+LEAST = timedelta(minutes=1)
+"""For which an operator itself drains a node, and tries to clean up a host, before it gives up: the
+time in which it was away, or in which the Machine was paused, is none in which anything was tried."""
 UNSEEN_FOR = timedelta(seconds=30)
 """How long the business cluster's API is waited for while it does not answer at all."""
 ENDING = timedelta(seconds=FORCED_PATIENCE)
@@ -59,17 +62,26 @@ class Removal:
         # Counted from the first pass and not from the deletion: an operator that was away, for
         # however long, has drained nothing yet and has not tried to clean up.
         began = p.status.drain_since or p.now
-        self._drain_until = began + span(p.obj.spec.drain_timeout)
+        given = span(p.obj.spec.drain_timeout)
+        self._planned_until = began + given
+        seen = case.view.drain_seen or p.now
+        self._drain_until = max(self._planned_until, seen + min(given, LEAST))
         self._unseen_until = began + UNSEEN_FOR
 
     @property
     def _let_go(self) -> datetime:
         """When the host is given up."""
-        return (self._p.status.clean_since or self._p.now) + self._patience
+        over = (self._p.status.clean_since or self._p.now) + self._patience
+        if self._hand is None:
+            return over
+        seen = self._case.view.clean_seen or self._p.now
+        return max(over, seen + min(self._patience, LEAST))
 
     async def step(self) -> Result | Done:
         """`Wait` says what is being done; `DONE` that nothing is left to do."""
         if self._p.paused:
+            # What it could have done meanwhile it has not tried.
+            self._case.view.drain_seen = self._case.view.clean_seen = None
             raise Paused("removal")
         self._p.status.drain_since = self._p.status.drain_since or self._p.now
         report_way(self._p.status, self._case)
@@ -107,7 +119,7 @@ class Removal:
         patience = UNSEEN_FOR.total_seconds()
         # An operator that was just started needs a moment, however old the deletion is.
         young = tenant is not None and (tenant.age < patience or 0 < tenant.silence < patience)
-        in_time = self._p.now < self._drain_until + UNSEEN_FOR
+        in_time = self._p.now < self._planned_until + UNSEEN_FOR
         if (young and in_time) or self._p.now < self._unseen_until:
             self._wait(f"waiting for the API of Cluster {self._p.obj.spec.cluster}", 2.0)
 
@@ -115,6 +127,7 @@ class Removal:
         node, view = self._case.world.node, self._case.view
         if node is None:
             return
+        view.drain_seen = view.drain_seen or self._p.now
         if not self._session.doing and self._session.wait() <= 0:
             drain = Drain(
                 kube=tenant.kube,
@@ -208,6 +221,7 @@ class Removal:
             await self._report_clean()
             return
         self._p.status.clean_since = self._p.status.clean_since or self._p.now
+        view.clean_seen = view.clean_seen or self._p.now
         annotation = machine.metadata.annotations.get(ANNOTATION_ABANDON_HOST)
         hopeless = self._case.world.hopeless and self._hand is None
         if annotation == "true" or hopeless or self._p.now >= self._let_go:
@@ -278,7 +292,10 @@ class Removal:
         if live is not None:
             use = HostUse(machine=machine.name, uid=uid, cluster=machine.spec.cluster)
             await self._write_use(live, use)
-        why = self._why() or "the operator was told to let it go"
+        told = machine.metadata.annotations.get(ANNOTATION_ABANDON_HOST) == "true"
+        why = self._why() or (
+            "the operator was told to let it go" if told else "it was not done in time"
+        )
         entry = AbandonedHost(
             namespace=machine.namespace,
             machine=machine.name,
