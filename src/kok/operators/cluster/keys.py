@@ -227,11 +227,16 @@ class KeyRing:
             return _Found(Problem(secret, reasons.KEY_UNREADABLE, text))
         if latched is None or found == latched:
             return _Found(fingerprint=found)
+        text = f"{where} holds another key ({found}) than the one in use ({latched}){back}"
+        if entry == ENCRYPTION_KEY:
+            # Without the one in use nothing that it encrypted can be read: no word of anybody
+            # makes another one right.
+            text += ". Secrets in etcd are encrypted with it, and no other key reads them"
+            return _Found(Problem(secret, reasons.KEY_CHANGED, text))
         if self._trust == found:
             return _Found(fingerprint=found, trusted=True)
-        text = (
-            f"{where} holds another key ({found}) than the one in use ({latched}){back}, or "
-            f"annotate the Cluster with {names.ANNOTATION_TRUST_CA}={found} to go over to it"
+        text += (
+            f", or annotate the Cluster with {names.ANNOTATION_TRUST_CA}={found} to go over to it"
         )
         return _Found(Problem(secret, reasons.KEY_CHANGED, text))
 

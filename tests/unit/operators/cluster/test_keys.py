@@ -153,6 +153,30 @@ async def test_lost_and_changed_keys_are_named() -> None:
     }
 
 
+async def test_nobody_goes_over_to_another_encryption_key() -> None:
+    """The Secrets in etcd would be lost: it is put back, and no annotation says otherwise."""
+    made, other = await settle(), await settle()
+    latched, name = dict(made.fingerprints), "shop-encryption"
+    secrets = {**stored(made), name: stored(other)[name]}
+    for trust in ({}, {ANNOTATION_TRUST_CA: other.fingerprints[name]}):
+        keys = await settle(secrets, latched, **trust)
+        assert keys.encryption is None
+        assert keys.trusted == ()
+        [problem] = keys.problems
+        assert problem.reason == "KeyChanged"
+        assert f"put back the key with fingerprint {latched[name]} as key1" in problem.message
+        assert ANNOTATION_TRUST_CA not in problem.message
+
+
+async def test_one_goes_over_to_other_service_account_keys() -> None:
+    made, other = await settle(), await settle()
+    secrets = {**stored(made), "shop-sa": stored(other)["shop-sa"]}
+    trust = {ANNOTATION_TRUST_CA: other.fingerprints["shop-sa"]}
+    keys = await settle(secrets, dict(made.fingerprints), **trust)
+    assert keys.trusted == ("shop-sa",)
+    assert keys.service_account == other.service_account
+
+
 async def test_a_key_that_is_no_key_is_refused() -> None:
     made = await settle()
     secrets = stored(made)
