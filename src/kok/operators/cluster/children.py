@@ -10,8 +10,9 @@ from weakref import WeakValueDictionary
 from kok.api.meta import Kind, Manifest, Resource
 from kok.kube.apply import ensure, stamped
 from kok.kube.client import Kube
-from kok.kube.ownership import owned, owned_by
+from kok.kube.ownership import owned, owned_by, owner_labels
 from kok.operators.cluster import reasons
+from kok.operators.cluster.parts import FIELD_MANAGER
 from kok.runtime.errors import Invalid, Wait
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ async def _ensure(kube: Kube, owner: Resource, want: Manifest, live: Manifest | 
         found = await kube.get(kind, meta["name"], meta["namespace"])
         if found is None:
             return await kube.apply(stamped(want), force=False)
-    _judge(kind, found, owner)
+    judge(kind, found, owner)
     return (await ensure(kube, want, found))[0]
 
 
@@ -66,8 +67,12 @@ def _birth(kind: Kind, namespace: str, name: str) -> asyncio.Lock:
     return _births.setdefault((kind.crd_name, namespace, name), asyncio.Lock())
 
 
-def _judge(kind: Kind, found: Manifest, owner: Resource) -> None:
-    """Whether an object may be taken over: only if nobody else has it."""
+def judge(kind: Kind, found: Manifest, owner: Resource) -> None:
+    """Whether an object of a child's name may be taken over: only if it was this owner's. Pure.
+
+    Raises `Invalid` or `Wait` with a sentence that says what to do. An object that nobody controls may still be somebody's: what is made by hand, by Helm or by GitOps has no
+    controller. Its content would be replaced, and it would be deleted with the Cluster.
+    """
     if owned_by(found, owner):
         return
     meta = found["metadata"]
@@ -84,3 +89,28 @@ def _judge(kind: Kind, found: Manifest, owner: Resource) -> None:
             f"{name} belongs to {reference['kind']} {reference['name']}; give one of the two "
             "another name",
         )
+    if not _left_behind(found, owner):
+        marks = ",".join(f"{key}={value}" for key, value in owner_labels(owner).items())
+        raise Wait(
+            reasons.NAME_TAKEN,
+            f"{name} exists already and does not belong to {owner}; remove it, or give the "
+            f"{owner.info.kind.kind} another name. If it may be overwritten, and deleted with the "
+            f"{owner.info.kind.kind}, label it {marks}",
+            30.0,
+        )
+
+
+def _left_behind(found: Manifest, owner: Resource) -> bool:
+    """Whether an object without a controller was made for this owner.
+
+    Its labels tell, which deletion without children and restores of the meta cluster's objects
+    leave; or the record of who wrote it, if somebody took them off. Where labels name another
+    owner, that record may be of what was made for him.
+    """
+    meta = found["metadata"]
+    labels, wanted = meta.get("labels") or {}, owner_labels(owner)
+    theirs = {key: labels[key] for key in wanted if key in labels}
+    if theirs == wanted:
+        return True
+    wrote = any(one.get("manager") == FIELD_MANAGER for one in meta.get("managedFields") or ())
+    return wrote and theirs.items() <= wanted.items()

@@ -24,6 +24,8 @@ class MetaNode:
     """Ready and schedulable: a good choice for new kubeconfigs."""
     pod_cidrs: tuple[str, ...] = ()
     """Its share of the meta cluster's pod addresses."""
+    closed: tuple[str, ...] = ()
+    """All addresses that lead to it, of whatever type: nothing of a tenant's may reach them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,11 @@ from kok.operators.cluster.parts import (
 )
 from kok.pki import pem
 
+_NAMED = 5
+"""Entries of a Secret that a sentence names."""
+_TEXT = 2048
+"""Characters of such a sentence: who writes a Secret names its entries."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -118,6 +123,22 @@ class KeyRing:
         live = self._secrets.get(secret)
         return live is not None and brought(live, FIELD_MANAGER, parts.key_entries(secret))
 
+    def _is_unfilled(self, secret: str, reason: str) -> bool:
+        """Notes a Secret that somebody brought without what it is to hold.
+
+        Nothing is written into what is his: a key that was made would be in use, and nowhere kept.
+        """
+        if not self._is_brought(secret):
+            return False
+        wanted = ", ".join(parts.key_entries(secret))
+        there = ", ".join(sorted(self._secrets[secret].get("data") or ())[:_NAMED]) or "none"
+        text = (
+            f"{self._called(secret)} is not KOK's, and does not hold {wanted} (entries: {there}); add "
+            "what is missing, or remove the Secret, and one is made"
+        )
+        self._problems.append(Problem(secret, reason, text[:_TEXT]))
+        return True
+
     def _authority(self, secret: str, common_name: str) -> pki.CertificateAuthority | None:
         live = self._secrets.get(secret)
         cert, key = pki.decode(live, pki.TLS_CRT), pki.decode(live, pki.TLS_KEY)
@@ -136,7 +157,7 @@ class KeyRing:
             self._problems.append(Problem(secret, decision.problem.reason, message))
             return None
         if decision.action is pki.CAAction.CREATE:
-            if not self._may_make:
+            if not self._may_make or self._is_unfilled(secret, pki.CAReason.MISSING):
                 return None
             ca = pki.new_ca(common_name, self._now)
         else:
@@ -169,7 +190,7 @@ class KeyRing:
     async def _service_account(self, secret: str) -> pki.KeyPair | None:
         private = pki.decode(self._secrets.get(secret), SA_KEY)
         if not private and not self._latched(secret):
-            if not self._may_make:
+            if not self._may_make or self._is_unfilled(secret, reasons.KEY_MISSING):
                 return None
             # RSA takes a tenth of a second: off the loop, other Clusters have passes, too.
             pair = await asyncio.to_thread(self._make_pair)
@@ -185,7 +206,7 @@ class KeyRing:
     def _encryption(self, secret: str) -> bytes | None:
         key = pki.decode(self._secrets.get(secret), ENCRYPTION_KEY)
         if not key and not self._latched(secret):
-            if not self._may_make:
+            if not self._may_make or self._is_unfilled(secret, reasons.KEY_MISSING):
                 return None
             key = pki.encryption_key()
         elif self._check(secret, ENCRYPTION_KEY, key, fingerprints.encryption).problem is not None:
@@ -227,11 +248,16 @@ class KeyRing:
             return _Found(Problem(secret, reasons.KEY_UNREADABLE, text))
         if latched is None or found == latched:
             return _Found(fingerprint=found)
+        text = f"{where} holds another key ({found}) than the one in use ({latched}){back}"
+        if entry == ENCRYPTION_KEY:
+            # Without the one in use nothing that it encrypted can be read: no word of anybody
+            # makes another one right.
+            text += ". Secrets in etcd are encrypted with it, and no other key reads them"
+            return _Found(Problem(secret, reasons.KEY_CHANGED, text))
         if self._trust == found:
             return _Found(fingerprint=found, trusted=True)
-        text = (
-            f"{where} holds another key ({found}) than the one in use ({latched}){back}, or "
-            f"annotate the Cluster with {names.ANNOTATION_TRUST_CA}={found} to go over to it"
+        text += (
+            f", or annotate the Cluster with {names.ANNOTATION_TRUST_CA}={found} to go over to it"
         )
         return _Found(Problem(secret, reasons.KEY_CHANGED, text))
 

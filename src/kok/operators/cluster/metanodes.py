@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Any
 
 from kok.api.meta import Manifest
@@ -36,30 +37,45 @@ class MetaNodes:
         return [("", EVERY)]
 
     async def all(self, kube: Kube, clock: Clock) -> tuple[MetaNode, ...]:
-        """All nodes with an internal address, by name. Raises `KubeError`."""
+        """All nodes, by name, also those without an internal address. Raises `KubeError`."""
         now = clock.monotonic()
         if self._listed_at is None or now - self._listed_at > REFRESH:
             # Of a Node with all its images and conditions little is kept.
             listed = await kube.list(kinds.NODE, keep=lambda node: {"it": meta_node(node)})
             self._known = {one["it"].name: one["it"] for one in listed}
             self._listed_at = now
-        return tuple(node for _, node in sorted(self._known.items()) if node.addresses)
+        return tuple(node for _, node in sorted(self._known.items()))
 
 
 def _lasting(node: MetaNode) -> object:
-    return node.addresses, node.pod_cidrs
+    return node.addresses, node.pod_cidrs, node.closed
 
 
 def meta_node(manifest: Manifest) -> MetaNode:
     """What matters of a Node."""
     status: dict[str, Any] = manifest.get("status") or {}
-    addresses = [
-        str(a["address"]) for a in status.get("addresses") or () if a["type"] == "InternalIP"
+    told = [
+        (a["type"], str(a["address"]))
+        for a in status.get("addresses") or ()
+        if _is_ip(str(a["address"]))
     ]
+    addresses = tuple(address for type_, address in told if type_ == "InternalIP")
     ready = any(
         c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()
     )
     spec: dict[str, Any] = manifest.get("spec") or {}
     usable = ready and not spec.get("unschedulable")
     pod_cidrs = spec.get("podCIDRs") or [spec["podCIDR"]] if spec.get("podCIDR") else ()
-    return MetaNode(str(manifest["metadata"]["name"]), tuple(addresses), usable, tuple(pod_cidrs))
+    # Some providers tell an address twice, as internal and as external.
+    closed = tuple(dict.fromkeys(address for _, address in told))
+    name = str(manifest["metadata"]["name"])
+    return MetaNode(name, addresses, usable, tuple(pod_cidrs), closed)
+
+
+def _is_ip(text: str) -> bool:
+    """Nodes also tell names, and nothing keeps an address from being none."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

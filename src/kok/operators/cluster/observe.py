@@ -202,11 +202,12 @@ async def observe(
         if m and owned_by(m, cluster)
     }
     children.update(await _lost_keys(kube, cluster, children))
+    reachable = tuple(node for node in meta_nodes if node.addresses)
     world = World(
         children,
         secret is not None,
-        meta_nodes if cluster.spec.endpoint.type == "NodePort" else (),
-        meta_ranges=tuple(r for node in meta_nodes for r in (*node.addresses, *node.pod_cidrs)),
+        reachable if cluster.spec.endpoint.type == "NodePort" else (),
+        meta_ranges=tuple(r for node in meta_nodes for r in (*node.closed, *node.pod_cidrs)),
         machines=places,
         missing_secrets=missing,
         returned_keys=returned,

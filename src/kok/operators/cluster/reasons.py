@@ -132,7 +132,7 @@ INVALID_NAME: Final = "InvalidName"
 FAMILY_MISSING: Final = "IPFamilyMissing"
 """The endpoint has no address of the family of the first Service range: no pod reaches the API."""
 NAME_TAKEN: Final = "NameTaken"
-"""An object that the Cluster needs belongs to somebody else."""
+"""An object that the Cluster needs belongs to somebody else, or nobody of KOK's made it."""
 PORT_TAKEN: Final = "PortTaken"
 """The meta cluster refuses the node port of the API's Service."""
 SECRET_MISSING: Final = "SecretMissing"  # noqa: S105 - the name of a reason

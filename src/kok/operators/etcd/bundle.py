@@ -126,19 +126,30 @@ def refusal(obj: EtcdCluster, secret: Manifest) -> str | None:
 
 
 def _of_its_cluster(obj: EtcdCluster, secret: Manifest) -> bool:
-    """Whether it is one of the keys that KOK made for the Cluster which has the EtcdCluster."""
+    """Whether it is one of the keys that KOK made for the Cluster which has the EtcdCluster.
+
+    Who writes the EtcdCluster also writes its owners, and UIDs are no secrets. What he can not write
+    are the owners of a Secret: so that its controller must be a Cluster of KOK, and not merely
+    something with that UID (other projects have a kind Cluster, and Secrets of such names, too).
+    """
     owner = next((o for o in obj.metadata.owner_references if o.controller), None)
-    if owner is None or owner.kind != "Cluster" or owner.api_version.partition("/")[0] != GROUP:
+    if owner is None or not _is_cluster(owner.kind, owner.api_version):
         return False
     meta = secret["metadata"]
     return (
         obj.name == names.etcd_cluster(owner.name)
         and meta["name"] in names.kept_keys(owner.name).values()
         and any(
-            reference.get("uid") == owner.uid and reference.get("controller")
+            _is_cluster(reference.get("kind"), reference.get("apiVersion"))
+            and (reference.get("name"), reference.get("uid")) == (owner.name, owner.uid)
             for reference in meta.get("ownerReferences") or ()
+            if reference.get("controller")
         )
     )
+
+
+def _is_cluster(kind: object, api_version: object) -> bool:
+    return kind == "Cluster" and str(api_version).partition("/")[0] == GROUP
 
 
 def _wanted(obj: EtcdCluster) -> BackupKeys | None:

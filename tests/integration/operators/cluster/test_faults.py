@@ -201,6 +201,26 @@ async def _one_is_refused(world: World, *names: str) -> bool:
     return found.count("NameTaken") == 1
 
 
+async def test_a_secret_of_somebody_elses_is_neither_overwritten_nor_deleted(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    """What is made by hand has no controller, and is somebody's all the same."""
+    mine = await world.kube.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "shop-kubeconfig", "namespace": world.namespace},
+            "data": pki.encode({"value": b"mine"}),
+        }
+    )
+    await world.make()
+    refused = await world.until_reason("NameTaken")
+    assert f"Secret {world.namespace}/shop-kubeconfig exists" in condition(refused)["message"]
+    await world.delete(CLUSTER, "shop")
+    await world.until_gone()
+    assert await world.there(kinds.SECRET, "shop-kubeconfig") == mine
+
+
 async def test_a_ca_that_was_prepared_is_used(
     world: World, cluster_operator: Process, standin: StandIn
 ) -> None:

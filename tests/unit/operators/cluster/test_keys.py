@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from tests.unit.operators.cluster.builders import NOW, a_cluster, applied, quick_pair
 from tests.unit.pki.chains import chain
 
@@ -153,6 +154,30 @@ async def test_lost_and_changed_keys_are_named() -> None:
     }
 
 
+async def test_nobody_goes_over_to_another_encryption_key() -> None:
+    """The Secrets in etcd would be lost: it is put back, and no annotation says otherwise."""
+    made, other = await settle(), await settle()
+    latched, name = dict(made.fingerprints), "shop-encryption"
+    secrets = {**stored(made), name: stored(other)[name]}
+    for trust in ({}, {ANNOTATION_TRUST_CA: other.fingerprints[name]}):
+        keys = await settle(secrets, latched, **trust)
+        assert keys.encryption is None
+        assert keys.trusted == ()
+        [problem] = keys.problems
+        assert problem.reason == "KeyChanged"
+        assert f"put back the key with fingerprint {latched[name]} as key1" in problem.message
+        assert ANNOTATION_TRUST_CA not in problem.message
+
+
+async def test_one_goes_over_to_other_service_account_keys() -> None:
+    made, other = await settle(), await settle()
+    secrets = {**stored(made), "shop-sa": stored(other)["shop-sa"]}
+    trust = {ANNOTATION_TRUST_CA: other.fingerprints["shop-sa"]}
+    keys = await settle(secrets, dict(made.fingerprints), **trust)
+    assert keys.trusted == ("shop-sa",)
+    assert keys.service_account == other.service_account
+
+
 async def test_a_key_that_is_no_key_is_refused() -> None:
     made = await settle()
     secrets = stored(made)
@@ -226,3 +251,27 @@ async def test_keys_that_were_retained_or_lost_their_labels_are_still_ours() -> 
         secrets[name]["metadata"]["managedFields"] = written_by("kok-cluster", entry)
     keys = await settle(secrets, dict(made.fingerprints))
     assert keys.brought == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("name", "entries", "reason"),
+    [
+        ("shop-ca", [], "CAMissing"),
+        ("shop-front-proxy-ca", ["ca.crt"], "CAMissing"),
+        ("shop-sa", ["tls.key"], "KeyMissing"),
+        ("shop-encryption", ["key"], "KeyMissing"),
+    ],
+)
+async def test_a_brought_secret_without_its_entry_is_named_and_nothing_is_made(
+    name: str, entries: list[str], reason: str
+) -> None:
+    """What is made in its stead would be used, recorded, and stored nowhere."""
+    brought = secret(name, OPAQUE, pki.encode(dict.fromkeys(entries, b"something")))
+    brought["metadata"] |= {"uid": "1", "managedFields": written_by("kubectl-create", *entries)}
+    keys = await settle({name: brought})
+    [problem] = keys.problems
+    assert (problem.secret, problem.reason) == (name, reason)
+    assert f"(entries: {', '.join(entries) or 'none'}); add what is missing" in problem.message
+    assert name not in keys.fingerprints
+    assert name not in keys.data
+    assert len(keys.fingerprints) == 3

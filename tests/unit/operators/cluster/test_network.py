@@ -171,3 +171,30 @@ def test_what_the_meta_nodes_have_is_known() -> None:
         "status": {"addresses": [{"type": "InternalIP", "address": META_NODE}]},
     }
     assert meta_node(manifest).pod_cidrs == ("10.244.0.0/24", "fd01::/64")
+
+
+def test_of_a_meta_node_all_addresses_are_closed() -> None:
+    """By its external one a node is reached, too; endpoints have the internal one alone."""
+    told = [
+        {"type": "Hostname", "address": "meta-1"},
+        {"type": "InternalIP", "address": META_NODE},
+        {"type": "InternalIP", "address": "not-an-address"},
+        {"type": "ExternalIP", "address": "203.0.113.7"},
+        {"type": "ExternalIP", "address": META_NODE},
+        {"type": "ExternalDNS", "address": "meta-1.example"},
+        {"type": "SomethingElse", "address": "2001:db8::7"},
+    ]
+    node = meta_node({"metadata": {"name": "meta-1"}, "status": {"addresses": told}})
+    assert node.addresses == (META_NODE,)
+    assert node.closed == (META_NODE, "203.0.113.7", "2001:db8::7")
+    around = Surroundings(closed=node.closed)
+    rules = network(around, egress=["203.0.113.0/24", "2001:db8::/64"])
+    assert rules.lets(SERVER, Spot("203.0.113.8"), 10250)
+    for address in ("203.0.113.7", "2001:db8::7"):
+        assert not rules.lets(SERVER, Spot(address), 10250)
+
+
+def test_of_a_meta_node_with_an_internal_address_alone_that_is_closed() -> None:
+    told = [{"type": "InternalIP", "address": META_NODE}, {"type": "Hostname", "address": "m"}]
+    node = meta_node({"metadata": {"name": "meta-1"}, "status": {"addresses": told}})
+    assert node.closed == node.addresses == (META_NODE,)

@@ -66,13 +66,14 @@ async def test_meta_nodes_are_listed_once_and_then_followed() -> None:
     nodes, clock = MetaNodes(), FakeClock()
     listing = Listing(a_node("b", "192.0.2.2"), a_node("a", "192.0.2.1"), a_node("bare"))
     kube = cast("Kube", listing)
-    assert [n.name for n in await nodes.all(kube, clock)] == ["a", "b"]
+    # One without an address has pods all the same.
+    assert [n.name for n in await nodes.all(kube, clock)] == ["a", "b", "bare"]
     assert nodes.changed(a_node("c", "192.0.2.3")) == [("", "*")]
-    assert [n.name for n in await nodes.all(kube, clock)] == ["a", "b", "c"]
+    assert [n.name for n in await nodes.all(kube, clock)] == ["a", "b", "bare", "c"]
     assert listing.asked == 1
     listing.found.pop(0)
     await clock.advance(REFRESH + 1)
-    assert [n.name for n in await nodes.all(kube, clock)] == ["a"]
+    assert [n.name for n in await nodes.all(kube, clock)] == ["a", "bare"]
 
 
 async def test_heartbeats_of_meta_nodes_wake_nobody() -> None:

@@ -89,6 +89,27 @@ def test_no_other_secret_passes_for_a_key_of_its_cluster(
     assert bundle.refusal(obj, secret) is not None
 
 
+@pytest.mark.parametrize("name", ["shop-ca", "shop-front-proxy-ca", "shop-sa", "shop-encryption"])
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "name": "shop"},
+        {"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "name": "shop"},
+        {"apiVersion": "kok.dev/v1alpha1", "kind": "EtcdCluster", "name": "shop"},
+        {"apiVersion": "kok.dev/v1alpha1", "kind": "Cluster", "name": "other"},
+        {"name": "shop"},
+    ],
+    ids=["another Cluster", "another kind", "etcd's own CA", "another name", "nothing said"],
+)
+def test_an_owner_that_an_author_made_up_opens_no_secret(theirs: dict[str, Any], name: str) -> None:
+    """Who writes EtcdClusters writes their owners, with the UID of whatever has the Secret."""
+    uid = {"uid": "uid-of-theirs", "controller": True}
+    for version in ("kok.dev/v1alpha1", "kok.dev/v9"):
+        made_up = {"apiVersion": version, "kind": "Cluster", "name": "shop", **uid}
+        refused = bundle.refusal(owned(made_up), a_secret(name, {**theirs, **uid}))
+        assert refused is not None
+
+
 def test_who_waits_for_keys_looks_less_and_less_often() -> None:
     begun = a_backup(reason="KeysNotStored")
     ready = begun.status.condition("Ready")
