@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from kok.api.host import AbandonedHost, Host
 from kok.api.names import ANNOTATION_TRUST_HOST_KEY
 from kok.kube import kinds
@@ -51,6 +53,7 @@ class Cleaner:
         if used is None:
             return True
         session = self._session(p)
+        session.view.clean_seen = session.view.clean_seen or p.now
         taken = isinstance(session.view.error, HostTaken) and session.view.error.owner.uid
         if session.view.cleaned or taken:
             # What belongs to somebody else by now was cleaned up before that one began.
@@ -71,6 +74,10 @@ class Cleaner:
             )
             session.start("clean", hand.clean(owner), p.wake)
         return False
+
+    def tried_since(self, p: Pass[Host]) -> datetime:
+        """Since when this process has been trying to clean the host."""
+        return self._session(p).view.clean_seen or p.now
 
     def sentence(self, p: Pass[Host]) -> str:
         """Why the host is not clean yet."""

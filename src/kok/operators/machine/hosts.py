@@ -17,6 +17,7 @@ from kok.operators.machine import reasons
 from kok.operators.machine.cleaning import Cleaner
 from kok.operators.machine.components.foreign import Checker
 from kok.operators.machine.keeping import touched
+from kok.operators.machine.session import LEAST
 from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.ssh.hostkey import FINGERPRINT
 from kok.runtime.aside import Unfinished
@@ -78,7 +79,11 @@ class HostReconciler:
             )
         if used is None or await self._cleaner.clean(p):
             return await self._cleaner.done(p)
-        let_go = (p.obj.metadata.deletion_timestamp or p.now) + self._patience
+        # An operator that was away meanwhile has not tried anything.
+        let_go = max(
+            (p.obj.metadata.deletion_timestamp or p.now) + self._patience,
+            self._cleaner.tried_since(p) + min(self._patience, LEAST),
+        )
         told = p.obj.metadata.annotations.get(ANNOTATION_ABANDON_HOST) == "true"
         if told or p.now >= let_go:
             await self._cleaner.abandon(p)

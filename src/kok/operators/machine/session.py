@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -35,6 +35,10 @@ BURST = 20
 """Operations that may begin without a pause. From nothing to a node it takes about ten."""
 EVERY = 3.0
 """Seconds for each of those beyond, less than any pause that is meant."""
+
+LEAST = timedelta(minutes=1)
+"""For which an operator itself drains a node, and tries to clean up a host, before it gives up: the
+time in which it was away, or in which the Machine was paused, is none in which anything was tried."""
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,10 +20,11 @@ from kok.operators.machine.census import Census
 from kok.operators.machine.cleaning import Cleaner
 from kok.operators.machine.hosts import HostReconciler
 from kok.operators.machine.machines.reconcile import MachineReconciler
+from kok.operators.machine.session import LEAST
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock
 from kok.runtime.errors import Wait
-from kok.runtime.reconciler import Pass
+from kok.runtime.reconciler import DONE, Pass
 from kok.runtime.settings import Settings
 from kok.runtime.workshop import Workshop
 
@@ -187,3 +189,27 @@ async def test_the_host_of_a_machine_that_lost_its_label_is_not_cleaned_up(
     if not leaving:
         await reconciler.reconcile(p)
         assert p.status.phase == "Dirty"
+
+
+async def test_a_host_that_goes_is_not_given_up_before_it_was_tried_to_clean_it(
+    api: FakeApi, kube: Kube, machines: MachineReconciler
+) -> None:
+    """It was deleted while the operator was away."""
+    api.put("/api/v1/namespaces/evil/secrets/s", {"data": {"password": "eA=="}})
+    await machines.abandoned.load(kube, "kok-system")
+    cleaner = Cleaner(
+        machines.connections,
+        machines.sessions,
+        machines.observer,
+        machines.abandoned,
+        machines.keeper,
+    )
+    reconciler, host = HostReconciler(cleaner, MachineSettings()), forged()
+    host.metadata.deletion_timestamp = NOW - timedelta(hours=1)
+    with pytest.raises(Wait, match="gives up at 12:01:00 UTC"):
+        await reconciler.finalize(passing(kube, host))
+    session = machines.sessions.of(host.metadata.uid)
+    assert session.doing == "clean"
+    session.view.clean_seen = NOW - LEAST
+    assert await reconciler.finalize(passing(kube, host)) is DONE
+    assert list(machines.abandoned.known) == ["uid-h"]

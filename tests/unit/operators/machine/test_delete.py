@@ -26,9 +26,9 @@ from kok.kube.errors import Forbidden, KubeError
 from kok.operators.machine import reasons
 from kok.operators.machine.abandoned import MOST, Abandoned
 from kok.operators.machine.host.survey import Owner
-from kok.operators.machine.machines.delete import LEAST, Removal
+from kok.operators.machine.machines.delete import Removal
 from kok.operators.machine.permits import Problem
-from kok.operators.machine.session import Session
+from kok.operators.machine.session import LEAST, Session
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock
 from kok.runtime.errors import Paused, Wait

@@ -131,7 +131,8 @@ async def test_a_host_that_is_gone_ends_its_clean_up(api: FakeApi, kube: Kube) -
     reconciler = HostReconciler(cleaner, MachineSettings())
     for used in ("u1", "u2", "u3"):
         one = host(used)
-        p = cast("Pass[Host]", SimpleNamespace(obj=one, status=one.status, kube=kube))
+        parts = SimpleNamespace(obj=one, status=one.status, kube=kube, now=builders.NOW)
+        p = cast("Pass[Host]", parts)
         assert not await cleaner.clean(p)
         assert isinstance(cleaner._problems["uid-rack1"], Problem), "there is no Secret"
     assert list(machines.sessions._known) == list(cleaner._problems) == ["uid-rack1"]

@@ -23,16 +23,13 @@ from kok.operators.machine.keeping import touched
 from kok.operators.machine.machines.plan import Case
 from kok.operators.machine.machines.status import report_way
 from kok.operators.machine.machines.work import Hand
-from kok.operators.machine.session import Session
+from kok.operators.machine.session import LEAST, Session
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.errors import Paused, Wait
 from kok.runtime.reconciler import DONE, Done, Pass, Result
 
 HOST = Host.info.kind
 SOON = 5.0
-LEAST = timedelta(minutes=1)
-"""For which an operator itself drains a node, and tries to clean up a host, before it gives up: the
-time in which it was away, or in which the Machine was paused, is none in which anything was tried."""
 UNSEEN_FOR = timedelta(seconds=30)
 """How long the business cluster's API is waited for while it does not answer at all."""
 ENDING = timedelta(seconds=FORCED_PATIENCE)
