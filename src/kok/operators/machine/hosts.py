@@ -58,8 +58,7 @@ class HostReconciler:
             p.status.phase = "Claimed"
             p.set_condition("Ready", True, reasons.CLAIMED, f"used by Machine {machine.name}")
             # Of one without the label no change wakes the Host.
-            told = machine.metadata.labels.get(names.LABEL_HOST) == p.obj.name
-            return Result(None if told else UNTOLD)
+            return Result(None if _names(machine, p.obj) else UNTOLD)
         if p.status.used_by is not None and not await self._cleaner.clean(p):
             p.status.phase = "Dirty"
             why = self._cleaner.sentence(p)
@@ -74,6 +73,9 @@ class HostReconciler:
         machine, used = await _machine(p), p.status.used_by
         if machine is not None:
             p.status.machine = machine.name
+            if not machine.deleting and not _names(machine, p.obj):
+                # It goes on without the pool, and cleans up for itself in the end.
+                return await self._cleaner.done(p)
             raise Wait(
                 reasons.IN_USE, f"Machine {machine.name} still uses it and is being removed", 10.0
             )
@@ -157,6 +159,11 @@ async def _machine(p: Pass[Host]) -> Machine | None:
         raise Wait(UNREADABLE, f"its Machine is not known: {odd.message}", 30.0)
     machines = sorted(there.objects, key=lambda m: m.name)
     return machines[0] if machines else None
+
+
+def _names(machine: Machine, host: Host) -> bool:
+    """Whether a Machine says that it is the one of the host."""
+    return machine.metadata.labels.get(names.LABEL_HOST) == host.name
 
 
 def _key(host: Host, machine: Machine | None) -> str | None:

@@ -174,6 +174,10 @@ async def test_the_host_of_a_machine_that_lost_its_label_is_not_cleaned_up(
     )
     p = passing(kube, host)
     if leaving:
+        assert await reconciler.finalize(p) is DONE, "the Machine goes on without it"
+        gone = {**living["metadata"], "deletionTimestamp": "2026-11-02T11:00:00Z"}
+        going = {**living, "metadata": {**gone, "finalizers": ["kok.dev/machine-operator"]}}
+        api.put(f"/apis/kok.dev/v1alpha1/namespaces/team-a/machines/{name}", going)
         with pytest.raises(Wait, match=f"Machine {name} still uses it"):
             await reconciler.finalize(p)
     else:
