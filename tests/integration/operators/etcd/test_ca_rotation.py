@@ -98,7 +98,7 @@ async def test_api_servers_take_part_in_each_phase_and_no_write_is_lost(
         over = await world.until(done("once"))
 
     assert seen == ["Trust", "Reissue", "Drop"]
-    assert writer.longest < GAP + calm_one.longest
+    assert writer.longest < GAP + 2 * calm_one.longest
     assert over["status"]["clusterID"] == formed["status"]["clusterID"]
     assert over["status"]["caFingerprint"] == await ca_fingerprint(world) != first
     await world.until_gone("e-ca-next", kinds.SECRET)
