@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import ConfigDict, Field
 
 from kok.api.fields import Address, HostKey, MoreAddresses, SSHAccess, rule, rules
+from kok.api.machine import Machine
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
 NAME_MAX = 22
@@ -38,6 +39,22 @@ class HostUse(ApiModel):
     """Its UID, by which the host is marked."""
     cluster: str
     """Cluster of the Machine, in the same namespace."""
+    address: str | None = None
+    """Where the host was then; absent in what an earlier release wrote."""
+    port: int | None = None
+    """SSH port there."""
+
+    @classmethod
+    def of(cls, machine: Machine) -> HostUse:
+        """What stands in the status of the Host of a Machine."""
+        spec = machine.spec
+        return cls(
+            machine=machine.name,
+            uid=machine.metadata.uid,
+            cluster=spec.cluster,
+            address=spec.address,
+            port=spec.port,
+        )
 
 
 class HostStatus(Status):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from kok.api.host import AbandonedHost, Host
-from kok.api.names import ANNOTATION_TRUST_HOST_KEY
+from kok.api.host import AbandonedHost, Host, HostUse
+from kok.api.names import ANNOTATION_ABANDON_HOST, ANNOTATION_TRUST_HOST_KEY
 from kok.kube import kinds
 from kok.operators.machine import reasons
 from kok.operators.machine.abandoned import Abandoned
@@ -102,15 +102,15 @@ class Cleaner:
             namespace=p.obj.namespace,
             machine=used.machine,
             cluster=used.cluster,
-            address=spec.address,
-            port=spec.port,
+            address=used.address or spec.address,
+            port=used.port or spec.port,
             since=p.now,
             why=self.sentence(p),
             left="stop pods, uninstall what lies in /var/lib/kok/components, remove /var/lib/kok",
         )
         if not self._abandoned.holds(p.obj.namespace, used.uid):
             await self._abandoned.add(p.kube, p.obj.metadata.uid, entry)
-        text = f"host {spec.address} was not cleaned up: {entry.why}; left to do: {entry.left}"
+        text = f"host {entry.address} was not cleaned up: {entry.why}; left to do: {entry.left}"
         p.event(reasons.HOST_ABANDONED, text, warning=True)
 
     async def done(self, p: Pass[Host]) -> Done:
@@ -146,6 +146,9 @@ class Cleaner:
     async def _target(self, p: Pass[Host]) -> Target | None:
         """Where and as whom to log in; None, and a problem, if that is not possible."""
         host, spec, uid = p.obj, p.obj.spec, p.obj.metadata.uid
+        if (elsewhere := _elsewhere(host, p.status.used_by)) is not None:
+            self._problems[uid] = Problem(reasons.HOST_NOT_CLEAN, elsewhere)
+            return None
         annotation = host.metadata.annotations.get(ANNOTATION_TRUST_HOST_KEY)
         want = expected(annotation, spec.host_key, p.status.host_key, None)
         secret = await p.kube.get(kinds.SECRET, spec.ssh.secret, host.namespace)
@@ -166,3 +169,18 @@ class Cleaner:
             credentials=found,
             expected=want,
         )
+
+
+def _elsewhere(host: Host, used: HostUse | None) -> str | None:
+    """A sentence, if what is to be cleaned up is not where the Host says that it is."""
+    spec = host.spec
+    if used is None or used.address is None:
+        return None
+    if (used.address, used.port) == (spec.address, spec.port):
+        return None
+    return (
+        f"it was at {used.address}, port {used.port}, and spec names {spec.address}, port "
+        f"{spec.port}: write what was there into spec until the host is clean; if that one is gone "
+        f"for ever, delete this Host with the annotation {ANNOTATION_ABANDON_HOST}=true, which lists "
+        "it as left behind, and create another for the new one"
+    )

@@ -105,11 +105,10 @@ class HostReconciler:
 
 def _note_use(status: HostStatus, machine: Machine) -> None:
     """Whose software may be on the host, once a Machine has begun to change anything there."""
-    uid = machine.metadata.uid
     if machine.deleting:
         return  # It tells itself, in the end, whether the host is clean.
-    if touched(machine.status) and (status.used_by is None or status.used_by.uid != uid):
-        status.used_by = HostUse(machine=machine.name, uid=uid, cluster=machine.spec.cluster)
+    if touched(machine.status):
+        status.used_by = HostUse.of(machine)
 
 
 class ComponentReconciler:

@@ -218,3 +218,31 @@ async def test_a_host_that_goes_is_not_given_up_before_it_was_tried_to_clean_it(
     session.view.clean_seen = NOW - LEAST
     assert await reconciler.finalize(passing(kube, host)) is DONE
     assert list(machines.abandoned.known) == ["uid-h"]
+
+
+async def test_another_host_is_not_cleaned_in_the_place_of_the_one_that_was_used(
+    api: FakeApi, kube: Kube, machines: MachineReconciler
+) -> None:
+    """Somebody replaced a dead box, and wrote the address of the new one into the Host."""
+    api.put("/api/v1/namespaces/evil/secrets/s", {"data": {"password": "eA=="}})
+    await machines.abandoned.load(kube, "kok-system")
+    cleaner = Cleaner(
+        machines.connections,
+        machines.sessions,
+        machines.observer,
+        machines.abandoned,
+        machines.keeper,
+    )
+    host = forged()
+    assert host.status.used_by is not None
+    host.status.used_by.address, host.status.used_by.port = "192.0.2.7", 22
+    p = passing(kube, host)
+    assert not await cleaner.clean(p)
+    assert not machines.sessions.of(host.metadata.uid).doing
+    assert "it was at 192.0.2.7, port 22, and spec names 127.0.0.1, port 1" in cleaner.sentence(p)
+    await cleaner.abandon(p)
+    assert [(e.address, e.port) for e in machines.abandoned.known.values()] == [("192.0.2.7", 22)]
+    # Where it was, it is cleaned.
+    host.status.used_by.address, host.status.used_by.port = "127.0.0.1", 1
+    assert not await cleaner.clean(passing(kube, host))
+    assert machines.sessions.of(host.metadata.uid).doing == "clean"

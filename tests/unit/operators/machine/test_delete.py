@@ -271,6 +271,8 @@ async def test_a_host_that_stays_uncleaned_is_dirty_listed_and_counted(
         "machine": "shop-workers-w1",
         "uid": "uid-shop-workers-w1",
         "cluster": "shop",
+        "address": "192.0.2.21",
+        "port": 22,
     }
     entry = json.loads(api.objects[LIST]["data"]["uid-shop-workers-w1"])
     assert entry["address"] == "192.0.2.21"

@@ -287,8 +287,7 @@ class Removal:
         name = machine.metadata.labels.get(LABEL_HOST)
         live = await self._p.kube.get(HOST, name, machine.namespace) if name else None
         if live is not None:
-            use = HostUse(machine=machine.name, uid=uid, cluster=machine.spec.cluster)
-            await self._write_use(live, use)
+            await self._write_use(live, HostUse.of(machine))
         told = machine.metadata.annotations.get(ANNOTATION_ABANDON_HOST) == "true"
         why = self._why() or (
             "the operator was told to let it go" if told else "it was not done in time"
