@@ -70,8 +70,9 @@ def _birth(kind: Kind, namespace: str, name: str) -> asyncio.Lock:
 def judge(kind: Kind, found: Manifest, owner: Resource) -> None:
     """Whether an object of a child's name may be taken over: only if it was this owner's. Pure.
 
-    Raises `Invalid` or `Wait` with a sentence that says what to do. An object that nobody controls may still be somebody's: what is made by hand, by Helm or by GitOps has no
-    controller. Its content would be replaced, and it would be deleted with the Cluster.
+    Raises `Invalid` or `Wait` with a sentence that says what to do. An object that nobody controls
+    may still be somebody's: what is made by hand, by Helm or by GitOps has no controller. Its
+    content would be replaced, and it would be deleted with the Cluster.
     """
     if owned_by(found, owner):
         return

@@ -114,7 +114,8 @@ def disagreement(obj: EtcdCluster, world: World) -> str | None:
     return (
         f"members answer with different lists of members, as of more than one cluster: {lists}. If "
         "that stays so, what is written to one of them the others do not know: stop the clients, and "
-        "delete volume and pod of the members whose data is not to be kept"
+        "delete volume and pod of the members whose data is not to be kept; if those that stay are no "
+        "majority, nobody is replaced by their word: then make an EtcdBackup, and restore it"
     )
 
 

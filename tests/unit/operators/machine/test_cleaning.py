@@ -57,6 +57,16 @@ def forged(uid: str = VICTIM) -> Host:
     )
 
 
+def cleaner_of(machines: MachineReconciler) -> Cleaner:
+    return Cleaner(
+        machines.connections,
+        machines.sessions,
+        machines.observer,
+        machines.abandoned,
+        machines.keeper,
+    )
+
+
 def passing(kube: Kube, host: Host) -> Pass[Any]:
     return Pass(
         obj=host,
@@ -85,13 +95,7 @@ async def test_a_host_that_names_somebody_elses_machine_reaches_nothing_of_it(
     api.put("/api/v1/namespaces/evil/secrets/s", {"data": {"password": "eA=="}})
     await machines.abandoned.load(kube, "kok-system")
     await machines.abandoned.add(kube, VICTIM, entry("team-a"))
-    cleaner = Cleaner(
-        machines.connections,
-        machines.sessions,
-        machines.observer,
-        machines.abandoned,
-        machines.keeper,
-    )
+    cleaner = cleaner_of(machines)
     victim = machines.sessions.of(VICTIM)
     victim.view.survey = builders.survey()
     victim.start("install", forever(), lambda: None)
@@ -154,13 +158,7 @@ async def test_the_host_of_a_machine_that_lost_its_label_is_not_cleaned_up(
     api: FakeApi, kube: Kube, machines: MachineReconciler, leaving: bool
 ) -> None:
     """As after a change of a KubeNode from a pool to hosts of the same names."""
-    cleaner = Cleaner(
-        machines.connections,
-        machines.sessions,
-        machines.observer,
-        machines.abandoned,
-        machines.keeper,
-    )
+    cleaner = cleaner_of(machines)
     reconciler = HostReconciler(cleaner, MachineSettings())
     living = builders.machine(status={"phase": "Ready"}).manifest()
     name, uid = living["metadata"]["name"], living["metadata"]["uid"]
@@ -202,13 +200,7 @@ async def test_a_host_that_goes_is_not_given_up_before_it_was_tried_to_clean_it(
     """It was deleted while the operator was away."""
     api.put("/api/v1/namespaces/evil/secrets/s", {"data": {"password": "eA=="}})
     await machines.abandoned.load(kube, "kok-system")
-    cleaner = Cleaner(
-        machines.connections,
-        machines.sessions,
-        machines.observer,
-        machines.abandoned,
-        machines.keeper,
-    )
+    cleaner = cleaner_of(machines)
     reconciler, host = HostReconciler(cleaner, MachineSettings()), forged()
     host.metadata.deletion_timestamp = NOW - timedelta(hours=1)
     with pytest.raises(Wait, match="gives up at 12:01:00 UTC"):
@@ -226,13 +218,7 @@ async def test_another_host_is_not_cleaned_in_the_place_of_the_one_that_was_used
     """Somebody replaced a dead box, and wrote the address of the new one into the Host."""
     api.put("/api/v1/namespaces/evil/secrets/s", {"data": {"password": "eA=="}})
     await machines.abandoned.load(kube, "kok-system")
-    cleaner = Cleaner(
-        machines.connections,
-        machines.sessions,
-        machines.observer,
-        machines.abandoned,
-        machines.keeper,
-    )
+    cleaner = cleaner_of(machines)
     host = forged()
     assert host.status.used_by is not None
     host.status.used_by.address, host.status.used_by.port = "192.0.2.7", 22
