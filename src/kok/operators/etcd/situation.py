@@ -67,7 +67,7 @@ class Situation:
         return plan.agreed(self.obj, self.world)
 
     @property
-    def has_quorum(self) -> bool:
+    def finds_quorum(self) -> bool:
         """Whether any member says that it finds a quorum: enough to leave things alone."""
         return bool(plan.lists_by_member(self.obj, self.world))
 

@@ -111,7 +111,7 @@ def plan(s: Situation) -> Action | None:
 
 
 def _begin(s: Situation) -> Action | None:
-    if not s.formed or s.has_quorum or not is_allowed(s.obj) or not _is_lost(s):
+    if not s.formed or s.finds_quorum or not is_allowed(s.obj) or not _is_lost(s):
         return None
     one = survivor.choose(s)
     if one is None or not s.world.worker_image or survivor.awaited(s, one) is not None:
@@ -131,9 +131,9 @@ def _chosen(s: Situation, operation: EtcdOperation, one: EtcdMember) -> Action:
 def _fence(
     s: Situation, running: EtcdOperation, name: str, others: tuple[str, ...]
 ) -> Action | None:
-    if s.has_quorum or not is_allowed(s.obj):
+    if s.finds_quorum or not is_allowed(s.obj):
         # No data was touched. To go on would make two clusters if the others run unseen.
-        back = s.has_quorum
+        back = s.finds_quorum
         why = "a quorum has returned by itself" if back else "the consent was taken back"
         text = f"{why}; nothing was lost"
         call = Tell(reasons.RECOVERY_CALLED_OFF, text)
