@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -25,14 +25,22 @@ Later = Callable[[float, Callable[[], None]], Timer]
 """Calls a function after so many seconds."""
 
 
+class GaveWay(Exception):
+    """A slot was held for long while others waited; whoever held it asks for another turn."""
+
+
 @dataclass(eq=False, slots=True)
 class _Turn:
     """One holder of a slot."""
 
     namespace: str
-    timer: Timer | None = None
+    timers: list[Timer] = field(default_factory=list)
     patient: bool = False
     """Held for longer than `grace`: it no longer counts for other namespaces."""
+    over: bool = False
+    """Held for longer than `span`: it ends when others wait."""
+    limit: asyncio.Timeout | None = None
+    """Ends what is done with the slot."""
 
 
 class FairSlots:
@@ -44,7 +52,10 @@ class FairSlots:
     - With `grace` (seconds), who has held a slot for so long evidently waits for something and
       does not work: it gives the slot back and counts for its own namespace only. Therefore no
       number of namespaces whose servers are silent uses up all slots. `ceiling` bounds all
-      holders together.
+      holders together, but a namespace that holds none gets one beyond it: what bounds those is
+      how many namespaces there are.
+    - With `span` (seconds), who has held a slot for so long has to leave (`GaveWay`) as soon as
+      others wait for it.
     """
 
     def __init__(
@@ -54,6 +65,7 @@ class FairSlots:
         share: int | None = None,
         grace: float | None = None,
         ceiling: int | None = None,
+        span: float | None = None,
         later: Later | None = None,
     ) -> None:
         """By default one namespace may hold three quarters, and all together eight times as many
@@ -63,6 +75,7 @@ class FairSlots:
         self._share = share or max(1, slots * 3 // 4)
         self._grace = grace
         self._ceiling = ceiling or slots * 8
+        self._span = span
         self._later = later
         self._turns: set[_Turn] = set()
         self._held: Counter[str] = Counter()
@@ -78,10 +91,17 @@ class FairSlots:
 
     @asynccontextmanager
     async def one(self, namespace: str) -> AsyncIterator[None]:
-        """Waits for a turn and holds it."""
+        """Waits for a turn and holds it. Raises `GaveWay` in the place of what was done meanwhile
+        if others waited for too long.
+        """
         turn = await self._take(namespace)
         try:
-            yield
+            async with asyncio.timeout(None) as turn.limit:
+                yield
+        except TimeoutError:
+            if turn.limit is not None and turn.limit.expired():
+                raise GaveWay from None
+            raise
         finally:
             self._give_back(turn)
 
@@ -102,19 +122,18 @@ class FairSlots:
             raise
 
     def _hand_out(self) -> None:
-        while (
-            self._impatient < self._slots
-            and len(self._turns) < self._ceiling
-            and (namespace := self._next()) is not None
-        ):
+        while self._impatient < self._slots and (namespace := self._next()) is not None:
             coming = self._waiting[namespace].popleft()
             if not coming.cancelled():
                 coming.set_result(self._begun(namespace))
             self._tidy(namespace)
+        for turn in [turn for turn in self._turns if turn.over]:
+            self._end(turn)
 
     def _next(self) -> str | None:
         """The namespace whose turn it is."""
-        able = [n for n in self._waiting if self._held[n] < self._share]
+        share = self._share if len(self._turns) < self._ceiling else 1
+        able = [n for n in self._waiting if self._held[n] < share]
         return min(able, key=lambda n: (self._held[n], self._last.get(n, 0)), default=None)
 
     def _begun(self, namespace: str) -> _Turn:
@@ -124,10 +143,19 @@ class FairSlots:
         self._turns.add(turn)
         self._held[namespace] += 1
         self._impatient += 1
+        later = self._later or asyncio.get_running_loop().call_later
         if self._grace is not None:
-            later = self._later or asyncio.get_running_loop().call_later
-            turn.timer = later(self._grace, lambda: self._grow_patient(turn))
+            turn.timers.append(later(self._grace, lambda: self._grow_patient(turn)))
+        if self._span is not None:
+            turn.timers.append(later(self._span, lambda: self._end(turn)))
         return turn
+
+    def _end(self, turn: _Turn) -> None:
+        """Its time is over: it goes on only as long as nobody else waits for a slot."""
+        turn.over = True
+        waits = any(n != turn.namespace for n in self._waiting)
+        if waits and turn.limit is not None and turn.limit.when() is None:
+            turn.limit.reschedule(asyncio.get_running_loop().time())
 
     def _grow_patient(self, turn: _Turn) -> None:
         if turn in self._turns and not turn.patient:
@@ -137,8 +165,8 @@ class FairSlots:
 
     def _give_back(self, turn: _Turn) -> None:
         self._turns.discard(turn)
-        if turn.timer is not None:
-            turn.timer.cancel()
+        for timer in turn.timers:
+            timer.cancel()
         if not turn.patient:
             self._impatient -= 1
         self._held[turn.namespace] -= 1

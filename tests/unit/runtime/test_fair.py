@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from kok.runtime.clock import settle
-from kok.runtime.fair import FairSlots
+from kok.runtime.fair import FairSlots, GaveWay
 
 
 class Time:
@@ -121,16 +121,49 @@ async def test_who_only_waits_keeps_nobody_else_from_work() -> None:
     await hall.close()
 
 
-async def test_all_holders_together_are_bounded() -> None:
+async def test_all_holders_together_are_bounded_but_who_has_none_gets_one() -> None:
     time = Time()
-    hall = Hall(FairSlots(2, share=2, grace=2.0, ceiling=5, later=time.later))
-    await hall.ask(*[f"silent-{n}" for n in range(20)])
+    hall = Hall(FairSlots(2, share=4, grace=2.0, ceiling=5, later=time.later))
+    await hall.ask(*["silent-1", "silent-2", "silent-3"] * 4)
     for _ in range(9):
         time.expire()
         await settle()
     assert len(hall.inside) == 5
-    await hall.let_go("silent-0")
-    assert len(hall.inside) == 5
+    await hall.ask("quiet", "quiet")
+    assert hall.held()["quiet"] == 1, "at once, however many hang"
+    assert len(hall.inside) == 6
+    await hall.let_go("silent-1")
+    assert len(hall.inside) == 5, "no other gets what is beyond the bound"
+    await hall.let_go("quiet")
+    assert hall.held()["quiet"] == 1
+    await hall.close()
+
+
+async def test_who_holds_for_long_makes_room_for_those_who_wait() -> None:
+    time = Time()
+    hall = Hall(FairSlots(2, share=1, span=60.0, later=time.later))
+    await hall.ask("slow", "busy")
+    time.expire()
+    await settle()
+    assert hall.held() == {"slow": 1, "busy": 1}, "while nobody waits"
+    await hall.ask("slow")
+    assert hall.turns == ["slow", "busy"], "for its own namespace nobody has to leave"
+    await hall.ask("quiet")
+    assert hall.held()["quiet"] == 1
+    ended = [task.exception() for task in hall.tasks if task.done()]
+    assert ended
+    assert all(isinstance(error, GaveWay) for error in ended)
+    await hall.close()
+
+
+async def test_nobody_has_to_leave_before_its_time() -> None:
+    time = Time()
+    hall = Hall(FairSlots(1, span=60.0, later=time.later))
+    await hall.ask("working", "quiet")
+    assert hall.held() == {"working": 1}
+    time.expire()
+    await settle()
+    assert hall.held() == {"quiet": 1}
     await hall.close()
 
 

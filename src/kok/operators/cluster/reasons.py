@@ -67,6 +67,9 @@ WAITING_FOR_CLUSTER: Final = "WaitingForCluster"
 """The Addon's Cluster does not answer yet."""
 WAITING_FOR_DEPENDENCIES: Final = "WaitingForDependencies"
 """Another Addon that this one depends on is not Ready yet."""
+WAITING_FOR_ROOM: Final = "WaitingForRoom"
+"""Large Addons of several namespaces wait for each other: a few are worked with at a time, each for
+a minute at most while others wait."""
 NOT_HEALTHY: Final = "NotHealthy"
 """Workloads of an addon are not up."""
 

@@ -205,6 +205,32 @@ async def test_of_large_bundles_a_namespace_has_one_in_memory(
     assert sorted(inside) == ["a", "b", "c", "d", "mine"]
 
 
+async def test_a_large_bundle_whose_cluster_is_slow_makes_room_for_those_of_others(
+    kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "LARGE_AT_ONCE", 1)
+    monkeypatch.setattr(source, "SPAN", 0.0)
+
+    async def rendered(_function: Any, job: Any, _limits: Limits) -> Any:
+        return {"manifests": [{"kind": job.addon, "data": job.values["word"]}]}
+
+    bundler = Bundler(Workshop(run=rendered))
+    inside = asyncio.Event()
+
+    async def hang() -> None:
+        async with bundler.held(kube, large("slow", "a"), facts()):
+            inside.set()
+            await asyncio.Event().wait()
+
+    hanging = asyncio.create_task(hang())
+    await inside.wait()
+    async with bundler.held(kube, large("quiet", "b"), facts()) as bundle:
+        assert bundle.manifests[0]["kind"] == "b"
+    with pytest.raises(Wait, match="its next turn comes by itself") as caught:
+        await hanging
+    assert caught.value.reason == "WaitingForRoom"
+
+
 def test_a_bundle_is_large_by_its_bytes_or_by_its_values() -> None:
     def is_large(data: Any) -> bool:
         return source.Bundle([{"data": data}], None).large

@@ -26,7 +26,7 @@ from kok.operators.cluster.addons.rendering import (
 from kok.operators.cluster.addons.values import check_values
 from kok.runtime.aside import Limits, TooMuch, Unfinished
 from kok.runtime.errors import Invalid, Wait
-from kok.runtime.fair import FairSlots
+from kok.runtime.fair import FairSlots, GaveWay
 from kok.runtime.reconciler import Key
 from kok.runtime.workshop import Workshop
 
@@ -43,6 +43,9 @@ LARGE, HEAVY = MIB // 2, 6 * MIB
 are both at the same time; what aliases make many of is heavy long before."""
 LARGE_AT_ONCE = 4
 """Bundles of that size that are worked with at the same time, one a namespace."""
+SPAN = 60.0
+"""Seconds after which who works with one makes room for those who wait. A business cluster that
+is slow enough could keep it for the whole of a pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Bundler:
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
-        self._room = FairSlots(LARGE_AT_ONCE, share=1)
+        self._room = FairSlots(LARGE_AT_ONCE, share=1, span=SPAN)
         self._large: set[Key] = set()
         """Addons whose bundles were large when they were last seen."""
 
@@ -83,11 +86,19 @@ class Bundler:
                 return
             self._large.add(key)
             del made
-        async with self._room.one(addon.namespace):
-            made = await self.bundle(kube, addon, facts)
-            if not made.large:
-                self._large.discard(key)
-            yield made
+        try:
+            async with self._room.one(addon.namespace):
+                made = await self.bundle(kube, addon, facts)
+                if not made.large:
+                    self._large.discard(key)
+                yield made
+        except GaveWay:
+            text = (
+                f"it is one of the large ones, of which {LARGE_AT_ONCE} are worked with at a time, "
+                f"and was not applied within {SPAN:.0f} s while others wait; its next turn comes "
+                "by itself. Smaller Addons never wait so"
+            )
+            raise Wait(reasons.WAITING_FOR_ROOM, text, 5.0) from None
 
     def forget(self, key: Key) -> None:
         """The Addon goes."""
