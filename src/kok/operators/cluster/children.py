@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from kok.api.meta import Kind, Manifest, Resource
 from kok.kube.apply import ensure, stamped
 from kok.kube.client import Kube
+from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owned, owned_by, owner_labels
 from kok.operators.cluster import reasons
 from kok.operators.cluster.parts import FIELD_MANAGER
@@ -36,6 +37,24 @@ async def ensure_children(
     )
 
 
+async def make_once(
+    kube: Kube,
+    owner: Resource,
+    intents: Iterable[Manifest],
+    lives: Mapping[tuple[str, str], Manifest],
+) -> list[Manifest]:
+    """`ensure_children` for what cannot be made twice.
+
+    Nothing is written over an object that `lives` does not know: what it holds has to be looked
+    at first. `Wait` then, too.
+    """
+    wanted = [owned(intent, owner) for intent in intents]
+    return await all_of(
+        _ensure(kube, owner, m, lives.get((m["kind"], m["metadata"]["name"])), once=True)
+        for m in wanted
+    )
+
+
 async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
     """Results of all, in order; all are carried through before the first error is raised."""
     results = await asyncio.gather(*works, return_exceptions=True)
@@ -45,7 +64,9 @@ async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
     return [r for r in results if not isinstance(r, BaseException)]
 
 
-async def _ensure(kube: Kube, owner: Resource, want: Manifest, live: Manifest | None) -> Manifest:
+async def _ensure(
+    kube: Kube, owner: Resource, want: Manifest, live: Manifest | None, *, once: bool = False
+) -> Manifest:
     if live is not None:
         return (await ensure(kube, want, live))[0]
     kind, meta = await kube.resolve(want), want["metadata"]
@@ -53,10 +74,28 @@ async def _ensure(kube: Kube, owner: Resource, want: Manifest, live: Manifest | 
     # conflict between them: whoever comes first makes the object, the other one finds it.
     async with _birth(kind, meta["namespace"], meta["name"]):
         found = await kube.get(kind, meta["name"], meta["namespace"])
-        if found is None:
+        if found is None and not once:
             return await kube.apply(stamped(want), force=False)
+        if found is None:
+            return await _create(kube, want)
     judge(kind, found, owner)
+    if once:
+        raise _meanwhile(want)
     return (await ensure(kube, want, found))[0]
+
+
+async def _create(kube: Kube, want: Manifest) -> Manifest:
+    """Unlike an apply this is no merge with what somebody makes at the same moment."""
+    try:
+        return await kube.create(stamped(want))
+    except AlreadyExists as error:
+        raise _meanwhile(want) from error
+
+
+def _meanwhile(want: Manifest) -> Wait:
+    meta = want["metadata"]
+    where = f"{want['kind']} {meta['namespace']}/{meta['name']}"
+    return Wait(reasons.CREATING, f"{where} was made meanwhile; looking again", 0.1)
 
 
 _births: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()

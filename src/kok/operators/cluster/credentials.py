@@ -93,7 +93,8 @@ class Issuer:
                     self._show(name, leaf.cert_pem)
 
     def _secrets(self, served: Names, endpoint: Endpoint | None) -> Iterator[Manifest]:
-        yield from self._originals()
+        yield from originals(self._plan.name, self._keys)
+        self._look_at_authorities()
         self._look_at_issuers()
         keys, name = self._keys, self._plan.name
         if keys.service_account is not None and keys.encryption is not None:
@@ -134,24 +135,19 @@ class Issuer:
             public = names.admin_kubeconfig_secret(plan.name)
             yield self._kubeconfig(public, admin, called, endpoint.url, ca)
 
-    def _originals(self) -> Iterator[Manifest]:
+    def _look_at_authorities(self) -> None:
+        """Shows the CAs, and says which end soon."""
         name = self._plan.name
         for ca in (names.cluster_ca_secret(name), names.front_proxy_ca_secret(name)):
-            if ca in self._keys.data:
-                if ca not in self._keys.brought:
-                    yield secret(ca, pki.TLS_SECRET_TYPE, self._keys.data[ca])
-                shown = self._show(
-                    ca, pki.decode({"data": self._keys.data[ca]}, pki.TLS_CRT) or b""
+            if ca not in self._keys.data:
+                continue
+            shown = self._show(ca, pki.decode({"data": self._keys.data[ca]}, pki.TLS_CRT) or b"")
+            if shown.renew_at <= self._now:
+                self._made.ending.append(
+                    f"Secret {self._plan.namespace}/{ca} ends on {shown.not_after:%Y-%m-%d} "
+                    "and is not renewed by itself; put another CA into it before, and "
+                    f"annotate the Cluster with {names.ANNOTATION_TRUST_CA}=<its fingerprint>"
                 )
-                if shown.renew_at <= self._now:
-                    self._made.ending.append(
-                        f"Secret {self._plan.namespace}/{ca} ends on {shown.not_after:%Y-%m-%d} "
-                        "and is not renewed by itself; put another CA into it before, and "
-                        f"annotate the Cluster with {names.ANNOTATION_TRUST_CA}=<its fingerprint>"
-                    )
-        for key in (names.service_account_secret(name), parts.encryption_secret(name)):
-            if key in self._keys.data and key not in self._keys.brought:
-                yield secret(key, OPAQUE, self._keys.data[key])
 
     def _look_at_issuers(self) -> None:
         """Of an intermediate CA: whether they lead to a root, and until when."""
@@ -262,6 +258,21 @@ class Issuer:
         shown = CertificateStatus(name=name, not_after=info.not_after, renew_at=info.renew_at)
         self._made.certificates.append(shown)
         return shown
+
+
+def originals(cluster: str, keys: Keys) -> list[Manifest]:
+    """The Secrets of the keys themselves, but for those that somebody brought."""
+    types = {
+        names.cluster_ca_secret(cluster): pki.TLS_SECRET_TYPE,
+        names.front_proxy_ca_secret(cluster): pki.TLS_SECRET_TYPE,
+        names.service_account_secret(cluster): OPAQUE,
+        parts.encryption_secret(cluster): OPAQUE,
+    }
+    return [
+        secret(name, type_, keys.data[name])
+        for name, type_ in types.items()
+        if name in keys.data and name not in keys.brought
+    ]
 
 
 def secret(name: str, type_: str, data: Mapping[str, str]) -> Manifest:

@@ -124,16 +124,19 @@ class KeyRing:
         return live is not None and brought(live, FIELD_MANAGER, parts.key_entries(secret))
 
     def _is_unfilled(self, secret: str, reason: str) -> bool:
-        """Notes a Secret that somebody brought without what it is to hold.
+        """Notes a Secret that is there without what it is to hold.
 
-        Nothing is written into what is his: a key that was made would be in use, and nowhere kept.
+        Nothing is written into it: KOK makes none without, and what is somebody else's may refuse
+        it, so that a key which was made would be in use, and nowhere kept.
         """
-        if not self._is_brought(secret):
+        live = self._secrets.get(secret)
+        if live is None:
             return False
         wanted = ", ".join(parts.key_entries(secret))
-        there = ", ".join(sorted(self._secrets[secret].get("data") or ())[:_NAMED]) or "none"
+        there = ", ".join(sorted(live.get("data") or ())[:_NAMED]) or "none"
+        whose = "is not KOK's, and" if self._is_brought(secret) else "is there, and"
         text = (
-            f"{self._called(secret)} is not KOK's, and does not hold {wanted} (entries: {there}); add "
+            f"{self._called(secret)} {whose} does not hold {wanted} (entries: {there}); add "
             "what is missing, or remove the Secret, and one is made"
         )
         self._problems.append(Problem(secret, reason, text[:_TEXT]))

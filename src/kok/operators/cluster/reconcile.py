@@ -74,6 +74,7 @@ class ClusterReconciler:
             return
         await steps.lay_foundation()
         steps.insist_on_keys()
+        await steps.keep_keys()
         await steps.issue_credentials()
         await inside.look(steps)
         await steps.run_control_plane(inside.furnish(steps))

@@ -14,8 +14,8 @@ from kok.kube.ownership import owned_by, prune, release
 from kok.operators.cluster import hibernation, parts, reasons
 from kok.operators.cluster import plan as planning
 from kok.operators.cluster.blueprint import Blueprint, blueprint
-from kok.operators.cluster.children import all_of, ensure_children
-from kok.operators.cluster.credentials import ROOTS, Issuer, Names
+from kok.operators.cluster.children import all_of, ensure_children, make_once
+from kok.operators.cluster.credentials import ROOTS, Issuer, Names, originals
 from kok.operators.cluster.endpoint import (
     Endpoint,
     NoEndpoint,
@@ -109,20 +109,6 @@ class Steps:
         self.found.endpoint = self._endpoint(self.world)
         await self._give_back()
         self.found.problems = self._keys.problems
-        stored = self.world.of(kinds.SECRET)
-        # What was made just now is recorded once it is stored, or a pass that fails in between
-        # would leave a record of a key that nobody has. While it is not known of all keys whether
-        # they are those of the backup, none is: what is recorded is never compared with it again.
-        self.found.fingerprints = {
-            name: value
-            for name, value in self._keys.fingerprints.items()
-            if name in stored and self._lacks is None
-        }
-        for secret in self._keys.trusted:
-            where = f"Secret {self.cluster.namespace}/{secret}"
-            self.p.event(
-                reasons.TRUSTED, f"{where}: went over to {self._keys.fingerprints[secret]}"
-            )
 
     async def _give_back(self) -> None:
         """Keys that somebody brought are used, and belong to nobody but him."""
@@ -144,6 +130,33 @@ class Steps:
             reason = self._lacks.reason or reasons.KEYS_MISSING
             raise Wait(reason, self._lacks.message, 10.0)
 
+    async def keep_keys(self) -> None:
+        """Stores what was made, then records it; only after that anything is made of it.
+
+        Whatever a pass ends by, no record is of a key that nobody has, and nothing was encrypted or
+        signed with a key that is not recorded: the next pass may make another one.
+        """
+        keys, recorded = self.keys, self.cluster.status.ca_fingerprints
+        fresh = {name for name, value in keys.fingerprints.items() if recorded.get(name) != value}
+        if fresh:
+            self._insist_that_they_stay(fresh)
+            wanted = originals(self.cluster.name, keys)
+            await self._put((m for m in wanted if m["metadata"]["name"] in fresh), once=True)
+            self.p.status.ca_fingerprints = {**recorded, **keys.fingerprints}
+            await self.p.latch()
+        self.found.fingerprints = keys.fingerprints
+        for secret in keys.trusted:
+            where = f"Secret {self.cluster.namespace}/{secret}"
+            self.p.event(reasons.TRUSTED, f"{where}: went over to {keys.fingerprints[secret]}")
+
+    def _insist_that_they_stay(self, keys: Iterable[str]) -> None:
+        """Raises `Wait` while a Secret whose key is to be recorded is being removed."""
+        secrets = self.world.of(kinds.SECRET)
+        for name in sorted(keys):
+            if (secrets.get(name) or {"metadata": {}})["metadata"].get("deletionTimestamp"):
+                where = f"Secret {self.cluster.namespace}/{name}"
+                raise Wait(reasons.STALE_CHILD, f"{where} is still being removed", 1.0)
+
     async def issue_credentials(self) -> None:
         """Secrets with certificates and kubeconfigs, the Addons, and the API server beside them."""
         world, endpoint = self.world, self.found.endpoint
@@ -157,7 +170,6 @@ class Steps:
         self.found.certificates = made.certificates
         self.found.ending = tuple(made.ending)
         self.found.incomplete = tuple(made.incomplete)
-        self.found.fingerprints = self.keys.fingerprints
         for renewed in made.renewed:
             self.p.event(reasons.ISSUED, renewed)
         await self._prune(ADDON, addons)
@@ -268,9 +280,10 @@ class Steps:
                 30.0,
             ) from error
 
-    async def _put(self, intents: Iterable[Manifest]) -> None:
+    async def _put(self, intents: Iterable[Manifest], *, once: bool = False) -> None:
         labelled = [_of_cluster(intent, self.cluster.name) for intent in intents]
-        done = await ensure_children(self.p.kube, self.cluster, labelled, self.world.children)
+        make = make_once if once else ensure_children
+        done = await make(self.p.kube, self.cluster, labelled, self.world.children)
         self.found.world = self.world.merged(done)
 
     def _endpoint(self, world: World) -> Endpoint | NoEndpoint:
