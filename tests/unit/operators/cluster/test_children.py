@@ -1,16 +1,20 @@
-"""Which objects that are there already a Cluster takes over."""
+"""Which objects that are there already a Cluster takes over, and which it makes once."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from aiohttp import web
+from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.cluster.builders import a_cluster
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.client import Kube
 from kok.kube.ownership import owner_labels, owner_reference
-from kok.operators.cluster.children import judge
+from kok.operators.cluster.children import judge, make_once
+from kok.operators.cluster.credentials import OPAQUE, secret
 from kok.operators.cluster.parts import FIELD_MANAGER
 from kok.runtime.errors import Wait
 
@@ -60,3 +64,47 @@ def test_what_nobody_controls_is_not_taken_over(live: Manifest) -> None:
     said = str(refused.value)
     assert f"Secret {SHOP.namespace}/shop-kubeconfig exists already" in said
     assert "remove it, or give the Cluster another name" in said
+
+
+WHERE = f"/api/v1/namespaces/{SHOP.namespace}/secrets/shop-encryption"
+MADE = secret("shop-encryption", OPAQUE, {"key1": "b3Vycw=="})
+THEIR_KEY = {**MADE, "data": {"key1": "dGhlaXJz"}}
+
+
+async def test_what_is_made_once_carries_its_owner(api: FakeApi, kube: Kube) -> None:
+    [made] = await make_once(kube, SHOP, [MADE], {})
+
+    assert made["data"] == MADE["data"]
+    assert made["metadata"]["ownerReferences"] == [owner_reference(SHOP)]
+    assert [method for method, _ in api.writes] == ["POST"]
+    # It is as it should be: nothing is sent again.
+    await make_once(kube, SHOP, [MADE], {("Secret", "shop-encryption"): made})
+    assert [method for method, _ in api.writes] == ["POST"]
+
+
+async def test_what_somebody_makes_at_the_same_moment_is_not_written_over(
+    api: FakeApi, kube: Kube
+) -> None:
+    async def meanwhile(_request: web.Request) -> None:
+        api.put(WHERE, THEIR_KEY)
+
+    api.script("POST", "secrets$", meanwhile)
+    with pytest.raises(Wait) as caught:
+        await make_once(kube, SHOP, [MADE], {})
+
+    assert caught.value.reason == "Creating"
+    assert api.objects[WHERE]["data"] == THEIR_KEY["data"]
+    assert "ownerReferences" not in api.objects[WHERE]["metadata"]
+
+
+async def test_a_key_that_another_process_has_made_is_looked_at_first(
+    api: FakeApi, kube: Kube
+) -> None:
+    """Two that both believe to lead: what the first one made is in use."""
+    api.put(WHERE, {**THEIR_KEY, "metadata": {"ownerReferences": [owner_reference(SHOP)]}})
+
+    with pytest.raises(Wait):
+        await make_once(kube, SHOP, [MADE], {})
+
+    assert api.objects[WHERE]["data"] == THEIR_KEY["data"]
+    assert api.writes == []

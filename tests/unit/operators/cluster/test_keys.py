@@ -275,3 +275,26 @@ async def test_a_brought_secret_without_its_entry_is_named_and_nothing_is_made(
     assert name not in keys.fingerprints
     assert name not in keys.data
     assert len(keys.fingerprints) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("shop-ca", "CAMissing"),
+        ("shop-front-proxy-ca", "CAMissing"),
+        ("shop-sa", "KeyMissing"),
+        ("shop-encryption", "KeyMissing"),
+    ],
+)
+async def test_nor_is_one_made_where_an_empty_secret_names_the_cluster_as_its_owner(
+    name: str, reason: str
+) -> None:
+    """It may be immutable, or of another type: what is made for it could not be stored."""
+    live = applied(a_cluster(), [secret(name, OPAQUE, {})])[name]
+    live["metadata"]["uid"] = "1"
+    keys = await settle({name: live})
+    [problem] = keys.problems
+    assert (problem.secret, problem.reason) == (name, reason)
+    assert f"Secret team-a/{name} is there, and does not hold" in problem.message
+    assert name not in keys.fingerprints
+    assert name not in keys.data

@@ -1,0 +1,232 @@
+"""A key is stored, then recorded, then used, whatever a pass ends by."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.integration.apiserver import ApiServer
+from tests.integration.operators.cluster.conftest import CLUSTER, World, condition, running
+from tests.integration.operators.cluster.standin import StandIn
+
+from kok import pki
+from kok.api.meta import Kind, Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.events import Recorder
+from kok.operators.cluster import fingerprints, parts
+from kok.operators.cluster.business.tenants import Tenants
+from kok.operators.cluster.links import Links
+from kok.operators.cluster.reconcile import ClusterReconciler
+from kok.operators.cluster.settings import ClusterSettings
+from kok.runtime.clock import SystemClock
+from kok.runtime.main import Process
+from kok.runtime.passes import Passes, Tools
+from kok.runtime.settings import Settings
+
+QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas")
+FINALIZER = "kok.dev/cluster-operator"
+KEYS = parts.key_secrets("shop")
+OWN = ClusterSettings()
+POINTS = 60
+"""Lives in which a Cluster is made, with some to spare."""
+
+
+async def stored(world: World) -> dict[str, str]:
+    """Fingerprints of the keys that lie in their Secrets."""
+    return {
+        name: _fingerprint(name, live)
+        for name in KEYS
+        if (live := await world.get(kinds.SECRET, name)) is not None
+    }
+
+
+def _fingerprint(name: str, live: Manifest) -> str:
+    value = pki.decode(live, parts.key_entries(name)[0]) or b""
+    if name.endswith("-ca"):
+        return pki.fingerprint(value)
+    if name.endswith("-sa"):
+        return fingerprints.service_account(value)
+    return fingerprints.encryption(value)
+
+
+async def recorded(world: World) -> dict[str, str]:
+    """What the Cluster's status says of them."""
+    status = (await world.there(CLUSTER, "shop")).get("status") or {}
+    return dict(status.get("caFingerprints") or {})
+
+
+async def users(world: World) -> list[str]:
+    """What was made of keys: certificates, copies, and the API server that reads them."""
+    wanted = [(kinds.SECRET, name) for name in sorted(parts.secrets("shop") - set(KEYS))]
+    wanted.append((kinds.DEPLOYMENT, parts.deployment("shop", parts.API_SERVER)))
+    return [name for kind, name in wanted if await world.get(kind, name) is not None]
+
+
+class Killed(BaseException):
+    """Nothing of the operator may run after this, as after `kill -9`."""
+
+
+class Mortal:
+    """An operator that dies before its second write; another one knows only what is stored."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self._kube, self._key = kube, (namespace, "shop")
+        self._left = 0
+        self.died = True
+
+    async def live(self) -> None:
+        """One pass; `died` tells whether there was more to write."""
+        self._left, self.died = 1, False
+        kube, clock = self._kube.guarded(self._spend), SystemClock()
+        tenants = Tenants(OWN.business_clients, OWN.business_timeout)
+        recorder = Recorder(kube, "test", clock.now)
+        tools = Tools("cluster", FINALIZER, kube, recorder, clock, Settings())
+        try:
+            await Passes(ClusterReconciler(OWN, tenants, Links()), tools).reconcile(self._key, 0)
+        except Killed:
+            self.died = True
+            # Requests that were under way side by side may still arrive.
+            await asyncio.sleep(0)
+        finally:
+            await tenants.close()
+
+    def _spend(self, _method: str, _path: str) -> None:
+        if self._left <= 0:
+            raise Killed
+        self._left -= 1
+
+
+async def test_killed_at_every_point_it_leaves_no_key_that_nobody_has(
+    world: World, kube: Kube, standin: StandIn
+) -> None:
+    """Nor is anything made of a key that the next one replaces."""
+    standin.serve = False
+    await world.make()
+    await world.patch({"metadata": {"finalizers": [FINALIZER]}})
+    mortal = Mortal(kube, world.namespace)
+    first: dict[str, str] = {}
+    lives = 0
+    while mortal.died and lives < POINTS:
+        lives += 1
+        await mortal.live()
+        there, known = await stored(world), await recorded(world)
+        assert known.items() <= there.items()
+        if made := await users(world):
+            assert known.keys() == set(KEYS), f"{made} are there before all keys are recorded"
+        first = first or known
+        assert known == first
+    assert lives > len(parts.secrets("shop"))
+    assert await users(world)
+
+
+async def _quota(world: World, secrets: int) -> None:
+    """Allows as many Secrets; no controller counts here, so that what is used is told as well."""
+    hard = {"secrets": str(secrets)}
+    live = await world.get(QUOTA, "small")
+    used = live["status"]["used"] if live else {"secrets": "0"}
+    if live is None:
+        await world.kube.create(
+            {
+                "apiVersion": "v1",
+                "kind": "ResourceQuota",
+                "metadata": {"name": "small", "namespace": world.namespace},
+                "spec": {"hard": hard},
+            }
+        )
+    else:
+        await world.patch({"spec": {"hard": hard}}, "small", QUOTA)
+    status = {"status": {"hard": hard, "used": used}}
+    await world.kube.patch(QUOTA, "small", world.namespace, status, subresource="status")
+
+
+def _over_quota(cluster: Manifest | None) -> bool:
+    return "exceeded quota: small" in condition(cluster).get("message", "")
+
+
+async def test_a_quota_that_is_raised_later_ends_no_cluster(
+    world: World, api_server: ApiServer, standin: StandIn
+) -> None:
+    """First there is no room for all keys, then none for all that is made of them."""
+    await _quota(world, len(KEYS) - 1)
+    async with running(api_server, world.namespace, backoff_max=1.0):
+        await world.make()
+        await world.until(_over_quota)
+        assert await recorded(world) == {}
+        assert await users(world) == []
+        await _quota(world, len(KEYS) + 3)
+        await world.until(lambda m: _over_quota(m) and _keys_of(m))
+        known = await recorded(world)
+        assert known == await stored(world)
+        await _quota(world, 50)
+        await world.until_ready()
+        assert await recorded(world) == await stored(world) == known
+
+
+def _keys_of(cluster: Manifest | None) -> Any:
+    return ((cluster or {}).get("status") or {}).get("caFingerprints")
+
+
+@pytest.mark.parametrize("name", ["shop-encryption", "shop-ca"])
+async def test_a_key_that_is_on_its_way_out_is_not_recorded(
+    world: World, cluster_operator: Process, standin: StandIn, name: str
+) -> None:
+    """It would be missing for ever as soon as it is gone."""
+    standin.serve = False
+    ca = pki.new_ca("earlier", SystemClock().now())
+    data = {
+        "shop-ca": {"tls.crt": ca.cert_pem, "tls.key": ca.key_pem},
+        "shop-encryption": {"key1": b"k" * 32},
+    }
+    earlier = await world.kube.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": name,
+                "namespace": world.namespace,
+                "finalizers": ["example.com/slow"],
+            },
+            "data": pki.encode(data[name]),
+        }
+    )
+    await world.delete(kinds.SECRET, name)
+    await world.make()
+    waiting = await world.until_reason("StaleChild")
+    said = condition(waiting)["message"]
+    assert said == f"Secret {world.namespace}/{name} is still being removed"
+    assert await recorded(world) == {}
+    assert await users(world) == []
+    await world.patch({"metadata": {"finalizers": None}}, name, kinds.SECRET)
+    await world.until(_keys_of)
+    there = await stored(world)
+    assert await recorded(world) == there
+    assert there[name] != _fingerprint(name, earlier)
+
+
+async def test_a_name_that_is_taken_leaves_no_key_that_nobody_has(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    standin.serve = False
+    owner = {"apiVersion": "example.com/v1", "kind": "Vault", "name": "v", "uid": "1"}
+    theirs = await world.kube.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": "shop-encryption",
+                "namespace": world.namespace,
+                "ownerReferences": [{**owner, "controller": True}],
+            },
+        }
+    )
+    await world.make()
+    await world.until_reason("NameTaken")
+    assert await recorded(world) == {}
+    assert await users(world) == []
+    assert await world.there(kinds.SECRET, "shop-encryption") == theirs
+    await world.delete(kinds.SECRET, "shop-encryption")
+    await world.patch({"metadata": {"annotations": {"example.com/again": "1"}}})
+    await world.until(_keys_of)
+    assert await recorded(world) == await stored(world)
