@@ -210,7 +210,7 @@ async def observe(
         meta_ranges=tuple(r for node in meta_nodes for r in (*node.closed, *node.pod_cidrs)),
         machines=places,
         missing_secrets=missing,
-        returned_keys=returned,
+        returned_keys=_made_by(children.get((ETCD.kind, etcd)), returned),
     )
     pods = await _pods(kube, cluster, world)
     return replace(world, pods=pods, words=await _words(kube, pods, clock.now()))
@@ -260,16 +260,15 @@ async def _returned_keys(kube: Kube, cluster: Cluster) -> Manifest | None:
     ):
         return None
     etcd = names.etcd_cluster(cluster.name)
-    live = await kube.get(kinds.SECRET, names.etcd_keys_secret(etcd), cluster.namespace)
-    # Whoever else made one of that name is not believed.
-    return live if live is not None and _made_by(live, ETCD, etcd) else None
+    return await kube.get(kinds.SECRET, names.etcd_keys_secret(etcd), cluster.namespace)
 
 
-def _made_by(live: Manifest, kind: Kind, name: str) -> bool:
-    return any(
-        r.get("controller") and (r.get("kind"), r.get("name")) == (kind.kind, name)
-        for r in live["metadata"].get("ownerReferences") or ()
-    )
+def _made_by(etcd: Manifest | None, live: Manifest | None) -> Manifest | None:
+    """The Secret if this very EtcdCluster controls it: whoever else made one is not believed."""
+    if etcd is None or live is None:
+        return None
+    controllers = [r for r in live["metadata"].get("ownerReferences") or () if r.get("controller")]
+    return live if any(r["uid"] == etcd["metadata"]["uid"] for r in controllers) else None
 
 
 async def _pods(kube: Kube, cluster: Cluster, world: World) -> tuple[Manifest, ...]:

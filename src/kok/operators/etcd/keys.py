@@ -179,10 +179,11 @@ async def _give_back(
     live = await p.kube.get(kinds.SECRET, name, obj.namespace)
     if live is None:
         live = await p.kube.create(_secret(obj, content))
-    if not owned_by(live, obj):
+    # Also one that names this EtcdCluster as its owner may be somebody else's work.
+    if not owned_by(live, obj) or (live.get("data") or {}) != _secret(obj, content)["data"]:
         text = (
             f"Secret {obj.namespace}/{name} exists already and does not belong to this "
-            "EtcdCluster; remove it"
+            "EtcdCluster, or holds something else than what came with the backup; remove it"
         )
         p.set_condition(reasons.KEYS_RESTORED_CONDITION, False, reasons.NAME_TAKEN, text)
         return

@@ -38,9 +38,10 @@ from kok.pki import (
 def authority(obj: EtcdCluster, world: World, now: datetime) -> Authority:
     """Who signs, whom everybody trusts, and what the Secrets of CAs are to hold."""
     own = names.etcd_ca_secret(obj.name)
-    found = certificates.authority(
-        obj, world.get(kinds.SECRET, own), obj.status.ca_fingerprint, now
-    )
+    recorded, secret = obj.status.ca_fingerprint, world.get(kinds.SECRET, own)
+    if recorded is None and (odd := _not_to_be_recorded(obj, secret)) is not None:
+        return Authority(None, problem=odd)
+    found = certificates.authority(obj, secret, recorded, now)
     rotation = trust.under_way(obj.status)
     if rotation is None:
         return found
@@ -125,9 +126,11 @@ def _following(
     if secret is None and first:
         made = new_ca(f"{obj.name}-ca-{now:%Y%m%d%H%M%S}"[:64], now)
         return Authority(made, {name: made}, name)
-    if secret is not None and not plan.is_ours(secret, obj):
-        text = f"{where} does not belong to EtcdCluster {obj.namespace}/{obj.name}; remove it"
-        return Authority(None, problem=CAProblem(CAReason.CHANGED, text))
+    odd = _strangers(obj, secret)
+    if odd is None and rotation.next is None:
+        odd = _not_to_be_recorded(obj, secret)
+    if odd is not None:
+        return Authority(None, problem=odd)
     try:
         stored = ca_of(secret)
     except PkiError as error:
@@ -140,6 +143,27 @@ def _following(
     said = decision.problem or CAProblem(CAReason.MISSING, f"{where} holds no CA")
     way_out = "; or delete it to have another one made" if first else ""
     return Authority(None, problem=CAProblem(said.reason, said.message + way_out))
+
+
+def _strangers(obj: EtcdCluster, secret: Manifest | None) -> CAProblem | None:
+    """What is to be told of a CA's Secret that somebody else has made."""
+    if secret is None or plan.is_ours(secret, obj):
+        return None
+    where = f"Secret {obj.namespace}/{secret['metadata']['name']}"
+    text = f"{where} does not belong to EtcdCluster {obj.namespace}/{obj.name}; remove it"
+    return CAProblem(CAReason.CHANGED, text)
+
+
+def _not_to_be_recorded(obj: EtcdCluster, secret: Manifest | None) -> CAProblem | None:
+    """Why a CA that is not recorded yet is none to be used.
+
+    One on its way out would be missing for ever as soon as it is gone.
+    """
+    if secret is not None and secret["metadata"].get("deletionTimestamp"):
+        where = f"Secret {obj.namespace}/{secret['metadata']['name']}"
+        text = f"{where} is still being removed; then another CA is made"
+        return CAProblem(CAReason.MISSING, text)
+    return _strangers(obj, secret)
 
 
 def _holds(secret: Manifest | None, ca: CertificateAuthority) -> bool:

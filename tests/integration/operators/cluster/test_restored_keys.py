@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tests.integration.operators.cluster.conftest import World, condition
+from tests.integration.operators.cluster.standin import ETCD
 
 from kok import pki
 from kok.kube import kinds
@@ -42,3 +43,41 @@ async def test_a_key_under_another_name_is_asked_for_and_no_other_is_made(
     stored = await world.there(kinds.SECRET, "shop-apiserver-keys")
     config = pki.decode(stored, "encryption.json") or b""
     assert right["key1"].encode() in config
+
+
+async def test_keys_that_somebody_else_put_in_the_place_of_the_backups_are_not_taken(
+    world: World, cluster_operator: Process
+) -> None:
+    """It names the EtcdCluster as its controller, as anybody can who knows how that is called."""
+    owner = {"apiVersion": ETCD.api_version, "kind": ETCD.kind, "name": "shop-etcd", "uid": "1"}
+    ca, pair = pki.new_ca("planted", datetime.now(UTC)), pki.service_account_keys()
+    planted = pki.encode(
+        {
+            "ca.tls.crt": ca.cert_pem,
+            "ca.tls.key": ca.key_pem,
+            "front-proxy-ca.tls.crt": ca.cert_pem,
+            "front-proxy-ca.tls.key": ca.key_pem,
+            "sa.sa.key": pair.private_pem,
+            "encryption.key1": b"k" * 32,
+        }
+    )
+    await world.kube.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": "shop-etcd-keys",
+                "namespace": world.namespace,
+                "ownerReferences": [{**owner, "controller": True}],
+            },
+            "data": planted,
+        }
+    )
+    await world.make(etcd={"restoreFrom": SOURCE})
+    waiting = await world.until_reason("WaitingForKeys")
+    assert not waiting["status"].get("caFingerprints")
+    # The EtcdCluster was not there yet; now it is, and made none of it.
+    await world.until(lambda m: m, "shop-etcd", ETCD)
+    await world.patch({"metadata": {"annotations": {"example.com/again": "1"}}})
+    await world.until(lambda m: condition(m).get("reason") == "WaitingForKeys")
+    assert await world.get(kinds.SECRET, "shop-ca") is None

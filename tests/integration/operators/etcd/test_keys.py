@@ -25,6 +25,7 @@ from kok.api.meta import Kind, Manifest
 from kok.api.names import LABEL_BACKED_UP
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.ownership import owned
 from kok.operators.etcd import bundle
 from kok.operators.etcd.client import EtcdClient
 from kok.operators.etcd.layout import ANNOTATION_VERIFY, pod_endpoint
@@ -154,6 +155,30 @@ async def test_a_secret_of_somebody_else_is_not_taken_for_the_keys(
     await secret(world, "f-keys", **{"ca.key": "another"})
 
     await world.make("f", restoreFrom={"backup": "one"})
+
+    taken = await world.until(lambda m: told(m, "KeysRestored", "False"), "f")
+    assert condition(taken, "KeysRestored")["reason"] == "NameTaken"
+    await world.kube.delete(kinds.SECRET, "f-keys", world.namespace)
+    await world.until(lambda m: told(m, "KeysRestored", "True"), "f")
+    assert decode(await world.there(kinds.SECRET, "f-keys"), "ca.key") == b"the private key"
+
+
+async def test_a_secret_that_claims_to_be_ours_is_not_taken_for_the_keys(
+    etcd_operator: Process, standin: StandIn, world: World
+) -> None:
+    """Anybody in the namespace can read the UID, and write it down as the owner's."""
+    await volume(world)
+    await secret(world, "backup-keys", key=BACKUP_KEY)
+    await secret(world, "shop-ca", marked=True, key="the private key")
+    await filled(world, standin, backup=policy())
+    await ask(world)
+    await until_phase(world, "Complete")
+    await world.make("f", restoreFrom={"backup": "one"}, paused=True)
+    heir = EtcdCluster.model_validate(await world.there(ETCD, "f"))
+    body = {"apiVersion": "v1", "kind": "Secret", "stringData": {"ca.key": "another"}}
+    await world.kube.create(owned({**body, "metadata": {"name": "f-keys"}}, heir))
+
+    await world.kube.patch(ETCD, "f", world.namespace, {"spec": {"paused": False}})
 
     taken = await world.until(lambda m: told(m, "KeysRestored", "False"), "f")
     assert condition(taken, "KeysRestored")["reason"] == "NameTaken"

@@ -353,3 +353,53 @@ def test_what_each_phase_records() -> None:
     assert trust.under_way(obj.status) is None
     assert rotate.requested(obj) == ""
     assert reasons.CA_ROTATING == "CARotating"
+
+
+# --- which CA may be recorded
+
+
+def unrecorded(phase: str | None) -> EtcdCluster:
+    """The CA that the phase is about was not recorded yet."""
+    obj = rotating(phase)
+    if obj.status.ca_rotation is None:
+        obj.status.ca_fingerprint = None
+    else:
+        obj.status.ca_rotation.next = None
+    return obj
+
+
+@pytest.mark.parametrize(("phase", "name"), [(None, OWN), ("Trust", FOLLOWING)])
+@pytest.mark.parametrize(
+    ("meta", "reason", "sentence"),
+    [
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, CAReason.MISSING, "still being removed"),
+        ({"labels": {}, "ownerReferences": []}, CAReason.CHANGED, "does not belong to EtcdCluster"),
+    ],
+    ids=["on its way out", "somebody else's"],
+)
+def test_a_ca_that_is_not_to_stay_is_not_recorded(
+    phase: str | None, name: str, meta: dict[str, Any], reason: CAReason, sentence: str
+) -> None:
+    obj = unrecorded(phase)
+    made = render.ca_secret(obj, NEXT, name)
+    odd = {**made, "metadata": {**made["metadata"], **meta}}
+    others = [render.ca_secret(obj, CA)] if name != OWN else []
+    world = World(index([*others, odd]))
+
+    found = rotation.authority(obj, world, NOW)
+
+    assert found.ca is None
+    assert found.problem is not None
+    assert found.problem.reason is reason
+    assert f"Secret team-a/{name} " in found.problem.message
+    assert sentence in found.problem.message
+
+
+@pytest.mark.parametrize(("phase", "name"), [(None, OWN), ("Trust", FOLLOWING)])
+def test_a_ca_that_was_made_and_not_recorded_is(phase: str | None, name: str) -> None:
+    obj = unrecorded(phase)
+    cas = {OWN: render.ca_secret(obj, CA), name: render.ca_secret(obj, NEXT, name)}
+
+    found = rotation.authority(obj, World(index(cas.values())), NOW)
+
+    assert found.kept[name].cert_pem == NEXT.cert_pem
