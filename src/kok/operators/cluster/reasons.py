@@ -141,7 +141,8 @@ PORT_TAKEN: Final = "PortTaken"
 SECRET_MISSING: Final = "SecretMissing"  # noqa: S105 - the name of a reason
 """A Secret that the spec names does not exist."""
 STALE_CHILD: Final = "StaleChild"
-"""An object of an earlier Cluster of the same name is still being removed."""
+"""An object of an earlier Cluster of the same name, or the Secret of a key that is not in use yet, is
+still being removed."""
 CLUSTER_MISSING: Final = "ClusterMissing"
 """The Cluster that an Addon names does not exist."""
 CLUSTER_DELETING: Final = "ClusterDeleting"
