@@ -1,18 +1,23 @@
-"""All members lose their data and a proven backup is restored by policy; and etcd sleeps and wakes.
+"""All members lose their data and a proven backup is restored by policy; members disagree on who they
+are, and fewer than a majority are kept; and etcd sleeps and wakes.
 
 The policy FromBackup restores the newest backup that was proven, not before its time, not without
-being told to, and not if a quorum returns. A cluster that hibernates is backed up first, is left
+being told to, and not if a quorum returns. Where somebody has forced a cluster of its own out of a
+member, and its data is to be kept, nobody is replaced by its word alone: it is backed up, and that is
+restored. A cluster that hibernates is backed up first, is left
 alone by its schedule, and wakes with all that was written; a restore that is asked for in its sleep
-says that it waits, and happens when it wakes. A writer keeps writing all the time.
+says that it waits, and happens when it wakes. A writer keeps writing all the time, but for where it
+is stopped because members disagree.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from e2e import backups, etcd, quorum
+from e2e import backups, disturb, etcd, quorum
 from e2e.backups import BACKUP, RESTORE
 from e2e.follow import condition, has
 from e2e.lab import S3
@@ -29,6 +34,8 @@ AFTER = 60.0
 """Seconds for which a quorum is to be lost before a backup is restored."""
 FROM_BACKUP = {"policy": "FromBackup", "restoreAfter": f"{AFTER:.0f}s"}
 MANUAL = {**FROM_BACKUP, "policy": "Manual"}
+COLOUR = "colour"
+"""A key whose value tells two clusters apart."""
 NO_BACKUP_FIRST = "kok.dev/hibernate-without-backup"
 
 
@@ -43,6 +50,9 @@ async def run(report: Report) -> None:
             async with etcd.place(w, NAMESPACE):
                 store = await etcd.store(w, NAMESPACE, s3, BUCKET)
                 await lost_and_restored(w, s3, store)
+            async with etcd.place(w, NAMESPACE):
+                store = await etcd.store(w, NAMESPACE, s3, BUCKET)
+                await of_two_minds(w, store)
             async with etcd.place(w, NAMESPACE):
                 store = await etcd.store(w, NAMESPACE, s3, BUCKET)
                 await asleep_and_awake(w, store)
@@ -173,6 +183,70 @@ async def goes_on_as(w: World, writer: Writer, before: Manifest) -> None:
     await etcd.ready(w, NAMESPACE)
     await writer.goes_on(within=etcd.SOON)
     await quorum.unchanged(w, before)
+
+
+# --- members disagree
+
+
+async def of_two_minds(w: World, store: dict[str, Any]) -> None:
+    """One of three is a cluster of its own beside the others, and what it holds is to be kept."""
+    before = await etcd.made(w, NAMESPACE, backup={"store": store})
+    async with writing(w, NAMESPACE, etcd.NAME) as writer:
+        await writer.goes_on(100)
+        # As users are told to stop: what one cluster confirms the other does not know.
+        kept(await writer.finish())
+        leader, (alone, other) = etcd.roles(before)
+        others = [leader, other]
+        with w.report.step("a member is forced to be a cluster of its own while the others go on"):
+            await quorum.forced_alone(w, NAMESPACE, alone)
+            async with quorum.kept_from(w, NAMESPACE, alone, others):
+                await disagreement_is_told(w, before)
+                await etcd.answered(w, NAMESPACE, alone, "put", COLOUR, "kept")
+                await etcd.answered(w, NAMESPACE, leader, "put", COLOUR, "lost")
+                await quorum.nothing_happens(w, before, 30)
+                await given_up(w, others)
+        with w.report.step("nobody is replaced by the word of the one that is left"):
+            agree = etcd.says("Available", "False", "MembersDisagree")
+            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, lambda m: not agree(m), etcd.SOON)
+            await quorum.nothing_happens(w, before, AFTER)
+        with w.report.step("it is backed up, and the backup makes all members anew", "reunited_s"):
+            await backups.back_up(w, NAMESPACE, "alone")
+            await backups.stored(w, NAMESPACE, "alone")
+            await backups.restore(w, NAMESPACE, "again", backup="alone")
+            await backups.restored(w, NAMESPACE, "again")
+        await all_have(w, "kept")
+        kept(await writer.finish())
+
+
+async def disagreement_is_told(w: World, before: Manifest) -> None:
+    """Waits for the condition; raises unless it has all lists, and both ways out."""
+    told = etcd.says("Available", "False", "MembersDisagree")
+    found = await w.until(etcd.KIND, NAMESPACE, etcd.NAME, told, etcd.LONG)
+    said = etcd.sentence(found, "Available")
+    w.report.line(said)
+    names = [m["name"] for m in before["status"]["members"]]
+    wanted = [*names, "stop the clients", "delete volume and pod", "make an EtcdBackup"]
+    if missing := [words for words in wanted if words not in said]:
+        raise AssertionError(f"it does not say {missing}: {said}")
+
+
+async def given_up(w: World, members: Sequence[str]) -> None:
+    """Deletes volume and pod of members whose data is not to be kept."""
+    for member in members:
+        await w.kube.delete(kinds.PVC, member, NAMESPACE)
+    await disturb.kill_pods(w, NAMESPACE, *map(etcd.pod, members))
+
+
+async def all_have(w: World, colour: str) -> None:
+    """Raises unless each member answers with that colour, and all know the same members."""
+    found = await etcd.get(w, NAMESPACE)
+    for member in (m["name"] for m in found["status"]["members"]):
+        asked = (COLOUR, "--print-value-only")
+        if (said := (await etcd.answered(w, NAMESPACE, member, "get", *asked)).strip()) != colour:
+            raise AssertionError(f"{member} has {said!r}, and {colour!r} was to be kept")
+        listed = await etcd.answered(w, NAMESPACE, member, "member", "list")
+        if len(listed.strip().splitlines()) != len(found["status"]["members"]):
+            raise AssertionError(f"{member} lists others: {listed}")
 
 
 # --- sleep
