@@ -183,7 +183,6 @@ async def test_of_two_that_collide_and_come_at_once_one_wins(
     standin.serve = False
     pair = ("shop", "shop-front-proxy")
     await asyncio.gather(*(world.make(name) for name in pair))
-    await world.until(has_keys, "shop")
     await soon(lambda: _one_is_refused(world, *pair))
 
     secret = await world.there(kinds.SECRET, "shop-front-proxy-ca")
@@ -194,6 +193,9 @@ async def test_of_two_that_collide_and_come_at_once_one_wins(
     winner = await world.until(has_keys, owner["name"])
     recorded = winner["status"]["caFingerprints"]["shop-front-proxy-ca"]
     assert recorded == pki.fingerprint(ca.cert_pem)
+    # Of the other one nothing is in use, so that none of its keys is for good.
+    [loser] = {*pair} - {owner["name"]}
+    assert not has_keys(await world.there(CLUSTER, loser))
 
 
 async def _one_is_refused(world: World, *names: str) -> bool:
