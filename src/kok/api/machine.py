@@ -175,6 +175,18 @@ class NodeMarks(ApiModel):
     """Taints as `key:effect`."""
 
 
+class KubeletChange(ApiModel):
+    """A change of the kubelet that has not proven yet that it works. Times are those that the Node
+    tells, in the words of its API server: `lastHeartbeatTime` of the condition Ready."""
+
+    job: str
+    """ID of the job that changes it; `join` where it is let into its cluster anew."""
+    before: str = ""
+    """When it had last posted its status as the change was begun."""
+    after: str | None = None
+    """The same as the change was through; absent until then. A later one is of the changed kubelet."""
+
+
 class MachineStatus(Status):
     """What the machine is."""
 
@@ -199,6 +211,8 @@ class MachineStatus(Status):
     """When it was Ready for the first time; from then on changes come in stages."""
     token_id: str | None = None
     """ID of the bootstrap token in use while joining; recorded before it is made."""
+    kubelet_change: KubeletChange | None = None
+    """The change of the kubelet that has yet to prove itself; recorded before it is begun."""
     node_marks: NodeMarks | None = None
     """What the operator set on the Node; recorded before that."""
     ssh_secret: str | None = None

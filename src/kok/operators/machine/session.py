@@ -57,6 +57,8 @@ class View:
     """`hostname` and `machineID` of the cluster's other Machines, as last seen."""
     identity: Identity | None = None
     """Of the kubelet, as last seen."""
+    identified: float = NEVER
+    """When it was asked for that; what is older than a change is of the kubelet before."""
     jobs: dict[str, JobResult] = field(default_factory=dict)
     refusals: Refusals = field(default_factory=Refusals)
     """Requests for certificates that were refused."""
@@ -72,10 +74,10 @@ class View:
     """ID of the bootstrap token that was taken back."""
     drained: bool = False
     """Whether the node needs no draining any more."""
-    heard: str | None = None
-    """When the kubelet was last heard of before it was changed; None: it was heard of since."""
     changed: float = NEVER
-    """When that change was begun."""
+    """When the kubelet was last changed: begun at first, and then through."""
+    stood: str | None = None
+    """`heard` of its Node as the API server had it when that was through; None: not read."""
     draining: str = ""
     """What the drain waits for."""
     drain_seen: datetime | None = None

@@ -401,14 +401,17 @@ def test_a_name_that_another_host_has_in_the_cluster_is_not_taken_over() -> None
 
 def test_a_changed_kubelet_that_says_nothing_is_looked_at_soon() -> None:
     view = seen(identity=MEMBER)
-    view.heard, view.changed = "2026-11-02T12:00:00Z", 1100.0
-    silent = world(node=replace(NODE, heard="2026-11-02T12:00:00Z"))
-    assert step(view=view, world=silent, monotonic=1104.0) == Idle(plan.LISTEN)
-    assert isinstance(step(view=view, world=silent, monotonic=1105.0), Look)
+    view.changed = 1100.0
+    silent = {"world": world(node=NODE), "status": {"kubeletChange": {"job": "j"}}}
+    assert step(view=view, **silent, monotonic=1104.0) == Idle(plan.LISTEN)
+    assert isinstance(step(view=view, **silent, monotonic=1105.0), Look)
     view.surveyed = 1106.0
-    assert step(view=view, world=silent, monotonic=1107.0) == Idle(plan.LISTEN)
-    heard = world(node=replace(NODE, heard="2026-11-02T12:01:00Z"))
-    assert step(view=view, world=heard, monotonic=1115.0) == Idle()
+    assert step(view=view, **silent, monotonic=1107.0) == Idle(plan.LISTEN)
+    assert step(view=view, world=world(node=NODE), monotonic=1115.0) == Idle()
+    # One that says nothing for long is looked at like others that do not serve.
+    view.surveyed = 1160.0
+    assert step(view=view, **silent, monotonic=1166.0) == Idle(plan.RECHECK)
+    assert isinstance(step(view=view, **silent, monotonic=1175.0), Look)
 
 
 def test_a_kubelet_that_was_started_to_join_is_looked_at_until_its_node_is_ready() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import subprocess
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -214,6 +215,22 @@ def test_what_ended_is_quoted_and_not_what_was_just_started(tmp_path: Path) -> N
         journal.write("Nov 28 22:10:12 w1 x[8]:  >\n")
     seen = parse(run(survey.script([], []), tmp_path, PATH=path), datetime.now(UTC))
     assert seen.identity.words == '"command failed" err="maxPods: cannot read thirty"'
+
+
+def test_when_the_kubelet_was_started_is_told_by_the_clock_of_the_host(tmp_path: Path) -> None:
+    before = time.time()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        after = time.time()
+        path = services(tmp_path / "bin", {"kubelet": f"{FINE}MainPID={process.pid}\\n"}, "")
+        seen = parse(run(survey.script([], []), tmp_path, PATH=path), datetime.now(UTC))
+    assert seen.identity.started is not None
+    # The kernel counts hundredths; rather too late than too early.
+    assert before - 0.02 <= seen.identity.started <= after + 0.1
+    for number, gone in enumerate(("MainPID=0", "", f"MainPID={10**9}", "MainPID=x")):
+        path = services(tmp_path / str(number), {"kubelet": f"{FINE}{gone}\\n"}, "")
+        found = parse(run(survey.script([], []), tmp_path, PATH=path), datetime.now(UTC))
+        assert found.identity.started is None
+    assert parse("identity started soon", datetime.now(UTC)).identity.started is None
 
 
 def test_what_a_journal_says_is_cut_and_holds_no_secret(tmp_path: Path) -> None:

@@ -9,16 +9,25 @@ from typing import Any, cast
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.cases import ACCESS, MEMBER, NODE, case, seen, world
 
+from kok.operators.machine.machines.proof import JOIN
 from kok.operators.machine.machines.reconcile import MachineReconciler
 from kok.operators.machine.machines.steps import Idle, Join
-from kok.operators.machine.machines.turns import PATIENCE, Turns
+from kok.operators.machine.machines.turns import PATIENCE, SETTLED, Turns
 
 SINCE = "2026-11-02T11:00:00Z"
 SHOP, OTHER = ("team-a", "shop"), ("team-b", "shop")
 
 
+def settled() -> Turns:
+    """Turns of an operator that was started some time ago."""
+    now = 0.0
+    turns = Turns(lambda: now)
+    now = SETTLED
+    return turns
+
+
 def test_the_next_one_waits_until_the_one_before_serves_again() -> None:
-    turns = Turns(lambda: 0.0)
+    turns = settled()
     assert turns.free(SHOP, "a")
     turns.take(SHOP, "a")
     assert turns.free(SHOP, "a")
@@ -43,9 +52,45 @@ def test_one_that_never_serves_again_does_not_stop_all_others() -> None:
     assert not turns.free(SHOP, "a")
 
 
+def test_after_a_restart_the_turn_goes_on_of_the_one_that_had_it() -> None:
+    now = 0.0
+    turns = Turns(lambda: now)
+    assert not turns.free(SHOP, "b"), "nobody knows yet who turned last"
+    turns.keep(SHOP, "a")
+    turns.keep(SHOP, "c")
+    now = SETTLED
+    assert not turns.free(SHOP, "b")
+    assert turns.free(SHOP, "a")
+    turns.over(SHOP, "a")
+    assert turns.free(SHOP, "b")
+
+
+async def test_one_that_turned_and_was_not_heard_of_since_is_waited_for() -> None:
+    """Its Node is Ready for most of a minute, whatever became of its kubelet."""
+    reconciler = MachineReconciler.__new__(MachineReconciler)
+    reconciler.turns = settled()
+    around = world(node=NODE, access=replace(ACCESS, server="https://192.0.2.99:6443"))
+    ready = {"type": "Ready", "status": "True", "reason": "X", "lastTransitionTime": SINCE}
+    first = builders.machine(metadata={"uid": "a"})
+    status = {"firstReady": SINCE, "conditions": [ready], "kubeletChange": {"job": JOIN}}
+    turned = case(first, view=seen(first, identity=MEMBER), world=world(node=NODE), status=status)
+    reconciler._decide(cast("Any", SimpleNamespace(obj=first, status=turned.status)), turned)
+    other = builders.machine(metadata={"uid": "b"})
+    given = case(
+        other,
+        view=seen(other, identity=MEMBER),
+        world=around,
+        status={"firstReady": SINCE, "conditions": [ready]},
+    )
+    p = SimpleNamespace(obj=other, status=given.status, paused=False)
+    assert isinstance(reconciler._decide(cast("Any", p), given)[1].step, Idle)
+    reconciler.turns.over(SHOP, "a")
+    assert isinstance(reconciler._decide(cast("Any", p), given)[1].step, Join)
+
+
 async def test_of_those_that_serve_one_joins_anew_and_those_that_do_not_wait_for_nobody() -> None:
     reconciler = MachineReconciler.__new__(MachineReconciler)
-    reconciler.turns = Turns(lambda: 0.0)
+    reconciler.turns = settled()
     around = world(node=NODE, access=replace(ACCESS, server="https://192.0.2.99:6443"))
 
     def decided(name: str, ready: str, *, paused: bool = False) -> Any:

@@ -96,6 +96,12 @@ async def node(p: Pass[Machine], tenant: Tenant, found: NodeView) -> float | Non
     return None if patch is None else 0.0
 
 
+async def as_it_is(tenant: Tenant, name: str) -> NodeView | None:
+    """The Node as the API server has it now, however late the watch may be. Raises `KubeError`."""
+    found = await tenant.kube.get(kinds.NODE, name)
+    return nodes.view(found) if found is not None else None
+
+
 def _marks_refused(p: Pass[Machine], node: str, error: KubeError) -> float:
     """Of labels and taints that the business cluster does not take: the Node serves without them."""
     text = (

@@ -37,7 +37,7 @@ _FACTS = frozenset(
 )
 _MANY = {"address": 1024, "module": 16, "nameserver": 16, "tool": 16, "unit": 16}
 """Facts that a host has several of, and how many are kept. Its first address may come last."""
-_IDENTITY = frozenset({"bootstrap", "ca", "certificate", "failing", "kubelet", "server"})
+_IDENTITY = frozenset({"bootstrap", "ca", "certificate", "failing", "kubelet", "server", "started"})
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MODE = re.compile(r"0[0-7]{1,4}")
@@ -105,6 +105,8 @@ class Identity:
     """The service that failed, or ends and is started again and again."""
     words: str = ""
     """What that said last, cut and without secrets."""
+    started: float | None = None
+    """When the kubelet that runs was started, by the host's own clock; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +246,7 @@ def parse_identity(output: str) -> Identity:
         kubelet=told.get("kubelet", "")[:WORD],
         failing=failing if failing in layout.SERVICES else "",
         words=last_words(shell.decoded(journal)),
+        started=_number(told.get("started")) / 1000 or None,
     )
 
 

@@ -316,10 +316,22 @@ def _up_to_date(case: Case, decision: Decision, found: Mapping[str, Judgement]) 
         return Judgement(False, node.reason, node.message)
     if case.status.first_ready is not None and (joins := _joins(case, decision, found[JOINED])):
         return joins
-    if unheard(case):
+    return _unproven(case, node) or Judgement(
+        True, reasons.UP_TO_DATE, "the host has what the spec says"
+    )
+
+
+def _unproven(case: Case, node: Judgement) -> Judgement | None:
+    """Why a kubelet that was changed is not known to work, or None."""
+    if not unheard(case):
+        return None
+    silent = _unheard(case)
+    if silent is None and case.world.node is not None:
         text = "the kubelet was changed and has not posted its status since"
         return Judgement(False, reasons.UPDATING, text)
-    return Judgement(True, reasons.UP_TO_DATE, "the host has what the spec says")
+    why = (silent or node).message
+    text = f"the kubelet was changed, and it is not known whether it works: {why}"
+    return Judgement(None, reasons.UPDATING, text)
 
 
 def _joins(case: Case, decision: Decision, joined: Judgement) -> Judgement | None:

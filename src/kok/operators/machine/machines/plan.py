@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from kok.api.machine import Finding, Machine, MachineStatus
 from kok.operators.machine import reasons
-from kok.operators.machine.business.nodes import NodeView
 from kok.operators.machine.components.foreign import Templates
 from kok.operators.machine.components.rendered import Rendered
 from kok.operators.machine.host import agent, join, layout, preflight
@@ -44,10 +43,9 @@ FINISH_MOST = 300.0
 """Seconds between two attempts to remove a bootstrap token; the first of them are closer."""
 RECLAIM_EVERY = 60.0
 """Seconds between two clean-ups of what earlier Machines left. A host tells of one at a time."""
-HEARD_WITHIN = 60.0
-"""Seconds after which the Node of a kubelet that does not run is no longer Ready, with a margin."""
-LISTEN = 5.0
-"""Seconds after which a host is looked at again whose kubelet was changed and says nothing."""
+LISTEN, LISTEN_FOR = 5.0, 60.0
+"""Seconds after which a host is looked at again whose kubelet was changed and says nothing, and for
+which that goes on; then it is looked at like others that do not serve."""
 EVER_READY = frozenset({"Ready", "Updating", "NotReady"})
 """Phases of a Machine that was Ready at some time."""
 
@@ -129,23 +127,13 @@ def mine(case: Case) -> bool:
 
 
 def unheard(case: Case) -> bool:
-    """Whether a kubelet that was changed has yet to prove that it works.
-
-    Its Node stays Ready for some time if it does not: after that, Ready is a proof, too.
-    """
-    view, node = case.view, case.world.node
-    return (
-        view.heard is not None
-        and case.monotonic - view.changed < HEARD_WITHIN
-        and (node is None or node.heard == view.heard)
-    )
+    """Whether a kubelet that was changed has yet to prove that it works, see `proof`."""
+    return case.status.kubelet_change is not None
 
 
-def hear(view: View, node: NodeView | None) -> None:
-    """Takes note of a changed kubelet that was heard of, for good: that Nodes are not known for a
-    moment does not make it doubtful again."""
-    if node is not None and node.heard != view.heard:
-        view.heard = None
+def listening(case: Case) -> bool:
+    """Whether that is to be known at once."""
+    return unheard(case) and case.monotonic - case.view.changed < LISTEN_FOR
 
 
 def _reach(case: Case) -> Step | None:
@@ -175,11 +163,11 @@ def _look(case: Case, questions: Sequence[Question]) -> Look:
 
 def _keeps(case: Case, findings: Sequence[Finding]) -> float:
     """Seconds for which what was seen of the host may be relied on."""
-    if unheard(case):
+    if listening(case):
         return LISTEN
     node, view = case.world.node, case.view
     expected = case.status.phase in EVER_READY or view.joined is not None
-    failing = expected and (node is None or not node.ready)
+    failing = unheard(case) or (expected and (node is None or not node.ready))
     failing = failing or (view.identity is not None and bool(view.identity.failing))
     return RECHECK if failing or not preflight.passed(findings) else case.survey_every
 

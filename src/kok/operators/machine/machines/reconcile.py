@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from kok.api.machine import Machine
 from kok.kube import kinds
@@ -19,7 +20,7 @@ from kok.operators.machine.host import layout
 from kok.operators.machine.host.join import Joining
 from kok.operators.machine.host.survey import Owner
 from kok.operators.machine.keeping import Keeper
-from kok.operators.machine.machines import plan, steps
+from kok.operators.machine.machines import plan, proof, steps
 from kok.operators.machine.machines.delete import Removal
 from kok.operators.machine.machines.judgement import READY
 from kok.operators.machine.machines.observe import (
@@ -31,7 +32,7 @@ from kok.operators.machine.machines.observe import (
     neighbours,
     rival,
 )
-from kok.operators.machine.machines.plan import EVER_READY, Case, Decision, unheard
+from kok.operators.machine.machines.plan import EVER_READY, Case, Decision, listening, unheard
 from kok.operators.machine.machines.status import report
 from kok.operators.machine.machines.turns import Turns
 from kok.operators.machine.machines.wakes import ClusterChanges, all_of_namespace
@@ -47,8 +48,8 @@ from kok.runtime.errors import Paused, Wait
 from kok.runtime.reconciler import Done, Key, Pass, Result, Wake
 from kok.runtime.workshop import Workshop
 
-UNHEARD_AGAIN = 1.0
-"""Seconds after which it is looked again whether a changed kubelet was heard of."""
+UNHEARD_AGAIN, UNHEARD_LATER = 1.0, 10.0
+"""Seconds after which it is looked again whether a changed kubelet was heard of, at first and later."""
 
 
 class MachineReconciler:
@@ -107,8 +108,9 @@ class MachineReconciler:
         session = self.sessions.of(p.obj.metadata.uid)
         case = await self._with_templates(await self._look_around(p, session))
         case, decision = self._decide(p, case)
+        await proof.prove(p, case, decision)
         report(p.status, case, decision)
-        if not plan.turning(case) and p.status.is_true(READY):
+        if not plan.turning(case) and p.status.is_true(READY) and not unheard(case):
             self.turns.over((p.obj.namespace, p.obj.spec.cluster), p.obj.metadata.uid)
         self._account(p)
         kept = await self._keep(p, case)
@@ -122,7 +124,7 @@ class MachineReconciler:
             problem = decision.step.problem
             raise Wait(problem.reason, problem.message, decision.step.after)
         after = await self._act(p, case, decision, session)
-        soon = UNHEARD_AGAIN if unheard(case) else None
+        soon = UNHEARD_AGAIN if listening(case) else UNHEARD_LATER if unheard(case) else None
         waits = (after, again, kept, soon)
         return Result(min((t for t in waits if t is not None), default=None))
 
@@ -130,6 +132,9 @@ class MachineReconciler:
         """What to do next; one that does not serve waits for nobody's turn."""
         cluster, uid = (p.obj.namespace, p.obj.spec.cluster), p.obj.metadata.uid
         serves = plan.turning(case) and p.status.is_true(READY)
+        if proof.turned(case):
+            # Before the operator was restarted, it may be.
+            self.turns.keep(cluster, uid)
         if serves:
             case = replace(case, turn=self.turns.free(cluster, uid))
         decision = plan.decide(case)
@@ -203,7 +208,6 @@ class MachineReconciler:
             world.tenant.on_node(machine.spec.node, machine.metadata.uid, p.wake)
             if p.status.token_id is not None:
                 self._follow_token(p, world.tenant)
-        plan.hear(view, world.node)
         if world.others is not None:
             view.neighbours = neighbours(machine, world)
             if rival(machine, world.others, world.odd) is not None:
@@ -312,11 +316,12 @@ class MachineReconciler:
         step, owner = decision.step, owner_mark(p.obj, case.world)
         if isinstance(step, steps.Install):
             # What is recorded now makes the removal look for what was begun, come what may.
+            for job in step.plans:
+                if job.component == layout.KUBELET:
+                    proof.begin(case, job.id, self.clock.monotonic())
             await p.latch()
-            if any(job.component == layout.KUBELET for job in step.plans):
-                self._listen(case)
-            work = hand.install(step.plans, owner, decision.wanted)
-            session.start("install", work, p.wake)
+            work = partial(hand.install, step.plans, owner, decision.wanted)
+            session.start("install", proof.noting(case, work), p.wake)
         elif isinstance(step, steps.Look):
             session.start("look", hand.look(step), p.wake)
         elif isinstance(step, steps.Reclaim):
@@ -327,12 +332,6 @@ class MachineReconciler:
             session.start("finish", hand.finish(p.status.token_id, kube), p.wake)
         elif isinstance(step, steps.Join):
             await self._join(p, case, step, hand, session)
-
-    def _listen(self, case: Case) -> None:
-        """A kubelet that is about to be changed has to be heard of again after that."""
-        node, view = case.world.node, case.view
-        if node is not None:
-            view.heard, view.changed = node.heard, self.clock.monotonic()
 
     async def _join(
         self, p: Pass[Machine], case: Case, step: steps.Join, hand: Hand, session: Session
@@ -346,8 +345,10 @@ class MachineReconciler:
             introduction = Introduction(world.tenant.kube, await tend.token_id(p), name)
             self._follow_token(p, world.tenant)
         joining = Joining(machine.metadata.uid, step.todo, world.access, tuple(machine.spec.taints))
-        self._listen(case)
-        session.start("join", hand.join(joining, introduction), p.wake)
+        proof.begin(case, proof.JOIN, self.clock.monotonic())
+        await p.latch()
+        work = partial(hand.join, joining, introduction)
+        session.start("join", proof.noting(case, work), p.wake)
 
     def _follow_token(self, p: Pass[Machine], tenant: Tenant) -> None:
         """Who asks for a certificate with the Machine's token wakes it."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 PATIENCE = 600.0
 """Seconds after which the next one has its turn, though the one before does not serve again."""
+SETTLED = 10.0
+"""Seconds after the start in which nobody has a turn: who had the last one says so meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +23,25 @@ class Turns:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._held: dict[tuple[str, str], _Turn] = {}
+        self._begun = monotonic()
 
     def free(self, cluster: tuple[str, str], uid: str) -> bool:
         """Whether it may turn now."""
-        held = self._held.get(cluster)
-        return held is None or held.uid == uid or self._monotonic() - held.since >= PATIENCE
+        held, now = self._held.get(cluster), self._monotonic()
+        if held is None:
+            return now - self._begun >= SETTLED
+        return held.uid == uid or now - held.since >= PATIENCE
 
     def take(self, cluster: tuple[str, str], uid: str) -> None:
         """It turns now, and the others wait."""
         held = self._held.get(cluster)
         if held is None or held.uid != uid:
             self._held[cluster] = _Turn(uid, self._monotonic())
+
+    def keep(self, cluster: tuple[str, str], uid: str) -> None:
+        """It turned and does not serve yet as it should: its turn goes on, unless another has one."""
+        if cluster not in self._held:
+            self.take(cluster, uid)
 
     def over(self, cluster: tuple[str, str], uid: str) -> None:
         """It serves as it should."""

@@ -57,13 +57,13 @@ class Hand:
 
     async def look(self, what: Look) -> None:
         """Sees how the host is."""
-        connection = await self._connection()
+        connection, asked = await self._connection(), self.clock.monotonic()
         found = await agent.look(
             connection, what.questions, what.urls, what.towards, self.clock.now
         )
         view = self.view
         view.survey = found.of(what.questions, what.urls)
-        view.asked, view.identity = what.digest, found.identity
+        view.asked, view.identity, view.identified = what.digest, found.identity, asked
         view.surveyed = self.clock.monotonic()
         view.reached = connection.reached
 
@@ -92,7 +92,7 @@ class Hand:
             metrics.JOBS_FAILED.labels(_label(plan, all_wanted), result.reason).inc()
             # What it left behind has to be seen before anything is tried again.
             self.view.surveyed = NEVER
-        elif plan.component == layout.KUBELET and self.view.heard is not None:
+        elif plan.component == layout.KUBELET:
             self.view.changed = self.clock.monotonic()
         if survey is None or result.exit != 0:
             return
@@ -118,13 +118,14 @@ class Hand:
             )
             joining = replace(joining, bootstrap=text)
         self.view.identity = await agent.let_join(await self._connection(), joining)
-        self.view.joined = self.clock.monotonic()
+        # What it told was asked for after the kubelet was started.
+        self.view.joined = self.view.changed = self.view.identified = self.clock.monotonic()
 
     async def finish(self, token_id: str | None, kube: Kube | None) -> None:
         """Takes the bootstrap token back, once the kubelet has a certificate of its own."""
-        self.view.finished = self.clock.monotonic()
+        asked = self.view.finished = self.clock.monotonic()
         found = await agent.finish_joining(await self._connection(), self.uid)
-        self.view.identity = found
+        self.view.identity, self.view.identified = found, asked
         self.view.unfinished = self.view.unfinished + 1 if found.bootstrap else 0
         if found.certificate and token_id is not None and kube is not None:
             await kube.delete(kinds.SECRET, tokens.secret_name(token_id), tokens.NAMESPACE)

@@ -106,11 +106,28 @@ identity() {
     [ -e "$4" ] && say "identity bootstrap yes"
     has systemctl || return 0
     say "identity kubelet $(systemctl is-active kubelet 2>/dev/null)"
+    say "identity started $(started kubelet)"
     # The kubelet goes with the runtime, which therefore tells more.
     for unit in containerd kubelet; do
         falters "$unit" && say "identity failing $unit $(last_output "$unit" | encoded)" && break
     done
     return 0
+}
+
+# started UNIT: when the process of a service was started, by this host's clock as it is now, in
+# milliseconds; nothing if it does not run. Rather a moment late than early.
+started() {
+    process=$(systemctl show -p MainPID "$1" 2>/dev/null | sed -n 's/^MainPID=//p')
+    [ "${process:-0}" -gt 0 ] 2>/dev/null || return
+    # Its name stands in parentheses, and may be anything.
+    told=$(sed 's/.*) //' "/proc/$process/stat" 2>/dev/null)
+    up=$(cut -d' ' -f1 /proc/uptime)
+    now=$(date +%s%3N)
+    case $now in *[!0-9]*) now=$(($(date +%s) + 1))000 ;; esac
+    set -- $told
+    [ $# -gt 19 ] || return
+    shift 19
+    say $((now - ${up%.*}${up#*.}0 + $1 * 1000 / $(getconf CLK_TCK 2>/dev/null || echo 100) + 10))
 }
 
 # falters UNIT: whether a service has failed, or ends and is started again and again
