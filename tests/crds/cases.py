@@ -289,6 +289,14 @@ FIXED = (
         for field in ("cluster", "node", "address")
     ),
     of(
+        "Machine",
+        "spec",
+        "spec: port and hostKey cannot both be changed at once, since that is another host; delete "
+        "the Machine and create another, or, if it is the same host, change one after the other",
+        {"port": 2222, "hostKey": f"SHA256:{'B' * 43}"},
+        was={"hostKey": f"SHA256:{'A' * 43}"},
+    ),
+    of(
         "Component",
         "spec",
         "spec of a Component cannot be changed, since hosts rely on it; create another Component "

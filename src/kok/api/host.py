@@ -43,17 +43,20 @@ class HostUse(ApiModel):
     """Where the host was then; absent in what an earlier release wrote."""
     port: int | None = None
     """SSH port there."""
+    host_key: str | None = None
+    """Fingerprint of its key; absent in what an earlier release wrote."""
 
     @classmethod
     def of(cls, machine: Machine) -> HostUse:
         """What stands in the status of the Host of a Machine."""
-        spec = machine.spec
+        spec, place = machine.spec, machine.status.installed_on
         return cls(
             machine=machine.name,
             uid=machine.metadata.uid,
             cluster=spec.cluster,
-            address=spec.address,
-            port=spec.port,
+            address=place.address if place is not None else spec.address,
+            port=place.port if place is not None else spec.port,
+            host_key=place.host_key if place is not None else None,
         )
 
 

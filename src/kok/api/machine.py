@@ -50,6 +50,18 @@ class MachineComponent(ApiModel):
 class MachineSpec(ApiModel):
     """Which host, which cluster, which software."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "spec: port and hostKey cannot both be changed at once, since that is another host; "
+                "delete the Machine and create another, or, if it is the same host, change one "
+                "after the other",
+                "self.port == oldSelf.port || self.hostKey == oldSelf.hostKey || "
+                "self.hostKey == '' || oldSelf.hostKey == ''",
+            )
+        )
+    )
+
     cluster: str = Field(
         max_length=63,
         min_length=1,
@@ -175,6 +187,17 @@ class NodeMarks(ApiModel):
     """Taints as `key:effect`."""
 
 
+class HostPlace(ApiModel):
+    """Which host it is."""
+
+    address: str
+    """Name or address."""
+    port: int = 22
+    """SSH port."""
+    host_key: str
+    """Fingerprint of its SSH host key."""
+
+
 class KubeletChange(ApiModel):
     """A change of the kubelet that has not proven yet that it works. Times are those that the Node
     tells, in the words of its API server: `lastHeartbeatTime` of the condition Ready."""
@@ -194,6 +217,10 @@ class MachineStatus(Status):
     """Fingerprint of the host key in use."""
     host_key_since: datetime | None = None
     """When it was recorded."""
+    installed_on: HostPlace | None = None
+    """The host on which something was, or may have been, installed; it is the one that is cleaned up
+    in the end. Another port is followed where the host shows the same key or bears the mark of the
+    Machine."""
     facts: HostFacts | None = None
     """What was found out about the host."""
     preflight: list[Finding] = Field(default_factory=list)

@@ -7,7 +7,7 @@ from datetime import datetime
 from kok.api.host import AbandonedHost, Host, HostUse
 from kok.api.names import ANNOTATION_ABANDON_HOST, ANNOTATION_TRUST_HOST_KEY
 from kok.kube import kinds
-from kok.operators.machine import reasons
+from kok.operators.machine import places, reasons
 from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.host.agent import HostTaken
 from kok.operators.machine.host.survey import Owner
@@ -15,11 +15,13 @@ from kok.operators.machine.keeping import Keeper
 from kok.operators.machine.machines.observe import Observer
 from kok.operators.machine.machines.work import Hand
 from kok.operators.machine.permits import Problem
+from kok.operators.machine.places import Sameness
 from kok.operators.machine.session import Session, Sessions
-from kok.operators.machine.ssh import Connections, Target, expected
+from kok.operators.machine.ssh import Connections, Expected, Target, expected
 from kok.runtime.reconciler import DONE, Done, Pass
 
 SOON = 5.0
+UNMARKED = (Sameness.REKEYED, Sameness.OTHER)
 
 
 class Cleaner:
@@ -54,8 +56,9 @@ class Cleaner:
             return True
         session = self._session(p)
         session.view.clean_seen = session.view.clean_seen or p.now
+        where = self._where(p)
         taken = isinstance(session.view.error, HostTaken) and session.view.error.owner.uid
-        if session.view.cleaned or taken:
+        if session.view.cleaned or (taken and where is Sameness.SAME):
             # What belongs to somebody else by now was cleaned up before that one began.
             await self._forget(p, used.uid)
             return True
@@ -72,7 +75,8 @@ class Cleaner:
                 cluster=f"{p.obj.namespace}/{used.cluster}",
                 installation=await self._observer.identity(p.kube),
             )
-            session.start("clean", hand.clean(owner), p.wake)
+            work = hand.clean(owner, marked=where is not Sameness.SAME)
+            session.start("clean", work, p.wake)
         return False
 
     def tried_since(self, p: Pass[Host]) -> datetime:
@@ -85,6 +89,9 @@ class Cleaner:
         name = used.machine if used is not None else ""
         error = self._session(p).view.error
         problem = self._problems.get(p.obj.metadata.uid)
+        if used is not None and isinstance(error, HostTaken) and self._where(p) in UNMARKED:
+            text = places.uncleaned(used, p.obj.spec.port, _expected(p))
+            problem = problem or Problem(reasons.HOST_NOT_CLEAN, text)
         why = problem.message if problem is not None else error.message if error is not None else ""
         text = f"Machine {name} is gone and has not left the host clean"
         return f"{text}: {why}; it is tried again" if why else f"{text}; it is being cleaned up"
@@ -143,14 +150,17 @@ class Cleaner:
         secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
         await self._keeper.let_go(p, secret)
 
+    def _where(self, p: Pass[Host]) -> Sameness:
+        """Whether the host is the one that was used."""
+        return places.compare(p.status.used_by, p.obj.spec.address, p.obj.spec.port, _expected(p))
+
     async def _target(self, p: Pass[Host]) -> Target | None:
         """Where and as whom to log in; None, and a problem, if that is not possible."""
         host, spec, uid = p.obj, p.obj.spec, p.obj.metadata.uid
-        if (elsewhere := _elsewhere(host, p.status.used_by)) is not None:
-            self._problems[uid] = Problem(reasons.HOST_NOT_CLEAN, elsewhere)
+        used, want = p.status.used_by, _expected(p)
+        if used is not None and self._where(p) is Sameness.ELSEWHERE:
+            self._problems[uid] = Problem(reasons.HOST_NOT_CLEAN, _elsewhere(host, used))
             return None
-        annotation = host.metadata.annotations.get(ANNOTATION_TRUST_HOST_KEY)
-        want = expected(annotation, spec.host_key, p.status.host_key, None)
         secret = await p.kube.get(kinds.SECRET, spec.ssh.secret, host.namespace)
         found = await self._observer.permits.credentials(host, secret)
         if isinstance(found, Problem):
@@ -171,13 +181,15 @@ class Cleaner:
         )
 
 
-def _elsewhere(host: Host, used: HostUse | None) -> str | None:
-    """A sentence, if what is to be cleaned up is not where the Host says that it is."""
+def _expected(p: Pass[Host]) -> Expected:
+    """The key that the host must show."""
+    annotation = p.obj.metadata.annotations.get(ANNOTATION_TRUST_HOST_KEY)
+    return expected(annotation, p.obj.spec.host_key, p.status.host_key, None)
+
+
+def _elsewhere(host: Host, used: HostUse) -> str:
+    """A sentence for when what is to be cleaned up is not where the Host says that it is."""
     spec = host.spec
-    if used is None or used.address is None:
-        return None
-    if (used.address, used.port) == (spec.address, spec.port):
-        return None
     return (
         f"it was at {used.address}, port {used.port}, and spec names {spec.address}, port "
         f"{spec.port}: write what was there into spec until the host is clean; if that one is gone "

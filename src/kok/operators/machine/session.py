@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from kok.api.machine import HostPlace
 from kok.kube.errors import KubeError, lean
 from kok.operators.machine import metrics
 from kok.operators.machine.business.refusals import Refusals
@@ -48,6 +49,8 @@ class View:
     shown_key: str = ""
     """Fingerprint of the key that it showed when none was expected yet."""
     survey: Survey | None = None
+    place: HostPlace | None = None
+    """Where that was seen, and by which key."""
     reached: str = ""
     """The address at which it was found, by whatever name it is known."""
     surveyed: float = NEVER

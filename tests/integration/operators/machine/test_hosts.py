@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncssh
@@ -16,6 +17,7 @@ from tests.integration.operators.machine.conftest import (
     OperatorProcess,
     World,
     condition,
+    running,
 )
 from tests.unit.operators.machine.sshd import PASSWORD, FakeHost, fake_host
 
@@ -306,3 +308,69 @@ async def test_a_paused_machine_is_only_looked_at(
     assert host.scripts == 0
     await world.patch(MACHINE, "w1", spec={"paused": False})
     await world.until(MACHINE, "w1", prepared, "prepared")
+
+
+async def test_a_host_is_followed_to_another_port_and_cleaned_up_there(
+    api_server: ApiServer, world: World, host: FakeHost, tmp_path: Path
+) -> None:
+    """Also one that a release installed that did not write down where that was."""
+    await world.key_of(host)
+    await world.component("tool", scripts=scripts(tmp_path))
+    async with running(api_server, world.namespace):
+        await world.machine(host, "tool-1.0")
+        made = await world.until(MACHINE, "w1", _installed_on(host.port), "installed")
+        assert made["status"]["installedOn"]["hostKey"] == host.fingerprint
+    forgotten = {"status": {"installedOn": None}}
+    await world.kube.patch(MACHINE, "w1", world.namespace, forgotten, subresource="status")
+    async with fake_host(host.home, key=host.key) as same:
+        same.client = host.client
+        await world.patch(MACHINE, "w1", spec={"port": same.port})
+        async with running(api_server, world.namespace):
+            await world.until(MACHINE, "w1", _installed_on(same.port), "found at the new port")
+            assert runs(tmp_path) == ["install"]
+            await world.kube.delete(MACHINE, "w1", world.namespace)
+            await world.gone(MACHINE, "w1")
+    assert runs(tmp_path) == ["install", "uninstall"]
+    assert not host.home.exists()
+
+
+async def test_another_host_behind_another_port_is_neither_used_nor_cleaned_up(
+    world: World, host: FakeHost, machine_operator: Process, tmp_path: Path
+) -> None:
+    """Of boxes behind one address, as of a NAT, one went on as a node and was forgotten."""
+    await world.key_of(host)
+    await world.component("tool", scripts=scripts(tmp_path))
+    await world.machine(host, "tool-1.0")
+    await world.until(MACHINE, "w1", _installed_on(host.port), "installed")
+    async with fake_host(tmp_path / "other") as other:
+        other.client = host.client
+        await world.patch(MACHINE, "w1", spec={"port": other.port, "hostKey": other.fingerprint})
+        text = await world.reason(MACHINE, "w1", "AnotherHost")
+        assert text.startswith(
+            f"it was installed on the host at 127.0.0.1, port {host.port}, with key "
+            f"{host.fingerprint}; spec names port {other.port} and key {other.fingerprint}"
+        )
+        await world.kube.delete(MACHINE, "w1", world.namespace)
+        made = await world.until(
+            MACHINE,
+            "w1",
+            lambda m: "write port and hostKey as they were" in m["status"].get("removal", ""),
+            "stuck",
+        )
+        assert made["status"]["installedOn"]["port"] == host.port
+        assert runs(tmp_path) == ["install"]
+        assert not other.home.exists()
+        # One after the other, since both at once are another host.
+        await world.patch(MACHINE, "w1", spec={"port": host.port})
+        await world.patch(MACHINE, "w1", spec={"hostKey": ""})
+        await world.gone(MACHINE, "w1")
+    assert runs(tmp_path) == ["install", "uninstall"]
+    assert not host.home.exists()
+
+
+def _installed_on(port: int) -> Callable[[Manifest], bool]:
+    def check(manifest: Manifest) -> bool:
+        place = (manifest.get("status") or {}).get("installedOn") or {}
+        return prepared(manifest) and place.get("port") == port
+
+    return check

@@ -19,8 +19,11 @@ from kok.kube.client import Kube
 from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.census import Census
 from kok.operators.machine.cleaning import Cleaner
+from kok.operators.machine.host.agent import HostTaken
+from kok.operators.machine.host.survey import Owner
 from kok.operators.machine.hosts import HostReconciler
 from kok.operators.machine.machines.reconcile import MachineReconciler
+from kok.operators.machine.machines.work import Hand
 from kok.operators.machine.session import LEAST
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock
@@ -33,7 +36,7 @@ VICTIM = "11111111-2222-3333-4444-555555555555"
 """UID of a Machine of another namespace, which stands on its host for everybody there to read."""
 LIST = "/api/v1/namespaces/kok-system/configmaps/kok-abandoned-hosts"
 HOST = "/apis/kok.dev/v1alpha1/namespaces/evil/hosts/h"
-KEY = "SHA256:" + "A" * 43
+KEY, OTHER = "SHA256:" + "A" * 43, "SHA256:" + "B" * 43
 
 
 @pytest.fixture
@@ -232,3 +235,54 @@ async def test_another_host_is_not_cleaned_in_the_place_of_the_one_that_was_used
     host.status.used_by.address, host.status.used_by.port = "127.0.0.1", 1
     assert not await cleaner.clean(passing(kube, host))
     assert machines.sessions.of(host.metadata.uid).doing == "clean"
+
+
+@pytest.mark.parametrize(
+    ("port", "key", "trusted", "same"),
+    [
+        (1, KEY, "", True),
+        # Its sshd listens at another port by now.
+        (22, KEY, "", True),
+        (1, OTHER, KEY, True),
+        (1, OTHER, "", False),
+        (22, OTHER, "", False),
+        (22, OTHER, KEY, False),
+    ],
+)
+async def test_nor_one_with_another_key_unless_it_bears_the_mark(
+    api: FakeApi,
+    kube: Kube,
+    machines: MachineReconciler,
+    monkeypatch: pytest.MonkeyPatch,
+    port: int,
+    key: str,
+    trusted: str,
+    *,
+    same: bool,
+) -> None:
+    """Behind the same address, as of a NAT, there may be another box."""
+    api.put("/api/v1/namespaces/evil/secrets/s", {"data": {"password": "eA=="}})
+    marked: list[bool] = []
+
+    async def clean(self: Hand, owner: Owner, *, marked: bool = False) -> None:
+        asked(marked)
+        raise HostTaken("host 127.0.0.1 serves somebody else", Owner("uid-of-another"))
+
+    asked = marked.append
+    monkeypatch.setattr(Hand, "clean", clean)
+    cleaner, host = cleaner_of(machines), forged()
+    used = host.status.used_by
+    assert used is not None
+    used.address, used.port, used.host_key = "127.0.0.1", port, key
+    host.metadata.annotations["kok.dev/trust-host-key"] = trusted
+    p, ended = passing(kube, host), asyncio.Event()
+    p.wake = ended.set
+    assert not await cleaner.clean(p)
+    await ended.wait()
+    assert marked == [not same]
+    # What is somebody else's by now was cleaned before, if it is the one that was used.
+    assert await cleaner.clean(p) is same
+    if not same:
+        assert f"it was installed on the host at 127.0.0.1, port {port}, with key {key}" in (
+            cleaner.sentence(p)
+        )

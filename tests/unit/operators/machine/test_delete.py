@@ -20,16 +20,18 @@ from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.cases import NODE, case, world
 
 from kok.api.host import AbandonedHost
-from kok.api.machine import Machine
+from kok.api.machine import HostPlace, Machine
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden, KubeError
 from kok.operators.machine import reasons
 from kok.operators.machine.abandoned import MOST, Abandoned
+from kok.operators.machine.host.agent import HostTaken
 from kok.operators.machine.host.survey import Owner
 from kok.operators.machine.machines.delete import Removal
 from kok.operators.machine.permits import Problem
 from kok.operators.machine.session import LEAST, Session
 from kok.operators.machine.settings import MachineSettings
+from kok.operators.machine.ssh import Credentials, Expected, Target
 from kok.runtime.clock import FakeClock
 from kok.runtime.errors import Paused, Wait
 from kok.runtime.reconciler import DONE, Pass
@@ -314,8 +316,108 @@ async def test_no_host_is_given_up_before_it_was_tried_to_clean_it(
 class Busy:
     """A way to a host on which the clean-up does not come to an end."""
 
-    async def clean(self, owner: Owner) -> None:
+    async def clean(self, owner: Owner, *, marked: bool = False) -> None:
         await asyncio.Event().wait()
+
+
+KEY, OTHER = "SHA256:" + "A" * 43, "SHA256:" + "B" * 43
+ELSEWHERE = HostTaken("host 192.0.2.21 serves somebody else", Owner("uid-of-another"))
+
+
+class Way:
+    """A way to a host, and how it was asked to clean it up."""
+
+    def __init__(self, port: int, key: str, source: str = "spec") -> None:
+        self.target = Target(
+            address="192.0.2.21",
+            port=port,
+            user="ops",
+            secret="team-a/ops-ssh",
+            credentials=Credentials(password="p"),
+            expected=Expected(key, source),
+        )
+        self.marked: list[bool] = []
+
+    async def clean(self, owner: Owner, *, marked: bool = False) -> None:
+        self.marked.append(marked)
+
+
+async def cleaning(
+    kube: Kube, way: Way, *, error: HostTaken | None = None, recorded: bool = True
+) -> tuple[Session, str]:
+    """A pass over the removal of a Machine that was installed at port 22; what it waits for."""
+    session, machine = Session(lambda: 0.0), installed(1)
+    session.view.error = error
+    if recorded:
+        place = HostPlace(address="192.0.2.21", port=22, host_key=KEY)
+        machine.status.installed_on = place
+    going, _ = removal(None, 0, kube=kube, session=session, machine=machine, cluster=None)
+    going._hand = way  # type: ignore[assignment]
+    said = ""
+    try:
+        await going.step()
+    except Wait as wait:
+        said = wait.message
+    await asyncio.sleep(0)
+    return session, said
+
+
+@pytest.mark.parametrize(
+    ("way", "marked"),
+    [
+        (Way(22, KEY), False),
+        # Its sshd listens at another port by now.
+        (Way(2222, KEY), False),
+        # Somebody says that it was reinstalled.
+        (Way(22, OTHER, "annotation"), False),
+        # It may have another key. Or it is another one.
+        (Way(22, OTHER), True),
+        (Way(2222, OTHER), True),
+        (Way(2222, OTHER, "annotation"), True),
+    ],
+)
+async def test_what_may_be_another_host_is_cleaned_only_if_it_bears_the_mark(
+    api: FakeApi, kube: Kube, way: Way, *, marked: bool
+) -> None:
+    pool(api)
+    await cleaning(kube, way)
+    assert way.marked == [marked]
+    # Of what an earlier release has installed nobody knows where that was.
+    await cleaning(kube, way, recorded=False)
+    assert way.marked == [marked, False]
+
+
+async def test_that_another_host_is_somebody_elses_makes_the_one_that_was_used_not_clean(
+    api: FakeApi, kube: Kube
+) -> None:
+    pool(api)
+    session, said = await cleaning(kube, Way(22, KEY), error=ELSEWHERE)
+    assert session.view.cleaned
+    assert said == ""
+    session, said = await cleaning(kube, Way(2222, OTHER), error=ELSEWHERE)
+    assert not session.view.cleaned
+    assert said.startswith(
+        f"cleaning up host 192.0.2.21: it was installed on the host at 192.0.2.21, port 22, with key "
+        f"{KEY}; spec names port 2222 and key {OTHER}, and what is there does not bear its mark: write "
+        "port and hostKey as they were; if it is gone for ever, annotate with "
+        "kok.dev/abandon-host=true; left to do there: "
+    )
+    _, said = await cleaning(kube, Way(22, OTHER), error=ELSEWHERE)
+    assert f"if the host was reinstalled, annotate with kok.dev/trust-host-key={OTHER}" in said
+
+
+async def test_the_host_that_is_listed_is_the_one_that_was_used(api: FakeApi, kube: Kube) -> None:
+    pool(api)
+    listed, machine = Abandoned(), installed(601)
+    await listed.load(kube, "kok-system")
+    machine.spec.port = 2222
+    machine.status.installed_on = HostPlace(address="192.0.2.21", port=22, host_key=KEY)
+    hopeless = {"credentials": None, "refusal": GONE, "cluster": None}
+    going, _ = removal(None, 0, kube=kube, abandoned=listed, machine=machine, **hopeless)
+    assert await going.step() is DONE
+    assert [entry.port for entry in listed.known.values()] == [22]
+    used = api.objects[HOST]["status"]["usedBy"]
+    assert (used["port"], used["hostKey"]) == (22, KEY)
 
 
 async def test_a_clean_up_has_its_whole_time_whatever_the_drain_took(

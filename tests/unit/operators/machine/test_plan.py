@@ -113,6 +113,58 @@ def test_nothing_is_begun_while_something_is_under_way() -> None:
     assert len(decision.lacking) == 5
 
 
+OTHER = "SHA256:" + "B" * 43
+PLACE = {"address": "192.0.2.21", "port": 22, "hostKey": KEY}
+
+
+def test_behind_another_port_or_by_another_key_the_host_is_looked_at_anew() -> None:
+    """What was seen at the one that was used says nothing of it."""
+    view = seen(identity=MEMBER)
+    around = {"view": view, "world": world(node=NODE)}
+    assert step(**around) == Idle()
+    assert step(builders.machine(hostKey=KEY), **around) == Idle()
+    for changed in (builders.machine(port=2222), builders.machine(hostKey=OTHER)):
+        assert isinstance(step(changed, **around), Look)
+
+
+@pytest.mark.parametrize(
+    ("port", "key", "annotation", "mine", "taken"),
+    [
+        (22, KEY, "", False, True),
+        # Its sshd listens at another port by now, or its key was changed, or both.
+        (2222, KEY, "", False, True),
+        (22, OTHER, "", True, True),
+        (2222, OTHER, "", True, True),
+        # It was reinstalled.
+        (22, OTHER, "", False, True),
+        (22, KEY, OTHER, False, True),
+        # Another box behind the same address, as of a NAT.
+        (2222, OTHER, "", False, False),
+        (2222, KEY, OTHER, False, False),
+    ],
+)
+def test_another_host_than_the_one_that_was_used_is_left_alone(
+    port: int, key: str, annotation: str, *, mine: bool, taken: bool
+) -> None:
+    annotations = {"kok.dev/trust-host-key": annotation} if annotation else {}
+    machine = builders.machine(metadata={"annotations": annotations}, port=port, hostKey=key)
+    status = {"installedOn": PLACE}
+    view = seen(machine, complete=False, mine=mine)
+    given = case(machine, view=view, status=status)
+    look = plan.decide(replace(given, view=View())).step
+    assert isinstance(look, Look)
+    view.asked = look.digest
+    found = plan.decide(given).step
+    assert isinstance(found, Install) is taken
+    if not taken:
+        assert isinstance(found, Refuse)
+        assert found.problem.reason == "AnotherHost"
+        assert "port 22, with key" in found.problem.message
+        assert "write spec.port and spec.hostKey as they were" in found.problem.message
+    # Of what an earlier release has installed nobody knows where that was.
+    assert isinstance(plan.decide(replace(given, status=case().status)).step, Install)
+
+
 # --- who has the host
 
 

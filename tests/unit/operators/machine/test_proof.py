@@ -176,8 +176,9 @@ async def test_nor_what_the_kubelet_before_posts_while_software_is_fetched() -> 
     story.view.survey = replace(right, found={**rest, "kubelet": Found("1.36.4")})
     story.begin()
     story.doing = "install"
-    story.watched = story.api.heard = LATE
-    assert not await story.proven()
+    for heard in ("2026-11-02T12:00:03Z", LATE):
+        story.watched = story.api.heard = heard
+        assert not await story.proven()
     # It ends before anybody has seen another status.
     story.doing, story.view.survey = "", right
     await story.done()
@@ -267,7 +268,13 @@ async def test_one_that_is_changed_once_more_proves_the_last_change() -> None:
     story = Story()
     story.begin("first")
     await story.done()
-    story.begin("second")
+    story.watched = "2026-11-02T12:00:03Z"
+    for _ in range(2):
+        # It is found again by an operator that was restarted.
+        story.begin("second")
+        found = story.status.kubelet_change
+        assert found == KubeletChange(job="second", before="2026-11-02T12:00:03Z")
+        story.watched = LATE
     story.doing = "install"
     story.watched = story.api.heard = LATE
     assert not await story.proven()

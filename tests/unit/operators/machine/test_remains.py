@@ -72,7 +72,7 @@ class Site:
         (home / "uninstall").write_text(f"PATH={self.root}/programs:$PATH\n{confined}")
         (home / "files").write_text(files)
 
-    async def remove(self) -> JobResult:
+    async def remove(self, *, marked: bool = False) -> JobResult:
         """One attempt to clean up; also the last step of it, if it got so far."""
         ends: list[JobResult] = []
 
@@ -82,7 +82,7 @@ class Site:
 
         self.attempt += 1
         job = jobs.removal_job(OWNER.uid, self.attempt)
-        await agent.work(self.connection, [job], OWNER, told, SystemClock())
+        await agent.work(self.connection, [job], OWNER, told, SystemClock(), marked=marked)
         if ends[-1].exit == 0:
             await agent.forget(self.connection, OWNER.uid)
         return ends[-1]
@@ -387,3 +387,20 @@ def test_an_identity_that_is_no_longer_good_goes_although_its_directory_is_a_lin
     )
     subprocess.run(["sh", "-eu", "-s"], input=script, text=True, check=True)
     assert [file.name for file in keys.iterdir()] == ["theirs"]
+
+
+async def test_a_host_that_has_to_bear_the_mark_and_does_not_is_not_touched(site: Site) -> None:
+    site.installed("tool", "echo gone")
+    (site.host.home / "owner").unlink()
+    before = sorted(site.host.home.rglob("*"))
+    with pytest.raises(agent.HostTaken):
+        await site.remove(marked=True)
+    assert sorted(site.host.home.rglob("*")) == before
+    # Nor is that of another one.
+    (site.host.home / "owner").write_text("uid=another\n")
+    with pytest.raises(agent.HostTaken) as told:
+        await site.remove(marked=True)
+    assert told.value.owner.uid == "another"
+    (site.host.home / "owner").write_text(f"{OWNER.text()}\n")
+    assert (await site.remove(marked=True)).exit == 0
+    assert not site.host.home.exists()

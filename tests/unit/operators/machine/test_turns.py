@@ -84,7 +84,11 @@ async def test_one_that_turned_and_was_not_heard_of_since_is_waited_for() -> Non
     )
     p = SimpleNamespace(obj=other, status=given.status, paused=False)
     assert isinstance(reconciler._decide(cast("Any", p), given)[1].step, Idle)
-    reconciler.turns.over(SHOP, "a")
+    before = cast("Any", SimpleNamespace(obj=first, status=turned.status))
+    reconciler._give_turn_on(before, turned)
+    assert isinstance(reconciler._decide(cast("Any", p), given)[1].step, Idle)
+    turned.status.kubelet_change = None
+    reconciler._give_turn_on(before, turned)
     assert isinstance(reconciler._decide(cast("Any", p), given)[1].step, Join)
 
 

@@ -70,10 +70,13 @@ async def work(
     owner: Owner,
     told: Callable[[JobResult], None],
     clock: Clock,
+    *,
+    marked: bool = False,
 ) -> None:
     """Starts what never ran and tells of each job when it ends; returns when all have ended.
 
-    Also tells of those that run from time to time. The host is claimed first: `HostTaken`. A host
+    Also tells of those that run from time to time. The host is claimed first, or has to be claimed
+    already if it has to be `marked`: `HostTaken`. A host
     that tells of no job, or that a job still runs when its time is over, is given up.
     """
     waiting = {plan.id: plan for plan in plans}
@@ -93,7 +96,7 @@ async def work(
     while waiting:
         asked = clock.monotonic()
         heard.clear()
-        text = jobs.start_script(list(waiting.values()), owner)
+        text = jobs.start_script(list(waiting.values()), owner, marked=marked)
         await _run(connection, text, deadline=jobs.PATIENCE + 30.0, each=take)
         rounds, silent = rounds + 1, 0 if heard else silent + 1
         if waiting and (silent >= _SILENT_ROUNDS or clock.monotonic() > until):

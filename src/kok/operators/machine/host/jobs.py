@@ -153,8 +153,13 @@ def removal_job(uid: str, attempt: int) -> JobPlan:
     return JobPlan(ident, REMOVAL, UNINSTALL, REMOVAL_TIMEOUT, script)
 
 
-def start_script(plans: Sequence[JobPlan], owner: Owner, *, patience: int = PATIENCE) -> str:
-    """Claims the host, starts jobs that never ran, and tells line by line how they end."""
+def start_script(
+    plans: Sequence[JobPlan], owner: Owner, *, patience: int = PATIENCE, marked: bool = False
+) -> str:
+    """Claims the host, starts jobs that never ran, and tells line by line how they end.
+
+    `marked`: nothing is done on a host that the owner has not claimed already.
+    """
     return shell.compose(
         {
             "KOK_UID": owner.uid,
@@ -163,6 +168,7 @@ def start_script(plans: Sequence[JobPlan], owner: Owner, *, patience: int = PATI
             "KOK_PATIENCE": str(patience),
         },
         shell.library("start"),
+        "owned\n" if marked else "",
         "claim\nsweep\n",
         *(
             shell.feed("job", p.id, p.component, str(ceil(p.timeout)), content=p.script)

@@ -12,7 +12,7 @@ from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_ABANDON_HOST, LABEL_HOST, LABEL_KUBENODE
 from kok.kube import kinds
 from kok.kube.errors import Conflict, KubeError, NotFound
-from kok.operators.machine import reasons
+from kok.operators.machine import places, reasons
 from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.business.drain import FORCED_PATIENCE, Drain
 from kok.operators.machine.business.tenants import Tenant
@@ -206,12 +206,22 @@ class Removal:
 
     # --- the host
 
+    @property
+    def _strange(self) -> bool:
+        """Whether it may be another host than the one of the Machine, unless it bears its mark."""
+        was = self._p.status.installed_on
+        if was is None or self._hand is None:
+            return False
+        target = self._hand.target
+        found = places.compare(was, target.address, target.port, target.expected)
+        return found is not places.Sameness.SAME
+
     async def _clean_host(self) -> None:
         view, machine = self._case.view, self._p.obj
         listed = self._abandoned.holds(machine.namespace, machine.metadata.uid)
         if not touched(self._p.status) or listed:
             return
-        if isinstance(view.error, HostTaken) and view.error.owner.uid:
+        if not self._strange and isinstance(view.error, HostTaken) and view.error.owner.uid:
             # It belongs to somebody else by now, so nothing of ours is there any more.
             view.cleaned = True
         if view.cleaned:
@@ -231,7 +241,8 @@ class Removal:
                 cluster=f"{machine.namespace}/{machine.spec.cluster}",
                 installation=self._case.world.installation,
             )
-            self._session.start("clean", self._hand.clean(owner), self._p.wake)
+            work = self._hand.clean(owner, marked=self._strange)
+            self._session.start("clean", work, self._p.wake)
         self._wait(f"cleaning up host {machine.spec.address}{self._obstacle()}")
 
     async def _report_clean(self) -> None:
@@ -275,6 +286,10 @@ class Removal:
         error, refusal = self._case.view.error, self._case.world.refusal
         if self._hand is None:
             return refusal.message if refusal is not None else "there is no way to log in"
+        was = self._p.status.installed_on
+        if was is not None and self._strange and isinstance(error, HostTaken):
+            target = self._hand.target
+            return places.uncleaned(was, target.port, target.expected)
         return error.message if error is not None else ""
 
     def _left(self) -> str:
@@ -292,13 +307,14 @@ class Removal:
         why = self._why() or (
             "the operator was told to let it go" if told else "it was not done in time"
         )
+        was = self._p.status.installed_on
         entry = AbandonedHost(
             namespace=machine.namespace,
             machine=machine.name,
             kubenode=machine.metadata.labels.get(LABEL_KUBENODE),
             cluster=machine.spec.cluster,
-            address=machine.spec.address,
-            port=machine.spec.port,
+            address=was.address if was is not None else machine.spec.address,
+            port=was.port if was is not None else machine.spec.port,
             since=self._p.now,
             why=why,
             left=self._left(),
@@ -307,7 +323,7 @@ class Removal:
         self._p.log.warning("host abandoned", address=entry.address, why=why, left=entry.left)
         self._p.event(
             reasons.HOST_ABANDONED,
-            f"host {machine.spec.address} was not cleaned up ({why}); left to do there: "
+            f"host {entry.address} was not cleaned up ({why}); left to do there: "
             f"{self._left()} (the operator does it by itself once the host is reached again, as a "
             "Host of the pool or by another Machine; kok doctor lists it until then)",
             warning=True,

@@ -42,10 +42,19 @@ FATAL = frozenset(
         reasons.LOGIN_REFUSED,
         reasons.SUDO_REFUSED,
         reasons.HOST_IN_USE,
+        reasons.ANOTHER_HOST,
         reasons.NODE_NAME_TAKEN,
     }
 )
 """What makes a Machine not Ready even if its Node is: somebody has to look at it."""
+OF_HOST = frozenset(
+    {
+        reasons.HOST_IN_USE,
+        reasons.ANOTHER_HOST,
+        reasons.NODE_NAME_TAKEN,
+        reasons.PREFLIGHT_FAILED,
+    }
+)
 OF_COMPONENTS = frozenset({reasons.COMPONENT_MISSING, reasons.COMPONENT_INVALID, reasons.SKEW})
 
 
@@ -101,9 +110,7 @@ def reachable(case: Case) -> Judgement:
 
 
 def _preflight(case: Case, decision: Decision) -> Judgement:
-    refused = _refused(
-        decision, (reasons.HOST_IN_USE, reasons.NODE_NAME_TAKEN, reasons.PREFLIGHT_FAILED)
-    )
+    refused = _refused(decision, OF_HOST)
     if refused is not None:
         return refused
     if case.view.survey is None or not decision.seen:

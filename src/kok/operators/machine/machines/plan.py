@@ -10,7 +10,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from kok.api.machine import Finding, Machine, MachineStatus
-from kok.operators.machine import reasons
+from kok.operators.machine import places, reasons
 from kok.operators.machine.components.foreign import Templates
 from kok.operators.machine.components.rendered import Rendered
 from kok.operators.machine.host import agent, join, layout, preflight
@@ -157,7 +157,10 @@ def _reach(case: Case) -> Step | None:
 
 def _look(case: Case, questions: Sequence[Question]) -> Look:
     made_of = sorted((q.name, q.probe, *q.paths) for q in questions)
-    digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+    spec, want = case.machine.spec, expected_key(case.machine, case.status)
+    # What was seen behind another port, or by another key, says nothing of what is there.
+    place = (spec.port, want.fingerprint)
+    digest = hashlib.sha256(repr((place, made_of)).encode()).hexdigest()[:16]
     return Look(tuple(questions), _urls(case), _towards(case), digest)
 
 
@@ -233,10 +236,26 @@ def _use(case: Case, survey: Survey, findings: tuple[Finding, ...]) -> Step | No
             return Reclaim(owner) if after <= 0 else Idle(after)
         text = agent.taken(case.machine.spec.address, owner, case.machine.namespace)
         return Refuse(Problem(reasons.HOST_IN_USE, text), RECHECK)
+    if not owner.uid and (problem := _another(case)) is not None:
+        return Refuse(problem, RECHECK)
     if not preflight.passed(findings):
         problem = Problem(reasons.PREFLIGHT_FAILED, preflight.sentence(findings))
         return Refuse(problem, RECHECK)
     return None
+
+
+def _another(case: Case) -> Problem | None:
+    """What is wrong with a host that is not marked, if it cannot be the one of the Machine."""
+    machine, was = case.machine, case.status.installed_on
+    want = expected_key(machine, case.status)
+    found = places.compare(was, machine.spec.address, machine.spec.port, want)
+    if was is None or found is not places.Sameness.OTHER:
+        return None
+    return Problem(
+        reasons.ANOTHER_HOST,
+        f"{places.told(was, machine.spec.port, want)}: write spec.port and spec.hostKey as they were, "
+        "or delete the Machine and create another for the other host",
+    )
 
 
 def _software(

@@ -10,7 +10,7 @@ from kok.api.machine import Machine
 from kok.kube import kinds
 from kok.kube.certificates import by_token
 from kok.kube.errors import Unreachable
-from kok.operators.machine import keeping, metrics, reasons
+from kok.operators.machine import keeping, metrics, places, reasons
 from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.business import tend
 from kok.operators.machine.business.tenants import Tenant, Tenants
@@ -110,14 +110,14 @@ class MachineReconciler:
         case, decision = self._decide(p, case)
         await proof.prove(p, case, decision)
         report(p.status, case, decision)
-        if not plan.turning(case) and p.status.is_true(READY) and not unheard(case):
-            self.turns.over((p.obj.namespace, p.obj.spec.cluster), p.obj.metadata.uid)
+        self._give_turn_on(p, case)
         self._account(p)
         kept = await self._keep(p, case)
-        if plan.mine(case):
+        if decision.seen and plan.mine(case) and (place := case.view.place) is not None:
+            # It bears the mark, whatever its port and key are by now.
+            p.status.installed_on = place
             # What an earlier Machine of this namespace left there was taken away before that.
-            spec = p.obj.spec
-            for uid in self.abandoned.at(p.obj.namespace, spec.address, spec.port):
+            for uid in self.abandoned.at(p.obj.namespace, place.address, place.port):
                 await self.abandoned.cleaned(p.kube, p.obj.namespace, uid)
         again = None if p.paused else await self._tend(p, case)
         if isinstance(decision.step, steps.Refuse):
@@ -141,6 +141,11 @@ class MachineReconciler:
         if serves and isinstance(decision.step, steps.Join) and not p.paused:
             self.turns.take(cluster, uid)
         return case, decision
+
+    def _give_turn_on(self, p: Pass[Machine], case: Case) -> None:
+        """One that serves, and has proven that, keeps no other one waiting."""
+        if not plan.turning(case) and p.status.is_true(READY) and not unheard(case):
+            self.turns.over((p.obj.namespace, p.obj.spec.cluster), p.obj.metadata.uid)
 
     async def finalize(self, p: Pass[Machine]) -> Result | Done:
         """See `Reconciler`."""
@@ -315,6 +320,10 @@ class MachineReconciler:
     ) -> None:
         step, owner = decision.step, owner_mark(p.obj, case.world)
         if isinstance(step, steps.Install):
+            place = places.place_of(hand.target)
+            if (text := places.replaced(p.status.installed_on, place)) is not None:
+                p.event(reasons.HOST_REPLACED, text, warning=True)
+            p.status.installed_on = place
             # What is recorded now makes the removal look for what was begun, come what may.
             for job in step.plans:
                 if job.component == layout.KUBELET:
@@ -367,7 +376,10 @@ class MachineReconciler:
             metrics.JOIN_SECONDS.observe((p.now - created).total_seconds())
         want = expected_key(machine, status)
         view = self.sessions.of(machine.metadata.uid).view
-        if view.survey is not None and want.fingerprint not in (None, status.host_key):
+        # A host that is refused is not in use.
+        place = status.installed_on or view.place
+        seen = view.survey is not None and place is not None and place.host_key == want.fingerprint
+        if seen and want.fingerprint not in (None, status.host_key):
             status.host_key, status.host_key_since = want.fingerprint, p.now
         if status.token_id is not None and status.token_id == view.token_gone:
             status.token_id = None

@@ -16,6 +16,7 @@ from kok.operators.machine.host.jobs import JobPlan, JobResult
 from kok.operators.machine.host.join import Joining
 from kok.operators.machine.host.survey import Found, Owner
 from kok.operators.machine.machines.steps import Look
+from kok.operators.machine.places import place_of
 from kok.operators.machine.session import NEVER, View
 from kok.operators.machine.ssh import Connection, Connections, HostError, Target
 from kok.runtime.clock import Clock
@@ -65,7 +66,7 @@ class Hand:
         view.survey = found.of(what.questions, what.urls)
         view.asked, view.identity, view.identified = what.digest, found.identity, asked
         view.surveyed = self.clock.monotonic()
-        view.reached = connection.reached
+        view.place, view.reached = place_of(self.target), connection.reached
 
     async def install(
         self, plans: Sequence[JobPlan], owner: Owner, wanted: Mapping[str, Rendered]
@@ -131,9 +132,10 @@ class Hand:
             await kube.delete(kinds.SECRET, tokens.secret_name(token_id), tokens.NAMESPACE)
             self.view.token_gone = token_id
 
-    async def clean(self, owner: Owner) -> None:
+    async def clean(self, owner: Owner, *, marked: bool = False) -> None:
         """Takes everything of an owner away from the host. Raises `RemovalFailed` if the job
-        for that did not go through."""
+        for that did not go through, and `HostTaken` if the host is somebody else's, or, with
+        `marked`, nobody's."""
         connection = await self._connection()
         ends: list[JobResult] = []
 
@@ -144,7 +146,7 @@ class Hand:
             self.wake()
 
         job = jobs.removal_job(owner.uid, self.view.removals)
-        await agent.work(connection, [job], owner, told, self.clock)
+        await agent.work(connection, [job], owner, told, self.clock, marked=marked)
         if ends and ends[-1].exit == 0:
             # Whatever is left is only taken away by a job of another name.
             self.view.removals += 1
