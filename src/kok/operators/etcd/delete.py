@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
-from kok.kube.ownership import LEAVING
+from kok.kube.ownership import LEAVING, owned_by
 from kok.operators.etcd import plan, workers
 from kok.operators.etcd.observe import World, read_children
 from kok.operators.etcd.together import all_of
@@ -25,9 +25,9 @@ GRACE_DELETE = 1
 async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
     """One step: asks for what is still to go, and says what is waited for.
 
-    Pods end before their volumes and Secrets go. With `deletionPolicy: Retain` volumes stay and
-    are freed of their owner first. After `PATIENCE` the rest is left to Kubernetes: all of it is
-    on its way out already, or has an owner that is gone.
+    Pods end before their volumes and Secrets go. With `deletionPolicy: Retain` volumes stay; those
+    of earlier releases are freed of their owner first. After `PATIENCE` the rest is left to
+    Kubernetes: all of it is on its way out already, or has an owner that is gone.
     """
     obj = p.obj.model_copy(update={"status": p.status})
     world = World(await read_children(obj, plan.members_of(obj), p.kube, most=LEAVING))
@@ -36,14 +36,15 @@ async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
     ours = {kind: _ours(obj, world, kind) for kind in (kinds.STATEFULSET, kinds.PDB, kinds.POD)}
     volumes = _volumes(obj, world)
     retain = obj.spec.deletion_policy == "Retain"
-    freed = await _all_free(p, volumes) if retain else 0
+    freed = await free(p, volumes) if retain else 0
     if freed >= LEAVING and not _out_of_patience(obj, p.now):
         raise Wait(DELETING, "frees more volumes of their owner", after=0.5)
     await _delete(p, kinds.STATEFULSET, ours[kinds.STATEFULSET])
     await _delete(p, kinds.PDB, ours[kinds.PDB])
     await _delete(p, kinds.POD, ours[kinds.POD], grace=None if retain else GRACE_DELETE)
-    if not retain:
-        await _delete(p, kinds.PVC, volumes)
+    if not retain and await _delete(p, kinds.PVC, volumes) >= LEAVING:
+        # Nobody else would remove what was not seen: volumes have no owner.
+        raise Wait(DELETING, "removes more volumes", after=0.5)
     waiting = [*ours[kinds.STATEFULSET], *ours[kinds.POD], *([] if retain else volumes)]
     if waiting and not _out_of_patience(obj, p.now):
         raise Wait(DELETING, f"waits for {_list(waiting)} to go", after=1.0)
@@ -68,14 +69,23 @@ def _volumes(obj: EtcdCluster, world: World) -> list[Manifest]:
     return [m for m in world.all(kinds.PVC) if plan.is_ours(m, obj)]
 
 
-async def _all_free(p: Pass[EtcdCluster], volumes: Sequence[Manifest]) -> int:
-    """Takes the owner off volumes that are to stay: `deletionPolicy` may have changed late.
+def to_be_freed(obj: EtcdCluster, world: World) -> list[Manifest]:
+    """Volumes of an EtcdCluster that still have it for an owner, as earlier releases made them.
 
-    Returns of how many: what one pass does not see must not be left to the garbage collector.
+    What is applied to members' volumes takes it off as well, but not in every pass, and not of those
+    that a restore keeps. Once the garbage collector has asked for one to go, nothing keeps it.
     """
+    return [m for m in world.all(kinds.PVC) if owned_by(m, obj)]
+
+
+async def free(p: Pass[EtcdCluster], volumes: Sequence[Manifest]) -> int:
+    """Takes the owner off volumes; returns of how many: none may be left to the garbage collector."""
     owned = [claim["metadata"] for claim in volumes if claim["metadata"].get("ownerReferences")]
     for meta in owned:
-        patch = {"metadata": {"uid": meta["uid"], "ownerReferences": None}}
+        others = [r for r in meta["ownerReferences"] if r.get("uid") != p.obj.metadata.uid]
+        # At the end nobody else's would keep it either.
+        left = None if p.obj.deleting else others or None
+        patch = {"metadata": {"uid": meta["uid"], "ownerReferences": left}}
         await p.kube.patch(kinds.PVC, meta["name"], meta["namespace"], patch)
     return len(owned)
 

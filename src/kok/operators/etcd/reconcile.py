@@ -24,6 +24,7 @@ from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import prune
 from kok.operators.etcd import (
     certificates,
+    delete,
     engine,
     hibernation,
     keys,
@@ -141,6 +142,7 @@ async def _work(
     p: Pass[EtcdCluster], obj: EtcdCluster, world: World, seen: Seen, own: EtcdSettings
 ) -> float | None:
     """All that is done in a pass; seconds until the next look, or None if nobody cares."""
+    await delete.free(p, delete.to_be_freed(obj, world))
     if isinstance(seen.found, Problem):
         await policy.keep(p, obj, seen.backups)
         return None

@@ -23,7 +23,9 @@ class Facts:
 def volume(
     obj: EtcdCluster, member: str, facts: Facts, live: Manifest | None, *, grow: bool = False
 ) -> Manifest:
-    """With `deletionPolicy: Retain` without an owner, so that no garbage collector removes it.
+    """Without an owner, whatever `deletionPolicy` says: by foreground deletion of the EtcdCluster the
+    garbage collector removes all that has it for an owner, and waits for no finalizer. What is to go
+    is deleted by our own (`delete`, `remains`); whose it is its labels tell.
 
     `live` is the claim as it is: what cannot change any more, or was enlarged by hand, is left so.
     With `grow` it is enlarged to what the spec says.
@@ -56,8 +58,7 @@ def volume(
         },
         obj,
     )
-    if obj.spec.deletion_policy == "Retain":
-        del manifest["metadata"]["ownerReferences"]
+    del manifest["metadata"]["ownerReferences"]
     return manifest
 
 
