@@ -113,8 +113,8 @@ class EtcdScheduleSeen(ApiModel):
     """From when on backups are due by it."""
 
 
-class EtcdRestoreProgress(ApiModel):
-    """A restore under way; recorded before anything is done."""
+class EtcdRestoreBegun(ApiModel):
+    """How far a restore has come."""
 
     name: str
     """The EtcdRestore."""
@@ -134,6 +134,13 @@ class EtcdRestoreProgress(ApiModel):
     """How often that was tried."""
     before: list[str] = Field(default_factory=list)
     """The members that stood here before; their volumes are kept until all is well."""
+
+
+class EtcdRestoreProgress(EtcdRestoreBegun):
+    """A restore under way; recorded before anything is done."""
+
+    interrupted: EtcdRestoreBegun | None = None
+    """The restore that was not through when this one began; it goes on if this one is given up."""
 
 
 class EtcdRestored(ApiModel):

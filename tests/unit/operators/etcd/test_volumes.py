@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import structlog
 from tests.unit.fakeapi import FakeApi
-from tests.unit.operators.etcd.builders import NOW, a_world, formed
+from tests.unit.operators.etcd.builders import NOW, formed
 from tests.unit.operators.etcd.restores.test_takeover import restoring
 
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.ownership import owner_reference
-from kok.operators.etcd import layout, plan, reasons, reconcile, render
+from kok.operators.etcd import plan, reasons, reconcile, render
 from kok.operators.etcd.certificates import Authority
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.obstacles import Problem
@@ -47,7 +47,7 @@ async def freed(api: FakeApi, kube: Kube, obj: EtcdCluster, *claims: Manifest) -
         api.put(path, one)
     world = World({("PersistentVolumeClaim", c["metadata"]["name"]): c for c in claims})
     problem = Problem(reasons.NAME_TAKEN, "why")
-    seen = reconcile.Seen(cast(Authority, None), None, problem, False, (), (), (), None)
+    seen = reconcile.Seen(cast("Authority", None), None, problem, False, (), (), (), None)
     p = Pass(
         obj=obj,
         status=obj.status,

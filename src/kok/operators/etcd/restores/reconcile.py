@@ -27,6 +27,7 @@ from kok.operators.etcd.backups.stored import described, stored
 from kok.operators.etcd.jobs import Failed, Running
 from kok.operators.etcd.render import throwaway
 from kok.operators.etcd.render import worker as render
+from kok.operators.etcd.restores import takeover
 from kok.operators.etcd.restores.fit import misfit, other_origin
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.together import all_of
@@ -70,6 +71,8 @@ class Restore:
         status.phase = status.phase or "Pending"
         cluster = await self._cluster()
         try:
+            if takeover.is_void(cluster, self.obj):
+                raise Refused(reasons.RESTORE_REFUSED, _has_data(cluster))
             if status.phase in {"Pending", "Verifying"}:
                 await self._verify(cluster)
             return self._follow(cluster)
@@ -260,6 +263,11 @@ class Restore:
             self.p.set_condition(
                 reasons.READY, False, reasons.RESTORING, f"{cluster}: {theirs.restore.step}: {text}"
             )
+        elif _is_interrupted(cluster, uid):
+            status.phase = "Restoring"
+            by = theirs.restore.name if theirs.restore is not None else ""
+            text = f"{cluster}: EtcdRestore {by} is to take its place, and is not through yet"
+            self.p.set_condition(reasons.READY, False, reasons.RESTORING, text)
         elif theirs.restored is not None and theirs.restored.uid == uid:
             status.phase, status.completed_at = "Complete", self.p.now.replace(microsecond=0)
             text = f"{cluster} has the data of the backup, and all its members are healthy"
@@ -272,6 +280,23 @@ class Restore:
         return Result(LOOK)
 
 
+def _has_data(cluster: EtcdCluster) -> str:
+    """Why the restore of `spec.restoreFrom` is not wanted any more."""
+    by = cluster.status.restored
+    how = f" by EtcdRestore {by.name}" if by is not None else ""
+    return (
+        f"{cluster} has got its first data{how} already, and is not overwritten by spec.restoreFrom; to "
+        "have this backup all the same, create an EtcdRestore of another name. This one can be deleted"
+    )
+
+
+def _is_interrupted(cluster: EtcdCluster, uid: str) -> bool:
+    restore = cluster.status.restore
+    return (
+        restore is not None and restore.interrupted is not None and restore.interrupted.uid == uid
+    )
+
+
 def _waits_for(cluster: EtcdCluster) -> tuple[str, str]:
     """Why it is not the turn of a restore whose backup is proven: a reason, and the words."""
     status = cluster.status
@@ -279,7 +304,10 @@ def _waits_for(cluster: EtcdCluster) -> tuple[str, str]:
         how = "" if not cluster.spec.hibernate else ": set its spec.hibernate to false"
         return reasons.ETCD_HIBERNATES, f"it is restored when {cluster} is awake{how}"
     if status.restore is not None:
-        return reasons.RESTORE_VERIFIED, f"waits until EtcdRestore {status.restore.name} is through"
+        end = takeover.until(cluster)
+        most = f", or it is {end:%Y-%m-%d %H:%M:%S} UTC" if end is not None else ""
+        text = f"waits until EtcdRestore {status.restore.name} is through{most}"
+        return reasons.RESTORE_VERIFIED, text
     return reasons.RESTORE_VERIFIED, f"waits for {cluster}"
 
 

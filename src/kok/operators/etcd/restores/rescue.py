@@ -21,7 +21,7 @@ from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owned
 from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.backups.schedule import good, is_proven
-from kok.operators.etcd.restores.takeover import ENDED
+from kok.operators.etcd.restores.takeover import ENDED, STOPPED, is_void
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.watch import counted
 from kok.runtime.reconciler import Pass
@@ -65,7 +65,8 @@ def judge(
     obj, status, due = s.obj, s.obj.status, due_at(s)
     if obj.spec.recovery.policy != "FromBackup" or due is None:
         return None
-    if status.restore is not None or status.cluster_id is None:
+    restore = status.restore
+    if (restore is not None and restore.step in STOPPED) or status.cluster_id is None:
         return None
     mine = next((r for r in restores if r.name == name_of(obj)), None)
     if mine is not None:
@@ -77,7 +78,16 @@ def judge(
 
 def _waits(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> str | None:
     """What goes before a restore that nobody asked for."""
-    other = next((r for r in restores if r.status.phase not in ENDED), None)
+    # One whose data is in place already, and was lost again before all members had it, is over.
+    in_place = obj.status.restore.uid if obj.status.restore is not None else None
+    other = next(
+        (
+            r
+            for r in restores
+            if r.status.phase not in ENDED and r.metadata.uid != in_place and not is_void(obj, r)
+        ),
+        None,
+    )
     if other is not None:
         return f"EtcdRestore {other.name} was asked for and is waited for"
     running = obj.status.operation

@@ -6,7 +6,9 @@
     Growing    the others join it; when all are healthy, the earlier ones' volumes go
 
 Each step is recorded before anything is done for it. Until `Starting` the members of before are
-still those of the status: to give up means to forget the restore, and they come back. Where one of
+still those of the status: to give up means to forget the restore, and they come back. After that
+another restore takes the place of one that is not through in `PATIENCE`, as a restored member that
+loses its data while it is alone has nobody to bring it back. Where one of
 them had been made a cluster of its own (`operations.recover`), only that one does: the others are no
 members any more by what it knows, and with their own list would make a second cluster beside it. So
 that recovery stays recorded until the restored member takes the place of all, and goes on if it never
@@ -16,12 +18,17 @@ does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from kok.api.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.etcdrestore import EtcdRestore
-from kok.api.etcdstatus import EtcdRestored, EtcdRestoreFailure, EtcdRestoreProgress
+from kok.api.etcdstatus import (
+    EtcdRestoreBegun,
+    EtcdRestored,
+    EtcdRestoreFailure,
+    EtcdRestoreProgress,
+)
 from kok.api.etcdstore import BackupWorker
 from kok.kube import kinds
 from kok.kube.client import Kube
@@ -41,12 +48,16 @@ from kok.runtime.reconciler import Pass
 
 KIND = EtcdRestore.info.kind
 ENDED = {"Complete", "Failed"}
+STOPPED = {"Stopping", "Seeding"}
+"""Steps at which no member may be made or started, and from which there is a way back."""
 BUMP = 1_000_000_000
 NO_ETCD = 2**60
 """Revisions from which on a member does not tell the truth: no etcd lives to write so much. What
 one member tells decides for good how much room is left to the others."""
 """Revisions are raised by so many beyond the highest that is known to have been seen."""
 ATTEMPTS = 3
+PATIENCE = timedelta(minutes=10)
+"""How long the members of a restored cluster are waited for before another restore goes first."""
 AT_ONCE = 0.05
 SOON = 1.0
 LOOK = 10.0
@@ -72,13 +83,26 @@ def origin(obj: EtcdCluster) -> str:
     return layout.restore_from(obj.name)
 
 
+def is_void(obj: EtcdCluster, restore: EtcdRestore) -> bool:
+    """Whether it is the one of `spec.restoreFrom`, and the EtcdCluster got its first data otherwise.
+
+    It may have waited for long. Nobody asked for what has been written since to be overwritten.
+    """
+    status = obj.status
+    if restore.name != origin(obj) or obj.spec.restore_from is None or status.seed is None:
+        return False
+    return restore.metadata.uid not in {
+        one.uid for one in (status.restore, status.restored) if one is not None
+    }
+
+
 # --- what is to be done
 
 
 def hold(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> Problem | None:
     """Why no member may be made or started for now; None if all goes its usual way."""
     restore = obj.status.restore
-    if restore is not None and restore.step in {"Stopping", "Seeding"}:
+    if restore is not None and restore.step in STOPPED:
         what = {
             "Stopping": "the members stop; their volumes are kept",
             "Seeding": f"the volume of {restore.member} is being filled",
@@ -97,11 +121,13 @@ def hold(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> Problem | None:
 def due(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> EtcdRestore | None:
     """The restore to begin with: the oldest whose backup was proven and that was not begun yet.
 
-    None until the one before says of itself how it ended: only the latest is recorded here.
+    None until the one before says of itself how it ended: only the latest is recorded here. But one
+    whose data is in place already, and that is not through, is not waited for.
     """
     status = obj.status
     over = {one.uid for one in (status.restored, status.restore_failed) if one is not None}
-    if any(r.metadata.uid in over and r.status.phase not in ENDED for r in restores):
+    told = over - {status.restore.uid} if status.restore is not None else over
+    if any(r.metadata.uid in told and r.status.phase not in ENDED for r in restores):
         return None
     return next(
         (
@@ -111,9 +137,24 @@ def due(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> EtcdRestore | None
             and r.status.source is not None
             and r.status.cluster_uid == obj.metadata.uid
             and r.metadata.uid not in over
+            and not is_void(obj, r)
         ),
         None,
     )
+
+
+def until(obj: EtcdCluster) -> datetime | None:
+    """Until when a restore whose data is in place is waited for; None if there is none."""
+    restore, restored = obj.status.restore, obj.status.restored
+    if restore is None or restored is None or restore.step in STOPPED:
+        return None
+    return restored.at + PATIENCE
+
+
+def is_waited_for(obj: EtcdCluster, now: datetime) -> bool:
+    """Whether no other restore may begin yet; a time that is yet to come is that of a wrong clock."""
+    end = until(obj)
+    return end is not None and end - PATIENCE <= now < end
 
 
 def bump(obj: EtcdCluster, world: World, revision: int) -> int:
@@ -141,9 +182,7 @@ async def advance(
     restore = obj.status.restore
     if restore is None:
         return await _begin(p, obj, world, restores)
-    if restore.step in {"Stopping", "Seeding"} and not any(
-        r.metadata.uid == restore.uid for r in restores
-    ):
+    if restore.step in STOPPED and not any(r.metadata.uid == restore.uid for r in restores):
         text = f"EtcdRestore {restore.name} was deleted before the members were replaced"
         return await _give_up(p, obj, world, restore, text)
     if restore.step == "Stopping":
@@ -152,7 +191,9 @@ async def advance(
         mine = next(r for r in restores if r.metadata.uid == restore.uid)
         worker = work.worker_of_restore(mine, obj)
         return await _seed(p, obj, world, restore, own, worker=worker)
-    return await _finish(p, obj, world, restore)
+    late = not is_waited_for(obj, p.now)
+    begun = await _begin(p, obj, world, restores) if late else None
+    return begun if begun is not None else await _finish(p, obj, world, restore)
 
 
 async def _begin(
@@ -168,6 +209,8 @@ async def _begin(
         return None
     if not recover.is_past_fence(obj.status.operation):
         obj.status.operation = None
+    earlier = obj.status.restore
+    kept = [*(earlier.before if earlier is not None else ()), *(m.name for m in obj.status.members)]
     obj.status.restore = EtcdRestoreProgress(
         name=found.name,
         uid=found.metadata.uid,
@@ -175,9 +218,11 @@ async def _begin(
         since=p.now.replace(microsecond=0),
         source=found.status.source,
         bump=bump(obj, world, found.status.source.revision),
-        before=[m.name for m in obj.status.members] if not new else [],
+        before=list(dict.fromkeys(kept)) if not new else [],
+        interrupted=EtcdRestoreBegun.model_validate(earlier.manifest()) if earlier else None,
     )
-    p.event(reasons.RESTORING, f"EtcdRestore {found.name} begins: the members stop")
+    instead = f" in place of {earlier.name}, which is not through" if earlier is not None else ""
+    p.event(reasons.RESTORING, f"EtcdRestore {found.name} begins{instead}: the members stop")
     await p.latch()
     return AT_ONCE
 
@@ -276,7 +321,10 @@ async def _swap(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProg
     status.restored = EtcdRestored(
         name=restore.name, uid=restore.uid, at=p.now.replace(microsecond=0), bump=restore.bump
     )
-    restore.step = "Starting"
+    if restore.interrupted is not None:
+        text = f"EtcdRestore {restore.name} took its place before all members were healthy"
+        status.restore_failed = EtcdRestoreFailure(uid=restore.interrupted.uid, message=text)
+    restore.step, restore.interrupted = "Starting", None
     p.event(reasons.RESTORING, f"{restore.member} has the data of the backup and starts")
     await p.latch()
     return AT_ONCE
@@ -320,7 +368,10 @@ async def _give_up(
     # Before it is forgotten what there is to be removed.
     await seeding.discard(p, obj, world, restore)
     obj.status.restore_failed = EtcdRestoreFailure(uid=restore.uid, message=text)
-    obj.status.restore = None
+    earlier = restore.interrupted
+    obj.status.restore = (
+        EtcdRestoreProgress.model_validate(earlier.manifest()) if earlier is not None else None
+    )
     p.event(reasons.RESTORE_GIVEN_UP, text, warning=True)
     await p.latch()
     return AT_ONCE

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.unit.operators.etcd.backups.builders import a_backup
-from tests.unit.operators.etcd.builders import CLUSTER_ID, NOW, a_world, formed, says
+from tests.unit.operators.etcd.builders import CLUSTER_ID, NOW, a_world, an_etcd, formed, says
 from tests.unit.operators.etcd.restores.test_takeover import a_restore, restoring
 
 from kok.api.etcdbackup import EtcdBackup
@@ -243,3 +243,23 @@ def test_after_a_gap_a_restore_that_was_made_before_does_not_begin_at_once(phase
     assert told is not None
     assert "does not begin before 2026-11-01 12:20:00 UTC" in told.message
     assert rescue.to_be_called_off(lost(), [mine]) == [], "its name is that of the loss"
+
+
+def test_data_that_is_lost_again_before_all_members_have_it_is_restored_as_well() -> None:
+    obj = lost()
+    obj.status.restore = restoring("Growing").status.restore
+
+    found = judge(obj, [proven()], [a_restore(phase="Restoring")], NOW + AFTER)
+
+    assert found is not None
+    assert found.backup == "one"
+
+
+def test_a_restore_that_is_void_is_not_waited_for() -> None:
+    obj = lost()
+    obj.spec.restore_from = an_etcd(restoreFrom={"backup": "one"}).spec.restore_from
+
+    found = judge(obj, [proven()], [a_restore("shop-etcd-restore-from")], NOW + AFTER)
+
+    assert found is not None
+    assert found.backup == "one"

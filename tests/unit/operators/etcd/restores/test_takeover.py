@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import structlog
+from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.etcd.builders import (
     NOW,
     UID,
@@ -18,15 +20,15 @@ from tests.unit.operators.etcd.builders import (
     says,
 )
 
-from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.etcdrestore import EtcdRestore
 from kok.api.etcdstore import StoredBackup
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
-from kok.operators.etcd import plan
+from kok.operators.etcd import plan, reasons
 from kok.operators.etcd.render.seed import restore_command
-from kok.operators.etcd.restores import takeover
+from kok.operators.etcd.restores import reconcile, takeover
 from kok.operators.etcd.restores.fit import misfit
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.clock import FakeClock
@@ -250,3 +252,178 @@ async def test_given_up_it_starts_all_members_where_nobody_had_gone_on_alone_yet
     world = a_world(obj, {})
     assert [plan.may_run(obj, world, m.name) for m in obj.status.members] == [True, True, True]
     assert "alone" not in p.events[-1].note
+
+
+# --- the restore by which an EtcdCluster was to get its first data
+
+
+def begun_by_hand(step: str | None = None) -> EtcdCluster:
+    """One that was to begin with a backup, and to which a person gave another one meanwhile."""
+    obj = formed(restoreFrom={"backup": "one"})
+    done = {"name": "by-hand", "uid": "uid-by-hand", "at": NOW.isoformat(), "bump": 1}
+    more = {"restored": done} | ({"restore": progress(step)} if step else {})
+    obj.status = type(obj.status).model_validate({**obj.status.manifest(), **more})
+    return obj
+
+
+def test_one_that_waited_overwrites_no_data_that_came_otherwise() -> None:
+    obj = begun_by_hand()
+    late, mine = a_restore(takeover.origin(obj)), a_restore("mine", 1)
+    done = a_restore("by-hand", phase="Complete")
+
+    assert takeover.due(obj, [late, done]) is None
+    assert takeover.due(obj, [late, done, mine]) is mine
+    adopted = formed(restoreFrom={"backup": "one"})
+    assert takeover.due(adopted, [late]) is None, "nor data that was there before"
+
+
+def test_the_first_data_still_comes_by_it() -> None:
+    new = an_etcd(restoreFrom={"backup": "one"})
+    first = a_restore(takeover.origin(new))
+
+    assert takeover.due(new, [first]) is first
+    # One of that name which a person made of a cluster without restoreFrom is like any other.
+    assert takeover.due(formed(), [first]) is first
+
+
+async def told(cluster: EtcdCluster, restore: EtcdRestore, kube: Kube, api: FakeApi) -> EtcdRestore:
+    """What a restore says of itself in a pass."""
+    api.put("/apis/kok.dev/v1alpha1/namespaces/team-a/etcdclusters/shop-etcd", cluster.manifest())
+    p: Pass[EtcdRestore] = passing(restore, kube)
+    await reconcile.Restore(p, EtcdSettings()).run()
+    return restore
+
+
+@pytest.mark.parametrize("phase", [None, "Pending", "Verifying", "Verified"])
+async def test_it_says_that_it_is_not_wanted_any_more(
+    phase: str | None, api: FakeApi, kube: Kube
+) -> None:
+    obj = begun_by_hand()
+
+    found = await told(obj, a_restore(takeover.origin(obj), phase=phase), kube, api)
+
+    assert found.status.phase == "Failed"
+    ready = found.status.condition(reasons.READY)
+    assert ready is not None
+    assert ready.reason == reasons.RESTORE_REFUSED
+    assert "got its first data by EtcdRestore by-hand already" in ready.message
+
+
+@pytest.mark.parametrize("step", [None, "Growing"])
+async def test_the_one_by_which_the_first_data_came_is_not_void(
+    step: str | None, api: FakeApi, kube: Kube
+) -> None:
+    obj = begun_by_hand(step)
+    mine = a_restore(takeover.origin(obj), phase="Restoring")
+    assert obj.status.restored is not None
+    obj.status.restored.uid = mine.metadata.uid
+    if obj.status.restore is not None:
+        obj.status.restore.uid = mine.metadata.uid
+
+    found = await told(obj, mine, kube, api)
+
+    assert found.status.phase == ("Complete" if step is None else "Restoring")
+
+
+# --- a restored cluster that loses its data before it is whole
+
+
+def grown(step: str = "Growing", since: timedelta = takeover.PATIENCE) -> EtcdCluster:
+    """Its restored member took the place of three others so long ago."""
+    obj = restoring(step)
+    done = {"name": "back", "uid": "uid-back", "at": (NOW - since).isoformat(), "bump": 1}
+    obj.status = type(obj.status).model_validate({**obj.status.manifest(), "restored": done})
+    assert obj.status.restore is not None
+    obj.status.restore.before = [m.name for m in obj.status.members]
+    obj.status.members = [EtcdMember(name="shop-etcd-3")]
+    return obj
+
+
+def passing(obj: Any, kube: Kube) -> Any:
+    return Pass(
+        obj=obj,
+        status=obj.status,
+        kube=kube,
+        clock=FakeClock(NOW),
+        now=NOW,
+        log=structlog.stdlib.get_logger(),
+        settings=Settings(),
+    )
+
+
+FIRST, SECOND = a_restore(phase="Restoring"), a_restore("second", 5)
+
+
+@pytest.mark.parametrize("step", ["Starting", "Growing"])
+@pytest.mark.parametrize("others", [[FIRST], []], ids=["", "the first was deleted"])
+async def test_another_restore_takes_the_place_of_one_that_does_not_come_to_its_end(
+    step: str, others: list[EtcdRestore], kube: Kube, api: FakeApi
+) -> None:
+    obj = grown(step)
+
+    await takeover.advance(
+        passing(obj, kube), obj, a_world(obj, {}), [*others, SECOND], EtcdSettings()
+    )
+
+    found = obj.status.restore
+    assert found is not None
+    assert (found.name, found.step) == ("second", "Stopping")
+    volumes = ["shop-etcd-0", "shop-etcd-1", "shop-etcd-2", "shop-etcd-3"]
+    assert found.before == volumes, "all are kept until the new members are healthy"
+    first = await told(obj, FIRST.model_copy(deep=True), kube, api)
+    assert first.status.phase == "Restoring", "it may yet go on"
+
+
+@pytest.mark.parametrize("since", [timedelta(), takeover.PATIENCE - timedelta(seconds=1)])
+async def test_one_whose_members_are_about_to_come_is_waited_for(
+    since: timedelta, kube: Kube
+) -> None:
+    obj = grown(since=since)
+
+    await takeover.advance(
+        passing(obj, kube), obj, a_world(obj, {}), [FIRST, SECOND], EtcdSettings()
+    )
+
+    assert obj.status.restore is not None
+    assert obj.status.restore.name == "back"
+
+
+async def test_a_clock_that_was_ahead_keeps_nobody_waiting(kube: Kube) -> None:
+    obj = grown(since=-timedelta(days=300))
+
+    await takeover.advance(
+        passing(obj, kube), obj, a_world(obj, {}), [FIRST, SECOND], EtcdSettings()
+    )
+
+    assert obj.status.restore is not None
+    assert obj.status.restore.name == "second"
+
+
+async def test_given_up_it_leaves_the_one_before_to_go_on(kube: Kube) -> None:
+    obj = grown()
+    before = obj.status.restore
+    world = a_world(obj, {})
+    await takeover.advance(passing(obj, kube), obj, world, [FIRST, SECOND], EtcdSettings())
+
+    await takeover.advance(passing(obj, kube), obj, world, [FIRST], EtcdSettings())
+
+    assert obj.status.restore == before
+    assert [m.name for m in obj.status.members] == ["shop-etcd-3"]
+
+
+async def test_the_one_before_says_that_another_took_its_place(kube: Kube, api: FakeApi) -> None:
+    obj = grown()
+    world = a_world(obj, {})
+    await takeover.advance(passing(obj, kube), obj, world, [FIRST, SECOND], EtcdSettings())
+    assert obj.status.restore is not None
+    obj.status.restore.member = "shop-etcd-4"
+
+    await takeover._swap(passing(obj, kube), obj, obj.status.restore)
+
+    assert obj.status.restore.interrupted is None
+    assert [m.name for m in obj.status.members] == ["shop-etcd-4"]
+    first = await told(obj, FIRST.model_copy(deep=True), kube, api)
+    assert first.status.phase == "Failed"
+    ready = first.status.condition(reasons.READY)
+    assert ready is not None
+    assert "EtcdRestore second took its place" in ready.message
