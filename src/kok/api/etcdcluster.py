@@ -119,7 +119,8 @@ class EtcdRecovery(ApiModel):
     )
     """`status.clusterID` of the cluster whose latest data may be lost; nothing is done without.
 
-    Good for one loss (`status.consentUsedAt`); for another one, take it out and give it again.
+    Good for one loss, the present or else the next one, also if that passes by itself
+    (`status.consentUsedAt`); for another one, take it out and give it again.
     """
 
 

@@ -275,9 +275,9 @@ class EtcdClusterStatus(Status):
     quorum_lost_at: datetime | None = None
     """Since when no majority has taken part; absent while one does."""
     consent_used_at: datetime | None = None
-    """When a member went on alone by `spec.recovery.allowDataLoss`, which is void from then on;
+    """When a member went on alone by `spec.recovery.allowDataLoss`, or the loss that it was for passed
 
-    absent once that was taken back. Given again after that, it is good for another time.
+    by itself. It is void from then on; absent once that was taken back. Given again after that, it is good for another time.
     """
     replacements: list[EtcdReplacement] = Field(default_factory=list)
     """The latest lost members that were given up, at most five."""

@@ -23,9 +23,9 @@ def available(
         return room.alarmed(obj.status, action)
     if action is not None and action.reason == reasons.RECOVERING:
         return Verdict(False, action.reason, action.message)
-    if (words := disagreement(obj, world)) is not None:
+    if (words := disagreement(obj, world) or omission(obj, world)) is not None:
         return Verdict(False, reasons.MEMBERS_DISAGREE, words)
-    return Verdict(True, reasons.QUORUM) if plan.has_quorum(world) else _lost(obj, world, seen)
+    return Verdict(True, reasons.QUORUM) if plan.has_quorum(obj, world) else _lost(obj, world, seen)
 
 
 def _lost(obj: EtcdCluster, world: World, seen: Sequence[View]) -> Verdict:
@@ -92,8 +92,8 @@ def _consent(obj: EtcdCluster) -> str:
     """What is to be written into the spec."""
     used = obj.status.consent_used_at
     again = (
-        f"set spec.recovery.allowDataLoss to '' (it was used at {used:%Y-%m-%d %H:%M:%S} UTC, and is "
-        "void for another loss), and a few seconds later "
+        f"set spec.recovery.allowDataLoss to '' (it was for one loss, and is void since "
+        f"{used:%Y-%m-%d %H:%M:%S} UTC), and a few seconds later "
         if used is not None
         else ""
     )
@@ -116,6 +116,21 @@ def disagreement(obj: EtcdCluster, world: World) -> str | None:
         "that stays so, what is written to one of them the others do not know: stop the clients, and "
         "delete volume and pod of the members whose data is not to be kept; if those that stay are no "
         "majority, nobody is replaced by their word: then make an EtcdBackup, and restore it"
+    )
+
+
+def omission(obj: EtcdCluster, world: World) -> str | None:
+    """What fewer than a majority tell whose list lacks members; None if nobody's does."""
+    lists = plan.lists_by_member(obj, world)
+    if not lists or plan.has_quorum(obj, world):
+        return None
+    lacked = sorted({name for one in lists.values() for name in plan.lacks(obj, one)})
+    return (
+        f"{', '.join(sorted(lists))} answers with a list of members that lacks {', '.join(lacked)}, and "
+        "no majority of the members says so, as where one was forced to be a cluster of its own: nobody "
+        "is removed or replaced by that word, and nothing is recovered or restored by policy. If the "
+        "others only do not answer, bring them back; to go on with what that list's members hold, make "
+        "an EtcdBackup, and restore it"
     )
 
 

@@ -217,7 +217,7 @@ def told(obj: EtcdCluster, world: World) -> dict[str, Verdict]:
     no, unknown = Verdict(False, reason, text), Verdict(None, reason, text)
     found = {reasons.AVAILABLE: no, reasons.MEMBERS_HEALTHY: no, reasons.READY: no}
     # Those that start are asked, and tell whether clients can read and write already.
-    if sleep.step == "Waking" and any(a.members is not None for a in world.answers.values()):
+    if sleep.step == "Waking" and plan.has_quorum(obj, world):
         del found[reasons.AVAILABLE]
     return {**found, reasons.UP_TO_DATE: unknown, reasons.SPACE_LEFT: unknown}
 

@@ -21,7 +21,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.ownership import owned, owned_by
-from kok.operators.etcd import bundle, layout, reasons
+from kok.operators.etcd import bundle, layout, plan, reasons
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.bundle import AGAIN
 from kok.operators.etcd.client import EtcdClient, EtcdError
@@ -69,7 +69,7 @@ async def keep(
         return None
     # Others wait for what came with the backup; what there is now is kept when all is done.
     stores = stores and status.restore is None
-    address = _address(world)
+    address = _address(obj, world)
     if address is None or not (opens or (stores and _to_be_checked(obj, due=due))):
         return None
     try:
@@ -259,11 +259,11 @@ def _data(obj: EtcdCluster) -> str:
     return status.restored.uid if status.restored is not None else status.cluster_id or ""
 
 
-def _address(world: World) -> str | None:
-    """A member that answers with a quorum behind it."""
-    for name, answer in world.answers.items():
+def _address(obj: EtcdCluster, world: World) -> str | None:
+    """A member of this cluster that answers with a quorum behind it."""
+    for name in plan.lists_by_member(obj, world):
         address = pod_address(world.get(kinds.POD, layout.pod_name(name)))
-        if answer.members is not None and address is not None:
+        if address is not None:
             return layout.pod_endpoint(address)
     return None
 

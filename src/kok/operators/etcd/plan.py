@@ -111,9 +111,19 @@ def gist(listed: Sequence[Listed]) -> frozenset[tuple[str, bool]]:
     return frozenset((one.id, one.is_learner) for one in listed)
 
 
-def has_quorum(world: World) -> bool:
-    """Whether any member answers with what takes a majority."""
-    return any(answer.members is not None for answer in world.answers.values())
+def has_quorum(obj: EtcdCluster, world: World) -> bool:
+    """Whether a member of this cluster answers with what takes a majority of its members.
+
+    One that lists fewer, and is no majority itself, may have found that in itself alone.
+    """
+    lists = lists_by_member(obj, world).values()
+    return agreed(obj, world) is not None or any(not lacks(obj, one) for one in lists)
+
+
+def lacks(obj: EtcdCluster, listed: Sequence[Listed]) -> list[str]:
+    """Members by our record that took part, and that a list does not name."""
+    known = (m for m in obj.status.members if m.state == "Member" and m.id is not None)
+    return [m.name for m in known if listing(obj, listed, m.name) is None]
 
 
 def listing(obj: EtcdCluster, listed: Sequence[Listed], member: str) -> Listed | None:

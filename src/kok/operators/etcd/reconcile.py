@@ -60,6 +60,10 @@ from kok.runtime.reconciler import Pass, Result
 LOOK_HEALTHY = 30.0
 """Seconds between two looks at members that are all well: etcd tells of nothing by itself."""
 LOOK_TROUBLED = 5.0
+LAPSED = (
+    "the loss that spec.recovery.allowDataLoss was good for has passed by itself; for another one, set "
+    "it to '' and give it again"
+)
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings, watches: Watches) -
     backups = await policy.read(p.kube, obj)
     if not still:
         policy.report(obj, backups, p.now)
+    if recover.lapse(obj, p.now):
+        p.event(reasons.CONSENT_VOID, LAPSED, warning=True)
     rescue.note(obj, p.now)
     survivor.note(situation)
     wanted = rescue.judge(situation, backups, restores)

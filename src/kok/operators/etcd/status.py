@@ -70,8 +70,14 @@ def _fill(obj: EtcdCluster, world: World, seen: Sequence[View]) -> None:
     status = obj.status
     entries = [view.entry for view in seen]
     versions = [m.version for m in entries if m.version]
-    leader = members.leader_of(world.answers) if plan.has_quorum(world) else None
-    formats = [a.status.storage_version for a in world.answers.values() if a.status is not None]
+    # What a foreign member tells is not about this cluster.
+    ours = {
+        name: answer
+        for name, answer in world.answers.items()
+        if answer.status is not None and answer.status.cluster_id == status.cluster_id
+    }
+    leader = members.leader_of(ours) if plan.has_quorum(obj, world) else None
+    formats = [a.status.storage_version for a in ours.values() if a.status is not None]
     status.members = entries
     status.desired_members = obj.spec.members
     status.ready_members = sum(entry.ready for entry in entries)
@@ -81,7 +87,7 @@ def _fill(obj: EtcdCluster, world: World, seen: Sequence[View]) -> None:
     )
     status.leader = next((m.name for m in entries if leader and m.id == leader), None)
     if world.answers:
-        status.alarms = members.alarms_of(entries, world.answers)
+        status.alarms = members.alarms_of(entries, ours)
     secrets = world.secrets
     client = names.etcd_client_secret(obj.name)
     status.endpoints = [layout.endpoint(obj.name, obj.namespace)]

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.unit.operators.etcd.builders import (
     CLUSTER_ID,
     NOW,
+    a_world,
     action,
     decided,
     doing,
@@ -25,11 +27,14 @@ from tests.unit.operators.etcd.builders import (
 )
 
 from kok.api.etcdcluster import EtcdCluster
-from kok.operators.etcd import engine, members, plan, reasons
-from kok.operators.etcd.client import EtcdError, Listed, Trouble
+from kok.operators.etcd import engine, members, metrics, plan, reasons
+from kok.operators.etcd.client import Alarm, EtcdError, Listed, Trouble
 from kok.operators.etcd.observe import Answer, World
+from kok.operators.etcd.operations import survivor
 from kok.operators.etcd.operations.recover import PATIENCE, Tell
+from kok.operators.etcd.restores import rescue
 from kok.operators.etcd.situation import Situation
+from kok.operators.etcd.status import report
 from kok.runtime.reconciler import Pass
 
 SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))
@@ -190,6 +195,92 @@ def test_a_survivor_is_believed_alone_once_it_goes_on_alone(step: str, agreed: b
     found = Situation.of(obj, world_of(obj, {1: tells(1, 1)}), NOW).listed
 
     assert found == (listing(1) if agreed else None)
+
+
+# --- what is told of whether there is a quorum
+
+
+def foreign(number: int, **more: Any) -> Answer:
+    """A member that was made a cluster of its own, with another ID."""
+    return replace(says(number, leader=number, cluster_id="other", **more), members=listing(number))
+
+
+def observed(obj: EtcdCluster, answers: dict[int, Answer]) -> EtcdCluster:
+    """The object after a pass that saw these answers, all others' pods being gone."""
+    gone = {f"p{n}": None for n in NUMBERS if n not in answers}
+    s = Situation.of(obj, a_world(obj, answers, **gone), NOW)
+    report(s, None, None, engine.decide(s))
+    rescue.note(obj, NOW)
+    survivor.note(s)
+    metrics.show(obj, s.world)
+    return obj
+
+
+def says_of(obj: EtcdCluster) -> tuple[str, str, float | None]:
+    """Status and reason of Available, and what Prometheus sees of the quorum."""
+    found = obj.status.condition(reasons.AVAILABLE)
+    assert found is not None
+    at = {"namespace": obj.namespace, "name": obj.name}
+    return found.status, found.reason, REGISTRY.get_sample_value("kok_etcd_quorum", at)
+
+
+def test_the_word_of_a_foreign_member_is_no_quorum() -> None:
+    ours = says(1, leader=None, quorum=False)
+    for answers in ({0: foreign(0)}, {0: foreign(0), 1: ours}, {0: foreign(0), 2: foreign(2)}):
+        obj = observed(formed(recovery={"policy": "FromBackup"}), answers)
+
+        assert says_of(obj) == ("False", reasons.QUORUM_LOST, 0)
+        assert obj.status.quorum_lost_at == NOW, "what the policy says is begun"
+        assert obj.status.leader is None
+
+
+def test_what_members_held_is_not_forgotten_by_the_word_of_a_foreign_one() -> None:
+    obj = observed(formed(), {1: says(1, leader=None, quorum=False)})
+
+    observed(obj, {0: foreign(0)})
+
+    assert obj.status.members[1].log_index == 10
+
+
+def test_an_alarm_of_a_foreign_member_is_none_of_ours() -> None:
+    raised = (Alarm("id-1", "CORRUPT"),)
+
+    obj = observed(formed(), {0: foreign(0, alarms=raised), 1: says(1), 2: says(2)})
+
+    assert obj.status.alarms == []
+
+
+@pytest.mark.parametrize(
+    ("count", "answers"),
+    [(3, {0: tells(0, 0)}), (5, {0: tells(0, 0, 1, 2), 1: tells(1, 0, 1, 2)})],
+)
+def test_a_list_that_lacks_members_and_that_no_majority_tells_is_no_quorum(
+    count: int, answers: dict[int, Answer]
+) -> None:
+    obj = observed(formed(count), answers)
+
+    assert says_of(obj) == ("False", reasons.MEMBERS_DISAGREE, 0)
+    available, ready = (obj.status.condition(t) for t in (reasons.AVAILABLE, reasons.READY))
+    assert available is not None
+    assert "answers with a list of members that lacks" in available.message
+    assert ready is not None
+    assert ready.reason == reasons.MEMBERS_DISAGREE
+
+
+@pytest.mark.parametrize(
+    ("obj", "answers"),
+    [
+        (formed(), {0: tells(0, 0, 1, 2)}),
+        (formed(), {0: tells(0, 0, 1), 1: tells(1, 0, 1)}),
+        (with_state(formed(2), 1, "Leaving"), {0: tells(0, 0)}),
+        (with_state(formed(1), 1, "Joining", id="id-1"), {0: tells(0, 0)}),
+    ],
+    ids=["it names all", "a majority says so", "one has left", "one is to join"],
+)
+def test_one_member_is_enough_where_its_list_is_the_clusters(
+    obj: EtcdCluster, answers: dict[int, Answer]
+) -> None:
+    assert says_of(observed(obj, answers))[:2] == ("True", reasons.QUORUM)
 
 
 # --- where one member's word is enough to leave things alone

@@ -9,12 +9,14 @@ from typing import Any
 from tests.unit.operators.etcd.builders import CLUSTER_ID, NOW, a_world, formed, says, without
 
 from kok.api.etcdcluster import EtcdCluster, EtcdOperation
-from kok.operators.etcd import engine, plan, reasons, render, templates
+from kok.api.etcdstatus import EtcdHibernation
+from kok.operators.etcd import engine, hibernation, plan, reasons, render, templates
 from kok.operators.etcd.observe import Answer, World
 from kok.operators.etcd.operations import Action, recover, survivor
 from kok.operators.etcd.operations.recover import PATIENCE, Fence, Tell
 from kok.operators.etcd.operations.roll import Restart
 from kok.operators.etcd.operations.survivor import SILENCE
+from kok.operators.etcd.restores import rescue
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.status import report
 
@@ -181,13 +183,72 @@ def test_a_consent_is_for_one_loss() -> None:
     assert decided(obj, world_of(obj, alone())) is None
     available = told(obj, alone()).status.condition(reasons.AVAILABLE)
     assert available is not None
-    assert "it was used at 2026-11-01 12:00:00 UTC" in available.message
+    assert "is void since 2026-11-01 12:00:00 UTC" in available.message
 
     obj.spec.recovery.allow_data_loss = ""
     recover.note_consent(obj)
     obj.spec.recovery.allow_data_loss = CLUSTER_ID
     recover.note_consent(obj)
     assert decided(obj, world_of(obj, alone())) is not None
+
+
+def passed(
+    obj: EtcdCluster, answers: dict[int, Answer], later: timedelta = timedelta(), **pods: Any
+) -> EtcdCluster:
+    """The object after a pass over it, of which only the decisions are made."""
+    now = NOW + later
+    situation = Situation.of(obj, world_of(obj, answers, **pods), now)
+    still = hibernation.stands_still(obj.status)
+    decision = None if still else engine.decide(situation)
+    report(situation, None, None, decision)
+    recover.lapse(obj, now)
+    rescue.note(obj, now)
+    recover.use_consent(obj, obj.status.operation, decision.operation if decision else None, now)
+    obj.status.operation = decision.operation if decision else None
+    return obj
+
+
+WHOLE = {n: says(n) for n in range(3)}
+MUCH_LATER = timedelta(days=200)
+
+
+def test_a_consent_is_void_when_its_loss_has_passed_by_itself() -> None:
+    for obj in (lost(), recovering("Fence")):
+        passed(obj, alone())
+        passed(obj, WHOLE, timedelta(seconds=30))
+
+        passed(obj, alone(), MUCH_LATER)
+        passed(obj, alone(), MUCH_LATER + PATIENCE)
+
+        assert obj.status.operation is None
+        available = obj.status.condition(reasons.AVAILABLE)
+        assert available is not None
+        assert "is void since 2026-11-01 12:00:30 UTC" in available.message
+
+
+def test_a_consent_does_not_outlive_its_loss_in_sleep() -> None:
+    obj = passed(lost(), alone())
+    obj.status.hibernation = EtcdHibernation(step="Stopping", since=NOW)
+    passed(obj, {})
+    obj.status.hibernation = None
+    passed(obj, WHOLE)
+
+    passed(obj, alone(), MUCH_LATER)
+    passed(obj, alone(), MUCH_LATER + PATIENCE)
+
+    assert obj.status.operation is None
+
+
+def test_a_consent_that_was_given_beforehand_is_for_the_next_loss() -> None:
+    obj = lost()
+    obj.status.quorum_lost_at = None
+    passed(obj, WHOLE)
+
+    passed(obj, alone(), MUCH_LATER)
+    passed(obj, alone(), MUCH_LATER + PATIENCE)
+
+    assert obj.status.operation is not None
+    assert obj.status.operation.step == "Fence"
 
 
 def test_nothing_is_done_while_a_quorum_may_come_back() -> None:

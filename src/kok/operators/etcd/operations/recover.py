@@ -182,6 +182,26 @@ def use_consent(
         obj.status.consent_used_at = now.replace(microsecond=0)
 
 
+def lapse(obj: EtcdCluster, now: datetime) -> bool:
+    """Makes a consent void whose loss has passed by itself, by the condition Available of this pass;
+    whether it is void by that. To be called before it is forgotten since when there was no quorum.
+
+    Where the loss only is not seen any more, as in hibernation, the next one is another one as well.
+    """
+    status, available = obj.status, obj.status.condition(reasons.AVAILABLE)
+    if available is None or not is_allowed(obj):
+        return False
+    running = status.operation
+    if running is not None and running.type == "Recover":
+        over = status.is_true(reasons.AVAILABLE)
+    else:
+        lost = {reasons.QUORUM_LOST, reasons.RECOVERING}
+        over = status.quorum_lost_at is not None and available.reason not in lost
+    if over:
+        status.consent_used_at = now.replace(microsecond=0)
+    return over
+
+
 def _is_given(obj: EtcdCluster) -> bool:
     recovery, cluster_id = obj.spec.recovery, obj.status.cluster_id
     return recovery.policy == "FromSurvivor" and recovery.allow_data_loss == cluster_id

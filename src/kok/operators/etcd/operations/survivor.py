@@ -27,7 +27,7 @@ def note(s: Situation) -> None:
     """
     available = s.obj.status.condition(reasons.AVAILABLE)
     lost = available is not None and available.reason in {reasons.QUORUM_LOST, reasons.RECOVERING}
-    returned = plan.has_quorum(s.world)
+    returned = plan.has_quorum(s.obj, s.world)
     for member in s.obj.status.members:
         said = s.said(member.name)
         if returned or member.state not in {"Member", "Leaving"}:
