@@ -48,6 +48,12 @@ class EtcdMember(ApiModel):
     """Since when it, which told that, has not answered any more."""
     unhealthy_since: datetime | None = None
     """Since when it has not been healthy; absent while it is."""
+    healthy_since: datetime | None = None
+    """Since when it has been healthy with its present settings; absent while it is not."""
+    healthy_with: str | None = None
+    """What its pod was made of when it was last healthy: hashes of its settings and its CA."""
+    steady_with: str | None = None
+    """The same, when it had last been healthy for ten minutes; empty if it never was, absent if nobody knows."""
     message: str | None = None
     """What is wrong with it, if anything."""
 

@@ -15,7 +15,7 @@ from kok.api.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.fields import span
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.etcd import layout, plan
+from kok.operators.etcd import layout, plan, settled
 from kok.operators.etcd.observe import Answer, World, is_ready
 from kok.operators.etcd.watch import counted
 
@@ -117,6 +117,9 @@ def _stranded(obj: EtcdCluster, world: World, entry: EtcdMember, now: datetime) 
     if going and now > datetime.fromisoformat(going) + STUCK:
         node = (pod.get("spec") or {}).get("nodeName")
         return f"its node {node} has been gone for more than {patience}, and its pod cannot end"
+    if settled.was_reset(entry, pod):
+        # Nobody was gone: what it was given last may ask for what no node has. So would a successor.
+        return None
     bound = ((world.get(kinds.PVC, entry.name) or {}).get("status") or {}).get("phase") == "Bound"
     if bound and (text := unscheduled(pod)) is not None:
         return f"its pod has found no node for more than {patience}: {text}"

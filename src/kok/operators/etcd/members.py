@@ -11,7 +11,7 @@ from typing import Any, Literal
 from kok.api.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.etcd import clocks, layout, plan
+from kok.operators.etcd import clocks, layout, plan, settled
 from kok.operators.etcd.client import Alarm, MemberStatus, Trouble
 from kok.operators.etcd.losses import (
     container,
@@ -145,6 +145,7 @@ def view(obj: EtcdCluster, world: World, before: EtcdMember, now: datetime) -> V
     joins = entry.state == "Joining" and said is not None
     if entry.ready or joins or entry.state == "Left":
         entry.unhealthy_since = None
+    settled.note(entry, world, now)
     return View(entry, condition)
 
 

@@ -90,11 +90,15 @@ why, and says what to do. It is tried again all the time."""
 QUORUM_LOST: Final = "QuorumLost"
 """Fewer than a majority takes part: nothing can be written. The message says what each one lacks."""
 MEMBERS_DISAGREE: Final = "MembersDisagree"
-"""Members answer with different lists of members, as of two clusters. The message has the lists."""
+"""Members answer with different lists of members, as of two clusters, or with one that lacks members and
+
+that no majority of them tells. The message has the lists.
+"""
 RECOVERY_BLOCKED: Final = "RecoveryBlocked"
 """A quorum is lost and `spec.recovery.policy` is FromBackup, but no backup of this etcd cluster was
 
-proven, or restoring it failed. The message says what to do.
+proven, restoring it failed, or members do not run with what they were given last. The message says what
+to do.
 """
 NEAR_QUOTA: Final = "NearQuota"
 """A database fills 80 % of its quota or more; delete keys or make room before etcd is full."""

@@ -40,6 +40,7 @@ from kok.operators.etcd import (
     remains,
     render,
     rotation,
+    settled,
     status,
     templates,
 )
@@ -182,7 +183,8 @@ def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
     recorded = obj.status
     recorded.cluster_id = found.cluster_id
     recorded.members = [
-        EtcdMember(name=name, id=found.member_ids[name]) for name in sorted(found.member_ids)
+        EtcdMember(name=name, id=found.member_ids[name], steady_with=settled.NEVER)
+        for name in sorted(found.member_ids)
     ]
     recorded.seed = ",".join(sorted(found.member_ids))
     recorded.next_member = plan.next_number(obj)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from tests.unit.operators.etcd.builders import NOW, a_pod, a_world, formed, says, without
 
-from kok.api.etcdcluster import EtcdMember
+from kok.api.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
+from kok.operators.etcd import settled
 from kok.operators.etcd.losses import CORRUPT, EMPTY_VOLUME, why_lost
 from kok.operators.etcd.observe import World
 
@@ -31,8 +32,8 @@ def crashed(words: str, restarts: int = 3) -> Manifest:
     return pod
 
 
-def unscheduled() -> Manifest:
-    pod = a_pod(formed(), 1, ready=False, phase="Pending", podIP="")
+def unscheduled(obj: EtcdCluster | None = None) -> Manifest:
+    pod = a_pod(obj or formed(), 1, ready=False, phase="Pending", podIP="")
     why = {"type": "PodScheduled", "status": "False", "message": "volume node affinity conflict"}
     pod["status"]["conditions"].append(why)
     return pod
@@ -86,6 +87,31 @@ def test_a_node_that_is_gone_is_a_loss_after_a_while(pod: Manifest) -> None:
     assert "more than 5m" in (why_lost(formed(), world_with(pod), LONG_ILL, NOW) or "")
     patient = formed(recovery={"replaceAfter": "1h"})
     assert why_lost(patient, world_with(pod), LONG_ILL, NOW) is None
+
+
+def test_a_pod_that_asks_for_what_no_node_has_is_no_loss() -> None:
+    """What its settings are now is told by the pod, with which it was healthy by the entry."""
+    obj = formed(resources={"requests": {"cpu": "900"}})
+    entry = LONG_ILL.model_copy(update={"healthy_with": settled.made_of(a_pod(formed(), 1))})
+    asks = unscheduled(obj)
+
+    assert why_lost(obj, world_with(asks), entry, NOW) is None
+    back = why_lost(formed(), world_with(unscheduled()), entry, NOW)
+    assert "has found no node" in (back or ""), "with the former ones it is"
+
+
+def test_another_ca_does_not_bring_a_node_back() -> None:
+    known = settled.made_of(a_pod(formed(), 1)).partition("/")[0]
+    entry = LONG_ILL.model_copy(update={"healthy_with": f"{known}/an-earlier-one"})
+
+    assert why_lost(formed(), world_with(unscheduled()), entry, NOW) is not None
+
+
+def test_a_volume_that_is_gone_is_a_loss_whatever_the_settings() -> None:
+    entry = LONG_ILL.model_copy(update={"healthy_with": "others"})
+    world = without(world_with(unscheduled()), ("PersistentVolumeClaim", "shop-etcd-1"))
+
+    assert "is gone" in (why_lost(formed(), world, entry, NOW) or "")
 
 
 @pytest.mark.parametrize(

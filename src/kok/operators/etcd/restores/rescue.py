@@ -19,7 +19,7 @@ from kok.api.etcdrestore import EtcdRestore
 from kok.api.fields import span
 from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owned
-from kok.operators.etcd import layout, reasons
+from kok.operators.etcd import layout, reasons, settled
 from kok.operators.etcd.backups.schedule import good, is_proven
 from kok.operators.etcd.restores.takeover import ENDED, STOPPED, is_void
 from kok.operators.etcd.situation import Situation
@@ -70,9 +70,11 @@ def judge(
         return None
     mine = next((r for r in restores if r.name == name_of(obj)), None)
     if mine is not None:
-        return _made(mine, due, s.now)
+        return _made(mine, due, s)
     if (waits := _waits(obj, restores)) is not None:
         return Rescue(waits)
+    if (changed := being_changed(s)) is not None:
+        return Rescue(changed, is_blocked=s.now >= due)
     return _to_be_made(obj, backups, due, s.now)
 
 
@@ -90,14 +92,33 @@ def _waits(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> str | None:
     )
     if other is not None:
         return f"EtcdRestore {other.name} was asked for and is waited for"
-    running = obj.status.operation
-    if running is not None and running.type == "Roll":
-        # What does not start with a new version or new settings has all its data.
-        return (
-            "no backup is restored by spec.recovery.policy, since members are being restarted; "
-            "set back what was changed in spec"
-        )
     return None
+
+
+def being_changed(s: Situation) -> str | None:
+    """What does not run with a new version, new settings or another CA has all its data: why nothing
+    is restored in its place, or None.
+
+    In a roll whoever has anything new counts, otherwise those without whom there is no quorum.
+    """
+    voters = [v for v in s.views if v.is_voter and v.condition not in {"lost", "removed"}]
+    new = [v.entry.name for v in voters if settled.is_unproven(s.world, v.entry)]
+    answering = {v.entry.name for v in voters if s.said(v.entry.name) is not None}
+    need = len(s.entries("Member", "Leaving")) // 2 + 1
+    rolls = s.doing("Roll") is not None
+    unknown = rolls and any(v.entry.steady_with is None for v in voters)
+    silent = set(new) - answering
+    if not unknown and not (new and rolls) and not (silent and len(silent | answering) >= need):
+        return None
+    who = (
+        f"{', '.join(new)} did not run for long with what"
+        if new
+        else "members are restarted with what"
+    )
+    return (
+        f"no backup is restored by spec.recovery.policy, since {who} they have been given; set back "
+        "what was changed in spec, or create an EtcdRestore"
+    )
 
 
 def _to_be_made(
@@ -123,13 +144,15 @@ def _time(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _made(mine: EtcdRestore, due: datetime, now: datetime) -> Rescue:
+def _made(mine: EtcdRestore, due: datetime, s: Situation) -> Rescue:
     ready = mine.status.condition(reasons.READY)
     said = ready.message if ready is not None else "is begun"
     text = f"EtcdRestore {mine.name}, made by spec.recovery.policy FromBackup: {said}"
-    if mine.status.phase not in ENDED and now < due:
+    if mine.status.phase not in ENDED and s.now < due:
         # The operator was away since it was made: members get their time once more.
         text = f"{text}; it does not begin before {_time(due)}"
+    elif mine.status.phase not in ENDED and (changed := being_changed(s)) is not None:
+        return Rescue(f"{text}; {changed}", is_blocked=True)
     if mine.status.phase != "Failed":
         return Rescue(text)
     return Rescue(f"{text}; delete it to have it tried again, or restore another", is_blocked=True)
@@ -162,14 +185,16 @@ def eligible(s: Situation, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]
     """The restores that may have their turn: those of the policy only while the quorum is lost, and
     was seen to be for long enough.
 
-    Not while enough members answer to agree on a leader. One that was begun stays among them, or it
+    Not while enough members answer to agree on a leader, or have yet to run with what they were given
+    since. One that was begun stays among them, or it
     would be taken for deleted.
     """
     obj, due = s.obj, due_at(s)
     under_way = obj.status.restore.uid if obj.status.restore is not None else None
     voters = s.entries("Member", "Leaving")
     returns = sum(s.said(m.name) is not None for m in voters) > len(voters) // 2
-    wanted = name_of(obj) if due is not None and s.now >= due and not returns else ""
+    late = due is not None and s.now >= due and not returns
+    wanted = name_of(obj) if late and being_changed(s) is None else ""
     return [
         r for r in restores if not is_rescue(r) or r.metadata.uid == under_way or r.name == wanted
     ]

@@ -35,7 +35,7 @@ from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
 from kok.kube.listed import listed
 from kok.kube.ownership import owned
-from kok.operators.etcd import layout, newnames, plan, reasons
+from kok.operators.etcd import layout, newnames, plan, reasons, settled
 from kok.operators.etcd.backups import policy, work
 from kok.operators.etcd.backups.proof import BAD
 from kok.operators.etcd.jobs import Failed, Running
@@ -315,7 +315,7 @@ async def _swap(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProg
     status = obj.status
     # No seed: its volume is filled already, and an empty one must never start.
     status.seed, status.cluster_id = "", None
-    status.members = [EtcdMember(name=restore.member or "")]
+    status.members = [EtcdMember(name=restore.member or "", steady_with=settled.NEVER)]
     status.operation = None
     status.alarms = []
     status.restored = EtcdRestored(
