@@ -99,5 +99,6 @@ _NOTES = (
     layout.ANNOTATION_CLUSTER_ID,
     layout.ANNOTATION_MEMBER_ID,
     layout.ANNOTATION_VERSION,
+    layout.ANNOTATION_FENCED,
 )
 _SIZE = ("storage",)

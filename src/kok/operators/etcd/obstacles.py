@@ -9,7 +9,14 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.observe import World, expected
-from kok.operators.etcd.plan import has_our_labels, is_leftover, is_ours, members_of, note
+from kok.operators.etcd.plan import (
+    has_our_labels,
+    is_fenced,
+    is_leftover,
+    is_ours,
+    members_of,
+    note,
+)
 from kok.versions import UnknownVersion, check_etcd_upgrade, etcd
 
 
@@ -50,7 +57,7 @@ def forgotten(obj: EtcdCluster, world: World) -> Problem | Adoption | None:
         claim
         for claim in world.all(kinds.PVC)
         if not is_leftover(claim, obj) and has_our_labels(claim["metadata"], obj)
-        if not claim["metadata"].get("deletionTimestamp")
+        if not claim["metadata"].get("deletionTimestamp") and not is_fenced(claim)
     ]
     ids = {
         str(claim["metadata"]["name"]): note(claim, layout.ANNOTATION_MEMBER_ID) for claim in ours
@@ -83,6 +90,9 @@ def leftovers(obj: EtcdCluster, world: World) -> Problem | Adoption | None:
             f"({_list(old)}); new ones can take their names only then"
         )
         return Problem(reasons.VOLUMES_TERMINATING, text)
+    # Beside the one that went on alone these would be a second cluster of the same ID.
+    out = [claim for claim in old if is_fenced(claim)]
+    old = [claim for claim in old if claim not in out] or old
     ids = {note(claim, layout.ANNOTATION_CLUSTER_ID) for claim in old}
     wanted = obj.metadata.annotations.get(layout.ANNOTATION_ADOPT, "").strip().lower()
     cluster_id = next(iter(ids)) if len(ids) == 1 else None
@@ -100,10 +110,12 @@ def leftovers(obj: EtcdCluster, world: World) -> Problem | Adoption | None:
             "to start empty, delete these volumes or choose another name"
         )
         return Problem(reasons.RETAINED_VOLUMES, text)
-    return _adopt(obj, old, cluster_id)
+    return _adopt(obj, old, cluster_id, out)
 
 
-def _adopt(obj: EtcdCluster, old: list[Manifest], cluster_id: str) -> Problem | Adoption:
+def _adopt(
+    obj: EtcdCluster, old: list[Manifest], cluster_id: str, out: list[Manifest]
+) -> Problem | Adoption:
     ids = {
         str(claim["metadata"]["name"]): note(claim, layout.ANNOTATION_MEMBER_ID) for claim in old
     }
@@ -113,6 +125,8 @@ def _adopt(obj: EtcdCluster, old: list[Manifest], cluster_id: str) -> Problem | 
             f"exactly {obj.spec.members}, each of a member that had started; create the "
             "EtcdCluster with as many members as there were"
         )
+        if out:
+            text = f"{text}. {_list(out)} do not count: without them one member went on alone"
         return Problem(reasons.RETAINED_VOLUMES, text)
     for claim in old:
         version = note(claim, layout.ANNOTATION_VERSION) or obj.spec.version

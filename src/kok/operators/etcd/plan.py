@@ -236,9 +236,12 @@ def is_single(obj: EtcdCluster) -> bool:
 def facts_of(status: EtcdClusterStatus, member: str) -> Facts:
     """What is to be noted on a member's volume."""
     recorded = next((m for m in status.members if m.name == member), None)
+    running = status.operation
+    alone = running is not None and running.type == "Recover" and running.step != "Fence"
+    fenced = alone and running is not None and running.member != member
     if recorded is None or recorded.id is None:
-        return Facts()
-    return Facts(status.cluster_id, recorded.id, recorded.version)
+        return Facts(fenced=fenced)
+    return Facts(status.cluster_id, recorded.id, recorded.version, fenced)
 
 
 def may_grow(obj: EtcdCluster, world: World, member: str) -> bool:
@@ -302,6 +305,11 @@ def is_leftover(claim: Manifest, obj: EtcdCluster) -> bool:
     """Whether a volume holds the data of an earlier EtcdCluster of this name."""
     labels = claim["metadata"].get("labels") or {}
     return bool(labels.get(layout.LABEL_OWNER_UID) != obj.metadata.uid)
+
+
+def is_fenced(claim: Manifest) -> bool:
+    """Whether a volume's member was stopped for good, so that another one could go on alone."""
+    return note(claim, layout.ANNOTATION_FENCED) is not None
 
 
 def has_our_labels(meta: Manifest, obj: EtcdCluster) -> bool:

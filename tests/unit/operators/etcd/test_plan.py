@@ -10,6 +10,7 @@ from tests.unit.operators.etcd.builders import (
     CLUSTER_ID,
     a_world,
     an_etcd,
+    doing,
     formed,
     without,
 )
@@ -17,7 +18,7 @@ from tests.unit.operators.etcd.builders import (
 from kok.api.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
 from kok.kube.apply import index
-from kok.operators.etcd import layout, obstacles, plan, reasons, render
+from kok.operators.etcd import known, layout, obstacles, plan, reasons, reconcile, render
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.obstacles import Adoption, Problem
 from kok.operators.etcd.render import Facts, Start
@@ -126,6 +127,47 @@ def test_consent_must_name_the_cluster_that_is_there() -> None:
     obj = an_etcd(members=3, annotations={layout.ANNOTATION_ADOPT: "other"})
 
     assert "other is not their cluster ID" in blocked(obj, left()).message
+
+
+def left_alone(step: str) -> World:
+    """What is left of an EtcdCluster that was deleted while member 1 was to go on alone."""
+    old = doing(formed(), "Recover", member="shop-etcd-1", step=step)
+    claims = reconcile._volumes(old, a_world(old))
+    for claim in claims:
+        claim["metadata"]["labels"][layout.LABEL_OWNER_UID] = "an-earlier-uid"
+    return World(index([known._volume(claim) for claim in claims]))
+
+
+@pytest.mark.parametrize("step", ["Force", "Settle"])
+def test_beside_one_that_went_on_alone_no_other_is_adopted(step: str) -> None:
+    """They would be two clusters of one ID."""
+    adopts = {layout.ANNOTATION_ADOPT: CLUSTER_ID}
+    world = left_alone(step)
+
+    found = obstacles.obstacle(an_etcd(members=1, annotations=adopts), world)
+    three = blocked(an_etcd(members=3, annotations=adopts), world).message
+
+    assert found == Adoption(CLUSTER_ID, {"shop-etcd-1": "id-1"})
+    assert "needs exactly 3" in three
+    assert "shop-etcd-0, shop-etcd-2 do not count: without them one member went on alone" in three
+
+
+def test_before_it_went_on_alone_all_are_adopted() -> None:
+    obj = an_etcd(members=3, annotations={layout.ANNOTATION_ADOPT: CLUSTER_ID})
+
+    found = obstacles.obstacle(obj, left_alone("Fence"))
+
+    assert isinstance(found, Adoption)
+    assert len(found.member_ids) == 3
+
+
+def test_a_status_that_was_lost_brings_no_fenced_member_back() -> None:
+    old = doing(formed(), "Recover", member="shop-etcd-1", step="Force")
+    world = World(index(reconcile._volumes(old, a_world(old))))
+
+    found = obstacles.obstacle(an_etcd(members=3), world)
+
+    assert found == Adoption(CLUSTER_ID, {"shop-etcd-1": "id-1"})
 
 
 def test_consent_adopts_with_all_ids() -> None:

@@ -18,6 +18,8 @@ class Facts:
     member_id: str | None = None
     version: str | None = None
     """The version that wrote it; that of the spec if nobody told."""
+    fenced: bool = False
+    """Whether another member goes on alone, as a cluster beside which this one must not start."""
 
 
 def volume(
@@ -40,6 +42,7 @@ def volume(
         layout.ANNOTATION_VERSION: (facts.version or obj.spec.version)
         if facts.cluster_id
         else None,
+        layout.ANNOTATION_FENCED: "true" if facts.fenced else None,
     }
     manifest = owned(
         {
