@@ -18,12 +18,14 @@ from tests.unit.operators.etcd.builders import (
     without,
 )
 from tests.unit.operators.etcd.restores.test_rescue import NAME, made, proven
+from tests.unit.operators.etcd.restores.test_takeover import passing, restoring
 
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
+from kok.kube.client import Kube
 from kok.operators.etcd import layout, obstacles, reasons, reconcile, settled
 from kok.operators.etcd.observe import World
-from kok.operators.etcd.restores import rescue
+from kok.operators.etcd.restores import rescue, takeover
 from kok.operators.etcd.settled import STEADY
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.status import report
@@ -162,6 +164,20 @@ def test_volumes_that_were_adopted_are_not_given_up_for_settings_that_are_wrong(
     reconcile.adopt(Quiet(), obj, obstacles.Adoption(CLUSTER_ID, ids))  # type: ignore[arg-type]
 
     assert restored(obj, fallen(obj)) is None
+
+
+async def test_data_that_was_restored_is_not_given_up_for_settings_that_are_wrong(
+    kube: Kube,
+) -> None:
+    obj = steady()
+    progress = restoring("Seeding").status.restore
+    assert progress is not None
+    obj.status.restore, progress.member = progress, "shop-etcd-0"
+
+    await takeover._swap(passing(obj, kube), obj, progress)
+
+    obj.status.cluster_id = CLUSTER_ID
+    assert restored(obj, a_world(obj, {}, p0=down(obj, 0))) is None
 
 
 def test_of_members_that_an_earlier_release_saw_last_nothing_is_made_up() -> None:

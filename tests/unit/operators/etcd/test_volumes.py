@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from typing import Any, cast
 
-import structlog
+import pytest
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.etcd.builders import NOW, formed
-from tests.unit.operators.etcd.restores.test_takeover import restoring
+from tests.unit.operators.etcd.restores.test_takeover import passing, restoring
 
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.ownership import owner_reference
-from kok.operators.etcd import plan, reasons, reconcile, render
+from kok.operators.etcd import delete, known, plan, reasons, reconcile, render
 from kok.operators.etcd.certificates import Authority
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.obstacles import Problem
 from kok.operators.etcd.render import Facts
 from kok.operators.etcd.settings import EtcdSettings
-from kok.runtime.clock import FakeClock
-from kok.runtime.reconciler import Pass
-from kok.runtime.settings import Settings
+from kok.runtime.errors import Wait
+from kok.runtime.reconciler import DONE
 
+CLAIMS = "/api/v1/namespaces/team-a/persistentvolumeclaims"
 FOREIGN = {"apiVersion": "v1", "kind": "ConfigMap", "name": "theirs", "uid": "theirs"}
 
 
@@ -40,24 +41,13 @@ def claim(obj: EtcdCluster, member: str, **meta: Any) -> Manifest:
 
 async def freed(api: FakeApi, kube: Kube, obj: EtcdCluster, *claims: Manifest) -> list[Manifest]:
     """What becomes of volumes in a pass in which nothing else may be done."""
-    paths = [
-        f"/api/v1/namespaces/team-a/persistentvolumeclaims/{c['metadata']['name']}" for c in claims
-    ]
+    paths = [f"{CLAIMS}/{c['metadata']['name']}" for c in claims]
     for path, one in zip(paths, claims, strict=True):
         api.put(path, one)
     world = World({("PersistentVolumeClaim", c["metadata"]["name"]): c for c in claims})
     problem = Problem(reasons.NAME_TAKEN, "why")
     seen = reconcile.Seen(cast("Authority", None), None, problem, False, (), (), (), None)
-    p = Pass(
-        obj=obj,
-        status=obj.status,
-        kube=kube,
-        clock=FakeClock(NOW),
-        now=NOW,
-        log=structlog.stdlib.get_logger(),
-        settings=Settings(),
-    )
-    await reconcile._work(p, obj, world, seen, EtcdSettings())
+    await reconcile._work(passing(obj, kube), obj, world, seen, EtcdSettings())
     return [api.objects[path] for path in paths]
 
 
@@ -81,3 +71,26 @@ async def test_that_of_another_etcdcluster_is_left_alone(api: FakeApi, kube: Kub
     (found,) = await freed(api, kube, obj, claim(obj, "shop-etcd-0", ownerReferences=[theirs]))
 
     assert found["metadata"]["ownerReferences"] == [theirs]
+    assert not api.writes
+
+
+async def test_at_the_end_none_is_left_behind_however_many_there_are(
+    api: FakeApi, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else removes what has no owner, and the time to wait for volumes may be over at once."""
+    monkeypatch.setattr(delete, "LEAVING", 3)
+    monkeypatch.setattr(known, "VOLUMES", 3)
+    obj = formed()
+    obj.metadata.deletion_timestamp = NOW - 2 * delete.PATIENCE
+    for number in range(5, 12):
+        one = render.volume(obj, f"shop-etcd-{number}", Facts(), None)
+        one["metadata"]["uid"] = f"uid-{number}"
+        api.put(f"{CLAIMS}/shop-etcd-{number}", one)
+
+    done = None
+    while done is None:
+        with suppress(Wait):
+            done = await delete.finalize(passing(obj, kube))
+
+    assert done is DONE
+    assert not [path for path in api.objects if path.startswith(CLAIMS)]
