@@ -206,8 +206,7 @@ async def of_two_minds(w: World, store: dict[str, Any]) -> None:
                 await quorum.nothing_happens(w, before, 30)
                 await given_up(w, others)
         with w.report.step("nobody is replaced by the word of the one that is left"):
-            agree = etcd.says("Available", "False", "MembersDisagree")
-            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, lambda m: not agree(m), etcd.SOON)
+            await w.until(etcd.KIND, NAMESPACE, etcd.NAME, lacks_members, etcd.SOON)
             await quorum.nothing_happens(w, before, AFTER)
         with w.report.step("it is backed up, and the backup makes all members anew", "reunited_s"):
             await backups.back_up(w, NAMESPACE, "alone")
@@ -216,6 +215,13 @@ async def of_two_minds(w: World, store: dict[str, Any]) -> None:
             await backups.restored(w, NAMESPACE, "again")
         await all_have(w, "kept")
         kept(await writer.finish())
+
+
+def lacks_members(found: Manifest) -> bool:
+    """Whether it is told that those who answer list fewer members than there were."""
+    told = etcd.says("Available", "False", "MembersDisagree")
+    words = "answers with a list of members that lacks"
+    return told(found) and words in str(condition(found, "Available").get("message"))
 
 
 async def disagreement_is_told(w: World, before: Manifest) -> None:
