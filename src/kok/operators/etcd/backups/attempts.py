@@ -46,9 +46,11 @@ def key(obj: EtcdBackup, now: datetime) -> str:
     """Where it is to lie in its store; never where a backup of the same name may lie already.
 
     The time of the first attempt stands in it, which tells the newest one in a store from others.
+    No attempt comes before the EtcdBackup: then it is our clock that is behind the API server's.
     """
+    begun = max(now, obj.metadata.creation_timestamp or now)
     unique = f"{obj.name[:_NAME]}-{obj.metadata.uid[:8]}"
-    return key_of(f"{obj.namespace}/{obj.spec.etcd_cluster}", unique, now)
+    return key_of(f"{obj.namespace}/{obj.spec.etcd_cluster}", unique, begun)
 
 
 def retry_at(obj: EtcdBackup, failed: Failed, now: datetime) -> datetime | None:

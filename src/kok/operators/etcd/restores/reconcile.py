@@ -148,6 +148,9 @@ class Restore:
                 "list", cluster, store, encryption, self._worker("list", listing)
             )
             newest = report.listing.newest if report.listing is not None else None
+            if report.listing is not None and report.listing.doubt:
+                text = f"{report.listing.doubt}; name the one that you want by spec.key"
+                raise Refused(reasons.RESTORE_REFUSED, text)
             if newest is not None:
                 if (elsewhere := other_origin(newest, spec.newest_of)) is not None:
                     raise Refused(reasons.RESTORE_REFUSED, elsewhere)

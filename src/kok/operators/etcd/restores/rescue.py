@@ -20,10 +20,12 @@ from kok.api.fields import span
 from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owned
 from kok.operators.etcd import layout, reasons, settled
-from kok.operators.etcd.backups.schedule import good, is_proven
+from kok.operators.etcd.backups.schedule import good, is_proven, taken
 from kok.operators.etcd.restores.takeover import ENDED, STOPPED, is_void
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.watch import counted
+from kok.operators.etcd.worker import newest as choice
+from kok.operators.etcd.worker.newest import Told
 from kok.runtime.reconciler import Pass
 
 KIND = EtcdRestore.info.kind
@@ -124,7 +126,10 @@ def being_changed(s: Situation) -> str | None:
 def _to_be_made(
     obj: EtcdCluster, backups: Sequence[EtcdBackup], when: datetime, now: datetime
 ) -> Rescue:
-    backup = newest(obj, backups, now)
+    backup, doubt = newest(obj, backups, now)
+    if doubt is not None:
+        text = f"nothing is restored by spec.recovery.policy FromBackup: {doubt}"
+        return Rescue(f"{text}; create an EtcdRestore of the one that you want", is_blocked=True)
     if backup is None:
         text = (
             "spec.recovery.policy is FromBackup, but no EtcdBackup of etcd cluster "
@@ -158,16 +163,21 @@ def _made(mine: EtcdRestore, due: datetime, s: Situation) -> Rescue:
     return Rescue(f"{text}; delete it to have it tried again, or restore another", is_blocked=True)
 
 
-def newest(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> EtcdBackup | None:
-    """The newest proven backup of this etcd cluster, and not of an earlier one of the same name."""
-    return next(
-        (
-            b
-            for b in good(backups, now)
-            if is_proven(b) and b.status.cluster_id == obj.status.cluster_id
-        ),
-        None,
-    )
+def newest(
+    obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime
+) -> tuple[EtcdBackup | None, str | None]:
+    """The newest proven backup of this etcd cluster, and not of an earlier one of the same name; or
+    why nobody can tell which that is: what loses data is not guessed.
+    """
+    id_ = obj.status.cluster_id
+    mine = [b for b in good(backups) if is_proven(b) and b.status.cluster_id == id_]
+    told = [Told(f"EtcdBackup {b.name}", taken(b), b.status.revision, id_) for b in mine]
+    found = choice.newest(told, now)
+    if found is None:
+        return None, None
+    if found.against is not None:
+        return None, choice.doubt(told[found.index], told[found.against])
+    return mine[found.index], None
 
 
 def name_of(obj: EtcdCluster) -> str:

@@ -7,22 +7,20 @@ it is what was to be stored, and an encrypted one as far as it is bound to what 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from kok.operators.etcd.worker import catalog
 from kok.operators.etcd.worker.description import Description, time_of
 from kok.operators.etcd.worker.encryption import Key, Whose, read_key
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.fetch import misdescribed
+from kok.operators.etcd.worker.newest import SKEW
 from kok.operators.etcd.worker.pipe import Incoming
 from kok.operators.etcd.worker.places import Places
 from kok.operators.etcd.worker.progress import Progress
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.spec import BackupSpec
 from kok.operators.etcd.worker.store import Store
-
-SKEW = timedelta(minutes=10)
-"""By how much the clocks of the nodes that two tries ran on may differ, and the operator's."""
 
 
 async def earlier(

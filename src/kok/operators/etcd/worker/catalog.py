@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
@@ -17,6 +17,7 @@ from kok.operators.etcd.worker.description import (
 )
 from kok.operators.etcd.worker.encryption import MAGIC, misplaced
 from kok.operators.etcd.worker.errors import WorkerError
+from kok.operators.etcd.worker.newest import SKEW, Told, doubt, newest
 from kok.operators.etcd.worker.places import Places
 from kok.operators.etcd.worker.reasons import Reason
 from kok.operators.etcd.worker.report import MESSAGE_LIMIT, Listed, ListResult, RemoveResult, Report
@@ -88,14 +89,50 @@ async def list_(spec: ListSpec, places: Places) -> ListResult:
     try:
         snapshots, descriptions = await names(store, spec.under)
         found = await _read(store, sorted(snapshots & descriptions))
-        found.sort(key=_made, reverse=True)
-        while found and await _misplaced(store, found[0].key):
-            log.warning("an old backup lies under the key of a new one", key=found.pop(0).key)
+        first, against = await _newest(store, found, datetime.now(UTC))
     finally:
         await store.close()
+    found.sort(key=lambda one: (one is first, _made(one)), reverse=True)
     for description in found:
         log.info("backup", **description.manifest())
-    return shorten(found, undescribed=len(snapshots) - len(found))
+    why = doubt(_told(first), _told(against)) if first is not None and against is not None else ""
+    return shorten(found, undescribed=len(snapshots) - len(found), doubted=why)
+
+
+async def _newest(
+    store: Store, found: list[Description], now: datetime
+) -> tuple[Description | None, Description | None]:
+    """The newest one, and what may be newer by what else is known; takes out what is misplaced."""
+    while found:
+        # Keys of earlier releases have no time: they are behind all that have.
+        named = [one for one in found if time_of(one.key) is not None] or found
+        chosen = newest([_told(one) for one in named], now)
+        if chosen is None:
+            break
+        first = named[chosen.index]
+        against = named[chosen.against] if chosen.against is not None else None
+        looked = [first] if against is None else [first, against]
+        wrong = [one for one in looked if await _misplaced(store, one.key)]
+        if not wrong:
+            return first, against
+        for one in wrong:
+            log.warning("an old backup lies under the key of a new one", key=one.key)
+            found.remove(one)
+    return None, None
+
+
+def _told(description: Description) -> Told:
+    """The time is that of its key, to which an encrypted backup is bound, and no snapshot is begun
+    before the first try of its backup.
+    """
+    named = time_of(description.key)
+    return Told(
+        name=description.key,
+        when=named or description.created.astimezone(UTC),
+        revision=description.contents.revision,
+        cluster=description.origin.cluster_id,
+        is_certain=named is None or named <= description.created + SKEW,
+    )
 
 
 async def names(store: Store, under: str) -> tuple[set[str], set[str]]:
@@ -158,10 +195,13 @@ def _made(description: Description) -> tuple[bool, datetime, datetime]:
     return named is not None, named or description.created, description.created
 
 
-def shorten(found: list[Description], *, undescribed: int) -> ListResult:
+def shorten(found: list[Description], *, undescribed: int, doubted: str = "") -> ListResult:
     """As much as fits a termination message, of descriptions with the newest first."""
     result = ListResult(
-        total=len(found), undescribed=undescribed, newest=found[0] if found else None
+        total=len(found),
+        undescribed=undescribed,
+        newest=found[0] if found else None,
+        doubt=doubted,
     )
     room = MESSAGE_LIMIT - len(Report(listing=result).text().encode())
     for description in found:

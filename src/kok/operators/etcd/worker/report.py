@@ -83,6 +83,8 @@ class ListResult(Model):
     undescribed: int = 0
     """Snapshots without a description that can be read: never completed, or of other makers."""
     newest: Description | None = None
+    doubt: str = ""
+    """Why nobody can tell that it is the newest, as a sentence; empty if nothing speaks against it."""
     backups: list[Listed] = Field(default_factory=list)
     """The newest ones that found room, newest first."""
 

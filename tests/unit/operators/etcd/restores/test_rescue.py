@@ -92,6 +92,46 @@ def test_the_newest_proven_backup_is_restored_when_the_time_has_come() -> None:
     assert due.backup == "new"
 
 
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def hourly(count: int = 72) -> list[EtcdBackup]:
+    """Proven ones, `h0` the newest."""
+    return [proven(f"h{n}", age=n * HOUR, revision=1000 - n) for n in range(count)]
+
+
+@pytest.mark.parametrize("off", [-2 * DAY, 2 * DAY], ids=["behind", "ahead"])
+def test_the_newest_is_restored_although_the_operators_clock_is_wrong(off: timedelta) -> None:
+    now, seen = NOW + off, {"watched_since": NOW + off - DAY}
+    found = judge(lost(since=now), hourly(), [], now + AFTER, **seen)
+    assert found is not None
+    assert found.backup == "h0"
+
+
+def test_a_backup_of_a_clock_that_was_ahead_is_not_restored_in_its_place() -> None:
+    ahead = proven("ahead", age=-400 * DAY, revision=3)
+    found = judge(lost(), [ahead, *hourly()], [], NOW + AFTER)
+    assert found is not None
+    assert found.backup == "h0"
+
+
+def test_where_clocks_and_revisions_differ_nothing_is_restored_and_both_are_named() -> None:
+    """As after days in which all clocks were behind."""
+    obj, under = lost(), proven("under", age=400 * DAY, revision=2000)
+
+    found = judge(obj, [*hourly(), under], [], NOW + AFTER)
+    rescue.report(obj, found, NOW)
+
+    ready = obj.status.condition(reasons.READY)
+    assert found is not None
+    assert found.backup is None
+    assert ready is not None
+    assert ready.reason == reasons.RECOVERY_BLOCKED
+    assert "EtcdBackup h0 (of 2026-11-01 12:00:00 UTC, revision 1000)" in ready.message
+    assert "EtcdBackup under (of 2025-09-27 12:00:00 UTC, revision 2000)" in ready.message
+    assert "create an EtcdRestore of the one that you want" in ready.message
+
+
 @pytest.mark.parametrize(
     "obj",
     [lost("Manual"), lost("FromSurvivor"), lost(since=None), restoring("Stopping")],

@@ -22,6 +22,7 @@ from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.fetch import fetch
 from kok.operators.etcd.worker.places import Places
 from kok.operators.etcd.worker.reasons import Reason
+from kok.operators.etcd.worker.report import ListResult
 
 UNDER = "team-a/shop"
 STORE = spec.DirectoryStore()
@@ -109,7 +110,7 @@ async def test_a_secret_without_a_key_is_no_way_around_encryption(
 
 def given(name: str, begun: datetime) -> str:
     """The key that KOK gives to a backup, without folders and suffix."""
-    backup = a_backup(name, spec={"etcdCluster": "shop"})
+    backup = a_backup(name, age=NOW - begun, spec={"etcdCluster": "shop"})
     folder, _, key = attempts.key(backup, begun).rpartition("/")
     assert folder == UNDER
     return key.removesuffix(".snapshot")
@@ -271,3 +272,72 @@ async def test_what_is_only_read_is_not_written(places: Places) -> None:
     key = plant(places, "20260101T000000Z-aaaaa")
     assert (await fetch(spec.FetchSpec(store=STORE, key=key, file=None), places)).size == 4128
     assert not list(places.volume.iterdir())
+
+
+# --- clocks
+
+
+def daily(places: Places, days: int) -> list[str]:
+    """One a day up to NOW, of one etcd cluster; the newest last."""
+    return [
+        of_cluster(places, NOW - (days - n - 1) * DAY, revision=1000 + n, name=f"d{n}")
+        for n in range(days)
+    ]
+
+
+def of_cluster(
+    places: Places,
+    begun: datetime,
+    *,
+    revision: int,
+    name: str,
+    created: datetime | None = None,
+    cluster: str = "abc",
+) -> str:
+    origin = {"namespace": "team-a", "name": "shop", "backupUID": "uid", "clusterID": cluster}
+    contents = {"revision": revision, "etcdVersion": "3.6.10"}
+    told = {"created": (created or begun).isoformat(), "contents": contents, "origin": origin}
+    return plant(places, given(name, begun), **told)
+
+
+async def listed(places: Places) -> ListResult:
+    return await catalog.list_(spec.ListSpec(store=STORE, under=UNDER), places)
+
+
+@pytest.mark.parametrize("told", [NOW - 9 * DAY, NOW + 9000 * DAY], ids=["one", "all"])
+async def test_a_backup_of_a_clock_that_was_ahead_is_not_the_newest(
+    places: Places, told: datetime
+) -> None:
+    newest_of_all = daily(places, 5)[-1]
+    of_cluster(places, NOW + 9000 * DAY, revision=5, name="ahead", created=told)
+
+    found = await listed(places)
+
+    assert found.newest is not None
+    assert (found.newest.key, found.doubt) == (newest_of_all, "")
+    assert found.backups[0].key == newest_of_all
+
+
+async def test_where_clocks_and_revisions_differ_both_are_named(places: Places) -> None:
+    """As after days in which the operator's clock was behind."""
+    by_clock = daily(places, 5)[-1]
+    by_data = of_cluster(places, NOW - 3 * DAY, revision=5000, name="behind", created=NOW)
+    found = await listed(places)
+    assert by_clock in found.doubt
+    assert by_data in found.doubt
+
+
+async def test_one_of_an_earlier_etcd_cluster_that_is_ahead_is_not_taken_in_silence(
+    places: Places,
+) -> None:
+    daily(places, 5)
+    of_cluster(places, NOW + 9000 * DAY, revision=5, name="ahead", cluster="of before")
+    assert "is the newest, since a clock was or is wrong" in (await listed(places)).doubt
+
+
+def test_no_key_says_that_a_backup_was_begun_before_it_was_made() -> None:
+    """Then it is the clock of the operator's node that is behind."""
+    made = a_backup("one")
+    right = attempts.key(made, NOW)
+    assert attempts.key(made, NOW - 9 * DAY) == right
+    assert attempts.key(made, NOW + DAY) > right
