@@ -149,6 +149,7 @@ def _render(obj: EtcdBackup, own: EtcdSettings, worker_: BackupWorker) -> Manife
     spec = worker.RemoveSpec(
         store=stores.told(status.store),
         key=status.key,
+        attempts=status.attempts,
         limits=worker.Limits(deadline=DEADLINE),
     )
     of = render.Work(

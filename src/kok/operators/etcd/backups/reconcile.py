@@ -14,7 +14,7 @@ from kok.api.etcdbackup import EtcdBackup
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.errors import AlreadyExists
+from kok.kube.errors import AlreadyExists, KubeError
 from kok.operators.etcd import bundle, jobs, keys, layout, reasons, workers
 from kok.operators.etcd.backups import attempts, objects, work
 from kok.operators.etcd.backups import store as stores
@@ -26,7 +26,7 @@ from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.sizes import human
 from kok.operators.etcd.slots import Slots
 from kok.operators.etcd.worker import spec as worker
-from kok.operators.etcd.worker.description import Origin
+from kok.operators.etcd.worker.description import Origin, key_of_try
 from kok.operators.etcd.worker.report import BackupResult, Report
 from kok.runtime.errors import Wait
 from kok.runtime.reconciler import Pass, Result
@@ -59,6 +59,8 @@ class Backup:
             # Cut off before it was made, or somebody deleted it: nobody knows what its pod did.
             status.begun = True
             await self._until_ended()
+            # One that is not waited for may live on: the next try has another number, and key.
+            status.phase = "Pending"
         cluster = await self._cluster()
         if status.phase == "Pending":
             await self._may_begin(cluster)
@@ -160,6 +162,7 @@ class Backup:
                 if status.attempts == 0:
                     status.begun, status.key = False, attempts.key(self.obj, self.p.now)
                 status.phase, status.attempts = "Running", status.attempts + 1
+                status.key = key_of_try(status.key or "", status.attempts)
                 status.retry_at = None
                 self.p.set_condition(
                     reasons.READY, False, reasons.BACKUP_RUNNING, "its Job waits for its pod"
@@ -169,6 +172,11 @@ class Backup:
                 await self.p.kube.create(self._render(cluster, endpoint))
             except AlreadyExists:
                 self.p.log.info("the Job is there already", attempt=status.attempts)
+            except KubeError as error:
+                if 400 <= error.status < 500:
+                    # There is none for certain: it was no try.
+                    status.phase, status.attempts = "Pending", status.attempts - 1
+                raise
 
     async def _endpoint(self, cluster: EtcdCluster) -> str:
         member = attempts.member_to_ask(cluster)
@@ -195,6 +203,7 @@ class Backup:
             ),
             store=stores.told(status.store),
             key=status.key,
+            attempt=max(status.attempts, 1),
             origin=Origin(
                 namespace=cluster.namespace,
                 name=cluster.name,

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 
 from kok.operators.etcd.worker import catalog, log, sealing
 from kok.operators.etcd.worker.again import earlier
-from kok.operators.etcd.worker.description import Contents, Description, Encryption
+from kok.operators.etcd.worker.description import Contents, Description, Encryption, key_of_try
 from kok.operators.etcd.worker.encryption import Encryptor, Whose, read_key
 from kok.operators.etcd.worker.errors import WorkerError
 from kok.operators.etcd.worker.member import Hash, Member
@@ -35,17 +35,21 @@ from kok.operators.etcd.worker.store import Content, Store
 
 _TAKE_BACK = 20.0
 """Seconds for taking back what was stored."""
+_CLEARED = 5
+"""So many tries before this one are cleared up after: each has done so itself."""
 
 
 async def backup(spec: BackupSpec, places: Places) -> BackupResult:
     """The command. Raises `WorkerError`; then nothing of it lies under the key.
 
-    A try after one that went well, whose report was lost, finds its work and reads it again. One that
-    was given up and lives on, on a node that was cut off, takes back no more than its own.
+    Of a Job that was made twice the second pod finds the first one's work and reads it again. One
+    that was given up and lives on, on a node that was cut off, writes to a key of its own, and takes
+    back no more than its own.
     """
     progress = Progress()
     store = places.store(spec.store, spec.limits)
     try:
+        await _clear(store, spec, described=False)
         description = await earlier(store, spec, places, progress)
         if description is None:
             description, mark = await _take(spec, places, store, progress)
@@ -59,11 +63,26 @@ async def backup(spec: BackupSpec, places: Places) -> BackupResult:
                     async with asyncio.timeout(_TAKE_BACK):
                         await catalog.take_back(store, description, mark)
                 raise
+        await _clear(store, spec, described=True)
     finally:
         await store.close()
     return BackupResult(
         location=store.location(spec.key), description=description, usage=progress.usage()
     )
+
+
+async def _clear(store: Store, spec: BackupSpec, *, described: bool) -> None:
+    """Removes what the latest tries before this one have left: it counts no more, whatever comes.
+
+    A complete one stays until this one is complete as well. What cannot be removed now, and what one
+    that lives on stores later, goes with the EtcdBackup.
+    """
+    latest = range(max(1, spec.attempt - _CLEARED), spec.attempt)
+    with suppress(WorkerError, TimeoutError):
+        async with asyncio.timeout(_TAKE_BACK):
+            for key in (key_of_try(spec.key, number) for number in latest):
+                if described or await catalog.described(store, key) is None:
+                    await catalog.discard(store, key)
 
 
 async def _alone(store: Store, key: str, mark: str | None = None) -> None:

@@ -13,6 +13,7 @@ from kok.operators.etcd.worker.description import (
     DESCRIPTION_SUFFIX,
     SNAPSHOT_SUFFIX,
     Description,
+    keys_of_tries,
     time_of,
 )
 from kok.operators.etcd.worker.encryption import MAGIC, misplaced
@@ -76,9 +77,15 @@ async def discard(store: Store, key: str) -> bool:
 
 async def remove(spec: RemoveSpec, places: Places) -> RemoveResult:
     """The command `remove`. Raises `WorkerError`."""
-    store = places.store(spec.store, spec.limits)
+    store, turn = places.store(spec.store, spec.limits), asyncio.Semaphore(_AT_ONCE)
+
+    async def one(key: str) -> bool:
+        async with turn:
+            return await discard(store, key)
+
     try:
-        return RemoveResult(existed=await discard(store, spec.key))
+        keys = keys_of_tries(spec.key, spec.attempts)
+        return RemoveResult(existed=any(await asyncio.gather(*(one(key) for key in keys))))
     finally:
         await store.close()
 

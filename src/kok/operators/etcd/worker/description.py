@@ -25,6 +25,8 @@ Key = Annotated[
 _MOST = 2**62
 """No number of an etcd reaches it; the API server takes none from 2^63 on."""
 _TIME, _TIMED = "%Y%m%dT%H%M%SZ", re.compile(r"(?:^|/)(\d{8}T\d{6}Z)-[^/]*$")
+_TRY = re.compile(r"(-[0-9a-f]{8})(?:-[1-9]\d{0,5})?(\.snapshot)$")
+"""The end of a key: a part of the EtcdBackup's UID, and the number of the try from the second on."""
 
 
 def key_of(folder: str, name: str, begun: datetime) -> str:
@@ -39,6 +41,26 @@ def time_of(key: str) -> datetime | None:
         return datetime.strptime(named[1], _TIME).replace(tzinfo=UTC) if named else None
     except ValueError:
         return None
+
+
+def key_of_try(key: str, number: int) -> str:
+    """Where a try of a backup stores it, by the key of any of its tries: no two of them share one.
+
+    A try that was given up may live on, on a node that is cut off: whatever it still does, and
+    whenever that arrives, is done to its own key.
+
+    >>> key_of_try("team-a/shop/20260102T030405Z-one-1f0c2b3a.snapshot", 2)
+    'team-a/shop/20260102T030405Z-one-1f0c2b3a-2.snapshot'
+    """
+    return _TRY.sub(rf"\1{'' if number < 2 else f'-{number}'}\2", key)
+
+
+def keys_of_tries(key: str, count: int) -> list[str]:
+    """The keys of the first so many tries of a backup, by that of any of them, and `key` itself.
+
+    It may be one of an earlier release, whose tries had all the same.
+    """
+    return list(dict.fromkeys([*(key_of_try(key, n) for n in range(1, count + 1)), key]))
 
 
 Prefix = Annotated[

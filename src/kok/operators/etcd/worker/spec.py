@@ -111,6 +111,8 @@ class BackupSpec(Model):
     etcd: EtcdAccess
     store: Store
     key: Key
+    attempt: int = Field(default=1, ge=1)
+    """Which try of the backup it is, to whose key alone it writes: see `key_of_try`."""
     origin: Origin
     encryption_key: str | None = None
     """Name of the file of `ENCRYPTION_KEYS` to encrypt with; absent: no encryption of our own."""
@@ -156,6 +158,8 @@ class RemoveSpec(Model):
 
     store: Store
     key: Key
+    attempts: int = Field(default=1, ge=0)
+    """How many tries of it there were: what they have left goes, too."""
     limits: Limits = Field(default_factory=lambda: Limits(deadline=120.0))
 
 

@@ -10,18 +10,30 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from kok.operators.etcd.worker import backup as command
 from kok.operators.etcd.worker import catalog, spec
 from kok.operators.etcd.worker.backup import backup
-from kok.operators.etcd.worker.description import Contents, Description, Origin
+from kok.operators.etcd.worker.description import (
+    Contents,
+    Description,
+    Origin,
+    key_of_try,
+    keys_of_tries,
+    time_of,
+)
 from kok.operators.etcd.worker.directory import DirectoryStore
 from kok.operators.etcd.worker.encryption import Encryptor, Key, Whose
 from kok.operators.etcd.worker.errors import WorkerError
+from kok.operators.etcd.worker.fetch import fetch
+from kok.operators.etcd.worker.member import Hash
 from kok.operators.etcd.worker.places import Places
 from kok.operators.etcd.worker.reasons import Reason
+from kok.operators.etcd.worker.snapshot import Block
 from kok.operators.etcd.worker.store import Content, Source
 
 BEGUN = datetime(2026, 11, 29, 17, 0, 1, tzinfo=UTC)
@@ -218,3 +230,145 @@ async def test_one_that_ends_leaves_the_file_that_another_writes(places: Places)
 
     assert isinstance(first.exception(), WorkerError)
     assert await store.get(KEY, 9) == b"two!"
+
+
+# --- two tries of one EtcdBackup
+
+
+class FakeMember:
+    """A member that gives the same database again and again, or another one."""
+
+    database = DATABASE
+
+    def __init__(self, *_args: Any, **_more: Any) -> None:
+        """As a `Member`."""
+
+    async def __aenter__(self) -> FakeMember:
+        return self
+
+    async def __aexit__(self, *_args: object) -> None:
+        pass
+
+    async def status(self) -> Any:
+        return SimpleNamespace(version="3.6.10", cluster_id="abc", revision=77, db_size=4096)
+
+    async def keys(self, _revision: int) -> int:
+        return 3
+
+    async def hash(self, _revision: int) -> Hash | None:
+        return None
+
+    async def value(self, *_args: Any) -> None:
+        return None
+
+    async def snapshot(self) -> AsyncIterator[Block]:
+        whole = self.database + hashlib.sha256(self.database).digest()
+        yield Block(whole, len(self.database))
+
+
+@pytest.fixture
+def member(monkeypatch: pytest.MonkeyPatch) -> type[FakeMember]:
+    monkeypatch.setattr(FakeMember, "database", DATABASE)
+    monkeypatch.setattr(command, "Member", FakeMember)
+    return FakeMember
+
+
+def a_try(number: int) -> spec.BackupSpec:
+    return spec.BackupSpec(
+        etcd=spec.EtcdAccess(endpoint="http://127.0.0.1:1"),
+        store=spec.DirectoryStore(),
+        key=key_of_try(KEY, number),
+        attempt=number,
+        origin=Origin.model_validate(ORIGIN),
+    )
+
+
+def files(places: Places) -> set[str]:
+    folder = (places.below(spec.DIRECTORY) / KEY).parent
+    return {file.name for file in folder.iterdir()}
+
+
+def names(*numbers: int) -> set[str]:
+    """What complete tries leave."""
+    keys = [Path(key_of_try(KEY, number)).name for number in numbers]
+    return {*keys, *(f"{key}.json" for key in keys)}
+
+
+@pytest.mark.parametrize("database", [DATABASE, b"\1" * 4096], ids=["the same", "others"])
+@pytest.mark.parametrize("at", ["_read_back", "_alone", "describe"])
+async def test_one_that_lives_on_harms_no_later_one(
+    places: Places,
+    member: type[FakeMember],
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+    database: bytes,
+) -> None:
+    """Its node hangs at some moment, and goes on when the next one is complete."""
+    hung, goes_on = asyncio.Event(), asyncio.Event()
+    where = catalog if at == "describe" else command
+    real = getattr(where, at)
+
+    async def hanging(*args: Any) -> Any:
+        monkeypatch.setattr(where, at, real)
+        hung.set()
+        await goes_on.wait()
+        return await real(*args)
+
+    monkeypatch.setattr(where, at, hanging)
+    first = asyncio.create_task(backup(a_try(1), places))
+    await hung.wait()
+    member.database = database
+    second = (await backup(a_try(2), places)).description
+    goes_on.set()
+    await asyncio.gather(first, return_exceptions=True)
+
+    assert names(2) <= files(places)
+    for sha256 in (second.sha256, None):
+        given = spec.FetchSpec(
+            store=spec.DirectoryStore(), key=second.key, sha256=sha256, file=None
+        )
+        assert (await fetch(given, places)).size == len(SNAPSHOT)
+
+
+async def test_what_earlier_ones_have_left_goes_when_it_is_of_no_use_any_more(
+    places: Places, member: type[FakeMember], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DirectoryStore(places.below(spec.DIRECTORY), "")
+    await backup(a_try(1), places)
+    await store.write(key_of_try(KEY, 2), source(b"of one that was killed"))
+
+    async def silent(*_args: Any) -> None:
+        raise WorkerError(Reason.ETCD_SILENT, "says nothing")
+
+    with monkeypatch.context() as m:
+        m.setattr(member, "status", silent)
+        with pytest.raises(WorkerError):
+            await backup(a_try(3), places)
+    assert files(places) == names(1), "a complete one stays until there is another"
+
+    await backup(a_try(4), places)
+    assert files(places) == names(4)
+
+
+async def test_all_that_any_try_has_left_goes_with_the_backup(places: Places) -> None:
+    store = DirectoryStore(places.below(spec.DIRECTORY), "")
+    others = KEY.replace("-one-", "-two-")
+    for key in (KEY, key_of_try(KEY, 2), key_of_try(KEY, 3), others):
+        await store.write(key, source(b"one"))
+    removal = spec.RemoveSpec(store=spec.DirectoryStore(), key=key_of_try(KEY, 2), attempts=3)
+    assert (await catalog.remove(removal, places)).existed
+    assert files(places) == {Path(others).name}
+
+
+@pytest.mark.parametrize("key", ["a/one-20260101-0600-abcdef01.snapshot", KEY])
+def test_no_two_tries_have_a_key_in_common(key: str) -> None:
+    third = key_of_try(key, 3)
+    assert (key_of_try(third, 1), key_of_try(third, 3)) == (key, third)
+    assert len({key_of_try(key, n) for n in range(1, 400)}) == 399
+    assert keys_of_tries(third, 2) == [key, key_of_try(key, 2), third]
+    assert time_of(third) == time_of(key)
+
+
+def test_a_key_that_ends_in_no_uid_is_nobody_elses() -> None:
+    odd = "a/one.snapshot"
+    assert keys_of_tries(odd, 5) == [odd]
