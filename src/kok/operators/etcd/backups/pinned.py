@@ -27,6 +27,20 @@ def gist(restore: Manifest) -> Manifest:
     }
 
 
+def elsewhere(namespace: str, restore: Manifest) -> Manifest | None:
+    """For `keep` of a list: the same of one in another namespace, if it means a backup of this one.
+
+    It can mean it only by its key. Which store it names is not compared: one bucket has many
+    addresses, and a part of the EtcdBackup's UID stands in the key, so that nobody names it by chance.
+    """
+    if restore["metadata"].get("namespace") == namespace:
+        return None
+    found = gist(restore)
+    found["spec"]["backup"] = None
+    keys = found["spec"]["key"], found["status"]["source"]["key"]
+    return found if any(str(key).startswith(f"{namespace}/") for key in keys) else None
+
+
 def is_pinned(backup: EtcdBackup, restores: Iterable[Manifest]) -> bool:
     """Whether a restore that has not come to its end names a backup, or has found it in a store."""
     key = backup.status.key

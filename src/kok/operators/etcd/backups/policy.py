@@ -15,11 +15,12 @@ from kok.api.etcdstore import EtcdBackupRetention
 from kok.api.meta import Manifest
 from kok.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from kok.kube.client import Kube
-from kok.kube.errors import AlreadyExists
+from kok.kube.errors import AlreadyExists, TooLarge
 from kok.kube.listed import readable
 from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.backups import attempts, pinned, schedule
 from kok.operators.etcd.worker.reasons import Reason
+from kok.runtime.metered import at_nobodys_expense
 from kok.runtime.reconciler import Pass
 
 KIND, RESTORE = EtcdBackup.info.kind, EtcdRestore.info.kind
@@ -222,11 +223,31 @@ async def _remove(
     room = REMOVED_AT_ONCE - schedule.going(mine)
     if not old or room <= 0:
         return
-    # Also those of other EtcdClusters, of which some begin with a backup of this one.
-    restores = await p.kube.list(RESTORE, old[0].namespace, keep=pinned.gist)
+    restores = await _restores(p)
     free = [b for b in old if not pinned.is_pinned(b, restores)]
     for backup in free[:room]:
         await p.kube.delete(KIND, backup.name, backup.namespace, uid=backup.metadata.uid)
+
+
+async def _restores(p: Pass[EtcdCluster]) -> list[Manifest]:
+    """The EtcdRestores that may be about to use a backup of this EtcdCluster.
+
+    Also those of other EtcdClusters, of which some begin with a backup of this one, and those of all
+    namespaces that are looked after: there a Cluster is restored elsewhere.
+    """
+    namespace, watched = p.obj.namespace, p.settings.namespaces
+    found = await p.kube.list(RESTORE, namespace, keep=pinned.gist)
+    of_others = partial(pinned.elsewhere, namespace)
+    for where in watched or (None,):
+        if where == namespace:
+            continue
+        try:
+            # Of no tenant who may have any number of them.
+            found += await at_nobodys_expense(p.kube.list(RESTORE, where, keep=of_others))
+        except TooLarge as error:
+            # Who makes that many must not fill the stores of others.
+            p.log.warning("EtcdRestores of others are not looked at", why=error.message)
+    return found
 
 
 async def _ask_for_proof(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +20,7 @@ from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.operators.etcd.backups import policy, schedule
 from kok.operators.etcd.layout import ANNOTATION_VERIFY
+from kok.runtime.settings import Settings
 
 DAY, HOUR, YEARS = timedelta(days=1), timedelta(hours=1), timedelta(days=4 * 365)
 AT = "/apis/kok.dev/v1alpha1/namespaces/team-a"
@@ -48,13 +51,19 @@ def etcd(last: int = 7, **more: Any) -> EtcdCluster:
 
 
 async def kept(
-    api: FakeApi, kube: Kube, backups: list[EtcdBackup], obj: EtcdCluster, now: datetime = NOW
+    api: FakeApi,
+    kube: Kube,
+    backups: list[EtcdBackup],
+    obj: EtcdCluster,
+    now: datetime = NOW,
+    watched: Sequence[str] = (),
 ) -> list[str]:
     """Names of the backups that are left after a pass."""
     api.script("GET", r"/apis/kok.dev/v1alpha1$", _kinds)
     for backup in backups:
         api.put(f"{AT}/etcdbackups/{backup.name}", manifest(backup))
-    await policy.keep(a_pass(obj, kube, now), obj, backups)
+    p = replace(a_pass(obj, kube, now), settings=Settings(namespaces=tuple(watched)))
+    await policy.keep(p, obj, backups)
     left = await kube.list(policy.KIND, "team-a")
     return sorted(m["metadata"]["name"] for m in left)
 
@@ -145,6 +154,63 @@ async def test_what_a_restore_is_about_to_use_stays(
 
     assert "b7" in left
     assert {"b8", "b9"}.isdisjoint(left)
+
+
+FAR = "/apis/kok.dev/v1alpha1/namespaces/team-b/etcdrestores"
+MINE = "team-a/shop-etcd/20261025T120000Z-b7-abcdef01.snapshot"
+
+
+@pytest.mark.parametrize(
+    ("spec", "status"),
+    [
+        ({"key": MINE}, {}),
+        ({"key": MINE}, {"phase": "Verified", "source": {"key": MINE}}),
+        ({"newestOf": "team-a/shop-etcd"}, {"phase": "Verifying", "source": {"key": MINE}}),
+    ],
+    ids=["new", "proven", "found in a store"],
+)
+@pytest.mark.parametrize("watched", [[], ["team-a", "team-b"]])
+async def test_what_is_about_to_be_restored_in_another_namespace_stays(
+    api: FakeApi, kube: Kube, spec: dict[str, Any], status: dict[str, Any], watched: list[str]
+) -> None:
+    backups = daily(10)
+    backups[7].status.key = MINE
+    meta = {"namespace": "team-b"}
+    api.put(f"{FAR}/back", {"metadata": meta, "spec": spec, "status": status})
+
+    left = await kept(api, kube, backups, etcd(), watched=watched)
+
+    assert "b7" in left
+    assert {"b8", "b9"}.isdisjoint(left)
+
+
+@pytest.mark.parametrize(
+    ("spec", "status"),
+    [
+        ({"backup": "b7"}, {}),
+        ({"key": MINE}, {"phase": "Complete"}),
+        ({"key": MINE.replace("b7", "b6")}, {}),
+    ],
+    ids=["of its own namespace", "over", "another"],
+)
+async def test_what_others_restore_of_their_own_keeps_nothing(
+    api: FakeApi, kube: Kube, spec: dict[str, Any], status: dict[str, Any]
+) -> None:
+    backups = daily(8)
+    backups[7].status.key = MINE
+    meta = {"namespace": "team-b"}
+    api.put(f"{FAR}/back", {"metadata": meta, "spec": spec, "status": status})
+    assert "b7" not in await kept(api, kube, backups, etcd())
+
+
+async def test_who_makes_too_many_restores_does_not_fill_the_stores_of_others(
+    api: FakeApi, kube: Kube
+) -> None:
+    async def endless(_request: web.Request) -> web.Response:
+        return web.Response(body=b" " * (65 * 1024**2))
+
+    api.script("GET", r"^/apis/kok.dev/v1alpha1/etcdrestores$", endless)
+    assert "b7" not in await kept(api, kube, daily(8), etcd())
 
 
 @pytest.mark.parametrize("phase", ["Complete", "Failed"])
