@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 from cronsim import CronSim, CronSimError
 
@@ -144,21 +145,47 @@ def expendable(
     mended, and they push out no good one. Failed ones, of which nothing is stored, go once there
     are newer ones.
 
-    Those whose time is yet to come stay, too: a clock that jumps back takes none away.
+    Those whose time is yet to come stay, too: a clock that jumps back takes none away. And those that
+    were made while all clocks were behind are no older than what they hold more than: see `_settled`.
     """
-    known = [b for b in complete(backups, now) if not is_ahead(taken(b), now)]
+    known = [b for b in complete(backups) if not is_ahead(taken(b), now)]
+    when = _settled(known)
+    known.sort(key=lambda b: (when[b.name], b.status.revision or 0, taken(b)), reverse=True)
     fine = [b for b in known if not is_refuted(b)]
     refuted = [b for b in known if is_refuted(b)]
     proven = next((b.name for b in fine if is_proven(b)), None)
-    old = [*_old(fine, keep, now), *_old(refuted, keep, now)]
+    old = [*_old(fine, when, keep, now), *_old(refuted, when, keep, now)]
     spare = [b for b in old if b.name != proven and not _in_use(b)]
     failed = [b for b in backups if b.status.phase == "Failed" and not b.deleting]
     failed.sort(key=_age, reverse=True)
-    return sorted([*spare, *failed[FAILED_KEPT:]], key=_age)
+    gone = [*spare, *failed[FAILED_KEPT:]]
+    return sorted(gone, key=lambda b: (when.get(b.name, taken(b)), b.name))
+
+
+def _settled(known: Sequence[EtcdBackup]) -> dict[str, datetime]:
+    """When each was taken, by name: by the clocks, but not before any of the same etcd cluster that
+    has a lower revision. So what was made while all clocks were behind keeps its place.
+    """
+    settled = {b.name: taken(b) for b in known}
+    lines: dict[str, list[tuple[int, str]]] = {}
+    for b in known:
+        if b.status.revision is not None and b.status.cluster_id is not None:
+            lines.setdefault(b.status.cluster_id, []).append((b.status.revision, b.name))
+    for line in lines.values():
+        since = latest = datetime.min.replace(tzinfo=UTC)
+        for _, same in groupby(sorted(line), key=lambda one: one[0]):
+            for _, name in same:
+                settled[name] = max(settled[name], since)
+                latest = max(latest, settled[name])
+            since = latest
+    return settled
 
 
 def _old(
-    newest_first: Sequence[EtcdBackup], keep: EtcdBackupRetention, now: datetime
+    newest_first: Sequence[EtcdBackup],
+    when: Mapping[str, datetime],
+    keep: EtcdBackupRetention,
+    now: datetime,
 ) -> list[EtcdBackup]:
     """Those beyond the newest `keep.last` that are too old.
 
@@ -167,8 +194,8 @@ def _old(
     """
     if not newest_first:
         return []
-    oldest = min(now, taken(newest_first[0])) - timedelta(days=keep.days)
-    return [b for b in newest_first[keep.last :] if taken(b) <= oldest]
+    oldest = min(now, when[newest_first[0].name]) - timedelta(days=keep.days)
+    return [b for b in newest_first[keep.last :] if when[b.name] <= oldest]
 
 
 def going(backups: Iterable[EtcdBackup]) -> int:

@@ -228,6 +228,32 @@ def test_a_clock_that_jumps_makes_no_backup_old() -> None:
     assert gone(daily(30), NOW - 2 * DAY, last=7) == [f"b{n}" for n in range(29, 8, -1)]
 
 
+def revised(name: str, age: timedelta, revision: int, **more: Any) -> EtcdBackup:
+    told = {"revision": revision, "clusterID": "abc", **more}
+    return a_backup(name, age=age, slot=NOW - age, phase="Complete", **told)
+
+
+def test_what_was_made_while_all_clocks_were_behind_is_not_old() -> None:
+    """Also that of the API server, as on the one node of a meta cluster."""
+    before = [revised(f"b{n}", DAY + n * DAY, 100 - n) for n in range(8)]
+    under = [revised(f"u{n}", 400 * DAY + n * HOUR, 200 - n) for n in range(5)]
+    assert gone(before + under, last=7, days=30) == []
+    later = [revised(f"l{n}", 20 * DAY - n * HOUR, 300 + n) for n in range(8)]
+    old = [revised(f"o{n}", 40 * DAY + n * DAY, 50 - n) for n in range(2)]
+    assert gone([*before, *under, *later, *old], last=7, days=30) == ["o1", "o0"]
+    assert gone(before + under, NOW + 60 * DAY, last=5) == [f"b{n}" for n in range(7, -1, -1)]
+
+
+def test_what_holds_more_of_another_etcd_cluster_makes_nothing_younger() -> None:
+    old = revised("old", 90 * DAY, 900, clusterID="before")
+    assert gone([revised("b0", DAY, 5), old], last=1) == ["old"]
+
+
+def test_backups_of_an_etcd_at_rest_grow_old() -> None:
+    idle = [revised(f"b{n}", n * DAY, 5) for n in range(34)]
+    assert gone(idle, last=7, days=30) == ["b33", "b32", "b31", "b30"]
+
+
 async def test_few_go_at_a_time_the_oldest_first(api: FakeApi, kube: Kube) -> None:
     backups = daily(9)
     assert await kept(api, kube, backups, etcd(last=1)) == [f"b{n}" for n in range(6)]
