@@ -1,4 +1,4 @@
-"""Members whose clock is wrong. Pure functions.
+"""Clocks that are wrong, those of members and that which recorded a time. Pure functions.
 
 etcd itself works with any clock: it waits by monotonic time, and of a peer's clock it says no more
 than a line in its log. What a wrong clock does is that certificates which hold are taken for invalid.
@@ -6,11 +6,25 @@ than a line in its log. What a wrong clock does is that certificates which hold 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from kok.api.etcdcluster import EtcdCluster
 from kok.operators.etcd import certificates
+from kok.operators.etcd.backups.schedule import is_ahead
 from kok.operators.etcd.observe import Answer, World
+
+
+def past(when: datetime | None, now: datetime) -> datetime | None:
+    """A time that was recorded; None for one that is yet to come, by a clock that was wrong or is:
+    what was recorded then is as good as not known.
+    """
+    return when if when is not None and not is_ahead(when, now) else None
+
+
+def is_recent(when: datetime | None, now: datetime, within: timedelta) -> bool:
+    """Whether a time that was recorded lies no further back than that; not if it is yet to come."""
+    known = past(when, now)
+    return known is not None and now - known < within
 
 
 def trouble(obj: EtcdCluster, world: World, answer: Answer, now: datetime) -> str | None:

@@ -24,6 +24,7 @@ from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import layout, plan, reasons
 from kok.operators.etcd.backups import schedule
+from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.observe import World
 from kok.operators.etcd.restores import seeding
 from kok.operators.etcd.verdict import Verdict
@@ -58,7 +59,8 @@ def following(
         return "Stopping" if ready else "BackingUp"
     if wanted:
         return "Stopping" if _running(obj, world) else "Asleep"
-    over = sleep.step == "Waking" and (_is_awake(obj) or now - sleep.since >= WAKING_FOR)
+    starts = is_recent(sleep.since, now, WAKING_FOR)
+    over = sleep.step == "Waking" and (_is_awake(obj) or not starts)
     return None if over else "Waking"
 
 

@@ -129,7 +129,7 @@ def view(obj: EtcdCluster, world: World, before: EtcdMember, now: datetime) -> V
     )
     said = answer.status
     # For as long as it is not known to be healthy; what follows may take that back.
-    entry.unhealthy_since = before.unhealthy_since or now.replace(microsecond=0)
+    entry.unhealthy_since = clocks.past(before.unhealthy_since, now) or now.replace(microsecond=0)
     if said is not None and said.cluster_id != obj.status.cluster_id:
         entry.message = (
             f"belongs to etcd cluster {said.cluster_id} and not to {obj.status.cluster_id}; "

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from kok.operators.etcd import layout
+from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.situation import Situation
 from kok.versions import Minor, check_etcd_upgrade, parse
 
@@ -94,7 +95,7 @@ def backup_problems(s: Situation) -> list[str]:
         return []
     if s.obj.metadata.annotations.get(layout.ANNOTATION_WITHOUT_BACKUP, "").strip() == target:
         return []
-    if last is not None and s.now - last.at < FRESH:
+    if last is not None and is_recent(last.at, s.now, FRESH):
         return []
     return [
         f"no backup of the last {FRESH.total_seconds() // 3600:.0f} hours can be restored; make an "

@@ -13,13 +13,19 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from tests.unit.operators.etcd.builders import CA, NOW, a_pod, a_world, formed, says
+from tests.unit.operators.etcd.builders import CA, NOW, a_pod, a_world, formed, says, without
 
-from kok.operators.etcd import layout, observe
+from kok.api.etcdcluster import EtcdOperation
+from kok.api.etcdstatus import EtcdBackupSummary, EtcdHibernation, EtcdReplacement
+from kok.api.etcdstore import EtcdBackupPolicy
+from kok.operators.etcd import engine, hibernation, layout, observe, preflight
 from kok.operators.etcd.client import EtcdError, Trouble
 from kok.operators.etcd.client.answers import clock_of, error_of
 from kok.operators.etcd.members import View, view
 from kok.operators.etcd.observe import Answer, World
+from kok.operators.etcd.operations import common, defragment, space
+from kok.operators.etcd.restores import rescue
+from kok.operators.etcd.situation import Situation
 from kok.pki import LeafSpec, issue, new_ca
 
 UNTRUSTED = EtcdError(Trouble.UNTRUSTED, "does not agree on TLS with the operator")
@@ -170,3 +176,85 @@ async def test_a_member_that_does_not_listen_has_no_clock() -> None:
 
     assert answer.error is not None
     assert (answer.error.trouble, answer.clock) == (Trouble.NOT_LISTENING, None)
+
+
+# --- the clock that recorded a time
+
+
+DAYS, SOON = timedelta(days=300), timedelta(days=1)
+THERE = {1: says(1, leader=1), 2: says(2, leader=1)}
+
+
+def full() -> Situation:
+    obj = formed()
+    return Situation.of(obj, a_world(obj), NOW + SOON)
+
+
+def test_who_was_woken_by_a_clock_that_was_ahead_does_not_wake_for_days() -> None:
+    obj = formed()
+    obj.status.hibernation = EtcdHibernation(step="Waking", since=NOW + DAYS)
+    obj.status.members[0].ready = False
+    assert hibernation.following(obj, a_world(obj, THERE), [], NOW) is None
+    obj.status.hibernation.since = NOW
+    assert hibernation.following(obj, a_world(obj, THERE), [], NOW) == "Waking"
+
+
+def test_room_that_a_clock_made_in_the_future_does_not_keep_it_from_being_made() -> None:
+    for told in ({"freed_at": [NOW + DAYS] * 3}, {"no_room_at": NOW + DAYS}):
+        s = full()
+        for field, value in told.items():
+            setattr(s.obj.status, field, value)
+        assert space.may_begin(s)
+    s = full()
+    s.obj.status.freed_at = [s.now] * 3
+    assert not space.may_begin(s)
+
+
+def test_members_that_were_replaced_in_the_future_do_not_hold_up_the_next_one() -> None:
+    obj = formed()
+    gone = [EtcdReplacement(member=f"x{n}", at=NOW + DAYS, reason="lost") for n in range(3)]
+    obj.status.replacements = gone
+    world = without(a_world(obj, THERE, p0=None), ("PersistentVolumeClaim", "shop-etcd-0"))
+    action = engine.decide(Situation.of(obj, world, NOW))
+    assert action.states == {"shop-etcd-0": "Leaving"}
+
+
+def test_a_member_that_was_defragmented_in_the_future_is_so_again() -> None:
+    obj = formed(maintenance={"defragAt": "50%"})
+    large = {"db_size": 400 * 1024**2, "in_use": 1024**2}
+    answers = {n: says(n, leader=0, **large) for n in range(3)}
+    obj.status.members[1].defragmented_at = NOW + DAYS
+    world = a_world(obj, answers)
+    assert "shop-etcd-1" in {m.name for m in defragment.wanting(Situation.of(obj, world, NOW))}
+
+
+def test_an_attempt_of_the_future_is_not_waited_for() -> None:
+    operation = EtcdOperation(
+        type="Grow", since=NOW + DAYS, reason="spec.members is 3", step="Adding", attempts=2
+    )
+    assert common.backs_off(full(), operation) is None
+
+
+def test_a_backup_of_the_future_is_none_of_the_last_day() -> None:
+    s = full()
+    store = {"volume": {"claim": "backups"}}
+    s.obj.spec.backup = EtcdBackupPolicy.model_validate({"schedule": "0 * * * *", "store": store})
+    s.obj.status.last_backup = EtcdBackupSummary(name="one", at=s.now, size=1)
+    assert preflight.backup_problems(s) == []
+    s.obj.status.last_backup.at = NOW + DAYS
+    assert "no backup of the last 24 hours" in preflight.backup_problems(s)[0]
+
+
+def test_a_member_that_has_been_unhealthy_since_the_future_is_so_from_now_on() -> None:
+    obj = formed()
+    obj.status.members[0].unhealthy_since = NOW + DAYS
+    found = view(obj, a_world(obj, THERE), obj.status.members[0], NOW)
+    assert found.entry.unhealthy_since == NOW
+
+
+def test_a_quorum_that_was_lost_in_the_future_is_so_from_now_on() -> None:
+    obj = formed()
+    obj.status.set_condition("Available", False, "QuorumLost", "why", now=NOW, generation=1)
+    obj.status.quorum_lost_at = NOW + DAYS
+    rescue.note(obj, NOW)
+    assert obj.status.quorum_lost_at == NOW

@@ -7,6 +7,7 @@ from typing import Literal
 
 from kok.api.etcdcluster import EtcdOperation
 from kok.operators.etcd import plan, reasons
+from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.operations.action import Action
 from kok.operators.etcd.situation import Situation
 
@@ -51,7 +52,7 @@ def newcomers(s: Situation, count: int) -> list[str]:
 
 def backs_off(s: Situation, operation: EtcdOperation) -> Action | None:
     """Waits where an operation has failed before; None if it may go on."""
-    if not operation.attempts or s.now >= operation.since + not_before(operation):
+    if not operation.attempts or not is_recent(operation.since, s.now, not_before(operation)):
         return None
     text = (
         f"the next member, {purpose(operation)}, is added after a while, since "

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from kok.api.etcdcluster import EtcdMember, EtcdOperation
 from kok.operators.etcd import reasons
+from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.operations.action import AT_ONCE, Action, Context
 from kok.operators.etcd.operations.calls import MoveLeader
 from kok.operators.etcd.operations.common import at_step, begin
@@ -79,7 +80,7 @@ def _pays(s: Situation, member: EtcdMember, share: float) -> bool:
     said = s.said(member.name)
     if said is None or said.db_size < WORTH or said.in_use >= share * said.db_size:
         return False
-    return member.defragmented_at is None or s.now - member.defragmented_at >= PAUSE
+    return not is_recent(member.defragmented_at, s.now, PAUSE)
 
 
 def is_open(window: str, now: datetime) -> bool:

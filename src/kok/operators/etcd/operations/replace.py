@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.members import View
 from kok.operators.etcd.operations.action import AT_ONCE, Action
 from kok.operators.etcd.operations.common import REASONS, at_step, begin
@@ -65,5 +66,5 @@ def _give_up(s: Situation, view: View) -> Action:
 
 def _free_at(s: Situation) -> datetime | None:
     """When the next member may be replaced; None if now."""
-    recent = sorted(r.at for r in s.obj.status.replacements if s.now - r.at < PERIOD)
+    recent = sorted(r.at for r in s.obj.status.replacements if is_recent(r.at, s.now, PERIOD))
     return recent[-CAP] + PERIOD if len(recent) >= CAP else None

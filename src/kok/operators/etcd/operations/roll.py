@@ -8,6 +8,7 @@ from datetime import timedelta
 from kok.api.etcdcluster import EtcdMember, EtcdOperation
 from kok.kube import kinds
 from kok.operators.etcd import layout, preflight, reasons, templates, trust
+from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.operations.action import AT_ONCE, Action, Context
 from kok.operators.etcd.operations.calls import MoveLeader
 from kok.operators.etcd.operations.common import at_step, begin
@@ -158,7 +159,7 @@ def _wait(s: Situation, running: EtcdOperation, name: str) -> Action | None:
         text = f"{running.reason}: {'; '.join(behind)}"
         return Action(reasons.ROLLING, text, at_step(running, "CatchingUp"))
     trouble = s.view(name).entry.message or "starts"
-    if s.now - running.since < PATIENCE:
+    if is_recent(running.since, s.now, PATIENCE):
         return Action(reasons.ROLLING, f"{running.reason}: {name} {trouble}", running)
     text = (
         f"{running.reason}: {name} does not become healthy ({trouble}), so no other member is "

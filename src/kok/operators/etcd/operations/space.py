@@ -12,6 +12,7 @@ from datetime import timedelta
 from kok.api.etcdcluster import EtcdOperation
 from kok.operators.etcd import reasons, templates
 from kok.operators.etcd.client import Alarm, EtcdError, MemberStatus, Trouble
+from kok.operators.etcd.clocks import is_recent, past
 from kok.operators.etcd.operations import defragment
 from kok.operators.etcd.operations.action import AT_ONCE, Action, Context
 from kok.operators.etcd.operations.common import at_step, begin
@@ -42,7 +43,7 @@ class Compact:
             if error.trouble is not Trouble.COMPACTED:
                 raise
         status, now = context.obj.status, context.p.now
-        status.freed_at = [at for at in status.freed_at if now - at < MEMORY] + [now]
+        status.freed_at = [at for at in status.freed_at if is_recent(at, now, MEMORY)] + [now]
         if status.operation is not None:
             status.operation = at_step(status.operation, "Defragment")
 
@@ -100,7 +101,7 @@ def _go_on(s: Situation, running: EtcdOperation, at: str, alarms: tuple[Alarm, .
     waiting = [
         m
         for m in s.entries("Member")
-        if m.defragmented_at is None or m.defragmented_at < running.since
+        if (done := past(m.defragmented_at, s.now)) is None or done < running.since
     ]
     if running.step != "Disarm" and waiting:
         if not s.all_healthy:
@@ -131,8 +132,8 @@ def may_begin(s: Situation) -> bool:
     if s.obj.spec.maintenance.on_full == "Manual":
         return False
     status = s.obj.status
-    tried = [at for at in status.freed_at if s.now - at < MEMORY]
-    in_vain = status.no_room_at is not None and s.now - status.no_room_at < PAUSE
+    tried = [at for at in status.freed_at if is_recent(at, s.now, MEMORY)]
+    in_vain = is_recent(status.no_room_at, s.now, PAUSE)
     return len(tried) < CAP and not in_vain
 
 

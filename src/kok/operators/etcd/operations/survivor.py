@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from kok.api.etcdcluster import EtcdMember
 from kok.operators.etcd import plan, reasons
+from kok.operators.etcd.clocks import past
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.watch import counted
 
@@ -34,8 +35,8 @@ def note(s: Situation) -> None:
             member.log_index = member.silent_since = None
         elif said is not None and lost:
             member.log_index, member.silent_since = min(said.raft_index, MOST), None
-        elif said is None and member.log_index is not None and member.silent_since is None:
-            member.silent_since = s.now.replace(microsecond=0)
+        elif said is None and member.log_index is not None:
+            member.silent_since = past(member.silent_since, s.now) or s.now.replace(microsecond=0)
 
 
 def choose(s: Situation) -> EtcdMember | None:

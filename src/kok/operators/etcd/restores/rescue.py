@@ -21,6 +21,7 @@ from kok.kube.errors import AlreadyExists
 from kok.kube.ownership import owned
 from kok.operators.etcd import layout, reasons, settled
 from kok.operators.etcd.backups.schedule import good, is_proven, taken
+from kok.operators.etcd.clocks import past
 from kok.operators.etcd.restores.takeover import ENDED, STOPPED, is_void
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.watch import counted
@@ -48,7 +49,7 @@ def note(obj: EtcdCluster, now: datetime) -> None:
     available = status.condition(reasons.AVAILABLE)
     if available is None or available.reason != reasons.QUORUM_LOST:
         status.quorum_lost_at = None
-    elif status.quorum_lost_at is None:
+    elif past(status.quorum_lost_at, now) is None:
         status.quorum_lost_at = now.replace(microsecond=0)
 
 
