@@ -323,6 +323,10 @@ class EtcdClusterStatus(Status):
     """The restore under way."""
     restored: EtcdRestored | None = None
     """The latest restore from which this cluster's data comes."""
+    highest_revision: int | None = None
+    """The highest revision that members had when it was recorded, or that the last restore gave them;
+    noted now and then, for the next restore to raise revisions beyond.
+    """
     keys: EtcdKeys | None = None
     """The keys that are kept in etcd, sealed."""
     keys_returned: EtcdKeysReturned | None = None

@@ -49,7 +49,7 @@ from kok.operators.etcd.certificates import Authority
 from kok.operators.etcd.observe import World, observe
 from kok.operators.etcd.obstacles import Adoption, Problem
 from kok.operators.etcd.operations import Action, recover, survivor
-from kok.operators.etcd.restores import rescue, takeover
+from kok.operators.etcd.restores import rescue, revisions, takeover
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.situation import Situation
 from kok.operators.etcd.together import all_of
@@ -113,6 +113,7 @@ async def reconcile(p: Pass[EtcdCluster], own: EtcdSettings, watches: Watches) -
         p.event(reasons.CONSENT_VOID, LAPSED, warning=True)
     rescue.note(obj, p.now)
     survivor.note(situation)
+    revisions.note(situation)
     wanted = rescue.judge(situation, backups, restores)
     rescue.report(obj, wanted, p.now)
     metrics.show(obj, world)

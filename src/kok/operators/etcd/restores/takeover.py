@@ -43,6 +43,7 @@ from kok.operators.etcd.observe import World
 from kok.operators.etcd.obstacles import Problem
 from kok.operators.etcd.operations import recover
 from kok.operators.etcd.restores import seeding
+from kok.operators.etcd.restores.fit import misfit
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.reconciler import Pass
 
@@ -160,12 +161,14 @@ def is_waited_for(obj: EtcdCluster, now: datetime) -> bool:
 def bump(obj: EtcdCluster, world: World, revision: int) -> int:
     """How far to raise the revisions of a backup that ends with `revision`.
 
-    A second restore of the same backup has to come out above what was written since the first.
+    A second restore of the same backup has to come out above what was written since the first, and
+    any restore above all that was seen before, also where nobody answers.
     """
     told = (a.status.revision for a in world.answers.values() if a.status)
     seen = max((revision for revision in told if revision < NO_ETCD), default=0)
     before = obj.status.restored.bump if obj.status.restored is not None else 0
-    return max(seen - revision, before, 0) + BUMP
+    highest = max(seen, obj.status.highest_revision or 0)
+    return max(highest - revision, before, 0) + BUMP
 
 
 # --- doing it
@@ -207,6 +210,13 @@ async def _begin(
         return LOOK
     if found is None or found.status.source is None or (new and obj.spec.restore_from is None):
         return None
+    # The version may have been raised since it was proven.
+    wrong = misfit(found.status.source, obj.spec.version)
+    if wrong is not None:
+        obj.status.restore_failed = EtcdRestoreFailure(uid=found.metadata.uid, message=wrong)
+        p.event(reasons.RESTORE_GIVEN_UP, f"EtcdRestore {found.name}: {wrong}", warning=True)
+        await p.latch()
+        return AT_ONCE
     if not recover.is_past_fence(obj.status.operation):
         obj.status.operation = None
     earlier = obj.status.restore
@@ -275,6 +285,9 @@ async def _seed(
     *,
     worker: BackupWorker,
 ) -> float:
+    wrong = misfit(restore.source, obj.spec.version)
+    if wrong is not None:
+        return await _give_up(p, obj, world, restore, wrong)
     if await seeding.is_taken(p, obj, restore):
         return await _elsewhere(p, obj, world, restore)
     found = await seeding.fill(p, obj, world, restore, own, worker=worker)
@@ -321,6 +334,8 @@ async def _swap(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProg
     status.restored = EtcdRestored(
         name=restore.name, uid=restore.uid, at=p.now.replace(microsecond=0), bump=restore.bump
     )
+    given = restore.source.revision + restore.bump
+    status.highest_revision = max(given, status.highest_revision or 0)
     if restore.interrupted is not None:
         text = f"EtcdRestore {restore.name} took its place before all members were healthy"
         status.restore_failed = EtcdRestoreFailure(uid=restore.interrupted.uid, message=text)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import structlog
 from tests.unit.fakeapi import FakeApi
+from tests.unit.operators.etcd.backups.builders import a_pass
 from tests.unit.operators.etcd.builders import (
     NOW,
     UID,
@@ -22,15 +23,17 @@ from tests.unit.operators.etcd.builders import (
 
 from kok.api.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.etcdrestore import EtcdRestore
+from kok.api.etcdstatus import EtcdRestoreProgress
 from kok.api.etcdstore import StoredBackup
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
 from kok.operators.etcd import plan, reasons
 from kok.operators.etcd.render.seed import restore_command
-from kok.operators.etcd.restores import reconcile, takeover
+from kok.operators.etcd.restores import reconcile, revisions, takeover
 from kok.operators.etcd.restores.fit import misfit
 from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.situation import Situation
 from kok.runtime.clock import FakeClock
 from kok.runtime.reconciler import Pass
 from kok.runtime.settings import Settings
@@ -181,6 +184,47 @@ def test_a_second_restore_without_anybody_to_ask_still_rises_beyond_the_first() 
     restored = {"name": "a", "uid": "a", "at": "2026-11-01T00:00:00Z", "bump": takeover.BUMP}
     obj.status = type(obj.status).model_validate({**obj.status.manifest(), "restored": restored})
     assert takeover.bump(obj, a_world(obj, {}), 100) == 2 * takeover.BUMP
+
+
+async def test_a_third_restore_without_anybody_to_ask_rises_beyond_the_second(kube: Kube) -> None:
+    """The second one is of a backup with a far higher revision; the third of one of long ago."""
+    obj, given = formed(), []
+    for number, revision in enumerate((100, 9 * takeover.BUMP, 100)):
+        raised = takeover.bump(obj, a_world(obj, {}), revision)
+        source = {**SOURCE, "revision": revision}
+        told = progress("Seeding", name=f"r{number}", uid=f"u{number}", source=source, bump=raised)
+        obj.status.restore = EtcdRestoreProgress.model_validate(told)
+        await takeover._swap(a_pass(obj, kube), obj, obj.status.restore)
+        given.append(revision + raised)
+    assert given == sorted(given)
+    assert given[2] >= given[1] + takeover.BUMP
+
+
+def told_by(obj: EtcdCluster, *each: int) -> Situation:
+    return Situation.of(
+        obj, a_world(obj, {n: says(n, revision=r) for n, r in enumerate(each)}), NOW
+    )
+
+
+def test_a_backup_of_long_ago_rises_beyond_all_that_was_seen_before_everybody_fell_silent() -> None:
+    obj, height = formed(), 3 * takeover.BUMP
+    revisions.note(told_by(obj, height, height - 1, height - 7))
+    assert 5 + takeover.bump(obj, a_world(obj, {}), 5) > height + takeover.BUMP // 2
+
+
+@pytest.mark.parametrize("lie", [2**59, 2**62])
+def test_what_one_member_says_is_not_recorded_as_seen(lie: int) -> None:
+    obj = formed()
+    revisions.note(told_by(obj, lie, 8 * revisions.STEP, 8 * revisions.STEP))
+    assert obj.status.highest_revision == 8 * revisions.STEP
+    revisions.note(told_by(obj, lie))
+    assert obj.status.highest_revision == 8 * revisions.STEP
+
+
+def test_what_has_come_a_little_further_is_not_written() -> None:
+    obj = formed()
+    revisions.note(told_by(obj, 1000, 1000, 1000))
+    assert obj.status.highest_revision is None
 
 
 def test_history_ends_with_the_backup() -> None:
@@ -427,3 +471,27 @@ async def test_the_one_before_says_that_another_took_its_place(kube: Kube, api: 
     ready = first.status.condition(reasons.READY)
     assert ready is not None
     assert "EtcdRestore second took its place" in ready.message
+
+
+@pytest.mark.parametrize("step", [None, "Seeding"], ids=["proven", "about to be used"])
+async def test_a_backup_that_the_version_has_outgrown_meanwhile_takes_no_data(
+    kube: Kube, step: str | None
+) -> None:
+    """`spec.version` may be raised while a restore waits, as in sleep or for another restore."""
+    old = {**SOURCE, "etcdVersion": "3.5.21"}
+    obj = formed() if step is None else restoring(step)
+    if obj.status.restore is not None:
+        obj.status.restore.source = StoredBackup.model_validate(old)
+    before = [m.name for m in obj.status.members]
+    obj.spec.version = "3.7.3"
+    p = a_pass(obj, kube)
+
+    waiting = [a_restore(source=old)]
+    await takeover.advance(p, obj, a_world(obj), waiting, EtcdSettings(worker_image="kok:1"))
+
+    assert obj.status.restore is None
+    assert [m.name for m in obj.status.members] == before
+    assert obj.status.restore_failed is not None
+    assert obj.status.restore_failed.uid == "uid-back"
+    assert "more than one minor later" in obj.status.restore_failed.message
+    assert takeover.due(obj, waiting) is None
