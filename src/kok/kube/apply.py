@@ -17,6 +17,7 @@ from kok.kube.drift import DIFFERENCES, covers, differences
 from kok.kube.errors import InvalidObject
 from kok.kube.foreign import Additions, additions, marks, removal
 from kok.kube.risky import Pointer
+from kok.kube.slim import slim
 
 __all__ = ["INTENT", "Change", "Lives", "covers", "ensure", "ensure_all", "index", "intent_hash"]
 
@@ -89,12 +90,13 @@ async def ensure_all(
 ) -> dict[tuple[str, str], tuple[Manifest, Change]]:
     """`ensure` for many objects side by side; results by kind and name.
 
-    All are tried; then the first error, if any, is raised.
+    All are tried; then the first error, if any, is raised. Of what others hung on the objects
+    nothing is in the results.
     """
     known = lives if isinstance(lives, Mapping) else index(lives)
     wanted = index(intents)
     results = await asyncio.gather(
-        *(ensure(kube, intent, known.get(key)) for key, intent in wanted.items()),
+        *(_slim(kube, intent, known.get(key)) for key, intent in wanted.items()),
         return_exceptions=True,
     )
     done: dict[tuple[str, str], tuple[Manifest, Change]] = {}
@@ -103,6 +105,11 @@ async def ensure_all(
             raise result
         done[key] = result
     return done
+
+
+async def _slim(kube: Kube, intent: Manifest, live: Manifest | None) -> tuple[Manifest, Change]:
+    found, change = await ensure(kube, intent, live)
+    return slim(found, intent.get("data") or {}), change
 
 
 async def _without(kube: Kube, live: Manifest, want: Manifest) -> tuple[Manifest, bool]:

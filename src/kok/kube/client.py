@@ -24,6 +24,7 @@ from kok.kube.errors import (
     lean,
 )
 from kok.kube.foreign import Contest
+from kok.kube.holding import Holding
 from kok.kube.limits import META, Limits
 from kok.kube.lists import collected
 from kok.kube.pages import has_metadata
@@ -90,6 +91,8 @@ class Kube:
         """Differences that `kok.kube.apply` found the server to insist on, by object UID."""
         self.contest = Contest()
         """How often `kok.kube.apply` took out what others added to our objects."""
+        self.holding: Holding | None = None
+        """What is told of all that is read, if anybody wants to know."""
         self.postponed: list[float] = []
         """Seconds after which something is to be looked at again that `kok.kube.apply` left."""
 
@@ -160,9 +163,13 @@ class Kube:
         other.__dict__["_guard"] = guard
         return other
 
-    def apart(self) -> Self:
-        """The same client, sharing its connections, with `postponed` of its own."""
+    def apart(self, holding: Holding | None = None) -> Self:
+        """The same client, sharing its connections, with `postponed` of its own.
+
+        `holding` counts what `get` and `list` return, and ends them once that is too much.
+        """
         other = copy.copy(self)
+        other.__dict__["holding"] = holding
         other.__dict__["postponed"] = []
         return other
 
@@ -175,12 +182,14 @@ class Kube:
         namespace: str | None = None,
         *,
         unread: Collection[str] = (),
+        keep: Callable[[Manifest], Manifest] | None = None,
     ) -> Manifest | None:
         """The object, or None if there is none of that name.
 
         Raises `NotFound` if the API server does not serve the kind (now: it also says so for a
         moment after its start), which is no proof that the object is gone; `TooManyValues` if it
         had to be cut. `unread`: paths of fields that may be missing for all that the caller cares.
+        `keep` makes of the object what is kept of it.
         """
         try:
             found = await self._object("GET", object_path(kind, namespace, name))
@@ -189,7 +198,11 @@ class Kube:
                 raise
             return None
         self._refuse_cut(found, unread)
-        return found
+        kept = found if keep is None else keep(found)
+        del found
+        if self.holding is not None:
+            self.holding.take([kept])
+        return kept
 
     async def list(
         self,
@@ -202,6 +215,7 @@ class Kube:
         most: int | None = None,
         unread: Collection[str] = (),
         bare: bool = False,
+        shared: bool = False,
     ) -> list[Manifest]:
         """All objects of a namespace (None: of all), selected by labels and fields.
 
@@ -210,7 +224,8 @@ class Kube:
         not trusted. What it gives back counts as what a list without it is made of: that may be all
         of it.
         `most`: how many are enough; no further pages are asked for. `unread` is as in `get`.
-        `bare`: with nothing but their metadata.
+        `bare`: with nothing but their metadata. `shared`: it is remembered for many, and counts
+        for no pass; nor does what is of all namespaces.
         """
         path = object_path(kind, namespace)
         try:
@@ -223,6 +238,7 @@ class Kube:
                 most=most,
                 bare=bare,
                 refuse=partial(self._refuse_cut, unread=unread),
+                holding=None if shared or namespace is None else self.holding,
             )
         except KubeError as error:
             self._account(path, error)

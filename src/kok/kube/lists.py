@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 from kok.api.meta import Kind, Manifest
 from kok.kube.errors import KubeError
+from kok.kube.holding import Holding, NeedsRoom
 from kok.kube.limits import held
 from kok.kube.pages import BARE, pages
 from kok.kube.paths import object_path
@@ -26,11 +27,12 @@ async def collected(
     most: int | None,
     bare: bool,
     refuse: Callable[[Manifest], None],
+    holding: Holding | None = None,
 ) -> list[Manifest]:
     """The objects of all pages, as `kok.kube.client.Kube.list` describes them.
 
     `refuse` raises for an object that is not wanted as it came. Raises `TooLarge` as soon as what
-    is kept is more than the limits allow.
+    is kept is more than the limits allow; `holding` is told of it, and may raise as well.
     """
     path = object_path(kind, namespace)
     # Items of a list come without what every object alone has.
@@ -49,11 +51,13 @@ async def collected(
                 transport.listed += more
                 if transport.too_much(weight, everywhere=namespace is None):
                     raise transport.too_large(f"a list of {len(found)} objects and more")
+                if holding is not None:
+                    _hold(holding, kind, kept, None if keep is not None else page.weight)
                 found.extend(kept)
                 del page, whole, kept
                 if most is not None and len(found) >= most:
                     break
-    except KubeError:
+    except (KubeError, NeedsRoom):
         # Its traceback holds this frame for as long as somebody looks at the error.
         found.clear()
         raise
@@ -79,3 +83,11 @@ async def _kept(
             await asyncio.sleep(0)
             begun = time.thread_time()
     return kept
+
+
+def _hold(holding: Holding, kind: Kind, kept: list[Manifest], weight: int | None) -> None:
+    """Tells of a page; `weight` is what is known of it as a whole."""
+    if weight is None:
+        holding.take(kept, kind.kind)
+    elif kept:
+        holding.add(weight, f"{kind.plural} such as {kept[0]['metadata']['name']}")

@@ -20,6 +20,7 @@ from kok.api.names import (
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.foreign import WHOLE
+from kok.kube.slim import slim
 
 MAX_LABEL = 63
 
@@ -74,6 +75,12 @@ def owned_by(manifest: Mapping[str, Any], owner: Resource) -> bool:
         for reference in manifest["metadata"].get("ownerReferences") or ()
         if reference.get("controller")
     )
+
+
+def refers_to(reference: Mapping[str, Any], kind: Kind) -> bool:
+    """Whether an owner is of that very kind: other projects have a Cluster, and an EtcdCluster."""
+    group = str(reference.get("apiVersion", "")).partition("/")[0]
+    return reference.get("kind") == kind.kind and group == kind.group
 
 
 SURPLUS = 16
@@ -142,15 +149,16 @@ def children_of(
     gist: Callable[[Manifest], Manifest] = reference_to,
     mine: Callable[[Manifest], bool] | None = None,
     most: int = SURPLUS,
+    entries: Container[str] | None = None,
 ) -> Callable[[Manifest], Manifest]:
     """For `keep` of a list by `owner_labels`: those with a name in `wanted`, as `whole` leaves them
-    (without a record that nobody reads), and of some others that are `mine` a `gist`.
+    (see `whole_of`), and of some others that are `mine` a `gist`.
 
     Theirs are those whose controller is this very owner. Labels and owner of a child can be
     written by anybody: so he who makes thousands of them, and large ones, does not decide what is
     in memory, and what every pass goes through.
     """
-    shape = whole or partial(_recorded, owner)
+    shape = whole or partial(whole_of, owner, entries=entries)
     others = few(gist, mine or (lambda live: owned_by(live, owner)), most)
 
     def keep(live: Manifest) -> Manifest:
@@ -159,10 +167,13 @@ def children_of(
     return keep
 
 
-def _recorded(owner: Resource, live: Manifest) -> Manifest:
-    """An object with as much of the record of who wrote what as is ever looked at: additions to
-    what is ours, see `kok.kube.foreign`, and whose an entry of a Secret is, see `brought`.
+def whole_of(owner: Resource, live: Manifest, *, entries: Container[str] | None = None) -> Manifest:
+    """A child as far as anybody reads it, see `slim`.
+
+    Of the record of who wrote what that is additions to what is ours, see `kok.kube.foreign`, and
+    whose an entry of a Secret is, see `brought`.
     """
+    live = slim(live, entries)
     meta = live["metadata"]
     if "managedFields" not in meta:
         return live
@@ -235,8 +246,7 @@ def owner_keys(manifest: Manifest, kind: Kind) -> Iterable[tuple[str, str]]:
     meta = manifest.get("metadata") or {}
     namespace = str(meta.get("namespace") or "")
     for reference in meta.get("ownerReferences") or ():
-        group = str(reference.get("apiVersion", "")).partition("/")[0]
-        if reference.get("kind") == kind.kind and group == kind.group:
+        if refers_to(reference, kind):
             return [(namespace, str(reference["name"]))]
     labels: Mapping[str, str] = meta.get("labels") or {}
     name = labels.get(LABEL_OWNER_NAME)

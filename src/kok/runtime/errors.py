@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kok.kube.errors import LONGEST, cut
-from kok.runtime.reasons import PASS_TIMED_OUT
+from kok.runtime.reasons import NO_ROOM, PASS_TIMED_OUT
 
 
 class ReconcileStop(Exception):
@@ -41,6 +41,19 @@ class TimedOut(ReconcileStop):
         """`limit` is in seconds."""
         text = f"a pass was given up after {limit:g} s, the operator's log tells where; tried again"
         super().__init__(PASS_TIMED_OUT, text)
+
+
+class NoRoom(ReconcileStop):
+    """A pass that holds much gave way to others; raised by the runtime."""
+
+    def __init__(self, span: float) -> None:
+        """`span` is in seconds."""
+        text = (
+            "what is looked at for this object takes much memory, for which there is room for a "
+            f"few at a time, and one look took more than {span:g} s while others wait; its next "
+            "turn comes by itself. Smaller objects never wait so"
+        )
+        super().__init__(NO_ROOM, text)
 
 
 class Paused(ReconcileStop):

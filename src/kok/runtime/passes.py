@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,9 +18,12 @@ from kok.kube.client import Kube
 from kok.kube.cutting import ANYTHING, FREE_FORM, lacking, sentence
 from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.kube.events import Recorder
+from kok.kube.holding import Holding, NeedsRoom
+from kok.kube.limits import held
 from kok.runtime import metrics
 from kok.runtime.clock import Clock
-from kok.runtime.errors import Invalid, ReconcileStop, TimedOut
+from kok.runtime.errors import Invalid, NoRoom, ReconcileStop, TimedOut
+from kok.runtime.fair import GaveWay
 from kok.runtime.outcome import (
     PATIENCE,
     Outcome,
@@ -32,6 +35,7 @@ from kok.runtime.outcome import (
 )
 from kok.runtime.reasons import TOO_MANY_VALUES, UNREADABLE
 from kok.runtime.reconciler import Done, Key, Logger, Pass, Reconciler, Result, guarded
+from kok.runtime.rooms import SPAN, Rooms
 from kok.runtime.settings import Settings
 from kok.runtime.status import StatusWriter
 
@@ -51,6 +55,7 @@ class Tools:
     recorder: Recorder
     clock: Clock
     settings: Settings
+    rooms: Rooms = field(default_factory=Rooms)
 
 
 class Passes:
@@ -84,6 +89,7 @@ class Passes:
         known = self._uids.get(key)
         if known is not None and uid in {None, known}:
             del self._uids[key]
+            self._tools.rooms.forget((self._kind.kind, key))
             self._reconciler.forget(key, known)
 
     async def _one(self, key: Key, failures: int, *, deleting: bool) -> Outcome:
@@ -92,7 +98,7 @@ class Passes:
         clock = self._tools.clock
         begun = clock.monotonic()
         try:
-            outcome = await self._read_and_run(key, failures, log, deleting=deleting)
+            outcome = await self._in_its_turn(key, failures, log, deleting=deleting)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -106,11 +112,29 @@ class Passes:
         # The next one may be long in coming, and nothing of this one is to be kept until then.
         return outcome.kept()
 
-    async def _read_and_run(
+    async def _in_its_turn(
         self, key: Key, failures: int, log: Logger, *, deleting: bool
     ) -> Outcome:
-        namespace, name = key
-        live = await self._tools.kube.get(self._kind, name, namespace, unread=ANYTHING)
+        """The pass when there is room for what it holds; begun anew if that is more than thought.
+
+        It holds most before it does anything, and what it did it finds done.
+        """
+        rooms, owner = self._tools.rooms, (self._kind.kind, key)
+        while True:
+            try:
+                async with rooms.one(owner) as holding:
+                    return await self._read_and_run(key, failures, log, holding, deleting=deleting)
+            except NeedsRoom:
+                rooms.grew(owner)
+            except GaveWay:
+                # Nobody else can say so in the object.
+                stop = NoRoom(SPAN)
+                return await self._read_and_run(key, failures, log, stop, deleting=deleting)
+
+    async def _read_and_run(
+        self, key: Key, failures: int, log: Logger, room: Holding | NoRoom, *, deleting: bool
+    ) -> Outcome:
+        live = await self._read(key, room)
         uid = str(live["metadata"]["uid"]) if live is not None else ""
         if self._uids.get(key) != uid:
             self.forget(key)
@@ -133,10 +157,18 @@ class Passes:
             return Outcome("idle", generation=obj.metadata.generation)
         step = self._step(live, unreadable, deleting=deleting)
         self._uids[key] = uid
-        outcome = await self._run(obj, step, failures, log)
+        outcome = await self._run(obj, step, failures, log, room)
         if outcome.end in {"gone", "done"}:
             self.forget(key)
         return outcome
+
+    async def _read(self, key: Key, room: Holding | NoRoom) -> Manifest | None:
+        namespace, name = key
+        live = await self._tools.kube.get(self._kind, name, namespace, unread=ANYTHING)
+        if live is not None and isinstance(room, Holding) and not room.final:
+            # As large as it may be: with all the room there is it counts for nothing.
+            room.add(held(live), name)
+        return live
 
     def _step(self, live: Manifest, unreadable: Unreadable | None, *, deleting: bool) -> Step:
         """What is done with the object; if nothing can be, its author is told why."""
@@ -157,14 +189,19 @@ class Passes:
             f"with nothing cleaned up, take {self._tools.finalizer} out of its finalizers"
         )
 
-    async def _run(self, obj: Resource, step: Step, failures: int, log: Logger) -> Outcome:
+    async def _run(
+        self, obj: Resource, step: Step, failures: int, log: Logger, room: Holding | NoRoom
+    ) -> Outcome:
         tools, generation = self._tools, obj.metadata.generation
         writer = StatusWriter(tools.kube, obj, metrics.STATUS_WRITES.labels(*self._labels).inc)
         paused = bool(getattr(obj.spec, "paused", False))
+        holding = room if isinstance(room, Holding) else None
+        if isinstance(room, NoRoom):
+            step = partial(_stopped, room)
         work: Pass[Any] = Pass(
             obj=obj,
             status=writer.status,
-            kube=guarded(tools.kube).apart() if paused else tools.kube.apart(),
+            kube=(guarded(tools.kube) if paused else tools.kube).apart(holding),
             clock=tools.clock,
             now=tools.clock.now(),
             log=log,
@@ -184,6 +221,8 @@ class Passes:
                 return Outcome("done", generation=generation)
             waits = [*work.kube.postponed, result.requeue_after]
             after = min((w for w in waits if w is not None), default=None)
+        except NeedsRoom:
+            raise
         except Exception as raised:  # noqa: BLE001 - becomes a condition, a log line and back-off
             error = raised
             after = getattr(raised, "after", None) or getattr(raised, "retry_after", None)
@@ -262,6 +301,10 @@ class Passes:
 
 async def _refused(reason: str, why: str, _work: Pass[Any]) -> Result:
     raise Invalid(reason, why)
+
+
+async def _stopped(stop: ReconcileStop, _work: Pass[Any]) -> Result:
+    raise stop
 
 
 def _passing(error: Exception, failures: int) -> bool:

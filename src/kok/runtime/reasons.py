@@ -23,7 +23,8 @@ Where the meta cluster's API refused a request, its own word stands here: `Forbi
 """
 ANSWER_TOO_LARGE: Final = "AnswerTooLarge"
 """An API server, a host or a store answered with more than is taken from it: bytes, values,
-objects. The message says which and where the limit is; nobody else is affected. It is asked again."""
+objects. Or all that one look at this object needs takes more memory together (32 MiB) than it may.
+The message says which and where the limit is; nobody else is affected. It is asked again."""
 UNREADABLE: Final = "Unreadable"
 """This object, or one that it needs, does not fit its kind, so that the operator cannot read it: it
 was stored before the CRD said so, or its status was written by somebody else. The message says which
@@ -37,6 +38,10 @@ STATUS_REFUSED: Final = "StatusRefused"
 """The API server refuses what the operator says of the object, in the words of the message; the rest
 of the status is as it was before. Mostly the CRD is of another release: install the one of the
 operator. It is tried again."""
+NO_ROOM: Final = "NoRoom"
+"""One look at the object takes much memory and long, while such objects of other namespaces wait for
+their turn: a few of them are looked at at a time. It is tried again. Make smaller what the object
+holds, or what others wrote into the objects that were made for it."""
 PASS_TIMED_OUT: Final = "PassTimedOut"  # noqa: S105 - a pass, not a password
 """The operator gave up one look at the object because something did not answer. It is tried again;
 the setting `pass_timeout` is how long it may take."""

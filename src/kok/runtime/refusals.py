@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import partial
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
+from kok.runtime.words import gist
 
 FAILED_CREATE = "FailedCreate"
 """Reason of the Events, and of a condition `ReplicaFailure`."""
@@ -31,7 +33,8 @@ async def refusal(kube: Kube, owner: Manifest, field: str) -> str | None:
     meta = owner["metadata"]
     fields = {"regarding.name": meta["name"], "reason": FAILED_CREATE}
     try:
-        events = await kube.list(kinds.EVENT, meta["namespace"], fields=fields)
+        keep = partial(gist, meta["uid"])
+        events = await kube.list(kinds.EVENT, meta["namespace"], fields=fields, keep=keep)
     except Forbidden:
         # An operator that was installed with lesser rights has less to say.
         return None

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from kok.api.meta import Manifest
@@ -30,6 +31,7 @@ _KLOG = re.compile(r"^[IWEF]\d{4} [\d:.]+ +\d+ [\w./-]+:\d+\] ")
 """What klog writes in front of a message: severity, date, time, thread and place in the code."""
 _TELLING = (re.compile(r"^(Error|panic|fatal|F\d{4} )"), re.compile(r"^E\d{4} "))
 
+_TIMES = ("deprecatedFirstTimestamp", "deprecatedLastTimestamp", "eventTime")
 _COMPLAINTS = frozenset(
     {"Unhealthy", "ProbeError", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}
 )
@@ -52,7 +54,25 @@ async def words(kube: Kube, about: Manifest) -> list[Word]:
     """
     meta = about["metadata"]
     chosen = {"regarding.kind": str(about["kind"]), "regarding.name": str(meta["name"])}
-    return heard(await kube.list(kinds.EVENT, meta["namespace"], fields=chosen), meta.get("uid"))
+    keep = partial(gist, meta.get("uid"))
+    told = await kube.list(kinds.EVENT, meta["namespace"], fields=chosen, keep=keep)
+    return heard(told, meta.get("uid"))
+
+
+def gist(uid: str | None, event: Manifest) -> Manifest | None:
+    """For `keep` of a list of events: what is read of one about the object with that UID."""
+    if (event.get("regarding") or {}).get("uid") != uid:
+        return None
+    series = event.get("series") or {}
+    created = (event.get("metadata") or {}).get("creationTimestamp")
+    found: Manifest = {key: event[key] for key in _TIMES if key in event}
+    return found | {
+        "regarding": {"uid": uid},
+        "metadata": {"creationTimestamp": created},
+        "series": {"lastObservedTime": series.get("lastObservedTime")},
+        "reason": str(event.get("reason") or "")[:SAID],
+        "note": str(event.get("note") or "")[:_LOOKED_AT],
+    }
 
 
 def heard(events: Iterable[Manifest], uid: str | None) -> list[Word]:

@@ -13,13 +13,14 @@ from kok.runtime.clock import FakeClock
 from kok.runtime.outcome import Outcome
 from kok.runtime.passes import Passes, Tools
 from kok.runtime.reconciler import Pass
+from kok.runtime.rooms import Rooms
 from kok.runtime.settings import Settings
 
 
 class Bench:
     """A Widget in an API server in memory and passes over it."""
 
-    def __init__(self, api: FakeApi, kube: Kube) -> None:
+    def __init__(self, api: FakeApi, kube: Kube, rooms: Rooms | None = None) -> None:
         self.api = api
         self.clock = FakeClock()
         self.reconciler = Scripted()
@@ -31,6 +32,7 @@ class Bench:
             recorder=Recorder(kube, "kok-test", self.clock.now),
             clock=self.clock,
             settings=self.settings,
+            rooms=rooms or Rooms(),
         )
         self.passes = Passes(self.reconciler, tools)
 

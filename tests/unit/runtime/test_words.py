@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kok.runtime.words import heard, last_words, moment, quoted, said, trouble
+from kok.runtime.words import gist, heard, last_words, moment, quoted, said, trouble
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -37,6 +37,21 @@ def test_the_last_complaint_counts() -> None:
 
 def test_only_this_very_object_is_meant() -> None:
     assert heard([event("FailedCreate", "no", 1, uid="of one before")], "u") == []
+
+
+def test_of_an_event_no_more_is_kept_than_is_read() -> None:
+    told = [
+        {
+            **event("Unhealthy", "a b" * 10**6, 1, last=5),
+            "metadata": {"annotations": {"x": "y" * 10**6}},
+        },
+        {**event("Unhealthy", "newest", 2, last=9), "series": {"lastObservedTime": None}},
+        event("Unhealthy", "another's", 3, uid="v"),
+    ]
+    kept = [found for one in told if (found := gist("u", one)) is not None]
+    assert len(kept) == 2
+    assert len(str(kept)) < 5_000
+    assert heard(kept, "u") == heard(told, "u")
 
 
 def test_a_newer_recorders_series_is_understood() -> None:

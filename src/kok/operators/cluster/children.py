@@ -11,8 +11,9 @@ from kok.api.meta import Kind, Manifest, Resource
 from kok.kube.apply import ensure, stamped
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
-from kok.kube.ownership import owned, owned_by, owner_labels
+from kok.kube.ownership import owned, owned_by, owner_labels, refers_to, whole_of
 from kok.operators.cluster import reasons
+from kok.operators.cluster.kept import ENTRIES
 from kok.operators.cluster.parts import FIELD_MANAGER
 from kok.runtime.errors import Invalid, Wait
 
@@ -33,7 +34,8 @@ async def ensure_children(
     """
     wanted = [owned(intent, owner) for intent in intents]
     return await all_of(
-        _ensure(kube, owner, m, lives.get((m["kind"], m["metadata"]["name"]))) for m in wanted
+        _kept(owner, _ensure(kube, owner, m, lives.get((m["kind"], m["metadata"]["name"]))))
+        for m in wanted
     )
 
 
@@ -50,9 +52,17 @@ async def make_once(
     """
     wanted = [owned(intent, owner) for intent in intents]
     return await all_of(
-        _ensure(kube, owner, m, lives.get((m["kind"], m["metadata"]["name"])), once=True)
+        _kept(
+            owner,
+            _ensure(kube, owner, m, lives.get((m["kind"], m["metadata"]["name"])), once=True),
+        )
         for m in wanted
     )
+
+
+async def _kept(owner: Resource, work: Awaitable[Manifest]) -> Manifest:
+    """An answer has all in it that others hung on the object; a pass would keep it to its end."""
+    return whole_of(owner, await work, entries=ENTRIES)
 
 
 async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
@@ -120,7 +130,7 @@ def judge(kind: Kind, found: Manifest, owner: Resource) -> None:
     for reference in meta.get("ownerReferences") or ():
         if not reference.get("controller"):
             continue
-        if (reference["kind"], reference["name"]) == (owner.info.kind.kind, owner.name):
+        if refers_to(reference, owner.info.kind) and reference["name"] == owner.name:
             raise Wait(
                 reasons.STALE_CHILD, f"{name} of an earlier {owner} is still being removed", 1.0
             )

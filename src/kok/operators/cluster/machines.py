@@ -64,7 +64,7 @@ class Machines:
         self._asked.setdefault(namespace, set()).add(cluster)
         now = clock.monotonic()
         if now - self._listed_at.get(namespace, float("-inf")) > REFRESH:
-            listed = await kube.list(MACHINE, namespace, unread=FREE_FORM, keep=_gist)
+            listed = await kube.list(MACHINE, namespace, unread=FREE_FORM, keep=_gist, shared=True)
             self._known[namespace] = {str(m["metadata"]["name"]): place(m) for m in listed}
             self._listed_at[namespace] = now
             self._room[namespace] = 2 * len(listed) + SPARE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,9 +16,18 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
 from kok.kube.listed import Listed, listed
-from kok.kube.ownership import children_of, controlled, few, is_whole, owned_by, owner_labels
+from kok.kube.ownership import (
+    controlled,
+    few,
+    is_whole,
+    owned_by,
+    owner_labels,
+    reference_to,
+)
 from kok.kube.podgist import pod_gist
-from kok.operators.cluster import parts
+from kok.kube.slim import slim
+from kok.kube.together import asking
+from kok.operators.cluster import kept
 from kok.operators.cluster.endpoint import MetaNode
 from kok.operators.cluster.machines import Machines
 from kok.operators.cluster.metanodes import MetaNodes
@@ -176,41 +184,35 @@ async def observe(
     """
     namespace, labels = cluster.namespace, owner_labels(cluster)
     etcd = names.etcd_cluster(cluster.name)
-    wanted = parts.children(cluster.name)
-    lists = [
-        kube.list(kind, namespace, labels=labels, keep=children_of(cluster, wanted))
-        for kind in CHILDREN
-    ]
-    found, secret, meta_nodes, missing, places, returned = await asyncio.gather(
-        asyncio.gather(*lists),
-        kube.get(kinds.SECRET, names.etcd_client_secret(etcd), namespace),
-        _meta_nodes(
-            kube,
-            cluster,
-            nodes,
-            clock,
-            always=machines is not None or cluster.spec.nodes.foreign == "Approve",
-        ),
-        _missing_secrets(kube, cluster),
-        _places(kube, cluster, machines, clock),
-        _returned_keys(kube, cluster),
-    )
+    always = machines is not None or cluster.spec.nodes.foreign == "Approve"
+    async with asking() as group:
+        ask = group.create_task
+        lists = [
+            ask(kube.list(kind, namespace, labels=labels, keep=kept.keep(cluster, kind)))
+            for kind in CHILDREN
+        ]
+        secret = ask(_is_there(kube, names.etcd_client_secret(etcd), namespace))
+        seen = ask(_meta_nodes(kube, cluster, nodes, clock, always=always))
+        missing = ask(_missing_secrets(kube, cluster))
+        places = ask(_places(kube, cluster, machines, clock))
+        returned = ask(_returned_keys(kube, cluster))
+    meta_nodes = seen.result()
     children = {
         (str(m["kind"]), str(m["metadata"]["name"])): m
-        for listed in found
-        for m in listed
+        for listed in lists
+        for m in listed.result()
         if m and owned_by(m, cluster)
     }
     children.update(await _lost_keys(kube, cluster, children))
     reachable = tuple(node for node in meta_nodes if node.addresses)
     world = World(
         children,
-        secret is not None,
+        secret.result(),
         reachable if cluster.spec.endpoint.type == "NodePort" else (),
         meta_ranges=tuple(r for node in meta_nodes for r in (*node.closed, *node.pod_cidrs)),
-        machines=places,
-        missing_secrets=missing,
-        returned_keys=_made_by(children.get((ETCD.kind, etcd)), returned),
+        machines=places.result(),
+        missing_secrets=missing.result(),
+        returned_keys=_made_by(children.get((ETCD.kind, etcd)), returned.result()),
     )
     pods = await _pods(kube, cluster, world)
     return replace(world, pods=pods, words=await _words(kube, pods, clock.now()))
@@ -223,12 +225,22 @@ async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Childr
     kept from an earlier Cluster: it must be seen, or a new key would be made over it.
     """
     missing = [n for n in key_secrets(cluster.name) if (kinds.SECRET.kind, n) not in children]
-    found = await asyncio.gather(*(kube.get(kinds.SECRET, n, cluster.namespace) for n in missing))
+    whole = kept.whole(cluster)
+    async with asking() as group:
+        found = [
+            group.create_task(kube.get(kinds.SECRET, name, cluster.namespace, keep=whole))
+            for name in missing
+        ]
     return {
         (kinds.SECRET.kind, name): live
-        for name, live in zip(missing, found, strict=True)
-        if live is not None and not controlled(live)
+        for name, one in zip(missing, found, strict=True)
+        if (live := one.result()) is not None and not controlled(live)
     }
+
+
+async def _is_there(kube: Kube, secret: str, namespace: str) -> bool:
+    """Whether there is a Secret; what is in it is not kept."""
+    return await kube.get(kinds.SECRET, secret, namespace, keep=reference_to) is not None
 
 
 async def _meta_nodes(
@@ -248,8 +260,9 @@ async def _places(
 
 async def _missing_secrets(kube: Kube, cluster: Cluster) -> tuple[str, ...]:
     wanted = cluster.spec.images.pull_secrets
-    found = await asyncio.gather(*(kube.get(kinds.SECRET, n, cluster.namespace) for n in wanted))
-    return tuple(name for name, live in zip(wanted, found, strict=True) if live is None)
+    async with asking() as group:
+        found = [group.create_task(_is_there(kube, name, cluster.namespace)) for name in wanted]
+    return tuple(name for name, there in zip(wanted, found, strict=True) if not there.result())
 
 
 async def _returned_keys(kube: Kube, cluster: Cluster) -> Manifest | None:
@@ -260,7 +273,8 @@ async def _returned_keys(kube: Kube, cluster: Cluster) -> Manifest | None:
     ):
         return None
     etcd = names.etcd_cluster(cluster.name)
-    return await kube.get(kinds.SECRET, names.etcd_keys_secret(etcd), cluster.namespace)
+    secret = names.etcd_keys_secret(etcd)
+    return await kube.get(kinds.SECRET, secret, cluster.namespace, keep=slim)
 
 
 def _made_by(etcd: Manifest | None, live: Manifest | None) -> Manifest | None:
@@ -293,11 +307,12 @@ async def _pods(kube: Kube, cluster: Cluster, world: World) -> tuple[Manifest, .
 async def _words(kube: Kube, pods: Iterable[Manifest], now: datetime) -> dict[str, Word]:
     """What the kubelet says of pods that should be ready by now."""
     late = [pod for pod in pods if is_late(pod, now)]
-    told = await asyncio.gather(*(_trouble(kube, pod) for pod in late))
+    async with asking() as group:
+        told = [group.create_task(_trouble(kube, pod)) for pod in late]
     return {
         str(pod["metadata"]["name"]): word
-        for pod, word in zip(late, told, strict=True)
-        if word is not None
+        for pod, one in zip(late, told, strict=True)
+        if (word := one.result()) is not None
     }
 
 

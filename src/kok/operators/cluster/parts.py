@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from kok.api import names
-from kok.api.cluster import DEFAULT_ADDONS
 from kok.pki import TLS_CRT, TLS_KEY
 
 API_SERVER: Final = "kube-apiserver"
@@ -93,15 +92,6 @@ def leaf_secrets(cluster: str) -> tuple[str, ...]:
 def secrets(cluster: str) -> frozenset[str]:
     """All Secrets of a Cluster."""
     return frozenset((*key_secrets(cluster), keys_secret(cluster), *leaf_secrets(cluster)))
-
-
-def children(cluster: str) -> frozenset[str]:
-    """Names of all children of a Cluster, whatever their kind."""
-    return secrets(cluster).union(
-        {names.api_service(cluster), names.etcd_cluster(cluster)},
-        (deployment(cluster, component) for component in COMPONENTS),
-        (names.cluster_addon(cluster, addon) for addon in DEFAULT_ADDONS),
-    )
 
 
 def key_entries(secret: str) -> tuple[str, ...]:

@@ -9,13 +9,17 @@ from kok.api import names
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
-from kok.kube.ownership import children_of, owned_by, reference_to
+from kok.kube.ownership import children_of, owned_by, reference_to, whole_of
 from kok.kube.podgist import pod_gist
 from kok.operators.etcd import layout
+from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
 
 VOLUMES = 64
 """Volumes of members that are not known (any more) which one pass looks at: of what was retained,
 or where the status was lost, all have to be seen."""
+
+ENTRIES = frozenset({CA_CRT, TLS_CRT, TLS_KEY})
+"""Entries of children's Secrets that are read; those of keys from a backup are others'."""
 
 
 def known(
@@ -42,7 +46,14 @@ def known(
         return children_of(obj, members, gist=_member, most=most)
     if kind == kinds.SECRET:
         mine |= {layout.next_ca_secret(obj.name), names.etcd_keys_secret(obj.name)}
+        return children_of(obj, mine, most=most, entries=ENTRIES)
     return children_of(obj, mine, most=most)
+
+
+def stranger(kind: Kind, obj: EtcdCluster) -> Callable[[Manifest], Manifest]:
+    """For `keep` of what has a name of ours without being marked as ours."""
+    entries = ENTRIES if kind == kinds.SECRET else None
+    return partial(whole_of, obj, entries=entries)
 
 
 _member = partial(reference_to, labels=(layout.LABEL_MEMBER,))

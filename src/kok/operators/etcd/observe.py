@@ -15,6 +15,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
 from kok.kube.ownership import SURPLUS, is_whole, owner_labels
+from kok.kube.together import asking
 from kok.operators.etcd import layout, trust
 from kok.operators.etcd.client import (
     Credentials,
@@ -25,7 +26,7 @@ from kok.operators.etcd.client import (
     Trouble,
 )
 from kok.operators.etcd.client.calls import DEADLINE
-from kok.operators.etcd.known import known
+from kok.operators.etcd.known import known, stranger
 from kok.operators.etcd.storage import Storage, ask_storage
 from kok.pki import CA_CRT, PkiError, decode, leaf_of
 from kok.runtime.refusals import refusal
@@ -118,13 +119,20 @@ async def observe(
     """
     children = await read_children(obj, members, kube, isolated=isolated)
     world = World(children)
-    answers, storage, nodes, refused = await asyncio.gather(
-        ask_members(obj, members, world),
-        ask_storage(obj, world.all(kinds.PVC), kube),
-        _nodes(obj, kube, world),
-        _refusals(obj, kube, world),
+    async with asking() as group:
+        ask = group.create_task
+        answers = ask(ask_members(obj, members, world))
+        storage = ask(ask_storage(obj, world.all(kinds.PVC), kube))
+        nodes = ask(_nodes(obj, kube, world))
+        refused = ask(_refusals(obj, kube, world))
+    return World(
+        children,
+        answers.result(),
+        storage.result(),
+        worker_image,
+        nodes.result(),
+        refused.result(),
     )
-    return World(children, answers, storage, worker_image, nodes, refused)
 
 
 async def read_children(
@@ -142,16 +150,16 @@ async def read_children(
     """
     labels, members = owner_labels(obj), tuple(members)
     named = expected(obj, members)
-    found = await asyncio.gather(
-        *(
-            kube.list(kind, obj.namespace, labels=labels, keep=known(kind, obj, named, most))
-            for kind in CHILD_KINDS
-        )
-    )
+    keeps = {kind: known(kind, obj, named, most) for kind in CHILD_KINDS}
+    async with asking() as group:
+        found = [
+            group.create_task(kube.list(kind, obj.namespace, labels=labels, keep=keep))
+            for kind, keep in keeps.items()
+        ]
     children = {
         (kind.kind, str(item["metadata"]["name"])): item
         for kind, items in zip(CHILD_KINDS, found, strict=True)
-        for item in items
+        for item in items.result()
         if item
     }
     missing = [
@@ -159,9 +167,13 @@ async def read_children(
         for kind, name in named
         if (kind.kind, name) not in children and (isolated or kind != kinds.NETWORKPOLICY)
     ]
-    others = await asyncio.gather(*(kube.get(kind, name, obj.namespace) for kind, name in missing))
-    for (kind, name), other in zip(missing, others, strict=True):
-        if other is not None:
+    async with asking() as group:
+        others = [
+            group.create_task(kube.get(kind, name, obj.namespace, keep=stranger(kind, obj)))
+            for kind, name in missing
+        ]
+    for (kind, name), one in zip(missing, others, strict=True):
+        if (other := one.result()) is not None:
             children[kind.kind, name] = other
     return children
 
@@ -304,8 +316,13 @@ async def _refusals(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, str
         for one in world.all(kinds.STATEFULSET)
         if is_whole(one) and world.get(kinds.POD, layout.pod_name(one["metadata"]["name"])) is None
     ]
-    found = await asyncio.gather(*(refusal(kube, one, field) for one in lone))
-    return {one["metadata"]["name"]: why for one, why in zip(lone, found, strict=True) if why}
+    async with asking() as group:
+        found = [group.create_task(refusal(kube, one, field)) for one in lone]
+    return {
+        one["metadata"]["name"]: why
+        for one, told in zip(lone, found, strict=True)
+        if (why := told.result())
+    }
 
 
 async def _nodes(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, dict[str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.ownership import refers_to
 from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.observe import World, expected
 from kok.operators.etcd.plan import (
@@ -154,7 +155,7 @@ def name_problem(obj: EtcdCluster, world: World) -> Problem | None:
     listed = ", ".join(f"{kind} {name}" for kind, name in others)
     old = all(
         any(
-            r.get("kind") == obj.info.kind.kind and r.get("name") == obj.name
+            refers_to(r, obj.info.kind) and r.get("name") == obj.name
             for r in world.children[key]["metadata"].get("ownerReferences") or ()
         )
         for key in others

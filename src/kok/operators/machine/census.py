@@ -96,7 +96,7 @@ class Census:
 
 async def _all(kube: Kube, namespace: str) -> Listed[Machine]:
     found, large = list[Manifest](), list[Unreadable]()
-    for manifest in await kube.list(MACHINE, namespace, keep=brief, unread=ANYTHING):
+    for manifest in await kube.list(MACHINE, namespace, keep=brief, unread=ANYTHING, shared=True):
         # One that is too large must not stop the others; where it is stands in it all the same.
         if "spec" in (gone := lacking(manifest)):
             large.append(Unreadable(MACHINE.kind, manifest, sentence(gone)))

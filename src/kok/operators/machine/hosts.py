@@ -13,6 +13,7 @@ from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_ABANDON_HOST, ANNOTATION_TRUST_HOST_KEY
 from kok.kube.cutting import FREE_FORM
 from kok.kube.listed import listed
+from kok.kube.slim import unrecorded
 from kok.operators.machine import reasons
 from kok.operators.machine.cleaning import Cleaner
 from kok.operators.machine.components.foreign import Checker
@@ -147,7 +148,9 @@ async def _machine(p: Pass[Host]) -> Machine | None:
     That it does not name the Host any more, for anybody may take labels off, makes no Machine gone.
     """
     labels = {names.LABEL_HOST: p.obj.name}
-    found = await p.kube.list(MACHINE, p.obj.namespace, labels=labels, unread=FREE_FORM)
+    found = await p.kube.list(
+        MACHINE, p.obj.namespace, labels=labels, unread=FREE_FORM, keep=unrecorded
+    )
     used = p.status.used_by
     if not found and used is not None:
         last = await p.kube.get(MACHINE, used.machine, p.obj.namespace, unread=FREE_FORM)

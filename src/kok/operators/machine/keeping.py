@@ -22,6 +22,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import NotFound
 from kok.kube.listed import Listed, listed
+from kok.kube.slim import unrecorded
 from kok.runtime.reconciler import Pass
 
 FINALIZER = "kok.dev/ssh-credentials"
@@ -115,7 +116,7 @@ class Keeper:
         odd = [o for o in everybody.odd if o.uid not in self._leaving]
         still = needed(secret, machines, (), p.now, odd)
         if not still:
-            hosts = listed(Host, await p.kube.list(Host.info.kind, namespace))
+            hosts = listed(Host, await p.kube.list(Host.info.kind, namespace, keep=unrecorded))
             odd = [o for o in hosts.odd if o.uid not in self._leaving]
             still = needed(secret, machines, filter(self._stays, hosts.objects), p.now, odd)
         if still:

@@ -16,7 +16,7 @@ from kok.kube.ownership import owner_labels, owner_reference
 from kok.operators.cluster.children import judge, make_once
 from kok.operators.cluster.credentials import OPAQUE, secret
 from kok.operators.cluster.parts import FIELD_MANAGER
-from kok.runtime.errors import Wait
+from kok.runtime.errors import Invalid, Wait
 
 SHOP = a_cluster()
 OURS = {"managedFields": [{"manager": FIELD_MANAGER, "operation": "Apply"}]}
@@ -42,6 +42,17 @@ def found(**meta: Any) -> Manifest:
 )
 def test_what_was_made_for_the_cluster_is_taken_over(live: Manifest) -> None:
     judge(kinds.SECRET, live, SHOP)
+
+
+def test_a_namesake_of_another_projects_kind_is_no_earlier_cluster() -> None:
+    """It would be waited for that it goes, each second and for ever."""
+    owner = owner_reference(SHOP) | {"apiVersion": "cluster.x-k8s.io/v1beta1", "uid": "x"}
+    with pytest.raises(Invalid) as refused:
+        judge(kinds.SECRET, found(ownerReferences=[owner]), SHOP)
+    assert refused.value.reason == "NameTaken"
+    with pytest.raises(Wait) as waits:
+        judge(kinds.SECRET, found(ownerReferences=[owner_reference(SHOP) | {"uid": "x"}]), SHOP)
+    assert "still being removed" in str(waits.value)
 
 
 @pytest.mark.parametrize(

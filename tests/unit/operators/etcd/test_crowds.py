@@ -8,19 +8,21 @@ from typing import Any, cast
 
 import pytest
 from tests.unit.fakeapi import FakeApi
-from tests.unit.operators.etcd.builders import NOW, UID, an_etcd
+from tests.unit.operators.etcd.builders import NOW, UID, an_etcd, children, formed
 
 from kok.api import names
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdstatus import EtcdRestoreProgress
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
+from kok.kube.apply import covers, index, stamped
 from kok.kube.client import Kube
 from kok.kube.nesting import parse
-from kok.kube.ownership import SURPLUS, owned, owner_labels
-from kok.operators.etcd import layout, workers
-from kok.operators.etcd.known import VOLUMES
-from kok.operators.etcd.observe import CHILD_KINDS, World, read_children
+from kok.kube.ownership import SURPLUS, owned, owner_labels, owner_reference
+from kok.operators.etcd import layout, plan, workers
+from kok.operators.etcd.known import VOLUMES, known, stranger
+from kok.operators.etcd.observe import CHILD_KINDS, World, expected, read_children
+from kok.operators.etcd.obstacles import name_problem
 
 CROWD = 40
 LARGE = b'{"x":[' + b"{}," * 3_000 + b"{}]}"
@@ -50,7 +52,7 @@ class Crowded:
         made = (self._one(kind, name) for name in wanted)
         return [one if keep is None else keep(one) for one in made]
 
-    async def get(self, *_: Any) -> None:
+    async def get(self, *_: Any, **__: Any) -> None:
         return None
 
     def _one(self, kind: Kind, name: str) -> Manifest:
@@ -187,3 +189,33 @@ async def test_at_the_end_only_volumes_that_are_still_to_be_dealt_with_are_seen(
         await api.close()
     seen = [one["metadata"]["name"] for one in world.all(kinds.PVC)]
     assert seen == (["shop-etcd-8"] if policy == "Retain" else ["shop-etcd-7", "shop-etcd-8"])
+
+
+def test_what_hangs_on_a_child_is_not_kept_and_changes_nothing() -> None:
+    """Else a megabyte of it would be held by each pass, or the child be written anew by each."""
+    etcd = formed()
+    members = plan.members_of(etcd)
+    for (kind, name), intent in children(etcd).items():
+        if kind == kinds.POD.kind:
+            continue
+        [of] = [one for one in CHILD_KINDS if one.kind == kind]
+        child = owned(stamped(intent), etcd)
+        child["metadata"]["annotations"]["somebody"] = "n" * 200_000
+        if kind == kinds.SECRET.kind:
+            child["data"] = {**child["data"], "somebody": "c29t" * 50_000}
+        for keep in (known(of, etcd, expected(etcd, members), SURPLUS), stranger(of, etcd)):
+            found = keep(child)
+            assert covers(found, owned(stamped(intent), etcd)), name
+            assert len(str(found)) < 50_000, name
+
+
+async def test_namesakes_of_another_projects_kind_are_no_earlier_ones() -> None:
+    """Of these it would be said that they are being removed, and that for ever."""
+    etcd = formed()
+    secret = children(etcd)["Secret", names.etcd_ca_secret(etcd.name)]
+    for group, said in (("etcd.example", "exist already"), ("kok.dev", "are still being removed")):
+        owner = owner_reference(etcd) | {"apiVersion": f"{group}/v1alpha1", "uid": "other"}
+        theirs = {**secret, "metadata": {**secret["metadata"], "ownerReferences": [owner]}}
+        problem = name_problem(etcd, World(index([theirs])))
+        assert problem is not None
+        assert said in problem.message

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from tests.unit.enforcer import Enforcer, Spot
+from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.etcd import golden
 from tests.unit.operators.etcd.backups.builders import a_backup
 from tests.unit.operators.etcd.builders import an_etcd
 
 from kok.api import names
 from kok.api.etcdcluster import EtcdCluster
+from kok.kube.client import Kube
 from kok.kube.netpol import pods_in
 from kok.operators.etcd import layout, render
+from kok.operators.etcd.backups.fence import fence
 from kok.operators.etcd.observe import expected
 from kok.operators.etcd.render.worker import Work, job, pod
 from kok.runtime.policy import Policies
@@ -145,3 +148,19 @@ def test_names_of_policies_are_the_ones_that_are_watched_for_being_taken() -> No
     made = {p["metadata"]["name"] for p in render.network_policies(obj, POLICIES, "x")}
     assert made == {name for kind, name in expected(obj, ()) if kind.kind == "NetworkPolicy"}
     assert layout.workers_policy(obj.name) in made
+
+
+async def test_what_another_projects_etcd_cluster_owns_fences_no_jobs(
+    api: FakeApi, kube: Kube
+) -> None:
+    backup = a_backup()
+    base = f"/apis/networking.k8s.io/v1/namespaces/{backup.namespace}/networkpolicies"
+    name = layout.workers_policy(backup.spec.etcd_cluster)
+    own = f"{base}/{render.own_policy(backup, POLICIES)['metadata']['name']}"
+    for group, made in (("kok.dev", False), ("etcd.example", True)):
+        owner = {"apiVersion": f"{group}/v1alpha1", "kind": "EtcdCluster", "name": "x", "uid": "u"}
+        bare = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
+        meta = {"name": name, "ownerReferences": [owner | {"controller": True}]}
+        api.put(f"{base}/{name}", {**bare, "metadata": meta})
+        await fence(kube, backup, POLICIES)
+        assert (own in api.objects) is made

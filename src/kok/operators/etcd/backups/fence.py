@@ -13,6 +13,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.apply import ensure
 from kok.kube.client import Kube
+from kok.kube.ownership import refers_to
 from kok.operators.etcd import layout, render
 from kok.runtime.policy import Policies
 
@@ -36,5 +37,5 @@ def _stays(policy: Manifest) -> bool:
     """Whether an EtcdCluster keeps it."""
     meta = policy["metadata"]
     owners = meta.get("ownerReferences") or ()
-    kept = any(o.get("controller") and o["kind"] == EtcdCluster.info.kind.kind for o in owners)
+    kept = any(o.get("controller") and refers_to(o, EtcdCluster.info.kind) for o in owners)
     return kept and not meta.get("deletionTimestamp")

@@ -17,6 +17,7 @@ from kok.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists, TooLarge
 from kok.kube.listed import readable
+from kok.kube.slim import unrecorded
 from kok.operators.etcd import layout, reasons
 from kok.operators.etcd.backups import attempts, pinned, schedule
 from kok.operators.etcd.worker.reasons import Reason
@@ -54,8 +55,7 @@ def about(etcd: str, work: Manifest) -> Manifest:
     """
     if (work.get("spec") or {}).get("etcdCluster") != etcd:
         return {}
-    meta = {key: value for key, value in work["metadata"].items() if key != "managedFields"}
-    return {**work, "metadata": meta}
+    return unrecorded(work)
 
 
 def report(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> None:

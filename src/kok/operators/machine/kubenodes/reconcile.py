@@ -26,7 +26,9 @@ from kok.kube.cutting import FREE_FORM, refuse
 from kok.kube.errors import Conflict, InvalidObject, NotFound
 from kok.kube.listed import Listed, listed
 from kok.kube.machinegist import some
-from kok.kube.ownership import owned_by, owner_labels
+from kok.kube.ownership import owned_by, owner_labels, refers_to
+from kok.kube.slim import unrecorded
+from kok.kube.together import asking
 from kok.operators.machine import reasons
 from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.census import Census
@@ -175,11 +177,12 @@ class KubeNodeReconciler:
             return [render.inline(host, spec.ssh) for host in spec.hosts], 0
         # One at a time in this process, and only one process leads: no host is claimed twice.
         async with self._claiming.setdefault(p.obj.namespace, asyncio.Lock()):
-            found, others = await asyncio.gather(
-                p.kube.list(HOST, p.obj.namespace),
-                p.kube.list(KUBENODE, p.obj.namespace, unread=FREE_FORM),
-            )
-            there, kubenodes = listed(Host, found), listed(KubeNode, others)
+            async with asking() as group:
+                found = group.create_task(p.kube.list(HOST, p.obj.namespace, keep=unrecorded))
+                others = group.create_task(
+                    p.kube.list(KUBENODE, p.obj.namespace, unread=FREE_FORM, keep=unrecorded)
+                )
+            there, kubenodes = listed(Host, found.result()), listed(KubeNode, others.result())
             mine = {m.spec.node: m for m in world.mine}
             for odd in there.odd:
                 if odd.name in mine or odd.name in p.obj.status.claims:
@@ -251,23 +254,26 @@ class KubeNodeReconciler:
 async def _observe(p: Pass[KubeNode], census: Census) -> World:
     namespace, kube = p.obj.namespace, p.kube
     name = p.obj.spec.cluster
-    found, own, everybody, components, secret = await asyncio.gather(
-        kube.get(CLUSTER, name, namespace, unread=FREE_FORM),
-        kube.list(
-            MACHINE,
-            namespace,
-            labels=owner_labels(p.obj),
-            keep=partial(_own, p.obj),
-            unread=FREE_FORM,
-        ),
-        census.now(kube, namespace),
-        kube.list(COMPONENT, namespace, bare=True),
-        kube.get(kinds.SECRET, names.operator_secret(name, OPERATOR), namespace),
-    )
-    own = [m for m in own if m]
+    async with asking() as group:
+        ask = group.create_task
+        asked = ask(kube.get(CLUSTER, name, namespace, unread=FREE_FORM, keep=unrecorded))
+        mine_ = ask(
+            kube.list(
+                MACHINE,
+                namespace,
+                labels=owner_labels(p.obj),
+                keep=partial(_own, p.obj),
+                unread=FREE_FORM,
+            )
+        )
+        all_ = ask(census.now(kube, namespace))
+        there = ask(kube.list(COMPONENT, namespace, bare=True, keep=unrecorded))
+        identity = ask(kube.get(kinds.SECRET, names.operator_secret(name, OPERATOR), namespace))
+    found, everybody, components = asked.result(), all_.result(), there.result()
+    own = [m for m in mine_.result() if m]
     own += await _unlabelled(p, everybody, {m["metadata"]["name"] for m in own})
     cluster = Cluster.parse(found) if found is not None else None
-    access = access_of(cluster, machine_identity(secret, cluster)[0])
+    access = access_of(cluster, machine_identity(identity.result(), cluster)[0])
     mine = listed(Machine, own)
     by_name = {m["metadata"]["name"]: m for m in own}
     return World(
@@ -291,8 +297,9 @@ async def _unlabelled(
     ]
     kept: list[Manifest] = []
     for name in sorted(set(mine) - set(known)):
-        found = await p.kube.get(MACHINE, name, p.obj.namespace, unread=FREE_FORM)
-        kept += [own] if found is not None and (own := _own(p.obj, found)) else []
+        own = partial(_own, p.obj)
+        found = await p.kube.get(MACHINE, name, p.obj.namespace, unread=FREE_FORM, keep=own)
+        kept += [found] if found else []
     return kept
 
 
@@ -322,10 +329,8 @@ def _own(kubenode: KubeNode, manifest: Manifest) -> Manifest:
     refuse(manifest)
     status = manifest.get("status") or {}
     told = [c for c in status.get("conditions") or () if c.get("type") in _CONDITIONS]
-    meta = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
     return {
-        **manifest,
-        "metadata": meta,
+        **unrecorded(manifest),
         "status": {**some(status, _STATUS), "conditions": told},
     }
 
@@ -354,5 +359,5 @@ def _owners(manifest: Manifest) -> Iterable[Key]:
     return [
         (str(meta.get("namespace", "")), str(reference["name"]))
         for reference in meta.get("ownerReferences") or ()
-        if reference.get("kind") == KUBENODE.kind
+        if refers_to(reference, KUBENODE)
     ]
