@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from kok.api.meta import Kind
 from kok.kube import kinds
+from kok.kube.errors import NotFound
 from kok.kube.kinds import kind_of
 from kok.kube.paths import object_path, selector
 
@@ -20,6 +22,16 @@ def test_paths() -> None:
 
 def test_a_name_cannot_leave_its_place() -> None:
     assert object_path(kinds.SECRET, "ns", "../x") == "/api/v1/namespaces/ns/secrets/..%2Fx"
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_no_name_leads_to_a_collection_or_to_another_object(name: str) -> None:
+    with pytest.raises(NotFound, match="can have the name"):
+        object_path(kinds.SECRET, "ns", name)
+    with pytest.raises(NotFound, match="can have the name"):
+        object_path(kinds.SECRET, name or "..", "s")
+    with pytest.raises(NotFound, match="can have the name"):
+        object_path(Kind("apps", "v1", "Odd", name), "ns", "s")
 
 
 def test_an_object_of_a_namespace_needs_one() -> None:
