@@ -13,6 +13,13 @@ OPERATORS = sorted((SOURCE / "operators").rglob("*.py"))
 FROM_OBJECTS = {"AccessError", "by_certificate", "in_pod", "pinned_context"}
 """What operators may use: all of it takes inline PEM only, none of it a file, token or proxy."""
 
+METHODS = {"delete", "get", "head", "options", "patch", "post", "put", "request"}
+UNGUARDED = {
+    "kube/session.py",  # for the meta cluster
+    "kube/wire.py",  # the guard itself
+    "operators/etcd/worker/s3http.py",  # a process of the tenant's own
+}
+
 
 def imported(tree: ast.AST, module: str) -> Iterator[str]:
     """Names that a source takes from a module, and the module itself."""
@@ -49,6 +56,36 @@ def test_operators_name_the_type_of_an_identity_and_never_make_one(path: Path) -
         and node.func.id == "Access"
     ]
     assert made == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE))
+)
+def test_no_session_is_led_on_or_keeps_cookies(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        given = {one.arg: ast.unparse(one.value) for one in node.keywords}
+        where = f"line {node.lineno}"
+        if node.func.attr == "ClientSession":
+            assert given.get("cookie_jar") == "aiohttp.DummyCookieJar()", where
+        session = ast.unparse(node.func.value).lower().endswith("session")
+        if session and node.func.attr in METHODS:
+            assert given.get("allow_redirects") == "False", where
+
+
+@pytest.mark.parametrize(
+    "path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE))
+)
+def test_only_the_meta_cluster_and_stores_are_connected_to_without_a_guard(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    plain = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "TCPConnector"
+    ]
+    assert not plain or str(path.relative_to(SOURCE)) in UNGUARDED
 
 
 @pytest.mark.parametrize(

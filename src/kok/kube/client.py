@@ -30,7 +30,8 @@ from kok.kube.lists import collected
 from kok.kube.pages import has_metadata
 from kok.kube.paths import object_path, selector
 from kok.kube.remembered import Remembered
-from kok.kube.transport import CONNECTIONS, Observer, Transport
+from kok.kube.session import CONNECTIONS
+from kok.kube.transport import Observer, Transport
 from kok.kube.watch import WatchEvent, watch
 
 EXCESSES = 8

@@ -19,6 +19,8 @@ STRETCH: Final = 0.02
 """Seconds of work without a pause that are not counted: nobody has to wait long for their end. On a
 slow machine what honest passes do may take a bit longer, of which no more than that bit counts."""
 _TOLL: Final = 0.02
+_MANY: Final = 10_000
+"""Namespaces, with more of which it is looked what of them need not be known any more."""
 _NAP: Final = 1.0
 """Seconds after which is looked again whether there are others meanwhile."""
 
@@ -48,6 +50,10 @@ class Shares:
     """Of one processor, for all that have to pay together."""
     BURST = 1.0
     """Seconds of processor time that a namespace may use at once."""
+    SMALL, SMALL_RATE = 0.05, 0.005
+    """Seconds of processor time for connections to its servers that a namespace has for nothing, and
+    how many of them come back in a second: no honest server makes more work, and small accounts
+    would take their share from those of others."""
     RECENT = 5.0
     """Seconds for which a namespace counts as one that is looked after."""
 
@@ -59,12 +65,25 @@ class Shares:
         """Bytes of events that are held back, see `kok.kube.heldback`."""
         self._seen: dict[str, float] = {}
         """When something was last done for a namespace."""
+        self._small: dict[str, float] = {}
+        """When what a namespace had for nothing will all have come back."""
 
     def worked(self, namespace: str, seconds: float) -> None:
         """So long something of that namespace was done without a pause."""
         self._seen[namespace] = self._monotonic()
         if seconds > STRETCH:
             self.owe(namespace, seconds - STRETCH)
+
+    def served(self, namespace: str, seconds: float) -> None:
+        """So much processor time was used for connections to the servers of a namespace."""
+        now = self._monotonic()
+        back = max(now, self._small.get(namespace, now)) + seconds / self.SMALL_RATE
+        beyond = back - now - self.SMALL / self.SMALL_RATE
+        self._small[namespace] = back - max(0.0, beyond)
+        if len(self._small) > _MANY:
+            self._small = {name: at for name, at in self._small.items() if at > now}
+        if beyond > 0:
+            self.owe(namespace, beyond * self.SMALL_RATE)
 
     def owe(self, namespace: str, seconds: float) -> None:
         """So much processor time was used for a namespace."""

@@ -1,18 +1,17 @@
-"""HTTP to one API server: credentials, deadlines, errors. Knows nothing of kinds."""
+"""HTTP to one API server: deadlines, limits, errors. Knows nothing of kinds."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import aiohttp
 
-from kok.kube import dialling
-from kok.kube.access import Access, Bearer, ssl_context
+from kok.kube import dialling, wire
+from kok.kube.access import Access
 from kok.kube.cutting import lean
 from kok.kube.errors import Barred, KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import META, Limits, weight
@@ -20,6 +19,7 @@ from kok.kube.nesting import parse
 from kok.kube.pace import CHUNK, LINE, Pace
 from kok.kube.paths import namespace_of
 from kok.kube.reading import Reading
+from kok.kube.session import CONNECTIONS, new_session
 from kok.kube.shares import BYTE, FREE, NAMESPACE, shares
 from kok.kube.turns import Turns
 
@@ -33,64 +33,6 @@ _TINY = 1024
 Observer = Callable[[str, int], None]
 """Told the method and the HTTP status (0: there was no answer) of every request, as soon as that
 is known; nothing of one that was given up by whoever asked."""
-
-
-# asyncio sets aside 256 KiB for every TLS connection, and OpenSSL as much as it is then handed at
-# once. An operator holds dozens of watches that say little: a quarter of that saves it 15 MB.
-SSLProtocol.max_size = 64 * 1024
-
-CONNECTIONS = 32
-"""Requests to one API server under way at once; the others wait for their turn."""
-
-
-def new_session(
-    access: Access,
-    *,
-    limit: int = CONNECTIONS,
-    response_class: type[aiohttp.ClientResponse] = aiohttp.ClientResponse,
-    middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
-    closed: Sequence[str] = (),
-) -> aiohttp.ClientSession:
-    """A session that adds the identity to each request; needs a running event loop.
-
-    `closed`: address ranges into which no connection is made.
-    """
-    bearer = Bearer(access)
-
-    async def authorise(
-        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        for name, what in access.headers:
-            request.headers.add(name, what)
-        value = await bearer.header()
-        if value is not None:
-            request.headers["Authorization"] = value
-        response = await handler(request)
-        if response.status == 401 and value is not None:
-            renewed = await bearer.header(fresh=True)
-            if renewed != value and renewed is not None:
-                response.release()
-                request.headers["Authorization"] = renewed
-                response = await handler(request)
-        return response
-
-    connector = aiohttp.TCPConnector(
-        limit=limit,
-        ssl=ssl_context(access) if access.server.startswith("https:") else True,
-        socket_factory=dialling.socket_factory(closed) if closed else None,
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        middlewares=(*middlewares, authorise),
-        response_class=response_class,
-        # What is decompressed has no size that could be known before. Nobody who uses this session
-        # asks for it either: kopf could not read it.
-        auto_decompress=False,
-        headers={"Accept-Encoding": "identity"},
-        proxy=access.proxy,
-        # A proxy or password of the environment or of ~/.netrc is not for servers of others.
-        trust_env=False,
-    )
 
 
 class Transport:
@@ -119,7 +61,9 @@ class Transport:
         self.sizes: dict[str, int] = {}
         """By path: how many objects of a list are asked for, where more were too large."""
         self._closed = closed
-        self._session = new_session(access, limit=connections, closed=closed)
+        self._session = new_session(
+            access, limit=connections, closed=closed, trusted=limits.accounts
+        )
         self._turns = Turns(connections)
 
     async def close(self) -> None:
@@ -140,6 +84,7 @@ class Transport:
 
         Raises `KubeError`; `TooLarge` for an answer beyond the limits.
         """
+        await self.rest(path, method)
         answer, _ = await self.measured(
             method, path, body, query=query, headers=headers, timeout=timeout
         )
@@ -157,14 +102,12 @@ class Transport:
         several: bool = False,
         pace: Pace | None = None,
     ) -> tuple[Any, int]:
-        """What `request` returns, and about how much memory it takes, in bytes.
+        """What `request` returns, and about how much memory it takes, in bytes; does not `rest`.
 
         `several`: of a list, in which no object is cut without need, and which could be asked for
         again with fewer. `pace` is told of what came.
         """
         limit, namespace = aiohttp.ClientTimeout(total=timeout or self.timeout), self._whose(path)
-        if method == "GET":
-            await self.rest(path)
         async with self._exchange(
             method, path, body, query=query, headers=headers, timeout=limit
         ) as response:
@@ -180,12 +123,15 @@ class Transport:
                 raw = await self._cut(raw)
             return (self._parsed(raw, several), weight(raw)) if raw else (None, 0)
 
-    async def rest(self, path: str) -> float:
+    async def rest(self, path: str, method: str = "GET") -> float:
         """Waits until something there may be asked for, see `kok.kube.shares`; for how long.
 
-        Only in the namespace's own work: nobody waits for what another one owes.
+        Only in the namespace's own work: nobody waits for what another one owes. What is written
+        into the meta cluster is not waited with; its API server makes little work of it.
         """
         begun, namespace = asyncio.get_running_loop().time(), self._whose(path)
+        if self.limits.accounts and method != "GET":
+            return 0.0
         if namespace is not None and namespace == NAMESPACE.get():
             await shares().rest(namespace)
         return asyncio.get_running_loop().time() - begun
@@ -203,9 +149,12 @@ class Transport:
 
         `idle` is how many seconds of silence mean that the connection is dead, `whole` after how
         many it ought to have been ended: a byte now and then could keep it up for ever. `opened` is
-        called when the stream begins; it goes no faster than `pace` allows.
+        called when the stream begins, for which it has as long as any other answer; it goes no
+        faster than `pace` allows.
         """
         limit = aiohttp.ClientTimeout(total=whole, sock_connect=self.timeout, sock_read=idle)
+        if not self.limits.accounts:
+            await self.rest(path)
         async with self._exchange(
             "GET", path, None, query=query, headers=None, timeout=limit
         ) as response:
@@ -261,6 +210,8 @@ class Transport:
         try:
             async with (
                 self._turns.one(timeout.sock_connect or timeout.total or self.timeout),
+                # A stream may last, but not keep us waiting for its beginning.
+                asyncio.timeout(self.timeout if timeout.sock_read else None) as beginning,
                 self._session.request(
                     method,
                     self.access.server + path,
@@ -274,10 +225,15 @@ class Transport:
             ):
                 # Now, and not at the end, which for a watch is minutes away.
                 answered = True
+                beginning.reschedule(None)
                 self._tell(method, response.status)
                 yield response
         except KubeError:
             raise
+        except wire.Flooded as error:
+            if not answered:
+                self._tell(method, 0)
+            raise self.too_large(str(error)) from error
         except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
             if not answered:
                 self._tell(method, 0)
@@ -332,7 +288,8 @@ class Transport:
                             raise self.too_large(f"more than {most} bytes")
                         await self._reading.more(answer, len(chunk))
         finally:
-            if namespace is not None and len(raw) > FREE:
+            # What comes from servers of others is paid for where it arrives.
+            if self.limits.accounts and namespace is not None and len(raw) > FREE:
                 shares().owe(namespace, len(raw) * BYTE)
         return bytes(raw)
 

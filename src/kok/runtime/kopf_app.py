@@ -13,7 +13,7 @@ from kok.api.meta import GROUP, Kind, Manifest
 from kok.kube.access import Access
 from kok.kube.gists import GistResponse, Gists
 from kok.kube.ownership import owner_keys
-from kok.kube.transport import new_session
+from kok.kube.session import new_session
 from kok.runtime.alone import Insights, kopf
 from kok.runtime.loop import Controller
 from kok.runtime.reconciler import Key, Logger, OperatorSpec, Wake, selected

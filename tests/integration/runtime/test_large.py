@@ -16,7 +16,7 @@ from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.kube.gists import GistResponse, Gists
 from kok.kube.limits import META
-from kok.kube.transport import new_session
+from kok.kube.session import new_session
 
 # What an operator writes is never that large.
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")

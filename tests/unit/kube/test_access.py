@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import trustme
 import yaml
@@ -27,7 +28,8 @@ from kok.kube.access import (
 )
 from kok.kube.client import Kube
 from kok.kube.errors import Unauthorized, Unreachable
-from kok.kube.transport import new_session
+from kok.kube.limits import TENANT
+from kok.kube.session import new_session
 
 
 def config(**user: Any) -> dict[str, Any]:
@@ -182,8 +184,40 @@ async def test_nobody_is_followed_elsewhere_with_an_identity(api: FakeApi) -> No
 
     api.script("*", ".", redirect)
     async with Kube(Access(api.address, token="t"), field_manager="test") as kube:
+        with pytest.raises(Unreachable, match="leads to another address"):
+            await kube.raw("GET", "/api")
+    # As kopf asks, which does not say that it would not be led on.
+    async with new_session(Access(api.address, token="t")) as session:
+        with pytest.raises(aiohttp.ClientConnectionError, match="leads to another address"):
+            await session.request("GET", f"{api.address}/apis")
+    assert asked == ["/api", "/apis"]
+
+
+async def test_an_identity_is_for_one_server_whoever_uses_its_session(api: FakeApi) -> None:
+    elsewhere = await FakeApi().start()
+    access = Access(api.address, token="t", headers=(("Impersonate-User", "me"),))
+    async with new_session(access) as session:
+        with pytest.raises(aiohttp.ClientConnectionError, match="with the identity for"):
+            await session.get(f"{elsewhere.address}/api")
+        assert (await session.get(f"{api.address}/api/v1/nodes")).status == 200
+    await elsewhere.close()
+    assert elsewhere.requests == []
+
+
+async def test_no_server_has_cookies_kept(api: FakeApi) -> None:
+    asked: list[str | None] = []
+
+    async def give(request: web.Request) -> web.StreamResponse:
+        asked.append(request.headers.get("Cookie"))
+        return web.json_response({}, headers={"Set-Cookie": "a=b; Path=/"})
+
+    api.script("*", ".", give)
+    # Of a name: of a bare address no jar keeps any.
+    named = api.address.replace("127.0.0.1", "localhost")
+    async with Kube(Access(named), field_manager="test", limits=TENANT) as kube:
         await kube.raw("GET", "/api")
-    assert asked == ["/api"]
+        await kube.raw("GET", "/api")
+    assert asked == [None, None]
 
 
 async def test_nobody_asks_for_compressed_answers_kopf_as_little_as_we(api: FakeApi) -> None:

@@ -21,7 +21,7 @@ from kok.kube.client import Kube
 from kok.kube.errors import LONGEST, KubeError, TooLarge, Unreachable, error_of
 from kok.kube.limits import held, weight
 from kok.kube.nesting import parse
-from kok.kube.transport import new_session
+from kok.kube.session import new_session
 
 
 async def test_a_compressed_answer_is_refused_without_being_unpacked(

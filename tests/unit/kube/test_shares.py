@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 import pytest
 from aiohttp import web
@@ -289,6 +290,9 @@ async def test_a_business_clusters_namespaces_are_nobodys_account(
         "/api/v1/namespaces/ns/configmaps/it",
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data},
     )
+    # On a machine that takes long to read what arrives.
+    ticks = count()
+    monkeypatch.setattr("kok.kube.wire.time.thread_time", lambda: float(next(ticks)))
     async with await Kube.from_kubeconfig(
         api.kubeconfig(), field_manager="test", limits=TENANT
     ) as tenant:

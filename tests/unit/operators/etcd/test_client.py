@@ -152,6 +152,20 @@ async def test_an_answer_that_does_not_end_is_given_up(status: int) -> None:
     assert error.message == "answers with more than etcd ever does"
 
 
+async def test_interim_answers_without_end_are_given_up_however_long_a_call_may_take() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        transport = request.transport
+        assert isinstance(transport, asyncio.Transport)
+        while not transport.is_closing():
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+            await asyncio.sleep(0)
+        return web.Response()
+
+    error = await trouble(answer, deadline=60.0)
+    assert error.trouble is Trouble.REFUSED
+    assert error.message == "answers with more than etcd ever does"
+
+
 async def test_a_compressed_answer_is_not_unpacked() -> None:
     async def answer(request: web.Request) -> web.Response:
         assert request.headers["Accept-Encoding"] == "identity"

@@ -179,6 +179,11 @@ def strange() -> EtcdError:
     return EtcdError(Trouble.REFUSED, text)
 
 
+def too_much() -> EtcdError:
+    """An answer that is longer, or wrapped in more, than any of etcd's."""
+    return EtcdError(Trouble.REFUSED, "answers with more than etcd ever does")
+
+
 def _tls_sentence(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         why = getattr(error.certificate_error, "verify_message", "") or "it is not trusted"

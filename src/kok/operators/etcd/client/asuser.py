@@ -3,22 +3,35 @@
 Its gateway refuses whoever shows a certificate, since it cannot hand on whose that is; over gRPC
 the certificate's common name is the user. Questions come and answers go as the JSON of the gateway,
 so that nobody else has to know which way they went. Loaded only when such an etcd is met.
+
+libcurl verifies whatever chain of certificates a server sends, and reads what nobody asked for: each
+call is made in a thread, of which one namespace has a few, and what it takes goes to its account.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
-import pycurl
-
+from kok.kube import wire as wire_
+from kok.kube.shares import NAMESPACE, shares
 from kok.operators.etcd.client.answers import refusal, strange
 from kok.operators.etcd.client.model import Credentials, EtcdError, Trouble
 from kok.operators.etcd.worker import rpc, wire
 from kok.operators.etcd.worker.rpc import Call, CallError, Failure
+from kok.runtime.fair import FairSlots
 
+THREADS: Final = 16
+EACH: Final = 4
+"""Calls at a time, and those of one namespace."""
+EFFORT: Final = 1.0
+"""Seconds of processor time that one may take; an honest one takes some milliseconds."""
 _SIGN, _WRAP = 1 << 63, 1 << 64
 
 
@@ -142,11 +155,6 @@ class AsUser:
         """Takes the same credentials as the gateway's client."""
         self._tls = rpc.Tls(credentials.ca, credentials.certificate, credentials.key)
         self._name = credentials.server_name
-        self._calls = pycurl.AsyncCurlMulti()
-
-    async def close(self) -> None:
-        """Closes all connections."""
-        await self._calls.aclose()
 
     async def ask(
         self, address: str, path: str, body: Mapping[str, Any], deadline: float
@@ -157,11 +165,47 @@ class AsUser:
         server = rpc.Server(address, self._tls, self._name)
         try:
             call = Call(server, f"/etcdserverpb.{method.name}", wire.encode(fields))
-            return _shaped(method.answer)(await call.answer(self._calls, deadline))
+            return _shaped(method.answer)(await _answer(call, deadline))
         except CallError as error:
             raise _error(error) from error
         except ValueError as error:
             raise strange() from error
+
+
+async def _answer(call: Call, deadline: float) -> bytes:
+    """The answer, waited for in a thread. Raises `CallError`."""
+    loop, namespace, spent = asyncio.get_running_loop(), NAMESPACE.get(), [0.0]
+
+    def work() -> bytes:
+        begun = time.thread_time()
+        try:
+            return call.whole(deadline, EFFORT)
+        finally:
+            spent[0] = time.thread_time() - begun
+
+    async with _slots_of(loop).one(namespace):
+        await wire_.rest()
+        working = loop.run_in_executor(_threads, work)
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            call.stop()
+            await asyncio.wait({working})
+            raise
+        finally:
+            if namespace:
+                shares().served(namespace, spent[0])
+
+
+_threads = ThreadPoolExecutor(THREADS, "etcd-user")
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, FairSlots] = WeakKeyDictionary()
+
+
+def _slots_of(loop: asyncio.AbstractEventLoop) -> FairSlots:
+    found = _slots.get(loop)
+    if found is None:
+        found = _slots[loop] = FairSlots(THREADS, share=EACH)
+    return found
 
 
 def _value(name: str, value: Any) -> wire.Value:

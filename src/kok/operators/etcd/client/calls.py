@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiohttp
 
+from kok.kube import wire
 from kok.kube.access import AccessError, pinned_context
 from kok.operators.etcd.client.answers import (
     clock_of,
@@ -22,6 +23,7 @@ from kok.operators.etcd.client.answers import (
     refusal,
     status_of,
     strange,
+    too_much,
 )
 from kok.operators.etcd.client.model import (
     Alarm,
@@ -68,7 +70,8 @@ class EtcdClient:
         except AccessError as error:
             raise EtcdError(Trouble.UNTRUSTED, str(error)) from error
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=0),
+            connector=wire.Connector(ssl=context, limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             read_bufsize=2**16,
             # What is decompressed has no size that could be known before.
@@ -88,8 +91,6 @@ class EtcdClient:
     ) -> None:
         """See `__aenter__`."""
         await self._session.close()
-        if self._as_user is not None:
-            await self._as_user.close()
 
     async def status(self, address: str) -> MemberStatus:
         """What the member says of itself; it needs no quorum for that."""
@@ -124,6 +125,7 @@ class EtcdClient:
         `address` is the one for metrics, where it asks nobody for a certificate: whoever's clock
         is wrong trusts none. Every answer of HTTP has a date, also that there is nothing here.
         """
+        await wire.rest()
         try:
             async with self._session.get(address, allow_redirects=False) as response:
                 return clock_of(response.headers.get("Date"))
@@ -202,6 +204,7 @@ class EtcdClient:
         most: int = MOST_ANSWER,
     ) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=deadline) if deadline else self._timeout
+        await wire.rest()
         try:
             async with self._session.post(
                 f"{address}/v3/{path}",
@@ -214,6 +217,8 @@ class EtcdClient:
                 if response.status == 400 and _NO_USERS in raw:
                     return await self._user().ask(address, path, body, timeout.total or DEADLINE)
                 answer = json.loads(raw)
+        except wire.Flooded as error:
+            raise too_much() from error
         except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
             raise error_of(error) from error
         if not isinstance(answer, dict):
@@ -245,7 +250,7 @@ async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     async for piece in response.content.iter_any():
         raw += piece
         if len(raw) > most:
-            raise EtcdError(Trouble.REFUSED, "answers with more than etcd ever does")
+            raise too_much()
     return bytes(raw)
 
 

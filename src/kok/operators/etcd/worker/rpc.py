@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -110,6 +111,18 @@ class Messages:
         self._came, self.size = [came[at:]], len(came) - at
         return whole
 
+    def feed_one(self, data: bytes) -> int | None:
+        """Takes the next bytes of a single message; 0, which ends the call, if they are too many."""
+        self.feed(data)
+        return None if self.size <= _MOST_ANSWER + _PREFIX.size else 0
+
+    def only(self) -> bytes:
+        """The single one that the body was to be. Raises `CallError`."""
+        found = self.take()
+        if len(found) != 1:
+            raise CallError(Failure.BROKE_OFF, "the answer is not whole")
+        return bytes(found[0])
+
 
 class Call:
     """One call on a handle of libcurl: what goes out, and what is heard of how it ended."""
@@ -133,12 +146,7 @@ class Call:
     async def answer(self, multi: pycurl.AsyncCurlMulti, deadline: float) -> bytes:
         """The one answer, within so many seconds. Raises `CallError`."""
         messages = Messages()
-
-        def take(data: bytes) -> int | None:
-            messages.feed(data)
-            return None if messages.size <= _MOST_ANSWER + _PREFIX.size else 0
-
-        self.handle.setopt(pycurl.WRITEFUNCTION, take)
+        self.handle.setopt(pycurl.WRITEFUNCTION, messages.feed_one)
         self.handle.setopt(pycurl.TIMEOUT_MS, max(round(deadline * 1000), 1))
         try:
             await multi.perform(self.handle)
@@ -148,10 +156,23 @@ class Call:
             self._close()
             raise
         self._finish()
-        found = messages.take()
-        if len(found) != 1:
-            raise CallError(Failure.BROKE_OFF, "the answer is not whole")
-        return bytes(found[0])
+        return messages.only()
+
+    def whole(self, deadline: float, effort: float) -> bytes:
+        """The one answer, within so many seconds, also of a processor's time. Blocks.
+
+        `stop` ends it from another thread. Raises `CallError`.
+        """
+        messages, begun = Messages(), time.thread_time()
+
+        def beyond(*_: object) -> int:
+            return int(time.thread_time() - begun > effort)
+
+        self.handle.setopt(pycurl.TIMEOUT_MS, max(round(deadline * 1000), 1))
+        self.handle.setopt(pycurl.NOPROGRESS, False)
+        self.handle.setopt(pycurl.XFERINFOFUNCTION, beyond)
+        self.stream(messages.feed_one)
+        return messages.only()
 
     def stream(self, take: Callable[[bytes], int | None]) -> None:
         """Hands on the body as it comes until it ends, or until `take` gives 0. Blocks.
@@ -253,7 +274,7 @@ def _failure(number: int, text: str) -> Failure:
         return Failure.UNREACHABLE
     if number == pycurl.E_OPERATION_TIMEDOUT:
         return Failure.SILENT
-    if number == pycurl.E_WRITE_ERROR:
+    if number in {pycurl.E_WRITE_ERROR, pycurl.E_ABORTED_BY_CALLBACK}:
         # More came than an answer can have.
         return Failure.STRANGE
     if number in _UNTRUSTED:

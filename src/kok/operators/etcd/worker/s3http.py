@@ -116,6 +116,7 @@ class S3Http:
             ),
             timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT, sock_read=stall),
             auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
+from kok.kube import wire
 from kok.operators.machine import reasons
 from kok.operators.machine.components.catalog import Source
 from kok.runtime.redact import redact_text
@@ -103,7 +104,7 @@ async def published(
 @lru_cache(maxsize=32)
 def _trust(ca: str) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cadata=ca or None)
+        return wire.wary(ssl.create_default_context(cadata=ca or None), curve=None)
     except (ssl.SSLError, ValueError) as error:
         raise ChecksumError(
             reasons.CHECKSUMS_UNTRUSTED,
@@ -140,6 +141,7 @@ async def _text(
             f"SHA-256 sums from {url} would prove nothing, since plain HTTP can be altered on its "
             f"way; {_INSTEAD}, or give an https:// address in artifacts.baseURL",
         )
+    await wire.rest()
     try:
         limit = aiohttp.ClientTimeout(total=_TIMEOUT)
         async with session.get(url, timeout=limit, ssl=trust, allow_redirects=False) as answer:

@@ -20,7 +20,7 @@ from kok.api.kubenode import KubeNode
 from kok.api.machine import Machine, MachineComponent
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
-from kok.kube import dialling, kinds
+from kok.kube import dialling, kinds, wire
 from kok.kube.apply import ensure_all
 from kok.kube.cutting import FREE_FORM, refuse
 from kok.kube.errors import Conflict, InvalidObject, NotFound
@@ -159,9 +159,10 @@ class KubeNodeReconciler:
         if self._http is None:
             # Where an administrator's network must not be asked on behalf of a tenant.
             factory = dialling.socket_factory(self._policies.forbidden_ranges)
-            connector = aiohttp.TCPConnector(socket_factory=factory)
+            connector = wire.Connector(handshake=wire.WEB, socket_factory=factory)
             self._http = aiohttp.ClientSession(
                 connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
                 # What is decompressed has no size that could be known before.
                 auto_decompress=False,
                 headers={"Accept-Encoding": "identity"},
