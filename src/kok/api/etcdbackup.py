@@ -115,6 +115,9 @@ class EtcdBackupStatus(Status):
     """When it was stored and had been read back."""
     attempts: int = 0
     """How often making it was tried."""
+    job_seen: int | None = None
+    """The latest of these tries whose Job was seen: one that is gone since may have a pod that lives on.
+    """
     retry_at: datetime | None = None
     """When it is tried again."""
     verification: EtcdProof | None = None

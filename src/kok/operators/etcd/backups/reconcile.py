@@ -59,8 +59,10 @@ class Backup:
             # Cut off before it was made, or somebody deleted it: nobody knows what its pod did.
             status.begun = True
             await self._until_ended()
-            # One that is not waited for may live on: the next try has another number, and key.
-            status.phase = "Pending"
+            if status.job_seen == status.attempts:
+                # One that is not waited for may live on: the next try has another number, and key.
+                # Of a Job that was never seen there is none: its try goes on.
+                status.phase = "Pending"
         cluster = await self._cluster()
         if status.phase == "Pending":
             await self._may_begin(cluster)
@@ -238,6 +240,7 @@ class Backup:
         cluster = await self._live()
         if cluster is None:
             await fence(self.p.kube, self.obj, self.own)
+        self.obj.status.job_seen = self.obj.status.attempts
         wanted = work.worker_of(self.obj, cluster)
         seen = await work.look(self.p.kube, self.obj, job, wanted, work.BACKUP_FIELD)
         self.obj.status.begun = self.obj.status.begun is not False or seen.ran

@@ -73,7 +73,7 @@ async def test_the_first_one_has_the_key_that_it_always_had(cluster: FakeApi, ku
 async def test_the_next_one_stores_where_none_before_does(
     cluster: FakeApi, kube: Kube, phase: str
 ) -> None:
-    before = a_backup(phase=phase, attempts=1, key=KEY, store=STORE)
+    before = a_backup(phase=phase, attempts=1, jobSeen=1, key=KEY, store=STORE)
 
     status = await one_pass(kube, before)
 
@@ -81,6 +81,16 @@ async def test_the_next_one_stores_where_none_before_does(
     assert (status.phase, status.attempts, status.key) == ("Running", 2, wanted)
     said = told(cluster, "one-backup-2")
     assert (said["key"], said["attempt"]) == (wanted, 2)
+
+
+async def test_one_that_was_cut_off_before_it_had_a_job_goes_on(
+    cluster: FakeApi, kube: Kube
+) -> None:
+    """An operator that is killed there again and again must not begin anew each time."""
+    before = a_backup(phase="Running", attempts=2, jobSeen=1, key=KEY, store=STORE)
+    status = await one_pass(kube, before)
+    assert (status.phase, status.attempts, status.key) == ("Running", 2, KEY)
+    assert told(cluster, "one-backup-2")["attempt"] == 2
 
 
 async def test_what_the_api_server_refuses_is_no_try(cluster: FakeApi, kube: Kube) -> None:
