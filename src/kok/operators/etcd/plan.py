@@ -117,7 +117,19 @@ def has_quorum(obj: EtcdCluster, world: World) -> bool:
     One that lists fewer, and is no majority itself, may have found that in itself alone.
     """
     lists = lists_by_member(obj, world).values()
-    return agreed(obj, world) is not None or any(not lacks(obj, one) for one in lists)
+    told = agreed(obj, world) is not None or any(not lacks(obj, one) for one in lists)
+    return told or _knows_ours(obj, world)
+
+
+def _knows_ours(obj: EtcdCluster, world: World) -> bool:
+    """Whether a member lists all of ours that does not say of which cluster it is.
+
+    With etcd's authentication on, one that refuses the operator's user tells no status but a list.
+    Another cluster has other IDs.
+    """
+    ours = {m.id for m in obj.status.members if m.state == "Member" and m.id is not None}
+    lists = [a.members for a in world.answers.values() if a.members and a.status is None]
+    return bool(ours) and any(ours <= {one.id for one in listed} for listed in lists)
 
 
 def lacks(obj: EtcdCluster, listed: Sequence[Listed]) -> list[str]:

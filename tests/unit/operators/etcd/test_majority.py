@@ -283,6 +283,21 @@ def test_one_member_is_enough_where_its_list_is_the_clusters(
     assert says_of(observed(obj, answers))[:2] == ("True", reasons.QUORUM)
 
 
+def test_a_member_that_refuses_the_operator_tells_of_a_quorum_by_a_list_of_ours_alone() -> None:
+    """As with etcd's authentication: it tells no status, and so not of which cluster it is."""
+    error = EtcdError(Trouble.DENIED, "permission denied")
+
+    def refuses(*ids: str) -> Answer:
+        told = tells(0, 0, 1, 2).members or ()
+        given = tuple(replace(one, id=id_) for one, id_ in zip(told, ids, strict=True))
+        return Answer(None, given, error)
+
+    ours = world_of(formed(), {0: refuses("id-0", "id-1", "id-2")})
+    assert plan.has_quorum(formed(), ours)
+    another = world_of(formed(), {0: refuses("id-7", "id-1", "id-2")})
+    assert not plan.has_quorum(formed(), another)
+
+
 # --- where one member's word is enough to leave things alone
 
 
