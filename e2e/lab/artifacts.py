@@ -49,7 +49,6 @@ def archive_path(name: str, version: str, arch: str) -> str:
     return {
         "containerd": f"containerd/{version}/containerd-{bare}-linux-{arch}.tar.gz",
         "cni-plugins": f"cni-plugins/{version}/cni-plugins-linux-{arch}-{version}.tgz",
-        "cri-tools": f"cri-tools/{version}/crictl-{version}-linux-{arch}.tar.gz",
         "etcd": f"etcd/{version}/etcd-{version}-linux-{arch}.tar.gz",
         "runc": f"runc/{version}/runc.{arch}",
     }[name]

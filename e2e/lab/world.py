@@ -10,7 +10,7 @@ from pathlib import Path
 from e2e.lab import artifacts as artifact
 from e2e.lab import catalog, images, preflight, rootfs
 from e2e.lab.artifacts import Artifacts
-from e2e.lab.binaries import Builder, Program, architecture, group_of, program
+from e2e.lab.binaries import Builder, Program, architecture, group_of, in_wheel, program
 from e2e.lab.cache import Cache
 from e2e.lab.catalog import Image
 from e2e.lab.images import Images
@@ -70,17 +70,21 @@ class Plan:
         for name in BY_NAME[source].programs:
             item = program(name, version)
             versions.setdefault(item.version, []).append(item)
-        for items in versions.values():
-            self._build(BY_NAME[source], items)
-        return self._built[0]  # of the last, which waits for those before it
+        steps = [self._build(BY_NAME[source], items) for items in versions.values()]
+        return steps[-1]  # which waits for those before it
 
-    def _build(self, source: Source, items: Sequence[Program]) -> None:
+    def _build(self, source: Source, items: Sequence[Program]) -> str:
         names = [item.name for item in items]
         whole = len(names) == len(source.programs)
         version, clock = items[0].version, items[0].clock
         logs, group = self.works.cache.logs, group_of(items)
         label = f"{source.name if whole else ' '.join(names)} {version}"
         label += f" with its clock at {clock:+d} s" if clock else ""
+        build_hint = f"log: {logs}/build-{group}.log"
+        if in_wheel(items[0]):
+            # Nothing is compiled, so that it waits for nobody.
+            unpack = partial(self.works.builder.ensure, items)
+            return self._add(f"fetch {label}", unpack, hint=build_hint)
         fetch = self._add(
             f"fetch {label}",
             partial(self.works.builder.fetch, items),
@@ -92,10 +96,11 @@ class Plan:
             f"build {label}",
             partial(self.works.builder.ensure, items),
             (fetch, *self._built),
-            hint=f"log: {logs}/build-{group}.log",
+            hint=build_hint,
             limit=BUILD_SECONDS,
         )
         self._fetched, self._built = (fetch,), (build,)
+        return build
 
     def serve_images(self, label: str, wanted: Iterable[Image], *needs: str) -> str:
         run = partial(self.works.images.ensure, list(wanted))
@@ -104,12 +109,13 @@ class Plan:
 
     def serve_kubernetes(self, version: str, toolbox: str) -> tuple[str, str]:
         """Build and serve one Kubernetes version; the steps of its images and its artifacts."""
+        kubectl = self.programs("kubectl", version)
         built = self.programs("kubernetes", version)
         served = self.serve_images(
             f"kubernetes {version}", catalog.kubernetes(version), built, toolbox
         )
         run = partial(_kubernetes_artifacts, self.works, version)
-        return served, self._add(f"artifacts kubernetes {version}", run, (built,))
+        return served, self._add(f"artifacts kubernetes {version}", run, (built, kubectl))
 
     def serve_etcd(self, version: str) -> str:
         built = self.programs("etcd", version)
@@ -129,7 +135,7 @@ class Plan:
         cni = self.programs("cni-plugins")
         plugin = self.programs("flannel-cni-plugin")
         coredns, flannel = self.programs("coredns"), self.programs("flannel")
-        local_path, crictl = self.programs("local-path-provisioner"), self.programs("crictl")
+        local_path = self.programs("local-path-provisioner")
         self.programs("helm")
         pause = self._add("build pause", partial(images.ensure_pause, self.works.cache))
         served = [
@@ -143,7 +149,6 @@ class Plan:
         ]
         run = partial(_base_artifacts, self.works)
         base = self._add("artifacts containerd, cni, runc", run, (containerd, cni, services))
-        self._add("artifacts crictl", partial(_crictl_artifact, self.works), (crictl,))
         return served, [binaries, base]
 
     def forget_sources(self) -> None:
@@ -179,11 +184,6 @@ async def _base_artifacts(works: Works) -> None:
     runc = await ensure_runc(works.cache)
     path = artifact.archive_path("runc", RUNC, architecture())
     await works.artifacts.add_file("runc", RUNC, path, runc)
-
-
-async def _crictl_artifact(works: Works) -> None:
-    source = BY_NAME["crictl"]
-    await _archive(works, "cri-tools", source.version, "", source.programs)
 
 
 async def _archive(

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 from e2e.lab import catalog, rootfs
-from e2e.lab.binaries import Program, program
+from e2e.lab.binaries import Program, in_wheel, program
 from e2e.lab.catalog import Image
 from e2e.lab.errors import LabError
-from e2e.lab.sources import BY_NAME, SOURCES, Source
+from e2e.lab.sources import BY_NAME, KUBERNETES_PREVIOUS, SOURCES, Source
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_every_program_lies_in_a_module_of_its_source(source: Source) -> None:
+    ours = tuple(f"./{name.rsplit('/', 1)[0]}" for name in source.files)
     for package in source.programs.values():
-        assert package.startswith((source.module, *source.companions))
+        assert package.startswith((source.module, *source.companions, *ours))
 
 
 def test_no_two_sources_make_a_program_of_the_same_name() -> None:
@@ -62,6 +63,31 @@ def test_only_modules_of_wanted_programs_are_required() -> None:
         "go.etcd.io/etcd/etcdctl/v3",
     )
     assert etcd.modules(["etcdutl"])[1:] == ("go.etcd.io/etcd/etcdutl/v3",)
+
+
+def test_coredns_is_made_with_what_its_corefiles_use() -> None:
+    (main,) = BY_NAME["coredns"].files.values()
+    for plugin in (
+        "kubernetes",
+        "forward",
+        "cache",
+        "health",
+        "ready",
+        "loop",
+        "reload",
+        "metrics",
+    ):
+        assert f'_ "github.com/coredns/coredns/plugin/{plugin}"' in main
+
+
+def test_kubectl_comes_as_a_wheel_at_the_versions_of_the_lab_and_is_built_at_others() -> None:
+    kubectl = program("kubectl")
+    assert [in_wheel(each) for each in (kubectl, program("kubectl", KUBERNETES_PREVIOUS))] == [
+        True,
+        True,
+    ]
+    assert not in_wheel(program("kubectl", "v1.35.0"))
+    assert not in_wheel(program("kubelet"))
 
 
 def test_an_unknown_program_is_refused_with_those_that_are_known() -> None:
