@@ -45,9 +45,13 @@ demo: setup ## From nothing to a business cluster with a working node
 	@$(PY) -m e2e.demo
 
 .PHONY: test
-test: lint types crds-check chart unit integration ## All checks and tests, the kept e2e scenarios too
+test: forecast lint types crds-check chart unit integration ## All checks and tests, the kept e2e scenarios too
 	@for scenario in $(KEPT); do $(MAKE) e2e S=$$scenario; done
 	$(call say,all checks and tests passed)
+
+.PHONY: forecast
+forecast: setup
+	@$(LAB) missing $(HELM) $(SERVERS)
 
 .PHONY: setup
 setup: ## Make the virtual environment .venv from the lock file (other targets do it too)

@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.lab import gomod, skew, wheels
 from e2e.lab.cache import Cache
+from e2e.lab.durations import Durations
 from e2e.lab.errors import LabError
 from e2e.lab.proc import run
 from e2e.lab.sources import BY_PROGRAM, SUBSTITUTES, Source
@@ -80,14 +82,36 @@ class Builder:
     def missing(self, items: Iterable[Program]) -> list[Program]:
         return [item for item in items if not self.path(item).exists()]
 
+    def expected(self, items: Sequence[Program]) -> float:
+        """Seconds that building what is missing of one module will take: as long as last time, or
+        as on a quiet machine of two cores.
+        """
+        if not self.missing(items):
+            return 0.0
+        usual = 0.0 if in_wheel(items[0]) else items[0].source.seconds
+        return Durations(self.cache).known().get(group_of(items), usual)
+
+    def forecast(self, items: Iterable[Program]) -> list[str]:
+        """What of these has to be made first and about how long that takes, a line each."""
+        groups: dict[str, list[Program]] = {}
+        for item in dict.fromkeys(self.missing(items)):
+            groups.setdefault(group_of([item]), []).append(item)
+        if not groups:
+            return []
+        seconds = {name: self.expected(group) for name, group in groups.items()}
+        lines = [f"  {name:32} {_about(seconds[name])}" for name in groups]
+        return ["to be built first, once:", *lines, f"  together {_about(sum(seconds.values()))}"]
+
     async def ensure(self, items: Sequence[Program]) -> dict[str, Path]:
         """Paths by name of programs of one module, version and clock; builds what is missing."""
         if wanted := self.missing(items):
             group = group_of(wanted)
             async with self.cache.lock("sources", shared=True), self.cache.lock("go", group):
                 if wanted := self.missing(items):
+                    begun = time.monotonic()
                     async with self.cache.workspace("go", group) as work:
                         await self._make(work, self.cache.logs / f"build-{group}.log", wanted)
+                    Durations(self.cache).note(group, time.monotonic() - begun)
         return {item.name: self.path(item) for item in items}
 
     async def fetch(self, items: Sequence[Program]) -> None:
@@ -198,6 +222,10 @@ class Builder:
             "GOMEMLIMIT": os.environ.get("GOMEMLIMIT", "1200MiB"),
             "CGO_ENABLED": "1" if static_cgo else "0",
         }
+
+
+def _about(seconds: float) -> str:
+    return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {max(seconds, 1.0):.0f} s"
 
 
 def in_wheel(item: Program) -> bool:

@@ -16,6 +16,7 @@ from e2e.lab.cache import Cache
 from e2e.lab.errors import LabError
 from e2e.lab.lab import Lab
 from e2e.lab.state import Store
+from e2e.lab.world import usual
 
 T = TypeVar("T")
 
@@ -87,6 +88,23 @@ def binary(
         item = program(name, version)
         found = await Builder(cache, go, toolchain).ensure([item])
         print(found[name])
+
+    _do(work())
+
+
+@app.command()
+def missing(
+    wanted: Annotated[list[str] | None, typer.Argument(help="such as etcd@v3.6.11")] = None,
+) -> None:
+    """Say what has to be built first for a lab and for further programs, and how long it takes."""
+
+    async def work() -> None:
+        cache = Cache()
+        go, toolchain = await preflight.go(cache)
+        names = [each.partition("@") for each in wanted or ()]
+        items = [program(name, version) for name, _, version in names if name not in debs.PROGRAMS]
+        for line in Builder(cache, go, toolchain).forecast([*usual(), *items]):
+            _errors.print(line, markup=False)
 
     _do(work())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
+from e2e.lab.estimate import Estimate, told
 from e2e.lab.steps import Clock, Step
 
 # A longer silence makes people wonder whether it hangs.
@@ -30,12 +31,18 @@ class Plain:
         self._begin = clock()
         self._spoke = self._begin
         self._running: dict[str, float] = {}
+        self._estimate = Estimate({}, clock)
+
+    def planned(self, steps: Mapping[str, Step]) -> None:
+        self._estimate = Estimate(steps, self._clock)
 
     def started(self, step: Step) -> None:
         self._running[step.name] = self._clock()
+        self._estimate.started(step)
 
     def finished(self, step: Step, took: float) -> None:
         self._running.pop(step.name, None)
+        self._estimate.finished(step)
         if took >= QUICK:
             self._line(f"{step.name}: done in {took:.1f} s")
 
@@ -48,7 +55,7 @@ class Plain:
         now = self._clock()
         if self._running and now - self._spoke >= SILENCE:
             times = (f"{name} ({now - since:.0f} s)" for name, since in self._running.items())
-            self._line(f"still at: {', '.join(times)}")
+            self._line(f"still at: {', '.join(times)}{told(self._estimate.left())}")
 
     def _line(self, text: str) -> None:
         self._spoke = self._clock()
@@ -63,6 +70,7 @@ class Rich:
         self._clock = clock
         self._begin = clock()
         self._running: dict[str, tuple[float, Spinner]] = {}
+        self._estimate = Estimate({}, clock)
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8)
 
     def __enter__(self) -> Rich:
@@ -78,11 +86,16 @@ class Rich:
         self._running.clear()
         self._live.stop()
 
+    def planned(self, steps: Mapping[str, Step]) -> None:
+        self._estimate = Estimate(steps, self._clock)
+
     def started(self, step: Step) -> None:
         self._running[step.name] = (self._clock(), Spinner("dots"))
+        self._estimate.started(step)
 
     def finished(self, step: Step, took: float) -> None:
         self._running.pop(step.name, None)
+        self._estimate.finished(step)
         if took >= QUICK:
             at = self._clock() - self._begin
             self._console.print(f"[green]✓[/] {step.name} [dim]{took:.1f} s, at {at:.0f} s[/]")
@@ -95,6 +108,8 @@ class Rich:
         table = Table.grid(padding=(0, 1))
         for name, (since, spinner) in self._running.items():
             table.add_row(spinner, name, f"[dim]{self._clock() - since:.0f} s[/]")
+        if left := told(self._estimate.left()):
+            table.add_row("", f"[dim]{left.removeprefix(', ')}[/]", "")
         return Group(table)
 
 

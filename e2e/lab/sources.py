@@ -29,7 +29,8 @@ class Source:
     shared libraries, so that they run in any image. ``on_request`` programs are no part of a lab
     until somebody asks for them. ``files`` are laid beside the throw-away go.mod; a package that
     begins with ``./`` is made of them. ``wheel`` names the package of PyPI whose wheels hold the
-    programs; versions that it lacks are built.
+    programs; versions that it lacks are built. ``seconds`` is how long a build takes on a quiet
+    machine of two cores, after those that stand before it here.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Source:
     replaces: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     wheel: str = ""
+    seconds: float = 0.0
 
     def at(self, version: str) -> str:
         """``ldflags`` of one version."""
@@ -116,6 +118,7 @@ SOURCES: tuple[Source, ...] = (
             "kubeadm",
         ),
         ldflags=_KUBE_VERSION,
+        seconds=400,
     ),
     Source(
         "kubectl",
@@ -135,6 +138,7 @@ SOURCES: tuple[Source, ...] = (
             "etcdutl": f"{_ETCD}/etcdutl/v3",
         },
         companions=(f"{_ETCD}/etcdctl/v3", f"{_ETCD}/etcdutl/v3"),
+        seconds=32,
     ),
     Source(
         "containerd",
@@ -142,6 +146,7 @@ SOURCES: tuple[Source, ...] = (
         "v2.3.7",
         _below(f"{_CONTAINERD}/cmd", "containerd", "containerd-shim-runc-v2", "ctr"),
         ldflags=f"-X {_CONTAINERD}/version.Version={{version}}",
+        seconds=64,
     ),
     Source(
         "cni-plugins",
@@ -156,6 +161,7 @@ SOURCES: tuple[Source, ...] = (
             *(f"meta/{name}" for name in ("tuning", "vrf")),
         ),
         ldflags=f"-X {_CNI}/pkg/utils/buildversion.BuildVersion={{version}}",
+        seconds=13,
     ),
     # The plugin left the plugins repository after this version; its own module is not served.
     Source("flannel-cni-plugin", _CNI, "v0.9.1", _below(f"{_CNI}/plugins", "meta/flannel")),
@@ -165,6 +171,7 @@ SOURCES: tuple[Source, ...] = (
         "v1.14.7",
         {"coredns": "./coredns"},
         files={"coredns/main.go": _COREDNS_MAIN},
+        seconds=60,
     ),
     Source(
         "local-path-provisioner",
@@ -172,6 +179,7 @@ SOURCES: tuple[Source, ...] = (
         "v0.0.30",
         {"local-path-provisioner": "github.com/rancher/local-path-provisioner"},
         ldflags="-X main.VERSION={version}",
+        seconds=65,
     ),
     Source(
         "flannel",
@@ -180,8 +188,9 @@ SOURCES: tuple[Source, ...] = (
         {"flanneld": "github.com/flannel-io/flannel"},
         ldflags="-X github.com/flannel-io/flannel/pkg/version.Version={version}",
         static_cgo=True,
+        seconds=75,
     ),
-    Source("helm", "helm.sh/helm/v4", "v4.3.1", _below("helm.sh/helm/v4/cmd", "helm")),
+    Source("helm", "helm.sh/helm/v4", "v4.3.1", _below("helm.sh/helm/v4/cmd", "helm"), seconds=140),
     Source(
         "versitygw",
         "github.com/versity/versitygw",
@@ -189,6 +198,7 @@ SOURCES: tuple[Source, ...] = (
         _below("github.com/versity/versitygw/cmd", "versitygw"),
         ldflags="-X main.Version={version}",
         on_request=True,
+        seconds=45,
     ),
     Source(
         "kube-network-policies",
@@ -196,6 +206,7 @@ SOURCES: tuple[Source, ...] = (
         "v0.8.0",
         {"kube-network-policies": "sigs.k8s.io/kube-network-policies/cmd"},
         on_request=True,
+        seconds=60,
     ),
 )
 

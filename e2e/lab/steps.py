@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,7 +21,8 @@ Clock = Callable[[], float]
 class Step:
     """One piece of work. ``limit`` in seconds is how long it may take before it is given up.
 
-    ``hint`` says where to look or what to do when it fails.
+    ``hint`` says where to look or what to do when it fails. ``expected`` is about how many seconds
+    it takes on a quiet machine of two cores, 0 where that is not known or next to nothing.
     """
 
     name: str
@@ -29,10 +30,13 @@ class Step:
     needs: tuple[str, ...] = ()
     limit: float = 600.0
     hint: str = ""
+    expected: float = 0.0
 
 
 class Reporter(Protocol):
     """Who tells people how a run goes; ``took`` is in seconds."""
+
+    def planned(self, steps: Mapping[str, Step]) -> None: ...
 
     def started(self, step: Step) -> None: ...
 
@@ -74,6 +78,7 @@ class Graph:
         """Run all steps; seconds that each took. Raises StepError for the first that fails."""
         done = {name: asyncio.Event() for name in self.steps}
         took: dict[str, float] = {}
+        reporter.planned(self.steps)
 
         async def perform(step: Step) -> None:
             await _all(done[name] for name in step.needs)

@@ -42,10 +42,14 @@ class Works:
 
     async def forget_sources(self) -> None:
         """Make room, unless a program of a lab is still to be built."""
-        usual = (source for source in SOURCES if not source.on_request)
-        wanted = (program(name) for source in usual for name in source.programs)
-        if not self.builder.missing(wanted):
+        if not self.builder.missing(usual()):
             await self.builder.forget_sources()
+
+
+def usual() -> list[Program]:
+    """The programs that every lab has."""
+    always = (source for source in SOURCES if not source.on_request)
+    return [program(name) for source in always for name in source.programs]
 
 
 class Plan:
@@ -98,6 +102,7 @@ class Plan:
             (fetch, *self._built),
             hint=build_hint,
             limit=BUILD_SECONDS,
+            expected=self.works.builder.expected(items),
         )
         self._fetched, self._built = (fetch,), (build,)
         return build
@@ -164,8 +169,9 @@ class Plan:
         *,
         hint: str = "",
         limit: float = 900.0,
+        expected: float = 0.0,
     ) -> str:
-        return self.graph.add(Step(name, run, tuple(needs), limit, hint))
+        return self.graph.add(Step(name, run, tuple(needs), limit, hint, expected))
 
 
 async def _kubernetes_artifacts(works: Works, version: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 from e2e.lab.errors import LabError
@@ -24,6 +24,9 @@ class Journal:
             self.lines.append(f"end {name}")
 
         return run
+
+    def planned(self, steps: Mapping[str, Step]) -> None:
+        pass
 
     def started(self, step: Step) -> None:
         pass
