@@ -15,6 +15,7 @@ from kok.api.names import (
     LABEL_MANAGED_BY,
     LABEL_OWNER_KIND,
     LABEL_OWNER_NAME,
+    LABEL_OWNER_UID,
     MANAGED_BY,
 )
 from kok.kube import kinds
@@ -68,6 +69,32 @@ def owned(manifest: Manifest, owner: Resource) -> Manifest:
     }
 
 
+def held(manifest: Manifest, owner: Resource) -> Manifest:
+    """A child's manifest without a reference to its owner; labels tell whose it is.
+
+    For what may have to outlive its owner: in a foreground deletion Kubernetes' garbage collector
+    deletes whatever has the deleted object for an owner at once, and waits for no finalizer but its
+    own. So nobody but the operator removes it.
+    """
+    made = owned(manifest, owner)
+    meta = {key: value for key, value in made["metadata"].items() if key != "ownerReferences"}
+    meta["labels"] = {**meta["labels"], LABEL_OWNER_UID: owner.metadata.uid}
+    return {**made, "metadata": meta}
+
+
+def held_by(manifest: Mapping[str, Any], owner: Resource) -> bool:
+    """Whether nobody controls the object and its label names this very owner, as `held` made it."""
+    labels = manifest["metadata"].get("labels") or {}
+    return not controlled(manifest) and labels.get(LABEL_OWNER_UID) == owner.metadata.uid
+
+
+def holder(manifest: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Kind and name (as a label has it) of the owner of what `held` made; None for other objects."""
+    labels = manifest["metadata"].get("labels") or {}
+    kind, name, uid = map(labels.get, (LABEL_OWNER_KIND, LABEL_OWNER_NAME, LABEL_OWNER_UID))
+    return None if controlled(manifest) or not (kind and name and uid) else (str(kind), str(name))
+
+
 def owned_by(manifest: Mapping[str, Any], owner: Resource) -> bool:
     """Whether the object's controller is this very owner (by UID, not by name)."""
     return any(
@@ -90,7 +117,7 @@ LEAVING = 256
 _TEXT = 253
 """Characters of a name; longer texts tell nobody anything."""
 _TELLING = ("name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds")
-_MARKS = (LABEL_MANAGED_BY, LABEL_OWNER_KIND, LABEL_OWNER_NAME, LABEL_CLUSTER)
+_MARKS = (LABEL_MANAGED_BY, LABEL_OWNER_KIND, LABEL_OWNER_NAME, LABEL_OWNER_UID, LABEL_CLUSTER)
 
 
 def reference_to(live: Manifest, labels: Iterable[str] = ()) -> Manifest:
@@ -195,7 +222,7 @@ def _writers(live: Manifest) -> Iterator[Manifest]:
             yield {"manager": str(one.get("manager"))[:_TEXT], "fieldsV1": theirs}
 
 
-def controlled(live: Manifest) -> bool:
+def controlled(live: Mapping[str, Any]) -> bool:
     """Whether an object has a controller, whoever that is."""
     return any(map(_controls, live["metadata"].get("ownerReferences") or ()))
 
@@ -208,7 +235,8 @@ def brought(live: Manifest, manager: str, entries: Iterable[str]) -> bool:
     """Whether an entry of a Secret is somebody's own, and not what `manager` made.
 
     Told by who wrote it, which the API server records: so also one that an earlier version of the
-    operator has taken for its own is given back. Where nothing is recorded the owner decides.
+    operator has taken for its own is given back. Where nothing is recorded the owner decides,
+    or the label that stands for one.
     """
     meta, wanted = live["metadata"], {f"f:{entry}" for entry in entries}
     writers = {
@@ -219,7 +247,7 @@ def brought(live: Manifest, manager: str, entries: Iterable[str]) -> bool:
     if writers:
         return bool(writers - {manager})
     stored = bool(meta.get("uid"))
-    return stored and not any(r.get("controller") for r in meta.get("ownerReferences") or ())
+    return stored and not controlled(live) and holder(live) is None
 
 
 _DATA = ("f:data", "f:stringData")
@@ -231,12 +259,27 @@ async def release(kube: Kube, kind: Kind, live: Manifest, owner: Resource) -> Ma
     """
     meta = live["metadata"]
     others = [r for r in meta.get("ownerReferences") or () if r["uid"] != owner.metadata.uid]
-    marks = [*owner_labels(owner), LABEL_CLUSTER]
+    marks = [*owner_labels(owner), LABEL_OWNER_UID, LABEL_CLUSTER]
     patch = {
         "resourceVersion": meta["resourceVersion"],
         "ownerReferences": others or None,
         "labels": dict.fromkeys(marks),
         "annotations": {ANNOTATION_INTENT: None},
+    }
+    return await kube.patch(kind, meta["name"], meta["namespace"], {"metadata": patch})
+
+
+async def loosen(kube: Kube, kind: Kind, live: Manifest, owner: Resource) -> Manifest:
+    """Makes what had its owner for a reference into what `held` makes. Raises `KubeError`.
+
+    An apply would not do: it takes away only what was applied, and not what was created.
+    """
+    meta = live["metadata"]
+    others = [r for r in meta.get("ownerReferences") or () if r.get("uid") != owner.metadata.uid]
+    patch = {
+        "resourceVersion": meta["resourceVersion"],
+        "ownerReferences": others or None,
+        "labels": {**owner_labels(owner), LABEL_OWNER_UID: owner.metadata.uid},
     }
     return await kube.patch(kind, meta["name"], meta["namespace"], {"metadata": patch})
 

@@ -7,14 +7,27 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
+from kok.api import names
 from kok.api.meta import Kind, Manifest, Resource
+from kok.kube import kinds
 from kok.kube.apply import ensure, stamped
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
-from kok.kube.ownership import owned, owned_by, owner_labels, refers_to, whole_of
+from kok.kube.ownership import (
+    brought,
+    held,
+    held_by,
+    holder,
+    loosen,
+    owned,
+    owned_by,
+    owner_labels,
+    refers_to,
+    whole_of,
+)
 from kok.operators.cluster import reasons
 from kok.operators.cluster.kept import ENTRIES
-from kok.operators.cluster.parts import FIELD_MANAGER
+from kok.operators.cluster.parts import FIELD_MANAGER, key_entries, key_secrets
 from kok.runtime.errors import Invalid, Wait
 
 T = TypeVar("T")
@@ -32,7 +45,7 @@ async def ensure_children(
     `Invalid` for a name that somebody else's object has, `Wait` while an earlier owner's object
     of that name is going.
     """
-    wanted = [owned(intent, owner) for intent in intents]
+    wanted = [_child(intent, owner) for intent in intents]
     return await all_of(
         _kept(owner, _ensure(kube, owner, m, lives.get((m["kind"], m["metadata"]["name"]))))
         for m in wanted
@@ -50,7 +63,7 @@ async def make_once(
     Nothing is written over an object that `lives` does not know: what it holds has to be looked
     at first. `Wait` then, too.
     """
-    wanted = [owned(intent, owner) for intent in intents]
+    wanted = [_child(intent, owner) for intent in intents]
     return await all_of(
         _kept(
             owner,
@@ -63,6 +76,33 @@ async def make_once(
 async def _kept(owner: Resource, work: Awaitable[Manifest]) -> Manifest:
     """An answer has all in it that others hung on the object; a pass would keep it to its end."""
     return whole_of(owner, await work, entries=ENTRIES)
+
+
+def _child(intent: Manifest, owner: Resource) -> Manifest:
+    """Keys have no reference to their owner: those of retained data must not go with it."""
+    return held(intent, owner) if _is_key(intent, owner) else owned(intent, owner)
+
+
+def _is_key(manifest: Manifest, owner: Resource) -> bool:
+    secret = manifest["kind"] == kinds.SECRET.kind
+    return secret and manifest["metadata"]["name"] in key_secrets(owner.name)
+
+
+def is_child(live: Manifest, owner: Resource) -> bool:
+    """Whether an object is this very owner's. Of a kind that has no keys the reference tells."""
+    return owned_by(live, owner) or (_is_key(live, owner) and held_by(live, owner))
+
+
+async def loosen_keys(kube: Kube, owner: Resource, keys: Iterable[Manifest]) -> list[Manifest]:
+    """Takes the owner off keys that earlier releases made with one; returns these as they are now.
+
+    What the garbage collector has asked to go already, nothing keeps. Raises `KubeError`.
+    """
+    return await all_of(
+        _kept(owner, loosen(kube, kinds.SECRET, live, owner))
+        for live in keys
+        if owned_by(live, owner) and not live["metadata"].get("deletionTimestamp")
+    )
 
 
 async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
@@ -123,7 +163,7 @@ def judge(kind: Kind, found: Manifest, owner: Resource) -> None:
     may still be somebody's: what is made by hand, by Helm or by GitOps has no controller. Its
     content would be replaced, and it would be deleted with the Cluster.
     """
-    if owned_by(found, owner):
+    if is_child(found, owner):
         return
     meta = found["metadata"]
     name = f"{kind.kind} {meta['namespace']}/{meta['name']}"
@@ -134,12 +174,11 @@ def judge(kind: Kind, found: Manifest, owner: Resource) -> None:
             raise Wait(
                 reasons.STALE_CHILD, f"{name} of an earlier {owner} is still being removed", 1.0
             )
-        raise Invalid(
-            reasons.NAME_TAKEN,
-            f"{name} belongs to {reference['kind']} {reference['name']}; give one of the two "
-            "another name",
-        )
-    if not _left_behind(found, owner):
+        raise _taken(name, reference["kind"], reference["name"])
+    whose = holder(found)
+    if whose is not None and is_anothers(found, owner):
+        raise _taken(name, *whose)
+    if not left_behind(found, owner):
         marks = ",".join(f"{key}={value}" for key, value in owner_labels(owner).items())
         raise Wait(
             reasons.NAME_TAKEN,
@@ -150,7 +189,24 @@ def judge(kind: Kind, found: Manifest, owner: Resource) -> None:
         )
 
 
-def _left_behind(found: Manifest, owner: Resource) -> bool:
+def _taken(name: str, kind: str, called: str) -> Invalid:
+    text = f"{name} belongs to {kind} {called}; give one of the two another name"
+    return Invalid(reasons.NAME_TAKEN, text)
+
+
+def is_anothers(live: Manifest, owner: Resource) -> bool:
+    """Whether it is the key of a Cluster of another name: of some, derived names are the same.
+
+    That of an earlier object of the same name is not: it was left behind, or restored. Nor is what
+    somebody else wrote, as a copy with all its labels: that is his own.
+    """
+    marks = owner_labels(owner)
+    ours = (marks[names.LABEL_OWNER_KIND], marks[names.LABEL_OWNER_NAME])
+    entries = key_entries(live["metadata"]["name"])
+    return holder(live) not in {None, ours} and not brought(live, FIELD_MANAGER, entries)
+
+
+def left_behind(found: Manifest, owner: Resource) -> bool:
     """Whether an object without a controller was made for this owner.
 
     Its labels tell, which deletion without children and restores of the meta cluster's objects

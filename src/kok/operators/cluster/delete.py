@@ -11,21 +11,22 @@ from kok.api.addon import Addon
 from kok.api.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
-from kok.kube.cutting import FREE_FORM
+from kok.kube.cutting import ANYTHING, FREE_FORM
 from kok.kube.errors import Conflict
 from kok.kube.listed import listed
 from kok.kube.ownership import (
     LEAVING,
     brought,
     children_of,
+    controlled,
     few,
     owned_by,
     owner_labels,
     reference_to,
     release,
 )
-from kok.operators.cluster import reasons
-from kok.operators.cluster.children import all_of
+from kok.operators.cluster import kept, reasons
+from kok.operators.cluster.children import all_of, is_child, left_behind, loosen_keys
 from kok.operators.cluster.observe import ADDON, ETCD
 from kok.operators.cluster.parts import FIELD_MANAGER, key_entries, key_secrets
 from kok.runtime.errors import Wait
@@ -52,11 +53,26 @@ class Deletion:
 
     async def step(self) -> Result | Done:
         """`Wait` says what is still there; `DONE` that nothing is."""
+        await loosen_keys(self._p.kube, self._cluster, await self._keys())
+        await self._hand_on()
         await self._addons()
         await self._control_plane()
         await self._etcd()
         await self._rest()
         return DONE
+
+    async def _hand_on(self) -> None:
+        """Tells the EtcdCluster what is to become of its volumes: no pass may have done so yet."""
+        name, policy = names.etcd_cluster(self._cluster.name), self._cluster.spec.deletion_policy
+        live = await self._p.kube.get(ETCD, name, self._cluster.namespace, unread=ANYTHING)
+        if live is None or not owned_by(live, self._cluster):
+            return
+        if (live.get("spec") or {}).get("deletionPolicy") != policy:
+            patch = {
+                "metadata": {"uid": live["metadata"]["uid"]},
+                "spec": {"deletionPolicy": policy},
+            }
+            await self._p.kube.patch(ETCD, name, self._cluster.namespace, patch)
 
     async def _addons(self) -> None:
         """Addons go first: their objects may hold something outside, such as load balancers.
@@ -89,44 +105,62 @@ class Deletion:
         self._wait_for([_name(m) for m in etcd], "EtcdCluster", reasons.DELETING_ETCD, ETCD_FOR)
 
     async def _rest(self) -> None:
-        if self._cluster.spec.deletion_policy == "Retain":
-            await self._retain()
         left: list[str] = []
         for kind in (kinds.SERVICE, kinds.PDB, kinds.NETWORKPOLICY, kinds.SECRET):
             found = await self._children(kind)
             if kind == kinds.SECRET:
-                found = await self._without_brought(found)
+                found += await self._keys_to_go()
             await self._delete(kind, found)
             left += [f"{kind.kind} {_name(m)}" for m in found]
         # What stands in the way here is somebody's finalizer: the rest is a matter of an instant.
         self._wait_for(left, "", reasons.DELETING_REST, ETCD_FOR)
 
-    async def _without_brought(self, found: list[Manifest]) -> list[Manifest]:
-        """Keys that somebody brought are given back, not deleted."""
-        keys = set(key_secrets(self._cluster.name))
-        theirs = [
-            m
-            for m in found
-            if _name(m) in keys and brought(m, FIELD_MANAGER, key_entries(_name(m)))
-        ]
+    async def _keys(self) -> list[Manifest]:
+        """The Secrets of keys that are this very Cluster's."""
+        kube, cluster, whole = self._p.kube, self._cluster, kept.whole(self._cluster)
+        found = await all_of(
+            kube.get(kinds.SECRET, name, cluster.namespace, keep=whole)
+            for name in key_secrets(cluster.name)
+        )
+        return [live for live in found if live is not None and is_child(live, cluster)]
+
+    async def _keys_to_go(self) -> list[Manifest]:
+        """Keys that are to be deleted; nobody else would.
+
+        Those that somebody brought are given back, and those of data that stays are kept.
+        """
+        keys = await self._keys()
+        if self._cluster.spec.deletion_policy == "Retain" or await self._etcd_stays():
+            await self._retain(keys)
+            return []
+        theirs = [m for m in keys if brought(m, FIELD_MANAGER, key_entries(_name(m)))]
         for live in theirs:
             await release(self._p.kube, kinds.SECRET, live, self._cluster)
-        return [m for m in found if m not in theirs]
+        return [m for m in keys if m not in theirs]
 
-    async def _retain(self) -> None:
+    async def _etcd_stays(self) -> bool:
+        """Whether the EtcdCluster was let go of, as by a deletion that leaves children as orphans.
+
+        Such a deletion takes references away: nothing that could be seen of it is at the keys.
+        """
+        name = names.etcd_cluster(self._cluster.name)
+        live = await self._p.kube.get(ETCD, name, self._cluster.namespace, unread=ANYTHING)
+        if live is None or live["metadata"].get("deletionTimestamp") or controlled(live):
+            return False
+        return left_behind(live, self._cluster)
+
+    async def _retain(self, keys: list[Manifest]) -> None:
         """Keeps the keys: without them the retained data could not be read.
 
-        They lose their owner, so that they outlive it, and are found by a later Cluster of the
-        same name.
+        Without a mark of whose they are they are found by a later Cluster of the same name.
         """
-        for name in key_secrets(self._cluster.name):
-            live = await self._p.kube.get(kinds.SECRET, name, self._cluster.namespace)
-            if live is None or not owned_by(live, self._cluster):
-                continue
+        marks = (*owner_labels(self._cluster), names.LABEL_OWNER_UID)
+        for live in keys:
+            name = _name(live)
             meta: dict[str, Any] = {
                 "resourceVersion": live["metadata"]["resourceVersion"],
                 "ownerReferences": None,
-                "labels": dict.fromkeys(owner_labels(self._cluster)),
+                "labels": dict.fromkeys(marks),
             }
             await self._p.kube.patch(
                 kinds.SECRET, name, self._cluster.namespace, {"metadata": meta}
@@ -137,17 +171,17 @@ class Deletion:
     async def _children(self, kind: Kind) -> list[Manifest]:
         """Those of this very Cluster, or as many as one pass removes: it waits for all to be gone.
 
-        Of keys there is more to be read: whose they are.
+        Without its keys.
         """
         cluster = self._cluster
-        keys = key_secrets(cluster.name) if kind == kinds.SECRET else ()
         listed = await self._p.kube.list(
             kind,
             cluster.namespace,
             labels=owner_labels(cluster),
-            keep=children_of(cluster, keys, most=LEAVING),
+            keep=children_of(cluster, (), most=LEAVING),
         )
-        return [m for m in listed if m and owned_by(m, cluster)]
+        keys = key_secrets(cluster.name) if kind == kinds.SECRET else ()
+        return [m for m in listed if m and owned_by(m, cluster) and _name(m) not in keys]
 
     async def _delete(self, kind: Kind, found: list[Manifest]) -> None:
         await all_of(

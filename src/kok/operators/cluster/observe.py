@@ -20,7 +20,6 @@ from kok.kube.ownership import (
     controlled,
     few,
     is_whole,
-    owned_by,
     owner_labels,
     reference_to,
 )
@@ -28,6 +27,7 @@ from kok.kube.podgist import pod_gist
 from kok.kube.slim import slim
 from kok.kube.together import asking
 from kok.operators.cluster import kept
+from kok.operators.cluster.children import is_anothers, is_child
 from kok.operators.cluster.endpoint import MetaNode
 from kok.operators.cluster.machines import Machines
 from kok.operators.cluster.metanodes import MetaNodes
@@ -201,7 +201,7 @@ async def observe(
         (str(m["kind"]), str(m["metadata"]["name"])): m
         for listed in lists
         for m in listed.result()
-        if m and owned_by(m, cluster)
+        if m and is_child(m, cluster)
     }
     children.update(await _lost_keys(kube, cluster, children))
     reachable = tuple(node for node in meta_nodes if node.addresses)
@@ -234,7 +234,9 @@ async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Childr
     return {
         (kinds.SECRET.kind, name): live
         for name, one in zip(missing, found, strict=True)
-        if (live := one.result()) is not None and not controlled(live)
+        if (live := one.result()) is not None
+        and not controlled(live)
+        and not is_anothers(live, cluster)
     }
 
 

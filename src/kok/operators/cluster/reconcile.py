@@ -68,6 +68,8 @@ class ClusterReconciler:
         return Result(_next(p, steps))
 
     async def _act(self, steps: Steps, inside: Inside) -> None:
+        if not steps.p.paused:
+            await steps.loosen_keys()
         steps.draw()
         if steps.p.paused:
             await inside.look(steps)

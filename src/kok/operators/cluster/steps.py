@@ -10,11 +10,11 @@ from kok.api.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.errors import InvalidObject
-from kok.kube.ownership import owned_by, prune, release
+from kok.kube.ownership import prune, release
 from kok.operators.cluster import hibernation, parts, reasons
 from kok.operators.cluster import plan as planning
 from kok.operators.cluster.blueprint import Blueprint, blueprint
-from kok.operators.cluster.children import all_of, ensure_children, make_once
+from kok.operators.cluster.children import all_of, ensure_children, is_child, loosen_keys, make_once
 from kok.operators.cluster.credentials import ROOTS, Issuer, Names, originals
 from kok.operators.cluster.endpoint import (
     Endpoint,
@@ -32,6 +32,7 @@ from kok.operators.cluster.parts import (
     API_SERVER,
     CONTROLLER_MANAGER,
     SCHEDULER,
+    key_secrets,
 )
 from kok.operators.cluster.permitted import check
 from kok.operators.cluster.render import apiserver, controllers, network, owned, pods
@@ -76,6 +77,12 @@ class Steps:
         """A component's Deployment."""
         return self.world.get(kinds.DEPLOYMENT, parts.deployment(self.cluster.name, component))
 
+    async def loosen_keys(self) -> None:
+        """Before anything can stop the pass: keys that have the Cluster for an owner go with it."""
+        stored = self.world.of(kinds.SECRET)
+        keys = [stored[name] for name in key_secrets(self.cluster.name) if name in stored]
+        self.found.world = self.world.merged(await loosen_keys(self.p.kube, self.cluster, keys))
+
     def draw(self) -> None:
         """Checks the spec; raises `Invalid`."""
         known = known_addresses(self.cluster, self.world.nodes)
@@ -116,7 +123,7 @@ class Steps:
         taken = [
             live
             for name in sorted(self.keys.brought)
-            if (live := stored.get(name)) is not None and owned_by(live, self.cluster)
+            if (live := stored.get(name)) is not None and is_child(live, self.cluster)
         ]
         done = [await release(self.p.kube, kinds.SECRET, live, self.cluster) for live in taken]
         self.found.world = self.world.merged(done)

@@ -15,9 +15,10 @@ from kok import pki
 from kok.api import names
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.etcdstore import BackupKeys
-from kok.api.meta import GROUP, Manifest
+from kok.api.meta import GROUP, Manifest, OwnerReference
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.ownership import holder, label_value
 from kok.operators.etcd import reasons
 from kok.operators.etcd.backups import store as stores
 from kok.operators.etcd.worker import sealing
@@ -129,7 +130,7 @@ def _of_its_cluster(obj: EtcdCluster, secret: Manifest) -> bool:
     """Whether it is one of the keys that KOK made for the Cluster which has the EtcdCluster.
 
     Who writes the EtcdCluster also writes its owners, and UIDs are no secrets. What he can not write
-    are the owners of a Secret: so that its controller must be a Cluster of KOK, and not merely
+    are the labels and owners of a Secret: so that these must name a Cluster of KOK, and not merely
     something with that UID (other projects have a kind Cluster, and Secrets of such names, too).
     """
     owner = next((o for o in obj.metadata.owner_references if o.controller), None)
@@ -139,12 +140,24 @@ def _of_its_cluster(obj: EtcdCluster, secret: Manifest) -> bool:
     return (
         obj.name == names.etcd_cluster(owner.name)
         and meta["name"] in names.kept_keys(owner.name).values()
-        and any(
-            _is_cluster(reference.get("kind"), reference.get("apiVersion"))
-            and (reference.get("name"), reference.get("uid")) == (owner.name, owner.uid)
-            for reference in meta.get("ownerReferences") or ()
-            if reference.get("controller")
-        )
+        and (_is_held_by(secret, owner) or _is_owned_by(secret, owner))
+    )
+
+
+def _is_held_by(secret: Manifest, owner: OwnerReference) -> bool:
+    """As the keys are: their labels, which are KOK's own, name the Cluster, and nobody controls them."""
+    labels = secret["metadata"].get("labels") or {}
+    held = holder(secret) == (owner.kind, label_value(owner.name))
+    return held and labels.get(names.LABEL_OWNER_UID) == owner.uid
+
+
+def _is_owned_by(secret: Manifest, owner: OwnerReference) -> bool:
+    """As earlier releases made them."""
+    return any(
+        _is_cluster(reference.get("kind"), reference.get("apiVersion"))
+        and (reference.get("name"), reference.get("uid")) == (owner.name, owner.uid)
+        for reference in secret["metadata"].get("ownerReferences") or ()
+        if reference.get("controller")
     )
 
 

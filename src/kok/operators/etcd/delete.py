@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from kok.api import names
+from kok.api.cluster import Cluster
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
+from kok.kube.cutting import FREE_FORM
+from kok.kube.errors import NotFound
 from kok.kube.ownership import LEAVING, owned_by
 from kok.operators.etcd import plan, workers
 from kok.operators.etcd.observe import World, read_children
@@ -16,6 +20,8 @@ from kok.runtime.errors import Wait
 from kok.runtime.reasons import DELETING
 from kok.runtime.reconciler import DONE, Done, Pass, Result
 
+CLUSTER = Cluster.info.kind
+OF_KOK = (CLUSTER.group, CLUSTER.kind)
 PATIENCE = timedelta(minutes=2)
 """How long stopping pods and volumes are waited for; a node that is gone never tells."""
 GRACE_DELETE = 1
@@ -29,7 +35,8 @@ async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
     of earlier releases are freed of their owner first. After `PATIENCE` the rest is left to
     Kubernetes: all of it is on its way out already, or has an owner that is gone.
     """
-    obj = p.obj.model_copy(update={"status": p.status})
+    spec = p.obj.spec.model_copy(update={"deletion_policy": await _policy(p)})
+    obj = p.obj.model_copy(update={"status": p.status, "spec": spec})
     world = World(await read_children(obj, plan.members_of(obj), p.kube, most=LEAVING))
     # What fills a volume ends first: it could hold it for long.
     await _delete(p, kinds.JOB, await workers.jobs_of(p.kube, obj))
@@ -55,6 +62,30 @@ async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
     if max(asked) >= LEAVING and not _out_of_patience(obj, p.now):
         raise Wait(DELETING, "removes what else belongs to it", after=0.5)
     return DONE
+
+
+async def _policy(p: Pass[EtcdCluster]) -> str:
+    """What becomes of the volumes: of a Cluster's EtcdCluster what the Cluster says by now.
+
+    It may have been changed just before the deletion. The cluster operator hands it on, but in a
+    foreground deletion of the Cluster the garbage collector deletes the EtcdCluster at once.
+    """
+    obj = p.obj
+    owner = next((o for o in obj.metadata.owner_references if o.controller), None)
+    if owner is None or (owner.api_version.partition("/")[0], owner.kind) != OF_KOK:
+        return obj.spec.deletion_policy
+    if names.etcd_cluster(owner.name) != obj.name:
+        return obj.spec.deletion_policy
+    try:
+        live = await p.kube.get(CLUSTER, owner.name, obj.namespace, unread=FREE_FORM)
+    except NotFound:
+        # The kind is not served, which may be so for a moment only.
+        if not _out_of_patience(obj, p.now):
+            raise
+        live = None
+    if live is None or live["metadata"].get("uid") != owner.uid:
+        return obj.spec.deletion_policy
+    return str((live.get("spec") or {}).get("deletionPolicy", "Delete"))
 
 
 def _ours(obj: EtcdCluster, world: World, kind: Kind) -> list[Manifest]:

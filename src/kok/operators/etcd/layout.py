@@ -12,8 +12,8 @@ METRICS_PORT = 2381
 LABEL_NAME = "app.kubernetes.io/name"
 LABEL_MEMBER = "kok.dev/etcd-member"
 """On a member's StatefulSet, pod and volume: the member's name."""
-LABEL_OWNER_UID = "kok.dev/owner-uid"
-"""On volumes: UID of the EtcdCluster whose data they hold. It outlives the owner reference."""
+LABEL_OWNER_UID = names.LABEL_OWNER_UID
+"""On volumes: UID of the EtcdCluster whose data they hold."""
 ANNOTATION_CLUSTER_ID = "kok.dev/etcd-cluster-id"
 ANNOTATION_MEMBER_ID = "kok.dev/etcd-member-id"
 ANNOTATION_VERSION = "kok.dev/etcd-version"

@@ -20,11 +20,15 @@ from tests.integration.operators.cluster.conftest import (
 from tests.integration.operators.cluster.standin import ETCD, StandIn
 
 from kok import pki
+from kok.api import Cluster
 from kok.api.meta import Manifest
+from kok.api.names import LABEL_OWNER_NAME, LABEL_OWNER_UID
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import InvalidObject
+from kok.kube.ownership import owner_reference
 from kok.operators.cluster.observe import CHILDREN
+from kok.operators.cluster.parts import key_secrets
 from kok.runtime.main import Process
 
 
@@ -186,15 +190,15 @@ async def test_of_two_that_collide_and_come_at_once_one_wins(
     await soon(lambda: _one_is_refused(world, *pair))
 
     secret = await world.there(kinds.SECRET, "shop-front-proxy-ca")
-    [owner] = secret["metadata"]["ownerReferences"]
+    owner = secret["metadata"]["labels"][LABEL_OWNER_NAME]
     ca = pki.ca_of(secret)
     assert ca is not None
     # The other one may be refused before the winner has ended its pass.
-    winner = await world.until(has_keys, owner["name"])
+    winner = await world.until(has_keys, owner)
     recorded = winner["status"]["caFingerprints"]["shop-front-proxy-ca"]
     assert recorded == pki.fingerprint(ca.cert_pem)
     # Of the other one nothing is in use, so that none of its keys is for good.
-    [loser] = {*pair} - {owner["name"]}
+    [loser] = {*pair} - {owner}
     assert not has_keys(await world.there(CLUSTER, loser))
 
 
@@ -285,10 +289,49 @@ async def test_retained_data_keeps_the_keys_to_read_it(
     assert await everything(kube, world.namespace) == kept
     secret = await world.there(kinds.SECRET, "shop-encryption")
     assert not secret["metadata"].get("ownerReferences")
+    assert LABEL_OWNER_UID not in secret["metadata"]["labels"]
     # A later Cluster of that name takes them up again.
     await world.make()
     again = await world.until(has_keys)
     assert again["status"]["caFingerprints"] == made["status"]["caFingerprints"]
+
+
+async def test_keys_of_an_earlier_release_lose_their_owner_though_nothing_else_may_be_done(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    """Kubernetes' garbage collector would delete them as soon as the Cluster is deleted."""
+    standin.serve = False
+    await world.make()
+    made = await world.until(has_keys)
+    await world.until(lambda m: m, "shop-apiserver", kinds.DEPLOYMENT)
+    for name in key_secrets("shop"):
+        assert not (await world.there(kinds.SECRET, name))["metadata"].get("ownerReferences")
+    gate = {"extraArgs": [{"name": "feature-gates", "value": "AnyVolumeDataSource=true"}]}
+    await world.patch({"spec": {"apiServer": gate}})
+    await world.until_reason("UnknownFlag")
+
+    owner = owner_reference(Cluster.parse(made))
+    labels = {LABEL_OWNER_UID: None}
+    earlier = {"metadata": {"ownerReferences": [owner], "labels": labels}}
+    await world.patch(earlier, "shop-encryption", kinds.SECRET)
+
+    await world.until(_is_free, "shop-encryption", kinds.SECRET)
+
+
+def _is_free(secret: Manifest | None) -> bool:
+    meta = (secret or {"metadata": {}})["metadata"]
+    return LABEL_OWNER_UID in meta.get("labels", {}) and not meta.get("ownerReferences")
+
+
+async def test_keys_at_rest_are_not_written(
+    world: World, cluster_operator: Process, standin: StandIn
+) -> None:
+    await world.make()
+    await world.until_ready()
+    before = [await world.there(kinds.SECRET, name) for name in key_secrets("shop")]
+    await world.patch({"spec": {"addons": [{"name": "coredns", "enabled": False}]}})
+    await world.until_gone("shop-coredns", ADDON)
+    assert [await world.there(kinds.SECRET, name) for name in key_secrets("shop")] == before
 
 
 async def test_an_operator_that_is_stopped_at_any_time_goes_on_where_it_was(

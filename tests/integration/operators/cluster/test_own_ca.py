@@ -14,6 +14,7 @@ from tests.unit.pki.chains import chain
 
 from kok import pki
 from kok.api.meta import Manifest
+from kok.api.names import LABEL_OWNER_UID
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.cluster.endpoint import Endpoint
@@ -106,7 +107,7 @@ async def test_what_an_earlier_version_took_is_given_back(
     await world.make()
     await world.until(lambda m: m, "shop-apiserver", kinds.DEPLOYMENT)
     ours = await world.there(kinds.SECRET, "shop-ca")
-    assert ours["metadata"]["ownerReferences"]
+    assert ours["metadata"]["labels"][LABEL_OWNER_UID]
     # As if a user had made it and the operator had applied the same over it.
     note = {"tls.crt": ours["data"]["tls.crt"], "tls.key": ours["data"]["tls.key"]}
     theirs = {
@@ -118,7 +119,7 @@ async def test_what_an_earlier_version_took_is_given_back(
     }
     await world.kube.apply(theirs)
     free = await world.until(
-        lambda m: m is not None and not m["metadata"].get("ownerReferences"),
+        lambda m: m is not None and LABEL_OWNER_UID not in m["metadata"].get("labels", {}),
         "shop-ca",
         kinds.SECRET,
     )

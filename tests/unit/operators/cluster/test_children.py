@@ -12,8 +12,8 @@ from tests.unit.operators.cluster.builders import a_cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.ownership import owner_labels, owner_reference
-from kok.operators.cluster.children import judge, make_once
+from kok.kube.ownership import held, owner_labels, owner_reference
+from kok.operators.cluster.children import is_anothers, is_child, judge, make_once
 from kok.operators.cluster.credentials import OPAQUE, secret
 from kok.operators.cluster.parts import FIELD_MANAGER
 from kok.runtime.errors import Invalid, Wait
@@ -77,16 +77,55 @@ def test_what_nobody_controls_is_not_taken_over(live: Manifest) -> None:
     assert "remove it, or give the Cluster another name" in said
 
 
+def a_key(of: str, **meta: Any) -> Manifest:
+    """`shop-x-ca`, the CA of Cluster `shop-x`, as KOK made it for some Cluster."""
+    bare = secret("shop-x-ca", OPAQUE, {"tls.crt": "", "tls.key": ""})
+    made = held(bare, a_cluster(of))
+    fields = {"f:data": {"f:tls.crt": {}, "f:tls.key": {}}}
+    made["metadata"] |= {
+        "uid": "1",
+        "managedFields": [{"manager": FIELD_MANAGER, "fieldsV1": fields}],
+    }
+    made["metadata"] |= meta
+    return made
+
+
+def test_the_key_of_a_cluster_whose_derived_names_are_the_same_is_not_taken_over() -> None:
+    other = a_cluster("shop-x")
+    other.metadata.uid = "uid-2"
+    with pytest.raises(Invalid, match="shop-x-ca belongs to Cluster shop; give one of the two"):
+        judge(kinds.SECRET, a_key("shop"), other)
+    assert is_anothers(a_key("shop"), other)
+
+
+def test_what_an_earlier_cluster_of_that_name_or_somebody_else_left_is_nobody_elses() -> None:
+    other = a_cluster("shop-x")
+    other.metadata.uid = "uid-2"
+    assert not is_anothers(a_key("shop-x"), other)
+    judge(kinds.SECRET, a_key("shop-x"), other)
+    # A copy of another Cluster's key, made with all its labels.
+    fields = {"f:data": {"f:tls.key": {}}}
+    copied = a_key("shop", managedFields=[{"manager": "kubectl", "fieldsV1": fields}])
+    assert not is_anothers(copied, other)
+
+
+def test_only_keys_are_told_by_labels() -> None:
+    forged = held(secret("shop-kubeconfig", OPAQUE, {}), SHOP)
+    assert not is_child(forged, SHOP)
+
+
 WHERE = f"/api/v1/namespaces/{SHOP.namespace}/secrets/shop-encryption"
 MADE = secret("shop-encryption", OPAQUE, {"key1": "b3Vycw=="})
 THEIR_KEY = {**MADE, "data": {"key1": "dGhlaXJz"}}
 
 
-async def test_what_is_made_once_carries_its_owner(api: FakeApi, kube: Kube) -> None:
+async def test_what_is_made_once_says_whose_it_is(api: FakeApi, kube: Kube) -> None:
     [made] = await make_once(kube, SHOP, [MADE], {})
 
     assert made["data"] == MADE["data"]
-    assert made["metadata"]["ownerReferences"] == [owner_reference(SHOP)]
+    assert "ownerReferences" not in made["metadata"], "no garbage collector removes a key"
+    assert owner_labels(SHOP).items() <= made["metadata"]["labels"].items()
+    assert is_child(made, SHOP)
     assert [method for method, _ in api.writes] == ["POST"]
     # It is as it should be: nothing is sent again.
     await make_once(kube, SHOP, [MADE], {("Secret", "shop-encryption"): made})

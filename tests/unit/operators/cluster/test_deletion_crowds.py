@@ -48,6 +48,9 @@ class Crowded:
         self.most = max(self.most, tracemalloc.get_traced_memory()[0] - before)
         return found
 
+    async def get(self, *_: Any, **__: Any) -> None:
+        """There are no keys and no EtcdCluster."""
+
     async def delete(self, kind: Kind, name: str, *_: Any, uid: str, **__: Any) -> bool:
         assert (kind, name) == (self._kind, uid)
         self.left.remove(name)

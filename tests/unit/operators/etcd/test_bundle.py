@@ -13,7 +13,7 @@ from kok.api import names
 from kok.api.cluster import Cluster
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
-from kok.kube.ownership import owner_reference
+from kok.kube.ownership import held, owner_labels, owner_reference
 from kok.operators.etcd import bundle
 from kok.operators.etcd.backups import attempts
 
@@ -55,7 +55,27 @@ def test_a_secret_that_is_not_marked_is_not_kept(labels: dict[str, str] | None) 
 
 @pytest.mark.parametrize("name", names.kept_keys("shop").values())
 def test_the_keys_that_kok_made_for_its_cluster_need_no_mark(name: str) -> None:
+    assert bundle.refusal(owned(SHOP), held({"metadata": {"name": name}}, CLUSTER)) is None
+    # As earlier releases made them.
     assert bundle.refusal(owned(SHOP), a_secret(name, SHOP)) is None
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"name": "shop-kubeconfig"},
+        {"ownerReferences": [{**SHOP, "kind": "ExternalSecret"}]},
+        {"labels": {"kok.dev/owner-uid": "uid-of-shop"}},
+        {"labels": {**owner_labels(CLUSTER), "kok.dev/owner-uid": "uid-of-another"}},
+        {"labels": {**owner_labels(CLUSTER), "kok.dev/owner-uid": ""}},
+        {"labels": owner_labels(CLUSTER)},
+    ],
+    ids=["no key", "controlled", "of nobody", "of an earlier Cluster", "emptied", "no UID"],
+)
+def test_labels_that_do_not_name_the_cluster_open_no_secret(meta: dict[str, Any]) -> None:
+    key = held({"metadata": {"name": "shop-ca"}}, CLUSTER)
+    key["metadata"] |= meta
+    assert bundle.refusal(owned(SHOP), key) is not None
 
 
 @pytest.mark.parametrize(

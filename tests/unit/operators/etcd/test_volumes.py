@@ -94,3 +94,63 @@ async def test_at_the_end_none_is_left_behind_however_many_there_are(
 
     assert done is DONE
     assert not [path for path in api.objects if path.startswith(CLAIMS)]
+
+
+CLUSTER = "/apis/kok.dev/v1alpha1/namespaces/team-a/clusters/shop"
+
+
+def of_cluster(policy: str, **owner: Any) -> EtcdCluster:
+    """A deleted EtcdCluster of Cluster `shop` that says what the Cluster said when it was made."""
+    obj = formed()
+    reference = {"apiVersion": "kok.dev/v1alpha1", "kind": "Cluster", "name": "shop", "uid": "shop"}
+    manifest = obj.manifest()
+    manifest["metadata"] |= {
+        "ownerReferences": [{**reference, "controller": True, **owner}],
+        "deletionTimestamp": NOW.isoformat(),
+    }
+    manifest["spec"]["deletionPolicy"] = policy
+    return EtcdCluster.parse({**manifest, "apiVersion": "kok.dev/v1alpha1", "kind": "EtcdCluster"})
+
+
+async def kept(api: FakeApi, kube: Kube, obj: EtcdCluster) -> bool:
+    """Whether its volume outlives it."""
+    one = render.volume(obj, "shop-etcd-0", Facts(), None)
+    api.put(f"{CLAIMS}/shop-etcd-0", one)
+    with suppress(Wait):
+        await delete.finalize(passing(obj, kube))
+    return f"{CLAIMS}/shop-etcd-0" in api.objects
+
+
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+async def test_what_the_cluster_says_at_the_end_holds_though_nobody_handed_it_on(
+    api: FakeApi, kube: Kube, policy: str
+) -> None:
+    """By foreground deletion the EtcdCluster goes at once."""
+    api.put(CLUSTER, {"metadata": {"uid": "shop"}, "spec": {"deletionPolicy": policy}})
+    before = {"Delete": "Retain", "Retain": "Delete"}[policy]
+    assert await kept(api, kube, of_cluster(before)) is (policy == "Retain")
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        {"uid": "an-earlier-one"},
+        {"name": "another"},
+        {"controller": False},
+        {"apiVersion": "example.com/v1"},
+        {"kind": "Machine"},
+    ],
+)
+async def test_what_is_not_its_cluster_has_no_say(
+    api: FakeApi, kube: Kube, owner: dict[str, Any]
+) -> None:
+    for name in ("shop", "another"):
+        api.put(
+            f"{CLUSTER.removesuffix('shop')}{name}",
+            {"metadata": {"uid": "shop"}, "spec": {"deletionPolicy": "Retain"}},
+        )
+    assert not await kept(api, kube, of_cluster("Delete", **owner))
+
+
+async def test_without_its_cluster_it_goes_by_what_it_says_itself(api: FakeApi, kube: Kube) -> None:
+    assert await kept(api, kube, of_cluster("Retain"))

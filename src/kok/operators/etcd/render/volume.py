@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kok.api.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
-from kok.kube.ownership import owned
+from kok.kube.ownership import held
 from kok.operators.etcd import layout
 
 
@@ -44,7 +44,7 @@ def volume(
         else None,
         layout.ANNOTATION_FENCED: "true" if facts.fenced else None,
     }
-    manifest = owned(
+    return held(
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
@@ -53,7 +53,6 @@ def volume(
                 "labels": {
                     layout.LABEL_NAME: "etcd",
                     layout.LABEL_MEMBER: member,
-                    layout.LABEL_OWNER_UID: obj.metadata.uid,
                 },
                 "annotations": {key: value for key, value in notes.items() if value},
             },
@@ -61,8 +60,6 @@ def volume(
         },
         obj,
     )
-    del manifest["metadata"]["ownerReferences"]
-    return manifest
 
 
 def _spec(obj: EtcdCluster) -> Manifest:
