@@ -13,6 +13,8 @@ from kok.kube.ownership import (
     SURPLUS,
     brought,
     children_of,
+    held,
+    held_by,
     label_value,
     owned,
     owned_by,
@@ -118,6 +120,16 @@ def test_the_record_of_what_is_ours_as_a_whole_is_kept_and_of_what_is_anothers_n
         one["metadata"]["managedFields"] = record
     assert children_of(thing(), {"a"})(mine) == mine
     assert "managedFields" not in children_of(thing(), {"a"})(theirs)["metadata"]
+
+
+def test_a_label_stands_for_the_owner_where_nothing_is_recorded() -> None:
+    """What has neither is somebody's own, and would be used without ever being written."""
+    child = held(secret("a", uid="u"), thing())
+    assert held_by(child, thing())
+    assert not held_by(child, thing(uid="u-2"))
+    assert list(owner_keys(child, THING)) == [("ns", "t")]
+    assert not brought(child, "kok", ["a"])
+    assert brought(secret("a", uid="u", labels=owner_labels(thing())), "kok", ["a"])
 
 
 async def test_surplus_goes_in_several_passes(api: FakeApi, kube: Kube) -> None:
