@@ -16,13 +16,14 @@ from kok.kube.apply import covers, stamped
 from kok.kube.client import Kube
 from kok.kube.holding import Holding
 from kok.kube.limits import MIB
-from kok.kube.ownership import owned
+from kok.kube.ownership import held, owned
 from kok.operators.cluster import kept
 from kok.operators.cluster.blueprint import blueprint
 from kok.operators.cluster.children import ensure_children
 from kok.operators.cluster.keys import KeyRing
 from kok.operators.cluster.metanodes import MetaNodes
 from kok.operators.cluster.observe import CHILDREN, observe
+from kok.operators.cluster.parts import key_secrets
 from kok.operators.cluster.render import network
 from kok.runtime.clock import FakeClock
 
@@ -91,4 +92,5 @@ async def test_what_is_written_is_kept_without_what_hangs_on_it(api: FakeApi, ku
         live = {("Secret", child["metadata"]["name"]): stored}
         [found] = await ensure_children(kube, SHOP, [intent], live)
         assert len(str(found)) < 50_000
-        assert covers(found, stamped(owned(intent, SHOP)))
+        is_key = intent["metadata"]["name"] in key_secrets(SHOP.name)
+        assert covers(found, stamped((held if is_key else owned)(intent, SHOP)))
