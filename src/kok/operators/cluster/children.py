@@ -45,11 +45,7 @@ async def ensure_children(
     `Invalid` for a name that somebody else's object has, `Wait` while an earlier owner's object
     of that name is going.
     """
-    wanted = [_child(intent, owner) for intent in intents]
-    return await all_of(
-        _kept(owner, _ensure(kube, owner, m, lives.get((m["kind"], m["metadata"]["name"]))))
-        for m in wanted
-    )
+    return await _ensure_all(kube, owner, intents, lives)
 
 
 async def make_once(
@@ -63,13 +59,22 @@ async def make_once(
     Nothing is written over an object that `lives` does not know: what it holds has to be looked
     at first. `Wait` then, too.
     """
-    wanted = [_child(intent, owner) for intent in intents]
+    return await _ensure_all(kube, owner, intents, lives, once=True)
+
+
+async def _ensure_all(
+    kube: Kube,
+    owner: Resource,
+    intents: Iterable[Manifest],
+    lives: Mapping[tuple[str, str], Manifest],
+    *,
+    once: bool = False,
+) -> list[Manifest]:
+    wanted = [
+        (_child(one, owner), lives.get((one["kind"], one["metadata"]["name"]))) for one in intents
+    ]
     return await all_of(
-        _kept(
-            owner,
-            _ensure(kube, owner, m, lives.get((m["kind"], m["metadata"]["name"])), once=True),
-        )
-        for m in wanted
+        _kept(owner, _ensure(kube, owner, want, live, once=once)) for want, live in wanted
     )
 
 
