@@ -54,7 +54,7 @@ async def pod_cut_off(w: World, namespace: str, pod: str) -> AsyncIterator[None]
 
 @asynccontextmanager
 async def pod_parted(w: World, namespace: str, pod: str, address: str) -> AsyncIterator[None]:
-    """A pod that hears nothing from one address, and reaches all others."""
+    """A pod that does not reach an address, or any of a range; of several at once the last counts."""
     container, uid = await _place(w, namespace, pod)
     await links.part(container, uid, address)
     try:

@@ -23,48 +23,54 @@ async def cut_off(w: World, namespace: str, members: Sequence[str]) -> AsyncIter
         yield
 
 
-async def forced_alone(w: World, namespace: str, member: str) -> None:
+@asynccontextmanager
+async def forced_alone(
+    w: World, namespace: str, member: str, others: Sequence[str]
+) -> AsyncIterator[None]:
     """Somebody makes a cluster of its own of a member, as etcd lets whoever starts it so.
 
     The operator is away meanwhile. When it is back it takes the flag out of the StatefulSet, and
-    restarts nobody for that; the member's data is what it was made to be.
+    restarts nobody for that; the member's data is what it was made to be. The others never reach
+    that cluster: they would hear that it has removed them, and end. Its pod's address is known
+    only when it runs, so that until then they reach nobody on its node.
     """
     flag = {"op": "add", "path": "/spec/template/spec/containers/0/command/-"}
     patch = json.dumps([{**flag, "value": "--force-new-cluster"}])
     name = etcd.pod(member)
-    before = etcd.lives(await w.kube.get(kinds.POD, name, namespace))
+    pod = await w.kube.get(kinds.POD, name, namespace)
+    before = etcd.lives(pod)
 
     def anew(found: Manifest) -> bool:
         return etcd.lives(found) != before and etcd.pod_ready(found)
 
-    async with disturb.operator_away(w):
-        await w.lab.kubectl(
-            "patch", "statefulset", member, "-n", namespace, "--type=json", "-p", patch
-        )
-        await disturb.kill_pods(w, namespace, name)
-        await w.until(kinds.POD, namespace, name, anew, etcd.LONG)
-        listed = (await etcd.answered(w, namespace, member, "member", "list")).strip()
-    if len(listed.splitlines()) != 1:
-        raise AssertionError(f"{member} was to be alone: {listed}")
-
-
-@asynccontextmanager
-async def kept_from(
-    w: World, namespace: str, member: str, others: Sequence[str]
-) -> AsyncIterator[None]:
-    """Others that do not reach a member.
-
-    Of one that was forced to be alone they would hear that it has removed them, and end.
-    """
-    found = await w.kube.get(kinds.POD, etcd.pod(member), namespace)
-    address = ((found or {}).get("status") or {}).get("podIP")
-    if not address:
-        raise AssertionError(f"{member} has no address")
     async with AsyncExitStack() as stack:
-        for other in others:
-            parted = disturb.pod_parted(w, namespace, etcd.pod(other), address)
-            await stack.enter_async_context(parted)
+
+        async def part(place: str) -> None:
+            for other in others:
+                parted = disturb.pod_parted(w, namespace, etcd.pod(other), place)
+                await stack.enter_async_context(parted)
+
+        async with disturb.operator_away(w):
+            await part(await _pods_of_its_node(w, pod))
+            await w.lab.kubectl(
+                "patch", "statefulset", member, "-n", namespace, "--type=json", "-p", patch
+            )
+            await disturb.kill_pods(w, namespace, name)
+            found = await w.until(kinds.POD, namespace, name, anew, etcd.LONG)
+            await part(str(found["status"]["podIP"]))
+            listed = (await etcd.answered(w, namespace, member, "member", "list")).strip()
+        if len(listed.splitlines()) != 1:
+            raise AssertionError(f"{member} was to be alone: {listed}")
         yield
+
+
+async def _pods_of_its_node(w: World, pod: Manifest | None) -> str:
+    """The range that the pods of a pod's node have their addresses from."""
+    node = await w.kube.get(kinds.NODE, ((pod or {}).get("spec") or {}).get("nodeName") or "-")
+    found = ((node or {}).get("spec") or {}).get("podCIDR")
+    if not found:
+        raise AssertionError("a node without a range for its pods")
+    return str(found)
 
 
 async def destroy(w: World, namespace: str, members: Sequence[str]) -> None:

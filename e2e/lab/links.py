@@ -6,7 +6,7 @@ from the pod's own node is let through. A rule goes with the pod that it was mad
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Network
 
 from e2e.lab.errors import CommandError, LabError
 from e2e.lab.podman import execute
@@ -62,8 +62,8 @@ async def cut(container: str, uid: str) -> None:
 
 
 async def part(container: str, uid: str, address: str) -> None:
-    """Drop what a pod of this host sends to one IPv4 address, such as a Service's."""
-    await _run(container, uid, f"ADDRESS='{IPv4Address(address)}'\n{_IN_POD}{_PART}")
+    """Drop what a pod of this host sends to an IPv4 address or range, and to no other as before."""
+    await _run(container, uid, f"ADDRESS='{IPv4Network(address)}'\n{_IN_POD}{_PART}")
 
 
 async def slow(container: str, uid: str, kilobits: int) -> None:

@@ -198,8 +198,7 @@ async def of_two_minds(w: World, store: dict[str, Any]) -> None:
         leader, (alone, other) = etcd.roles(before)
         others = [leader, other]
         with w.report.step("a member is forced to be a cluster of its own while the others go on"):
-            await quorum.forced_alone(w, NAMESPACE, alone)
-            async with quorum.kept_from(w, NAMESPACE, alone, others):
+            async with quorum.forced_alone(w, NAMESPACE, alone, others):
                 await disagreement_is_told(w, before)
                 await etcd.answered(w, NAMESPACE, alone, "put", COLOUR, "kept")
                 await etcd.answered(w, NAMESPACE, leader, "put", COLOUR, "lost")
