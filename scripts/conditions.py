@@ -11,10 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "conditions.md"
 SOURCES = (
-    ("Every kind", "runtime/reasons.py", None),
+    ("Every kind", "runtime/controller/reasons.py", None),
     ("CAs of Clusters and EtcdClusters", "pki/trust.py", "CAReason"),
     ("EtcdCluster", "operators/etcd/reasons.py", None),
-    ("Backups and restores of etcd", "operators/etcd/worker/reasons.py", "Reason"),
+    ("Backups and restores of etcd", "backup/reasons.py", "Reason"),
     ("Cluster and Addon", "operators/cluster/reasons.py", None),
     ("KubeNode, Machine, Host and Component", "operators/machine/reasons.py", None),
 )

@@ -19,7 +19,7 @@ from e2e.install import install
 from e2e.world import World
 from kok.api import Cluster, KubeNode, Machine
 from kok.kube import kinds
-from kok.kube.quantity import parse_quantity
+from kok.kube.objects.quantity import parse_quantity
 
 ROUNDS = 2
 WORKER = "worker-2"

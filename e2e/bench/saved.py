@@ -22,10 +22,10 @@ from e2e.world import World
 from e2e.writer import writing
 from kok.api import EtcdBackup
 from kok.api.meta import Manifest
+from kok.backup.report import BackupResult, Report
+from kok.backup.stores.s3 import sigv4
 from kok.kube import kinds
-from kok.operators.etcd.render.statefulset import DATA
-from kok.operators.etcd.worker import sigv4
-from kok.operators.etcd.worker.report import BackupResult, Report
+from kok.operators.etcd.etcdcluster.render.statefulset import DATA
 
 GIB = 2**30
 SIZE = 2 * GIB

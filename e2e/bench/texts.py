@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from dataclasses import dataclass
 
 from e2e.bench.figure import Figure, figure
-from kok.kube.cutting import MARK, lean
-from kok.kube.limits import META, weight
-from kok.kube.nesting import parse
-from kok.kube.pages import is_object
+from kok.kube.budget.limits import META, weight
+from kok.kube.decoding.nesting import parse
+from kok.kube.decoding.truncation import MARK, lean
+from kok.kube.lists.pages import is_object
 from kok.runtime.redact import MOST, redact, redact_text
 
 ROUNDS = 7

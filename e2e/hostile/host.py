@@ -18,8 +18,8 @@ from kok.api import Machine
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.access import by_certificate
-from kok.kube.certificates import NODES, SERVING, by_node
 from kok.kube.client import Kube
+from kok.workload.csr import NODES, SERVING, by_node
 
 KUBELET = "/var/lib/kubelet/pki/kubelet-client-current.pem"
 """Certificate and key by which a node is known."""

@@ -22,8 +22,8 @@ from e2e.world import World
 from kok.api import Machine
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.quantity import parse_quantity
-from kok.operators.cluster.parts import API_SERVER, pod_labels, serving_secret
+from kok.kube.objects.quantity import parse_quantity
+from kok.operators.cluster.naming import API_SERVER, pod_labels, serving_secret
 
 NAMES = tuple(f"impostor-{number}" for number in range(3))
 PROGRAM = Path(__file__).with_name("bombs.py")

@@ -24,9 +24,9 @@ from e2e.rights import nothing_was_refused
 from e2e.world import PATIENCE, World, world
 from kok.api import Cluster, Machine
 from kok.api.meta import Kind, Manifest
+from kok.backup.encryption.sealing import key_pair
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.etcd.worker.sealing import key_pair
 
 CLUSTER, MACHINE = Cluster.info.kind, Machine.info.kind
 NODE_LEASE = "kube-node-lease"

@@ -22,7 +22,7 @@ from e2e.world import World, world
 from e2e.writer import kept, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.etcd import layout
+from kok.operators.etcd import naming
 
 NAMESPACE = "e2e-etcd-backup"
 BUCKET = NAMESPACE
@@ -175,7 +175,7 @@ async def worker_killed(w: World, s3: S3, proxy: Proxy) -> None:
             await backups.back_up(w, NAMESPACE, name)
             async with asyncio.timeout(etcd.LONG):
                 await proxy.until(lambda: proxy.hits > hits)
-            pods = await w.kube.list(kinds.POD, NAMESPACE, labels={layout.LABEL_WORKER: "backup"})
+            pods = await w.kube.list(kinds.POD, NAMESPACE, labels={naming.LABEL_WORKER: "backup"})
             (running,) = (p for p in pods if p["status"].get("phase") == "Running")
             await disturb.kill_process(w, NAMESPACE, running["metadata"]["name"], "kok")
         await as_taken(w, s3, name)

@@ -17,7 +17,7 @@ from e2e.world import World, world
 from e2e.writer import Writer, gap, read_back, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.etcd.layout import ANNOTATION_MOVE
+from kok.operators.etcd.naming import ANNOTATION_MOVE
 
 NAMESPACE = "e2e-etcd-migrate"
 NODES = ("meta-1", "meta-2", "meta-3")

@@ -30,7 +30,7 @@ from kok.api import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.api.names import cluster_ca_secret, etcd_cluster, machine
 from kok.kube import kinds
-from kok.operators.cluster.parts import kept_keys
+from kok.operators.cluster.naming import kept_keys
 
 OURS, THEIRS = "e2e-reports-owners", "e2e-reports-others"
 SHOP, AGAIN = "shop", "again"

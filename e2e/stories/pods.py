@@ -20,7 +20,7 @@ from e2e.world import World
 from kok.api import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
-from kok.operators.etcd import layout
+from kok.operators.etcd import naming
 
 NAMESPACE = "e2e-reports-pods"
 BUCKET = NAMESPACE
@@ -106,7 +106,7 @@ async def a_limit_range(w: World) -> None:
     asks = {"resources": {**WORKER["resources"], "requests": {"cpu": "200m"}}}
     await w.kube.patch(BACKUP, "small", NAMESPACE, {"spec": {"worker": asks}})
     await backups.stored(w, NAMESPACE, "small")
-    await w.kube.delete(kinds.POD, layout.pod_name(f"{NAME}-0"), NAMESPACE)
+    await w.kube.delete(kinds.POD, naming.pod_name(f"{NAME}-0"), NAMESPACE)
     await _refused(w, KIND, NAME, words[0], "set spec.resources")
     await etcd.change(w, NAMESPACE, resources={**ENOUGH, "requests": {"cpu": "200m"}})
     await etcd.ready(w, NAMESPACE)
@@ -147,7 +147,7 @@ async def a_backup_under_another_name(w: World) -> None:
     sealed = {"store": store, "encryption": {"secret": KEYS}}
     await backups.back_up(w, NAMESPACE, "sealed", **sealed)
     await backups.stored(w, NAMESPACE, "sealed")
-    pod = await w.kube.get(kinds.POD, layout.pod_name(await _member(w)), NAMESPACE)
+    pod = await w.kube.get(kinds.POD, naming.pod_name(await _member(w)), NAMESPACE)
     copy = _copied(s3, "sealed")
     newest = {"newestOf": f"{NAMESPACE}/{OTHER}"}
     await _not_restored(
@@ -156,7 +156,7 @@ async def a_backup_under_another_name(w: World) -> None:
     await _not_restored(w, "by-key", "put", sealed, {"key": copy})
     _renamed(s3, copy)
     await _not_restored(w, "renamed", "put", sealed, newest)
-    after = await w.kube.get(kinds.POD, layout.pod_name(await _member(w)), NAMESPACE)
+    after = await w.kube.get(kinds.POD, naming.pod_name(await _member(w)), NAMESPACE)
     if etcd.lives(after) != etcd.lives(pod):
         raise AssertionError("a member was touched by restores that were refused")
     await etcd.ready(w, NAMESPACE)

@@ -13,7 +13,7 @@ from e2e.world import World
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.errors import KubeError
-from kok.operators.etcd import layout
+from kok.operators.etcd import naming
 
 NAME = "mesh"
 _GROUP, _VERSION = "admissionregistration.k8s.io", "v1"
@@ -58,7 +58,7 @@ class Seen:
 
     def note(self, pod: Manifest) -> None:
         """Keeps what is to be looked at later."""
-        purpose = (pod["metadata"].get("labels") or {}).get(layout.LABEL_WORKER)
+        purpose = (pod["metadata"].get("labels") or {}).get(naming.LABEL_WORKER)
         if purpose and _runs(pod):
             self.pods[purpose] = pod
 
@@ -95,7 +95,7 @@ async def _holds(w: World, namespace: str) -> bool:
         "metadata": {
             "name": "probe",
             "namespace": namespace,
-            "labels": {layout.LABEL_WORKER: "probe"},
+            "labels": {naming.LABEL_WORKER: "probe"},
         },
         "spec": {"containers": [{"name": "probe", "image": BUSYBOX}]},
     }
@@ -122,7 +122,7 @@ def _policy(name: str, namespace: str) -> Manifest:
             "matchConstraints": {
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
                 "objectSelector": {
-                    "matchExpressions": [{"key": layout.LABEL_WORKER, "operator": "Exists"}]
+                    "matchExpressions": [{"key": naming.LABEL_WORKER, "operator": "Exists"}]
                 },
                 "resourceRules": [made],
             },

@@ -9,7 +9,7 @@ from typing import Any
 from kok.api.meta import GROUP, VERSION, Kind
 from kok.kube.client import Kube
 from kok.kube.errors import InvalidObject
-from kok.kube.paths import object_path
+from kok.kube.http.paths import object_path
 
 STRICT = {"dryRun": "All", "fieldValidation": "Strict"}
 

@@ -8,7 +8,7 @@ from tests.crds.case import Case
 from tests.crds.cases import CASES
 
 from kok.kube.client import Kube
-from kok.kube.paths import object_path
+from kok.kube.http.paths import object_path
 
 pytestmark = pytest.mark.usefixtures("kok_crds")
 

@@ -11,7 +11,7 @@ from kok.api import KINDS
 from kok.api.meta import GROUP, VERSION, Manifest
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
-from kok.kube.paths import object_path
+from kok.kube.http.paths import object_path
 
 pytestmark = pytest.mark.usefixtures("kok_crds")
 

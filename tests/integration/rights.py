@@ -17,7 +17,7 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.access import Access, from_kubeconfig
 from kok.kube.client import Kube
-from kok.kube.paths import object_path
+from kok.kube.http.paths import object_path
 
 RBAC = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 REVIEW = Kind(

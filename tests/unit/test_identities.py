@@ -15,9 +15,9 @@ FROM_OBJECTS = {"AccessError", "by_certificate", "in_pod", "pinned_context"}
 
 METHODS = {"delete", "get", "head", "options", "patch", "post", "put", "request"}
 UNGUARDED = {
-    "kube/session.py",  # for the meta cluster
-    "kube/wire.py",  # the guard itself
-    "operators/etcd/worker/s3http.py",  # a process of the tenant's own
+    "kube/http/session.py",  # for the meta cluster
+    "kube/http/inbound.py",  # the guard itself
+    "backup/stores/s3/http.py",  # a process of the tenant's own
 }
 
 

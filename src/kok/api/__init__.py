@@ -4,15 +4,15 @@ Nothing in here does I/O, and nothing in here knows an operator: this package is
 where the three operators meet.
 """
 
-from kok.api.addon import Addon
-from kok.api.cluster import Cluster
-from kok.api.component import Component
-from kok.api.etcdbackup import EtcdBackup
-from kok.api.etcdcluster import EtcdCluster
-from kok.api.etcdrestore import EtcdRestore
-from kok.api.host import Host
-from kok.api.kubenode import KubeNode
-from kok.api.machine import Machine
+from kok.api.cluster.addon import Addon
+from kok.api.cluster.cluster import Cluster
+from kok.api.etcd.etcdbackup import EtcdBackup
+from kok.api.etcd.etcdcluster import EtcdCluster
+from kok.api.etcd.etcdrestore import EtcdRestore
+from kok.api.machine.component import Component
+from kok.api.machine.host import Host
+from kok.api.machine.kubenode import KubeNode
+from kok.api.machine.machine import Machine
 from kok.api.meta import GROUP, VERSION, Resource
 
 KINDS: tuple[type[Resource], ...] = (

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from kok.api.plain import plain_lines
+from kok.api.printable import plain_lines
 from kok.api.unreadable import Unreadable, misfits
 
 GROUP = "kok.dev"

@@ -11,19 +11,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from kok.api.cluster import Cluster
-from kok.api.machine import Machine
+from kok.api.cluster.cluster import Cluster
+from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.cli.identity import Choice
 from kok.cli.query import FIELD_MANAGER, Refused, admin_kubeconfig, connected
-from kok.kube import certificates, foreignnodes, kinds
+from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
-from kok.kube.certificates import Request, by_node
+from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
-from kok.kube.cutting import FREE_FORM
+from kok.kube.decoding.machines import brief
+from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.errors import Forbidden, NotFound
-from kok.kube.limits import TENANT
-from kok.kube.machinegist import brief
+from kok.workload import csr as certificates
+from kok.workload import unmanaged_nodes
+from kok.workload.csr import Request, by_node
 
 
 async def approve(cluster: str, node: str, namespace: str | None, choice: Choice) -> list[str]:
@@ -41,10 +43,12 @@ async def approve(cluster: str, node: str, namespace: str | None, choice: Choice
         waiting = waiting_of(node, asked)
         if not waiting:
             raise Refused(f"Node {node} of {around.cluster} waits for no serving certificate")
-        nodes = {str(one["metadata"]["name"]): foreignnodes.addresses(one) for one in seen}
-        taken = foreignnodes.taken(around.cluster, around.addresses, around.machines, nodes)(node)
+        nodes = {str(one["metadata"]["name"]): unmanaged_nodes.addresses(one) for one in seen}
+        taken = unmanaged_nodes.taken(around.cluster, around.addresses, around.machines, nodes)(
+            node
+        )
         for request in waiting:
-            why = foreignnodes.objection(request, nodes, taken)
+            why = unmanaged_nodes.objection(request, nodes, taken)
             if why is not None:
                 raise Refused(
                     f"CertificateSigningRequest {request.name} of Node {node} is not approved: {why}"
@@ -60,7 +64,7 @@ class _Around:
     """What the meta cluster knows that limits what a node may have."""
 
     cluster: Cluster
-    machines: list[foreignnodes.MachineNode]
+    machines: list[unmanaged_nodes.MachineNode]
     addresses: tuple[str, ...]
 
 
@@ -73,7 +77,7 @@ async def _around(cluster: str, namespace: str | None, choice: Choice) -> _Aroun
             raise NotFound(404, "NotFound", text)
         parsed = Cluster.parse(found)
         listed = await meta.list(Machine.info.kind, where, unread=FREE_FORM, keep=brief)
-        machines = foreignnodes.machines_of(parsed, listed)
+        machines = unmanaged_nodes.machines_of(parsed, listed)
         return _Around(parsed, machines, await _meta_addresses(meta))
 
 
@@ -89,4 +93,4 @@ async def _meta_addresses(meta: Kube) -> tuple[str, ...]:
         listed = await meta.list(kinds.NODE)
     except Forbidden:
         return ()
-    return tuple(host for one in listed for host in foreignnodes.addresses(one))
+    return tuple(host for one in listed for host in unmanaged_nodes.addresses(one))

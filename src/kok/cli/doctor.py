@@ -8,7 +8,7 @@ from datetime import datetime
 from pydantic import ValidationError
 from rich.table import Table
 
-from kok.api.host import AbandonedHost
+from kok.api.machine.host import AbandonedHost
 from kok.api.names import ABANDONED_HOSTS
 from kok.cli.identity import Choice
 from kok.cli.query import connected

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
 import typer
 
-from kok.api.plain import plain, plain_lines
+from kok.api.printable import plain, plain_lines
 from kok.api.unreadable import Unreadable
 from kok.kube.errors import KubeError
 
@@ -78,7 +78,7 @@ def operator(
     from pydantic import ValidationError  # noqa: PLC0415
 
     from kok.cli.identity import from_environment  # noqa: PLC0415
-    from kok.runtime.main import run  # noqa: PLC0415
+    from kok.runtime.process.main import run  # noqa: PLC0415
     from kok.runtime.settings import Settings  # noqa: PLC0415
 
     names = OPERATORS if everything else (name,)
@@ -95,7 +95,7 @@ def operator(
 @app.command()
 def keypair() -> None:
     """Print a new key pair to which backups seal a Cluster's keys; keep the private half elsewhere."""
-    from kok.operators.etcd.worker.sealing import key_pair  # noqa: PLC0415
+    from kok.backup.encryption.sealing import key_pair  # noqa: PLC0415
 
     private, public = key_pair()
     typer.echo(f"privateKey: {private}\nrecipient: {public}")
@@ -108,7 +108,7 @@ def etcd_worker(
     ],
 ) -> None:
     """Move or check a backup of etcd; the etcd operator runs this in Jobs."""
-    from kok.operators.etcd.worker.main import run  # noqa: PLC0415
+    from kok.backup.main import run  # noqa: PLC0415
 
     raise typer.Exit(run(command))
 

@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from kok.api.plain import plain
+from kok.api.printable import plain
 from kok.cli.query import Row
 
 _COLOURS = {"True": "green", "False": "red", "Unknown": "yellow"}

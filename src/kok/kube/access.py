@@ -16,7 +16,7 @@ from typing import Any
 
 from kok import pki
 from kok.kube.errors import Unreachable
-from kok.kube.wire import wary
+from kok.kube.http.inbound import wary
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_LIFE = 60.0

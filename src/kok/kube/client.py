@@ -12,7 +12,10 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import access as access_
 from kok.kube import kinds
 from kok.kube.access import Access
-from kok.kube.cutting import refuse
+from kok.kube.apply.foreign_fields import Contest
+from kok.kube.budget.limits import META, Limits
+from kok.kube.budget.pass_memory import Holding
+from kok.kube.decoding.truncation import refuse
 from kok.kube.discovery import Discovery
 from kok.kube.errors import (
     AlreadyExists,
@@ -23,15 +26,12 @@ from kok.kube.errors import (
     Unreachable,
     lean,
 )
-from kok.kube.foreign import Contest
-from kok.kube.holding import Holding
-from kok.kube.limits import META, Limits
-from kok.kube.lists import collected
-from kok.kube.pages import has_metadata
-from kok.kube.paths import object_path, selector
-from kok.kube.remembered import Remembered
-from kok.kube.session import CONNECTIONS
-from kok.kube.transport import Observer, Transport
+from kok.kube.http.cache import Remembered
+from kok.kube.http.paths import object_path, selector
+from kok.kube.http.session import CONNECTIONS
+from kok.kube.http.transport import Observer, Transport
+from kok.kube.lists.collect import collected
+from kok.kube.lists.pages import has_metadata
 from kok.kube.watch import WatchEvent, watch
 
 EXCESSES = 8
@@ -89,13 +89,13 @@ class Kube:
         self._guard: Guard | None = None
         self._discovery = Discovery(partial(self._send, "GET"))
         self.accepted: Remembered[str, frozenset[str]] = Remembered(ACCEPTED)
-        """Differences that `kok.kube.apply` found the server to insist on, by object UID."""
+        """Differences that `kok.kube.apply.serverside` found the server to insist on, by object UID."""
         self.contest = Contest()
-        """How often `kok.kube.apply` took out what others added to our objects."""
+        """How often `kok.kube.apply.serverside` took out what others added to our objects."""
         self.holding: Holding | None = None
         """What is told of all that is read, if anybody wants to know."""
         self.postponed: list[float] = []
-        """Seconds after which something is to be looked at again that `kok.kube.apply` left."""
+        """Seconds after which something is to be looked at again that `kok.kube.apply.serverside` left."""
 
     @classmethod
     async def from_kubeconfig(
@@ -267,7 +267,7 @@ class Kube:
     # --- writing
 
     async def apply(self, manifest: Manifest, *, force: bool = True) -> Manifest:
-        """Server-side apply, always sent; `ensure` of `kok.kube.apply` sends only what is new."""
+        """Server-side apply, always sent; `ensure` of `kok.kube.apply.serverside` sends only what is new."""
         kind = await self.resolve(manifest)
         query = {"fieldManager": self.field_manager, "force": str(force).lower()}
         path = object_path(kind, _namespace(kind, manifest), _name(manifest))

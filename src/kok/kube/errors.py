@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
-from kok.api.plain import plain_lines
+from kok.api.printable import plain_lines
 
 _NAME, _CAUSES, _CAUSE = 253, 32, 512
 """Characters of the name of an object, causes of a refusal, and characters of each text of one."""

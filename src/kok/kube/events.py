@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kok.api.meta import Resource
-from kok.api.plain import plain_lines
+from kok.api.printable import plain_lines
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists, KubeError

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kok.api.meta import Kind, Manifest
+from kok.kube.budget.read_rate import REQUEST
 from kok.kube.errors import Expired, KubeError, error_of_status
-from kok.kube.pace import REQUEST
-from kok.kube.pages import is_object, not_objects, pages
-from kok.kube.paths import object_path
-from kok.kube.transport import Transport
+from kok.kube.http.paths import object_path
+from kok.kube.http.transport import Transport
+from kok.kube.lists.pages import is_object, not_objects, pages
 
 SERVER_TIMEOUT = 300
 """Seconds after which the server ends a watch and we go on from where it ended."""

@@ -11,7 +11,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
-from kok.kube.paths import object_path
+from kok.kube.http.paths import object_path
 
 STRICT = {"dryRun": "All", "fieldValidation": "Strict"}
 # The Prometheus operator is not there.

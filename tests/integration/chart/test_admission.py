@@ -14,7 +14,7 @@ from kok.api.meta import Kind
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import InvalidObject, KubeError
-from kok.operators.machine.keeping import FINALIZER, hold
+from kok.operators.machine.host.ssh_secrets import FINALIZER, hold
 
 
 def _policy(kind: str) -> Kind:

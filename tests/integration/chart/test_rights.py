@@ -19,7 +19,7 @@ from tests.integration.rights import operator_access, refused
 from kok.api.meta import Manifest
 from kok.kube.access import Access
 from kok.kube.client import Kube
-from kok.runtime.main import Process
+from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("kok_crds")

@@ -15,20 +15,20 @@ from typing import Any
 from tests.integration.operators.swallowing import the_most_memory
 
 from kok.kube.access import Access
+from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
-from kok.kube.limits import TENANT
-from kok.operators.cluster.addons import inventory
-from kok.operators.cluster.addons.crashes import complaint
-from kok.operators.cluster.addons.health import Workload
-from kok.operators.cluster.addons.install import entries, install, remove
-from kok.operators.cluster.business import bootstrap, rights
-from kok.operators.cluster.business.applying import brought
-from kok.operators.cluster.business.tenants import WORKING
-from kok.operators.cluster.parts import LABEL_ADDON
-from kok.operators.machine.business.pulse import Pulse
-from kok.operators.machine.business.tenants import Tenant
-from kok.runtime.errors import ReconcileStop
+from kok.operators.cluster.addon import inventory
+from kok.operators.cluster.addon.crashes import complaint
+from kok.operators.cluster.addon.health import Workload
+from kok.operators.cluster.addon.install import entries, install, remove
+from kok.operators.cluster.inside import bootstrap, rbac
+from kok.operators.cluster.inside.apply import brought
+from kok.operators.cluster.inside.tenants import WORKING
+from kok.operators.cluster.naming import LABEL_ADDON
+from kok.operators.machine.node.silence import Pulse
+from kok.operators.machine.node.tenants import Tenant
+from kok.runtime.controller.errors import ReconcileStop
 
 OBJECTS = 60
 KINDS = 40
@@ -60,7 +60,7 @@ async def discovery(kube: Kube) -> str:
 
 async def objects(kube: Kube) -> str:
     """What every business cluster gets."""
-    wanted = [*rights.objects(), *bootstrap._joining()]
+    wanted = [*rbac.objects(), *bootstrap._joining()]
     return f"{len(await brought(kube, wanted))} refused"
 
 

@@ -14,8 +14,8 @@ from functools import cache
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from kok.kube import certificates
-from kok.kube.limits import TENANT
+from kok.kube.budget.limits import TENANT
+from kok.workload import csr
 
 ENOUGH = 8
 """Times after which a server has done what it can: as many as operators watch of a cluster."""
@@ -228,7 +228,7 @@ def _node(name: str) -> Mapping[str, object]:
 def _request(name: str) -> Mapping[str, object]:
     words = [f"{n}{'x' * 500}{WIDE}" for n in range(16)]
     spec = {
-        "signerName": certificates.SERVING,
+        "signerName": csr.SERVING,
         "username": f"system:node:{name}",
         "request": base64.b64encode(b"x" * 12_000).decode(),
         "usages": words,

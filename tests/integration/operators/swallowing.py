@@ -15,14 +15,14 @@ from pathlib import Path
 
 from kok.kube import kinds
 from kok.kube.access import Access
+from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
-from kok.kube.limits import TENANT
-from kok.operators.cluster.business.tenants import WORKING
-from kok.operators.cluster.business.watching import Watching
-from kok.operators.cluster.parts import LABEL_ADDON
-from kok.operators.machine.business.pulse import Pulse
-from kok.operators.machine.business.tenants import Tenant
+from kok.operators.cluster.inside.tenants import WORKING
+from kok.operators.cluster.inside.watches import Watching
+from kok.operators.cluster.naming import LABEL_ADDON
+from kok.operators.machine.node.silence import Pulse
+from kok.operators.machine.node.tenants import Tenant
 
 PATIENCE = 30.0
 """Seconds for one request."""

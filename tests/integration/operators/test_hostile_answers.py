@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.integration.operators.test_hostile_apis import ROOT, memory_limit
 
-from kok.kube.limits import TENANT, weight
+from kok.kube.budget.limits import TENANT, weight
 
 PATIENCE = 400.0
 SERVERS = 3

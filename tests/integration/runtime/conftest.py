@@ -22,8 +22,8 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
-from kok.runtime.main import Process
-from kok.runtime.reconciler import OperatorSpec
+from kok.runtime.controller.reconciler import OperatorSpec
+from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings
 
 LIMIT = 90.0

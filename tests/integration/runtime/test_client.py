@@ -15,6 +15,7 @@ from tests.integration.runtime.conftest import LIMIT, until
 
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
+from kok.kube.budget.limits import META
 from kok.kube.client import Kube
 from kok.kube.errors import (
     AlreadyExists,
@@ -26,7 +27,6 @@ from kok.kube.errors import (
     Unauthorized,
     Unreachable,
 )
-from kok.kube.limits import META
 
 
 def config_map(name: str, namespace: str, **data: str) -> Manifest:

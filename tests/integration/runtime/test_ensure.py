@@ -12,7 +12,7 @@ from tests.integration.runtime.manifests import INTENTS, POD
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.apply import Change, covers, ensure, ensure_all
+from kok.kube.apply.serverside import Change, covers, ensure, ensure_all
 from kok.kube.client import Kube
 
 

@@ -12,7 +12,7 @@ from tests.integration.runtime.toy import TOY, toy
 from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
-from kok.kube.session import new_session
+from kok.kube.http.session import new_session
 
 CROWD = 50
 

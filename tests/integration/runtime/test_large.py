@@ -13,10 +13,10 @@ from tests.integration.runtime.conftest import LIMIT
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
+from kok.kube.budget.limits import META
 from kok.kube.client import Kube
-from kok.kube.gists import GistResponse, Gists
-from kok.kube.limits import META
-from kok.kube.session import new_session
+from kok.kube.http.session import new_session
+from kok.runtime.kopf.partial_objects import GistResponse, Gists
 
 # What an operator writes is never that large.
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")

@@ -12,8 +12,8 @@ from tests.integration.runtime.toy import HOLD, TOY, Toy, ToyReconciler
 
 from kok.kube import kinds
 from kok.kube.errors import Conflict, NotFound
-from kok.runtime.main import Process
-from kok.runtime.reconciler import Done, Key, OperatorSpec, Pass, Result
+from kok.runtime.controller.reconciler import Done, Key, OperatorSpec, Pass, Result
+from kok.runtime.process.main import Process
 
 
 async def test_an_object_gets_its_child_and_becomes_ready(process: Process, world: World) -> None:
@@ -244,7 +244,7 @@ async def test_an_object_goes_although_its_pass_hangs(
     api_server: ApiServer, toys: None, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The pass ends when it is told to: nobody waits until it is given up.
-    monkeypatch.setattr("kok.runtime.kopf_app.STOP_TIMEOUT", 10 * LIMIT)
+    monkeypatch.setattr("kok.runtime.kopf.app.STOP_TIMEOUT", 10 * LIMIT)
     async with running(api_server, world.namespace):
         await world.make("a", size=3)
         await world.until_ready("a", "Made", "True")

@@ -37,7 +37,7 @@ from tests.integration.runtime.toy import (
 from kok.api.meta import Kind, KindInfo
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.runtime.reconciler import OperatorSpec
+from kok.runtime.controller.reconciler import OperatorSpec
 
 
 async def test_a_killed_operator_goes_on_where_it_was(start: Start, world: World) -> None:

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 from kok.api.meta import ApiModel, Kind, KindInfo, Manifest, Resource, Status
 from kok.kube import kinds
-from kok.kube.apply import ensure
-from kok.kube.ownership import owned
-from kok.runtime.errors import Invalid, Wait
-from kok.runtime.reconciler import DONE, Done, Key, OperatorSpec, Pass, Result, Wake
+from kok.kube.apply.serverside import ensure
+from kok.kube.objects.ownership import owned
+from kok.runtime.controller.errors import Invalid, Wait
+from kok.runtime.controller.reconciler import DONE, Done, Key, OperatorSpec, Pass, Result, Wake
 
 TOY = Kind("toys.kok.dev", "v1alpha1", "Toy", "toys")
 DOLL = Kind("toys.kok.dev", "v1alpha1", "Doll", "dolls")
@@ -169,7 +169,7 @@ def doll_operator() -> OperatorSpec:
 
 if __name__ == "__main__":
     from kok.cli.identity import Choice, from_environment
-    from kok.runtime.main import run
+    from kok.runtime.process.main import run
     from kok.runtime.settings import Settings
 
     run([operator()], Settings(), from_environment(Choice()))

@@ -6,7 +6,10 @@ import re
 
 import pytest
 
-from kok.api import cluster, etcdcluster, host, kubenode, names
+from kok.api import names
+from kok.api.cluster import cluster
+from kok.api.etcd import etcdcluster
+from kok.api.machine import host, kubenode
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 LONGEST_SERVICE = 63

@@ -12,7 +12,7 @@ from tests.unit.chart.conftest import CHART, Render
 
 import kok.operators
 from kok.api import EtcdCluster
-from kok.operators.etcd.render import statefulset
+from kok.operators.etcd.etcdcluster.render import statefulset
 
 ALERTS = (CHART / "files" / "alerts.yaml").read_text()
 
@@ -22,7 +22,7 @@ def exposed() -> set[str]:
     for module in pkgutil.walk_packages(kok.operators.__path__, "kok.operators."):
         if module.name.endswith("metrics"):
             importlib.import_module(module.name)
-    importlib.import_module("kok.runtime.metrics")
+    importlib.import_module("kok.runtime.process.metrics")
     suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
     return {
         f"{family.name}{suffix}"

@@ -13,7 +13,7 @@ from tests.unit.chart.conftest import CHART
 from kok.api import GROUP, KINDS
 from kok.api.meta import Kind
 from kok.kube import kinds
-from kok.runtime.reconciler import OperatorSpec
+from kok.runtime.controller.reconciler import OperatorSpec
 from kok.runtime.settings import Settings
 
 OPERATORS = ("etcd", "cluster", "machine")

@@ -171,7 +171,7 @@ def test_somebody_may_act_as_another(tmp_path: Path) -> None:
 
 def test_an_operator_in_its_pod_loads_nothing_of_it() -> None:
     code = (
-        "import sys, kok.cli.identity, kok.runtime.main, kok.operators.machine as one;"
+        "import sys, kok.cli.identity, kok.runtime.process.main, kok.operators.machine as one;"
         "import kok.operators.cluster, kok.operators.etcd; print('kubernetes' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}

@@ -13,7 +13,7 @@ from tests.unit.cli.things import (
     kok,
 )
 
-from kok.operators.etcd.worker import sealing
+from kok.backup.encryption import sealing
 
 
 def test_the_version_is_printed() -> None:

@@ -25,8 +25,8 @@ from tests.unit.fakeapi import FakeApi, refusal
 from kok.api import KINDS
 from kok.cli.query import row_of
 from kok.cli.table import age, table
+from kok.kube.budget.limits import META
 from kok.kube.client import Kube
-from kok.kube.limits import META
 
 
 async def test_the_status_shows_objects_and_what_is_wrong(api: FakeApi, run: Run) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from kok import pki
 from kok.api import Cluster
 from kok.cli.main import app
-from kok.kube.ownership import owned
+from kok.kube.objects.ownership import owned
 
 ROOT = Path(__file__).parents[3]
 

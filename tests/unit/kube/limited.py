@@ -12,8 +12,8 @@ from aiohttp import web
 from tests.unit.fakeapi import FakeApi
 
 from kok.kube import kinds
+from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
-from kok.kube.limits import TENANT
 
 SMALL = replace(
     TENANT,

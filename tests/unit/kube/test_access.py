@@ -26,10 +26,10 @@ from kok.kube.access import (
     pinned_context,
     ssl_context,
 )
+from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import Unauthorized, Unreachable
-from kok.kube.limits import TENANT
-from kok.kube.session import new_session
+from kok.kube.http.session import new_session
 
 
 def config(**user: Any) -> dict[str, Any]:

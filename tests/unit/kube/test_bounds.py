@@ -14,13 +14,13 @@ from tests.unit.fakeapi import FakeApi, refusal
 
 from kok.kube import kinds
 from kok.kube import watch as watching
-from kok.kube.certificates import REQUESTS_MOST, Pending
+from kok.kube.apply.untrusted import settle
+from kok.kube.budget.in_flight import Reading
+from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError, NotFound, Unreachable, lean
-from kok.kube.limits import TENANT
-from kok.kube.reading import Reading
-from kok.kube.remembered import Remembered
-from kok.kube.settle import settle
+from kok.kube.http.cache import Remembered
+from kok.workload.csr import REQUESTS_MOST, Pending
 
 SMALL = replace(TENANT, items=50, known=10_000, page=8)
 THING = {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "one"}}

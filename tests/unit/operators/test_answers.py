@@ -17,17 +17,17 @@ from typing import Any
 
 import pytest
 
-from kok.kube import foreignnodes
-from kok.kube.certificates import request_of
 from kok.kube.discovery import Discovery
 from kok.kube.errors import KubeError, error_of
-from kok.kube.pages import has_metadata, is_object
-from kok.operators.cluster.addons.crashes import complaint_of
-from kok.operators.cluster.addons.health import workload_of
-from kok.operators.cluster.business import rights
-from kok.operators.cluster.business.watching import node_ready
-from kok.operators.machine.business import nodes, tokens
-from kok.operators.machine.business.drain import leaving
+from kok.kube.lists.pages import has_metadata, is_object
+from kok.operators.cluster.addon.crashes import complaint_of
+from kok.operators.cluster.addon.health import workload_of
+from kok.operators.cluster.inside import rbac
+from kok.operators.cluster.inside.watches import node_ready
+from kok.operators.machine.node import bootstrap_tokens, nodes
+from kok.operators.machine.node.drain import leaving
+from kok.workload import unmanaged_nodes
+from kok.workload.csr import request_of
 
 Path = tuple[str | int, ...]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -203,7 +203,7 @@ LIVING = {key: value for key, value in META.items() if key != "deletionTimestamp
 VIEWS = {
     "node": View(nodes.view, NODE, 2**20),
     "node in the cluster operator": View(node_ready, NODE, 64),
-    "addresses of a node": View(foreignnodes.addresses, NODE, 2**15),
+    "addresses of a node": View(unmanaged_nodes.addresses, NODE, 2**15),
     "certificate request": View(
         request_of,
         {
@@ -251,12 +251,12 @@ VIEWS = {
         2**13,
     ),
     "token": View(
-        lambda found: tokens.usable(found, NOW),
-        tokens.secret("abc123", "team-a/w1", NOW),
+        lambda found: bootstrap_tokens.usable(found, NOW),
+        bootstrap_tokens.secret("abc123", "team-a/w1", NOW),
         2**10,
         has_metadata,
     ),
-    "rights": View(rights.altered, rights.objects()[0], 64),
+    "rights": View(rbac.altered, rbac.objects()[0], 64),
     "refusal": View(
         told,
         {

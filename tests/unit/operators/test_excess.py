@@ -9,11 +9,11 @@ from tests.unit.operators.cluster.builders import a_cluster
 
 from kok.kube.errors import KubeError, TooLarge, Unreachable
 from kok.operators.cluster import reasons
-from kok.operators.cluster.addons import reconcile
-from kok.operators.cluster.addons.facts import facts_of
-from kok.operators.cluster.addons.rendering import MAX_OBJECTS, Template, render
-from kok.operators.machine.business import nodes, tend
-from kok.runtime.errors import Invalid, Wait
+from kok.operators.cluster.addon import reconcile
+from kok.operators.cluster.addon.facts import facts_of
+from kok.operators.cluster.addon.render import MAX_OBJECTS, Template, render
+from kok.operators.machine.node import nodes, tend
+from kok.runtime.controller.errors import Invalid, Wait
 
 
 def a_node(**spec: Any) -> dict[str, Any]:

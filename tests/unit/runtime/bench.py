@@ -10,10 +10,10 @@ from tests.unit.runtime.widgets import FINALIZER, KEY, PATH, Act, Scripted, Widg
 from kok.kube.client import Kube
 from kok.kube.events import Recorder
 from kok.runtime.clock import FakeClock
-from kok.runtime.outcome import Outcome
-from kok.runtime.passes import Passes, Tools
-from kok.runtime.reconciler import Pass
-from kok.runtime.rooms import Rooms
+from kok.runtime.controller.outcome import Outcome
+from kok.runtime.controller.passes import Passes, Tools
+from kok.runtime.controller.reconciler import Pass
+from kok.runtime.fairness.memory import Rooms
 from kok.runtime.settings import Settings
 
 

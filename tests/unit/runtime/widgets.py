@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
 from kok.api.meta import ApiModel, Kind, KindInfo, Resource, Status
-from kok.runtime.reconciler import DONE, Done, Key, Pass, Result, Wake
+from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 
 WIDGET = Kind("kok.dev", "v1alpha1", "Widget", "widgets")
 PATH = "/apis/kok.dev/v1alpha1/namespaces/ns/widgets/w"

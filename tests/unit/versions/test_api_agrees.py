@@ -6,9 +6,9 @@ import re
 
 import yaml
 
-from kok.api.cluster import Cluster
+from kok.api.cluster.cluster import Cluster
 from kok.api.crd import crd
-from kok.api.etcdcluster import EtcdCluster, EtcdClusterSpec
+from kok.api.etcd.etcdcluster import EtcdCluster, EtcdClusterSpec
 from kok.api.versionrules import KNOWN_MINORS
 from kok.versions import default_etcd, etcd_minors, kubernetes_minors, supported
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from kok.kube.client import Kube
-from kok.operators.cluster.addons.reconcile import AddonReconciler
-from kok.operators.cluster.addons.source import Bundler
-from kok.operators.cluster.business.tenants import Tenants
-from kok.operators.cluster.links import Links
-from kok.operators.cluster.reconcile import ClusterReconciler
+from kok.operators.cluster.addon.reconcile import AddonReconciler
+from kok.operators.cluster.addon.source import Bundler
+from kok.operators.cluster.cluster.reconcile import ClusterReconciler
+from kok.operators.cluster.inside.tenants import Tenants
 from kok.operators.cluster.settings import ClusterSettings
-from kok.runtime.reconciler import OperatorSpec
+from kok.operators.cluster.wakeups import Links
+from kok.runtime.controller.reconciler import OperatorSpec
+from kok.runtime.sandbox.pool import Workshop
 from kok.runtime.settings import Settings
-from kok.runtime.workshop import Workshop
 
 
 def operator(settings: Settings) -> OperatorSpec:

@@ -10,10 +10,10 @@ from weakref import WeakValueDictionary
 from kok.api import names
 from kok.api.meta import Kind, Manifest, Resource
 from kok.kube import kinds
-from kok.kube.apply import ensure, stamped
+from kok.kube.apply.serverside import ensure, stamped
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
-from kok.kube.ownership import (
+from kok.kube.objects.ownership import (
     brought,
     held,
     held_by,
@@ -26,9 +26,9 @@ from kok.kube.ownership import (
     whole_of,
 )
 from kok.operators.cluster import reasons
-from kok.operators.cluster.kept import ENTRIES
-from kok.operators.cluster.parts import FIELD_MANAGER, key_entries, key_secrets
-from kok.runtime.errors import Invalid, Wait
+from kok.operators.cluster.cluster.selection import ENTRIES
+from kok.operators.cluster.naming import FIELD_MANAGER, key_entries, key_secrets
+from kok.runtime.controller.errors import Invalid, Wait
 
 T = TypeVar("T")
 

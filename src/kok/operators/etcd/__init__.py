@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kok.runtime.reconciler import OperatorSpec
+    from kok.runtime.controller.reconciler import OperatorSpec
     from kok.runtime.settings import Settings
 
 __all__ = ["operator"]

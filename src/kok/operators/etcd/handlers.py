@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kok.api.etcdbackup import EtcdBackup
-from kok.api.etcdcluster import EtcdCluster
-from kok.api.etcdrestore import EtcdRestore
+from kok.api.etcd.etcdbackup import EtcdBackup
+from kok.api.etcd.etcdcluster import EtcdCluster
+from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.etcd import delete, metrics, reconcile
-from kok.operators.etcd.backups import delete as backup_delete
-from kok.operators.etcd.backups.proof import Proof
-from kok.operators.etcd.backups.reconcile import Backup
-from kok.operators.etcd.observe import CHILD_KINDS
-from kok.operators.etcd.restores import reconcile as restores
-from kok.operators.etcd.restores.reconcile import Restore
+from kok.operators.etcd import metrics
+from kok.operators.etcd.etcdbackup import delete as backup_delete
+from kok.operators.etcd.etcdbackup.reconcile import Backup
+from kok.operators.etcd.etcdbackup.verify import Proof
+from kok.operators.etcd.etcdcluster import delete, reconcile
+from kok.operators.etcd.etcdcluster.observe import CHILD_KINDS
+from kok.operators.etcd.etcdcluster.watch_window import Watches
+from kok.operators.etcd.etcdrestore import reconcile as restores
+from kok.operators.etcd.etcdrestore.reconcile import Restore
+from kok.operators.etcd.jobs.slots import Slots
 from kok.operators.etcd.settings import EtcdSettings
-from kok.operators.etcd.slots import Slots
-from kok.operators.etcd.watch import Watches
-from kok.runtime.reconciler import Done, Key, OperatorSpec, Pass, Result, Wake
+from kok.runtime.controller.reconciler import Done, Key, OperatorSpec, Pass, Result, Wake
 from kok.runtime.settings import Settings
 
 

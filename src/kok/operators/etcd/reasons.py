@@ -211,7 +211,7 @@ WORKER_LOST: Final = "WorkerLost"
 WORKER_FAILED: Final = "WorkerFailed"
 """A container of the Job failed; the message has its last words, the Job's log all of them."""
 
-# The reasons of `kok.operators.etcd.worker.reasons` appear where a Job reported a failure.
+# The reasons of `kok.backup.reasons` appear where a Job reported a failure.
 
 # The reasons of `kok.pki.CAReason` (CAMissing...) also appear on CertificatesReady and Ready.
 

@@ -6,18 +6,18 @@ import asyncio
 import logging
 
 from kok.kube.client import Kube
-from kok.operators.machine.abandoned import Abandoned
 from kok.operators.machine.census import Census
-from kok.operators.machine.cleaning import Cleaner
-from kok.operators.machine.components.foreign import Checker
-from kok.operators.machine.hosts import ComponentReconciler, HostReconciler
-from kok.operators.machine.kubenodes.reconcile import KubeNodeReconciler
-from kok.operators.machine.machines.reconcile import MachineReconciler
+from kok.operators.machine.component.sandboxed import Checker
+from kok.operators.machine.host.abandoned import Abandoned
+from kok.operators.machine.host.cleanup import Cleaner
+from kok.operators.machine.host.reconcile import ComponentReconciler, HostReconciler
+from kok.operators.machine.kubenode.reconcile import KubeNodeReconciler
+from kok.operators.machine.machine.reconcile import MachineReconciler
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import SystemClock
-from kok.runtime.reconciler import OperatorSpec
+from kok.runtime.controller.reconciler import OperatorSpec
+from kok.runtime.sandbox.pool import Workshop
 from kok.runtime.settings import Settings
-from kok.runtime.workshop import Workshop
 
 
 def operator(settings: Settings) -> OperatorSpec:

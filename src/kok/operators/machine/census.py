@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from kok.api.machine import Machine
+from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
-from kok.kube.cutting import ANYTHING, lacking, sentence
-from kok.kube.listed import Listed, listed
-from kok.kube.machinegist import brief
+from kok.kube.decoding.machines import brief
+from kok.kube.decoding.truncation import ANYTHING, lacking, sentence
+from kok.kube.lists.tolerant import Listed, listed
 
 MACHINE = Machine.info.kind
 EVERY = 2.0

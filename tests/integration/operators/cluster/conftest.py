@@ -22,7 +22,7 @@ from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
 from kok.operators.cluster import operator
-from kok.runtime.main import Process
+from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings
 
 LIMIT = 240.0

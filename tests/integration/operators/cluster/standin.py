@@ -27,12 +27,12 @@ import aiohttp
 from tests.integration.apiserver import TIED, find_binary, free_ports
 
 from kok.api import names
-from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError, NotFound
-from kok.operators.cluster.parts import API_SERVER, LABEL_VERSION
+from kok.operators.cluster.naming import API_SERVER, LABEL_VERSION
 from kok.pki import LeafSpec, issue, new_ca, tls_secret_data
 
 ETCD = EtcdCluster.info.kind

@@ -11,9 +11,10 @@ from kok.api import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.ownership import SURPLUS, owned, prune
-from kok.operators.cluster import observe, parts
-from kok.operators.cluster.metanodes import MetaNodes
+from kok.kube.objects.ownership import SURPLUS, owned, prune
+from kok.operators.cluster import naming
+from kok.operators.cluster.cluster import observe
+from kok.operators.cluster.cluster.shared.metanodes import MetaNodes
 from kok.runtime.clock import SystemClock
 
 CROWD = 40
@@ -48,14 +49,14 @@ async def test_a_pass_sees_its_own_and_few_others_and_what_is_too_much_goes(
 ) -> None:
     cluster = Cluster.parse(await world.make())
     crowd = [f"aaa-{number:03}" for number in range(CROWD)]
-    await _crowd(kube, cluster, map(_secret, [*crowd, *sorted(parts.secrets("shop"))]))
+    await _crowd(kube, cluster, map(_secret, [*crowd, *sorted(naming.secrets("shop"))]))
     await _crowd(kube, cluster, map(_policy, [*crowd, "shop-apiserver"]))
 
     for left in (CROWD, CROWD - SURPLUS, CROWD - 2 * SURPLUS, 0):
         seen = await observe.observe(kube, cluster, MetaNodes(), SystemClock())
         secrets, policies = seen.of(kinds.SECRET), seen.of(kinds.NETWORKPOLICY)
-        assert parts.secrets("shop") <= secrets.keys()
-        assert len(secrets) <= len(parts.secrets("shop")) + SURPLUS
+        assert naming.secrets("shop") <= secrets.keys()
+        assert len(secrets) <= len(naming.secrets("shop")) + SURPLUS
         assert len(policies) == min(left, SURPLUS) + 1
         await prune(kube, kinds.NETWORKPOLICY, cluster, ["shop-apiserver"], policies.values())
     assert list(policies) == ["shop-apiserver"]

@@ -26,10 +26,10 @@ from kok.api.names import LABEL_OWNER_NAME, LABEL_OWNER_UID
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import InvalidObject
-from kok.kube.ownership import owner_reference
-from kok.operators.cluster.observe import CHILDREN
-from kok.operators.cluster.parts import key_secrets
-from kok.runtime.main import Process
+from kok.kube.objects.ownership import owner_reference
+from kok.operators.cluster.cluster.observe import CHILDREN
+from kok.operators.cluster.naming import key_secrets
+from kok.runtime.process.main import Process
 
 
 def has_keys(cluster: Manifest | None) -> bool:

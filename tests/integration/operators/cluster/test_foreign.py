@@ -16,11 +16,11 @@ from tests.unit.operators.cluster.builders import a_cluster
 from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
-from kok.operators.cluster.business.foreign import attend
-from kok.operators.cluster.business.watching import Watching
-from kok.operators.cluster.findings import Foreign
+from kok.operators.cluster.cluster.conditions.findings import Foreign
+from kok.operators.cluster.inside.unmanaged_nodes import attend
+from kok.operators.cluster.inside.watches import Watching
 from kok.runtime.clock import SystemClock
-from kok.runtime.reconciler import Pass
+from kok.runtime.controller.reconciler import Pass
 from kok.runtime.settings import Settings
 
 RBAC = "rbac.authorization.k8s.io"

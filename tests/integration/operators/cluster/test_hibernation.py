@@ -7,8 +7,8 @@ from tests.integration.operators.cluster.standin import StandIn
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.cluster.observe import ETCD
-from kok.runtime.main import Process
+from kok.operators.cluster.cluster.observe import ETCD
+from kok.runtime.process.main import Process
 
 DEPLOYMENTS = ("shop-apiserver", "shop-controller-manager", "shop-scheduler")
 

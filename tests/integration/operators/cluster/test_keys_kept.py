@@ -15,19 +15,20 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.events import Recorder
-from kok.operators.cluster import fingerprints, parts
-from kok.operators.cluster.business.tenants import Tenants
-from kok.operators.cluster.links import Links
-from kok.operators.cluster.reconcile import ClusterReconciler
+from kok.operators.cluster import naming
+from kok.operators.cluster.cluster.pki import fingerprints
+from kok.operators.cluster.cluster.reconcile import ClusterReconciler
+from kok.operators.cluster.inside.tenants import Tenants
 from kok.operators.cluster.settings import ClusterSettings
+from kok.operators.cluster.wakeups import Links
 from kok.runtime.clock import SystemClock
-from kok.runtime.main import Process
-from kok.runtime.passes import Passes, Tools
+from kok.runtime.controller.passes import Passes, Tools
+from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings
 
 QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas")
 FINALIZER = "kok.dev/cluster-operator"
-KEYS = parts.key_secrets("shop")
+KEYS = naming.key_secrets("shop")
 OWN = ClusterSettings()
 POINTS = 60
 """Lives in which a Cluster is made, with some to spare."""
@@ -43,7 +44,7 @@ async def stored(world: World) -> dict[str, str]:
 
 
 def _fingerprint(name: str, live: Manifest) -> str:
-    value = pki.decode(live, parts.key_entries(name)[0]) or b""
+    value = pki.decode(live, naming.key_entries(name)[0]) or b""
     if name.endswith("-ca"):
         return pki.fingerprint(value)
     if name.endswith("-sa"):
@@ -59,8 +60,8 @@ async def recorded(world: World) -> dict[str, str]:
 
 async def users(world: World) -> list[str]:
     """What was made of keys: certificates, copies, and the API server that reads them."""
-    wanted = [(kinds.SECRET, name) for name in sorted(parts.secrets("shop") - set(KEYS))]
-    wanted.append((kinds.DEPLOYMENT, parts.deployment("shop", parts.API_SERVER)))
+    wanted = [(kinds.SECRET, name) for name in sorted(naming.secrets("shop") - set(KEYS))]
+    wanted.append((kinds.DEPLOYMENT, naming.deployment("shop", naming.API_SERVER)))
     return [name for kind, name in wanted if await world.get(kind, name) is not None]
 
 
@@ -117,7 +118,7 @@ async def test_killed_at_every_point_it_leaves_no_key_that_nobody_has(
             assert known.keys() == set(KEYS), f"{made} are there before all keys are recorded"
         first = first or known
         assert known == first
-    assert lives > len(parts.secrets("shop"))
+    assert lives > len(naming.secrets("shop"))
     assert await users(world)
 
 

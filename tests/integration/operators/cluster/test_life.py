@@ -18,17 +18,17 @@ from tests.integration.operators.cluster.conftest import (
     usable,
 )
 from tests.integration.operators.cluster.standin import StandIn, own_address
-from tests.unit.kube.test_certificates import FIRST, request
+from tests.unit.workload.test_csr import FIRST, request
 
 from kok import pki
 from kok.api.names import ANNOTATION_TRUST_CA, MACHINE_BOOTSTRAPPERS
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden, Unauthorized
-from kok.kube.paths import object_path
-from kok.operators.cluster.observe import CHILDREN
-from kok.runtime.main import Process
-from kok.runtime.metrics import PASSES
+from kok.kube.http.paths import object_path
+from kok.operators.cluster.cluster.observe import CHILDREN
+from kok.runtime.process.main import Process
+from kok.runtime.process.metrics import PASSES
 
 JOINING = "system:bootstrappers:kubeadm:default-node-token"
 

@@ -10,7 +10,7 @@ from tests.integration.apiserver import ApiServer
 from tests.integration.operators.cluster.conftest import World, running
 
 from kok.api import names
-from kok.api.machine import Machine
+from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.kube import kinds
 

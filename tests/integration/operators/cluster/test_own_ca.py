@@ -17,8 +17,8 @@ from kok.api.meta import Manifest
 from kok.api.names import LABEL_OWNER_UID
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.cluster.endpoint import Endpoint
-from kok.runtime.main import Process
+from kok.operators.cluster.cluster.endpoint import Endpoint
+from kok.runtime.process.main import Process
 
 
 async def bring(world: World, data: dict[str, str], **labels: str) -> Manifest:

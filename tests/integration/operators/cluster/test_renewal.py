@@ -17,9 +17,9 @@ from kok.api.names import ANNOTATION_CA_TRUSTED
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
-from kok.operators.cluster.endpoint import Endpoint
-from kok.operators.cluster.observe import ETCD
-from kok.runtime.main import Process
+from kok.operators.cluster.cluster.endpoint import Endpoint
+from kok.operators.cluster.cluster.observe import ETCD
+from kok.runtime.process.main import Process
 
 ETCD_CA = "kok.dev/etcd-ca"
 SINCE = "2026-11-01T00:00:00Z"

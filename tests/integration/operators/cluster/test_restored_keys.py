@@ -9,7 +9,7 @@ from tests.integration.operators.cluster.standin import ETCD
 
 from kok import pki
 from kok.kube import kinds
-from kok.runtime.main import Process
+from kok.runtime.process.main import Process
 
 SOURCE = {"store": {"volume": {"claim": "backups"}}, "newestOf": "old/shop-etcd"}
 

@@ -17,13 +17,13 @@ from tests.integration.operators.cluster.standin import StandIn
 
 from kok import pki
 from kok.api import names
-from kok.api.cluster import Cluster
+from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.identity import identity_of
-from kok.operators.cluster.business import rights
-from kok.runtime.main import Process
+from kok.operators.cluster.inside import rbac
+from kok.runtime.process.main import Process
+from kok.workload.identity import identity_of
 
 REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -82,7 +82,7 @@ async def test_each_operator_has_an_identity_and_just_its_rights(
             ("get", "secrets", {"namespace": "default"}),
             ("create", "pods", {"namespace": "default"}),
             ("approve", "signers", {**csr, "name": "kubernetes.io/kube-apiserver-client"}),
-            ("create", "clusterrolebindings", {"group": rights.RBAC}),
+            ("create", "clusterrolebindings", {"group": rbac.RBAC}),
             ("impersonate", "users", {}),
         ):
             assert not await may(machine, verb, resource, **more), (verb, resource)
@@ -97,12 +97,12 @@ async def test_rights_that_an_admin_takes_come_back(
     await world.make()
     await world.until_ready()
     async with world.business() as admin:
-        found = {name: await _binding(admin, name) for name in rights.BINDINGS}
+        found = {name: await _binding(admin, name) for name in rbac.BINDINGS}
         for name in found:
             await admin.delete(kinds.CLUSTERROLEBINDING, name)
             if how == "redirected":
-                role = {"apiGroup": rights.RBAC, "kind": "ClusterRole", "name": "view"}
-                taken = {**rights.BINDINGS[name], "roleRef": role}
+                role = {"apiGroup": rbac.RBAC, "kind": "ClusterRole", "name": "view"}
+                taken = {**rbac.BINDINGS[name], "roleRef": role}
                 await admin.create(taken)
         for name, before in found.items():
 
@@ -127,7 +127,7 @@ async def test_a_cluster_of_the_version_before_goes_on(
     before = list(standin.started)
     async with world.business() as admin:
         await world.patch({"spec": {"paused": True}})
-        for name in rights.BINDINGS:
+        for name in rbac.BINDINGS:
             await admin.delete(kinds.CLUSTERROLEBINDING, name)
         secret = await world.there(kinds.SECRET, "shop-kubeconfig-internal")
         ca = pki.ca_of(await world.there(kinds.SECRET, "shop-ca"))
@@ -141,7 +141,7 @@ async def test_a_cluster_of_the_version_before_goes_on(
         for operator in names.OPERATORS:
             await world.delete(kinds.SECRET, names.operator_secret("shop", operator))
         await world.patch({"spec": {"paused": False}})
-        for name in rights.BINDINGS:
+        for name in rbac.BINDINGS:
 
             async def back(name: str = name) -> bool:
                 return await _binding(admin, name) is not None
@@ -205,7 +205,7 @@ async def test_no_kubeconfig_of_a_tenant_leads_the_operator_anywhere(
 
 def test_nobody_is_a_master_for_longer_than_minutes() -> None:
     now = datetime.now(UTC)
-    access = rights.root(pki.new_ca("shop-ca", now), "https://192.0.2.10:6443", now)
+    access = rbac.root(pki.new_ca("shop-ca", now), "https://192.0.2.10:6443", now)
     info = pki.certificate_info(access.certificate or b"")
     assert info.subject == "CN=kok:bootstrap,O=system:masters"
-    assert info.not_after - now <= rights.ROOT_LIFE
+    assert info.not_after - now <= rbac.ROOT_LIFE

@@ -14,7 +14,8 @@ from tests.integration.apiserver import TIED
 from tests.integration.operators.etcd.container import program
 from tests.integration.operators.etcd.network import own_network
 
-from kok.operators.etcd.client import EtcdClient, EtcdError, Trouble
+from kok.etcdclient.client import EtcdClient
+from kok.etcdclient.model import EtcdError, Trouble
 
 LIMIT = 100.0
 STARTING = {Trouble.NOT_LISTENING, Trouble.NO_QUORUM, Trouble.SILENT, Trouble.BROKE_OFF}

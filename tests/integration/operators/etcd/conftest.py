@@ -14,16 +14,17 @@ from tests.integration.conftest import CRDS, LEASE, install_crds
 from tests.integration.operators.etcd import kv
 from tests.integration.operators.etcd.standin import StandIn
 
-from kok.api.etcdcluster import EtcdCluster
+from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.api.names import etcd_client_secret
+from kok.etcdclient.client import EtcdClient
+from kok.etcdclient.model import Credentials
 from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
-from kok.operators.etcd import layout, operator
-from kok.operators.etcd.client import Credentials, EtcdClient
+from kok.operators.etcd import naming, operator
 from kok.pki import decode, leaf_of
-from kok.runtime.main import Process
+from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings
 
 LIMIT = 240.0
@@ -190,7 +191,7 @@ class World:
         leaf, ca = leaf_of(secret), decode(secret, "ca.crt")
         assert leaf is not None
         assert ca is not None
-        host = layout.client_host(name, self.namespace)
+        host = naming.client_host(name, self.namespace)
         return Credentials(ca, leaf.cert_pem, leaf.key_pem, host)
 
     @asynccontextmanager

@@ -13,7 +13,7 @@ import aiohttp
 from tests.integration.apiserver import TIED, find_binary
 
 from kok.api.meta import Manifest
-from kok.operators.etcd import layout
+from kok.operators.etcd import naming
 
 GRACE = 30.0
 FAILURES = 3
@@ -72,7 +72,7 @@ class Container:
         self.ready = self.ready and self.failures < FAILURES
 
     async def _answers(self) -> bool:
-        url = f"http://{self.address}:{layout.METRICS_PORT}/readyz"
+        url = f"http://{self.address}:{naming.METRICS_PORT}/readyz"
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,

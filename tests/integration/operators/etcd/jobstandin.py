@@ -26,11 +26,11 @@ from tests.integration.apiserver import TIED
 from tests.integration.operators.etcd.container import program
 
 from kok.api.meta import Manifest
+from kok.backup.places import ROOT_VARIABLE
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists, Forbidden, KubeError
-from kok.operators.etcd import jobs
-from kok.operators.etcd.worker.places import ROOT_VARIABLE
+from kok.operators.etcd.jobs import outcome
 
 KOK = "from kok.cli.main import app; app()"
 CHECKOUT = Path(__file__).parents[4]
@@ -114,7 +114,7 @@ class Jobs:
         for uid, job in found.items():
             if job["metadata"].get("deletionTimestamp"):
                 await self._delete(job)
-            elif uid not in self._runs and not jobs.ended(job):
+            elif uid not in self._runs and not outcome.ended(job):
                 await self._begin(job, pods)
 
     async def _begin(self, job: Manifest, pods: dict[str, Manifest]) -> None:
@@ -123,7 +123,7 @@ class Jobs:
         name = f"{meta['name']}-run"
         pod = pods.get(name)
         if pod is None:
-            labels = {**template["metadata"]["labels"], jobs.JOB_OF_POD: meta["name"]}
+            labels = {**template["metadata"]["labels"], outcome.JOB_OF_POD: meta["name"]}
             reference = {
                 "apiVersion": "batch/v1",
                 "kind": "Job",

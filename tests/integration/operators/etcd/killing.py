@@ -17,17 +17,17 @@ from unittest import mock
 
 from tests.integration.operators.etcd.conftest import ETCD
 
-from kok.api.etcdbackup import EtcdBackup
-from kok.api.etcdrestore import EtcdRestore
+from kok.api.etcd.etcdbackup import EtcdBackup
+from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.api.meta import Kind, Manifest
+from kok.etcdclient.client import EtcdClient
 from kok.kube.client import Kube
 from kok.kube.events import Recorder
-from kok.operators.etcd.client import EtcdClient
 from kok.operators.etcd.handlers import EtcdBackups, EtcdClusters, EtcdRestores
+from kok.operators.etcd.jobs.slots import Slots
 from kok.operators.etcd.settings import EtcdSettings
-from kok.operators.etcd.slots import Slots
 from kok.runtime.clock import SystemClock
-from kok.runtime.passes import Passes, Tools
+from kok.runtime.controller.passes import Passes, Tools
 from kok.runtime.settings import Settings
 
 FINALIZER = "kok.dev/etcd-operator"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 
-from kok.operators.etcd.client import Credentials, EtcdClient
+from kok.etcdclient.client import EtcdClient
+from kok.etcdclient.model import Credentials
 
 LIMIT = 60.0
 """Seconds for an answer: etcd itself gives up after 7 s, and machines are slow at times."""

@@ -36,8 +36,9 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden, KubeError
-from kok.operators.etcd import jobs, layout
-from kok.operators.etcd.render.statefulset import CERTIFICATES, DATA
+from kok.operators.etcd import naming
+from kok.operators.etcd.etcdcluster.render.statefulset import CERTIFICATES, DATA
+from kok.operators.etcd.jobs import outcome
 from kok.pki import CertificateAuthority, LeafSpec, Usage, ca_of, issue
 
 LIMIT = 60.0
@@ -65,7 +66,7 @@ class StandIn:
         """Pods that are to go stay `Terminating`, as on a node that is gone."""
         self.jobs = Jobs(kube, namespace, self.root, self.address)
         self._addresses: dict[str, str] = {}
-        self._without_names = mock.patch.object(layout, "host", self._host(layout.host))
+        self._without_names = mock.patch.object(naming, "host", self._host(naming.host))
         self._containers: dict[str, Container] = {}
         self._changed = asyncio.Event()
         self._rounds = 0
@@ -105,7 +106,7 @@ class StandIn:
     def running(self) -> list[str]:
         """Client addresses of all members whose process runs."""
         return [
-            layout.pod_endpoint(self.address(member))
+            naming.pod_endpoint(self.address(member))
             for member, container in self._containers.items()
             if container.process is not None and container.process.poll() is None
         ]
@@ -193,14 +194,14 @@ class StandIn:
             await self._bind_or_release(claim, pods)
         await self.jobs.round(pods)
         for name, pod in pods.items():
-            if jobs.JOB_OF_POD in (pod["metadata"].get("labels") or {}):
+            if outcome.JOB_OF_POD in (pod["metadata"].get("labels") or {}):
                 continue
             if pod["metadata"].get("deletionTimestamp"):
                 await self._finish(pod)
             elif name.removesuffix("-0") not in sets:
                 await self.kube.delete(kinds.POD, name, self.namespace)
         for name, owner in sets.items():
-            pod_name = layout.pod_name(name)
+            pod_name = naming.pod_name(name)
             if pod_name not in pods:
                 await self._make_pod(owner)
             elif not pods[pod_name]["metadata"].get("deletionTimestamp"):
@@ -209,7 +210,7 @@ class StandIn:
     async def _bind_or_release(self, claim: Manifest, pods: dict[str, Manifest]) -> None:
         meta = claim["metadata"]
         if meta.get("deletionTimestamp"):
-            if layout.pod_name(meta["name"]) not in pods:
+            if naming.pod_name(meta["name"]) not in pods:
                 patch = {"metadata": {"finalizers": None}}
                 await self.kube.patch(kinds.PVC, meta["name"], self.namespace, patch)
             return
@@ -243,7 +244,7 @@ class StandIn:
             "uid": meta["uid"],
             "controller": True,
         }
-        pod = layout.pod_name(meta["name"])
+        pod = naming.pod_name(meta["name"])
         made = {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -362,7 +363,7 @@ class StandIn:
             ca = await self._signer(etcd, files["tls.crt"])
             if ca is not None:
                 spec = LeafSpec(
-                    layout.PEER_COMMON_NAME,
+                    naming.PEER_COMMON_NAME,
                     dns_names=[f"*.{etcd}-peers.{self.namespace}.svc"],
                     ip_addresses=[container.address],
                     usages=Usage.BOTH,

@@ -15,8 +15,9 @@ from tests.integration.operators.etcd.conftest import World
 from tests.integration.operators.etcd.kv import LIMIT
 
 from kok.api.names import etcd_client_secret
+from kok.etcdclient.client import EtcdClient
+from kok.etcdclient.model import Credentials, EtcdError
 from kok.kube import kinds
-from kok.operators.etcd.client import Credentials, EtcdClient, EtcdError
 
 EVERY, RETRY = 0.01, 0.002
 DEADLINE = 0.5

@@ -22,7 +22,7 @@ from kok.kube.client import Kube
 from kok.kube.watch import WatchEvent
 from kok.operators.machine import operator
 from kok.pki import encode
-from kok.runtime.main import Process
+from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings
 
 LIMIT = 180.0

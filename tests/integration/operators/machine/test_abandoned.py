@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kok.api.host import AbandonedHost
+from kok.api.machine.host import AbandonedHost
 from kok.api.names import ABANDONED_HOSTS
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.machine.abandoned import MOST, Abandoned, text_of
+from kok.operators.machine.host.abandoned import MOST, Abandoned, text_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 LONGEST = "n" * 253

@@ -15,27 +15,28 @@ from tests.integration.apiserver import ApiServer, free_ports
 from tests.integration.conftest import PATIENCE
 from tests.integration.operators.machine.conftest import LIMIT
 from tests.integration.rights import in_force
-from tests.unit.kube.test_certificates import FIRST, request
 from tests.unit.operators.machine import builders
+from tests.unit.workload.test_csr import FIRST, request
 
 from kok import pki
-from kok.api.machine import HostFacts, Machine
+from kok.api.machine.machine import HostFacts, Machine
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS, operator_group, operator_user
-from kok.kube import certificates, kinds
+from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
-from kok.kube.certificates import PENDING_MOST
 from kok.kube.client import Kube
-from kok.operators.cluster.business import rights
-from kok.operators.machine.business import nodes, tend, tokens
-from kok.operators.machine.business.drain import Drain
-from kok.operators.machine.business.refusals import Refusals
-from kok.operators.machine.business.tenants import Tenant, Tenants, Way
+from kok.operators.cluster.inside import rbac
 from kok.operators.machine.census import Census
-from kok.operators.machine.host.join import Access
+from kok.operators.machine.node import bootstrap_tokens, nodes, tend
+from kok.operators.machine.node.drain import Drain
+from kok.operators.machine.node.refusals import Refusals
+from kok.operators.machine.node.tenants import Tenant, Tenants, Way
+from kok.operators.machine.remote.join import Access
 from kok.runtime.clock import FakeClock, SystemClock
-from kok.runtime.reconciler import Pass
+from kok.runtime.controller.reconciler import Pass
 from kok.runtime.settings import Settings
+from kok.workload import csr
+from kok.workload.csr import PENDING_MOST
 
 KEY = ("team-a", "shop")
 
@@ -49,7 +50,7 @@ def to(kubeconfig: str) -> Way:
 @pytest.fixture
 async def tenant(api_server: ApiServer, kube: Kube) -> AsyncIterator[Tenant]:
     """The API server as somebody's business cluster, with no more rights than there."""
-    given = rights.objects()
+    given = rbac.objects()
     for manifest in given:
         await kube.apply(manifest)
     user, group = operator_user("machine"), operator_group("machine")
@@ -117,7 +118,7 @@ async def test_an_api_that_was_away_is_known_to_be_back_at_once(
     api_server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A watch that goes on says nothing of it until it ends, minutes later."""
-    monkeypatch.setattr("kok.operators.machine.business.pulse.SILENCE", 0.3)
+    monkeypatch.setattr("kok.operators.machine.node.silence.SILENCE", 0.3)
     tenants = Tenants(timeout=5.0)
     async with Network(api_server.port) as between:
         config = api_server.kubeconfig().replace(f":{api_server.port}", f":{between.port}")
@@ -290,7 +291,7 @@ async def test_a_token_is_good_for_its_own_machines_certificate_alone(
     api_server: ApiServer, kube: Kube, tenant: Tenant, kok_crds: None
 ) -> None:
     await _allow_nodes(kube)
-    user = certificates.by_token("abc123")
+    user = csr.by_token("abc123")
     bearer = {**FIRST, "group": MACHINE_BOOTSTRAPPERS, "common_name": "system:node:w8"}
     await _csr(api_server, "csr-first", user, **bearer)
     await _csr(api_server, "csr-stolen", user, **{**bearer, "common_name": "system:node:w9"})
@@ -415,7 +416,7 @@ async def test_a_token_is_made_once_and_anew_when_it_is_spent(kube: Kube) -> Non
     await clock.advance(timedelta(minutes=9).total_seconds())
     later = await tend.bootstrap(kube, "abcd12", "team-a/w1", access, clock)
     assert later != first
-    assert await kube.delete(kinds.SECRET, tokens.secret_name("abcd12"), "kube-system")
+    assert await kube.delete(kinds.SECRET, bootstrap_tokens.secret_name("abcd12"), "kube-system")
 
 
 # --- draining
@@ -510,7 +511,7 @@ async def test_disruption_budgets_are_respected_until_the_drain_takes_too_long(
 async def test_a_dead_node_is_not_waited_for(
     kube: Kube, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kok.operators.machine.business.drain.DEAD_PATIENCE", 0.5)
+    monkeypatch.setattr("kok.operators.machine.node.drain.DEAD_PATIENCE", 0.5)
     await node(kube, "d-3")
     await pod(kube, place, "stuck", "d-3", finalizers=["example.com/never"])
     await drain(kube, "d-3", [], alive=lambda: False).run()

@@ -17,8 +17,8 @@ from tests.integration.operators.machine.test_hosts import prepared, runs, scrip
 from tests.unit.operators.machine.sshd import FakeHost
 
 from kok.kube import kinds
-from kok.operators.machine.keeping import FINALIZER
-from kok.runtime.main import Process
+from kok.operators.machine.host.ssh_secrets import FINALIZER
+from kok.runtime.process.main import Process
 
 
 @pytest.fixture(autouse=True)

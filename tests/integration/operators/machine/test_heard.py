@@ -21,8 +21,8 @@ from kok.api import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.ownership import owned
-from kok.operators.machine.host import layout, preflight
+from kok.kube.objects.ownership import owned
+from kok.operators.machine.remote import paths, preflight
 
 BEFORE, MEANWHILE, AFTER = (f"2026-11-02T12:00:0{n}Z" for n in (1, 2, 3))
 
@@ -47,7 +47,7 @@ class Node:
     def joined(self, patch: pytest.MonkeyPatch) -> None:
         """What lies on the host, and a service that runs."""
         for name in ("PKI", "KUBECONFIG", "CA", "BOOTSTRAP", "REGISTER"):
-            patch.setattr(layout, name, str(self.root / name))
+            patch.setattr(paths, name, str(self.root / name))
         folder = self.root / "PKI"
         folder.mkdir()
         (folder / "kubelet-client-current.pem").write_bytes(self._certificate)

@@ -23,7 +23,7 @@ from tests.unit.operators.machine.sshd import PASSWORD, FakeHost, fake_host
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.runtime.main import Process
+from kok.runtime.process.main import Process
 
 
 def scripts(root: Path, extra: str = "") -> dict[str, str]:

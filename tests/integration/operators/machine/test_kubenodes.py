@@ -17,8 +17,8 @@ from tests.unit.operators.machine.builders import VERSIONS
 
 from kok.api import Cluster
 from kok.api.meta import Manifest
-from kok.operators.machine.components import catalog
-from kok.runtime.main import Process
+from kok.operators.machine.component import catalog
+from kok.runtime.process.main import Process
 
 CLUSTER = Cluster.info.kind
 NOWHERE = {"user": "root", "secret": "ops-ssh"}

@@ -7,12 +7,12 @@ from typing import Any
 
 from kok import pki
 from kok.api import names
-from kok.api.cluster import Cluster
+from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
-from kok.kube.ownership import owned
-from kok.operators.cluster import parts
-from kok.operators.cluster.endpoint import MetaNode
-from kok.operators.cluster.observe import World
+from kok.kube.objects.ownership import owned
+from kok.operators.cluster import naming
+from kok.operators.cluster.cluster.endpoint import MetaNode
+from kok.operators.cluster.cluster.observe import World
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 VERSION = "1.37.1"
@@ -73,13 +73,13 @@ def a_deployment(
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {
-            "name": parts.deployment(cluster, component),
+            "name": naming.deployment(cluster, component),
             "namespace": "team-a",
             "generation": 2,
         },
         "spec": {
             "replicas": desired,
-            "template": {"metadata": {"labels": {parts.LABEL_VERSION: version}}},
+            "template": {"metadata": {"labels": {naming.LABEL_VERSION: version}}},
         },
         "status": {
             "observedGeneration": 2,
@@ -140,7 +140,7 @@ def a_world(*children: Manifest, etcd_secret: bool = True, **rest: Any) -> World
 
 def all_running(version: str = VERSION, **changes: Any) -> list[Manifest]:
     """All three Deployments."""
-    return [a_deployment(component, version=version, **changes) for component in parts.COMPONENTS]
+    return [a_deployment(component, version=version, **changes) for component in naming.COMPONENTS]
 
 
 def quick_pair() -> pki.KeyPair:

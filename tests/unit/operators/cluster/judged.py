@@ -13,11 +13,11 @@ from tests.unit.operators.cluster.builders import (
     an_etcd,
 )
 
-from kok.api.cluster import Cluster
-from kok.api.clusterstatus import CertificateStatus
-from kok.operators.cluster.endpoint import Endpoint
-from kok.operators.cluster.findings import Bootstrap, Findings, Reach
-from kok.operators.cluster.status import conditions
+from kok.api.cluster.cluster import Cluster
+from kok.api.cluster.status import CertificateStatus
+from kok.operators.cluster.cluster.conditions.findings import Bootstrap, Findings, Reach
+from kok.operators.cluster.cluster.conditions.report import conditions
+from kok.operators.cluster.cluster.endpoint import Endpoint
 
 URL = "https://192.0.2.10:31443"
 DONE = Bootstrap(True, "AsWanted", "applied")

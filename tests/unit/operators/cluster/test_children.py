@@ -12,11 +12,11 @@ from tests.unit.operators.cluster.builders import a_cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.ownership import held, owner_labels, owner_reference
+from kok.kube.objects.ownership import held, owner_labels, owner_reference
 from kok.operators.cluster.children import is_anothers, is_child, judge, make_once
-from kok.operators.cluster.credentials import OPAQUE, secret
-from kok.operators.cluster.parts import FIELD_MANAGER
-from kok.runtime.errors import Invalid, Wait
+from kok.operators.cluster.cluster.pki.credentials import OPAQUE, secret
+from kok.operators.cluster.naming import FIELD_MANAGER
+from kok.runtime.controller.errors import Invalid, Wait
 
 SHOP = a_cluster()
 OURS = {"managedFields": [{"manager": FIELD_MANAGER, "operation": "Apply"}]}

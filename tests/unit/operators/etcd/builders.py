@@ -6,16 +6,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kok.api.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
+from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
 from kok.api.meta import Manifest
-from kok.kube.apply import index
-from kok.operators.etcd import certificates, engine, layout, plan, render
-from kok.operators.etcd.client import EtcdError, Listed, MemberStatus
-from kok.operators.etcd.observe import Answer, World
-from kok.operators.etcd.operations import Action
-from kok.operators.etcd.render import Facts
-from kok.operators.etcd.situation import Situation
-from kok.operators.etcd.storage import Storage
+from kok.etcdclient.model import EtcdError, Listed, MemberStatus
+from kok.kube.apply.serverside import index
+from kok.operators.etcd import naming
+from kok.operators.etcd.etcdcluster import decide, render
+from kok.operators.etcd.etcdcluster.certificates import certificates
+from kok.operators.etcd.etcdcluster.members import roles
+from kok.operators.etcd.etcdcluster.observe import Answer, World
+from kok.operators.etcd.etcdcluster.operations import Action
+from kok.operators.etcd.etcdcluster.render import Facts
+from kok.operators.etcd.etcdcluster.storage import Storage
+from kok.operators.etcd.etcdcluster.view import Situation
 from kok.pki import CertificateAuthority, fingerprint, new_ca
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -80,9 +83,9 @@ def children(
     ]
     for name, leaf in certificates.leaves(obj, ca, {}, NOW).wanted.items():
         found.append(render.leaf_secret(obj, name, leaf, ca.trust_pem))
-    for name in plan.members_of(obj):
+    for name in roles.members_of(obj):
         number = int(name.rpartition("-")[2])
-        started = plan.entry_of(obj.status, name).id is not None
+        started = roles.entry_of(obj.status, name).id is not None
         facts = Facts(CLUSTER_ID, f"id-{number}") if started else Facts()
         found.append({**render.volume(obj, name, facts, None), "status": {"phase": "Bound"}})
         owner = render.statefulset(obj, name, CA_FINGERPRINT)
@@ -109,7 +112,7 @@ def a_pod(
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": layout.pod_name(member),
+            "name": naming.pod_name(member),
             "uid": f"pod-{number}",
             **template["metadata"],
         },
@@ -159,8 +162,8 @@ def listed(count: int = 3) -> tuple[Listed, ...]:
         Listed(
             f"id-{n}",
             f"shop-etcd-{n}",
-            (layout.peer_url("shop-etcd", "team-a", f"shop-etcd-{n}"),),
-            (layout.client_url("shop-etcd", "team-a", f"shop-etcd-{n}"),),
+            (naming.peer_url("shop-etcd", "team-a", f"shop-etcd-{n}"),),
+            (naming.client_url("shop-etcd", "team-a", f"shop-etcd-{n}"),),
             False,
         )
         for n in range(count)
@@ -223,8 +226,8 @@ def doing(obj: EtcdCluster, type_: Any, **more: Any) -> EtcdCluster:
 def learner(number: int, *, started: bool = True, votes: bool = False) -> Listed:
     """How etcd lists a new member."""
     name = f"shop-etcd-{number}"
-    urls = (layout.client_url("shop-etcd", "team-a", name),) if started else ()
-    peer = (layout.peer_url("shop-etcd", "team-a", name),)
+    urls = (naming.client_url("shop-etcd", "team-a", name),) if started else ()
+    peer = (naming.peer_url("shop-etcd", "team-a", name),)
     return Listed(f"id-{number}", name if started else "", peer, urls, not votes)
 
 
@@ -244,7 +247,7 @@ def seen(obj: EtcdCluster, members: tuple[Listed, ...], **answers: Any) -> World
 
 def decided(obj: EtcdCluster, world: World, **later: float) -> Action | None:
     """What is done next, so much `later` than NOW (as for `timedelta`)."""
-    return engine.decide(Situation.of(obj, world, NOW + timedelta(**later)))
+    return decide.decide(Situation.of(obj, world, NOW + timedelta(**later)))
 
 
 def action(obj: EtcdCluster, world: World, **later: float) -> Action:

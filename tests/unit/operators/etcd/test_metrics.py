@@ -6,22 +6,22 @@ from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.unit.operators.etcd.backups.builders import a_backup
 from tests.unit.operators.etcd.builders import NOW, a_world, an_etcd, fails, formed, says
+from tests.unit.operators.etcd.etcdbackup.builders import a_backup
 
-from kok.api.etcdcluster import EtcdCluster, EtcdOperation
-from kok.api.etcdrestore import EtcdRestore
-from kok.api.etcdstatus import (
+from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
+from kok.api.etcd.etcdrestore import EtcdRestore
+from kok.api.etcd.status import (
     EtcdBackupSummary,
     EtcdCARotation,
     EtcdProofSummary,
     EtcdRestoreProgress,
 )
+from kok.etcdclient.model import Alarm, EtcdError, Trouble
 from kok.operators.etcd import metrics, reasons
-from kok.operators.etcd.client import Alarm, EtcdError, Trouble
-from kok.operators.etcd.observe import World
-from kok.operators.etcd.situation import Situation
-from kok.operators.etcd.status import report
+from kok.operators.etcd.etcdcluster.conditions.report import report
+from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.view import Situation
 
 
 def value(name: str, **labels: str) -> float | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from kok.api.cluster import Cluster
-from kok.api.component import Component
-from kok.api.kubenode import KubeNode
-from kok.api.machine import Machine
-from kok.operators.machine.components import catalog
-from kok.operators.machine.host.survey import Survey
+from kok.api.cluster.cluster import Cluster
+from kok.api.machine.component import Component
+from kok.api.machine.kubenode import KubeNode
+from kok.api.machine.machine import Machine
+from kok.operators.machine.component import catalog
+from kok.operators.machine.remote.survey import Survey
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 VERSIONS = {

@@ -10,17 +10,17 @@ from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
 
 from kok import pki
-from kok.api.machine import Machine, MachineStatus
-from kok.operators.machine.business.nodes import NodeView
-from kok.operators.machine.components.rendered import rendered
-from kok.operators.machine.host.join import Access
-from kok.operators.machine.host.survey import Found, Identity, Owner, Survey
-from kok.operators.machine.machines import plan
-from kok.operators.machine.machines.observe import World
-from kok.operators.machine.machines.plan import Case
-from kok.operators.machine.machines.steps import Look
-from kok.operators.machine.session import View
-from kok.operators.machine.ssh import Credentials
+from kok.api.machine.machine import Machine, MachineStatus
+from kok.operators.machine.component.render import rendered
+from kok.operators.machine.machine import decide
+from kok.operators.machine.machine.decide import Case
+from kok.operators.machine.machine.observe import World
+from kok.operators.machine.machine.steps import Look
+from kok.operators.machine.node.nodes import NodeView
+from kok.operators.machine.remote.join import Access
+from kok.operators.machine.remote.session import View
+from kok.operators.machine.remote.ssh import Credentials
+from kok.operators.machine.remote.survey import Found, Identity, Owner, Survey
 
 KEY = "SHA256:" + "A" * 43
 CA = pki.new_ca("shop", NOW)
@@ -124,7 +124,7 @@ def seen(
     if mine:
         looked = replace(looked, owner=Owner(uid=made.metadata.uid, installation="meta-1"))
     view = View(survey=looked, surveyed=1000.0, identity=looked.identity)
-    step = plan.decide(case(made)).step
+    step = decide.decide(case(made)).step
     assert isinstance(step, Look)
     view.asked = step.digest
     return view

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from tests.unit.operators.machine import builders
 
-from kok.api.machine import Machine
+from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
-from kok.kube.cutting import MARK
+from kok.kube.decoding.truncation import MARK
 from kok.operators.machine.census import EVERY, REMEMBERED, Census
 from kok.runtime.clock import settle
 

@@ -13,10 +13,10 @@ from tests.unit.fakeapi import FakeApi, refusal
 
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.machine.host.jobs import JobPlan
-from kok.operators.machine.host.survey import Owner
-from kok.operators.machine.machines.work import Hand
-from kok.operators.machine.session import Sessions
+from kok.operators.machine.machine.act import Hand
+from kok.operators.machine.remote.jobs import JobPlan
+from kok.operators.machine.remote.session import Sessions
+from kok.operators.machine.remote.survey import Owner
 from kok.runtime.clock import SystemClock
 
 

@@ -12,23 +12,23 @@ from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
 
 from kok.api import names
-from kok.api.host import Host
-from kok.api.machine import Machine
+from kok.api.machine.host import Host
+from kok.api.machine.machine import Machine
 from kok.api.meta import Resource
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
-from kok.kube.listed import listed
-from kok.kube.ownership import owned
-from kok.operators.machine.business import tend
+from kok.kube.lists.tolerant import listed
+from kok.kube.objects.ownership import owned
 from kok.operators.machine.census import Census
-from kok.operators.machine.hosts import HostReconciler
-from kok.operators.machine.kubenodes import claims
-from kok.operators.machine.kubenodes.reconcile import KubeNodeReconciler
+from kok.operators.machine.host.reconcile import HostReconciler
+from kok.operators.machine.kubenode import claims
+from kok.operators.machine.kubenode.reconcile import KubeNodeReconciler
+from kok.operators.machine.node import tend
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock
-from kok.runtime.errors import Wait
+from kok.runtime.controller.errors import Wait
+from kok.runtime.controller.reconciler import Pass
 from kok.runtime.policy import Policies
-from kok.runtime.reconciler import Pass
 from kok.runtime.settings import Settings
 
 ROOT = "/apis/kok.dev/v1alpha1/namespaces/team-a"
@@ -164,7 +164,7 @@ async def test_the_addresses_of_a_machine_that_cannot_be_read_are_still_its_own(
 
 
 async def _places(reconciler: KubeNodeReconciler, kube: Kube, kubenode: Any) -> None:
-    from kok.operators.machine.kubenodes import reconcile  # noqa: PLC0415
+    from kok.operators.machine.kubenode import reconcile  # noqa: PLC0415
 
     p = passing(kube, kubenode)
     await reconciler._places(p, await reconcile._observe(p, Census(time.monotonic)))

@@ -1,0 +1,1 @@
+"""The kinds of the etcd operator: EtcdCluster, EtcdBackup, EtcdRestore."""

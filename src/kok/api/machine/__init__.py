@@ -1,0 +1,1 @@
+"""The kinds of the machine operator: KubeNode, Machine, Host and Component."""

@@ -1,0 +1,1 @@
+"""Encryption of backups, and keys sealed within them."""

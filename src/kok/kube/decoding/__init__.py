@@ -1,0 +1,1 @@
+"""What API servers answer, made small and harmless before it is parsed and kept."""

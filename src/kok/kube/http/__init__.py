@@ -1,0 +1,1 @@
+"""Requests to one API server: connections, deadlines, and who may use them next."""

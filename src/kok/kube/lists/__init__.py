@@ -1,0 +1,1 @@
+"""Lists of objects: page by page, within limits, and whatever single objects are like."""

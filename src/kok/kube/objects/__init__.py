@@ -1,0 +1,1 @@
+"""What manifests have in common: owners, amounts, addresses, policies."""

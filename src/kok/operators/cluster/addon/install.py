@@ -1,0 +1,127 @@
+"""Applies an addon's objects to the business cluster, and removes what is left over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from kok.api.cluster.addon import AppliedObject
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import Conflict, NotFound
+from kok.operators.cluster import reasons
+from kok.operators.cluster.addon.health import Workload, workload_of
+from kok.operators.cluster.addon.inventory import entry, kind_of_entry, waves
+from kok.operators.cluster.children import all_of
+from kok.operators.cluster.inside.apply import Refused, bring, named
+from kok.operators.cluster.naming import LABEL_ADDON
+from kok.runtime.controller.errors import Invalid, Wait
+from kok.runtime.pods.messages import quoted
+
+_NAME = 254
+"""Characters of what should be an Addon's name: of any that is too long enough to tell that."""
+KIND_LATER = 5.0
+"""Seconds until a kind is looked for again that the business cluster does not know yet."""
+
+
+async def entries(kube: Kube, manifests: Sequence[Manifest]) -> list[AppliedObject | None]:
+    """The inventory's entries of manifests; None for kinds that are not there (yet)."""
+    return await all_of(_entry(kube, manifest) for manifest in manifests)
+
+
+async def _entry(kube: Kube, manifest: Manifest) -> AppliedObject | None:
+    try:
+        return entry(manifest, await kube.resolve(manifest))
+    except NotFound:
+        return None
+
+
+class Taken(Invalid):
+    """An object carries the name of another Addon."""
+
+    def __init__(self, intent: Manifest, other: str) -> None:
+        super().__init__(
+            reasons.OBJECT_TAKEN,
+            f"{named(intent)} already belongs to Addon {quoted(other)}; leave it out of one of the "
+            "two",
+        )
+        self.other = other[:_NAME]
+        """Cut: as long as a server likes, and kept once for each object until the last has come."""
+
+
+async def install(
+    kube: Kube, manifests: Sequence[Manifest], addon: str, gone: Collection[str] = ()
+) -> list[Workload]:
+    """Applies all in waves; the workloads among them, as they are now.
+
+    Raises `Wait` for the first that is refused, `Taken` for one that another Addon applies, unless
+    that is known to be `gone`.
+    """
+
+    def keep(intent: Manifest, live: Manifest) -> Workload | None:
+        other = (live["metadata"].get("labels") or {}).get(LABEL_ADDON)
+        if other is not None and other != addon and other not in gone:
+            raise Taken(intent, other)
+        # What it is was asked for, whatever it says itself.
+        return workload_of({**live, "kind": intent["kind"]})
+
+    done: list[Workload] = []
+    for wave in waves(manifests):
+        for result in await bring(kube, wave, keep):
+            if isinstance(result, Refused):
+                raise Wait(
+                    reasons.APPLY_FAILED, f"the business cluster refused {result}", KIND_LATER
+                )
+            if result is not None:
+                done.append(result)
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What matters of an object that is to go."""
+
+    uid: str
+    ours: bool
+    going: bool
+    held: bool
+    """By finalizers."""
+
+
+async def remove(kube: Kube, gone: Sequence[AppliedObject], addon: str) -> list[AppliedObject]:
+    """Asks for the removal of objects; those that are still there.
+
+    What carries another Addon's label by now, or none, is not ours any more and is left alone.
+    """
+    left = await all_of(_remove(kube, applied, addon) for applied in gone)
+    return [applied for applied, there in zip(gone, left, strict=True) if there]
+
+
+async def _remove(kube: Kube, applied: AppliedObject, addon: str) -> bool:
+    kind = kind_of_entry(applied)
+    try:
+        found = await _look(kube, applied, addon)
+    except NotFound:
+        # No such kind: gone with its definition, or not served yet by a young API server.
+        return await kube.get(kinds.CUSTOMRESOURCEDEFINITION, kind.crd_name) is not None
+    if found is None or not found.ours or found.going:
+        return found is not None and found.ours
+    try:
+        await kube.delete(kind, applied.name, applied.namespace or None, uid=found.uid)
+    except Conflict:
+        return True
+    return found.held
+
+
+async def _look(kube: Kube, applied: AppliedObject, addon: str) -> _Left | None:
+    live = await kube.get(kind_of_entry(applied), applied.name, applied.namespace or None)
+    if live is None:
+        return None
+    meta = live["metadata"]
+    return _Left(
+        uid=str(meta.get("uid") or ""),
+        ours=(meta.get("labels") or {}).get(LABEL_ADDON) == addon,
+        going=bool(meta.get("deletionTimestamp")),
+        held=bool(meta.get("finalizers")),
+    )

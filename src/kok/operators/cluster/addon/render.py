@@ -1,0 +1,267 @@
+"""From templates to manifests. Pure, and deterministic but for what a user's template does."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import yaml
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from kok.api.meta import Manifest
+from kok.operators.cluster import reasons
+from kok.operators.cluster.addon.facts import Facts
+from kok.operators.cluster.naming import LABEL_ADDON
+from kok.runtime.controller.errors import Invalid
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The safe loader, in C where there is one, which is ten times as fast.
+
+    A date is a text for it, as for Kubernetes: JSON knows no dates.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
+MAX_OBJECTS = 1000
+"""Objects of one Addon: each is asked for, and listed in the status."""
+MAX_VALUES = 200_000
+"""Values of all objects of one Addon: by aliases a short text becomes any number of them."""
+MAX_OUTPUT = 4 * 2**20
+"""Characters of rendered text; more than that is a mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One text of templates. `name` is where it comes from, for sentences."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """An addon that comes with KOK."""
+
+    templates: tuple[Template, ...]
+    defaults: Mapping[str, Any]
+    """Every value that it takes, with its default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that a rendering depends on; see `render`."""
+
+    templates: Sequence[Template]
+    facts: Facts
+    values: Mapping[str, Any]
+    addon: str
+
+    def digest(self) -> str:
+        """The same for the same job."""
+        templates = [(template.name, template.text) for template in self.templates]
+        made_of = [templates, repr(self.facts), self.values, self.addon]
+        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+
+
+class _Strict(jinja2.StrictUndefined):
+    """What a template asks for and nobody gave is an error, in a sentence."""
+
+
+def _environment() -> jinja2.Environment:
+    """Users write templates, and the operator may do more than they: hence the sandbox."""
+    environment = ImmutableSandboxedEnvironment(
+        undefined=_Strict, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        yaml=_to_yaml,
+        json=lambda value: json.dumps(value, sort_keys=True),
+        b64encode=lambda text: base64.b64encode(str(text).encode()).decode(),
+        sha256=lambda text: hashlib.sha256(str(text).encode()).hexdigest(),
+    )
+    environment.tests["ipv6"] = lambda address: ":" in str(address)
+    return environment
+
+
+def _to_yaml(value: Any, indent: int = 0) -> str:
+    text = yaml.safe_dump(value, default_flow_style=False, sort_keys=True, width=10**6).rstrip()
+    text = text.removesuffix("\n...")
+    return text.replace("\n", "\n" + " " * indent)
+
+
+_ENVIRONMENT = _environment()
+
+
+def render(
+    templates: Sequence[Template], facts: Facts, values: Mapping[str, Any], addon: str
+) -> list[Manifest]:
+    """The manifests, each labelled with the Addon's name; raises `Invalid`.
+
+    Templates see `cluster` (see `Facts.variables`), `values`, `image("coredns")` and
+    `mirrored("docker.io/library/busybox:1.36")`, and the filters `yaml`, `json`, `b64encode`
+    and `sha256` beside Jinja2's own, and the test `ipv6`.
+    """
+    found: list[Manifest] = []
+    for template in templates:
+        text = _render(template, facts, values)
+        found.extend(_manifests(template.name, text))
+    if len(found) > MAX_OBJECTS:
+        text = f"{len(found)} objects are more than {MAX_OBJECTS}; make several Addons of them"
+        raise Invalid(reasons.TEMPLATE_INVALID, text)
+    if (much := _too_much(found)) is not None:
+        text = f"the objects hold more than {much} in all; make several Addons of them"
+        raise Invalid(reasons.TEMPLATE_INVALID, text)
+    return [_labelled(manifest, addon) for manifest in _unique(found)]
+
+
+def _too_much(what: Any) -> str | None:
+    """What the objects have too much of, if anything, with what is there by alias each time.
+
+    An alias costs next to nothing as long as it is one; written out it is all that it stands for.
+    """
+    count, size, left = 0, 0, [what]
+    while left:
+        inner = left.pop()
+        inside = inner.values() if isinstance(inner, dict) else inner
+        count += len(inside)
+        size += sum(len(str(key)) for key in inner) if isinstance(inner, dict) else 0
+        for one in inside:
+            if isinstance(one, dict | list):
+                left.append(one)
+            elif isinstance(one, str):
+                size += len(one)
+        if count > MAX_VALUES:
+            return f"{MAX_VALUES} values"
+        if size > MAX_OUTPUT:
+            return f"{MAX_OUTPUT} characters"
+    return None
+
+
+def render_job(job: Job) -> dict[str, Any]:
+    """`manifests` as of `render`, or `invalid` with reason and message: fit for JSON."""
+    try:
+        return {"manifests": render(job.templates, job.facts, job.values, job.addon)}
+    except Invalid as error:
+        return {"invalid": (error.reason, error.message)}
+
+
+@lru_cache(maxsize=64)
+def _compiled(text: str) -> jinja2.Template:
+    """Templates are looked at on every pass and hardly ever change."""
+    return _ENVIRONMENT.from_string(text)
+
+
+def _render(template: Template, facts: Facts, values: Mapping[str, Any]) -> str:
+    try:
+        text = _compiled(template.text).render(
+            cluster=facts.variables(), values=values, image=facts.image, mirrored=facts.mirrored
+        )
+    except jinja2.TemplateSyntaxError as error:
+        problem = f"{template.name}, line {error.lineno}: {error.message}"
+        raise Invalid(reasons.TEMPLATE_INVALID, problem) from None
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a template may raise anything by what it calls
+        problem = f"{template.name}: {error or type(error).__name__}"
+        raise Invalid(reasons.TEMPLATE_INVALID, problem) from None
+    if len(text) > MAX_OUTPUT:
+        raise Invalid(
+            reasons.TEMPLATE_INVALID, f"{template.name} renders to {len(text)} characters"
+        )
+    return text
+
+
+def _manifests(name: str, text: str) -> list[Manifest]:
+    try:
+        documents = [d for d in yaml.load_all(text, Loader=_Loader) if d is not None]
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1} as rendered" if where is not None else ""
+        what = getattr(error, "problem", None) or "not YAML"
+        raise Invalid(reasons.TEMPLATE_INVALID, f"{name}{line}: {what}") from None
+    out: list[Manifest] = []
+    for document in documents:
+        is_list = isinstance(document, dict) and document.get("kind") == "List"
+        out.extend(document.get("items") or () if is_list else [document])
+    for manifest in out:
+        _check(name, manifest)
+    return out
+
+
+def _check(name: str, manifest: Any) -> None:
+    meta = manifest.get("metadata") if isinstance(manifest, dict) else None
+    complete = isinstance(meta, dict) and meta.get("name") and manifest.get("apiVersion")
+    if not complete or not manifest.get("kind"):
+        raise Invalid(
+            reasons.TEMPLATE_INVALID,
+            f"{name} renders to something that is no Kubernetes object; every document needs "
+            "apiVersion, kind and metadata.name",
+        )
+
+
+def _unique(manifests: Sequence[Manifest]) -> list[Manifest]:
+    seen: dict[tuple[str, ...], Manifest] = {}
+    for manifest in manifests:
+        meta = manifest["metadata"]
+        key = (manifest["apiVersion"], manifest["kind"], meta.get("namespace", ""), meta["name"])
+        if key in seen:
+            raise Invalid(
+                reasons.TEMPLATE_INVALID,
+                f"{manifest['kind']} {meta['name']} is there twice; leave one out",
+            )
+        seen[key] = manifest
+    return list(seen.values())
+
+
+def _labelled(manifest: Manifest, addon: str) -> Manifest:
+    meta = manifest["metadata"]
+    labels = {**(meta.get("labels") or {}), LABEL_ADDON: addon}
+    return {**manifest, "metadata": {**meta, "labels": labels}}
+
+
+@cache
+def builtin(name: str) -> Builtin:
+    """A built-in addon; raises `Invalid` for a name that is none."""
+    folder = files("kok.operators.cluster.addon") / "templates" / name
+    if not name.replace("-", "").isalnum() or not (folder / "values.yaml").is_file():
+        raise Invalid(reasons.SOURCE_MISSING, f"there is no built-in addon {name}")
+    defaults = yaml.safe_load((folder / "values.yaml").read_text(encoding="utf-8")) or {}
+    text = (folder / "manifests.yaml.j2").read_text(encoding="utf-8")
+    return Builtin((Template(f"built-in {name}", text),), defaults)
+
+
+def merged_values(
+    addon: str, defaults: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A built-in addon's values: the given ones over its defaults, maps merged.
+
+    Raises `Invalid` for a top-level name that the addon does not take: a misspelt value would
+    otherwise be ignored in silence.
+    """
+    for name in given:
+        if name not in defaults:
+            known = ", ".join(sorted(defaults))
+            raise Invalid(
+                reasons.VALUES_INVALID, f"values.{name}: {addon} does not take it; it takes {known}"
+            )
+    return {name: _merged(default, given.get(name)) for name, default in defaults.items()}
+
+
+def _merged(default: Any, given: Any) -> Any:
+    if given is None:
+        return default
+    if isinstance(default, Mapping) and isinstance(given, Mapping):
+        return {
+            key: _merged(default.get(key), given.get(key)) for key in sorted({*default, *given})
+        }
+    return given

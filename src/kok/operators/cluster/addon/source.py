@@ -1,0 +1,158 @@
+"""Where an Addon's templates come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from kok.api.cluster.addon import Addon
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.budget.limits import MIB, weight
+from kok.kube.client import Kube
+from kok.kube.decoding.nesting import ALLOWED, too_deep
+from kok.operators.cluster import reasons
+from kok.operators.cluster.addon.facts import Facts
+from kok.operators.cluster.addon.render import (
+    Job,
+    Template,
+    builtin,
+    merged_values,
+    render,
+    render_job,
+)
+from kok.operators.cluster.addon.values import check_values
+from kok.runtime.controller.errors import Invalid, Wait
+from kok.runtime.controller.reconciler import Key
+from kok.runtime.fairness.slots import FairSlots, GaveWay
+from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished
+
+LOOK_AGAIN = 60.0
+"""Seconds after which a ConfigMap is read again; it carries no mark by which it could be watched."""
+LIMITS = Limits()
+SMALL = 16 * 1024
+"""Characters of values as JSON with which a built-in addon is rendered at once: a few
+milliseconds. With more than that its templates, too, are other people's work."""
+
+
+LARGE, HEAVY = MIB // 2, 6 * MIB
+"""Bytes of a bundle as JSON, and as objects in memory, of which either is much. Ordinary objects
+are both at the same time; what aliases make many of is heavy long before."""
+LARGE_AT_ONCE = 4
+"""Bundles of that size that are worked with at the same time, one a namespace."""
+SPAN = 60.0
+"""Seconds after which who works with one makes room for those who wait. A business cluster that
+is slow enough could keep it for the whole of a pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What an Addon comes to for one cluster."""
+
+    manifests: list[Manifest]
+    version: str | None
+    """Of a built-in addon: that of its main image."""
+
+    @property
+    def large(self) -> bool:
+        """Whether many of this kind at a time would be too much for the operator's memory."""
+        texts = [json.dumps(one).encode() for one in self.manifests]
+        return sum(map(len, texts)) > LARGE or sum(map(weight, texts)) > HEAVY
+
+
+class Bundler:
+    """Makes bundles; what comes from users is rendered aside, once."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._room = FairSlots(LARGE_AT_ONCE, share=1, span=SPAN)
+        self._large: set[Key] = set()
+        """Addons whose bundles were large when they were last seen."""
+
+    @asynccontextmanager
+    async def held(self, kube: Kube, addon: Addon, facts: Facts) -> AsyncIterator[Bundle]:
+        """See `bundle`; to be left when it is no longer needed.
+
+        A large one is let go and made again when there is room, so that what waits takes none.
+        """
+        key = (addon.namespace, addon.name)
+        if key not in self._large:
+            made = await self.bundle(kube, addon, facts)
+            if not made.large:
+                yield made
+                return
+            self._large.add(key)
+            del made
+        try:
+            async with self._room.one(addon.namespace):
+                made = await self.bundle(kube, addon, facts)
+                if not made.large:
+                    self._large.discard(key)
+                yield made
+        except GaveWay:
+            text = (
+                f"it is one of the large ones, of which {LARGE_AT_ONCE} are worked with at a time, "
+                f"and was not applied within {SPAN:.0f} s while others wait; its next turn comes "
+                "by itself. Smaller Addons never wait so"
+            )
+            raise Wait(reasons.WAITING_FOR_ROOM, text, 5.0) from None
+
+    def forget(self, key: Key) -> None:
+        """The Addon goes."""
+        self._large.discard(key)
+
+    async def bundle(self, kube: Kube, addon: Addon, facts: Facts) -> Bundle:
+        """Reads and renders; raises `Invalid`, or `Wait` for a ConfigMap that is missing."""
+        spec = addon.spec
+        if too_deep(spec.values):
+            problem = f"spec.values is nested deeper than {ALLOWED} levels; make it flatter"
+            raise Invalid(reasons.VALUES_INVALID, problem)
+        if spec.source.builtin is not None:
+            name = spec.source.builtin
+            known = builtin(name)
+            values = merged_values(name, known.defaults, spec.values)
+            check_values(name, known.defaults, spec.values, facts.version)
+            job = Job(known.templates, facts, values, addon.name)
+            version = facts.image(name).rpartition(":")[2]
+            if len(json.dumps(spec.values)) <= SMALL:
+                return Bundle(render(job.templates, facts, values, addon.name), version)
+            return Bundle(await self._aside(addon.namespace, job), version)
+        templates = await _templates(kube, addon)
+        job = Job(templates, facts, spec.values, addon.name)
+        return Bundle(await self._aside(addon.namespace, job), None)
+
+    async def _aside(self, namespace: str, job: Job) -> list[Manifest]:
+        """In a process of its own: a template may loop for ever, or ask for all memory there is."""
+        try:
+            made = await self._workshop.run(
+                namespace, render_job, job, digest=job.digest(), limits=LIMITS
+            )
+        except TooMuch as error:
+            problem = f"rendering {error}; make the templates and their values simpler"
+            raise Invalid(reasons.TEMPLATE_INVALID, problem) from None
+        except Unfinished as error:
+            raise Wait(
+                reasons.TEMPLATE_INVALID, f"rendering {error}; it is tried again", 30.0
+            ) from None
+        if "invalid" in made:
+            raise Invalid(*made["invalid"])
+        manifests: list[Manifest] = made["manifests"]
+        return manifests
+
+
+async def _templates(kube: Kube, addon: Addon) -> list[Template]:
+    if addon.spec.source.inline is not None:
+        return [Template("spec.source.inline", addon.spec.source.inline)]
+    name = addon.spec.source.config_map or ""
+    where = f"ConfigMap {addon.namespace}/{name}"
+    live = await kube.get(kinds.CONFIGMAP, name, addon.namespace)
+    data = (live or {}).get("data") or {}
+    if not data:
+        state = "does not exist" if live is None else "is empty"
+        raise Wait(
+            reasons.SOURCE_MISSING, f"{where} {state}; put manifests into its data", LOOK_AGAIN
+        )
+    return [Template(f"{where}, key {key}", data[key]) for key in sorted(data)]

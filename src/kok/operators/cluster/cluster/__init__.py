@@ -1,0 +1,1 @@
+"""Clusters: control planes in the meta cluster."""

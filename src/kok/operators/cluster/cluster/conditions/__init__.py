@@ -1,0 +1,1 @@
+"""The status of a Cluster: pure functions on what a pass found."""

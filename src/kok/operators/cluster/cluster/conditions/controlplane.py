@@ -1,0 +1,62 @@
+"""How the control plane's Deployments are, and how a rollout of them goes. Pure."""
+
+from __future__ import annotations
+
+from kok.api.cluster.cluster import Cluster
+from kok.operators.cluster import reasons
+from kok.operators.cluster.cluster.conditions.pods import overdue, troubles
+from kok.operators.cluster.cluster.observe import Running, World
+from kok.operators.cluster.cluster.spec.flags import component_spec
+from kok.operators.cluster.cluster.spec.profiles import PROFILES
+from kok.operators.cluster.judgement import Judgement
+from kok.operators.cluster.naming import COMPONENTS
+
+
+def component_states(cluster: Cluster, world: World) -> list[Running]:
+    """All components; one without Deployment has no pods, and the number that is wanted."""
+    return [_state(cluster, world, component) for component in COMPONENTS]
+
+
+def _state(cluster: Cluster, world: World, component: str) -> Running:
+    found = world.running(cluster.name, component)
+    if found is not None:
+        return found
+    size = PROFILES[cluster.spec.profile].sizes[component]
+    wanted = component_spec(cluster.spec, component).replicas or size.replicas
+    return Running(component, version="", desired=wanted, ready=0, complete=False)
+
+
+def control_plane(cluster: Cluster, world: World) -> Judgement:
+    """Whether all pods that are wanted are ready at the wanted version."""
+    states = component_states(cluster, world)
+    short = [s for s in states if not s.complete or s.version != cluster.spec.version]
+    if not short:
+        return Judgement(True, reasons.AS_WANTED, "all components are ready")
+    if (trouble := next(troubles(cluster.name, world), None)) is not None:
+        return trouble
+    counts = ", ".join(f"{s.component} {s.ready}/{s.desired}" for s in short)
+    started = cluster.status.version is not None
+    if all(s.ready >= s.desired for s in short):
+        return Judgement(False, reasons.ROLLING_OUT, f"a change is being rolled out: {counts}")
+    reason = reasons.REPLICAS_MISSING if started else reasons.STARTING
+    return Judgement(False, reason, f"ready: {counts}")
+
+
+def rollout(cluster: Cluster, world: World) -> Judgement | None:
+    """What is being rolled out and what it waits for; None if nothing is."""
+    target = cluster.spec.version
+    for component in COMPONENTS:
+        state = world.running(cluster.name, component)
+        if state is not None and state.version == target and state.complete:
+            continue
+        upgrade = cluster.status.version not in {None, target}
+        what = f"{cluster.status.version} -> {target}: " if upgrade else ""
+        what += f"{component} is being rolled out" if state else f"{component} is not created yet"
+        trouble = next(troubles(cluster.name, world), None)
+        if trouble is not None:
+            # Not for ever: a Deployment that gave up makes no progress.
+            going = not overdue(cluster.name, world)
+            return Judgement(going, trouble.reason, f"{what}; {trouble.message}")
+        reason = reasons.ROLLING_OUT if cluster.status.version else reasons.CREATING
+        return Judgement(True, reason, what)
+    return None

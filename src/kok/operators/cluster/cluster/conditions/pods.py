@@ -1,0 +1,173 @@
+"""What keeps the control plane's pods from being as wanted, each with its reason. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from kok.api.meta import Manifest
+from kok.api.names import LABEL_COMPONENT
+from kok.kube import kinds
+from kok.operators.cluster import reasons
+from kok.operators.cluster.cluster.observe import World
+from kok.operators.cluster.judgement import Judgement
+from kok.operators.cluster.naming import COMPONENTS, SPEC_FIELDS, deployment
+from kok.runtime.pods import admission
+from kok.runtime.pods.messages import last_words, moment, said
+
+_PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+_UNBORN = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_ASKED_TO_END = {0, 143}
+"""Exit codes of a process that ended because it was asked to."""
+OOM = "OOMKilled"
+
+
+def troubles(cluster: str, world: World) -> Iterator[Judgement]:
+    """What Deployments and pods complain of, the worst first."""
+    for component in COMPONENTS:
+        yield from _refused(component, world.get(kinds.DEPLOYMENT, deployment(cluster, component)))
+    pods = [p for p in world.pods if not p["metadata"].get("deletionTimestamp")]
+    pods.sort(key=lambda p: str(p["metadata"]["name"]))
+    for find in (_kills, _crashes, _pulls, _unborn, _homeless, _unready):
+        for pod in pods:
+            yield from find(pod, world)
+    for component in COMPONENTS:
+        yield from _late(component, world.get(kinds.DEPLOYMENT, deployment(cluster, component)))
+
+
+def overdue(cluster: str, world: World) -> bool:
+    """Whether a Deployment gave its rollout up, by its own account."""
+    lives = (world.get(kinds.DEPLOYMENT, deployment(cluster, c)) for c in COMPONENTS)
+    return any(True for live in lives for _ in _late("", live))
+
+
+def _refused(component: str, live: Manifest | None) -> Iterator[Judgement]:
+    for condition in _conditions(live, "ReplicaFailure", "True"):
+        field = f"spec.{SPEC_FIELDS[component]}.resources"
+        told = admission.sentence(str(condition.get("message") or ""), field)
+        yield Judgement(False, reasons.PODS_REFUSED, f"{component}{_since(condition)}: {told}")
+
+
+def _late(component: str, live: Manifest | None) -> Iterator[Judgement]:
+    for condition in _conditions(live, "Progressing", "False"):
+        if condition.get("reason") == "ProgressDeadlineExceeded":
+            yield Judgement(
+                False,
+                reasons.ROLLOUT_STUCK,
+                f"the rollout of {component} made no progress in time{_since(condition)}: "
+                f"{said(condition.get('message'))}",
+            )
+
+
+def _kills(pod: Manifest, _world: World) -> Iterator[Judgement]:
+    for status in _containers(pod):
+        for state in (status.get("state") or {}, status.get("lastState") or {}):
+            ended = state.get("terminated") or {}
+            if not status.get("ready") and ended.get("reason") == OOM:
+                yield Judgement(
+                    False,
+                    reasons.OUT_OF_MEMORY,
+                    f"{_component(pod)} in pod {pod['metadata']['name']} was killed at "
+                    f"{ended.get('finishedAt')} because it used more memory than it may have, "
+                    f"restarts: {status.get('restartCount', 0)}; raise "
+                    f"spec.{SPEC_FIELDS.get(_component(pod), '')}.resources.limits.memory",
+                )
+                return
+
+
+def _crashes(pod: Manifest, world: World) -> Iterator[Judgement]:
+    for status in _containers(pod):
+        last = (status.get("lastState") or {}).get("terminated") or {}
+        if status.get("ready") or not last or not status.get("restartCount"):
+            continue
+        name = pod["metadata"]["name"]
+        if last.get("exitCode") in _ASKED_TO_END and (word := world.words.get(name)):
+            # kubelet ended it, since it was not ready for too long.
+            yield Judgement(
+                False,
+                reasons.NOT_READY,
+                f"{_component(pod)} in pod {name} is never ready, and was restarted "
+                f"{status['restartCount']} times for that: {word.note}",
+            )
+            return
+        words = last_words(str(last.get("message") or "")) or last.get("reason") or "nothing"
+        yield Judgement(
+            False,
+            reasons.CRASHING,
+            f"{_component(pod)} in pod {name} exited with code "
+            f"{last.get('exitCode')}, restarts: {status['restartCount']}; it said: {words}",
+        )
+
+
+def _pulls(pod: Manifest, _world: World) -> Iterator[Judgement]:
+    for status in _containers(pod):
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in _PULL:
+            told = said(waiting.get("message") or waiting["reason"])
+            yield Judgement(
+                False,
+                reasons.IMAGE_UNAVAILABLE,
+                f"image {status.get('image')} for {_component(pod)} cannot be pulled: {told}",
+            )
+
+
+def _unborn(pod: Manifest, world: World) -> Iterator[Judgement]:
+    """Containers that cannot be made: a Secret or a volume is missing, the runtime refuses."""
+    for status in _containers(pod):
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        name, word = pod["metadata"]["name"], world.words.get(pod["metadata"]["name"])
+        if waiting.get("reason") in _UNBORN:
+            told = said(waiting.get("message") or waiting["reason"])
+        elif waiting.get("reason") == "ContainerCreating" and word is not None:
+            told = f"{word.note} (since {moment(word.since)})"
+        else:
+            continue
+        yield Judgement(
+            False, reasons.NOT_READY, f"{_component(pod)} in pod {name} cannot start: {told}"
+        )
+
+
+def _homeless(pod: Manifest, _world: World) -> Iterator[Judgement]:
+    for condition in _conditions(pod, "PodScheduled", "False"):
+        if condition.get("reason") == "Unschedulable":
+            yield Judgement(
+                False,
+                reasons.UNSCHEDULABLE,
+                f"no meta node takes {_component(pod)}{_since(condition)}: "
+                f"{said(condition.get('message'))}",
+            )
+
+
+def _unready(pod: Manifest, world: World) -> Iterator[Judgement]:
+    """What runs and is not ready: its probe tells why."""
+    for status in _containers(pod):
+        running = (status.get("state") or {}).get("running") or {}
+        name = pod["metadata"]["name"]
+        if running and not status.get("ready") and (word := world.words.get(name)):
+            yield Judgement(
+                False,
+                reasons.NOT_READY,
+                f"{_component(pod)} in pod {name} runs since {running.get('startedAt')} and is "
+                f"not ready: {word.note}",
+            )
+
+
+def _conditions(live: Manifest | None, type_: str, status: str) -> list[dict[str, Any]]:
+    found = ((live or {}).get("status") or {}).get("conditions") or ()
+    return [c for c in found if (c.get("type"), c.get("status")) == (type_, status)]
+
+
+def _since(condition: dict[str, Any]) -> str:
+    try:
+        return f" (since {moment(datetime.fromisoformat(str(condition['lastTransitionTime'])))})"
+    except (KeyError, ValueError):
+        return ""
+
+
+def _containers(pod: Manifest) -> list[dict[str, Any]]:
+    return list((pod.get("status") or {}).get("containerStatuses") or ())
+
+
+def _component(pod: Manifest) -> str:
+    return str((pod["metadata"].get("labels") or {}).get(LABEL_COMPONENT, "a component"))

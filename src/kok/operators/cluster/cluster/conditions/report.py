@@ -1,0 +1,379 @@
+"""The status of a Cluster, computed from what a pass found. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from kok.api import names
+from kok.api.cluster.addon import Addon, AddonStatus
+from kok.api.cluster.cluster import Cluster
+from kok.api.cluster.status import AddonSummary, ClusterStatus, ComponentStatus, NodeCount
+from kok.operators.cluster import reasons
+from kok.operators.cluster.cluster import hibernation
+from kok.operators.cluster.cluster.conditions.controlplane import (
+    component_states,
+    control_plane,
+    rollout,
+)
+from kok.operators.cluster.cluster.conditions.findings import Findings, Foreign
+from kok.operators.cluster.cluster.decide import running_version
+from kok.operators.cluster.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
+from kok.operators.cluster.judgement import Judgement
+from kok.runtime.controller.reasons import ANSWER_TOO_LARGE, UNREADABLE
+
+PROVISIONING = "Provisioning"
+"""The phase of a Cluster that was never ready."""
+NAMED = 8
+"""Nodes that a condition names at most."""
+_ON_ITS_WAY = frozenset(
+    {
+        reasons.CREATING,
+        reasons.CLUSTER_MISSING,
+        reasons.CLUSTER_UNREACHABLE,
+        reasons.REPLICAS_MISSING,
+        reasons.ROLLING_OUT,
+        reasons.STARTING,
+        reasons.UNREACHABLE,
+        reasons.WAITING_FOR_API,
+        reasons.WAITING_FOR_CLUSTER,
+        reasons.WAITING_FOR_DEPENDENCIES,
+    }
+)
+"""Reasons of what comes by itself."""
+_NEEDED = _ON_ITS_WAY | {reasons.FAMILY_MISSING}
+"""Reasons for which a new Cluster is of no use yet."""
+
+
+def report(
+    status: ClusterStatus, cluster: Cluster, found: Findings, now: datetime, *, ready: bool = True
+) -> None:
+    """Brings a status up to date; what was not found out in this pass stays as it was.
+
+    Without `ready` the sum is left to the runtime, which knows the error that ended the pass.
+    """
+    generation = cluster.metadata.generation
+    _facts(status, cluster, found)
+    verdicts = conditions(cluster, found)
+    for type_, verdict in verdicts.items():
+        if type_ == reasons.READY and not ready:
+            continue
+        status.set_condition(
+            type_,
+            verdict.status,
+            verdict.reason,
+            verdict.message,
+            now=now,
+            generation=generation,
+        )
+    if found.foreign is not None and reasons.FOREIGN_NODES not in verdicts:
+        status.drop_conditions([reasons.FOREIGN_NODES])
+    status.phase = phase(cluster, verdicts)
+
+
+def _facts(status: ClusterStatus, cluster: Cluster, found: Findings) -> None:
+    if isinstance(found.endpoint, Endpoint):
+        status.endpoint = found.endpoint.url
+        status.kubeconfig_secret = names.admin_kubeconfig_secret(cluster.name)
+    status.ca_fingerprints = {**status.ca_fingerprints, **found.fingerprints}
+    if found.certificates is not None:
+        status.certificates = found.certificates
+    before = {c.name: c for c in cluster.status.components}
+    status.components = [
+        ComponentStatus(
+            name=state.component,
+            version=state.version
+            if state.complete
+            else (before[state.component].version if state.component in before else None),
+            ready=state.ready,
+            desired=state.desired,
+        )
+        for state in component_states(cluster, found.world)
+    ]
+    status.version = running_version(cluster, found.world)
+    if found.nodes is not None:
+        ready = sum(found.nodes.values())
+        status.nodes = NodeCount(ready=ready, total=len(found.nodes))
+        status.node_summary = f"{ready}/{len(found.nodes)}"
+    status.addons = addon_summaries(cluster, found)
+
+
+def addon_summaries(cluster: Cluster, found: Findings) -> list[AddonSummary]:
+    """The Cluster's own Addons in brief, by name."""
+    summaries = []
+    there = found.world.addons()
+    # One that cannot be read is one that is not known to be healthy.
+    known = [(addon.name, addon.status) for addon in there.objects]
+    known += [(odd.name, AddonStatus()) for odd in there.odd]
+    for name, status in sorted(known, key=lambda one: one[0]):
+        summaries.append(
+            AddonSummary(
+                name=name.removeprefix(f"{cluster.name}-"),
+                version=status.version,
+                healthy=status.is_true(reasons.HEALTHY),
+            )
+        )
+    return summaries
+
+
+def conditions(cluster: Cluster, found: Findings) -> dict[str, Judgement]:
+    """Every condition, in the order in which a cluster comes to life."""
+    parts = {
+        reasons.CERTIFICATES_READY: _certificates(cluster, found),
+        reasons.ETCD_READY: _etcd(cluster, found),
+        reasons.CONTROL_PLANE_READY: control_plane(cluster, found.world),
+        reasons.ENDPOINT_REACHABLE: _endpoint(cluster, found),
+        reasons.BOOTSTRAP_READY: _bootstrap(cluster, found),
+        reasons.ADDONS_READY: _addons(found),
+    }
+    if (answers := _answers(cluster, found)) is not None:
+        parts[reasons.ANSWERS_READ] = answers
+    if found.foreign is not None and found.foreign.waiting:
+        parts[reasons.FOREIGN_NODES] = _foreign(cluster, found.foreign)
+    parts[reasons.PROGRESSING] = _progressing(cluster, found, parts)
+    parts[reasons.READY] = _ready(cluster, found, parts)
+    return {**parts, **hibernation.told(cluster, found.world)}
+
+
+def _answers(cluster: Cluster, found: Findings) -> Judgement | None:
+    """Nothing is said of it before it was ever otherwise."""
+    if found.excess is not None:
+        return Judgement(False, ANSWER_TOO_LARGE, found.excess)
+    if found.reach is None or _before(cluster, reasons.ANSWERS_READ) is None:
+        return None
+    return Judgement(True, reasons.AS_WANTED, "all that the API answers is read")
+
+
+def _foreign(cluster: Cluster, foreign: Foreign) -> Judgement:
+    """Nodes that wait, and what to do about it; the first few, since there may be any number."""
+    if foreign.refused is not None:
+        more = len(foreign.waiting) - 1
+        also = f"; {more} more wait" if more else ""
+        return Judgement(False, reasons.CSR_REFUSED, f"{foreign.refused}{also}")
+    first = foreign.waiting[0]
+    shown = ", ".join(foreign.waiting[:NAMED])
+    more = len(foreign.waiting) - NAMED
+    return Judgement(
+        False,
+        reasons.APPROVAL_NEEDED,
+        f"nodes that belong to no Machine wait for serving certificates, without which logs and "
+        f"exec fail there: {shown}{f' and {more} more' if more > 0 else ''}; write kok node approve "
+        f"{cluster.name} {first} -n {cluster.namespace}, or set spec.nodes.foreign to Approve",
+    )
+
+
+def _certificates(cluster: Cluster, found: Findings) -> Judgement:
+    if found.problems:
+        text = ". ".join(problem.message for problem in found.problems)
+        return Judgement(False, found.problems[0].reason, text)
+    if found.certificates is None:
+        before = _before(cluster, reasons.CERTIFICATES_READY)
+        return before or Judgement(None, reasons.CREATING, "certificates are being made")
+    if found.ending:
+        return Judgement(True, reasons.CA_ENDS_SOON, ". ".join(found.ending))
+    if found.incomplete:
+        return Judgement(True, reasons.CA_CHAIN_INCOMPLETE, ". ".join(found.incomplete))
+    return Judgement(True, reasons.AS_WANTED, "all certificates are valid")
+
+
+def _etcd(cluster: Cluster, found: Findings) -> Judgement:
+    name = f"EtcdCluster {cluster.namespace}/{names.etcd_cluster(cluster.name)}"
+    live = found.world.etcd(cluster.name)
+    if live is None:
+        return Judgement(False, reasons.CREATING, f"{name} does not exist yet")
+    status = live.get("status") or {}
+    ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
+    if (restore := status.get("restore")) is not None:
+        said = f": {ready['message']}" if ready is not None and ready.get("message") else ""
+        text = (
+            f"{name} is being restored by EtcdRestore {restore['name']} ({restore['step']}){said}"
+        )
+        return Judgement(False, reasons.ETCD_RESTORING, text)
+    if ready is None:
+        return Judgement(False, reasons.WAITING_FOR_ETCD, f"{name} is starting")
+    if ready["status"] == "True":
+        return Judgement(True, reasons.AS_WANTED, f"{name} is ready")
+    was = cluster.status.is_true(reasons.BOOTSTRAP_READY)
+    reason = reasons.ETCD_NOT_READY if was else reasons.WAITING_FOR_ETCD
+    return Judgement(False, reason, f"{name}: {ready.get('message') or ready.get('reason')}")
+
+
+def _endpoint(cluster: Cluster, found: Findings) -> Judgement:
+    endpoint, reach = found.endpoint, found.reach
+    if isinstance(endpoint, NoEndpoint):
+        return Judgement(False, endpoint.reason, endpoint.message)
+    if endpoint is None:
+        return Judgement(False, reasons.CREATING, "the Service is being made")
+    if reach is None:
+        return Judgement(
+            False, reasons.WAITING_FOR_API, f"no API server is ready to answer at {endpoint.url}"
+        )
+    if reach.outcome == "ok":
+        return Judgement(True, reasons.ANSWERS, f"{endpoint.url} answers")
+    if reach.outcome == "forbidden":
+        return Judgement(
+            False,
+            reasons.CREATING,
+            f"{endpoint.url} answers; the admins' rights are being made",
+        )
+    reason = _REFUSED.get(reach.outcome, reasons.UNREACHABLE)
+    advice = _down(cluster, found, endpoint.host) if reason == reasons.UNREACHABLE else ""
+    return Judgement(False, reason, f"{reach.message}{advice}")
+
+
+_REFUSED = {
+    "unauthorized": reasons.CREDENTIALS_REFUSED,
+    "barred": reasons.FORBIDDEN_BY_POLICY,
+}
+
+
+def _down(cluster: Cluster, found: Findings, host: str) -> str:
+    """What to do if the endpoint is the address of a meta node that does not work."""
+    down = [n.name for n in found.world.nodes if host in n.addresses and not n.usable]
+    if not down or not leads_to_nodes(cluster):
+        return ""
+    return (
+        f"; that is node {down[0]} of the meta cluster, which is not Ready or cordoned: bring it "
+        "back, or delete the Node to have the endpoint moved to another one"
+    )
+
+
+def _bootstrap(cluster: Cluster, found: Findings) -> Judgement:
+    if found.bootstrap is not None:
+        return Judgement(found.bootstrap.done, found.bootstrap.reason, found.bootstrap.message)
+    before = _before(cluster, reasons.BOOTSTRAP_READY)
+    if before is not None and before.status:
+        # What is in the cluster's data stays there while its API is away.
+        return before
+    return Judgement(False, reasons.WAITING_FOR_API, "the API does not answer yet")
+
+
+def _before(cluster: Cluster, type_: str) -> Judgement | None:
+    """What was last said of a condition."""
+    found = cluster.status.condition(type_)
+    if found is None:
+        return None
+    status = {"True": True, "False": False}.get(found.status)
+    return Judgement(status, found.reason, found.message)
+
+
+@dataclass(frozen=True, slots=True)
+class _AddonState:
+    name: str
+    applied: bool
+    healthy: bool
+    reason: str
+    message: str
+
+
+def _addon_states(found: Findings) -> list[_AddonState]:
+    there = found.world.addons()
+    odd = [
+        _AddonState(one.name, applied=False, healthy=False, reason=UNREADABLE, message=one.message)
+        for one in there.odd
+    ]
+    return [*map(_addon_state, there.objects), *odd]
+
+
+def _addon_state(addon: Addon) -> _AddonState:
+    ready = addon.status.condition(reasons.READY)
+    current = addon.status.observed_generation == addon.metadata.generation
+    return _AddonState(
+        addon.name,
+        applied=current and addon.status.is_true(reasons.APPLIED),
+        healthy=addon.status.is_true(reasons.HEALTHY),
+        reason=ready.reason if ready else reasons.CREATING,
+        message=ready.message if ready else "not applied yet",
+    )
+
+
+def _addons(found: Findings) -> Judgement:
+    states = _addon_states(found)
+    for pending in (s for s in states if not s.applied):
+        reason = reasons.CREATING if found.reach is None else pending.reason
+        return Judgement(False, reason, f"Addon {pending.name}: {pending.message}")
+    for sick in (s for s in states if not s.healthy):
+        return Judgement(False, sick.reason, f"Addon {sick.name}: {sick.message}")
+    for waiting in (s for s in states if s.reason == reasons.WAITING_FOR_NODES):
+        return Judgement(
+            True, reasons.WAITING_FOR_NODES, f"Addon {waiting.name}: {waiting.message}"
+        )
+    return Judgement(True, reasons.AS_WANTED, "all addons are applied and healthy")
+
+
+def _progressing(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> Judgement:
+    if found.stopped is not None:
+        return Judgement(False, found.stopped.reason, found.stopped.message)
+    if (rolling := rollout(cluster, found.world)) is not None:
+        return rolling
+    for type_ in (reasons.BOOTSTRAP_READY, reasons.ADDONS_READY):
+        if parts[type_].reason == reasons.CREATING:
+            return Judgement(True, reasons.CREATING, parts[type_].message)
+    return Judgement(False, reasons.AS_WANTED, "nothing is under way")
+
+
+def _ready(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> Judgement:
+    """The sum; what stopped the operator explains best why the cluster cannot be used."""
+    verdict = _usable(cluster, found, parts)
+    if verdict.status is not True and found.stopped is not None:
+        return Judgement(False, found.stopped.reason, found.stopped.message)
+    return verdict
+
+
+def _usable(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> Judgement:
+    """The first thing that keeps the cluster from being used gives the reason.
+
+    Lost replicas, a lost etcd member, a refused or sick addon or objects that a webhook inside
+    blocks do not, as long as the API answers; they have conditions of their own, and the sentence
+    names the first of them. Only a Cluster that was never ready waits for what is still being put
+    into it.
+    """
+    if found.problems:
+        return parts[reasons.CERTIFICATES_READY]
+    reachable = parts[reasons.ENDPOINT_REACHABLE]
+    if reachable.status is not True:
+        return _deepest(found, parts)
+    new = cluster.status.phase in {None, PROVISIONING}
+    bootstrap = parts[reasons.BOOTSTRAP_READY]
+    if new and bootstrap.status is not True and bootstrap.reason in _NEEDED:
+        return bootstrap
+    for state in component_states(cluster, found.world):
+        if state.ready < 1:
+            return parts[reasons.CONTROL_PLANE_READY]
+    for addon in (s for s in _addon_states(found) if new and not s.applied):
+        if addon.reason in _ON_ITS_WAY:
+            return Judgement(False, addon.reason, f"Addon {addon.name}: {addon.message}")
+    return Judgement(True, reasons.AVAILABLE, f"{reachable.message}{_but(parts)}")
+
+
+def _but(parts: dict[str, Judgement]) -> str:
+    """What is not as it should be although the cluster can be used."""
+    for type_ in (reasons.CONTROL_PLANE_READY, reasons.BOOTSTRAP_READY, reasons.ADDONS_READY):
+        part = parts[type_]
+        if part.status is False and part.reason not in _ON_ITS_WAY:
+            return f"; but {part.message}"
+    return ""
+
+
+def _deepest(found: Findings, parts: dict[str, Judgement]) -> Judgement:
+    """An API that does not answer: what lies below it explains more."""
+    order = [reasons.ETCD_READY, reasons.CONTROL_PLANE_READY]
+    if isinstance(found.endpoint, NoEndpoint):
+        order = []
+    for type_ in order:
+        # With servers that are ready, the way to them is what is broken.
+        if parts[type_].status is not True and found.reach is None:
+            return Judgement(False, parts[type_].reason, parts[type_].message)
+    return parts[reasons.ENDPOINT_REACHABLE]
+
+
+def phase(cluster: Cluster, verdicts: dict[str, Judgement]) -> str:
+    """One word for people."""
+    if verdicts[reasons.READY].reason in {reasons.HIBERNATING, reasons.HIBERNATED, reasons.WAKING}:
+        return verdicts[reasons.READY].reason
+    progressing = verdicts[reasons.PROGRESSING].status is True
+    if verdicts[reasons.READY].status is True:
+        return "Updating" if progressing else "Running"
+    if cluster.status.phase in {None, PROVISIONING}:
+        return PROVISIONING
+    return "Updating" if progressing else "Degraded"

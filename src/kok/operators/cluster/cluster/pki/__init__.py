@@ -1,0 +1,1 @@
+"""The keys, certificates and kubeconfigs of a Cluster."""

@@ -1,0 +1,79 @@
+"""The NetworkPolicies of a control plane: what its pods may reach, and who may reach them.
+
+Who may change a business cluster can make its API servers connect to any address, by nodes and
+Services that he makes up and by webhooks. So nothing that stands in the business cluster opens
+anything here: only what stands in the meta cluster does, less what its administrator closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kok.api import names
+from kok.api.meta import Manifest
+from kok.kube.objects import networkpolicy
+from kok.operators.cluster import naming
+from kok.operators.cluster.cluster.render.controllers import CONTROLLER_MANAGER_PORT, SCHEDULER_PORT
+from kok.operators.cluster.cluster.spec.blueprint import Blueprint
+
+KUBELET = ("TCP", 10250)
+API = ("TCP", names.API_PORT)
+ETCD = ("TCP", 2379)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a policy has to know beside the Cluster."""
+
+    machines: Sequence[str] = ()
+    """Addresses of the Cluster's Machines."""
+    closed: Sequence[str] = ()
+    """Ranges that no tenant's pod may reach, whatever he writes."""
+    dns_servers: Sequence[str] = ()
+    """Ranges of name servers beside the meta cluster's own."""
+    scrapers: Sequence[Mapping[str, Any]] = ()
+    """Who may scrape metrics, as peers of a NetworkPolicy."""
+
+
+def policies(plan: Blueprint, around: Surroundings) -> list[Manifest]:
+    """One policy for each component, named like its Deployment."""
+    return [_api_server(plan, around)] + [
+        _controller(plan, around, component, port)
+        for component, port in (
+            (naming.CONTROLLER_MANAGER, CONTROLLER_MANAGER_PORT),
+            (naming.SCHEDULER, SCHEDULER_PORT),
+        )
+    ]
+
+
+def _api_server(plan: Blueprint, around: Surroundings) -> Manifest:
+    """Clients come from everywhere, and authenticate; they are nobody's pods behind a NodePort."""
+    inside = [*plan.pod_cidrs, *plan.service_cidrs, *plan.cluster.spec.egress]
+    etcd = {
+        "app.kubernetes.io/name": "etcd",
+        names.LABEL_OWNER_KIND: "EtcdCluster",
+        names.LABEL_OWNER_NAME: names.etcd_cluster(plan.name),
+    }
+    return networkpolicy.policy(
+        naming.deployment(plan.name, naming.API_SERVER),
+        naming.pod_labels(plan.name, naming.API_SERVER),
+        ingress=[networkpolicy.from_anywhere(API)],
+        egress=[
+            networkpolicy.going([networkpolicy.pods(etcd)], ETCD),
+            networkpolicy.dns(around.dns_servers),
+            networkpolicy.going(networkpolicy.ranges(around.machines, around.closed), KUBELET),
+            networkpolicy.going(networkpolicy.ranges(inside, around.closed)),
+        ],
+    )
+
+
+def _controller(plan: Blueprint, around: Surroundings, component: str, port: int) -> Manifest:
+    servers = networkpolicy.pods(naming.pod_labels(plan.name, naming.API_SERVER))
+    return networkpolicy.policy(
+        naming.deployment(plan.name, component),
+        naming.pod_labels(plan.name, component),
+        ingress=[networkpolicy.coming([dict(peer) for peer in around.scrapers], ("TCP", port))],
+        egress=[networkpolicy.going([servers], API), networkpolicy.dns(around.dns_servers)],
+    )

@@ -1,0 +1,58 @@
+"""What a pass keeps of a Cluster's children, on which others may hang what they like. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from kok import pki
+from kok.api import names
+from kok.api.cluster.addon import Addon
+from kok.api.cluster.cluster import DEFAULT_ADDONS, Cluster
+from kok.api.etcd.etcdcluster import EtcdCluster
+from kok.api.meta import Kind, Manifest
+from kok.kube import kinds
+from kok.kube.objects.ownership import children_of, whole_of
+from kok.operators.cluster import naming
+from kok.operators.cluster.cluster.pki.credentials import (
+    CA_KEY,
+    ENCRYPTION_CONFIG,
+    FRONT_PROXY_CA,
+    KUBECONFIG,
+    ROOTS,
+    VALUE,
+)
+
+ENTRIES: Final = frozenset(
+    {
+        *(pki.CA_CRT, pki.TLS_CRT, pki.TLS_KEY),
+        *(naming.SA_KEY, naming.SA_PUB, naming.ENCRYPTION_KEY),
+        *(CA_KEY, ENCRYPTION_CONFIG, FRONT_PROXY_CA, KUBECONFIG, ROOTS, VALUE),
+    }
+)
+"""Entries of Secrets that are KOK's or are read by it."""
+
+
+def named(cluster: str) -> Mapping[Kind, frozenset[str]]:
+    """Names of a Cluster's children, by their kind."""
+    components = frozenset(naming.deployment(cluster, one) for one in naming.COMPONENTS)
+    return {
+        kinds.SECRET: naming.secrets(cluster),
+        kinds.SERVICE: frozenset({names.api_service(cluster)}),
+        kinds.DEPLOYMENT: components,
+        kinds.PDB: components,
+        kinds.NETWORKPOLICY: components,
+        EtcdCluster.info.kind: frozenset({names.etcd_cluster(cluster)}),
+        Addon.info.kind: frozenset(names.cluster_addon(cluster, one) for one in DEFAULT_ADDONS),
+    }
+
+
+def keep(cluster: Cluster, kind: Kind) -> Callable[[Manifest], Manifest]:
+    """For `keep` of a list of a Cluster's children of that kind."""
+    return children_of(cluster, named(cluster.name)[kind], entries=ENTRIES)
+
+
+def whole(cluster: Cluster) -> Callable[[Manifest], Manifest]:
+    """The same for one child that is wanted."""
+    return partial(whole_of, cluster, entries=ENTRIES)

@@ -1,0 +1,1 @@
+"""What all Clusters look at together: nodes of the meta cluster, Machines."""

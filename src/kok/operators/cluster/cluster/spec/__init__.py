@@ -1,0 +1,1 @@
+"""What a Cluster's spec comes to, and what of it is refused."""

@@ -1,0 +1,309 @@
+"""The steps of a pass that work in the meta cluster, and what they hand on to each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+
+from kok.api import names
+from kok.api.cluster.cluster import Cluster
+from kok.api.meta import Kind, Manifest
+from kok.kube import kinds
+from kok.kube.errors import InvalidObject
+from kok.kube.objects.ownership import prune, release
+from kok.operators.cluster import naming, reasons
+from kok.operators.cluster.children import all_of, ensure_children, is_child, loosen_keys, make_once
+from kok.operators.cluster.cluster import decide as planning
+from kok.operators.cluster.cluster import hibernation
+from kok.operators.cluster.cluster.conditions.findings import Findings
+from kok.operators.cluster.cluster.endpoint import (
+    Endpoint,
+    NoEndpoint,
+    family_missing,
+    known_addresses,
+    public_endpoint,
+    serving_names,
+)
+from kok.operators.cluster.cluster.observe import ADDON, World
+from kok.operators.cluster.cluster.pki.credentials import ROOTS, Issuer, Names, originals
+from kok.operators.cluster.cluster.pki.keys import KeyRing, Keys
+from kok.operators.cluster.cluster.pki.restored import Returned, returned
+from kok.operators.cluster.cluster.render import apiserver, controllers, networkpolicy, owned, pods
+from kok.operators.cluster.cluster.render import service as service_
+from kok.operators.cluster.cluster.spec.blueprint import Blueprint, blueprint
+from kok.operators.cluster.cluster.spec.policy import check
+from kok.operators.cluster.naming import (
+    ANNOTATION_ETCD_CA,
+    API_SERVER,
+    CONTROLLER_MANAGER,
+    SCHEDULER,
+    key_secrets,
+)
+from kok.runtime.controller.errors import Invalid, Wait
+from kok.runtime.controller.reconciler import Pass
+from kok.runtime.policy import Policies
+
+RENDER = {
+    API_SERVER: apiserver.deployment,
+    CONTROLLER_MANAGER: controllers.controller_manager,
+    SCHEDULER: controllers.scheduler,
+}
+
+
+class Steps:
+    """One pass over one Cluster. The methods are called in the order in which they stand here."""
+
+    def __init__(self, p: Pass[Cluster], world: World, policies: Policies) -> None:
+        self.p = p
+        self._policies = policies
+        self.cluster = p.obj
+        self.found = Findings(world, endpoint=self._endpoint(world))
+        self._plan: Blueprint | None = None
+        self._keys: Keys | None = None
+        self._lacks: Returned | None = None
+
+    @property
+    def world(self) -> World:
+        """The world as far as it is known, with what this pass changed."""
+        return self.found.world
+
+    @property
+    def plan(self) -> Blueprint:
+        """The blueprint; there after `draw`."""
+        if self._plan is None:
+            raise AssertionError("draw comes first")
+        return self._plan
+
+    def deployment(self, component: str) -> Manifest | None:
+        """A component's Deployment."""
+        return self.world.get(kinds.DEPLOYMENT, naming.deployment(self.cluster.name, component))
+
+    async def loosen_keys(self) -> None:
+        """Before anything can stop the pass: keys that have the Cluster for an owner go with it."""
+        stored = self.world.of(kinds.SECRET)
+        keys = [stored[name] for name in key_secrets(self.cluster.name) if name in stored]
+        self.found.world = self.world.merged(await loosen_keys(self.p.kube, self.cluster, keys))
+
+    def draw(self) -> None:
+        """Checks the spec; raises `Invalid`."""
+        known = known_addresses(self.cluster, self.world.nodes)
+        problem = family_missing(self.cluster, known)
+        if problem and self.cluster.status.version is None:
+            raise Invalid(reasons.FAMILY_MISSING, problem)
+        etcd = (self.world.etcd(self.cluster.name) or {}).get("spec") or {}
+        self._plan = blueprint(self.cluster, etcd.get("version"))
+        check(self._policies, self._plan)
+
+    async def lay_foundation(self) -> None:
+        """What everything else refers to: etcd, the Service, the keys; all side by side.
+
+        etcd comes first since its volumes take longest.
+        """
+        plan, name = self.plan, self.cluster.name
+        secrets = self.world.of(kinds.SECRET)
+        back = returned(self.cluster, self.world, secrets, self.p.now)
+        self._lacks = back if back.reason is not None else None
+        ring = KeyRing(self.cluster, back.instead_of(secrets), self.p.now)
+        budgets = [pods.budget(plan, part) for part in plan.parts.values()]
+        trusted = self.world.etcd_trusted(name)
+        etcd = owned.etcd_cluster(plan, self.world.etcd(name), trusted)
+        if hibernation.etcd_may_stop(self.cluster, self.world):
+            etcd["spec"]["hibernate"] = True
+        settling = asyncio.create_task(ring.settle())
+        fences = self._fences()
+        await all_of([self._put([etcd, *budgets, *fences]), self._put_service(), _quiet(settling)])
+        await self._prune(kinds.NETWORKPOLICY, fences)
+        self._keys = settling.result()
+        self.found.endpoint = self._endpoint(self.world)
+        await self._give_back()
+        self.found.problems = self._keys.problems
+
+    async def _give_back(self) -> None:
+        """Keys that somebody brought are used, and belong to nobody but him."""
+        stored = self.world.of(kinds.SECRET)
+        taken = [
+            live
+            for name in sorted(self.keys.brought)
+            if (live := stored.get(name)) is not None and is_child(live, self.cluster)
+        ]
+        done = [await release(self.p.kube, kinds.SECRET, live, self.cluster) for live in taken]
+        self.found.world = self.world.merged(done)
+
+    def insist_on_keys(self) -> None:
+        """Raises `Wait` while keys are missing that belong to what is in etcd.
+
+        Nothing that would run with others may be made.
+        """
+        if self._lacks is not None:
+            reason = self._lacks.reason or reasons.KEYS_MISSING
+            raise Wait(reason, self._lacks.message, 10.0)
+
+    async def keep_keys(self) -> None:
+        """Stores what was made, then records it; only after that anything is made of it.
+
+        Whatever a pass ends by, no record is of a key that nobody has, and nothing was encrypted or
+        signed with a key that is not recorded: the next pass may make another one.
+        """
+        keys, recorded = self.keys, self.cluster.status.ca_fingerprints
+        fresh = {name for name, value in keys.fingerprints.items() if recorded.get(name) != value}
+        if fresh:
+            self._insist_that_they_stay(fresh)
+            wanted = originals(self.cluster.name, keys)
+            await self._put((m for m in wanted if m["metadata"]["name"] in fresh), once=True)
+            self.p.status.ca_fingerprints = {**recorded, **keys.fingerprints}
+            await self.p.latch()
+        self.found.fingerprints = keys.fingerprints
+        for secret in keys.trusted:
+            where = f"Secret {self.cluster.namespace}/{secret}"
+            self.p.event(reasons.TRUSTED, f"{where}: went over to {keys.fingerprints[secret]}")
+
+    def _insist_that_they_stay(self, keys: Iterable[str]) -> None:
+        """Raises `Wait` while a Secret whose key is to be recorded is being removed."""
+        secrets = self.world.of(kinds.SECRET)
+        for name in sorted(keys):
+            if (secrets.get(name) or {"metadata": {}})["metadata"].get("deletionTimestamp"):
+                where = f"Secret {self.cluster.namespace}/{name}"
+                raise Wait(reasons.STALE_CHILD, f"{where} is still being removed", 1.0)
+
+    async def issue_credentials(self) -> None:
+        """Secrets with certificates and kubeconfigs, the Addons, and the API server beside them."""
+        world, endpoint = self.world, self.found.endpoint
+        public = endpoint if isinstance(endpoint, Endpoint) else None
+        service = world.service(self.cluster.name)
+        served = Names(*serving_names(self.cluster, public, service, world.nodes))
+        issuer = Issuer(self.plan, self.keys, world.of(kinds.SECRET), self.p.now)
+        made = issuer.all(served, public)
+        addons = owned.addons(self.plan)
+        await self._put([*made.secrets, *addons, *self._deployments({API_SERVER}, answers=False)])
+        self.found.certificates = made.certificates
+        self.found.ending = tuple(made.ending)
+        self.found.incomplete = tuple(made.incomplete)
+        for renewed in made.renewed:
+            self.p.event(reasons.ISSUED, renewed)
+        await self._prune(ADDON, addons)
+
+    async def run_control_plane(self, beside: Awaitable[None]) -> None:
+        """The other components, as soon as they may be there, and whatever is to go on beside."""
+        reach = self.found.reach
+        answers = reach is not None and reach.answers
+        wanted = self._deployments({CONTROLLER_MANAGER, SCHEDULER}, answers=answers)
+        await all_of([self._put(wanted), beside])
+
+    def complain(self) -> None:
+        """Raises `Wait` for what is missing although everything else is in place."""
+        missing = self.world.missing_secrets
+        if missing:
+            namespace = self.cluster.namespace
+            raise Wait(
+                reasons.SECRET_MISSING,
+                f"Secret {namespace}/{missing[0]} of spec.images.pullSecrets does not exist; "
+                "create it with type kubernetes.io/dockerconfigjson",
+                10.0,
+            )
+
+    @property
+    def keys(self) -> Keys:
+        """The keys; there after `lay_foundation`."""
+        if self._keys is None:
+            raise AssertionError("lay_foundation comes first")
+        return self._keys
+
+    def _deployments(self, components: set[str], *, answers: bool) -> list[Manifest]:
+        down = hibernation.is_down(self.cluster, self.world)
+        wanted = (
+            hibernation.versions(self.cluster, self.world)
+            if down
+            else planning.versions_to_run(self.cluster, self.world, answers=answers)
+        )
+        stamp = planning.keys_hash(self._recorded())
+        made = [
+            pods.unrolled(
+                pods.marked(RENDER[component](self.plan, version, stamp), self._notes(component)),
+                self.deployment(component),
+            )
+            for component, version in wanted.items()
+            if component in components
+        ]
+        made = [self._with_roots(one) for one in made]
+        return [hibernation.without_pods(one) for one in made] if down else made
+
+    def _with_roots(self, deployment: Manifest) -> Manifest:
+        """Pods of a cluster whose CA has issuers get these as well, to trust the API by."""
+        name = naming.controller_manager_secret(self.cluster.name)
+        secret = self.world.get(kinds.SECRET, name) or {}
+        ours = deployment["metadata"]["name"] == naming.deployment(
+            self.cluster.name, CONTROLLER_MANAGER
+        )
+        if not ours or ROOTS not in (secret.get("data") or {}):
+            return deployment
+        return controllers.with_roots(deployment)
+
+    def _notes(self, component: str) -> dict[str, str | None]:
+        """What has become of etcd that restarts a component."""
+        name = self.cluster.name
+        notes = {pods.ANNOTATION_RESTORED: self.world.etcd_restored(name)}
+        if component == API_SERVER:
+            notes[ANNOTATION_ETCD_CA] = self.world.etcd_trust(name)
+        return notes
+
+    def _recorded(self) -> dict[str, str]:
+        """Fingerprints of the keys that pods read at their start.
+
+        Those of refused keys stay as recorded: what is wrong with a Secret restarts nothing.
+        """
+        name = self.cluster.name
+        known = {**self.cluster.status.ca_fingerprints, **self.keys.fingerprints}
+        read_once = (
+            names.cluster_ca_secret(name),
+            names.service_account_secret(name),
+            naming.encryption_secret(name),
+        )
+        return {secret: known[secret] for secret in read_once if secret in known}
+
+    def _fences(self) -> list[Manifest]:
+        """The NetworkPolicies; there before any pod that they are for."""
+        if not self._policies.isolates():
+            return []
+        closed = (*self._policies.forbidden_ranges, *self.world.meta_ranges)
+        around = networkpolicy.Surroundings(
+            self.world.machines, closed, self._policies.dns_servers, self._policies.scrapers
+        )
+        return networkpolicy.policies(self.plan, around)
+
+    async def _prune(self, kind: Kind, kept: Iterable[Manifest]) -> None:
+        keep = [manifest["metadata"]["name"] for manifest in kept]
+        await prune(self.p.kube, kind, self.cluster, keep, self.world.of(kind).values())
+
+    async def _put_service(self) -> None:
+        try:
+            await self._put([service_.service(self.plan)])
+        except InvalidObject as error:
+            if "port" not in error.message:
+                raise
+            raise Wait(
+                reasons.PORT_TAKEN,
+                f"the meta cluster refuses the port of Service {self.cluster.namespace}/"
+                f"{names.api_service(self.cluster.name)}: {error.message}; free it, or delete this "
+                "Cluster and create it with another spec.endpoint.port or none",
+                30.0,
+            ) from error
+
+    async def _put(self, intents: Iterable[Manifest], *, once: bool = False) -> None:
+        labelled = [_of_cluster(intent, self.cluster.name) for intent in intents]
+        make = make_once if once else ensure_children
+        done = await make(self.p.kube, self.cluster, labelled, self.world.children)
+        self.found.world = self.world.merged(done)
+
+    def _endpoint(self, world: World) -> Endpoint | NoEndpoint:
+        return public_endpoint(self.cluster, world.service(self.cluster.name), world.nodes)
+
+
+def _of_cluster(intent: Manifest, cluster: str) -> Manifest:
+    """Every child says whose it is, also to those who do not know of owners."""
+    meta = intent["metadata"]
+    labels = {**(meta.get("labels") or {}), names.LABEL_CLUSTER: cluster}
+    return {**intent, "metadata": {**meta, "labels": labels}}
+
+
+async def _quiet(task: asyncio.Task[Keys]) -> None:
+    await task

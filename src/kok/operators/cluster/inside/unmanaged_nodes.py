@@ -1,0 +1,83 @@
+"""Nodes that belong to no Machine: what they ask for is told, or granted where the spec says so."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kok.api.cluster.cluster import Cluster
+from kok.api.machine.machine import Machine
+from kok.kube import kinds
+from kok.kube.decoding.machines import brief
+from kok.kube.decoding.truncation import FREE_FORM
+from kok.kube.errors import Conflict, KubeError, NotFound
+from kok.operators.cluster.cluster.conditions.findings import Foreign
+from kok.operators.cluster.inside.tenants import Tenant
+from kok.operators.cluster.inside.watches import Watching
+from kok.runtime.controller.reconciler import Pass
+from kok.workload import csr, unmanaged_nodes
+from kok.workload.csr import Request, by_node
+from kok.workload.reserved_names import is_address
+
+AT_ONCE = 64
+"""Approvals in one pass; the next ones follow in another."""
+
+
+async def attend(
+    p: Pass[Cluster], tenant: Tenant, watching: Watching, meta: tuple[str, ...]
+) -> Foreign | None:
+    """Looks at the requests that wait; None until all are known. Raises `KubeError`.
+
+    `meta` are addresses of the meta cluster's nodes.
+    """
+    if watching.requests is None or watching.nodes is None:
+        return None
+    names = watching.requests.nodes()
+    if not names:
+        return Foreign()
+    # Listed now: what was known a moment ago could call the node of a new Machine foreign.
+    listed = await p.kube.list(Machine.info.kind, p.obj.namespace, unread=FREE_FORM, keep=brief)
+    machines = unmanaged_nodes.machines_of(p.obj, listed)
+    waiting = sorted(names - {machine.node for machine in machines})
+    if p.obj.spec.nodes.foreign == "Manual":
+        return Foreign(tuple(waiting))
+    left, refused, granted = [], None, 0
+    addresses = [one for one in meta if is_address(one)]
+    of_others = unmanaged_nodes.taken(p.obj, addresses, machines, watching.addresses)
+    for name in waiting:
+        await asyncio.sleep(0)  # Signatures are checked; there may be many.
+        taken = of_others(name)
+        for request in watching.requests.of(by_node(name)):
+            why = unmanaged_nodes.objection(request, watching.addresses, taken)
+            if why is None and granted < AT_ONCE:
+                granted += 1
+                why = await _grant(p, tenant, watching, request)
+            if why is not None:
+                left.append(name)
+                refused = refused or (
+                    f"CertificateSigningRequest {request.name} of Node {name}, which belongs to no "
+                    f"Machine, is not approved: {why}"
+                )
+    if granted == AT_ONCE:
+        p.wake()
+    return Foreign(tuple(dict.fromkeys(left)), refused)
+
+
+async def _grant(
+    p: Pass[Cluster], tenant: Tenant, watching: Watching, request: Request
+) -> str | None:
+    """Approves a request; why that was refused, if it was."""
+    body = csr.approval(request, p.now, "Node")
+    try:
+        await p.guarded(tenant.kube).patch(
+            kinds.CSR, request.name, None, body, subresource="approval"
+        )
+    except Conflict:
+        return None  # The watch tells of it as it is now.
+    except NotFound:
+        pass
+    except KubeError as error:
+        return f"the API refuses the approval: {error.message[:500]}"
+    if watching.requests is not None:
+        watching.requests.decided(request)
+    p.log.info("serving certificate approved", request=request.name, asker=request.asker)
+    return None

@@ -1,0 +1,82 @@
+"""Who has to be woken when something of a business cluster changes; hints, never state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from kok.api.meta import Manifest
+from kok.runtime.controller.reconciler import Key
+
+
+@dataclass(frozen=True, slots=True)
+class _Links:
+    """What the last pass over one Addon said."""
+
+    cluster: Key
+    depends_on: frozenset[Key]
+
+
+class Links:
+    """Addons by Cluster and by what they depend on, as their last passes said."""
+
+    def __init__(self) -> None:
+        self._said: dict[Key, _Links] = {}
+        self._addons: dict[Key, dict[str, Callable[[], None]]] = {}
+        self._dependents: dict[Key, set[str]] = {}
+
+    def register(
+        self,
+        namespace: str,
+        addon: str,
+        cluster: str,
+        depends_on: Iterable[str],
+        wake: Callable[[], None],
+    ) -> None:
+        """An Addon belongs to a Cluster and is woken by `wake`; what it said before is void."""
+        self.forget((namespace, addon))
+        others = frozenset((namespace, other) for other in depends_on)
+        self._said[namespace, addon] = said = _Links((namespace, cluster), others)
+        self._addons.setdefault(said.cluster, {})[addon] = wake
+        for other in said.depends_on:
+            self._dependents.setdefault(other, set()).add(addon)
+
+    def forget(self, addon: Key) -> None:
+        """The Addon is gone. Those that depend on it still do: there may be another one."""
+        said = self._said.pop(addon, None)
+        if said is None:
+            return
+        name = addon[1]
+        self._addons[said.cluster].pop(name)
+        if not self._addons[said.cluster]:
+            del self._addons[said.cluster]
+        for other in said.depends_on:
+            self._dependents[other].discard(name)
+            if not self._dependents[other]:
+                del self._dependents[other]
+
+    def wake_addons(self, cluster: Key) -> None:
+        """Wakes all Addons of a Cluster."""
+        for wake in list(self._addons.get(cluster, {}).values()):
+            wake()
+
+    def wake_addon(self, cluster: Key, addon: str) -> None:
+        """Wakes one Addon of a Cluster."""
+        wake = self._addons.get(cluster, {}).get(addon)
+        if wake is not None:
+            wake()
+
+    def of_cluster(self, manifest: Manifest) -> Iterable[Key]:
+        """Keys of the Addons of a Cluster that changed."""
+        namespace, name = _key(manifest)
+        return [(namespace, addon) for addon in self._addons.get((namespace, name), {})]
+
+    def of_addon(self, manifest: Manifest) -> Iterable[Key]:
+        """Keys of the Addons that depend on an Addon that changed."""
+        namespace, name = _key(manifest)
+        return [(namespace, addon) for addon in self._dependents.get((namespace, name), ())]
+
+
+def _key(manifest: Manifest) -> Key:
+    meta = manifest["metadata"]
+    return str(meta.get("namespace") or ""), str(meta["name"])

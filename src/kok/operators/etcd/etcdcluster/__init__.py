@@ -1,0 +1,1 @@
+"""EtcdClusters: etcd of pods with volumes of their own."""

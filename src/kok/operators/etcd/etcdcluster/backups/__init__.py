@@ -1,0 +1,1 @@
+"""An EtcdCluster's own care for its backups."""

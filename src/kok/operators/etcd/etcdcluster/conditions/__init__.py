@@ -1,0 +1,1 @@
+"""The status of an EtcdCluster: pure functions on what was observed and decided."""

@@ -1,0 +1,209 @@
+"""The status of an EtcdCluster from what was observed: pure functions on the status object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kok.api import names
+from kok.api.etcd.etcdcluster import EtcdCluster
+from kok.etcdclient.model import Trouble
+from kok.kube import kinds
+from kok.operators.etcd import naming, reasons
+from kok.operators.etcd.etcdcluster import hibernation
+from kok.operators.etcd.etcdcluster.certificates import certificates
+from kok.operators.etcd.etcdcluster.conditions import lag, ready, space
+from kok.operators.etcd.etcdcluster.conditions.availability import (
+    available,
+    disagreement,
+    sentence_of,
+)
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
+from kok.operators.etcd.etcdcluster.conditions.sizes import human, keep_sizes
+from kok.operators.etcd.etcdcluster.conditions.verdict import Verdict
+from kok.operators.etcd.etcdcluster.members import health, roles
+from kok.operators.etcd.etcdcluster.members.health import View
+from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.operations import Action, roll, rotate
+from kok.operators.etcd.etcdcluster.view import Situation
+from kok.pki import CAProblem
+from kok.versions import parse
+
+
+def report(
+    s: Situation, problem: Problem | None, ca_problem: CAProblem | None, action: Action | None
+) -> None:
+    """Writes all that was seen into the object's status.
+
+    `problem` is what keeps something or everything from being made, `ca_problem` why the CA
+    cannot be used, `action` what is done about members.
+    """
+    obj, world, seen = s.obj, s.world, s.views
+    status, before = obj.status, obj.status.model_copy(deep=True)
+    _fill(obj, world, seen)
+    verdicts = {
+        reasons.AVAILABLE: available(obj, world, seen, action),
+        reasons.MEMBERS_HEALTHY: members_healthy(s, action),
+        reasons.CERTIFICATES_READY: certificates_ready(obj, world, ca_problem),
+        reasons.UP_TO_DATE: up_to_date(s),
+        reasons.SPACE_LEFT: space.space_left(s),
+    }
+    verdicts[reasons.READY] = ready.ready(status, problem, verdicts, action)
+    verdicts |= hibernation.told(obj, world) if problem is None else {}
+    for type_, verdict in verdicts.items():
+        status.set_condition(
+            type_,
+            verdict.holds,
+            verdict.reason,
+            verdict.message,
+            now=s.now,
+            generation=obj.metadata.generation,
+        )
+    status.phase = ready.phase(status, problem, verdicts, action)
+    keep_sizes(before, status)
+    lag.fill(obj, world)
+    status.db_size = human(max((m.db_size or 0 for m in status.members), default=0))
+
+
+def _fill(obj: EtcdCluster, world: World, seen: Sequence[View]) -> None:
+    status = obj.status
+    entries = [view.entry for view in seen]
+    versions = [m.version for m in entries if m.version]
+    # What a foreign member tells is not about this cluster.
+    ours = {
+        name: answer
+        for name, answer in world.answers.items()
+        if answer.status is not None and answer.status.cluster_id == status.cluster_id
+    }
+    leader = health.leader_of(ours) if roles.has_quorum(obj, world) else None
+    formats = [a.status.storage_version for a in ours.values() if a.status is not None]
+    status.members = entries
+    status.desired_members = obj.spec.members
+    status.ready_members = sum(entry.ready for entry in entries)
+    status.version = min(versions, key=parse) if versions else status.version
+    status.storage_version = min((f for f in formats if f), key=parse, default=None) or (
+        status.storage_version
+    )
+    status.leader = next((m.name for m in entries if leader and m.id == leader), None)
+    if world.answers:
+        status.alarms = health.alarms_of(entries, ours)
+    secrets = world.secrets
+    client = names.etcd_client_secret(obj.name)
+    status.endpoints = [naming.endpoint(obj.name, obj.namespace)]
+    status.client_secret = client if client in secrets else None
+    status.certificates = certificates.dates(obj, secrets)
+
+
+# --- conditions
+
+
+def members_healthy(s: Situation, action: Action | None = None) -> Verdict:
+    """Is every member healthy? One that joins or left is none."""
+    if action is not None and action.reason == reasons.RECOVERING:
+        # Those that were stopped have nothing to say any more.
+        return Verdict(False, action.reason, action.message)
+    if action is not None and (words := _replacing(action)):
+        return Verdict(False, reasons.MEMBER_LOST, words)
+    if (disagree := disagreement(s.obj, s.world)) is not None:
+        return Verdict(False, reasons.MEMBERS_DISAGREE, disagree)
+    voters = [view for view in s.views if view.is_voter]
+    if bad := [view for view in voters if view.condition != "healthy"]:
+        return _unhealthy(s, voters, bad, action)
+    if s.strangers and action is None:
+        return Verdict(False, reasons.UNKNOWN_MEMBER, _unknown(s))
+    count = len(voters)
+    words = "the only member is" if count == 1 else f"all {count} members are"
+    return Verdict(True, reasons.HEALTHY, f"{words} healthy")
+
+
+def _unknown(s: Situation) -> str:
+    listed = ", ".join(f"{one.id} at {', '.join(one.peer_urls)}" for one in s.strangers)
+    return (
+        f"etcd lists members that this EtcdCluster did not make: {listed}; they count for the "
+        "quorum, and no member is added or removed until they are gone (etcdctl member remove)"
+    )
+
+
+def _unhealthy(
+    s: Situation, voters: Sequence[View], bad: Sequence[View], action: Action | None
+) -> Verdict:
+    text = sentence_of(bad)
+    conditions = {view.condition for view in bad}
+    if conditions & {"lost", "removed"}:
+        what = f"; {action.message}" if action is not None else ""
+        return Verdict(False, reasons.MEMBER_LOST, f"{text}{_way_out(voters)}{what}")
+    if "foreign" in conditions:
+        return Verdict(False, reasons.CLUSTER_ID_MISMATCH, text)
+    if any(view.entry.name in s.world.refusals for view in bad):
+        return Verdict(False, reasons.POD_REFUSED, text)
+    if _still_forming(s.obj, bad):
+        return Verdict(False, reasons.FORMING, text)
+    if conditions == {"unreachable"}:
+        return _unreachable(s.world, bad, text)
+    return Verdict(False, reasons.MEMBERS_NOT_READY, text)
+
+
+def _unreachable(world: World, bad: Sequence[View], text: str) -> Verdict:
+    if _is_denied(world, bad):
+        how = f"etcdctl user grant-role {naming.CLIENT_COMMON_NAME} root"
+        return Verdict(None, reasons.AUTHENTICATION_ON, f"{text}; grant it: {how}")
+    return Verdict(None, reasons.UNREACHABLE, text)
+
+
+def _is_denied(world: World, seen: Sequence[View]) -> bool:
+    """Whether all of these refuse the operator for its user, and for nothing else."""
+    errors = [world.answers[view.entry.name].error for view in seen]
+    return all(error is not None and error.trouble is Trouble.DENIED for error in errors)
+
+
+def _replacing(action: Action) -> str | None:
+    """What is done about a lost member, if that is what is done."""
+    operation = action.operation
+    if operation is None or operation.type != "Replace":
+        return None
+    what = f"{operation.replaces}: {operation.reason}"
+    by = f" by {operation.member}" if operation.member else ""
+    since = operation.since.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{what}; it is being replaced{by} since {since}: {action.message}"
+
+
+def _still_forming(obj: EtcdCluster, bad: Sequence[View]) -> bool:
+    """Whether not all members have been healthy at the same time yet."""
+    if obj.status.cluster_id is None or any(view.entry.id is None for view in bad):
+        return True
+    before = obj.status.condition(reasons.MEMBERS_HEALTHY)
+    return before is not None and before.reason == reasons.FORMING
+
+
+def certificates_ready(obj: EtcdCluster, world: World, problem: CAProblem | None) -> Verdict:
+    """Are the CA and all certificates in order?"""
+    missing = certificates.missing_leaves(obj, world.secrets)
+    if problem is not None:
+        also = f"; Secrets without a certificate: {', '.join(missing)}" if missing else ""
+        return Verdict(False, problem.reason, problem.message + also)
+    if missing or world.get(kinds.SECRET, names.etcd_ca_secret(obj.name)) is None:
+        return Verdict(False, reasons.ISSUING, "certificates are being made")
+    return Verdict(True, reasons.ISSUED)
+
+
+def up_to_date(s: Situation) -> Verdict:
+    """Do all members run with what the spec says, on volumes as large as it says?"""
+    verdict, rotation = Verdict(*roll.verdict(s)), rotate.verdict(s)
+    if verdict.holds:
+        return space.volumes(s) or rotation or verdict
+    if rotation is not None and rotate.requested(s.obj):
+        # One that has to wait is told of, whatever it waits for.
+        return Verdict(False, verdict.reason, f"{verdict.message}; {rotation.message}")
+    return verdict
+
+
+def _way_out(seen: Sequence[View]) -> str:
+    lost = sum(view.condition == "lost" for view in seen)
+    if lost <= (len(seen) - 1) // 2:
+        return "; the other members still hold all data"
+    left = (
+        ", go on with what is left (the condition Available says how)" if lost < len(seen) else ""
+    )
+    return (
+        f"; no majority of members has its data any more: put the volumes back{left}, restore a "
+        "backup, or create the EtcdCluster anew"
+    )

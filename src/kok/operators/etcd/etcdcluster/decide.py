@@ -1,0 +1,118 @@
+"""Decides what is done next about the members, records it, and does it.
+
+One action a pass, by the order of `operations.ORDER`. What an action needs to be remembered is
+written into the status before it is done; then children follow, then the call to etcd. A pass
+may be cut off behind any of these: the next one finds in the status what was begun and in etcd
+what became of it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, EtcdReplacement
+from kok.etcdclient.model import EtcdError, Trouble
+from kok.operators.etcd import naming, reasons
+from kok.operators.etcd.etcdcluster.observe import World, connect
+from kok.operators.etcd.etcdcluster.operations import ORDER, Action, recover, roll
+from kok.operators.etcd.etcdcluster.operations.action import SOON, Context
+from kok.operators.etcd.etcdcluster.operations.common import REASONS
+from kok.operators.etcd.etcdcluster.view import Situation
+from kok.runtime.controller.reconciler import Pass
+
+LATER = 2.0
+"""Seconds until a call that failed is thought over again."""
+PAUSES = ((timedelta(minutes=15), 5.0), (timedelta(minutes=3), 1.0))
+"""Least seconds between two looks at an operation that has been under way for so long."""
+REMEMBERED = 5
+_PASSING = {Trouble.UNHEALTHY, Trouble.NOT_IN_SYNC, Trouble.NOT_LEADER, Trouble.NO_QUORUM}
+"""Troubles that pass by themselves within seconds; etcd wants members to be connected for 5 s."""
+
+
+def decide(s: Situation) -> Action | None:
+    """What to do now; None if there is nothing to be done, or nothing that could be. Pure."""
+    if not s.formed:
+        # What never formed may have been asked for wrongly.
+        return roll.plan(s)
+    found = next((action for plan_ in ORDER if (action := plan_(s)) is not None), None)
+    running = s.obj.status.operation
+    if found is None and running is not None and s.listed is None:
+        text = (
+            f"{running.type} goes on when a majority of members answers and agrees on who they are"
+        )
+        return Action(REASONS[running.type], text, running, after=1.0)
+    return found
+
+
+def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> bool:
+    """Puts into the status what the action needs there; whether that must be written first."""
+    status, before = obj.status, obj.status.operation
+    operation = action.operation if action is not None else None
+    status.operation = operation
+    _tell(p, before, operation)
+    _remember(obj, before, operation)
+    recover.use_consent(obj, before, operation, p.now)
+    if action is None:
+        return False
+    known = {member.name: member for member in status.members}
+    for name, state in action.states.items():
+        if name not in known:
+            status.members.append(EtcdMember(name=name, state=state))
+            number = naming.number_of(obj.name, name)
+            status.next_member = max(status.next_member, (number or 0) + 1)
+        else:
+            known[name].state = state
+    return before != operation or bool(action.states)
+
+
+async def carry_out(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, action: Action) -> float:
+    """Makes the action's call; returns the seconds until the next look. Raises `KubeError`."""
+    if action.call is None:
+        return patient(action, action.after, p.now)
+    try:
+        async with connect(obj, world) as client:
+            await action.call.run(Context(p, obj, world, client))
+    except EtcdError as error:
+        passing = error.trouble in _PASSING
+        log = p.log.debug if passing else p.log.info
+        log("etcd refused", call=type(action.call).__name__, why=error.message)
+        _tell_trouble(p, obj, action, error)
+        return patient(action, SOON if passing else LATER, p.now)
+    return action.after
+
+
+def patient(action: Action, after: float, now: datetime) -> float:
+    """Seconds until the next look: what has been waited for in vain is looked at less often."""
+    operation = action.operation
+    age = now - operation.since if operation is not None else timedelta()
+    return max(after, next((pause for since, pause in PAUSES if age >= since), 0.0))
+
+
+def _tell_trouble(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action, error: EtcdError) -> None:
+    text = f"{action.message}; etcd {error.message}"
+    if error.trouble is Trouble.UNHEALTHY:
+        text = f"{action.message}, once all members have been connected for 5 s"
+    ready = obj.status.condition(reasons.READY)
+    if ready is not None and ready.reason == action.reason:
+        p.set_condition(reasons.READY, False, action.reason, text)
+
+
+def _remember(obj: EtcdCluster, before: EtcdOperation | None, after: EtcdOperation | None) -> None:
+    """Keeps the latest lost members, by which further losses are judged."""
+    if after is None or after.type != "Replace" or after.replaces is None:
+        return
+    if before is None or before.replaces != after.replaces:
+        lost = EtcdReplacement(member=after.replaces, at=after.since, reason=after.reason)
+        obj.status.replacements = [*obj.status.replacements, lost][-REMEMBERED:]
+
+
+def _tell(p: Pass[EtcdCluster], before: EtcdOperation | None, after: EtcdOperation | None) -> None:
+    """An operation that begins or ends is told as an event."""
+    one = (before.type, before.since) if before is not None else None
+    other = (after.type, after.since) if after is not None else None
+    if one == other:
+        return
+    if before is not None and after is None:
+        p.event(reasons.OPERATION_FINISHED, f"{before.type}: done, {before.reason}")
+    if after is not None:
+        p.event(reasons.OPERATION_BEGUN, f"{after.type}: {after.reason}")

@@ -1,0 +1,1 @@
+"""Members: what each one is, how it is, and what may be made of it."""

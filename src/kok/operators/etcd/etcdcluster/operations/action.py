@@ -1,0 +1,55 @@
+"""What is to be done next about the members, as a value: decisions make it, the engine does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
+from kok.etcdclient.client import EtcdClient
+from kok.operators.etcd.etcdcluster.observe import World
+from kok.runtime.controller.reconciler import Pass
+
+SOON = 0.3
+"""Seconds until the next look while an operation is under way: etcd tells of nothing by itself."""
+AT_ONCE = 0.05
+State = Literal["Joining", "Member", "Leaving", "Left"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a call gets to work with."""
+
+    p: Pass[EtcdCluster]
+    obj: EtcdCluster
+    world: World
+    client: EtcdClient
+
+
+class Call(Protocol):
+    """One change to etcd or to a child. It may have been made before, with the answer lost."""
+
+    async def run(self, context: Context) -> None:
+        """Makes it. Raises `EtcdError` (the next pass looks again) or `KubeError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What to do now.
+
+    `operation` and `states` are written into the status before `call` is made: an operator that
+    is killed in between finds there what it was about to do. `states` names only members whose
+    state changes; a name that the status does not have is a new member's.
+    """
+
+    reason: str
+    """One of `reasons`: why the object is not at rest."""
+    message: str
+    """What is done about which member, and what is waited for; a sentence without its subject."""
+    operation: EtcdOperation | None
+    states: Mapping[str, State] = field(default_factory=dict)
+    call: Call | None = None
+    after: float = SOON
+    """Seconds until the next look if nothing wakes the object before."""

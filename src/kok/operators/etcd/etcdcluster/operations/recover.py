@@ -1,0 +1,224 @@
+"""A majority of members is lost for good: one goes on alone, if the user allowed the loss.
+
+What only the others held is lost by that, so nothing is done without consent for this very
+cluster, and nothing while a quorum may come back by itself. Then, each step recorded first:
+
+- `Fence`: the others are stopped, so that they cannot form a quorum of their own meanwhile. If a
+  quorum returns before the last one has gone, as from a node that hung, or the consent is taken
+  back, all is called off: those that were stopped already start again with their volumes. If one
+  answers that holds more, it takes the survivor's place.
+- `Force`: the survivor starts with its data copied, and with the order to form a cluster alone.
+- `Settle`: it starts once more without that order. Only a member that has no such order in its pod
+  gets company again, or a restart of its container would throw the others out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.operators.etcd import naming, reasons
+from kok.operators.etcd.etcdcluster.members import templates
+from kok.operators.etcd.etcdcluster.operations import survivor
+from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE, Action, Context, State
+from kok.operators.etcd.etcdcluster.operations.common import at_step, begin
+from kok.operators.etcd.etcdcluster.operations.roll import Restart
+from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.etcdcluster.watch_window import counted
+from kok.operators.etcd.together import all_of
+
+PATIENCE = timedelta(seconds=60)
+"""How long a quorum has to be seen to be lost before it is taken for lost."""
+LEFT: State = "Left"
+STUCK = timedelta(seconds=30)
+"""After what time a pod that is to be stopped is taken for gone: its node is, most likely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Removes StatefulSets and pods of members; their volumes stay."""
+
+    members: tuple[str, ...]
+
+    async def run(self, context: Context) -> None:
+        """See `Call`."""
+        p, world = context.p, context.world
+        jobs = []
+        for name in self.members:
+            owner = world.get(kinds.STATEFULSET, name)
+            if owner is not None and not templates.is_going(owner):
+                meta = owner["metadata"]
+                jobs.append(
+                    p.kube.delete(kinds.STATEFULSET, name, context.obj.namespace, uid=meta["uid"])
+                )
+            pod = world.get(kinds.POD, naming.pod_name(name))
+            if pod is not None and (not templates.is_going(pod) or _is_stuck(pod, p.now)):
+                meta, grace = pod["metadata"], 0 if templates.is_going(pod) else None
+                jobs.append(
+                    p.kube.delete(
+                        kinds.POD,
+                        meta["name"],
+                        context.obj.namespace,
+                        uid=meta["uid"],
+                        grace=grace,
+                    )
+                )
+        await all_of(*jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tells how it ended."""
+
+    reason: str
+    text: str
+
+    async def run(self, context: Context) -> None:
+        """See `Call`."""
+        context.p.event(self.reason, self.text)
+
+
+def plan(s: Situation) -> Action | None:
+    """The next step; None if a quorum is there, or may not be recovered."""
+    running = s.doing("Recover")
+    if running is None or running.member is None:
+        return _begin(s)
+    name = running.member
+    others = tuple(m.name for m in s.obj.status.members if m.name != name)
+    if running.step == "Fence":
+        return _fence(s, running, name, others)
+    if templates.has_pod_unlike(s.world, name, templates.target(s.obj, s.world, name)):
+        text = f"{name} is restarted to go on alone ({running.step})"
+        return Action(reasons.RECOVERING, text, running, call=Restart(name))
+    alone = s.listed is not None and len(s.listed) == 1 and s.listing(name) is not None
+    if not alone or not s.is_healthy(name):
+        trouble = s.view(name).entry.message or "starts"
+        return Action(reasons.RECOVERING, f"{name} goes on alone: {trouble}", running)
+    if running.step == "Force":
+        text = f"{name} has formed a cluster of its own and starts once more without that order"
+        return Action(reasons.RECOVERING, text, at_step(running, "Settle"), after=AT_ONCE)
+    text = f"{name} goes on alone with what it held; new members join it"
+    return Action(
+        reasons.RECOVERING,
+        text,
+        None,
+        states=dict.fromkeys(others, LEFT),
+        call=Tell(reasons.QUORUM_RECOVERED, text),
+        after=AT_ONCE,
+    )
+
+
+def _begin(s: Situation) -> Action | None:
+    if not s.formed or s.finds_quorum or not is_allowed(s.obj) or not _is_lost(s):
+        return None
+    one = survivor.choose(s)
+    if one is None or not s.world.worker_image or survivor.awaited(s, one) is not None:
+        return None
+    return _chosen(s, begin(s, "Recover", "", member=one.name), one)
+
+
+def _chosen(s: Situation, operation: EtcdOperation, one: EtcdMember) -> Action:
+    """All others are to be stopped."""
+    why = f"no quorum is left; {one.name} holds the log up to index {survivor.held(s, one)}"
+    update = {"member": one.name, "step": "Fence", "reason": why}
+    others = tuple(m.name for m in s.obj.status.members if m.name != one.name)
+    text = f"{why}, and is to go on alone; the others are stopped first"
+    return Action(reasons.RECOVERING, text, operation.model_copy(update=update), call=Fence(others))
+
+
+def _fence(
+    s: Situation, running: EtcdOperation, name: str, others: tuple[str, ...]
+) -> Action | None:
+    if s.finds_quorum or not is_allowed(s.obj):
+        # No data was touched. To go on would make two clusters if the others run unseen.
+        back = s.finds_quorum
+        why = "a quorum has returned by itself" if back else "the consent was taken back"
+        text = f"{why}; nothing was lost"
+        call = Tell(reasons.RECOVERY_CALLED_OFF, text)
+        reason = reasons.QUORUM if back else reasons.RECOVERING
+        return Action(reason, text, None, call=call, after=AT_ONCE)
+    better = survivor.choose(s)
+    if better is not None and survivor.held(s, better) > survivor.held(s, s.view(name).entry):
+        # It was silent when the choice was made. Nobody's data was touched yet.
+        return _chosen(s, running, better)
+    left = [
+        other
+        for other in others
+        if s.world.get(kinds.STATEFULSET, other) or s.world.get(kinds.POD, naming.pod_name(other))
+    ]
+    if left:
+        text = f"{running.reason}; {', '.join(left)} are being stopped"
+        return Action(reasons.RECOVERING, text, running, call=Fence(tuple(left)))
+    text = f"{running.reason}; its data is copied, then it goes on alone"
+    return Action(reasons.RECOVERING, text, at_step(running, "Force", name), after=AT_ONCE)
+
+
+def is_allowed(obj: EtcdCluster) -> bool:
+    """Whether there is consent for this very cluster that was not used yet."""
+    return _is_given(obj) and obj.status.consent_used_at is None
+
+
+def note_consent(obj: EtcdCluster) -> None:
+    """A consent that was used and then taken back may be given anew."""
+    if not _is_given(obj):
+        obj.status.consent_used_at = None
+
+
+def is_past_fence(operation: EtcdOperation | None) -> bool:
+    """Whether the survivor may have formed a cluster of its own, which no other may meet."""
+    return operation is not None and operation.type == "Recover" and operation.step != "Fence"
+
+
+def use_consent(
+    obj: EtcdCluster,
+    before: EtcdOperation | None,
+    after: EtcdOperation | None,
+    now: datetime,
+) -> None:
+    """One consent is for one loss: it is void from the moment that data may be lost by it."""
+    if is_past_fence(after) and not is_past_fence(before) and _is_given(obj):
+        obj.status.consent_used_at = now.replace(microsecond=0)
+
+
+def lapse(obj: EtcdCluster, now: datetime) -> bool:
+    """Makes a consent void whose loss has passed by itself, by the condition Available of this pass;
+    whether it is void by that. To be called before it is forgotten since when there was no quorum.
+
+    Where the loss only is not seen any more, as in hibernation, the next one is another one as well.
+    """
+    status, available = obj.status, obj.status.condition(reasons.AVAILABLE)
+    if available is None or not is_allowed(obj):
+        return False
+    running = status.operation
+    if running is not None and running.type == "Recover":
+        over = status.is_true(reasons.AVAILABLE)
+    else:
+        lost = {reasons.QUORUM_LOST, reasons.RECOVERING}
+        over = status.quorum_lost_at is not None and available.reason not in lost
+    if over:
+        status.consent_used_at = now.replace(microsecond=0)
+    return over
+
+
+def _is_given(obj: EtcdCluster) -> bool:
+    recovery, cluster_id = obj.spec.recovery, obj.status.cluster_id
+    return recovery.policy == "FromSurvivor" and recovery.allow_data_loss == cluster_id
+
+
+def _is_lost(s: Situation) -> bool:
+    """Whether fewer than a majority answer, and have been seen to do so for a while."""
+    lost = s.obj.status.quorum_lost_at
+    if lost is None:
+        return False
+    members = s.entries("Member", "Leaving")
+    answering = sum(s.said(m.name) is not None for m in members)
+    patient = s.now - counted(lost, s.world, s.now) >= PATIENCE
+    return answering <= len(members) // 2 and patient
+
+
+def _is_stuck(pod: Manifest, now: datetime) -> bool:
+    since = pod["metadata"].get("deletionTimestamp")
+    return since is not None and now - datetime.fromisoformat(str(since)) >= STUCK

@@ -1,0 +1,1 @@
+"""An EtcdCluster's own part of a restore."""

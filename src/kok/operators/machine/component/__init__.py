@@ -1,0 +1,1 @@
+"""Components: software of hosts, rendered for one Machine each."""

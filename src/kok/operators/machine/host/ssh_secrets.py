@@ -1,0 +1,138 @@
+"""Keeping the Secret by which a host is reached for as long as the host has to be cleaned up.
+
+Whoever deletes a namespace, or uninstalls a Helm release, deletes Secrets and Machines at once, and
+mostly the Secrets are gone first. A finalizer holds a Secret of which Machines that have changed
+their hosts still need the credentials; the last of them takes it away. It holds nothing for ever: a
+Secret that is deleted while its Machines are to stay goes after a minute, and Machines that go have
+their own limit of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from kok.api.machine.host import Host
+from kok.api.machine.machine import Machine, MachineStatus
+from kok.api.meta import Manifest
+from kok.api.unreadable import Unreadable
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.decoding.strip import unrecorded
+from kok.kube.errors import NotFound
+from kok.kube.lists.tolerant import Listed, listed
+from kok.runtime.controller.reconciler import Pass
+
+FINALIZER = "kok.dev/ssh-credentials"
+PATIENCE = timedelta(seconds=60)
+"""How long a Secret that is being deleted is held for Machines that are not: their own deletion may
+follow, since a namespace's objects are deleted one after the other."""
+
+_LEAVING_MOST = 10_000
+
+
+def touched(status: MachineStatus) -> bool:
+    """Whether anything may have been changed on a Machine's host."""
+    return status.token_id is not None or any(
+        c.job is not None or c.config for c in status.components
+    )
+
+
+def holds(secret: Manifest) -> bool:
+    """Whether the Secret has our finalizer."""
+    return FINALIZER in (secret["metadata"].get("finalizers") or ())
+
+
+def going(secret: Manifest) -> bool:
+    """Whether the Secret is being deleted."""
+    return bool(secret["metadata"].get("deletionTimestamp"))
+
+
+def needed(
+    secret: Manifest,
+    machines: Iterable[Machine],
+    hosts: Iterable[Host],
+    now: datetime,
+    odd: Iterable[Unreadable] = (),
+) -> bool:
+    """Whether the Secret has to be kept for any of these, which are all of its namespace.
+
+    `odd` are Machines and Hosts that cannot be read: nobody knows what they need.
+    """
+    name = secret["metadata"]["name"]
+    users: Sequence[Machine | Host | Unreadable] = [
+        *odd,
+        *(m for m in machines if _needs(m, name)),
+        *(h for h in hosts if h.spec.ssh.secret == name and h.status.used_by is not None),
+    ]
+    if not going(secret) or any(user.deleting for user in users):
+        return bool(users)
+    deleted = datetime.fromisoformat(secret["metadata"]["deletionTimestamp"])
+    return bool(users) and now < deleted + PATIENCE
+
+
+def _needs(machine: Machine, name: str) -> bool:
+    return touched(machine.status) and name in (machine.spec.ssh.secret, machine.status.ssh_secret)
+
+
+async def hold(kube: Kube, secret: Manifest) -> None:
+    """Sets the finalizer, if it is not there. Raises `Conflict` if the Secret was just changed."""
+    if not holds(secret) and not going(secret):
+        found = secret["metadata"].get("finalizers") or []
+        await _set(kube, secret, [*found, FINALIZER])
+
+
+Everybody = Callable[[Kube, str], Awaitable[Listed[Machine]]]
+
+
+class Keeper:
+    """Frees Secrets that nobody needs any more."""
+
+    def __init__(self, everybody: Everybody) -> None:
+        """`everybody` lists all Machines of a namespace, as they are now."""
+        self._everybody = everybody
+        self._leaving: dict[str, None] = {}
+        """UIDs of Machines and Hosts of which nothing is left to do, the newest last. Of two that
+        go at once each would otherwise leave a Secret to the other."""
+
+    async def let_go(
+        self, p: Pass[Any], secret: Manifest | None, *, leaving: bool = False
+    ) -> float | None:
+        """Takes the finalizer away if nobody needs the Secret; `leaving`: nor does this object.
+
+        Seconds after which to ask again, if the Secret is being deleted and still needed.
+        """
+        if secret is None or not holds(secret):
+            return None
+        if leaving:
+            self._leaving[p.obj.metadata.uid] = None
+            if len(self._leaving) > _LEAVING_MOST:
+                del self._leaving[next(iter(self._leaving))]
+        namespace = secret["metadata"]["namespace"]
+        everybody = await self._everybody(p.kube, namespace)
+        machines = list(filter(self._stays, everybody.objects))
+        odd = [o for o in everybody.odd if o.uid not in self._leaving]
+        still = needed(secret, machines, (), p.now, odd)
+        if not still:
+            hosts = listed(Host, await p.kube.list(Host.info.kind, namespace, keep=unrecorded))
+            odd = [o for o in hosts.odd if o.uid not in self._leaving]
+            still = needed(secret, machines, filter(self._stays, hosts.objects), p.now, odd)
+        if still:
+            return PATIENCE.total_seconds() / 4 if going(secret) else None
+        kept = [f for f in secret["metadata"]["finalizers"] if f != FINALIZER]
+        with suppress(NotFound):
+            await _set(p.kube, secret, kept)
+        return None
+
+    def _stays(self, obj: Machine | Host) -> bool:
+        return obj.metadata.uid not in self._leaving
+
+
+async def _set(kube: Kube, secret: Manifest, finalizers: list[Any]) -> None:
+    meta = secret["metadata"]
+    patch = {
+        "metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": finalizers or None}
+    }
+    await kube.patch(kinds.SECRET, meta["name"], meta["namespace"], patch)

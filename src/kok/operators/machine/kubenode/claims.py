@@ -1,0 +1,118 @@
+"""Which Hosts of the pool a KubeNode has, gets and gives back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kok.api.machine.host import Host
+from kok.api.machine.kubenode import KubeNode
+from kok.api.machine.machine import Machine
+from kok.api.unreadable import Unreadable
+
+SSH_PORT = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The outcome. `held` is what is to be recorded before anything else happens."""
+
+    held: tuple[str, ...]
+    """Hosts that are claimed, also those that are being given back."""
+    serving: tuple[str, ...]
+    """Hosts that are to have a Machine."""
+    missing: int = 0
+    """How many more are wanted than there are."""
+
+
+def plan(
+    kubenode: KubeNode,
+    hosts: Mapping[str, Host],
+    machines: Mapping[str, Machine],
+    taken: Collection[str],
+) -> Claims:
+    """Decides on claims.
+
+    `machines` are the KubeNode's own by host; `taken` are hosts that somebody else has claimed. A
+    host is given back only once its Machine is gone, and with it all that lay on the host.
+    """
+    wanted = kubenode.spec.replicas or 0
+    before = list(dict.fromkeys([*kubenode.status.claims, *sorted(machines)]))
+    held = [name for name in before if name in hosts or name in machines]
+    usable = [name for name in held if _usable(name, hosts, machines)]
+    serving = _best(usable, machines, wanted)
+    going = [name for name in held if name not in serving and name in machines]
+    free = [
+        name
+        for name in sorted(hosts)
+        if name not in held
+        and name not in taken
+        and not hosts[name].deleting
+        # A host with somebody's remains on it is Dirty until it was cleaned up.
+        and hosts[name].status.used_by is None
+        and matches(kubenode, hosts[name])
+    ]
+    fresh = free[: max(0, wanted - len(serving))]
+    chosen = (*(name for name in held if name in serving), *fresh)
+    return Claims(held=(*chosen, *going), serving=chosen, missing=max(0, wanted - len(chosen)))
+
+
+def matches(kubenode: KubeNode, host: Host) -> bool:
+    """Whether the pool includes a host."""
+    pool = kubenode.spec.pool
+    wanted = pool.match_labels if pool is not None else {}
+    return all(host.metadata.labels.get(key) == value for key, value in wanted.items())
+
+
+def taken_by_others(
+    kubenode: KubeNode,
+    others: Iterable[KubeNode],
+    machines: Iterable[Machine],
+    hosts: Iterable[Host],
+    *,
+    odd: Iterable[Unreadable] = (),
+) -> set[str]:
+    """Hosts of the pool that another KubeNode or another Machine has.
+
+    `odd` are KubeNodes and Machines that cannot be read: what they say of hosts counts as theirs.
+    """
+    found = {
+        name
+        for other in others
+        if other.metadata.uid != kubenode.metadata.uid
+        for name in other.status.claims
+    }
+    places = {(m.spec.address, m.spec.port) for m in machines if not owned(m, kubenode)}
+    for one in odd:
+        found.update(one.texts("status", "claims"))
+        places.add((one.text("spec", "address"), one.number("spec", "port") or SSH_PORT))
+    return found | {h.name for h in hosts if (h.spec.address, h.spec.port) in places}
+
+
+def owned(machine: Machine, kubenode: KubeNode) -> bool:
+    """Whether it is that KubeNode's own."""
+    return any(
+        reference.uid == kubenode.metadata.uid and reference.controller
+        for reference in machine.metadata.owner_references
+    )
+
+
+def _usable(name: str, hosts: Mapping[str, Host], machines: Mapping[str, Machine]) -> bool:
+    """Whether a claimed host can go on serving: it is there to stay, and so is its Machine."""
+    host, machine = hosts.get(name), machines.get(name)
+    if host is None or host.deleting:
+        return False
+    if machine is None and host.status.used_by is not None:
+        return False  # Its Machine went, and left it Dirty.
+    return machine is None or not machine.deleting
+
+
+def _best(names: Sequence[str], machines: Mapping[str, Machine], wanted: int) -> set[str]:
+    """Those that stay when there are too many: Ready ones, and among equals the eldest."""
+
+    def worth(name: str) -> tuple[bool, bool, int]:
+        machine = machines.get(name)
+        ready = machine is not None and machine.status.is_true("Ready")
+        return not ready, machine is None, names.index(name)
+
+    return set(sorted(names, key=worth)[:wanted])

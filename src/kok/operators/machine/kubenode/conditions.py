@@ -1,0 +1,94 @@
+"""The status of a KubeNode. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kok.api import names
+from kok.api.machine.kubenode import KubeNode, KubeNodeStatus
+from kok.api.machine.machine import Machine
+from kok.operators.machine import reasons
+
+_SHOWN = 3
+ABANDONED_MOST = 16
+"""Hosts that had to be left uncleaned, as far as the status shows them."""
+
+
+def count(status: KubeNodeStatus, kubenode: KubeNode, machines: Sequence[Machine]) -> None:
+    """The numbers, from the Machines as they are, whatever else this pass can do."""
+    status.replicas = len([m for m in machines if not m.deleting])
+    status.ready = len([m for m in machines if ready(m)])
+    status.up_to_date = len([m for m in machines if up_to_date(m)])
+    status.ready_summary = f"{status.ready}/{wanted(kubenode)}"
+    status.up_to_date_summary = f"{status.up_to_date}/{wanted(kubenode)}"
+    status.selector = f"{names.LABEL_KUBENODE}={kubenode.name}"
+
+
+def wanted(kubenode: KubeNode) -> int:
+    """How many nodes the spec asks for."""
+    return (kubenode.spec.replicas or 0) if kubenode.spec.pool else len(kubenode.spec.hosts)
+
+
+def ready(machine: Machine) -> bool:
+    """Whether a Machine serves."""
+    return machine.status.is_true("Ready") and not machine.deleting
+
+
+def up_to_date(machine: Machine) -> bool:
+    """Whether a Machine has what its spec says."""
+    current = machine.status.observed_generation == machine.metadata.generation
+    return machine.status.is_true("UpToDate") and current and not machine.deleting
+
+
+def sum_up(
+    kubenode: KubeNode, machines: Sequence[Machine], outdated: Sequence[str], missing: int
+) -> tuple[bool, str, str]:
+    """Condition Ready: status, reason, message.
+
+    `outdated` are names of Machines that still wait for a change of the spec; `missing` is how
+    many hosts the pool lacks.
+    """
+    going = [m for m in machines if m.deleting]
+    unready = [m for m in machines if not m.deleting and not ready(m)]
+    lack = _lack(kubenode, missing) if missing else ""
+    if unready:
+        reason, message = _unready(machines, unready)
+        waits = f"{len(outdated)} wait for a change until that is over" if outdated else ""
+        return False, reason, "; ".join(text for text in (message, lack, waits) if text)
+    if missing:
+        return False, reasons.POOL_EXHAUSTED, lack
+    if outdated:
+        return True, reasons.UPDATING, f"still to be changed: {', '.join(outdated[:_SHOWN])}"
+    if going:
+        listed = ", ".join(m.name for m in going[:_SHOWN])
+        return True, reasons.REMOVING, f"being removed: {listed}"
+    if not machines:
+        return True, reasons.NO_HOSTS, "the spec names no hosts"
+    return True, reasons.MACHINES_READY, f"all {len(machines)} Machines are Ready"
+
+
+def _lack(kubenode: KubeNode, missing: int) -> str:
+    pool = kubenode.spec.pool
+    labels = ",".join(f"{k}={v}" for k, v in (pool.match_labels if pool else {}).items())
+    return (
+        f"the pool lacks {missing} free Hosts{f' with labels {labels}' if labels else ''}; "
+        "add Hosts or lower spec.replicas"
+    )
+
+
+def _unready(machines: Sequence[Machine], unready: Sequence[Machine]) -> tuple[str, str]:
+    conditions = [m.status.condition("Ready") for m in unready]
+    found = {c.reason for c in conditions if c is not None}
+    alike = len(found) == 1 and all(c is not None for c in conditions)
+    told = "; ".join(_told(m) for m in unready[:_SHOWN])
+    more = f" and {len(unready) - _SHOWN} more" if len(unready) > _SHOWN else ""
+    total = len([m for m in machines if not m.deleting])
+    message = f"{total - len(unready)} of {total} Machines are Ready; {told}{more}"
+    return found.pop() if alike else reasons.MACHINES_NOT_READY, message
+
+
+def _told(machine: Machine) -> str:
+    ready_ = machine.status.condition("Ready")
+    return (
+        f"{machine.name}: {ready_.message or ready_.reason}" if ready_ else f"{machine.name}: new"
+    )

@@ -1,0 +1,1 @@
+"""Hosts over SSH: what is seen there, what is done there."""

@@ -1,0 +1,157 @@
+"""Letting a host join its cluster: what is written, and whether that is still to be done. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import yaml
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import NameOID
+
+from kok.api.fields import Taint
+from kok.operators.machine.remote import paths, shell
+from kok.operators.machine.remote.survey import Identity
+from kok.pki import MALFORMED
+
+_FOREIGN = "the kubelet's certificate is not of this cluster"
+_ELSEWHERE = "the kubelet talks to another address than the cluster's"
+_OF_ALL = frozenset({_FOREIGN, _ELSEWHERE})
+"""What comes to all nodes of a cluster together."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinPlan:
+    """What has to happen so that the host is a node of its cluster."""
+
+    why: str
+    token: bool
+    """Whether the kubelet needs a bootstrap token."""
+    forget: bool = False
+    """Whether an identity that is no longer good has to go first."""
+    staged: bool = False
+    """Whether the cluster's address or CA changed, which concerns all of its nodes at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a node reaches its cluster."""
+
+    server: str
+    """`https://host:port`"""
+    ca: bytes = field(repr=False)
+    """PEM; the first certificate is the one that signs."""
+
+    @property
+    def ca_digest(self) -> str:
+        """SHA-256 of the file as it is written on hosts."""
+        return hashlib.sha256(self.ca).hexdigest()
+
+    @property
+    def digest(self) -> str:
+        """Changes with the address and with the CA: see `spec.accessHash` of Machines."""
+        return hashlib.sha256(f"{self.server}\0{self.ca_digest}".encode()).hexdigest()[:16]
+
+
+def plan(identity: Identity, access: Access, node: str, now: datetime) -> JoinPlan | None:
+    """What has to be done, or None if the host has joined this very cluster."""
+    if not identity.certificate:
+        return JoinPlan("the kubelet has no credentials yet", token=True)
+    stale = _stale(identity, access, node, now)
+    if stale:
+        return JoinPlan(stale, token=True, forget=True, staged=stale in _OF_ALL)
+    if identity.ca != access.ca_digest:
+        return JoinPlan("the cluster's CA file is to be renewed", token=False, staged=True)
+    if identity.kubelet in {"inactive", "failed", "unknown"}:
+        return JoinPlan("the kubelet does not run", token=False)
+    return None
+
+
+def _stale(identity: Identity, access: Access, node: str, now: datetime) -> str:
+    try:
+        certificate = x509.load_pem_x509_certificate(identity.certificate.encode())
+        authorities = x509.load_pem_x509_certificates(access.ca)
+    except MALFORMED:
+        return "the kubelet's certificate cannot be read"
+    if not any(_issued_by(certificate, ca) for ca in authorities):
+        return _FOREIGN
+    if now >= certificate.not_valid_after_utc:
+        return "the kubelet's certificate expired"
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if not names or names[0].value != f"system:node:{node}":
+        return "the kubelet's certificate is for another node"
+    if identity.server and identity.server != access.server:
+        return _ELSEWHERE
+    return ""
+
+
+def _issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """One attempt to join."""
+
+    uid: str
+    """The Machine's."""
+    todo: JoinPlan
+    access: Access
+    taints: tuple[Taint, ...] = ()
+    bootstrap: str | None = field(default=None, repr=False)
+    """The kubeconfig with the token, where one is needed."""
+
+
+def script(joining: Joining) -> str:
+    """The script. It ends with code 79 if the host cannot reach the cluster's API."""
+    access, todo = joining.access, joining.todo
+    forget = [paths.KUBECONFIG, paths.PKI] if todo.forget else []
+    register: dict[str, Any] = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        # Present from the first moment, so that no pod slips in before the operator sets them.
+        "registerWithTaints": [
+            {"key": t.key, "value": t.value, "effect": t.effect} for t in joining.taints
+        ],
+    }
+    bootstrap = joining.bootstrap
+    return shell.compose(
+        {
+            "KOK_UID": joining.uid,
+            "KOK_API": f"{access.server}/livez",
+            "KOK_FORGET": " ".join(forget),
+        },
+        shell.library("survey"),
+        shell.library("join"),
+        "owned\n",
+        shell.feed("put", paths.CA, "0644", content=access.ca),
+        shell.call("answers", paths.CA),
+        "forget_identity\n" if todo.forget else "",
+        shell.feed("put", paths.REGISTER, "0644", content=yaml.safe_dump(register)),
+        shell.feed("put", paths.BOOTSTRAP, "0600", content=bootstrap) if bootstrap else "",
+        "start_kubelet\n",
+        identity_call(),
+    )
+
+
+def finish_script(uid: str) -> str:
+    """Takes the bootstrap token off the host once the kubelet has a certificate of its own."""
+    return shell.compose(
+        {"KOK_UID": uid},
+        shell.library("survey"),
+        "owned\n",
+        f"[ -e {paths.CLIENT_CERTIFICATE} ] && rm -f {paths.BOOTSTRAP}\n",
+        identity_call(),
+    )
+
+
+def identity_call() -> str:
+    """The call of survey.sh that tells of the kubelet's identity."""
+    return shell.call("identity", paths.PKI, paths.KUBECONFIG, paths.CA, paths.BOOTSTRAP)

@@ -1,0 +1,344 @@
+"""Can a host become a node? Every finding with what to do about it. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kok.api.machine.machine import Finding
+from kok.operators.machine.remote import paths
+from kok.operators.machine.remote.survey import Survey
+from kok.runtime.redact import redact_text
+
+MEMORY_MI = 700
+"""Least memory: kubelet, runtime and the pods that every node has."""
+MEMORY_ADVISED_MI = 1700
+DISK_MI = 2048
+SKEW_WARNING = 5.0
+SKEW_LIMIT = 60.0
+"""Seconds; certificates are back-dated by minutes, but tokens are short-lived."""
+EACH, NAMED, MESSAGE = 8, 5, 2048
+"""Findings of one check, those that one sentence names, and characters of one: a host may tell of
+many things that are wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that the checks look at."""
+
+    survey: Survey
+    params: Mapping[str, Mapping[str, Any]]
+    """Parameters by component."""
+    neighbours: Mapping[str, Mapping[str, str]]
+    """`hostname` and `machineID` of the cluster's other Machines, by name."""
+    fetches: bool
+    """Whether anything has still to be fetched onto the host."""
+    begun: bool
+    """Whether KOK has begun to install here: then its own software is no obstacle."""
+    base_url: str = ""
+    networks: tuple[str, ...] = ()
+    """Ranges of the cluster's pods and Services."""
+
+    @property
+    def node(self) -> bool:
+        """Whether a kubelet is to run on the host."""
+        return paths.KUBELET in self.params
+
+
+Check = Callable[[Case], Iterable[Finding]]
+
+
+def findings(case: Case) -> list[Finding]:
+    """All findings, errors first; the host is fit if there is no error among them."""
+    found = [finding for check in _CHECKS for finding in _foremost(check(case))]
+    return _gravest_first(found)
+
+
+def _foremost(found: Iterable[Finding]) -> list[Finding]:
+    """The gravest findings of one check, and how many more there are."""
+    listed = _gravest_first(found)
+    more = len(listed) - EACH
+    if more <= 0:
+        return listed
+    first = listed[EACH]
+    return [*listed[:EACH], _finding(first.check, f"and {more} more of this kind", first.level)]
+
+
+def _gravest_first(found: Iterable[Finding]) -> list[Finding]:
+    return sorted(found, key=lambda f: f.level != "Error")
+
+
+def sentence(found: Iterable[Finding]) -> str:
+    """The findings of the gravest level in one line, or how many more there are."""
+    listed = list(found)
+    named = [f.message for f in listed if f.level == "Error"] or [f.message for f in listed]
+    if len(named) > NAMED:
+        named[NAMED:] = [f"{len(named) - NAMED} more in status.preflight"]
+    return "; ".join(named)
+
+
+def passed(found: Iterable[Finding]) -> bool:
+    """Whether no finding is an error."""
+    return all(f.level != "Error" for f in found)
+
+
+def _finding(check: str, message: str, level: Literal["Error", "Warning"] = "Error") -> Finding:
+    return Finding(check=check, level=level, message=message[:MESSAGE])
+
+
+def _system(case: Case) -> Iterable[Finding]:
+    facts = case.survey.facts
+    if facts.get("system") not in (None, "", "Linux"):
+        yield _finding("OperatingSystem", f"the host runs {facts['system']}; only Linux can serve")
+    if case.survey.arch not in ("amd64", "arm64"):
+        yield _finding(
+            "Architecture",
+            f"the host's processor is {case.survey.arch}; only amd64 and arm64 can serve",
+        )
+    if facts.get("systemd") == "no" and case.node:
+        yield _finding(
+            "Systemd",
+            "the host was not started by systemd, which runs the kubelet; use one that is",
+        )
+
+
+def _tools(case: Case) -> Iterable[Finding]:
+    needed = {"flock": "util-linux", "sha256sum": "coreutils", "base64": "coreutils"}
+    if case.node:
+        needed |= {"tar": "tar", "mount": "mount", "iptables": "iptables"}
+    missing = sorted({package for tool, package in needed.items() if tool not in case.survey.tools})
+    if not case.survey.tools & {"curl", "wget"}:
+        missing.append("curl")
+    if missing:
+        yield _finding("Tools", f"programs are missing; install the packages {', '.join(missing)}")
+
+
+def _kernel(case: Case) -> Iterable[Finding]:
+    missing = sorted({"overlay", "br_netfilter"} - case.survey.modules)
+    if missing and case.node:
+        yield _finding(
+            "KernelModules",
+            f"the kernel has no module {' and no module '.join(missing)}; install the kernel's "
+            "modules or another kernel",
+        )
+
+
+def _cgroup(case: Case) -> Iterable[Finding]:
+    config = case.params.get(paths.KUBELET, {}).get("config")
+    fails = config.get("failCgroupV1", True) if isinstance(config, Mapping) else True
+    if case.node and case.survey.facts.get("cgroup") == "v1" and fails:
+        yield _finding(
+            "CgroupVersion",
+            "the host uses cgroup v1, with which the kubelet does not start; boot it with "
+            "systemd.unified_cgroup_hierarchy=1, or write kubelet: {failCgroupV1: false} in the "
+            "KubeNode",
+        )
+
+
+def _size(case: Case) -> Iterable[Finding]:
+    survey = case.survey
+    if survey.memory_mi < MEMORY_MI:
+        yield _finding(
+            "Memory", f"the host has {survey.memory_mi} MiB of memory; give it {MEMORY_MI} or more"
+        )
+    elif survey.memory_mi < MEMORY_ADVISED_MI:
+        yield _finding(
+            "Memory",
+            f"the host has {survey.memory_mi} MiB of memory; {MEMORY_ADVISED_MI} or more are "
+            "advisable",
+            "Warning",
+        )
+    if not case.begun and survey.disk_mi < DISK_MI:
+        yield _finding(
+            "Disk",
+            f"{survey.disk_mi} MiB are free below /var/lib; free {DISK_MI} MiB or more",
+        )
+
+
+def _clock(case: Case) -> Iterable[Finding]:
+    skew = case.survey.skew
+    if abs(skew) <= SKEW_WARNING:
+        return
+    way = "ahead of" if skew > 0 else "behind"
+    yield _finding(
+        "Clock",
+        f"the host's clock is {abs(skew):.0f} s {way} the operator's; set up time "
+        "synchronisation on both",
+        "Error" if abs(skew) > SKEW_LIMIT else "Warning",
+    )
+
+
+def _ports(case: Case) -> Iterable[Finding]:
+    if case.begun or not case.node:
+        return
+    used = sorted(case.survey.ports & set(paths.KUBELET_PORTS))
+    if used:
+        yield _finding(
+            "Ports",
+            f"port {' and '.join(map(str, used))} of the host is in use, which the kubelet needs; "
+            "stop what listens there (see `ss -ltnp`)",
+        )
+
+
+def _foreign(case: Case) -> Iterable[Finding]:
+    survey = case.survey
+    own = {name for name, found in survey.found.items() if found.begun}
+    rivals = sorted(survey.units - own - {paths.KUBELET, paths.CONTAINERD})
+    taken = sorted((survey.units & {paths.KUBELET, paths.CONTAINERD}) - own)
+    if taken:
+        yield _finding(
+            "ForeignSoftware",
+            f"the host already has a {' and a '.join(taken)} that KOK did not install; remove it "
+            "with its configuration first",
+        )
+    if rivals:
+        yield _finding(
+            "ForeignSoftware",
+            f"the host also has {', '.join(rivals)}, which may get in the way of the node",
+            "Warning",
+        )
+
+
+def _reach(case: Case) -> Iterable[Finding]:
+    for url, problem in sorted(case.survey.unreachable.items()):
+        source = bool(case.base_url) and url.startswith(case.base_url)
+        if source and not case.fetches:
+            continue
+        what = "artifacts" if source else "the image registry"
+        yield _finding(
+            "Artifacts" if source else "Registry",
+            f"{redact_text(url)} ({what}) cannot be reached from the host: {redact_text(problem)}; "
+            "check address, name resolution, proxy and firewall",
+            "Error" if source else "Warning",
+        )
+
+
+def _overlap(case: Case) -> Iterable[Finding]:
+    """Later on the host has addresses of pods itself."""
+    if case.begun or not case.node:
+        return
+    for text in case.survey.addresses:
+        for network in case.networks:
+            if _within(text, network):
+                yield _finding(
+                    "AddressOverlap",
+                    f"the host's address {text} lies in {network}, which the Cluster uses for pods "
+                    "or Services; create the Cluster with other ranges in spec.network, or use "
+                    "another host",
+                )
+
+
+def _within(address: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(network)
+    except ValueError:
+        return False
+
+
+def _resolver(case: Case) -> Iterable[Finding]:
+    """Pods take over the name servers of the host, and CoreDNS forwards to them."""
+    config = case.params.get(paths.KUBELET, {}).get("config")
+    if not case.node or (isinstance(config, Mapping) and "resolvConf" in config):
+        return
+    listed = case.survey.nameservers
+    local = [server for server in listed if _loopback(server)]
+    if listed and not local:
+        return
+    file = case.survey.facts.get("resolver", "/etc/resolv.conf")
+    what = (
+        f"{file} of the host names {', '.join(local[:3])}, which in a pod is the pod itself"
+        if local
+        else f"{file} of the host names no name server"
+    )
+    yield _finding(
+        "Resolver",
+        f"{what}; write name servers there that pods can reach, or name a file that has such "
+        "with kubelet: {resolvConf: ...} in the KubeNode",
+        "Warning" if case.begun else "Error",
+    )
+
+
+def _loopback(server: str) -> bool:
+    try:
+        return ipaddress.ip_address(server.partition("%")[0]).is_loopback
+    except ValueError:
+        return server == "localhost"
+
+
+def _families(case: Case) -> Iterable[Finding]:
+    """A host needs an address of each family that its pods have."""
+    if case.begun or not case.node or not case.survey.addresses:
+        return
+    disabled = case.survey.facts.get("ipv6Disabled") == "1"
+    own = {_family(address) for address in case.survey.addresses}
+    for network in case.networks:
+        family = _family(network)
+        if family is None or (family in own and not (family == 6 and disabled)):
+            continue
+        why = (
+            "IPv6 is switched off on the host (sysctl net.ipv6.conf.all.disable_ipv6)"
+            if family == 6 and disabled
+            else f"the host has no IPv{family} address"
+        )
+        yield _finding(
+            "AddressFamily",
+            f"{why}, but the Cluster uses {network}; give the host one, or create the Cluster "
+            f"without IPv{family} ranges in spec.network",
+        )
+        return
+
+
+def _family(text: str) -> int | None:
+    try:
+        return ipaddress.ip_network(text, strict=False).version
+    except ValueError:
+        return None
+
+
+def _unique(case: Case) -> Iterable[Finding]:
+    facts = case.survey.facts
+    for name, other in sorted(case.neighbours.items()):
+        if facts.get("hostname") and facts["hostname"] == other.get("hostname"):
+            yield _finding(
+                "Hostname",
+                f"Machine {name} of the same cluster has the same host name "
+                f"{facts['hostname']}; give each host a name of its own",
+                "Warning",
+            )
+        if facts.get("machineID") and facts["machineID"] == other.get("machineID"):
+            yield _finding(
+                "MachineID",
+                f"Machine {name} of the same cluster has the same /etc/machine-id; empty that "
+                "file on one of them and run systemd-machine-id-setup",
+                "Warning",
+            )
+
+
+def _swap(case: Case) -> Iterable[Finding]:
+    if case.survey.facts.get("swap", "0") not in ("", "0"):
+        yield _finding(
+            "Swap",
+            "the host has swap, which is left as it is; pods use none of it unless kubelet: "
+            "{memorySwap: ...} says so",
+            "Warning",
+        )
+
+
+_CHECKS: tuple[Check, ...] = (
+    _system,
+    _tools,
+    _kernel,
+    _cgroup,
+    _size,
+    _clock,
+    _ports,
+    _foreign,
+    _overlap,
+    _families,
+    _resolver,
+    _reach,
+    _unique,
+    _swap,
+)

@@ -1,0 +1,232 @@
+"""Getting a connection: the host key judged first, then the login, nothing of our own account."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import asyncssh
+
+from kok.operators.machine.remote.ssh import hostkey
+from kok.operators.machine.remote.ssh.address_ranges import ANYWHERE, Bounds
+from kok.operators.machine.remote.ssh.connection import Connection, Target, Timeouts
+from kok.operators.machine.remote.ssh.errors import (
+    HostError,
+    HostFloods,
+    HostForbidden,
+    HostKeyChanged,
+    HostSilent,
+    HostUnreachable,
+    LoginRefused,
+)
+from kok.operators.machine.remote.ssh.inbound import BEFORE_LOGIN, Line
+from kok.operators.machine.remote.ssh.login_rate import Visit
+from kok.operators.machine.remote.ssh.sentences import gist, refused, unreachable
+
+_FAMILIES: tuple[tuple[str, ...], ...] = (
+    ("ssh-ed25519",),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    ("rsa-sha2-512", "rsa-sha2-256"),
+)
+"""Kinds of host keys, the preferred first; a host may have one of each."""
+_ALGORITHMS = tuple(name for family in _FAMILIES for name in family)
+_EXCHANGES = (
+    "mlkem768x25519-sha256",
+    "mlkem768nistp256-sha256",
+    "mlkem1024nistp384-sha384",
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+)
+"""How keys are exchanged. Where the host may choose a prime, or its length, one exchange can stop the
+operator for seconds; the others of that kind are only slow, and every sshd knows one of these."""
+
+
+async def scan(
+    address: str,
+    port: int,
+    timeouts: Timeouts,
+    *,
+    family: int | None = None,
+    bounds: Bounds = ANYWHERE,
+    visit: Visit | None = None,
+) -> str:
+    """The fingerprint (`SHA256:...`) of the key that a host shows; nothing is sent to it.
+
+    `family` restricts it to one kind of key, `bounds` to hosts at some addresses, `visit`
+    to when that is due. Raises `HostUnreachable`, `HostSilent`, `HostFloods`, `HostForbidden` or
+    `HostHeld`.
+    """
+    algorithms = _ALGORITHMS if family is None else _FAMILIES[family]
+    place = address if port == 22 else f"{address} port {port}"
+    line: Line | None = None
+    try:
+        async with asyncio.timeout(timeouts.connect + timeouts.login):
+            line = Line(await dial(address, port, bounds, visit))
+            key = await asyncssh.get_server_host_key(
+                address,
+                port,
+                tunnel=line,
+                config=None,
+                kex_algs=_EXCHANGES,
+                server_host_key_algs=algorithms,
+            )
+    except (OSError, TimeoutError, asyncssh.Error) as error:
+        raise _failed(place, line, error) from error
+    if key is None:
+        raise HostUnreachable(f"host {place} shows no host key; check that sshd runs there")
+    return key.get_fingerprint("sha256")
+
+
+async def dial(
+    address: str, port: int, bounds: Bounds, visit: Visit | None = None
+) -> socket.socket:
+    """A TCP connection to the first address behind a name that may be asked and takes it.
+
+    A name is looked up once: what is judged is what is connected to. Raises `OSError`, and
+    `HostForbidden` if there is no address that may be asked, `HostHeld` if it is not the time to.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+    good = [info for info in found if bounds.takes(str(info[4][0]))]
+    if not good:
+        places = ", ".join(sorted({str(info[4][0]) for info in found}))
+        raise HostForbidden(
+            f"host {address} is at {places}, where the administrator of the meta cluster allows no "
+            f"hosts; {bounds}"
+        )
+    failed: OSError | None = None
+    for family, kind, protocol, _, place in good:
+        if visit is not None:
+            visit.begin(str(place[0]), port)
+        made = socket.socket(family, kind, protocol)
+        try:
+            made.setblocking(False)
+            await loop.sock_connect(made, place)
+        except BaseException as error:
+            made.close()
+            if visit is not None:
+                visit.unheard()
+            if not isinstance(error, OSError):
+                raise
+            failed = error
+        else:
+            return made
+    raise failed or OSError(f"{address} has no address")
+
+
+async def connect(
+    target: Target, timeouts: Timeouts, bounds: Bounds = ANYWHERE, visit: Visit | None = None
+) -> Connection:
+    """Logs in. Raises `HostError`; `HostKeyChanged` before anything was sent to the host.
+
+    All that it takes is one `visit`.
+    """
+    if target.expected.fingerprint is None:
+        raise ValueError("a host key has to be recorded before anybody logs in")
+    try:
+        return await _connect(target, timeouts, _ALGORITHMS, bounds, visit)
+    except HostKeyChanged as changed:
+        # The expected key may be of a kind that the host has but does not prefer.
+        for family, algorithms in enumerate(_FAMILIES):
+            with suppress(HostUnreachable, HostSilent):
+                found = await scan(
+                    target.address,
+                    target.port,
+                    timeouts,
+                    family=family,
+                    bounds=bounds,
+                    visit=visit,
+                )
+                if found == target.expected.fingerprint:
+                    return await _connect(target, timeouts, algorithms, bounds, visit)
+        raise changed from None
+
+
+async def _connect(
+    target: Target,
+    timeouts: Timeouts,
+    algorithms: Sequence[str],
+    bounds: Bounds,
+    visit: Visit | None,
+) -> Connection:
+    guard = _Guard(target.expected.fingerprint or "")
+    keys = target.credentials.key
+    line: Line | None = None
+    try:
+        async with asyncio.timeout(timeouts.connect):
+            line = Line(await dial(target.address, target.port, bounds, visit))
+        connection = await asyncssh.connect(
+            target.address,
+            target.port,
+            tunnel=line,
+            username=target.user,
+            client_keys=[keys] if keys is not None else None,
+            password=target.credentials.password,
+            client_factory=lambda: guard,
+            # Empty, not None: every key is then put to the guard.
+            known_hosts=([], [], []),
+            server_host_key_algs=algorithms,
+            kex_algs=_EXCHANGES,
+            # Nothing of the account that the operator runs under may play a part.
+            config=None,
+            agent_path=None,
+            gss_host=None,
+            connect_timeout=timeouts.connect,
+            login_timeout=timeouts.login,
+            keepalive_interval=timeouts.keepalive,
+            keepalive_count_max=3,
+            compression_algs=None,
+        )
+    except asyncssh.HostKeyNotVerifiable as error:
+        if not guard.found:
+            raise HostUnreachable(f"host {target.place}: {gist(error)}") from error
+        sentence = hostkey.changed(target.place, guard.found, target.expected)
+        raise HostKeyChanged(sentence, guard.found) from None
+    except asyncssh.PermissionDenied as error:
+        raise LoginRefused(
+            refused(target.place, target.user, target.secret, target.credentials)
+        ) from error
+    except (OSError, TimeoutError, asyncssh.Error) as error:
+        raise _failed(target.place, line, error) from error
+    line.opened()
+    made = Connection(connection, target, timeouts, line)
+    guard.ended = made.note_end
+    return made
+
+
+def _failed(place: str, line: Line | None, error: Exception) -> HostError:
+    if line is not None and line.flooded:
+        return HostFloods(
+            f"host {place} sends more than {BEFORE_LOGIN >> 10} KiB before anybody is logged in; "
+            "look what listens there, and for a long Banner of its sshd"
+        )
+    return unreachable(place, error)
+
+
+class _Guard(asyncssh.SSHClient):
+    """Accepts one host key. Asked during the key exchange, before the login begins."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self._fingerprint = fingerprint
+        self.found = ""
+        self.ended: Callable[[], None] = lambda: None
+        """Called when the connection is over."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncssh.SSHClient`."""
+        del exc
+        self.ended()
+
+    def validate_host_public_key(
+        self, host: str, addr: str, port: int, key: asyncssh.SSHKey
+    ) -> bool:
+        """Whether it is the expected key."""
+        del host, addr, port
+        self.found = key.get_fingerprint("sha256")
+        return secrets.compare_digest(self.found, self._fingerprint)

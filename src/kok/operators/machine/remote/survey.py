@@ -1,0 +1,328 @@
+"""Looking at a host: one script that tells everything, and what it told."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from kok.operators.machine.remote import paths as layout
+from kok.operators.machine.remote import shell
+from kok.runtime.pods.messages import last_words
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+FACT, WORD, ADDRESSES = 512, 128, 64
+"""Characters of what a host tells of itself, of one word of it (a version, a hash, an address), and
+how many addresses of it count: it may lie."""
+COMPONENTS, FILES, UNREACHABLE, URL = 128, 4096, 64, 2048
+"""Of a host no more components, files of them and URLs count, nor longer URLs. A Machine has 64
+components at most, and may be changing them for 64 others."""
+_FACTS = frozenset(
+    {
+        *("bootID", "capabilities", "cgroup", "cpus", "disk", "hostname", "ipv6Disabled", "kernel"),
+        *(
+            "machine",
+            "machineID",
+            "memoryKi",
+            "os",
+            "resolver",
+            "route",
+            "swap",
+            "system",
+            "systemd",
+        ),
+        "time",
+    }
+)
+_MANY = {"address": 1024, "module": 16, "nameserver": 16, "tool": 16, "unit": 16}
+"""Facts that a host has several of, and how many are kept. Its first address may come last."""
+_IDENTITY = frozenset({"bootstrap", "ca", "certificate", "failing", "kubelet", "server", "started"})
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_MODE = re.compile(r"0[0-7]{1,4}")
+_CAP_SYS_RESOURCE = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to look for of one component: its probe and the files that it should have."""
+
+    name: str
+    probe: str = field(repr=False)
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """To whom a host belongs, as it says itself."""
+
+    uid: str = ""
+    machine: str = ""
+    """`namespace/name`"""
+    cluster: str = ""
+    installation: str = ""
+    """Identity of the meta cluster."""
+
+    def text(self) -> str:
+        """As it is written on the host."""
+        return "\n".join(
+            f"{key}={value}"
+            for key, value in (
+                ("uid", self.uid),
+                ("machine", self.machine),
+                ("cluster", self.cluster),
+                ("installation", self.installation),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One component on the host. `files`: path -> (mode, SHA-256)."""
+
+    version: str = ""
+    files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    recorded: str = ""
+    """Hash of the configuration that was last applied completely."""
+    begun: bool = False
+    """Whether anything of it may be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """By what the kubelet proves itself; the certificate is PEM."""
+
+    certificate: str = ""
+    server: str = ""
+    ca: str = ""
+    """SHA-256 of the CA file."""
+    bootstrap: bool = False
+    """Whether the file with the bootstrap token is there."""
+    kubelet: str = ""
+    """State of the service as systemd says it."""
+    failing: str = ""
+    """The service that failed, or ends and is started again and again."""
+    words: str = ""
+    """What that said last, cut and without secrets."""
+    started: float | None = None
+    """When the kubelet that runs was started, by the host's own clock; None if that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All that was seen of a host at once."""
+
+    at: datetime
+    facts: Mapping[str, str] = field(default_factory=dict)
+    addresses: tuple[str, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    """Those of the file by which pods are to resolve names."""
+    tools: frozenset[str] = frozenset()
+    modules: frozenset[str] = frozenset()
+    units: frozenset[str] = frozenset()
+    ports: frozenset[int] = frozenset()
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+    """What could not be reached from the host, and why."""
+    owner: Owner = field(default_factory=Owner)
+    found: Mapping[str, Found] = field(default_factory=dict)
+    identity: Identity = field(default_factory=Identity)
+    skew: float = 0.0
+    """Seconds by which the host's clock is ahead of ours."""
+
+    @property
+    def arch(self) -> str:
+        """Architecture as Go names it; the host's own name for it if that is unknown."""
+        machine = self.facts.get("machine", "")
+        return _ARCHITECTURES.get(machine, machine)
+
+    @property
+    def cpus(self) -> int:
+        """Processors; 0 if that is unknown."""
+        return _number(self.facts.get("cpus"))
+
+    @property
+    def memory_mi(self) -> int:
+        """Memory in MiB."""
+        return _number(self.facts.get("memoryKi")) // 1024
+
+    @property
+    def disk_mi(self) -> int:
+        """Free space below /var/lib in MiB."""
+        return _number(self.facts.get("disk")) // 1024
+
+    @property
+    def lowers_oom_scores(self) -> bool:
+        """Whether processes may be made less likely to be killed when memory runs out."""
+        try:
+            return bool(int(self.facts.get("capabilities", "f" * 16), 16) & _CAP_SYS_RESOURCE)
+        except ValueError:
+            return True
+
+    def of(self, questions: Iterable[Question], urls: Iterable[str]) -> Survey:
+        """The same without what nobody asked for: of other files and URLs a host may tell much."""
+        paths = {q.name: frozenset(q.paths) for q in questions}
+        asked = frozenset(urls)
+        found = {
+            name: replace(
+                one, files={p: f for p, f in one.files.items() if p in paths.get(name, ())}
+            )
+            for name, one in self.found.items()
+        }
+        unreachable = {url: why for url, why in self.unreachable.items() if url in asked}
+        return replace(self, found=found, unreachable=unreachable)
+
+
+def script(questions: Iterable[Question], urls: Sequence[str], towards: str = "") -> str:
+    """The script. `urls` must be reachable from the host; `towards` is an address of the API."""
+    asked = sorted(questions, key=lambda q: q.name)
+    return shell.compose(
+        {"KOK_TOWARDS": towards},
+        shell.library("survey"),
+        *(f"reach {shlex.quote(url)} &\n" for url in urls),
+        *(shell.feed("probe", q.name, content=q.probe, after=" &") for q in asked),
+        "facts\nbelongings\n",
+        shell.call("identity", layout.PKI, layout.KUBECONFIG, layout.CA, layout.BOOTSTRAP),
+        *(shell.lines("files", q.name, content=q.paths) for q in asked if q.paths),
+        "wait\nfact time $(date +%s)\n",
+    )
+
+
+def parse(output: str, now: datetime) -> Survey:
+    """What the script printed; `now` is when its last line came."""
+    facts, ports = dict[str, str](), set[int]()
+    many: dict[str, dict[str, None]] = {key: {} for key in _MANY}
+    unreachable: dict[str, str] = {}
+    found = _Components()
+    owner = ""
+    for line in output.splitlines():
+        kind, _, rest = line.partition(" ")
+        key, _, value = rest.partition(" ")
+        if kind == "fact" and key in many:
+            if len(many[key]) < _MANY[key]:
+                many[key][value[:WORD]] = None
+        elif kind == "fact" and key == "port":
+            ports.add(_number(value))
+        elif kind == "fact" and key in _FACTS:
+            facts[key] = value.strip()[:FACT]
+        elif kind == "reach":
+            if value != "ok" and len(key) <= URL and len(unreachable) < UNREACHABLE:
+                unreachable[key] = value[:FACT]
+        elif kind == "owner":
+            owner = key
+        else:
+            found.take(kind, key, value)
+    return Survey(
+        at=now,
+        facts=facts,
+        addresses=_addresses(tuple(many["address"]), facts.get("route", "")),
+        nameservers=tuple(many["nameserver"]),
+        tools=frozenset(many["tool"]),
+        modules=frozenset(many["module"]),
+        units=frozenset(many["unit"]),
+        ports=frozenset(ports.intersection(layout.KUBELET_PORTS)),
+        unreachable=unreachable,
+        owner=parse_owner(owner),
+        found=found.all(),
+        identity=parse_identity(output),
+        skew=_skew(facts.get("time", ""), now),
+    )
+
+
+def parse_identity(output: str) -> Identity:
+    """What a script told of the kubelet's identity."""
+    told: dict[str, str] = {}
+    for line in output.splitlines():
+        if line.startswith("identity "):
+            _, key, value, *_ = *line.split(" ", 2), "", ""
+            if key in _IDENTITY:
+                told[key] = value
+    failing, _, journal = told.get("failing", "").partition(" ")
+    return Identity(
+        certificate=shell.decoded(told.get("certificate", "")),
+        server=told.get("server", "")[:FACT],
+        ca=told.get("ca", "")[:WORD],
+        bootstrap=told.get("bootstrap") == "yes",
+        kubelet=told.get("kubelet", "")[:WORD],
+        failing=failing if failing in layout.SERVICES else "",
+        words=last_words(shell.decoded(journal)),
+        started=_number(told.get("started")) / 1000 or None,
+    )
+
+
+def parse_owner(encoded: str) -> Owner:
+    """The owner's mark of a host, from base64."""
+    pairs = dict(line.split("=", 1) for line in shell.decoded(encoded).splitlines() if "=" in line)
+    told = {key: value[:FACT] for key, value in pairs.items()}
+    return Owner(
+        uid=told.get("uid", ""),
+        machine=told.get("machine", ""),
+        cluster=told.get("cluster", ""),
+        installation=told.get("installation", ""),
+    )
+
+
+class _Components:
+    """Collects what is told of components, line by line; names that none can have are left out."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._versions: dict[str, str] = {}
+        self._files: dict[str, dict[str, tuple[str, str]]] = {}
+        self._records: dict[str, str] = {}
+        self._room = FILES
+
+    def take(self, kind: str, name: str, rest: str) -> None:
+        """One line: `probe`, `file` or `record`."""
+        if kind not in ("probe", "file", "record") or not self._known(name):
+            return
+        if kind == "probe":
+            self._versions[name] = rest.strip()[:WORD]
+        elif kind == "file":
+            self._file(name, rest)
+        else:
+            # "version config", or nothing while an installation is not through.
+            self._records[name] = rest.rpartition(" ")[2][:WORD]
+
+    def _known(self, name: str) -> bool:
+        if name not in self._names and len(self._names) < COMPONENTS and _NAME.fullmatch(name):
+            self._names.add(name)
+        return name in self._names
+
+    def _file(self, name: str, rest: str) -> None:
+        digest, mode, path, *_ = *rest.split(" ", 2), "", "", ""
+        if path and self._room and _DIGEST.fullmatch(digest) and _MODE.fullmatch(mode):
+            self._room -= 1
+            self._files.setdefault(name, {})[path] = (mode, digest)
+
+    def all(self) -> dict[str, Found]:
+        """What is known of each."""
+        names = self._versions.keys() | self._files.keys() | self._records.keys()
+        return {
+            name: Found(
+                version=self._versions.get(name, ""),
+                files=self._files.get(name, {}),
+                recorded=self._records.get(name, ""),
+                begun=name in self._records,
+            )
+            for name in sorted(names)
+        }
+
+
+def _addresses(listed: Sequence[str], first: str) -> tuple[str, ...]:
+    ordered = (first, *listed) if first in listed else listed
+    return tuple(dict.fromkeys(ordered))[:ADDRESSES]
+
+
+def _skew(text: str, now: datetime) -> float:
+    try:
+        then = datetime.fromtimestamp(int(text), UTC)
+    except (ValueError, OverflowError, OSError):
+        return 0.0
+    # The host tells whole seconds: half of one is the best guess for the rest.
+    return (then - now).total_seconds() + 0.5
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and len(text) <= 18 and text.isdecimal() else 0

@@ -1,0 +1,1 @@
+"""What namespaces share, shared fairly: slots and memory."""

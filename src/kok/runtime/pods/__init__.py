@@ -1,0 +1,1 @@
+"""Why pods are missing or not ready, in words for people."""

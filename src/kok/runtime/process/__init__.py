@@ -1,0 +1,1 @@
+"""The process around operators: Leases, probes, logs, metrics, and an orderly end."""

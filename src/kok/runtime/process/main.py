@@ -1,0 +1,126 @@
+"""The process: probes, signals and an orderly end for one or more operators."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from types import CoroutineType
+from typing import Any, NoReturn
+
+import structlog
+
+from kok.kube.access import Access
+from kok.runtime.clock import Clock, SystemClock
+from kok.runtime.controller.reconciler import Logger, OperatorSpec
+from kok.runtime.kopf.isolation import kopf
+from kok.runtime.process import health as health_
+from kok.runtime.process import logs
+from kok.runtime.process.election import new_identity
+from kok.runtime.process.health import Health
+from kok.runtime.process.operator import Surroundings, Unit
+from kok.runtime.process.resolver import Loop, be_impatient
+from kok.runtime.settings import Settings
+
+STOP_LIMIT = 25.0
+"""Seconds for an orderly end; Kubernetes kills after 30."""
+KOPF = str(Path(kopf.__file__).parent)
+"""Where kopf's own code lies."""
+
+
+def run(operators: Sequence[OperatorSpec], settings: Settings, access: Access) -> None:
+    """Runs the operators until SIGTERM or SIGINT; leaves the process if a Lease is lost.
+
+    `access` is their identity in the meta cluster. Raises `SystemExit` for whatever goes wrong.
+    """
+    logs.configure(settings)
+    process = Process(operators, settings, access)
+    be_impatient()
+    try:
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(process.main())
+    except Exception:  # noqa: BLE001 - nothing is swallowed, the process ends
+        # A line like all others: whoever reads the log as JSON is not to meet a bare traceback.
+        structlog.stdlib.get_logger("kok.process").exception("the process ends")
+        raise SystemExit(1) from None
+
+
+class Process:
+    """The operators of one process."""
+
+    def __init__(
+        self,
+        operators: Sequence[OperatorSpec],
+        settings: Settings,
+        access: Access,
+        *,
+        clock: Clock | None = None,
+        die: Callable[[int], NoReturn] = os._exit,
+    ) -> None:
+        """`die` ends the process at once: after a lost Lease no further act is allowed."""
+        self._operators = operators
+        self._log: Logger = structlog.stdlib.get_logger("kok.process")
+        self.stop = asyncio.Event()
+        self.health = Health(settings)
+        self.port = 0
+        """Port of the probes, once they are up."""
+        self._around = Surroundings(
+            settings=settings,
+            access=access,
+            clock=clock or SystemClock(),
+            health=self.health,
+            identity=new_identity(settings.identity),
+            stop=self.stop,
+            started=self._catch_signals,
+            die=die,
+        )
+
+    async def main(self) -> None:
+        """Runs until `stop` is set, by a signal or from outside; raises what an operator raised."""
+        self._catch_signals()
+        async with AsyncExitStack() as stack:
+            runner, self.port = await health_.serve(self.health)
+            stack.push_async_callback(runner.cleanup)
+            watcher = asyncio.create_task(self.health.watch_loop(), name="loop watcher")
+            stack.callback(watcher.cancel)
+            units = [Unit(spec, self._around) for spec in self._operators]
+            tasks = [asyncio.create_task(u.run(), name=f"operator {u.spec.name}") for u in units]
+            stopping = asyncio.create_task(self.stop.wait(), name="stop")
+            await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            self.stop.set()
+            self._log.info("stopping")
+            stack.enter_context(logs.hushed("kopf"))
+            asyncio.get_running_loop().set_exception_handler(leaving)
+            done, late = await asyncio.wait(tasks, timeout=STOP_LIMIT)
+            for task in late:
+                self._log.warning("cut off", task=task.get_name())
+                task.cancel()
+            for task in done:
+                task.result()
+
+    def _catch_signals(self) -> None:
+        # kopf installs handlers of its own at its start, each operator in place of the others';
+        # ours stop them all, and are put back whenever one has started.
+        loop = asyncio.get_running_loop()
+        with suppress(NotImplementedError, ValueError, RuntimeError):
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.stop.set)
+
+
+def leaving(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the loop complains of while the process ends, without what kopf leaves behind.
+
+    It leaves its watch streams to the loop, which closes each of them and the generators it stands
+    in side by side, so that they may trip over one another; and the requests of a look around the
+    API that was broken off, which fail when their session closes. Nothing is lost by either.
+    """
+    if "asyncgen" not in context and not _of_kopf(context.get("future")):
+        loop.default_exception_handler(context)
+
+
+def _of_kopf(future: object) -> bool:
+    coroutine = future.get_coro() if isinstance(future, asyncio.Task) else None
+    return isinstance(coroutine, CoroutineType) and coroutine.cr_code.co_filename.startswith(KOPF)

@@ -1,0 +1,1 @@
+"""Work of tenants in processes of their own, with limits."""

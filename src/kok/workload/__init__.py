@@ -1,0 +1,1 @@
+"""Business clusters: who may be trusted there, and what nodes may be certified for."""

@@ -1,0 +1,420 @@
+"""What KubeNodes make: software, claims on Hosts, Machines and the order of their changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.operators.machine import builders, golden
+
+from kok.api.machine.host import Host
+from kok.api.machine.machine import Machine
+from kok.api.meta import Manifest
+from kok.operators.machine.kubenode import claims, conditions, render, software
+from kok.runtime.controller.errors import Invalid
+
+READY = {
+    "observedGeneration": 1,
+    "conditions": [
+        {
+            "type": name,
+            "status": "True",
+            "reason": "Good",
+            "message": "",
+            "lastTransitionTime": "2026-11-02T12:00:00Z",
+        }
+        for name in ("Ready", "UpToDate")
+    ],
+}
+
+
+# --- versions and software
+
+
+def version(control: str, wanted: str | None = None, runs: str | None = None) -> str:
+    cluster = builders.cluster(version=control, status={"version": runs} if runs else {})
+    spec = {"version": wanted} if wanted else {}
+    return software.kubernetes_version(builders.kubenode(**spec), cluster)
+
+
+def test_nodes_follow_the_control_plane_once_it_runs() -> None:
+    assert version("1.37.1") == "1.37.1"
+    # While the control plane is being upgraded the nodes stay where all of it is.
+    assert version("1.37.1", runs="1.36.4") == "1.36.4"
+    assert version("1.37.1", "1.35.4", runs="1.37.1") == "1.35.4"
+
+
+def test_a_version_that_does_not_fit_is_refused_with_a_sentence() -> None:
+    with pytest.raises(Invalid) as newer:
+        version("1.37.1", "1.37.0", runs="1.36.4")
+    assert newer.value.reason == "VersionSkew"
+    assert newer.value.message == (
+        "spec.version: kubelet 1.37.0 is newer than the control plane's 1.36.4; write 1.36.x or "
+        "older, or upgrade the Cluster first"
+    )
+    with pytest.raises(Invalid) as unknown:
+        version("1.37.1", "1.12.0")
+    assert unknown.value.reason == "VersionUnknown"
+
+
+def chosen(machines: list[Machine] | None = None, **spec: Any) -> dict[str, Any]:
+    found = software.software(
+        builders.kubenode(**spec), builders.cluster(), "1.37.1", machines or []
+    )
+    return {c.name: (c.version, c.params) for c in found}
+
+
+def test_a_plain_kubenode_gets_the_software_of_its_version() -> None:
+    found = chosen()
+    assert {name: v for name, (v, _) in found.items()} == builders.VERSIONS
+    assert found["kubelet"][1] == {
+        "config": {"clusterDNS": ["10.65.0.10"], "clusterDomain": "cluster.local"}
+    }
+    assert found["containerd"][1] == {"sandboxImage": "registry.k8s.io/pause:3.10.1"}
+
+
+def test_parameters_reach_runtime_and_kubelet() -> None:
+    found = chosen(
+        registry={"mirrors": {"*": ["http://mirror:5000"]}},
+        kubelet={"cgroupDriver": "cgroupfs", "maxPods": 50},
+    )
+    assert found["kubelet"][1]["config"]["maxPods"] == 50
+    # Runtime and kubelet agree on the driver without anybody saying it twice.
+    assert found["containerd"][1]["cgroupDriver"] == "cgroupfs"
+    assert found["containerd"][1]["mirrors"] == {"*": ["http://mirror:5000"]}
+
+
+def test_ones_own_components_and_versions() -> None:
+    found = chosen(
+        runtime={"version": "2.4.0"},
+        components=[
+            {"name": "agent", "version": "1.0", "params": {"a": 1}},
+            {"name": "runc", "version": "1.2.0"},
+        ],
+    )
+    assert found["containerd"][0] == "2.4.0"
+    assert found["runc"][0] == "1.2.0"
+    assert found["agent"] == ("1.0", {"a": 1})
+
+
+def test_what_runs_stays_when_the_operator_knows_newer_defaults() -> None:
+    old = [
+        {"name": "containerd", "version": "2.2.0"},
+        {"name": "host-prep", "version": "0"},
+        {"name": "agent", "version": "1.0"},
+        {"name": "kubelet", "version": "1.37.1"},
+    ]
+    found = chosen([builders.machine(components=old)])
+    assert found["containerd"][0] == "2.2.0"
+    assert found["host-prep"][0] == "0"
+    assert "agent" not in found
+    # Another Kubernetes version brings the defaults that belong to it.
+    other = [{"name": "containerd", "version": "2.2.0"}, {"name": "kubelet", "version": "1.36.4"}]
+    assert chosen([builders.machine(components=other)])["containerd"][0] == "2.3.7"
+
+
+def test_a_kubelet_of_ones_own_choice_must_fit_the_control_plane_too() -> None:
+    with pytest.raises(Invalid, match=r"spec.components: kubelet 1\.38\.0 is newer than"):
+        chosen(components=[{"name": "kubelet", "version": "1.38.0-acme.1"}])
+    found = chosen(components=[{"name": "kubelet", "version": "1.36.4-acme.1"}])
+    assert found["kubelet"][0] == "1.36.4-acme.1"
+
+
+def test_an_old_runtime_is_refused() -> None:
+    with pytest.raises(Invalid, match=r"containerd 1\.7\.20 is not supported; write 2\.0\.0"):
+        chosen(runtime={"version": "1.7.20"})
+
+
+# --- pod addresses
+
+
+def kubelet(cidrs: list[str], *, flannel: bool = True, flags: Any = (), **spec: Any) -> Any:
+    """The limit of pods for the kubelet, and what is said about that."""
+    cluster = builders.cluster(
+        network={"podCIDRs": cidrs},
+        addons=[] if flannel else [{"name": "flannel", "enabled": False}],
+        controllerManager={"extraArgs": list(flags)},
+    )
+    kubenode = builders.kubenode(**spec)
+    found = software.software(kubenode, cluster, "1.37.1", [])
+    params = next(c.params for c in found if c.name == "kubelet")["config"]
+    return params.get("maxPods"), software.pod_addresses(kubenode, cluster, 3)
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "most"),
+    [
+        (["10.64.0.0/16"], None),
+        (["10.64.0.0/21"], None),
+        # A node of /25 has addresses for more pods than a kubelet runs.
+        (["10.64.0.0/22"], 61),
+        (["10.64.0.0/24"], 13),
+        (["fd00:64::/56"], None),
+        # Each pod needs an address of both families.
+        (["fd00:64::/56", "10.64.0.0/23"], 29),
+    ],
+)
+def test_a_node_takes_no_more_pods_than_it_has_addresses(
+    cidrs: list[str], most: int | None
+) -> None:
+    """They hung in ContainerCreating for ever while everything said Ready."""
+    assert kubelet(cidrs)[0] == most
+
+
+def test_few_pod_addresses_are_told() -> None:
+    assert kubelet(["10.64.0.0/16"])[1] == ""
+    few = "each node has only 13 pod addresses, a /28 of spec.network.podCIDRs 10.64.0.0/24 of "
+    assert kubelet(["10.64.0.0/24"])[1] == (
+        f"{few}Cluster shop, so that maxPods is 13 (110 is usual)"
+    )
+    # Whoever knows better has it so.
+    assert kubelet(["10.64.0.0/24"], kubelet={"maxPods": 30}) == (
+        30,
+        f"{few}Cluster shop, so that pods beyond that never start although spec.kubelet.maxPods "
+        "is 30 (110 is usual)",
+    )
+    assert kubelet(["10.64.0.0/24"], flannel=False) == (None, "")
+    mask = [{"name": "node-cidr-mask-size", "value": "26"}]
+    most, told = kubelet(["10.64.0.0/24"], flags=mask, replicas=5, pool={})
+    assert most == 61
+    assert told.startswith("each node has only 61 pod addresses, a /26 ")
+
+
+def test_more_nodes_than_shares_are_told() -> None:
+    cluster = builders.cluster(network={"podCIDRs": ["10.64.0.0/20"]})
+    assert software.pod_addresses(builders.kubenode(), cluster, 16) == ""
+    assert software.pod_addresses(builders.kubenode(), cluster, 17) == (
+        "10.64.0.0/20 has room for 16 nodes of /24, and 17 are wanted: the others get no pods"
+    )
+
+
+# --- claims
+
+
+def host(name: str, *, deleting: bool = False, dirty: bool = False, **labels: str) -> Host:
+    extra = {"deletionTimestamp": "2026-11-02T12:00:00Z"} if deleting else {}
+    use = {"machine": f"shop-workers-{name}", "uid": "gone", "cluster": "shop"}
+    return Host.parse(
+        {
+            "status": {"usedBy": use} if dirty else {},
+            "metadata": builders.meta(name, labels=labels, **extra),
+            "spec": {"address": f"{name}.example", "ssh": {"secret": "ops-ssh"}},
+        }
+    )
+
+
+def on(name: str, *, ready: bool = True, deleting: bool = False) -> Machine:
+    extra = {"deletionTimestamp": "2026-11-02T12:00:00Z"} if deleting else {}
+    return builders.machine(
+        metadata={"name": f"shop-workers-{name}", **extra},
+        node=name,
+        address=f"{name}.example",
+        status=READY if ready else {},
+    )
+
+
+def planned(
+    replicas: int,
+    hosts: list[Host],
+    machines: list[Machine] | None = None,
+    claimed: list[str] | None = None,
+    taken: set[str] | None = None,
+    **labels: str,
+) -> claims.Claims:
+    kubenode = builders.kubenode(
+        replicas=replicas, pool={"matchLabels": labels}, status={"claims": claimed or []}
+    )
+    return claims.plan(
+        kubenode,
+        {h.name: h for h in hosts},
+        {m.spec.node: m for m in machines or []},
+        taken or set(),
+    )
+
+
+def test_hosts_of_the_pool_are_claimed_in_order_of_their_names() -> None:
+    hosts = [host("c", rack="a"), host("b", rack="b"), host("a", rack="a")]
+    found = planned(2, hosts, rack="a")
+    assert found.held == found.serving == ("a", "c")
+    assert found.missing == 0
+
+
+def test_what_others_have_is_not_touched() -> None:
+    found = planned(2, [host("a"), host("b"), host("c", deleting=True)], taken={"a"})
+    assert found.serving == ("b",)
+    assert found.missing == 1
+
+
+def test_scaling_down_gives_back_what_serves_least() -> None:
+    hosts = [host(n) for n in "abcd"]
+    machines = [on("a", ready=False), on("b"), on("c")]
+    found = planned(2, hosts, machines, ["a", "b", "c", "d"])
+    assert found.serving == ("b", "c")
+    # `a` stays claimed until its Machine is gone; `d` never had one.
+    assert found.held == ("b", "c", "a")
+
+
+def test_a_host_that_goes_is_replaced() -> None:
+    found = planned(1, [host("a", deleting=True), host("b")], [on("a")], ["a"])
+    assert found.serving == ("b",)
+    assert found.held == ("b", "a")
+
+
+def test_a_host_object_that_vanished_keeps_its_claim_until_its_machine_is_gone() -> None:
+    assert planned(1, [], [on("a")], ["a"]).held == ("a",)
+    assert planned(1, [], [], ["a"]).held == ()
+
+
+def test_a_machine_deleted_by_hand_comes_back_on_its_host() -> None:
+    found = planned(1, [host("a"), host("b")], [], ["a"])
+    assert found.serving == ("a",)
+
+
+def test_a_host_that_was_not_left_clean_is_claimed_by_nobody() -> None:
+    assert planned(1, [host("a", dirty=True), host("b")]).serving == ("b",)
+    # Nor is it kept by who had it, if its Machine is gone: another one would only hang on it.
+    found = planned(1, [host("a", dirty=True), host("b")], [], ["a"])
+    assert found.held == found.serving == ("b",)
+    # While there is a Machine, that one's software is the reason.
+    assert planned(1, [host("a", dirty=True), host("b")], [on("a")], ["a"]).serving == ("a",)
+
+
+_names = st.sampled_from("abcde")
+
+
+@given(
+    st.integers(0, 5),
+    st.sets(_names),
+    st.sets(_names),
+    st.dictionaries(_names, st.tuples(st.booleans(), st.booleans())),
+    st.sets(_names),
+)
+def test_claims_never_exceed_what_may_be_claimed(
+    replicas: int,
+    hosts: set[str],
+    claimed: set[str],
+    machines: dict[str, tuple[bool, bool]],
+    taken: set[str],
+) -> None:
+    made = [on(n, ready=ready, deleting=gone) for n, (ready, gone) in machines.items()]
+    found = planned(replicas, [host(n) for n in hosts], made, sorted(claimed), taken)
+    assert len(found.serving) <= replicas
+    assert set(found.serving) <= hosts & set(found.held)
+    # A host that somebody else has is never newly claimed, and one with a Machine never let go.
+    assert not (set(found.serving) - claimed - set(machines)) & taken
+    assert set(machines) <= set(found.held)
+    assert len(set(found.held)) == len(found.held)
+    again = planned(replicas, [host(n) for n in hosts], made, list(found.held), taken)
+    assert again.held == found.held
+
+
+def test_hosts_with_somebody_elses_machine_are_taken() -> None:
+    kubenode = builders.kubenode(replicas=1, pool={})
+    other = builders.kubenode(
+        metadata={"name": "other", "uid": "uid-other"},
+        replicas=1,
+        pool={},
+        status={"claims": ["a"]},
+    )
+    by_hand = builders.machine(address="b.example")
+    hosts = [host(n) for n in "abc"]
+    assert claims.taken_by_others(kubenode, [kubenode, other], [by_hand], hosts) == {"a", "b"}
+
+
+# --- Machines
+
+
+def intents(count: int = 3, **spec: Any) -> dict[str, Manifest]:
+    names = [f"w{n}" for n in range(1, count + 1)]
+    kubenode = builders.kubenode(
+        hosts=[{"name": n, "address": f"{n}.example"} for n in names], **spec
+    )
+    wanted = software.software(kubenode, builders.cluster(), "1.37.1", [])
+    ssh = kubenode.spec.ssh
+    assert ssh
+    made = [render.machine(kubenode, render.inline(h, ssh), wanted) for h in kubenode.spec.hosts]
+    return {m["metadata"]["name"]: m for m in made}
+
+
+def living(wanted: dict[str, Manifest], *broken: str) -> dict[str, Manifest]:
+    return {
+        name: {
+            **m,
+            "metadata": {**builders.meta(name), **m["metadata"]},
+            "status": {} if name in broken else READY,
+        }
+        for name, m in wanted.items()
+    }
+
+
+def test_machines_change_only_on_purpose() -> None:
+    made = intents(
+        1,
+        labels={"tier": "gold"},
+        taints=[{"key": "dedicated", "value": "shop", "effect": "NoSchedule"}],
+        artifacts={"baseURL": "http://artifacts.example"},
+        registry={"mirrors": {"*": ["http://mirror:5000"]}},
+        kubelet={"maxPods": 50},
+    )
+    golden.check("machine.yaml", yaml.safe_dump_all(made.values(), sort_keys=False, width=100))
+
+
+def test_a_hosts_key_is_handed_on() -> None:
+    fingerprint = "SHA256:" + "A" * 43
+    plain = host("a")
+    assert render.pooled(plain).host_key == ""
+    recorded = Host.parse({**plain.manifest(), "status": {"hostKey": fingerprint}})
+    assert render.pooled(recorded).host_key == fingerprint
+
+
+# --- status
+
+
+def test_the_status_counts_and_names_what_is_not_ready() -> None:
+    kubenode = builders.kubenode(hosts=[{"name": n, "address": n} for n in ("w1", "w2")])
+    machines = [on("w1"), on("w2", ready=False)]
+    conditions.count(kubenode.status, kubenode, machines)
+    assert kubenode.status.ready_summary == "1/2"
+    assert kubenode.status.up_to_date_summary == "1/2"
+    assert kubenode.status.selector == "kok.dev/kubenode=shop-workers"
+    good, reason, message = conditions.sum_up(kubenode, machines, [], 0)
+    assert (good, reason) == (False, "MachinesNotReady")
+    assert message == "1 of 2 Machines are Ready; shop-workers-w2: new"
+
+
+def test_machines_that_fail_alike_give_their_reason() -> None:
+    def broken(name: str) -> Machine:
+        machine = on(name)
+        machine.status.set_condition(
+            "Ready",
+            False,
+            "SecretMissing",
+            "Secret team-a/ops-ssh does not exist",
+            now=builders.NOW,
+        )
+        return machine
+
+    kubenode = builders.kubenode()
+    _, reason, message = conditions.sum_up(kubenode, [broken("a"), broken("b")], [], 0)
+    assert reason == "SecretMissing"
+    assert message.startswith("0 of 2 Machines are Ready; shop-workers-a: Secret team-a/ops-ssh")
+
+
+def test_a_pool_that_is_too_small_is_named() -> None:
+    kubenode = builders.kubenode(replicas=3, pool={"matchLabels": {"rack": "a"}})
+    assert conditions.sum_up(kubenode, [on("a")], [], 2) == (
+        False,
+        "PoolExhausted",
+        "the pool lacks 2 free Hosts with labels rack=a; add Hosts or lower spec.replicas",
+    )
+
+
+def test_a_kubelet_that_could_not_start_is_told_before_any_host_is_touched() -> None:
+    node = builders.kubenode(kubelet={"maxPods": "thirty"})
+    with pytest.raises(Invalid) as error:
+        software.software(node, builders.cluster(), "1.37.1", [])
+    assert error.value.reason == "KubeletConfigInvalid"
+    assert error.value.message == 'spec.kubelet: maxPods must be a whole number, not "thirty"'

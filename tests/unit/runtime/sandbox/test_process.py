@@ -1,0 +1,86 @@
+"""Work in a process of its own: what it may not do, and that it ends."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import os
+import signal
+import statistics
+import textwrap
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished, aside, processor_time
+
+PATIENT = 600.0
+"""Seconds: the machine may have other things to do than to start a process."""
+
+
+async def test_a_result_comes_back() -> None:
+    assert await aside(statistics.mean, [1, 2, 3], Limits(wall=PATIENT)) == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "limits", "words"),
+    [
+        (math.factorial, 10**8, Limits(cpu=0, wall=PATIENT), "took longer than 0 s"),
+        (bytearray, 10**10, Limits(wall=PATIENT), "took more than 96 MiB of memory"),
+        (textwrap.dedent, "x" * 2**21, Limits(output=1, wall=PATIENT), "gave more than 1 MiB"),
+    ],
+)
+async def test_who_wants_too_much_is_told_what(
+    function: Callable[[Any], Any], argument: object, limits: Limits, words: str
+) -> None:
+    with pytest.raises(TooMuch) as caught:
+        await aside(function, argument, limits)
+    assert str(caught.value) == words
+
+
+async def test_a_process_that_hangs_is_given_up() -> None:
+    begin = time.monotonic()
+    with pytest.raises(Unfinished, match=r"was given up after 0 s"):
+        await aside(time.sleep, PATIENT, Limits(wall=0.2))
+    assert time.monotonic() - begin < PATIENT
+
+
+async def test_a_process_learns_nothing_of_the_operators_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("KUBERNETES_SERVICE_HOST", "KUBECONFIG", "AWS_SECRET_ACCESS_KEY", "KOK_PASSES"):
+        monkeypatch.setenv(name, "of the operator")
+        assert await aside(os.getenv, name, Limits(wall=PATIENT)) is None
+    assert await aside(os.getenv, "PATH", Limits(wall=PATIENT)) == os.environ["PATH"]
+
+
+async def test_how_long_a_process_was_at_work_is_known() -> None:
+    before = time.process_time()
+    while (used := time.process_time()) < before + 0.1:
+        pass
+    assert processor_time(os.getpid()) == pytest.approx(used, abs=0.05)
+    assert processor_time(2**22 + 1) == 0, "no process has such a number"
+
+
+async def test_a_process_that_fails_is_no_result_and_tells_no_secret() -> None:
+    with pytest.raises(TooMuch) as caught:
+        await aside(json.loads, "hunter2", Limits(wall=PATIENT))
+    assert str(caught.value) == "broke down"
+
+
+async def test_what_is_nested_too_deeply_is_refused_and_not_tried_again() -> None:
+    deep: list[object] = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(TooMuch, match="nested"):
+        await aside(repr, deep, Limits(wall=PATIENT))
+    with pytest.raises(TooMuch, match="nested"):
+        await aside(ast.literal_eval, "-" * 5000 + "1", Limits(wall=PATIENT))
+
+
+async def test_a_process_that_somebody_kills_is_no_fault_of_the_work() -> None:
+    with pytest.raises(Unfinished, match="ended with -9"):
+        await aside(signal.raise_signal, signal.SIGKILL, Limits(wall=PATIENT))
