@@ -45,3 +45,7 @@ holds, or what others wrote into the objects that were made for it."""
 PASS_TIMED_OUT: Final = "PassTimedOut"  # noqa: S105 - a pass, not a password
 """The operator gave up one look at the object because something did not answer. It is tried again;
 the setting `pass_timeout` is how long it may take."""
+OPERATION_BEGUN: Final = "OperationBegun"
+"""Event: something that takes more than one step is begun; the message says what and why."""
+OPERATION_FINISHED: Final = "OperationFinished"
+"""Event: it is done."""

@@ -41,4 +41,4 @@ def healthy(**changes: Any) -> Findings:
 
 def verdict(found: Findings, type_: str = "Ready", cluster: Cluster | None = None) -> str:
     judged = conditions(cluster or a_cluster(), found)[type_]
-    return f"{judged.status} {judged.reason}: {judged.message}"
+    return f"{judged.holds} {judged.reason}: {judged.message}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from kok.api.meta import Manifest
 from kok.operators.cluster import reasons
-from kok.operators.cluster.judgement import Judgement
+from kok.runtime.conditions import Verdict
 
 WORKLOADS = ("Deployment", "DaemonSet", "StatefulSet")
 NAMED = 5
@@ -119,21 +119,21 @@ def counts(found: Sequence[Workload]) -> str | None:
     return f"{sum(w.ready for w in found)}/{sum(w.desired for w in found)}"
 
 
-def judge(found: Sequence[Workload], *, has_nodes: bool, complaint: str = "") -> Judgement:
+def judge(found: Sequence[Workload], *, has_nodes: bool, complaint: str = "") -> Verdict:
     """Whether the workloads are up, or cannot be because the business cluster has no node.
 
     `complaint` is what their pods say, see `kok.operators.cluster.addon.crashes`.
     """
     down = [w for w in found if not w.up]
     if not down:
-        return Judgement(True, reasons.AS_WANTED, "applied and healthy")
+        return Verdict(True, reasons.AS_WANTED, "applied and healthy")
     listed = ", ".join(f"{w.name} {w.ready}/{w.desired}" for w in down[:NAMED])
     listed += f" and {len(down) - NAMED} more" if len(down) > NAMED else ""
     if not has_nodes:
-        return Judgement(
+        return Verdict(
             True,
             reasons.WAITING_FOR_NODES,
             f"applied; pods wait for the first node of the cluster: {listed}",
         )
     text = f"applied, but not all pods are ready: {listed}"
-    return Judgement(False, reasons.NOT_HEALTHY, f"{text}; {complaint}" if complaint else text)
+    return Verdict(False, reasons.NOT_HEALTHY, f"{text}; {complaint}" if complaint else text)

@@ -25,9 +25,9 @@ from kok.operators.cluster.addon.install import Taken, entries, install, remove
 from kok.operators.cluster.addon.source import LOOK_AGAIN, Bundle, Bundler
 from kok.operators.cluster.inside.connect import reconnect
 from kok.operators.cluster.inside.tenants import Tenant, Tenants
-from kok.operators.cluster.judgement import Judgement
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Links
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.errors import Paused, ReconcileStop, Wait
 from kok.runtime.controller.reasons import ANSWER_TOO_LARGE
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
@@ -130,8 +130,8 @@ class AddonReconciler:
                 has_nodes=await _has_nodes(tenant),
                 complaint=await complaint(tenant.kube, found) if asked else "",
             )
-        _report(p, Judgement(True, reasons.AS_WANTED, "all objects are applied"), health)
-        if health.status is not True:
+        _report(p, Verdict(True, reasons.AS_WANTED, "all objects are applied"), health)
+        if health.holds is not True:
             # What pods say changes without their workload.
             return Result(LOOK_AGAIN if asked else ASK_PODS.total_seconds())
         return Result(LOOK_AGAIN if addon.spec.source.config_map is not None else None)
@@ -205,7 +205,7 @@ class AddonReconciler:
     async def _leave(self, p: Pass[Addon], cluster: Cluster) -> Result:
         """The Cluster is going: what may hold something outside is removed while it still can."""
         text = f"Cluster {p.obj.namespace}/{p.obj.spec.cluster} is being deleted"
-        verdict = Judgement(False, reasons.CLUSTER_DELETING, text)
+        verdict = Verdict(False, reasons.CLUSTER_DELETING, text)
         _report(p, verdict, verdict)
         left = await self._remove_all(p, cluster)
         return Result(1.0 if left else None)
@@ -273,24 +273,24 @@ def _stopped(p: Pass[Addon], stop: ReconcileStop) -> None:
         reasons.CLUSTER_UNREACHABLE,
         reasons.WAITING_FOR_CLUSTER,
     }
-    verdict = Judgement(False, stop.reason, stop.message)
+    verdict = Verdict(False, stop.reason, stop.message)
     if away and current and status.is_true(reasons.APPLIED):
         # What was applied is still there; only how it is cannot be seen.
-        unknown = Judgement(None, stop.reason, stop.message)
-        _report(p, Judgement(True, reasons.AS_WANTED, "all objects are applied"), unknown)
+        unknown = Verdict(None, stop.reason, stop.message)
+        _report(p, Verdict(True, reasons.AS_WANTED, "all objects are applied"), unknown)
     else:
         _report(p, verdict, verdict)
 
 
-def _report(p: Pass[Addon], applied: Judgement, health: Judgement) -> None:
-    ready = applied if applied.status is not True else health
+def _report(p: Pass[Addon], applied: Verdict, health: Verdict) -> None:
+    ready = applied if applied.holds is not True else health
     for type_, verdict in (
         (reasons.APPLIED, applied),
         (reasons.HEALTHY, health),
-        (reasons.READY, Judgement(ready.status is True, ready.reason, ready.message)),
+        (reasons.READY, Verdict(ready.holds is True, ready.reason, ready.message)),
     ):
-        p.set_condition(type_, verdict.status, verdict.reason, verdict.message)
-    p.status.phase = "Ready" if ready.status is True else "Pending"
+        p.set_condition(type_, verdict.holds, verdict.reason, verdict.message)
+    p.status.phase = "Ready" if ready.holds is True else "Pending"
 
 
 def _left(status: AddonStatus) -> str:

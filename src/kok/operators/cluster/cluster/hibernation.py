@@ -11,8 +11,8 @@ from kok.api.meta import Manifest
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.decide import etcd_answers
 from kok.operators.cluster.cluster.observe import World
-from kok.operators.cluster.judgement import Judgement
 from kok.operators.cluster.naming import COMPONENTS
+from kok.runtime.conditions import Verdict
 
 LOOK = 2.0
 """Seconds between two looks at pods that are to go: nobody tells of these."""
@@ -54,7 +54,7 @@ def without_pods(deployment: Manifest) -> Manifest:
     return {**deployment, "spec": {**deployment["spec"], "replicas": 0}}
 
 
-def told(cluster: Cluster, world: World) -> dict[str, Judgement]:
+def told(cluster: Cluster, world: World) -> dict[str, Verdict]:
     """What conditions say in place of what would be said of a Cluster that is awake."""
     if not is_down(cluster, world):
         return {}
@@ -68,11 +68,11 @@ def told(cluster: Cluster, world: World) -> dict[str, Judgement]:
     else:
         reason = reasons.HIBERNATED
         text = "spec.hibernate is true: neither the control plane nor etcd run; their data is kept"
-    no = Judgement(False, reason, text)
+    no = Verdict(False, reason, text)
     return {
         reasons.CONTROL_PLANE_READY: no,
         reasons.ENDPOINT_REACHABLE: no,
-        reasons.PROGRESSING: Judgement(reason != reasons.HIBERNATED, reason, text),
+        reasons.PROGRESSING: Verdict(reason != reasons.HIBERNATED, reason, text),
         reasons.READY: no,
     }
 

@@ -8,7 +8,7 @@ what became of it.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, EtcdReplacement
 from kok.etcdclient.model import EtcdError, Trouble
@@ -19,6 +19,7 @@ from kok.operators.etcd.etcdcluster.operations.action import SOON, Context
 from kok.operators.etcd.etcdcluster.operations.common import REASONS
 from kok.operators.etcd.etcdcluster.view import Situation
 from kok.runtime.controller.reconciler import Pass
+from kok.runtime.operations.action import first, patient, transition
 
 LATER = 2.0
 """Seconds until a call that failed is thought over again."""
@@ -34,7 +35,7 @@ def decide(s: Situation) -> Action | None:
     if not s.formed:
         # What never formed may have been asked for wrongly.
         return roll.plan(s)
-    found = next((action for plan_ in ORDER if (action := plan_(s)) is not None), None)
+    found = first(ORDER, s)
     running = s.obj.status.operation
     if found is None and running is not None and s.listed is None:
         text = (
@@ -49,7 +50,8 @@ def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> boo
     status, before = obj.status, obj.status.operation
     operation = action.operation if action is not None else None
     status.operation = operation
-    _tell(p, before, operation)
+    for told in transition(before, operation):
+        p.event(*told)
     _remember(obj, before, operation)
     recover.use_consent(obj, before, operation, p.now)
     if action is None:
@@ -68,7 +70,7 @@ def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> boo
 async def carry_out(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, action: Action) -> float:
     """Makes the action's call; returns the seconds until the next look. Raises `KubeError`."""
     if action.call is None:
-        return patient(action, action.after, p.now)
+        return patient(action.operation, action.after, p.now, PAUSES)
     try:
         async with connect(obj, world) as client:
             await action.call.run(Context(p, obj, world, client))
@@ -77,15 +79,8 @@ async def carry_out(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, action
         log = p.log.debug if passing else p.log.info
         log("etcd refused", call=type(action.call).__name__, why=error.message)
         _tell_trouble(p, obj, action, error)
-        return patient(action, SOON if passing else LATER, p.now)
+        return patient(action.operation, SOON if passing else LATER, p.now, PAUSES)
     return action.after
-
-
-def patient(action: Action, after: float, now: datetime) -> float:
-    """Seconds until the next look: what has been waited for in vain is looked at less often."""
-    operation = action.operation
-    age = now - operation.since if operation is not None else timedelta()
-    return max(after, next((pause for since, pause in PAUSES if age >= since), 0.0))
 
 
 def _tell_trouble(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action, error: EtcdError) -> None:
@@ -104,15 +99,3 @@ def _remember(obj: EtcdCluster, before: EtcdOperation | None, after: EtcdOperati
     if before is None or before.replaces != after.replaces:
         lost = EtcdReplacement(member=after.replaces, at=after.since, reason=after.reason)
         obj.status.replacements = [*obj.status.replacements, lost][-REMEMBERED:]
-
-
-def _tell(p: Pass[EtcdCluster], before: EtcdOperation | None, after: EtcdOperation | None) -> None:
-    """An operation that begins or ends is told as an event."""
-    one = (before.type, before.since) if before is not None else None
-    other = (after.type, after.since) if after is not None else None
-    if one == other:
-        return
-    if before is not None and after is None:
-        p.event(reasons.OPERATION_FINISHED, f"{before.type}: done, {before.reason}")
-    if after is not None:
-        p.event(reasons.OPERATION_BEGUN, f"{after.type}: {after.reason}")

@@ -24,11 +24,11 @@ from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdbackup import schedule
-from kok.operators.etcd.etcdcluster.conditions.verdict import Verdict
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.members.clock_skew import is_recent
 from kok.operators.etcd.etcdcluster.observe import World
 from kok.operators.etcd.etcdcluster.restores import seeding
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 
 KIND = EtcdBackup.info.kind

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from kok.api import names
 from kok.api.machine.machine import MachineStatus
@@ -26,6 +25,7 @@ from kok.operators.machine.remote.ssh import (
     ScriptFailed,
     SudoRefused,
 )
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reasons import ANSWER_TOO_LARGE
 
 REACHABLE, PREFLIGHT, COMPONENTS = "Reachable", "PreflightPassed", "ComponentsReady"
@@ -58,16 +58,7 @@ OF_HOST = frozenset(
 OF_COMPONENTS = frozenset({reasons.COMPONENT_MISSING, reasons.COMPONENT_INVALID, reasons.SKEW})
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """One condition. `status` None: Unknown."""
-
-    status: bool | None
-    reason: str
-    message: str = ""
-
-
-def judge(status: MachineStatus, case: Case, decision: Decision) -> dict[str, Judgement]:
+def judge(status: MachineStatus, case: Case, decision: Decision) -> dict[str, Verdict]:
     """All conditions; `status` already holds the components as they are now."""
     found = {
         REACHABLE: reachable(case),
@@ -81,50 +72,50 @@ def judge(status: MachineStatus, case: Case, decision: Decision) -> dict[str, Ju
     return found
 
 
-def _refused(decision: Decision, among: Iterable[str]) -> Judgement | None:
+def _refused(decision: Decision, among: Iterable[str]) -> Verdict | None:
     step = decision.step
     if isinstance(step, Refuse) and step.problem.reason in among:
-        return Judgement(False, step.problem.reason, step.problem.message)
+        return Verdict(False, step.problem.reason, step.problem.message)
     return None
 
 
-def reachable(case: Case) -> Judgement:
+def reachable(case: Case) -> Verdict:
     """Whether there is a way to the host."""
     error, refusal = case.view.error, case.world.refusal
     if isinstance(error, _NO_WAY):
-        return Judgement(False, error.reason, error.message)
+        return Verdict(False, error.reason, error.message)
     if refusal is not None:
-        return Judgement(False, refusal.reason, refusal.message)
+        return Verdict(False, refusal.reason, refusal.message)
     if case.view.survey is not None:
-        return Judgement(True, reasons.CONNECTED, "the host answers over SSH")
+        return Verdict(True, reasons.CONNECTED, "the host answers over SSH")
     if isinstance(error, ScriptFailed):
         # It lets us in, but not even a look at it goes through.
-        return Judgement(False, error.reason, error.message)
+        return Verdict(False, error.reason, error.message)
     before = case.status.condition(REACHABLE)
     if before is not None and before.status == "True":
-        return Judgement(True, before.reason, before.message)
+        return Verdict(True, before.reason, before.message)
     why = reasons.CONNECTING, "the host is being asked for the first time"
     if isinstance(error, HostHeld):
         why = error.reason, error.message
-    return Judgement(None, *why)
+    return Verdict(None, *why)
 
 
-def _preflight(case: Case, decision: Decision) -> Judgement:
+def _preflight(case: Case, decision: Decision) -> Verdict:
     refused = _refused(decision, OF_HOST)
     if refused is not None:
         return refused
     if case.view.survey is None or not decision.seen:
         before = case.status.condition(PREFLIGHT)
         if before is not None and before.status == "True":
-            return Judgement(True, before.reason, before.message)
-        return Judgement(None, reasons.PREFLIGHT_PENDING, "the host has not been looked at yet")
+            return Verdict(True, before.reason, before.message)
+        return Verdict(None, reasons.PREFLIGHT_PENDING, "the host has not been looked at yet")
     text = preflight.sentence(decision.findings)
     if not preflight.passed(decision.findings):
-        return Judgement(False, reasons.PREFLIGHT_FAILED, text)
-    return Judgement(True, reasons.PREFLIGHT_PASSED, text or "the host can be a node")
+        return Verdict(False, reasons.PREFLIGHT_FAILED, text)
+    return Verdict(True, reasons.PREFLIGHT_PASSED, text or "the host can be a node")
 
 
-def _installed(status: MachineStatus, case: Case, decision: Decision) -> Judgement:
+def _installed(status: MachineStatus, case: Case, decision: Decision) -> Verdict:
     refused = _refused(decision, OF_COMPONENTS) or _of_another(case, decision)
     if refused is not None:
         return refused
@@ -135,7 +126,7 @@ def _installed(status: MachineStatus, case: Case, decision: Decision) -> Judgeme
     if failed:
         worst = (roots or failed)[0]
         reason, _, text = (worst.message or "").partition(": ")
-        return Judgement(
+        return Verdict(
             False,
             reason if reason.isalpha() else reasons.JOB_FAILED,
             f"{worst.name} {worst.desired or '(to be removed)'}: {text or 'its job failed'}; "
@@ -144,12 +135,12 @@ def _installed(status: MachineStatus, case: Case, decision: Decision) -> Judgeme
     if decision.lacking:
         error, text = case.view.error, f"installing {', '.join(decision.lacking)}"
         if isinstance(error, ScriptFailed | RemovalFailed):
-            return Judgement(False, error.reason, f"{text}: {error.message}; it is tried again")
-        return Judgement(False, reasons.INSTALLING, text)
-    return Judgement(True, reasons.COMPONENTS_READY, "all software is as wanted")
+            return Verdict(False, error.reason, f"{text}: {error.message}; it is tried again")
+        return Verdict(False, reasons.INSTALLING, text)
+    return Verdict(True, reasons.COMPONENTS_READY, "all software is as wanted")
 
 
-def _of_another(case: Case, decision: Decision) -> Judgement | None:
+def _of_another(case: Case, decision: Decision) -> Verdict | None:
     """Software that another Machine left, however right it may look: it goes before anything else."""
     survey = case.view.survey
     if not decision.seen or survey is None:
@@ -157,22 +148,20 @@ def _of_another(case: Case, decision: Decision) -> Judgement | None:
     if survey.owner.uid in ("", case.machine.metadata.uid):
         return None
     text = "the software of another Machine is still on the host"
-    return Judgement(False, reasons.INSTALLING, text)
+    return Verdict(False, reasons.INSTALLING, text)
 
 
-def _not_compared(case: Case) -> Judgement:
+def _not_compared(case: Case) -> Verdict:
     """What was true of this very spec holds until the host is seen again."""
     before = case.status.condition(COMPONENTS)
     if before is None:
-        return Judgement(None, reasons.PREFLIGHT_PENDING, "the host has not been looked at yet")
+        return Verdict(None, reasons.PREFLIGHT_PENDING, "the host has not been looked at yet")
     if before.observed_generation != case.machine.metadata.generation:
-        return Judgement(None, reasons.UPDATING, "the host is compared with the changed spec")
-    return Judgement(
-        {"True": True, "False": False}.get(before.status), before.reason, before.message
-    )
+        return Verdict(None, reasons.UPDATING, "the host is compared with the changed spec")
+    return Verdict({"True": True, "False": False}.get(before.status), before.reason, before.message)
 
 
-def _joined(case: Case, decision: Decision) -> Judgement:
+def _joined(case: Case, decision: Decision) -> Verdict:
     error = case.view.error
     if decision.joining == "-":
         told = "the kubelet has credentials of its own"
@@ -181,23 +170,23 @@ def _joined(case: Case, decision: Decision) -> Judgement:
             told += (
                 f"; it turns to the new address or CA of Cluster {cluster} after another Machine"
             )
-        return Judgement(True, reasons.JOINED, told)
+        return Verdict(True, reasons.JOINED, told)
     waiting = waiting_for_cluster(case)
     before = case.status.condition(JOINED)
     if before is not None and before.status == "True" and (waiting or not decision.joining):
-        return Judgement(True, before.reason, before.message)
+        return Verdict(True, before.reason, before.message)
     if waiting is not None:
         return waiting
     if isinstance(error, EndpointUnreachable | ScriptFailed):
-        return Judgement(False, error.reason, error.message)
+        return Verdict(False, error.reason, error.message)
     if (told := _failing(case)) and case.view.joined is not None:
-        return Judgement(False, reasons.SERVICE_FAILING, told)
+        return Verdict(False, reasons.SERVICE_FAILING, told)
     text = decision.joining or "waiting for the host"
     if isinstance(error, KubeError):
         text = f"the API of Cluster {case.machine.spec.cluster}: {error.message}"
     elif case.view.joined is not None:
         text = "the kubelet asks for credentials"
-    return Judgement(False, reasons.JOINING, text)
+    return Verdict(False, reasons.JOINING, text)
 
 
 def _failing(case: Case) -> str:
@@ -211,23 +200,23 @@ def _failing(case: Case) -> str:
     return f"{what}; `journalctl -u {identity.failing}` there tells more"
 
 
-def waiting_for_cluster(case: Case) -> Judgement | None:
+def waiting_for_cluster(case: Case) -> Verdict | None:
     """Why the Cluster cannot take nodes, or None if it can."""
     world, name = case.world, case.machine.spec.cluster
     where = f"Cluster {case.machine.namespace}/{name}"
     if world.cluster is None:
         text = f"{where} does not exist; create it, or delete this Machine"
-        return Judgement(False, reasons.CLUSTER_MISSING, text)
+        return Verdict(False, reasons.CLUSTER_MISSING, text)
     if world.cluster.deleting:
-        return Judgement(False, reasons.CLUSTER_DELETING, f"{where} is being deleted")
+        return Verdict(False, reasons.CLUSTER_DELETING, f"{where} is being deleted")
     if not world.takes_nodes:
         why = f": {world.untrusted}" if world.untrusted else ""
         text = f"{where} cannot take nodes yet{why}"
-        return Judgement(False, reasons.WAITING_FOR_CLUSTER, text)
+        return Verdict(False, reasons.WAITING_FOR_CLUSTER, text)
     return None
 
 
-def _node_ready(case: Case, decision: Decision) -> Judgement:
+def _node_ready(case: Case, decision: Decision) -> Verdict:
     """Whether the Node is what the spec asks for."""
     unknown = _refused(decision, (reasons.NODE_NAME_TAKEN,)) or _unheard(case)
     if unknown is not None:
@@ -240,64 +229,62 @@ def _node_ready(case: Case, decision: Decision) -> Judgement:
             f"there is no Node {case.machine.spec.node} in Cluster {case.machine.spec.cluster} yet"
         )
         if told := _failing(case):
-            return Judgement(False, reasons.SERVICE_FAILING, f"{text}: {told}")
-        return Judgement(False, reasons.NODE_MISSING, text)
+            return Verdict(False, reasons.SERVICE_FAILING, f"{text}: {told}")
+        return Verdict(False, reasons.NODE_MISSING, text)
     return _node(case, node)
 
 
-def _unheard(case: Case) -> Judgement | None:
+def _unheard(case: Case) -> Verdict | None:
     """Why the business cluster says nothing of its nodes, or None if it does."""
     tenant, cluster = case.world.tenant, case.machine.spec.cluster
     if tenant is None:
         return None
     if tenant.answers is False:
         text = f"the API of Cluster {cluster} does not answer, so the Node is not known"
-        return Judgement(None, reasons.CLUSTER_UNREACHABLE, text)
+        return Verdict(None, reasons.CLUSTER_UNREACHABLE, text)
     if tenant.refused:
         text = (
             f"the API of Cluster {cluster} refuses {names.operator_user('machine')}; its rights come "
             f"back with ClusterRoleBinding {names.operator_group('machine')}, which the cluster "
             "operator keeps"
         )
-        return Judgement(None, reasons.CLUSTER_REFUSES, text)
+        return Verdict(None, reasons.CLUSTER_REFUSES, text)
     if tenant.excess is not None:
         text = f"the Nodes of Cluster {cluster} are not known: {tenant.excess}"
-        return Judgement(None, ANSWER_TOO_LARGE, text)
+        return Verdict(None, ANSWER_TOO_LARGE, text)
     return None
 
 
-def _before_nodes_are_known(case: Case) -> Judgement:
+def _before_nodes_are_known(case: Case) -> Verdict:
     """What was known before the operator was restarted holds until it knows better."""
     waiting = waiting_for_cluster(case)
     before = case.status.condition(NODE_READY)
     if waiting is not None:
-        return Judgement(None, waiting.reason, waiting.message)
+        return Verdict(None, waiting.reason, waiting.message)
     if before is not None:
         known = {"True": True, "False": False}.get(before.status)
-        return Judgement(known, before.reason, before.message)
-    return Judgement(None, reasons.WAITING_FOR_CLUSTER, "the nodes are being listed")
+        return Verdict(known, before.reason, before.message)
+    return Verdict(None, reasons.WAITING_FOR_CLUSTER, "the nodes are being listed")
 
 
-def _node(case: Case, node: NodeView) -> Judgement:
+def _node(case: Case, node: NodeView) -> Verdict:
     if not node.whole:
         text = (
             f"Node {node.name} of Cluster {case.machine.spec.cluster}, or all its Nodes together, "
             "have more labels, taints and words than are kept"
         )
-        return Judgement(None, ANSWER_TOO_LARGE, text)
+        return Verdict(None, ANSWER_TOO_LARGE, text)
     if not node.ready:
         text = node.message or "the kubelet has said nothing yet"
         if told := _failing(case):
-            return Judgement(
-                node.ready, reasons.SERVICE_FAILING, f"Node {node.name}: {text}; {told}"
-            )
+            return Verdict(node.ready, reasons.SERVICE_FAILING, f"Node {node.name}: {text}; {told}")
         # Not heard of is not the same as bad: what runs there may run on.
-        return Judgement(node.ready, reasons.NODE_NOT_READY, f"Node {node.name}: {text}")
+        return Verdict(node.ready, reasons.NODE_NOT_READY, f"Node {node.name}: {text}")
     machine, marks = case.machine, case.status.node_marks
     wanted = next((c.version for c in machine.spec.components if c.name == paths.KUBELET), None)
     if wanted is not None and node.kubelet != wanted:
         text = f"its kubelet is {node.kubelet or 'unknown'}, wanted is {wanted}"
-        return Judgement(False, reasons.NODE_OUTDATED, f"Node {node.name} is Ready but {text}")
+        return Verdict(False, reasons.NODE_OUTDATED, f"Node {node.name} is Ready but {text}")
     if nodes.patch(node, machine.spec.labels, machine.spec.taints, marks) is not None:
         # They decide what may run there, so that a new Node counts only once it has them. One that
         # serves goes on serving while they change.
@@ -307,88 +294,88 @@ def _node(case: Case, node: NodeView) -> Judgement:
         text = f"Node {node.name} is Ready but its labels and taints are not set yet"
         if refused is not None:
             text = f"Node {node.name} is Ready, but {refused.message}"
-        return Judgement(serves, reasons.NODE_OUTDATED, text)
-    return Judgement(True, reasons.NODE_READY, f"Node {node.name} is Ready")
+        return Verdict(serves, reasons.NODE_OUTDATED, text)
+    return Verdict(True, reasons.NODE_READY, f"Node {node.name} is Ready")
 
 
-def _up_to_date(case: Case, decision: Decision, found: Mapping[str, Judgement]) -> Judgement:
+def _up_to_date(case: Case, decision: Decision, found: Mapping[str, Verdict]) -> Verdict:
     """Whether all that was changed is through, and proven: others wait for that to be changed."""
     components, node = found[COMPONENTS], found[NODE_READY]
-    if components.status is not True:
-        return Judgement(components.status, components.reason, components.message)
+    if components.holds is not True:
+        return Verdict(components.holds, components.reason, components.message)
     if told := _failing(case):
         # Its Node stays Ready for most of a minute.
-        return Judgement(False, reasons.SERVICE_FAILING, told)
+        return Verdict(False, reasons.SERVICE_FAILING, told)
     if node.reason == reasons.NODE_OUTDATED:
-        return Judgement(False, node.reason, node.message)
+        return Verdict(False, node.reason, node.message)
     if case.status.first_ready is not None and (joins := _joins(case, decision, found[JOINED])):
         return joins
-    return _unproven(case, node) or Judgement(
+    return _unproven(case, node) or Verdict(
         True, reasons.UP_TO_DATE, "the host has what the spec says"
     )
 
 
-def _unproven(case: Case, node: Judgement) -> Judgement | None:
+def _unproven(case: Case, node: Verdict) -> Verdict | None:
     """Why a kubelet that was changed is not known to work, or None."""
     if not unheard(case):
         return None
     silent = _unheard(case)
     if silent is None and case.world.node is not None:
         text = "the kubelet was changed and has not posted its status since"
-        return Judgement(False, reasons.UPDATING, text)
+        return Verdict(False, reasons.UPDATING, text)
     why = (silent or node).message
     text = f"the kubelet was changed, and it is not known whether it works: {why}"
-    return Judgement(None, reasons.UPDATING, text)
+    return Verdict(None, reasons.UPDATING, text)
 
 
-def _joins(case: Case, decision: Decision, joined: Judgement) -> Judgement | None:
+def _joins(case: Case, decision: Decision, joined: Verdict) -> Verdict | None:
     """Why a node is not known to be a member by the address and the CA of its spec, or None.
 
     A cluster that takes no nodes for the moment, as while its API servers restart for another CA,
     has not let this one in by that.
     """
-    if joined.status is False:
+    if joined.holds is False:
         return joined
     if decision.joining:
         left = decision.joining != "-"
-        return Judgement(False, reasons.JOINING, decision.joining) if left else None
+        return Verdict(False, reasons.JOINING, decision.joining) if left else None
     before = case.status.condition(UP_TO_DATE)
     generation = case.machine.metadata.generation
     if before is None or (before.status == "True" and before.observed_generation == generation):
         return None
-    return Judgement(None, reasons.JOINING, "it is not known yet whether the host has joined")
+    return Verdict(None, reasons.JOINING, "it is not known yet whether the host has joined")
 
 
-def _ready(decision: Decision, found: Mapping[str, Judgement]) -> Judgement:
+def _ready(decision: Decision, found: Mapping[str, Verdict]) -> Verdict:
     fatal = _refused(decision, FATAL)
     if fatal is None and found[REACHABLE].reason in FATAL:
         fatal = found[REACHABLE]
     if fatal is not None:
         return fatal
     node = found[NODE_READY]
-    if node.status is True:
-        return Judgement(True, reasons.NODE_READY, node.message)
+    if node.holds is True:
+        return Verdict(True, reasons.NODE_READY, node.message)
     away = (reasons.CLUSTER_UNREACHABLE, reasons.CLUSTER_REFUSES, ANSWER_TOO_LARGE)
-    if node.reason in away and found[JOINED].status is True:
+    if node.reason in away and found[JOINED].holds is True:
         return node
-    first = next(found[name] for name in CHAIN if found[name].status is not True)
-    return Judgement(False, first.reason, first.message)
+    first = next(found[name] for name in CHAIN if found[name].holds is not True)
+    return Verdict(False, first.reason, first.message)
 
 
-def phase(status: MachineStatus, case: Case, found: Mapping[str, Judgement]) -> str:
+def phase(status: MachineStatus, case: Case, found: Mapping[str, Verdict]) -> str:
     """One word for people."""
-    if found[READY].status is True:
-        return "Updating" if found[COMPONENTS].status is False else "Ready"
+    if found[READY].holds is True:
+        return "Updating" if found[COMPONENTS].holds is False else "Ready"
     if found[READY].reason in FATAL or any(
-        found[name].status is False for name in (REACHABLE, PREFLIGHT)
+        found[name].holds is False for name in (REACHABLE, PREFLIGHT)
     ):
         return "Failed"
     for name, word in ((REACHABLE, "Connecting"), (PREFLIGHT, "Preflight")):
-        if found[name].status is None:
+        if found[name].holds is None:
             return word
-    if found[COMPONENTS].status is not True:
+    if found[COMPONENTS].holds is not True:
         failed = found[COMPONENTS].reason != reasons.INSTALLING
         return "Failed" if failed else "Installing"
-    if found[JOINED].status is not True:
+    if found[JOINED].holds is not True:
         return "Joining" if waiting_for_cluster(case) is None else "Pending"
     return "NotReady" if status.phase in EVER_READY else "Joining"

@@ -30,13 +30,13 @@ def report(status: MachineStatus, case: Case, decision: Decision) -> None:
     for name, judged in found.items():
         status.set_condition(
             name,
-            judged.status,
+            judged.holds,
             judged.reason,
             judged.message,
             now=case.now,
             generation=case.machine.metadata.generation,
         )
-    if found[READY].status is True and status.first_ready is None:
+    if found[READY].holds is True and status.first_ready is None:
         status.first_ready = case.now
     _software(status, case)
     status.phase = phase(status, case, found)
@@ -47,7 +47,7 @@ def report_way(status: MachineStatus, case: Case) -> None:
     judged = reachable(case)
     generation = case.machine.metadata.generation
     status.set_condition(
-        REACHABLE, judged.status, judged.reason, judged.message, now=case.now, generation=generation
+        REACHABLE, judged.holds, judged.reason, judged.message, now=case.now, generation=generation
     )
 
 

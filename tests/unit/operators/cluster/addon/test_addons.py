@@ -266,7 +266,7 @@ def a_workload(kind: str, spec: dict[str, Any] | None = None, **status: Any) -> 
 def test_whether_an_addon_is_healthy(live: Manifest, has_nodes: bool, reason: str) -> None:
     judged = judge(workloads([live]), has_nodes=has_nodes)
     assert judged.reason == reason
-    assert judged.status is (reason != "NotHealthy")
+    assert judged.holds is (reason != "NotHealthy")
 
 
 def test_pods_are_counted_over_all_workloads() -> None:

@@ -78,9 +78,9 @@ def test_the_control_plane_is_down_from_the_wish_until_etcd_is_back(
 def test_conditions_say_how_far_it_is(cluster: Any, world: World, reason: str, words: str) -> None:
     told = hibernation.told(cluster, world)
     assert {j.reason for j in told.values()} == {reason}
-    assert told["Ready"].status is False
+    assert told["Ready"].holds is False
     assert words in told["Ready"].message
-    assert told["Progressing"].status is (reason != "Hibernated")
+    assert told["Progressing"].holds is (reason != "Hibernated")
     assert hibernation.told(AWAKE, with_replicas(1, an_etcd())) == {}
 
 

@@ -8,8 +8,8 @@ from kok.operators.cluster.cluster.conditions.pods import overdue, troubles
 from kok.operators.cluster.cluster.observe import Running, World
 from kok.operators.cluster.cluster.spec.flags import component_spec
 from kok.operators.cluster.cluster.spec.profiles import PROFILES
-from kok.operators.cluster.judgement import Judgement
 from kok.operators.cluster.naming import COMPONENTS
+from kok.runtime.conditions import Verdict
 
 
 def component_states(cluster: Cluster, world: World) -> list[Running]:
@@ -26,23 +26,23 @@ def _state(cluster: Cluster, world: World, component: str) -> Running:
     return Running(component, version="", desired=wanted, ready=0, complete=False)
 
 
-def control_plane(cluster: Cluster, world: World) -> Judgement:
+def control_plane(cluster: Cluster, world: World) -> Verdict:
     """Whether all pods that are wanted are ready at the wanted version."""
     states = component_states(cluster, world)
     short = [s for s in states if not s.complete or s.version != cluster.spec.version]
     if not short:
-        return Judgement(True, reasons.AS_WANTED, "all components are ready")
+        return Verdict(True, reasons.AS_WANTED, "all components are ready")
     if (trouble := next(troubles(cluster.name, world), None)) is not None:
         return trouble
     counts = ", ".join(f"{s.component} {s.ready}/{s.desired}" for s in short)
     started = cluster.status.version is not None
     if all(s.ready >= s.desired for s in short):
-        return Judgement(False, reasons.ROLLING_OUT, f"a change is being rolled out: {counts}")
+        return Verdict(False, reasons.ROLLING_OUT, f"a change is being rolled out: {counts}")
     reason = reasons.REPLICAS_MISSING if started else reasons.STARTING
-    return Judgement(False, reason, f"ready: {counts}")
+    return Verdict(False, reason, f"ready: {counts}")
 
 
-def rollout(cluster: Cluster, world: World) -> Judgement | None:
+def rollout(cluster: Cluster, world: World) -> Verdict | None:
     """What is being rolled out and what it waits for; None if nothing is."""
     target = cluster.spec.version
     for component in COMPONENTS:
@@ -56,7 +56,7 @@ def rollout(cluster: Cluster, world: World) -> Judgement | None:
         if trouble is not None:
             # Not for ever: a Deployment that gave up makes no progress.
             going = not overdue(cluster.name, world)
-            return Judgement(going, trouble.reason, f"{what}; {trouble.message}")
+            return Verdict(going, trouble.reason, f"{what}; {trouble.message}")
         reason = reasons.ROLLING_OUT if cluster.status.version else reasons.CREATING
-        return Judgement(True, reason, what)
+        return Verdict(True, reason, what)
     return None

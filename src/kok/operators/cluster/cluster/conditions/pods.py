@@ -11,8 +11,8 @@ from kok.api.names import LABEL_COMPONENT
 from kok.kube import kinds
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.observe import World
-from kok.operators.cluster.judgement import Judgement
 from kok.operators.cluster.naming import COMPONENTS, SPEC_FIELDS, deployment
+from kok.runtime.conditions import Verdict
 from kok.runtime.pods import admission
 from kok.runtime.pods.messages import last_words, moment, said
 
@@ -23,7 +23,7 @@ _ASKED_TO_END = {0, 143}
 OOM = "OOMKilled"
 
 
-def troubles(cluster: str, world: World) -> Iterator[Judgement]:
+def troubles(cluster: str, world: World) -> Iterator[Verdict]:
     """What Deployments and pods complain of, the worst first."""
     for component in COMPONENTS:
         yield from _refused(component, world.get(kinds.DEPLOYMENT, deployment(cluster, component)))
@@ -42,17 +42,17 @@ def overdue(cluster: str, world: World) -> bool:
     return any(True for live in lives for _ in _late("", live))
 
 
-def _refused(component: str, live: Manifest | None) -> Iterator[Judgement]:
+def _refused(component: str, live: Manifest | None) -> Iterator[Verdict]:
     for condition in _conditions(live, "ReplicaFailure", "True"):
         field = f"spec.{SPEC_FIELDS[component]}.resources"
         told = admission.sentence(str(condition.get("message") or ""), field)
-        yield Judgement(False, reasons.PODS_REFUSED, f"{component}{_since(condition)}: {told}")
+        yield Verdict(False, reasons.PODS_REFUSED, f"{component}{_since(condition)}: {told}")
 
 
-def _late(component: str, live: Manifest | None) -> Iterator[Judgement]:
+def _late(component: str, live: Manifest | None) -> Iterator[Verdict]:
     for condition in _conditions(live, "Progressing", "False"):
         if condition.get("reason") == "ProgressDeadlineExceeded":
-            yield Judgement(
+            yield Verdict(
                 False,
                 reasons.ROLLOUT_STUCK,
                 f"the rollout of {component} made no progress in time{_since(condition)}: "
@@ -60,12 +60,12 @@ def _late(component: str, live: Manifest | None) -> Iterator[Judgement]:
             )
 
 
-def _kills(pod: Manifest, _world: World) -> Iterator[Judgement]:
+def _kills(pod: Manifest, _world: World) -> Iterator[Verdict]:
     for status in _containers(pod):
         for state in (status.get("state") or {}, status.get("lastState") or {}):
             ended = state.get("terminated") or {}
             if not status.get("ready") and ended.get("reason") == OOM:
-                yield Judgement(
+                yield Verdict(
                     False,
                     reasons.OUT_OF_MEMORY,
                     f"{_component(pod)} in pod {pod['metadata']['name']} was killed at "
@@ -76,7 +76,7 @@ def _kills(pod: Manifest, _world: World) -> Iterator[Judgement]:
                 return
 
 
-def _crashes(pod: Manifest, world: World) -> Iterator[Judgement]:
+def _crashes(pod: Manifest, world: World) -> Iterator[Verdict]:
     for status in _containers(pod):
         last = (status.get("lastState") or {}).get("terminated") or {}
         if status.get("ready") or not last or not status.get("restartCount"):
@@ -84,7 +84,7 @@ def _crashes(pod: Manifest, world: World) -> Iterator[Judgement]:
         name = pod["metadata"]["name"]
         if last.get("exitCode") in _ASKED_TO_END and (word := world.words.get(name)):
             # kubelet ended it, since it was not ready for too long.
-            yield Judgement(
+            yield Verdict(
                 False,
                 reasons.NOT_READY,
                 f"{_component(pod)} in pod {name} is never ready, and was restarted "
@@ -92,7 +92,7 @@ def _crashes(pod: Manifest, world: World) -> Iterator[Judgement]:
             )
             return
         words = last_words(str(last.get("message") or "")) or last.get("reason") or "nothing"
-        yield Judgement(
+        yield Verdict(
             False,
             reasons.CRASHING,
             f"{_component(pod)} in pod {name} exited with code "
@@ -100,19 +100,19 @@ def _crashes(pod: Manifest, world: World) -> Iterator[Judgement]:
         )
 
 
-def _pulls(pod: Manifest, _world: World) -> Iterator[Judgement]:
+def _pulls(pod: Manifest, _world: World) -> Iterator[Verdict]:
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _PULL:
             told = said(waiting.get("message") or waiting["reason"])
-            yield Judgement(
+            yield Verdict(
                 False,
                 reasons.IMAGE_UNAVAILABLE,
                 f"image {status.get('image')} for {_component(pod)} cannot be pulled: {told}",
             )
 
 
-def _unborn(pod: Manifest, world: World) -> Iterator[Judgement]:
+def _unborn(pod: Manifest, world: World) -> Iterator[Verdict]:
     """Containers that cannot be made: a Secret or a volume is missing, the runtime refuses."""
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
@@ -123,15 +123,15 @@ def _unborn(pod: Manifest, world: World) -> Iterator[Judgement]:
             told = f"{word.note} (since {moment(word.since)})"
         else:
             continue
-        yield Judgement(
+        yield Verdict(
             False, reasons.NOT_READY, f"{_component(pod)} in pod {name} cannot start: {told}"
         )
 
 
-def _homeless(pod: Manifest, _world: World) -> Iterator[Judgement]:
+def _homeless(pod: Manifest, _world: World) -> Iterator[Verdict]:
     for condition in _conditions(pod, "PodScheduled", "False"):
         if condition.get("reason") == "Unschedulable":
-            yield Judgement(
+            yield Verdict(
                 False,
                 reasons.UNSCHEDULABLE,
                 f"no meta node takes {_component(pod)}{_since(condition)}: "
@@ -139,13 +139,13 @@ def _homeless(pod: Manifest, _world: World) -> Iterator[Judgement]:
             )
 
 
-def _unready(pod: Manifest, world: World) -> Iterator[Judgement]:
+def _unready(pod: Manifest, world: World) -> Iterator[Verdict]:
     """What runs and is not ready: its probe tells why."""
     for status in _containers(pod):
         running = (status.get("state") or {}).get("running") or {}
         name = pod["metadata"]["name"]
         if running and not status.get("ready") and (word := world.words.get(name)):
-            yield Judgement(
+            yield Verdict(
                 False,
                 reasons.NOT_READY,
                 f"{_component(pod)} in pod {name} runs since {running.get('startedAt')} and is "

@@ -19,7 +19,7 @@ from kok.operators.cluster.cluster.conditions.controlplane import (
 from kok.operators.cluster.cluster.conditions.findings import Findings, Foreign
 from kok.operators.cluster.cluster.decide import running_version
 from kok.operators.cluster.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
-from kok.operators.cluster.judgement import Judgement
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reasons import ANSWER_TOO_LARGE, UNREADABLE
 
 PROVISIONING = "Provisioning"
@@ -60,7 +60,7 @@ def report(
             continue
         status.set_condition(
             type_,
-            verdict.status,
+            verdict.holds,
             verdict.reason,
             verdict.message,
             now=now,
@@ -116,7 +116,7 @@ def addon_summaries(cluster: Cluster, found: Findings) -> list[AddonSummary]:
     return summaries
 
 
-def conditions(cluster: Cluster, found: Findings) -> dict[str, Judgement]:
+def conditions(cluster: Cluster, found: Findings) -> dict[str, Verdict]:
     """Every condition, in the order in which a cluster comes to life."""
     parts = {
         reasons.CERTIFICATES_READY: _certificates(cluster, found),
@@ -135,25 +135,25 @@ def conditions(cluster: Cluster, found: Findings) -> dict[str, Judgement]:
     return {**parts, **hibernation.told(cluster, found.world)}
 
 
-def _answers(cluster: Cluster, found: Findings) -> Judgement | None:
+def _answers(cluster: Cluster, found: Findings) -> Verdict | None:
     """Nothing is said of it before it was ever otherwise."""
     if found.excess is not None:
-        return Judgement(False, ANSWER_TOO_LARGE, found.excess)
+        return Verdict(False, ANSWER_TOO_LARGE, found.excess)
     if found.reach is None or _before(cluster, reasons.ANSWERS_READ) is None:
         return None
-    return Judgement(True, reasons.AS_WANTED, "all that the API answers is read")
+    return Verdict(True, reasons.AS_WANTED, "all that the API answers is read")
 
 
-def _foreign(cluster: Cluster, foreign: Foreign) -> Judgement:
+def _foreign(cluster: Cluster, foreign: Foreign) -> Verdict:
     """Nodes that wait, and what to do about it; the first few, since there may be any number."""
     if foreign.refused is not None:
         more = len(foreign.waiting) - 1
         also = f"; {more} more wait" if more else ""
-        return Judgement(False, reasons.CSR_REFUSED, f"{foreign.refused}{also}")
+        return Verdict(False, reasons.CSR_REFUSED, f"{foreign.refused}{also}")
     first = foreign.waiting[0]
     shown = ", ".join(foreign.waiting[:NAMED])
     more = len(foreign.waiting) - NAMED
-    return Judgement(
+    return Verdict(
         False,
         reasons.APPROVAL_NEEDED,
         f"nodes that belong to no Machine wait for serving certificates, without which logs and "
@@ -162,25 +162,25 @@ def _foreign(cluster: Cluster, foreign: Foreign) -> Judgement:
     )
 
 
-def _certificates(cluster: Cluster, found: Findings) -> Judgement:
+def _certificates(cluster: Cluster, found: Findings) -> Verdict:
     if found.problems:
         text = ". ".join(problem.message for problem in found.problems)
-        return Judgement(False, found.problems[0].reason, text)
+        return Verdict(False, found.problems[0].reason, text)
     if found.certificates is None:
         before = _before(cluster, reasons.CERTIFICATES_READY)
-        return before or Judgement(None, reasons.CREATING, "certificates are being made")
+        return before or Verdict(None, reasons.CREATING, "certificates are being made")
     if found.ending:
-        return Judgement(True, reasons.CA_ENDS_SOON, ". ".join(found.ending))
+        return Verdict(True, reasons.CA_ENDS_SOON, ". ".join(found.ending))
     if found.incomplete:
-        return Judgement(True, reasons.CA_CHAIN_INCOMPLETE, ". ".join(found.incomplete))
-    return Judgement(True, reasons.AS_WANTED, "all certificates are valid")
+        return Verdict(True, reasons.CA_CHAIN_INCOMPLETE, ". ".join(found.incomplete))
+    return Verdict(True, reasons.AS_WANTED, "all certificates are valid")
 
 
-def _etcd(cluster: Cluster, found: Findings) -> Judgement:
+def _etcd(cluster: Cluster, found: Findings) -> Verdict:
     name = f"EtcdCluster {cluster.namespace}/{names.etcd_cluster(cluster.name)}"
     live = found.world.etcd(cluster.name)
     if live is None:
-        return Judgement(False, reasons.CREATING, f"{name} does not exist yet")
+        return Verdict(False, reasons.CREATING, f"{name} does not exist yet")
     status = live.get("status") or {}
     ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
     if (restore := status.get("restore")) is not None:
@@ -188,37 +188,37 @@ def _etcd(cluster: Cluster, found: Findings) -> Judgement:
         text = (
             f"{name} is being restored by EtcdRestore {restore['name']} ({restore['step']}){said}"
         )
-        return Judgement(False, reasons.ETCD_RESTORING, text)
+        return Verdict(False, reasons.ETCD_RESTORING, text)
     if ready is None:
-        return Judgement(False, reasons.WAITING_FOR_ETCD, f"{name} is starting")
+        return Verdict(False, reasons.WAITING_FOR_ETCD, f"{name} is starting")
     if ready["status"] == "True":
-        return Judgement(True, reasons.AS_WANTED, f"{name} is ready")
+        return Verdict(True, reasons.AS_WANTED, f"{name} is ready")
     was = cluster.status.is_true(reasons.BOOTSTRAP_READY)
     reason = reasons.ETCD_NOT_READY if was else reasons.WAITING_FOR_ETCD
-    return Judgement(False, reason, f"{name}: {ready.get('message') or ready.get('reason')}")
+    return Verdict(False, reason, f"{name}: {ready.get('message') or ready.get('reason')}")
 
 
-def _endpoint(cluster: Cluster, found: Findings) -> Judgement:
+def _endpoint(cluster: Cluster, found: Findings) -> Verdict:
     endpoint, reach = found.endpoint, found.reach
     if isinstance(endpoint, NoEndpoint):
-        return Judgement(False, endpoint.reason, endpoint.message)
+        return Verdict(False, endpoint.reason, endpoint.message)
     if endpoint is None:
-        return Judgement(False, reasons.CREATING, "the Service is being made")
+        return Verdict(False, reasons.CREATING, "the Service is being made")
     if reach is None:
-        return Judgement(
+        return Verdict(
             False, reasons.WAITING_FOR_API, f"no API server is ready to answer at {endpoint.url}"
         )
     if reach.outcome == "ok":
-        return Judgement(True, reasons.ANSWERS, f"{endpoint.url} answers")
+        return Verdict(True, reasons.ANSWERS, f"{endpoint.url} answers")
     if reach.outcome == "forbidden":
-        return Judgement(
+        return Verdict(
             False,
             reasons.CREATING,
             f"{endpoint.url} answers; the admins' rights are being made",
         )
     reason = _REFUSED.get(reach.outcome, reasons.UNREACHABLE)
     advice = _down(cluster, found, endpoint.host) if reason == reasons.UNREACHABLE else ""
-    return Judgement(False, reason, f"{reach.message}{advice}")
+    return Verdict(False, reason, f"{reach.message}{advice}")
 
 
 _REFUSED = {
@@ -238,23 +238,23 @@ def _down(cluster: Cluster, found: Findings, host: str) -> str:
     )
 
 
-def _bootstrap(cluster: Cluster, found: Findings) -> Judgement:
+def _bootstrap(cluster: Cluster, found: Findings) -> Verdict:
     if found.bootstrap is not None:
-        return Judgement(found.bootstrap.done, found.bootstrap.reason, found.bootstrap.message)
+        return Verdict(found.bootstrap.done, found.bootstrap.reason, found.bootstrap.message)
     before = _before(cluster, reasons.BOOTSTRAP_READY)
-    if before is not None and before.status:
+    if before is not None and before.holds:
         # What is in the cluster's data stays there while its API is away.
         return before
-    return Judgement(False, reasons.WAITING_FOR_API, "the API does not answer yet")
+    return Verdict(False, reasons.WAITING_FOR_API, "the API does not answer yet")
 
 
-def _before(cluster: Cluster, type_: str) -> Judgement | None:
+def _before(cluster: Cluster, type_: str) -> Verdict | None:
     """What was last said of a condition."""
     found = cluster.status.condition(type_)
     if found is None:
         return None
     status = {"True": True, "False": False}.get(found.status)
-    return Judgement(status, found.reason, found.message)
+    return Verdict(status, found.reason, found.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,40 +287,38 @@ def _addon_state(addon: Addon) -> _AddonState:
     )
 
 
-def _addons(found: Findings) -> Judgement:
+def _addons(found: Findings) -> Verdict:
     states = _addon_states(found)
     for pending in (s for s in states if not s.applied):
         reason = reasons.CREATING if found.reach is None else pending.reason
-        return Judgement(False, reason, f"Addon {pending.name}: {pending.message}")
+        return Verdict(False, reason, f"Addon {pending.name}: {pending.message}")
     for sick in (s for s in states if not s.healthy):
-        return Judgement(False, sick.reason, f"Addon {sick.name}: {sick.message}")
+        return Verdict(False, sick.reason, f"Addon {sick.name}: {sick.message}")
     for waiting in (s for s in states if s.reason == reasons.WAITING_FOR_NODES):
-        return Judgement(
-            True, reasons.WAITING_FOR_NODES, f"Addon {waiting.name}: {waiting.message}"
-        )
-    return Judgement(True, reasons.AS_WANTED, "all addons are applied and healthy")
+        return Verdict(True, reasons.WAITING_FOR_NODES, f"Addon {waiting.name}: {waiting.message}")
+    return Verdict(True, reasons.AS_WANTED, "all addons are applied and healthy")
 
 
-def _progressing(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> Judgement:
+def _progressing(cluster: Cluster, found: Findings, parts: dict[str, Verdict]) -> Verdict:
     if found.stopped is not None:
-        return Judgement(False, found.stopped.reason, found.stopped.message)
+        return Verdict(False, found.stopped.reason, found.stopped.message)
     if (rolling := rollout(cluster, found.world)) is not None:
         return rolling
     for type_ in (reasons.BOOTSTRAP_READY, reasons.ADDONS_READY):
         if parts[type_].reason == reasons.CREATING:
-            return Judgement(True, reasons.CREATING, parts[type_].message)
-    return Judgement(False, reasons.AS_WANTED, "nothing is under way")
+            return Verdict(True, reasons.CREATING, parts[type_].message)
+    return Verdict(False, reasons.AS_WANTED, "nothing is under way")
 
 
-def _ready(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> Judgement:
+def _ready(cluster: Cluster, found: Findings, parts: dict[str, Verdict]) -> Verdict:
     """The sum; what stopped the operator explains best why the cluster cannot be used."""
     verdict = _usable(cluster, found, parts)
-    if verdict.status is not True and found.stopped is not None:
-        return Judgement(False, found.stopped.reason, found.stopped.message)
+    if verdict.holds is not True and found.stopped is not None:
+        return Verdict(False, found.stopped.reason, found.stopped.message)
     return verdict
 
 
-def _usable(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> Judgement:
+def _usable(cluster: Cluster, found: Findings, parts: dict[str, Verdict]) -> Verdict:
     """The first thing that keeps the cluster from being used gives the reason.
 
     Lost replicas, a lost etcd member, a refused or sick addon or objects that a webhook inside
@@ -331,48 +329,48 @@ def _usable(cluster: Cluster, found: Findings, parts: dict[str, Judgement]) -> J
     if found.problems:
         return parts[reasons.CERTIFICATES_READY]
     reachable = parts[reasons.ENDPOINT_REACHABLE]
-    if reachable.status is not True:
+    if reachable.holds is not True:
         return _deepest(found, parts)
     new = cluster.status.phase in {None, PROVISIONING}
     bootstrap = parts[reasons.BOOTSTRAP_READY]
-    if new and bootstrap.status is not True and bootstrap.reason in _NEEDED:
+    if new and bootstrap.holds is not True and bootstrap.reason in _NEEDED:
         return bootstrap
     for state in component_states(cluster, found.world):
         if state.ready < 1:
             return parts[reasons.CONTROL_PLANE_READY]
     for addon in (s for s in _addon_states(found) if new and not s.applied):
         if addon.reason in _ON_ITS_WAY:
-            return Judgement(False, addon.reason, f"Addon {addon.name}: {addon.message}")
-    return Judgement(True, reasons.AVAILABLE, f"{reachable.message}{_but(parts)}")
+            return Verdict(False, addon.reason, f"Addon {addon.name}: {addon.message}")
+    return Verdict(True, reasons.AVAILABLE, f"{reachable.message}{_but(parts)}")
 
 
-def _but(parts: dict[str, Judgement]) -> str:
+def _but(parts: dict[str, Verdict]) -> str:
     """What is not as it should be although the cluster can be used."""
     for type_ in (reasons.CONTROL_PLANE_READY, reasons.BOOTSTRAP_READY, reasons.ADDONS_READY):
         part = parts[type_]
-        if part.status is False and part.reason not in _ON_ITS_WAY:
+        if part.holds is False and part.reason not in _ON_ITS_WAY:
             return f"; but {part.message}"
     return ""
 
 
-def _deepest(found: Findings, parts: dict[str, Judgement]) -> Judgement:
+def _deepest(found: Findings, parts: dict[str, Verdict]) -> Verdict:
     """An API that does not answer: what lies below it explains more."""
     order = [reasons.ETCD_READY, reasons.CONTROL_PLANE_READY]
     if isinstance(found.endpoint, NoEndpoint):
         order = []
     for type_ in order:
         # With servers that are ready, the way to them is what is broken.
-        if parts[type_].status is not True and found.reach is None:
-            return Judgement(False, parts[type_].reason, parts[type_].message)
+        if parts[type_].holds is not True and found.reach is None:
+            return Verdict(False, parts[type_].reason, parts[type_].message)
     return parts[reasons.ENDPOINT_REACHABLE]
 
 
-def phase(cluster: Cluster, verdicts: dict[str, Judgement]) -> str:
+def phase(cluster: Cluster, verdicts: dict[str, Verdict]) -> str:
     """One word for people."""
     if verdicts[reasons.READY].reason in {reasons.HIBERNATING, reasons.HIBERNATED, reasons.WAKING}:
         return verdicts[reasons.READY].reason
-    progressing = verdicts[reasons.PROGRESSING].status is True
-    if verdicts[reasons.READY].status is True:
+    progressing = verdicts[reasons.PROGRESSING].holds is True
+    if verdicts[reasons.READY].holds is True:
         return "Updating" if progressing else "Running"
     if cluster.status.phase in {None, PROVISIONING}:
         return PROVISIONING

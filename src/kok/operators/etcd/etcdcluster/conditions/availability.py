@@ -8,11 +8,11 @@ from datetime import timedelta
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.conditions import space
-from kok.operators.etcd.etcdcluster.conditions.verdict import Verdict
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.members.health import View
 from kok.operators.etcd.etcdcluster.observe import World
 from kok.operators.etcd.etcdcluster.operations import Action, survivor
+from kok.runtime.conditions import Verdict
 
 MINUTE = timedelta(minutes=1)
 

@@ -6,8 +6,8 @@ from kok.api.etcd.etcdcluster import EtcdClusterStatus
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.conditions import space
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
-from kok.operators.etcd.etcdcluster.conditions.verdict import Verdict
 from kok.operators.etcd.etcdcluster.operations import Action
+from kok.runtime.conditions import Verdict
 
 _SLEEP = {reasons.HIBERNATING, reasons.HIBERNATED, reasons.WAKING}
 _SAYS_MORE = {reasons.MEMBER_LOST, reasons.FORMING, reasons.POD_REFUSED}

@@ -19,13 +19,13 @@ from kok.operators.etcd.etcdcluster.conditions.availability import (
 )
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
 from kok.operators.etcd.etcdcluster.conditions.sizes import human, keep_sizes
-from kok.operators.etcd.etcdcluster.conditions.verdict import Verdict
 from kok.operators.etcd.etcdcluster.members import health, roles
 from kok.operators.etcd.etcdcluster.members.health import View
 from kok.operators.etcd.etcdcluster.observe import World
 from kok.operators.etcd.etcdcluster.operations import Action, roll, rotate
 from kok.operators.etcd.etcdcluster.view import Situation
 from kok.pki import CAProblem
+from kok.runtime.conditions import Verdict
 from kok.versions import parse
 
 

@@ -6,10 +6,10 @@ from kok.api.etcd.etcdcluster import EtcdClusterStatus
 from kok.kube import kinds
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster import storage
-from kok.operators.etcd.etcdcluster.conditions.verdict import Verdict
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.operations import Action
 from kok.operators.etcd.etcdcluster.view import Situation
+from kok.runtime.conditions import Verdict
 
 NEAR = 0.8
 """Share of the quota from which on people are warned."""

@@ -10,6 +10,7 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
 from kok.etcdclient.client import EtcdClient
 from kok.operators.etcd.etcdcluster.observe import World
 from kok.runtime.controller.reconciler import Pass
+from kok.runtime.operations import action as operations
 
 SOON = 0.3
 """Seconds until the next look while an operation is under way: etcd tells of nothing by itself."""
@@ -27,7 +28,7 @@ class Context:
     client: EtcdClient
 
 
-class Call(Protocol):
+class Call(operations.Call[Context], Protocol):
     """One change to etcd or to a child. It may have been made before, with the answer lost."""
 
     async def run(self, context: Context) -> None:
@@ -36,20 +37,11 @@ class Call(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class Action(operations.Action[EtcdOperation, Context]):
     """What to do now.
 
-    `operation` and `states` are written into the status before `call` is made: an operator that
-    is killed in between finds there what it was about to do. `states` names only members whose
-    state changes; a name that the status does not have is a new member's.
+    `states` names only members whose state changes, and is recorded with the operation; a name that
+    the status does not have is a new member's.
     """
 
-    reason: str
-    """One of `reasons`: why the object is not at rest."""
-    message: str
-    """What is done about which member, and what is waited for; a sentence without its subject."""
-    operation: EtcdOperation | None
     states: Mapping[str, State] = field(default_factory=dict)
-    call: Call | None = None
-    after: float = SOON
-    """Seconds until the next look if nothing wakes the object before."""

@@ -14,10 +14,10 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.status import EtcdCARotation
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster.certificates import rotation, trust
-from kok.operators.etcd.etcdcluster.conditions.verdict import Verdict
 from kok.operators.etcd.etcdcluster.operations import preflight, roll
 from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE, Action, Context
 from kok.operators.etcd.etcdcluster.view import Situation
+from kok.runtime.conditions import Verdict
 
 Phase = Literal["Trust", "Reissue", "Drop", "Done"]
 _AFTER: dict[Phase, Phase] = {"Trust": "Reissue", "Reissue": "Drop", "Drop": "Done"}

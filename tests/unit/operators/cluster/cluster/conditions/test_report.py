@@ -32,7 +32,7 @@ from kok.runtime.controller.errors import Wait
 def test_a_cluster_that_works_is_ready() -> None:
     assert verdict(healthy()) == f"True Available: {URL} answers"
     for type_, judged in conditions(a_cluster(), healthy()).items():
-        assert judged.status is (type_ != "Progressing"), type_
+        assert judged.holds is (type_ != "Progressing"), type_
 
 
 def test_the_status_shows_what_people_ask_for() -> None:
@@ -312,7 +312,7 @@ def test_an_addon_that_cannot_be_read_is_one_that_is_not_ready() -> None:
     addon["spec"]["cluster"] = ["shop"]
     found = healthy(world=a_world(an_etcd(), *all_running(), addon))
     judged = conditions(a_cluster(), found)["AddonsReady"]
-    assert (judged.status, judged.reason) == (False, "Unreadable")
+    assert (judged.holds, judged.reason) == (False, "Unreadable")
     assert "Addon team-a/shop-coredns cannot be read: spec.cluster" in judged.message
     summary = addon_summaries(a_cluster(), found)
     assert [(a.name, a.healthy) for a in summary] == [("coredns", False)]

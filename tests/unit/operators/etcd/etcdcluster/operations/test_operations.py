@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-import pytest
 from tests.unit.operators.etcd.builders import (
-    NOW,
     a_world,
     action,
     decided,
     doing,
     formed,
-    learner,
-    listed,
     says,
-    seen,
     wants,
-    with_state,
 )
-
-from kok.operators.etcd.etcdcluster import decide
 
 # --- at rest
 
@@ -51,14 +41,3 @@ def test_an_operation_is_kept_while_there_is_no_quorum() -> None:
 
     assert found.operation == obj.status.operation
     assert found.call is None
-
-
-# --- how often it is looked at
-
-
-@pytest.mark.parametrize(("age", "after"), [(10, 0.3), (200, 1.0), (1000, 5.0)])
-def test_what_is_waited_for_in_vain_is_looked_at_less_often(age: int, after: float) -> None:
-    obj = doing(with_state(wants(formed(), 5), 3, "Joining"), "Grow", member="shop-etcd-3")
-    waits = action(obj, seen(obj, (*listed(), learner(3, started=False)), a3=None))
-
-    assert decide.patient(waits, waits.after, NOW + timedelta(seconds=age)) == after

@@ -1,0 +1,132 @@
+"""The way through a pass: what is written before anything is done, and who speaks last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.unit.runtime.bench import Bench
+from tests.unit.runtime.widgets import PATH, Scripted, Widget
+
+from kok.runtime.controller.errors import Invalid, Wait
+from kok.runtime.controller.reconciler import Pass, Result
+from kok.runtime.controller.staged import Staged
+
+
+@dataclass
+class Found:
+    """What acting found out."""
+
+    made: list[str] = field(default_factory=list)
+
+
+class Stages(Staged[Widget, int, str, Found]):
+    """Makes parts, one after the other, and fails where it is told to."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.raises: Exception | None = None
+        self.stored: Any = None
+
+    async def observe(self, p: Pass[Widget]) -> int:
+        return p.obj.spec.size
+
+    def decide(self, p: Pass[Widget], view: int) -> str:
+        return "grow" if view > 1 else "rest"
+
+    def record(self, p: Pass[Widget], view: int, decision: str) -> bool:
+        p.status.size = view
+        return decision == "grow"
+
+    def outcome(self, view: int, decision: str) -> Found:
+        return Found()
+
+    async def act(self, p: Pass[Widget], view: int, decision: str, outcome: Found) -> float | None:
+        self.stored = self.bench.status.get("size")
+        outcome.made.append("one")
+        if self.raises is not None:
+            raise self.raises
+        outcome.made.append("two")
+        return 3.0 if decision == "grow" else None
+
+    def conditions(
+        self, p: Pass[Widget], view: int, decision: str, outcome: Found, ended: Exception | None
+    ) -> None:
+        p.set_condition("Made", len(outcome.made) == 2, decision.title(), ",".join(outcome.made))
+        if ended is None:
+            p.set_condition("Ready", True, "Fine")
+
+    def rest(self, p: Pass[Widget], view: int, decision: str, outcome: Found) -> float | None:
+        return 7.0
+
+
+@pytest.fixture
+def stages(bench: Bench) -> Stages:
+    made = Stages(bench)
+
+    async def act(p: Pass[Widget]) -> Result:
+        return await made.reconcile(p)
+
+    reconciler = bench.reconciler
+    assert isinstance(reconciler, Scripted)
+    reconciler.act = act
+    return made
+
+
+def said(bench: Bench, type_: str) -> str:
+    (one,) = [c for c in bench.status["conditions"] if c["type"] == type_]
+    return f"{one['status']} {one['reason']}: {one['message']}"
+
+
+async def test_what_must_not_be_forgotten_is_stored_before_anything_is_done(
+    bench: Bench, stages: Stages
+) -> None:
+    bench.put(spec={"size": 2})
+
+    assert (await bench.run()).after == 3.0
+    assert stages.stored == 2
+
+
+async def test_what_may_be_forgotten_costs_no_write_of_its_own(
+    bench: Bench, stages: Stages
+) -> None:
+    bench.put()
+
+    assert (await bench.run()).after == 7.0
+    assert stages.stored is None
+    assert bench.status["size"] == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "ready"),
+    [
+        (Wait("NotYet", "waits"), "False NotYet: waits"),
+        (Invalid("Wrong", "is wrong"), "False Wrong: is wrong"),
+        (
+            OSError("broke"),
+            "False InternalError: unexpected OSError; the operator's log tells more",
+        ),
+    ],
+)
+async def test_conditions_tell_how_far_it_came_however_it_ends(
+    bench: Bench, stages: Stages, error: Exception, ready: str
+) -> None:
+    bench.put()
+    stages.raises = error
+
+    await bench.run()
+
+    assert said(bench, "Made") == "False Rest: one"
+    assert said(bench, "Ready") == ready
+
+
+async def test_a_paused_object_is_seen_and_judged_and_left_as_it_is(
+    bench: Bench, stages: Stages
+) -> None:
+    bench.put(spec={"size": 2, "paused": True})
+
+    assert (await bench.run()).after == 7.0
+    assert stages.stored is None, "nothing was done"
+    assert said(bench, "Made") == "False Grow: "
+    assert bench.api.objects[PATH]["status"]["size"] == 2
