@@ -17,8 +17,8 @@ from e2e.world import PATIENCE, World
 from kok.api import Machine
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.access import by_certificate
 from kok.kube.client import Kube
+from kok.kube.http.access import by_certificate
 from kok.workload.csr import NODES, SERVING, by_node
 
 KUBELET = "/var/lib/kubelet/pki/kubelet-client-current.pem"

@@ -35,7 +35,7 @@ def imported(tree: ast.AST, module: str) -> Iterator[str]:
 @pytest.mark.parametrize("path", OPERATORS, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_operators_make_identities_from_checked_parts_alone(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    taken = set(imported(tree, "kok.kube.access")) - {"Access"}
+    taken = set(imported(tree, "kok.kube.http.access")) - {"Access"}
     assert taken <= FROM_OBJECTS
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -46,7 +46,7 @@ def test_operators_make_identities_from_checked_parts_alone(path: Path) -> None:
 @pytest.mark.parametrize("path", OPERATORS, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_operators_name_the_type_of_an_identity_and_never_make_one(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    if "Access" not in imported(tree, "kok.kube.access"):
+    if "Access" not in imported(tree, "kok.kube.http.access"):
         return
     made = [
         node.lineno

@@ -24,8 +24,8 @@ from kok.etcdclient.answers import (
     too_much,
 )
 from kok.etcdclient.model import Alarm, Credentials, EtcdError, Hash, Listed, MemberStatus, Trouble
-from kok.kube.access import AccessError, pinned_context
 from kok.kube.http import inbound
+from kok.kube.http.access import AccessError, pinned_context
 
 if TYPE_CHECKING:
     from kok.etcdclient.authenticated import AsUser

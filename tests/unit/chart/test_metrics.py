@@ -22,7 +22,7 @@ def exposed() -> set[str]:
     for module in pkgutil.walk_packages(kok.operators.__path__, "kok.operators."):
         if module.name.endswith("metrics"):
             importlib.import_module(module.name)
-    importlib.import_module("kok.runtime.process.metrics")
+    importlib.import_module("kok.runtime.metrics")
     suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
     return {
         f"{family.name}{suffix}"

@@ -10,20 +10,20 @@ from weakref import WeakValueDictionary
 from kok.api import names
 from kok.api.meta import Kind, Manifest, Resource
 from kok.kube import kinds
+from kok.kube.apply.prune import loosen
 from kok.kube.apply.serverside import ensure, stamped
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
+from kok.kube.objects.children import whole_of
 from kok.kube.objects.ownership import (
     brought,
     held,
     held_by,
     holder,
-    loosen,
     owned,
     owned_by,
     owner_labels,
     refers_to,
-    whole_of,
 )
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.selection import ENTRIES

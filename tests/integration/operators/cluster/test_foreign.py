@@ -14,8 +14,8 @@ from tests.unit.csrs import csr, node
 from tests.unit.operators.cluster.builders import a_cluster
 
 from kok.kube import kinds
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
+from kok.kube.http.access import from_kubeconfig
 from kok.operators.cluster.cluster.conditions.findings import Foreign
 from kok.operators.cluster.inside.unmanaged_nodes import attend
 from kok.operators.cluster.inside.watches import Watching

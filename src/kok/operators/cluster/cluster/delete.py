@@ -11,20 +11,12 @@ from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
+from kok.kube.apply.prune import release
 from kok.kube.decoding.truncation import ANYTHING, FREE_FORM
 from kok.kube.errors import Conflict
 from kok.kube.lists.tolerant import listed
-from kok.kube.objects.ownership import (
-    LEAVING,
-    brought,
-    children_of,
-    controlled,
-    few,
-    owned_by,
-    owner_labels,
-    reference_to,
-    release,
-)
+from kok.kube.objects.children import LEAVING, children_of, few, reference_to
+from kok.kube.objects.ownership import brought, controlled, owned_by, owner_labels
 from kok.operators.cluster import reasons
 from kok.operators.cluster.children import all_of, is_child, left_behind, loosen_keys
 from kok.operators.cluster.cluster import selection

@@ -13,7 +13,7 @@ from kok.api.cluster.cluster import DEFAULT_ADDONS, Cluster
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
-from kok.kube.objects.ownership import children_of, whole_of
+from kok.kube.objects.children import children_of, whole_of
 from kok.operators.cluster import naming
 from kok.operators.cluster.cluster.pki.credentials import (
     CA_KEY,

@@ -9,8 +9,8 @@ from kok.api import names
 from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.access import AccessError
 from kok.kube.client import Kube
+from kok.kube.http.access import AccessError
 from kok.kube.objects.ownership import owned_by
 from kok.operators.cluster.cluster.endpoint import Endpoint
 from kok.operators.cluster.cluster.pki.credentials import leaf_in_kubeconfig

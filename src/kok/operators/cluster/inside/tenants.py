@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kok.kube.access import Access
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
+from kok.kube.http.access import Access
 from kok.operators.cluster.inside.watches import Watching
 from kok.operators.cluster.naming import FIELD_MANAGER
 from kok.runtime.controller.reconciler import Key

@@ -7,9 +7,9 @@ import asyncio
 from kok.api.cluster.cluster import Cluster
 from kok.api.machine.machine import Machine
 from kok.kube import kinds
-from kok.kube.decoding.machines import brief
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.errors import Conflict, KubeError, NotFound
+from kok.kube.objects.machines import brief
 from kok.operators.cluster.cluster.conditions.findings import Foreign
 from kok.operators.cluster.inside.tenants import Tenant
 from kok.operators.cluster.inside.watches import Watching

@@ -17,10 +17,10 @@ from tests.unit.operators.cluster.builders import NOW, a_cluster
 
 from kok import pki
 from kok.api.meta import Kind, Manifest
-from kok.kube.access import Access
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import Barred
+from kok.kube.http.access import Access
 from kok.kube.watch import WatchEvent
 from kok.operators.cluster.cluster.shared.machines import SPARE, Machines
 from kok.operators.cluster.cluster.shared.metanodes import REFRESH, MetaNodes

@@ -14,8 +14,8 @@ from tests.unit.operators.cluster.builders import NOW, a_cluster
 from tests.unit.operators.machine.builders import machine
 
 from kok.api.meta import Manifest
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
+from kok.kube.http.access import from_kubeconfig
 from kok.operators.cluster.cluster.conditions.findings import Foreign
 from kok.operators.cluster.inside import unmanaged_nodes
 from kok.operators.cluster.inside.unmanaged_nodes import attend

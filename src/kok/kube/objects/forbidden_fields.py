@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.apply.drift import Path, key_of, merge_keys
+from kok.kube.objects.drift import Path, key_of, merge_keys
 
 Pointer = tuple[str | int, ...]
 """The way to a field: names of fields, and places in lists."""
@@ -119,7 +119,7 @@ def _fields(names: Sequence[str], live: Any, want: Any, at: Pointer) -> Iterator
 
 
 def _beyond(live: Any, want: Any, at: Pointer) -> Iterator[Pointer]:
-    """What is there and not wanted; whatever both have is for `kok.kube.apply.drift` to compare."""
+    """What is there and not wanted; whatever both have is for `kok.kube.objects.drift` to compare."""
     if want is None or want in ({}, []):
         yield at
     elif isinstance(live, Mapping) and isinstance(want, Mapping):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kok.kube.apply.foreign_fields import Contest, additions, marks, removal
+from kok.kube.objects.foreign_fields import Contest, additions, marks, removal
 
 
 def live(

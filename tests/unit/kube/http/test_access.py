@@ -16,7 +16,10 @@ from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
 
 from kok.kube import kinds
-from kok.kube.access import (
+from kok.kube.budget.limits import TENANT
+from kok.kube.client import Kube
+from kok.kube.errors import Unauthorized, Unreachable
+from kok.kube.http.access import (
     Access,
     AccessError,
     Bearer,
@@ -26,9 +29,6 @@ from kok.kube.access import (
     pinned_context,
     ssl_context,
 )
-from kok.kube.budget.limits import TENANT
-from kok.kube.client import Kube
-from kok.kube.errors import Unauthorized, Unreachable
 from kok.kube.http.session import new_session
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kok.kube.errors import error_of
+from kok.runtime import metrics
 from kok.runtime.controller.errors import Wait
-from kok.runtime.process import metrics
 
 
 @pytest.fixture(autouse=True)

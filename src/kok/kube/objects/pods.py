@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from kok.api.meta import Manifest
-from kok.kube.objects.ownership import reference_to
+from kok.kube.objects.children import reference_to
 
 STATUS: Final = (
     "conditions",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kok.kube.apply.drift import covers, differences
+from kok.kube.objects.drift import covers, differences
 
 
 def pod(**container: Any) -> dict[str, Any]:

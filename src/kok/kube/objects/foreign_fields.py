@@ -3,7 +3,7 @@
 Server-side apply lets everybody own fields of one object, so that `hostNetwork: true` which
 somebody patched into a pod template of ours survives every apply of ours. Who wrote a field is
 recorded in `metadata.managedFields`, what the API server itself filled in is not: a field there
-that our intent does not name was added, and goes. What matters most, see `kok.kube.apply.forbidden_fields`, goes
+that our intent does not name was added, and goes. What matters most, see `kok.kube.objects.forbidden_fields`, goes
 whatever is recorded. Nothing is done about what else nobody wrote, which are defaults and what
 admission webhooks put in: removing these would be a fight without end.
 """
@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
-from kok.kube.apply.drift import merge_keys
-from kok.kube.apply.forbidden_fields import Pointer, risky
+from kok.kube.objects.drift import merge_keys
+from kok.kube.objects.forbidden_fields import Pointer, risky
 
 MANY: Final = 4096
 """Additions that are looked for; who adds more has the rest found once these are gone. The API
