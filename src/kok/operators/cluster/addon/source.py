@@ -28,16 +28,11 @@ from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.controller.reconciler import Key
 from kok.runtime.fairness.slots import FairSlots, GaveWay
 from kok.runtime.sandbox.pool import Workshop
-from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished
+from kok.runtime.sandbox.process import TooMuch, Unfinished
+from kok.templating.aside import aside, is_quick
 
 LOOK_AGAIN = 60.0
 """Seconds after which a ConfigMap is read again; it carries no mark by which it could be watched."""
-LIMITS = Limits()
-SMALL = 16 * 1024
-"""Characters of values as JSON with which a built-in addon is rendered at once: a few
-milliseconds. With more than that its templates, too, are other people's work."""
-
-
 LARGE, HEAVY = MIB // 2, 6 * MIB
 """Bytes of a bundle as JSON, and as objects in memory, of which either is much. Ordinary objects
 are both at the same time; what aliases make many of is heavy long before."""
@@ -117,7 +112,7 @@ class Bundler:
             check_values(name, known.defaults, spec.values, facts.version)
             job = Job(known.templates, facts, values, addon.name)
             version = facts.image(name).rpartition(":")[2]
-            if len(json.dumps(spec.values)) <= SMALL:
+            if is_quick(spec.values):
                 return Bundle(render(job.templates, facts, values, addon.name), version)
             return Bundle(await self._aside(addon.namespace, job), version)
         templates = await _templates(kube, addon)
@@ -127,9 +122,7 @@ class Bundler:
     async def _aside(self, namespace: str, job: Job) -> list[Manifest]:
         """In a process of its own: a template may loop for ever, or ask for all memory there is."""
         try:
-            made = await self._workshop.run(
-                namespace, render_job, job, digest=job.digest(), limits=LIMITS
-            )
+            made = await aside(self._workshop, namespace, render_job, job, job.digest())
         except TooMuch as error:
             problem = f"rendering {error}; make the templates and their values simpler"
             raise Invalid(reasons.TEMPLATE_INVALID, problem) from None

@@ -20,6 +20,8 @@ from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.sandbox.pool import Workshop
 from kok.runtime.sandbox.process import Limits, Unfinished, aside
 
+PATIENT = Limits(cpu=2, wall=600.0)
+"""The machine may have other things to do than to start a process."""
 CONFIGMAP = """\
 apiVersion: v1
 kind: ConfigMap
@@ -30,12 +32,6 @@ LAUGHS = "\n".join(
     ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
 )
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine may have other things to do than to start a process."""
-    monkeypatch.setattr(source, "LIMITS", Limits(cpu=2, wall=600.0))
 
 
 @pytest.fixture
@@ -66,7 +62,9 @@ async def made(kube: Kube, bundler: Bundler, text: str, **values: Any) -> list[M
 
 
 async def test_a_users_templates_are_rendered_and_a_date_stays_a_text(kube: Kube) -> None:
-    (manifest,) = await made(kube, Bundler(Workshop()), CONFIGMAP % "2026-01-01", word="hello")
+    (manifest,) = await made(
+        kube, Bundler(Workshop(limits=PATIENT)), CONFIGMAP % "2026-01-01", word="hello"
+    )
     assert manifest["data"] == {"text": "hello", "since": "2026-01-01"}
     assert manifest["metadata"]["labels"]
 
@@ -84,7 +82,7 @@ async def test_a_users_templates_are_rendered_and_a_date_stays_a_text(kube: Kube
     ids=["memory", "aliases", "time"],
 )
 async def test_a_template_takes_no_more_than_it_may(kube: Kube, text: str, words: str) -> None:
-    bundler = Bundler(Workshop())
+    bundler = Bundler(Workshop(limits=PATIENT))
     with pytest.raises(Invalid, match=words) as caught:
         await made(kube, bundler, text, word="")
     assert caught.value.reason == "TemplateInvalid"
@@ -101,7 +99,7 @@ async def test_the_same_templates_are_rendered_once(
     async def never(*_: object) -> Any:
         raise AssertionError("rendered again")
 
-    bundler = Bundler(Workshop(run=counted))
+    bundler = Bundler(Workshop(run=counted, limits=PATIENT))
     first = await made(kube, bundler, CONFIGMAP % "1", word="hello")
     with pytest.raises(Invalid):
         await made(kube, bundler, "{{ nothing }}")
@@ -120,7 +118,7 @@ async def test_a_process_that_came_to_no_end_is_tried_again(
         raise Unfinished("ended with -9")
 
     with pytest.raises(Wait, match="rendering ended with -9; it is tried again"):
-        await made(kube, Bundler(Workshop(run=killed)), CONFIGMAP % "1")
+        await made(kube, Bundler(Workshop(run=killed, limits=PATIENT)), CONFIGMAP % "1")
 
 
 async def test_what_runs_into_itself_is_not_rendered_again(kube: Kube) -> None:
@@ -131,7 +129,7 @@ async def test_what_runs_into_itself_is_not_rendered_again(kube: Kube) -> None:
         tries += 1
         return await aside(*given)
 
-    bundler = Bundler(Workshop(run=counted))
+    bundler = Bundler(Workshop(run=counted, limits=PATIENT))
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: &d {self: *d}"
     for _ in range(3):
         with pytest.raises(Invalid, match="more than 200000 values"):
@@ -146,7 +144,7 @@ async def test_a_built_in_addon_with_huge_values_is_rendered_aside(kube: Kube) -
         asked.append(argument.addon)
         return await aside(function, argument, limits)
 
-    bundler = Bundler(Workshop(run=noted))
+    bundler = Bundler(Workshop(run=noted, limits=PATIENT))
 
     def coredns(kinds: int) -> Addon:
         values = {"resources": {"requests": {f"example.com/thing-{n}": "1" for n in range(kinds)}}}
@@ -166,7 +164,7 @@ async def test_values_without_end_are_refused(kube: Kube) -> None:
     for _ in range(100):
         values = {"a": values}
     with pytest.raises(Invalid, match=r"spec\.values is nested deeper than 64 levels") as caught:
-        await made(kube, Bundler(Workshop()), CONFIGMAP % "1", **values)
+        await made(kube, Bundler(Workshop(limits=PATIENT)), CONFIGMAP % "1", **values)
     assert caught.value.reason == "ValuesInvalid"
 
 
@@ -186,7 +184,7 @@ async def test_of_large_bundles_a_namespace_has_one_in_memory(
     async def rendered(_function: Any, job: Any, _limits: Limits) -> Any:
         return {"manifests": [{"kind": job.addon, "data": job.values["word"]}]}
 
-    bundler = Bundler(Workshop(run=rendered))
+    bundler = Bundler(Workshop(run=rendered, limits=PATIENT))
     inside: list[str] = []
     leave = asyncio.Event()
 
@@ -214,7 +212,7 @@ async def test_a_large_bundle_whose_cluster_is_slow_makes_room_for_those_of_othe
     async def rendered(_function: Any, job: Any, _limits: Limits) -> Any:
         return {"manifests": [{"kind": job.addon, "data": job.values["word"]}]}
 
-    bundler = Bundler(Workshop(run=rendered))
+    bundler = Bundler(Workshop(run=rendered, limits=PATIENT))
     inside = asyncio.Event()
 
     async def hang() -> None:

@@ -81,7 +81,7 @@ def test_defaults_are_not_shared_between_machines() -> None:
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "{{ params.__init__.__globals__ }}",
         "{{ cycler.__init__.__globals__.os }}",
-        "{% for i in range(10) %}{% endfor %}",
+        "{% for i in range(1000000) %}{% endfor %}",
         "{{ params.update({'a': 1}) }}",
     ],
 )
