@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from e2e import demo, userfiles
-from e2e.bench import clusters, etcd, fairness, floor, saved, texts
+from e2e.bench import apiclients, clusters, etcd, fairness, floor, saved, texts
 from e2e.bench import demo as whole_demo
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import cores, mebibytes, usage
@@ -146,6 +146,7 @@ ALONE: dict[str, Alone] = {
     "demo": whole_demo.warm,
     "demo-cold": whole_demo.cold,
     "texts": texts.texts,
+    "apiclients": apiclients.apiclients,
 }
 """What brings a lab of its own or needs none, and is to have the machine for itself."""
 GROUPS = {"etcd": tuple(name for name in SUITES if name.startswith("etcd-"))}
