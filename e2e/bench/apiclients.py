@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -65,7 +66,7 @@ async def apiclients() -> AsyncIterator[Figure]:
             ("start", "s", "processor time until the first answer"),
             ("start_rss", "MiB", "resident then"),
             ("list", "s", f"processor time for {OBJECTS} objects"),
-            ("list_rss", "MiB", "most resident while all of them are held"),
+            ("list_rss", "MiB", "resident while all of them are held"),
             ("watch", "s", f"processor time for {EVENTS} events"),
         ):
             yield figure(f"{name}-{key.replace('_', '-')}", [r[key] for r in runs], unit, note=note)
@@ -127,7 +128,8 @@ async def _measure(start: Step, everything: Step, watch: Step) -> dict[str, floa
 
 
 def _resident() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 async def _kok(server: str) -> dict[str, float]:
