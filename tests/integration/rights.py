@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from tests.integration.apiserver import ApiServer, find_binary
 from tests.integration.conftest import PATIENCE
-from tests.unit.chart.conftest import CHART, HELM_VERSION
+from tests.unit.repository.chart.conftest import CHART, HELM_VERSION
 
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
-from e2e.lab.s3 import PROGRAM, S3
+from e2e.lab.services.s3 import PROGRAM, S3
 from tests.integration.apiserver import ETCD_VERSION, TIED, find_binary, free_ports
 
 from kok.backup.commands.member import Member

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.lab.s3 import S3
-from e2e.s3faults import (
+from e2e.faults.s3proxy import (
     Cut,
     ErrorInside,
     Fault,
@@ -22,6 +21,7 @@ from e2e.s3faults import (
     SwallowHalf,
     Truncate,
 )
+from e2e.lab.services.s3 import S3
 from tests.integration.apiserver import free_ports
 from tests.integration.backup.conftest import KEY, STALL, WHOLE, Desk
 from tests.integration.backup.servers import HOST, Etcd, line

@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 from tests.integration.apiserver import ApiServer
 from tests.integration.conftest import PATIENCE
-from tests.unit.csrs import csr, node
 from tests.unit.operators.cluster.builders import a_cluster
+from tests.unit.workload.csrs import csr, node
 
 from kok.kube import kinds
 from kok.kube.client import Kube

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pytest
 from aiohttp import web
-from tests.unit.csrs import csr
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.cluster.builders import NOW, a_cluster
+from tests.unit.workload.csrs import csr
 
 from kok import pki
 from kok.api.meta import Kind, Manifest

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import structlog
-from tests.unit.csrs import csr, node
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.cluster.builders import NOW, a_cluster
 from tests.unit.operators.machine.builders import machine
+from tests.unit.workload.csrs import csr, node
 
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
