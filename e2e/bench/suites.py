@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from e2e import demo
-from e2e.bench import apiclients, clusters, etcd, fairness, floor, saved, texts
-from e2e.bench import demo as whole_demo
+from e2e.bench import clusters, etcd, fairness, floor, saved
+from e2e.bench.alone import apiclients, texts
+from e2e.bench.alone import demo as whole_demo
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import cores, mebibytes, usage
 from e2e.fixtures import userfiles
