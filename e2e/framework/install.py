@@ -14,8 +14,8 @@ from e2e.lab import Lab
 from kok.kube import kinds
 from kok.kube.client import Kube
 
-CHART = Path(__file__).parents[2] / "charts" / "kok"
-CRDS = CHART / "crds"
+CHECKOUT = Path(__file__).resolve().parents[2]
+CHART = Path("charts") / "kok"
 RELEASE = "kok"
 NAMESPACE = "kok-system"
 
@@ -46,20 +46,22 @@ def _documents(text: str) -> list[str]:
     return sorted(json.dumps(d, sort_keys=True) for d in found)
 
 
-async def install(lab: Lab, report: Report, **chosen: object) -> None:
+async def install(lab: Lab, report: Report, *, tree: Path = CHECKOUT, **chosen: object) -> None:
     """Installs or upgrades the release, only if it differs; returns when all operators are up.
 
-    Further values are the chart's own, such as `singleProcess=True`.
+    Image, chart and CRDs are those of `tree`. Further values are the chart's own, such as
+    `singleProcess=True`.
     """
-    image = await lab.operator_image()
+    image = await lab.operator_image(tree)
+    chart = tree / CHART
     values = json.dumps(_values(image, chosen))
-    arguments = (RELEASE, str(CHART), "-n", NAMESPACE, "-f", "-")
+    arguments = (RELEASE, str(chart), "-n", NAMESPACE, "-f", "-")
     wanted = await lab.helm("template", *arguments, "--no-hooks", stdin=values)
     if await _installed(lab, wanted):
         report.line("KOK is installed as the chart says")
     else:
         # Helm installs CRDs once and never changes them, so a chart's upgrade applies them first.
-        await lab.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
+        await lab.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(chart / "crds"))
         await lab.helm("upgrade", "--install", *arguments, "--create-namespace", stdin=values)
     await _rolled_out(lab)
 

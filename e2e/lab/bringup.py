@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from e2e.lab.cluster.meta import FIRST, Meta
 from e2e.lab.images import catalog, operator_image, rootfs
@@ -72,9 +73,11 @@ def graph(
     return steps
 
 
-async def place_operator_image(supplies: Supplies, cluster: Meta) -> str:
-    """KOK's image of this checkout: built if it changed, served, and on the meta hosts."""
-    reference = await operator_image.ensure(supplies.cache, supplies.images)
+async def place_operator_image(
+    supplies: Supplies, cluster: Meta, tree: Path = operator_image.CHECKOUT
+) -> str:
+    """KOK's image of a tree, built if it changed: served, and on the meta hosts."""
+    reference = await operator_image.ensure(supplies.cache, supplies.images, tree)
     await cluster.renew(operator_image.REFERENCE, reference)
     return reference
 

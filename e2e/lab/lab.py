@@ -18,6 +18,7 @@ from e2e.lab.cluster.meta import FIRST, Meta
 from e2e.lab.cluster.state import State, Store
 from e2e.lab.errors import LabError
 from e2e.lab.images import builds, catalog, rootfs
+from e2e.lab.images.operator_image import CHECKOUT
 from e2e.lab.machine import podman, preflight
 from e2e.lab.machine.cache import Cache
 from e2e.lab.machine.proc import run
@@ -294,9 +295,9 @@ class Lab:
         """Pull images onto every meta host, so that pods start without waiting for them."""
         await self.meta.pull(*references)
 
-    async def operator_image(self) -> str:
-        """KOK's image of this checkout: built if it changed, served, and on the meta hosts."""
-        return await bringup.place_operator_image(self.supplies, self.meta)
+    async def operator_image(self, tree: Path = CHECKOUT) -> str:
+        """KOK's image of a tree, built if it changed: served, and on the meta hosts."""
+        return await bringup.place_operator_image(self.supplies, self.meta, tree)
 
     async def load_image(self, local: str, reference: str) -> None:
         """Serve an image of podman's storage under a reference, and pull it onto meta hosts."""
