@@ -13,7 +13,7 @@ PY := .venv/bin/python
 LAB := $(PY) -m e2e.lab
 PYTEST := $(PY) -m pytest
 CHART := charts/kok
-# What tests run, built once into the lab's cache; tests would build it too, but without a word.
+# What tests run, made once and kept in the lab's cache; tests would make it too, but without a word.
 HELM := helm@v4.3.1
 PROMTOOL := promtool@debian
 SERVERS := etcd@v3.6.10 etcd@v3.5.21 etcd@v3.6.8 etcd@v3.6.11 etcd@v3.7.3 kube-apiserver@v1.37.1 \
@@ -29,7 +29,7 @@ ARGS ?=
 
 say = @echo "==> $(1)" >&2
 build = @for it in $(1); do \
-	echo "==> $$it: from the cache, or built now" >&2; \
+	echo "==> $$it: from the cache, or made now" >&2; \
 	$(LAB) binary "$${it%@*}" --version "$${it\#*@}" >/dev/null; \
 done
 
@@ -42,6 +42,7 @@ help: ## Print this list
 
 .PHONY: demo
 demo: setup ## From nothing to a business cluster with a working node
+	@$(LAB) missing
 	@$(PY) -m e2e.demo
 
 .PHONY: test
@@ -122,6 +123,7 @@ integration: setup ## Tests against a real API server and etcd [ARGS=...]
 .PHONY: e2e
 e2e: setup ## One scenario in the lab [S=first-cluster, or a pattern such as 'first-*']
 	$(call say,e2e scenario $(S))
+	@$(LAB) missing
 	@$(PY) -m e2e.run '$(S)'
 
 .PHONY: bench
@@ -132,6 +134,7 @@ bench: setup ## Measure speed and memory, write docs/benchmarks.md [B=name]
 
 .PHONY: lab-up
 lab-up: setup ## Bring the lab up; a second time changes nothing
+	@$(LAB) missing
 	@$(LAB) up
 
 .PHONY: lab-status
