@@ -12,6 +12,8 @@ export DEBIAN_FRONTEND := noninteractive
 PY := .venv/bin/python
 LAB := $(PY) -m e2e.lab
 PYTEST := $(PY) -m pytest
+# Tests of one file stay together: they share an API server and what they wait for.
+WORKERS := -n 2 --dist loadfile
 CHART := charts/kok
 # What tests run, made once and kept in the lab's cache; tests would make it too, but without a word.
 HELM := helm@v4.3.1
@@ -112,13 +114,13 @@ chart: setup ## Lint the Helm chart and render it in all its shapes
 unit: setup ## Unit tests [ARGS=...]
 	$(call build,$(HELM) $(PROMTOOL))
 	$(call say,unit tests)
-	@$(PYTEST) tests/unit $(ARGS)
+	@$(PYTEST) $(WORKERS) tests/unit $(ARGS)
 
 .PHONY: integration
 integration: setup ## Tests against a real API server and etcd [ARGS=...]
 	$(call build,$(HELM) $(SERVERS))
 	$(call say,integration tests)
-	@$(PYTEST) tests/integration tests/crds $(ARGS)
+	@$(PYTEST) $(WORKERS) tests/integration tests/crds $(ARGS)
 
 .PHONY: e2e
 e2e: setup ## One scenario in the lab [S=first-cluster, or a pattern such as 'first-*']
