@@ -20,15 +20,15 @@ from tests.unit.operators.etcd.builders import (
     a_world,
     formed,
     listed,
+    report,
     says,
 )
 
 from kok.etcdclient.answers import alarm_of, listed_of, status_of
 from kok.etcdclient.client import EtcdClient
 from kok.etcdclient.model import Alarm, Credentials, EtcdError, Trouble
-from kok.operators.etcd.etcdcluster import observe
-from kok.operators.etcd.etcdcluster.conditions.report import report
-from kok.operators.etcd.etcdcluster.observe import Answer, World
+from kok.operators.etcd.etcdcluster import observed
+from kok.operators.etcd.etcdcluster.observed import Answer, World
 from kok.operators.etcd.etcdcluster.view import Situation
 from kok.pki import LeafSpec, Usage, issue
 
@@ -293,7 +293,7 @@ async def test_without_a_certificate_members_are_not_asked_but_told_why() -> Non
     children = dict(a_world(obj).children)
     del children["Secret", "shop-etcd-client"], children["Secret", "shop-etcd-server"]
 
-    answers = await observe.ask_members(obj, ["shop-etcd-0"], World(children))
+    answers = await observed.ask_members(obj, ["shop-etcd-0"], World(children))
 
     error = answers["shop-etcd-0"].error
     assert error is not None
@@ -305,7 +305,7 @@ async def test_without_the_clients_certificate_the_members_own_serves() -> None:
     children = dict(a_world(obj, p0=a_pod(obj, 0, podIP="127.0.0.1")).children)
     del children["Secret", "shop-etcd-client"]
 
-    answers = await observe.ask_members(obj, ["shop-etcd-0"], World(children))
+    answers = await observed.ask_members(obj, ["shop-etcd-0"], World(children))
 
     error = answers["shop-etcd-0"].error
     assert error is not None
@@ -316,5 +316,5 @@ async def test_without_the_clients_certificate_the_members_own_serves() -> None:
     ("phase", "address"), [("Running", "10.0.0.1"), ("Succeeded", None), ("Failed", None)]
 )
 def test_only_pods_that_may_answer_are_asked(phase: str, address: str | None) -> None:
-    assert observe.pod_address(a_pod(formed(), 0, phase=phase)) == address
-    assert observe.pod_address(None) is None
+    assert observed.pod_address(a_pod(formed(), 0, phase=phase)) == address
+    assert observed.pod_address(None) is None

@@ -11,9 +11,9 @@ from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdbackup import attempts
 from kok.operators.etcd.etcdcluster import hibernation
 from kok.operators.etcd.etcdcluster.certificates import trust
-from kok.operators.etcd.etcdcluster.conditions import lag
+from kok.operators.etcd.etcdcluster.conditions import figures
 from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.observe import Answer, World
+from kok.operators.etcd.etcdcluster.observed import Answer, World
 
 _CLUSTER = ("namespace", "name")
 _MEMBER = (*_CLUSTER, "member")
@@ -139,7 +139,7 @@ def show(obj: EtcdCluster, world: World) -> None:
 def _show_members(obj: EtcdCluster, world: World) -> None:
     at, status = (obj.namespace, obj.name), obj.status
     said = {n: a.status for n, a in world.answers.items() if a.status is not None}
-    behind = lag.lags(obj, world)
+    behind = figures.lags(obj, world)
     for member in status.members:
         one = (*at, member.name)
         MEMBER_UP.labels(*one).set(member.ready)

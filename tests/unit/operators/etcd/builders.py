@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
 from kok.api.meta import Manifest
 from kok.etcdclient.model import EtcdError, Listed, MemberStatus
 from kok.kube.apply.serverside import index
-from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster import decide, render
+from kok.operators.etcd import naming, reasons
+from kok.operators.etcd.etcdcluster import render
+from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.certificates import certificates
+from kok.operators.etcd.etcdcluster.conditions import figures, ready, verdicts
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
+from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
+from kok.operators.etcd.etcdcluster.conditions.told import tell
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import Answer, World
+from kok.operators.etcd.etcdcluster.observed import Answer, World
 from kok.operators.etcd.etcdcluster.operations import Action
+from kok.operators.etcd.etcdcluster.operations.run import next_action
 from kok.operators.etcd.etcdcluster.render import Facts
 from kok.operators.etcd.etcdcluster.storage import Storage
 from kok.operators.etcd.etcdcluster.view import Situation
-from kok.pki import CertificateAuthority, fingerprint, new_ca
+from kok.pki import CAProblem, CertificateAuthority, fingerprint, new_ca
+from kok.runtime.conditions import Verdict
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 UID = "11111111-2222-3333-4444-555555555555"
@@ -247,7 +256,7 @@ def seen(obj: EtcdCluster, members: tuple[Listed, ...], **answers: Any) -> World
 
 def decided(obj: EtcdCluster, world: World, **later: float) -> Action | None:
     """What is done next, so much `later` than NOW (as for `timedelta`)."""
-    return decide.decide(Situation.of(obj, world, NOW + timedelta(**later)))
+    return next_action(Situation.of(obj, world, NOW + timedelta(**later)))
 
 
 def action(obj: EtcdCluster, world: World, **later: float) -> Action:
@@ -255,3 +264,28 @@ def action(obj: EtcdCluster, world: World, **later: float) -> Action:
     found = decided(obj, world, **later)
     assert found is not None
     return found
+
+
+# --- what is said
+
+
+def report(
+    s: Situation,
+    problem: Problem | None = None,
+    ca: CAProblem | None = None,
+    action: Action | None = None,
+) -> Verdict:
+    """Puts into the status of `s.obj` all that a pass says that sees this; returns `Available`."""
+    status, before = s.obj.status, s.obj.status.model_copy(deep=True)
+    figures.see(s)
+    found = verdicts.judge(s, problem, ca, action)
+    phase = ready.phase(status, problem, found, action)
+    tell(status, found, phase, Outcome(), now=s.now, generation=s.obj.metadata.generation)
+    figures.settle(before, s.obj, s.world)
+    return found[reasons.AVAILABLE]
+
+
+def said_of(backups: Sequence[EtcdBackup], obj: EtcdCluster, now: datetime) -> Verdict | None:
+    """What a pass says of the backups of an EtcdCluster, after it has recorded what it saw of them."""
+    scheduled.note(obj, backups, now)
+    return scheduled.judge(obj, backups, now)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.unit.operators.etcd.builders import NOW, a_world, an_etcd, fails, formed, says
+from tests.unit.operators.etcd.builders import NOW, a_world, an_etcd, fails, formed, report, says
 from tests.unit.operators.etcd.etcdbackup.builders import a_backup
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
@@ -19,8 +19,7 @@ from kok.api.etcd.status import (
 )
 from kok.etcdclient.model import Alarm, EtcdError, Trouble
 from kok.operators.etcd import metrics, reasons
-from kok.operators.etcd.etcdcluster.conditions.report import report
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.view import Situation
 
 

@@ -20,8 +20,8 @@ from kok.kube import kinds
 from kok.kube.errors import AlreadyExists, KubeError
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdbackup import attempts
-from kok.operators.etcd.etcdcluster.conditions.sizes import human
-from kok.operators.etcd.etcdcluster.observe import pod_address
+from kok.operators.etcd.etcdcluster.conditions.figures import human
+from kok.operators.etcd.etcdcluster.observed import pod_address
 from kok.operators.etcd.etcdcluster.sealedkeys import bundle, keep
 from kok.operators.etcd.jobs import manifest as render
 from kok.operators.etcd.jobs import outcome, owned, preconditions, work

@@ -15,7 +15,7 @@ from kok.kube.errors import NotFound
 from kok.kube.objects.children import LEAVING
 from kok.kube.objects.ownership import owned_by
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World, read_children
+from kok.operators.etcd.etcdcluster.observed import World, read_children
 from kok.operators.etcd.jobs import owned as workers
 from kok.operators.etcd.together import all_of
 from kok.runtime.controller.errors import Wait

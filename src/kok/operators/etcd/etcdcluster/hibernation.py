@@ -26,7 +26,7 @@ from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdbackup import schedule
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.members.clock_skew import is_recent
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.restores import seeding
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass

@@ -15,7 +15,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.etcd.etcdcluster import reconcile
-from kok.operators.etcd.etcdcluster.observe import is_ready
+from kok.operators.etcd.etcdcluster.observed import is_ready
 from kok.operators.etcd.etcdcluster.operations import roll
 from kok.operators.etcd.naming import pod_endpoint
 from kok.runtime.process.main import Process

@@ -24,7 +24,7 @@ from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.children import VOLUMES, known, stranger
 from kok.operators.etcd.etcdcluster.conditions.obstacles import name_problem
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import CHILD_KINDS, World, expected, read_children
+from kok.operators.etcd.etcdcluster.observed import CHILD_KINDS, World, expected, read_children
 from kok.operators.etcd.jobs import owned as workers
 
 CROWD = 40

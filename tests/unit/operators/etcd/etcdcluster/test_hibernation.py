@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.operators.etcd.builders import NOW, a_world, formed, without
+from tests.unit.operators.etcd.builders import NOW, a_world, formed, report, without
 
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
@@ -14,9 +14,8 @@ from kok.api.etcd.status import EtcdHibernation, EtcdRestoreProgress, Hibernatio
 from kok.kube import kinds
 from kok.operators.etcd import metrics
 from kok.operators.etcd.etcdcluster import hibernation
-from kok.operators.etcd.etcdcluster.conditions.report import report
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.view import Situation
 from kok.operators.etcd.naming import ANNOTATION_SLEEP_WITHOUT_BACKUP
 

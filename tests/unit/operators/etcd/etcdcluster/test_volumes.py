@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -16,11 +17,14 @@ from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import owner_reference
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster import children, delete, reconcile, render
-from kok.operators.etcd.etcdcluster.certificates.certificates import Authority
+from kok.operators.etcd.etcdcluster import children, delete, render
+from kok.operators.etcd.etcdcluster.act import act
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
+from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
+from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observe import View
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.render import Facts
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.controller.errors import Wait
@@ -48,8 +52,8 @@ async def freed(api: FakeApi, kube: Kube, obj: EtcdCluster, *claims: Manifest) -
         api.put(path, one)
     world = World({("PersistentVolumeClaim", c["metadata"]["name"]): c for c in claims})
     problem = Problem(reasons.NAME_TAKEN, "why")
-    seen = reconcile.Seen(cast("Authority", None), None, problem, False, (), (), (), None)
-    await reconcile._work(passing(obj, kube), obj, world, seen, EtcdSettings())
+    decision = cast("Decision", SimpleNamespace(found=problem))
+    await act(passing(obj, kube), View(world), decision, Outcome(), EtcdSettings())
     return [api.objects[path] for path in paths]
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from tests.unit.operators.etcd.builders import NOW
 
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.watch_window import GAP, Watch, Watches, counted, looked
 
 KEY = ("team-a", "shop-etcd")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -22,6 +21,7 @@ from kok.kube.lists.tolerant import readable
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdbackup import attempts, schedule
 from kok.operators.etcd.etcdcluster.backups import pinned
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.process.event_loop import at_nobodys_expense
 
@@ -31,15 +31,6 @@ LATE = timedelta(hours=2)
 _QUIET = {reasons.QUEUED, reasons.BACKUP_RUNNING}
 REMOVED_AT_ONCE = 3
 """Backups that are being removed at the same time: one wrong judgement costs no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is to be said of the backups; `holds` is None where it cannot be known."""
-
-    holds: bool | None
-    reason: str
-    message: str
 
 
 async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdBackup]:
@@ -59,8 +50,8 @@ def about(etcd: str, work: Manifest) -> Manifest:
     return unrecorded(work)
 
 
-def report(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> None:
-    """Writes into `obj.status` what is known of the backups."""
+def note(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> None:
+    """Records which backup is the last good one, which trial was, and since when the schedule is so."""
     status = obj.status
     newest = next(iter(schedule.good(backups, now)), None)
     status.last_verified = _last_verified(backups, now)
@@ -72,22 +63,10 @@ def report(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> No
             at=schedule.taken(newest) if schedule.is_ahead(stored, now) else stored,
             size=newest.status.size or 0,
         )
-    note_schedule(obj, now)
-    found = judge(obj, backups, now)
-    if found is None:
-        status.drop_conditions([reasons.BACKUPS_HEALTHY])
-        return
-    status.set_condition(
-        reasons.BACKUPS_HEALTHY,
-        found.holds,
-        found.reason,
-        found.message,
-        now=now,
-        generation=obj.metadata.generation,
-    )
+    _note_schedule(obj, now)
 
 
-def note_schedule(obj: EtcdCluster, now: datetime) -> None:
+def _note_schedule(obj: EtcdCluster, now: datetime) -> None:
     """Records since when the schedule has been what it is: nothing was due by it before."""
     status, seen = obj.status, obj.status.backup_schedule
     cron = obj.spec.backup.schedule if obj.spec.backup is not None else ""
@@ -101,7 +80,7 @@ def note_schedule(obj: EtcdCluster, now: datetime) -> None:
         status.backup_schedule = EtcdScheduleSeen(schedule=cron, since=since)
 
 
-def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Finding | None:
+def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Verdict | None:
     """Are backups made and proven as the schedules say? None without a schedule."""
     policy = obj.spec.backup
     if policy is None or not (policy.schedule or policy.verify):
@@ -110,7 +89,7 @@ def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Fin
         wrong = schedule.problem(cron) if cron else None
         if wrong is not None:
             text = f"spec.backup.{field}: {cron!r} is no schedule ({wrong})"
-            return Finding(
+            return Verdict(
                 False, reasons.SCHEDULE_INVALID, f"{text}; write one such as 0 */6 * * *"
             )
     trouble = _trouble(scheduled(backups), now) or _refuted(backups, now) or _early(obj, now)
@@ -123,13 +102,13 @@ def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Fin
     if due is not None and not any(_covers(b, due, now) for b in fine):
         last = f"the last one is {fine[0].name}" if fine else "there is none"
         text = f"no backup was stored since {due:%Y-%m-%d %H:%M} UTC, when one was due; {last}"
-        return Finding(False, reasons.BACKUP_OVERDUE, text)
+        return Verdict(False, reasons.BACKUP_OVERDUE, text)
     if not fine:
-        return Finding(None, reasons.NO_BACKUP_YET, "no backup has been due so far")
-    return Finding(True, reasons.BACKED_UP, f"the last backup is EtcdBackup {fine[0].name}")
+        return Verdict(None, reasons.NO_BACKUP_YET, "no backup has been due so far")
+    return Verdict(True, reasons.BACKED_UP, f"the last backup is EtcdBackup {fine[0].name}")
 
 
-def _early(obj: EtcdCluster, now: datetime) -> Finding | None:
+def _early(obj: EtcdCluster, now: datetime) -> Verdict | None:
     """That by what is recorded nothing is due for long, since a clock was ahead."""
     slot = obj.status.last_backup_slot
     if slot is None or not schedule.is_ahead(slot, now):
@@ -138,7 +117,7 @@ def _early(obj: EtcdCluster, now: datetime) -> Finding | None:
         f"status.lastBackupSlot is {slot:%Y-%m-%d %H:%M} UTC, which is yet to come: the clock of the "
         "operator's node was ahead, or is behind; it counts as none"
     )
-    return Finding(False, reasons.BACKUP_OVERDUE, text)
+    return Verdict(False, reasons.BACKUP_OVERDUE, text)
 
 
 def _covers(backup: EtcdBackup, due: datetime, now: datetime) -> bool:
@@ -147,7 +126,7 @@ def _covers(backup: EtcdBackup, due: datetime, now: datetime) -> bool:
     return stored >= due and not schedule.is_ahead(schedule.taken(backup), now)
 
 
-def _trouble(mine: Sequence[EtcdBackup], now: datetime) -> Finding | None:
+def _trouble(mine: Sequence[EtcdBackup], now: datetime) -> Verdict | None:
     """What keeps the latest backup of the schedule from being made."""
     known = [b for b in mine if not schedule.is_ahead(attempts.slot(b) or now, now)]
     if not known or known[-1].status.phase == "Complete":
@@ -156,10 +135,10 @@ def _trouble(mine: Sequence[EtcdBackup], now: datetime) -> Finding | None:
     ready = latest.status.condition(reasons.READY)
     if ready is None or (ready.reason in _QUIET and latest.status.attempts <= 1):
         return None
-    return Finding(False, ready.reason, f"EtcdBackup {latest.name}: {ready.message}")
+    return Verdict(False, ready.reason, f"EtcdBackup {latest.name}: {ready.message}")
 
 
-def _refuted(backups: Sequence[EtcdBackup], now: datetime) -> Finding | None:
+def _refuted(backups: Sequence[EtcdBackup], now: datetime) -> Verdict | None:
     """The latest proof, if it showed that a backup cannot be restored, or not with the keys there."""
     tried = [
         (proof.at, b)
@@ -174,11 +153,11 @@ def _refuted(backups: Sequence[EtcdBackup], now: datetime) -> Finding | None:
     proof, ready = backup.status.verification, backup.status.condition(reasons.READY)
     why = proof.message if proof is not None else None
     if _is_locked(backup):
-        return Finding(False, Reason.KEY_MISSING.value, f"EtcdBackup {backup.name}: {why}")
+        return Verdict(False, Reason.KEY_MISSING.value, f"EtcdBackup {backup.name}: {why}")
     if not schedule.is_refuted(backup):
         return None
     why = why or (ready.message if ready is not None else "")
-    return Finding(False, reasons.VERIFICATION_FAILED, f"EtcdBackup {backup.name}: {why}")
+    return Verdict(False, reasons.VERIFICATION_FAILED, f"EtcdBackup {backup.name}: {why}")
 
 
 def _is_locked(backup: EtcdBackup) -> bool:

@@ -17,7 +17,7 @@ from kok.operators.etcd.etcdcluster.members.roles import (
     members_of,
     note,
 )
-from kok.operators.etcd.etcdcluster.observe import World, expected
+from kok.operators.etcd.etcdcluster.observed import World, expected
 from kok.versions import UnknownVersion, check_etcd_upgrade, etcd
 
 

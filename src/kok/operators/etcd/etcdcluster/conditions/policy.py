@@ -5,7 +5,7 @@ from __future__ import annotations
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Problem, obstacle
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.runtime.policy import (
     Policies,
     wrong_image,

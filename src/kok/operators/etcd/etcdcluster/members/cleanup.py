@@ -7,7 +7,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.together import all_of
 from kok.runtime.controller.reconciler import Pass
 

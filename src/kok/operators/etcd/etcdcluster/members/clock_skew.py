@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.operators.etcd.etcdbackup.schedule import is_ahead
 from kok.operators.etcd.etcdcluster.certificates import certificates
-from kok.operators.etcd.etcdcluster.observe import Answer, World
+from kok.operators.etcd.etcdcluster.observed import Answer, World
 
 
 def past(when: datetime | None, now: datetime) -> datetime | None:

@@ -23,7 +23,7 @@ from kok.operators.etcd.etcdcluster.members.lost import (
     who_omits,
     why_lost,
 )
-from kok.operators.etcd.etcdcluster.observe import Answer, World, is_ready
+from kok.operators.etcd.etcdcluster.observed import Answer, World, is_ready
 
 _TELLS_NOTHING = {
     Trouble.SILENT,

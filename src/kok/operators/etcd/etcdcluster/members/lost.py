@@ -17,7 +17,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.members import proven, roles
-from kok.operators.etcd.etcdcluster.observe import Answer, World, is_ready
+from kok.operators.etcd.etcdcluster.observed import Answer, World, is_ready
 from kok.operators.etcd.etcdcluster.watch_window import counted
 
 EMPTY_VOLUME = "couldn't find local name"

@@ -16,7 +16,7 @@ from kok.kube import kinds
 from kok.kube.objects.children import is_whole
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.watch_window import counted
 
 STEADY = timedelta(minutes=10)

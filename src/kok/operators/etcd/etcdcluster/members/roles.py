@@ -14,7 +14,7 @@ from kok.kube.objects.ownership import owned_by
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster import storage
 from kok.operators.etcd.etcdcluster.certificates import trust
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.render import Facts, Start
 
 

@@ -13,7 +13,7 @@ from kok.kube.objects.drift import covers
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster import render, storage
 from kok.operators.etcd.etcdcluster.certificates import trust
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 
 _NOTES = (naming.ANNOTATION_SETTINGS, naming.ANNOTATION_CA)
 

@@ -5,7 +5,7 @@ Each module is one step of the order below and has one pure function
     plan(s: Situation) -> Action | None
 
 which says what to do next, or None if that is not its business now; the first that answers has
-the pass (`kok.operators.etcd.etcdcluster.decide`). An `Action` is a value: what must be recorded first, one
+the pass (`run.next_action`). An `Action` is a value: what must be recorded first, one
 call (`calls`) that changes etcd or a child, and what people are told. Children (volumes, start
 lists, StatefulSets, the budget for disruptions) follow from what is recorded, by `plan` and
 `render`; what is left of members that are gone is removed by `remains`.

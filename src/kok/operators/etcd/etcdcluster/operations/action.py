@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
 from kok.etcdclient.client import EtcdClient
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.operations import action as operations
 

@@ -29,6 +29,7 @@ from kok.operators.etcd.etcdcluster.operations.roll import Restart
 from kok.operators.etcd.etcdcluster.view import Situation
 from kok.operators.etcd.etcdcluster.watch_window import counted
 from kok.operators.etcd.together import all_of
+from kok.runtime.conditions import Verdict
 
 PATIENCE = timedelta(seconds=60)
 """How long a quorum has to be seen to be lost before it is taken for lost."""
@@ -183,18 +184,17 @@ def use_consent(
         obj.status.consent_used_at = now.replace(microsecond=0)
 
 
-def lapse(obj: EtcdCluster, now: datetime) -> bool:
-    """Makes a consent void whose loss has passed by itself, by the condition Available of this pass;
+def lapse(obj: EtcdCluster, available: Verdict, now: datetime) -> bool:
+    """Makes a consent void whose loss has passed by itself, by what this pass says of `Available`;
     whether it is void by that. To be called before it is forgotten since when there was no quorum.
 
     Where the loss only is not seen any more, as in hibernation, the next one is another one as well.
     """
-    status, available = obj.status, obj.status.condition(reasons.AVAILABLE)
-    if available is None or not is_allowed(obj):
+    if not is_allowed(obj):
         return False
-    running = status.operation
+    status, running = obj.status, obj.status.operation
     if running is not None and running.type == "Recover":
-        over = status.is_true(reasons.AVAILABLE)
+        over = available.holds is True
     else:
         lost = {reasons.QUORUM_LOST, reasons.RECOVERING}
         over = status.quorum_lost_at is not None and available.reason not in lost

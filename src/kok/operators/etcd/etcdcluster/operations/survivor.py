@@ -15,6 +15,7 @@ from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.members.clock_skew import past
 from kok.operators.etcd.etcdcluster.view import Situation
 from kok.operators.etcd.etcdcluster.watch_window import counted
+from kok.runtime.conditions import Verdict
 
 SILENCE = timedelta(minutes=6)
 """How long a member that held more is waited for: the kubelet lets at most 5 minutes pass before it
@@ -23,12 +24,11 @@ MOST = 2**62
 """No log is longer; the API server takes no number beyond 64 bits."""
 
 
-def note(s: Situation) -> None:
-    """Records what each member holds while no majority takes part, by the conditions of this pass;
-    forgets it when one does.
+def note(s: Situation, available: Verdict) -> None:
+    """Records what each member holds while no majority takes part, by what this pass says of
+    `Available`; forgets it when one does.
     """
-    available = s.obj.status.condition(reasons.AVAILABLE)
-    lost = available is not None and available.reason in {reasons.QUORUM_LOST, reasons.RECOVERING}
+    lost = available.reason in {reasons.QUORUM_LOST, reasons.RECOVERING}
     returned = roles.has_quorum(s.obj, s.world)
     for member in s.obj.status.members:
         said = s.said(member.name)

@@ -9,7 +9,7 @@ the way of any other, and is deleted again if a quorum returns before its turn c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,6 +28,7 @@ from kok.operators.etcd.etcdcluster.members.clock_skew import past
 from kok.operators.etcd.etcdcluster.restores.takeover import ENDED, STOPPED, is_void
 from kok.operators.etcd.etcdcluster.view import Situation
 from kok.operators.etcd.etcdcluster.watch_window import counted
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 
 KIND = EtcdRestore.info.kind
@@ -44,11 +45,10 @@ class Rescue:
     """The EtcdBackup of which an EtcdRestore is to be made now."""
 
 
-def note(obj: EtcdCluster, now: datetime) -> None:
-    """Records since when the quorum has been lost, from the condition Available of this pass."""
+def note(obj: EtcdCluster, available: Verdict, now: datetime) -> None:
+    """Records since when the quorum has been lost, by what this pass says of `Available`."""
     status = obj.status
-    available = status.condition(reasons.AVAILABLE)
-    if available is None or available.reason != reasons.QUORUM_LOST:
+    if available.reason != reasons.QUORUM_LOST:
         status.quorum_lost_at = None
     elif past(status.quorum_lost_at, now) is None:
         status.quorum_lost_at = now.replace(microsecond=0)
@@ -212,7 +212,9 @@ def eligible(s: Situation, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]
     ]
 
 
-def to_be_called_off(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]:
+def to_be_called_off(
+    obj: EtcdCluster, available: Verdict, restores: Sequence[EtcdRestore]
+) -> list[EtcdRestore]:
     """Restores of the policy that are not wanted any more, and for which all members have not
     stopped yet: one that hung with its node may come back until then.
     """
@@ -220,7 +222,7 @@ def to_be_called_off(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> list[
     if under_way is not None and under_way.step == "Stopping":
         under_way = None
     begun = {one.uid for one in (under_way, status.restored) if one is not None}
-    wanted = obj.spec.recovery.policy == "FromBackup" and not status.is_true(reasons.AVAILABLE)
+    wanted = obj.spec.recovery.policy == "FromBackup" and not available.holds
     # Of a loss that is over, although another has come since.
     names = {r.name for r in restores} if status.quorum_lost_at is None else {name_of(obj)}
     return [
@@ -233,32 +235,33 @@ def to_be_called_off(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> list[
     ]
 
 
-def report(obj: EtcdCluster, rescue: Rescue | None, now: datetime) -> None:
-    """Adds it to what the conditions say of the loss."""
+def said(rescue: Rescue | None, verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
+    """What the conditions say of the loss, and with it what is done about it."""
     if rescue is None:
-        return
+        return dict(verdicts)
+    found = dict(verdicts)
     for type_ in (reasons.AVAILABLE, reasons.READY):
-        before = obj.status.condition(type_)
-        if before is None:
-            continue
+        before = verdicts[type_]
         blocked = rescue.is_blocked and type_ == reasons.READY
         reason = reasons.RECOVERY_BLOCKED if blocked else before.reason
-        text = f"{rescue.message}; {before.message}"
-        obj.status.set_condition(
-            type_, False, reason, text, now=now, generation=obj.metadata.generation
-        )
+        found[type_] = Verdict(False, reason, f"{rescue.message}; {before.message}")
+    return found
 
 
 async def act(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
-    restores: Sequence[EtcdRestore],
     rescue: Rescue | None,
+    called_off: Sequence[EtcdRestore],
+    *,
+    returned: bool,
 ) -> None:
-    """Makes the EtcdRestore that is due, and deletes what is not wanted any more."""
-    for restore in to_be_called_off(obj, restores):
+    """Makes the EtcdRestore that is due, and deletes what is not wanted any more.
+
+    `returned`: there is a quorum again.
+    """
+    for restore in called_off:
         await p.kube.delete(KIND, restore.name, restore.namespace, uid=restore.metadata.uid)
-        returned = obj.status.is_true(reasons.AVAILABLE)
         why = "a quorum has returned by itself" if returned else "it is not wanted any more"
         text = f"EtcdRestore {restore.name} is called off: {why}"
         p.event(reasons.RECOVERY_CALLED_OFF, text)

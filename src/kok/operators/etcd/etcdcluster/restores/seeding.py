@@ -12,7 +12,7 @@ from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.render.volume import Facts
 from kok.operators.etcd.jobs import manifest as worker_render
 from kok.operators.etcd.jobs import owned, preconditions, seed_pod, work

@@ -39,14 +39,16 @@ from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdbackup.verify import BAD
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
+from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import new_names, proven, roles
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.operations import recover
 from kok.operators.etcd.etcdcluster.restores import seeding
 from kok.operators.etcd.etcdrestore.compatibility import misfit
 from kok.operators.etcd.jobs import work
 from kok.operators.etcd.jobs.outcome import Failed, Running
 from kok.operators.etcd.settings import EtcdSettings
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 
 KIND = EtcdRestore.info.kind
@@ -182,6 +184,8 @@ async def advance(
     world: World,
     restores: Sequence[EtcdRestore],
     own: EtcdSettings,
+    *,
+    outcome: Outcome,
 ) -> float | None:
     """One step; seconds until the next look, or None if no restore has the pass."""
     restore = obj.status.restore
@@ -195,7 +199,7 @@ async def advance(
     if restore.step == "Seeding":
         mine = next(r for r in restores if r.metadata.uid == restore.uid)
         worker = work.worker_of_restore(mine, obj)
-        return await _seed(p, obj, world, restore, own, worker=worker)
+        return await _seed(p, obj, world, restore, own, outcome=outcome, worker=worker)
     late = not is_waited_for(obj, p.now)
     begun = await _begin(p, obj, world, restores) if late else None
     return begun if begun is not None else await _finish(p, obj, world, restore)
@@ -285,6 +289,7 @@ async def _seed(
     restore: EtcdRestoreProgress,
     own: EtcdSettings,
     *,
+    outcome: Outcome,
     worker: BackupWorker,
 ) -> float:
     wrong = misfit(restore.source, obj.spec.version)
@@ -295,7 +300,7 @@ async def _seed(
     found = await seeding.fill(p, obj, world, restore, own, worker=worker)
     if isinstance(found, Running):
         text = f"the volume of {restore.member} is being filled: Job {found.message}"
-        p.set_condition(reasons.READY, False, found.reason or reasons.RESTORING, text)
+        outcome.verdicts[reasons.READY] = Verdict(False, found.reason or reasons.RESTORING, text)
         return LOOK
     if not isinstance(found, Failed):
         return await _swap(p, obj, restore)

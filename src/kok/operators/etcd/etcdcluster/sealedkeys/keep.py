@@ -28,11 +28,13 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import owned, owned_by
 from kok.operators.etcd import naming, reasons
+from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World, connect, pod_address
+from kok.operators.etcd.etcdcluster.observed import World, connect, pod_address
 from kok.operators.etcd.etcdcluster.sealedkeys import bundle
 from kok.operators.etcd.etcdcluster.sealedkeys.bundle import AGAIN
 from kok.operators.etcd.jobs import store as stores
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import Pass
 
@@ -54,21 +56,24 @@ async def keep(
     obj: EtcdCluster,
     world: World,
     restores: Sequence[EtcdRestore],
+    outcome: Outcome,
     *,
+    available: bool,
     due: bool,
 ) -> float | None:
     """Opens what came with a backup, then keeps what is to be kept; seconds until the next look.
 
-    `due`: a backup is about to be made, which must hold what there is now.
+    `available`: etcd can be read and written; `due`: a backup is about to be made, which must hold
+    what there is now.
     """
     policy, status = obj.spec.backup, obj.status
     stores = policy is not None and policy.keys is not None
     opens = obj.spec.restore_from is not None and status.keys_returned is None
     if not stores:
         status.keys = None
-        status.drop_conditions([reasons.KEYS_STORED_CONDITION])
+        outcome.verdicts[reasons.KEYS_STORED_CONDITION] = None
     early = status.restore is not None and status.restore.step != "Growing"
-    if early or not status.is_true(reasons.AVAILABLE):
+    if early or not available:
         return None
     # Others wait for what came with the backup; what there is now is kept when all is done.
     stores = stores and status.restore is None
@@ -78,13 +83,17 @@ async def keep(
     try:
         async with connect(obj, world) as client:
             if opens and status.restored is not None:
-                await _give_back(p, obj, client, address, _encryption(obj, restores))
+                encryption = _encryption(obj, restores)
+                said = await _give_back(p, obj, client, address, encryption)
+                outcome.verdicts[reasons.KEYS_RESTORED_CONDITION] = said
             if stores:
-                await _store(p, obj, client, address)
+                kept = await _store(p, obj, client, address)
+                if kept is not None:
+                    outcome.verdicts[reasons.KEYS_STORED_CONDITION] = kept
     except EtcdError as error:
         p.log.info("the keys in etcd cannot be looked at", why=error.message)
         return AGAIN
-    lacks = stores and not status.is_true(reasons.KEYS_STORED_CONDITION)
+    lacks = stores and not _is_stored(obj, outcome)
     closed = obj.spec.restore_from is not None and status.keys_returned is None
     return AGAIN if lacks or closed else None
 
@@ -105,21 +114,29 @@ def _to_be_checked(obj: EtcdCluster, *, due: bool) -> bool:
     return is_of_earlier_release(obj)
 
 
-async def _store(p: Pass[EtcdCluster], obj: EtcdCluster, client: EtcdClient, address: str) -> None:
+def _is_stored(obj: EtcdCluster, outcome: Outcome) -> bool:
+    said = outcome.verdicts.get(reasons.KEYS_STORED_CONDITION)
+    if said is not None:
+        return said.holds is True
+    return obj.status.is_true(reasons.KEYS_STORED_CONDITION)
+
+
+async def _store(
+    p: Pass[EtcdCluster], obj: EtcdCluster, client: EtcdClient, address: str
+) -> Verdict | None:
+    """Whether they are kept; None where nobody has said what is to be kept."""
     try:
         wanted = await bundle.read(p.kube, obj)
         if wanted is None:
-            return
+            return None
         if not is_current(obj, wanted.versions):
             await _write(p, obj, wanted, client, address)
     except Wait as wait:
-        _say_stored(p, False, wait.reason, wait.message)
-        return
+        return Verdict(False, wait.reason, wait.message)
     except (SealError, WorkerError) as error:
-        _say_stored(p, False, reasons.KEYS_NOT_STORED, f"the keys cannot be kept: {error}")
-        return
+        return Verdict(False, reasons.KEYS_NOT_STORED, f"the keys cannot be kept: {error}")
     text = f"{', '.join(sorted(wanted.content))}: kept in etcd, sealed to {wanted.sealed_to}"
-    _say_stored(p, True, reasons.KEYS_SEALED, text)
+    return Verdict(True, reasons.KEYS_SEALED, text)
 
 
 async def _write(
@@ -160,7 +177,8 @@ async def _give_back(
     client: EtcdClient,
     address: str,
     encryption: BackupEncryption | None,
-) -> None:
+) -> Verdict:
+    """Whether what came with the backup is in its Secret now."""
     sealed = await client.read(address, sealing.aside(_data(obj)))
     if sealed is None:
         sealed = await client.read(address, sealing.WHERE)
@@ -168,16 +186,14 @@ async def _give_back(
     if sealed is None:
         text = "the backup holds no keys: spec.backup.keys was not set where it was made"
         obj.status.keys_returned = EtcdKeysReturned(secret="", at=now)
-        p.set_condition(reasons.KEYS_RESTORED_CONDITION, False, reasons.KEYS_MISSING, text)
-        return
+        return Verdict(False, reasons.KEYS_MISSING, text)
     keys = await _keys(p.kube, obj.namespace, encryption) if encryption is not None else {}
     try:
         private = await _private_key(p.kube, obj)
         content = await asyncio.to_thread(sealing.unseal, sealed, keys.values(), private)
     except SealError as error:
         text = f"the keys in the backup cannot be opened: {error}; {_way_out(obj, sealed)}"
-        p.set_condition(reasons.KEYS_RESTORED_CONDITION, False, reasons.KEYS_MISSING, text)
-        return
+        return Verdict(False, reasons.KEYS_MISSING, text)
     name = names.etcd_keys_secret(obj.name)
     live = await p.kube.get(kinds.SECRET, name, obj.namespace)
     if live is None:
@@ -188,12 +204,11 @@ async def _give_back(
             f"Secret {obj.namespace}/{name} exists already and does not belong to this "
             "EtcdCluster, or holds something else than what came with the backup; remove it"
         )
-        p.set_condition(reasons.KEYS_RESTORED_CONDITION, False, reasons.NAME_TAKEN, text)
-        return
+        return Verdict(False, reasons.NAME_TAKEN, text)
     obj.status.keys_returned = EtcdKeysReturned(secret=name, at=now)
     text = f"Secret {obj.namespace}/{name} holds what came with the backup: {', '.join(content)}"
-    p.set_condition(reasons.KEYS_RESTORED_CONDITION, True, reasons.KEYS_OPENED, text)
     p.event(reasons.KEYS_OPENED, text)
+    return Verdict(True, reasons.KEYS_OPENED, text)
 
 
 def _way_out(obj: EtcdCluster, sealed: bytes) -> str:
@@ -269,7 +284,3 @@ def _address(obj: EtcdCluster, world: World) -> str | None:
         if address is not None:
             return naming.pod_endpoint(address)
     return None
-
-
-def _say_stored(p: Pass[EtcdCluster], holds: bool, reason: str, message: str) -> None:
-    p.set_condition(reasons.KEYS_STORED_CONDITION, holds, reason, message)

@@ -75,7 +75,7 @@ def test_a_backup_that_a_person_made_counts_for_age_but_its_failure_is_no_alarm(
 
 def test_the_newest_good_one_is_in_the_status() -> None:
     obj = etcd()
-    policy.report(obj, [a_backup("a", age=HOUR, phase="Complete"), a_backup("b")], NOW)
+    policy.note(obj, [a_backup("a", age=HOUR, phase="Complete"), a_backup("b")], NOW)
     assert obj.status.last_backup is not None
     assert obj.status.last_backup.name == "a"
 
@@ -135,7 +135,7 @@ def test_an_etcdbackup_overrides_where_its_cluster_is_backed_up_to() -> None:
 def test_a_schedule_that_was_just_set_owes_nothing_for_the_time_before() -> None:
     obj = etcd()
 
-    policy.report(obj, [], NOW)
+    policy.note(obj, [], NOW)
 
     assert reason(obj) == (None, "NoBackupYet")
     found = policy.judge(obj, [], NOW + 9 * HOUR)
@@ -145,10 +145,10 @@ def test_a_schedule_that_was_just_set_owes_nothing_for_the_time_before() -> None
 
 def test_another_schedule_counts_from_when_it_was_set() -> None:
     obj, good = etcd("0 0 * * *"), a_backup(age=11 * HOUR, phase="Complete")
-    policy.report(obj, [good], NOW - 10 * HOUR)
+    policy.note(obj, [good], NOW - 10 * HOUR)
     hourly = etcd("0 * * * *", **obj.status.manifest())
 
-    policy.report(hourly, [good], NOW)
+    policy.note(hourly, [good], NOW)
 
     assert reason(hourly, good) == (True, "BackedUp")
 
@@ -157,6 +157,6 @@ def test_a_schedule_of_before_an_upgrade_of_the_operator_still_counts_from_its_l
     obj = etcd(lastBackupSlot=(NOW - 24 * HOUR).isoformat())
     obj.status.set_condition("BackupsHealthy", False, "BackupOverdue", "why", now=NOW, generation=1)
 
-    policy.report(obj, [], NOW)
+    policy.note(obj, [], NOW)
 
     assert reason(obj) == (False, "BackupOverdue")

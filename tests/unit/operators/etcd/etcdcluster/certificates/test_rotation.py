@@ -24,9 +24,9 @@ from kok.kube.apply.serverside import index
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.certificates import certificates, rotation, trust
-from kok.operators.etcd.etcdcluster.conditions.report import up_to_date
+from kok.operators.etcd.etcdcluster.conditions.verdicts import up_to_date
 from kok.operators.etcd.etcdcluster.members import roles, templates
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.operations import rotate
 from kok.operators.etcd.etcdcluster.operations.rotate import Announce, Enter
 from kok.operators.etcd.etcdcluster.view import Situation

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.operators.etcd.builders import NOW, a_world, formed, says
+from tests.unit.operators.etcd.builders import NOW, a_world, formed, report, says
 
 from kok.api.etcd.etcdcluster import EtcdCluster
-from kok.operators.etcd.etcdcluster.conditions import lag as figures
-from kok.operators.etcd.etcdcluster.conditions.report import report
-from kok.operators.etcd.etcdcluster.observe import Answer
+from kok.operators.etcd.etcdcluster.conditions import figures
+from kok.operators.etcd.etcdcluster.observed import Answer
 from kok.operators.etcd.etcdcluster.view import Situation
 
 QUOTA = 6_871_947_673

@@ -16,6 +16,7 @@ from tests.unit.operators.etcd.builders import (
     fails,
     formed,
     listed,
+    report,
     says,
     without,
 )
@@ -23,10 +24,9 @@ from tests.unit.operators.etcd.builders import (
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.etcdclient.model import Alarm, EtcdError, Trouble
 from kok.operators.etcd import reasons
+from kok.operators.etcd.etcdcluster.conditions.figures import human
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
-from kok.operators.etcd.etcdcluster.conditions.report import report
-from kok.operators.etcd.etcdcluster.conditions.sizes import human
-from kok.operators.etcd.etcdcluster.observe import Answer, World
+from kok.operators.etcd.etcdcluster.observed import Answer, World
 from kok.operators.etcd.etcdcluster.operations import Action
 from kok.operators.etcd.etcdcluster.view import Situation
 from kok.pki import CAProblem, CAReason

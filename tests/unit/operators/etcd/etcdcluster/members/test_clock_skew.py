@@ -21,13 +21,14 @@ from kok.api.etcd.store import EtcdBackupPolicy
 from kok.etcdclient.answers import clock_of, error_of
 from kok.etcdclient.model import EtcdError, Trouble
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster import decide, hibernation, observe
+from kok.operators.etcd.etcdcluster import hibernation, observed
 from kok.operators.etcd.etcdcluster.members.health import View, view
-from kok.operators.etcd.etcdcluster.observe import Answer, World
-from kok.operators.etcd.etcdcluster.operations import common, defragment, preflight, space
+from kok.operators.etcd.etcdcluster.observed import Answer, World
+from kok.operators.etcd.etcdcluster.operations import common, defragment, preflight, run, space
 from kok.operators.etcd.etcdcluster.restores import rescue
 from kok.operators.etcd.etcdcluster.view import Situation
 from kok.pki import LeafSpec, issue, new_ca
+from kok.runtime.conditions import Verdict
 
 UNTRUSTED = EtcdError(Trouble.UNTRUSTED, "does not agree on TLS with the operator")
 ADDRESS = f"127.{os.getpid() % 200 + 20}.3.1"
@@ -147,7 +148,7 @@ async def stranger(tmp_path: Path) -> AsyncIterator[None]:
 async def asked(*, ready: bool = True) -> Answer:
     obj = formed()
     world = World(a_world(obj, p0=a_pod(obj, 0, ready=ready, podIP=ADDRESS)).children)
-    return (await observe.ask_members(obj, ["shop-etcd-0"], world))["shop-etcd-0"]
+    return (await observed.ask_members(obj, ["shop-etcd-0"], world))["shop-etcd-0"]
 
 
 async def test_a_member_that_refuses_the_operator_is_asked_for_its_clock(tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ async def test_a_member_that_refuses_the_operator_is_asked_for_its_clock(tmp_pat
 async def test_a_member_that_waits_for_its_peers_and_answers_nobody_shows_its_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(observe, "NOT_READY_DEADLINE", 0.3)
+    monkeypatch.setattr(observed, "NOT_READY_DEADLINE", 0.3)
     async with served() as app:
         await web.TCPSite(app, ADDRESS, naming.METRICS_PORT).start()
         with socket.create_server((ADDRESS, naming.CLIENT_PORT)):
@@ -216,7 +217,7 @@ def test_members_that_were_replaced_in_the_future_do_not_hold_up_the_next_one() 
     gone = [EtcdReplacement(member=f"x{n}", at=NOW + DAYS, reason="lost") for n in range(3)]
     obj.status.replacements = gone
     world = without(a_world(obj, THERE, p0=None), ("PersistentVolumeClaim", "shop-etcd-0"))
-    action = decide.decide(Situation.of(obj, world, NOW))
+    action = run.next_action(Situation.of(obj, world, NOW))
     assert action.states == {"shop-etcd-0": "Leaving"}
 
 
@@ -255,7 +256,6 @@ def test_a_member_that_has_been_unhealthy_since_the_future_is_so_from_now_on() -
 
 def test_a_quorum_that_was_lost_in_the_future_is_so_from_now_on() -> None:
     obj = formed()
-    obj.status.set_condition("Available", False, "QuorumLost", "why", now=NOW, generation=1)
     obj.status.quorum_lost_at = NOW + DAYS
-    rescue.note(obj, NOW)
+    rescue.note(obj, Verdict(False, "QuorumLost", "why"), NOW)
     assert obj.status.quorum_lost_at == NOW

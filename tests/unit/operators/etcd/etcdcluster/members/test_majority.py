@@ -20,6 +20,7 @@ from tests.unit.operators.etcd.builders import (
     formed,
     learner,
     listed,
+    report,
     says,
     seen,
     wants,
@@ -29,11 +30,9 @@ from tests.unit.operators.etcd.builders import (
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.etcdclient.model import Alarm, EtcdError, Listed, Trouble
 from kok.operators.etcd import metrics, reasons
-from kok.operators.etcd.etcdcluster import decide
-from kok.operators.etcd.etcdcluster.conditions.report import report
 from kok.operators.etcd.etcdcluster.members import health, roles
-from kok.operators.etcd.etcdcluster.observe import Answer, World
-from kok.operators.etcd.etcdcluster.operations import survivor
+from kok.operators.etcd.etcdcluster.observed import Answer, World
+from kok.operators.etcd.etcdcluster.operations import run, survivor
 from kok.operators.etcd.etcdcluster.operations.recover import PATIENCE, Tell
 from kok.operators.etcd.etcdcluster.restores import rescue
 from kok.operators.etcd.etcdcluster.view import Situation
@@ -64,7 +63,7 @@ def after(obj: EtcdCluster, world: World, passes: int) -> EtcdCluster:
     """The object after some passes at a second's distance that all see the same."""
     for second in range(passes):
         s = Situation.of(obj, world, NOW + timedelta(seconds=second))
-        decide.record(QUIET, obj, decide.decide(s))
+        run.record(QUIET, obj, run.next_action(s))
     return obj
 
 
@@ -211,9 +210,9 @@ def observed(obj: EtcdCluster, answers: dict[int, Answer]) -> EtcdCluster:
     """The object after a pass that saw these answers, all others' pods being gone."""
     gone = {f"p{n}": None for n in NUMBERS if n not in answers}
     s = Situation.of(obj, a_world(obj, answers, **gone), NOW)
-    report(s, None, None, decide.decide(s))
-    rescue.note(obj, NOW)
-    survivor.note(s)
+    available = report(s, None, None, run.next_action(s))
+    rescue.note(obj, available, NOW)
+    survivor.note(s, available)
     metrics.show(obj, s.world)
     return obj
 

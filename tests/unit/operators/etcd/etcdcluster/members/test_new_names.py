@@ -14,8 +14,9 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster import decide
+from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import new_names
+from kok.operators.etcd.etcdcluster.operations import run
 from kok.operators.etcd.etcdcluster.restores import takeover
 from kok.operators.etcd.etcdcluster.view import Situation
 from kok.operators.etcd.settings import EtcdSettings
@@ -53,7 +54,7 @@ def claim(**meta: Any) -> Manifest:
 
 def next_member(obj: EtcdCluster) -> str:
     """The name that is to be recorded next."""
-    found = decide.decide(Situation.of(obj, a_world(formed()), NOW))
+    found = run.next_action(Situation.of(obj, a_world(formed()), NOW))
     assert found is not None
     return new_names.joining(obj, found)[0]
 
@@ -112,7 +113,9 @@ async def test_a_restore_fills_no_volume_that_somebody_else_made(
     before = api.put(f"{CLAIMS}/shop-etcd-3", claim(**meta))
     p = passing(obj, kube)
 
-    await takeover.advance(p, obj, a_world(formed()), [a_restore()], EtcdSettings())
+    await takeover.advance(
+        p, obj, a_world(formed()), [a_restore()], EtcdSettings(), outcome=Outcome()
+    )
 
     found = obj.status.restore
     assert found is not None
@@ -127,7 +130,9 @@ async def test_a_restore_chooses_a_name_that_nothing_has(api: FakeApi, kube: Kub
     api.put(f"{CLAIMS}/shop-etcd-3", claim())
     stopped = type(a_world(formed()))()
 
-    await takeover.advance(passing(obj, kube), obj, stopped, [a_restore()], EtcdSettings())
+    await takeover.advance(
+        passing(obj, kube), obj, stopped, [a_restore()], EtcdSettings(), outcome=Outcome()
+    )
 
     found = obj.status.restore
     assert found is not None

@@ -14,6 +14,7 @@ from tests.unit.operators.etcd.builders import (
     action,
     doing,
     formed,
+    report,
     says,
     without,
 )
@@ -24,16 +25,17 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster import reconcile
+from kok.operators.etcd.etcdcluster.act import adopt
 from kok.operators.etcd.etcdcluster.conditions import obstacles
-from kok.operators.etcd.etcdcluster.conditions.report import report
 from kok.operators.etcd.etcdcluster.members import proven as settled
 from kok.operators.etcd.etcdcluster.members.proven import STEADY
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
 from kok.operators.etcd.etcdcluster.view import Situation
+from kok.runtime.conditions import Verdict
 
 LONG = timedelta(hours=1)
+LOST = Verdict(False, reasons.QUORUM_LOST)
 TYPO = {"limits": {"memory": "16Mi"}}
 OOM = {"exitCode": 137, "reason": "OOMKilled"}
 CRASHING = {"waiting": {"reason": "CrashLoopBackOff"}}
@@ -41,8 +43,8 @@ CRASHING = {"waiting": {"reason": "CrashLoopBackOff"}}
 
 def seen(obj: EtcdCluster, world: World, at: datetime) -> EtcdCluster:
     """The object after a pass."""
-    report(Situation.of(obj, world, at), None, None, None)
-    rescue.note(obj, at)
+    available = report(Situation.of(obj, world, at))
+    rescue.note(obj, available, at)
     return obj
 
 
@@ -164,7 +166,7 @@ def test_volumes_that_were_adopted_are_not_given_up_for_settings_that_are_wrong(
     class Quiet:
         def event(self, *_: Any) -> None: ...
 
-    reconcile.adopt(Quiet(), obj, obstacles.Adoption(CLUSTER_ID, ids))  # type: ignore[arg-type]
+    adopt(Quiet(), obj, obstacles.Adoption(CLUSTER_ID, ids))  # type: ignore[arg-type]
 
     assert restored(obj, fallen(obj)) is None
 
@@ -204,7 +206,7 @@ def test_a_restore_that_was_made_before_does_not_begin_meanwhile(phase: str) -> 
     assert found is not None
     assert found.is_blocked
     assert "did not run for long with what they have been given" in found.message
-    assert rescue.to_be_called_off(changed, [mine]) == []
+    assert rescue.to_be_called_off(changed, LOST, [mine]) == []
 
 
 @pytest.mark.parametrize("minutes", [4, 6, 61])

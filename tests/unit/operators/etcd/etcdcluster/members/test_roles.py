@@ -19,11 +19,11 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
 from kok.kube.apply.serverside import index
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster import children, reconcile, render
+from kok.operators.etcd.etcdcluster import act, children, render
 from kok.operators.etcd.etcdcluster.conditions import obstacles
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Problem
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.render import Facts, Start
 
 SEED = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
@@ -135,7 +135,7 @@ def test_consent_must_name_the_cluster_that_is_there() -> None:
 def left_alone(step: str) -> World:
     """What is left of an EtcdCluster that was deleted while member 1 was to go on alone."""
     old = doing(formed(), "Recover", member="shop-etcd-1", step=step)
-    claims = reconcile._volumes(old, a_world(old))
+    claims = act._volumes(old, a_world(old))
     for claim in claims:
         claim["metadata"]["labels"][naming.LABEL_OWNER_UID] = "an-earlier-uid"
     return World(index([children._volume(claim) for claim in claims]))
@@ -166,7 +166,7 @@ def test_before_it_went_on_alone_all_are_adopted() -> None:
 
 def test_a_status_that_was_lost_brings_no_fenced_member_back() -> None:
     old = doing(formed(), "Recover", member="shop-etcd-1", step="Force")
-    world = World(index(reconcile._volumes(old, a_world(old))))
+    world = World(index(act._volumes(old, a_world(old))))
 
     found = obstacles.obstacle(an_etcd(members=3), world)
 

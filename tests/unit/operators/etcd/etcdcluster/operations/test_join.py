@@ -22,7 +22,7 @@ from kok.kube.apply.serverside import index
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.operations.calls import AddLearner, Nudge, Promote
 
 

@@ -12,7 +12,7 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.etcdclient.model import Alarm, Hash
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.conditions import space
-from kok.operators.etcd.etcdcluster.observe import Answer, World
+from kok.operators.etcd.etcdcluster.observed import Answer, World
 from kok.operators.etcd.etcdcluster.operations.calls import MoveLeader, Remove
 from kok.operators.etcd.etcdcluster.operations.corrupt import Compare, is_wrong
 from kok.operators.etcd.etcdcluster.operations.defragment import PAUSE, Defragment, is_open

@@ -6,16 +6,23 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from tests.unit.operators.etcd.builders import CLUSTER_ID, NOW, a_world, formed, says, without
+from tests.unit.operators.etcd.builders import (
+    CLUSTER_ID,
+    NOW,
+    a_world,
+    formed,
+    report,
+    says,
+    without,
+)
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
 from kok.api.etcd.status import EtcdHibernation
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster import decide, hibernation, render
-from kok.operators.etcd.etcdcluster.conditions.report import report
+from kok.operators.etcd.etcdcluster import hibernation, render
 from kok.operators.etcd.etcdcluster.members import roles, templates
-from kok.operators.etcd.etcdcluster.observe import Answer, World
-from kok.operators.etcd.etcdcluster.operations import Action, recover, survivor
+from kok.operators.etcd.etcdcluster.observed import Answer, World
+from kok.operators.etcd.etcdcluster.operations import Action, recover, run, survivor
 from kok.operators.etcd.etcdcluster.operations.recover import PATIENCE, Fence, Tell
 from kok.operators.etcd.etcdcluster.operations.roll import Restart
 from kok.operators.etcd.etcdcluster.operations.survivor import SILENCE
@@ -43,8 +50,7 @@ def lost_five() -> EtcdCluster:
 def told(obj: EtcdCluster, answers: dict[int, Answer], seconds: float = 0) -> EtcdCluster:
     """The object after a pass in which these members answered."""
     situation = Situation.of(obj, world_of(obj, answers), NOW + timedelta(seconds=seconds))
-    report(situation, None, None, decide.decide(situation))
-    survivor.note(situation)
+    survivor.note(situation, report(situation, None, None, run.next_action(situation)))
     return obj
 
 
@@ -57,7 +63,7 @@ def world_of(obj: EtcdCluster, answers: dict[int, Answer], **pods: Any) -> World
 
 
 def decided(obj: EtcdCluster, world: World, seconds: float = LATER) -> Action | None:
-    return decide.decide(Situation.of(obj, world, NOW + timedelta(seconds=seconds)))
+    return run.next_action(Situation.of(obj, world, NOW + timedelta(seconds=seconds)))
 
 
 def recovering(step: str) -> EtcdCluster:
@@ -201,10 +207,10 @@ def passed(
     now = NOW + later
     situation = Situation.of(obj, world_of(obj, answers, **pods), now)
     still = hibernation.stands_still(obj.status)
-    decision = None if still else decide.decide(situation)
-    report(situation, None, None, decision)
-    recover.lapse(obj, now)
-    rescue.note(obj, now)
+    decision = None if still else run.next_action(situation)
+    available = report(situation, None, None, decision)
+    recover.lapse(obj, available, now)
+    rescue.note(obj, available, now)
     recover.use_consent(obj, obj.status.operation, decision.operation if decision else None, now)
     obj.status.operation = decision.operation if decision else None
     return obj

@@ -23,7 +23,7 @@ from kok.api.etcd.status import EtcdBackupSummary
 from kok.etcdclient.model import Alarm
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.observe import Answer, World
+from kok.operators.etcd.etcdcluster.observed import Answer, World
 from kok.operators.etcd.etcdcluster.operations import roll
 from kok.operators.etcd.etcdcluster.operations.calls import MoveLeader
 from kok.operators.etcd.etcdcluster.operations.roll import PATIENCE, Restart

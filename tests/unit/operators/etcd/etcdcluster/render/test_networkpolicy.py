@@ -16,7 +16,7 @@ from kok.kube.client import Kube
 from kok.kube.objects.networkpolicy import pods_in
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster import render
-from kok.operators.etcd.etcdcluster.observe import expected
+from kok.operators.etcd.etcdcluster.observed import expected
 from kok.operators.etcd.jobs.manifest import Work, job, pod
 from kok.operators.etcd.jobs.networkpolicy import fence
 from kok.runtime.policy import Policies

@@ -29,6 +29,7 @@ from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
 from kok.operators.etcd import reasons
+from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.restores import revisions, takeover
 from kok.operators.etcd.etcdcluster.view import Situation
@@ -267,9 +268,9 @@ async def begun_and_deleted(kube: Kube, step: str) -> tuple[EtcdCluster, Pass[Et
         log=structlog.stdlib.get_logger(),
         settings=Settings(),
     )
-    await takeover.advance(p, obj, world, [a_restore()], EtcdSettings())
+    await takeover.advance(p, obj, world, [a_restore()], EtcdSettings(), outcome=Outcome())
     assert obj.status.restore is not None
-    await takeover.advance(p, obj, world, [], EtcdSettings())
+    await takeover.advance(p, obj, world, [], EtcdSettings(), outcome=Outcome())
     assert obj.status.restore is None
     return obj, p
 
@@ -408,7 +409,12 @@ async def test_another_restore_takes_the_place_of_one_that_does_not_come_to_its_
     obj = grown(step)
 
     await takeover.advance(
-        passing(obj, kube), obj, a_world(obj, {}), [*others, SECOND], EtcdSettings()
+        passing(obj, kube),
+        obj,
+        a_world(obj, {}),
+        [*others, SECOND],
+        EtcdSettings(),
+        outcome=Outcome(),
     )
 
     found = obj.status.restore
@@ -427,7 +433,12 @@ async def test_one_whose_members_are_about_to_come_is_waited_for(
     obj = grown(since=since)
 
     await takeover.advance(
-        passing(obj, kube), obj, a_world(obj, {}), [FIRST, SECOND], EtcdSettings()
+        passing(obj, kube),
+        obj,
+        a_world(obj, {}),
+        [FIRST, SECOND],
+        EtcdSettings(),
+        outcome=Outcome(),
     )
 
     assert obj.status.restore is not None
@@ -438,7 +449,12 @@ async def test_a_clock_that_was_ahead_keeps_nobody_waiting(kube: Kube) -> None:
     obj = grown(since=-timedelta(days=300))
 
     await takeover.advance(
-        passing(obj, kube), obj, a_world(obj, {}), [FIRST, SECOND], EtcdSettings()
+        passing(obj, kube),
+        obj,
+        a_world(obj, {}),
+        [FIRST, SECOND],
+        EtcdSettings(),
+        outcome=Outcome(),
     )
 
     assert obj.status.restore is not None
@@ -449,9 +465,13 @@ async def test_given_up_it_leaves_the_one_before_to_go_on(kube: Kube) -> None:
     obj = grown()
     before = obj.status.restore
     world = a_world(obj, {})
-    await takeover.advance(passing(obj, kube), obj, world, [FIRST, SECOND], EtcdSettings())
+    await takeover.advance(
+        passing(obj, kube), obj, world, [FIRST, SECOND], EtcdSettings(), outcome=Outcome()
+    )
 
-    await takeover.advance(passing(obj, kube), obj, world, [FIRST], EtcdSettings())
+    await takeover.advance(
+        passing(obj, kube), obj, world, [FIRST], EtcdSettings(), outcome=Outcome()
+    )
 
     assert obj.status.restore == before
     assert [m.name for m in obj.status.members] == ["shop-etcd-3"]
@@ -460,7 +480,9 @@ async def test_given_up_it_leaves_the_one_before_to_go_on(kube: Kube) -> None:
 async def test_the_one_before_says_that_another_took_its_place(kube: Kube, api: FakeApi) -> None:
     obj = grown()
     world = a_world(obj, {})
-    await takeover.advance(passing(obj, kube), obj, world, [FIRST, SECOND], EtcdSettings())
+    await takeover.advance(
+        passing(obj, kube), obj, world, [FIRST, SECOND], EtcdSettings(), outcome=Outcome()
+    )
     assert obj.status.restore is not None
     obj.status.restore.member = "shop-etcd-4"
 
@@ -489,7 +511,9 @@ async def test_a_backup_that_the_version_has_outgrown_meanwhile_takes_no_data(
     p = a_pass(obj, kube)
 
     waiting = [a_restore(source=old)]
-    await takeover.advance(p, obj, a_world(obj), waiting, EtcdSettings(worker_image="kok:1"))
+    await takeover.advance(
+        p, obj, a_world(obj), waiting, EtcdSettings(worker_image="kok:1"), outcome=Outcome()
+    )
 
     assert obj.status.restore is None
     assert [m.name for m in obj.status.members] == before

@@ -1,4 +1,4 @@
-"""The status of an EtcdCluster from what was observed: pure functions on the status object."""
+"""What the conditions of an EtcdCluster say, by what was observed and decided. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,89 +11,39 @@ from kok.kube import kinds
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster import hibernation
 from kok.operators.etcd.etcdcluster.certificates import certificates
-from kok.operators.etcd.etcdcluster.conditions import lag, ready, space
+from kok.operators.etcd.etcdcluster.conditions import ready, space
 from kok.operators.etcd.etcdcluster.conditions.availability import (
     available,
     disagreement,
     sentence_of,
 )
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
-from kok.operators.etcd.etcdcluster.conditions.sizes import human, keep_sizes
-from kok.operators.etcd.etcdcluster.members import health, roles
 from kok.operators.etcd.etcdcluster.members.health import View
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.operations import Action, roll, rotate
 from kok.operators.etcd.etcdcluster.view import Situation
 from kok.pki import CAProblem
 from kok.runtime.conditions import Verdict
-from kok.versions import parse
 
 
-def report(
+def judge(
     s: Situation, problem: Problem | None, ca_problem: CAProblem | None, action: Action | None
-) -> None:
-    """Writes all that was seen into the object's status.
+) -> dict[str, Verdict]:
+    """All conditions of members and certificates, and `Ready`, their sum.
 
-    `problem` is what keeps something or everything from being made, `ca_problem` why the CA
-    cannot be used, `action` what is done about members.
+    What was seen is in the status already. `problem` is what keeps something or everything from
+    being made, `ca_problem` why the CA cannot be used, `action` what is done about members.
     """
-    obj, world, seen = s.obj, s.world, s.views
-    status, before = obj.status, obj.status.model_copy(deep=True)
-    _fill(obj, world, seen)
+    obj, world = s.obj, s.world
     verdicts = {
-        reasons.AVAILABLE: available(obj, world, seen, action),
+        reasons.AVAILABLE: available(obj, world, s.views, action),
         reasons.MEMBERS_HEALTHY: members_healthy(s, action),
         reasons.CERTIFICATES_READY: certificates_ready(obj, world, ca_problem),
         reasons.UP_TO_DATE: up_to_date(s),
         reasons.SPACE_LEFT: space.space_left(s),
     }
-    verdicts[reasons.READY] = ready.ready(status, problem, verdicts, action)
-    verdicts |= hibernation.told(obj, world) if problem is None else {}
-    for type_, verdict in verdicts.items():
-        status.set_condition(
-            type_,
-            verdict.holds,
-            verdict.reason,
-            verdict.message,
-            now=s.now,
-            generation=obj.metadata.generation,
-        )
-    status.phase = ready.phase(status, problem, verdicts, action)
-    keep_sizes(before, status)
-    lag.fill(obj, world)
-    status.db_size = human(max((m.db_size or 0 for m in status.members), default=0))
-
-
-def _fill(obj: EtcdCluster, world: World, seen: Sequence[View]) -> None:
-    status = obj.status
-    entries = [view.entry for view in seen]
-    versions = [m.version for m in entries if m.version]
-    # What a foreign member tells is not about this cluster.
-    ours = {
-        name: answer
-        for name, answer in world.answers.items()
-        if answer.status is not None and answer.status.cluster_id == status.cluster_id
-    }
-    leader = health.leader_of(ours) if roles.has_quorum(obj, world) else None
-    formats = [a.status.storage_version for a in ours.values() if a.status is not None]
-    status.members = entries
-    status.desired_members = obj.spec.members
-    status.ready_members = sum(entry.ready for entry in entries)
-    status.version = min(versions, key=parse) if versions else status.version
-    status.storage_version = min((f for f in formats if f), key=parse, default=None) or (
-        status.storage_version
-    )
-    status.leader = next((m.name for m in entries if leader and m.id == leader), None)
-    if world.answers:
-        status.alarms = health.alarms_of(entries, ours)
-    secrets = world.secrets
-    client = names.etcd_client_secret(obj.name)
-    status.endpoints = [naming.endpoint(obj.name, obj.namespace)]
-    status.client_secret = client if client in secrets else None
-    status.certificates = certificates.dates(obj, secrets)
-
-
-# --- conditions
+    verdicts[reasons.READY] = ready.ready(obj.status, problem, verdicts, action)
+    return verdicts | (hibernation.told(obj, world) if problem is None else {})
 
 
 def members_healthy(s: Situation, action: Action | None = None) -> Verdict:
