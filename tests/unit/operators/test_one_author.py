@@ -22,8 +22,6 @@ SHARED = "kok.runtime.conditions"
 
 STILL = {
     "cluster/addon/reconcile.py",
-    "etcd/etcdbackup/reconcile.py",
-    "etcd/etcdbackup/verify.py",
     "etcd/etcdrestore/reconcile.py",
     "machine/host/reconcile.py",
     "machine/kubenode/reconcile.py",

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.kube import kinds
 from kok.operators.etcd import metrics
-from kok.operators.etcd.etcdbackup import delete as backup_delete
-from kok.operators.etcd.etcdbackup.reconcile import Backup
-from kok.operators.etcd.etcdbackup.verify import Proof
+from kok.operators.etcd.etcdbackup.reconcile import EtcdBackups
 from kok.operators.etcd.etcdcluster.reconcile import EtcdClusters
 from kok.operators.etcd.etcdrestore import reconcile as restores
 from kok.operators.etcd.etcdrestore.reconcile import Restore
@@ -18,42 +15,6 @@ from kok.operators.etcd.jobs.slots import Slots
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.controller.reconciler import Done, Key, OperatorSpec, Pass, Result, Wake
 from kok.runtime.settings import Settings
-
-
-class EtcdBackups:
-    """The reconciler of EtcdBackups."""
-
-    def __init__(self, own: EtcdSettings, slots: Slots) -> None:
-        self._own = own
-        self._slots = slots
-
-    @property
-    def model(self) -> type[EtcdBackup]:
-        """See `Reconciler`."""
-        return EtcdBackup
-
-    @property
-    def wakes_on(self) -> Sequence[Wake]:
-        """The end of a Job, and of the container that does the work in its pod."""
-        return [Wake(kinds.JOB), Wake(kinds.POD)]
-
-    async def reconcile(self, p: Pass[EtcdBackup]) -> Result:
-        """See `backups.reconcile`, and `backups.proof` for one that is complete."""
-        try:
-            if p.status.phase == "Complete":
-                return await Proof(p, self._own, self._slots).run()
-            return await Backup(p, self._own, self._slots).run()
-        finally:
-            metrics.show_backup(p.obj, p.status.phase)
-
-    async def finalize(self, p: Pass[EtcdBackup]) -> Result | Done:
-        """See `backups.delete`."""
-        return await backup_delete.finalize(p, self._own)
-
-    def forget(self, key: Key, uid: str) -> None:
-        """Nothing is shown of it any more."""
-        del uid
-        metrics.forget_backup(*key)
 
 
 class EtcdRestores:

@@ -21,7 +21,7 @@ from kok.backup.report import Report
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdbackup import verify
+from kok.operators.etcd.etcdbackup import trial
 from kok.operators.etcd.etcdbackup.attempts import waits
 from kok.operators.etcd.etcdbackup.schedule import is_good
 from kok.operators.etcd.etcdbackup.stored import described, stored
@@ -247,7 +247,7 @@ class Restore:
 
     def _failed(self, failed: Failed) -> Wait | Refused:
         status, text = self.obj.status, f"{failed.reason}: {failed.message}"
-        hopeless = failed.reason in verify.BAD or failed.reason == Reason.KEY_MISSING
+        hopeless = failed.reason in trial.BAD or failed.reason == Reason.KEY_MISSING
         if hopeless or status.attempts >= ATTEMPTS:
             return Refused(reasons.RESTORE_REFUSED, text)
         delay = DELAY * 2 ** (status.attempts - 1)

@@ -16,7 +16,7 @@ from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.render.volume import Facts
 from kok.operators.etcd.jobs import manifest as worker_render
 from kok.operators.etcd.jobs import owned, preconditions, seed_pod, work
-from kok.operators.etcd.jobs.outcome import Outcome, Running
+from kok.operators.etcd.jobs.outcome import JobResult, Running
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.together import all_of
 from kok.runtime.controller.reconciler import Pass
@@ -42,7 +42,7 @@ async def fill(
     own: EtcdSettings,
     *,
     worker: BackupWorker,
-) -> Outcome:
+) -> JobResult:
     """What came of the Job, which is made if there is none. Raises `Wait` for what it lacks."""
     job = await p.kube.get(kinds.JOB, _job_name(obj, restore), obj.namespace)
     if job is None:

@@ -36,7 +36,7 @@ from kok.kube.errors import AlreadyExists
 from kok.kube.lists.tolerant import listed
 from kok.kube.objects.ownership import owned
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdbackup.verify import BAD
+from kok.operators.etcd.etcdbackup.trial import BAD
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome

@@ -14,7 +14,8 @@ from kok.backup.reasons import Reason
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import owner_labels
 from kok.operators.etcd.etcdbackup import schedule
-from kok.operators.etcd.etcdbackup.verify import ATTEMPTS, Proof
+from kok.operators.etcd.etcdbackup.reconcile import EtcdBackups
+from kok.operators.etcd.etcdbackup.trial import ATTEMPTS, _job_name
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.jobs.outcome import JOB_OF_POD
 from kok.operators.etcd.jobs.slots import Slots
@@ -43,10 +44,9 @@ def under_way(**more: Any) -> EtcdBackup:
 async def tried(api: FakeApi, kube: Kube, backup: EtcdBackup, container: dict[str, Any]) -> None:
     """A pass after one of the Job's containers ended so; its status is the backup's then."""
     p = a_pass(backup, kube)
-    proof = Proof(p, OWN, Slots(4))
     trial = backup.status.verification
     assert trial is not None
-    name = proof._job_name(trial)
+    name = _job_name(backup, trial)
     job = a_job(name, end="Failed", containers=STEPS)
     job["metadata"] |= {"uid": "job", "namespace": "team-a"}
     api.put(f"/apis/batch/v1/namespaces/team-a/jobs/{name}", job)
@@ -57,7 +57,7 @@ async def tried(api: FakeApi, kube: Kube, backup: EtcdBackup, container: dict[st
         "status": {"phase": "Failed", "initContainerStatuses": [container]},
     }
     api.put("/api/v1/namespaces/team-a/pods/p", pod)
-    await proof.run()
+    await EtcdBackups(OWN, Slots(4)).reconcile(p)
     backup.status = p.status
 
 
@@ -113,7 +113,7 @@ async def test_a_new_trial_takes_an_earlier_proof_away_only_by_refuting_it(
     backup.metadata.annotations[ANNOTATION_VERIFY] = "now"
     p = a_pass(backup, kube)
 
-    await Proof(p, OWN, Slots(4)).run()
+    await EtcdBackups(OWN, Slots(4)).reconcile(p)
 
     assert p.status.verification.result == "Running"
     assert p.status.proven_at == NOW
@@ -126,7 +126,7 @@ async def test_the_version_that_another_release_can_restore_is_no_fault_of_the_b
     backup.metadata.annotations[ANNOTATION_VERIFY] = "now"
     p = a_pass(backup, kube)
 
-    await Proof(p, OWN, Slots(4)).run()
+    await EtcdBackups(OWN, Slots(4)).reconcile(p)
 
     assert p.status.verification.result == "Unknown"
     assert "9.9.9" in p.status.verification.message
