@@ -22,7 +22,6 @@ SHARED = "kok.runtime.conditions"
 
 STILL = {
     "cluster/addon/reconcile.py",
-    "etcd/etcdrestore/reconcile.py",
     "machine/host/reconcile.py",
     "machine/kubenode/reconcile.py",
     "machine/machine/status.py",

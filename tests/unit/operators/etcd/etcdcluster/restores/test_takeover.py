@@ -33,8 +33,8 @@ from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.restores import revisions, takeover
 from kok.operators.etcd.etcdcluster.view import Situation
-from kok.operators.etcd.etcdrestore import reconcile
 from kok.operators.etcd.etcdrestore.compatibility import misfit
+from kok.operators.etcd.etcdrestore.reconcile import EtcdRestores
 from kok.operators.etcd.jobs.seed_pod import restore_command
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.clock import FakeClock
@@ -337,7 +337,7 @@ async def told(cluster: EtcdCluster, restore: EtcdRestore, kube: Kube, api: Fake
     """What a restore says of itself in a pass."""
     api.put("/apis/kok.dev/v1alpha1/namespaces/team-a/etcdclusters/shop-etcd", cluster.manifest())
     p: Pass[EtcdRestore] = passing(restore, kube)
-    await reconcile.Restore(p, EtcdSettings()).run()
+    await EtcdRestores(EtcdSettings()).reconcile(p)
     return restore
 
 
