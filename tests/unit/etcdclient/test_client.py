@@ -28,8 +28,8 @@ from kok.etcdclient.answers import alarm_of, listed_of, status_of
 from kok.etcdclient.client import EtcdClient
 from kok.etcdclient.model import Alarm, Credentials, EtcdError, Trouble
 from kok.operators.etcd.etcdcluster import observed
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import Answer, World
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.pki import LeafSpec, Usage, issue
 
 LEAF = issue(CA, LeafSpec("etcd-client", usages=Usage.CLIENT), NOW)

@@ -9,11 +9,11 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdbackup import attempts
-from kok.operators.etcd.etcdcluster import hibernation
 from kok.operators.etcd.etcdcluster.certificates import trust
 from kok.operators.etcd.etcdcluster.conditions import figures
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.observed import Answer, World
+from kok.operators.etcd.etcdcluster.operations import hibernation
 
 _CLUSTER = ("namespace", "name")
 _MEMBER = (*_CLUSTER, "member")

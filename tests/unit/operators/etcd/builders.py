@@ -16,17 +16,17 @@ from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.certificates import certificates
-from kok.operators.etcd.etcdcluster.conditions import figures, ready, verdicts
+from kok.operators.etcd.etcdcluster.conditions import figures, verdicts
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.conditions.told import tell
 from kok.operators.etcd.etcdcluster.members import roles
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import Answer, World
 from kok.operators.etcd.etcdcluster.operations import Action
 from kok.operators.etcd.etcdcluster.operations.run import next_action
 from kok.operators.etcd.etcdcluster.render import Facts
 from kok.operators.etcd.etcdcluster.storage import Storage
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.pki import CAProblem, CertificateAuthority, fingerprint, new_ca
 from kok.runtime.conditions import Verdict
 
@@ -279,7 +279,7 @@ def report(
     status, before = s.obj.status, s.obj.status.model_copy(deep=True)
     figures.see(s)
     found = verdicts.judge(s, problem, ca, action)
-    phase = ready.phase(status, problem, found, action)
+    phase = verdicts.phase(status, problem, found, action)
     tell(status, found, phase, Outcome(), now=s.now, generation=s.obj.metadata.generation)
     figures.settle(before, s.obj, s.world)
     return found[reasons.AVAILABLE]

@@ -19,8 +19,8 @@ from kok.api.etcd.status import (
 )
 from kok.etcdclient.model import Alarm, EtcdError, Trouble
 from kok.operators.etcd import metrics, reasons
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import World
-from kok.operators.etcd.etcdcluster.view import Situation
 
 
 def value(name: str, **labels: str) -> float | None:

@@ -21,9 +21,10 @@ from kok.kube.errors import AlreadyExists, KubeError
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdbackup import attempts
 from kok.operators.etcd.etcdbackup.conditions import Outcome, latch
+from kok.operators.etcd.etcdcluster.backups import sealedkeys
 from kok.operators.etcd.etcdcluster.conditions.figures import human
 from kok.operators.etcd.etcdcluster.observed import pod_address
-from kok.operators.etcd.etcdcluster.sealedkeys import bundle, keep
+from kok.operators.etcd.etcdcluster.sealedkeys import bundle
 from kok.operators.etcd.jobs import manifest as render
 from kok.operators.etcd.jobs import outcome, owned, preconditions, work
 from kok.operators.etcd.jobs import store as stores
@@ -130,9 +131,9 @@ class Snapshot:
         said = cluster.status.condition(reasons.KEYS_STORED_CONDITION)
         if said is not None and said.status == "True":
             wanted = await bundle.versions(self.p.kube, cluster)
-            if wanted is None or keep.is_current(cluster, wanted):
+            if wanted is None or sealedkeys.is_current(cluster, wanted):
                 return
-            if cluster.spec.paused and keep.is_of_earlier_release(cluster):
+            if cluster.spec.paused and sealedkeys.is_of_earlier_release(cluster):
                 return  # What is recorded anew at rest is no reason to wait for the end of a pause.
         text = f"{cluster} has yet to put the keys of spec.backup.keys into etcd"
         if cluster.spec.paused:

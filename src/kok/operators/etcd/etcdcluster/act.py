@@ -18,20 +18,19 @@ from kok.kube.apply.prune import prune
 from kok.kube.apply.serverside import ensure_all
 from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster import delete, hibernation, render
-from kok.operators.etcd.etcdcluster.backups import scheduled
+from kok.operators.etcd.etcdcluster import delete, render
+from kok.operators.etcd.etcdcluster.backups import scheduled, sealedkeys
 from kok.operators.etcd.etcdcluster.certificates import certificates, rotation
 from kok.operators.etcd.etcdcluster.certificates.certificates import Authority
 from kok.operators.etcd.etcdcluster.conditions import obstacles
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Problem
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.decide import Decision
-from kok.operators.etcd.etcdcluster.members import cleanup, new_names, proven, roles, templates
+from kok.operators.etcd.etcdcluster.members import cleanup, names, roles, templates
 from kok.operators.etcd.etcdcluster.observe import View
 from kok.operators.etcd.etcdcluster.observed import World
-from kok.operators.etcd.etcdcluster.operations import Action, run
+from kok.operators.etcd.etcdcluster.operations import Action, hibernation, run
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
-from kok.operators.etcd.etcdcluster.sealedkeys import keep as keys
 from kok.operators.etcd.settings import EtcdSettings
 from kok.operators.etcd.together import all_of
 from kok.pki import RenewReason
@@ -61,9 +60,9 @@ async def act(
         return hibernation.AT_ONCE
     await _isolate(p, obj, world, own)
     if not decision.held:
-        new = new_names.joining(obj, decision.action)
+        new = names.joining(obj, decision.action)
         if await hibernation.turn(p, obj, world, view.backups) or (
-            await new_names.pass_over(p.kube, obj, new)
+            await names.pass_over(p.kube, obj, new)
         ):
             return hibernation.AT_ONCE
         await _make_children(p, obj, world, decision.ca, decision.action)
@@ -87,7 +86,7 @@ async def _go_on(
     world = view.world
     after = await takeover.advance(p, obj, world, decision.eligible, own, outcome=outcome)
     due = any(b.status.phase in {None, "Pending"} for b in view.backups)
-    later = await keys.keep(
+    later = await sealedkeys.keep(
         p, obj, world, view.restores, outcome, available=decision.available, due=due
     )
     if after is not None:
@@ -103,7 +102,7 @@ def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
     recorded = obj.status
     recorded.cluster_id = found.cluster_id
     recorded.members = [
-        EtcdMember(name=name, id=found.member_ids[name], steady_with=proven.NEVER)
+        EtcdMember(name=name, id=found.member_ids[name], steady_with=templates.NEVER)
         for name in sorted(found.member_ids)
     ]
     recorded.seed = ",".join(sorted(found.member_ids))

@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster import hibernation
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.certificates import rotation
 from kok.operators.etcd.etcdcluster.certificates.certificates import Authority
-from kok.operators.etcd.etcdcluster.conditions import figures, obstacles, ready, verdicts
-from kok.operators.etcd.etcdcluster.conditions import policy as permitted
+from kok.operators.etcd.etcdcluster.conditions import figures, obstacles, verdicts
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Problem
 from kok.operators.etcd.etcdcluster.members import health, placement, roles
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observe import View
-from kok.operators.etcd.etcdcluster.operations import Action, recover, survivor
+from kok.operators.etcd.etcdcluster.operations import Action, hibernation, recover
 from kok.operators.etcd.etcdcluster.operations.run import next_action
-from kok.operators.etcd.etcdcluster.restores import rescue, revisions, takeover
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.etcdcluster.restores import rescue, takeover
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
@@ -66,7 +64,7 @@ def decide(p: Pass[EtcdCluster], view: View, own: EtcdSettings) -> Decision:
     learnt = health.learn(obj, world, roles.members_of(obj))
     learnt = placement.take_request(obj) or learnt
     recover.note_consent(obj)
-    found = permitted.judge(obj, world, own)
+    found = obstacles.judge(obj, world, own)
     ca = rotation.authority(obj, world, now)
     hold = takeover.hold(obj, view.restores)
     problem = found if isinstance(found, Problem) else hold or obstacles.name_problem(obj, world)
@@ -75,7 +73,7 @@ def decide(p: Pass[EtcdCluster], view: View, own: EtcdSettings) -> Decision:
     action = next_action(s) if hold is None and not still else None
     figures.see(s)
     said = verdicts.judge(s, problem, ca.problem, action)
-    phase = ready.phase(obj.status, problem, said, action)
+    phase = verdicts.phase(obj.status, problem, said, action)
     if hold is not None or obj.status.restore is not None:
         phase = "Restoring"
     of_backups = _judge_backups(obj, view, p) if not still else {}
@@ -114,6 +112,6 @@ def _note(s: Situation, available: Verdict) -> bool:
     """Puts into the status of `s.obj` what this pass has seen of a quorum; whether a consent lapsed."""
     lapsed = recover.lapse(s.obj, available, s.now)
     rescue.note(s.obj, available, s.now)
-    survivor.note(s, available)
-    revisions.note(s)
+    recover.note_logs(s, available)
+    rescue.note_revision(s)
     return lapsed

@@ -14,7 +14,7 @@ from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import metrics, reasons
-from kok.operators.etcd.etcdcluster import decide, delete, hibernation
+from kok.operators.etcd.etcdcluster import decide, delete
 from kok.operators.etcd.etcdcluster.act import act
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.conditions import figures, told
@@ -23,6 +23,7 @@ from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observe import View, observe
 from kok.operators.etcd.etcdcluster.observed import CHILD_KINDS
+from kok.operators.etcd.etcdcluster.operations import hibernation
 from kok.operators.etcd.etcdcluster.watch_window import Watches
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.controller.reconciler import Done, Key, Pass, Result, Wake

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster import hibernation
+from kok.operators.etcd.etcdcluster.operations import hibernation
 from kok.operators.etcd.etcdcluster.restores import takeover
 from kok.runtime.conditions import Verdict, put
 from kok.runtime.controller.reconciler import Pass

@@ -18,7 +18,7 @@ from tests.integration.operators.etcd.writer import calm, writing
 from kok.api.meta import Manifest
 from kok.etcdclient.model import EtcdError, Trouble
 from kok.operators.etcd.etcdcluster import reconcile
-from kok.operators.etcd.etcdcluster.operations import defragment
+from kok.operators.etcd.etcdcluster.operations import space
 from kok.operators.etcd.naming import pod_endpoint
 from kok.runtime.process.main import Process
 
@@ -72,7 +72,7 @@ def healthy(etcd: Manifest | None) -> bool:
 async def test_unused_space_is_given_back_member_by_member_the_leader_last(
     etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(defragment, "WORTH", 4 * 1024**2)
+    monkeypatch.setattr(space, "WORTH", 4 * 1024**2)
     await world.make(members=3)
     formed = await world.until_ready()
     credentials = await world.credentials()

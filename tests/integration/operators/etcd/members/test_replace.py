@@ -17,7 +17,7 @@ from kok.etcdclient.model import EtcdError, Trouble
 from kok.kube import kinds
 from kok.operators.etcd.etcdcluster import reconcile
 from kok.operators.etcd.etcdcluster.members import lost
-from kok.operators.etcd.etcdcluster.operations import common, join
+from kok.operators.etcd.etcdcluster.operations import action, membership
 from kok.operators.etcd.naming import pod_endpoint
 from kok.runtime.process.main import Process
 
@@ -130,9 +130,9 @@ async def test_a_member_that_somebody_removed_is_replaced(
 async def test_a_learner_that_lost_its_data_makes_room_for_another(
     etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(common, "not_before", lambda _: timedelta(seconds=1))
+    monkeypatch.setattr(action, "not_before", lambda _: timedelta(seconds=1))
     with monkeypatch.context() as held:
-        held.setattr(join, "LAG", -1_000_000)
+        held.setattr(membership, "LAG", -1_000_000)
         await world.make(members=1)
         await world.until(at_rest(1))
         await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"members": 3}})

@@ -13,10 +13,10 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
 from kok.api.etcd.status import EtcdHibernation, EtcdRestoreProgress, HibernationStep
 from kok.kube import kinds
 from kok.operators.etcd import metrics
-from kok.operators.etcd.etcdcluster import hibernation
 from kok.operators.etcd.etcdcluster.members import roles
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import World
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.etcdcluster.operations import hibernation
 from kok.operators.etcd.naming import ANNOTATION_SLEEP_WITHOUT_BACKUP
 
 BACKUP = {"schedule": "0 * * * *", "store": {"volume": {"claim": "backups", "path": ""}}}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster
@@ -20,7 +21,6 @@ from kok.kube.errors import AlreadyExists, TooLarge
 from kok.kube.lists.tolerant import readable
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdbackup import attempts, schedule
-from kok.operators.etcd.etcdcluster.backups import pinned
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.process.event_loop import at_nobodys_expense
@@ -204,7 +204,7 @@ async def _remove(
     if not old or room <= 0:
         return
     restores = await _restores(p)
-    free = [b for b in old if not pinned.is_pinned(b, restores)]
+    free = [b for b in old if not is_pinned(b, restores)]
     for backup in free[:room]:
         await p.kube.delete(KIND, backup.name, backup.namespace, uid=backup.metadata.uid)
 
@@ -216,8 +216,8 @@ async def _restores(p: Pass[EtcdCluster]) -> list[Manifest]:
     namespaces that are looked after: there a Cluster is restored elsewhere.
     """
     namespace, watched = p.obj.namespace, p.settings.namespaces
-    found = await p.kube.list(RESTORE, namespace, keep=pinned.gist)
-    of_others = partial(pinned.elsewhere, namespace)
+    found = await p.kube.list(RESTORE, namespace, keep=summary)
+    of_others = partial(summary_elsewhere, namespace)
     for where in watched or (None,):
         if where == namespace:
             continue
@@ -285,3 +285,50 @@ def _begun(obj: EtcdCluster, now: datetime) -> datetime:
     if begun is None:
         raise ValueError(f"{obj} was not read from an API server")
     return begun
+
+
+_OVER = {"Complete", "Failed"}
+
+
+def summary(restore: Manifest) -> Manifest:
+    """For `keep` of a list: what `is_pinned` reads."""
+    spec, status = _map(restore, "spec"), _map(restore, "status")
+    return {
+        "spec": {"backup": spec.get("backup"), "key": spec.get("key")},
+        "status": {
+            "phase": status.get("phase"),
+            "source": {"key": _map(status, "source").get("key")},
+        },
+    }
+
+
+def summary_elsewhere(namespace: str, restore: Manifest) -> Manifest | None:
+    """For `keep` of a list: the same of one in another namespace, if it means a backup of this one.
+
+    It can mean it only by its key. Which store it names is not compared: one bucket has many
+    addresses, and a part of the EtcdBackup's UID stands in the key, so that nobody names it by chance.
+    """
+    if restore["metadata"].get("namespace") == namespace:
+        return None
+    found = summary(restore)
+    found["spec"]["backup"] = None
+    keys = found["spec"]["key"], found["status"]["source"]["key"]
+    return found if any(str(key).startswith(f"{namespace}/") for key in keys) else None
+
+
+def is_pinned(backup: EtcdBackup, restores: Iterable[Manifest]) -> bool:
+    """Whether a restore that has not come to its end names a backup, or has found it in a store."""
+    key = backup.status.key
+    for restore in restores:
+        spec, status = restore["spec"], restore["status"]
+        if status["phase"] in _OVER:
+            continue
+        keys = {spec["key"], status["source"]["key"]}
+        if spec["backup"] == backup.name or (key is not None and key in keys):
+            return True
+    return False
+
+
+def _map(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = of.get(key)
+    return found if isinstance(found, Mapping) else {}

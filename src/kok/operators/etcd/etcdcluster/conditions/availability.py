@@ -11,7 +11,7 @@ from kok.operators.etcd.etcdcluster.conditions import space
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.members.health import View
 from kok.operators.etcd.etcdcluster.observed import World
-from kok.operators.etcd.etcdcluster.operations import Action, survivor
+from kok.operators.etcd.etcdcluster.operations import Action, recover
 from kok.runtime.conditions import Verdict
 
 MINUTE = timedelta(minutes=1)
@@ -87,7 +87,7 @@ def _was_held(voters: Sequence[View], held: Mapping[str, int]) -> str:
     waits = ""
     if max(told.values()) > max(held.values()):
         waits = (
-            f" (the most, so that it is waited for, {survivor.SILENCE // MINUTE} minutes at least)"
+            f" (the most, so that it is waited for, {recover.SILENCE // MINUTE} minutes at least)"
         )
     return f", and {found} was there before it fell silent{waits}"
 

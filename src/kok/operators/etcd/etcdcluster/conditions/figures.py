@@ -7,8 +7,8 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdClusterStatus
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.certificates import certificates
 from kok.operators.etcd.etcdcluster.members import health, roles, templates
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import World
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.versions import parse
 
 LAG_FROM = 1000

@@ -1,4 +1,6 @@
-"""What stands in the way of an EtcdCluster: earlier ones' volumes, names that others have. Pure."""
+"""What stands in the way of an EtcdCluster: earlier ones' volumes, names that others have, what the
+administrator of the meta cluster does not allow. Pure.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,13 @@ from kok.operators.etcd.etcdcluster.members.roles import (
     note,
 )
 from kok.operators.etcd.etcdcluster.observed import World, expected
+from kok.runtime.policy import (
+    Policies,
+    wrong_image,
+    wrong_selector,
+    wrong_toleration,
+    wrong_url,
+)
 from kok.versions import UnknownVersion, check_etcd_upgrade, etcd
 
 
@@ -179,3 +188,25 @@ def _is_going(claim: Manifest) -> bool:
 def _list(claims: list[Manifest]) -> str:
     found = sorted(str(claim["metadata"]["name"]) for claim in claims)
     return f"PersistentVolumeClaim{'s' if len(found) > 1 else ''} {', '.join(found)}"
+
+
+def judge(obj: EtcdCluster, world: World, policies: Policies) -> Problem | Adoption | None:
+    """What stands in the way: what `obstacle` finds, else the first field that is not allowed."""
+    found = obstacle(obj, world)
+    if isinstance(found, Problem):
+        return found
+    forbidden = _forbidden(obj, policies)
+    return Problem(reasons.FORBIDDEN_BY_POLICY, forbidden) if forbidden else found
+
+
+def _forbidden(obj: EtcdCluster, policies: Policies) -> str | None:
+    spec, field = obj.spec, "spec.placement"
+    store = spec.backup.store.s3 if spec.backup is not None else None
+    return (
+        wrong_image(
+            policies, etcd(spec.version).image(spec.images.registry), "spec.images.registry"
+        )
+        or wrong_selector(policies, spec.placement.node_selector, f"{field}.nodeSelector")
+        or wrong_toleration(policies, spec.placement.tolerations, f"{field}.tolerations")
+        or (wrong_url(policies, store.endpoint, "spec.backup.store.s3.endpoint") if store else None)
+    )

@@ -7,8 +7,8 @@ from kok.kube import kinds
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster import storage
 from kok.operators.etcd.etcdcluster.members import templates
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.operations import Action
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.runtime.conditions import Verdict
 
 NEAR = 0.8

@@ -13,7 +13,7 @@ from kok.api.meta import Manifest
 from kok.etcdclient.model import Alarm, MemberStatus, Trouble
 from kok.kube import kinds
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.members import clock_skew, proven, roles
+from kok.operators.etcd.etcdcluster.members import clock_skew, roles, templates
 from kok.operators.etcd.etcdcluster.members.lost import (
     container,
     is_removed,
@@ -148,7 +148,7 @@ def view(obj: EtcdCluster, world: World, before: EtcdMember, now: datetime) -> V
     joins = entry.state == "Joining" and said is not None
     if entry.ready or joins or entry.state == "Left":
         entry.unhealthy_since = None
-    proven.note(entry, world, now)
+    templates.note_settings(entry, world, now)
     return View(entry, condition)
 
 

@@ -16,7 +16,7 @@ from kok.api.fields import span
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.members import proven, roles
+from kok.operators.etcd.etcdcluster.members import roles, templates
 from kok.operators.etcd.etcdcluster.observed import Answer, World, is_ready
 from kok.operators.etcd.etcdcluster.watch_window import counted
 
@@ -118,7 +118,7 @@ def _stranded(obj: EtcdCluster, world: World, entry: EtcdMember, now: datetime) 
     if going and now > datetime.fromisoformat(going) + STUCK:
         node = (pod.get("spec") or {}).get("nodeName")
         return f"its node {node} has been gone for more than {patience}, and its pod cannot end"
-    if proven.was_reset(entry, pod):
+    if templates.was_reset(entry, pod):
         # Nobody was gone: what it was given last may ask for what no node has. So would a successor.
         return None
     bound = ((world.get(kinds.PVC, entry.name) or {}).get("status") or {}).get("phase") == "Bound"

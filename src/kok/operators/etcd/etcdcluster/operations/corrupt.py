@@ -15,12 +15,18 @@ from dataclasses import dataclass
 
 from kok.etcdclient.model import Alarm, Hash
 from kok.operators.etcd import reasons
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.members.health import DIFFERS
-from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE, Action, Context
-from kok.operators.etcd.etcdcluster.operations.calls import MoveLeader, Remove
-from kok.operators.etcd.etcdcluster.operations.common import at_step, begin
+from kok.operators.etcd.etcdcluster.operations.action import (
+    AT_ONCE,
+    Action,
+    Context,
+    MoveLeader,
+    Remove,
+    at_step,
+    begin,
+)
 from kok.operators.etcd.etcdcluster.operations.space import Disarm, raised
-from kok.operators.etcd.etcdcluster.view import Situation
 
 CORRUPT = "CORRUPT"
 INCONSISTENT = "found data inconsistency with peers"
@@ -41,7 +47,7 @@ class Compare:
     voters: int
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         hashes = await asyncio.gather(
             *(context.client.hash_kv(at, self.revision) for _, at in self.addresses)
         )

@@ -10,6 +10,11 @@ cluster, and nothing while a quorum may come back by itself. Then, each step rec
 - `Force`: the survivor starts with its data copied, and with the order to form a cluster alone.
 - `Settle`: it starts once more without that order. Only a member that has no such order in its pod
   gets company again, or a restart of its container would throw the others out.
+
+The one that holds the most of the log goes on. One look does not tell which that is: a member whose
+disk is busy, or whose container is just being restarted, may be silent in it. So what each one told
+since the loss is kept in its entry of the status, and one that told more than all that answer now is
+waited for.
 """
 
 from __future__ import annotations
@@ -21,12 +26,18 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.operations import survivor
-from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE, Action, Context, State
-from kok.operators.etcd.etcdcluster.operations.common import at_step, begin
+from kok.operators.etcd.etcdcluster.members import roles, templates
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.clock_skew import past
+from kok.operators.etcd.etcdcluster.operations.action import (
+    AT_ONCE,
+    Action,
+    Context,
+    State,
+    at_step,
+    begin,
+)
 from kok.operators.etcd.etcdcluster.operations.roll import Restart
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.operators.etcd.etcdcluster.watch_window import counted
 from kok.operators.etcd.together import all_of
 from kok.runtime.conditions import Verdict
@@ -45,7 +56,7 @@ class Fence:
     members: tuple[str, ...]
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         p, world = context.p, context.world
         jobs = []
         for name in self.members:
@@ -78,7 +89,7 @@ class Tell:
     text: str
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         context.p.event(self.reason, self.text)
 
 
@@ -115,15 +126,15 @@ def plan(s: Situation) -> Action | None:
 def _begin(s: Situation) -> Action | None:
     if not s.formed or s.finds_quorum or not is_allowed(s.obj) or not _is_lost(s):
         return None
-    one = survivor.choose(s)
-    if one is None or not s.world.worker_image or survivor.awaited(s, one) is not None:
+    one = choose(s)
+    if one is None or not s.world.worker_image or awaited(s, one) is not None:
         return None
     return _chosen(s, begin(s, "Recover", "", member=one.name), one)
 
 
 def _chosen(s: Situation, operation: EtcdOperation, one: EtcdMember) -> Action:
     """All others are to be stopped."""
-    why = f"no quorum is left; {one.name} holds the log up to index {survivor.held(s, one)}"
+    why = f"no quorum is left; {one.name} holds the log up to index {held(s, one)}"
     update = {"member": one.name, "step": "Fence", "reason": why}
     others = tuple(m.name for m in s.obj.status.members if m.name != one.name)
     text = f"{why}, and is to go on alone; the others are stopped first"
@@ -141,8 +152,8 @@ def _fence(
         call = Tell(reasons.RECOVERY_CALLED_OFF, text)
         reason = reasons.QUORUM if back else reasons.RECOVERING
         return Action(reason, text, None, call=call, after=AT_ONCE)
-    better = survivor.choose(s)
-    if better is not None and survivor.held(s, better) > survivor.held(s, s.view(name).entry):
+    better = choose(s)
+    if better is not None and held(s, better) > held(s, s.view(name).entry):
         # It was silent when the choice was made. Nobody's data was touched yet.
         return _chosen(s, running, better)
     left = [
@@ -222,3 +233,54 @@ def _is_lost(s: Situation) -> bool:
 def _is_stuck(pod: Manifest, now: datetime) -> bool:
     since = pod["metadata"].get("deletionTimestamp")
     return since is not None and now - datetime.fromisoformat(str(since)) >= STUCK
+
+
+SILENCE = timedelta(minutes=6)
+"""How long a member that held more is waited for: the kubelet lets at most 5 minutes pass before it
+starts a container again."""
+MOST = 2**62
+"""No log is longer; the API server takes no number beyond 64 bits."""
+
+
+def note_logs(s: Situation, available: Verdict) -> None:
+    """Records what each member holds while no majority takes part, by what this pass says of
+    `Available`; forgets it when one does.
+    """
+    lost = available.reason in {reasons.QUORUM_LOST, reasons.RECOVERING}
+    returned = roles.has_quorum(s.obj, s.world)
+    for member in s.obj.status.members:
+        said = s.said(member.name)
+        if returned or member.state not in {"Member", "Leaving"}:
+            member.log_index = member.silent_since = None
+        elif said is not None and lost:
+            member.log_index, member.silent_since = min(said.raft_index, MOST), None
+        elif said is None and member.log_index is not None:
+            member.silent_since = past(member.silent_since, s.now) or s.now.replace(microsecond=0)
+
+
+def choose(s: Situation) -> EtcdMember | None:
+    """The member that answers and holds the most; None if no member answers."""
+    fit = [m for m in s.entries("Member") if s.said(m.name) is not None and not m.corrupt]
+    return max(fit, key=lambda m: held(s, m), default=None)
+
+
+def held(s: Situation, member: EtcdMember) -> int:
+    """The index in the log of raft up to which a member holds all entries, as it told last."""
+    said = s.said(member.name)
+    return said.raft_index if said is not None else member.log_index or 0
+
+
+def awaited(s: Situation, one: EtcdMember) -> EtcdMember | None:
+    """A member that told that it holds more than `one` and may yet answer again."""
+    return next(
+        (
+            m
+            for m in s.entries("Member")
+            if s.said(m.name) is None
+            and held(s, m) > held(s, one)
+            and not m.corrupt
+            and s.view(m.name).condition != "lost"
+            and s.now - counted(m.silent_since or s.now, s.world, s.now) < SILENCE
+        ),
+        None,
+    )

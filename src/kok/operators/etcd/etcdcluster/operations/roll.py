@@ -1,7 +1,8 @@
-"""Rolling changes: settings and versions reach the members one by one, the leader last."""
+"""Rolling changes: settings and versions reach the members one by one, the leader last, and what has to be so before."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,13 +11,17 @@ from kok.kube import kinds
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster.certificates import trust
 from kok.operators.etcd.etcdcluster.members import templates
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.members.clock_skew import is_recent
-from kok.operators.etcd.etcdcluster.operations import preflight
-from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE, Action, Context
-from kok.operators.etcd.etcdcluster.operations.calls import MoveLeader
-from kok.operators.etcd.etcdcluster.operations.common import at_step, begin
-from kok.operators.etcd.etcdcluster.view import Situation
-from kok.versions import UnknownVersion, etcd, parse
+from kok.operators.etcd.etcdcluster.operations.action import (
+    AT_ONCE,
+    Action,
+    Context,
+    MoveLeader,
+    at_step,
+    begin,
+)
+from kok.versions import Minor, UnknownVersion, check_etcd_upgrade, etcd, parse
 
 PATIENCE = timedelta(minutes=3)
 """After what time a member that does not come back is called stuck; it is waited for all the same,
@@ -32,7 +37,7 @@ class Restart:
     member: str
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         obj, world, p = context.obj, context.world, context.p
         want = templates.target(obj, world, self.member)
         pod = world.get(kinds.POD, naming.pod_name(self.member))
@@ -92,9 +97,9 @@ def obstacle(s: Situation, stale: list[EtcdMember]) -> str | None:
     """Why no further member may be taken on, with all that has to be mended."""
     first = order(s, stale)[0]
     changing = stale if _changes_version(s, first) else [first]
-    problems = preflight.version_problems(s, [m.name for m in changing])
+    problems = version_problems(s, [m.name for m in changing])
     # A setting may be just what a sick member needs; it is then the first, and the only one.
-    problems = problems or preflight.unhealthy(s, first.name) or preflight.lagging(s, first.name)
+    problems = problems or unhealthy(s, first.name) or lagging(s, first.name)
     if not problems and s.is_healthy(first.name) and not _spared(s, first.name):
         problems = [f"the others would have no quorum without {first.name}"]
     return "; ".join(problems) or None
@@ -123,11 +128,11 @@ def _rescue(s: Situation, running: EtcdOperation | None, stale: list[EtcdMember]
 def _may_be_rescued(s: Situation, member: EtcdMember, on_turn: bool) -> bool:
     if not _changes_version(s, member):
         return True
-    return on_turn and preflight.step_problem(s, str(member.version)) is None
+    return on_turn and step_problem(s, str(member.version)) is None
 
 
 def order(s: Situation, stale: list[EtcdMember]) -> list[EtcdMember]:
-    """Who comes first: those that are not healthy, then the oldest versions, the leader last."""
+    """Who comes first: those that are not healthy, then the oldest versions, the leader last, and what has to be so before."""
     return sorted(
         stale,
         key=lambda m: (
@@ -146,9 +151,9 @@ def _go_on(s: Situation, running: EtcdOperation, stale: list[EtcdMember]) -> Act
         return None
     if name not in {m.name for m in stale}:
         return _wait(s, running, name)
-    problems = preflight.version_problems(s, [name], name)
+    problems = version_problems(s, [name], name)
     if s.is_healthy(name):
-        problems += preflight.unhealthy(s, name)
+        problems += unhealthy(s, name)
     if problems:
         return Action(reasons.ROLL_BLOCKED, "; ".join(problems), running, after=LOOK_BLOCKED)
     return _take_down(s, running, stale)
@@ -156,7 +161,7 @@ def _go_on(s: Situation, running: EtcdOperation, stale: list[EtcdMember]) -> Act
 
 def _wait(s: Situation, running: EtcdOperation, name: str) -> Action | None:
     if s.is_healthy(name):
-        behind = preflight.lagging(s)
+        behind = lagging(s)
         if not behind:
             return None
         text = f"{running.reason}: {'; '.join(behind)}"
@@ -223,3 +228,113 @@ def _way_back(s: Situation) -> str:
     if lowest is None or parse(lowest) >= parse(s.obj.spec.version):
         return ""
     return f"or back to version {lowest}, "
+
+
+LAG = 500
+"""Entries that a member may be behind the foremost and still counts as caught up: while clients
+write, members that are asked one after the other never tell the same number."""
+FRESH = timedelta(hours=24)
+"""How old the newest backup may be when an upgrade begins, where a schedule makes backups."""
+
+
+def unhealthy(s: Situation, *but: str) -> list[str]:
+    """Members that are not healthy, with what is wrong."""
+    found = [
+        f"{view.entry.name} is not healthy ({view.entry.message})"
+        for view in s.views
+        if view.entry.state == "Member"
+        and view.condition != "healthy"
+        and view.entry.name not in but
+    ]
+    found += [
+        f"member {one.name or one.id} is in etcd's list but not known to the operator"
+        for one in s.strangers
+    ]
+    return found
+
+
+def lagging(s: Situation, *but: str) -> list[str]:
+    """Members that have yet to apply what others have."""
+    said = {m.name: found for m in s.obj.status.members if (found := s.said(m.name)) is not None}
+    foremost = max((found.raft_index for found in said.values()), default=0)
+    revision = max((found.revision for found in said.values()), default=0)
+    return [
+        f"{name} has yet to catch up with the others"
+        for name, found in said.items()
+        if name not in but
+        and (foremost - found.applied_index > LAG or revision - found.revision > LAG)
+    ]
+
+
+def version_problems(s: Situation, members: Iterable[str], *on_turn: str) -> list[str]:
+    """Why these members must not go to `spec.version`; empty if none of them changes version.
+
+    Members `on_turn` were taken on before, and need not be healthy to go on, or back.
+    """
+    target = s.obj.spec.version
+    versions = {m.name: m.version for m in s.obj.status.members if m.version is not None}
+    moving = [name for name in members if versions.get(name, target) != target]
+    if not moving:
+        return []
+    gates = sorted({p for name in moving if (p := step_problem(s, versions[name] or target))})
+    found = [f"spec.version: {problem}" for problem in gates]
+    found += unhealthy(s, *on_turn)
+    found += [f"alarm {alarm} is raised" for alarm in s.obj.status.alarms]
+    if not on_turn:
+        found += storage_problems(s, target)
+    if not any(version == target for version in versions.values()):
+        found += backup_problems(s)
+    return found
+
+
+def step_problem(s: Situation, running: str) -> str | None:
+    """Why a member that runs `running` must not run `spec.version`.
+
+    The way back is open while another member still runs what is gone back to: until all have
+    arrived, etcd writes in the form of the oldest.
+    """
+    target, old = parse(s.obj.spec.version), parse(running)
+    if target >= old:
+        return check_etcd_upgrade(running, s.obj.spec.version)
+    storage = s.obj.status.storage_version
+    if storage is not None and _line(storage) > target.line:
+        return (
+            f"{running} -> {target} goes down, but the data has the form of {_line(storage)} "
+            f"already, which etcd {target.line} cannot read; write {running} or a later version"
+        )
+    return None
+
+
+def backup_problems(s: Situation) -> list[str]:
+    """Why an upgrade waits for a backup to begin: only where the user wants some to be made."""
+    policy, last, target = s.obj.spec.backup, s.obj.status.last_backup, s.obj.spec.version
+    if policy is None or not policy.schedule:
+        return []
+    if s.obj.metadata.annotations.get(naming.ANNOTATION_WITHOUT_BACKUP, "").strip() == target:
+        return []
+    if last is not None and is_recent(last.at, s.now, FRESH):
+        return []
+    return [
+        f"no backup of the last {FRESH.total_seconds() // 3600:.0f} hours can be restored; make an "
+        "EtcdBackup, or annotate the EtcdCluster with "
+        f"{naming.ANNOTATION_WITHOUT_BACKUP}={target} to go without"
+    ]
+
+
+def storage_problems(s: Situation, target: str) -> list[str]:
+    """Why the form of the data does not allow the next minor yet; etcd raises it by itself."""
+    lowest = s.obj.status.version
+    if lowest is None or parse(target).line == parse(lowest).line:
+        return []
+    return [
+        f"{m.name} has data in the form of {_line(said.storage_version)} and not yet of "
+        f"{parse(lowest).line}; etcd changes that by itself within seconds"
+        for m in s.obj.status.members
+        if (said := s.said(m.name)) is not None
+        and said.storage_version is not None
+        and _line(said.storage_version) < parse(lowest).line
+    ]
+
+
+def _line(storage: str) -> Minor:
+    return parse(storage).line

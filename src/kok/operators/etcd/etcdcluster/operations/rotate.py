@@ -14,9 +14,9 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.status import EtcdCARotation
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster.certificates import rotation, trust
-from kok.operators.etcd.etcdcluster.operations import preflight, roll
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.operations import roll
 from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE, Action, Context
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.runtime.conditions import Verdict
 
 Phase = Literal["Trust", "Reissue", "Drop", "Done"]
@@ -38,7 +38,7 @@ class Enter:
     phase: Phase
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         status, p = context.obj.status, context.p
         now, before = p.now.replace(microsecond=0), status.ca_rotation
         if self.phase == "Trust" or before is None:
@@ -64,7 +64,7 @@ class Announce:
     clients: str
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         if context.obj.status.ca_rotation is not None:
             context.obj.status.ca_rotation.clients = self.clients
             await context.p.latch()
@@ -147,7 +147,7 @@ def _unsettled(s: Situation) -> str | None:
         return f"waits for EtcdRestore {status.restore.name}"
     if status.operation is not None:
         return f"waits for the operation {status.operation.type} to end"
-    problems = preflight.unhealthy(s)
+    problems = roll.unhealthy(s)
     if problems or not s.all_healthy or len(s.entries("Member")) != len(status.members):
         return f"waits for {'; '.join(problems) or 'all members to be healthy'}"
     stale = ", ".join(m.name for m in roll.pending(s))

@@ -14,11 +14,10 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, Etc
 from kok.etcdclient.model import EtcdError, Trouble
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import World, connect
 from kok.operators.etcd.etcdcluster.operations import ORDER, Action, recover, roll
-from kok.operators.etcd.etcdcluster.operations.action import SOON, Context
-from kok.operators.etcd.etcdcluster.operations.common import REASONS
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.etcdcluster.operations.action import REASONS, SOON, Context
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.operations.action import first, patient, transition

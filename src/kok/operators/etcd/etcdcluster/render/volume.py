@@ -27,7 +27,7 @@ def volume(
 ) -> Manifest:
     """Without an owner, whatever `deletionPolicy` says: by foreground deletion of the EtcdCluster the
     garbage collector removes all that has it for an owner, and waits for no finalizer. What is to go
-    is deleted by our own (`delete`, `remains`); whose it is its labels tell.
+    is deleted by our own (`delete`, `members.cleanup`); whose it is its labels tell.
 
     `live` is the claim as it is: what cannot change any more, or was enlarged by hand, is left so.
     With `grow` it is enlarged to what the spec says.

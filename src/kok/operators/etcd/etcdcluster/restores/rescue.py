@@ -23,10 +23,10 @@ from kok.kube.errors import AlreadyExists
 from kok.kube.objects.ownership import owned
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdbackup.schedule import good, is_proven, taken
-from kok.operators.etcd.etcdcluster.members import proven
+from kok.operators.etcd.etcdcluster.members import templates
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.members.clock_skew import past
-from kok.operators.etcd.etcdcluster.restores.takeover import ENDED, STOPPED, is_void
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.etcdcluster.restores.takeover import BUMP, ENDED, NO_ETCD, STOPPED, is_void
 from kok.operators.etcd.etcdcluster.watch_window import counted
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
@@ -106,7 +106,7 @@ def being_changed(s: Situation) -> str | None:
     In a roll whoever has anything new counts, otherwise those without whom there is no quorum.
     """
     voters = [v for v in s.views if v.is_voter and v.condition not in {"lost", "removed"}]
-    new = [v.entry.name for v in voters if proven.is_unproven(s.world, v.entry)]
+    new = [v.entry.name for v in voters if templates.is_unproven(s.world, v.entry)]
     answering = {v.entry.name for v in voters if s.said(v.entry.name) is not None}
     need = len(s.entries("Member", "Leaving")) // 2 + 1
     rolls = s.doing("Roll") is not None
@@ -287,3 +287,18 @@ async def act(
         return
     text = f"no quorum since {_time(lost)}: EtcdBackup {rescue.backup} is restored"
     p.event(reasons.RECOVERING, text, warning=True)
+
+
+STEP = BUMP // 10
+"""What is recorded lags by so many at most: a restore raises revisions by more than that anyway."""
+
+
+def note_revision(s: Situation) -> None:
+    """Records the highest revision that a majority of members has reached, now and then."""
+    status, voters = s.obj.status, s.entries("Member", "Leaving")
+    said = [found.revision for m in voters if (found := s.said(m.name)) is not None]
+    told = sorted((revision for revision in said if revision < NO_ETCD), reverse=True)
+    need = len(voters) // 2 + 1
+    # What a client has seen a majority has; what one member alone says may be a lie, and stays.
+    if len(told) >= need and told[need - 1] > (status.highest_revision or 0) + STEP:
+        status.highest_revision = told[need - 1]

@@ -40,7 +40,7 @@ from kok.operators.etcd.etcdbackup.trial import BAD
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
-from kok.operators.etcd.etcdcluster.members import new_names, proven, roles
+from kok.operators.etcd.etcdcluster.members import names, roles, templates
 from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.operations import recover
 from kok.operators.etcd.etcdcluster.restores import seeding
@@ -271,7 +271,7 @@ async def _stop(
     if sets or pods:
         await seeding.delete(p, sets)
         return SOON
-    _choose(obj, restore, await new_names.fresh(p.kube, obj, world))
+    _choose(obj, restore, await names.fresh(p.kube, obj, world))
     await p.latch()
     return AT_ONCE
 
@@ -308,7 +308,7 @@ async def _seed(
     if found.reason in BAD or restore.attempts >= ATTEMPTS:
         return await _give_up(p, obj, world, restore, text)
     # What was begun on that volume is of no use, and names are used once.
-    following = await new_names.fresh(p.kube, obj, world)
+    following = await names.fresh(p.kube, obj, world)
     p.event(reasons.RESTORING, f"filling the volume of {restore.member} failed: {text}")
     await seeding.discard(p, obj, world, restore)
     _choose(obj, restore, following)
@@ -320,7 +320,7 @@ async def _elsewhere(
     p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
 ) -> float:
     """Somebody else has made a volume of that name: it is left alone, and no attempt was made."""
-    following = await new_names.fresh(p.kube, obj, world)
+    following = await names.fresh(p.kube, obj, world)
     text = f"PersistentVolumeClaim {restore.member} is somebody else's; {following} is filled"
     p.event(reasons.RESTORING, text)
     await seeding.delete_jobs(p, obj)
@@ -335,7 +335,7 @@ async def _swap(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProg
     status = obj.status
     # No seed: its volume is filled already, and an empty one must never start.
     status.seed, status.cluster_id = "", None
-    status.members = [EtcdMember(name=restore.member or "", steady_with=proven.NEVER)]
+    status.members = [EtcdMember(name=restore.member or "", steady_with=templates.NEVER)]
     status.operation = None
     status.alarms = []
     status.restored = EtcdRestored(

@@ -26,10 +26,10 @@ from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.certificates import certificates, rotation, trust
 from kok.operators.etcd.etcdcluster.conditions.verdicts import up_to_date
 from kok.operators.etcd.etcdcluster.members import roles, templates
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.operations import rotate
 from kok.operators.etcd.etcdcluster.operations.rotate import Announce, Enter
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.operators.etcd.naming import ANNOTATION_ROTATE_CA, leaf_secrets, next_ca_secret
 from kok.pki import CAReason, CertificateAuthority, fingerprint, new_ca
 

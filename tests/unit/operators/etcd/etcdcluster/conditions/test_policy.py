@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.operators.etcd.builders import an_etcd
 
-from kok.operators.etcd.etcdcluster.conditions import policy
+from kok.operators.etcd.etcdcluster.conditions import obstacles
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
 from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.jobs import preconditions
@@ -33,7 +33,7 @@ RULES = Policies(
     ],
 )
 def test_a_field_that_is_not_allowed_is_named(spec: dict[str, Any], field: str) -> None:
-    found = policy.judge(an_etcd(**spec), World(), RULES)
+    found = obstacles.judge(an_etcd(**spec), World(), RULES)
     assert isinstance(found, Problem)
     assert found.reason == "ForbiddenByPolicy"
     assert found.message.startswith(f"{field}: ")
@@ -51,5 +51,5 @@ def test_no_job_runs_an_image_that_members_may_not_have() -> None:
 
 def test_what_is_allowed_stands_in_nobodys_way() -> None:
     spec = {"nodeSelector": {"pool": "a"}, "tolerations": [{"key": "dedicated"}]}
-    assert policy.judge(an_etcd(placement=spec), World(), RULES) is None
-    assert policy.judge(an_etcd(images={"registry": "x.example"}), World(), Policies()) is None
+    assert obstacles.judge(an_etcd(placement=spec), World(), RULES) is None
+    assert obstacles.judge(an_etcd(images={"registry": "x.example"}), World(), Policies()) is None

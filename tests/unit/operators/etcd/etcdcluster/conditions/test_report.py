@@ -26,9 +26,9 @@ from kok.etcdclient.model import Alarm, EtcdError, Trouble
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.conditions.figures import human
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import Answer, World
 from kok.operators.etcd.etcdcluster.operations import Action
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.pki import CAProblem, CAReason
 
 SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))

@@ -21,12 +21,12 @@ from kok.api.etcd.store import EtcdBackupPolicy
 from kok.etcdclient.answers import clock_of, error_of
 from kok.etcdclient.model import EtcdError, Trouble
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster import hibernation, observed
+from kok.operators.etcd.etcdcluster import observed
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.members.health import View, view
 from kok.operators.etcd.etcdcluster.observed import Answer, World
-from kok.operators.etcd.etcdcluster.operations import common, defragment, preflight, run, space
+from kok.operators.etcd.etcdcluster.operations import action, hibernation, roll, run, space
 from kok.operators.etcd.etcdcluster.restores import rescue
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.pki import LeafSpec, issue, new_ca
 from kok.runtime.conditions import Verdict
 
@@ -227,14 +227,14 @@ def test_a_member_that_was_defragmented_in_the_future_is_so_again() -> None:
     answers = {n: says(n, leader=0, **large) for n in range(3)}
     obj.status.members[1].defragmented_at = NOW + DAYS
     world = a_world(obj, answers)
-    assert "shop-etcd-1" in {m.name for m in defragment.wanting(Situation.of(obj, world, NOW))}
+    assert "shop-etcd-1" in {m.name for m in space.wanting(Situation.of(obj, world, NOW))}
 
 
 def test_an_attempt_of_the_future_is_not_waited_for() -> None:
     operation = EtcdOperation(
         type="Grow", since=NOW + DAYS, reason="spec.members is 3", step="Adding", attempts=2
     )
-    assert common.backs_off(full(), operation) is None
+    assert action.backs_off(full(), operation) is None
 
 
 def test_a_backup_of_the_future_is_none_of_the_last_day() -> None:
@@ -242,9 +242,9 @@ def test_a_backup_of_the_future_is_none_of_the_last_day() -> None:
     store = {"volume": {"claim": "backups"}}
     s.obj.spec.backup = EtcdBackupPolicy.model_validate({"schedule": "0 * * * *", "store": store})
     s.obj.status.last_backup = EtcdBackupSummary(name="one", at=s.now, size=1)
-    assert preflight.backup_problems(s) == []
+    assert roll.backup_problems(s) == []
     s.obj.status.last_backup.at = NOW + DAYS
-    assert "no backup of the last 24 hours" in preflight.backup_problems(s)[0]
+    assert "no backup of the last 24 hours" in roll.backup_problems(s)[0]
 
 
 def test_a_member_that_has_been_unhealthy_since_the_future_is_so_from_now_on() -> None:

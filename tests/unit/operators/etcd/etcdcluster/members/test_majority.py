@@ -31,11 +31,11 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.etcdclient.model import Alarm, EtcdError, Listed, Trouble
 from kok.operators.etcd import metrics, reasons
 from kok.operators.etcd.etcdcluster.members import health, roles
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import Answer, World
-from kok.operators.etcd.etcdcluster.operations import run, survivor
+from kok.operators.etcd.etcdcluster.operations import recover, run
 from kok.operators.etcd.etcdcluster.operations.recover import PATIENCE, Tell
 from kok.operators.etcd.etcdcluster.restores import rescue
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.runtime.controller.reconciler import Pass
 
 SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))
@@ -212,7 +212,7 @@ def observed(obj: EtcdCluster, answers: dict[int, Answer]) -> EtcdCluster:
     s = Situation.of(obj, a_world(obj, answers, **gone), NOW)
     available = report(s, None, None, run.next_action(s))
     rescue.note(obj, available, NOW)
-    survivor.note(s, available)
+    recover.note_logs(s, available)
     metrics.show(obj, s.world)
     return obj
 

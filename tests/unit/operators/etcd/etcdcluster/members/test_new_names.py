@@ -15,10 +15,10 @@ from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
-from kok.operators.etcd.etcdcluster.members import new_names
+from kok.operators.etcd.etcdcluster.members import names
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.operations import run
 from kok.operators.etcd.etcdcluster.restores import takeover
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.errors import Wait
@@ -56,7 +56,7 @@ def next_member(obj: EtcdCluster) -> str:
     """The name that is to be recorded next."""
     found = run.next_action(Situation.of(obj, a_world(formed()), NOW))
     assert found is not None
-    return new_names.joining(obj, found)[0]
+    return names.joining(obj, found)[0]
 
 
 @pytest.mark.parametrize("path", [CLAIMS, SETS])
@@ -67,18 +67,18 @@ async def test_a_new_member_gets_no_name_that_something_has(
     api.put(f"{path}/shop-etcd-3", claim(labels={"app": "shop"}))
     assert next_member(obj) == "shop-etcd-3"
 
-    assert await new_names.pass_over(kube, obj, ["shop-etcd-3", "shop-etcd-4"])
+    assert await names.pass_over(kube, obj, ["shop-etcd-3", "shop-etcd-4"])
 
     assert next_member(obj) == "shop-etcd-4"
-    assert not await new_names.pass_over(kube, obj, ["shop-etcd-4", "shop-etcd-5"])
+    assert not await names.pass_over(kube, obj, ["shop-etcd-4", "shop-etcd-5"])
     assert not api.writes
 
 
 async def test_names_of_members_that_there_are_are_not_looked_up(api: FakeApi, kube: Kube) -> None:
     obj = formed()
 
-    assert new_names.joining(obj, None) == []
-    assert not await new_names.pass_over(kube, obj, [])
+    assert names.joining(obj, None) == []
+    assert not await names.pass_over(kube, obj, [])
 
     assert obj.status.next_member == 0
     assert not api.requests
@@ -92,7 +92,7 @@ async def test_whoever_takes_names_by_the_thousand_does_not_hold_a_pass(
         api.put(f"{CLAIMS}/shop-etcd-{number}", claim())
 
     with pytest.raises(Wait, match="the names of the next 32 members, up to shop-etcd-34"):
-        await new_names.fresh(kube, obj, a_world(obj))
+        await names.fresh(kube, obj, a_world(obj))
 
     assert obj.status.next_member == 35, "the next pass goes on from there"
 

@@ -27,11 +27,11 @@ from kok.kube.client import Kube
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster.act import adopt
 from kok.operators.etcd.etcdcluster.conditions import obstacles
-from kok.operators.etcd.etcdcluster.members import proven as settled
-from kok.operators.etcd.etcdcluster.members.proven import STEADY
+from kok.operators.etcd.etcdcluster.members import templates
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.templates import STEADY
 from kok.operators.etcd.etcdcluster.observed import World
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.runtime.conditions import Verdict
 
 LONG = timedelta(hours=1)
@@ -235,6 +235,6 @@ def test_what_the_operator_did_not_watch_makes_nobody_steady() -> None:
     assert [m.steady_with for m in obj.status.members] == [None] * 3
 
     seen(obj, world, NOW + STEADY)
-    pods = [settled.made_of(a_pod(obj, n)) for n in range(3)]
+    pods = [templates.made_of(a_pod(obj, n)) for n in range(3)]
     assert [m.steady_with for m in obj.status.members] == pods
     assert obj.status.is_true(reasons.AVAILABLE)

@@ -23,7 +23,7 @@ from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observed import World
-from kok.operators.etcd.etcdcluster.operations.calls import AddLearner, Nudge, Promote
+from kok.operators.etcd.etcdcluster.operations.action import AddLearner, Nudge, Promote
 
 
 def test_a_new_member_is_recorded_before_anything_is_made_of_it() -> None:

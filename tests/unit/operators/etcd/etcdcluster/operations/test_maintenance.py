@@ -12,12 +12,19 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.etcdclient.model import Alarm, Hash
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.conditions import space
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import Answer, World
-from kok.operators.etcd.etcdcluster.operations.calls import MoveLeader, Remove
+from kok.operators.etcd.etcdcluster.operations.action import MoveLeader, Remove
 from kok.operators.etcd.etcdcluster.operations.corrupt import Compare, is_wrong
-from kok.operators.etcd.etcdcluster.operations.defragment import PAUSE, Defragment, is_open
-from kok.operators.etcd.etcdcluster.operations.space import CAP, Compact, Disarm, NoRoom
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.etcdcluster.operations.space import (
+    CAP,
+    PAUSE,
+    Compact,
+    Defragment,
+    Disarm,
+    NoRoom,
+    is_open,
+)
 
 GB = 10**9
 QUOTA = 6_871_947_673

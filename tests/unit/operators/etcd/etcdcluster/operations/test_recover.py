@@ -19,15 +19,14 @@ from tests.unit.operators.etcd.builders import (
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
 from kok.api.etcd.status import EtcdHibernation
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster import hibernation, render
+from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles, templates
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import Answer, World
-from kok.operators.etcd.etcdcluster.operations import Action, recover, run, survivor
-from kok.operators.etcd.etcdcluster.operations.recover import PATIENCE, Fence, Tell
+from kok.operators.etcd.etcdcluster.operations import Action, hibernation, recover, run
+from kok.operators.etcd.etcdcluster.operations.recover import PATIENCE, SILENCE, Fence, Tell
 from kok.operators.etcd.etcdcluster.operations.roll import Restart
-from kok.operators.etcd.etcdcluster.operations.survivor import SILENCE
 from kok.operators.etcd.etcdcluster.restores import rescue
-from kok.operators.etcd.etcdcluster.view import Situation
 
 ALL = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
 LATER = PATIENCE.total_seconds()
@@ -50,7 +49,7 @@ def lost_five() -> EtcdCluster:
 def told(obj: EtcdCluster, answers: dict[int, Answer], seconds: float = 0) -> EtcdCluster:
     """The object after a pass in which these members answered."""
     situation = Situation.of(obj, world_of(obj, answers), NOW + timedelta(seconds=seconds))
-    survivor.note(situation, report(situation, None, None, run.next_action(situation)))
+    recover.note_logs(situation, report(situation, None, None, run.next_action(situation)))
     return obj
 
 
@@ -152,7 +151,7 @@ def test_a_member_that_lost_its_volume_is_not_waited_for() -> None:
 
 def test_what_members_held_is_forgotten_when_a_quorum_is_back() -> None:
     obj = told(lost(), alone(raft_index=2**64 - 1))
-    assert obj.status.members[1].log_index == survivor.MOST, "the API server takes no more"
+    assert obj.status.members[1].log_index == recover.MOST, "the API server takes no more"
 
     told(obj, {n: says(n) for n in range(3)})
 

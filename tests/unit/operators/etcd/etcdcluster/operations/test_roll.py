@@ -23,11 +23,11 @@ from kok.api.etcd.status import EtcdBackupSummary
 from kok.etcdclient.model import Alarm
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.members import templates
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import Answer, World
 from kok.operators.etcd.etcdcluster.operations import roll
-from kok.operators.etcd.etcdcluster.operations.calls import MoveLeader
+from kok.operators.etcd.etcdcluster.operations.action import MoveLeader
 from kok.operators.etcd.etcdcluster.operations.roll import PATIENCE, Restart
-from kok.operators.etcd.etcdcluster.view import Situation
 
 ALL = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
 SETTINGS = {"tuning": {"snapshotCount": 20000}}

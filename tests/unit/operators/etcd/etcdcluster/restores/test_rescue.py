@@ -15,9 +15,9 @@ from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
 from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.operators.etcd import naming, reasons
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observed import Answer
 from kok.operators.etcd.etcdcluster.restores import rescue
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.runtime.conditions import Verdict
 
 AFTER = timedelta(minutes=15)

@@ -31,8 +31,8 @@ from kok.kube.client import Kube
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.restores import revisions, takeover
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.restores import rescue, takeover
 from kok.operators.etcd.etcdrestore.compatibility import misfit
 from kok.operators.etcd.etcdrestore.reconcile import EtcdRestores
 from kok.operators.etcd.jobs.seed_pod import restore_command
@@ -211,22 +211,22 @@ def told_by(obj: EtcdCluster, *each: int) -> Situation:
 
 def test_a_backup_of_long_ago_rises_beyond_all_that_was_seen_before_everybody_fell_silent() -> None:
     obj, height = formed(), 3 * takeover.BUMP
-    revisions.note(told_by(obj, height, height - 1, height - 7))
+    rescue.note_revision(told_by(obj, height, height - 1, height - 7))
     assert 5 + takeover.bump(obj, a_world(obj, {}), 5) > height + takeover.BUMP // 2
 
 
 @pytest.mark.parametrize("lie", [2**59, 2**62])
 def test_what_one_member_says_is_not_recorded_as_seen(lie: int) -> None:
     obj = formed()
-    revisions.note(told_by(obj, lie, 8 * revisions.STEP, 8 * revisions.STEP))
-    assert obj.status.highest_revision == 8 * revisions.STEP
-    revisions.note(told_by(obj, lie))
-    assert obj.status.highest_revision == 8 * revisions.STEP
+    rescue.note_revision(told_by(obj, lie, 8 * rescue.STEP, 8 * rescue.STEP))
+    assert obj.status.highest_revision == 8 * rescue.STEP
+    rescue.note_revision(told_by(obj, lie))
+    assert obj.status.highest_revision == 8 * rescue.STEP
 
 
 def test_what_has_come_a_little_further_is_not_written() -> None:
     obj = formed()
-    revisions.note(told_by(obj, 1000, 1000, 1000))
+    rescue.note_revision(told_by(obj, 1000, 1000, 1000))
     assert obj.status.highest_revision is None
 
 

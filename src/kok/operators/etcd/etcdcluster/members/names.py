@@ -1,7 +1,7 @@
 """Names of new members: those that somebody else's objects in the namespace have are passed over.
 
 Of a member that is recorded, all objects are read by name and left alone if they are not ours
-(`obstacles.taken`). A name that is yet to be recorded is looked up here first: what has it already
+(`conditions.obstacles.taken`). A name that is yet to be recorded is looked up here first: what has it already
 carries none of our labels, perhaps, and is in no list; server-side apply would make it ours.
 """
 
