@@ -27,9 +27,10 @@ from tests.unit.operators.etcd.builders import (
 from kok.etcdclient.answers import alarm_of, listed_of, status_of
 from kok.etcdclient.client import EtcdClient
 from kok.etcdclient.model import Alarm, Credentials, EtcdError, Trouble
-from kok.operators.etcd.etcdcluster import observed
+from kok.operators.etcd import pods
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import Answer, World
+from kok.operators.etcd.etcdcluster.observed.answers import ask_members
+from kok.operators.etcd.etcdcluster.observed.model import Answer, World
 from kok.pki import LeafSpec, Usage, issue
 
 LEAF = issue(CA, LeafSpec("etcd-client", usages=Usage.CLIENT), NOW)
@@ -293,7 +294,7 @@ async def test_without_a_certificate_members_are_not_asked_but_told_why() -> Non
     children = dict(a_world(obj).children)
     del children["Secret", "shop-etcd-client"], children["Secret", "shop-etcd-server"]
 
-    answers = await observed.ask_members(obj, ["shop-etcd-0"], World(children))
+    answers = await ask_members(obj, ["shop-etcd-0"], World(children))
 
     error = answers["shop-etcd-0"].error
     assert error is not None
@@ -305,7 +306,7 @@ async def test_without_the_clients_certificate_the_members_own_serves() -> None:
     children = dict(a_world(obj, p0=a_pod(obj, 0, podIP="127.0.0.1")).children)
     del children["Secret", "shop-etcd-client"]
 
-    answers = await observed.ask_members(obj, ["shop-etcd-0"], World(children))
+    answers = await ask_members(obj, ["shop-etcd-0"], World(children))
 
     error = answers["shop-etcd-0"].error
     assert error is not None
@@ -316,5 +317,5 @@ async def test_without_the_clients_certificate_the_members_own_serves() -> None:
     ("phase", "address"), [("Running", "10.0.0.1"), ("Succeeded", None), ("Failed", None)]
 )
 def test_only_pods_that_may_answer_are_asked(phase: str, address: str | None) -> None:
-    assert observed.pod_address(a_pod(formed(), 0, phase=phase)) == address
-    assert observed.pod_address(None) is None
+    assert pods.pod_address(a_pod(formed(), 0, phase=phase)) == address
+    assert pods.pod_address(None) is None

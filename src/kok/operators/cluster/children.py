@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from kok.api import names
@@ -25,12 +24,11 @@ from kok.kube.objects.ownership import (
     owner_labels,
     refers_to,
 )
+from kok.kube.objects.together import all_of
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.selection import ENTRIES
 from kok.operators.cluster.naming import FIELD_MANAGER, key_entries, key_secrets
 from kok.runtime.controller.errors import Invalid, Wait
-
-T = TypeVar("T")
 
 
 async def ensure_children(
@@ -108,15 +106,6 @@ async def loosen_keys(kube: Kube, owner: Resource, keys: Iterable[Manifest]) -> 
         for live in keys
         if owned_by(live, owner) and not live["metadata"].get("deletionTimestamp")
     )
-
-
-async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
-    """Results of all, in order; all are carried through before the first error is raised."""
-    results = await asyncio.gather(*works, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [r for r in results if not isinstance(r, BaseException)]
 
 
 async def _ensure(

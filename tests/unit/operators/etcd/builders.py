@@ -22,11 +22,11 @@ from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.conditions.told import tell
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import Answer, World
+from kok.operators.etcd.etcdcluster.observed.model import Answer, World
+from kok.operators.etcd.etcdcluster.observed.storage import Storage
 from kok.operators.etcd.etcdcluster.operations import Action
 from kok.operators.etcd.etcdcluster.operations.run import next_action
 from kok.operators.etcd.etcdcluster.render import Facts
-from kok.operators.etcd.etcdcluster.storage import Storage
 from kok.pki import CAProblem, CertificateAuthority, fingerprint, new_ca
 from kok.runtime.conditions import Verdict
 

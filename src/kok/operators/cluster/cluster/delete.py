@@ -17,8 +17,9 @@ from kok.kube.errors import Conflict
 from kok.kube.lists.tolerant import listed
 from kok.kube.objects.children import LEAVING, children_of, few, reference_to
 from kok.kube.objects.ownership import brought, controlled, owned_by, owner_labels
+from kok.kube.objects.together import all_of
 from kok.operators.cluster import reasons
-from kok.operators.cluster.children import all_of, is_child, left_behind, loosen_keys
+from kok.operators.cluster.children import is_child, left_behind, loosen_keys
 from kok.operators.cluster.cluster import selection
 from kok.operators.cluster.cluster.observe import ADDON, ETCD
 from kok.operators.cluster.naming import FIELD_MANAGER, key_entries, key_secrets

@@ -11,8 +11,9 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.apply.prune import prune, release
 from kok.kube.errors import InvalidObject
+from kok.kube.objects.together import all_of
 from kok.operators.cluster import naming, reasons
-from kok.operators.cluster.children import all_of, ensure_children, is_child, loosen_keys, make_once
+from kok.operators.cluster.children import ensure_children, is_child, loosen_keys, make_once
 from kok.operators.cluster.cluster import decide as planning
 from kok.operators.cluster.cluster import hibernation
 from kok.operators.cluster.cluster.conditions.findings import Findings

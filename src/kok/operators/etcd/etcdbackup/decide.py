@@ -8,8 +8,8 @@ from typing import Literal
 
 from kok.api.etcd.etcdbackup import EtcdBackup, EtcdProof
 from kok.operators.etcd import naming
+from kok.operators.etcd.clocks import waits
 from kok.operators.etcd.etcdbackup import trial
-from kok.operators.etcd.etcdbackup.attempts import waits
 
 REQUEST_MAX = 253
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.kube import kinds
 from kok.operators.etcd import metrics
+from kok.operators.etcd.backups.stored import proven_at
 from kok.operators.etcd.etcdbackup import decide, delete
 from kok.operators.etcd.etcdbackup.conditions import Outcome, tell
 from kok.operators.etcd.etcdbackup.decide import Decision
 from kok.operators.etcd.etcdbackup.observe import View, observe
-from kok.operators.etcd.etcdbackup.schedule import proven_at
 from kok.operators.etcd.etcdbackup.snapshot import Snapshot
 from kok.operators.etcd.etcdbackup.trial import Trial
 from kok.operators.etcd.jobs.slots import Slots

@@ -18,19 +18,18 @@ from kok.backup.description import Origin, key_of_try
 from kok.backup.report import BackupResult, Report
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists, KubeError
-from kok.operators.etcd import naming, reasons
+from kok.operators.etcd import clocks, naming, reasons
+from kok.operators.etcd.backups import keys
+from kok.operators.etcd.backups.stored import human
 from kok.operators.etcd.etcdbackup import attempts
 from kok.operators.etcd.etcdbackup.conditions import Outcome, latch
-from kok.operators.etcd.etcdcluster.backups import sealedkeys
-from kok.operators.etcd.etcdcluster.conditions.figures import human
-from kok.operators.etcd.etcdcluster.observed import pod_address
-from kok.operators.etcd.etcdcluster.sealedkeys import bundle
 from kok.operators.etcd.jobs import manifest as render
 from kok.operators.etcd.jobs import outcome, owned, preconditions, work
 from kok.operators.etcd.jobs import store as stores
 from kok.operators.etcd.jobs.networkpolicy import fence
 from kok.operators.etcd.jobs.outcome import Failed, Running
 from kok.operators.etcd.jobs.slots import Slots
+from kok.operators.etcd.pods import pod_address
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.errors import Wait
@@ -106,7 +105,7 @@ class Snapshot:
             text = "the operator does not know the image of its Jobs: set KOK_WORKER_IMAGE"
             raise Wait(reasons.NO_WORKER_IMAGE, text, after=60.0)
         longest = attempts.LONGEST_DELAY
-        if status.retry_at is not None and attempts.waits(status.retry_at, self.p.now, longest):
+        if status.retry_at is not None and clocks.waits(status.retry_at, self.p.now, longest):
             self._wait_for_retry(status.retry_at)
         if status.attempts == 0:
             found = attempts.place(obj, cluster)
@@ -130,10 +129,10 @@ class Snapshot:
             return
         said = cluster.status.condition(reasons.KEYS_STORED_CONDITION)
         if said is not None and said.status == "True":
-            wanted = await bundle.versions(self.p.kube, cluster)
-            if wanted is None or sealedkeys.is_current(cluster, wanted):
+            wanted = await keys.versions(self.p.kube, cluster)
+            if wanted is None or keys.is_current(cluster, wanted):
                 return
-            if cluster.spec.paused and sealedkeys.is_of_earlier_release(cluster):
+            if cluster.spec.paused and keys.is_of_earlier_release(cluster):
                 return  # What is recorded anew at rest is no reason to wait for the end of a pause.
         text = f"{cluster} has yet to put the keys of spec.backup.keys into etcd"
         if cluster.spec.paused:

@@ -18,8 +18,8 @@ from kok.backup.reasons import Reason
 from kok.backup.report import CheckResult, Report
 from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import reasons
+from kok.operators.etcd.backups.stored import BAD, stored_backup
 from kok.operators.etcd.etcdbackup.conditions import Outcome, latch
-from kok.operators.etcd.etcdbackup.stored import stored
 from kok.operators.etcd.jobs import manifest as render
 from kok.operators.etcd.jobs import outcome, preconditions, proof_pod, work
 from kok.operators.etcd.jobs.networkpolicy import fence
@@ -36,17 +36,6 @@ ATTEMPTS = 3
 DELAY = timedelta(minutes=1)
 LONGEST_DELAY = DELAY * ATTEMPTS
 LOOK = 15.0
-BAD = {
-    Reason.OBJECT_MISSING,
-    Reason.OBJECT_UNDESCRIBED,
-    Reason.OBJECT_TRUNCATED,
-    Reason.OBJECT_ALTERED,
-    Reason.SNAPSHOT_CORRUPT,
-}
-"""Failures that say something of the backup, and not of what happened to be in the way.
-
-A key that is not in its Secret, and containers that end without a word, are in the way.
-"""
 
 
 def job_under_way(obj: EtcdBackup) -> str | None:
@@ -96,7 +85,7 @@ class Trial:
 
     async def _begin(self, proof: EtcdProof) -> float | None:
         try:
-            backup = stored(self.obj.status)
+            backup = stored_backup(self.obj.status)
             release = etcd(backup.etcd_version)
         except UnknownVersion as error:
             # Another release of KOK can restore it.

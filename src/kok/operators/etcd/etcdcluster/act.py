@@ -9,7 +9,8 @@ The order is what keeps data safe, and each step may be cut off behind any line:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
@@ -17,7 +18,8 @@ from kok.kube import kinds
 from kok.kube.apply.prune import prune
 from kok.kube.apply.serverside import ensure_all
 from kok.kube.errors import AlreadyExists
-from kok.operators.etcd import naming, reasons
+from kok.kube.objects.together import all_of
+from kok.operators.etcd import clusterstatus, naming, reasons
 from kok.operators.etcd.etcdcluster import delete, render
 from kok.operators.etcd.etcdcluster.backups import scheduled, sealedkeys
 from kok.operators.etcd.etcdcluster.certificates import certificates, rotation
@@ -28,11 +30,10 @@ from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.members import cleanup, names, roles, templates
 from kok.operators.etcd.etcdcluster.observe import View
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.operations import Action, hibernation, run
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
 from kok.operators.etcd.settings import EtcdSettings
-from kok.operators.etcd.together import all_of
 from kok.pki import RenewReason
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import Pass
@@ -66,7 +67,7 @@ async def act(
         ):
             return hibernation.AT_ONCE
         await _make_children(p, obj, world, decision.ca, decision.action)
-    if hibernation.stands_still(obj.status):
+    if clusterstatus.stands_still(obj.status):
         return await hibernation.act(p, obj, world)
     await rescue.act(p, obj, decision.rescue, decision.called_off, returned=decision.available)
     await hibernation.ask_for_backup(p, obj, view.backups)
@@ -124,7 +125,7 @@ async def _make_children(
     if ca.made is not None:
         await _store_ca(p, obj, ca, ca.made)
     # What was under way goes on when the members are back.
-    if not hibernation.stands_still(obj.status) and run.record(p, obj, action):
+    if not clusterstatus.stands_still(obj.status) and run.record(p, obj, action):
         await p.latch()
     await cleanup.remove(p, obj, world)
     if (useless := rotation.leftover(obj, world)) is not None:
@@ -135,7 +136,8 @@ async def _make_children(
     # Names that others have taken are left alone; the status tells of them.
     taken = obstacles.taken(obj, world)
     mine = _without(intents, taken)
-    await all_of(p.latch() if record else _nothing(), ensure_all(p.kube, mine, world.children))
+    changes: list[Awaitable[Any]] = [ensure_all(p.kube, mine, world.children)]
+    await all_of([p.latch(), *changes] if record else changes)
     if obj.status.ca_fingerprint is None:
         # Without a CA no certificate, and without certificates no pod could start.
         return
@@ -239,12 +241,8 @@ async def _restart_strangers(p: Pass[EtcdCluster], obj: EtcdCluster, world: Worl
     if not stale:
         return
     p.event(reasons.MEMBERS_RESTARTED, "all members restart to trust the new CA")
-    await all_of(*(p.kube.delete(kinds.POD, m["name"], obj.namespace, uid=m["uid"]) for m in stale))
+    await all_of(p.kube.delete(kinds.POD, m["name"], obj.namespace, uid=m["uid"]) for m in stale)
 
 
 def _without(intents: Iterable[Manifest], taken: Sequence[tuple[str, str]]) -> list[Manifest]:
     return [m for m in intents if (str(m["kind"]), str(m["metadata"]["name"])) not in taken]
-
-
-async def _nothing() -> None:
-    """In place of a job that is not needed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
-from kok.operators.etcd import reasons
+from kok.operators.etcd import clusterstatus, reasons
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.certificates import rotation
 from kok.operators.etcd.etcdcluster.certificates.certificates import Authority
@@ -16,7 +16,7 @@ from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Proble
 from kok.operators.etcd.etcdcluster.members import health, placement, roles
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.observe import View
-from kok.operators.etcd.etcdcluster.operations import Action, hibernation, recover
+from kok.operators.etcd.etcdcluster.operations import Action, recover
 from kok.operators.etcd.etcdcluster.operations.run import next_action
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
 from kok.operators.etcd.settings import EtcdSettings
@@ -69,7 +69,7 @@ def decide(p: Pass[EtcdCluster], view: View, own: EtcdSettings) -> Decision:
     hold = takeover.hold(obj, view.restores)
     problem = found if isinstance(found, Problem) else hold or obstacles.name_problem(obj, world)
     s = Situation.of(obj, world, now)
-    still = hibernation.stands_still(obj.status)
+    still = clusterstatus.stands_still(obj.status)
     action = next_action(s) if hold is None and not still else None
     figures.see(s)
     said = verdicts.judge(s, problem, ca.problem, action)

@@ -14,10 +14,11 @@ from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.errors import NotFound
 from kok.kube.objects.children import LEAVING
 from kok.kube.objects.ownership import owned_by
+from kok.kube.objects.together import all_of
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observed import World, read_children
+from kok.operators.etcd.etcdcluster.observed.children import read_children
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.jobs import owned as workers
-from kok.operators.etcd.together import all_of
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reasons import DELETING
 from kok.runtime.controller.reconciler import DONE, Done, Pass, Result
@@ -129,7 +130,7 @@ async def _delete(
     """Asks for those to go that are not going yet; returns how many these are."""
     going = [m["metadata"] for m in objects if not m["metadata"].get("deletionTimestamp")]
     await all_of(
-        *(p.kube.delete(kind, m["name"], m["namespace"], uid=m["uid"], grace=grace) for m in going)
+        p.kube.delete(kind, m["name"], m["namespace"], uid=m["uid"], grace=grace) for m in going
     )
     return len(going)
 

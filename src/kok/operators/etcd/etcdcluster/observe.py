@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from kok.api import names
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
-from kok.kube.errors import KubeError
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import Forbidden, KubeError
+from kok.kube.objects.children import is_whole
+from kok.kube.objects.together import asking
+from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observed import World, look
+from kok.operators.etcd.etcdcluster.observed.answers import ask_members
+from kok.operators.etcd.etcdcluster.observed.children import read_children
+from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.storage import ask_storage
+from kok.operators.etcd.etcdcluster.observed.watches import Watches
 from kok.operators.etcd.etcdcluster.restores import takeover
-from kok.operators.etcd.etcdcluster.watch_window import Watches
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.controller.reconciler import Pass
+from kok.runtime.pods.admission import refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +55,70 @@ async def observe(p: Pass[EtcdCluster], own: EtcdSettings, watches: Watches) -> 
     except KubeError as error:
         backups, unread = [], error
     return View(replace(world, watched_since=since), restores, backups, unread)
+
+
+async def look(
+    obj: EtcdCluster,
+    members: Iterable[str],
+    kube: Kube,
+    worker_image: str = "",
+    *,
+    isolated: bool = False,
+) -> World:
+    """Everything, in three rounds of parallel questions. Raises `KubeError` only.
+
+    `members` are the names of the members that there are or will be; `isolated` as for
+    `read_children`.
+    """
+    children = await read_children(obj, members, kube, isolated=isolated)
+    world = World(children)
+    async with asking() as group:
+        ask = group.create_task
+        answers = ask(ask_members(obj, members, world))
+        storage = ask(ask_storage(obj, world.all(kinds.PVC), kube))
+        nodes = ask(_nodes(obj, kube, world))
+        refused = ask(_refusals(obj, kube, world))
+    return World(
+        children,
+        answers.result(),
+        storage.result(),
+        worker_image,
+        nodes.result(),
+        refused.result(),
+    )
+
+
+async def _refusals(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, str]:
+    """Looked up only where a member should have a pod and has none."""
+    made_by = obj.metadata.labels.get(names.LABEL_CLUSTER)
+    field = f"spec.etcd.resources of Cluster {made_by}" if made_by else "spec.resources"
+    lone = [
+        one
+        for one in world.all(kinds.STATEFULSET)
+        if is_whole(one) and world.get(kinds.POD, naming.pod_name(one["metadata"]["name"])) is None
+    ]
+    async with asking() as group:
+        found = [group.create_task(refusal(kube, one, field)) for one in lone]
+    return {
+        one["metadata"]["name"]: why
+        for one, told in zip(lone, found, strict=True)
+        if (why := told.result())
+    }
+
+
+async def _nodes(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, dict[str, str]]:
+    """Looked up only where the spec is about nodes."""
+    placement = obj.spec.placement
+    if not placement.node_selector and not placement.require_spread:
+        return {}
+    on = {
+        str(name)
+        for pod in world.all(kinds.POD)
+        if (name := (pod.get("spec") or {}).get("nodeName")) is not None
+    }
+    try:
+        found = await asyncio.gather(*(kube.get(kinds.NODE, name) for name in sorted(on)))
+    except Forbidden:
+        # An operator that may see only its namespaces cannot know.
+        return {}
+    return {n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in found if n}

@@ -13,7 +13,7 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.etcd import metrics, reasons
+from kok.operators.etcd import clusterstatus, metrics, reasons
 from kok.operators.etcd.etcdcluster import decide, delete
 from kok.operators.etcd.etcdcluster.act import act
 from kok.operators.etcd.etcdcluster.backups import scheduled
@@ -21,10 +21,10 @@ from kok.operators.etcd.etcdcluster.conditions import figures, told
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.members import roles
+from kok.operators.etcd.etcdcluster.metrics import show
 from kok.operators.etcd.etcdcluster.observe import View, observe
-from kok.operators.etcd.etcdcluster.observed import CHILD_KINDS
-from kok.operators.etcd.etcdcluster.operations import hibernation
-from kok.operators.etcd.etcdcluster.watch_window import Watches
+from kok.operators.etcd.etcdcluster.observed.children import CHILD_KINDS
+from kok.operators.etcd.etcdcluster.observed.watches import Watches
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.controller.reconciler import Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
@@ -113,7 +113,7 @@ class EtcdClusters(Staged[EtcdCluster, View, Decision, Outcome]):
             generation=p.obj.metadata.generation,
         )
         figures.settle(p.obj.status, obj, view.world)
-        metrics.show(obj, view.world)
+        show(obj, view.world)
 
     def rest(
         self, p: Pass[EtcdCluster], view: View, decision: Decision, outcome: Outcome
@@ -125,7 +125,7 @@ class EtcdClusters(Staged[EtcdCluster, View, Decision, Outcome]):
         calm = decision.troubled or proven or roles.is_down(status)
         look = LOOK_HEALTHY if calm else LOOK_TROUBLED
         due = scheduled.until_next(obj, p.now)
-        return look if due is None or hibernation.stands_still(status) else min(look, due)
+        return look if due is None or clusterstatus.stands_still(status) else min(look, due)
 
     async def finalize(self, p: Pass[EtcdCluster]) -> Result | Done:
         """Removes what belongs to a deleted EtcdCluster."""

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
-from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster.operations import hibernation
-from kok.operators.etcd.etcdcluster.restores import takeover
+from kok.operators.etcd import clusterstatus, reasons
 from kok.runtime.conditions import Verdict, put
 from kok.runtime.controller.reconciler import Pass
 
@@ -71,11 +69,11 @@ def _is_interrupted(cluster: EtcdCluster, uid: str) -> bool:
 def _waits_for(cluster: EtcdCluster) -> tuple[str, str]:
     """Why it is not the turn of a restore whose backup is proven: a reason, and the words."""
     status = cluster.status
-    if hibernation.stands_still(status):
+    if clusterstatus.stands_still(status):
         how = "" if not cluster.spec.hibernate else ": set its spec.hibernate to false"
         return reasons.ETCD_HIBERNATES, f"it is restored when {cluster} is awake{how}"
     if status.restore is not None:
-        end = takeover.until(cluster)
+        end = clusterstatus.until(cluster)
         most = f", or it is {end:%Y-%m-%d %H:%M:%S} UTC" if end is not None else ""
         text = f"waits until EtcdRestore {status.restore.name} is through{most}"
         return reasons.RESTORE_VERIFIED, text

@@ -7,7 +7,7 @@ from typing import Literal
 
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
-from kok.operators.etcd.etcdcluster.restores import takeover
+from kok.operators.etcd import clusterstatus
 
 OVER = {"Complete", "Failed"}
 
@@ -33,6 +33,6 @@ def decide(obj: EtcdRestore, cluster: EtcdCluster | None) -> Decision:
         return Decision("Rest", phase)
     if cluster is None:
         return Decision("Await" if obj.status.cluster_uid is None else "GiveUp", phase)
-    if takeover.is_void(cluster, obj):
+    if clusterstatus.is_void(cluster, obj):
         return Decision("Refuse", phase)
     return Decision("Verify" if phase in {"Pending", "Verifying"} else "Follow", phase)

@@ -15,12 +15,11 @@ from kok.backup.reasons import Reason
 from kok.backup.report import Report
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
+from kok.kube.objects.together import all_of
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdbackup import trial
-from kok.operators.etcd.etcdbackup.attempts import waits
-from kok.operators.etcd.etcdbackup.schedule import is_good
-from kok.operators.etcd.etcdbackup.stored import described, stored
-from kok.operators.etcd.etcdrestore.compatibility import misfit, other_origin
+from kok.operators.etcd.backups.compatibility import misfit, other_origin
+from kok.operators.etcd.backups.stored import BAD, described, is_good, stored_backup
+from kok.operators.etcd.clocks import waits
 from kok.operators.etcd.etcdrestore.conditions import Outcome, latch
 from kok.operators.etcd.etcdrestore.decide import OVER
 from kok.operators.etcd.jobs import manifest as render
@@ -29,7 +28,6 @@ from kok.operators.etcd.jobs import store as stores
 from kok.operators.etcd.jobs.networkpolicy import fence
 from kok.operators.etcd.jobs.outcome import Failed, Running
 from kok.operators.etcd.settings import EtcdSettings
-from kok.operators.etcd.together import all_of
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import Pass
 from kok.versions import etcd
@@ -135,7 +133,7 @@ class Verification:
             raise Wait(reasons.BACKUP_MISSING, f"{where} does not exist", after=LOOK)
         backup = EtcdBackup.parse(live)
         if is_good(backup):
-            return stored(backup.status)
+            return stored_backup(backup.status)
         ready = backup.status.condition(reasons.READY)
         text = f"{where}: {ready.message if ready is not None else 'is not complete'}"
         if backup.status.phase in OVER:
@@ -209,7 +207,7 @@ class Verification:
 
     def _failed(self, failed: Failed) -> Wait | Refused:
         status, text = self.obj.status, f"{failed.reason}: {failed.message}"
-        hopeless = failed.reason in trial.BAD or failed.reason == Reason.KEY_MISSING
+        hopeless = failed.reason in BAD or failed.reason == Reason.KEY_MISSING
         if hopeless or status.attempts >= ATTEMPTS:
             return Refused(reasons.RESTORE_REFUSED, text)
         delay = DELAY * 2 ** (status.attempts - 1)
@@ -221,6 +219,4 @@ async def delete_jobs(p: Pass[EtcdRestore]) -> None:
     """Asks for all Jobs of an EtcdRestore to go."""
     found = await owned.jobs_of(p.kube, p.obj)
     going = [m["metadata"] for m in found if not m["metadata"].get("deletionTimestamp")]
-    await all_of(
-        *(p.kube.delete(kinds.JOB, m["name"], m["namespace"], uid=m["uid"]) for m in going)
-    )
+    await all_of(p.kube.delete(kinds.JOB, m["name"], m["namespace"], uid=m["uid"]) for m in going)

@@ -28,7 +28,7 @@ from kok.etcdclient.client import EtcdClient
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import owned
-from kok.operators.etcd.etcdcluster.sealedkeys import bundle
+from kok.operators.etcd.backups import keys
 from kok.operators.etcd.naming import ANNOTATION_VERIFY, pod_endpoint
 from kok.pki import decode
 from kok.runtime.process.main import Process
@@ -299,21 +299,21 @@ async def test_who_only_asks_whether_keys_have_changed_reads_none(
     obj = EtcdCluster.parse(
         {"apiVersion": ETCD.api_version, "kind": ETCD.kind, "metadata": meta, "spec": spec}
     )
-    first = await bundle.read(world.kube, obj)
+    first = await keys.read(world.kube, obj)
     assert first is not None
 
     with monkeypatch.context() as patched:
         patched.setattr(Kube, "get", never)
         patched.setattr(Kube, "list", spied)
-        assert await bundle.versions(world.kube, obj) == first.versions
+        assert await keys.versions(world.kube, obj) == first.versions
         assert sorted(s["metadata"]["name"] for s in seen) == ["backup-keys", "shop-ca"]
         assert not any("data" in s for s in seen)
 
     await secret(world, "shop-ca", marked=True, key="second")
-    later = await bundle.versions(world.kube, obj)
+    later = await keys.versions(world.kube, obj)
     assert later != first.versions
     await secret(world, "backup-keys", key=base64.b64encode(b"o" * 32).decode())
-    assert await bundle.versions(world.kube, obj) not in {later, first.versions}
+    assert await keys.versions(world.kube, obj) not in {later, first.versions}
 
 
 async def test_what_an_earlier_release_recorded_is_recorded_anew_at_rest(

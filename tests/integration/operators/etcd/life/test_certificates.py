@@ -18,8 +18,8 @@ from kok.etcdclient.model import Credentials, EtcdError, Trouble
 from kok.kube import kinds
 from kok.kube.http.access import Access, ssl_context
 from kok.operators.etcd.etcdcluster import reconcile
-from kok.operators.etcd.etcdcluster.observed import is_ready
 from kok.operators.etcd.naming import CLIENT_PORT, PEER_PORT, pod_endpoint
+from kok.operators.etcd.pods import is_ready
 from kok.pki import (
     CertificateAuthority,
     LeafSpec,

@@ -11,7 +11,7 @@ from tests.integration.operators.etcd.standin import StandIn
 
 from kok.kube import kinds
 from kok.operators.etcd.etcdcluster import delete
-from kok.operators.etcd.etcdcluster.observed import CHILD_KINDS
+from kok.operators.etcd.etcdcluster.observed.children import CHILD_KINDS
 from kok.operators.etcd.naming import ANNOTATION_ADOPT, LABEL_OWNER_UID, pod_endpoint
 from kok.runtime.process.main import Process
 

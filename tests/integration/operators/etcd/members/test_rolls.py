@@ -15,9 +15,9 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.etcd.etcdcluster import reconcile
-from kok.operators.etcd.etcdcluster.observed import is_ready
 from kok.operators.etcd.etcdcluster.operations import roll
 from kok.operators.etcd.naming import pod_endpoint
+from kok.operators.etcd.pods import is_ready
 from kok.runtime.process.main import Process
 
 GAP = 1.5

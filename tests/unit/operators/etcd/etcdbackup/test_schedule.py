@@ -10,7 +10,7 @@ from tests.unit.operators.etcd.etcdbackup.builders import a_backup
 
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.store import EtcdBackupRetention
-from kok.operators.etcd.etcdbackup import schedule
+from kok.operators.etcd.backups import schedule
 
 DAY = timedelta(days=1)
 SIX_HOURLY = "0 */6 * * *"

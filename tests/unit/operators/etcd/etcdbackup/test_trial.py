@@ -13,7 +13,7 @@ from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.backup.reasons import Reason
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import owner_labels
-from kok.operators.etcd.etcdbackup import schedule
+from kok.operators.etcd.backups import stored
 from kok.operators.etcd.etcdbackup.reconcile import EtcdBackups
 from kok.operators.etcd.etcdbackup.trial import ATTEMPTS, _job_name
 from kok.operators.etcd.etcdcluster.backups import scheduled
@@ -77,8 +77,8 @@ async def test_what_is_in_the_way_of_a_trial_says_nothing_of_the_backup(
     assert trial is not None
     assert trial.result == "Unknown"
     assert "could not be tried" in str(trial.message)
-    assert schedule.is_good(backup)
-    assert schedule.is_proven(backup)
+    assert stored.is_good(backup)
+    assert stored.is_proven(backup)
 
 
 async def test_a_key_that_is_gone_is_told_at_the_etcdcluster(api: FakeApi, kube: Kube) -> None:
@@ -96,12 +96,12 @@ async def test_what_is_altered_is_no_backup_until_a_trial_shows_otherwise(
 ) -> None:
     backup = under_way(provenAt=NOW.isoformat())
     await tried(api, kube, backup, said(failed(Reason.OBJECT_ALTERED), 1, "fetch"))
-    assert not schedule.is_good(backup)
-    assert not schedule.is_proven(backup)
+    assert not stored.is_good(backup)
+    assert not stored.is_proven(backup)
 
     again = under_way(**backup.status.manifest())
     await tried(api, kube, again, EVICTED)
-    assert not schedule.is_good(again), "nothing was shown"
+    assert not stored.is_good(again), "nothing was shown"
 
 
 async def test_a_new_trial_takes_an_earlier_proof_away_only_by_refuting_it(

@@ -21,10 +21,17 @@ from kok.kube.decoding.nesting import parse
 from kok.kube.objects.children import SURPLUS
 from kok.kube.objects.ownership import owned, owner_labels, owner_reference
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.children import VOLUMES, known, stranger
 from kok.operators.etcd.etcdcluster.conditions.obstacles import name_problem
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observed import CHILD_KINDS, World, expected, read_children
+from kok.operators.etcd.etcdcluster.observed.children import (
+    CHILD_KINDS,
+    VOLUMES,
+    expected,
+    known,
+    read_children,
+    stranger,
+)
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.jobs import owned as workers
 
 CROWD = 40

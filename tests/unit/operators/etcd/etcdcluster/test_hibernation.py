@@ -15,7 +15,8 @@ from kok.kube import kinds
 from kok.operators.etcd import metrics
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.metrics import show
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.operations import hibernation
 from kok.operators.etcd.naming import ANNOTATION_SLEEP_WITHOUT_BACKUP
 
@@ -133,7 +134,7 @@ def test_conditions_say_so_and_metrics_keep_silent(step: HibernationStep, reason
     assert obj.status.phase == reason
     assert obj.status.condition("UpToDate").status == "Unknown"  # type: ignore[union-attr]
     metrics.forget("team-a", "shop-etcd")
-    metrics.show(obj, world)
+    show(obj, world)
     shown = {
         gauge
         for gauge in metrics._ALL

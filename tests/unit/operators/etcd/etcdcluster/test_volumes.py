@@ -17,14 +17,15 @@ from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import owner_reference
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster import children, delete, render
+from kok.operators.etcd.etcdcluster import delete, render
 from kok.operators.etcd.etcdcluster.act import act
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observe import View
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed import children
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.render import Facts
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.controller.errors import Wait

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from tests.unit.operators.etcd.builders import NOW
 
-from kok.operators.etcd.etcdcluster.observed import World
-from kok.operators.etcd.etcdcluster.watch_window import GAP, Watch, Watches, counted, looked
+from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.watches import GAP, Watch, Watches, counted, looked
 
 KEY = ("team-a", "shop-etcd")
 SECOND = timedelta(seconds=1)

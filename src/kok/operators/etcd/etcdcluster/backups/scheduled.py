@@ -19,8 +19,8 @@ from kok.kube.client import Kube
 from kok.kube.decoding.strip import unrecorded
 from kok.kube.errors import AlreadyExists, TooLarge
 from kok.kube.lists.tolerant import readable
-from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdbackup import attempts, schedule
+from kok.operators.etcd import clocks, naming, reasons
+from kok.operators.etcd.backups import schedule, stored
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.process.event_loop import at_nobodys_expense
@@ -53,14 +53,14 @@ def about(etcd: str, work: Manifest) -> Manifest:
 def note(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> None:
     """Records which backup is the last good one, which trial was, and since when the schedule is so."""
     status = obj.status
-    newest = next(iter(schedule.good(backups, now)), None)
+    newest = next(iter(stored.good(backups, now)), None)
     status.last_verified = _last_verified(backups, now)
     status.last_backup = None
     if newest is not None and newest.status.completed_at is not None:
-        stored = newest.status.completed_at
+        end = newest.status.completed_at
         status.last_backup = EtcdBackupSummary(
             name=newest.name,
-            at=schedule.taken(newest) if schedule.is_ahead(stored, now) else stored,
+            at=stored.taken(newest) if clocks.is_ahead(end, now) else end,
             size=newest.status.size or 0,
         )
     _note_schedule(obj, now)
@@ -72,7 +72,7 @@ def _note_schedule(obj: EtcdCluster, now: datetime) -> None:
     cron = obj.spec.backup.schedule if obj.spec.backup is not None else ""
     if not cron:
         status.backup_schedule = None
-    elif seen is None or seen.schedule != cron or schedule.is_ahead(seen.since, now):
+    elif seen is None or seen.schedule != cron or clocks.is_ahead(seen.since, now):
         since = now.replace(microsecond=0)
         if seen is None and status.condition(reasons.BACKUPS_HEALTHY) is not None:
             # It was judged by an earlier release, which did not record that.
@@ -95,7 +95,7 @@ def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Ver
     trouble = _trouble(scheduled(backups), now) or _refuted(backups, now) or _early(obj, now)
     if trouble is not None:
         return trouble
-    fine = schedule.good(backups, now)
+    fine = stored.good(backups, now)
     seen, begun = obj.status.backup_schedule, _begun(obj, now)
     begun = max(begun, seen.since) if seen is not None else begun
     due = schedule.last_due(policy.schedule, begun, now - LATE)
@@ -111,7 +111,7 @@ def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Ver
 def _early(obj: EtcdCluster, now: datetime) -> Verdict | None:
     """That by what is recorded nothing is due for long, since a clock was ahead."""
     slot = obj.status.last_backup_slot
-    if slot is None or not schedule.is_ahead(slot, now):
+    if slot is None or not clocks.is_ahead(slot, now):
         return None
     text = (
         f"status.lastBackupSlot is {slot:%Y-%m-%d %H:%M} UTC, which is yet to come: the clock of the "
@@ -122,13 +122,13 @@ def _early(obj: EtcdCluster, now: datetime) -> Verdict | None:
 
 def _covers(backup: EtcdBackup, due: datetime, now: datetime) -> bool:
     """Whether a backup is one that was due then, or a later one; not if nobody knows its time."""
-    stored = backup.status.completed_at or due
-    return stored >= due and not schedule.is_ahead(schedule.taken(backup), now)
+    end = backup.status.completed_at or due
+    return end >= due and not clocks.is_ahead(stored.taken(backup), now)
 
 
 def _trouble(mine: Sequence[EtcdBackup], now: datetime) -> Verdict | None:
     """What keeps the latest backup of the schedule from being made."""
-    known = [b for b in mine if not schedule.is_ahead(attempts.slot(b) or now, now)]
+    known = [b for b in mine if not clocks.is_ahead(schedule.slot(b) or now, now)]
     if not known or known[-1].status.phase == "Complete":
         return None
     latest = known[-1]
@@ -144,8 +144,8 @@ def _refuted(backups: Sequence[EtcdBackup], now: datetime) -> Verdict | None:
         (proof.at, b)
         for b in backups
         if (proof := b.status.verification) is not None
-        and not schedule.is_ahead(proof.at, now)
-        and (proof.result in {"Passed", "Failed"} or schedule.is_refuted(b) or _is_locked(b))
+        and not clocks.is_ahead(proof.at, now)
+        and (proof.result in {"Passed", "Failed"} or stored.is_refuted(b) or _is_locked(b))
     ]
     if not tried:
         return None
@@ -154,7 +154,7 @@ def _refuted(backups: Sequence[EtcdBackup], now: datetime) -> Verdict | None:
     why = proof.message if proof is not None else None
     if _is_locked(backup):
         return Verdict(False, Reason.KEY_MISSING.value, f"EtcdBackup {backup.name}: {why}")
-    if not schedule.is_refuted(backup):
+    if not stored.is_refuted(backup):
         return None
     why = why or (ready.message if ready is not None else "")
     return Verdict(False, reasons.VERIFICATION_FAILED, f"EtcdBackup {backup.name}: {why}")
@@ -167,8 +167,8 @@ def _is_locked(backup: EtcdBackup) -> bool:
 
 
 def _last_verified(backups: Sequence[EtcdBackup], now: datetime) -> EtcdProofSummary | None:
-    passed = [(schedule.proven_at(b), b.name) for b in backups]
-    known = [(at, name) for at, name in passed if at is not None and not schedule.is_ahead(at, now)]
+    passed = [(stored.proven_at(b), b.name) for b in backups]
+    known = [(at, name) for at, name in passed if at is not None and not clocks.is_ahead(at, now)]
     found = max(known, default=None)
     return EtcdProofSummary(name=found[1], at=found[0]) if found is not None else None
 
@@ -238,11 +238,11 @@ async def _ask_for_proof(
     Also if it was refuted: what made the trial fail would refute those before it as well. It is
     asked for again until it passes, or there is a newer one.
     """
-    policy, newest = obj.spec.backup, next(iter(schedule.complete(backups, p.now)), None)
+    policy, newest = obj.spec.backup, next(iter(stored.complete(backups, p.now)), None)
     if policy is None or newest is None:
         return
     begun = obj.status.last_verify_slot
-    if begun is None or schedule.is_ahead(begun, p.now):
+    if begun is None or clocks.is_ahead(begun, p.now):
         begun = obj.metadata.creation_timestamp or p.now
     due = schedule.last_due(policy.verify, begun, p.now)
     if due is not None:
@@ -280,7 +280,7 @@ def _begun(obj: EtcdCluster, now: datetime) -> datetime:
     nothing would be due until then.
     """
     begun = obj.status.last_backup_slot
-    if begun is None or schedule.is_ahead(begun, now):
+    if begun is None or clocks.is_ahead(begun, now):
         begun = obj.metadata.creation_timestamp
     if begun is None:
         raise ValueError(f"{obj} was not read from an API server")

@@ -28,27 +28,17 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import owned, owned_by
 from kok.operators.etcd import naming, reasons
+from kok.operators.etcd.backups import keys
+from kok.operators.etcd.backups.keys import AGAIN, data_of, is_current, is_of_earlier_release
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observed import World, connect, pod_address
-from kok.operators.etcd.etcdcluster.sealedkeys import bundle
-from kok.operators.etcd.etcdcluster.sealedkeys.bundle import AGAIN
+from kok.operators.etcd.etcdcluster.observed.answers import connect
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.jobs import store as stores
+from kok.operators.etcd.pods import pod_address
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import Pass
-
-
-def is_current(obj: EtcdCluster, versions: str) -> bool:
-    """Whether etcd holds what `bundle.versions` tells of."""
-    kept = obj.status.keys
-    return kept is not None and (kept.content, kept.data) == (versions, _data(obj))
-
-
-def is_of_earlier_release(obj: EtcdCluster) -> bool:
-    """Whether what etcd holds was recorded by its content, which nobody compares any more."""
-    kept = obj.status.keys
-    return kept is not None and not kept.content.startswith(bundle.VERSIONS)
 
 
 async def keep(
@@ -108,7 +98,7 @@ def _to_be_checked(obj: EtcdCluster, *, due: bool) -> bool:
         and said.observed_generation == obj.metadata.generation
     )
     kept = status.keys
-    if due or not fresh or kept is None or kept.data != _data(obj):
+    if due or not fresh or kept is None or kept.data != data_of(obj):
         return True
     # By a hash of the content a password could be guessed.
     return is_of_earlier_release(obj)
@@ -126,7 +116,7 @@ async def _store(
 ) -> Verdict | None:
     """Whether they are kept; None where nobody has said what is to be kept."""
     try:
-        wanted = await bundle.read(p.kube, obj)
+        wanted = await keys.read(p.kube, obj)
         if wanted is None:
             return None
         if not is_current(obj, wanted.versions):
@@ -140,7 +130,7 @@ async def _store(
 
 
 async def _write(
-    p: Pass[EtcdCluster], obj: EtcdCluster, wanted: bundle.Bundle, client: EtcdClient, address: str
+    p: Pass[EtcdCluster], obj: EtcdCluster, wanted: keys.Bundle, client: EtcdClient, address: str
 ) -> None:
     there = await client.read(address, sealing.WHERE)
     if there is not None and await asyncio.to_thread(
@@ -157,7 +147,7 @@ async def _write(
         content=wanted.versions,
         sealed_to=wanted.sealed_to,
         sha256=sealing.digest(sealed) or "",
-        data=_data(obj),
+        data=data_of(obj),
     )
     p.event(reasons.KEYS_SEALED, f"keys are kept in etcd, sealed to {wanted.sealed_to}")
 
@@ -166,7 +156,7 @@ async def _put_aside(obj: EtcdCluster, client: EtcdClient, address: str, there: 
     """What came with the backup and nobody could open yet is kept, once."""
     if obj.spec.restore_from is None or obj.status.keys_returned is not None:
         return
-    aside = sealing.aside(_data(obj))
+    aside = sealing.aside(data_of(obj))
     if await client.read(address, aside) is None:
         await client.write(address, aside, there)
 
@@ -179,7 +169,7 @@ async def _give_back(
     encryption: BackupEncryption | None,
 ) -> Verdict:
     """Whether what came with the backup is in its Secret now."""
-    sealed = await client.read(address, sealing.aside(_data(obj)))
+    sealed = await client.read(address, sealing.aside(data_of(obj)))
     if sealed is None:
         sealed = await client.read(address, sealing.WHERE)
     now = p.now.replace(microsecond=0)
@@ -270,11 +260,6 @@ def _encryption(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> BackupEncr
     made = next((r for r in restores if r.name == naming.restore_from(obj.name)), None)
     found = made.status.source if made is not None else None
     return found.encryption if found is not None else None
-
-
-def _data(obj: EtcdCluster) -> str:
-    status = obj.status
-    return status.restored.uid if status.restored is not None else status.cluster_id or ""
 
 
 def _address(obj: EtcdCluster, world: World) -> str | None:

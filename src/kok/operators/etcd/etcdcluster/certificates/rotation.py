@@ -23,7 +23,7 @@ from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.certificates import certificates, trust
 from kok.operators.etcd.etcdcluster.certificates.certificates import Authority
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.pki import (
     CAAction,
     CAProblem,

@@ -10,7 +10,7 @@ from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.conditions import space
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.members.health import View
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.operations import Action, recover
 from kok.runtime.conditions import Verdict
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from kok.api import names
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdClusterStatus
 from kok.operators.etcd import naming
+from kok.operators.etcd.backups.stored import human
 from kok.operators.etcd.etcdcluster.certificates import certificates
 from kok.operators.etcd.etcdcluster.members import health, roles, templates
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.versions import parse
 
 LAG_FROM = 1000
@@ -86,21 +87,6 @@ def _close(one: int | None, other: int | None) -> bool:
         return one == other
     small, large = sorted((one, other))
     return large < 2 * small and large - small <= max(SIZE_STEP, SIZE_SHARE * large)
-
-
-def human(size: int) -> str | None:
-    """A size for people; None if it is not known.
-
-    >>> human(4_312_345)
-    '4 MB'
-    """
-    if size <= 0:
-        return None
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= factor:
-            value = size / factor
-            return f"{value:.1f} {unit}" if value < 10 and unit == "GB" else f"{value:.0f} {unit}"
-    return f"{size} B"
 
 
 def lags(obj: EtcdCluster, world: World) -> dict[str, int]:

@@ -19,7 +19,8 @@ from kok.operators.etcd.etcdcluster.members.roles import (
     members_of,
     note,
 )
-from kok.operators.etcd.etcdcluster.observed import World, expected
+from kok.operators.etcd.etcdcluster.observed.children import expected
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.runtime.policy import (
     Policies,
     wrong_image,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from kok.api.etcd.etcdcluster import EtcdClusterStatus
 from kok.kube import kinds
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster import storage
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.observed import storage
 from kok.operators.etcd.etcdcluster.operations import Action
 from kok.runtime.conditions import Verdict
 

@@ -19,7 +19,7 @@ from kok.operators.etcd.etcdcluster.conditions.availability import (
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.members.health import View
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.operations import Action, hibernation, roll, rotate
 from kok.pki import CAProblem
 from kok.runtime.conditions import Verdict

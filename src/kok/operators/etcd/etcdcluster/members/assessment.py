@@ -14,7 +14,8 @@ from kok.kube import kinds
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.members import health, roles
 from kok.operators.etcd.etcdcluster.members.health import View
-from kok.operators.etcd.etcdcluster.observed import World, pod_address
+from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.pods import pod_address
 
 MEMBERSHIP = {"Grow", "Shrink", "Replace", "Migrate"}
 """Types of operations that change which members there are; one may take over from another."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.objects.together import all_of
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observed import World
-from kok.operators.etcd.together import all_of
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.runtime.controller.reconciler import Pass
 
 
@@ -24,14 +24,10 @@ async def remove(p: Pass[EtcdCluster], obj: EtcdCluster, world: World) -> None:
     status.members = [m for m in status.members if m.name not in left or remains[m.name]]
     going = [child for found in remains.values() for child in found if _may_go(child)]
     await all_of(
-        *(
-            p.kube.delete(
-                kind, child["metadata"]["name"], obj.namespace, uid=child["metadata"]["uid"]
-            )
-            for child in going
-            for kind in (kinds.STATEFULSET, kinds.PVC)
-            if kind.kind == child["kind"]
-        )
+        p.kube.delete(kind, child["metadata"]["name"], obj.namespace, uid=child["metadata"]["uid"])
+        for child in going
+        for kind in (kinds.STATEFULSET, kinds.PVC)
+        if kind.kind == child["kind"]
     )
 
 

@@ -12,8 +12,9 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
 from kok.etcdclient.model import Alarm, MemberStatus, Trouble
 from kok.kube import kinds
-from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.members import clock_skew, roles, templates
+from kok.operators.etcd import clocks, naming
+from kok.operators.etcd.etcdcluster.certificates import certificates
+from kok.operators.etcd.etcdcluster.members import roles, templates
 from kok.operators.etcd.etcdcluster.members.lost import (
     container,
     is_removed,
@@ -23,7 +24,8 @@ from kok.operators.etcd.etcdcluster.members.lost import (
     who_omits,
     why_lost,
 )
-from kok.operators.etcd.etcdcluster.observed import Answer, World, is_ready
+from kok.operators.etcd.etcdcluster.observed.model import Answer, World
+from kok.operators.etcd.pods import is_ready
 
 _TELLS_NOTHING = {
     Trouble.SILENT,
@@ -35,7 +37,6 @@ _TELLS_NOTHING = {
 DIFFERS = "its data differs from what all other members have"
 MESSAGE_LIMIT = 700
 _QUIET = {"ContainerCreating", "PodInitializing"}
-
 Condition = Literal[
     "healthy", "pending", "unreachable", "lost", "removed", "foreign", "joining", "left"
 ]
@@ -130,9 +131,7 @@ def view(obj: EtcdCluster, world: World, before: EtcdMember, now: datetime) -> V
     )
     said = answer.status
     # For as long as it is not known to be healthy; what follows may take that back.
-    entry.unhealthy_since = clock_skew.past(before.unhealthy_since, now) or now.replace(
-        microsecond=0
-    )
+    entry.unhealthy_since = clocks.past(before.unhealthy_since, now) or now.replace(microsecond=0)
     if said is not None and said.cluster_id != obj.status.cluster_id:
         entry.message = (
             f"belongs to etcd cluster {said.cluster_id} and not to {obj.status.cluster_id}; "
@@ -169,7 +168,7 @@ def _judge(
     if ready and said is not None and said.leader is not None and not (joining or said.is_learner):
         return "healthy", None
     asleep = roles.is_down(obj.status)
-    clock = clock_skew.trouble(obj, world, answer, now)
+    clock = clock_trouble(obj, world, answer, now)
     text = trouble(world, name, pod, answer, clock, asleep=asleep)[:MESSAGE_LIMIT]
     if omits := who_omits(obj, world, entry):
         text = (
@@ -293,3 +292,31 @@ def last_words(log: str) -> str:
 
 def _node(pod: Manifest | None) -> str | None:
     return ((pod or {}).get("spec") or {}).get("nodeName")
+
+
+def clock_trouble(obj: EtcdCluster, world: World, answer: Answer, now: datetime) -> str | None:
+    """What is wrong with a member's clock, if by it certificates are not valid.
+
+    Whose clock is right nobody can tell from here, but the operator's is the one by which
+    certificates are made. Where they are invalid by that one as well, no clock is to blame.
+    """
+    if answer.clock is None:
+        return None
+    why = certificates.invalid_at(obj, world.secrets, answer.clock)
+    if why is None or why == certificates.invalid_at(obj, world.secrets, now):
+        return None
+    off = (answer.clock - now).total_seconds()
+    side = "ahead of" if off > 0 else "behind"
+    return f"its clock is {_roughly(abs(off))} {side} the operator's, so that for it certificates {why}"
+
+
+def _roughly(seconds: float) -> str:
+    """A span that reads the same from pass to pass.
+
+    >>> _roughly(1801.4), _roughly(7300.0), _roughly(900_000.0)
+    ('30 minutes', '2 hours', '10 days')
+    """
+    for size, word in ((86_400, "days"), (3_600, "hours")):
+        if seconds >= 2 * size:
+            return f"{round(seconds / size)} {word}"
+    return f"{round(seconds / 60)} minutes"

@@ -17,8 +17,9 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.members import roles, templates
-from kok.operators.etcd.etcdcluster.observed import Answer, World, is_ready
-from kok.operators.etcd.etcdcluster.watch_window import counted
+from kok.operators.etcd.etcdcluster.observed.model import Answer, World
+from kok.operators.etcd.etcdcluster.observed.watches import counted
+from kok.operators.etcd.pods import is_ready
 
 EMPTY_VOLUME = "couldn't find local name"
 """What etcd says when a member that once started finds no data; see `render.Start`."""

@@ -15,7 +15,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.operations import Action
 from kok.runtime.controller.errors import Wait
 

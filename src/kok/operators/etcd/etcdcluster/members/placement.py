@@ -8,7 +8,7 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMoves
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 
 ALL = "all"
 

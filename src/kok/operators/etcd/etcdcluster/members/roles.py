@@ -12,9 +12,9 @@ from kok.kube import kinds
 from kok.kube.objects.children import is_whole
 from kok.kube.objects.ownership import owned_by
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster import storage
 from kok.operators.etcd.etcdcluster.certificates import trust
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed import storage
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.render import Facts, Start
 
 

@@ -20,10 +20,11 @@ from kok.kube import kinds
 from kok.kube.objects.children import is_whole
 from kok.kube.objects.drift import covers
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster import render, storage
+from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.certificates import trust
-from kok.operators.etcd.etcdcluster.observed import World
-from kok.operators.etcd.etcdcluster.watch_window import counted
+from kok.operators.etcd.etcdcluster.observed import storage
+from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.watches import counted
 
 _NOTES = (naming.ANNOTATION_SETTINGS, naming.ANNOTATION_CA)
 

@@ -14,10 +14,10 @@ from kok.etcdclient.model import EtcdError, Trouble
 from kok.kube import kinds
 from kok.kube.errors import NotFound
 from kok.operators.etcd import naming, reasons
+from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.members.clock_skew import is_recent
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.operations import action as operations
 

@@ -15,18 +15,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from kok.api.etcd.etcdbackup import EtcdBackup
-from kok.api.etcd.etcdcluster import EtcdCluster, EtcdClusterStatus
+from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.status import EtcdHibernation, HibernationStep
 from kok.api.etcd.store import NAME_MAX
 from kok.api.meta import Manifest
 from kok.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
-from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdbackup import schedule
+from kok.operators.etcd import clocks, naming, reasons
+from kok.operators.etcd.backups import stored
+from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.members.clock_skew import is_recent
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.restores import seeding
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
@@ -36,12 +36,6 @@ WAKING_FOR = timedelta(minutes=3)
 """How long members that start are waited for before what is wrong with them is judged as ever."""
 AT_ONCE = 0.05
 SOON = 1.0
-
-
-def stands_still(status: EtcdClusterStatus) -> bool:
-    """Whether nothing may be begun about members."""
-    sleep = status.hibernation
-    return sleep is not None and sleep.step != "BackingUp"
 
 
 # --- what is to be done
@@ -93,9 +87,9 @@ def is_backed_up(
     """Whether the backup that was asked for is stored, or any other that was begun later."""
     # The time of the request is recorded without its fraction of a second.
     mine, asked = backup_name(obj, sleep), sleep.since + timedelta(seconds=1)
-    fine = schedule.good(backups)
-    later = [b for b in fine if not schedule.is_ahead(schedule.taken(b), now)]
-    return any(b.name == mine for b in fine) or any(schedule.taken(b) >= asked for b in later)
+    fine = stored.good(backups)
+    later = [b for b in fine if not clocks.is_ahead(stored.taken(b), now)]
+    return any(b.name == mine for b in fine) or any(stored.taken(b) >= asked for b in later)
 
 
 def _is_awake(obj: EtcdCluster) -> bool:

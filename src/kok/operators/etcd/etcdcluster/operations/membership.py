@@ -16,9 +16,9 @@ from kok.api.etcd.etcdcluster import EtcdMember, EtcdOperation
 from kok.etcdclient.model import Listed
 from kok.kube import kinds
 from kok.operators.etcd import naming
+from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.etcdcluster.members import lost, placement
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.members.clock_skew import is_recent
 from kok.operators.etcd.etcdcluster.members.health import View
 from kok.operators.etcd.etcdcluster.operations.action import (
     AT_ONCE,

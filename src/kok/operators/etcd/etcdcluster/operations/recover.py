@@ -25,10 +25,12 @@ from datetime import datetime, timedelta
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.objects.together import all_of
 from kok.operators.etcd import naming, reasons
+from kok.operators.etcd.clocks import past
 from kok.operators.etcd.etcdcluster.members import roles, templates
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.members.clock_skew import past
+from kok.operators.etcd.etcdcluster.observed.watches import counted
 from kok.operators.etcd.etcdcluster.operations.action import (
     AT_ONCE,
     Action,
@@ -38,8 +40,6 @@ from kok.operators.etcd.etcdcluster.operations.action import (
     begin,
 )
 from kok.operators.etcd.etcdcluster.operations.roll import Restart
-from kok.operators.etcd.etcdcluster.watch_window import counted
-from kok.operators.etcd.together import all_of
 from kok.runtime.conditions import Verdict
 
 PATIENCE = timedelta(seconds=60)
@@ -78,7 +78,7 @@ class Fence:
                         grace=grace,
                     )
                 )
-        await all_of(*jobs)
+        await all_of(jobs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from datetime import timedelta
 from kok.api.etcd.etcdcluster import EtcdMember, EtcdOperation
 from kok.kube import kinds
 from kok.operators.etcd import naming, reasons
+from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.etcdcluster.certificates import trust
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.members.clock_skew import is_recent
 from kok.operators.etcd.etcdcluster.operations.action import (
     AT_ONCE,
     Action,

@@ -15,7 +15,8 @@ from kok.etcdclient.model import EtcdError, Trouble
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import World, connect
+from kok.operators.etcd.etcdcluster.observed.answers import connect
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.operations import ORDER, Action, recover, roll
 from kok.operators.etcd.etcdcluster.operations.action import REASONS, SOON, Context
 from kok.runtime.conditions import Verdict

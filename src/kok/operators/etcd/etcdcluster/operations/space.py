@@ -13,9 +13,9 @@ from datetime import UTC, datetime, time, timedelta
 from kok.api.etcd.etcdcluster import EtcdMember, EtcdOperation
 from kok.etcdclient.model import Alarm, EtcdError, MemberStatus, Trouble
 from kok.operators.etcd import reasons
+from kok.operators.etcd.clocks import is_recent, past
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.members.clock_skew import is_recent, past
 from kok.operators.etcd.etcdcluster.operations.action import (
     AT_ONCE,
     Action,

@@ -22,12 +22,13 @@ from kok.backup.newest import Told
 from kok.kube.errors import AlreadyExists
 from kok.kube.objects.ownership import owned
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdbackup.schedule import good, is_proven, taken
+from kok.operators.etcd.backups.stored import good, is_proven, taken
+from kok.operators.etcd.clocks import past
+from kok.operators.etcd.clusterstatus import ENDED, STOPPED, is_void
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.members.clock_skew import past
-from kok.operators.etcd.etcdcluster.restores.takeover import BUMP, ENDED, NO_ETCD, STOPPED, is_void
-from kok.operators.etcd.etcdcluster.watch_window import counted
+from kok.operators.etcd.etcdcluster.observed.watches import counted
+from kok.operators.etcd.etcdcluster.restores.takeover import BUMP, NO_ETCD
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 

@@ -10,15 +10,15 @@ from kok.api.etcd.store import BackupWorker
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
+from kok.kube.objects.together import all_of
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.render.volume import Facts
 from kok.operators.etcd.jobs import manifest as worker_render
 from kok.operators.etcd.jobs import owned, preconditions, seed_pod, work
 from kok.operators.etcd.jobs.outcome import JobResult, Running
 from kok.operators.etcd.settings import EtcdSettings
-from kok.operators.etcd.together import all_of
 from kok.runtime.controller.reconciler import Pass
 from kok.versions import etcd
 
@@ -102,7 +102,7 @@ async def delete(p: Pass[EtcdCluster], some: Sequence[Manifest]) -> None:
     of = {kind.kind: kind for kind in (kinds.STATEFULSET, kinds.PVC, kinds.JOB)}
     going = [(of[m["kind"]], m["metadata"]) for m in some]
     await all_of(
-        *(
+        (
             p.kube.delete(kind, meta["name"], meta["namespace"], uid=meta["uid"])
             for kind, meta in going
             if not meta.get("deletionTimestamp")

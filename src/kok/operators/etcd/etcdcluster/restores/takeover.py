@@ -18,7 +18,7 @@ does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
@@ -36,15 +36,16 @@ from kok.kube.errors import AlreadyExists
 from kok.kube.lists.tolerant import listed
 from kok.kube.objects.ownership import owned
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdbackup.trial import BAD
+from kok.operators.etcd.backups.compatibility import misfit
+from kok.operators.etcd.backups.stored import BAD
+from kok.operators.etcd.clusterstatus import ENDED, PATIENCE, STOPPED, is_void, origin, until
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import names, roles, templates
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.operations import recover
 from kok.operators.etcd.etcdcluster.restores import seeding
-from kok.operators.etcd.etcdrestore.compatibility import misfit
 from kok.operators.etcd.jobs import work
 from kok.operators.etcd.jobs.outcome import Failed, Running
 from kok.operators.etcd.settings import EtcdSettings
@@ -52,17 +53,12 @@ from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 
 KIND = EtcdRestore.info.kind
-ENDED = {"Complete", "Failed"}
-STOPPED = {"Stopping", "Seeding"}
-"""Steps at which no member may be made or started, and from which there is a way back."""
 BUMP = 1_000_000_000
 NO_ETCD = 2**60
 """Revisions from which on a member does not tell the truth: no etcd lives to write so much. What
 one member tells decides for good how much room is left to the others."""
 """Revisions are raised by so many beyond the highest that is known to have been seen."""
 ATTEMPTS = 3
-PATIENCE = timedelta(minutes=10)
-"""How long the members of a restored cluster are waited for before another restore goes first."""
 AT_ONCE = 0.05
 SOON = 1.0
 LOOK = 10.0
@@ -81,24 +77,6 @@ async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdRestore]:
             raise odd
     mine = [r for r in found.objects if not r.deleting]
     return sorted(mine, key=lambda r: (r.metadata.creation_timestamp or datetime.min, r.name))
-
-
-def origin(obj: EtcdCluster) -> str:
-    """The EtcdRestore by which an EtcdCluster with `spec.restoreFrom` gets its first data."""
-    return naming.restore_from(obj.name)
-
-
-def is_void(obj: EtcdCluster, restore: EtcdRestore) -> bool:
-    """Whether it is the one of `spec.restoreFrom`, and the EtcdCluster got its first data otherwise.
-
-    It may have waited for long. Nobody asked for what has been written since to be overwritten.
-    """
-    status = obj.status
-    if restore.name != origin(obj) or obj.spec.restore_from is None or status.seed is None:
-        return False
-    return restore.metadata.uid not in {
-        one.uid for one in (status.restore, status.restored) if one is not None
-    }
 
 
 # --- what is to be done
@@ -146,14 +124,6 @@ def due(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> EtcdRestore | None
         ),
         None,
     )
-
-
-def until(obj: EtcdCluster) -> datetime | None:
-    """Until when a restore whose data is in place is waited for; None if there is none."""
-    restore, restored = obj.status.restore, obj.status.restored
-    if restore is None or restored is None or restore.step in STOPPED:
-        return None
-    return restored.at + PATIENCE
 
 
 def is_waited_for(obj: EtcdCluster, now: datetime) -> bool:

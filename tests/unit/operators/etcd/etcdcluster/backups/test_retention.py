@@ -18,7 +18,7 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.store import EtcdBackupRetention
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
-from kok.operators.etcd.etcdbackup import schedule
+from kok.operators.etcd.backups import schedule, stored
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.naming import ANNOTATION_VERIFY
 from kok.runtime.settings import Settings
@@ -96,8 +96,8 @@ def test_a_trial_that_came_to_no_end_takes_back_neither_good_nor_bad(result: str
     trial = {**REFUTED, "result": result}
     proven = a_backup(phase="Complete", verification=trial, provenAt=NOW.isoformat())
     refuted = a_backup(phase="Complete", verification=trial, conditions=DOUBTED)
-    assert (schedule.is_proven(proven), schedule.is_good(proven)) == (True, True)
-    assert (schedule.is_proven(refuted), schedule.is_good(refuted)) == (False, False)
+    assert (stored.is_proven(proven), stored.is_good(proven)) == (True, True)
+    assert (stored.is_proven(refuted), stored.is_good(refuted)) == (False, False)
 
 
 def test_the_newest_proven_one_stays_while_it_cannot_be_tried_again() -> None:
@@ -277,13 +277,13 @@ def test_one_clock_that_was_ahead_makes_no_backup_the_newest(told: dict[str, str
     told = {"key": f"team-a/shop/{begun}-one-abcdef12.snapshot", **told}
     old = a_backup("old", age=DAY, phase="Complete", **told)
     fresh = a_backup("fresh", phase="Complete")
-    assert [b.name for b in schedule.good([old, fresh])] == ["fresh", "old"]
+    assert [b.name for b in stored.good([old, fresh])] == ["fresh", "old"]
     assert gone([old, fresh], last=1) == ["old"]
 
 
 def test_one_clock_that_was_behind_makes_no_backup_the_oldest() -> None:
     fresh = a_backup("fresh", phase="Complete", startedAt="1970-01-01T00:00:00Z")
-    assert schedule.good([*daily(3)[1:], fresh])[0].name == "fresh"
+    assert stored.good([*daily(3)[1:], fresh])[0].name == "fresh"
     assert gone([*daily(3)[1:], fresh], last=1) == ["b2", "b1"]
 
 

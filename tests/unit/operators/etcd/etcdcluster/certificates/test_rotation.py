@@ -27,7 +27,7 @@ from kok.operators.etcd.etcdcluster.certificates import certificates, rotation, 
 from kok.operators.etcd.etcdcluster.conditions.verdicts import up_to_date
 from kok.operators.etcd.etcdcluster.members import roles, templates
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.operations import rotate
 from kok.operators.etcd.etcdcluster.operations.rotate import Announce, Enter
 from kok.operators.etcd.naming import ANNOTATION_ROTATE_CA, leaf_secrets, next_ca_secret

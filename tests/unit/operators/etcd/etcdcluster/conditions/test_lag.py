@@ -8,7 +8,7 @@ from tests.unit.operators.etcd.builders import NOW, a_world, formed, report, say
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.operators.etcd.etcdcluster.conditions import figures
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import Answer
+from kok.operators.etcd.etcdcluster.observed.model import Answer
 
 QUOTA = 6_871_947_673
 

@@ -9,7 +9,7 @@ from tests.unit.operators.etcd.builders import an_etcd
 
 from kok.operators.etcd.etcdcluster.conditions import obstacles
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.jobs import preconditions
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.controller.errors import Wait

@@ -24,10 +24,10 @@ from tests.unit.operators.etcd.builders import (
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.etcdclient.model import Alarm, EtcdError, Trouble
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster.conditions.figures import human
+from kok.operators.etcd.backups.stored import human
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import Answer, World
+from kok.operators.etcd.etcdcluster.observed.model import Answer, World
 from kok.operators.etcd.etcdcluster.operations import Action
 from kok.pki import CAProblem, CAReason
 

@@ -21,10 +21,10 @@ from kok.api.etcd.store import EtcdBackupPolicy
 from kok.etcdclient.answers import clock_of, error_of
 from kok.etcdclient.model import EtcdError, Trouble
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster import observed
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.members.health import View, view
-from kok.operators.etcd.etcdcluster.observed import Answer, World
+from kok.operators.etcd.etcdcluster.observed import answers
+from kok.operators.etcd.etcdcluster.observed.model import Answer, World
 from kok.operators.etcd.etcdcluster.operations import action, hibernation, roll, run, space
 from kok.operators.etcd.etcdcluster.restores import rescue
 from kok.pki import LeafSpec, issue, new_ca
@@ -148,7 +148,7 @@ async def stranger(tmp_path: Path) -> AsyncIterator[None]:
 async def asked(*, ready: bool = True) -> Answer:
     obj = formed()
     world = World(a_world(obj, p0=a_pod(obj, 0, ready=ready, podIP=ADDRESS)).children)
-    return (await observed.ask_members(obj, ["shop-etcd-0"], world))["shop-etcd-0"]
+    return (await answers.ask_members(obj, ["shop-etcd-0"], world))["shop-etcd-0"]
 
 
 async def test_a_member_that_refuses_the_operator_is_asked_for_its_clock(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ async def test_a_member_that_refuses_the_operator_is_asked_for_its_clock(tmp_pat
 async def test_a_member_that_waits_for_its_peers_and_answers_nobody_shows_its_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(observed, "NOT_READY_DEADLINE", 0.3)
+    monkeypatch.setattr(answers, "NOT_READY_DEADLINE", 0.3)
     async with served() as app:
         await web.TCPSite(app, ADDRESS, naming.METRICS_PORT).start()
         with socket.create_server((ADDRESS, naming.CLIENT_PORT)):

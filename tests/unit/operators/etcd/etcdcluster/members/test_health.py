@@ -24,7 +24,7 @@ from tests.unit.operators.etcd.builders import (
 from kok.etcdclient.model import Alarm, EtcdError, Trouble
 from kok.operators.etcd.etcdcluster.members import health
 from kok.operators.etcd.etcdcluster.members.health import View, last_words, learn, view, views
-from kok.operators.etcd.etcdcluster.observed import Answer, World
+from kok.operators.etcd.etcdcluster.observed.model import Answer, World
 
 SILENT = EtcdError(Trouble.SILENT, "does not answer in time")
 REFUSING = EtcdError(Trouble.NOT_LISTENING, "does not serve clients yet")

@@ -13,7 +13,7 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.members.lost import CORRUPT, EMPTY_VOLUME, why_lost
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 
 ENTRY = EtcdMember(name="shop-etcd-1", id="id-1")
 LONG_ILL = ENTRY.model_copy(update={"unhealthy_since": NOW - timedelta(minutes=6)})

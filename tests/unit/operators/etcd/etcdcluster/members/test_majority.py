@@ -29,10 +29,11 @@ from tests.unit.operators.etcd.builders import (
 
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.etcdclient.model import Alarm, EtcdError, Listed, Trouble
-from kok.operators.etcd import metrics, reasons
+from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.members import health, roles
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import Answer, World
+from kok.operators.etcd.etcdcluster.metrics import show
+from kok.operators.etcd.etcdcluster.observed.model import Answer, World
 from kok.operators.etcd.etcdcluster.operations import recover, run
 from kok.operators.etcd.etcdcluster.operations.recover import PATIENCE, Tell
 from kok.operators.etcd.etcdcluster.restores import rescue
@@ -213,7 +214,7 @@ def observed(obj: EtcdCluster, answers: dict[int, Answer]) -> EtcdCluster:
     available = report(s, None, None, run.next_action(s))
     rescue.note(obj, available, NOW)
     recover.note_logs(s, available)
-    metrics.show(obj, s.world)
+    show(obj, s.world)
     return obj
 
 

@@ -30,7 +30,7 @@ from kok.operators.etcd.etcdcluster.conditions import obstacles
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.members.templates import STEADY
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
 from kok.runtime.conditions import Verdict
 

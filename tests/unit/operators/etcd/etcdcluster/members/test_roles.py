@@ -19,11 +19,12 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
 from kok.kube.apply.serverside import index
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster import act, children, render
+from kok.operators.etcd.etcdcluster import act, render
 from kok.operators.etcd.etcdcluster.conditions import obstacles
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Problem
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed import children
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.render import Facts, Start
 
 SEED = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")

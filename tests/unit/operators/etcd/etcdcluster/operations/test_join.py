@@ -22,7 +22,7 @@ from kok.kube.apply.serverside import index
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 from kok.operators.etcd.etcdcluster.operations.action import AddLearner, Nudge, Promote
 
 

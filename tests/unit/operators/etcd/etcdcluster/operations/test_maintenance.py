@@ -13,7 +13,7 @@ from kok.etcdclient.model import Alarm, Hash
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.conditions import space
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import Answer, World
+from kok.operators.etcd.etcdcluster.observed.model import Answer, World
 from kok.operators.etcd.etcdcluster.operations.action import MoveLeader, Remove
 from kok.operators.etcd.etcdcluster.operations.corrupt import Compare, is_wrong
 from kok.operators.etcd.etcdcluster.operations.space import (

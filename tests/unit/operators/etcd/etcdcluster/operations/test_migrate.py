@@ -18,7 +18,7 @@ from tests.unit.operators.etcd.builders import (
 
 from kok.kube.apply.serverside import index
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster.observed import World
+from kok.operators.etcd.etcdcluster.observed.model import World
 
 
 def test_a_member_on_the_wrong_class_gets_a_successor_first() -> None:

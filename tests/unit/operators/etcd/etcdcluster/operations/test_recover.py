@@ -18,12 +18,12 @@ from tests.unit.operators.etcd.builders import (
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
 from kok.api.etcd.status import EtcdHibernation
-from kok.operators.etcd import reasons
+from kok.operators.etcd import clusterstatus, reasons
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles, templates
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import Answer, World
-from kok.operators.etcd.etcdcluster.operations import Action, hibernation, recover, run
+from kok.operators.etcd.etcdcluster.observed.model import Answer, World
+from kok.operators.etcd.etcdcluster.operations import Action, recover, run
 from kok.operators.etcd.etcdcluster.operations.recover import PATIENCE, SILENCE, Fence, Tell
 from kok.operators.etcd.etcdcluster.operations.roll import Restart
 from kok.operators.etcd.etcdcluster.restores import rescue
@@ -205,7 +205,7 @@ def passed(
     """The object after a pass over it, of which only the decisions are made."""
     now = NOW + later
     situation = Situation.of(obj, world_of(obj, answers, **pods), now)
-    still = hibernation.stands_still(obj.status)
+    still = clusterstatus.stands_still(obj.status)
     decision = None if still else run.next_action(situation)
     available = report(situation, None, None, decision)
     recover.lapse(obj, available, now)

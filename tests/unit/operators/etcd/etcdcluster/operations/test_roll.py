@@ -24,7 +24,7 @@ from kok.etcdclient.model import Alarm
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import Answer, World
+from kok.operators.etcd.etcdcluster.observed.model import Answer, World
 from kok.operators.etcd.etcdcluster.operations import roll
 from kok.operators.etcd.etcdcluster.operations.action import MoveLeader
 from kok.operators.etcd.etcdcluster.operations.roll import PATIENCE, Restart

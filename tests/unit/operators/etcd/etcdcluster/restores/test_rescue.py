@@ -16,7 +16,7 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
 from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed import Answer
+from kok.operators.etcd.etcdcluster.observed.model import Answer
 from kok.operators.etcd.etcdcluster.restores import rescue
 from kok.runtime.conditions import Verdict
 

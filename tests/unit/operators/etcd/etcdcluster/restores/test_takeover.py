@@ -28,12 +28,12 @@ from kok.api.etcd.store import StoredBackup
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
-from kok.operators.etcd import reasons
+from kok.operators.etcd import clusterstatus, reasons
+from kok.operators.etcd.backups.compatibility import misfit
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.members.assessment import Situation
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
-from kok.operators.etcd.etcdrestore.compatibility import misfit
 from kok.operators.etcd.etcdrestore.reconcile import EtcdRestores
 from kok.operators.etcd.jobs.seed_pod import restore_command
 from kok.operators.etcd.settings import EtcdSettings
@@ -162,7 +162,7 @@ def test_a_new_cluster_waits_for_its_backup_and_says_why_it_does_not_come() -> N
     first = takeover.hold(obj, [])
     assert first is not None
     assert first.reason == "Restoring"
-    refused = a_restore(takeover.origin(obj), phase="Failed")
+    refused = a_restore(clusterstatus.origin(obj), phase="Failed")
     found = takeover.hold(obj, [refused])
     assert found is not None
     assert found.reason == "RestoreRefused"
@@ -315,7 +315,7 @@ def begun_by_hand(step: str | None = None) -> EtcdCluster:
 
 def test_one_that_waited_overwrites_no_data_that_came_otherwise() -> None:
     obj = begun_by_hand()
-    late, mine = a_restore(takeover.origin(obj)), a_restore("mine", 1)
+    late, mine = a_restore(clusterstatus.origin(obj)), a_restore("mine", 1)
     done = a_restore("by-hand", phase="Complete")
 
     assert takeover.due(obj, [late, done]) is None
@@ -326,7 +326,7 @@ def test_one_that_waited_overwrites_no_data_that_came_otherwise() -> None:
 
 def test_the_first_data_still_comes_by_it() -> None:
     new = an_etcd(restoreFrom={"backup": "one"})
-    first = a_restore(takeover.origin(new))
+    first = a_restore(clusterstatus.origin(new))
 
     assert takeover.due(new, [first]) is first
     # One of that name which a person made of a cluster without restoreFrom is like any other.
@@ -347,7 +347,7 @@ async def test_it_says_that_it_is_not_wanted_any_more(
 ) -> None:
     obj = begun_by_hand()
 
-    found = await told(obj, a_restore(takeover.origin(obj), phase=phase), kube, api)
+    found = await told(obj, a_restore(clusterstatus.origin(obj), phase=phase), kube, api)
 
     assert found.status.phase == "Failed"
     ready = found.status.condition(reasons.READY)
@@ -361,7 +361,7 @@ async def test_the_one_by_which_the_first_data_came_is_not_void(
     step: str | None, api: FakeApi, kube: Kube
 ) -> None:
     obj = begun_by_hand(step)
-    mine = a_restore(takeover.origin(obj), phase="Restoring")
+    mine = a_restore(clusterstatus.origin(obj), phase="Restoring")
     assert obj.status.restored is not None
     obj.status.restored.uid = mine.metadata.uid
     if obj.status.restore is not None:
@@ -375,7 +375,7 @@ async def test_the_one_by_which_the_first_data_came_is_not_void(
 # --- a restored cluster that loses its data before it is whole
 
 
-def grown(step: str = "Growing", since: timedelta = takeover.PATIENCE) -> EtcdCluster:
+def grown(step: str = "Growing", since: timedelta = clusterstatus.PATIENCE) -> EtcdCluster:
     """Its restored member took the place of three others so long ago."""
     obj = restoring(step)
     done = {"name": "back", "uid": "uid-back", "at": (NOW - since).isoformat(), "bump": 1}
@@ -426,7 +426,7 @@ async def test_another_restore_takes_the_place_of_one_that_does_not_come_to_its_
     assert first.status.phase == "Restoring", "it may yet go on"
 
 
-@pytest.mark.parametrize("since", [timedelta(), takeover.PATIENCE - timedelta(seconds=1)])
+@pytest.mark.parametrize("since", [timedelta(), clusterstatus.PATIENCE - timedelta(seconds=1)])
 async def test_one_whose_members_are_about_to_come_is_waited_for(
     since: timedelta, kube: Kube
 ) -> None:

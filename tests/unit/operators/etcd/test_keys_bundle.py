@@ -14,8 +14,8 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube.objects.ownership import held, owner_labels, owner_reference
+from kok.operators.etcd.backups import keys
 from kok.operators.etcd.etcdbackup import attempts
-from kok.operators.etcd.etcdcluster.sealedkeys import bundle
 
 CLUSTER = Cluster.parse(
     {
@@ -42,22 +42,22 @@ def a_secret(name: str, *owners: dict[str, Any]) -> Manifest:
 
 def test_a_secret_that_is_marked_is_kept() -> None:
     marked = {"metadata": {"name": "passwords", "labels": {names.LABEL_BACKED_UP: "true"}}}
-    assert bundle.refusal(an_etcd(), marked) is None
+    assert keys.refusal(an_etcd(), marked) is None
 
 
 @pytest.mark.parametrize("labels", [None, {}, {names.LABEL_BACKED_UP: "false"}, {"app": "shop"}])
 def test_a_secret_that_is_not_marked_is_not_kept(labels: dict[str, str] | None) -> None:
     """The sentence says what to do."""
-    found = bundle.refusal(an_etcd(), {"metadata": {"name": "ssh-of-hosts", "labels": labels}})
+    found = keys.refusal(an_etcd(), {"metadata": {"name": "ssh-of-hosts", "labels": labels}})
     assert found is not None
     assert 'label it kok.dev/backed-up: "true"' in found
 
 
 @pytest.mark.parametrize("name", names.kept_keys("shop").values())
 def test_the_keys_that_kok_made_for_its_cluster_need_no_mark(name: str) -> None:
-    assert bundle.refusal(owned(SHOP), held({"metadata": {"name": name}}, CLUSTER)) is None
+    assert keys.refusal(owned(SHOP), held({"metadata": {"name": name}}, CLUSTER)) is None
     # As earlier releases made them.
-    assert bundle.refusal(owned(SHOP), a_secret(name, SHOP)) is None
+    assert keys.refusal(owned(SHOP), a_secret(name, SHOP)) is None
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_the_keys_that_kok_made_for_its_cluster_need_no_mark(name: str) -> None:
 def test_labels_that_do_not_name_the_cluster_open_no_secret(meta: dict[str, Any]) -> None:
     key = held({"metadata": {"name": "shop-ca"}}, CLUSTER)
     key["metadata"] |= meta
-    assert bundle.refusal(owned(SHOP), key) is not None
+    assert keys.refusal(owned(SHOP), key) is not None
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_labels_that_do_not_name_the_cluster_open_no_secret(meta: dict[str, Any]
 def test_no_other_secret_passes_for_a_key_of_its_cluster(
     obj: EtcdCluster, secret: Manifest
 ) -> None:
-    assert bundle.refusal(obj, secret) is not None
+    assert keys.refusal(obj, secret) is not None
 
 
 @pytest.mark.parametrize("name", ["shop-ca", "shop-front-proxy-ca", "shop-sa", "shop-encryption"])
@@ -126,7 +126,7 @@ def test_an_owner_that_an_author_made_up_opens_no_secret(theirs: dict[str, Any],
     uid = {"uid": "uid-of-theirs", "controller": True}
     for version in ("kok.dev/v1alpha1", "kok.dev/v9"):
         made_up = {"apiVersion": version, "kind": "Cluster", "name": "shop", **uid}
-        refused = bundle.refusal(owned(made_up), a_secret(name, {**theirs, **uid}))
+        refused = keys.refusal(owned(made_up), a_secret(name, {**theirs, **uid}))
         assert refused is not None
 
 

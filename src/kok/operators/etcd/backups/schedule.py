@@ -10,13 +10,12 @@ from cronsim import CronSim, CronSimError
 
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.store import EtcdBackupRetention
-from kok.backup.description import time_of
-from kok.operators.etcd import reasons
+from kok.operators.etcd import naming
+from kok.operators.etcd.backups.stored import complete, is_proven, is_refuted, taken
+from kok.operators.etcd.clocks import is_ahead
 
 FAILED_KEPT = 3
 """How many failed backups of a schedule are kept, so that people can see what was wrong."""
-AHEAD = timedelta(minutes=1)
-"""By how much the clocks of a meta cluster may differ."""
 
 
 def problem(cron: str) -> str | None:
@@ -55,80 +54,6 @@ def next_due(cron: str, now: datetime) -> datetime | None:
 def backup_name(etcd: str, slot: datetime) -> str:
     """The EtcdBackup of a slot: whoever makes it, also after a restart, makes the same."""
     return f"{etcd}-{slot:%Y%m%d-%H%M}"
-
-
-# --- of what is stored
-
-
-def is_ahead(when: datetime, now: datetime) -> bool:
-    """Whether a time is yet to come, so that of two clocks one was or is wrong."""
-    return when > now + AHEAD
-
-
-def taken(backup: EtcdBackup) -> datetime:
-    """When a backup was begun, as far as several clocks agree.
-
-    That of the API server says from when on it can have been; those of the operator (in the key of
-    the stored object, and at its end) and of the worker's node say when. One clock that is ahead
-    makes no backup the newest for ever, nor does one that is behind make it the oldest; and what the
-    store says of it counts no more than that.
-    """
-    status, made = backup.status, backup.metadata.creation_timestamp
-    named = time_of(status.key) if status.key is not None else None
-    told = [when for when in (named, status.started_at, status.completed_at) if when is not None]
-    earliest = min(told, default=made)
-    if earliest is None:
-        raise ValueError(f"{backup} was not read from an API server")
-    return earliest if made is None else max(earliest, made)
-
-
-def complete(backups: Iterable[EtcdBackup], now: datetime | None = None) -> list[EtcdBackup]:
-    """Those that are stored, newest first, whatever trials have shown.
-
-    Whose time is yet to come by `now` are behind all others: it is not known.
-    """
-    stored = [b for b in backups if b.status.phase == "Complete" and not b.deleting]
-
-    def rank(backup: EtcdBackup) -> tuple[bool, datetime]:
-        when = taken(backup)
-        return now is None or not is_ahead(when, now), when
-
-    return sorted(stored, key=rank, reverse=True)
-
-
-def good(backups: Iterable[EtcdBackup], now: datetime | None = None) -> list[EtcdBackup]:
-    """Those that can be restored, in the order of `complete`."""
-    return [b for b in complete(backups, now) if not is_refuted(b)]
-
-
-def is_good(backup: EtcdBackup) -> bool:
-    """Whether it is complete, and no trial has shown that it cannot be restored."""
-    return backup.status.phase == "Complete" and not backup.deleting and not is_refuted(backup)
-
-
-def is_refuted(backup: EtcdBackup) -> bool:
-    """Whether a trial has shown that it cannot be restored, and none since that it can.
-
-    A trial that could not be made, or is under way, takes nothing back.
-    """
-    proof, ready = backup.status.verification, backup.status.condition(reasons.READY)
-    if proof is None or proof.result == "Passed":
-        return False
-    said = ready is not None and ready.reason == reasons.VERIFICATION_FAILED
-    return proof.result == "Failed" or said
-
-
-def proven_at(backup: EtcdBackup) -> datetime | None:
-    """When a trial has shown that it can be restored; None if none has, or a later one refuted it."""
-    proof = backup.status.verification
-    if proof is None or is_refuted(backup):
-        return None
-    return proof.at if proof.result == "Passed" else backup.status.proven_at
-
-
-def is_proven(backup: EtcdBackup) -> bool:
-    """Whether a trial has shown that it can be restored, and none since that it cannot."""
-    return proven_at(backup) is not None
 
 
 # --- which may go
@@ -210,3 +135,12 @@ def _in_use(backup: EtcdBackup) -> bool:
 
 def _age(backup: EtcdBackup) -> tuple[datetime, str]:
     return taken(backup), backup.name
+
+
+def slot(obj: EtcdBackup) -> datetime | None:
+    """When the schedule was due that had it made; None for one that a person asked for."""
+    text = obj.metadata.annotations.get(naming.ANNOTATION_SLOT, "")
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

@@ -206,3 +206,20 @@ def _told(seen: dict[str, Manifest | None], to: str, holder: Manifest | None) ->
 def _stamp(live: Manifest | None) -> list[str] | None:
     meta = live["metadata"] if live else None
     return [meta["uid"], meta["resourceVersion"]] if meta else None
+
+
+def is_current(obj: EtcdCluster, versions: str) -> bool:
+    """Whether etcd holds what `bundle.versions` tells of."""
+    kept = obj.status.keys
+    return kept is not None and (kept.content, kept.data) == (versions, data_of(obj))
+
+
+def is_of_earlier_release(obj: EtcdCluster) -> bool:
+    """Whether what etcd holds was recorded by its content, which nobody compares any more."""
+    kept = obj.status.keys
+    return kept is not None and not kept.content.startswith(VERSIONS)
+
+
+def data_of(obj: EtcdCluster) -> str:
+    status = obj.status
+    return status.restored.uid if status.restored is not None else status.cluster_id or ""

@@ -1,24 +1,97 @@
-"""What is kept of the lists of an EtcdCluster's children, which anybody may make by the hundred."""
+"""Reads an EtcdCluster's children, of which anybody may make lists by the hundred."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from kok.api import names
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
-from kok.kube.objects.children import children_of, reference_to, whole_of
-from kok.kube.objects.ownership import owned_by
+from kok.kube.client import Kube
+from kok.kube.objects.children import SURPLUS, children_of, reference_to, whole_of
+from kok.kube.objects.ownership import owned_by, owner_labels
 from kok.kube.objects.pods import pod_gist
+from kok.kube.objects.together import asking
 from kok.operators.etcd import naming
+from kok.operators.etcd.etcdcluster.certificates import trust
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
+
+CHILD_KINDS = (
+    kinds.STATEFULSET,
+    kinds.POD,
+    kinds.PVC,
+    kinds.SECRET,
+    kinds.CONFIGMAP,
+    kinds.SERVICE,
+    kinds.PDB,
+    kinds.NETWORKPOLICY,
+)
+
+
+async def read_children(
+    obj: EtcdCluster,
+    members: Iterable[str],
+    kube: Kube,
+    *,
+    isolated: bool = False,
+    most: int = SURPLUS,
+) -> dict[tuple[str, str], Manifest]:
+    """All children by label, and whatever else has a name that a child is to have.
+
+    `isolated` tells whether NetworkPolicies are among the latter; `most`, how many without such a
+    name are looked at of each kind, and of them no more than whose they are.
+    """
+    labels, members = owner_labels(obj), tuple(members)
+    named = expected(obj, members)
+    keeps = {kind: known(kind, obj, named, most) for kind in CHILD_KINDS}
+    async with asking() as group:
+        found = [
+            group.create_task(kube.list(kind, obj.namespace, labels=labels, keep=keep))
+            for kind, keep in keeps.items()
+        ]
+    children = {
+        (kind.kind, str(item["metadata"]["name"])): item
+        for kind, items in zip(CHILD_KINDS, found, strict=True)
+        for item in items.result()
+        if item
+    }
+    missing = [
+        (kind, name)
+        for kind, name in named
+        if (kind.kind, name) not in children and (isolated or kind != kinds.NETWORKPOLICY)
+    ]
+    async with asking() as group:
+        others = [
+            group.create_task(kube.get(kind, name, obj.namespace, keep=stranger(kind, obj)))
+            for kind, name in missing
+        ]
+    for (kind, name), one in zip(missing, others, strict=True):
+        if (other := one.result()) is not None:
+            children[kind.kind, name] = other
+    return children
+
+
+def expected(obj: EtcdCluster, members: Iterable[str]) -> list[tuple[Kind, str]]:
+    """Kind and name of every child that we make."""
+    next_ca = [naming.next_ca_secret(obj.name)] if trust.under_way(obj.status) else []
+    return [
+        *((kinds.SECRET, name) for name in (names.etcd_ca_secret(obj.name), *next_ca)),
+        *((kinds.SECRET, name) for name in naming.leaf_secrets(obj.name)),
+        (kinds.CONFIGMAP, naming.start_map(obj.name)),
+        (kinds.SERVICE, naming.peer_service(obj.name)),
+        (kinds.SERVICE, names.etcd_client_service(obj.name)),
+        (kinds.PDB, obj.name),
+        (kinds.NETWORKPOLICY, obj.name),
+        (kinds.NETWORKPOLICY, naming.workers_policy(obj.name)),
+        *((kind, name) for name in members for kind in (kinds.PVC, kinds.STATEFULSET)),
+    ]
+
 
 VOLUMES = 64
 """Volumes of members that are not known (any more) which one pass looks at: of what was retained,
 or where the status was lost, all have to be seen."""
-
 ENTRIES = frozenset({CA_CRT, TLS_CRT, TLS_KEY})
 """Entries of children's Secrets that are read; those of keys from a backup are others'."""
 
@@ -58,7 +131,6 @@ def stranger(kind: Kind, obj: EtcdCluster) -> Callable[[Manifest], Manifest]:
 
 
 _member = partial(reference_to, labels=(naming.LABEL_MEMBER,))
-
 _POD = pod_gist(
     (naming.LABEL_MEMBER, naming.LABEL_WORKER),
     (naming.ANNOTATION_CA, naming.ANNOTATION_SETTINGS, naming.ANNOTATION_NUDGED),
