@@ -19,9 +19,9 @@ from kok.api.etcd.status import (
 )
 from kok.etcdclient.model import Alarm, EtcdError, Trouble
 from kok.operators.etcd import metrics, reasons
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.metrics import show
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 
 
 def value(name: str, **labels: str) -> float | None:
@@ -36,7 +36,7 @@ def test_members_are_shown_as_they_are_and_forgotten_with_their_cluster() -> Non
     quick = replace(says(0, db_size=5_000_001, raft_index=100), seconds=0.003)
     answers = {0: quick, 2: says(2, alarms=full)}
     world = a_world(obj, answers, p1=None)
-    report(Situation.of(obj, world, NOW), None, None, None)
+    report(Assessment.of(obj, world, NOW), None, None, None)
 
     show(obj, world)
 
@@ -100,7 +100,7 @@ def test_backups_and_proofs_are_shown_once_there_are_any() -> None:
 def test_members_that_are_stopped_for_a_restore_are_no_lost_quorum() -> None:
     obj = formed()
     world = a_world(obj, {}, **NO_PODS)
-    report(Situation.of(obj, world, NOW), None, None, None)
+    report(Assessment.of(obj, world, NOW), None, None, None)
     source = {"store": {"volume": {"claim": "c"}}, "key": "a.snapshot", "sha256": "", "size": 1}
     obj.status.restore = EtcdRestoreProgress.model_validate(
         {
@@ -171,9 +171,9 @@ NO_PODS = dict.fromkeys(("p0", "p1", "p2"))
     ids=["there", "lost", "nobody can be asked", "not formed yet"],
 )
 def test_quorum_is_shown_where_it_is_known(
-    obj: EtcdCluster, world: World, quorum: int | None
+    obj: EtcdCluster, world: Observed, quorum: int | None
 ) -> None:
-    report(Situation.of(obj, world, NOW), None, None, None)
+    report(Assessment.of(obj, world, NOW), None, None, None)
 
     show(obj, world)
 

@@ -25,12 +25,12 @@ from kok.operators.etcd.etcdcluster.backups import scheduled, sealedkeys
 from kok.operators.etcd.etcdcluster.certificates import certificates, rotation
 from kok.operators.etcd.etcdcluster.certificates.certificates import Authority
 from kok.operators.etcd.etcdcluster.conditions import obstacles
-from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Problem
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Obstacle
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.members import cleanup, names, roles, templates
 from kok.operators.etcd.etcdcluster.observe import View
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import Action, hibernation, run
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
 from kok.operators.etcd.settings import EtcdSettings
@@ -50,25 +50,25 @@ async def act(
     if view.unread is not None:
         raise view.unread
     # What is done is recorded in the status that the pass writes.
-    obj, world = p.obj.model_copy(update={"status": p.status}), view.world
-    await delete.free(p, delete.to_be_freed(obj, world))
-    if isinstance(decision.found, Problem):
+    obj, observed = p.obj.model_copy(update={"status": p.status}), view.observed
+    await delete.free(p, delete.to_be_freed(obj, observed))
+    if isinstance(decision.found, Obstacle):
         await scheduled.keep(p, obj, view.backups)
         return None
     if decision.found is not None:
         adopt(p, obj, decision.found)
         # What is read by the names of members is read anew: by those recorded now.
         return hibernation.AT_ONCE
-    await _isolate(p, obj, world, own)
+    await _isolate(p, obj, observed, own)
     if not decision.held:
         new = names.joining(obj, decision.action)
-        if await hibernation.turn(p, obj, world, view.backups) or (
+        if await hibernation.turn(p, obj, observed, view.backups) or (
             await names.pass_over(p.kube, obj, new)
         ):
             return hibernation.AT_ONCE
-        await _make_children(p, obj, world, decision.ca, decision.action)
+        await _make_children(p, obj, observed, decision.ca, decision.action)
     if clusterstatus.stands_still(obj.status):
-        return await hibernation.act(p, obj, world)
+        return await hibernation.act(p, obj, observed)
     await rescue.act(p, obj, decision.rescue, decision.called_off, returned=decision.available)
     await hibernation.ask_for_backup(p, obj, view.backups)
     return await _go_on(p, obj, view, decision, outcome, own=own)
@@ -84,18 +84,18 @@ async def _go_on(
     own: EtcdSettings,
 ) -> float | None:
     """One step of a restore, or else of what is done about members."""
-    world = view.world
-    after = await takeover.advance(p, obj, world, decision.eligible, own, outcome=outcome)
+    observed = view.observed
+    after = await takeover.advance(p, obj, observed, decision.eligible, own, outcome=outcome)
     due = any(b.status.phase in {None, "Pending"} for b in view.backups)
     later = await sealedkeys.keep(
-        p, obj, world, view.restores, outcome, available=decision.available, due=due
+        p, obj, observed, view.restores, outcome, available=decision.available, due=due
     )
     if after is not None:
         return after
     await scheduled.keep(p, obj, view.backups)
     if decision.action is None:
         return later
-    return await run.carry_out(p, obj, world, decision.action, outcome)
+    return await run.carry_out(p, obj, observed, decision.action, outcome)
 
 
 def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
@@ -111,39 +111,41 @@ def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
     p.event(reasons.VOLUMES_ADOPTED, f"goes on with the data of etcd cluster {found.cluster_id}")
 
 
-async def _isolate(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, own: EtcdSettings) -> None:
+async def _isolate(
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, own: EtcdSettings
+) -> None:
     """NetworkPolicies, which have to be there before any pod that they are for."""
     wanted = render.network_policies(obj, own, p.settings.lease_namespace)
-    await ensure_all(p.kube, _without(wanted, obstacles.taken(obj, world)), world.children)
-    keep, lives = [m["metadata"]["name"] for m in wanted], world.all(kinds.NETWORKPOLICY)
+    await ensure_all(p.kube, _without(wanted, obstacles.taken(obj, observed)), observed.children)
+    keep, lives = [m["metadata"]["name"] for m in wanted], observed.all(kinds.NETWORKPOLICY)
     await prune(p.kube, kinds.NETWORKPOLICY, obj, keep, lives)
 
 
 async def _make_children(
-    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, ca: Authority, action: Action | None
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, ca: Authority, action: Action | None
 ) -> None:
     if ca.made is not None:
         await _store_ca(p, obj, ca, ca.made)
     # What was under way goes on when the members are back.
     if not clusterstatus.stands_still(obj.status) and run.record(p, obj, action):
         await p.latch()
-    await cleanup.remove(p, obj, world)
-    if (useless := rotation.leftover(obj, world)) is not None:
+    await cleanup.remove(p, obj, observed)
+    if (useless := rotation.leftover(obj, observed)) is not None:
         meta = useless["metadata"]
         await p.kube.delete(kinds.SECRET, meta["name"], obj.namespace, uid=meta["uid"])
     record = _record(p, obj, ca)
-    intents = [*_shared(obj, world), *_volumes(obj, world), *_secrets(p, obj, world, ca)]
+    intents = [*_shared(obj, observed), *_volumes(obj, observed), *_secrets(p, obj, observed, ca)]
     # Names that others have taken are left alone; the status tells of them.
-    taken = obstacles.taken(obj, world)
+    taken = obstacles.taken(obj, observed)
     mine = _without(intents, taken)
-    changes: list[Awaitable[Any]] = [ensure_all(p.kube, mine, world.children)]
+    changes: list[Awaitable[Any]] = [ensure_all(p.kube, mine, observed.children)]
     await all_of([p.latch(), *changes] if record else changes)
     if obj.status.ca_fingerprint is None:
         # Without a CA no certificate, and without certificates no pod could start.
         return
-    await ensure_all(p.kube, _without(_statefulsets(obj, world), taken), world.children)
+    await ensure_all(p.kube, _without(_statefulsets(obj, observed), taken), observed.children)
     if ca.ca is not None:
-        await _restart_strangers(p, obj, world)
+        await _restart_strangers(p, obj, observed)
 
 
 def _record(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority) -> bool:
@@ -170,8 +172,8 @@ def _record(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority) -> bool:
 # --- what there is to be
 
 
-def _shared(obj: EtcdCluster, world: World) -> list[Manifest]:
-    starts = {name: roles.start_of(obj, world, name) for name in roles.members_of(obj)}
+def _shared(obj: EtcdCluster, observed: Observed) -> list[Manifest]:
+    starts = {name: roles.start_of(obj, observed, name) for name in roles.members_of(obj)}
     return [
         render.start_map(obj, starts),
         render.peer_service(obj),
@@ -180,24 +182,26 @@ def _shared(obj: EtcdCluster, world: World) -> list[Manifest]:
     ]
 
 
-def _volumes(obj: EtcdCluster, world: World) -> list[Manifest]:
+def _volumes(obj: EtcdCluster, observed: Observed) -> list[Manifest]:
     return [
         render.volume(
             obj,
             name,
-            roles.facts_of(obj.status, name),
-            world.get(kinds.PVC, name),
-            grow=roles.may_grow(obj, world, name),
+            roles.notes_of(obj.status, name),
+            observed.get(kinds.PVC, name),
+            grow=roles.may_grow(obj, observed, name),
         )
         for name in roles.members_of(obj)
-        if roles.wants_volume(obj, world, name)
+        if roles.wants_volume(obj, observed, name)
     ]
 
 
-def _secrets(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, ca: Authority) -> list[Manifest]:
+def _secrets(
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, ca: Authority
+) -> list[Manifest]:
     if ca.ca is None:
         return []
-    found = certificates.leaves(obj, ca.ca, world.secrets, p.now)
+    found = certificates.leaves(obj, ca.ca, observed.secrets, p.now)
     for name, why in found.issued.items():
         first = why.reason is RenewReason.MISSING
         reason = reasons.CERTIFICATE_ISSUED if first else reasons.CERTIFICATE_RENEWED
@@ -210,9 +214,9 @@ def _secrets(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, ca: Authority
     return [*own, *made]
 
 
-def _statefulsets(obj: EtcdCluster, world: World) -> list[Manifest]:
-    running = (name for name in roles.members_of(obj) if roles.may_run(obj, world, name))
-    found = (templates.intended(obj, world, name) for name in running)
+def _statefulsets(obj: EtcdCluster, observed: Observed) -> list[Manifest]:
+    running = (name for name in roles.members_of(obj) if roles.may_run(obj, observed, name))
+    found = (templates.intended(obj, observed, name) for name in running)
     return [manifest for manifest in found if manifest is not None]
 
 
@@ -231,13 +235,13 @@ async def _store_ca(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority, name:
         ) from error
 
 
-async def _restart_strangers(p: Pass[EtcdCluster], obj: EtcdCluster, world: World) -> None:
+async def _restart_strangers(p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed) -> None:
     """After another CA was trusted: members that know only the earlier one cannot talk to others.
 
     All at once, because no majority of them could agree with each other in between; this was
     told to whoever asked for it.
     """
-    stale = [m["metadata"] for m in roles.pods_with_another_ca(obj, world)]
+    stale = [m["metadata"] for m in roles.pods_with_another_ca(obj, observed)]
     if not stale:
         return
     p.event(reasons.MEMBERS_RESTARTED, "all members restart to trust the new CA")

@@ -12,9 +12,9 @@ from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.certificates import rotation
 from kok.operators.etcd.etcdcluster.certificates.certificates import Authority
 from kok.operators.etcd.etcdcluster.conditions import figures, obstacles, verdicts
-from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Problem
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Obstacle
 from kok.operators.etcd.etcdcluster.members import health, placement, roles
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observe import View
 from kok.operators.etcd.etcdcluster.operations import Action, recover
 from kok.operators.etcd.etcdcluster.operations.run import next_action
@@ -36,7 +36,7 @@ class Decision:
     """Whether a consent to a loss of data is void, since the loss has passed by itself."""
     ca: Authority
     action: Action | None
-    found: Problem | Adoption | None
+    found: Obstacle | Adoption | None
     """What keeps everything from being made, or what has to be recorded before anything is."""
     troubled: bool
     """Whether something is in the way that only others can change."""
@@ -60,15 +60,15 @@ class Decision:
 
 def decide(p: Pass[EtcdCluster], view: View, own: EtcdSettings) -> Decision:
     """Pure: it works on a copy of the status, which the decision holds in the end."""
-    obj, world, now = _copy(p.obj, p), view.world, p.now
-    learnt = health.learn(obj, world, roles.members_of(obj))
+    obj, observed, now = _copy(p.obj, p), view.observed, p.now
+    learnt = health.learn(obj, observed, roles.members_of(obj))
     learnt = placement.take_request(obj) or learnt
     recover.note_consent(obj)
-    found = obstacles.judge(obj, world, own)
-    ca = rotation.authority(obj, world, now)
+    found = obstacles.judge(obj, observed, own)
+    ca = rotation.authority(obj, observed, now)
     hold = takeover.hold(obj, view.restores)
-    problem = found if isinstance(found, Problem) else hold or obstacles.name_problem(obj, world)
-    s = Situation.of(obj, world, now)
+    problem = found if isinstance(found, Obstacle) else hold or obstacles.names_taken(obj, observed)
+    s = Assessment.of(obj, observed, now)
     still = clusterstatus.stands_still(obj.status)
     action = next_action(s) if hold is None and not still else None
     figures.see(s)
@@ -108,7 +108,7 @@ def _judge_backups(obj: EtcdCluster, view: View, p: Pass[EtcdCluster]) -> dict[s
     return {reasons.BACKUPS_HEALTHY: scheduled.judge(obj, view.backups, p.now)}
 
 
-def _note(s: Situation, available: Verdict) -> bool:
+def _note(s: Assessment, available: Verdict) -> bool:
     """Puts into the status of `s.obj` what this pass has seen of a quorum; whether a consent lapsed."""
     lapsed = recover.lapse(s.obj, available, s.now)
     rescue.note(s.obj, available, s.now)

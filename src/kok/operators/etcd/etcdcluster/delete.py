@@ -17,7 +17,7 @@ from kok.kube.objects.ownership import owned_by
 from kok.kube.objects.together import all_of
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observed.children import read_children
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.jobs import owned as workers
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reasons import DELETING
@@ -40,11 +40,11 @@ async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
     """
     spec = p.obj.spec.model_copy(update={"deletion_policy": await _policy(p)})
     obj = p.obj.model_copy(update={"status": p.status, "spec": spec})
-    world = World(await read_children(obj, roles.members_of(obj), p.kube, most=LEAVING))
+    observed = Observed(await read_children(obj, roles.members_of(obj), p.kube, most=LEAVING))
     # What fills a volume ends first: it could hold it for long.
     await _delete(p, kinds.JOB, await workers.jobs_of(p.kube, obj))
-    ours = {kind: _ours(obj, world, kind) for kind in (kinds.STATEFULSET, kinds.PDB, kinds.POD)}
-    volumes = _volumes(obj, world)
+    ours = {kind: _ours(obj, observed, kind) for kind in (kinds.STATEFULSET, kinds.PDB, kinds.POD)}
+    volumes = _volumes(obj, observed)
     retain = obj.spec.deletion_policy == "Retain"
     freed = await free(p, volumes) if retain else 0
     if freed >= LEAVING and not _out_of_patience(obj, p.now):
@@ -61,7 +61,7 @@ async def finalize(p: Pass[EtcdCluster]) -> Result | Done:
     if waiting:
         p.log.warning("what does not go is left to Kubernetes", left=_list(waiting))
     rest = (kinds.SERVICE, kinds.CONFIGMAP, kinds.NETWORKPOLICY, kinds.SECRET)
-    asked = [await _delete(p, kind, _ours(obj, world, kind)) for kind in rest]
+    asked = [await _delete(p, kind, _ours(obj, observed, kind)) for kind in rest]
     if max(asked) >= LEAVING and not _out_of_patience(obj, p.now):
         raise Wait(DELETING, "removes what else belongs to it", after=0.5)
     return DONE
@@ -91,25 +91,25 @@ async def _policy(p: Pass[EtcdCluster]) -> str:
     return str((live.get("spec") or {}).get("deletionPolicy", "Delete"))
 
 
-def _ours(obj: EtcdCluster, world: World, kind: Kind) -> list[Manifest]:
+def _ours(obj: EtcdCluster, observed: Observed, kind: Kind) -> list[Manifest]:
     """Children of a kind that are this EtcdCluster's own; pods belong to its StatefulSets."""
     if kind == kinds.POD:
-        return world.all(kind)
-    return [m for m in world.all(kind) if roles.is_ours(m, obj)]
+        return observed.all(kind)
+    return [m for m in observed.all(kind) if roles.is_ours(m, obj)]
 
 
-def _volumes(obj: EtcdCluster, world: World) -> list[Manifest]:
+def _volumes(obj: EtcdCluster, observed: Observed) -> list[Manifest]:
     """Only what holds this very EtcdCluster's data, never what an earlier one left."""
-    return [m for m in world.all(kinds.PVC) if roles.is_ours(m, obj)]
+    return [m for m in observed.all(kinds.PVC) if roles.is_ours(m, obj)]
 
 
-def to_be_freed(obj: EtcdCluster, world: World) -> list[Manifest]:
+def to_be_freed(obj: EtcdCluster, observed: Observed) -> list[Manifest]:
     """Volumes of an EtcdCluster that still have it for an owner, as earlier releases made them.
 
     What is applied to members' volumes takes it off as well, but not in every pass, and not of those
     that a restore keeps. Once the garbage collector has asked for one to go, nothing keeps it.
     """
-    return [m for m in world.all(kinds.PVC) if owned_by(m, obj)]
+    return [m for m in observed.all(kinds.PVC) if owned_by(m, obj)]
 
 
 async def free(p: Pass[EtcdCluster], volumes: Sequence[Manifest]) -> int:

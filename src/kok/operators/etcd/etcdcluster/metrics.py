@@ -8,7 +8,7 @@ from kok.operators.etcd import metrics as gauges
 from kok.operators.etcd.etcdcluster.certificates import trust
 from kok.operators.etcd.etcdcluster.conditions import figures
 from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.observed.model import Answer, World
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
 
 _HAS_QUORUM = {
     reasons.QUORUM: True,
@@ -19,7 +19,7 @@ _HAS_QUORUM = {
 """What the reasons of the condition Available tell; the others leave it open."""
 
 
-def show(obj: EtcdCluster, world: World) -> None:
+def show(obj: EtcdCluster, observed: Observed) -> None:
     """Sets all gauges of one object from its status and what its members answered."""
     at, status = (obj.namespace, obj.name), obj.status
     gauges.forget(*at)
@@ -43,21 +43,21 @@ def show(obj: EtcdCluster, world: World) -> None:
     if rotation is not None:
         gauges.CA_ROTATION.labels(*at, rotation.phase).set(rotation.since.timestamp())
     _show_backups(obj)
-    _show_members(obj, world)
+    _show_members(obj, observed)
 
 
-def _show_members(obj: EtcdCluster, world: World) -> None:
+def _show_members(obj: EtcdCluster, observed: Observed) -> None:
     at, status = (obj.namespace, obj.name), obj.status
-    said = {n: a.status for n, a in world.answers.items() if a.status is not None}
-    behind = figures.lags(obj, world)
+    said = {n: a.status for n, a in observed.answers.items() if a.status is not None}
+    behind = figures.lags(obj, observed)
     for member in status.members:
         one = (*at, member.name)
         gauges.MEMBER_UP.labels(*one).set(member.ready)
         gauges.MEMBER_LEADER.labels(*one).set(member.role == "Leader")
-        gauges.MEMBER_QUOTA.labels(*one).set(templates.running_quota(obj, world, member.name))
+        gauges.MEMBER_QUOTA.labels(*one).set(templates.running_quota(obj, observed, member.name))
         for alarm in gauges.ALARMS:
             gauges.MEMBER_ALARM.labels(*one, alarm).set(f"{member.name}: {alarm}" in status.alarms)
-        took = world.answers.get(member.name, Answer()).seconds
+        took = observed.answers.get(member.name, Answer()).seconds
         if took is not None:
             gauges.MEMBER_ANSWER.labels(*one).set(took)
         if member.name in behind:

@@ -20,7 +20,7 @@ from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observed.answers import ask_members
 from kok.operators.etcd.etcdcluster.observed.children import read_children
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.observed.storage import ask_storage
 from kok.operators.etcd.etcdcluster.observed.watches import Watches
 from kok.operators.etcd.etcdcluster.restores import takeover
@@ -33,7 +33,7 @@ from kok.runtime.pods.admission import refusal
 class View:
     """What one pass looks at: the members' world, backups and restores."""
 
-    world: World
+    observed: Observed
     restores: Sequence[EtcdRestore] = ()
     """Oldest first."""
     backups: Sequence[EtcdBackup] = ()
@@ -47,14 +47,14 @@ async def observe(p: Pass[EtcdCluster], own: EtcdSettings, watches: Watches) -> 
     that is under way.
     """
     obj, members = p.obj, roles.members_of(p.obj)
-    world = await look(obj, members, p.kube, own.worker_image, isolated=own.isolates())
+    observed = await look(obj, members, p.kube, own.worker_image, isolated=own.isolates())
     since = watches.look((obj.namespace, obj.name), p.now)
     restores = await takeover.read(p.kube, obj)
     try:
         backups, unread = await scheduled.read(p.kube, obj), None
     except KubeError as error:
         backups, unread = [], error
-    return View(replace(world, watched_since=since), restores, backups, unread)
+    return View(replace(observed, watched_since=since), restores, backups, unread)
 
 
 async def look(
@@ -64,21 +64,21 @@ async def look(
     worker_image: str = "",
     *,
     isolated: bool = False,
-) -> World:
+) -> Observed:
     """Everything, in three rounds of parallel questions. Raises `KubeError` only.
 
     `members` are the names of the members that there are or will be; `isolated` as for
     `read_children`.
     """
     children = await read_children(obj, members, kube, isolated=isolated)
-    world = World(children)
+    observed = Observed(children)
     async with asking() as group:
         ask = group.create_task
-        answers = ask(ask_members(obj, members, world))
-        storage = ask(ask_storage(obj, world.all(kinds.PVC), kube))
-        nodes = ask(_nodes(obj, kube, world))
-        refused = ask(_refusals(obj, kube, world))
-    return World(
+        answers = ask(ask_members(obj, members, observed))
+        storage = ask(ask_storage(obj, observed.all(kinds.PVC), kube))
+        nodes = ask(_nodes(obj, kube, observed))
+        refused = ask(_refusals(obj, kube, observed))
+    return Observed(
         children,
         answers.result(),
         storage.result(),
@@ -88,14 +88,15 @@ async def look(
     )
 
 
-async def _refusals(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, str]:
+async def _refusals(obj: EtcdCluster, kube: Kube, observed: Observed) -> dict[str, str]:
     """Looked up only where a member should have a pod and has none."""
     made_by = obj.metadata.labels.get(names.LABEL_CLUSTER)
     field = f"spec.etcd.resources of Cluster {made_by}" if made_by else "spec.resources"
     lone = [
         one
-        for one in world.all(kinds.STATEFULSET)
-        if is_whole(one) and world.get(kinds.POD, naming.pod_name(one["metadata"]["name"])) is None
+        for one in observed.all(kinds.STATEFULSET)
+        if is_whole(one)
+        and observed.get(kinds.POD, naming.pod_name(one["metadata"]["name"])) is None
     ]
     async with asking() as group:
         found = [group.create_task(refusal(kube, one, field)) for one in lone]
@@ -106,14 +107,14 @@ async def _refusals(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, str
     }
 
 
-async def _nodes(obj: EtcdCluster, kube: Kube, world: World) -> dict[str, dict[str, str]]:
+async def _nodes(obj: EtcdCluster, kube: Kube, observed: Observed) -> dict[str, dict[str, str]]:
     """Looked up only where the spec is about nodes."""
     placement = obj.spec.placement
     if not placement.node_selector and not placement.require_spread:
         return {}
     on = {
         str(name)
-        for pod in world.all(kinds.POD)
+        for pod in observed.all(kinds.POD)
         if (name := (pod.get("spec") or {}).get("nodeName")) is not None
     }
     try:

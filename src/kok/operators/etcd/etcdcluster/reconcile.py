@@ -112,8 +112,8 @@ class EtcdClusters(Staged[EtcdCluster, View, Decision, Outcome]):
             now=p.now,
             generation=p.obj.metadata.generation,
         )
-        figures.settle(p.obj.status, obj, view.world)
-        show(obj, view.world)
+        figures.settle(p.obj.status, obj, view.observed)
+        show(obj, view.observed)
 
     def rest(
         self, p: Pass[EtcdCluster], view: View, decision: Decision, outcome: Outcome

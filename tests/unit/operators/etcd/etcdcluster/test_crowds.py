@@ -21,7 +21,7 @@ from kok.kube.decoding.nesting import parse
 from kok.kube.objects.children import SURPLUS
 from kok.kube.objects.ownership import owned, owner_labels, owner_reference
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.conditions.obstacles import name_problem
+from kok.operators.etcd.etcdcluster.conditions.obstacles import names_taken
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observed.children import (
     CHILD_KINDS,
@@ -31,7 +31,7 @@ from kok.operators.etcd.etcdcluster.observed.children import (
     read_children,
     stranger,
 )
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.jobs import owned as workers
 
 CROWD = 40
@@ -73,12 +73,12 @@ class Crowded:
         return {**made, "spec": parse(LARGE), "status": parse(LARGE)}
 
 
-async def _taken(of: Kind | None, etcd: EtcdCluster) -> tuple[int, World]:
+async def _taken(of: Kind | None, etcd: EtcdCluster) -> tuple[int, Observed]:
     api = cast("Kube", Crowded(etcd, {of.kind: ["shop-etcd-0"]} if of else {}))
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        world = World(await read_children(etcd, ["shop-etcd-0"], api))
+        world = Observed(await read_children(etcd, ["shop-etcd-0"], api))
         return tracemalloc.get_traced_memory()[0] - before, world
     finally:
         tracemalloc.stop()
@@ -139,7 +139,7 @@ async def test_what_another_owns_is_not_among_the_children() -> None:
         api.put(f"{base}/{name}", owned({**bare, "metadata": {"name": name}}, owner))
     try:
         async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="test") as kube:
-            world = World(await read_children(etcd, [], kube))
+            world = Observed(await read_children(etcd, [], kube))
     finally:
         await api.close()
     assert [one["metadata"]["name"] for one in world.all(kinds.NETWORKPOLICY)] == ["aaa"]
@@ -163,7 +163,7 @@ async def test_retained_volumes_are_seen_with_what_tells_whose_data_they_hold() 
     api.put(f"/api/v1/namespaces/{etcd.namespace}/persistentvolumeclaims/shop-etcd-7", claim)
     try:
         async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="test") as kube:
-            world = World(await read_children(etcd, ["shop-etcd-0"], kube))
+            world = Observed(await read_children(etcd, ["shop-etcd-0"], kube))
     finally:
         await api.close()
     (seen,) = world.all(kinds.PVC)
@@ -194,7 +194,7 @@ async def test_at_the_end_only_volumes_that_are_still_to_be_dealt_with_are_seen(
         api.put(f"/api/v1/namespaces/{etcd.namespace}/persistentvolumeclaims/{name}", claim)
     try:
         async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="test") as kube:
-            world = World(await read_children(etcd, ["shop-etcd-0"], kube))
+            world = Observed(await read_children(etcd, ["shop-etcd-0"], kube))
     finally:
         await api.close()
     seen = [one["metadata"]["name"] for one in world.all(kinds.PVC)]
@@ -226,6 +226,6 @@ async def test_namesakes_of_another_projects_kind_are_no_earlier_ones() -> None:
     for group, said in (("etcd.example", "exist already"), ("kok.dev", "are still being removed")):
         owner = owner_reference(etcd) | {"apiVersion": f"{group}/v1alpha1", "uid": "other"}
         theirs = {**secret, "metadata": {**secret["metadata"], "ownerReferences": [owner]}}
-        problem = name_problem(etcd, World(index([theirs])))
+        problem = names_taken(etcd, Observed(index([theirs])))
         assert problem is not None
         assert said in problem.message

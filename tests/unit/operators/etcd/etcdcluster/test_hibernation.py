@@ -14,9 +14,9 @@ from kok.api.etcd.status import EtcdHibernation, EtcdRestoreProgress, Hibernatio
 from kok.kube import kinds
 from kok.operators.etcd import metrics
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.metrics import show
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import hibernation
 from kok.operators.etcd.naming import ANNOTATION_SLEEP_WITHOUT_BACKUP
 
@@ -37,7 +37,7 @@ def sleep_of(obj: EtcdCluster) -> EtcdHibernation:
     return obj.status.hibernation
 
 
-def stopped(obj: EtcdCluster) -> World:
+def stopped(obj: EtcdCluster) -> Observed:
     """Nobody runs; volumes and Secrets are there."""
     world = a_world(obj, {})
     running = {kinds.STATEFULSET.kind, kinds.POD.kind}
@@ -56,7 +56,7 @@ def a_backup(at: timedelta, phase: str = "Complete") -> EtcdBackup:
 
 
 def following(
-    obj: EtcdCluster, world: World | None = None, *backups: EtcdBackup, late: int = 0
+    obj: EtcdCluster, world: Observed | None = None, *backups: EtcdBackup, late: int = 0
 ) -> Any:
     now = NOW + timedelta(seconds=late)
     return hibernation.following(obj, world or a_world(obj), backups, now)
@@ -126,7 +126,7 @@ def test_what_must_not_be_left_half_done_comes_to_its_end_first() -> None:
 def test_conditions_say_so_and_metrics_keep_silent(step: HibernationStep, reason: str) -> None:
     obj = sleeper(step, hibernate=step != "Waking")
     world = stopped(obj)
-    report(Situation.of(obj, world, NOW), None, None, None)
+    report(Assessment.of(obj, world, NOW), None, None, None)
     for type_ in ("Ready", "Available", "MembersHealthy"):
         found = obj.status.condition(type_)
         assert found is not None

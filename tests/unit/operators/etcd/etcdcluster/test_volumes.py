@@ -19,14 +19,14 @@ from kok.kube.objects.ownership import owner_reference
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster import delete, render
 from kok.operators.etcd.etcdcluster.act import act
-from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Obstacle
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observe import View
 from kok.operators.etcd.etcdcluster.observed import children
-from kok.operators.etcd.etcdcluster.observed.model import World
-from kok.operators.etcd.etcdcluster.render import Facts
+from kok.operators.etcd.etcdcluster.observed.model import Observed
+from kok.operators.etcd.etcdcluster.render import VolumeNotes
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE
@@ -37,7 +37,7 @@ FOREIGN = {"apiVersion": "v1", "kind": "ConfigMap", "name": "theirs", "uid": "th
 
 def claim(obj: EtcdCluster, member: str, **meta: Any) -> Manifest:
     """A member's volume as an earlier release made it."""
-    made = copy.deepcopy(render.volume(obj, member, Facts(), None))
+    made = copy.deepcopy(render.volume(obj, member, VolumeNotes(), None))
     made["metadata"] |= {
         "uid": f"uid-{member}",
         "ownerReferences": [owner_reference(obj), FOREIGN],
@@ -51,8 +51,8 @@ async def freed(api: FakeApi, kube: Kube, obj: EtcdCluster, *claims: Manifest) -
     paths = [f"{CLAIMS}/{c['metadata']['name']}" for c in claims]
     for path, one in zip(paths, claims, strict=True):
         api.put(path, one)
-    world = World({("PersistentVolumeClaim", c["metadata"]["name"]): c for c in claims})
-    problem = Problem(reasons.NAME_TAKEN, "why")
+    world = Observed({("PersistentVolumeClaim", c["metadata"]["name"]): c for c in claims})
+    problem = Obstacle(reasons.NAME_TAKEN, "why")
     decision = cast("Decision", SimpleNamespace(found=problem))
     await act(passing(obj, kube), View(world), decision, Outcome(), EtcdSettings())
     return [api.objects[path] for path in paths]
@@ -90,7 +90,7 @@ async def test_at_the_end_none_is_left_behind_however_many_there_are(
     obj = formed()
     obj.metadata.deletion_timestamp = NOW - 2 * delete.PATIENCE
     for number in range(5, 12):
-        one = render.volume(obj, f"shop-etcd-{number}", Facts(), None)
+        one = render.volume(obj, f"shop-etcd-{number}", VolumeNotes(), None)
         one["metadata"]["uid"] = f"uid-{number}"
         api.put(f"{CLAIMS}/shop-etcd-{number}", one)
 
@@ -121,7 +121,7 @@ def of_cluster(policy: str, **owner: Any) -> EtcdCluster:
 
 async def kept(api: FakeApi, kube: Kube, obj: EtcdCluster) -> bool:
     """Whether its volume outlives it."""
-    one = render.volume(obj, "shop-etcd-0", Facts(), None)
+    one = render.volume(obj, "shop-etcd-0", VolumeNotes(), None)
     api.put(f"{CLAIMS}/shop-etcd-0", one)
     with suppress(Wait):
         await delete.finalize(passing(obj, kube))

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from tests.unit.operators.etcd.builders import NOW
 
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.observed.watches import GAP, Watch, Watches, counted, looked
 
 KEY = ("team-a", "shop-etcd")
@@ -28,9 +28,9 @@ def test_a_gap_or_a_clock_that_was_set_begins_another_row(pause: timedelta) -> N
 
 
 def test_a_process_that_begins_has_seen_nothing() -> None:
-    assert counted(NOW - timedelta(hours=2), World(), NOW) == NOW
-    assert counted(NOW - timedelta(hours=2), World(watched_since=NOW - GAP), NOW) == NOW - GAP
-    assert counted(NOW - SECOND, World(watched_since=NOW - GAP), NOW) == NOW - SECOND
+    assert counted(NOW - timedelta(hours=2), Observed(), NOW) == NOW
+    assert counted(NOW - timedelta(hours=2), Observed(watched_since=NOW - GAP), NOW) == NOW - GAP
+    assert counted(NOW - SECOND, Observed(watched_since=NOW - GAP), NOW) == NOW - SECOND
 
 
 def test_each_object_has_its_row_and_another_of_its_name_begins_anew() -> None:

@@ -33,7 +33,7 @@ from kok.operators.etcd.backups.keys import AGAIN, data_of, is_current, is_of_ea
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observed.answers import connect
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.jobs import store as stores
 from kok.operators.etcd.pods import pod_address
 from kok.runtime.conditions import Verdict
@@ -44,7 +44,7 @@ from kok.runtime.controller.reconciler import Pass
 async def keep(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
-    world: World,
+    observed: Observed,
     restores: Sequence[EtcdRestore],
     outcome: Outcome,
     *,
@@ -67,11 +67,11 @@ async def keep(
         return None
     # Others wait for what came with the backup; what there is now is kept when all is done.
     stores = stores and status.restore is None
-    address = _address(obj, world)
+    address = _address(obj, observed)
     if address is None or not (opens or (stores and _to_be_checked(obj, due=due))):
         return None
     try:
-        async with connect(obj, world) as client:
+        async with connect(obj, observed) as client:
             if opens and status.restored is not None:
                 encryption = _encryption(obj, restores)
                 said = await _give_back(p, obj, client, address, encryption)
@@ -262,10 +262,10 @@ def _encryption(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> BackupEncr
     return found.encryption if found is not None else None
 
 
-def _address(obj: EtcdCluster, world: World) -> str | None:
+def _address(obj: EtcdCluster, observed: Observed) -> str | None:
     """A member of this cluster that answers with a quorum behind it."""
-    for name in roles.lists_by_member(obj, world):
-        address = pod_address(world.get(kinds.POD, naming.pod_name(name)))
+    for name in roles.lists_by_member(obj, observed):
+        address = pod_address(observed.get(kinds.POD, naming.pod_name(name)))
         if address is not None:
             return naming.pod_endpoint(address)
     return None

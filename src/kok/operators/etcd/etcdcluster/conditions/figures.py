@@ -8,8 +8,8 @@ from kok.operators.etcd import naming
 from kok.operators.etcd.backups.stored import human
 from kok.operators.etcd.etcdcluster.certificates import certificates
 from kok.operators.etcd.etcdcluster.members import health, roles, templates
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.versions import parse
 
 LAG_FROM = 1000
@@ -20,18 +20,18 @@ SIZE_SHARE = 0.1
 share of it: small databases breathe, and nobody cares for a megabyte of a large one."""
 
 
-def see(s: Situation) -> None:
+def see(s: Assessment) -> None:
     """Puts into the status of `s.obj` what was seen: members as they were judged, and sums of them."""
-    obj, world, status = s.obj, s.world, s.obj.status
-    entries = [view.entry for view in s.views]
+    obj, observed, status = s.obj, s.observed, s.obj.status
+    entries = [view.entry for view in s.members]
     versions = [m.version for m in entries if m.version]
     # What a foreign member tells is not about this cluster.
     ours = {
         name: answer
-        for name, answer in world.answers.items()
+        for name, answer in observed.answers.items()
         if answer.status is not None and answer.status.cluster_id == status.cluster_id
     }
-    leader = health.leader_of(ours) if roles.has_quorum(obj, world) else None
+    leader = health.leader_of(ours) if roles.has_quorum(obj, observed) else None
     formats = [a.status.storage_version for a in ours.values() if a.status is not None]
     status.members = entries
     status.desired_members = obj.spec.members
@@ -41,22 +41,22 @@ def see(s: Situation) -> None:
         status.storage_version
     )
     status.leader = next((m.name for m in entries if leader and m.id == leader), None)
-    if world.answers:
+    if observed.answers:
         status.alarms = health.alarms_of(entries, ours)
-    secrets = world.secrets
+    secrets = observed.secrets
     client = names.etcd_client_secret(obj.name)
     status.endpoints = [naming.endpoint(obj.name, obj.namespace)]
     status.client_secret = client if client in secrets else None
     status.certificates = certificates.dates(obj, secrets)
 
 
-def settle(before: EtcdClusterStatus, obj: EtcdCluster, world: World) -> None:
+def settle(before: EtcdClusterStatus, obj: EtcdCluster, observed: Observed) -> None:
     """Brings figures of `obj.status` into the form in which they are shown; at the end of a pass.
 
     `before` is the status as the pass found it.
     """
     keep_sizes(before, obj.status)
-    _fill(obj, world)
+    _fill(obj, observed)
     obj.status.db_size = human(max((m.db_size or 0 for m in obj.status.members), default=0))
 
 
@@ -89,22 +89,22 @@ def _close(one: int | None, other: int | None) -> bool:
     return large < 2 * small and large - small <= max(SIZE_STEP, SIZE_SHARE * large)
 
 
-def lags(obj: EtcdCluster, world: World) -> dict[str, int]:
+def lags(obj: EtcdCluster, observed: Observed) -> dict[str, int]:
     """Entries of the log that each member has yet to apply, to the foremost; of those that answer."""
     said = {
         name: answer.status
-        for name, answer in world.answers.items()
+        for name, answer in observed.answers.items()
         if answer.status is not None and answer.status.cluster_id == obj.status.cluster_id
     }
     foremost = max((status.raft_index for status in said.values()), default=0)
     return {name: max(0, foremost - status.applied_index) for name, status in said.items()}
 
 
-def _fill(obj: EtcdCluster, world: World) -> None:
+def _fill(obj: EtcdCluster, observed: Observed) -> None:
     """Quota and lag of the members of `obj.status`, in steps that stand still while all is well."""
-    behind = lags(obj, world)
+    behind = lags(obj, observed)
     for entry in obj.status.members:
-        quota = templates.running_quota(obj, world, entry.name)
+        quota = templates.running_quota(obj, observed, entry.name)
         entry.quota_used = None if entry.db_size is None else round(100 * entry.db_size / quota)
         entry.raft_lag = coarse(behind[entry.name]) if entry.name in behind else None
 

@@ -16,45 +16,45 @@ from kok.operators.etcd.etcdcluster.conditions.availability import (
     disagreement,
     sentence_of,
 )
-from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.members.health import View
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Obstacle
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.members.health import JudgedMember
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import Action, hibernation, roll, rotate
 from kok.pki import CAProblem
 from kok.runtime.conditions import Verdict
 
 
 def judge(
-    s: Situation, problem: Problem | None, ca_problem: CAProblem | None, action: Action | None
+    s: Assessment, problem: Obstacle | None, ca_problem: CAProblem | None, action: Action | None
 ) -> dict[str, Verdict]:
     """All conditions of members and certificates, and `Ready`, their sum.
 
     What was seen is in the status already. `problem` is what keeps something or everything from
     being made, `ca_problem` why the CA cannot be used, `action` what is done about members.
     """
-    obj, world = s.obj, s.world
+    obj, observed = s.obj, s.observed
     verdicts = {
-        reasons.AVAILABLE: available(obj, world, s.views, action),
+        reasons.AVAILABLE: available(obj, observed, s.members, action),
         reasons.MEMBERS_HEALTHY: members_healthy(s, action),
-        reasons.CERTIFICATES_READY: certificates_ready(obj, world, ca_problem),
+        reasons.CERTIFICATES_READY: certificates_ready(obj, observed, ca_problem),
         reasons.UP_TO_DATE: up_to_date(s),
         reasons.SPACE_LEFT: space.space_left(s),
     }
     verdicts[reasons.READY] = sum_up(obj.status, problem, verdicts, action)
-    return verdicts | (hibernation.told(obj, world) if problem is None else {})
+    return verdicts | (hibernation.told(obj, observed) if problem is None else {})
 
 
-def members_healthy(s: Situation, action: Action | None = None) -> Verdict:
+def members_healthy(s: Assessment, action: Action | None = None) -> Verdict:
     """Is every member healthy? One that joins or left is none."""
     if action is not None and action.reason == reasons.RECOVERING:
         # Those that were stopped have nothing to say any more.
         return Verdict(False, action.reason, action.message)
     if action is not None and (words := _replacing(action)):
         return Verdict(False, reasons.MEMBER_LOST, words)
-    if (disagree := disagreement(s.obj, s.world)) is not None:
+    if (disagree := disagreement(s.obj, s.observed)) is not None:
         return Verdict(False, reasons.MEMBERS_DISAGREE, disagree)
-    voters = [view for view in s.views if view.is_voter]
+    voters = [view for view in s.members if view.is_voter]
     if bad := [view for view in voters if view.condition != "healthy"]:
         return _unhealthy(s, voters, bad, action)
     if s.strangers and action is None:
@@ -64,7 +64,7 @@ def members_healthy(s: Situation, action: Action | None = None) -> Verdict:
     return Verdict(True, reasons.HEALTHY, f"{words} healthy")
 
 
-def _unknown(s: Situation) -> str:
+def _unknown(s: Assessment) -> str:
     listed = ", ".join(f"{one.id} at {', '.join(one.peer_urls)}" for one in s.strangers)
     return (
         f"etcd lists members that this EtcdCluster did not make: {listed}; they count for the "
@@ -73,7 +73,10 @@ def _unknown(s: Situation) -> str:
 
 
 def _unhealthy(
-    s: Situation, voters: Sequence[View], bad: Sequence[View], action: Action | None
+    s: Assessment,
+    voters: Sequence[JudgedMember],
+    bad: Sequence[JudgedMember],
+    action: Action | None,
 ) -> Verdict:
     text = sentence_of(bad)
     conditions = {view.condition for view in bad}
@@ -82,25 +85,25 @@ def _unhealthy(
         return Verdict(False, reasons.MEMBER_LOST, f"{text}{_way_out(voters)}{what}")
     if "foreign" in conditions:
         return Verdict(False, reasons.CLUSTER_ID_MISMATCH, text)
-    if any(view.entry.name in s.world.refusals for view in bad):
+    if any(view.entry.name in s.observed.refusals for view in bad):
         return Verdict(False, reasons.POD_REFUSED, text)
     if _still_forming(s.obj, bad):
         return Verdict(False, reasons.FORMING, text)
     if conditions == {"unreachable"}:
-        return _unreachable(s.world, bad, text)
+        return _unreachable(s.observed, bad, text)
     return Verdict(False, reasons.MEMBERS_NOT_READY, text)
 
 
-def _unreachable(world: World, bad: Sequence[View], text: str) -> Verdict:
-    if _is_denied(world, bad):
+def _unreachable(observed: Observed, bad: Sequence[JudgedMember], text: str) -> Verdict:
+    if _is_denied(observed, bad):
         how = f"etcdctl user grant-role {naming.CLIENT_COMMON_NAME} root"
         return Verdict(None, reasons.AUTHENTICATION_ON, f"{text}; grant it: {how}")
     return Verdict(None, reasons.UNREACHABLE, text)
 
 
-def _is_denied(world: World, seen: Sequence[View]) -> bool:
+def _is_denied(observed: Observed, seen: Sequence[JudgedMember]) -> bool:
     """Whether all of these refuse the operator for its user, and for nothing else."""
-    errors = [world.answers[view.entry.name].error for view in seen]
+    errors = [observed.answers[view.entry.name].error for view in seen]
     return all(error is not None and error.trouble is Trouble.DENIED for error in errors)
 
 
@@ -115,7 +118,7 @@ def _replacing(action: Action) -> str | None:
     return f"{what}; it is being replaced{by} since {since}: {action.message}"
 
 
-def _still_forming(obj: EtcdCluster, bad: Sequence[View]) -> bool:
+def _still_forming(obj: EtcdCluster, bad: Sequence[JudgedMember]) -> bool:
     """Whether not all members have been healthy at the same time yet."""
     if obj.status.cluster_id is None or any(view.entry.id is None for view in bad):
         return True
@@ -123,18 +126,18 @@ def _still_forming(obj: EtcdCluster, bad: Sequence[View]) -> bool:
     return before is not None and before.reason == reasons.FORMING
 
 
-def certificates_ready(obj: EtcdCluster, world: World, problem: CAProblem | None) -> Verdict:
+def certificates_ready(obj: EtcdCluster, observed: Observed, problem: CAProblem | None) -> Verdict:
     """Are the CA and all certificates in order?"""
-    missing = certificates.missing_leaves(obj, world.secrets)
+    missing = certificates.missing_leaves(obj, observed.secrets)
     if problem is not None:
         also = f"; Secrets without a certificate: {', '.join(missing)}" if missing else ""
         return Verdict(False, problem.reason, problem.message + also)
-    if missing or world.get(kinds.SECRET, names.etcd_ca_secret(obj.name)) is None:
+    if missing or observed.get(kinds.SECRET, names.etcd_ca_secret(obj.name)) is None:
         return Verdict(False, reasons.ISSUING, "certificates are being made")
     return Verdict(True, reasons.ISSUED)
 
 
-def up_to_date(s: Situation) -> Verdict:
+def up_to_date(s: Assessment) -> Verdict:
     """Do all members run with what the spec says, on volumes as large as it says?"""
     verdict, rotation = Verdict(*roll.verdict(s)), rotate.verdict(s)
     if verdict.holds:
@@ -145,7 +148,7 @@ def up_to_date(s: Situation) -> Verdict:
     return verdict
 
 
-def _way_out(seen: Sequence[View]) -> str:
+def _way_out(seen: Sequence[JudgedMember]) -> str:
     lost = sum(view.condition == "lost" for view in seen)
     if lost <= (len(seen) - 1) // 2:
         return "; the other members still hold all data"
@@ -165,7 +168,7 @@ _ROLLS = {reasons.ROLLING, reasons.ROLL_STUCK}
 
 def sum_up(
     status: EtcdClusterStatus,
-    problem: Problem | None,
+    problem: Obstacle | None,
     verdicts: dict[str, Verdict],
     action: Action | None = None,
 ) -> Verdict:
@@ -196,7 +199,7 @@ def _at_rest(action: Action | None) -> Verdict | None:
 
 def phase(
     status: EtcdClusterStatus,
-    problem: Problem | None,
+    problem: Obstacle | None,
     verdicts: dict[str, Verdict],
     action: Action | None = None,
 ) -> str:

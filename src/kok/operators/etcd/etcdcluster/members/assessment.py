@@ -13,8 +13,8 @@ from kok.etcdclient.model import Listed, MemberStatus
 from kok.kube import kinds
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.members import health, roles
-from kok.operators.etcd.etcdcluster.members.health import View
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.members.health import JudgedMember
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.pods import pod_address
 
 MEMBERSHIP = {"Grow", "Shrink", "Replace", "Migrate"}
@@ -24,7 +24,7 @@ TURN = timedelta(seconds=20)
 
 
 @dataclass(frozen=True)
-class Situation:
+class Assessment:
     """One EtcdCluster at one moment. Only `of` makes it.
 
     Whether a quorum can spare a member is judged by the list that etcd's members agree on, which
@@ -32,14 +32,19 @@ class Situation:
     """
 
     obj: EtcdCluster
-    world: World
+    observed: Observed
     now: datetime
-    views: tuple[View, ...]
+    members: tuple[JudgedMember, ...]
 
     @classmethod
-    def of(cls, obj: EtcdCluster, world: World, now: datetime) -> Self:
+    def of(cls, obj: EtcdCluster, observed: Observed, now: datetime) -> Self:
         """Judges every member."""
-        return cls(obj, world, now, tuple(health.views(obj, world, roles.members_of(obj), now)))
+        return cls(
+            obj,
+            observed,
+            now,
+            tuple(health.judge_members(obj, observed, roles.members_of(obj), now)),
+        )
 
     @property
     def operation(self) -> EtcdOperation | None:
@@ -66,12 +71,12 @@ class Situation:
     @cached_property
     def listed(self) -> tuple[Listed, ...] | None:
         """The member list that a majority of our members agrees on; None without one."""
-        return roles.agreed(self.obj, self.world)
+        return roles.agreed(self.obj, self.observed)
 
     @property
     def finds_quorum(self) -> bool:
         """Whether any member says that it finds a quorum: enough to leave things alone."""
-        return bool(roles.lists_by_member(self.obj, self.world))
+        return bool(roles.lists_by_member(self.obj, self.observed))
 
     def listing(self, name: str) -> Listed | None:
         """A member's entry in that list; one that never started is known by its peer URL."""
@@ -90,7 +95,7 @@ class Situation:
 
     def said(self, name: str) -> MemberStatus | None:
         """What a member says of itself, if it is of this cluster."""
-        answer = self.world.answers.get(name)
+        answer = self.observed.answers.get(name)
         if answer is None or answer.status is None:
             return None
         return answer.status if answer.status.cluster_id == self.obj.status.cluster_id else None
@@ -107,20 +112,18 @@ class Situation:
 
     # --- how members are
 
-    def view(self, name: str) -> View:
+    def member(self, name: str) -> JudgedMember:
         """One member as judged; it must be in the status."""
-        return next(view for view in self.views if view.entry.name == name)
+        return next(one for one in self.members if one.entry.name == name)
 
     def is_healthy(self, name: str) -> bool:
         """Whether it takes part with a vote."""
-        return any(v.entry.name == name and v.condition == "healthy" for v in self.views)
+        return any(v.entry.name == name and v.condition == "healthy" for v in self.members)
 
     @cached_property
     def healthy_voters(self) -> set[str]:
         """IDs of voters that are healthy."""
-        found = (
-            self.listing(view.entry.name) for view in self.views if view.condition == "healthy"
-        )
+        found = (self.listing(one.entry.name) for one in self.members if one.condition == "healthy")
         return {one.id for one in found if one is not None and not one.is_learner}
 
     @property
@@ -139,7 +142,7 @@ class Situation:
         """A member's client address, if its pod has one."""
         if name is None:
             return None
-        address = pod_address(self.world.get(kinds.POD, naming.pod_name(name)))
+        address = pod_address(self.observed.get(kinds.POD, naming.pod_name(name)))
         return naming.pod_endpoint(address) if address else None
 
     def helper(self, *but: str) -> str | None:
@@ -157,7 +160,7 @@ class Situation:
         return helpers[turn % len(helpers)] if helpers else None
 
     def _helpers(self, but: Sequence[str]) -> list[str]:
-        healthy = [v.entry.name for v in self.views if v.condition == "healthy"]
+        healthy = [v.entry.name for v in self.members if v.condition == "healthy"]
         first = [self.leader] if self.leader in healthy else []
         names = [n for n in dict.fromkeys((*first, *healthy)) if n not in but]
         return [at for n in names if (at := self.address(n)) is not None]

@@ -15,7 +15,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import Action
 from kok.runtime.controller.errors import Wait
 
@@ -41,10 +41,10 @@ async def pass_over(kube: Kube, obj: EtcdCluster, wanted: Iterable[str]) -> bool
     return bool(taken)
 
 
-async def fresh(kube: Kube, obj: EtcdCluster, world: World) -> str:
+async def fresh(kube: Kube, obj: EtcdCluster, observed: Observed) -> str:
     """A name that nothing has or ever had. Raises `KubeError`, and `Wait` where many are taken."""
     for _ in range(AT_A_TIME):
-        (name,) = roles.fresh_names(obj, world, 1)
+        (name,) = roles.fresh_names(obj, observed, 1)
         if not await pass_over(kube, obj, [name]):
             return name
     text = (

@@ -13,7 +13,7 @@ from kok.etcdclient.client import DEADLINE, EtcdClient
 from kok.etcdclient.model import Credentials, EtcdError, Trouble
 from kok.kube import kinds
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.observed.model import Answer, World
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
 from kok.operators.etcd.pods import is_ready, pod_address
 from kok.pki import CA_CRT, PkiError, decode, leaf_of
 
@@ -28,23 +28,25 @@ _PERHAPS_ITS_CLOCK = {Trouble.UNTRUSTED, Trouble.BROKE_OFF}
 """What a member that takes certificates for invalid looks like."""
 
 
-async def ask_members(obj: EtcdCluster, members: Iterable[str], world: World) -> dict[str, Answer]:
+async def ask_members(
+    obj: EtcdCluster, members: Iterable[str], observed: Observed
+) -> dict[str, Answer]:
     """Asks all members side by side; one that is silent delays nobody, and the whole by no more
     than the deadline of one question.
     """
     addresses = {
         member: address
         for member in members
-        if (address := pod_address(world.get(kinds.POD, naming.pod_name(member))))
+        if (address := pod_address(observed.get(kinds.POD, naming.pod_name(member))))
     }
     if not addresses:
         return {}
     try:
-        patient, quick = connect(obj, world), connect(obj, world, deadline=NOT_READY_DEADLINE)
+        patient, quick = connect(obj, observed), connect(obj, observed, deadline=NOT_READY_DEADLINE)
     except EtcdError as error:
         return {member: Answer(error=error) for member in addresses}
     async with patient, quick:
-        ready = {m: is_ready(world.get(kinds.POD, naming.pod_name(m))) for m in addresses}
+        ready = {m: is_ready(observed.get(kinds.POD, naming.pod_name(m))) for m in addresses}
         answers = await asyncio.gather(
             *(
                 _ask_ready(patient, address) if ready[member] else _ask_early(quick, address)
@@ -54,9 +56,9 @@ async def ask_members(obj: EtcdCluster, members: Iterable[str], world: World) ->
     return dict(zip(addresses, answers, strict=True))
 
 
-def connect(obj: EtcdCluster, world: World, *, deadline: float = DEADLINE) -> EtcdClient:
+def connect(obj: EtcdCluster, observed: Observed, *, deadline: float = DEADLINE) -> EtcdClient:
     """A client of the members; raises `EtcdError` if there is no certificate to show them."""
-    return EtcdClient(_credentials(obj, world), deadline=deadline)
+    return EtcdClient(_credentials(obj, observed), deadline=deadline)
 
 
 async def _ask(client: EtcdClient, address: str) -> Answer:
@@ -104,14 +106,14 @@ async def _timed(question: Awaitable[T]) -> tuple[T | EtcdError, float]:
     return answer, clock() - begin
 
 
-def _credentials(obj: EtcdCluster, world: World) -> Credentials:
+def _credentials(obj: EtcdCluster, observed: Observed) -> Credentials:
     """The clients' certificate serves the operator, too: it is there even if the CA is lost.
 
     While it is not, the members' own does: they are each other's clients.
     """
     client = names.etcd_client_secret(obj.name)
     for name in (client, naming.server_secret(obj.name)):
-        secret = world.get(kinds.SECRET, name)
+        secret = observed.get(kinds.SECRET, name)
         try:
             leaf, ca = leaf_of(secret), decode(secret, CA_CRT)
         except PkiError:

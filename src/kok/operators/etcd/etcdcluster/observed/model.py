@@ -28,7 +28,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class World:
+class Observed:
     """What was found: children by kind and name, and answers by member name.
 
     A member whose pod has no address has no answer.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.runtime.controller.reconciler import Key
 
 GAP = timedelta(minutes=2)
@@ -33,9 +33,9 @@ def looked(before: Watch | None, now: datetime) -> Watch:
     return Watch(before.since, now)
 
 
-def counted(since: datetime, world: World, now: datetime) -> datetime:
+def counted(since: datetime, observed: Observed, now: datetime) -> datetime:
     """From when on to count what has been so since `since`: only while it was watched. Pure."""
-    return max(since, world.watched_since or now)
+    return max(since, observed.watched_since or now)
 
 
 class Watches:

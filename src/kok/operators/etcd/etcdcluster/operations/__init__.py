@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.operations import (
     corrupt,
     membership,
@@ -46,7 +46,7 @@ from kok.operators.etcd.etcdcluster.operations import (
 )
 from kok.operators.etcd.etcdcluster.operations.action import Action
 
-Plan = Callable[[Situation], Action | None]
+Plan = Callable[[Assessment], Action | None]
 
 ORDER: tuple[Plan, ...] = (
     # Here comes what takes the whole cluster.

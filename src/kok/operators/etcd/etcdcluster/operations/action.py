@@ -16,8 +16,8 @@ from kok.kube.errors import NotFound
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.operations import action as operations
 
@@ -33,7 +33,7 @@ class Context:
 
     p: Pass[EtcdCluster]
     obj: EtcdCluster
-    world: World
+    observed: Observed
     client: EtcdClient
 
 
@@ -72,7 +72,7 @@ DOUBLED = 6
 
 
 def begin(
-    s: Situation,
+    s: Assessment,
     type_: Type,
     reason: str,
     *,
@@ -90,12 +90,12 @@ def at_step(operation: EtcdOperation, step: str, member: str | None = None) -> E
     return operation.model_copy(update=update)
 
 
-def newcomers(s: Situation, count: int) -> list[str]:
+def newcomers(s: Assessment, count: int) -> list[str]:
     """Names for so many new members."""
-    return roles.fresh_names(s.obj, s.world, count)
+    return roles.fresh_names(s.obj, s.observed, count)
 
 
-def backs_off(s: Situation, operation: EtcdOperation) -> Action | None:
+def backs_off(s: Assessment, operation: EtcdOperation) -> Action | None:
     """Waits where an operation has failed before; None if it may go on."""
     if not operation.attempts or not is_recent(operation.since, s.now, not_before(operation)):
         return None

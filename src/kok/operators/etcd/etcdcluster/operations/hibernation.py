@@ -26,7 +26,7 @@ from kok.operators.etcd import clocks, naming, reasons
 from kok.operators.etcd.backups import stored
 from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.restores import seeding
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
@@ -42,7 +42,7 @@ SOON = 1.0
 
 
 def following(
-    obj: EtcdCluster, world: World, backups: Sequence[EtcdBackup], now: datetime
+    obj: EtcdCluster, observed: Observed, backups: Sequence[EtcdBackup], now: datetime
 ) -> HibernationStep | None:
     """The step that comes next, be it the present one; None if there is, or is to be, none."""
     sleep, wanted = obj.status.hibernation, obj.spec.hibernate
@@ -53,7 +53,7 @@ def following(
         ready = keeps_awake(obj) is None and (stored or not needs_backup(obj))
         return "Stopping" if ready else "BackingUp"
     if wanted:
-        return "Stopping" if _running(obj, world) else "Asleep"
+        return "Stopping" if _running(obj, observed) else "Asleep"
     starts = is_recent(sleep.since, now, WAKING_FOR)
     over = sleep.step == "Waking" and (_is_awake(obj) or not starts)
     return None if over else "Waking"
@@ -97,12 +97,12 @@ def _is_awake(obj: EtcdCluster) -> bool:
     return bool(members) and all(m.ready for m in members)
 
 
-def _running(obj: EtcdCluster, world: World) -> list[Manifest]:
+def _running(obj: EtcdCluster, observed: Observed) -> list[Manifest]:
     """StatefulSets and pods of members that are still there."""
-    sets = [m for m in world.all(kinds.STATEFULSET) if roles.is_ours(m, obj)]
+    sets = [m for m in observed.all(kinds.STATEFULSET) if roles.is_ours(m, obj)]
     pods = [
         m
-        for m in world.all(kinds.POD)
+        for m in observed.all(kinds.POD)
         if naming.LABEL_MEMBER in (m["metadata"].get("labels") or {})
     ]
     return [*sets, *pods]
@@ -112,11 +112,11 @@ def _running(obj: EtcdCluster, world: World) -> list[Manifest]:
 
 
 async def turn(
-    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, backups: Sequence[EtcdBackup]
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, backups: Sequence[EtcdBackup]
 ) -> bool:
     """Records the step that comes next; whether it is another one, so that all is seen anew."""
     status, before = obj.status, obj.status.hibernation
-    step = following(obj, world, backups, p.now)
+    step = following(obj, observed, backups, p.now)
     if step == (before.step if before is not None else None):
         return False
     now = p.now.replace(microsecond=0)
@@ -133,10 +133,10 @@ async def turn(
     return True
 
 
-async def act(p: Pass[EtcdCluster], obj: EtcdCluster, world: World) -> float | None:
+async def act(p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed) -> float | None:
     """Stops members that are to be stopped; seconds until the next look, or None at rest."""
     if roles.is_down(obj.status):
-        sets = [m for m in _running(obj, world) if m["kind"] == kinds.STATEFULSET.kind]
+        sets = [m for m in _running(obj, observed) if m["kind"] == kinds.STATEFULSET.kind]
         await seeding.delete(p, sets)
     sleep = obj.status.hibernation
     return None if sleep is None or sleep.step == "Asleep" else SOON
@@ -186,7 +186,7 @@ _SAID = {
 }
 
 
-def told(obj: EtcdCluster, world: World) -> dict[str, Verdict]:
+def told(obj: EtcdCluster, observed: Observed) -> dict[str, Verdict]:
     """What conditions say in place of what would be said of an EtcdCluster that is awake."""
     sleep = obj.status.hibernation
     if sleep is None:
@@ -205,7 +205,7 @@ def told(obj: EtcdCluster, world: World) -> dict[str, Verdict]:
     text = _SAID[sleep.step]
     if asleep:
         text = f"spec.hibernate is true: {text}. Set it to false to have them back"
-    elif sleep.step == "Stopping" and (left := _running(obj, world)):
+    elif sleep.step == "Stopping" and (left := _running(obj, observed)):
         names = ", ".join(f"{m['kind']} {m['metadata']['name']}" for m in left)
         text = f"{text}; waits for {names} to go"
     elif sleep.step == "Waking":
@@ -214,7 +214,7 @@ def told(obj: EtcdCluster, world: World) -> dict[str, Verdict]:
     no, unknown = Verdict(False, reason, text), Verdict(None, reason, text)
     found = {reasons.AVAILABLE: no, reasons.MEMBERS_HEALTHY: no, reasons.READY: no}
     # Those that start are asked, and tell whether clients can read and write already.
-    if sleep.step == "Waking" and roles.has_quorum(obj, world):
+    if sleep.step == "Waking" and roles.has_quorum(obj, observed):
         del found[reasons.AVAILABLE]
     return {**found, reasons.UP_TO_DATE: unknown, reasons.SPACE_LEFT: unknown}
 

@@ -18,8 +18,8 @@ from kok.kube import kinds
 from kok.operators.etcd import naming
 from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.etcdcluster.members import lost, placement
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.members.health import View
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.members.health import JudgedMember
 from kok.operators.etcd.etcdcluster.operations.action import (
     AT_ONCE,
     REASONS,
@@ -45,24 +45,24 @@ REPLACED_WITHIN = timedelta(hours=1)
 disks that fail, which new members would only carry on."""
 
 
-def replace(s: Situation) -> Action | None:
+def replace(s: Assessment) -> Action | None:
     """Begins with one lost member, if the others have a quorum without it."""
     if s.listed is None or any(
-        s.view(m.name).condition in LOST and s.listing(m.name) for m in s.entries("Leaving")
+        s.member(m.name).condition in LOST and s.listing(m.name) for m in s.entries("Leaving")
     ):
         return None
-    lost = [v for v in s.views if v.condition in LOST and v.entry.state in {"Member", "Joining"}]
+    lost = [v for v in s.members if v.condition in LOST and v.entry.state in {"Member", "Joining"}]
     # One that joins is no voter, and in the way of any other that could join.
     lost.sort(key=lambda view: view.entry.state)
     return next((_replace(s, view) for view in lost if _can_go(s, view.entry.name)), None)
 
 
-def _can_go(s: Situation, name: str) -> bool:
+def _can_go(s: Assessment, name: str) -> bool:
     one = s.listing(name)
     return one is None or one.is_learner or s.survives_without(one.id)
 
 
-def _replace(s: Situation, view: View) -> Action:
+def _replace(s: Assessment, view: JudgedMember) -> Action:
     name, why = view.entry.name, view.entry.message or "its data is lost"
     others = [m for m in s.entries("Member") if m.name != name]
     before = s.operation
@@ -90,7 +90,7 @@ def _replace(s: Situation, view: View) -> Action:
     )
 
 
-def _free_at(s: Situation) -> datetime | None:
+def _free_at(s: Assessment) -> datetime | None:
     """When the next member may be replaced; None if now."""
     recent = sorted(
         r.at for r in s.obj.status.replacements if is_recent(r.at, s.now, REPLACED_WITHIN)
@@ -98,7 +98,7 @@ def _free_at(s: Situation) -> datetime | None:
     return recent[-REPLACED_AT_MOST] + REPLACED_WITHIN if len(recent) >= REPLACED_AT_MOST else None
 
 
-def leave(s: Situation) -> Action | None:
+def leave(s: Assessment) -> Action | None:
     """The next step of the members that leave; those that are not healthy come first."""
     if s.listed is None:
         return None
@@ -118,7 +118,7 @@ def leave(s: Situation) -> Action | None:
 
 
 def _wanted_again(
-    s: Situation, leaving: list[EtcdMember], operation: EtcdOperation
+    s: Assessment, leaving: list[EtcdMember], operation: EtcdOperation
 ) -> Action | None:
     """A healthy member that was to leave stays if the spec wants as many again meanwhile."""
     missing = s.obj.spec.members - len(s.entries("Member"))
@@ -131,7 +131,7 @@ def _wanted_again(
     return Action(REASONS["Grow"], f"{voters[0]} stays: {why}", grow, states=states, after=AT_ONCE)
 
 
-def _remove(s: Situation, member: EtcdMember, one: Listed, operation: EtcdOperation) -> Action:
+def _remove(s: Assessment, member: EtcdMember, one: Listed, operation: EtcdOperation) -> Action:
     name, reason = member.name, REASONS[operation.type]
     if name == s.leader:
         return _move_leader(s, name, operation)
@@ -144,7 +144,7 @@ def _remove(s: Situation, member: EtcdMember, one: Listed, operation: EtcdOperat
     return Action(reason, text, at_step(operation, "Removing"), call=call, after=AT_ONCE)
 
 
-def _move_leader(s: Situation, name: str, operation: EtcdOperation) -> Action:
+def _move_leader(s: Assessment, name: str, operation: EtcdOperation) -> Action:
     step, at = at_step(operation, "MovingLeader"), s.address(name)
     reason = REASONS[operation.type]
     heir = s.successor([m.name for m in s.entries("Leaving")])
@@ -155,7 +155,7 @@ def _move_leader(s: Situation, name: str, operation: EtcdOperation) -> Action:
     return Action(reason, text, step, call=MoveLeader(at, heir.name, heir.id), after=AT_ONCE)
 
 
-def _stray(s: Situation) -> Action | None:
+def _stray(s: Assessment) -> Action | None:
     """A learner of ours that was given up before etcd's answer came that it had been added.
 
     Its name is used up, so nobody will ever start it; and no other can join beside it.
@@ -170,7 +170,7 @@ def _stray(s: Situation) -> Action | None:
     return Action(REASONS[operation.type], text, operation, call=call, after=AT_ONCE)
 
 
-def _was_ours(s: Situation, one: Listed) -> bool:
+def _was_ours(s: Assessment, one: Listed) -> bool:
     numbers = range(s.obj.status.next_member)
     names = (f"{s.obj.name}-{number}" for number in numbers)
     ours = {naming.peer_url(s.obj.name, s.obj.namespace, name) for name in names}
@@ -186,7 +186,7 @@ a member's vote, writes could stand still until it has caught up.
 NUDGE_AGAIN = 1.0
 
 
-def join(s: Situation) -> Action | None:
+def join(s: Assessment) -> Action | None:
     """The next step of the first member that joins."""
     joining = s.entries("Joining")
     if not joining or s.listed is None:
@@ -200,12 +200,12 @@ def join(s: Situation) -> Action | None:
     return _advance(s, joining[0], operation)
 
 
-def _need(s: Situation, operation: EtcdOperation) -> tuple[int, str]:
+def _need(s: Assessment, operation: EtcdOperation) -> tuple[int, str]:
     """How many members are to join, and why not more: spec or request may change half-way."""
     missing = max(0, s.obj.spec.members - len(s.entries("Member")))
     if operation.type != "Migrate" or missing:
         return missing, f"spec.members is {s.obj.spec.members} again"
-    needed = operation.replaces in placement.misfits(s.obj, s.world)
+    needed = operation.replaces in placement.misfits(s.obj, s.observed)
     return int(needed), f"{operation.replaces} need not move any more"
 
 
@@ -219,7 +219,7 @@ def _give_up_joining(names: list[str], operation: EtcdOperation) -> Action:
     )
 
 
-def _advance(s: Situation, member: EtcdMember, operation: EtcdOperation) -> Action:
+def _advance(s: Assessment, member: EtcdMember, operation: EtcdOperation) -> Action:
     name, why = member.name, purpose(operation)
     one = s.listing(name)
     if one is None:
@@ -237,7 +237,7 @@ def _advance(s: Situation, member: EtcdMember, operation: EtcdOperation) -> Acti
     return Action(reason, text, at_step(operation, "CatchingUp", name))
 
 
-def _add(s: Situation, name: str, operation: EtcdOperation) -> Action:
+def _add(s: Assessment, name: str, operation: EtcdOperation) -> Action:
     url = naming.peer_url(s.obj.name, s.obj.namespace, name)
     text = f"{name} is made known to etcd, {purpose(operation)}"
     at = s.in_turn(name)
@@ -246,19 +246,19 @@ def _add(s: Situation, name: str, operation: EtcdOperation) -> Action:
     return Action(REASONS[operation.type], text, step, call=call, after=AT_ONCE)
 
 
-def _start(s: Situation, name: str, operation: EtcdOperation) -> Action:
+def _start(s: Assessment, name: str, operation: EtcdOperation) -> Action:
     """The kubelet looks at a container that lacked its variables every ten seconds only."""
-    state = s.view(name).entry.message or "starts"
+    state = s.member(name).entry.message or "starts"
     text, step = f"{name}, {purpose(operation)}: {state}", at_step(operation, "Starting", name)
-    pod = s.world.get(kinds.POD, naming.pod_name(name))
-    told = (s.world.get(kinds.CONFIGMAP, naming.start_map(s.obj.name)) or {}).get("data") or {}
+    pod = s.observed.get(kinds.POD, naming.pod_name(name))
+    told = (s.observed.get(kinds.CONFIGMAP, naming.start_map(s.obj.name)) or {}).get("data") or {}
     if pod is None or not lost.lacks_settings(pod) or cluster_key(name) not in told:
         return Action(REASONS[operation.type], text, step)
     call = Nudge(str(pod["metadata"]["name"]), str(pod["metadata"]["uid"]))
     return Action(REASONS[operation.type], text, step, call=call, after=NUDGE_AGAIN)
 
 
-def _votes(s: Situation, name: str, operation: EtcdOperation) -> Action:
+def _votes(s: Assessment, name: str, operation: EtcdOperation) -> Action:
     """It is a member from now on; the one after the next is prepared."""
     states: dict[str, State] = {name: "Member"}
     need = s.obj.spec.members - len(s.entries("Member")) - len(s.entries("Joining"))
@@ -269,7 +269,7 @@ def _votes(s: Situation, name: str, operation: EtcdOperation) -> Action:
     return Action(REASONS[operation.type], text, done, states=states, after=AT_ONCE)
 
 
-def _has_caught_up(s: Situation, name: str) -> bool:
+def _has_caught_up(s: Assessment, name: str) -> bool:
     """By the learner's own account, not by what the leader remembers of it."""
     said, leads = s.said(name), s.said(s.leader) if s.leader else None
     if said is None or leads is None or not said.is_learner:
@@ -277,7 +277,7 @@ def _has_caught_up(s: Situation, name: str) -> bool:
     return leads.raft_index - said.applied_index <= LAG
 
 
-def _wanted(s: Situation) -> str:
+def _wanted(s: Assessment) -> str:
     return f"spec.members is {s.obj.spec.members}"
 
 
@@ -285,7 +285,7 @@ AHEAD = 2
 """Members that are made at a time: one that joins, and the next one's pod and volume."""
 
 
-def scale(s: Situation) -> Action | None:
+def scale(s: Assessment) -> Action | None:
     """Begins with one member more or less."""
     if s.listed is None or not s.formed:
         return None
@@ -295,7 +295,7 @@ def scale(s: Situation) -> Action | None:
     return _grow(s) if have < want else None
 
 
-def _grow(s: Situation) -> Action | None:
+def _grow(s: Assessment) -> Action | None:
     running = s.operation
     if running is None or running.type not in {"Grow", "Replace"}:
         running = None
@@ -317,7 +317,7 @@ def _grow(s: Situation) -> Action | None:
     )
 
 
-def _shrink(s: Situation) -> Action | None:
+def _shrink(s: Assessment) -> Action | None:
     if (moved := _moved(s)) is not None:
         return moved
     victim = _victim(s)
@@ -327,7 +327,7 @@ def _shrink(s: Situation) -> Action | None:
     return _leaves(victim.name, operation)
 
 
-def _moved(s: Situation) -> Action | None:
+def _moved(s: Assessment) -> Action | None:
     """Whose place was taken leaves, once the one that took it is healthy, and nobody else."""
     running = s.operation
     if running is None or running.type != "Migrate" or running.replaces is None:
@@ -351,7 +351,7 @@ def _leaves(name: str, operation: EtcdOperation) -> Action:
     )
 
 
-def _victim(s: Situation) -> EtcdMember | None:
+def _victim(s: Assessment) -> EtcdMember | None:
     """One that is not healthy, if the others can do without it; else one that is to be elsewhere,
 
     else the one with the highest number; the leader only if there is no other such. A healthy one
@@ -364,7 +364,7 @@ def _victim(s: Situation) -> EtcdMember | None:
             return member
     if not s.all_healthy:
         return None
-    elsewhere = placement.misfits(s.obj, s.world)
+    elsewhere = placement.misfits(s.obj, s.observed)
     return max(
         members,
         key=lambda m: (m.name in elsewhere, m.name != s.leader, _number(s, m)),
@@ -372,13 +372,13 @@ def _victim(s: Situation) -> EtcdMember | None:
     )
 
 
-def _number(s: Situation, member: EtcdMember) -> int:
+def _number(s: Assessment, member: EtcdMember) -> int:
     return naming.number_of(s.obj.name, member.name) or 0
 
 
-def migrate(s: Situation) -> Action | None:
+def migrate(s: Assessment) -> Action | None:
     """Begins with one member that has to move, while all are healthy."""
-    found = placement.misfits(s.obj, s.world)
+    found = placement.misfits(s.obj, s.observed)
     running = s.operation if s.operation is not None and s.operation.type == "Migrate" else None
     waiting = [m.name for m in s.entries("Member") if m.name in found]
     if s.listed is None or not waiting:

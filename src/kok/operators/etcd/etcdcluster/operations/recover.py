@@ -29,7 +29,7 @@ from kok.kube.objects.together import all_of
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.clocks import past
 from kok.operators.etcd.etcdcluster.members import roles, templates
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observed.watches import counted
 from kok.operators.etcd.etcdcluster.operations.action import (
     AT_ONCE,
@@ -57,16 +57,16 @@ class Fence:
 
     async def run(self, context: Context) -> None:
         """Makes this change. Raises `EtcdError` or `KubeError`."""
-        p, world = context.p, context.world
+        p, observed = context.p, context.observed
         jobs = []
         for name in self.members:
-            owner = world.get(kinds.STATEFULSET, name)
+            owner = observed.get(kinds.STATEFULSET, name)
             if owner is not None and not templates.is_going(owner):
                 meta = owner["metadata"]
                 jobs.append(
                     p.kube.delete(kinds.STATEFULSET, name, context.obj.namespace, uid=meta["uid"])
                 )
-            pod = world.get(kinds.POD, naming.pod_name(name))
+            pod = observed.get(kinds.POD, naming.pod_name(name))
             if pod is not None and (not templates.is_going(pod) or _is_stuck(pod, p.now)):
                 meta, grace = pod["metadata"], 0 if templates.is_going(pod) else None
                 jobs.append(
@@ -93,7 +93,7 @@ class Tell:
         context.p.event(self.reason, self.text)
 
 
-def plan(s: Situation) -> Action | None:
+def plan(s: Assessment) -> Action | None:
     """The next step; None if a quorum is there, or may not be recovered."""
     running = s.doing("Recover")
     if running is None or running.member is None:
@@ -102,12 +102,12 @@ def plan(s: Situation) -> Action | None:
     others = tuple(m.name for m in s.obj.status.members if m.name != name)
     if running.step == "Fence":
         return _fence(s, running, name, others)
-    if templates.has_pod_unlike(s.world, name, templates.target(s.obj, s.world, name)):
+    if templates.has_pod_unlike(s.observed, name, templates.target(s.obj, s.observed, name)):
         text = f"{name} is restarted to go on alone ({running.step})"
         return Action(reasons.RECOVERING, text, running, call=Restart(name))
     alone = s.listed is not None and len(s.listed) == 1 and s.listing(name) is not None
     if not alone or not s.is_healthy(name):
-        trouble = s.view(name).entry.message or "starts"
+        trouble = s.member(name).entry.message or "starts"
         return Action(reasons.RECOVERING, f"{name} goes on alone: {trouble}", running)
     if running.step == "Force":
         text = f"{name} has formed a cluster of its own and starts once more without that order"
@@ -123,16 +123,16 @@ def plan(s: Situation) -> Action | None:
     )
 
 
-def _begin(s: Situation) -> Action | None:
+def _begin(s: Assessment) -> Action | None:
     if not s.formed or s.finds_quorum or not is_allowed(s.obj) or not _is_lost(s):
         return None
     one = choose(s)
-    if one is None or not s.world.worker_image or awaited(s, one) is not None:
+    if one is None or not s.observed.worker_image or awaited(s, one) is not None:
         return None
     return _chosen(s, begin(s, "Recover", "", member=one.name), one)
 
 
-def _chosen(s: Situation, operation: EtcdOperation, one: EtcdMember) -> Action:
+def _chosen(s: Assessment, operation: EtcdOperation, one: EtcdMember) -> Action:
     """All others are to be stopped."""
     why = f"no quorum is left; {one.name} holds the log up to index {held(s, one)}"
     update = {"member": one.name, "step": "Fence", "reason": why}
@@ -142,7 +142,7 @@ def _chosen(s: Situation, operation: EtcdOperation, one: EtcdMember) -> Action:
 
 
 def _fence(
-    s: Situation, running: EtcdOperation, name: str, others: tuple[str, ...]
+    s: Assessment, running: EtcdOperation, name: str, others: tuple[str, ...]
 ) -> Action | None:
     if s.finds_quorum or not is_allowed(s.obj):
         # No data was touched. To go on would make two clusters if the others run unseen.
@@ -153,13 +153,14 @@ def _fence(
         reason = reasons.QUORUM if back else reasons.RECOVERING
         return Action(reason, text, None, call=call, after=AT_ONCE)
     better = choose(s)
-    if better is not None and held(s, better) > held(s, s.view(name).entry):
+    if better is not None and held(s, better) > held(s, s.member(name).entry):
         # It was silent when the choice was made. Nobody's data was touched yet.
         return _chosen(s, running, better)
     left = [
         other
         for other in others
-        if s.world.get(kinds.STATEFULSET, other) or s.world.get(kinds.POD, naming.pod_name(other))
+        if s.observed.get(kinds.STATEFULSET, other)
+        or s.observed.get(kinds.POD, naming.pod_name(other))
     ]
     if left:
         text = f"{running.reason}; {', '.join(left)} are being stopped"
@@ -219,14 +220,14 @@ def _is_given(obj: EtcdCluster) -> bool:
     return recovery.policy == "FromSurvivor" and recovery.allow_data_loss == cluster_id
 
 
-def _is_lost(s: Situation) -> bool:
+def _is_lost(s: Assessment) -> bool:
     """Whether fewer than a majority answer, and have been seen to do so for a while."""
     lost = s.obj.status.quorum_lost_at
     if lost is None:
         return False
     members = s.entries("Member", "Leaving")
     answering = sum(s.said(m.name) is not None for m in members)
-    patient = s.now - counted(lost, s.world, s.now) >= PATIENCE
+    patient = s.now - counted(lost, s.observed, s.now) >= PATIENCE
     return answering <= len(members) // 2 and patient
 
 
@@ -242,12 +243,12 @@ MOST = 2**62
 """No log is longer; the API server takes no number beyond 64 bits."""
 
 
-def note_logs(s: Situation, available: Verdict) -> None:
+def note_logs(s: Assessment, available: Verdict) -> None:
     """Records what each member holds while no majority takes part, by what this pass says of
     `Available`; forgets it when one does.
     """
     lost = available.reason in {reasons.QUORUM_LOST, reasons.RECOVERING}
-    returned = roles.has_quorum(s.obj, s.world)
+    returned = roles.has_quorum(s.obj, s.observed)
     for member in s.obj.status.members:
         said = s.said(member.name)
         if returned or member.state not in {"Member", "Leaving"}:
@@ -258,19 +259,19 @@ def note_logs(s: Situation, available: Verdict) -> None:
             member.silent_since = past(member.silent_since, s.now) or s.now.replace(microsecond=0)
 
 
-def choose(s: Situation) -> EtcdMember | None:
+def choose(s: Assessment) -> EtcdMember | None:
     """The member that answers and holds the most; None if no member answers."""
     fit = [m for m in s.entries("Member") if s.said(m.name) is not None and not m.corrupt]
     return max(fit, key=lambda m: held(s, m), default=None)
 
 
-def held(s: Situation, member: EtcdMember) -> int:
+def held(s: Assessment, member: EtcdMember) -> int:
     """The index in the log of raft up to which a member holds all entries, as it told last."""
     said = s.said(member.name)
     return said.raft_index if said is not None else member.log_index or 0
 
 
-def awaited(s: Situation, one: EtcdMember) -> EtcdMember | None:
+def awaited(s: Assessment, one: EtcdMember) -> EtcdMember | None:
     """A member that told that it holds more than `one` and may yet answer again."""
     return next(
         (
@@ -279,8 +280,8 @@ def awaited(s: Situation, one: EtcdMember) -> EtcdMember | None:
             if s.said(m.name) is None
             and held(s, m) > held(s, one)
             and not m.corrupt
-            and s.view(m.name).condition != "lost"
-            and s.now - counted(m.silent_since or s.now, s.world, s.now) < SILENCE
+            and s.member(m.name).condition != "lost"
+            and s.now - counted(m.silent_since or s.now, s.observed, s.now) < SILENCE
         ),
         None,
     )

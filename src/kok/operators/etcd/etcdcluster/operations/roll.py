@@ -12,7 +12,7 @@ from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.clocks import is_recent
 from kok.operators.etcd.etcdcluster.certificates import trust
 from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.operations.action import (
     AT_ONCE,
     Action,
@@ -38,17 +38,17 @@ class Restart:
 
     async def run(self, context: Context) -> None:
         """Makes this change. Raises `EtcdError` or `KubeError`."""
-        obj, world, p = context.obj, context.world, context.p
-        want = templates.target(obj, world, self.member)
-        pod = world.get(kinds.POD, naming.pod_name(self.member))
-        if pod is None or not templates.has_pod_unlike(world, self.member, want):
+        obj, observed, p = context.obj, context.observed, context.p
+        want = templates.target(obj, observed, self.member)
+        pod = observed.get(kinds.POD, naming.pod_name(self.member))
+        if pod is None or not templates.has_pod_unlike(observed, self.member, want):
             return
         meta = pod["metadata"]
         await p.kube.delete(kinds.POD, meta["name"], obj.namespace, uid=meta["uid"])
         p.event(reasons.MEMBER_RESTARTED, f"{self.member} is restarted with what the spec says")
 
 
-def plan(s: Situation) -> Action | None:
+def plan(s: Assessment) -> Action | None:
     """The next step, or None if there is nothing to roll for now and no roll to end."""
     stale = pending(s)
     running = s.doing("Roll")
@@ -67,7 +67,7 @@ def plan(s: Situation) -> Action | None:
     return _take_down(s, begin(s, "Roll", _purpose(s, name), member=name), stale)
 
 
-def verdict(s: Situation) -> tuple[bool, str, str]:
+def verdict(s: Assessment) -> tuple[bool, str, str]:
     """Whether all members run with what the spec says, a reason of `reasons`, and a sentence."""
     stale = pending(s)
     if s.doing("Roll") is not None and (now := plan(s)) is not None:
@@ -84,16 +84,16 @@ def verdict(s: Situation) -> tuple[bool, str, str]:
     return False, reasons.RESTART_NEEDED, text
 
 
-def pending(s: Situation) -> list[EtcdMember]:
+def pending(s: Assessment) -> list[EtcdMember]:
     """Members that do not run with what the spec says; none if nobody can run that."""
     try:
         etcd(s.obj.spec.version)
     except UnknownVersion:
         return []
-    return [m for m in s.entries("Member") if templates.outdated(s.obj, s.world, m.name)]
+    return [m for m in s.entries("Member") if templates.outdated(s.obj, s.observed, m.name)]
 
 
-def obstacle(s: Situation, stale: list[EtcdMember]) -> str | None:
+def obstacle(s: Assessment, stale: list[EtcdMember]) -> str | None:
     """Why no further member may be taken on, with all that has to be mended."""
     first = order(s, stale)[0]
     changing = stale if _changes_version(s, first) else [first]
@@ -105,7 +105,7 @@ def obstacle(s: Situation, stale: list[EtcdMember]) -> str | None:
     return "; ".join(problems) or None
 
 
-def _rescue(s: Situation, running: EtcdOperation | None, stale: list[EtcdMember]) -> Action | None:
+def _rescue(s: Assessment, running: EtcdOperation | None, stale: list[EtcdMember]) -> Action | None:
     """Where there is no quorum to lose, what the spec says now may be what brings it back.
 
     A version is not raised so, unless the member is on turn already.
@@ -115,7 +115,7 @@ def _rescue(s: Situation, running: EtcdOperation | None, stale: list[EtcdMember]
         name = member.name
         if s.is_healthy(name) or (s.formed and not _may_be_rescued(s, member, name == turn)):
             continue
-        if not s.formed and not templates.has_other_pod(s.obj, s.world, name):
+        if not s.formed and not templates.has_other_pod(s.obj, s.observed, name):
             continue
         why = _purpose(s, name)
         # What has never formed has its StatefulSets from the spec at once.
@@ -125,13 +125,13 @@ def _rescue(s: Situation, running: EtcdOperation | None, stale: list[EtcdMember]
     return None if running is None or turn is None else _wait(s, running, turn)
 
 
-def _may_be_rescued(s: Situation, member: EtcdMember, on_turn: bool) -> bool:
+def _may_be_rescued(s: Assessment, member: EtcdMember, on_turn: bool) -> bool:
     if not _changes_version(s, member):
         return True
     return on_turn and step_problem(s, str(member.version)) is None
 
 
-def order(s: Situation, stale: list[EtcdMember]) -> list[EtcdMember]:
+def order(s: Assessment, stale: list[EtcdMember]) -> list[EtcdMember]:
     """Who comes first: those that are not healthy, then the oldest versions, the leader last, and what has to be so before."""
     return sorted(
         stale,
@@ -144,7 +144,7 @@ def order(s: Situation, stale: list[EtcdMember]) -> list[EtcdMember]:
     )
 
 
-def _go_on(s: Situation, running: EtcdOperation, stale: list[EtcdMember]) -> Action | None:
+def _go_on(s: Assessment, running: EtcdOperation, stale: list[EtcdMember]) -> Action | None:
     """With the member on turn; None when it is done with, or is none of ours any more."""
     name = running.member
     if name is None or name not in {m.name for m in s.entries("Member")}:
@@ -159,14 +159,14 @@ def _go_on(s: Situation, running: EtcdOperation, stale: list[EtcdMember]) -> Act
     return _take_down(s, running, stale)
 
 
-def _wait(s: Situation, running: EtcdOperation, name: str) -> Action | None:
+def _wait(s: Assessment, running: EtcdOperation, name: str) -> Action | None:
     if s.is_healthy(name):
         behind = lagging(s)
         if not behind:
             return None
         text = f"{running.reason}: {'; '.join(behind)}"
         return Action(reasons.ROLLING, text, at_step(running, "CatchingUp"))
-    trouble = s.view(name).entry.message or "starts"
+    trouble = s.member(name).entry.message or "starts"
     if is_recent(running.since, s.now, PATIENCE):
         return Action(reasons.ROLLING, f"{running.reason}: {name} {trouble}", running)
     text = (
@@ -176,7 +176,7 @@ def _wait(s: Situation, running: EtcdOperation, name: str) -> Action | None:
     return Action(reasons.ROLL_STUCK, text, running, after=LOOK_BLOCKED)
 
 
-def _take_down(s: Situation, operation: EtcdOperation, stale: list[EtcdMember]) -> Action:
+def _take_down(s: Assessment, operation: EtcdOperation, stale: list[EtcdMember]) -> Action:
     """Restarts the member on turn, with another leader in its place first."""
     name = str(operation.member)
     text = (
@@ -196,12 +196,12 @@ def _take_down(s: Situation, operation: EtcdOperation, stale: list[EtcdMember]) 
     )
 
 
-def _heir(s: Situation, name: str, stale: list[EtcdMember]) -> EtcdMember | None:
+def _heir(s: Assessment, name: str, stale: list[EtcdMember]) -> EtcdMember | None:
     """One that need not give the lead away again, if there is one."""
     return s.successor([name, *(m.name for m in stale)]) or s.successor([name])
 
 
-def _spared(s: Situation, name: str) -> bool:
+def _spared(s: Assessment, name: str) -> bool:
     """Whether the others are enough without a member, which remains one of those that count."""
     one = s.listing(name)
     if one is None or one.is_learner or len(s.voters) == 1:
@@ -209,21 +209,21 @@ def _spared(s: Situation, name: str) -> bool:
     return len(s.healthy_voters - {one.id}) >= len(s.voters) // 2 + 1
 
 
-def _changes_version(s: Situation, member: EtcdMember) -> bool:
+def _changes_version(s: Assessment, member: EtcdMember) -> bool:
     return member.version is not None and member.version != s.obj.spec.version
 
 
-def _purpose(s: Situation, name: str) -> str:
+def _purpose(s: Assessment, name: str) -> str:
     entry = next(m for m in s.obj.status.members if m.name == name)
     if not _changes_version(s, entry):
         rotation = trust.under_way(s.obj.status)
-        if rotation is not None and templates.only_trusts_another(s.obj, s.world, name):
+        if rotation is not None and templates.only_trusts_another(s.obj, s.observed, name):
             return f"the CA is rotated, phase {rotation.phase}"
         return "the settings of the spec have changed"
     return f"etcd goes from {entry.version} to {s.obj.spec.version}"
 
 
-def _way_back(s: Situation) -> str:
+def _way_back(s: Assessment) -> str:
     lowest = s.obj.status.version
     if lowest is None or parse(lowest) >= parse(s.obj.spec.version):
         return ""
@@ -237,11 +237,11 @@ FRESH = timedelta(hours=24)
 """How old the newest backup may be when an upgrade begins, where a schedule makes backups."""
 
 
-def unhealthy(s: Situation, *but: str) -> list[str]:
+def unhealthy(s: Assessment, *but: str) -> list[str]:
     """Members that are not healthy, with what is wrong."""
     found = [
         f"{view.entry.name} is not healthy ({view.entry.message})"
-        for view in s.views
+        for view in s.members
         if view.entry.state == "Member"
         and view.condition != "healthy"
         and view.entry.name not in but
@@ -253,7 +253,7 @@ def unhealthy(s: Situation, *but: str) -> list[str]:
     return found
 
 
-def lagging(s: Situation, *but: str) -> list[str]:
+def lagging(s: Assessment, *but: str) -> list[str]:
     """Members that have yet to apply what others have."""
     said = {m.name: found for m in s.obj.status.members if (found := s.said(m.name)) is not None}
     foremost = max((found.raft_index for found in said.values()), default=0)
@@ -266,7 +266,7 @@ def lagging(s: Situation, *but: str) -> list[str]:
     ]
 
 
-def version_problems(s: Situation, members: Iterable[str], *on_turn: str) -> list[str]:
+def version_problems(s: Assessment, members: Iterable[str], *on_turn: str) -> list[str]:
     """Why these members must not go to `spec.version`; empty if none of them changes version.
 
     Members `on_turn` were taken on before, and need not be healthy to go on, or back.
@@ -287,7 +287,7 @@ def version_problems(s: Situation, members: Iterable[str], *on_turn: str) -> lis
     return found
 
 
-def step_problem(s: Situation, running: str) -> str | None:
+def step_problem(s: Assessment, running: str) -> str | None:
     """Why a member that runs `running` must not run `spec.version`.
 
     The way back is open while another member still runs what is gone back to: until all have
@@ -305,7 +305,7 @@ def step_problem(s: Situation, running: str) -> str | None:
     return None
 
 
-def backup_problems(s: Situation) -> list[str]:
+def backup_problems(s: Assessment) -> list[str]:
     """Why an upgrade waits for a backup to begin: only where the user wants some to be made."""
     policy, last, target = s.obj.spec.backup, s.obj.status.last_backup, s.obj.spec.version
     if policy is None or not policy.schedule:
@@ -321,7 +321,7 @@ def backup_problems(s: Situation) -> list[str]:
     ]
 
 
-def storage_problems(s: Situation, target: str) -> list[str]:
+def storage_problems(s: Assessment, target: str) -> list[str]:
     """Why the form of the data does not allow the next minor yet; etcd raises it by itself."""
     lowest = s.obj.status.version
     if lowest is None or parse(target).line == parse(lowest).line:

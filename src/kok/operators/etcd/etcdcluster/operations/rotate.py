@@ -14,7 +14,7 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.status import EtcdCARotation
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster.certificates import rotation, trust
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.operations import roll
 from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE, Action, Context
 from kok.runtime.conditions import Verdict
@@ -70,11 +70,11 @@ class Announce:
             await context.p.latch()
 
 
-def plan(s: Situation) -> Action | None:
+def plan(s: Assessment) -> Action | None:
     """The next step of a rotation; None where there is none, or where it waits."""
     known = s.obj.status.ca_rotation
     if not _is_announced(s):
-        if known is None or not rotation.is_in_place(s.obj, s.world, s.now):
+        if known is None or not rotation.is_in_place(s.obj, s.observed, s.now):
             return None
         return _act(
             f"{_heading(known)}: all certificates are in place", Announce(trust.token(known))
@@ -84,13 +84,13 @@ def plan(s: Situation) -> Action | None:
         if not requested(s.obj) or _unsettled(s):
             return None
         return _act("the CA is to be rotated", Enter("Trust"))
-    if _unsettled(s) or awaited(s.obj) or not rotation.is_in_place(s.obj, s.world, s.now):
+    if _unsettled(s) or awaited(s.obj) or not rotation.is_in_place(s.obj, s.observed, s.now):
         return None
     following = _AFTER[under_way.phase]
     return _act(f"the CA is rotated: {_WHAT[following]}", Enter(following))
 
 
-def verdict(s: Situation) -> Verdict | None:
+def verdict(s: Assessment) -> Verdict | None:
     """What is to be told of a rotation that is wanted or under way; None at rest."""
     under_way, request = trust.under_way(s.obj.status), requested(s.obj)
     waiting = f"; {naming.ANNOTATION_ROTATE_CA}={request} is taken up after it" if request else ""
@@ -133,12 +133,12 @@ def awaited(obj: EtcdCluster) -> str | None:
     )
 
 
-def _is_announced(s: Situation) -> bool:
+def _is_announced(s: Assessment) -> bool:
     known = s.obj.status.ca_rotation
     return known is None or (known.next is not None and known.clients == trust.token(known))
 
 
-def _unsettled(s: Situation) -> str | None:
+def _unsettled(s: Assessment) -> str | None:
     """Why the members are not ready for another phase."""
     status = s.obj.status
     if not s.formed or s.listed is None:

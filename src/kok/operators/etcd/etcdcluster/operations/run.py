@@ -14,9 +14,9 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, Etc
 from kok.etcdclient.model import EtcdError, Trouble
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observed.answers import connect
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import ORDER, Action, recover, roll
 from kok.operators.etcd.etcdcluster.operations.action import REASONS, SOON, Context
 from kok.runtime.conditions import Verdict
@@ -32,7 +32,7 @@ _PASSING = {Trouble.UNHEALTHY, Trouble.NOT_IN_SYNC, Trouble.NOT_LEADER, Trouble.
 """Troubles that pass by themselves within seconds; etcd wants members to be connected for 5 s."""
 
 
-def next_action(s: Situation) -> Action | None:
+def next_action(s: Assessment) -> Action | None:
     """What to do now; None if there is nothing to be done, or nothing that could be. Pure."""
     if not s.formed:
         # What never formed may have been asked for wrongly.
@@ -70,7 +70,7 @@ def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> boo
 
 
 async def carry_out(
-    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, action: Action, outcome: Outcome
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, action: Action, outcome: Outcome
 ) -> float:
     """Makes the action's call; returns the seconds until the next look. Raises `KubeError`.
 
@@ -79,8 +79,8 @@ async def carry_out(
     if action.call is None:
         return patient(action.operation, action.after, p.now, PAUSES)
     try:
-        async with connect(obj, world) as client:
-            await action.call.run(Context(p, obj, world, client))
+        async with connect(obj, observed) as client:
+            await action.call.run(Context(p, obj, observed, client))
     except EtcdError as error:
         passing = error.trouble in _PASSING
         log = p.log.debug if passing else p.log.info

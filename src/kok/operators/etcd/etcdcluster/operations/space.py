@@ -15,7 +15,7 @@ from kok.etcdclient.model import Alarm, EtcdError, MemberStatus, Trouble
 from kok.operators.etcd import reasons
 from kok.operators.etcd.clocks import is_recent, past
 from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.operations.action import (
     AT_ONCE,
     Action,
@@ -79,7 +79,7 @@ class Disarm:
         context.p.event(reasons.ALARM_DISARMED, f"alarm {names} was taken back")
 
 
-def free(s: Situation) -> Action | None:
+def free(s: Assessment) -> Action | None:
     """The next step, or None if there is no such alarm or nothing more can be done about it."""
     running = s.doing("FreeSpace")
     alarms = raised(s, NOSPACE)
@@ -97,12 +97,12 @@ def free(s: Situation) -> Action | None:
     return _go_on(s, running, at, alarms)
 
 
-def _begin(s: Situation, at: str) -> Action:
+def _begin(s: Assessment, at: str) -> Action:
     operation = at_step(begin(s, "FreeSpace", "the database is full"), "Compact")
     return _compact(s, operation, at)
 
 
-def _go_on(s: Situation, running: EtcdOperation, at: str, alarms: tuple[Alarm, ...]) -> Action:
+def _go_on(s: Assessment, running: EtcdOperation, at: str, alarms: tuple[Alarm, ...]) -> Action:
     if running.step == "Compact":
         return _compact(s, running, at)
     waiting = [
@@ -122,7 +122,7 @@ def _go_on(s: Situation, running: EtcdOperation, at: str, alarms: tuple[Alarm, .
     return Action(reasons.NO_SPACE, full(s), None, call=NoRoom(), after=AT_ONCE)
 
 
-def _compact(s: Situation, operation: EtcdOperation, at: str) -> Action:
+def _compact(s: Assessment, operation: EtcdOperation, at: str) -> Action:
     revision = max((said.revision for said in _said(s)), default=0)
     text = "the database is full: history is compacted, then members are defragmented"
     call = Compact(at, revision)
@@ -134,7 +134,7 @@ def _disarm(operation: EtcdOperation, at: str, alarms: tuple[Alarm, ...]) -> Act
     return Action(reasons.NO_SPACE, text, operation, call=Disarm(at, alarms), after=AT_ONCE)
 
 
-def may_begin(s: Situation) -> bool:
+def may_begin(s: Assessment) -> bool:
     """Whether it may be tried now, by the user's leave and by what was tried before."""
     if s.obj.spec.maintenance.on_full == "Manual":
         return False
@@ -144,16 +144,16 @@ def may_begin(s: Situation) -> bool:
     return len(tried) < CAP and not in_vain
 
 
-def has_room(s: Situation) -> bool:
+def has_room(s: Assessment) -> bool:
     """Whether every member could write again."""
     return all(
         (said := s.said(m.name)) is not None
-        and said.db_size < ROOM * templates.running_quota(s.obj, s.world, m.name)
+        and said.db_size < ROOM * templates.running_quota(s.obj, s.observed, m.name)
         for m in s.entries("Member")
     )
 
 
-def full(s: Situation) -> str:
+def full(s: Assessment) -> str:
     """What to do where the data itself fills the database."""
     used = max((said.in_use for said in _said(s)), default=0)
     return (
@@ -162,13 +162,13 @@ def full(s: Situation) -> str:
     )
 
 
-def raised(s: Situation, name: str) -> tuple[Alarm, ...]:
+def raised(s: Assessment, name: str) -> tuple[Alarm, ...]:
     """Alarms of that name which any member knows of."""
     found = {alarm for said in _said(s) for alarm in said.alarms if alarm.name == name}
     return tuple(sorted(found, key=lambda alarm: alarm.member_id))
 
 
-def _said(s: Situation) -> list[MemberStatus]:
+def _said(s: Assessment) -> list[MemberStatus]:
     return [said for m in s.obj.status.members if (said := s.said(m.name)) is not None]
 
 
@@ -194,7 +194,7 @@ class Defragment:
         context.p.event(reasons.MEMBER_DEFRAGMENTED, f"{self.member} was defragmented")
 
 
-def defragment(s: Situation) -> Action | None:
+def defragment(s: Assessment) -> Action | None:
     """The next step for the members that need it, the leader last and not while it leads."""
     running = s.doing("Defragment")
     due = wanting(s)
@@ -209,7 +209,7 @@ def defragment(s: Situation) -> Action | None:
     return step(s, at_step(operation, "Defragment", name), name, reasons.DEFRAGMENTING)
 
 
-def step(s: Situation, operation: EtcdOperation, name: str, reason: str) -> Action:
+def step(s: Assessment, operation: EtcdOperation, name: str, reason: str) -> Action:
     """Defragments one member, with another leader in its place first."""
     at = s.address(name)
     heir = s.successor([name]) if name == s.leader else None
@@ -222,7 +222,7 @@ def step(s: Situation, operation: EtcdOperation, name: str, reason: str) -> Acti
     return Action(reason, text, operation, call=do, after=AT_ONCE)
 
 
-def wanting(s: Situation) -> list[EtcdMember]:
+def wanting(s: Assessment) -> list[EtcdMember]:
     """Members whose files hold much that is not used, the leader last."""
     maintenance = s.obj.spec.maintenance
     if s.listed is None or not is_open(maintenance.window, s.now):
@@ -235,7 +235,7 @@ def wanting(s: Situation) -> list[EtcdMember]:
     return sorted(found, key=lambda m: (m.name == s.leader, m.name))
 
 
-def _pays(s: Situation, member: EtcdMember, share: float) -> bool:
+def _pays(s: Assessment, member: EtcdMember, share: float) -> bool:
     said = s.said(member.name)
     if said is None or said.db_size < WORTH or said.in_use >= share * said.db_size:
         return False

@@ -7,11 +7,11 @@ from kok.operators.etcd.etcdcluster.render.secrets import ca_secret, leaf_secret
 from kok.operators.etcd.etcdcluster.render.services import client_service, peer_service
 from kok.operators.etcd.etcdcluster.render.startmap import Start, start_map
 from kok.operators.etcd.etcdcluster.render.statefulset import quota_bytes, statefulset
-from kok.operators.etcd.etcdcluster.render.volume import Facts, volume
+from kok.operators.etcd.etcdcluster.render.volume import VolumeNotes, volume
 
 __all__ = [
-    "Facts",
     "Start",
+    "VolumeNotes",
     "budget",
     "ca_secret",
     "client_service",

@@ -26,7 +26,7 @@ from kok.operators.etcd.backups.stored import good, is_proven, taken
 from kok.operators.etcd.clocks import past
 from kok.operators.etcd.clusterstatus import ENDED, STOPPED, is_void
 from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observed.watches import counted
 from kok.operators.etcd.etcdcluster.restores.takeover import BUMP, NO_ETCD
 from kok.runtime.conditions import Verdict
@@ -55,16 +55,16 @@ def note(obj: EtcdCluster, available: Verdict, now: datetime) -> None:
         status.quorum_lost_at = now.replace(microsecond=0)
 
 
-def due_at(s: Situation) -> datetime | None:
+def due_at(s: Assessment) -> datetime | None:
     """When the quorum will have been seen to be lost for long enough; None if it is not lost."""
     lost = s.obj.status.quorum_lost_at
     if lost is None:
         return None
-    return counted(lost, s.world, s.now) + span(s.obj.spec.recovery.restore_after)
+    return counted(lost, s.observed, s.now) + span(s.obj.spec.recovery.restore_after)
 
 
 def judge(
-    s: Situation, backups: Sequence[EtcdBackup], restores: Sequence[EtcdRestore]
+    s: Assessment, backups: Sequence[EtcdBackup], restores: Sequence[EtcdRestore]
 ) -> Rescue | None:
     """What the policy means for a quorum that is lost; None if it does not, or is being restored."""
     obj, status, due = s.obj, s.obj.status, due_at(s)
@@ -100,14 +100,14 @@ def _waits(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> str | None:
     return None
 
 
-def being_changed(s: Situation) -> str | None:
+def being_changed(s: Assessment) -> str | None:
     """What does not run with a new version, new settings or another CA has all its data: why nothing
     is restored in its place, or None.
 
     In a roll whoever has anything new counts, otherwise those without whom there is no quorum.
     """
-    voters = [v for v in s.views if v.is_voter and v.condition not in {"lost", "removed"}]
-    new = [v.entry.name for v in voters if templates.is_unproven(s.world, v.entry)]
+    voters = [v for v in s.members if v.is_voter and v.condition not in {"lost", "removed"}]
+    new = [v.entry.name for v in voters if templates.is_unproven(s.observed, v.entry)]
     answering = {v.entry.name for v in voters if s.said(v.entry.name) is not None}
     need = len(s.entries("Member", "Leaving")) // 2 + 1
     rolls = s.doing("Roll") is not None
@@ -152,7 +152,7 @@ def _time(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _made(mine: EtcdRestore, due: datetime, s: Situation) -> Rescue:
+def _made(mine: EtcdRestore, due: datetime, s: Assessment) -> Rescue:
     ready = mine.status.condition(reasons.READY)
     said = ready.message if ready is not None else "is begun"
     text = f"EtcdRestore {mine.name}, made by spec.recovery.policy FromBackup: {said}"
@@ -194,7 +194,7 @@ def is_rescue(restore: EtcdRestore) -> bool:
     return naming.ANNOTATION_RESCUE in restore.metadata.annotations
 
 
-def eligible(s: Situation, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]:
+def eligible(s: Assessment, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]:
     """The restores that may have their turn: those of the policy only while the quorum is lost, and
     was seen to be for long enough.
 
@@ -294,7 +294,7 @@ STEP = BUMP // 10
 """What is recorded lags by so many at most: a restore raises revisions by more than that anyway."""
 
 
-def note_revision(s: Situation) -> None:
+def note_revision(s: Assessment) -> None:
     """Records the highest revision that a majority of members has reached, now and then."""
     status, voters = s.obj.status, s.entries("Member", "Leaving")
     said = [found.revision for m in voters if (found := s.said(m.name)) is not None]

@@ -40,10 +40,10 @@ from kok.operators.etcd.backups.compatibility import misfit
 from kok.operators.etcd.backups.stored import BAD
 from kok.operators.etcd.clusterstatus import ENDED, PATIENCE, STOPPED, is_void, origin, until
 from kok.operators.etcd.etcdcluster.backups import scheduled
-from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Obstacle
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import names, roles, templates
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import recover
 from kok.operators.etcd.etcdcluster.restores import seeding
 from kok.operators.etcd.jobs import work
@@ -82,7 +82,7 @@ async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdRestore]:
 # --- what is to be done
 
 
-def hold(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> Problem | None:
+def hold(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> Obstacle | None:
     """Why no member may be made or started for now; None if all goes its usual way."""
     restore = obj.status.restore
     if restore is not None and restore.step in STOPPED:
@@ -91,14 +91,14 @@ def hold(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> Problem | None:
             "Seeding": f"the volume of {restore.member} is being filled",
         }[restore.step]
         text = f"EtcdRestore {restore.name}: {what}"
-        return Problem(reasons.RESTORING, text)
+        return Obstacle(reasons.RESTORING, text)
     if obj.spec.restore_from is None or obj.status.seed is not None:
         return None
     mine = next((r for r in restores if r.name == origin(obj)), None)
     ready = mine.status.condition(reasons.READY) if mine is not None else None
     text = f"EtcdRestore {origin(obj)}: {ready.message if ready is not None else 'is being made'}"
     failed = mine is not None and mine.status.phase == "Failed"
-    return Problem(reasons.RESTORE_REFUSED if failed else reasons.RESTORING, text)
+    return Obstacle(reasons.RESTORE_REFUSED if failed else reasons.RESTORING, text)
 
 
 def due(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> EtcdRestore | None:
@@ -132,13 +132,13 @@ def is_waited_for(obj: EtcdCluster, now: datetime) -> bool:
     return end is not None and end - PATIENCE <= now < end
 
 
-def bump(obj: EtcdCluster, world: World, revision: int) -> int:
+def bump(obj: EtcdCluster, observed: Observed, revision: int) -> int:
     """How far to raise the revisions of a backup that ends with `revision`.
 
     A second restore of the same backup has to come out above what was written since the first, and
     any restore above all that was seen before, also where nobody answers.
     """
-    told = (a.status.revision for a in world.answers.values() if a.status)
+    told = (a.status.revision for a in observed.answers.values() if a.status)
     seen = max((revision for revision in told if revision < NO_ETCD), default=0)
     before = obj.status.restored.bump if obj.status.restored is not None else 0
     highest = max(seen, obj.status.highest_revision or 0)
@@ -151,7 +151,7 @@ def bump(obj: EtcdCluster, world: World, revision: int) -> int:
 async def advance(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
-    world: World,
+    observed: Observed,
     restores: Sequence[EtcdRestore],
     own: EtcdSettings,
     *,
@@ -160,23 +160,23 @@ async def advance(
     """One step; seconds until the next look, or None if no restore has the pass."""
     restore = obj.status.restore
     if restore is None:
-        return await _begin(p, obj, world, restores)
+        return await _begin(p, obj, observed, restores)
     if restore.step in STOPPED and not any(r.metadata.uid == restore.uid for r in restores):
         text = f"EtcdRestore {restore.name} was deleted before the members were replaced"
-        return await _give_up(p, obj, world, restore, text)
+        return await _give_up(p, obj, observed, restore, text)
     if restore.step == "Stopping":
-        return await _stop(p, obj, world, restore)
+        return await _stop(p, obj, observed, restore)
     if restore.step == "Seeding":
         mine = next(r for r in restores if r.metadata.uid == restore.uid)
         worker = work.worker_of_restore(mine, obj)
-        return await _seed(p, obj, world, restore, own, outcome=outcome, worker=worker)
+        return await _seed(p, obj, observed, restore, own, outcome=outcome, worker=worker)
     late = not is_waited_for(obj, p.now)
-    begun = await _begin(p, obj, world, restores) if late else None
-    return begun if begun is not None else await _finish(p, obj, world, restore)
+    begun = await _begin(p, obj, observed, restores) if late else None
+    return begun if begun is not None else await _finish(p, obj, observed, restore)
 
 
 async def _begin(
-    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restores: Sequence[EtcdRestore]
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, restores: Sequence[EtcdRestore]
 ) -> float | None:
     found = due(obj, restores)
     new = obj.status.seed is None
@@ -203,7 +203,7 @@ async def _begin(
         step="Stopping",
         since=p.now.replace(microsecond=0),
         source=found.status.source,
-        bump=bump(obj, world, found.status.source.revision),
+        bump=bump(obj, observed, found.status.source.revision),
         before=list(dict.fromkeys(kept)) if not new else [],
         interrupted=EtcdRestoreBegun.model_validate(earlier.manifest()) if earlier else None,
     )
@@ -232,16 +232,16 @@ async def _ask(p: Pass[EtcdCluster], obj: EtcdCluster) -> None:
 
 
 async def _stop(
-    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, restore: EtcdRestoreProgress
 ) -> float:
-    sets = [m for m in world.all(kinds.STATEFULSET) if roles.is_ours(m, obj)]
+    sets = [m for m in observed.all(kinds.STATEFULSET) if roles.is_ours(m, obj)]
     pods = [
-        m for m in world.all(kinds.POD) if naming.LABEL_MEMBER in (m["metadata"]["labels"] or {})
+        m for m in observed.all(kinds.POD) if naming.LABEL_MEMBER in (m["metadata"]["labels"] or {})
     ]
     if sets or pods:
         await seeding.delete(p, sets)
         return SOON
-    _choose(obj, restore, await names.fresh(p.kube, obj, world))
+    _choose(obj, restore, await names.fresh(p.kube, obj, observed))
     await p.latch()
     return AT_ONCE
 
@@ -255,7 +255,7 @@ def _choose(obj: EtcdCluster, restore: EtcdRestoreProgress, name: str) -> None:
 async def _seed(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
-    world: World,
+    observed: Observed,
     restore: EtcdRestoreProgress,
     own: EtcdSettings,
     *,
@@ -264,10 +264,10 @@ async def _seed(
 ) -> float:
     wrong = misfit(restore.source, obj.spec.version)
     if wrong is not None:
-        return await _give_up(p, obj, world, restore, wrong)
+        return await _give_up(p, obj, observed, restore, wrong)
     if await seeding.is_taken(p, obj, restore):
-        return await _elsewhere(p, obj, world, restore)
-    found = await seeding.fill(p, obj, world, restore, own, worker=worker)
+        return await _elsewhere(p, obj, observed, restore)
+    found = await seeding.fill(p, obj, observed, restore, own, worker=worker)
     if isinstance(found, Running):
         text = f"the volume of {restore.member} is being filled: Job {found.message}"
         outcome.verdicts[reasons.READY] = Verdict(False, found.reason or reasons.RESTORING, text)
@@ -276,21 +276,21 @@ async def _seed(
         return await _swap(p, obj, restore)
     text = f"{found.reason}: {found.message}"
     if found.reason in BAD or restore.attempts >= ATTEMPTS:
-        return await _give_up(p, obj, world, restore, text)
+        return await _give_up(p, obj, observed, restore, text)
     # What was begun on that volume is of no use, and names are used once.
-    following = await names.fresh(p.kube, obj, world)
+    following = await names.fresh(p.kube, obj, observed)
     p.event(reasons.RESTORING, f"filling the volume of {restore.member} failed: {text}")
-    await seeding.discard(p, obj, world, restore)
+    await seeding.discard(p, obj, observed, restore)
     _choose(obj, restore, following)
     await p.latch()
     return SOON
 
 
 async def _elsewhere(
-    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, restore: EtcdRestoreProgress
 ) -> float:
     """Somebody else has made a volume of that name: it is left alone, and no attempt was made."""
-    following = await names.fresh(p.kube, obj, world)
+    following = await names.fresh(p.kube, obj, observed)
     text = f"PersistentVolumeClaim {restore.member} is somebody else's; {following} is filled"
     p.event(reasons.RESTORING, text)
     await seeding.delete_jobs(p, obj)
@@ -323,7 +323,7 @@ async def _swap(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProg
 
 
 async def _finish(
-    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, restore: EtcdRestoreProgress
 ) -> float | None:
     status = obj.status
     if restore.step == "Starting":
@@ -334,7 +334,7 @@ async def _finish(
     whole = len(status.members) == status.ready_members == obj.spec.members
     if restore.step != "Growing" or not whole or status.operation is not None:
         return None
-    kept = [world.get(kinds.PVC, name) for name in restore.before]
+    kept = [observed.get(kinds.PVC, name) for name in restore.before]
     going = [m for m in kept if m is not None and roles.is_ours(m, obj)]
     # A volume whose member is one again was given back; nothing of the sort is ever removed.
     names = {m.name for m in status.members}
@@ -348,7 +348,7 @@ async def _finish(
 async def _give_up(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
-    world: World,
+    observed: Observed,
     restore: EtcdRestoreProgress,
     why: str,
 ) -> float:
@@ -358,7 +358,7 @@ async def _give_up(
     if running is not None:
         text = f"{text}, and with the recovery of its quorum: {running.member} goes on alone"
     # Before it is forgotten what there is to be removed.
-    await seeding.discard(p, obj, world, restore)
+    await seeding.discard(p, obj, observed, restore)
     obj.status.restore_failed = EtcdRestoreFailure(uid=restore.uid, message=text)
     earlier = restore.interrupted
     obj.status.restore = (

@@ -26,8 +26,8 @@ from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.certificates import certificates, rotation, trust
 from kok.operators.etcd.etcdcluster.conditions.verdicts import up_to_date
 from kok.operators.etcd.etcdcluster.members import roles, templates
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import rotate
 from kok.operators.etcd.etcdcluster.operations.rotate import Announce, Enter
 from kok.operators.etcd.naming import ANNOTATION_ROTATE_CA, leaf_secrets, next_ca_secret
@@ -60,21 +60,21 @@ def rotating(phase: str | None, clients: str | None = None, **more: Any) -> Etcd
 
 
 def with_secrets(
-    obj: EtcdCluster, world: World, own: CertificateAuthority = CA, following: bool = True
-) -> World:
+    obj: EtcdCluster, world: Observed, own: CertificateAuthority = CA, following: bool = True
+) -> Observed:
     """The world with the CAs, and with certificates as the phase wants them."""
     cas = [render.ca_secret(obj, own)]
     cas += [render.ca_secret(obj, NEXT, FOLLOWING)] if following else []
     kept = {key: m for key, m in world.children.items() if key != ("Secret", FOLLOWING)}
-    found = World({**kept, **index(cas)}, world.answers, world.storage)
+    found = Observed({**kept, **index(cas)}, world.answers, world.storage)
     ca = rotation.authority(obj, found, NOW).ca
     assert ca is not None
     leaves = certificates.leaves(obj, ca, found.secrets, NOW).wanted
     made = [render.leaf_secret(obj, name, leaf, ca.trust_pem) for name, leaf in leaves.items()]
-    return World({**found.children, **index(made)}, found.answers, found.storage)
+    return Observed({**found.children, **index(made)}, found.answers, found.storage)
 
 
-def rolled(obj: EtcdCluster, world: World) -> World:
+def rolled(obj: EtcdCluster, world: Observed) -> Observed:
     """The world once all members were restarted with what they are to have."""
     changed = []
     for number, name in enumerate(ALL):
@@ -82,17 +82,17 @@ def rolled(obj: EtcdCluster, world: World) -> World:
         pod = a_pod(obj, number)
         pod["metadata"]["annotations"] = want["spec"]["template"]["metadata"]["annotations"]
         changed += [want, pod]
-    return World({**world.children, **index(changed)}, world.answers, world.storage)
+    return Observed({**world.children, **index(changed)}, world.answers, world.storage)
 
 
-def next_step(obj: EtcdCluster, world: World) -> Enter | Announce | None:
-    found = rotate.plan(Situation.of(obj, world, NOW))
+def next_step(obj: EtcdCluster, world: Observed) -> Enter | Announce | None:
+    found = rotate.plan(Assessment.of(obj, world, NOW))
     assert found is None or isinstance(found.call, Enter | Announce)
     return None if found is None else found.call
 
 
-def told(obj: EtcdCluster, world: World) -> str:
-    verdict = up_to_date(Situation.of(obj, world, NOW))
+def told(obj: EtcdCluster, world: Observed) -> str:
+    verdict = up_to_date(Assessment.of(obj, world, NOW))
     assert verdict.holds is False
     return f"{verdict.reason}: {verdict.message}"
 
@@ -104,7 +104,7 @@ def test_without_a_request_nothing_happens() -> None:
     obj = formed()
     world = a_world(obj)
     assert next_step(obj, world) is None
-    assert up_to_date(Situation.of(obj, world, NOW)).holds
+    assert up_to_date(Assessment.of(obj, world, NOW)).holds
     assert trust.text(obj.status) == CA_FINGERPRINT
 
 
@@ -141,7 +141,7 @@ def test_the_end_is_rest() -> None:
     obj = rotating("Done", "Done")
     world = rolled(obj, with_secrets(obj, a_world(obj), NEXT, following=False))
     assert next_step(obj, world) is None
-    assert up_to_date(Situation.of(obj, world, NOW)).holds
+    assert up_to_date(Assessment.of(obj, world, NOW)).holds
     assert trust.text(obj.status) == NEXT_FINGERPRINT
 
 
@@ -206,7 +206,7 @@ def test_a_quorum_is_needed_for_the_next_phase() -> None:
 # --- whom everybody trusts
 
 
-def signer_and_trusted(obj: EtcdCluster, world: World) -> tuple[str, set[str]]:
+def signer_and_trusted(obj: EtcdCluster, world: Observed) -> tuple[str, set[str]]:
     ca = rotation.authority(obj, world, NOW).ca
     assert ca is not None
     parts = [f"{part}-----END CERTIFICATE-----\n" for part in _split(ca.trust_pem)]
@@ -262,7 +262,7 @@ def test_a_next_ca_that_is_gone_is_made_anew_only_while_it_has_signed_nothing() 
 def test_another_next_ca_than_the_recorded_one_is_refused() -> None:
     obj = rotating("Trust", "Trust")
     other = render.ca_secret(obj, new_ca("evil", NOW), FOLLOWING)
-    world = World({**a_world(obj).children, **index([other])})
+    world = Observed({**a_world(obj).children, **index([other])})
     problem = rotation.authority(obj, world, NOW).problem
     assert problem is not None
     assert problem.reason is CAReason.CHANGED
@@ -275,7 +275,7 @@ def test_somebody_elses_secret_is_never_taken_for_the_next_ca() -> None:
     obj.status.ca_rotation.next = None
     foreign = render.ca_secret(obj, NEXT, FOLLOWING)
     foreign["metadata"] = {"name": FOLLOWING, "namespace": "team-a"}
-    problem = rotation.authority(obj, World({**a_world(obj).children, **index([foreign])}), NOW)
+    problem = rotation.authority(obj, Observed({**a_world(obj).children, **index([foreign])}), NOW)
     assert problem.ca is None
     assert problem.problem is not None
     assert "does not belong to EtcdCluster team-a/shop-etcd" in problem.problem.message
@@ -297,7 +297,7 @@ def test_nobody_is_restarted_at_once_in_a_rotation(phase: str) -> None:
     world = rolled(before, a_world(before))
     obj = rotating(phase, phase)
     wanted = index([templates.wanted(obj, world, name) for name in ALL])
-    assert roles.pods_with_another_ca(obj, World({**world.children, **wanted})) == []
+    assert roles.pods_with_another_ca(obj, Observed({**world.children, **wanted})) == []
     # Before its turn a member keeps what it has.
     assert templates.intended(obj, world, ALL[0]) is None
 
@@ -311,7 +311,7 @@ def test_another_ca_that_was_trusted_in_a_rotation_restarts_all() -> None:
         request="once", phase="Done", since=NOW, next="sha256:other", clients="Drop-other"
     )
     wanted = index([templates.wanted(obj, world, name) for name in ALL])
-    assert len(roles.pods_with_another_ca(obj, World({**world.children, **wanted}))) == 3
+    assert len(roles.pods_with_another_ca(obj, Observed({**world.children, **wanted}))) == 3
 
 
 # --- what is recorded
@@ -387,7 +387,7 @@ def test_a_ca_that_is_not_to_stay_is_not_recorded(
     made = render.ca_secret(obj, NEXT, name)
     odd = {**made, "metadata": {**made["metadata"], **meta}}
     others = [render.ca_secret(obj, CA)] if name != OWN else []
-    world = World(index([*others, odd]))
+    world = Observed(index([*others, odd]))
 
     found = rotation.authority(obj, world, NOW)
 
@@ -403,6 +403,6 @@ def test_a_ca_that_was_made_and_not_recorded_is(phase: str | None, name: str) ->
     obj = unrecorded(phase)
     cas = {OWN: render.ca_secret(obj, CA), name: render.ca_secret(obj, NEXT, name)}
 
-    found = rotation.authority(obj, World(index(cas.values())), NOW)
+    found = rotation.authority(obj, Observed(index(cas.values())), NOW)
 
     assert found.kept[name].cert_pem == NEXT.cert_pem

@@ -7,14 +7,14 @@ from tests.unit.operators.etcd.builders import NOW, a_world, formed, report, say
 
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.operators.etcd.etcdcluster.conditions import figures
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observed.model import Answer
 
 QUOTA = 6_871_947_673
 
 
 def reported(obj: EtcdCluster, answers: dict[int, Answer]) -> EtcdCluster:
-    report(Situation.of(obj, a_world(obj, answers), NOW), None, None, None)
+    report(Assessment.of(obj, a_world(obj, answers), NOW), None, None, None)
     return obj
 
 

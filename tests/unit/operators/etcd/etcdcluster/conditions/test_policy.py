@@ -8,8 +8,8 @@ import pytest
 from tests.unit.operators.etcd.builders import an_etcd
 
 from kok.operators.etcd.etcdcluster.conditions import obstacles
-from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Obstacle
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.jobs import preconditions
 from kok.operators.etcd.settings import EtcdSettings
 from kok.runtime.controller.errors import Wait
@@ -33,8 +33,8 @@ RULES = Policies(
     ],
 )
 def test_a_field_that_is_not_allowed_is_named(spec: dict[str, Any], field: str) -> None:
-    found = obstacles.judge(an_etcd(**spec), World(), RULES)
-    assert isinstance(found, Problem)
+    found = obstacles.judge(an_etcd(**spec), Observed(), RULES)
+    assert isinstance(found, Obstacle)
     assert found.reason == "ForbiddenByPolicy"
     assert found.message.startswith(f"{field}: ")
 
@@ -51,5 +51,7 @@ def test_no_job_runs_an_image_that_members_may_not_have() -> None:
 
 def test_what_is_allowed_stands_in_nobodys_way() -> None:
     spec = {"nodeSelector": {"pool": "a"}, "tolerations": [{"key": "dedicated"}]}
-    assert obstacles.judge(an_etcd(placement=spec), World(), RULES) is None
-    assert obstacles.judge(an_etcd(images={"registry": "x.example"}), World(), Policies()) is None
+    assert obstacles.judge(an_etcd(placement=spec), Observed(), RULES) is None
+    assert (
+        obstacles.judge(an_etcd(images={"registry": "x.example"}), Observed(), Policies()) is None
+    )

@@ -25,17 +25,17 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.etcdclient.model import Alarm, EtcdError, Trouble
 from kok.operators.etcd import reasons
 from kok.operators.etcd.backups.stored import human
-from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed.model import Answer, World
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Obstacle
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
 from kok.operators.etcd.etcdcluster.operations import Action
 from kok.pki import CAProblem, CAReason
 
 SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))
 
 
-def reported(obj: EtcdCluster, world: World, **more: Any) -> EtcdCluster:
-    situation = Situation.of(obj, world, more.get("now", NOW))
+def reported(obj: EtcdCluster, world: Observed, **more: Any) -> EtcdCluster:
+    situation = Assessment.of(obj, world, more.get("now", NOW))
     report(situation, more.get("problem"), more.get("ca"), more.get("action"))
     return obj
 
@@ -86,7 +86,7 @@ def test_the_same_world_leaves_the_same_status() -> None:
 
 
 def test_before_anything_is_made() -> None:
-    obj = reported(an_etcd(members=3), World())
+    obj = reported(an_etcd(members=3), Observed())
 
     assert told(obj) == ("False", "Forming")
     assert told(obj, reasons.CERTIFICATES_READY) == ("False", "Issuing")
@@ -97,7 +97,7 @@ def test_before_anything_is_made() -> None:
 
 def test_it_forms_until_all_members_were_healthy_once() -> None:
     obj = an_etcd(members=3)
-    reported(obj, World())
+    reported(obj, Observed())
     obj.status.cluster_id, obj.status.members = CLUSTER_ID, formed().status.members
     world = a_world(obj, {0: says(0), 1: says(1)}, p2=a_pod(obj, 2, ready=False))
 
@@ -224,9 +224,9 @@ def test_where_nobody_can_be_asked_for_lack_of_certificates_these_are_told() -> 
 
 
 def test_what_blocks_comes_first() -> None:
-    problem = Problem(reasons.RETAINED_VOLUMES, "there are volumes")
+    problem = Obstacle(reasons.RETAINED_VOLUMES, "there are volumes")
 
-    obj = reported(an_etcd(), World(), problem=problem)
+    obj = reported(an_etcd(), Observed(), problem=problem)
 
     assert told(obj) == ("False", "RetainedVolumes")
     assert (obj.status.phase, message(obj)) == ("Blocked", "there are volumes")

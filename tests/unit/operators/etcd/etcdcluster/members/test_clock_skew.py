@@ -21,10 +21,10 @@ from kok.api.etcd.store import EtcdBackupPolicy
 from kok.etcdclient.answers import clock_of, error_of
 from kok.etcdclient.model import EtcdError, Trouble
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.members.health import View, view
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.members.health import JudgedMember, judge_member
 from kok.operators.etcd.etcdcluster.observed import answers
-from kok.operators.etcd.etcdcluster.observed.model import Answer, World
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
 from kok.operators.etcd.etcdcluster.operations import action, hibernation, roll, run, space
 from kok.operators.etcd.etcdcluster.restores import rescue
 from kok.pki import LeafSpec, issue, new_ca
@@ -36,12 +36,12 @@ THEN = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 DATE = "Thu, 26 Nov 2026 12:00:00 GMT"
 
 
-def seen_at(clock: datetime | None, *, ready: bool = False, now: datetime = NOW) -> View:
+def seen_at(clock: datetime | None, *, ready: bool = False, now: datetime = NOW) -> JudgedMember:
     """A member that refuses the operator, and whose clock showed this."""
     obj = formed()
     answer = Answer(error=UNTRUSTED, clock=clock)
     world = a_world(obj, {0: says(0), 1: answer, 2: says(2)}, p1=a_pod(obj, 1, ready=ready))
-    return view(obj, world, obj.status.members[1], now)
+    return judge_member(obj, world, obj.status.members[1], now)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ async def stranger(tmp_path: Path) -> AsyncIterator[None]:
 
 async def asked(*, ready: bool = True) -> Answer:
     obj = formed()
-    world = World(a_world(obj, p0=a_pod(obj, 0, ready=ready, podIP=ADDRESS)).children)
+    world = Observed(a_world(obj, p0=a_pod(obj, 0, ready=ready, podIP=ADDRESS)).children)
     return (await answers.ask_members(obj, ["shop-etcd-0"], world))["shop-etcd-0"]
 
 
@@ -187,9 +187,9 @@ DAYS, SOON = timedelta(days=300), timedelta(days=1)
 THERE = {1: says(1, leader=1), 2: says(2, leader=1)}
 
 
-def full() -> Situation:
+def full() -> Assessment:
     obj = formed()
-    return Situation.of(obj, a_world(obj), NOW + SOON)
+    return Assessment.of(obj, a_world(obj), NOW + SOON)
 
 
 def test_who_was_woken_by_a_clock_that_was_ahead_does_not_wake_for_days() -> None:
@@ -217,7 +217,7 @@ def test_members_that_were_replaced_in_the_future_do_not_hold_up_the_next_one() 
     gone = [EtcdReplacement(member=f"x{n}", at=NOW + DAYS, reason="lost") for n in range(3)]
     obj.status.replacements = gone
     world = without(a_world(obj, THERE, p0=None), ("PersistentVolumeClaim", "shop-etcd-0"))
-    action = run.next_action(Situation.of(obj, world, NOW))
+    action = run.next_action(Assessment.of(obj, world, NOW))
     assert action.states == {"shop-etcd-0": "Leaving"}
 
 
@@ -227,7 +227,7 @@ def test_a_member_that_was_defragmented_in_the_future_is_so_again() -> None:
     answers = {n: says(n, leader=0, **large) for n in range(3)}
     obj.status.members[1].defragmented_at = NOW + DAYS
     world = a_world(obj, answers)
-    assert "shop-etcd-1" in {m.name for m in space.wanting(Situation.of(obj, world, NOW))}
+    assert "shop-etcd-1" in {m.name for m in space.wanting(Assessment.of(obj, world, NOW))}
 
 
 def test_an_attempt_of_the_future_is_not_waited_for() -> None:
@@ -250,7 +250,7 @@ def test_a_backup_of_the_future_is_none_of_the_last_day() -> None:
 def test_a_member_that_has_been_unhealthy_since_the_future_is_so_from_now_on() -> None:
     obj = formed()
     obj.status.members[0].unhealthy_since = NOW + DAYS
-    found = view(obj, a_world(obj, THERE), obj.status.members[0], NOW)
+    found = judge_member(obj, a_world(obj, THERE), obj.status.members[0], NOW)
     assert found.entry.unhealthy_since == NOW
 
 

@@ -13,14 +13,14 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.members.lost import CORRUPT, EMPTY_VOLUME, why_lost
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 
 ENTRY = EtcdMember(name="shop-etcd-1", id="id-1")
 LONG_ILL = ENTRY.model_copy(update={"unhealthy_since": NOW - timedelta(minutes=6)})
 CRASHING = {"waiting": {"reason": "CrashLoopBackOff"}}
 
 
-def world_with(pod: Manifest | None, *, answers: bool = False) -> World:
+def world_with(pod: Manifest | None, *, answers: bool = False) -> Observed:
     said = {0: says(0), 2: says(2)} | ({1: says(1)} if answers else {})
     return a_world(formed(), said, p1=pod)
 
@@ -133,7 +133,7 @@ def test_a_pod_that_waits_for_its_first_volume_is_no_loss() -> None:
     world = world_with(unscheduled())
     claim = dict(world.children["PersistentVolumeClaim", "shop-etcd-1"])
     claim["status"] = {"phase": "Pending"}
-    world = World(
+    world = Observed(
         {**world.children, ("PersistentVolumeClaim", "shop-etcd-1"): claim}, world.answers
     )
 

@@ -16,7 +16,7 @@ from kok.kube.client import Kube
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import names
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.operations import run
 from kok.operators.etcd.etcdcluster.restores import takeover
 from kok.operators.etcd.settings import EtcdSettings
@@ -54,7 +54,7 @@ def claim(**meta: Any) -> Manifest:
 
 def next_member(obj: EtcdCluster) -> str:
     """The name that is to be recorded next."""
-    found = run.next_action(Situation.of(obj, a_world(formed()), NOW))
+    found = run.next_action(Assessment.of(obj, a_world(formed()), NOW))
     assert found is not None
     return names.joining(obj, found)[0]
 

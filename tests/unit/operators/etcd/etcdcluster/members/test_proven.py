@@ -28,9 +28,9 @@ from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster.act import adopt
 from kok.operators.etcd.etcdcluster.conditions import obstacles
 from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.members.templates import STEADY
-from kok.operators.etcd.etcdcluster.observed.model import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
 from kok.runtime.conditions import Verdict
 
@@ -41,9 +41,9 @@ OOM = {"exitCode": 137, "reason": "OOMKilled"}
 CRASHING = {"waiting": {"reason": "CrashLoopBackOff"}}
 
 
-def seen(obj: EtcdCluster, world: World, at: datetime) -> EtcdCluster:
+def seen(obj: EtcdCluster, world: Observed, at: datetime) -> EtcdCluster:
     """The object after a pass."""
-    available = report(Situation.of(obj, world, at))
+    available = report(Assessment.of(obj, world, at))
     rescue.note(obj, available, at)
     return obj
 
@@ -72,19 +72,19 @@ def down(obj: EtcdCluster, number: int, ca: str | None = None) -> Manifest:
     return pod
 
 
-def fallen(obj: EtcdCluster, **ca: str) -> World:
+def fallen(obj: EtcdCluster, **ca: str) -> Observed:
     """No member lives, all having what the spec says."""
     return a_world(obj, {}, **{f"p{n}": down(obj, n, **ca) for n in range(3)})
 
 
-def judged(obj: EtcdCluster, world: World, *restores: Any) -> rescue.Rescue | None:
+def judged(obj: EtcdCluster, world: Observed, *restores: Any) -> rescue.Rescue | None:
     """What the policy means when all of its time has passed."""
     seen(obj, world, NOW)
     then = NOW + LONG
-    return rescue.judge(Situation.of(seen(obj, world, then), world, then), [proven()], restores)
+    return rescue.judge(Assessment.of(seen(obj, world, then), world, then), [proven()], restores)
 
 
-def restored(obj: EtcdCluster, world: World) -> str | None:
+def restored(obj: EtcdCluster, world: Observed) -> str | None:
     found = judged(obj, world)
     return found.backup if found is not None else None
 
@@ -196,13 +196,13 @@ def test_a_restore_that_was_made_before_does_not_begin_meanwhile(phase: str) -> 
     obj = steady()
     seen(obj, fallen(obj), NOW)
     mine = made(phase, NAME)
-    then = Situation.of(obj, fallen(obj), NOW + LONG)
+    then = Assessment.of(obj, fallen(obj), NOW + LONG)
     assert rescue.eligible(then, [mine]) == [mine]
 
     changed = given(obj, **TYPO)
 
     found = judged(changed, fallen(changed), mine)
-    assert rescue.eligible(Situation.of(changed, fallen(changed), NOW + LONG), [mine]) == []
+    assert rescue.eligible(Assessment.of(changed, fallen(changed), NOW + LONG), [mine]) == []
     assert found is not None
     assert found.is_blocked
     assert "did not run for long with what they have been given" in found.message
@@ -226,7 +226,7 @@ def test_a_roll_to_what_no_node_can_run_gives_no_member_up(minutes: int) -> None
 
 def test_what_the_operator_did_not_watch_makes_nobody_steady() -> None:
     obj = formed()
-    world = World(a_world(obj).children, a_world(obj).answers, watched_since=NOW)
+    world = Observed(a_world(obj).children, a_world(obj).answers, watched_since=NOW)
     seen(obj, a_world(obj), NOW - LONG)
 
     for member in obj.status.members:

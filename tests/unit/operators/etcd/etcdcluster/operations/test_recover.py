@@ -21,8 +21,8 @@ from kok.api.etcd.status import EtcdHibernation
 from kok.operators.etcd import clusterstatus, reasons
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles, templates
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
-from kok.operators.etcd.etcdcluster.observed.model import Answer, World
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
 from kok.operators.etcd.etcdcluster.operations import Action, recover, run
 from kok.operators.etcd.etcdcluster.operations.recover import PATIENCE, SILENCE, Fence, Tell
 from kok.operators.etcd.etcdcluster.operations.roll import Restart
@@ -48,7 +48,7 @@ def lost_five() -> EtcdCluster:
 
 def told(obj: EtcdCluster, answers: dict[int, Answer], seconds: float = 0) -> EtcdCluster:
     """The object after a pass in which these members answered."""
-    situation = Situation.of(obj, world_of(obj, answers), NOW + timedelta(seconds=seconds))
+    situation = Assessment.of(obj, world_of(obj, answers), NOW + timedelta(seconds=seconds))
     recover.note_logs(situation, report(situation, None, None, run.next_action(situation)))
     return obj
 
@@ -57,12 +57,12 @@ def alone(number: int = 1, **more: Any) -> dict[int, Answer]:
     return {number: says(number, leader=None, quorum=False, **more)}
 
 
-def world_of(obj: EtcdCluster, answers: dict[int, Answer], **pods: Any) -> World:
+def world_of(obj: EtcdCluster, answers: dict[int, Answer], **pods: Any) -> Observed:
     return replace(a_world(obj, answers, **pods), worker_image="kok:1")
 
 
-def decided(obj: EtcdCluster, world: World, seconds: float = LATER) -> Action | None:
-    return run.next_action(Situation.of(obj, world, NOW + timedelta(seconds=seconds)))
+def decided(obj: EtcdCluster, world: Observed, seconds: float = LATER) -> Action | None:
+    return run.next_action(Assessment.of(obj, world, NOW + timedelta(seconds=seconds)))
 
 
 def recovering(step: str) -> EtcdCluster:
@@ -204,7 +204,7 @@ def passed(
 ) -> EtcdCluster:
     """The object after a pass over it, of which only the decisions are made."""
     now = NOW + later
-    situation = Situation.of(obj, world_of(obj, answers, **pods), now)
+    situation = Assessment.of(obj, world_of(obj, answers, **pods), now)
     still = clusterstatus.stands_still(obj.status)
     decision = None if still else run.next_action(situation)
     available = report(situation, None, None, decision)

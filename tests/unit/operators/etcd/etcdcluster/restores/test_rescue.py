@@ -15,7 +15,7 @@ from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
 from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observed.model import Answer
 from kok.operators.etcd.etcdcluster.restores import rescue
 from kok.runtime.conditions import Verdict
@@ -87,8 +87,8 @@ def judge(
 
 def situation(
     obj: EtcdCluster, now: datetime, answers: dict[int, Answer] | None = None, **seen: Any
-) -> Situation:
-    return Situation.of(obj, replace(a_world(obj, answers or {}), **seen), now)
+) -> Assessment:
+    return Assessment.of(obj, replace(a_world(obj, answers or {}), **seen), now)
 
 
 def test_the_newest_proven_backup_is_restored_when_the_time_has_come() -> None:

@@ -32,7 +32,7 @@ from kok.operators.etcd import clusterstatus, reasons
 from kok.operators.etcd.backups.compatibility import misfit
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.members.assessment import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
 from kok.operators.etcd.etcdrestore.reconcile import EtcdRestores
 from kok.operators.etcd.jobs.seed_pod import restore_command
@@ -203,8 +203,8 @@ async def test_a_third_restore_without_anybody_to_ask_rises_beyond_the_second(ku
     assert given[2] >= given[1] + takeover.BUMP
 
 
-def told_by(obj: EtcdCluster, *each: int) -> Situation:
-    return Situation.of(
+def told_by(obj: EtcdCluster, *each: int) -> Assessment:
+    return Assessment.of(
         obj, a_world(obj, {n: says(n, revision=r) for n, r in enumerate(each)}), NOW
     )
 
