@@ -25,7 +25,7 @@ from kok.kube.client import Kube
 from kok.kube.events import Recorder
 from kok.operators.etcd.handlers import EtcdBackups, EtcdClusters, EtcdRestores
 from kok.operators.etcd.jobs.slots import Slots
-from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.settings import EtcdSettings, Tuning
 from kok.runtime.clock import SystemClock
 from kok.runtime.controller.passes import Passes, Tools
 from kok.runtime.settings import Settings
@@ -52,6 +52,8 @@ class Mortal:
         self._left = 0
         self._last = "nothing"
         self._doing = ""
+        self.tuning = Tuning()
+        """By what it looks after the EtcdCluster."""
         self.points: list[str] = []
         """Where it was killed: during what, behind which write and before which one."""
 
@@ -118,7 +120,7 @@ class Mortal:
         tools = Tools("etcd", FINALIZER, kube, Recorder(kube, "test", clock.now), clock, Settings())
         pauses = []
         for kind, reconciler in (
-            (ETCD, EtcdClusters(OWN)),
+            (ETCD, EtcdClusters(OWN, self.tuning)),
             (BACKUP, EtcdBackups(OWN, slots)),
             (RESTORE, EtcdRestores(OWN)),
         ):

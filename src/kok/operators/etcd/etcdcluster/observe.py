@@ -24,14 +24,14 @@ from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.observed.storage import ask_storage
 from kok.operators.etcd.etcdcluster.observed.watches import Watches
 from kok.operators.etcd.etcdcluster.restores import takeover
-from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.settings import EtcdSettings, Tuning
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.pods.admission import refusal
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What one pass looks at: the members' world, backups and restores."""
+    """What one pass looks at: children and members, backups and restores."""
 
     observed: Observed
     restores: Sequence[EtcdRestore] = ()
@@ -42,12 +42,14 @@ class View:
     """Why backups could not be read: of members all is known and told nevertheless."""
 
 
-async def observe(p: Pass[EtcdCluster], own: EtcdSettings, watches: Watches) -> View:
+async def observe(
+    p: Pass[EtcdCluster], own: EtcdSettings, tuning: Tuning, watches: Watches
+) -> View:
     """All that there is of the EtcdCluster of a pass. Raises `KubeError`, and `Unreadable` of a restore
     that is under way.
     """
     obj, members = p.obj, roles.members_of(p.obj)
-    observed = await look(obj, members, p.kube, own.worker_image, isolated=own.isolates())
+    observed = await look(obj, members, p.kube, own, tuning)
     since = watches.look((obj.namespace, obj.name), p.now)
     restores = await takeover.read(p.kube, obj)
     try:
@@ -61,30 +63,29 @@ async def look(
     obj: EtcdCluster,
     members: Iterable[str],
     kube: Kube,
-    worker_image: str = "",
-    *,
-    isolated: bool = False,
+    own: EtcdSettings,
+    tuning: Tuning,
 ) -> Observed:
-    """Everything, in three rounds of parallel questions. Raises `KubeError` only.
+    """Children and members, in three rounds of parallel questions. Raises `KubeError` only.
 
-    `members` are the names of the members that there are or will be; `isolated` as for
-    `read_children`.
+    `members` are the names of the members that there are or will be.
     """
-    children = await read_children(obj, members, kube, isolated=isolated)
-    observed = Observed(children)
+    children = await read_children(
+        obj, members, kube, isolated=own.isolates(), volumes=tuning.unknown_volumes
+    )
+    observed = Observed(children, worker_image=own.worker_image, tuning=tuning)
     async with asking() as group:
         ask = group.create_task
         answers = ask(ask_members(obj, members, observed))
         storage = ask(ask_storage(obj, observed.all(kinds.PVC), kube))
         nodes = ask(_nodes(obj, kube, observed))
         refused = ask(_refusals(obj, kube, observed))
-    return Observed(
-        children,
-        answers.result(),
-        storage.result(),
-        worker_image,
-        nodes.result(),
-        refused.result(),
+    return replace(
+        observed,
+        answers=answers.result(),
+        storage=storage.result(),
+        nodes=nodes.result(),
+        refusals=refused.result(),
     )
 
 

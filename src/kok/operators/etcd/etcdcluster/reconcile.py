@@ -25,13 +25,10 @@ from kok.operators.etcd.etcdcluster.metrics import show
 from kok.operators.etcd.etcdcluster.observe import View, observe
 from kok.operators.etcd.etcdcluster.observed.children import CHILD_KINDS
 from kok.operators.etcd.etcdcluster.observed.watches import Watches
-from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.settings import EtcdSettings, Tuning
 from kok.runtime.controller.reconciler import Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
 
-LOOK_HEALTHY = 30.0
-"""Seconds between two looks at members that are all well: etcd tells of nothing by itself."""
-LOOK_TROUBLED = 5.0
 LAPSED = (
     "the loss that spec.recovery.allowDataLoss was good for has passed by itself; for another one, set "
     "it to '' and give it again"
@@ -43,8 +40,10 @@ _SAID = {"conditions", "phase", "observed_generation"}
 class EtcdClusters(Staged[EtcdCluster, View, Decision, Outcome]):
     """The reconciler of EtcdClusters; between passes it knows when it looked, and nothing else."""
 
-    def __init__(self, own: EtcdSettings | None = None) -> None:
+    def __init__(self, own: EtcdSettings | None = None, tuning: Tuning | None = None) -> None:
         self._own = own or EtcdSettings()
+        self.tuning = tuning or Tuning()
+        """By what each pass goes that begins from now on."""
         self._watches = Watches()
 
     @property
@@ -63,7 +62,7 @@ class EtcdClusters(Staged[EtcdCluster, View, Decision, Outcome]):
 
     async def observe(self, p: Pass[EtcdCluster]) -> View:
         """Reads children, members, backups and restores. Raises `KubeError` and `Unreadable`."""
-        return await observe(p, self._own, self._watches)
+        return await observe(p, self._own, self.tuning, self._watches)
 
     def decide(self, p: Pass[EtcdCluster], view: View) -> Decision:
         """What is done and said."""
@@ -119,17 +118,18 @@ class EtcdClusters(Staged[EtcdCluster, View, Decision, Outcome]):
         self, p: Pass[EtcdCluster], view: View, decision: Decision, outcome: Outcome
     ) -> float | None:
         """Seconds until the next look where nothing is to be done."""
-        del view, outcome
+        del outcome
         status, obj = p.status, p.obj.model_copy(update={"status": p.status})
         proven = status.is_true(reasons.READY) and status.is_true(reasons.UP_TO_DATE)
         calm = decision.troubled or proven or roles.is_down(status)
-        look = LOOK_HEALTHY if calm else LOOK_TROUBLED
+        tuning = view.observed.tuning
+        look = tuning.look_healthy if calm else tuning.look_troubled
         due = scheduled.until_next(obj, p.now)
         return look if due is None or clusterstatus.stands_still(status) else min(look, due)
 
     async def finalize(self, p: Pass[EtcdCluster]) -> Result | Done:
         """Removes what belongs to a deleted EtcdCluster."""
-        return await delete.finalize(p)
+        return await delete.finalize(p, self.tuning)
 
     def forget(self, key: Key, uid: str) -> None:
         """Nothing is shown, or known, of it any more."""

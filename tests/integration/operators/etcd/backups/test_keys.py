@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 import pytest
-from tests.integration.operators.etcd.backups.test_backups import (
+from tests.integration.operators.etcd.backups.builders import (
     BACKUP,
     STORE,
     ask,

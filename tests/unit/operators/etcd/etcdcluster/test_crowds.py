@@ -25,7 +25,6 @@ from kok.operators.etcd.etcdcluster.conditions.obstacles import names_taken
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observed.children import (
     CHILD_KINDS,
-    VOLUMES,
     expected,
     known,
     read_children,
@@ -33,8 +32,10 @@ from kok.operators.etcd.etcdcluster.observed.children import (
 )
 from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.jobs import owned as workers
+from kok.operators.etcd.settings import Tuning
 
 CROWD = 40
+VOLUMES = Tuning().unknown_volumes
 LARGE = b'{"x":[' + b"{}," * 3_000 + b"{}]}"
 """A value that takes some 200 KiB as Python's objects."""
 
@@ -78,7 +79,7 @@ async def _taken(of: Kind | None, etcd: EtcdCluster) -> tuple[int, Observed]:
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        world = Observed(await read_children(etcd, ["shop-etcd-0"], api))
+        world = Observed(await read_children(etcd, ["shop-etcd-0"], api, volumes=VOLUMES))
         return tracemalloc.get_traced_memory()[0] - before, world
     finally:
         tracemalloc.stop()
@@ -139,7 +140,7 @@ async def test_what_another_owns_is_not_among_the_children() -> None:
         api.put(f"{base}/{name}", owned({**bare, "metadata": {"name": name}}, owner))
     try:
         async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="test") as kube:
-            world = Observed(await read_children(etcd, [], kube))
+            world = Observed(await read_children(etcd, [], kube, volumes=VOLUMES))
     finally:
         await api.close()
     assert [one["metadata"]["name"] for one in world.all(kinds.NETWORKPOLICY)] == ["aaa"]
@@ -163,7 +164,7 @@ async def test_retained_volumes_are_seen_with_what_tells_whose_data_they_hold() 
     api.put(f"/api/v1/namespaces/{etcd.namespace}/persistentvolumeclaims/shop-etcd-7", claim)
     try:
         async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="test") as kube:
-            world = Observed(await read_children(etcd, ["shop-etcd-0"], kube))
+            world = Observed(await read_children(etcd, ["shop-etcd-0"], kube, volumes=VOLUMES))
     finally:
         await api.close()
     (seen,) = world.all(kinds.PVC)
@@ -194,7 +195,7 @@ async def test_at_the_end_only_volumes_that_are_still_to_be_dealt_with_are_seen(
         api.put(f"/api/v1/namespaces/{etcd.namespace}/persistentvolumeclaims/{name}", claim)
     try:
         async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="test") as kube:
-            world = Observed(await read_children(etcd, ["shop-etcd-0"], kube))
+            world = Observed(await read_children(etcd, ["shop-etcd-0"], kube, volumes=VOLUMES))
     finally:
         await api.close()
     seen = [one["metadata"]["name"] for one in world.all(kinds.PVC)]

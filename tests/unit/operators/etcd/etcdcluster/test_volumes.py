@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.etcd.builders import NOW, formed
-from tests.unit.operators.etcd.etcdcluster.restores.test_takeover import passing, restoring
+from tests.unit.operators.etcd.etcdcluster.restores.builders import passing, restoring
 
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
@@ -24,10 +24,9 @@ from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observe import View
-from kok.operators.etcd.etcdcluster.observed import children
 from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.render import VolumeNotes
-from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.settings import EtcdSettings, Tuning
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE
 
@@ -82,13 +81,12 @@ async def test_that_of_another_etcdcluster_is_left_alone(api: FakeApi, kube: Kub
 
 
 async def test_at_the_end_none_is_left_behind_however_many_there_are(
-    api: FakeApi, kube: Kube, monkeypatch: pytest.MonkeyPatch
+    api: FakeApi, kube: Kube
 ) -> None:
     """Nobody else removes what has no owner, and the time to wait for volumes may be over at once."""
-    monkeypatch.setattr(delete, "LEAVING", 3)
-    monkeypatch.setattr(children, "VOLUMES", 3)
+    few = Tuning(delete_at_once=3, unknown_volumes=3)
     obj = formed()
-    obj.metadata.deletion_timestamp = NOW - 2 * delete.PATIENCE
+    obj.metadata.deletion_timestamp = NOW - 2 * few.delete_within
     for number in range(5, 12):
         one = render.volume(obj, f"shop-etcd-{number}", VolumeNotes(), None)
         one["metadata"]["uid"] = f"uid-{number}"
@@ -97,7 +95,7 @@ async def test_at_the_end_none_is_left_behind_however_many_there_are(
     done = None
     while done is None:
         with suppress(Wait):
-            done = await delete.finalize(passing(obj, kube))
+            done = await delete.finalize(passing(obj, kube), few)
 
     assert done is DONE
     assert not [path for path in api.objects if path.startswith(CLAIMS)]
@@ -124,7 +122,7 @@ async def kept(api: FakeApi, kube: Kube, obj: EtcdCluster) -> bool:
     one = render.volume(obj, "shop-etcd-0", VolumeNotes(), None)
     api.put(f"{CLAIMS}/shop-etcd-0", one)
     with suppress(Wait):
-        await delete.finalize(passing(obj, kube))
+        await delete.finalize(passing(obj, kube), Tuning())
     return f"{CLAIMS}/shop-etcd-0" in api.objects
 
 

@@ -8,7 +8,7 @@ wrong setting, a network that is cut are no losses: the member comes back.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
@@ -48,8 +48,6 @@ is not among these: it does not tell which of them is right.
 """
 CRASHES = 2
 """So often a container must have been restarted: damaged files do not mend."""
-STUCK = timedelta(seconds=30)
-"""How much longer than its time to end a pod may take before its node counts as gone."""
 
 
 def why_lost(obj: EtcdCluster, observed: Observed, entry: EtcdMember, now: datetime) -> str | None:
@@ -116,7 +114,7 @@ def _stranded(obj: EtcdCluster, observed: Observed, entry: EtcdMember, now: date
     if pod is None or since is None or now - counted(since, observed, now) < span(patience):
         return None
     going = pod["metadata"].get("deletionTimestamp")
-    if going and now > datetime.fromisoformat(going) + STUCK:
+    if going and now > datetime.fromisoformat(going) + observed.tuning.pod_stuck_after:
         node = (pod.get("spec") or {}).get("nodeName")
         return f"its node {node} has been gone for more than {patience}, and its pod cannot end"
     if templates.was_reset(entry, pod):

@@ -18,12 +18,6 @@ from kok.operators.etcd.pods import is_ready, pod_address
 from kok.pki import CA_CRT, PkiError, decode, leaf_of
 
 T = TypeVar("T")
-NOT_READY_DEADLINE = 1.0
-"""Seconds for a question to a member that does not pass its probe.
-
-One that starts takes connections long before it answers, and its first answer is what an operation
-waits for: to hang on for longer would only delay the next question.
-"""
 _PERHAPS_ITS_CLOCK = {Trouble.UNTRUSTED, Trouble.BROKE_OFF}
 """What a member that takes certificates for invalid looks like."""
 
@@ -42,7 +36,10 @@ async def ask_members(
     if not addresses:
         return {}
     try:
-        patient, quick = connect(obj, observed), connect(obj, observed, deadline=NOT_READY_DEADLINE)
+        patient, quick = (
+            connect(obj, observed),
+            connect(obj, observed, deadline=observed.tuning.not_ready_deadline),
+        )
     except EtcdError as error:
         return {member: Answer(error=error) for member in addresses}
     async with patient, quick:

@@ -37,15 +37,20 @@ async def read_children(
     *,
     isolated: bool = False,
     most: int = SURPLUS,
+    volumes: int,
 ) -> dict[tuple[str, str], Manifest]:
     """All children by label, and whatever else has a name that a child is to have.
 
     `isolated` tells whether NetworkPolicies are among the latter; `most`, how many without such a
-    name are looked at of each kind, and of them no more than whose they are.
+    name are looked at of each kind, and of them no more than whose they are; `volumes`, of how many
+    volumes of members that are not known, if that is more.
     """
     labels, members = owner_labels(obj), tuple(members)
     named = expected(obj, members)
-    keeps = {kind: known(kind, obj, named, most) for kind in CHILD_KINDS}
+    keeps = {
+        kind: known(kind, obj, named, max(most, volumes) if kind == kinds.PVC else most)
+        for kind in CHILD_KINDS
+    }
     async with asking() as group:
         found = [
             group.create_task(kube.list(kind, obj.namespace, labels=labels, keep=keep))
@@ -89,9 +94,6 @@ def expected(obj: EtcdCluster, members: Iterable[str]) -> list[tuple[Kind, str]]
     ]
 
 
-VOLUMES = 64
-"""Volumes of members that are not known (any more) which one pass looks at: of what was retained,
-or where the status was lost, all have to be seen."""
 ENTRIES = frozenset({CA_CRT, TLS_CRT, TLS_KEY})
 """Entries of children's Secrets that are read; those of keys from a backup are others'."""
 
@@ -114,7 +116,7 @@ def known(
             members,
             gist=_volume,
             mine=partial(_counts, obj),
-            most=max(most, VOLUMES),
+            most=most,
         )
     if kind == kinds.STATEFULSET:
         return children_of(obj, members, gist=_member, most=most)

@@ -10,6 +10,7 @@ from kok.api.meta import Kind, Manifest
 from kok.etcdclient.model import EtcdError, Listed, MemberStatus
 from kok.kube import kinds
 from kok.operators.etcd.etcdcluster.observed.storage import Storage
+from kok.operators.etcd.settings import Tuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Observed:
     """Why members have no pod, by their names, where the meta cluster refuses it."""
     watched_since: datetime | None = None
     """Since when this process has looked without a gap; None if this is its first look."""
+    tuning: Tuning = field(default_factory=Tuning)
+    """Times and amounts by which it is judged."""
 
     def get(self, kind: Kind, name: str) -> Manifest | None:
         """One child."""

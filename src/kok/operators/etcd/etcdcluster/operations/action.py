@@ -97,7 +97,7 @@ def newcomers(s: Assessment, count: int) -> list[str]:
 
 def backs_off(s: Assessment, operation: EtcdOperation) -> Action | None:
     """Waits where an operation has failed before; None if it may go on."""
-    if not operation.attempts or not is_recent(operation.since, s.now, not_before(operation)):
+    if not operation.attempts or not is_recent(operation.since, s.now, not_before(s, operation)):
         return None
     text = (
         f"the next member, {purpose(operation)}, is added after a while, since "
@@ -106,11 +106,12 @@ def backs_off(s: Assessment, operation: EtcdOperation) -> Action | None:
     return Action(REASONS[operation.type], text, at_step(operation, "BackingOff"), after=5.0)
 
 
-def not_before(operation: EtcdOperation) -> timedelta:
+def not_before(s: Assessment, operation: EtcdOperation) -> timedelta:
     """How long after its beginning an operation may be begun anew."""
     tries = operation.attempts
     if tries <= DOUBLED:
-        return timedelta(seconds=10 * (2**tries - 1))
+        delay: timedelta = s.observed.tuning.begin_again_after * (2**tries - 1)
+        return delay
     return timedelta(hours=tries - DOUBLED)
 
 

@@ -177,12 +177,6 @@ def _was_ours(s: Assessment, one: Listed) -> bool:
     return one.is_learner and set(one.peer_urls) <= ours
 
 
-LAG = 5000
-"""Entries of raft's log that a learner may be behind the leader when it gets its vote.
-
-etcd's own check lets it be a tenth of the whole log behind, by what the leader believes: with such
-a member's vote, writes could stand still until it has caught up.
-"""
 NUDGE_AGAIN = 1.0
 
 
@@ -274,7 +268,7 @@ def _has_caught_up(s: Assessment, name: str) -> bool:
     said, leads = s.said(name), s.said(s.leader) if s.leader else None
     if said is None or leads is None or not said.is_learner:
         return False
-    return leads.raft_index - said.applied_index <= LAG
+    return leads.raft_index - said.applied_index <= s.observed.tuning.learner_lag
 
 
 def _wanted(s: Assessment) -> str:

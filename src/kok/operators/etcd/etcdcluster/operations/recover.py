@@ -42,8 +42,6 @@ from kok.operators.etcd.etcdcluster.operations.action import (
 from kok.operators.etcd.etcdcluster.operations.roll import Restart
 from kok.runtime.conditions import Verdict
 
-PATIENCE = timedelta(seconds=60)
-"""How long a quorum has to be seen to be lost before it is taken for lost."""
 LEFT: State = "Left"
 STUCK = timedelta(seconds=30)
 """After what time a pod that is to be stopped is taken for gone: its node is, most likely."""
@@ -227,7 +225,7 @@ def _is_lost(s: Assessment) -> bool:
         return False
     members = s.entries("Member", "Leaving")
     answering = sum(s.said(m.name) is not None for m in members)
-    patient = s.now - counted(lost, s.observed, s.now) >= PATIENCE
+    patient = s.now - counted(lost, s.observed, s.now) >= s.observed.tuning.recover_after
     return answering <= len(members) // 2 and patient
 
 

@@ -23,9 +23,6 @@ from kok.operators.etcd.etcdcluster.operations.action import (
 )
 from kok.versions import Minor, UnknownVersion, check_etcd_upgrade, etcd, parse
 
-PATIENCE = timedelta(minutes=3)
-"""After what time a member that does not come back is called stuck; it is waited for all the same,
-since an image may take long to arrive."""
 LOOK_BLOCKED = 5.0
 """Seconds between two looks at what keeps a roll from going on."""
 
@@ -167,7 +164,7 @@ def _wait(s: Assessment, running: EtcdOperation, name: str) -> Action | None:
         text = f"{running.reason}: {'; '.join(behind)}"
         return Action(reasons.ROLLING, text, at_step(running, "CatchingUp"))
     trouble = s.member(name).entry.message or "starts"
-    if is_recent(running.since, s.now, PATIENCE):
+    if is_recent(running.since, s.now, s.observed.tuning.roll_stuck_after):
         return Action(reasons.ROLLING, f"{running.reason}: {name} {trouble}", running)
     text = (
         f"{running.reason}: {name} does not become healthy ({trouble}), so no other member is "

@@ -172,8 +172,6 @@ def _said(s: Assessment) -> list[MemberStatus]:
     return [said for m in s.obj.status.members if (said := s.said(m.name)) is not None]
 
 
-WORTH = 100 * 1024**2
-"""Bytes of a database file below which it is not worth it."""
 PAUSE = timedelta(hours=1)
 """How long a member is left alone after it was defragmented, whatever came of it."""
 
@@ -237,7 +235,11 @@ def wanting(s: Assessment) -> list[EtcdMember]:
 
 def _pays(s: Assessment, member: EtcdMember, share: float) -> bool:
     said = s.said(member.name)
-    if said is None or said.db_size < WORTH or said.in_use >= share * said.db_size:
+    if (
+        said is None
+        or said.db_size < s.observed.tuning.worth_defragmenting
+        or said.in_use >= share * said.db_size
+    ):
         return False
     return not is_recent(member.defragmented_at, s.now, PAUSE)
 

@@ -27,6 +27,7 @@ from kok.operators.etcd.etcdcluster.observed import answers
 from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
 from kok.operators.etcd.etcdcluster.operations import action, hibernation, roll, run, space
 from kok.operators.etcd.etcdcluster.restores import rescue
+from kok.operators.etcd.settings import Tuning
 from kok.pki import LeafSpec, issue, new_ca
 from kok.runtime.conditions import Verdict
 
@@ -147,7 +148,8 @@ async def stranger(tmp_path: Path) -> AsyncIterator[None]:
 
 async def asked(*, ready: bool = True) -> Answer:
     obj = formed()
-    world = Observed(a_world(obj, p0=a_pod(obj, 0, ready=ready, podIP=ADDRESS)).children)
+    children = a_world(obj, p0=a_pod(obj, 0, ready=ready, podIP=ADDRESS)).children
+    world = Observed(children, tuning=Tuning(not_ready_deadline=0.3))
     return (await answers.ask_members(obj, ["shop-etcd-0"], world))["shop-etcd-0"]
 
 
@@ -160,10 +162,7 @@ async def test_a_member_that_refuses_the_operator_is_asked_for_its_clock(tmp_pat
     assert answer.clock == THEN
 
 
-async def test_a_member_that_waits_for_its_peers_and_answers_nobody_shows_its_clock(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(answers, "NOT_READY_DEADLINE", 0.3)
+async def test_a_member_that_waits_for_its_peers_and_answers_nobody_shows_its_clock() -> None:
     async with served() as app:
         await web.TCPSite(app, ADDRESS, naming.METRICS_PORT).start()
         with socket.create_server((ADDRESS, naming.CLIENT_PORT)):

@@ -35,8 +35,9 @@ from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.metrics import show
 from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
 from kok.operators.etcd.etcdcluster.operations import recover, run
-from kok.operators.etcd.etcdcluster.operations.recover import PATIENCE, Tell
+from kok.operators.etcd.etcdcluster.operations.recover import Tell
 from kok.operators.etcd.etcdcluster.restores import rescue
+from kok.operators.etcd.settings import Tuning
 from kok.runtime.controller.reconciler import Pass
 
 SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))
@@ -317,7 +318,7 @@ def test_no_recovery_begins_while_anybody_finds_a_quorum() -> None:
     found = world_of(obj, {0: tells(0, 0, 1, 2)})
     world = Observed(found.children, found.answers, worker_image="kok:1")
 
-    assert decided(obj, world, seconds=2 * PATIENCE.total_seconds()) is None
+    assert decided(obj, world, seconds=2 * Tuning().recover_after.total_seconds()) is None
 
 
 def test_one_that_finds_a_quorum_calls_a_recovery_off() -> None:

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.etcd.builders import NOW, a_world, formed, wants
-from tests.unit.operators.etcd.etcdcluster.restores.test_takeover import a_restore, restoring
+from tests.unit.operators.etcd.etcdcluster.restores.builders import a_restore, restoring
 
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest

@@ -18,8 +18,8 @@ from tests.unit.operators.etcd.builders import (
     says,
     without,
 )
+from tests.unit.operators.etcd.etcdcluster.restores.builders import passing, restoring
 from tests.unit.operators.etcd.etcdcluster.restores.test_rescue import NAME, made, proven
-from tests.unit.operators.etcd.etcdcluster.restores.test_takeover import passing, restoring
 
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest

@@ -24,11 +24,13 @@ from kok.operators.etcd.etcdcluster.members import roles, templates
 from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
 from kok.operators.etcd.etcdcluster.operations import Action, recover, run
-from kok.operators.etcd.etcdcluster.operations.recover import PATIENCE, SILENCE, Fence, Tell
+from kok.operators.etcd.etcdcluster.operations.recover import SILENCE, Fence, Tell
 from kok.operators.etcd.etcdcluster.operations.roll import Restart
 from kok.operators.etcd.etcdcluster.restores import rescue
+from kok.operators.etcd.settings import Tuning
 
 ALL = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
+PATIENCE = Tuning().recover_after
 LATER = PATIENCE.total_seconds()
 
 

@@ -27,7 +27,8 @@ from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
 from kok.operators.etcd.etcdcluster.operations import roll
 from kok.operators.etcd.etcdcluster.operations.action import MoveLeader
-from kok.operators.etcd.etcdcluster.operations.roll import PATIENCE, Restart
+from kok.operators.etcd.etcdcluster.operations.roll import Restart
+from kok.operators.etcd.settings import Tuning
 
 ALL = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
 SETTINGS = {"tuning": {"snapshotCount": 20000}}
@@ -260,7 +261,7 @@ def test_a_member_that_does_not_come_back_stops_the_roll_and_the_ways_out_are_to
     obj, world = stuck()
 
     assert told(obj, world)[1] == reasons.ROLLING
-    holds, reason, message = told(obj, world, seconds=PATIENCE.total_seconds() + 1)
+    holds, reason, message = told(obj, world, seconds=Tuning().roll_stuck_after.total_seconds() + 1)
 
     assert (holds, reason) == (False, reasons.ROLL_STUCK)
     assert "shop-etcd-1 does not become healthy" in message

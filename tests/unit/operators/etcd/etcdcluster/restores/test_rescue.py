@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.operators.etcd.builders import CLUSTER_ID, NOW, a_world, an_etcd, formed, says
 from tests.unit.operators.etcd.etcdbackup.builders import a_backup
-from tests.unit.operators.etcd.etcdcluster.restores.test_takeover import a_restore, restoring
+from tests.unit.operators.etcd.etcdcluster.restores.builders import a_restore, restoring
 
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
