@@ -33,7 +33,7 @@ def is_void(obj: EtcdCluster, restore: EtcdRestore) -> bool:
     }
 
 
-def until(obj: EtcdCluster) -> datetime | None:
+def restore_waited_until(obj: EtcdCluster) -> datetime | None:
     """Until when a restore whose data is in place is waited for; None if there is none."""
     restore, restored = obj.status.restore, obj.status.restored
     if restore is None or restored is None or restore.step in STOPPED:

@@ -38,7 +38,7 @@ class Bundle:
     content: sealing.Content = field(repr=False)
     to: Key | str = field(repr=False)
     versions: str
-    """See `versions`."""
+    """Which versions of the Secrets these are, in the words of the function `versions`."""
 
     @property
     def sealed_to(self) -> str:

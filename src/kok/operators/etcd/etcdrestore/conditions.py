@@ -73,7 +73,7 @@ def _waits_for(cluster: EtcdCluster) -> tuple[str, str]:
         how = "" if not cluster.spec.hibernate else ": set its spec.hibernate to false"
         return reasons.ETCD_HIBERNATES, f"it is restored when {cluster} is awake{how}"
     if status.restore is not None:
-        end = clusterstatus.until(cluster)
+        end = clusterstatus.restore_waited_until(cluster)
         most = f", or it is {end:%Y-%m-%d %H:%M:%S} UTC" if end is not None else ""
         text = f"waits until EtcdRestore {status.restore.name} is through{most}"
         return reasons.RESTORE_VERIFIED, text

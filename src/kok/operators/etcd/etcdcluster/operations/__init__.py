@@ -2,14 +2,13 @@
 
 Each step of the order below is one pure function
 
-    plan(s: Situation) -> Action | None
+    plan(s: Assessment) -> Action | None
 
 which says what to do next, or None if that is not its business now; the first that answers has
-the pass (`run.next_action`). An `Action` is a value: what must be recorded first, one
-call that changes etcd or a child, and what people are told. Children (volumes, start
-lists, StatefulSets, the budget for disruptions) follow from what is recorded, by
-`members.templates` and `render`; what is left of members that are gone is removed by
-`members.cleanup`.
+the pass (`run.next_action`). An `Action` is a value: what must be recorded first, one call that
+changes etcd or a child, and what people are told. Children (volumes, start lists, StatefulSets, the
+budget for disruptions) follow from what is recorded, by `members.templates` and `render`; what is
+left of members that are gone is removed by `members.cleanup`.
 
 Plans are level-based. They go by the members' states and by what etcd says, so that a spec that
 flips half-way, or an operator that is killed anywhere, needs no code of its own:
@@ -22,9 +21,9 @@ flips half-way, or an operator that is killed anywhere, needs no code of its own
 To add an operation type:
 
 1. Add its name to `EtcdOperation.type` in `kok.api.etcd.status`, and its reason to `reasons`.
-2. Write its plan, as a module of its own or beside those that it belongs to. It begins only when its turn comes, and answers as
-   long as `s.doing("<Name>")`; whatever needs healthy members asks `s.all_healthy`.
-   What must not be done twice is in `Action.operation` or `Action.states`, which are recorded
+2. Write its plan, as a module of its own or beside those that it belongs to. It begins only when
+   its turn comes, and answers as long as `s.doing("<Name>")`; whatever needs healthy members asks
+   `s.all_healthy`. What must not be done twice is in `Action.operation` or `Action.states`, which are recorded
    before the call; each call can be repeated.
 3. Give it its place in `ORDER`.
 4. Test `plan` with the builders of tests/unit/operators/etcd, and add it to the kill points of

@@ -35,7 +35,7 @@ KIND = EtcdBackup.info.kind
 WAKING_FOR = timedelta(minutes=3)
 """How long members that start are waited for before what is wrong with them is judged as ever."""
 AT_ONCE = 0.05
-SOON = 1.0
+LOOK_SOON = 1.0
 
 
 # --- what is to be done
@@ -139,7 +139,7 @@ async def act(p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed) -> flo
         sets = [m for m in _running(obj, observed) if m["kind"] == kinds.STATEFULSET.kind]
         await seeding.delete(p, sets)
     sleep = obj.status.hibernation
-    return None if sleep is None or sleep.step == "Asleep" else SOON
+    return None if sleep is None or sleep.step == "Asleep" else LOOK_SOON
 
 
 def backup_name(obj: EtcdCluster, sleep: EtcdHibernation) -> str:

@@ -1,6 +1,6 @@
 """The CA gives way to another one in three phases; what each one changes reaches members by rolls.
 
-See `kok.operators.etcd.etcdcluster.certificates.rotation`. This is no operation of its own: between the rolls there may be
+See `certificates.rotation`. This is no operation of its own: between the rolls there may be
 a long wait for API servers, and nothing else has to wait for that.
 """
 

@@ -18,7 +18,7 @@ from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observed.answers import connect
 from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import ORDER, Action, recover, roll
-from kok.operators.etcd.etcdcluster.operations.action import REASONS, SOON, Context
+from kok.operators.etcd.etcdcluster.operations.action import LOOK_SOON, REASONS, Context
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.operations.action import first, patient, transition
@@ -86,7 +86,7 @@ async def carry_out(
         log = p.log.debug if passing else p.log.info
         log("etcd refused", call=type(action.call).__name__, why=error.message)
         outcome.refused = _refused(action, error)
-        return patient(action.operation, SOON if passing else LATER, p.now, PAUSES)
+        return patient(action.operation, LOOK_SOON if passing else LATER, p.now, PAUSES)
     return action.after
 
 

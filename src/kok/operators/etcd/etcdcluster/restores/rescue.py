@@ -1,7 +1,7 @@
 """A quorum is lost for long, and `spec.recovery.policy` is FromBackup: a backup is to be restored.
 
 Nobody is asked then, so it is done only by what cannot be misread: the quorum was seen to be lost for
-all of `restoreAfter`, without a gap (see `kok.operators.etcd.etcdcluster.watch_window`), and the newest backup of this
+all of `restoreAfter`, without a gap (see `observed.watches`), and the newest backup of this
 very etcd cluster that was proven is taken. All that is done is to make an EtcdRestore, whose name is
 the time of the loss: however often the operator is started anew, there is one for each loss. It goes
 the way of any other, and is deleted again if a quorum returns before its turn came.

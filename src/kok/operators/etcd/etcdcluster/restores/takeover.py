@@ -38,7 +38,14 @@ from kok.kube.objects.ownership import owned
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.backups.compatibility import misfit
 from kok.operators.etcd.backups.stored import BAD
-from kok.operators.etcd.clusterstatus import ENDED, PATIENCE, STOPPED, is_void, origin, until
+from kok.operators.etcd.clusterstatus import (
+    ENDED,
+    PATIENCE,
+    STOPPED,
+    is_void,
+    origin,
+    restore_waited_until,
+)
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Obstacle
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
@@ -60,7 +67,7 @@ one member tells decides for good how much room is left to the others."""
 """Revisions are raised by so many beyond the highest that is known to have been seen."""
 ATTEMPTS = 3
 AT_ONCE = 0.05
-SOON = 1.0
+LOOK_SOON = 1.0
 LOOK = 10.0
 
 
@@ -128,7 +135,7 @@ def due(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> EtcdRestore | None
 
 def is_waited_for(obj: EtcdCluster, now: datetime) -> bool:
     """Whether no other restore may begin yet; a time that is yet to come is that of a wrong clock."""
-    end = until(obj)
+    end = restore_waited_until(obj)
     return end is not None and end - PATIENCE <= now < end
 
 
@@ -240,7 +247,7 @@ async def _stop(
     ]
     if sets or pods:
         await seeding.delete(p, sets)
-        return SOON
+        return LOOK_SOON
     _choose(obj, restore, await names.fresh(p.kube, obj, observed))
     await p.latch()
     return AT_ONCE
@@ -283,7 +290,7 @@ async def _seed(
     await seeding.discard(p, obj, observed, restore)
     _choose(obj, restore, following)
     await p.latch()
-    return SOON
+    return LOOK_SOON
 
 
 async def _elsewhere(
@@ -297,7 +304,7 @@ async def _elsewhere(
     _choose(obj, restore, following)
     restore.attempts -= 1
     await p.latch()
-    return SOON
+    return LOOK_SOON
 
 
 async def _swap(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProgress) -> float:

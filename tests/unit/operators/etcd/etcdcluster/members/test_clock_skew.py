@@ -182,13 +182,13 @@ async def test_a_member_that_does_not_listen_has_no_clock() -> None:
 # --- the clock that recorded a time
 
 
-DAYS, SOON = timedelta(days=300), timedelta(days=1)
+DAYS, LOOK_SOON = timedelta(days=300), timedelta(days=1)
 THERE = {1: says(1, leader=1), 2: says(2, leader=1)}
 
 
 def full() -> Assessment:
     obj = formed()
-    return Assessment.of(obj, a_world(obj), NOW + SOON)
+    return Assessment.of(obj, a_world(obj), NOW + LOOK_SOON)
 
 
 def test_who_was_woken_by_a_clock_that_was_ahead_does_not_wake_for_days() -> None:
