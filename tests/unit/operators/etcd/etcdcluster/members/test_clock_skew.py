@@ -18,7 +18,8 @@ from tests.unit.operators.etcd.builders import CA, NOW, a_pod, a_world, formed, 
 from kok.api.etcd.etcdcluster import EtcdOperation
 from kok.api.etcd.status import EtcdBackupSummary, EtcdHibernation, EtcdReplacement
 from kok.api.etcd.store import EtcdBackupPolicy
-from kok.etcdclient.answers import clock_of, error_of
+from kok.etcdclient.answers import clock_of
+from kok.etcdclient.connection_errors import error_of
 from kok.etcdclient.model import EtcdError, Trouble
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.members.assessment import Assessment
