@@ -22,7 +22,7 @@ from kok.operators.etcd import clocks, naming, reasons
 from kok.operators.etcd.backups import keys
 from kok.operators.etcd.backups.stored import human
 from kok.operators.etcd.etcdbackup import attempts
-from kok.operators.etcd.etcdbackup.conditions import Outcome, tell
+from kok.operators.etcd.etcdbackup.conditions import Outcome
 from kok.operators.etcd.jobs import manifest as render
 from kok.operators.etcd.jobs import outcome, owned, preconditions, work
 from kok.operators.etcd.jobs import store as stores
@@ -179,7 +179,7 @@ class Snapshot:
                 status.key = key_of_try(status.key or "", status.attempts)
                 status.retry_at = None
                 self._say(False, reasons.BACKUP_RUNNING, "its Job waits for its pod")
-                await self._latch()
+                await self.p.latch()
             try:
                 await self.p.kube.create(self._render(cluster, endpoint))
             except AlreadyExists:
@@ -281,7 +281,7 @@ class Snapshot:
         self.p.event(
             reasons.BACKUP_STORED, f"{human(told.size)} of {told.origin.name} at {result.location}"
         )
-        await self._latch()
+        await self.p.latch()
         # Of an attempt that went well the log is of no use.
         await work.end(self.p.kube, job)
 
@@ -296,14 +296,9 @@ class Snapshot:
         self._say(False, failed.reason, text)
         self.p.event(reasons.BACKUP_FAILED, f"{failed.reason}: {text}", warning=True)
         if not outcome.ended(job):
-            await self._latch()
+            await self.p.latch()
             await work.end(self.p.kube, job)
         return (status.retry_at - now).total_seconds() if status.retry_at else None
-
-    async def _latch(self) -> None:
-        """Writes what was found out so far, before what no later pass would find out is removed."""
-        tell(self.p, self.outcome)
-        await self.p.latch()
 
     def _say(self, holds: bool, reason: str, message: str) -> None:
         self.outcome.verdicts[reasons.READY] = Verdict(holds, reason, message)
