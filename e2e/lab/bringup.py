@@ -95,7 +95,9 @@ def _operator_image(
     """Built beside everything else, so that nobody waits for it once the meta cluster is up."""
     build = partial(operator_image.ensure, supplies.cache, supplies.images)
     hint = f"log: {supplies.cache.logs}/operator-image.log"
-    built = steps.add(Step("build KOK's image", build, needs, hint=hint, limit=1800))
+    expected = sum(each.seconds for each in operator_image.pending(supplies.cache))
+    step = Step("build KOK's image", build, needs, hint=hint, limit=1800, expected=expected)
+    built = steps.add(step)
     place = partial(place_operator_image, supplies, cluster)
     steps.add(Step("KOK's image on the meta hosts", place, (built, *installed)))
 
