@@ -52,11 +52,12 @@ def graph(
     )
     network = steps.add(Step("network", make_network, hint=another))
     plan = BuildPlan(supplies, steps)
-    # One after another: each of them keeps a core busy, and the first ones are waited for.
+    # Two at once at most: each of them keeps a core busy. Where programs are downloaded, KOK's image
+    # is what takes longest, so that its base does not wait for the others.
     base = plan.rootfs(rootfs.SERVICES)
     host = plan.rootfs(rootfs.HOST, base)
     toolbox = plan.rootfs(rootfs.TOOLBOX, host)
-    python = plan.rootfs(rootfs.PYTHON, toolbox)
+    python = plan.rootfs(rootfs.PYTHON, base)
     services = steps.add(
         Step(
             "registry and artifact server",
