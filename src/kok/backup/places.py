@@ -67,10 +67,6 @@ class Places:
 
         credentials = read_credentials(self.below(spec.S3_CREDENTIALS))
         ca = self.below(spec.S3_CA) if given.custom_ca else None
-        if os.environ.get("KOK_ETCD_WORKER_STORE") == "obstore":
-            from kok.backup.stores.objects.store import ObjectStore  # noqa: PLC0415
-
-            return ObjectStore(given, credentials, ca, stall=limits.stall, closed=self.closed)
         return BucketStore(
             given, S3Http(given, credentials, ca, stall=limits.stall, closed=self.closed)
         )

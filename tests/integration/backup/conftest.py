@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import itertools
 import json
-import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -171,7 +170,6 @@ class Desk:
             *("etcd-worker", command),
             env={
                 "PATH": "/usr/bin:/bin",
-                "KOK_ETCD_WORKER_STORE": os.environ.get("KOK_ETCD_WORKER_STORE", ""),
                 "PYTHONPATH": str(ROOT / "src"),
                 ROOT_VARIABLE: str(self.places.root),
                 spec.SPEC_VARIABLE: json.dumps(given),

@@ -1,1 +1,0 @@
-"""A store in a bucket of S3, by obstore: a trial."""
