@@ -18,13 +18,14 @@ from kok.kube.access import Access
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
-from kok.operators.cluster.addon import inventory
-from kok.operators.cluster.addon.crashes import complaint
+from kok.operators.cluster.addon import apply as inventory
+from kok.operators.cluster.addon.apply import entries, install, remove
+from kok.operators.cluster.addon.crashes import pod_error
 from kok.operators.cluster.addon.health import Workload
-from kok.operators.cluster.addon.install import entries, install, remove
-from kok.operators.cluster.inside import bootstrap, rbac
-from kok.operators.cluster.inside.apply import brought
-from kok.operators.cluster.inside.tenants import WORKING
+from kok.operators.cluster.businesscluster import rbac
+from kok.operators.cluster.businesscluster.apply import brought
+from kok.operators.cluster.businesscluster.connections import WORKING
+from kok.operators.cluster.cluster.render import bootstrap
 from kok.operators.cluster.naming import LABEL_ADDON
 from kok.operators.machine.node.silence import Pulse
 from kok.operators.machine.node.tenants import Tenant
@@ -47,7 +48,7 @@ async def addon(kube: Kube) -> str:
     wanted += [manifest(number, "apps/v1", "Deployment") for number in range(OBJECTS)]
     known = [one for one in await entries(kube, wanted) if one is not None]
     found = await install(kube, wanted, "a")
-    await complaint(kube, found)
+    await pod_error(kube, found)
     await remove(kube, inventory.removal_order(known), "a")
     return f"{len(known)} objects, {len(found)} workloads"
 
@@ -67,7 +68,7 @@ async def objects(kube: Kube) -> str:
 async def pods(kube: Kube) -> str:
     """Why workloads are not up."""
     sick = [Workload(f"Deployment {n}", 0, 1, "default", "a=b") for n in range(3)]
-    return await complaint(kube, sick)
+    return await pod_error(kube, sick)
 
 
 async def nodes(kube: Kube) -> str:

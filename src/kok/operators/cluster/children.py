@@ -26,7 +26,7 @@ from kok.kube.objects.ownership import (
     whole_of,
 )
 from kok.operators.cluster import reasons
-from kok.operators.cluster.cluster.selection import ENTRIES
+from kok.operators.cluster.cluster.children import ENTRIES
 from kok.operators.cluster.naming import FIELD_MANAGER, key_entries, key_secrets
 from kok.runtime.controller.errors import Invalid, Wait
 

@@ -17,7 +17,7 @@ class _Links:
     depends_on: frozenset[Key]
 
 
-class Links:
+class Wakeups:
     """Addons by Cluster and by what they depend on, as their last passes said."""
 
     def __init__(self) -> None:

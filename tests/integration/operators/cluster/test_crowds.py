@@ -14,7 +14,7 @@ from kok.kube.client import Kube
 from kok.kube.objects.ownership import SURPLUS, owned, prune
 from kok.operators.cluster import naming
 from kok.operators.cluster.cluster import observe
-from kok.operators.cluster.cluster.shared.metanodes import MetaNodes
+from kok.operators.cluster.cluster.caches import MetaNodeCache
 from kok.runtime.clock import SystemClock
 
 CROWD = 40
@@ -53,7 +53,7 @@ async def test_a_pass_sees_its_own_and_few_others_and_what_is_too_much_goes(
     await _crowd(kube, cluster, map(_policy, [*crowd, "shop-apiserver"]))
 
     for left in (CROWD, CROWD - SURPLUS, CROWD - 2 * SURPLUS, 0):
-        seen = await observe.observe(kube, cluster, MetaNodes(), SystemClock())
+        seen = await observe.observe(kube, cluster, MetaNodeCache(), SystemClock())
         secrets, policies = seen.of(kinds.SECRET), seen.of(kinds.NETWORKPOLICY)
         assert naming.secrets("shop") <= secrets.keys()
         assert len(secrets) <= len(naming.secrets("shop")) + SURPLUS

@@ -16,9 +16,8 @@ from tests.unit.operators.cluster.builders import a_cluster
 from kok.kube import kinds
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
-from kok.operators.cluster.cluster.conditions.findings import Foreign
-from kok.operators.cluster.inside.unmanaged_nodes import attend
-from kok.operators.cluster.inside.watches import Watching
+from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes, attend
+from kok.operators.cluster.businesscluster.watches import Watches
 from kok.runtime.clock import SystemClock
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.settings import Settings
@@ -87,11 +86,9 @@ async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
     await _ask(api_server, "csr-foreign-own", "192.0.2.77")
     await _ask(api_server, "csr-apis", "10.65.0.1")
     changed = asyncio.Event()
-    watching = Watching(
-        kube, changed.set, lambda _addon: None, changed.set, on_requests=changed.set
-    )
+    watches = Watches(kube, changed.set, lambda _addon: None, changed.set, on_requests=changed.set)
 
-    async def attended(policy: str) -> Foreign | None:
+    async def attended(policy: str) -> UnmanagedNodes | None:
         cluster, clock = a_cluster(nodes={"foreign": policy}), SystemClock()
         p: Any = Pass(
             obj=cluster,
@@ -102,15 +99,15 @@ async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
             log=structlog.stdlib.get_logger(),
             settings=Settings(),
         )
-        tenant: Any = SimpleNamespace(kube=kube)
-        return await attend(p, tenant, watching, ())
+        connection: Any = SimpleNamespace(kube=kube)
+        return await attend(p, connection, watches, ())
 
     def waiting() -> int:
-        return len(watching.requests.of("system:node:foreign-7")) if watching.requests else 0
+        return len(watches.requests.of("system:node:foreign-7")) if watches.requests else 0
 
     try:
-        await _until(changed, lambda: waiting() == 2 and watching.addresses.get("foreign-7"))
-        assert await attended("Manual") == Foreign(("foreign-7",))
+        await _until(changed, lambda: waiting() == 2 and watches.addresses.get("foreign-7"))
+        assert await attended("Manual") == UnmanagedNodes(("foreign-7",))
         assert await _decision(kube, "csr-foreign-own") == []
         found = await attended("Approve")
         assert found is not None
@@ -122,7 +119,7 @@ async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
         assert await _decision(kube, "csr-apis") == []
         await kube.delete(kinds.CSR, "csr-apis")
         await _until(changed, lambda: waiting() == 0)
-        assert await attended("Approve") == Foreign()
+        assert await attended("Approve") == UnmanagedNodes()
     finally:
-        await watching.close()
+        await watches.close()
         await kube.delete(kinds.NODE, "foreign-7")

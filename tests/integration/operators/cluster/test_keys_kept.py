@@ -16,11 +16,14 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.events import Recorder
 from kok.operators.cluster import naming
-from kok.operators.cluster.cluster.pki import fingerprints
+from kok.operators.cluster.businesscluster.connections import Connections
+from kok.operators.cluster.cluster.pki.keys import (
+    encryption_fingerprint,
+    service_account_fingerprint,
+)
 from kok.operators.cluster.cluster.reconcile import ClusterReconciler
-from kok.operators.cluster.inside.tenants import Tenants
 from kok.operators.cluster.settings import ClusterSettings
-from kok.operators.cluster.wakeups import Links
+from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.clock import SystemClock
 from kok.runtime.controller.passes import Passes, Tools
 from kok.runtime.process.main import Process
@@ -48,8 +51,8 @@ def _fingerprint(name: str, live: Manifest) -> str:
     if name.endswith("-ca"):
         return pki.fingerprint(value)
     if name.endswith("-sa"):
-        return fingerprints.service_account(value)
-    return fingerprints.encryption(value)
+        return service_account_fingerprint(value)
+    return encryption_fingerprint(value)
 
 
 async def recorded(world: World) -> dict[str, str]:
@@ -81,17 +84,19 @@ class Mortal:
         """One pass; `died` tells whether there was more to write."""
         self._left, self.died = 1, False
         kube, clock = self._kube.guarded(self._spend), SystemClock()
-        tenants = Tenants(OWN.business_clients, OWN.business_timeout)
+        connections = Connections(OWN.business_clients, OWN.business_timeout)
         recorder = Recorder(kube, "test", clock.now)
         tools = Tools("cluster", FINALIZER, kube, recorder, clock, Settings())
         try:
-            await Passes(ClusterReconciler(OWN, tenants, Links()), tools).reconcile(self._key, 0)
+            await Passes(ClusterReconciler(OWN, connections, Wakeups()), tools).reconcile(
+                self._key, 0
+            )
         except Killed:
             self.died = True
             # Requests that were under way side by side may still arrive.
             await asyncio.sleep(0)
         finally:
-            await tenants.close()
+            await connections.close()
 
     def _spend(self, _method: str, _path: str) -> None:
         if self._left <= 0:

@@ -17,7 +17,7 @@ from kok.api.meta import Manifest
 from kok.api.names import LABEL_OWNER_UID
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.cluster.cluster.endpoint import Endpoint
+from kok.operators.cluster.endpoint import Endpoint
 from kok.runtime.process.main import Process
 
 

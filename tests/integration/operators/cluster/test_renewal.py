@@ -17,8 +17,8 @@ from kok.api.names import ANNOTATION_CA_TRUSTED
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
-from kok.operators.cluster.cluster.endpoint import Endpoint
 from kok.operators.cluster.cluster.observe import ETCD
+from kok.operators.cluster.endpoint import Endpoint
 from kok.runtime.process.main import Process
 
 ETCD_CA = "kok.dev/etcd-ca"

@@ -21,7 +21,7 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.cluster.inside import rbac
+from kok.operators.cluster.businesscluster import rbac
 from kok.runtime.process.main import Process
 from kok.workload.identity import identity_of
 

@@ -17,16 +17,15 @@ from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.errors import KubeError, TooLarge, Unreachable
 from kok.kube.http.paths import object_path
 from kok.operators.cluster import reasons
-from kok.operators.cluster.addon import inventory
-from kok.operators.cluster.addon.crashes import complaint
-from kok.operators.cluster.addon.facts import facts_of
+from kok.operators.cluster.addon import apply as inventory
+from kok.operators.cluster.addon.apply import Taken, entries, install, remove
+from kok.operators.cluster.addon.bundle import LOOK_AGAIN, Bundle, BundleRenderer
+from kok.operators.cluster.addon.context import context_of
+from kok.operators.cluster.addon.crashes import pod_error
 from kok.operators.cluster.addon.health import Workload, counts, judge
-from kok.operators.cluster.addon.install import Taken, entries, install, remove
-from kok.operators.cluster.addon.source import LOOK_AGAIN, Bundle, Bundler
-from kok.operators.cluster.inside.connect import reconnect
-from kok.operators.cluster.inside.tenants import Tenant, Tenants
+from kok.operators.cluster.businesscluster.connections import Connection, Connections, reconnect
 from kok.operators.cluster.settings import ClusterSettings
-from kok.operators.cluster.wakeups import Links
+from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.errors import Paused, ReconcileStop, Wait
 from kok.runtime.controller.reasons import ANSWER_TOO_LARGE
@@ -53,22 +52,26 @@ class AddonReconciler:
     model = Addon
 
     def __init__(
-        self, settings: ClusterSettings, tenants: Tenants, links: Links, bundler: Bundler
+        self,
+        settings: ClusterSettings,
+        connections: Connections,
+        wakeups: Wakeups,
+        bundles: BundleRenderer,
     ) -> None:
-        """`tenants` and `links` are shared with the reconciler of Clusters."""
+        """`connections` and `wakeups` are shared with the reconciler of Clusters."""
         self._settings = settings
-        self._tenants = tenants
-        self._links = links
-        self._bundler = bundler
+        self._connections = connections
+        self._wakeups = wakeups
+        self._bundles = bundles
         self.wakes_on: Sequence[Wake] = (
-            Wake(Cluster.info.kind, key=links.of_cluster),
-            Wake(Addon.info.kind, key=links.of_addon),
+            Wake(Cluster.info.kind, key=wakeups.of_cluster),
+            Wake(Addon.info.kind, key=wakeups.of_addon),
         )
 
     async def reconcile(self, p: Pass[Addon]) -> Result:
         """See `Reconciler`."""
         addon = p.obj
-        self._links.register(
+        self._wakeups.register(
             addon.namespace, addon.name, addon.spec.cluster, addon.spec.depends_on, p.wake
         )
         cluster = await self._cluster(p)
@@ -100,8 +103,8 @@ class AddonReconciler:
     def forget(self, key: Key, uid: str) -> None:
         """Nobody is woken for it any more."""
         del uid
-        self._links.forget(key)
-        self._bundler.forget(key)
+        self._wakeups.forget(key)
+        self._bundles.forget(key)
 
     async def _cluster(self, p: Pass[Addon]) -> Cluster | None:
         live = await p.kube.get(
@@ -114,21 +117,21 @@ class AddonReconciler:
         if cluster is None:
             where = f"{addon.namespace}/{addon.spec.cluster}"
             raise Wait(reasons.CLUSTER_MISSING, f"Cluster {where} does not exist", 30.0)
-        facts = facts_of(cluster)
-        if facts is None:
+        context = context_of(cluster)
+        if context is None:
             raise Wait(reasons.WAITING_FOR_CLUSTER, f"{cluster} has no API yet", IDLE)
-        async with self._bundler.held(p.kube, addon, facts) as made:
+        async with self._bundles.held(p.kube, addon, context) as made:
             await self._check_dependencies(p)
-            tenant = await self._answering(p, cluster)
-            found = await self._apply(p, tenant, made)
+            connection = await self._answering(p, cluster)
+            found = await self._apply(p, connection, made)
             p.status.version = made.version
         p.status.workloads = counts(found)
         asked = _patient(p)
         with _asking(p):
             health = judge(
                 found,
-                has_nodes=await _has_nodes(tenant),
-                complaint=await complaint(tenant.kube, found) if asked else "",
+                has_nodes=await _has_nodes(connection),
+                pod_error=await pod_error(connection.kube, found) if asked else "",
             )
         _report(p, Verdict(True, reasons.AS_WANTED, "all objects are applied"), health)
         if health.holds is not True:
@@ -136,7 +139,7 @@ class AddonReconciler:
             return Result(LOOK_AGAIN if asked else ASK_PODS.total_seconds())
         return Result(LOOK_AGAIN if addon.spec.source.config_map is not None else None)
 
-    async def _answering(self, p: Pass[Addon], cluster: Cluster) -> Tenant:
+    async def _answering(self, p: Pass[Addon], cluster: Cluster) -> Connection:
         """The business cluster, if it is known to answer: a dead one is not waited for here."""
         reachable = cluster.status.condition(reasons.ENDPOINT_REACHABLE)
         if reachable is None or reachable.status != "True":
@@ -144,10 +147,10 @@ class AddonReconciler:
             ran = cluster.status.version is not None
             reason = reasons.CLUSTER_UNREACHABLE if ran else reasons.WAITING_FOR_CLUSTER
             raise Wait(reason, f"{cluster} cannot be reached: {why}", IDLE)
-        tenant = await reconnect(p.kube, self._tenants, self._settings, cluster)
-        if tenant is None:
+        connection = await reconnect(p.kube, self._connections, self._settings, cluster)
+        if connection is None:
             raise Wait(reasons.WAITING_FOR_CLUSTER, f"{cluster} has no kubeconfig yet", 5.0)
-        return tenant
+        return connection
 
     async def _check_dependencies(self, p: Pass[Addon]) -> None:
         for name in p.obj.spec.depends_on:
@@ -160,8 +163,8 @@ class AddonReconciler:
                     30.0,
                 )
 
-    async def _apply(self, p: Pass[Addon], tenant: Tenant, made: Bundle) -> list[Workload]:
-        kube = p.guarded(tenant.kube)
+    async def _apply(self, p: Pass[Addon], connection: Connection, made: Bundle) -> list[Workload]:
+        kube = p.guarded(connection.kube)
         with _asking(p):
             wanted = await entries(kube, made.manifests)
         known = [a for a in wanted if a is not None]
@@ -212,14 +215,14 @@ class AddonReconciler:
 
     async def _remove_all(self, p: Pass[Addon], cluster: Cluster) -> bool:
         """Whether something is left; nothing counts as left where nobody can be asked any more."""
-        tenant = await reconnect(p.kube, self._tenants, self._settings, cluster)
-        if tenant is None:
+        connection = await reconnect(p.kube, self._connections, self._settings, cluster)
+        if connection is None:
             p.status.inventory = []
             return False
         entries_ = inventory.removal_order(p.status.inventory)
         try:
             async with asyncio.timeout(REMOVAL_WITH_CLUSTER.total_seconds()):
-                p.status.inventory = await remove(p.guarded(tenant.kube), entries_, p.obj.name)
+                p.status.inventory = await remove(p.guarded(connection.kube), entries_, p.obj.name)
         except (KubeError, TimeoutError) as error:
             p.log.info("cannot remove the addon's objects", error=str(error))
             if cluster.deleting and isinstance(error, Unreachable | TimeoutError):
@@ -236,14 +239,14 @@ def _patient(p: Pass[Addon]) -> bool:
     return bool(p.now - before.last_transition_time >= ASK_PODS)
 
 
-async def _has_nodes(tenant: Tenant) -> bool:
+async def _has_nodes(connection: Connection) -> bool:
     """Whether the business cluster has a node at all; asked only while that is not known."""
-    if tenant.watching is not None and tenant.watching.nodes is not None:
-        return bool(tenant.watching.nodes)
-    first = await tenant.kube.raw("GET", object_path(kinds.NODE), query={"limit": "1"})
+    if connection.watches is not None and connection.watches.nodes is not None:
+        return bool(connection.watches.nodes)
+    first = await connection.kube.raw("GET", object_path(kinds.NODE), query={"limit": "1"})
     items = first.get("items") or [] if isinstance(first, dict) else None
     if not isinstance(items, list):
-        raise Unreachable(f"{tenant.kube.server} did not answer with a list of Nodes")
+        raise Unreachable(f"{connection.kube.server} did not answer with a list of Nodes")
     return bool(items)
 
 

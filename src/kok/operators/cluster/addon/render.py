@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from kok.api.meta import Manifest
 from kok.operators.cluster import reasons
-from kok.operators.cluster.addon.facts import Facts
+from kok.operators.cluster.addon.context import TemplateContext
 from kok.operators.cluster.naming import LABEL_ADDON
 from kok.runtime.controller.errors import Invalid
 
@@ -59,18 +59,18 @@ class Builtin:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RenderJob:
     """All that a rendering depends on; see `render`."""
 
     templates: Sequence[Template]
-    facts: Facts
+    context: TemplateContext
     values: Mapping[str, Any]
     addon: str
 
     def digest(self) -> str:
         """The same for the same job."""
         templates = [(template.name, template.text) for template in self.templates]
-        made_of = [templates, repr(self.facts), self.values, self.addon]
+        made_of = [templates, repr(self.context), self.values, self.addon]
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
@@ -103,7 +103,7 @@ _ENVIRONMENT = _environment()
 
 
 def render(
-    templates: Sequence[Template], facts: Facts, values: Mapping[str, Any], addon: str
+    templates: Sequence[Template], context: TemplateContext, values: Mapping[str, Any], addon: str
 ) -> list[Manifest]:
     """The manifests, each labelled with the Addon's name; raises `Invalid`.
 
@@ -113,7 +113,7 @@ def render(
     """
     found: list[Manifest] = []
     for template in templates:
-        text = _render(template, facts, values)
+        text = _render(template, context, values)
         found.extend(_manifests(template.name, text))
     if len(found) > MAX_OBJECTS:
         text = f"{len(found)} objects are more than {MAX_OBJECTS}; make several Addons of them"
@@ -147,10 +147,10 @@ def _too_much(what: Any) -> str | None:
     return None
 
 
-def render_job(job: Job) -> dict[str, Any]:
+def run_job(job: RenderJob) -> dict[str, Any]:
     """`manifests` as of `render`, or `invalid` with reason and message: fit for JSON."""
     try:
-        return {"manifests": render(job.templates, job.facts, job.values, job.addon)}
+        return {"manifests": render(job.templates, job.context, job.values, job.addon)}
     except Invalid as error:
         return {"invalid": (error.reason, error.message)}
 
@@ -161,10 +161,13 @@ def _compiled(text: str) -> jinja2.Template:
     return _ENVIRONMENT.from_string(text)
 
 
-def _render(template: Template, facts: Facts, values: Mapping[str, Any]) -> str:
+def _render(template: Template, context: TemplateContext, values: Mapping[str, Any]) -> str:
     try:
         text = _compiled(template.text).render(
-            cluster=facts.variables(), values=values, image=facts.image, mirrored=facts.mirrored
+            cluster=context.variables(),
+            values=values,
+            image=context.image,
+            mirrored=context.mirrored,
         )
     except jinja2.TemplateSyntaxError as error:
         problem = f"{template.name}, line {error.lineno}: {error.message}"

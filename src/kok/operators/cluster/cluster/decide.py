@@ -10,7 +10,7 @@ from kok import versions
 from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.status import CertificateStatus
 from kok.api.meta import Manifest
-from kok.operators.cluster.cluster.observe import Running, World
+from kok.operators.cluster.cluster.observe import ClusterView, Running
 from kok.operators.cluster.naming import API_SERVER, COMPONENTS, CONTROLLER_MANAGER, SCHEDULER
 
 FIRST_ASK, LONGEST_ASK = 0.2, 30.0
@@ -19,22 +19,22 @@ FIRST_LOOK, LONGEST_LOOK = 10.0, 120.0
 """The same between two looks at pods that are not ready: nobody tells of what these say."""
 
 
-def versions_to_run(cluster: Cluster, world: World, *, answers: bool) -> dict[str, str]:
+def versions_to_run(cluster: Cluster, view: ClusterView, *, answers: bool) -> dict[str, str]:
     """The components to have now, each with its version.
 
     At creation the API server starts as soon as etcd has a quorum, the others when the API
     answers. A new version reaches the API server first; the others follow once it is rolled out
     completely, since none of them may be newer than any API server that it talks to.
     """
-    target = version_to_reach(cluster, world)
-    server = world.running(cluster.name, API_SERVER)
+    target = version_to_reach(cluster, view)
+    server = view.running(cluster.name, API_SERVER)
     out: dict[str, str] = {}
-    if server is not None or etcd_answers(world.etcd(cluster.name), secret=world.etcd_secret):
-        waits = server is not None and _others_first(cluster, world, server, target)
+    if server is not None or etcd_answers(view.etcd(cluster.name), secret=view.etcd_secret):
+        waits = server is not None and _others_first(cluster, view, server, target)
         out[API_SERVER] = server.version if server is not None and waits else target
     done = server is not None and server.complete and server.version == target
     for component in (CONTROLLER_MANAGER, SCHEDULER):
-        current = world.running(cluster.name, component)
+        current = view.running(cluster.name, component)
         if current is not None:
             follows = done or is_above(current.version, target)
             out[component] = target if follows else current.version or target
@@ -46,13 +46,13 @@ def versions_to_run(cluster: Cluster, world: World, *, answers: bool) -> dict[st
     return out
 
 
-def _others_first(cluster: Cluster, world: World, server: Running, target: str) -> bool:
+def _others_first(cluster: Cluster, view: ClusterView, server: Running, target: str) -> bool:
     """Whether a version that is taken back has yet to leave the others.
 
     They come first on the way back for the same reason for which they come last on the way up. An
     API server that does not work at the version waits for nobody.
     """
-    others = (world.running(cluster.name, c) for c in (CONTROLLER_MANAGER, SCHEDULER))
+    others = (view.running(cluster.name, c) for c in (CONTROLLER_MANAGER, SCHEDULER))
     return (
         server.complete
         and is_above(server.version, target)
@@ -66,14 +66,14 @@ def is_above(version: str, target: str) -> bool:
     return one is not None and other is not None and one > other
 
 
-def version_to_reach(cluster: Cluster, world: World) -> str:
+def version_to_reach(cluster: Cluster, view: ClusterView) -> str:
     """`spec.version`, or a step on the way there: no component skips a minor.
 
     The API server of the meta cluster refuses a spec that skips one, but the spec may be raised
     again while the step before is still being rolled out.
     """
     target = cluster.spec.version
-    running = {v for c in COMPONENTS for v in _may_run(cluster, world, c)}
+    running = {v for c in COMPONENTS for v in _may_run(cluster, view, c)}
     known = sorted(v for v in map(_number, running) if v is not None)
     if not known:
         return target
@@ -84,9 +84,9 @@ def version_to_reach(cluster: Cluster, world: World) -> str:
     return str(max([step, *(v for v in known if v.line == step.line)]))
 
 
-def _may_run(cluster: Cluster, world: World, component: str) -> list[str]:
+def _may_run(cluster: Cluster, view: ClusterView, component: str) -> list[str]:
     """The versions of a component that its pods may be at."""
-    state, before = world.running(cluster.name, component), _before(cluster, component)
+    state, before = view.running(cluster.name, component), _before(cluster, component)
     if state is None or not state.complete:
         return [v for v in (state.version if state else None, before) if v]
     return [state.version]
@@ -117,12 +117,12 @@ def etcd_answers(etcd: Manifest | None, *, secret: bool) -> bool:
     return any(c["type"] in {"Available", "Ready"} and c["status"] == "True" for c in conditions)
 
 
-def running_version(cluster: Cluster, world: World) -> str | None:
+def running_version(cluster: Cluster, view: ClusterView) -> str | None:
     """The version that all of the control plane runs; None until there is one.
 
     During a change it stays what it was, since nodes and addons go by it.
     """
-    states = [world.running(cluster.name, c) for c in COMPONENTS]
+    states = [view.running(cluster.name, c) for c in COMPONENTS]
     found = {s.version for s in states if s is not None and s.complete}
     if len(found) == 1 and all(s is not None and s.complete for s in states):
         return found.pop()

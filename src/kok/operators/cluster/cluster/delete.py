@@ -27,7 +27,7 @@ from kok.kube.objects.ownership import (
 )
 from kok.operators.cluster import reasons
 from kok.operators.cluster.children import all_of, is_child, left_behind, loosen_keys
-from kok.operators.cluster.cluster import selection
+from kok.operators.cluster.cluster import children
 from kok.operators.cluster.cluster.observe import ADDON, ETCD
 from kok.operators.cluster.naming import FIELD_MANAGER, key_entries, key_secrets
 from kok.runtime.controller.errors import Wait
@@ -118,7 +118,7 @@ class Deletion:
 
     async def _keys(self) -> list[Manifest]:
         """The Secrets of keys that are this very Cluster's."""
-        kube, cluster, whole = self._p.kube, self._cluster, selection.whole(self._cluster)
+        kube, cluster, whole = self._p.kube, self._cluster, children.whole(self._cluster)
         found = await all_of(
             kube.get(kinds.SECRET, name, cluster.namespace, keep=whole)
             for name in key_secrets(cluster.name)

@@ -21,10 +21,9 @@ from kok.kube.lists.tolerant import Listed, listed
 from kok.kube.objects.ownership import controlled, few, is_whole, owner_labels, reference_to
 from kok.kube.objects.together import asking
 from kok.operators.cluster.children import is_anothers, is_child
-from kok.operators.cluster.cluster import selection
-from kok.operators.cluster.cluster.endpoint import MetaNode
-from kok.operators.cluster.cluster.shared.machines import Machines
-from kok.operators.cluster.cluster.shared.metanodes import MetaNodes
+from kok.operators.cluster.cluster import children as selection
+from kok.operators.cluster.cluster.caches import MachineAddressCache, MetaNodeCache
+from kok.operators.cluster.endpoint import MetaNode
 from kok.operators.cluster.naming import (
     ANNOTATION_ETCD_CA,
     API_SERVER,
@@ -74,7 +73,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ClusterView:
     """What was observed; `merged` gives it with what a pass has changed since."""
 
     children: Children
@@ -95,8 +94,8 @@ class World:
     returned_keys: Manifest | None = None
     """The Secret of the keys that came with the backup which etcd began with."""
 
-    def merged(self, changed: Iterable[Manifest]) -> World:
-        """The same world with children that were just written."""
+    def merged(self, changed: Iterable[Manifest]) -> ClusterView:
+        """The same view with children that were just written."""
         fresh = {(str(m["kind"]), str(m["metadata"]["name"])): m for m in changed}
         return replace(self, children={**self.children, **fresh})
 
@@ -170,8 +169,12 @@ def running(component: str, live: Manifest) -> Running:
 
 
 async def observe(
-    kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock, machines: Machines | None = None
-) -> World:
+    kube: Kube,
+    cluster: Cluster,
+    nodes: MetaNodeCache,
+    clock: Clock,
+    machines: MachineAddressCache | None = None,
+) -> ClusterView:
     """Reads it all side by side. Raises `KubeError`.
 
     Without `machines` nobody asks where Machines are.
@@ -199,7 +202,7 @@ async def observe(
     }
     children.update(await _lost_keys(kube, cluster, children))
     reachable = tuple(node for node in meta_nodes if node.addresses)
-    world = World(
+    view = ClusterView(
         children,
         secret.result(),
         reachable if cluster.spec.endpoint.type == "NodePort" else (),
@@ -208,8 +211,8 @@ async def observe(
         missing_secrets=missing.result(),
         returned_keys=_made_by(children.get((ETCD.kind, etcd)), returned.result()),
     )
-    pods = await _pods(kube, cluster, world)
-    return replace(world, pods=pods, words=await _words(kube, pods, clock.now()))
+    pods = await _pods(kube, cluster, view)
+    return replace(view, pods=pods, words=await _words(kube, pods, clock.now()))
 
 
 async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Children:
@@ -240,14 +243,14 @@ async def _is_there(kube: Kube, secret: str, namespace: str) -> bool:
 
 
 async def _meta_nodes(
-    kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock, *, always: bool
+    kube: Kube, cluster: Cluster, nodes: MetaNodeCache, clock: Clock, *, always: bool
 ) -> tuple[MetaNode, ...]:
     wanted = always or cluster.spec.endpoint.type == "NodePort"
     return await nodes.all(kube, clock) if wanted else ()
 
 
 async def _places(
-    kube: Kube, cluster: Cluster, machines: Machines | None, clock: Clock
+    kube: Kube, cluster: Cluster, machines: MachineAddressCache | None, clock: Clock
 ) -> tuple[str, ...]:
     if machines is None:
         return ()
@@ -281,12 +284,12 @@ def _made_by(etcd: Manifest | None, live: Manifest | None) -> Manifest | None:
     return live if any(r["uid"] == etcd["metadata"]["uid"] for r in controllers) else None
 
 
-async def _pods(kube: Kube, cluster: Cluster, world: World) -> tuple[Manifest, ...]:
+async def _pods(kube: Kube, cluster: Cluster, view: ClusterView) -> tuple[Manifest, ...]:
     """Pods tell why something is not ready; when all is well nobody needs to ask them.
 
     Those that are to stop are no part of their Deployments any more, but go on for a while.
     """
-    states = [world.running(cluster.name, c) for c in COMPONENTS]
+    states = [view.running(cluster.name, c) for c in COMPONENTS]
     if not cluster.spec.hibernate and all(s is None or s.complete for s in states):
         return ()
     selector: dict[str, Any] = {names.LABEL_CLUSTER: cluster.name}

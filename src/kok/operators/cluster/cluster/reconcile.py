@@ -8,19 +8,18 @@ from datetime import datetime
 from kok.api.cluster.cluster import Cluster
 from kok.kube import kinds
 from kok.operators.cluster import reasons
+from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster import decide as planning
-from kok.operators.cluster.cluster import hibernation
+from kok.operators.cluster.cluster.bootstrap import Bootstrapper
+from kok.operators.cluster.cluster.caches import MACHINE, MachineAddressCache, MetaNodeCache
 from kok.operators.cluster.cluster.conditions.report import report
+from kok.operators.cluster.cluster.controlplane import ControlPlane
 from kok.operators.cluster.cluster.delete import Deletion
 from kok.operators.cluster.cluster.observe import CHILDREN, observe
-from kok.operators.cluster.cluster.shared.machines import MACHINE, Machines
-from kok.operators.cluster.cluster.shared.metanodes import MetaNodes
-from kok.operators.cluster.cluster.steps import Steps
-from kok.operators.cluster.inside.steps import Inside
-from kok.operators.cluster.inside.tenants import Tenants
+from kok.operators.cluster.cluster.operations import hibernation
 from kok.operators.cluster.naming import API_SERVER
 from kok.operators.cluster.settings import ClusterSettings
-from kok.operators.cluster.wakeups import Links
+from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.errors import Paused, ReconcileStop, Wait
 from kok.runtime.controller.reconciler import Done, Key, Pass, Result, Wake
 
@@ -33,13 +32,15 @@ class ClusterReconciler:
 
     model = Cluster
 
-    def __init__(self, settings: ClusterSettings, tenants: Tenants, links: Links) -> None:
-        """`tenants` and `links` are shared with the reconciler of Addons."""
+    def __init__(
+        self, settings: ClusterSettings, connections: Connections, wakeups: Wakeups
+    ) -> None:
+        """`connections` and `wakeups` are shared with the reconciler of Addons."""
         self._settings = settings
-        self._tenants = tenants
-        self._links = links
-        self._nodes = MetaNodes()
-        self._machines = Machines()
+        self._connections = connections
+        self._wakeups = wakeups
+        self._nodes = MetaNodeCache()
+        self._machines = MachineAddressCache()
         self.wakes_on: Sequence[Wake] = (
             *(Wake(kind) for kind in CHILDREN),
             Wake(kinds.NODE, key=self._nodes.changed, whole=True),
@@ -49,9 +50,9 @@ class ClusterReconciler:
     async def reconcile(self, p: Pass[Cluster]) -> Result:
         """See `Reconciler`."""
         machines = self._machines if self._settings.isolates() else None
-        world = await observe(p.kube, p.obj, self._nodes, p.clock, machines)
-        steps = Steps(p, world, self._settings)
-        inside = Inside(p, self._settings, self._tenants, self._links)
+        view = await observe(p.kube, p.obj, self._nodes, p.clock, machines)
+        steps = ControlPlane(p, view, self._settings)
+        inside = Bootstrapper(p, self._settings, self._connections, self._wakeups)
         judged = False
         try:
             await self._act(steps, inside)
@@ -68,7 +69,7 @@ class ClusterReconciler:
             report(p.status, p.obj, steps.found, p.now, ready=judged)
         return Result(_next(p, steps))
 
-    async def _act(self, steps: Steps, inside: Inside) -> None:
+    async def _act(self, steps: ControlPlane, inside: Bootstrapper) -> None:
         if not steps.p.paused:
             await steps.loosen_keys()
         steps.draw()
@@ -91,31 +92,31 @@ class ClusterReconciler:
     def forget(self, key: Key, uid: str) -> None:
         """Its connections are closed."""
         del uid
-        self._tenants.drop(key)
+        self._connections.drop(key)
         self._machines.forget(key)
 
 
-def _next(p: Pass[Cluster], steps: Steps) -> float | None:
+def _next(p: Pass[Cluster], steps: ControlPlane) -> float | None:
     """Seconds until the next pass, if it is to come before the resync."""
     due = planning.renewals(p.status.certificates, p.now)
-    server = steps.world.running(p.obj.name, API_SERVER)
+    server = steps.view.running(p.obj.name, API_SERVER)
     reach = steps.found.reach
     if server is not None and server.ready and (reach is None or reach.outcome != "ok"):
         due.append(planning.next_ask(_ready_since(p, steps), p.now))
-    due += [planning.next_look(pod, p.now) for pod in steps.world.pods]
+    due += [planning.next_look(pod, p.now) for pod in steps.view.pods]
     if steps.found.bootstrap is not None and not steps.found.bootstrap.done:
         # Nothing inside wakes us: what is watched there needs the rights that may be missing.
         due.append(MENDED)
     if steps.found.problems:
         # A Secret that somebody puts back carries no label by which its creation would wake us.
         due.append(MENDED)
-    if hibernation.stopping(p.obj, steps.world):
+    if hibernation.stopping(p.obj, steps.view):
         due.append(hibernation.LOOK)
     soonest = min(due, default=None)
     return soonest if soonest is not None and soonest < p.settings.resync else None
 
 
-def _ready_since(p: Pass[Cluster], steps: Steps) -> datetime:
+def _ready_since(p: Pass[Cluster], steps: ControlPlane) -> datetime:
     """Since when the API should answer and does not: the later of the two."""
     status = (steps.deployment(API_SERVER) or {}).get("status") or {}
     known = [

@@ -16,8 +16,11 @@ from kok.api import names
 from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.operators.cluster import reasons
-from kok.operators.cluster.cluster.observe import World
-from kok.operators.cluster.cluster.pki import fingerprints
+from kok.operators.cluster.cluster.observe import ClusterView
+from kok.operators.cluster.cluster.pki.keys import (
+    encryption_fingerprint,
+    service_account_fingerprint,
+)
 from kok.operators.cluster.naming import ENCRYPTION_KEY, SA_KEY, kept_keys, key_entries
 
 RESTORED = "KeysRestored"
@@ -46,7 +49,7 @@ class Returned:
 
 
 def returned(
-    cluster: Cluster, world: World, secrets: Mapping[str, Manifest], now: datetime
+    cluster: Cluster, view: ClusterView, secrets: Mapping[str, Manifest], now: datetime
 ) -> Returned:
     """What is known of the keys of a Cluster that begins with a backup; nothing for any other.
 
@@ -58,7 +61,7 @@ def returned(
     # What was in use is judged by its record, as that of any Cluster.
     recorded = cluster.status.ca_fingerprints
     open_ = {c: name for c, name in kept_keys(cluster.name).items() if name not in recorded}
-    judge = _Judge(cluster, _content(world.returned_keys), secrets, now)
+    judge = _Judge(cluster, _content(view.returned_keys), secrets, now)
     faults = {name: why for c, name in open_.items() if (why := judge.fault(c, name)) is not None}
     lacking = {called: name for called, name in open_.items() if name not in secrets}
     found = {
@@ -70,7 +73,7 @@ def returned(
     refused = frozenset(faults)
     if not faults and not left:
         return Returned(found)
-    known, message = _said(cluster, world)
+    known, message = _said(cluster, view)
     if not faults and not known:
         text = "waits for the keys that the backup holds"
         return Returned(found, refused, reasons.WAITING_FOR_KEYS, f"{text}{message}")
@@ -129,9 +132,9 @@ class _Judge:
             return self._no_authority(where, entries)
         try:
             if SA_KEY in wanted:
-                fingerprints.service_account(entries[SA_KEY])
+                service_account_fingerprint(entries[SA_KEY])
             else:
-                fingerprints.encryption(entries[ENCRYPTION_KEY])
+                encryption_fingerprint(entries[ENCRYPTION_KEY])
         except pki.PkiError as error:
             return f"{where} has an entry {wanted[0]} that cannot be used: {error}"
         return None
@@ -157,13 +160,13 @@ def _hash(key: bytes) -> str:
     return f"sha256:{hashlib.sha256(key).hexdigest()}"
 
 
-def _said(cluster: Cluster, world: World) -> tuple[bool, str]:
+def _said(cluster: Cluster, view: ClusterView) -> tuple[bool, str]:
     """Whether it is known what came with the backup, and what the EtcdCluster says of it."""
-    status = (world.etcd(cluster.name) or {}).get("status") or {}
+    status = (view.etcd(cluster.name) or {}).get("status") or {}
     for condition in status.get("conditions") or ():
         if condition["type"] == RESTORED:
             message = str(condition.get("message") or "")
-            if condition["status"] == "True" and world.returned_keys is None:
+            if condition["status"] == "True" and view.returned_keys is None:
                 # Read just before it was made, or somebody has removed it.
                 return False, f": {message}, and it is not there"
             # True, and something is missing all the same: the earlier Cluster kept less.

@@ -15,7 +15,6 @@ from tests.unit.pki.chains import chain
 
 from kok import pki
 from kok.api.meta import Manifest
-from kok.operators.cluster.cluster.endpoint import Endpoint
 from kok.operators.cluster.cluster.pki.credentials import (
     Credentials,
     Issuer,
@@ -24,7 +23,8 @@ from kok.operators.cluster.cluster.pki.credentials import (
     leaf_in_kubeconfig,
 )
 from kok.operators.cluster.cluster.pki.keys import KeyRing, Keys
-from kok.operators.cluster.cluster.spec.blueprint import blueprint
+from kok.operators.cluster.cluster.spec.resolved import resolve
+from kok.operators.cluster.endpoint import Endpoint
 from kok.runtime.controller.errors import Invalid
 
 SERVED = Names(("api.example",), ("192.0.2.10",))
@@ -45,8 +45,8 @@ def issue(
     endpoint: Endpoint | None = PUBLIC,
     **spec: Any,
 ) -> Credentials:
-    plan = blueprint(a_cluster(**spec))
-    return Issuer(plan, keys, lives or {}, now).all(served, endpoint)
+    resolved = resolve(a_cluster(**spec))
+    return Issuer(resolved, keys, lives or {}, now).all(served, endpoint)
 
 
 def by_name(made: Credentials) -> dict[str, Manifest]:
@@ -132,9 +132,9 @@ async def test_a_certificate_of_masters_from_before_is_exchanged(keys: Keys) -> 
 async def test_kubeconfigs_of_all_clusters_can_be_merged(keys: Keys) -> None:
     names: list[str] = []
     for namespace, cluster in (("team-a", "shop"), ("team-b", "shop"), ("team", "a-shop")):
-        plan = blueprint(a_cluster(cluster).model_copy(deep=True))
-        plan.cluster.metadata.namespace = namespace
-        for secret in Issuer(plan, keys, {}, NOW).all(SERVED, PUBLIC).secrets:
+        resolved = resolve(a_cluster(cluster).model_copy(deep=True))
+        resolved.cluster.metadata.namespace = namespace
+        for secret in Issuer(resolved, keys, {}, NOW).all(SERVED, PUBLIC).secrets:
             if text := pki.decode(secret, "kubeconfig"):
                 document = yaml.safe_load(text)
                 found = [document[kind][0]["name"] for kind in ("contexts", "clusters", "users")]

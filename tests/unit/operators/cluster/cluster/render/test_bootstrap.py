@@ -8,26 +8,26 @@ import yaml
 from tests.unit.operators.cluster import golden
 from tests.unit.operators.cluster.builders import a_cluster
 
-from kok.operators.cluster.cluster.endpoint import Endpoint
-from kok.operators.cluster.cluster.spec.blueprint import blueprint
-from kok.operators.cluster.inside.bootstrap import Facts, endpoint_slice, objects
+from kok.operators.cluster.cluster.render.bootstrap import BootstrapInputs, endpoint_slice, objects
+from kok.operators.cluster.cluster.spec.resolved import resolve
+from kok.operators.cluster.endpoint import Endpoint
 
 CA = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
-def facts(addresses: tuple[str, ...] = ("192.0.2.10",), **spec: Any) -> Facts:
-    plan = blueprint(a_cluster(**spec))
-    return Facts(plan, plan.version, Endpoint("192.0.2.10", 31443), CA, addresses)
+def inputs(addresses: tuple[str, ...] = ("192.0.2.10",), **spec: Any) -> BootstrapInputs:
+    resolved = resolve(a_cluster(**spec))
+    return BootstrapInputs(resolved, resolved.version, Endpoint("192.0.2.10", 31443), CA, addresses)
 
 
 def test_the_set_is_as_it_was() -> None:
-    golden.check("bootstrap", objects(facts()))
+    golden.check("bootstrap", objects(inputs()))
 
 
 def test_a_registry_of_the_clusters_own_is_what_kubeadm_pulls_from() -> None:
     [config] = [
         o
-        for o in objects(facts(images={"registry": "mirror.example"}))
+        for o in objects(inputs(images={"registry": "mirror.example"}))
         if o["metadata"]["name"] == "kubeadm-config"
     ]
     document = yaml.safe_load(config["data"]["ClusterConfiguration"])
@@ -36,7 +36,7 @@ def test_a_registry_of_the_clusters_own_is_what_kubeadm_pulls_from() -> None:
 
 def test_foreign_nodes_take_no_more_pods_than_they_have_addresses_for() -> None:
     def most(*ranges: str) -> Any:
-        made = objects(facts(network={"podCIDRs": list(ranges)}))
+        made = objects(inputs(network={"podCIDRs": list(ranges)}))
         [config] = [o for o in made if o["metadata"]["name"] == "kubelet-config" and "data" in o]
         return yaml.safe_load(config["data"]["kubelet"]).get("maxPods")
 
@@ -44,7 +44,7 @@ def test_foreign_nodes_take_no_more_pods_than_they_have_addresses_for() -> None:
 
 
 def test_unknown_addresses_leave_the_endpoint_slice_alone() -> None:
-    assert not [o for o in objects(facts(())) if o["kind"] == "EndpointSlice"]
+    assert not [o for o in objects(inputs(())) if o["kind"] == "EndpointSlice"]
 
 
 def test_the_slice_is_of_the_family_of_its_addresses() -> None:

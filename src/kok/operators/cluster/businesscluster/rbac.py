@@ -20,7 +20,7 @@ from kok.kube.apply.drift import covers
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import InvalidObject
-from kok.operators.cluster.inside.apply import Refused, brought
+from kok.operators.cluster.businesscluster.apply import Refused, brought
 from kok.workload.identity import Identity
 
 RBAC = "rbac.authorization.k8s.io"

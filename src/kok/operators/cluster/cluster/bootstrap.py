@@ -13,31 +13,34 @@ from kok.kube import kinds
 from kok.kube.apply.serverside import intent_hash
 from kok.kube.errors import Forbidden, KubeError, NotFound
 from kok.operators.cluster import reasons
-from kok.operators.cluster.cluster import decide as planning
-from kok.operators.cluster.cluster.conditions.findings import Bootstrap, Reach
-from kok.operators.cluster.cluster.endpoint import (
-    Endpoint,
-    family_missing,
-    known_addresses,
-    leads_to_nodes,
-    slice_addresses,
-)
-from kok.operators.cluster.cluster.steps import Steps
-from kok.operators.cluster.inside import bootstrap, rbac
-from kok.operators.cluster.inside.apply import Refused, brought
-from kok.operators.cluster.inside.connect import (
+from kok.operators.cluster.businesscluster import rbac
+from kok.operators.cluster.businesscluster.apply import Refused, brought
+from kok.operators.cluster.businesscluster.connections import (
+    Checked,
+    Connection,
+    Connections,
     Unusable,
     closed_ranges,
     connect,
     secrets_for,
     working_server,
 )
-from kok.operators.cluster.inside.reachability import ask, resolve
-from kok.operators.cluster.inside.tenants import Checked, Tenant, Tenants
-from kok.operators.cluster.inside.unmanaged_nodes import attend
+from kok.operators.cluster.businesscluster.reachability import Reachability, ask, resolve
+from kok.operators.cluster.businesscluster.unmanaged_nodes import attend
+from kok.operators.cluster.cluster import decide as planning
+from kok.operators.cluster.cluster.controlplane import ControlPlane
+from kok.operators.cluster.cluster.outcome import BootstrapState
+from kok.operators.cluster.cluster.render import bootstrap
+from kok.operators.cluster.endpoint import (
+    Endpoint,
+    family_missing,
+    known_addresses,
+    leads_to_nodes,
+    slice_addresses,
+)
 from kok.operators.cluster.naming import API_SERVER, FIELD_MANAGER
 from kok.operators.cluster.settings import ClusterSettings
-from kok.operators.cluster.wakeups import Links
+from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.reconciler import Pass
 from kok.workload.identity import Untrusted, identity_of
 
@@ -47,95 +50,97 @@ HEED_AFTER, HEEDED = 0.1, 20
 """Seconds between two tries to use new rights, and how many there are."""
 
 
-class Inside:
+class Bootstrapper:
     """One pass's view of one business cluster; `look`, `furnish` and `confirm`, in this order."""
 
     def __init__(
-        self, p: Pass[Cluster], settings: ClusterSettings, tenants: Tenants, links: Links
+        self,
+        p: Pass[Cluster],
+        settings: ClusterSettings,
+        connections: Connections,
+        wakeups: Wakeups,
     ) -> None:
         self._p = p
         self._key = (p.obj.namespace, p.obj.name)
         self._settings = settings
-        self._tenants = tenants
-        self._links = links
-        self._tenant: Tenant | None = None
+        self._connections = connections
+        self._wakeups = wakeups
+        self._connection: Connection | None = None
 
-    async def look(self, steps: Steps) -> None:
+    async def look(self, steps: ControlPlane) -> None:
         """Asks the API through its public address, if a server is ready to answer."""
-        server = steps.world.running(self._p.obj.name, API_SERVER)
+        server = steps.view.running(self._p.obj.name, API_SERVER)
         if server is None or server.ready < 1:
             return
-        self._tenant = await self._connect(steps)
-        if self._tenant is not None:
+        self._connection = await self._connect(steps)
+        if self._connection is not None:
             answered = self._p.obj.status.is_true(reasons.ENDPOINT_REACHABLE)
-            steps.found.reach = await ask(self._tenant.admin, tries=3 if answered else 1)
+            steps.found.reach = await ask(self._connection.admin, tries=3 if answered else 1)
             if steps.found.reach.outcome != "ok":
                 # Who knows what else is missing: an etcd may have lost its data.
-                self._tenant.bootstrapped = None
+                self._connection.bootstrapped = None
             self._count_nodes(steps)
 
-    async def furnish(self, steps: Steps) -> None:
+    async def furnish(self, steps: ControlPlane) -> None:
         """Applies the bootstrap objects, or compares them with what they should be when due."""
-        reach, tenant = steps.found.reach, self._tenant
-        if tenant is None or reach is None or not reach.answers:
+        reach, connection = steps.found.reach, self._connection
+        if connection is None or reach is None or not reach.answers:
             return
-        facts = await self._facts(steps, tenant)
-        if facts is None:
+        inputs = await self._inputs(steps, connection)
+        if inputs is None:
             return
-        wanted = bootstrap.objects(facts)
+        wanted = bootstrap.objects(inputs)
         digest = intent_hash({"objects": wanted})
-        known = tenant.bootstrapped
+        known = connection.bootstrapped
         now = self._p.clock.monotonic()
         was = self._p.obj.status.is_true(reasons.BOOTSTRAP_READY)
         if not (known and known.digest == digest and now - known.at < self._settings.recheck):
-            steps.found.bootstrap = await self._apply(steps, tenant, wanted, fresh=not was)
-            tenant.bootstrapped = Checked(digest, now) if steps.found.bootstrap.done else None
+            steps.found.bootstrap = await self._apply(steps, connection, wanted, fresh=not was)
+            connection.bootstrapped = Checked(digest, now) if steps.found.bootstrap.done else None
         else:
             steps.found.bootstrap = _DONE
-        if steps.found.bootstrap.done and facts.problem:
-            steps.found.bootstrap = Bootstrap(False, reasons.FAMILY_MISSING, facts.problem)
+        if steps.found.bootstrap.done and inputs.problem:
+            steps.found.bootstrap = BootstrapState(False, reasons.FAMILY_MISSING, inputs.problem)
 
-    async def confirm(self, steps: Steps) -> None:
+    async def confirm(self, steps: ControlPlane) -> None:
         """Once the rights are there: are they enough? From then on the cluster is followed."""
-        tenant, bootstrapped = self._tenant, steps.found.bootstrap
-        if tenant is None or bootstrapped is None or tenant.bootstrapped is None:
+        connection, bootstrapped = self._connection, steps.found.bootstrap
+        if connection is None or bootstrapped is None or connection.bootstrapped is None:
             return
         if steps.found.reach is not None and steps.found.reach.outcome == "forbidden":
-            steps.found.reach = await ask(tenant.admin)
-        if tenant.watching is None:
-            tenant.watch(
+            steps.found.reach = await ask(connection.admin)
+        if connection.watches is None:
+            connection.watch(
                 self._on_nodes,
-                lambda addon: self._links.wake_addon(self._key, addon),
+                lambda addon: self._wakeups.wake_addon(self._key, addon),
                 self._p.wake,
                 self._p.wake,
             )
-            self._links.wake_addons(self._key)
+            self._wakeups.wake_addons(self._key)
         self._count_nodes(steps)
-        if tenant.watching is not None:
-            meta = steps.world.meta_ranges
-            steps.found.foreign = await attend(self._p, tenant, tenant.watching, meta)
+        if connection.watches is not None:
+            meta = steps.view.meta_ranges
+            steps.found.unmanaged = await attend(self._p, connection, connection.watches, meta)
 
     def _on_nodes(self) -> None:
         """Addons' pods wait for nodes, and the status counts them."""
         self._p.wake()
-        self._links.wake_addons(self._key)
+        self._wakeups.wake_addons(self._key)
 
-    def _count_nodes(self, steps: Steps) -> None:
-        if self._tenant is not None and self._tenant.watching is not None:
-            steps.found.nodes = self._tenant.watching.nodes
-        if self._tenant is not None:
-            steps.found.excess = self._tenant.excess
+    def _count_nodes(self, steps: ControlPlane) -> None:
+        if self._connection is not None and self._connection.watches is not None:
+            steps.found.nodes = self._connection.watches.nodes
+        if self._connection is not None:
+            steps.found.excess = self._connection.excess
 
-    async def _connect(self, steps: Steps) -> Tenant | None:
+    async def _connect(self, steps: ControlPlane) -> Connection | None:
         cluster, endpoint = self._p.obj, steps.found.endpoint
         if not isinstance(endpoint, Endpoint):
             return None
-        admin, operator = (
-            steps.world.get(kinds.SECRET, name) for name in secrets_for(cluster.name)
-        )
+        admin, operator = (steps.view.get(kinds.SECRET, name) for name in secrets_for(cluster.name))
         try:
             return await connect(
-                self._tenants,
+                self._connections,
                 self._settings,
                 cluster,
                 endpoint,
@@ -145,46 +150,48 @@ class Inside:
             )
         except Unusable as error:
             # Edited by hand while its CA is refused: otherwise it would have been made anew.
-            steps.found.reach = Reach("unauthorized", str(error))
+            steps.found.reach = Reachability("unauthorized", str(error))
             return None
 
-    async def _facts(self, steps: Steps, tenant: Tenant) -> bootstrap.Facts | None:
+    async def _inputs(
+        self, steps: ControlPlane, connection: Connection
+    ) -> bootstrap.BootstrapInputs | None:
         endpoint, ca = steps.found.endpoint, _trusted(steps)
         if not isinstance(endpoint, Endpoint) or ca is None:
             return None
         cluster = self._p.obj
-        found = () if leads_to_nodes(cluster) else await self._resolve(tenant, endpoint.host)
-        return bootstrap.Facts(
-            steps.plan,
-            planning.running_version(cluster, steps.world) or cluster.spec.version,
+        found = () if leads_to_nodes(cluster) else await self._resolve(connection, endpoint.host)
+        return bootstrap.BootstrapInputs(
+            steps.resolved,
+            planning.running_version(cluster, steps.view) or cluster.spec.version,
             endpoint,
             ca,
-            slice_addresses(cluster, steps.world.nodes, found),
-            family_missing(cluster, found or known_addresses(cluster, steps.world.nodes)),
+            slice_addresses(cluster, steps.view.nodes, found),
+            family_missing(cluster, found or known_addresses(cluster, steps.view.nodes)),
         )
 
     async def _apply(
-        self, steps: Steps, tenant: Tenant, wanted: list[Manifest], *, fresh: bool
-    ) -> Bootstrap:
+        self, steps: ControlPlane, connection: Connection, wanted: list[Manifest], *, fresh: bool
+    ) -> BootstrapState:
         """Brings the objects, and first the rights to do so where they are not there."""
         try:
             if fresh:
                 await self._grant(steps)
-            refused = await brought(tenant.kube, wanted, fresh=fresh)
+            refused = await brought(connection.kube, wanted, fresh=fresh)
             if _forbidden(refused) and not fresh:
                 await self._grant(steps)
             tries = HEEDED
             while _forbidden(refused) and tries:
                 # Bindings are heeded a moment after they were made.
                 await self._p.clock.wait(asyncio.Event(), HEED_AFTER)
-                refused = await brought(tenant.kube, wanted, fresh=fresh)
+                refused = await brought(connection.kube, wanted, fresh=fresh)
                 tries -= 1
         except (KubeError, pki.PkiError) as error:
-            text = f"{tenant.kube.server}: {error}"
-            return Bootstrap(False, reasons.UNREACHABLE, text)
-        return _verdict(tenant, refused, fresh=fresh)
+            text = f"{connection.kube.server}: {error}"
+            return BootstrapState(False, reasons.UNREACHABLE, text)
+        return _verdict(connection, refused, fresh=fresh)
 
-    async def _grant(self, steps: Steps) -> None:
+    async def _grant(self, steps: ControlPlane) -> None:
         """Puts the operators' rights in place; not while the CA is refused.
 
         What is refused shows in what comes after it.
@@ -202,38 +209,41 @@ class Inside:
         if refused:
             self._p.log.info("rights of operators refused", error=str(refused[0]))
 
-    async def _resolve(self, tenant: Tenant, host: str) -> tuple[str, ...]:
+    async def _resolve(self, connection: Connection, host: str) -> tuple[str, ...]:
         now = self._p.clock.monotonic()
-        if tenant.resolved is None or now - tenant.resolved[0] > RESOLVED_FOR:
+        if connection.resolved is None or now - connection.resolved[0] > RESOLVED_FOR:
             found = await resolve(host)
             # A name server that fails now does not take away what it said before.
-            tenant.resolved = (now, found or (tenant.resolved[1] if tenant.resolved else ()))
-        return tenant.resolved[1]
+            connection.resolved = (
+                now,
+                found or (connection.resolved[1] if connection.resolved else ()),
+            )
+        return connection.resolved[1]
 
 
-_DONE = Bootstrap(True, reasons.AS_WANTED, "all objects for joining nodes are applied")
+_DONE = BootstrapState(True, reasons.AS_WANTED, "all objects for joining nodes are applied")
 
 
-def _verdict(tenant: Tenant, refused: Sequence[Refused], *, fresh: bool) -> Bootstrap:
+def _verdict(connection: Connection, refused: Sequence[Refused], *, fresh: bool) -> BootstrapState:
     if not refused:
         return _DONE
     # A young API server makes its namespaces and roles a moment after it began to answer.
     passing = NotFound | Forbidden if fresh else NotFound
     young = all(isinstance(r.error, passing) for r in refused)
     reason = reasons.CREATING if young else reasons.APPLY_FAILED
-    return Bootstrap(False, reason, f"{tenant.kube.server} refused {refused[0]}")
+    return BootstrapState(False, reason, f"{connection.kube.server} refused {refused[0]}")
 
 
 def _forbidden(results: Sequence[Refused]) -> bool:
     return any(isinstance(r.error, Forbidden) for r in results)
 
 
-def _trusted(steps: Steps) -> bytes | None:
+def _trusted(steps: ControlPlane) -> bytes | None:
     """The CA to trust: the checked one, or the recorded one while another is refused."""
     if steps.keys.ca is not None:
         return steps.keys.ca.trust_pem
     cluster = steps.cluster
-    operator = steps.world.get(kinds.SECRET, names.operator_secret(cluster.name, rbac.CLUSTER))
+    operator = steps.view.get(kinds.SECRET, names.operator_secret(cluster.name, rbac.CLUSTER))
     try:
         return identity_of(operator, cluster).ca if operator is not None else None
     except Untrusted:

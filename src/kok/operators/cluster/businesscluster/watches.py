@@ -10,7 +10,7 @@ from typing import Any
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.cluster.inside import rbac
+from kok.operators.cluster.businesscluster import rbac
 from kok.operators.cluster.naming import LABEL_ADDON
 from kok.workload import unmanaged_nodes
 from kok.workload.csr import Pending
@@ -18,10 +18,10 @@ from kok.workload.csr import Pending
 FOLLOWED = (kinds.DEPLOYMENT, kinds.DAEMONSET, kinds.CONFIGMAP)
 """Kinds of addons' objects that wake their Addon at once; others are compared now and then."""
 ADDRESSES_MOST = 4 * 2**20
-"""Bytes of names and addresses of all nodes that are remembered; 5,000 nodes have less."""
+"""Bytes; 5,000 nodes have less."""
 
 
-class Watching:
+class Watches:
     """Watches of one business cluster; failures are retried by the watches themselves."""
 
     def __init__(
@@ -31,8 +31,14 @@ class Watching:
         on_object: Callable[[str], None],
         on_rights: Callable[[], None] = lambda: None,
         on_requests: Callable[[], None] = lambda: None,
+        *,
+        addresses_most: int = ADDRESSES_MOST,
     ) -> None:
-        """Needs a running event loop. The callbacks must be quick."""
+        """Needs a running event loop. The callbacks must be quick.
+
+        `addresses_most`: bytes of names and addresses of all nodes that are remembered.
+        """
+        self._addresses_most = addresses_most
         self.nodes: dict[str, bool] | None = None
         """Whether each node is Ready, by name; None until all are known."""
         self.addresses: dict[str, tuple[str, ...]] = {}
@@ -59,7 +65,8 @@ class Watching:
         """What is told of nodes and by them is more than is kept, as a sentence; None if nothing."""
         server = self._kube.server
         if self._unkept:
-            return f"{server}: the addresses of all nodes are more than {ADDRESSES_MOST} bytes"
+            most = self._addresses_most
+            return f"{server}: the addresses of all nodes are more than {most} bytes"
         if self.requests is not None and self.requests.overflowing:
             return (
                 f"{server}: more certificate requests wait than are kept; the oldest are not seen"
@@ -93,7 +100,7 @@ class Watching:
         self._unkept.discard(name)
         if change != "DELETED":
             told = unmanaged_nodes.addresses(node)
-            fits = self._kept + _size(told) <= ADDRESSES_MOST
+            fits = self._kept + _size(told) <= self._addresses_most
             self.addresses[name] = told if fits else ()
             self._kept += _size(self.addresses[name])
             if not fits:

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import dataclass
+from typing import Literal
 
 from kok.kube.client import Kube
 from kok.kube.errors import Barred, Forbidden, KubeError, NotFound, Unauthorized
-from kok.operators.cluster.cluster.conditions.findings import Reach
-from kok.operators.cluster.cluster.endpoint import is_address
+from kok.operators.cluster.endpoint import is_address
 
 ASKED = "/api/v1/namespaces/kube-system"
 """Something that only an admin may read: the answer proves address, certificate and rights."""
 DEADLINE = 3.0
 
 
-async def ask(admin: Kube, *, tries: int = 1) -> Reach:
+@dataclass(frozen=True, slots=True)
+class Reachability:
+    """How the API answered through its public address, asked with the admin kubeconfig."""
+
+    outcome: Literal["ok", "forbidden", "unauthorized", "unreachable", "barred"]
+    """`forbidden`: it knows us, but the admins' rights are not there (yet). `barred`: it is not
+    asked, since its name leads where the administrator forbids."""
+    message: str = ""
+
+    @property
+    def answers(self) -> bool:
+        """Whether requests get through and the credentials are known."""
+        return self.outcome in {"ok", "forbidden"}
+
+
+async def ask(admin: Kube, *, tries: int = 1) -> Reachability:
     """A request with the admin kubeconfig; never raises.
 
     More tries for an API that answered the last time: one lost request is no outage.
@@ -28,26 +44,26 @@ async def ask(admin: Kube, *, tries: int = 1) -> Reach:
     return found
 
 
-async def _ask(admin: Kube) -> Reach:
+async def _ask(admin: Kube) -> Reachability:
     try:
         await admin.raw("GET", ASKED, timeout=DEADLINE)
     except NotFound:
         pass  # A server so young that it has not made the namespace yet.
     except Forbidden as error:
-        return Reach("forbidden", error.message)
+        return Reachability("forbidden", error.message)
     except Unauthorized:
-        return Reach(
+        return Reachability(
             "unauthorized",
             f"{admin.server} does not accept the admin kubeconfig; if the CA was changed, its API "
             "servers have to restart",
         )
     except Barred as error:
-        return Reach(
+        return Reachability(
             "barred", f"{error.message}; have spec.endpoint.host stand for another address"
         )
     except KubeError as error:
-        return Reach("unreachable", f"{admin.server} {error.told}")
-    return Reach("ok")
+        return Reachability("unreachable", f"{admin.server} {error.told}")
+    return Reachability("ok")
 
 
 async def resolve(host: str) -> tuple[str, ...]:

@@ -14,9 +14,17 @@ from kok.kube.objects.ownership import prune, release
 from kok.operators.cluster import naming, reasons
 from kok.operators.cluster.children import all_of, ensure_children, is_child, loosen_keys, make_once
 from kok.operators.cluster.cluster import decide as planning
-from kok.operators.cluster.cluster import hibernation
-from kok.operators.cluster.cluster.conditions.findings import Findings
-from kok.operators.cluster.cluster.endpoint import (
+from kok.operators.cluster.cluster.observe import ADDON, ClusterView
+from kok.operators.cluster.cluster.operations import hibernation
+from kok.operators.cluster.cluster.outcome import ClusterOutcome
+from kok.operators.cluster.cluster.pki.credentials import ROOTS, Issuer, Names, originals
+from kok.operators.cluster.cluster.pki.keys import KeyRing, Keys
+from kok.operators.cluster.cluster.pki.restored import Returned, returned
+from kok.operators.cluster.cluster.render import apiserver, controllers, networkpolicy, owned, pods
+from kok.operators.cluster.cluster.render import service as service_
+from kok.operators.cluster.cluster.spec.policy import check
+from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster, resolve
+from kok.operators.cluster.endpoint import (
     Endpoint,
     NoEndpoint,
     family_missing,
@@ -24,14 +32,6 @@ from kok.operators.cluster.cluster.endpoint import (
     public_endpoint,
     serving_names,
 )
-from kok.operators.cluster.cluster.observe import ADDON, World
-from kok.operators.cluster.cluster.pki.credentials import ROOTS, Issuer, Names, originals
-from kok.operators.cluster.cluster.pki.keys import KeyRing, Keys
-from kok.operators.cluster.cluster.pki.restored import Returned, returned
-from kok.operators.cluster.cluster.render import apiserver, controllers, networkpolicy, owned, pods
-from kok.operators.cluster.cluster.render import service as service_
-from kok.operators.cluster.cluster.spec.blueprint import Blueprint, blueprint
-from kok.operators.cluster.cluster.spec.policy import check
 from kok.operators.cluster.naming import (
     ANNOTATION_ETCD_CA,
     API_SERVER,
@@ -50,84 +50,84 @@ RENDER = {
 }
 
 
-class Steps:
+class ControlPlane:
     """One pass over one Cluster. The methods are called in the order in which they stand here."""
 
-    def __init__(self, p: Pass[Cluster], world: World, policies: Policies) -> None:
+    def __init__(self, p: Pass[Cluster], view: ClusterView, policies: Policies) -> None:
         self.p = p
         self._policies = policies
         self.cluster = p.obj
-        self.found = Findings(world, endpoint=self._endpoint(world))
-        self._plan: Blueprint | None = None
+        self.found = ClusterOutcome(view, endpoint=self._endpoint(view))
+        self._resolved: ResolvedCluster | None = None
         self._keys: Keys | None = None
         self._lacks: Returned | None = None
 
     @property
-    def world(self) -> World:
-        """The world as far as it is known, with what this pass changed."""
-        return self.found.world
+    def view(self) -> ClusterView:
+        """What was observed, with what this pass has changed since."""
+        return self.found.view
 
     @property
-    def plan(self) -> Blueprint:
-        """The blueprint; there after `draw`."""
-        if self._plan is None:
+    def resolved(self) -> ResolvedCluster:
+        """The spec with all defaults; there after `draw`."""
+        if self._resolved is None:
             raise AssertionError("draw comes first")
-        return self._plan
+        return self._resolved
 
     def deployment(self, component: str) -> Manifest | None:
         """A component's Deployment."""
-        return self.world.get(kinds.DEPLOYMENT, naming.deployment(self.cluster.name, component))
+        return self.view.get(kinds.DEPLOYMENT, naming.deployment(self.cluster.name, component))
 
     async def loosen_keys(self) -> None:
         """Before anything can stop the pass: keys that have the Cluster for an owner go with it."""
-        stored = self.world.of(kinds.SECRET)
+        stored = self.view.of(kinds.SECRET)
         keys = [stored[name] for name in key_secrets(self.cluster.name) if name in stored]
-        self.found.world = self.world.merged(await loosen_keys(self.p.kube, self.cluster, keys))
+        self.found.view = self.view.merged(await loosen_keys(self.p.kube, self.cluster, keys))
 
     def draw(self) -> None:
         """Checks the spec; raises `Invalid`."""
-        known = known_addresses(self.cluster, self.world.nodes)
+        known = known_addresses(self.cluster, self.view.nodes)
         problem = family_missing(self.cluster, known)
         if problem and self.cluster.status.version is None:
             raise Invalid(reasons.FAMILY_MISSING, problem)
-        etcd = (self.world.etcd(self.cluster.name) or {}).get("spec") or {}
-        self._plan = blueprint(self.cluster, etcd.get("version"))
-        check(self._policies, self._plan)
+        etcd = (self.view.etcd(self.cluster.name) or {}).get("spec") or {}
+        self._resolved = resolve(self.cluster, etcd.get("version"))
+        check(self._policies, self._resolved)
 
     async def lay_foundation(self) -> None:
         """What everything else refers to: etcd, the Service, the keys; all side by side.
 
         etcd comes first since its volumes take longest.
         """
-        plan, name = self.plan, self.cluster.name
-        secrets = self.world.of(kinds.SECRET)
-        back = returned(self.cluster, self.world, secrets, self.p.now)
+        resolved, name = self.resolved, self.cluster.name
+        secrets = self.view.of(kinds.SECRET)
+        back = returned(self.cluster, self.view, secrets, self.p.now)
         self._lacks = back if back.reason is not None else None
         ring = KeyRing(self.cluster, back.instead_of(secrets), self.p.now)
-        budgets = [pods.budget(plan, part) for part in plan.parts.values()]
-        trusted = self.world.etcd_trusted(name)
-        etcd = owned.etcd_cluster(plan, self.world.etcd(name), trusted)
-        if hibernation.etcd_may_stop(self.cluster, self.world):
+        budgets = [pods.budget(resolved, part) for part in resolved.parts.values()]
+        trusted = self.view.etcd_trusted(name)
+        etcd = owned.etcd_cluster(resolved, self.view.etcd(name), trusted)
+        if hibernation.etcd_may_stop(self.cluster, self.view):
             etcd["spec"]["hibernate"] = True
         settling = asyncio.create_task(ring.settle())
         fences = self._fences()
         await all_of([self._put([etcd, *budgets, *fences]), self._put_service(), _quiet(settling)])
         await self._prune(kinds.NETWORKPOLICY, fences)
         self._keys = settling.result()
-        self.found.endpoint = self._endpoint(self.world)
+        self.found.endpoint = self._endpoint(self.view)
         await self._give_back()
         self.found.problems = self._keys.problems
 
     async def _give_back(self) -> None:
         """Keys that somebody brought are used, and belong to nobody but him."""
-        stored = self.world.of(kinds.SECRET)
+        stored = self.view.of(kinds.SECRET)
         taken = [
             live
             for name in sorted(self.keys.brought)
             if (live := stored.get(name)) is not None and is_child(live, self.cluster)
         ]
         done = [await release(self.p.kube, kinds.SECRET, live, self.cluster) for live in taken]
-        self.found.world = self.world.merged(done)
+        self.found.view = self.view.merged(done)
 
     def insist_on_keys(self) -> None:
         """Raises `Wait` while keys are missing that belong to what is in etcd.
@@ -159,7 +159,7 @@ class Steps:
 
     def _insist_that_they_stay(self, keys: Iterable[str]) -> None:
         """Raises `Wait` while a Secret whose key is to be recorded is being removed."""
-        secrets = self.world.of(kinds.SECRET)
+        secrets = self.view.of(kinds.SECRET)
         for name in sorted(keys):
             if (secrets.get(name) or {"metadata": {}})["metadata"].get("deletionTimestamp"):
                 where = f"Secret {self.cluster.namespace}/{name}"
@@ -167,13 +167,13 @@ class Steps:
 
     async def issue_credentials(self) -> None:
         """Secrets with certificates and kubeconfigs, the Addons, and the API server beside them."""
-        world, endpoint = self.world, self.found.endpoint
+        view, endpoint = self.view, self.found.endpoint
         public = endpoint if isinstance(endpoint, Endpoint) else None
-        service = world.service(self.cluster.name)
-        served = Names(*serving_names(self.cluster, public, service, world.nodes))
-        issuer = Issuer(self.plan, self.keys, world.of(kinds.SECRET), self.p.now)
+        service = view.service(self.cluster.name)
+        served = Names(*serving_names(self.cluster, public, service, view.nodes))
+        issuer = Issuer(self.resolved, self.keys, view.of(kinds.SECRET), self.p.now)
         made = issuer.all(served, public)
-        addons = owned.addons(self.plan)
+        addons = owned.addons(self.resolved)
         await self._put([*made.secrets, *addons, *self._deployments({API_SERVER}, answers=False)])
         self.found.certificates = made.certificates
         self.found.ending = tuple(made.ending)
@@ -191,7 +191,7 @@ class Steps:
 
     def complain(self) -> None:
         """Raises `Wait` for what is missing although everything else is in place."""
-        missing = self.world.missing_secrets
+        missing = self.view.missing_secrets
         if missing:
             namespace = self.cluster.namespace
             raise Wait(
@@ -209,16 +209,18 @@ class Steps:
         return self._keys
 
     def _deployments(self, components: set[str], *, answers: bool) -> list[Manifest]:
-        down = hibernation.is_down(self.cluster, self.world)
+        down = hibernation.is_down(self.cluster, self.view)
         wanted = (
-            hibernation.versions(self.cluster, self.world)
+            hibernation.versions(self.cluster, self.view)
             if down
-            else planning.versions_to_run(self.cluster, self.world, answers=answers)
+            else planning.versions_to_run(self.cluster, self.view, answers=answers)
         )
         stamp = planning.keys_hash(self._recorded())
         made = [
             pods.unrolled(
-                pods.marked(RENDER[component](self.plan, version, stamp), self._notes(component)),
+                pods.marked(
+                    RENDER[component](self.resolved, version, stamp), self._notes(component)
+                ),
                 self.deployment(component),
             )
             for component, version in wanted.items()
@@ -230,7 +232,7 @@ class Steps:
     def _with_roots(self, deployment: Manifest) -> Manifest:
         """Pods of a cluster whose CA has issuers get these as well, to trust the API by."""
         name = naming.controller_manager_secret(self.cluster.name)
-        secret = self.world.get(kinds.SECRET, name) or {}
+        secret = self.view.get(kinds.SECRET, name) or {}
         ours = deployment["metadata"]["name"] == naming.deployment(
             self.cluster.name, CONTROLLER_MANAGER
         )
@@ -241,9 +243,9 @@ class Steps:
     def _notes(self, component: str) -> dict[str, str | None]:
         """What has become of etcd that restarts a component."""
         name = self.cluster.name
-        notes = {pods.ANNOTATION_RESTORED: self.world.etcd_restored(name)}
+        notes = {pods.ANNOTATION_RESTORED: self.view.etcd_restored(name)}
         if component == API_SERVER:
-            notes[ANNOTATION_ETCD_CA] = self.world.etcd_trust(name)
+            notes[ANNOTATION_ETCD_CA] = self.view.etcd_trust(name)
         return notes
 
     def _recorded(self) -> dict[str, str]:
@@ -264,19 +266,19 @@ class Steps:
         """The NetworkPolicies; there before any pod that they are for."""
         if not self._policies.isolates():
             return []
-        closed = (*self._policies.forbidden_ranges, *self.world.meta_ranges)
+        closed = (*self._policies.forbidden_ranges, *self.view.meta_ranges)
         around = networkpolicy.Surroundings(
-            self.world.machines, closed, self._policies.dns_servers, self._policies.scrapers
+            self.view.machines, closed, self._policies.dns_servers, self._policies.scrapers
         )
-        return networkpolicy.policies(self.plan, around)
+        return networkpolicy.policies(self.resolved, around)
 
     async def _prune(self, kind: Kind, kept: Iterable[Manifest]) -> None:
         keep = [manifest["metadata"]["name"] for manifest in kept]
-        await prune(self.p.kube, kind, self.cluster, keep, self.world.of(kind).values())
+        await prune(self.p.kube, kind, self.cluster, keep, self.view.of(kind).values())
 
     async def _put_service(self) -> None:
         try:
-            await self._put([service_.service(self.plan)])
+            await self._put([service_.service(self.resolved)])
         except InvalidObject as error:
             if "port" not in error.message:
                 raise
@@ -291,11 +293,11 @@ class Steps:
     async def _put(self, intents: Iterable[Manifest], *, once: bool = False) -> None:
         labelled = [_of_cluster(intent, self.cluster.name) for intent in intents]
         make = make_once if once else ensure_children
-        done = await make(self.p.kube, self.cluster, labelled, self.world.children)
-        self.found.world = self.world.merged(done)
+        done = await make(self.p.kube, self.cluster, labelled, self.view.children)
+        self.found.view = self.view.merged(done)
 
-    def _endpoint(self, world: World) -> Endpoint | NoEndpoint:
-        return public_endpoint(self.cluster, world.service(self.cluster.name), world.nodes)
+    def _endpoint(self, view: ClusterView) -> Endpoint | NoEndpoint:
+        return public_endpoint(self.cluster, view.service(self.cluster.name), view.nodes)
 
 
 def _of_cluster(intent: Manifest, cluster: str) -> Manifest:

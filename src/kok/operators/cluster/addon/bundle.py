@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kok.api.cluster.addon import Addon
 from kok.api.meta import Manifest
@@ -14,14 +14,14 @@ from kok.kube.budget.limits import MIB, weight
 from kok.kube.client import Kube
 from kok.kube.decoding.nesting import ALLOWED, too_deep
 from kok.operators.cluster import reasons
-from kok.operators.cluster.addon.facts import Facts
+from kok.operators.cluster.addon.context import TemplateContext
 from kok.operators.cluster.addon.render import (
-    Job,
+    RenderJob,
     Template,
     builtin,
     merged_values,
     render,
-    render_job,
+    run_job,
 )
 from kok.operators.cluster.addon.values import check_values
 from kok.runtime.controller.errors import Invalid, Wait
@@ -32,7 +32,6 @@ from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished
 
 LOOK_AGAIN = 60.0
 """Seconds after which a ConfigMap is read again; it carries no mark by which it could be watched."""
-LIMITS = Limits()
 SMALL = 16 * 1024
 """Characters of values as JSON with which a built-in addon is rendered at once: a few
 milliseconds. With more than that its templates, too, are other people's work."""
@@ -41,11 +40,19 @@ milliseconds. With more than that its templates, too, are other people's work.""
 LARGE, HEAVY = MIB // 2, 6 * MIB
 """Bytes of a bundle as JSON, and as objects in memory, of which either is much. Ordinary objects
 are both at the same time; what aliases make many of is heavy long before."""
-LARGE_AT_ONCE = 4
-"""Bundles of that size that are worked with at the same time, one a namespace."""
-SPAN = 60.0
-"""Seconds after which who works with one makes room for those who wait. A business cluster that
-is slow enough could keep it for the whole of a pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSettings:
+    """How much of the operator rendering may take."""
+
+    limits: Limits = field(default_factory=Limits)
+    """Of one rendering in a process of its own."""
+    large_at_once: int = 4
+    """Large bundles that are worked with at the same time, one a namespace."""
+    span: float = 60.0
+    """Seconds after which who works with a large one makes room for those who wait. A business
+    cluster that is slow enough could keep it for the whole of a pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +70,28 @@ class Bundle:
         return sum(map(len, texts)) > LARGE or sum(map(weight, texts)) > HEAVY
 
 
-class Bundler:
+class BundleRenderer:
     """Makes bundles; what comes from users is rendered aside, once."""
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: Workshop, settings: BundleSettings | None = None) -> None:
+        """`workshop` is where templates of users are rendered."""
         self._workshop = workshop
-        self._room = FairSlots(LARGE_AT_ONCE, share=1, span=SPAN)
+        self._settings = settings or BundleSettings()
+        self._room = FairSlots(self._settings.large_at_once, share=1, span=self._settings.span)
         self._large: set[Key] = set()
         """Addons whose bundles were large when they were last seen."""
 
     @asynccontextmanager
-    async def held(self, kube: Kube, addon: Addon, facts: Facts) -> AsyncIterator[Bundle]:
-        """See `bundle`; to be left when it is no longer needed.
+    async def held(
+        self, kube: Kube, addon: Addon, context: TemplateContext
+    ) -> AsyncIterator[Bundle]:
+        """The bundle of an Addon, as of `bundle`; to be left when it is no longer needed.
 
         A large one is let go and made again when there is room, so that what waits takes none.
         """
         key = (addon.namespace, addon.name)
         if key not in self._large:
-            made = await self.bundle(kube, addon, facts)
+            made = await self.bundle(kube, addon, context)
             if not made.large:
                 yield made
                 return
@@ -88,14 +99,15 @@ class Bundler:
             del made
         try:
             async with self._room.one(addon.namespace):
-                made = await self.bundle(kube, addon, facts)
+                made = await self.bundle(kube, addon, context)
                 if not made.large:
                     self._large.discard(key)
                 yield made
         except GaveWay:
             text = (
-                f"it is one of the large ones, of which {LARGE_AT_ONCE} are worked with at a time, "
-                f"and was not applied within {SPAN:.0f} s while others wait; its next turn comes "
+                f"it is one of the large ones, of which "
+                f"{self._settings.large_at_once} are worked with at a time, "
+                f"and was not applied within {self._settings.span:.0f} s while others wait; its next turn comes "
                 "by itself. Smaller Addons never wait so"
             )
             raise Wait(reasons.WAITING_FOR_ROOM, text, 5.0) from None
@@ -104,7 +116,7 @@ class Bundler:
         """The Addon goes."""
         self._large.discard(key)
 
-    async def bundle(self, kube: Kube, addon: Addon, facts: Facts) -> Bundle:
+    async def bundle(self, kube: Kube, addon: Addon, context: TemplateContext) -> Bundle:
         """Reads and renders; raises `Invalid`, or `Wait` for a ConfigMap that is missing."""
         spec = addon.spec
         if too_deep(spec.values):
@@ -114,21 +126,21 @@ class Bundler:
             name = spec.source.builtin
             known = builtin(name)
             values = merged_values(name, known.defaults, spec.values)
-            check_values(name, known.defaults, spec.values, facts.version)
-            job = Job(known.templates, facts, values, addon.name)
-            version = facts.image(name).rpartition(":")[2]
+            check_values(name, known.defaults, spec.values, context.version)
+            job = RenderJob(known.templates, context, values, addon.name)
+            version = context.image(name).rpartition(":")[2]
             if len(json.dumps(spec.values)) <= SMALL:
-                return Bundle(render(job.templates, facts, values, addon.name), version)
+                return Bundle(render(job.templates, context, values, addon.name), version)
             return Bundle(await self._aside(addon.namespace, job), version)
         templates = await _templates(kube, addon)
-        job = Job(templates, facts, spec.values, addon.name)
+        job = RenderJob(templates, context, spec.values, addon.name)
         return Bundle(await self._aside(addon.namespace, job), None)
 
-    async def _aside(self, namespace: str, job: Job) -> list[Manifest]:
+    async def _aside(self, namespace: str, job: RenderJob) -> list[Manifest]:
         """In a process of its own: a template may loop for ever, or ask for all memory there is."""
         try:
             made = await self._workshop.run(
-                namespace, render_job, job, digest=job.digest(), limits=LIMITS
+                namespace, run_job, job, digest=job.digest(), limits=self._settings.limits
             )
         except TooMuch as error:
             problem = f"rendering {error}; make the templates and their values simpler"

@@ -1,19 +1,19 @@
-"""From a spec to a blueprint, and what is refused on the way."""
+"""From a spec to one with all defaults, and what is refused on the way."""
 
 from __future__ import annotations
 
 import pytest
 from tests.unit.operators.cluster.builders import a_cluster
 
-from kok.operators.cluster.cluster.spec.blueprint import blueprint
 from kok.operators.cluster.cluster.spec.flags import command_line, known
+from kok.operators.cluster.cluster.spec.resolved import resolve
 from kok.operators.cluster.naming import API_SERVER, CONTROLLER_MANAGER, SCHEDULER
 from kok.runtime.controller.errors import Invalid
 
 
 def refusal(**spec: object) -> str:
     with pytest.raises(Invalid) as caught:
-        blueprint(a_cluster(**spec))
+        resolve(a_cluster(**spec))
     return str(caught.value)
 
 
@@ -24,22 +24,22 @@ def refusal(**spec: object) -> str:
 def test_a_profile_sets_the_sizes(
     profile: str, members: int, replicas: tuple[int, int, int]
 ) -> None:
-    plan = blueprint(a_cluster(profile=profile))
-    assert plan.profile.members == members
-    found = [plan.parts[c].replicas for c in (API_SERVER, CONTROLLER_MANAGER, SCHEDULER)]
+    resolved = resolve(a_cluster(profile=profile))
+    assert resolved.profile.members == members
+    found = [resolved.parts[c].replicas for c in (API_SERVER, CONTROLLER_MANAGER, SCHEDULER)]
     assert tuple(found) == replicas
 
 
 def test_single_fields_override_the_profile() -> None:
     wanted = {"replicas": 3, "resources": {"requests": {"memory": "1Gi"}}}
-    part = blueprint(a_cluster(apiServer=wanted)).parts[API_SERVER]
+    part = resolve(a_cluster(apiServer=wanted)).parts[API_SERVER]
     assert part.replicas == 3
     assert part.resources == {"requests": {"cpu": "50m", "memory": "1Gi"}}
 
 
 def test_a_limit_below_the_profiles_request_is_the_request() -> None:
     wanted = {"resources": {"limits": {"memory": "128Mi"}}}
-    part = blueprint(a_cluster(apiServer=wanted)).parts[API_SERVER]
+    part = resolve(a_cluster(apiServer=wanted)).parts[API_SERVER]
     assert part.resources["requests"]["memory"] == "128Mi"
 
 
@@ -120,8 +120,8 @@ def test_arguments_that_cannot_work_are_refused(spec: dict[str, object], sentenc
 
 def test_the_same_argument_is_fine_where_the_version_knows_it() -> None:
     extra = {"extraArgs": [{"name": "concurrent-service-syncs", "value": "2"}]}
-    plan = blueprint(a_cluster(version="1.36.4", controllerManager=extra))
-    assert plan.parts[CONTROLLER_MANAGER].extra_args == (("concurrent-service-syncs", "2"),)
+    resolved = resolve(a_cluster(version="1.36.4", controllerManager=extra))
+    assert resolved.parts[CONTROLLER_MANAGER].extra_args == (("concurrent-service-syncs", "2"),)
 
 
 def test_a_users_flag_takes_the_place_of_a_default() -> None:
@@ -143,9 +143,9 @@ def test_admission_plugins_add_to_those_that_must_be_on() -> None:
 def test_an_etcd_that_is_too_old_is_refused_before_an_upgrade_and_not_while_it_serves() -> None:
     upgrade = a_cluster(status={"version": "1.36.4"})
     with pytest.raises(Invalid, match=r"etcd 3\.5\.21 is too old for Kubernetes 1\.37\.1"):
-        blueprint(upgrade, "3.5.21")
-    blueprint(upgrade, "3.5.24")
-    blueprint(a_cluster(status={"version": "1.37.1"}), "3.5.21")
+        resolve(upgrade, "3.5.21")
+    resolve(upgrade, "3.5.24")
+    resolve(a_cluster(status={"version": "1.37.1"}), "3.5.21")
 
 
 def test_a_component_gets_only_what_its_own_version_knows() -> None:

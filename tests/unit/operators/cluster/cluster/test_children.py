@@ -18,12 +18,12 @@ from kok.kube.budget.pass_memory import Holding
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import held, owned
 from kok.operators.cluster.children import ensure_children
-from kok.operators.cluster.cluster import selection
+from kok.operators.cluster.cluster import children
+from kok.operators.cluster.cluster.caches import MetaNodeCache
 from kok.operators.cluster.cluster.observe import CHILDREN, observe
 from kok.operators.cluster.cluster.pki.keys import KeyRing
 from kok.operators.cluster.cluster.render import networkpolicy
-from kok.operators.cluster.cluster.shared.metanodes import MetaNodes
-from kok.operators.cluster.cluster.spec.blueprint import blueprint
+from kok.operators.cluster.cluster.spec.resolved import resolve
 from kok.operators.cluster.naming import key_secrets
 from kok.runtime.clock import FakeClock
 
@@ -43,10 +43,10 @@ def adorned(intent: Manifest) -> Manifest:
 
 async def intents(**spec: Any) -> list[Manifest]:
     """All that a Cluster is made of."""
-    plan = blueprint(a_cluster(**spec))
+    resolved = resolve(a_cluster(**spec))
     keys = await KeyRing(SHOP, {}, NOW, quick_pair).settle()
     around = networkpolicy.Surroundings((), (), (), ())
-    return [*everything(plan), *networkpolicy.policies(plan, around), *issue(keys).secrets]
+    return [*everything(resolved), *networkpolicy.policies(resolved, around), *issue(keys).secrets]
 
 
 @pytest.mark.parametrize("spec", [{}, FULL])
@@ -55,9 +55,9 @@ async def test_nothing_is_left_out_that_a_child_is_compared_by(spec: dict[str, A
     for intent in await intents(**spec):
         [kind] = [kind for kind in CHILDREN if kind.kind == intent["kind"]]
         child = adorned(intent)
-        found = selection.keep(SHOP, kind)(child)
+        found = children.keep(SHOP, kind)(child)
         assert covers(found, owned(stamped(intent), SHOP)), intent["metadata"]["name"]
-        assert selection.whole(SHOP)(child) == found
+        assert children.whole(SHOP)(child) == found
         assert "somebody" not in found["metadata"]["annotations"]
         assert not (found.get("data") or {}).get("somebody")
 
@@ -77,8 +77,8 @@ async def test_a_pass_holds_no_more_of_children_than_it_reads(api: FakeApi, kube
             meta = {**child["metadata"], "name": other}
             api.put(path, {**child, "metadata": meta, "spec": {"x": "x" * 500_000}})
     holding = Holding(MIB)
-    world = await observe(kube.apart(holding), SHOP, MetaNodes(), FakeClock())
-    assert len(world.children) >= len(everything_)
+    view = await observe(kube.apart(holding), SHOP, MetaNodeCache(), FakeClock())
+    assert len(view.children) >= len(everything_)
     assert holding.size < MIB // 2
 
 

@@ -12,9 +12,8 @@ from tests.unit.operators.cluster.builders import a_cluster
 from kok.api.cluster.addon import Addon
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
-from kok.operators.cluster.addon import source
-from kok.operators.cluster.addon.facts import Facts, facts_of
-from kok.operators.cluster.addon.source import Bundler
+from kok.operators.cluster.addon.bundle import Bundle, BundleRenderer, BundleSettings
+from kok.operators.cluster.addon.context import TemplateContext, context_of
 from kok.runtime.clock import settle
 from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.sandbox.pool import Workshop
@@ -32,10 +31,12 @@ LAUGHS = "\n".join(
 )
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine may have other things to do than to start a process."""
-    monkeypatch.setattr(source, "LIMITS", Limits(cpu=2, wall=600.0))
+PATIENT = Limits(cpu=2, wall=600.0)
+"""The machine may have other things to do than to start a process."""
+
+
+def renderer(workshop: Workshop, **settings: Any) -> BundleRenderer:
+    return BundleRenderer(workshop, BundleSettings(limits=PATIENT, **settings))
 
 
 @pytest.fixture
@@ -47,9 +48,9 @@ async def kube() -> Any:
     await server.close()
 
 
-def facts() -> Facts:
+def context() -> TemplateContext:
     """Those of some cluster."""
-    found = facts_of(a_cluster(status={"endpoint": "https://192.0.2.10:31443"}))
+    found = context_of(a_cluster(status={"endpoint": "https://192.0.2.10:31443"}))
     assert found is not None
     return found
 
@@ -60,13 +61,13 @@ def addon(text: str, **values: Any) -> Addon:
     return Addon.parse({"metadata": {"name": "mine", "namespace": "ns"}, "spec": spec})
 
 
-async def made(kube: Kube, bundler: Bundler, text: str, **values: Any) -> list[Manifest]:
+async def made(kube: Kube, bundles: BundleRenderer, text: str, **values: Any) -> list[Manifest]:
     """What the templates come to."""
-    return (await bundler.bundle(kube, addon(text, **values), facts())).manifests
+    return (await bundles.bundle(kube, addon(text, **values), context())).manifests
 
 
 async def test_a_users_templates_are_rendered_and_a_date_stays_a_text(kube: Kube) -> None:
-    (manifest,) = await made(kube, Bundler(Workshop()), CONFIGMAP % "2026-01-01", word="hello")
+    (manifest,) = await made(kube, renderer(Workshop()), CONFIGMAP % "2026-01-01", word="hello")
     assert manifest["data"] == {"text": "hello", "since": "2026-01-01"}
     assert manifest["metadata"]["labels"]
 
@@ -84,9 +85,9 @@ async def test_a_users_templates_are_rendered_and_a_date_stays_a_text(kube: Kube
     ids=["memory", "aliases", "time"],
 )
 async def test_a_template_takes_no_more_than_it_may(kube: Kube, text: str, words: str) -> None:
-    bundler = Bundler(Workshop())
+    bundles = renderer(Workshop())
     with pytest.raises(Invalid, match=words) as caught:
-        await made(kube, bundler, text, word="")
+        await made(kube, bundles, text, word="")
     assert caught.value.reason == "TemplateInvalid"
 
 
@@ -101,16 +102,16 @@ async def test_the_same_templates_are_rendered_once(
     async def never(*_: object) -> Any:
         raise AssertionError("rendered again")
 
-    bundler = Bundler(Workshop(run=counted))
-    first = await made(kube, bundler, CONFIGMAP % "1", word="hello")
+    bundles = renderer(Workshop(run=counted))
+    first = await made(kube, bundles, CONFIGMAP % "1", word="hello")
     with pytest.raises(Invalid):
-        await made(kube, bundler, "{{ nothing }}")
+        await made(kube, bundles, "{{ nothing }}")
     run = never
-    assert await made(kube, bundler, CONFIGMAP % "1", word="hello") == first
+    assert await made(kube, bundles, CONFIGMAP % "1", word="hello") == first
     with pytest.raises(Invalid):
-        await made(kube, bundler, "{{ nothing }}")
+        await made(kube, bundles, "{{ nothing }}")
     with pytest.raises(AssertionError):
-        await made(kube, bundler, CONFIGMAP % "1", word="bye")
+        await made(kube, bundles, CONFIGMAP % "1", word="bye")
 
 
 async def test_a_process_that_came_to_no_end_is_tried_again(
@@ -120,7 +121,7 @@ async def test_a_process_that_came_to_no_end_is_tried_again(
         raise Unfinished("ended with -9")
 
     with pytest.raises(Wait, match="rendering ended with -9; it is tried again"):
-        await made(kube, Bundler(Workshop(run=killed)), CONFIGMAP % "1")
+        await made(kube, renderer(Workshop(run=killed)), CONFIGMAP % "1")
 
 
 async def test_what_runs_into_itself_is_not_rendered_again(kube: Kube) -> None:
@@ -131,11 +132,11 @@ async def test_what_runs_into_itself_is_not_rendered_again(kube: Kube) -> None:
         tries += 1
         return await aside(*given)
 
-    bundler = Bundler(Workshop(run=counted))
+    bundles = renderer(Workshop(run=counted))
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: &d {self: *d}"
     for _ in range(3):
         with pytest.raises(Invalid, match="more than 200000 values"):
-            await made(kube, bundler, text)
+            await made(kube, bundles, text)
     assert tries == 1
 
 
@@ -146,16 +147,16 @@ async def test_a_built_in_addon_with_huge_values_is_rendered_aside(kube: Kube) -
         asked.append(argument.addon)
         return await aside(function, argument, limits)
 
-    bundler = Bundler(Workshop(run=noted))
+    bundles = renderer(Workshop(run=noted))
 
     def coredns(kinds: int) -> Addon:
         values = {"resources": {"requests": {f"example.com/thing-{n}": "1" for n in range(kinds)}}}
         spec = {"cluster": "shop", "source": {"builtin": "coredns"}, "values": values}
         return Addon.parse({"metadata": {"name": "dns", "namespace": "ns"}, "spec": spec})
 
-    small = await bundler.bundle(kube, coredns(3), facts())
+    small = await bundles.bundle(kube, coredns(3), context())
     assert asked == []
-    large = await bundler.bundle(kube, coredns(3000), facts())
+    large = await bundles.bundle(kube, coredns(3000), context())
     assert asked == ["dns"]
     assert [m["kind"] for m in large.manifests] == [m["kind"] for m in small.manifests]
     assert large.version == small.version
@@ -166,7 +167,7 @@ async def test_values_without_end_are_refused(kube: Kube) -> None:
     for _ in range(100):
         values = {"a": values}
     with pytest.raises(Invalid, match=r"spec\.values is nested deeper than 64 levels") as caught:
-        await made(kube, Bundler(Workshop()), CONFIGMAP % "1", **values)
+        await made(kube, renderer(Workshop()), CONFIGMAP % "1", **values)
     assert caught.value.reason == "ValuesInvalid"
 
 
@@ -178,20 +179,16 @@ def large(namespace: str, name: str) -> Addon:
     return Addon.parse({"metadata": {"name": name, "namespace": namespace}, "spec": spec})
 
 
-async def test_of_large_bundles_a_namespace_has_one_in_memory(
-    kube: Kube, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(source, "LARGE_AT_ONCE", 2)
-
+async def test_of_large_bundles_a_namespace_has_one_in_memory(kube: Kube) -> None:
     async def rendered(_function: Any, job: Any, _limits: Limits) -> Any:
         return {"manifests": [{"kind": job.addon, "data": job.values["word"]}]}
 
-    bundler = Bundler(Workshop(run=rendered))
+    bundles = renderer(Workshop(run=rendered), large_at_once=2)
     inside: list[str] = []
     leave = asyncio.Event()
 
     async def work(addon: Addon) -> None:
-        async with bundler.held(kube, addon, facts()):
+        async with bundles.held(kube, addon, context()):
             inside.append(addon.name)
             await leave.wait()
 
@@ -206,25 +203,22 @@ async def test_of_large_bundles_a_namespace_has_one_in_memory(
 
 
 async def test_a_large_bundle_whose_cluster_is_slow_makes_room_for_those_of_others(
-    kube: Kube, monkeypatch: pytest.MonkeyPatch
+    kube: Kube,
 ) -> None:
-    monkeypatch.setattr(source, "LARGE_AT_ONCE", 1)
-    monkeypatch.setattr(source, "SPAN", 0.0)
-
     async def rendered(_function: Any, job: Any, _limits: Limits) -> Any:
         return {"manifests": [{"kind": job.addon, "data": job.values["word"]}]}
 
-    bundler = Bundler(Workshop(run=rendered))
+    bundles = renderer(Workshop(run=rendered), large_at_once=1, span=0.0)
     inside = asyncio.Event()
 
     async def hang() -> None:
-        async with bundler.held(kube, large("slow", "a"), facts()):
+        async with bundles.held(kube, large("slow", "a"), context()):
             inside.set()
             await asyncio.Event().wait()
 
     hanging = asyncio.create_task(hang())
     await inside.wait()
-    async with bundler.held(kube, large("quiet", "b"), facts()) as bundle:
+    async with bundles.held(kube, large("quiet", "b"), context()) as bundle:
         assert bundle.manifests[0]["kind"] == "b"
     with pytest.raises(Wait, match="its next turn comes by itself") as caught:
         await hanging
@@ -233,7 +227,7 @@ async def test_a_large_bundle_whose_cluster_is_slow_makes_room_for_those_of_othe
 
 def test_a_bundle_is_large_by_its_bytes_or_by_its_values() -> None:
     def is_large(data: Any) -> bool:
-        return source.Bundle([{"data": data}], None).large
+        return Bundle([{"data": data}], None).large
 
     assert is_large("x" * 600_000)
     assert is_large([[[]]] * 40_000)

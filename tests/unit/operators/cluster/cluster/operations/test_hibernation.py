@@ -8,13 +8,13 @@ import pytest
 from tests.unit.operators.cluster.builders import (
     a_cluster,
     a_deployment,
-    a_world,
+    a_view,
     an_etcd,
 )
 
 from kok.api.meta import Manifest
-from kok.operators.cluster.cluster import hibernation
-from kok.operators.cluster.cluster.observe import World
+from kok.operators.cluster.cluster.observe import ClusterView
+from kok.operators.cluster.cluster.operations import hibernation
 from kok.operators.cluster.naming import API_SERVER, COMPONENTS
 
 ASLEEP = a_cluster(hibernate=True)
@@ -28,17 +28,17 @@ def an_etcd_at(step: str | None, *, available: bool = False, **spec: Any) -> Man
     return etcd
 
 
-def with_replicas(count: int, *extra: Manifest) -> World:
+def with_replicas(count: int, *extra: Manifest) -> ClusterView:
     ready = count
     found = [a_deployment(c, ready=ready, desired=count) for c in COMPONENTS]
-    return a_world(*found, *extra)
+    return a_view(*found, *extra)
 
 
 def test_etcd_stops_only_when_no_pod_of_the_control_plane_is_left() -> None:
     etcd = an_etcd()
     assert not hibernation.etcd_may_stop(AWAKE, with_replicas(0, etcd))
     assert not hibernation.etcd_may_stop(ASLEEP, with_replicas(1, etcd))
-    stopping = a_world(a_deployment(API_SERVER, ready=0, desired=0, total=1), etcd)
+    stopping = a_view(a_deployment(API_SERVER, ready=0, desired=0, total=1), etcd)
     assert not hibernation.etcd_may_stop(ASLEEP, stopping)
     assert hibernation.etcd_may_stop(ASLEEP, with_replicas(0, etcd))
     # Once told, it is not woken by a pod that turns up.
@@ -67,7 +67,7 @@ def test_the_control_plane_is_down_from_the_wish_until_etcd_is_back(
 
 
 @pytest.mark.parametrize(
-    ("cluster", "world", "reason", "words"),
+    ("cluster", "view", "reason", "words"),
     [
         (ASLEEP, with_replicas(1, an_etcd()), "Hibernating", "the control plane stops"),
         (ASLEEP, with_replicas(0, an_etcd()), "Hibernating", "etcd stops"),
@@ -75,8 +75,10 @@ def test_the_control_plane_is_down_from_the_wish_until_etcd_is_back(
         (AWAKE, with_replicas(0, an_etcd_at("Waking")), "Waking", "etcd starts"),
     ],
 )
-def test_conditions_say_how_far_it_is(cluster: Any, world: World, reason: str, words: str) -> None:
-    told = hibernation.told(cluster, world)
+def test_conditions_say_how_far_it_is(
+    cluster: Any, view: ClusterView, reason: str, words: str
+) -> None:
+    told = hibernation.told(cluster, view)
     assert {j.reason for j in told.values()} == {reason}
     assert told["Ready"].holds is False
     assert words in told["Ready"].message
@@ -85,6 +87,6 @@ def test_conditions_say_how_far_it_is(cluster: Any, world: World, reason: str, w
 
 
 def test_nothing_is_upgraded_asleep() -> None:
-    world = with_replicas(1, an_etcd())
+    view = with_replicas(1, an_etcd())
     later = a_cluster(hibernate=True, version="1.38.0")
-    assert set(hibernation.versions(later, world).values()) == {"1.37.1"}
+    assert set(hibernation.versions(later, view).values()) == {"1.37.1"}

@@ -1,39 +1,45 @@
-"""Addresses of a Cluster's Machines, followed by one watch for all Clusters."""
+"""What all Clusters look at together: addresses of Machines and of the meta cluster's nodes.
+
+Each is followed by one watch for all of them, and listed again now and then.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
+from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.objects.addresses import address
+from kok.operators.cluster.endpoint import MetaNode
 from kok.runtime.clock import Clock
-from kok.runtime.controller.reconciler import Key
+from kok.runtime.controller.reconciler import EVERY, Key
 
 MACHINE = Machine.info.kind
 REFRESH = 600.0
-"""Seconds after which a namespace is listed again: a wake does not tell that a Machine is gone."""
+"""Seconds after which all is listed again: a watch event does not tell that an object is gone."""
 SPARE = 1000
 """New Machines that are remembered beside twice as many as there were."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MachineAddresses:
     """Where one Machine is, and whose node it is."""
 
     cluster: str
     addresses: tuple[str, ...]
 
 
-class Machines:
+class MachineAddressCache:
     """What is known of Machines; a Cluster is woken when an address of one of its own changes."""
 
     def __init__(self) -> None:
-        self._known: dict[str, dict[str, Place]] = {}
+        self._known: dict[str, dict[str, MachineAddresses]] = {}
         """By namespace and name; of namespaces that were listed."""
         self._listed_at: dict[str, float] = {}
         self._room: dict[str, int] = {}
@@ -47,7 +53,7 @@ class Machines:
         known = self._known.get(str(meta["namespace"]))
         if known is None:
             return []  # Nobody has asked yet.
-        found, name = place(manifest), str(meta["name"])
+        found, name = machine_addresses(manifest), str(meta["name"])
         if known.get(name) == found:
             return []
         known[name] = found
@@ -65,7 +71,9 @@ class Machines:
         now = clock.monotonic()
         if now - self._listed_at.get(namespace, float("-inf")) > REFRESH:
             listed = await kube.list(MACHINE, namespace, unread=FREE_FORM, keep=_gist, shared=True)
-            self._known[namespace] = {str(m["metadata"]["name"]): place(m) for m in listed}
+            self._known[namespace] = {
+                str(m["metadata"]["name"]): machine_addresses(m) for m in listed
+            }
             self._listed_at[namespace] = now
             self._room[namespace] = 2 * len(listed) + SPARE
         mine = (p.addresses for p in self._known[namespace].values() if p.cluster == cluster)
@@ -96,7 +104,7 @@ def _gist(manifest: Manifest) -> Manifest:
     }
 
 
-def place(manifest: Manifest) -> Place:
+def machine_addresses(manifest: Manifest) -> MachineAddresses:
     """What matters of a Machine: the addresses that its author wrote.
 
     Where he wrote a name and nothing else, the host tells the address that it has towards the
@@ -106,9 +114,73 @@ def place(manifest: Manifest) -> Place:
     facts: dict[str, Any] = (manifest.get("status") or {}).get("facts") or {}
     written = _addresses([spec.get("address"), *(spec.get("addresses") or ())])
     told = _addresses((facts.get("addresses") or ())[:1])
-    return Place(str(spec.get("cluster") or ""), written or told)
+    return MachineAddresses(str(spec.get("cluster") or ""), written or told)
 
 
 def _addresses(texts: Iterable[object]) -> tuple[str, ...]:
     found = (address(str(text or "")) for text in texts)
     return tuple(dict.fromkeys(str(net.network_address) for net in found if net is not None))
+
+
+class MetaNodeCache:
+    """What is known of the meta nodes; every Cluster is woken when an address comes or goes."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, MetaNode] = {}
+        self._listed_at: float | None = None
+
+    def changed(self, manifest: Manifest) -> Iterable[Key]:
+        """The key function of the runtime's wake: all Clusters, if it matters to them."""
+        node = meta_node(manifest)
+        if self._known.get(node.name) == node:
+            return []
+        before = self._known.get(node.name)
+        self._known[node.name] = node
+        if self._listed_at is None or (before and _lasting(before) == _lasting(node)):
+            # Nobody has asked yet, or only its readiness changed, which can wait.
+            return []
+        return [("", EVERY)]
+
+    async def all(self, kube: Kube, clock: Clock) -> tuple[MetaNode, ...]:
+        """All nodes, by name, also those without an internal address. Raises `KubeError`."""
+        now = clock.monotonic()
+        if self._listed_at is None or now - self._listed_at > REFRESH:
+            # Of a Node with all its images and conditions little is kept.
+            listed = await kube.list(kinds.NODE, keep=lambda node: {"it": meta_node(node)})
+            self._known = {one["it"].name: one["it"] for one in listed}
+            self._listed_at = now
+        return tuple(node for _, node in sorted(self._known.items()))
+
+
+def _lasting(node: MetaNode) -> object:
+    return node.addresses, node.pod_cidrs, node.closed
+
+
+def meta_node(manifest: Manifest) -> MetaNode:
+    """What matters of a Node."""
+    status: dict[str, Any] = manifest.get("status") or {}
+    told = [
+        (a["type"], str(a["address"]))
+        for a in status.get("addresses") or ()
+        if _is_ip(str(a["address"]))
+    ]
+    addresses = tuple(address for type_, address in told if type_ == "InternalIP")
+    ready = any(
+        c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()
+    )
+    spec: dict[str, Any] = manifest.get("spec") or {}
+    usable = ready and not spec.get("unschedulable")
+    pod_cidrs = spec.get("podCIDRs") or [spec["podCIDR"]] if spec.get("podCIDR") else ()
+    # Some providers tell an address twice, as internal and as external.
+    closed = tuple(dict.fromkeys(address for _, address in told))
+    name = str(manifest["metadata"]["name"])
+    return MetaNode(name, addresses, usable, tuple(pod_cidrs), closed)
+
+
+def _is_ip(text: str) -> bool:
+    """Nodes also tell names, and nothing keeps an address from being none."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

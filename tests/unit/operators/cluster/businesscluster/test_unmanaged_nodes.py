@@ -16,9 +16,7 @@ from tests.unit.operators.machine.builders import machine
 from kok.api.meta import Manifest
 from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
-from kok.operators.cluster.cluster.conditions.findings import Foreign
-from kok.operators.cluster.inside import unmanaged_nodes
-from kok.operators.cluster.inside.unmanaged_nodes import attend
+from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes, attend
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.settings import Settings
@@ -35,7 +33,8 @@ async def attended(
     *asked: Manifest,
     known: bool = True,
     wake: Callable[[], None] = lambda: None,
-) -> Foreign | None:
+    **limits: int,
+) -> UnmanagedNodes | None:
     """What a pass finds where these requests wait, after it did what the policy says."""
     cluster = a_cluster(nodes={"foreign": policy})
     seen = [node("w1", "192.0.2.21"), node("w7", "192.0.2.77"), node("w8", "192.0.2.78")]
@@ -43,7 +42,7 @@ async def attended(
     for one in asked:
         api.put(f"{CSRS}/{one['metadata']['name']}", one)
         pending.take(one, gone=False)
-    watching: Any = SimpleNamespace(
+    watches: Any = SimpleNamespace(
         nodes={one["metadata"]["name"]: True for one in seen},
         addresses={one["metadata"]["name"]: common.addresses(one) for one in seen},
         requests=pending if known else None,
@@ -61,8 +60,8 @@ async def attended(
             settings=Settings(),
             wake=wake,
         )
-        tenant: Any = SimpleNamespace(kube=kube)
-        return await attend(p, tenant, watching, META)
+        connection: Any = SimpleNamespace(kube=kube)
+        return await attend(p, connection, watches, META, **limits)
 
 
 def approved(api: FakeApi) -> list[str]:
@@ -81,23 +80,21 @@ W8 = csr("w8", hosts=["w8"], addresses=["192.0.2.78"])
 
 async def test_by_default_foreign_nodes_are_told_and_nothing_is_approved(api: FakeApi) -> None:
     assert a_cluster().spec.nodes.foreign == "Manual"
-    assert await attended(api, "Manual", W8, W1, W7) == Foreign(("w7", "w8"))
+    assert await attended(api, "Manual", W8, W1, W7) == UnmanagedNodes(("w7", "w8"))
     assert approved(api) == []
 
 
 async def test_where_the_spec_says_so_they_are_approved(api: FakeApi) -> None:
-    assert await attended(api, "Approve", W7, W8) == Foreign()
+    assert await attended(api, "Approve", W7, W8) == UnmanagedNodes()
     assert approved(api) == ["csr-w7", "csr-w8"]
     condition = api.objects[f"{CSRS}/csr-w7"]["status"]["conditions"][0]
     assert (condition["type"], condition["reason"]) == ("Approved", "MatchesNode")
 
 
-async def test_very_many_are_approved_in_more_passes_than_one(
-    api: FakeApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(unmanaged_nodes, "AT_ONCE", 1)
+async def test_very_many_are_approved_in_more_passes_than_one(api: FakeApi) -> None:
     woken: list[int] = []
-    assert await attended(api, "Approve", W7, W8, wake=lambda: woken.append(1)) == Foreign()
+    told = await attended(api, "Approve", W7, W8, wake=lambda: woken.append(1), at_once=1)
+    assert told == UnmanagedNodes()
     assert approved(api) == ["csr-w7"]
     assert woken == [1]
 
@@ -108,13 +105,13 @@ async def test_who_has_no_name_of_a_node_is_not_told_of(api: FakeApi) -> None:
         csr("w7", hosts=["w7"], asker=f"system:node:{name}", name=f"csr-{number}")
         for number, name in enumerate(["", "x; reboot", "$(reboot)", "-n", "x" * 254, "W7"])
     ]
-    assert await attended(api, "Manual", *asked) == Foreign()
-    assert await attended(api, "Approve", *asked) == Foreign()
+    assert await attended(api, "Manual", *asked) == UnmanagedNodes()
+    assert await attended(api, "Approve", *asked) == UnmanagedNodes()
     assert approved(api) == []
 
 
 async def test_the_node_of_a_machine_is_never_approved_here(api: FakeApi) -> None:
-    assert await attended(api, "Approve", W1) == Foreign()
+    assert await attended(api, "Approve", W1) == UnmanagedNodes()
     assert approved(api) == []
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from kok import versions
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
-from kok.operators.cluster.cluster.endpoint import Endpoint
+from kok.operators.cluster.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class TemplateContext:
     """One cluster, as `cluster` in templates (see `variables`)."""
 
     name: str
@@ -57,13 +57,13 @@ class Facts:
         return f"{self.registry.rstrip('/')}/{rest if named else reference}"
 
 
-def facts_of(cluster: Cluster) -> Facts | None:
+def context_of(cluster: Cluster) -> TemplateContext | None:
     """The facts of a Cluster; None as long as it has no endpoint."""
     endpoint = Endpoint.parse(cluster.status.endpoint)
     if endpoint is None:
         return None
     network = cluster.spec.network
-    return Facts(
+    return TemplateContext(
         name=cluster.name,
         # While an upgrade is under way this is what still runs: addons come after it.
         version=cluster.status.version or cluster.spec.version,

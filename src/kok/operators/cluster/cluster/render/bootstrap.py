@@ -17,10 +17,10 @@ from kok import versions
 from kok.api.cluster import podrange
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
-from kok.operators.cluster.cluster.endpoint import Endpoint
+from kok.operators.cluster.businesscluster import rbac
 from kok.operators.cluster.cluster.pki.credentials import ADMINS, KUBELET_CLIENT
-from kok.operators.cluster.cluster.spec.blueprint import Blueprint
-from kok.operators.cluster.inside import rbac
+from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
+from kok.operators.cluster.endpoint import Endpoint
 from kok.pki import encode
 
 RBAC = "rbac.authorization.k8s.io"
@@ -31,10 +31,10 @@ ANONYMOUS = "system:anonymous"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class BootstrapInputs:
     """What the objects depend on."""
 
-    plan: Blueprint
+    resolved: ResolvedCluster
     version: str
     """The Kubernetes version that nodes are to go by."""
     endpoint: Endpoint
@@ -45,11 +45,11 @@ class Facts:
     """Why it cannot lead anywhere, as a sentence."""
 
 
-def objects(facts: Facts) -> list[Manifest]:
+def objects(inputs: BootstrapInputs) -> list[Manifest]:
     """All of them; they depend on each other only through names and may be applied at once."""
     out = [
-        *_cluster_info(facts),
-        *_configuration(facts),
+        *_cluster_info(inputs),
+        *_configuration(inputs),
         *_joining(),
         _cluster_binding("kubeadm:cluster-admins", "cluster-admin", [_group(ADMINS)]),
         _cluster_binding(
@@ -59,16 +59,16 @@ def objects(facts: Facts) -> list[Manifest]:
         ),
         *rbac.objects(),
     ]
-    if facts.addresses:
-        out.append(endpoint_slice(facts.addresses, facts.endpoint.port))
+    if inputs.addresses:
+        out.append(endpoint_slice(inputs.addresses, inputs.endpoint.port))
     return out
 
 
-def _cluster_info(facts: Facts) -> list[Manifest]:
+def _cluster_info(inputs: BootstrapInputs) -> list[Manifest]:
     """Who to trust and where to go, for all to read; the controller manager signs it."""
     cluster = {
-        "certificate-authority-data": encode({"ca": facts.ca_pem})["ca"],
-        "server": facts.endpoint.url,
+        "certificate-authority-data": encode({"ca": inputs.ca_pem})["ca"],
+        "server": inputs.endpoint.url,
     }
     kubeconfig: dict[str, Any] = {
         "apiVersion": "v1",
@@ -87,16 +87,16 @@ def _cluster_info(facts: Facts) -> list[Manifest]:
     ]
 
 
-def _configuration(facts: Facts) -> list[Manifest]:
+def _configuration(inputs: BootstrapInputs) -> list[Manifest]:
     """What `kubeadm join` and the kubelets that it sets up are configured by."""
     readers = [_group(JOINING), _group(NODES)]
     return [
         _config_map(
-            SYSTEM, "kubeadm-config", {"ClusterConfiguration": _yaml(_kubeadm_config(facts))}
+            SYSTEM, "kubeadm-config", {"ClusterConfiguration": _yaml(_kubeadm_config(inputs))}
         ),
         _role(SYSTEM, "kubeadm:nodes-kubeadm-config", "kubeadm-config"),
         _binding(SYSTEM, "kubeadm:nodes-kubeadm-config", readers),
-        _config_map(SYSTEM, "kubelet-config", {"kubelet": _yaml(_kubelet_config(facts))}),
+        _config_map(SYSTEM, "kubelet-config", {"kubelet": _yaml(_kubelet_config(inputs))}),
         _role(SYSTEM, "kubeadm:kubelet-config", "kubelet-config"),
         _binding(SYSTEM, "kubeadm:kubelet-config", readers),
     ]
@@ -125,28 +125,28 @@ def _joining() -> list[Manifest]:
     ]
 
 
-def _kubeadm_config(facts: Facts) -> dict[str, Any]:
-    plan = facts.plan
+def _kubeadm_config(inputs: BootstrapInputs) -> dict[str, Any]:
+    resolved = inputs.resolved
     out = {
-        "apiVersion": versions.kubernetes(facts.version).facts.config_apis.kubeadm,
+        "apiVersion": versions.kubernetes(inputs.version).facts.config_apis.kubeadm,
         "kind": "ClusterConfiguration",
-        "clusterName": plan.name,
+        "clusterName": resolved.name,
         "certificatesDir": "/etc/kubernetes/pki",
-        "controlPlaneEndpoint": facts.endpoint.authority,
-        "kubernetesVersion": f"v{facts.version}",
+        "controlPlaneEndpoint": inputs.endpoint.authority,
+        "kubernetesVersion": f"v{inputs.version}",
         "networking": {
-            "dnsDomain": plan.dns_domain,
-            "podSubnet": ",".join(plan.pod_cidrs),
-            "serviceSubnet": ",".join(plan.service_cidrs),
+            "dnsDomain": resolved.dns_domain,
+            "podSubnet": ",".join(resolved.pod_cidrs),
+            "serviceSubnet": ",".join(resolved.service_cidrs),
         },
     }
-    return {**out, "imageRepository": plan.registry} if plan.registry else out
+    return {**out, "imageRepository": resolved.registry} if resolved.registry else out
 
 
-def _kubelet_config(facts: Facts) -> dict[str, Any]:
-    small = podrange.scarce(facts.plan.cluster.spec)
+def _kubelet_config(inputs: BootstrapInputs) -> dict[str, Any]:
+    small = podrange.scarce(inputs.resolved.cluster.spec)
     out = {
-        "apiVersion": versions.kubernetes(facts.version).facts.config_apis.kubelet,
+        "apiVersion": versions.kubernetes(inputs.version).facts.config_apis.kubelet,
         "kind": "KubeletConfiguration",
         "authentication": {
             "anonymous": {"enabled": False},
@@ -154,8 +154,8 @@ def _kubelet_config(facts: Facts) -> dict[str, Any]:
             "x509": {"clientCAFile": "/etc/kubernetes/pki/ca.crt"},
         },
         "authorization": {"mode": "Webhook"},
-        "clusterDNS": [facts.plan.dns_address],
-        "clusterDomain": facts.plan.dns_domain,
+        "clusterDNS": [inputs.resolved.dns_address],
+        "clusterDomain": inputs.resolved.dns_domain,
         "rotateCertificates": True,
         # The API server checks kubelets' certificates against the cluster's CA.
         "serverTLSBootstrap": True,

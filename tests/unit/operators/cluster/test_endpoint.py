@@ -8,7 +8,9 @@ import pytest
 from tests.unit.operators.cluster.builders import META_1, META_2, a_cluster, a_service
 
 from kok.api.meta import Manifest
-from kok.operators.cluster.cluster.endpoint import (
+from kok.operators.cluster.cluster.render.service import service
+from kok.operators.cluster.cluster.spec.resolved import resolve
+from kok.operators.cluster.endpoint import (
     Endpoint,
     MetaNode,
     NoEndpoint,
@@ -18,8 +20,6 @@ from kok.operators.cluster.cluster.endpoint import (
     serving_names,
     slice_addresses,
 )
-from kok.operators.cluster.cluster.render.service import service
-from kok.operators.cluster.cluster.spec.blueprint import blueprint
 
 NODES = (META_1, META_2)
 
@@ -79,20 +79,20 @@ def test_a_changed_node_port_is_no_reason_to_move() -> None:
 
 def test_a_deleted_service_asks_for_its_port_again() -> None:
     cluster = a_cluster(status={"endpoint": "https://192.0.2.10:31443"})
-    made = service(blueprint(cluster))
+    made = service(resolve(cluster))
     assert made["spec"]["ports"][0]["nodePort"] == 31443
-    assert "nodePort" not in service(blueprint(a_cluster()))["spec"]["ports"][0]
+    assert "nodePort" not in service(resolve(a_cluster()))["spec"]["ports"][0]
 
 
 def test_a_deleted_cluster_ip_is_asked_for_again() -> None:
     cluster = a_cluster(
         endpoint={"type": "ClusterIP"}, status={"endpoint": "https://10.96.7.7:6443"}
     )
-    assert service(blueprint(cluster))["spec"]["clusterIP"] == "10.96.7.7"
+    assert service(resolve(cluster))["spec"]["clusterIP"] == "10.96.7.7"
 
 
 def test_another_public_port_comes_beside_the_one_for_the_meta_cluster() -> None:
-    made = service(blueprint(a_cluster(endpoint={"type": "LoadBalancer", "port": 443})))
+    made = service(resolve(a_cluster(endpoint={"type": "LoadBalancer", "port": 443})))
     assert [p["port"] for p in made["spec"]["ports"]] == [6443, 443]
 
 
@@ -168,8 +168,8 @@ def test_with_ipv6_first_all_follows_the_services_family() -> None:
     nodes = (META_1, BOTH)
     assert slice_addresses(cluster, nodes, ()) == ("2001:db8::14",)
     assert found(a_service(), nodes, network=SIX_FIRST) == "https://[2001:db8::14]:31443"
-    assert service(blueprint(cluster))["spec"]["ipFamilyPolicy"] == "PreferDualStack"
-    assert "ipFamilyPolicy" not in service(blueprint(a_cluster()))["spec"]
+    assert service(resolve(cluster))["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+    assert "ipFamilyPolicy" not in service(resolve(a_cluster()))["spec"]
     assert family_missing(cluster, known_addresses(cluster, nodes)) is None
 
 

@@ -20,7 +20,7 @@ from kok.runtime.controller.errors import Invalid
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ResolvedComponent:
     """One component of the control plane as it is to run, but for its version."""
 
     component: str
@@ -34,14 +34,14 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Blueprint:
-    """All that the renderers need to know; made by `blueprint`, which checks the spec."""
+class ResolvedCluster:
+    """All that the renderers need to know; made by `resolve`, which checks the spec."""
 
     cluster: Cluster
     version: str
     """The version that is wanted."""
     profile: Profile
-    parts: Mapping[str, Part]
+    parts: Mapping[str, ResolvedComponent]
 
     @property
     def name(self) -> str:
@@ -103,8 +103,8 @@ class Blueprint:
         return versions.kubernetes(version).image(component, self.registry)
 
 
-def blueprint(cluster: Cluster, etcd: str | None = None) -> Blueprint:
-    """The blueprint of a Cluster; raises `Invalid` for a spec that cannot be built.
+def resolve(cluster: Cluster, etcd: str | None = None) -> ResolvedCluster:
+    """The spec of a Cluster with all defaults filled in; raises `Invalid` for a spec that cannot be built.
 
     `etcd` is the version that its EtcdCluster has by now.
     """
@@ -126,7 +126,7 @@ def blueprint(cluster: Cluster, etcd: str | None = None) -> Blueprint:
         )
         for component in COMPONENTS
     }
-    return Blueprint(cluster, spec.version, profile, parts)
+    return ResolvedCluster(cluster, spec.version, profile, parts)
 
 
 def _check_etcd(cluster: Cluster, made: str | None) -> None:
@@ -138,8 +138,10 @@ def _check_etcd(cluster: Cluster, made: str | None) -> None:
         raise Invalid(reasons.UNSUPPORTED_VERSION, f"spec.etcd.version: {problem}")
 
 
-def _part(cluster: str, component: str, spec: ControlPlaneComponent, size: Size) -> Part:
-    return Part(
+def _part(
+    cluster: str, component: str, spec: ControlPlaneComponent, size: Size
+) -> ResolvedComponent:
+    return ResolvedComponent(
         component=component,
         deployment=deployment(cluster, component),
         replicas=spec.replicas or size.replicas,
