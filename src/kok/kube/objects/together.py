@@ -1,10 +1,13 @@
-"""Several questions side by side, none of which goes on when another has failed."""
+"""Several requests side by side: questions that end with the first error, and works that do not."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -22,3 +25,15 @@ async def asking() -> AsyncIterator[asyncio.TaskGroup]:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         raise error from None
+
+
+async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
+    """Results of all, in order; all are carried through before the first error is raised.
+
+    For changes: none goes on unseen when another has failed.
+    """
+    results = await asyncio.gather(*works, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [r for r in results if not isinstance(r, BaseException)]

@@ -10,10 +10,10 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Conflict, NotFound
+from kok.kube.objects.together import all_of
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.health import Workload, workload_of
 from kok.operators.cluster.businesscluster.apply import Refused, bring, named
-from kok.operators.cluster.children import all_of
 from kok.operators.cluster.naming import LABEL_ADDON
 from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.pods.messages import quoted

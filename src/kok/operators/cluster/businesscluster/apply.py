@@ -11,7 +11,7 @@ from kok.api.meta import Manifest
 from kok.kube.apply.untrusted import settle
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError, Unreachable, lean
-from kok.operators.cluster.children import all_of
+from kok.kube.objects.together import all_of
 from kok.runtime.controller.errors import ReconcileStop
 
 T = TypeVar("T")

@@ -1,4 +1,7 @@
-"""What a pass keeps of a Cluster's children, on which others may hang what they like. Pure."""
+"""A Cluster's children: what they are called, which outlive it, and what a pass keeps of them. Pure.
+
+Keys have no reference to their owner: those of retained data must not go with it.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from kok.api import names
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import DEFAULT_ADDONS, Cluster
 from kok.api.etcd.etcdcluster import EtcdCluster
-from kok.api.meta import Kind, Manifest
+from kok.api.meta import Kind, Manifest, Resource
 from kok.kube import kinds
 from kok.kube.objects.ownership import children_of, whole_of
-from kok.operators.cluster import naming
+from kok.operators.cluster import naming, reasons
 from kok.operators.cluster.cluster.pki.credentials import (
     CA_KEY,
     ENCRYPTION_CONFIG,
@@ -23,6 +26,7 @@ from kok.operators.cluster.cluster.pki.credentials import (
     ROOTS,
     VALUE,
 )
+from kok.runtime.children.rules import ChildRules
 
 ENTRIES: Final = frozenset(
     {
@@ -32,6 +36,23 @@ ENTRIES: Final = frozenset(
     }
 )
 """Entries of Secrets that are KOK's or are read by it."""
+
+
+def is_key(manifest: Manifest, owner: Resource) -> bool:
+    """Whether it is, by its name, one of the keys that nothing can replace."""
+    secret = manifest["kind"] == kinds.SECRET.kind
+    return secret and manifest["metadata"]["name"] in naming.key_secrets(owner.name)
+
+
+RULES: Final = ChildRules(
+    naming.FIELD_MANAGER,
+    outlives=is_key,
+    own_entries=naming.key_entries,
+    entries=ENTRIES,
+    creating=reasons.CREATING,
+    stale=reasons.STALE_CHILD,
+    taken=reasons.NAME_TAKEN,
+)
 
 
 def named(cluster: str) -> Mapping[Kind, frozenset[str]]:
@@ -48,11 +69,11 @@ def named(cluster: str) -> Mapping[Kind, frozenset[str]]:
     }
 
 
-def keep(cluster: Cluster, kind: Kind) -> Callable[[Manifest], Manifest]:
+def keep_children(cluster: Cluster, kind: Kind) -> Callable[[Manifest], Manifest]:
     """For `keep` of a list of a Cluster's children of that kind."""
     return children_of(cluster, named(cluster.name)[kind], entries=ENTRIES)
 
 
-def whole(cluster: Cluster) -> Callable[[Manifest], Manifest]:
+def keep_whole(cluster: Cluster) -> Callable[[Manifest], Manifest]:
     """The same for one child that is wanted."""
     return partial(whole_of, cluster, entries=ENTRIES)

@@ -11,9 +11,10 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.errors import InvalidObject
 from kok.kube.objects.ownership import prune, release
+from kok.kube.objects.together import all_of
 from kok.operators.cluster import naming, reasons
-from kok.operators.cluster.children import all_of, ensure_children, is_child, loosen_keys, make_once
 from kok.operators.cluster.cluster import decide as planning
+from kok.operators.cluster.cluster.children import RULES
 from kok.operators.cluster.cluster.observe import ADDON, ClusterView
 from kok.operators.cluster.cluster.operations import hibernation
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
@@ -39,6 +40,8 @@ from kok.operators.cluster.naming import (
     SCHEDULER,
     key_secrets,
 )
+from kok.runtime.children.ensure import Children
+from kok.runtime.children.takeover import is_child
 from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.policy import Policies
@@ -57,6 +60,7 @@ class ControlPlane:
         self.p = p
         self._policies = policies
         self.cluster = p.obj
+        self._children = Children(p.kube, p.obj, RULES)
         self.found = ClusterOutcome(view, endpoint=self._endpoint(view))
         self._resolved: ResolvedCluster | None = None
         self._keys: Keys | None = None
@@ -82,7 +86,7 @@ class ControlPlane:
         """Before anything can stop the pass: keys that have the Cluster for an owner go with it."""
         stored = self.view.of(kinds.SECRET)
         keys = [stored[name] for name in key_secrets(self.cluster.name) if name in stored]
-        self.found.view = self.view.merged(await loosen_keys(self.p.kube, self.cluster, keys))
+        self.found.view = self.view.merged(await self._children.loosen(keys))
 
     def draw(self) -> None:
         """Checks the spec; raises `Invalid`."""
@@ -124,7 +128,7 @@ class ControlPlane:
         taken = [
             live
             for name in sorted(self.keys.brought)
-            if (live := stored.get(name)) is not None and is_child(live, self.cluster)
+            if (live := stored.get(name)) is not None and is_child(RULES, live, self.cluster)
         ]
         done = [await release(self.p.kube, kinds.SECRET, live, self.cluster) for live in taken]
         self.found.view = self.view.merged(done)
@@ -292,8 +296,8 @@ class ControlPlane:
 
     async def _put(self, intents: Iterable[Manifest], *, once: bool = False) -> None:
         labelled = [_of_cluster(intent, self.cluster.name) for intent in intents]
-        make = make_once if once else ensure_children
-        done = await make(self.p.kube, self.cluster, labelled, self.view.children)
+        make = self._children.make_once if once else self._children.ensure
+        done = await make(labelled, self.view.children)
         self.found.view = self.view.merged(done)
 
     def _endpoint(self, view: ClusterView) -> Endpoint | NoEndpoint:

@@ -20,9 +20,8 @@ from kok.kube.errors import Forbidden
 from kok.kube.lists.tolerant import Listed, listed
 from kok.kube.objects.ownership import controlled, few, is_whole, owner_labels, reference_to
 from kok.kube.objects.together import asking
-from kok.operators.cluster.children import is_anothers, is_child
-from kok.operators.cluster.cluster import children as selection
 from kok.operators.cluster.cluster.caches import MachineAddressCache, MetaNodeCache
+from kok.operators.cluster.cluster.children import RULES, keep_children, keep_whole
 from kok.operators.cluster.endpoint import MetaNode
 from kok.operators.cluster.naming import (
     ANNOTATION_ETCD_CA,
@@ -33,6 +32,7 @@ from kok.operators.cluster.naming import (
     key_secrets,
     pod_labels,
 )
+from kok.runtime.children.takeover import is_anothers, is_child
 from kok.runtime.clock import Clock
 from kok.runtime.pods.messages import Word, trouble, words
 
@@ -185,7 +185,7 @@ async def observe(
     async with asking() as group:
         ask = group.create_task
         lists = [
-            ask(kube.list(kind, namespace, labels=labels, keep=selection.keep(cluster, kind)))
+            ask(kube.list(kind, namespace, labels=labels, keep=keep_children(cluster, kind)))
             for kind in CHILDREN
         ]
         secret = ask(_is_there(kube, names.etcd_client_secret(etcd), namespace))
@@ -198,7 +198,7 @@ async def observe(
         (str(m["kind"]), str(m["metadata"]["name"])): m
         for listed in lists
         for m in listed.result()
-        if m and is_child(m, cluster)
+        if m and is_child(RULES, m, cluster)
     }
     children.update(await _lost_keys(kube, cluster, children))
     reachable = tuple(node for node in meta_nodes if node.addresses)
@@ -222,7 +222,7 @@ async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Childr
     kept from an earlier Cluster: it must be seen, or a new key would be made over it.
     """
     missing = [n for n in key_secrets(cluster.name) if (kinds.SECRET.kind, n) not in children]
-    whole = selection.whole(cluster)
+    whole = keep_whole(cluster)
     async with asking() as group:
         found = [
             group.create_task(kube.get(kinds.SECRET, name, cluster.namespace, keep=whole))
@@ -233,7 +233,7 @@ async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Childr
         for name, one in zip(missing, found, strict=True)
         if (live := one.result()) is not None
         and not controlled(live)
-        and not is_anothers(live, cluster)
+        and not is_anothers(RULES, live, cluster)
     }
 
 

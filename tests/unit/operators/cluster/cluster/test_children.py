@@ -17,14 +17,14 @@ from kok.kube.budget.limits import MIB
 from kok.kube.budget.pass_memory import Holding
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import held, owned
-from kok.operators.cluster.children import ensure_children
-from kok.operators.cluster.cluster import children
 from kok.operators.cluster.cluster.caches import MetaNodeCache
+from kok.operators.cluster.cluster.children import RULES, keep_children, keep_whole
 from kok.operators.cluster.cluster.observe import CHILDREN, observe
 from kok.operators.cluster.cluster.pki.keys import KeyRing
 from kok.operators.cluster.cluster.render import networkpolicy
 from kok.operators.cluster.cluster.spec.resolved import resolve
 from kok.operators.cluster.naming import key_secrets
+from kok.runtime.children.ensure import Children
 from kok.runtime.clock import FakeClock
 
 SHOP = a_cluster()
@@ -55,9 +55,9 @@ async def test_nothing_is_left_out_that_a_child_is_compared_by(spec: dict[str, A
     for intent in await intents(**spec):
         [kind] = [kind for kind in CHILDREN if kind.kind == intent["kind"]]
         child = adorned(intent)
-        found = children.keep(SHOP, kind)(child)
+        found = keep_children(SHOP, kind)(child)
         assert covers(found, owned(stamped(intent), SHOP)), intent["metadata"]["name"]
-        assert children.whole(SHOP)(child) == found
+        assert keep_whole(SHOP)(child) == found
         assert "somebody" not in found["metadata"]["annotations"]
         assert not (found.get("data") or {}).get("somebody")
 
@@ -90,7 +90,7 @@ async def test_what_is_written_is_kept_without_what_hangs_on_it(api: FakeApi, ku
         path = f"/api/v1/namespaces/{SHOP.namespace}/secrets/{child['metadata']['name']}"
         stored = api.put(path, {**child, "type": "changed by somebody"})
         live = {("Secret", child["metadata"]["name"]): stored}
-        [found] = await ensure_children(kube, SHOP, [intent], live)
+        [found] = await Children(kube, SHOP, RULES).ensure([intent], live)
         assert len(str(found)) < 50_000
         is_key = intent["metadata"]["name"] in key_secrets(SHOP.name)
         assert covers(found, stamped((held if is_key else owned)(intent, SHOP)))
