@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from kok import pki
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
@@ -17,9 +18,8 @@ from kok.kube.client import Kube
 from kok.kube.objects.ownership import owned_by
 from kok.operators.cluster.businesscluster.rbac import CLUSTER
 from kok.operators.cluster.businesscluster.watches import Watches
-from kok.operators.cluster.cluster.pki.credentials import leaf_in_kubeconfig
 from kok.operators.cluster.endpoint import Endpoint
-from kok.operators.cluster.naming import FIELD_MANAGER
+from kok.operators.cluster.naming import FIELD_MANAGER, KUBECONFIG
 from kok.operators.cluster.settings import ClusterSettings
 from kok.pki import Leaf
 from kok.runtime.controller.reconciler import Key
@@ -255,6 +255,12 @@ async def reconnect(
         )
     except Unusable:
         return None
+
+
+def leaf_in_kubeconfig(live: Manifest | None) -> pki.Leaf | None:
+    """The client certificate inside a kubeconfig Secret; None if it cannot be read."""
+    text = pki.decode(live, KUBECONFIG)
+    return pki.leaf_within(text) if text else None
 
 
 def secrets_for(cluster: str) -> tuple[str, str]:

@@ -27,9 +27,9 @@ from kok.operators.cluster.businesscluster.connections import (
 )
 from kok.operators.cluster.businesscluster.reachability import Reachability, ask, resolve
 from kok.operators.cluster.businesscluster.unmanaged_nodes import attend
-from kok.operators.cluster.cluster import decide as planning
+from kok.operators.cluster.cluster.component_versions import running_version
 from kok.operators.cluster.cluster.controlplane import ControlPlane
-from kok.operators.cluster.cluster.outcome import BootstrapState
+from kok.operators.cluster.cluster.outcome import BootstrapState, ClusterOutcome
 from kok.operators.cluster.cluster.render import bootstrap
 from kok.operators.cluster.endpoint import (
     Endpoint,
@@ -51,15 +51,19 @@ HEED_AFTER, HEEDED = 0.1, 20
 
 
 class Bootstrapper:
-    """One pass's view of one business cluster; `look`, `furnish` and `confirm`, in this order."""
+    """One pass's work on one business cluster; `probe`, `apply` and `confirm`, in this order."""
 
     def __init__(
         self,
         p: Pass[Cluster],
+        found: ClusterOutcome,
+        *,
         settings: ClusterSettings,
         connections: Connections,
         wakeups: Wakeups,
     ) -> None:
+        """What comes of it is put into `found`."""
+        self._found = found
         self._p = p
         self._key = (p.obj.namespace, p.obj.name)
         self._settings = settings
@@ -67,26 +71,26 @@ class Bootstrapper:
         self._wakeups = wakeups
         self._connection: Connection | None = None
 
-    async def look(self, steps: ControlPlane) -> None:
+    async def probe(self) -> None:
         """Asks the API through its public address, if a server is ready to answer."""
-        server = steps.view.running(self._p.obj.name, API_SERVER)
+        server = self._found.view.running(self._p.obj.name, API_SERVER)
         if server is None or server.ready < 1:
             return
-        self._connection = await self._connect(steps)
+        self._connection = await self._connect()
         if self._connection is not None:
             answered = self._p.obj.status.is_true(reasons.ENDPOINT_REACHABLE)
-            steps.found.reach = await ask(self._connection.admin, tries=3 if answered else 1)
-            if steps.found.reach.outcome != "ok":
+            self._found.reach = await ask(self._connection.admin, tries=3 if answered else 1)
+            if self._found.reach.outcome != "ok":
                 # Who knows what else is missing: an etcd may have lost its data.
                 self._connection.bootstrapped = None
-            self._count_nodes(steps)
+            self._count_nodes()
 
-    async def furnish(self, steps: ControlPlane) -> None:
+    async def apply(self, plane: ControlPlane) -> None:
         """Applies the bootstrap objects, or compares them with what they should be when due."""
-        reach, connection = steps.found.reach, self._connection
+        reach, connection = self._found.reach, self._connection
         if connection is None or reach is None or not reach.answers:
             return
-        inputs = await self._inputs(steps, connection)
+        inputs = await self._inputs(plane, connection)
         if inputs is None:
             return
         wanted = bootstrap.objects(inputs)
@@ -95,20 +99,20 @@ class Bootstrapper:
         now = self._p.clock.monotonic()
         was = self._p.obj.status.is_true(reasons.BOOTSTRAP_READY)
         if not (known and known.digest == digest and now - known.at < self._settings.recheck):
-            steps.found.bootstrap = await self._apply(steps, connection, wanted, fresh=not was)
-            connection.bootstrapped = Checked(digest, now) if steps.found.bootstrap.done else None
+            self._found.bootstrap = await self._apply(plane, connection, wanted, fresh=not was)
+            connection.bootstrapped = Checked(digest, now) if self._found.bootstrap.done else None
         else:
-            steps.found.bootstrap = _DONE
-        if steps.found.bootstrap.done and inputs.problem:
-            steps.found.bootstrap = BootstrapState(False, reasons.FAMILY_MISSING, inputs.problem)
+            self._found.bootstrap = _DONE
+        if self._found.bootstrap.done and inputs.problem:
+            self._found.bootstrap = BootstrapState(False, reasons.FAMILY_MISSING, inputs.problem)
 
-    async def confirm(self, steps: ControlPlane) -> None:
+    async def confirm(self) -> None:
         """Once the rights are there: are they enough? From then on the cluster is followed."""
-        connection, bootstrapped = self._connection, steps.found.bootstrap
+        connection, bootstrapped = self._connection, self._found.bootstrap
         if connection is None or bootstrapped is None or connection.bootstrapped is None:
             return
-        if steps.found.reach is not None and steps.found.reach.outcome == "forbidden":
-            steps.found.reach = await ask(connection.admin)
+        if self._found.reach is not None and self._found.reach.outcome == "forbidden":
+            self._found.reach = await ask(connection.admin)
         if connection.watches is None:
             connection.watch(
                 self._on_nodes,
@@ -117,27 +121,29 @@ class Bootstrapper:
                 self._p.wake,
             )
             self._wakeups.wake_addons(self._key)
-        self._count_nodes(steps)
+        self._count_nodes()
         if connection.watches is not None:
-            meta = steps.view.meta_ranges
-            steps.found.unmanaged = await attend(self._p, connection, connection.watches, meta)
+            meta = self._found.view.meta_ranges
+            self._found.unmanaged = await attend(self._p, connection, connection.watches, meta)
 
     def _on_nodes(self) -> None:
         """Addons' pods wait for nodes, and the status counts them."""
         self._p.wake()
         self._wakeups.wake_addons(self._key)
 
-    def _count_nodes(self, steps: ControlPlane) -> None:
+    def _count_nodes(self) -> None:
         if self._connection is not None and self._connection.watches is not None:
-            steps.found.nodes = self._connection.watches.nodes
+            self._found.nodes = self._connection.watches.nodes
         if self._connection is not None:
-            steps.found.excess = self._connection.excess
+            self._found.excess = self._connection.excess
 
-    async def _connect(self, steps: ControlPlane) -> Connection | None:
-        cluster, endpoint = self._p.obj, steps.found.endpoint
+    async def _connect(self) -> Connection | None:
+        cluster, endpoint = self._p.obj, self._found.endpoint
         if not isinstance(endpoint, Endpoint):
             return None
-        admin, operator = (steps.view.get(kinds.SECRET, name) for name in secrets_for(cluster.name))
+        admin, operator = (
+            self._found.view.get(kinds.SECRET, name) for name in secrets_for(cluster.name)
+        )
         try:
             return await connect(
                 self._connections,
@@ -146,40 +152,40 @@ class Bootstrapper:
                 endpoint,
                 admin=admin,
                 operator=operator,
-                fingerprint=steps.found.fingerprints.get(names.cluster_ca_secret(cluster.name)),
+                fingerprint=self._found.fingerprints.get(names.cluster_ca_secret(cluster.name)),
             )
         except Unusable as error:
             # Edited by hand while its CA is refused: otherwise it would have been made anew.
-            steps.found.reach = Reachability("unauthorized", str(error))
+            self._found.reach = Reachability("unauthorized", str(error))
             return None
 
     async def _inputs(
-        self, steps: ControlPlane, connection: Connection
+        self, plane: ControlPlane, connection: Connection
     ) -> bootstrap.BootstrapInputs | None:
-        endpoint, ca = steps.found.endpoint, _trusted(steps)
+        endpoint, ca = self._found.endpoint, _trusted(plane)
         if not isinstance(endpoint, Endpoint) or ca is None:
             return None
         cluster = self._p.obj
         found = () if leads_to_nodes(cluster) else await self._resolve(connection, endpoint.host)
         return bootstrap.BootstrapInputs(
-            steps.resolved,
-            planning.running_version(cluster, steps.view) or cluster.spec.version,
+            plane.resolved,
+            running_version(cluster, self._found.view) or cluster.spec.version,
             endpoint,
             ca,
-            slice_addresses(cluster, steps.view.nodes, found),
-            family_missing(cluster, found or known_addresses(cluster, steps.view.nodes)),
+            slice_addresses(cluster, self._found.view.nodes, found),
+            family_missing(cluster, found or known_addresses(cluster, self._found.view.nodes)),
         )
 
     async def _apply(
-        self, steps: ControlPlane, connection: Connection, wanted: list[Manifest], *, fresh: bool
+        self, plane: ControlPlane, connection: Connection, wanted: list[Manifest], *, fresh: bool
     ) -> BootstrapState:
         """Brings the objects, and first the rights to do so where they are not there."""
         try:
             if fresh:
-                await self._grant(steps)
+                await self._grant(plane)
             refused = await brought(connection.kube, wanted, fresh=fresh)
             if _forbidden(refused) and not fresh:
-                await self._grant(steps)
+                await self._grant(plane)
             tries = HEEDED
             while _forbidden(refused) and tries:
                 # Bindings are heeded a moment after they were made.
@@ -191,12 +197,12 @@ class Bootstrapper:
             return BootstrapState(False, reasons.UNREACHABLE, text)
         return _verdict(connection, refused, fresh=fresh)
 
-    async def _grant(self, steps: ControlPlane) -> None:
+    async def _grant(self, plane: ControlPlane) -> None:
         """Puts the operators' rights in place; not while the CA is refused.
 
         What is refused shows in what comes after it.
         """
-        endpoint, ca = steps.found.endpoint, steps.keys.ca
+        endpoint, ca = self._found.endpoint, plane.keys.ca
         if ca is None or not isinstance(endpoint, Endpoint):
             return
         server = working_server(self._settings, self._p.obj, endpoint)
@@ -238,12 +244,12 @@ def _forbidden(results: Sequence[Refused]) -> bool:
     return any(isinstance(r.error, Forbidden) for r in results)
 
 
-def _trusted(steps: ControlPlane) -> bytes | None:
+def _trusted(plane: ControlPlane) -> bytes | None:
     """The CA to trust: the checked one, or the recorded one while another is refused."""
-    if steps.keys.ca is not None:
-        return steps.keys.ca.trust_pem
-    cluster = steps.cluster
-    operator = steps.view.get(kinds.SECRET, names.operator_secret(cluster.name, rbac.CLUSTER))
+    if plane.keys.ca is not None:
+        return plane.keys.ca.trust_pem
+    cluster = plane.cluster
+    operator = plane.view.get(kinds.SECRET, names.operator_secret(cluster.name, rbac.CLUSTER))
     try:
         return identity_of(operator, cluster).ca if operator is not None else None
     except Untrusted:

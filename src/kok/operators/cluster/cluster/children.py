@@ -18,7 +18,7 @@ from kok.api.meta import Kind, Manifest, Resource
 from kok.kube import kinds
 from kok.kube.objects.ownership import children_of, whole_of
 from kok.operators.cluster import naming, reasons
-from kok.operators.cluster.cluster.pki.credentials import (
+from kok.operators.cluster.naming import (
     CA_KEY,
     ENCRYPTION_CONFIG,
     FRONT_PROXY_CA,

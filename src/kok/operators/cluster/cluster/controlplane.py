@@ -13,23 +13,20 @@ from kok.kube.errors import InvalidObject
 from kok.kube.objects.ownership import prune, release
 from kok.kube.objects.together import all_of
 from kok.operators.cluster import naming, reasons
-from kok.operators.cluster.cluster import decide as planning
 from kok.operators.cluster.cluster.children import RULES
+from kok.operators.cluster.cluster.decide import Decision, keys_hash
 from kok.operators.cluster.cluster.observe import ADDON, ClusterView
 from kok.operators.cluster.cluster.operations import hibernation
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
-from kok.operators.cluster.cluster.pki.credentials import ROOTS, Issuer, Names, originals
+from kok.operators.cluster.cluster.pki.credentials import Issuer, Names, originals
 from kok.operators.cluster.cluster.pki.keys import KeyRing, Keys
 from kok.operators.cluster.cluster.pki.restored import Returned, returned
 from kok.operators.cluster.cluster.render import apiserver, controllers, networkpolicy, owned, pods
 from kok.operators.cluster.cluster.render import service as service_
-from kok.operators.cluster.cluster.spec.policy import check
-from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster, resolve
+from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
 from kok.operators.cluster.endpoint import (
     Endpoint,
     NoEndpoint,
-    family_missing,
-    known_addresses,
     public_endpoint,
     serving_names,
 )
@@ -37,6 +34,7 @@ from kok.operators.cluster.naming import (
     ANNOTATION_ETCD_CA,
     API_SERVER,
     CONTROLLER_MANAGER,
+    ROOTS,
     SCHEDULER,
     key_secrets,
 )
@@ -56,13 +54,16 @@ RENDER = {
 class ControlPlane:
     """One pass over one Cluster. The methods are called in the order in which they stand here."""
 
-    def __init__(self, p: Pass[Cluster], view: ClusterView, policies: Policies) -> None:
+    def __init__(
+        self, p: Pass[Cluster], decision: Decision, found: ClusterOutcome, policies: Policies
+    ) -> None:
+        """What comes of it is put into `found`."""
         self.p = p
-        self._policies = policies
         self.cluster = p.obj
+        self.found = found
+        self._decision = decision
+        self._policies = policies
         self._children = Children(p.kube, p.obj, RULES)
-        self.found = ClusterOutcome(view, endpoint=self._endpoint(view))
-        self._resolved: ResolvedCluster | None = None
         self._keys: Keys | None = None
         self._lacks: Returned | None = None
 
@@ -73,10 +74,10 @@ class ControlPlane:
 
     @property
     def resolved(self) -> ResolvedCluster:
-        """The spec with all defaults; there after `draw`."""
-        if self._resolved is None:
-            raise AssertionError("draw comes first")
-        return self._resolved
+        """The spec with all defaults. Raises `Invalid` where nothing can be made of it."""
+        if isinstance(self._decision.resolved, Invalid):
+            raise self._decision.resolved
+        return self._decision.resolved
 
     def deployment(self, component: str) -> Manifest | None:
         """A component's Deployment."""
@@ -88,17 +89,7 @@ class ControlPlane:
         keys = [stored[name] for name in key_secrets(self.cluster.name) if name in stored]
         self.found.view = self.view.merged(await self._children.loosen(keys))
 
-    def draw(self) -> None:
-        """Checks the spec; raises `Invalid`."""
-        known = known_addresses(self.cluster, self.view.nodes)
-        problem = family_missing(self.cluster, known)
-        if problem and self.cluster.status.version is None:
-            raise Invalid(reasons.FAMILY_MISSING, problem)
-        etcd = (self.view.etcd(self.cluster.name) or {}).get("spec") or {}
-        self._resolved = resolve(self.cluster, etcd.get("version"))
-        check(self._policies, self._resolved)
-
-    async def lay_foundation(self) -> None:
+    async def ensure_foundation(self) -> None:
         """What everything else refers to: etcd, the Service, the keys; all side by side.
 
         etcd comes first since its volumes take longest.
@@ -111,7 +102,7 @@ class ControlPlane:
         budgets = [pods.budget(resolved, part) for part in resolved.parts.values()]
         trusted = self.view.etcd_trusted(name)
         etcd = owned.etcd_cluster(resolved, self.view.etcd(name), trusted)
-        if hibernation.etcd_may_stop(self.cluster, self.view):
+        if self._decision.hibernation.etcd_stops:
             etcd["spec"]["hibernate"] = True
         settling = asyncio.create_task(ring.settle())
         fences = self._fences()
@@ -133,7 +124,7 @@ class ControlPlane:
         done = [await release(self.p.kube, kinds.SECRET, live, self.cluster) for live in taken]
         self.found.view = self.view.merged(done)
 
-    def insist_on_keys(self) -> None:
+    def require_keys(self) -> None:
         """Raises `Wait` while keys are missing that belong to what is in etcd.
 
         Nothing that would run with others may be made.
@@ -142,7 +133,7 @@ class ControlPlane:
             reason = self._lacks.reason or reasons.KEYS_MISSING
             raise Wait(reason, self._lacks.message, 10.0)
 
-    async def keep_keys(self) -> None:
+    async def store_keys(self) -> None:
         """Stores what was made, then records it; only after that anything is made of it.
 
         Whatever a pass ends by, no record is of a key that nobody has, and nothing was encrypted or
@@ -151,7 +142,7 @@ class ControlPlane:
         keys, recorded = self.keys, self.cluster.status.ca_fingerprints
         fresh = {name for name, value in keys.fingerprints.items() if recorded.get(name) != value}
         if fresh:
-            self._insist_that_they_stay(fresh)
+            self._require_that_they_stay(fresh)
             wanted = originals(self.cluster.name, keys)
             await self._put((m for m in wanted if m["metadata"]["name"] in fresh), once=True)
             self.p.status.ca_fingerprints = {**recorded, **keys.fingerprints}
@@ -161,7 +152,7 @@ class ControlPlane:
             where = f"Secret {self.cluster.namespace}/{secret}"
             self.p.event(reasons.TRUSTED, f"{where}: went over to {keys.fingerprints[secret]}")
 
-    def _insist_that_they_stay(self, keys: Iterable[str]) -> None:
+    def _require_that_they_stay(self, keys: Iterable[str]) -> None:
         """Raises `Wait` while a Secret whose key is to be recorded is being removed."""
         secrets = self.view.of(kinds.SECRET)
         for name in sorted(keys):
@@ -186,14 +177,14 @@ class ControlPlane:
             self.p.event(reasons.ISSUED, renewed)
         await self._prune(ADDON, addons)
 
-    async def run_control_plane(self, beside: Awaitable[None]) -> None:
+    async def ensure_controllers(self, beside: Awaitable[None]) -> None:
         """The other components, as soon as they may be there, and whatever is to go on beside."""
         reach = self.found.reach
         answers = reach is not None and reach.answers
         wanted = self._deployments({CONTROLLER_MANAGER, SCHEDULER}, answers=answers)
         await all_of([self._put(wanted), beside])
 
-    def complain(self) -> None:
+    def require_pull_secrets(self) -> None:
         """Raises `Wait` for what is missing although everything else is in place."""
         missing = self.view.missing_secrets
         if missing:
@@ -207,19 +198,16 @@ class ControlPlane:
 
     @property
     def keys(self) -> Keys:
-        """The keys; there after `lay_foundation`."""
+        """The keys; there after `ensure_foundation`."""
         if self._keys is None:
-            raise AssertionError("lay_foundation comes first")
+            raise AssertionError("ensure_foundation comes first")
         return self._keys
 
     def _deployments(self, components: set[str], *, answers: bool) -> list[Manifest]:
-        down = hibernation.is_down(self.cluster, self.view)
-        wanted = (
-            hibernation.versions(self.cluster, self.view)
-            if down
-            else planning.versions_to_run(self.cluster, self.view, answers=answers)
-        )
-        stamp = planning.keys_hash(self._recorded())
+        decided = self._decision
+        down = decided.hibernation.down
+        wanted = decided.versions_once_answering if answers else decided.versions
+        stamp = keys_hash(self._recorded())
         made = [
             pods.unrolled(
                 pods.marked(

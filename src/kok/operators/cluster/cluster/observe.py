@@ -334,3 +334,16 @@ def is_late(pod: Manifest, now: datetime) -> bool:
     started = datetime.fromisoformat(str(status["startTime"]))
     again = any(container.get("restartCount") for container in containers)
     return again or (now - started).total_seconds() > START
+
+
+def etcd_answers(etcd: Manifest | None, *, secret: bool) -> bool:
+    """Whether an API server that starts now finds etcd at its first try.
+
+    One that starts earlier asks again only after one second, then 1.6, 2.6..., exits after 20
+    seconds, and kubelet then waits longer from try to try: volumes may take longer than that.
+    Measured, starting it earlier gains nothing even where the volume is there at once.
+    """
+    if etcd is None or not secret:
+        return False
+    conditions = (etcd.get("status") or {}).get("conditions") or ()
+    return any(c["type"] in {"Available", "Ready"} and c["status"] == "True" for c in conditions)

@@ -9,6 +9,7 @@ from kok.api.cluster.status import CertificateStatus
 from kok.operators.cluster.businesscluster.reachability import Reachability
 from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes
 from kok.operators.cluster.cluster.observe import ClusterView
+from kok.operators.cluster.cluster.operations.hibernation import Hibernation
 from kok.operators.cluster.cluster.pki.keys import KeyProblem
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint
 from kok.runtime.controller.errors import ReconcileStop
@@ -28,6 +29,8 @@ class ClusterOutcome:
     """None: not looked at in this pass, because something before it is not there yet."""
 
     view: ClusterView
+    """What was observed, with what the pass has changed since."""
+    hibernation: Hibernation = field(default_factory=Hibernation)
     problems: tuple[KeyProblem, ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     certificates: list[CertificateStatus] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kok.api import names
@@ -11,16 +11,15 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.status import AddonSummary, ClusterStatus, ComponentStatus, NodeCount
 from kok.operators.cluster import reasons
 from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes
+from kok.operators.cluster.cluster.component_versions import running_version
 from kok.operators.cluster.cluster.conditions.controlplane import (
     component_states,
     control_plane,
     rollout,
 )
-from kok.operators.cluster.cluster.decide import running_version
-from kok.operators.cluster.cluster.operations import hibernation
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
-from kok.runtime.conditions import Verdict
+from kok.runtime.conditions import Verdict, put
 from kok.runtime.controller.reasons import ANSWER_TOO_LARGE, UNREADABLE
 
 PROVISIONING = "Provisioning"
@@ -61,17 +60,8 @@ def report(
     generation = cluster.metadata.generation
     _facts(status, cluster, found)
     verdicts = conditions(cluster, found)
-    for type_, verdict in verdicts.items():
-        if type_ == reasons.READY and not ready:
-            continue
-        status.set_condition(
-            type_,
-            verdict.holds,
-            verdict.reason,
-            verdict.message,
-            now=now,
-            generation=generation,
-        )
+    told = {t: v for t, v in verdicts.items() if ready or t != reasons.READY}
+    put(status, told, now=now, generation=generation)
     if found.unmanaged is not None and reasons.FOREIGN_NODES not in verdicts:
         status.drop_conditions([reasons.FOREIGN_NODES])
     status.phase = phase(cluster, verdicts)
@@ -138,7 +128,20 @@ def conditions(cluster: Cluster, found: ClusterOutcome) -> dict[str, Verdict]:
         parts[reasons.FOREIGN_NODES] = _foreign(cluster, found.unmanaged)
     parts[reasons.PROGRESSING] = _progressing(cluster, found, parts)
     parts[reasons.READY] = _ready(cluster, found, parts)
-    return {**parts, **hibernation.told(cluster, found.view)}
+    return {**parts, **_hibernation(found)}
+
+
+def _hibernation(found: ClusterOutcome) -> dict[str, Verdict]:
+    """What is said of parts that do not run, as they should not."""
+    no = found.hibernation.verdict
+    if no is None:
+        return {}
+    return {
+        reasons.CONTROL_PLANE_READY: no,
+        reasons.ENDPOINT_REACHABLE: no,
+        reasons.PROGRESSING: replace(no, holds=no.reason != reasons.HIBERNATED),
+        reasons.READY: no,
+    }
 
 
 def _answers(cluster: Cluster, found: ClusterOutcome) -> Verdict | None:

@@ -14,16 +14,23 @@ from kok.api import names
 from kok.api.cluster.status import CertificateStatus
 from kok.api.meta import Manifest
 from kok.operators.cluster import naming, reasons
+from kok.operators.cluster.businesscluster.connections import leaf_in_kubeconfig
 from kok.operators.cluster.cluster.pki.keys import Keys
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
 from kok.operators.cluster.endpoint import Endpoint
-from kok.operators.cluster.naming import ENCRYPTION_KEY, SA_KEY, SA_PUB
+from kok.operators.cluster.naming import (
+    CA_KEY,
+    ENCRYPTION_CONFIG,
+    ENCRYPTION_KEY,
+    FRONT_PROXY_CA,
+    KUBECONFIG,
+    ROOTS,
+    SA_KEY,
+    SA_PUB,
+    VALUE,
+)
 from kok.runtime.controller.errors import Invalid
 
-KUBECONFIG, VALUE = "kubeconfig", "value"
-CA_KEY, FRONT_PROXY_CA, ENCRYPTION_CONFIG = "ca.key", "front-proxy-ca.crt", "encryption.json"
-ROOTS = "roots.crt"
-"""The CA and its issuers, for pods of the business cluster; only where the CA has issuers."""
 CLIENT_FILES = "/etc/kubernetes/client"
 """Where pods of the controller manager and the scheduler find their Secret."""
 ADMINS = "kubeadm:cluster-admins"
@@ -288,12 +295,6 @@ def secret(name: str, type_: str, data: Mapping[str, str]) -> Manifest:
         "type": type_,
         "data": dict(sorted(data.items())),
     }
-
-
-def leaf_in_kubeconfig(live: Manifest | None) -> pki.Leaf | None:
-    """The client certificate inside a kubeconfig Secret; None if it cannot be read."""
-    text = pki.decode(live, KUBECONFIG)
-    return pki.leaf_within(text) if text else None
 
 
 def encryption_configuration(version: str, keys: Mapping[str, bytes]) -> str:

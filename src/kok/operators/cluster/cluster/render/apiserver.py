@@ -9,7 +9,6 @@ from typing import Final
 from kok.api import names
 from kok.api.meta import Manifest
 from kok.operators.cluster import naming
-from kok.operators.cluster.cluster.pki.credentials import ENCRYPTION_CONFIG
 from kok.operators.cluster.cluster.render import pods
 from kok.operators.cluster.cluster.spec.flags import (
     ADMISSION_ON,
@@ -21,7 +20,7 @@ from kok.operators.cluster.cluster.spec.flags import (
     last_duration,
 )
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
-from kok.operators.cluster.naming import SA_KEY, SA_PUB
+from kok.operators.cluster.naming import ENCRYPTION_CONFIG, SA_KEY, SA_PUB
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
 
 PKI: Final = "/etc/kubernetes/pki"

@@ -8,17 +8,11 @@ import ipaddress
 from kok.api.cluster import podrange
 from kok.api.meta import Manifest
 from kok.operators.cluster import naming
-from kok.operators.cluster.cluster.pki.credentials import (
-    CA_KEY,
-    CLIENT_FILES,
-    FRONT_PROXY_CA,
-    KUBECONFIG,
-    ROOTS,
-)
+from kok.operators.cluster.cluster.pki.credentials import CLIENT_FILES
 from kok.operators.cluster.cluster.render import pods
 from kok.operators.cluster.cluster.spec.flags import command_line, known
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
-from kok.operators.cluster.naming import SA_KEY
+from kok.operators.cluster.naming import CA_KEY, FRONT_PROXY_CA, KUBECONFIG, ROOTS, SA_KEY
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
 
 CONTROLLER_MANAGER_PORT, SCHEDULER_PORT = 10257, 10259

@@ -15,12 +15,12 @@ from tests.unit.pki.chains import chain
 
 from kok import pki
 from kok.api.meta import Manifest
+from kok.operators.cluster.businesscluster.connections import leaf_in_kubeconfig
 from kok.operators.cluster.cluster.pki.credentials import (
     Credentials,
     Issuer,
     Names,
     encryption_configuration,
-    leaf_in_kubeconfig,
 )
 from kok.operators.cluster.cluster.pki.keys import KeyRing, Keys
 from kok.operators.cluster.cluster.spec.resolved import resolve
