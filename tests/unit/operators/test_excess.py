@@ -9,7 +9,7 @@ from tests.unit.operators.cluster.builders import a_cluster
 
 from kok.kube.errors import KubeError, TooLarge, Unreachable
 from kok.operators.cluster import reasons
-from kok.operators.cluster.addon import reconcile
+from kok.operators.cluster.addon.apply import unreachable_as_wait
 from kok.operators.cluster.addon.context import context_of
 from kok.operators.cluster.addon.render import MAX_OBJECTS, Template, render
 from kok.operators.machine.node import nodes, tend
@@ -72,6 +72,6 @@ def test_an_addon_says_what_it_could_not_read(error: KubeError, reason: str) -> 
         obj = type("Obj", (), {"namespace": "a", "spec": type("Spec", (), {"cluster": "b"})})
 
     over: Any = Over()
-    with pytest.raises(Wait) as stop, reconcile._asking(over):
+    with pytest.raises(Wait) as stop, unreachable_as_wait(over):
         raise error
     assert stop.value.reason == reason

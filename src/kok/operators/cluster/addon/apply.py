@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kok.api.cluster.addon import AppliedObject
+from kok.api.cluster.addon import Addon, AppliedObject
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import Conflict, NotFound
+from kok.kube.errors import Conflict, KubeError, NotFound, TooLarge, Unreachable
 from kok.kube.objects.together import all_of
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.health import Workload, workload_of
 from kok.operators.cluster.businesscluster.apply import Refused, bring, named
 from kok.operators.cluster.naming import LABEL_ADDON
 from kok.runtime.controller.errors import Invalid, Wait
+from kok.runtime.controller.reasons import ANSWER_TOO_LARGE
+from kok.runtime.controller.reconciler import Pass
 from kok.runtime.pods.messages import quoted
 
 _NAME = 254
@@ -177,3 +180,20 @@ def waves(manifests: Sequence[Manifest]) -> list[list[Manifest]]:
     first = [m for m in manifests if m["kind"] in _FIRST]
     rest = [m for m in manifests if m["kind"] not in _FIRST]
     return [wave for wave in (first, rest) if wave]
+
+
+@contextmanager
+def unreachable_as_wait(p: Pass[Addon]) -> Iterator[None]:
+    """A business cluster that is away is no error of ours.
+
+    The Cluster's own condition says so, and wakes us when it is back.
+    """
+    try:
+        yield
+    except KubeError as error:
+        reason = reasons.APPLY_FAILED
+        if isinstance(error, Unreachable):
+            large = isinstance(error, TooLarge)
+            reason = ANSWER_TOO_LARGE if large else reasons.CLUSTER_UNREACHABLE
+        text = f"Cluster {p.obj.namespace}/{p.obj.spec.cluster} {error.told}"
+        raise Wait(reason, text, 10.0) from error

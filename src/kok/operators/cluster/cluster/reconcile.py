@@ -66,7 +66,7 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         for reason, text in transition(before, after):
             p.event(reason, text)
         p.status.operation = after
-        return after not in {None, before}
+        return after is not None and after != before
 
     async def act(
         self, p: Pass[Cluster], view: ClusterView, decision: Decision, outcome: ClusterOutcome

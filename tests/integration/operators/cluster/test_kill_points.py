@@ -1,0 +1,126 @@
+"""A Cluster's operator dies behind any write, and the next one goes on: nothing is done twice."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.integration.killing import Mortal
+from tests.integration.operators.cluster.conftest import CLUSTER, World, condition, usable
+from tests.integration.operators.cluster.standin import StandIn
+
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.operators.cluster.addon.bundle import BundleRenderer
+from kok.operators.cluster.addon.reconcile import AddonReconciler
+from kok.operators.cluster.businesscluster.connections import Connections
+from kok.operators.cluster.cluster.observe import ETCD
+from kok.operators.cluster.cluster.reconcile import ClusterReconciler
+from kok.operators.cluster.settings import ClusterSettings
+from kok.operators.cluster.wakeups import Wakeups
+from kok.runtime.controller.reconciler import Reconciler
+from kok.runtime.sandbox.pool import Workshop
+
+DEPLOYMENTS = ("shop-apiserver", "shop-controller-manager", "shop-scheduler")
+
+
+class MortalClusters(Mortal):
+    """Looks after Cluster `shop` and its Addons, and remembers which operations it saw."""
+
+    operator, kind = "cluster", CLUSTER
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        super().__init__(kube, namespace, itertools.repeat(10_000), "shop")
+        self.operations: dict[str, set[str]] = defaultdict(set)
+        """When each type of operation was begun."""
+        self.steps: list[str] = []
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Sequence[Reconciler[Any]]]:
+        """With connections of its own, which end with it."""
+        settings, wakeups = ClusterSettings(business_api="public"), Wakeups()
+        connections = Connections(9, 30.0)
+        try:
+            yield (
+                ClusterReconciler(settings, connections, wakeups),
+                AddonReconciler(settings, connections, wakeups, BundleRenderer(Workshop())),
+            )
+        finally:
+            await connections.close()
+
+    def doing(self, found: Manifest) -> str:
+        """Each operation is begun once, whoever goes on with it."""
+        operation = (found.get("status") or {}).get("operation")
+        if operation is not None:
+            self.operations[operation["type"]].add(operation["since"])
+        said = super().doing(found)
+        if said not in self.steps[-1:]:
+            self.steps.append(said)
+        return said
+
+
+async def generations(world: World) -> dict[str, int]:
+    """How often what was asked of each part has changed."""
+    found = [await world.there(kinds.DEPLOYMENT, name) for name in DEPLOYMENTS]
+    found.append(await world.there(ETCD, "shop-etcd"))
+    return {m["metadata"]["name"]: m["metadata"]["generation"] for m in found}
+
+
+def under_way(cluster: Manifest) -> bool:
+    return "operation" in (cluster.get("status") or {})
+
+
+def asleep(cluster: Manifest) -> bool:
+    return condition(cluster).get("reason") == "Hibernated" and not under_way(cluster)
+
+
+def awake(cluster: Manifest) -> bool:
+    return usable(cluster) and not under_way(cluster)
+
+
+async def test_a_cluster_sleeps_and_wakes_whenever_its_operator_dies(
+    world: World, kube: Kube, namespace: str, standin: StandIn
+) -> None:
+    mortal = MortalClusters(kube, namespace)
+    made = await world.make()
+    await world.patch({"metadata": {"finalizers": [mortal.finalizer]}})
+    await mortal.work(awake)
+    templates = [await world.there(kinds.DEPLOYMENT, name) for name in DEPLOYMENTS]
+    before = await generations(world)
+    started = len(standin.started)
+    assert mortal.steps == ["at rest"], "a Cluster that comes to life has no operation"
+    mortal.lives = itertools.repeat(1)
+
+    await world.patch({"spec": {"hibernate": True}})
+    await mortal.work(asleep)
+
+    assert {"Hibernate StopControlPlane", "Hibernate StopEtcd"} <= set(mortal.steps)
+    changed = await generations(world)
+    assert changed == {name: number + 1 for name, number in before.items()}, "each was told once"
+    assert len(standin.started) == started
+
+    # As one that slept before there were operations: it is at rest, and nothing is written.
+    await mortal.quiet()
+    assert await generations(world) == changed
+
+    standin.etcd_ready = False
+    await world.patch({"spec": {"hibernate": False}})
+    await mortal.work(lambda m: condition(m).get("reason") == "Waking")
+    assert {"Hibernate", "Wake"} == set(mortal.operations)
+    standin.etcd_ready = True
+    await mortal.work(awake)
+
+    assert {"Wake StartEtcd", "Wake StartControlPlane"} <= set(mortal.steps)
+    assert await generations(world) == {name: number + 1 for name, number in changed.items()}
+    assert len(standin.started) == started + 1, "the API server was started once"
+    assert {len(begun) for begun in mortal.operations.values()} == {1}
+    for template in templates:
+        now = await world.there(kinds.DEPLOYMENT, template["metadata"]["name"])
+        assert now["spec"]["template"] == template["spec"]["template"]
+    await mortal.quiet()
+    assert (await world.there(CLUSTER, "shop"))["metadata"]["uid"] == made["metadata"]["uid"]
+    assert len(mortal.points) > 10
