@@ -24,7 +24,7 @@ from kok.runtime.controller.passes import Passes, Tools
 from kok.runtime.controller.reconciler import Reconciler
 from kok.runtime.settings import Settings
 
-LIMIT = 200.0
+LIMIT = 600.0
 """Seconds for one operation under the worst of treatment."""
 
 

@@ -27,8 +27,8 @@ from kok.operators.cluster.businesscluster.connections import (
 )
 from kok.operators.cluster.businesscluster.reachability import Reachability, ask, resolve
 from kok.operators.cluster.businesscluster.unmanaged_nodes import attend
-from kok.operators.cluster.cluster.component_versions import running_version
 from kok.operators.cluster.cluster.controlplane import ControlPlane
+from kok.operators.cluster.cluster.decide import running_version
 from kok.operators.cluster.cluster.outcome import BootstrapState, ClusterOutcome
 from kok.operators.cluster.cluster.render import bootstrap
 from kok.operators.cluster.endpoint import (

@@ -11,12 +11,12 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.status import AddonSummary, ClusterStatus, ComponentStatus, NodeCount
 from kok.operators.cluster import reasons
 from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes
-from kok.operators.cluster.cluster.component_versions import running_version
 from kok.operators.cluster.cluster.conditions.controlplane import (
     component_states,
     control_plane,
     rollout,
 )
+from kok.operators.cluster.cluster.decide import running_version
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
 from kok.runtime.conditions import Verdict, put
