@@ -12,13 +12,13 @@ FROM ${BASE} AS build
 ARG PIP_CERT
 ARG PIP_INDEX_URL
 WORKDIR /build
-COPY requirements.txt requirements-build.txt ./
+COPY requirements/runtime.txt requirements/build.txt requirements/
 # The builder's pip installs into /opt/kok from outside, so that the result holds no pip.
 RUN python3 -m venv tools \
     && python3 -m venv --without-pip /opt/kok \
-    && tools/bin/pip install --no-cache-dir --require-hashes --requirement requirements-build.txt \
+    && tools/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt \
     && tools/bin/pip --python /opt/kok/bin/python3 install --no-cache-dir --no-compile \
-        --require-hashes --requirement requirements.txt
+        --require-hashes --requirement requirements/runtime.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 # Bytecode that does not depend on file times starts fast on a read-only file system, too.

@@ -6,10 +6,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-from e2e import business, userfiles
-from e2e.follow import has
-from e2e.report import Report, run_to_end
-from e2e.world import PATIENCE, World, world
+from e2e.fixtures import business, userfiles
+from e2e.framework.environment import PATIENCE, Environment, environment
+from e2e.framework.follow import has
+from e2e.framework.report import Report, run_to_end
 from kok.api import Cluster, Machine
 from kok.kube.client import Kube
 
@@ -20,7 +20,7 @@ FILE_LINES = 40
 
 
 async def first_cluster(
-    w: World, *, namespace: str = NAMESPACE, worker: str = WORKER, version: str = "1.37.1"
+    w: Environment, *, namespace: str = NAMESPACE, worker: str = WORKER, version: str = "1.37.1"
 ) -> None:
     """Applies the user's file and follows it until a pod of the new cluster resolved a name."""
     text = userfiles.first_cluster(w.lab, worker, namespace=namespace, version=version)
@@ -49,7 +49,7 @@ async def first_cluster(
 
 
 async def _timed(
-    w: World, figure: str, kind: type[Cluster] | type[Machine], namespace: str, name: str
+    w: Environment, figure: str, kind: type[Cluster] | type[Machine], namespace: str, name: str
 ) -> None:
     begin = w.report.elapsed
     await w.until(kind.info.kind, namespace, name, has("Ready"), 600.0)
@@ -58,7 +58,7 @@ async def _timed(
 
 async def demo(report: Report) -> None:
     """The whole demo; it leaves everything running."""
-    async with world(report, meta=1, workers=1) as w:
+    async with environment(report, meta=1, workers=1) as w:
         await first_cluster(w)
         report.title("kubectl get kok -A")
         report.text(await w.lab.kubectl("get", "kok", "-A"))

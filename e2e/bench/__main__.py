@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from e2e.bench import clusters, page
 from e2e.bench.figure import Figure
 from e2e.bench.suites import ALONE, GROUPS, SUITES, USUAL, Suite
-from e2e.report import Report, run_to_end
-from e2e.world import World, world
+from e2e.framework.environment import Environment, environment
+from e2e.framework.report import Report, run_to_end
 
 
 async def bench(names: list[str]) -> list[Figure]:
@@ -25,7 +25,7 @@ async def bench(names: list[str]) -> list[Figure]:
 
 async def _in_a_lab(names: list[str], report: Report) -> list[Figure]:
     every: list[Figure] = []
-    async with world(report, meta=1, workers=2) as w:
+    async with environment(report, meta=1, workers=2) as w:
         await w.namespace(clusters.NAMESPACE)
         try:
             for name in names:
@@ -37,7 +37,7 @@ async def _in_a_lab(names: list[str], report: Report) -> list[Figure]:
     return every
 
 
-async def _seen(w: World, suite: Suite) -> AsyncIterator[Figure]:
+async def _seen(w: Environment, suite: Suite) -> AsyncIterator[Figure]:
     """Its figures, each said as soon as it is there."""
     async for found in suite(w):
         w.report.line(found.line())
@@ -50,7 +50,7 @@ def _kept(suite: str, found: list[Figure], versions: dict[str, str]) -> list[Fig
     return found
 
 
-async def _versions(w: World) -> dict[str, str]:
+async def _versions(w: Environment) -> dict[str, str]:
     meta = await w.kube.raw("GET", "/version")
     return {"meta cluster": meta["gitVersion"], "business clusters": "v1.37.1"}
 

@@ -10,8 +10,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from e2e.follow import until
-from e2e.world import World
+from e2e.framework.environment import Environment
+from e2e.framework.follow import until
 from kok.api import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -49,7 +49,7 @@ STANDARD: dict[str, Any] = {
 }
 
 
-async def create(w: World, name: str, spec: dict[str, Any]) -> Created:
+async def create(w: Environment, name: str, spec: dict[str, Any]) -> Created:
     """Applies a Cluster and measures until its admin kubeconfig may read."""
     volumes = asyncio.create_task(_volume_wait(w, name))
     begin = time.monotonic()
@@ -64,13 +64,13 @@ async def create(w: World, name: str, spec: dict[str, Any]) -> Created:
             await volumes
 
 
-async def delete(w: World, *names: str) -> None:
+async def delete(w: Environment, *names: str) -> None:
     """Deletes Clusters side by side and waits until they are gone."""
     await asyncio.gather(*(w.kube.delete(CLUSTER, n, NAMESPACE) for n in names))
     await asyncio.gather(*(w.gone(CLUSTER, NAMESPACE, n, DEADLINE) for n in names))
 
 
-async def _usable(w: World, name: str) -> None:
+async def _usable(w: Environment, name: str) -> None:
     secret = await until(
         w.kube,
         kinds.SECRET,
@@ -93,7 +93,7 @@ def kubeconfig_text(secret: Manifest) -> str:
     return base64.b64decode(secret["data"]["kubeconfig"]).decode()
 
 
-async def _volume_wait(w: World, name: str) -> float:
+async def _volume_wait(w: Environment, name: str) -> float:
     """The longest time from a claim's first sight to its being bound, over the cluster's etcd."""
     seen: dict[str, float] = {}
     longest = 0.0

@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
-from e2e import disturb, etcd
 from e2e.bench.bare import bare
 from e2e.bench.clusters import NAMESPACE
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import cores, mebibytes, usage
-from e2e.install import NAMESPACE as OPERATORS
-from e2e.world import World
+from e2e.faults import disruption
+from e2e.fixtures import etcd
+from e2e.framework.environment import Environment
+from e2e.framework.install import NAMESPACE as OPERATORS
 from e2e.writer import kept, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -32,7 +33,7 @@ SMALL = {"requests": {"cpu": "5m", "memory": "16Mi"}}
 SETTLE_SECONDS, REST_SECONDS = 60.0, 180.0
 
 
-async def members(w: World) -> AsyncIterator[Figure]:
+async def members(w: Environment) -> AsyncIterator[Figure]:
     """Three members from nothing; one to three; a killed member back in quorum."""
     for by_hand in [f async for f in _by_hand(w)]:
         yield by_hand
@@ -52,7 +53,7 @@ async def members(w: World) -> AsyncIterator[Figure]:
     yield figure("etcd-killed-back", back, "s", 5.0, "SIGKILL of a process until its pod is ready")
 
 
-async def rolled(w: World) -> AsyncIterator[Figure]:
+async def rolled(w: Environment) -> AsyncIterator[Figure]:
     """A patch upgrade of three members under a writer."""
     await w.lab.want(etcd=["v3.6.8", "v3.6.10"])
     took, gaps = [], []
@@ -69,7 +70,7 @@ async def rolled(w: World) -> AsyncIterator[Figure]:
     yield figure("etcd-upgrade-gap", gaps, "s", 1.5, "longest time without a confirmed write")
 
 
-async def replaced(w: World) -> AsyncIterator[Figure]:
+async def replaced(w: Environment) -> AsyncIterator[Figure]:
     """A member that lost its volume at 1 GiB."""
     await etcd.made(w, NAMESPACE, "r", storage={"size": "8Gi"})
     async with writing(w, NAMESPACE, "r", rate=10) as writer:
@@ -78,7 +79,7 @@ async def replaced(w: World) -> AsyncIterator[Figure]:
         await writer.lap()
         begin = time.monotonic()
         await w.kube.delete(kinds.PVC, others[0], NAMESPACE)
-        await disturb.kill_pods(w, NAMESPACE, etcd.pod(others[0]))
+        await disruption.kill_pods(w, NAMESPACE, etcd.pod(others[0]))
         await w.until(etcd.KIND, NAMESPACE, "r", _without(others[0]), 600.0)
         took = time.monotonic() - begin
         gap = (await writer.lap()).longest_gap
@@ -89,7 +90,7 @@ async def replaced(w: World) -> AsyncIterator[Figure]:
     yield figure("etcd-replace-gap", gap, "s", note="longest time without a confirmed write")
 
 
-async def fleet(w: World) -> AsyncIterator[Figure]:
+async def fleet(w: Environment) -> AsyncIterator[Figure]:
     """Fifty EtcdClusters of one member each at rest."""
     names = [f"f{n}" for n in range(FLEET)]
     begin = time.monotonic()
@@ -137,7 +138,7 @@ class Waits:
 
 
 @asynccontextmanager
-async def volumes(w: World) -> AsyncIterator[Waits]:
+async def volumes(w: Environment) -> AsyncIterator[Waits]:
     """Watches the claims that are made as long as the block lasts."""
     waits, synced = Waits(), asyncio.Event()
 
@@ -168,7 +169,7 @@ def _see(waits: Waits, claim: Manifest) -> None:
         waits.took[name] = now - waits.began[name]
 
 
-async def _timed(w: World, name: str, **spec: object) -> float:
+async def _timed(w: Environment, name: str, **spec: object) -> float:
     """Seconds until an EtcdCluster is what the spec says from now on."""
     begin = time.monotonic()
     if await w.kube.get(etcd.KIND, name, NAMESPACE) is None:
@@ -185,10 +186,10 @@ async def _timed(w: World, name: str, **spec: object) -> float:
     return time.monotonic() - begin
 
 
-async def _killed(w: World, name: str) -> float:
+async def _killed(w: Environment, name: str) -> float:
     _, others = await etcd.leading(w, NAMESPACE, name)
     async with etcd.recovered(w, NAMESPACE, others[0], name=name) as took:
-        await disturb.kill_process(w, NAMESPACE, etcd.pod(others[0]))
+        await disruption.kill_process(w, NAMESPACE, etcd.pod(others[0]))
     return took["pods"]
 
 
@@ -200,12 +201,12 @@ def _without(member: str) -> etcd.Check:
     return check
 
 
-async def _gone(w: World, *names: str) -> None:
+async def _gone(w: Environment, *names: str) -> None:
     await asyncio.gather(*(w.kube.delete(etcd.KIND, name, NAMESPACE) for name in names))
     await asyncio.gather(*(w.gone(etcd.KIND, NAMESPACE, name, etcd.LONG) for name in names))
 
 
-async def _by_hand(w: World) -> AsyncIterator[Figure]:
+async def _by_hand(w: Environment) -> AsyncIterator[Figure]:
     made, grown, back = [], [], []
     for _ in range(ROUNDS):
         async with bare(w.lab.program("etcd"), w.lab.program("etcdctl")) as by_hand:

@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from e2e import demo, userfiles
+from e2e import demo
 from e2e.bench import clusters, worst
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import usage
-from e2e.follow import has
-from e2e.install import NAMESPACE as OPERATORS
-from e2e.install import install
-from e2e.world import World
+from e2e.fixtures import userfiles
+from e2e.framework.environment import Environment
+from e2e.framework.follow import has
+from e2e.framework.install import NAMESPACE as OPERATORS
+from e2e.framework.install import install
 from kok.api import Cluster, KubeNode, Machine
 from kok.kube import kinds
 from kok.kube.objects.quantity import parse_quantity
@@ -36,7 +37,7 @@ class Life:
     node: float
 
 
-async def fairness(w: World) -> AsyncIterator[Figure]:
+async def fairness(w: Environment) -> AsyncIterator[Figure]:
     """A Cluster and its node, alone and beside eight tenants that do their worst."""
     # With what the chart reserves for operators, of which scenarios leave out most.
     await install(w.lab, w.report, operators={})
@@ -63,7 +64,7 @@ async def fairness(w: World) -> AsyncIterator[Figure]:
     await w.kube.delete(kinds.CONFIGMAP, userfiles.CHECKSUMS, NAMESPACE)
 
 
-async def _live(w: World) -> Life:
+async def _live(w: Environment) -> Life:
     """Makes a Cluster and a node, waits for both, and removes them."""
     name = f"{demo.CLUSTER}-workers"
     text = userfiles.first_cluster(w.lab, WORKER, namespace=NAMESPACE)
@@ -80,7 +81,7 @@ async def _live(w: World) -> Life:
 
 
 @asynccontextmanager
-async def _watched(w: World, peaks: dict[str, float]) -> AsyncIterator[None]:
+async def _watched(w: Environment, peaks: dict[str, float]) -> AsyncIterator[None]:
     """Notes the highest resident memory of each operator, its processes included."""
 
     async def watch() -> None:
@@ -100,7 +101,7 @@ async def _watched(w: World, peaks: dict[str, float]) -> AsyncIterator[None]:
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _limits(w: World) -> dict[str, float]:
+async def _limits(w: Environment) -> dict[str, float]:
     """MiB that the pod of each of the operators' Deployments may have."""
     return {
         deployment["metadata"]["name"]: sum(
@@ -111,7 +112,7 @@ async def _limits(w: World) -> dict[str, float]:
     }
 
 
-async def _restarts(w: World) -> int:
+async def _restarts(w: Environment) -> int:
     pods = await w.kube.list(kinds.POD, OPERATORS)
     return sum(
         status["restartCount"]

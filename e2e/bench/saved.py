@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 
 import aiohttp
 
-from e2e import etcd
 from e2e.bench.clusters import NAMESPACE
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import machine
-from e2e.disturb import volume_of
-from e2e.follow import has
+from e2e.faults.disruption import volume_of
+from e2e.fixtures import etcd
+from e2e.framework.environment import Environment
+from e2e.framework.follow import has
 from e2e.lab import S3
-from e2e.world import World
 from e2e.writer import writing
 from kok.api import EtcdBackup
 from kok.api.meta import Manifest
@@ -36,7 +36,7 @@ MOST_MEMORY = 100
 WITHIN = 600.0
 
 
-async def saved(w: World) -> AsyncIterator[Figure]:
+async def saved(w: Environment) -> AsyncIterator[Figure]:
     """A backup of 2 GiB to S3 and to a volume, read back and compared."""
     s3 = await w.lab.want_s3()
     s3.make_bucket(BUCKET)
@@ -59,7 +59,7 @@ async def saved(w: World) -> AsyncIterator[Figure]:
         s3.remove_bucket(BUCKET)
 
 
-async def _to_s3(w: World, s3: S3, by_hand: float) -> AsyncIterator[Figure]:
+async def _to_s3(w: Environment, s3: S3, by_hand: float) -> AsyncIterator[Figure]:
     server = await _server_rate(s3)
     taken = await _backup(w, "to-s3")
     yield figure("s3-rate", server / 1e6, "MB/s", note="one PUT of 2 GiB straight to the server")
@@ -69,7 +69,7 @@ async def _to_s3(w: World, s3: S3, by_hand: float) -> AsyncIterator[Figure]:
     yield _beside("s3", taken, both, "etcdctl snapshot save, then one PUT")
 
 
-async def _to_a_volume(w: World, by_hand: float) -> AsyncIterator[Figure]:
+async def _to_a_volume(w: Environment, by_hand: float) -> AsyncIterator[Figure]:
     await w.apply(_claim())
     taken = await _backup(w, "to-volume", store={"volume": {"claim": CLAIM}})
     disk = await _disk_rate(w)
@@ -133,7 +133,7 @@ def _beside(where: str, taken: Taken, by_hand: float, how: str) -> Figure:
     return figure(f"backup-2GiB-{where}-to-by-hand", times, "x-by-hand", note=how)
 
 
-async def _backup(w: World, name: str, **spec: object) -> Taken:
+async def _backup(w: Environment, name: str, **spec: object) -> Taken:
     kind = EtcdBackup.info.kind
     reports: list[Report] = []
     following = asyncio.create_task(_follow(w, reports))
@@ -154,7 +154,7 @@ async def _backup(w: World, name: str, **spec: object) -> Taken:
     return Taken(mine[0], took, busy)
 
 
-async def _follow(w: World, reports: list[Report]) -> None:
+async def _follow(w: Environment, reports: list[Report]) -> None:
     """Notes what workers say at their ends; their pods may be gone soon after."""
     async with aclosing(w.kube.watch(kinds.POD, NAMESPACE)) as events:
         async for event in events:
@@ -202,7 +202,7 @@ async def _server_rate(s3: S3) -> float:
     return SIZE / took
 
 
-async def _by_hand(w: World) -> float:
+async def _by_hand(w: Environment) -> float:
     """Bytes a second of a snapshot that is saved by hand, on the member's own volume."""
     member, _ = await etcd.leading(w, NAMESPACE, NAME)
     file = "by-hand.db"
@@ -215,7 +215,7 @@ async def _by_hand(w: World) -> float:
     return size / took
 
 
-async def _place(w: World, claim: str) -> tuple[str, str]:
+async def _place(w: Environment, claim: str) -> tuple[str, str]:
     """Node and folder of a claim's volume."""
     volume = await w.kube.get(kinds.PV, await volume_of(w, NAMESPACE, claim))
     assert volume is not None
@@ -224,7 +224,7 @@ async def _place(w: World, claim: str) -> tuple[str, str]:
     return term["matchExpressions"][0]["values"][0], place["path"]
 
 
-async def _disk_rate(w: World) -> float:
+async def _disk_rate(w: Environment) -> float:
     """Bytes a second that a plain write takes on the volume of the backups."""
     node, path = await _place(w, CLAIM)
     probe = f"{path}/probe"

@@ -7,14 +7,16 @@ import statistics
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
-from e2e import demo, userfiles
-from e2e.bench import clusters, etcd, fairness, floor, saved, texts
-from e2e.bench import demo as whole_demo
+from e2e import demo
+from e2e.bench import clusters, etcd, fairness, floor, saved
+from e2e.bench.alone import apiclients, texts
+from e2e.bench.alone import demo as whole_demo
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import cores, mebibytes, usage
-from e2e.follow import has, is_not
-from e2e.install import NAMESPACE as OPERATORS
-from e2e.world import World
+from e2e.fixtures import userfiles
+from e2e.framework.environment import Environment
+from e2e.framework.follow import has, is_not
+from e2e.framework.install import NAMESPACE as OPERATORS
 from kok.api import Cluster, KubeNode, Machine
 from kok.kube import kinds
 
@@ -25,11 +27,11 @@ WORKER = "worker-2"
 REST_SECONDS = 300.0
 SETTLE_SECONDS = 60.0
 
-Suite = Callable[[World], AsyncIterator[Figure]]
+Suite = Callable[[Environment], AsyncIterator[Figure]]
 Alone = Callable[[], AsyncIterator[Figure]]
 
 
-async def create(w: World) -> AsyncIterator[Figure]:
+async def create(w: Environment) -> AsyncIterator[Figure]:
     """One cluster: from apply to a kubeconfig that works, against bare processes."""
     programs = w.lab.program("etcd"), w.lab.program("kube-apiserver")
     floors, edges, standards = [], [], []
@@ -61,7 +63,7 @@ async def create(w: World) -> AsyncIterator[Figure]:
         )
 
 
-async def fleet(w: World) -> AsyncIterator[Figure]:
+async def fleet(w: Environment) -> AsyncIterator[Figure]:
     """Five clusters at once against one; then all at rest: writes, memory, CPU."""
     one = await clusters.create(w, "one", clusters.EDGE)
     await clusters.delete(w, "one")
@@ -79,7 +81,7 @@ async def fleet(w: World) -> AsyncIterator[Figure]:
     await clusters.delete(w, *names)
 
 
-async def _rest(w: World) -> AsyncIterator[Figure]:
+async def _rest(w: Environment) -> AsyncIterator[Figure]:
     w.report.line(f"{SETTLE_SECONDS:.0f} s to settle, then {REST_SECONDS:.0f} s of watching")
     await asyncio.sleep(SETTLE_SECONDS)
 
@@ -96,14 +98,14 @@ async def _rest(w: World) -> AsyncIterator[Figure]:
     yield figure("rest-cpu", 100 * cores(before, after), "%-core", 2.0, note="all operators")
 
 
-async def _control_plane(w: World) -> AsyncIterator[Figure]:
+async def _control_plane(w: Environment) -> AsyncIterator[Figure]:
     found = await usage(w.kube, lambda namespace, _pod: namespace == clusters.NAMESPACE)
     for container in sorted({u.container for u in found}):
         values = [u.rss / 2**20 for u in found if u.container == container]
         yield figure(f"memory-{container}", values, "MiB", note="one pod, resident")
 
 
-async def join(w: World) -> AsyncIterator[Figure]:
+async def join(w: Environment) -> AsyncIterator[Figure]:
     """A Machine from its creation to a Ready node, everything installed from artifacts."""
     name = f"{demo.CLUSTER}-workers-{WORKER}"
     kind = Machine.info.kind
@@ -146,6 +148,7 @@ ALONE: dict[str, Alone] = {
     "demo": whole_demo.warm,
     "demo-cold": whole_demo.cold,
     "texts": texts.texts,
+    "apiclients": apiclients.apiclients,
 }
 """What brings a lab of its own or needs none, and is to have the machine for itself."""
 GROUPS = {"etcd": tuple(name for name in SUITES if name.startswith("etcd-"))}

@@ -13,9 +13,9 @@ from typing import Any
 
 import asyncssh
 
-from e2e import userfiles
-from e2e.follow import condition, until
-from e2e.world import World
+from e2e.fixtures import userfiles
+from e2e.framework.environment import Environment
+from e2e.framework.follow import condition, until
 from kok.api import Addon, Cluster, Host, Machine
 from kok.api.meta import Manifest
 from kok.kube.errors import KubeError
@@ -58,7 +58,7 @@ def namespaces() -> list[str]:
 
 
 @asynccontextmanager
-async def at_work(w: World) -> AsyncIterator[None]:
+async def at_work(w: Environment) -> AsyncIterator[None]:
     """While it lasts the tenants are at it; all that they made is gone afterwards."""
     changing: list[asyncio.Task[None]] = []
     try:
@@ -77,7 +77,7 @@ async def at_work(w: World) -> AsyncIterator[None]:
         await asyncio.gather(*(w.drop_namespace(n, within=GONE) for n in namespaces()))
 
 
-async def _settle_in(w: World, namespace: str) -> None:
+async def _settle_in(w: Environment, namespace: str) -> None:
     """Everything is there, and the operators have seen that the templates are to be rendered."""
     await w.namespace(namespace)
     await w.apply(_cluster(namespace))
@@ -107,7 +107,7 @@ async def _settle_in(w: World, namespace: str) -> None:
     await until(w.kube, Addon.info.kind, "bomb-0", namespace, _judged, within=600.0)
 
 
-async def _keep_changing(w: World, namespace: str) -> None:
+async def _keep_changing(w: Environment, namespace: str) -> None:
     """New templates and values, so that nothing that was remembered helps."""
     turn = 0
     while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from e2e.world import World
+from e2e.framework.environment import Environment
 from kok.api import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -31,7 +31,7 @@ def cluster(namespace: str, name: str, **spec: Any) -> Manifest:
     }
 
 
-async def addresses(w: World, namespace: str, labels: dict[str, str]) -> list[str]:
+async def addresses(w: Environment, namespace: str, labels: dict[str, str]) -> list[str]:
     """Those of the pods with these labels."""
     pods = await w.kube.list(kinds.POD, namespace, labels=labels)
     return [p["status"]["podIP"] for p in pods if (p.get("status") or {}).get("podIP")]

@@ -11,14 +11,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from e2e.follow import condition
+from e2e.framework.environment import PATIENCE, Environment
+from e2e.framework.follow import condition
 from e2e.hostile import LONG, MACHINE, NAMESPACE, SHOP, WORKER
-from e2e.world import PATIENCE, World
 from kok.api import Machine
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.access import by_certificate
 from kok.kube.client import Kube
+from kok.kube.http.access import by_certificate
 from kok.workload.csr import NODES, SERVING, by_node
 
 KUBELET = "/var/lib/kubelet/pki/kubelet-client-current.pem"
@@ -26,7 +26,7 @@ KUBELET = "/var/lib/kubelet/pki/kubelet-client-current.pem"
 NAME = "lying"
 
 
-async def lying_names(w: World) -> None:
+async def lying_names(w: Environment) -> None:
     """Requests with the node's own identity, for addresses that are the API's or somebody else's."""
     identity = (await w.lab.exec(WORKER, "cat", KUBELET)).encode()
     async with await w.business(NAMESPACE, SHOP) as admin:
@@ -40,7 +40,7 @@ async def lying_names(w: World) -> None:
                     await admin.delete(kinds.CSR, NAME)
 
 
-async def _wanted(w: World, admin: Kube) -> dict[str, str]:
+async def _wanted(w: Environment, admin: Kube) -> dict[str, str]:
     service = await admin.get(kinds.SERVICE, "kubernetes", "default") or {}
     api = ipaddress.ip_address(service["spec"]["clusterIP"])
     return {
@@ -51,7 +51,7 @@ async def _wanted(w: World, admin: Kube) -> dict[str, str]:
     }
 
 
-async def _refused(w: World, admin: Kube, address: str) -> None:
+async def _refused(w: Environment, admin: Kube, address: str) -> None:
     """The Machine says which request is not approved and why, and nobody approved it."""
 
     def told(machine: Manifest) -> bool:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from e2e.bench.usage import usage
-from e2e.follow import has
+from e2e.framework.environment import Environment
+from e2e.framework.follow import has
+from e2e.framework.install import NAMESPACE as OPERATORS
+from e2e.framework.processes import ready_throughout
 from e2e.hostile import CLUSTER, LONG, MACHINE, NAMESPACE, SHOP, VICTIM
-from e2e.install import NAMESPACE as OPERATORS
-from e2e.processes import ready_throughout
-from e2e.world import World
 from kok.api import Machine
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -35,7 +35,7 @@ CONFIG = "impostor"
 TOO_LARGE = "AnswerTooLarge"
 
 
-async def own_api_server(w: World) -> None:
+async def own_api_server(w: Environment) -> None:
     """Answers without an end and compressed ones are told on the tenant's objects alone."""
     limit, memory = await _memory_limit(w), _Memory(w)
     with w.report.step("an API server that answers with bombs", "bombs_s"):
@@ -54,7 +54,7 @@ async def own_api_server(w: World) -> None:
 
 
 @asynccontextmanager
-async def _impostor(w: World) -> AsyncIterator[None]:
+async def _impostor(w: Environment) -> AsyncIterator[None]:
     """While it lasts most requests to the API servers of the Cluster are answered by others."""
     program = {"bombs.py": PROGRAM.read_text(encoding="utf-8")}
     meta, image = {"name": CONFIG, "namespace": NAMESPACE}, await w.lab.operator_image()
@@ -96,7 +96,7 @@ def _pod(name: str, image: str) -> Manifest:
     }
 
 
-async def _unsettle(w: World) -> None:
+async def _unsettle(w: Environment) -> None:
     """No true API server keeps its connections for long; while there is none all lead to others."""
     labels = pod_labels(SHOP, API_SERVER)
     ready = has("Ready")
@@ -125,7 +125,7 @@ async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 class _Memory:
     """The most that any operator had."""
 
-    def __init__(self, w: World) -> None:
+    def __init__(self, w: Environment) -> None:
         self.most = 0
         self._w = w
 
@@ -137,7 +137,7 @@ class _Memory:
             await asyncio.sleep(LOOK_EVERY)
 
 
-async def _memory_limit(w: World) -> int:
+async def _memory_limit(w: Environment) -> int:
     """Bytes that an operator may take: the least of all."""
     made = await w.kube.list(kinds.DEPLOYMENT, OPERATORS)
     limits = [

@@ -7,8 +7,11 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from e2e import attacks, etcd, userfiles
-from e2e.follow import condition, has, is_not, until
+from e2e.fixtures import etcd, userfiles
+from e2e.framework.environment import Environment
+from e2e.framework.follow import condition, has, is_not, until
+from e2e.framework.install import NAMESPACE as OPERATORS
+from e2e.framework.processes import deployments
 from e2e.hostile import (
     CLUSTER,
     LONG,
@@ -19,11 +22,9 @@ from e2e.hostile import (
     TOYS,
     VICTIM,
     WORKER,
+    attacks,
     cluster,
 )
-from e2e.install import NAMESPACE as OPERATORS
-from e2e.processes import deployments
-from e2e.world import World
 from kok.api import Component, KubeNode, Machine, names
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
@@ -32,7 +33,7 @@ LURED = "lured"
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
 
 
-async def own_server(w: World) -> None:
+async def own_server(w: Environment) -> None:
     """Kubeconfigs that lead to the tenant's server, with the operator's own token to be shown."""
     async with (
         await w.business(NAMESPACE, SHOP) as kube,
@@ -82,7 +83,7 @@ def _kubeconfig(server: str) -> dict[str, Any]:
     }
 
 
-async def _new_operators(w: World) -> None:
+async def _new_operators(w: Environment) -> None:
     names_ = [f"deployment/{name}" for name in await deployments(w)]
     await w.lab.kubectl("rollout", "restart", "-n", OPERATORS, *names_)
     for name in names_:
@@ -90,7 +91,7 @@ async def _new_operators(w: World) -> None:
         await w.lab.kubectl(*status, timeout=620)
 
 
-async def endless_template(w: World) -> None:
+async def endless_template(w: Environment) -> None:
     """A template of 60,000 characters that no parser likes stops no operator."""
     bad = "{{ " + "(" * 30_000 + "x" * 30_000
     component = {
@@ -110,7 +111,7 @@ async def endless_template(w: World) -> None:
         await w.until(kinds.PDB, VICTIM, policy, is_not(before["metadata"]["uid"]), LONG)
 
 
-async def another_tenants_host(w: World) -> None:
+async def another_tenants_host(w: Environment) -> None:
     """A Machine with somebody's address and no credentials disturbs nobody, and learns nothing."""
     ssh = w.lab.ssh(WORKER)
     squatter = {
@@ -143,7 +144,7 @@ def _nudge() -> dict[str, Any]:
     return {"metadata": {"annotations": {"kok.dev/e2e": datetime.now(UTC).isoformat()}}}
 
 
-async def metadata_address(w: World) -> None:
+async def metadata_address(w: Environment) -> None:
     """Operators are sent to where a cloud tells a machine its credentials: none goes there."""
     store = {"endpoint": f"https://{METADATA}", "bucket": "etcd-backups", "secret": "none"}
     ssh = {"user": "root", "secret": userfiles.SSH_SECRET}

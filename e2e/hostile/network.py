@@ -11,13 +11,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from e2e import attacks, business
-from e2e.attacks import Target
-from e2e.follow import has, is_not
-from e2e.hostile import CLUSTER, LATE, LONG, METADATA, NAMESPACE, SHOP, TOYS, VICTIM, cluster
+from e2e.fixtures import business
+from e2e.framework.environment import Environment
+from e2e.framework.follow import has, is_not
+from e2e.framework.install import NAMESPACE as OPERATORS
+from e2e.hostile import (
+    CLUSTER,
+    LATE,
+    LONG,
+    METADATA,
+    NAMESPACE,
+    SHOP,
+    TOYS,
+    VICTIM,
+    attacks,
+    cluster,
+)
 from e2e.hostile import addresses as addresses_of
-from e2e.install import NAMESPACE as OPERATORS
-from e2e.world import World
+from e2e.hostile.attacks import Target
 from kok.api import names
 from kok.kube import kinds
 
@@ -26,7 +37,7 @@ _UNIT = "e2e-metadata"
 
 
 @asynccontextmanager
-async def metadata_service(w: World) -> AsyncIterator[None]:
+async def metadata_service(w: Environment) -> AsyncIterator[None]:
     """A server where clouds have theirs: an address that every pod of the meta node reaches."""
     serve = f"TCP-LISTEN:80,bind={METADATA},fork,reuseaddr"
     await w.lab.exec(META, "ip", "address", "replace", f"{METADATA}/32", "dev", "lo")
@@ -42,7 +53,7 @@ async def metadata_service(w: World) -> AsyncIterator[None]:
         await w.lab.exec(META, "ip", "address", "delete", f"{METADATA}/32", "dev", "lo")
 
 
-async def targets(w: World) -> dict[str, Target]:
+async def targets(w: Environment) -> dict[str, Target]:
     """What an admin of the Cluster shop has no business with."""
     api = await w.kube.get(kinds.SERVICE, "kubernetes", "default") or {}
     meta = str(w.lab.host("meta-1").address)
@@ -66,14 +77,14 @@ async def targets(w: World) -> dict[str, Target]:
     return {target.name: target for target in found}
 
 
-async def _pod(w: World, namespace: str, labels: dict[str, str]) -> str:
+async def _pod(w: Environment, namespace: str, labels: dict[str, str]) -> str:
     found = await addresses_of(w, namespace, labels)
     if not found:
         raise AssertionError(f"no pod of {namespace} with {labels} has an address")
     return found[0]
 
 
-async def by_api_servers(w: World, targets: dict[str, Target]) -> None:
+async def by_api_servers(w: Environment, targets: dict[str, Target]) -> None:
     """Every way to every target, without and with an enforcing network."""
     async with await w.business(NAMESPACE, SHOP) as kube:
         with w.report.step("without enforcement API servers reach all of the meta cluster"):
@@ -97,7 +108,7 @@ async def by_api_servers(w: World, targets: dict[str, Target]) -> None:
     w.report.figures["ways_closed"] = len(open_)
 
 
-async def _new_api_server(w: World) -> None:
+async def _new_api_server(w: Environment) -> None:
     labels = f"{names.LABEL_CLUSTER}={SHOP},{names.LABEL_COMPONENT}=kube-apiserver"
     await w.lab.kubectl("delete", "pod", "-n", NAMESPACE, "-l", labels, "--wait", timeout=120)
     rollout = ("rollout", "status", f"deployment/{SHOP}-apiserver", "-n", NAMESPACE)
@@ -111,7 +122,7 @@ async def _reached(kube: Any, targets: dict[str, Target]) -> list[str]:
     return [what for (what, _, _), reached in zip(tried, results, strict=True) if reached]
 
 
-async def what_is_needed_still_works(w: World) -> None:
+async def what_is_needed_still_works(w: Environment) -> None:
     """Logs come from the node, a policy comes back, and a new Cluster comes up."""
     kubeconfig = await w.kubeconfig(NAMESPACE, SHOP)
     with w.report.step("the API server reaches its own node"):

@@ -64,11 +64,11 @@ In Python everything is asynchronous::
 
 from __future__ import annotations
 
-from e2e.lab.artifacts import Artifact
-from e2e.lab.audit import Write
+from e2e.lab.cluster.audit import Write
+from e2e.lab.cluster.hosts import SSH, Host
 from e2e.lab.errors import CommandError, LabError
-from e2e.lab.hosts import SSH, Host
 from e2e.lab.lab import Lab
-from e2e.lab.s3 import S3
+from e2e.lab.services.artifacts import Artifact
+from e2e.lab.services.s3 import S3
 
 __all__ = ["S3", "SSH", "Artifact", "CommandError", "Host", "Lab", "LabError", "Write"]

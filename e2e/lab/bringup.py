@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from e2e.lab import catalog, operator_image, preflight, rootfs
-from e2e.lab.cache import Cache
-from e2e.lab.meta import FIRST, PRELOADED
-from e2e.lab.podman import LABEL
-from e2e.lab.sources import ETCD, KUBERNETES
-from e2e.lab.steps import Graph, Step
-from e2e.lab.world import Plan
+from e2e.lab.cluster.meta import FIRST, Meta
+from e2e.lab.images import catalog, operator_image, rootfs
+from e2e.lab.machine import preflight
+from e2e.lab.machine.cache import Cache
+from e2e.lab.machine.podman import LABEL
+from e2e.lab.plan import BuildPlan, Supplies
+from e2e.lab.programs.sources import ETCD, KUBERNETES
+from e2e.lab.steps.graph import Graph, Step
 
-if TYPE_CHECKING:
-    from e2e.lab.lab import Lab
+PRELOADED = (
+    catalog.PAUSE,
+    catalog.COREDNS,
+    catalog.FLANNEL,
+    catalog.FLANNEL_CNI,
+    catalog.LOCAL_PATH,
+    catalog.BUSYBOX,
+    *(image.reference for image in catalog.kubernetes(KUBERNETES)),
+    catalog.etcd(ETCD).reference,
+)
+"""What a meta host runs at once, and what the business clusters' control planes are made of."""
 
 
 def machine(cache: Cache, packages: tuple[str, ...]) -> Graph:
@@ -28,16 +38,17 @@ def machine(cache: Cache, packages: tuple[str, ...]) -> Graph:
     return steps
 
 
-def graph(lab: Lab, meta: int, workers: int, *, operators: bool = False) -> Graph:
+def graph(
+    supplies: Supplies, cluster: Meta, meta: int, workers: int, *, operators: bool = False
+) -> Graph:
     """All steps of a lab with that many hosts of each kind; with KOK's image if it is wanted."""
     steps = Graph()
-    works = lab.works
-    make_network = partial(works.services.ensure_network, lab.inventory.network)
+    make_network = partial(supplies.services.ensure_network, cluster.hosts.network)
     another = (
         "if its subnet was taken meanwhile: `down` forgets it, and the next `up` finds another"
     )
     network = steps.add(Step("network", make_network, hint=another))
-    plan = Plan(works, steps)
+    plan = BuildPlan(supplies, steps)
     # One after another: each of them keeps a core busy, and the first ones are waited for.
     base = plan.rootfs(rootfs.SERVICES)
     host = plan.rootfs(rootfs.HOST, base)
@@ -46,7 +57,7 @@ def graph(lab: Lab, meta: int, workers: int, *, operators: bool = False) -> Grap
     services = steps.add(
         Step(
             "registry and artifact server",
-            partial(works.services.ensure, lab.inventory.network, rootfs.SERVICES.image),
+            partial(supplies.services.ensure, cluster.hosts.network, rootfs.SERVICES.image),
             (network, base),
             limit=120,
         )
@@ -54,33 +65,48 @@ def graph(lab: Lab, meta: int, workers: int, *, operators: bool = False) -> Grap
     plan.served = (services,)
     images, artifacts = plan.everything(toolbox, base)
     for index in range(1, workers + 1):
-        _host(lab, steps, f"worker-{index}", network, host)
-    loaded = _meta(lab, steps, meta, needs=(network, host), images=images, artifacts=artifacts)
+        _host(cluster, steps, f"worker-{index}", network, host)
+    loaded = _meta(cluster, steps, meta, needs=(network, host), images=images, artifacts=artifacts)
     if operators:
-        _operator_image(lab, steps, (services, python), loaded)
+        _operator_image(supplies, cluster, steps, (services, python), loaded)
     plan.forget_sources()
     return steps
 
 
+async def place_operator_image(
+    supplies: Supplies, cluster: Meta, tree: Path = operator_image.CHECKOUT
+) -> str:
+    """KOK's image of a tree, built if it changed: served, and on the meta hosts."""
+    reference = await operator_image.ensure(supplies.cache, supplies.images, tree)
+    await cluster.renew(operator_image.REFERENCE, reference)
+    return reference
+
+
 def _operator_image(
-    lab: Lab, steps: Graph, needs: tuple[str, ...], loaded: tuple[str, ...]
+    supplies: Supplies,
+    cluster: Meta,
+    steps: Graph,
+    needs: tuple[str, ...],
+    loaded: tuple[str, ...],
 ) -> None:
     """Built beside everything else, so that nobody waits for it once the meta cluster is up."""
-    build = partial(operator_image.ensure, lab.works.cache, lab.works.images)
-    hint = f"log: {lab.works.cache.logs}/operator-image.log"
+    build = partial(operator_image.ensure, supplies.cache, supplies.images)
+    hint = f"log: {supplies.cache.logs}/operator-image.log"
     built = steps.add(Step("build KOK's image", build, needs, hint=hint, limit=1800))
-    steps.add(Step("KOK's image on the meta hosts", lab.operator_image, (built, *loaded)))
+    place = partial(place_operator_image, supplies, cluster)
+    steps.add(Step("KOK's image on the meta hosts", place, (built, *loaded)))
 
 
-def _host(lab: Lab, steps: Graph, name: str, *needs: str) -> str:
-    run = partial(lab.inventory.ensure, name, rootfs.HOST.image)
-    container = lab.inventory.host(name).container
-    hint = f"look at `podman logs {container}`; filter all of the lab by label {LABEL}={lab.name}"
+def _host(cluster: Meta, steps: Graph, name: str, *needs: str) -> str:
+    run = partial(cluster.hosts.ensure, name, rootfs.HOST.image)
+    container = cluster.hosts.host(name).container
+    label = f"{LABEL}={cluster.state.name}"
+    hint = f"look at `podman logs {container}`; filter all of the lab by label {label}"
     return steps.add(Step(f"host {name}", run, needs, limit=120, hint=hint))
 
 
 def _meta(
-    lab: Lab,
+    cluster: Meta,
     steps: Graph,
     count: int,
     *,
@@ -89,34 +115,29 @@ def _meta(
     artifacts: list[str],
 ) -> tuple[str, ...]:
     """The steps of a meta cluster of ``count`` hosts; those after which these have images."""
-    preloaded = (
-        *PRELOADED,
-        *(image.reference for image in catalog.kubernetes(KUBERNETES)),
-        catalog.etcd(ETCD).reference,
-    )
     loaded = []
     for index in range(1, count + 1):
-        host = lab.inventory.host(f"meta-{index}")
-        made = _host(lab, steps, host.name, *needs)
+        host = cluster.hosts.host(f"meta-{index}")
+        made = _host(cluster, steps, host.name, *needs)
         installed = steps.add(
-            Step(f"install {host.name}", partial(lab.meta.install, host), (made, *artifacts))
+            Step(f"install {host.name}", partial(cluster.install, host), (made, *artifacts))
         )
-        pull = partial(lab.meta.prepull, host, preloaded)
+        pull = partial(cluster.prepull, host, PRELOADED)
         loaded.append(steps.add(Step(f"images on {host.name}", pull, (installed, *images))))
-    log = f"`podman exec {lab.inventory.host(FIRST).container} journalctl -u kubelet`"
-    cluster = steps.add(
-        Step("kubeadm init", lab.meta.init, (loaded[0],), limit=480, hint=f"look at {log}")
+    log = f"`podman exec {cluster.hosts.host(FIRST).container} journalctl -u kubelet`"
+    made_cluster = steps.add(
+        Step("kubeadm init", cluster.init, (loaded[0],), limit=480, hint=f"look at {log}")
     )
-    addons = steps.add(Step("pod network and volumes", lab.meta.addons, (cluster,)))
+    addons = steps.add(Step("pod network and volumes", cluster.addons, (made_cluster,)))
     joined = [
         steps.add(
             Step(
                 f"join meta-{index}",
-                partial(lab.meta.join, lab.inventory.host(f"meta-{index}")),
-                (cluster, loaded[index - 1]),
+                partial(cluster.join, cluster.hosts.host(f"meta-{index}")),
+                (made_cluster, loaded[index - 1]),
             )
         )
         for index in range(2, count + 1)
     ]
-    steps.add(Step("meta cluster ready", lab.meta.ready, (addons, *joined), limit=300))
+    steps.add(Step("meta cluster ready", cluster.ready, (addons, *joined), limit=300))
     return tuple(loaded)

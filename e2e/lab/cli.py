@@ -9,14 +9,16 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from e2e.lab import debs, preflight, status, teardown
-from e2e.lab import state as states
-from e2e.lab.binaries import Builder, program
-from e2e.lab.cache import Cache
+from e2e.lab import status, teardown
+from e2e.lab.cluster import state as states
+from e2e.lab.cluster.state import Store
 from e2e.lab.errors import LabError
 from e2e.lab.lab import Lab
-from e2e.lab.state import Store
-from e2e.lab.world import usual
+from e2e.lab.machine import preflight
+from e2e.lab.machine.cache import Cache
+from e2e.lab.plan import usual
+from e2e.lab.programs import debs
+from e2e.lab.programs.binaries import Builder, program
 
 T = TypeVar("T")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,42 +10,36 @@ from pathlib import Path
 
 from rich.console import Console
 
-from e2e.lab import (
-    audit,
-    bringup,
-    catalog,
-    images,
-    operator_image,
-    podman,
-    preflight,
-    rootfs,
-    s3,
-    state,
-)
-from e2e.lab.artifacts import Artifact
-from e2e.lab.binaries import program
-from e2e.lab.cache import Cache
+from e2e.lab import bringup
+from e2e.lab.cluster import audit, state
+from e2e.lab.cluster.hosts import SSH, Host, Hosts, ensure_key
+from e2e.lab.cluster.kubeadm import AUDIT_DIRECTORY
+from e2e.lab.cluster.meta import FIRST, Meta
+from e2e.lab.cluster.state import State, Store
 from e2e.lab.errors import LabError
-from e2e.lab.hosts import SSH, Host, Hosts, ensure_key
-from e2e.lab.kubeadm import AUDIT_DIRECTORY
-from e2e.lab.meta import FIRST, Meta
-from e2e.lab.proc import run
-from e2e.lab.progress import reporter
-from e2e.lab.s3 import S3
-from e2e.lab.state import State, Store
-from e2e.lab.steps import Graph
-from e2e.lab.world import Plan, Works
+from e2e.lab.images import builds, catalog, rootfs
+from e2e.lab.images.operator_image import CHECKOUT
+from e2e.lab.machine import podman, preflight
+from e2e.lab.machine.cache import Cache
+from e2e.lab.machine.proc import run
+from e2e.lab.plan import BuildPlan, Supplies
+from e2e.lab.programs.binaries import program
+from e2e.lab.services import s3
+from e2e.lab.services.artifacts import Artifact
+from e2e.lab.services.s3 import S3
+from e2e.lab.steps.graph import Graph
+from e2e.lab.steps.progress import reporter
 
 
 class Lab:
     """One lab; the package's documentation lists what it offers."""
 
-    def __init__(self, state: State, store: Store, works: Works) -> None:
+    def __init__(self, state: State, store: Store, supplies: Supplies) -> None:
         self.state = state
         self.store = store
-        self.works = works
+        self.supplies = supplies
         self.inventory = Hosts(state, store)
-        self.meta = Meta(state, store, self.inventory, works.services, self.program("kubectl"))
+        self.meta = Meta(state, store, self.inventory, supplies.services, self.program("kubectl"))
 
     @classmethod
     async def up(
@@ -75,14 +68,15 @@ class Lab:
         async with cache.lock("lab", store.name), reporter(console) as progress:
             cache.sweep()
             await bringup.machine(cache, packages).run(progress)
-            await images.sweep(cache)
+            await builds.sweep(cache)
             await rootfs.sweep(cache)
             chosen = await state.ensure(store)
             ensure_key(store)
-            lab = cls(chosen, store, await Works.open(cache, chosen))
-            timings = await bringup.graph(lab, max(1, meta), workers, operators=operators).run(
-                progress
+            lab = cls(chosen, store, await Supplies.open(cache, chosen))
+            graph = bringup.graph(
+                lab.supplies, lab.meta, max(1, meta), workers, operators=operators
             )
+            timings = await graph.run(progress)
             store.write(chosen.model_copy(update={"timings": timings}))
         took = time.monotonic() - begin
         text = f"lab {lab.name} is up after {took:.1f} s; KUBECONFIG={store.kubeconfig}"
@@ -96,7 +90,7 @@ class Lab:
         found = store.read()
         if found is None:
             raise LabError(f"the lab {store.name} is not up: `python -m e2e.lab up` brings it up")
-        return cls(found, store, await Works.open(Cache(), found))
+        return cls(found, store, await Supplies.open(Cache(), found))
 
     # Where things are
 
@@ -111,12 +105,12 @@ class Lab:
 
     def program(self, name: str) -> Path:
         """A program of the cache at the version that the lab runs, such as kubectl or helm."""
-        return self.works.builder.path(program(name))
+        return self.supplies.builder.path(program(name))
 
     @property
     def registry(self) -> str:
         """``address:port`` of the registry; plain HTTP."""
-        return self.works.services.registry
+        return self.supplies.services.registry
 
     @property
     def mirror(self) -> str:
@@ -126,12 +120,12 @@ class Lab:
     @property
     def artifacts_url(self) -> str:
         """Base URL of the artifact server, without a slash at its end."""
-        return self.works.services.artifacts_url
+        return self.supplies.services.artifacts_url
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
         """What the artifact server has; the same as its ``artifacts.json``."""
-        return tuple(self.works.artifacts.index())
+        return tuple(self.supplies.artifacts.index())
 
     # Clients
 
@@ -187,8 +181,8 @@ class Lab:
 
     async def add_worker(self, name: str | None = None) -> Host:
         """Make one more bare host; by default under the first free name."""
-        async with self.works.cache.lock("hosts", self.name):
-            image = await rootfs.ensure(self.works.cache, rootfs.HOST)
+        async with self.supplies.cache.lock("hosts", self.name):
+            image = await rootfs.ensure(self.supplies.cache, rootfs.HOST)
             if name is None:
                 taken = {host.name for host in await self.hosts()}
                 free = (f"worker-{index}" for index in range(1, len(taken) + 2))
@@ -255,7 +249,7 @@ class Lab:
     ) -> None:
         """Build, serve and pull onto the meta hosts further versions of Kubernetes and etcd."""
         graph = Graph()
-        plan = Plan(self.works, graph)
+        plan = BuildPlan(self.supplies, graph)
         toolbox = plan.rootfs(rootfs.TOOLBOX)
         if kubernetes:
             plan.serve_kubernetes(kubernetes, toolbox)
@@ -271,19 +265,19 @@ class Lab:
     async def want_s3(self, console: Console | None = None) -> S3:
         """An S3 server that pods, hosts and machine reach; what it holds stays until `down`."""
         graph = Graph()
-        plan = Plan(self.works, graph)
+        plan = BuildPlan(self.supplies, graph)
         plan.programs(s3.PROGRAM.name)
         plan.forget_sources()
-        async with self.works.cache.lock("s3", self.name):
+        async with self.supplies.cache.lock("s3", self.name):
             async with reporter(console or Console()) as progress:
                 await graph.run(progress)
-            binary = self.works.builder.path(s3.PROGRAM)
+            binary = self.supplies.builder.path(s3.PROGRAM)
             return await s3.ensure(self.state, self.store, self.inventory.network, binary)
 
     async def enforce_policies(self, console: Console | None = None) -> None:
         """NetworkPolicies are enforced in the meta cluster, until `ignore_policies`."""
         graph = Graph()
-        plan = Plan(self.works, graph)
+        plan = BuildPlan(self.supplies, graph)
         toolbox = plan.rootfs(rootfs.TOOLBOX)
         built = plan.programs("kube-network-policies")
         plan.serve_images("network policies", (catalog.network_policies(),), built, toolbox)
@@ -299,22 +293,16 @@ class Lab:
 
     async def prepull(self, *references: str) -> None:
         """Pull images onto every meta host, so that pods start without waiting for them."""
-        hosts = [host for host in await self.hosts() if host.role == "meta"]
-        await asyncio.gather(*(self.meta.prepull(host, references) for host in hosts))
+        await self.meta.pull(*references)
 
-    async def operator_image(self) -> str:
-        """KOK's image of this checkout: built if it changed, served, and on the meta hosts."""
-        reference = await operator_image.ensure(self.works.cache, self.works.images)
-        await self.prepull(reference)
-        for host in await self.hosts():
-            if host.role == "meta":
-                await self.meta.forget(host, operator_image.REFERENCE, reference)
-        return reference
+    async def operator_image(self, tree: Path = CHECKOUT) -> str:
+        """KOK's image of a tree, built if it changed: served, and on the meta hosts."""
+        return await bringup.place_operator_image(self.supplies, self.meta, tree)
 
     async def load_image(self, local: str, reference: str) -> None:
         """Serve an image of podman's storage under a reference, and pull it onto meta hosts."""
         repository, tag = reference.split("/", 1)[1].rsplit(":", 1)
-        await self.works.images.push(local, repository, tag)
+        await self.supplies.images.push(local, repository, tag)
         await self.prepull(reference)
 
     # What happened

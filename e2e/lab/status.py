@@ -7,12 +7,14 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from e2e.lab import podman, s3, state
+from e2e.lab.cluster import state
+from e2e.lab.cluster.hosts import ROLE_LABEL
+from e2e.lab.cluster.state import Store
 from e2e.lab.errors import CommandError, LabError
-from e2e.lab.hosts import ROLE_LABEL
 from e2e.lab.lab import Lab
-from e2e.lab.podman import Container
-from e2e.lab.state import Store
+from e2e.lab.machine import podman
+from e2e.lab.machine.podman import Container
+from e2e.lab.services import s3
 
 
 async def show(console: Console) -> None:

@@ -8,26 +8,28 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from e2e.lab import images, podman, preflight, rootfs, state
-from e2e.lab.cache import Cache
+from e2e.lab.cluster import state
+from e2e.lab.cluster.state import Store
 from e2e.lab.errors import LabError
-from e2e.lab.podman import LABEL
-from e2e.lab.proc import run
-from e2e.lab.rootfs import IMAGE_PREFIX
-from e2e.lab.state import Store
+from e2e.lab.images import builds, rootfs
+from e2e.lab.images.rootfs import IMAGE_PREFIX
+from e2e.lab.machine import podman, preflight
+from e2e.lab.machine.cache import Cache
+from e2e.lab.machine.podman import LABEL
+from e2e.lab.machine.proc import run
 
 
 async def take_down(cache: Cache, *, purge_cache: bool = False) -> None:
     """Remove the lab: containers, volumes, network, state. The cache stays unless purged.
 
-    Works on whatever is there, also when the lab is half made or its state file is gone.
+    Supplies on whatever is there, also when the lab is half made or its state file is gone.
     Raises LabError when something of the lab could not be removed.
     """
     store = Store(state.lab_name())
     async with cache.lock("lab", store.name):
         if preflight.exists("podman"):
             await _remove_containers(store)
-            await images.sweep(cache)
+            await builds.sweep(cache)
             await rootfs.sweep(cache)
         store.remove()
         cache.sweep()

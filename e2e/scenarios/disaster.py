@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from e2e import business, etcd, userfiles
-from e2e.backups import BACKUP
-from e2e.follow import has, until
+from e2e.fixtures import business, etcd, userfiles
+from e2e.fixtures.backups import BACKUP
+from e2e.framework.environment import PATIENCE, Environment, environment
+from e2e.framework.follow import has, until
+from e2e.framework.report import Report
+from e2e.framework.rights import nothing_was_refused
 from e2e.lab import S3
-from e2e.report import Report
-from e2e.rights import nothing_was_refused
-from e2e.world import PATIENCE, World, world
 from kok.api import Cluster, Machine
 from kok.api.meta import Kind, Manifest
 from kok.backup.encryption.sealing import key_pair
@@ -68,16 +68,16 @@ async def run(report: Report) -> None:
     """The scenario; its meta cluster is another one at the end."""
     private, public = key_pair()
     kept = Kept(base64.b64encode(os.urandom(32)).decode(), private, public, {})
-    async with world(report, meta=1, workers=1) as w, etcd.bucket(w, BUCKET) as s3:
+    async with environment(report, meta=1, workers=1) as w, etcd.bucket(w, BUCKET) as s3:
         await asyncio.gather(*(w.drop_namespace(t.namespace, LONG) for t in TENANTS))
         await before(w, s3, kept)
         with report.step("the meta cluster is lost"):
             await w.lab.lose_meta()
-        async with world(report, meta=1, workers=1) as another:
+        async with environment(report, meta=1, workers=1) as another:
             await after(another, s3, kept)
 
 
-async def before(w: World, s3: S3, kept: Kept) -> None:
+async def before(w: Environment, s3: S3, kept: Kept) -> None:
     """Two Clusters with their data, and a proven backup of each."""
     with w.report.step("two Clusters, one with a node", "made_s"):
         await asyncio.gather(*(_make(w, s3, kept, tenant) for tenant in TENANTS))
@@ -93,7 +93,7 @@ async def before(w: World, s3: S3, kept: Kept) -> None:
         await asyncio.gather(*(_back_up(w, tenant) for tenant in TENANTS))
 
 
-async def after(w: World, s3: S3, kept: Kept) -> None:
+async def after(w: Environment, s3: S3, kept: Kept) -> None:
     """Begins with an empty meta cluster, in which KOK is installed."""
     begin, report = datetime.now(UTC), w.report
     with report.step("both Clusters serve again, with the node", "all_back_s"):
@@ -117,7 +117,7 @@ async def after(w: World, s3: S3, kept: Kept) -> None:
     await asyncio.gather(*(w.drop_namespace(t.namespace, LONG) for t in TENANTS))
 
 
-async def _make(w: World, s3: S3, kept: Kept, tenant: Tenant) -> None:
+async def _make(w: Environment, s3: S3, kept: Kept, tenant: Tenant) -> None:
     store = await _secrets(w, s3, kept, tenant)
     keys = {"recipient": kept.public} if tenant is DEPOT else {}
     policy = {"store": store, "encryption": {"secret": ENCRYPTION}, "keys": keys}
@@ -130,7 +130,7 @@ async def _make(w: World, s3: S3, kept: Kept, tenant: Tenant) -> None:
         await w.until(MACHINE, tenant.namespace, name, has("Ready"), LONG)
 
 
-async def _bring_back(w: World, s3: S3, kept: Kept, tenant: Tenant, begin: datetime) -> None:
+async def _bring_back(w: Environment, s3: S3, kept: Kept, tenant: Tenant, begin: datetime) -> None:
     """From the user's files to an API that answers users' kubeconfigs, and a node that reports."""
     store = await _secrets(w, s3, kept, tenant)
     source: dict[str, Any] = {
@@ -173,7 +173,7 @@ async def _read(kept: Kept, tenant: Tenant) -> None:
         raise AssertionError(f"{tenant.after} has {found!r} and {hidden!r} where {DATA!r} was")
 
 
-async def _back_up(w: World, tenant: Tenant) -> None:
+async def _back_up(w: Environment, tenant: Tenant) -> None:
     await w.apply(
         {
             "apiVersion": BACKUP.api_version,
@@ -198,7 +198,7 @@ async def _back_up(w: World, tenant: Tenant) -> None:
         raise AssertionError(f"the backup of {tenant.name} is none: {done['status']}")
 
 
-async def _secrets(w: World, s3: S3, kept: Kept, tenant: Tenant) -> dict[str, Any]:
+async def _secrets(w: Environment, s3: S3, kept: Kept, tenant: Tenant) -> dict[str, Any]:
     """A namespace with what vault and Git hold; the `store` that names the bucket."""
     await w.namespace(tenant.namespace)
     if tenant.worker is not None:
@@ -216,7 +216,7 @@ async def _secrets(w: World, s3: S3, kept: Kept, tenant: Tenant) -> dict[str, An
     return await etcd.store(w, tenant.namespace, s3, BUCKET)
 
 
-def _documents(w: World, tenant: Tenant) -> list[Manifest]:
+def _documents(w: Environment, tenant: Tenant) -> list[Manifest]:
     """The user's file: a Cluster, and a KubeNode if it has a worker."""
     worker = tenant.worker or WORKER
     text = userfiles.first_cluster(w.lab, worker, namespace=tenant.namespace, cluster=tenant.name)
@@ -243,7 +243,7 @@ async def _client(kept: Kept, tenant: Tenant) -> Kube:
     return await Kube.from_kubeconfig(text, field_manager="kok-e2e", timeout=PATIENCE)
 
 
-def _took(w: World, figure: str, begin: datetime) -> None:
+def _took(w: Environment, figure: str, begin: datetime) -> None:
     seconds = (datetime.now(UTC) - begin).total_seconds()
     w.report.figures[figure] = round(seconds, 1)
     w.report.line(f"{figure}: {seconds:.1f}")

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from copy import deepcopy
 from typing import Any
 
-from e2e import userfiles
 from e2e.demo import CLUSTER
-from e2e.follow import Predicate, condition, has, is_not, until
-from e2e.install import NAMESPACE as OPERATORS
-from e2e.report import Report
-from e2e.world import World, world
+from e2e.fixtures import userfiles
+from e2e.framework.environment import Environment, environment
+from e2e.framework.follow import Predicate, condition, has, is_not, until
+from e2e.framework.install import NAMESPACE as OPERATORS
+from e2e.framework.report import Report
 from kok.api import Cluster, Component, KubeNode, Machine
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -23,7 +23,7 @@ FIRST, SECOND = "worker-2", "worker-3"
 WORKERS = f"{CLUSTER}-workers"
 SOON, LONG = 90.0, 300.0
 
-Fault = Callable[[World], Awaitable[None]]
+Fault = Callable[[Environment], Awaitable[None]]
 
 
 async def run(report: Report) -> None:
@@ -41,7 +41,7 @@ async def run(report: Report) -> None:
         operators_killed_while_creating,
         deleted_while_creating,
     )
-    async with world(report, meta=1, workers=3) as w:
+    async with environment(report, meta=1, workers=3) as w:
         await asyncio.gather(w.drop_namespace(NAMESPACE), w.drop_namespace(OTHER))
         await w.namespace(NAMESPACE)
         await w.namespace(OTHER)
@@ -68,11 +68,11 @@ def ready_false(*reasons: str) -> Predicate:
     return check
 
 
-def _cluster(w: World, worker: str) -> Manifest:
+def _cluster(w: Environment, worker: str) -> Manifest:
     return userfiles.documents(userfiles.first_cluster(w.lab, worker, namespace=NAMESPACE))[0]
 
 
-def _kubenode(w: World, worker: str, name: str, namespace: str, **spec: Any) -> Manifest:
+def _kubenode(w: Environment, worker: str, name: str, namespace: str, **spec: Any) -> Manifest:
     text = userfiles.first_cluster(w.lab, worker, namespace=namespace)
     manifest = deepcopy(userfiles.documents(text)[1])
     manifest["metadata"]["name"] = name
@@ -80,16 +80,16 @@ def _kubenode(w: World, worker: str, name: str, namespace: str, **spec: Any) -> 
     return manifest
 
 
-async def _machine(w: World, name: str, predicate: Predicate, within: float) -> Manifest:
+async def _machine(w: Environment, name: str, predicate: Predicate, within: float) -> Manifest:
     return await w.until(Machine.info.kind, NAMESPACE, name, predicate, within)
 
 
-async def _remove(w: World, name: str, namespace: str = NAMESPACE) -> None:
+async def _remove(w: Environment, name: str, namespace: str = NAMESPACE) -> None:
     await w.kube.delete(KubeNode.info.kind, name, namespace)
     await w.gone(KubeNode.info.kind, namespace, name, LONG)
 
 
-async def _kill_pods(w: World, word: str) -> None:
+async def _kill_pods(w: Environment, word: str) -> None:
     """kill -9 for the operators whose pods' names hold the word."""
     pods = [p["metadata"]["name"] for p in await w.kube.list(kinds.POD, OPERATORS)]
     await asyncio.gather(
@@ -97,7 +97,7 @@ async def _kill_pods(w: World, word: str) -> None:
     )
 
 
-async def refused_at_apply(w: World) -> None:
+async def refused_at_apply(w: Environment) -> None:
     """bad Clusters are refused by kubectl apply with a sentence"""
     cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"version": "1.99.1"}, "1.99.1 is not supported; this release knows"),
@@ -115,7 +115,7 @@ async def refused_at_apply(w: World) -> None:
     await w.refused(manifest, "write at most")
 
 
-async def secret_missing_then_wrong_then_right(w: World) -> None:
+async def secret_missing_then_wrong_then_right(w: Environment) -> None:
     """the SSH Secret is missing, then holds a wrong password, then the right key"""
     sums = userfiles.checksums(w.lab, NAMESPACE)
     await w.apply(sums, _cluster(w, FIRST), _kubenode(w, FIRST, WORKERS, NAMESPACE))
@@ -128,7 +128,7 @@ async def secret_missing_then_wrong_then_right(w: World) -> None:
     await _machine(w, name, has("Ready"), LONG)
 
 
-async def node_deleted_by_hand(w: World) -> None:
+async def node_deleted_by_hand(w: Environment) -> None:
     """a Node that somebody deleted comes back"""
     async with await w.business(NAMESPACE, CLUSTER) as kube:
         before = await kube.get(kinds.NODE, FIRST)
@@ -140,7 +140,7 @@ async def node_deleted_by_hand(w: World) -> None:
     await _machine(w, f"{WORKERS}-{FIRST}", has("Ready"), SOON)
 
 
-async def operator_killed_while_installing(w: World) -> None:
+async def operator_killed_while_installing(w: Environment) -> None:
     """the machine operator is killed in the middle of an installation; nothing runs twice"""
     name = f"second-{SECOND}"
     await w.apply(_kubenode(w, SECOND, "second", NAMESPACE))
@@ -161,7 +161,7 @@ async def operator_killed_while_installing(w: World) -> None:
         raise AssertionError(f"installed twice after the operator was killed: {again}")
 
 
-async def host_of_another_machine(w: World) -> None:
+async def host_of_another_machine(w: Environment) -> None:
     """a host that serves another Machine is left alone"""
     await w.apply(
         {**_cluster(w, FIRST), "metadata": {"name": CLUSTER, "namespace": OTHER}},
@@ -179,7 +179,7 @@ async def host_of_another_machine(w: World) -> None:
     await _remove(w, "second")
 
 
-async def host_key_changed(w: World) -> None:
+async def host_key_changed(w: Environment) -> None:
     """another host key stops all work until it is trusted"""
     node = _kubenode(w, SECOND, "second", NAMESPACE)
     node["spec"]["hosts"][0].pop("hostKey")
@@ -194,7 +194,7 @@ async def host_key_changed(w: World) -> None:
     await _remove(w, "second")
 
 
-async def host_without_power(w: World) -> None:
+async def host_without_power(w: Environment) -> None:
     """a host that is off is waited for"""
     await w.lab.kill(SECOND)
     try:
@@ -206,7 +206,7 @@ async def host_without_power(w: World) -> None:
     await _remove(w, "second")
 
 
-async def wrong_checksum(w: World) -> None:
+async def wrong_checksum(w: Environment) -> None:
     """an artifact with a wrong checksum is not installed"""
     version = "1.36.4"
     await w.lab.want(kubernetes=f"v{version}")
@@ -230,7 +230,7 @@ async def wrong_checksum(w: World) -> None:
     await _remove(w, "second")
 
 
-async def ca_edited_by_hand(w: World) -> None:
+async def ca_edited_by_hand(w: Environment) -> None:
     """a CA Secret edited by hand is refused, and all is well once it is mended"""
     name = f"{CLUSTER}-ca"
     before = await w.kube.get(kinds.SECRET, name, NAMESPACE)
@@ -249,7 +249,7 @@ async def ca_edited_by_hand(w: World) -> None:
         await kube.list(kinds.NODE)
 
 
-async def operators_killed_while_creating(w: World) -> None:
+async def operators_killed_while_creating(w: Environment) -> None:
     """all operators are killed while a Cluster is being created; it is made once and completely"""
     manifest = _cluster(w, FIRST)
     manifest["metadata"] = {"name": "killed", "namespace": OTHER}
@@ -262,7 +262,7 @@ async def operators_killed_while_creating(w: World) -> None:
     await w.gone(Cluster.info.kind, OTHER, "killed", LONG)
 
 
-async def deleted_while_creating(w: World) -> None:
+async def deleted_while_creating(w: Environment) -> None:
     """a Cluster is deleted while it is being created; nothing is left"""
     manifest = _cluster(w, FIRST)
     manifest["metadata"] = {"name": "brief", "namespace": OTHER}

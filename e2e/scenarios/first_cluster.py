@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from e2e import pool, userfiles
 from e2e.demo import CLUSTER, first_cluster
-from e2e.follow import has, is_not
-from e2e.report import Report
-from e2e.rights import nothing_was_refused
-from e2e.world import World, world
+from e2e.fixtures import pool, userfiles
+from e2e.framework.environment import Environment, environment
+from e2e.framework.follow import has, is_not
+from e2e.framework.report import Report
+from e2e.framework.rights import nothing_was_refused
 from kok.api import Addon, Cluster, Component, EtcdCluster, KubeNode, Machine
 from kok.kube import kinds
 
@@ -46,7 +46,7 @@ CHILDREN = (
 
 async def run(report: Report) -> None:
     """The scenario; it removes what it made, also after a failure of an earlier run."""
-    async with world(report, meta=1, workers=2) as w:
+    async with environment(report, meta=1, workers=2) as w:
         begin = datetime.now(UTC)
         await asyncio.gather(w.drop_namespace(NAMESPACE), w.drop_namespace(OTHER))
         await first_cluster(w, namespace=NAMESPACE, worker=WORKER)
@@ -58,7 +58,7 @@ async def run(report: Report) -> None:
         await nothing_was_refused(w, begin)
 
 
-async def same_file_again(w: World) -> None:
+async def same_file_again(w: Environment) -> None:
     """A second apply writes nothing at all."""
     report = w.report
     with report.step("the same file again changes nothing"):
@@ -71,7 +71,7 @@ async def same_file_again(w: World) -> None:
             raise AssertionError(f"applying the same file again changed {sorted(changed)}")
 
 
-async def _versions(w: World) -> dict[str, int]:
+async def _versions(w: Environment) -> dict[str, int]:
     found = {}
     for kind in (Cluster.info.kind, KubeNode.info.kind):
         for manifest in await w.kube.list(kind, NAMESPACE):
@@ -80,7 +80,7 @@ async def _versions(w: World) -> dict[str, int]:
     return found
 
 
-async def other_team(w: World) -> None:
+async def other_team(w: Environment) -> None:
     """Another team's cluster of the same name, with the older Kubernetes and three members."""
     await w.lab.want(kubernetes="v1.36.4")
     cluster = {
@@ -107,7 +107,7 @@ async def other_team(w: World) -> None:
             raise AssertionError(f"deleting the other cluster left {left}")
 
 
-async def children_come_back(w: World) -> None:
+async def children_come_back(w: Environment) -> None:
     """What is deleted by hand in the meta cluster is made again."""
     victims = (
         (kinds.DEPLOYMENT, f"{CLUSTER}-controller-manager"),
@@ -127,7 +127,7 @@ async def children_come_back(w: World) -> None:
         await w.until(Cluster.info.kind, NAMESPACE, CLUSTER, has("Ready"), LONG)
 
 
-async def machine_leaves_and_joins_again(w: World) -> None:
+async def machine_leaves_and_joins_again(w: Environment) -> None:
     """A deleted Machine takes its node along; the KubeNode makes it anew on the same host."""
     name = f"{CLUSTER}-workers-{WORKER}"
     kind = Machine.info.kind
@@ -145,7 +145,7 @@ async def machine_leaves_and_joins_again(w: World) -> None:
         )
 
 
-async def nothing_is_left(w: World) -> None:
+async def nothing_is_left(w: Environment) -> None:
     """Cluster and KubeNode are deleted together, as `kubectl delete -f` does."""
     with w.report.step("everything deleted", "deleted_s"):
         await asyncio.gather(
@@ -163,7 +163,7 @@ async def nothing_is_left(w: World) -> None:
     await asyncio.gather(w.drop_namespace(NAMESPACE), w.drop_namespace(OTHER))
 
 
-async def _left(w: World, namespace: str) -> list[str]:
+async def _left(w: Environment, namespace: str) -> list[str]:
     """What is left but for what the user brought; pods get a moment to end."""
     theirs = {f"Secret/{userfiles.SSH_SECRET}", f"ConfigMap/{userfiles.CHECKSUMS}"}
     for _ in range(180):

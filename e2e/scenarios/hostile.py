@@ -11,7 +11,11 @@ import asyncio
 from datetime import UTC, datetime
 
 from e2e.demo import first_cluster
-from e2e.follow import has
+from e2e.framework.environment import Environment, environment
+from e2e.framework.follow import has
+from e2e.framework.install import NAMESPACE as OPERATORS
+from e2e.framework.report import Report
+from e2e.framework.rights import nothing_was_refused
 from e2e.hostile import (
     CLUSTER,
     LONG,
@@ -25,10 +29,6 @@ from e2e.hostile import (
     namespace,
     network,
 )
-from e2e.install import NAMESPACE as OPERATORS
-from e2e.report import Report
-from e2e.rights import nothing_was_refused
-from e2e.world import World, world
 from kok.api import KubeNode
 from kok.api.meta import Kind
 from kok.kube import kinds
@@ -36,7 +36,7 @@ from kok.kube import kinds
 
 async def run(report: Report) -> None:
     """The scenario; nothing is left of it, and nobody enforces policies afterwards."""
-    async with world(report, meta=1, workers=1) as w:
+    async with environment(report, meta=1, workers=1) as w:
         await w.lab.ignore_policies()
         await emptied(w)
         begin = datetime.now(UTC)
@@ -65,7 +65,7 @@ async def run(report: Report) -> None:
         await nothing_was_refused(w, begin)
 
 
-async def emptied(w: World) -> None:
+async def emptied(w: Environment) -> None:
     """Removes what this or an earlier run made; nodes first, which need their Cluster to leave."""
     for kind in (KubeNode.info.kind, CLUSTER):
         for where in (NAMESPACE, VICTIM):
@@ -73,13 +73,13 @@ async def emptied(w: World) -> None:
     await asyncio.gather(w.drop_namespace(NAMESPACE, LONG), w.drop_namespace(VICTIM, LONG))
 
 
-async def _without(w: World, kind: Kind, where: str) -> None:
+async def _without(w: Environment, kind: Kind, where: str) -> None:
     made = [m["metadata"]["name"] for m in await w.kube.list(kind, where)]
     await asyncio.gather(*(w.kube.delete(kind, name, where) for name in made))
     await asyncio.gather(*(w.gone(kind, where, name, LONG) for name in made))
 
 
-async def _restarts(w: World) -> int:
+async def _restarts(w: Environment) -> int:
     """How often containers of operators that run now were restarted."""
     pods = await w.kube.list(kinds.POD, OPERATORS)
     return sum(

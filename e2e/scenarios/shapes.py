@@ -12,13 +12,15 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
-from e2e import business, disturb, etcd, ha, pool, processes, userfiles
-from e2e.balancer import Balancer, balancer
-from e2e.follow import condition, has, is_not
-from e2e.install import install
-from e2e.report import Report
-from e2e.rights import nothing_was_refused
-from e2e.world import World, world
+from e2e.faults import disruption, node_loss
+from e2e.fixtures import business, etcd, pool, userfiles
+from e2e.framework import processes
+from e2e.framework.balancer import Balancer, balancer
+from e2e.framework.environment import Environment, environment
+from e2e.framework.follow import condition, has, is_not
+from e2e.framework.install import install
+from e2e.framework.report import Report
+from e2e.framework.rights import nothing_was_refused
 from kok.api import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
@@ -34,7 +36,7 @@ SOON, LONG = 300.0, 900.0
 
 async def run(report: Report) -> None:
     """The scenario; it leaves the chart's three operators, as it found them."""
-    async with world(report, meta=len(NODES), workers=len(HOSTS)) as w:
+    async with environment(report, meta=len(NODES), workers=len(HOSTS)) as w:
         await emptied(w)
         await w.namespace(NAMESPACE)
         begin = datetime.now(UTC)
@@ -47,7 +49,7 @@ async def run(report: Report) -> None:
                 seven_members(w),
             )
             with report.step("a meta node is drained under profile ha"):
-                silence = await ha.drained(w, NAMESPACE, PUBLIC, spared=NODES[0])
+                silence = await node_loss.drained(w, NAMESPACE, PUBLIC, spared=NODES[0])
                 report.figures["drain_silence_s"] = round(silence, 1)
             await in_one_process(w)
             await from_checkout(w)
@@ -58,13 +60,13 @@ async def run(report: Report) -> None:
         await nothing_was_refused(w, begin)
 
 
-async def emptied(w: World) -> None:
+async def emptied(w: Environment) -> None:
     """Removes what this or an earlier run made; nodes first, which need their Cluster to leave."""
     await asyncio.gather(_without(w, pool.KUBENODE, CLUSTER), _without(w, etcd.KIND))
     await w.drop_namespace(NAMESPACE, LONG)
 
 
-async def _without(w: World, *in_turn: Kind) -> None:
+async def _without(w: Environment, *in_turn: Kind) -> None:
     """All objects of these kinds that a user made, deleted and gone."""
     for kind in in_turn:
         made = [m["metadata"] for m in await w.kube.list(kind, NAMESPACE)]
@@ -84,7 +86,7 @@ def cluster(name: str, **spec: Any) -> Manifest:
     }
 
 
-async def ready(w: World, name: str, within: float = LONG) -> Manifest:
+async def ready(w: Environment, name: str, within: float = LONG) -> Manifest:
     """The Cluster once it can be used."""
     return await w.until(CLUSTER, NAMESPACE, name, has("Ready"), within)
 
@@ -92,7 +94,7 @@ async def ready(w: World, name: str, within: float = LONG) -> Manifest:
 # --- an endpoint inside the meta cluster, and data that outlives its Cluster
 
 
-async def inside_then_kept(w: World) -> None:
+async def inside_then_kept(w: Environment) -> None:
     """A Cluster that only the meta cluster reaches is deleted and made again with its data."""
     manifest = cluster(INSIDE, endpoint={"type": "ClusterIP"}, deletionPolicy="Retain")
     with w.report.step("a Cluster with a ClusterIP", "cluster_ip_s"):
@@ -126,17 +128,17 @@ async def inside_then_kept(w: World) -> None:
     await w.gone(CLUSTER, NAMESPACE, INSIDE, LONG)
 
 
-async def _inside(w: World, *arguments: str) -> str:
+async def _inside(w: Environment, *arguments: str) -> str:
     kubeconfig = await w.kubeconfig(NAMESPACE, INSIDE)
     return await business.kubectl(w.lab, kubeconfig, *arguments, host=NODES[0])
 
 
-async def _cluster_ip(w: World, name: str) -> str:
+async def _cluster_ip(w: Environment, name: str) -> str:
     found = await w.kube.get(kinds.SERVICE, f"{name}-apiserver", NAMESPACE) or {"spec": {}}
     return str(found["spec"].get("clusterIP"))
 
 
-async def _volumes(w: World) -> dict[str, str]:
+async def _volumes(w: Environment) -> dict[str, str]:
     """The volumes of the Cluster's etcd by the UIDs of their claims."""
     claims = await w.kube.list(kinds.PVC, NAMESPACE)
     return {
@@ -160,7 +162,7 @@ def _asks_for_annotation(manifest: Manifest) -> bool:
 # --- an endpoint of a load balancer, and a control plane that is spread
 
 
-async def behind_balancer(w: World, given: Balancer) -> None:
+async def behind_balancer(w: Environment, given: Balancer) -> None:
     """Ready only once the API answers through what the balancer gave; then a node is drained."""
     service = f"{PUBLIC}-apiserver"
     with w.report.step("profile ha behind a load balancer", "load_balancer_s"):
@@ -185,7 +187,7 @@ async def behind_balancer(w: World, given: Balancer) -> None:
 # --- an older Kubernetes with nodes of a pool
 
 
-async def older_with_pool(w: World) -> None:
+async def older_with_pool(w: Environment) -> None:
     """Kubernetes 1.36.4 up to its nodes, which are hosts of a pool; one more, and one less."""
     key = userfiles.ssh_secret(w.lab, HOSTS[0], NAMESPACE, password=w.lab.ssh(HOSTS[0]).password)
     sums = userfiles.checksums(w.lab, NAMESPACE)
@@ -215,7 +217,7 @@ async def older_with_pool(w: World) -> None:
             await pool.bare(w, spare)
 
 
-async def refused(w: World) -> None:
+async def refused(w: Environment) -> None:
     """What must not change is refused by `kubectl apply`, with a sentence."""
     await w.apply(cluster(RESTING, version="1.35.4", paused=True))
     down = "spec.version: 1.36.4 -> 1.35.4 goes down, which Kubernetes does not support"
@@ -238,7 +240,7 @@ async def refused(w: World) -> None:
 # --- seven members
 
 
-async def seven_members(w: World) -> None:
+async def seven_members(w: Environment) -> None:
     """Seven members vote, and three of them may be away."""
     tiny = {"requests": {"cpu": "10m", "memory": "32Mi"}}
     with w.report.step("seven members of etcd", "seven_members_s"):
@@ -249,7 +251,9 @@ async def seven_members(w: World) -> None:
     with w.report.step("three of seven are cut off, and writes go on"):
         async with AsyncExitStack() as cuts:
             for member in away:
-                await cuts.enter_async_context(disturb.pod_cut_off(w, NAMESPACE, etcd.pod(member)))
+                await cuts.enter_async_context(
+                    disruption.pod_cut_off(w, NAMESPACE, etcd.pod(member))
+                )
             await etcd.answered(w, NAMESPACE, witness, "put", "word", "here")
         await etcd.ready(w, NAMESPACE, WIDE, LONG)
         found = await etcd.answered(w, NAMESPACE, leader, "get", "word", "--print-value-only")
@@ -261,7 +265,7 @@ async def seven_members(w: World) -> None:
 # --- one process for all operators
 
 
-async def in_one_process(w: World) -> None:
+async def in_one_process(w: Environment) -> None:
     """The chart's `singleProcess` takes over from three Deployments; nothing is disturbed."""
     with w.report.step("helm upgrade with singleProcess", "single_process_s"):
         async with processes.ready_throughout(w, NAMESPACE):
@@ -273,7 +277,7 @@ async def in_one_process(w: World) -> None:
         await pool.labelled(w, NAMESPACE, WORKERS, OLDER, "single")
 
 
-async def _back(w: World, name: str) -> None:
+async def _back(w: Environment, name: str) -> None:
     """A PodDisruptionBudget that was deleted by hand is made again."""
     before = await w.kube.get(kinds.PDB, name, NAMESPACE)
     if before is None:
@@ -282,7 +286,7 @@ async def _back(w: World, name: str) -> None:
     await w.until(kinds.PDB, NAMESPACE, name, is_not(before["metadata"]["uid"]), SOON)
 
 
-async def from_checkout(w: World) -> None:
+async def from_checkout(w: Environment) -> None:
     """`kok operator --all` of the checkout does the work of the chart's operators."""
     with w.report.step("kok operator --all from the checkout", "checkout_s"):
         async with processes.from_checkout(w):

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from e2e.rights import nothing_was_refused
-from e2e.world import World
+from e2e.framework.environment import Environment
+from e2e.framework.rights import nothing_was_refused
 
-Story = Callable[[World], Awaitable[None]]
+Story = Callable[[Environment], Awaitable[None]]
 LONG = 900.0
 
 
-async def told(w: World, namespace: str, *stories: Story) -> None:
+async def told(w: Environment, namespace: str, *stories: Story) -> None:
     """Stories in a namespace of their own, one after the other; nothing is left."""
     await w.drop_namespace(namespace, within=LONG)
     begin = datetime.now(UTC)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from e2e.follow import Predicate, condition, has, until
+from e2e.framework.environment import Environment
+from e2e.framework.follow import Predicate, condition, has, until
 from e2e.stories import told, webhooks
-from e2e.world import World
 from kok.api import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
@@ -25,7 +25,7 @@ BACK_WITHIN = 5.0
 QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas")
 
 
-async def tell(w: World) -> None:
+async def tell(w: Environment) -> None:
     """All of them, one after the other; nothing is left."""
     await told(
         w,
@@ -52,7 +52,7 @@ def cluster(name: str = SHOP, **spec: Any) -> Manifest:
     }
 
 
-async def mistakes_are_answered(w: World) -> None:
+async def mistakes_are_answered(w: Environment) -> None:
     """flags and amounts that cannot work are refused by kubectl apply with a sentence"""
     flag = {"extraArgs": [{"name": "anonymous-auth", "value": "false"}]}
     await w.refused(
@@ -62,7 +62,7 @@ async def mistakes_are_answered(w: World) -> None:
     await w.refused(cluster("bad", apiServer=amounts), "write an amount such as 8Gi, 512Mi")
 
 
-async def no_way_from_pods_to_the_api(w: World) -> None:
+async def no_way_from_pods_to_the_api(w: Environment) -> None:
     """with IPv6 first on a meta cluster without IPv6 the Cluster says why it is not made"""
     network = {
         "podCIDRs": ["fd00:64::/56", "10.64.0.0/16"],
@@ -74,7 +74,7 @@ async def no_way_from_pods_to_the_api(w: World) -> None:
     await w.gone(CLUSTER, NAMESPACE, "six", LONG)
 
 
-async def amounts_as_in_a_pod(w: World) -> None:
+async def amounts_as_in_a_pod(w: Environment) -> None:
     """a Cluster with amounts as any pod takes them comes to life"""
     # Without a request it would be the limit, and no second pod would fit beside it later on.
     resources = {"requests": {"cpu": "50m", "memory": "3e8"}, "limits": {"cpu": 1}}
@@ -83,7 +83,7 @@ async def amounts_as_in_a_pod(w: World) -> None:
     await _at_rest(w)
 
 
-async def additions_by_hand(w: World) -> None:
+async def additions_by_hand(w: Environment) -> None:
     """what somebody adds to a Deployment and a Service is taken back at once"""
     await _taken_back(
         w,
@@ -100,7 +100,7 @@ async def additions_by_hand(w: World) -> None:
     await _at_rest(w)
 
 
-async def _taken_back(w: World, kind: Kind, patch: Manifest, holds: Predicate) -> None:
+async def _taken_back(w: Environment, kind: Kind, patch: Manifest, holds: Predicate) -> None:
     begun = time.monotonic()
     await w.kube.patch(kind, API_SERVER, NAMESPACE, patch)
     await until(w.kube, kind, API_SERVER, NAMESPACE, holds, within=SOON)
@@ -110,7 +110,7 @@ async def _taken_back(w: World, kind: Kind, patch: Manifest, holds: Predicate) -
         raise AssertionError(f"{kind.kind} {API_SERVER} was as it should be after {took:.1f} s")
 
 
-async def a_version_without_image(w: World) -> None:
+async def a_version_without_image(w: Environment) -> None:
     """a version that has no image is told with its reason, and can be taken back"""
     await _change(w, {"version": CANNOT_RUN})
     await _told_while_serving(w, "ImageUnavailable")
@@ -118,7 +118,7 @@ async def a_version_without_image(w: World) -> None:
     await _at_rest(w)
 
 
-async def a_quota(w: World) -> None:
+async def a_quota(w: Environment) -> None:
     """a quota that refuses pods is quoted, and the rollout goes on without it"""
     await w.kube.apply(
         {
@@ -136,7 +136,7 @@ async def a_quota(w: World) -> None:
     await _at_rest(w)
 
 
-async def never_ready(w: World) -> None:
+async def never_ready(w: Environment) -> None:
     """a pod that runs and is never ready is told with what its probe was answered"""
     # No etcd is that quick.
     flags = [{"name": "etcd-readycheck-timeout", "value": "1ns"}]
@@ -147,7 +147,7 @@ async def never_ready(w: World) -> None:
     await _at_rest(w)
 
 
-async def one_more_api_server(w: World) -> None:
+async def one_more_api_server(w: Environment) -> None:
     """a second API server restarts not the first"""
     before = await _pods(w)
     await _change(w, {"apiServer": {"replicas": 2}})
@@ -159,7 +159,7 @@ async def one_more_api_server(w: World) -> None:
     await _at_rest(w)
 
 
-async def a_webhook_of_the_tenant(w: World) -> None:
+async def a_webhook_of_the_tenant(w: Environment) -> None:
     """a webhook that blocks the tenant's own cluster has a condition, and Ready tells of serving"""
     async with await w.business(NAMESPACE, SHOP) as inside:
         await inside.apply(webhooks.refusing("apps", "deployments"))
@@ -178,11 +178,11 @@ def _blocked(manifest: Manifest) -> bool:
     return found.get("status") == "False" and webhooks.WEBHOOK in found.get("message", "")
 
 
-async def _change(w: World, spec: Manifest) -> None:
+async def _change(w: Environment, spec: Manifest) -> None:
     await w.kube.patch(CLUSTER, SHOP, NAMESPACE, {"spec": spec})
 
 
-async def _pods(w: World) -> set[str]:
+async def _pods(w: Environment) -> set[str]:
     """UIDs of the API servers' pods with the number of their restarts."""
     labels = {"kok.dev/cluster": SHOP, "app.kubernetes.io/component": "kube-apiserver"}
     return {
@@ -192,7 +192,7 @@ async def _pods(w: World) -> set[str]:
     }
 
 
-async def _at_rest(w: World) -> None:
+async def _at_rest(w: Environment) -> None:
     """The Cluster serves and nothing is under way."""
     await w.until(
         CLUSTER,
@@ -205,14 +205,14 @@ async def _at_rest(w: World) -> None:
     )
 
 
-async def _serves(w: World) -> None:
+async def _serves(w: Environment) -> None:
     """The API answers a user, and `Ready` says so."""
     async with await w.business(NAMESPACE, SHOP) as inside:
         await inside.list(kinds.NAMESPACE)
     await w.until(CLUSTER, NAMESPACE, SHOP, has("Ready"), SOON)
 
 
-async def _told_while_serving(w: World, reason: str) -> str:
+async def _told_while_serving(w: Environment, reason: str) -> str:
     """The sentence of the control plane, once it has that reason; the API serves meanwhile."""
     found = await w.until(CLUSTER, NAMESPACE, SHOP, _hangs(reason), LONG)
     await _serves(w)

@@ -7,13 +7,13 @@ import json
 import re
 import shlex
 
-from e2e import business, userfiles
-from e2e.follow import condition, has, until
-from e2e.lab.catalog import TOOLBOX
+from e2e.fixtures import business, userfiles
+from e2e.framework.environment import Environment
+from e2e.framework.follow import condition, has, until
+from e2e.lab.images.catalog import TOOLBOX
 from e2e.stories import rack
 from e2e.stories.leaving import kok
 from e2e.stories.rack import CLUSTER, LEAVES, LONG, NAMESPACE, SHOP
-from e2e.world import World
 from kok.kube import kinds
 
 FOREIGN = "ForeignNodesCertified"
@@ -24,7 +24,7 @@ _PATCH = f"mkdir -p {PATCHES}; cat > {PATCHES}/kubeletconfiguration+merge.json"
 _ASK_AGAIN = "rm /var/lib/kubelet/pki/kubelet-server-*; systemctl restart kubelet"
 
 
-async def a_foreign_node(w: World) -> None:
+async def a_foreign_node(w: Environment) -> None:
     """a host that joins by kubeadm is told of, and approved by hand or by the operator"""
     await _join(w)
     async with await w.business(NAMESPACE, SHOP) as inside:
@@ -54,7 +54,7 @@ async def a_foreign_node(w: World) -> None:
     await w.lab.reset(LEAVES)
 
 
-async def _join(w: World) -> None:
+async def _join(w: Environment) -> None:
     """As docs/clusters.md describes it, on a host with containerd, kubelet and kubeadm."""
     host = await w.lab.reset(LEAVES)
     await w.lab.meta.install(host)
@@ -70,7 +70,7 @@ async def _join(w: World) -> None:
     await w.lab.exec(LEAVES, *shlex.split(command), *options, timeout=300)
 
 
-async def _shows(w: World, words: str) -> None:
+async def _shows(w: Environment, words: str) -> None:
     """Waits until `kubectl logs` and `kubectl exec` answer with these words."""
     for command in (("logs", "hello"), ("exec", "hello", "--", "echo", "hello")):
         kubeconfig, last = await w.kubeconfig(NAMESPACE, SHOP), ""
@@ -83,7 +83,7 @@ async def _shows(w: World, words: str) -> None:
             raise AssertionError(f"kubectl {command[0]} on {LEAVES} says {last}") from None
 
 
-async def _said(w: World, kubeconfig: str, *command: str) -> str:
+async def _said(w: Environment, kubeconfig: str, *command: str) -> str:
     try:
         return await business.kubectl(w.lab, kubeconfig, *command)
     except RuntimeError as error:

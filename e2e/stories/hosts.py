@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from e2e import disturb, pool, userfiles
-from e2e.follow import condition, has, is_not, until
-from e2e.install import NAMESPACE as OPERATORS
-from e2e.lab.catalog import TOOLBOX
+from e2e.faults import disruption
+from e2e.fixtures import pool, userfiles
+from e2e.framework.environment import Environment
+from e2e.framework.follow import condition, has, is_not, until
+from e2e.framework.install import NAMESPACE as OPERATORS
+from e2e.lab.images.catalog import TOOLBOX
 from e2e.stories import foreign, leaving, rack, told, webhooks
 from e2e.stories.rack import CLUSTER, HOSTS, LEAVES, LONG, NAMESPACE, SHOP, SOON, STAYS, WORKERS
 from e2e.stories.turns import one_after_the_other
-from e2e.world import World
 from kok import pki
 from kok.api import Addon
 from kok.api.meta import Manifest
@@ -32,7 +33,7 @@ _NO_RESOLVER = "cp /etc/resolv.conf /root/resolv.conf; {} > /etc/resolv.conf"
 _RESOLVER = "cat /root/resolv.conf > /etc/resolv.conf"
 
 
-async def tell(w: World) -> None:
+async def tell(w: Environment) -> None:
     """All of them, one after the other; nothing is left."""
     await told(
         w,
@@ -53,7 +54,7 @@ async def tell(w: World) -> None:
     )
 
 
-async def no_kubelet_reads_that(w: World) -> None:
+async def no_kubelet_reads_that(w: Environment) -> None:
     """fields and values that no kubelet could read are told before a host is touched"""
     await rack.bring(w, maxPodz=30)
     await _invalid(w, "maxPodz is no field", "maxPods?")
@@ -63,7 +64,7 @@ async def no_kubelet_reads_that(w: World) -> None:
         raise AssertionError(f"{len(made)} Machines were made with a kubelet that cannot start")
 
 
-async def _invalid(w: World, *words: str) -> None:
+async def _invalid(w: Environment, *words: str) -> None:
     def check(manifest: Manifest) -> bool:
         text = condition(manifest, "Ready").get("message", "")
         invalid = has("Ready", "False", "KubeletConfigInvalid")(manifest)
@@ -72,7 +73,7 @@ async def _invalid(w: World, *words: str) -> None:
     await w.until(pool.KUBENODE, NAMESPACE, WORKERS, check, SOON)
 
 
-async def name_servers_that_pods_cannot_use(w: World) -> None:
+async def name_servers_that_pods_cannot_use(w: Environment) -> None:
     """hosts that name themselves as name server, or none, are no nodes before that is mended"""
     await rack.root(w, STAYS, _NO_RESOLVER.format("echo nameserver 127.0.0.1"))
     await rack.root(w, LEAVES, _NO_RESOLVER.format(":"))
@@ -87,7 +88,7 @@ async def name_servers_that_pods_cannot_use(w: World) -> None:
     await rack.all_serve(w)
 
 
-async def few_pod_addresses(w: World) -> None:
+async def few_pod_addresses(w: Environment) -> None:
     """nodes take no more pods than they have addresses for, and that is told"""
     nodes = await w.kube.get(pool.KUBENODE, WORKERS, NAMESPACE) or {}
     warning = condition(nodes, "PodAddresses")
@@ -99,7 +100,7 @@ async def few_pod_addresses(w: World) -> None:
                 raise AssertionError(f"{node['metadata']['name']} takes {pods} pods")
 
 
-async def labels_that_a_webhook_refuses(w: World) -> None:
+async def labels_that_a_webhook_refuses(w: Environment) -> None:
     """a webhook that refuses labels on Nodes has a condition, and Machines go on serving"""
     async with await w.business(NAMESPACE, SHOP) as inside:
         await inside.apply(webhooks.refusing("", "nodes"))
@@ -135,7 +136,7 @@ async def _refused(inside: Kube) -> None:
             await asyncio.sleep(0.2)
 
 
-async def last_words_of_an_addon(w: World) -> None:
+async def last_words_of_an_addon(w: Environment) -> None:
     """the last words of an addon's pod that ends again and again stand in its condition"""
     await w.apply(_ledger())
 
@@ -158,7 +159,7 @@ def _ledger() -> Manifest:
     }
 
 
-async def a_kubelet_that_fails(w: World) -> None:
+async def a_kubelet_that_fails(w: Environment) -> None:
     """a kubelet that does not start is quoted from its journal, and no other one is changed"""
     enough = userfiles.LAB_KUBELET["evictionHard"]
     await rack.kubelet(w, evictionHard={"memory.available": "plenty"})
@@ -173,7 +174,7 @@ async def a_kubelet_that_fails(w: World) -> None:
     await rack.all_serve(w)
 
 
-async def a_silent_api(w: World) -> None:
+async def a_silent_api(w: Environment) -> None:
     """while the API is silent a change is held back, and then comes to one node after the other"""
     servers = ("-n", NAMESPACE, "scale", f"deployment/{api_service(SHOP)}")
     await w.kube.patch(CLUSTER, SHOP, NAMESPACE, {"spec": {"paused": True}})
@@ -200,21 +201,21 @@ def _holds_back(nodes: Manifest) -> bool:
     return has("Ready", "False")(nodes) and f"{len(HOSTS)} wait for a change" in text
 
 
-async def _components(w: World) -> list[str]:
+async def _components(w: Environment) -> list[str]:
     machines = await w.kube.list(pool.MACHINE, NAMESPACE)
     return sorted(str((m["metadata"]["name"], m["spec"]["components"])) for m in machines)
 
 
-async def a_node_deleted_unseen(w: World) -> None:
+async def a_node_deleted_unseen(w: Environment) -> None:
     """a Node that is deleted while the operator hears nothing of its API is not held for there"""
     service = await w.kube.get(kinds.SERVICE, api_service(SHOP), NAMESPACE) or {}
     address = service["spec"]["clusterIP"]
     async with await w.business(NAMESPACE, SHOP) as inside:
         node = await inside.get(kinds.NODE, LEAVES) or {}
         pod = await rack.operator_pod(w)
-        async with disturb.pod_parted(w, OPERATORS, pod, address):
+        async with disruption.pod_parted(w, OPERATORS, pod, address):
             # What it had been told goes with the server that had told it.
-            await disturb.kill_process(w, NAMESPACE, await _server(w), "kube-apiserver")
+            await disruption.kill_process(w, NAMESPACE, await _server(w), "kube-apiserver")
             await rack.of_machine(w, LEAVES, _unheard)
             await until(inside, kinds.NODE, LEAVES, "", lambda _: True, within=LONG)
             await inside.delete(kinds.NODE, LEAVES)
@@ -224,7 +225,7 @@ async def a_node_deleted_unseen(w: World) -> None:
     await rack.all_serve(w)
 
 
-async def _server(w: World) -> str:
+async def _server(w: Environment) -> str:
     labels = {"kok.dev/cluster": SHOP, "app.kubernetes.io/component": "kube-apiserver"}
     pods = await w.kube.list(kinds.POD, NAMESPACE, labels=labels)
     return next(
@@ -232,7 +233,7 @@ async def _server(w: World) -> str:
     )
 
 
-async def another_ca(w: World) -> None:
+async def another_ca(w: Environment) -> None:
     """nodes turn to another CA one after the other"""
     ca = pki.new_ca("another", datetime.now(UTC))
     name = cluster_ca_secret(SHOP)

@@ -8,14 +8,16 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 
-from e2e import disturb, pool, processes, userfiles
-from e2e.follow import condition, until, until_gone
-from e2e.install import NAMESPACE as OPERATORS
-from e2e.lab.catalog import TOOLBOX
-from e2e.lab.proc import run
+from e2e.faults import disruption
+from e2e.fixtures import pool, userfiles
+from e2e.framework import processes
+from e2e.framework.environment import Environment
+from e2e.framework.follow import condition, until, until_gone
+from e2e.framework.install import NAMESPACE as OPERATORS
+from e2e.lab.images.catalog import TOOLBOX
+from e2e.lab.machine.proc import run
 from e2e.stories import rack
 from e2e.stories.rack import LEAVES, LINKED, LONG, NAMESPACE, SHOP, STAYS, WORKERS
-from e2e.world import World
 from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_ABANDON_HOST, machine
 from kok.kube import kinds
@@ -25,13 +27,13 @@ DRAIN, ENDING, SLACK = 15.0, 40.0, 20.0
 HELD = f"{LINKED}/plugins/held"
 
 
-async def kok(w: World, *arguments: str) -> str:
+async def kok(w: Environment, *arguments: str) -> str:
     """The `kok` command as the meta cluster's admin; what it prints."""
     program = Path(sys.executable).parent / "kok"
     return await run(program, *arguments, env={"KUBECONFIG": str(w.lab.kubeconfig)}, timeout=120)
 
 
-async def a_drain_ends_in_time(w: World) -> None:
+async def a_drain_ends_in_time(w: Environment) -> None:
     """a drain is over soon after its time-out, whatever budgets and pods want"""
     # What cannot be deleted keeps the Machine, so that it can be read when all happened.
     await rack.root(w, LEAVES, f"echo x > {HELD}; chattr +i {HELD}")
@@ -42,11 +44,11 @@ async def a_drain_ends_in_time(w: World) -> None:
         raise
 
 
-async def _release(w: World) -> None:
+async def _release(w: Environment) -> None:
     await rack.root(w, LEAVES, f"test ! -e {HELD} || chattr -i {HELD}")
 
 
-async def _drain(w: World) -> None:
+async def _drain(w: Environment) -> None:
     async with await w.business(NAMESPACE, SHOP) as inside:
         text = userfiles.fill("stubborn.yaml", image=TOOLBOX, node=LEAVES)
         for manifest in userfiles.documents(text):
@@ -75,7 +77,7 @@ def _time(found: Manifest, field: str) -> datetime:
     return datetime.fromisoformat(found["status"][field])
 
 
-async def a_host_that_cannot_be_cleaned(w: World) -> None:
+async def a_host_that_cannot_be_cleaned(w: Environment) -> None:
     """a host that cannot be cleaned up is Dirty with the reason and listed, until it is clean"""
     left = f"left on the host: {LINKED}/plugins"
     try:
@@ -109,7 +111,7 @@ def _abandoned(nodes: Manifest) -> bool:
     return bool((nodes.get("status") or {}).get("abandoned"))
 
 
-async def _counted(w: World) -> float:
+async def _counted(w: Environment) -> float:
     """The metric of hosts that were left without a clean-up."""
     pod = await rack.operator_pod(w)
     path = f"/api/v1/namespaces/{OPERATORS}/pods/{pod}:8080/proxy/metrics"
@@ -118,7 +120,7 @@ async def _counted(w: World) -> float:
     return float(found.group(1)) if found else -1.0
 
 
-async def nothing_behind_the_link(w: World) -> None:
+async def nothing_behind_the_link(w: Environment) -> None:
     """Of a kubelet nothing is left where the link led, and what was somebody's own is."""
     await pool.bare(w, LEAVES)
     there = await rack.root(w, LEAVES, f"ls -A {LINKED}; grep ' {LINKED}/' /proc/mounts || true")
@@ -126,11 +128,11 @@ async def nothing_behind_the_link(w: World) -> None:
         raise AssertionError(f"behind /var/lib/kubelet of {LEAVES} lie {there.split()}")
 
 
-async def a_namespace_without_operators(w: World) -> None:
+async def a_namespace_without_operators(w: Environment) -> None:
     """a host is cleaned up although its namespace was deleted, Secret first, without operators"""
     async with AsyncExitStack() as away:
         for name in await processes.deployments(w):
-            await away.enter_async_context(disturb.operator_away(w, name))
+            await away.enter_async_context(disruption.operator_away(w, name))
         await w.kube.delete(kinds.SECRET, userfiles.SSH_SECRET, NAMESPACE)
         await w.kube.delete(kinds.NAMESPACE, NAMESPACE)
         await rack.of_machine(w, STAYS, lambda m: "deletionTimestamp" in m["metadata"])

@@ -20,12 +20,12 @@ import yaml
 from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
 
-from e2e import backups, business, etcd, pool, userfiles
-from e2e.follow import condition, has
+from e2e.fixtures import backups, business, etcd, pool, userfiles
+from e2e.framework.environment import Environment
+from e2e.framework.follow import condition, has
 from e2e.lab.errors import CommandError
-from e2e.lab.proc import run
+from e2e.lab.machine.proc import run
 from e2e.stories import told
-from e2e.world import World
 from kok.api import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.api.names import cluster_ca_secret, etcd_cluster, machine
@@ -42,7 +42,7 @@ SOON, LONG = 120.0, 900.0
 READERS, ROBOT = "readers", "robot"
 
 
-async def tell(w: World) -> None:
+async def tell(w: Environment) -> None:
     """All of them, one after the other; nothing is left."""
     await w.drop_namespace(THEIRS, within=LONG)
     try:
@@ -61,7 +61,7 @@ async def tell(w: World) -> None:
         await w.drop_namespace(THEIRS, within=LONG)
 
 
-async def an_intermediate_ca(w: World) -> None:
+async def an_intermediate_ca(w: Environment) -> None:
     """with an intermediate CA of the user's own kubectl, Python, operators and a node work"""
     root = trustme.CA(organization_name="company", key_type=trustme.KeyType.ECDSA)
     signer = root.create_child_ca(key_type=trustme.KeyType.ECDSA)
@@ -93,7 +93,7 @@ async def an_intermediate_ca(w: World) -> None:
     await _untouched(w)
 
 
-async def _everybody_gets_on(w: World, root: str) -> None:
+async def _everybody_gets_on(w: Environment, root: str) -> None:
     kubeconfig = await w.kubeconfig(OURS, SHOP)
     listed = await business.kubectl(w.lab, kubeconfig, "get", "nodes", "-o", "name")
     if listed.split() != [f"node/{WORKER}"]:
@@ -116,7 +116,7 @@ def _by_python(kubeconfig: str) -> list[str]:
     return [str(one.metadata.name) for one in listed.items]
 
 
-async def two_of_one_name(w: World) -> None:
+async def two_of_one_name(w: Environment) -> None:
     """kubeconfigs of two Clusters of one name work side by side in one KUBECONFIG"""
     await w.namespace(THEIRS)
     await w.apply(_cluster(SHOP))
@@ -134,7 +134,7 @@ async def two_of_one_name(w: World) -> None:
         raise AssertionError("both contexts lead to the same cluster")
 
 
-async def _kubectl(w: World, files: tuple[Path, ...], namespace: str) -> str:
+async def _kubectl(w: Environment, files: tuple[Path, ...], namespace: str) -> str:
     """UID of what is a cluster's own, by its context of merged kubeconfigs."""
     words = ("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
     return await run(
@@ -145,7 +145,7 @@ async def _kubectl(w: World, files: tuple[Path, ...], namespace: str) -> str:
     )
 
 
-async def kok_logs_in_as_kubectl_does(w: World) -> None:
+async def kok_logs_in_as_kubectl_does(w: Environment) -> None:
     """kok takes several files, --context, --kubeconfig, --as and a login plug-in as kubectl does"""
     await w.apply(*_rights())
     meta = w.lab.kubeconfig
@@ -173,7 +173,7 @@ async def kok_logs_in_as_kubectl_does(w: World) -> None:
         await _kok_refused(secret, str(plugged), "kubeconfig", SHOP, "-n", OURS)
 
 
-async def _plugged(w: World, config: dict[str, Any], folder: Path) -> dict[str, Any]:
+async def _plugged(w: Environment, config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A kubeconfig of the meta cluster whose user logs in by a program."""
     token = (await w.lab.kubectl("create", "token", ROBOT, "-n", OURS)).strip()
     version = "client.authentication.k8s.io/v1"
@@ -247,7 +247,7 @@ async def _kok_refused(wanted: str, kubeconfig: str, *words: str) -> None:
     raise AssertionError(f"kok {' '.join(words)} was allowed and says {said!r}")
 
 
-async def a_cluster_without_its_keys(w: World) -> None:
+async def a_cluster_without_its_keys(w: Environment) -> None:
     """a Cluster restored without its keys names each one, and serves when they are brought"""
     async with await w.business(THEIRS, SHOP) as inside:
         await inside.apply(_note())
@@ -278,7 +278,7 @@ async def a_cluster_without_its_keys(w: World) -> None:
     await w.gone(CLUSTER, THEIRS, AGAIN, LONG)
 
 
-async def a_limit_range(w: World) -> None:
+async def a_limit_range(w: Environment) -> None:
     """a LimitRange above what a control plane asks for is quoted, and its resources suit it"""
     least = {"limits": [{"type": "Container", "min": {"cpu": "150m"}}]}
     meta = {"name": "least", "namespace": OURS}
@@ -300,7 +300,7 @@ async def a_limit_range(w: World) -> None:
     await w.kube.delete(LIMITS, "least", OURS)
 
 
-async def what_was_brought_stays(w: World) -> None:
+async def what_was_brought_stays(w: Environment) -> None:
     """a user's CA is as he wrote it, byte for byte, also when the Cluster is gone"""
     await _untouched(w)
     kubenode = f"{SHOP}-workers"
@@ -317,20 +317,20 @@ _BROUGHT: dict[str, Manifest] = {}
 """By namespace, the Secret of the CA as the API server had it from its owner."""
 
 
-async def _untouched(w: World) -> None:
+async def _untouched(w: Environment) -> None:
     found, brought = await _secret(w, OURS, cluster_ca_secret(SHOP)), _BROUGHT[OURS]
     if (found["data"], found["metadata"]) != (brought["data"], brought["metadata"]):
         raise AssertionError(f"the Secret of the user's CA has become {found['metadata']}")
 
 
-async def _secret(w: World, namespace: str, name: str) -> Manifest:
+async def _secret(w: Environment, namespace: str, name: str) -> Manifest:
     found = await w.kube.get(kinds.SECRET, name, namespace)
     if found is None:
         raise AssertionError(f"there is no Secret {namespace}/{name}")
     return found
 
 
-async def _kubectl_apply(w: World, manifest: Manifest) -> None:
+async def _kubectl_apply(w: Environment, manifest: Manifest) -> None:
     """As a user brings what is his."""
     await w.lab.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
 

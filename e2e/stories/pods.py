@@ -11,12 +11,12 @@ import os
 import time
 from typing import Any
 
-from e2e import backups, etcd
-from e2e.backups import BACKUP, RESTORE
-from e2e.etcd import KIND, LONG, NAME, SOON
+from e2e.fixtures import backups, etcd
+from e2e.fixtures.backups import BACKUP, RESTORE
+from e2e.fixtures.etcd import KIND, LONG, NAME, SOON
+from e2e.framework.environment import Environment
 from e2e.lab import S3
 from e2e.stories import sidecar, told
-from e2e.world import World
 from kok.api import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
@@ -35,7 +35,7 @@ WORKER = {"resources": {"limits": {"cpu": "1", "memory": "256Mi"}}, "etcdResourc
 LABELS, NOTES = {"team": "a"}, {"sidecar.example.com/inject": "false"}
 
 
-async def tell(w: World) -> None:
+async def tell(w: Environment) -> None:
     """All of them, one after the other; nothing is left."""
     async with etcd.bucket(w, BUCKET):
         await told(
@@ -51,7 +51,7 @@ async def tell(w: World) -> None:
         )
 
 
-async def plain_http_needs_encryption(w: World) -> None:
+async def plain_http_needs_encryption(w: Environment) -> None:
     """a store at an http:// address without encryption is refused by kubectl apply"""
     s3 = {"bucket": BUCKET, "endpoint": "http://s3.example", "secret": etcd.STORE_SECRET}
     store: dict[str, Any] = {"store": {"s3": s3}}
@@ -67,7 +67,7 @@ async def plain_http_needs_encryption(w: World) -> None:
         await w.refused(manifest, "a store at an http:// address needs encryption")
 
 
-async def a_quota_that_wants_limits_of_members(w: World) -> None:
+async def a_quota_that_wants_limits_of_members(w: Environment) -> None:
     """a quota that wants limits is quoted by an EtcdCluster, and its spec.resources suit it"""
     hard = {"limits.cpu": "6", "limits.memory": "6Gi"}
     await w.kube.apply(_object(QUOTA, "limits-wanted", hard=hard))
@@ -78,7 +78,7 @@ async def a_quota_that_wants_limits_of_members(w: World) -> None:
     await etcd.ready(w, NAMESPACE)
 
 
-async def a_quota_that_wants_limits_of_workers(w: World) -> None:
+async def a_quota_that_wants_limits_of_workers(w: Environment) -> None:
     """it is quoted by a backup too, which can be given limits, or deleted at once"""
     for name in ("never", "mended"):
         await backups.back_up(w, NAMESPACE, name)
@@ -96,7 +96,7 @@ async def a_quota_that_wants_limits_of_workers(w: World) -> None:
     await w.kube.delete(QUOTA, "limits-wanted", NAMESPACE)
 
 
-async def a_limit_range(w: World) -> None:
+async def a_limit_range(w: Environment) -> None:
     """a LimitRange above what pods ask for is quoted by EtcdCluster and backup alike"""
     least = [{"type": "Container", "min": {"cpu": "200m"}}]
     await w.kube.apply(_object(LIMITS, "least", limits=least))
@@ -114,7 +114,7 @@ async def a_limit_range(w: World) -> None:
     await _removed(w, "small")
 
 
-async def a_sidecar_that_never_ends(w: World) -> None:
+async def a_sidecar_that_never_ends(w: Environment) -> None:
     """what a mesh puts beside the work holds up neither backup, proof, restore nor removal"""
     worker = {**WORKER, "labels": LABELS, "annotations": NOTES}
     live = await etcd.get(w, NAMESPACE)
@@ -135,7 +135,7 @@ async def a_sidecar_that_never_ends(w: World) -> None:
         _is_within("annotations", purpose, NOTES, pod)
 
 
-async def a_backup_under_another_name(w: World) -> None:
+async def a_backup_under_another_name(w: Environment) -> None:
     """a backup that was copied under another cluster's name is not restored for its"""
     s3 = await _s3(w)
     key = base64.b64encode(os.urandom(32)).decode()
@@ -162,7 +162,7 @@ async def a_backup_under_another_name(w: World) -> None:
     await etcd.ready(w, NAMESPACE)
 
 
-async def a_backup_that_outlives_its_cluster(w: World) -> None:
+async def a_backup_that_outlives_its_cluster(w: Environment) -> None:
     """without its EtcdCluster a backup is proven and removed, behind a NetworkPolicy of its own"""
     await w.kube.delete(KIND, NAME, NAMESPACE)
     await w.gone(KIND, NAMESPACE, NAME, LONG)
@@ -175,16 +175,16 @@ async def a_backup_that_outlives_its_cluster(w: World) -> None:
     await w.gone(kinds.NETWORKPOLICY, NAMESPACE, policy["metadata"]["name"], SOON)
 
 
-async def _s3(w: World) -> S3:
+async def _s3(w: Environment) -> S3:
     return await w.lab.want_s3()
 
 
-async def _member(w: World) -> str:
+async def _member(w: Environment) -> str:
     (member,) = (await etcd.get(w, NAMESPACE))["status"]["members"]
     return str(member["name"])
 
 
-async def _refused(w: World, kind: Kind, name: str, *words: str) -> None:
+async def _refused(w: Environment, kind: Kind, name: str, *words: str) -> None:
     """Ready quotes why a pod is refused, and says what to do."""
 
     def told_so(obj: Manifest) -> bool:
@@ -194,7 +194,7 @@ async def _refused(w: World, kind: Kind, name: str, *words: str) -> None:
     await w.until(kind, NAMESPACE, name, told_so, LONG)
 
 
-async def _removed(w: World, name: str) -> None:
+async def _removed(w: Environment, name: str) -> None:
     """Deletes an EtcdBackup; nothing of it is left in the bucket."""
     await w.kube.delete(BACKUP, name, NAMESPACE)
     await w.gone(BACKUP, NAMESPACE, name, LONG)
@@ -205,7 +205,7 @@ async def _removed(w: World, name: str) -> None:
 
 
 async def _not_restored(
-    w: World, name: str, words: str, sealed: dict[str, Any], which: dict[str, Any]
+    w: Environment, name: str, words: str, sealed: dict[str, Any], which: dict[str, Any]
 ) -> None:
     await backups.restore(w, NAMESPACE, name, **sealed, **which)
     said = etcd.says("Ready", "False", "RestoreRefused")

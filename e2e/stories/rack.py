@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from e2e import pool, userfiles
-from e2e.follow import Predicate, has
-from e2e.install import NAMESPACE as OPERATORS
-from e2e.world import World
+from e2e.fixtures import pool, userfiles
+from e2e.framework.environment import Environment
+from e2e.framework.follow import Predicate, has
+from e2e.framework.install import NAMESPACE as OPERATORS
 from kok.api import Cluster
 from kok.api.meta import Manifest
 from kok.api.names import machine
@@ -46,7 +46,7 @@ def cluster() -> Manifest:
     }
 
 
-async def bring(w: World, **kubelet: Any) -> None:
+async def bring(w: Environment, **kubelet: Any) -> None:
     """Bare hosts, their Hosts, the Cluster, and a KubeNode with more fields of its kubelets."""
     for name in HOSTS:
         await w.lab.reset(name)
@@ -62,28 +62,30 @@ async def bring(w: World, **kubelet: Any) -> None:
     )
 
 
-async def root(w: World, host: str, script: str) -> str:
+async def root(w: Environment, host: str, script: str) -> str:
     """Runs a script on a host as root, without SSH; its output."""
     return await w.lab.exec(host, "sh", "-euc", script)
 
 
-async def kubelet(w: World, **fields: Any) -> None:
+async def kubelet(w: Environment, **fields: Any) -> None:
     """Changes the KubeNode's fields for kubelets; None takes one away."""
     await w.kube.patch(pool.KUBENODE, WORKERS, NAMESPACE, {"spec": {"kubelet": fields}})
 
 
-async def of_machine(w: World, host: str, predicate: Predicate, within: float = LONG) -> Manifest:
+async def of_machine(
+    w: Environment, host: str, predicate: Predicate, within: float = LONG
+) -> Manifest:
     """The Machine of a host, once the predicate holds."""
     return await w.until(pool.MACHINE, NAMESPACE, machine(WORKERS, host), predicate, within)
 
 
-async def all_serve(w: World) -> None:
+async def all_serve(w: Environment) -> None:
     """Cluster and both nodes are as they should be, and nothing is under way."""
     await w.until(CLUSTER, NAMESPACE, SHOP, has("Ready"), LONG)
     await pool.serving(w, NAMESPACE, WORKERS, len(HOSTS))
 
 
-async def operator_pod(w: World) -> str:
+async def operator_pod(w: Environment) -> str:
     """The pod of the machine operator."""
     pods = [p["metadata"] for p in await w.kube.list(kinds.POD, OPERATORS)]
     found = [p["name"] for p in pods if "machine" in p["name"] and not p.get("deletionTimestamp")]

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from e2e.lab.catalog import BUSYBOX
-from e2e.world import World
+from e2e.framework.environment import Environment
+from e2e.lab.images.catalog import BUSYBOX
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.errors import KubeError
@@ -34,7 +34,7 @@ _BEFORE_OURS = (
 
 
 @asynccontextmanager
-async def beside_workers(w: World, namespace: str) -> AsyncIterator[None]:
+async def beside_workers(w: Environment, namespace: str) -> AsyncIterator[None]:
     """Puts one into each worker's pod that is made in the namespace within the block."""
     name = f"{namespace}-{NAME}"
     await w.apply(_policy(name, namespace), _binding(name))
@@ -64,7 +64,7 @@ class Seen:
 
 
 @asynccontextmanager
-async def seen(w: World, namespace: str) -> AsyncIterator[Seen]:
+async def seen(w: Environment, namespace: str) -> AsyncIterator[Seen]:
     """What becomes of workers' pods within the block."""
     found = Seen()
 
@@ -88,7 +88,7 @@ def _runs(pod: Manifest) -> bool:
     return any(s["name"] == NAME and "running" in (s.get("state") or {}) for s in statuses)
 
 
-async def _holds(w: World, namespace: str) -> bool:
+async def _holds(w: Environment, namespace: str) -> bool:
     probe = {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-from e2e.follow import TooLate, has
-from e2e.world import World
+from e2e.framework.environment import Environment
+from e2e.framework.follow import TooLate, has
 from kok.api import Machine
 from kok.api.meta import Manifest
 
@@ -41,7 +41,7 @@ class Turns:
 
 
 @asynccontextmanager
-async def one_after_the_other(w: World, namespace: str, within: float) -> AsyncIterator[None]:
+async def one_after_the_other(w: Environment, namespace: str, within: float) -> AsyncIterator[None]:
     """What is done in the block changes all Machines, each once the one before has proven itself."""
     turns, listed = Turns(), asyncio.Event()
     following = asyncio.create_task(_follow(w, namespace, turns, listed))
@@ -56,7 +56,7 @@ async def one_after_the_other(w: World, namespace: str, within: float) -> AsyncI
         following.cancel()
 
 
-async def _follow(w: World, namespace: str, turns: Turns, listed: asyncio.Event) -> None:
+async def _follow(w: Environment, namespace: str, turns: Turns, listed: asyncio.Event) -> None:
     async with aclosing(w.kube.watch(MACHINE, namespace)) as events:
         async for event in events:
             if event.type == "SYNCED":

@@ -24,7 +24,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from e2e.world import World
+from e2e.framework.environment import Environment
 from e2e.writer.ledger import Lap, Verdict
 from kok.api import names
 from kok.api.meta import Manifest
@@ -110,7 +110,7 @@ def kept(verdict: Verdict) -> None:
         raise AssertionError(f"etcd broke its promises: {verdict}")
 
 
-async def gap(w: World, writer: Writer, name: str) -> float:
+async def gap(w: Environment, writer: Writer, name: str) -> float:
     """Waits until writes go on, and ends the lap; seconds of its longest time without a confirmed
     write, which become the figure `<name>_gap_s`."""
     await writer.goes_on()
@@ -120,7 +120,7 @@ async def gap(w: World, writer: Writer, name: str) -> float:
     return longest
 
 
-async def read_back(w: World, writer: Writer) -> None:
+async def read_back(w: Environment, writer: Writer) -> None:
     """The last step of a writer that must lose nothing; the figures count the writes of all such
     writers of a scenario."""
     figures = w.report.figures
@@ -144,7 +144,7 @@ def lost_after(verdict: Verdict, revision: int) -> None:
 
 @asynccontextmanager
 async def writing(
-    w: World,
+    w: Environment,
     namespace: str,
     etcd: str,
     *,
@@ -192,7 +192,7 @@ async def writing(
 
 
 async def _follow_pods(
-    w: World, writer: Writer, namespace: str, etcd: str, known: asyncio.Event
+    w: Environment, writer: Writer, namespace: str, etcd: str, known: asyncio.Event
 ) -> None:
     pods: dict[str, Manifest] = {}
     told: list[str] = []
@@ -225,7 +225,7 @@ def endpoints(pods: Sequence[Manifest]) -> list[str]:
 
 
 async def _follow_secret(
-    w: World, writer: Writer, namespace: str, etcd: str, known: asyncio.Event
+    w: Environment, writer: Writer, namespace: str, etcd: str, known: asyncio.Event
 ) -> None:
     name = names.etcd_client_secret(etcd)
     told: dict[str, str] = {}

@@ -12,7 +12,7 @@ from typing import Any, Self
 import aiohttp
 
 from e2e.writer.ledger import Found
-from kok.kube.access import Access, ssl_context
+from kok.kube.http.access import Access, ssl_context
 
 PAGE = 2000
 """Keys of one answer."""

@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 from tests.integration.apiserver import ApiServer, find_binary
 from tests.integration.conftest import PATIENCE
-from tests.unit.chart.conftest import CHART, HELM_VERSION
+from tests.unit.repository.chart.conftest import CHART, HELM_VERSION
 
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
-from kok.kube.access import Access, from_kubeconfig
 from kok.kube.client import Kube
+from kok.kube.http.access import Access, from_kubeconfig
 from kok.kube.http.paths import object_path
 
 RBAC = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}

@@ -17,12 +17,12 @@ from kok.api.meta import Manifest
 from kok.cli.identity import Choice
 from kok.cli.query import FIELD_MANAGER, Refused, admin_kubeconfig, connected
 from kok.kube import kinds
-from kok.kube.access import from_kubeconfig
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
-from kok.kube.decoding.machines import brief
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.errors import Forbidden, NotFound
+from kok.kube.http.access import from_kubeconfig
+from kok.kube.objects.machines import brief
 from kok.workload import csr as certificates
 from kok.workload import unmanaged_nodes
 from kok.workload.csr import Request, by_node

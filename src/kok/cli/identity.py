@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kok.kube.access import Access, AccessError, in_cluster
+from kok.kube.http.access import Access, AccessError, in_cluster
 
 if TYPE_CHECKING:
     from kubernetes.config.kube_config import KubeConfigLoader

@@ -15,9 +15,9 @@ from kok.api.names import admin_kubeconfig_secret, context
 from kok.cli.identity import Choice, from_environment
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.decoding.machines import some
 from kok.kube.decoding.truncation import ANYTHING
 from kok.kube.errors import KubeError, NotFound, TooLarge
+from kok.kube.objects.machines import some
 from kok.kube.objects.ownership import owned_by
 
 # Clusters first, which people ask for; Components only say that their templates can be used.

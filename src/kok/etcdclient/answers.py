@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import aiohttp
-
 from kok.etcdclient.model import Alarm, EtcdError, Hash, Listed, MemberStatus, Trouble
-from kok.versions import parse
+from kok.versions.number import parse
 
 _UNAVAILABLE, _DEADLINE_EXCEEDED = 14, 4
 _SHORT, _LONG, _SAID = 64, 512, 300
@@ -150,22 +146,6 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(str(text)[:_LONG] for text in list(value or ())[:_MANY])
 
 
-def error_of(error: Exception) -> EtcdError:
-    """What went wrong on the way to a member."""
-    if isinstance(error, asyncio.TimeoutError):
-        return EtcdError(Trouble.SILENT, "does not answer in time")
-    if isinstance(error, aiohttp.ClientSSLError) or isinstance(error.__cause__, ssl.SSLError):
-        # A member looks at the client's certificate when the client is through with TLS already.
-        return EtcdError(Trouble.UNTRUSTED, _tls_sentence(error))
-    if isinstance(error, aiohttp.ClientConnectorError):
-        if isinstance(error.os_error, ConnectionRefusedError):
-            return EtcdError(Trouble.NOT_LISTENING, "does not serve clients yet")
-        return EtcdError(Trouble.SILENT, "cannot be reached from the operator")
-    if isinstance(error, aiohttp.ClientError | OSError):
-        return EtcdError(Trouble.BROKE_OFF, "broke the connection off")
-    return strange()
-
-
 def strange() -> EtcdError:
     """An answer that is none of etcd's."""
     text = "does not answer the operator as etcd does"
@@ -175,13 +155,6 @@ def strange() -> EtcdError:
 def too_much() -> EtcdError:
     """An answer that is longer, or wrapped in more, than any of etcd's."""
     return EtcdError(Trouble.REFUSED, "answers with more than etcd ever does")
-
-
-def _tls_sentence(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        why = getattr(error.certificate_error, "verify_message", "") or "it is not trusted"
-        return f"shows a certificate that does not hold: {why}"
-    return "does not agree on TLS with the operator"
 
 
 def refusal(answer: dict[str, Any], status: int) -> EtcdError:

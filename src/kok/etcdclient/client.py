@@ -14,7 +14,6 @@ import aiohttp
 
 from kok.etcdclient.answers import (
     clock_of,
-    error_of,
     hash_of,
     listed_of,
     members_of,
@@ -23,9 +22,10 @@ from kok.etcdclient.answers import (
     strange,
     too_much,
 )
+from kok.etcdclient.connection_errors import error_of
 from kok.etcdclient.model import Alarm, Credentials, EtcdError, Hash, Listed, MemberStatus, Trouble
-from kok.kube.access import AccessError, pinned_context
 from kok.kube.http import inbound
+from kok.kube.http.access import AccessError, pinned_context
 
 if TYPE_CHECKING:
     from kok.etcdclient.authenticated import AsUser

@@ -9,10 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from kok.api.meta import Kind, Manifest
-from kok.kube import access as access_
 from kok.kube import kinds
-from kok.kube.access import Access
-from kok.kube.apply.foreign_fields import Contest
 from kok.kube.budget.limits import META, Limits
 from kok.kube.budget.pass_memory import Holding
 from kok.kube.decoding.truncation import refuse
@@ -26,12 +23,15 @@ from kok.kube.errors import (
     Unreachable,
     lean,
 )
+from kok.kube.http import access as access_
+from kok.kube.http.access import Access
 from kok.kube.http.cache import Remembered
 from kok.kube.http.paths import object_path, selector
 from kok.kube.http.session import CONNECTIONS
 from kok.kube.http.transport import Observer, Transport
 from kok.kube.lists.collect import collected
 from kok.kube.lists.pages import has_metadata
+from kok.kube.objects.foreign_fields import Contest
 from kok.kube.watch import WatchEvent, watch
 
 EXCESSES = 8
@@ -108,7 +108,7 @@ class Kube:
         connections: int = CONNECTIONS,
         limits: Limits = META,
     ) -> Self:
-        """The current context of a kubeconfig (text or parsed); see `kok.kube.access`."""
+        """The current context of a kubeconfig (text or parsed); see `kok.kube.http.access`."""
         access = access_.from_kubeconfig(kubeconfig)
         return cls(
             access,

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from kok.api.fields import Toleration
 from kok.api.meta import Manifest
-from kok.kube.access import in_pod
+from kok.kube.http.access import in_pod
 from kok.kube.objects.addresses import address, holding, network
 
 FORBIDDEN: Final = (

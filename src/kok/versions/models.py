@@ -52,23 +52,6 @@ class EtcdPairing(_Fact):
     """The oldest that kubeadm of that minor accepts beside it."""
 
 
-class AddonVersions(_Fact):
-    """Versions of the built-in addons for a minor; tags as their registries write them."""
-
-    coredns: str
-    flannel: str
-    flannel_cni_plugin: str
-    pause: str
-
-
-class HostComponents(_Fact):
-    """Default versions of the software on nodes; the kubelet has the cluster's own version."""
-
-    containerd: str
-    runc: str
-    cni_plugins: str
-
-
 class Changes(_Fact):
     """Names that came and went with a minor, compared to the minor before it."""
 
@@ -91,8 +74,11 @@ class KubernetesMinor(_Fact):
     patches: tuple[AVersion, ...]
     """Patch levels that KOK is built against; others of the minor are accepted too."""
     etcd: EtcdPairing
-    addons: AddonVersions
-    host_components: HostComponents
+    addons: dict[str, str]
+    """Tags of images whose versions are not Kubernetes' own, by the image's name."""
+    host_components: dict[str, str]
+    """Default versions of the software on nodes, by the Component's name; the kubelet has the
+    cluster's own version."""
     config_apis: ConfigAPIs
     admission_plugins: Changes = Changes()
     """Changes to the plugins that are on by default."""
@@ -147,20 +133,15 @@ class EtcdMinor(_Fact):
 
 
 class Images(_Fact):
-    """Repositories, each with its registry."""
+    """Where images are."""
 
     registry: str
-    kube_apiserver: str
-    kube_controller_manager: str
-    kube_scheduler: str
-    kube_proxy: str
+    """Of a repository that names none."""
+    repositories: dict[str, str]
+    """By the image's name; but for etcd, which has versions of its own."""
     etcd: str
     etcd_tag: str
     """Form of etcd's tags, with `{version}`."""
-    coredns: str
-    pause: str
-    flannel: str
-    flannel_cni_plugin: str
 
 
 class Data(_Fact):

@@ -53,18 +53,14 @@ class KubernetesRelease:
         """All plugins that it knows, on by default or not."""
         return self.default_admission_plugins | set(data().admission_plugins.optional)
 
-    def image(self, component: str, registry: str = "") -> str:
+    def image(self, name: str, registry: str = "") -> str:
         """Image of what belongs to this version.
 
-        `component` is kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy,
-        coredns, pause, flannel or flannel-cni-plugin; `registry` overrides the public ones.
-        Raises `KeyError` for any other.
+        `name` is one of `images.repositories` in the data file; `registry` overrides the public
+        ones. Raises `KeyError` for any other.
         """
-        addons = self.facts.addons.model_dump()
-        key = component.replace("-", "_")
-        tag = addons.get(key, self.tag)
-        repositories = data().images.model_dump(exclude={"registry", "etcd", "etcd_tag"})
-        return image(registry, repositories[key], tag)
+        tag = self.facts.addons.get(name, self.tag)
+        return image(registry, data().images.repositories[name], tag)
 
 
 @dataclass(frozen=True)

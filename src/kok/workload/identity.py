@@ -14,7 +14,7 @@ from kok import pki
 from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.api.names import cluster_ca_secret
-from kok.kube.access import Access, by_certificate
+from kok.kube.http.access import Access, by_certificate
 from kok.kube.objects.ownership import owned_by
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY, Leaf, PkiError
 

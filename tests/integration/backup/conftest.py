@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.lab.s3 import S3
-from e2e.s3faults import Proxy, served
+from e2e.faults.s3proxy import Proxy, served
+from e2e.lab.services.s3 import S3
 from tests.integration.backup.servers import (
     HOST,
     LIMIT,

@@ -9,13 +9,14 @@ import signal
 import socket
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
-from e2e.lab.s3 import PROGRAM, S3
+from e2e.lab.services.s3 import PROGRAM, S3
 from tests.integration.apiserver import ETCD_VERSION, TIED, find_binary, free_ports
 
 from kok.backup.commands.member import Member
@@ -136,8 +137,9 @@ def etcd(directory: Path, *, tls: bool, data: Path | None = None) -> Iterator[Et
 async def fill(member: Member, count: int, size: int) -> None:
     """Writes so many keys of so many bytes, which cannot be compressed."""
     for number in range(count):
-        key = b"/registry/%06d" % number
-        await member._ask("/etcdserverpb.KV/Put", {1: key, 2: os.urandom(size)}, LIMIT)
+        key, value = b"/registry/%06d" % number, os.urandom(size)
+        pair = {"key": b64encode(key).decode(), "value": b64encode(value).decode()}
+        await member._ask("kv/put", pair, LIMIT)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from e2e.s3faults import Hang, Proxy, Refuse, Slow
+from e2e.faults.s3proxy import Hang, Proxy, Refuse, Slow
 from tests.integration.apiserver import ETCD_VERSION
 from tests.integration.backup.conftest import (
     KEY,

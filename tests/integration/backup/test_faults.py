@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -9,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.lab.s3 import S3
-from e2e.s3faults import (
+from e2e.faults.s3proxy import (
     Cut,
     ErrorInside,
     Fault,
@@ -22,6 +22,7 @@ from e2e.s3faults import (
     SwallowHalf,
     Truncate,
 )
+from e2e.lab.services.s3 import S3
 from tests.integration.apiserver import free_ports
 from tests.integration.backup.conftest import KEY, STALL, WHOLE, Desk
 from tests.integration.backup.servers import HOST, Etcd, line
@@ -32,7 +33,6 @@ from kok.backup.commands.member import Member
 from kok.backup.errors import WorkerError
 from kok.backup.reasons import Reason
 from kok.backup.stores.s3 import http, multipart
-from kok.etcdclient import protobuf
 
 PART, COMPLETE, OBJECT = (
     {"method": "PUT", "containing": "partNumber"},
@@ -220,11 +220,12 @@ async def test_a_snapshot_that_does_not_come_whole_is_not_stored(
 async def test_an_answer_that_is_too_long_is_not_waited_for(plain: Etcd) -> None:
     access = spec.EtcdAccess(endpoint=plain.endpoint)
     # As it was when it held its large values.
-    everything: dict[int, protobuf.Value] = {1: b"\0", 2: b"\0", 4: 13}
+    first = b64encode(b"\0").decode()
+    everything = {"key": first, "range_end": first, "revision": 13}
 
     async with Member(access, None, stall=STALL) as member:
         with pytest.raises(WorkerError) as raised:
-            await member._ask("/etcdserverpb.KV/Range", everything, STALL)
+            await member._ask("kv/range", everything, STALL)
 
     assert raised.value.reason is Reason.ETCD_REFUSED
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from tests.integration.rights import chart
-from tests.unit.chart.conftest import CHART
+from tests.unit.repository.chart.conftest import CHART
 
 from kok.api.meta import Manifest
 from kok.kube import kinds

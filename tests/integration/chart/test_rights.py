@@ -17,8 +17,8 @@ from tests.integration.operators.etcd.standin import StandIn
 from tests.integration.rights import operator_access, refused
 
 from kok.api.meta import Manifest
-from kok.kube.access import Access
 from kok.kube.client import Kube
+from kok.kube.http.access import Access
 from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from tests.integration.operators.swallowing import the_most_memory
 
-from kok.kube.access import Access
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
+from kok.kube.http.access import Access
 from kok.operators.cluster.addon import apply as inventory
 from kok.operators.cluster.addon.apply import entries, install, remove
 from kok.operators.cluster.addon.crashes import pod_error

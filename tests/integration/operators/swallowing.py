@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from kok.kube import kinds
-from kok.kube.access import Access
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
+from kok.kube.http.access import Access
 from kok.operators.cluster.businesscluster.connections import WORKING
 from kok.operators.cluster.businesscluster.watches import Watches
 from kok.operators.cluster.naming import LABEL_ADDON

@@ -20,8 +20,8 @@ from tests.integration.runtime.toy import DOLL, TOY, crd, operator, toy
 
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
+from kok.kube.http.access import from_kubeconfig
 from kok.runtime.controller.reconciler import OperatorSpec
 from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings

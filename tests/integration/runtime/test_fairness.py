@@ -10,8 +10,8 @@ from tests.integration.runtime.conftest import LIMIT, World, running
 from tests.integration.runtime.toy import TOY, toy
 
 from kok.kube import kinds
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
+from kok.kube.http.access import from_kubeconfig
 from kok.kube.http.session import new_session
 
 CROWD = 50

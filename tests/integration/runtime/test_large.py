@@ -12,9 +12,9 @@ from tests.integration.runtime.conftest import LIMIT
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.access import from_kubeconfig
 from kok.kube.budget.limits import META
 from kok.kube.client import Kube
+from kok.kube.http.access import from_kubeconfig
 from kok.kube.http.session import new_session
 from kok.runtime.kopf.partial_objects import GistResponse, Gists
 

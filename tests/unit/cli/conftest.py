@@ -18,8 +18,8 @@ from tests.unit.cli.things import (
     kok,
     lay,
 )
-from tests.unit.csrs import csr, node
 from tests.unit.fakeapi import FakeApi
+from tests.unit.workload.csrs import csr, node
 
 from kok import pki
 

@@ -7,8 +7,8 @@ from tests.unit.cli.things import (
     CSRS,
     Run,
 )
-from tests.unit.csrs import csr
 from tests.unit.fakeapi import FakeApi
+from tests.unit.workload.csrs import csr
 
 
 def approved(api: FakeApi, name: str) -> bool:

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from kok.cli.identity import Choice, from_environment, from_files
 from kok.cli.main import app
 from kok.kube import kinds
-from kok.kube.access import AccessError
 from kok.kube.client import Kube
+from kok.kube.http.access import AccessError
 
 ROOT = Path(__file__).parents[3]
 

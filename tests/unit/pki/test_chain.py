@@ -11,7 +11,7 @@ import pytest
 from tests.unit.pki.chains import chain
 
 from kok import pki
-from kok.kube.access import by_certificate, ssl_context
+from kok.kube.http.access import by_certificate, ssl_context
 
 NOW = datetime.now(UTC)
 ROOT, POLICY, SIGNER = chain("root", "policy", "signer", now=NOW)

@@ -10,7 +10,7 @@ import pytest
 from kok import pki
 from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
-from kok.kube.access import Access, AccessError, ssl_context
+from kok.kube.http.access import Access, AccessError, ssl_context
 from kok.kube.objects.ownership import owned
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
 from kok.workload.identity import MOST, Untrusted, identity_of

@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 import pytest
-from tests.unit.csrs import csr, node
 from tests.unit.operators.cluster.builders import a_cluster
 from tests.unit.operators.machine.builders import machine
+from tests.unit.workload.csrs import csr, node
 
 from kok.workload import csr as certificates
 from kok.workload import unmanaged_nodes

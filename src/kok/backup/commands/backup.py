@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 
 from kok.backup import log
 from kok.backup.commands import catalog
-from kok.backup.commands.member import Hash, Member
+from kok.backup.commands.member import Member
 from kok.backup.commands.progress import Progress
 from kok.backup.commands.retake import earlier
 from kok.backup.description import Contents, Description, Encryption, key_of_try
@@ -34,6 +34,7 @@ from kok.backup.spec import BackupSpec
 from kok.backup.stores.store import Content, Store
 from kok.backup.stream.pipe import Outgoing, Seen
 from kok.backup.stream.snapshot import Block
+from kok.etcdclient.model import Hash
 
 _TAKE_BACK = 20.0
 """Seconds for taking back what was stored."""
@@ -214,6 +215,6 @@ async def _contents(member: Member, version: str, revision: int, spec: BackupSpe
         etcd_version=version,
         keys=keys,
         hash=found and found.value,
-        compact_revision=found and found.compact_revision,
+        compact_revision=found and found.compacted,
         sealed_keys=sealing.digest(await member.value(sealing.WHERE, revision)),
     )

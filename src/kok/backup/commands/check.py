@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from kok.backup.commands.member import Member, Status
+from kok.backup.commands.member import Member
 from kok.backup.description import Contents
 from kok.backup.encryption import sealing
 from kok.backup.encryption.encryption import read_keys
@@ -13,6 +13,7 @@ from kok.backup.places import Places
 from kok.backup.reasons import Reason
 from kok.backup.report import CheckResult
 from kok.backup.spec import ROOT_PASS_NAME, CheckSpec, EtcdAccess
+from kok.etcdclient.model import MemberStatus
 
 _AGAIN = 0.2
 """Seconds between two looks at an etcd that still starts."""
@@ -39,7 +40,7 @@ async def check(spec: CheckSpec, places: Places) -> CheckResult:
             etcd_version=status.version,
             keys=keys,
             hash=found and found.value,
-            compact_revision=found and found.compact_revision,
+            compact_revision=found and found.compacted,
             sealed_keys=sealing.digest(sealed),
         ),
     )
@@ -84,7 +85,7 @@ def compare(expect: Contents, found: Contents) -> CheckResult:
     )
 
 
-async def _started(member: Member) -> Status:
+async def _started(member: Member) -> MemberStatus:
     while True:
         try:
             return await member.status()

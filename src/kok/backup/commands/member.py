@@ -7,12 +7,12 @@ takes five times as long. Nothing that the operator imports may import this modu
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import base64
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import pycurl
 
@@ -21,35 +21,20 @@ from kok.backup.reasons import Reason
 from kok.backup.spec import EtcdAccess
 from kok.backup.stream import snapshot
 from kok.backup.stream.snapshot import Block
-from kok.etcdclient import grpc, protobuf
+from kok.etcdclient import grpc, methods
+from kok.etcdclient.answers import hash_of, status_of
 from kok.etcdclient.grpc import Call, CallError, Failure
+from kok.etcdclient.model import Hash, MemberStatus
 
-_MAINTENANCE, _KV = "/etcdserverpb.Maintenance/", "/etcdserverpb.KV/"
+T = TypeVar("T")
+_FIRST = base64.b64encode(b"\0").decode()
+"""As both ends of a range: all keys."""
 _QUESTION = 10.0
 """Seconds for a question whose answer does not depend on the size of the database."""
-_SIGNED = 1 << 63
 
 _DENIED = {grpc.PERMISSION_DENIED, grpc.UNAUTHENTICATED}
 _DENIED_TEXTS = ("user name is empty", "authentication is not enabled", "permission denied")
 _QUORUM_TEXTS = ("no leader", "request timed out", "leader changed")
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What a member says of itself. The cluster's ID in hexadecimal, the size in bytes."""
-
-    version: str
-    cluster_id: str
-    revision: int
-    db_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hash:
-    """HashKV at a revision, and the revision up to which history was compacted (-1: never)."""
-
-    value: int
-    compact_revision: int
 
 
 class Member:
@@ -81,29 +66,21 @@ class Member:
         """See `__aenter__`."""
         await self._calls.aclose()
 
-    async def status(self) -> Status:
+    async def status(self) -> MemberStatus:
         """What the member says of itself."""
-        answer = await self._ask(_MAINTENANCE + "Status", {}, _QUESTION)
-        header = protobuf.decode(protobuf.blob(answer, 1))
-        return Status(
-            version=protobuf.blob(answer, 2).decode(),
-            cluster_id=format(protobuf.integer(header, 1), "x"),
-            revision=protobuf.integer(header, 3),
-            db_size=protobuf.integer(answer, 3),
-        )
+        return self._read(status_of, await self._ask("maintenance/status", {}, _QUESTION))
 
     async def keys(self, revision: int) -> int | None:
         """Live keys at a revision, as this member has it; None if it is compacted meanwhile."""
-        everything: dict[int, protobuf.Value] = {1: b"\0", 2: b"\0", 4: revision, 7: 1, 9: 1}
-        answer = await self._unless_compacted(_KV + "Range", everything, _QUESTION)
-        return None if answer is None else protobuf.integer(answer, 4)
+        everything = {"key": _FIRST, "range_end": _FIRST, "count_only": True}
+        answer = await self._at(revision, everything)
+        return None if answer is None else int(answer.get("count", 0))
 
     async def value(self, key: bytes, revision: int) -> bytes | None:
         """The value of a key at a revision; None if there is none, or it is compacted meanwhile."""
-        asked: dict[int, protobuf.Value] = {1: key, 4: revision, 7: 1}
-        answer = await self._unless_compacted(_KV + "Range", asked, _QUESTION)
-        found = protobuf.blob(answer, 2) if answer is not None else b""
-        return protobuf.blob(protobuf.decode(found), 5) if found else None
+        answer = await self._at(revision, {"key": base64.b64encode(key).decode()})
+        found = (answer or {}).get("kvs") or ()
+        return base64.b64decode(found[0].get("value") or "") if found else None
 
     async def hash(self, revision: int) -> Hash | None:
         """HashKV at a revision; None if it is compacted meanwhile.
@@ -111,14 +88,9 @@ class Member:
         The member reads its whole database for it, some 1.5 s a GiB, and applies no writes in
         that time.
         """
-        answer = await self._unless_compacted(_MAINTENANCE + "HashKV", {1: revision}, self._stall)
-        if answer is None:
-            return None
-        compacted = protobuf.integer(answer, 3)
-        return Hash(
-            protobuf.integer(answer, 2),
-            compacted - 2 * _SIGNED if compacted >= _SIGNED else compacted,
-        )
+        asked = {"revision": revision}
+        answer = await self._unless_compacted("maintenance/hashkv", asked, self._stall)
+        return None if answer is None else self._read(hash_of, answer)
 
     async def snapshot(self) -> AsyncGenerator[Block]:
         """The database as it is when the member is asked, and its checksum, block by block."""
@@ -131,25 +103,35 @@ class Member:
         except TimeoutError as error:
             raise self._silent() from error
 
+    async def _at(self, revision: int, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Keys as this member has them at a revision; None if it is compacted meanwhile."""
+        body = {**asked, "revision": revision, "serializable": True}
+        return await self._unless_compacted("kv/range", body, _QUESTION)
+
     async def _unless_compacted(
-        self, method: str, fields: dict[int, protobuf.Value], deadline: float
-    ) -> protobuf.Fields | None:
+        self, path: str, body: Mapping[str, Any], deadline: float
+    ) -> dict[str, Any] | None:
         try:
-            return await self._ask(method, fields, deadline)
+            return await self._ask(path, body, deadline)
         except WorkerError as error:
             if "has been compacted" in error.message:
                 return None
             raise
 
-    async def _ask(
-        self, method: str, fields: dict[int, protobuf.Value], deadline: float
-    ) -> protobuf.Fields:
+    async def _ask(self, path: str, body: Mapping[str, Any], deadline: float) -> dict[str, Any]:
         try:
-            call = Call(self._server, method, protobuf.encode(fields))
-            return protobuf.decode(await call.answer(self._calls, min(deadline, self._stall)))
+            call = Call(self._server, *methods.request(path, body))
+            answer = await call.answer(self._calls, min(deadline, self._stall))
+            return methods.answer(path, answer)
         except CallError as error:
             raise self._translate(error) from error
         except ValueError as error:
+            raise self._not_reached(Failure.STRANGE) from error
+
+    def _read(self, reader: Callable[[dict[str, Any]], T], answer: dict[str, Any]) -> T:
+        try:
+            return reader(answer)
+        except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
             raise self._not_reached(Failure.STRANGE) from error
 
     def _translate(self, error: CallError) -> WorkerError:

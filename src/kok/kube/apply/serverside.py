@@ -12,12 +12,12 @@ from typing import Any
 
 from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_INTENT
-from kok.kube.apply.drift import DIFFERENCES, covers, differences
-from kok.kube.apply.forbidden_fields import Pointer
-from kok.kube.apply.foreign_fields import Additions, additions, marks, removal
 from kok.kube.client import Kube
 from kok.kube.decoding.strip import slim
 from kok.kube.errors import InvalidObject
+from kok.kube.objects.drift import DIFFERENCES, covers, differences
+from kok.kube.objects.forbidden_fields import Pointer
+from kok.kube.objects.foreign_fields import Additions, additions, marks, removal
 
 __all__ = ["INTENT", "Change", "Lives", "covers", "ensure", "ensure_all", "index", "intent_hash"]
 
@@ -63,7 +63,7 @@ async def ensure(kube: Kube, intent: Manifest, live: Manifest | None) -> tuple[M
     Nothing is sent if the live object carries the intent's hash and every field that it sets, or
     if the object is being deleted: what comes after it is created once it is gone. Pass None for
     `live` if there is none. Also what others added to the spec goes, for the kinds that
-    `kok.kube.apply.foreign_fields` names. Raises `KubeError`.
+    `kok.kube.objects.foreign_fields` names. Raises `KubeError`.
     """
     want = stamped(intent)
     if live is None:

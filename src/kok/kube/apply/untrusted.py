@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from kok.api.meta import Manifest
-from kok.kube.apply.drift import DIFFERENCES, differences
 from kok.kube.apply.serverside import stamped
 from kok.kube.client import Kube
+from kok.kube.objects.drift import DIFFERENCES, differences
 
 T = TypeVar("T")
 

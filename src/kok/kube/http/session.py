@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import aiohttp
 from yarl import URL
 
-from kok.kube.access import Access, AccessError, Bearer, ssl_context
 from kok.kube.http import dial, inbound
+from kok.kube.http.access import Access, AccessError, Bearer, ssl_context
 
 CONNECTIONS = 32
 """Requests to one API server under way at once; the others wait for their turn."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import aiohttp
 
-from kok.kube.access import Access
 from kok.kube.budget.cpu_shares import BYTE, FREE, NAMESPACE, shares
 from kok.kube.budget.in_flight import Reading
 from kok.kube.budget.limits import META, Limits, weight
@@ -19,6 +18,7 @@ from kok.kube.decoding.nesting import parse
 from kok.kube.decoding.truncation import lean
 from kok.kube.errors import Barred, KubeError, TooLarge, Unreachable, error_of
 from kok.kube.http import dial, inbound
+from kok.kube.http.access import Access
 from kok.kube.http.paths import namespace_of
 from kok.kube.http.session import CONNECTIONS, new_session
 from kok.kube.http.turns import Turns

@@ -1,27 +1,19 @@
-"""Which objects belong to which: owner references, labels, and removing what is left over."""
+"""Which objects belong to which, by owner references and labels. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from functools import partial
-from itertools import islice
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kok.api.meta import Kind, Manifest, Resource
 from kok.api.names import (
-    ANNOTATION_INTENT,
-    LABEL_CLUSTER,
     LABEL_MANAGED_BY,
     LABEL_OWNER_KIND,
     LABEL_OWNER_NAME,
     LABEL_OWNER_UID,
     MANAGED_BY,
 )
-from kok.kube import kinds
-from kok.kube.apply.foreign_fields import WHOLE
-from kok.kube.client import Kube
-from kok.kube.decoding.strip import slim
 
 MAX_LABEL = 63
 
@@ -110,124 +102,13 @@ def refers_to(reference: Mapping[str, Any], kind: Kind) -> bool:
     return reference.get("kind") == kind.kind and group == kind.group
 
 
-SURPLUS = 16
-"""Children that are not needed (any more) which one pass looks at; others get their turn later."""
-LEAVING = 256
-"""The same for a pass that does nothing but remove them."""
-_TEXT = 253
-"""Characters of a name; longer texts tell nobody anything."""
-_TELLING = ("name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds")
-_MARKS = (LABEL_MANAGED_BY, LABEL_OWNER_KIND, LABEL_OWNER_NAME, LABEL_OWNER_UID, LABEL_CLUSTER)
-
-
-def reference_to(live: Manifest, labels: Iterable[str] = ()) -> Manifest:
-    """Of an object no more than it takes to tell whose it is, and to delete it; about 1 KiB.
-
-    Of its labels those by which KOK finds children, and `labels`.
-    """
-    meta = live["metadata"]
-    theirs = meta.get("labels") or {}
-    kept = {key: meta[key] for key in _TELLING if key in meta}
-    kept["labels"] = {key: theirs[key] for key in (*_MARKS, *labels) if key in theirs}
-    kept["ownerReferences"] = [
-        {
-            "apiVersion": str(one.get("apiVersion"))[:_TEXT],
-            "kind": str(one.get("kind"))[:_TEXT],
-            "name": str(one.get("name"))[:_TEXT],
-            "uid": str(one.get("uid"))[:_TEXT],
-            "controller": True,
-        }
-        for one in islice(filter(_controls, meta.get("ownerReferences") or ()), 1)
-    ]
-    return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": kept}
-
-
-def is_whole(live: Manifest) -> bool:
-    """Whether an object with a spec is more than a reference to it."""
-    return "spec" in live
-
-
-def few(
-    gist: Callable[[Manifest], Manifest],
-    mine: Callable[[Manifest], bool],
-    most: int = SURPLUS,
-) -> Callable[[Manifest], Manifest]:
-    """For `keep` of a list: `gist` of as many as `most` that are `mine`; of others an empty object.
-
-    What is on its way out counts apart: it may stay for ever, and then the rest would never be seen.
-    """
-    left = {True: most, False: most}
-
-    def keep(live: Manifest) -> Manifest:
-        going = bool(live["metadata"].get("deletionTimestamp"))
-        if left[going] <= 0 or not mine(live):
-            return {}
-        left[going] -= 1
-        return gist(live)
-
-    return keep
-
-
-def children_of(
-    owner: Resource,
-    wanted: Container[str],
-    *,
-    whole: Callable[[Manifest], Manifest] | None = None,
-    gist: Callable[[Manifest], Manifest] = reference_to,
-    mine: Callable[[Manifest], bool] | None = None,
-    most: int = SURPLUS,
-    entries: Container[str] | None = None,
-) -> Callable[[Manifest], Manifest]:
-    """For `keep` of a list by `owner_labels`: those with a name in `wanted`, as `whole` leaves them
-    (see `whole_of`), and of some others that are `mine` a `gist`.
-
-    Theirs are those whose controller is this very owner. Labels and owner of a child can be
-    written by anybody: so he who makes thousands of them, and large ones, does not decide what is
-    in memory, and what every pass goes through.
-    """
-    shape = whole or partial(whole_of, owner, entries=entries)
-    others = few(gist, mine or (lambda live: owned_by(live, owner)), most)
-
-    def keep(live: Manifest) -> Manifest:
-        return shape(live) if live["metadata"]["name"] in wanted else others(live)
-
-    return keep
-
-
-def whole_of(owner: Resource, live: Manifest, *, entries: Container[str] | None = None) -> Manifest:
-    """A child as far as anybody reads it, see `slim`.
-
-    Of the record of who wrote what that is additions to what is ours, see `kok.kube.apply.foreign_fields`, and
-    whose an entry of a Secret is, see `brought`.
-    """
-    live = slim(live, entries)
-    meta = live["metadata"]
-    if "managedFields" not in meta:
-        return live
-    kind = kinds.kind_of(live)
-    if kind in WHOLE and not (controlled(live) and not owned_by(live, owner)):
-        return live
-    meta = {key: value for key, value in meta.items() if key != "managedFields"}
-    if kind == kinds.SECRET:
-        meta["managedFields"] = list(_writers(live))
-    return {**live, "metadata": meta}
-
-
-def _writers(live: Manifest) -> Iterator[Manifest]:
-    entries = {f"f:{entry}" for entry in live.get("data") or ()}
-    for one in live["metadata"]["managedFields"] or ():
-        fields = one.get("fieldsV1") or {}
-        theirs = {part: dict.fromkeys(entries & (fields.get(part) or {}).keys()) for part in _DATA}
-        if any(theirs.values()):
-            yield {"manager": str(one.get("manager"))[:_TEXT], "fieldsV1": theirs}
-
-
 def controlled(live: Mapping[str, Any]) -> bool:
     """Whether an object has a controller, whoever that is."""
-    return any(map(_controls, live["metadata"].get("ownerReferences") or ()))
+    return any(map(controls, live["metadata"].get("ownerReferences") or ()))
 
 
-def _controls(reference: Manifest) -> bool:
+def controls(reference: Manifest) -> bool:
+    """Whether an owner reference is that of the controller."""
     return bool(reference.get("controller"))
 
 
@@ -242,7 +123,7 @@ def brought(live: Manifest, manager: str, entries: Iterable[str]) -> bool:
     writers = {
         str(one.get("manager"))
         for one in meta.get("managedFields") or ()
-        if any(wanted & ((one.get("fieldsV1") or {}).get(part) or {}).keys() for part in _DATA)
+        if any(wanted & ((one.get("fieldsV1") or {}).get(part) or {}).keys() for part in DATA)
     }
     if writers:
         return bool(writers - {manager})
@@ -250,38 +131,7 @@ def brought(live: Manifest, manager: str, entries: Iterable[str]) -> bool:
     return stored and not controlled(live) and holder(live) is None
 
 
-_DATA = ("f:data", "f:stringData")
-
-
-async def release(kube: Kube, kind: Kind, live: Manifest, owner: Resource) -> Manifest:
-    """Gives back what is somebody's own: without its owner it outlives it, and nobody's label
-    says otherwise. Raises `KubeError`.
-    """
-    meta = live["metadata"]
-    others = [r for r in meta.get("ownerReferences") or () if r["uid"] != owner.metadata.uid]
-    marks = [*owner_labels(owner), LABEL_OWNER_UID, LABEL_CLUSTER]
-    patch = {
-        "resourceVersion": meta["resourceVersion"],
-        "ownerReferences": others or None,
-        "labels": dict.fromkeys(marks),
-        "annotations": {ANNOTATION_INTENT: None},
-    }
-    return await kube.patch(kind, meta["name"], meta["namespace"], {"metadata": patch})
-
-
-async def loosen(kube: Kube, kind: Kind, live: Manifest, owner: Resource) -> Manifest:
-    """Makes what had its owner for a reference into what `held` makes. Raises `KubeError`.
-
-    An apply would not do: it takes away only what was applied, and not what was created.
-    """
-    meta = live["metadata"]
-    others = [r for r in meta.get("ownerReferences") or () if r.get("uid") != owner.metadata.uid]
-    patch = {
-        "resourceVersion": meta["resourceVersion"],
-        "ownerReferences": others or None,
-        "labels": {**owner_labels(owner), LABEL_OWNER_UID: owner.metadata.uid},
-    }
-    return await kube.patch(kind, meta["name"], meta["namespace"], {"metadata": patch})
+DATA = ("f:data", "f:stringData")
 
 
 def owner_keys(manifest: Manifest, kind: Kind) -> Iterable[tuple[str, str]]:
@@ -294,31 +144,3 @@ def owner_keys(manifest: Manifest, kind: Kind) -> Iterable[tuple[str, str]]:
     labels: Mapping[str, str] = meta.get("labels") or {}
     name = labels.get(LABEL_OWNER_NAME)
     return [(namespace, name)] if name and labels.get(LABEL_OWNER_KIND) == kind.kind else []
-
-
-async def prune(
-    kube: Kube,
-    kind: Kind,
-    owner: Resource,
-    keep: Iterable[str],
-    lives: Iterable[Manifest] | None = None,
-) -> list[str]:
-    """Deletes the owner's objects of a kind whose names are not in `keep`; returns their names.
-
-    `lives` are the children as already read; otherwise they are listed by the owner's labels, and
-    some of them deleted: the others when it is called again.
-    Only objects whose controller is this very owner are touched.
-    """
-    kept = set(keep)
-    if lives is None:
-        mine = few(reference_to, lambda m: m["metadata"]["name"] not in kept and owned_by(m, owner))
-        found = await kube.list(kind, owner.namespace, labels=owner_labels(owner), keep=mine)
-        lives = filter(None, found)
-    gone: list[str] = []
-    for live in lives:
-        meta = live["metadata"]
-        if meta["name"] in kept or meta.get("deletionTimestamp") or not owned_by(live, owner):
-            continue
-        if await kube.delete(kind, meta["name"], meta.get("namespace"), uid=meta["uid"]):
-            gone.append(meta["name"])
-    return gone

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from kok.kube.access import in_pod
+from kok.kube.http.access import in_pod
 from kok.runtime.policy import Policies
 
 

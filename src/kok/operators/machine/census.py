@@ -11,9 +11,9 @@ from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
-from kok.kube.decoding.machines import brief
 from kok.kube.decoding.truncation import ANYTHING, lacking, sentence
 from kok.kube.lists.tolerant import Listed, listed
+from kok.kube.objects.machines import brief
 
 MACHINE = Machine.info.kind
 EVERY = 2.0

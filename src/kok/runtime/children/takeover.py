@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from kok.api import names
 from kok.api.meta import Kind, Manifest, Resource
-from kok.kube.objects.ownership import (
-    brought,
-    held_by,
-    holder,
-    owned_by,
-    owner_labels,
-    refers_to,
-)
+from kok.kube.objects.ownership import brought, held_by, holder, owned_by, owner_labels, refers_to
 from kok.runtime.children.rules import ChildRules
 from kok.runtime.controller.errors import Invalid, Wait
 

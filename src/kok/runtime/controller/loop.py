@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 from kok.api.meta import Kind
 from kok.kube.budget.cpu_shares import NAMESPACE, shares
+from kok.runtime import metrics
 from kok.runtime.controller.outcome import WAKE_FLOOR, Outcome, delay_after
 from kok.runtime.controller.passes import Passes, Tools
 from kok.runtime.controller.queue import Trigger, Triggers
 from kok.runtime.controller.reconciler import Key
 from kok.runtime.fairness.slots import FairSlots
-from kok.runtime.process import metrics
 
 CROWD = 50
 """More objects than this of a namespace have their first passes spread out at the start."""

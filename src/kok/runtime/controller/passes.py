@@ -20,6 +20,7 @@ from kok.kube.client import Kube
 from kok.kube.decoding.truncation import ANYTHING, FREE_FORM, lacking, sentence
 from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.kube.events import Recorder
+from kok.runtime import metrics
 from kok.runtime.clock import Clock
 from kok.runtime.controller.errors import Invalid, NoRoom, ReconcileStop, TimedOut
 from kok.runtime.controller.outcome import (
@@ -36,7 +37,6 @@ from kok.runtime.controller.reconciler import Done, Key, Logger, Pass, Reconcile
 from kok.runtime.controller.status import StatusWriter
 from kok.runtime.fairness.memory import SPAN, Rooms
 from kok.runtime.fairness.slots import GaveWay
-from kok.runtime.process import metrics
 from kok.runtime.settings import Settings
 
 Step = Callable[[Pass[Any]], Awaitable[Result | Done]]

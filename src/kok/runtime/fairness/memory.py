@@ -14,7 +14,6 @@ from typing import Final
 
 from kok.kube.budget.limits import MIB
 from kok.kube.budget.pass_memory import Holding
-from kok.runtime.controller.reconciler import Key
 from kok.runtime.fairness.slots import FairSlots
 
 
@@ -39,7 +38,7 @@ SIZES: Final = (
 SPAN: Final = 120.0
 """Seconds after which who has a turn makes room for those of other namespaces that wait."""
 
-Owner = tuple[str, Key]
+Owner = tuple[str, tuple[str, str]]
 """Kind, and namespace and name."""
 
 

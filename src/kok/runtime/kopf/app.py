@@ -10,7 +10,7 @@ from typing import Any, cast
 import structlog
 
 from kok.api.meta import GROUP, Kind, Manifest
-from kok.kube.access import Access
+from kok.kube.http.access import Access
 from kok.kube.http.session import new_session
 from kok.kube.objects.ownership import owner_keys
 from kok.runtime.controller.loop import Controller

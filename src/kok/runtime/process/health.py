@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from kok.runtime.process import metrics
+from kok.runtime import metrics
 from kok.runtime.settings import Settings
 
 LAG_LIMIT = 10.0

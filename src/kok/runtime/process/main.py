@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-from kok.kube.access import Access
+from kok.kube.http.access import Access
 from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.controller.reconciler import Logger, OperatorSpec
 from kok.runtime.kopf.isolation import kopf

@@ -9,10 +9,11 @@ from typing import NoReturn
 
 import structlog
 
-from kok.kube.access import Access
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.kube.events import Event, Recorder
+from kok.kube.http.access import Access
+from kok.runtime import metrics
 from kok.runtime.clock import Clock
 from kok.runtime.controller.loop import Controller
 from kok.runtime.controller.passes import Passes, Tools
@@ -20,7 +21,6 @@ from kok.runtime.controller.reconciler import Logger, OperatorSpec
 from kok.runtime.fairness.slots import FairSlots
 from kok.runtime.kopf.app import Kopf
 from kok.runtime.kopf.served_kinds import guard_watched, until_served
-from kok.runtime.process import metrics
 from kok.runtime.process.election import Elector
 from kok.runtime.process.health import Health
 from kok.runtime.settings import Settings

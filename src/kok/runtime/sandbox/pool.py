@@ -76,10 +76,14 @@ class Workshop:
         *,
         run: Aside = aside,
         clock: Clock | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        """`run` and `clock` are those of the process, unless a test gives others."""
+        """`limits` are those of work that comes with none; all are as the process has them, unless
+        a test gives others.
+        """
         self._run = run
         self._clock = clock or SystemClock()
+        self._limits = limits or Limits()
         self._light = FairSlots(LIGHT, share=1)
         self._heavy = FairSlots(HEAVY, share=1)
         self._outcomes = Outcomes()
@@ -109,7 +113,7 @@ class Workshop:
             known = self._outcomes.find(key)
             if known is not None:
                 return _again(*known)
-            result = await self._done(key, function, argument, limits or Limits())
+            result = await self._done(key, function, argument, limits or self._limits)
             self._outcomes.keep(key, good=True, text=json.dumps(result))
             return result
 

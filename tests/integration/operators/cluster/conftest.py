@@ -18,9 +18,9 @@ from kok.api import Addon, Cluster
 from kok.api.meta import Kind, Manifest
 from kok.api.names import admin_kubeconfig_secret
 from kok.kube import kinds
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
+from kok.kube.http.access import from_kubeconfig
 from kok.operators.cluster import operator
 from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings

@@ -10,8 +10,10 @@ from tests.integration.operators.cluster.conftest import World
 from kok.api import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.apply.prune import prune
 from kok.kube.client import Kube
-from kok.kube.objects.ownership import SURPLUS, owned, prune
+from kok.kube.objects.children import SURPLUS
+from kok.kube.objects.ownership import owned
 from kok.operators.cluster import naming
 from kok.operators.cluster.cluster import observe
 from kok.operators.cluster.cluster.caches import MetaNodeCache

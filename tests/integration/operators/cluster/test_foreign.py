@@ -11,12 +11,12 @@ from typing import Any
 import structlog
 from tests.integration.apiserver import ApiServer
 from tests.integration.conftest import PATIENCE
-from tests.unit.csrs import csr, node
 from tests.unit.operators.cluster.builders import a_cluster
+from tests.unit.workload.csrs import csr, node
 
 from kok.kube import kinds
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
+from kok.kube.http.access import from_kubeconfig
 from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes, attend
 from kok.operators.cluster.businesscluster.watches import Watches
 from kok.runtime.clock import SystemClock

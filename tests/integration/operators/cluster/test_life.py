@@ -27,8 +27,8 @@ from kok.kube.client import Kube
 from kok.kube.errors import Forbidden, Unauthorized
 from kok.kube.http.paths import object_path
 from kok.operators.cluster.cluster.observe import CHILDREN
+from kok.runtime.metrics import PASSES
 from kok.runtime.process.main import Process
-from kok.runtime.process.metrics import PASSES
 
 JOINING = "system:bootstrappers:kubeadm:default-node-token"
 

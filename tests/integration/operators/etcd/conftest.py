@@ -20,8 +20,8 @@ from kok.api.names import etcd_client_secret
 from kok.etcdclient.client import EtcdClient
 from kok.etcdclient.model import Credentials
 from kok.kube import kinds
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
+from kok.kube.http.access import from_kubeconfig
 from kok.operators.etcd import naming, operator
 from kok.pki import decode, leaf_of
 from kok.runtime.process.main import Process

@@ -17,8 +17,8 @@ from tests.unit.operators.machine.sshd import FakeHost, fake_host
 
 from kok.api import Component, Host, KubeNode, Machine
 from kok.api.meta import Kind, Manifest
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
+from kok.kube.http.access import from_kubeconfig
 from kok.kube.watch import WatchEvent
 from kok.operators.machine import operator
 from kok.pki import encode

@@ -20,7 +20,6 @@ from kok.backup.commands import backup as command
 from kok.backup.commands import catalog
 from kok.backup.commands.backup import backup
 from kok.backup.commands.fetch import fetch
-from kok.backup.commands.member import Hash
 from kok.backup.description import Contents, Description, Origin, key_of_try, keys_of_tries, time_of
 from kok.backup.encryption.encryption import Encryptor, Key, Whose
 from kok.backup.errors import WorkerError
@@ -29,6 +28,7 @@ from kok.backup.reasons import Reason
 from kok.backup.stores.directory import DirectoryStore
 from kok.backup.stores.store import Content, Source
 from kok.backup.stream.snapshot import Block
+from kok.etcdclient.model import Hash
 
 BEGUN = datetime(2026, 11, 29, 17, 0, 1, tzinfo=UTC)
 KEY = "team-a/shop/20261129T170000Z-one-abcdef12.snapshot"

@@ -8,10 +8,10 @@ import pytest
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
 
-from kok.kube.apply.foreign_fields import Additions, additions
 from kok.kube.apply.serverside import INTENT, PARTS, Change, ensure, ensure_all, index, intent_hash
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
+from kok.kube.objects.foreign_fields import Additions, additions
 
 
 def config_map(name: str = "a", **data: str) -> dict[str, Any]:

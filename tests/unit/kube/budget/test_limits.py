@@ -16,11 +16,11 @@ from tests.unit.fakeapi import FakeApi
 from tests.unit.kube.limited import SMALL, always, page, secret
 
 from kok.kube import kinds
-from kok.kube.access import from_kubeconfig
 from kok.kube.budget.limits import held, weight
 from kok.kube.client import Kube
 from kok.kube.decoding.nesting import parse
 from kok.kube.errors import LONGEST, KubeError, TooLarge, Unreachable, error_of
+from kok.kube.http.access import from_kubeconfig
 from kok.kube.http.session import new_session
 
 

@@ -11,10 +11,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from kok.kube.access import Access
 from kok.kube.client import Kube
 from kok.kube.errors import Barred, Unreachable
 from kok.kube.http import dial
+from kok.kube.http.access import Access
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 

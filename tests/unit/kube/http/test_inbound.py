@@ -18,12 +18,12 @@ import pytest
 
 from kok import pki
 from kok.kube import kinds
-from kok.kube.access import Access, ssl_context
 from kok.kube.budget.cpu_shares import NAMESPACE, Shares, shares
 from kok.kube.budget.limits import META, TENANT, Limits
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError, TooLarge, Unreachable
 from kok.kube.http import inbound
+from kok.kube.http.access import Access, ssl_context
 from kok.kube.http.inbound import HANDSHAKE, HEAD, INTERIM, WRAPPING, Exchange, Handshakes
 from kok.kube.watch import watch
 

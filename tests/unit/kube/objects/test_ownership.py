@@ -8,11 +8,11 @@ from tests.unit.fakeapi import FakeApi
 from tests.unit.kube.things import THING, thing
 
 from kok.kube import kinds
+from kok.kube.apply.prune import prune
 from kok.kube.client import Kube
+from kok.kube.objects.children import SURPLUS, children_of, reference_to
 from kok.kube.objects.ownership import (
-    SURPLUS,
     brought,
-    children_of,
     held,
     held_by,
     label_value,
@@ -20,8 +20,6 @@ from kok.kube.objects.ownership import (
     owned_by,
     owner_keys,
     owner_labels,
-    prune,
-    reference_to,
 )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[4]
 NOWHERE = """
-from kok.kube.access import Access
+from kok.kube.http.access import Access
 from kok.runtime.process import main
 from kok.runtime.settings import Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kok.api.cluster.addon import Addon
 from kok.api.meta import Manifest
@@ -28,13 +28,11 @@ from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.controller.reconciler import Key
 from kok.runtime.fairness.slots import FairSlots, GaveWay
 from kok.runtime.sandbox.pool import Workshop
-from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished
+from kok.runtime.sandbox.process import TooMuch, Unfinished
+from kok.templating.aside import aside, is_quick
 
 LOOK_AGAIN = 60.0
 """Seconds after which a ConfigMap is read again; it carries no mark by which it could be watched."""
-SMALL = 16 * 1024
-"""Characters of values as JSON with which a built-in addon is rendered at once: a few
-milliseconds. With more than that its templates, too, are other people's work."""
 
 
 LARGE, HEAVY = MIB // 2, 6 * MIB
@@ -44,10 +42,8 @@ are both at the same time; what aliases make many of is heavy long before."""
 
 @dataclass(frozen=True, slots=True)
 class BundleSettings:
-    """How much of the operator rendering may take."""
+    """How much of the operator large bundles may take."""
 
-    limits: Limits = field(default_factory=Limits)
-    """Of one rendering in a process of its own."""
     large_at_once: int = 4
     """Large bundles that are worked with at the same time, one a namespace."""
     span: float = 60.0
@@ -129,7 +125,7 @@ class BundleRenderer:
             check_values(name, known.defaults, spec.values, context.version)
             job = RenderJob(known.templates, context, values, addon.name)
             version = context.image(name).rpartition(":")[2]
-            if len(json.dumps(spec.values)) <= SMALL:
+            if is_quick(spec.values):
                 return Bundle(render(job.templates, context, values, addon.name), version)
             return Bundle(await self._aside(addon.namespace, job), version)
         templates = await _templates(kube, addon)
@@ -139,9 +135,7 @@ class BundleRenderer:
     async def _aside(self, namespace: str, job: RenderJob) -> list[Manifest]:
         """In a process of its own: a template may loop for ever, or ask for all memory there is."""
         try:
-            made = await self._workshop.run(
-                namespace, run_job, job, digest=job.digest(), limits=self._settings.limits
-            )
+            made = await aside(self._workshop, namespace, run_job, job, job.digest())
         except TooMuch as error:
             problem = f"rendering {error}; make the templates and their values simpler"
             raise Invalid(reasons.TEMPLATE_INVALID, problem) from None

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import jinja2
 import yaml
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from kok.api.meta import Manifest
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.context import TemplateContext
 from kok.operators.cluster.naming import LABEL_ADDON
 from kok.runtime.controller.errors import Invalid
+from kok.templating import environment as templating
+from kok.templating.environment import TemplateError
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -74,42 +73,13 @@ class RenderJob:
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
-class _Strict(jinja2.StrictUndefined):
-    """What a template asks for and nobody gave is an error, in a sentence."""
-
-
-def _environment() -> jinja2.Environment:
-    """Users write templates, and the operator may do more than they: hence the sandbox."""
-    environment = ImmutableSandboxedEnvironment(
-        undefined=_Strict, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        yaml=_to_yaml,
-        json=lambda value: json.dumps(value, sort_keys=True),
-        b64encode=lambda text: base64.b64encode(str(text).encode()).decode(),
-        sha256=lambda text: hashlib.sha256(str(text).encode()).hexdigest(),
-    )
-    environment.tests["ipv6"] = lambda address: ":" in str(address)
-    return environment
-
-
-def _to_yaml(value: Any, indent: int = 0) -> str:
-    text = yaml.safe_dump(value, default_flow_style=False, sort_keys=True, width=10**6).rstrip()
-    text = text.removesuffix("\n...")
-    return text.replace("\n", "\n" + " " * indent)
-
-
-_ENVIRONMENT = _environment()
-
-
 def render(
     templates: Sequence[Template], context: TemplateContext, values: Mapping[str, Any], addon: str
 ) -> list[Manifest]:
     """The manifests, each labelled with the Addon's name; raises `Invalid`.
 
     Templates see `cluster` (see `Facts.variables`), `values`, `image("coredns")` and
-    `mirrored("docker.io/library/busybox:1.36")`, and the filters `yaml`, `json`, `b64encode`
-    and `sha256` beside Jinja2's own, and the test `ipv6`.
+    `mirrored("docker.io/library/busybox:1.36")`, and the filters of `kok.templating`.
     """
     found: list[Manifest] = []
     for template in templates:
@@ -155,27 +125,18 @@ def run_job(job: RenderJob) -> dict[str, Any]:
         return {"invalid": (error.reason, error.message)}
 
 
-@lru_cache(maxsize=64)
-def _compiled(text: str) -> jinja2.Template:
-    """Templates are looked at on every pass and hardly ever change."""
-    return _ENVIRONMENT.from_string(text)
-
-
 def _render(template: Template, context: TemplateContext, values: Mapping[str, Any]) -> str:
+    variables = {
+        "cluster": context.variables(),
+        "values": values,
+        "image": context.image,
+        "mirrored": context.mirrored,
+    }
     try:
-        text = _compiled(template.text).render(
-            cluster=context.variables(),
-            values=values,
-            image=context.image,
-            mirrored=context.mirrored,
-        )
-    except jinja2.TemplateSyntaxError as error:
-        problem = f"{template.name}, line {error.lineno}: {error.message}"
-        raise Invalid(reasons.TEMPLATE_INVALID, problem) from None
-    except MemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a template may raise anything by what it calls
-        problem = f"{template.name}: {error or type(error).__name__}"
+        text = templating.render(template.text, variables)
+    except TemplateError as error:
+        line = f", line {error.line}" if error.line is not None else ""
+        problem = f"{template.name}{line}: {error.message}"
         raise Invalid(reasons.TEMPLATE_INVALID, problem) from None
     if len(text) > MAX_OUTPUT:
         raise Invalid(

@@ -12,9 +12,9 @@ from kok.api import names
 from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.access import Access, AccessError
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
+from kok.kube.http.access import Access, AccessError
 from kok.kube.objects.ownership import owned_by
 from kok.operators.cluster.businesscluster.rbac import CLUSTER
 from kok.operators.cluster.businesscluster.watches import Watches

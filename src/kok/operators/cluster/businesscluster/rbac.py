@@ -15,11 +15,11 @@ from typing import Any
 from kok import pki
 from kok.api import names
 from kok.api.meta import Manifest
-from kok.kube.access import Access
-from kok.kube.apply.drift import covers
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import InvalidObject
+from kok.kube.http.access import Access
+from kok.kube.objects.drift import covers
 from kok.operators.cluster.businesscluster.apply import Refused, brought
 from kok.workload.identity import Identity
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from kok.api.cluster.cluster import Cluster
 from kok.api.machine.machine import Machine
 from kok.kube import kinds
-from kok.kube.decoding.machines import brief
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.errors import Conflict, KubeError, NotFound
+from kok.kube.objects.machines import brief
 from kok.operators.cluster.businesscluster.connections import Connection
 from kok.operators.cluster.businesscluster.watches import Watches
 from kok.runtime.controller.reconciler import Pass

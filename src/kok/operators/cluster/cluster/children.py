@@ -16,7 +16,7 @@ from kok.api.cluster.cluster import DEFAULT_ADDONS, Cluster
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest, Resource
 from kok.kube import kinds
-from kok.kube.objects.ownership import children_of, whole_of
+from kok.kube.objects.children import children_of, whole_of
 from kok.operators.cluster import naming, reasons
 from kok.operators.cluster.naming import (
     CA_KEY,

@@ -9,8 +9,8 @@ from kok.api import names
 from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
+from kok.kube.apply.prune import prune, release
 from kok.kube.errors import InvalidObject
-from kok.kube.objects.ownership import prune, release
 from kok.kube.objects.together import all_of
 from kok.operators.cluster import naming, reasons
 from kok.operators.cluster.cluster.children import RULES

@@ -9,8 +9,9 @@ from kok.api import names
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
-from kok.kube.decoding.pods import pod_gist
-from kok.kube.objects.ownership import children_of, owned_by, reference_to, whole_of
+from kok.kube.objects.children import children_of, reference_to, whole_of
+from kok.kube.objects.ownership import owned_by
+from kok.kube.objects.pods import pod_gist
 from kok.operators.etcd import naming
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
 

@@ -12,7 +12,8 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.errors import NotFound
-from kok.kube.objects.ownership import LEAVING, owned_by
+from kok.kube.objects.children import LEAVING
+from kok.kube.objects.ownership import owned_by
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observe import World, read_children
 from kok.operators.etcd.jobs import owned as workers

@@ -16,7 +16,8 @@ from kok.etcdclient.model import Credentials, EtcdError, Listed, MemberStatus, T
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
-from kok.kube.objects.ownership import SURPLUS, is_whole, owner_labels
+from kok.kube.objects.children import SURPLUS, is_whole
+from kok.kube.objects.ownership import owner_labels
 from kok.kube.objects.together import asking
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.certificates import trust

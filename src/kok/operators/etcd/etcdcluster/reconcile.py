@@ -19,9 +19,9 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.apply.prune import prune
 from kok.kube.apply.serverside import ensure_all
 from kok.kube.errors import AlreadyExists
-from kok.kube.objects.ownership import prune
 from kok.operators.etcd import metrics, naming, reasons
 from kok.operators.etcd.etcdcluster import decide, delete, hibernation, render
 from kok.operators.etcd.etcdcluster.backups import scheduled

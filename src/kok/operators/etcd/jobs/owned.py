@@ -11,15 +11,9 @@ from collections.abc import Callable, Container
 from kok.api.meta import Manifest, Resource
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.decoding.pods import pod_gist
-from kok.kube.objects.ownership import (
-    LEAVING,
-    SURPLUS,
-    children_of,
-    few,
-    owner_labels,
-    reference_to,
-)
+from kok.kube.objects.children import LEAVING, SURPLUS, children_of, few, reference_to
+from kok.kube.objects.ownership import owner_labels
+from kok.kube.objects.pods import pod_gist
 from kok.operators.etcd import naming
 from kok.operators.etcd.jobs import outcome
 

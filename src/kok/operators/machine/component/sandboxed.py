@@ -31,15 +31,13 @@ from kok.operators.machine.component.render import (
 )
 from kok.operators.machine.remote.survey import Question, Survey
 from kok.runtime.sandbox.pool import Workshop
-from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished
+from kok.runtime.sandbox.process import TooMuch, Unfinished
+from kok.templating.aside import aside, is_quick
 
-LIMITS = Limits()
 TOO_DEEP = f"deeper than {ALLOWED} levels; make them flatter"
 HELD_MOST = 4 * MIB
 """Bytes of memory that the Components which one Machine names take together, and the same of what
 they are rendered to. A namespace has a dozen passes at a time; built-in ones take 50 KiB."""
-SMALL = 16 * 1024
-"""Characters of parameters as JSON with which a built-in Component is rendered at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +127,8 @@ class Renderer:
         if too_deep(job.params):
             return Made(error=f"{name}: its params are nested {TOO_DEEP}"), 0
         try:
-            said = await self._workshop.run(
-                job.machine.namespace, render_job, job, digest=job.digest(), limits=LIMITS
-            )
+            namespace = job.machine.namespace
+            said = await aside(self._workshop, namespace, render_job, job, job.digest())
         except TooMuch as error:
             return Made(error=f"{name}: rendering {error}; make its templates simpler"), 0
         except Unfinished as error:
@@ -166,11 +163,7 @@ class Checker:
         digest = hashlib.sha256(made_of.encode()).hexdigest()
         namespace = component.metadata.namespace
         try:
-            return str(
-                await self._workshop.run(
-                    namespace, check_job, component, digest=digest, limits=LIMITS
-                )
-            )
+            return str(await aside(self._workshop, namespace, check_job, component, digest))
         except TooMuch as error:
             return f"checking it {error}; make its templates and spec.parameters simpler"
 
@@ -226,7 +219,7 @@ def taken(value: object) -> int:
 
 def _at_once(component: Component, params: Mapping[str, Any]) -> bool:
     """Whether there is nothing in it by which a user could make it take long."""
-    return ours(component.spec) and not too_deep(params) and len(json.dumps(params)) <= SMALL
+    return ours(component.spec) and is_quick(params)
 
 
 def ours(spec: ComponentSpec) -> bool:

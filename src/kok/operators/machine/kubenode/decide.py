@@ -13,7 +13,7 @@ from enum import Enum
 
 from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
-from kok.kube.apply.drift import covers
+from kok.kube.objects.drift import covers
 
 SOFTWARE = ("components", "artifacts", "addresses")
 """Fields of a Machine's spec that change what is on the host: of its addresses the kubelet is told

@@ -22,12 +22,12 @@ from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube import kinds
 from kok.kube.apply.serverside import ensure_all
-from kok.kube.decoding.machines import some
 from kok.kube.decoding.strip import unrecorded
 from kok.kube.decoding.truncation import FREE_FORM, refuse
 from kok.kube.errors import Conflict, InvalidObject, NotFound
 from kok.kube.http import dial, inbound
 from kok.kube.lists.tolerant import Listed, listed
+from kok.kube.objects.machines import some
 from kok.kube.objects.ownership import owned_by, owner_labels, refers_to
 from kok.kube.objects.together import asking
 from kok.operators.machine import reasons

@@ -16,7 +16,7 @@ from kok.operators.machine.component import catalog
 from kok.operators.machine.remote import paths
 from kok.runtime.controller.errors import Invalid
 
-HOST_PREP, RUNC, CNI_PLUGINS = "host-prep", "runc", "cni-plugins"
+HOST_PREP = "host-prep"
 
 
 def kubernetes_version(kubenode: KubeNode, cluster: Cluster) -> str:
@@ -71,12 +71,7 @@ def software(
 
 def _defaults(version: str) -> dict[str, str]:
     facts = versions.kubernetes(version).facts.host_components
-    return {
-        HOST_PREP: catalog.HOST_PREP_VERSION,
-        RUNC: facts.runc,
-        CNI_PLUGINS: facts.cni_plugins,
-        paths.CONTAINERD: facts.containerd,
-    }
+    return {HOST_PREP: catalog.HOST_PREP_VERSION, **facts}
 
 
 def _running(version: str, machines: Iterable[Machine]) -> dict[str, str]:

@@ -14,10 +14,10 @@ from kok.api.machine.machine import Machine, MachineStatus
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube import kinds
-from kok.kube.access import AccessError
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.errors import Forbidden
+from kok.kube.http.access import AccessError
 from kok.kube.lists.tolerant import Listed
 from kok.kube.objects import addresses
 from kok.operators.machine import reasons

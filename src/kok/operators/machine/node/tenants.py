@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.access import Access
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
+from kok.kube.http.access import Access
 from kok.kube.http.paths import object_path
 from kok.operators.machine.node import nodes
 from kok.operators.machine.node.nodes import NodeView

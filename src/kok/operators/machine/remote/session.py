@@ -21,7 +21,7 @@ from kok.operators.machine.node.refusals import Refusals
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.ssh import HostError, HostFloods, HostHeld, ScriptFailed
 from kok.operators.machine.remote.survey import Identity, Survey
-from kok.runtime.process.metrics import reason_of
+from kok.runtime.metrics import reason_of
 
 _log = structlog.stdlib.get_logger("kok.machine")
 

@@ -15,7 +15,7 @@ from kok.api.names import ANNOTATION_TRUST_CA
 from kok.etcdclient.client import EtcdClient
 from kok.etcdclient.model import Credentials, EtcdError, Trouble
 from kok.kube import kinds
-from kok.kube.access import Access, ssl_context
+from kok.kube.http.access import Access, ssl_context
 from kok.operators.etcd.etcdcluster import reconcile
 from kok.operators.etcd.etcdcluster.observe import is_ready
 from kok.operators.etcd.naming import CLIENT_PORT, PEER_PORT, pod_endpoint

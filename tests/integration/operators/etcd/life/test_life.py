@@ -11,7 +11,7 @@ from tests.integration.operators.etcd.standin import StandIn
 from kok.kube import kinds
 from kok.operators.etcd.etcdcluster import reconcile
 from kok.operators.etcd.naming import pod_endpoint
-from kok.runtime.process import metrics
+from kok.runtime import metrics
 from kok.runtime.process.main import Process
 
 

@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 import yaml
 from tests.integration.operators.etcd.bare import Bare
-from tests.unit.chart.conftest import CHART
 from tests.unit.etcdclient.test_client import WHO
+from tests.unit.repository.chart.conftest import CHART
 
 from kok.etcdclient.client import EtcdClient
 

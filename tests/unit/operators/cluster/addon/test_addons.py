@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import structlog
 import yaml
-from tests.unit.operators.cluster import golden
+from tests.unit.golden import cluster as golden
 from tests.unit.operators.cluster.builders import NOW, a_cluster
 
 from kok.api.cluster.addon import BUILTIN_ADDONS, Addon, AppliedObject

@@ -35,8 +35,8 @@ PATIENT = Limits(cpu=2, wall=600.0)
 """The machine may have other things to do than to start a process."""
 
 
-def renderer(workshop: Workshop, **settings: Any) -> BundleRenderer:
-    return BundleRenderer(workshop, BundleSettings(limits=PATIENT, **settings))
+def renderer(run: Any = aside, **settings: Any) -> BundleRenderer:
+    return BundleRenderer(Workshop(run=run, limits=PATIENT), BundleSettings(**settings))
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ async def made(kube: Kube, bundles: BundleRenderer, text: str, **values: Any) ->
 
 
 async def test_a_users_templates_are_rendered_and_a_date_stays_a_text(kube: Kube) -> None:
-    (manifest,) = await made(kube, renderer(Workshop()), CONFIGMAP % "2026-01-01", word="hello")
+    (manifest,) = await made(kube, renderer(), CONFIGMAP % "2026-01-01", word="hello")
     assert manifest["data"] == {"text": "hello", "since": "2026-01-01"}
     assert manifest["metadata"]["labels"]
 
@@ -85,7 +85,7 @@ async def test_a_users_templates_are_rendered_and_a_date_stays_a_text(kube: Kube
     ids=["memory", "aliases", "time"],
 )
 async def test_a_template_takes_no_more_than_it_may(kube: Kube, text: str, words: str) -> None:
-    bundles = renderer(Workshop())
+    bundles = renderer()
     with pytest.raises(Invalid, match=words) as caught:
         await made(kube, bundles, text, word="")
     assert caught.value.reason == "TemplateInvalid"
@@ -102,7 +102,7 @@ async def test_the_same_templates_are_rendered_once(
     async def never(*_: object) -> Any:
         raise AssertionError("rendered again")
 
-    bundles = renderer(Workshop(run=counted))
+    bundles = renderer(counted)
     first = await made(kube, bundles, CONFIGMAP % "1", word="hello")
     with pytest.raises(Invalid):
         await made(kube, bundles, "{{ nothing }}")
@@ -121,7 +121,7 @@ async def test_a_process_that_came_to_no_end_is_tried_again(
         raise Unfinished("ended with -9")
 
     with pytest.raises(Wait, match="rendering ended with -9; it is tried again"):
-        await made(kube, renderer(Workshop(run=killed)), CONFIGMAP % "1")
+        await made(kube, renderer(killed), CONFIGMAP % "1")
 
 
 async def test_what_runs_into_itself_is_not_rendered_again(kube: Kube) -> None:
@@ -132,7 +132,7 @@ async def test_what_runs_into_itself_is_not_rendered_again(kube: Kube) -> None:
         tries += 1
         return await aside(*given)
 
-    bundles = renderer(Workshop(run=counted))
+    bundles = renderer(counted)
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: &d {self: *d}"
     for _ in range(3):
         with pytest.raises(Invalid, match="more than 200000 values"):
@@ -147,7 +147,7 @@ async def test_a_built_in_addon_with_huge_values_is_rendered_aside(kube: Kube) -
         asked.append(argument.addon)
         return await aside(function, argument, limits)
 
-    bundles = renderer(Workshop(run=noted))
+    bundles = renderer(noted)
 
     def coredns(kinds: int) -> Addon:
         values = {"resources": {"requests": {f"example.com/thing-{n}": "1" for n in range(kinds)}}}
@@ -167,7 +167,7 @@ async def test_values_without_end_are_refused(kube: Kube) -> None:
     for _ in range(100):
         values = {"a": values}
     with pytest.raises(Invalid, match=r"spec\.values is nested deeper than 64 levels") as caught:
-        await made(kube, renderer(Workshop()), CONFIGMAP % "1", **values)
+        await made(kube, renderer(), CONFIGMAP % "1", **values)
     assert caught.value.reason == "ValuesInvalid"
 
 
@@ -183,7 +183,7 @@ async def test_of_large_bundles_a_namespace_has_one_in_memory(kube: Kube) -> Non
     async def rendered(_function: Any, job: Any, _limits: Limits) -> Any:
         return {"manifests": [{"kind": job.addon, "data": job.values["word"]}]}
 
-    bundles = renderer(Workshop(run=rendered), large_at_once=2)
+    bundles = renderer(rendered, large_at_once=2)
     inside: list[str] = []
     leave = asyncio.Event()
 
@@ -208,7 +208,7 @@ async def test_a_large_bundle_whose_cluster_is_slow_makes_room_for_those_of_othe
     async def rendered(_function: Any, job: Any, _limits: Limits) -> Any:
         return {"manifests": [{"kind": job.addon, "data": job.values["word"]}]}
 
-    bundles = renderer(Workshop(run=rendered), large_at_once=1, span=0.0)
+    bundles = renderer(rendered, large_at_once=1, span=0.0)
     inside = asyncio.Event()
 
     async def hang() -> None:

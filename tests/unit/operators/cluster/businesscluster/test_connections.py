@@ -8,8 +8,8 @@ import pytest
 from tests.unit.operators.cluster.builders import NOW, a_cluster
 
 from kok import pki
-from kok.kube.access import Access
 from kok.kube.errors import Barred
+from kok.kube.http.access import Access
 from kok.operators.cluster.businesscluster import rbac
 from kok.operators.cluster.businesscluster.connections import (
     Connections,

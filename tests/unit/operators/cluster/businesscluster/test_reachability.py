@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi
 
-from kok.kube.access import Access
 from kok.kube.client import Kube
+from kok.kube.http.access import Access
 from kok.operators.cluster.businesscluster.reachability import ask, resolve
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import structlog
-from tests.unit.csrs import csr, node
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.cluster.builders import NOW, a_cluster
 from tests.unit.operators.machine.builders import machine
+from tests.unit.workload.csrs import csr, node
 
 from kok.api.meta import Manifest
-from kok.kube.access import from_kubeconfig
 from kok.kube.client import Kube
+from kok.kube.http.access import from_kubeconfig
 from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes, attend
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.reconciler import Pass

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import pytest
 from aiohttp import web
-from tests.unit.csrs import csr
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.cluster.builders import a_node
+from tests.unit.workload.csrs import csr
 
 from kok.api.meta import Kind, Manifest
 from kok.kube.budget.limits import TENANT

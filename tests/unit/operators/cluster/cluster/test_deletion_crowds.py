@@ -13,7 +13,8 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.decoding.nesting import parse
-from kok.kube.objects.ownership import LEAVING, owned
+from kok.kube.objects.children import LEAVING
+from kok.kube.objects.ownership import owned
 from kok.operators.cluster.cluster.delete import Deletion
 from kok.runtime.clock import SystemClock
 from kok.runtime.controller.errors import Wait

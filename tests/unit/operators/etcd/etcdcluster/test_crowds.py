@@ -18,7 +18,8 @@ from kok.kube import kinds
 from kok.kube.apply.serverside import covers, index, stamped
 from kok.kube.client import Kube
 from kok.kube.decoding.nesting import parse
-from kok.kube.objects.ownership import SURPLUS, owned, owner_labels, owner_reference
+from kok.kube.objects.children import SURPLUS
+from kok.kube.objects.ownership import owned, owner_labels, owner_reference
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.children import VOLUMES, known, stranger
 from kok.operators.etcd.etcdcluster.conditions.obstacles import name_problem

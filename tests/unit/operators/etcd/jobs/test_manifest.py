@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 import pytest
-from tests.unit.operators.etcd import golden
+from tests.unit.golden import etcd as golden
 from tests.unit.operators.etcd.builders import formed
 from tests.unit.operators.etcd.etcdbackup.builders import a_backup
 

@@ -12,7 +12,6 @@ from tests.unit.operators.machine.cases import case, seen
 
 from kok.api.machine.component import Component
 from kok.operators.machine import reasons
-from kok.operators.machine.component import sandboxed
 from kok.operators.machine.component.render import ComponentError, question, rendered
 from kok.operators.machine.component.sandboxed import Checker, Renderer, Templates, ours
 from kok.operators.machine.machine import decide
@@ -20,6 +19,8 @@ from kok.operators.machine.machine.steps import Refuse
 from kok.runtime.sandbox.pool import Workshop
 from kok.runtime.sandbox.process import Limits, Unfinished, aside
 
+PATIENT = Limits(cpu=2, wall=600.0)
+"""The machine may have other things to do than to start a process."""
 MACHINE = builders.machine(components=[{"name": "tool", "version": "1.0", "params": {"word": "a"}}])
 GIVEN = {"word": "a"}
 SURVEY = builders.survey()
@@ -28,12 +29,6 @@ ENDLESS = (
     "took longer than 2 s",
 )
 GREEDY = ("{{ 'x' * 10000000000 }}", "took more than 96 MiB of memory")
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine may have other things to do than to start a process."""
-    monkeypatch.setattr(sandboxed, "LIMITS", Limits(cpu=2, wall=600.0))
 
 
 def tool(install: str = "echo {{ params.word }} {{ facts.arch }}", **spec: Any) -> Component:
@@ -51,7 +46,7 @@ async def templates(renderer: Renderer, component: Component) -> Templates:
 
 async def test_a_users_component_comes_out_as_it_would_in_the_operator() -> None:
     component = tool(dependsOn=["runc"])
-    found = await templates(Renderer(Workshop()), component)
+    found = await templates(Renderer(Workshop(limits=PATIENT)), component)
     assert found.made
     assert found.question(component, MACHINE, GIVEN) == question(component, MACHINE, GIVEN)
     here = rendered(component, MACHINE, GIVEN, SURVEY)
@@ -60,13 +55,13 @@ async def test_a_users_component_comes_out_as_it_would_in_the_operator() -> None
 
 async def test_before_the_host_is_known_there_is_a_question() -> None:
     component = tool()
-    found = await Renderer(Workshop()).templates(MACHINE, {"tool": component}, None)
+    found = await Renderer(Workshop(limits=PATIENT)).templates(MACHINE, {"tool": component}, None)
     assert found.question(component, MACHINE, GIVEN).paths == ("/etc/tool/a",)
 
 
 async def test_a_component_that_no_machine_can_use_says_so() -> None:
     component = tool(parameters={"default": "\U0001f600" * 500_000})
-    assert "more than 4 MiB of memory" in await Checker(Workshop()).problem(component)
+    assert "more than 4 MiB of memory" in await Checker(Workshop(limits=PATIENT)).problem(component)
 
 
 async def test_what_one_machines_components_come_to_is_bounded() -> None:
@@ -76,7 +71,7 @@ async def test_what_one_machines_components_come_to_is_bounded() -> None:
     components = {
         name: tool("{{ 'x' * 1900000 }}", name=name, version="1") for name in ("c0", "c1", "c2")
     }
-    found = await Renderer(Workshop()).templates(machine, components, SURVEY)
+    found = await Renderer(Workshop(limits=PATIENT)).templates(machine, components, SURVEY)
     made = [found.made[f"c{i}-1"] for i in range(3)]
     assert [one.rendered is not None for one in made] == [True, True, False]
     assert "more than 4 MiB of memory" in made[2].error
@@ -85,7 +80,7 @@ async def test_what_one_machines_components_come_to_is_bounded() -> None:
 @pytest.mark.parametrize(("text", "words"), [ENDLESS, GREEDY], ids=["time", "memory"])
 async def test_a_template_takes_no_more_than_it_may(text: str, words: str) -> None:
     component = tool(install=text)
-    found = await templates(Renderer(Workshop()), component)
+    found = await templates(Renderer(Workshop(limits=PATIENT)), component)
     with pytest.raises(ComponentError, match=re.escape(f"Component tool-1.0: rendering {words}")):
         found.question(component, MACHINE, GIVEN)
 
@@ -94,7 +89,7 @@ async def test_the_machine_says_what_is_wrong_with_the_templates() -> None:
     component = tool(install=ENDLESS[0])
     given = case(MACHINE, seen(complete=False))
     world = replace(given.world, components={"tool": component})
-    found = await templates(Renderer(Workshop()), component)
+    found = await templates(Renderer(Workshop(limits=PATIENT)), component)
     step = decide.decide(replace(given, world=world, templates=found)).step
     assert isinstance(step, Refuse)
     assert step.problem.reason == reasons.COMPONENT_INVALID
@@ -103,7 +98,7 @@ async def test_the_machine_says_what_is_wrong_with_the_templates() -> None:
 
 async def test_what_only_a_host_shows_to_be_wrong_is_said_once_it_is_known() -> None:
     component = tool(install="{{ facts.nothing }}")
-    found = await templates(Renderer(Workshop()), component)
+    found = await templates(Renderer(Workshop(limits=PATIENT)), component)
     assert found.question(component, MACHINE, GIVEN).paths
     with pytest.raises(ComponentError, match=r"Component tool-1\.0: scripts\.install"):
         found.rendered(component, MACHINE, GIVEN, SURVEY)
@@ -118,7 +113,7 @@ async def test_the_same_is_rendered_once() -> None:
     async def never(*_: object) -> Any:
         raise AssertionError("rendered again")
 
-    renderer = Renderer(Workshop(run=counted))
+    renderer = Renderer(Workshop(run=counted, limits=PATIENT))
     first = await templates(renderer, tool())
     run = never
     # Another look at the same host, at another time and with other free space.
@@ -136,7 +131,7 @@ async def test_a_process_that_came_to_no_end_is_tried_again() -> None:
             raise kills.pop()
         return await aside(*given)
 
-    renderer, component = Renderer(Workshop(run=killed_once)), tool()
+    renderer, component = Renderer(Workshop(run=killed_once, limits=PATIENT)), tool()
     found = await templates(renderer, component)
     with pytest.raises(ComponentError, match="rendering ended with -9; it is tried again"):
         found.question(component, MACHINE, GIVEN)
@@ -152,7 +147,7 @@ async def test_what_comes_with_kok_needs_no_process_unless_its_parameters_are_hu
         return await aside(function, job, limits)
 
     components = {name: builders.builtin(name) for name in builders.VERSIONS}
-    renderer = Renderer(Workshop(run=noted))
+    renderer = Renderer(Workshop(run=noted, limits=PATIENT))
     found = await renderer.templates(builders.machine(), components, SURVEY)
     assert not found.made
 
@@ -176,7 +171,7 @@ async def test_a_schema_whose_pattern_never_ends_stops_nobody() -> None:
     machine = builders.machine(
         components=[{"name": "tool", "version": "1.0", "params": {"word": "a" * 60 + "!"}}]
     )
-    found = await Renderer(Workshop()).templates(machine, {"tool": component}, SURVEY)
+    found = await Renderer(Workshop(limits=PATIENT)).templates(machine, {"tool": component}, SURVEY)
     with pytest.raises(ComponentError, match="took longer than 2 s"):
         found.question(component, machine, {"word": "a" * 60 + "!"})
 
@@ -188,7 +183,7 @@ async def test_a_component_is_checked_aside_and_once() -> None:
         asked.append(component.name)
         return await aside(function, component, limits)
 
-    checker = Checker(Workshop(run=noted))
+    checker = Checker(Workshop(run=noted, limits=PATIENT))
     deep = tool(install="{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", version="2.0")
     for _ in range(2):
         assert await checker.problem(tool()) == ""
@@ -213,8 +208,10 @@ async def test_parameters_and_schemas_without_end_are_refused() -> None:
     kubelet = next(c for c in machine.spec.components if c.name == "kubelet")
     kubelet.params["config"] = deep
     component = builders.builtin("kubelet")
-    found = await Renderer(Workshop()).templates(machine, {"kubelet": component}, SURVEY)
+    found = await Renderer(Workshop(limits=PATIENT)).templates(
+        machine, {"kubelet": component}, SURVEY
+    )
     with pytest.raises(ComponentError, match="its params are nested deeper than 64 levels"):
         found.question(component, machine, kubelet.params)
-    problem = await Checker(Workshop()).problem(tool(parameters=deep))
+    problem = await Checker(Workshop(limits=PATIENT)).problem(tool(parameters=deep))
     assert problem == "spec.parameters is nested deeper than 64 levels; make them flatter"

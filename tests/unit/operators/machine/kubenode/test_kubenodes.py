@@ -8,7 +8,8 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.operators.machine import builders, golden
+from tests.unit.golden import machine as golden
+from tests.unit.operators.machine import builders
 
 from kok.api.machine.host import Host
 from kok.api.machine.machine import Machine

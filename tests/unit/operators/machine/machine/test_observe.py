@@ -17,8 +17,8 @@ from kok.api.machine.machine import Machine
 from kok.api.meta import Kind, Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
-from kok.kube.decoding.machines import brief
 from kok.kube.decoding.nesting import parse
+from kok.kube.objects.machines import brief
 from kok.operators.machine import reasons
 from kok.operators.machine.census import Census
 from kok.operators.machine.host import ssh_secrets

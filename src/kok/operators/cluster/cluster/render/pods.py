@@ -8,7 +8,7 @@ from typing import Any
 
 from kok.api.meta import Manifest
 from kok.api.names import LABEL_CLUSTER, LABEL_COMPONENT
-from kok.kube.apply.drift import covers
+from kok.kube.objects.drift import covers
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster, ResolvedComponent
 from kok.operators.cluster.naming import LABEL_VERSION, pod_labels
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from kok.api.etcd.etcdcluster import EtcdMember
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.objects.ownership import is_whole
+from kok.kube.objects.children import is_whole
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.observe import World

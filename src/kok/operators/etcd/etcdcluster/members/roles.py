@@ -9,7 +9,8 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdClusterStatus, EtcdMember
 from kok.api.meta import Manifest
 from kok.etcdclient.model import Listed
 from kok.kube import kinds
-from kok.kube.objects.ownership import is_whole, owned_by
+from kok.kube.objects.children import is_whole
+from kok.kube.objects.ownership import owned_by
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster import storage
 from kok.operators.etcd.etcdcluster.certificates import trust

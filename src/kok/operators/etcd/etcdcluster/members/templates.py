@@ -9,7 +9,7 @@ from __future__ import annotations
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.apply.drift import covers
+from kok.kube.objects.drift import covers
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster import render, storage
 from kok.operators.etcd.etcdcluster.certificates import trust

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-from tests.unit.operators.cluster import golden
+from tests.unit.golden import cluster as golden
 from tests.unit.operators.cluster.builders import a_cluster
 
 from kok.operators.cluster.cluster.render.bootstrap import BootstrapInputs, endpoint_slice, objects

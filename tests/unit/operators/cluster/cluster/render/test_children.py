@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from tests.unit.operators.cluster import golden
+from tests.unit.golden import cluster as golden
 from tests.unit.operators.cluster.builders import a_cluster, an_etcd
 
 from kok import versions

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.enforcer import Enforcer, Spot
-from tests.unit.operators.cluster import golden
+from tests.unit.golden import cluster as golden
 from tests.unit.operators.cluster.builders import a_cluster
+from tests.unit.operators.enforcer import Enforcer, Spot
 from tests.unit.operators.etcd.builders import an_etcd
 
 from kok.kube.objects.networkpolicy import pods_in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.operators.etcd import golden
+from tests.unit.golden import etcd as golden
 from tests.unit.operators.etcd.builders import CLUSTER_ID, an_etcd
 
 from kok.api.meta import Manifest

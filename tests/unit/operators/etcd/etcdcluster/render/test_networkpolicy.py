@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.enforcer import Enforcer, Spot
 from tests.unit.fakeapi import FakeApi
-from tests.unit.operators.etcd import golden
+from tests.unit.golden import etcd as golden
+from tests.unit.operators.enforcer import Enforcer, Spot
 from tests.unit.operators.etcd.builders import an_etcd
 from tests.unit.operators.etcd.etcdbackup.builders import a_backup
 

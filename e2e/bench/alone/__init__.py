@@ -1,0 +1,1 @@
+"""What needs no lab with KOK in it, and is to have the machine for itself."""

@@ -1,0 +1,78 @@
+"""How long `make demo` takes: in a lab of its own, with the cache as it is or with an empty one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from e2e.bench.figure import Figure, figure
+
+ROOT = Path(__file__).parents[3]
+LAB = "kok-bench-demo"
+WARM, COLD = 180.0, 1500.0
+"""Seconds that `make demo` may take with a filled cache and with an empty one, on two cores."""
+
+
+async def warm() -> AsyncIterator[Figure]:
+    """`make demo` on a machine whose cache is filled: meta cluster, KOK, cluster, node, pod."""
+    await _demo({})  # fills what is missing
+    took, said = await _demo({})
+    yield figure("demo-warm", took, "s", WARM, note="the whole command, with a filled cache")
+    for part in ("lab_s", "install_s", "cluster_ready_s", "node_ready_s", "pod_s"):
+        yield figure(f"demo-{part.removesuffix('_s').replace('_', '-')}", float(said[part]), "s")
+
+
+async def cold() -> AsyncIterator[Figure]:
+    """`make demo` with an empty cache: everything is compiled and built; takes as long."""
+    cache = Path(tempfile.mkdtemp(prefix="kok-cold-", dir=_roomy()))
+    try:
+        took, _ = await _demo({"KOK_CACHE": str(cache)})
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+    yield figure("demo-cold", took, "s", COLD, note="the whole command, with an empty cache")
+
+
+def _roomy() -> Path:
+    """Beside the usual cache, since a temporary directory may be a small file system in memory."""
+    place = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+async def _demo(env: Mapping[str, str]) -> tuple[float, dict[str, float | str]]:
+    """Seconds, and the figures of the demo's last line; its lab is gone before and after."""
+    own = {"KOK_LAB": LAB, **env}
+    await _make("lab-down", own)
+    try:
+        begin = time.monotonic()
+        out = await _make("demo", own)
+        took = time.monotonic() - begin
+    finally:
+        await _make("lab-down", own)
+    return took, json.loads(out.rstrip().splitlines()[-1])
+
+
+async def _make(target: str, env: Mapping[str, str]) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *("make", "--silent", target),
+        cwd=ROOT,
+        env={**os.environ, **env},
+        stdout=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.DEVNULL,
+    )
+    if process.stdout is None:
+        raise AssertionError("the output is piped")
+    kept: list[str] = []
+    async for line in process.stdout:
+        kept.append(line.decode(errors="replace"))
+        sys.stderr.write(kept[-1])
+    if code := await process.wait():
+        raise RuntimeError(f"make {target} ended with exit code {code}")
+    return "".join(kept)

@@ -1,0 +1,1 @@
+"""What befalls nodes, pods, clocks and stores; everything is undone at the end of its block."""

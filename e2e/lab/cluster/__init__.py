@@ -1,0 +1,1 @@
+"""The meta cluster, its hosts, and their network."""

@@ -1,0 +1,1 @@
+"""Images: root file systems, what is laid over them, and KOK's own."""

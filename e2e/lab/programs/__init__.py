@@ -1,0 +1,1 @@
+"""Programs: built from Go modules, or taken from where they are published."""

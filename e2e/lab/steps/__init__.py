@@ -1,0 +1,1 @@
+"""A run as a graph of steps, and how it is shown."""

@@ -1,0 +1,1 @@
+"""What etcd stores: backed up, restored, and kept when disks and volumes fail."""

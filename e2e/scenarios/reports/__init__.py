@@ -1,0 +1,1 @@
+"""What people reported, told again in the lab."""

@@ -1,0 +1,13 @@
+"""Of what people reported the stories about hosts."""
+
+from __future__ import annotations
+
+from e2e.framework.environment import environment
+from e2e.framework.report import Report
+from e2e.stories import hosts
+
+
+async def run(report: Report) -> None:
+    """One group of `reports`."""
+    async with environment(report, meta=1, workers=3) as w:
+        await hosts.tell(w)

@@ -1,0 +1,124 @@
+"""The sandbox of all templates: strict, without a way out, and the same whenever it is used.
+
+Filters beside Jinja2's own, for every template:
+
+    yaml(indent=0)  the value as YAML without a final line break, further lines indented
+    to_yaml         the value as a YAML document, with its final line break
+    json            the value as JSON in ASCII, keys sorted
+    to_json         the same with other scripts as they are: a string is a TOML string, too
+    b64encode       the text in base64, as `data` of a Secret wants it
+    sha256          the text's SHA-256 in hexadecimal
+    sh              the text quoted for a shell
+    merge(over)     two maps merged at every depth; what is no map is replaced
+
+and the test `ipv6`, which tells such an address. What is asked for and not there is an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+import yaml
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+COMPILED = 64
+"""Texts that are kept compiled: templates are looked at on every pass and hardly ever change."""
+
+
+class TemplateError(Exception):
+    """A template that cannot be read or rendered. The message says what is wrong, not where."""
+
+    def __init__(self, message: str, *, line: int | None = None, undefined: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+        """Of the template, where it cannot be read."""
+        self.undefined = undefined
+        """Whether it asks for what nobody gave."""
+
+
+def check(text: str) -> None:
+    """Raises `TemplateError` for a text that is no template."""
+    try:
+        _ENVIRONMENT.parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise _unreadable(error) from None
+    except RecursionError:
+        raise TemplateError("it is nested too deeply; make it flatter") from None
+
+
+def render(text: str, context: Mapping[str, Any]) -> str:
+    """The text with values put in. Raises `TemplateError`, and `MemoryError` as it comes."""
+    try:
+        return _compiled(text).render(context)
+    except jinja2.TemplateSyntaxError as error:
+        raise _unreadable(error) from None
+    except jinja2.UndefinedError as error:
+        raise TemplateError(str(error), undefined=True) from None
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a template may raise anything by what it calls
+        raise TemplateError(str(error) or type(error).__name__) from None
+
+
+def _unreadable(error: jinja2.TemplateSyntaxError) -> TemplateError:
+    return TemplateError(error.message or "it cannot be read", line=error.lineno)
+
+
+@lru_cache(maxsize=COMPILED)
+def _compiled(text: str) -> jinja2.Template:
+    return _ENVIRONMENT.from_string(text)
+
+
+def _yaml(value: Any, indent: int = 0) -> str:
+    text = yaml.safe_dump(value, default_flow_style=False, sort_keys=True, width=10**6).rstrip()
+    text = text.removesuffix("\n...")
+    return text.replace("\n", "\n" + " " * indent)
+
+
+def _to_yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=True, default_flow_style=False, width=10**6)
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _environment() -> jinja2.Environment:
+    """Users write templates, and the operator may do more than they: hence the sandbox."""
+    environment = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    # It would make other manifests at every look.
+    del environment.globals["lipsum"]
+    environment.filters |= {
+        "yaml": _yaml,
+        "to_yaml": _to_yaml,
+        "json": lambda value: json.dumps(value, sort_keys=True),
+        "to_json": lambda value: json.dumps(value, sort_keys=True, ensure_ascii=False),
+        "b64encode": lambda text: base64.b64encode(str(text).encode()).decode(),
+        "sha256": lambda text: hashlib.sha256(str(text).encode()).hexdigest(),
+        "sh": lambda value: shlex.quote(str(value)),
+        "merge": _merge,
+    }
+    environment.tests["ipv6"] = lambda address: ":" in str(address)
+    return environment
+
+
+_ENVIRONMENT = _environment()

@@ -1,0 +1,70 @@
+"""What KOK's image depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from e2e.lab.images import operator_image
+
+DOCKERFILE = """\
+ARG BASE
+FROM ${BASE} AS build
+COPY requirements/runtime.txt \\
+     pyproject.toml ./
+COPY --chown=0:0 src src
+FROM ${BASE}
+COPY --from=build /opt/kok /opt/kok
+"""
+
+
+def test_what_is_copied_from_the_checkout_is_found() -> None:
+    assert operator_image.copied(DOCKERFILE) == [
+        "requirements/runtime.txt",
+        "pyproject.toml",
+        "src",
+    ]
+
+
+def test_the_named_stages_before_the_image_are_found() -> None:
+    assert operator_image.stages(DOCKERFILE) == ["build"]
+    assert operator_image.stages("FROM a\nCOPY x y\n") == []
+
+
+def _checkout(root: Path) -> Path:
+    (root / "src").mkdir(parents=True)
+    (root / "src" / "a.py").write_text("a = 1")
+    (root / "Dockerfile").write_text(DOCKERFILE)
+    (root / "README.md").write_text("text")
+    return root
+
+
+def test_only_what_goes_into_the_image_changes_it(tmp_path: Path) -> None:
+    root = _checkout(tmp_path)
+    before = operator_image.digest(root, ["src"], "base")
+    (root / "README.md").write_text("other text")
+    (root / "src" / "__pycache__").mkdir()
+    (root / "src" / "__pycache__" / "a.pyc").touch()
+    assert operator_image.digest(root, ["src"], "base") == before
+    assert operator_image.digest(root, ["src"], "another base") != before
+    (root / "src" / "a.py").write_text("a = 2")
+    assert operator_image.digest(root, ["src"], "base") != before
+
+
+def test_a_renamed_file_changes_the_image(tmp_path: Path) -> None:
+    root = _checkout(tmp_path)
+    before = operator_image.digest(root, ["src"], "base")
+    (root / "src" / "a.py").rename(root / "src" / "b.py")
+    assert operator_image.digest(root, ["src"], "base") != before
+
+
+def test_the_latest_images_stay_and_the_one_in_use_whatever_its_age() -> None:
+    images = [f"kok/{name}:{tag}" for tag in "edcba" for name in ("operator", "operator-build")]
+
+    assert operator_image.outdated(images, "e") == [
+        "kok/operator:b",
+        "kok/operator-build:b",
+        "kok/operator:a",
+        "kok/operator-build:a",
+    ]
+    assert "kok/operator:a" not in operator_image.outdated(images, "a")
+    assert operator_image.outdated(images[:2], "e") == []
