@@ -18,12 +18,11 @@ from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.kube.http.access import Access
-from kok.operators.cluster.addon import apply as inventory
-from kok.operators.cluster.addon.apply import entries, install, remove
+from kok.operators.cluster.addon.apply import install, inventory_entries, removal_order, remove
 from kok.operators.cluster.addon.crashes import pod_error
 from kok.operators.cluster.addon.health import Workload
 from kok.operators.cluster.businesscluster import rbac
-from kok.operators.cluster.businesscluster.apply import brought
+from kok.operators.cluster.businesscluster.apply import apply_all
 from kok.operators.cluster.businesscluster.connections import WORKING
 from kok.operators.cluster.cluster.render import bootstrap
 from kok.operators.cluster.naming import LABEL_ADDON
@@ -46,23 +45,23 @@ async def addon(kube: Kube) -> str:
     """A pass over an Addon of many objects, and its end."""
     wanted = [manifest(number, "evil.example/v1", "Thing") for number in range(OBJECTS)]
     wanted += [manifest(number, "apps/v1", "Deployment") for number in range(OBJECTS)]
-    known = [one for one in await entries(kube, wanted) if one is not None]
+    known = [one for one in await inventory_entries(kube, wanted) if one is not None]
     found = await install(kube, wanted, "a")
     await pod_error(kube, found)
-    await remove(kube, inventory.removal_order(known), "a")
+    await remove(kube, removal_order(known), "a")
     return f"{len(known)} objects, {len(found)} workloads"
 
 
 async def discovery(kube: Kube) -> str:
     """An Addon with kinds of many groups."""
     wanted = [manifest(number, f"g{number}.example/v1", "Thing") for number in range(KINDS)]
-    return f"{sum(one is not None for one in await entries(kube, wanted))} objects"
+    return f"{sum(one is not None for one in await inventory_entries(kube, wanted))} objects"
 
 
 async def objects(kube: Kube) -> str:
     """What every business cluster gets."""
     wanted = [*rbac.objects(), *bootstrap._joining()]
-    return f"{len(await brought(kube, wanted))} refused"
+    return f"{len(await apply_all(kube, wanted))} refused"
 
 
 async def pods(kube: Kube) -> str:

@@ -256,7 +256,7 @@ VIEWS = {
         2**10,
         has_metadata,
     ),
-    "rights": View(rbac.altered, rbac.objects()[0], 64),
+    "rights": View(rbac.differs, rbac.objects()[0], 64),
     "refusal": View(
         told,
         {

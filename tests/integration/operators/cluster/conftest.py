@@ -105,7 +105,7 @@ async def cluster_operator(
         yield one
 
 
-class World:
+class Workspace:
     """Short ways to the test's namespace."""
 
     def __init__(self, kube: Kube, namespace: str) -> None:
@@ -197,9 +197,9 @@ class World:
 
 
 @pytest.fixture
-def world(kube: Kube, namespace: str) -> World:
-    """See `World`."""
-    return World(kube, namespace)
+def workspace(kube: Kube, namespace: str) -> Workspace:
+    """Short ways to the namespace of the test."""
+    return Workspace(kube, namespace)
 
 
 async def soon(check: Callable[[], Any]) -> Any:

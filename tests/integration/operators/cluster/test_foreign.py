@@ -17,7 +17,7 @@ from tests.unit.workload.csrs import csr, node
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.http.access import from_kubeconfig
-from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes, attend
+from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes, handle_requests
 from kok.operators.cluster.businesscluster.watches import Watches
 from kok.runtime.clock import SystemClock
 from kok.runtime.controller.reconciler import Pass
@@ -111,7 +111,7 @@ async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
             settings=Settings(),
         )
         connection: Any = SimpleNamespace(kube=kube)
-        return await attend(p, connection, only(watches), ())
+        return await handle_requests(p, connection, only(watches), ())
 
     def waiting() -> int:
         return len(watches.requests.of(f"system:node:{NODE}")) if watches.requests else 0

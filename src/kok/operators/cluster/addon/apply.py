@@ -14,7 +14,7 @@ from kok.kube.errors import Conflict, KubeError, NotFound, TooLarge, Unreachable
 from kok.kube.objects.together import all_of
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.health import Workload, workload_of
-from kok.operators.cluster.businesscluster.apply import Refused, bring, named
+from kok.operators.cluster.businesscluster.apply import Refused, apply_each, named
 from kok.operators.cluster.naming import LABEL_ADDON
 from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.controller.reasons import ANSWER_TOO_LARGE
@@ -27,19 +27,21 @@ KIND_LATER = 5.0
 """Seconds until a kind is looked for again that the business cluster does not know yet."""
 
 
-async def entries(kube: Kube, manifests: Sequence[Manifest]) -> list[AppliedObject | None]:
+async def inventory_entries(
+    kube: Kube, manifests: Sequence[Manifest]
+) -> list[AppliedObject | None]:
     """The inventory's entries of manifests; None for kinds that are not there (yet)."""
-    return await all_of(_entry(kube, manifest) for manifest in manifests)
+    return await all_of(_inventory_entry(kube, manifest) for manifest in manifests)
 
 
-async def _entry(kube: Kube, manifest: Manifest) -> AppliedObject | None:
+async def _inventory_entry(kube: Kube, manifest: Manifest) -> AppliedObject | None:
     try:
-        return entry(manifest, await kube.resolve(manifest))
+        return inventory_entry(manifest, await kube.resolve(manifest))
     except NotFound:
         return None
 
 
-class Taken(Invalid):
+class ObjectTaken(Invalid):
     """An object carries the name of another Addon."""
 
     def __init__(self, intent: Manifest, other: str) -> None:
@@ -64,13 +66,13 @@ async def install(
     def keep(intent: Manifest, live: Manifest) -> Workload | None:
         other = (live["metadata"].get("labels") or {}).get(LABEL_ADDON)
         if other is not None and other != addon and other not in gone:
-            raise Taken(intent, other)
+            raise ObjectTaken(intent, other)
         # What it is was asked for, whatever it says itself.
         return workload_of({**live, "kind": intent["kind"]})
 
     done: list[Workload] = []
-    for wave in waves(manifests):
-        for result in await bring(kube, wave, keep):
+    for wave in apply_waves(manifests):
+        for result in await apply_each(kube, wave, keep):
             if isinstance(result, Refused):
                 raise Wait(
                     reasons.APPLY_FAILED, f"the business cluster refused {result}", KIND_LATER
@@ -81,7 +83,7 @@ async def install(
 
 
 @dataclass(frozen=True, slots=True)
-class _Left:
+class _LiveObject:
     """What matters of an object that is to go."""
 
     uid: str
@@ -116,12 +118,12 @@ async def _remove(kube: Kube, applied: AppliedObject, addon: str) -> bool:
     return found.held
 
 
-async def _look(kube: Kube, applied: AppliedObject, addon: str) -> _Left | None:
+async def _look(kube: Kube, applied: AppliedObject, addon: str) -> _LiveObject | None:
     live = await kube.get(kind_of_entry(applied), applied.name, applied.namespace or None)
     if live is None:
         return None
     meta = live["metadata"]
-    return _Left(
+    return _LiveObject(
         uid=str(meta.get("uid") or ""),
         ours=(meta.get("labels") or {}).get(LABEL_ADDON) == addon,
         going=bool(meta.get("deletionTimestamp")),
@@ -133,7 +135,7 @@ _FIRST = ("Namespace", "CustomResourceDefinition", "PriorityClass")
 """Kinds that others need to be there."""
 
 
-def entry(manifest: Manifest, kind: Kind) -> AppliedObject:
+def inventory_entry(manifest: Manifest, kind: Kind) -> AppliedObject:
     """The inventory's entry of a manifest."""
     meta = manifest["metadata"]
     return AppliedObject(
@@ -153,29 +155,33 @@ def kind_of_entry(applied: AppliedObject) -> Kind:
     )
 
 
-def identity(applied: AppliedObject) -> tuple[str, str, str, str]:
+def entry_identity(applied: AppliedObject) -> tuple[str, str, str, str]:
     """What makes two entries the same object: its version does not."""
     return applied.group, applied.kind, applied.namespace, applied.name
 
 
-def union(known: Iterable[AppliedObject], wanted: Iterable[AppliedObject]) -> list[AppliedObject]:
+def merge_inventory(
+    known: Iterable[AppliedObject], wanted: Iterable[AppliedObject]
+) -> list[AppliedObject]:
     """All that is or is about to be there, sorted; the newer version of an entry wins."""
-    merged = {identity(a): a for a in [*known, *wanted]}
+    merged = {entry_identity(a): a for a in [*known, *wanted]}
     return [merged[key] for key in sorted(merged)]
 
 
-def stale(known: Iterable[AppliedObject], wanted: Iterable[AppliedObject]) -> list[AppliedObject]:
+def stale_entries(
+    known: Iterable[AppliedObject], wanted: Iterable[AppliedObject]
+) -> list[AppliedObject]:
     """What was applied before and is not wanted any more, in the order to remove it."""
-    keep = {identity(a) for a in wanted}
-    return removal_order([a for a in known if identity(a) not in keep])
+    keep = {entry_identity(a) for a in wanted}
+    return removal_order([a for a in known if entry_identity(a) not in keep])
 
 
-def removal_order(entries: Iterable[AppliedObject]) -> list[AppliedObject]:
+def removal_order(inventory_entries: Iterable[AppliedObject]) -> list[AppliedObject]:
     """What others live in goes last."""
-    return sorted(entries, key=lambda a: (a.kind in _FIRST, identity(a)))
+    return sorted(inventory_entries, key=lambda a: (a.kind in _FIRST, entry_identity(a)))
 
 
-def waves(manifests: Sequence[Manifest]) -> list[list[Manifest]]:
+def apply_waves(manifests: Sequence[Manifest]) -> list[list[Manifest]]:
     """In which order to apply: what others need first, then all else at once."""
     first = [m for m in manifests if m["kind"] in _FIRST]
     rest = [m for m in manifests if m["kind"] not in _FIRST]

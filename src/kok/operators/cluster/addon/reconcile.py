@@ -13,11 +13,18 @@ from kok.kube.client import Kube
 from kok.kube.errors import Unreachable
 from kok.kube.http.paths import object_path
 from kok.operators.cluster import reasons
-from kok.operators.cluster.addon import apply as inventory
 from kok.operators.cluster.addon import conditions as conditions_
 from kok.operators.cluster.addon import decide as decide_
 from kok.operators.cluster.addon import observe as observe_
-from kok.operators.cluster.addon.apply import Taken, entries, install, remove, unreachable_as_wait
+from kok.operators.cluster.addon.apply import (
+    ObjectTaken,
+    install,
+    inventory_entries,
+    merge_inventory,
+    remove,
+    stale_entries,
+    unreachable_as_wait,
+)
 from kok.operators.cluster.addon.bundle import LOOK_AGAIN, Bundle, BundleRenderer
 from kok.operators.cluster.addon.conditions import AddonOutcome
 from kok.operators.cluster.addon.crashes import pod_error
@@ -157,11 +164,11 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
     async def _apply(self, p: Pass[Addon], connection: Connection, made: Bundle) -> list[Workload]:
         kube = p.guarded(connection.kube)
         with unreachable_as_wait(p):
-            wanted = await entries(kube, made.manifests)
+            wanted = await inventory_entries(kube, made.manifests)
         known = [a for a in wanted if a is not None]
         before = list(p.status.inventory)
         # Recorded before anything is applied, so that nothing can be left behind.
-        p.status.inventory = inventory.union(before, known)
+        p.status.inventory = merge_inventory(before, known)
         p.status.objects = len(known)
         if p.status.inventory != before and not p.paused:
             await p.latch()
@@ -172,8 +179,8 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
             kind = f"{unknown[0]['apiVersion']} {unknown[0]['kind']}"
             raise Wait(reasons.KIND_UNKNOWN, f"the business cluster has no kind {kind} yet", 2.0)
         with unreachable_as_wait(p):
-            left = await remove(kube, inventory.stale(before, known), p.obj.name)
-        p.status.inventory = inventory.union(left, known)
+            left = await remove(kube, stale_entries(before, known), p.obj.name)
+        p.status.inventory = merge_inventory(left, known)
         return found
 
     async def _install(self, p: Pass[Addon], kube: Kube, wanted: list[Manifest]) -> list[Workload]:
@@ -186,7 +193,7 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
             try:
                 with unreachable_as_wait(p):
                     return await install(kube, wanted, p.obj.name, gone)
-            except Taken as taken:
+            except ObjectTaken as taken:
                 # A server that answers with ever new names must not keep the pass busy for ever.
                 if not _ADDON.fullmatch(taken.other) or len(gone) >= TAKEN_OVER:
                     raise

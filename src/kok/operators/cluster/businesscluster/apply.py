@@ -34,7 +34,7 @@ Keep = Callable[[Manifest, Manifest], T]
 what is kept. May raise."""
 
 
-async def bring(
+async def apply_each(
     kube: Kube, intents: Sequence[Manifest], keep: Keep[T], *, fresh: bool = False
 ) -> list[T | Refused]:
     """Makes the objects as intended; what `keep` makes of each, in order.
@@ -43,16 +43,18 @@ async def bring(
     `fresh`: they are believed not to be there, so nothing is read first. Raises `Unreachable`
     if the cluster does not answer, and what `keep` raises.
     """
-    return await all_of(_bring(kube, intent, keep, fresh) for intent in intents)
+    return await all_of(_apply_one(kube, intent, keep, fresh) for intent in intents)
 
 
-async def brought(kube: Kube, intents: Sequence[Manifest], *, fresh: bool = False) -> list[Refused]:
+async def apply_all(
+    kube: Kube, intents: Sequence[Manifest], *, fresh: bool = False
+) -> list[Refused]:
     """The same where nothing but what was refused is of interest."""
-    done = await bring(kube, intents, lambda _intent, _live: None, fresh=fresh)
+    done = await apply_each(kube, intents, lambda _intent, _live: None, fresh=fresh)
     return [one for one in done if one is not None]
 
 
-async def _bring(kube: Kube, intent: Manifest, keep: Keep[T], fresh: bool) -> T | Refused:
+async def _apply_one(kube: Kube, intent: Manifest, keep: Keep[T], fresh: bool) -> T | Refused:
     try:
         # Whoever is admin there may add to what addons apply; what addons set they keep.
         return await settle(kube, intent, partial(keep, intent), fresh=fresh)

@@ -178,11 +178,11 @@ class Connections:
         )
 
 
-class Unusable(Exception):
+class UnusableCredentials(Exception):
     """A Secret does not hold what it should; the message says what is wrong."""
 
 
-def working_server(settings: ClusterSettings, cluster: Cluster, endpoint: Endpoint) -> str:
+def operator_server(settings: ClusterSettings, cluster: Cluster, endpoint: Endpoint) -> str:
     """Where the operator itself reaches the API: known to KOK, whatever any Secret says."""
     return (
         names.internal_url(cluster.namespace, cluster.name) if settings.internal() else endpoint.url
@@ -216,12 +216,12 @@ async def connect(
     try:
         ours = identity_of(operator, cluster, fingerprint)
         users = Identity(ours.ca, _users_leaf(admin, cluster))
-        server = working_server(settings, cluster, endpoint)
+        server = operator_server(settings, cluster, endpoint)
         closed = closed_ranges(settings, cluster)
         found = connection_spec(ours, users, server=server, public=endpoint.url, closed=closed)
         return await connections.connect((cluster.namespace, cluster.name), found)
     except (Untrusted, AccessError) as error:
-        raise Unusable(str(error)) from None
+        raise UnusableCredentials(str(error)) from None
 
 
 def _users_leaf(admin: Manifest, cluster: Cluster) -> Leaf:
@@ -247,13 +247,16 @@ async def reconnect(
     if found is not None or endpoint is None:
         return found
     admin, operator = await asyncio.gather(
-        *(kube.get(kinds.SECRET, secret, cluster.namespace) for secret in secrets_for(cluster.name))
+        *(
+            kube.get(kinds.SECRET, secret, cluster.namespace)
+            for secret in credential_secrets(cluster.name)
+        )
     )
     try:
         return await connect(
             connections, settings, cluster, endpoint, admin=admin, operator=operator
         )
-    except Unusable:
+    except UnusableCredentials:
         return None
 
 
@@ -263,6 +266,6 @@ def leaf_in_kubeconfig(live: Manifest | None) -> pki.Leaf | None:
     return pki.leaf_within(text) if text else None
 
 
-def secrets_for(cluster: str) -> tuple[str, str]:
+def credential_secrets(cluster: str) -> tuple[str, str]:
     """The Secrets of the admin and of the operator."""
     return names.admin_kubeconfig_secret(cluster), names.operator_secret(cluster, CLUSTER)

@@ -20,7 +20,7 @@ from kok.kube.client import Kube
 from kok.kube.errors import InvalidObject
 from kok.kube.http.access import Access
 from kok.kube.objects.drift import covers
-from kok.operators.cluster.businesscluster.apply import Refused, brought
+from kok.operators.cluster.businesscluster.apply import Refused, apply_all
 from kok.workload.identity import Identity
 
 RBAC = "rbac.authorization.k8s.io"
@@ -75,13 +75,13 @@ def _machine_rules() -> list[dict[str, Any]]:
     ]
 
 
-def altered(binding: Manifest) -> bool:
+def differs(binding: Manifest) -> bool:
     """Whether a watched ClusterRoleBinding is not what it should be."""
     wanted = BINDINGS.get(str(binding["metadata"]["name"]))
     return wanted is not None and not covers(binding, wanted)
 
 
-def root(ca: pki.CertificateAuthority, server: str, now: datetime) -> Access:
+def root_access(ca: pki.CertificateAuthority, server: str, now: datetime) -> Access:
     """The identity that needs no binding, for one use. Raises `PkiError`, `AccessError`."""
     spec = pki.LeafSpec(ROOT, organizations=(MASTERS,), lifetime=ROOT_LIFE)
     return Identity(ca.cert_pem, pki.issue(ca, spec, now)).at(server)
@@ -90,7 +90,7 @@ def root(ca: pki.CertificateAuthority, server: str, now: datetime) -> Access:
 async def grant(
     access: Access, *, field_manager: str, timeout: float, closed: Sequence[str] = ()
 ) -> list[Refused]:
-    """Puts the rights in place as `root`; what was refused. Raises `Unreachable`.
+    """Puts the rights in place as `root_access`; what was refused. Raises `Unreachable`.
 
     `closed`: address ranges into which the way there must not lead.
     """
@@ -102,13 +102,13 @@ async def grant(
         limits=TENANT,
         closed=closed,
     ) as kube:
-        refused = await brought(kube, objects())
+        refused = await apply_all(kube, objects())
         redirected = [one.intent for one in refused if _elsewhere(one)]
         for binding in redirected:
             meta = binding["metadata"]
             await kube.delete(await kube.resolve(binding), meta["name"], meta.get("namespace"))
         refused = [one for one in refused if not _elsewhere(one)]
-        return [*refused, *await brought(kube, redirected, fresh=True)]
+        return [*refused, *await apply_all(kube, redirected, fresh=True)]
 
 
 def _elsewhere(refused: Refused) -> bool:

@@ -31,20 +31,20 @@ class Reachability:
         return self.outcome in {"ok", "forbidden"}
 
 
-async def ask(admin: Kube, *, tries: int = 1) -> Reachability:
+async def probe(admin: Kube, *, tries: int = 1) -> Reachability:
     """A request with the admin kubeconfig; never raises.
 
     More tries for an API that answered the last time: one lost request is no outage.
     """
-    found = await _ask(admin)
+    found = await _probe(admin)
     for _ in range(tries - 1):
         if found.outcome != "unreachable":
             break
-        found = await _ask(admin)
+        found = await _probe(admin)
     return found
 
 
-async def _ask(admin: Kube) -> Reachability:
+async def _probe(admin: Kube) -> Reachability:
     try:
         await admin.raw("GET", ASKED, timeout=DEADLINE)
     except NotFound:

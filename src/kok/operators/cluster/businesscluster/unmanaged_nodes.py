@@ -32,7 +32,7 @@ class UnmanagedNodes:
     """Why the first of them is not given what it asks for, as a sentence, where that was judged."""
 
 
-async def attend(
+async def handle_requests(
     p: Pass[Cluster],
     connection: Connection,
     watches: Watches,

@@ -141,7 +141,7 @@ class Watches:
             # Whoever may make bindings could make new ones for ever: others are not remembered.
             if name in rbac.BINDINGS and event.type != "DELETED":
                 listed.add(name)
-            if name in rbac.BINDINGS and (event.type == "DELETED" or rbac.altered(event.object)):
+            if name in rbac.BINDINGS and (event.type == "DELETED" or rbac.differs(event.object)):
                 self._on_rights()
             del event, name
 

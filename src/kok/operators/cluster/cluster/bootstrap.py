@@ -14,19 +14,19 @@ from kok.kube.apply.serverside import intent_hash
 from kok.kube.errors import Forbidden, KubeError, NotFound
 from kok.operators.cluster import reasons
 from kok.operators.cluster.businesscluster import rbac
-from kok.operators.cluster.businesscluster.apply import Refused, brought
+from kok.operators.cluster.businesscluster.apply import Refused, apply_all
 from kok.operators.cluster.businesscluster.connections import (
     Checked,
     Connection,
     Connections,
-    Unusable,
+    UnusableCredentials,
     closed_ranges,
     connect,
-    secrets_for,
-    working_server,
+    credential_secrets,
+    operator_server,
 )
-from kok.operators.cluster.businesscluster.reachability import Reachability, ask, resolve
-from kok.operators.cluster.businesscluster.unmanaged_nodes import attend
+from kok.operators.cluster.businesscluster.reachability import Reachability, probe, resolve
+from kok.operators.cluster.businesscluster.unmanaged_nodes import handle_requests
 from kok.operators.cluster.cluster.controlplane import ControlPlane
 from kok.operators.cluster.cluster.decide import running_version
 from kok.operators.cluster.cluster.outcome import BootstrapState, ClusterOutcome
@@ -79,7 +79,7 @@ class Bootstrapper:
         self._connection = await self._connect()
         if self._connection is not None:
             answered = self._p.obj.status.is_true(reasons.ENDPOINT_REACHABLE)
-            self._found.reach = await ask(self._connection.admin, tries=3 if answered else 1)
+            self._found.reach = await probe(self._connection.admin, tries=3 if answered else 1)
             if self._found.reach.outcome != "ok":
                 # Who knows what else is missing: an etcd may have lost its data.
                 self._connection.bootstrapped = None
@@ -112,7 +112,7 @@ class Bootstrapper:
         if connection is None or bootstrapped is None or connection.bootstrapped is None:
             return
         if self._found.reach is not None and self._found.reach.outcome == "forbidden":
-            self._found.reach = await ask(connection.admin)
+            self._found.reach = await probe(connection.admin)
         if connection.watches is None:
             connection.watch(
                 self._on_nodes,
@@ -124,7 +124,9 @@ class Bootstrapper:
         self._count_nodes()
         if connection.watches is not None:
             meta = self._found.view.meta_ranges
-            self._found.unmanaged = await attend(self._p, connection, connection.watches, meta)
+            self._found.unmanaged = await handle_requests(
+                self._p, connection, connection.watches, meta
+            )
 
     def _on_nodes(self) -> None:
         """Addons' pods wait for nodes, and the status counts them."""
@@ -142,7 +144,7 @@ class Bootstrapper:
         if not isinstance(endpoint, Endpoint):
             return None
         admin, operator = (
-            self._found.view.get(kinds.SECRET, name) for name in secrets_for(cluster.name)
+            self._found.view.get(kinds.SECRET, name) for name in credential_secrets(cluster.name)
         )
         try:
             return await connect(
@@ -154,7 +156,7 @@ class Bootstrapper:
                 operator=operator,
                 fingerprint=self._found.fingerprints.get(names.cluster_ca_secret(cluster.name)),
             )
-        except Unusable as error:
+        except UnusableCredentials as error:
             # Edited by hand while its CA is refused: otherwise it would have been made anew.
             self._found.reach = Reachability("unauthorized", str(error))
             return None
@@ -183,14 +185,14 @@ class Bootstrapper:
         try:
             if fresh:
                 await self._grant(plane)
-            refused = await brought(connection.kube, wanted, fresh=fresh)
+            refused = await apply_all(connection.kube, wanted, fresh=fresh)
             if _forbidden(refused) and not fresh:
                 await self._grant(plane)
             tries = HEEDED
             while _forbidden(refused) and tries:
                 # Bindings are heeded a moment after they were made.
                 await self._p.clock.wait(asyncio.Event(), HEED_AFTER)
-                refused = await brought(connection.kube, wanted, fresh=fresh)
+                refused = await apply_all(connection.kube, wanted, fresh=fresh)
                 tries -= 1
         except (KubeError, pki.PkiError) as error:
             text = f"{connection.kube.server}: {error}"
@@ -205,9 +207,9 @@ class Bootstrapper:
         endpoint, ca = self._found.endpoint, plane.keys.ca
         if ca is None or not isinstance(endpoint, Endpoint):
             return
-        server = working_server(self._settings, self._p.obj, endpoint)
+        server = operator_server(self._settings, self._p.obj, endpoint)
         refused = await rbac.grant(
-            rbac.root(ca, server, self._p.now),
+            rbac.root_access(ca, server, self._p.now),
             field_manager=FIELD_MANAGER,
             timeout=self._settings.business_timeout,
             closed=closed_ranges(self._settings, self._p.obj) if server == endpoint.url else (),

@@ -55,7 +55,7 @@ RULES: Final = ChildRules(
 )
 
 
-def named(cluster: str) -> Mapping[Kind, frozenset[str]]:
+def child_names(cluster: str) -> Mapping[Kind, frozenset[str]]:
     """Names of a Cluster's children, by their kind."""
     components = frozenset(naming.deployment(cluster, one) for one in naming.COMPONENTS)
     return {
@@ -71,7 +71,7 @@ def named(cluster: str) -> Mapping[Kind, frozenset[str]]:
 
 def keep_children(cluster: Cluster, kind: Kind) -> Callable[[Manifest], Manifest]:
     """For `keep` of a list of a Cluster's children of that kind."""
-    return children_of(cluster, named(cluster.name)[kind], entries=ENTRIES)
+    return children_of(cluster, child_names(cluster.name)[kind], entries=ENTRIES)
 
 
 def keep_whole(cluster: Cluster) -> Callable[[Manifest], Manifest]:

@@ -18,9 +18,9 @@ from kok.operators.cluster.cluster.decide import Decision, keys_hash
 from kok.operators.cluster.cluster.observe import ADDON, ClusterView
 from kok.operators.cluster.cluster.operations import hibernation
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
-from kok.operators.cluster.cluster.pki.credentials import Issuer, Names, originals
+from kok.operators.cluster.cluster.pki.credentials import Issuer, ServingNames, key_manifests
 from kok.operators.cluster.cluster.pki.keys import KeyRing, Keys
-from kok.operators.cluster.cluster.pki.restored import Returned, returned
+from kok.operators.cluster.cluster.pki.restored_keys import RestoredKeys, restored_keys
 from kok.operators.cluster.cluster.render import apiserver, controllers, networkpolicy, owned, pods
 from kok.operators.cluster.cluster.render import service as service_
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
@@ -65,7 +65,7 @@ class ControlPlane:
         self._policies = policies
         self._children = Children(p.kube, p.obj, RULES)
         self._keys: Keys | None = None
-        self._lacks: Returned | None = None
+        self._lacks: RestoredKeys | None = None
 
     @property
     def view(self) -> ClusterView:
@@ -96,7 +96,7 @@ class ControlPlane:
         """
         resolved, name = self.resolved, self.cluster.name
         secrets = self.view.of(kinds.SECRET)
-        back = returned(self.cluster, self.view, secrets, self.p.now)
+        back = restored_keys(self.cluster, self.view, secrets, self.p.now)
         self._lacks = back if back.reason is not None else None
         ring = KeyRing(self.cluster, back.instead_of(secrets), self.p.now)
         budgets = [pods.budget(resolved, part) for part in resolved.parts.values()]
@@ -143,7 +143,7 @@ class ControlPlane:
         fresh = {name for name, value in keys.fingerprints.items() if recorded.get(name) != value}
         if fresh:
             self._require_that_they_stay(fresh)
-            wanted = originals(self.cluster.name, keys)
+            wanted = key_manifests(self.cluster.name, keys)
             await self._put((m for m in wanted if m["metadata"]["name"] in fresh), once=True)
             self.p.status.ca_fingerprints = {**recorded, **keys.fingerprints}
             await self.p.latch()
@@ -165,7 +165,7 @@ class ControlPlane:
         view, endpoint = self.view, self.found.endpoint
         public = endpoint if isinstance(endpoint, Endpoint) else None
         service = view.service(self.cluster.name)
-        served = Names(*serving_names(self.cluster, public, service, view.nodes))
+        served = ServingNames(*serving_names(self.cluster, public, service, view.nodes))
         issuer = Issuer(self.resolved, self.keys, view.of(kinds.SECRET), self.p.now)
         made = issuer.all(served, public)
         addons = owned.addons(self.resolved)
@@ -209,8 +209,8 @@ class ControlPlane:
         wanted = decided.versions_once_answering if answers else decided.versions
         stamp = keys_hash(self._recorded())
         made = [
-            pods.unrolled(
-                pods.marked(
+            pods.without_rollout(
+                pods.with_annotations(
                     RENDER[component](self.resolved, version, stamp), self._notes(component)
                 ),
                 self.deployment(component),
@@ -259,7 +259,7 @@ class ControlPlane:
         if not self._policies.isolates():
             return []
         closed = (*self._policies.forbidden_ranges, *self.view.meta_ranges)
-        around = networkpolicy.Surroundings(
+        around = networkpolicy.PolicyInputs(
             self.view.machines, closed, self._policies.dns_servers, self._policies.scrapers
         )
         return networkpolicy.policies(self.resolved, around)

@@ -30,7 +30,7 @@ from kok.operators.cluster.naming import API_SERVER, COMPONENTS, CONTROLLER_MANA
 from kok.runtime.controller.errors import Invalid
 from kok.runtime.policy import Policies
 
-FIRST_ASK, LONGEST_ASK = 0.2, 30.0
+FIRST_PROBE, LONGEST_PROBE = 0.2, 30.0
 """Seconds between two tries to reach an API that should answer, at first and at last."""
 FIRST_LOOK, LONGEST_LOOK = 10.0, 120.0
 """The same between two looks at pods that are not ready: nobody tells of what these say."""
@@ -191,7 +191,7 @@ def next_look(
     server = found.view.running(cluster.name, API_SERVER)
     unanswered = found.reach is None or found.reach.outcome != "ok"
     if server is not None and server.ready and unanswered:
-        due.append(next_ask(_ready_since(cluster, status, found.view, now), now))
+        due.append(next_probe(_ready_since(cluster, status, found.view, now), now))
     due += [next_pod_look(pod, now) for pod in found.view.pods]
     if found.bootstrap is not None and not found.bootstrap.done:
         # Nothing inside wakes us: what is watched there needs the rights that may be missing.
@@ -237,10 +237,10 @@ def renewals(certificates: Iterable[CertificateStatus], now: datetime) -> list[f
     return [max(1.0, seconds) for seconds in ahead if seconds > 0]
 
 
-def next_ask(since: datetime, now: datetime) -> float:
+def next_probe(since: datetime, now: datetime) -> float:
     """Seconds until the next try to reach an API that should answer since `since`."""
     waited = max(0.0, (now - since).total_seconds())
-    return min(LONGEST_ASK, max(FIRST_ASK, waited / 5))
+    return min(LONGEST_PROBE, max(FIRST_PROBE, waited / 5))
 
 
 def next_pod_look(pod: Manifest, now: datetime) -> float:

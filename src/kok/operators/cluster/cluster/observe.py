@@ -92,7 +92,7 @@ class ClusterView:
     """What the kubelet complains of, by the name of a pod that is not ready in good time."""
     missing_secrets: tuple[str, ...] = ()
     """Secrets that the spec names and that do not exist."""
-    returned_keys: Manifest | None = None
+    backup_keys: Manifest | None = None
     """The Secret of the keys that came with the backup which etcd began with."""
 
     def merged(self, changed: Iterable[Manifest]) -> ClusterView:
@@ -193,7 +193,7 @@ async def observe(
         seen = ask(_meta_nodes(kube, cluster, nodes, clock, always=always))
         missing = ask(_missing_secrets(kube, cluster))
         places = ask(_places(kube, cluster, machines, clock))
-        returned = ask(_returned_keys(kube, cluster))
+        restored_keys = ask(_backup_keys(kube, cluster))
     meta_nodes = seen.result()
     children = {
         (str(m["kind"]), str(m["metadata"]["name"])): m
@@ -210,7 +210,7 @@ async def observe(
         meta_ranges=tuple(r for node in meta_nodes for r in (*node.closed, *node.pod_cidrs)),
         machines=places.result(),
         missing_secrets=missing.result(),
-        returned_keys=_made_by(children.get((ETCD.kind, etcd)), returned.result()),
+        backup_keys=_made_by(children.get((ETCD.kind, etcd)), restored_keys.result()),
     )
     pods = await _pods(kube, cluster, view)
     return replace(view, pods=pods, words=await _words(kube, pods, clock.now()))
@@ -265,7 +265,7 @@ async def _missing_secrets(kube: Kube, cluster: Cluster) -> tuple[str, ...]:
     return tuple(name for name, there in zip(wanted, found, strict=True) if not there.result())
 
 
-async def _returned_keys(kube: Kube, cluster: Cluster) -> Manifest | None:
+async def _backup_keys(kube: Kube, cluster: Cluster) -> Manifest | None:
     """Looked for only until the Cluster has recorded all its keys."""
     recorded = cluster.status.ca_fingerprints
     if cluster.spec.etcd.restore_from is None or all(

@@ -18,7 +18,12 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError, Unreachable
-from kok.operators.cluster.addon import apply as inventory
+from kok.operators.cluster.addon.apply import (
+    apply_waves,
+    merge_inventory,
+    removal_order,
+    stale_entries,
+)
 from kok.operators.cluster.addon.bundle import BundleRenderer
 from kok.operators.cluster.addon.context import TemplateContext, context_of
 from kok.operators.cluster.addon.health import counts, judge, workloads
@@ -213,13 +218,13 @@ def an_entry(kind: str, name: str = "x", version: str = "v1") -> AppliedObject:
 
 def test_an_object_of_a_newer_version_is_the_same_object() -> None:
     old, new = an_entry("ConfigMap", version="v1beta1"), an_entry("ConfigMap")
-    assert inventory.union([old], [new]) == [new]
-    assert inventory.stale([old], [new]) == []
+    assert merge_inventory([old], [new]) == [new]
+    assert stale_entries([old], [new]) == []
 
 
 def test_what_is_not_wanted_any_more_is_stale() -> None:
     old, kept = an_entry("ConfigMap", "old"), an_entry("ConfigMap", "kept")
-    assert inventory.stale([old, kept], [kept]) == [old]
+    assert stale_entries([old, kept], [kept]) == [old]
 
 
 def test_namespaces_are_applied_first_and_removed_last() -> None:
@@ -227,12 +232,12 @@ def test_namespaces_are_applied_first_and_removed_last() -> None:
         {"kind": "Deployment", "metadata": {"name": "d"}},
         {"kind": "Namespace", "metadata": {"name": "n"}},
     ]
-    assert [[m["kind"] for m in wave] for wave in inventory.waves(manifests)] == [
+    assert [[m["kind"] for m in wave] for wave in apply_waves(manifests)] == [
         ["Namespace"],
         ["Deployment"],
     ]
     entries = [an_entry("Namespace"), an_entry("Service")]
-    assert [e.kind for e in inventory.removal_order(entries)] == ["Service", "Namespace"]
+    assert [e.kind for e in removal_order(entries)] == ["Service", "Namespace"]
 
 
 def a_workload(kind: str, spec: dict[str, Any] | None = None, **status: Any) -> Manifest:

@@ -17,7 +17,7 @@ from kok.operators.cluster.businesscluster.connections import (
     closed_ranges,
     connection_spec,
 )
-from kok.operators.cluster.businesscluster.reachability import ask
+from kok.operators.cluster.businesscluster.reachability import probe
 from kok.operators.cluster.settings import ClusterSettings
 from kok.workload.identity import Identity
 
@@ -80,10 +80,10 @@ async def test_only_the_public_address_must_not_lead_where_it_is_forbidden() -> 
     )
     try:
         for kube in (inside.admin, outside.admin, outside.kube):
-            found = await ask(kube)
+            found = await probe(kube)
             assert found.outcome == "barred"
             assert "which is forbidden by the administrator" in found.message
-        assert (await ask(inside.kube)).outcome == "unreachable"
+        assert (await probe(inside.kube)).outcome == "unreachable"
     finally:
         await connections.close()
 

@@ -8,7 +8,7 @@ from tests.unit.fakeapi import FakeApi
 
 from kok.kube.client import Kube
 from kok.kube.http.access import Access
-from kok.operators.cluster.businesscluster.reachability import ask, resolve
+from kok.operators.cluster.businesscluster.reachability import probe, resolve
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ async def test_how_an_api_answers(status: int, outcome: str) -> None:
     api.script("GET", "/api/v1/namespaces/kube-system", answer)
     try:
         async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="t") as admin:
-            found = await ask(admin)
+            found = await probe(admin)
             assert found.outcome == outcome
             assert found.answers is (outcome in {"ok", "forbidden"})
     finally:
@@ -49,14 +49,14 @@ async def test_one_lost_request_is_no_outage(failures: int, outcome: str) -> Non
     api.script("GET", "/api/v1/namespaces/kube-system", answer)
     try:
         async with await Kube.from_kubeconfig(api.kubeconfig(), field_manager="t") as admin:
-            assert (await ask(admin, tries=3)).outcome == outcome
+            assert (await probe(admin, tries=3)).outcome == outcome
     finally:
         await api.close()
 
 
 async def test_an_api_that_is_not_there_is_unreachable() -> None:
     async with Kube(Access("http://127.0.0.1:1"), field_manager="t") as admin:
-        found = await ask(admin)
+        found = await probe(admin)
     assert found.outcome == "unreachable"
     assert "http://127.0.0.1:1" in found.message
 

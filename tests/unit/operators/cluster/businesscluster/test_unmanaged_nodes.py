@@ -16,7 +16,7 @@ from tests.unit.workload.csrs import csr, node
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.http.access import from_kubeconfig
-from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes, attend
+from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes, handle_requests
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.settings import Settings
@@ -61,7 +61,7 @@ async def attended(
             wake=wake,
         )
         connection: Any = SimpleNamespace(kube=kube)
-        return await attend(p, connection, watches, META, **limits)
+        return await handle_requests(p, connection, watches, META, **limits)
 
 
 def approved(api: FakeApi) -> list[str]:

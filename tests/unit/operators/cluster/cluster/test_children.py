@@ -45,7 +45,7 @@ async def intents(**spec: Any) -> list[Manifest]:
     """All that a Cluster is made of."""
     resolved = resolve(a_cluster(**spec))
     keys = await KeyRing(SHOP, {}, NOW, quick_pair).settle()
-    around = networkpolicy.Surroundings((), (), (), ())
+    around = networkpolicy.PolicyInputs((), (), (), ())
     return [*everything(resolved), *networkpolicy.policies(resolved, around), *issue(keys).secrets]
 
 

@@ -18,8 +18,8 @@ from tests.unit.operators.cluster.builders import (
 from kok.api.cluster.status import CertificateStatus
 from kok.operators.cluster.cluster.decide import (
     keys_hash,
-    next_ask,
     next_pod_look,
+    next_probe,
     renewals,
     running_version,
     versions_to_run,
@@ -185,9 +185,9 @@ def test_what_is_due_and_cannot_be_renewed_is_not_looked_at_all_the_time() -> No
 
 
 def test_an_api_is_asked_often_at_first_and_then_more_seldom() -> None:
-    waits = [next_ask(NOW - timedelta(seconds=s), NOW) for s in (0, 5, 60, 3600)]
+    waits = [next_probe(NOW - timedelta(seconds=s), NOW) for s in (0, 5, 60, 3600)]
     assert waits == [0.2, 1.0, 12.0, 30.0]
-    assert next_ask(NOW + timedelta(seconds=9), NOW) == 0.2
+    assert next_probe(NOW + timedelta(seconds=9), NOW) == 0.2
 
 
 @pytest.mark.parametrize(("seconds", "look"), [(0, 10.0), (100, 20.0), (9000, 120.0)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kok.api.cluster.cluster import Cluster
 from kok.operators.cluster import reasons
-from kok.operators.cluster.cluster.conditions.pods import overdue, troubles
+from kok.operators.cluster.cluster.conditions.pods import overdue, pod_problems
 from kok.operators.cluster.cluster.observe import ClusterView, Running
 from kok.operators.cluster.cluster.spec.flags import component_spec
 from kok.operators.cluster.cluster.spec.profiles import PROFILES
@@ -32,7 +32,7 @@ def control_plane(cluster: Cluster, view: ClusterView) -> Verdict:
     short = [s for s in states if not s.complete or s.version != cluster.spec.version]
     if not short:
         return Verdict(True, reasons.AS_WANTED, "all components are ready")
-    if (trouble := next(troubles(cluster.name, view), None)) is not None:
+    if (trouble := next(pod_problems(cluster.name, view), None)) is not None:
         return trouble
     counts = ", ".join(f"{s.component} {s.ready}/{s.desired}" for s in short)
     started = cluster.status.version is not None
@@ -52,7 +52,7 @@ def rollout(cluster: Cluster, view: ClusterView) -> Verdict | None:
         upgrade = cluster.status.version not in {None, target}
         what = f"{cluster.status.version} -> {target}: " if upgrade else ""
         what += f"{component} is being rolled out" if state else f"{component} is not created yet"
-        trouble = next(troubles(cluster.name, view), None)
+        trouble = next(pod_problems(cluster.name, view), None)
         if trouble is not None:
             # Not for ever: a Deployment that gave up makes no progress.
             going = not overdue(cluster.name, view)

@@ -23,7 +23,7 @@ _ASKED_TO_END = {0, 143}
 OOM = "OOMKilled"
 
 
-def troubles(cluster: str, view: ClusterView) -> Iterator[Verdict]:
+def pod_problems(cluster: str, view: ClusterView) -> Iterator[Verdict]:
     """What Deployments and pods complain of, the worst first."""
     for component in COMPONENTS:
         yield from _refused(component, view.get(kinds.DEPLOYMENT, deployment(cluster, component)))

@@ -40,7 +40,7 @@ OPAQUE = "Opaque"
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ServingNames:
     """What the API server's certificate must carry."""
 
     dns: tuple[str, ...]
@@ -74,7 +74,7 @@ class Issuer:
         self._now = now
         self._made = Credentials()
 
-    def all(self, served: Names, endpoint: Endpoint | None) -> Credentials:
+    def all(self, served: ServingNames, endpoint: Endpoint | None) -> Credentials:
         """Everything that can be made: what hangs on a refused key is left as it is.
 
         Raises `Invalid` where a name of the spec cannot stand in a certificate.
@@ -99,8 +99,8 @@ class Issuer:
                 with suppress(pki.PkiError):
                     self._show(name, leaf.cert_pem)
 
-    def _secrets(self, served: Names, endpoint: Endpoint | None) -> Iterator[Manifest]:
-        yield from originals(self._resolved.name, self._keys)
+    def _secrets(self, served: ServingNames, endpoint: Endpoint | None) -> Iterator[Manifest]:
+        yield from key_manifests(self._resolved.name, self._keys)
         self._look_at_authorities()
         self._look_at_issuers()
         keys, name = self._keys, self._resolved.name
@@ -271,7 +271,7 @@ class Issuer:
         return shown
 
 
-def originals(cluster: str, keys: Keys) -> list[Manifest]:
+def key_manifests(cluster: str, keys: Keys) -> list[Manifest]:
     """The Secrets of the keys themselves, but for those that somebody brought."""
     types = {
         names.cluster_ca_secret(cluster): pki.TLS_SECRET_TYPE,

@@ -88,7 +88,7 @@ class KeyRing:
         """`secrets` are the Cluster's Secrets by name; `make_pair` takes its time.
 
         Of a Cluster that begins with a backup no key is ever made, whoever asks: those that are
-        missing are left out without a word, and `kok.operators.cluster.cluster.pki.restored` has the words.
+        missing are left out without a word, and `kok.operators.cluster.cluster.pki.restored_keys` has the words.
         """
         self._cluster = cluster
         self._secrets = secrets

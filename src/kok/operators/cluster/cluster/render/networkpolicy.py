@@ -24,7 +24,7 @@ ETCD = ("TCP", 2379)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class PolicyInputs:
     """What a policy has to know beside the Cluster."""
 
     machines: Sequence[str] = ()
@@ -37,7 +37,7 @@ class Surroundings:
     """Who may scrape metrics, as peers of a NetworkPolicy."""
 
 
-def policies(resolved: ResolvedCluster, around: Surroundings) -> list[Manifest]:
+def policies(resolved: ResolvedCluster, around: PolicyInputs) -> list[Manifest]:
     """One policy for each component, named like its Deployment."""
     return [_api_server(resolved, around)] + [
         _controller(resolved, around, component, port)
@@ -48,7 +48,7 @@ def policies(resolved: ResolvedCluster, around: Surroundings) -> list[Manifest]:
     ]
 
 
-def _api_server(resolved: ResolvedCluster, around: Surroundings) -> Manifest:
+def _api_server(resolved: ResolvedCluster, around: PolicyInputs) -> Manifest:
     """Clients come from everywhere, and authenticate; they are nobody's pods behind a NodePort."""
     inside = [*resolved.pod_cidrs, *resolved.service_cidrs, *resolved.cluster.spec.egress]
     etcd = {
@@ -70,7 +70,7 @@ def _api_server(resolved: ResolvedCluster, around: Surroundings) -> Manifest:
 
 
 def _controller(
-    resolved: ResolvedCluster, around: Surroundings, component: str, port: int
+    resolved: ResolvedCluster, around: PolicyInputs, component: str, port: int
 ) -> Manifest:
     servers = networkpolicy.pods(naming.pod_labels(resolved.name, naming.API_SERVER))
     return networkpolicy.policy(

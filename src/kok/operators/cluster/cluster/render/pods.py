@@ -79,7 +79,7 @@ def deployment(
     }
 
 
-def marked(deployment: Manifest, notes: Mapping[str, str | None]) -> Manifest:
+def with_annotations(deployment: Manifest, notes: Mapping[str, str | None]) -> Manifest:
     """The Deployment, restarted once whenever one of these annotations of its pods changes.
 
     One that is None is not there: without a reason to restart no pod template changes.
@@ -93,7 +93,7 @@ def marked(deployment: Manifest, notes: Mapping[str, str | None]) -> Manifest:
     return {**deployment, "spec": {**spec, "template": {**template, "metadata": with_notes}}}
 
 
-def unrolled(made: Manifest, live: Manifest | None) -> Manifest:
+def without_rollout(made: Manifest, live: Manifest | None) -> Manifest:
     """The Deployment without what matters only to several pods, if that alone would roll it.
 
     One that was made for a single pod by an earlier release lacks these; it gets them with the next
@@ -248,8 +248,8 @@ __all__ = [
     "Container",
     "budget",
     "deployment",
-    "marked",
     "projected",
     "secret_files",
-    "unrolled",
+    "with_annotations",
+    "without_rollout",
 ]

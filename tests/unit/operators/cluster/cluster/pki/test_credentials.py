@@ -19,7 +19,7 @@ from kok.operators.cluster.businesscluster.connections import leaf_in_kubeconfig
 from kok.operators.cluster.cluster.pki.credentials import (
     Credentials,
     Issuer,
-    Names,
+    ServingNames,
     encryption_configuration,
 )
 from kok.operators.cluster.cluster.pki.keys import KeyRing, Keys
@@ -27,7 +27,7 @@ from kok.operators.cluster.cluster.spec.resolved import resolve
 from kok.operators.cluster.endpoint import Endpoint
 from kok.runtime.controller.errors import Invalid
 
-SERVED = Names(("api.example",), ("192.0.2.10",))
+SERVED = ServingNames(("api.example",), ("192.0.2.10",))
 PUBLIC = Endpoint("192.0.2.10", 31443)
 
 
@@ -41,7 +41,7 @@ def issue(
     lives: dict[str, Manifest] | None = None,
     *,
     now: datetime = NOW,
-    served: Names = SERVED,
+    served: ServingNames = SERVED,
     endpoint: Endpoint | None = PUBLIC,
     **spec: Any,
 ) -> Credentials:
@@ -194,7 +194,7 @@ async def test_a_kubeconfig_is_renewed_with_its_certificate(keys: Keys) -> None:
 
 async def test_a_new_address_changes_the_servers_certificate_alone(keys: Keys) -> None:
     first = by_name(issue(keys))
-    served = Names(SERVED.dns, (*SERVED.addresses, "192.0.2.11"))
+    served = ServingNames(SERVED.dns, (*SERVED.addresses, "192.0.2.11"))
     made = issue(keys, first, served=served)
     changed = {name for name, m in by_name(made).items() if m != first[name]}
     assert changed == {"shop-apiserver-tls"}
@@ -305,7 +305,7 @@ async def test_an_issuer_that_ends_is_told_like_a_ca(keys: Keys) -> None:
 
 async def test_a_name_that_cannot_stand_in_a_certificate_is_refused(keys: Keys) -> None:
     with pytest.raises(Invalid, match="is not a DNS name"):
-        issue(keys, served=Names(("bad name",), ()))
+        issue(keys, served=ServingNames(("bad name",), ()))
 
 
 async def test_a_ca_that_ends_soon_is_named_since_nothing_renews_it(keys: Keys) -> None:

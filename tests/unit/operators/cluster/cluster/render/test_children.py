@@ -194,11 +194,11 @@ def test_what_an_earlier_release_made_for_one_pod_is_not_restarted(state: dict[s
     resolved = resolve(a_cluster(profile="standard", apiServer={"replicas": 2}))
     made = apiserver.deployment(resolved, resolved.version, "x")
     live = without_what_several_need(made, **state)
-    assert pods.unrolled(made, live)["spec"]["template"] == live["spec"]["template"]
-    assert pods.unrolled(made, None) == made
+    assert pods.without_rollout(made, live)["spec"]["template"] == live["spec"]["template"]
+    assert pods.without_rollout(made, None) == made
     # With another change they come as well.
     later = apiserver.deployment(resolved, resolved.version, "y")
-    assert pods.unrolled(later, live) == later
+    assert pods.without_rollout(later, live) == later
 
 
 def test_a_flag_waits_for_the_version_that_knows_it() -> None:
@@ -262,12 +262,12 @@ def test_spread_is_strict_only_where_the_profile_says_so() -> None:
 def test_a_restore_of_etcd_restarts_pods_once_and_its_absence_changes_nothing() -> None:
     resolved = resolve(a_cluster())
     made = apiserver.deployment(resolved, resolved.version, "keys")
-    assert pods.marked(made, {pods.ANNOTATION_RESTORED: None}) == made
-    marked = pods.marked(made, {pods.ANNOTATION_RESTORED: "uid-1"})
-    assert marked != made
-    notes = marked["spec"]["template"]["metadata"]["annotations"]
+    assert pods.with_annotations(made, {pods.ANNOTATION_RESTORED: None}) == made
+    with_annotations = pods.with_annotations(made, {pods.ANNOTATION_RESTORED: "uid-1"})
+    assert with_annotations != made
+    notes = with_annotations["spec"]["template"]["metadata"]["annotations"]
     assert notes[pods.ANNOTATION_RESTORED] == "uid-1"
-    assert pods.marked(made, {pods.ANNOTATION_RESTORED: "uid-1"}) == marked
+    assert pods.with_annotations(made, {pods.ANNOTATION_RESTORED: "uid-1"}) == with_annotations
 
 
 def test_another_ca_of_etcd_is_noted_where_it_is_confirmed() -> None:

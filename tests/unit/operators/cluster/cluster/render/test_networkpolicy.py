@@ -15,13 +15,13 @@ from kok.operators.cluster import naming
 from kok.operators.cluster.cluster import caches
 from kok.operators.cluster.cluster.caches import meta_node
 from kok.operators.cluster.cluster.render import apiserver, controllers
-from kok.operators.cluster.cluster.render.networkpolicy import Surroundings, policies
+from kok.operators.cluster.cluster.render.networkpolicy import PolicyInputs, policies
 from kok.operators.cluster.cluster.spec.resolved import resolve
 from kok.operators.etcd import naming as etcd_naming
 from kok.runtime.policy import FORBIDDEN
 
 META_NODE, META_PODS = "192.0.2.10", "10.244.0.0/16"
-AROUND = Surroundings(
+AROUND = PolicyInputs(
     machines=("198.51.100.21", "169.254.169.254", META_NODE, "10.244.3.3"),
     closed=(*FORBIDDEN, META_NODE, META_PODS),
     scrapers=(pods_in("monitoring", {"app": "prometheus"}),),
@@ -33,7 +33,7 @@ def pod_of(component: str, cluster: str = "shop") -> Spot:
     return Spot("10.244.1.1", "team-a", naming.pod_labels(cluster, component))
 
 
-def network(around: Surroundings = AROUND, **spec: Any) -> Enforcer:
+def network(around: PolicyInputs = AROUND, **spec: Any) -> Enforcer:
     return Enforcer(policies(resolve(a_cluster(**spec)), around))
 
 
@@ -124,7 +124,7 @@ def test_metrics_are_for_declared_scrapers() -> None:
     for pod, port in ((MANAGER, 10257), (SCHEDULER, 10259)):
         assert network().lets(prometheus, pod, port)
         assert not network().lets(Spot("10.244.7.8", "monitoring", {"app": "x"}), pod, port)
-        assert not network(Surroundings()).lets(prometheus, pod, port)
+        assert not network(PolicyInputs()).lets(prometheus, pod, port)
 
 
 def test_the_policies_select_the_pods_that_are_made() -> None:
@@ -188,7 +188,7 @@ def test_of_a_meta_node_all_addresses_are_closed() -> None:
     node = meta_node({"metadata": {"name": "meta-1"}, "status": {"addresses": told}})
     assert node.addresses == (META_NODE,)
     assert node.closed == (META_NODE, "203.0.113.7", "2001:db8::7")
-    around = Surroundings(closed=node.closed)
+    around = PolicyInputs(closed=node.closed)
     rules = network(around, egress=["203.0.113.0/24", "2001:db8::/64"])
     assert rules.lets(SERVER, Spot("203.0.113.8"), 10250)
     for address in ("203.0.113.7", "2001:db8::7"):

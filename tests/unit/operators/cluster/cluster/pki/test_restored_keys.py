@@ -14,7 +14,7 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.operators.cluster.cluster.observe import ETCD, ClusterView
 from kok.operators.cluster.cluster.pki.keys import KeyRing
-from kok.operators.cluster.cluster.pki.restored import returned
+from kok.operators.cluster.cluster.pki.restored_keys import restored_keys
 
 SOURCE = {"store": {"volume": {"claim": "backups"}}, "newestOf": "old/shop-etcd"}
 CA, FRONT = pki.new_ca("shop-ca", NOW), pki.new_ca("shop-front", NOW)
@@ -57,12 +57,12 @@ def a_view(
     etcd: Manifest = {"metadata": {"name": "shop2-etcd"}, "status": {"conditions": conditions}}
     secret = {"data": pki.encode(came)} if came is not None else None
     children = {(ETCD.kind, "shop2-etcd"): etcd}
-    return ClusterView(children, etcd_secret=False, returned_keys=secret)
+    return ClusterView(children, etcd_secret=False, backup_keys=secret)
 
 
 async def test_a_new_cluster_takes_the_keys_that_came_with_the_backup() -> None:
     cluster, view = a_cluster(), a_view(CAME, ("True", ""))
-    found = returned(cluster, view, {}, NOW)
+    found = restored_keys(cluster, view, {}, NOW)
     assert found.reason is None
     keys = await KeyRing(cluster, found.instead_of({}), NOW).settle()
     assert keys.ca is not None
@@ -75,7 +75,7 @@ async def test_a_new_cluster_takes_the_keys_that_came_with_the_backup() -> None:
 
 async def test_nothing_is_made_while_it_is_not_known_what_came() -> None:
     cluster = a_cluster()
-    found = returned(cluster, a_view(), {}, NOW)
+    found = restored_keys(cluster, a_view(), {}, NOW)
     assert found.reason == "WaitingForKeys"
     keys = await KeyRing(cluster, found.instead_of({}), NOW).settle()
     assert keys.data == {}
@@ -83,36 +83,36 @@ async def test_nothing_is_made_while_it_is_not_known_what_came() -> None:
 
 
 def test_a_secret_that_is_not_seen_yet_is_waited_for() -> None:
-    found = returned(a_cluster(), a_view(said=("True", "Secret team-a/x holds all")), {}, NOW)
+    found = restored_keys(a_cluster(), a_view(said=("True", "Secret team-a/x holds all")), {}, NOW)
     assert found.reason == "WaitingForKeys"
     assert "Secret team-a/x holds all, and it is not there" in found.message
 
 
 def test_what_did_not_come_is_asked_for_by_name() -> None:
-    found = returned(a_cluster(), a_view(said=("False", "the backup holds no keys")), {}, NOW)
+    found = restored_keys(a_cluster(), a_view(said=("False", "the backup holds no keys")), {}, NOW)
     assert found.reason == "KeysMissing"
     assert "the backup holds no keys" in found.message
     assert "Secret team-a/shop2-encryption with key1" in found.message
     assert "Secret team-a/shop2-ca with tls.crt, tls.key" in found.message
     some = {key: value for key, value in CAME.items() if not key.startswith("sa.")}
-    partly = returned(a_cluster(), a_view(some, ("True", "")), {}, NOW)
+    partly = restored_keys(a_cluster(), a_view(some, ("True", "")), {}, NOW)
     assert partly.reason == "KeysMissing"
     assert "shop2-sa" in partly.message
     assert "shop2-ca " not in partly.message
 
 
 def test_keys_that_somebody_brought_are_used() -> None:
-    assert returned(a_cluster(), a_view(CAME), BROUGHT, NOW) == returned(
+    assert restored_keys(a_cluster(), a_view(CAME), BROUGHT, NOW) == restored_keys(
         a_cluster(restored=False), a_view(), {}, NOW
     )
-    assert returned(a_cluster(), a_view(), BROUGHT, NOW).reason is None
+    assert restored_keys(a_cluster(), a_view(), BROUGHT, NOW).reason is None
 
 
 def test_another_key_than_that_of_the_backup_is_named_by_its_hash() -> None:
     brought: dict[str, Manifest] = {
         "shop2-encryption": {"data": pki.encode({"key1": b"x" * 32})},
     }
-    found = returned(a_cluster(), a_view(CAME, ("True", "")), brought, NOW)
+    found = restored_keys(a_cluster(), a_view(CAME, ("True", "")), brought, NOW)
     assert found.reason == "KeysMissing"
     right = hashlib.sha256(b"k" * 32).hexdigest()
     assert f"Secrets in this backup are encrypted with key sha256:{right}" in found.message
@@ -145,7 +145,7 @@ async def test_a_secret_without_the_key_that_is_needed_is_none(called: str, how:
     spoilt = {**BROUGHT[name], "data": pki.encode(spoil(has, entry))}
     secrets = {**BROUGHT, name: spoilt}
     for came in (None, CAME):
-        found = returned(cluster, a_view(came, ("True", "")), secrets, NOW)
+        found = restored_keys(cluster, a_view(came, ("True", "")), secrets, NOW)
         assert found.reason == "KeysMissing"
         assert f"Secret team-a/{name} " in found.message
         assert says.format(entry=entry, first=min(has)) in found.message
@@ -166,7 +166,7 @@ async def test_what_came_without_the_key_that_is_needed_is_asked_for(called: str
     has = {e: pki.decode(BROUGHT[name], e) or b"" for e in BROUGHT[name]["data"]}
     others = {key: value for key, value in CAME.items() if not key.startswith(f"{called}.")}
     came = {**others, **{f"{called}.{e}": value for e, value in spoil(has, entry).items()}}
-    found = returned(cluster, a_view(came, ("True", "")), {}, NOW)
+    found = restored_keys(cluster, a_view(came, ("True", "")), {}, NOW)
     assert found.reason == "KeysMissing"
     assert f"Secret team-a/{name} with " in found.message
     if spoil(has, entry):
@@ -175,7 +175,7 @@ async def test_what_came_without_the_key_that_is_needed_is_asked_for(called: str
     keys = await KeyRing(cluster, found.instead_of({}), NOW).settle()
     assert set(keys.fingerprints) == BROUGHT.keys() - {name}
     # With the Secret that is asked for the Cluster goes on.
-    assert returned(cluster, a_view(came), {name: BROUGHT[name]}, NOW).reason is None
+    assert restored_keys(cluster, a_view(came), {name: BROUGHT[name]}, NOW).reason is None
 
 
 async def test_no_key_is_made_whatever_is_known_of_the_others() -> None:
@@ -186,7 +186,7 @@ async def test_no_key_is_made_whatever_is_known_of_the_others() -> None:
 
 async def test_another_key_than_that_of_the_backup_is_not_recorded() -> None:
     secrets = {**BROUGHT, "shop2-encryption": {"data": pki.encode({"key1": b"x" * 32})}}
-    found = returned(a_cluster(), a_view(CAME), secrets, NOW)
+    found = restored_keys(a_cluster(), a_view(CAME), secrets, NOW)
     assert found.refused == {"shop2-encryption"}
     keys = await KeyRing(a_cluster(), found.instead_of(secrets), NOW).settle()
     assert "shop2-encryption" not in keys.fingerprints
@@ -196,11 +196,11 @@ def test_keys_that_were_in_use_are_judged_as_ever() -> None:
     recorded = dict.fromkeys(
         ("shop2-ca", "shop2-front-proxy-ca", "shop2-sa", "shop2-encryption"), "sha256:1"
     )
-    found = returned(a_cluster(caFingerprints=recorded), a_view(CAME), {}, NOW)
+    found = restored_keys(a_cluster(caFingerprints=recorded), a_view(CAME), {}, NOW)
     assert found == type(found)()
 
 
 def test_a_cluster_that_begins_empty_makes_its_own() -> None:
-    found = returned(a_cluster(restored=False), a_view(CAME), {}, NOW)
+    found = restored_keys(a_cluster(restored=False), a_view(CAME), {}, NOW)
     assert found.reason is None
     assert found.secrets == {}

@@ -31,7 +31,7 @@ _Entries = Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
+class RestoredKeys:
     """What stands in for Secrets that are not there, and why some still do not."""
 
     secrets: Mapping[str, Manifest] = field(default_factory=dict, repr=False)
@@ -48,20 +48,20 @@ class Returned:
         return {**usable, **self.secrets}
 
 
-def returned(
+def restored_keys(
     cluster: Cluster, view: ClusterView, secrets: Mapping[str, Manifest], now: datetime
-) -> Returned:
+) -> RestoredKeys:
     """What is known of the keys of a Cluster that begins with a backup; nothing for any other.
 
     `secrets` are those that there are, by name. A key is there if the entry that is needed holds
     it: a Secret that is empty, or has it under another name, is none.
     """
     if cluster.spec.etcd.restore_from is None:
-        return Returned()
+        return RestoredKeys()
     # What was in use is judged by its record, as that of any Cluster.
     recorded = cluster.status.ca_fingerprints
     open_ = {c: name for c, name in kept_keys(cluster.name).items() if name not in recorded}
-    judge = _Judge(cluster, _content(view.returned_keys), secrets, now)
+    judge = _Judge(cluster, _content(view.backup_keys), secrets, now)
     faults = {name: why for c, name in open_.items() if (why := judge.fault(c, name)) is not None}
     lacking = {called: name for called, name in open_.items() if name not in secrets}
     found = {
@@ -72,15 +72,15 @@ def returned(
     left = {called: name for called, name in lacking.items() if called not in judge.came}
     refused = frozenset(faults)
     if not faults and not left:
-        return Returned(found)
+        return RestoredKeys(found)
     known, message = _said(cluster, view)
     if not faults and not known:
         text = "waits for the keys that the backup holds"
-        return Returned(found, refused, reasons.WAITING_FOR_KEYS, f"{text}{message}")
+        return RestoredKeys(found, refused, reasons.WAITING_FOR_KEYS, f"{text}{message}")
     said = [*faults.values()]
     if left and known:
         said.append(_ask(cluster, left, message))
-    return Returned(found, refused, reasons.KEYS_MISSING, ". ".join(said))
+    return RestoredKeys(found, refused, reasons.KEYS_MISSING, ". ".join(said))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _said(cluster: Cluster, view: ClusterView) -> tuple[bool, str]:
     for condition in status.get("conditions") or ():
         if condition["type"] == RESTORED:
             message = str(condition.get("message") or "")
-            if condition["status"] == "True" and view.returned_keys is None:
+            if condition["status"] == "True" and view.backup_keys is None:
                 # Read just before it was made, or somebody has removed it.
                 return False, f": {message}, and it is not there"
             # True, and something is missing all the same: the earlier Cluster kept less.
