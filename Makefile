@@ -12,8 +12,10 @@ export DEBIAN_FRONTEND := noninteractive
 PY := .venv/bin/python
 LAB := $(PY) -m e2e.lab
 PYTEST := $(PY) -m pytest
+# Tests of one file stay together: they share an API server and what they wait for.
+WORKERS := -n 2 --dist loadfile
 CHART := charts/kok
-# What tests run, built once into the lab's cache; tests would build it too, but without a word.
+# What tests run, made once and kept in the lab's cache; tests would make it too, but without a word.
 HELM := helm@v4.3.1
 PROMTOOL := promtool@debian
 SERVERS := etcd@v3.6.10 etcd@v3.5.21 etcd@v3.6.8 etcd@v3.6.11 etcd@v3.7.3 kube-apiserver@v1.37.1 \
@@ -29,7 +31,7 @@ ARGS ?=
 
 say = @echo "==> $(1)" >&2
 build = @for it in $(1); do \
-	echo "==> $$it: from the cache, or built now" >&2; \
+	echo "==> $$it: from the cache, or made now" >&2; \
 	$(LAB) binary "$${it%@*}" --version "$${it\#*@}" >/dev/null; \
 done
 
@@ -42,6 +44,7 @@ help: ## Print this list
 
 .PHONY: demo
 demo: setup ## From nothing to a business cluster with a working node
+	@$(LAB) missing
 	@$(PY) -m e2e.demo
 
 .PHONY: test
@@ -111,17 +114,18 @@ chart: setup ## Lint the Helm chart and render it in all its shapes
 unit: setup ## Unit tests [ARGS=...]
 	$(call build,$(HELM) $(PROMTOOL))
 	$(call say,unit tests)
-	@$(PYTEST) tests/unit $(ARGS)
+	@$(PYTEST) $(WORKERS) tests/unit $(ARGS)
 
 .PHONY: integration
 integration: setup ## Tests against a real API server and etcd [ARGS=...]
 	$(call build,$(HELM) $(SERVERS))
 	$(call say,integration tests)
-	@$(PYTEST) tests/integration tests/crds $(ARGS)
+	@$(PYTEST) $(WORKERS) tests/integration tests/crds $(ARGS)
 
 .PHONY: e2e
 e2e: setup ## One scenario in the lab [S=first-cluster, or a pattern such as 'first-*']
 	$(call say,e2e scenario $(S))
+	@$(LAB) missing
 	@$(PY) -m e2e.run '$(S)'
 
 .PHONY: bench
@@ -132,6 +136,7 @@ bench: setup ## Measure speed and memory, write docs/benchmarks.md [B=name]
 
 .PHONY: lab-up
 lab-up: setup ## Bring the lab up; a second time changes nothing
+	@$(LAB) missing
 	@$(LAB) up
 
 .PHONY: lab-status

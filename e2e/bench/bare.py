@@ -14,6 +14,7 @@ import aiohttp
 import trustme
 
 from e2e.bench.floor import free_port
+from e2e.polling import eventually
 
 HOST = "127.0.0.1"
 DEADLINE = 60.0
@@ -123,36 +124,35 @@ class Bare:
 
     async def _retried(self, *argv: str) -> str:
         """etcdctl until it succeeds: etcd refuses changes until members are known to be well."""
-        async with asyncio.timeout(DEADLINE):
-            while True:
-                process = await asyncio.create_subprocess_exec(
-                    str(self.etcdctl),
-                    f"--endpoints=https://{HOST}:{self.members[0].client}",
-                    f"--cacert={self.home / 'ca.crt'}",
-                    f"--cert={self.home / 'tls.crt'}",
-                    f"--key={self.home / 'tls.key'}",
-                    *argv,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.DEVNULL,
-                )
-                out, _ = await process.communicate()
-                if process.returncode == 0:
-                    return out.decode()
-                await asyncio.sleep(0.1)
+
+        async def tried() -> tuple[str] | None:
+            process = await asyncio.create_subprocess_exec(
+                str(self.etcdctl),
+                f"--endpoints=https://{HOST}:{self.members[0].client}",
+                f"--cacert={self.home / 'ca.crt'}",
+                f"--cert={self.home / 'tls.crt'}",
+                f"--key={self.home / 'tls.key'}",
+                *argv,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            out, _ = await process.communicate()
+            return (out.decode(),) if process.returncode == 0 else None
+
+        said = await eventually(tried, DEADLINE, every=0.1)
+        return said[0] if said else ""
 
 
 async def ready(member: Member) -> None:
     """Waits until a member says that it is ready, which needs a quorum."""
     url = f"http://{HOST}:{member.metrics}/readyz"
-    async with asyncio.timeout(DEADLINE), aiohttp.ClientSession() as session:
-        while True:
-            try:
-                async with session.get(url) as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.02)
+    async with aiohttp.ClientSession() as session:
+
+        async def is_ready() -> bool:
+            async with session.get(url) as answer:
+                return answer.status == 200
+
+        await eventually(is_ready, DEADLINE, every=0.02, unless=(aiohttp.ClientError,))
 
 
 @asynccontextmanager

@@ -8,10 +8,12 @@ import contextlib
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from e2e.framework.environment import Environment
 from e2e.framework.follow import until
+from e2e.polling import eventually
 from kok.api import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -81,11 +83,8 @@ async def _usable(w: Environment, name: str) -> None:
     )
     text = kubeconfig_text(secret)
     async with await Kube.from_kubeconfig(text, field_manager="kok-e2e", timeout=2.0) as kube:
-        while True:
-            with contextlib.suppress(KubeError):
-                if await kube.get(kinds.NAMESPACE, "default") is not None:
-                    return
-            await asyncio.sleep(0.02)
+        usable = partial(kube.get, kinds.NAMESPACE, "default")
+        await eventually(usable, DEADLINE, every=0.02, unless=(KubeError,))
 
 
 def kubeconfig_text(secret: Manifest) -> str:

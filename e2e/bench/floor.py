@@ -13,6 +13,8 @@ import aiohttp
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from e2e.polling import eventually
+
 DEADLINE = 60.0
 
 
@@ -91,11 +93,9 @@ async def _ready(port: int) -> None:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     async with aiohttp.ClientSession() as session:
-        while True:
-            try:
-                async with session.get(f"https://127.0.0.1:{port}/readyz", ssl=context) as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.02)
+
+        async def is_ready() -> bool:
+            async with session.get(f"https://127.0.0.1:{port}/readyz", ssl=context) as answer:
+                return answer.status == 200
+
+        await eventually(is_ready, DEADLINE, every=0.02, unless=(aiohttp.ClientError,))

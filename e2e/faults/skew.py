@@ -6,7 +6,6 @@ On the host of a member the image of etcd is replaced by one whose programs see 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from e2e.lab.plan import BuildPlan
 from e2e.lab.programs.sources import ETCD
 from e2e.lab.steps.graph import Graph
 from e2e.lab.steps.progress import reporter
+from e2e.polling import eventually
 from kok.kube import kinds
 
 METRICS = 2381
@@ -79,14 +79,16 @@ async def shows(
     w: Environment, namespace: str, member: str, clock: int, within: float = etcd.SOON
 ) -> None:
     """Waits until a member's clock is so far from the right one, by its own account."""
-    said: float | None = None
+    said: list[float | None] = [None]
+
+    async def does() -> bool:
+        said.append(await ahead(w, namespace, member))
+        return said[-1] is not None and abs(said[-1] - clock) <= EXACT
+
     try:
-        async with asyncio.timeout(within):
-            while said is None or abs(said - clock) > EXACT:
-                said = await ahead(w, namespace, member)
-                await asyncio.sleep(0.5)
+        await eventually(does, within, every=0.5)
     except TimeoutError:
-        raise AssertionError(f"the clock of {member} is {said} s ahead, not {clock}") from None
+        raise AssertionError(f"the clock of {member} is {said[-1]} s ahead, not {clock}") from None
 
 
 async def ahead(w: Environment, namespace: str, member: str) -> float | None:

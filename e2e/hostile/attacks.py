@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from e2e.polling import eventually
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError, NotFound
 
 NAMESPACE = "default"
+LEARNT = 120.0
+"""Seconds in which an API server learns of what was made."""
 WAIT = 10.0
 """Seconds that an answer may take. What is reached at all answers within one."""
 _FAILED = {0, 500, 502, 503, 504}
@@ -163,7 +166,8 @@ WAYS: Mapping[str, Way] = {
 
 async def _refusal(kube: Kube, probe: Manifest) -> str:
     """What is said to an object that a webhook has to judge, once the webhook is known."""
-    while True:
+
+    async def refused() -> str:
         try:
             await kube.create(probe)
         except KubeError as error:
@@ -172,20 +176,23 @@ async def _refusal(kube: Kube, probe: Manifest) -> str:
             raise
         # API servers learn of webhooks a moment after they were made.
         await kube.delete(kinds.CONFIGMAP, probe["metadata"]["name"], NAMESPACE)
-        await asyncio.sleep(0.2)
+        return ""
+
+    return await eventually(refused, LEARNT, every=0.2)
 
 
 async def _asked(kube: Kube, path: str) -> None:
-    while True:
+    async def reached() -> bool:
         try:
             await kube.raw("GET", path)
         except KubeError as error:
-            if "no endpoints available" not in error.message:
-                raise
-        else:
-            return
-        # API servers learn of endpoints a moment after they were made.
-        await asyncio.sleep(0.2)
+            # API servers learn of endpoints a moment after they were made.
+            if "no endpoints available" in error.message:
+                return False
+            raise
+        return True
+
+    await eventually(reached, LEARNT, every=0.2)
 
 
 async def _answers(kube: Kube, path: str) -> bool:

@@ -9,6 +9,7 @@ On the command line::
     python -m e2e.lab binary kube-apiserver --version v1.37.1    build if needed, print the path
     python -m e2e.lab binary etcd --version v3.6.10              the same for etcd
     python -m e2e.lab binary promtool                fetched out of Debian's package
+    python -m e2e.lab missing                        what has to be built or downloaded first
     python -m e2e.lab image                          build KOK's own image, print its reference
     python -m e2e.lab want --kubernetes v1.36.4 --etcd v3.7.3    build and serve these versions too
     python -m e2e.lab s3                             an S3 server beside registry and artifacts
@@ -18,7 +19,10 @@ On the command line::
 ``KOK_LAB`` names the lab (default ``kok``); several live side by side. ``KOK_CACHE`` is where
 binaries, images and artifacts are kept (default ``~/.cache/kok``), logs of builds among them in
 ``logs``; ``XDG_STATE_HOME`` is where a lab's own state lies. ``KOK_LAB_DEBIAN_MIRROR`` names a
-Debian mirror other than mmdebstrap's own choice. Go modules come as the Go environment says.
+Debian mirror other than mmdebstrap's own choice. Programs are downloaded from their projects' sites
+where these answer, and built elsewhere; ``KOK_RELEASES_KUBERNETES``, ``_ETCD``, ``_CONTAINERD``,
+``_RUNC``, ``_CNI_PLUGINS``, ``_COREDNS`` and ``_HELM`` are other base URLs with the same paths, and a
+site that is set to nothing is not asked. Go modules come as the Go environment says.
 
 Every pod of the meta cluster pulls from the lab's registry, whatever registry its image names.
 Images there have the names of upstream; beside them are ``docker.io/library/busybox:1.35.0`` and

@@ -10,21 +10,24 @@ from e2e.lab.images import catalog, operator_image, rootfs
 from e2e.lab.machine import preflight
 from e2e.lab.machine.cache import Cache
 from e2e.lab.machine.podman import LABEL
-from e2e.lab.plan import BuildPlan, Supplies
+from e2e.lab.plan import BuildPlan, Served, Supplies
 from e2e.lab.programs.sources import ETCD, KUBERNETES
 from e2e.lab.steps.graph import Graph, Step
 
-PRELOADED = (
+FIRST_IMAGES = (
     catalog.PAUSE,
+    *(image.reference for image in catalog.kubernetes(KUBERNETES)),
+    catalog.etcd(ETCD).reference,
+)
+"""What a meta cluster starts with, and what the business clusters' control planes are made of."""
+FURTHER_IMAGES = (
     catalog.COREDNS,
     catalog.FLANNEL,
     catalog.FLANNEL_CNI,
     catalog.LOCAL_PATH,
     catalog.BUSYBOX,
-    *(image.reference for image in catalog.kubernetes(KUBERNETES)),
-    catalog.etcd(ETCD).reference,
 )
-"""What a meta host runs at once, and what the business clusters' control planes are made of."""
+"""What a meta host needs once there is a cluster."""
 
 
 def machine(cache: Cache, packages: tuple[str, ...]) -> Graph:
@@ -32,9 +35,9 @@ def machine(cache: Cache, packages: tuple[str, ...]) -> Graph:
     steps = Graph()
     packages_log = f"log: {cache.logs}/packages.log"
     prepare = partial(preflight.prepare, cache, packages)
-    ready = steps.add(Step("Debian packages", prepare, limit=1800, hint=packages_log))
+    steps.add(Step("Debian packages", prepare, limit=1800, hint=packages_log))
     go_log = f"log: {cache.logs}/go.log"
-    steps.add(Step("Go", partial(preflight.go, cache), (ready,), limit=1200, hint=go_log))
+    steps.add(Step("Go", partial(preflight.go, cache), limit=1200, hint=go_log))
     return steps
 
 
@@ -63,12 +66,12 @@ def graph(
         )
     )
     plan.served = (services,)
-    images, artifacts = plan.everything(toolbox, base)
+    served = plan.everything(toolbox, base)
     for index in range(1, workers + 1):
         _host(cluster, steps, f"worker-{index}", network, host)
-    loaded = _meta(cluster, steps, meta, needs=(network, host), images=images, artifacts=artifacts)
+    installed = _meta(cluster, steps, meta, (network, host), served)
     if operators:
-        _operator_image(supplies, cluster, steps, (services, python), loaded)
+        _operator_image(supplies, cluster, steps, (services, python), installed)
     plan.forget_sources()
     return steps
 
@@ -87,14 +90,14 @@ def _operator_image(
     cluster: Meta,
     steps: Graph,
     needs: tuple[str, ...],
-    loaded: tuple[str, ...],
+    installed: tuple[str, ...],
 ) -> None:
     """Built beside everything else, so that nobody waits for it once the meta cluster is up."""
     build = partial(operator_image.ensure, supplies.cache, supplies.images)
     hint = f"log: {supplies.cache.logs}/operator-image.log"
     built = steps.add(Step("build KOK's image", build, needs, hint=hint, limit=1800))
     place = partial(place_operator_image, supplies, cluster)
-    steps.add(Step("KOK's image on the meta hosts", place, (built, *loaded)))
+    steps.add(Step("KOK's image on the meta hosts", place, (built, *installed)))
 
 
 def _host(cluster: Meta, steps: Graph, name: str, *needs: str) -> str:
@@ -106,38 +109,39 @@ def _host(cluster: Meta, steps: Graph, name: str, *needs: str) -> str:
 
 
 def _meta(
-    cluster: Meta,
-    steps: Graph,
-    count: int,
-    *,
-    needs: tuple[str, ...],
-    images: list[str],
-    artifacts: list[str],
+    cluster: Meta, steps: Graph, count: int, needs: tuple[str, ...], served: Served
 ) -> tuple[str, ...]:
-    """The steps of a meta cluster of ``count`` hosts; those after which these have images."""
-    loaded = []
+    """The steps of a meta cluster of ``count`` hosts; those after which these can pull images.
+
+    It starts with the images that it starts from, while those that it needs next are still built.
+    """
+    installed, loaded, further = [], [], []
     for index in range(1, count + 1):
         host = cluster.hosts.host(f"meta-{index}")
         made = _host(cluster, steps, host.name, *needs)
-        installed = steps.add(
-            Step(f"install {host.name}", partial(cluster.install, host), (made, *artifacts))
-        )
-        pull = partial(cluster.prepull, host, PRELOADED)
-        loaded.append(steps.add(Step(f"images on {host.name}", pull, (installed, *images))))
+        install = partial(cluster.install, host)
+        name = f"install {host.name}"
+        installed.append(steps.add(Step(name, install, (made, *served.artifacts))))
+        pull = partial(cluster.prepull, host, FIRST_IMAGES)
+        name = f"images on {host.name}"
+        loaded.append(steps.add(Step(name, pull, (installed[-1], *served.first))))
+        pull = partial(cluster.prepull, host, FURTHER_IMAGES)
+        name = f"further images on {host.name}"
+        further.append(steps.add(Step(name, pull, (installed[-1], *served.further))))
     log = f"`podman exec {cluster.hosts.host(FIRST).container} journalctl -u kubelet`"
-    made_cluster = steps.add(
+    started = steps.add(
         Step("kubeadm init", cluster.init, (loaded[0],), limit=480, hint=f"look at {log}")
     )
-    addons = steps.add(Step("pod network and volumes", cluster.addons, (made_cluster,)))
+    addons = steps.add(Step("pod network and volumes", cluster.addons, (started, *further)))
     joined = [
         steps.add(
             Step(
                 f"join meta-{index}",
                 partial(cluster.join, cluster.hosts.host(f"meta-{index}")),
-                (made_cluster, loaded[index - 1]),
+                (started, loaded[index - 1]),
             )
         )
         for index in range(2, count + 1)
     ]
     steps.add(Step("meta cluster ready", cluster.ready, (addons, *joined), limit=300))
-    return tuple(loaded)
+    return tuple(installed)

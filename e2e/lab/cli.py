@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -13,12 +14,16 @@ from e2e.lab import status, teardown
 from e2e.lab.cluster import state as states
 from e2e.lab.cluster.state import Store
 from e2e.lab.errors import LabError
+from e2e.lab.images import rootfs
 from e2e.lab.lab import Lab
 from e2e.lab.machine import preflight
 from e2e.lab.machine.cache import Cache
-from e2e.lab.plan import usual
+from e2e.lab.plan import BUILD_SECONDS, usual
 from e2e.lab.programs import debs
 from e2e.lab.programs.binaries import Builder, program
+from e2e.lab.steps import forecast
+from e2e.lab.steps.graph import Graph, Step
+from e2e.lab.steps.progress import reporter
 
 T = TypeVar("T")
 
@@ -88,8 +93,22 @@ def binary(
             return
         go, toolchain = await preflight.go(cache)
         item = program(name, version)
-        found = await Builder(cache, go, toolchain).ensure([item])
-        print(found[name])
+        builder = Builder(cache, go, toolchain)
+        await builder.decide([item])
+        graph = Graph()
+        how = "download" if builder.downloaded([item]) else "make"
+        graph.add(
+            Step(
+                f"{how} {name} {item.version}",
+                partial(builder.ensure, [item]),
+                limit=BUILD_SECONDS,
+                expected=builder.expected([item]),
+                detail=partial(builder.progress, [item]),
+            )
+        )
+        async with reporter(_errors) as progress:
+            await graph.run(progress)
+        print(builder.path(item))
 
     _do(work())
 
@@ -98,14 +117,17 @@ def binary(
 def missing(
     wanted: Annotated[list[str] | None, typer.Argument(help="such as etcd@v3.6.11")] = None,
 ) -> None:
-    """Say what has to be built first for a lab and for further programs, and how long it takes."""
+    """Say what has to be built or downloaded first for a lab and for further programs, and how
+    long that takes: as long as last time, where there was one."""
 
     async def work() -> None:
         cache = Cache()
-        go, toolchain = await preflight.go(cache)
+        builder = Builder(cache, *await preflight.go_to_be(cache))
         names = [each.partition("@") for each in wanted or ()]
         items = [program(name, version) for name, _, version in names if name not in debs.PROGRAMS]
-        for line in Builder(cache, go, toolchain).forecast([*usual(), *items]):
+        items = [*usual(), *items]
+        await builder.decide(items)
+        for line in forecast.lines([*builder.pending(items), *rootfs.pending(cache)]):
             _errors.print(line, markup=False)
 
     _do(work())

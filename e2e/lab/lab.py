@@ -22,7 +22,7 @@ from e2e.lab.images.operator_image import CHECKOUT
 from e2e.lab.machine import podman, preflight
 from e2e.lab.machine.cache import Cache
 from e2e.lab.machine.proc import run
-from e2e.lab.plan import BuildPlan, Supplies
+from e2e.lab.plan import BuildPlan, Supplies, programs_of, usual
 from e2e.lab.programs.binaries import program
 from e2e.lab.services import s3
 from e2e.lab.services.artifacts import Artifact
@@ -72,7 +72,9 @@ class Lab:
             await rootfs.sweep(cache)
             chosen = await state.ensure(store)
             ensure_key(store)
-            lab = cls(chosen, store, await Supplies.open(cache, chosen))
+            supplies = await Supplies.open(cache, chosen)
+            await supplies.decide(*usual())
+            lab = cls(chosen, store, supplies)
             graph = bringup.graph(
                 lab.supplies, lab.meta, max(1, meta), workers, operators=operators
             )
@@ -248,6 +250,10 @@ class Lab:
         console: Console | None = None,
     ) -> None:
         """Build, serve and pull onto the meta hosts further versions of Kubernetes and etcd."""
+        items = [each for version in etcd for each in programs_of("etcd", version)]
+        if kubernetes:
+            items += programs_of("kubernetes", kubernetes) + programs_of("kubectl", kubernetes)
+        await self.supplies.decide(*items)
         graph = Graph()
         plan = BuildPlan(self.supplies, graph)
         toolbox = plan.rootfs(rootfs.TOOLBOX)

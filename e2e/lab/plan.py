@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from e2e.lab.images.rootfs import RootFS
 from e2e.lab.machine import preflight
 from e2e.lab.machine.cache import Cache
 from e2e.lab.programs.binaries import Builder, Program, architecture, group_of, in_wheel, program
+from e2e.lab.programs.releases import NotAvailable, Releases
 from e2e.lab.programs.sources import BY_NAME, ETCD, KUBERNETES, RUNC, SOURCES, Source
 from e2e.lab.services import artifacts as artifact
 from e2e.lab.services.artifacts import Artifacts
@@ -41,6 +43,10 @@ class Supplies:
         services = Services(state, cache)
         return cls(cache, builder, services, Images(cache, builder, services), Artifacts(cache))
 
+    async def decide(self, *items: Program) -> None:
+        """Find out which of these are downloaded, before a plan is made of what has to be built."""
+        await self.builder.decide(items)
+
     async def forget_sources(self) -> None:
         """Make room, unless a program of a lab is still to be built."""
         if not self.builder.missing(usual()):
@@ -51,6 +57,23 @@ def usual() -> list[Program]:
     """The programs that every lab has."""
     always = (source for source in SOURCES if not source.on_request)
     return [program(name) for source in always for name in source.programs]
+
+
+def programs_of(source: str, version: str | None = None) -> list[Program]:
+    """All programs of a source at a version, by default the lab's."""
+    return [program(name, version) for name in BY_NAME[source].programs]
+
+
+@dataclass(frozen=True)
+class Served:
+    """The steps after which what a lab serves is there.
+
+    ``first`` are images that a meta cluster starts with, ``further`` those that it needs next.
+    """
+
+    first: tuple[str, ...]
+    further: tuple[str, ...]
+    artifacts: tuple[str, ...]
 
 
 class BuildPlan:
@@ -67,7 +90,8 @@ class BuildPlan:
     def rootfs(self, wanted: RootFS, *needs: str) -> str:
         run = partial(rootfs.ensure, self.supplies.cache, wanted)
         log = self.supplies.cache.logs / f"rootfs-{wanted.name}.log"
-        return self._add(f"rootfs {wanted.name}", run, needs, hint=f"log: {log}")
+        expected = sum(each.seconds for each in rootfs.pending(self.supplies.cache, wanted))
+        return self._add(f"rootfs {wanted.name}", run, needs, hint=f"log: {log}", expected=expected)
 
     def programs(self, source: str, version: str | None = None) -> str:
         """Fetch and build the programs of a module; modules are built one after another."""
@@ -90,6 +114,8 @@ class BuildPlan:
             # Nothing is compiled, so that it waits for nobody.
             unpack = partial(self.supplies.builder.ensure, items)
             return self._add(f"fetch {label}", unpack, hint=build_hint)
+        if self.supplies.builder.downloaded(items):
+            return self._download(label, items, build_hint)
         fetch = self._add(
             f"fetch {label}",
             partial(self.supplies.builder.fetch, items),
@@ -107,6 +133,18 @@ class BuildPlan:
         )
         self._fetched, self._built = (fetch,), (build,)
         return build
+
+    def _download(self, label: str, items: Sequence[Program], hint: str) -> str:
+        """Next to nothing is computed, so that it waits for nobody."""
+        builder = self.supplies.builder
+        return self._add(
+            f"download {label}",
+            partial(builder.ensure, items),
+            hint=hint,
+            limit=BUILD_SECONDS,
+            expected=builder.expected(items),
+            detail=partial(builder.progress, items),
+        )
 
     def serve_images(self, label: str, wanted: Iterable[Image], *needs: str) -> str:
         run = partial(self.supplies.images.ensure, list(wanted))
@@ -133,29 +171,29 @@ class BuildPlan:
         self._build(BY_NAME["etcd"], [Program("etcd", version, clock)])
         return self.serve_images(f"etcd {version} {clock:+d} s", (image,), *self._built)
 
-    def everything(self, toolbox: str, services: str) -> tuple[list[str], list[str]]:
-        """All that a lab serves; the steps of its images, and of its artifacts."""
+    def everything(self, toolbox: str, services: str) -> Served:
+        """All that a lab serves; what its meta cluster starts with is built first."""
         kubernetes, binaries = self.serve_kubernetes(KUBERNETES, toolbox)
         etcd = self.serve_etcd(ETCD)
         containerd = self.programs("containerd")
         cni = self.programs("cni-plugins")
-        plugin = self.programs("flannel-cni-plugin")
-        coredns, flannel = self.programs("coredns"), self.programs("flannel")
+        plugin, flannel = self.programs("flannel-cni-plugin"), self.programs("flannel")
+        coredns = self.programs("coredns")
         local_path = self.programs("local-path-provisioner")
         self.programs("helm")
         pause = self._add("build pause", partial(builds.ensure_pause, self.supplies.cache))
-        served = [
-            kubernetes,
-            etcd,
-            self.serve_images("pause", (catalog.pause(),), pause),
-            self.serve_images("coredns", (catalog.coredns(),), coredns),
-            self.serve_images("flannel", catalog.flannel(), flannel, plugin, toolbox),
-            self.serve_images("local-path", (catalog.local_path(),), local_path),
-            self.serve_images("tools", catalog.tools(), toolbox),
-        ]
         run = partial(_base_artifacts, self.supplies)
         base = self._add("artifacts containerd, cni, runc", run, (containerd, cni, services))
-        return served, [binaries, base]
+        return Served(
+            first=(kubernetes, etcd, self.serve_images("pause", (catalog.pause(),), pause)),
+            further=(
+                self.serve_images("coredns", (catalog.coredns(),), coredns),
+                self.serve_images("flannel", catalog.flannel(), flannel, plugin, toolbox),
+                self.serve_images("local-path", (catalog.local_path(),), local_path),
+                self.serve_images("tools", catalog.tools(), toolbox),
+            ),
+            artifacts=(binaries, base),
+        )
 
     def forget_sources(self) -> None:
         """Make room once all programs are there."""
@@ -171,8 +209,9 @@ class BuildPlan:
         hint: str = "",
         limit: float = 900.0,
         expected: float = 0.0,
+        detail: Callable[[], str] = str,
     ) -> str:
-        return self.graph.add(Step(name, run, tuple(needs), limit, hint, expected))
+        return self.graph.add(Step(name, run, tuple(needs), limit, hint, expected, detail))
 
 
 async def _kubernetes_artifacts(supplies: Supplies, version: str) -> None:
@@ -188,7 +227,7 @@ async def _base_artifacts(supplies: Supplies) -> None:
     await _archive(supplies, "containerd", containerd.version, "bin/", containerd.programs)
     # Upstream's archive lost the flannel plugin too; it comes in flannel's own image.
     await _archive(supplies, "cni-plugins", cni.version, "./", cni.programs)
-    runc = await ensure_runc(supplies.cache)
+    runc = await ensure_runc(supplies.cache, supplies.builder.releases)
     path = artifact.archive_path("runc", RUNC, architecture())
     await supplies.artifacts.add_file("runc", RUNC, path, runc)
 
@@ -201,10 +240,19 @@ async def _archive(
     await supplies.artifacts.add_archive(name, version, path, members)
 
 
-async def ensure_runc(cache: Cache) -> Path:
-    """runc as Debian builds it, taken out of the services' root file system."""
+async def ensure_runc(cache: Cache, releases: Releases) -> Path:
+    """runc as its project publishes it, or as Debian builds it: then it is taken out of the
+    services' root file system."""
 
     async def build(work: Path) -> None:
+        await releases.decide({"runc": RUNC})
+        if releases.offers("runc"):
+            with contextlib.suppress(NotAvailable):
+                found = (await releases.download(work, "runc", RUNC, ["runc"]))["runc"]
+                found.path.rename(work / "runc")
+                (work / "runc").chmod(0o755)
+                found.path.parent.rmdir()
+                return
         await rootfs.extract(cache, rootfs.SERVICES.image, "/usr/sbin/runc", work / "runc")
 
     return await cache.ensure(("programs", "runc", RUNC, architecture()), build) / "runc"

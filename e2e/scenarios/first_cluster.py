@@ -8,6 +8,7 @@ leaves nothing behind, neither in the meta cluster nor on the host.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 
 from e2e.demo import CLUSTER, first_cluster
@@ -16,6 +17,7 @@ from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import has, is_not
 from e2e.framework.report import Report
 from e2e.framework.rights import nothing_was_refused
+from e2e.polling import eventually
 from kok.api import Addon, Cluster, Component, EtcdCluster, KubeNode, Machine
 from kok.kube import kinds
 
@@ -166,10 +168,12 @@ async def nothing_is_left(w: Environment) -> None:
 async def _left(w: Environment, namespace: str) -> list[str]:
     """What is left but for what the user brought; pods get a moment to end."""
     theirs = {f"Secret/{userfiles.SSH_SECRET}", f"ConfigMap/{userfiles.CHECKSUMS}"}
-    for _ in range(180):
-        left = await w.left_in(namespace, CHILDREN)
-        left = [x for x in left if x not in theirs]
-        if not left:
-            return []
-        await asyncio.sleep(1.0)
+    left: list[str] = []
+
+    async def nothing() -> bool:
+        left[:] = [x for x in await w.left_in(namespace, CHILDREN) if x not in theirs]
+        return not left
+
+    with contextlib.suppress(TimeoutError):
+        await eventually(nothing, 180.0, every=1.0)
     return left

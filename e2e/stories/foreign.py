@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shlex
@@ -11,6 +10,7 @@ from e2e.fixtures import business, userfiles
 from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, has, until
 from e2e.lab.images.catalog import TOOLBOX
+from e2e.polling import eventually
 from e2e.stories import rack
 from e2e.stories.leaving import kok
 from e2e.stories.rack import CLUSTER, LEAVES, LONG, NAMESPACE, SHOP
@@ -73,14 +73,16 @@ async def _join(w: Environment) -> None:
 async def _shows(w: Environment, words: str) -> None:
     """Waits until `kubectl logs` and `kubectl exec` answer with these words."""
     for command in (("logs", "hello"), ("exec", "hello", "--", "echo", "hello")):
-        kubeconfig, last = await w.kubeconfig(NAMESPACE, SHOP), ""
+        kubeconfig, said = await w.kubeconfig(NAMESPACE, SHOP), [""]
+
+        async def says() -> bool:
+            said.append(await _said(w, kubeconfig, *command))  # noqa: B023 - waited for below
+            return words in said[-1]  # noqa: B023
+
         try:
-            async with asyncio.timeout(LONG):
-                while words not in last:
-                    last = await _said(w, kubeconfig, *command)
-                    await asyncio.sleep(0.5)
+            await eventually(says, LONG, every=0.5)
         except TimeoutError:
-            raise AssertionError(f"kubectl {command[0]} on {LEAVES} says {last}") from None
+            raise AssertionError(f"kubectl {command[0]} on {LEAVES} says {said[-1]}") from None
 
 
 async def _said(w: Environment, kubeconfig: str, *command: str) -> str:

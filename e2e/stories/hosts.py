@@ -5,7 +5,7 @@ One Cluster and two hosts go through all of them; `leaving` has how hosts stop b
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 from datetime import UTC, datetime
 
 from e2e.faults import disruption
@@ -14,6 +14,7 @@ from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, has, is_not, until
 from e2e.framework.install import NAMESPACE as OPERATORS
 from e2e.lab.images.catalog import TOOLBOX
+from e2e.polling import eventually
 from e2e.stories import foreign, leaving, rack, told, webhooks
 from e2e.stories.rack import CLUSTER, HOSTS, LEAVES, LONG, NAMESPACE, SHOP, SOON, STAYS, WORKERS
 from e2e.stories.turns import one_after_the_other
@@ -124,16 +125,19 @@ def _labelled(node: Manifest) -> bool:
 
 async def _refused(inside: Kube) -> None:
     """API servers learn of webhooks a moment after they were made."""
-    async with asyncio.timeout(SOON):
-        for number in range(10**6):
-            note = {"metadata": {"annotations": {WORD: str(number)}}}
-            try:
-                await inside.patch(kinds.NODE, STAYS, None, note)
-            except KubeError as error:
-                if webhooks.WEBHOOK in error.message:
-                    return
-                raise
-            await asyncio.sleep(0.2)
+    numbers = itertools.count()
+
+    async def is_refused() -> bool:
+        note = {"metadata": {"annotations": {WORD: str(next(numbers))}}}
+        try:
+            await inside.patch(kinds.NODE, STAYS, None, note)
+        except KubeError as error:
+            if webhooks.WEBHOOK in error.message:
+                return True
+            raise
+        return False
+
+    await eventually(is_refused, SOON, every=0.2)
 
 
 async def last_words_of_an_addon(w: Environment) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from e2e.framework.environment import Environment
 from e2e.lab.images.catalog import BUSYBOX
+from e2e.polling import eventually
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.errors import KubeError
@@ -40,9 +41,7 @@ async def beside_workers(w: Environment, namespace: str) -> AsyncIterator[None]:
     await w.apply(_policy(name, namespace), _binding(name))
     try:
         # An admission policy holds some time after it was written.
-        async with asyncio.timeout(120):
-            while not await _holds(w, namespace):  # noqa: ASYNC110 - nobody tells when it does
-                await asyncio.sleep(0.5)
+        await eventually(lambda: _holds(w, namespace), 120.0, every=0.5)
         yield
     finally:
         await w.kube.delete(BINDING, name)

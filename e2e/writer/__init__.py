@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from e2e.framework.environment import Environment
+from e2e.polling import eventually
 from e2e.writer.ledger import Lap, Verdict
 from kok.api import names
 from kok.api.meta import Manifest
@@ -72,12 +73,12 @@ class Writer:
 
     async def goes_on(self, writes: int = 25, within: float = 180.0) -> None:
         """Waits until that many writes were confirmed from now on; no lap ends by that."""
-        missing = writes
-        async with asyncio.timeout(within):
-            before = await self.ask("count")
-            while missing > 0:
-                await asyncio.sleep(0.1)
-                missing = writes - ((await self.ask("count"))["count"] - before["count"])
+        before = await self.ask("count")
+
+        async def enough() -> bool:
+            return bool((await self.ask("count"))["count"] - before["count"] >= writes)
+
+        await eventually(enough, within, every=0.1)
 
     async def fill(
         self, size: int, prefix: str = "filler/", value: int = 1_000_000, keys: int = 0

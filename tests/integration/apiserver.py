@@ -15,7 +15,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ import trustme
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from e2e.polling import eventually_now
 
 KUBERNETES_VERSION = "v1.37.1"
 ETCD_VERSION = "v3.6.10"
@@ -219,20 +219,21 @@ class ApiServer:
     def _await_ready(self) -> None:
         context = ssl.create_default_context(cadata=self._authority.cert_pem.bytes().decode())
         context.load_cert_chain(self._files.admin_pem)
-        end = time.monotonic() + START_LIMIT
-        while time.monotonic() < end:
+
+        def is_ready() -> bool:
             for name, process in self._running.items():
                 if process.poll() is not None:
                     tail = "\n".join(self.log(name).splitlines()[-15:])
                     raise RuntimeError(f"{name} ended with {process.returncode}:\n{tail}")
-            try:
-                with urllib.request.urlopen(  # noqa: S310 - our own loopback address
-                    f"{self.server}/readyz", timeout=2, context=context
-                ):
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.05)
-        raise RuntimeError(f"the API server is not ready after {START_LIMIT:.0f} s")
+            with urllib.request.urlopen(  # noqa: S310 - our own loopback address
+                f"{self.server}/readyz", timeout=2, context=context
+            ):
+                return True
+
+        try:
+            eventually_now(is_ready, START_LIMIT, unless=(urllib.error.URLError, OSError))
+        except TimeoutError as error:
+            raise RuntimeError(f"the API server is not ready: {error}") from None
 
     def _write_files(self) -> None:
         files, authority = self._files, self._authority

@@ -16,10 +16,12 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from e2e.polling import eventually
 from tests.integration.apiserver import ETCD_VERSION, KUBERNETES_VERSION, ApiServer, find_binary
 
 from kok.api.meta import Manifest
@@ -76,8 +78,8 @@ async def established(kube: Kube, crd: str) -> None:
             conditions = event.object.get("status", {}).get("conditions") or ()
             if any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
                 break
-        while not await _served(kube, event.object["spec"]):  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.05)
+        # Nothing tells of it.
+        await eventually(partial(_served, kube, event.object["spec"]), 2 * PATIENCE)
 
 
 async def _served(kube: Kube, crd: Manifest) -> bool:

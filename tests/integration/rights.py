@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
+from e2e.polling import eventually
 from tests.integration.apiserver import ApiServer, find_binary
 from tests.integration.conftest import PATIENCE
 from tests.unit.repository.chart.conftest import CHART, HELM_VERSION
@@ -79,11 +80,12 @@ async def in_force(
         for role, namespace in bound:
             asked = {"user": user, "groups": groups, **_first(role, namespace)}
             review = {"apiVersion": REVIEW.api_version, "kind": REVIEW.kind, "spec": asked}
-            while True:
-                answer = await kube.raw("POST", object_path(REVIEW), review)
-                if answer["status"]["allowed"]:
-                    break
-                await asyncio.sleep(0.05)
+
+            async def allowed() -> bool:
+                answer = await kube.raw("POST", object_path(REVIEW), review)  # noqa: B023 - waited for below
+                return bool(answer["status"]["allowed"])
+
+            await eventually(allowed, PATIENCE)
 
 
 def _first(role: Manifest, namespace: str | None) -> Manifest:

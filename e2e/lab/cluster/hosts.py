@@ -11,6 +11,7 @@ import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from e2e.lab.errors import LabError
 from e2e.lab.machine import podman
 from e2e.lab.machine.podman import LABEL, PODMAN
 from e2e.lab.machine.proc import run
+from e2e.polling import eventually
 
 USER = "ops"
 ROLE_LABEL = "dev.kok.lab.role"
@@ -127,11 +129,7 @@ class Hosts:
         """Wait until a host's sshd says hello."""
         host = self.host(name)
         try:
-            async with asyncio.timeout(timeout):
-                while True:
-                    if await _greets(str(host.address)):
-                        break
-                    await asyncio.sleep(0.1)
+            await eventually(partial(_greets, str(host.address)), timeout, every=0.1)
         except TimeoutError:
             raise LabError(
                 f"{name} does not answer on {host.address}:22 after {timeout:.0f} s; "

@@ -55,7 +55,8 @@ def _node(host: Host) -> dict[str, Any]:
     return {
         "name": host.name,
         "criSocket": SOCKET,
-        "imagePullSerial": False,
+        # What it starts with was put there before, and the rest comes while it starts.
+        "imagePullPolicy": "Never",
         "ignorePreflightErrors": ["all"],
         # The control plane's host runs pods like any other: by default there is no other.
         "taints": [],

@@ -7,6 +7,7 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
@@ -24,6 +25,7 @@ from e2e.lab.programs.binaries import architecture
 from e2e.lab.programs.sources import BY_PROGRAM, KUBERNETES, RUNC
 from e2e.lab.services import artifacts
 from e2e.lab.services.servers import Services
+from e2e.polling import eventually
 
 FILES = Path(__file__).parent / "files"
 FIRST = "meta-1"
@@ -233,20 +235,12 @@ class Meta:
 
     async def _answers(self, timeout: float = 120) -> None:
         """Wait for the API: after a restart its host is up long before."""
-        last = "no answer"
+        asked = partial(self.kubectl, "get", "--raw", "/readyz", timeout=10)
         try:
-            async with asyncio.timeout(timeout):
-                while True:
-                    try:
-                        await self.kubectl("get", "--raw", "/readyz", timeout=10)
-                    except (CommandError, TimeoutError) as error:
-                        last = str(error)
-                        await asyncio.sleep(0.5)
-                    else:
-                        return
-        except TimeoutError:
+            await eventually(asked, timeout, every=0.5, unless=(CommandError, TimeoutError))
+        except TimeoutError as error:
             raise LabError(
-                f"the meta API does not answer after {timeout:.0f} s: {last}\nlook at `podman exec "
+                f"the meta API does not answer: {error}\nlook at `podman exec "
                 f"{self.hosts.host(FIRST).container} ctr -n k8s.io tasks ls` and `... journalctl -u kubelet`"
             ) from None
 

@@ -9,16 +9,21 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.lab.machine.cache import Cache
 from e2e.lab.machine.proc import run, succeeds
 from e2e.lab.programs.binaries import architecture
+from e2e.lab.steps.durations import Durations
+from e2e.lab.steps.forecast import Pending
 
 SUITE = "bookworm"
 FILES = Path(__file__).parent / "files"
 IMAGE_PREFIX = "localhost/kok-lab"
+USUAL_SECONDS = 45.0
+"""How long one of them takes on a quiet machine of two cores."""
 
 
 @dataclass(frozen=True)
@@ -128,16 +133,32 @@ async def ensure(cache: Cache, rootfs: RootFS) -> str:
     """Make sure that podman holds the root file system as an image; its name."""
 
     async def build(work: Path) -> None:
+        begun = time.monotonic()
         await _debootstrap(rootfs, work / "rootfs.tar", cache.logs / f"rootfs-{rootfs.name}.log")
+        Durations(cache).note(f"rootfs {rootfs.name}", time.monotonic() - begun)
 
-    key = ("rootfs", rootfs.name, f"{rootfs.digest}-{architecture()}")
     if await succeeds("podman", "image", "exists", rootfs.image):
         return rootfs.image
-    tar = await cache.ensure(key, build) / "rootfs.tar"
+    tar = await cache.ensure(_key(rootfs), build) / "rootfs.tar"
     async with cache.lock("import", rootfs.name):
         if not await succeeds("podman", "image", "exists", rootfs.image):
             await run("podman", "import", "--change", "ENV container=podman", tar, rootfs.image)
     return rootfs.image
+
+
+def pending(cache: Cache, *wanted: RootFS) -> list[Pending]:
+    """Which of these have to be made first; by default those that every lab has."""
+    last = Durations(cache).known()
+    return [
+        Pending(name := f"rootfs {each.name}", last.get(name, USUAL_SECONDS), name in last)
+        for each in wanted or (SERVICES, HOST, TOOLBOX, PYTHON)
+        if not cache.path(*_key(each)).exists()
+    ]
+
+
+def _key(rootfs: RootFS) -> tuple[str, ...]:
+    """Where its tar lies in the cache."""
+    return ("rootfs", rootfs.name, f"{rootfs.digest}-{architecture()}")
 
 
 async def _debootstrap(rootfs: RootFS, tar: Path, log: Path) -> None:

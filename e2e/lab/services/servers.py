@@ -6,7 +6,6 @@ Both serve directories of the cache, so that a lab that comes up again has every
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from ssl import SSLContext
@@ -19,6 +18,7 @@ from e2e.lab.machine import podman
 from e2e.lab.machine.cache import Cache
 from e2e.lab.machine.podman import LABEL
 from e2e.lab.machine.proc import run, succeeds
+from e2e.polling import eventually
 
 REGISTRY_PORT = 5000
 _MANIFESTS = ", ".join(
@@ -102,14 +102,15 @@ async def answers(url: str, container: str, trust: SSLContext | bool = True) -> 
     """Wait until a service answers; its container's log tells why it does not."""
     limit, connector = aiohttp.ClientTimeout(total=2), aiohttp.TCPConnector(ssl=trust)
     async with aiohttp.ClientSession(timeout=limit, connector=connector) as session:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_START_SECONDS):
-                while True:
-                    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                        async with session.get(url) as answer:
-                            if answer.status == 200:
-                                return
-                    await asyncio.sleep(0.1)
-    raise LabError(
-        f"{url} does not answer after {_START_SECONDS:.0f} s; see `podman logs {container}`"
-    )
+
+        async def answered() -> bool:
+            async with session.get(url) as answer:
+                return answer.status == 200
+
+        not_yet = (aiohttp.ClientError, TimeoutError)
+        try:
+            await eventually(answered, _START_SECONDS, every=0.1, unless=not_yet)
+        except TimeoutError:
+            raise LabError(
+                f"{url} does not answer after {_START_SECONDS:.0f} s; see `podman logs {container}`"
+            ) from None

@@ -23,6 +23,7 @@ class Step:
 
     ``hint`` says where to look or what to do when it fails. ``expected`` is about how many seconds
     it takes on a quiet machine of two cores, 0 where that is not known or next to nothing.
+    ``detail`` tells how far it is while it runs, or nothing.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Step:
     limit: float = 600.0
     hint: str = ""
     expected: float = 0.0
+    detail: Callable[[], str] = str
 
 
 class Reporter(Protocol):

@@ -30,14 +30,14 @@ class Plain:
         self._clock = clock
         self._begin = clock()
         self._spoke = self._begin
-        self._running: dict[str, float] = {}
+        self._running: dict[str, tuple[float, Step]] = {}
         self._estimate = Estimate({}, clock)
 
     def planned(self, steps: Mapping[str, Step]) -> None:
         self._estimate = Estimate(steps, self._clock)
 
     def started(self, step: Step) -> None:
-        self._running[step.name] = self._clock()
+        self._running[step.name] = (self._clock(), step)
         self._estimate.started(step)
 
     def finished(self, step: Step, took: float) -> None:
@@ -54,7 +54,10 @@ class Plain:
         """Called every second or so; speaks when it is time to."""
         now = self._clock()
         if self._running and now - self._spoke >= SILENCE:
-            times = (f"{name} ({now - since:.0f} s)" for name, since in self._running.items())
+            times = (
+                f"{name} ({', '.join(filter(None, (f'{now - since:.0f} s', step.detail())))})"
+                for name, (since, step) in self._running.items()
+            )
             self._line(f"still at: {', '.join(times)}{told(self._estimate.left())}")
 
     def _line(self, text: str) -> None:
@@ -69,7 +72,7 @@ class Rich:
         self._console = console
         self._clock = clock
         self._begin = clock()
-        self._running: dict[str, tuple[float, Spinner]] = {}
+        self._running: dict[str, tuple[float, Spinner, Step]] = {}
         self._estimate = Estimate({}, clock)
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8)
 
@@ -90,7 +93,7 @@ class Rich:
         self._estimate = Estimate(steps, self._clock)
 
     def started(self, step: Step) -> None:
-        self._running[step.name] = (self._clock(), Spinner("dots"))
+        self._running[step.name] = (self._clock(), Spinner("dots"), step)
         self._estimate.started(step)
 
     def finished(self, step: Step, took: float) -> None:
@@ -106,8 +109,11 @@ class Rich:
 
     def _render(self) -> RenderableType:
         table = Table.grid(padding=(0, 1))
-        for name, (since, spinner) in self._running.items():
-            table.add_row(spinner, name, f"[dim]{self._clock() - since:.0f} s[/]")
+        for name, (since, spinner, step) in self._running.items():
+            taken = f"{self._clock() - since:.0f} s"
+            table.add_row(
+                spinner, name, f"[dim]{' '.join(filter(None, (taken, step.detail())))}[/]"
+            )
         if left := told(self._estimate.left()):
             table.add_row("", f"[dim]{left.removeprefix(', ')}[/]", "")
         return Group(table)

@@ -13,6 +13,7 @@ from e2e.fixtures import etcd
 from e2e.framework.environment import Environment, environment
 from e2e.framework.report import Report
 from e2e.framework.rights import enough_rights
+from e2e.polling import eventually
 from e2e.writer import Writer, gap, read_back, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -85,13 +86,16 @@ async def scaled(w: Environment, writer: Writer, size: int) -> None:
 async def tidy(w: Environment, size: int) -> None:
     """There are as many volumes and StatefulSets as members."""
     for kind in (kinds.STATEFULSET, kinds.PVC):
-        for _ in range(60):
-            left = sorted(m["metadata"]["name"] for m in await w.kube.list(kind, NAMESPACE))
-            if len(left) == size:
-                break
-            await asyncio.sleep(1.0)
-        else:
-            raise AssertionError(f"{size} members, but these {kind.plural}: {left}")
+        left: list[str] = []
+
+        async def there() -> bool:
+            left[:] = sorted(m["metadata"]["name"] for m in await w.kube.list(kind, NAMESPACE))  # noqa: B023 - waited for below
+            return len(left) == size  # noqa: B023
+
+        try:
+            await eventually(there, 60.0, every=1.0)
+        except TimeoutError:
+            raise AssertionError(f"{size} members, but these {kind.plural}: {left}") from None
 
 
 async def second_thoughts(w: Environment, writer: Writer) -> None:

@@ -22,6 +22,7 @@ from e2e.framework.install import NAMESPACE as OPERATORS
 from e2e.framework.report import Report
 from e2e.framework.rights import enough_rights
 from e2e.lab.cluster.meta import FIRST
+from e2e.polling import eventually
 from e2e.writer import Writer, gap, read_back, writing
 from kok.api import names
 from kok.api.meta import Manifest
@@ -176,11 +177,11 @@ async def held(w: Environment, member: str) -> bool:
 
 async def ended(w: Environment, member: str) -> None:
     """Waits until the lease has taken its key with it."""
-    async with asyncio.timeout(etcd.SOON):
-        while True:
-            if not await held(w, member):
-                return
-            await asyncio.sleep(1.0)
+
+    async def is_gone() -> bool:
+        return not await held(w, member)
+
+    await eventually(is_gone, etcd.SOON, every=1.0)
 
 
 async def leads(w: Environment, member: str) -> None:
@@ -220,12 +221,13 @@ async def renewed(w: Environment) -> None:
         )
     )
     missing = [str(m["name"]) for m in (await etcd.get(w, NAMESPACE))["status"]["members"]]
-    async with asyncio.timeout(etcd.LONG):
-        while missing:
-            if await shown(w, missing[0]) == after:
-                missing.pop(0)
-            else:
-                await asyncio.sleep(1.0)
+
+    async def all_show_it() -> bool:
+        while missing and await shown(w, missing[0]) == after:
+            missing.pop(0)
+        return not missing
+
+    await eventually(all_show_it, etcd.LONG, every=1.0)
 
 
 def serial_of(secret: Manifest | None) -> int:

@@ -5,7 +5,6 @@ A writer keeps writing. No member that started once ever starts empty.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from e2e.faults import disruption
@@ -14,6 +13,7 @@ from e2e.framework.environment import Environment, environment
 from e2e.framework.report import Report
 from e2e.framework.rights import enough_rights
 from e2e.lab.errors import LabError
+from e2e.polling import eventually
 from e2e.writer import Writer, gap, read_back, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
@@ -105,13 +105,19 @@ async def removed_behind_our_back(w: Environment, writer: Writer) -> None:
 
 async def _remove(w: Environment, leader: str, number: str) -> None:
     """etcd refuses it until all members have been connected with each other for five seconds."""
-    for _ in range(20):
+
+    async def removed() -> bool:
         try:
             await etcd.etcdctl(w, NAMESPACE, leader, "member", "remove", number)
         except LabError as error:
             if "unhealthy cluster" not in str(error):
                 raise
-            await asyncio.sleep(1.0)
-        else:
-            return
-    raise AssertionError("etcd refused for 20 s to remove a member of a healthy cluster")
+            return False
+        return True
+
+    try:
+        await eventually(removed, 30.0, every=1.0)
+    except TimeoutError:
+        raise AssertionError(
+            "etcd refused for 30 s to remove a member of a healthy cluster"
+        ) from None

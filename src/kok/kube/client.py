@@ -10,8 +10,10 @@ from typing import Any, Literal, Self
 
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
+from kok.kube.budget.excesses import Excesses
 from kok.kube.budget.limits import META, Limits
 from kok.kube.budget.pass_memory import Holding
+from kok.kube.decoding.strip import without_server_fields
 from kok.kube.decoding.truncation import refuse
 from kok.kube.discovery import Discovery
 from kok.kube.errors import (
@@ -19,7 +21,6 @@ from kok.kube.errors import (
     Conflict,
     KubeError,
     NotFound,
-    TooLarge,
     Unreachable,
     lean,
 )
@@ -34,10 +35,6 @@ from kok.kube.lists.pages import has_metadata
 from kok.kube.objects.foreign_fields import Contest
 from kok.kube.watch import WatchEvent, watch
 
-EXCESSES = 8
-"""Requests with answers that were too large which are remembered."""
-_PATH = 1024
-"""Characters by which these are told apart."""
 ACCEPTED = 2 * 2**20
 """Bytes of differences that servers insist on which are remembered."""
 APPLY = "application/apply-patch+yaml"
@@ -83,7 +80,7 @@ class Kube:
             limits=limits,
             closed=closed,
         )
-        self._excesses: dict[str, str] = {}
+        self._excesses = Excesses()
         self.turned: Callable[[], None] = lambda: None
         """Called when what a watch is sent becomes too large to be read, and when it no longer is."""
         self._guard: Guard | None = None
@@ -152,11 +149,11 @@ class Kube:
 
         It lasts until the same is asked again and answered within the limits.
         """
-        return next(iter(self._excesses.values()), None)
+        return self._excesses.first
 
     def excess_of(self, kind: Kind) -> str | None:
         """The same of a watch of that kind alone."""
-        return self._excesses.get(_watch_of(kind))
+        return self._excesses.of(_watch_of(kind))
 
     def guarded(self, guard: Guard) -> Self:
         """The same client, sharing its connections, that asks `guard` before each write."""
@@ -242,9 +239,9 @@ class Kube:
                 holding=None if shared or namespace is None else self.holding,
             )
         except KubeError as error:
-            self._account(path, error)
+            self._excesses.account(path, error)
             raise lean(error) from None
-        self._account(path, None)
+        self._excesses.account(path, None)
         return found
 
     def watch(
@@ -271,7 +268,7 @@ class Kube:
         kind = await self.resolve(manifest)
         query = {"fieldManager": self.field_manager, "force": str(force).lower()}
         path = object_path(kind, _namespace(kind, manifest), _name(manifest))
-        body = _without_server_fields(manifest)
+        body = without_server_fields(manifest)
         headers = {"Content-Type": APPLY}
         return await self._object("PATCH", path, body, query=query, headers=headers)
 
@@ -394,9 +391,9 @@ class Kube:
                 method, path, body, query=query, headers=headers, timeout=timeout
             )
         except KubeError as error:
-            self._account(path, error)
+            self._excesses.account(path, error)
             raise lean(error) from None
-        self._account(path, None)
+        self._excesses.account(path, None)
         return answer
 
     def _refuse_cut(self, found: Manifest, unread: Collection[str]) -> None:
@@ -406,17 +403,8 @@ class Kube:
 
     def _heed(self, watch: str, error: KubeError | None) -> None:
         """Nobody asks a watch how it is, hence `turned`."""
-        before = watch in self._excesses
-        self._account(watch, error)
-        if before != (watch in self._excesses):
+        if self._excesses.account(watch, error):
             self.turned()
-
-    def _account(self, what: str, error: KubeError | None) -> None:
-        if isinstance(error, TooLarge):
-            if len(self._excesses) < EXCESSES:
-                self._excesses[what[:_PATH]] = error.message
-        elif error is None:
-            self._excesses.pop(what[:_PATH], None)
 
 
 def _watch_of(kind: Kind) -> str:
@@ -431,10 +419,3 @@ def _namespace(kind: Kind, manifest: Manifest) -> str | None:
     if not kind.namespaced:
         return None
     return str(manifest["metadata"].get("namespace") or "default")
-
-
-def _without_server_fields(manifest: Manifest) -> Manifest:
-    """Server-side apply refuses `managedFields`, and would pin what only the server sets."""
-    own = {"managedFields", "creationTimestamp", "generation", "selfLink"}
-    meta = {key: value for key, value in manifest["metadata"].items() if key not in own}
-    return {**manifest, "metadata": meta}

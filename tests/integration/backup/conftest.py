@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from e2e.faults.s3proxy import Proxy, served
 from e2e.lab.services.s3 import S3
+from e2e.polling import eventually
 from tests.integration.backup.servers import (
     HOST,
     LIMIT,
@@ -151,9 +152,7 @@ class Desk:
         The server needs a moment to notice that a connection broke and what it sent is void.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LIMIT):
-                while self.s3.unfinished(self.bucket):  # noqa: ASYNC110 - files tell nobody
-                    await asyncio.sleep(0.05)
+            await eventually(lambda: not self.s3.unfinished(self.bucket), LIMIT)
         return not self.s3.unfinished(self.bucket)
 
     @property

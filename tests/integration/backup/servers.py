@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
 import subprocess
-import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +15,7 @@ from pathlib import Path
 
 import trustme
 from e2e.lab.services.s3 import PROGRAM, S3
+from e2e.polling import eventually_now
 from tests.integration.apiserver import ETCD_VERSION, TIED, find_binary, free_ports
 
 from kok.backup.commands.member import Member
@@ -48,12 +47,15 @@ def process(command: list[str], log: Path, **env: str) -> Iterator[subprocess.Po
 
 def until_it_listens(port: int, log: Path) -> None:
     """Returns when somebody takes connections at the port."""
-    end = time.monotonic() + LIMIT
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
-            return
-        time.sleep(0.02)
-    raise RuntimeError(f"nobody listens on {port}: {log.read_text()[-2000:]}")
+
+    def listens() -> bool:
+        with socket.create_connection((HOST, port), 1):
+            return True
+
+    try:
+        eventually_now(listens, LIMIT, every=0.02, unless=(OSError,))
+    except TimeoutError:
+        raise RuntimeError(f"nobody listens on {port}: {log.read_text()[-2000:]}") from None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from e2e.polling import eventually
 from tests.integration.apiserver import ApiServer, free_ports
 from tests.integration.conftest import LEASE
 from tests.integration.runtime.conftest import LIMIT
@@ -70,10 +71,12 @@ async def test_an_operator_starts_is_ready_and_ends_in_order(
         if which in {name, "--all"}
     ]
     try:
-        async with asyncio.timeout(2 * LIMIT):
-            while not await is_ready(port):
-                assert process.returncode is None, log.read_text()
-                await asyncio.sleep(0.1)
+
+        async def ready() -> bool:
+            assert process.returncode is None, log.read_text()
+            return await is_ready(port)
+
+        await eventually(ready, 2 * LIMIT, every=0.1)
         for lease in leases:
             found = await kube.get(kinds.LEASE, lease, namespace)
             assert found is not None

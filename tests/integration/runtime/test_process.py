@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import signal
 from typing import Any, ClassVar
 
 import aiohttp
 import pytest
+from e2e.polling import eventually
 from tests.integration.apiserver import ApiServer
 from tests.integration.conftest import established
 from tests.integration.rights import in_force
@@ -180,9 +180,8 @@ async def test_at_rest_nothing_is_written(
             await world.until_event("Made", name)
         before = await _writes(kube, world)
         passes = _passes()
-        async with asyncio.timeout(LIMIT):
-            while _passes() < passes + 50:  # noqa: ASYNC110 - a counter wakes nobody
-                await asyncio.sleep(0.01)
+        # A counter wakes nobody.
+        await eventually(lambda: _passes() >= passes + 50, LIMIT, every=0.01)
         after = await _writes(kube, world)
     assert after == before
 
@@ -196,9 +195,8 @@ async def test_an_outage_is_survived(
     await world.until_ready("a", "Made", "True")
 
     api_server.stop(broken)
-    async with asyncio.timeout(LIMIT):
-        while "cannot renew the Lease" not in toys_operator.log.read_text():  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+    said = toys_operator.log.read_text
+    await eventually(lambda: "cannot renew the Lease" in said(), LIMIT, every=0.1)
     api_server.start()
     await world.change("a", size=4)
 
@@ -265,9 +263,7 @@ async def test_a_kind_may_be_defined_after_the_start(
     spec = OperatorSpec("late", (ToyReconciler(Late),))
     late = Late.info.kind
     async with running(api_server, world.namespace, operators=[spec]) as process:
-        async with asyncio.timeout(LIMIT):
-            while "lates.late.kok.dev" not in str(process.health.waiting):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await eventually(lambda: "lates.late.kok.dev" in str(process.health.waiting), LIMIT)
         assert not process.health.ready()[0]
         await kube.apply(crd(late))
         await established(kube, late.crd_name)
@@ -344,12 +340,11 @@ async def test_an_operator_needs_few_rights(
 
 async def _until_ready(operator: Operator) -> None:
     """Returns when the process says that it is ready: it takes a moment to listen and to ask."""
-    async with asyncio.timeout(LIMIT):
-        while True:
-            with contextlib.suppress(aiohttp.ClientConnectionError):
-                if (await operator.probe("/readyz"))[0] == 200:
-                    return
-            await asyncio.sleep(0.05)
+
+    async def ready() -> bool:
+        return (await operator.probe("/readyz"))[0] == 200
+
+    await eventually(ready, LIMIT, unless=(aiohttp.ClientConnectionError,))
 
 
 def _passes() -> float:

@@ -41,3 +41,10 @@ def unrecorded(live: Manifest) -> Manifest:
     found = slim(live)
     meta = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
     return {**found, "metadata": meta}
+
+
+def without_server_fields(manifest: Manifest) -> Manifest:
+    """Server-side apply refuses `managedFields`, and would pin what only the server sets."""
+    own = {"managedFields", "creationTimestamp", "generation", "selfLink"}
+    meta = {key: value for key, value in manifest["metadata"].items() if key not in own}
+    return {**manifest, "metadata": meta}

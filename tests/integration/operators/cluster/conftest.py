@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
+from e2e.polling import eventually
 from tests.integration.apiserver import ApiServer
 from tests.integration.conftest import CRDS, LEASE, PATIENCE, install_crds
 from tests.integration.operators.cluster.standin import StandIn, own_address
@@ -204,9 +205,4 @@ def workspace(kube: Kube, namespace: str) -> Workspace:
 
 async def soon(check: Callable[[], Any]) -> Any:
     """What an asynchronous check gives once it is true; for what cannot be watched here."""
-    async with asyncio.timeout(LIMIT):
-        while True:
-            found = await check()
-            if found:
-                return found
-            await asyncio.sleep(0.05)
+    return await eventually(check, LIMIT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import aiohttp
+from e2e.polling import eventually
 from tests.integration.apiserver import TIED
 from tests.integration.operators.etcd.container import program
 from tests.integration.operators.etcd.network import own_network
@@ -72,26 +72,28 @@ class Bare:
 
     async def served(self, client: EtcdClient, number: int) -> None:
         """Returns once a member gets answers from a quorum."""
-        async with asyncio.timeout(LIMIT):
-            while True:
-                try:
-                    await client.members(self.address(number))
-                except EtcdError as error:
-                    if error.trouble not in STARTING:
-                        raise
-                    await asyncio.sleep(0.05)
-                    continue
-                return
+
+        async def answers() -> bool:
+            try:
+                await client.members(self.address(number))
+            except EtcdError as error:
+                if error.trouble not in STARTING:
+                    raise
+                return False
+            return True
+
+        await eventually(answers, LIMIT)
 
     async def missed(self, address: str, member_id: str) -> None:
         """Returns once the member at an address has noticed that another one is not there."""
         gone = re.compile(rf'(?m)^etcd_network_active_peers{{.*Remote="{member_id}"}} 0$')
-        async with asyncio.timeout(LIMIT), aiohttp.ClientSession() as session:
-            while True:
+        async with aiohttp.ClientSession() as session:
+
+            async def noticed() -> bool:
                 async with session.get(f"{address}/metrics") as answer:
-                    if gone.search(await answer.text()):
-                        return
-                await asyncio.sleep(0.02)
+                    return gone.search(await answer.text()) is not None
+
+            await eventually(noticed, LIMIT, every=0.02)
 
     def kill(self, number: int) -> None:
         """Ends a member at once."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
+from e2e.polling import eventually
 from tests.integration.operators.etcd.conftest import ETCD, LIMIT, World, condition, status
 from tests.integration.operators.etcd.standin import StandIn
 from tests.integration.operators.etcd.writer import calm, following, writing
@@ -92,9 +91,7 @@ async def test_api_servers_take_part_in_each_phase_and_no_write_is_lost(
             # They read whom to trust only when they start, which is now.
             await writer.restart(await world.credentials())
             confirmed = len(writer.confirmed)
-            async with asyncio.timeout(LIMIT):
-                while len(writer.confirmed) < confirmed + 5:  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
+            await eventually(lambda: len(writer.confirmed) >= confirmed + 5, LIMIT)  # noqa: B023 - waited for here
             await world.annotate(ANNOTATION_CA_TRUSTED, rotation(told)["clients"])
         over = await world.until(done("once"))
 

@@ -7,6 +7,7 @@ import ssl
 
 import pytest
 from cryptography import x509
+from e2e.polling import eventually
 from tests.integration.operators.etcd.conftest import ETCD, LIMIT, World, condition, now, status
 from tests.integration.operators.etcd.standin import StandIn
 
@@ -81,10 +82,12 @@ async def test_a_renewed_certificate_is_served_without_a_restart(
     after = await _stored(world, "e-server")
     assert after != before
     credentials = await world.credentials()
-    async with asyncio.timeout(LIMIT):
-        for name in ("e-0", "e-1", "e-2"):
-            while await _served(credentials, standin.address(name)) != after:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+    for address in map(standin.address, ("e-0", "e-1", "e-2")):
+
+        async def is_new() -> bool:
+            return await _served(credentials, address) == after  # noqa: B023 - waited for below
+
+        await eventually(is_new, LIMIT)
     # Members that start now meet others that hold the certificates of before in memory.
     standin.kill("e-1")
     await world.until(lambda m: m and _restarts(m) and is_ready(m), "e-1-0", kinds.POD)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from e2e.polling import eventually
 from tests.integration.operators.etcd.bare import LIMIT, Bare
 from tests.unit.etcdclient.test_client import WHO
 
@@ -81,14 +82,17 @@ async def test_a_learner_is_added_promoted_made_leader_and_removed(
 
 async def done(change: Callable[[], Awaitable[None]], *until: Trouble) -> None:
     """Repeats a change while it is refused for one of these reasons."""
-    async with asyncio.timeout(LIMIT):
-        while True:
-            try:
-                return await change()
-            except EtcdError as error:
-                if error.trouble not in until:
-                    raise
-                await asyncio.sleep(0.05)
+
+    async def changed() -> bool:
+        try:
+            await change()
+        except EtcdError as error:
+            if error.trouble not in until:
+                raise
+            return False
+        return True
+
+    await eventually(changed, LIMIT)
 
 
 async def test_a_removal_that_would_cost_the_quorum_is_refused(

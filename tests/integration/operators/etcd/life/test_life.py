@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from e2e.polling import eventually
 from tests.integration.operators.etcd.conftest import ETCD, LIMIT, World, condition, status
 from tests.integration.operators.etcd.standin import StandIn
 
@@ -72,9 +73,8 @@ async def test_at_rest_nothing_is_written(
 
 async def _passes(count, more: int) -> None:
     goal = count() + more
-    async with asyncio.timeout(LIMIT):
-        while count() < goal:  # noqa: ASYNC110 - a counter of Prometheus wakes nobody
-            await asyncio.sleep(0.05)
+    # A counter of Prometheus wakes nobody.
+    await eventually(lambda: count() >= goal, LIMIT)
 
 
 async def test_a_killed_member_comes_back_and_the_status_tells_meanwhile(

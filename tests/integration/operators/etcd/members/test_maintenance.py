@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from e2e.polling import eventually
 from tests.integration.operators.etcd.conftest import ETCD, LIMIT, World, condition, status
 from tests.integration.operators.etcd.kv import get, put
 from tests.integration.operators.etcd.standin import StandIn
@@ -159,9 +160,8 @@ async def corrupt(world: World, standin: StandIn, formed: Manifest, *, stopped: 
     other = pod_endpoint(standin.address(next(n for n in ALL if n != wrong["name"])))
     await put(await world.credentials(), other, "colour", "blue-" * 100)
     database = await standin.volume(wrong["name"]) / "data" / "member" / "snap" / "db"
-    async with asyncio.timeout(LIMIT):
-        while b"blue-blue-" not in database.read_bytes():  # noqa: ASYNC110 - written in batches
-            await asyncio.sleep(0.05)
+    # It is written in batches.
+    await eventually(lambda: b"blue-blue-" in database.read_bytes(), LIMIT)
     if stopped:
         standin.pause(wrong["name"])
         await world.until(lambda m: status(m).get("readyMembers") == 2)

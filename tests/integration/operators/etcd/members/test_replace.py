@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
 import pytest
+from e2e.polling import eventually
 from tests.integration.operators.etcd.conftest import ETCD, LIMIT, World, at_rest, condition, status
 from tests.integration.operators.etcd.kv import get, put
 from tests.integration.operators.etcd.standin import StandIn
@@ -42,14 +42,18 @@ async def formed(world: World, standin: StandIn, **spec: object) -> str:
 
 async def patiently(change: Callable[[], Awaitable[T]]) -> T:
     """A change of members as soon as etcd allows it: all must have been connected for 5 s."""
-    async with asyncio.timeout(LIMIT):
-        while True:
-            try:
-                return await change()
-            except EtcdError as error:
-                if error.trouble is not Trouble.UNHEALTHY:
-                    raise
-            await asyncio.sleep(0.2)
+
+    async def changed() -> tuple[T] | None:
+        try:
+            return (await change(),)
+        except EtcdError as error:
+            if error.trouble is not Trouble.UNHEALTHY:
+                raise
+            return None
+
+    done = await eventually(changed, LIMIT, every=0.2)
+    assert done
+    return done[0]
 
 
 async def replaced(world: World, standin: StandIn, old: str, new: str = "e-3") -> Manifest:

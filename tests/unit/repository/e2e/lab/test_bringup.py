@@ -78,6 +78,46 @@ def test_the_cluster_starts_with_its_images_present(lab: Lab) -> None:
     assert {"install meta-1", "host meta-1", "registry and artifact server"} <= before
 
 
+def test_what_a_cluster_needs_next_is_built_while_it_starts(lab: Lab) -> None:
+    graph = bringup.graph(lab.supplies, lab.meta, 2, 0)
+    later = {"build flannel v0.26.7", "build coredns v1.14.7", "images tools", "rootfs python"}
+    assert not _before(graph, "kubeadm init") & later
+    assert not _before(graph, "join meta-2") & later
+    assert {"images flannel", "images coredns", "further images on meta-2"} <= _before(
+        graph, "pod network and volumes"
+    )
+    assert {"images local-path", "join meta-2"} <= _before(graph, "meta cluster ready")
+
+
+def test_nothing_but_helm_is_built_after_what_a_cluster_is_made_of(lab: Lab) -> None:
+    graph = bringup.graph(lab.supplies, lab.meta, 1, 0)
+    builds = {name for name in graph.steps if name.startswith("build ")}
+    needed = _before(graph, "meta cluster ready")
+    assert builds - needed == {"build helm v4.3.1"}
+    assert needed & builds - {"build pause"} <= _before(graph, "build helm v4.3.1")
+
+
+def test_koks_image_waits_for_no_cluster(lab: Lab) -> None:
+    before = _before(
+        bringup.graph(lab.supplies, lab.meta, 1, 0, operators=True), "KOK's image on the meta hosts"
+    )
+    assert not {"kubeadm init", "images on meta-1", "images kubernetes v1.37.1"} & before
+
+
+def test_go_and_debian_packages_come_side_by_side(lab: Lab) -> None:
+    steps = bringup.machine(lab.supplies.cache, ("podman",)).steps
+    assert {name: step.needs for name, step in steps.items()} == {"Debian packages": (), "Go": ()}
+
+
+async def test_what_is_downloaded_waits_for_no_build(lab: Lab) -> None:
+    lab.supplies.builder.releases.offer("kubernetes", "containerd")
+    graph = bringup.graph(lab.supplies, lab.meta, 1, 0)
+    assert "build kubernetes v1.37.1" not in graph.steps
+    assert graph.steps["download kubernetes v1.37.1"].needs == ()
+    assert "download containerd v2.3.7" in _before(graph, "install meta-1")
+    assert graph.steps["build etcd v3.6.10"].needs == ("fetch etcd v3.6.10",)
+
+
 def test_bare_hosts_wait_for_nothing_that_is_compiled(lab: Lab) -> None:
     before = _before(bringup.graph(lab.supplies, lab.meta, 1, 2), "host worker-2")
     assert before == {"network", "rootfs services", "rootfs host"}

@@ -178,6 +178,16 @@ def test_plain_progress_is_never_silent_for_long() -> None:
     ]
 
 
+def test_plain_progress_tells_how_far_a_step_is() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    plain = Plain(lines.append, clock)
+    plain.started(Step("download etcd", _hang, detail=lambda: "3 of 23 MiB"))
+    clock.now += 15.0
+    plain.tick()
+    assert lines == ["[  15.0 s] still at: download etcd (15 s, 3 of 23 MiB)"]
+
+
 def test_plain_progress_leaves_out_what_took_no_time() -> None:
     lines: list[str] = []
     plain = Plain(lines.append)
