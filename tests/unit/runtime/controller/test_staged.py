@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.unit.runtime.bench import Bench
-from tests.unit.runtime.widgets import PATH, Scripted, Widget
+from tests.unit.runtime.widgets import PATH, Bench, Scripted, Widget
 
 from kok.runtime.controller.errors import Invalid, TimedOut, Wait
 from kok.runtime.controller.reconciler import Pass, Result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,8 +22,8 @@ from kok.operators.cluster.naming import FIELD_MANAGER, KUBECONFIG
 from kok.operators.cluster.settings import ClusterSettings
 from kok.pki import Leaf
 from kok.runtime.controller.reconciler import Key
-from kok.workload.deferred_close import Lingering
 from kok.workload.identity import Identity, Untrusted, identity_of
+from kok.workload.pool import Pool
 
 WORKING, ASKING = 8, 1
 """Connections to one business cluster at most: to work with (six of them watch), and to ask with
@@ -103,14 +102,14 @@ class Connection:
         if self.watches is None:
             self.watches = Watches(self.kube, on_nodes, on_object, doubt, on_requests)
 
-    async def unwatch(self) -> None:
+    async def unfollow(self) -> None:
         """Ends watches."""
         if self.watches is not None:
             await self.watches.close()
 
     async def close(self) -> None:
         """Ends watches and connections."""
-        await self.unwatch()
+        await self.unfollow()
         await self.kube.close()
         await self.admin.close()
 
@@ -120,37 +119,28 @@ class Connections:
 
     def __init__(self, limit: int, timeout: float) -> None:
         """`limit`: how many at most; `timeout`: seconds for one request."""
-        self._limit = limit
         self._timeout = timeout
-        self._open: OrderedDict[Key, Connection] = OrderedDict()
-        self._lingering = Lingering()
+        self._pool: Pool[Connection] = Pool(limit)
 
     def __len__(self) -> int:
         """How many are connected."""
-        return len(self._open)
+        return len(self._pool)
 
     def get(self, key: Key) -> Connection | None:
         """A connected one."""
-        connection = self._open.get(key)
-        if connection is not None:
-            self._open.move_to_end(key)
-        return connection
+        return self._pool.get(key)
 
     async def connect(self, key: Key, spec: ConnectionSpec) -> Connection:
         """The Connection for exactly this access; another one's connections are closed.
 
         Nothing is sent yet. Raises `AccessError` for unusable certificates.
         """
-        connection = self.get(key)
-        if connection is not None and connection.digest == spec.digest:
-            return connection
-        self.drop(key)
-        while len(self._open) >= self._limit:
-            self.drop(next(iter(self._open)))
-        kube = self._client(spec, spec.ours, WORKING)
-        admin = self._client(spec, spec.users, ASKING)
-        connection = self._open[key] = Connection(spec.digest, kube, admin)
-        return connection
+
+        def make() -> Connection:
+            kube = self._client(spec, spec.ours, WORKING)
+            return Connection(spec.digest, kube, self._client(spec, spec.users, ASKING))
+
+        return self._pool.connect(key, spec.digest, make)[0]
 
     def _client(self, spec: ConnectionSpec, access: Access, connections: int) -> Kube:
         public = access.server == spec.users.server
@@ -165,17 +155,11 @@ class Connections:
 
     def drop(self, key: Key) -> None:
         """The cluster is gone, or its access is another one."""
-        connection = self._open.pop(key, None)
-        if connection is not None:
-            self._lingering.add(key, connection.unwatch, connection.close)
+        self._pool.drop(key)
 
     async def close(self) -> None:
         """Closes all at once."""
-        connections = list(self._open.values())
-        self._open.clear()
-        await asyncio.gather(
-            self._lingering.close(), *(connection.close() for connection in connections)
-        )
+        await self._pool.close()
 
 
 class UnusableCredentials(Exception):
