@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
-from tests.integration.operators.cluster.conftest import CLUSTER, Workspace, condition, running
+from tests.integration.operators.cluster.conftest import (
+    CLUSTER,
+    MortalClusters,
+    Workspace,
+    condition,
+    running,
+)
 from tests.integration.operators.cluster.standin import StandIn
 
 from kok import pki
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.events import Recorder
 from kok.operators.cluster import naming
-from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster.pki.keys import (
     encryption_fingerprint,
     service_account_fingerprint,
 )
-from kok.operators.cluster.cluster.reconcile import ClusterReconciler
-from kok.operators.cluster.settings import ClusterSettings
-from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.clock import SystemClock
-from kok.runtime.controller.passes import Passes, Tools
 from kok.runtime.process.main import Process
-from kok.runtime.settings import Settings
 
 QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas")
-FINALIZER = "kok.dev/cluster-operator"
 KEYS = naming.key_secrets("shop")
-OWN = ClusterSettings()
-POINTS = 60
+POINTS = 90
 """Lives in which a Cluster is made, with some to spare."""
 
 
@@ -68,55 +65,20 @@ async def users(workspace: Workspace) -> list[str]:
     return [name for kind, name in wanted if await workspace.get(kind, name) is not None]
 
 
-class Killed(BaseException):
-    """Nothing of the operator may run after this, as after `kill -9`."""
-
-
-class Mortal:
-    """An operator that dies before its second write; another one knows only what is stored."""
-
-    def __init__(self, kube: Kube, namespace: str) -> None:
-        self._kube, self._key = kube, (namespace, "shop")
-        self._left = 0
-        self.died = True
-
-    async def live(self) -> None:
-        """One pass; `died` tells whether there was more to write."""
-        self._left, self.died = 1, False
-        kube, clock = self._kube.guarded(self._spend), SystemClock()
-        connections = Connections(OWN.business_clients, OWN.business_timeout)
-        recorder = Recorder(kube, "test", clock.now)
-        tools = Tools("cluster", FINALIZER, kube, recorder, clock, Settings())
-        try:
-            await Passes(ClusterReconciler(OWN, connections, Wakeups()), tools).reconcile(
-                self._key, 0
-            )
-        except Killed:
-            self.died = True
-            # Requests that were under way side by side may still arrive.
-            await asyncio.sleep(0)
-        finally:
-            await connections.close()
-
-    def _spend(self, _method: str, _path: str) -> None:
-        if self._left <= 0:
-            raise Killed
-        self._left -= 1
-
-
 async def test_killed_at_every_point_it_leaves_no_key_that_nobody_has(
     workspace: Workspace, kube: Kube, standin: StandIn
 ) -> None:
     """Nor is anything made of a key that the next one replaces."""
     standin.serve = False
     await workspace.make()
-    await workspace.patch({"metadata": {"finalizers": [FINALIZER]}})
-    mortal = Mortal(kube, workspace.namespace)
+    mortal = MortalClusters(kube, workspace.namespace)
+    mortal.lives = itertools.repeat(1)
+    await workspace.patch({"metadata": {"finalizers": [mortal.finalizer]}})
     first: dict[str, str] = {}
-    lives = 0
-    while mortal.died and lives < POINTS:
+    lives, died = 0, True
+    while died and lives < POINTS:
         lives += 1
-        await mortal.live()
+        died = await mortal.live()
         there, known = await stored(workspace), await recorded(workspace)
         assert known.items() <= there.items()
         if made := await users(workspace):

@@ -3,64 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
 
-from tests.integration.killing import Mortal
-from tests.integration.operators.cluster.conftest import CLUSTER, Workspace, condition, usable
+from tests.integration.operators.cluster.conftest import (
+    CLUSTER,
+    MortalClusters,
+    Workspace,
+    condition,
+    usable,
+)
 from tests.integration.operators.cluster.standin import StandIn
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.cluster.addon.bundle import BundleRenderer
-from kok.operators.cluster.addon.reconcile import AddonReconciler
-from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster.observe import ETCD
-from kok.operators.cluster.cluster.reconcile import ClusterReconciler
-from kok.operators.cluster.settings import ClusterSettings
-from kok.operators.cluster.wakeups import Wakeups
-from kok.runtime.controller.reconciler import Reconciler
-from kok.runtime.sandbox.pool import Workshop
 
 DEPLOYMENTS = ("shop-apiserver", "shop-controller-manager", "shop-scheduler")
-
-
-class MortalClusters(Mortal):
-    """Looks after Cluster `shop` and its Addons, and remembers which operations it saw."""
-
-    operator, kind = "cluster", CLUSTER
-
-    def __init__(self, kube: Kube, namespace: str) -> None:
-        super().__init__(kube, namespace, itertools.repeat(10_000), "shop")
-        self.operations: dict[str, set[str]] = defaultdict(set)
-        """When each type of operation was begun."""
-        self.steps: list[str] = []
-
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Sequence[Reconciler[Any]]]:
-        """With connections of its own, which end with it."""
-        settings, wakeups = ClusterSettings(business_api="public"), Wakeups()
-        connections = Connections(9, 30.0)
-        try:
-            yield (
-                ClusterReconciler(settings, connections, wakeups),
-                AddonReconciler(settings, connections, wakeups, BundleRenderer(Workshop())),
-            )
-        finally:
-            await connections.close()
-
-    def doing(self, found: Manifest) -> str:
-        """Each operation is begun once, whoever goes on with it."""
-        operation = (found.get("status") or {}).get("operation")
-        if operation is not None:
-            self.operations[operation["type"]].add(operation["since"])
-        said = super().doing(found)
-        if said not in self.steps[-1:]:
-            self.steps.append(said)
-        return said
 
 
 async def generations(workspace: Workspace) -> dict[str, int]:
