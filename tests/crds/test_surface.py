@@ -240,3 +240,16 @@ async def test_kubectl_scale_of_listed_hosts_says_what_to_do(kube: Kube, namespa
             subresource="scale",
         )
     assert refused.value.message.endswith("or list the hosts by name")
+
+
+async def test_an_operation_is_stored_as_it_was_recorded_and_ends_without_a_trace(
+    kube: Kube, namespace: str
+) -> None:
+    made = await _create(kube, namespace, "Cluster")
+    operation = {"type": "Wake", "step": "StartEtcd", "since": SINCE, "reason": "because"}
+    stored = await _set_status(kube, made, {"operation": operation})
+    assert stored["status"]["operation"] == operation
+    with pytest.raises(KubeError, match="operation"):
+        await _set_status(kube, made, {"operation": {**operation, "since": "yesterday"}})
+    ended = await _set_status(kube, made, {"operation": None})
+    assert "operation" not in ended["status"]

@@ -18,13 +18,13 @@ from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.kube.http.access import Access
-from kok.operators.cluster.addon import inventory
-from kok.operators.cluster.addon.crashes import complaint
+from kok.operators.cluster.addon.apply import install, inventory_entries, removal_order, remove
+from kok.operators.cluster.addon.crashes import pod_error
 from kok.operators.cluster.addon.health import Workload
-from kok.operators.cluster.addon.install import entries, install, remove
-from kok.operators.cluster.inside import bootstrap, rbac
-from kok.operators.cluster.inside.apply import brought
-from kok.operators.cluster.inside.tenants import WORKING
+from kok.operators.cluster.businesscluster import rbac
+from kok.operators.cluster.businesscluster.apply import apply_all
+from kok.operators.cluster.businesscluster.connections import WORKING
+from kok.operators.cluster.cluster.render import bootstrap
 from kok.operators.cluster.naming import LABEL_ADDON
 from kok.operators.machine.node.silence import Pulse
 from kok.operators.machine.node.tenants import Tenant
@@ -45,29 +45,29 @@ async def addon(kube: Kube) -> str:
     """A pass over an Addon of many objects, and its end."""
     wanted = [manifest(number, "evil.example/v1", "Thing") for number in range(OBJECTS)]
     wanted += [manifest(number, "apps/v1", "Deployment") for number in range(OBJECTS)]
-    known = [one for one in await entries(kube, wanted) if one is not None]
+    known = [one for one in await inventory_entries(kube, wanted) if one is not None]
     found = await install(kube, wanted, "a")
-    await complaint(kube, found)
-    await remove(kube, inventory.removal_order(known), "a")
+    await pod_error(kube, found)
+    await remove(kube, removal_order(known), "a")
     return f"{len(known)} objects, {len(found)} workloads"
 
 
 async def discovery(kube: Kube) -> str:
     """An Addon with kinds of many groups."""
     wanted = [manifest(number, f"g{number}.example/v1", "Thing") for number in range(KINDS)]
-    return f"{sum(one is not None for one in await entries(kube, wanted))} objects"
+    return f"{sum(one is not None for one in await inventory_entries(kube, wanted))} objects"
 
 
 async def objects(kube: Kube) -> str:
     """What every business cluster gets."""
     wanted = [*rbac.objects(), *bootstrap._joining()]
-    return f"{len(await brought(kube, wanted))} refused"
+    return f"{len(await apply_all(kube, wanted))} refused"
 
 
 async def pods(kube: Kube) -> str:
     """Why workloads are not up."""
     sick = [Workload(f"Deployment {n}", 0, 1, "default", "a=b") for n in range(3)]
-    return await complaint(kube, sick)
+    return await pod_error(kube, sick)
 
 
 async def nodes(kube: Kube) -> str:

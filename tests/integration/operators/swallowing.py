@@ -18,8 +18,8 @@ from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.kube.http.access import Access
-from kok.operators.cluster.inside.tenants import WORKING
-from kok.operators.cluster.inside.watches import Watching
+from kok.operators.cluster.businesscluster.connections import WORKING
+from kok.operators.cluster.businesscluster.watches import Watches
 from kok.operators.cluster.naming import LABEL_ADDON
 from kok.operators.machine.node.silence import Pulse
 from kok.operators.machine.node.tenants import Tenant
@@ -55,7 +55,7 @@ class Cluster:
         self.kube = Kube(
             access, field_manager="c", timeout=PATIENCE, connections=WORKING, limits=TENANT
         )
-        self.watching = Watching(self.kube, lambda: None, lambda _name: None)
+        self.watching = Watches(self.kube, lambda: None, lambda _name: None)
         self.passes = [asyncio.create_task(self._pass()) for _ in range(PASSES)]
 
     @property

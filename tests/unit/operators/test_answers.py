@@ -20,10 +20,10 @@ import pytest
 from kok.kube.discovery import Discovery
 from kok.kube.errors import KubeError, error_of
 from kok.kube.lists.pages import has_metadata, is_object
-from kok.operators.cluster.addon.crashes import complaint_of
+from kok.operators.cluster.addon.crashes import pod_error_of
 from kok.operators.cluster.addon.health import workload_of
-from kok.operators.cluster.inside import rbac
-from kok.operators.cluster.inside.watches import node_ready
+from kok.operators.cluster.businesscluster import rbac
+from kok.operators.cluster.businesscluster.watches import node_ready
 from kok.operators.machine.node import bootstrap_tokens, nodes
 from kok.operators.machine.node.drain import leaving
 from kok.workload import unmanaged_nodes
@@ -222,17 +222,17 @@ VIEWS = {
     "deployment": View(workload_of, {"kind": "Deployment", **WORKLOAD}, 2**14, has_metadata),
     "daemon set": View(workload_of, {"kind": "DaemonSet", **WORKLOAD}, 2**14, has_metadata),
     "pod that crashes": View(
-        lambda pod: complaint_of([pod]),
+        lambda pod: pod_error_of([pod]),
         {"metadata": LIVING, "status": {"containerStatuses": [CONTAINER]}},
         2**13,
     ),
     "pod that does not start": View(
-        lambda pod: complaint_of([pod]),
+        lambda pod: pod_error_of([pod]),
         {"metadata": LIVING, "status": {"initContainerStatuses": [WAITS]}},
         2**13,
     ),
     "pod that no node takes": View(
-        lambda pod: complaint_of([pod]),
+        lambda pod: pod_error_of([pod]),
         {
             "metadata": LIVING,
             "status": {
@@ -256,7 +256,7 @@ VIEWS = {
         2**10,
         has_metadata,
     ),
-    "rights": View(rbac.altered, rbac.objects()[0], 64),
+    "rights": View(rbac.differs, rbac.objects()[0], 64),
     "refusal": View(
         told,
         {

@@ -9,8 +9,8 @@ from tests.unit.operators.cluster.builders import a_cluster
 
 from kok.kube.errors import KubeError, TooLarge, Unreachable
 from kok.operators.cluster import reasons
-from kok.operators.cluster.addon import reconcile
-from kok.operators.cluster.addon.facts import facts_of
+from kok.operators.cluster.addon.apply import unreachable_as_wait
+from kok.operators.cluster.addon.context import context_of
 from kok.operators.cluster.addon.render import MAX_OBJECTS, Template, render
 from kok.operators.machine.node import nodes, tend
 from kok.runtime.controller.errors import Invalid, Wait
@@ -36,27 +36,27 @@ async def test_labels_and_taints_of_a_node_that_is_not_kept_whole_stay_as_they_a
 
 
 def test_an_addon_has_so_many_objects_at_most() -> None:
-    facts = facts_of(a_cluster(status={"endpoint": "https://192.0.2.10:31443"}))
-    assert facts is not None
+    context = context_of(a_cluster(status={"endpoint": "https://192.0.2.10:31443"}))
+    assert context is not None
     text = (
         "{% for n in range(values.many) %}---\n"
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c{{ n }}}\n{% endfor %}"
     )
     template = Template("inline", text)
-    assert len(render([template], facts, {"many": MAX_OBJECTS}, "mine")) == MAX_OBJECTS
+    assert len(render([template], context, {"many": MAX_OBJECTS}, "mine")) == MAX_OBJECTS
     with pytest.raises(Invalid, match="make several Addons of them"):
-        render([template], facts, {"many": MAX_OBJECTS + 1}, "mine")
+        render([template], context, {"many": MAX_OBJECTS + 1}, "mine")
 
 
 def test_aliases_do_not_make_many_values_of_a_short_text() -> None:
-    facts = facts_of(a_cluster(status={"endpoint": "https://192.0.2.10:31443"}))
-    assert facts is not None
+    context = context_of(a_cluster(status={"endpoint": "https://192.0.2.10:31443"}))
+    assert context is not None
     text = (
         f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\n"
         f"b: &b [{', '.join(['[[]]'] * 500)}]\nspec: [{', '.join(['*b'] * 500)}]\n"
     )
     with pytest.raises(Invalid, match="more than 200000 values in all; make several Addons"):
-        render([Template("inline", text)], facts, {}, "mine")
+        render([Template("inline", text)], context, {}, "mine")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,6 @@ def test_an_addon_says_what_it_could_not_read(error: KubeError, reason: str) -> 
         obj = type("Obj", (), {"namespace": "a", "spec": type("Spec", (), {"cluster": "b"})})
 
     over: Any = Over()
-    with pytest.raises(Wait) as stop, reconcile._asking(over):
+    with pytest.raises(Wait) as stop, unreachable_as_wait(over):
         raise error
     assert stop.value.reason == reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.unit.fakeapi import FakeApi
-from tests.unit.runtime.bench import Bench
+from tests.unit.runtime.widgets import Bench
 
 from kok.kube.client import Kube
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from kok.api.meta import ApiModel, Status
+from kok.api.operation import Operation
 
 
 class NodeCount(ApiModel):
@@ -75,3 +76,5 @@ class ClusterStatus(Status):
     refused until it is trusted."""
     addons: list[AddonSummary] = Field(default_factory=list)
     """The addons."""
+    operation: Operation | None = None
+    """What takes more than one step and is under way: `Hibernate` or `Wake`."""

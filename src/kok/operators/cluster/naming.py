@@ -21,6 +21,10 @@ SPEC_FIELDS: Final = {
 
 SA_KEY, SA_PUB = "sa.key", "sa.pub"
 ENCRYPTION_KEY = "key1"
+KUBECONFIG, VALUE = "kubeconfig", "value"
+CA_KEY, FRONT_PROXY_CA, ENCRYPTION_CONFIG = "ca.key", "front-proxy-ca.crt", "encryption.json"
+ROOTS = "roots.crt"
+"""The CA and its issuers, for pods of the business cluster; only where the CA has issuers."""
 FIELD_MANAGER: Final = "kok-cluster"
 """As whom the operator writes, in the meta cluster and in business clusters."""
 

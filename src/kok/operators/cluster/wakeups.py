@@ -10,18 +10,18 @@ from kok.runtime.controller.reconciler import Key
 
 
 @dataclass(frozen=True, slots=True)
-class _Links:
+class _Registration:
     """What the last pass over one Addon said."""
 
     cluster: Key
     depends_on: frozenset[Key]
 
 
-class Links:
+class Wakeups:
     """Addons by Cluster and by what they depend on, as their last passes said."""
 
     def __init__(self) -> None:
-        self._said: dict[Key, _Links] = {}
+        self._said: dict[Key, _Registration] = {}
         self._addons: dict[Key, dict[str, Callable[[], None]]] = {}
         self._dependents: dict[Key, set[str]] = {}
 
@@ -36,7 +36,7 @@ class Links:
         """An Addon belongs to a Cluster and is woken by `wake`; what it said before is void."""
         self.forget((namespace, addon))
         others = frozenset((namespace, other) for other in depends_on)
-        self._said[namespace, addon] = said = _Links((namespace, cluster), others)
+        self._said[namespace, addon] = said = _Registration((namespace, cluster), others)
         self._addons.setdefault(said.cluster, {})[addon] = wake
         for other in said.depends_on:
             self._dependents.setdefault(other, set()).add(addon)

@@ -13,13 +13,14 @@ failed, and then by what was seen and decided, and how far it came.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import ClassVar, Generic, TypeVar
 
 from kok.api.meta import Resource
-from kok.runtime.controller.errors import Paused
+from kok.runtime.controller.errors import Paused, TimedOut
 from kok.runtime.controller.reconciler import Pass, Result
 
 R = TypeVar("R", bound=Resource)
@@ -65,6 +66,14 @@ class Staged(ABC, Generic[R, V, D, O]):
         change, and whatever its requests raise.
         """
 
+    async def look(self, p: Pass[R], view: V, decision: D, outcome: O) -> float | None:
+        """In place of `act` while the object is paused: what is asked, and changes nothing.
+
+        Seconds until the next pass, None for the resync time. Raises as `act` does.
+        """
+        del p, view, decision, outcome
+        return None
+
     @abstractmethod
     def conditions(
         self, p: Pass[R], view: V, decision: D, outcome: O, ended: Exception | None
@@ -102,10 +111,16 @@ class Staged(ABC, Generic[R, V, D, O]):
         ended: Exception | None = None
         after: float | None = None
         try:
-            if not p.paused:
+            if p.paused:
+                after = await self.look(p, view, decision, outcome)
+            else:
                 if latched:
                     await p.latch()
                 after = await self.act(p, view, decision, outcome)
+        except asyncio.CancelledError:
+            # The runtime has given the pass up, or it is going down.
+            ended = TimedOut(p.settings.pass_timeout)
+            raise
         except Exception as error:
             ended = None if isinstance(error, Paused) else error
             raise

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from e2e.polling import eventually
 from tests.integration.apiserver import ApiServer
 from tests.integration.conftest import CRDS, LEASE, PATIENCE, install_crds
+from tests.integration.killing import Mortal
 from tests.integration.operators.cluster.standin import StandIn, own_address
 
 from kok.api import Addon, Cluster
@@ -23,7 +26,15 @@ from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists
 from kok.kube.http.access import from_kubeconfig
 from kok.operators.cluster import operator
+from kok.operators.cluster.addon.bundle import BundleRenderer
+from kok.operators.cluster.addon.reconcile import AddonReconciler
+from kok.operators.cluster.businesscluster.connections import Connections
+from kok.operators.cluster.cluster.reconcile import ClusterReconciler
+from kok.operators.cluster.settings import ClusterSettings
+from kok.operators.cluster.wakeups import Wakeups
+from kok.runtime.controller.reconciler import Reconciler
 from kok.runtime.process.main import Process
+from kok.runtime.sandbox.pool import Workshop
 from kok.runtime.settings import Settings
 
 LIMIT = 240.0
@@ -106,7 +117,7 @@ async def cluster_operator(
         yield one
 
 
-class World:
+class Workspace:
     """Short ways to the test's namespace."""
 
     def __init__(self, kube: Kube, namespace: str) -> None:
@@ -198,11 +209,46 @@ class World:
 
 
 @pytest.fixture
-def world(kube: Kube, namespace: str) -> World:
-    """See `World`."""
-    return World(kube, namespace)
+def workspace(kube: Kube, namespace: str) -> Workspace:
+    """Short ways to the namespace of the test."""
+    return Workspace(kube, namespace)
 
 
 async def soon(check: Callable[[], Any]) -> Any:
     """What an asynchronous check gives once it is true; for what cannot be watched here."""
     return await eventually(check, LIMIT)
+
+
+class MortalClusters(Mortal):
+    """Looks after Cluster `shop` and its Addons, and remembers which operations it saw."""
+
+    operator, kind = "cluster", CLUSTER
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        super().__init__(kube, namespace, itertools.repeat(10_000), "shop")
+        self.operations: dict[str, set[str]] = defaultdict(set)
+        """When each type of operation was begun."""
+        self.steps: list[str] = []
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Sequence[Reconciler[Any]]]:
+        """With connections of its own, which end with it."""
+        settings, wakeups = ClusterSettings(business_api="public"), Wakeups()
+        connections = Connections(9, 30.0)
+        try:
+            yield (
+                ClusterReconciler(settings, connections, wakeups),
+                AddonReconciler(settings, connections, wakeups, BundleRenderer(Workshop())),
+            )
+        finally:
+            await connections.close()
+
+    def doing(self, found: Manifest) -> str:
+        """Each operation is begun once, whoever goes on with it."""
+        operation = (found.get("status") or {}).get("operation")
+        if operation is not None:
+            self.operations[operation["type"]].add(operation["since"])
+        said = super().doing(found)
+        if said not in self.steps[-1:]:
+            self.steps.append(said)
+        return said

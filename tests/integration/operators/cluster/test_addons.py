@@ -6,7 +6,7 @@ from tests.integration.apiserver import ApiServer
 from tests.integration.operators.cluster.conftest import (
     ADDON,
     CLUSTER,
-    World,
+    Workspace,
     condition,
     running,
     soon,
@@ -44,17 +44,17 @@ def config(name: str = "x", value: str = "1") -> str:
 
 
 async def test_the_life_of_an_addon(
-    world: World,
+    workspace: Workspace,
     api_server: ApiServer,
     namespace: str,
     standin: StandIn,
 ) -> None:
     async with running(api_server, namespace):
-        await world.make()
-        await world.until_ready()
-        async with world.business() as admin:
-            await world.addon("mine", f"{config('x')}---\n{config('y')}---\n{CRD}")
-            made = await world.until_reason("AsWanted", "mine", kind=ADDON)
+        await workspace.make()
+        await workspace.until_ready()
+        async with workspace.business() as admin:
+            await workspace.addon("mine", f"{config('x')}---\n{config('y')}---\n{CRD}")
+            made = await workspace.until_reason("AsWanted", "mine", kind=ADDON)
             assert made["status"]["objects"] == 4
             assert await admin.get(THING, "one", "default")
 
@@ -66,10 +66,10 @@ async def test_the_life_of_an_addon(
 
             # What the source no longer has goes.
             source = {"spec": {"source": {"inline": config("x", "2")}}}
-            await world.patch(source, "mine", ADDON)
+            await workspace.patch(source, "mine", ADDON)
             await soon(lambda: _holds(admin, "x", "2"))
             await soon(lambda: _gone(admin, kinds.CONFIGMAP, "y"))
-            await world.until(
+            await workspace.until(
                 lambda m: len(m["status"]["inventory"]) == 1 and m["status"]["objects"] == 1,
                 "mine",
                 ADDON,
@@ -77,55 +77,55 @@ async def test_the_life_of_an_addon(
             await soon(lambda: _gone(admin, kinds.CUSTOMRESOURCEDEFINITION, "things.example.com"))
 
             # Another Addon may not have the same object.
-            await world.addon("thief", config("x", "3"))
-            refused = await world.until_reason("ObjectTaken", "thief", kind=ADDON)
+            await workspace.addon("thief", config("x", "3"))
+            refused = await workspace.until_reason("ObjectTaken", "thief", kind=ADDON)
             assert (
                 "ConfigMap default/x already belongs to Addon mine"
                 in (condition(refused)["message"])
             )
-            await world.delete(ADDON, "thief")
-            await world.until_gone("thief", ADDON)
+            await workspace.delete(ADDON, "thief")
+            await workspace.until_gone("thief", ADDON)
             assert await _holds(admin, "x", "2")
 
             # What an Addon left that this Cluster does not have, as after a restore, is taken over.
             mark = {"labels": {"kok.dev/addon": "old-coredns"}}
             left = {"metadata": {"name": "left", "namespace": "default", **mark}}
             await admin.apply({"apiVersion": "v1", "kind": "ConfigMap", **left})
-            await world.addon("heir", config("left"))
-            await world.until_reason("AsWanted", "heir", kind=ADDON)
+            await workspace.addon("heir", config("left"))
+            await workspace.until_reason("AsWanted", "heir", kind=ADDON)
             assert await _holds(admin, "left", "1")
 
             # One that depends on another waits for it.
-            await world.addon("later", config("z"), dependsOn=["sooner"])
-            waiting = await world.until_reason("WaitingForDependencies", "later", kind=ADDON)
+            await workspace.addon("later", config("z"), dependsOn=["sooner"])
+            waiting = await workspace.until_reason("WaitingForDependencies", "later", kind=ADDON)
             assert (
                 "sooner, which this one depends on, does not exist"
                 in (condition(waiting)["message"])
             )
             assert await admin.get(kinds.CONFIGMAP, "z", "default") is None
-            await world.addon("sooner", config("w"))
-            await world.until_reason("AsWanted", "later", kind=ADDON)
+            await workspace.addon("sooner", config("w"))
+            await workspace.until_reason("AsWanted", "later", kind=ADDON)
 
             # A mistake is said in a sentence and mended by the next edit.
-            await world.patch({"spec": {"source": {"inline": "{{ nonsense }}"}}}, "mine", ADDON)
-            broken = await world.until_reason("TemplateInvalid", "mine", kind=ADDON)
+            await workspace.patch({"spec": {"source": {"inline": "{{ nonsense }}"}}}, "mine", ADDON)
+            broken = await workspace.until_reason("TemplateInvalid", "mine", kind=ADDON)
             assert "'nonsense' is undefined" in condition(broken)["message"]
             assert await _holds(admin, "x", "2")
-            await world.patch(source, "mine", ADDON)
-            await world.until_reason("AsWanted", "mine", kind=ADDON)
+            await workspace.patch(source, "mine", ADDON)
+            await workspace.until_reason("AsWanted", "mine", kind=ADDON)
 
             # Removed, it takes its objects along.
-            await world.delete(ADDON, "mine")
-            await world.until_gone("mine", ADDON)
+            await workspace.delete(ADDON, "mine")
+            await workspace.until_gone("mine", ADDON)
             assert await admin.get(kinds.CONFIGMAP, "x", "default") is None
 
         # A cluster that goes takes leave of its users' Addons, too.
-        await world.delete(CLUSTER, "shop")
-        await world.until_gone()
-        orphan = await world.until_reason("ClusterMissing", "sooner", kind=ADDON)
+        await workspace.delete(CLUSTER, "shop")
+        await workspace.until_gone()
+        orphan = await workspace.until_reason("ClusterMissing", "sooner", kind=ADDON)
         assert not orphan["status"].get("inventory")
-        await world.delete(ADDON, "sooner")
-        await world.until_gone("sooner", ADDON)
+        await workspace.delete(ADDON, "sooner")
+        await workspace.until_gone("sooner", ADDON)
 
 
 async def _holds(admin: Kube, name: str, value: str) -> bool:
@@ -138,15 +138,15 @@ async def _gone(admin: Kube, kind: Kind, name: str) -> bool:
 
 
 async def test_an_addon_from_a_config_map_and_one_without_a_cluster(
-    world: World, api_server: ApiServer, namespace: str, standin: StandIn
+    workspace: Workspace, api_server: ApiServer, namespace: str, standin: StandIn
 ) -> None:
     async with running(api_server, namespace):
-        await world.addon("lost", config(), cluster="nobody")
-        lost = await world.until_reason("ClusterMissing", "lost", kind=ADDON)
+        await workspace.addon("lost", config(), cluster="nobody")
+        lost = await workspace.until_reason("ClusterMissing", "lost", kind=ADDON)
         assert f"Cluster {namespace}/nobody does not exist" in condition(lost)["message"]
-        await world.make()
-        await world.until_ready()
-        await world.kube.create(
+        await workspace.make()
+        await workspace.until_ready()
+        await workspace.kube.create(
             {
                 "apiVersion": ADDON.api_version,
                 "kind": ADDON.kind,
@@ -154,9 +154,9 @@ async def test_an_addon_from_a_config_map_and_one_without_a_cluster(
                 "spec": {"cluster": "shop", "source": {"configMap": "templates"}},
             }
         )
-        missing = await world.until_reason("SourceMissing", "mapped", kind=ADDON)
+        missing = await workspace.until_reason("SourceMissing", "mapped", kind=ADDON)
         assert f"ConfigMap {namespace}/templates does not exist" in condition(missing)["message"]
-        await world.kube.create(
+        await workspace.kube.create(
             {
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
@@ -165,7 +165,7 @@ async def test_an_addon_from_a_config_map_and_one_without_a_cluster(
             }
         )
         # An edit wakes the Addon; the ConfigMap alone is looked at once a minute.
-        await world.patch({"metadata": {"annotations": {"kok.dev/poke": "1"}}}, "mapped", ADDON)
-        await world.until_reason("AsWanted", "mapped", kind=ADDON)
-        async with world.business() as admin:
+        await workspace.patch({"metadata": {"annotations": {"kok.dev/poke": "1"}}}, "mapped", ADDON)
+        await workspace.until_reason("AsWanted", "mapped", kind=ADDON)
+        async with workspace.business() as admin:
             assert await _holds(admin, "m", "shop")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from tests.integration.operators.cluster.conftest import World
+from tests.integration.operators.cluster.conftest import Workspace
 
 from kok.api import Cluster
 from kok.api.meta import Manifest
@@ -16,7 +16,7 @@ from kok.kube.objects.children import SURPLUS
 from kok.kube.objects.ownership import owned
 from kok.operators.cluster import naming
 from kok.operators.cluster.cluster import observe
-from kok.operators.cluster.cluster.shared.metanodes import MetaNodes
+from kok.operators.cluster.cluster.caches import MetaNodeCache
 from kok.runtime.clock import SystemClock
 
 CROWD = 40
@@ -47,15 +47,15 @@ def _policy(name: str) -> Manifest:
 
 
 async def test_a_pass_sees_its_own_and_few_others_and_what_is_too_much_goes(
-    kube: Kube, world: World, cluster_crds: None
+    kube: Kube, workspace: Workspace, cluster_crds: None
 ) -> None:
-    cluster = Cluster.parse(await world.make())
+    cluster = Cluster.parse(await workspace.make())
     crowd = [f"aaa-{number:03}" for number in range(CROWD)]
     await _crowd(kube, cluster, map(_secret, [*crowd, *sorted(naming.secrets("shop"))]))
     await _crowd(kube, cluster, map(_policy, [*crowd, "shop-apiserver"]))
 
     for left in (CROWD, CROWD - SURPLUS, CROWD - 2 * SURPLUS, 0):
-        seen = await observe.observe(kube, cluster, MetaNodes(), SystemClock())
+        seen = await observe.observe(kube, cluster, MetaNodeCache(), SystemClock())
         secrets, policies = seen.of(kinds.SECRET), seen.of(kinds.NETWORKPOLICY)
         assert naming.secrets("shop") <= secrets.keys()
         assert len(secrets) <= len(naming.secrets("shop")) + SURPLUS

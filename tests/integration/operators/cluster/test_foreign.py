@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -16,14 +17,25 @@ from tests.unit.workload.csrs import csr, node
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.http.access import from_kubeconfig
-from kok.operators.cluster.cluster.conditions.findings import Foreign
-from kok.operators.cluster.inside.unmanaged_nodes import attend
-from kok.operators.cluster.inside.watches import Watching
+from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes, handle_requests
+from kok.operators.cluster.businesscluster.watches import Watches
 from kok.runtime.clock import SystemClock
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.settings import Settings
 
 RBAC = "rbac.authorization.k8s.io"
+NODE = f"foreign-{os.getpid()}"
+OWN, FORBIDDEN = f"csr-own-{NODE}", f"csr-apis-{NODE}"
+"""Requests for the node's own address, and for one that is the API's."""
+
+
+def only(watches: Watches) -> Any:
+    """What is known of this test's node: others have nodes in the same API server, which ask, too."""
+    known = watches.requests
+    requests = known and SimpleNamespace(
+        nodes=lambda: known.nodes() & {NODE}, of=known.of, decided=known.decided
+    )
+    return SimpleNamespace(nodes=watches.nodes, addresses=watches.addresses, requests=requests)
 
 
 async def _may_ask(kube: Kube) -> None:
@@ -45,8 +57,8 @@ async def _may_ask(kube: Kube) -> None:
 
 
 async def _ask(api_server: ApiServer, name: str, address: str) -> None:
-    """Node `foreign-7` asks as its kubelet does; who asked is what the API server found out."""
-    asked = csr("foreign-7", name=name, hosts=["foreign-7"], addresses=[address])
+    """`NODE` asks as its kubelet does; who asked is what the API server found out."""
+    asked = csr(NODE, name=name, hosts=[NODE], addresses=[address])
     asked["spec"] = {k: v for k, v in asked["spec"].items() if k not in {"username", "groups"}}
     access = from_kubeconfig(api_server.kubeconfig())
     async with Kube(access, field_manager="kubelet", timeout=PATIENCE) as kubelet:
@@ -55,7 +67,7 @@ async def _ask(api_server: ApiServer, name: str, address: str) -> None:
             "/apis/certificates.k8s.io/v1/certificatesigningrequests",
             asked,
             headers={
-                "Impersonate-User": "system:node:foreign-7",
+                "Impersonate-User": f"system:node:{NODE}",
                 "Impersonate-Group": "system:nodes",
             },
         )
@@ -79,19 +91,15 @@ async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
     api_server: ApiServer, kube: Kube, kok_crds: None
 ) -> None:
     await _may_ask(kube)
-    seen = node("foreign-7", "192.0.2.77", "foreign-7")
+    seen = node(NODE, "192.0.2.77", NODE)
     await kube.create({"apiVersion": "v1", "kind": "Node", "metadata": seen["metadata"]})
-    await kube.patch(
-        kinds.NODE, "foreign-7", None, {"status": seen["status"]}, subresource="status"
-    )
-    await _ask(api_server, "csr-foreign-own", "192.0.2.77")
-    await _ask(api_server, "csr-apis", "10.65.0.1")
+    await kube.patch(kinds.NODE, NODE, None, {"status": seen["status"]}, subresource="status")
+    await _ask(api_server, OWN, "192.0.2.77")
+    await _ask(api_server, FORBIDDEN, "10.65.0.1")
     changed = asyncio.Event()
-    watching = Watching(
-        kube, changed.set, lambda _addon: None, changed.set, on_requests=changed.set
-    )
+    watches = Watches(kube, changed.set, lambda _addon: None, changed.set, on_requests=changed.set)
 
-    async def attended(policy: str) -> Foreign | None:
+    async def attended(policy: str) -> UnmanagedNodes | None:
         cluster, clock = a_cluster(nodes={"foreign": policy}), SystemClock()
         p: Any = Pass(
             obj=cluster,
@@ -102,27 +110,27 @@ async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
             log=structlog.stdlib.get_logger(),
             settings=Settings(),
         )
-        tenant: Any = SimpleNamespace(kube=kube)
-        return await attend(p, tenant, watching, ())
+        connection: Any = SimpleNamespace(kube=kube)
+        return await handle_requests(p, connection, only(watches), ())
 
     def waiting() -> int:
-        return len(watching.requests.of("system:node:foreign-7")) if watching.requests else 0
+        return len(watches.requests.of(f"system:node:{NODE}")) if watches.requests else 0
 
     try:
-        await _until(changed, lambda: waiting() == 2 and watching.addresses.get("foreign-7"))
-        assert await attended("Manual") == Foreign(("foreign-7",))
-        assert await _decision(kube, "csr-foreign-own") == []
+        await _until(changed, lambda: waiting() == 2 and watches.addresses.get(NODE))
+        assert await attended("Manual") == UnmanagedNodes((NODE,))
+        assert await _decision(kube, OWN) == []
         found = await attended("Approve")
         assert found is not None
-        assert found.waiting == ("foreign-7",)
-        assert "csr-apis of Node foreign-7, which belongs to no Machine, is not approved" in str(
+        assert found.waiting == (NODE,)
+        assert f"{FORBIDDEN} of Node {NODE}, which belongs to no Machine, is not approved" in str(
             found
         )
-        assert await _decision(kube, "csr-foreign-own") == ["Approved"]
-        assert await _decision(kube, "csr-apis") == []
-        await kube.delete(kinds.CSR, "csr-apis")
+        assert await _decision(kube, OWN) == ["Approved"]
+        assert await _decision(kube, FORBIDDEN) == []
+        await kube.delete(kinds.CSR, FORBIDDEN)
         await _until(changed, lambda: waiting() == 0)
-        assert await attended("Approve") == Foreign()
+        assert await attended("Approve") == UnmanagedNodes()
     finally:
-        await watching.close()
-        await kube.delete(kinds.NODE, "foreign-7")
+        await watches.close()
+        await kube.delete(kinds.NODE, NODE)

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
-from tests.integration.operators.cluster.conftest import CLUSTER, World, condition, running
+from tests.integration.operators.cluster.conftest import (
+    CLUSTER,
+    MortalClusters,
+    Workspace,
+    condition,
+    running,
+)
 from tests.integration.operators.cluster.standin import StandIn
 
 from kok import pki
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.events import Recorder
 from kok.operators.cluster import naming
-from kok.operators.cluster.cluster.pki import fingerprints
-from kok.operators.cluster.cluster.reconcile import ClusterReconciler
-from kok.operators.cluster.inside.tenants import Tenants
-from kok.operators.cluster.settings import ClusterSettings
-from kok.operators.cluster.wakeups import Links
+from kok.operators.cluster.cluster.pki.keys import (
+    encryption_fingerprint,
+    service_account_fingerprint,
+)
 from kok.runtime.clock import SystemClock
-from kok.runtime.controller.passes import Passes, Tools
 from kok.runtime.process.main import Process
-from kok.runtime.settings import Settings
 
 QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas")
-FINALIZER = "kok.dev/cluster-operator"
 KEYS = naming.key_secrets("shop")
-OWN = ClusterSettings()
-POINTS = 60
+POINTS = 90
 """Lives in which a Cluster is made, with some to spare."""
 
 
-async def stored(world: World) -> dict[str, str]:
+async def stored(workspace: Workspace) -> dict[str, str]:
     """Fingerprints of the keys that lie in their Secrets."""
     return {
         name: _fingerprint(name, live)
         for name in KEYS
-        if (live := await world.get(kinds.SECRET, name)) is not None
+        if (live := await workspace.get(kinds.SECRET, name)) is not None
     }
 
 
@@ -48,98 +48,65 @@ def _fingerprint(name: str, live: Manifest) -> str:
     if name.endswith("-ca"):
         return pki.fingerprint(value)
     if name.endswith("-sa"):
-        return fingerprints.service_account(value)
-    return fingerprints.encryption(value)
+        return service_account_fingerprint(value)
+    return encryption_fingerprint(value)
 
 
-async def recorded(world: World) -> dict[str, str]:
+async def recorded(workspace: Workspace) -> dict[str, str]:
     """What the Cluster's status says of them."""
-    status = (await world.there(CLUSTER, "shop")).get("status") or {}
+    status = (await workspace.there(CLUSTER, "shop")).get("status") or {}
     return dict(status.get("caFingerprints") or {})
 
 
-async def users(world: World) -> list[str]:
+async def users(workspace: Workspace) -> list[str]:
     """What was made of keys: certificates, copies, and the API server that reads them."""
     wanted = [(kinds.SECRET, name) for name in sorted(naming.secrets("shop") - set(KEYS))]
     wanted.append((kinds.DEPLOYMENT, naming.deployment("shop", naming.API_SERVER)))
-    return [name for kind, name in wanted if await world.get(kind, name) is not None]
-
-
-class Killed(BaseException):
-    """Nothing of the operator may run after this, as after `kill -9`."""
-
-
-class Mortal:
-    """An operator that dies before its second write; another one knows only what is stored."""
-
-    def __init__(self, kube: Kube, namespace: str) -> None:
-        self._kube, self._key = kube, (namespace, "shop")
-        self._left = 0
-        self.died = True
-
-    async def live(self) -> None:
-        """One pass; `died` tells whether there was more to write."""
-        self._left, self.died = 1, False
-        kube, clock = self._kube.guarded(self._spend), SystemClock()
-        tenants = Tenants(OWN.business_clients, OWN.business_timeout)
-        recorder = Recorder(kube, "test", clock.now)
-        tools = Tools("cluster", FINALIZER, kube, recorder, clock, Settings())
-        try:
-            await Passes(ClusterReconciler(OWN, tenants, Links()), tools).reconcile(self._key, 0)
-        except Killed:
-            self.died = True
-            # Requests that were under way side by side may still arrive.
-            await asyncio.sleep(0)
-        finally:
-            await tenants.close()
-
-    def _spend(self, _method: str, _path: str) -> None:
-        if self._left <= 0:
-            raise Killed
-        self._left -= 1
+    return [name for kind, name in wanted if await workspace.get(kind, name) is not None]
 
 
 async def test_killed_at_every_point_it_leaves_no_key_that_nobody_has(
-    world: World, kube: Kube, standin: StandIn
+    workspace: Workspace, kube: Kube, standin: StandIn
 ) -> None:
     """Nor is anything made of a key that the next one replaces."""
     standin.serve = False
-    await world.make()
-    await world.patch({"metadata": {"finalizers": [FINALIZER]}})
-    mortal = Mortal(kube, world.namespace)
+    await workspace.make()
+    mortal = MortalClusters(kube, workspace.namespace)
+    mortal.lives = itertools.repeat(1)
+    await workspace.patch({"metadata": {"finalizers": [mortal.finalizer]}})
     first: dict[str, str] = {}
-    lives = 0
-    while mortal.died and lives < POINTS:
+    lives, died = 0, True
+    while died and lives < POINTS:
         lives += 1
-        await mortal.live()
-        there, known = await stored(world), await recorded(world)
+        died = await mortal.live()
+        there, known = await stored(workspace), await recorded(workspace)
         assert known.items() <= there.items()
-        if made := await users(world):
+        if made := await users(workspace):
             assert known.keys() == set(KEYS), f"{made} are there before all keys are recorded"
         first = first or known
         assert known == first
     assert lives > len(naming.secrets("shop"))
-    assert await users(world)
+    assert await users(workspace)
 
 
-async def _quota(world: World, secrets: int) -> None:
+async def _quota(workspace: Workspace, secrets: int) -> None:
     """Allows as many Secrets; no controller counts here, so that what is used is told as well."""
     hard = {"secrets": str(secrets)}
-    live = await world.get(QUOTA, "small")
+    live = await workspace.get(QUOTA, "small")
     used = live["status"]["used"] if live else {"secrets": "0"}
     if live is None:
-        await world.kube.create(
+        await workspace.kube.create(
             {
                 "apiVersion": "v1",
                 "kind": "ResourceQuota",
-                "metadata": {"name": "small", "namespace": world.namespace},
+                "metadata": {"name": "small", "namespace": workspace.namespace},
                 "spec": {"hard": hard},
             }
         )
     else:
-        await world.patch({"spec": {"hard": hard}}, "small", QUOTA)
+        await workspace.patch({"spec": {"hard": hard}}, "small", QUOTA)
     status = {"status": {"hard": hard, "used": used}}
-    await world.kube.patch(QUOTA, "small", world.namespace, status, subresource="status")
+    await workspace.kube.patch(QUOTA, "small", workspace.namespace, status, subresource="status")
 
 
 def _over_quota(cluster: Manifest | None) -> bool:
@@ -147,22 +114,22 @@ def _over_quota(cluster: Manifest | None) -> bool:
 
 
 async def test_a_quota_that_is_raised_later_ends_no_cluster(
-    world: World, api_server: ApiServer, standin: StandIn
+    workspace: Workspace, api_server: ApiServer, standin: StandIn
 ) -> None:
     """First there is no room for all keys, then none for all that is made of them."""
-    await _quota(world, len(KEYS) - 1)
-    async with running(api_server, world.namespace, backoff_max=1.0):
-        await world.make()
-        await world.until(_over_quota)
-        assert await recorded(world) == {}
-        assert await users(world) == []
-        await _quota(world, len(KEYS) + 3)
-        await world.until(lambda m: _over_quota(m) and _keys_of(m))
-        known = await recorded(world)
-        assert known == await stored(world)
-        await _quota(world, 50)
-        await world.until_ready()
-        assert await recorded(world) == await stored(world) == known
+    await _quota(workspace, len(KEYS) - 1)
+    async with running(api_server, workspace.namespace, backoff_max=1.0):
+        await workspace.make()
+        await workspace.until(_over_quota)
+        assert await recorded(workspace) == {}
+        assert await users(workspace) == []
+        await _quota(workspace, len(KEYS) + 3)
+        await workspace.until(lambda m: _over_quota(m) and _keys_of(m))
+        known = await recorded(workspace)
+        assert known == await stored(workspace)
+        await _quota(workspace, 50)
+        await workspace.until_ready()
+        assert await recorded(workspace) == await stored(workspace) == known
 
 
 def _keys_of(cluster: Manifest | None) -> Any:
@@ -171,7 +138,7 @@ def _keys_of(cluster: Manifest | None) -> Any:
 
 @pytest.mark.parametrize("name", ["shop-encryption", "shop-ca"])
 async def test_a_key_that_is_on_its_way_out_is_not_recorded(
-    world: World, cluster_operator: Process, standin: StandIn, name: str
+    workspace: Workspace, cluster_operator: Process, standin: StandIn, name: str
 ) -> None:
     """It would be missing for ever as soon as it is gone."""
     standin.serve = False
@@ -180,54 +147,54 @@ async def test_a_key_that_is_on_its_way_out_is_not_recorded(
         "shop-ca": {"tls.crt": ca.cert_pem, "tls.key": ca.key_pem},
         "shop-encryption": {"key1": b"k" * 32},
     }
-    earlier = await world.kube.create(
+    earlier = await workspace.kube.create(
         {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {
                 "name": name,
-                "namespace": world.namespace,
+                "namespace": workspace.namespace,
                 "finalizers": ["example.com/slow"],
             },
             "data": pki.encode(data[name]),
         }
     )
-    await world.delete(kinds.SECRET, name)
-    await world.make()
-    waiting = await world.until_reason("StaleChild")
+    await workspace.delete(kinds.SECRET, name)
+    await workspace.make()
+    waiting = await workspace.until_reason("StaleChild")
     said = condition(waiting)["message"]
-    assert said == f"Secret {world.namespace}/{name} is still being removed"
-    assert await recorded(world) == {}
-    assert await users(world) == []
-    await world.patch({"metadata": {"finalizers": None}}, name, kinds.SECRET)
-    await world.until(_keys_of)
-    there = await stored(world)
-    assert await recorded(world) == there
+    assert said == f"Secret {workspace.namespace}/{name} is still being removed"
+    assert await recorded(workspace) == {}
+    assert await users(workspace) == []
+    await workspace.patch({"metadata": {"finalizers": None}}, name, kinds.SECRET)
+    await workspace.until(_keys_of)
+    there = await stored(workspace)
+    assert await recorded(workspace) == there
     assert there[name] != _fingerprint(name, earlier)
 
 
 async def test_a_name_that_is_taken_leaves_no_key_that_nobody_has(
-    world: World, cluster_operator: Process, standin: StandIn
+    workspace: Workspace, cluster_operator: Process, standin: StandIn
 ) -> None:
     standin.serve = False
     owner = {"apiVersion": "example.com/v1", "kind": "Vault", "name": "v", "uid": "1"}
-    theirs = await world.kube.create(
+    theirs = await workspace.kube.create(
         {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {
                 "name": "shop-encryption",
-                "namespace": world.namespace,
+                "namespace": workspace.namespace,
                 "ownerReferences": [{**owner, "controller": True}],
             },
         }
     )
-    await world.make()
-    await world.until_reason("NameTaken")
-    assert await recorded(world) == {}
-    assert await users(world) == []
-    assert await world.there(kinds.SECRET, "shop-encryption") == theirs
-    await world.delete(kinds.SECRET, "shop-encryption")
-    await world.patch({"metadata": {"annotations": {"example.com/again": "1"}}})
-    await world.until(_keys_of)
-    assert await recorded(world) == await stored(world)
+    await workspace.make()
+    await workspace.until_reason("NameTaken")
+    assert await recorded(workspace) == {}
+    assert await users(workspace) == []
+    assert await workspace.there(kinds.SECRET, "shop-encryption") == theirs
+    await workspace.delete(kinds.SECRET, "shop-encryption")
+    await workspace.patch({"metadata": {"annotations": {"example.com/again": "1"}}})
+    await workspace.until(_keys_of)
+    assert await recorded(workspace) == await stored(workspace)

@@ -11,7 +11,7 @@ from typing import Any
 from tests.integration.apiserver import ApiServer
 from tests.integration.operators.cluster.conftest import (
     ADDON,
-    World,
+    Workspace,
     condition,
     running,
     soon,
@@ -34,12 +34,12 @@ JOINING = "system:bootstrappers:kubeadm:default-node-token"
 
 
 async def test_a_cluster_comes_to_life_and_works(
-    world: World, cluster_operator: Process, standin: StandIn
+    workspace: Workspace, cluster_operator: Process, standin: StandIn
 ) -> None:
     standin.controllers = True
-    await world.make()
+    await workspace.make()
     # Nodes are counted from a watch, which begins when the API answers.
-    made = await world.until(lambda m: usable(m) and "nodeSummary" in m["status"])
+    made = await workspace.until(lambda m: usable(m) and "nodeSummary" in m["status"])
     status = made["status"]
     assert status["version"] == "1.37.1"
     assert status["phase"] == "Running"
@@ -52,10 +52,10 @@ async def test_a_cluster_comes_to_life_and_works(
     }
     # The order: nothing can serve the controllers before the API answers.
     assert standin.started[0][0] == "shop-apiserver"
-    async with world.business() as admin:
+    async with workspace.business() as admin:
         await _nodes_can_join(admin)
         await _the_api_leads_to_itself(admin, status["endpoint"])
-        await _addons_are_there(admin, world)
+        await _addons_are_there(admin, workspace)
         await _secrets_are_encrypted(admin, standin)
 
 
@@ -156,7 +156,7 @@ async def _the_api_leads_to_itself(admin: Kube, endpoint: str) -> None:
     assert f"https://{address}:{only['ports'][0]['port']}" == endpoint
 
 
-async def _addons_are_there(admin: Kube, world: World) -> None:
+async def _addons_are_there(admin: Kube, workspace: Workspace) -> None:
     dns = await admin.get(kinds.SERVICE, "kube-dns", "kube-system")
     assert dns is not None
     assert dns["spec"]["clusterIP"] == "10.65.0.10"
@@ -166,7 +166,7 @@ async def _addons_are_there(admin: Kube, world: World) -> None:
         (kinds.DAEMONSET, "kube-flannel-ds", "kube-flannel"),
     ):
         assert await admin.get(kind, name, place), name
-    coredns = await world.there(ADDON, "shop-coredns")
+    coredns = await workspace.there(ADDON, "shop-coredns")
     assert condition(coredns)["status"] == "True"
     assert condition(coredns)["reason"] == "WaitingForNodes"
     assert coredns["status"]["version"] == "v1.14.7"
@@ -196,12 +196,12 @@ def _read_etcd(standin: StandIn) -> bytes:
 
 
 async def test_at_rest_nothing_is_written(
-    world: World, api_server: ApiServer, namespace: str, standin: StandIn, kube: Kube
+    workspace: Workspace, api_server: ApiServer, namespace: str, standin: StandIn, kube: Kube
 ) -> None:
     async with running(api_server, namespace, resync=0.4) as process:
-        await world.make()
-        await world.until_ready()
-        async with world.business() as admin:
+        await workspace.make()
+        await workspace.until_ready()
+        async with workspace.business() as admin:
             await soon(lambda: _quiet(kube, namespace, admin))
             before, inside = await _versions(kube, namespace), await _versions_inside(admin)
             await soon(_passes(6))
@@ -249,101 +249,103 @@ async def _quiet(kube: Kube, namespace: str, admin: Kube) -> bool:
 
 
 async def test_what_is_deleted_or_changed_by_hand_comes_back(
-    world: World, cluster_operator: Process, standin: StandIn, kube: Kube
+    workspace: Workspace, cluster_operator: Process, standin: StandIn, kube: Kube
 ) -> None:
-    await world.make()
-    made = await world.until_ready()
+    await workspace.make()
+    made = await workspace.until_ready()
     keys = {"shop-ca", "shop-front-proxy-ca", "shop-sa", "shop-encryption"}
     secrets = {
         s["metadata"]["name"]: s["metadata"]["uid"]
-        for s in await kube.list(kinds.SECRET, world.namespace)
+        for s in await kube.list(kinds.SECRET, workspace.namespace)
         if s["metadata"]["name"] not in {*keys, "shop-etcd-client"}
     }
     for name, uid in secrets.items():
-        await world.delete(kinds.SECRET, name)
-        await world.until(lambda m, uid=uid: m and m["metadata"]["uid"] != uid, name, kinds.SECRET)
+        await workspace.delete(kinds.SECRET, name)
+        await workspace.until(
+            lambda m, uid=uid: m and m["metadata"]["uid"] != uid, name, kinds.SECRET
+        )
     for kind, name in (
         (kinds.DEPLOYMENT, "shop-scheduler"),
         (kinds.PDB, "shop-apiserver"),
         (kinds.SERVICE, "shop-apiserver"),
     ):
-        old = (await world.there(kind, name))["metadata"]["uid"]
-        await world.delete(kind, name)
-        await world.until(lambda m, uid=old: m and m["metadata"]["uid"] != uid, name, kind)
-    await world.patch({"spec": {"replicas": 0}}, "shop-scheduler", kinds.DEPLOYMENT)
+        old = (await workspace.there(kind, name))["metadata"]["uid"]
+        await workspace.delete(kind, name)
+        await workspace.until(lambda m, uid=old: m and m["metadata"]["uid"] != uid, name, kind)
+    await workspace.patch({"spec": {"replicas": 0}}, "shop-scheduler", kinds.DEPLOYMENT)
     host = {"spec": {"template": {"spec": {"hostNetwork": True}}}}
-    await world.patch(host, "shop-apiserver", kinds.DEPLOYMENT)
-    await world.until(
+    await workspace.patch(host, "shop-apiserver", kinds.DEPLOYMENT)
+    await workspace.until(
         lambda m: m and m["spec"]["replicas"] == 1, "shop-scheduler", kinds.DEPLOYMENT
     )
-    await world.until(
+    await workspace.until(
         lambda m: m and "hostNetwork" not in m["spec"]["template"]["spec"],
         "shop-apiserver",
         kinds.DEPLOYMENT,
     )
-    await world.patch(
+    await workspace.patch(
         {"metadata": {"labels": {"kok.dev/owner-kind": None}}}, "shop-apiserver", kinds.DEPLOYMENT
     )
-    await world.until(
+    await workspace.until(
         lambda m: m and "kok.dev/owner-kind" in m["metadata"]["labels"],
         "shop-apiserver",
         kinds.DEPLOYMENT,
     )
-    again = await world.until_ready()
+    again = await workspace.until_ready()
     # Nodes and kubeconfigs hold the address: it must be the same as before.
     assert again["status"]["endpoint"] == made["status"]["endpoint"]
 
 
 async def test_a_changed_ca_is_refused_and_taken_up_again_once_mended(
-    world: World, cluster_operator: Process, standin: StandIn
+    workspace: Workspace, cluster_operator: Process, standin: StandIn
 ) -> None:
-    await world.make()
-    await world.until_ready()
-    original = await world.there(kinds.SECRET, "shop-ca")
-    admin = await world.there(kinds.SECRET, "shop-kubeconfig")
-    copy = await world.there(kinds.SECRET, "shop-controller-manager")
+    await workspace.make()
+    await workspace.until_ready()
+    original = await workspace.there(kinds.SECRET, "shop-ca")
+    admin = await workspace.there(kinds.SECRET, "shop-kubeconfig")
+    copy = await workspace.there(kinds.SECRET, "shop-controller-manager")
     other = pki.new_ca("other", datetime.now(UTC))
-    await world.patch({"data": pki.ca_secret_data(other)}, "shop-ca", kinds.SECRET)
-    refused = await world.until_reason("CAChanged")
+    await workspace.patch({"data": pki.ca_secret_data(other)}, "shop-ca", kinds.SECRET)
+    refused = await workspace.until_reason("CAChanged")
     text = condition(refused)["message"]
     assert pki.fingerprint(other.cert_pem) in text
     assert ANNOTATION_TRUST_CA in text
     # Nothing is signed by the wrong CA, and nobody gets to trust it.
-    assert await world.there(kinds.SECRET, "shop-kubeconfig") == admin
-    assert await world.there(kinds.SECRET, "shop-controller-manager") == copy
+    assert await workspace.there(kinds.SECRET, "shop-kubeconfig") == admin
+    assert await workspace.there(kinds.SECRET, "shop-controller-manager") == copy
     assert condition(refused, "EndpointReachable")["status"] == "True"
-    await world.delete(kinds.SECRET, "shop-ca")
-    await world.until_reason("CAMissing")
-    await world.kube.create(
+    await workspace.delete(kinds.SECRET, "shop-ca")
+    await workspace.until_reason("CAMissing")
+    await workspace.kube.create(
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": "shop-ca", "namespace": world.namespace},
+            "metadata": {"name": "shop-ca", "namespace": workspace.namespace},
             "type": original["type"],
             "data": original["data"],
         }
     )
-    await world.until_reason("Available")
+    await workspace.until_reason("Available")
 
 
 async def test_another_ca_takes_over_once_it_is_trusted(
-    world: World, cluster_operator: Process, standin: StandIn
+    workspace: Workspace, cluster_operator: Process, standin: StandIn
 ) -> None:
-    await world.make()
-    await world.until_ready()
-    async with world.business() as before:
+    await workspace.make()
+    await workspace.until_ready()
+    async with workspace.business() as before:
         other = pki.new_ca("other", datetime.now(UTC))
-        await world.patch({"data": pki.ca_secret_data(other)}, "shop-ca", kinds.SECRET)
-        await world.until_reason("CAChanged")
+        await workspace.patch({"data": pki.ca_secret_data(other)}, "shop-ca", kinds.SECRET)
+        await workspace.until_reason("CAChanged")
         trust = {ANNOTATION_TRUST_CA: pki.fingerprint(other.cert_pem)}
-        await world.patch({"metadata": {"annotations": trust}})
+        await workspace.patch({"metadata": {"annotations": trust}})
         # The API answers also for a moment before the servers are restarted for the other CA.
-        await world.until(
+        await workspace.until(
             lambda m: (
                 m["status"]["caFingerprints"]["shop-ca"] == trust[ANNOTATION_TRUST_CA] and usable(m)
             )
         )
-        async with world.business() as after:
+        async with workspace.business() as after:
             await after.get(kinds.NAMESPACE, "default")
         # What the former CA signed is worth nothing any more.
         config = {**_as_token(before)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
-from tests.integration.operators.cluster.conftest import World, running
+from tests.integration.operators.cluster.conftest import Workspace, running
 
 from kok.api import names
 from kok.api.machine.machine import Machine
@@ -40,30 +40,30 @@ def kubelets(policy: Manifest | None) -> list[str]:
 
 
 async def test_a_policy_that_is_deleted_or_changed_comes_back(
-    world: World, isolating: None
+    workspace: Workspace, isolating: None
 ) -> None:
-    await world.make()
-    made = [await world.until(lambda m: m, name, POLICY) for name in COMPONENTS]
+    await workspace.make()
+    made = [await workspace.until(lambda m: m, name, POLICY) for name in COMPONENTS]
     first = made[0]
-    await world.delete(POLICY, "shop-apiserver")
-    again = await world.until(
+    await workspace.delete(POLICY, "shop-apiserver")
+    again = await workspace.until(
         lambda m: m and m["metadata"]["uid"] != first["metadata"]["uid"], "shop-apiserver", POLICY
     )
     assert again["spec"] == first["spec"]
-    await world.patch({"spec": {"egress": [{}]}}, "shop-apiserver", POLICY)
-    await world.until(lambda m: m and m["spec"] == first["spec"], "shop-apiserver", POLICY)
+    await workspace.patch({"spec": {"egress": [{}]}}, "shop-apiserver", POLICY)
+    await workspace.until(lambda m: m and m["spec"] == first["spec"], "shop-apiserver", POLICY)
 
 
 async def test_the_nodes_that_may_be_reached_follow_the_machines(
-    world: World, isolating: None
+    workspace: Workspace, isolating: None
 ) -> None:
-    await world.make()
-    await world.until(lambda m: m and not kubelets(m), "shop-apiserver", POLICY)
-    await world.kube.create(
+    await workspace.make()
+    await workspace.until(lambda m: m and not kubelets(m), "shop-apiserver", POLICY)
+    await workspace.kube.create(
         {
             "apiVersion": MACHINE.api_version,
             "kind": MACHINE.kind,
-            "metadata": {"name": "w1", "namespace": world.namespace},
+            "metadata": {"name": "w1", "namespace": workspace.namespace},
             "spec": {
                 "cluster": "shop",
                 "node": "w1",
@@ -72,39 +72,41 @@ async def test_the_nodes_that_may_be_reached_follow_the_machines(
             },
         }
     )
-    await world.until(lambda m: kubelets(m) == ["198.51.100.21/32"], "shop-apiserver", POLICY)
+    await workspace.until(lambda m: kubelets(m) == ["198.51.100.21/32"], "shop-apiserver", POLICY)
 
 
-async def test_a_policy_of_somebody_elses_is_not_taken_over(world: World, isolating: None) -> None:
+async def test_a_policy_of_somebody_elses_is_not_taken_over(
+    workspace: Workspace, isolating: None
+) -> None:
     foreign = {
         "apiVersion": POLICY.api_version,
         "kind": POLICY.kind,
         "metadata": {
             "name": "shop-scheduler",
-            "namespace": world.namespace,
+            "namespace": workspace.namespace,
             "ownerReferences": [
                 {"apiVersion": "v1", "kind": "Secret", "name": "x", "uid": "y", "controller": True}
             ],
         },
         "spec": {"podSelector": {}},
     }
-    made = await world.kube.create(foreign)
-    await world.make()
-    await world.until_reason("NameTaken")
-    kept = await world.there(POLICY, "shop-scheduler")
+    made = await workspace.kube.create(foreign)
+    await workspace.make()
+    await workspace.until_reason("NameTaken")
+    kept = await workspace.there(POLICY, "shop-scheduler")
     assert kept["spec"] == made["spec"]
 
 
 async def test_they_go_when_they_are_switched_off(
-    world: World, api_server: ApiServer, cluster_crds: None, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, api_server: ApiServer, cluster_crds: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KOK_NETWORK_POLICIES", "true")
-    async with running(api_server, world.namespace):
-        await world.make()
-        await world.until(lambda m: m, "shop-apiserver", POLICY)
+    async with running(api_server, workspace.namespace):
+        await workspace.make()
+        await workspace.until(lambda m: m, "shop-apiserver", POLICY)
     monkeypatch.setenv("KOK_NETWORK_POLICIES", "false")
-    async with running(api_server, world.namespace):
+    async with running(api_server, workspace.namespace):
         for name in COMPONENTS:
-            await world.until_gone(name, POLICY)
+            await workspace.until_gone(name, POLICY)
     labels = {names.LABEL_CLUSTER: "shop"}
-    assert await world.kube.list(POLICY, world.namespace, labels=labels) == []
+    assert await workspace.kube.list(POLICY, workspace.namespace, labels=labels) == []

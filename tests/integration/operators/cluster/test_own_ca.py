@@ -8,7 +8,7 @@ import ssl
 from datetime import UTC, datetime
 
 import pytest
-from tests.integration.operators.cluster.conftest import CLUSTER, World, condition, soon
+from tests.integration.operators.cluster.conftest import CLUSTER, Workspace, condition, soon
 from tests.integration.operators.cluster.standin import StandIn
 from tests.unit.pki.chains import chain
 
@@ -17,17 +17,17 @@ from kok.api.meta import Manifest
 from kok.api.names import LABEL_OWNER_UID
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.cluster.cluster.endpoint import Endpoint
+from kok.operators.cluster.endpoint import Endpoint
 from kok.runtime.process.main import Process
 
 
-async def bring(world: World, data: dict[str, str], **labels: str) -> Manifest:
+async def bring(workspace: Workspace, data: dict[str, str], **labels: str) -> Manifest:
     """The user's Secret, made before the Cluster."""
-    return await world.kube.create(
+    return await workspace.kube.create(
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": "shop-ca", "namespace": world.namespace, "labels": labels},
+            "metadata": {"name": "shop-ca", "namespace": workspace.namespace, "labels": labels},
             "type": "kubernetes.io/tls",
             "data": data,
         }
@@ -36,26 +36,26 @@ async def bring(world: World, data: dict[str, str], **labels: str) -> Manifest:
 
 @pytest.mark.parametrize("where", ["tls.crt", "ca.crt", "nowhere"])
 async def test_an_intermediate_ca_works_for_everybody(
-    world: World, cluster_operator: Process, standin: StandIn, where: str
+    workspace: Workspace, cluster_operator: Process, standin: StandIn, where: str
 ) -> None:
     standin.controllers = where == "tls.crt"
     root, signer = chain("root", "signer", now=datetime.now(UTC))
     data = {"tls.crt": signer.cert_pem, "tls.key": signer.key_pem}
     if where in {"tls.crt", "ca.crt"}:
         data[where] = data.get(where, b"") + root.cert_pem
-    brought = await bring(world, pki.encode(data), team="a")
-    await world.make()
-    made = await world.until_ready()
+    brought = await bring(workspace, pki.encode(data), team="a")
+    await workspace.make()
+    made = await workspace.until_ready()
     reason = "CAChainIncomplete" if where == "nowhere" else "AsWanted"
     told = condition(made, "CertificatesReady")
     assert (told["status"], told["reason"]) == ("True", reason)
-    async with world.business() as admin:
+    async with workspace.business() as admin:
         assert await admin.get(kinds.NAMESPACE, "default")
         if where != "nowhere":
             await asyncio.to_thread(_strict, admin, made)
         if standin.controllers:
             await soon(lambda: _told(admin, root.cert_pem))
-    kept = await world.there(kinds.SECRET, "shop-ca")
+    kept = await workspace.there(kinds.SECRET, "shop-ca")
     assert (kept["data"], kept["metadata"]["resourceVersion"]) == (
         brought["data"],
         brought["metadata"]["resourceVersion"],
@@ -84,46 +84,46 @@ def _strict(admin: Kube, cluster: Manifest) -> None:
 
 @pytest.mark.parametrize("policy", ["Delete", "Retain"])
 async def test_what_a_user_brought_outlives_the_cluster_as_it_was(
-    world: World, cluster_operator: Process, standin: StandIn, policy: str
+    workspace: Workspace, cluster_operator: Process, standin: StandIn, policy: str
 ) -> None:
     standin.serve = False
     ca = pki.new_ca("prepared", datetime.now(UTC))
-    brought = await bring(world, pki.encode({"tls.crt": ca.cert_pem, "tls.key": ca.key_pem}))
-    await world.make(deletionPolicy=policy)
-    await world.until(lambda m: m, "shop-apiserver", kinds.DEPLOYMENT)
-    await world.delete(CLUSTER, "shop")
-    await world.until_gone()
-    kept = await world.there(kinds.SECRET, "shop-ca")
+    brought = await bring(workspace, pki.encode({"tls.crt": ca.cert_pem, "tls.key": ca.key_pem}))
+    await workspace.make(deletionPolicy=policy)
+    await workspace.until(lambda m: m, "shop-apiserver", kinds.DEPLOYMENT)
+    await workspace.delete(CLUSTER, "shop")
+    await workspace.until_gone()
+    kept = await workspace.there(kinds.SECRET, "shop-ca")
     assert kept["metadata"]["uid"] == brought["metadata"]["uid"]
     assert kept["data"] == brought["data"]
     assert "ownerReferences" not in kept["metadata"]
 
 
 async def test_what_an_earlier_version_took_is_given_back(
-    world: World, cluster_operator: Process, standin: StandIn
+    workspace: Workspace, cluster_operator: Process, standin: StandIn
 ) -> None:
     """Also where the Cluster is deleted before anything else happens to it."""
     standin.serve = False
-    await world.make()
-    await world.until(lambda m: m, "shop-apiserver", kinds.DEPLOYMENT)
-    ours = await world.there(kinds.SECRET, "shop-ca")
+    await workspace.make()
+    await workspace.until(lambda m: m, "shop-apiserver", kinds.DEPLOYMENT)
+    ours = await workspace.there(kinds.SECRET, "shop-ca")
     assert ours["metadata"]["labels"][LABEL_OWNER_UID]
     # As if a user had made it and the operator had applied the same over it.
     note = {"tls.crt": ours["data"]["tls.crt"], "tls.key": ours["data"]["tls.key"]}
     theirs = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": "shop-ca", "namespace": world.namespace},
+        "metadata": {"name": "shop-ca", "namespace": workspace.namespace},
         "type": "kubernetes.io/tls",
         "data": note,
     }
-    await world.kube.apply(theirs)
-    free = await world.until(
+    await workspace.kube.apply(theirs)
+    free = await workspace.until(
         lambda m: m is not None and LABEL_OWNER_UID not in m["metadata"].get("labels", {}),
         "shop-ca",
         kinds.SECRET,
     )
     assert free["data"]["tls.key"] == ours["data"]["tls.key"]
-    await world.delete(CLUSTER, "shop")
-    await world.until_gone()
-    assert (await world.there(kinds.SECRET, "shop-ca"))["data"]["tls.key"] == note["tls.key"]
+    await workspace.delete(CLUSTER, "shop")
+    await workspace.until_gone()
+    assert (await workspace.there(kinds.SECRET, "shop-ca"))["data"]["tls.key"] == note["tls.key"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tests.integration.operators.cluster.conftest import World, condition
+from tests.integration.operators.cluster.conftest import Workspace, condition
 from tests.integration.operators.cluster.standin import ETCD
 
 from kok import pki
@@ -15,7 +15,7 @@ SOURCE = {"store": {"volume": {"claim": "backups"}}, "newestOf": "old/shop-etcd"
 
 
 async def test_a_key_under_another_name_is_asked_for_and_no_other_is_made(
-    world: World, cluster_operator: Process
+    workspace: Workspace, cluster_operator: Process
 ) -> None:
     now = datetime.now(UTC)
     ca, front = pki.new_ca("shop-ca", now), pki.new_ca("shop-front", now)
@@ -25,28 +25,28 @@ async def test_a_key_under_another_name_is_asked_for_and_no_other_is_made(
         "shop-sa": pki.encode({"sa.key": pki.service_account_keys().private_pem}),
         "shop-encryption": pki.encode({"key": b"k" * 32}),
     }.items():
-        metadata = {"name": name, "namespace": world.namespace}
+        metadata = {"name": name, "namespace": workspace.namespace}
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
-        await world.kube.create(secret)
-    await world.make(etcd={"restoreFrom": SOURCE})
-    waiting = await world.until_reason("KeysMissing")
+        await workspace.kube.create(secret)
+    await workspace.make(etcd={"restoreFrom": SOURCE})
+    waiting = await workspace.until_reason("KeysMissing")
     said = condition(waiting)["message"]
-    assert f"Secret {world.namespace}/shop-encryption has no entry key1 (it has key)" in said
+    assert f"Secret {workspace.namespace}/shop-encryption has no entry key1 (it has key)" in said
     assert not waiting["status"].get("caFingerprints")
-    assert await world.get(kinds.SECRET, "shop-apiserver-keys") is None
-    assert (await world.there(kinds.SECRET, "shop-encryption"))["data"].keys() == {"key"}
+    assert await workspace.get(kinds.SECRET, "shop-apiserver-keys") is None
+    assert (await workspace.there(kinds.SECRET, "shop-encryption"))["data"].keys() == {"key"}
     # The operator looks again although the Secret bears no label of its own.
     right = pki.encode({"key1": b"k" * 32})
-    await world.patch({"data": right}, "shop-encryption", kinds.SECRET)
-    going = await world.until_reason("AsWanted", type_="CertificatesReady")
+    await workspace.patch({"data": right}, "shop-encryption", kinds.SECRET)
+    going = await workspace.until_reason("AsWanted", type_="CertificatesReady")
     assert len(going["status"]["caFingerprints"]) == 4
-    stored = await world.there(kinds.SECRET, "shop-apiserver-keys")
+    stored = await workspace.there(kinds.SECRET, "shop-apiserver-keys")
     config = pki.decode(stored, "encryption.json") or b""
     assert right["key1"].encode() in config
 
 
 async def test_keys_that_somebody_else_put_in_the_place_of_the_backups_are_not_taken(
-    world: World, cluster_operator: Process
+    workspace: Workspace, cluster_operator: Process
 ) -> None:
     """It names the EtcdCluster as its controller, as anybody can who knows how that is called."""
     owner = {"apiVersion": ETCD.api_version, "kind": ETCD.kind, "name": "shop-etcd", "uid": "1"}
@@ -61,23 +61,23 @@ async def test_keys_that_somebody_else_put_in_the_place_of_the_backups_are_not_t
             "encryption.key1": b"k" * 32,
         }
     )
-    await world.kube.create(
+    await workspace.kube.create(
         {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {
                 "name": "shop-etcd-keys",
-                "namespace": world.namespace,
+                "namespace": workspace.namespace,
                 "ownerReferences": [{**owner, "controller": True}],
             },
             "data": planted,
         }
     )
-    await world.make(etcd={"restoreFrom": SOURCE})
-    waiting = await world.until_reason("WaitingForKeys")
+    await workspace.make(etcd={"restoreFrom": SOURCE})
+    waiting = await workspace.until_reason("WaitingForKeys")
     assert not waiting["status"].get("caFingerprints")
     # The EtcdCluster was not there yet; now it is, and made none of it.
-    await world.until(lambda m: m, "shop-etcd", ETCD)
-    await world.patch({"metadata": {"annotations": {"example.com/again": "1"}}})
-    await world.until(lambda m: condition(m).get("reason") == "WaitingForKeys")
-    assert await world.get(kinds.SECRET, "shop-ca") is None
+    await workspace.until(lambda m: m, "shop-etcd", ETCD)
+    await workspace.patch({"metadata": {"annotations": {"example.com/again": "1"}}})
+    await workspace.until(lambda m: condition(m).get("reason") == "WaitingForKeys")
+    assert await workspace.get(kinds.SECRET, "shop-ca") is None

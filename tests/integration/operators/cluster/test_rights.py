@@ -12,7 +12,7 @@ import pytest
 import yaml
 from aiohttp import web
 from tests.integration.conftest import PATIENCE
-from tests.integration.operators.cluster.conftest import CLUSTER, World, condition, soon
+from tests.integration.operators.cluster.conftest import CLUSTER, Workspace, condition, soon
 from tests.integration.operators.cluster.standin import StandIn
 
 from kok import pki
@@ -21,7 +21,7 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.cluster.inside import rbac
+from kok.operators.cluster.businesscluster import rbac
 from kok.runtime.process.main import Process
 from kok.workload.identity import identity_of
 
@@ -29,10 +29,10 @@ REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 @asynccontextmanager
-async def acting(world: World, operator: str) -> AsyncIterator[Kube]:
+async def acting(workspace: Workspace, operator: str) -> AsyncIterator[Kube]:
     """A client with an operator's identity inside the Cluster, as the operator makes it."""
-    cluster = Cluster.parse(await world.there(CLUSTER, "shop"))
-    secret = await world.there(kinds.SECRET, names.operator_secret("shop", operator))
+    cluster = Cluster.parse(await workspace.there(CLUSTER, "shop"))
+    secret = await workspace.there(kinds.SECRET, names.operator_secret("shop", operator))
     access = identity_of(secret, cluster).at(str(cluster.status.endpoint))
     async with Kube(access, field_manager="test", timeout=PATIENCE) as kube:
         yield kube
@@ -51,11 +51,11 @@ async def may(kube: Kube, verb: str, resource: str, **attributes: str) -> bool:
 
 
 async def test_each_operator_has_an_identity_and_just_its_rights(
-    world: World, cluster_operator: Process, standin: StandIn
+    workspace: Workspace, cluster_operator: Process, standin: StandIn
 ) -> None:
-    await world.make()
-    await world.until_ready()
-    async with acting(world, "machine") as machine:
+    await workspace.make()
+    await workspace.until_ready()
+    async with acting(workspace, "machine") as machine:
         who = await machine.raw(
             "POST",
             "/apis/authentication.k8s.io/v1/selfsubjectreviews",
@@ -86,17 +86,17 @@ async def test_each_operator_has_an_identity_and_just_its_rights(
             ("impersonate", "users", {}),
         ):
             assert not await may(machine, verb, resource, **more), (verb, resource)
-    async with acting(world, "cluster") as cluster:
+    async with acting(workspace, "cluster") as cluster:
         assert await may(cluster, "*", "*", group="*")
 
 
 @pytest.mark.parametrize("how", ["deleted", "redirected"])
 async def test_rights_that_an_admin_takes_come_back(
-    world: World, cluster_operator: Process, standin: StandIn, how: str
+    workspace: Workspace, cluster_operator: Process, standin: StandIn, how: str
 ) -> None:
-    await world.make()
-    await world.until_ready()
-    async with world.business() as admin:
+    await workspace.make()
+    await workspace.until_ready()
+    async with workspace.business() as admin:
         found = {name: await _binding(admin, name) for name in rbac.BINDINGS}
         for name in found:
             await admin.delete(kinds.CLUSTERROLEBINDING, name)
@@ -111,7 +111,7 @@ async def test_rights_that_an_admin_takes_come_back(
                 return live is not None and live["roleRef"] == (before or {})["roleRef"]
 
             await soon(back)
-    await world.until_ready()
+    await workspace.until_ready()
 
 
 async def _binding(admin: Kube, name: str) -> Manifest | None:
@@ -119,36 +119,36 @@ async def _binding(admin: Kube, name: str) -> Manifest | None:
 
 
 async def test_a_cluster_of_the_version_before_goes_on(
-    world: World, cluster_operator: Process, standin: StandIn
+    workspace: Workspace, cluster_operator: Process, standin: StandIn
 ) -> None:
     """Without rights, Secrets and names of today: all of it comes by itself, and no pod restarts."""
-    await world.make()
-    await world.until_ready()
+    await workspace.make()
+    await workspace.until_ready()
     before = list(standin.started)
-    async with world.business() as admin:
-        await world.patch({"spec": {"paused": True}})
+    async with workspace.business() as admin:
+        await workspace.patch({"spec": {"paused": True}})
         for name in rbac.BINDINGS:
             await admin.delete(kinds.CLUSTERROLEBINDING, name)
-        secret = await world.there(kinds.SECRET, "shop-kubeconfig-internal")
-        ca = pki.ca_of(await world.there(kinds.SECRET, "shop-ca"))
+        secret = await workspace.there(kinds.SECRET, "shop-kubeconfig-internal")
+        ca = pki.ca_of(await workspace.there(kinds.SECRET, "shop-ca"))
         assert ca is not None
         spec = pki.LeafSpec("kok-operators", organizations=["system:masters"])
         old = pki.issue(ca, spec, datetime.now(UTC))
         text = pki.kubeconfig("shop", "https://x:1", ca.cert_pem, "kok-operators", old)
-        await world.patch(
+        await workspace.patch(
             {"data": pki.encode({"kubeconfig": text})}, secret["metadata"]["name"], kinds.SECRET
         )
         for operator in names.OPERATORS:
-            await world.delete(kinds.SECRET, names.operator_secret("shop", operator))
-        await world.patch({"spec": {"paused": False}})
+            await workspace.delete(kinds.SECRET, names.operator_secret("shop", operator))
+        await workspace.patch({"spec": {"paused": False}})
         for name in rbac.BINDINGS:
 
             async def back(name: str = name) -> bool:
                 return await _binding(admin, name) is not None
 
             await soon(back)
-    await world.until_ready()
-    found = await world.there(kinds.SECRET, "shop-kubeconfig-internal")
+    await workspace.until_ready()
+    found = await workspace.there(kinds.SECRET, "shop-kubeconfig-internal")
     assert b"kok-operators" not in (pki.decode(found, "kubeconfig") or b"")
     assert standin.started == before
 
@@ -179,33 +179,33 @@ class Trap:
 
 
 async def test_no_kubeconfig_of_a_tenant_leads_the_operator_anywhere(
-    world: World, cluster_operator: Process, standin: StandIn, tmp_path: Any
+    workspace: Workspace, cluster_operator: Process, standin: StandIn, tmp_path: Any
 ) -> None:
-    await world.make()
-    await world.until_ready()
+    await workspace.make()
+    await workspace.until_ready()
     (tmp_path / "token").write_text("operator")
-    await world.patch({"spec": {"paused": True}})
-    await world.until(lambda m: m is not None and m["spec"].get("paused"))
+    await workspace.patch({"spec": {"paused": True}})
+    await workspace.until(lambda m: m is not None and m["spec"].get("paused"))
     async with Trap() as trap:
         for name in ("shop-kubeconfig", "shop-kubeconfig-internal"):
-            secret = await world.there(kinds.SECRET, name)
+            secret = await workspace.there(kinds.SECRET, name)
             config = yaml.safe_load(base64.b64decode(secret["data"]["kubeconfig"]))
             config["clusters"][0]["cluster"] = {"server": trap.address}
             config["users"][0]["user"] = {"tokenFile": str(tmp_path / "token")}
             text = pki.encode({"kubeconfig": yaml.safe_dump(config)})
-            await world.patch({"data": text}, name, kinds.SECRET)
-        told = await world.until_reason("CredentialsRefused", type_="EndpointReachable")
+            await workspace.patch({"data": text}, name, kinds.SECRET)
+        told = await workspace.until_reason("CredentialsRefused", type_="EndpointReachable")
         said = condition(told, "EndpointReachable")["message"]
         assert "Secret" in said
         assert "holds no kubeconfig with a client certificate" in said
-        await world.patch({"spec": {"paused": False}})
-        await world.until_ready()
+        await workspace.patch({"spec": {"paused": False}})
+        await workspace.until_ready()
         assert trap.asked == []
 
 
 def test_nobody_is_a_master_for_longer_than_minutes() -> None:
     now = datetime.now(UTC)
-    access = rbac.root(pki.new_ca("shop-ca", now), "https://192.0.2.10:6443", now)
+    access = rbac.root_access(pki.new_ca("shop-ca", now), "https://192.0.2.10:6443", now)
     info = pki.certificate_info(access.certificate or b"")
     assert info.subject == "CN=kok:bootstrap,O=system:masters"
     assert info.not_after - now <= rbac.ROOT_LIFE

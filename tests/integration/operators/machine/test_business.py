@@ -25,7 +25,7 @@ from kok.api.names import MACHINE_BOOTSTRAPPERS, operator_group, operator_user
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.http.access import from_kubeconfig
-from kok.operators.cluster.inside import rbac
+from kok.operators.cluster.businesscluster import rbac
 from kok.operators.machine.census import Census
 from kok.operators.machine.node import bootstrap_tokens, nodes, tend
 from kok.operators.machine.node.drain import Drain

@@ -11,8 +11,8 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube.objects.ownership import owned
 from kok.operators.cluster import naming
-from kok.operators.cluster.cluster.endpoint import MetaNode
-from kok.operators.cluster.cluster.observe import World
+from kok.operators.cluster.cluster.observe import ClusterView
+from kok.operators.cluster.endpoint import MetaNode
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 VERSION = "1.37.1"
@@ -132,10 +132,10 @@ def _condition(type_: str, holds: bool, reason: str = "Because") -> dict[str, An
     }
 
 
-def a_world(*children: Manifest, etcd_secret: bool = True, **rest: Any) -> World:
+def a_view(*children: Manifest, etcd_secret: bool = True, **rest: Any) -> ClusterView:
     """What is there."""
     found = {(str(m["kind"]), str(m["metadata"]["name"])): m for m in children}
-    return World(found, etcd_secret, **{"nodes": (META_1, META_2), **rest})
+    return ClusterView(found, etcd_secret, **{"nodes": (META_1, META_2), **rest})
 
 
 def all_running(version: str = VERSION, **changes: Any) -> list[Manifest]:
@@ -152,3 +152,16 @@ def quick_pair() -> pki.KeyPair:
 def applied(cluster: Cluster, manifests: list[Manifest]) -> dict[str, Manifest]:
     """Manifests by name, as if they had been applied."""
     return {m["metadata"]["name"]: owned(m, cluster) for m in manifests}
+
+
+def a_node(name: str, *addresses: str, ready: bool = True, cordoned: bool = False) -> Manifest:
+    """A node, of the meta cluster or of a business cluster."""
+    return {
+        "kind": "Node",
+        "metadata": {"name": name},
+        "spec": {"unschedulable": cordoned},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": a} for a in addresses],
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+        },
+    }

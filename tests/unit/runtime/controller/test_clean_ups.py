@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.unit.runtime.bench import Bench
-from tests.unit.runtime.widgets import KEY, PATH, Widget
+from tests.unit.runtime.widgets import KEY, PATH, Bench, Widget
 
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE, Done, Pass, Result

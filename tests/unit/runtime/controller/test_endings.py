@@ -8,8 +8,7 @@ import json
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
-from tests.unit.runtime.bench import Bench, judging, raising
-from tests.unit.runtime.widgets import FINALIZER, KEY, PATH, Widget
+from tests.unit.runtime.widgets import FINALIZER, KEY, PATH, Bench, Widget, judging, raising
 
 from kok.kube.decoding.truncation import MOST
 from kok.kube.errors import Conflict, KubeError

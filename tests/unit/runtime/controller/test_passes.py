@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.unit.fakeapi import refusal
-from tests.unit.runtime.bench import Bench, judging, raising
-from tests.unit.runtime.widgets import KEY, PATH, Widget
+from tests.unit.runtime.widgets import KEY, PATH, Bench, Widget, judging, raising
 
 from kok.kube import kinds
 from kok.kube.client import Kube

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.unit.runtime.bench import Bench
-from tests.unit.runtime.widgets import PATH, Scripted, Widget
+from tests.unit.runtime.widgets import PATH, Bench, Scripted, Widget
 
-from kok.runtime.controller.errors import Invalid, Wait
+from kok.runtime.controller.errors import Invalid, TimedOut, Wait
 from kok.runtime.controller.reconciler import Pass, Result
 from kok.runtime.controller.staged import Staged
 
@@ -28,6 +29,7 @@ class Stages(Staged[Widget, int, str, Found]):
         self.bench = bench
         self.raises: Exception | None = None
         self.stored: Any = None
+        self.ended: Exception | None = None
 
     async def observe(self, p: Pass[Widget]) -> int:
         return p.obj.spec.size
@@ -51,10 +53,17 @@ class Stages(Staged[Widget, int, str, Found]):
         outcome.made.append("two")
         return 3.0 if decision == "grow" else None
 
+    async def look(self, p: Pass[Widget], view: int, decision: str, outcome: Found) -> float | None:
+        if self.raises is not None:
+            raise self.raises
+        outcome.made.append("seen")
+        return 5.0 if view > 2 else None
+
     def conditions(
         self, p: Pass[Widget], view: int, decision: str, outcome: Found, ended: Exception | None
     ) -> None:
         p.set_condition("Made", len(outcome.made) == 2, decision.title(), ",".join(outcome.made))
+        self.ended = ended
         if ended is None:
             p.set_condition("Ready", True, "Fine")
 
@@ -142,5 +151,38 @@ async def test_a_paused_object_is_seen_and_judged_and_left_as_it_is(
 
     assert (await bench.run()).after == 7.0
     assert stages.stored is None, "nothing was done"
-    assert said(bench, "Made") == "False Grow: "
+    assert said(bench, "Made") == "False Grow: seen"
     assert bench.api.objects[PATH]["status"]["size"] == 2
+
+
+async def test_what_is_asked_while_paused_may_end_the_pass_as_acting_may(
+    bench: Bench, stages: Stages
+) -> None:
+    bench.put(spec={"size": 3, "paused": True})
+    assert (await bench.run()).after == 5.0
+
+    stages.raises = Invalid("Wrong", "is wrong")
+    await bench.run()
+
+    assert said(bench, "Ready") == "False Wrong: is wrong"
+
+
+async def test_a_pass_that_was_given_up_is_not_judged_as_one_that_went_through(
+    bench: Bench, stages: Stages
+) -> None:
+    bench.put()
+    hanging = asyncio.Event()
+
+    async def hang(*_: Any) -> float | None:
+        hanging.set()
+        await asyncio.Event().wait()
+        return None
+
+    stages.act = hang  # type: ignore[method-assign]
+    task = asyncio.create_task(bench.run())
+    await hanging.wait()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+    assert isinstance(stages.ended, TimedOut)

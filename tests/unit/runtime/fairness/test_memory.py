@@ -7,8 +7,7 @@ from collections import Counter
 
 import pytest
 from tests.unit.fakeapi import FakeApi
-from tests.unit.runtime.bench import Bench
-from tests.unit.runtime.widgets import KEY, Widget
+from tests.unit.runtime.widgets import KEY, Bench, Widget
 
 from kok.kube import kinds
 from kok.kube.budget.limits import MIB

@@ -42,7 +42,7 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class PodError:
     """What keeps one pod from being ready."""
 
     rank: int
@@ -52,7 +52,7 @@ class Complaint:
     log: Log | None = None
 
 
-async def complaint(kube: Kube, found: Iterable[Workload]) -> str:
+async def pod_error(kube: Kube, found: Iterable[Workload]) -> str:
     """The worst that pods of workloads that are not up say, or nothing.
 
     Words are an extra: where the business cluster does not tell them, there are none.
@@ -68,13 +68,13 @@ async def complaint(kube: Kube, found: Iterable[Workload]) -> str:
     return ""
 
 
-def complaint_of(pods: Iterable[Manifest]) -> Complaint | None:
+def pod_error_of(pods: Iterable[Manifest]) -> PodError | None:
     """The complaint that tells most, of the pod that is first by name."""
     found = [c for pod in pods for c in _complaints(pod)]
     return min(found, key=_rank, default=None)
 
 
-async def _worst(kube: Kube, workload: Workload) -> Complaint | None:
+async def _worst(kube: Kube, workload: Workload) -> PodError | None:
     """Of each pod no more is kept than what it complains of most."""
     if not workload.namespace or not workload.selector:
         return None
@@ -82,18 +82,18 @@ async def _worst(kube: Kube, workload: Workload) -> Complaint | None:
         kinds.POD,
         workload.namespace,
         labels=workload.selector,
-        keep=lambda pod: {"worst": complaint_of([pod])},
+        keep=lambda pod: {"worst": pod_error_of([pod])},
         most=PODS,
     )
     found = [one["worst"] for one in told if one["worst"] is not None]
     return min(found, key=_rank, default=None)
 
 
-def _rank(found: Complaint) -> tuple[int, str]:
+def _rank(found: PodError) -> tuple[int, str]:
     return found.rank, found.pod
 
 
-async def _sentence(kube: Kube, workload: Workload, found: Complaint) -> str:
+async def _sentence(kube: Kube, workload: Workload, found: PodError) -> str:
     text = found.text
     if found.log is not None and (words := await _log(kube, workload, found.pod, found.log)):
         text += f"; it said: {words}"
@@ -119,7 +119,7 @@ async def _log(kube: Kube, workload: Workload, pod: str, log: Log) -> str:
     return last_words(text if len(text.encode()) < _LOG_BYTES else text.rpartition("\n")[0])
 
 
-def _complaints(pod: Manifest) -> Iterator[Complaint]:
+def _complaints(pod: Manifest) -> Iterator[PodError]:
     name, status = str(pod["metadata"]["name"]), mapping(pod.get("status"))
     if pod["metadata"].get("deletionTimestamp"):
         return
@@ -129,10 +129,10 @@ def _complaints(pod: Manifest) -> Iterator[Complaint]:
                 yield from _of_container(name, container)
     for condition in mappings(status.get("conditions")):
         if (condition.get("type"), condition.get("status")) == ("PodScheduled", "False"):
-            yield Complaint(3, name, f"no node takes it: {quoted(condition.get('message'))}")
+            yield PodError(3, name, f"no node takes it: {quoted(condition.get('message'))}")
 
 
-def _of_container(pod: str, status: Mapping[str, Any]) -> Iterator[Complaint]:
+def _of_container(pod: str, status: Mapping[str, Any]) -> Iterator[PodError]:
     name = quoted(status.get("name"))[:_NAME]
     now, before = mapping(status.get("state")), mapping(status.get("lastState"))
     waiting = mapping(now.get("waiting"))
@@ -144,12 +144,12 @@ def _of_container(pod: str, status: Mapping[str, Any]) -> Iterator[Complaint]:
     reason, why = quoted(waiting.get("reason"))[:_NAME], quoted(waiting.get("message"))
     if reason and reason not in _BEGINNING:
         text = f"container {name} cannot start: {reason}{f', {why}' if why else ''}"
-        yield Complaint(2, pod, text)
+        yield PodError(2, pod, text)
 
 
 def _ended(
     pod: str, name: str, ended: Mapping[str, Any], restarts: str, *, previous: bool
-) -> Complaint:
+) -> PodError:
     reason = quoted(ended.get("reason"))[:_NAME]
     text = f"container {name} exited with code {_number(ended.get('exitCode'))}"
     if reason not in ("", "Error"):
@@ -157,8 +157,8 @@ def _ended(
     text += f", restarts: {restarts}"
     words = last_words(str(ended.get("message") or ""))
     if words:
-        return Complaint(0, pod, f"{text}; it said: {words}")
-    return Complaint(1, pod, text, Log(name, previous=previous))
+        return PodError(0, pod, f"{text}; it said: {words}")
+    return PodError(1, pod, text, Log(name, previous=previous))
 
 
 def _number(value: object) -> str:

@@ -119,7 +119,7 @@ def counts(found: Sequence[Workload]) -> str | None:
     return f"{sum(w.ready for w in found)}/{sum(w.desired for w in found)}"
 
 
-def judge(found: Sequence[Workload], *, has_nodes: bool, complaint: str = "") -> Verdict:
+def judge(found: Sequence[Workload], *, has_nodes: bool, pod_error: str = "") -> Verdict:
     """Whether the workloads are up, or cannot be because the business cluster has no node.
 
     `complaint` is what their pods say, see `kok.operators.cluster.addon.crashes`.
@@ -136,4 +136,4 @@ def judge(found: Sequence[Workload], *, has_nodes: bool, complaint: str = "") ->
             f"applied; pods wait for the first node of the cluster: {listed}",
         )
     text = f"applied, but not all pods are ready: {listed}"
-    return Verdict(False, reasons.NOT_HEALTHY, f"{text}; {complaint}" if complaint else text)
+    return Verdict(False, reasons.NOT_HEALTHY, f"{text}; {pod_error}" if pod_error else text)

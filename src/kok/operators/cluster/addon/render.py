@@ -14,7 +14,7 @@ import yaml
 
 from kok.api.meta import Manifest
 from kok.operators.cluster import reasons
-from kok.operators.cluster.addon.facts import Facts
+from kok.operators.cluster.addon.context import TemplateContext
 from kok.operators.cluster.naming import LABEL_ADDON
 from kok.runtime.controller.errors import Invalid
 from kok.templating import environment as templating
@@ -58,23 +58,23 @@ class Builtin:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RenderJob:
     """All that a rendering depends on; see `render`."""
 
     templates: Sequence[Template]
-    facts: Facts
+    context: TemplateContext
     values: Mapping[str, Any]
     addon: str
 
     def digest(self) -> str:
         """The same for the same job."""
         templates = [(template.name, template.text) for template in self.templates]
-        made_of = [templates, repr(self.facts), self.values, self.addon]
+        made_of = [templates, repr(self.context), self.values, self.addon]
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
 def render(
-    templates: Sequence[Template], facts: Facts, values: Mapping[str, Any], addon: str
+    templates: Sequence[Template], context: TemplateContext, values: Mapping[str, Any], addon: str
 ) -> list[Manifest]:
     """The manifests, each labelled with the Addon's name; raises `Invalid`.
 
@@ -83,7 +83,7 @@ def render(
     """
     found: list[Manifest] = []
     for template in templates:
-        text = _render(template, facts, values)
+        text = _render(template, context, values)
         found.extend(_manifests(template.name, text))
     if len(found) > MAX_OBJECTS:
         text = f"{len(found)} objects are more than {MAX_OBJECTS}; make several Addons of them"
@@ -117,23 +117,23 @@ def _too_much(what: Any) -> str | None:
     return None
 
 
-def render_job(job: Job) -> dict[str, Any]:
+def run_job(job: RenderJob) -> dict[str, Any]:
     """`manifests` as of `render`, or `invalid` with reason and message: fit for JSON."""
     try:
-        return {"manifests": render(job.templates, job.facts, job.values, job.addon)}
+        return {"manifests": render(job.templates, job.context, job.values, job.addon)}
     except Invalid as error:
         return {"invalid": (error.reason, error.message)}
 
 
-def _render(template: Template, facts: Facts, values: Mapping[str, Any]) -> str:
-    context = {
-        "cluster": facts.variables(),
+def _render(template: Template, context: TemplateContext, values: Mapping[str, Any]) -> str:
+    variables = {
+        "cluster": context.variables(),
         "values": values,
-        "image": facts.image,
-        "mirrored": facts.mirrored,
+        "image": context.image,
+        "mirrored": context.mirrored,
     }
     try:
-        text = templating.render(template.text, context)
+        text = templating.render(template.text, variables)
     except TemplateError as error:
         line = f", line {error.line}" if error.line is not None else ""
         problem = f"{template.name}{line}: {error.message}"

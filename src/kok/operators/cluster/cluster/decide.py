@@ -1,40 +1,104 @@
-"""Decisions of a pass: what may run now, and at which version. Pure."""
+"""What a pass over a Cluster is to do, and when the next one comes. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from kok import versions
 from kok.api.cluster.cluster import Cluster
-from kok.api.cluster.status import CertificateStatus
+from kok.api.cluster.status import CertificateStatus, ClusterStatus
 from kok.api.meta import Manifest
-from kok.operators.cluster.cluster.observe import Running, World
+from kok.kube import kinds
+from kok.operators.cluster import naming, reasons
+from kok.operators.cluster.cluster.observe import ClusterView, Running, etcd_answers
+from kok.operators.cluster.cluster.operations import hibernation
+from kok.operators.cluster.cluster.operations.hibernation import Hibernation
+from kok.operators.cluster.cluster.outcome import ClusterOutcome
+from kok.operators.cluster.cluster.spec.policy import check
+from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster, resolve
+from kok.operators.cluster.endpoint import (
+    Endpoint,
+    NoEndpoint,
+    family_missing,
+    known_addresses,
+    public_endpoint,
+)
 from kok.operators.cluster.naming import API_SERVER, COMPONENTS, CONTROLLER_MANAGER, SCHEDULER
+from kok.runtime.controller.errors import Invalid
+from kok.runtime.policy import Policies
 
-FIRST_ASK, LONGEST_ASK = 0.2, 30.0
+FIRST_PROBE, LONGEST_PROBE = 0.2, 30.0
 """Seconds between two tries to reach an API that should answer, at first and at last."""
 FIRST_LOOK, LONGEST_LOOK = 10.0, 120.0
 """The same between two looks at pods that are not ready: nobody tells of what these say."""
+MENDED = 10.0
+"""The same at what somebody has to mend and of which nobody tells: keys, rights."""
 
 
-def versions_to_run(cluster: Cluster, world: World, *, answers: bool) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done with a Cluster now."""
+
+    resolved: ResolvedCluster | Invalid
+    """The spec with all defaults, or why nothing can be made of it, or may."""
+    hibernation: Hibernation
+    endpoint: Endpoint | NoEndpoint
+    """As far as it is known before the Service was written."""
+    versions: Mapping[str, str]
+    """The components to have, each with its version, as long as the API does not answer."""
+    versions_once_answering: Mapping[str, str]
+    """The same as soon as it does."""
+
+
+def decide(cluster: Cluster, view: ClusterView, policies: Policies, now: datetime) -> Decision:
+    """By the spec, what was recorded, and what was seen; raises nothing."""
+    sleep = hibernation.decide(cluster, view, now)
+    if sleep.down:
+        waiting = answering = hibernation.versions(cluster, view)
+    else:
+        waiting = versions_to_run(cluster, view, answers=False)
+        answering = versions_to_run(cluster, view, answers=True)
+    return Decision(
+        _resolved(cluster, view, policies),
+        sleep,
+        public_endpoint(cluster, view.service(cluster.name), view.nodes),
+        waiting,
+        answering,
+    )
+
+
+def _resolved(cluster: Cluster, view: ClusterView, policies: Policies) -> ResolvedCluster | Invalid:
+    problem = family_missing(cluster, known_addresses(cluster, view.nodes))
+    if problem and cluster.status.version is None:
+        return Invalid(reasons.FAMILY_MISSING, problem)
+    etcd = (view.etcd(cluster.name) or {}).get("spec") or {}
+    try:
+        resolved = resolve(cluster, etcd.get("version"))
+        check(policies, resolved)
+    except Invalid as refused:
+        return refused
+    return resolved
+
+
+def versions_to_run(cluster: Cluster, view: ClusterView, *, answers: bool) -> dict[str, str]:
     """The components to have now, each with its version.
 
     At creation the API server starts as soon as etcd has a quorum, the others when the API
     answers. A new version reaches the API server first; the others follow once it is rolled out
     completely, since none of them may be newer than any API server that it talks to.
     """
-    target = version_to_reach(cluster, world)
-    server = world.running(cluster.name, API_SERVER)
+    target = version_to_reach(cluster, view)
+    server = view.running(cluster.name, API_SERVER)
     out: dict[str, str] = {}
-    if server is not None or etcd_answers(world.etcd(cluster.name), secret=world.etcd_secret):
-        waits = server is not None and _others_first(cluster, world, server, target)
+    if server is not None or etcd_answers(view.etcd(cluster.name), secret=view.etcd_secret):
+        waits = server is not None and _others_first(cluster, view, server, target)
         out[API_SERVER] = server.version if server is not None and waits else target
     done = server is not None and server.complete and server.version == target
     for component in (CONTROLLER_MANAGER, SCHEDULER):
-        current = world.running(cluster.name, component)
+        current = view.running(cluster.name, component)
         if current is not None:
             follows = done or is_above(current.version, target)
             out[component] = target if follows else current.version or target
@@ -46,13 +110,13 @@ def versions_to_run(cluster: Cluster, world: World, *, answers: bool) -> dict[st
     return out
 
 
-def _others_first(cluster: Cluster, world: World, server: Running, target: str) -> bool:
+def _others_first(cluster: Cluster, view: ClusterView, server: Running, target: str) -> bool:
     """Whether a version that is taken back has yet to leave the others.
 
     They come first on the way back for the same reason for which they come last on the way up. An
     API server that does not work at the version waits for nobody.
     """
-    others = (world.running(cluster.name, c) for c in (CONTROLLER_MANAGER, SCHEDULER))
+    others = (view.running(cluster.name, c) for c in (CONTROLLER_MANAGER, SCHEDULER))
     return (
         server.complete
         and is_above(server.version, target)
@@ -66,14 +130,14 @@ def is_above(version: str, target: str) -> bool:
     return one is not None and other is not None and one > other
 
 
-def version_to_reach(cluster: Cluster, world: World) -> str:
+def version_to_reach(cluster: Cluster, view: ClusterView) -> str:
     """`spec.version`, or a step on the way there: no component skips a minor.
 
     The API server of the meta cluster refuses a spec that skips one, but the spec may be raised
     again while the step before is still being rolled out.
     """
     target = cluster.spec.version
-    running = {v for c in COMPONENTS for v in _may_run(cluster, world, c)}
+    running = {v for c in COMPONENTS for v in _may_run(cluster, view, c)}
     known = sorted(v for v in map(_number, running) if v is not None)
     if not known:
         return target
@@ -84,9 +148,9 @@ def version_to_reach(cluster: Cluster, world: World) -> str:
     return str(max([step, *(v for v in known if v.line == step.line)]))
 
 
-def _may_run(cluster: Cluster, world: World, component: str) -> list[str]:
+def _may_run(cluster: Cluster, view: ClusterView, component: str) -> list[str]:
     """The versions of a component that its pods may be at."""
-    state, before = world.running(cluster.name, component), _before(cluster, component)
+    state, before = view.running(cluster.name, component), _before(cluster, component)
     if state is None or not state.complete:
         return [v for v in (state.version if state else None, before) if v]
     return [state.version]
@@ -104,29 +168,57 @@ def _number(version: str) -> versions.Version | None:
         return None  # Somebody wrote something else into the label.
 
 
-def etcd_answers(etcd: Manifest | None, *, secret: bool) -> bool:
-    """Whether an API server that starts now finds etcd at its first try.
-
-    One that starts earlier asks again only after one second, then 1.6, 2.6..., exits after 20
-    seconds, and kubelet then waits longer from try to try: volumes may take longer than that.
-    Measured, starting it earlier gains nothing even where the volume is there at once.
-    """
-    if etcd is None or not secret:
-        return False
-    conditions = (etcd.get("status") or {}).get("conditions") or ()
-    return any(c["type"] in {"Available", "Ready"} and c["status"] == "True" for c in conditions)
-
-
-def running_version(cluster: Cluster, world: World) -> str | None:
+def running_version(cluster: Cluster, view: ClusterView) -> str | None:
     """The version that all of the control plane runs; None until there is one.
 
     During a change it stays what it was, since nodes and addons go by it.
     """
-    states = [world.running(cluster.name, c) for c in COMPONENTS]
+    states = [view.running(cluster.name, c) for c in COMPONENTS]
     found = {s.version for s in states if s is not None and s.complete}
     if len(found) == 1 and all(s is not None and s.complete for s in states):
         return found.pop()
     return cluster.status.version
+
+
+def next_look(
+    cluster: Cluster, status: ClusterStatus, found: ClusterOutcome, now: datetime
+) -> float | None:
+    """Seconds until something has to be looked at of which nobody tells; None if there is nothing.
+
+    `status` is what the pass says in the end.
+    """
+    due = renewals(status.certificates, now)
+    server = found.view.running(cluster.name, API_SERVER)
+    unanswered = found.reach is None or found.reach.outcome != "ok"
+    if server is not None and server.ready and unanswered:
+        due.append(next_probe(_ready_since(cluster, status, found.view, now), now))
+    due += [next_pod_look(pod, now) for pod in found.view.pods]
+    if found.bootstrap is not None and not found.bootstrap.done:
+        # Nothing inside wakes us: what is watched there needs the rights that may be missing.
+        due.append(MENDED)
+    if found.problems:
+        # A Secret that somebody puts back carries no label by which its creation would wake us.
+        due.append(MENDED)
+    if found.hibernation.action is not None:
+        due.append(found.hibernation.action.after)
+    return min(due, default=None)
+
+
+def _ready_since(
+    cluster: Cluster, status: ClusterStatus, view: ClusterView, now: datetime
+) -> datetime:
+    """Since when the API should answer and does not: the later of the two."""
+    name = naming.deployment(cluster.name, API_SERVER)
+    live = (view.get(kinds.DEPLOYMENT, name) or {}).get("status") or {}
+    known = [
+        datetime.fromisoformat(condition["lastTransitionTime"])
+        for condition in live.get("conditions") or ()
+        if condition["type"] == "Available" and condition["status"] == "True"
+    ]
+    reachable = status.condition(reasons.ENDPOINT_REACHABLE)
+    if reachable is not None:
+        known.append(reachable.last_transition_time)
+    return max(known, default=now)
 
 
 def keys_hash(fingerprints: Mapping[str, str]) -> str:
@@ -145,13 +237,13 @@ def renewals(certificates: Iterable[CertificateStatus], now: datetime) -> list[f
     return [max(1.0, seconds) for seconds in ahead if seconds > 0]
 
 
-def next_ask(since: datetime, now: datetime) -> float:
+def next_probe(since: datetime, now: datetime) -> float:
     """Seconds until the next try to reach an API that should answer since `since`."""
     waited = max(0.0, (now - since).total_seconds())
-    return min(LONGEST_ASK, max(FIRST_ASK, waited / 5))
+    return min(LONGEST_PROBE, max(FIRST_PROBE, waited / 5))
 
 
-def next_look(pod: Manifest, now: datetime) -> float:
+def next_pod_look(pod: Manifest, now: datetime) -> float:
     """Seconds until the next look at a pod of a rollout that is not at its end."""
     since = datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"]))
     waited = max(0.0, (now - since).total_seconds())

@@ -9,29 +9,27 @@ from typing import Any
 from kok.api import names
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import Cluster
-from kok.api.meta import Kind, Manifest
+from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.apply.prune import release
 from kok.kube.decoding.truncation import ANYTHING, FREE_FORM
-from kok.kube.errors import Conflict
 from kok.kube.lists.tolerant import listed
-from kok.kube.objects.children import LEAVING, children_of, few, reference_to
+from kok.kube.objects.children import LEAVING, few, reference_to
 from kok.kube.objects.ownership import brought, controlled, owned_by, owner_labels
 from kok.kube.objects.together import all_of
 from kok.operators.cluster import reasons
-from kok.operators.cluster.children import is_child, left_behind, loosen_keys
-from kok.operators.cluster.cluster import selection
+from kok.operators.cluster.cluster.children import RULES, keep_whole
 from kok.operators.cluster.cluster.observe import ADDON, ETCD
 from kok.operators.cluster.naming import FIELD_MANAGER, key_entries, key_secrets
-from kok.runtime.controller.errors import Wait
+from kok.runtime.children.deletion import BoundedDeletion, name_of
+from kok.runtime.children.ensure import Children
+from kok.runtime.children.takeover import is_child, left_behind
 from kok.runtime.controller.reconciler import DONE, Done, Pass, Result
 
 ADDONS_FOR = timedelta(seconds=60)
 CONTROL_PLANE_FOR = timedelta(seconds=120)
 ETCD_FOR = timedelta(seconds=420)
 """How long after the deletion began each step is waited for at most."""
-SHORT_WAIT = 0.5
-"""Seconds until the next look at first; pods are not watched."""
 GRACE = 2
 """Seconds for pods of a control plane that nobody will miss."""
 
@@ -42,12 +40,11 @@ class Deletion:
     def __init__(self, p: Pass[Cluster]) -> None:
         self._p = p
         self._cluster = p.obj
-        began = p.obj.metadata.deletion_timestamp
-        self._since = p.now - began if began is not None else timedelta(0)
+        self._going = BoundedDeletion(p, reasons.GAVE_UP)
 
     async def step(self) -> Result | Done:
         """`Wait` says what is still there; `DONE` that nothing is."""
-        await loosen_keys(self._p.kube, self._cluster, await self._keys())
+        await Children(self._p.kube, self._cluster, RULES).loosen(await self._keys())
         await self._hand_on()
         await self._addons()
         await self._control_plane()
@@ -73,50 +70,52 @@ class Deletion:
 
         The Addons' own clean-up asks the business cluster, and gives up soon if it is not there.
         """
-        owned = await self._children(ADDON)
-        await self._delete(ADDON, owned)
-        mine = frozenset(_name(m) for m in owned)
+        owned = await self._going.children(ADDON)
+        await self._going.delete(ADDON, owned)
+        mine = frozenset(name_of(m) for m in owned)
         keep = few(reference_to, partial(_holds_on, self._cluster.name, mine))
         found = await self._p.kube.list(ADDON, self._cluster.namespace, unread=FREE_FORM, keep=keep)
-        left = [_name(m) for m in found if m]
-        self._wait_for(left, "Addon", reasons.DELETING_ADDONS, ADDONS_FOR)
+        left = [name_of(m) for m in found if m]
+        self._going.wait_for(left, "Addon", reasons.DELETING_ADDONS, ADDONS_FOR)
 
     async def _control_plane(self) -> None:
-        deployments = await self._children(kinds.DEPLOYMENT)
-        await self._delete(kinds.DEPLOYMENT, deployments)
+        deployments = await self._going.children(kinds.DEPLOYMENT)
+        await self._going.delete(kinds.DEPLOYMENT, deployments)
         labels = f"{names.LABEL_CLUSTER}={self._cluster.name},{names.LABEL_COMPONENT}"
         keep = few(reference_to, _of_deployment, LEAVING)
         pods = await self._p.kube.list(kinds.POD, self._cluster.namespace, labels=labels, keep=keep)
         ours = [pod for pod in pods if pod]
         # Their own time to end is meant for live traffic, and nobody will miss them.
-        await all_of(self._delete_one(kinds.POD, p, GRACE) for p in ours if not _ends_soon(p))
-        left = [_name(m) for m in (*deployments, *ours)]
-        self._wait_for(left, "pod", reasons.DELETING_CONTROL_PLANE, CONTROL_PLANE_FOR)
+        await self._going.delete(kinds.POD, [p for p in ours if not _ends_soon(p)], GRACE)
+        left = [name_of(m) for m in (*deployments, *ours)]
+        self._going.wait_for(left, "pod", reasons.DELETING_CONTROL_PLANE, CONTROL_PLANE_FOR)
 
     async def _etcd(self) -> None:
-        etcd = await self._children(ETCD)
-        await self._delete(ETCD, etcd)
-        self._wait_for([_name(m) for m in etcd], "EtcdCluster", reasons.DELETING_ETCD, ETCD_FOR)
+        etcd = await self._going.children(ETCD)
+        await self._going.delete(ETCD, etcd)
+        self._going.wait_for(
+            [name_of(m) for m in etcd], "EtcdCluster", reasons.DELETING_ETCD, ETCD_FOR
+        )
 
     async def _rest(self) -> None:
         left: list[str] = []
         for kind in (kinds.SERVICE, kinds.PDB, kinds.NETWORKPOLICY, kinds.SECRET):
-            found = await self._children(kind)
+            found = await self._going.children(kind, key_secrets(self._cluster.name))
             if kind == kinds.SECRET:
                 found += await self._keys_to_go()
-            await self._delete(kind, found)
-            left += [f"{kind.kind} {_name(m)}" for m in found]
+            await self._going.delete(kind, found)
+            left += [f"{kind.kind} {name_of(m)}" for m in found]
         # What stands in the way here is somebody's finalizer: the rest is a matter of an instant.
-        self._wait_for(left, "", reasons.DELETING_REST, ETCD_FOR)
+        self._going.wait_for(left, "", reasons.DELETING_REST, ETCD_FOR)
 
     async def _keys(self) -> list[Manifest]:
         """The Secrets of keys that are this very Cluster's."""
-        kube, cluster, whole = self._p.kube, self._cluster, selection.whole(self._cluster)
+        kube, cluster, whole = self._p.kube, self._cluster, keep_whole(self._cluster)
         found = await all_of(
             kube.get(kinds.SECRET, name, cluster.namespace, keep=whole)
             for name in key_secrets(cluster.name)
         )
-        return [live for live in found if live is not None and is_child(live, cluster)]
+        return [live for live in found if live is not None and is_child(RULES, live, cluster)]
 
     async def _keys_to_go(self) -> list[Manifest]:
         """Keys that are to be deleted; nobody else would.
@@ -127,7 +126,7 @@ class Deletion:
         if self._cluster.spec.deletion_policy == "Retain" or await self._etcd_stays():
             await self._retain(keys)
             return []
-        theirs = [m for m in keys if brought(m, FIELD_MANAGER, key_entries(_name(m)))]
+        theirs = [m for m in keys if brought(m, FIELD_MANAGER, key_entries(name_of(m)))]
         for live in theirs:
             await release(self._p.kube, kinds.SECRET, live, self._cluster)
         return [m for m in keys if m not in theirs]
@@ -141,7 +140,7 @@ class Deletion:
         live = await self._p.kube.get(ETCD, name, self._cluster.namespace, unread=ANYTHING)
         if live is None or live["metadata"].get("deletionTimestamp") or controlled(live):
             return False
-        return left_behind(live, self._cluster)
+        return left_behind(RULES, live, self._cluster)
 
     async def _retain(self, keys: list[Manifest]) -> None:
         """Keeps the keys: without them the retained data could not be read.
@@ -150,7 +149,7 @@ class Deletion:
         """
         marks = (*owner_labels(self._cluster), names.LABEL_OWNER_UID)
         for live in keys:
-            name = _name(live)
+            name = name_of(live)
             meta: dict[str, Any] = {
                 "resourceVersion": live["metadata"]["resourceVersion"],
                 "ownerReferences": None,
@@ -162,51 +161,6 @@ class Deletion:
             text = f"Secret {self._cluster.namespace}/{name} is kept beside the data of etcd"
             self._p.event(reasons.RETAINED, text)
 
-    async def _children(self, kind: Kind) -> list[Manifest]:
-        """Those of this very Cluster, or as many as one pass removes: it waits for all to be gone.
-
-        Without its keys.
-        """
-        cluster = self._cluster
-        listed = await self._p.kube.list(
-            kind,
-            cluster.namespace,
-            labels=owner_labels(cluster),
-            keep=children_of(cluster, (), most=LEAVING),
-        )
-        keys = key_secrets(cluster.name) if kind == kinds.SECRET else ()
-        return [m for m in listed if m and owned_by(m, cluster) and _name(m) not in keys]
-
-    async def _delete(self, kind: Kind, found: list[Manifest]) -> None:
-        await all_of(
-            self._delete_one(kind, manifest, None)
-            for manifest in found
-            if not manifest["metadata"].get("deletionTimestamp")
-        )
-
-    async def _delete_one(self, kind: Kind, manifest: Manifest, grace: int | None) -> None:
-        meta = manifest["metadata"]
-        try:
-            await self._p.kube.delete(
-                kind, meta["name"], meta["namespace"], uid=meta["uid"], grace=grace
-            )
-        except Conflict:
-            return  # Another object of that name by now; the next look will see.
-
-    def _wait_for(self, left: list[str], what: str, step: str, limit: timedelta) -> None:
-        if not left:
-            return
-        named = ", ".join(sorted(left)[:5])
-        text = f"{what} {named}".strip()
-        if self._since < limit:
-            patience = max(SHORT_WAIT, self._since.total_seconds() / 20)
-            raise Wait(step, f"waiting for {text} to go", patience)
-        self._p.event(
-            reasons.GAVE_UP,
-            f"{text} did not go within {int(limit.total_seconds())} s; going on without",
-            warning=True,
-        )
-
 
 def _of_deployment(pod: Manifest) -> bool:
     owners = pod["metadata"].get("ownerReferences") or ()
@@ -216,10 +170,6 @@ def _of_deployment(pod: Manifest) -> bool:
 def _ends_soon(pod: Manifest) -> bool:
     grace = pod["metadata"].get("deletionGracePeriodSeconds")
     return grace is not None and grace <= GRACE
-
-
-def _name(manifest: Manifest) -> str:
-    return str(manifest["metadata"]["name"])
 
 
 def _holds_on(cluster: str, owned: frozenset[str], addon: Manifest) -> bool:

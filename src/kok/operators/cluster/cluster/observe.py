@@ -21,11 +21,9 @@ from kok.kube.objects.children import few, is_whole, reference_to
 from kok.kube.objects.ownership import controlled, owner_labels
 from kok.kube.objects.pods import pod_gist
 from kok.kube.objects.together import asking
-from kok.operators.cluster.children import is_anothers, is_child
-from kok.operators.cluster.cluster import selection
-from kok.operators.cluster.cluster.endpoint import MetaNode
-from kok.operators.cluster.cluster.shared.machines import Machines
-from kok.operators.cluster.cluster.shared.metanodes import MetaNodes
+from kok.operators.cluster.cluster.caches import MachineAddressCache, MetaNodeCache
+from kok.operators.cluster.cluster.children import RULES, keep_children, keep_whole
+from kok.operators.cluster.endpoint import MetaNode
 from kok.operators.cluster.naming import (
     ANNOTATION_ETCD_CA,
     API_SERVER,
@@ -35,6 +33,7 @@ from kok.operators.cluster.naming import (
     key_secrets,
     pod_labels,
 )
+from kok.runtime.children.takeover import is_anothers, is_child
 from kok.runtime.clock import Clock
 from kok.runtime.pods.messages import Word, trouble, words
 
@@ -75,7 +74,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ClusterView:
     """What was observed; `merged` gives it with what a pass has changed since."""
 
     children: Children
@@ -93,11 +92,11 @@ class World:
     """What the kubelet complains of, by the name of a pod that is not ready in good time."""
     missing_secrets: tuple[str, ...] = ()
     """Secrets that the spec names and that do not exist."""
-    returned_keys: Manifest | None = None
+    backup_keys: Manifest | None = None
     """The Secret of the keys that came with the backup which etcd began with."""
 
-    def merged(self, changed: Iterable[Manifest]) -> World:
-        """The same world with children that were just written."""
+    def merged(self, changed: Iterable[Manifest]) -> ClusterView:
+        """The same view with children that were just written."""
         fresh = {(str(m["kind"]), str(m["metadata"]["name"])): m for m in changed}
         return replace(self, children={**self.children, **fresh})
 
@@ -171,8 +170,12 @@ def running(component: str, live: Manifest) -> Running:
 
 
 async def observe(
-    kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock, machines: Machines | None = None
-) -> World:
+    kube: Kube,
+    cluster: Cluster,
+    nodes: MetaNodeCache,
+    clock: Clock,
+    machines: MachineAddressCache | None = None,
+) -> ClusterView:
     """Reads it all side by side. Raises `KubeError`.
 
     Without `machines` nobody asks where Machines are.
@@ -183,34 +186,34 @@ async def observe(
     async with asking() as group:
         ask = group.create_task
         lists = [
-            ask(kube.list(kind, namespace, labels=labels, keep=selection.keep(cluster, kind)))
+            ask(kube.list(kind, namespace, labels=labels, keep=keep_children(cluster, kind)))
             for kind in CHILDREN
         ]
         secret = ask(_is_there(kube, names.etcd_client_secret(etcd), namespace))
         seen = ask(_meta_nodes(kube, cluster, nodes, clock, always=always))
         missing = ask(_missing_secrets(kube, cluster))
         places = ask(_places(kube, cluster, machines, clock))
-        returned = ask(_returned_keys(kube, cluster))
+        restored_keys = ask(_backup_keys(kube, cluster))
     meta_nodes = seen.result()
     children = {
         (str(m["kind"]), str(m["metadata"]["name"])): m
         for listed in lists
         for m in listed.result()
-        if m and is_child(m, cluster)
+        if m and is_child(RULES, m, cluster)
     }
     children.update(await _lost_keys(kube, cluster, children))
     reachable = tuple(node for node in meta_nodes if node.addresses)
-    world = World(
+    view = ClusterView(
         children,
         secret.result(),
         reachable if cluster.spec.endpoint.type == "NodePort" else (),
         meta_ranges=tuple(r for node in meta_nodes for r in (*node.closed, *node.pod_cidrs)),
         machines=places.result(),
         missing_secrets=missing.result(),
-        returned_keys=_made_by(children.get((ETCD.kind, etcd)), returned.result()),
+        backup_keys=_made_by(children.get((ETCD.kind, etcd)), restored_keys.result()),
     )
-    pods = await _pods(kube, cluster, world)
-    return replace(world, pods=pods, words=await _words(kube, pods, clock.now()))
+    pods = await _pods(kube, cluster, view)
+    return replace(view, pods=pods, words=await _words(kube, pods, clock.now()))
 
 
 async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Children:
@@ -220,7 +223,7 @@ async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Childr
     kept from an earlier Cluster: it must be seen, or a new key would be made over it.
     """
     missing = [n for n in key_secrets(cluster.name) if (kinds.SECRET.kind, n) not in children]
-    whole = selection.whole(cluster)
+    whole = keep_whole(cluster)
     async with asking() as group:
         found = [
             group.create_task(kube.get(kinds.SECRET, name, cluster.namespace, keep=whole))
@@ -231,7 +234,7 @@ async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Childr
         for name, one in zip(missing, found, strict=True)
         if (live := one.result()) is not None
         and not controlled(live)
-        and not is_anothers(live, cluster)
+        and not is_anothers(RULES, live, cluster)
     }
 
 
@@ -241,14 +244,14 @@ async def _is_there(kube: Kube, secret: str, namespace: str) -> bool:
 
 
 async def _meta_nodes(
-    kube: Kube, cluster: Cluster, nodes: MetaNodes, clock: Clock, *, always: bool
+    kube: Kube, cluster: Cluster, nodes: MetaNodeCache, clock: Clock, *, always: bool
 ) -> tuple[MetaNode, ...]:
     wanted = always or cluster.spec.endpoint.type == "NodePort"
     return await nodes.all(kube, clock) if wanted else ()
 
 
 async def _places(
-    kube: Kube, cluster: Cluster, machines: Machines | None, clock: Clock
+    kube: Kube, cluster: Cluster, machines: MachineAddressCache | None, clock: Clock
 ) -> tuple[str, ...]:
     if machines is None:
         return ()
@@ -262,7 +265,7 @@ async def _missing_secrets(kube: Kube, cluster: Cluster) -> tuple[str, ...]:
     return tuple(name for name, there in zip(wanted, found, strict=True) if not there.result())
 
 
-async def _returned_keys(kube: Kube, cluster: Cluster) -> Manifest | None:
+async def _backup_keys(kube: Kube, cluster: Cluster) -> Manifest | None:
     """Looked for only until the Cluster has recorded all its keys."""
     recorded = cluster.status.ca_fingerprints
     if cluster.spec.etcd.restore_from is None or all(
@@ -282,12 +285,12 @@ def _made_by(etcd: Manifest | None, live: Manifest | None) -> Manifest | None:
     return live if any(r["uid"] == etcd["metadata"]["uid"] for r in controllers) else None
 
 
-async def _pods(kube: Kube, cluster: Cluster, world: World) -> tuple[Manifest, ...]:
+async def _pods(kube: Kube, cluster: Cluster, view: ClusterView) -> tuple[Manifest, ...]:
     """Pods tell why something is not ready; when all is well nobody needs to ask them.
 
     Those that are to stop are no part of their Deployments any more, but go on for a while.
     """
-    states = [world.running(cluster.name, c) for c in COMPONENTS]
+    states = [view.running(cluster.name, c) for c in COMPONENTS]
     if not cluster.spec.hibernate and all(s is None or s.complete for s in states):
         return ()
     selector: dict[str, Any] = {names.LABEL_CLUSTER: cluster.name}
@@ -332,3 +335,16 @@ def is_late(pod: Manifest, now: datetime) -> bool:
     started = datetime.fromisoformat(str(status["startTime"]))
     again = any(container.get("restartCount") for container in containers)
     return again or (now - started).total_seconds() > START
+
+
+def etcd_answers(etcd: Manifest | None, *, secret: bool) -> bool:
+    """Whether an API server that starts now finds etcd at its first try.
+
+    One that starts earlier asks again only after one second, then 1.6, 2.6..., exits after 20
+    seconds, and kubelet then waits longer from try to try: volumes may take longer than that.
+    Measured, starting it earlier gains nothing even where the volume is there at once.
+    """
+    if etcd is None or not secret:
+        return False
+    conditions = (etcd.get("status") or {}).get("conditions") or ()
+    return any(c["type"] in {"Available", "Ready"} and c["status"] == "True" for c in conditions)

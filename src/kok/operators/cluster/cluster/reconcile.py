@@ -1,129 +1,137 @@
-"""One pass over a Cluster: observe, put in place what may be there now, ask, report."""
+"""One pass over a Cluster: observe, decide, put in place what may be there now, ask, report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from kok.api.cluster.cluster import Cluster
 from kok.kube import kinds
-from kok.operators.cluster import reasons
-from kok.operators.cluster.cluster import decide as planning
-from kok.operators.cluster.cluster import hibernation
+from kok.operators.cluster.businesscluster.connections import Connections
+from kok.operators.cluster.cluster.bootstrap import Bootstrapper
+from kok.operators.cluster.cluster.caches import MACHINE, MachineAddressCache, MetaNodeCache
 from kok.operators.cluster.cluster.conditions.report import report
+from kok.operators.cluster.cluster.controlplane import ControlPlane
+from kok.operators.cluster.cluster.decide import Decision, decide, next_look
 from kok.operators.cluster.cluster.delete import Deletion
-from kok.operators.cluster.cluster.observe import CHILDREN, observe
-from kok.operators.cluster.cluster.shared.machines import MACHINE, Machines
-from kok.operators.cluster.cluster.shared.metanodes import MetaNodes
-from kok.operators.cluster.cluster.steps import Steps
-from kok.operators.cluster.inside.steps import Inside
-from kok.operators.cluster.inside.tenants import Tenants
-from kok.operators.cluster.naming import API_SERVER
+from kok.operators.cluster.cluster.observe import CHILDREN, ClusterView, observe
+from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.settings import ClusterSettings
-from kok.operators.cluster.wakeups import Links
-from kok.runtime.controller.errors import Paused, ReconcileStop, Wait
+from kok.operators.cluster.wakeups import Wakeups
+from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.controller.reconciler import Done, Key, Pass, Result, Wake
+from kok.runtime.controller.staged import Staged
+from kok.runtime.operations.action import transition
 
-MENDED = 10.0
-"""Seconds until the next look at keys that are refused."""
 
-
-class ClusterReconciler:
+class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
     """Keeps Clusters."""
 
     model = Cluster
 
-    def __init__(self, settings: ClusterSettings, tenants: Tenants, links: Links) -> None:
-        """`tenants` and `links` are shared with the reconciler of Addons."""
+    def __init__(
+        self, settings: ClusterSettings, connections: Connections, wakeups: Wakeups
+    ) -> None:
+        """`connections` and `wakeups` are shared with the reconciler of Addons."""
         self._settings = settings
-        self._tenants = tenants
-        self._links = links
-        self._nodes = MetaNodes()
-        self._machines = Machines()
+        self._connections = connections
+        self._wakeups = wakeups
+        self._nodes = MetaNodeCache()
+        self._machines = MachineAddressCache()
         self.wakes_on: Sequence[Wake] = (
             *(Wake(kind) for kind in CHILDREN),
             Wake(kinds.NODE, key=self._nodes.changed, whole=True),
             Wake(MACHINE, key=self._machines.changed, whole=True),
         )
 
-    async def reconcile(self, p: Pass[Cluster]) -> Result:
-        """See `Reconciler`."""
+    async def observe(self, p: Pass[Cluster]) -> ClusterView:
+        """Reads the meta cluster; what is in the business cluster is asked for by `act`."""
         machines = self._machines if self._settings.isolates() else None
-        world = await observe(p.kube, p.obj, self._nodes, p.clock, machines)
-        steps = Steps(p, world, self._settings)
-        inside = Inside(p, self._settings, self._tenants, self._links)
-        judged = False
-        try:
-            await self._act(steps, inside)
-            judged = True
-        except Wait as stop:
-            steps.found.stopped = stop
-            judged = True
-            raise
-        except ReconcileStop as stop:
-            steps.found.stopped = None if isinstance(stop, Paused) else stop
-            judged = isinstance(stop, Paused)
-            raise
-        finally:
-            report(p.status, p.obj, steps.found, p.now, ready=judged)
-        return Result(_next(p, steps))
+        return await observe(p.kube, p.obj, self._nodes, p.clock, machines)
 
-    async def _act(self, steps: Steps, inside: Inside) -> None:
-        if not steps.p.paused:
-            await steps.loosen_keys()
-        steps.draw()
-        if steps.p.paused:
-            await inside.look(steps)
-            return
-        await steps.lay_foundation()
-        steps.insist_on_keys()
-        await steps.keep_keys()
-        await steps.issue_credentials()
-        await inside.look(steps)
-        await steps.run_control_plane(inside.furnish(steps))
-        await inside.confirm(steps)
-        steps.complain()
+    def decide(self, p: Pass[Cluster], view: ClusterView) -> Decision:
+        """What may run now, at which version, and the step of what is under way."""
+        return decide(p.obj, view, self._settings, p.now)
+
+    def outcome(self, view: ClusterView, decision: Decision) -> ClusterOutcome:
+        """What is known before anything was done."""
+        return ClusterOutcome(view, decision.hibernation, endpoint=decision.endpoint)
+
+    def record(self, p: Pass[Cluster], view: ClusterView, decision: Decision) -> bool:
+        """The operation and its step; of a spec that nothing is made of none is begun."""
+        del view
+        if p.paused or isinstance(decision.resolved, Invalid):
+            return False
+        action = decision.hibernation.action
+        before, after = p.status.operation, action.operation if action is not None else None
+        for reason, text in transition(before, after):
+            p.event(reason, text)
+        p.status.operation = after
+        return after is not None and after != before
+
+    async def act(
+        self, p: Pass[Cluster], view: ClusterView, decision: Decision, outcome: ClusterOutcome
+    ) -> None:
+        """From the foundations up: what is missing below ends the pass before what stands on it."""
+        del view
+        plane = ControlPlane(p, decision, outcome, self._settings)
+        business = self._business(p, outcome)
+        await plane.loosen_keys()
+        await plane.ensure_foundation()
+        plane.require_keys()
+        await plane.store_keys()
+        await plane.issue_credentials()
+        await business.probe()
+        await plane.ensure_controllers(business.apply(plane))
+        await business.confirm()
+        plane.require_pull_secrets()
+
+    async def look(
+        self, p: Pass[Cluster], view: ClusterView, decision: Decision, outcome: ClusterOutcome
+    ) -> None:
+        """While nothing may be changed, users still want to know whether the API answers."""
+        del view
+        if isinstance(decision.resolved, Invalid):
+            raise decision.resolved
+        await self._business(p, outcome).probe()
+
+    def conditions(
+        self,
+        p: Pass[Cluster],
+        view: ClusterView,
+        decision: Decision,
+        outcome: ClusterOutcome,
+        ended: Exception | None,
+    ) -> None:
+        """All of the status; of an error that ended the pass the runtime tells in `Ready`."""
+        del view, decision
+        if isinstance(ended, Wait | Invalid):
+            outcome.stopped = ended
+        ready = ended is None or isinstance(ended, Wait)
+        report(p.status, p.obj, outcome, p.now, ready=ready)
+
+    def rest(
+        self, p: Pass[Cluster], view: ClusterView, decision: Decision, outcome: ClusterOutcome
+    ) -> float | None:
+        """Where something has to be looked at before the next pass comes anyway."""
+        del view, decision
+        soonest = next_look(p.obj, p.status, outcome, p.now)
+        return soonest if soonest is not None and soonest < p.settings.resync else None
 
     async def finalize(self, p: Pass[Cluster]) -> Result | Done:
-        """See `Reconciler`."""
+        """One pass of the clean-up, see `Deletion`."""
         return await Deletion(p).step()
 
     def forget(self, key: Key, uid: str) -> None:
         """Its connections are closed."""
         del uid
-        self._tenants.drop(key)
+        self._connections.drop(key)
         self._machines.forget(key)
 
-
-def _next(p: Pass[Cluster], steps: Steps) -> float | None:
-    """Seconds until the next pass, if it is to come before the resync."""
-    due = planning.renewals(p.status.certificates, p.now)
-    server = steps.world.running(p.obj.name, API_SERVER)
-    reach = steps.found.reach
-    if server is not None and server.ready and (reach is None or reach.outcome != "ok"):
-        due.append(planning.next_ask(_ready_since(p, steps), p.now))
-    due += [planning.next_look(pod, p.now) for pod in steps.world.pods]
-    if steps.found.bootstrap is not None and not steps.found.bootstrap.done:
-        # Nothing inside wakes us: what is watched there needs the rights that may be missing.
-        due.append(MENDED)
-    if steps.found.problems:
-        # A Secret that somebody puts back carries no label by which its creation would wake us.
-        due.append(MENDED)
-    if hibernation.stopping(p.obj, steps.world):
-        due.append(hibernation.LOOK)
-    soonest = min(due, default=None)
-    return soonest if soonest is not None and soonest < p.settings.resync else None
-
-
-def _ready_since(p: Pass[Cluster], steps: Steps) -> datetime:
-    """Since when the API should answer and does not: the later of the two."""
-    status = (steps.deployment(API_SERVER) or {}).get("status") or {}
-    known = [
-        datetime.fromisoformat(condition["lastTransitionTime"])
-        for condition in status.get("conditions") or ()
-        if condition["type"] == "Available" and condition["status"] == "True"
-    ]
-    reachable = p.status.condition(reasons.ENDPOINT_REACHABLE)
-    if reachable is not None:
-        known.append(reachable.last_transition_time)
-    return max(known, default=p.now)
+    def _business(self, p: Pass[Cluster], outcome: ClusterOutcome) -> Bootstrapper:
+        return Bootstrapper(
+            p,
+            outcome,
+            settings=self._settings,
+            connections=self._connections,
+            wakeups=self._wakeups,
+        )

@@ -18,14 +18,19 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError, Unreachable
-from kok.operators.cluster.addon import inventory
-from kok.operators.cluster.addon.facts import Facts, facts_of
+from kok.operators.cluster.addon.apply import (
+    apply_waves,
+    merge_inventory,
+    removal_order,
+    stale_entries,
+)
+from kok.operators.cluster.addon.bundle import BundleRenderer
+from kok.operators.cluster.addon.context import TemplateContext, context_of
 from kok.operators.cluster.addon.health import counts, judge, workloads
 from kok.operators.cluster.addon.reconcile import AddonReconciler
 from kok.operators.cluster.addon.render import Template, builtin, merged_values, render
-from kok.operators.cluster.addon.source import Bundler
 from kok.operators.cluster.settings import ClusterSettings
-from kok.operators.cluster.wakeups import Links
+from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.controller.reconciler import DONE, Pass
@@ -39,8 +44,8 @@ DUAL = {
 }
 
 
-def facts(**spec: Any) -> Facts:
-    found = facts_of(a_cluster(status=spec.pop("status", STATUS), **spec))
+def context(**spec: Any) -> TemplateContext:
+    found = context_of(a_cluster(status=spec.pop("status", STATUS), **spec))
     assert found is not None
     return found
 
@@ -48,11 +53,11 @@ def facts(**spec: Any) -> Facts:
 def rendered(name: str, values: dict[str, Any] | None = None, **spec: Any) -> list[Manifest]:
     known = builtin(name)
     merged = merged_values(name, known.defaults, values or {})
-    return render(known.templates, facts(**spec), merged, f"shop-{name}")
+    return render(known.templates, context(**spec), merged, f"shop-{name}")
 
 
 def own(text: str, values: dict[str, Any] | None = None, **spec: Any) -> list[Manifest]:
-    return render([Template("inline", text)], facts(**spec), values or {}, "mine")
+    return render([Template("inline", text)], context(**spec), values or {}, "mine")
 
 
 def pick(manifests: list[Manifest], kind: str) -> Manifest:
@@ -65,11 +70,11 @@ def test_built_in_addons_are_rendered_as_they_were(name: str) -> None:
 
 
 def test_a_cluster_without_endpoint_has_no_facts() -> None:
-    assert facts_of(a_cluster()) is None
+    assert context_of(a_cluster()) is None
 
 
 def test_addons_go_by_the_version_that_runs() -> None:
-    found = facts(status={**STATUS, "version": "1.36.4"})
+    found = context(status={**STATUS, "version": "1.36.4"})
     assert found.version == "1.36.4"
     daemon = pick(rendered("kube-proxy", status={**STATUS, "version": "1.36.4"}), "DaemonSet")
     image = daemon["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -213,13 +218,13 @@ def an_entry(kind: str, name: str = "x", version: str = "v1") -> AppliedObject:
 
 def test_an_object_of_a_newer_version_is_the_same_object() -> None:
     old, new = an_entry("ConfigMap", version="v1beta1"), an_entry("ConfigMap")
-    assert inventory.union([old], [new]) == [new]
-    assert inventory.stale([old], [new]) == []
+    assert merge_inventory([old], [new]) == [new]
+    assert stale_entries([old], [new]) == []
 
 
 def test_what_is_not_wanted_any_more_is_stale() -> None:
     old, kept = an_entry("ConfigMap", "old"), an_entry("ConfigMap", "kept")
-    assert inventory.stale([old, kept], [kept]) == [old]
+    assert stale_entries([old, kept], [kept]) == [old]
 
 
 def test_namespaces_are_applied_first_and_removed_last() -> None:
@@ -227,12 +232,12 @@ def test_namespaces_are_applied_first_and_removed_last() -> None:
         {"kind": "Deployment", "metadata": {"name": "d"}},
         {"kind": "Namespace", "metadata": {"name": "n"}},
     ]
-    assert [[m["kind"] for m in wave] for wave in inventory.waves(manifests)] == [
+    assert [[m["kind"] for m in wave] for wave in apply_waves(manifests)] == [
         ["Namespace"],
         ["Deployment"],
     ]
     entries = [an_entry("Namespace"), an_entry("Service")]
-    assert [e.kind for e in inventory.removal_order(entries)] == ["Service", "Namespace"]
+    assert [e.kind for e in removal_order(entries)] == ["Service", "Namespace"]
 
 
 def a_workload(kind: str, spec: dict[str, Any] | None = None, **status: Any) -> Manifest:
@@ -328,7 +333,7 @@ def removing(
             "status": {"inventory": [applied]},
         }
     )
-    tenants: Any = SimpleNamespace(get=lambda _key: SimpleNamespace(kube=business))
+    connections: Any = SimpleNamespace(get=lambda _key: SimpleNamespace(kube=business))
     p: Any = Pass(
         obj=addon,
         status=addon.status.model_copy(deep=True),
@@ -338,7 +343,7 @@ def removing(
         log=structlog.stdlib.get_logger(),
         settings=Settings(),
     )
-    return AddonReconciler(ClusterSettings(), tenants, Links(), Bundler(Workshop())), p
+    return AddonReconciler(ClusterSettings(), connections, Wakeups(), BundleRenderer(Workshop())), p
 
 
 async def test_one_request_that_fails_leaves_nothing_behind() -> None:

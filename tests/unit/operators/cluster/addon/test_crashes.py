@@ -18,12 +18,12 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
-from kok.operators.cluster.addon.crashes import CONTAINERS, PODS, complaint, complaint_of
+from kok.operators.cluster.addon.bundle import BundleRenderer
+from kok.operators.cluster.addon.crashes import CONTAINERS, PODS, pod_error, pod_error_of
 from kok.operators.cluster.addon.health import selector_of, workloads
 from kok.operators.cluster.addon.reconcile import ASK_PODS, AddonReconciler
-from kok.operators.cluster.addon.source import Bundler
 from kok.operators.cluster.settings import ClusterSettings
-from kok.operators.cluster.wakeups import Links
+from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.sandbox.pool import Workshop
@@ -65,7 +65,7 @@ def crashed(**ended: Any) -> dict[str, Any]:
 
 
 def said_by(*pods: Manifest) -> str:
-    found = complaint_of(pods)
+    found = pod_error_of(pods)
     return found.text if found is not None else ""
 
 
@@ -82,7 +82,7 @@ async def test_a_crashing_pod_is_quoted_from_its_previous_log(api: FakeApi, kube
     api.put(f"{PATH}/other", {"metadata": {"name": "other", "namespace": "kube-system"}})
     asked: list[dict[str, str]] = []
     api.script("GET", "/log$", a_log(f".:53\n{LOOP}\n", asked))
-    assert await complaint(kube, workloads([DEPLOYMENT])) == (
+    assert await pod_error(kube, workloads([DEPLOYMENT])) == (
         "pod coredns-a of Deployment coredns: container coredns exited with code 1, restarts: 4; "
         f"it said: {LOOP}"
     )
@@ -92,7 +92,7 @@ async def test_a_crashing_pod_is_quoted_from_its_previous_log(api: FakeApi, kube
 
 async def test_last_words_that_kubernetes_keeps_need_no_log(api: FakeApi, kube: Kube) -> None:
     api.put(f"{PATH}/coredns-a", a_pod("coredns-a", crashed(message="no such zone\n")))
-    assert (await complaint(kube, workloads([DEPLOYMENT]))).endswith("it said: no such zone")
+    assert (await pod_error(kube, workloads([DEPLOYMENT]))).endswith("it said: no such zone")
     assert not [path for _, path in api.requests if path.endswith("/log")]
 
 
@@ -102,21 +102,21 @@ async def test_a_log_that_nobody_gives_away_leaves_the_exit_code(api: FakeApi, k
 
     api.put(f"{PATH}/coredns-a", a_pod("coredns-a", crashed(reason="OOMKilled", exitCode=137)))
     api.script("GET", "/log$", away)
-    said = await complaint(kube, workloads([DEPLOYMENT]))
+    said = await pod_error(kube, workloads([DEPLOYMENT]))
     assert said.endswith("container coredns exited with code 137 (OOMKilled), restarts: 4")
 
 
 async def test_no_secret_and_no_flood_is_quoted(api: FakeApi, kube: Kube) -> None:
     api.put(f"{PATH}/coredns-a", a_pod("coredns-a", crashed()))
     api.script("GET", "/log$", a_log("password=hunter2 " + "x " * 100_000, []))
-    said = await complaint(kube, workloads([DEPLOYMENT]))
+    said = await pod_error(kube, workloads([DEPLOYMENT]))
     assert "hunter2" not in said
     assert len(said) <= 400
     api.put(f"{PATH}/coredns-a", a_pod("coredns-a", crashed(message="token: abcdefg.hij")))
-    assert "abcdefg" not in await complaint(kube, workloads([DEPLOYMENT]))
+    assert "abcdefg" not in await pod_error(kube, workloads([DEPLOYMENT]))
     # Neither one in the middle of which the sentence ends.
     for begin in range(300, 400):
-        words = complaint_of([a_pod("a", crashed(message=f"{'x' * begin} {BOOTSTRAP}\n"))])
+        words = pod_error_of([a_pod("a", crashed(message=f"{'x' * begin} {BOOTSTRAP}\n"))])
         assert words is not None
         assert "0123456" not in words.text
 
@@ -124,7 +124,7 @@ async def test_no_secret_and_no_flood_is_quoted(api: FakeApi, kube: Kube) -> Non
 async def test_pods_of_what_is_up_are_not_asked_for(api: FakeApi, kube: Kube) -> None:
     ready = {"observedGeneration": 1, "readyReplicas": 2, "updatedReplicas": 2}
     assert (
-        await complaint(kube, workloads([{**DEPLOYMENT, "status": ready}, {"kind": "ConfigMap"}]))
+        await pod_error(kube, workloads([{**DEPLOYMENT, "status": ready}, {"kind": "ConfigMap"}]))
         == ""
     )
     assert api.requests == []
@@ -136,7 +136,7 @@ async def test_few_pods_are_read_however_many_there_are(api: FakeApi, kube: Kube
         return web.json_response({"metadata": {"continue": "more"}, "items": items})
 
     api.script("GET", "/pods$", endless)
-    assert await complaint(kube, workloads([DEPLOYMENT])) == ""
+    assert await pod_error(kube, workloads([DEPLOYMENT])) == ""
     assert len(api.requests) == 1
 
 
@@ -153,7 +153,7 @@ async def test_a_cluster_that_refuses_to_tell_costs_only_the_words(
         return refusal(403, "Forbidden", "no")
 
     api.script("GET", "/pods$", refused)
-    assert await complaint(kube, workloads([DEPLOYMENT])) == ""
+    assert await pod_error(kube, workloads([DEPLOYMENT])) == ""
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_pods_of_any_shape_do_no_harm(junk: Any) -> None:
         "restartCount": junk,
         "lastState": {"terminated": {"exitCode": junk}},
     }
-    complaint_of([pod, a_pod("b", container)])
+    pod_error_of([pod, a_pod("b", container)])
     assert selector_of({"selector": {"matchLabels": junk, "matchExpressions": junk}}) in (
         "",
         "a=1",
@@ -271,10 +271,10 @@ async def test_the_condition_of_an_addon_quotes_its_pods_after_a_while(
     labelled["metadata"]["labels"] = {"k8s-app": "kube-dns"}
     api.put(f"{PATH}/coredns-a", labelled)
     api.put("/api/v1/nodes/worker-1", {"metadata": {"name": "worker-1"}})
-    tenants: Any = SimpleNamespace(get=lambda _key: SimpleNamespace(kube=kube, watching=None))
+    connections: Any = SimpleNamespace(get=lambda _key: SimpleNamespace(kube=kube, watches=None))
     p = a_pass(since)
     result = await AddonReconciler(
-        ClusterSettings(), tenants, Links(), Bundler(Workshop())
+        ClusterSettings(), connections, Wakeups(), BundleRenderer(Workshop())
     ).reconcile(p)
     for type_ in ("Healthy", "Ready"):
         found = p.status.condition(type_)

@@ -10,9 +10,9 @@ from tests.unit.operators.cluster.builders import a_cluster
 
 from kok.api.cluster.addon import BUILTIN_ADDONS, Addon
 from kok.kube.client import Kube
-from kok.operators.cluster.addon.facts import facts_of
+from kok.operators.cluster.addon.bundle import Bundle, BundleRenderer
+from kok.operators.cluster.addon.context import context_of
 from kok.operators.cluster.addon.render import Template, builtin, render
-from kok.operators.cluster.addon.source import Bundle, Bundler
 from kok.runtime.controller.errors import Invalid
 from kok.runtime.sandbox.pool import Workshop
 
@@ -20,11 +20,11 @@ from kok.runtime.sandbox.pool import Workshop
 async def bundle(name: str, values: dict[str, Any], version: str = "1.37.1") -> Bundle:
     """What an Addon comes to; nobody is asked for it."""
     status = {"endpoint": "https://192.0.2.10:31443", "version": version}
-    facts = facts_of(a_cluster(status=status))
-    assert facts is not None
+    context = context_of(a_cluster(status=status))
+    assert context is not None
     spec = {"cluster": "shop", "source": {"builtin": name}, "values": values}
     addon = Addon.parse({"metadata": {"name": "a", "namespace": "ns"}, "spec": spec})
-    return await Bundler(Workshop()).bundle(cast("Kube", None), addon, facts)
+    return await BundleRenderer(Workshop()).bundle(cast("Kube", None), addon, context)
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ LINES = "1\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine}\n"
 def test_no_value_of_a_built_in_addon_is_yaml_of_its_authors(name: str) -> None:
     """Not even one that no check has seen: such a template is rendered in the operator's process."""
     known, status = builtin(name), {"endpoint": "https://192.0.2.10:31443"}
-    facts = facts_of(a_cluster(status=status))
-    assert facts is not None
-    count = len(render(known.templates, facts, known.defaults, "a"))
+    context = context_of(a_cluster(status=status))
+    assert context is not None
+    count = len(render(known.templates, context, known.defaults, "a"))
     for field, default in known.defaults.items():
         for text in (
             LINES,
@@ -121,7 +121,7 @@ def test_no_value_of_a_built_in_addon_is_yaml_of_its_authors(name: str) -> None:
         ):
             values = {**known.defaults, field: {"x": text} if isinstance(default, dict) else text}
             try:
-                found = render(known.templates, facts, values, "a")
+                found = render(known.templates, context, values, "a")
             except Invalid:
                 continue
             assert len(found) == count, field
@@ -129,14 +129,14 @@ def test_no_value_of_a_built_in_addon_is_yaml_of_its_authors(name: str) -> None:
 
 
 def test_what_aliases_make_large_is_refused_before_it_is_written_out() -> None:
-    facts = facts_of(a_cluster(status={"endpoint": "https://192.0.2.10:31443"}))
-    assert facts is not None
+    context = context_of(a_cluster(status={"endpoint": "https://192.0.2.10:31443"}))
+    assert context is not None
     tree = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 5))
     for leaf in ('"' + "x" * 12_000 + '"', "{" + "x" * 1000 + ": 1}"):
         text = f"{LINES.removeprefix('1')}a0: &a0 {leaf}\n{tree}"
         tracemalloc.start()
         with pytest.raises(Invalid, match=r"the objects hold more than \d+ characters in all"):
-            render([Template("inline", text)], facts, {}, "mine")
+            render([Template("inline", text)], context, {}, "mine")
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 10 * 2**20

@@ -19,10 +19,11 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import owned, owner_labels, owner_reference
-from kok.operators.cluster.children import ensure_children
+from kok.operators.cluster.cluster.children import RULES
 from kok.operators.cluster.cluster.delete import Deletion
 from kok.operators.cluster.cluster.pki.credentials import OPAQUE, secret
 from kok.operators.cluster.naming import FIELD_MANAGER, key_entries, key_secrets
+from kok.runtime.children.ensure import Children
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE
 
@@ -41,7 +42,8 @@ def shop(policy: str) -> Cluster:
 async def made(api: FakeApi, kube: Kube, cluster: Cluster, manager: str = FIELD_MANAGER) -> None:
     """The Secrets of a Cluster; `manager` wrote what is in the keys."""
     wanted = [secret(name, OPAQUE, dict.fromkeys(key_entries(name), "eA==")) for name in KEYS]
-    await ensure_children(kube, cluster, [*wanted, secret("shop-kubeconfig", OPAQUE, {})], {})
+    wanted.append(secret("shop-kubeconfig", OPAQUE, {}))
+    await Children(kube, cluster, RULES).ensure(wanted, {})
     for name in KEYS:
         fields = {"f:data": {f"f:{key}": {} for key in key_entries(name)}}
         meta = api.objects[f"{SECRETS}/{name}"]["metadata"]

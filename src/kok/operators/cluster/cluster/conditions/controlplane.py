@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from kok.api.cluster.cluster import Cluster
 from kok.operators.cluster import reasons
-from kok.operators.cluster.cluster.conditions.pods import overdue, troubles
-from kok.operators.cluster.cluster.observe import Running, World
+from kok.operators.cluster.cluster.conditions.pods import overdue, pod_problems
+from kok.operators.cluster.cluster.observe import ClusterView, Running
 from kok.operators.cluster.cluster.spec.flags import component_spec
 from kok.operators.cluster.cluster.spec.profiles import PROFILES
 from kok.operators.cluster.naming import COMPONENTS
 from kok.runtime.conditions import Verdict
 
 
-def component_states(cluster: Cluster, world: World) -> list[Running]:
+def component_states(cluster: Cluster, view: ClusterView) -> list[Running]:
     """All components; one without Deployment has no pods, and the number that is wanted."""
-    return [_state(cluster, world, component) for component in COMPONENTS]
+    return [_state(cluster, view, component) for component in COMPONENTS]
 
 
-def _state(cluster: Cluster, world: World, component: str) -> Running:
-    found = world.running(cluster.name, component)
+def _state(cluster: Cluster, view: ClusterView, component: str) -> Running:
+    found = view.running(cluster.name, component)
     if found is not None:
         return found
     size = PROFILES[cluster.spec.profile].sizes[component]
@@ -26,13 +26,13 @@ def _state(cluster: Cluster, world: World, component: str) -> Running:
     return Running(component, version="", desired=wanted, ready=0, complete=False)
 
 
-def control_plane(cluster: Cluster, world: World) -> Verdict:
+def control_plane(cluster: Cluster, view: ClusterView) -> Verdict:
     """Whether all pods that are wanted are ready at the wanted version."""
-    states = component_states(cluster, world)
+    states = component_states(cluster, view)
     short = [s for s in states if not s.complete or s.version != cluster.spec.version]
     if not short:
         return Verdict(True, reasons.AS_WANTED, "all components are ready")
-    if (trouble := next(troubles(cluster.name, world), None)) is not None:
+    if (trouble := next(pod_problems(cluster.name, view), None)) is not None:
         return trouble
     counts = ", ".join(f"{s.component} {s.ready}/{s.desired}" for s in short)
     started = cluster.status.version is not None
@@ -42,20 +42,20 @@ def control_plane(cluster: Cluster, world: World) -> Verdict:
     return Verdict(False, reason, f"ready: {counts}")
 
 
-def rollout(cluster: Cluster, world: World) -> Verdict | None:
+def rollout(cluster: Cluster, view: ClusterView) -> Verdict | None:
     """What is being rolled out and what it waits for; None if nothing is."""
     target = cluster.spec.version
     for component in COMPONENTS:
-        state = world.running(cluster.name, component)
+        state = view.running(cluster.name, component)
         if state is not None and state.version == target and state.complete:
             continue
         upgrade = cluster.status.version not in {None, target}
         what = f"{cluster.status.version} -> {target}: " if upgrade else ""
         what += f"{component} is being rolled out" if state else f"{component} is not created yet"
-        trouble = next(troubles(cluster.name, world), None)
+        trouble = next(pod_problems(cluster.name, view), None)
         if trouble is not None:
             # Not for ever: a Deployment that gave up makes no progress.
-            going = not overdue(cluster.name, world)
+            going = not overdue(cluster.name, view)
             return Verdict(going, trouble.reason, f"{what}; {trouble.message}")
         reason = reasons.ROLLING_OUT if cluster.status.version else reasons.CREATING
         return Verdict(True, reason, what)

@@ -10,7 +10,7 @@ from kok.api.meta import Manifest
 from kok.api.names import LABEL_COMPONENT
 from kok.kube import kinds
 from kok.operators.cluster import reasons
-from kok.operators.cluster.cluster.observe import World
+from kok.operators.cluster.cluster.observe import ClusterView
 from kok.operators.cluster.naming import COMPONENTS, SPEC_FIELDS, deployment
 from kok.runtime.conditions import Verdict
 from kok.runtime.pods import admission
@@ -23,22 +23,22 @@ _ASKED_TO_END = {0, 143}
 OOM = "OOMKilled"
 
 
-def troubles(cluster: str, world: World) -> Iterator[Verdict]:
+def pod_problems(cluster: str, view: ClusterView) -> Iterator[Verdict]:
     """What Deployments and pods complain of, the worst first."""
     for component in COMPONENTS:
-        yield from _refused(component, world.get(kinds.DEPLOYMENT, deployment(cluster, component)))
-    pods = [p for p in world.pods if not p["metadata"].get("deletionTimestamp")]
+        yield from _refused(component, view.get(kinds.DEPLOYMENT, deployment(cluster, component)))
+    pods = [p for p in view.pods if not p["metadata"].get("deletionTimestamp")]
     pods.sort(key=lambda p: str(p["metadata"]["name"]))
     for find in (_kills, _crashes, _pulls, _unborn, _homeless, _unready):
         for pod in pods:
-            yield from find(pod, world)
+            yield from find(pod, view)
     for component in COMPONENTS:
-        yield from _late(component, world.get(kinds.DEPLOYMENT, deployment(cluster, component)))
+        yield from _late(component, view.get(kinds.DEPLOYMENT, deployment(cluster, component)))
 
 
-def overdue(cluster: str, world: World) -> bool:
+def overdue(cluster: str, view: ClusterView) -> bool:
     """Whether a Deployment gave its rollout up, by its own account."""
-    lives = (world.get(kinds.DEPLOYMENT, deployment(cluster, c)) for c in COMPONENTS)
+    lives = (view.get(kinds.DEPLOYMENT, deployment(cluster, c)) for c in COMPONENTS)
     return any(True for live in lives for _ in _late("", live))
 
 
@@ -60,7 +60,7 @@ def _late(component: str, live: Manifest | None) -> Iterator[Verdict]:
             )
 
 
-def _kills(pod: Manifest, _world: World) -> Iterator[Verdict]:
+def _kills(pod: Manifest, _world: ClusterView) -> Iterator[Verdict]:
     for status in _containers(pod):
         for state in (status.get("state") or {}, status.get("lastState") or {}):
             ended = state.get("terminated") or {}
@@ -76,13 +76,13 @@ def _kills(pod: Manifest, _world: World) -> Iterator[Verdict]:
                 return
 
 
-def _crashes(pod: Manifest, world: World) -> Iterator[Verdict]:
+def _crashes(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
     for status in _containers(pod):
         last = (status.get("lastState") or {}).get("terminated") or {}
         if status.get("ready") or not last or not status.get("restartCount"):
             continue
         name = pod["metadata"]["name"]
-        if last.get("exitCode") in _ASKED_TO_END and (word := world.words.get(name)):
+        if last.get("exitCode") in _ASKED_TO_END and (word := view.words.get(name)):
             # kubelet ended it, since it was not ready for too long.
             yield Verdict(
                 False,
@@ -100,7 +100,7 @@ def _crashes(pod: Manifest, world: World) -> Iterator[Verdict]:
         )
 
 
-def _pulls(pod: Manifest, _world: World) -> Iterator[Verdict]:
+def _pulls(pod: Manifest, _world: ClusterView) -> Iterator[Verdict]:
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _PULL:
@@ -112,11 +112,11 @@ def _pulls(pod: Manifest, _world: World) -> Iterator[Verdict]:
             )
 
 
-def _unborn(pod: Manifest, world: World) -> Iterator[Verdict]:
+def _unborn(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
     """Containers that cannot be made: a Secret or a volume is missing, the runtime refuses."""
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
-        name, word = pod["metadata"]["name"], world.words.get(pod["metadata"]["name"])
+        name, word = pod["metadata"]["name"], view.words.get(pod["metadata"]["name"])
         if waiting.get("reason") in _UNBORN:
             told = said(waiting.get("message") or waiting["reason"])
         elif waiting.get("reason") == "ContainerCreating" and word is not None:
@@ -128,7 +128,7 @@ def _unborn(pod: Manifest, world: World) -> Iterator[Verdict]:
         )
 
 
-def _homeless(pod: Manifest, _world: World) -> Iterator[Verdict]:
+def _homeless(pod: Manifest, _world: ClusterView) -> Iterator[Verdict]:
     for condition in _conditions(pod, "PodScheduled", "False"):
         if condition.get("reason") == "Unschedulable":
             yield Verdict(
@@ -139,12 +139,12 @@ def _homeless(pod: Manifest, _world: World) -> Iterator[Verdict]:
             )
 
 
-def _unready(pod: Manifest, world: World) -> Iterator[Verdict]:
+def _unready(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
     """What runs and is not ready: its probe tells why."""
     for status in _containers(pod):
         running = (status.get("state") or {}).get("running") or {}
         name = pod["metadata"]["name"]
-        if running and not status.get("ready") and (word := world.words.get(name)):
+        if running and not status.get("ready") and (word := view.words.get(name)):
             yield Verdict(
                 False,
                 reasons.NOT_READY,

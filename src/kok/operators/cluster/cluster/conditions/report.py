@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kok.api import names
@@ -10,16 +10,16 @@ from kok.api.cluster.addon import Addon, AddonStatus
 from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.status import AddonSummary, ClusterStatus, ComponentStatus, NodeCount
 from kok.operators.cluster import reasons
-from kok.operators.cluster.cluster import hibernation
+from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes
 from kok.operators.cluster.cluster.conditions.controlplane import (
     component_states,
     control_plane,
     rollout,
 )
-from kok.operators.cluster.cluster.conditions.findings import Findings, Foreign
 from kok.operators.cluster.cluster.decide import running_version
-from kok.operators.cluster.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
-from kok.runtime.conditions import Verdict
+from kok.operators.cluster.cluster.outcome import ClusterOutcome
+from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
+from kok.runtime.conditions import Verdict, put
 from kok.runtime.controller.reasons import ANSWER_TOO_LARGE, UNREADABLE
 
 PROVISIONING = "Provisioning"
@@ -46,7 +46,12 @@ _NEEDED = _ON_ITS_WAY | {reasons.FAMILY_MISSING}
 
 
 def report(
-    status: ClusterStatus, cluster: Cluster, found: Findings, now: datetime, *, ready: bool = True
+    status: ClusterStatus,
+    cluster: Cluster,
+    found: ClusterOutcome,
+    now: datetime,
+    *,
+    ready: bool = True,
 ) -> None:
     """Brings a status up to date; what was not found out in this pass stays as it was.
 
@@ -55,23 +60,14 @@ def report(
     generation = cluster.metadata.generation
     _facts(status, cluster, found)
     verdicts = conditions(cluster, found)
-    for type_, verdict in verdicts.items():
-        if type_ == reasons.READY and not ready:
-            continue
-        status.set_condition(
-            type_,
-            verdict.holds,
-            verdict.reason,
-            verdict.message,
-            now=now,
-            generation=generation,
-        )
-    if found.foreign is not None and reasons.FOREIGN_NODES not in verdicts:
+    told = {t: v for t, v in verdicts.items() if ready or t != reasons.READY}
+    put(status, told, now=now, generation=generation)
+    if found.unmanaged is not None and reasons.FOREIGN_NODES not in verdicts:
         status.drop_conditions([reasons.FOREIGN_NODES])
     status.phase = phase(cluster, verdicts)
 
 
-def _facts(status: ClusterStatus, cluster: Cluster, found: Findings) -> None:
+def _facts(status: ClusterStatus, cluster: Cluster, found: ClusterOutcome) -> None:
     if isinstance(found.endpoint, Endpoint):
         status.endpoint = found.endpoint.url
         status.kubeconfig_secret = names.admin_kubeconfig_secret(cluster.name)
@@ -88,9 +84,9 @@ def _facts(status: ClusterStatus, cluster: Cluster, found: Findings) -> None:
             ready=state.ready,
             desired=state.desired,
         )
-        for state in component_states(cluster, found.world)
+        for state in component_states(cluster, found.view)
     ]
-    status.version = running_version(cluster, found.world)
+    status.version = running_version(cluster, found.view)
     if found.nodes is not None:
         ready = sum(found.nodes.values())
         status.nodes = NodeCount(ready=ready, total=len(found.nodes))
@@ -98,10 +94,10 @@ def _facts(status: ClusterStatus, cluster: Cluster, found: Findings) -> None:
     status.addons = addon_summaries(cluster, found)
 
 
-def addon_summaries(cluster: Cluster, found: Findings) -> list[AddonSummary]:
+def addon_summaries(cluster: Cluster, found: ClusterOutcome) -> list[AddonSummary]:
     """The Cluster's own Addons in brief, by name."""
     summaries = []
-    there = found.world.addons()
+    there = found.view.addons()
     # One that cannot be read is one that is not known to be healthy.
     known = [(addon.name, addon.status) for addon in there.objects]
     known += [(odd.name, AddonStatus()) for odd in there.odd]
@@ -116,26 +112,39 @@ def addon_summaries(cluster: Cluster, found: Findings) -> list[AddonSummary]:
     return summaries
 
 
-def conditions(cluster: Cluster, found: Findings) -> dict[str, Verdict]:
+def conditions(cluster: Cluster, found: ClusterOutcome) -> dict[str, Verdict]:
     """Every condition, in the order in which a cluster comes to life."""
     parts = {
         reasons.CERTIFICATES_READY: _certificates(cluster, found),
         reasons.ETCD_READY: _etcd(cluster, found),
-        reasons.CONTROL_PLANE_READY: control_plane(cluster, found.world),
+        reasons.CONTROL_PLANE_READY: control_plane(cluster, found.view),
         reasons.ENDPOINT_REACHABLE: _endpoint(cluster, found),
         reasons.BOOTSTRAP_READY: _bootstrap(cluster, found),
         reasons.ADDONS_READY: _addons(found),
     }
     if (answers := _answers(cluster, found)) is not None:
         parts[reasons.ANSWERS_READ] = answers
-    if found.foreign is not None and found.foreign.waiting:
-        parts[reasons.FOREIGN_NODES] = _foreign(cluster, found.foreign)
+    if found.unmanaged is not None and found.unmanaged.waiting:
+        parts[reasons.FOREIGN_NODES] = _foreign(cluster, found.unmanaged)
     parts[reasons.PROGRESSING] = _progressing(cluster, found, parts)
     parts[reasons.READY] = _ready(cluster, found, parts)
-    return {**parts, **hibernation.told(cluster, found.world)}
+    return {**parts, **_hibernation(found)}
 
 
-def _answers(cluster: Cluster, found: Findings) -> Verdict | None:
+def _hibernation(found: ClusterOutcome) -> dict[str, Verdict]:
+    """What is said of parts that do not run, as they should not."""
+    no = found.hibernation.verdict
+    if no is None:
+        return {}
+    return {
+        reasons.CONTROL_PLANE_READY: no,
+        reasons.ENDPOINT_REACHABLE: no,
+        reasons.PROGRESSING: replace(no, holds=no.reason != reasons.HIBERNATED),
+        reasons.READY: no,
+    }
+
+
+def _answers(cluster: Cluster, found: ClusterOutcome) -> Verdict | None:
     """Nothing is said of it before it was ever otherwise."""
     if found.excess is not None:
         return Verdict(False, ANSWER_TOO_LARGE, found.excess)
@@ -144,15 +153,15 @@ def _answers(cluster: Cluster, found: Findings) -> Verdict | None:
     return Verdict(True, reasons.AS_WANTED, "all that the API answers is read")
 
 
-def _foreign(cluster: Cluster, foreign: Foreign) -> Verdict:
+def _foreign(cluster: Cluster, unmanaged: UnmanagedNodes) -> Verdict:
     """Nodes that wait, and what to do about it; the first few, since there may be any number."""
-    if foreign.refused is not None:
-        more = len(foreign.waiting) - 1
+    if unmanaged.refused is not None:
+        more = len(unmanaged.waiting) - 1
         also = f"; {more} more wait" if more else ""
-        return Verdict(False, reasons.CSR_REFUSED, f"{foreign.refused}{also}")
-    first = foreign.waiting[0]
-    shown = ", ".join(foreign.waiting[:NAMED])
-    more = len(foreign.waiting) - NAMED
+        return Verdict(False, reasons.CSR_REFUSED, f"{unmanaged.refused}{also}")
+    first = unmanaged.waiting[0]
+    shown = ", ".join(unmanaged.waiting[:NAMED])
+    more = len(unmanaged.waiting) - NAMED
     return Verdict(
         False,
         reasons.APPROVAL_NEEDED,
@@ -162,7 +171,7 @@ def _foreign(cluster: Cluster, foreign: Foreign) -> Verdict:
     )
 
 
-def _certificates(cluster: Cluster, found: Findings) -> Verdict:
+def _certificates(cluster: Cluster, found: ClusterOutcome) -> Verdict:
     if found.problems:
         text = ". ".join(problem.message for problem in found.problems)
         return Verdict(False, found.problems[0].reason, text)
@@ -176,9 +185,9 @@ def _certificates(cluster: Cluster, found: Findings) -> Verdict:
     return Verdict(True, reasons.AS_WANTED, "all certificates are valid")
 
 
-def _etcd(cluster: Cluster, found: Findings) -> Verdict:
+def _etcd(cluster: Cluster, found: ClusterOutcome) -> Verdict:
     name = f"EtcdCluster {cluster.namespace}/{names.etcd_cluster(cluster.name)}"
-    live = found.world.etcd(cluster.name)
+    live = found.view.etcd(cluster.name)
     if live is None:
         return Verdict(False, reasons.CREATING, f"{name} does not exist yet")
     status = live.get("status") or {}
@@ -198,7 +207,7 @@ def _etcd(cluster: Cluster, found: Findings) -> Verdict:
     return Verdict(False, reason, f"{name}: {ready.get('message') or ready.get('reason')}")
 
 
-def _endpoint(cluster: Cluster, found: Findings) -> Verdict:
+def _endpoint(cluster: Cluster, found: ClusterOutcome) -> Verdict:
     endpoint, reach = found.endpoint, found.reach
     if isinstance(endpoint, NoEndpoint):
         return Verdict(False, endpoint.reason, endpoint.message)
@@ -227,9 +236,9 @@ _REFUSED = {
 }
 
 
-def _down(cluster: Cluster, found: Findings, host: str) -> str:
+def _down(cluster: Cluster, found: ClusterOutcome, host: str) -> str:
     """What to do if the endpoint is the address of a meta node that does not work."""
-    down = [n.name for n in found.world.nodes if host in n.addresses and not n.usable]
+    down = [n.name for n in found.view.nodes if host in n.addresses and not n.usable]
     if not down or not leads_to_nodes(cluster):
         return ""
     return (
@@ -238,7 +247,7 @@ def _down(cluster: Cluster, found: Findings, host: str) -> str:
     )
 
 
-def _bootstrap(cluster: Cluster, found: Findings) -> Verdict:
+def _bootstrap(cluster: Cluster, found: ClusterOutcome) -> Verdict:
     if found.bootstrap is not None:
         return Verdict(found.bootstrap.done, found.bootstrap.reason, found.bootstrap.message)
     before = _before(cluster, reasons.BOOTSTRAP_READY)
@@ -266,8 +275,8 @@ class _AddonState:
     message: str
 
 
-def _addon_states(found: Findings) -> list[_AddonState]:
-    there = found.world.addons()
+def _addon_states(found: ClusterOutcome) -> list[_AddonState]:
+    there = found.view.addons()
     odd = [
         _AddonState(one.name, applied=False, healthy=False, reason=UNREADABLE, message=one.message)
         for one in there.odd
@@ -287,7 +296,7 @@ def _addon_state(addon: Addon) -> _AddonState:
     )
 
 
-def _addons(found: Findings) -> Verdict:
+def _addons(found: ClusterOutcome) -> Verdict:
     states = _addon_states(found)
     for pending in (s for s in states if not s.applied):
         reason = reasons.CREATING if found.reach is None else pending.reason
@@ -299,10 +308,10 @@ def _addons(found: Findings) -> Verdict:
     return Verdict(True, reasons.AS_WANTED, "all addons are applied and healthy")
 
 
-def _progressing(cluster: Cluster, found: Findings, parts: dict[str, Verdict]) -> Verdict:
+def _progressing(cluster: Cluster, found: ClusterOutcome, parts: dict[str, Verdict]) -> Verdict:
     if found.stopped is not None:
         return Verdict(False, found.stopped.reason, found.stopped.message)
-    if (rolling := rollout(cluster, found.world)) is not None:
+    if (rolling := rollout(cluster, found.view)) is not None:
         return rolling
     for type_ in (reasons.BOOTSTRAP_READY, reasons.ADDONS_READY):
         if parts[type_].reason == reasons.CREATING:
@@ -310,7 +319,7 @@ def _progressing(cluster: Cluster, found: Findings, parts: dict[str, Verdict]) -
     return Verdict(False, reasons.AS_WANTED, "nothing is under way")
 
 
-def _ready(cluster: Cluster, found: Findings, parts: dict[str, Verdict]) -> Verdict:
+def _ready(cluster: Cluster, found: ClusterOutcome, parts: dict[str, Verdict]) -> Verdict:
     """The sum; what stopped the operator explains best why the cluster cannot be used."""
     verdict = _usable(cluster, found, parts)
     if verdict.holds is not True and found.stopped is not None:
@@ -318,7 +327,7 @@ def _ready(cluster: Cluster, found: Findings, parts: dict[str, Verdict]) -> Verd
     return verdict
 
 
-def _usable(cluster: Cluster, found: Findings, parts: dict[str, Verdict]) -> Verdict:
+def _usable(cluster: Cluster, found: ClusterOutcome, parts: dict[str, Verdict]) -> Verdict:
     """The first thing that keeps the cluster from being used gives the reason.
 
     Lost replicas, a lost etcd member, a refused or sick addon or objects that a webhook inside
@@ -335,7 +344,7 @@ def _usable(cluster: Cluster, found: Findings, parts: dict[str, Verdict]) -> Ver
     bootstrap = parts[reasons.BOOTSTRAP_READY]
     if new and bootstrap.holds is not True and bootstrap.reason in _NEEDED:
         return bootstrap
-    for state in component_states(cluster, found.world):
+    for state in component_states(cluster, found.view):
         if state.ready < 1:
             return parts[reasons.CONTROL_PLANE_READY]
     for addon in (s for s in _addon_states(found) if new and not s.applied):
@@ -353,7 +362,7 @@ def _but(parts: dict[str, Verdict]) -> str:
     return ""
 
 
-def _deepest(found: Findings, parts: dict[str, Verdict]) -> Verdict:
+def _deepest(found: ClusterOutcome, parts: dict[str, Verdict]) -> Verdict:
     """An API that does not answer: what lies below it explains more."""
     order = [reasons.ETCD_READY, reasons.CONTROL_PLANE_READY]
     if isinstance(found.endpoint, NoEndpoint):

@@ -14,16 +14,23 @@ from kok.api import names
 from kok.api.cluster.status import CertificateStatus
 from kok.api.meta import Manifest
 from kok.operators.cluster import naming, reasons
-from kok.operators.cluster.cluster.endpoint import Endpoint
+from kok.operators.cluster.businesscluster.connections import leaf_in_kubeconfig
 from kok.operators.cluster.cluster.pki.keys import Keys
-from kok.operators.cluster.cluster.spec.blueprint import Blueprint
-from kok.operators.cluster.naming import ENCRYPTION_KEY, SA_KEY, SA_PUB
+from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
+from kok.operators.cluster.endpoint import Endpoint
+from kok.operators.cluster.naming import (
+    CA_KEY,
+    ENCRYPTION_CONFIG,
+    ENCRYPTION_KEY,
+    FRONT_PROXY_CA,
+    KUBECONFIG,
+    ROOTS,
+    SA_KEY,
+    SA_PUB,
+    VALUE,
+)
 from kok.runtime.controller.errors import Invalid
 
-KUBECONFIG, VALUE = "kubeconfig", "value"
-CA_KEY, FRONT_PROXY_CA, ENCRYPTION_CONFIG = "ca.key", "front-proxy-ca.crt", "encryption.json"
-ROOTS = "roots.crt"
-"""The CA and its issuers, for pods of the business cluster; only where the CA has issuers."""
 CLIENT_FILES = "/etc/kubernetes/client"
 """Where pods of the controller manager and the scheduler find their Secret."""
 ADMINS = "kubeadm:cluster-admins"
@@ -33,7 +40,7 @@ OPAQUE = "Opaque"
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ServingNames:
     """What the API server's certificate must carry."""
 
     dns: tuple[str, ...]
@@ -58,16 +65,16 @@ class Issuer:
     """Makes the Secrets of one Cluster in one pass."""
 
     def __init__(
-        self, plan: Blueprint, keys: Keys, lives: Mapping[str, Manifest], now: datetime
+        self, resolved: ResolvedCluster, keys: Keys, lives: Mapping[str, Manifest], now: datetime
     ) -> None:
         """`lives` are the Cluster's Secrets by name."""
-        self._plan = plan
+        self._resolved = resolved
         self._keys = keys
         self._lives = lives
         self._now = now
         self._made = Credentials()
 
-    def all(self, served: Names, endpoint: Endpoint | None) -> Credentials:
+    def all(self, served: ServingNames, endpoint: Endpoint | None) -> Credentials:
         """Everything that can be made: what hangs on a refused key is left as it is.
 
         Raises `Invalid` where a name of the spec cannot stand in a certificate.
@@ -85,18 +92,18 @@ class Issuer:
         """What was left as it is, since its CA is refused, still has dates to show."""
         shown = {c.name for c in self._made.certificates}
         # Anybody may make more Secrets that look like the Cluster's: these are nobody's to read.
-        for name in sorted(naming.secrets(self._plan.name)):
+        for name in sorted(naming.secrets(self._resolved.name)):
             live = self._lives.get(name)
             leaf = pki.leaf_of(live) or leaf_in_kubeconfig(live)
             if name not in shown and leaf is not None:
                 with suppress(pki.PkiError):
                     self._show(name, leaf.cert_pem)
 
-    def _secrets(self, served: Names, endpoint: Endpoint | None) -> Iterator[Manifest]:
-        yield from originals(self._plan.name, self._keys)
+    def _secrets(self, served: ServingNames, endpoint: Endpoint | None) -> Iterator[Manifest]:
+        yield from key_manifests(self._resolved.name, self._keys)
         self._look_at_authorities()
         self._look_at_issuers()
-        keys, name = self._keys, self._plan.name
+        keys, name = self._keys, self._resolved.name
         if keys.service_account is not None and keys.encryption is not None:
             yield secret(naming.keys_secret(name), OPAQUE, self._server_keys())
         if keys.front_proxy is not None:
@@ -112,7 +119,7 @@ class Issuer:
             dns_names=served.dns,
             ip_addresses=served.addresses,
             usages=pki.Usage.SERVER,
-            lifetime=self._plan.leaf_lifetime,
+            lifetime=self._resolved.leaf_lifetime,
         )
         yield self._tls(naming.serving_secret(name), server, keys.ca, behind=keys.ca.served_pem)
         yield self._tls(naming.kubelet_client_secret(name), self._client(KUBELET_CLIENT), keys.ca)
@@ -127,24 +134,24 @@ class Issuer:
         self, ca: pki.CertificateAuthority, endpoint: Endpoint | None
     ) -> Iterator[Manifest]:
         """What users get; operators use neither of them."""
-        plan, admin = self._plan, self._client(ADMIN, ADMINS)
-        called = names.context(plan.namespace, plan.name)
-        internal = names.internal_kubeconfig_secret(plan.name)
-        yield self._kubeconfig(internal, admin, f"{called}/internal", plan.internal_url, ca)
+        resolved, admin = self._resolved, self._client(ADMIN, ADMINS)
+        called = names.context(resolved.namespace, resolved.name)
+        internal = names.internal_kubeconfig_secret(resolved.name)
+        yield self._kubeconfig(internal, admin, f"{called}/internal", resolved.internal_url, ca)
         if endpoint is not None:
-            public = names.admin_kubeconfig_secret(plan.name)
+            public = names.admin_kubeconfig_secret(resolved.name)
             yield self._kubeconfig(public, admin, called, endpoint.url, ca)
 
     def _look_at_authorities(self) -> None:
         """Shows the CAs, and says which end soon."""
-        name = self._plan.name
+        name = self._resolved.name
         for ca in (names.cluster_ca_secret(name), names.front_proxy_ca_secret(name)):
             if ca not in self._keys.data:
                 continue
             shown = self._show(ca, pki.decode({"data": self._keys.data[ca]}, pki.TLS_CRT) or b"")
             if shown.renew_at <= self._now:
                 self._made.ending.append(
-                    f"Secret {self._plan.namespace}/{ca} ends on {shown.not_after:%Y-%m-%d} "
+                    f"Secret {self._resolved.namespace}/{ca} ends on {shown.not_after:%Y-%m-%d} "
                     "and is not renewed by itself; put another CA into it before, and "
                     f"annotate the Cluster with {names.ANNOTATION_TRUST_CA}=<its fingerprint>"
                 )
@@ -154,7 +161,7 @@ class Issuer:
         ca = self._keys.ca
         if ca is None:
             return
-        where = f"Secret {self._plan.namespace}/{names.cluster_ca_secret(self._plan.name)}"
+        where = f"Secret {self._resolved.namespace}/{names.cluster_ca_secret(self._resolved.name)}"
         if not ca.complete:
             self._made.incomplete.append(
                 f"{where} holds an intermediate CA without its root: clients that insist on one, "
@@ -162,7 +169,7 @@ class Issuer:
                 "up to the root to tls.crt, behind the first, or put them into ca.crt"
             )
         for one in pki.split(ca.chain) if ca.chain else ():
-            info = pki.certificate_info(one, self._plan.renew_before)
+            info = pki.certificate_info(one, self._resolved.renew_before)
             if info.renew_at <= self._now:
                 self._made.ending.append(
                     f"{info.subject}, an issuer of the CA in {where}, ends on "
@@ -173,13 +180,13 @@ class Issuer:
         pair, key = self._keys.service_account, self._keys.encryption
         if pair is None or key is None:
             raise AssertionError("asked for only when both are there")
-        config = encryption_configuration(self._plan.version, {ENCRYPTION_KEY: key})
+        config = encryption_configuration(self._resolved.version, {ENCRYPTION_KEY: key})
         return pki.encode(
             {SA_KEY: pair.private_pem, SA_PUB: pair.public_pem, ENCRYPTION_CONFIG: config}
         )
 
     def _scheduler(self, ca: pki.CertificateAuthority) -> Manifest:
-        name = naming.scheduler_secret(self._plan.name)
+        name = naming.scheduler_secret(self._resolved.name)
         user = "system:kube-scheduler"
         more = {KUBECONFIG: self._file_kubeconfig(user, ca)}
         return self._tls(name, self._client(user), ca, more)
@@ -199,17 +206,19 @@ class Issuer:
         }
         if ca.chain:
             more[ROOTS] = ca.anchors_pem
-        name = naming.controller_manager_secret(self._plan.name)
+        name = naming.controller_manager_secret(self._resolved.name)
         yield self._tls(name, self._client(user), ca, more)
 
     def _file_kubeconfig(self, user: str, ca: pki.CertificateAuthority) -> str:
         files = pki.ClientCertFiles(
             f"{CLIENT_FILES}/{pki.TLS_CRT}", f"{CLIENT_FILES}/{pki.TLS_KEY}"
         )
-        return pki.kubeconfig(self._plan.name, self._plan.internal_url, ca.trust_pem, user, files)
+        return pki.kubeconfig(
+            self._resolved.name, self._resolved.internal_url, ca.trust_pem, user, files
+        )
 
     def _client(self, user: str, *groups: str) -> pki.LeafSpec:
-        return pki.LeafSpec(user, organizations=groups, lifetime=self._plan.leaf_lifetime)
+        return pki.LeafSpec(user, organizations=groups, lifetime=self._resolved.leaf_lifetime)
 
     def _tls(
         self,
@@ -237,30 +246,32 @@ class Issuer:
         # All three names tell Clusters apart: merged files would else have one user for all.
         text = pki.kubeconfig(called, server, ca.anchors_pem, called, leaf, context_name=called)
         values = {KUBECONFIG: text}
-        if name == names.admin_kubeconfig_secret(self._plan.name):
+        if name == names.admin_kubeconfig_secret(self._resolved.name):
             values[VALUE] = text
         return secret(name, OPAQUE, pki.encode(values))
 
     def _leaf(
         self, name: str, found: pki.Leaf | None, spec: pki.LeafSpec, ca: pki.CertificateAuthority
     ) -> pki.Leaf:
-        why = pki.must_renew(found, spec, ca, self._now, self._plan.renew_before)
+        why = pki.must_renew(found, spec, ca, self._now, self._resolved.renew_before)
         leaf = found
         if why is not None or leaf is None:
             leaf = pki.issue(ca, spec, self._now)
             if name in self._lives and why is not None:
-                self._made.renewed.append(f"Secret {self._plan.namespace}/{name}: {why.message}")
+                self._made.renewed.append(
+                    f"Secret {self._resolved.namespace}/{name}: {why.message}"
+                )
         self._show(name, leaf.cert_pem)
         return leaf
 
     def _show(self, name: str, cert_pem: bytes) -> CertificateStatus:
-        info = pki.certificate_info(cert_pem, self._plan.renew_before)
+        info = pki.certificate_info(cert_pem, self._resolved.renew_before)
         shown = CertificateStatus(name=name, not_after=info.not_after, renew_at=info.renew_at)
         self._made.certificates.append(shown)
         return shown
 
 
-def originals(cluster: str, keys: Keys) -> list[Manifest]:
+def key_manifests(cluster: str, keys: Keys) -> list[Manifest]:
     """The Secrets of the keys themselves, but for those that somebody brought."""
     types = {
         names.cluster_ca_secret(cluster): pki.TLS_SECRET_TYPE,
@@ -284,12 +295,6 @@ def secret(name: str, type_: str, data: Mapping[str, str]) -> Manifest:
         "type": type_,
         "data": dict(sorted(data.items())),
     }
-
-
-def leaf_in_kubeconfig(live: Manifest | None) -> pki.Leaf | None:
-    """The client certificate inside a kubeconfig Secret; None if it cannot be read."""
-    text = pki.decode(live, KUBECONFIG)
-    return pki.leaf_within(text) if text else None
 
 
 def encryption_configuration(version: str, keys: Mapping[str, bytes]) -> str:

@@ -9,6 +9,7 @@ left as it is until then.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,6 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube.objects.ownership import brought
 from kok.operators.cluster import naming, reasons
-from kok.operators.cluster.cluster.pki import fingerprints
 from kok.operators.cluster.naming import (
     ENCRYPTION_KEY,
     FIELD_MANAGER,
@@ -39,7 +39,7 @@ _TEXT = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class KeyProblem:
     """Why a key cannot be used."""
 
     secret: str
@@ -55,7 +55,7 @@ class Keys:
     front_proxy: pki.CertificateAuthority | None
     service_account: pki.KeyPair | None
     encryption: bytes | None = field(repr=False)
-    problems: tuple[Problem, ...]
+    problems: tuple[KeyProblem, ...]
     fingerprints: Mapping[str, str]
     """By Secret, of all that is usable: to be recorded."""
     data: Mapping[str, Mapping[str, str]] = field(repr=False)
@@ -70,7 +70,7 @@ class Keys:
 class _Found:
     """One key after its check."""
 
-    problem: Problem | None = None
+    problem: KeyProblem | None = None
     fingerprint: str = ""
     trusted: bool = False
 
@@ -88,7 +88,7 @@ class KeyRing:
         """`secrets` are the Cluster's Secrets by name; `make_pair` takes its time.
 
         Of a Cluster that begins with a backup no key is ever made, whoever asks: those that are
-        missing are left out without a word, and `kok.operators.cluster.cluster.pki.restored` has the words.
+        missing are left out without a word, and `kok.operators.cluster.cluster.pki.restored_keys` has the words.
         """
         self._cluster = cluster
         self._secrets = secrets
@@ -97,7 +97,7 @@ class KeyRing:
         self._may_make = cluster.spec.etcd.restore_from is None
         self._trust = cluster.metadata.annotations.get(names.ANNOTATION_TRUST_CA, "")
         self._fingerprints: dict[str, str] = {}
-        self._problems: list[Problem] = []
+        self._problems: list[KeyProblem] = []
         self._data: dict[str, Mapping[str, str]] = {}
         self._trusted: list[str] = []
 
@@ -140,7 +140,7 @@ class KeyRing:
             f"{self._called(secret)} {whose} does not hold {wanted} (entries: {there}); add "
             "what is missing, or remove the Secret, and one is made"
         )
-        self._problems.append(Problem(secret, reason, text[:_TEXT]))
+        self._problems.append(KeyProblem(secret, reason, text[:_TEXT]))
         return True
 
     def _authority(self, secret: str, common_name: str) -> pki.CertificateAuthority | None:
@@ -158,7 +158,7 @@ class KeyRing:
                 self._trusted.append(secret)
         if decision.problem is not None:
             message = decision.problem.message + self._advice(secret, decision.problem)
-            self._problems.append(Problem(secret, decision.problem.reason, message))
+            self._problems.append(KeyProblem(secret, decision.problem.reason, message))
             return None
         if decision.action is pki.CAAction.CREATE:
             if not self._may_make or self._is_unfilled(secret, pki.CAReason.MISSING):
@@ -199,11 +199,11 @@ class KeyRing:
             # RSA takes a tenth of a second: off the loop, other Clusters have passes, too.
             pair = await asyncio.to_thread(self._make_pair)
         else:
-            found = self._check(secret, SA_KEY, private, fingerprints.service_account)
+            found = self._check(secret, SA_KEY, private, service_account_fingerprint)
             if found.problem is not None:
                 return None
             pair = pki.KeyPair(private or b"", pki.public_pem_of(private or b""))
-        self._fingerprints[secret] = fingerprints.service_account(pair.private_pem)
+        self._fingerprints[secret] = service_account_fingerprint(pair.private_pem)
         self._data[secret] = pki.encode({SA_KEY: pair.private_pem, SA_PUB: pair.public_pem})
         return pair
 
@@ -213,11 +213,11 @@ class KeyRing:
             if not self._may_make or self._is_unfilled(secret, reasons.KEY_MISSING):
                 return None
             key = pki.encryption_key()
-        elif self._check(secret, ENCRYPTION_KEY, key, fingerprints.encryption).problem is not None:
+        elif self._check(secret, ENCRYPTION_KEY, key, encryption_fingerprint).problem is not None:
             return None
         if key is None:
             raise AssertionError("a usable key is there")
-        self._fingerprints[secret] = fingerprints.encryption(key)
+        self._fingerprints[secret] = encryption_fingerprint(key)
         self._data[secret] = pki.encode({ENCRYPTION_KEY: key})
         return key
 
@@ -244,12 +244,12 @@ class KeyRing:
         back = f"; put back the key with fingerprint {latched} as {entry}" if latched else ""
         if not value:
             text = f"{where} does not hold {entry}{back}"
-            return _Found(Problem(secret, reasons.KEY_MISSING, text))
+            return _Found(KeyProblem(secret, reasons.KEY_MISSING, text))
         try:
             found = fingerprint(value)
         except pki.PkiError as error:
             text = f"{where}: {entry} cannot be used: {error}{back}"
-            return _Found(Problem(secret, reasons.KEY_UNREADABLE, text))
+            return _Found(KeyProblem(secret, reasons.KEY_UNREADABLE, text))
         if latched is None or found == latched:
             return _Found(fingerprint=found)
         text = f"{where} holds another key ({found}) than the one in use ({latched}){back}"
@@ -257,13 +257,13 @@ class KeyRing:
             # Without the one in use nothing that it encrypted can be read: no word of anybody
             # makes another one right.
             text += ". Secrets in etcd are encrypted with it, and no other key reads them"
-            return _Found(Problem(secret, reasons.KEY_CHANGED, text))
+            return _Found(KeyProblem(secret, reasons.KEY_CHANGED, text))
         if self._trust == found:
             return _Found(fingerprint=found, trusted=True)
         text += (
             f", or annotate the Cluster with {names.ANNOTATION_TRUST_CA}={found} to go over to it"
         )
-        return _Found(Problem(secret, reasons.KEY_CHANGED, text))
+        return _Found(KeyProblem(secret, reasons.KEY_CHANGED, text))
 
     def _is_trusted(self, fingerprint: Callable[[], str]) -> bool:
         if not self._trust:
@@ -291,3 +291,18 @@ def _issuers(signer: bytes, live: Manifest | None) -> bytes:
         return pki.chain_of(signer, found)
     except pki.PkiError:
         return b""
+
+
+_KEY_BYTES = 32
+
+
+def service_account_fingerprint(private_pem: bytes) -> str:
+    """`sha256:<hex>` of the public half. Raises `PkiError` for what is no private key."""
+    return f"sha256:{hashlib.sha256(pki.public_pem_of(private_pem)).hexdigest()}"
+
+
+def encryption_fingerprint(key: bytes) -> str:
+    """A hash of a random key of 256 bits tells nothing of it. Raises `PkiError` for another length."""
+    if len(key) != _KEY_BYTES:
+        raise pki.PkiError(f"it has {len(key)} bytes where {_KEY_BYTES} are needed")
+    return f"sha256:{hashlib.sha256(key).hexdigest()}"

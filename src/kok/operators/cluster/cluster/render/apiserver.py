@@ -9,9 +9,7 @@ from typing import Final
 from kok.api import names
 from kok.api.meta import Manifest
 from kok.operators.cluster import naming
-from kok.operators.cluster.cluster.pki.credentials import ENCRYPTION_CONFIG
 from kok.operators.cluster.cluster.render import pods
-from kok.operators.cluster.cluster.spec.blueprint import Blueprint
 from kok.operators.cluster.cluster.spec.flags import (
     ADMISSION_ON,
     DELAY_FLAG,
@@ -21,7 +19,8 @@ from kok.operators.cluster.cluster.spec.flags import (
     known,
     last_duration,
 )
-from kok.operators.cluster.naming import SA_KEY, SA_PUB
+from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
+from kok.operators.cluster.naming import ENCRYPTION_CONFIG, SA_KEY, SA_PUB
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
 
 PKI: Final = "/etc/kubernetes/pki"
@@ -33,23 +32,23 @@ REQUEST_GRACE = 30
 """Seconds for requests under way."""
 
 
-def deployment(plan: Blueprint, version: str, keys: str) -> Manifest:
+def deployment(resolved: ResolvedCluster, version: str, keys: str) -> Manifest:
     """The Deployment at a version; `keys` is the hash of what is read only at the start."""
-    part = plan.parts[naming.API_SERVER]
+    part = resolved.parts[naming.API_SERVER]
     extra = known(naming.API_SERVER, part.extra_args, version)
     container = pods.Container(
-        command=command_line(naming.API_SERVER, flags(plan), extra),
+        command=command_line(naming.API_SERVER, flags(resolved), extra),
         port=names.API_PORT,
         # While etcd is away a restart helps nothing and costs time when it is back.
         live="/livez?exclude=etcd",
         ready="/readyz",
         mounts={"pki": PKI},
-        volumes=[_files(plan)],
+        volumes=[_files(resolved)],
         # The released binary has this file capability: without it the kernel refuses to start it.
         capabilities=("NET_BIND_SERVICE",),
         grace=grace(extra),
     )
-    return pods.deployment(plan, part, version, container, keys)
+    return pods.deployment(resolved, part, version, container, keys)
 
 
 def grace(extra: Sequence[tuple[str, str]]) -> int:
@@ -59,9 +58,9 @@ def grace(extra: Sequence[tuple[str, str]]) -> int:
     return math.ceil(delay + watches) + REQUEST_GRACE
 
 
-def flags(plan: Blueprint) -> dict[str, str]:
+def flags(resolved: ResolvedCluster) -> dict[str, str]:
     """The flags that the operator sets, without dashes."""
-    etcd = names.etcd_cluster(plan.name)
+    etcd = names.etcd_cluster(resolved.name)
     return {
         "allow-privileged": "true",
         "authorization-mode": "Node,RBAC",
@@ -75,7 +74,7 @@ def flags(plan: Blueprint) -> dict[str, str]:
         "etcd-cafile": f"{PKI}/etcd/{CA_CRT}",
         "etcd-certfile": f"{PKI}/etcd/{TLS_CRT}",
         "etcd-keyfile": f"{PKI}/etcd/{TLS_KEY}",
-        "etcd-servers": f"https://{names.etcd_client_service(etcd)}.{plan.namespace}.svc:2379",
+        "etcd-servers": f"https://{names.etcd_client_service(etcd)}.{resolved.namespace}.svc:2379",
         # Now and then a client is asked to connect anew, so that a new server gets its share. Also
         # with one server: a second one is to restart none.
         "goaway-chance": pods.GOAWAY,
@@ -92,10 +91,10 @@ def flags(plan: Blueprint) -> dict[str, str]:
         "requestheader-group-headers": "X-Remote-Group",
         "requestheader-username-headers": "X-Remote-User",
         "secure-port": str(names.API_PORT),
-        "service-account-issuer": f"https://kubernetes.default.svc.{plan.dns_domain}",
+        "service-account-issuer": f"https://kubernetes.default.svc.{resolved.dns_domain}",
         "service-account-key-file": f"{PKI}/keys/{SA_PUB}",
         "service-account-signing-key-file": f"{PKI}/keys/{SA_KEY}",
-        "service-cluster-ip-range": ",".join(plan.service_cidrs),
+        "service-cluster-ip-range": ",".join(resolved.service_cidrs),
         DELAY_FLAG: f"{SHUTDOWN_DELAY}s",
         "shutdown-send-retry-after": "true",
         WATCH_GRACE_FLAG: f"{WATCH_GRACE}s",
@@ -105,7 +104,7 @@ def flags(plan: Blueprint) -> dict[str, str]:
     }
 
 
-def _files(plan: Blueprint) -> dict[str, object]:
+def _files(resolved: ResolvedCluster) -> dict[str, object]:
     def tls(secret: str, folder: str) -> dict[str, object]:
         wanted = {f"{folder}/{key}": key for key in (TLS_CRT, TLS_KEY, CA_CRT)}
         return pods.secret_files(secret, wanted)
@@ -113,9 +112,9 @@ def _files(plan: Blueprint) -> dict[str, object]:
     own = {f"keys/{key}": key for key in (SA_KEY, SA_PUB, ENCRYPTION_CONFIG)}
     return pods.projected(
         "pki",
-        tls(naming.serving_secret(plan.name), "apiserver"),
-        tls(naming.kubelet_client_secret(plan.name), "kubelet-client"),
-        tls(naming.front_proxy_client_secret(plan.name), "front-proxy-client"),
-        tls(names.etcd_client_secret(names.etcd_cluster(plan.name)), "etcd"),
-        pods.secret_files(naming.keys_secret(plan.name), own),
+        tls(naming.serving_secret(resolved.name), "apiserver"),
+        tls(naming.kubelet_client_secret(resolved.name), "kubelet-client"),
+        tls(naming.front_proxy_client_secret(resolved.name), "front-proxy-client"),
+        tls(names.etcd_client_secret(names.etcd_cluster(resolved.name)), "etcd"),
+        pods.secret_files(naming.keys_secret(resolved.name), own),
     )

@@ -8,36 +8,30 @@ import ipaddress
 from kok.api.cluster import podrange
 from kok.api.meta import Manifest
 from kok.operators.cluster import naming
-from kok.operators.cluster.cluster.pki.credentials import (
-    CA_KEY,
-    CLIENT_FILES,
-    FRONT_PROXY_CA,
-    KUBECONFIG,
-    ROOTS,
-)
+from kok.operators.cluster.cluster.pki.credentials import CLIENT_FILES
 from kok.operators.cluster.cluster.render import pods
-from kok.operators.cluster.cluster.spec.blueprint import Blueprint
 from kok.operators.cluster.cluster.spec.flags import command_line, known
-from kok.operators.cluster.naming import SA_KEY
+from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
+from kok.operators.cluster.naming import CA_KEY, FRONT_PROXY_CA, KUBECONFIG, ROOTS, SA_KEY
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
 
 CONTROLLER_MANAGER_PORT, SCHEDULER_PORT = 10257, 10259
 
 
-def controller_manager(plan: Blueprint, version: str, keys: str) -> Manifest:
+def controller_manager(resolved: ResolvedCluster, version: str, keys: str) -> Manifest:
     """The controller manager at a version; `keys` as for the API server."""
-    part = plan.parts[naming.CONTROLLER_MANAGER]
+    part = resolved.parts[naming.CONTROLLER_MANAGER]
     extra = known(naming.CONTROLLER_MANAGER, part.extra_args, version)
     files = (TLS_CRT, TLS_KEY, CA_CRT, CA_KEY, SA_KEY, FRONT_PROXY_CA, KUBECONFIG)
     container = pods.Container(
-        command=command_line(naming.CONTROLLER_MANAGER, controller_manager_flags(plan), extra),
+        command=command_line(naming.CONTROLLER_MANAGER, controller_manager_flags(resolved), extra),
         port=CONTROLLER_MANAGER_PORT,
         live="/healthz",
         ready="/healthz",
         mounts={"client": CLIENT_FILES},
-        volumes=[_files(naming.controller_manager_secret(plan.name), files)],
+        volumes=[_files(naming.controller_manager_secret(resolved.name), files)],
     )
-    return pods.deployment(plan, part, version, container, keys)
+    return pods.deployment(resolved, part, version, container, keys)
 
 
 def with_roots(deployment: Manifest) -> Manifest:
@@ -57,14 +51,14 @@ def with_roots(deployment: Manifest) -> Manifest:
     return changed
 
 
-def controller_manager_flags(plan: Blueprint) -> dict[str, str]:
+def controller_manager_flags(resolved: ResolvedCluster) -> dict[str, str]:
     """The flags that the operator sets, without dashes."""
     out = {
         **_client_flags(),
         "allocate-node-cidrs": "true",
         "client-ca-file": f"{CLIENT_FILES}/{CA_CRT}",
-        "cluster-cidr": ",".join(plan.pod_cidrs),
-        "cluster-name": plan.name,
+        "cluster-cidr": ",".join(resolved.pod_cidrs),
+        "cluster-name": resolved.name,
         "cluster-signing-cert-file": f"{CLIENT_FILES}/{CA_CRT}",
         "cluster-signing-key-file": f"{CLIENT_FILES}/{CA_KEY}",
         "controllers": "*,bootstrapsigner,tokencleaner",
@@ -72,15 +66,15 @@ def controller_manager_flags(plan: Blueprint) -> dict[str, str]:
         "root-ca-file": f"{CLIENT_FILES}/{CA_CRT}",
         "secure-port": str(CONTROLLER_MANAGER_PORT),
         "service-account-private-key-file": f"{CLIENT_FILES}/{SA_KEY}",
-        "service-cluster-ip-range": ",".join(plan.service_cidrs),
+        "service-cluster-ip-range": ",".join(resolved.service_cidrs),
         "use-service-account-credentials": "true",
     }
-    return {**out, **node_masks(plan.pod_cidrs)}
+    return {**out, **node_masks(resolved.pod_cidrs)}
 
 
-def scheduler(plan: Blueprint, version: str, keys: str) -> Manifest:
+def scheduler(resolved: ResolvedCluster, version: str, keys: str) -> Manifest:
     """The scheduler at a version; `keys` as for the API server."""
-    part = plan.parts[naming.SCHEDULER]
+    part = resolved.parts[naming.SCHEDULER]
     extra = known(naming.SCHEDULER, part.extra_args, version)
     container = pods.Container(
         command=command_line(naming.SCHEDULER, scheduler_flags(), extra),
@@ -89,10 +83,10 @@ def scheduler(plan: Blueprint, version: str, keys: str) -> Manifest:
         ready="/readyz",
         mounts={"client": CLIENT_FILES},
         volumes=[
-            _files(naming.scheduler_secret(plan.name), (TLS_CRT, TLS_KEY, CA_CRT, KUBECONFIG))
+            _files(naming.scheduler_secret(resolved.name), (TLS_CRT, TLS_KEY, CA_CRT, KUBECONFIG))
         ],
     )
-    return pods.deployment(plan, part, version, container, keys)
+    return pods.deployment(resolved, part, version, container, keys)
 
 
 def scheduler_flags() -> dict[str, str]:

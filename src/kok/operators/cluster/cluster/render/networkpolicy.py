@@ -16,7 +16,7 @@ from kok.api.meta import Manifest
 from kok.kube.objects import networkpolicy
 from kok.operators.cluster import naming
 from kok.operators.cluster.cluster.render.controllers import CONTROLLER_MANAGER_PORT, SCHEDULER_PORT
-from kok.operators.cluster.cluster.spec.blueprint import Blueprint
+from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
 
 KUBELET = ("TCP", 10250)
 API = ("TCP", names.API_PORT)
@@ -24,7 +24,7 @@ ETCD = ("TCP", 2379)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class PolicyInputs:
     """What a policy has to know beside the Cluster."""
 
     machines: Sequence[str] = ()
@@ -37,10 +37,10 @@ class Surroundings:
     """Who may scrape metrics, as peers of a NetworkPolicy."""
 
 
-def policies(plan: Blueprint, around: Surroundings) -> list[Manifest]:
+def policies(resolved: ResolvedCluster, around: PolicyInputs) -> list[Manifest]:
     """One policy for each component, named like its Deployment."""
-    return [_api_server(plan, around)] + [
-        _controller(plan, around, component, port)
+    return [_api_server(resolved, around)] + [
+        _controller(resolved, around, component, port)
         for component, port in (
             (naming.CONTROLLER_MANAGER, CONTROLLER_MANAGER_PORT),
             (naming.SCHEDULER, SCHEDULER_PORT),
@@ -48,17 +48,17 @@ def policies(plan: Blueprint, around: Surroundings) -> list[Manifest]:
     ]
 
 
-def _api_server(plan: Blueprint, around: Surroundings) -> Manifest:
+def _api_server(resolved: ResolvedCluster, around: PolicyInputs) -> Manifest:
     """Clients come from everywhere, and authenticate; they are nobody's pods behind a NodePort."""
-    inside = [*plan.pod_cidrs, *plan.service_cidrs, *plan.cluster.spec.egress]
+    inside = [*resolved.pod_cidrs, *resolved.service_cidrs, *resolved.cluster.spec.egress]
     etcd = {
         "app.kubernetes.io/name": "etcd",
         names.LABEL_OWNER_KIND: "EtcdCluster",
-        names.LABEL_OWNER_NAME: names.etcd_cluster(plan.name),
+        names.LABEL_OWNER_NAME: names.etcd_cluster(resolved.name),
     }
     return networkpolicy.policy(
-        naming.deployment(plan.name, naming.API_SERVER),
-        naming.pod_labels(plan.name, naming.API_SERVER),
+        naming.deployment(resolved.name, naming.API_SERVER),
+        naming.pod_labels(resolved.name, naming.API_SERVER),
         ingress=[networkpolicy.from_anywhere(API)],
         egress=[
             networkpolicy.going([networkpolicy.pods(etcd)], ETCD),
@@ -69,11 +69,13 @@ def _api_server(plan: Blueprint, around: Surroundings) -> Manifest:
     )
 
 
-def _controller(plan: Blueprint, around: Surroundings, component: str, port: int) -> Manifest:
-    servers = networkpolicy.pods(naming.pod_labels(plan.name, naming.API_SERVER))
+def _controller(
+    resolved: ResolvedCluster, around: PolicyInputs, component: str, port: int
+) -> Manifest:
+    servers = networkpolicy.pods(naming.pod_labels(resolved.name, naming.API_SERVER))
     return networkpolicy.policy(
-        naming.deployment(plan.name, component),
-        naming.pod_labels(plan.name, component),
+        naming.deployment(resolved.name, component),
+        naming.pod_labels(resolved.name, component),
         ingress=[networkpolicy.coming([dict(peer) for peer in around.scrapers], ("TCP", port))],
         egress=[networkpolicy.going([servers], API), networkpolicy.dns(around.dns_servers)],
     )

@@ -9,7 +9,7 @@ from typing import Any
 from kok.api.meta import Manifest
 from kok.api.names import LABEL_CLUSTER, LABEL_COMPONENT
 from kok.kube.objects.drift import covers
-from kok.operators.cluster.cluster.spec.blueprint import Blueprint, Part
+from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster, ResolvedComponent
 from kok.operators.cluster.naming import LABEL_VERSION, pod_labels
 
 USER = 65532
@@ -45,10 +45,14 @@ class Container:
 
 
 def deployment(
-    plan: Blueprint, part: Part, version: str, container: Container, keys: str
+    resolved: ResolvedCluster,
+    part: ResolvedComponent,
+    version: str,
+    container: Container,
+    keys: str,
 ) -> Manifest:
     """The Deployment of one component at one version; `keys` is a hash, see ANNOTATION_KEYS."""
-    labels = pod_labels(plan.name, part.component)
+    labels = pod_labels(resolved.name, part.component)
     annotations = {**part.pod_annotations, ANNOTATION_KEYS: keys}
     return {
         "apiVersion": "apps/v1",
@@ -69,13 +73,13 @@ def deployment(
                     "labels": {**labels, LABEL_VERSION: version},
                     "annotations": dict(sorted(annotations.items())),
                 },
-                "spec": _pod(plan, part, version, container),
+                "spec": _pod(resolved, part, version, container),
             },
         },
     }
 
 
-def marked(deployment: Manifest, notes: Mapping[str, str | None]) -> Manifest:
+def with_annotations(deployment: Manifest, notes: Mapping[str, str | None]) -> Manifest:
     """The Deployment, restarted once whenever one of these annotations of its pods changes.
 
     One that is None is not there: without a reason to restart no pod template changes.
@@ -89,7 +93,7 @@ def marked(deployment: Manifest, notes: Mapping[str, str | None]) -> Manifest:
     return {**deployment, "spec": {**spec, "template": {**template, "metadata": with_notes}}}
 
 
-def unrolled(made: Manifest, live: Manifest | None) -> Manifest:
+def without_rollout(made: Manifest, live: Manifest | None) -> Manifest:
     """The Deployment without what matters only to several pods, if that alone would roll it.
 
     One that was made for a single pod by an earlier release lacks these; it gets them with the next
@@ -117,7 +121,9 @@ def unrolled(made: Manifest, live: Manifest | None) -> Manifest:
     return made
 
 
-def _pod(plan: Blueprint, part: Part, version: str, container: Container) -> dict[str, Any]:
+def _pod(
+    resolved: ResolvedCluster, part: ResolvedComponent, version: str, container: Container
+) -> dict[str, Any]:
     pod: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -129,27 +135,29 @@ def _pod(plan: Blueprint, part: Part, version: str, container: Container) -> dic
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(plan, part, version, container)],
+        "containers": [_container(resolved, part, version, container)],
         "volumes": list(container.volumes),
     }
-    if pull_secrets := plan.cluster.spec.images.pull_secrets:
+    if pull_secrets := resolved.cluster.spec.images.pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in pull_secrets]
     if part.node_selector:
         pod["nodeSelector"] = dict(part.node_selector)
     if part.tolerations:
         pod["tolerations"] = [dict(t) for t in part.tolerations]
-    if spread := _spread(plan, part):
+    if spread := _spread(resolved, part):
         pod["topologySpreadConstraints"] = [spread]
     return pod
 
 
-def _container(plan: Blueprint, part: Part, version: str, container: Container) -> dict[str, Any]:
+def _container(
+    resolved: ResolvedCluster, part: ResolvedComponent, version: str, container: Container
+) -> dict[str, Any]:
     capabilities: dict[str, Any] = {"drop": ["ALL"]}
     if container.capabilities:
         capabilities["add"] = list(container.capabilities)
     return {
         "name": part.component,
-        "image": plan.image(part.component, version),
+        "image": resolved.image(part.component, version),
         "imagePullPolicy": "IfNotPresent",
         "command": list(container.command),
         "ports": [{"name": "https", "containerPort": container.port, "protocol": "TCP"}],
@@ -181,19 +189,19 @@ def _probe(path: str, *, period: int, failures: int, timeout: int) -> dict[str, 
     }
 
 
-def _spread(plan: Blueprint, part: Part) -> dict[str, Any] | None:
+def _spread(resolved: ResolvedCluster, part: ResolvedComponent) -> dict[str, Any] | None:
     """Over meta nodes, each revision by itself, so that a rollout finds room with few nodes.
 
     Also of a single pod: another number of pods is to restart none.
     """
-    if plan.profile.spread == "none":
+    if resolved.profile.spread == "none":
         return None
-    required = plan.profile.spread == "required"
+    required = resolved.profile.spread == "required"
     constraint: dict[str, Any] = {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "DoNotSchedule" if required else "ScheduleAnyway",
-        "labelSelector": {"matchLabels": pod_labels(plan.name, part.component)},
+        "labelSelector": {"matchLabels": pod_labels(resolved.name, part.component)},
         "matchLabelKeys": ["pod-template-hash"],
     }
     if required:
@@ -202,9 +210,9 @@ def _spread(plan: Blueprint, part: Part) -> dict[str, Any] | None:
     return constraint
 
 
-def budget(plan: Blueprint, part: Part) -> Manifest:
+def budget(resolved: ResolvedCluster, part: ResolvedComponent) -> Manifest:
     """The PodDisruptionBudget of one component: one pod at a time, broken ones at any time."""
-    labels = pod_labels(plan.name, part.component)
+    labels = pod_labels(resolved.name, part.component)
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -240,8 +248,8 @@ __all__ = [
     "Container",
     "budget",
     "deployment",
-    "marked",
     "projected",
     "secret_files",
-    "unrolled",
+    "with_annotations",
+    "without_rollout",
 ]

@@ -6,19 +6,14 @@ from typing import Any
 
 from kok.api import names
 from kok.api.meta import Manifest
-from kok.operators.cluster.cluster.endpoint import (
-    Endpoint,
-    is_address,
-    service_family,
-    wanted_node_port,
-)
-from kok.operators.cluster.cluster.spec.blueprint import Blueprint
+from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
+from kok.operators.cluster.endpoint import Endpoint, is_address, service_family, wanted_node_port
 from kok.operators.cluster.naming import API_SERVER, pod_labels
 
 
-def service(plan: Blueprint) -> Manifest:
+def service(resolved: ResolvedCluster) -> Manifest:
     """The Service; addresses and ports that were given out before are asked for again."""
-    cluster = plan.cluster
+    cluster = resolved.cluster
     spec = cluster.spec.endpoint
     port: dict[str, Any] = {
         "name": "https",
@@ -34,7 +29,7 @@ def service(plan: Blueprint) -> Manifest:
         ports.append({**port, "name": "public", "port": spec.port})
     body: dict[str, Any] = {
         "type": spec.type,
-        "selector": pod_labels(plan.name, API_SERVER),
+        "selector": pod_labels(resolved.name, API_SERVER),
         "ports": ports,
     }
     if service_family(cluster) == 6:
@@ -47,8 +42,8 @@ def service(plan: Blueprint) -> Manifest:
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {
-            "name": names.api_service(plan.name),
-            "labels": pod_labels(plan.name, API_SERVER),
+            "name": names.api_service(resolved.name),
+            "labels": pod_labels(resolved.name, API_SERVER),
         },
         "spec": body,
     }

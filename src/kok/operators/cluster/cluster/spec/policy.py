@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from kok.operators.cluster import reasons
-from kok.operators.cluster.cluster.endpoint import is_address
-from kok.operators.cluster.cluster.spec.blueprint import Blueprint
 from kok.operators.cluster.cluster.spec.flags import component_spec
+from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
+from kok.operators.cluster.endpoint import is_address
 from kok.operators.cluster.naming import COMPONENTS, SPEC_FIELDS
 from kok.runtime.controller.errors import Invalid
 from kok.runtime.policy import (
@@ -37,25 +37,25 @@ def wrong_host(host: str) -> str | None:
     )
 
 
-def check(policies: Policies, plan: Blueprint) -> None:
+def check(policies: Policies, resolved: ResolvedCluster) -> None:
     """Raises `Invalid` for the first field that the administrator does not allow.
 
     What etcd is to be is judged by its own operator.
     """
-    problem = wrong_host(plan.cluster.spec.endpoint.host)
+    problem = wrong_host(resolved.cluster.spec.endpoint.host)
     if problem is not None:
         raise Invalid(reasons.INVALID_NAME, problem)
-    for problem in _problems(policies, plan):
+    for problem in _problems(policies, resolved):
         if problem is not None:
             raise Invalid(reasons.FORBIDDEN_BY_POLICY, problem)
 
 
-def _problems(policies: Policies, plan: Blueprint) -> Iterator[str | None]:
-    spec = plan.cluster.spec
+def _problems(policies: Policies, resolved: ResolvedCluster) -> Iterator[str | None]:
+    spec = resolved.cluster.spec
     yield wrong_address(policies, spec.endpoint.host, "spec.endpoint.host")
     for component in COMPONENTS:
         given, field = component_spec(spec, component), f"spec.{SPEC_FIELDS[component]}"
-        image = plan.image(component, plan.version)
+        image = resolved.image(component, resolved.version)
         yield wrong_image(policies, image, "spec.images.registry")
         yield wrong_selector(policies, given.node_selector, f"{field}.nodeSelector")
         yield wrong_toleration(policies, given.tolerations, f"{field}.tolerations")

@@ -9,7 +9,7 @@ from tests.unit.operators.cluster.builders import (
     NOW,
     a_cluster,
     a_deployment,
-    a_world,
+    a_view,
     all_running,
     an_etcd,
 )
@@ -161,10 +161,10 @@ def a_pod(**status: Any) -> Manifest:
     ],
 )
 def test_pods_that_are_not_well_say_why(pod: Manifest, sentence: str) -> None:
-    world = a_world(
+    view = a_view(
         an_etcd(), a_deployment(API_SERVER, ready=0), pods=(pod,), words={"shop-apiserver-1": WORD}
     )
-    assert verdict(healthy(world=world, reach=None, bootstrap=None)) == sentence
+    assert verdict(healthy(view=view, reach=None, bootstrap=None)) == sentence
 
 
 def stuck(**condition: str) -> Manifest:
@@ -208,7 +208,7 @@ def test_a_rollout_that_hangs_says_why_and_the_cluster_still_serves(
     condition: dict[str, str], moving: bool, told: str
 ) -> None:
     cluster = a_cluster(status={"version": "1.36.4", "phase": "Running"})
-    found = healthy(world=a_world(an_etcd(), stuck(**condition), *all_running()[1:]))
+    found = healthy(view=a_view(an_etcd(), stuck(**condition), *all_running()[1:]))
     reason, sentence = told.split(": ", 1)
     assert verdict(found, "ControlPlaneReady", cluster) == f"False {told}"
     assert verdict(found, "Progressing", cluster) == (

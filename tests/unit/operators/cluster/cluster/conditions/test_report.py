@@ -9,22 +9,24 @@ from tests.unit.operators.cluster.builders import (
     NOW,
     a_cluster,
     a_deployment,
-    a_world,
+    a_view,
     all_running,
     an_addon,
     an_etcd,
 )
 from tests.unit.operators.cluster.judged import URL, healthy, verdict
 
-from kok.operators.cluster.cluster.conditions.findings import Bootstrap, Findings, Foreign, Reach
+from kok.operators.cluster.businesscluster.reachability import Reachability
+from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes
 from kok.operators.cluster.cluster.conditions.report import (
     addon_summaries,
     conditions,
     phase,
     report,
 )
-from kok.operators.cluster.cluster.endpoint import MetaNode, NoEndpoint
-from kok.operators.cluster.cluster.pki.keys import Problem
+from kok.operators.cluster.cluster.outcome import BootstrapState, ClusterOutcome
+from kok.operators.cluster.cluster.pki.keys import KeyProblem
+from kok.operators.cluster.endpoint import MetaNode, NoEndpoint
 from kok.operators.cluster.naming import API_SERVER, CONTROLLER_MANAGER
 from kok.runtime.controller.errors import Wait
 
@@ -68,14 +70,14 @@ def test_a_second_pass_that_finds_the_same_changes_nothing() -> None:
 
 
 def test_a_new_cluster_says_step_by_step_what_it_waits_for() -> None:
-    new = Findings(a_world(nodes=()), endpoint=NoEndpoint("WaitingForAddress", "no port yet"))
+    new = ClusterOutcome(a_view(nodes=()), endpoint=NoEndpoint("WaitingForAddress", "no port yet"))
     assert verdict(new) == "False WaitingForAddress: no port yet"
-    started = healthy(world=a_world(an_etcd(ready=False)), reach=None, bootstrap=None)
+    started = healthy(view=a_view(an_etcd(ready=False)), reach=None, bootstrap=None)
     assert verdict(started).startswith(
         "False WaitingForEtcd: EtcdCluster team-a/shop-etcd: Ready is False"
     )
-    alone = a_world(an_etcd(), a_deployment(API_SERVER, ready=0))
-    starting = healthy(world=alone, reach=None, bootstrap=None)
+    alone = a_view(an_etcd(), a_deployment(API_SERVER, ready=0))
+    starting = healthy(view=alone, reach=None, bootstrap=None)
     assert verdict(starting) == (
         "False Starting: ready: kube-apiserver 0/1, kube-controller-manager 0/1, kube-scheduler 0/1"
     )
@@ -83,45 +85,45 @@ def test_a_new_cluster_says_step_by_step_what_it_waits_for() -> None:
 
 
 def test_an_api_that_cannot_be_reached_from_outside_is_not_ready() -> None:
-    away = healthy(reach=Reach("unreachable", f"{URL} does not answer: refused"))
+    away = healthy(reach=Reachability("unreachable", f"{URL} does not answer: refused"))
     assert verdict(away) == f"False Unreachable: {URL} does not answer: refused"
     assert verdict(away, "ControlPlaneReady").startswith("True")
 
 
 def test_an_endpoint_that_leads_where_it_is_forbidden_says_so() -> None:
-    away = healthy(reach=Reach("barred", f"cannot connect to {URL}: forbidden"))
+    away = healthy(reach=Reachability("barred", f"cannot connect to {URL}: forbidden"))
     assert verdict(away) == f"False ForbiddenByPolicy: cannot connect to {URL}: forbidden"
     assert verdict(away, "EndpointReachable").startswith("False ForbiddenByPolicy")
 
 
 def test_an_endpoint_on_a_meta_node_that_is_down_says_so() -> None:
     down = MetaNode("meta-1", ("192.0.2.10",), usable=False)
-    world = a_world(an_etcd(), *all_running(), nodes=(down, META_2))
-    found = healthy(world=world, reach=Reach("unreachable", "https://192.0.2.10 is silent"))
+    view = a_view(an_etcd(), *all_running(), nodes=(down, META_2))
+    found = healthy(view=view, reach=Reachability("unreachable", "https://192.0.2.10 is silent"))
     assert "; that is node meta-1 of the meta cluster, which is not Ready" in verdict(found)
     chosen = a_cluster(endpoint={"host": "192.0.2.10"})
     assert verdict(found, cluster=chosen).endswith("https://192.0.2.10 is silent")
 
 
 def test_an_admin_without_rights_yet_is_not_ready() -> None:
-    assert verdict(healthy(reach=Reach("forbidden"))).startswith("False Creating")
+    assert verdict(healthy(reach=Reachability("forbidden"))).startswith("False Creating")
 
 
 def test_an_admin_kubeconfig_that_is_refused_is_named() -> None:
-    assert verdict(healthy(reach=Reach("unauthorized", "no"))).startswith(
+    assert verdict(healthy(reach=Reachability("unauthorized", "no"))).startswith(
         "False CredentialsRefused"
     )
 
 
 def test_a_new_cluster_waits_for_its_bootstrap_objects() -> None:
-    coming = Bootstrap(False, "Creating", "namespace kube-public is not there yet")
+    coming = BootstrapState(False, "Creating", "namespace kube-public is not there yet")
     assert verdict(healthy(bootstrap=coming)).startswith("False Creating: namespace kube-public")
 
 
 def test_what_the_tenant_refuses_or_blocks_does_not_make_a_serving_cluster_unready() -> None:
     said = "the business cluster refused ConfigMap x: failed calling webhook"
-    refused = Bootstrap(False, "ApplyFailed", said)
-    slow = Bootstrap(False, "Unreachable", "https://192.0.2.10:31443: did not answer in time")
+    refused = BootstrapState(False, "ApplyFailed", said)
+    slow = BootstrapState(False, "Unreachable", "https://192.0.2.10:31443: did not answer in time")
     serving = a_cluster(status={"phase": "Running", "version": "1.37.1"})
     for cluster in (a_cluster(), serving):
         found = healthy(bootstrap=refused)
@@ -138,8 +140,8 @@ def test_what_was_applied_stays_applied_while_the_api_is_away() -> None:
 
 
 def test_a_new_cluster_waits_for_its_addons_but_not_for_refused_or_sick_ones() -> None:
-    def with_addon(**state: Any) -> Findings:
-        return healthy(world=a_world(an_etcd(), *all_running(), an_addon("coredns", **state)))
+    def with_addon(**state: Any) -> ClusterOutcome:
+        return healthy(view=a_view(an_etcd(), *all_running(), an_addon("coredns", **state)))
 
     coming = with_addon(applied=False, healthy=False, reason="WaitingForCluster")
     assert verdict(coming) == "False WaitingForCluster: Addon shop-coredns: Ready is False"
@@ -154,7 +156,7 @@ def test_a_new_cluster_waits_for_its_addons_but_not_for_refused_or_sick_ones() -
 
 def test_pods_that_wait_for_the_first_node_are_said_to_and_do_not_matter() -> None:
     addon = an_addon("coredns", reason="WaitingForNodes")
-    found = healthy(world=a_world(an_etcd(), *all_running(), addon))
+    found = healthy(view=a_view(an_etcd(), *all_running(), addon))
     assert verdict(found).startswith("True Available")
     assert verdict(found, "AddonsReady").startswith("True WaitingForNodes")
 
@@ -162,15 +164,15 @@ def test_pods_that_wait_for_the_first_node_are_said_to_and_do_not_matter() -> No
 def test_an_addon_whose_spec_was_just_changed_is_not_applied() -> None:
     addon = an_addon("coredns")
     addon["metadata"]["generation"] = 2
-    found = healthy(world=a_world(an_etcd(), *all_running(), addon))
+    found = healthy(view=a_view(an_etcd(), *all_running(), addon))
     assert verdict(found, "AddonsReady").startswith("False")
 
 
 def test_a_lost_replica_is_shown_and_the_cluster_still_works() -> None:
     two = {"apiServer": {"replicas": 2}}
-    world = a_world(an_etcd(), a_deployment(API_SERVER, ready=1, desired=2), *all_running()[1:])
+    view = a_view(an_etcd(), a_deployment(API_SERVER, ready=1, desired=2), *all_running()[1:])
     cluster = a_cluster(**two, status={"version": "1.37.1"})
-    found = healthy(world=world)
+    found = healthy(view=view)
     assert verdict(found, cluster=cluster).startswith("True Available")
     assert verdict(found, "ControlPlaneReady", cluster) == (
         "False ReplicasMissing: ready: kube-apiserver 1/2"
@@ -178,14 +180,14 @@ def test_a_lost_replica_is_shown_and_the_cluster_still_works() -> None:
 
 
 def test_no_controller_manager_at_all_is_not_ready() -> None:
-    world = a_world(
+    view = a_view(
         an_etcd(), *(d for d in all_running() if "controller" not in d["metadata"]["name"])
     )
-    assert verdict(healthy(world=world)).startswith("False Starting")
+    assert verdict(healthy(view=view)).startswith("False Starting")
 
 
 def test_a_refused_ca_is_the_first_thing_to_say() -> None:
-    problem = Problem("shop-ca", "CAChanged", "Secret team-a/shop-ca holds another CA")
+    problem = KeyProblem("shop-ca", "CAChanged", "Secret team-a/shop-ca holds another CA")
     found = healthy(problems=(problem,))
     assert verdict(found) == "False CAChanged: Secret team-a/shop-ca holds another CA"
 
@@ -199,7 +201,7 @@ def test_a_ca_that_ends_soon_is_told_and_harms_nobody_yet() -> None:
 
 def test_what_stopped_the_pass_explains_why_there_is_no_cluster() -> None:
     stop = Wait("PortTaken", "the meta cluster refuses port 31443")
-    new = healthy(world=a_world(an_etcd()), reach=None, bootstrap=None, stopped=stop)
+    new = healthy(view=a_view(an_etcd()), reach=None, bootstrap=None, stopped=stop)
     assert verdict(new) == "False PortTaken: the meta cluster refuses port 31443"
     assert verdict(healthy(stopped=stop)).startswith("True Available")
     assert verdict(healthy(stopped=stop), "Progressing").startswith("False PortTaken")
@@ -207,13 +209,13 @@ def test_what_stopped_the_pass_explains_why_there_is_no_cluster() -> None:
 
 def test_an_upgrade_names_the_component_that_it_is_at() -> None:
     cluster = a_cluster(status={"version": "1.36.4", "phase": "Running"})
-    world = a_world(
+    view = a_view(
         an_etcd(),
         a_deployment(API_SERVER),
         a_deployment(CONTROLLER_MANAGER, ready=0, total=2),
         an_addon("coredns"),
     )
-    found = healthy(world=world)
+    found = healthy(view=view)
     assert verdict(found, "Progressing", cluster) == (
         "True RollingOut: 1.36.4 -> 1.37.1: kube-controller-manager is being rolled out"
     )
@@ -223,16 +225,16 @@ def test_an_upgrade_names_the_component_that_it_is_at() -> None:
 def test_a_component_shows_the_version_that_is_completely_rolled_out() -> None:
     status = {"components": [{"name": API_SERVER, "version": "1.36.4", "ready": 1, "desired": 1}]}
     cluster = a_cluster(status=status)
-    rolling = a_world(a_deployment(API_SERVER, version="1.37.1", ready=1, total=2))
-    report(cluster.status, cluster.model_copy(deep=True), healthy(world=rolling), NOW)
+    rolling = a_view(a_deployment(API_SERVER, version="1.37.1", ready=1, total=2))
+    report(cluster.status, cluster.model_copy(deep=True), healthy(view=rolling), NOW)
     assert cluster.status.components[0].version == "1.36.4"
 
 
 def test_etcd_that_was_lost_is_named_as_the_cause() -> None:
     cluster = a_cluster()
     report(cluster.status, cluster, healthy(), NOW)
-    world = a_world(an_etcd(ready=False), *all_running(ready=0))
-    found = healthy(world=world, reach=None, bootstrap=None)
+    view = a_view(an_etcd(ready=False), *all_running(ready=0))
+    found = healthy(view=view, reach=None, bootstrap=None)
     assert verdict(found, cluster=cluster).startswith("False EtcdNotReady: EtcdCluster team-a")
 
 
@@ -255,41 +257,43 @@ def test_a_ca_of_etcd_is_confirmed_only_when_all_api_servers_have_it() -> None:
     etcd["metadata"]["annotations"] = {"kok.dev/ca-trusted": "Drop-0"}
     server = a_deployment(API_SERVER)
     server["spec"]["template"]["metadata"]["annotations"] = {"kok.dev/etcd-ca": "Trust-1"}
-    assert a_world(etcd, server).etcd_trust("shop") == "Trust-1"
-    assert a_world(etcd, server).etcd_trusted("shop") == "Trust-1"
+    assert a_view(etcd, server).etcd_trust("shop") == "Trust-1"
+    assert a_view(etcd, server).etcd_trusted("shop") == "Trust-1"
     for short in ({"total": 2}, {"ready": 0}, {"updated": 0}):
         waiting = a_deployment(API_SERVER, **short)
         waiting["spec"] = server["spec"]
-        assert a_world(etcd, waiting).etcd_trusted("shop") == "Drop-0"
-    assert a_world(an_etcd(), a_deployment(API_SERVER)).etcd_trusted("shop") is None
-    assert a_world(an_etcd()).etcd_trust("shop") is None
+        assert a_view(etcd, waiting).etcd_trusted("shop") == "Drop-0"
+    assert a_view(an_etcd(), a_deployment(API_SERVER)).etcd_trusted("shop") is None
+    assert a_view(an_etcd()).etcd_trust("shop") is None
 
 
 def test_a_restore_of_etcd_is_told_with_its_step() -> None:
     etcd = an_etcd(ready=False)
     etcd["status"] = {**etcd["status"], "restore": {"name": "back", "step": "Seeding"}}
     etcd["status"]["restored"] = {"uid": "uid-1"}
-    world = a_world(etcd, *all_running(ready=0))
-    found = conditions(a_cluster(), healthy(world=world, reach=None))["EtcdReady"]
+    view = a_view(etcd, *all_running(ready=0))
+    found = conditions(a_cluster(), healthy(view=view, reach=None))["EtcdReady"]
     assert found.reason == "EtcdRestoring"
     assert "EtcdRestore back (Seeding)" in found.message
-    assert world.etcd_restored("shop") == "uid-1"
-    assert a_world(an_etcd()).etcd_restored("shop") is None
+    assert view.etcd_restored("shop") == "uid-1"
+    assert a_view(an_etcd()).etcd_restored("shop") is None
 
 
 def test_foreign_nodes_that_wait_are_named_with_the_command() -> None:
     names = tuple(f"w{number}" for number in range(10))
-    said = verdict(healthy(foreign=Foreign(names)), "ForeignNodesCertified")
+    said = verdict(healthy(unmanaged=UnmanagedNodes(names)), "ForeignNodesCertified")
     assert said == (
         "False ApprovalNeeded: nodes that belong to no Machine wait for serving certificates, "
         "without which logs and exec fail there: w0, w1, w2, w3, w4, w5, w6, w7 and 2 more; write "
         "kok node approve shop w0 -n team-a, or set spec.nodes.foreign to Approve"
     )
-    assert verdict(healthy(foreign=Foreign(names))).startswith("True Available")
+    assert verdict(healthy(unmanaged=UnmanagedNodes(names))).startswith("True Available")
 
 
 def test_what_a_foreign_node_may_not_have_is_told() -> None:
-    found = healthy(foreign=Foreign(("w7", "w8"), "CertificateSigningRequest c is not approved: x"))
+    found = healthy(
+        unmanaged=UnmanagedNodes(("w7", "w8"), "CertificateSigningRequest c is not approved: x")
+    )
     assert verdict(found, "ForeignNodesCertified") == (
         "False CertificateRequestRefused: CertificateSigningRequest c is not approved: x; 1 more "
         "wait"
@@ -299,18 +303,18 @@ def test_what_a_foreign_node_may_not_have_is_told() -> None:
 def test_foreign_nodes_are_told_of_while_there_is_something_to_say() -> None:
     cluster = a_cluster()
     status = cluster.status
-    report(status, cluster, healthy(foreign=Foreign(("w7",))), NOW)
+    report(status, cluster, healthy(unmanaged=UnmanagedNodes(("w7",))), NOW)
     assert status.condition("ForeignNodesCertified") is not None
-    report(status, cluster, healthy(foreign=None), NOW)  # Nobody could look.
+    report(status, cluster, healthy(unmanaged=None), NOW)  # Nobody could look.
     assert status.condition("ForeignNodesCertified") is not None
-    report(status, cluster, healthy(foreign=Foreign()), NOW)
+    report(status, cluster, healthy(unmanaged=UnmanagedNodes()), NOW)
     assert status.condition("ForeignNodesCertified") is None
 
 
 def test_an_addon_that_cannot_be_read_is_one_that_is_not_ready() -> None:
     addon = an_addon("coredns")
     addon["spec"]["cluster"] = ["shop"]
-    found = healthy(world=a_world(an_etcd(), *all_running(), addon))
+    found = healthy(view=a_view(an_etcd(), *all_running(), addon))
     judged = conditions(a_cluster(), found)["AddonsReady"]
     assert (judged.holds, judged.reason) == (False, "Unreadable")
     assert "Addon team-a/shop-coredns cannot be read: spec.cluster" in judged.message

@@ -15,19 +15,19 @@ from tests.unit.pki.chains import chain
 
 from kok import pki
 from kok.api.meta import Manifest
-from kok.operators.cluster.cluster.endpoint import Endpoint
+from kok.operators.cluster.businesscluster.connections import leaf_in_kubeconfig
 from kok.operators.cluster.cluster.pki.credentials import (
     Credentials,
     Issuer,
-    Names,
+    ServingNames,
     encryption_configuration,
-    leaf_in_kubeconfig,
 )
 from kok.operators.cluster.cluster.pki.keys import KeyRing, Keys
-from kok.operators.cluster.cluster.spec.blueprint import blueprint
+from kok.operators.cluster.cluster.spec.resolved import resolve
+from kok.operators.cluster.endpoint import Endpoint
 from kok.runtime.controller.errors import Invalid
 
-SERVED = Names(("api.example",), ("192.0.2.10",))
+SERVED = ServingNames(("api.example",), ("192.0.2.10",))
 PUBLIC = Endpoint("192.0.2.10", 31443)
 
 
@@ -41,12 +41,12 @@ def issue(
     lives: dict[str, Manifest] | None = None,
     *,
     now: datetime = NOW,
-    served: Names = SERVED,
+    served: ServingNames = SERVED,
     endpoint: Endpoint | None = PUBLIC,
     **spec: Any,
 ) -> Credentials:
-    plan = blueprint(a_cluster(**spec))
-    return Issuer(plan, keys, lives or {}, now).all(served, endpoint)
+    resolved = resolve(a_cluster(**spec))
+    return Issuer(resolved, keys, lives or {}, now).all(served, endpoint)
 
 
 def by_name(made: Credentials) -> dict[str, Manifest]:
@@ -132,9 +132,9 @@ async def test_a_certificate_of_masters_from_before_is_exchanged(keys: Keys) -> 
 async def test_kubeconfigs_of_all_clusters_can_be_merged(keys: Keys) -> None:
     names: list[str] = []
     for namespace, cluster in (("team-a", "shop"), ("team-b", "shop"), ("team", "a-shop")):
-        plan = blueprint(a_cluster(cluster).model_copy(deep=True))
-        plan.cluster.metadata.namespace = namespace
-        for secret in Issuer(plan, keys, {}, NOW).all(SERVED, PUBLIC).secrets:
+        resolved = resolve(a_cluster(cluster).model_copy(deep=True))
+        resolved.cluster.metadata.namespace = namespace
+        for secret in Issuer(resolved, keys, {}, NOW).all(SERVED, PUBLIC).secrets:
             if text := pki.decode(secret, "kubeconfig"):
                 document = yaml.safe_load(text)
                 found = [document[kind][0]["name"] for kind in ("contexts", "clusters", "users")]
@@ -194,7 +194,7 @@ async def test_a_kubeconfig_is_renewed_with_its_certificate(keys: Keys) -> None:
 
 async def test_a_new_address_changes_the_servers_certificate_alone(keys: Keys) -> None:
     first = by_name(issue(keys))
-    served = Names(SERVED.dns, (*SERVED.addresses, "192.0.2.11"))
+    served = ServingNames(SERVED.dns, (*SERVED.addresses, "192.0.2.11"))
     made = issue(keys, first, served=served)
     changed = {name for name, m in by_name(made).items() if m != first[name]}
     assert changed == {"shop-apiserver-tls"}
@@ -305,7 +305,7 @@ async def test_an_issuer_that_ends_is_told_like_a_ca(keys: Keys) -> None:
 
 async def test_a_name_that_cannot_stand_in_a_certificate_is_refused(keys: Keys) -> None:
     with pytest.raises(Invalid, match="is not a DNS name"):
-        issue(keys, served=Names(("bad name",), ()))
+        issue(keys, served=ServingNames(("bad name",), ()))
 
 
 async def test_a_ca_that_ends_soon_is_named_since_nothing_renews_it(keys: Keys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -32,6 +33,26 @@ def stored(keys: Keys) -> dict[str, Manifest]:
     return applied(a_cluster(), made)
 
 
+@dataclass(frozen=True)
+class InUse:
+    """Keys that were made and recorded, and the Secrets that hold them."""
+
+    keys: Keys
+    secrets: dict[str, Manifest]
+
+    async def again(
+        self, *gone: str, put: dict[str, Manifest] | None = None, **annotations: str
+    ) -> Keys:
+        """What a later pass makes of them, without those that are gone and with what was put in."""
+        left = {name: live for name, live in self.secrets.items() if name not in gone}
+        return await settle({**left, **(put or {})}, dict(self.keys.fingerprints), **annotations)
+
+
+async def in_use() -> InUse:
+    keys = await settle()
+    return InUse(keys, stored(keys))
+
+
 async def test_all_keys_are_made_the_first_time() -> None:
     keys = await settle()
     assert keys.problems == ()
@@ -53,99 +74,74 @@ async def test_an_operator_that_died_before_recording_them_uses_what_it_made() -
 
 
 async def test_nothing_changes_when_nothing_changed() -> None:
-    made = await settle()
-    again = await settle(stored(made), dict(made.fingerprints))
-    assert again == made
+    made = await in_use()
+    assert await made.again() == made.keys
 
 
 async def test_a_deleted_ca_is_not_made_anew() -> None:
-    made = await settle()
-    secrets = stored(made)
-    del secrets["shop-ca"]
-    keys = await settle(secrets, dict(made.fingerprints))
+    made = await in_use()
+    keys = await made.again("shop-ca")
     assert keys.ca is None
     assert "shop-ca" not in keys.data
     [problem] = keys.problems
     assert problem.reason == "CAMissing"
-    assert made.fingerprints["shop-ca"] in problem.message
+    assert made.keys.fingerprints["shop-ca"] in problem.message
     assert keys.front_proxy is not None
 
 
 async def test_a_deleted_ca_may_be_taken_back_from_the_controller_managers_copy() -> None:
-    made = await settle()
-    secrets = stored(made)
-    assert made.ca is not None
-    copy = pki.encode({"ca.crt": made.ca.cert_pem, "ca.key": made.ca.key_pem})
-    del secrets["shop-ca"]
-    secrets["shop-controller-manager"] = secret("shop-controller-manager", OPAQUE, copy)
-    keys = await settle(secrets, dict(made.fingerprints))
+    made = await in_use()
+    assert made.keys.ca is not None
+    copy = pki.encode({"ca.crt": made.keys.ca.cert_pem, "ca.key": made.keys.ca.key_pem})
+    name = "shop-controller-manager"
+    keys = await made.again("shop-ca", put={name: secret(name, OPAQUE, copy)})
     assert "Secret team-a/shop-controller-manager still has it" in keys.problems[0].message
 
 
 async def test_an_exchanged_ca_is_refused_until_it_is_trusted() -> None:
-    made, other = await settle(), await settle()
-    secrets = stored(made) | {"shop-ca": stored(other)["shop-ca"]}
-    latched = dict(made.fingerprints)
-    keys = await settle(secrets, latched)
+    made, other = await in_use(), await in_use()
+    exchanged = {"shop-ca": other.secrets["shop-ca"]}
+    keys = await made.again(put=exchanged)
     assert keys.ca is None
     [problem] = keys.problems
     assert problem.reason == "CAChanged"
-    new = other.fingerprints["shop-ca"]
+    new = other.keys.fingerprints["shop-ca"]
     assert f"{ANNOTATION_TRUST_CA}={new}" in problem.message
 
-    trusting = await settle(secrets, latched, **{ANNOTATION_TRUST_CA: new})
+    trusting = await made.again(put=exchanged, **{ANNOTATION_TRUST_CA: new})
     assert trusting.problems == ()
     assert trusting.fingerprints["shop-ca"] == new
     assert trusting.trusted == ("shop-ca",)
 
 
 async def test_trust_in_one_ca_is_no_trust_in_another() -> None:
-    made, other, third = await settle(), await settle(), await settle()
-    secrets = stored(made) | {"shop-ca": stored(other)["shop-ca"]}
-    keys = await settle(
-        secrets,
-        dict(made.fingerprints),
-        **{ANNOTATION_TRUST_CA: third.fingerprints["shop-ca"]},
-    )
+    made, other, third = await in_use(), await in_use(), await settle()
+    trust = {ANNOTATION_TRUST_CA: third.fingerprints["shop-ca"]}
+    keys = await made.again(put={"shop-ca": other.secrets["shop-ca"]}, **trust)
     assert keys.problems[0].reason == "CAChanged"
 
 
 async def test_a_certificate_smuggled_in_behind_the_ca_is_not_handed_on() -> None:
-    made = await settle()
-    assert made.ca is not None
-    stranger = pki.new_ca("stranger", NOW)
-    edited = {
-        **made.data["shop-ca"],
-        **pki.encode(
-            {
-                "tls.crt": made.ca.cert_pem + stranger.cert_pem,
-                "ca.crt": made.ca.cert_pem + stranger.cert_pem,
-            }
-        ),
-    }
-    secrets = stored(made) | {"shop-ca": secret("shop-ca", pki.TLS_SECRET_TYPE, edited)}
-    keys = await settle(secrets, dict(made.fingerprints))
+    made = await in_use()
+    assert made.keys.ca is not None
+    both = made.keys.ca.cert_pem + pki.new_ca("stranger", NOW).cert_pem
+    edited = {**made.keys.data["shop-ca"], **pki.encode({"tls.crt": both, "ca.crt": both})}
+    keys = await made.again(put={"shop-ca": secret("shop-ca", pki.TLS_SECRET_TYPE, edited)})
     assert keys.ca is not None
-    assert keys.ca.trust_pem == made.ca.trust_pem
-    assert keys.data["shop-ca"] == made.data["shop-ca"]
+    assert keys.ca.trust_pem == made.keys.ca.trust_pem
+    assert keys.data["shop-ca"] == made.keys.data["shop-ca"]
 
 
 async def test_a_mended_ca_is_used_again() -> None:
-    made, other = await settle(), await settle()
-    latched = dict(made.fingerprints)
-    broken = await settle(stored(made) | {"shop-ca": stored(other)["shop-ca"]}, latched)
+    made, other = await in_use(), await in_use()
+    broken = await made.again(put={"shop-ca": other.secrets["shop-ca"]})
     assert broken.ca is None
-    mended = await settle(stored(made), latched)
-    assert mended.ca == made.ca
+    assert (await made.again()).ca == made.keys.ca
 
 
 async def test_lost_and_changed_keys_are_named() -> None:
-    made, other = await settle(), await settle()
-    latched = dict(made.fingerprints)
-    secrets = stored(made)
-    secrets["shop-sa"] = stored(other)["shop-sa"]
-    del secrets["shop-encryption"]
-    keys = await settle(secrets, latched)
+    made, other = await in_use(), await in_use()
+    keys = await made.again("shop-encryption", put={"shop-sa": other.secrets["shop-sa"]})
     assert keys.service_account is None
     assert keys.encryption is None
     assert {p.secret: p.reason for p in keys.problems} == {
@@ -156,11 +152,11 @@ async def test_lost_and_changed_keys_are_named() -> None:
 
 async def test_nobody_goes_over_to_another_encryption_key() -> None:
     """The Secrets in etcd would be lost: it is put back, and no annotation says otherwise."""
-    made, other = await settle(), await settle()
-    latched, name = dict(made.fingerprints), "shop-encryption"
-    secrets = {**stored(made), name: stored(other)[name]}
-    for trust in ({}, {ANNOTATION_TRUST_CA: other.fingerprints[name]}):
-        keys = await settle(secrets, latched, **trust)
+    made, other = await in_use(), await in_use()
+    name = "shop-encryption"
+    latched = made.keys.fingerprints
+    for trust in ({}, {ANNOTATION_TRUST_CA: other.keys.fingerprints[name]}):
+        keys = await made.again(put={name: other.secrets[name]}, **trust)
         assert keys.encryption is None
         assert keys.trusted == ()
         [problem] = keys.problems
@@ -170,12 +166,11 @@ async def test_nobody_goes_over_to_another_encryption_key() -> None:
 
 
 async def test_one_goes_over_to_other_service_account_keys() -> None:
-    made, other = await settle(), await settle()
-    secrets = {**stored(made), "shop-sa": stored(other)["shop-sa"]}
-    trust = {ANNOTATION_TRUST_CA: other.fingerprints["shop-sa"]}
-    keys = await settle(secrets, dict(made.fingerprints), **trust)
+    made, other = await in_use(), await in_use()
+    trust = {ANNOTATION_TRUST_CA: other.keys.fingerprints["shop-sa"]}
+    keys = await made.again(put={"shop-sa": other.secrets["shop-sa"]}, **trust)
     assert keys.trusted == ("shop-sa",)
-    assert keys.service_account == other.service_account
+    assert keys.service_account == other.keys.service_account
 
 
 async def test_a_key_that_is_no_key_is_refused() -> None:
@@ -189,13 +184,11 @@ async def test_a_key_that_is_no_key_is_refused() -> None:
 
 
 async def test_a_lost_public_half_comes_back_from_the_private_one() -> None:
-    made = await settle()
-    assert made.service_account is not None
-    secrets = stored(made)
-    only = pki.encode({"sa.key": made.service_account.private_pem})
-    secrets["shop-sa"] = secret("shop-sa", OPAQUE, only)
-    keys = await settle(secrets, dict(made.fingerprints))
-    assert keys.data["shop-sa"] == made.data["shop-sa"]
+    made = await in_use()
+    assert made.keys.service_account is not None
+    only = pki.encode({"sa.key": made.keys.service_account.private_pem})
+    keys = await made.again(put={"shop-sa": secret("shop-sa", OPAQUE, only)})
+    assert keys.data["shop-sa"] == made.keys.data["shop-sa"]
 
 
 async def test_an_expired_ca_is_said_to_be_so() -> None:
@@ -231,25 +224,25 @@ async def test_an_intermediate_ca_brings_its_issuers_and_stays_its_authors() -> 
 
 
 async def test_what_an_earlier_version_took_for_its_own_is_told_by_who_wrote_it() -> None:
-    made = await settle()
-    secrets = stored(made)
+    made = await in_use()
+    secrets = made.secrets
     for name, entries in (("shop-ca", ["tls.crt", "tls.key"]), ("shop-encryption", ["key1"])):
         secrets[name]["metadata"]["managedFields"] = [
             *written_by("kubectl-client-side-apply", *entries),
             *written_by("kok-cluster", *entries),
         ]
     secrets["shop-sa"]["metadata"]["managedFields"] = written_by("kok-cluster", "sa.key")
-    keys = await settle(secrets, dict(made.fingerprints))
+    keys = await made.again()
     assert keys.brought == {"shop-ca", "shop-encryption"}
 
 
 async def test_keys_that_were_retained_or_lost_their_labels_are_still_ours() -> None:
-    made = await settle()
-    secrets = stored(made)
+    made = await in_use()
+    secrets = made.secrets
     for name, entry in (("shop-ca", "tls.key"), ("shop-sa", "sa.key")):
         del secrets[name]["metadata"]["ownerReferences"]
         secrets[name]["metadata"]["managedFields"] = written_by("kok-cluster", entry)
-    keys = await settle(secrets, dict(made.fingerprints))
+    keys = await made.again()
     assert keys.brought == frozenset()
 
 

@@ -15,7 +15,7 @@ from kok.api.meta import Manifest
 from kok.operators.cluster import naming
 from kok.operators.cluster.cluster.render import apiserver, controllers, owned, pods
 from kok.operators.cluster.cluster.render.service import service
-from kok.operators.cluster.cluster.spec.blueprint import Blueprint, blueprint
+from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster, resolve
 
 FULL: dict[str, Any] = {
     "version": "1.36.4",
@@ -39,28 +39,28 @@ FULL: dict[str, Any] = {
 }
 
 
-def everything(plan: Blueprint) -> list[Manifest]:
+def everything(resolved: ResolvedCluster) -> list[Manifest]:
     return [
-        owned.etcd_cluster(plan, None),
-        service(plan),
-        *(pods.budget(plan, part) for part in plan.parts.values()),
-        apiserver.deployment(plan, plan.version, "hash"),
-        controllers.controller_manager(plan, plan.version, "hash"),
-        controllers.scheduler(plan, plan.version, "hash"),
-        *owned.addons(plan),
+        owned.etcd_cluster(resolved, None),
+        service(resolved),
+        *(pods.budget(resolved, part) for part in resolved.parts.values()),
+        apiserver.deployment(resolved, resolved.version, "hash"),
+        controllers.controller_manager(resolved, resolved.version, "hash"),
+        controllers.scheduler(resolved, resolved.version, "hash"),
+        *owned.addons(resolved),
     ]
 
 
 @pytest.mark.parametrize(("name", "spec"), [("edge", {}), ("ha", FULL)])
 def test_children_are_rendered_as_they_were(name: str, spec: dict[str, Any]) -> None:
-    golden.check(f"children-{name}", everything(blueprint(a_cluster(**spec))))
+    golden.check(f"children-{name}", everything(resolve(a_cluster(**spec))))
 
 
 def pod_specs(**spec: Any) -> dict[str, dict[str, Any]]:
-    plan = blueprint(a_cluster(**spec))
+    resolved = resolve(a_cluster(**spec))
     return {
         m["metadata"]["name"]: m["spec"]["template"]["spec"]
-        for m in everything(plan)
+        for m in everything(resolved)
         if m["kind"] == "Deployment"
     }
 
@@ -158,7 +158,7 @@ def test_the_end_of_a_pod_follows_the_users_flags() -> None:
 def test_another_number_of_pods_restarts_none(profile: str) -> None:
     one, two = (
         everything(
-            blueprint(
+            resolve(
                 a_cluster(
                     profile=profile,
                     apiServer={"replicas": n},
@@ -191,21 +191,21 @@ def without_what_several_need(
 
 @pytest.mark.parametrize("state", [{}, {"flag": False}, {"spread": False}])
 def test_what_an_earlier_release_made_for_one_pod_is_not_restarted(state: dict[str, bool]) -> None:
-    plan = blueprint(a_cluster(profile="standard", apiServer={"replicas": 2}))
-    made = apiserver.deployment(plan, plan.version, "x")
+    resolved = resolve(a_cluster(profile="standard", apiServer={"replicas": 2}))
+    made = apiserver.deployment(resolved, resolved.version, "x")
     live = without_what_several_need(made, **state)
-    assert pods.unrolled(made, live)["spec"]["template"] == live["spec"]["template"]
-    assert pods.unrolled(made, None) == made
+    assert pods.without_rollout(made, live)["spec"]["template"] == live["spec"]["template"]
+    assert pods.without_rollout(made, None) == made
     # With another change they come as well.
-    later = apiserver.deployment(plan, plan.version, "y")
-    assert pods.unrolled(later, live) == later
+    later = apiserver.deployment(resolved, resolved.version, "y")
+    assert pods.without_rollout(later, live) == later
 
 
 def test_a_flag_waits_for_the_version_that_knows_it() -> None:
     extra = [{"name": "tls-curve-preferences", "value": "29"}]
-    plan = blueprint(a_cluster(version="1.36.4", apiServer={"extraArgs": extra}))
+    resolved = resolve(a_cluster(version="1.36.4", apiServer={"extraArgs": extra}))
     for version, there in (("1.36.4", True), ("1.35.4", False)):
-        [container] = apiserver.deployment(plan, version, "x")["spec"]["template"]["spec"][
+        [container] = apiserver.deployment(resolved, version, "x")["spec"]["template"]["spec"][
             "containers"
         ]
         assert any("tls-curve" in word for word in container["command"]) is there
@@ -232,7 +232,7 @@ def test_nodes_get_a_share_of_the_pod_addresses_that_fits(
 
 def test_what_cannot_be_changed_of_etcd_stays_as_it_was_made() -> None:
     live = an_etcd(version="3.5.21", members=1)
-    made = owned.etcd_cluster(blueprint(a_cluster(profile="ha")), live)["spec"]
+    made = owned.etcd_cluster(resolve(a_cluster(profile="ha")), live)["spec"]
     assert (made["version"], made["members"]) == ("3.5.21", 1)
 
 
@@ -241,7 +241,7 @@ def test_addons_can_be_left_out_and_given_values() -> None:
         {"name": "flannel", "enabled": False},
         {"name": "kube-proxy", "values": {"conntrack": {"min": 0}}},
     ]
-    made = {m["metadata"]["name"]: m for m in owned.addons(blueprint(a_cluster(addons=spec)))}
+    made = {m["metadata"]["name"]: m for m in owned.addons(resolve(a_cluster(addons=spec)))}
     assert set(made) == {"shop-coredns", "shop-kube-proxy"}
     assert made["shop-kube-proxy"]["spec"]["values"] == {"conntrack": {"min": 0}}
 
@@ -260,25 +260,25 @@ def test_spread_is_strict_only_where_the_profile_says_so() -> None:
 
 
 def test_a_restore_of_etcd_restarts_pods_once_and_its_absence_changes_nothing() -> None:
-    plan = blueprint(a_cluster())
-    made = apiserver.deployment(plan, plan.version, "keys")
-    assert pods.marked(made, {pods.ANNOTATION_RESTORED: None}) == made
-    marked = pods.marked(made, {pods.ANNOTATION_RESTORED: "uid-1"})
-    assert marked != made
-    notes = marked["spec"]["template"]["metadata"]["annotations"]
+    resolved = resolve(a_cluster())
+    made = apiserver.deployment(resolved, resolved.version, "keys")
+    assert pods.with_annotations(made, {pods.ANNOTATION_RESTORED: None}) == made
+    with_annotations = pods.with_annotations(made, {pods.ANNOTATION_RESTORED: "uid-1"})
+    assert with_annotations != made
+    notes = with_annotations["spec"]["template"]["metadata"]["annotations"]
     assert notes[pods.ANNOTATION_RESTORED] == "uid-1"
-    assert pods.marked(made, {pods.ANNOTATION_RESTORED: "uid-1"}) == marked
+    assert pods.with_annotations(made, {pods.ANNOTATION_RESTORED: "uid-1"}) == with_annotations
 
 
 def test_another_ca_of_etcd_is_noted_where_it_is_confirmed() -> None:
-    plan = blueprint(a_cluster())
-    assert "annotations" not in owned.etcd_cluster(plan, None)["metadata"]
-    notes = owned.etcd_cluster(plan, None, "Trust-1")["metadata"]["annotations"]
+    resolved = resolve(a_cluster())
+    assert "annotations" not in owned.etcd_cluster(resolved, None)["metadata"]
+    notes = owned.etcd_cluster(resolved, None, "Trust-1")["metadata"]["annotations"]
     assert notes == {"kok.dev/ca-trusted": "Trust-1"}
 
 
 def test_what_is_said_of_etcd_reaches_it_and_nothing_else_does() -> None:
-    plain = owned.etcd_cluster(blueprint(a_cluster()), None)
+    plain = owned.etcd_cluster(resolve(a_cluster()), None)
     left_open = {"backup", "restoreFrom", "maintenance", "recovery", "tuning"}
     assert left_open & set(plain["spec"]) == set()
     store = {"volume": {"claim": "backups", "path": ""}}
@@ -289,7 +289,7 @@ def test_what_is_said_of_etcd_reaches_it_and_nothing_else_does() -> None:
         "recovery": {"allowDataLoss": "abc"},
         "tuning": {"heartbeatMilliseconds": 200, "electionMilliseconds": 2000},
     }
-    asked = owned.etcd_cluster(blueprint(a_cluster(etcd=spec)), None)
+    asked = owned.etcd_cluster(resolve(a_cluster(etcd=spec)), None)
     assert asked["spec"]["backup"]["store"] == store
     assert asked["spec"]["backup"]["schedule"] == "0 * * * *"
     assert asked["spec"]["restoreFrom"]["backup"] == "one"

@@ -12,16 +12,16 @@ from tests.unit.operators.etcd.builders import an_etcd
 
 from kok.kube.objects.networkpolicy import pods_in
 from kok.operators.cluster import naming
+from kok.operators.cluster.cluster import caches
+from kok.operators.cluster.cluster.caches import meta_node
 from kok.operators.cluster.cluster.render import apiserver, controllers
-from kok.operators.cluster.cluster.render.networkpolicy import Surroundings, policies
-from kok.operators.cluster.cluster.shared import machines
-from kok.operators.cluster.cluster.shared.metanodes import meta_node
-from kok.operators.cluster.cluster.spec.blueprint import blueprint
+from kok.operators.cluster.cluster.render.networkpolicy import PolicyInputs, policies
+from kok.operators.cluster.cluster.spec.resolved import resolve
 from kok.operators.etcd import naming as etcd_naming
 from kok.runtime.policy import FORBIDDEN
 
 META_NODE, META_PODS = "192.0.2.10", "10.244.0.0/16"
-AROUND = Surroundings(
+AROUND = PolicyInputs(
     machines=("198.51.100.21", "169.254.169.254", META_NODE, "10.244.3.3"),
     closed=(*FORBIDDEN, META_NODE, META_PODS),
     scrapers=(pods_in("monitoring", {"app": "prometheus"}),),
@@ -33,8 +33,8 @@ def pod_of(component: str, cluster: str = "shop") -> Spot:
     return Spot("10.244.1.1", "team-a", naming.pod_labels(cluster, component))
 
 
-def network(around: Surroundings = AROUND, **spec: Any) -> Enforcer:
-    return Enforcer(policies(blueprint(a_cluster(**spec)), around))
+def network(around: PolicyInputs = AROUND, **spec: Any) -> Enforcer:
+    return Enforcer(policies(resolve(a_cluster(**spec)), around))
 
 
 SERVER, MANAGER, SCHEDULER = map(pod_of, naming.COMPONENTS)
@@ -81,7 +81,7 @@ def test_nothing_that_is_written_opens_what_is_not_the_tenants(
 def test_a_policy_of_somebody_elses_adds_up() -> None:
     """Why who may make NetworkPolicies is not held by ours, as docs/security.md says."""
     spot, port = OTHERS["meta API"]
-    made = policies(blueprint(a_cluster()), AROUND)
+    made = policies(resolve(a_cluster()), AROUND)
     theirs = {
         "metadata": {"name": "theirs"},
         "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]},
@@ -124,20 +124,20 @@ def test_metrics_are_for_declared_scrapers() -> None:
     for pod, port in ((MANAGER, 10257), (SCHEDULER, 10259)):
         assert network().lets(prometheus, pod, port)
         assert not network().lets(Spot("10.244.7.8", "monitoring", {"app": "x"}), pod, port)
-        assert not network(Surroundings()).lets(prometheus, pod, port)
+        assert not network(PolicyInputs()).lets(prometheus, pod, port)
 
 
 def test_the_policies_select_the_pods_that_are_made() -> None:
-    plan = blueprint(a_cluster())
+    resolved = resolve(a_cluster())
     made = {
         m["metadata"]["name"]: m["spec"]["template"]["metadata"]["labels"]
         for m in (
-            apiserver.deployment(plan, plan.version, ""),
-            controllers.controller_manager(plan, plan.version, ""),
-            controllers.scheduler(plan, plan.version, ""),
+            apiserver.deployment(resolved, resolved.version, ""),
+            controllers.controller_manager(resolved, resolved.version, ""),
+            controllers.scheduler(resolved, resolved.version, ""),
         )
     }
-    for policy in policies(plan, AROUND):
+    for policy in policies(resolved, AROUND):
         labels = made.pop(policy["metadata"]["name"])
         assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
     assert made == {}
@@ -145,7 +145,7 @@ def test_the_policies_select_the_pods_that_are_made() -> None:
 
 @pytest.mark.parametrize(("name", "spec"), [("plain", {}), ("egress", {"egress": EVERYWHERE})])
 def test_policies_are_rendered_as_they_were(name: str, spec: dict[str, Any]) -> None:
-    golden.check(f"network-{name}", policies(blueprint(a_cluster(**spec)), AROUND))
+    golden.check(f"network-{name}", policies(resolve(a_cluster(**spec)), AROUND))
 
 
 def a_machine(address: str, *more: str, told: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -158,11 +158,11 @@ def a_machine(address: str, *more: str, told: tuple[str, ...] = ()) -> dict[str,
 
 def test_a_host_opens_nothing_where_its_author_wrote_an_address() -> None:
     lying = a_machine("198.51.100.21", told=("203.0.113.66", "203.0.113.67"))
-    assert machines.place(lying).addresses == ("198.51.100.21",)
+    assert caches.machine_addresses(lying).addresses == ("198.51.100.21",)
     listed = a_machine("node.example", "10.0.2.15", told=("203.0.113.66",))
-    assert machines.place(listed).addresses == ("10.0.2.15",)
+    assert caches.machine_addresses(listed).addresses == ("10.0.2.15",)
     named = a_machine("node.example", told=("198.51.100.22", "203.0.113.67"))
-    assert machines.place(named).addresses == ("198.51.100.22",)
+    assert caches.machine_addresses(named).addresses == ("198.51.100.22",)
 
 
 def test_what_the_meta_nodes_have_is_known() -> None:
@@ -188,7 +188,7 @@ def test_of_a_meta_node_all_addresses_are_closed() -> None:
     node = meta_node({"metadata": {"name": "meta-1"}, "status": {"addresses": told}})
     assert node.addresses == (META_NODE,)
     assert node.closed == (META_NODE, "203.0.113.7", "2001:db8::7")
-    around = Surroundings(closed=node.closed)
+    around = PolicyInputs(closed=node.closed)
     rules = network(around, egress=["203.0.113.0/24", "2001:db8::/64"])
     assert rules.lets(SERVER, Spot("203.0.113.8"), 10250)
     for address in ("203.0.113.7", "2001:db8::7"):

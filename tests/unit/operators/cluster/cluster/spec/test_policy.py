@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.operators.cluster.builders import a_cluster
 
-from kok.operators.cluster.cluster.spec.blueprint import blueprint
 from kok.operators.cluster.cluster.spec.policy import check
+from kok.operators.cluster.cluster.spec.resolved import resolve
 from kok.runtime.controller.errors import Invalid
 from kok.runtime.policy import Policies
 
@@ -34,7 +34,7 @@ RULES = Policies(
 )
 def test_a_field_that_is_not_allowed_is_named(spec: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as raised:
-        check(RULES, blueprint(a_cluster(**spec)))
+        check(RULES, resolve(a_cluster(**spec)))
     assert raised.value.reason == "ForbiddenByPolicy"
     assert raised.value.message.startswith(f"{field}: ")
 
@@ -46,15 +46,15 @@ def test_a_field_that_is_not_allowed_is_named(spec: dict[str, Any], field: str) 
 def test_what_is_no_host_is_named(host: str) -> None:
     """Such as what is a user and a host in a URL; Clusters may be older than the API's rule."""
     with pytest.raises(Invalid, match="is no host") as raised:
-        check(Policies(), blueprint(a_cluster(endpoint={"host": host})))
+        check(Policies(), resolve(a_cluster(endpoint={"host": host})))
     assert raised.value.reason == "InvalidName"
 
 
 @pytest.mark.parametrize("host", ["", "api.shop_1.example", "192.0.2.7", "2001:db8::7"])
 def test_names_and_addresses_are_hosts(host: str) -> None:
-    check(Policies(), blueprint(a_cluster(endpoint={"host": host})))
+    check(Policies(), resolve(a_cluster(endpoint={"host": host})))
 
 
 def test_what_is_allowed_stands_in_nobodys_way() -> None:
     spec = {"nodeSelector": {"pool": "a"}, "tolerations": [{"key": "dedicated"}]}
-    check(RULES, blueprint(a_cluster(apiServer=spec, endpoint={"host": "api.example"})))
+    check(RULES, resolve(a_cluster(apiServer=spec, endpoint={"host": "api.example"})))

@@ -1,0 +1,55 @@
+"""Reads everything in the meta cluster that a pass over an Addon looks at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kok.api.cluster.addon import Addon
+from kok.api.cluster.cluster import Cluster
+from kok.api.unreadable import Unreadable
+from kok.kube.client import Kube
+from kok.kube.decoding.truncation import FREE_FORM
+from kok.operators.cluster import reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """An Addon that this one depends on."""
+
+    name: str
+    ready: bool | None
+    """None if there is none of that name."""
+    unreadable: Unreadable | None = None
+    """Why nobody knows whether it is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddonView:
+    """What was observed."""
+
+    cluster: Cluster | None
+    dependencies: tuple[Dependency, ...] = ()
+
+
+async def observe(kube: Kube, addon: Addon) -> AddonView:
+    """Reads it all. Raises `KubeError`, and `Unreadable` for the Cluster."""
+    cluster = await read_cluster(kube, addon)
+    needed = [await _dependency(kube, addon, name) for name in addon.spec.depends_on]
+    return AddonView(cluster, tuple(needed))
+
+
+async def read_cluster(kube: Kube, addon: Addon) -> Cluster | None:
+    """The Cluster of an Addon. Raises `KubeError`, `Unreadable`."""
+    kind = Cluster.info.kind
+    live = await kube.get(kind, addon.spec.cluster, addon.namespace, unread=FREE_FORM)
+    return None if live is None else Cluster.parse(live)
+
+
+async def _dependency(kube: Kube, addon: Addon, name: str) -> Dependency:
+    live = await kube.get(Addon.info.kind, name, addon.namespace)
+    if live is None:
+        return Dependency(name, None)
+    try:
+        return Dependency(name, Addon.parse(live).status.is_true(reasons.READY))
+    except Unreadable as error:
+        return Dependency(name, ready=False, unreadable=error)

@@ -1,0 +1,1 @@
+"""What takes a Cluster more than one pass, recorded in `status.operation`."""

@@ -1,1 +1,0 @@
-"""What all Clusters look at together: nodes of the meta cluster, Machines."""

@@ -1,0 +1,39 @@
+"""Who is woken when something of a business cluster changes."""
+
+from __future__ import annotations
+
+from kok.operators.cluster.wakeups import Wakeups
+
+
+def test_of_an_addon_only_what_it_says_now_is_remembered() -> None:
+    wakeups, app = Wakeups(), {"metadata": {"namespace": "n", "name": "app"}}
+    wakeups.register("n", "app", "shop", [], lambda: None)
+    wakeups.register("n", "other", "shop", ["app"], lambda: None)
+    for i in range(100):
+        wakeups.register("n", "app", f"shop-{i}", [f"{i}-{j}" for j in range(16)], lambda: None)
+    held = (wakeups._said, wakeups._addons, wakeups._dependents)
+    assert [len(one) for one in held] == [2, 2, 17]
+    wakeups.forget(("n", "app"))
+    wakeups.forget(("n", "app"))
+    assert [len(one) for one in held] == [1, 1, 1]
+    assert list(wakeups.of_addon(app)) == [("n", "other")], "there may be another of that name"
+    wakeups.forget(("n", "other"))
+    assert [len(one) for one in held] == [0, 0, 0]
+
+
+def test_addons_are_woken_by_what_they_hang_on() -> None:
+    wakeups, woken = Wakeups(), []
+    wakeups.register("n", "dns", "shop", [], lambda: woken.append("dns"))
+    wakeups.register("n", "app", "shop", ["dns"], lambda: woken.append("app"))
+    wakeups.register("m", "dns", "shop", [], lambda: woken.append("other"))
+    wakeups.wake_addons(("n", "shop"))
+    assert woken == ["dns", "app"]
+    wakeups.wake_addon(("n", "shop"), "app")
+    assert woken[2:] == ["app"]
+    cluster = {"metadata": {"namespace": "n", "name": "shop"}}
+    assert set(wakeups.of_cluster(cluster)) == {("n", "dns"), ("n", "app")}
+    dns = {"metadata": {"namespace": "n", "name": "dns"}}
+    assert list(wakeups.of_addon(dns)) == [("n", "app")]
+    wakeups.forget(("n", "app"))
+    wakeups.wake_addons(("n", "shop"))
+    assert woken[3:] == ["dns"]
