@@ -26,7 +26,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.http.access import from_kubeconfig
 from kok.operators.cluster.inside import rbac
-from kok.operators.machine.census import Census
+from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node import bootstrap_tokens, nodes, tend
 from kok.operators.machine.node.drain import Drain
 from kok.operators.machine.node.refusals import Refusals
@@ -366,7 +366,7 @@ async def approve(p: Pass[Machine], tenant: Tenant, reached: str = "") -> None:
         builders.cluster(),
         reached,
         meta,
-        census=Census(p.clock.monotonic),
+        lists=MachineLists(p.clock.monotonic),
         memory=Refusals(),
     )
 

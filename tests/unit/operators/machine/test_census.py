@@ -12,7 +12,7 @@ from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import MARK
-from kok.operators.machine.census import EVERY, REMEMBERED, Census
+from kok.operators.machine.machine_lists import EVERY, REMEMBERED, MachineLists
 from kok.runtime.clock import settle
 
 
@@ -37,26 +37,26 @@ async def test_many_who_ask_at_once_are_answered_by_one_list() -> None:
     now = [100.0]
     machines = [named(f"m{n}") for n in range(50)]
     kube: Any = Listing(*machines)
-    census = Census(lambda: now[0])
-    found = await asyncio.gather(*(census.of(kube, m, 0.0) for m in machines))
+    lists = MachineLists(lambda: now[0])
+    found = await asyncio.gather(*(lists.of(kube, m, 0.0) for m in machines))
     assert kube.lists == 1
     assert {len(others.objects) for others in found} == {49}
     now[0] += EVERY
-    await census.of(kube, machines[0], 0.0)
+    await lists.of(kube, machines[0], 0.0)
     assert kube.lists == 2
 
 
 async def test_no_elder_and_nobody_who_marked_the_host_is_missed() -> None:
     kube: Any = Listing(named("old"))
-    census = Census(lambda: 100.0)
-    await census.of(kube, named("old"), 0.0)
+    lists = MachineLists(lambda: 100.0)
+    await lists.of(kube, named("old"), 0.0)
     kube.machines += [named("elder"), named("younger")]
     # Whoever was there before the one who asks is in the list that has the one who asks.
-    found = await census.of(kube, kube.machines[-1], 0.0)
+    found = await lists.of(kube, kube.machines[-1], 0.0)
     assert {m.name for m in found.objects} == {"old", "elder"}
     # The host was seen after the list was made: its owner may be newer than that.
     kube.machines.append(named("owner"))
-    found = await census.of(kube, kube.machines[0], 100.5)
+    found = await lists.of(kube, kube.machines[0], 100.5)
     assert "owner" in {m.name for m in found.objects}
 
 
@@ -70,12 +70,12 @@ async def test_a_machine_that_nobody_can_read_ends_no_census() -> None:
             return [wrong, large, *good]
 
     kube: Any = Odd(named("a"), named("b"))
-    census = Census(lambda: 100.0)
-    found = await census.of(kube, named("a"), 0.0)
+    lists = MachineLists(lambda: 100.0)
+    found = await lists.of(kube, named("a"), 0.0)
     assert [m.name for m in found.objects] == ["b"]
     # They are not taken for gone: a host that bears their mark is theirs.
     assert {odd.uid for odd in found.odd} == {"odd", "large"}
-    assert [m.name for m in (await census.now(kube, "team-a")).objects] == ["a", "b"]
+    assert [m.name for m in (await lists.now(kube, "team-a")).objects] == ["a", "b"]
 
 
 class Slow:
@@ -95,10 +95,10 @@ class Slow:
 
 
 async def test_many_nodes_that_join_at_once_share_a_list_of_machines() -> None:
-    kube, census = Slow(), Census(lambda: 100.0)
+    kube, lists = Slow(), MachineLists(lambda: 100.0)
 
     async def asked() -> str:
-        found = await census.now(cast("Kube", kube), "team-a")
+        found = await lists.now(cast("Kube", kube), "team-a")
         return found.objects[0].name
 
     first = asyncio.create_task(asked())
@@ -115,13 +115,13 @@ async def test_many_nodes_that_join_at_once_share_a_list_of_machines() -> None:
 
 async def test_of_namespaces_that_nobody_asks_about_nothing_is_remembered() -> None:
     now = [100.0]
-    census = Census(lambda: now[0])
+    lists = MachineLists(lambda: now[0])
     large: Any = Listing(*[named("m")] * (REMEMBERED // 2))
     for namespace in ("a", "b", "c"):
         now[0] += EVERY / 10
-        await census.now(large, namespace)
+        await lists.now(large, namespace)
     # As many as there is room for, the newest.
-    assert set(census._of) == {"b", "c"}
+    assert set(lists._of) == {"b", "c"}
     now[0] += EVERY
-    await census.now(cast("Any", Listing(named("d"))), "d")
-    assert set(census._of) == {"d"}
+    await lists.now(cast("Any", Listing(named("d"))), "d")
+    assert set(lists._of) == {"d"}

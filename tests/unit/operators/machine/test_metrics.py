@@ -57,7 +57,7 @@ async def work(names: list[str], code: int) -> None:
         SystemClock(),
         "m",
         cast("Any", SimpleNamespace()),
-        session.view,
+        session.memory,
         lambda: None,
     )
     await hand.install(plans, Owner(uid="m"), cast("Any", dict.fromkeys(names)))

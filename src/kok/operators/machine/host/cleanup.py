@@ -8,21 +8,21 @@ from kok.api.machine.host import AbandonedHost, Host, HostUse
 from kok.api.names import ANNOTATION_ABANDON_HOST, ANNOTATION_TRUST_HOST_KEY
 from kok.kube import kinds
 from kok.operators.machine import reasons
-from kok.operators.machine.host.abandoned import Abandoned
+from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.ssh_secrets import Keeper
 from kok.operators.machine.machine.act import Hand
 from kok.operators.machine.machine.observe import Observer
-from kok.operators.machine.remote import places
-from kok.operators.machine.remote.agent import HostTaken
-from kok.operators.machine.remote.permits import Problem
-from kok.operators.machine.remote.places import Sameness
+from kok.operators.machine.remote import host_identity
+from kok.operators.machine.remote.commands import HostTaken
+from kok.operators.machine.remote.host_credentials import Problem
+from kok.operators.machine.remote.host_identity import HostMatch
 from kok.operators.machine.remote.session import Session, Sessions
 from kok.operators.machine.remote.ssh import Connections, Expected, Target, expected
 from kok.operators.machine.remote.survey import Owner
 from kok.runtime.controller.reconciler import DONE, Done, Pass
 
 SOON = 5.0
-UNMARKED = (Sameness.REKEYED, Sameness.OTHER)
+UNMARKED = (HostMatch.REKEYED, HostMatch.OTHER)
 
 
 class Cleaner:
@@ -56,10 +56,10 @@ class Cleaner:
         if used is None:
             return True
         session = self._session(p)
-        session.view.clean_seen = session.view.clean_seen or p.now
+        session.memory.clean_seen = session.memory.clean_seen or p.now
         where = self._where(p)
-        taken = isinstance(session.view.error, HostTaken) and session.view.error.owner.uid
-        if session.view.cleaned or (taken and where is Sameness.SAME):
+        taken = isinstance(session.memory.error, HostTaken) and session.memory.error.owner.uid
+        if session.memory.cleaned or (taken and where is HostMatch.SAME):
             # What belongs to somebody else by now was cleaned up before that one began.
             await self._forget(p, used.uid)
             return True
@@ -69,29 +69,29 @@ class Cleaner:
         session.aim(target)
         if not session.doing and session.wait() <= 0:
             key = p.obj.metadata.uid
-            hand = Hand(self._connections, p.clock, used.uid, target, session.view, p.wake, key)
+            hand = Hand(self._connections, p.clock, used.uid, target, session.memory, p.wake, key)
             owner = Owner(
                 uid=used.uid,
                 machine=f"{p.obj.namespace}/{used.machine}",
                 cluster=f"{p.obj.namespace}/{used.cluster}",
                 installation=await self._observer.identity(p.kube),
             )
-            work = hand.clean(owner, marked=where is not Sameness.SAME)
+            work = hand.clean(owner, marked=where is not HostMatch.SAME)
             session.start("clean", work, p.wake)
         return False
 
     def tried_since(self, p: Pass[Host]) -> datetime:
         """Since when this process has been trying to clean the host."""
-        return self._session(p).view.clean_seen or p.now
+        return self._session(p).memory.clean_seen or p.now
 
     def sentence(self, p: Pass[Host]) -> str:
         """Why the host is not clean yet."""
         used = p.status.used_by
         name = used.machine if used is not None else ""
-        error = self._session(p).view.error
+        error = self._session(p).memory.error
         problem = self._problems.get(p.obj.metadata.uid)
         if used is not None and isinstance(error, HostTaken) and self._where(p) in UNMARKED:
-            text = places.uncleaned(used, p.obj.spec.port, _expected(p))
+            text = host_identity.uncleaned(used, p.obj.spec.port, _expected(p))
             problem = problem or Problem(reasons.HOST_NOT_CLEAN, text)
         why = problem.message if problem is not None else error.message if error is not None else ""
         text = f"Machine {name} is gone and has not left the host clean"
@@ -151,19 +151,21 @@ class Cleaner:
         secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
         await self._keeper.let_go(p, secret)
 
-    def _where(self, p: Pass[Host]) -> Sameness:
+    def _where(self, p: Pass[Host]) -> HostMatch:
         """Whether the host is the one that was used."""
-        return places.compare(p.status.used_by, p.obj.spec.address, p.obj.spec.port, _expected(p))
+        return host_identity.compare(
+            p.status.used_by, p.obj.spec.address, p.obj.spec.port, _expected(p)
+        )
 
     async def _target(self, p: Pass[Host]) -> Target | None:
         """Where and as whom to log in; None, and a problem, if that is not possible."""
         host, spec, uid = p.obj, p.obj.spec, p.obj.metadata.uid
         used, want = p.status.used_by, _expected(p)
-        if used is not None and self._where(p) is Sameness.ELSEWHERE:
+        if used is not None and self._where(p) is HostMatch.ELSEWHERE:
             self._problems[uid] = Problem(reasons.HOST_NOT_CLEAN, _elsewhere(host, used))
             return None
         secret = await p.kube.get(kinds.SECRET, spec.ssh.secret, host.namespace)
-        found = await self._observer.permits.credentials(host, secret)
+        found = await self._observer.credentials.credentials(host, secret)
         if isinstance(found, Problem):
             self._problems[uid] = found
             return None

@@ -31,13 +31,13 @@ from kok.kube.objects.machines import some
 from kok.kube.objects.ownership import owned_by, owner_labels, refers_to
 from kok.kube.objects.together import asking
 from kok.operators.machine import reasons
-from kok.operators.machine.census import Census
-from kok.operators.machine.host.abandoned import Abandoned
+from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.kubenode import claims, conditions, decide, render, software
 from kok.operators.machine.kubenode.components import SoftwareObjects
-from kok.operators.machine.kubenode.render import Place
+from kok.operators.machine.kubenode.render import NodeHostSource
 from kok.operators.machine.machine.observe import OPERATOR, access_of, machine_identity
-from kok.operators.machine.machine.wakeups import ClusterChanges, all_of_namespace
+from kok.operators.machine.machine_lists import MachineLists
+from kok.operators.machine.watches import ClusterChanges, all_of_namespace
 from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 from kok.runtime.policy import Policies
@@ -51,7 +51,7 @@ MACHINE, COMPONENT, KUBENODE = Machine.info.kind, Component.info.kind, KubeNode.
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class KubeNodeView:
     """What a pass sees."""
 
     cluster: Cluster | None
@@ -81,9 +81,9 @@ class KubeNodeReconciler:
     wakes_on: Sequence[Wake]
 
     def __init__(
-        self, policies: Policies, census: Census, abandoned: Abandoned | None = None
+        self, policies: Policies, lists: MachineLists, abandoned: Abandoned | None = None
     ) -> None:
-        self._census = census
+        self._lists = lists
         self._abandoned = abandoned or Abandoned()
         self.wakes_on = (
             Wake(MACHINE),
@@ -103,50 +103,50 @@ class KubeNodeReconciler:
     async def reconcile(self, p: Pass[KubeNode]) -> Result:
         """See `Reconciler`."""
         kubenode = p.obj
-        world = await _observe(p, self._census)
-        conditions.count(p.status, kubenode, world.mine)
+        view = await _observe(p, self._lists)
+        conditions.count(p.status, kubenode, view.mine)
         left = self._abandoned.of(kubenode.namespace, kubenode.name)
         p.status.abandoned = left[: conditions.ABANDONED_MOST]
-        if world.cluster is None or world.cluster.deleting:
-            gone = "is being deleted" if world.cluster is not None else "does not exist"
+        if view.cluster is None or view.cluster.deleting:
+            gone = "is being deleted" if view.cluster is not None else "does not exist"
             raise Wait(
-                reasons.CLUSTER_MISSING if world.cluster is None else reasons.CLUSTER_DELETING,
+                reasons.CLUSTER_MISSING if view.cluster is None else reasons.CLUSTER_DELETING,
                 f"Cluster {kubenode.namespace}/{kubenode.spec.cluster} {gone}; create it, or "
                 "delete this KubeNode",
                 30.0,
             )
-        for odd in world.odd_mine:
+        for odd in view.odd_mine:
             # Without it another host would be taken in its place, or others be disturbed with it.
             raise odd
-        version = software.kubernetes_version(kubenode, world.cluster)
+        version = software.kubernetes_version(kubenode, view.cluster)
         p.status.version = version
-        _tell_of_addresses(p, world.cluster)
-        wanted = software.software(kubenode, world.cluster, version, world.mine)
-        objects = SoftwareObjects(p.kube, self._session(), kubenode, world.components)
+        _tell_of_addresses(p, view.cluster)
+        wanted = software.software(kubenode, view.cluster, version, view.mine)
+        objects = SoftwareObjects(p.kube, self._session(), kubenode, view.components)
         await objects.ensure(wanted)
-        places, missing = await self._places(p, world)
-        outdated = await self._machines(p, world, places, wanted)
-        if not world.odd:
+        places, missing = await self._places(p, view)
+        outdated = await self._machines(p, view, places, wanted)
+        if not view.odd:
             # Nobody knows what software one has that cannot be read.
-            await objects.release(_in_use(world, wanted))
-        good, reason, message = conditions.sum_up(kubenode, world.mine, outdated, missing)
-        self._conclude(p, world, places, (good, reason, message))
+            await objects.release(_in_use(view, wanted))
+        good, reason, message = conditions.sum_up(kubenode, view.mine, outdated, missing)
+        self._conclude(p, view, places, (good, reason, message))
         # A corrected list of checksums comes without an event.
         watched = bool(kubenode.spec.artifacts.checksums) and not p.status.is_true("Ready")
         return Result(CHECKSUMS_AGAIN if watched else None)
 
     async def finalize(self, p: Pass[KubeNode]) -> Result | Done:
         """Its Machines go first, each by its own clean-up; the Components go with their owners."""
-        world = await _observe(p, self._census)
-        conditions.count(p.status, p.obj, world.mine)
-        await _send_away(p, world.mine)
-        for odd in world.odd_mine:
+        view = await _observe(p, self._lists)
+        conditions.count(p.status, p.obj, view.mine)
+        await _send_away(p, view.mine)
+        for odd in view.odd_mine:
             if not odd.deleting:
                 with contextlib.suppress(NotFound, Conflict):  # it went since it was listed
                     await p.kube.delete(MACHINE, odd.name, odd.namespace, uid=odd.uid)
         left = [
-            *(f"{m.name}: {m.status.removal or 'being removed'}" for m in world.mine),
-            *(odd.message for odd in world.odd_mine),
+            *(f"{m.name}: {m.status.removal or 'being removed'}" for m in view.mine),
+            *(odd.message for odd in view.odd_mine),
         ]
         if left:
             told = "; ".join(left[:3])
@@ -170,7 +170,9 @@ class KubeNodeReconciler:
             )
         return self._http
 
-    async def _places(self, p: Pass[KubeNode], world: World) -> tuple[list[Place], int]:
+    async def _places(
+        self, p: Pass[KubeNode], view: KubeNodeView
+    ) -> tuple[list[NodeHostSource], int]:
         """The hosts that are to have Machines, and how many are missing."""
         spec = p.obj.spec
         if spec.pool is None:
@@ -185,7 +187,7 @@ class KubeNodeReconciler:
                     p.kube.list(KUBENODE, p.obj.namespace, unread=FREE_FORM, keep=unrecorded)
                 )
             there, kubenodes = listed(Host, found.result()), listed(KubeNode, others.result())
-            mine = {m.spec.node: m for m in world.mine}
+            mine = {m.spec.node: m for m in view.mine}
             for odd in there.odd:
                 if odd.name in mine or odd.name in p.obj.status.claims:
                     # Not gone: its Machine must not be taken away for that.
@@ -194,9 +196,9 @@ class KubeNodeReconciler:
             taken = claims.taken_by_others(
                 p.obj,
                 kubenodes.objects,
-                world.machines,
+                view.machines,
                 hosts.values(),
-                odd=(*kubenodes.odd, *world.odd),
+                odd=(*kubenodes.odd, *view.odd),
             )
             claimed = claims.plan(p.obj, hosts, mine, taken)
             if list(claimed.held) != p.obj.status.claims:
@@ -207,45 +209,45 @@ class KubeNodeReconciler:
     async def _machines(
         self,
         p: Pass[KubeNode],
-        world: World,
-        places: Sequence[Place],
+        view: KubeNodeView,
+        places: Sequence[NodeHostSource],
         wanted: Sequence[MachineComponent],
     ) -> list[str]:
         """Makes, changes and deletes Machines; names of those that wait for their turn."""
         intents = {
             m["metadata"]["name"]: m
-            for m in (render.machine(p.obj, place, wanted, world.access_hash) for place in places)
+            for m in (render.machine(p.obj, place, wanted, view.access_hash) for place in places)
         }
-        await _send_away(p, [m for m in world.mine if m.name not in intents])
-        foreign = [m.name for m in world.machines if m.name in intents and m.name not in world.own]
+        await _send_away(p, [m for m in view.mine if m.name not in intents])
+        foreign = [m.name for m in view.machines if m.name in intents and m.name not in view.own]
         if foreign:
             raise Invalid(
                 reasons.MACHINES_NOT_READY,
                 f"Machine {' and '.join(foreign)} is there already and is not this KubeNode's; "
                 "delete it, or give the host another name",
             )
-        now = decide.changeable(intents, world.own)
+        now = decide.changeable(intents, view.own)
         try:
-            await ensure_all(p.kube, now.values(), list(world.own.values()))
+            await ensure_all(p.kube, now.values(), list(view.own.values()))
         except InvalidObject as error:
             raise Invalid(error.reason, error.message) from None
         return sorted(
             name
             for name, intent in intents.items()
-            if name in world.own
-            and decide.disturbs(intent, world.own[name])
+            if name in view.own
+            and decide.disturbs(intent, view.own[name])
             and decide.disturbs(intent, now[name])
         )
 
     def _conclude(
         self,
         p: Pass[KubeNode],
-        world: World,
-        places: Sequence[Place],
+        view: KubeNodeView,
+        places: Sequence[NodeHostSource],
         judged: tuple[bool, str, str],
     ) -> None:
         good, reason, message = judged
-        fresh = {names.machine(p.obj.name, place.name) for place in places} - set(world.own)
+        fresh = {names.machine(p.obj.name, place.name) for place in places} - set(view.own)
         if fresh:
             good, reason = False, reasons.MACHINES_NOT_READY
             message = f"Machine {', '.join(sorted(fresh)[:3])} was just made"
@@ -253,7 +255,7 @@ class KubeNodeReconciler:
         p.status.phase = "Ready" if good else "Progressing"
 
 
-async def _observe(p: Pass[KubeNode], census: Census) -> World:
+async def _observe(p: Pass[KubeNode], lists: MachineLists) -> KubeNodeView:
     namespace, kube = p.obj.namespace, p.kube
     name = p.obj.spec.cluster
     async with asking() as group:
@@ -268,7 +270,7 @@ async def _observe(p: Pass[KubeNode], census: Census) -> World:
                 unread=FREE_FORM,
             )
         )
-        all_ = ask(census.now(kube, namespace))
+        all_ = ask(lists.now(kube, namespace))
         there = ask(kube.list(COMPONENT, namespace, bare=True, keep=unrecorded))
         identity = ask(kube.get(kinds.SECRET, names.operator_secret(name, OPERATOR), namespace))
     found, everybody, components = asked.result(), all_.result(), there.result()
@@ -278,7 +280,7 @@ async def _observe(p: Pass[KubeNode], census: Census) -> World:
     access = access_of(cluster, machine_identity(identity.result(), cluster)[0])
     mine = listed(Machine, own)
     by_name = {m["metadata"]["name"]: m for m in own}
-    return World(
+    return KubeNodeView(
         cluster=cluster,
         machines=everybody.objects,
         mine=tuple(sorted(mine.objects, key=lambda m: m.name)),
@@ -348,9 +350,9 @@ def _tell_of_addresses(p: Pass[KubeNode], cluster: Cluster) -> None:
         p.status.drop_conditions(["PodAddresses"])
 
 
-def _in_use(world: World, wanted: Sequence[MachineComponent]) -> list[str]:
+def _in_use(view: KubeNodeView, wanted: Sequence[MachineComponent]) -> list[str]:
     """Components that are wanted, or that any Machine of the namespace still has."""
-    machines = (*world.machines, *world.mine)
+    machines = (*view.machines, *view.mine)
     used = [*wanted, *(c for m in machines for c in m.spec.components)]
     return sorted({names.component(c.name, c.version) for c in used})
 

@@ -13,15 +13,15 @@ from kok.api.names import ANNOTATION_ABANDON_HOST, LABEL_HOST, LABEL_KUBENODE
 from kok.kube import kinds
 from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.operators.machine import reasons
-from kok.operators.machine.host.abandoned import Abandoned
+from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.ssh_secrets import touched
 from kok.operators.machine.machine.act import Hand
-from kok.operators.machine.machine.decide import Case
-from kok.operators.machine.machine.status import report_way
+from kok.operators.machine.machine.conditions.status import report_way
+from kok.operators.machine.machine.decide import MachineView
 from kok.operators.machine.node.drain import FORCED_PATIENCE, Drain
 from kok.operators.machine.node.tenants import Tenant
-from kok.operators.machine.remote import jobs, places
-from kok.operators.machine.remote.agent import HostTaken
+from kok.operators.machine.remote import host_identity, jobs
+from kok.operators.machine.remote.commands import HostTaken
 from kok.operators.machine.remote.session import LEAST, Session
 from kok.operators.machine.remote.survey import Owner
 from kok.operators.machine.settings import MachineSettings
@@ -42,7 +42,7 @@ class Removal:
     def __init__(
         self,
         p: Pass[Machine],
-        case: Case,
+        view: MachineView,
         session: Session,
         hand: Hand | None,
         settings: MachineSettings,
@@ -51,7 +51,7 @@ class Removal:
     ) -> None:
         """`hand` is None if there is no way to the host."""
         self._p = p
-        self._case = case
+        self._view = view
         self._session = session
         self._hand = hand
         self._abandoned = abandoned
@@ -61,7 +61,7 @@ class Removal:
         began = p.status.drain_since or p.now
         given = span(p.obj.spec.drain_timeout)
         self._planned_until = began + given
-        seen = case.view.drain_seen or p.now
+        seen = view.memory.drain_seen or p.now
         self._drain_until = max(self._planned_until, seen + min(given, LEAST))
         self._unseen_until = began + UNSEEN_FOR
 
@@ -71,17 +71,17 @@ class Removal:
         over = (self._p.status.clean_since or self._p.now) + self._patience
         if self._hand is None:
             return over
-        seen = self._case.view.clean_seen or self._p.now
+        seen = self._view.memory.clean_seen or self._p.now
         return max(over, seen + min(self._patience, LEAST))
 
     async def step(self) -> Result | Done:
         """`Wait` says what is being done; `DONE` that nothing is left to do."""
         if self._p.paused:
             # What it could have done meanwhile it has not tried.
-            self._case.view.drain_seen = self._case.view.clean_seen = None
+            self._view.memory.drain_seen = self._view.memory.clean_seen = None
             raise Paused("removal")
         self._p.status.drain_since = self._p.status.drain_since or self._p.now
-        report_way(self._p.status, self._case)
+        report_way(self._p.status, self._view)
         if self._session.doing not in ("", "drain", "clean"):
             # An installation is of no use any more; its jobs are stopped by the clean-up.
             self._session.cancel()
@@ -94,20 +94,20 @@ class Removal:
     # --- the business cluster
 
     async def _leave_cluster(self) -> None:
-        case, view = self._case, self._case.view
+        view, memory = self._view, self._view.memory
         joined = self._p.status.is_true("Joined") or self._p.status.token_id is not None
-        if view.drained or not joined:
+        if memory.drained or not joined:
             return
-        if case.world.cluster_gone:
-            view.drained = True
+        if view.objects.cluster_gone:
+            memory.drained = True
             return
-        tenant = case.world.tenant
+        tenant = view.objects.tenant
         if tenant is None or not tenant.known:
             self._wait_for_api(tenant)
-            view.drained = True
+            memory.drained = True
             return
-        if case.world.node is None:
-            view.drained = True
+        if view.objects.node is None:
+            memory.drained = True
             return
         await self._drain(tenant)
 
@@ -121,10 +121,10 @@ class Removal:
             self._wait(f"waiting for the API of Cluster {self._p.obj.spec.cluster}", 2.0)
 
     async def _drain(self, tenant: Tenant) -> None:
-        node, view = self._case.world.node, self._case.view
+        node, memory = self._view.objects.node, self._view.memory
         if node is None:
             return
-        view.drain_seen = view.drain_seen or self._p.now
+        memory.drain_seen = memory.drain_seen or self._p.now
         if not self._session.doing and self._session.wait() <= 0:
             drain = Drain(
                 kube=tenant.kube,
@@ -135,37 +135,37 @@ class Removal:
                 told=self._told,
             )
             self._session.start("drain", self._drained(drain, node.uid), self._p.wake)
-        text = f": {view.draining}" if view.draining else ""
-        if view.error is not None:
-            text += f" ({view.error.message})"
+        text = f": {memory.draining}" if memory.draining else ""
+        if memory.error is not None:
+            text += f" ({memory.error.message})"
         # A drain that is refused again and again has no pods to wait for any more.
-        patience = timedelta() if view.error is not None else ENDING
+        patience = timedelta() if memory.error is not None else ENDING
         if self._p.now >= self._drain_until + patience:
             # Whatever it hangs on: the time that it was given is over.
             self._session.cancel()
-            view.drained = True
+            memory.drained = True
             return
         self._wait(f"draining node {node.name}{text}", self._soon(self._drain_until + patience))
 
     async def _drained(self, drain: Drain, uid: str) -> None:
-        view = self._case.view
+        memory = self._view.memory
         await drain.run()
-        view.forced = drain.forced
-        view.drained = True
+        memory.forced = drain.forced
+        memory.drained = True
         # Another Node of that name by now would not be this Machine's; one that could not be
         # deleted now is tried again after the host was cleaned, and nothing is drained twice.
         with suppress(KubeError):
             await drain.kube.delete(kinds.NODE, drain.node, uid=uid)
 
     def _told(self, text: str) -> None:
-        if text != self._case.view.draining:
-            self._case.view.draining = text
+        if text != self._view.memory.draining:
+            self._view.memory.draining = text
             self._p.wake()
 
     async def _forget_node(self) -> None:
         """The Node once more: a kubelet that was restarted meanwhile makes it anew."""
-        world, name = self._case.world, self._p.obj.spec.node
-        if self._case.view.forced:
+        objects, name = self._view.objects, self._p.obj.spec.node
+        if self._view.memory.forced:
             self._p.event(
                 reasons.DRAIN_FORCED,
                 f"pods of node {name} were deleted in spite of their disruption budgets, since no "
@@ -173,14 +173,14 @@ class Removal:
                 f"{self._p.obj.spec.drain_timeout}",
                 warning=True,
             )
-        if world.cluster_gone or not self._p.status.is_true("Joined"):
+        if objects.cluster_gone or not self._p.status.is_true("Joined"):
             return
-        tenant = world.tenant
+        tenant = objects.tenant
         why = "does not answer"
         try:
             if tenant is not None and tenant.known:
-                if world.node is not None:
-                    await tenant.kube.delete(kinds.NODE, name, uid=world.node.uid)
+                if objects.node is not None:
+                    await tenant.kube.delete(kinds.NODE, name, uid=objects.node.uid)
                 return
         except Conflict:
             return  # Another Node of that name, which is not this Machine's.
@@ -196,7 +196,7 @@ class Removal:
         )
 
     async def _take_token_back(self) -> None:
-        token, tenant = self._p.status.token_id, self._case.world.tenant
+        token, tenant = self._p.status.token_id, self._view.objects.tenant
         if token is None or tenant is None or tenant.answers is False:
             return  # It ends by itself within minutes.
         try:
@@ -213,24 +213,24 @@ class Removal:
         if was is None or self._hand is None:
             return False
         target = self._hand.target
-        found = places.compare(was, target.address, target.port, target.expected)
-        return found is not places.Sameness.SAME
+        found = host_identity.compare(was, target.address, target.port, target.expected)
+        return found is not host_identity.HostMatch.SAME
 
     async def _clean_host(self) -> None:
-        view, machine = self._case.view, self._p.obj
+        memory, machine = self._view.memory, self._p.obj
         listed = self._abandoned.holds(machine.namespace, machine.metadata.uid)
         if not touched(self._p.status) or listed:
             return
-        if not self._strange and isinstance(view.error, HostTaken) and view.error.owner.uid:
+        if not self._strange and isinstance(memory.error, HostTaken) and memory.error.owner.uid:
             # It belongs to somebody else by now, so nothing of ours is there any more.
-            view.cleaned = True
-        if view.cleaned:
+            memory.cleaned = True
+        if memory.cleaned:
             await self._report_clean()
             return
         self._p.status.clean_since = self._p.status.clean_since or self._p.now
-        view.clean_seen = view.clean_seen or self._p.now
+        memory.clean_seen = memory.clean_seen or self._p.now
         annotation = machine.metadata.annotations.get(ANNOTATION_ABANDON_HOST)
-        hopeless = self._case.world.hopeless and self._hand is None
+        hopeless = self._view.objects.hopeless and self._hand is None
         if annotation == "true" or hopeless or self._p.now >= self._let_go:
             await self._abandon()
             return
@@ -239,7 +239,7 @@ class Removal:
                 uid=machine.metadata.uid,
                 machine=f"{machine.namespace}/{machine.name}",
                 cluster=f"{machine.namespace}/{machine.spec.cluster}",
-                installation=self._case.world.installation,
+                installation=self._view.objects.installation,
             )
             work = self._hand.clean(owner, marked=self._strange)
             self._session.start("clean", work, self._p.wake)
@@ -248,14 +248,14 @@ class Removal:
     async def _report_clean(self) -> None:
         """The Host, where the Machine has one, may be claimed again."""
         name, machine = self._p.obj.metadata.labels.get(LABEL_HOST), self._p.obj
-        if not name or self._case.view.reported:
+        if not name or self._view.memory.reported:
             return
         live = await self._p.kube.get(HOST, name, machine.namespace)
         if live is not None:
             used = (live.get("status") or {}).get("usedBy") or {}
             if used.get("uid") == machine.metadata.uid:
                 await self._write_use(live, None)
-        self._case.view.reported = True
+        self._view.memory.reported = True
 
     async def _write_use(self, host: Manifest, use: HostUse | None) -> None:
         """Of a Host as it is: whether all of it can be read does not matter here."""
@@ -271,9 +271,9 @@ class Removal:
 
     def _obstacle(self) -> str:
         """Why the host is not clean yet, and what becomes of that."""
-        view, why = self._case.view, self._why()
+        memory, why = self._view.memory, self._why()
         if not why:
-            job = view.jobs.get(jobs.REMOVAL)
+            job = memory.jobs.get(jobs.REMOVAL)
             return f": {job.step}" if job is not None and job.step else ""
         return (
             f": {why}; left to do there: {self._left()}; gives up at "
@@ -283,13 +283,13 @@ class Removal:
 
     def _why(self) -> str:
         """What keeps the host from being cleaned up."""
-        error, refusal = self._case.view.error, self._case.world.refusal
+        error, refusal = self._view.memory.error, self._view.objects.refusal
         if self._hand is None:
             return refusal.message if refusal is not None else "there is no way to log in"
         was = self._p.status.installed_on
         if was is not None and self._strange and isinstance(error, HostTaken):
             target = self._hand.target
-            return places.uncleaned(was, target.port, target.expected)
+            return host_identity.uncleaned(was, target.port, target.expected)
         return error.message if error is not None else ""
 
     def _left(self) -> str:

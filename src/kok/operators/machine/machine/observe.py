@@ -1,4 +1,4 @@
-"""What a pass over a Machine sees of the world, in one frozen picture."""
+"""What a pass over a Machine sees, in one frozen picture."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from kok.kube.http.access import AccessError
 from kok.kube.lists.tolerant import Listed
 from kok.kube.objects import addresses
 from kok.operators.machine import reasons
-from kok.operators.machine.census import Census
 from kok.operators.machine.component.sandboxed import HELD_MOST, taken
+from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.node.tenants import Tenant, Tenants, way
+from kok.operators.machine.remote.host_credentials import HostCredentials, Problem
 from kok.operators.machine.remote.join import Access
-from kok.operators.machine.remote.permits import Permits, Problem
 from kok.operators.machine.remote.ssh import Credentials, hostkey
 from kok.operators.machine.remote.survey import Owner
 from kok.workload.identity import Identity, Untrusted, identity_of
@@ -44,7 +44,7 @@ OPERATOR = "machine"
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ObservedObjects:
     """The meta cluster and the business cluster, as far as they matter to one Machine."""
 
     cluster: Cluster | None = None
@@ -109,8 +109,8 @@ class Observer:
     def __init__(
         self,
         tenants: Tenants,
-        census: Census,
-        permits: Permits,
+        lists: MachineLists,
+        credentials: HostCredentials,
         *,
         inside: bool,
         first_use: bool = True,
@@ -126,9 +126,9 @@ class Observer:
         self._closed = closed
         self._first_use = first_use
         self._installation = ""
-        self.permits = permits
+        self.credentials = credentials
         """Credentials of hosts."""
-        self._census = census
+        self._lists = lists
 
     async def observe(
         self,
@@ -139,7 +139,7 @@ class Observer:
         since: float,
         owner: Owner | None = None,
         watched: Collection[str] = (),
-    ) -> World:
+    ) -> ObservedObjects:
         """The picture. Raises `KubeError`.
 
         `others`: whether the namespace's other Machines belong to it; none that was there at
@@ -152,9 +152,9 @@ class Observer:
             kube.get(kinds.SECRET, machine.spec.ssh.secret, namespace),
             _components(kube, machine),
             kube.get(kinds.SECRET, names.operator_secret(cluster, OPERATOR), namespace),
-            self._census.of(kube, machine, since) if others else _nobody(),
+            self._lists.of(kube, machine, since) if others else _nobody(),
         )
-        login = await self.permits.credentials(machine, secret)
+        login = await self.credentials.credentials(machine, secret)
         refusal = (
             login
             if isinstance(login, Problem)
@@ -169,7 +169,7 @@ class Observer:
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
             # Not before: asking an API that is not up yet would only teach us to be patient.
             tenant = await self._tenant(parsed, identity)
-        return World(
+        return ObservedObjects(
             cluster=parsed,
             secret=secret,
             credentials=login if isinstance(login, Credentials) else None,
@@ -367,14 +367,14 @@ def host_of(address: str) -> str:
     return str(found.network_address) if found is not None else address.rstrip(".").lower()
 
 
-def neighbours(machine: Machine, world: World) -> dict[str, dict[str, str]]:
+def neighbours(machine: Machine, objects: ObservedObjects) -> dict[str, dict[str, str]]:
     """The other Machines of the same Cluster by name, and what tells their hosts apart."""
     return {
         m.name: {
             "hostname": m.status.facts.hostname or "",
             "machineID": m.status.facts.machine_id or "",
         }
-        for m in world.others or ()
+        for m in objects.others or ()
         if (m.namespace, m.spec.cluster) == (machine.namespace, machine.spec.cluster)
         and m.status.facts is not None
     }

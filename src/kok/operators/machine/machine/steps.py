@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kok.api.machine.machine import Job
+from kok.operators.machine.remote.host_credentials import Problem
 from kok.operators.machine.remote.jobs import JobPlan
 from kok.operators.machine.remote.join import JoinPlan
-from kok.operators.machine.remote.permits import Problem
 from kok.operators.machine.remote.survey import Owner, Question
 
 

@@ -13,7 +13,7 @@ from kok.kube.client import Kube
 from kok.kube.errors import Conflict, KubeError, NotFound, Unreachable
 from kok.kube.lists.tolerant import Listed
 from kok.operators.machine import reasons
-from kok.operators.machine.census import Census
+from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node import bootstrap_tokens, nodes
 from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.node.refusals import Refusals
@@ -148,7 +148,7 @@ async def approve(
     reached: str,
     meta: MetaAddresses,
     *,
-    census: Census,
+    lists: MachineLists,
     memory: Refusals,
 ) -> float | None:
     """Grants the kubelet the certificates that are truly this Machine's.
@@ -168,7 +168,7 @@ async def approve(
     judged = hash((machine.metadata.generation, reached, *((r.name, r.pem) for r in asked)))
     if (left := memory.left(judged, p.clock.monotonic())) > 0:
         return left
-    there = await census.now(p.kube, machine.namespace)
+    there = await lists.now(p.kube, machine.namespace)
     taken = _reserved(machine, cluster, await meta.all(p.kube), there)
     refused = ""
     for request in asked:

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from kok.api.fields import Taint
-from kok.operators.machine.remote import paths, shell
+from kok.operators.machine.remote import host_paths, shell
 from kok.operators.machine.remote.survey import Identity
 from kok.pki import MALFORMED
 
@@ -112,7 +112,7 @@ class Joining:
 def script(joining: Joining) -> str:
     """The script. It ends with code 79 if the host cannot reach the cluster's API."""
     access, todo = joining.access, joining.todo
-    forget = [paths.KUBECONFIG, paths.PKI] if todo.forget else []
+    forget = [host_paths.KUBECONFIG, host_paths.PKI] if todo.forget else []
     register: dict[str, Any] = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -131,11 +131,11 @@ def script(joining: Joining) -> str:
         shell.library("survey"),
         shell.library("join"),
         "owned\n",
-        shell.feed("put", paths.CA, "0644", content=access.ca),
-        shell.call("answers", paths.CA),
+        shell.feed("put", host_paths.CA, "0644", content=access.ca),
+        shell.call("answers", host_paths.CA),
         "forget_identity\n" if todo.forget else "",
-        shell.feed("put", paths.REGISTER, "0644", content=yaml.safe_dump(register)),
-        shell.feed("put", paths.BOOTSTRAP, "0600", content=bootstrap) if bootstrap else "",
+        shell.feed("put", host_paths.REGISTER, "0644", content=yaml.safe_dump(register)),
+        shell.feed("put", host_paths.BOOTSTRAP, "0600", content=bootstrap) if bootstrap else "",
         "start_kubelet\n",
         identity_call(),
     )
@@ -147,11 +147,13 @@ def finish_script(uid: str) -> str:
         {"KOK_UID": uid},
         shell.library("survey"),
         "owned\n",
-        f"[ -e {paths.CLIENT_CERTIFICATE} ] && rm -f {paths.BOOTSTRAP}\n",
+        f"[ -e {host_paths.CLIENT_CERTIFICATE} ] && rm -f {host_paths.BOOTSTRAP}\n",
         identity_call(),
     )
 
 
 def identity_call() -> str:
     """The call of survey.sh that tells of the kubelet's identity."""
-    return shell.call("identity", paths.PKI, paths.KUBECONFIG, paths.CA, paths.BOOTSTRAP)
+    return shell.call(
+        "identity", host_paths.PKI, host_paths.KUBECONFIG, host_paths.CA, host_paths.BOOTSTRAP
+    )

@@ -43,7 +43,7 @@ time in which it was away, or in which the Machine was paused, is none in which 
 
 
 @dataclass(slots=True)
-class View:
+class HostMemory:
     """What was last seen of a host. Times are monotonic seconds."""
 
     shown_key: str = ""
@@ -127,10 +127,10 @@ class View:
 
 
 class Session:
-    """One host: its view, and at most one operation under way."""
+    """One host: its memory, and at most one operation under way."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        self.view = View()
+        self.memory = HostMemory()
         self.target: object = None
         """What the operations so far were tried against; another one makes old errors void."""
         self._monotonic = monotonic
@@ -165,14 +165,14 @@ class Session:
         """Says where operations go; errors with another target count no longer."""
         if target != self.target:
             self.target = target
-            self.view.losses, self.view.calm = 0, 0.0
+            self.memory.losses, self.memory.calm = 0, 0.0
             self.succeeded()
             self.cancel()
 
     def succeeded(self) -> None:
         """What was tried went through."""
-        view = self.view
-        view.error, view.failures, view.retry = None, 0, 0.0
+        memory = self.memory
+        memory.error, memory.failures, memory.retry = None, 0, 0.0
 
     def wait(self) -> float:
         """Seconds until something may be tried again: after an error, or after very much.
@@ -180,7 +180,7 @@ class Session:
         A host that says what it likes can make sense of any operation, again and again.
         """
         now = self._monotonic()
-        return max(0.0, self.view.retry - now, self.view.calm - now, self._begun - now)
+        return max(0.0, self.memory.retry - now, self.memory.calm - now, self._begun - now)
 
     async def _run(
         self, name: str, work: Coroutine[Any, Any, None], wake: Callable[[], None]
@@ -205,18 +205,18 @@ class Session:
         wake()
 
     def _failed(self, error: HostError | KubeError) -> None:
-        view = self.view
+        memory = self.memory
         if isinstance(error, HostHeld):
             # What was tried last tells more than that nothing is tried now.
-            view.error = view.error or lean(error)
-            view.retry = self._monotonic() + error.after
+            memory.error = memory.error or lean(error)
+            memory.retry = self._monotonic() + error.after
             return
-        view.error = lean(error)
+        memory.error = lean(error)
         metrics.HOST_ERRORS.labels(reason_of(error, error.reason)).inc()
         # What is known of the host may no longer hold.
-        view.surveyed = NEVER
-        view.failures += 1
-        view.retry = self._monotonic() + growing(view.failures)
+        memory.surveyed = NEVER
+        memory.failures += 1
+        memory.retry = self._monotonic() + growing(memory.failures)
 
 
 def growing(times: int) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from kok.operators.machine.remote import paths as layout
+from kok.operators.machine.remote import host_paths as layout
 from kok.operators.machine.remote import shell
 from kok.runtime.pods.messages import last_words
 

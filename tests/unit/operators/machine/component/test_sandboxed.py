@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.unit.operators.machine import builders
-from tests.unit.operators.machine.cases import case, seen
+from tests.unit.operators.machine.views import machine_view, seen
 
 from kok.api.machine.component import Component
 from kok.operators.machine import reasons
@@ -87,10 +87,10 @@ async def test_a_template_takes_no_more_than_it_may(text: str, words: str) -> No
 
 async def test_the_machine_says_what_is_wrong_with_the_templates() -> None:
     component = tool(install=ENDLESS[0])
-    given = case(MACHINE, seen(complete=False))
-    world = replace(given.world, components={"tool": component})
+    given = machine_view(MACHINE, seen(complete=False))
+    world = replace(given.objects, components={"tool": component})
     found = await templates(Renderer(Workshop(limits=PATIENT)), component)
-    step = decide.decide(replace(given, world=world, templates=found)).step
+    step = decide.decide(replace(given, objects=world, templates=found)).step
     assert isinstance(step, Refuse)
     assert step.problem.reason == reasons.COMPONENT_INVALID
     assert "took longer than 2 s; make its templates simpler" in step.problem.message

@@ -16,13 +16,13 @@ from tests.unit.operators.machine.builders import NOW
 
 from kok.api.machine.host import AbandonedHost, Host
 from kok.kube.client import Kube
-from kok.operators.machine.census import Census
-from kok.operators.machine.host.abandoned import Abandoned
+from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.cleanup import Cleaner
 from kok.operators.machine.host.reconcile import HostReconciler
 from kok.operators.machine.machine.act import Hand
 from kok.operators.machine.machine.reconcile import MachineReconciler
-from kok.operators.machine.remote.agent import HostTaken
+from kok.operators.machine.machine_lists import MachineLists
+from kok.operators.machine.remote.commands import HostTaken
 from kok.operators.machine.remote.session import LEAST
 from kok.operators.machine.remote.survey import Owner
 from kok.operators.machine.settings import MachineSettings
@@ -44,7 +44,7 @@ async def machines() -> AsyncIterator[MachineReconciler]:
     """The parts of the operator that Hosts share with Machines."""
     clock = FakeClock(NOW)
     settings = MachineSettings(forbidden_ranges=[])
-    made = MachineReconciler(settings, Workshop(), Census(clock.monotonic), clock=clock)
+    made = MachineReconciler(settings, Workshop(), MachineLists(clock.monotonic), clock=clock)
     yield made
     await made.close()
 
@@ -100,7 +100,7 @@ async def test_a_host_that_names_somebody_elses_machine_reaches_nothing_of_it(
     await machines.abandoned.add(kube, VICTIM, entry("team-a"))
     cleaner = cleaner_of(machines)
     victim = machines.sessions.of(VICTIM)
-    victim.view.survey = builders.survey()
+    victim.memory.survey = builders.survey()
     victim.start("install", forever(), lambda: None)
 
     assert not await cleaner.clean(passing(kube, forged()))
@@ -108,13 +108,13 @@ async def test_a_host_that_names_somebody_elses_machine_reaches_nothing_of_it(
     assert own.doing == "clean"
     await asyncio.sleep(0)
     # Its own host says that all went well.
-    own.view.cleaned = True
+    own.memory.cleaned = True
     assert await cleaner.clean(passing(kube, forged()))
 
     assert victim is machines.sessions.of(VICTIM)
     assert victim.doing == "install"
-    assert victim.view.survey is not None
-    assert not victim.view.cleaned
+    assert victim.memory.survey is not None
+    assert not victim.memory.cleaned
     assert victim.target is None
     assert machines.abandoned.known[VICTIM].namespace == "team-a"
     assert VICTIM in api.objects[LIST]["data"]
@@ -152,7 +152,7 @@ async def test_what_was_found_of_one_machines_remains_says_nothing_of_anothers(
         machines.keeper,
     )
     assert not await cleaner.clean(passing(kube, forged("one")))
-    machines.sessions.of("uid-h").view.cleaned = True
+    machines.sessions.of("uid-h").memory.cleaned = True
     assert not await cleaner.clean(passing(kube, forged("two")))
 
 
@@ -210,7 +210,7 @@ async def test_a_host_that_goes_is_not_given_up_before_it_was_tried_to_clean_it(
         await reconciler.finalize(passing(kube, host))
     session = machines.sessions.of(host.metadata.uid)
     assert session.doing == "clean"
-    session.view.clean_seen = NOW - LEAST
+    session.memory.clean_seen = NOW - LEAST
     assert await reconciler.finalize(passing(kube, host)) is DONE
     assert list(machines.abandoned.known) == ["uid-h"]
 

@@ -8,11 +8,19 @@ from typing import Any, cast
 
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.cases import ACCESS, KEY, MEMBER, NODE, case, seen, world
+from tests.unit.operators.machine.views import (
+    ACCESS,
+    KEY,
+    MEMBER,
+    NODE,
+    machine_view,
+    observed,
+    seen,
+)
 
 from kok.api.machine.machine import HostPlace, MachineStatus
 from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.decide import Case
+from kok.operators.machine.machine.decide import MachineView
 from kok.operators.machine.machine.reconcile import MachineReconciler
 from kok.operators.machine.machine.steps import Install, Join
 from kok.operators.machine.remote.ssh import Credentials, Expected, Target
@@ -27,7 +35,7 @@ OTHER = "SHA256:" + "B" * 43
 class Act:
     """One step on a host; what is written down is kept in the order in which things happen."""
 
-    given: Case
+    given: MachineView
     key: str = KEY
     happened: list[object] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
@@ -77,15 +85,15 @@ class Act:
 
 def outdated() -> Any:
     """A host whose kubelet is to be changed."""
-    view = seen(identity=MEMBER)
-    assert view.survey
-    found = {**view.survey.found, "kubelet": Found("1.37.1", begun=True)}
-    view.survey = replace(view.survey, found=found)
-    return view
+    memory = seen(identity=MEMBER)
+    assert memory.survey
+    found = {**memory.survey.found, "kubelet": Found("1.37.1", begun=True)}
+    memory.survey = replace(memory.survey, found=found)
+    return memory
 
 
 async def test_the_word_of_the_kubelet_before_is_written_down_before_a_job_changes_it() -> None:
-    act = Act(case(view=outdated(), world=world(node=replace(NODE, heard=HEARD))))
+    act = Act(machine_view(memory=outdated(), objects=observed(node=replace(NODE, heard=HEARD))))
     written = await act.run()
     assert written.kubelet_change is not None
     assert (written.kubelet_change.before, written.kubelet_change.after) == (HEARD, None)
@@ -95,10 +103,10 @@ async def test_the_word_of_the_kubelet_before_is_written_down_before_a_job_chang
 
 
 async def test_and_before_it_turns_to_another_ca() -> None:
-    around = world(
+    around = observed(
         node=replace(NODE, heard=HEARD), access=replace(ACCESS, ca=ACCESS.ca + b"\n# another\n")
     )
-    act = Act(case(view=seen(identity=MEMBER), world=around))
+    act = Act(machine_view(memory=seen(identity=MEMBER), objects=around))
     written = await act.run()
     assert written.kubelet_change is not None
     assert (written.kubelet_change.job, written.kubelet_change.before) == ("join", HEARD)
@@ -106,9 +114,9 @@ async def test_and_before_it_turns_to_another_ca() -> None:
 
 async def test_where_something_is_installed_is_written_down_before_it_is_begun() -> None:
     machine = builders.machine(port=2222)
-    act = Act(case(machine, view=seen(machine, complete=False, mine=False)))
+    act = Act(machine_view(machine, memory=seen(machine, complete=False, mine=False)))
     # It was asked for what a Machine at that port asks.
-    act.given.view.asked = _asked(act.given)
+    act.given.memory.asked = _asked(act.given)
     written = await act.run()
     assert written.installed_on == HostPlace(address="192.0.2.21", port=2222, host_key=KEY)
     assert act.events == []
@@ -117,8 +125,8 @@ async def test_where_something_is_installed_is_written_down_before_it_is_begun()
 async def test_that_a_host_with_another_key_is_used_is_told() -> None:
     machine = builders.machine(hostKey=OTHER)
     before = {"installedOn": {"address": "192.0.2.21", "port": 22, "hostKey": KEY}}
-    given = case(machine, view=seen(machine, complete=False, mine=False), status=before)
-    given.view.asked = _asked(given)
+    given = machine_view(machine, memory=seen(machine, complete=False, mine=False), status=before)
+    given.memory.asked = _asked(given)
     act = Act(given, key=OTHER)
     written = await act.run()
     assert written.installed_on is not None
@@ -127,6 +135,6 @@ async def test_that_a_host_with_another_key_is_used_is_told() -> None:
     assert told.startswith(f"HostReplaced: host 192.0.2.21 has key {OTHER} in the place of {KEY}")
 
 
-def _asked(given: Case) -> str:
-    look = decide.decide(replace(given, view=type(given.view)())).step
+def _asked(given: MachineView) -> str:
+    look = decide.decide(replace(given, memory=type(given.memory)())).step
     return str(look.digest)  # type: ignore[union-attr]

@@ -17,17 +17,17 @@ from tests.unit.fakeapi import FakeApi
 from tests.unit.fakeapi import refusal as refused
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.cases import NODE, case, world
+from tests.unit.operators.machine.views import NODE, machine_view, observed
 
 from kok.api.machine.host import AbandonedHost
 from kok.api.machine.machine import HostPlace, Machine
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden, KubeError
 from kok.operators.machine import reasons
-from kok.operators.machine.host.abandoned import MOST, Abandoned
+from kok.operators.machine.host.abandoned_hosts import MOST, Abandoned
 from kok.operators.machine.machine.delete import Removal
-from kok.operators.machine.remote.agent import HostTaken
-from kok.operators.machine.remote.permits import Problem
+from kok.operators.machine.remote.commands import HostTaken
+from kok.operators.machine.remote.host_credentials import Problem
 from kok.operators.machine.remote.session import LEAST, Session
 from kok.operators.machine.remote.ssh import Credentials, Expected, Target
 from kok.operators.machine.remote.survey import Owner
@@ -81,8 +81,8 @@ def removal(
         log=structlog.stdlib.get_logger(),
         settings=Settings(),
     )
-    around = world(**{"tenant": tenant, "node": NODE, **changes})
-    given = replace(case(machine, view=session.view, world=around), status=p.status)
+    around = observed(**{"tenant": tenant, "node": NODE, **changes})
+    given = replace(machine_view(machine, memory=session.memory, objects=around), status=p.status)
     listed = abandoned or Abandoned()
     return Removal(p, given, session, None, MachineSettings(), abandoned=listed), p
 
@@ -157,9 +157,9 @@ async def test_an_api_that_refuses_is_not_said_to_be_silent() -> None:
 def draining(removed_for: float, *, error: KubeError | None = None) -> tuple[Removal, Session]:
     """A drain of 5 minutes that is under way."""
     session = Session(lambda: 0.0)
-    session.view.drain_seen = NOW - timedelta(seconds=removed_for)
-    session.view.error = error
-    session.view.retry = 1.0  # What is refused is tried again, but not in this very moment.
+    session.memory.drain_seen = NOW - timedelta(seconds=removed_for)
+    session.memory.error = error
+    session.memory.retry = 1.0  # What is refused is tried again, but not in this very moment.
     going, _ = removal(
         Tenant(known=True, answers=True),
         removed_for,
@@ -190,11 +190,11 @@ async def test_a_drain_ends_when_its_time_is_over(
         # The host, which was never changed, needs no clean-up, so that only the Node is left.
         with suppress(AttributeError):
             await going.step()
-        assert session.view.drained
+        assert session.memory.drained
     else:
         with pytest.raises(Wait, match="draining node w1"):
             await going.step()
-        assert not session.view.drained
+        assert not session.memory.drained
 
 
 async def test_an_operator_that_was_away_has_its_whole_time() -> None:
@@ -204,7 +204,7 @@ async def test_an_operator_that_was_away_has_its_whole_time() -> None:
         metadata={"deletionTimestamp": long_ago}, status={"conditions": [JOINED]}
     )
     session = Session(lambda: 0.0)
-    session.view.retry = 1.0
+    session.memory.retry = 1.0
     going, p = removal(Tenant(known=True, answers=True), 0.0, machine=machine, session=session)
     with pytest.raises(Wait, match="draining node w1"):
         await going.step()
@@ -214,19 +214,19 @@ async def test_an_operator_that_was_away_has_its_whole_time() -> None:
 async def test_the_time_in_which_an_operator_was_away_drains_nothing() -> None:
     """It was killed in the middle of a drain, and comes back when that should be over."""
     session = Session(lambda: 0.0)
-    session.view.retry = 1.0
+    session.memory.retry = 1.0
     going, _ = removal(Tenant(known=True, answers=True), 390.0, session=session)
     with pytest.raises(Wait, match="draining node w1"):
         await going.step()
-    assert not session.view.drained
+    assert not session.memory.drained
     assert going._drain_until == NOW + LEAST
     # Nor does the time in which the Machine was paused.
-    session.view.drain_seen = NOW - timedelta(hours=1)
+    session.memory.drain_seen = NOW - timedelta(hours=1)
     going, p = removal(Tenant(known=True, answers=True), 390.0, session=session)
     p.paused = True
     with pytest.raises(Paused):
         await going.step()
-    assert session.view.drain_seen is None
+    assert session.memory.drain_seen is None
 
 
 # --- the host
@@ -298,7 +298,7 @@ async def test_no_host_is_given_up_before_it_was_tried_to_clean_it(
     listed, machine = Abandoned(), installed(700)
     await listed.load(kube, "kok-system")
     for seen, ends in ((None, False), (NOW - LEAST / 2, False), (NOW - LEAST, True)):
-        session.view.clean_seen = seen
+        session.memory.clean_seen = seen
         going, _ = removal(
             None, 0, kube=kube, session=session, abandoned=listed, machine=machine, cluster=None
         )
@@ -347,7 +347,7 @@ async def cleaning(
 ) -> tuple[Session, str]:
     """A pass over the removal of a Machine that was installed at port 22; what it waits for."""
     session, machine = Session(lambda: 0.0), installed(1)
-    session.view.error = error
+    session.memory.error = error
     if recorded:
         place = HostPlace(address="192.0.2.21", port=22, host_key=KEY)
         machine.status.installed_on = place
@@ -392,10 +392,10 @@ async def test_that_another_host_is_somebody_elses_makes_the_one_that_was_used_n
 ) -> None:
     pool(api)
     session, said = await cleaning(kube, Way(22, KEY), error=ELSEWHERE)
-    assert session.view.cleaned
+    assert session.memory.cleaned
     assert said == ""
     session, said = await cleaning(kube, Way(2222, OTHER), error=ELSEWHERE)
-    assert not session.view.cleaned
+    assert not session.memory.cleaned
     assert said.startswith(
         f"cleaning up host 192.0.2.21: it was installed on the host at 192.0.2.21, port 22, with key "
         f"{KEY}; spec names port 2222 and key {OTHER}, and what is there does not bear its mark: write "
@@ -457,7 +457,7 @@ async def test_a_machine_that_left_its_host_clean_frees_it(
     use = {"machine": "shop-workers-w1", "uid": "uid-shop-workers-w1", "cluster": "shop"}
     api.objects[HOST]["status"] = {"usedBy": use}
     session = Session(lambda: 0.0)
-    session.view.cleaned = True
+    session.memory.cleaned = True
     going, _ = removal(None, 0, kube=kube, session=session, machine=installed(1), cluster=None)
     assert await going.step() is DONE
     assert "usedBy" not in api.objects[HOST]["status"]

@@ -13,16 +13,15 @@ from tests.unit.operators.machine import builders
 from kok.api.machine.host import Host
 from kok.kube.client import Kube
 from kok.kube.events import Recorder
-from kok.operators.machine import metrics
-from kok.operators.machine.census import Census
+from kok.operators.machine import metrics, watches
 from kok.operators.machine.host.cleanup import Cleaner
 from kok.operators.machine.host.reconcile import HostReconciler
-from kok.operators.machine.machine import wakeups
 from kok.operators.machine.machine.reconcile import MachineReconciler
-from kok.operators.machine.machine.wakeups import ClusterChanges
+from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node.tenants import Tenants
-from kok.operators.machine.remote.permits import Problem
+from kok.operators.machine.remote.host_credentials import Problem
 from kok.operators.machine.settings import MachineSettings
+from kok.operators.machine.watches import ClusterChanges
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.passes import Passes, Tools
 from kok.runtime.controller.reconciler import Pass, Reconciler
@@ -54,7 +53,7 @@ def kept(reconciler: MachineReconciler) -> list[int]:
         len(reconciler.sessions._known),
         len(reconciler.connections._entries),
         len(reconciler.phases._phases),
-        len(reconciler.turns._held),
+        len(reconciler.rollout._held),
         sum(len(tenant._wakes) for tenant in tenants),
     ]
 
@@ -62,7 +61,7 @@ def kept(reconciler: MachineReconciler) -> list[int]:
 async def test_machines_whose_finalizer_is_taken_away_leave_nothing(
     api: FakeApi, kube: Kube
 ) -> None:
-    reconciler = MachineReconciler(MachineSettings(), Workshop(), Census(time.monotonic))
+    reconciler = MachineReconciler(MachineSettings(), Workshop(), MachineLists(time.monotonic))
     runs = passes(kube, reconciler)
     for i in range(20):
         name, uid = f"m{i}", f"uid-{i}"
@@ -71,7 +70,7 @@ async def test_machines_whose_finalizer_is_taken_away_leave_nothing(
         manifest = {"apiVersion": "kok.dev/v1alpha1", "kind": "Machine", **machine.manifest()}
         api.put(path, manifest)
         await runs.reconcile(("team-a", name), 0)
-        reconciler.turns.take(CLUSTER, uid)
+        reconciler.rollout.take(CLUSTER, uid)
         assert kept(reconciler) == [1, 0, 1, 1, 0]
         api.put(path, {**manifest, "metadata": {**manifest["metadata"], "finalizers": []}})
         api.drop(path)
@@ -120,7 +119,7 @@ def host(used: str) -> Host:
 
 
 async def test_a_host_that_is_gone_ends_its_clean_up(api: FakeApi, kube: Kube) -> None:
-    machines = MachineReconciler(MachineSettings(), Workshop(), Census(time.monotonic))
+    machines = MachineReconciler(MachineSettings(), Workshop(), MachineLists(time.monotonic))
     cleaner = Cleaner(
         machines.connections,
         machines.sessions,
@@ -155,7 +154,7 @@ def test_clusters_that_come_and_go_are_not_remembered(monkeypatch: pytest.Monkey
         assert not changes(a_cluster(f"u{i}"))
         assert changes(a_cluster(f"u{i}", deletionTimestamp="2026-01-01T00:00:00Z"))
     assert not changes._seen
-    monkeypatch.setattr(wakeups, "CLUSTERS", 3)
+    monkeypatch.setattr(watches, "CLUSTERS", 3)
     for i in range(100):
         assert changes(a_cluster(f"u{i}"))
     assert len(changes._seen) == 3

@@ -11,16 +11,23 @@ import pytest
 import structlog
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import VERSIONS
-from tests.unit.operators.machine.cases import MEMBER, NODE, FakeTenant, case, seen, world
+from tests.unit.operators.machine.views import (
+    MEMBER,
+    NODE,
+    FakeTenant,
+    machine_view,
+    observed,
+    seen,
+)
 
 from kok.api.machine.machine import KubeletChange, Machine, MachineStatus
 from kok.api.meta import Manifest
 from kok.kube.errors import KubeError
 from kok.operators.machine.kubenode import decide as staging
-from kok.operators.machine.machine import decide, proof
-from kok.operators.machine.machine.decide import Case
-from kok.operators.machine.machine.status import report
-from kok.operators.machine.remote.session import View
+from kok.operators.machine.machine import decide, kubelet_change
+from kok.operators.machine.machine.conditions.status import report
+from kok.operators.machine.machine.decide import MachineView
+from kok.operators.machine.remote.session import HostMemory
 from kok.operators.machine.remote.survey import Found
 
 OLD, LATE, NEW = "2026-11-02T12:00:00Z", "2026-11-02T12:00:07Z", "2026-11-02T12:00:40Z"
@@ -70,7 +77,7 @@ class Story:
 
     machine: Machine = field(default_factory=builders.machine)
     tenant: Tenant = field(default_factory=Tenant)
-    view: View = field(default_factory=lambda: seen(identity=MEMBER))
+    memory: HostMemory = field(default_factory=lambda: seen(identity=MEMBER))
     watched: str | None = OLD
     """When the watch of Nodes says that the kubelet posted its status; None: it knows of none."""
     doing: str = ""
@@ -81,16 +88,18 @@ class Story:
     def api(self) -> Api:
         return self.tenant.kube
 
-    def case(self) -> Case:
+    def machine_view(self) -> MachineView:
         node = replace(NODE, heard=self.watched) if self.watched is not None else None
-        around = world(node=node, tenant=self.tenant)
-        given = case(self.machine, self.view, world=around, doing=self.doing, monotonic=self.now)
+        around = observed(node=node, tenant=self.tenant)
+        given = machine_view(
+            self.machine, self.memory, objects=around, doing=self.doing, monotonic=self.now
+        )
         recorded = {"host_key": given.status.host_key}
         self.status = self.status.model_copy(update=recorded)
         return replace(given, status=self.status)
 
     def begin(self, job: str = "j") -> None:
-        proof.begin(self.case(), job, self.now)
+        kubelet_change.begin(self.machine_view(), job, self.now)
         # What is not written down before the act is not known after it.
         self.status = MachineStatus.model_validate(self.status.manifest())
 
@@ -98,17 +107,17 @@ class Story:
         """The change goes through, on the host and before the operator's eyes."""
 
         async def nothing() -> None:
-            self.view.changed = self.now
+            self.memory.changed = self.now
 
-        await proof.noting(self.case(), change or nothing)
+        await kubelet_change.noting(self.machine_view(), change or nothing)
 
     async def passes(self) -> tuple[str, str]:
         """What UpToDate says after a pass."""
-        given = self.case()
+        given = self.machine_view()
         decision = decide.decide(given)
         log = structlog.stdlib.get_logger()
         p = SimpleNamespace(obj=self.machine, status=self.status, log=log)
-        await proof.prove(cast("Any", p), given, decision)
+        await kubelet_change.prove(cast("Any", p), given, decision)
         report(self.status, given, decision)
         found = self.status.condition("UpToDate")
         assert found
@@ -121,12 +130,12 @@ class Story:
     def restart(self) -> None:
         """Another operator: it knows what is written down, and looks at the host anew."""
         self.status = MachineStatus.model_validate(self.status.manifest())
-        self.view = seen(identity=replace(MEMBER, started=_started(self.view)))
-        self.view.identified = self.now
+        self.memory = seen(identity=replace(MEMBER, started=_started(self.memory)))
+        self.memory.identified = self.now
 
 
-def _started(view: View) -> float | None:
-    return view.identity.started if view.identity is not None else None
+def _started(memory: HostMemory) -> float | None:
+    return memory.identity.started if memory.identity is not None else None
 
 
 async def test_a_changed_kubelet_has_proven_itself_once_it_posted_its_status() -> None:
@@ -170,17 +179,17 @@ async def test_nor_does_a_restart_of_the_operator_at_any_moment() -> None:
 
 async def test_nor_what_the_kubelet_before_posts_while_software_is_fetched() -> None:
     story = Story()
-    assert story.view.survey
-    right = story.view.survey
+    assert story.memory.survey
+    right = story.memory.survey
     rest = {name: found for name, found in right.found.items() if name != "kubelet"}
-    story.view.survey = replace(right, found={**rest, "kubelet": Found("1.36.4")})
+    story.memory.survey = replace(right, found={**rest, "kubelet": Found("1.36.4")})
     story.begin()
     story.doing = "install"
     for heard in ("2026-11-02T12:00:03Z", LATE):
         story.watched = story.api.heard = heard
         assert not await story.proven()
     # It ends before anybody has seen another status.
-    story.doing, story.view.survey = "", right
+    story.doing, story.memory.survey = "", right
     await story.done()
     assert not await story.proven()
     story.watched = story.api.heard = NEW
@@ -225,9 +234,9 @@ async def test_a_host_tells_when_its_kubelet_was_started() -> None:
     story.watched = story.api.heard = NEW
     await story.done()
     assert not await story.proven()
-    story.view.identity = replace(MEMBER, started=STARTED)
+    story.memory.identity = replace(MEMBER, started=STARTED)
     assert not await story.proven(), "it was asked for that before the change"
-    story.view.identified = story.now + 1
+    story.memory.identified = story.now + 1
     assert await story.proven()
 
 
@@ -237,8 +246,8 @@ async def test_what_may_have_been_posted_before_it_was_started_is_no_proof(heard
     story.begin()
     story.watched = story.api.heard = heard
     await story.done()
-    story.view.identity = replace(MEMBER, started=STARTED)
-    story.view.identified = story.now + 1
+    story.memory.identity = replace(MEMBER, started=STARTED)
+    story.memory.identified = story.now + 1
     assert not await story.proven()
 
 
@@ -247,8 +256,8 @@ async def test_a_clock_that_was_set_back_makes_no_proof_of_what_was_posted_befor
     story.api.heard = NEW
     story.begin()
     await story.done()
-    story.view.identity = replace(MEMBER, started=STARTED)
-    story.view.identified = story.now + 1
+    story.memory.identity = replace(MEMBER, started=STARTED)
+    story.memory.identified = story.now + 1
     assert not await story.proven()
     # Nor does it keep the changed kubelet from proving itself.
     story.watched = story.api.heard = OLD
@@ -291,7 +300,7 @@ async def test_who_never_was_a_node_or_is_none_any_more_has_nothing_to_prove() -
     assert fresh.status.kubelet_change is None
     rest = [{"name": n, "version": v} for n, v in VERSIONS.items() if n != "kubelet"]
     without = builders.machine(components=rest)
-    story = Story(machine=without, view=seen(without, identity=MEMBER))
+    story = Story(machine=without, memory=seen(without, identity=MEMBER))
     story.status.kubelet_change = KubeletChange(job="uninstall")
     assert await story.proven()
     # Nor one that an earlier release has changed.
@@ -331,7 +340,7 @@ async def test_a_change_that_is_given_up_at_once_leaves_nothing_behind() -> None
     async def change() -> None:
         begun.append(True)
 
-    task = asyncio.create_task(proof.noting(story.case(), change))
+    task = asyncio.create_task(kubelet_change.noting(story.machine_view(), change))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert not begun

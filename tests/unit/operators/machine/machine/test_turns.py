@@ -7,79 +7,81 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from tests.unit.operators.machine import builders
-from tests.unit.operators.machine.cases import ACCESS, MEMBER, NODE, case, seen, world
+from tests.unit.operators.machine.views import ACCESS, MEMBER, NODE, machine_view, observed, seen
 
-from kok.operators.machine.machine.proof import JOIN
+from kok.operators.machine.machine.access_rollout import PATIENCE, SETTLED, AccessRollout
+from kok.operators.machine.machine.kubelet_change import JOIN
 from kok.operators.machine.machine.reconcile import MachineReconciler
 from kok.operators.machine.machine.steps import Idle, Join
-from kok.operators.machine.machine.turns import PATIENCE, SETTLED, Turns
 
 SINCE = "2026-11-02T11:00:00Z"
 SHOP, OTHER = ("team-a", "shop"), ("team-b", "shop")
 
 
-def settled() -> Turns:
-    """Turns of an operator that was started some time ago."""
+def settled() -> AccessRollout:
+    """AccessRollout of an operator that was started some time ago."""
     now = 0.0
-    turns = Turns(lambda: now)
+    rollout = AccessRollout(lambda: now)
     now = SETTLED
-    return turns
+    return rollout
 
 
 def test_the_next_one_waits_until_the_one_before_serves_again() -> None:
-    turns = settled()
-    assert turns.free(SHOP, "a")
-    turns.take(SHOP, "a")
-    assert turns.free(SHOP, "a")
-    assert not turns.free(SHOP, "b")
-    assert turns.free(OTHER, "b"), "each cluster has turns of its own"
-    turns.over(SHOP, "b")
-    assert not turns.free(SHOP, "b"), "only who has it gives it on"
-    turns.over(SHOP, "a")
-    assert turns.free(SHOP, "b")
+    rollout = settled()
+    assert rollout.free(SHOP, "a")
+    rollout.take(SHOP, "a")
+    assert rollout.free(SHOP, "a")
+    assert not rollout.free(SHOP, "b")
+    assert rollout.free(OTHER, "b"), "each cluster has rollout of its own"
+    rollout.over(SHOP, "b")
+    assert not rollout.free(SHOP, "b"), "only who has it gives it on"
+    rollout.over(SHOP, "a")
+    assert rollout.free(SHOP, "b")
 
 
 def test_one_that_never_serves_again_does_not_stop_all_others() -> None:
     now = 0.0
-    turns = Turns(lambda: now)
-    turns.take(SHOP, "a")
+    rollout = AccessRollout(lambda: now)
+    rollout.take(SHOP, "a")
     now = PATIENCE - 1
-    turns.take(SHOP, "a")
-    assert not turns.free(SHOP, "b")
+    rollout.take(SHOP, "a")
+    assert not rollout.free(SHOP, "b")
     now = PATIENCE
-    assert turns.free(SHOP, "b")
-    turns.take(SHOP, "b")
-    assert not turns.free(SHOP, "a")
+    assert rollout.free(SHOP, "b")
+    rollout.take(SHOP, "b")
+    assert not rollout.free(SHOP, "a")
 
 
 def test_after_a_restart_the_turn_goes_on_of_the_one_that_had_it() -> None:
     now = 0.0
-    turns = Turns(lambda: now)
-    assert not turns.free(SHOP, "b"), "nobody knows yet who turned last"
-    turns.keep(SHOP, "a")
-    turns.keep(SHOP, "c")
+    rollout = AccessRollout(lambda: now)
+    assert not rollout.free(SHOP, "b"), "nobody knows yet who turned last"
+    rollout.keep(SHOP, "a")
+    rollout.keep(SHOP, "c")
     now = SETTLED
-    assert not turns.free(SHOP, "b")
-    assert turns.free(SHOP, "a")
-    turns.over(SHOP, "a")
-    assert turns.free(SHOP, "b")
+    assert not rollout.free(SHOP, "b")
+    assert rollout.free(SHOP, "a")
+    rollout.over(SHOP, "a")
+    assert rollout.free(SHOP, "b")
 
 
 async def test_one_that_turned_and_was_not_heard_of_since_is_waited_for() -> None:
     """Its Node is Ready for most of a minute, whatever became of its kubelet."""
     reconciler = MachineReconciler.__new__(MachineReconciler)
-    reconciler.turns = settled()
-    around = world(node=NODE, access=replace(ACCESS, server="https://192.0.2.99:6443"))
+    reconciler.rollout = settled()
+    around = observed(node=NODE, access=replace(ACCESS, server="https://192.0.2.99:6443"))
     ready = {"type": "Ready", "status": "True", "reason": "X", "lastTransitionTime": SINCE}
     first = builders.machine(metadata={"uid": "a"})
     status = {"firstReady": SINCE, "conditions": [ready], "kubeletChange": {"job": JOIN}}
-    turned = case(first, view=seen(first, identity=MEMBER), world=world(node=NODE), status=status)
+    turned = machine_view(
+        first, memory=seen(first, identity=MEMBER), objects=observed(node=NODE), status=status
+    )
     reconciler._decide(cast("Any", SimpleNamespace(obj=first, status=turned.status)), turned)
     other = builders.machine(metadata={"uid": "b"})
-    given = case(
+    given = machine_view(
         other,
-        view=seen(other, identity=MEMBER),
-        world=around,
+        memory=seen(other, identity=MEMBER),
+        objects=around,
         status={"firstReady": SINCE, "conditions": [ready]},
     )
     p = SimpleNamespace(obj=other, status=given.status, paused=False)
@@ -94,16 +96,16 @@ async def test_one_that_turned_and_was_not_heard_of_since_is_waited_for() -> Non
 
 async def test_of_those_that_serve_one_joins_anew_and_those_that_do_not_wait_for_nobody() -> None:
     reconciler = MachineReconciler.__new__(MachineReconciler)
-    reconciler.turns = settled()
-    around = world(node=NODE, access=replace(ACCESS, server="https://192.0.2.99:6443"))
+    reconciler.rollout = settled()
+    around = observed(node=NODE, access=replace(ACCESS, server="https://192.0.2.99:6443"))
 
     def decided(name: str, ready: str, *, paused: bool = False) -> Any:
         machine = builders.machine(metadata={"uid": name})
         condition = {"type": "Ready", "status": ready, "reason": "X", "lastTransitionTime": SINCE}
-        given = case(
+        given = machine_view(
             machine,
-            view=seen(machine, identity=MEMBER),
-            world=around,
+            memory=seen(machine, identity=MEMBER),
+            objects=around,
             status={"firstReady": SINCE, "conditions": [condition]},
         )
         p = SimpleNamespace(obj=machine, status=given.status, paused=paused)
@@ -114,5 +116,5 @@ async def test_of_those_that_serve_one_joins_anew_and_those_that_do_not_wait_for
     assert isinstance(decided("a", "True"), Idle)
     assert isinstance(decided("b", "True"), Join)
     assert isinstance(decided("c", "False"), Join)
-    reconciler.turns.over(("team-a", "shop"), "b")
+    reconciler.rollout.over(("team-a", "shop"), "b")
     assert isinstance(decided("a", "True"), Join)

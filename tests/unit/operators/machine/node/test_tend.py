@@ -13,14 +13,14 @@ from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.cases import MEMBER, NODE, case, seen, world
+from tests.unit.operators.machine.views import MEMBER, NODE, machine_view, observed, seen
 
 from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.errors import Unreachable
 from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.status import report
+from kok.operators.machine.machine.conditions.status import report
 from kok.operators.machine.node import nodes, tend
 from kok.operators.machine.node.drain import Drain
 from kok.operators.machine.node.nodes import NodeView
@@ -96,7 +96,7 @@ def ready_then(machine: Machine, p: Pass[Machine]) -> dict[str, Any]:
     if p.status.condition("Ready") is None:
         p.set_condition("NodeReady", True, "NodeReady")
     given = replace(
-        case(machine, view=seen(machine, identity=MEMBER), world=world(node=NODE)),
+        machine_view(machine, memory=seen(machine, identity=MEMBER), objects=observed(node=NODE)),
         status=p.status,
     )
     report(given.status, given, decide.decide(given))

@@ -19,10 +19,10 @@ from tests.unit.operators.machine.sshd import FakeHost, fake_host
 
 from kok.operators.machine.component.render import Rendered, rendered
 from kok.operators.machine.machine.act import Hand
-from kok.operators.machine.remote import agent, jobs
-from kok.operators.machine.remote.agent import HostTaken
+from kok.operators.machine.remote import commands, jobs
+from kok.operators.machine.remote.commands import HostTaken
 from kok.operators.machine.remote.jobs import JobPlan, JobResult
-from kok.operators.machine.remote.session import View
+from kok.operators.machine.remote.session import HostMemory
 from kok.operators.machine.remote.ssh import Connections, Credentials, Expected, Target, Timeouts
 from kok.operators.machine.remote.ssh.connection import Connection
 from kok.operators.machine.remote.ssh.errors import HostError
@@ -66,7 +66,7 @@ class Site:
         return hashlib.sha256(content.encode()).hexdigest()
 
     async def work(self, *plans: JobPlan, owner: Owner = OWNER) -> list[JobResult]:
-        await agent.work(self.connection, plans, owner, self._told, SystemClock())
+        await commands.work(self.connection, plans, owner, self._told, SystemClock())
         return [self.results[plan.id] for plan in plans]
 
     def _told(self, result: JobResult) -> None:
@@ -74,7 +74,7 @@ class Site:
 
     async def look(self, *wanted: Rendered) -> Survey:
         questions = [Question(w.name, w.probe, tuple(f.path for f in w.files)) for w in wanted]
-        return await agent.look(self.connection, questions, [], "", lambda: builders.NOW)
+        return await commands.look(self.connection, questions, [], "", lambda: builders.NOW)
 
 
 @pytest.fixture
@@ -350,7 +350,7 @@ async def test_removal_takes_all_away_in_reverse_order_and_frees_the_host(site: 
     await site.work(first, site.plan(top, base=first.id))
     (result,) = await site.work(jobs.removal_job(OWNER.uid, 1))
     assert result.exit == 0
-    await agent.forget(site.connection, OWNER.uid)
+    await commands.forget(site.connection, OWNER.uid)
     assert order.read_text().split() == ["top", "base"]
     assert not path.exists()
     assert not site.host.home.exists()
@@ -371,26 +371,26 @@ async def test_a_component_whose_number_was_lost_is_taken_away_all_the_same(
     (result,) = await site.work(jobs.removal_job(OWNER.uid, 1))
     assert result.exit == 0
     assert runs(site) == ["install", "install", "uninstall", "uninstall"]
-    await agent.forget(site.connection, OWNER.uid)
+    await commands.forget(site.connection, OWNER.uid)
     assert not site.host.home.exists()
 
 
 async def test_no_host_is_given_away_with_a_component_on_it(site: Site) -> None:
     await site.work(site.plan(site.component(scripts=counting(site))))
     with pytest.raises(HostError, match="component tool was not taken away"):
-        await agent.forget(site.connection, OWNER.uid)
+        await commands.forget(site.connection, OWNER.uid)
     assert (site.host.home / "owner").exists()
     assert (await site.work(jobs.removal_job(OWNER.uid, 1)))[0].exit == 0
 
 
 async def test_a_removal_that_left_something_after_all_is_done_again(site: Site) -> None:
     """A job that was on its way has begun its component after the removal had looked."""
-    assert (await site.work(jobs.removal_job(OWNER.uid, View().removals)))[0].exit == 0
+    assert (await site.work(jobs.removal_job(OWNER.uid, HostMemory().removals)))[0].exit == 0
     home = site.host.home / "components/tool"
     home.mkdir(parents=True)
     (home / "uninstall").write_text(counting(site)["uninstall"])
     pool = Connections(Timeouts(), asyncio.get_running_loop().time)
-    hand = Hand(pool, SystemClock(), OWNER.uid, _target(site.host), View(), lambda: None)
+    hand = Hand(pool, SystemClock(), OWNER.uid, _target(site.host), HostMemory(), lambda: None)
     with pytest.raises(HostError, match="component tool was not taken away"):
         await hand.clean(OWNER)
     await hand.clean(OWNER)

@@ -237,12 +237,12 @@ async def listener(first: bytes, then: bytes) -> AsyncIterator[int]:
 async def test_who_talks_for_ever_before_any_login_is_cut_off_and_stops_nobody(
     first: bytes, then: bytes
 ) -> None:
-    turns = 0
+    rollout = 0
 
     async def others() -> None:
-        nonlocal turns
+        nonlocal rollout
         while True:
-            turns += 1
+            rollout += 1
             await asyncio.sleep(0)
 
     async with listener(first, then) as port:
@@ -251,7 +251,7 @@ async def test_who_talks_for_ever_before_any_login_is_cut_off_and_stops_nobody(
             await scan("127.0.0.1", port, PATIENT)
         busy.cancel()
         # What is read in one go grows with what comes; here others had their turn in between.
-        assert turns >= 1024 * len(b"no version\r\n") // SLICE
+        assert rollout >= 1024 * len(b"no version\r\n") // SLICE
         if first:
             where = Target(
                 "127.0.0.1", port, "root", "a/b", Credentials(password="x"), Expected("SHA256:x")

@@ -13,12 +13,12 @@ from kok import pki
 from kok.api.machine.machine import Machine, MachineStatus
 from kok.operators.machine.component.render import rendered
 from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.decide import Case
-from kok.operators.machine.machine.observe import World
+from kok.operators.machine.machine.decide import MachineView
+from kok.operators.machine.machine.observe import ObservedObjects
 from kok.operators.machine.machine.steps import Look
 from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.remote.join import Access
-from kok.operators.machine.remote.session import View
+from kok.operators.machine.remote.session import HostMemory
 from kok.operators.machine.remote.ssh import Credentials
 from kok.operators.machine.remote.survey import Found, Identity, Owner, Survey
 
@@ -69,8 +69,8 @@ class FakeTenant:
         self.synced.set()
 
 
-def world(**changes: Any) -> World:
-    base = World(
+def observed(**changes: Any) -> ObservedObjects:
+    base = ObservedObjects(
         cluster=builders.cluster(status={"conditions": [BOOTSTRAPPED]}),
         credentials=Credentials(password="p"),
         components=COMPONENTS,
@@ -91,19 +91,19 @@ def installed(machine: Machine, survey: Survey) -> dict[str, Found]:
     return found
 
 
-def case(
+def machine_view(
     machine: Machine | None = None,
-    view: View | None = None,
+    memory: HostMemory | None = None,
     status: dict[str, Any] | None = None,
     **changes: Any,
-) -> Case:
+) -> MachineView:
     made = machine or builders.machine()
     recorded = {"hostKey": KEY, "hostKeySince": "2026-11-02T11:00:00Z"}
-    base = Case(
+    base = MachineView(
         machine=made,
         status=MachineStatus.model_validate({**recorded, **(status or {})}),
-        world=world(),
-        view=view or View(),
+        objects=observed(),
+        memory=memory or HostMemory(),
         doing="",
         wait=0.0,
         now=NOW,
@@ -115,16 +115,16 @@ def case(
 
 def seen(
     machine: Machine | None = None, *, complete: bool = True, mine: bool = True, **survey: Any
-) -> View:
-    """A view of a host that was just looked at."""
+) -> HostMemory:
+    """A memory of a host that was just looked at."""
     made = machine or builders.machine()
     looked = builders.survey(**survey)
     if complete:
         looked = replace(looked, found=installed(made, looked))
     if mine:
         looked = replace(looked, owner=Owner(uid=made.metadata.uid, installation="meta-1"))
-    view = View(survey=looked, surveyed=1000.0, identity=looked.identity)
-    step = decide.decide(case(made)).step
+    memory = HostMemory(survey=looked, surveyed=1000.0, identity=looked.identity)
+    step = decide.decide(machine_view(made)).step
     assert isinstance(step, Look)
-    view.asked = step.digest
-    return view
+    memory.asked = step.digest
+    return memory

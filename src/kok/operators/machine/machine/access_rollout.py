@@ -17,7 +17,7 @@ class _Turn:
     since: float
 
 
-class Turns:
+class AccessRollout:
     """One Machine of a cluster after the other, as what they turn to comes to all at once."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:

@@ -17,7 +17,7 @@ from kok.operators.machine.machine.observe import host_of
 from kok.operators.machine.remote.ssh import Expected, Target
 
 
-class Sameness(Enum):
+class HostMatch(Enum):
     """What is known of a host by its address, port and key."""
 
     SAME = "it is the host that was used"
@@ -42,22 +42,22 @@ class Place(Protocol):
         """Fingerprint; None: that was not written down."""
 
 
-def compare(was: Place | None, address: str, port: int, want: Expected) -> Sameness:
+def compare(was: Place | None, address: str, port: int, want: Expected) -> HostMatch:
     """Whether a host at this address and port that shows the key that is wanted is the one of then.
 
     An annotation that trusts a key says that the host was reinstalled: nothing of then is left.
     """
     if was is None or was.address is None:
-        return Sameness.SAME
+        return HostMatch.SAME
     if host_of(address) != host_of(was.address):
-        return Sameness.ELSEWHERE
+        return HostMatch.ELSEWHERE
     if was.host_key is None:
-        return Sameness.SAME if port == was.port else Sameness.ELSEWHERE
+        return HostMatch.SAME if port == was.port else HostMatch.ELSEWHERE
     if want.fingerprint == was.host_key:
-        return Sameness.SAME
+        return HostMatch.SAME
     if port != was.port:
-        return Sameness.OTHER
-    return Sameness.SAME if want.source == "annotation" else Sameness.REKEYED
+        return HostMatch.OTHER
+    return HostMatch.SAME if want.source == "annotation" else HostMatch.REKEYED
 
 
 def place_of(target: Target) -> HostPlace:

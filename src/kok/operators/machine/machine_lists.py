@@ -36,7 +36,7 @@ class _Namespace:
     found: Listed[Machine] = field(default_factory=Listed)
 
 
-class Census:
+class MachineLists:
     """The Machines of each namespace: of those little more than whose hosts and nodes they are.
 
     Many ask at once, and for long. Nobody asks for those of other namespaces: however many there

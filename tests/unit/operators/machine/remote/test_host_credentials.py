@@ -15,11 +15,11 @@ from kok import pki
 from kok.api.meta import Manifest
 from kok.kube.errors import Barred, Unreachable
 from kok.kube.objects.ownership import owned
-from kok.operators.machine.census import Census
-from kok.operators.machine.machine.observe import Observer, World
+from kok.operators.machine.machine.observe import ObservedObjects, Observer
 from kok.operators.machine.machine.reconcile import MachineReconciler
+from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node.tenants import Tenants
-from kok.operators.machine.remote.permits import Permits
+from kok.operators.machine.remote.host_credentials import HostCredentials
 from kok.operators.machine.remote.ssh.address_ranges import Bounds
 from kok.operators.machine.remote.ssh.errors import HostForbidden
 from kok.operators.machine.remote.ssh.login import connect, scan
@@ -43,13 +43,15 @@ class Secrets:
         return {"kind": "Secret", "metadata": meta, "data": {"password": "cGFzcw=="}}
 
 
-async def seen(kube: Any, policies: Policies, **spec: Any) -> World:
+async def seen(kube: Any, policies: Policies, **spec: Any) -> ObservedObjects:
     tenants = Tenants(1.0)
-    observer = Observer(tenants, Census(lambda: 0.0), Permits(policies, Workshop()), inside=False)
+    observer = Observer(
+        tenants, MachineLists(lambda: 0.0), HostCredentials(policies, Workshop()), inside=False
+    )
     return await observer.observe(kube, builders.machine(**spec), others=False, since=0.0)
 
 
-def refused(world: World) -> tuple[str, str]:
+def refused(world: ObservedObjects) -> tuple[str, str]:
     assert world.credentials is None
     assert world.refusal is not None
     return world.refusal.reason, world.refusal.message
@@ -153,7 +155,7 @@ async def test_a_public_address_is_judged_where_somebody_chose_it(chosen: bool) 
     """Where it is what KOK found out of meta nodes, these may be where tenants must not lead."""
     settings = MachineSettings(business_api="public", forbidden_ranges=("127.0.0.0/8", "::1/128"))
     endpoint: dict[str, Any] = {"endpoint": {"host": "localhost"}} if chosen else {}
-    reconciler = MachineReconciler(settings, Workshop(), Census(time.monotonic))
+    reconciler = MachineReconciler(settings, Workshop(), MachineLists(time.monotonic))
     kube: Any = Shop("https://localhost:1", **endpoint)
     world = await reconciler.observer.observe(kube, builders.machine(), others=False, since=0.0)
     assert world.tenant is not None

@@ -20,11 +20,11 @@ from datetime import datetime
 
 from kok.api.machine.machine import KubeletChange, Machine
 from kok.kube.errors import KubeError
-from kok.operators.machine.machine.decide import Case, Decision, unheard
+from kok.operators.machine.machine.decide import Decision, MachineView, unheard
 from kok.operators.machine.machine.observe import JOINED
 from kok.operators.machine.node import tend
-from kok.operators.machine.remote import paths
-from kok.operators.machine.remote.session import View
+from kok.operators.machine.remote import host_paths
+from kok.operators.machine.remote.session import HostMemory
 from kok.runtime.controller.reconciler import Pass
 
 JOIN = "join"
@@ -33,16 +33,16 @@ CHANGES = frozenset({"install", "join"})
 """What goes on at a host while its kubelet may be changed."""
 
 
-def begin(case: Case, job: str, now: float) -> None:
+def begin(view: MachineView, job: str, now: float) -> None:
     """Takes note in the status of a change of the kubelet before it is begun; `now` is monotonic.
 
     One that never was a node has nothing to prove: nobody takes it for one before it is heard of.
     """
-    status, view, node = case.status, case.view, case.world.node
+    status, memory, node = view.status, view.memory, view.objects.node
     member = node is not None or status.first_ready is not None or status.is_true(JOINED)
     if not member:
         return
-    view.changed, view.stood = now, None
+    memory.changed, memory.stood = now, None
     known = status.kubelet_change
     if known is None or known.job != job:
         status.kubelet_change = KubeletChange(job=job, before=node.heard if node else "")
@@ -51,29 +51,29 @@ def begin(case: Case, job: str, now: float) -> None:
         status.kubelet_change = known.model_copy(update={"after": None})
 
 
-async def noting(case: Case, change: Callable[[], Awaitable[None]]) -> None:
+async def noting(view: MachineView, change: Callable[[], Awaitable[None]]) -> None:
     """Changes a kubelet, and looks at once what its Node still has of the one before."""
     await change()
-    tenant = case.world.tenant
-    if tenant is not None and unheard(case):
+    tenant = view.objects.tenant
+    if tenant is not None and unheard(view):
         with contextlib.suppress(KubeError):
-            node = await tend.as_it_is(tenant, case.machine.spec.node)
-            case.view.stood = node.heard if node is not None else ""
+            node = await tend.as_it_is(tenant, view.machine.spec.node)
+            view.memory.stood = node.heard if node is not None else ""
 
 
-def turned(case: Case) -> bool:
+def turned(view: MachineView) -> bool:
     """Whether it turned to another address or CA, with no KubeNode to wait for it, and has yet to
     prove itself."""
-    change = case.status.kubelet_change
-    return change is not None and change.job == JOIN and not case.machine.spec.access_hash
+    change = view.status.kubelet_change
+    return change is not None and change.job == JOIN and not view.machine.spec.access_hash
 
 
-def through(case: Case, decision: Decision) -> bool:
+def through(view: MachineView, decision: Decision) -> bool:
     """Whether nothing is being changed any more: the kubelet that is wanted was started."""
     return (
         decision.seen
-        and case.doing not in CHANGES
-        and paths.KUBELET not in decision.lacking
+        and view.doing not in CHANGES
+        and host_paths.KUBELET not in decision.lacking
         and decision.joining == "-"
     )
 
@@ -94,21 +94,21 @@ def proven(change: KubeletChange, heard: str, started: float | None) -> bool:
     return posted > started
 
 
-async def prove(p: Pass[Machine], case: Case, decision: Decision) -> None:
+async def prove(p: Pass[Machine], view: MachineView, decision: Decision) -> None:
     """Takes the note away once the kubelet has proven itself, for good."""
-    status, view, tenant = p.status, case.view, case.world.tenant
+    status, memory, tenant = p.status, view.memory, view.objects.tenant
     change: KubeletChange | None = status.kubelet_change
     if change is None:
         return
-    if paths.KUBELET not in {c.name for c in p.obj.spec.components}:
+    if host_paths.KUBELET not in {c.name for c in p.obj.spec.components}:
         # It is to be no node any more.
         status.kubelet_change = None
         return
-    if tenant is None or tenant.answers is False or not through(case, decision):
+    if tenant is None or tenant.answers is False or not through(view, decision):
         return
-    if change.after is None and view.stood is not None:
-        change = change.model_copy(update={"after": view.stood})
-    seen, started = case.world.node, _started(view)
+    if change.after is None and memory.stood is not None:
+        change = change.model_copy(update={"after": memory.stood})
+    seen, started = view.objects.node, _started(memory)
     news = not tenant.known or seen is None or proven(change, seen.heard, started)
     if change.after is None or news:
         # What the watch tells may be older than what is known already.
@@ -125,11 +125,11 @@ async def prove(p: Pass[Machine], case: Case, decision: Decision) -> None:
     status.kubelet_change = change
 
 
-def _started(view: View) -> float | None:
+def _started(memory: HostMemory) -> float | None:
     """When the kubelet was started that runs since the change, if the host has told that since."""
-    if view.identity is None or view.identified < view.changed:
+    if memory.identity is None or memory.identified < memory.changed:
         return None
-    return view.identity.started
+    return memory.identity.started
 
 
 def _seconds(text: str) -> float | None:

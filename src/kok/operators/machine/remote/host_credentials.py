@@ -22,7 +22,7 @@ class Problem:
     message: str
 
 
-class Permits:
+class HostCredentials:
     """Credentials for hosts, by the policies of the administrator."""
 
     def __init__(self, policies: Policies, workshop: Workshop) -> None:

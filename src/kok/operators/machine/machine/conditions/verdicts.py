@@ -8,13 +8,13 @@ from kok.api import names
 from kok.api.machine.machine import MachineStatus
 from kok.kube.errors import KubeError
 from kok.operators.machine import reasons
-from kok.operators.machine.machine.decide import EVER_READY, Case, Decision, unheard
+from kok.operators.machine.machine.decide import EVER_READY, Decision, MachineView, unheard
 from kok.operators.machine.machine.steps import Refuse
 from kok.operators.machine.node import nodes
 from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.node.tend import MARKED
-from kok.operators.machine.remote import paths, preflight
-from kok.operators.machine.remote.agent import EndpointUnreachable, RemovalFailed
+from kok.operators.machine.remote import host_paths, preflight
+from kok.operators.machine.remote.commands import EndpointUnreachable, RemovalFailed
 from kok.operators.machine.remote.ssh import (
     HostFloods,
     HostHeld,
@@ -58,16 +58,16 @@ OF_HOST = frozenset(
 OF_COMPONENTS = frozenset({reasons.COMPONENT_MISSING, reasons.COMPONENT_INVALID, reasons.SKEW})
 
 
-def judge(status: MachineStatus, case: Case, decision: Decision) -> dict[str, Verdict]:
+def judge(status: MachineStatus, view: MachineView, decision: Decision) -> dict[str, Verdict]:
     """All conditions; `status` already holds the components as they are now."""
     found = {
-        REACHABLE: reachable(case),
-        PREFLIGHT: _preflight(case, decision),
-        COMPONENTS: _installed(status, case, decision),
-        JOINED: _joined(case, decision),
-        NODE_READY: _node_ready(case, decision),
+        REACHABLE: reachable(view),
+        PREFLIGHT: _preflight(view, decision),
+        COMPONENTS: _installed(status, view, decision),
+        JOINED: _joined(view, decision),
+        NODE_READY: _node_ready(view, decision),
     }
-    found[UP_TO_DATE] = _up_to_date(case, decision, found)
+    found[UP_TO_DATE] = _up_to_date(view, decision, found)
     found[READY] = _ready(decision, found)
     return found
 
@@ -79,19 +79,19 @@ def _refused(decision: Decision, among: Iterable[str]) -> Verdict | None:
     return None
 
 
-def reachable(case: Case) -> Verdict:
+def reachable(view: MachineView) -> Verdict:
     """Whether there is a way to the host."""
-    error, refusal = case.view.error, case.world.refusal
+    error, refusal = view.memory.error, view.objects.refusal
     if isinstance(error, _NO_WAY):
         return Verdict(False, error.reason, error.message)
     if refusal is not None:
         return Verdict(False, refusal.reason, refusal.message)
-    if case.view.survey is not None:
+    if view.memory.survey is not None:
         return Verdict(True, reasons.CONNECTED, "the host answers over SSH")
     if isinstance(error, ScriptFailed):
         # It lets us in, but not even a look at it goes through.
         return Verdict(False, error.reason, error.message)
-    before = case.status.condition(REACHABLE)
+    before = view.status.condition(REACHABLE)
     if before is not None and before.status == "True":
         return Verdict(True, before.reason, before.message)
     why = reasons.CONNECTING, "the host is being asked for the first time"
@@ -100,12 +100,12 @@ def reachable(case: Case) -> Verdict:
     return Verdict(None, *why)
 
 
-def _preflight(case: Case, decision: Decision) -> Verdict:
+def _preflight(view: MachineView, decision: Decision) -> Verdict:
     refused = _refused(decision, OF_HOST)
     if refused is not None:
         return refused
-    if case.view.survey is None or not decision.seen:
-        before = case.status.condition(PREFLIGHT)
+    if view.memory.survey is None or not decision.seen:
+        before = view.status.condition(PREFLIGHT)
         if before is not None and before.status == "True":
             return Verdict(True, before.reason, before.message)
         return Verdict(None, reasons.PREFLIGHT_PENDING, "the host has not been looked at yet")
@@ -115,12 +115,12 @@ def _preflight(case: Case, decision: Decision) -> Verdict:
     return Verdict(True, reasons.PREFLIGHT_PASSED, text or "the host can be a node")
 
 
-def _installed(status: MachineStatus, case: Case, decision: Decision) -> Verdict:
-    refused = _refused(decision, OF_COMPONENTS) or _of_another(case, decision)
+def _installed(status: MachineStatus, view: MachineView, decision: Decision) -> Verdict:
+    refused = _refused(decision, OF_COMPONENTS) or _of_another(view, decision)
     if refused is not None:
         return refused
     if not decision.seen:
-        return _not_compared(case)
+        return _not_compared(view)
     failed = [c for c in status.components if c.state == "Failed"]
     roots = [c for c in failed if not (c.message or "").startswith(reasons.DEPENDENCY_FAILED)]
     if failed:
@@ -133,66 +133,66 @@ def _installed(status: MachineStatus, case: Case, decision: Decision) -> Verdict
             "it is tried again",
         )
     if decision.lacking:
-        error, text = case.view.error, f"installing {', '.join(decision.lacking)}"
+        error, text = view.memory.error, f"installing {', '.join(decision.lacking)}"
         if isinstance(error, ScriptFailed | RemovalFailed):
             return Verdict(False, error.reason, f"{text}: {error.message}; it is tried again")
         return Verdict(False, reasons.INSTALLING, text)
     return Verdict(True, reasons.COMPONENTS_READY, "all software is as wanted")
 
 
-def _of_another(case: Case, decision: Decision) -> Verdict | None:
+def _of_another(view: MachineView, decision: Decision) -> Verdict | None:
     """Software that another Machine left, however right it may look: it goes before anything else."""
-    survey = case.view.survey
+    survey = view.memory.survey
     if not decision.seen or survey is None:
         return None
-    if survey.owner.uid in ("", case.machine.metadata.uid):
+    if survey.owner.uid in ("", view.machine.metadata.uid):
         return None
     text = "the software of another Machine is still on the host"
     return Verdict(False, reasons.INSTALLING, text)
 
 
-def _not_compared(case: Case) -> Verdict:
+def _not_compared(view: MachineView) -> Verdict:
     """What was true of this very spec holds until the host is seen again."""
-    before = case.status.condition(COMPONENTS)
+    before = view.status.condition(COMPONENTS)
     if before is None:
         return Verdict(None, reasons.PREFLIGHT_PENDING, "the host has not been looked at yet")
-    if before.observed_generation != case.machine.metadata.generation:
+    if before.observed_generation != view.machine.metadata.generation:
         return Verdict(None, reasons.UPDATING, "the host is compared with the changed spec")
     return Verdict({"True": True, "False": False}.get(before.status), before.reason, before.message)
 
 
-def _joined(case: Case, decision: Decision) -> Verdict:
-    error = case.view.error
+def _joined(view: MachineView, decision: Decision) -> Verdict:
+    error = view.memory.error
     if decision.joining == "-":
         told = "the kubelet has credentials of its own"
-        if not case.turn:
-            cluster = case.machine.spec.cluster
+        if not view.turn:
+            cluster = view.machine.spec.cluster
             told += (
-                f"; it turns to the new address or CA of Cluster {cluster} after another Machine"
+                f"; it rollout to the new address or CA of Cluster {cluster} after another Machine"
             )
         return Verdict(True, reasons.JOINED, told)
-    waiting = waiting_for_cluster(case)
-    before = case.status.condition(JOINED)
+    waiting = waiting_for_cluster(view)
+    before = view.status.condition(JOINED)
     if before is not None and before.status == "True" and (waiting or not decision.joining):
         return Verdict(True, before.reason, before.message)
     if waiting is not None:
         return waiting
     if isinstance(error, EndpointUnreachable | ScriptFailed):
         return Verdict(False, error.reason, error.message)
-    if (told := _failing(case)) and case.view.joined is not None:
+    if (told := _failing(view)) and view.memory.joined is not None:
         return Verdict(False, reasons.SERVICE_FAILING, told)
     text = decision.joining or "waiting for the host"
     if isinstance(error, KubeError):
-        text = f"the API of Cluster {case.machine.spec.cluster}: {error.message}"
-    elif case.view.joined is not None:
+        text = f"the API of Cluster {view.machine.spec.cluster}: {error.message}"
+    elif view.memory.joined is not None:
         text = "the kubelet asks for credentials"
     return Verdict(False, reasons.JOINING, text)
 
 
-def _failing(case: Case) -> str:
+def _failing(view: MachineView) -> str:
     """What of the host's services does not stay up, and its last words; nothing if all do."""
-    identity = case.view.identity
-    if identity is None or not identity.failing or case.view.error is not None:
+    identity = view.memory.identity
+    if identity is None or not identity.failing or view.memory.error is not None:
         return ""
     what = f"service {identity.failing} on the host ends again and again"
     if identity.words:
@@ -200,43 +200,43 @@ def _failing(case: Case) -> str:
     return f"{what}; `journalctl -u {identity.failing}` there tells more"
 
 
-def waiting_for_cluster(case: Case) -> Verdict | None:
+def waiting_for_cluster(view: MachineView) -> Verdict | None:
     """Why the Cluster cannot take nodes, or None if it can."""
-    world, name = case.world, case.machine.spec.cluster
-    where = f"Cluster {case.machine.namespace}/{name}"
-    if world.cluster is None:
+    objects, name = view.objects, view.machine.spec.cluster
+    where = f"Cluster {view.machine.namespace}/{name}"
+    if objects.cluster is None:
         text = f"{where} does not exist; create it, or delete this Machine"
         return Verdict(False, reasons.CLUSTER_MISSING, text)
-    if world.cluster.deleting:
+    if objects.cluster.deleting:
         return Verdict(False, reasons.CLUSTER_DELETING, f"{where} is being deleted")
-    if not world.takes_nodes:
-        why = f": {world.untrusted}" if world.untrusted else ""
+    if not objects.takes_nodes:
+        why = f": {objects.untrusted}" if objects.untrusted else ""
         text = f"{where} cannot take nodes yet{why}"
         return Verdict(False, reasons.WAITING_FOR_CLUSTER, text)
     return None
 
 
-def _node_ready(case: Case, decision: Decision) -> Verdict:
+def _node_ready(view: MachineView, decision: Decision) -> Verdict:
     """Whether the Node is what the spec asks for."""
-    unknown = _refused(decision, (reasons.NODE_NAME_TAKEN,)) or _unheard(case)
+    unknown = _refused(decision, (reasons.NODE_NAME_TAKEN,)) or _unheard(view)
     if unknown is not None:
         return unknown
-    tenant, node = case.world.tenant, case.world.node
+    tenant, node = view.objects.tenant, view.objects.node
     if tenant is None or not tenant.synced.is_set():
-        return _before_nodes_are_known(case)
+        return _before_nodes_are_known(view)
     if node is None:
         text = (
-            f"there is no Node {case.machine.spec.node} in Cluster {case.machine.spec.cluster} yet"
+            f"there is no Node {view.machine.spec.node} in Cluster {view.machine.spec.cluster} yet"
         )
-        if told := _failing(case):
+        if told := _failing(view):
             return Verdict(False, reasons.SERVICE_FAILING, f"{text}: {told}")
         return Verdict(False, reasons.NODE_MISSING, text)
-    return _node(case, node)
+    return _node(view, node)
 
 
-def _unheard(case: Case) -> Verdict | None:
+def _unheard(view: MachineView) -> Verdict | None:
     """Why the business cluster says nothing of its nodes, or None if it does."""
-    tenant, cluster = case.world.tenant, case.machine.spec.cluster
+    tenant, cluster = view.objects.tenant, view.machine.spec.cluster
     if tenant is None:
         return None
     if tenant.answers is False:
@@ -255,10 +255,10 @@ def _unheard(case: Case) -> Verdict | None:
     return None
 
 
-def _before_nodes_are_known(case: Case) -> Verdict:
+def _before_nodes_are_known(view: MachineView) -> Verdict:
     """What was known before the operator was restarted holds until it knows better."""
-    waiting = waiting_for_cluster(case)
-    before = case.status.condition(NODE_READY)
+    waiting = waiting_for_cluster(view)
+    before = view.status.condition(NODE_READY)
     if waiting is not None:
         return Verdict(None, waiting.reason, waiting.message)
     if before is not None:
@@ -267,30 +267,32 @@ def _before_nodes_are_known(case: Case) -> Verdict:
     return Verdict(None, reasons.WAITING_FOR_CLUSTER, "the nodes are being listed")
 
 
-def _node(case: Case, node: NodeView) -> Verdict:
+def _node(view: MachineView, node: NodeView) -> Verdict:
     if not node.whole:
         text = (
-            f"Node {node.name} of Cluster {case.machine.spec.cluster}, or all its Nodes together, "
+            f"Node {node.name} of Cluster {view.machine.spec.cluster}, or all its Nodes together, "
             "have more labels, taints and words than are kept"
         )
         return Verdict(None, ANSWER_TOO_LARGE, text)
     if not node.ready:
         text = node.message or "the kubelet has said nothing yet"
-        if told := _failing(case):
+        if told := _failing(view):
             return Verdict(node.ready, reasons.SERVICE_FAILING, f"Node {node.name}: {text}; {told}")
         # Not heard of is not the same as bad: what runs there may run on.
         return Verdict(node.ready, reasons.NODE_NOT_READY, f"Node {node.name}: {text}")
-    machine, marks = case.machine, case.status.node_marks
-    wanted = next((c.version for c in machine.spec.components if c.name == paths.KUBELET), None)
+    machine, marks = view.machine, view.status.node_marks
+    wanted = next(
+        (c.version for c in machine.spec.components if c.name == host_paths.KUBELET), None
+    )
     if wanted is not None and node.kubelet != wanted:
         text = f"its kubelet is {node.kubelet or 'unknown'}, wanted is {wanted}"
         return Verdict(False, reasons.NODE_OUTDATED, f"Node {node.name} is Ready but {text}")
     if nodes.patch(node, machine.spec.labels, machine.spec.taints, marks) is not None:
         # They decide what may run there, so that a new Node counts only once it has them. One that
         # serves goes on serving while they change.
-        before = case.status.condition(NODE_READY)
+        before = view.status.condition(NODE_READY)
         serves = before is not None and before.status == "True"
-        refused = case.status.condition(MARKED)
+        refused = view.status.condition(MARKED)
         text = f"Node {node.name} is Ready but its labels and taints are not set yet"
         if refused is not None:
             text = f"Node {node.name} is Ready, but {refused.message}"
@@ -298,29 +300,29 @@ def _node(case: Case, node: NodeView) -> Verdict:
     return Verdict(True, reasons.NODE_READY, f"Node {node.name} is Ready")
 
 
-def _up_to_date(case: Case, decision: Decision, found: Mapping[str, Verdict]) -> Verdict:
+def _up_to_date(view: MachineView, decision: Decision, found: Mapping[str, Verdict]) -> Verdict:
     """Whether all that was changed is through, and proven: others wait for that to be changed."""
     components, node = found[COMPONENTS], found[NODE_READY]
     if components.holds is not True:
         return Verdict(components.holds, components.reason, components.message)
-    if told := _failing(case):
+    if told := _failing(view):
         # Its Node stays Ready for most of a minute.
         return Verdict(False, reasons.SERVICE_FAILING, told)
     if node.reason == reasons.NODE_OUTDATED:
         return Verdict(False, node.reason, node.message)
-    if case.status.first_ready is not None and (joins := _joins(case, decision, found[JOINED])):
+    if view.status.first_ready is not None and (joins := _joins(view, decision, found[JOINED])):
         return joins
-    return _unproven(case, node) or Verdict(
+    return _unproven(view, node) or Verdict(
         True, reasons.UP_TO_DATE, "the host has what the spec says"
     )
 
 
-def _unproven(case: Case, node: Verdict) -> Verdict | None:
+def _unproven(view: MachineView, node: Verdict) -> Verdict | None:
     """Why a kubelet that was changed is not known to work, or None."""
-    if not unheard(case):
+    if not unheard(view):
         return None
-    silent = _unheard(case)
-    if silent is None and case.world.node is not None:
+    silent = _unheard(view)
+    if silent is None and view.objects.node is not None:
         text = "the kubelet was changed and has not posted its status since"
         return Verdict(False, reasons.UPDATING, text)
     why = (silent or node).message
@@ -328,7 +330,7 @@ def _unproven(case: Case, node: Verdict) -> Verdict | None:
     return Verdict(None, reasons.UPDATING, text)
 
 
-def _joins(case: Case, decision: Decision, joined: Verdict) -> Verdict | None:
+def _joins(view: MachineView, decision: Decision, joined: Verdict) -> Verdict | None:
     """Why a node is not known to be a member by the address and the CA of its spec, or None.
 
     A cluster that takes no nodes for the moment, as while its API servers restart for another CA,
@@ -339,8 +341,8 @@ def _joins(case: Case, decision: Decision, joined: Verdict) -> Verdict | None:
     if decision.joining:
         left = decision.joining != "-"
         return Verdict(False, reasons.JOINING, decision.joining) if left else None
-    before = case.status.condition(UP_TO_DATE)
-    generation = case.machine.metadata.generation
+    before = view.status.condition(UP_TO_DATE)
+    generation = view.machine.metadata.generation
     if before is None or (before.status == "True" and before.observed_generation == generation):
         return None
     return Verdict(None, reasons.JOINING, "it is not known yet whether the host has joined")
@@ -362,7 +364,7 @@ def _ready(decision: Decision, found: Mapping[str, Verdict]) -> Verdict:
     return Verdict(False, first.reason, first.message)
 
 
-def phase(status: MachineStatus, case: Case, found: Mapping[str, Verdict]) -> str:
+def phase(status: MachineStatus, view: MachineView, found: Mapping[str, Verdict]) -> str:
     """One word for people."""
     if found[READY].holds is True:
         return "Updating" if found[COMPONENTS].holds is False else "Ready"
@@ -377,5 +379,5 @@ def phase(status: MachineStatus, case: Case, found: Mapping[str, Verdict]) -> st
         failed = found[COMPONENTS].reason != reasons.INSTALLING
         return "Failed" if failed else "Installing"
     if found[JOINED].holds is not True:
-        return "Joining" if waiting_for_cluster(case) is None else "Pending"
+        return "Joining" if waiting_for_cluster(view) is None else "Pending"
     return "NotReady" if status.phase in EVER_READY else "Joining"

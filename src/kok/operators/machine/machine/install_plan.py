@@ -15,9 +15,9 @@ from kok.kube.budget.limits import MIB
 from kok.operators.machine import reasons
 from kok.operators.machine.component.render import ComponentError, Rendered
 from kok.operators.machine.component.sandboxed import HELD_MOST, Templates
-from kok.operators.machine.remote import jobs, paths
+from kok.operators.machine.remote import host_paths, jobs
+from kok.operators.machine.remote.host_credentials import Problem
 from kok.operators.machine.remote.jobs import JobPlan, JobResult
-from kok.operators.machine.remote.permits import Problem
 from kok.operators.machine.remote.survey import Found, Question, Survey
 
 RETRY_MIN = timedelta(seconds=5)
@@ -90,7 +90,9 @@ def render(
 
 def skew(machine: Machine, cluster: Cluster | None) -> Problem | None:
     """Why the Machine's kubelet must not serve the Cluster, or None."""
-    version = next((c.version for c in machine.spec.components if c.name == paths.KUBELET), None)
+    version = next(
+        (c.version for c in machine.spec.components if c.name == host_paths.KUBELET), None
+    )
     if version is None or cluster is None:
         return None
     control = cluster.status.version or cluster.spec.version
