@@ -26,8 +26,7 @@ from kok.operators.cluster.inside import bootstrap, rbac
 from kok.operators.cluster.inside.apply import brought
 from kok.operators.cluster.inside.tenants import WORKING
 from kok.operators.cluster.naming import LABEL_ADDON
-from kok.operators.machine.node.silence import Pulse
-from kok.operators.machine.node.tenants import Tenant
+from kok.operators.machine.node.tenants import Pulse, Tenant
 from kok.runtime.controller.errors import ReconcileStop
 
 OBJECTS = 60

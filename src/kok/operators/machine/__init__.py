@@ -6,10 +6,11 @@ import asyncio
 import logging
 
 from kok.kube.client import Kube
+from kok.operators.machine.component.reconcile import ComponentReconciler
 from kok.operators.machine.component.sandboxed import Checker
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.cleanup import Cleaner
-from kok.operators.machine.host.reconcile import ComponentReconciler, HostReconciler
+from kok.operators.machine.host.reconcile import HostReconciler
 from kok.operators.machine.kubenode.reconcile import KubeNodeReconciler
 from kok.operators.machine.machine.reconcile import MachineReconciler
 from kok.operators.machine.machine_lists import MachineLists
@@ -27,9 +28,7 @@ def operator(settings: Settings) -> OperatorSpec:
     lists = MachineLists(SystemClock().monotonic)
     machines = MachineReconciler(own, workshop, lists, abandoned=abandoned)
     kubenodes = KubeNodeReconciler(own, lists, abandoned)
-    cleaner = Cleaner(
-        machines.connections, machines.sessions, machines.observer, abandoned, machines.keeper
-    )
+    cleaner = Cleaner(machines.hosts, abandoned, machines.keeper)
     following: list[asyncio.Task[None]] = []
 
     async def start(kube: Kube, settings: Settings) -> None:

@@ -25,7 +25,8 @@ class ClusterChanges:
     square of their number.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = CLUSTERS) -> None:
+        self._most = most
         self._seen: OrderedDict[str, object] = OrderedDict()
 
     def __call__(self, manifest: Manifest) -> Iterable[Key]:
@@ -37,7 +38,7 @@ class ClusterChanges:
         if meta.get("deletionTimestamp"):
             self._seen.pop(uid, None)
             return all_of_namespace(manifest)
-        gist = (
+        matters = (
             meta.get("generation"),
             status.get("endpoint"),
             status.get("version"),
@@ -45,12 +46,12 @@ class ClusterChanges:
             tuple(sorted((status.get("caFingerprints") or {}).items())),
         )
         # Who sees to a status can make it as long as he likes.
-        digest = hashlib.sha256(repr(gist).encode()).digest()
+        digest = hashlib.sha256(repr(matters).encode()).digest()
         if self._seen.get(uid) == digest:
             return []
         self._seen[uid] = digest
         self._seen.move_to_end(uid)
         # Nobody tells of one that goes without waiting for anything.
-        while len(self._seen) > CLUSTERS:
+        while len(self._seen) > self._most:
             self._seen.popitem(last=False)
         return all_of_namespace(manifest)

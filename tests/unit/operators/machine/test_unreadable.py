@@ -21,9 +21,10 @@ from kok.kube.lists.tolerant import listed
 from kok.kube.objects.ownership import owned
 from kok.operators.machine.host.reconcile import HostReconciler
 from kok.operators.machine.kubenode import claims
+from kok.operators.machine.kubenode.observe import observe
 from kok.operators.machine.kubenode.reconcile import KubeNodeReconciler
 from kok.operators.machine.machine_lists import MachineLists
-from kok.operators.machine.node import tend
+from kok.operators.machine.node.certificates import reserved_for
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.errors import Wait
@@ -158,13 +159,11 @@ async def test_the_addresses_of_a_machine_that_cannot_be_read_are_still_its_own(
         api.put(f"{ROOT}/machines/{name}", manifest)
     machine = builders.machine()
     there = await MachineLists(time.monotonic).now(kube, machine.namespace)
-    reserved = tend._reserved(machine, builders.cluster(), [], there)
+    reserved = reserved_for(machine, builders.cluster(), [], there)
     assert reserved.of("192.0.2.5") == reserved.of("192.0.2.55") == "an address of Machine a"
     assert reserved.of("192.0.2.6") is None
 
 
 async def _places(reconciler: KubeNodeReconciler, kube: Kube, kubenode: Any) -> None:
-    from kok.operators.machine.kubenode import reconcile  # noqa: PLC0415
-
     p = passing(kube, kubenode)
-    await reconciler._places(p, await reconcile._observe(p, MachineLists(time.monotonic)))
+    await reconciler._hosts(p, await observe(p, MachineLists(time.monotonic)))

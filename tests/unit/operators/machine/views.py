@@ -13,18 +13,21 @@ from kok import pki
 from kok.api.machine.machine import Machine, MachineStatus
 from kok.operators.machine.component.render import rendered
 from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.decide import MachineView
-from kok.operators.machine.machine.observe import ObservedObjects
-from kok.operators.machine.machine.steps import Look
+from kok.operators.machine.machine.operations.host_steps import SurveyHost
+from kok.operators.machine.machine.view import MachineView, ObservedObjects
 from kok.operators.machine.node.nodes import NodeView
-from kok.operators.machine.remote.join import Access
-from kok.operators.machine.remote.session import HostMemory
-from kok.operators.machine.remote.ssh import Credentials
+from kok.operators.machine.remote.host_credentials import HostCredentials
+from kok.operators.machine.remote.hosts import Hosts
+from kok.operators.machine.remote.join import ClusterEndpoint
+from kok.operators.machine.remote.session import HostMemory, Sessions
+from kok.operators.machine.remote.ssh import Connections, Credentials, Timeouts
 from kok.operators.machine.remote.survey import Found, Identity, Owner, Survey
+from kok.runtime.policy import Policies
+from kok.runtime.sandbox.pool import Workshop
 
 KEY = "SHA256:" + "A" * 43
 CA = pki.new_ca("shop", NOW)
-ACCESS = Access("https://192.0.2.10:31443", CA.trust_pem)
+ACCESS = ClusterEndpoint("https://192.0.2.10:31443", CA.trust_pem)
 COMPONENTS = {name: builders.builtin(name) for name in builders.VERSIONS}
 MEMBER = Identity(
     certificate=pki.issue(
@@ -55,6 +58,12 @@ BOOTSTRAPPED = {
 }
 
 
+def hosts(policies: Policies) -> Hosts:
+    """Hosts of which nothing is known, with credentials by these policies."""
+    credentials = HostCredentials(policies, Workshop())
+    return Hosts(Connections(Timeouts(), lambda: 0.0), Sessions(lambda: 0.0), credentials)
+
+
 @dataclass
 class FakeTenant:
     """A business cluster as far as decisions look at it."""
@@ -74,7 +83,7 @@ def observed(**changes: Any) -> ObservedObjects:
         cluster=builders.cluster(status={"conditions": [BOOTSTRAPPED]}),
         credentials=Credentials(password="p"),
         components=COMPONENTS,
-        access=ACCESS,
+        endpoint=ACCESS,
         tenant=FakeTenant(),  # type: ignore[arg-type] # decisions look at no more of it
         others=(),
         installation="meta-1",
@@ -125,6 +134,6 @@ def seen(
         looked = replace(looked, owner=Owner(uid=made.metadata.uid, installation="meta-1"))
     memory = HostMemory(survey=looked, surveyed=1000.0, identity=looked.identity)
     step = decide.decide(machine_view(made)).step
-    assert isinstance(step, Look)
-    memory.asked = step.digest
+    assert isinstance(step.call, SurveyHost)
+    memory.asked = step.call.request.digest
     return memory

@@ -10,15 +10,14 @@ from kok.kube import kinds
 from kok.operators.machine import reasons
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.ssh_secrets import Keeper
-from kok.operators.machine.machine.act import Hand
-from kok.operators.machine.machine.observe import Observer
 from kok.operators.machine.remote import host_identity
 from kok.operators.machine.remote.commands import HostTaken
-from kok.operators.machine.remote.host_credentials import Problem
 from kok.operators.machine.remote.host_identity import HostMatch
-from kok.operators.machine.remote.session import Session, Sessions
-from kok.operators.machine.remote.ssh import Connections, Expected, Target, expected
+from kok.operators.machine.remote.hosts import HostClient, Hosts
+from kok.operators.machine.remote.session import Session
+from kok.operators.machine.remote.ssh import Expected, Target, expected
 from kok.operators.machine.remote.survey import Owner
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import DONE, Done, Pass
 
 SOON = 5.0
@@ -32,20 +31,11 @@ class Cleaner:
     UID: the one that `status.usedBy` tells may be that of anybody's Machine.
     """
 
-    def __init__(
-        self,
-        connections: Connections,
-        sessions: Sessions,
-        observer: Observer,
-        abandoned: Abandoned,
-        keeper: Keeper,
-    ) -> None:
-        self._connections = connections
-        self._sessions = sessions
-        self._observer = observer
+    def __init__(self, hosts: Hosts, abandoned: Abandoned, keeper: Keeper) -> None:
+        self._hosts = hosts
         self._abandoned = abandoned
         self._keeper = keeper
-        self._problems: dict[str, Problem] = {}
+        self._problems: dict[str, Verdict] = {}
         """Why a host, by the UID of its Host, cannot even be tried."""
         self._whose: dict[str, str] = {}
         """By the UID of the Host, that of the Machine of which it is being cleaned."""
@@ -69,14 +59,16 @@ class Cleaner:
         session.aim(target)
         if not session.doing and session.wait() <= 0:
             key = p.obj.metadata.uid
-            hand = Hand(self._connections, p.clock, used.uid, target, session.memory, p.wake, key)
+            client = HostClient(
+                self._hosts.connections, p.clock, used.uid, target, session.memory, p.wake, key
+            )
             owner = Owner(
                 uid=used.uid,
                 machine=f"{p.obj.namespace}/{used.machine}",
                 cluster=f"{p.obj.namespace}/{used.cluster}",
-                installation=await self._observer.identity(p.kube),
+                installation=await self._hosts.installation(p.kube),
             )
-            work = hand.clean(owner, marked=where is not HostMatch.SAME)
+            work = client.clean(owner, marked=where is not HostMatch.SAME)
             session.start("clean", work, p.wake)
         return False
 
@@ -92,7 +84,7 @@ class Cleaner:
         problem = self._problems.get(p.obj.metadata.uid)
         if used is not None and isinstance(error, HostTaken) and self._where(p) in UNMARKED:
             text = host_identity.uncleaned(used, p.obj.spec.port, _expected(p))
-            problem = problem or Problem(reasons.HOST_NOT_CLEAN, text)
+            problem = problem or Verdict(False, reasons.HOST_NOT_CLEAN, text)
         why = problem.message if problem is not None else error.message if error is not None else ""
         text = f"Machine {name} is gone and has not left the host clean"
         return f"{text}: {why}; it is tried again" if why else f"{text}; it is being cleaned up"
@@ -129,8 +121,7 @@ class Cleaner:
 
     def forget(self, host: str) -> None:
         """The Host of that UID is gone, or is cleaned of another Machine."""
-        self._sessions.end(host)
-        self._connections.drop(host)
+        self._hosts.forget(host)
         self._problems.pop(host, None)
         self._whose.pop(host, None)
 
@@ -141,7 +132,7 @@ class Cleaner:
             # What was found out of another Machine's remains says nothing of these.
             self.forget(host)
         self._whose[host] = machine
-        return self._sessions.of(host)
+        return self._hosts.sessions.of(host)
 
     async def _forget(self, p: Pass[Host], uid: str) -> None:
         await self._abandoned.cleaned(p.kube, p.obj.namespace, uid)
@@ -162,16 +153,16 @@ class Cleaner:
         host, spec, uid = p.obj, p.obj.spec, p.obj.metadata.uid
         used, want = p.status.used_by, _expected(p)
         if used is not None and self._where(p) is HostMatch.ELSEWHERE:
-            self._problems[uid] = Problem(reasons.HOST_NOT_CLEAN, _elsewhere(host, used))
+            self._problems[uid] = Verdict(False, reasons.HOST_NOT_CLEAN, _elsewhere(host, used))
             return None
         secret = await p.kube.get(kinds.SECRET, spec.ssh.secret, host.namespace)
-        found = await self._observer.credentials.credentials(host, secret)
-        if isinstance(found, Problem):
+        found = await self._hosts.credentials.of(host, secret)
+        if isinstance(found, Verdict):
             self._problems[uid] = found
             return None
         if want.fingerprint is None:
             text = "its host key is not known; write it into spec.hostKey"
-            self._problems[uid] = Problem(reasons.HOST_KEY_CHANGED, text)
+            self._problems[uid] = Verdict(False, reasons.HOST_KEY_CHANGED, text)
             return None
         self._problems.pop(uid, None)
         return Target(

@@ -6,31 +6,29 @@ import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from urllib.parse import urlsplit
 
-from kok.api.machine.machine import Finding, Machine, MachineStatus
+from kok.api.machine.machine import Finding
 from kok.operators.machine import reasons
 from kok.operators.machine.component.render import Rendered
-from kok.operators.machine.component.sandboxed import Templates
-from kok.operators.machine.machine import install_plan as wanted_
-from kok.operators.machine.machine.observe import ObservedObjects, expected_key, rival
-from kok.operators.machine.machine.steps import (
-    Finish,
-    Idle,
+from kok.operators.machine.machine import install_plan
+from kok.operators.machine.machine.observe import rival
+from kok.operators.machine.machine.operations.host_steps import (
     Install,
-    Join,
-    Look,
+    JoinCluster,
     Reclaim,
-    Record,
-    Refuse,
-    Scan,
+    RecordHostKey,
+    ScanHostKey,
     Step,
+    SurveyHost,
+    TakeTokenBack,
+    refused,
 )
+from kok.operators.machine.machine.view import MachineView, expected_key
 from kok.operators.machine.remote import commands, host_identity, host_paths, join, preflight
-from kok.operators.machine.remote.host_credentials import Problem
 from kok.operators.machine.remote.session import NEVER, HostMemory
-from kok.operators.machine.remote.survey import Found, Question, Survey
+from kok.operators.machine.remote.survey import Found, Question, Survey, SurveyRequest
+from kok.runtime.conditions import Verdict
 
 RECHECK = 15.0
 """Seconds after which a host that did not pass is looked at again."""
@@ -46,28 +44,10 @@ RECLAIM_EVERY = 60.0
 LISTEN, LISTEN_FOR = 5.0, 60.0
 """Seconds after which a host is looked at again whose kubelet was changed and says nothing, and for
 which that goes on; then it is looked at like others that do not serve."""
+_CHANGES_KUBELET = frozenset({"install", "join"})
+"""What goes on at a host while its kubelet may be changed."""
 EVER_READY = frozenset({"Ready", "Updating", "NotReady"})
 """Phases of a Machine that was Ready at some time."""
-
-
-@dataclass(frozen=True, slots=True)
-class MachineView:
-    """All that a decision depends on."""
-
-    machine: Machine
-    status: MachineStatus
-    objects: ObservedObjects
-    memory: HostMemory
-    doing: str
-    """What goes on at the host at this moment."""
-    wait: float
-    """Seconds until the host may be tried again after an error."""
-    now: datetime
-    monotonic: float
-    survey_every: float
-    templates: Templates = field(default_factory=Templates)
-    turn: bool = True
-    """Whether a Machine that no KubeNode stages may turn to another address or CA of its cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,77 +71,87 @@ def decide(view: MachineView) -> Decision:
     if step is not None:
         return Decision(step)
     if view.objects.beyond:
-        return Decision(Refuse(wanted_.beyond(view.machine, view.objects.beyond)))
-    questions, problem = wanted_.questions(view.machine, view.objects.components, view.templates)
+        return Decision(refused(install_plan.beyond(view.machine, view.objects.beyond)))
+    questions, problem = install_plan.questions(
+        view.machine, view.objects.components, view.templates
+    )
     if problem is not None:
-        return Decision(Refuse(problem))
-    look = _look(view, questions)
+        return Decision(refused(problem))
+    request = _request(view, questions)
     survey = view.memory.survey
-    if survey is None or view.memory.asked != look.digest:
-        return Decision(Idle() if view.doing else look)
-    wanted, problem = wanted_.render(view.machine, view.objects.components, view.templates, survey)
+    if survey is None or view.memory.asked != request.digest:
+        return Decision(Step() if view.doing else Step(SurveyHost(request)))
+    wanted, problem = install_plan.render(
+        view.machine, view.objects.components, view.templates, survey
+    )
     if problem is not None:
-        return Decision(Refuse(problem))
-    lacking = tuple(wanted_.lacking(wanted, survey))
+        return Decision(refused(problem))
+    lacking = tuple(install_plan.lacking(wanted, survey))
     findings = tuple(_findings(view, survey, fetches=bool(lacking)))
     if view.doing:
-        step = Idle()
+        step = Step()
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
-        step = look
+        step = Step(SurveyHost(request))
     else:
         step = (
             _use(view, survey, findings)
             or _software(view, wanted, survey, lacking)
             or _join(view, survey)
         )
-        if isinstance(step, Idle):
+        if step.idle:
             waits = [s for s in (step.after, _again(view, findings)) if s is not None]
-            step = Idle(min(waits, default=None))
+            step = Step(after=min(waits, default=None))
     return Decision(step, True, wanted, lacking, findings, _joining(view))
 
 
-def mine(view: MachineView) -> bool:
-    """Whether the host is known to be this Machine's."""
-    survey = view.memory.survey
-    return survey is not None and survey.owner.uid == view.machine.metadata.uid
+def kubelet_started(view: MachineView, decision: Decision) -> bool:
+    """Whether nothing is being changed any more: the kubelet that is wanted was started."""
+    return (
+        decision.seen
+        and view.doing not in _CHANGES_KUBELET
+        and host_paths.KUBELET not in decision.lacking
+        and decision.joining == "-"
+    )
 
 
-def unheard(view: MachineView) -> bool:
-    """Whether a kubelet that was changed has yet to prove that it works, see `proof`."""
+def unproven(view: MachineView) -> bool:
+    """Whether a kubelet that was changed has yet to prove that it works, see `kubelet_change`."""
     return view.status.kubelet_change is not None
 
 
 def listening(view: MachineView) -> bool:
     """Whether that is to be known at once."""
-    return unheard(view) and view.monotonic - view.memory.changed < LISTEN_FOR
+    return unproven(view) and view.monotonic - view.memory.changed < LISTEN_FOR
 
 
 def _reach(view: MachineView) -> Step | None:
     """The way to the host: credentials, host key, patience after errors."""
     objects, memory = view.objects, view.memory
-    if not mine(view) and objects.others is not None:
+    if not view.mine and objects.others is not None:
         problem = rival(view.machine, objects.others, objects.odd)
         if problem is not None:
-            return Refuse(problem)
+            return refused(problem)
     if objects.refusal is not None:
-        return Refuse(objects.refusal)
+        return refused(objects.refusal)
     if view.doing and memory.survey is None:
-        return Idle()
+        return Step()
     if view.wait > 0:
-        return Idle(view.wait)
+        return Step(after=view.wait)
     want = expected_key(view.machine, view.status)
     if want.fingerprint is None:
-        return Record(memory.shown_key) if memory.shown_key else Scan()
+        return (
+            Step(RecordHostKey(memory.shown_key), 0.0) if memory.shown_key else Step(ScanHostKey())
+        )
     return None
 
 
-def _look(view: MachineView, questions: Sequence[Question]) -> Look:
+def _request(view: MachineView, questions: Sequence[Question]) -> SurveyRequest:
     made_of = sorted((q.name, q.probe, *q.paths) for q in questions)
     spec, want = view.machine.spec, expected_key(view.machine, view.status)
     # What was seen behind another port, or by another key, says nothing of what is there.
     place = (spec.port, want.fingerprint)
     digest = hashlib.sha256(repr((place, made_of)).encode()).hexdigest()[:16]
-    return Look(tuple(questions), _urls(view), _towards(view), digest)
+    return SurveyRequest(tuple(questions), _urls(view), _towards(view), digest)
 
 
 def _keeps(view: MachineView, findings: Sequence[Finding]) -> float:
@@ -170,7 +160,7 @@ def _keeps(view: MachineView, findings: Sequence[Finding]) -> float:
         return LISTEN
     node, memory = view.objects.node, view.memory
     expected = view.status.phase in EVER_READY or memory.joined is not None
-    failing = unheard(view) or (expected and (node is None or not node.ready))
+    failing = unproven(view) or (expected and (node is None or not node.ready))
     failing = failing or (memory.identity is not None and bool(memory.identity.failing))
     return RECHECK if failing or not preflight.passed(findings) else view.survey_every
 
@@ -209,7 +199,9 @@ def _urls(view: MachineView) -> tuple[str, ...]:
 def _towards(view: MachineView) -> str:
     """An address of the cluster's API: the host's own address towards it is the node's."""
     host = (
-        urlsplit(view.objects.access.server).hostname if view.objects.access is not None else None
+        urlsplit(view.objects.endpoint.server).hostname
+        if view.objects.endpoint is not None
+        else None
     )
     try:
         return str(ipaddress.ip_address(host or ""))
@@ -224,7 +216,7 @@ def _findings(view: MachineView, survey: Survey, *, fetches: bool) -> list[Findi
             params={c.name: c.params for c in view.machine.spec.components},
             neighbours=view.memory.neighbours,
             fetches=fetches,
-            begun=mine(view),
+            begun=view.mine,
             base_url=view.machine.spec.artifacts.base_url,
             networks=view.objects.networks,
         )
@@ -237,25 +229,26 @@ def _use(view: MachineView, survey: Survey, findings: tuple[Finding, ...]) -> St
     if owner.uid and owner.uid != uid:
         if view.objects.left_behind:
             after = view.memory.reclaimed + RECLAIM_EVERY - view.monotonic
-            return Reclaim(owner) if after <= 0 else Idle(after)
+            return Step(Reclaim(owner)) if after <= 0 else Step(after=after)
         text = commands.taken(view.machine.spec.address, owner, view.machine.namespace)
-        return Refuse(Problem(reasons.HOST_IN_USE, text), RECHECK)
+        return refused(Verdict(False, reasons.HOST_IN_USE, text), RECHECK)
     if not owner.uid and (problem := _another(view)) is not None:
-        return Refuse(problem, RECHECK)
+        return refused(problem, RECHECK)
     if not preflight.passed(findings):
-        problem = Problem(reasons.PREFLIGHT_FAILED, preflight.sentence(findings))
-        return Refuse(problem, RECHECK)
+        problem = Verdict(False, reasons.PREFLIGHT_FAILED, preflight.sentence(findings))
+        return refused(problem, RECHECK)
     return None
 
 
-def _another(view: MachineView) -> Problem | None:
+def _another(view: MachineView) -> Verdict | None:
     """What is wrong with a host that is not marked, if it cannot be the one of the Machine."""
     machine, was = view.machine, view.status.installed_on
     want = expected_key(machine, view.status)
     found = host_identity.compare(was, machine.spec.address, machine.spec.port, want)
     if was is None or found is not host_identity.HostMatch.OTHER:
         return None
-    return Problem(
+    return Verdict(
+        False,
         reasons.ANOTHER_HOST,
         f"{host_identity.told(was, machine.spec.port, want)}: write spec.port and spec.hostKey as they were, "
         "or delete the Machine and create another for the other host",
@@ -269,25 +262,25 @@ def _software(
         return None
     there = survey.found.get(host_paths.KUBELET, Found()).version
     if host_paths.KUBELET in lacking and there != wanted[host_paths.KUBELET].version:
-        problem = wanted_.skew(view.machine, view.objects.cluster)
+        problem = install_plan.skew(view.machine, view.objects.cluster)
         if problem is not None:
-            return Refuse(problem, RECHECK)
-    found = wanted_.due(view.machine, view.status, wanted, survey, view.now)
+            return refused(problem, RECHECK)
+    found = install_plan.due(view.machine, view.status, wanted, survey, view.now)
     if found.plans:
-        return Install(found.plans, found.started)
-    return Idle(found.after)
+        return Step(Install(found.plans, wanted), started=found.started)
+    return Step(after=found.after)
 
 
 def todo(view: MachineView) -> join.JoinPlan | None:
     """What is to be done so that the host is a member of its cluster; None also if unknown."""
-    access, identity = view.objects.access, view.memory.identity
-    if access is None or identity is None:
+    endpoint, identity = view.objects.endpoint, view.memory.identity
+    if endpoint is None or identity is None:
         return None
-    found = join.plan(identity, access, view.machine.spec.node, view.now)
+    found = join.plan(identity, endpoint, view.machine.spec.node, view.now)
     hashed = view.machine.spec.access_hash
     if found is not None and found.staged and view.status.first_ready:
         # One that serves goes on as it is until it is its turn; its KubeNode says so if it has one.
-        turn = hashed == access.digest if hashed else view.turn
+        turn = hashed == endpoint.digest if hashed else view.turn
         return found if turn else None
     return found
 
@@ -300,7 +293,7 @@ def turning(view: MachineView) -> bool:
 
 def _joining(view: MachineView) -> str:
     """Why the host has not joined; `-` if it has; empty if that cannot be said yet."""
-    if view.objects.access is None or view.memory.identity is None:
+    if view.objects.endpoint is None or view.memory.identity is None:
         return ""
     found = todo(view)
     return found.why if found is not None else "-"
@@ -309,31 +302,31 @@ def _joining(view: MachineView) -> str:
 def _join(view: MachineView, survey: Survey) -> Step:
     kubelet = host_paths.KUBELET in {c.name for c in view.machine.spec.components}
     if not kubelet or not view.objects.takes_nodes or view.memory.identity is None:
-        return Idle()
+        return Step()
     found = todo(view)
     if found is None and _token_left(view):
         every = min(FINISH_MOST, FINISH_EVERY * 2.0 ** min(view.memory.unfinished, 10))
         after = view.memory.finished + every - view.monotonic
-        return Finish() if after <= 0 else Idle(after)
+        return Step(TakeTokenBack()) if after <= 0 else Step(after=after)
     if found is None:
         # A kubelet makes its Node when it starts and never again.
         gone = join.JoinPlan("its Node is gone", token=False)
         if view.objects.node_lost:
             return _wait_for_kubelet(view, gone)
-        return Idle() if view.turn else Idle(TURN_AGAIN)
-    problem = _foreign_node(view, survey) or wanted_.skew(view.machine, view.objects.cluster)
+        return Step() if view.turn else Step(after=TURN_AGAIN)
+    problem = _foreign_node(view, survey) or install_plan.skew(view.machine, view.objects.cluster)
     if problem is not None:
-        return Refuse(problem, RECHECK)
+        return refused(problem, RECHECK)
     return _wait_for_kubelet(view, found)
 
 
 def _wait_for_kubelet(view: MachineView, found: join.JoinPlan) -> Step:
     memory, now = view.memory, view.monotonic
     if memory.joined is None or now - memory.joined > JOIN_PATIENCE:
-        return Join(found)
+        return Step(JoinCluster(found), turns=turning(view))
     if view.objects.node is not None and now - memory.finished > FINISH_EVERY:
-        return Finish()
-    return Idle(FINISH_EVERY)
+        return Step(TakeTokenBack())
+    return Step(after=FINISH_EVERY)
 
 
 def _token_left(view: MachineView) -> bool:
@@ -342,13 +335,14 @@ def _token_left(view: MachineView) -> bool:
     return on_host or (token is not None and token != view.memory.token_gone)
 
 
-def _foreign_node(view: MachineView, survey: Survey) -> Problem | None:
+def _foreign_node(view: MachineView, survey: Survey) -> Verdict | None:
     """Another host that already is the node of that name."""
     node, own = view.objects.node, survey.facts.get("machineID", "")
     joined_before = view.memory.joined is not None or view.status.kubelet is not None
     if node is None or not node.ready or joined_before or node.machine_id in ("", own):
         return None
-    return Problem(
+    return Verdict(
+        False,
         reasons.NODE_NAME_TAKEN,
         f"node {node.name} of Cluster {view.machine.spec.cluster} is another host; give this "
         "Machine another node name, or delete that Node",

@@ -13,12 +13,13 @@ from kok.api.machine.component import Component
 from kok.api.machine.machine import Job, Machine, MachineComponentStatus, MachineStatus
 from kok.kube.budget.limits import MIB
 from kok.operators.machine import reasons
+from kok.operators.machine.component import component_jobs
 from kok.operators.machine.component.render import ComponentError, Rendered
 from kok.operators.machine.component.sandboxed import HELD_MOST, Templates
 from kok.operators.machine.remote import host_paths, jobs
-from kok.operators.machine.remote.host_credentials import Problem
 from kok.operators.machine.remote.jobs import JobPlan, JobResult
 from kok.operators.machine.remote.survey import Found, Question, Survey
+from kok.runtime.conditions import Verdict
 
 RETRY_MIN = timedelta(seconds=5)
 RETRY_MAX = timedelta(minutes=5)
@@ -40,7 +41,7 @@ class Due:
 
 def questions(
     machine: Machine, components: Mapping[str, Component], templates: Templates
-) -> tuple[list[Question], Problem | None]:
+) -> tuple[list[Question], Verdict | None]:
     """What to ask a host, or why that cannot be said."""
     missing = [
         names.component(c.name, c.version)
@@ -48,7 +49,8 @@ def questions(
         if c.name not in components
     ]
     if missing:
-        return [], Problem(
+        return [], Verdict(
+            False,
             reasons.COMPONENT_MISSING,
             f"Component {' and '.join(missing)} does not exist in namespace {machine.namespace}; "
             "create it or correct spec.components",
@@ -59,13 +61,14 @@ def questions(
             for c in machine.spec.components
         ]
     except ComponentError as error:
-        return [], Problem(reasons.COMPONENT_INVALID, str(error))
+        return [], Verdict(False, reasons.COMPONENT_INVALID, str(error))
     return asked, None
 
 
-def beyond(machine: Machine, name: str) -> Problem:
+def beyond(machine: Machine, name: str) -> Verdict:
     """What is wrong with a Machine whose Components are more than is held, from `name` on."""
-    return Problem(
+    return Verdict(
+        False,
         reasons.COMPONENTS_TOO_LARGE,
         f"Component {machine.namespace}/{name} takes, with those before it in spec.components, more "
         f"than {HELD_MOST // MIB} MiB of memory; make the Components smaller, what is large an "
@@ -75,20 +78,20 @@ def beyond(machine: Machine, name: str) -> Problem:
 
 def render(
     machine: Machine, components: Mapping[str, Component], templates: Templates, survey: Survey
-) -> tuple[dict[str, Rendered], Problem | None]:
+) -> tuple[dict[str, Rendered], Verdict | None]:
     """Every component as it is to be on this host, or why that cannot be."""
     try:
         wanted = {
             c.name: templates.rendered(components[c.name], machine, c.params, survey)
             for c in machine.spec.components
         }
-        jobs.needed_first(wanted, wanted)
+        component_jobs.needed_first(wanted, wanted)
     except (ComponentError, ValueError) as error:
-        return {}, Problem(reasons.COMPONENT_INVALID, str(error))
+        return {}, Verdict(False, reasons.COMPONENT_INVALID, str(error))
     return wanted, None
 
 
-def skew(machine: Machine, cluster: Cluster | None) -> Problem | None:
+def skew(machine: Machine, cluster: Cluster | None) -> Verdict | None:
     """Why the Machine's kubelet must not serve the Cluster, or None."""
     version = next(
         (c.version for c in machine.spec.components if c.name == host_paths.KUBELET), None
@@ -98,14 +101,14 @@ def skew(machine: Machine, cluster: Cluster | None) -> Problem | None:
     control = cluster.status.version or cluster.spec.version
     # A build of somebody's own has more behind a dash.
     problem = versions.check_skew(version.partition("-")[0], control)
-    return Problem(reasons.SKEW, f"spec.components: {problem}") if problem else None
+    return Verdict(False, reasons.SKEW, f"spec.components: {problem}") if problem else None
 
 
 def lacking(wanted: Mapping[str, Rendered], survey: Survey) -> list[str]:
     """The components that are not as they should be, those that others need first; then those
     that should not be there."""
     names_ = [n for n, r in wanted.items() if not r.right(survey.found.get(n, Found()))]
-    return jobs.needed_first(names_, wanted) + surplus(wanted, survey)
+    return component_jobs.needed_first(names_, wanted) + surplus(wanted, survey)
 
 
 def right(name: str, wanted: Mapping[str, Rendered], survey: Survey) -> bool:
@@ -158,7 +161,7 @@ class _Batch:
         if self._waits(item.name, attempt) or any(d in self._blocked for d in item.depends_on):
             self._blocked.add(item.name)
             return
-        plan = jobs.component_job(
+        plan = component_jobs.component_job(
             uid,
             item,
             found,

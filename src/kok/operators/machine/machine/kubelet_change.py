@@ -18,47 +18,51 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from kok.api.machine.machine import KubeletChange, Machine
+from kok.api.machine.machine import KubeletChange, Machine, MachineStatus
 from kok.kube.errors import KubeError
-from kok.operators.machine.machine.decide import Decision, MachineView, unheard
-from kok.operators.machine.machine.observe import JOINED
-from kok.operators.machine.node import tend
+from kok.operators.machine.machine.view import JOINED, MachineView
+from kok.operators.machine.node.tenants import read_node
 from kok.operators.machine.remote import host_paths
 from kok.operators.machine.remote.session import HostMemory
 from kok.runtime.controller.reconciler import Pass
 
 JOIN = "join"
 """In the place of a job's ID: the kubelet is let in."""
-CHANGES = frozenset({"install", "join"})
-"""What goes on at a host while its kubelet may be changed."""
 
 
-def begin(view: MachineView, job: str, now: float) -> None:
-    """Takes note in the status of a change of the kubelet before it is begun; `now` is monotonic.
+def begun(view: MachineView, status: MachineStatus, job: str) -> KubeletChange | None:
+    """What is to be recorded of a change of the kubelet before it is begun.
 
     One that never was a node has nothing to prove: nobody takes it for one before it is heard of.
     """
-    status, memory, node = view.status, view.memory, view.objects.node
-    member = node is not None or status.first_ready is not None or status.is_true(JOINED)
-    if not member:
-        return
-    memory.changed, memory.stood = now, None
-    known = status.kubelet_change
+    node, known = view.objects.node, status.kubelet_change
+    if node is None and status.first_ready is None and not status.is_true(JOINED):
+        return known
     if known is None or known.job != job:
-        status.kubelet_change = KubeletChange(job=job, before=node.heard if node else "")
-    else:
-        # Found again by an operator that was restarted, or tried once more.
-        status.kubelet_change = known.model_copy(update={"after": None})
+        return KubeletChange(job=job, before=node.heard if node else "")
+    # Found again by an operator that was restarted, or tried once more.
+    return known.model_copy(update={"after": None})
 
 
-async def noting(view: MachineView, change: Callable[[], Awaitable[None]]) -> None:
+def mark(status: MachineStatus, memory: HostMemory, now: float) -> None:
+    """A change that has to be proven is begun; `now` is monotonic."""
+    if status.kubelet_change is not None:
+        memory.changed, memory.stood = now, None
+
+
+async def noting(
+    p: Pass[Machine],
+    view: MachineView,
+    memory: HostMemory,
+    change: Callable[[], Awaitable[None]],
+) -> None:
     """Changes a kubelet, and looks at once what its Node still has of the one before."""
     await change()
     tenant = view.objects.tenant
-    if tenant is not None and unheard(view):
+    if tenant is not None and p.status.kubelet_change is not None:
         with contextlib.suppress(KubeError):
-            node = await tend.as_it_is(tenant, view.machine.spec.node)
-            view.memory.stood = node.heard if node is not None else ""
+            node = await read_node(tenant.kube, p.obj.spec.node)
+            memory.stood = node.heard if node is not None else ""
 
 
 def turned(view: MachineView) -> bool:
@@ -66,16 +70,6 @@ def turned(view: MachineView) -> bool:
     prove itself."""
     change = view.status.kubelet_change
     return change is not None and change.job == JOIN and not view.machine.spec.access_hash
-
-
-def through(view: MachineView, decision: Decision) -> bool:
-    """Whether nothing is being changed any more: the kubelet that is wanted was started."""
-    return (
-        decision.seen
-        and view.doing not in CHANGES
-        and host_paths.KUBELET not in decision.lacking
-        and decision.joining == "-"
-    )
 
 
 def proven(change: KubeletChange, heard: str, started: float | None) -> bool:
@@ -94,35 +88,39 @@ def proven(change: KubeletChange, heard: str, started: float | None) -> bool:
     return posted > started
 
 
-async def prove(p: Pass[Machine], view: MachineView, decision: Decision) -> None:
-    """Takes the note away once the kubelet has proven itself, for good."""
-    status, memory, tenant = p.status, view.memory, view.objects.tenant
-    change: KubeletChange | None = status.kubelet_change
-    if change is None:
-        return
-    if host_paths.KUBELET not in {c.name for c in p.obj.spec.components}:
-        # It is to be no node any more.
-        status.kubelet_change = None
-        return
-    if tenant is None or tenant.answers is False or not through(view, decision):
-        return
+def undecided(view: MachineView, *, through: bool) -> bool:
+    """Whether the API server has to be asked for the Node: a watch may be late.
+
+    `through`: nothing is being changed any more, and the kubelet that is wanted was started.
+    """
+    return _so_far(view, through=through)[1]
+
+
+def judge(view: MachineView, *, through: bool) -> KubeletChange | None:
+    """The change as far as it has still to be proven; None once that is done, for good."""
+    change, ask = _so_far(view, through=through)
+    if change is None or not ask:
+        return change
+    if view.posted is None:
+        return view.status.kubelet_change
+    if change.after is None:
+        change = change.model_copy(update={"after": view.posted})
+    return None if proven(change, view.posted, _started(view.memory)) else change
+
+
+def _so_far(view: MachineView, *, through: bool) -> tuple[KubeletChange | None, bool]:
+    """The change by what is known without asking, and whether that is not enough."""
+    change, tenant, memory = view.status.kubelet_change, view.objects.tenant, view.memory
+    if change is None or host_paths.KUBELET not in {c.name for c in view.machine.spec.components}:
+        # One without a kubelet is to be no node any more.
+        return None, False
+    if tenant is None or tenant.answers is False or not through:
+        return change, False
     if change.after is None and memory.stood is not None:
         change = change.model_copy(update={"after": memory.stood})
-    seen, started = view.objects.node, _started(memory)
-    news = not tenant.known or seen is None or proven(change, seen.heard, started)
-    if change.after is None or news:
-        # What the watch tells may be older than what is known already.
-        try:
-            node = await tend.as_it_is(tenant, p.obj.spec.node)
-        except KubeError as error:
-            p.log.info("node not read", node=p.obj.spec.node, error=error.message)
-            return
-        heard = node.heard if node is not None else ""
-        if change.after is None:
-            change = change.model_copy(update={"after": heard})
-        if proven(change, heard, started):
-            change = None
-    status.kubelet_change = change
+    node = view.objects.node
+    news = not tenant.known or node is None or proven(change, node.heard, _started(memory))
+    return change, change.after is None or news
 
 
 def _started(memory: HostMemory) -> float | None:

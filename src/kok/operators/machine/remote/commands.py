@@ -124,7 +124,7 @@ async def let_join(connection: Connection, joining: join.Joining) -> Identity:
         problem = " ".join(shell.decoded(_said(error.output, "endpoint")).split())[:_QUOTED]
         raise EndpointUnreachable(
             f"host {connection.target.place} cannot reach the cluster's API at "
-            f"{joining.access.server}: {problem or 'no answer'}; check routes and firewalls "
+            f"{joining.endpoint.server}: {problem or 'no answer'}; check routes and firewalls "
             "between them"
         ) from error
     return survey.parse_identity(output)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from kok.api.machine.machine import HostPlace
 from kok.api.names import ANNOTATION_ABANDON_HOST, ANNOTATION_TRUST_HOST_KEY
-from kok.operators.machine.machine.observe import host_of
+from kok.kube.objects import addresses
 from kok.operators.machine.remote.ssh import Expected, Target
 
 
@@ -42,6 +42,12 @@ class Place(Protocol):
         """Fingerprint; None: that was not written down."""
 
 
+def canonical(address: str) -> str:
+    """An address as it can be compared: all spellings of an IP address are one, and of a name."""
+    found = addresses.address(address)
+    return str(found.network_address) if found is not None else address.rstrip(".").lower()
+
+
 def compare(was: Place | None, address: str, port: int, want: Expected) -> HostMatch:
     """Whether a host at this address and port that shows the key that is wanted is the one of then.
 
@@ -49,7 +55,7 @@ def compare(was: Place | None, address: str, port: int, want: Expected) -> HostM
     """
     if was is None or was.address is None:
         return HostMatch.SAME
-    if host_of(address) != host_of(was.address):
+    if canonical(address) != canonical(was.address):
         return HostMatch.ELSEWHERE
     if was.host_key is None:
         return HostMatch.SAME if port == was.port else HostMatch.ELSEWHERE

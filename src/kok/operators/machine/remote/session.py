@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,6 @@ import structlog
 from kok.api.machine.machine import HostPlace
 from kok.kube.errors import KubeError, lean
 from kok.operators.machine import metrics
-from kok.operators.machine.node.refusals import Refusals
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.ssh import HostError, HostFloods, HostHeld, ScriptFailed
 from kok.operators.machine.remote.survey import Identity, Survey
@@ -63,8 +62,6 @@ class HostMemory:
     identified: float = NEVER
     """When it was asked for that; what is older than a change is of the kubelet before."""
     jobs: dict[str, JobResult] = field(default_factory=dict)
-    refusals: Refusals = field(default_factory=Refusals)
-    """Requests for certificates that were refused."""
     joined: float | None = None
     """When the kubelet was started to join."""
     finished: float = NEVER
@@ -95,6 +92,10 @@ class HostMemory:
     """Whether nothing of this Machine is left on the host."""
     reported: bool = False
     """Whether the Host object was told so."""
+    abandoned: bool = False
+    """Whether the host was given up uncleaned."""
+    forgotten: bool = False
+    """Whether nothing of the Machine is left in its cluster, or nothing more can be done there."""
     error: HostError | KubeError | None = None
     """Why what was tried last did not go through."""
     failures: int = 0
@@ -104,6 +105,10 @@ class HostMemory:
     last_loss: float = NEVER
     calm: float = 0.0
     """When the host may be asked again after such a loss, however well all goes that is tried."""
+
+    def snapshot(self) -> HostMemory:
+        """As it is now, whatever is found out later."""
+        return replace(self, jobs=dict(self.jobs))
 
     def lost(self, error: HostError, now: float) -> None:
         """The connection ended by itself: the host is looked at again, but not again and again."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.machine import builders
-from tests.unit.operators.machine.views import machine_view
+from tests.unit.operators.machine.views import hosts, machine_view
 from tests.unit.operators.machine.views import observed as around
 
 from kok.api.machine.machine import Machine
@@ -30,14 +30,11 @@ from kok.operators.machine.machine.observe import (
     neighbours,
     rival,
 )
-from kok.operators.machine.machine.steps import Refuse
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node.tenants import Tenants
-from kok.operators.machine.remote.host_credentials import HostCredentials
 from kok.operators.machine.remote.ssh import Credentials
 from kok.operators.machine.remote.survey import Owner
 from kok.operators.machine.settings import MachineSettings
-from kok.runtime.sandbox.pool import Workshop
 
 
 @pytest.mark.parametrize("changed", [{"tokenId": "abc123"}, {"components": True}, {}])
@@ -150,7 +147,7 @@ async def test_whether_the_owner_of_a_host_is_gone_is_asked_about_it_alone(
     observer = Observer(
         Tenants(1.0),
         MachineLists(lambda: 0.0),
-        HostCredentials(MachineSettings(), Workshop()),
+        hosts(MachineSettings()),
         inside=False,
     )
     world = await observer.observe(
@@ -160,9 +157,8 @@ async def test_whether_the_owner_of_a_host_is_gone_is_asked_about_it_alone(
 
 
 async def observed(kube: Any, machine: Machine) -> ObservedObjects:
-    settings = MachineSettings()
-    credentials = HostCredentials(settings, Workshop())
-    observer = Observer(Tenants(1.0), MachineLists(lambda: 0.0), credentials, inside=False)
+    there = hosts(MachineSettings())
+    observer = Observer(Tenants(1.0), MachineLists(lambda: 0.0), there, inside=False)
     return await observer.observe(kube, machine, others=False, since=0.0)
 
 
@@ -185,9 +181,9 @@ async def test_passes_of_one_namespace_hold_a_bounded_part_of_its_components() -
 
 def test_the_machine_says_which_component_is_too_much() -> None:
     step = decide.decide(machine_view(objects=around(components={}, beyond="c4-1"))).step
-    assert isinstance(step, Refuse)
-    assert step.problem.reason == reasons.COMPONENTS_TOO_LARGE
-    assert "team-a/c4-1" in step.problem.message
+    assert step.refusal is not None
+    assert step.refusal.reason == reasons.COMPONENTS_TOO_LARGE
+    assert "team-a/c4-1" in step.refusal.message
 
 
 async def test_what_a_machine_may_hold_is_read_whole() -> None:

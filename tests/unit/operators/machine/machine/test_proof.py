@@ -23,10 +23,11 @@ from tests.unit.operators.machine.views import (
 from kok.api.machine.machine import KubeletChange, Machine, MachineStatus
 from kok.api.meta import Manifest
 from kok.kube.errors import KubeError
-from kok.operators.machine.kubenode import decide as staging
-from kok.operators.machine.machine import decide, kubelet_change
-from kok.operators.machine.machine.conditions.status import report
-from kok.operators.machine.machine.decide import MachineView
+from kok.operators.machine.kubenode import rollout as staging
+from kok.operators.machine.machine import decide, kubelet_change, record
+from kok.operators.machine.machine.conditions.report import report
+from kok.operators.machine.machine.reconcile import MachineReconciler
+from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.remote.session import HostMemory
 from kok.operators.machine.remote.survey import Found
 
@@ -45,6 +46,7 @@ SERVED = {
         for kind in ("Ready", "Joined", "NodeReady", "UpToDate")
     ],
 }
+RECONCILER = MachineReconciler.__new__(MachineReconciler)
 
 
 @dataclass
@@ -88,7 +90,7 @@ class Story:
     def api(self) -> Api:
         return self.tenant.kube
 
-    def machine_view(self) -> MachineView:
+    def view(self) -> MachineView:
         node = replace(NODE, heard=self.watched) if self.watched is not None else None
         around = observed(node=node, tenant=self.tenant)
         given = machine_view(
@@ -96,10 +98,12 @@ class Story:
         )
         recorded = {"host_key": given.status.host_key}
         self.status = self.status.model_copy(update=recorded)
-        return replace(given, status=self.status)
+        return replace(given, status=self.status.model_copy(deep=True))
 
     def begin(self, job: str = "j") -> None:
-        kubelet_change.begin(self.machine_view(), job, self.now)
+        view = self.view()
+        self.status.kubelet_change = kubelet_change.begun(view, self.status, job)
+        kubelet_change.mark(self.status, self.memory, self.now)
         # What is not written down before the act is not known after it.
         self.status = MachineStatus.model_validate(self.status.manifest())
 
@@ -109,15 +113,16 @@ class Story:
         async def nothing() -> None:
             self.memory.changed = self.now
 
-        await kubelet_change.noting(self.machine_view(), change or nothing)
+        p = cast("Any", SimpleNamespace(obj=self.machine, status=self.status))
+        await kubelet_change.noting(p, self.view(), self.memory, change or nothing)
 
     async def passes(self) -> tuple[str, str]:
         """What UpToDate says after a pass."""
-        given = self.machine_view()
-        decision = decide.decide(given)
         log = structlog.stdlib.get_logger()
-        p = SimpleNamespace(obj=self.machine, status=self.status, log=log)
-        await kubelet_change.prove(cast("Any", p), given, decision)
+        p = cast("Any", SimpleNamespace(obj=self.machine, status=self.status, log=log))
+        given = await RECONCILER._posted(p, self.view())
+        decision = decide.decide(given)
+        record.facts(self.status, given, decision)
         report(self.status, given, decision)
         found = self.status.condition("UpToDate")
         assert found
@@ -340,7 +345,9 @@ async def test_a_change_that_is_given_up_at_once_leaves_nothing_behind() -> None
     async def change() -> None:
         begun.append(True)
 
-    task = asyncio.create_task(kubelet_change.noting(story.machine_view(), change))
+    p = cast("Any", SimpleNamespace(obj=story.machine, status=story.status))
+    noting = kubelet_change.noting(p, story.view(), story.memory, change)
+    task = asyncio.create_task(noting)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert not begun

@@ -23,11 +23,12 @@ from tests.unit.operators.machine.views import (
 from kok import pki
 from kok.api.machine.machine import MachineStatus
 from kok.kube.errors import Forbidden
-from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.conditions.status import report
-from kok.operators.machine.machine.decide import Decision, MachineView
+from kok.operators.machine.machine import decide, record
+from kok.operators.machine.machine.conditions.report import report
+from kok.operators.machine.machine.decide import Decision
 from kok.operators.machine.machine.install_plan import take_results
-from kok.operators.machine.machine.steps import Idle, Join, Look
+from kok.operators.machine.machine.operations.host_steps import JoinCluster, Step, SurveyHost
+from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.node import nodes
 from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.remote.commands import EndpointUnreachable, HostTaken
@@ -43,6 +44,7 @@ def step(*args: Any, **kwargs: Any) -> Any:
 
 def shown(given: MachineView) -> tuple[MachineStatus, Mapping[str, tuple[str, str]]]:
     decision = decide.decide(given)
+    record.facts(given.status, given, decision)
     report(given.status, given, decision)
     return given.status, {c.type: (c.status, c.reason) for c in given.status.conditions}
 
@@ -268,7 +270,7 @@ def test_after_a_restart_what_was_known_stays_until_it_is_known_anew() -> None:
     given = machine_view(memory=seen(identity=MEMBER), objects=observed(node=NODE))
     status, before = shown(given)
     fresh = replace(given, memory=HostMemory(), status=status)
-    assert isinstance(decide.decide(fresh).step, Look)
+    assert isinstance(decide.decide(fresh).step.call, SurveyHost)
     assert shown(fresh)[1] == before
 
 
@@ -293,7 +295,7 @@ def test_a_cluster_that_takes_the_operators_rights_is_told_and_how_they_come_bac
 
 def test_an_identity_that_is_not_the_clusters_own_is_named() -> None:
     text = "Secret team-a/shop-operator-machine does not belong to Cluster team-a/shop"
-    strange = observed(tenant=None, access=None, untrusted=text)
+    strange = observed(tenant=None, endpoint=None, untrusted=text)
     status, conditions = shown(machine_view(memory=seen(), objects=strange))
     assert conditions["NodeReady"] == ("Unknown", "WaitingForCluster")
     assert text in message(status, "NodeReady")
@@ -385,7 +387,7 @@ def test_a_serving_node_turns_to_a_new_ca_when_it_is_its_turn() -> None:
     given = machine_view(
         waits,
         memory=seen(waits, identity=MEMBER),
-        objects=observed(node=NODE, access=other),
+        objects=observed(node=NODE, endpoint=other),
         status=TURN,
     )
     _, conditions = shown(given)
@@ -395,15 +397,15 @@ def test_a_serving_node_turns_to_a_new_ca_when_it_is_its_turn() -> None:
         step(
             waits,
             memory=seen(waits, identity=MEMBER),
-            objects=observed(node=NODE, access=other),
+            objects=observed(node=NODE, endpoint=other),
             status=TURN,
         )
-        == Idle()
+        == Step()
     )
 
     turn = builders.machine(accessHash=other.digest)
-    around = {"memory": seen(turn, identity=MEMBER), "objects": observed(node=NODE, access=other)}
-    assert isinstance(step(turn, status=TURN, **around), Join)
+    around = {"memory": seen(turn, identity=MEMBER), "objects": observed(node=NODE, endpoint=other)}
+    assert isinstance(step(turn, status=TURN, **around).call, JoinCluster)
     _, conditions = shown(machine_view(turn, status=TURN, **around))
     assert conditions["Ready"][0] == "True"
     # The next one waits for this.
@@ -414,7 +416,7 @@ def test_a_turn_is_not_over_while_the_cluster_takes_no_nodes() -> None:
     """API servers restart for another CA: the next node had its turn before this one had joined."""
     other = replace(ACCESS, ca=pki.new_ca("next", NOW).cert_pem)
     turn = builders.machine(accessHash=other.digest)
-    restarting = observed(access=other, cluster=builders.cluster(status={}), node=NODE)
+    restarting = observed(endpoint=other, cluster=builders.cluster(status={}), node=NODE)
     joined = {
         "type": "Joined",
         "status": "True",
@@ -426,7 +428,7 @@ def test_a_turn_is_not_over_while_the_cluster_takes_no_nodes() -> None:
     status, conditions = shown(machine_view(turn, status=before, **around))
     assert conditions["UpToDate"] == ("False", "Joining")
     # Not even if it is not known for a moment how nodes join.
-    unknown = {**around, "objects": replace(restarting, access=None)}
+    unknown = {**around, "objects": replace(restarting, endpoint=None)}
     _, conditions = shown(replace(machine_view(turn, **unknown), status=status))
     assert conditions["UpToDate"][0] != "True"
 
@@ -434,19 +436,21 @@ def test_a_turn_is_not_over_while_the_cluster_takes_no_nodes() -> None:
 def test_a_machine_of_its_own_waits_for_others_of_its_kind_and_a_new_one_for_nobody() -> None:
     other = replace(ACCESS, server="https://192.0.2.99:6443")
     alone = builders.machine()
-    around = observed(node=NODE, access=other)
+    around = observed(node=NODE, endpoint=other)
     given = machine_view(alone, memory=seen(alone, identity=MEMBER), objects=around, status=TURN)
     assert decide.turning(given)
-    assert isinstance(decide.decide(given).step, Join)
+    assert isinstance(decide.decide(given).step.call, JoinCluster)
     waits = replace(given, turn=False)
-    assert decide.decide(waits).step == Idle(decide.TURN_AGAIN)
+    assert decide.decide(waits).step == Step(after=decide.TURN_AGAIN)
     status, conditions = shown(waits)
     assert (conditions["Joined"][0], conditions["Ready"][0]) == ("True", "True")
     told = status.condition("Joined")
     assert told
     assert "rollout to the new address or CA of Cluster shop after another Machine" in told.message
     new = builders.machine(accessHash=ACCESS.digest)
-    assert isinstance(step(new, memory=seen(new, identity=MEMBER), objects=around), Join)
+    assert isinstance(
+        step(new, memory=seen(new, identity=MEMBER), objects=around).call, JoinCluster
+    )
 
 
 def test_software_that_another_machine_left_is_not_this_ones() -> None:

@@ -7,12 +7,19 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.views import ACCESS, MEMBER, NODE, machine_view, observed, seen
 
 from kok.operators.machine.machine.access_rollout import PATIENCE, SETTLED, AccessRollout
+from kok.operators.machine.machine.conditions.report import Outcome
 from kok.operators.machine.machine.kubelet_change import JOIN
+from kok.operators.machine.machine.operations.host_steps import JoinCluster, Step
 from kok.operators.machine.machine.reconcile import MachineReconciler
-from kok.operators.machine.machine.steps import Idle, Join
+from kok.operators.machine.machine.view import MachineView
+from kok.operators.machine.machine_lists import MachineLists
+from kok.operators.machine.remote.join import ClusterEndpoint
+from kok.operators.machine.settings import MachineSettings
+from kok.runtime.sandbox.pool import Workshop
 
 SINCE = "2026-11-02T11:00:00Z"
 SHOP, OTHER = ("team-a", "shop"), ("team-b", "shop")
@@ -65,56 +72,68 @@ def test_after_a_restart_the_turn_goes_on_of_the_one_that_had_it() -> None:
     assert rollout.free(SHOP, "b")
 
 
+TURNED = replace(ACCESS, server="https://192.0.2.99:6443")
+
+
+class Turning(MachineReconciler):
+    """Decides for Machines that are seen as they are given, and does nothing at hosts."""
+
+    def __init__(self) -> None:
+        super().__init__(MachineSettings(), Workshop(), MachineLists(lambda: 0.0))
+        self.rollout = settled()
+
+    def decided(self, given: MachineView, *, paused: bool = False) -> Step:
+        """What a pass decides; whose turn it is by then is noted."""
+        p = cast("Any", SimpleNamespace(obj=given.machine, status=given.status, paused=paused))
+        view = self._in_turn(given)
+        decision = self.decide(p, view)
+        p.status, p.now = given.status.model_copy(deep=True), NOW
+        self._context = lambda *_: cast("Any", SimpleNamespace(client=None, p=p))  # type: ignore[method-assign]
+        self.record(p, view, decision)
+        return decision.step
+
+    def ends(self, given: MachineView) -> None:
+        """The end of a pass over one that is as it is given."""
+        p = cast("Any", SimpleNamespace(obj=given.machine, now=NOW))
+        p.status = given.status.model_copy(deep=True)
+        self.conditions(p, given, self.decide(p, given), Outcome(), None)
+
+
+def serving(
+    name: str, ready: str = "True", *, endpoint: ClusterEndpoint = TURNED, **status: Any
+) -> MachineView:
+    machine = builders.machine(metadata={"uid": name})
+    condition = {"type": "Ready", "status": ready, "reason": "X", "lastTransitionTime": SINCE}
+    return machine_view(
+        machine,
+        memory=seen(machine, identity=MEMBER),
+        objects=observed(node=NODE, endpoint=endpoint),
+        status={"firstReady": SINCE, "conditions": [condition], **status},
+    )
+
+
 async def test_one_that_turned_and_was_not_heard_of_since_is_waited_for() -> None:
     """Its Node is Ready for most of a minute, whatever became of its kubelet."""
-    reconciler = MachineReconciler.__new__(MachineReconciler)
-    reconciler.rollout = settled()
-    around = observed(node=NODE, access=replace(ACCESS, server="https://192.0.2.99:6443"))
-    ready = {"type": "Ready", "status": "True", "reason": "X", "lastTransitionTime": SINCE}
-    first = builders.machine(metadata={"uid": "a"})
-    status = {"firstReady": SINCE, "conditions": [ready], "kubeletChange": {"job": JOIN}}
-    turned = machine_view(
-        first, memory=seen(first, identity=MEMBER), objects=observed(node=NODE), status=status
-    )
-    reconciler._decide(cast("Any", SimpleNamespace(obj=first, status=turned.status)), turned)
-    other = builders.machine(metadata={"uid": "b"})
-    given = machine_view(
-        other,
-        memory=seen(other, identity=MEMBER),
-        objects=around,
-        status={"firstReady": SINCE, "conditions": [ready]},
-    )
-    p = SimpleNamespace(obj=other, status=given.status, paused=False)
-    assert isinstance(reconciler._decide(cast("Any", p), given)[1].step, Idle)
-    before = cast("Any", SimpleNamespace(obj=first, status=turned.status))
-    reconciler._give_turn_on(before, turned)
-    assert isinstance(reconciler._decide(cast("Any", p), given)[1].step, Idle)
-    turned.status.kubelet_change = None
-    reconciler._give_turn_on(before, turned)
-    assert isinstance(reconciler._decide(cast("Any", p), given)[1].step, Join)
+    reconciler = Turning()
+    turned = serving("a", endpoint=ACCESS, kubeletChange={"job": JOIN})
+    reconciler.decided(turned)
+    assert reconciler.decided(serving("b")).idle
+    reconciler.ends(turned)
+    assert reconciler.decided(serving("b")).idle
+    reconciler.ends(serving("a", endpoint=ACCESS))
+    assert isinstance(reconciler.decided(serving("b")).call, JoinCluster)
 
 
 async def test_of_those_that_serve_one_joins_anew_and_those_that_do_not_wait_for_nobody() -> None:
-    reconciler = MachineReconciler.__new__(MachineReconciler)
-    reconciler.rollout = settled()
-    around = observed(node=NODE, access=replace(ACCESS, server="https://192.0.2.99:6443"))
+    reconciler = Turning()
 
-    def decided(name: str, ready: str, *, paused: bool = False) -> Any:
-        machine = builders.machine(metadata={"uid": name})
-        condition = {"type": "Ready", "status": ready, "reason": "X", "lastTransitionTime": SINCE}
-        given = machine_view(
-            machine,
-            memory=seen(machine, identity=MEMBER),
-            objects=around,
-            status={"firstReady": SINCE, "conditions": [condition]},
-        )
-        p = SimpleNamespace(obj=machine, status=given.status, paused=paused)
-        return reconciler._decide(cast("Any", p), given)[1].step
+    def joins(name: str, ready: str, *, paused: bool = False) -> bool:
+        return isinstance(reconciler.decided(serving(name, ready), paused=paused).call, JoinCluster)
 
-    assert isinstance(decided("a", "True", paused=True), Join), "told, but not done"
-    assert isinstance(decided("b", "True"), Join)
-    assert isinstance(decided("a", "True"), Idle)
-    assert isinstance(decided("b", "True"), Join)
-    assert isinstance(decided("c", "False"), Join)
+    assert joins("a", "True", paused=True), "told, but not done"
+    assert joins("b", "True")
+    assert reconciler.decided(serving("a")).idle
+    assert joins("b", "True")
+    assert joins("c", "False")
     reconciler.rollout.over(("team-a", "shop"), "b")
-    assert isinstance(decided("a", "True"), Join)
+    assert joins("a", "True")

@@ -20,12 +20,14 @@ from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.errors import Unreachable
 from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.conditions.status import report
-from kok.operators.machine.node import nodes, tend
-from kok.operators.machine.node.drain import Drain
+from kok.operators.machine.machine.conditions.report import Outcome, report
+from kok.operators.machine.machine_lists import MachineLists
+from kok.operators.machine.node import labels_and_taints, nodes
+from kok.operators.machine.node.certificates import JUDGED_AGAIN, Approver
+from kok.operators.machine.node.drain import Drain, DrainTimings
 from kok.operators.machine.node.nodes import NodeView
-from kok.operators.machine.node.refusals import JUDGED_AGAIN, Refusals
 from kok.runtime.clock import FakeClock
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.settings import Settings
 
@@ -71,7 +73,9 @@ async def test_refused_labels_are_told_and_a_serving_node_goes_on_serving(
     found = nodes.view(api.put(PATH, {"metadata": {"name": "w1"}, "spec": {}}))
     machine = builders.machine(labels={"tier": "gold"})
     p, tenant = passing(machine), Tenant(kube)
-    assert await tend.node(p, tenant, found) == tend.REFUSED_AGAIN  # type: ignore[arg-type]
+    refused = await labels_and_taints.apply(p, tenant, found)  # type: ignore[arg-type]
+    assert refused.after == labels_and_taints.REFUSED_AGAIN
+    assert ready_then(machine, p, {"NodeMarked": refused.refused})["Ready"] == "True"
     told = p.status.condition("NodeMarked")
     assert told
     assert (told.status, told.reason) == ("False", "MarksRefused")
@@ -79,7 +83,6 @@ async def test_refused_labels_are_told_and_a_serving_node_goes_on_serving(
         f"the API of Cluster shop refuses labels and taints of Node w1: {WEBHOOK}; correct "
         "spec.labels and spec.taints, or what refuses them there"
     )
-    assert ready_then(machine, p)["Ready"] == "True"
     # A new Node does not count without them, and says why.
     p.status.drop_conditions(["NodeReady"])
     assert ready_then(machine, p)["NodeReady"] == "False"
@@ -87,20 +90,24 @@ async def test_refused_labels_are_told_and_a_serving_node_goes_on_serving(
         "Node w1 is Ready, but the API of Cluster shop refuses labels and taints"
     )
     open_.append(True)
-    assert await tend.node(p, tenant, found) == 0.0  # type: ignore[arg-type]
+    done = await labels_and_taints.apply(p, tenant, found)  # type: ignore[arg-type]
+    assert (done.after, done.done) == (0.0, True)
+    ready_then(machine, p, {"NodeMarked": None})
     assert p.status.condition("NodeMarked") is None
 
 
-def ready_then(machine: Machine, p: Pass[Machine]) -> dict[str, Any]:
-    """The conditions that the next pass sets."""
+def ready_then(
+    machine: Machine, p: Pass[Machine], of_node: dict[str, Verdict | None] | None = None
+) -> dict[str, Any]:
+    """The conditions that a pass sets which has found that out."""
     if p.status.condition("Ready") is None:
         p.set_condition("NodeReady", True, "NodeReady")
     given = replace(
         machine_view(machine, memory=seen(machine, identity=MEMBER), objects=observed(node=NODE)),
-        status=p.status,
+        status=p.status.model_copy(deep=True),
     )
-    report(given.status, given, decide.decide(given))
-    return {c.type: c.status for c in given.status.conditions}
+    report(p.status, given, decide.decide(given), Outcome(of_node or {}))
+    return {c.type: c.status for c in p.status.conditions}
 
 
 async def test_a_pod_that_a_webhook_keeps_is_not_said_to_be_protected_by_a_budget(
@@ -133,18 +140,21 @@ async def test_a_pod_that_a_webhook_keeps_is_not_said_to_be_protected_by_a_budge
 
 
 def test_what_was_refused_is_not_judged_again_at_once() -> None:
-    memory = Refusals()
-    assert memory.left(1, 100.0) == 0
-    memory.refused(1, 100.0)
-    assert memory.left(1, 101.0) == JUDGED_AGAIN - 1
-    assert memory.left(2, 101.0) == 0, "it asks for something else"
-    assert memory.left(1, 100.0 + JUDGED_AGAIN) == 0
+    now = 100.0
+    approver = Approver(MachineLists(lambda: now), lambda: now)
+    assert approver.left("a", 1) == 0
+    approver.refuse("a", 1)
+    now = 101.0
+    assert approver.left("a", 1) == JUDGED_AGAIN - 1
+    assert approver.left("b", 1) == 0, "another Machine"
+    assert approver.left("a", 2) == 0, "it asks for something else"
+    now = 100.0 + JUDGED_AGAIN
+    assert approver.left("a", 1) == 0
+    approver.forget("a")
+    assert not approver._refused
 
 
-async def test_ended_pods_hide_none_that_has_to_leave(
-    api: FakeApi, kube: Kube, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("kok.operators.machine.node.drain.PODS", 3)
+async def test_ended_pods_hide_none_that_has_to_leave(api: FakeApi, kube: Kube) -> None:
     api.put(PATH, {"metadata": {"name": "w1"}, "spec": {}})
     for number in range(5):
         put_pod(api, f"a-{number}", status={"phase": "Failed"})
@@ -157,7 +167,7 @@ async def test_ended_pods_hide_none_that_has_to_leave(
         return web.json_response({}, status=201)
 
     api.script("POST", "/eviction", take)
-    draining = asyncio.create_task(drain_of(kube, later=timedelta(hours=1)).run())
+    draining = asyncio.create_task(drain_of(kube, later=timedelta(hours=1), pods=3).run())
     first = asyncio.create_task(evicted.get())
     await asyncio.wait([draining, first], return_when=asyncio.FIRST_COMPLETED)
     assert not draining.done(), "a node with a running pod counted as empty"
@@ -198,7 +208,7 @@ def put_pod(api: FakeApi, name: str, **more: Any) -> None:
     )
 
 
-def drain_of(kube: Kube, *, later: timedelta) -> Drain:
+def drain_of(kube: Kube, *, later: timedelta, pods: int = 1000) -> Drain:
     return Drain(
         kube=kube,
         clock=FakeClock(NOW),
@@ -206,4 +216,5 @@ def drain_of(kube: Kube, *, later: timedelta) -> Drain:
         alive=lambda: True,
         deadline=NOW + later,
         told=lambda _: None,
+        timings=DrainTimings(pods=pods),
     )

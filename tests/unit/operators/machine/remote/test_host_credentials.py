@@ -10,6 +10,7 @@ import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.remote.ssh.test_connection import PATIENT, target
 from tests.unit.operators.machine.sshd import fake_host
+from tests.unit.operators.machine.views import hosts
 
 from kok import pki
 from kok.api.meta import Manifest
@@ -19,7 +20,6 @@ from kok.operators.machine.machine.observe import ObservedObjects, Observer
 from kok.operators.machine.machine.reconcile import MachineReconciler
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node.tenants import Tenants
-from kok.operators.machine.remote.host_credentials import HostCredentials
 from kok.operators.machine.remote.ssh.address_ranges import Bounds
 from kok.operators.machine.remote.ssh.errors import HostForbidden
 from kok.operators.machine.remote.ssh.login import connect, scan
@@ -45,9 +45,7 @@ class Secrets:
 
 async def seen(kube: Any, policies: Policies, **spec: Any) -> ObservedObjects:
     tenants = Tenants(1.0)
-    observer = Observer(
-        tenants, MachineLists(lambda: 0.0), HostCredentials(policies, Workshop()), inside=False
-    )
+    observer = Observer(tenants, MachineLists(lambda: 0.0), hosts(policies), inside=False)
     return await observer.observe(kube, builders.machine(**spec), others=False, since=0.0)
 
 

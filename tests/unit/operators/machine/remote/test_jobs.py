@@ -17,10 +17,11 @@ import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.sshd import FakeHost, fake_host
 
+from kok.operators.machine.component import component_jobs
 from kok.operators.machine.component.render import Rendered, rendered
-from kok.operators.machine.machine.act import Hand
 from kok.operators.machine.remote import commands, jobs
 from kok.operators.machine.remote.commands import HostTaken
+from kok.operators.machine.remote.hosts import HostClient
 from kok.operators.machine.remote.jobs import JobPlan, JobResult
 from kok.operators.machine.remote.session import HostMemory
 from kok.operators.machine.remote.ssh import Connections, Credentials, Expected, Target, Timeouts
@@ -49,7 +50,7 @@ class Site:
     def plan(
         self, wanted: Rendered, attempt: int = 1, found: Found | None = None, **after: str
     ) -> JobPlan:
-        return jobs.component_job(
+        return component_jobs.component_job(
             OWNER.uid,
             wanted,
             found or Found(),
@@ -163,7 +164,7 @@ async def test_of_two_machines_that_claim_a_host_at_once_one_gets_it(site: Site)
     wanted = site.component(scripts=counting(site))
 
     async def work(uid: str) -> list[JobResult]:
-        plan = jobs.component_job(uid, wanted, Found(), 1, base_url="", after={})
+        plan = component_jobs.component_job(uid, wanted, Found(), 1, base_url="", after={})
         return await site.work(plan, owner=dataclasses.replace(OWNER, uid=uid))
 
     ends = await asyncio.gather(*(work(f"uid-{n}") for n in range(6)), return_exceptions=True)
@@ -330,7 +331,9 @@ async def test_files_that_are_no_longer_wanted_go(site: Site) -> None:
 async def test_a_host_serves_one_machine_only(site: Site) -> None:
     await site.work(site.plan(site.component(scripts=counting(site))))
     other = Owner("uid-2", "team-b/other", "team-b/blog", "meta-1")
-    plan = jobs.component_job(other.uid, site.component(), Found(), 1, base_url="", after={})
+    plan = component_jobs.component_job(
+        other.uid, site.component(), Found(), 1, base_url="", after={}
+    )
     with pytest.raises(HostTaken) as taken:
         await site.work(plan, owner=other)
     assert taken.value.owner == OWNER
@@ -356,7 +359,9 @@ async def test_removal_takes_all_away_in_reverse_order_and_frees_the_host(site: 
     assert not site.host.home.exists()
     other = Owner("uid-2", "team-b/other", "team-b/blog", "meta-1")
     await site.work(
-        jobs.component_job(other.uid, site.component(), Found(), 1, base_url="", after={}),
+        component_jobs.component_job(
+            other.uid, site.component(), Found(), 1, base_url="", after={}
+        ),
         owner=other,
     )
 
@@ -390,10 +395,12 @@ async def test_a_removal_that_left_something_after_all_is_done_again(site: Site)
     home.mkdir(parents=True)
     (home / "uninstall").write_text(counting(site)["uninstall"])
     pool = Connections(Timeouts(), asyncio.get_running_loop().time)
-    hand = Hand(pool, SystemClock(), OWNER.uid, _target(site.host), HostMemory(), lambda: None)
+    client = HostClient(
+        pool, SystemClock(), OWNER.uid, _target(site.host), HostMemory(), lambda: None
+    )
     with pytest.raises(HostError, match="component tool was not taken away"):
-        await hand.clean(OWNER)
-    await hand.clean(OWNER)
+        await client.clean(OWNER)
+    await client.clean(OWNER)
     assert runs(site) == ["uninstall"]
     assert not site.host.home.exists()
     pool.drop(OWNER.uid)
@@ -453,7 +460,7 @@ def test_a_circle_of_dependencies_is_named() -> None:
         builders.component("b", dependsOn=["a"]), builders.machine(), {}, builders.survey()
     )
     with pytest.raises(ValueError, match="a and b depend on each other in a circle"):
-        jobs.needed_first(["a", "b"], {"a": one, "b": two})
+        component_jobs.needed_first(["a", "b"], {"a": one, "b": two})
 
 
 def test_secrets_that_scripts_print_are_masked() -> None:

@@ -19,14 +19,15 @@ from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.sshd import fake_host
 from tests.unit.operators.machine.views import ACCESS, NODE, machine_view, observed, seen
 
-from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.act import Hand
-from kok.operators.machine.machine.conditions.status import report
-from kok.operators.machine.machine.decide import Decision, MachineView
+from kok.operators.machine.machine import decide, record
+from kok.operators.machine.machine.conditions.report import report
+from kok.operators.machine.machine.decide import Decision
 from kok.operators.machine.machine.install_plan import SURPLUS
-from kok.operators.machine.machine.steps import Install, Look
+from kok.operators.machine.machine.operations.host_steps import Install, SurveyHost
+from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.remote import commands, jobs, join, preflight, survey
 from kok.operators.machine.remote.commands import EndpointUnreachable
+from kok.operators.machine.remote.hosts import HostClient
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.session import RESULTS, HostMemory
 from kok.operators.machine.remote.ssh import (
@@ -38,7 +39,7 @@ from kok.operators.machine.remote.ssh import (
     Target,
     Timeouts,
 )
-from kok.operators.machine.remote.survey import Owner, Question
+from kok.operators.machine.remote.survey import Owner, Question, SurveyRequest
 from kok.runtime.clock import SystemClock
 
 ANSWER = 2**20
@@ -104,8 +105,8 @@ def judged(answer: str, *, mine: bool, whole: bool) -> tuple[HostMemory, Machine
     before = memory.survey
     assert before is not None
     look = decide.decide(machine_view(machine)).step
-    assert isinstance(look, Look)
-    told = survey.parse(answer, NOW).of(look.questions, look.urls)
+    assert isinstance(look.call, SurveyHost)
+    told = survey.parse(answer, NOW).of(look.call.request.questions, look.call.request.urls)
     if not whole:
         told = replace(
             told,
@@ -118,6 +119,7 @@ def judged(answer: str, *, mine: bool, whole: bool) -> tuple[HostMemory, Machine
     memory.survey, memory.identity = told, told.identity
     made = machine_view(machine, memory, objects=observed(node=NODE))
     decision = decide.decide(made)
+    record.facts(made.status, made, decision)
     report(made.status, made, decision)
     return memory, made, decision
 
@@ -139,8 +141,8 @@ def test_one_answer_makes_little(named: str, usual: float, *, mine: bool, whole:
     assert time.process_time() - began < 5 * usual
     assert len(pickle.dumps((memory.survey, memory.identity))) < 2**17
     assert len(made.status.model_dump_json()) < 2**14
-    if isinstance(decision.step, Install):
-        assert sum(len(p.script) for p in decision.step.plans) < 2**19
+    if isinstance(decision.step.call, Install):
+        assert sum(len(p.script) for p in decision.step.call.plans) < 2**19
 
 
 def test_what_is_no_longer_wanted_goes_a_few_at_a_time() -> None:
@@ -154,9 +156,9 @@ def test_what_is_no_longer_wanted_goes_a_few_at_a_time() -> None:
         found = {**seen(machine).survey.found, **told.found}  # type: ignore[union-attr]
         memory.survey = replace(memory.survey, found=found)
         step = decide.decide(machine_view(machine, memory)).step
-        assert isinstance(step, Install)
-        assert 0 < len(step.plans) <= SURPLUS
-        removed += [p.component for p in step.plans]
+        assert isinstance(step.call, Install)
+        assert 0 < len(step.call.plans) <= SURPLUS
+        removed += [p.component for p in step.call.plans]
     assert removed == left
 
 
@@ -218,11 +220,11 @@ async def test_of_a_host_only_what_was_asked_for_is_kept(
         key, expected = Credentials(key=host.client), Expected(host.fingerprint)
         target = Target("127.0.0.1", host.port, "root", "a/b", key, expected)
         pool = Connections(Timeouts(), asyncio.get_running_loop().time)
-        hand = Hand(pool, SystemClock(), "uid-1", target, HostMemory(), lambda: None)
+        client = HostClient(pool, SystemClock(), "uid-1", target, HostMemory(), lambda: None)
         asked = Question("tool", "echo 1", (str(file),))
-        await hand.look(Look((asked,), ("http://127.0.0.1:1/",), "", "d"))
+        await client.look(SurveyRequest((asked,), ("http://127.0.0.1:1/",), "", "d"))
         pool.drop("uid-1")
-    told = hand.memory.survey
+    told = client.memory.survey
     assert told is not None
     assert list(told.unreachable) == ["http://127.0.0.1:1/"]
     assert list(told.found["tool"].files) == [str(file)]

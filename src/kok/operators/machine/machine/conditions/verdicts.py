@@ -8,11 +8,10 @@ from kok.api import names
 from kok.api.machine.machine import MachineStatus
 from kok.kube.errors import KubeError
 from kok.operators.machine import reasons
-from kok.operators.machine.machine.decide import EVER_READY, Decision, MachineView, unheard
-from kok.operators.machine.machine.steps import Refuse
+from kok.operators.machine.machine.decide import EVER_READY, Decision
+from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.node import nodes
 from kok.operators.machine.node.nodes import NodeView
-from kok.operators.machine.node.tend import MARKED
 from kok.operators.machine.remote import host_paths, preflight
 from kok.operators.machine.remote.commands import EndpointUnreachable, RemovalFailed
 from kok.operators.machine.remote.ssh import (
@@ -30,6 +29,10 @@ from kok.runtime.controller.reasons import ANSWER_TOO_LARGE
 
 REACHABLE, PREFLIGHT, COMPONENTS = "Reachable", "PreflightPassed", "ComponentsReady"
 JOINED, NODE_READY, UP_TO_DATE, READY = "Joined", "NodeReady", "UpToDate", "Ready"
+MARKED = "NodeMarked"
+"""Whether the Node has the labels and taints of the spec. Absent unless they are refused."""
+CERTIFIED = "CertificatesApproved"
+"""Whether what the kubelet last asked for was granted. Absent until it asks."""
 CHAIN = (REACHABLE, PREFLIGHT, COMPONENTS, JOINED, NODE_READY)
 """In this order one thing leads to the next."""
 _NO_WAY = (HostUnreachable, HostSilent, HostFloods, HostKeyChanged, LoginRefused, SudoRefused)
@@ -58,25 +61,31 @@ OF_HOST = frozenset(
 OF_COMPONENTS = frozenset({reasons.COMPONENT_MISSING, reasons.COMPONENT_INVALID, reasons.SKEW})
 
 
-def judge(status: MachineStatus, view: MachineView, decision: Decision) -> dict[str, Verdict]:
-    """All conditions; `status` already holds the components as they are now."""
+def judge(
+    status: MachineStatus,
+    view: MachineView,
+    decision: Decision,
+    of_node: Mapping[str, Verdict | None],
+) -> dict[str, Verdict]:
+    """All conditions; `status` already holds what was recorded in this pass.
+
+    `of_node` is what this pass found out of the Node's labels and taints, if it did.
+    """
     found = {
         REACHABLE: reachable(view),
         PREFLIGHT: _preflight(view, decision),
         COMPONENTS: _installed(status, view, decision),
-        JOINED: _joined(view, decision),
-        NODE_READY: _node_ready(view, decision),
+        JOINED: joined(view, decision),
+        NODE_READY: _node_ready(view, decision, of_node),
     }
-    found[UP_TO_DATE] = _up_to_date(view, decision, found)
+    found[UP_TO_DATE] = _up_to_date(status, view, decision, found)
     found[READY] = _ready(decision, found)
     return found
 
 
 def _refused(decision: Decision, among: Iterable[str]) -> Verdict | None:
-    step = decision.step
-    if isinstance(step, Refuse) and step.problem.reason in among:
-        return Verdict(False, step.problem.reason, step.problem.message)
-    return None
+    refusal = decision.step.refusal
+    return refusal if refusal is not None and refusal.reason in among else None
 
 
 def reachable(view: MachineView) -> Verdict:
@@ -161,7 +170,8 @@ def _not_compared(view: MachineView) -> Verdict:
     return Verdict({"True": True, "False": False}.get(before.status), before.reason, before.message)
 
 
-def _joined(view: MachineView, decision: Decision) -> Verdict:
+def joined(view: MachineView, decision: Decision) -> Verdict:
+    """Whether the kubelet is a member of its cluster."""
     error = view.memory.error
     if decision.joining == "-":
         told = "the kubelet has credentials of its own"
@@ -216,7 +226,9 @@ def waiting_for_cluster(view: MachineView) -> Verdict | None:
     return None
 
 
-def _node_ready(view: MachineView, decision: Decision) -> Verdict:
+def _node_ready(
+    view: MachineView, decision: Decision, of_node: Mapping[str, Verdict | None]
+) -> Verdict:
     """Whether the Node is what the spec asks for."""
     unknown = _refused(decision, (reasons.NODE_NAME_TAKEN,)) or _unheard(view)
     if unknown is not None:
@@ -231,7 +243,7 @@ def _node_ready(view: MachineView, decision: Decision) -> Verdict:
         if told := _failing(view):
             return Verdict(False, reasons.SERVICE_FAILING, f"{text}: {told}")
         return Verdict(False, reasons.NODE_MISSING, text)
-    return _node(view, node)
+    return _node(view, node, _marks_refused(view, of_node))
 
 
 def _unheard(view: MachineView) -> Verdict | None:
@@ -267,7 +279,16 @@ def _before_nodes_are_known(view: MachineView) -> Verdict:
     return Verdict(None, reasons.WAITING_FOR_CLUSTER, "the nodes are being listed")
 
 
-def _node(view: MachineView, node: NodeView) -> Verdict:
+def _marks_refused(view: MachineView, of_node: Mapping[str, Verdict | None]) -> str:
+    """Why the Node cannot have its labels and taints, if that is so."""
+    if MARKED in of_node:
+        said = of_node[MARKED]
+        return said.message if said is not None else ""
+    before = view.status.condition(MARKED)
+    return before.message if before is not None else ""
+
+
+def _node(view: MachineView, node: NodeView, refused: str) -> Verdict:
     if not node.whole:
         text = (
             f"Node {node.name} of Cluster {view.machine.spec.cluster}, or all its Nodes together, "
@@ -292,15 +313,16 @@ def _node(view: MachineView, node: NodeView) -> Verdict:
         # serves goes on serving while they change.
         before = view.status.condition(NODE_READY)
         serves = before is not None and before.status == "True"
-        refused = view.status.condition(MARKED)
         text = f"Node {node.name} is Ready but its labels and taints are not set yet"
-        if refused is not None:
-            text = f"Node {node.name} is Ready, but {refused.message}"
+        if refused:
+            text = f"Node {node.name} is Ready, but {refused}"
         return Verdict(serves, reasons.NODE_OUTDATED, text)
     return Verdict(True, reasons.NODE_READY, f"Node {node.name} is Ready")
 
 
-def _up_to_date(view: MachineView, decision: Decision, found: Mapping[str, Verdict]) -> Verdict:
+def _up_to_date(
+    status: MachineStatus, view: MachineView, decision: Decision, found: Mapping[str, Verdict]
+) -> Verdict:
     """Whether all that was changed is through, and proven: others wait for that to be changed."""
     components, node = found[COMPONENTS], found[NODE_READY]
     if components.holds is not True:
@@ -312,14 +334,14 @@ def _up_to_date(view: MachineView, decision: Decision, found: Mapping[str, Verdi
         return Verdict(False, node.reason, node.message)
     if view.status.first_ready is not None and (joins := _joins(view, decision, found[JOINED])):
         return joins
-    return _unproven(view, node) or Verdict(
+    return _unproven(status, view, node) or Verdict(
         True, reasons.UP_TO_DATE, "the host has what the spec says"
     )
 
 
-def _unproven(view: MachineView, node: Verdict) -> Verdict | None:
+def _unproven(status: MachineStatus, view: MachineView, node: Verdict) -> Verdict | None:
     """Why a kubelet that was changed is not known to work, or None."""
-    if not unheard(view):
+    if status.kubelet_change is None:
         return None
     silent = _unheard(view)
     if silent is None and view.objects.node is not None:

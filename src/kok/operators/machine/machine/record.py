@@ -1,59 +1,47 @@
-"""The status of a Machine: pure, from what was seen and decided."""
+"""What has to be in the status of a Machine before anything is done: facts, jobs, the host key."""
 
 from __future__ import annotations
 
 from kok.api.machine.machine import MachineComponentStatus, MachineStatus
-from kok.operators.machine.machine.conditions.verdicts import (
-    JOINED,
-    REACHABLE,
-    READY,
-    judge,
-    phase,
-    reachable,
-)
-from kok.operators.machine.machine.decide import Decision, MachineView
+from kok.operators.machine.machine import kubelet_change
+from kok.operators.machine.machine.decide import Decision, kubelet_started
 from kok.operators.machine.machine.install_plan import right, surplus
-from kok.operators.machine.machine.steps import Install
-from kok.operators.machine.remote import facts, host_paths
+from kok.operators.machine.machine.view import MachineView, expected_key
 from kok.operators.machine.remote.jobs import UNINSTALL, JobResult
-from kok.operators.machine.remote.survey import Found
+from kok.operators.machine.remote.survey import Found, host_facts
 
 
-def report(status: MachineStatus, view: MachineView, decision: Decision) -> None:
-    """Sets everything that shows how the Machine is."""
-    _components(status, view, decision)
+def facts(status: MachineStatus, view: MachineView, decision: Decision) -> None:
+    """Records what was found out since, about the host and about what was done there."""
+    status.components = components(view, decision)
+    through = kubelet_started(view, decision)
+    status.kubelet_change = kubelet_change.judge(view, through=through)
     if view.memory.survey is not None:
-        status.facts = facts.of(view.memory.survey)
+        status.facts = host_facts(view.memory.survey)
         if decision.seen:
             status.preflight = list(decision.findings)
-    found = judge(status, view, decision)
-    for name, judged in found.items():
-        status.set_condition(
-            name,
-            judged.holds,
-            judged.reason,
-            judged.message,
-            now=view.now,
-            generation=view.machine.metadata.generation,
-        )
-    if found[READY].holds is True and status.first_ready is None:
-        status.first_ready = view.now
-    _software(status, view)
-    status.phase = phase(status, view, found)
+    if decision.seen and view.mine and view.memory.place is not None:
+        # It bears the mark, whatever its port and key are by now.
+        status.installed_on = view.memory.place
+    _host_key(status, view)
+    if status.token_id is not None and status.token_id == view.memory.token_gone:
+        status.token_id = None
 
 
-def report_way(status: MachineStatus, view: MachineView) -> None:
-    """Sets only whether the host can be reached, for a Machine that is being removed."""
-    judged = reachable(view)
-    generation = view.machine.metadata.generation
-    status.set_condition(
-        REACHABLE, judged.holds, judged.reason, judged.message, now=view.now, generation=generation
-    )
+def _host_key(status: MachineStatus, view: MachineView) -> None:
+    """The host key in use."""
+    want, memory = expected_key(view.machine, status), view.memory
+    # A host that is refused is not in use.
+    place = status.installed_on or memory.place
+    seen = memory.survey is not None and place is not None and place.host_key == want.fingerprint
+    if seen and want.fingerprint not in (None, status.host_key):
+        status.host_key, status.host_key_since = want.fingerprint, view.now
 
 
-def _components(status: MachineStatus, view: MachineView, decision: Decision) -> None:
-    """The list of components, in the order of the spec."""
-    known = {c.name: c for c in status.components}
+def components(view: MachineView, decision: Decision) -> list[MachineComponentStatus]:
+    """The list of components, in the order of the spec; jobs that are begun stand in it."""
+    before = view.status.components
+    known = {c.name: c for c in before}
     survey = view.memory.survey
     listed = []
     for item in view.machine.spec.components:
@@ -67,13 +55,13 @@ def _components(status: MachineStatus, view: MachineView, decision: Decision) ->
         listed.append(new)
     wanted = {c.name for c in listed}
     if survey is None or not decision.seen:
-        listed += [c for c in status.components if c.name not in wanted]
+        listed += [c for c in before if c.name not in wanted]
     else:
         listed += [
             _removed(known.get(name), name, view, decision)
             for name in surplus(decision.wanted, survey)
         ]
-    status.components = listed
+    return listed
 
 
 def _removed(
@@ -84,7 +72,7 @@ def _removed(
     found = survey.found.get(name) if survey is not None else None
     new = (old or MachineComponentStatus(name=name)).model_copy(update={"desired": None})
     new.found = found.version or new.found if found is not None else new.found
-    started = decision.step.started if isinstance(decision.step, Install) else {}
+    started = decision.step.started
     new.job = started.get(name, new.job)
     new.state, new.message = "Removing", None
     if new.job is not None and new.job.script == UNINSTALL and new.job.exit not in (None, 0):
@@ -97,7 +85,7 @@ def _removed(
 def _state(component: MachineComponentStatus, view: MachineView, decision: Decision) -> None:
     name, job = component.name, component.job
     survey = view.memory.survey
-    started = decision.step.started if isinstance(decision.step, Install) else {}
+    started = decision.step.started
     if survey is not None and right(name, decision.wanted, survey):
         component.state, component.message = "Ready", None
         if job is not None and job.exit is None:
@@ -121,13 +109,3 @@ def _state(component: MachineComponentStatus, view: MachineView, decision: Decis
 
 def _told(result: JobResult) -> str:
     return f"{result.reason}: {result.message}"[:1024]
-
-
-def _software(status: MachineStatus, view: MachineView) -> None:
-    node = view.objects.node
-    runtime = next((c for c in status.components if c.name == host_paths.CONTAINERD), None)
-    if node is not None and node.kubelet and status.is_true(JOINED):
-        status.kubelet = node.kubelet
-        status.runtime = node.runtime.replace("://", " ") or status.runtime
-    elif runtime is not None and runtime.found:
-        status.runtime = f"{runtime.name} {runtime.found}"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.operators.machine import builders
 
 from kok.api.meta import Manifest
-from kok.operators.machine.kubenode import decide, render, software
+from kok.operators.machine.kubenode import render, rollout, software
 
 NAMES = ("w1", "w2", "w3")
 
@@ -68,14 +68,14 @@ def living(wanted: dict[str, Manifest], **states: dict[str, Any]) -> dict[str, M
 
 
 def changed(wanted: dict[str, Manifest], lives: dict[str, Manifest]) -> list[str]:
-    now = decide.changeable(wanted, lives)
+    now = rollout.changeable(wanted, lives)
     assert set(now) == set(wanted)
-    return [name for name, intent in now.items() if decide.disturbs(intent, lives[name])]
+    return [name for name, intent in now.items() if rollout.disturbs(intent, lives[name])]
 
 
 def test_new_machines_are_all_made_at_once() -> None:
     wanted = intents()
-    assert decide.changeable(wanted, {}) == wanted
+    assert rollout.changeable(wanted, {}) == wanted
 
 
 def test_nothing_changes_when_nothing_changed() -> None:
@@ -87,7 +87,7 @@ def test_software_changes_on_one_machine_at_a_time() -> None:
     wanted = intents(labels={"tier": "gold"}, **NEWER)
     assert changed(wanted, lives) == ["w1"]
     # What does not disturb a node does not wait for its turn.
-    now = decide.changeable(wanted, lives)
+    now = rollout.changeable(wanted, lives)
     assert all(m["spec"]["labels"] == {"tier": "gold"} for m in now.values())
 
 
@@ -175,7 +175,7 @@ def test_a_new_address_brings_back_nodes_of_which_nothing_is_heard_one_by_one() 
 def test_software_waits_until_all_have_the_new_address() -> None:
     lives = living(intents("a"))
     wanted = intents("b", **NEWER)
-    now = decide.changeable(wanted, lives)
+    now = rollout.changeable(wanted, lives)
     assert [m["spec"]["accessHash"][0] for m in now.values()] == ["b", "a", "a"]
     assert all(
         m["spec"]["components"] == intents()["w1"]["spec"]["components"] for m in now.values()
@@ -184,13 +184,13 @@ def test_software_waits_until_all_have_the_new_address() -> None:
 
 def test_machines_made_by_an_earlier_release_are_told_of_their_address_without_a_stage() -> None:
     lives = living(intents(""))
-    now = decide.changeable(intents("a"), lives)
+    now = rollout.changeable(intents("a"), lives)
     assert [m["spec"]["accessHash"][0] for m in now.values()] == ["a", "a", "a"]
     assert changed(intents("a"), lives) == []
 
 
 def test_an_address_that_is_not_known_for_a_moment_changes_nothing() -> None:
-    now = decide.changeable(intents(""), living(intents("a")))
+    now = rollout.changeable(intents(""), living(intents("a")))
     assert [m["spec"]["accessHash"][0] for m in now.values()] == ["a", "a", "a"]
 
 
