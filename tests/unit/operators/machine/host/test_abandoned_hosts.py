@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.machine.removals import LIST, pool
+from tests.unit.operators.machine.machine.operations.removals import LIST, pool
 
 from kok.api.machine.host import AbandonedHost
 from kok.kube.client import Kube

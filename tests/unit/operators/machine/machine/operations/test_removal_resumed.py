@@ -10,7 +10,7 @@ import pytest
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.machine.removals import JOINED, Tenant, pool, removal
+from tests.unit.operators.machine.machine.operations.removals import JOINED, Tenant, pool, removal
 from tests.unit.operators.machine.views import NODE
 
 from kok.api.machine.machine import Machine, MachineStatus

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.machine.removals import JOINED, Tenant, removal
+from tests.unit.operators.machine.machine.operations.removals import JOINED, Tenant, removal
 
 from kok.kube.errors import Forbidden, KubeError
 from kok.operators.machine.machine.delete import Removal

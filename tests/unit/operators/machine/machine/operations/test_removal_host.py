@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from tests.unit.fakeapi import FakeApi
 from tests.unit.fakeapi import refusal as refused
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.machine.removals import (
+from tests.unit.operators.machine.machine.operations.removals import (
     GONE,
     HOST,
     LIST,
