@@ -1,0 +1,102 @@
+"""What other operators read of an EtcdCluster, and nothing else: what the etcd operator keeps to.
+
+Read from the object as it is stored, not by its model: whoever may write it may have written what does
+not fit, and that must not keep a control plane from being looked after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from kok.api import conditions
+from kok.api.meta import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One condition, as far as anybody else is concerned."""
+
+    holds: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restoring:
+    """A restore that is under way."""
+
+    name: str
+    """The EtcdRestore."""
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdContract:
+    """One EtcdCluster as its users see it."""
+
+    version: str | None = None
+    """That of the spec, such as 3.6.10."""
+    told_to_sleep: bool = False
+    """Whether `spec.hibernate` is true."""
+    hibernation: str | None = None
+    """The step of its hibernation; None for one that is awake."""
+    restoring: Restoring | None = None
+    restored: str | None = None
+    """UID of the EtcdRestore from which its data comes."""
+    clients: str | None = None
+    """What API servers are to be restarted for, since its CA is or was rotated."""
+    said: Mapping[str, Said] = field(default_factory=dict)
+    """Conditions by type."""
+
+    @classmethod
+    def of(cls, live: Manifest | None) -> Self:
+        """What an object says; of one that is not there what an empty one would."""
+        spec, status = _map(live, "spec"), _map(live, "status")
+        under_way = _map(status, "restore")
+        return cls(
+            version=_text(spec, "version"),
+            told_to_sleep=spec.get("hibernate") is True,
+            hibernation=_text(_map(status, "hibernation"), "step"),
+            restoring=Restoring(_text(under_way, "name") or "", _text(under_way, "step") or "")
+            if under_way
+            else None,
+            restored=_text(_map(status, "restored"), "uid"),
+            clients=_text(_map(status, "caRotation"), "clients"),
+            said=_conditions(status.get("conditions")),
+        )
+
+    @property
+    def serves(self) -> bool:
+        """Whether an API server that starts now finds etcd at its first try."""
+        return any(
+            type_ in self.said and self.said[type_].holds
+            for type_ in (conditions.AVAILABLE, conditions.READY)
+        )
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether no member runs, as it was told."""
+        return self.hibernation == "Asleep"
+
+
+def _conditions(found: Any) -> dict[str, Said]:
+    listed = found if isinstance(found, list) else ()
+    return {
+        str(one.get("type")): Said(
+            one.get("status") == "True", _text(one, "reason") or "", _text(one, "message") or ""
+        )
+        for one in listed
+        if isinstance(one, dict)
+    }
+
+
+def _map(of: Any, key: str) -> Mapping[str, Any]:
+    found = of.get(key) if isinstance(of, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _text(of: Mapping[str, Any], key: str) -> str | None:
+    found = of.get(key)
+    return str(found) if found else None
