@@ -25,7 +25,7 @@ from kok.api.meta import Manifest
 from kok.backup.report import BackupResult, Report
 from kok.backup.stores.s3 import sigv4
 from kok.kube import kinds
-from kok.operators.etcd.etcdcluster.render.statefulset import DATA
+from kok.operators.etcd.pods import DATA
 
 GIB = 2**30
 SIZE = 2 * GIB

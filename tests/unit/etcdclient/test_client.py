@@ -20,16 +20,17 @@ from tests.unit.operators.etcd.builders import (
     a_world,
     formed,
     listed,
+    report,
     says,
 )
 
 from kok.etcdclient.answers import alarm_of, listed_of, status_of
 from kok.etcdclient.client import EtcdClient
 from kok.etcdclient.model import Alarm, Credentials, EtcdError, Trouble
-from kok.operators.etcd.etcdcluster import observe
-from kok.operators.etcd.etcdcluster.conditions.report import report
-from kok.operators.etcd.etcdcluster.observe import Answer, World
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd import pods
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.answers import ask_members
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
 from kok.pki import LeafSpec, Usage, issue
 
 LEAF = issue(CA, LeafSpec("etcd-client", usages=Usage.CLIENT), NOW)
@@ -233,7 +234,7 @@ def test_the_most_that_a_member_may_say_fits_into_the_status() -> None:
     obj = formed()
     world = a_world(obj, {0: Answer(said, listed()), 1: says(1), 2: says(2)})
 
-    report(Situation.of(obj, world, NOW), None, None, None)
+    report(Assessment.of(obj, world, NOW), None, None, None)
 
     written = json.loads(json.dumps(obj.status.manifest()), parse_int=fits_int64)
     assert written["members"][0]["dbSize"] == 2**62
@@ -293,7 +294,7 @@ async def test_without_a_certificate_members_are_not_asked_but_told_why() -> Non
     children = dict(a_world(obj).children)
     del children["Secret", "shop-etcd-client"], children["Secret", "shop-etcd-server"]
 
-    answers = await observe.ask_members(obj, ["shop-etcd-0"], World(children))
+    answers = await ask_members(obj, ["shop-etcd-0"], Observed(children))
 
     error = answers["shop-etcd-0"].error
     assert error is not None
@@ -305,7 +306,7 @@ async def test_without_the_clients_certificate_the_members_own_serves() -> None:
     children = dict(a_world(obj, p0=a_pod(obj, 0, podIP="127.0.0.1")).children)
     del children["Secret", "shop-etcd-client"]
 
-    answers = await observe.ask_members(obj, ["shop-etcd-0"], World(children))
+    answers = await ask_members(obj, ["shop-etcd-0"], Observed(children))
 
     error = answers["shop-etcd-0"].error
     assert error is not None
@@ -316,5 +317,5 @@ async def test_without_the_clients_certificate_the_members_own_serves() -> None:
     ("phase", "address"), [("Running", "10.0.0.1"), ("Succeeded", None), ("Failed", None)]
 )
 def test_only_pods_that_may_answer_are_asked(phase: str, address: str | None) -> None:
-    assert observe.pod_address(a_pod(formed(), 0, phase=phase)) == address
-    assert observe.pod_address(None) is None
+    assert pods.pod_address(a_pod(formed(), 0, phase=phase)) == address
+    assert pods.pod_address(None) is None

@@ -1,4 +1,4 @@
-"""Several requests side by side: questions that end with the first error, and works that do not."""
+"""Several requests side by side: questions, which end with the first that fails, and changes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ async def asking() -> AsyncIterator[asyncio.TaskGroup]:
         raise error from None
 
 
-async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
+async def all_of(changes: Iterable[Awaitable[T]]) -> list[T]:
     """Results of all, in order; all are carried through before the first error is raised.
 
-    For changes: none goes on unseen when another has failed.
+    For changes: one that is refused again and again does not keep the others from being made. What
+    only reads is asked in a group of `asking`.
     """
-    results = await asyncio.gather(*works, return_exceptions=True)
+    results = await asyncio.gather(*changes, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result

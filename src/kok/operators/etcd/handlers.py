@@ -1,137 +1,16 @@
-"""Which events wake which EtcdCluster, and what is then done."""
+"""The etcd operator: its reconcilers, and what they share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from kok.api.etcd.etcdbackup import EtcdBackup
-from kok.api.etcd.etcdcluster import EtcdCluster
-from kok.api.etcd.etcdrestore import EtcdRestore
-from kok.api.meta import Manifest
-from kok.kube import kinds
-from kok.operators.etcd import metrics
-from kok.operators.etcd.etcdbackup import delete as backup_delete
-from kok.operators.etcd.etcdbackup.reconcile import Backup
-from kok.operators.etcd.etcdbackup.verify import Proof
-from kok.operators.etcd.etcdcluster import delete, reconcile
-from kok.operators.etcd.etcdcluster.observe import CHILD_KINDS
-from kok.operators.etcd.etcdcluster.watch_window import Watches
-from kok.operators.etcd.etcdrestore import reconcile as restores
-from kok.operators.etcd.etcdrestore.reconcile import Restore
+from kok.operators.etcd.etcdbackup.reconcile import EtcdBackups
+from kok.operators.etcd.etcdcluster.reconcile import EtcdClusters
+from kok.operators.etcd.etcdrestore.reconcile import EtcdRestores
 from kok.operators.etcd.jobs.slots import Slots
 from kok.operators.etcd.settings import EtcdSettings
-from kok.runtime.controller.reconciler import Done, Key, OperatorSpec, Pass, Result, Wake
+from kok.runtime.controller.reconciler import OperatorSpec
 from kok.runtime.settings import Settings
 
-
-class EtcdClusters:
-    """The reconciler of EtcdClusters; between passes it knows when it looked, and nothing else."""
-
-    def __init__(self, own: EtcdSettings | None = None) -> None:
-        self._own = own or EtcdSettings()
-        self._watches = Watches()
-
-    @property
-    def model(self) -> type[EtcdCluster]:
-        """See `Reconciler`."""
-        return EtcdCluster
-
-    @property
-    def wakes_on(self) -> Sequence[Wake]:
-        """Every kind of child, found by its owner's labels; backups and restores."""
-        return [
-            *(Wake(kind) for kind in (*CHILD_KINDS, kinds.JOB)),
-            Wake(EtcdBackup.info.kind, cluster_of, whole=True),
-            Wake(EtcdRestore.info.kind, cluster_of, whole=True),
-        ]
-
-    async def reconcile(self, p: Pass[EtcdCluster]) -> Result:
-        """See `reconcile`."""
-        return await reconcile.reconcile(p, self._own, self._watches)
-
-    async def finalize(self, p: Pass[EtcdCluster]) -> Result | Done:
-        """See `delete`."""
-        return await delete.finalize(p)
-
-    def forget(self, key: Key, uid: str) -> None:
-        """Nothing is shown, or known, of it any more."""
-        del uid
-        metrics.forget(*key)
-        self._watches.forget(key)
-
-
-def cluster_of(work: Manifest) -> list[Key]:
-    """The EtcdCluster that a backup is of, or that a restore is for."""
-    return [(work["metadata"]["namespace"], work["spec"]["etcdCluster"])]
-
-
-class EtcdBackups:
-    """The reconciler of EtcdBackups."""
-
-    def __init__(self, own: EtcdSettings, slots: Slots) -> None:
-        self._own = own
-        self._slots = slots
-
-    @property
-    def model(self) -> type[EtcdBackup]:
-        """See `Reconciler`."""
-        return EtcdBackup
-
-    @property
-    def wakes_on(self) -> Sequence[Wake]:
-        """The end of a Job, and of the container that does the work in its pod."""
-        return [Wake(kinds.JOB), Wake(kinds.POD)]
-
-    async def reconcile(self, p: Pass[EtcdBackup]) -> Result:
-        """See `backups.reconcile`, and `backups.proof` for one that is complete."""
-        try:
-            if p.status.phase == "Complete":
-                return await Proof(p, self._own, self._slots).run()
-            return await Backup(p, self._own, self._slots).run()
-        finally:
-            metrics.show_backup(p.obj, p.status.phase)
-
-    async def finalize(self, p: Pass[EtcdBackup]) -> Result | Done:
-        """See `backups.delete`."""
-        return await backup_delete.finalize(p, self._own)
-
-    def forget(self, key: Key, uid: str) -> None:
-        """Nothing is shown of it any more."""
-        del uid
-        metrics.forget_backup(*key)
-
-
-class EtcdRestores:
-    """The reconciler of EtcdRestores."""
-
-    def __init__(self, own: EtcdSettings) -> None:
-        self._own = own
-
-    @property
-    def model(self) -> type[EtcdRestore]:
-        """See `Reconciler`."""
-        return EtcdRestore
-
-    @property
-    def wakes_on(self) -> Sequence[Wake]:
-        """The end of a Job or of its work; what the EtcdCluster does is looked at while it does it."""
-        return [Wake(kinds.JOB), Wake(kinds.POD)]
-
-    async def reconcile(self, p: Pass[EtcdRestore]) -> Result:
-        """See `restores.reconcile`."""
-        try:
-            return await Restore(p, self._own).run()
-        finally:
-            metrics.show_restore(p.obj, p.status.phase)
-
-    async def finalize(self, p: Pass[EtcdRestore]) -> Result | Done:
-        """See `restores.reconcile`."""
-        return await restores.finalize(p)
-
-    def forget(self, key: Key, uid: str) -> None:
-        """Nothing is shown of it any more."""
-        del uid
-        metrics.forget_restore(*key)
+__all__ = ["EtcdBackups", "EtcdClusters", "EtcdRestores", "operator"]
 
 
 def operator(settings: Settings) -> OperatorSpec:

@@ -5,15 +5,8 @@ from __future__ import annotations
 from prometheus_client import Gauge
 
 from kok.api.etcd.etcdbackup import EtcdBackup
-from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
-from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdbackup import attempts
-from kok.operators.etcd.etcdcluster import hibernation
-from kok.operators.etcd.etcdcluster.certificates import trust
-from kok.operators.etcd.etcdcluster.conditions import lag
-from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.observe import Answer, World
+from kok.operators.etcd.backups import schedule
 
 _CLUSTER = ("namespace", "name")
 _MEMBER = (*_CLUSTER, "member")
@@ -100,82 +93,11 @@ _ALL = (
     *(MEMBER_ANSWER, MEMBER_ALARM),
     *(BACKUPS_HEALTHY, BACKUP_AT, BACKUP_SIZE, PROVEN_AT, PROOF_DUE, PROOF_FAILED),
 )
-_HAS_QUORUM = {
-    reasons.QUORUM: True,
-    reasons.QUORUM_LOST: False,
-    reasons.RECOVERING: False,
-    reasons.MEMBERS_DISAGREE: False,
-}
-"""What the reasons of the condition Available tell; the others leave it open."""
-
-
-def show(obj: EtcdCluster, world: World) -> None:
-    """Sets all gauges of one object from its status and what its members answered."""
-    at, status = (obj.namespace, obj.name), obj.status
-    forget(*at)
-    for certificate in status.certificates:
-        RENEWAL.labels(*at, certificate.name).set(certificate.not_after.timestamp())
-    if hibernation.stands_still(status):
-        # That nobody runs, and nothing goes on, is as it should be.
-        return
-    READY.labels(*at).set(status.is_true(reasons.READY))
-    MEMBERS.labels(*at).set(status.desired_members)
-    HEALTHY.labels(*at).set(status.ready_members)
-    available = status.condition(reasons.AVAILABLE)
-    if status.restore is not None:
-        # That its members are stopped is as it should be.
-        RESTORE.labels(*at).set(status.restore.since.timestamp())
-    elif available is not None and available.reason in _HAS_QUORUM:
-        QUORUM.labels(*at).set(_HAS_QUORUM[available.reason])
-    if status.operation is not None:
-        OPERATION.labels(*at, status.operation.type).set(status.operation.since.timestamp())
-    rotation = trust.under_way(status)
-    if rotation is not None:
-        CA_ROTATION.labels(*at, rotation.phase).set(rotation.since.timestamp())
-    _show_backups(obj)
-    _show_members(obj, world)
-
-
-def _show_members(obj: EtcdCluster, world: World) -> None:
-    at, status = (obj.namespace, obj.name), obj.status
-    said = {n: a.status for n, a in world.answers.items() if a.status is not None}
-    behind = lag.lags(obj, world)
-    for member in status.members:
-        one = (*at, member.name)
-        MEMBER_UP.labels(*one).set(member.ready)
-        MEMBER_LEADER.labels(*one).set(member.role == "Leader")
-        MEMBER_QUOTA.labels(*one).set(templates.running_quota(obj, world, member.name))
-        for alarm in ALARMS:
-            MEMBER_ALARM.labels(*one, alarm).set(f"{member.name}: {alarm}" in status.alarms)
-        took = world.answers.get(member.name, Answer()).seconds
-        if took is not None:
-            MEMBER_ANSWER.labels(*one).set(took)
-        if member.name in behind:
-            MEMBER_LAG.labels(*one).set(behind[member.name])
-        answer = said.get(member.name)
-        if answer is not None:
-            MEMBER_SIZE.labels(*one).set(answer.db_size)
-            MEMBER_USED.labels(*one).set(answer.in_use)
-
-
-def _show_backups(obj: EtcdCluster) -> None:
-    at, status = (obj.namespace, obj.name), obj.status
-    backups = status.condition(reasons.BACKUPS_HEALTHY)
-    if backups is not None:
-        BACKUPS_HEALTHY.labels(*at).set(backups.status != "False")
-        PROOF_FAILED.labels(*at).set(backups.reason == reasons.VERIFICATION_FAILED)
-    if status.last_backup is not None:
-        BACKUP_AT.labels(*at).set(status.last_backup.at.timestamp())
-        BACKUP_SIZE.labels(*at).set(status.last_backup.size)
-    if status.last_verified is not None:
-        PROVEN_AT.labels(*at).set(status.last_verified.at.timestamp())
-    if status.last_verify_slot is not None:
-        PROOF_DUE.labels(*at).set(status.last_verify_slot.timestamp())
 
 
 def show_backup(obj: EtcdBackup, phase: str | None) -> None:
     """Sets what is shown of one EtcdBackup; of those of a schedule the EtcdCluster tells."""
-    if attempts.slot(obj) is None:
+    if schedule.slot(obj) is None:
         labels = (obj.namespace, obj.spec.etcd_cluster, obj.name)
         BACKUP_FAILED.labels(*labels).set(phase == "Failed")
 

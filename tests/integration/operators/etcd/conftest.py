@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,8 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.http.access import from_kubeconfig
 from kok.operators.etcd import naming, operator
+from kok.operators.etcd.handlers import EtcdClusters
+from kok.operators.etcd.settings import Tuning
 from kok.pki import decode, leaf_of
 from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings
@@ -65,8 +68,35 @@ def etcd_crd(api_server: ApiServer) -> None:
     asyncio.run(install_crds(api_server, sorted(CRDS.glob("etcd*.yaml"))))
 
 
+class Tune:
+    """Changes by what EtcdClusters are looked after, by operators that run or begin later."""
+
+    def __init__(self) -> None:
+        self._tuning = Tuning()
+        self._looking: list[EtcdClusters] = []
+
+    def __call__(self, **changes: Any) -> None:
+        """From the next passes on."""
+        self._tuning = replace(self._tuning, **changes)
+        for one in self._looking:
+            one.tuning = self._tuning
+
+    def also(self, reconcilers: Sequence[Any]) -> None:
+        """Those of another operator."""
+        self._looking += [one for one in reconcilers if isinstance(one, EtcdClusters)]
+        self()
+
+
+@pytest.fixture
+def tune() -> Tune:
+    """By what the operator of the test looks after its EtcdClusters."""
+    return Tune()
+
+
 @asynccontextmanager
-async def running(api_server: ApiServer, namespace: str, **settings: Any) -> AsyncIterator[Process]:
+async def running(
+    api_server: ApiServer, namespace: str, tune: Tune | None = None, **settings: Any
+) -> AsyncIterator[Process]:
     """The etcd operator at work in one namespace, in this process."""
     chosen: dict[str, Any] = {
         "namespaces": (namespace,),
@@ -78,7 +108,10 @@ async def running(api_server: ApiServer, namespace: str, **settings: Any) -> Asy
         **settings,
     }
     wanted = Settings(**chosen)
-    process = Process([operator(wanted)], wanted, from_kubeconfig(api_server.kubeconfig()))
+    etcd = operator(wanted)
+    if tune is not None:
+        tune.also(etcd.reconcilers)
+    process = Process([etcd], wanted, from_kubeconfig(api_server.kubeconfig()))
     task = asyncio.create_task(process.main())
     try:
         yield process
@@ -90,11 +123,15 @@ async def running(api_server: ApiServer, namespace: str, **settings: Any) -> Asy
 
 @pytest.fixture
 async def etcd_operator(
-    api_server: ApiServer, etcd_crd: None, namespace: str, monkeypatch: pytest.MonkeyPatch
+    api_server: ApiServer,
+    etcd_crd: None,
+    namespace: str,
+    tune: Tune,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Process]:
     """The etcd operator at work in the test's namespace."""
     monkeypatch.setenv("KOK_WORKER_IMAGE", "kok:test")
-    async with running(api_server, namespace) as one:
+    async with running(api_server, namespace, tune) as one:
         yield one
 
 

@@ -37,8 +37,9 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden, KubeError
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.render.statefulset import CERTIFICATES, DATA
+from kok.operators.etcd.etcdcluster.render.statefulset import CERTIFICATES
 from kok.operators.etcd.jobs import outcome
+from kok.operators.etcd.pods import DATA
 from kok.pki import CertificateAuthority, LeafSpec, Usage, ca_of, issue
 
 LIMIT = 60.0

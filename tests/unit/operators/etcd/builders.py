@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
 from kok.api.meta import Manifest
 from kok.etcdclient.model import EtcdError, Listed, MemberStatus
 from kok.kube.apply.serverside import index
-from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster import decide, render
+from kok.operators.etcd import naming, reasons
+from kok.operators.etcd.etcdcluster import render
+from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.certificates import certificates
+from kok.operators.etcd.etcdcluster.conditions import figures, verdicts
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Obstacle
+from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
+from kok.operators.etcd.etcdcluster.conditions.told import tell
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import Answer, World
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
+from kok.operators.etcd.etcdcluster.observed.storage import Storage
 from kok.operators.etcd.etcdcluster.operations import Action
-from kok.operators.etcd.etcdcluster.render import Facts
-from kok.operators.etcd.etcdcluster.storage import Storage
-from kok.operators.etcd.etcdcluster.view import Situation
-from kok.pki import CertificateAuthority, fingerprint, new_ca
+from kok.operators.etcd.etcdcluster.operations.run import next_action
+from kok.operators.etcd.etcdcluster.render import VolumeNotes
+from kok.pki import CAProblem, CertificateAuthority, fingerprint, new_ca
+from kok.runtime.conditions import Verdict
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 UID = "11111111-2222-3333-4444-555555555555"
@@ -86,7 +95,7 @@ def children(
     for name in roles.members_of(obj):
         number = int(name.rpartition("-")[2])
         started = roles.entry_of(obj.status, name).id is not None
-        facts = Facts(CLUSTER_ID, f"id-{number}") if started else Facts()
+        facts = VolumeNotes(CLUSTER_ID, f"id-{number}") if started else VolumeNotes()
         found.append({**render.volume(obj, name, facts, None), "status": {"phase": "Bound"}})
         owner = render.statefulset(obj, name, CA_FINGERPRINT)
         found.append(owner)
@@ -180,16 +189,16 @@ def a_world(
     answers: dict[int, Answer] | None = None,
     storage_problem: str | None = None,
     **pods: Manifest | None,
-) -> World:
+) -> Observed:
     """All is there; by default all members answer well. It has been watched for a day."""
     if answers is None:
         answers = {n: says(n) for n in range(obj.spec.members)}
     named = {f"shop-etcd-{n}": answer for n, answer in answers.items()}
     made = children(obj, **pods)
-    return World(made, named, Storage(storage_problem), watched_since=NOW - timedelta(days=1))
+    return Observed(made, named, Storage(storage_problem), watched_since=NOW - timedelta(days=1))
 
 
-def without(world: World, *keys: tuple[str, str]) -> World:
+def without(world: Observed, *keys: tuple[str, str]) -> Observed:
     """The same world but for some children, by kind and name."""
     kept = {key: child for key, child in world.children.items() if key not in keys}
     return replace(world, children=kept)
@@ -231,7 +240,7 @@ def learner(number: int, *, started: bool = True, votes: bool = False) -> Listed
     return Listed(f"id-{number}", name if started else "", peer, urls, not votes)
 
 
-def seen(obj: EtcdCluster, members: tuple[Listed, ...], **answers: Any) -> World:
+def seen(obj: EtcdCluster, members: tuple[Listed, ...], **answers: Any) -> Observed:
     """Members answer with that list; `a1=...` replaces what member 1 answers, None silences it."""
     said = {}
     for member in obj.status.members:
@@ -239,19 +248,44 @@ def seen(obj: EtcdCluster, members: tuple[Listed, ...], **answers: Any) -> World
         answer = answers.get(f"a{number}", says(number))
         if answer is not None:
             said[member.name] = replace(answer, members=members if answer.members else None)
-    return World(a_world(obj, {}).children, said)
+    return Observed(a_world(obj, {}).children, said)
 
 
 # --- what is done next
 
 
-def decided(obj: EtcdCluster, world: World, **later: float) -> Action | None:
+def decided(obj: EtcdCluster, world: Observed, **later: float) -> Action | None:
     """What is done next, so much `later` than NOW (as for `timedelta`)."""
-    return decide.decide(Situation.of(obj, world, NOW + timedelta(**later)))
+    return next_action(Assessment.of(obj, world, NOW + timedelta(**later)))
 
 
-def action(obj: EtcdCluster, world: World, **later: float) -> Action:
+def action(obj: EtcdCluster, world: Observed, **later: float) -> Action:
     """The same where something is to be done."""
     found = decided(obj, world, **later)
     assert found is not None
     return found
+
+
+# --- what is said
+
+
+def report(
+    s: Assessment,
+    problem: Obstacle | None = None,
+    ca: CAProblem | None = None,
+    action: Action | None = None,
+) -> Verdict:
+    """Puts into the status of `s.obj` all that a pass says that sees this; returns `Available`."""
+    status, before = s.obj.status, s.obj.status.model_copy(deep=True)
+    figures.see(s)
+    found = verdicts.judge(s, problem, ca, action)
+    phase = verdicts.phase(status, problem, found, action)
+    tell(status, found, phase, Outcome(), now=s.now, generation=s.obj.metadata.generation)
+    figures.settle(before, s.obj, s.observed)
+    return found[reasons.AVAILABLE]
+
+
+def said_of(backups: Sequence[EtcdBackup], obj: EtcdCluster, now: datetime) -> Verdict | None:
+    """What a pass says of the backups of an EtcdCluster, after it has recorded what it saw of them."""
+    scheduled.note(obj, backups, now)
+    return scheduled.judge(obj, backups, now)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.unit.operators.etcd.builders import NOW, a_world, an_etcd, fails, formed, says
+from tests.unit.operators.etcd.builders import NOW, a_world, an_etcd, fails, formed, report, says
 from tests.unit.operators.etcd.etcdbackup.builders import a_backup
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
@@ -19,9 +19,9 @@ from kok.api.etcd.status import (
 )
 from kok.etcdclient.model import Alarm, EtcdError, Trouble
 from kok.operators.etcd import metrics, reasons
-from kok.operators.etcd.etcdcluster.conditions.report import report
-from kok.operators.etcd.etcdcluster.observe import World
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.metrics import show
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 
 
 def value(name: str, **labels: str) -> float | None:
@@ -36,9 +36,9 @@ def test_members_are_shown_as_they_are_and_forgotten_with_their_cluster() -> Non
     quick = replace(says(0, db_size=5_000_001, raft_index=100), seconds=0.003)
     answers = {0: quick, 2: says(2, alarms=full)}
     world = a_world(obj, answers, p1=None)
-    report(Situation.of(obj, world, NOW), None, None, None)
+    report(Assessment.of(obj, world, NOW), None, None, None)
 
-    metrics.show(obj, world)
+    show(obj, world)
 
     assert value("ready") == 0
     assert (value("members"), value("members_healthy"), value("quorum")) == (3, 2, 1)
@@ -65,19 +65,19 @@ def test_an_operation_is_shown_while_it_is_under_way() -> None:
     obj, world = formed(), a_world(formed())
     obj.status.operation = EtcdOperation(type="Grow", since=NOW)
 
-    metrics.show(obj, world)
+    show(obj, world)
 
     began = value("operation_start_timestamp_seconds", type="Grow")
     assert began == NOW.timestamp()
     obj.status.operation = None
-    metrics.show(obj, world)
+    show(obj, world)
     assert value("operation_start_timestamp_seconds", type="Grow") is None
     metrics.forget("team-a", "shop-etcd")
 
 
 def test_backups_and_proofs_are_shown_once_there_are_any() -> None:
     obj, world = formed(), a_world(formed())
-    metrics.show(obj, world)
+    show(obj, world)
     assert value("backups_healthy") is None
 
     status = obj.status
@@ -88,7 +88,7 @@ def test_backups_and_proofs_are_shown_once_there_are_any() -> None:
     status.set_condition(
         reasons.BACKUPS_HEALTHY, False, reasons.VERIFICATION_FAILED, text, now=NOW, generation=1
     )
-    metrics.show(obj, world)
+    show(obj, world)
 
     assert (value("backups_healthy"), value("backup_verification_failed")) == (0, 1)
     assert value("backup_last_size_bytes") == 7_000_000
@@ -100,7 +100,7 @@ def test_backups_and_proofs_are_shown_once_there_are_any() -> None:
 def test_members_that_are_stopped_for_a_restore_are_no_lost_quorum() -> None:
     obj = formed()
     world = a_world(obj, {}, **NO_PODS)
-    report(Situation.of(obj, world, NOW), None, None, None)
+    report(Assessment.of(obj, world, NOW), None, None, None)
     source = {"store": {"volume": {"claim": "c"}}, "key": "a.snapshot", "sha256": "", "size": 1}
     obj.status.restore = EtcdRestoreProgress.model_validate(
         {
@@ -113,7 +113,7 @@ def test_members_that_are_stopped_for_a_restore_are_no_lost_quorum() -> None:
         }
     )
 
-    metrics.show(obj, world)
+    show(obj, world)
 
     assert value("quorum") is None
     assert value("restore_start_timestamp_seconds") == NOW.timestamp()
@@ -127,7 +127,7 @@ def test_a_rotation_of_the_ca_is_shown_with_its_phase_until_its_end() -> None:
         obj.status.ca_rotation = EtcdCARotation.model_validate(
             {"request": "once", "phase": phase, "since": NOW}
         )
-        metrics.show(obj, world)
+        show(obj, world)
         assert value("ca_rotation_phase_start_timestamp_seconds", phase="Trust") == shown
     metrics.forget("team-a", "shop-etcd")
 
@@ -171,11 +171,11 @@ NO_PODS = dict.fromkeys(("p0", "p1", "p2"))
     ids=["there", "lost", "nobody can be asked", "not formed yet"],
 )
 def test_quorum_is_shown_where_it_is_known(
-    obj: EtcdCluster, world: World, quorum: int | None
+    obj: EtcdCluster, world: Observed, quorum: int | None
 ) -> None:
-    report(Situation.of(obj, world, NOW), None, None, None)
+    report(Assessment.of(obj, world, NOW), None, None, None)
 
-    metrics.show(obj, world)
+    show(obj, world)
 
     assert value("quorum") == quorum
     metrics.forget("team-a", "shop-etcd")

@@ -10,8 +10,9 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.store import BackupEncryption, BackupStore
 from kok.api.meta import Manifest
 from kok.backup.description import key_of, time_of
-from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdbackup.schedule import AHEAD, is_ahead
+from kok.operators.etcd import reasons
+from kok.operators.etcd.backups.schedule import slot
+from kok.operators.etcd.clocks import AHEAD, is_ahead
 from kok.operators.etcd.jobs.outcome import Failed
 
 FIRST_DELAY = timedelta(seconds=20)
@@ -82,13 +83,6 @@ def is_ending(pod: Manifest, now: datetime) -> bool:
     return when is None or now <= datetime.fromisoformat(when) + AHEAD
 
 
-def waits(until: datetime, now: datetime, longest: timedelta) -> bool:
-    """Whether the time of the next attempt is yet to come; one further ahead than any delay was
-    recorded by a clock that was wrong, and counts as none.
-    """
-    return now < until <= now + longest
-
-
 def look_again(obj: EtcdBackup, now: datetime) -> float:
     """Seconds until the next look at what the EtcdCluster has to do first: as many as it has waited
     so far, within bounds.
@@ -96,15 +90,6 @@ def look_again(obj: EtcdBackup, now: datetime) -> float:
     ready, least, most = obj.status.condition(reasons.READY), *LOOKS
     since = ready.last_transition_time if ready is not None and ready.status != "True" else now
     return min(max(least, (now - since).total_seconds()), most)
-
-
-def slot(obj: EtcdBackup) -> datetime | None:
-    """When the schedule was due that had it made; None for one that a person asked for."""
-    text = obj.metadata.annotations.get(naming.ANNOTATION_SLOT, "")
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
 
 
 def superseded(obj: EtcdBackup, cluster: EtcdCluster | None, now: datetime) -> bool:

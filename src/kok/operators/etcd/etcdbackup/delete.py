@@ -12,6 +12,7 @@ from kok.api.meta import Manifest
 from kok.backup import spec as worker
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists, KubeError
+from kok.kube.objects.together import all_of
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.jobs import manifest as render
 from kok.operators.etcd.jobs import outcome, owned, preconditions, work
@@ -19,7 +20,6 @@ from kok.operators.etcd.jobs import store as stores
 from kok.operators.etcd.jobs.networkpolicy import fence
 from kok.operators.etcd.jobs.outcome import Failed, Running
 from kok.operators.etcd.settings import EtcdSettings
-from kok.operators.etcd.together import all_of
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reasons import DELETING
 from kok.runtime.controller.reconciler import DONE, Done, Pass, Result
@@ -188,6 +188,4 @@ def _out_of_patience(p: Pass[EtcdBackup]) -> bool:
 
 async def _delete(p: Pass[EtcdBackup], some: list[Manifest]) -> None:
     going = [m["metadata"] for m in some if not m["metadata"].get("deletionTimestamp")]
-    await all_of(
-        *(p.kube.delete(kinds.JOB, m["name"], m["namespace"], uid=m["uid"]) for m in going)
-    )
+    await all_of(p.kube.delete(kinds.JOB, m["name"], m["namespace"], uid=m["uid"]) for m in going)

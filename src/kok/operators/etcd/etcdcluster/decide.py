@@ -1,101 +1,117 @@
-"""Decides what is done next about the members, records it, and does it.
-
-One action a pass, by the order of `operations.ORDER`. What an action needs to be remembered is
-written into the status before it is done; then children follow, then the call to etcd. A pass
-may be cut off behind any of these: the next one finds in the status what was begun and in etcd
-what became of it.
-"""
+"""What a pass over an EtcdCluster does and says, by its spec, its recorded status and what was seen."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, EtcdReplacement
-from kok.etcdclient.model import EtcdError, Trouble
-from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster.observe import World, connect
-from kok.operators.etcd.etcdcluster.operations import ORDER, Action, recover, roll
-from kok.operators.etcd.etcdcluster.operations.action import SOON, Context
-from kok.operators.etcd.etcdcluster.operations.common import REASONS
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.api.etcd.etcdcluster import EtcdCluster
+from kok.api.etcd.etcdrestore import EtcdRestore
+from kok.operators.etcd import clusterstatus, reasons
+from kok.operators.etcd.etcdcluster.backups import scheduled
+from kok.operators.etcd.etcdcluster.certificates import rotation
+from kok.operators.etcd.etcdcluster.certificates.certificates import Authority
+from kok.operators.etcd.etcdcluster.conditions import figures, obstacles, verdicts
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Obstacle
+from kok.operators.etcd.etcdcluster.members import health, placement, roles
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observe import View
+from kok.operators.etcd.etcdcluster.operations import Action, recover
+from kok.operators.etcd.etcdcluster.operations.run import next_action
+from kok.operators.etcd.etcdcluster.restores import rescue, takeover
+from kok.operators.etcd.settings import EtcdSettings
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
-from kok.runtime.operations.action import first, patient, transition
-
-LATER = 2.0
-"""Seconds until a call that failed is thought over again."""
-PAUSES = ((timedelta(minutes=15), 5.0), (timedelta(minutes=3), 1.0))
-"""Least seconds between two looks at an operation that has been under way for so long."""
-REMEMBERED = 5
-_PASSING = {Trouble.UNHEALTHY, Trouble.NOT_IN_SYNC, Trouble.NOT_LEADER, Trouble.NO_QUORUM}
-"""Troubles that pass by themselves within seconds; etcd wants members to be connected for 5 s."""
 
 
-def decide(s: Situation) -> Action | None:
-    """What to do now; None if there is nothing to be done, or nothing that could be. Pure."""
-    if not s.formed:
-        # What never formed may have been asked for wrongly.
-        return roll.plan(s)
-    found = first(ORDER, s)
-    running = s.obj.status.operation
-    if found is None and running is not None and s.listed is None:
-        text = (
-            f"{running.type} goes on when a majority of members answers and agrees on who they are"
-        )
-        return Action(REASONS[running.type], text, running, after=1.0)
-    return found
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All that a pass does and says but for what it finds out while it acts."""
+
+    known: EtcdCluster
+    """The object with what is known of it now: its status holds what is to be recorded."""
+    learnt: bool
+    """Whether some of that must not be forgotten from now on, whatever becomes of the pass."""
+    lapsed: bool
+    """Whether a consent to a loss of data is void, since the loss has passed by itself."""
+    ca: Authority
+    action: Action | None
+    found: Obstacle | Adoption | None
+    """What keeps everything from being made, or what has to be recorded before anything is."""
+    troubled: bool
+    """Whether something is in the way that only others can change."""
+    held: bool
+    """A restore keeps members from being made or started."""
+    eligible: Sequence[EtcdRestore]
+    """Restores that may have their turn."""
+    rescue: rescue.Rescue | None
+    called_off: Sequence[EtcdRestore]
+    """Restores of `spec.recovery.policy` that are not wanted any more."""
+    verdicts: Mapping[str, Verdict | None]
+    """By the type of the condition; of None there is nothing to be said."""
+    phase: str
+
+    @property
+    def available(self) -> bool:
+        """Whether clients can read and write."""
+        said = self.verdicts[reasons.AVAILABLE]
+        return said is not None and said.holds is True
 
 
-def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> bool:
-    """Puts into the status what the action needs there; whether that must be written first."""
-    status, before = obj.status, obj.status.operation
-    operation = action.operation if action is not None else None
-    status.operation = operation
-    for told in transition(before, operation):
-        p.event(*told)
-    _remember(obj, before, operation)
-    recover.use_consent(obj, before, operation, p.now)
-    if action is None:
-        return False
-    known = {member.name: member for member in status.members}
-    for name, state in action.states.items():
-        if name not in known:
-            status.members.append(EtcdMember(name=name, state=state))
-            number = naming.number_of(obj.name, name)
-            status.next_member = max(status.next_member, (number or 0) + 1)
-        else:
-            known[name].state = state
-    return before != operation or bool(action.states)
+def decide(p: Pass[EtcdCluster], view: View, own: EtcdSettings) -> Decision:
+    """Pure: it works on a copy of the status, which the decision holds in the end."""
+    obj, observed, now = _copy(p.obj, p), view.observed, p.now
+    learnt = health.learn(obj, observed, roles.members_of(obj))
+    learnt = placement.take_request(obj) or learnt
+    recover.note_consent(obj)
+    found = obstacles.judge(obj, observed, own)
+    ca = rotation.authority(obj, observed, now)
+    hold = takeover.hold(obj, view.restores)
+    problem = found if isinstance(found, Obstacle) else hold or obstacles.names_taken(obj, observed)
+    s = Assessment.of(obj, observed, now)
+    still = clusterstatus.stands_still(obj.status)
+    action = next_action(s) if hold is None and not still else None
+    figures.see(s)
+    said = verdicts.judge(s, problem, ca.problem, action)
+    phase = verdicts.phase(obj.status, problem, said, action)
+    if hold is not None or obj.status.restore is not None:
+        phase = "Restoring"
+    of_backups = _judge_backups(obj, view, p) if not still else {}
+    lapsed = _note(s, said[reasons.AVAILABLE])
+    wanted = rescue.judge(s, view.backups, view.restores)
+    said = rescue.said(wanted, said)
+    return Decision(
+        known=obj,
+        learnt=learnt,
+        lapsed=lapsed,
+        ca=ca,
+        action=action,
+        found=found,
+        troubled=problem is not None,
+        held=hold is not None,
+        eligible=rescue.eligible(s, view.restores),
+        rescue=wanted,
+        called_off=rescue.to_be_called_off(obj, said[reasons.AVAILABLE], view.restores),
+        verdicts={**said, **of_backups},
+        phase=phase,
+    )
 
 
-async def carry_out(p: Pass[EtcdCluster], obj: EtcdCluster, world: World, action: Action) -> float:
-    """Makes the action's call; returns the seconds until the next look. Raises `KubeError`."""
-    if action.call is None:
-        return patient(action.operation, action.after, p.now, PAUSES)
-    try:
-        async with connect(obj, world) as client:
-            await action.call.run(Context(p, obj, world, client))
-    except EtcdError as error:
-        passing = error.trouble in _PASSING
-        log = p.log.debug if passing else p.log.info
-        log("etcd refused", call=type(action.call).__name__, why=error.message)
-        _tell_trouble(p, obj, action, error)
-        return patient(action.operation, SOON if passing else LATER, p.now, PAUSES)
-    return action.after
+def _copy(obj: EtcdCluster, p: Pass[EtcdCluster]) -> EtcdCluster:
+    return obj.model_copy(update={"status": p.status.model_copy(deep=True)})
 
 
-def _tell_trouble(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action, error: EtcdError) -> None:
-    text = f"{action.message}; etcd {error.message}"
-    if error.trouble is Trouble.UNHEALTHY:
-        text = f"{action.message}, once all members have been connected for 5 s"
-    ready = obj.status.condition(reasons.READY)
-    if ready is not None and ready.reason == action.reason:
-        p.set_condition(reasons.READY, False, action.reason, text)
+def _judge_backups(obj: EtcdCluster, view: View, p: Pass[EtcdCluster]) -> dict[str, Verdict | None]:
+    if view.unread is not None:
+        return {}
+    scheduled.note(obj, view.backups, p.now)
+    return {reasons.BACKUPS_HEALTHY: scheduled.judge(obj, view.backups, p.now)}
 
 
-def _remember(obj: EtcdCluster, before: EtcdOperation | None, after: EtcdOperation | None) -> None:
-    """Keeps the latest lost members, by which further losses are judged."""
-    if after is None or after.type != "Replace" or after.replaces is None:
-        return
-    if before is None or before.replaces != after.replaces:
-        lost = EtcdReplacement(member=after.replaces, at=after.since, reason=after.reason)
-        obj.status.replacements = [*obj.status.replacements, lost][-REMEMBERED:]
+def _note(s: Assessment, available: Verdict) -> bool:
+    """Puts into the status of `s.obj` what this pass has seen of a quorum; whether a consent lapsed."""
+    lapsed = recover.lapse(s.obj, available, s.now)
+    rescue.note(s.obj, available, s.now)
+    recover.note_logs(s, available)
+    rescue.note_revision(s)
+    return lapsed

@@ -7,281 +7,143 @@ meet in the status: here `phase: Verified` says that a backup may be used, there
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
-from kok.api.etcd.store import BackupEncryption, BackupStore, BackupWorker, StoredBackup
-from kok.api.meta import Manifest
-from kok.backup import spec as worker
-from kok.backup.reasons import Reason
-from kok.backup.report import Report
 from kok.kube import kinds
-from kok.kube.errors import AlreadyExists
-from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdbackup import verify
-from kok.operators.etcd.etcdbackup.attempts import waits
-from kok.operators.etcd.etcdbackup.schedule import is_good
-from kok.operators.etcd.etcdbackup.stored import described, stored
-from kok.operators.etcd.etcdcluster import hibernation
-from kok.operators.etcd.etcdcluster.restores import takeover
-from kok.operators.etcd.etcdrestore.compatibility import misfit, other_origin
-from kok.operators.etcd.jobs import manifest as render
-from kok.operators.etcd.jobs import outcome, owned, preconditions, proof_pod, work
-from kok.operators.etcd.jobs import store as stores
-from kok.operators.etcd.jobs.networkpolicy import fence
-from kok.operators.etcd.jobs.outcome import Failed, Running
+from kok.operators.etcd import metrics, reasons
+from kok.operators.etcd.etcdrestore import decide
+from kok.operators.etcd.etcdrestore.conditions import Outcome, followed, tell
+from kok.operators.etcd.etcdrestore.decide import OVER, Decision
+from kok.operators.etcd.etcdrestore.verification import Refused, Verification, delete_jobs
 from kok.operators.etcd.settings import EtcdSettings
-from kok.operators.etcd.together import all_of
 from kok.runtime.controller.errors import Wait
-from kok.runtime.controller.reconciler import DONE, Done, Pass, Result
-from kok.versions import etcd
+from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
+from kok.runtime.controller.staged import Staged
 
 LOOK = 10.0
-ATTEMPTS = 3
-DELAY = timedelta(seconds=30)
-LONGEST_DELAY = DELAY * 2**ATTEMPTS
-OVER = {"Complete", "Failed"}
-PodOf = Callable[[render.Work], Manifest]
 
 
-class Refused(Exception):
-    """The restore cannot be done, and trying again would not help; the message is a sentence."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one pass looks at."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
+    cluster: EtcdCluster | None = None
+    """The one that is to be restored; another one of its name is none."""
 
 
-class Restore:
-    """One pass."""
+class EtcdRestores(Staged[EtcdRestore, View, Decision, Outcome]):
+    """The reconciler of EtcdRestores."""
 
-    def __init__(self, p: Pass[EtcdRestore], own: EtcdSettings) -> None:
-        self.p = p
-        self.obj = p.obj.model_copy(update={"status": p.status})
-        self.own = own
+    def __init__(self, own: EtcdSettings) -> None:
+        self._own = own
 
-    async def run(self) -> Result:
-        """See the module."""
-        status = self.obj.status
+    @property
+    def model(self) -> type[EtcdRestore]:
+        """The kind."""
+        return EtcdRestore
+
+    @property
+    def wakes_on(self) -> Sequence[Wake]:
+        """The end of a Job or of its work; what the EtcdCluster does is looked at while it does it."""
+        return [Wake(kinds.JOB), Wake(kinds.POD)]
+
+    async def observe(self, p: Pass[EtcdRestore]) -> View:
+        """The EtcdCluster. Raises `KubeError` and `Unreadable`."""
+        status, namespace = p.obj.status, p.obj.namespace
         if status.phase in OVER:
-            return Result()
-        status.phase = status.phase or "Pending"
-        cluster = await self._cluster()
+            return View()
+        live = await p.kube.get(EtcdCluster.info.kind, p.obj.spec.etcd_cluster, namespace)
+        if live is None or status.cluster_uid not in {None, live["metadata"]["uid"]}:
+            return View()
+        return View(EtcdCluster.parse(live))
+
+    def decide(self, p: Pass[EtcdRestore], view: View) -> Decision:
+        """Which part of its way it is on."""
+        return decide.decide(p.obj, view.cluster)
+
+    def outcome(self, view: View, decision: Decision) -> Outcome:
+        """The phase as it is recorded, until something else is found out."""
+        del view
+        return Outcome(decision.phase)
+
+    def record(self, p: Pass[EtcdRestore], view: View, decision: Decision) -> bool:
+        """Which EtcdCluster it is for; written with the first Job, before which nothing is done."""
+        del decision
+        if view.cluster is not None:
+            p.status.cluster_uid = view.cluster.metadata.uid
+        return False
+
+    async def act(
+        self, p: Pass[EtcdRestore], view: View, decision: Decision, outcome: Outcome
+    ) -> float | None:
+        """One step of finding and proving the backup, then what becomes of it. Raises `Wait`."""
+        if decision.step == "Rest":
+            return None
+        if view.cluster is None:
+            raise _absent(p.obj, decision, outcome)
         try:
-            if takeover.is_void(cluster, self.obj):
-                raise Refused(reasons.RESTORE_REFUSED, _has_data(cluster))
-            if status.phase in {"Pending", "Verifying"}:
-                await self._verify(cluster)
-            return self._follow(cluster)
+            if decision.step == "Refuse":
+                raise Refused(reasons.RESTORE_REFUSED, _has_data(view.cluster))
+            if decision.step == "Verify":
+                await Verification(p, outcome, self._own).go_on(view.cluster)
+            return _follow(p, view.cluster, outcome)
         except Refused as refused:
-            status.phase = "Failed"
-            self.p.set_condition(reasons.READY, False, refused.reason, refused.message)
-            self.p.event(refused.reason, refused.message, warning=True)
-            return Result()
+            outcome.phase = "Failed"
+            outcome.ready(False, refused.reason, refused.message)
+            p.event(refused.reason, refused.message, warning=True)
+            return None
 
-    async def _cluster(self) -> EtcdCluster:
-        name, namespace, status = self.obj.spec.etcd_cluster, self.obj.namespace, self.obj.status
-        live = await self.p.kube.get(EtcdCluster.info.kind, name, namespace)
-        if live is None and status.cluster_uid is None:
-            text = f"EtcdCluster {namespace}/{name} does not exist"
-            raise Wait(reasons.ETCD_CLUSTER_MISSING, text, after=LOOK)
-        uid = live["metadata"]["uid"] if live is not None else None
-        if live is None or (status.cluster_uid is not None and uid != status.cluster_uid):
-            status.phase = "Failed"
-            text = f"the EtcdCluster {namespace}/{name} that was to be restored is gone"
-            self.p.set_condition(reasons.READY, False, reasons.ETCD_CLUSTER_MISSING, text)
-            raise Wait(reasons.ETCD_CLUSTER_MISSING, text, after=300.0)
-        status.cluster_uid = uid
-        return EtcdCluster.parse(live)
-
-    # --- the backup
-
-    async def _verify(self, cluster: EtcdCluster) -> None:
-        """Raises `Wait` until the backup was restored for a trial, `Refused` if it is no good."""
-        status = self.obj.status
-        if status.source is None:
-            status.source = await self._found(cluster)
-        source = status.source
-        wrong = misfit(source, cluster.spec.version)
-        if wrong is not None:
-            raise Refused(reasons.RESTORE_REFUSED, wrong)
-        status.phase = "Verifying"
-        registry, release = cluster.spec.images.registry, etcd(source.etcd_version)
-
-        def pod(work: render.Work) -> Manifest:
-            return proof_pod.proof_pod(work, source, release, registry)
-
-        report = await self._job("verify", cluster, source.store, source.encryption, pod)
-        if report.check is None or not report.check.equal:
-            differences = "; ".join(report.check.differences) if report.check else "no comparison"
-            text = f"restored for a trial, the backup is not what was stored: {differences}"
-            raise Refused(reasons.RESTORE_REFUSED, text)
-        status.phase, status.step = "Verified", None
-        await self.p.latch()
-        await _delete_jobs(self.p)
-
-    async def _found(self, cluster: EtcdCluster) -> StoredBackup:
-        spec = self.obj.spec
-        if spec.backup:
-            return await self._of_backup(spec.backup)
-        if spec.store is None:
-            raise Refused(reasons.RESTORE_REFUSED, "spec names no backup")
-        store, encryption = spec.store, spec.encryption
-        if spec.key:
-            fetch = worker.FetchSpec(
-                store=stores.told(store),
-                key=spec.key,
-                file=None,
-                encrypted=encryption is not None,
-            )
-            report = await self._job(
-                "describe", cluster, store, encryption, self._worker("fetch", fetch)
-            )
-            if report.fetch is not None and report.fetch.description is not None:
-                return described(store, encryption, report.fetch.description)
-        else:
-            listing = worker.ListSpec(store=stores.told(store), under=spec.newest_of)
-            report = await self._job(
-                "list", cluster, store, encryption, self._worker("list", listing)
-            )
-            newest = report.listing.newest if report.listing is not None else None
-            if report.listing is not None and report.listing.doubt:
-                text = f"{report.listing.doubt}; name the one that you want by spec.key"
-                raise Refused(reasons.RESTORE_REFUSED, text)
-            if newest is not None:
-                if (elsewhere := other_origin(newest, spec.newest_of)) is not None:
-                    raise Refused(reasons.RESTORE_REFUSED, elsewhere)
-                return described(store, encryption, newest)
-        what = spec.key or f"a complete backup of {spec.newest_of}"
-        raise Refused(reasons.RESTORE_REFUSED, f"{what} is not in the store")
-
-    def _worker(self, command: worker.Command, spec: worker.FetchSpec | worker.ListSpec) -> PodOf:
-        store, encryption = self.obj.spec.store, self.obj.spec.encryption
-        if store is None:
-            raise AssertionError("a worker is asked only about a store")
-        mounts = stores.mounts(store, encryption, writes=False)
-        return lambda work: render.worker_pod(work, command, spec, mounts)
-
-    async def _of_backup(self, name: str) -> StoredBackup:
-        live = await self.p.kube.get(EtcdBackup.info.kind, name, self.obj.namespace)
-        where = f"EtcdBackup {self.obj.namespace}/{name}"
-        if live is None:
-            raise Wait(reasons.BACKUP_MISSING, f"{where} does not exist", after=LOOK)
-        backup = EtcdBackup.parse(live)
-        if is_good(backup):
-            return stored(backup.status)
-        ready = backup.status.condition(reasons.READY)
-        text = f"{where}: {ready.message if ready is not None else 'is not complete'}"
-        if backup.status.phase in OVER:
-            raise Refused(reasons.RESTORE_REFUSED, text)
-        raise Wait(reasons.BACKUP_MISSING, f"{text}; waits until it is complete", after=LOOK)
-
-    # --- Jobs
-
-    async def _job(
+    def conditions(
         self,
-        purpose: str,
-        cluster: EtcdCluster,
-        store: BackupStore,
-        encryption: BackupEncryption | None,
-        pod: PodOf,
-    ) -> Report:
-        """The report of a Job; raises `Wait` until there is one, `Refused` if there will be none."""
-        status, kube, namespace = self.obj.status, self.p.kube, self.obj.namespace
-        if status.step != purpose:
-            status.step, status.attempts, status.retry_at = purpose, 0, None
-        if status.retry_at is not None and waits(status.retry_at, self.p.now, LONGEST_DELAY):
-            ready = status.condition(reasons.READY)
-            text = ready.message if ready is not None else "is tried again"
-            after = (status.retry_at - self.p.now).total_seconds()
-            raise Wait(reasons.VERIFYING, text, after=after)
-        wanted, job = work.worker_of_restore(self.obj, cluster), None
-        if status.attempts and status.retry_at is None:
-            name = render.job_name(self.obj.name, purpose, status.attempts)
-            job = await kube.get(kinds.JOB, name, namespace)
-        if job is None:
-            await preconditions.require(kube, namespace, store, encryption, self.own)
-            await self._create(purpose, cluster, wanted, pod)
-            raise Wait(reasons.VERIFYING, f"{purpose}: its Job waits for its pod", after=LOOK)
-        await fence(kube, self.obj, self.own)
-        seen = await work.look(kube, self.obj, job, wanted, work.RESTORE_FIELD)
-        found = seen.found
-        if isinstance(found, Running):
-            reason = found.reason or reasons.VERIFYING
-            raise Wait(reason, f"{purpose}: Job {found.message}", after=LOOK)
-        if isinstance(found, Failed):
-            end = self._failed(found)
-            if not outcome.ended(job):
-                await self.p.latch()
-                await work.end(kube, job)
-            raise end
-        return found
-
-    async def _create(
-        self, purpose: str, cluster: EtcdCluster, wanted: BackupWorker, pod: PodOf
+        p: Pass[EtcdRestore],
+        view: View,
+        decision: Decision,
+        outcome: Outcome,
+        ended: Exception | None,
     ) -> None:
-        status = self.obj.status
-        if status.attempts == 0 or status.retry_at is not None:
-            status.attempts, status.retry_at = status.attempts + 1, None
-            await self.p.latch()
-        of = render.Work(
-            name=render.job_name(self.obj.name, purpose, status.attempts),
-            purpose=purpose if purpose != "verify" else "prove",
-            image=self.own.worker_image,
-            closed=self.own.forbidden_ranges,
-            deadline=self.own.worker_deadline,
-            pull_secrets=cluster.spec.images.pull_secrets,
-            worker=wanted,
-        )
-        made = pod(of)
-        preconditions.permit(made, self.own)
-        await fence(self.p.kube, self.obj, self.own)
-        try:
-            await self.p.kube.create(render.job(self.obj, of, made))
-        except AlreadyExists:
-            self.p.log.info("the Job is there already", job=of.name)
+        """What was found out, and metrics of it."""
+        del view, decision, ended
+        tell(p, outcome)
+        metrics.show_restore(p.obj, p.status.phase)
 
-    def _failed(self, failed: Failed) -> Wait | Refused:
-        status, text = self.obj.status, f"{failed.reason}: {failed.message}"
-        hopeless = failed.reason in verify.BAD or failed.reason == Reason.KEY_MISSING
-        if hopeless or status.attempts >= ATTEMPTS:
-            return Refused(reasons.RESTORE_REFUSED, text)
-        delay = DELAY * 2 ** (status.attempts - 1)
-        status.retry_at = (self.p.now + delay).replace(microsecond=0)
-        return Wait(failed.reason, f"{text}; tried again", after=delay.total_seconds())
+    async def finalize(self, p: Pass[EtcdRestore]) -> Result | Done:
+        """Ends its Jobs. A restore that has not reached its point of no return is taken back by the
+        EtcdCluster's own pass, which sees that it is gone.
+        """
+        await delete_jobs(p)
+        return DONE
 
-    # --- what the cluster does with it
+    def forget(self, key: Key, uid: str) -> None:
+        """Nothing is shown of it any more."""
+        del uid
+        metrics.forget_restore(*key)
 
-    def _follow(self, cluster: EtcdCluster) -> Result:
-        status, uid, theirs = self.obj.status, self.obj.metadata.uid, cluster.status
-        if theirs.restore_failed is not None and theirs.restore_failed.uid == uid:
-            raise Refused(reasons.RESTORE_GIVEN_UP, theirs.restore_failed.message)
-        if theirs.restore is not None and theirs.restore.uid == uid:
-            status.phase = "Restoring"
-            ready = theirs.condition(reasons.READY)
-            text = ready.message if ready is not None else ""
-            self.p.set_condition(
-                reasons.READY, False, reasons.RESTORING, f"{cluster}: {theirs.restore.step}: {text}"
-            )
-        elif _is_interrupted(cluster, uid):
-            status.phase = "Restoring"
-            by = theirs.restore.name if theirs.restore is not None else ""
-            text = f"{cluster}: EtcdRestore {by} is to take its place, and is not through yet"
-            self.p.set_condition(reasons.READY, False, reasons.RESTORING, text)
-        elif theirs.restored is not None and theirs.restored.uid == uid:
-            status.phase, status.completed_at = "Complete", self.p.now.replace(microsecond=0)
-            text = f"{cluster} has the data of the backup, and all its members are healthy"
-            self.p.set_condition(reasons.READY, True, reasons.RESTORED, text)
-            self.p.event(reasons.RESTORED, text)
-            return Result()
-        else:
-            reason, text = _waits_for(cluster)
-            self.p.set_condition(reasons.READY, False, reason, f"the backup is good; {text}")
-        return Result(LOOK)
+
+def _absent(obj: EtcdRestore, decision: Decision, outcome: Outcome) -> Wait:
+    where = f"{obj.namespace}/{obj.spec.etcd_cluster}"
+    if decision.step == "Await":
+        text = f"EtcdCluster {where} does not exist"
+        return Wait(reasons.ETCD_CLUSTER_MISSING, text, after=LOOK)
+    text = f"the EtcdCluster {where} that was to be restored is gone"
+    outcome.phase = "Failed"
+    outcome.ready(False, reasons.ETCD_CLUSTER_MISSING, text)
+    return Wait(reasons.ETCD_CLUSTER_MISSING, text, after=300.0)
+
+
+def _follow(p: Pass[EtcdRestore], cluster: EtcdCluster, outcome: Outcome) -> float | None:
+    phase, said = followed(p.obj.metadata.uid, cluster)
+    if phase == "Failed":
+        raise Refused(said.reason, said.message)
+    outcome.phase = phase or outcome.phase
+    outcome.verdicts[reasons.READY] = said
+    if phase != "Complete":
+        return LOOK
+    p.status.completed_at = p.now.replace(microsecond=0)
+    p.event(said.reason, said.message)
+    return None
 
 
 def _has_data(cluster: EtcdCluster) -> str:
@@ -292,40 +154,3 @@ def _has_data(cluster: EtcdCluster) -> str:
         f"{cluster} has got its first data{how} already, and is not overwritten by spec.restoreFrom; to "
         "have this backup all the same, create an EtcdRestore of another name. This one can be deleted"
     )
-
-
-def _is_interrupted(cluster: EtcdCluster, uid: str) -> bool:
-    restore = cluster.status.restore
-    return (
-        restore is not None and restore.interrupted is not None and restore.interrupted.uid == uid
-    )
-
-
-def _waits_for(cluster: EtcdCluster) -> tuple[str, str]:
-    """Why it is not the turn of a restore whose backup is proven: a reason, and the words."""
-    status = cluster.status
-    if hibernation.stands_still(status):
-        how = "" if not cluster.spec.hibernate else ": set its spec.hibernate to false"
-        return reasons.ETCD_HIBERNATES, f"it is restored when {cluster} is awake{how}"
-    if status.restore is not None:
-        end = takeover.until(cluster)
-        most = f", or it is {end:%Y-%m-%d %H:%M:%S} UTC" if end is not None else ""
-        text = f"waits until EtcdRestore {status.restore.name} is through{most}"
-        return reasons.RESTORE_VERIFIED, text
-    return reasons.RESTORE_VERIFIED, f"waits for {cluster}"
-
-
-async def _delete_jobs(p: Pass[EtcdRestore]) -> None:
-    found = await owned.jobs_of(p.kube, p.obj)
-    going = [m["metadata"] for m in found if not m["metadata"].get("deletionTimestamp")]
-    await all_of(
-        *(p.kube.delete(kinds.JOB, m["name"], m["namespace"], uid=m["uid"]) for m in going)
-    )
-
-
-async def finalize(p: Pass[EtcdRestore]) -> Result | Done:
-    """Ends its Jobs. A restore that has not reached its point of no return is taken back by the
-    EtcdCluster's own pass, which sees that it is gone.
-    """
-    await _delete_jobs(p)
-    return DONE

@@ -14,9 +14,9 @@ from kok.backup.spec import CLOSED_VARIABLE, SPEC_VARIABLE, Command
 from kok.kube.objects.ownership import owned, owner_labels
 from kok.kube.objects.quantity import parse_quantity
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.render.statefulset import USER, short
 from kok.operators.etcd.jobs.outcome import MAIN_CONTAINER
 from kok.operators.etcd.jobs.store import Mount
+from kok.operators.etcd.pods import USER, short
 
 NAME_LIMIT = 63
 """Pods carry the name of their Job as a label."""

@@ -13,9 +13,9 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.apply.serverside import ensure
 from kok.kube.client import Kube
-from kok.kube.objects.ownership import refers_to
+from kok.kube.objects import networkpolicy
+from kok.kube.objects.ownership import owned, owner_labels, refers_to
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster import render
 from kok.runtime.policy import Policies
 
 
@@ -30,7 +30,7 @@ async def fence(kube: Kube, obj: EtcdBackup | EtcdRestore, policies: Policies) -
     theirs = await kube.get(kind, naming.workers_policy(obj.spec.etcd_cluster), namespace)
     if theirs is not None and _stays(theirs):
         return
-    wanted = render.own_policy(obj, policies)
+    wanted = own_policy(obj, policies)
     await ensure(kube, wanted, await kube.get(kind, wanted["metadata"]["name"], namespace))
 
 
@@ -40,3 +40,22 @@ def _stays(policy: Manifest) -> bool:
     owners = meta.get("ownerReferences") or ()
     kept = any(o.get("controller") and refers_to(o, EtcdCluster.info.kind) for o in owners)
     return kept and not meta.get("deletionTimestamp")
+
+
+WORKERS = {naming.LABEL_NAME: naming.WORKER}
+ALL = ("0.0.0.0/0", "::/0")
+
+
+def own_policy(obj: EtcdBackup | EtcdRestore, policies: Policies) -> Manifest:
+    """Of the Jobs of one backup or restore alone, which have no etcd cluster to go to."""
+    made = networkpolicy.policy(
+        naming.own_policy(obj.name, obj.metadata.uid),
+        {**WORKERS, **owner_labels(obj)},
+        ingress=[],
+        egress=[networkpolicy.dns(policies.dns_servers), to_stores(policies)],
+    )
+    return owned(made, obj)
+
+
+def to_stores(policies: Policies) -> Manifest | None:
+    return networkpolicy.going(networkpolicy.ranges(ALL, policies.forbidden_ranges))

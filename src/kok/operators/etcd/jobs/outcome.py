@@ -42,7 +42,7 @@ class Failed:
     """Whether trying the same again may help."""
 
 
-Outcome = Running | Failed | Report
+JobResult = Running | Failed | Report
 
 
 def ended(job: Manifest) -> bool:
@@ -89,7 +89,7 @@ def ever_ran(job: Manifest, pods: Sequence[Manifest]) -> bool:
     return bool(counted or any(waiting.values()) or pods_of(job, pods))
 
 
-def outcome(job: Manifest, pods: Sequence[Manifest]) -> Outcome:
+def outcome(job: Manifest, pods: Sequence[Manifest]) -> JobResult:
     """What a Job has come to; `pods` may hold those of other Jobs as well.
 
     A `Report` is one with a result: failures that a worker reports become `Failed`.
@@ -111,7 +111,7 @@ def outcome(job: Manifest, pods: Sequence[Manifest]) -> Outcome:
     return _silent(job, mine)
 
 
-def _of_containers(job: Manifest, pod: Manifest) -> Outcome | None:
+def _of_containers(job: Manifest, pod: Manifest) -> JobResult | None:
     """What our containers have come to; None while one of them is to do something yet."""
     steps, main = _ours(job)
     states = dict(_terminated(pod))

@@ -9,11 +9,11 @@ from kok.api.etcd.status import EtcdRestoreProgress
 from kok.api.meta import Manifest
 from kok.backup import spec as worker
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.render.statefulset import DATA, placed
 from kok.operators.etcd.jobs import store as stores
 from kok.operators.etcd.jobs.manifest import Work, pod
 from kok.operators.etcd.jobs.proof_pod import SNAPSHOT, fetching, of_etcd, scratch
 from kok.operators.etcd.jobs.store import Mount
+from kok.operators.etcd.pods import DATA, placed
 from kok.versions import EtcdRelease
 
 ROOM = 1

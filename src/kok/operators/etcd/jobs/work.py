@@ -14,7 +14,7 @@ from kok.kube.client import Kube
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.jobs import outcome, owned
 from kok.operators.etcd.jobs.manifest import Work
-from kok.operators.etcd.jobs.outcome import Outcome, Running
+from kok.operators.etcd.jobs.outcome import JobResult, Running
 from kok.runtime.pods.admission import refusal
 
 BACKUP_FIELD = "spec.worker of the EtcdBackup or spec.backup.worker of its EtcdCluster"
@@ -25,7 +25,7 @@ RESTORE_FIELD = "spec.worker of the EtcdRestore or spec.backup.worker of its Etc
 class Seen:
     """A Job that was looked at."""
 
-    found: Outcome
+    found: JobResult
     ran: bool
     """Whether it has or had a pod."""
     removed: bool = False

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.integration.operators.etcd.backups.test_backups import BACKUP, STORE, ask, volume
+from tests.integration.operators.etcd.backups.builders import BACKUP, STORE, ask, volume
 from tests.integration.operators.etcd.conftest import ETCD, World
 from tests.integration.operators.etcd.killing import FINALIZER, Killed
 

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 import pytest
-from tests.integration.operators.etcd.backups.test_backups import (
+from tests.integration.operators.etcd.backups.builders import (
     BACKUP,
     STORE,
     ask,
@@ -28,7 +28,7 @@ from kok.etcdclient.client import EtcdClient
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import owned
-from kok.operators.etcd.etcdcluster.sealedkeys import bundle
+from kok.operators.etcd.backups import keys
 from kok.operators.etcd.naming import ANNOTATION_VERIFY, pod_endpoint
 from kok.pki import decode
 from kok.runtime.process.main import Process
@@ -58,15 +58,42 @@ def told(manifest: Manifest | None, type_: str, holds: str) -> bool:
     return condition(manifest, type_).get("status") == holds
 
 
+async def keeping(
+    world: World, standin: StandIn, *, marked: bool = True, recipient: str = "", **content: str
+) -> None:
+    """An etcd cluster that keeps the keys of `shop-ca`, which holds `content`, in itself."""
+    await volume(world)
+    await secret(world, "backup-keys", key=BACKUP_KEY)
+    await secret(world, "shop-ca", marked=marked, **(content or {"key": "the private key"}))
+    sealed_to = {"recipient": recipient} if recipient else {}
+    await filled(world, standin, backup=policy(**sealed_to))
+
+
+async def backed_up(world: World, standin: StandIn, *, recipient: str = "", **content: str) -> None:
+    """The same with a complete backup; only the private half of `recipient` opens its keys."""
+    await keeping(world, standin, recipient=recipient, **content)
+    await ask(world)
+    await until_phase(world, "Complete")
+
+
+async def until_restored(world: World) -> None:
+    """The EtcdCluster that began with the backup has the keys that came along."""
+    await world.until(lambda m: told(m, "KeysRestored", "True"), "f")
+    found = await world.there(kinds.SECRET, "f-keys")
+    assert decode(found, "ca.key") == b"the private key"
+
+
+async def give_private_key(world: World, private: str) -> None:
+    """What opens the keys is there, and the EtcdCluster that began with the backup names it."""
+    await secret(world, "vault", privateKey=private)
+    opens = {"spec": {"restoreFrom": {"privateKey": {"secret": "vault"}}}}
+    await world.kube.patch(ETCD, "f", world.namespace, opens)
+
+
 async def test_keys_go_with_every_backup_and_come_back(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:
-    await volume(world)
-    await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", marked=True, cert="the certificate", key="the private key")
-    await filled(world, standin, backup=policy())
-    await ask(world)
-    await until_phase(world, "Complete")
+    await backed_up(world, standin, cert="the certificate", key="the private key")
     await world.annotate(ANNOTATION_VERIFY, "now", "one", BACKUP)
     proven = await world.until(lambda m: verified(m) == "Passed", "one", BACKUP)
     assert "the keys in it open" in proven["status"]["verification"]["message"]
@@ -79,38 +106,24 @@ async def test_keys_go_with_every_backup_and_come_back(
     source = {"store": STORE, "newestOf": f"{world.namespace}/e", "encryption": encryption}
     await world.make("f", restoreFrom=source)
 
-    await world.until(lambda m: told(m, "KeysRestored", "True"), "f")
+    await until_restored(world)
     found = await world.there(kinds.SECRET, "f-keys")
-    assert decode(found, "ca.key") == b"the private key"
     assert decode(found, "ca.cert") == b"the certificate"
-
-
-async def sealed_backup(world: World, standin: StandIn, recipient: str) -> None:
-    """A complete backup whose keys only the private half of `recipient` opens."""
-    await volume(world)
-    await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", marked=True, key="the private key")
-    await filled(world, standin, backup=policy(recipient=recipient))
-    await ask(world)
-    await until_phase(world, "Complete")
 
 
 async def test_keys_sealed_to_a_recipient_wait_for_the_private_half(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:
     private, public = sealing.key_pair()
-    await sealed_backup(world, standin, public)
+    await backed_up(world, standin, recipient=public)
 
     await world.make("f", restoreFrom={"backup": "one"})
 
     closed = await world.until(lambda m: told(m, "KeysRestored", "False"), "f")
     assert condition(closed, "KeysRestored")["reason"] == "KeysMissing"
     assert public in condition(closed, "KeysRestored")["message"]
-    await secret(world, "vault", privateKey=private)
-    opens = {"spec": {"restoreFrom": {"privateKey": {"secret": "vault"}}}}
-    await world.kube.patch(ETCD, "f", world.namespace, opens)
-    await world.until(lambda m: told(m, "KeysRestored", "True"), "f")
-    assert decode(await world.there(kinds.SECRET, "f-keys"), "ca.key") == b"the private key"
+    await give_private_key(world, private)
+    await until_restored(world)
 
 
 async def test_what_could_not_be_opened_is_kept_whatever_is_cut_off(
@@ -118,7 +131,7 @@ async def test_what_could_not_be_opened_is_kept_whatever_is_cut_off(
 ) -> None:
     """A pass ends behind the write that puts other keys in its place, before that is recorded."""
     private, public = sealing.key_pair()
-    await sealed_backup(world, standin, public)
+    await backed_up(world, standin, recipient=public)
     await secret(world, "shop-ca", marked=True, key="another key")
     original, cut = EtcdClient.write, 0
 
@@ -136,22 +149,14 @@ async def test_what_could_not_be_opened_is_kept_whatever_is_cut_off(
     await world.until(lambda m: told(m, "KeysStored", "True"), "f")
     assert cut == 1
     await world.until(lambda m: told(m, "KeysRestored", "False"), "f")
-    await secret(world, "vault", privateKey=private)
-    opens = {"spec": {"restoreFrom": {"privateKey": {"secret": "vault"}}}}
-    await world.kube.patch(ETCD, "f", world.namespace, opens)
-    await world.until(lambda m: told(m, "KeysRestored", "True"), "f")
-    assert decode(await world.there(kinds.SECRET, "f-keys"), "ca.key") == b"the private key"
+    await give_private_key(world, private)
+    await until_restored(world)
 
 
 async def test_a_secret_of_somebody_else_is_not_taken_for_the_keys(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:
-    await volume(world)
-    await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", marked=True, key="the private key")
-    await filled(world, standin, backup=policy())
-    await ask(world)
-    await until_phase(world, "Complete")
+    await backed_up(world, standin)
     await secret(world, "f-keys", **{"ca.key": "another"})
 
     await world.make("f", restoreFrom={"backup": "one"})
@@ -159,20 +164,14 @@ async def test_a_secret_of_somebody_else_is_not_taken_for_the_keys(
     taken = await world.until(lambda m: told(m, "KeysRestored", "False"), "f")
     assert condition(taken, "KeysRestored")["reason"] == "NameTaken"
     await world.kube.delete(kinds.SECRET, "f-keys", world.namespace)
-    await world.until(lambda m: told(m, "KeysRestored", "True"), "f")
-    assert decode(await world.there(kinds.SECRET, "f-keys"), "ca.key") == b"the private key"
+    await until_restored(world)
 
 
 async def test_a_secret_that_claims_to_be_ours_is_not_taken_for_the_keys(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:
     """Anybody in the namespace can read the UID, and write it down as the owner's."""
-    await volume(world)
-    await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", marked=True, key="the private key")
-    await filled(world, standin, backup=policy())
-    await ask(world)
-    await until_phase(world, "Complete")
+    await backed_up(world, standin)
     await world.make("f", restoreFrom={"backup": "one"}, paused=True)
     heir = EtcdCluster.model_validate(await world.there(ETCD, "f"))
     body = {"apiVersion": "v1", "kind": "Secret", "stringData": {"ca.key": "another"}}
@@ -183,8 +182,7 @@ async def test_a_secret_that_claims_to_be_ours_is_not_taken_for_the_keys(
     taken = await world.until(lambda m: told(m, "KeysRestored", "False"), "f")
     assert condition(taken, "KeysRestored")["reason"] == "NameTaken"
     await world.kube.delete(kinds.SECRET, "f-keys", world.namespace)
-    await world.until(lambda m: told(m, "KeysRestored", "True"), "f")
-    assert decode(await world.there(kinds.SECRET, "f-keys"), "ca.key") == b"the private key"
+    await until_restored(world)
 
 
 async def test_a_backup_without_keys_says_so(
@@ -227,10 +225,7 @@ async def test_only_marked_secrets_are_kept(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:
     """Who may write an EtcdCluster chooses to whom they are sealed."""
-    await volume(world)
-    await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", key="the private key")
-    await filled(world, standin, backup=policy(recipient=sealing.key_pair()[1]))
+    await keeping(world, standin, marked=False, recipient=sealing.key_pair()[1])
     await ask(world)
 
     waiting = await until_reason(world, "SecretNotMarked")
@@ -299,31 +294,28 @@ async def test_who_only_asks_whether_keys_have_changed_reads_none(
     obj = EtcdCluster.parse(
         {"apiVersion": ETCD.api_version, "kind": ETCD.kind, "metadata": meta, "spec": spec}
     )
-    first = await bundle.read(world.kube, obj)
+    first = await keys.read(world.kube, obj)
     assert first is not None
 
     with monkeypatch.context() as patched:
         patched.setattr(Kube, "get", never)
         patched.setattr(Kube, "list", spied)
-        assert await bundle.versions(world.kube, obj) == first.versions
+        assert await keys.versions(world.kube, obj) == first.versions
         assert sorted(s["metadata"]["name"] for s in seen) == ["backup-keys", "shop-ca"]
         assert not any("data" in s for s in seen)
 
     await secret(world, "shop-ca", marked=True, key="second")
-    later = await bundle.versions(world.kube, obj)
+    later = await keys.versions(world.kube, obj)
     assert later != first.versions
     await secret(world, "backup-keys", key=base64.b64encode(b"o" * 32).decode())
-    assert await bundle.versions(world.kube, obj) not in {later, first.versions}
+    assert await keys.versions(world.kube, obj) not in {later, first.versions}
 
 
 async def test_what_an_earlier_release_recorded_is_recorded_anew_at_rest(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:
     """It was a hash of the content; what lies in etcd stays as it is."""
-    await volume(world)
-    await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", marked=True, key="hunter2")
-    await filled(world, standin, backup=policy())
+    await keeping(world, standin, key="hunter2")
     made = await world.until(lambda m: told(m, "KeysStored", "True"))
     kept = made["status"]["keys"]
     assert kept["content"].startswith("versions:")
@@ -338,10 +330,7 @@ async def test_what_an_earlier_release_recorded_is_recorded_anew_at_rest(
 async def test_a_backup_of_a_paused_etcd_waits_for_no_record_of_another_form(
     etcd_operator: Process, standin: StandIn, world: World
 ) -> None:
-    await volume(world)
-    await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", marked=True, key="first")
-    await filled(world, standin, backup=policy())
+    await keeping(world, standin, key="first")
     made = await world.until(lambda m: told(m, "KeysStored", "True"))
     await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"paused": True}})
     await world.until(lambda m: told(m, "Paused", "True"))
@@ -379,10 +368,7 @@ async def test_a_pass_that_is_cut_off_keeps_them_all_the_same(
             raise RuntimeError("cut off behind")
 
     monkeypatch.setattr(EtcdClient, "write", write)
-    await volume(world)
-    await secret(world, "backup-keys", key=BACKUP_KEY)
-    await secret(world, "shop-ca", marked=True, key="the private key")
-    await filled(world, standin, backup=policy())
+    await keeping(world, standin)
 
     await ask(world)
 

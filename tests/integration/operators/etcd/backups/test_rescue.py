@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.integration.operators.etcd.backups.test_backups import BACKUP
+from tests.integration.operators.etcd.backups.builders import BACKUP
 from tests.integration.operators.etcd.backups.test_restores import RESTORE, backed_up, endpoint
-from tests.integration.operators.etcd.conftest import ETCD, World, at_rest, condition, status
+from tests.integration.operators.etcd.conftest import ETCD, Tune, World, at_rest, condition, status
 from tests.integration.operators.etcd.kv import get
 from tests.integration.operators.etcd.standin import StandIn
 
 from kok.kube import kinds
-from kok.operators.etcd.etcdcluster import reconcile
 from kok.operators.etcd.naming import ANNOTATION_VERIFY
 from kok.runtime.process.main import Process
 
@@ -20,9 +19,9 @@ POLICY = {"policy": "FromBackup", "restoreAfter": "1s"}
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def hurry(tune: Tune) -> None:
     """Members that are not well are looked at more often."""
-    monkeypatch.setattr(reconcile, "LOOK_TROUBLED", 0.5)
+    tune(look_troubled=0.5)
 
 
 async def test_it_waits_for_a_proven_backup_and_restores_it_once(

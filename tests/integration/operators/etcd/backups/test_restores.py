@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
-from tests.integration.operators.etcd.backups.test_backups import (
+from tests.integration.operators.etcd.backups.builders import (
     BACKUP,
     STORE,
     ask,

@@ -7,18 +7,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.integration.operators.etcd.backups.test_backups import BACKUP, ask, until_phase, verified
+from tests.integration.operators.etcd.backups.builders import BACKUP, ask, until_phase, verified
 from tests.integration.operators.etcd.backups.test_restores import (
     backed_up,
     endpoint,
     restore,
     until_restore,
 )
-from tests.integration.operators.etcd.conftest import ETCD, World, at_rest, condition
+from tests.integration.operators.etcd.conftest import ETCD, Tune, World, at_rest, condition
 from tests.integration.operators.etcd.container import program
 from tests.integration.operators.etcd.standin import StandIn
 
-from kok.operators.etcd.etcdcluster import reconcile
 from kok.operators.etcd.naming import ANNOTATION_VERIFY
 from kok.runtime.process.main import Process
 
@@ -68,9 +67,9 @@ async def test_without_the_role_it_is_told_and_with_it_all_goes_its_usual_way(
     standin: StandIn,
     world: World,
     root: Root,
-    monkeypatch: pytest.MonkeyPatch,
+    tune: Tune,
 ) -> None:
-    monkeypatch.setattr(reconcile, "LOOK_HEALTHY", 0.5)
+    tune(look_healthy=0.5)
     await backed_up(world, standin)
     await root.enable(endpoint(standin, "e-0"))
 

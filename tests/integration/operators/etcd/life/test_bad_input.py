@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.integration.operators.etcd.conftest import World, condition, status
+from tests.integration.operators.etcd.conftest import Tune, World, condition, status
 from tests.integration.operators.etcd.kv import put
 from tests.integration.operators.etcd.standin import StandIn
 
 from kok.etcdclient.model import Credentials, EtcdError
 from kok.kube import kinds
 from kok.kube.errors import InvalidObject
-from kok.operators.etcd.etcdcluster import reconcile
 from kok.operators.etcd.naming import pod_endpoint
 from kok.runtime.process.main import Process
 
@@ -43,9 +42,9 @@ async def test_a_version_that_is_too_old_is_told(etcd_operator: Process, world: 
 
 
 async def test_a_name_that_is_taken_is_told_and_nothing_is_overwritten(
-    etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+    etcd_operator: Process, standin: StandIn, world: World, tune: Tune
 ) -> None:
-    monkeypatch.setattr(reconcile, "LOOK_HEALTHY", 0.5)
+    tune(look_healthy=0.5)
     mine = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -77,9 +76,9 @@ async def test_a_missing_storage_class_is_named(
 
 
 async def test_a_full_database_raises_an_alarm_that_is_shown(
-    etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+    etcd_operator: Process, standin: StandIn, world: World, tune: Tune
 ) -> None:
-    monkeypatch.setattr(reconcile, "LOOK_HEALTHY", 0.5)
+    tune(look_healthy=0.5)
     # Otherwise the operator might have freed it before anybody looks.
     await world.make(storage={"size": "1Gi", "quota": "1%"}, maintenance={"onFull": "Manual"})
     await world.until_ready()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from e2e.polling import eventually
-from tests.integration.operators.etcd.conftest import ETCD, LIMIT, World, condition, status
+from tests.integration.operators.etcd.conftest import ETCD, LIMIT, Tune, World, condition, status
 from tests.integration.operators.etcd.standin import StandIn
 from tests.integration.operators.etcd.writer import calm, following, writing
 
@@ -13,7 +13,6 @@ from kok.api.names import ANNOTATION_CA_TRUSTED
 from kok.etcdclient.client import EtcdClient
 from kok.etcdclient.model import EtcdError
 from kok.kube import kinds
-from kok.operators.etcd.etcdcluster import reconcile
 from kok.operators.etcd.naming import ANNOTATION_ROTATE_CA, pod_endpoint
 from kok.pki import ca_of, fingerprint
 from kok.runtime.process.main import Process
@@ -23,9 +22,8 @@ GAP = 3.0
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "LOOK_HEALTHY", 2.0)
-    monkeypatch.setattr(reconcile, "LOOK_TROUBLED", 1.0)
+def _quick(tune: Tune) -> None:
+    tune(look_healthy=2.0, look_troubled=1.0)
 
 
 def rotation(etcd: Manifest | None) -> dict[str, str]:

@@ -8,7 +8,15 @@ import ssl
 import pytest
 from cryptography import x509
 from e2e.polling import eventually
-from tests.integration.operators.etcd.conftest import ETCD, LIMIT, World, condition, now, status
+from tests.integration.operators.etcd.conftest import (
+    ETCD,
+    LIMIT,
+    Tune,
+    World,
+    condition,
+    now,
+    status,
+)
 from tests.integration.operators.etcd.standin import StandIn
 
 from kok.api.meta import Manifest
@@ -17,9 +25,8 @@ from kok.etcdclient.client import EtcdClient
 from kok.etcdclient.model import Credentials, EtcdError, Trouble
 from kok.kube import kinds
 from kok.kube.http.access import Access, ssl_context
-from kok.operators.etcd.etcdcluster import reconcile
-from kok.operators.etcd.etcdcluster.observe import is_ready
 from kok.operators.etcd.naming import CLIENT_PORT, PEER_PORT, pod_endpoint
+from kok.operators.etcd.pods import is_ready
 from kok.pki import (
     CertificateAuthority,
     LeafSpec,
@@ -134,10 +141,10 @@ async def _call_as_peer(credentials: Credentials, address: str) -> None:
 
 
 async def test_a_deleted_ca_is_never_made_anew_and_heals_when_put_back(
-    etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+    etcd_operator: Process, standin: StandIn, world: World, tune: Tune
 ) -> None:
     # A Secret put back without our labels is seen only at the next look.
-    monkeypatch.setattr(reconcile, "LOOK_TROUBLED", 0.5)
+    tune(look_troubled=0.5)
     await world.make()
     await world.until_ready()
     ca = await world.there(kinds.SECRET, "e-ca")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
-from tests.integration.operators.etcd.conftest import ETCD, World, condition, status
+from tests.integration.operators.etcd.conftest import ETCD, Tune, World, condition, status
 from tests.integration.operators.etcd.kv import get, put
 from tests.integration.operators.etcd.standin import StandIn
 
 from kok.kube import kinds
-from kok.operators.etcd.etcdcluster import delete
-from kok.operators.etcd.etcdcluster.observe import CHILD_KINDS
+from kok.operators.etcd.etcdcluster.observed.children import CHILD_KINDS
 from kok.operators.etcd.naming import ANNOTATION_ADOPT, LABEL_OWNER_UID, pod_endpoint
 from kok.runtime.process.main import Process
 
@@ -50,7 +48,7 @@ async def test_a_cluster_can_be_deleted_while_it_is_being_made(
 
 
 async def test_deletion_tells_what_it_waits_for_and_is_bounded(
-    etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+    etcd_operator: Process, standin: StandIn, world: World, tune: Tune
 ) -> None:
     await world.make()
     await world.until_ready()
@@ -61,7 +59,7 @@ async def test_deletion_tells_what_it_waits_for_and_is_bounded(
     await world.until(lambda m: status(m).get("phase") == "Deleting")
     told = await world.until(lambda m: "Pod e-0-0" in condition(m).get("message", ""))
     assert condition(told)["reason"] == "Deleting"
-    monkeypatch.setattr(delete, "PATIENCE", timedelta(0))
+    tune(delete_within=timedelta(0))
     await world.until_gone()
     assert await world.get(kinds.SECRET, "e-ca") is None
 

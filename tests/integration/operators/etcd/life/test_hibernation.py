@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from tests.integration.operators.etcd.backups.test_backups import (
+from tests.integration.operators.etcd.backups.builders import (
     BACKUP,
     STORE,
     ask,
@@ -22,6 +22,7 @@ from tests.integration.operators.etcd.backups.test_restores import (
 )
 from tests.integration.operators.etcd.conftest import (
     ETCD,
+    Tune,
     World,
     at_rest,
     condition,
@@ -34,7 +35,6 @@ from tests.integration.operators.etcd.standin import StandIn
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.etcd.etcdcluster import reconcile
 from kok.operators.etcd.naming import ANNOTATION_SLEEP_WITHOUT_BACKUP, pod_endpoint
 from kok.runtime.process.main import Process
 
@@ -43,9 +43,8 @@ NEVER = "0 0 29 2 *"
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "LOOK_HEALTHY", 2.0)
-    monkeypatch.setattr(reconcile, "LOOK_TROUBLED", 1.0)
+def _quick(tune: Tune) -> None:
+    tune(look_healthy=2.0, look_troubled=1.0)
 
 
 async def change(world: World, **spec: Any) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from e2e.polling import eventually
-from tests.integration.operators.etcd.conftest import ETCD, LIMIT, World, condition, status
+from tests.integration.operators.etcd.conftest import ETCD, LIMIT, Tune, World, condition, status
 from tests.integration.operators.etcd.standin import StandIn
 
 from kok.kube import kinds
-from kok.operators.etcd.etcdcluster import reconcile
 from kok.operators.etcd.naming import pod_endpoint
 from kok.runtime import metrics
 from kok.runtime.process.main import Process
@@ -48,9 +46,9 @@ async def test_three_members_form_one_cluster_and_the_status_tells_all_of_it(
 
 
 async def test_at_rest_nothing_is_written(
-    etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+    etcd_operator: Process, standin: StandIn, world: World, tune: Tune
 ) -> None:
-    monkeypatch.setattr(reconcile, "LOOK_HEALTHY", 0.2)
+    tune(look_healthy=0.2)
     await world.make(members=3)
     await world.until_ready()
     await world.until(lambda m: status(m).get("storageVersion") == "3.6.0")

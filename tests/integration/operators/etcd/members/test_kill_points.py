@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.integration.operators.etcd.backups.test_backups import STORE, volume
+from tests.integration.operators.etcd.backups.builders import STORE, volume
 from tests.integration.operators.etcd.backups.test_keys import BACKUP_KEY, secret
 from tests.integration.operators.etcd.backups.test_keys import policy as keeping_keys
 from tests.integration.operators.etcd.conftest import ETCD, World, at_rest, condition, status
@@ -23,8 +23,8 @@ from tests.integration.operators.etcd.writer import Writer, following, writing
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.etcd.etcdcluster.operations import recover
 from kok.operators.etcd.naming import ANNOTATION_ROTATE_CA, LABEL_MEMBER, pod_endpoint
+from kok.operators.etcd.settings import Tuning
 from kok.pki import decode
 
 
@@ -197,9 +197,9 @@ async def test_keys_go_with_a_backup_and_come_back(scene: Scene, lives: Iterator
     assert decode(found, "ca.key") == b"the private key"
 
 
-async def test_recovering_a_lost_quorum(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_recovering_a_lost_quorum(scene: Scene) -> None:
     # Of what it has seen it knows nothing in the next life.
-    monkeypatch.setattr(recover, "PATIENCE", timedelta())
+    scene.mortal.tuning = Tuning(recover_after=timedelta())
     await scene.begin(3)
     await scene.put("blue")
     formed = await scene.world.there(ETCD, "e")
@@ -218,10 +218,10 @@ async def test_recovering_a_lost_quorum(scene: Scene, monkeypatch: pytest.Monkey
 
 
 async def test_a_restore_that_comes_and_goes_in_the_middle_of_a_recovery(
-    scene: Scene, lives: Iterator[int], monkeypatch: pytest.MonkeyPatch
+    scene: Scene, lives: Iterator[int]
 ) -> None:
     """The survivor has a cluster of its own, and the others would be a quorum beside it."""
-    monkeypatch.setattr(recover, "PATIENCE", timedelta())
+    scene.mortal.tuning = Tuning(recover_after=timedelta())
     world, namespace = scene.world, scene.world.namespace
     await volume(world)
     await scene.begin(3, backup={"store": STORE})

@@ -10,15 +10,13 @@ from typing import Any
 
 import pytest
 from e2e.polling import eventually
-from tests.integration.operators.etcd.conftest import ETCD, LIMIT, World, condition, status
+from tests.integration.operators.etcd.conftest import ETCD, LIMIT, Tune, World, condition, status
 from tests.integration.operators.etcd.kv import get, put
 from tests.integration.operators.etcd.standin import StandIn
 from tests.integration.operators.etcd.writer import calm, writing
 
 from kok.api.meta import Manifest
 from kok.etcdclient.model import EtcdError, Trouble
-from kok.operators.etcd.etcdcluster import reconcile
-from kok.operators.etcd.etcdcluster.operations import defragment
 from kok.operators.etcd.naming import pod_endpoint
 from kok.runtime.process.main import Process
 
@@ -29,10 +27,9 @@ BIG = "x" * 200_000
 
 
 @pytest.fixture(autouse=True)
-def looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def looks(tune: Tune) -> None:
     """etcd tells of nothing by itself; the operator is not waited for half a minute."""
-    monkeypatch.setattr(reconcile, "LOOK_HEALTHY", 0.5)
-    monkeypatch.setattr(reconcile, "LOOK_TROUBLED", 0.5)
+    tune(look_healthy=0.5, look_troubled=0.5)
 
 
 async def fill(world: World, standin: StandIn, *, again: bool) -> None:
@@ -70,9 +67,9 @@ def healthy(etcd: Manifest | None) -> bool:
 
 
 async def test_unused_space_is_given_back_member_by_member_the_leader_last(
-    etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+    etcd_operator: Process, standin: StandIn, world: World, tune: Tune
 ) -> None:
-    monkeypatch.setattr(defragment, "WORTH", 4 * 1024**2)
+    tune(worth_defragmenting=4 * 1024**2)
     await world.make(members=3)
     formed = await world.until_ready()
     credentials = await world.credentials()

@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.integration.operators.etcd.conftest import ETCD, World, at_rest, status
+from tests.integration.operators.etcd.conftest import ETCD, Tune, World, at_rest, status
 from tests.integration.operators.etcd.standin import StandIn
 from tests.integration.operators.etcd.writer import writing
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.etcd.etcdcluster import reconcile
 from kok.runtime.process.main import Process
 
 
 @pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+def quickly(tune: Tune) -> None:
     """Nodes tell of nothing by themselves."""
-    monkeypatch.setattr(reconcile, "LOOK_HEALTHY", 0.5)
+    tune(look_healthy=0.5)
 
 
 async def change(world: World, **spec: Any) -> None:

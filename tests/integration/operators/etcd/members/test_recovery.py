@@ -5,23 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.integration.operators.etcd.conftest import ETCD, World, condition, status
+from tests.integration.operators.etcd.conftest import ETCD, Tune, World, condition, status
 from tests.integration.operators.etcd.kv import get, put
 from tests.integration.operators.etcd.standin import StandIn
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.operators.etcd.etcdcluster import reconcile
-from kok.operators.etcd.etcdcluster.operations import recover
 from kok.operators.etcd.naming import pod_endpoint
 from kok.runtime.process.main import Process
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def hurry(tune: Tune) -> None:
     """Nothing but the operator's patience is made shorter."""
-    monkeypatch.setattr(recover, "PATIENCE", timedelta(seconds=1))
-    monkeypatch.setattr(reconcile, "LOOK_TROUBLED", 0.5)
+    tune(recover_after=timedelta(seconds=1), look_troubled=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -108,9 +105,9 @@ async def test_it_is_called_off_when_the_quorum_returns_by_itself(
     image: None,
     etcd_operator: Process,
     world: World,
-    monkeypatch: pytest.MonkeyPatch,
+    tune: Tune,
 ) -> None:
-    monkeypatch.setattr(recover, "PATIENCE", timedelta(hours=1))
+    tune(recover_after=timedelta(hours=1))
     await world.make(members=3)
     formed = await world.until_ready()
     await allow(world, formed["status"]["clusterID"])
@@ -133,7 +130,7 @@ async def test_it_is_called_off_while_the_others_are_being_stopped(
     image: None,
     etcd_operator: Process,
     world: World,
-    monkeypatch: pytest.MonkeyPatch,
+    tune: Tune,
 ) -> None:
     await world.make(members=3)
     formed = await world.until_ready()
@@ -147,7 +144,7 @@ async def test_it_is_called_off_while_the_others_are_being_stopped(
     for member in ("e-0", "e-2"):
         await world.until_gone(member, kinds.STATEFULSET)
     # While they are started anew there is no quorum for a moment.
-    monkeypatch.setattr(recover, "PATIENCE", timedelta(hours=1))
+    tune(recover_after=timedelta(hours=1))
 
     standin.answer_again("e-0")
     standin.answer_again("e-2")

@@ -8,27 +8,32 @@ from typing import TypeVar
 
 import pytest
 from e2e.polling import eventually
-from tests.integration.operators.etcd.conftest import ETCD, LIMIT, World, at_rest, condition, status
+from tests.integration.operators.etcd.conftest import (
+    ETCD,
+    LIMIT,
+    Tune,
+    World,
+    at_rest,
+    condition,
+    status,
+)
 from tests.integration.operators.etcd.kv import get, put
 from tests.integration.operators.etcd.standin import StandIn
 
 from kok.api.meta import Manifest
 from kok.etcdclient.model import EtcdError, Trouble
 from kok.kube import kinds
-from kok.operators.etcd.etcdcluster import reconcile
-from kok.operators.etcd.etcdcluster.members import lost
-from kok.operators.etcd.etcdcluster.operations import common, join
 from kok.operators.etcd.naming import pod_endpoint
+from kok.operators.etcd.settings import Tuning
 from kok.runtime.process.main import Process
 
 T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+def quickly(tune: Tune) -> None:
     """Members tell of nothing by themselves."""
-    monkeypatch.setattr(reconcile, "LOOK_HEALTHY", 0.5)
-    monkeypatch.setattr(reconcile, "LOOK_TROUBLED", 0.5)
+    tune(look_healthy=0.5, look_troubled=0.5)
 
 
 async def formed(world: World, standin: StandIn, **spec: object) -> str:
@@ -85,9 +90,9 @@ async def test_a_member_with_damaged_data_is_replaced(
 
 
 async def test_a_member_whose_node_is_gone_is_replaced_after_a_while(
-    etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+    etcd_operator: Process, standin: StandIn, world: World, tune: Tune
 ) -> None:
-    monkeypatch.setattr(lost, "STUCK", timedelta(minutes=-5))
+    tune(pod_stuck_after=timedelta(minutes=-5))
     # Long enough for what comes before it to be told, on a busy machine as well.
     await formed(world, standin, recovery={"replaceAfter": "8s"})
     standin.hold_deletions = True
@@ -128,20 +133,19 @@ async def test_a_member_that_somebody_removed_is_replaced(
 
 
 async def test_a_learner_that_lost_its_data_makes_room_for_another(
-    etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+    etcd_operator: Process, standin: StandIn, world: World, tune: Tune
 ) -> None:
-    monkeypatch.setattr(common, "not_before", lambda _: timedelta(seconds=1))
-    with monkeypatch.context() as held:
-        held.setattr(join, "LAG", -1_000_000)
-        await world.make(members=1)
-        await world.until(at_rest(1))
-        await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"members": 3}})
-        await world.until(lambda m: len(status(m)["members"]) > 1 and _id(m, "e-1"))
-        standin.pause("e-1")
-        await standin.wipe("e-1")
-        standin.resume("e-1")
-        again = await world.until(lambda m: (status(m).get("operation") or {}).get("attempts") == 1)
-        assert again["status"]["operation"]["type"] == "Grow"
+    tune(begin_again_after=timedelta(seconds=1), learner_lag=-1_000_000)
+    await world.make(members=1)
+    await world.until(at_rest(1))
+    await world.kube.patch(ETCD, "e", world.namespace, {"spec": {"members": 3}})
+    await world.until(lambda m: len(status(m)["members"]) > 1 and _id(m, "e-1"))
+    standin.pause("e-1")
+    await standin.wipe("e-1")
+    standin.resume("e-1")
+    again = await world.until(lambda m: (status(m).get("operation") or {}).get("attempts") == 1)
+    assert again["status"]["operation"]["type"] == "Grow"
+    tune(learner_lag=Tuning().learner_lag)
 
     etcd = await world.until(at_rest(3))
 

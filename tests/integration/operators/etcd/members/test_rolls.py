@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.integration.operators.etcd.conftest import ETCD, World, condition, status
+from tests.integration.operators.etcd.conftest import ETCD, Tune, World, condition, status
 from tests.integration.operators.etcd.container import program
 from tests.integration.operators.etcd.standin import StandIn
 from tests.integration.operators.etcd.writer import calm, writing
@@ -14,10 +14,8 @@ from tests.integration.operators.etcd.writer import calm, writing
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.etcd.etcdcluster import reconcile
-from kok.operators.etcd.etcdcluster.observe import is_ready
-from kok.operators.etcd.etcdcluster.operations import roll
 from kok.operators.etcd.naming import pod_endpoint
+from kok.operators.etcd.pods import is_ready
 from kok.runtime.process.main import Process
 
 GAP = 1.5
@@ -111,9 +109,9 @@ async def test_changed_settings_restart_each_member_once(
 
 
 async def test_a_minor_upgrade_moves_the_form_of_the_data_only_in_the_end(
-    etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+    etcd_operator: Process, standin: StandIn, world: World, tune: Tune
 ) -> None:
-    monkeypatch.setattr(reconcile, "LOOK_HEALTHY", 1.0)
+    tune(look_healthy=1.0)
     await world.make(members=3, version="3.6.11")
     await world.until_ready()
     await world.until(lambda m: status(m).get("storageVersion") == "3.6.0")
@@ -155,9 +153,9 @@ async def test_a_gate_keeps_an_upgrade_from_beginning_and_says_which_version_com
 
 
 async def test_a_member_that_fails_stops_the_roll_and_the_way_back_is_open(
-    etcd_operator: Process, standin: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+    etcd_operator: Process, standin: StandIn, world: World, tune: Tune
 ) -> None:
-    monkeypatch.setattr(roll, "PATIENCE", timedelta(seconds=1))
+    tune(roll_stuck_after=timedelta(seconds=1))
     standin.missing.add("3.6.10")
     await world.make(members=3, version="3.6.8")
     await world.until_ready()

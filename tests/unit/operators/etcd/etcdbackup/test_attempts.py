@@ -13,7 +13,7 @@ from tests.unit.operators.etcd.etcdbackup.builders import a_backup, a_pass
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import owner_labels
 from kok.operators.etcd.etcdbackup import attempts
-from kok.operators.etcd.etcdbackup.reconcile import Backup
+from kok.operators.etcd.etcdbackup.reconcile import EtcdBackups
 from kok.operators.etcd.jobs.outcome import JOB_OF_POD
 from kok.operators.etcd.jobs.slots import Slots
 from kok.operators.etcd.settings import EtcdSettings
@@ -33,7 +33,7 @@ async def waits_for(api: FakeApi, kube: Kube, meta: dict[str, Any]) -> str:
         "/api/v1/namespaces/team-a/pods/one-backup-1-x", {**pod, "status": {"phase": "Running"}}
     )
     with pytest.raises(Wait) as raised:
-        await Backup(a_pass(backup, kube), EtcdSettings(), Slots(4)).run()
+        await EtcdBackups(EtcdSettings(), Slots(4)).reconcile(a_pass(backup, kube))
     return raised.value.message
 
 

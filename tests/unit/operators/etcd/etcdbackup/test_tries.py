@@ -17,7 +17,7 @@ from kok.api.etcd.etcdbackup import EtcdBackup, EtcdBackupStatus
 from kok.backup.spec import SPEC_VARIABLE
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
-from kok.operators.etcd.etcdbackup.reconcile import Backup
+from kok.operators.etcd.etcdbackup.reconcile import EtcdBackups
 from kok.operators.etcd.settings import EtcdSettings
 
 AT = "/namespaces/team-a"
@@ -51,7 +51,7 @@ async def one_pass(kube: Kube, obj: EtcdBackup) -> EtcdBackupStatus:
     p = a_pass(obj, kube)
     own = EtcdSettings(worker_image="kok:1")
     with suppress(KubeError):
-        await Backup(p, own, Room()).run()  # type: ignore[arg-type]
+        await EtcdBackups(own, Room()).reconcile(p)  # type: ignore[arg-type]
     return p.status
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import copy
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.etcd.builders import NOW, formed
-from tests.unit.operators.etcd.etcdcluster.restores.test_takeover import passing, restoring
+from tests.unit.operators.etcd.etcdcluster.restores.builders import passing, restoring
 
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import owner_reference
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster import children, delete, reconcile, render
-from kok.operators.etcd.etcdcluster.certificates.certificates import Authority
-from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
+from kok.operators.etcd.etcdcluster import delete, render
+from kok.operators.etcd.etcdcluster.act import act
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Obstacle
+from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
+from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World
-from kok.operators.etcd.etcdcluster.render import Facts
-from kok.operators.etcd.settings import EtcdSettings
+from kok.operators.etcd.etcdcluster.observe import View
+from kok.operators.etcd.etcdcluster.observed.model import Observed
+from kok.operators.etcd.etcdcluster.render import VolumeNotes
+from kok.operators.etcd.settings import EtcdSettings, Tuning
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE
 
@@ -32,7 +36,7 @@ FOREIGN = {"apiVersion": "v1", "kind": "ConfigMap", "name": "theirs", "uid": "th
 
 def claim(obj: EtcdCluster, member: str, **meta: Any) -> Manifest:
     """A member's volume as an earlier release made it."""
-    made = copy.deepcopy(render.volume(obj, member, Facts(), None))
+    made = copy.deepcopy(render.volume(obj, member, VolumeNotes(), None))
     made["metadata"] |= {
         "uid": f"uid-{member}",
         "ownerReferences": [owner_reference(obj), FOREIGN],
@@ -46,10 +50,10 @@ async def freed(api: FakeApi, kube: Kube, obj: EtcdCluster, *claims: Manifest) -
     paths = [f"{CLAIMS}/{c['metadata']['name']}" for c in claims]
     for path, one in zip(paths, claims, strict=True):
         api.put(path, one)
-    world = World({("PersistentVolumeClaim", c["metadata"]["name"]): c for c in claims})
-    problem = Problem(reasons.NAME_TAKEN, "why")
-    seen = reconcile.Seen(cast("Authority", None), None, problem, False, (), (), (), None)
-    await reconcile._work(passing(obj, kube), obj, world, seen, EtcdSettings())
+    world = Observed({("PersistentVolumeClaim", c["metadata"]["name"]): c for c in claims})
+    problem = Obstacle(reasons.NAME_TAKEN, "why")
+    decision = cast("Decision", SimpleNamespace(found=problem))
+    await act(passing(obj, kube), View(world), decision, Outcome(), EtcdSettings())
     return [api.objects[path] for path in paths]
 
 
@@ -77,22 +81,21 @@ async def test_that_of_another_etcdcluster_is_left_alone(api: FakeApi, kube: Kub
 
 
 async def test_at_the_end_none_is_left_behind_however_many_there_are(
-    api: FakeApi, kube: Kube, monkeypatch: pytest.MonkeyPatch
+    api: FakeApi, kube: Kube
 ) -> None:
     """Nobody else removes what has no owner, and the time to wait for volumes may be over at once."""
-    monkeypatch.setattr(delete, "LEAVING", 3)
-    monkeypatch.setattr(children, "VOLUMES", 3)
+    few = Tuning(delete_at_once=3, unknown_volumes=3)
     obj = formed()
-    obj.metadata.deletion_timestamp = NOW - 2 * delete.PATIENCE
+    obj.metadata.deletion_timestamp = NOW - 2 * few.delete_within
     for number in range(5, 12):
-        one = render.volume(obj, f"shop-etcd-{number}", Facts(), None)
+        one = render.volume(obj, f"shop-etcd-{number}", VolumeNotes(), None)
         one["metadata"]["uid"] = f"uid-{number}"
         api.put(f"{CLAIMS}/shop-etcd-{number}", one)
 
     done = None
     while done is None:
         with suppress(Wait):
-            done = await delete.finalize(passing(obj, kube))
+            done = await delete.finalize(passing(obj, kube), few)
 
     assert done is DONE
     assert not [path for path in api.objects if path.startswith(CLAIMS)]
@@ -116,10 +119,10 @@ def of_cluster(policy: str, **owner: Any) -> EtcdCluster:
 
 async def kept(api: FakeApi, kube: Kube, obj: EtcdCluster) -> bool:
     """Whether its volume outlives it."""
-    one = render.volume(obj, "shop-etcd-0", Facts(), None)
+    one = render.volume(obj, "shop-etcd-0", VolumeNotes(), None)
     api.put(f"{CLAIMS}/shop-etcd-0", one)
     with suppress(Wait):
-        await delete.finalize(passing(obj, kube))
+        await delete.finalize(passing(obj, kube), Tuning())
     return f"{CLAIMS}/shop-etcd-0" in api.objects
 
 

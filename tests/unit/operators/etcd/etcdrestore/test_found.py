@@ -12,7 +12,8 @@ from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.backup.report import ListResult, Report
 from kok.kube.client import Kube
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdrestore.reconcile import Refused, Restore
+from kok.operators.etcd.etcdrestore.conditions import Outcome
+from kok.operators.etcd.etcdrestore.verification import Refused, Verification
 from kok.operators.etcd.settings import EtcdSettings
 
 
@@ -33,7 +34,7 @@ async def test_where_nobody_can_tell_which_is_the_newest_none_is_restored(
     async def listed(*_args: Any) -> Report:
         return Report(listing=ListResult(total=2, doubt="nobody can tell whether a or b is"))
 
-    one = Restore(a_pass(obj, kube), EtcdSettings())
+    one = Verification(a_pass(obj, kube), Outcome("Pending"), EtcdSettings())
     monkeypatch.setattr(one, "_job", listed)
     with pytest.raises(Refused) as raised:
         await one._found(formed())

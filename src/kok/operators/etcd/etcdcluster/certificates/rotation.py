@@ -23,7 +23,7 @@ from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.certificates import certificates, trust
 from kok.operators.etcd.etcdcluster.certificates.certificates import Authority
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.pki import (
     CAAction,
     CAProblem,
@@ -37,10 +37,10 @@ from kok.pki import (
 )
 
 
-def authority(obj: EtcdCluster, world: World, now: datetime) -> Authority:
+def authority(obj: EtcdCluster, observed: Observed, now: datetime) -> Authority:
     """Who signs, whom everybody trusts, and what the Secrets of CAs are to hold."""
     own = names.etcd_ca_secret(obj.name)
-    recorded, secret = obj.status.ca_fingerprint, world.get(kinds.SECRET, own)
+    recorded, secret = obj.status.ca_fingerprint, observed.get(kinds.SECRET, own)
     if recorded is None and (odd := _not_to_be_recorded(obj, secret)) is not None:
         return Authority(None, problem=odd)
     found = certificates.authority(obj, secret, recorded, now)
@@ -48,10 +48,10 @@ def authority(obj: EtcdCluster, world: World, now: datetime) -> Authority:
     if rotation is None:
         return found
     if rotation.phase == "Drop":
-        return _in_its_place(obj, world, found)
+        return _in_its_place(obj, observed, found)
     if found.ca is None or found.trusted_now:
         return found
-    following = _following(obj, world, rotation, now)
+    following = _following(obj, observed, rotation, now)
     if following.ca is None:
         return following
     signer, other = found.ca, following.ca
@@ -79,12 +79,12 @@ def end_at_once(obj: EtcdCluster, ca: Authority, now: datetime) -> None:
     )
 
 
-def is_in_place(obj: EtcdCluster, world: World, now: datetime) -> bool:
+def is_in_place(obj: EtcdCluster, observed: Observed, now: datetime) -> bool:
     """Whether all Secrets were seen to hold what the present phase wants."""
-    ca = authority(obj, world, now)
+    ca = authority(obj, observed, now)
     if ca.ca is None or ca.made is not None or ca.trusted_now:
         return False
-    secrets = world.secrets
+    secrets = observed.secrets
     return (
         all(_holds(secrets.get(name), one) for name, one in ca.kept.items())
         and all(
@@ -95,19 +95,19 @@ def is_in_place(obj: EtcdCluster, world: World, now: datetime) -> bool:
     )
 
 
-def leftover(obj: EtcdCluster, world: World) -> Manifest | None:
+def leftover(obj: EtcdCluster, observed: Observed) -> Manifest | None:
     """The Secret of the next CA when it is of no use any more."""
-    live = world.get(kinds.SECRET, naming.next_ca_secret(obj.name))
+    live = observed.get(kinds.SECRET, naming.next_ca_secret(obj.name))
     if live is None or trust.under_way(obj.status) is not None or not roles.is_ours(live, obj):
         return None
     return None if live["metadata"].get("deletionTimestamp") else live
 
 
-def _in_its_place(obj: EtcdCluster, world: World, found: Authority) -> Authority:
+def _in_its_place(obj: EtcdCluster, observed: Observed, found: Authority) -> Authority:
     """The CA whose turn it is by now, from its first Secret if the second has yet to get it."""
     if found.ca is not None and not found.trusted_now:
         return found
-    secret = world.get(kinds.SECRET, naming.next_ca_secret(obj.name))
+    secret = observed.get(kinds.SECRET, naming.next_ca_secret(obj.name))
     try:
         stored = ca_of(secret)
     except PkiError:
@@ -119,11 +119,11 @@ def _in_its_place(obj: EtcdCluster, world: World, found: Authority) -> Authority
 
 
 def _following(
-    obj: EtcdCluster, world: World, rotation: EtcdCARotation, now: datetime
+    obj: EtcdCluster, observed: Observed, rotation: EtcdCARotation, now: datetime
 ) -> Authority:
     """The next CA. While no certificate is signed by it, one that is gone is made anew."""
     name = naming.next_ca_secret(obj.name)
-    where, secret = f"Secret {obj.namespace}/{name}", world.get(kinds.SECRET, name)
+    where, secret = f"Secret {obj.namespace}/{name}", observed.get(kinds.SECRET, name)
     first = rotation.phase == "Trust"
     if secret is None and first:
         made = new_ca(f"{obj.name}-ca-{now:%Y%m%d%H%M%S}"[:64], now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kok.api.etcd.etcdcluster import EtcdClusterStatus
 from kok.api.etcd.status import EtcdCARotation
-from kok.operators.etcd.etcdcluster.render import short
+from kok.operators.etcd.pods import short
 
 _SHOWN = 12
 """Hexadecimal digits of a fingerprint that tell rotations apart."""

@@ -9,30 +9,32 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.conditions import space
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.members.health import View
-from kok.operators.etcd.etcdcluster.observe import World
-from kok.operators.etcd.etcdcluster.operations import Action, survivor
+from kok.operators.etcd.etcdcluster.members.health import JudgedMember
+from kok.operators.etcd.etcdcluster.observed.model import Observed
+from kok.operators.etcd.etcdcluster.operations import Action, recover
 from kok.runtime.conditions import Verdict
 
 MINUTE = timedelta(minutes=1)
 
 
 def available(
-    obj: EtcdCluster, world: World, seen: Sequence[View], action: Action | None = None
+    obj: EtcdCluster, observed: Observed, seen: Sequence[JudgedMember], action: Action | None = None
 ) -> Verdict:
     """Can clients read and write?"""
     if any(alarm.endswith("CORRUPT") for alarm in obj.status.alarms):
         return space.alarmed(obj.status, action)
     if action is not None and action.reason == reasons.RECOVERING:
         return Verdict(False, action.reason, action.message)
-    if (words := disagreement(obj, world) or omission(obj, world)) is not None:
+    if (words := disagreement(obj, observed) or omission(obj, observed)) is not None:
         return Verdict(False, reasons.MEMBERS_DISAGREE, words)
     return (
-        Verdict(True, reasons.QUORUM) if roles.has_quorum(obj, world) else _lost(obj, world, seen)
+        Verdict(True, reasons.QUORUM)
+        if roles.has_quorum(obj, observed)
+        else _lost(obj, observed, seen)
     )
 
 
-def _lost(obj: EtcdCluster, world: World, seen: Sequence[View]) -> Verdict:
+def _lost(obj: EtcdCluster, observed: Observed, seen: Sequence[JudgedMember]) -> Verdict:
     if obj.status.cluster_id is None:
         return Verdict(False, reasons.FORMING, "the members have not formed a cluster yet")
     voters = [view for view in seen if view.is_voter]
@@ -46,25 +48,27 @@ def _lost(obj: EtcdCluster, world: World, seen: Sequence[View]) -> Verdict:
             f"the operator cannot ask {', '.join(silent)}, whose probes say that they are ready; "
             f"check network policies and routes to pods: {text}",
         )
-    return Verdict(False, reasons.QUORUM_LOST, _who_takes_part(obj, world, voters))
+    return Verdict(False, reasons.QUORUM_LOST, _who_takes_part(obj, observed, voters))
 
 
-def _who_takes_part(obj: EtcdCluster, world: World, voters: Sequence[View]) -> str:
+def _who_takes_part(obj: EtcdCluster, observed: Observed, voters: Sequence[JudgedMember]) -> str:
     """What each member lacks where there is no quorum, and how to go on if that stays so."""
-    part = sum(_takes_part(world, view) for view in voters)
+    part = sum(_takes_part(observed, view) for view in voters)
     need, text = len(voters) // 2 + 1, sentence_of(voters)
     if part >= need:
         return f"{part} of {len(voters)} members answer, but a majority has yet to agree: {text}"
     return (
         f"{part} of {len(voters)} members take part, and {need} are needed: {text}"
-        f"{_what_is_held(obj, world, voters)}"
+        f"{_what_is_held(obj, observed, voters)}"
     )
 
 
-def _what_is_held(obj: EtcdCluster, world: World, voters: Sequence[View]) -> str:
+def _what_is_held(obj: EtcdCluster, observed: Observed, voters: Sequence[JudgedMember]) -> str:
     """What the members that answer hold, and how to go on with that; nothing moves meanwhile."""
     said = {
-        v.entry.name: world.answers[v.entry.name].status for v in voters if _takes_part(world, v)
+        v.entry.name: observed.answers[v.entry.name].status
+        for v in voters
+        if _takes_part(observed, v)
     }
     held = {name: one.raft_index for name, one in said.items() if one is not None}
     if not held:
@@ -77,7 +81,7 @@ def _what_is_held(obj: EtcdCluster, world: World, voters: Sequence[View]) -> str
     )
 
 
-def _was_held(voters: Sequence[View], held: Mapping[str, int]) -> str:
+def _was_held(voters: Sequence[JudgedMember], held: Mapping[str, int]) -> str:
     """What members told since the loss that are silent now."""
     silent = {v.entry.name: v.entry.log_index for v in voters if v.entry.name not in held}
     told = {name: index for name, index in sorted(silent.items()) if index is not None}
@@ -87,7 +91,7 @@ def _was_held(voters: Sequence[View], held: Mapping[str, int]) -> str:
     waits = ""
     if max(told.values()) > max(held.values()):
         waits = (
-            f" (the most, so that it is waited for, {survivor.SILENCE // MINUTE} minutes at least)"
+            f" (the most, so that it is waited for, {recover.SILENCE // MINUTE} minutes at least)"
         )
     return f", and {found} was there before it fell silent{waits}"
 
@@ -104,11 +108,11 @@ def _consent(obj: EtcdCluster) -> str:
     return f"{again}set spec.recovery: {{policy: FromSurvivor, allowDataLoss: {obj.status.cluster_id}}}"
 
 
-def disagreement(obj: EtcdCluster, world: World) -> str | None:
+def disagreement(obj: EtcdCluster, observed: Observed) -> str | None:
     """What members tell that answer with different lists; None if they agree, or none has a list."""
     by_list: dict[frozenset[tuple[str, bool]], list[str]] = {}
-    for name, listed in sorted(roles.lists_by_member(obj, world).items()):
-        by_list.setdefault(roles.gist(listed), []).append(name)
+    for name, listed in sorted(roles.lists_by_member(obj, observed).items()):
+        by_list.setdefault(roles.voting_by_id(listed), []).append(name)
     if len(by_list) < 2:
         return None
     lists = "; ".join(
@@ -123,10 +127,10 @@ def disagreement(obj: EtcdCluster, world: World) -> str | None:
     )
 
 
-def omission(obj: EtcdCluster, world: World) -> str | None:
+def omission(obj: EtcdCluster, observed: Observed) -> str | None:
     """What fewer than a majority tell whose list lacks members; None if nobody's does."""
-    lists = roles.lists_by_member(obj, world)
-    if not lists or roles.has_quorum(obj, world):
+    lists = roles.lists_by_member(obj, observed)
+    if not lists or roles.has_quorum(obj, observed):
         return None
     lacked = sorted({name for one in lists.values() for name in roles.lacks(obj, one)})
     return (
@@ -138,11 +142,11 @@ def omission(obj: EtcdCluster, world: World) -> str | None:
     )
 
 
-def sentence_of(seen: Sequence[View]) -> str:
+def sentence_of(seen: Sequence[JudgedMember]) -> str:
     """What is wrong with each of these members."""
     return "; ".join(f"{v.entry.name}: {v.entry.message}" for v in seen if v.entry.message)
 
 
-def _takes_part(world: World, view: View) -> bool:
-    answer = world.answers.get(view.entry.name)
+def _takes_part(observed: Observed, view: JudgedMember) -> bool:
+    answer = observed.answers.get(view.entry.name)
     return answer is not None and answer.status is not None and view.condition != "foreign"

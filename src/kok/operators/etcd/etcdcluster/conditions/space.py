@@ -5,26 +5,26 @@ from __future__ import annotations
 from kok.api.etcd.etcdcluster import EtcdClusterStatus
 from kok.kube import kinds
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster import storage
 from kok.operators.etcd.etcdcluster.members import templates
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed import storage
 from kok.operators.etcd.etcdcluster.operations import Action
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.runtime.conditions import Verdict
 
 NEAR = 0.8
 """Share of the quota from which on people are warned."""
 
 
-def volumes(s: Situation) -> Verdict | None:
+def volumes(s: Assessment) -> Verdict | None:
     """What is to be said of volumes that are smaller than the spec says, if any are."""
-    claims = [c for c in s.world.all(kinds.PVC) if storage.is_smaller(s.obj, c)]
+    claims = [c for c in s.observed.all(kinds.PVC) if storage.is_smaller(s.obj, c)]
     if not claims:
         return None
     names_ = ", ".join(str(claim["metadata"]["name"]) for claim in claims)
     sizes = sorted({storage.capacity(claim) or "" for claim in claims})
     what = f"PersistentVolumeClaims {names_} have {', '.join(sizes)}"
-    if s.world.storage.fixed:
-        classes = ", ".join(sorted(s.world.storage.fixed))
+    if s.observed.storage.fixed:
+        classes = ", ".join(sorted(s.observed.storage.fixed))
         text = (
             f"{what} and stay so, as StorageClass {classes} cannot expand volumes "
             "(allowVolumeExpansion)"
@@ -34,10 +34,10 @@ def volumes(s: Situation) -> Verdict | None:
     return Verdict(False, reasons.VOLUMES_GROWING, text)
 
 
-def space_left(s: Situation) -> Verdict:
+def space_left(s: Assessment) -> Verdict:
     """Is every database well below its quota? Unknown while no member can be asked."""
     filled = {
-        member.name: said.db_size / templates.running_quota(s.obj, s.world, member.name)
+        member.name: said.db_size / templates.running_quota(s.obj, s.observed, member.name)
         for member in s.obj.status.members
         if (said := s.said(member.name)) is not None
     }

@@ -5,14 +5,14 @@ from __future__ import annotations
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.objects.together import all_of
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World
-from kok.operators.etcd.together import all_of
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.runtime.controller.reconciler import Pass
 
 
-async def remove(p: Pass[EtcdCluster], obj: EtcdCluster, world: World) -> None:
+async def remove(p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed) -> None:
     """Asks for StatefulSets and volumes of members that left to go; drops entries without any.
 
     Their volumes go whatever `deletionPolicy` says: it is about the data of the cluster, which
@@ -20,25 +20,21 @@ async def remove(p: Pass[EtcdCluster], obj: EtcdCluster, world: World) -> None:
     """
     status = obj.status
     left = [member.name for member in status.members if member.state == "Left"]
-    remains = {name: _remains(obj, world, name) for name in left}
+    remains = {name: _remains(obj, observed, name) for name in left}
     status.members = [m for m in status.members if m.name not in left or remains[m.name]]
     going = [child for found in remains.values() for child in found if _may_go(child)]
     await all_of(
-        *(
-            p.kube.delete(
-                kind, child["metadata"]["name"], obj.namespace, uid=child["metadata"]["uid"]
-            )
-            for child in going
-            for kind in (kinds.STATEFULSET, kinds.PVC)
-            if kind.kind == child["kind"]
-        )
+        p.kube.delete(kind, child["metadata"]["name"], obj.namespace, uid=child["metadata"]["uid"])
+        for child in going
+        for kind in (kinds.STATEFULSET, kinds.PVC)
+        if kind.kind == child["kind"]
     )
 
 
-def _remains(obj: EtcdCluster, world: World, name: str) -> list[Manifest]:
+def _remains(obj: EtcdCluster, observed: Observed, name: str) -> list[Manifest]:
     """What is still there of a member; its pod goes with its StatefulSet."""
-    owned = [world.get(kinds.STATEFULSET, name), world.get(kinds.PVC, name)]
-    pod = world.get(kinds.POD, naming.pod_name(name))
+    owned = [observed.get(kinds.STATEFULSET, name), observed.get(kinds.PVC, name)]
+    pod = observed.get(kinds.POD, naming.pod_name(name))
     mine = [one for one in owned if one is not None and roles.is_ours(one, obj)]
     return [*mine, *([pod] if pod is not None else [])]
 

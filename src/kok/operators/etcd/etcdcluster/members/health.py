@@ -12,8 +12,9 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
 from kok.etcdclient.model import Alarm, MemberStatus, Trouble
 from kok.kube import kinds
-from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.members import clock_skew, proven, roles
+from kok.operators.etcd import clocks, naming
+from kok.operators.etcd.etcdcluster.certificates import certificates
+from kok.operators.etcd.etcdcluster.members import roles, templates
 from kok.operators.etcd.etcdcluster.members.lost import (
     container,
     is_removed,
@@ -23,7 +24,8 @@ from kok.operators.etcd.etcdcluster.members.lost import (
     who_omits,
     why_lost,
 )
-from kok.operators.etcd.etcdcluster.observe import Answer, World, is_ready
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
+from kok.operators.etcd.pods import is_ready
 
 _TELLS_NOTHING = {
     Trouble.SILENT,
@@ -35,14 +37,13 @@ _TELLS_NOTHING = {
 DIFFERS = "its data differs from what all other members have"
 MESSAGE_LIMIT = 700
 _QUIET = {"ContainerCreating", "PodInitializing"}
-
 Condition = Literal[
     "healthy", "pending", "unreachable", "lost", "removed", "foreign", "joining", "left"
 ]
 
 
 @dataclass(frozen=True)
-class View:
+class JudgedMember:
     """One member: how it is, and its entry in the status.
 
     `pending`: not healthy, the message says why; `unreachable`: its probe says that it takes
@@ -60,7 +61,7 @@ class View:
         return self.entry.state in {"Member", "Leaving"}
 
 
-def learn(obj: EtcdCluster, world: World, members: Sequence[str]) -> bool:
+def learn(obj: EtcdCluster, observed: Observed, members: Sequence[str]) -> bool:
     """Records in `obj.status` what must never be forgotten; whether there was anything new.
 
     These are the ID of the cluster, once all members that answer agree on it, and the IDs of
@@ -68,7 +69,7 @@ def learn(obj: EtcdCluster, world: World, members: Sequence[str]) -> bool:
     """
     status = obj.status
     known = {entry.name: entry for entry in status.members}
-    answers = {n: a.status for n, a in world.answers.items() if a.status is not None}
+    answers = {n: a.status for n, a in observed.answers.items() if a.status is not None}
     new = False
     if status.cluster_id is None:
         shown = {answer.cluster_id for answer in answers.values()}
@@ -79,99 +80,103 @@ def learn(obj: EtcdCluster, world: World, members: Sequence[str]) -> bool:
         entry = known.get(name)
         if entry is None:
             continue
-        found = _member_id(obj, world, name) if entry.id is None else _true_id(obj, world, entry)
+        found = (
+            _member_id(obj, observed, name) if entry.id is None else _true_id(obj, observed, entry)
+        )
         if found is not None:
             entry.id = found
             new = True
     return new
 
 
-def _true_id(obj: EtcdCluster, world: World, entry: EtcdMember) -> str | None:
+def _true_id(obj: EtcdCluster, observed: Observed, entry: EtcdMember) -> str | None:
     """Another ID than the recorded one, which one other member alone may have told us.
 
     It is believed if the member itself and the list that a majority agrees on say the same.
     """
-    said = world.answers.get(entry.name, Answer()).status
+    said = observed.answers.get(entry.name, Answer()).status
     if said is None or said.cluster_id != obj.status.cluster_id or said.member_id == entry.id:
         return None
-    one = roles.listing(obj, roles.agreed(obj, world) or (), entry.name)
+    one = roles.listing(obj, roles.agreed(obj, observed) or (), entry.name)
     return said.member_id if one is not None and one.id == said.member_id else None
 
 
-def _member_id(obj: EtcdCluster, world: World, name: str) -> str | None:
-    answer = world.answers.get(name, Answer()).status
+def _member_id(obj: EtcdCluster, observed: Observed, name: str) -> str | None:
+    answer = observed.answers.get(name, Answer()).status
     if answer is not None and answer.cluster_id == obj.status.cluster_id:
         return answer.member_id
     urls = {naming.peer_url(obj.name, obj.namespace, name)}
-    for other in world.answers.values():
+    for other in observed.answers.values():
         agreed = other.status is not None and other.status.cluster_id == obj.status.cluster_id
         for listed in (other.members or ()) if agreed else ():
             if listed.started and urls & set(listed.peer_urls):
                 return listed.id
-    claim = world.get(kinds.PVC, name)
-    if claim is not None and roles.has_started(obj, world, name):
+    claim = observed.get(kinds.PVC, name)
+    if claim is not None and roles.has_started(obj, observed, name):
         notes = claim["metadata"].get("annotations") or {}
         return str(notes[naming.ANNOTATION_MEMBER_ID])
     return None
 
 
-def views(obj: EtcdCluster, world: World, members: Sequence[str], now: datetime) -> list[View]:
+def judge_members(
+    obj: EtcdCluster, observed: Observed, members: Sequence[str], now: datetime
+) -> list[JudgedMember]:
     """All members, in order."""
-    return [view(obj, world, roles.entry_of(obj.status, name), now) for name in members]
+    return [judge_member(obj, observed, roles.entry_of(obj.status, name), now) for name in members]
 
 
-def view(obj: EtcdCluster, world: World, before: EtcdMember, now: datetime) -> View:
+def judge_member(
+    obj: EtcdCluster, observed: Observed, before: EtcdMember, now: datetime
+) -> JudgedMember:
     """One member; what it does not tell now stays as last seen."""
     name = before.name
-    pod = world.get(kinds.POD, naming.pod_name(name))
-    answer = world.answers.get(name, Answer())
+    pod = observed.get(kinds.POD, naming.pod_name(name))
+    answer = observed.answers.get(name, Answer())
     entry = before.model_copy(
         update={"role": "Unknown", "ready": False, "message": None, "node": _node(pod)}
     )
     said = answer.status
     # For as long as it is not known to be healthy; what follows may take that back.
-    entry.unhealthy_since = clock_skew.past(before.unhealthy_since, now) or now.replace(
-        microsecond=0
-    )
+    entry.unhealthy_since = clocks.past(before.unhealthy_since, now) or now.replace(microsecond=0)
     if said is not None and said.cluster_id != obj.status.cluster_id:
         entry.message = (
             f"belongs to etcd cluster {said.cluster_id} and not to {obj.status.cluster_id}; "
             "it is not counted"
         )
-        return View(entry, "foreign")
+        return JudgedMember(entry, "foreign")
     if said is not None:
         entry.version, entry.db_size, entry.in_use = said.version, said.db_size, said.in_use
         entry.storage_version = said.storage_version
         entry.role = role(said)
-    condition, entry.message = _judge(obj, world, entry, answer, now)
+    condition, entry.message = _judge(obj, observed, entry, answer, now)
     entry.ready = condition == "healthy"
     joins = entry.state == "Joining" and said is not None
     if entry.ready or joins or entry.state == "Left":
         entry.unhealthy_since = None
-    proven.note(entry, world, now)
-    return View(entry, condition)
+    templates.note_settings(entry, observed, now)
+    return JudgedMember(entry, condition)
 
 
 def _judge(
-    obj: EtcdCluster, world: World, entry: EtcdMember, answer: Answer, now: datetime
+    obj: EtcdCluster, observed: Observed, entry: EtcdMember, answer: Answer, now: datetime
 ) -> tuple[Condition, str | None]:
     """How a member is, and what is wrong with it."""
     name, said = entry.name, answer.status
     if entry.state == "Left":
         return "left", "has left; its pod and its volume are being removed"
-    gone = DIFFERS if entry.corrupt else why_lost(obj, world, entry, now)
+    gone = DIFFERS if entry.corrupt else why_lost(obj, observed, entry, now)
     if gone is not None:
         return "lost", gone
-    if is_removed(obj, world, entry):
+    if is_removed(obj, observed, entry):
         return "removed", "was removed from etcd's list of members by somebody else"
-    pod = world.get(kinds.POD, naming.pod_name(name))
+    pod = observed.get(kinds.POD, naming.pod_name(name))
     ready, joining = is_ready(pod), entry.state == "Joining"
     if ready and said is not None and said.leader is not None and not (joining or said.is_learner):
         return "healthy", None
     asleep = roles.is_down(obj.status)
-    clock = clock_skew.trouble(obj, world, answer, now)
-    text = trouble(world, name, pod, answer, clock, asleep=asleep)[:MESSAGE_LIMIT]
-    if omits := who_omits(obj, world, entry):
+    clock = clock_trouble(obj, observed, answer, now)
+    text = trouble(observed, name, pod, answer, clock, asleep=asleep)[:MESSAGE_LIMIT]
+    if omits := who_omits(obj, observed, entry):
         text = (
             f"{text}; the list of members that {', '.join(omits)} tells lacks it, which counts only "
             "if a majority of members tells it"
@@ -212,7 +217,7 @@ def alarms_of(entries: Sequence[EtcdMember], answers: Mapping[str, Answer]) -> l
 
 
 def trouble(
-    world: World,
+    observed: Observed,
     name: str,
     pod: Manifest | None,
     answer: Answer,
@@ -225,17 +230,17 @@ def trouble(
     `clock` is what is wrong with its clock, if that explains what it answers.
     """
     if pod is None:
-        if world.get(kinds.STATEFULSET, name) is not None:
-            return world.refusals.get(name, "waits for its pod to be made")
+        if observed.get(kinds.STATEFULSET, name) is not None:
+            return observed.refusals.get(name, "waits for its pod to be made")
         return "is stopped, as spec.hibernate is true" if asleep else "is about to be made"
     if pod["metadata"].get("deletionTimestamp"):
         node = _node(pod)
         return f"its pod is being stopped{f' on node {node}' if node else ''}"
     if (why := unscheduled(pod)) is not None:
-        return world.storage.problem or f"waits for a node: {why}"
-    claim = world.get(kinds.PVC, name)
+        return observed.storage.problem or f"waits for a node: {why}"
+    claim = observed.get(kinds.PVC, name)
     if claim is not None and (claim.get("status") or {}).get("phase") != "Bound":
-        return world.storage.problem or "waits for its volume"
+        return observed.storage.problem or "waits for its volume"
     return _container_trouble(pod, answer, clock)
 
 
@@ -293,3 +298,33 @@ def last_words(log: str) -> str:
 
 def _node(pod: Manifest | None) -> str | None:
     return ((pod or {}).get("spec") or {}).get("nodeName")
+
+
+def clock_trouble(
+    obj: EtcdCluster, observed: Observed, answer: Answer, now: datetime
+) -> str | None:
+    """What is wrong with a member's clock, if by it certificates are not valid.
+
+    Whose clock is right nobody can tell from here, but the operator's is the one by which
+    certificates are made. Where they are invalid by that one as well, no clock is to blame.
+    """
+    if answer.clock is None:
+        return None
+    why = certificates.invalid_at(obj, observed.secrets, answer.clock)
+    if why is None or why == certificates.invalid_at(obj, observed.secrets, now):
+        return None
+    off = (answer.clock - now).total_seconds()
+    side = "ahead of" if off > 0 else "behind"
+    return f"its clock is {_roughly(abs(off))} {side} the operator's, so that for it certificates {why}"
+
+
+def _roughly(seconds: float) -> str:
+    """A span that reads the same from pass to pass.
+
+    >>> _roughly(1801.4), _roughly(7300.0), _roughly(900_000.0)
+    ('30 minutes', '2 hours', '10 days')
+    """
+    for size, word in ((86_400, "days"), (3_600, "hours")):
+        if seconds >= 2 * size:
+            return f"{round(seconds / size)} {word}"
+    return f"{round(seconds / 60)} minutes"

@@ -8,7 +8,7 @@ wrong setting, a network that is cut are no losses: the member comes back.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
@@ -16,9 +16,10 @@ from kok.api.fields import span
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.members import proven, roles
-from kok.operators.etcd.etcdcluster.observe import Answer, World, is_ready
-from kok.operators.etcd.etcdcluster.watch_window import counted
+from kok.operators.etcd.etcdcluster.members import roles, templates
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
+from kok.operators.etcd.etcdcluster.observed.watches import counted
+from kok.operators.etcd.pods import is_ready
 
 EMPTY_VOLUME = "couldn't find local name"
 """What etcd says when a member that once started finds no data; see `render.Start`."""
@@ -47,43 +48,41 @@ is not among these: it does not tell which of them is right.
 """
 CRASHES = 2
 """So often a container must have been restarted: damaged files do not mend."""
-STUCK = timedelta(seconds=30)
-"""How much longer than its time to end a pod may take before its node counts as gone."""
 
 
-def why_lost(obj: EtcdCluster, world: World, entry: EtcdMember, now: datetime) -> str | None:
+def why_lost(obj: EtcdCluster, observed: Observed, entry: EtcdMember, now: datetime) -> str | None:
     """Why a member cannot come back with its data, or None. `entry` tells since when it is ill."""
     name = entry.name
-    pod = world.get(kinds.POD, naming.pod_name(name))
-    answered = world.answers.get(name, Answer()).status is not None
+    pod = observed.get(kinds.POD, naming.pod_name(name))
+    answered = observed.answers.get(name, Answer()).status is not None
     if is_ready(pod):
         return None
-    gone = _volume_gone(obj, world, name)
+    gone = _volume_gone(obj, observed, name)
     if gone is not None or answered:
         return gone
-    return _content_gone(name, pod) or _stranded(obj, world, entry, now)
+    return _content_gone(name, pod) or _stranded(obj, observed, entry, now)
 
 
-def is_removed(obj: EtcdCluster, world: World, entry: EtcdMember) -> bool:
+def is_removed(obj: EtcdCluster, observed: Observed, entry: EtcdMember) -> bool:
     """Whether a member that took part is not in the list any more that a majority agrees on."""
     if entry.id is None or entry.state == "Leaving":
         return False
-    listed = roles.agreed(obj, world)
+    listed = roles.agreed(obj, observed)
     return listed is not None and roles.listing(obj, listed, entry.name) is None
 
 
-def who_omits(obj: EtcdCluster, world: World, entry: EtcdMember) -> list[str]:
+def who_omits(obj: EtcdCluster, observed: Observed, entry: EtcdMember) -> list[str]:
     """Members whose lists lack one that took part, where no majority says so."""
-    if entry.id is None or roles.agreed(obj, world) is not None:
+    if entry.id is None or roles.agreed(obj, observed) is not None:
         return []
-    lists = roles.lists_by_member(obj, world)
+    lists = roles.lists_by_member(obj, observed)
     return sorted(n for n, one in lists.items() if roles.listing(obj, one, entry.name) is None)
 
 
-def _volume_gone(obj: EtcdCluster, world: World, name: str) -> str | None:
-    claim = world.get(kinds.PVC, name)
+def _volume_gone(obj: EtcdCluster, observed: Observed, name: str) -> str | None:
+    claim = observed.get(kinds.PVC, name)
     if claim is None:
-        if not roles.volume_is_gone(obj, world, name):
+        if not roles.volume_is_gone(obj, observed, name):
             return None
         return (
             f"its volume, PersistentVolumeClaim {name}, is gone; it is not started again, since "
@@ -108,20 +107,22 @@ def _content_gone(name: str, pod: Manifest | None) -> str | None:
     return f"its data on PersistentVolumeClaim {name} is damaged: etcd ends with `{found}`"
 
 
-def _stranded(obj: EtcdCluster, world: World, entry: EtcdMember, now: datetime) -> str | None:
+def _stranded(obj: EtcdCluster, observed: Observed, entry: EtcdMember, now: datetime) -> str | None:
     """Whether the member's node took it along: the pod can neither end nor run elsewhere."""
-    pod = world.get(kinds.POD, naming.pod_name(entry.name))
+    pod = observed.get(kinds.POD, naming.pod_name(entry.name))
     patience, since = obj.spec.recovery.replace_after, entry.unhealthy_since
-    if pod is None or since is None or now - counted(since, world, now) < span(patience):
+    if pod is None or since is None or now - counted(since, observed, now) < span(patience):
         return None
     going = pod["metadata"].get("deletionTimestamp")
-    if going and now > datetime.fromisoformat(going) + STUCK:
+    if going and now > datetime.fromisoformat(going) + observed.tuning.pod_stuck_after:
         node = (pod.get("spec") or {}).get("nodeName")
         return f"its node {node} has been gone for more than {patience}, and its pod cannot end"
-    if proven.was_reset(entry, pod):
+    if templates.was_reset(entry, pod):
         # Nobody was gone: what it was given last may ask for what no node has. So would a successor.
         return None
-    bound = ((world.get(kinds.PVC, entry.name) or {}).get("status") or {}).get("phase") == "Bound"
+    bound = ((observed.get(kinds.PVC, entry.name) or {}).get("status") or {}).get(
+        "phase"
+    ) == "Bound"
     if bound and (text := unscheduled(pod)) is not None:
         return f"its pod has found no node for more than {patience}: {text}"
     return None

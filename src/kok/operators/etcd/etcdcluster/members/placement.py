@@ -8,7 +8,7 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMoves
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 
 ALL = "all"
 
@@ -37,18 +37,18 @@ def take_request(obj: EtcdCluster) -> bool:
     return status.moves != before
 
 
-def misfits(obj: EtcdCluster, world: World) -> dict[str, str]:
+def misfits(obj: EtcdCluster, observed: Observed) -> dict[str, str]:
     """Members that have to give their place to a new one, by name, each with the reason.
 
     What cannot be known (a node that may not be read) counts as fitting.
     """
     found: dict[str, str] = {}
-    crowded = _crowded(obj, world)
+    crowded = _crowded(obj, observed)
     for member in obj.status.members:
         if member.state not in {"Member", "Leaving"}:
             continue
         name = member.name
-        why = _asked(obj, name) or _volume(obj, world, name) or _node(obj, world, name)
+        why = _asked(obj, name) or _volume(obj, observed, name) or _node(obj, observed, name)
         if why is None:
             why = crowded.get(name)
         if why is not None:
@@ -63,8 +63,8 @@ def _asked(obj: EtcdCluster, name: str) -> str | None:
     return f"the annotation {naming.ANNOTATION_MOVE} asks for it"
 
 
-def _volume(obj: EtcdCluster, world: World, name: str) -> str | None:
-    claim = world.get(kinds.PVC, name)
+def _volume(obj: EtcdCluster, observed: Observed, name: str) -> str | None:
+    claim = observed.get(kinds.PVC, name)
     if claim is None:
         return None
     if claim["metadata"].get("deletionTimestamp"):
@@ -77,8 +77,8 @@ def _volume(obj: EtcdCluster, world: World, name: str) -> str | None:
     return None
 
 
-def _node(obj: EtcdCluster, world: World, name: str) -> str | None:
-    labels, node = _labels(world, name), _node_of(world, name)
+def _node(obj: EtcdCluster, observed: Observed, name: str) -> str | None:
+    labels, node = _labels(observed, name), _node_of(observed, name)
     wanted = obj.spec.placement.node_selector
     if labels is None or all(labels.get(key) == value for key, value in wanted.items()):
         return None
@@ -86,7 +86,7 @@ def _node(obj: EtcdCluster, world: World, name: str) -> str | None:
     return f"node {node} does not carry {missing}, as spec.placement.nodeSelector wants"
 
 
-def _crowded(obj: EtcdCluster, world: World) -> dict[str, str]:
+def _crowded(obj: EtcdCluster, observed: Observed) -> dict[str, str]:
     """Members that share what `requireSpread` wants to be different, all but the first of each."""
     if not obj.spec.placement.require_spread:
         return {}
@@ -94,7 +94,7 @@ def _crowded(obj: EtcdCluster, world: World) -> dict[str, str]:
     first: dict[str, str] = {}
     found: dict[str, str] = {}
     for member in obj.status.members:
-        value = (_labels(world, member.name) or {}).get(key)
+        value = (_labels(observed, member.name) or {}).get(key)
         if member.state != "Member" or value is None:
             continue
         other = first.setdefault(value, member.name)
@@ -103,11 +103,11 @@ def _crowded(obj: EtcdCluster, world: World) -> dict[str, str]:
     return found
 
 
-def _labels(world: World, name: str) -> Mapping[str, str] | None:
-    node = _node_of(world, name)
-    return world.nodes.get(node) if node is not None else None
+def _labels(observed: Observed, name: str) -> Mapping[str, str] | None:
+    node = _node_of(observed, name)
+    return observed.nodes.get(node) if node is not None else None
 
 
-def _node_of(world: World, name: str) -> str | None:
-    pod: Manifest = world.get(kinds.POD, naming.pod_name(name)) or {}
+def _node_of(observed: Observed, name: str) -> str | None:
+    pod: Manifest = observed.get(kinds.POD, naming.pod_name(name)) or {}
     return (pod.get("spec") or {}).get("nodeName")

@@ -12,10 +12,10 @@ from kok.kube import kinds
 from kok.kube.objects.children import is_whole
 from kok.kube.objects.ownership import owned_by
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster import storage
 from kok.operators.etcd.etcdcluster.certificates import trust
-from kok.operators.etcd.etcdcluster.observe import World
-from kok.operators.etcd.etcdcluster.render import Facts, Start
+from kok.operators.etcd.etcdcluster.observed import storage
+from kok.operators.etcd.etcdcluster.observed.model import Observed
+from kok.operators.etcd.etcdcluster.render import Start, VolumeNotes
 
 
 def members_of(obj: EtcdCluster) -> tuple[str, ...]:
@@ -30,13 +30,13 @@ def entry_of(status: EtcdClusterStatus, member: str) -> EtcdMember:
     return next((m for m in status.members if m.name == member), EtcdMember(name=member))
 
 
-def fresh_names(obj: EtcdCluster, world: World, count: int) -> list[str]:
+def fresh_names(obj: EtcdCluster, observed: Observed, count: int) -> list[str]:
     """Names for new members that no member, volume or StatefulSet has or ever had."""
     number = next_number(obj)
     found: list[str] = []
     while len(found) < count:
         name = f"{obj.name}-{number}"
-        if not any(world.get(kind, name) for kind in (kinds.PVC, kinds.STATEFULSET)):
+        if not any(observed.get(kind, name) for kind in (kinds.PVC, kinds.STATEFULSET)):
             found.append(name)
         number += 1
     return found
@@ -60,7 +60,7 @@ def seed_of(status: EtcdClusterStatus) -> tuple[str, ...]:
 # --- what etcd says
 
 
-def lists_by_member(obj: EtcdCluster, world: World) -> dict[str, tuple[Listed, ...]]:
+def lists_by_member(obj: EtcdCluster, observed: Observed) -> dict[str, tuple[Listed, ...]]:
     """The member lists of those who answer with one, by name.
 
     etcd gives it out only while it finds a quorum. But that is a quorum of the list itself: one that
@@ -68,21 +68,21 @@ def lists_by_member(obj: EtcdCluster, world: World) -> dict[str, tuple[Listed, .
     """
     return {
         name: answer.members
-        for name, answer in world.answers.items()
+        for name, answer in observed.answers.items()
         if answer.members and answer.status is not None
         if answer.status.cluster_id == obj.status.cluster_id and not answer.status.is_learner
     }
 
 
-def agreed(obj: EtcdCluster, world: World) -> tuple[Listed, ...] | None:
+def agreed(obj: EtcdCluster, observed: Observed) -> tuple[Listed, ...] | None:
     """The member list that a majority of our members answers with; None without one.
 
     Also None where members answer with different lists: it changed between the answers, or, if
     somebody forced a new cluster out of one member, there are two. Nobody may be removed for
     being absent from only one of them, nor for what fewer than a majority says.
     """
-    lists = lists_by_member(obj, world)
-    if len({gist(one) for one in lists.values()}) != 1:
+    lists = lists_by_member(obj, observed)
+    if len({voting_by_id(one) for one in lists.values()}) != 1:
         return None
     listed = next(iter(lists.values()))
     count = electorate(obj, listed)
@@ -109,29 +109,29 @@ def electorate(obj: EtcdCluster, listed: Sequence[Listed]) -> set[str]:
     return voting | {m.name for m in obj.status.members if m.state == "Member"}
 
 
-def gist(listed: Sequence[Listed]) -> frozenset[tuple[str, bool]]:
+def voting_by_id(listed: Sequence[Listed]) -> frozenset[tuple[str, bool]]:
     """What has to be the same in two lists of the same members."""
     return frozenset((one.id, one.is_learner) for one in listed)
 
 
-def has_quorum(obj: EtcdCluster, world: World) -> bool:
+def has_quorum(obj: EtcdCluster, observed: Observed) -> bool:
     """Whether a member of this cluster answers with what takes a majority of its members.
 
     One that lists fewer, and is no majority itself, may have found that in itself alone.
     """
-    lists = lists_by_member(obj, world).values()
-    told = agreed(obj, world) is not None or any(not lacks(obj, one) for one in lists)
-    return told or _knows_ours(obj, world)
+    lists = lists_by_member(obj, observed).values()
+    told = agreed(obj, observed) is not None or any(not lacks(obj, one) for one in lists)
+    return told or _knows_ours(obj, observed)
 
 
-def _knows_ours(obj: EtcdCluster, world: World) -> bool:
+def _knows_ours(obj: EtcdCluster, observed: Observed) -> bool:
     """Whether a member lists all of ours that does not say of which cluster it is.
 
     With etcd's authentication on, one that refuses the operator's user tells no status but a list.
     Another cluster has other IDs.
     """
     ours = {m.id for m in obj.status.members if m.state == "Member" and m.id is not None}
-    lists = [a.members for a in world.answers.values() if a.members and a.status is None]
+    lists = [a.members for a in observed.answers.values() if a.members and a.status is None]
     return bool(ours) and any(ours <= {one.id for one in listed} for listed in lists)
 
 
@@ -158,12 +158,12 @@ def listing(obj: EtcdCluster, listed: Sequence[Listed], member: str) -> Listed |
 # --- what each member is and may
 
 
-def has_started(obj: EtcdCluster, world: World, member: str) -> bool:
+def has_started(obj: EtcdCluster, observed: Observed, member: str) -> bool:
     """Whether a member was ever seen taking part, by our record or by the note on its volume."""
     recorded = next((m for m in obj.status.members if m.name == member), None)
     if recorded is not None and recorded.id is not None:
         return True
-    claim = world.get(kinds.PVC, member)
+    claim = observed.get(kinds.PVC, member)
     return (
         claim is not None
         and is_ours(claim, obj)
@@ -171,28 +171,28 @@ def has_started(obj: EtcdCluster, world: World, member: str) -> bool:
     )
 
 
-def volume_is_gone(obj: EtcdCluster, world: World, member: str) -> bool:
+def volume_is_gone(obj: EtcdCluster, observed: Observed, member: str) -> bool:
     """Whether a member had a volume and has none any more.
 
     Volumes are made before StatefulSets: where there is a StatefulSet, there was a volume. It is
     never made anew, not even in the doubtful case that the member never started: an empty member
     that once confirmed a write would make others forget it.
     """
-    if world.get(kinds.PVC, member) is not None:
+    if observed.get(kinds.PVC, member) is not None:
         return False
-    return has_started(obj, world, member) or world.get(kinds.STATEFULSET, member) is not None
+    return has_started(obj, observed, member) or observed.get(kinds.STATEFULSET, member) is not None
 
 
-def start_of(obj: EtcdCluster, world: World, member: str) -> Start | None:
+def start_of(obj: EtcdCluster, observed: Observed, member: str) -> Start | None:
     """What the member's pod may do with an empty volume; None keeps it from starting at all.
 
     One that joins is given the list as etcd has it at this moment; etcd compares that with what
     the others say, and refuses to start with an earlier one. Before it is on that list, it waits.
     """
-    if has_started(obj, world, member) or volume_is_gone(obj, world, member):
+    if has_started(obj, observed, member) or volume_is_gone(obj, observed, member):
         return Start()
     if entry_of(obj.status, member).state == "Joining":
-        listed = agreed(obj, world) or ()
+        listed = agreed(obj, observed) or ()
         if listing(obj, listed, member) is None:
             return None
         url = naming.peer_url(obj.name, obj.namespace, member)
@@ -206,18 +206,18 @@ def start_of(obj: EtcdCluster, world: World, member: str) -> Start | None:
     return Start(seed if member in seed else ())
 
 
-def wants_volume(obj: EtcdCluster, world: World, member: str) -> bool:
+def wants_volume(obj: EtcdCluster, observed: Observed, member: str) -> bool:
     """Whether the member is to have a volume, be it made now."""
     staying = entry_of(obj.status, member).state in {"Joining", "Member"}
-    return staying and not volume_is_gone(obj, world, member)
+    return staying and not volume_is_gone(obj, observed, member)
 
 
-def may_run(obj: EtcdCluster, world: World, member: str) -> bool:
+def may_run(obj: EtcdCluster, observed: Observed, member: str) -> bool:
     """Whether there is to be a StatefulSet for the member; for one that left never again."""
     if is_down(obj.status):
         return False
     state = entry_of(obj.status, member).state
-    there = world.get(kinds.STATEFULSET, member) is not None
+    there = observed.get(kinds.STATEFULSET, member) is not None
     operation = obj.status.operation
     if operation is not None and operation.type == "Recover" and operation.member != member:
         return False
@@ -248,36 +248,36 @@ def is_single(obj: EtcdCluster) -> bool:
     return len(members_of(obj)) == 1
 
 
-def facts_of(status: EtcdClusterStatus, member: str) -> Facts:
+def notes_of(status: EtcdClusterStatus, member: str) -> VolumeNotes:
     """What is to be noted on a member's volume."""
     recorded = next((m for m in status.members if m.name == member), None)
     running = status.operation
     alone = running is not None and running.type == "Recover" and running.step != "Fence"
     fenced = alone and running is not None and running.member != member
     if recorded is None or recorded.id is None:
-        return Facts(fenced=fenced)
-    return Facts(status.cluster_id, recorded.id, recorded.version, fenced)
+        return VolumeNotes(fenced=fenced)
+    return VolumeNotes(status.cluster_id, recorded.id, recorded.version, fenced)
 
 
-def may_grow(obj: EtcdCluster, world: World, member: str) -> bool:
+def may_grow(obj: EtcdCluster, observed: Observed, member: str) -> bool:
     """Whether a member's volume is to be enlarged, and can be."""
-    claim = world.get(kinds.PVC, member)
+    claim = observed.get(kinds.PVC, member)
     if claim is None or (claim.get("status") or {}).get("phase") != "Bound":
         return False
-    fixed = claim["spec"].get("storageClassName", "") in world.storage.fixed
+    fixed = claim["spec"].get("storageClassName", "") in observed.storage.fixed
     return storage.requests_less(obj, claim) and not fixed
 
 
-def pods_with_another_ca(obj: EtcdCluster, world: World) -> list[Manifest]:
+def pods_with_another_ca(obj: EtcdCluster, observed: Observed) -> list[Manifest]:
     """Pods that trust another CA than their StatefulSet now says; etcd reads its CA once.
 
     In a rotation nobody has to be restarted at once: those of all its phases can talk to each other.
     """
     stale: list[Manifest] = []
     kin = trust.kin(obj.status)
-    for pod in world.all(kinds.POD):
+    for pod in observed.all(kinds.POD):
         member = (pod["metadata"].get("labels") or {}).get(naming.LABEL_MEMBER, "")
-        owner = world.get(kinds.STATEFULSET, member)
+        owner = observed.get(kinds.STATEFULSET, member)
         if owner is None or not is_whole(owner) or pod["metadata"].get("deletionTimestamp"):
             continue
         has = note(pod, naming.ANNOTATION_CA)

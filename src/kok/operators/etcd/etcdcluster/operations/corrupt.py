@@ -15,12 +15,18 @@ from dataclasses import dataclass
 
 from kok.etcdclient.model import Alarm, Hash
 from kok.operators.etcd import reasons
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.members.health import DIFFERS
-from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE, Action, Context
-from kok.operators.etcd.etcdcluster.operations.calls import MoveLeader, Remove
-from kok.operators.etcd.etcdcluster.operations.common import at_step, begin
+from kok.operators.etcd.etcdcluster.operations.action import (
+    AT_ONCE,
+    Action,
+    Context,
+    MoveLeader,
+    Remove,
+    at_step,
+    begin,
+)
 from kok.operators.etcd.etcdcluster.operations.space import Disarm, raised
-from kok.operators.etcd.etcdcluster.view import Situation
 
 CORRUPT = "CORRUPT"
 INCONSISTENT = "found data inconsistency with peers"
@@ -41,7 +47,7 @@ class Compare:
     voters: int
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         hashes = await asyncio.gather(
             *(context.client.hash_kv(at, self.revision) for _, at in self.addresses)
         )
@@ -54,7 +60,7 @@ class Compare:
         context.p.event(reasons.MEMBER_CORRUPT, f"{self.suspect}: {DIFFERS}")
 
 
-def plan(s: Situation) -> Action | None:
+def plan(s: Assessment) -> Action | None:
     """The next step, or None if nobody but a person can help."""
     if s.listed is None:
         return None
@@ -86,19 +92,19 @@ def is_wrong(suspect: str, hashes: Mapping[str, Hash], voters: int) -> bool:
     return (own.compacted, own.revision) == (agreed.compacted, agreed.revision) and own != agreed
 
 
-def _is_suspected(s: Situation, name: str, alarmed: set[str]) -> bool:
+def _is_suspected(s: Assessment, name: str, alarmed: set[str]) -> bool:
     if not alarmed:
         return _refuses(s, name)
     one = s.listing(name)
     return one is not None and one.id in alarmed
 
 
-def _refuses(s: Situation, name: str) -> bool:
-    view = s.view(name)
+def _refuses(s: Assessment, name: str) -> bool:
+    view = s.member(name)
     return view.condition == "pending" and INCONSISTENT in (view.entry.message or "")
 
 
-def _compare(s: Situation, suspect: str) -> Action | None:
+def _compare(s: Assessment, suspect: str) -> Action | None:
     members = s.entries("Member", "Leaving")
     said = {m.name: one for m in members if (one := s.said(m.name)) is not None}
     addresses = tuple((name, at) for name in said if (at := s.address(name)) is not None)
@@ -110,7 +116,7 @@ def _compare(s: Situation, suspect: str) -> Action | None:
     return Action(reasons.CORRUPT, text, s.operation, call=call, after=AGAIN)
 
 
-def _remove(s: Situation, name: str) -> Action | None:
+def _remove(s: Assessment, name: str) -> Action | None:
     one = s.listing(name)
     leads = next((s.said(m.name) for m in s.entries("Member") if s.said(m.name)), None)
     others = [m for m in s.entries("Member") if m.name != name and s.said(m.name) is not None]
@@ -137,7 +143,7 @@ def _remove(s: Situation, name: str) -> Action | None:
     )
 
 
-def _disarm(s: Situation, alarms: tuple[Alarm, ...]) -> Action | None:
+def _disarm(s: Assessment, alarms: tuple[Alarm, ...]) -> Action | None:
     at = next((s.address(m.name) for m in s.entries("Member") if s.said(m.name)), None)
     if at is None or any(int(alarm.member_id, 16) == 0 for alarm in alarms):
         return None
@@ -145,5 +151,5 @@ def _disarm(s: Situation, alarms: tuple[Alarm, ...]) -> Action | None:
     return Action(reasons.CORRUPT, text, s.operation, call=Disarm(at, alarms), after=AT_ONCE)
 
 
-def _proven(s: Situation, name: str) -> bool:
+def _proven(s: Assessment, name: str) -> bool:
     return any(m.name == name and m.corrupt is True for m in s.obj.status.members)

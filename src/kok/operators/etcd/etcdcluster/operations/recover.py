@@ -10,6 +10,11 @@ cluster, and nothing while a quorum may come back by itself. Then, each step rec
 - `Force`: the survivor starts with its data copied, and with the order to form a cluster alone.
 - `Settle`: it starts once more without that order. Only a member that has no such order in its pod
   gets company again, or a restart of its container would throw the others out.
+
+The one that holds the most of the log goes on. One look does not tell which that is: a member whose
+disk is busy, or whose container is just being restarted, may be silent in it. So what each one told
+since the loss is kept in its entry of the status, and one that told more than all that answer now is
+waited for.
 """
 
 from __future__ import annotations
@@ -20,18 +25,23 @@ from datetime import datetime, timedelta
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.objects.together import all_of
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.operations import survivor
-from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE, Action, Context, State
-from kok.operators.etcd.etcdcluster.operations.common import at_step, begin
+from kok.operators.etcd.clocks import past
+from kok.operators.etcd.etcdcluster.members import roles, templates
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.watches import counted
+from kok.operators.etcd.etcdcluster.operations.action import (
+    AT_ONCE,
+    Action,
+    Context,
+    State,
+    at_step,
+    begin,
+)
 from kok.operators.etcd.etcdcluster.operations.roll import Restart
-from kok.operators.etcd.etcdcluster.view import Situation
-from kok.operators.etcd.etcdcluster.watch_window import counted
-from kok.operators.etcd.together import all_of
+from kok.runtime.conditions import Verdict
 
-PATIENCE = timedelta(seconds=60)
-"""How long a quorum has to be seen to be lost before it is taken for lost."""
 LEFT: State = "Left"
 STUCK = timedelta(seconds=30)
 """After what time a pod that is to be stopped is taken for gone: its node is, most likely."""
@@ -44,17 +54,17 @@ class Fence:
     members: tuple[str, ...]
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
-        p, world = context.p, context.world
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
+        p, observed = context.p, context.observed
         jobs = []
         for name in self.members:
-            owner = world.get(kinds.STATEFULSET, name)
+            owner = observed.get(kinds.STATEFULSET, name)
             if owner is not None and not templates.is_going(owner):
                 meta = owner["metadata"]
                 jobs.append(
                     p.kube.delete(kinds.STATEFULSET, name, context.obj.namespace, uid=meta["uid"])
                 )
-            pod = world.get(kinds.POD, naming.pod_name(name))
+            pod = observed.get(kinds.POD, naming.pod_name(name))
             if pod is not None and (not templates.is_going(pod) or _is_stuck(pod, p.now)):
                 meta, grace = pod["metadata"], 0 if templates.is_going(pod) else None
                 jobs.append(
@@ -66,7 +76,7 @@ class Fence:
                         grace=grace,
                     )
                 )
-        await all_of(*jobs)
+        await all_of(jobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +87,11 @@ class Tell:
     text: str
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         context.p.event(self.reason, self.text)
 
 
-def plan(s: Situation) -> Action | None:
+def plan(s: Assessment) -> Action | None:
     """The next step; None if a quorum is there, or may not be recovered."""
     running = s.doing("Recover")
     if running is None or running.member is None:
@@ -90,12 +100,12 @@ def plan(s: Situation) -> Action | None:
     others = tuple(m.name for m in s.obj.status.members if m.name != name)
     if running.step == "Fence":
         return _fence(s, running, name, others)
-    if templates.has_pod_unlike(s.world, name, templates.target(s.obj, s.world, name)):
+    if templates.has_pod_unlike(s.observed, name, templates.target(s.obj, s.observed, name)):
         text = f"{name} is restarted to go on alone ({running.step})"
         return Action(reasons.RECOVERING, text, running, call=Restart(name))
     alone = s.listed is not None and len(s.listed) == 1 and s.listing(name) is not None
     if not alone or not s.is_healthy(name):
-        trouble = s.view(name).entry.message or "starts"
+        trouble = s.member(name).entry.message or "starts"
         return Action(reasons.RECOVERING, f"{name} goes on alone: {trouble}", running)
     if running.step == "Force":
         text = f"{name} has formed a cluster of its own and starts once more without that order"
@@ -111,18 +121,18 @@ def plan(s: Situation) -> Action | None:
     )
 
 
-def _begin(s: Situation) -> Action | None:
+def _begin(s: Assessment) -> Action | None:
     if not s.formed or s.finds_quorum or not is_allowed(s.obj) or not _is_lost(s):
         return None
-    one = survivor.choose(s)
-    if one is None or not s.world.worker_image or survivor.awaited(s, one) is not None:
+    one = choose(s)
+    if one is None or not s.observed.worker_image or awaited(s, one) is not None:
         return None
     return _chosen(s, begin(s, "Recover", "", member=one.name), one)
 
 
-def _chosen(s: Situation, operation: EtcdOperation, one: EtcdMember) -> Action:
+def _chosen(s: Assessment, operation: EtcdOperation, one: EtcdMember) -> Action:
     """All others are to be stopped."""
-    why = f"no quorum is left; {one.name} holds the log up to index {survivor.held(s, one)}"
+    why = f"no quorum is left; {one.name} holds the log up to index {held(s, one)}"
     update = {"member": one.name, "step": "Fence", "reason": why}
     others = tuple(m.name for m in s.obj.status.members if m.name != one.name)
     text = f"{why}, and is to go on alone; the others are stopped first"
@@ -130,7 +140,7 @@ def _chosen(s: Situation, operation: EtcdOperation, one: EtcdMember) -> Action:
 
 
 def _fence(
-    s: Situation, running: EtcdOperation, name: str, others: tuple[str, ...]
+    s: Assessment, running: EtcdOperation, name: str, others: tuple[str, ...]
 ) -> Action | None:
     if s.finds_quorum or not is_allowed(s.obj):
         # No data was touched. To go on would make two clusters if the others run unseen.
@@ -140,14 +150,15 @@ def _fence(
         call = Tell(reasons.RECOVERY_CALLED_OFF, text)
         reason = reasons.QUORUM if back else reasons.RECOVERING
         return Action(reason, text, None, call=call, after=AT_ONCE)
-    better = survivor.choose(s)
-    if better is not None and survivor.held(s, better) > survivor.held(s, s.view(name).entry):
+    better = choose(s)
+    if better is not None and held(s, better) > held(s, s.member(name).entry):
         # It was silent when the choice was made. Nobody's data was touched yet.
         return _chosen(s, running, better)
     left = [
         other
         for other in others
-        if s.world.get(kinds.STATEFULSET, other) or s.world.get(kinds.POD, naming.pod_name(other))
+        if s.observed.get(kinds.STATEFULSET, other)
+        or s.observed.get(kinds.POD, naming.pod_name(other))
     ]
     if left:
         text = f"{running.reason}; {', '.join(left)} are being stopped"
@@ -183,18 +194,17 @@ def use_consent(
         obj.status.consent_used_at = now.replace(microsecond=0)
 
 
-def lapse(obj: EtcdCluster, now: datetime) -> bool:
-    """Makes a consent void whose loss has passed by itself, by the condition Available of this pass;
+def lapse(obj: EtcdCluster, available: Verdict, now: datetime) -> bool:
+    """Makes a consent void whose loss has passed by itself, by what this pass says of `Available`;
     whether it is void by that. To be called before it is forgotten since when there was no quorum.
 
     Where the loss only is not seen any more, as in hibernation, the next one is another one as well.
     """
-    status, available = obj.status, obj.status.condition(reasons.AVAILABLE)
-    if available is None or not is_allowed(obj):
+    if not is_allowed(obj):
         return False
-    running = status.operation
+    status, running = obj.status, obj.status.operation
     if running is not None and running.type == "Recover":
-        over = status.is_true(reasons.AVAILABLE)
+        over = available.holds is True
     else:
         lost = {reasons.QUORUM_LOST, reasons.RECOVERING}
         over = status.quorum_lost_at is not None and available.reason not in lost
@@ -208,17 +218,68 @@ def _is_given(obj: EtcdCluster) -> bool:
     return recovery.policy == "FromSurvivor" and recovery.allow_data_loss == cluster_id
 
 
-def _is_lost(s: Situation) -> bool:
+def _is_lost(s: Assessment) -> bool:
     """Whether fewer than a majority answer, and have been seen to do so for a while."""
     lost = s.obj.status.quorum_lost_at
     if lost is None:
         return False
     members = s.entries("Member", "Leaving")
     answering = sum(s.said(m.name) is not None for m in members)
-    patient = s.now - counted(lost, s.world, s.now) >= PATIENCE
+    patient = s.now - counted(lost, s.observed, s.now) >= s.observed.tuning.recover_after
     return answering <= len(members) // 2 and patient
 
 
 def _is_stuck(pod: Manifest, now: datetime) -> bool:
     since = pod["metadata"].get("deletionTimestamp")
     return since is not None and now - datetime.fromisoformat(str(since)) >= STUCK
+
+
+SILENCE = timedelta(minutes=6)
+"""How long a member that held more is waited for: the kubelet lets at most 5 minutes pass before it
+starts a container again."""
+MOST = 2**62
+"""No log is longer; the API server takes no number beyond 64 bits."""
+
+
+def note_logs(s: Assessment, available: Verdict) -> None:
+    """Records what each member holds while no majority takes part, by what this pass says of
+    `Available`; forgets it when one does.
+    """
+    lost = available.reason in {reasons.QUORUM_LOST, reasons.RECOVERING}
+    returned = roles.has_quorum(s.obj, s.observed)
+    for member in s.obj.status.members:
+        said = s.said(member.name)
+        if returned or member.state not in {"Member", "Leaving"}:
+            member.log_index = member.silent_since = None
+        elif said is not None and lost:
+            member.log_index, member.silent_since = min(said.raft_index, MOST), None
+        elif said is None and member.log_index is not None:
+            member.silent_since = past(member.silent_since, s.now) or s.now.replace(microsecond=0)
+
+
+def choose(s: Assessment) -> EtcdMember | None:
+    """The member that answers and holds the most; None if no member answers."""
+    fit = [m for m in s.entries("Member") if s.said(m.name) is not None and not m.corrupt]
+    return max(fit, key=lambda m: held(s, m), default=None)
+
+
+def held(s: Assessment, member: EtcdMember) -> int:
+    """The index in the log of raft up to which a member holds all entries, as it told last."""
+    said = s.said(member.name)
+    return said.raft_index if said is not None else member.log_index or 0
+
+
+def awaited(s: Assessment, one: EtcdMember) -> EtcdMember | None:
+    """A member that told that it holds more than `one` and may yet answer again."""
+    return next(
+        (
+            m
+            for m in s.entries("Member")
+            if s.said(m.name) is None
+            and held(s, m) > held(s, one)
+            and not m.corrupt
+            and s.member(m.name).condition != "lost"
+            and s.now - counted(m.silent_since or s.now, s.observed, s.now) < SILENCE
+        ),
+        None,
+    )

@@ -1,6 +1,6 @@
 """The CA gives way to another one in three phases; what each one changes reaches members by rolls.
 
-See `kok.operators.etcd.etcdcluster.certificates.rotation`. This is no operation of its own: between the rolls there may be
+See `certificates.rotation`. This is no operation of its own: between the rolls there may be
 a long wait for API servers, and nothing else has to wait for that.
 """
 
@@ -14,9 +14,9 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.status import EtcdCARotation
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster.certificates import rotation, trust
-from kok.operators.etcd.etcdcluster.operations import preflight, roll
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.operations import roll
 from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE, Action, Context
-from kok.operators.etcd.etcdcluster.view import Situation
 from kok.runtime.conditions import Verdict
 
 Phase = Literal["Trust", "Reissue", "Drop", "Done"]
@@ -38,7 +38,7 @@ class Enter:
     phase: Phase
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         status, p = context.obj.status, context.p
         now, before = p.now.replace(microsecond=0), status.ca_rotation
         if self.phase == "Trust" or before is None:
@@ -64,17 +64,17 @@ class Announce:
     clients: str
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         if context.obj.status.ca_rotation is not None:
             context.obj.status.ca_rotation.clients = self.clients
             await context.p.latch()
 
 
-def plan(s: Situation) -> Action | None:
+def plan(s: Assessment) -> Action | None:
     """The next step of a rotation; None where there is none, or where it waits."""
     known = s.obj.status.ca_rotation
     if not _is_announced(s):
-        if known is None or not rotation.is_in_place(s.obj, s.world, s.now):
+        if known is None or not rotation.is_in_place(s.obj, s.observed, s.now):
             return None
         return _act(
             f"{_heading(known)}: all certificates are in place", Announce(trust.token(known))
@@ -84,13 +84,13 @@ def plan(s: Situation) -> Action | None:
         if not requested(s.obj) or _unsettled(s):
             return None
         return _act("the CA is to be rotated", Enter("Trust"))
-    if _unsettled(s) or awaited(s.obj) or not rotation.is_in_place(s.obj, s.world, s.now):
+    if _unsettled(s) or awaited(s.obj) or not rotation.is_in_place(s.obj, s.observed, s.now):
         return None
     following = _AFTER[under_way.phase]
     return _act(f"the CA is rotated: {_WHAT[following]}", Enter(following))
 
 
-def verdict(s: Situation) -> Verdict | None:
+def verdict(s: Assessment) -> Verdict | None:
     """What is to be told of a rotation that is wanted or under way; None at rest."""
     under_way, request = trust.under_way(s.obj.status), requested(s.obj)
     waiting = f"; {naming.ANNOTATION_ROTATE_CA}={request} is taken up after it" if request else ""
@@ -133,12 +133,12 @@ def awaited(obj: EtcdCluster) -> str | None:
     )
 
 
-def _is_announced(s: Situation) -> bool:
+def _is_announced(s: Assessment) -> bool:
     known = s.obj.status.ca_rotation
     return known is None or (known.next is not None and known.clients == trust.token(known))
 
 
-def _unsettled(s: Situation) -> str | None:
+def _unsettled(s: Assessment) -> str | None:
     """Why the members are not ready for another phase."""
     status = s.obj.status
     if not s.formed or s.listed is None:
@@ -147,7 +147,7 @@ def _unsettled(s: Situation) -> str | None:
         return f"waits for EtcdRestore {status.restore.name}"
     if status.operation is not None:
         return f"waits for the operation {status.operation.type} to end"
-    problems = preflight.unhealthy(s)
+    problems = roll.unhealthy(s)
     if problems or not s.all_healthy or len(s.entries("Member")) != len(status.members):
         return f"waits for {'; '.join(problems) or 'all members to be healthy'}"
     stale = ", ".join(m.name for m in roll.pending(s))

@@ -1,23 +1,29 @@
 """A full database (alarm NOSPACE): forget history, defragment, and take the alarm back.
 
 No key is ever deleted. Where the data itself fills the database, the alarm stays, and people are
-told: only they know what may go, or whether the volumes shall grow.
+told: only they know what may go, or whether the volumes shall grow. Where history or deletions left
+holes, members are defragmented one by one, if the spec says so.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
-from kok.api.etcd.etcdcluster import EtcdOperation
+from kok.api.etcd.etcdcluster import EtcdMember, EtcdOperation
 from kok.etcdclient.model import Alarm, EtcdError, MemberStatus, Trouble
 from kok.operators.etcd import reasons
+from kok.operators.etcd.clocks import is_recent, past
 from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.members.clock_skew import is_recent, past
-from kok.operators.etcd.etcdcluster.operations import defragment
-from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE, Action, Context
-from kok.operators.etcd.etcdcluster.operations.common import at_step, begin
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.operations.action import (
+    AT_ONCE,
+    Action,
+    Context,
+    MoveLeader,
+    at_step,
+    begin,
+)
 
 NOSPACE = "NOSPACE"
 ROOM = 0.9
@@ -25,7 +31,7 @@ ROOM = 0.9
 CAP = 3
 """So many times in `MEMORY` it is done by itself: whoever fills it again and again must be told."""
 MEMORY = timedelta(hours=24)
-PAUSE = timedelta(minutes=10)
+IN_VAIN = timedelta(minutes=10)
 """How long after an attempt that made no room the next one waits."""
 
 
@@ -37,7 +43,7 @@ class Compact:
     revision: int
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         try:
             await context.client.compact(self.at, self.revision)
         except EtcdError as error:
@@ -54,7 +60,7 @@ class NoRoom:
     """Remembers that all was done and the database is still full."""
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         context.obj.status.no_room_at = context.p.now
 
 
@@ -66,14 +72,14 @@ class Disarm:
     alarms: tuple[Alarm, ...]
 
     async def run(self, context: Context) -> None:
-        """See `Call`."""
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
         for alarm in self.alarms:
             await context.client.disarm(self.at, alarm)
         names = ", ".join(sorted({alarm.name for alarm in self.alarms}))
         context.p.event(reasons.ALARM_DISARMED, f"alarm {names} was taken back")
 
 
-def plan(s: Situation) -> Action | None:
+def free(s: Assessment) -> Action | None:
     """The next step, or None if there is no such alarm or nothing more can be done about it."""
     running = s.doing("FreeSpace")
     alarms = raised(s, NOSPACE)
@@ -91,12 +97,12 @@ def plan(s: Situation) -> Action | None:
     return _go_on(s, running, at, alarms)
 
 
-def _begin(s: Situation, at: str) -> Action:
+def _begin(s: Assessment, at: str) -> Action:
     operation = at_step(begin(s, "FreeSpace", "the database is full"), "Compact")
     return _compact(s, operation, at)
 
 
-def _go_on(s: Situation, running: EtcdOperation, at: str, alarms: tuple[Alarm, ...]) -> Action:
+def _go_on(s: Assessment, running: EtcdOperation, at: str, alarms: tuple[Alarm, ...]) -> Action:
     if running.step == "Compact":
         return _compact(s, running, at)
     waiting = [
@@ -110,13 +116,13 @@ def _go_on(s: Situation, running: EtcdOperation, at: str, alarms: tuple[Alarm, .
             return Action(reasons.NO_SPACE, text, running)
         first = min(waiting, key=lambda m: (m.name == s.leader, m.name)).name
         operation = at_step(running, "Defragment", first)
-        return defragment.step(s, operation, first, reasons.NO_SPACE)
+        return step(s, operation, first, reasons.NO_SPACE)
     if has_room(s):
         return _disarm(at_step(running, "Disarm"), at, alarms)
     return Action(reasons.NO_SPACE, full(s), None, call=NoRoom(), after=AT_ONCE)
 
 
-def _compact(s: Situation, operation: EtcdOperation, at: str) -> Action:
+def _compact(s: Assessment, operation: EtcdOperation, at: str) -> Action:
     revision = max((said.revision for said in _said(s)), default=0)
     text = "the database is full: history is compacted, then members are defragmented"
     call = Compact(at, revision)
@@ -128,26 +134,26 @@ def _disarm(operation: EtcdOperation, at: str, alarms: tuple[Alarm, ...]) -> Act
     return Action(reasons.NO_SPACE, text, operation, call=Disarm(at, alarms), after=AT_ONCE)
 
 
-def may_begin(s: Situation) -> bool:
+def may_begin(s: Assessment) -> bool:
     """Whether it may be tried now, by the user's leave and by what was tried before."""
     if s.obj.spec.maintenance.on_full == "Manual":
         return False
     status = s.obj.status
     tried = [at for at in status.freed_at if is_recent(at, s.now, MEMORY)]
-    in_vain = is_recent(status.no_room_at, s.now, PAUSE)
+    in_vain = is_recent(status.no_room_at, s.now, IN_VAIN)
     return len(tried) < CAP and not in_vain
 
 
-def has_room(s: Situation) -> bool:
+def has_room(s: Assessment) -> bool:
     """Whether every member could write again."""
     return all(
         (said := s.said(m.name)) is not None
-        and said.db_size < ROOM * templates.running_quota(s.obj, s.world, m.name)
+        and said.db_size < ROOM * templates.running_quota(s.obj, s.observed, m.name)
         for m in s.entries("Member")
     )
 
 
-def full(s: Situation) -> str:
+def full(s: Assessment) -> str:
     """What to do where the data itself fills the database."""
     used = max((said.in_use for said in _said(s)), default=0)
     return (
@@ -156,11 +162,92 @@ def full(s: Situation) -> str:
     )
 
 
-def raised(s: Situation, name: str) -> tuple[Alarm, ...]:
+def raised(s: Assessment, name: str) -> tuple[Alarm, ...]:
     """Alarms of that name which any member knows of."""
     found = {alarm for said in _said(s) for alarm in said.alarms if alarm.name == name}
     return tuple(sorted(found, key=lambda alarm: alarm.member_id))
 
 
-def _said(s: Situation) -> list[MemberStatus]:
+def _said(s: Assessment) -> list[MemberStatus]:
     return [said for m in s.obj.status.members if (said := s.said(m.name)) is not None]
+
+
+PAUSE = timedelta(hours=1)
+"""How long a member is left alone after it was defragmented, whatever came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defragment:
+    """Defragments one member, which answers nobody meanwhile, and notes when."""
+
+    at: str
+    member: str
+
+    async def run(self, context: Context) -> None:
+        """Makes this change. Raises `EtcdError` or `KubeError`."""
+        await context.client.defragment(self.at)
+        for entry in context.obj.status.members:
+            if entry.name == self.member:
+                entry.defragmented_at = context.p.now
+        context.p.event(reasons.MEMBER_DEFRAGMENTED, f"{self.member} was defragmented")
+
+
+def defragment(s: Assessment) -> Action | None:
+    """The next step for the members that need it, the leader last and not while it leads."""
+    running = s.doing("Defragment")
+    due = wanting(s)
+    if not due:
+        text = "no member needs to be defragmented any more"
+        return None if running is None else Action(reasons.CURRENT, text, None, after=AT_ONCE)
+    if not s.all_healthy:
+        text = "the next member is defragmented when all are healthy"
+        return None if running is None else Action(reasons.DEFRAGMENTING, text, running)
+    name = due[0].name
+    operation = running or begin(s, "Defragment", "database files hold much unused space")
+    return step(s, at_step(operation, "Defragment", name), name, reasons.DEFRAGMENTING)
+
+
+def step(s: Assessment, operation: EtcdOperation, name: str, reason: str) -> Action:
+    """Defragments one member, with another leader in its place first."""
+    at = s.address(name)
+    heir = s.successor([name]) if name == s.leader else None
+    if heir is not None and heir.id is not None and at is not None:
+        text = f"{name} is to be defragmented; {heir.name} is to lead in its place"
+        call = MoveLeader(at, heir.name, heir.id)
+        return Action(reason, text, at_step(operation, "MoveLeader"), call=call, after=AT_ONCE)
+    text = f"{name} is defragmented: {operation.reason}"
+    do = Defragment(at, name) if at is not None else None
+    return Action(reason, text, operation, call=do, after=AT_ONCE)
+
+
+def wanting(s: Assessment) -> list[EtcdMember]:
+    """Members whose files hold much that is not used, the leader last."""
+    maintenance = s.obj.spec.maintenance
+    if s.listed is None or not is_open(maintenance.window, s.now):
+        return []
+    if len(s.voters) == 1 and not maintenance.window:
+        # Nobody answers meanwhile: only when the user said when.
+        return []
+    share = int(maintenance.defrag_at.rstrip("%")) / 100
+    found = [m for m in s.entries("Member") if _pays(s, m, share)]
+    return sorted(found, key=lambda m: (m.name == s.leader, m.name))
+
+
+def _pays(s: Assessment, member: EtcdMember, share: float) -> bool:
+    said = s.said(member.name)
+    if (
+        said is None
+        or said.db_size < s.observed.tuning.worth_defragmenting
+        or said.in_use >= share * said.db_size
+    ):
+        return False
+    return not is_recent(member.defragmented_at, s.now, PAUSE)
+
+
+def is_open(window: str, now: datetime) -> bool:
+    """Whether `now` lies in a window such as `22:00-04:00` (UTC); an empty one is always open."""
+    if not window:
+        return True
+    begins, ends = (time.fromisoformat(text) for text in window.split("-"))
+    at = now.astimezone(UTC).time()
+    return begins <= at < ends if begins <= ends else at >= begins or at < ends

@@ -7,7 +7,7 @@ import json
 
 from kok.api.meta import Manifest
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster.render.statefulset import DATA, short
+from kok.operators.etcd.pods import DATA, short
 
 
 def forced(owner: Manifest, keep: str, image: str) -> Manifest:

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
-from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster
-from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.api.meta import Manifest
 from kok.kube.objects import networkpolicy
-from kok.kube.objects.ownership import owned, owner_labels
+from kok.kube.objects.ownership import owned
 from kok.operators.etcd import naming
+from kok.operators.etcd.jobs.networkpolicy import WORKERS
+from kok.operators.etcd.jobs.networkpolicy import to_stores as _stores
 from kok.runtime.policy import Policies
 
 CLIENT = ("TCP", naming.CLIENT_PORT)
 PEER = ("TCP", naming.PEER_PORT)
 METRICS = ("TCP", naming.METRICS_PORT)
-WORKERS = {naming.LABEL_NAME: naming.WORKER}
-ALL = ("0.0.0.0/0", "::/0")
 
 
 def network_policies(obj: EtcdCluster, policies: Policies, namespace: str) -> list[Manifest]:
@@ -73,18 +71,3 @@ def _workers(obj: EtcdCluster, policies: Policies) -> Manifest:
             _stores(policies),
         ],
     )
-
-
-def own_policy(obj: EtcdBackup | EtcdRestore, policies: Policies) -> Manifest:
-    """Of the Jobs of one backup or restore alone, which have no etcd cluster to go to."""
-    made = networkpolicy.policy(
-        naming.own_policy(obj.name, obj.metadata.uid),
-        {**WORKERS, **owner_labels(obj)},
-        ingress=[],
-        egress=[networkpolicy.dns(policies.dns_servers), _stores(policies)],
-    )
-    return owned(made, obj)
-
-
-def _stores(policies: Policies) -> Manifest | None:
-    return networkpolicy.going(networkpolicy.ranges(ALL, policies.forbidden_ranges))

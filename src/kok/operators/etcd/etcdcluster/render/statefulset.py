@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from decimal import Decimal
 
 from kok.api.etcd.etcdcluster import EtcdCluster
-from kok.api.meta import ApiModel, Manifest
+from kok.api.meta import Manifest
 from kok.kube.objects.ownership import owned, owner_labels
 from kok.kube.objects.quantity import parse_quantity
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.render.startmap import cluster_key, state_key
+from kok.operators.etcd.pods import DATA, USER, affinity, placed, plain, short
 from kok.versions import EtcdRelease, etcd
 
-DATA = "/var/lib/etcd"
-"""Where the volume is mounted; the data lies in a directory of etcd's own, mode 0700, below."""
 CERTIFICATES = "/etc/etcd"
-USER = 65532
 LOG_ROOM = 512 * 1024**2
 """Bytes of the volume that the database never gets: the write-ahead log and snapshots need them."""
 START_LIMIT = 3600
@@ -67,11 +64,6 @@ def statefulset(obj: EtcdCluster, member: str, ca: str, size: str | None = None)
     )
 
 
-def short(text: str) -> str:
-    """A short hash to tell texts apart."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def quota_bytes(size: str, share: str) -> int:
     """The database's limit: a share of the volume, but with room left for logs.
 
@@ -98,7 +90,7 @@ def _pod(obj: EtcdCluster, member: str, release: EtcdRelease, size: str) -> Mani
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "terminationGracePeriodSeconds": 30,
-        "affinity": _affinity(obj),
+        "affinity": affinity(obj),
         "containers": [_container(obj, member, release, size)],
         "volumes": [
             {"name": "data", "persistentVolumeClaim": {"claimName": member}},
@@ -110,16 +102,6 @@ def _pod(obj: EtcdCluster, member: str, release: EtcdRelease, size: str) -> Mani
     if spec.images.pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in spec.images.pull_secrets]
     return pod
-
-
-def placed(obj: EtcdCluster) -> Manifest:
-    """The part of a pod that says on which nodes it may run, as far as the spec does."""
-    placement, found = obj.spec.placement, Manifest()
-    if placement.node_selector:
-        found["nodeSelector"] = dict(sorted(placement.node_selector.items()))
-    if placement.tolerations:
-        found["tolerations"] = [_plain(one) for one in placement.tolerations]
-    return found
 
 
 def _container(obj: EtcdCluster, member: str, release: EtcdRelease, size: str) -> Manifest:
@@ -139,7 +121,7 @@ def _container(obj: EtcdCluster, member: str, release: EtcdRelease, size: str) -
             {"name": "peer", "containerPort": naming.PEER_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": naming.METRICS_PORT, "protocol": "TCP"},
         ],
-        "resources": _plain(obj.spec.resources),
+        "resources": plain(obj.spec.resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -223,22 +205,5 @@ def _probe(path: str, *, period: int, timeout: int, failures: int) -> Manifest:
     }
 
 
-def _affinity(obj: EtcdCluster) -> Manifest:
-    placement = obj.spec.placement
-    term = {
-        "topologyKey": placement.spread,
-        "labelSelector": {"matchLabels": naming.pod_labels(obj)},
-    }
-    if placement.require_spread:
-        return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
-    preferred = {"weight": 100, "podAffinityTerm": term}
-    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [preferred]}}
-
-
 def _secret_volume(name: str, secret: str) -> Manifest:
     return {"name": name, "secret": {"secretName": secret, "defaultMode": 0o440}}
-
-
-def _plain(model: ApiModel) -> Manifest:
-    """A part of our API that has Kubernetes' own form."""
-    return {key: value for key, value in model.manifest().items() if value not in ({}, [], "")}

@@ -11,7 +11,7 @@ from kok.operators.etcd import naming
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class VolumeNotes:
     """What is written on a volume for a later EtcdCluster that finds it retained."""
 
     cluster_id: str | None = None
@@ -23,11 +23,11 @@ class Facts:
 
 
 def volume(
-    obj: EtcdCluster, member: str, facts: Facts, live: Manifest | None, *, grow: bool = False
+    obj: EtcdCluster, member: str, facts: VolumeNotes, live: Manifest | None, *, grow: bool = False
 ) -> Manifest:
     """Without an owner, whatever `deletionPolicy` says: by foreground deletion of the EtcdCluster the
     garbage collector removes all that has it for an owner, and waits for no finalizer. What is to go
-    is deleted by our own (`delete`, `remains`); whose it is its labels tell.
+    is deleted by our own (`delete`, `members.cleanup`); whose it is its labels tell.
 
     `live` is the claim as it is: what cannot change any more, or was enlarged by hand, is left so.
     With `grow` it is enlarged to what the spec says.

@@ -1,7 +1,7 @@
 """A quorum is lost for long, and `spec.recovery.policy` is FromBackup: a backup is to be restored.
 
 Nobody is asked then, so it is done only by what cannot be misread: the quorum was seen to be lost for
-all of `restoreAfter`, without a gap (see `kok.operators.etcd.etcdcluster.watch_window`), and the newest backup of this
+all of `restoreAfter`, without a gap (see `observed.watches`), and the newest backup of this
 very etcd cluster that was proven is taken. All that is done is to make an EtcdRestore, whose name is
 the time of the loss: however often the operator is started anew, there is one for each loss. It goes
 the way of any other, and is deleted again if a quorum returns before its turn came.
@@ -9,7 +9,7 @@ the way of any other, and is deleted again if a quorum returns before its turn c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,12 +22,14 @@ from kok.backup.newest import Told
 from kok.kube.errors import AlreadyExists
 from kok.kube.objects.ownership import owned
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdbackup.schedule import good, is_proven, taken
-from kok.operators.etcd.etcdcluster.members import proven
-from kok.operators.etcd.etcdcluster.members.clock_skew import past
-from kok.operators.etcd.etcdcluster.restores.takeover import ENDED, STOPPED, is_void
-from kok.operators.etcd.etcdcluster.view import Situation
-from kok.operators.etcd.etcdcluster.watch_window import counted
+from kok.operators.etcd.backups.stored import good, is_proven, taken
+from kok.operators.etcd.clocks import past
+from kok.operators.etcd.clusterstatus import ENDED, STOPPED, is_void
+from kok.operators.etcd.etcdcluster.members import templates
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.watches import counted
+from kok.operators.etcd.etcdcluster.restores.takeover import BUMP, NO_ETCD
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 
 KIND = EtcdRestore.info.kind
@@ -44,26 +46,25 @@ class Rescue:
     """The EtcdBackup of which an EtcdRestore is to be made now."""
 
 
-def note(obj: EtcdCluster, now: datetime) -> None:
-    """Records since when the quorum has been lost, from the condition Available of this pass."""
+def note(obj: EtcdCluster, available: Verdict, now: datetime) -> None:
+    """Records since when the quorum has been lost, by what this pass says of `Available`."""
     status = obj.status
-    available = status.condition(reasons.AVAILABLE)
-    if available is None or available.reason != reasons.QUORUM_LOST:
+    if available.reason != reasons.QUORUM_LOST:
         status.quorum_lost_at = None
     elif past(status.quorum_lost_at, now) is None:
         status.quorum_lost_at = now.replace(microsecond=0)
 
 
-def due_at(s: Situation) -> datetime | None:
+def due_at(s: Assessment) -> datetime | None:
     """When the quorum will have been seen to be lost for long enough; None if it is not lost."""
     lost = s.obj.status.quorum_lost_at
     if lost is None:
         return None
-    return counted(lost, s.world, s.now) + span(s.obj.spec.recovery.restore_after)
+    return counted(lost, s.observed, s.now) + span(s.obj.spec.recovery.restore_after)
 
 
 def judge(
-    s: Situation, backups: Sequence[EtcdBackup], restores: Sequence[EtcdRestore]
+    s: Assessment, backups: Sequence[EtcdBackup], restores: Sequence[EtcdRestore]
 ) -> Rescue | None:
     """What the policy means for a quorum that is lost; None if it does not, or is being restored."""
     obj, status, due = s.obj, s.obj.status, due_at(s)
@@ -99,14 +100,14 @@ def _waits(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> str | None:
     return None
 
 
-def being_changed(s: Situation) -> str | None:
+def being_changed(s: Assessment) -> str | None:
     """What does not run with a new version, new settings or another CA has all its data: why nothing
     is restored in its place, or None.
 
     In a roll whoever has anything new counts, otherwise those without whom there is no quorum.
     """
-    voters = [v for v in s.views if v.is_voter and v.condition not in {"lost", "removed"}]
-    new = [v.entry.name for v in voters if proven.is_unproven(s.world, v.entry)]
+    voters = [v for v in s.members if v.is_voter and v.condition not in {"lost", "removed"}]
+    new = [v.entry.name for v in voters if templates.is_unproven(s.observed, v.entry)]
     answering = {v.entry.name for v in voters if s.said(v.entry.name) is not None}
     need = len(s.entries("Member", "Leaving")) // 2 + 1
     rolls = s.doing("Roll") is not None
@@ -151,7 +152,7 @@ def _time(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _made(mine: EtcdRestore, due: datetime, s: Situation) -> Rescue:
+def _made(mine: EtcdRestore, due: datetime, s: Assessment) -> Rescue:
     ready = mine.status.condition(reasons.READY)
     said = ready.message if ready is not None else "is begun"
     text = f"EtcdRestore {mine.name}, made by spec.recovery.policy FromBackup: {said}"
@@ -193,7 +194,7 @@ def is_rescue(restore: EtcdRestore) -> bool:
     return naming.ANNOTATION_RESCUE in restore.metadata.annotations
 
 
-def eligible(s: Situation, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]:
+def eligible(s: Assessment, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]:
     """The restores that may have their turn: those of the policy only while the quorum is lost, and
     was seen to be for long enough.
 
@@ -212,7 +213,9 @@ def eligible(s: Situation, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]
     ]
 
 
-def to_be_called_off(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> list[EtcdRestore]:
+def to_be_called_off(
+    obj: EtcdCluster, available: Verdict, restores: Sequence[EtcdRestore]
+) -> list[EtcdRestore]:
     """Restores of the policy that are not wanted any more, and for which all members have not
     stopped yet: one that hung with its node may come back until then.
     """
@@ -220,7 +223,7 @@ def to_be_called_off(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> list[
     if under_way is not None and under_way.step == "Stopping":
         under_way = None
     begun = {one.uid for one in (under_way, status.restored) if one is not None}
-    wanted = obj.spec.recovery.policy == "FromBackup" and not status.is_true(reasons.AVAILABLE)
+    wanted = obj.spec.recovery.policy == "FromBackup" and not available.holds
     # Of a loss that is over, although another has come since.
     names = {r.name for r in restores} if status.quorum_lost_at is None else {name_of(obj)}
     return [
@@ -233,32 +236,33 @@ def to_be_called_off(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> list[
     ]
 
 
-def report(obj: EtcdCluster, rescue: Rescue | None, now: datetime) -> None:
-    """Adds it to what the conditions say of the loss."""
+def said(rescue: Rescue | None, verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
+    """What the conditions say of the loss, and with it what is done about it."""
     if rescue is None:
-        return
+        return dict(verdicts)
+    found = dict(verdicts)
     for type_ in (reasons.AVAILABLE, reasons.READY):
-        before = obj.status.condition(type_)
-        if before is None:
-            continue
+        before = verdicts[type_]
         blocked = rescue.is_blocked and type_ == reasons.READY
         reason = reasons.RECOVERY_BLOCKED if blocked else before.reason
-        text = f"{rescue.message}; {before.message}"
-        obj.status.set_condition(
-            type_, False, reason, text, now=now, generation=obj.metadata.generation
-        )
+        found[type_] = Verdict(False, reason, f"{rescue.message}; {before.message}")
+    return found
 
 
 async def act(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
-    restores: Sequence[EtcdRestore],
     rescue: Rescue | None,
+    called_off: Sequence[EtcdRestore],
+    *,
+    returned: bool,
 ) -> None:
-    """Makes the EtcdRestore that is due, and deletes what is not wanted any more."""
-    for restore in to_be_called_off(obj, restores):
+    """Makes the EtcdRestore that is due, and deletes what is not wanted any more.
+
+    `returned`: there is a quorum again.
+    """
+    for restore in called_off:
         await p.kube.delete(KIND, restore.name, restore.namespace, uid=restore.metadata.uid)
-        returned = obj.status.is_true(reasons.AVAILABLE)
         why = "a quorum has returned by itself" if returned else "it is not wanted any more"
         text = f"EtcdRestore {restore.name} is called off: {why}"
         p.event(reasons.RECOVERY_CALLED_OFF, text)
@@ -284,3 +288,18 @@ async def act(
         return
     text = f"no quorum since {_time(lost)}: EtcdBackup {rescue.backup} is restored"
     p.event(reasons.RECOVERING, text, warning=True)
+
+
+STEP = BUMP // 10
+"""What is recorded lags by so many at most: a restore raises revisions by more than that anyway."""
+
+
+def note_revision(s: Assessment) -> None:
+    """Records the highest revision that a majority of members has reached, now and then."""
+    status, voters = s.obj.status, s.entries("Member", "Leaving")
+    said = [found.revision for m in voters if (found := s.said(m.name)) is not None]
+    told = sorted((revision for revision in said if revision < NO_ETCD), reverse=True)
+    need = len(voters) // 2 + 1
+    # What a client has seen a majority has; what one member alone says may be a lie, and stays.
+    if len(told) >= need and told[need - 1] > (status.highest_revision or 0) + STEP:
+        status.highest_revision = told[need - 1]

@@ -10,15 +10,15 @@ from kok.api.etcd.store import BackupWorker
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
+from kok.kube.objects.together import all_of
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World
-from kok.operators.etcd.etcdcluster.render.volume import Facts
+from kok.operators.etcd.etcdcluster.observed.model import Observed
+from kok.operators.etcd.etcdcluster.render.volume import VolumeNotes
 from kok.operators.etcd.jobs import manifest as worker_render
 from kok.operators.etcd.jobs import owned, preconditions, seed_pod, work
-from kok.operators.etcd.jobs.outcome import Outcome, Running
+from kok.operators.etcd.jobs.outcome import JobResult, Running
 from kok.operators.etcd.settings import EtcdSettings
-from kok.operators.etcd.together import all_of
 from kok.runtime.controller.reconciler import Pass
 from kok.versions import etcd
 
@@ -37,16 +37,16 @@ async def is_taken(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreP
 async def fill(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
-    world: World,
+    observed: Observed,
     restore: EtcdRestoreProgress,
     own: EtcdSettings,
     *,
     worker: BackupWorker,
-) -> Outcome:
+) -> JobResult:
     """What came of the Job, which is made if there is none. Raises `Wait` for what it lacks."""
     job = await p.kube.get(kinds.JOB, _job_name(obj, restore), obj.namespace)
     if job is None:
-        await _begin(p, obj, world, restore, own, worker=worker)
+        await _begin(p, obj, observed, restore, own, worker=worker)
         return Running("waits for its pod")
     seen = await work.look(p.kube, obj, job, worker, work.RESTORE_FIELD)
     return seen.found
@@ -55,7 +55,7 @@ async def fill(
 async def _begin(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
-    world: World,
+    observed: Observed,
     restore: EtcdRestoreProgress,
     own: EtcdSettings,
     *,
@@ -63,8 +63,8 @@ async def _begin(
 ) -> None:
     member, source = restore.member or "", restore.source
     await preconditions.require(p.kube, obj.namespace, source.store, source.encryption, own)
-    if world.get(kinds.PVC, member) is None:
-        await p.kube.apply(render.volume(obj, member, Facts(), None))
+    if observed.get(kinds.PVC, member) is None:
+        await p.kube.apply(render.volume(obj, member, VolumeNotes(), None))
     of = worker_render.Work(
         name=_job_name(obj, restore),
         purpose=PURPOSE,
@@ -83,11 +83,11 @@ async def _begin(
 
 
 async def discard(
-    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, restore: EtcdRestoreProgress
 ) -> None:
     """Removes the Job and the volume of an attempt that is of no use."""
     await delete_jobs(p, obj)
-    claim = world.get(kinds.PVC, restore.member or "")
+    claim = observed.get(kinds.PVC, restore.member or "")
     if claim is not None and roles.is_ours(claim, obj):
         await delete(p, [claim])
 
@@ -102,7 +102,7 @@ async def delete(p: Pass[EtcdCluster], some: Sequence[Manifest]) -> None:
     of = {kind.kind: kind for kind in (kinds.STATEFULSET, kinds.PVC, kinds.JOB)}
     going = [(of[m["kind"]], m["metadata"]) for m in some]
     await all_of(
-        *(
+        (
             p.kube.delete(kind, meta["name"], meta["namespace"], uid=meta["uid"])
             for kind, meta in going
             if not meta.get("deletionTimestamp")

@@ -18,7 +18,7 @@ does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
@@ -36,33 +36,38 @@ from kok.kube.errors import AlreadyExists
 from kok.kube.lists.tolerant import listed
 from kok.kube.objects.ownership import owned
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdbackup.verify import BAD
+from kok.operators.etcd.backups.compatibility import misfit
+from kok.operators.etcd.backups.stored import BAD
+from kok.operators.etcd.clusterstatus import (
+    ENDED,
+    PATIENCE,
+    STOPPED,
+    is_void,
+    origin,
+    restore_waited_until,
+)
 from kok.operators.etcd.etcdcluster.backups import scheduled
-from kok.operators.etcd.etcdcluster.conditions.obstacles import Problem
-from kok.operators.etcd.etcdcluster.members import new_names, proven, roles
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Obstacle
+from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
+from kok.operators.etcd.etcdcluster.members import names, roles, templates
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import recover
 from kok.operators.etcd.etcdcluster.restores import seeding
-from kok.operators.etcd.etcdrestore.compatibility import misfit
 from kok.operators.etcd.jobs import work
 from kok.operators.etcd.jobs.outcome import Failed, Running
 from kok.operators.etcd.settings import EtcdSettings
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 
 KIND = EtcdRestore.info.kind
-ENDED = {"Complete", "Failed"}
-STOPPED = {"Stopping", "Seeding"}
-"""Steps at which no member may be made or started, and from which there is a way back."""
 BUMP = 1_000_000_000
 NO_ETCD = 2**60
 """Revisions from which on a member does not tell the truth: no etcd lives to write so much. What
 one member tells decides for good how much room is left to the others."""
 """Revisions are raised by so many beyond the highest that is known to have been seen."""
 ATTEMPTS = 3
-PATIENCE = timedelta(minutes=10)
-"""How long the members of a restored cluster are waited for before another restore goes first."""
 AT_ONCE = 0.05
-SOON = 1.0
+LOOK_SOON = 1.0
 LOOK = 10.0
 
 
@@ -81,28 +86,10 @@ async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdRestore]:
     return sorted(mine, key=lambda r: (r.metadata.creation_timestamp or datetime.min, r.name))
 
 
-def origin(obj: EtcdCluster) -> str:
-    """The EtcdRestore by which an EtcdCluster with `spec.restoreFrom` gets its first data."""
-    return naming.restore_from(obj.name)
-
-
-def is_void(obj: EtcdCluster, restore: EtcdRestore) -> bool:
-    """Whether it is the one of `spec.restoreFrom`, and the EtcdCluster got its first data otherwise.
-
-    It may have waited for long. Nobody asked for what has been written since to be overwritten.
-    """
-    status = obj.status
-    if restore.name != origin(obj) or obj.spec.restore_from is None or status.seed is None:
-        return False
-    return restore.metadata.uid not in {
-        one.uid for one in (status.restore, status.restored) if one is not None
-    }
-
-
 # --- what is to be done
 
 
-def hold(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> Problem | None:
+def hold(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> Obstacle | None:
     """Why no member may be made or started for now; None if all goes its usual way."""
     restore = obj.status.restore
     if restore is not None and restore.step in STOPPED:
@@ -111,14 +98,14 @@ def hold(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> Problem | None:
             "Seeding": f"the volume of {restore.member} is being filled",
         }[restore.step]
         text = f"EtcdRestore {restore.name}: {what}"
-        return Problem(reasons.RESTORING, text)
+        return Obstacle(reasons.RESTORING, text)
     if obj.spec.restore_from is None or obj.status.seed is not None:
         return None
     mine = next((r for r in restores if r.name == origin(obj)), None)
     ready = mine.status.condition(reasons.READY) if mine is not None else None
     text = f"EtcdRestore {origin(obj)}: {ready.message if ready is not None else 'is being made'}"
     failed = mine is not None and mine.status.phase == "Failed"
-    return Problem(reasons.RESTORE_REFUSED if failed else reasons.RESTORING, text)
+    return Obstacle(reasons.RESTORE_REFUSED if failed else reasons.RESTORING, text)
 
 
 def due(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> EtcdRestore | None:
@@ -146,27 +133,19 @@ def due(obj: EtcdCluster, restores: Sequence[EtcdRestore]) -> EtcdRestore | None
     )
 
 
-def until(obj: EtcdCluster) -> datetime | None:
-    """Until when a restore whose data is in place is waited for; None if there is none."""
-    restore, restored = obj.status.restore, obj.status.restored
-    if restore is None or restored is None or restore.step in STOPPED:
-        return None
-    return restored.at + PATIENCE
-
-
 def is_waited_for(obj: EtcdCluster, now: datetime) -> bool:
     """Whether no other restore may begin yet; a time that is yet to come is that of a wrong clock."""
-    end = until(obj)
+    end = restore_waited_until(obj)
     return end is not None and end - PATIENCE <= now < end
 
 
-def bump(obj: EtcdCluster, world: World, revision: int) -> int:
+def bump(obj: EtcdCluster, observed: Observed, revision: int) -> int:
     """How far to raise the revisions of a backup that ends with `revision`.
 
     A second restore of the same backup has to come out above what was written since the first, and
     any restore above all that was seen before, also where nobody answers.
     """
-    told = (a.status.revision for a in world.answers.values() if a.status)
+    told = (a.status.revision for a in observed.answers.values() if a.status)
     seen = max((revision for revision in told if revision < NO_ETCD), default=0)
     before = obj.status.restored.bump if obj.status.restored is not None else 0
     highest = max(seen, obj.status.highest_revision or 0)
@@ -179,30 +158,32 @@ def bump(obj: EtcdCluster, world: World, revision: int) -> int:
 async def advance(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
-    world: World,
+    observed: Observed,
     restores: Sequence[EtcdRestore],
     own: EtcdSettings,
+    *,
+    outcome: Outcome,
 ) -> float | None:
     """One step; seconds until the next look, or None if no restore has the pass."""
     restore = obj.status.restore
     if restore is None:
-        return await _begin(p, obj, world, restores)
+        return await _begin(p, obj, observed, restores)
     if restore.step in STOPPED and not any(r.metadata.uid == restore.uid for r in restores):
         text = f"EtcdRestore {restore.name} was deleted before the members were replaced"
-        return await _give_up(p, obj, world, restore, text)
+        return await _give_up(p, obj, observed, restore, text)
     if restore.step == "Stopping":
-        return await _stop(p, obj, world, restore)
+        return await _stop(p, obj, observed, restore)
     if restore.step == "Seeding":
         mine = next(r for r in restores if r.metadata.uid == restore.uid)
         worker = work.worker_of_restore(mine, obj)
-        return await _seed(p, obj, world, restore, own, worker=worker)
+        return await _seed(p, obj, observed, restore, own, outcome=outcome, worker=worker)
     late = not is_waited_for(obj, p.now)
-    begun = await _begin(p, obj, world, restores) if late else None
-    return begun if begun is not None else await _finish(p, obj, world, restore)
+    begun = await _begin(p, obj, observed, restores) if late else None
+    return begun if begun is not None else await _finish(p, obj, observed, restore)
 
 
 async def _begin(
-    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restores: Sequence[EtcdRestore]
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, restores: Sequence[EtcdRestore]
 ) -> float | None:
     found = due(obj, restores)
     new = obj.status.seed is None
@@ -229,7 +210,7 @@ async def _begin(
         step="Stopping",
         since=p.now.replace(microsecond=0),
         source=found.status.source,
-        bump=bump(obj, world, found.status.source.revision),
+        bump=bump(obj, observed, found.status.source.revision),
         before=list(dict.fromkeys(kept)) if not new else [],
         interrupted=EtcdRestoreBegun.model_validate(earlier.manifest()) if earlier else None,
     )
@@ -258,16 +239,16 @@ async def _ask(p: Pass[EtcdCluster], obj: EtcdCluster) -> None:
 
 
 async def _stop(
-    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, restore: EtcdRestoreProgress
 ) -> float:
-    sets = [m for m in world.all(kinds.STATEFULSET) if roles.is_ours(m, obj)]
+    sets = [m for m in observed.all(kinds.STATEFULSET) if roles.is_ours(m, obj)]
     pods = [
-        m for m in world.all(kinds.POD) if naming.LABEL_MEMBER in (m["metadata"]["labels"] or {})
+        m for m in observed.all(kinds.POD) if naming.LABEL_MEMBER in (m["metadata"]["labels"] or {})
     ]
     if sets or pods:
         await seeding.delete(p, sets)
-        return SOON
-    _choose(obj, restore, await new_names.fresh(p.kube, obj, world))
+        return LOOK_SOON
+    _choose(obj, restore, await names.fresh(p.kube, obj, observed))
     await p.latch()
     return AT_ONCE
 
@@ -281,48 +262,49 @@ def _choose(obj: EtcdCluster, restore: EtcdRestoreProgress, name: str) -> None:
 async def _seed(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
-    world: World,
+    observed: Observed,
     restore: EtcdRestoreProgress,
     own: EtcdSettings,
     *,
+    outcome: Outcome,
     worker: BackupWorker,
 ) -> float:
     wrong = misfit(restore.source, obj.spec.version)
     if wrong is not None:
-        return await _give_up(p, obj, world, restore, wrong)
+        return await _give_up(p, obj, observed, restore, wrong)
     if await seeding.is_taken(p, obj, restore):
-        return await _elsewhere(p, obj, world, restore)
-    found = await seeding.fill(p, obj, world, restore, own, worker=worker)
+        return await _elsewhere(p, obj, observed, restore)
+    found = await seeding.fill(p, obj, observed, restore, own, worker=worker)
     if isinstance(found, Running):
         text = f"the volume of {restore.member} is being filled: Job {found.message}"
-        p.set_condition(reasons.READY, False, found.reason or reasons.RESTORING, text)
+        outcome.verdicts[reasons.READY] = Verdict(False, found.reason or reasons.RESTORING, text)
         return LOOK
     if not isinstance(found, Failed):
         return await _swap(p, obj, restore)
     text = f"{found.reason}: {found.message}"
     if found.reason in BAD or restore.attempts >= ATTEMPTS:
-        return await _give_up(p, obj, world, restore, text)
+        return await _give_up(p, obj, observed, restore, text)
     # What was begun on that volume is of no use, and names are used once.
-    following = await new_names.fresh(p.kube, obj, world)
+    following = await names.fresh(p.kube, obj, observed)
     p.event(reasons.RESTORING, f"filling the volume of {restore.member} failed: {text}")
-    await seeding.discard(p, obj, world, restore)
+    await seeding.discard(p, obj, observed, restore)
     _choose(obj, restore, following)
     await p.latch()
-    return SOON
+    return LOOK_SOON
 
 
 async def _elsewhere(
-    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, restore: EtcdRestoreProgress
 ) -> float:
     """Somebody else has made a volume of that name: it is left alone, and no attempt was made."""
-    following = await new_names.fresh(p.kube, obj, world)
+    following = await names.fresh(p.kube, obj, observed)
     text = f"PersistentVolumeClaim {restore.member} is somebody else's; {following} is filled"
     p.event(reasons.RESTORING, text)
     await seeding.delete_jobs(p, obj)
     _choose(obj, restore, following)
     restore.attempts -= 1
     await p.latch()
-    return SOON
+    return LOOK_SOON
 
 
 async def _swap(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProgress) -> float:
@@ -330,7 +312,7 @@ async def _swap(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProg
     status = obj.status
     # No seed: its volume is filled already, and an empty one must never start.
     status.seed, status.cluster_id = "", None
-    status.members = [EtcdMember(name=restore.member or "", steady_with=proven.NEVER)]
+    status.members = [EtcdMember(name=restore.member or "", steady_with=templates.NEVER)]
     status.operation = None
     status.alarms = []
     status.restored = EtcdRestored(
@@ -348,7 +330,7 @@ async def _swap(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProg
 
 
 async def _finish(
-    p: Pass[EtcdCluster], obj: EtcdCluster, world: World, restore: EtcdRestoreProgress
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, restore: EtcdRestoreProgress
 ) -> float | None:
     status = obj.status
     if restore.step == "Starting":
@@ -359,7 +341,7 @@ async def _finish(
     whole = len(status.members) == status.ready_members == obj.spec.members
     if restore.step != "Growing" or not whole or status.operation is not None:
         return None
-    kept = [world.get(kinds.PVC, name) for name in restore.before]
+    kept = [observed.get(kinds.PVC, name) for name in restore.before]
     going = [m for m in kept if m is not None and roles.is_ours(m, obj)]
     # A volume whose member is one again was given back; nothing of the sort is ever removed.
     names = {m.name for m in status.members}
@@ -373,7 +355,7 @@ async def _finish(
 async def _give_up(
     p: Pass[EtcdCluster],
     obj: EtcdCluster,
-    world: World,
+    observed: Observed,
     restore: EtcdRestoreProgress,
     why: str,
 ) -> float:
@@ -383,7 +365,7 @@ async def _give_up(
     if running is not None:
         text = f"{text}, and with the recovery of its quorum: {running.member} goes on alone"
     # Before it is forgotten what there is to be removed.
-    await seeding.discard(p, obj, world, restore)
+    await seeding.discard(p, obj, observed, restore)
     obj.status.restore_failed = EtcdRestoreFailure(uid=restore.uid, message=text)
     earlier = restore.interrupted
     obj.status.restore = (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi
-from tests.unit.operators.etcd.builders import NOW, formed
+from tests.unit.operators.etcd.builders import NOW, formed, said_of
 from tests.unit.operators.etcd.etcdbackup.builders import READY, a_backup, a_pass
 
 from kok.api.etcd.etcdbackup import EtcdBackup
@@ -18,7 +18,7 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.store import EtcdBackupRetention
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
-from kok.operators.etcd.etcdbackup import schedule
+from kok.operators.etcd.backups import schedule, stored
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.naming import ANNOTATION_VERIFY
 from kok.runtime.settings import Settings
@@ -96,8 +96,8 @@ def test_a_trial_that_came_to_no_end_takes_back_neither_good_nor_bad(result: str
     trial = {**REFUTED, "result": result}
     proven = a_backup(phase="Complete", verification=trial, provenAt=NOW.isoformat())
     refuted = a_backup(phase="Complete", verification=trial, conditions=DOUBTED)
-    assert (schedule.is_proven(proven), schedule.is_good(proven)) == (True, True)
-    assert (schedule.is_proven(refuted), schedule.is_good(refuted)) == (False, False)
+    assert (stored.is_proven(proven), stored.is_good(proven)) == (True, True)
+    assert (stored.is_proven(refuted), stored.is_good(refuted)) == (False, False)
 
 
 def test_the_newest_proven_one_stays_while_it_cannot_be_tried_again() -> None:
@@ -277,13 +277,13 @@ def test_one_clock_that_was_ahead_makes_no_backup_the_newest(told: dict[str, str
     told = {"key": f"team-a/shop/{begun}-one-abcdef12.snapshot", **told}
     old = a_backup("old", age=DAY, phase="Complete", **told)
     fresh = a_backup("fresh", phase="Complete")
-    assert [b.name for b in schedule.good([old, fresh])] == ["fresh", "old"]
+    assert [b.name for b in stored.good([old, fresh])] == ["fresh", "old"]
     assert gone([old, fresh], last=1) == ["old"]
 
 
 def test_one_clock_that_was_behind_makes_no_backup_the_oldest() -> None:
     fresh = a_backup("fresh", phase="Complete", startedAt="1970-01-01T00:00:00Z")
-    assert schedule.good([*daily(3)[1:], fresh])[0].name == "fresh"
+    assert stored.good([*daily(3)[1:], fresh])[0].name == "fresh"
     assert gone([*daily(3)[1:], fresh], last=1) == ["b2", "b1"]
 
 
@@ -291,17 +291,16 @@ async def test_a_slot_of_a_clock_that_was_ahead_does_not_end_the_schedule(
     api: FakeApi, kube: Kube
 ) -> None:
     obj, good = etcd(verify="30 * * * *"), daily(2)
-    scheduled.report(obj, good, NOW)
+    scheduled.note(obj, good, NOW)
     await kept(api, kube, good, obj, NOW + YEARS)
     assert obj.status.last_backup_slot == NOW + YEARS
     now = NOW + 5 * HOUR
 
-    scheduled.report(obj, good, now)
-    said = obj.status.condition("BackupsHealthy")
+    said = said_of(good, obj, now)
     left = await kept(api, kube, good, obj, now)
 
     assert said is not None
-    assert (said.status, said.reason) == ("False", "BackupOverdue")
+    assert (said.holds, said.reason) == (False, "BackupOverdue")
     assert "which is yet to come" in said.message
     assert schedule.backup_name("shop-etcd", now) in left
     assert obj.status.last_backup_slot == now
@@ -310,14 +309,14 @@ async def test_a_slot_of_a_clock_that_was_ahead_does_not_end_the_schedule(
 
 def test_a_backup_of_which_nobody_knows_the_time_counts_for_no_slot() -> None:
     obj, now = etcd(), NOW + 5 * HOUR
-    scheduled.report(obj, [], NOW)
+    scheduled.note(obj, [], NOW)
     later = a_backup("later", age=-YEARS, phase="Complete")
 
-    scheduled.report(obj, [later, *daily(1)], now)
+    said = said_of([later, *daily(1)], obj, now)
 
-    said, last = obj.status.condition("BackupsHealthy"), obj.status.last_backup
+    last = obj.status.last_backup
     assert said is not None
-    assert (said.status, said.reason) == ("False", "BackupOverdue")
+    assert (said.holds, said.reason) == (False, "BackupOverdue")
     assert last is not None
     assert last.name == "b0"
 
@@ -329,8 +328,7 @@ def test_a_proof_of_a_clock_that_was_ahead_covers_up_none_of_later() -> None:
         a_backup("b", phase="Complete", verification={**REFUTED, "message": "differs"}),
     ]
     obj = etcd()
-    scheduled.report(obj, found, NOW)
-    said = obj.status.condition("BackupsHealthy")
+    said = said_of(found, obj, NOW)
     assert said is not None
     assert said.reason == "VerificationFailed"
     assert obj.status.last_verified is None

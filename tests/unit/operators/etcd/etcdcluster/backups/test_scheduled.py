@@ -12,7 +12,7 @@ from tests.unit.operators.etcd.etcdbackup.builders import a_backup
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.operators.etcd.etcdbackup import attempts
-from kok.operators.etcd.etcdcluster.backups import scheduled as policy
+from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.jobs.outcome import Failed
 
 HOUR = timedelta(hours=1)
@@ -27,14 +27,14 @@ def etcd(schedule: str = "0 */6 * * *", **status: Any) -> EtcdCluster:
 
 
 def reason(obj: EtcdCluster, *backups: EtcdBackup) -> tuple[bool | None, str]:
-    found = policy.judge(obj, backups, NOW)
+    found = scheduled.judge(obj, backups, NOW)
     assert found is not None
     return found.holds, found.reason
 
 
 def test_without_a_schedule_nothing_is_said() -> None:
-    assert policy.judge(an_etcd(), [], NOW) is None
-    assert policy.judge(etcd(schedule=""), [], NOW) is None
+    assert scheduled.judge(an_etcd(), [], NOW) is None
+    assert scheduled.judge(etcd(schedule=""), [], NOW) is None
 
 
 def test_a_backup_of_the_last_slot_is_all_that_is_wanted() -> None:
@@ -75,7 +75,7 @@ def test_a_backup_that_a_person_made_counts_for_age_but_its_failure_is_no_alarm(
 
 def test_the_newest_good_one_is_in_the_status() -> None:
     obj = etcd()
-    policy.report(obj, [a_backup("a", age=HOUR, phase="Complete"), a_backup("b")], NOW)
+    scheduled.note(obj, [a_backup("a", age=HOUR, phase="Complete"), a_backup("b")], NOW)
     assert obj.status.last_backup is not None
     assert obj.status.last_backup.name == "a"
 
@@ -135,20 +135,20 @@ def test_an_etcdbackup_overrides_where_its_cluster_is_backed_up_to() -> None:
 def test_a_schedule_that_was_just_set_owes_nothing_for_the_time_before() -> None:
     obj = etcd()
 
-    policy.report(obj, [], NOW)
+    scheduled.note(obj, [], NOW)
 
     assert reason(obj) == (None, "NoBackupYet")
-    found = policy.judge(obj, [], NOW + 9 * HOUR)
+    found = scheduled.judge(obj, [], NOW + 9 * HOUR)
     assert found is not None
     assert found.reason == "BackupOverdue"
 
 
 def test_another_schedule_counts_from_when_it_was_set() -> None:
     obj, good = etcd("0 0 * * *"), a_backup(age=11 * HOUR, phase="Complete")
-    policy.report(obj, [good], NOW - 10 * HOUR)
+    scheduled.note(obj, [good], NOW - 10 * HOUR)
     hourly = etcd("0 * * * *", **obj.status.manifest())
 
-    policy.report(hourly, [good], NOW)
+    scheduled.note(hourly, [good], NOW)
 
     assert reason(hourly, good) == (True, "BackedUp")
 
@@ -157,6 +157,6 @@ def test_a_schedule_of_before_an_upgrade_of_the_operator_still_counts_from_its_l
     obj = etcd(lastBackupSlot=(NOW - 24 * HOUR).isoformat())
     obj.status.set_condition("BackupsHealthy", False, "BackupOverdue", "why", now=NOW, generation=1)
 
-    policy.report(obj, [], NOW)
+    scheduled.note(obj, [], NOW)
 
     assert reason(obj) == (False, "BackupOverdue")

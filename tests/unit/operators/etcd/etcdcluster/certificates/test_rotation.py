@@ -19,19 +19,19 @@ from tests.unit.operators.etcd.builders import (
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
 from kok.api.etcd.status import EtcdCARotation
 from kok.api.meta import OwnerReference
-from kok.api.names import ANNOTATION_CA_TRUSTED, ANNOTATION_TRUST_CA, etcd_ca_secret
+from kok.api.names import ANNOTATION_CA_TRUSTED, etcd_ca_secret
 from kok.kube.apply.serverside import index
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.certificates import certificates, rotation, trust
-from kok.operators.etcd.etcdcluster.conditions.report import up_to_date
+from kok.operators.etcd.etcdcluster.conditions.verdicts import up_to_date
 from kok.operators.etcd.etcdcluster.members import roles, templates
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import rotate
 from kok.operators.etcd.etcdcluster.operations.rotate import Announce, Enter
-from kok.operators.etcd.etcdcluster.view import Situation
-from kok.operators.etcd.naming import ANNOTATION_ROTATE_CA, leaf_secrets, next_ca_secret
-from kok.pki import CAReason, CertificateAuthority, fingerprint, new_ca
+from kok.operators.etcd.naming import ANNOTATION_ROTATE_CA, next_ca_secret
+from kok.pki import CertificateAuthority, fingerprint, new_ca
 
 NEXT = new_ca("shop-etcd-ca-2", NOW)
 NEXT_FINGERPRINT = fingerprint(NEXT.cert_pem)
@@ -60,21 +60,21 @@ def rotating(phase: str | None, clients: str | None = None, **more: Any) -> Etcd
 
 
 def with_secrets(
-    obj: EtcdCluster, world: World, own: CertificateAuthority = CA, following: bool = True
-) -> World:
+    obj: EtcdCluster, world: Observed, own: CertificateAuthority = CA, following: bool = True
+) -> Observed:
     """The world with the CAs, and with certificates as the phase wants them."""
     cas = [render.ca_secret(obj, own)]
     cas += [render.ca_secret(obj, NEXT, FOLLOWING)] if following else []
     kept = {key: m for key, m in world.children.items() if key != ("Secret", FOLLOWING)}
-    found = World({**kept, **index(cas)}, world.answers, world.storage)
+    found = Observed({**kept, **index(cas)}, world.answers, world.storage)
     ca = rotation.authority(obj, found, NOW).ca
     assert ca is not None
     leaves = certificates.leaves(obj, ca, found.secrets, NOW).wanted
     made = [render.leaf_secret(obj, name, leaf, ca.trust_pem) for name, leaf in leaves.items()]
-    return World({**found.children, **index(made)}, found.answers, found.storage)
+    return Observed({**found.children, **index(made)}, found.answers, found.storage)
 
 
-def rolled(obj: EtcdCluster, world: World) -> World:
+def rolled(obj: EtcdCluster, world: Observed) -> Observed:
     """The world once all members were restarted with what they are to have."""
     changed = []
     for number, name in enumerate(ALL):
@@ -82,29 +82,26 @@ def rolled(obj: EtcdCluster, world: World) -> World:
         pod = a_pod(obj, number)
         pod["metadata"]["annotations"] = want["spec"]["template"]["metadata"]["annotations"]
         changed += [want, pod]
-    return World({**world.children, **index(changed)}, world.answers, world.storage)
+    return Observed({**world.children, **index(changed)}, world.answers, world.storage)
 
 
-def next_step(obj: EtcdCluster, world: World) -> Enter | Announce | None:
-    found = rotate.plan(Situation.of(obj, world, NOW))
+def next_step(obj: EtcdCluster, world: Observed) -> Enter | Announce | None:
+    found = rotate.plan(Assessment.of(obj, world, NOW))
     assert found is None or isinstance(found.call, Enter | Announce)
     return None if found is None else found.call
 
 
-def told(obj: EtcdCluster, world: World) -> str:
-    verdict = up_to_date(Situation.of(obj, world, NOW))
+def told(obj: EtcdCluster, world: Observed) -> str:
+    verdict = up_to_date(Assessment.of(obj, world, NOW))
     assert verdict.holds is False
     return f"{verdict.reason}: {verdict.message}"
-
-
-# --- from phase to phase
 
 
 def test_without_a_request_nothing_happens() -> None:
     obj = formed()
     world = a_world(obj)
     assert next_step(obj, world) is None
-    assert up_to_date(Situation.of(obj, world, NOW)).holds
+    assert up_to_date(Assessment.of(obj, world, NOW)).holds
     assert trust.text(obj.status) == CA_FINGERPRINT
 
 
@@ -141,7 +138,7 @@ def test_the_end_is_rest() -> None:
     obj = rotating("Done", "Done")
     world = rolled(obj, with_secrets(obj, a_world(obj), NEXT, following=False))
     assert next_step(obj, world) is None
-    assert up_to_date(Situation.of(obj, world, NOW)).holds
+    assert up_to_date(Assessment.of(obj, world, NOW)).holds
     assert trust.text(obj.status) == NEXT_FINGERPRINT
 
 
@@ -150,9 +147,6 @@ def test_the_next_ca_goes_only_after_the_end() -> None:
     world = with_secrets(obj, a_world(obj), NEXT)
     assert rotation.leftover(obj, world) is None
     assert rotation.leftover(rotating("Done", "Done"), world) is not None
-
-
-# --- what holds it
 
 
 def test_a_sick_member_keeps_it_from_beginning_and_is_named() -> None:
@@ -203,101 +197,13 @@ def test_a_quorum_is_needed_for_the_next_phase() -> None:
     assert next_step(obj, world) is None
 
 
-# --- whom everybody trusts
-
-
-def signer_and_trusted(obj: EtcdCluster, world: World) -> tuple[str, set[str]]:
-    ca = rotation.authority(obj, world, NOW).ca
-    assert ca is not None
-    parts = [f"{part}-----END CERTIFICATE-----\n" for part in _split(ca.trust_pem)]
-    return fingerprint(ca.cert_pem), {fingerprint(part.encode()) for part in parts}
-
-
-def _split(pem: bytes) -> list[str]:
-    return [part for part in pem.decode().split("-----END CERTIFICATE-----\n") if part.strip()]
-
-
-@pytest.mark.parametrize(
-    ("phase", "signer", "trusted"),
-    [
-        ("Trust", CA_FINGERPRINT, {CA_FINGERPRINT, NEXT_FINGERPRINT}),
-        ("Reissue", NEXT_FINGERPRINT, {CA_FINGERPRINT, NEXT_FINGERPRINT}),
-        # The next CA has yet to take the place of the earlier one in its Secret.
-        ("Drop", NEXT_FINGERPRINT, {NEXT_FINGERPRINT}),
-    ],
-    # Fingerprints are others in each process, and processes that share the tests compare names.
-    ids=["trust", "reissue", "drop"],
-)
-def test_each_phase_has_its_signer_and_its_bundle(
-    phase: str, signer: str, trusted: set[str]
-) -> None:
-    obj = rotating(phase)
-    world = with_secrets(obj, a_world(obj))
-    assert signer_and_trusted(obj, world) == (signer, trusted)
-    for name in leaf_secrets("shop-etcd"):
-        assert certificates.trust_of(world.secrets[name]) is not None
-    own = rotation.authority(obj, world, NOW).kept[OWN]
-    assert fingerprint(own.cert_pem) == (signer if phase == "Drop" else CA_FINGERPRINT)
-
-
-def test_a_next_ca_is_made_only_once() -> None:
-    obj = rotating("Trust")
-    assert obj.status.ca_rotation is not None
-    obj.status.ca_rotation.next = None
-    assert rotation.authority(obj, a_world(obj), NOW).made == FOLLOWING
-    found = rotation.authority(obj, with_secrets(obj, a_world(obj)), NOW)
-    assert found.made is None
-    assert rotation.following_fingerprint(obj, found) == NEXT_FINGERPRINT
-
-
-def test_a_next_ca_that_is_gone_is_made_anew_only_while_it_has_signed_nothing() -> None:
-    obj = rotating("Trust", "Trust")
-    assert rotation.authority(obj, a_world(obj), NOW).made == FOLLOWING
-    later = rotation.authority(rotating("Reissue", "Trust"), a_world(obj), NOW)
-    assert later.problem is not None
-    assert later.problem.reason is CAReason.MISSING
-    assert f"Secret team-a/{FOLLOWING}" in later.problem.message
-
-
-def test_another_next_ca_than_the_recorded_one_is_refused() -> None:
-    obj = rotating("Trust", "Trust")
-    other = render.ca_secret(obj, new_ca("evil", NOW), FOLLOWING)
-    world = World({**a_world(obj).children, **index([other])})
-    problem = rotation.authority(obj, world, NOW).problem
-    assert problem is not None
-    assert problem.reason is CAReason.CHANGED
-    assert "delete it to have another one made" in problem.message
-
-
-def test_somebody_elses_secret_is_never_taken_for_the_next_ca() -> None:
-    obj = rotating("Trust")
-    assert obj.status.ca_rotation is not None
-    obj.status.ca_rotation.next = None
-    foreign = render.ca_secret(obj, NEXT, FOLLOWING)
-    foreign["metadata"] = {"name": FOLLOWING, "namespace": "team-a"}
-    problem = rotation.authority(obj, World({**a_world(obj).children, **index([foreign])}), NOW)
-    assert problem.ca is None
-    assert problem.problem is not None
-    assert "does not belong to EtcdCluster team-a/shop-etcd" in problem.problem.message
-
-
-def test_an_old_consent_to_the_earlier_ca_does_not_bring_it_back() -> None:
-    obj = rotating("Drop", "Reissue", **{ANNOTATION_TRUST_CA: CA_FINGERPRINT})
-    found = rotation.authority(obj, with_secrets(obj, a_world(obj)), NOW)
-    assert found.fingerprint == NEXT_FINGERPRINT
-    assert not found.trusted_now
-
-
-# --- pods
-
-
 @pytest.mark.parametrize("phase", ["Trust", "Reissue", "Drop", "Done"])
 def test_nobody_is_restarted_at_once_in_a_rotation(phase: str) -> None:
     before = rotating(phase, {"Trust": None, "Reissue": "Trust"}.get(phase, "Reissue"))
     world = rolled(before, a_world(before))
     obj = rotating(phase, phase)
     wanted = index([templates.wanted(obj, world, name) for name in ALL])
-    assert roles.pods_with_another_ca(obj, World({**world.children, **wanted})) == []
+    assert roles.pods_with_another_ca(obj, Observed({**world.children, **wanted})) == []
     # Before its turn a member keeps what it has.
     assert templates.intended(obj, world, ALL[0]) is None
 
@@ -311,10 +217,7 @@ def test_another_ca_that_was_trusted_in_a_rotation_restarts_all() -> None:
         request="once", phase="Done", since=NOW, next="sha256:other", clients="Drop-other"
     )
     wanted = index([templates.wanted(obj, world, name) for name in ALL])
-    assert len(roles.pods_with_another_ca(obj, World({**world.children, **wanted}))) == 3
-
-
-# --- what is recorded
+    assert len(roles.pods_with_another_ca(obj, Observed({**world.children, **wanted}))) == 3
 
 
 class _Pass:
@@ -356,53 +259,3 @@ def test_what_each_phase_records() -> None:
     assert trust.under_way(obj.status) is None
     assert rotate.requested(obj) == ""
     assert reasons.CA_ROTATING == "CARotating"
-
-
-# --- which CA may be recorded
-
-
-def unrecorded(phase: str | None) -> EtcdCluster:
-    """The CA that the phase is about was not recorded yet."""
-    obj = rotating(phase)
-    if obj.status.ca_rotation is None:
-        obj.status.ca_fingerprint = None
-    else:
-        obj.status.ca_rotation.next = None
-    return obj
-
-
-@pytest.mark.parametrize(("phase", "name"), [(None, OWN), ("Trust", FOLLOWING)])
-@pytest.mark.parametrize(
-    ("meta", "reason", "sentence"),
-    [
-        ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, CAReason.MISSING, "still being removed"),
-        ({"labels": {}, "ownerReferences": []}, CAReason.CHANGED, "does not belong to EtcdCluster"),
-    ],
-    ids=["on its way out", "somebody else's"],
-)
-def test_a_ca_that_is_not_to_stay_is_not_recorded(
-    phase: str | None, name: str, meta: dict[str, Any], reason: CAReason, sentence: str
-) -> None:
-    obj = unrecorded(phase)
-    made = render.ca_secret(obj, NEXT, name)
-    odd = {**made, "metadata": {**made["metadata"], **meta}}
-    others = [render.ca_secret(obj, CA)] if name != OWN else []
-    world = World(index([*others, odd]))
-
-    found = rotation.authority(obj, world, NOW)
-
-    assert found.ca is None
-    assert found.problem is not None
-    assert found.problem.reason is reason
-    assert f"Secret team-a/{name} " in found.problem.message
-    assert sentence in found.problem.message
-
-
-@pytest.mark.parametrize(("phase", "name"), [(None, OWN), ("Trust", FOLLOWING)])
-def test_a_ca_that_was_made_and_not_recorded_is(phase: str | None, name: str) -> None:
-    obj = unrecorded(phase)
-    cas = {OWN: render.ca_secret(obj, CA), name: render.ca_secret(obj, NEXT, name)}
-
-    found = rotation.authority(obj, World(index(cas.values())), NOW)
-
-    assert found.kept[name].cert_pem == NEXT.cert_pem

@@ -18,16 +18,19 @@ from tests.unit.operators.etcd.builders import CA, NOW, a_pod, a_world, formed, 
 from kok.api.etcd.etcdcluster import EtcdOperation
 from kok.api.etcd.status import EtcdBackupSummary, EtcdHibernation, EtcdReplacement
 from kok.api.etcd.store import EtcdBackupPolicy
-from kok.etcdclient.answers import clock_of, error_of
+from kok.etcdclient.answers import clock_of
+from kok.etcdclient.connection_errors import error_of
 from kok.etcdclient.model import EtcdError, Trouble
 from kok.operators.etcd import naming
-from kok.operators.etcd.etcdcluster import decide, hibernation, observe
-from kok.operators.etcd.etcdcluster.members.health import View, view
-from kok.operators.etcd.etcdcluster.observe import Answer, World
-from kok.operators.etcd.etcdcluster.operations import common, defragment, preflight, space
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.members.health import JudgedMember, judge_member
+from kok.operators.etcd.etcdcluster.observed import answers
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
+from kok.operators.etcd.etcdcluster.operations import action, hibernation, roll, run, space
 from kok.operators.etcd.etcdcluster.restores import rescue
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.settings import Tuning
 from kok.pki import LeafSpec, issue, new_ca
+from kok.runtime.conditions import Verdict
 
 UNTRUSTED = EtcdError(Trouble.UNTRUSTED, "does not agree on TLS with the operator")
 ADDRESS = f"127.{os.getpid() % 200 + 20}.3.1"
@@ -35,12 +38,12 @@ THEN = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 DATE = "Thu, 26 Nov 2026 12:00:00 GMT"
 
 
-def seen_at(clock: datetime | None, *, ready: bool = False, now: datetime = NOW) -> View:
+def seen_at(clock: datetime | None, *, ready: bool = False, now: datetime = NOW) -> JudgedMember:
     """A member that refuses the operator, and whose clock showed this."""
     obj = formed()
     answer = Answer(error=UNTRUSTED, clock=clock)
     world = a_world(obj, {0: says(0), 1: answer, 2: says(2)}, p1=a_pod(obj, 1, ready=ready))
-    return view(obj, world, obj.status.members[1], now)
+    return judge_member(obj, world, obj.status.members[1], now)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +149,9 @@ async def stranger(tmp_path: Path) -> AsyncIterator[None]:
 
 async def asked(*, ready: bool = True) -> Answer:
     obj = formed()
-    world = World(a_world(obj, p0=a_pod(obj, 0, ready=ready, podIP=ADDRESS)).children)
-    return (await observe.ask_members(obj, ["shop-etcd-0"], world))["shop-etcd-0"]
+    children = a_world(obj, p0=a_pod(obj, 0, ready=ready, podIP=ADDRESS)).children
+    world = Observed(children, tuning=Tuning(not_ready_deadline=0.3))
+    return (await answers.ask_members(obj, ["shop-etcd-0"], world))["shop-etcd-0"]
 
 
 async def test_a_member_that_refuses_the_operator_is_asked_for_its_clock(tmp_path: Path) -> None:
@@ -159,10 +163,7 @@ async def test_a_member_that_refuses_the_operator_is_asked_for_its_clock(tmp_pat
     assert answer.clock == THEN
 
 
-async def test_a_member_that_waits_for_its_peers_and_answers_nobody_shows_its_clock(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(observe, "NOT_READY_DEADLINE", 0.3)
+async def test_a_member_that_waits_for_its_peers_and_answers_nobody_shows_its_clock() -> None:
     async with served() as app:
         await web.TCPSite(app, ADDRESS, naming.METRICS_PORT).start()
         with socket.create_server((ADDRESS, naming.CLIENT_PORT)):
@@ -182,13 +183,13 @@ async def test_a_member_that_does_not_listen_has_no_clock() -> None:
 # --- the clock that recorded a time
 
 
-DAYS, SOON = timedelta(days=300), timedelta(days=1)
+DAYS, LOOK_SOON = timedelta(days=300), timedelta(days=1)
 THERE = {1: says(1, leader=1), 2: says(2, leader=1)}
 
 
-def full() -> Situation:
+def full() -> Assessment:
     obj = formed()
-    return Situation.of(obj, a_world(obj), NOW + SOON)
+    return Assessment.of(obj, a_world(obj), NOW + LOOK_SOON)
 
 
 def test_who_was_woken_by_a_clock_that_was_ahead_does_not_wake_for_days() -> None:
@@ -216,7 +217,7 @@ def test_members_that_were_replaced_in_the_future_do_not_hold_up_the_next_one() 
     gone = [EtcdReplacement(member=f"x{n}", at=NOW + DAYS, reason="lost") for n in range(3)]
     obj.status.replacements = gone
     world = without(a_world(obj, THERE, p0=None), ("PersistentVolumeClaim", "shop-etcd-0"))
-    action = decide.decide(Situation.of(obj, world, NOW))
+    action = run.next_action(Assessment.of(obj, world, NOW))
     assert action.states == {"shop-etcd-0": "Leaving"}
 
 
@@ -226,14 +227,14 @@ def test_a_member_that_was_defragmented_in_the_future_is_so_again() -> None:
     answers = {n: says(n, leader=0, **large) for n in range(3)}
     obj.status.members[1].defragmented_at = NOW + DAYS
     world = a_world(obj, answers)
-    assert "shop-etcd-1" in {m.name for m in defragment.wanting(Situation.of(obj, world, NOW))}
+    assert "shop-etcd-1" in {m.name for m in space.wanting(Assessment.of(obj, world, NOW))}
 
 
 def test_an_attempt_of_the_future_is_not_waited_for() -> None:
     operation = EtcdOperation(
         type="Grow", since=NOW + DAYS, reason="spec.members is 3", step="Adding", attempts=2
     )
-    assert common.backs_off(full(), operation) is None
+    assert action.backs_off(full(), operation) is None
 
 
 def test_a_backup_of_the_future_is_none_of_the_last_day() -> None:
@@ -241,21 +242,20 @@ def test_a_backup_of_the_future_is_none_of_the_last_day() -> None:
     store = {"volume": {"claim": "backups"}}
     s.obj.spec.backup = EtcdBackupPolicy.model_validate({"schedule": "0 * * * *", "store": store})
     s.obj.status.last_backup = EtcdBackupSummary(name="one", at=s.now, size=1)
-    assert preflight.backup_problems(s) == []
+    assert roll.backup_problems(s) == []
     s.obj.status.last_backup.at = NOW + DAYS
-    assert "no backup of the last 24 hours" in preflight.backup_problems(s)[0]
+    assert "no backup of the last 24 hours" in roll.backup_problems(s)[0]
 
 
 def test_a_member_that_has_been_unhealthy_since_the_future_is_so_from_now_on() -> None:
     obj = formed()
     obj.status.members[0].unhealthy_since = NOW + DAYS
-    found = view(obj, a_world(obj, THERE), obj.status.members[0], NOW)
+    found = judge_member(obj, a_world(obj, THERE), obj.status.members[0], NOW)
     assert found.entry.unhealthy_since == NOW
 
 
 def test_a_quorum_that_was_lost_in_the_future_is_so_from_now_on() -> None:
     obj = formed()
-    obj.status.set_condition("Available", False, "QuorumLost", "why", now=NOW, generation=1)
     obj.status.quorum_lost_at = NOW + DAYS
-    rescue.note(obj, NOW)
+    rescue.note(obj, Verdict(False, "QuorumLost", "why"), NOW)
     assert obj.status.quorum_lost_at == NOW

@@ -23,8 +23,14 @@ from tests.unit.operators.etcd.builders import (
 
 from kok.etcdclient.model import Alarm, EtcdError, Trouble
 from kok.operators.etcd.etcdcluster.members import health
-from kok.operators.etcd.etcdcluster.members.health import View, last_words, learn, view, views
-from kok.operators.etcd.etcdcluster.observe import Answer, World
+from kok.operators.etcd.etcdcluster.members.health import (
+    JudgedMember,
+    judge_member,
+    judge_members,
+    last_words,
+    learn,
+)
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
 
 SILENT = EtcdError(Trouble.SILENT, "does not answer in time")
 REFUSING = EtcdError(Trouble.NOT_LISTENING, "does not serve clients yet")
@@ -32,14 +38,14 @@ UNCLEAR = EtcdError(Trouble.REFUSED, "refuses: etcdserver: user name is empty")
 NAMES = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
 
 
-def one(number: int = 1, answer: Answer | None = None, **pods: Any) -> View:
+def one(number: int = 1, answer: Answer | None = None, **pods: Any) -> JudgedMember:
     """Member `number` of a formed cluster whose others are well."""
     obj = formed()
     answers = {n: says(n) for n in range(3)}
     if answer is not None:
         answers[number] = answer
     world = a_world(obj, answers, **pods)
-    return view(obj, world, obj.status.members[number], NOW)
+    return judge_member(obj, world, obj.status.members[number], NOW)
 
 
 def test_a_healthy_member_is_told_with_all_that_it_says() -> None:
@@ -83,7 +89,7 @@ def test_a_member_that_is_silent_stays_as_last_seen() -> None:
     obj = formed()
     obj.status.members[1].version, obj.status.members[1].db_size = "3.6.9", 77
 
-    seen = view(obj, a_world(obj, {0: says(0)}, p1=None), obj.status.members[1], NOW)
+    seen = judge_member(obj, a_world(obj, {0: says(0)}, p1=None), obj.status.members[1], NOW)
 
     assert (seen.entry.version, seen.entry.db_size) == ("3.6.9", 77)
     assert (seen.entry.role, seen.entry.ready, seen.entry.node) == ("Unknown", False, None)
@@ -158,7 +164,7 @@ def test_why_a_member_is_not_healthy(pod: dict[str, Any] | None, sentence: str) 
     obj = formed()
     world = a_world(obj, {0: says(0), 2: says(2)}, p1=pod)
 
-    seen = view(obj, world, obj.status.members[1], NOW)
+    seen = judge_member(obj, world, obj.status.members[1], NOW)
 
     assert seen.entry.message == sentence
     assert seen.condition == "pending"
@@ -180,7 +186,7 @@ def test_a_volume_that_waits_names_what_is_wrong_with_its_class() -> None:
     pod = a_pod(obj, 1, ready=False, conditions=[{"type": "PodScheduled", "status": "False"}])
     world = a_world(obj, {0: says(0)}, "StorageClass fast does not exist", p1=pod)
 
-    seen = view(obj, world, obj.status.members[1], NOW)
+    seen = judge_member(obj, world, obj.status.members[1], NOW)
 
     assert seen.entry.message == "StorageClass fast does not exist"
 
@@ -192,7 +198,7 @@ def test_a_member_without_its_volume_is_lost() -> None:
     obj = formed()
     world = without(a_world(obj, {0: says(0)}, p1=None), ("PersistentVolumeClaim", NAMES[1]))
 
-    seen = view(obj, world, obj.status.members[1], NOW)
+    seen = judge_member(obj, world, obj.status.members[1], NOW)
 
     assert seen.condition == "lost"
     assert "PersistentVolumeClaim shop-etcd-1, is gone" in (seen.entry.message or "")
@@ -202,7 +208,7 @@ def test_a_member_that_still_runs_on_a_deleted_volume_is_not_lost_yet() -> None:
     obj = formed()
     world = without(a_world(obj), ("PersistentVolumeClaim", NAMES[1]))
 
-    assert view(obj, world, obj.status.members[1], NOW).condition == "healthy"
+    assert judge_member(obj, world, obj.status.members[1], NOW).condition == "healthy"
 
 
 @pytest.mark.parametrize("state", [{"running": {}}, {"waiting": {"reason": "CrashLoopBackOff"}}])
@@ -223,7 +229,7 @@ def test_a_member_whose_persistent_volume_is_gone_is_lost() -> None:
     world = a_world(obj, {0: says(0)}, p1=a_pod(obj, 1, ready=False))
     world.children["PersistentVolumeClaim", NAMES[1]]["status"]["phase"] = "Lost"
 
-    seen = view(obj, world, obj.status.members[1], NOW)
+    seen = judge_member(obj, world, obj.status.members[1], NOW)
 
     assert seen.condition == "lost"
     assert "the PersistentVolume of PersistentVolumeClaim shop-etcd-1" in (seen.entry.message or "")
@@ -316,7 +322,7 @@ def test_alarms_are_told_by_name_of_member() -> None:
 
 
 def test_all_members_are_told_in_order() -> None:
-    assert [v.entry.name for v in views(formed(), World(), NAMES, NOW)] == list(NAMES)
+    assert [v.entry.name for v in judge_members(formed(), Observed(), NAMES, NOW)] == list(NAMES)
 
 
 @given(st.text())

@@ -11,16 +11,16 @@ from tests.unit.operators.etcd.builders import NOW, a_pod, a_world, formed, says
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
-from kok.operators.etcd.etcdcluster.members import proven
+from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.members.lost import CORRUPT, EMPTY_VOLUME, why_lost
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 
 ENTRY = EtcdMember(name="shop-etcd-1", id="id-1")
 LONG_ILL = ENTRY.model_copy(update={"unhealthy_since": NOW - timedelta(minutes=6)})
 CRASHING = {"waiting": {"reason": "CrashLoopBackOff"}}
 
 
-def world_with(pod: Manifest | None, *, answers: bool = False) -> World:
+def world_with(pod: Manifest | None, *, answers: bool = False) -> Observed:
     said = {0: says(0), 2: says(2)} | ({1: says(1)} if answers else {})
     return a_world(formed(), said, p1=pod)
 
@@ -92,7 +92,7 @@ def test_a_node_that_is_gone_is_a_loss_after_a_while(pod: Manifest) -> None:
 def test_a_pod_that_asks_for_what_no_node_has_is_no_loss() -> None:
     """What its settings are now is told by the pod, with which it was healthy by the entry."""
     obj = formed(resources={"requests": {"cpu": "900"}})
-    entry = LONG_ILL.model_copy(update={"healthy_with": proven.made_of(a_pod(formed(), 1))})
+    entry = LONG_ILL.model_copy(update={"healthy_with": templates.made_of(a_pod(formed(), 1))})
     asks = unscheduled(obj)
 
     assert why_lost(obj, world_with(asks), entry, NOW) is None
@@ -101,7 +101,7 @@ def test_a_pod_that_asks_for_what_no_node_has_is_no_loss() -> None:
 
 
 def test_another_ca_does_not_bring_a_node_back() -> None:
-    known = proven.made_of(a_pod(formed(), 1)).partition("/")[0]
+    known = templates.made_of(a_pod(formed(), 1)).partition("/")[0]
     entry = LONG_ILL.model_copy(update={"healthy_with": f"{known}/an-earlier-one"})
 
     assert why_lost(formed(), world_with(unscheduled()), entry, NOW) is not None
@@ -133,7 +133,7 @@ def test_a_pod_that_waits_for_its_first_volume_is_no_loss() -> None:
     world = world_with(unscheduled())
     claim = dict(world.children["PersistentVolumeClaim", "shop-etcd-1"])
     claim["status"] = {"phase": "Pending"}
-    world = World(
+    world = Observed(
         {**world.children, ("PersistentVolumeClaim", "shop-etcd-1"): claim}, world.answers
     )
 

@@ -20,6 +20,7 @@ from tests.unit.operators.etcd.builders import (
     formed,
     learner,
     listed,
+    report,
     says,
     seen,
     wants,
@@ -28,15 +29,15 @@ from tests.unit.operators.etcd.builders import (
 
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.etcdclient.model import Alarm, EtcdError, Listed, Trouble
-from kok.operators.etcd import metrics, reasons
-from kok.operators.etcd.etcdcluster import decide
-from kok.operators.etcd.etcdcluster.conditions.report import report
+from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.members import health, roles
-from kok.operators.etcd.etcdcluster.observe import Answer, World
-from kok.operators.etcd.etcdcluster.operations import survivor
-from kok.operators.etcd.etcdcluster.operations.recover import PATIENCE, Tell
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.metrics import show
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
+from kok.operators.etcd.etcdcluster.operations import recover, run
+from kok.operators.etcd.etcdcluster.operations.recover import Tell
 from kok.operators.etcd.etcdcluster.restores import rescue
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.settings import Tuning
 from kok.runtime.controller.reconciler import Pass
 
 SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))
@@ -53,18 +54,18 @@ def tells(number: int, *of: int) -> Answer:
     return replace(says(number, leader=number), members=listing(*of))
 
 
-def world_of(obj: EtcdCluster, answers: dict[int, Answer]) -> World:
+def world_of(obj: EtcdCluster, answers: dict[int, Answer]) -> Observed:
     """All pods are ready; members that are not among the answers are silent."""
     children = seen(obj, ()).children
     names = {m.name: int(m.name.rpartition("-")[2]) for m in obj.status.members}
-    return World(children, {name: answers.get(n, SILENT) for name, n in names.items()})
+    return Observed(children, {name: answers.get(n, SILENT) for name, n in names.items()})
 
 
-def after(obj: EtcdCluster, world: World, passes: int) -> EtcdCluster:
+def after(obj: EtcdCluster, world: Observed, passes: int) -> EtcdCluster:
     """The object after some passes at a second's distance that all see the same."""
     for second in range(passes):
-        s = Situation.of(obj, world, NOW + timedelta(seconds=second))
-        decide.record(QUIET, obj, decide.decide(s))
+        s = Assessment.of(obj, world, NOW + timedelta(seconds=second))
+        run.record(QUIET, obj, run.next_action(s))
     return obj
 
 
@@ -107,7 +108,7 @@ def test_nobody_leaves_by_the_word_of_one_while_another_is_on_its_way_out() -> N
 def test_whose_list_lacks_a_member_is_told() -> None:
     obj = formed()
 
-    views = Situation.of(obj, world_of(obj, {0: tells(0, 0)}), NOW).views
+    views = Assessment.of(obj, world_of(obj, {0: tells(0, 0)}), NOW).members
 
     lacks = "the list of members that shop-etcd-0 tells lacks it"
     assert [lacks in (view.entry.message or "") for view in views] == [False, True, True]
@@ -130,7 +131,7 @@ def test_an_id_that_one_member_made_up_for_another_removes_nobody() -> None:
 
     assert states(obj) == {"Member": 3}
     assert [m.id for m in obj.status.members] == ["id-0", "id-1", "id-2"]
-    assert all(v.condition == "healthy" for v in Situation.of(obj, whole, NOW).views)
+    assert all(v.condition == "healthy" for v in Assessment.of(obj, whole, NOW).members)
 
 
 # --- what a majority says, in each state on the way
@@ -161,8 +162,8 @@ def test_while_it_still_votes_it_counts() -> None:
     one = world_of(obj, {0: tells(0, 0, 1)})
     both = world_of(obj, {0: tells(0, 0, 1), 1: tells(1, 0, 1)})
 
-    assert Situation.of(obj, one, NOW).listed is None
-    assert Situation.of(obj, both, NOW).listed == listing(0, 1)
+    assert Assessment.of(obj, one, NOW).listed is None
+    assert Assessment.of(obj, both, NOW).listed == listing(0, 1)
 
 
 def test_a_learner_is_not_asked_and_one_that_votes_is() -> None:
@@ -173,7 +174,7 @@ def test_a_learner_is_not_asked_and_one_that_votes_is() -> None:
     learns = seen(obj, (*listing(0, 1), learner(2)), a2=None)
     votes = seen(obj, three, a1=SILENT)
 
-    assert Situation.of(obj, learns, NOW).listed == (*listing(0, 1), learner(2))
+    assert Assessment.of(obj, learns, NOW).listed == (*listing(0, 1), learner(2))
     assert action(obj, votes).states["shop-etcd-2"] == "Member"
 
 
@@ -181,20 +182,20 @@ def test_the_first_of_a_cluster_that_grows_is_its_majority() -> None:
     obj = with_state(formed(1), 1, "Joining")
     doing(wants(obj, 3), "Grow", member="shop-etcd-1")
 
-    assert Situation.of(obj, world_of(obj, {0: tells(0, 0)}), NOW).listed == listing(0)
+    assert Assessment.of(obj, world_of(obj, {0: tells(0, 0)}), NOW).listed == listing(0)
 
 
 def test_members_of_somebody_else_are_not_waited_for() -> None:
     obj = formed(1)
 
-    assert Situation.of(obj, world_of(obj, {0: tells(0, *NUMBERS)}), NOW).listed == listed(5)
+    assert Assessment.of(obj, world_of(obj, {0: tells(0, *NUMBERS)}), NOW).listed == listed(5)
 
 
 @pytest.mark.parametrize(("step", "agreed"), [("Fence", False), ("Force", True), ("Settle", True)])
 def test_a_survivor_is_believed_alone_once_it_goes_on_alone(step: str, agreed: bool) -> None:
     obj = doing(formed(), "Recover", member="shop-etcd-1", step=step)
 
-    found = Situation.of(obj, world_of(obj, {1: tells(1, 1)}), NOW).listed
+    found = Assessment.of(obj, world_of(obj, {1: tells(1, 1)}), NOW).listed
 
     assert found == (listing(1) if agreed else None)
 
@@ -210,11 +211,11 @@ def foreign(number: int, **more: Any) -> Answer:
 def observed(obj: EtcdCluster, answers: dict[int, Answer]) -> EtcdCluster:
     """The object after a pass that saw these answers, all others' pods being gone."""
     gone = {f"p{n}": None for n in NUMBERS if n not in answers}
-    s = Situation.of(obj, a_world(obj, answers, **gone), NOW)
-    report(s, None, None, decide.decide(s))
-    rescue.note(obj, NOW)
-    survivor.note(s)
-    metrics.show(obj, s.world)
+    s = Assessment.of(obj, a_world(obj, answers, **gone), NOW)
+    available = report(s, None, None, run.next_action(s))
+    rescue.note(obj, available, NOW)
+    recover.note_logs(s, available)
+    show(obj, s.observed)
     return obj
 
 
@@ -315,9 +316,9 @@ def test_no_recovery_begins_while_anybody_finds_a_quorum() -> None:
     """The operator may be cut off from the others, which are no less a quorum for that."""
     obj = allowed()
     found = world_of(obj, {0: tells(0, 0, 1, 2)})
-    world = World(found.children, found.answers, worker_image="kok:1")
+    world = Observed(found.children, found.answers, worker_image="kok:1")
 
-    assert decided(obj, world, seconds=2 * PATIENCE.total_seconds()) is None
+    assert decided(obj, world, seconds=2 * Tuning().recover_after.total_seconds()) is None
 
 
 def test_one_that_finds_a_quorum_calls_a_recovery_off() -> None:

@@ -14,35 +14,37 @@ from tests.unit.operators.etcd.builders import (
     action,
     doing,
     formed,
+    report,
     says,
     without,
 )
+from tests.unit.operators.etcd.etcdcluster.restores.builders import passing, restoring
 from tests.unit.operators.etcd.etcdcluster.restores.test_rescue import NAME, made, proven
-from tests.unit.operators.etcd.etcdcluster.restores.test_takeover import passing, restoring
 
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster import reconcile
+from kok.operators.etcd.etcdcluster.act import adopt
 from kok.operators.etcd.etcdcluster.conditions import obstacles
-from kok.operators.etcd.etcdcluster.conditions.report import report
-from kok.operators.etcd.etcdcluster.members import proven as settled
-from kok.operators.etcd.etcdcluster.members.proven import STEADY
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.members import templates
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.members.templates import STEADY
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.runtime.conditions import Verdict
 
 LONG = timedelta(hours=1)
+LOST = Verdict(False, reasons.QUORUM_LOST)
 TYPO = {"limits": {"memory": "16Mi"}}
 OOM = {"exitCode": 137, "reason": "OOMKilled"}
 CRASHING = {"waiting": {"reason": "CrashLoopBackOff"}}
 
 
-def seen(obj: EtcdCluster, world: World, at: datetime) -> EtcdCluster:
+def seen(obj: EtcdCluster, world: Observed, at: datetime) -> EtcdCluster:
     """The object after a pass."""
-    report(Situation.of(obj, world, at), None, None, None)
-    rescue.note(obj, at)
+    available = report(Assessment.of(obj, world, at))
+    rescue.note(obj, available, at)
     return obj
 
 
@@ -70,19 +72,19 @@ def down(obj: EtcdCluster, number: int, ca: str | None = None) -> Manifest:
     return pod
 
 
-def fallen(obj: EtcdCluster, **ca: str) -> World:
+def fallen(obj: EtcdCluster, **ca: str) -> Observed:
     """No member lives, all having what the spec says."""
     return a_world(obj, {}, **{f"p{n}": down(obj, n, **ca) for n in range(3)})
 
 
-def judged(obj: EtcdCluster, world: World, *restores: Any) -> rescue.Rescue | None:
+def judged(obj: EtcdCluster, world: Observed, *restores: Any) -> rescue.Rescue | None:
     """What the policy means when all of its time has passed."""
     seen(obj, world, NOW)
     then = NOW + LONG
-    return rescue.judge(Situation.of(seen(obj, world, then), world, then), [proven()], restores)
+    return rescue.judge(Assessment.of(seen(obj, world, then), world, then), [proven()], restores)
 
 
-def restored(obj: EtcdCluster, world: World) -> str | None:
+def restored(obj: EtcdCluster, world: Observed) -> str | None:
     found = judged(obj, world)
     return found.backup if found is not None else None
 
@@ -164,7 +166,7 @@ def test_volumes_that_were_adopted_are_not_given_up_for_settings_that_are_wrong(
     class Quiet:
         def event(self, *_: Any) -> None: ...
 
-    reconcile.adopt(Quiet(), obj, obstacles.Adoption(CLUSTER_ID, ids))  # type: ignore[arg-type]
+    adopt(Quiet(), obj, obstacles.Adoption(CLUSTER_ID, ids))  # type: ignore[arg-type]
 
     assert restored(obj, fallen(obj)) is None
 
@@ -194,17 +196,17 @@ def test_a_restore_that_was_made_before_does_not_begin_meanwhile(phase: str) -> 
     obj = steady()
     seen(obj, fallen(obj), NOW)
     mine = made(phase, NAME)
-    then = Situation.of(obj, fallen(obj), NOW + LONG)
+    then = Assessment.of(obj, fallen(obj), NOW + LONG)
     assert rescue.eligible(then, [mine]) == [mine]
 
     changed = given(obj, **TYPO)
 
     found = judged(changed, fallen(changed), mine)
-    assert rescue.eligible(Situation.of(changed, fallen(changed), NOW + LONG), [mine]) == []
+    assert rescue.eligible(Assessment.of(changed, fallen(changed), NOW + LONG), [mine]) == []
     assert found is not None
     assert found.is_blocked
     assert "did not run for long with what they have been given" in found.message
-    assert rescue.to_be_called_off(changed, [mine]) == []
+    assert rescue.to_be_called_off(changed, LOST, [mine]) == []
 
 
 @pytest.mark.parametrize("minutes", [4, 6, 61])
@@ -224,7 +226,7 @@ def test_a_roll_to_what_no_node_can_run_gives_no_member_up(minutes: int) -> None
 
 def test_what_the_operator_did_not_watch_makes_nobody_steady() -> None:
     obj = formed()
-    world = World(a_world(obj).children, a_world(obj).answers, watched_since=NOW)
+    world = Observed(a_world(obj).children, a_world(obj).answers, watched_since=NOW)
     seen(obj, a_world(obj), NOW - LONG)
 
     for member in obj.status.members:
@@ -233,6 +235,6 @@ def test_what_the_operator_did_not_watch_makes_nobody_steady() -> None:
     assert [m.steady_with for m in obj.status.members] == [None] * 3
 
     seen(obj, world, NOW + STEADY)
-    pods = [settled.made_of(a_pod(obj, n)) for n in range(3)]
+    pods = [templates.made_of(a_pod(obj, n)) for n in range(3)]
     assert [m.steady_with for m in obj.status.members] == pods
     assert obj.status.is_true(reasons.AVAILABLE)

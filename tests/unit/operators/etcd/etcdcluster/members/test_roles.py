@@ -19,12 +19,13 @@ from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
 from kok.kube.apply.serverside import index
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster import children, reconcile, render
+from kok.operators.etcd.etcdcluster import act, render
 from kok.operators.etcd.etcdcluster.conditions import obstacles
-from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Problem
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Obstacle
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World
-from kok.operators.etcd.etcdcluster.render import Facts, Start
+from kok.operators.etcd.etcdcluster.observed import children
+from kok.operators.etcd.etcdcluster.observed.model import Observed
+from kok.operators.etcd.etcdcluster.render import Start, VolumeNotes
 
 SEED = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
 
@@ -52,8 +53,8 @@ def test_a_member_that_was_seen_never_starts_empty_again() -> None:
 
 def test_the_note_on_the_volume_suffices_where_the_status_was_lost() -> None:
     obj = begun()
-    noted = render.volume(obj, SEED[1], Facts(CLUSTER_ID, "id-1"), None)
-    world = World(index([noted]))
+    noted = render.volume(obj, SEED[1], VolumeNotes(CLUSTER_ID, "id-1"), None)
+    world = Observed(index([noted]))
 
     assert roles.start_of(obj, world, SEED[1]) == Start()
     assert roles.start_of(obj, world, SEED[0]) == Start(SEED)
@@ -68,7 +69,7 @@ def test_a_member_outside_the_seed_never_forms_a_cluster() -> None:
 def test_nothing_starts_as_new_before_the_seed_is_recorded() -> None:
     obj = an_etcd(members=3)
 
-    assert roles.start_of(obj, World(), SEED[0]) == Start()
+    assert roles.start_of(obj, Observed(), SEED[0]) == Start()
 
 
 # --- volumes
@@ -76,7 +77,7 @@ def test_nothing_starts_as_new_before_the_seed_is_recorded() -> None:
 
 def test_a_volume_is_made_only_where_there_was_none() -> None:
     obj = begun()
-    nothing = World()
+    nothing = Observed()
     whole = a_world(obj)
     no_volume = without(whole, ("PersistentVolumeClaim", SEED[0]))
 
@@ -98,22 +99,22 @@ def test_a_member_whose_volume_is_gone_never_starts_as_new() -> None:
 
 def left(
     *, cluster_id: str | None = "abc", count: int = 3, version: str = "3.6.10", **meta: object
-) -> World:
+) -> Observed:
     """Volumes that an earlier EtcdCluster of the name retained."""
     old = an_etcd(members=3, deletionPolicy="Retain", version=version)
     old.metadata.uid = "an-earlier-uid"
     claims: list[Manifest] = []
     for number in range(count):
-        facts = Facts(cluster_id, f"id-{number}" if cluster_id else None)
+        facts = VolumeNotes(cluster_id, f"id-{number}" if cluster_id else None)
         claim = render.volume(old, f"shop-etcd-{number}", facts, None)
         claim["metadata"].update(meta)
         claims.append(claim)
-    return World(index(claims))
+    return Observed(index(claims))
 
 
-def blocked(obj: EtcdCluster, world: World) -> Problem:
+def blocked(obj: EtcdCluster, world: Observed) -> Obstacle:
     found = obstacles.obstacle(obj, world)
-    assert isinstance(found, Problem)
+    assert isinstance(found, Obstacle)
     return found
 
 
@@ -132,13 +133,13 @@ def test_consent_must_name_the_cluster_that_is_there() -> None:
     assert "other is not their cluster ID" in blocked(obj, left()).message
 
 
-def left_alone(step: str) -> World:
+def left_alone(step: str) -> Observed:
     """What is left of an EtcdCluster that was deleted while member 1 was to go on alone."""
     old = doing(formed(), "Recover", member="shop-etcd-1", step=step)
-    claims = reconcile._volumes(old, a_world(old))
+    claims = act._volumes(old, a_world(old))
     for claim in claims:
         claim["metadata"]["labels"][naming.LABEL_OWNER_UID] = "an-earlier-uid"
-    return World(index([children._volume(claim) for claim in claims]))
+    return Observed(index([children._volume(claim) for claim in claims]))
 
 
 @pytest.mark.parametrize("step", ["Force", "Settle"])
@@ -166,7 +167,7 @@ def test_before_it_went_on_alone_all_are_adopted() -> None:
 
 def test_a_status_that_was_lost_brings_no_fenced_member_back() -> None:
     old = doing(formed(), "Recover", member="shop-etcd-1", step="Force")
-    world = World(index(reconcile._volumes(old, a_world(old))))
+    world = Observed(index(act._volumes(old, a_world(old))))
 
     found = obstacles.obstacle(an_etcd(members=3), world)
 
@@ -201,7 +202,7 @@ def test_adoption_is_refused_where_it_would_harm(
 def test_members_of_any_number_are_adopted() -> None:
     obj = an_etcd(members=1, annotations={naming.ANNOTATION_ADOPT: "abc"})
     world = left(count=8)
-    world = World({key: m for key, m in world.children.items() if key[1] == "shop-etcd-7"})
+    world = Observed({key: m for key, m in world.children.items() if key[1] == "shop-etcd-7"})
 
     assert obstacles.obstacle(obj, world) == Adoption("abc", {"shop-etcd-7": "id-7"})
 
@@ -233,13 +234,14 @@ def test_our_own_volumes_are_no_leftovers() -> None:
 def test_a_status_that_was_lost_is_read_off_the_volumes() -> None:
     obj = an_etcd(members=3)
     claims = [
-        render.volume(obj, f"shop-etcd-{n}", Facts(CLUSTER_ID, f"id-{n}"), None) for n in (0, 4, 7)
+        render.volume(obj, f"shop-etcd-{n}", VolumeNotes(CLUSTER_ID, f"id-{n}"), None)
+        for n in (0, 4, 7)
     ]
-    joining = render.volume(obj, "shop-etcd-8", Facts(), None)
-    going = render.volume(obj, "shop-etcd-3", Facts(CLUSTER_ID, "id-3"), None)
+    joining = render.volume(obj, "shop-etcd-8", VolumeNotes(), None)
+    going = render.volume(obj, "shop-etcd-3", VolumeNotes(CLUSTER_ID, "id-3"), None)
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 
-    found = obstacles.obstacle(obj, World(index([*claims, joining, going])))
+    found = obstacles.obstacle(obj, Observed(index([*claims, joining, going])))
 
     ids = {f"shop-etcd-{n}": f"id-{n}" for n in (0, 4, 7)}
     assert found == Adoption(CLUSTER_ID, ids)
@@ -248,10 +250,11 @@ def test_a_status_that_was_lost_is_read_off_the_volumes() -> None:
 def test_volumes_of_two_clusters_are_no_cluster() -> None:
     obj = an_etcd(members=3)
     claims = [
-        render.volume(obj, f"shop-etcd-{n}", Facts(f"cluster-{n}", f"id-{n}"), None) for n in (0, 1)
+        render.volume(obj, f"shop-etcd-{n}", VolumeNotes(f"cluster-{n}", f"id-{n}"), None)
+        for n in (0, 1)
     ]
 
-    assert "hold data of several etcd clusters" in blocked(obj, World(index(claims))).message
+    assert "hold data of several etcd clusters" in blocked(obj, Observed(index(claims))).message
 
 
 # --- names
@@ -260,7 +263,7 @@ def test_volumes_of_two_clusters_are_no_cluster() -> None:
 def test_an_object_of_somebody_else_is_told_and_left_alone() -> None:
     obj = an_etcd(members=1)
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop-etcd-client"}}
-    world = World(index([service]))
+    world = Observed(index([service]))
 
     problem = blocked(obj, world)
 
@@ -274,7 +277,7 @@ def test_an_object_of_another_controller_is_not_ours_whatever_its_labels() -> No
     ca = render.ca_secret(obj, CA)
     ca["metadata"]["ownerReferences"][0]["uid"] = "somebody"
 
-    assert obstacles.taken(obj, World(index([ca]))) == [("Secret", "shop-etcd-ca")]
+    assert obstacles.taken(obj, Observed(index([ca]))) == [("Secret", "shop-etcd-ca")]
 
 
 def test_a_ca_that_was_put_back_by_hand_is_ours_only_if_one_was_recorded() -> None:
@@ -285,7 +288,7 @@ def test_a_ca_that_was_put_back_by_hand_is_ours_only_if_one_was_recorded() -> No
 
 
 def test_an_unknown_version_is_told_before_anything_is_made() -> None:
-    problem = blocked(an_etcd(version="3.5.3"), World())
+    problem = blocked(an_etcd(version="3.5.3"), Observed())
 
     assert problem.reason == reasons.UNSUPPORTED_VERSION
     assert problem.message.startswith("spec.version: ")
@@ -327,6 +330,6 @@ def test_pods_that_trust_another_ca_are_found() -> None:
     wanted = index([render.statefulset(obj, SEED[0], "sha256:other")])
     obj.status.ca_fingerprint = "sha256:other"
 
-    stale = roles.pods_with_another_ca(obj, World({**world.children, **wanted}))
+    stale = roles.pods_with_another_ca(obj, Observed({**world.children, **wanted}))
 
     assert [pod["metadata"]["name"] for pod in stale] == ["shop-etcd-0-0"]

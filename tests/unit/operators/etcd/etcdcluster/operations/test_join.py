@@ -22,8 +22,8 @@ from kok.kube.apply.serverside import index
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.observe import World
-from kok.operators.etcd.etcdcluster.operations.calls import AddLearner, Nudge, Promote
+from kok.operators.etcd.etcdcluster.observed.model import Observed
+from kok.operators.etcd.etcdcluster.operations.action import AddLearner, Nudge, Promote
 
 
 def test_a_new_member_is_recorded_before_anything_is_made_of_it() -> None:
@@ -130,8 +130,8 @@ def test_a_container_that_waited_for_its_list_is_looked_at_again() -> None:
     world = seen(obj, (*listed(), learner(3, started=False)), a3=None)
     waits = a_pod(obj, 3, ready=False, state={"waiting": {"reason": "CreateContainerConfigError"}})
     starts = render.start_map(obj, {"shop-etcd-3": roles.start_of(obj, world, "shop-etcd-3")})
-    without_list = World({**world.children, **index([waits])}, world.answers)
-    with_list = World({**without_list.children, **index([starts])}, world.answers)
+    without_list = Observed({**world.children, **index([waits])}, world.answers)
+    with_list = Observed({**without_list.children, **index([starts])}, world.answers)
 
     assert action(obj, without_list).call is None
     assert action(obj, with_list).call == Nudge("shop-etcd-3-0", "pod-3")

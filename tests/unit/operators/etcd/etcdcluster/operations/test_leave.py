@@ -18,7 +18,7 @@ from tests.unit.operators.etcd.builders import (
 
 from kok.etcdclient.model import Listed
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster.operations.calls import MoveLeader, Remove
+from kok.operators.etcd.etcdcluster.operations.action import MoveLeader, Remove
 
 
 def test_the_highest_number_leaves_first() -> None:

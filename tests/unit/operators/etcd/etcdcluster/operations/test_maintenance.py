@@ -12,12 +12,19 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.etcdclient.model import Alarm, Hash
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.conditions import space
-from kok.operators.etcd.etcdcluster.observe import Answer, World
-from kok.operators.etcd.etcdcluster.operations.calls import MoveLeader, Remove
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
+from kok.operators.etcd.etcdcluster.operations.action import MoveLeader, Remove
 from kok.operators.etcd.etcdcluster.operations.corrupt import Compare, is_wrong
-from kok.operators.etcd.etcdcluster.operations.defragment import PAUSE, Defragment, is_open
-from kok.operators.etcd.etcdcluster.operations.space import CAP, Compact, Disarm, NoRoom
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.etcdcluster.operations.space import (
+    CAP,
+    PAUSE,
+    Compact,
+    Defragment,
+    Disarm,
+    NoRoom,
+    is_open,
+)
 
 GB = 10**9
 QUOTA = 6_871_947_673
@@ -28,8 +35,8 @@ def answers(**more: Any) -> dict[int, Answer]:
     return {n: says(n, **more) for n in range(3)}
 
 
-def at(obj: EtcdCluster, world: World, **later: float) -> Situation:
-    return Situation.of(obj, world, NOW + timedelta(**later))
+def at(obj: EtcdCluster, world: Observed, **later: float) -> Assessment:
+    return Assessment.of(obj, world, NOW + timedelta(**later))
 
 
 # --- defragmentation

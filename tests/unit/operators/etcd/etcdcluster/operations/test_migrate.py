@@ -18,7 +18,7 @@ from tests.unit.operators.etcd.builders import (
 
 from kok.kube.apply.serverside import index
 from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster.observe import World
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 
 
 def test_a_member_on_the_wrong_class_gets_a_successor_first() -> None:
@@ -52,7 +52,7 @@ def test_a_successor_that_is_not_healthy_yet_is_not_the_one_that_leaves() -> Non
     doing(obj, "Migrate", member="shop-etcd-3", replaces="shop-etcd-0")
     world = seen(obj, (listed(1)[0], learner(3, votes=True)))
     unready = a_pod(obj, 3, ready=False)
-    world = World({**world.children, **index([unready])}, world.answers)
+    world = Observed({**world.children, **index([unready])}, world.answers)
     obj.spec.storage.class_name = "fast"
 
     found = action(obj, world)

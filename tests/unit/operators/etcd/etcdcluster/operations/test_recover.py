@@ -6,23 +6,31 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from tests.unit.operators.etcd.builders import CLUSTER_ID, NOW, a_world, formed, says, without
+from tests.unit.operators.etcd.builders import (
+    CLUSTER_ID,
+    NOW,
+    a_world,
+    formed,
+    report,
+    says,
+    without,
+)
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
 from kok.api.etcd.status import EtcdHibernation
-from kok.operators.etcd import reasons
-from kok.operators.etcd.etcdcluster import decide, hibernation, render
-from kok.operators.etcd.etcdcluster.conditions.report import report
+from kok.operators.etcd import clusterstatus, reasons
+from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles, templates
-from kok.operators.etcd.etcdcluster.observe import Answer, World
-from kok.operators.etcd.etcdcluster.operations import Action, recover, survivor
-from kok.operators.etcd.etcdcluster.operations.recover import PATIENCE, Fence, Tell
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
+from kok.operators.etcd.etcdcluster.operations import Action, recover, run
+from kok.operators.etcd.etcdcluster.operations.recover import SILENCE, Fence, Tell
 from kok.operators.etcd.etcdcluster.operations.roll import Restart
-from kok.operators.etcd.etcdcluster.operations.survivor import SILENCE
 from kok.operators.etcd.etcdcluster.restores import rescue
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.settings import Tuning
 
 ALL = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
+PATIENCE = Tuning().recover_after
 LATER = PATIENCE.total_seconds()
 
 
@@ -42,9 +50,8 @@ def lost_five() -> EtcdCluster:
 
 def told(obj: EtcdCluster, answers: dict[int, Answer], seconds: float = 0) -> EtcdCluster:
     """The object after a pass in which these members answered."""
-    situation = Situation.of(obj, world_of(obj, answers), NOW + timedelta(seconds=seconds))
-    report(situation, None, None, decide.decide(situation))
-    survivor.note(situation)
+    situation = Assessment.of(obj, world_of(obj, answers), NOW + timedelta(seconds=seconds))
+    recover.note_logs(situation, report(situation, None, None, run.next_action(situation)))
     return obj
 
 
@@ -52,12 +59,12 @@ def alone(number: int = 1, **more: Any) -> dict[int, Answer]:
     return {number: says(number, leader=None, quorum=False, **more)}
 
 
-def world_of(obj: EtcdCluster, answers: dict[int, Answer], **pods: Any) -> World:
+def world_of(obj: EtcdCluster, answers: dict[int, Answer], **pods: Any) -> Observed:
     return replace(a_world(obj, answers, **pods), worker_image="kok:1")
 
 
-def decided(obj: EtcdCluster, world: World, seconds: float = LATER) -> Action | None:
-    return decide.decide(Situation.of(obj, world, NOW + timedelta(seconds=seconds)))
+def decided(obj: EtcdCluster, world: Observed, seconds: float = LATER) -> Action | None:
+    return run.next_action(Assessment.of(obj, world, NOW + timedelta(seconds=seconds)))
 
 
 def recovering(step: str) -> EtcdCluster:
@@ -146,7 +153,7 @@ def test_a_member_that_lost_its_volume_is_not_waited_for() -> None:
 
 def test_what_members_held_is_forgotten_when_a_quorum_is_back() -> None:
     obj = told(lost(), alone(raft_index=2**64 - 1))
-    assert obj.status.members[1].log_index == survivor.MOST, "the API server takes no more"
+    assert obj.status.members[1].log_index == recover.MOST, "the API server takes no more"
 
     told(obj, {n: says(n) for n in range(3)})
 
@@ -199,12 +206,12 @@ def passed(
 ) -> EtcdCluster:
     """The object after a pass over it, of which only the decisions are made."""
     now = NOW + later
-    situation = Situation.of(obj, world_of(obj, answers, **pods), now)
-    still = hibernation.stands_still(obj.status)
-    decision = None if still else decide.decide(situation)
-    report(situation, None, None, decision)
-    recover.lapse(obj, now)
-    rescue.note(obj, now)
+    situation = Assessment.of(obj, world_of(obj, answers, **pods), now)
+    still = clusterstatus.stands_still(obj.status)
+    decision = None if still else run.next_action(situation)
+    available = report(situation, None, None, decision)
+    recover.lapse(obj, available, now)
+    rescue.note(obj, available, now)
     recover.use_consent(obj, obj.status.operation, decision.operation if decision else None, now)
     obj.status.operation = decision.operation if decision else None
     return obj

@@ -23,11 +23,12 @@ from kok.api.etcd.status import EtcdBackupSummary
 from kok.etcdclient.model import Alarm
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.members import templates
-from kok.operators.etcd.etcdcluster.observe import Answer, World
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed
 from kok.operators.etcd.etcdcluster.operations import roll
-from kok.operators.etcd.etcdcluster.operations.calls import MoveLeader
-from kok.operators.etcd.etcdcluster.operations.roll import PATIENCE, Restart
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.operators.etcd.etcdcluster.operations.action import MoveLeader
+from kok.operators.etcd.etcdcluster.operations.roll import Restart
+from kok.operators.etcd.settings import Tuning
 
 ALL = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
 SETTINGS = {"tuning": {"snapshotCount": 20000}}
@@ -54,15 +55,15 @@ def answers(version: str = "3.6.10", leader: int = 0, **more: Any) -> dict[int, 
     return {n: says(n, leader=leader, version=version, **more) for n in range(3)}
 
 
-def told(obj: EtcdCluster, world: World, **later: float) -> tuple[bool, str, str]:
-    return roll.verdict(Situation.of(obj, world, NOW + timedelta(**later)))
+def told(obj: EtcdCluster, world: Observed, **later: float) -> tuple[bool, str, str]:
+    return roll.verdict(Assessment.of(obj, world, NOW + timedelta(**later)))
 
 
 def on_turn(obj: EtcdCluster, number: int, step: str = "Restart") -> EtcdCluster:
     return doing(obj, "Roll", member=ALL[number], step=step)
 
 
-def after_turns(obj: EtcdCluster, world: World, *numbers: int) -> World:
+def after_turns(obj: EtcdCluster, world: Observed, *numbers: int) -> Observed:
     """The world once these members have what the spec says."""
     children = dict(world.children)
     for number in numbers:
@@ -72,7 +73,7 @@ def after_turns(obj: EtcdCluster, world: World, *numbers: int) -> World:
         pod["metadata"]["annotations"] = want["spec"]["template"]["metadata"]["annotations"]
         children["StatefulSet", name] = want
         children["Pod", f"{name}-0"] = pod
-    return World(children, world.answers, world.storage)
+    return Observed(children, world.answers, world.storage)
 
 
 # --- whose turn it is
@@ -118,12 +119,12 @@ def test_a_statefulset_that_was_deleted_comes_back_with_the_version_that_ran() -
 def test_the_next_one_waits_until_the_one_before_is_healthy_and_has_caught_up() -> None:
     obj = on_turn(wants(running(), **SETTINGS), 1)
     begun = after_turns(obj, a_world(running()), 1)
-    silent = World(begun.children, {n: a for n, a in begun.answers.items() if n != ALL[1]})
+    silent = Observed(begun.children, {n: a for n, a in begun.answers.items() if n != ALL[1]})
     behind = {**begun.answers, ALL[1]: says(1, applied_index=10)}
     ahead = {n: says(i, raft_index=900) for i, n in enumerate(ALL) if i != 1}
 
     assert action(obj, silent).operation == obj.status.operation
-    waits = action(obj, World(begun.children, {**behind, **ahead}))
+    waits = action(obj, Observed(begun.children, {**behind, **ahead}))
     assert "has yet to catch up" in waits.message
     assert action(obj, begun).call == Restart(ALL[2])
 
@@ -133,7 +134,7 @@ def test_the_leader_comes_last_and_does_not_lead_any_more_when_it_goes() -> None
     world = after_turns(obj, a_world(running()), 1, 2)
 
     first = action(obj, world)
-    then = World(world.children, {n: says(i, leader=1) for i, n in enumerate(ALL)})
+    then = Observed(world.children, {n: says(i, leader=1) for i, n in enumerate(ALL)})
 
     assert first.call == MoveLeader("https://10.0.0.1:2379", ALL[1], "id-1")
     assert first.operation is not None
@@ -171,7 +172,7 @@ def test_another_sick_member_blocks_settings_too() -> None:
     del (children := dict(world.children))["Pod", f"{ALL[2]}-0"]
     said = {n: a for n, a in world.answers.items() if n != ALL[2]}
 
-    holds, reason, message = told(wants(obj, **SETTINGS), World(children, said))
+    holds, reason, message = told(wants(obj, **SETTINGS), Observed(children, said))
 
     assert (holds, reason) == (False, reasons.ROLL_BLOCKED)
     assert "shop-etcd-2 is not healthy" in message
@@ -247,20 +248,20 @@ def test_an_upgrade_that_has_begun_does_not_wait_for_another_backup() -> None:
 # --- members that fail
 
 
-def stuck() -> tuple[EtcdCluster, World]:
+def stuck() -> tuple[EtcdCluster, Observed]:
     """Member 1 was to go from 3.6.8 to 3.6.10 and never came back."""
     obj = running("3.6.8")
     after = on_turn(wants(obj, version="3.6.10"), 1)
     world = after_turns(after, a_world(obj, answers("3.6.8")), 1)
     said = {n: a for n, a in world.answers.items() if n != ALL[1]}
-    return after, World(world.children, said)
+    return after, Observed(world.children, said)
 
 
 def test_a_member_that_does_not_come_back_stops_the_roll_and_the_ways_out_are_told() -> None:
     obj, world = stuck()
 
     assert told(obj, world)[1] == reasons.ROLLING
-    holds, reason, message = told(obj, world, seconds=PATIENCE.total_seconds() + 1)
+    holds, reason, message = told(obj, world, seconds=Tuning().roll_stuck_after.total_seconds() + 1)
 
     assert (holds, reason) == (False, reasons.ROLL_STUCK)
     assert "shop-etcd-1 does not become healthy" in message

@@ -10,7 +10,7 @@ from kok.api.meta import Manifest
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles
-from kok.operators.etcd.etcdcluster.render import Facts, Start, quota_bytes
+from kok.operators.etcd.etcdcluster.render import Start, VolumeNotes, quota_bytes
 
 FINGERPRINT = "sha256:00ff"
 ALL = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
@@ -66,7 +66,7 @@ def test_everything_that_users_can_set() -> None:
         "all-settings",
         [
             render.statefulset(obj, ALL[0], FINGERPRINT),
-            render.volume(obj, ALL[0], Facts(CLUSTER_ID, "id-0"), None),
+            render.volume(obj, ALL[0], VolumeNotes(CLUSTER_ID, "id-0"), None),
             render.peer_service(obj),
             render.client_service(obj),
             render.budget(obj),
@@ -147,11 +147,11 @@ def test_the_quota_leaves_room_for_the_log(size: str, share: str, expected: int)
 
 def test_a_volume_that_was_enlarged_by_hand_is_left_so() -> None:
     obj = an_etcd(storage={"size": "8Gi"})
-    live = render.volume(obj, ALL[0], Facts(), None)
+    live = render.volume(obj, ALL[0], VolumeNotes(), None)
     live["spec"] = {**live["spec"], "resources": {"requests": {"storage": "16Gi"}}}
     live["spec"]["volumeName"] = "pv-1"
 
-    again = render.volume(obj, ALL[0], Facts(), live)
+    again = render.volume(obj, ALL[0], VolumeNotes(), live)
 
     assert again["spec"]["resources"]["requests"]["storage"] == "16Gi"
     assert "volumeName" not in again["spec"]
@@ -162,7 +162,7 @@ def test_no_garbage_collector_finds_an_owner_on_a_volume(policy: str) -> None:
     """Whose it is its labels tell; `deletionPolicy` may change after it was made."""
     obj = an_etcd(deletionPolicy=policy)
 
-    made = render.volume(obj, ALL[0], Facts(), None)
+    made = render.volume(obj, ALL[0], VolumeNotes(), None)
 
     assert "ownerReferences" not in made["metadata"]
     assert roles.is_ours(made, obj)

@@ -16,9 +16,9 @@ from kok.kube.client import Kube
 from kok.kube.objects.networkpolicy import pods_in
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster import render
-from kok.operators.etcd.etcdcluster.observe import expected
+from kok.operators.etcd.etcdcluster.observed.children import expected
 from kok.operators.etcd.jobs.manifest import Work, job, pod
-from kok.operators.etcd.jobs.networkpolicy import fence
+from kok.operators.etcd.jobs.networkpolicy import fence, own_policy
 from kok.runtime.policy import Policies
 
 POLICIES = Policies(
@@ -124,7 +124,7 @@ def test_jobs_of_a_backup_alone_reach_stores_and_nothing_else() -> None:
         pod(Work("w", "v", "i", 1.0), [{"name": "check"}], []),
     )
     alone = Spot("10.244.1.8", backup.namespace, made["spec"]["template"]["metadata"]["labels"])
-    closed = Enforcer([render.own_policy(backup, POLICIES)])
+    closed = Enforcer([own_policy(backup, POLICIES)])
     assert closed.lets(alone, Spot("203.0.113.9"), 443)
     assert closed.lets(alone, Spot("10.244.0.2", "kube-system", {"k8s-app": "kube-dns"}), 53, "UDP")
     assert not closed.lets(alone, Spot("169.254.169.254"), 80)
@@ -157,7 +157,7 @@ async def test_what_another_projects_etcd_cluster_owns_fences_no_jobs(
     backup = a_backup()
     base = f"/apis/networking.k8s.io/v1/namespaces/{backup.namespace}/networkpolicies"
     name = naming.workers_policy(backup.spec.etcd_cluster)
-    own = f"{base}/{render.own_policy(backup, POLICIES)['metadata']['name']}"
+    own = f"{base}/{own_policy(backup, POLICIES)['metadata']['name']}"
     for group, made in (("kok.dev", False), ("etcd.example", True)):
         owner = {"apiVersion": f"{group}/v1alpha1", "kind": "EtcdCluster", "name": "x", "uid": "u"}
         bare = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}

@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 from tests.unit.operators.etcd.builders import CLUSTER_ID, NOW, a_world, an_etcd, formed, says
 from tests.unit.operators.etcd.etcdbackup.builders import a_backup
-from tests.unit.operators.etcd.etcdcluster.restores.test_takeover import a_restore, restoring
+from tests.unit.operators.etcd.etcdcluster.restores.builders import a_restore, restoring
 
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdOperation
 from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster.observe import Answer
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.model import Answer
 from kok.operators.etcd.etcdcluster.restores import rescue
-from kok.operators.etcd.etcdcluster.view import Situation
+from kok.runtime.conditions import Verdict
 
 AFTER = timedelta(minutes=15)
 PROVEN = {"request": "now", "result": "Passed", "at": NOW.isoformat()}
@@ -27,11 +28,28 @@ NAME = "shop-etcd-recovery-20261101-120000"
 def lost(policy: str = "FromBackup", since: datetime | None = NOW) -> EtcdCluster:
     """A cluster that has had no quorum since then."""
     obj = formed(recovery={"policy": policy})
-    available = (True, reasons.QUORUM) if since is None else (False, reasons.QUORUM_LOST)
-    obj.status.set_condition(reasons.AVAILABLE, *available, "why", now=NOW, generation=1)
-    obj.status.set_condition(reasons.READY, False, available[1], "why", now=NOW, generation=1)
     obj.status.quorum_lost_at = since
     return obj
+
+
+def said(obj: EtcdCluster) -> Verdict:
+    """What is said of `Available` by what is recorded of the quorum."""
+    if obj.status.quorum_lost_at is None:
+        return Verdict(True, reasons.QUORUM, "why")
+    return Verdict(False, reasons.QUORUM_LOST, "why")
+
+
+def worded(obj: EtcdCluster, found: rescue.Rescue | None) -> dict[str, Verdict]:
+    """What the conditions say with what is found about the loss."""
+    before = said(obj)
+    ready = Verdict(False, before.reason, before.message)
+    return rescue.said(found, {reasons.AVAILABLE: before, reasons.READY: ready})
+
+
+def called_off(
+    obj: EtcdCluster, restores: list[EtcdRestore], available: Verdict | None = None
+) -> list[EtcdRestore]:
+    return rescue.to_be_called_off(obj, available or said(obj), restores)
 
 
 def proven(name: str = "one", **more: Any) -> EtcdBackup:
@@ -69,8 +87,8 @@ def judge(
 
 def situation(
     obj: EtcdCluster, now: datetime, answers: dict[int, Answer] | None = None, **seen: Any
-) -> Situation:
-    return Situation.of(obj, replace(a_world(obj, answers or {}), **seen), now)
+) -> Assessment:
+    return Assessment.of(obj, replace(a_world(obj, answers or {}), **seen), now)
 
 
 def test_the_newest_proven_backup_is_restored_when_the_time_has_come() -> None:
@@ -120,12 +138,10 @@ def test_where_clocks_and_revisions_differ_nothing_is_restored_and_both_are_name
     obj, under = lost(), proven("under", age=400 * DAY, revision=2000)
 
     found = judge(obj, [*hourly(), under], [], NOW + AFTER)
-    rescue.report(obj, found, NOW)
+    ready = worded(obj, found)[reasons.READY]
 
-    ready = obj.status.condition(reasons.READY)
     assert found is not None
     assert found.backup is None
-    assert ready is not None
     assert ready.reason == reasons.RECOVERY_BLOCKED
     assert "EtcdBackup h0 (of 2026-11-01 12:00:00 UTC, revision 1000)" in ready.message
     assert "EtcdBackup under (of 2025-09-27 12:00:00 UTC, revision 2000)" in ready.message
@@ -145,14 +161,11 @@ def test_without_a_proven_backup_it_says_so_and_what_to_do() -> None:
     obj = lost()
 
     found = judge(obj, [proven(verification=None)], [], NOW + AFTER)
-    rescue.report(obj, found, NOW)
+    words = worded(obj, found)
+    ready, available = words[reasons.READY], words[reasons.AVAILABLE]
 
-    ready = obj.status.condition(reasons.READY)
-    assert ready is not None
     assert ready.reason == reasons.RECOVERY_BLOCKED
     assert f"no EtcdBackup of etcd cluster {CLUSTER_ID} was proven" in ready.message
-    available = obj.status.condition(reasons.AVAILABLE)
-    assert available is not None
     assert available.reason == reasons.QUORUM_LOST
 
 
@@ -200,27 +213,25 @@ def test_it_is_called_off_when_a_quorum_returns() -> None:
     again = lost(since=None)
 
     assert eligible(lost(), [mine, theirs]) == [mine, theirs]
-    assert rescue.to_be_called_off(lost(), [mine, theirs]) == []
+    assert called_off(lost(), [mine, theirs]) == []
     assert eligible(again, [mine, theirs]) == [theirs]
-    assert rescue.to_be_called_off(again, [mine, theirs]) == [mine]
-    assert rescue.to_be_called_off(lost("Manual"), [mine, theirs]) == [mine]
+    assert called_off(again, [mine, theirs]) == [mine]
+    assert called_off(lost("Manual"), [mine, theirs]) == [mine]
 
 
 def test_that_of_an_earlier_loss_is_called_off_too() -> None:
     old = made(name="shop-etcd-recovery-20261031-120000")
 
     assert eligible(lost(), [old]) == []
-    assert rescue.to_be_called_off(lost(), [old]) == [old]
+    assert called_off(lost(), [old]) == [old]
 
 
 def test_while_nobody_knows_whether_there_is_a_quorum_nothing_moves() -> None:
     obj = lost(since=None)
-    obj.status.set_condition(
-        reasons.AVAILABLE, None, reasons.UNREACHABLE, "why", now=NOW, generation=1
-    )
+    unknown = Verdict(None, reasons.UNREACHABLE, "why")
 
     assert eligible(obj, [made("Verified")]) == []
-    assert rescue.to_be_called_off(obj, [made("Verified")]) == []
+    assert called_off(obj, [made("Verified")], unknown) == []
 
 
 @pytest.mark.parametrize("step", ["Seeding", "Starting", "Growing"])
@@ -229,7 +240,7 @@ def test_once_the_members_have_stopped_it_is_not_called_off(step: str) -> None:
     restore.metadata.uid = "uid-back"
 
     assert eligible(obj, [restore]) == [restore]
-    assert rescue.to_be_called_off(obj, [restore]) == []
+    assert called_off(obj, [restore]) == []
 
 
 def test_while_the_members_are_being_stopped_it_is_called_off_if_a_quorum_returns() -> None:
@@ -239,22 +250,22 @@ def test_while_the_members_are_being_stopped_it_is_called_off_if_a_quorum_return
     for obj in (still, again):
         obj.status.restore = restoring("Stopping").status.restore
 
-    assert rescue.to_be_called_off(still, [restore]) == []
-    assert rescue.to_be_called_off(again, [restore]) == [restore]
+    assert called_off(still, [restore]) == []
+    assert called_off(again, [restore]) == [restore]
     # It is taken back by the members' own pass, which misses it.
     assert eligible(again, [restore]) == [restore]
 
 
 def test_since_when_it_is_lost_is_noted_once_and_forgotten() -> None:
     obj = lost()
+    gone = said(obj)
     obj.status.quorum_lost_at = None
 
-    rescue.note(obj, NOW)
-    rescue.note(obj, NOW + AFTER)
+    rescue.note(obj, gone, NOW)
+    rescue.note(obj, gone, NOW + AFTER)
 
     assert obj.status.quorum_lost_at == NOW
-    obj.status.set_condition(reasons.AVAILABLE, True, reasons.QUORUM, "", now=NOW, generation=1)
-    rescue.note(obj, NOW + AFTER)
+    rescue.note(obj, Verdict(True, reasons.QUORUM), NOW + AFTER)
     assert obj.status.quorum_lost_at is None
 
 
@@ -282,7 +293,7 @@ def test_after_a_gap_a_restore_that_was_made_before_does_not_begin_at_once(phase
 
     assert told is not None
     assert "does not begin before 2026-11-01 12:20:00 UTC" in told.message
-    assert rescue.to_be_called_off(lost(), [mine]) == [], "its name is that of the loss"
+    assert called_off(lost(), [mine]) == [], "its name is that of the loss"
 
 
 def test_data_that_is_lost_again_before_all_members_have_it_is_restored_as_well() -> None:

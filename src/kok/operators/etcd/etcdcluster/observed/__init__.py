@@ -1,0 +1,1 @@
+"""What is observed of an EtcdCluster, and how: children, members, volumes; since when without a gap."""

@@ -1,0 +1,106 @@
+"""The next action about the members: which it is, its record, and its call.
+
+One action a pass, by the order of `operations.ORDER`. What an action needs to be remembered is
+written into the status before it is done; then children follow, then the call to etcd. A pass
+may be cut off behind any of these: the next one finds in the status what was begun and in etcd
+what became of it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, EtcdReplacement
+from kok.etcdclient.model import EtcdError, Trouble
+from kok.operators.etcd import naming
+from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
+from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.answers import connect
+from kok.operators.etcd.etcdcluster.observed.model import Observed
+from kok.operators.etcd.etcdcluster.operations import ORDER, Action, recover, roll
+from kok.operators.etcd.etcdcluster.operations.action import LOOK_SOON, REASONS, Context
+from kok.runtime.conditions import Verdict
+from kok.runtime.controller.reconciler import Pass
+from kok.runtime.operations.action import first, patient, transition
+
+LATER = 2.0
+"""Seconds until a call that failed is thought over again."""
+PAUSES = ((timedelta(minutes=15), 5.0), (timedelta(minutes=3), 1.0))
+"""Least seconds between two looks at an operation that has been under way for so long."""
+REMEMBERED = 5
+_PASSING = {Trouble.UNHEALTHY, Trouble.NOT_IN_SYNC, Trouble.NOT_LEADER, Trouble.NO_QUORUM}
+"""Troubles that pass by themselves within seconds; etcd wants members to be connected for 5 s."""
+
+
+def next_action(s: Assessment) -> Action | None:
+    """What to do now; None if there is nothing to be done, or nothing that could be. Pure."""
+    if not s.formed:
+        # What never formed may have been asked for wrongly.
+        return roll.plan(s)
+    found = first(ORDER, s)
+    running = s.obj.status.operation
+    if found is None and running is not None and s.listed is None:
+        text = (
+            f"{running.type} goes on when a majority of members answers and agrees on who they are"
+        )
+        return Action(REASONS[running.type], text, running, after=1.0)
+    return found
+
+
+def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> bool:
+    """Puts into the status what the action needs there; whether that must be written first."""
+    status, before = obj.status, obj.status.operation
+    operation = action.operation if action is not None else None
+    status.operation = operation
+    for told in transition(before, operation):
+        p.event(*told)
+    _remember(obj, before, operation)
+    recover.use_consent(obj, before, operation, p.now)
+    if action is None:
+        return False
+    known = {member.name: member for member in status.members}
+    for name, state in action.states.items():
+        if name not in known:
+            status.members.append(EtcdMember(name=name, state=state))
+            number = naming.number_of(obj.name, name)
+            status.next_member = max(status.next_member, (number or 0) + 1)
+        else:
+            known[name].state = state
+    return before != operation or bool(action.states)
+
+
+async def carry_out(
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, action: Action, outcome: Outcome
+) -> float:
+    """Makes the action's call; returns the seconds until the next look. Raises `KubeError`.
+
+    That etcd refused it goes into `outcome`.
+    """
+    if action.call is None:
+        return patient(action.operation, action.after, p.now, PAUSES)
+    try:
+        async with connect(obj, observed) as client:
+            await action.call.run(Context(p, obj, observed, client))
+    except EtcdError as error:
+        passing = error.trouble in _PASSING
+        log = p.log.debug if passing else p.log.info
+        log("etcd refused", call=type(action.call).__name__, why=error.message)
+        outcome.refused = _refused(action, error)
+        return patient(action.operation, LOOK_SOON if passing else LATER, p.now, PAUSES)
+    return action.after
+
+
+def _refused(action: Action, error: EtcdError) -> Verdict:
+    text = f"{action.message}; etcd {error.message}"
+    if error.trouble is Trouble.UNHEALTHY:
+        text = f"{action.message}, once all members have been connected for 5 s"
+    return Verdict(False, action.reason, text)
+
+
+def _remember(obj: EtcdCluster, before: EtcdOperation | None, after: EtcdOperation | None) -> None:
+    """Keeps the latest lost members, by which further losses are judged."""
+    if after is None or after.type != "Replace" or after.replaces is None:
+        return
+    if before is None or before.replaces != after.replaces:
+        lost = EtcdReplacement(member=after.replaces, at=after.since, reason=after.reason)
+        obj.status.replacements = [*obj.status.replacements, lost][-REMEMBERED:]
