@@ -76,7 +76,10 @@ async def demo(report: Report) -> None:
 
 
 def main() -> int:
-    """Exit code 0 when the pod has resolved its name."""
+    """Exit code 0 when the pod has resolved its name, 2 where it is given arguments."""
+    if sys.argv[1:]:
+        sys.stderr.write(f"{__doc__}\nIt takes no arguments: {' '.join(sys.argv[1:])}\n")
+        return 2
     report = Report()
     report.title("KOK: from nothing to a business cluster with a working node")
     run_to_end(demo(report))

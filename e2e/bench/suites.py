@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from e2e import demo
 from e2e.bench import clusters, etcd, fairness, floor, saved
-from e2e.bench.alone import apiclients, texts
+from e2e.bench.alone import apiclients, store, texts
 from e2e.bench.alone import demo as whole_demo
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import cores, mebibytes, usage
@@ -149,6 +149,7 @@ ALONE: dict[str, Alone] = {
     "demo-cold": whole_demo.cold,
     "texts": texts.texts,
     "apiclients": apiclients.apiclients,
+    "store": store.store,
 }
 """What brings a lab of its own or needs none, and is to have the machine for itself."""
 GROUPS = {"etcd": tuple(name for name in SUITES if name.startswith("etcd-"))}

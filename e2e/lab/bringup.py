@@ -52,11 +52,12 @@ def graph(
     )
     network = steps.add(Step("network", make_network, hint=another))
     plan = BuildPlan(supplies, steps)
-    # One after another: each of them keeps a core busy, and the first ones are waited for.
+    # Two at once at most: each of them keeps a core busy. Where programs are downloaded, KOK's image
+    # is what takes longest, so that its base does not wait for the others.
     base = plan.rootfs(rootfs.SERVICES)
     host = plan.rootfs(rootfs.HOST, base)
     toolbox = plan.rootfs(rootfs.TOOLBOX, host)
-    python = plan.rootfs(rootfs.PYTHON, toolbox)
+    python = plan.rootfs(rootfs.PYTHON, base)
     services = steps.add(
         Step(
             "registry and artifact server",
@@ -95,7 +96,9 @@ def _operator_image(
     """Built beside everything else, so that nobody waits for it once the meta cluster is up."""
     build = partial(operator_image.ensure, supplies.cache, supplies.images)
     hint = f"log: {supplies.cache.logs}/operator-image.log"
-    built = steps.add(Step("build KOK's image", build, needs, hint=hint, limit=1800))
+    expected = sum(each.seconds for each in operator_image.pending(supplies.cache))
+    step = Step("build KOK's image", build, needs, hint=hint, limit=1800, expected=expected)
+    built = steps.add(step)
     place = partial(place_operator_image, supplies, cluster)
     steps.add(Step("KOK's image on the meta hosts", place, (built, *installed)))
 

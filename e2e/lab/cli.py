@@ -14,7 +14,7 @@ from e2e.lab import status, teardown
 from e2e.lab.cluster import state as states
 from e2e.lab.cluster.state import Store
 from e2e.lab.errors import LabError
-from e2e.lab.images import rootfs
+from e2e.lab.images import operator_image, rootfs
 from e2e.lab.lab import Lab
 from e2e.lab.machine import preflight
 from e2e.lab.machine.cache import Cache
@@ -127,7 +127,8 @@ def missing(
         items = [program(name, version) for name, _, version in names if name not in debs.PROGRAMS]
         items = [*usual(), *items]
         await builder.decide(items)
-        for line in forecast.lines([*builder.pending(items), *rootfs.pending(cache)]):
+        images = [*rootfs.pending(cache), *operator_image.pending(cache)]
+        for line in forecast.lines([*builder.pending(items), *images]):
             _errors.print(line, markup=False)
 
     _do(work())

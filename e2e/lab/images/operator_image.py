@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,10 +18,16 @@ from e2e.lab.images.builds import BUILDING, Images
 from e2e.lab.images.rootfs import IMAGE_PREFIX
 from e2e.lab.machine.cache import Cache
 from e2e.lab.machine.proc import run
+from e2e.lab.steps.durations import Durations
+from e2e.lab.steps.forecast import Pending
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 REPOSITORY = "kok/kok"
 REFERENCE = f"ghcr.io/{REPOSITORY}"
+NAME = "KOK's image"
+USUAL_SECONDS = 90.0
+"""How long it takes on a quiet machine of two cores."""
+_REPOSITORIES = "docker/registry/v2/repositories"
 KEPT = 3
 """So many images stay in podman's storage."""
 _BUNDLE_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -84,6 +91,7 @@ async def ensure(cache: Cache, images: Images, context: Path = CHECKOUT) -> str:
         return f"{REFERENCE}:{tag}"
     async with cache.lock("operator-image"):
         if not await images.services.digest(REPOSITORY, tag):
+            begun = time.monotonic()
             log = cache.logs / "operator-image.log"
             build = ("podman", "build", "--pull=never", "--network=host", *_options(base))
             # Stages get names of their own, so that those of older builds can be found.
@@ -95,7 +103,19 @@ async def ensure(cache: Cache, images: Images, context: Path = CHECKOUT) -> str:
                 await run(*build, "--tag", local, context, log=log, timeout=1200)
             await images.push(local, REPOSITORY, tag)
             await _forget_older(tag)
+            Durations(cache).note(NAME, time.monotonic() - begun)
     return f"{REFERENCE}:{tag}"
+
+
+def pending(cache: Cache, context: Path = CHECKOUT) -> list[Pending]:
+    """The image, if the registry of this cache does not hold it."""
+    recipe = (context / "Dockerfile").read_text()
+    tag = digest(context, copied(recipe), rootfs.PYTHON.image)
+    tags = cache.path("registry").joinpath(_REPOSITORIES, REPOSITORY, "_manifests", "tags")
+    if (tags / tag).exists():
+        return []
+    last = Durations(cache).known()
+    return [Pending(NAME, last.get(NAME, USUAL_SECONDS), NAME in last)]
 
 
 def _options(base: str) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from e2e.lab.steps.graph import Clock, Step
 
-SOON = 20.0
+TOLD_FROM = 20.0
 """Seconds of which nothing is said: what is left is over before anybody has read it."""
 _ENOUGH = 30.0
 """Seconds of known work after which this machine's pace is believed."""
@@ -53,7 +53,7 @@ class Estimate:
 
 def told(seconds: float) -> str:
     """Such as ``, about 12 min to go``; empty for what is soon over or not known."""
-    if seconds < SOON:
+    if seconds < TOLD_FROM:
         return ""
     if seconds < 90:
         return f", about {round(seconds, -1):.0f} s to go"

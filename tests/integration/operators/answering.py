@@ -26,8 +26,7 @@ from kok.operators.cluster.businesscluster.apply import apply_all
 from kok.operators.cluster.businesscluster.connections import WORKING
 from kok.operators.cluster.cluster.render import bootstrap
 from kok.operators.cluster.naming import LABEL_ADDON
-from kok.operators.machine.node.silence import Pulse
-from kok.operators.machine.node.tenants import Tenant
+from kok.operators.machine.node.tenants import Pulse, Tenant
 from kok.runtime.controller.errors import ReconcileStop
 
 OBJECTS = 60

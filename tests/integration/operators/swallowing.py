@@ -21,8 +21,7 @@ from kok.kube.http.access import Access
 from kok.operators.cluster.businesscluster.connections import WORKING
 from kok.operators.cluster.businesscluster.watches import Watches
 from kok.operators.cluster.naming import LABEL_ADDON
-from kok.operators.machine.node.silence import Pulse
-from kok.operators.machine.node.tenants import Tenant
+from kok.operators.machine.node.tenants import Pulse, Tenant
 
 PATIENCE = 30.0
 """Seconds for one request."""

@@ -85,6 +85,8 @@ def xml(code: str, message: str = "") -> bytes:
         (403, xml("AccessDenied"), Reason.STORE_DENIED),
         (403, b"", Reason.STORE_DENIED),
         (403, xml("SignatureDoesNotMatch"), Reason.STORE_DENIED),
+        # versitygw, of an access key that it does not know; with 404.
+        (404, xml("XAdminUserNotFound"), Reason.STORE_DENIED),
         (403, xml("RequestTimeTooSkewed"), Reason.STORE_DENIED),
         (404, xml("NoSuchBucket"), Reason.STORE_MISSING),
         (503, xml("SlowDown"), Reason.STORE_BUSY),

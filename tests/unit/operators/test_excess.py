@@ -12,7 +12,8 @@ from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.apply import unreachable_as_wait
 from kok.operators.cluster.addon.context import context_of
 from kok.operators.cluster.addon.render import MAX_OBJECTS, Template, render
-from kok.operators.machine.node import nodes, tend
+from kok.operators.machine.node import labels_and_taints, nodes
+from kok.operators.machine.node.labels_and_taints import Marking
 from kok.runtime.controller.errors import Invalid, Wait
 
 
@@ -32,7 +33,7 @@ def test_taints_that_are_not_all_kept_make_no_whole_node() -> None:
 async def test_labels_and_taints_of_a_node_that_is_not_kept_whole_stay_as_they_are() -> None:
     nothing: Any = None
     found = nodes.view(a_node()).bare()
-    assert await tend.node(nothing, nothing, found) is None
+    assert await labels_and_taints.apply(nothing, nothing, found) == Marking()
 
 
 def test_an_addon_has_so_many_objects_at_most() -> None:

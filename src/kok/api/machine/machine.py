@@ -25,6 +25,7 @@ from kok.api.fields import (
     says,
 )
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
+from kok.api.operation import Operation
 
 AccessHash = Annotated[
     str,
@@ -244,6 +245,9 @@ class MachineStatus(Status):
     """What the operator set on the Node; recorded before that."""
     ssh_secret: str | None = None
     """Secret that is kept, by a finalizer, until it is no longer needed to clean up the host."""
+    operation: Operation | None = None
+    """What takes more than one pass and is under way: the removal, with the step that it has come to;
+    recorded before the step is begun."""
     removal: str | None = None
     """Step of the removal that is under way."""
     drain_since: datetime | None = None

@@ -6,13 +6,14 @@ import asyncio
 import logging
 
 from kok.kube.client import Kube
-from kok.operators.machine.census import Census
+from kok.operators.machine.component.reconcile import ComponentReconciler
 from kok.operators.machine.component.sandboxed import Checker
-from kok.operators.machine.host.abandoned import Abandoned
+from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.cleanup import Cleaner
-from kok.operators.machine.host.reconcile import ComponentReconciler, HostReconciler
+from kok.operators.machine.host.reconcile import HostReconciler
 from kok.operators.machine.kubenode.reconcile import KubeNodeReconciler
 from kok.operators.machine.machine.reconcile import MachineReconciler
+from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import SystemClock
 from kok.runtime.controller.reconciler import OperatorSpec
@@ -24,12 +25,10 @@ def operator(settings: Settings) -> OperatorSpec:
     """The operator with its four reconcilers."""
     del settings  # The runtime hands them to each pass.
     own, abandoned, workshop = MachineSettings(), Abandoned(), Workshop()
-    census = Census(SystemClock().monotonic)
-    machines = MachineReconciler(own, workshop, census, abandoned=abandoned)
-    kubenodes = KubeNodeReconciler(own, census, abandoned)
-    cleaner = Cleaner(
-        machines.connections, machines.sessions, machines.observer, abandoned, machines.keeper
-    )
+    lists = MachineLists(SystemClock().monotonic)
+    machines = MachineReconciler(own, workshop, lists, abandoned=abandoned)
+    kubenodes = KubeNodeReconciler(own, lists, abandoned)
+    cleaner = Cleaner(machines.hosts, abandoned, machines.keeper)
     following: list[asyncio.Task[None]] = []
 
     async def start(kube: Kube, settings: Settings) -> None:

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import ClassVar, Generic, TypeVar
 
 from kok.api.meta import Resource
 from kok.runtime.controller.errors import Paused, TimedOut
@@ -33,6 +35,11 @@ class Staged(ABC, Generic[R, V, D, O]):
     A subclass is one kind's: `R` is its model, `V` the frozen view, `D` the decision, and `O` what
     acting finds out, which is filled in while it goes on, so that conditions know how far it came.
     """
+
+    tells_early: ClassVar[bool] = False
+    """Whether conditions are set also before each write in the middle of a pass: for a kind of which
+    they are true then, too, as they follow from view and decision, or from what was found out so far.
+    Nobody then sees what is under way beside conditions of before."""
 
     @abstractmethod
     async def observe(self, p: Pass[R]) -> V:
@@ -82,12 +89,25 @@ class Staged(ABC, Generic[R, V, D, O]):
         del p, view, decision, outcome
         return None
 
+    async def _tell_and_write(
+        self,
+        p: Pass[R],
+        view: V,
+        decision: D,
+        outcome: O,
+        write: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.conditions(p, view, decision, outcome, None)
+        await write()
+
     async def reconcile(self, p: Pass[R]) -> Result:
         """One pass; for subclasses to leave as it is."""
         view = await self.observe(p)
         decision = self.decide(p, view)
         latched = self.record(p, view, decision)
         outcome = self.outcome(view, decision)
+        if self.tells_early and p.latching is not None:
+            p.latching = partial(self._tell_and_write, p, view, decision, outcome, p.latching)
         ended: Exception | None = None
         after: float | None = None
         try:

@@ -10,7 +10,7 @@ from kok.api.machine.host import AbandonedHost
 from kok.api.names import ABANDONED_HOSTS
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.machine.host.abandoned import MOST, Abandoned, text_of
+from kok.operators.machine.host.abandoned_hosts import MOST, Abandoned, text_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 LONGEST = "n" * 253

@@ -26,13 +26,15 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.http.access import from_kubeconfig
 from kok.operators.cluster.businesscluster import rbac
-from kok.operators.machine.census import Census
-from kok.operators.machine.node import bootstrap_tokens, nodes, tend
-from kok.operators.machine.node.drain import Drain
-from kok.operators.machine.node.refusals import Refusals
+from kok.operators.machine.machine_lists import MachineLists
+from kok.operators.machine.node import bootstrap_tokens, labels_and_taints, nodes
+from kok.operators.machine.node.certificates import Approver
+from kok.operators.machine.node.drain import Drain, DrainTimings
+from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.node.tenants import Tenant, Tenants, Way
-from kok.operators.machine.remote.join import Access
+from kok.operators.machine.remote.join import ClusterEndpoint
 from kok.runtime.clock import FakeClock, SystemClock
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.settings import Settings
 from kok.workload import csr
@@ -114,12 +116,9 @@ async def test_nodes_come_go_and_wake_their_machines(kube: Kube, tenant: Tenant)
     await told(woken, lambda: "n-1" not in tenant.nodes)
 
 
-async def test_an_api_that_was_away_is_known_to_be_back_at_once(
-    api_server: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_api_that_was_away_is_known_to_be_back_at_once(api_server: ApiServer) -> None:
     """A watch that goes on says nothing of it until it ends, minutes later."""
-    monkeypatch.setattr("kok.operators.machine.node.silence.SILENCE", 0.3)
-    tenants = Tenants(timeout=5.0)
+    tenants = Tenants(timeout=5.0, silence=0.3)
     async with Network(api_server.port) as between:
         config = api_server.kubeconfig().replace(f":{api_server.port}", f":{between.port}")
         tenant = await tenants.connect(KEY, to(config))
@@ -205,7 +204,7 @@ async def test_labels_and_taints_reach_the_node(kube: Kube, tenant: Tenant) -> N
     machine = builders.machine(node="n-2", labels={"tier": "gold"}, taints=[taint])
     p = a_pass(kube, machine)
     # This pass has said that they are missing: only another one says that they are there.
-    assert await tend.node(p, tenant, tenant.nodes["n-2"]) == 0.0
+    assert await after(p, tenant, tenant.nodes["n-2"]) == 0.0
     live = await kube.get(kinds.NODE, "n-2")
     assert live
     assert live["metadata"]["labels"]["tier"] == "gold"
@@ -213,10 +212,10 @@ async def test_labels_and_taints_reach_the_node(kube: Kube, tenant: Tenant) -> N
     # What was just written is known without waiting for the watch.
     marks = p.status.node_marks
     assert nodes.patch(tenant.nodes["n-2"], machine.spec.labels, machine.spec.taints, marks) is None
-    assert await tend.node(p, tenant, tenant.nodes["n-2"]) is None
+    assert await after(p, tenant, tenant.nodes["n-2"]) is None
     # What was set and is no longer wanted goes, and nothing else.
     bare = a_pass(kube, builders.machine(node="n-2", status={"nodeMarks": marks.manifest()}))
-    assert await tend.node(bare, tenant, tenant.nodes["n-2"]) == 0.0
+    assert await after(bare, tenant, tenant.nodes["n-2"]) == 0.0
     assert bare.status.node_marks is None
     assert "tier" not in tenant.nodes["n-2"].labels
     assert "theirs" in {key for key, _, _ in tenant.nodes["n-2"].taints}
@@ -231,7 +230,7 @@ async def test_an_old_picture_of_a_node_overwrites_nothing(kube: Kube, tenant: T
         kinds.NODE, "n-3", None, {"spec": {"taints": [{"key": "new", "effect": "NoSchedule"}]}}
     )
     machine = builders.machine(node="n-3", taints=[{"key": "mine", "effect": "NoSchedule"}])
-    assert await tend.node(a_pass(kube, machine), tenant, old) == tend.SOON
+    assert await after(a_pass(kube, machine), tenant, old) == labels_and_taints.CONFLICT_AGAIN
     live = await kube.get(kinds.NODE, "n-3")
     assert live
     assert "new" in {t["key"] for t in live["spec"]["taints"]}
@@ -273,13 +272,14 @@ async def test_only_the_machines_own_requests_are_approved(
     machine = builders.machine(address="192.0.2.21")
     p = a_pass(kube, machine)
     p.status.facts = HostFacts(hostname="worker-1", addresses=["192.0.2.21"])
-    await approve(p, tenant)
+    said = await approve(p, tenant)
     assert await _decision(kube, "csr-good") == ["Approved"]
     assert await _decision(kube, "csr-bad") == []
     (event,) = p.events
     assert event.reason == "CertificateRefused"
     assert "csr-bad of Node w1 is not approved: it names 203.0.113.9" in event.note
-    assert not p.status.is_true(tend.CERTIFIED)
+    assert said is not None
+    assert said.holds is False
     # A decided request is no longer pending, also before the watch tells.
     assert [r.name for r in tenant.pending(user)] == ["csr-bad"]
     # Nor is more said of it within a minute, however many more there are.
@@ -358,17 +358,15 @@ async def test_nothing_is_approved_before_the_host_was_seen(
     assert await _decision(kube, "csr-early") == []
 
 
-async def approve(p: Pass[Machine], tenant: Tenant, reached: str = "") -> None:
-    meta = tend.MetaAddresses(p.clock.monotonic)
-    await tend.approve(
-        p,
-        tenant,
-        builders.cluster(),
-        reached,
-        meta,
-        census=Census(p.clock.monotonic),
-        memory=Refusals(),
-    )
+async def after(p: Pass[Machine], tenant: Tenant, found: NodeView) -> float | None:
+    """Seconds until the next pass, once labels and taints of the Node were seen to."""
+    return (await labels_and_taints.apply(p, tenant, found)).after
+
+
+async def approve(p: Pass[Machine], tenant: Tenant, reached: str = "") -> Verdict | None:
+    """What the condition says of the requests."""
+    approver = Approver(MachineLists(p.clock.monotonic), p.clock.monotonic)
+    return (await approver.approve(p, tenant, builders.cluster(), reached)).verdict
 
 
 async def _allow_nodes(kube: Kube) -> None:
@@ -410,11 +408,11 @@ async def _decision(kube: Kube, name: str) -> list[str]:
 
 async def test_a_token_is_made_once_and_anew_when_it_is_spent(kube: Kube) -> None:
     clock = FakeClock(builders.NOW)
-    access = Access("https://192.0.2.10:6443", pki.new_ca("shop", builders.NOW).cert_pem)
-    first = await tend.bootstrap(kube, "abcd12", "team-a/w1", access, clock)
-    assert await tend.bootstrap(kube, "abcd12", "team-a/w1", access, clock) == first
+    access = ClusterEndpoint("https://192.0.2.10:6443", pki.new_ca("shop", builders.NOW).cert_pem)
+    first = await bootstrap_tokens.ensure(kube, "abcd12", "team-a/w1", access, clock)
+    assert await bootstrap_tokens.ensure(kube, "abcd12", "team-a/w1", access, clock) == first
     await clock.advance(timedelta(minutes=9).total_seconds())
-    later = await tend.bootstrap(kube, "abcd12", "team-a/w1", access, clock)
+    later = await bootstrap_tokens.ensure(kube, "abcd12", "team-a/w1", access, clock)
     assert later != first
     assert await kube.delete(kinds.SECRET, bootstrap_tokens.secret_name("abcd12"), "kube-system")
 
@@ -508,13 +506,11 @@ async def test_disruption_budgets_are_respected_until_the_drain_takes_too_long(
     assert work.forced
 
 
-async def test_a_dead_node_is_not_waited_for(
-    kube: Kube, place: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("kok.operators.machine.node.drain.DEAD_PATIENCE", 0.5)
+async def test_a_dead_node_is_not_waited_for(kube: Kube, place: str) -> None:
+    impatient = DrainTimings(dead=0.5)
     await node(kube, "d-3")
     await pod(kube, place, "stuck", "d-3", finalizers=["example.com/never"])
-    await drain(kube, "d-3", [], alive=lambda: False).run()
+    await drain(kube, "d-3", [], alive=lambda: False, timings=impatient).run()
     assert (await kube.get(kinds.POD, "stuck", place)) is not None
 
 

@@ -13,8 +13,8 @@ from tests.integration.apiserver import ApiServer
 from tests.integration.operators.machine.conftest import MACHINE, World, condition, running
 from tests.integration.operators.machine.test_hosts import prepared
 from tests.integration.operators.machine.test_kubenodes import CLUSTER
-from tests.unit.operators.machine.cases import BOOTSTRAPPED
 from tests.unit.operators.machine.sshd import FakeHost
+from tests.unit.operators.machine.views import BOOTSTRAPPED
 
 from kok import pki
 from kok.api import Cluster
@@ -22,7 +22,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.objects.ownership import owned
-from kok.operators.machine.remote import paths, preflight
+from kok.operators.machine.remote import host_paths, preflight
 
 BEFORE, MEANWHILE, AFTER = (f"2026-11-02T12:00:0{n}Z" for n in (1, 2, 3))
 
@@ -47,7 +47,7 @@ class Node:
     def joined(self, patch: pytest.MonkeyPatch) -> None:
         """What lies on the host, and a service that runs."""
         for name in ("PKI", "KUBECONFIG", "CA", "BOOTSTRAP", "REGISTER"):
-            patch.setattr(paths, name, str(self.root / name))
+            patch.setattr(host_paths, name, str(self.root / name))
         folder = self.root / "PKI"
         folder.mkdir()
         (folder / "kubelet-client-current.pem").write_bytes(self._certificate)

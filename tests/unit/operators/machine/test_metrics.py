@@ -13,7 +13,8 @@ from tests.unit.fakeapi import FakeApi, refusal
 
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.machine.machine.act import Hand
+from kok.operators.machine.machine.operations.host_steps import Install
+from kok.operators.machine.remote.hosts import HostClient
 from kok.operators.machine.remote.jobs import JobPlan
 from kok.operators.machine.remote.session import Sessions
 from kok.operators.machine.remote.survey import Owner
@@ -52,15 +53,16 @@ async def work(names: list[str], code: int) -> None:
     sessions = Sessions(time.monotonic)
     session = sessions.of("m")
     plans = [JobPlan(f"j-{name}", name, "install", 9.0, "") for name in names]
-    hand = Hand(
+    client = HostClient(
         cast("Any", Liar(plans, code)),
         SystemClock(),
         "m",
         cast("Any", SimpleNamespace()),
-        session.view,
+        session.memory,
         lambda: None,
     )
-    await hand.install(plans, Owner(uid="m"), cast("Any", dict.fromkeys(names)))
+    install = Install(tuple(plans), cast("Any", dict.fromkeys(names)))
+    await install._jobs(client, Owner(uid="m"))
     sessions.end("m")
 
 

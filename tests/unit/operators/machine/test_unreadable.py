@@ -19,11 +19,12 @@ from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
 from kok.kube.lists.tolerant import listed
 from kok.kube.objects.ownership import owned
-from kok.operators.machine.census import Census
 from kok.operators.machine.host.reconcile import HostReconciler
 from kok.operators.machine.kubenode import claims
+from kok.operators.machine.kubenode.observe import observe
 from kok.operators.machine.kubenode.reconcile import KubeNodeReconciler
-from kok.operators.machine.node import tend
+from kok.operators.machine.machine_lists import MachineLists
+from kok.operators.machine.node.certificates import reserved_for
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.errors import Wait
@@ -101,7 +102,7 @@ async def test_no_host_is_replaced_because_it_or_its_machine_cannot_be_read(
     good, odd = pool_host().manifest(), pool_host().manifest()
     odd["spec"]["port"] = "twenty-two"
     api.put(f"{ROOT}/hosts/w2", pool_host("w2", address="192.0.2.22").manifest())
-    reconciler = KubeNodeReconciler(Policies(), Census(time.monotonic))
+    reconciler = KubeNodeReconciler(Policies(), MachineLists(time.monotonic))
     api.put(f"{ROOT}/hosts/w1", odd)
     with pytest.raises(Unreadable, match=r"Host team-a/w1 cannot be read: spec\.port"):
         await _places(reconciler, kube, kubenode)
@@ -124,7 +125,7 @@ async def test_a_machine_without_its_labels_is_still_its_kubenodes(
     machine["spec"]["port"] = port
     api.put(f"{ROOT}/machines/shop-workers-w1", machine)
     api.put(f"{ROOT}/machines/by-hand", builders.machine(metadata={"name": "by-hand"}).manifest())
-    reconciler = KubeNodeReconciler(Policies(), Census(time.monotonic))
+    reconciler = KubeNodeReconciler(Policies(), MachineLists(time.monotonic))
     with pytest.raises(Wait, match=r"waiting for 1 Machines: (Machine team-a/)?shop-workers-w1"):
         await reconciler.finalize(passing(kube, kubenode))
 
@@ -138,7 +139,7 @@ async def test_a_kubenode_goes_after_its_machine_also_if_that_cannot_be_read(
     machine["metadata"]["finalizers"] = ["kok.dev/machine-operator"]
     path = f"{ROOT}/machines/shop-workers-w1"
     api.put(path, machine)
-    reconciler = KubeNodeReconciler(Policies(), Census(time.monotonic))
+    reconciler = KubeNodeReconciler(Policies(), MachineLists(time.monotonic))
     for _ in range(2):
         with pytest.raises(Wait, match="waiting for 1 Machines: Machine team-a/shop-workers-w1"):
             await reconciler.finalize(passing(kube, kubenode))
@@ -157,14 +158,12 @@ async def test_the_addresses_of_a_machine_that_cannot_be_read_are_still_its_own(
         manifest["spec"]["addresses"] = [f"{address}5", 7]
         api.put(f"{ROOT}/machines/{name}", manifest)
     machine = builders.machine()
-    there = await Census(time.monotonic).now(kube, machine.namespace)
-    reserved = tend._reserved(machine, builders.cluster(), [], there)
+    there = await MachineLists(time.monotonic).now(kube, machine.namespace)
+    reserved = reserved_for(machine, builders.cluster(), [], there)
     assert reserved.of("192.0.2.5") == reserved.of("192.0.2.55") == "an address of Machine a"
     assert reserved.of("192.0.2.6") is None
 
 
 async def _places(reconciler: KubeNodeReconciler, kube: Kube, kubenode: Any) -> None:
-    from kok.operators.machine.kubenode import reconcile  # noqa: PLC0415
-
     p = passing(kube, kubenode)
-    await reconciler._places(p, await reconcile._observe(p, Census(time.monotonic)))
+    await reconciler._hosts(p, await observe(p, MachineLists(time.monotonic)))

@@ -46,6 +46,7 @@ class Stages(Staged[Widget, int, str, Found]):
 
     async def act(self, p: Pass[Widget], view: int, decision: str, outcome: Found) -> float | None:
         self.stored = self.bench.status.get("size")
+        self.told = self.bench.status.get("conditions") or []
         outcome.made.append("one")
         if self.raises is not None:
             raise self.raises
@@ -95,6 +96,19 @@ async def test_what_must_not_be_forgotten_is_stored_before_anything_is_done(
 
     assert (await bench.run()).after == 3.0
     assert stages.stored == 2
+
+
+@pytest.mark.parametrize("early", [False, True])
+async def test_what_is_under_way_is_told_of_at_once_where_that_is_true_then(
+    bench: Bench, stages: Stages, early: bool
+) -> None:
+    bench.put(spec={"size": 2})
+    stages.tells_early = early  # type: ignore[misc]
+
+    await bench.run()
+
+    assert [c["type"] for c in stages.told] == (["Made", "Ready"] if early else [])
+    assert said(bench, "Made") == "True Grow: one,two", "and at the end once more"
 
 
 async def test_what_may_be_forgotten_costs_no_write_of_its_own(

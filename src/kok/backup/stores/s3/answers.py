@@ -12,7 +12,7 @@ from kok.backup.reasons import Reason
 _DENIED = {
     *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"),
     *("InvalidToken", "AccountProblem", "AllAccessDisabled"),
-    *("InvalidSecurity", "Unauthorized", "Forbidden"),
+    *("InvalidSecurity", "Unauthorized", "Forbidden", "XAdminUserNotFound"),
 }
 _BUSY = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling"}
 _FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLarge"}

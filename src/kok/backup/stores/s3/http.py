@@ -1,10 +1,8 @@
 """Requests to a server that speaks S3: signed, with deadlines, tried again within bounds.
 
-No library does it as it is needed here; tried were (512 MiB to a server over TLS, parts of 8 MiB,
-two in flight; resident memory of the process at its peak):
+No library does it as it is needed here. Besides obstore, of which docs/decisions.md tells, there were
+tried (512 MiB to a server over TLS, parts of 8 MiB, two in flight; resident memory at the peak):
 
-    obstore 0.12    119 MiB/s  0.6 s CPU  25 MiB; aborted uploads leave their parts behind, and a
-                                          wrong CA, a closed port, a silent server are one error
     boto3 1.43      121 MiB/s  1.0 s CPU  88 MiB; 31 MiB more in the image; blocking
     minio 7.2        75 MiB/s  2.0 s CPU  88 MiB; a second library of cryptography; blocking
     aiobotocore     as boto3, and ties its version

@@ -23,6 +23,8 @@ from kok.runtime.controller.staged import Staged
 class EtcdBackups(Staged[EtcdBackup, View, Decision, Outcome]):
     """The reconciler of EtcdBackups."""
 
+    tells_early = True
+
     def __init__(self, own: EtcdSettings, slots: Slots) -> None:
         self._own = own
         self._slots = slots

@@ -22,7 +22,7 @@ from kok.operators.etcd import clocks, naming, reasons
 from kok.operators.etcd.backups import keys
 from kok.operators.etcd.backups.stored import human
 from kok.operators.etcd.etcdbackup import attempts
-from kok.operators.etcd.etcdbackup.conditions import Outcome, latch
+from kok.operators.etcd.etcdbackup.conditions import Outcome
 from kok.operators.etcd.jobs import manifest as render
 from kok.operators.etcd.jobs import outcome, owned, preconditions, work
 from kok.operators.etcd.jobs import store as stores
@@ -179,7 +179,7 @@ class Snapshot:
                 status.key = key_of_try(status.key or "", status.attempts)
                 status.retry_at = None
                 self._say(False, reasons.BACKUP_RUNNING, "its Job waits for its pod")
-                await latch(self.p, self.outcome)
+                await self.p.latch()
             try:
                 await self.p.kube.create(self._render(cluster, endpoint))
             except AlreadyExists:
@@ -281,7 +281,7 @@ class Snapshot:
         self.p.event(
             reasons.BACKUP_STORED, f"{human(told.size)} of {told.origin.name} at {result.location}"
         )
-        await latch(self.p, self.outcome)
+        await self.p.latch()
         # Of an attempt that went well the log is of no use.
         await work.end(self.p.kube, job)
 
@@ -296,7 +296,7 @@ class Snapshot:
         self._say(False, failed.reason, text)
         self.p.event(reasons.BACKUP_FAILED, f"{failed.reason}: {text}", warning=True)
         if not outcome.ended(job):
-            await latch(self.p, self.outcome)
+            await self.p.latch()
             await work.end(self.p.kube, job)
         return (status.retry_at - now).total_seconds() if status.retry_at else None
 

@@ -19,7 +19,7 @@ from kok.backup.report import CheckResult, Report
 from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import reasons
 from kok.operators.etcd.backups.stored import BAD, stored_backup
-from kok.operators.etcd.etcdbackup.conditions import Outcome, latch
+from kok.operators.etcd.etcdbackup.conditions import Outcome
 from kok.operators.etcd.jobs import manifest as render
 from kok.operators.etcd.jobs import outcome, preconditions, proof_pod, work
 from kok.operators.etcd.jobs.networkpolicy import fence
@@ -103,7 +103,7 @@ class Trial:
                 if proof.attempts == 0 or proof.retry_at is not None:
                     proof.attempts, proof.retry_at = proof.attempts + 1, None
                     self._say(None, reasons.VERIFYING, "is being restored for a trial")
-                    await latch(self.p, self.outcome)
+                    await self.p.latch()
                 of = render.Work(
                     name=_job_name(self.obj, proof),
                     purpose=PURPOSE,
@@ -138,7 +138,7 @@ class Trial:
                 found = Failed(reasons.WORKER_FAILED, "the worker reports something else", False)
             end = self._failed(proof, found)
         if proof.result == "Passed" or not outcome.ended(job):
-            await latch(self.p, self.outcome)
+            await self.p.latch()
             await work.end(self.p.kube, job)
         return end
 

@@ -40,6 +40,8 @@ _SAID = {"conditions", "phase", "observed_generation"}
 class EtcdClusters(Staged[EtcdCluster, View, Decision, Outcome]):
     """The reconciler of EtcdClusters; between passes it knows when it looked, and nothing else."""
 
+    tells_early = True
+
     def __init__(self, own: EtcdSettings | None = None, tuning: Tuning | None = None) -> None:
         self._own = own or EtcdSettings()
         self.tuning = tuning or Tuning()

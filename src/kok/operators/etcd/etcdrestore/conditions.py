@@ -25,15 +25,11 @@ class Outcome:
 
 
 def tell(p: Pass[EtcdRestore], outcome: Outcome) -> None:
-    """Puts into the status what was found out so far."""
+    """Puts into the status what was found out so far: at the end of a pass, and before something is
+    done that is not done again, as no later pass would find it out.
+    """
     p.status.phase = outcome.phase
     put(p.status, outcome.verdicts, now=p.now, generation=p.obj.metadata.generation)
-
-
-async def latch(p: Pass[EtcdRestore], outcome: Outcome) -> None:
-    """Writes it before something is done that is not done again: no later pass would find it out."""
-    tell(p, outcome)
-    await p.latch()
 
 
 def followed(uid: str, cluster: EtcdCluster) -> tuple[str | None, Verdict]:

@@ -37,6 +37,8 @@ class View:
 class EtcdRestores(Staged[EtcdRestore, View, Decision, Outcome]):
     """The reconciler of EtcdRestores."""
 
+    tells_early = True
+
     def __init__(self, own: EtcdSettings) -> None:
         self._own = own
 

@@ -20,7 +20,7 @@ from kok.operators.etcd import reasons
 from kok.operators.etcd.backups.compatibility import misfit, other_origin
 from kok.operators.etcd.backups.stored import BAD, described, is_good, stored_backup
 from kok.operators.etcd.clocks import waits
-from kok.operators.etcd.etcdrestore.conditions import Outcome, latch
+from kok.operators.etcd.etcdrestore.conditions import Outcome
 from kok.operators.etcd.etcdrestore.decide import OVER
 from kok.operators.etcd.jobs import manifest as render
 from kok.operators.etcd.jobs import outcome, owned, preconditions, proof_pod, work
@@ -81,7 +81,7 @@ class Verification:
             text = f"restored for a trial, the backup is not what was stored: {differences}"
             raise Refused(reasons.RESTORE_REFUSED, text)
         self.outcome.phase, status.step = "Verified", None
-        await latch(self.p, self.outcome)
+        await self.p.latch()
         await delete_jobs(self.p)
 
     async def _found(self, cluster: EtcdCluster) -> StoredBackup:
@@ -176,7 +176,7 @@ class Verification:
         if isinstance(found, Failed):
             end = self._failed(found)
             if not outcome.ended(job):
-                await latch(self.p, self.outcome)
+                await self.p.latch()
                 await work.end(kube, job)
             raise end
         return found
@@ -187,7 +187,7 @@ class Verification:
         status = self.obj.status
         if status.attempts == 0 or status.retry_at is not None:
             status.attempts, status.retry_at = status.attempts + 1, None
-            await latch(self.p, self.outcome)
+            await self.p.latch()
         of = render.Work(
             name=render.job_name(self.obj.name, purpose, status.attempts),
             purpose=purpose if purpose != "verify" else "prove",

@@ -8,21 +8,20 @@ from kok.api.machine.host import AbandonedHost, Host, HostUse
 from kok.api.names import ANNOTATION_ABANDON_HOST, ANNOTATION_TRUST_HOST_KEY
 from kok.kube import kinds
 from kok.operators.machine import reasons
-from kok.operators.machine.host.abandoned import Abandoned
+from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.ssh_secrets import Keeper
-from kok.operators.machine.machine.act import Hand
-from kok.operators.machine.machine.observe import Observer
-from kok.operators.machine.remote import places
-from kok.operators.machine.remote.agent import HostTaken
-from kok.operators.machine.remote.permits import Problem
-from kok.operators.machine.remote.places import Sameness
-from kok.operators.machine.remote.session import Session, Sessions
-from kok.operators.machine.remote.ssh import Connections, Expected, Target, expected
+from kok.operators.machine.remote import host_identity
+from kok.operators.machine.remote.commands import HostTaken
+from kok.operators.machine.remote.host_identity import HostMatch
+from kok.operators.machine.remote.hosts import HostClient, Hosts
+from kok.operators.machine.remote.session import Session
+from kok.operators.machine.remote.ssh import Expected, Target, expected
 from kok.operators.machine.remote.survey import Owner
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import DONE, Done, Pass
 
 SOON = 5.0
-UNMARKED = (Sameness.REKEYED, Sameness.OTHER)
+UNMARKED = (HostMatch.REKEYED, HostMatch.OTHER)
 
 
 class Cleaner:
@@ -32,20 +31,11 @@ class Cleaner:
     UID: the one that `status.usedBy` tells may be that of anybody's Machine.
     """
 
-    def __init__(
-        self,
-        connections: Connections,
-        sessions: Sessions,
-        observer: Observer,
-        abandoned: Abandoned,
-        keeper: Keeper,
-    ) -> None:
-        self._connections = connections
-        self._sessions = sessions
-        self._observer = observer
+    def __init__(self, hosts: Hosts, abandoned: Abandoned, keeper: Keeper) -> None:
+        self._hosts = hosts
         self._abandoned = abandoned
         self._keeper = keeper
-        self._problems: dict[str, Problem] = {}
+        self._problems: dict[str, Verdict] = {}
         """Why a host, by the UID of its Host, cannot even be tried."""
         self._whose: dict[str, str] = {}
         """By the UID of the Host, that of the Machine of which it is being cleaned."""
@@ -56,10 +46,10 @@ class Cleaner:
         if used is None:
             return True
         session = self._session(p)
-        session.view.clean_seen = session.view.clean_seen or p.now
+        session.memory.clean_seen = session.memory.clean_seen or p.now
         where = self._where(p)
-        taken = isinstance(session.view.error, HostTaken) and session.view.error.owner.uid
-        if session.view.cleaned or (taken and where is Sameness.SAME):
+        taken = isinstance(session.memory.error, HostTaken) and session.memory.error.owner.uid
+        if session.memory.cleaned or (taken and where is HostMatch.SAME):
             # What belongs to somebody else by now was cleaned up before that one began.
             await self._forget(p, used.uid)
             return True
@@ -69,30 +59,32 @@ class Cleaner:
         session.aim(target)
         if not session.doing and session.wait() <= 0:
             key = p.obj.metadata.uid
-            hand = Hand(self._connections, p.clock, used.uid, target, session.view, p.wake, key)
+            client = HostClient(
+                self._hosts.connections, p.clock, used.uid, target, session.memory, p.wake, key
+            )
             owner = Owner(
                 uid=used.uid,
                 machine=f"{p.obj.namespace}/{used.machine}",
                 cluster=f"{p.obj.namespace}/{used.cluster}",
-                installation=await self._observer.identity(p.kube),
+                installation=await self._hosts.installation(p.kube),
             )
-            work = hand.clean(owner, marked=where is not Sameness.SAME)
+            work = client.clean(owner, marked=where is not HostMatch.SAME)
             session.start("clean", work, p.wake)
         return False
 
     def tried_since(self, p: Pass[Host]) -> datetime:
         """Since when this process has been trying to clean the host."""
-        return self._session(p).view.clean_seen or p.now
+        return self._session(p).memory.clean_seen or p.now
 
     def sentence(self, p: Pass[Host]) -> str:
         """Why the host is not clean yet."""
         used = p.status.used_by
         name = used.machine if used is not None else ""
-        error = self._session(p).view.error
+        error = self._session(p).memory.error
         problem = self._problems.get(p.obj.metadata.uid)
         if used is not None and isinstance(error, HostTaken) and self._where(p) in UNMARKED:
-            text = places.uncleaned(used, p.obj.spec.port, _expected(p))
-            problem = problem or Problem(reasons.HOST_NOT_CLEAN, text)
+            text = host_identity.uncleaned(used, p.obj.spec.port, _expected(p))
+            problem = problem or Verdict(False, reasons.HOST_NOT_CLEAN, text)
         why = problem.message if problem is not None else error.message if error is not None else ""
         text = f"Machine {name} is gone and has not left the host clean"
         return f"{text}: {why}; it is tried again" if why else f"{text}; it is being cleaned up"
@@ -129,8 +121,7 @@ class Cleaner:
 
     def forget(self, host: str) -> None:
         """The Host of that UID is gone, or is cleaned of another Machine."""
-        self._sessions.end(host)
-        self._connections.drop(host)
+        self._hosts.forget(host)
         self._problems.pop(host, None)
         self._whose.pop(host, None)
 
@@ -141,7 +132,7 @@ class Cleaner:
             # What was found out of another Machine's remains says nothing of these.
             self.forget(host)
         self._whose[host] = machine
-        return self._sessions.of(host)
+        return self._hosts.sessions.of(host)
 
     async def _forget(self, p: Pass[Host], uid: str) -> None:
         await self._abandoned.cleaned(p.kube, p.obj.namespace, uid)
@@ -151,25 +142,27 @@ class Cleaner:
         secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
         await self._keeper.let_go(p, secret)
 
-    def _where(self, p: Pass[Host]) -> Sameness:
+    def _where(self, p: Pass[Host]) -> HostMatch:
         """Whether the host is the one that was used."""
-        return places.compare(p.status.used_by, p.obj.spec.address, p.obj.spec.port, _expected(p))
+        return host_identity.compare(
+            p.status.used_by, p.obj.spec.address, p.obj.spec.port, _expected(p)
+        )
 
     async def _target(self, p: Pass[Host]) -> Target | None:
         """Where and as whom to log in; None, and a problem, if that is not possible."""
         host, spec, uid = p.obj, p.obj.spec, p.obj.metadata.uid
         used, want = p.status.used_by, _expected(p)
-        if used is not None and self._where(p) is Sameness.ELSEWHERE:
-            self._problems[uid] = Problem(reasons.HOST_NOT_CLEAN, _elsewhere(host, used))
+        if used is not None and self._where(p) is HostMatch.ELSEWHERE:
+            self._problems[uid] = Verdict(False, reasons.HOST_NOT_CLEAN, _elsewhere(host, used))
             return None
         secret = await p.kube.get(kinds.SECRET, spec.ssh.secret, host.namespace)
-        found = await self._observer.permits.credentials(host, secret)
-        if isinstance(found, Problem):
+        found = await self._hosts.credentials.of(host, secret)
+        if isinstance(found, Verdict):
             self._problems[uid] = found
             return None
         if want.fingerprint is None:
             text = "its host key is not known; write it into spec.hostKey"
-            self._problems[uid] = Problem(reasons.HOST_KEY_CHANGED, text)
+            self._problems[uid] = Verdict(False, reasons.HOST_KEY_CHANGED, text)
             return None
         self._problems.pop(uid, None)
         return Target(

@@ -1,12 +1,12 @@
-"""The reconcilers of Hosts, which show who uses them, and of Components, which are checked."""
+"""The reconciler of Hosts: who uses them, and whether they were left clean."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from kok.api import names
-from kok.api.machine.component import Component
 from kok.api.machine.host import Host, HostStatus, HostUse
 from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
@@ -15,16 +15,16 @@ from kok.kube.decoding.strip import unrecorded
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.lists.tolerant import listed
 from kok.operators.machine import reasons
-from kok.operators.machine.component.sandboxed import Checker
+from kok.operators.machine.host import conditions
 from kok.operators.machine.host.cleanup import Cleaner
 from kok.operators.machine.host.ssh_secrets import touched
 from kok.operators.machine.remote.session import LEAST
 from kok.operators.machine.remote.ssh.hostkey import FINGERPRINT
 from kok.operators.machine.settings import MachineSettings
-from kok.runtime.controller.errors import Invalid, Wait
+from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reasons import UNREADABLE
-from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
-from kok.runtime.sandbox.process import Unfinished
+from kok.runtime.controller.reconciler import Done, Key, Pass, Result, Wake
+from kok.runtime.controller.staged import Staged
 
 MACHINE = Machine.info.kind
 
@@ -33,7 +33,31 @@ UNTOLD = 30.0
 """Seconds between two looks at a Machine of which nobody tells."""
 
 
-class HostReconciler:
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """Who uses the host."""
+
+    machine: Machine | None
+    """The Machine that names it, or whose software is on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostDecision:
+    """What is to be done with the host."""
+
+    clean: bool
+    """Whether its last Machine is gone and may have left something on it."""
+
+
+@dataclass(slots=True)
+class HostOutcome:
+    """What came of that."""
+
+    dirty: str = ""
+    """Why the host is not clean, as a sentence."""
+
+
+class HostReconciler(Staged[Host, HostView, HostDecision, HostOutcome]):
     """Shows which Machine uses a Host, and remembers the host's key from one to the next.
 
     A host whose Machine went without leaving it clean, for whatever reason, is Dirty: it is cleaned
@@ -47,27 +71,52 @@ class HostReconciler:
         self._cleaner = cleaner
         self._patience = timedelta(seconds=settings.removal_timeout)
 
-    async def reconcile(self, p: Pass[Host]) -> Result:
-        """See `Reconciler`."""
-        machine = await _machine(p)
-        p.status.machine = machine.name if machine is not None else None
-        key = _key(p.obj, machine)
+    async def observe(self, p: Pass[Host]) -> HostView:
+        """The Machine. Raises `Wait` if it is not known which that is, and `KubeError`."""
+        return HostView(await _machine(p))
+
+    def decide(self, p: Pass[Host], view: HostView) -> HostDecision:
+        """What nobody uses any more has to be clean."""
+        return HostDecision(view.machine is None and p.obj.status.used_by is not None)
+
+    def outcome(self, view: HostView, decision: HostDecision) -> HostOutcome:
+        """Nothing so far."""
+        del view, decision
+        return HostOutcome()
+
+    def record(self, p: Pass[Host], view: HostView, decision: HostDecision) -> bool:
+        """Who uses it, whose software may be on it, and which key it has shown."""
+        del decision
+        p.status.machine = view.machine.name if view.machine is not None else None
+        key = _key(p.obj, view.machine)
         if key is not None:
             p.status.host_key = key
-        if machine is not None:
-            _note_use(p.status, machine)
-            p.status.phase = "Claimed"
-            p.set_condition("Ready", True, reasons.CLAIMED, f"used by Machine {machine.name}")
-            # Of one without the label no change wakes the Host.
-            return Result(None if _names(machine, p.obj) else UNTOLD)
-        if p.status.used_by is not None and not await self._cleaner.clean(p):
-            p.status.phase = "Dirty"
-            why = self._cleaner.sentence(p)
-            p.set_condition("Ready", False, reasons.HOST_NOT_CLEAN, why)
-            return Result(self._cleaner.again(p))
-        p.status.phase = "Free"
-        p.set_condition("Ready", True, reasons.FREE, "no Machine uses it")
-        return Result()
+        if view.machine is not None:
+            _note_use(p.status, view.machine)
+        return False
+
+    async def act(
+        self, p: Pass[Host], view: HostView, decision: HostDecision, outcome: HostOutcome
+    ) -> float | None:
+        """Cleans it up where nobody else does."""
+        if decision.clean and not await self._cleaner.clean(p):
+            outcome.dirty = self._cleaner.sentence(p)
+            return self._cleaner.again(p)
+        # Of a Machine without the label no change wakes the Host.
+        unlabelled = view.machine is not None and not _names(view.machine, p.obj)
+        return UNTOLD if unlabelled else None
+
+    def conditions(
+        self,
+        p: Pass[Host],
+        view: HostView,
+        decision: HostDecision,
+        outcome: HostOutcome,
+        ended: Exception | None,
+    ) -> None:
+        """Whether it is free; if it could not be seen whether it is clean, what was said before."""
+        if ended is None or not decision.clean:
+            conditions.report(p, view.machine, outcome.dirty)
 
     async def finalize(self, p: Pass[Host]) -> Result | Done:
         """A Host stays until its Machine has left it clean, or it was cleaned up after that."""
@@ -110,36 +159,6 @@ def _note_use(status: HostStatus, machine: Machine) -> None:
         return  # It tells itself, in the end, whether the host is clean.
     if touched(machine.status):
         status.used_by = HostUse.of(machine)
-
-
-class ComponentReconciler:
-    """Says of a Component whether its templates and its schema can be used."""
-
-    model = Component
-    wakes_on: Sequence[Wake] = ()
-
-    def __init__(self, checker: Checker) -> None:
-        self._checker = checker
-
-    async def reconcile(self, p: Pass[Component]) -> Result:
-        """See `Reconciler`."""
-        try:
-            problem = await self._checker.problem(p.obj)
-        except Unfinished as error:
-            text = f"checking it {error}; it is tried again"
-            raise Wait(reasons.COMPONENT_INVALID, text, 30.0) from None
-        if problem:
-            raise Invalid(reasons.COMPONENT_INVALID, problem)
-        p.set_condition("Ready", True, reasons.VALID, "templates and parameters can be used")
-        return Result()
-
-    async def finalize(self, p: Pass[Component]) -> Result | Done:
-        """What is needed to remove the software lies on the hosts."""
-        del p
-        return DONE
-
-    def forget(self, key: Key, uid: str) -> None:
-        """Nothing is kept."""
 
 
 async def _machine(p: Pass[Host]) -> Machine | None:

@@ -25,6 +25,11 @@ class Claims:
     """How many more are wanted than there are."""
 
 
+def wanted_nodes(kubenode: KubeNode) -> int:
+    """How many nodes the spec asks for."""
+    return (kubenode.spec.replicas or 0) if kubenode.spec.pool else len(kubenode.spec.hosts)
+
+
 def plan(
     kubenode: KubeNode,
     hosts: Mapping[str, Host],

@@ -1,17 +1,84 @@
-"""The status of a KubeNode. Pure."""
+"""The status of a KubeNode: its one author."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from kok.api import names
+from kok.api.machine.host import AbandonedHost
 from kok.api.machine.kubenode import KubeNode, KubeNodeStatus
 from kok.api.machine.machine import Machine
 from kok.operators.machine import reasons
+from kok.operators.machine.kubenode.claims import wanted_nodes
+from kok.operators.machine.kubenode.decide import KubeNodeDecision
+from kok.runtime.controller.reconciler import Pass
 
 _SHOWN = 3
+POD_ADDRESSES = "PodAddresses"
+"""Whether the nodes have as many pod addresses as usual. Absent unless they have fewer."""
 ABANDONED_MOST = 16
 """Hosts that had to be left uncleaned, as far as the status shows them."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What acting found out."""
+
+    outdated: Sequence[str] = ()
+    """Names of Machines that still wait for a change of the spec."""
+    missing: int = 0
+    """How many hosts the pool lacks."""
+    fresh: Sequence[str] = ()
+    """Names of Machines that were just made."""
+    through: bool = False
+    """Whether all was done that was to be done."""
+
+
+def report(
+    p: Pass[KubeNode],
+    machines: Sequence[Machine],
+    left: Sequence[AbandonedHost],
+    decision: KubeNodeDecision,
+    outcome: Outcome,
+) -> None:
+    """Sets all that the status shows; `left` are hosts that were left uncleaned.
+
+    Where the pass did not get through, the runtime tells in `Ready` why.
+    """
+    count(p.status, p.obj, machines)
+    p.status.abandoned = list(left[:ABANDONED_MOST])
+    if decision.version:
+        p.status.version = decision.version
+        if decision.few_addresses:
+            text = decision.few_addresses
+            p.set_condition(POD_ADDRESSES, False, reasons.FEW_POD_ADDRESSES, text)
+        else:
+            p.status.drop_conditions([POD_ADDRESSES])
+    if p.paused:
+        _report_paused(p, machines, decision)
+    if not outcome.through:
+        return
+    good, reason, message = sum_up(p.obj, machines, outcome.outdated, outcome.missing)
+    if outcome.fresh:
+        good, reason = False, reasons.MACHINES_NOT_READY
+        message = f"Machine {', '.join(outcome.fresh[:_SHOWN])} was just made"
+    p.set_condition("Ready", good, reason, message)
+    p.status.phase = "Ready" if good else "Progressing"
+
+
+def _report_paused(
+    p: Pass[KubeNode], machines: Sequence[Machine], decision: KubeNodeDecision
+) -> None:
+    """Nothing was tried, but what there is goes on, or does not."""
+    if decision.stop is not None:
+        p.set_condition("Ready", False, decision.stop.reason, decision.stop.message)
+    elif decision.version:
+        there = len([m for m in machines if not m.deleting])
+        lacking = max(0, wanted_nodes(p.obj) - there) if p.obj.spec.pool is not None else 0
+        good, reason, message = sum_up(p.obj, machines, (), lacking)
+        p.set_condition("Ready", good, reason, message)
+        p.status.phase = "Ready" if good else "Progressing"
 
 
 def count(status: KubeNodeStatus, kubenode: KubeNode, machines: Sequence[Machine]) -> None:
@@ -19,14 +86,9 @@ def count(status: KubeNodeStatus, kubenode: KubeNode, machines: Sequence[Machine
     status.replicas = len([m for m in machines if not m.deleting])
     status.ready = len([m for m in machines if ready(m)])
     status.up_to_date = len([m for m in machines if up_to_date(m)])
-    status.ready_summary = f"{status.ready}/{wanted(kubenode)}"
-    status.up_to_date_summary = f"{status.up_to_date}/{wanted(kubenode)}"
+    status.ready_summary = f"{status.ready}/{wanted_nodes(kubenode)}"
+    status.up_to_date_summary = f"{status.up_to_date}/{wanted_nodes(kubenode)}"
     status.selector = f"{names.LABEL_KUBENODE}={kubenode.name}"
-
-
-def wanted(kubenode: KubeNode) -> int:
-    """How many nodes the spec asks for."""
-    return (kubenode.spec.replicas or 0) if kubenode.spec.pool else len(kubenode.spec.hosts)
 
 
 def ready(machine: Machine) -> bool:

@@ -1,122 +1,60 @@
-"""Which Machines of a KubeNode may be changed now. Pure.
-
-One budget for everything that disturbs nodes, new software as well as a new address or CA of the
-cluster: one Machine at a time, and none while another one that was changed has not proven itself.
-Of nodes that nothing is heard of nobody knows whether they serve, above all if that is so of all of
-them at once: such a Machine counts as one that does.
-"""
+"""What a KubeNode's Machines are to have, or why nothing can be done. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from enum import Enum
+from dataclasses import dataclass
 
-from kok.api.machine.machine import Machine
-from kok.api.meta import Manifest
-from kok.kube.objects.drift import covers
+from kok.api.machine.kubenode import KubeNode
+from kok.api.machine.machine import MachineComponent
+from kok.operators.machine import reasons
+from kok.operators.machine.kubenode import claims, software
+from kok.operators.machine.kubenode.observe import KubeNodeView
+from kok.runtime.controller.errors import Invalid, ReconcileStop, Wait
 
-SOFTWARE = ("components", "artifacts", "addresses")
-"""Fields of a Machine's spec that change what is on the host: of its addresses the kubelet is told
-which one is the node's."""
-ACCESS = ("accessHash",)
-"""By which it has the node turn to another address or CA. First, as without it nothing else works."""
-
-
-class State(Enum):
-    """How a Machine is, as far as the budget is concerned."""
-
-    FRESH = "it has never served, so that it disturbs nobody"
-    CHANGING = "a change of it is under way, or was not proven"
-    UNKNOWN = "nothing is heard of its node"
-    BROKEN = "it is known not to serve"
-    SERVING = "it serves"
+CLUSTER_AGAIN = 30.0
+"""Seconds after which a Cluster that is missing is looked for again."""
 
 
-def changeable(
-    intents: Mapping[str, Manifest], lives: Mapping[str, Manifest]
-) -> dict[str, Manifest]:
-    """The Machines, by name, as they may be made or changed now."""
-    intents = {name: _known(intent, lives.get(name)) for name, intent in intents.items()}
-    states = {name: state(lives[name]) for name in intents if name in lives}
-    now: dict[str, Manifest] = {}
-    for name, intent in intents.items():
-        free = states.get(name, State.FRESH) is State.FRESH
-        now[name] = intent if free else _without(intent, lives[name], ACCESS + SOFTWARE)
-    busy = {name for name, found in states.items() if found is State.CHANGING}
-    for fields in (ACCESS, SOFTWARE):
-        waiting = [
-            name
-            for name, found in states.items()
-            if found is not State.FRESH and differs(intents[name], lives[name], fields)
-        ]
-        # What is wrong with a change that was not proven may be corrected, but for one at a time: new
-        # labels, too, have to be proven by all that got them.
-        again = [] if busy - set(waiting) else sorted(busy)[:1]
-        turn = again or ([] if busy else _next(waiting, states, certain=fields == SOFTWARE))
-        if waiting:
-            rest = SOFTWARE if fields == ACCESS else ()
-            now.update({name: _without(intents[name], lives[name], rest) for name in turn})
-            return now
-    return now
+@dataclass(frozen=True, slots=True)
+class KubeNodeDecision:
+    """The software of its Machines."""
+
+    version: str = ""
+    """Of Kubernetes; empty if it cannot be said."""
+    software: tuple[MachineComponent, ...] = ()
+    few_addresses: str = ""
+    """What is smaller than usual about the pod addresses of these nodes, as a sentence."""
+    stop: ReconcileStop | None = None
+    """Why nothing can be done."""
 
 
-def disturbs(intent: Manifest, live: Manifest) -> bool:
-    """Whether the intent changes anything that nodes notice."""
-    return differs(intent, live, ACCESS + SOFTWARE)
+def decide(kubenode: KubeNode, view: KubeNodeView) -> KubeNodeDecision:
+    """What the Machines are to have."""
+    cluster = view.cluster
+    if cluster is None or cluster.deleting:
+        return KubeNodeDecision(stop=_without_cluster(kubenode, gone=cluster is None))
+    if view.odd_mine:
+        # Without it another host would be taken in its place, or others be disturbed with it.
+        return KubeNodeDecision()
+    try:
+        version = software.kubernetes_version(kubenode, cluster)
+    except Invalid as error:
+        return KubeNodeDecision(stop=error)
+    there = cluster.status.nodes.total if cluster.status.nodes is not None else 0
+    nodes = max(there, claims.wanted_nodes(kubenode))
+    few = software.pod_addresses(kubenode, cluster, nodes)
+    try:
+        wanted = software.software(kubenode, cluster, version, view.mine)
+    except Invalid as error:
+        return KubeNodeDecision(version, few_addresses=few, stop=error)
+    return KubeNodeDecision(version, tuple(wanted), few)
 
 
-def differs(intent: Manifest, live: Manifest, fields: Collection[str]) -> bool:
-    """Whether the intent has other values in any of these fields of the spec."""
-    wanted, found = intent["spec"], live["spec"]
-    return not all(
-        covers({"spec": found.get(field)}, {"spec": wanted.get(field)})
-        and bool(found.get(field)) == bool(wanted.get(field))
-        for field in fields
-        # An address that is not known is no other one, and to be told of the first changes nothing.
-        if field not in ACCESS or (found.get(field) and wanted.get(field))
+def _without_cluster(kubenode: KubeNode, *, gone: bool) -> Wait:
+    how = "does not exist" if gone else "is being deleted"
+    return Wait(
+        reasons.CLUSTER_MISSING if gone else reasons.CLUSTER_DELETING,
+        f"Cluster {kubenode.namespace}/{kubenode.spec.cluster} {how}; create it, or "
+        "delete this KubeNode",
+        CLUSTER_AGAIN,
     )
-
-
-def state(live: Manifest) -> State:
-    """How a Machine is."""
-    parsed = Machine.parse(live)
-    status, node = parsed.status, parsed.status.condition("NodeReady")
-    if status.first_ready is None and not status.is_true("Ready"):
-        return State.FRESH
-    if status.observed_generation != parsed.metadata.generation or not status.is_true("UpToDate"):
-        return State.CHANGING
-    if status.is_true("Ready"):
-        return State.SERVING
-    return State.UNKNOWN if node is None or node.status == "Unknown" else State.BROKEN
-
-
-def _next(waiting: Sequence[str], states: Mapping[str, State], *, certain: bool) -> Sequence[str]:
-    """Whose turn it is: those that do not serve first, since that costs nothing.
-
-    `certain`: not one that only seems not to serve, if there are others of that kind. A new address
-    is what brings nodes back of which nothing is heard any more, so that it is not asked for there.
-    """
-    down = {name for name, found in states.items() if found is not State.SERVING}
-    down -= {name for name in down if states[name] is State.FRESH}
-    unknown = {name for name in down if states[name] is State.UNKNOWN}
-    for name in sorted(waiting, key=lambda name: (name not in down, name in unknown, name)):
-        if name in unknown and certain and len(unknown) > 1:
-            continue
-        if name not in down and down:
-            continue
-        return [name]
-    return []
-
-
-def _known(intent: Manifest, live: Manifest | None) -> Manifest:
-    """The intent, with the access that the Machine has where no other one is known at the moment."""
-    found = {f: v for f, v in (live or {"spec": {}})["spec"].items() if f in ACCESS}
-    return {**intent, "spec": {**found, **intent["spec"]}}
-
-
-def _without(intent: Manifest, live: Manifest, fields: Collection[str]) -> Manifest:
-    """The intent with these fields as they are."""
-    kept = {field: live["spec"][field] for field in fields if field in live["spec"]}
-    first = {f: v for f, v in intent["spec"].items() if f in ACCESS and f not in live["spec"]}
-    rest = {key: value for key, value in intent["spec"].items() if key not in fields}
-    return {**intent, "spec": {**rest, **first, **kept}}

@@ -17,7 +17,7 @@ from kok.kube.objects.ownership import owned
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NodeHostSource:
     """One host: of the list in the spec, or of the pool."""
 
     name: str
@@ -31,26 +31,26 @@ class Place:
     """More of them, as its author says."""
 
 
-def inline(host: NodeHost, ssh: SSHAccess) -> Place:
+def inline(host: NodeHost, ssh: SSHAccess) -> NodeHostSource:
     """A host of the list in the spec."""
-    return Place(
+    return NodeHostSource(
         host.name, host.address, host.port, ssh, host.host_key, addresses=tuple(host.addresses)
     )
 
 
-def pooled(host: Host) -> Place:
+def pooled(host: Host) -> NodeHostSource:
     """A host of the pool; its key is the pinned one, the one trusted by hand, or the recorded."""
     trusted = host.metadata.annotations.get(ANNOTATION_TRUST_HOST_KEY, "")
     key = trusted or host.spec.host_key or host.status.host_key or ""
     spec = host.spec
-    return Place(
+    return NodeHostSource(
         host.name, spec.address, spec.port, spec.ssh, key, host.name, tuple(spec.addresses)
     )
 
 
 def machine(
     kubenode: KubeNode,
-    place: Place,
+    place: NodeHostSource,
     components: Sequence[MachineComponent],
     access_hash: str = "",
 ) -> Manifest:

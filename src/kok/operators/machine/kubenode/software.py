@@ -13,7 +13,7 @@ from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine, MachineComponent
 from kok.operators.machine import reasons
 from kok.operators.machine.component import catalog
-from kok.operators.machine.remote import paths
+from kok.operators.machine.remote import host_paths
 from kok.runtime.controller.errors import Invalid
 
 HOST_PREP = "host-prep"
@@ -48,16 +48,16 @@ def software(
     chosen = {
         **_defaults(version),
         **_running(version, machines),
-        paths.KUBELET: version,
+        host_paths.KUBELET: version,
     }
     if spec.runtime.version is not None:
-        chosen[paths.CONTAINERD] = spec.runtime.version
+        chosen[host_paths.CONTAINERD] = spec.runtime.version
     own = {c.name: c for c in spec.components}
     chosen |= {name: c.version for name, c in own.items()}
-    _check_runtime(chosen[paths.CONTAINERD])
-    if paths.KUBELET in own:
-        _check_kubelet(chosen[paths.KUBELET], cluster)
-    _check_config(kubenode, chosen[paths.KUBELET])
+    _check_runtime(chosen[host_paths.CONTAINERD])
+    if host_paths.KUBELET in own:
+        _check_kubelet(chosen[host_paths.KUBELET], cluster)
+    _check_config(kubenode, chosen[host_paths.KUBELET])
     params = _parameters(kubenode, cluster, version)
     return [
         MachineComponent(
@@ -78,7 +78,7 @@ def _running(version: str, machines: Iterable[Machine]) -> dict[str, str]:
     """Built-in software of a Machine that has this Kubernetes version, the eldest one's."""
     for machine in sorted(machines, key=lambda m: (str(m.metadata.creation_timestamp), m.name)):
         listed = {c.name: c.version for c in machine.spec.components}
-        if listed.get(paths.KUBELET) == version:
+        if listed.get(host_paths.KUBELET) == version:
             return {name: v for name, v in listed.items() if name in catalog.builtin()}
     return {}
 
@@ -123,7 +123,7 @@ def _parameters(kubenode: KubeNode, cluster: Cluster, version: str) -> dict[str,
         **_max_pods(cluster),
         **spec.kubelet,
     }
-    return {paths.CONTAINERD: containerd, paths.KUBELET: {"config": dict(config)}}
+    return {host_paths.CONTAINERD: containerd, host_paths.KUBELET: {"config": dict(config)}}
 
 
 def _max_pods(cluster: Cluster) -> dict[str, Any]:

@@ -6,31 +6,29 @@ import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from urllib.parse import urlsplit
 
-from kok.api.machine.machine import Finding, Machine, MachineStatus
+from kok.api.machine.machine import Finding
 from kok.operators.machine import reasons
 from kok.operators.machine.component.render import Rendered
-from kok.operators.machine.component.sandboxed import Templates
-from kok.operators.machine.machine import jobs as wanted_
-from kok.operators.machine.machine.observe import World, expected_key, rival
-from kok.operators.machine.machine.steps import (
-    Finish,
-    Idle,
+from kok.operators.machine.machine import install_plan
+from kok.operators.machine.machine.observe import rival
+from kok.operators.machine.machine.operations.host_steps import (
     Install,
-    Join,
-    Look,
+    JoinCluster,
     Reclaim,
-    Record,
-    Refuse,
-    Scan,
+    RecordHostKey,
+    ScanHostKey,
     Step,
+    SurveyHost,
+    TakeTokenBack,
+    refused,
 )
-from kok.operators.machine.remote import agent, join, paths, places, preflight
-from kok.operators.machine.remote.permits import Problem
-from kok.operators.machine.remote.session import NEVER, View
-from kok.operators.machine.remote.survey import Found, Question, Survey
+from kok.operators.machine.machine.view import MachineView, expected_key
+from kok.operators.machine.remote import commands, host_identity, host_paths, join, preflight
+from kok.operators.machine.remote.session import NEVER, HostMemory
+from kok.operators.machine.remote.survey import Found, Question, Survey, SurveyRequest
+from kok.runtime.conditions import Verdict
 
 RECHECK = 15.0
 """Seconds after which a host that did not pass is looked at again."""
@@ -46,28 +44,10 @@ RECLAIM_EVERY = 60.0
 LISTEN, LISTEN_FOR = 5.0, 60.0
 """Seconds after which a host is looked at again whose kubelet was changed and says nothing, and for
 which that goes on; then it is looked at like others that do not serve."""
+_CHANGES_KUBELET = frozenset({"install", "join"})
+"""What goes on at a host while its kubelet may be changed."""
 EVER_READY = frozenset({"Ready", "Updating", "NotReady"})
 """Phases of a Machine that was Ready at some time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """All that a decision depends on."""
-
-    machine: Machine
-    status: MachineStatus
-    world: World
-    view: View
-    doing: str
-    """What goes on at the host at this moment."""
-    wait: float
-    """Seconds until the host may be tried again after an error."""
-    now: datetime
-    monotonic: float
-    survey_every: float
-    templates: Templates = field(default_factory=Templates)
-    turn: bool = True
-    """Whether a Machine that no KubeNode stages may turn to another address or CA of its cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,267 +65,285 @@ class Decision:
     """Why the host has not joined yet, if that is known; `-`: it has."""
 
 
-def decide(case: Case) -> Decision:
+def decide(view: MachineView) -> Decision:
     """What to do next."""
-    step = _reach(case)
+    step = _reach(view)
     if step is not None:
         return Decision(step)
-    if case.world.beyond:
-        return Decision(Refuse(wanted_.beyond(case.machine, case.world.beyond)))
-    questions, problem = wanted_.questions(case.machine, case.world.components, case.templates)
+    if view.objects.beyond:
+        return Decision(refused(install_plan.beyond(view.machine, view.objects.beyond)))
+    questions, problem = install_plan.questions(
+        view.machine, view.objects.components, view.templates
+    )
     if problem is not None:
-        return Decision(Refuse(problem))
-    look = _look(case, questions)
-    survey = case.view.survey
-    if survey is None or case.view.asked != look.digest:
-        return Decision(Idle() if case.doing else look)
-    wanted, problem = wanted_.render(case.machine, case.world.components, case.templates, survey)
+        return Decision(refused(problem))
+    request = _request(view, questions)
+    survey = view.memory.survey
+    if survey is None or view.memory.asked != request.digest:
+        return Decision(Step() if view.doing else Step(SurveyHost(request)))
+    wanted, problem = install_plan.render(
+        view.machine, view.objects.components, view.templates, survey
+    )
     if problem is not None:
-        return Decision(Refuse(problem))
-    lacking = tuple(wanted_.lacking(wanted, survey))
-    findings = tuple(_findings(case, survey, fetches=bool(lacking)))
-    if case.doing:
-        step = Idle()
-    elif case.monotonic - _seen(case.view) >= _keeps(case, findings):
-        step = look
+        return Decision(refused(problem))
+    lacking = tuple(install_plan.lacking(wanted, survey))
+    findings = tuple(_findings(view, survey, fetches=bool(lacking)))
+    if view.doing:
+        step = Step()
+    elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
+        step = Step(SurveyHost(request))
     else:
         step = (
-            _use(case, survey, findings)
-            or _software(case, wanted, survey, lacking)
-            or _join(case, survey)
+            _use(view, survey, findings)
+            or _software(view, wanted, survey, lacking)
+            or _join(view, survey)
         )
-        if isinstance(step, Idle):
-            waits = [s for s in (step.after, _again(case, findings)) if s is not None]
-            step = Idle(min(waits, default=None))
-    return Decision(step, True, wanted, lacking, findings, _joining(case))
+        if step.idle:
+            waits = [s for s in (step.after, _again(view, findings)) if s is not None]
+            step = Step(after=min(waits, default=None))
+    return Decision(step, True, wanted, lacking, findings, _joining(view))
 
 
-def mine(case: Case) -> bool:
-    """Whether the host is known to be this Machine's."""
-    survey = case.view.survey
-    return survey is not None and survey.owner.uid == case.machine.metadata.uid
+def kubelet_started(view: MachineView, decision: Decision) -> bool:
+    """Whether nothing is being changed any more: the kubelet that is wanted was started."""
+    return (
+        decision.seen
+        and view.doing not in _CHANGES_KUBELET
+        and host_paths.KUBELET not in decision.lacking
+        and decision.joining == "-"
+    )
 
 
-def unheard(case: Case) -> bool:
-    """Whether a kubelet that was changed has yet to prove that it works, see `proof`."""
-    return case.status.kubelet_change is not None
+def unproven(view: MachineView) -> bool:
+    """Whether a kubelet that was changed has yet to prove that it works, see `kubelet_change`."""
+    return view.status.kubelet_change is not None
 
 
-def listening(case: Case) -> bool:
+def listening(view: MachineView) -> bool:
     """Whether that is to be known at once."""
-    return unheard(case) and case.monotonic - case.view.changed < LISTEN_FOR
+    return unproven(view) and view.monotonic - view.memory.changed < LISTEN_FOR
 
 
-def _reach(case: Case) -> Step | None:
+def _reach(view: MachineView) -> Step | None:
     """The way to the host: credentials, host key, patience after errors."""
-    world, view = case.world, case.view
-    if not mine(case) and world.others is not None:
-        problem = rival(case.machine, world.others, world.odd)
+    objects, memory = view.objects, view.memory
+    if not view.mine and objects.others is not None:
+        problem = rival(view.machine, objects.others, objects.odd)
         if problem is not None:
-            return Refuse(problem)
-    if world.refusal is not None:
-        return Refuse(world.refusal)
-    if case.doing and view.survey is None:
-        return Idle()
-    if case.wait > 0:
-        return Idle(case.wait)
-    want = expected_key(case.machine, case.status)
+            return refused(problem)
+    if objects.refusal is not None:
+        return refused(objects.refusal)
+    if view.doing and memory.survey is None:
+        return Step()
+    if view.wait > 0:
+        return Step(after=view.wait)
+    want = expected_key(view.machine, view.status)
     if want.fingerprint is None:
-        return Record(view.shown_key) if view.shown_key else Scan()
+        return (
+            Step(RecordHostKey(memory.shown_key), 0.0) if memory.shown_key else Step(ScanHostKey())
+        )
     return None
 
 
-def _look(case: Case, questions: Sequence[Question]) -> Look:
+def _request(view: MachineView, questions: Sequence[Question]) -> SurveyRequest:
     made_of = sorted((q.name, q.probe, *q.paths) for q in questions)
-    spec, want = case.machine.spec, expected_key(case.machine, case.status)
+    spec, want = view.machine.spec, expected_key(view.machine, view.status)
     # What was seen behind another port, or by another key, says nothing of what is there.
     place = (spec.port, want.fingerprint)
     digest = hashlib.sha256(repr((place, made_of)).encode()).hexdigest()[:16]
-    return Look(tuple(questions), _urls(case), _towards(case), digest)
+    return SurveyRequest(tuple(questions), _urls(view), _towards(view), digest)
 
 
-def _keeps(case: Case, findings: Sequence[Finding]) -> float:
+def _keeps(view: MachineView, findings: Sequence[Finding]) -> float:
     """Seconds for which what was seen of the host may be relied on."""
-    if listening(case):
+    if listening(view):
         return LISTEN
-    node, view = case.world.node, case.view
-    expected = case.status.phase in EVER_READY or view.joined is not None
-    failing = unheard(case) or (expected and (node is None or not node.ready))
-    failing = failing or (view.identity is not None and bool(view.identity.failing))
-    return RECHECK if failing or not preflight.passed(findings) else case.survey_every
+    node, memory = view.objects.node, view.memory
+    expected = view.status.phase in EVER_READY or memory.joined is not None
+    failing = unproven(view) or (expected and (node is None or not node.ready))
+    failing = failing or (memory.identity is not None and bool(memory.identity.failing))
+    return RECHECK if failing or not preflight.passed(findings) else view.survey_every
 
 
-def _seen(view: View) -> float:
+def _seen(memory: HostMemory) -> float:
     """When the host was last seen. A kubelet that was just started needs a moment to show itself."""
-    if view.surveyed == NEVER:
+    if memory.surveyed == NEVER:
         return NEVER
-    return max(view.surveyed, view.changed, view.joined if view.joined is not None else NEVER)
+    return max(
+        memory.surveyed, memory.changed, memory.joined if memory.joined is not None else NEVER
+    )
 
 
-def _again(case: Case, findings: Sequence[Finding]) -> float | None:
+def _again(view: MachineView, findings: Sequence[Finding]) -> float | None:
     """Seconds until an idle host is looked at again, if that is sooner than usual."""
-    keeps = _keeps(case, findings)
-    return keeps if keeps < case.survey_every else None
+    keeps = _keeps(view, findings)
+    return keeps if keeps < view.survey_every else None
 
 
-def _urls(case: Case) -> tuple[str, ...]:
+def _urls(view: MachineView) -> tuple[str, ...]:
     """What the host has to reach; asked only as long as something may have to be fetched."""
-    if case.status.is_true("Ready"):
+    if view.status.is_true("Ready"):
         return ()
-    machine = case.machine
+    machine = view.machine
     base = machine.spec.artifacts.base_url
     urls = [f"{base.rstrip('/')}/"] if base else []
     for component in machine.spec.components:
         mirrors = component.params.get("mirrors")
-        if component.name == paths.CONTAINERD and isinstance(mirrors, Mapping):
+        if component.name == host_paths.CONTAINERD and isinstance(mirrors, Mapping):
             # Somebody's own Component of that name may mean something else by it.
             listed = [m[0] for m in mirrors.values() if isinstance(m, list) and m]
             urls += [f"{url.rstrip('/')}/v2/" for url in listed if isinstance(url, str)]
     return tuple(dict.fromkeys(urls))
 
 
-def _towards(case: Case) -> str:
+def _towards(view: MachineView) -> str:
     """An address of the cluster's API: the host's own address towards it is the node's."""
-    host = urlsplit(case.world.access.server).hostname if case.world.access is not None else None
+    host = (
+        urlsplit(view.objects.endpoint.server).hostname
+        if view.objects.endpoint is not None
+        else None
+    )
     try:
         return str(ipaddress.ip_address(host or ""))
     except ValueError:
         return ""
 
 
-def _findings(case: Case, survey: Survey, *, fetches: bool) -> list[Finding]:
+def _findings(view: MachineView, survey: Survey, *, fetches: bool) -> list[Finding]:
     return preflight.findings(
-        preflight.Case(
+        preflight.PreflightInput(
             survey=survey,
-            params={c.name: c.params for c in case.machine.spec.components},
-            neighbours=case.view.neighbours,
+            params={c.name: c.params for c in view.machine.spec.components},
+            neighbours=view.memory.neighbours,
             fetches=fetches,
-            begun=mine(case),
-            base_url=case.machine.spec.artifacts.base_url,
-            networks=case.world.networks,
+            begun=view.mine,
+            base_url=view.machine.spec.artifacts.base_url,
+            networks=view.objects.networks,
         )
     )
 
 
-def _use(case: Case, survey: Survey, findings: tuple[Finding, ...]) -> Step | None:
+def _use(view: MachineView, survey: Survey, findings: tuple[Finding, ...]) -> Step | None:
     """Whether the host may be used: it is nobody else's, and fit."""
-    owner, uid = survey.owner, case.machine.metadata.uid
+    owner, uid = survey.owner, view.machine.metadata.uid
     if owner.uid and owner.uid != uid:
-        if case.world.left_behind:
-            after = case.view.reclaimed + RECLAIM_EVERY - case.monotonic
-            return Reclaim(owner) if after <= 0 else Idle(after)
-        text = agent.taken(case.machine.spec.address, owner, case.machine.namespace)
-        return Refuse(Problem(reasons.HOST_IN_USE, text), RECHECK)
-    if not owner.uid and (problem := _another(case)) is not None:
-        return Refuse(problem, RECHECK)
+        if view.objects.left_behind:
+            after = view.memory.reclaimed + RECLAIM_EVERY - view.monotonic
+            return Step(Reclaim(owner)) if after <= 0 else Step(after=after)
+        text = commands.taken(view.machine.spec.address, owner, view.machine.namespace)
+        return refused(Verdict(False, reasons.HOST_IN_USE, text), RECHECK)
+    if not owner.uid and (problem := _another(view)) is not None:
+        return refused(problem, RECHECK)
     if not preflight.passed(findings):
-        problem = Problem(reasons.PREFLIGHT_FAILED, preflight.sentence(findings))
-        return Refuse(problem, RECHECK)
+        problem = Verdict(False, reasons.PREFLIGHT_FAILED, preflight.sentence(findings))
+        return refused(problem, RECHECK)
     return None
 
 
-def _another(case: Case) -> Problem | None:
+def _another(view: MachineView) -> Verdict | None:
     """What is wrong with a host that is not marked, if it cannot be the one of the Machine."""
-    machine, was = case.machine, case.status.installed_on
-    want = expected_key(machine, case.status)
-    found = places.compare(was, machine.spec.address, machine.spec.port, want)
-    if was is None or found is not places.Sameness.OTHER:
+    machine, was = view.machine, view.status.installed_on
+    want = expected_key(machine, view.status)
+    found = host_identity.compare(was, machine.spec.address, machine.spec.port, want)
+    if was is None or found is not host_identity.HostMatch.OTHER:
         return None
-    return Problem(
+    return Verdict(
+        False,
         reasons.ANOTHER_HOST,
-        f"{places.told(was, machine.spec.port, want)}: write spec.port and spec.hostKey as they were, "
+        f"{host_identity.told(was, machine.spec.port, want)}: write spec.port and spec.hostKey as they were, "
         "or delete the Machine and create another for the other host",
     )
 
 
 def _software(
-    case: Case, wanted: Mapping[str, Rendered], survey: Survey, lacking: tuple[str, ...]
+    view: MachineView, wanted: Mapping[str, Rendered], survey: Survey, lacking: tuple[str, ...]
 ) -> Step | None:
     if not lacking:
         return None
-    there = survey.found.get(paths.KUBELET, Found()).version
-    if paths.KUBELET in lacking and there != wanted[paths.KUBELET].version:
-        problem = wanted_.skew(case.machine, case.world.cluster)
+    there = survey.found.get(host_paths.KUBELET, Found()).version
+    if host_paths.KUBELET in lacking and there != wanted[host_paths.KUBELET].version:
+        problem = install_plan.skew(view.machine, view.objects.cluster)
         if problem is not None:
-            return Refuse(problem, RECHECK)
-    found = wanted_.due(case.machine, case.status, wanted, survey, case.now)
+            return refused(problem, RECHECK)
+    found = install_plan.due(view.machine, view.status, wanted, survey, view.now)
     if found.plans:
-        return Install(found.plans, found.started)
-    return Idle(found.after)
+        return Step(Install(found.plans, wanted), started=found.started)
+    return Step(after=found.after)
 
 
-def todo(case: Case) -> join.JoinPlan | None:
+def todo(view: MachineView) -> join.JoinPlan | None:
     """What is to be done so that the host is a member of its cluster; None also if unknown."""
-    access, identity = case.world.access, case.view.identity
-    if access is None or identity is None:
+    endpoint, identity = view.objects.endpoint, view.memory.identity
+    if endpoint is None or identity is None:
         return None
-    found = join.plan(identity, access, case.machine.spec.node, case.now)
-    hashed = case.machine.spec.access_hash
-    if found is not None and found.staged and case.status.first_ready:
+    found = join.plan(identity, endpoint, view.machine.spec.node, view.now)
+    hashed = view.machine.spec.access_hash
+    if found is not None and found.staged and view.status.first_ready:
         # One that serves goes on as it is until it is its turn; its KubeNode says so if it has one.
-        turn = hashed == access.digest if hashed else case.turn
+        turn = hashed == endpoint.digest if hashed else view.turn
         return found if turn else None
     return found
 
 
-def turning(case: Case) -> bool:
+def turning(view: MachineView) -> bool:
     """Whether it has to turn to another address or CA, and no KubeNode says when."""
-    found = todo(replace(case, turn=True))
-    return found is not None and found.staged and not case.machine.spec.access_hash
+    found = todo(replace(view, turn=True))
+    return found is not None and found.staged and not view.machine.spec.access_hash
 
 
-def _joining(case: Case) -> str:
+def _joining(view: MachineView) -> str:
     """Why the host has not joined; `-` if it has; empty if that cannot be said yet."""
-    if case.world.access is None or case.view.identity is None:
+    if view.objects.endpoint is None or view.memory.identity is None:
         return ""
-    found = todo(case)
+    found = todo(view)
     return found.why if found is not None else "-"
 
 
-def _join(case: Case, survey: Survey) -> Step:
-    kubelet = paths.KUBELET in {c.name for c in case.machine.spec.components}
-    if not kubelet or not case.world.takes_nodes or case.view.identity is None:
-        return Idle()
-    found = todo(case)
-    if found is None and _token_left(case):
-        every = min(FINISH_MOST, FINISH_EVERY * 2.0 ** min(case.view.unfinished, 10))
-        after = case.view.finished + every - case.monotonic
-        return Finish() if after <= 0 else Idle(after)
+def _join(view: MachineView, survey: Survey) -> Step:
+    kubelet = host_paths.KUBELET in {c.name for c in view.machine.spec.components}
+    if not kubelet or not view.objects.takes_nodes or view.memory.identity is None:
+        return Step()
+    found = todo(view)
+    if found is None and _token_left(view):
+        every = min(FINISH_MOST, FINISH_EVERY * 2.0 ** min(view.memory.unfinished, 10))
+        after = view.memory.finished + every - view.monotonic
+        return Step(TakeTokenBack()) if after <= 0 else Step(after=after)
     if found is None:
         # A kubelet makes its Node when it starts and never again.
         gone = join.JoinPlan("its Node is gone", token=False)
-        if case.world.node_lost:
-            return _wait_for_kubelet(case, gone)
-        return Idle() if case.turn else Idle(TURN_AGAIN)
-    problem = _foreign_node(case, survey) or wanted_.skew(case.machine, case.world.cluster)
+        if view.objects.node_lost:
+            return _wait_for_kubelet(view, gone)
+        return Step() if view.turn else Step(after=TURN_AGAIN)
+    problem = _foreign_node(view, survey) or install_plan.skew(view.machine, view.objects.cluster)
     if problem is not None:
-        return Refuse(problem, RECHECK)
-    return _wait_for_kubelet(case, found)
+        return refused(problem, RECHECK)
+    return _wait_for_kubelet(view, found)
 
 
-def _wait_for_kubelet(case: Case, found: join.JoinPlan) -> Step:
-    view, now = case.view, case.monotonic
-    if view.joined is None or now - view.joined > JOIN_PATIENCE:
-        return Join(found)
-    if case.world.node is not None and now - view.finished > FINISH_EVERY:
-        return Finish()
-    return Idle(FINISH_EVERY)
+def _wait_for_kubelet(view: MachineView, found: join.JoinPlan) -> Step:
+    memory, now = view.memory, view.monotonic
+    if memory.joined is None or now - memory.joined > JOIN_PATIENCE:
+        return Step(JoinCluster(found), turns=turning(view))
+    if view.objects.node is not None and now - memory.finished > FINISH_EVERY:
+        return Step(TakeTokenBack())
+    return Step(after=FINISH_EVERY)
 
 
-def _token_left(case: Case) -> bool:
-    token, identity = case.status.token_id, case.view.identity
+def _token_left(view: MachineView) -> bool:
+    token, identity = view.status.token_id, view.memory.identity
     on_host = identity is not None and identity.bootstrap
-    return on_host or (token is not None and token != case.view.token_gone)
+    return on_host or (token is not None and token != view.memory.token_gone)
 
 
-def _foreign_node(case: Case, survey: Survey) -> Problem | None:
+def _foreign_node(view: MachineView, survey: Survey) -> Verdict | None:
     """Another host that already is the node of that name."""
-    node, own = case.world.node, survey.facts.get("machineID", "")
-    joined_before = case.view.joined is not None or case.status.kubelet is not None
+    node, own = view.objects.node, survey.facts.get("machineID", "")
+    joined_before = view.memory.joined is not None or view.status.kubelet is not None
     if node is None or not node.ready or joined_before or node.machine_id in ("", own):
         return None
-    return Problem(
+    return Verdict(
+        False,
         reasons.NODE_NAME_TAKEN,
-        f"node {node.name} of Cluster {case.machine.spec.cluster} is another host; give this "
+        f"node {node.name} of Cluster {view.machine.spec.cluster} is another host; give this "
         "Machine another node name, or delete that Node",
     )

@@ -1,16 +1,15 @@
-"""What a pass over a Machine sees of the world, in one frozen picture."""
+"""Reading what a pass over a Machine looks at."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
 
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
 from kok.api.machine.component import Component
-from kok.api.machine.machine import Machine, MachineStatus
+from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube import kinds
@@ -19,88 +18,30 @@ from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.errors import Forbidden
 from kok.kube.http.access import AccessError
 from kok.kube.lists.tolerant import Listed
-from kok.kube.objects import addresses
 from kok.operators.machine import reasons
-from kok.operators.machine.census import Census
 from kok.operators.machine.component.sandboxed import HELD_MOST, taken
-from kok.operators.machine.node.nodes import NodeView
+from kok.operators.machine.machine.view import (
+    BOOTSTRAP_READY,
+    JOINED,
+    ObservedObjects,
+    expected_key,
+)
+from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node.tenants import Tenant, Tenants, way
-from kok.operators.machine.remote.join import Access
-from kok.operators.machine.remote.permits import Permits, Problem
-from kok.operators.machine.remote.ssh import Credentials, hostkey
+from kok.operators.machine.remote.host_identity import canonical
+from kok.operators.machine.remote.hosts import Hosts
+from kok.operators.machine.remote.join import ClusterEndpoint
+from kok.operators.machine.remote.ssh import Credentials
 from kok.operators.machine.remote.survey import Owner
+from kok.runtime.conditions import Verdict
 from kok.workload.identity import Identity, Untrusted, identity_of
 
 CLUSTER = Cluster.info.kind
 COMPONENT = Component.info.kind
 MACHINE = Machine.info.kind
-JOINED = "Joined"
-"""Condition of a Machine: its kubelet is, or was, a member of the cluster."""
-BOOTSTRAP_READY = "BootstrapReady"
-"""Condition of a Cluster: nodes can join."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 OPERATOR = "machine"
 """This operator among those that work inside business clusters."""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """The meta cluster and the business cluster, as far as they matter to one Machine."""
-
-    cluster: Cluster | None = None
-    secret: Manifest | None = field(default=None, repr=False)
-    """That of the credentials, as it is."""
-    credentials: Credentials | None = None
-    refusal: Problem | None = None
-    """Why there are no credentials, or why they must not be shown to the host."""
-    hopeless: bool = False
-    """Whether there will never be any: their namespace is going, and nothing can be made in it."""
-    components: Mapping[str, Component] = field(default_factory=dict)
-    """Those that the Machine names and that exist, by name of the software."""
-    beyond: str = ""
-    """The Component with which they were more than is held in memory; then there are none."""
-    access: Access | None = None
-    """How nodes reach the cluster, once that is known."""
-    untrusted: str = ""
-    """What is wrong with the Secret of the operator's identity, if it is there."""
-    tenant: Tenant | None = None
-    node: NodeView | None = None
-    others: tuple[Machine, ...] | None = None
-    """All other Machines of the namespace, or None if they were not asked for."""
-    odd: tuple[Unreadable, ...] = ()
-    """Those of which no more is known than that they are there."""
-    left_behind: bool = False
-    """Whether the host's owner is a Machine of this meta cluster that is gone."""
-    installation: str = ""
-
-    @property
-    def cluster_gone(self) -> bool:
-        """Whether there is no Cluster, or soon will be none."""
-        return self.cluster is None or self.cluster.deleting
-
-    @property
-    def node_lost(self) -> bool:
-        """Whether the Node is known not to be there."""
-        return self.tenant is not None and self.tenant.known and self.node is None
-
-    @property
-    def networks(self) -> tuple[str, ...]:
-        """Ranges of the business cluster's pods and Services."""
-        if self.cluster is None:
-            return ()
-        network = self.cluster.spec.network
-        return (*network.pod_cidrs, *network.service_cidrs)
-
-    @property
-    def takes_nodes(self) -> bool:
-        """Whether the business cluster can let nodes join."""
-        return (
-            self.cluster is not None
-            and not self.cluster.deleting
-            and self.access is not None
-            and self.tenant is not None
-            and self.cluster.status.is_true(BOOTSTRAP_READY)
-        )
 
 
 class Observer:
@@ -109,8 +50,8 @@ class Observer:
     def __init__(
         self,
         tenants: Tenants,
-        census: Census,
-        permits: Permits,
+        lists: MachineLists,
+        hosts: Hosts,
         *,
         inside: bool,
         first_use: bool = True,
@@ -125,10 +66,8 @@ class Observer:
         self._inside = inside
         self._closed = closed
         self._first_use = first_use
-        self._installation = ""
-        self.permits = permits
-        """Credentials of hosts."""
-        self._census = census
+        self._hosts = hosts
+        self._lists = lists
 
     async def observe(
         self,
@@ -139,7 +78,7 @@ class Observer:
         since: float,
         owner: Owner | None = None,
         watched: Collection[str] = (),
-    ) -> World:
+    ) -> ObservedObjects:
         """The picture. Raises `KubeError`.
 
         `others`: whether the namespace's other Machines belong to it; none that was there at
@@ -152,24 +91,24 @@ class Observer:
             kube.get(kinds.SECRET, machine.spec.ssh.secret, namespace),
             _components(kube, machine),
             kube.get(kinds.SECRET, names.operator_secret(cluster, OPERATOR), namespace),
-            self._census.of(kube, machine, since) if others else _nobody(),
+            self._lists.of(kube, machine, since) if others else _nobody(),
         )
-        login = await self.permits.credentials(machine, secret)
+        login = await self._hosts.credentials.of(machine, secret)
         refusal = (
             login
-            if isinstance(login, Problem)
+            if isinstance(login, Verdict)
             else first_contact(machine, login, first_use=self._first_use)
         )
         hopeless = secret is None and machine.deleting and await _going(kube, namespace)
         if hopeless:
-            refusal = Problem(reasons.SECRET_MISSING, _went_before(machine))
+            refusal = Verdict(False, reasons.SECRET_MISSING, _went_before(machine))
         parsed = Cluster.parse(found) if found is not None else None
         identity, untrusted = machine_identity(operator, parsed)
         tenant = None
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
             # Not before: asking an API that is not up yet would only teach us to be patient.
             tenant = await self._tenant(parsed, identity)
-        return World(
+        return ObservedObjects(
             cluster=parsed,
             secret=secret,
             credentials=login if isinstance(login, Credentials) else None,
@@ -177,14 +116,14 @@ class Observer:
             hopeless=hopeless,
             components=components,
             beyond=beyond,
-            access=access_of(parsed, identity),
+            endpoint=endpoint_of(parsed, identity),
             untrusted=untrusted,
             tenant=tenant,
             node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
             others=None if neighbours is None else neighbours.objects,
             odd=() if neighbours is None else neighbours.odd,
             left_behind=await self._left_behind(kube, owner, watched),
-            installation=await self.identity(kube),
+            installation=await self._hosts.installation(kube),
         )
 
     async def _tenant(self, cluster: Cluster | None, identity: Identity | None) -> Tenant | None:
@@ -210,7 +149,11 @@ class Observer:
 
         Of one in a namespace that another operator looks after nobody here knows.
         """
-        if owner is None or not owner.uid or owner.installation != await self.identity(kube):
+        if (
+            owner is None
+            or not owner.uid
+            or owner.installation != await self._hosts.installation(kube)
+        ):
             return False
         namespace, _, name = owner.machine.partition("/")
         if not (_NAME.fullmatch(namespace) and _NAME.fullmatch(name)):
@@ -220,13 +163,6 @@ class Observer:
         # Who it is and no more: it may be anybody's, and of any size.
         named = await kube.list(MACHINE, namespace, fields={"metadata.name": name}, bare=True)
         return all(one["metadata"]["uid"] != owner.uid for one in named)
-
-    async def identity(self, kube: Kube) -> str:
-        """What tells this meta cluster from others."""
-        if not self._installation:
-            found = await kube.get(kinds.NAMESPACE, "kube-system")
-            self._installation = str((found or {}).get("metadata", {}).get("uid", ""))
-        return self._installation
 
 
 async def _components(kube: Kube, machine: Machine) -> tuple[dict[str, Component], str]:
@@ -284,15 +220,7 @@ def machine_identity(
         return None, str(error)
 
 
-def expected_key(machine: Machine, status: MachineStatus) -> hostkey.Expected:
-    """The host key that must be shown."""
-    annotation = machine.metadata.annotations.get(names.ANNOTATION_TRUST_HOST_KEY)
-    return hostkey.expected(
-        annotation, machine.spec.host_key, status.host_key, status.host_key_since
-    )
-
-
-def first_contact(machine: Machine, credentials: Credentials, *, first_use: bool) -> Problem | None:
+def first_contact(machine: Machine, credentials: Credentials, *, first_use: bool) -> Verdict | None:
     """Why a host whose key nobody knows must not be trusted by what it shows, or None.
 
     A private key never leaves the operator; a password goes to whoever answers.
@@ -307,23 +235,24 @@ def first_contact(machine: Machine, credentials: Credentials, *, first_use: bool
         if credentials.password is not None
         else "this installation trusts no host at first use"
     )
-    return Problem(
+    return Verdict(
+        False,
         reasons.HOST_KEY_REQUIRED,
         f"hostKey of host {machine.spec.address} is missing, and {why}; write the fingerprint "
         "that `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on the host",
     )
 
 
-def access_of(cluster: Cluster | None, identity: Identity | None) -> Access | None:
+def endpoint_of(cluster: Cluster | None, identity: Identity | None) -> ClusterEndpoint | None:
     """The way that nodes take: to the recorded address, trusting the recorded CA."""
     if cluster is None or identity is None or cluster.status.endpoint is None:
         return None
-    return Access(cluster.status.endpoint, identity.ca)
+    return ClusterEndpoint(cluster.status.endpoint, identity.ca)
 
 
 def rival(
     machine: Machine, others: Iterable[Machine], odd: Iterable[Unreadable] = ()
-) -> Problem | None:
+) -> Verdict | None:
     """Another Machine of the namespace that has the same host or the same node name by an older
     right.
 
@@ -331,12 +260,13 @@ def rival(
     `odd` ones what they say counts, as far as it can be understood.
     """
     mine = machine.spec
-    here = (host_of(mine.address), mine.port)
+    here = (canonical(mine.address), mine.port)
     for one in odd:
         older = one.text("metadata", "creationTimestamp")[:19] <= _age(machine)[0][:19]
         node = (one.text("spec", "cluster"), one.text("spec", "node")) == (mine.cluster, mine.node)
         if one.namespace == machine.namespace and older and node:
-            return Problem(
+            return Verdict(
+                False,
                 reasons.NODE_NAME_TAKEN,
                 f"node {mine.node} of Cluster {mine.cluster} may be another Machine's: {one}",
             )
@@ -346,14 +276,16 @@ def rival(
             return None
         if other.namespace != machine.namespace:
             continue
-        if (host_of(theirs.address), theirs.port) == here:
-            return Problem(
+        if (canonical(theirs.address), theirs.port) == here:
+            return Verdict(
+                False,
                 reasons.HOST_IN_USE,
                 f"host {mine.address} already serves Machine {other.namespace}/{other.name}; "
                 "delete that Machine first, or use another host",
             )
         if (theirs.cluster, theirs.node) == (mine.cluster, mine.node):
-            return Problem(
+            return Verdict(
+                False,
                 reasons.NODE_NAME_TAKEN,
                 f"Machine {other.name} already is node {mine.node} of Cluster {mine.cluster}; "
                 "give this one another node name",
@@ -361,20 +293,14 @@ def rival(
     return None
 
 
-def host_of(address: str) -> str:
-    """An address as it can be compared: all spellings of an IP address are one, and of a name."""
-    found = addresses.address(address)
-    return str(found.network_address) if found is not None else address.rstrip(".").lower()
-
-
-def neighbours(machine: Machine, world: World) -> dict[str, dict[str, str]]:
+def neighbours(machine: Machine, objects: ObservedObjects) -> dict[str, dict[str, str]]:
     """The other Machines of the same Cluster by name, and what tells their hosts apart."""
     return {
         m.name: {
             "hostname": m.status.facts.hostname or "",
             "machineID": m.status.facts.machine_id or "",
         }
-        for m in world.others or ()
+        for m in objects.others or ()
         if (m.namespace, m.spec.cluster) == (machine.namespace, machine.spec.cluster)
         and m.status.facts is not None
     }

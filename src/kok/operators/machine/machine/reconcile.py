@@ -1,59 +1,56 @@
-"""The reconciler of Machines: observe, decide, report, act."""
+"""The reconciler of Machines: hosts become nodes, and hosts again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 from kok.api.machine.machine import Machine
 from kok.kube import kinds
-from kok.kube.errors import Unreachable
+from kok.kube.errors import KubeError, Unreachable
 from kok.operators.machine import metrics, reasons
-from kok.operators.machine.census import Census
 from kok.operators.machine.component.sandboxed import Renderer
 from kok.operators.machine.host import ssh_secrets
-from kok.operators.machine.host.abandoned import Abandoned
+from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.ssh_secrets import Keeper
-from kok.operators.machine.machine import decide, proof, steps
-from kok.operators.machine.machine.act import Hand, Introduction
-from kok.operators.machine.machine.conditions import READY
-from kok.operators.machine.machine.decide import EVER_READY, Case, Decision, listening, unheard
+from kok.operators.machine.machine import decide, kubelet_change, record
+from kok.operators.machine.machine.access_rollout import AccessRollout
+from kok.operators.machine.machine.conditions.report import Outcome, report, report_removal
+from kok.operators.machine.machine.conditions.verdicts import CERTIFIED, MARKED, READY, joined
+from kok.operators.machine.machine.decide import EVER_READY, Decision
 from kok.operators.machine.machine.delete import Removal
-from kok.operators.machine.machine.jobs import take_results
+from kok.operators.machine.machine.install_plan import take_results
 from kok.operators.machine.machine.observe import (
     CLUSTER,
     COMPONENT,
     Observer,
-    World,
-    expected_key,
     neighbours,
     rival,
 )
-from kok.operators.machine.machine.status import report
-from kok.operators.machine.machine.turns import Turns
-from kok.operators.machine.machine.wakeups import ClusterChanges, all_of_namespace
-from kok.operators.machine.node import tend
-from kok.operators.machine.node.tenants import Tenant, Tenants
-from kok.operators.machine.remote import paths, places
-from kok.operators.machine.remote.join import Joining
-from kok.operators.machine.remote.permits import Permits
+from kok.operators.machine.machine.operations.host_steps import StepContext, follow_token
+from kok.operators.machine.machine.view import MachineView, ObservedObjects, expected_key
+from kok.operators.machine.machine_lists import MachineLists
+from kok.operators.machine.node import labels_and_taints
+from kok.operators.machine.node.certificates import Approver
+from kok.operators.machine.node.tenants import Tenant, Tenants, read_node
+from kok.operators.machine.remote.host_credentials import HostCredentials
+from kok.operators.machine.remote.hosts import HostClient, Hosts
 from kok.operators.machine.remote.session import Session, Sessions
 from kok.operators.machine.remote.ssh import Connections, Target, Timeouts
 from kok.operators.machine.remote.ssh.address_ranges import Bounds
-from kok.operators.machine.remote.survey import Owner
 from kok.operators.machine.settings import MachineSettings
+from kok.operators.machine.watches import ClusterChanges, all_of_namespace
 from kok.runtime.clock import Clock, SystemClock
-from kok.runtime.controller.errors import Paused, Wait
-from kok.runtime.controller.reconciler import Done, Key, Pass, Result, Wake
+from kok.runtime.controller.errors import Wait
+from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
+from kok.runtime.controller.staged import Staged
 from kok.runtime.sandbox.pool import Workshop
-from kok.workload.csr import by_token
 
-UNHEARD_AGAIN, UNHEARD_LATER = 1.0, 10.0
+PROOF_AGAIN, PROOF_LATER = 1.0, 10.0
 """Seconds after which it is looked again whether a changed kubelet was heard of, at first and later."""
 
 
-class MachineReconciler:
+class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
     """Makes hosts nodes, and hosts again."""
 
     model = Machine
@@ -62,7 +59,7 @@ class MachineReconciler:
         self,
         settings: MachineSettings,
         workshop: Workshop,
-        census: Census,
+        lists: MachineLists,
         clock: Clock | None = None,
         abandoned: Abandoned | None = None,
     ) -> None:
@@ -75,24 +72,27 @@ class MachineReconciler:
             keepalive=settings.ssh_keepalive,
         )
         bounds = Bounds(settings.allowed_ssh_ranges, settings.forbidden_ranges)
-        self.connections = Connections(timeouts, self.clock.monotonic, bounds)
-        self.sessions = Sessions(self.clock.monotonic)
-        self.turns = Turns(self.clock.monotonic)
+        self.hosts = Hosts(
+            Connections(timeouts, self.clock.monotonic, bounds),
+            Sessions(self.clock.monotonic),
+            HostCredentials(settings, workshop),
+        )
+        self.rollout = AccessRollout(self.clock.monotonic)
         self.tenants = Tenants(settings.business_timeout)
-        self.census = census
+        self.lists = lists
         self.observer = Observer(
             self.tenants,
-            self.census,
-            Permits(settings, workshop),
+            self.lists,
+            self.hosts,
             inside=settings.internal(),
             first_use=settings.trust_on_first_use,
             closed=settings.forbidden_ranges,
         )
-        self.meta = tend.MetaAddresses(self.clock.monotonic)
+        self.approver = Approver(self.lists, self.clock.monotonic)
         self.renderer = Renderer(workshop)
         self.phases = metrics.Phases()
         self.abandoned = abandoned or Abandoned()
-        self.keeper = Keeper(self.census.now)
+        self.keeper = Keeper(self.lists.now)
         self.wakes_on: Sequence[Wake] = (
             Wake(CLUSTER, key=ClusterChanges(), whole=True),
             Wake(COMPONENT, key=all_of_namespace),
@@ -100,81 +100,233 @@ class MachineReconciler:
 
     async def close(self) -> None:
         """Ends everything that goes on; what runs on hosts goes on."""
-        self.sessions.close()
-        self.connections.close()
+        self.hosts.close()
         await self.tenants.close()
 
-    async def reconcile(self, p: Pass[Machine]) -> Result:
-        """See `Reconciler`."""
-        session = self.sessions.of(p.obj.metadata.uid)
-        case = await self._with_templates(await self._look_around(p, session))
-        case, decision = self._decide(p, case)
-        await proof.prove(p, case, decision)
-        report(p.status, case, decision)
-        self._give_turn_on(p, case)
-        self._account(p)
-        kept = await self._keep(p, case)
-        if decision.seen and decide.mine(case) and (place := case.view.place) is not None:
-            # It bears the mark, whatever its port and key are by now.
-            p.status.installed_on = place
+    # --- the stages of a pass
+
+    async def observe(self, p: Pass[Machine]) -> MachineView:
+        """The objects, and what is remembered of the host. Raises `KubeError`."""
+        session = self.hosts.sessions.of(p.obj.metadata.uid)
+        objects = await self._objects(p, session)
+        while True:
+            # What a decision needs of Components that users wrote: rendering them takes its time.
+            survey = session.memory.survey
+            templates = await self.renderer.templates(p.obj, objects.components, survey)
+            if session.memory.survey is survey:
+                break
+        view = replace(self._view(p, session, objects), templates=templates)
+        return await self._posted(p, self._in_turn(view))
+
+    def decide(self, p: Pass[Machine], view: MachineView) -> Decision:
+        """What to do next at the host."""
+        del p
+        return decide.decide(view)
+
+    def outcome(self, view: MachineView, decision: Decision) -> Outcome:
+        """Nothing so far."""
+        del view, decision
+        return Outcome()
+
+    def record(self, p: Pass[Machine], view: MachineView, decision: Decision) -> bool:
+        """What was found out, and what the next step must be found by; the latter is latched."""
+        _tell_of_jobs(p, view)
+        record.facts(p.status, view, decision)
+        if p.paused or decision.step.call is None:
+            return False
+        if decision.step.turns and view.status.is_true(READY):
+            self.rollout.take((p.obj.namespace, p.obj.spec.cluster), p.obj.metadata.uid)
+        return decision.step.call.record(self._context(p, view))
+
+    async def act(
+        self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
+    ) -> float | None:
+        """Looks after Secret and Node, and begins the step at the host."""
+        kept = await self._keep(p, view)
+        if decision.seen and view.mine and (place := view.memory.place) is not None:
             # What an earlier Machine of this namespace left there was taken away before that.
             for uid in self.abandoned.at(p.obj.namespace, place.address, place.port):
                 await self.abandoned.cleaned(p.kube, p.obj.namespace, uid)
-        again = None if p.paused else await self._tend(p, case)
-        if isinstance(decision.step, steps.Refuse):
-            problem = decision.step.problem
-            raise Wait(problem.reason, problem.message, decision.step.after)
-        after = await self._act(p, case, decision, session)
-        soon = UNHEARD_AGAIN if listening(case) else UNHEARD_LATER if unheard(case) else None
-        waits = (after, again, kept, soon)
-        return Result(min((t for t in waits if t is not None), default=None))
+        again = await self._look_after_node(p, view, decision, outcome)
+        step = decision.step
+        if step.refusal is not None:
+            raise Wait(step.refusal.reason, step.refusal.message, step.after or 0.0)
+        if step.call is not None:
+            await step.call.run(self._context(p, view))
+        waits = (step.after, again, kept, self._until_proof(p, view))
+        return min((seconds for seconds in waits if seconds is not None), default=None)
 
-    def _decide(self, p: Pass[Machine], case: Case) -> tuple[Case, Decision]:
-        """What to do next; one that does not serve waits for nobody's turn."""
-        cluster, uid = (p.obj.namespace, p.obj.spec.cluster), p.obj.metadata.uid
-        serves = decide.turning(case) and p.status.is_true(READY)
-        if proof.turned(case):
-            # Before the operator was restarted, it may be.
-            self.turns.keep(cluster, uid)
-        if serves:
-            case = replace(case, turn=self.turns.free(cluster, uid))
-        decision = decide.decide(case)
-        if serves and isinstance(decision.step, steps.Join) and not p.paused:
-            self.turns.take(cluster, uid)
-        return case, decision
+    def conditions(
+        self,
+        p: Pass[Machine],
+        view: MachineView,
+        decision: Decision,
+        outcome: Outcome,
+        ended: Exception | None,
+    ) -> None:
+        """How the Machine is; then metrics and others that wait for it know as well."""
+        del ended
+        report(p.status, view, decision, outcome)
+        machine, uid = p.obj, p.obj.metadata.uid
+        self.phases.put(uid, p.status.phase)
+        created = machine.metadata.creation_timestamp
+        if p.status.phase == "Ready" and machine.status.phase not in EVER_READY and created:
+            metrics.JOIN_SECONDS.observe((p.now - created).total_seconds())
+        proven = p.status.kubelet_change is None
+        if not decide.turning(view) and p.status.is_true(READY) and proven:
+            # It serves, and has proven that: it keeps no other one waiting.
+            self.rollout.over((p.obj.namespace, p.obj.spec.cluster), uid)
 
-    def _give_turn_on(self, p: Pass[Machine], case: Case) -> None:
-        """One that serves, and has proven that, keeps no other one waiting."""
-        if not decide.turning(case) and p.status.is_true(READY) and not unheard(case):
-            self.turns.over((p.obj.namespace, p.obj.spec.cluster), p.obj.metadata.uid)
+    def rest(
+        self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
+    ) -> float | None:
+        """While it is paused nothing is begun, and what was in its way is looked at again."""
+        del view, outcome
+        return decision.step.after if p.paused and decision.step.call is None else None
 
     async def finalize(self, p: Pass[Machine]) -> Result | Done:
-        """See `Reconciler`."""
-        session = self.sessions.of(p.obj.metadata.uid)
-        case = await self._look_around(p, session)
-        hand = self._hand(p, case, session)
-        result = await Removal(
-            p, case, session, hand, self.settings, abandoned=self.abandoned
-        ).step()
-        if isinstance(result, Done):
-            await self._let_secrets_go(p, case)
-        return result
+        """The node is drained and leaves its cluster; then the host is cleaned up."""
+        session = self.hosts.sessions.of(p.obj.metadata.uid)
+        objects = await self._objects(p, session)
+        view = self._view(p, session, objects)
+        _tell_of_jobs(p, view)
+        p.status.components = [c.model_copy(deep=True) for c in view.status.components]
+        client = self._client(p, objects, session)
+        removal = Removal(p, view, session, client, self.settings, abandoned=self.abandoned)
+        try:
+            await removal.run()
+        finally:
+            if not p.paused:
+                report_removal(p.status, view, removal.waits_for)
+        await self._let_secrets_go(p, objects)
+        return DONE
 
     def forget(self, key: Key, uid: str) -> None:
         """What goes on at its host is ended, and nobody is told of its node any more."""
-        self.sessions.end(uid)
-        self.connections.drop(uid)
+        self.hosts.forget(uid)
         self.tenants.leave(key[0], uid)
-        self.turns.leave(key[0], uid)
+        self.rollout.leave(key[0], uid)
+        self.approver.forget(uid)
         self.phases.put(uid, None)
 
-    async def _keep(self, p: Pass[Machine], case: Case) -> float | None:
+    # --- observing
+
+    async def _objects(self, p: Pass[Machine], session: Session) -> ObservedObjects:
+        machine, memory = p.obj, session.memory
+        survey, uid = memory.survey, machine.metadata.uid
+        owned = survey is not None and survey.owner.uid == uid
+        objects = await self.observer.observe(
+            p.kube,
+            machine,
+            others=not owned,
+            # Whoever has marked the host as its own by then must be known.
+            since=memory.surveyed,
+            owner=survey.owner if survey is not None and not owned else None,
+            watched=p.settings.namespaces,
+        )
+        if objects.tenant is not None:
+            objects.tenant.on_node(machine.spec.node, uid, p.wake)
+            if p.status.token_id is not None:
+                follow_token(p, objects.tenant)
+        if objects.others is not None:
+            memory.neighbours = neighbours(machine, objects)
+            if rival(machine, objects.others, objects.odd) is not None:
+                # The Node of that name is the other Machine's.
+                objects = replace(objects, node=None)
+        target = self._target(p, objects)
+        if target is not None:
+            session.aim(target)
+        return objects
+
+    def _view(self, p: Pass[Machine], session: Session, objects: ObservedObjects) -> MachineView:
+        status = p.status.model_copy(deep=True)
+        ended = take_results(status.components, session.memory.jobs)
+        return MachineView(
+            machine=p.obj,
+            status=status,
+            objects=objects,
+            memory=session.memory.snapshot(),
+            doing=session.doing,
+            wait=session.wait(),
+            now=p.now,
+            monotonic=self.clock.monotonic(),
+            survey_every=self.settings.survey_every,
+            ended=tuple(ended),
+        )
+
+    def _in_turn(self, view: MachineView) -> MachineView:
+        """Whether it may turn to another address or CA; one that does not serve waits for nobody."""
+        cluster = (view.machine.namespace, view.machine.spec.cluster)
+        uid = view.machine.metadata.uid
+        if kubelet_change.turned(view):
+            # Before the operator was restarted, it may be.
+            self.rollout.keep(cluster, uid)
+        if decide.turning(view) and view.status.is_true(READY):
+            return replace(view, turn=self.rollout.free(cluster, uid))
+        return view
+
+    async def _posted(self, p: Pass[Machine], view: MachineView) -> MachineView:
+        """What the API server has of the Node, where that has to prove a changed kubelet."""
+        tenant = view.objects.tenant
+        if view.status.kubelet_change is None or tenant is None:
+            return view
+        through = decide.kubelet_started(view, decide.decide(view))
+        if not kubelet_change.undecided(view, through=through):
+            return view
+        try:
+            node = await read_node(tenant.kube, p.obj.spec.node)
+        except KubeError as error:
+            p.log.info("node not read", node=p.obj.spec.node, error=error.message)
+            return view
+        return replace(view, posted=node.heard if node is not None else "")
+
+    def _target(self, p: Pass[Machine], objects: ObservedObjects) -> Target | None:
+        spec, machine = p.obj.spec, p.obj
+        want = expected_key(machine, p.status)
+        if objects.credentials is None or want.fingerprint is None:
+            # A Secret that went before its Machine, with the namespace for example.
+            known = self.hosts.connections.target_of(machine.metadata.uid)
+            return known if machine.deleting else None
+        return Target(
+            address=spec.address,
+            port=spec.port,
+            user=spec.ssh.user,
+            secret=f"{machine.namespace}/{spec.ssh.secret}",
+            credentials=objects.credentials,
+            expected=want,
+        )
+
+    # --- acting
+
+    def _client(
+        self, p: Pass[Machine], objects: ObservedObjects, session: Session
+    ) -> HostClient | None:
+        target = self._target(p, objects)
+        if target is None:
+            return None
+        uid, connections = p.obj.metadata.uid, self.hosts.connections
+        return HostClient(connections, self.clock, uid, target, session.memory, p.wake)
+
+    def _context(self, p: Pass[Machine], view: MachineView) -> StepContext:
+        session = self.hosts.sessions.of(p.obj.metadata.uid)
+        client = self._client(p, view.objects, session)
+        return StepContext(p, view, session, self.hosts.connections, client)
+
+    def _until_proof(self, p: Pass[Machine], view: MachineView) -> float | None:
+        """Seconds until it is looked whether a changed kubelet was heard of, if one was changed."""
+        if p.status.kubelet_change is None:
+            return None
+        memory = self.hosts.sessions.of(p.obj.metadata.uid).memory
+        lately = view.monotonic - memory.changed < decide.LISTEN_FOR
+        return PROOF_AGAIN if lately else PROOF_LATER
+
+    async def _keep(self, p: Pass[Machine], view: MachineView) -> float | None:
         """Holds the Secret that a clean-up will need, before anything is changed on the host.
 
         Seconds until it must be looked at again.
         """
-        secret, before = case.world.secret, p.status.ssh_secret
-        if p.paused or secret is None or not ssh_secrets.touched(p.status):
+        secret, before = view.objects.secret, p.status.ssh_secret
+        if secret is None or not ssh_secrets.touched(p.status):
             return None
         if before not in (None, p.obj.spec.ssh.secret):
             # Another one is used by now. Only once that is held the earlier one may go.
@@ -191,206 +343,48 @@ class MachineReconciler:
             await ssh_secrets.hold(p.kube, secret)
         return None
 
-    async def _let_secrets_go(self, p: Pass[Machine], case: Case) -> None:
+    async def _let_secrets_go(self, p: Pass[Machine], objects: ObservedObjects) -> None:
         """The Machine goes: the last one of those that need a Secret frees it."""
-        await self.keeper.let_go(p, case.world.secret, leaving=True)
+        await self.keeper.let_go(p, objects.secret, leaving=True)
         if p.status.ssh_secret not in (None, p.obj.spec.ssh.secret):
             earlier = await p.kube.get(kinds.SECRET, p.status.ssh_secret, p.obj.namespace)
             await self.keeper.let_go(p, earlier, leaving=True)
 
-    async def _look_around(self, p: Pass[Machine], session: Session) -> Case:
-        machine, view = p.obj, session.view
-        owned = view.survey is not None and view.survey.owner.uid == machine.metadata.uid
-        world = await self.observer.observe(
-            p.kube,
-            machine,
-            others=not owned,
-            # Whoever has marked the host as its own by then must be known.
-            since=view.surveyed,
-            owner=view.survey.owner if view.survey is not None and not owned else None,
-            watched=p.settings.namespaces,
-        )
-        if world.tenant is not None:
-            world.tenant.on_node(machine.spec.node, machine.metadata.uid, p.wake)
-            if p.status.token_id is not None:
-                self._follow_token(p, world.tenant)
-        if world.others is not None:
-            view.neighbours = neighbours(machine, world)
-            if rival(machine, world.others, world.odd) is not None:
-                # The Node of that name is the other Machine's.
-                world = replace(world, node=None)
-        for component, result in take_results(p.status.components, view.jobs):
-            if result.exit != 0:
-                text = f"{component.name} {component.desired}: {result.message}"
-                p.event(result.reason or reasons.JOB_FAILED, text, warning=True)
-        target = self._target(p, world)
-        if target is not None:
-            session.aim(target)
-        return Case(
-            machine=machine,
-            status=p.status,
-            world=world,
-            view=view,
-            doing=session.doing,
-            wait=session.wait(),
-            now=p.now,
-            monotonic=self.clock.monotonic(),
-            survey_every=self.settings.survey_every,
-        )
-
-    async def _with_templates(self, case: Case) -> Case:
-        """What a decision needs of Components that users wrote: rendering them takes its time."""
-        while True:
-            survey = case.view.survey
-            found = await self.renderer.templates(case.machine, case.world.components, survey)
-            if case.view.survey is survey:
-                return replace(case, templates=found)
-
-    def _target(self, p: Pass[Machine], world: World) -> Target | None:
-        spec, machine = p.obj.spec, p.obj
-        want = expected_key(machine, p.status)
-        if world.credentials is None or want.fingerprint is None:
-            # A Secret that went before its Machine, with the namespace for example.
-            return self.connections.target_of(machine.metadata.uid) if machine.deleting else None
-        return Target(
-            address=spec.address,
-            port=spec.port,
-            user=spec.ssh.user,
-            secret=f"{machine.namespace}/{spec.ssh.secret}",
-            credentials=world.credentials,
-            expected=want,
-        )
-
-    def _hand(self, p: Pass[Machine], case: Case, session: Session) -> Hand | None:
-        target = self._target(p, case.world)
-        if target is None:
-            return None
-        uid = p.obj.metadata.uid
-        return Hand(self.connections, self.clock, uid, target, session.view, p.wake)
-
-    async def _tend(self, p: Pass[Machine], case: Case) -> float | None:
-        """Looks after the Node, if it is this Machine's."""
-        tenant, found = case.world.tenant, case.world.node
-        joined = p.status.is_true("Joined") or (decide.mine(case) and case.view.joined is not None)
-        if tenant is None or tenant.answers is False or not joined:
+    async def _look_after_node(
+        self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
+    ) -> float | None:
+        """Certificates, labels and taints of the Node, if it is this Machine's."""
+        tenant, found = view.objects.tenant, view.objects.node
+        known = joined(view, decision).holds is True
+        joins = known or (view.mine and view.memory.joined is not None)
+        if tenant is None or tenant.answers is False or not joins:
             return None
         try:
-            again = await self._approve(p, case, tenant)
-            after = await tend.node(p, tenant, found) if found is not None else None
-            return min((s for s in (again, after) if s is not None), default=None)
+            again = await self._approve(p, view, tenant, outcome)
+            if found is None:
+                return again
+            marking = await labels_and_taints.apply(p, tenant, found)
         except Unreachable:
             return None  # The tenant's next answer wakes the Machine.
+        if marking.done or marking.refused is not None:
+            outcome.of_node[MARKED] = marking.refused
+        return min((s for s in (again, marking.after) if s is not None), default=None)
 
-    async def _approve(self, p: Pass[Machine], case: Case, tenant: Tenant) -> float | None:
-        cluster, view = case.world.cluster, case.view
+    async def _approve(
+        self, p: Pass[Machine], view: MachineView, tenant: Tenant, outcome: Outcome
+    ) -> float | None:
+        cluster = view.objects.cluster
         if cluster is None:
             return None
-        return await tend.approve(
-            p,
-            tenant,
-            cluster,
-            view.reached,
-            self.meta,
-            census=self.census,
-            memory=view.refusals,
-        )
-
-    async def _act(
-        self, p: Pass[Machine], case: Case, decision: Decision, session: Session
-    ) -> float | None:
-        """Does the step; seconds until the next pass, or None."""
-        step = decision.step
-        if isinstance(step, steps.Idle):
-            return step.after
-        if p.paused:
-            raise Paused(type(step).__name__)
-        if isinstance(step, steps.Record):
-            p.status.host_key, p.status.host_key_since = step.fingerprint, p.now
-            await p.latch()
-            return 0.0
-        if isinstance(step, steps.Scan):
-            session.start("scan", self._scan(p.obj, session), p.wake)
-            return None
-        hand = self._hand(p, case, session)
-        if hand is not None:
-            await self._on_host(p, case, decision, session, hand)
-        return None
-
-    async def _on_host(
-        self, p: Pass[Machine], case: Case, decision: Decision, session: Session, hand: Hand
-    ) -> None:
-        step, owner = decision.step, owner_mark(p.obj, case.world)
-        if isinstance(step, steps.Install):
-            place = places.place_of(hand.target)
-            if (text := places.replaced(p.status.installed_on, place)) is not None:
-                p.event(reasons.HOST_REPLACED, text, warning=True)
-            p.status.installed_on = place
-            # What is recorded now makes the removal look for what was begun, come what may.
-            for job in step.plans:
-                if job.component == paths.KUBELET:
-                    proof.begin(case, job.id, self.clock.monotonic())
-            await p.latch()
-            work = partial(hand.install, step.plans, owner, decision.wanted)
-            session.start("install", proof.noting(case, work), p.wake)
-        elif isinstance(step, steps.Look):
-            session.start("look", hand.look(step), p.wake)
-        elif isinstance(step, steps.Reclaim):
-            session.start("clean", hand.clean(step.owner), p.wake)
-        elif isinstance(step, steps.Finish):
-            tenant = case.world.tenant
-            kube = tenant.kube if tenant is not None else None
-            session.start("finish", hand.finish(p.status.token_id, kube), p.wake)
-        elif isinstance(step, steps.Join):
-            await self._join(p, case, step, hand, session)
-
-    async def _join(
-        self, p: Pass[Machine], case: Case, step: steps.Join, hand: Hand, session: Session
-    ) -> None:
-        world, machine = case.world, p.obj
-        if world.access is None or world.tenant is None:
-            raise AssertionError("nobody joins a cluster that cannot take nodes")
-        introduction = None
-        if step.todo.token:
-            name = f"{machine.namespace}/{machine.name}"
-            introduction = Introduction(world.tenant.kube, await tend.token_id(p), name)
-            self._follow_token(p, world.tenant)
-        joining = Joining(machine.metadata.uid, step.todo, world.access, tuple(machine.spec.taints))
-        proof.begin(case, proof.JOIN, self.clock.monotonic())
-        await p.latch()
-        work = partial(hand.join, joining, introduction)
-        session.start("join", proof.noting(case, work), p.wake)
-
-    def _follow_token(self, p: Pass[Machine], tenant: Tenant) -> None:
-        """Who asks for a certificate with the Machine's token wakes it."""
-        tenant.on_asker(by_token(p.status.token_id), p.obj.metadata.uid, p.wake)
-
-    async def _scan(self, machine: Machine, session: Session) -> None:
-        spec = machine.spec
-        session.view.shown_key = await self.connections.scan(spec.address, spec.port)
-
-    def _account(self, p: Pass[Machine]) -> None:
-        """Metrics, and what the status shows of the host key in use."""
-        machine, status = p.obj, p.status
-        self.phases.put(machine.metadata.uid, status.phase)
-        created = machine.metadata.creation_timestamp
-        if status.phase == "Ready" and machine.status.phase not in EVER_READY and created:
-            metrics.JOIN_SECONDS.observe((p.now - created).total_seconds())
-        want = expected_key(machine, status)
-        view = self.sessions.of(machine.metadata.uid).view
-        # A host that is refused is not in use.
-        place = status.installed_on or view.place
-        seen = view.survey is not None and place is not None and place.host_key == want.fingerprint
-        if seen and want.fingerprint not in (None, status.host_key):
-            status.host_key, status.host_key_since = want.fingerprint, p.now
-        if status.token_id is not None and status.token_id == view.token_gone:
-            status.token_id = None
+        came = await self.approver.approve(p, tenant, cluster, view.memory.reached)
+        if came.verdict is not None:
+            outcome.of_node[CERTIFIED] = came.verdict
+        return came.after
 
 
-def owner_mark(machine: Machine, world: World) -> Owner:
-    """What the host is told of whom it belongs to."""
-    return Owner(
-        uid=machine.metadata.uid,
-        machine=f"{machine.namespace}/{machine.name}",
-        cluster=f"{machine.namespace}/{machine.spec.cluster}",
-        installation=world.installation,
-    )
+def _tell_of_jobs(p: Pass[Machine], view: MachineView) -> None:
+    """An event for each job that has failed since."""
+    for component, result in view.ended:
+        if result.exit != 0:
+            text = f"{component.name} {component.desired}: {result.message}"
+            p.event(result.reason or reasons.JOB_FAILED, text, warning=True)

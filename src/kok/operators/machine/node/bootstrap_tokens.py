@@ -1,4 +1,4 @@
-"""Bootstrap tokens: one for a Machine, minutes long. Pure."""
+"""Bootstrap tokens: one for a Machine, minutes long."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
-from kok.operators.machine.remote.join import Access
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.operators.machine.remote.join import ClusterEndpoint
 from kok.pki import Token, bootstrap_token, encode, kubeconfig
+from kok.runtime.clock import Clock
 
 NAMESPACE = "kube-system"
 LIFETIME = timedelta(minutes=10)
@@ -76,6 +79,25 @@ def _decoded(data: object, key: str) -> str:
     return ""
 
 
-def bootstrap_kubeconfig(access: Access, token: str) -> str:
+def bootstrap_kubeconfig(endpoint: ClusterEndpoint, token: str) -> str:
     """With what a kubelet introduces itself."""
-    return kubeconfig("kubernetes", access.server, access.ca, "bootstrap", Token(token))
+    return kubeconfig("kubernetes", endpoint.server, endpoint.ca, "bootstrap", Token(token))
+
+
+async def ensure(
+    kube: Kube, ident: str, machine: str, endpoint: ClusterEndpoint, clock: Clock
+) -> str:
+    """The kubeconfig with the token of that ID, made anew if need be. Raises `KubeError`."""
+    now = clock.now()
+    there, token = await _token(kube, ident, now)
+    if token is None:
+        if there:
+            await kube.delete(kinds.SECRET, secret_name(ident), NAMESPACE)
+        token = usable(await kube.create(secret(ident, machine, now)), now)
+    return bootstrap_kubeconfig(endpoint, token or "")
+
+
+async def _token(kube: Kube, ident: str, now: datetime) -> tuple[bool, str | None]:
+    """Whether there is a Secret of that token, and the token if it is good for some time."""
+    found = await kube.get(kinds.SECRET, secret_name(ident), NAMESPACE)
+    return found is not None, usable(found, now)

@@ -13,20 +13,29 @@ from kok.kube.client import Kube
 from kok.kube.errors import Conflict, KubeError, NotFound, TooManyRequests
 from kok.runtime.clock import Clock
 
-AGAIN = 1.0
-"""Seconds between two looks at the pods that are left."""
-AT_ONCE = 20
-DEAD_PATIENCE = 10.0
-"""Seconds that evicted pods of a node that does not answer get."""
-FORCED_PATIENCE = 40.0
-"""Seconds after the deadline in which pods that were deleted against their budgets may end."""
-FORCED_GRACE = 30
-"""Seconds that they get at most to end by themselves; it is also their default."""
 _MIRROR = "kubernetes.io/config.mirror"
-PODS = 1000
-"""Pods that have to leave a node of which as many are looked at at a time; kubelets run hundreds."""
+DEFAULT_GRACE = 30
+"""Seconds that a pod gets to end if nobody says more, in Kubernetes."""
 LONGEST = 7 * 86400
 """Seconds beyond which it does not matter how long a pod may take to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainTimings:
+    """How patient a drain is; seconds."""
+
+    again: float = 1.0
+    """Between two looks at the pods that are left."""
+    dead: float = 10.0
+    """That evicted pods of a node that does not answer get."""
+    forced: float = 40.0
+    """After the deadline in which pods that were deleted against their budgets may end."""
+    grace: int = 30
+    """That they get at most to end by themselves; it is also their default."""
+    at_once: int = 20
+    """Evictions at a time."""
+    pods: int = 1000
+    """Pods that are looked at at a time; kubelets run hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +50,9 @@ class Leaving:
     grace: int
     """Seconds that it gets to end."""
 
-    def ends(self, *, force: bool) -> bool:
-        """Whether it ends by itself, and soon enough."""
-        return self.deleted and (not force or self.grace <= FORCED_GRACE)
+    def ends(self, *, within: int | None) -> bool:
+        """Whether it ends by itself, and within so many seconds if that matters."""
+        return self.deleted and (within is None or self.grace <= within)
 
 
 @dataclass(slots=True)
@@ -58,12 +67,16 @@ class Drain:
     deadline: datetime
     """When budgets no longer count."""
     told: Callable[[str], None]
+    timings: DrainTimings = field(default_factory=DrainTimings)
     forced: bool = False
     """Whether they did not count in the end."""
     _refusal: str = ""
     """Why a pod could not be evicted, where it was no disruption budget that forbade it."""
     _never: asyncio.Event = field(default_factory=asyncio.Event)
-    _limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    _limit: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._limit = asyncio.Semaphore(self.timings.at_once)
 
     async def run(self) -> None:
         """Returns when the pods are gone, or nothing more can be done. Raises `KubeError`."""
@@ -82,15 +95,15 @@ class Drain:
             self.told(self._refusal or _sentence(pods, blocked))
             now = self.clock.monotonic()
             last_alive = now if self.alive() else last_alive
-            if now - last_alive > DEAD_PATIENCE:
+            if now - last_alive > self.timings.dead:
                 return
             over = (self.clock.now() - self.deadline).total_seconds()
             if not force and over >= 0:
                 force, self.forced = True, bool(blocked)
-            elif over > FORCED_PATIENCE:
+            elif over > self.timings.forced:
                 # Counted from the deadline, however often the drain was begun anew.
                 return
-            await self.clock.wait(self._never, AGAIN)
+            await self.clock.wait(self._never, self.timings.again)
 
     async def _elsewhere(self) -> bool:
         """Whether another node could take pods."""
@@ -105,12 +118,13 @@ class Drain:
         """Pods that have to leave, as many as are looked at at a time."""
         # Of those that have ended there may be thousands, which are deleted by nobody for long.
         chosen = f"spec.nodeName={self.node},status.phase!=Succeeded,status.phase!=Failed"
-        pods = await self.kube.list(kinds.POD, fields=chosen, keep=_kept, most=PODS)
+        pods = await self.kube.list(kinds.POD, fields=chosen, keep=_kept, most=self.timings.pods)
         return [pod["leaving"] for pod in pods]
 
     async def _evict(self, pods: list[Leaving], *, force: bool) -> list[str]:
         """Names of the pods that their budgets protect."""
-        todo = [pod for pod in pods if not pod.ends(force=force)]
+        within = self.timings.grace if force else None
+        todo = [pod for pod in pods if not pod.ends(within=within)]
         try:
             async with asyncio.TaskGroup() as group:
                 works = [group.create_task(self._one(pod, force=force)) for pod in todo]
@@ -124,7 +138,7 @@ class Drain:
         async with self._limit:
             try:
                 if force:
-                    grace = min(pod.grace, FORCED_GRACE)
+                    grace = min(pod.grace, self.timings.grace)
                     await self.kube.delete(kinds.POD, name, namespace, uid=pod.uid, grace=grace)
                 else:
                     await self.kube.evict(name, namespace, uid=pod.uid)
@@ -153,7 +167,7 @@ def leaving(pod: Manifest) -> Leaving | None:
     given = meta.get("deletionGracePeriodSeconds")
     if given is None:
         given = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
-    grace = given if isinstance(given, int) and given >= 0 else FORCED_GRACE
+    grace = given if isinstance(given, int) and given >= 0 else DEFAULT_GRACE
     return Leaving(name, namespace, uid, bool(meta.get("deletionTimestamp")), min(grace, LONGEST))
 
 

@@ -16,7 +16,6 @@ from kok.kube.http.access import Access
 from kok.kube.http.paths import object_path
 from kok.operators.machine.node import nodes
 from kok.operators.machine.node.nodes import NodeView
-from kok.operators.machine.node.silence import Pulse
 from kok.runtime.controller.reconciler import Key
 from kok.workload.csr import Pending, Request, by_node
 from kok.workload.deferred_close import Lingering
@@ -25,6 +24,8 @@ from kok.workload.identity import Identity
 FIELD_MANAGER = "kok-machine"
 ASK_MIN, ASK_MAX = 0.5, 10.0
 """Seconds between two questions to an API that is silent, at first and at last."""
+SILENCE = 4.0
+"""Seconds without any answer that make an API one that does not answer; one lost request does not."""
 COMPLAIN_EVERY = 60.0
 """Seconds between two events on the requests of one node: it can make as many as it likes."""
 KEPT_MOST = 6 * 2**20
@@ -59,6 +60,49 @@ def way(
     if public is None:
         return None
     return Way(ours.at(public), ours.digest(public, *closed), closed)
+
+
+class Pulse:
+    """Whether an API server answers, by how the last requests to it ended."""
+
+    def __init__(self, monotonic: Callable[[], float], silence: float = SILENCE) -> None:
+        """`silence`: seconds without any answer that make an API one that does not answer."""
+        self.answers: bool | None = None
+        """None before the first request."""
+        self.silent_since: float | None = None
+        """When the first request after the last answer was lost."""
+        self.refused = False
+        """Whether the last question was answered so that we are nobody, or may not ask."""
+        self.changed: Callable[[], None] = lambda: None
+        self.doubted: Callable[[], None] = lambda: None
+        """Called for every request that got no answer."""
+        self._monotonic = monotonic
+        self._silence = silence
+
+    def observe(self, method: str, status: int) -> None:
+        """Takes note of how a request ended; 0 means that there was no answer."""
+        if status not in (0, 502, 503, 504):
+            self.silent_since = None
+            # A single write may be refused by anything, a webhook for example.
+            turned = method == "GET" and (status in (401, 403)) != self.refused
+            self.refused = self.refused != turned
+            self._set(answers=True, turned=turned)
+            return
+        if self.silent_since is None:
+            self.silent_since = self._monotonic()
+        if not self.answers or self.silence >= self._silence:
+            self._set(answers=False)
+        self.doubted()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the first request that was lost after the last answer."""
+        return 0.0 if self.silent_since is None else self._monotonic() - self.silent_since
+
+    def _set(self, *, answers: bool, turned: bool = False) -> None:
+        before, self.answers = self.answers, answers
+        if turned or (before is not None and before != answers):
+            self.changed()
 
 
 class Tenant:
@@ -241,9 +285,10 @@ class Tenant:
 class Tenants:
     """All business clusters that Machines of this process belong to."""
 
-    def __init__(self, timeout: float) -> None:
-        """`timeout`: seconds for one request."""
+    def __init__(self, timeout: float, silence: float = SILENCE) -> None:
+        """`timeout`: seconds for one request; `silence`: after how many an API does not answer."""
         self._timeout = timeout
+        self._silence = silence
         self._open: dict[Key, Tenant] = {}
         self._lingering = Lingering()
 
@@ -259,7 +304,7 @@ class Tenants:
         tenant = self._open.get(key)
         if tenant is not None and tenant.digest == way_.digest:
             return tenant
-        pulse = Pulse(asyncio.get_running_loop().time)
+        pulse = Pulse(asyncio.get_running_loop().time, self._silence)
         kube = Kube(
             way_.access,
             field_manager=FIELD_MANAGER,
@@ -293,3 +338,9 @@ class Tenants:
     def _retire(self, key: Key, tenant: Tenant) -> None:
         # The one in its place watches by itself.
         self._lingering.add(key, tenant.unfollow, tenant.close)
+
+
+async def read_node(kube: Kube, name: str) -> NodeView | None:
+    """A Node as the API server has it now, however late the watch may be. Raises `KubeError`."""
+    found = await kube.get(kinds.NODE, name)
+    return nodes.view(found) if found is not None else None

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from kok.api.fields import Taint
-from kok.operators.machine.remote import paths, shell
+from kok.operators.machine.remote import host_paths, shell
 from kok.operators.machine.remote.survey import Identity
 from kok.pki import MALFORMED
 
@@ -37,7 +37,7 @@ class JoinPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ClusterEndpoint:
     """How a node reaches its cluster."""
 
     server: str
@@ -56,24 +56,26 @@ class Access:
         return hashlib.sha256(f"{self.server}\0{self.ca_digest}".encode()).hexdigest()[:16]
 
 
-def plan(identity: Identity, access: Access, node: str, now: datetime) -> JoinPlan | None:
+def plan(
+    identity: Identity, endpoint: ClusterEndpoint, node: str, now: datetime
+) -> JoinPlan | None:
     """What has to be done, or None if the host has joined this very cluster."""
     if not identity.certificate:
         return JoinPlan("the kubelet has no credentials yet", token=True)
-    stale = _stale(identity, access, node, now)
+    stale = _stale(identity, endpoint, node, now)
     if stale:
         return JoinPlan(stale, token=True, forget=True, staged=stale in _OF_ALL)
-    if identity.ca != access.ca_digest:
+    if identity.ca != endpoint.ca_digest:
         return JoinPlan("the cluster's CA file is to be renewed", token=False, staged=True)
     if identity.kubelet in {"inactive", "failed", "unknown"}:
         return JoinPlan("the kubelet does not run", token=False)
     return None
 
 
-def _stale(identity: Identity, access: Access, node: str, now: datetime) -> str:
+def _stale(identity: Identity, endpoint: ClusterEndpoint, node: str, now: datetime) -> str:
     try:
         certificate = x509.load_pem_x509_certificate(identity.certificate.encode())
-        authorities = x509.load_pem_x509_certificates(access.ca)
+        authorities = x509.load_pem_x509_certificates(endpoint.ca)
     except MALFORMED:
         return "the kubelet's certificate cannot be read"
     if not any(_issued_by(certificate, ca) for ca in authorities):
@@ -83,7 +85,7 @@ def _stale(identity: Identity, access: Access, node: str, now: datetime) -> str:
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if not names or names[0].value != f"system:node:{node}":
         return "the kubelet's certificate is for another node"
-    if identity.server and identity.server != access.server:
+    if identity.server and identity.server != endpoint.server:
         return _ELSEWHERE
     return ""
 
@@ -103,7 +105,7 @@ class Joining:
     uid: str
     """The Machine's."""
     todo: JoinPlan
-    access: Access
+    endpoint: ClusterEndpoint
     taints: tuple[Taint, ...] = ()
     bootstrap: str | None = field(default=None, repr=False)
     """The kubeconfig with the token, where one is needed."""
@@ -111,8 +113,8 @@ class Joining:
 
 def script(joining: Joining) -> str:
     """The script. It ends with code 79 if the host cannot reach the cluster's API."""
-    access, todo = joining.access, joining.todo
-    forget = [paths.KUBECONFIG, paths.PKI] if todo.forget else []
+    endpoint, todo = joining.endpoint, joining.todo
+    forget = [host_paths.KUBECONFIG, host_paths.PKI] if todo.forget else []
     register: dict[str, Any] = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -125,17 +127,17 @@ def script(joining: Joining) -> str:
     return shell.compose(
         {
             "KOK_UID": joining.uid,
-            "KOK_API": f"{access.server}/livez",
+            "KOK_API": f"{endpoint.server}/livez",
             "KOK_FORGET": " ".join(forget),
         },
         shell.library("survey"),
         shell.library("join"),
         "owned\n",
-        shell.feed("put", paths.CA, "0644", content=access.ca),
-        shell.call("answers", paths.CA),
+        shell.feed("put", host_paths.CA, "0644", content=endpoint.ca),
+        shell.call("answers", host_paths.CA),
         "forget_identity\n" if todo.forget else "",
-        shell.feed("put", paths.REGISTER, "0644", content=yaml.safe_dump(register)),
-        shell.feed("put", paths.BOOTSTRAP, "0600", content=bootstrap) if bootstrap else "",
+        shell.feed("put", host_paths.REGISTER, "0644", content=yaml.safe_dump(register)),
+        shell.feed("put", host_paths.BOOTSTRAP, "0600", content=bootstrap) if bootstrap else "",
         "start_kubelet\n",
         identity_call(),
     )
@@ -147,11 +149,13 @@ def finish_script(uid: str) -> str:
         {"KOK_UID": uid},
         shell.library("survey"),
         "owned\n",
-        f"[ -e {paths.CLIENT_CERTIFICATE} ] && rm -f {paths.BOOTSTRAP}\n",
+        f"[ -e {host_paths.CLIENT_CERTIFICATE} ] && rm -f {host_paths.BOOTSTRAP}\n",
         identity_call(),
     )
 
 
 def identity_call() -> str:
     """The call of survey.sh that tells of the kubelet's identity."""
-    return shell.call("identity", paths.PKI, paths.KUBECONFIG, paths.CA, paths.BOOTSTRAP)
+    return shell.call(
+        "identity", host_paths.PKI, host_paths.KUBECONFIG, host_paths.CA, host_paths.BOOTSTRAP
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kok.api.machine.machine import Finding
-from kok.operators.machine.remote import paths
+from kok.operators.machine.remote import host_paths
 from kok.operators.machine.remote.survey import Survey
 from kok.runtime.redact import redact_text
 
@@ -25,7 +25,7 @@ many things that are wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class PreflightInput:
     """All that the checks look at."""
 
     survey: Survey
@@ -44,15 +44,15 @@ class Case:
     @property
     def node(self) -> bool:
         """Whether a kubelet is to run on the host."""
-        return paths.KUBELET in self.params
+        return host_paths.KUBELET in self.params
 
 
-Check = Callable[[Case], Iterable[Finding]]
+Check = Callable[[PreflightInput], Iterable[Finding]]
 
 
-def findings(case: Case) -> list[Finding]:
+def findings(given: PreflightInput) -> list[Finding]:
     """All findings, errors first; the host is fit if there is no error among them."""
-    found = [finding for check in _CHECKS for finding in _foremost(check(case))]
+    found = [finding for check in _CHECKS for finding in _foremost(check(given))]
     return _gravest_first(found)
 
 
@@ -88,36 +88,38 @@ def _finding(check: str, message: str, level: Literal["Error", "Warning"] = "Err
     return Finding(check=check, level=level, message=message[:MESSAGE])
 
 
-def _system(case: Case) -> Iterable[Finding]:
-    facts = case.survey.facts
+def _system(given: PreflightInput) -> Iterable[Finding]:
+    facts = given.survey.facts
     if facts.get("system") not in (None, "", "Linux"):
         yield _finding("OperatingSystem", f"the host runs {facts['system']}; only Linux can serve")
-    if case.survey.arch not in ("amd64", "arm64"):
+    if given.survey.arch not in ("amd64", "arm64"):
         yield _finding(
             "Architecture",
-            f"the host's processor is {case.survey.arch}; only amd64 and arm64 can serve",
+            f"the host's processor is {given.survey.arch}; only amd64 and arm64 can serve",
         )
-    if facts.get("systemd") == "no" and case.node:
+    if facts.get("systemd") == "no" and given.node:
         yield _finding(
             "Systemd",
             "the host was not started by systemd, which runs the kubelet; use one that is",
         )
 
 
-def _tools(case: Case) -> Iterable[Finding]:
+def _tools(given: PreflightInput) -> Iterable[Finding]:
     needed = {"flock": "util-linux", "sha256sum": "coreutils", "base64": "coreutils"}
-    if case.node:
+    if given.node:
         needed |= {"tar": "tar", "mount": "mount", "iptables": "iptables"}
-    missing = sorted({package for tool, package in needed.items() if tool not in case.survey.tools})
-    if not case.survey.tools & {"curl", "wget"}:
+    missing = sorted(
+        {package for tool, package in needed.items() if tool not in given.survey.tools}
+    )
+    if not given.survey.tools & {"curl", "wget"}:
         missing.append("curl")
     if missing:
         yield _finding("Tools", f"programs are missing; install the packages {', '.join(missing)}")
 
 
-def _kernel(case: Case) -> Iterable[Finding]:
-    missing = sorted({"overlay", "br_netfilter"} - case.survey.modules)
-    if missing and case.node:
+def _kernel(given: PreflightInput) -> Iterable[Finding]:
+    missing = sorted({"overlay", "br_netfilter"} - given.survey.modules)
+    if missing and given.node:
         yield _finding(
             "KernelModules",
             f"the kernel has no module {' and no module '.join(missing)}; install the kernel's "
@@ -125,10 +127,10 @@ def _kernel(case: Case) -> Iterable[Finding]:
         )
 
 
-def _cgroup(case: Case) -> Iterable[Finding]:
-    config = case.params.get(paths.KUBELET, {}).get("config")
+def _cgroup(given: PreflightInput) -> Iterable[Finding]:
+    config = given.params.get(host_paths.KUBELET, {}).get("config")
     fails = config.get("failCgroupV1", True) if isinstance(config, Mapping) else True
-    if case.node and case.survey.facts.get("cgroup") == "v1" and fails:
+    if given.node and given.survey.facts.get("cgroup") == "v1" and fails:
         yield _finding(
             "CgroupVersion",
             "the host uses cgroup v1, with which the kubelet does not start; boot it with "
@@ -137,8 +139,8 @@ def _cgroup(case: Case) -> Iterable[Finding]:
         )
 
 
-def _size(case: Case) -> Iterable[Finding]:
-    survey = case.survey
+def _size(given: PreflightInput) -> Iterable[Finding]:
+    survey = given.survey
     if survey.memory_mi < MEMORY_MI:
         yield _finding(
             "Memory", f"the host has {survey.memory_mi} MiB of memory; give it {MEMORY_MI} or more"
@@ -150,15 +152,15 @@ def _size(case: Case) -> Iterable[Finding]:
             "advisable",
             "Warning",
         )
-    if not case.begun and survey.disk_mi < DISK_MI:
+    if not given.begun and survey.disk_mi < DISK_MI:
         yield _finding(
             "Disk",
             f"{survey.disk_mi} MiB are free below /var/lib; free {DISK_MI} MiB or more",
         )
 
 
-def _clock(case: Case) -> Iterable[Finding]:
-    skew = case.survey.skew
+def _clock(given: PreflightInput) -> Iterable[Finding]:
+    skew = given.survey.skew
     if abs(skew) <= SKEW_WARNING:
         return
     way = "ahead of" if skew > 0 else "behind"
@@ -170,10 +172,10 @@ def _clock(case: Case) -> Iterable[Finding]:
     )
 
 
-def _ports(case: Case) -> Iterable[Finding]:
-    if case.begun or not case.node:
+def _ports(given: PreflightInput) -> Iterable[Finding]:
+    if given.begun or not given.node:
         return
-    used = sorted(case.survey.ports & set(paths.KUBELET_PORTS))
+    used = sorted(given.survey.ports & set(host_paths.KUBELET_PORTS))
     if used:
         yield _finding(
             "Ports",
@@ -182,11 +184,11 @@ def _ports(case: Case) -> Iterable[Finding]:
         )
 
 
-def _foreign(case: Case) -> Iterable[Finding]:
-    survey = case.survey
+def _foreign(given: PreflightInput) -> Iterable[Finding]:
+    survey = given.survey
     own = {name for name, found in survey.found.items() if found.begun}
-    rivals = sorted(survey.units - own - {paths.KUBELET, paths.CONTAINERD})
-    taken = sorted((survey.units & {paths.KUBELET, paths.CONTAINERD}) - own)
+    rivals = sorted(survey.units - own - {host_paths.KUBELET, host_paths.CONTAINERD})
+    taken = sorted((survey.units & {host_paths.KUBELET, host_paths.CONTAINERD}) - own)
     if taken:
         yield _finding(
             "ForeignSoftware",
@@ -201,10 +203,10 @@ def _foreign(case: Case) -> Iterable[Finding]:
         )
 
 
-def _reach(case: Case) -> Iterable[Finding]:
-    for url, problem in sorted(case.survey.unreachable.items()):
-        source = bool(case.base_url) and url.startswith(case.base_url)
-        if source and not case.fetches:
+def _reach(given: PreflightInput) -> Iterable[Finding]:
+    for url, problem in sorted(given.survey.unreachable.items()):
+        source = bool(given.base_url) and url.startswith(given.base_url)
+        if source and not given.fetches:
             continue
         what = "artifacts" if source else "the image registry"
         yield _finding(
@@ -215,12 +217,12 @@ def _reach(case: Case) -> Iterable[Finding]:
         )
 
 
-def _overlap(case: Case) -> Iterable[Finding]:
+def _overlap(given: PreflightInput) -> Iterable[Finding]:
     """Later on the host has addresses of pods itself."""
-    if case.begun or not case.node:
+    if given.begun or not given.node:
         return
-    for text in case.survey.addresses:
-        for network in case.networks:
+    for text in given.survey.addresses:
+        for network in given.networks:
             if _within(text, network):
                 yield _finding(
                     "AddressOverlap",
@@ -237,16 +239,16 @@ def _within(address: str, network: str) -> bool:
         return False
 
 
-def _resolver(case: Case) -> Iterable[Finding]:
+def _resolver(given: PreflightInput) -> Iterable[Finding]:
     """Pods take over the name servers of the host, and CoreDNS forwards to them."""
-    config = case.params.get(paths.KUBELET, {}).get("config")
-    if not case.node or (isinstance(config, Mapping) and "resolvConf" in config):
+    config = given.params.get(host_paths.KUBELET, {}).get("config")
+    if not given.node or (isinstance(config, Mapping) and "resolvConf" in config):
         return
-    listed = case.survey.nameservers
+    listed = given.survey.nameservers
     local = [server for server in listed if _loopback(server)]
     if listed and not local:
         return
-    file = case.survey.facts.get("resolver", "/etc/resolv.conf")
+    file = given.survey.facts.get("resolver", "/etc/resolv.conf")
     what = (
         f"{file} of the host names {', '.join(local[:3])}, which in a pod is the pod itself"
         if local
@@ -256,7 +258,7 @@ def _resolver(case: Case) -> Iterable[Finding]:
         "Resolver",
         f"{what}; write name servers there that pods can reach, or name a file that has such "
         "with kubelet: {resolvConf: ...} in the KubeNode",
-        "Warning" if case.begun else "Error",
+        "Warning" if given.begun else "Error",
     )
 
 
@@ -267,13 +269,13 @@ def _loopback(server: str) -> bool:
         return server == "localhost"
 
 
-def _families(case: Case) -> Iterable[Finding]:
+def _families(given: PreflightInput) -> Iterable[Finding]:
     """A host needs an address of each family that its pods have."""
-    if case.begun or not case.node or not case.survey.addresses:
+    if given.begun or not given.node or not given.survey.addresses:
         return
-    disabled = case.survey.facts.get("ipv6Disabled") == "1"
-    own = {_family(address) for address in case.survey.addresses}
-    for network in case.networks:
+    disabled = given.survey.facts.get("ipv6Disabled") == "1"
+    own = {_family(address) for address in given.survey.addresses}
+    for network in given.networks:
         family = _family(network)
         if family is None or (family in own and not (family == 6 and disabled)):
             continue
@@ -297,9 +299,9 @@ def _family(text: str) -> int | None:
         return None
 
 
-def _unique(case: Case) -> Iterable[Finding]:
-    facts = case.survey.facts
-    for name, other in sorted(case.neighbours.items()):
+def _unique(given: PreflightInput) -> Iterable[Finding]:
+    facts = given.survey.facts
+    for name, other in sorted(given.neighbours.items()):
         if facts.get("hostname") and facts["hostname"] == other.get("hostname"):
             yield _finding(
                 "Hostname",
@@ -316,8 +318,8 @@ def _unique(case: Case) -> Iterable[Finding]:
             )
 
 
-def _swap(case: Case) -> Iterable[Finding]:
-    if case.survey.facts.get("swap", "0") not in ("", "0"):
+def _swap(given: PreflightInput) -> Iterable[Finding]:
+    if given.survey.facts.get("swap", "0") not in ("", "0"):
         yield _finding(
             "Swap",
             "the host has swap, which is left as it is; pods use none of it unless kubelet: "

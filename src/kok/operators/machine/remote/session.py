@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,6 @@ import structlog
 from kok.api.machine.machine import HostPlace
 from kok.kube.errors import KubeError, lean
 from kok.operators.machine import metrics
-from kok.operators.machine.node.refusals import Refusals
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.ssh import HostError, HostFloods, HostHeld, ScriptFailed
 from kok.operators.machine.remote.survey import Identity, Survey
@@ -43,7 +42,7 @@ time in which it was away, or in which the Machine was paused, is none in which 
 
 
 @dataclass(slots=True)
-class View:
+class HostMemory:
     """What was last seen of a host. Times are monotonic seconds."""
 
     shown_key: str = ""
@@ -63,8 +62,6 @@ class View:
     identified: float = NEVER
     """When it was asked for that; what is older than a change is of the kubelet before."""
     jobs: dict[str, JobResult] = field(default_factory=dict)
-    refusals: Refusals = field(default_factory=Refusals)
-    """Requests for certificates that were refused."""
     joined: float | None = None
     """When the kubelet was started to join."""
     finished: float = NEVER
@@ -95,6 +92,10 @@ class View:
     """Whether nothing of this Machine is left on the host."""
     reported: bool = False
     """Whether the Host object was told so."""
+    abandoned: bool = False
+    """Whether the host was given up uncleaned."""
+    forgotten: bool = False
+    """Whether nothing of the Machine is left in its cluster, or nothing more can be done there."""
     error: HostError | KubeError | None = None
     """Why what was tried last did not go through."""
     failures: int = 0
@@ -104,6 +105,10 @@ class View:
     last_loss: float = NEVER
     calm: float = 0.0
     """When the host may be asked again after such a loss, however well all goes that is tried."""
+
+    def snapshot(self) -> HostMemory:
+        """As it is now, whatever is found out later."""
+        return replace(self, jobs=dict(self.jobs))
 
     def lost(self, error: HostError, now: float) -> None:
         """The connection ended by itself: the host is looked at again, but not again and again."""
@@ -127,10 +132,10 @@ class View:
 
 
 class Session:
-    """One host: its view, and at most one operation under way."""
+    """One host: its memory, and at most one operation under way."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        self.view = View()
+        self.memory = HostMemory()
         self.target: object = None
         """What the operations so far were tried against; another one makes old errors void."""
         self._monotonic = monotonic
@@ -165,14 +170,14 @@ class Session:
         """Says where operations go; errors with another target count no longer."""
         if target != self.target:
             self.target = target
-            self.view.losses, self.view.calm = 0, 0.0
+            self.memory.losses, self.memory.calm = 0, 0.0
             self.succeeded()
             self.cancel()
 
     def succeeded(self) -> None:
         """What was tried went through."""
-        view = self.view
-        view.error, view.failures, view.retry = None, 0, 0.0
+        memory = self.memory
+        memory.error, memory.failures, memory.retry = None, 0, 0.0
 
     def wait(self) -> float:
         """Seconds until something may be tried again: after an error, or after very much.
@@ -180,7 +185,7 @@ class Session:
         A host that says what it likes can make sense of any operation, again and again.
         """
         now = self._monotonic()
-        return max(0.0, self.view.retry - now, self.view.calm - now, self._begun - now)
+        return max(0.0, self.memory.retry - now, self.memory.calm - now, self._begun - now)
 
     async def _run(
         self, name: str, work: Coroutine[Any, Any, None], wake: Callable[[], None]
@@ -205,18 +210,18 @@ class Session:
         wake()
 
     def _failed(self, error: HostError | KubeError) -> None:
-        view = self.view
+        memory = self.memory
         if isinstance(error, HostHeld):
             # What was tried last tells more than that nothing is tried now.
-            view.error = view.error or lean(error)
-            view.retry = self._monotonic() + error.after
+            memory.error = memory.error or lean(error)
+            memory.retry = self._monotonic() + error.after
             return
-        view.error = lean(error)
+        memory.error = lean(error)
         metrics.HOST_ERRORS.labels(reason_of(error, error.reason)).inc()
         # What is known of the host may no longer hold.
-        view.surveyed = NEVER
-        view.failures += 1
-        view.retry = self._monotonic() + growing(view.failures)
+        memory.surveyed = NEVER
+        memory.failures += 1
+        memory.retry = self._monotonic() + growing(memory.failures)
 
 
 def growing(times: int) -> float:

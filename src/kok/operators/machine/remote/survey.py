@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from kok.operators.machine.remote import paths as layout
+from kok.api.machine.machine import HostFacts
+from kok.operators.machine.remote import host_paths as layout
 from kok.operators.machine.remote import shell
 from kok.runtime.pods.messages import last_words
 
@@ -39,6 +40,8 @@ _FACTS = frozenset(
 _MANY = {"address": 1024, "module": 16, "nameserver": 16, "tool": 16, "unit": 16}
 """Facts that a host has several of, and how many are kept. Its first address may come last."""
 _IDENTITY = frozenset({"bootstrap", "ca", "certificate", "failing", "kubelet", "server", "started"})
+_STATUS_TEXT, _STATUS_ADDRESSES = 253, 64
+"""Of a text, and of addresses: a host tells what it likes, and the status goes to the API."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MODE = re.compile(r"0[0-7]{1,4}")
@@ -52,6 +55,19 @@ class Question:
     name: str
     probe: str = field(repr=False)
     paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyRequest:
+    """What a host is asked in one survey."""
+
+    questions: tuple[Question, ...]
+    urls: tuple[str, ...]
+    """What the host has to reach."""
+    towards: str
+    """An address of the cluster's API: the host's own address towards it is the node's."""
+    digest: str
+    """Hash of the questions and of where they are asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +243,24 @@ def parse(output: str, now: datetime) -> Survey:
         found=found.all(),
         identity=parse_identity(output),
         skew=_skew(facts.get("time", ""), now),
+    )
+
+
+def host_facts(survey: Survey) -> HostFacts:
+    """The facts for people and for templates of other systems."""
+    facts = {key: value[:_STATUS_TEXT] for key, value in survey.facts.items()}
+    cgroup = facts.get("cgroup")
+    return HostFacts(
+        hostname=facts.get("hostname") or None,
+        machine_id=facts.get("machineID") or None,
+        os=facts.get("os") or None,
+        arch=survey.arch[:_STATUS_TEXT] or None,
+        kernel=facts.get("kernel") or None,
+        cpus=survey.cpus or None,
+        memory_mi=survey.memory_mi or None,
+        cgroup="v2" if cgroup == "v2" else "v1" if cgroup == "v1" else None,
+        boot_id=facts.get("bootID") or None,
+        addresses=[address[:_STATUS_TEXT] for address in survey.addresses[:_STATUS_ADDRESSES]],
     )
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from tests.unit.operators.machine import builders
-from tests.unit.operators.machine.cases import case, seen
+from tests.unit.operators.machine.views import machine_view, seen
 
 from kok.api.machine.component import Component
 from kok.operators.machine import reasons
 from kok.operators.machine.component.render import ComponentError, question, rendered
 from kok.operators.machine.component.sandboxed import Checker, Renderer, Templates, ours
 from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.steps import Refuse
 from kok.runtime.sandbox.pool import Workshop
 from kok.runtime.sandbox.process import Limits, Unfinished, aside
 
@@ -87,13 +86,13 @@ async def test_a_template_takes_no_more_than_it_may(text: str, words: str) -> No
 
 async def test_the_machine_says_what_is_wrong_with_the_templates() -> None:
     component = tool(install=ENDLESS[0])
-    given = case(MACHINE, seen(complete=False))
-    world = replace(given.world, components={"tool": component})
+    given = machine_view(MACHINE, seen(complete=False))
+    world = replace(given.objects, components={"tool": component})
     found = await templates(Renderer(Workshop(limits=PATIENT)), component)
-    step = decide.decide(replace(given, world=world, templates=found)).step
-    assert isinstance(step, Refuse)
-    assert step.problem.reason == reasons.COMPONENT_INVALID
-    assert "took longer than 2 s; make its templates simpler" in step.problem.message
+    step = decide.decide(replace(given, objects=world, templates=found)).step
+    assert step.refusal is not None
+    assert step.refusal.reason == reasons.COMPONENT_INVALID
+    assert "took longer than 2 s; make its templates simpler" in step.refusal.message
 
 
 async def test_what_only_a_host_shows_to_be_wrong_is_said_once_it_is_known() -> None:

@@ -16,13 +16,13 @@ from tests.unit.operators.machine.builders import NOW
 
 from kok.api.machine.host import AbandonedHost, Host
 from kok.kube.client import Kube
-from kok.operators.machine.census import Census
-from kok.operators.machine.host.abandoned import Abandoned
+from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.cleanup import Cleaner
 from kok.operators.machine.host.reconcile import HostReconciler
-from kok.operators.machine.machine.act import Hand
 from kok.operators.machine.machine.reconcile import MachineReconciler
-from kok.operators.machine.remote.agent import HostTaken
+from kok.operators.machine.machine_lists import MachineLists
+from kok.operators.machine.remote.commands import HostTaken
+from kok.operators.machine.remote.hosts import HostClient
 from kok.operators.machine.remote.session import LEAST
 from kok.operators.machine.remote.survey import Owner
 from kok.operators.machine.settings import MachineSettings
@@ -44,7 +44,7 @@ async def machines() -> AsyncIterator[MachineReconciler]:
     """The parts of the operator that Hosts share with Machines."""
     clock = FakeClock(NOW)
     settings = MachineSettings(forbidden_ranges=[])
-    made = MachineReconciler(settings, Workshop(), Census(clock.monotonic), clock=clock)
+    made = MachineReconciler(settings, Workshop(), MachineLists(clock.monotonic), clock=clock)
     yield made
     await made.close()
 
@@ -61,13 +61,7 @@ def forged(uid: str = VICTIM) -> Host:
 
 
 def cleaner_of(machines: MachineReconciler) -> Cleaner:
-    return Cleaner(
-        machines.connections,
-        machines.sessions,
-        machines.observer,
-        machines.abandoned,
-        machines.keeper,
-    )
+    return Cleaner(machines.hosts, machines.abandoned, machines.keeper)
 
 
 def passing(kube: Kube, host: Host) -> Pass[Any]:
@@ -99,22 +93,22 @@ async def test_a_host_that_names_somebody_elses_machine_reaches_nothing_of_it(
     await machines.abandoned.load(kube, "kok-system")
     await machines.abandoned.add(kube, VICTIM, entry("team-a"))
     cleaner = cleaner_of(machines)
-    victim = machines.sessions.of(VICTIM)
-    victim.view.survey = builders.survey()
+    victim = machines.hosts.sessions.of(VICTIM)
+    victim.memory.survey = builders.survey()
     victim.start("install", forever(), lambda: None)
 
     assert not await cleaner.clean(passing(kube, forged()))
-    own = machines.sessions.of("uid-h")
+    own = machines.hosts.sessions.of("uid-h")
     assert own.doing == "clean"
     await asyncio.sleep(0)
     # Its own host says that all went well.
-    own.view.cleaned = True
+    own.memory.cleaned = True
     assert await cleaner.clean(passing(kube, forged()))
 
-    assert victim is machines.sessions.of(VICTIM)
+    assert victim is machines.hosts.sessions.of(VICTIM)
     assert victim.doing == "install"
-    assert victim.view.survey is not None
-    assert not victim.view.cleaned
+    assert victim.memory.survey is not None
+    assert not victim.memory.cleaned
     assert victim.target is None
     assert machines.abandoned.known[VICTIM].namespace == "team-a"
     assert VICTIM in api.objects[LIST]["data"]
@@ -126,9 +120,7 @@ async def test_nobody_enters_a_host_under_the_uid_of_somebody_elses_machine(
     """Its removal would take it for one that was given up, and leave the host as it is."""
     listed = machines.abandoned
     await listed.load(kube, "kok-system")
-    cleaner = Cleaner(
-        machines.connections, machines.sessions, machines.observer, listed, machines.keeper
-    )
+    cleaner = Cleaner(machines.hosts, listed, machines.keeper)
     await cleaner.abandon(passing(kube, forged()))
     assert not listed.holds("team-a", VICTIM)
     assert list(listed.known) == ["uid-h"]
@@ -144,15 +136,9 @@ async def test_what_was_found_of_one_machines_remains_says_nothing_of_anothers(
     api: FakeApi, kube: Kube, machines: MachineReconciler
 ) -> None:
     del api
-    cleaner = Cleaner(
-        machines.connections,
-        machines.sessions,
-        machines.observer,
-        Abandoned(),
-        machines.keeper,
-    )
+    cleaner = Cleaner(machines.hosts, Abandoned(), machines.keeper)
     assert not await cleaner.clean(passing(kube, forged("one")))
-    machines.sessions.of("uid-h").view.cleaned = True
+    machines.hosts.sessions.of("uid-h").memory.cleaned = True
     assert not await cleaner.clean(passing(kube, forged("two")))
 
 
@@ -186,7 +172,7 @@ async def test_the_host_of_a_machine_that_lost_its_label_is_not_cleaned_up(
         result = await reconciler.reconcile(p)
         assert (p.status.phase, p.status.machine) == ("Claimed", name)
         assert result.requeue_after is not None, "its end is told to nobody"
-    assert not machines.sessions.of(host.metadata.uid).doing
+    assert not machines.hosts.sessions.of(host.metadata.uid).doing
     # Another one of its name is not it.
     api.put(
         f"/apis/kok.dev/v1alpha1/namespaces/team-a/machines/{name}",
@@ -208,9 +194,9 @@ async def test_a_host_that_goes_is_not_given_up_before_it_was_tried_to_clean_it(
     host.metadata.deletion_timestamp = NOW - timedelta(hours=1)
     with pytest.raises(Wait, match="gives up at 12:01:00 UTC"):
         await reconciler.finalize(passing(kube, host))
-    session = machines.sessions.of(host.metadata.uid)
+    session = machines.hosts.sessions.of(host.metadata.uid)
     assert session.doing == "clean"
-    session.view.clean_seen = NOW - LEAST
+    session.memory.clean_seen = NOW - LEAST
     assert await reconciler.finalize(passing(kube, host)) is DONE
     assert list(machines.abandoned.known) == ["uid-h"]
 
@@ -227,14 +213,14 @@ async def test_another_host_is_not_cleaned_in_the_place_of_the_one_that_was_used
     host.status.used_by.address, host.status.used_by.port = "192.0.2.7", 22
     p = passing(kube, host)
     assert not await cleaner.clean(p)
-    assert not machines.sessions.of(host.metadata.uid).doing
+    assert not machines.hosts.sessions.of(host.metadata.uid).doing
     assert "it was at 192.0.2.7, port 22, and spec names 127.0.0.1, port 1" in cleaner.sentence(p)
     await cleaner.abandon(p)
     assert [(e.address, e.port) for e in machines.abandoned.known.values()] == [("192.0.2.7", 22)]
     # Where it was, it is cleaned.
     host.status.used_by.address, host.status.used_by.port = "127.0.0.1", 1
     assert not await cleaner.clean(passing(kube, host))
-    assert machines.sessions.of(host.metadata.uid).doing == "clean"
+    assert machines.hosts.sessions.of(host.metadata.uid).doing == "clean"
 
 
 @pytest.mark.parametrize(
@@ -264,12 +250,12 @@ async def test_nor_one_with_another_key_unless_it_bears_the_mark(
     api.put("/api/v1/namespaces/evil/secrets/s", {"data": {"password": "eA=="}})
     marked: list[bool] = []
 
-    async def clean(self: Hand, owner: Owner, *, marked: bool = False) -> None:
+    async def clean(self: HostClient, owner: Owner, *, marked: bool = False) -> None:
         asked(marked)
         raise HostTaken("host 127.0.0.1 serves somebody else", Owner("uid-of-another"))
 
     asked = marked.append
-    monkeypatch.setattr(Hand, "clean", clean)
+    monkeypatch.setattr(HostClient, "clean", clean)
     cleaner, host = cleaner_of(machines), forged()
     used = host.status.used_by
     assert used is not None

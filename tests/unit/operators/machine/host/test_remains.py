@@ -16,7 +16,7 @@ import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.sshd import FakeHost, fake_host
 
-from kok.operators.machine.remote import agent, jobs, shell
+from kok.operators.machine.remote import commands, jobs, shell
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.ssh import Credentials, Expected, Target, Timeouts
 from kok.operators.machine.remote.ssh.connection import Connection
@@ -82,9 +82,9 @@ class Site:
 
         self.attempt += 1
         job = jobs.removal_job(OWNER.uid, self.attempt)
-        await agent.work(self.connection, [job], OWNER, told, SystemClock(), marked=marked)
+        await commands.work(self.connection, [job], OWNER, told, SystemClock(), marked=marked)
         if ends[-1].exit == 0:
-            await agent.forget(self.connection, OWNER.uid)
+            await commands.forget(self.connection, OWNER.uid)
         return ends[-1]
 
 
@@ -393,12 +393,12 @@ async def test_a_host_that_has_to_bear_the_mark_and_does_not_is_not_touched(site
     site.installed("tool", "echo gone")
     (site.host.home / "owner").unlink()
     before = sorted(site.host.home.rglob("*"))
-    with pytest.raises(agent.HostTaken):
+    with pytest.raises(commands.HostTaken):
         await site.remove(marked=True)
     assert sorted(site.host.home.rglob("*")) == before
     # Nor is that of another one.
     (site.host.home / "owner").write_text("uid=another\n")
-    with pytest.raises(agent.HostTaken) as told:
+    with pytest.raises(commands.HostTaken) as told:
         await site.remove(marked=True)
     assert told.value.owner.uid == "another"
     (site.host.home / "owner").write_text(f"{OWNER.text()}\n")

@@ -16,8 +16,8 @@ from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest, Resource
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.machine.census import Census
 from kok.operators.machine.host.ssh_secrets import FINALIZER, Keeper, hold, needed
+from kok.operators.machine.machine_lists import MachineLists
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.settings import Settings
@@ -115,7 +115,7 @@ async def test_of_two_machines_that_go_at_once_one_frees_the_secret(
         for n in range(2)
     ]
     clock = FakeClock(NOW)
-    keeper = Keeper(Census(clock.monotonic).now)
+    keeper = Keeper(MachineLists(clock.monotonic).now)
     for one in both:
         assert FINALIZER in api.objects[SECRET]["metadata"]["finalizers"]
         live = await kube.get(kinds.SECRET, "ops-ssh", "team-a")
@@ -133,7 +133,7 @@ async def test_one_that_cannot_be_read_counts_as_one_that_needs_the_secret(
     path = f"/apis/kok.dev/v1alpha1/namespaces/team-a/{plural}/odd"
     api.put(path, {"spec": {"port": "x"}, "metadata": {"name": "odd", "namespace": "team-a"}})
     clock = FakeClock(NOW)
-    keeper = Keeper(Census(clock.monotonic).now)
+    keeper = Keeper(MachineLists(clock.monotonic).now)
     going = builders.machine(metadata={"name": "w1", **DELETED}, status=TOUCHED)
     for kept in (True, False):
         await clock.advance(1.0)

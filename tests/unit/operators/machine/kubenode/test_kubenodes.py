@@ -1,4 +1,4 @@
-"""What KubeNodes make: software, claims on Hosts, Machines and the order of their changes."""
+"""What KubeNodes make: software and Machines, and what their status says."""
 
 from __future__ import annotations
 
@@ -6,33 +6,15 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.unit.golden import machine as golden
 from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.kubenode.living import READY, host, on
 
 from kok.api.machine.host import Host
 from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
-from kok.operators.machine.kubenode import claims, conditions, render, software
+from kok.operators.machine.kubenode import conditions, render, software
 from kok.runtime.controller.errors import Invalid
-
-READY = {
-    "observedGeneration": 1,
-    "conditions": [
-        {
-            "type": name,
-            "status": "True",
-            "reason": "Good",
-            "message": "",
-            "lastTransitionTime": "2026-11-02T12:00:00Z",
-        }
-        for name in ("Ready", "UpToDate")
-    ],
-}
-
-
-# --- versions and software
 
 
 def version(control: str, wanted: str | None = None, runs: str | None = None) -> str:
@@ -129,9 +111,6 @@ def test_an_old_runtime_is_refused() -> None:
         chosen(runtime={"version": "1.7.20"})
 
 
-# --- pod addresses
-
-
 def kubelet(cidrs: list[str], *, flannel: bool = True, flags: Any = (), **spec: Any) -> Any:
     """The limit of pods for the kubelet, and what is said about that."""
     cluster = builders.cluster(
@@ -192,142 +171,6 @@ def test_more_nodes_than_shares_are_told() -> None:
     )
 
 
-# --- claims
-
-
-def host(name: str, *, deleting: bool = False, dirty: bool = False, **labels: str) -> Host:
-    extra = {"deletionTimestamp": "2026-11-02T12:00:00Z"} if deleting else {}
-    use = {"machine": f"shop-workers-{name}", "uid": "gone", "cluster": "shop"}
-    return Host.parse(
-        {
-            "status": {"usedBy": use} if dirty else {},
-            "metadata": builders.meta(name, labels=labels, **extra),
-            "spec": {"address": f"{name}.example", "ssh": {"secret": "ops-ssh"}},
-        }
-    )
-
-
-def on(name: str, *, ready: bool = True, deleting: bool = False) -> Machine:
-    extra = {"deletionTimestamp": "2026-11-02T12:00:00Z"} if deleting else {}
-    return builders.machine(
-        metadata={"name": f"shop-workers-{name}", **extra},
-        node=name,
-        address=f"{name}.example",
-        status=READY if ready else {},
-    )
-
-
-def planned(
-    replicas: int,
-    hosts: list[Host],
-    machines: list[Machine] | None = None,
-    claimed: list[str] | None = None,
-    taken: set[str] | None = None,
-    **labels: str,
-) -> claims.Claims:
-    kubenode = builders.kubenode(
-        replicas=replicas, pool={"matchLabels": labels}, status={"claims": claimed or []}
-    )
-    return claims.plan(
-        kubenode,
-        {h.name: h for h in hosts},
-        {m.spec.node: m for m in machines or []},
-        taken or set(),
-    )
-
-
-def test_hosts_of_the_pool_are_claimed_in_order_of_their_names() -> None:
-    hosts = [host("c", rack="a"), host("b", rack="b"), host("a", rack="a")]
-    found = planned(2, hosts, rack="a")
-    assert found.held == found.serving == ("a", "c")
-    assert found.missing == 0
-
-
-def test_what_others_have_is_not_touched() -> None:
-    found = planned(2, [host("a"), host("b"), host("c", deleting=True)], taken={"a"})
-    assert found.serving == ("b",)
-    assert found.missing == 1
-
-
-def test_scaling_down_gives_back_what_serves_least() -> None:
-    hosts = [host(n) for n in "abcd"]
-    machines = [on("a", ready=False), on("b"), on("c")]
-    found = planned(2, hosts, machines, ["a", "b", "c", "d"])
-    assert found.serving == ("b", "c")
-    # `a` stays claimed until its Machine is gone; `d` never had one.
-    assert found.held == ("b", "c", "a")
-
-
-def test_a_host_that_goes_is_replaced() -> None:
-    found = planned(1, [host("a", deleting=True), host("b")], [on("a")], ["a"])
-    assert found.serving == ("b",)
-    assert found.held == ("b", "a")
-
-
-def test_a_host_object_that_vanished_keeps_its_claim_until_its_machine_is_gone() -> None:
-    assert planned(1, [], [on("a")], ["a"]).held == ("a",)
-    assert planned(1, [], [], ["a"]).held == ()
-
-
-def test_a_machine_deleted_by_hand_comes_back_on_its_host() -> None:
-    found = planned(1, [host("a"), host("b")], [], ["a"])
-    assert found.serving == ("a",)
-
-
-def test_a_host_that_was_not_left_clean_is_claimed_by_nobody() -> None:
-    assert planned(1, [host("a", dirty=True), host("b")]).serving == ("b",)
-    # Nor is it kept by who had it, if its Machine is gone: another one would only hang on it.
-    found = planned(1, [host("a", dirty=True), host("b")], [], ["a"])
-    assert found.held == found.serving == ("b",)
-    # While there is a Machine, that one's software is the reason.
-    assert planned(1, [host("a", dirty=True), host("b")], [on("a")], ["a"]).serving == ("a",)
-
-
-_names = st.sampled_from("abcde")
-
-
-@given(
-    st.integers(0, 5),
-    st.sets(_names),
-    st.sets(_names),
-    st.dictionaries(_names, st.tuples(st.booleans(), st.booleans())),
-    st.sets(_names),
-)
-def test_claims_never_exceed_what_may_be_claimed(
-    replicas: int,
-    hosts: set[str],
-    claimed: set[str],
-    machines: dict[str, tuple[bool, bool]],
-    taken: set[str],
-) -> None:
-    made = [on(n, ready=ready, deleting=gone) for n, (ready, gone) in machines.items()]
-    found = planned(replicas, [host(n) for n in hosts], made, sorted(claimed), taken)
-    assert len(found.serving) <= replicas
-    assert set(found.serving) <= hosts & set(found.held)
-    # A host that somebody else has is never newly claimed, and one with a Machine never let go.
-    assert not (set(found.serving) - claimed - set(machines)) & taken
-    assert set(machines) <= set(found.held)
-    assert len(set(found.held)) == len(found.held)
-    again = planned(replicas, [host(n) for n in hosts], made, list(found.held), taken)
-    assert again.held == found.held
-
-
-def test_hosts_with_somebody_elses_machine_are_taken() -> None:
-    kubenode = builders.kubenode(replicas=1, pool={})
-    other = builders.kubenode(
-        metadata={"name": "other", "uid": "uid-other"},
-        replicas=1,
-        pool={},
-        status={"claims": ["a"]},
-    )
-    by_hand = builders.machine(address="b.example")
-    hosts = [host(n) for n in "abc"]
-    assert claims.taken_by_others(kubenode, [kubenode, other], [by_hand], hosts) == {"a", "b"}
-
-
-# --- Machines
-
-
 def intents(count: int = 3, **spec: Any) -> dict[str, Manifest]:
     names = [f"w{n}" for n in range(1, count + 1)]
     kubenode = builders.kubenode(
@@ -369,9 +212,6 @@ def test_a_hosts_key_is_handed_on() -> None:
     assert render.pooled(plain).host_key == ""
     recorded = Host.parse({**plain.manifest(), "status": {"hostKey": fingerprint}})
     assert render.pooled(recorded).host_key == fingerprint
-
-
-# --- status
 
 
 def test_the_status_counts_and_names_what_is_not_ready() -> None:

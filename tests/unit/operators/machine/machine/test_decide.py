@@ -1,4 +1,4 @@
-"""What is done next for a Machine: pure decisions."""
+"""Which software is installed on the host of a Machine: pure decisions."""
 
 from __future__ import annotations
 
@@ -6,312 +6,64 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.cases import (
+from tests.unit.operators.machine.machine.deciding import step
+from tests.unit.operators.machine.views import (
     BOOTSTRAPPED,
     COMPONENTS,
-    KEY,
     MEMBER,
     NODE,
-    FakeTenant,
-    case,
+    observed,
     seen,
-    world,
 )
 
-from kok.api.machine.machine import Machine
-from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.observe import rival
-from kok.operators.machine.machine.steps import (
-    Finish,
-    Idle,
+from kok.operators.machine.machine.operations.host_steps import (
     Install,
-    Join,
-    Look,
-    Reclaim,
-    Record,
-    Refuse,
-    Scan,
+    Step,
 )
-from kok.operators.machine.remote.permits import Problem
-from kok.operators.machine.remote.session import View
-from kok.operators.machine.remote.survey import Found, Owner
-
-
-def step(*args: Any, **kwargs: Any) -> Any:
-    return decide.decide(case(*args, **kwargs)).step
-
-
-# --- the way to the host
-
-
-def test_without_credentials_nothing_is_tried() -> None:
-    problem = Problem("SecretMissing", "Secret team-a/ops-ssh does not exist")
-    assert step(world=world(credentials=None, refusal=problem)) == Refuse(problem)
-
-
-def test_a_host_key_is_recorded_before_anything_else_is_sent() -> None:
-    first = case(status={"hostKey": None})
-    assert decide.decide(first).step == Scan()
-    assert decide.decide(replace(first, view=View(shown_key=KEY))).step == Record(KEY)
-    assert isinstance(decide.decide(case()).step, Look)
-
-
-def test_a_pinned_key_needs_no_scan() -> None:
-    pinned = builders.machine(hostKey=KEY)
-    assert isinstance(step(pinned, status={"hostKey": None}), Look)
-
-
-def test_errors_are_waited_out() -> None:
-    assert step(wait=7.0) == Idle(7.0)
-
-
-def test_the_first_look_asks_for_everything_at_once() -> None:
-    machine = builders.machine(
-        components=[
-            {
-                "name": "containerd",
-                "version": "2.3.7",
-                "params": {
-                    "mirrors": {"*": ["http://mirror:5000/"], "a": ["http://a", "http://b"]}
-                },
-            }
-        ]
-    )
-    look = step(machine)
-    assert look.urls == ("http://artifacts.example/", "http://mirror:5000/v2/", "http://a/v2/")
-    assert look.towards == "192.0.2.10"
-    assert [q.name for q in look.questions] == ["containerd"]
-
-
-def test_a_host_is_looked_at_again_after_a_while_or_when_other_things_are_asked() -> None:
-    view = seen(identity=MEMBER)
-    assert step(view=view, world=world(node=NODE)) == Idle()
-    view.surveyed = 399.0
-    assert isinstance(step(view=view), Look)
-    view.surveyed = 1000.0
-    other = builders.machine(components=[{"name": "kubelet", "version": "1.37.1"}])
-    assert isinstance(step(other, view=view), Look)
-
-
-def test_a_host_whose_node_fails_is_looked_at_more_often() -> None:
-    view = seen(identity=MEMBER)
-    failing = {"status": {"phase": "Ready"}, "world": world(node=replace(NODE, ready=False))}
-    assert step(view=view, **failing) == Idle(decide.RECHECK)
-    view.surveyed -= decide.RECHECK
-    assert isinstance(step(view=view, **failing), Look)
-    assert step(view=view, status={"phase": "Ready"}, world=world(node=NODE)) == Idle()
-
-
-def test_nothing_is_begun_while_something_is_under_way() -> None:
-    decision = decide.decide(case(view=seen(complete=False), doing="install"))
-    assert decision.step == Idle()
-    # Its progress is shown nevertheless.
-    assert decision.seen
-    assert len(decision.lacking) == 5
-
-
-OTHER = "SHA256:" + "B" * 43
-PLACE = {"address": "192.0.2.21", "port": 22, "hostKey": KEY}
-
-
-def test_behind_another_port_or_by_another_key_the_host_is_looked_at_anew() -> None:
-    """What was seen at the one that was used says nothing of it."""
-    view = seen(identity=MEMBER)
-    around = {"view": view, "world": world(node=NODE)}
-    assert step(**around) == Idle()
-    assert step(builders.machine(hostKey=KEY), **around) == Idle()
-    for changed in (builders.machine(port=2222), builders.machine(hostKey=OTHER)):
-        assert isinstance(step(changed, **around), Look)
-
-
-@pytest.mark.parametrize(
-    ("port", "key", "annotation", "mine", "taken"),
-    [
-        (22, KEY, "", False, True),
-        # Its sshd listens at another port by now, or its key was changed, or both.
-        (2222, KEY, "", False, True),
-        (22, OTHER, "", True, True),
-        (2222, OTHER, "", True, True),
-        # It was reinstalled.
-        (22, OTHER, "", False, True),
-        (22, KEY, OTHER, False, True),
-        # Another box behind the same address, as of a NAT.
-        (2222, OTHER, "", False, False),
-        (2222, KEY, OTHER, False, False),
-    ],
-)
-def test_another_host_than_the_one_that_was_used_is_left_alone(
-    port: int, key: str, annotation: str, *, mine: bool, taken: bool
-) -> None:
-    annotations = {"kok.dev/trust-host-key": annotation} if annotation else {}
-    machine = builders.machine(metadata={"annotations": annotations}, port=port, hostKey=key)
-    status = {"installedOn": PLACE}
-    view = seen(machine, complete=False, mine=mine)
-    given = case(machine, view=view, status=status)
-    look = decide.decide(replace(given, view=View())).step
-    assert isinstance(look, Look)
-    view.asked = look.digest
-    found = decide.decide(given).step
-    assert isinstance(found, Install) is taken
-    if not taken:
-        assert isinstance(found, Refuse)
-        assert found.problem.reason == "AnotherHost"
-        assert "port 22, with key" in found.problem.message
-        assert "write spec.port and spec.hostKey as they were" in found.problem.message
-    # Of what an earlier release has installed nobody knows where that was.
-    assert isinstance(decide.decide(replace(given, status=case().status)).step, Install)
-
-
-# --- who has the host
-
-
-def other(name: str, created: str, **spec: Any) -> Machine:
-    return builders.machine(
-        metadata={"name": name, "uid": f"uid-{name}", "creationTimestamp": created}, **spec
-    )
-
-
-def test_the_elder_of_two_machines_has_the_host() -> None:
-    mine = other("mine", "2026-11-02T11:00:00Z", node="a")
-    elder = other("elder", "2026-11-02T10:00:00Z", node="b")
-    younger = other("younger", "2026-11-02T12:00:00Z", node="c")
-    assert rival(mine, [younger]) is None
-    found = rival(mine, [younger, elder])
-    assert found == Problem(
-        "HostInUse",
-        "host 192.0.2.21 already serves Machine team-a/elder; delete that Machine first, or use "
-        "another host",
-    )
-    assert rival(mine, [other("elsewhere", "2026-11-02T10:00:00Z", port=2222, node="b")]) is None
-
-
-@pytest.mark.parametrize(
-    ("one", "same"),
-    [
-        ("192.0.2.21", "::ffff:192.0.2.21"),
-        ("192.0.2.21", "3221226005"),
-        ("Rack1.example.", "rack1.example"),
-        ("2001:db8::1", "2001:DB8:0::1"),
-    ],
-)
-def test_a_host_is_the_same_however_its_address_is_written(one: str, same: str) -> None:
-    mine = other("mine", "2026-11-02T11:00:00Z", node="a", address=one)
-    found = rival(mine, [other("elder", "2026-11-02T10:00:00Z", node="b", address=same)])
-    assert found is not None
-    assert found.reason == "HostInUse"
-
-
-def test_nobody_is_held_up_from_another_namespace_by_an_address_written_down() -> None:
-    mine = other("mine", "2026-11-02T11:00:00Z")
-    squatter = other("squatter", "2026-11-02T10:00:00Z")
-    squatter.metadata.namespace = "team-z"
-    assert rival(mine, [squatter]) is None
-    # One further down that is of the namespace is found nevertheless.
-    assert rival(mine, [squatter, other("elder", "2026-11-02T10:30:00Z")]) is not None
-
-
-def test_a_node_name_is_given_once_in_a_cluster() -> None:
-    mine = other("mine", "2026-11-02T11:00:00Z")
-    twin = other("twin", "2026-11-02T10:00:00Z", address="192.0.2.99")
-    found = rival(mine, [twin])
-    assert found
-    assert found.reason == "NodeNameTaken"
-    assert rival(mine, [other("x", "2026-11-02T10:00:00Z", address="x", cluster="blog")]) is None
-
-
-def test_a_host_that_says_that_it_is_somebody_elses_is_left_alone() -> None:
-    view = seen(mine=False, complete=False)
-    assert view.survey
-    owner = Owner("uid-9", "team-b/other", "team-b/blog", "another meta cluster")
-    view.survey = replace(view.survey, owner=owner)
-    refused = step(view=view)
-    assert refused.problem.reason == "HostInUse"
-    assert "serves a Machine of another namespace" in refused.problem.message
-    for foreign in ("team-b", "blog"):
-        assert foreign not in refused.problem.message
-
-
-def test_a_host_of_the_same_namespace_is_told_by_name() -> None:
-    view = seen(mine=False, complete=False)
-    assert view.survey
-    owner = Owner("uid-9", "team-a/other", "team-a/blog", "another meta cluster")
-    view.survey = replace(view.survey, owner=owner)
-    assert "serves Machine team-a/other of Cluster team-a/blog" in step(view=view).problem.message
-
-
-def test_what_a_machine_of_ours_left_behind_is_cleaned_up() -> None:
-    view = seen(mine=False, complete=False)
-    assert view.survey
-    owner = Owner("uid-gone", "team-a/gone", "team-a/shop", "meta-1")
-    view.survey = replace(view.survey, owner=owner)
-    assert step(view=view, world=world(left_behind=True)) == Reclaim(owner)
-    # Not known to be gone is not gone.
-    assert isinstance(step(view=view), Refuse)
-
-
-def test_a_host_that_names_one_dead_owner_after_the_other_is_cleaned_up_at_intervals() -> None:
-    view = seen(mine=False, complete=False)
-    assert view.survey
-    owner = Owner("uid-gone", "team-a/gone", "team-a/shop", "meta-1")
-    view.survey, view.reclaimed = replace(view.survey, owner=owner), 990.0
-    assert step(view=view, world=world(left_behind=True)) == Idle(decide.RECLAIM_EVERY - 10)
-    view.reclaimed = 1000.0 - decide.RECLAIM_EVERY
-    assert step(view=view, world=world(left_behind=True)) == Reclaim(owner)
-
-
-def test_an_unfit_host_is_refused_and_soon_looked_at_again() -> None:
-    view = seen(complete=False, mine=False, facts={"cgroup": "v1"})
-    refused = step(view=view)
-    assert refused.problem.reason == "PreflightFailed"
-    assert "failCgroupV1" in refused.problem.message
-    view.surveyed -= decide.RECHECK
-    assert isinstance(step(view=view), Look)
-
-
-# --- software
+from kok.operators.machine.remote.survey import Found
+from kok.runtime.conditions import Verdict
 
 
 def test_all_that_is_lacking_starts_at_once_in_order() -> None:
-    install = step(view=seen(complete=False, mine=False))
-    assert isinstance(install, Install)
-    names = [p.component for p in install.plans]
+    install = step(memory=seen(complete=False, mine=False))
+    assert isinstance(install.call, Install)
+    names = [p.component for p in install.call.plans]
     assert set(names) == set(builders.VERSIONS)
     assert names.index("runc") < names.index("containerd") < names.index("kubelet")
-    kubelet = install.plans[names.index("kubelet")].script
-    for other_job in install.plans[:-1]:
+    kubelet = install.call.plans[names.index("kubelet")].script
+    for other_job in install.call.plans[:-1]:
         needed = other_job.component in ("containerd", "cni-plugins", "host-prep")
         assert (f"depend {other_job.id} " in kubelet) is needed
 
 
 def test_a_complete_host_needs_nothing() -> None:
-    assert step(view=seen(identity=MEMBER), world=world(node=NODE)) == Idle()
+    assert step(memory=seen(identity=MEMBER), objects=observed(node=NODE)) == Step()
 
 
 def test_software_is_prepared_while_the_control_plane_is_still_coming_up() -> None:
-    early = world(cluster=builders.cluster(), access=None, tenant=None)
-    assert isinstance(step(view=seen(complete=False), world=early), Install)
-    assert step(view=seen(), world=early) == Idle()
+    early = observed(cluster=builders.cluster(), endpoint=None, tenant=None)
+    assert isinstance(step(memory=seen(complete=False), objects=early).call, Install)
+    assert step(memory=seen(), objects=early) == Step()
 
 
 def test_an_attempt_under_way_keeps_its_identity_and_a_failed_one_does_not() -> None:
-    view = seen(complete=False)
-    first = step(view=view)
+    memory = seen(complete=False)
+    first = step(memory=memory)
     job = first.started["runc"]
 
     def again(**changes: Any) -> Any:
         before = [{"name": "runc", "job": {**job.manifest(), **changes}}]
-        return step(view=view, status={"components": before})
+        return step(memory=memory, status={"components": before})
 
     def of_runc(install: Any) -> list[str]:
-        return [p.id for p in install.plans if p.component == "runc"]
+        return [p.id for p in install.call.plans if p.component == "runc"]
 
     assert of_runc(again()) == [job.id]
     # Failed just now: what does not need it goes on, it and what needs it wait.
     waiting = again(exit=1)
-    assert {p.component for p in waiting.plans} == {"cni-plugins", "host-prep"}
+    assert {p.component for p in waiting.call.plans} == {"cni-plugins", "host-prep"}
     late = (NOW - timedelta(minutes=1)).isoformat()
     retried = again(exit=1, since=late)
     assert of_runc(retried) not in ([], [job.id])
@@ -319,7 +71,7 @@ def test_an_attempt_under_way_keeps_its_identity_and_a_failed_one_does_not() -> 
 
 
 def test_attempts_come_slower_and_slower() -> None:
-    view = seen(complete=False)
+    memory = seen(complete=False)
     waits = []
     for attempt in (1, 2, 3, 8, 50):
         job = {
@@ -330,32 +82,33 @@ def test_attempts_come_slower_and_slower() -> None:
             "exit": 1,
         }
         components = [{"name": n, "job": job} for n in builders.VERSIONS]
-        waits.append(step(view=view, status={"components": components}).after)
+        waits.append(step(memory=memory, status={"components": components}).after)
     assert waits == [5.0, 10.0, 20.0, 300.0, 300.0]
 
 
 def test_going_back_to_an_earlier_configuration_is_a_new_job() -> None:
-    view = seen(complete=False)
-    first = step(view=view).started["runc"]
+    memory = seen(complete=False)
+    first = step(memory=memory).started["runc"]
     used = {**first.manifest(), "attempt": 2, "id": "of-another-configuration", "exit": 0}
-    again = step(view=view, status={"components": [{"name": "runc", "job": used}]})
+    again = step(memory=memory, status={"components": [{"name": "runc", "job": used}]})
     assert again.started["runc"].attempt == 3
     assert again.started["runc"].id != first.id
 
 
 def test_software_that_is_no_longer_wanted_is_removed() -> None:
-    view = seen(identity=MEMBER)
-    assert view.survey
-    extra = {**view.survey.found, "agent": Found("1.0", recorded="x", begun=True)}
-    view.survey = replace(view.survey, found=extra)
-    install = step(view=view)
-    assert [(p.component, p.action) for p in install.plans] == [("agent", "uninstall")]
+    memory = seen(identity=MEMBER)
+    assert memory.survey
+    extra = {**memory.survey.found, "agent": Found("1.0", recorded="x", begun=True)}
+    memory.survey = replace(memory.survey, found=extra)
+    install = step(memory=memory)
+    assert [(p.component, p.action) for p in install.call.plans] == [("agent", "uninstall")]
 
 
 def test_a_missing_component_is_named() -> None:
     few = {name: c for name, c in COMPONENTS.items() if name != "runc"}
-    refused = step(world=world(components=few))
-    assert refused.problem == Problem(
+    refused = step(objects=observed(components=few))
+    assert refused.refusal == Verdict(
+        False,
         "ComponentMissing",
         "Component runc-1.1.5 does not exist in namespace team-a; create it or correct "
         "spec.components",
@@ -363,10 +116,12 @@ def test_a_missing_component_is_named() -> None:
 
 
 def test_a_kubelet_that_does_not_fit_the_cluster_is_neither_installed_nor_let_in() -> None:
-    older = world(cluster=builders.cluster(version="1.36.4", status={"conditions": [BOOTSTRAPPED]}))
-    for view in (seen(complete=False), seen()):
-        refused = step(view=view, world=older)
-        assert (refused.problem.reason, refused.problem.message) == (
+    older = observed(
+        cluster=builders.cluster(version="1.36.4", status={"conditions": [BOOTSTRAPPED]})
+    )
+    for memory in (seen(complete=False), seen()):
+        refused = step(memory=memory, objects=older)
+        assert (refused.refusal.reason, refused.refusal.message) == (
             "VersionSkew",
             "spec.components: kubelet 1.37.1 is newer than the control plane's 1.36.4; write "
             "1.36.x or older, or upgrade the Cluster first",
@@ -377,103 +132,4 @@ def test_a_kubelet_that_does_not_fit_the_cluster_is_neither_installed_nor_let_in
     found = {**damaged.survey.found}
     found["kubelet"] = replace(found["kubelet"], files={})
     damaged.survey = replace(damaged.survey, found=found)
-    assert isinstance(step(view=damaged, world=older), Install)
-
-
-# --- joining
-
-
-def test_a_prepared_host_joins_when_the_cluster_takes_nodes() -> None:
-    joining = step(view=seen())
-    assert isinstance(joining, Join)
-    assert joining.todo.token
-    assert step(view=seen(), world=world(cluster=builders.cluster())) == Idle()
-    deleting = builders.cluster()
-    deleting.metadata.deletion_timestamp = NOW
-    assert step(view=seen(), world=world(cluster=deleting)) == Idle()
-
-
-def test_a_started_kubelet_is_given_time_before_it_is_started_anew() -> None:
-    view = seen()
-    view.joined = 990.0
-    assert step(view=view) == Idle(decide.FINISH_EVERY)
-    view.joined = 900.0
-    assert isinstance(step(view=view), Join)
-
-
-def test_the_token_is_taken_back_once_the_kubelet_is_a_member() -> None:
-    view = seen(identity=MEMBER)
-    assert step(view=view, status={"tokenId": "abc123"}) == Finish()
-    view.token_gone = "abc123"
-    assert step(view=view, status={"tokenId": "abc123"}, world=world(node=NODE)) == Idle()
-    left = seen(identity=replace(MEMBER, bootstrap=True))
-    assert step(view=left) == Finish()
-
-
-def test_a_token_that_stays_on_the_host_is_removed_ever_more_rarely() -> None:
-    left = seen(identity=replace(MEMBER, bootstrap=True))
-    left.finished, left.unfinished = 1000.0, 1
-    assert step(view=left, world=world(node=NODE)) == Idle(2 * decide.FINISH_EVERY)
-    left.finished = 1000.0 - 2 * decide.FINISH_EVERY
-    assert step(view=left, world=world(node=NODE)) == Finish()
-    left.finished, left.unfinished = 1000.0, 10_000
-    assert step(view=left, world=world(node=NODE)) == Idle(decide.FINISH_MOST)
-
-
-def test_a_kubelet_whose_node_was_deleted_is_started_anew_since_it_makes_none_by_itself() -> None:
-    view = seen(identity=MEMBER)
-    again = step(view=view)
-    assert isinstance(again, Join)
-    assert not again.todo.token
-    assert not again.todo.forget
-    view.joined = 990.0
-    assert step(view=view) == Idle(decide.FINISH_EVERY)
-    # Not known to be gone is not gone.
-    unknown = FakeTenant(answers=False, known=False)
-    view.joined = None
-    assert step(view=view, world=world(tenant=unknown)) == Idle()
-    assert step(view=view, world=world(node=NODE)) == Idle()
-
-
-def test_a_node_that_appeared_is_asked_for_its_certificate() -> None:
-    view = seen()
-    view.joined = 999.0
-    assert step(view=view, world=world(node=NODE)) == Finish()
-
-
-def test_a_name_that_another_host_has_in_the_cluster_is_not_taken_over() -> None:
-    stranger = world(node=replace(NODE, machine_id="0" * 32))
-    refused = step(view=seen(), world=stranger)
-    assert refused.problem.reason == "NodeNameTaken"
-    # A Node that is not Ready may be what a reinstalled host left.
-    assert isinstance(
-        step(view=seen(), world=world(node=replace(NODE, machine_id="0" * 32, ready=False))), Join
-    )
-
-
-def test_a_changed_kubelet_that_says_nothing_is_looked_at_soon() -> None:
-    view = seen(identity=MEMBER)
-    view.changed = 1100.0
-    silent = {"world": world(node=NODE), "status": {"kubeletChange": {"job": "j"}}}
-    assert step(view=view, **silent, monotonic=1104.0) == Idle(decide.LISTEN)
-    assert isinstance(step(view=view, **silent, monotonic=1105.0), Look)
-    view.surveyed = 1106.0
-    assert step(view=view, **silent, monotonic=1107.0) == Idle(decide.LISTEN)
-    assert step(view=view, world=world(node=NODE), monotonic=1115.0) == Idle()
-    # One that says nothing for long is looked at like others that do not serve.
-    view.surveyed = 1160.0
-    assert step(view=view, **silent, monotonic=1166.0) == Idle(decide.RECHECK)
-    assert isinstance(step(view=view, **silent, monotonic=1175.0), Look)
-
-
-def test_a_kubelet_that_was_started_to_join_is_looked_at_until_its_node_is_ready() -> None:
-    view = seen()
-    view.joined = 1100.0
-    assert not isinstance(step(view=view, monotonic=1110.0), Look)
-    assert isinstance(step(view=view, monotonic=1115.0), Look)
-
-
-def test_a_service_that_fails_is_looked_at_until_it_does_not() -> None:
-    view = seen(identity=replace(MEMBER, failing="containerd"))
-    assert isinstance(step(view=view, world=world(node=NODE), monotonic=1015.0), Look)
-    assert step(view=seen(identity=MEMBER), world=world(node=NODE), monotonic=1015.0) == Idle()
+    assert isinstance(step(memory=damaged, objects=older).call, Install)

@@ -6,7 +6,6 @@ import time
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.machine import builders
 
@@ -14,16 +13,15 @@ from kok.api.machine.host import Host
 from kok.kube.client import Kube
 from kok.kube.events import Recorder
 from kok.operators.machine import metrics
-from kok.operators.machine.census import Census
 from kok.operators.machine.host.cleanup import Cleaner
 from kok.operators.machine.host.reconcile import HostReconciler
-from kok.operators.machine.machine import wakeups
 from kok.operators.machine.machine.reconcile import MachineReconciler
-from kok.operators.machine.machine.wakeups import ClusterChanges
+from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node.tenants import Tenants
-from kok.operators.machine.remote.permits import Problem
 from kok.operators.machine.settings import MachineSettings
+from kok.operators.machine.watches import ClusterChanges
 from kok.runtime.clock import FakeClock
+from kok.runtime.conditions import Verdict
 from kok.runtime.controller.passes import Passes, Tools
 from kok.runtime.controller.reconciler import Pass, Reconciler
 from kok.runtime.sandbox.pool import Workshop
@@ -51,10 +49,10 @@ def kept(reconciler: MachineReconciler) -> list[int]:
     """How much is remembered of Machines, by what keeps it."""
     tenants = reconciler.tenants._open.values()
     return [
-        len(reconciler.sessions._known),
-        len(reconciler.connections._entries),
+        len(reconciler.hosts.sessions._known),
+        len(reconciler.hosts.connections._entries),
         len(reconciler.phases._phases),
-        len(reconciler.turns._held),
+        len(reconciler.rollout._held),
         sum(len(tenant._wakes) for tenant in tenants),
     ]
 
@@ -62,7 +60,7 @@ def kept(reconciler: MachineReconciler) -> list[int]:
 async def test_machines_whose_finalizer_is_taken_away_leave_nothing(
     api: FakeApi, kube: Kube
 ) -> None:
-    reconciler = MachineReconciler(MachineSettings(), Workshop(), Census(time.monotonic))
+    reconciler = MachineReconciler(MachineSettings(), Workshop(), MachineLists(time.monotonic))
     runs = passes(kube, reconciler)
     for i in range(20):
         name, uid = f"m{i}", f"uid-{i}"
@@ -71,7 +69,7 @@ async def test_machines_whose_finalizer_is_taken_away_leave_nothing(
         manifest = {"apiVersion": "kok.dev/v1alpha1", "kind": "Machine", **machine.manifest()}
         api.put(path, manifest)
         await runs.reconcile(("team-a", name), 0)
-        reconciler.turns.take(CLUSTER, uid)
+        reconciler.rollout.take(CLUSTER, uid)
         assert kept(reconciler) == [1, 0, 1, 1, 0]
         api.put(path, {**manifest, "metadata": {**manifest["metadata"], "finalizers": []}})
         api.drop(path)
@@ -120,25 +118,19 @@ def host(used: str) -> Host:
 
 
 async def test_a_host_that_is_gone_ends_its_clean_up(api: FakeApi, kube: Kube) -> None:
-    machines = MachineReconciler(MachineSettings(), Workshop(), Census(time.monotonic))
-    cleaner = Cleaner(
-        machines.connections,
-        machines.sessions,
-        machines.observer,
-        machines.abandoned,
-        machines.keeper,
-    )
+    machines = MachineReconciler(MachineSettings(), Workshop(), MachineLists(time.monotonic))
+    cleaner = Cleaner(machines.hosts, machines.abandoned, machines.keeper)
     reconciler = HostReconciler(cleaner, MachineSettings())
     for used in ("u1", "u2", "u3"):
         one = host(used)
         parts = SimpleNamespace(obj=one, status=one.status, kube=kube, now=builders.NOW)
         p = cast("Pass[Host]", parts)
         assert not await cleaner.clean(p)
-        assert isinstance(cleaner._problems["uid-rack1"], Problem), "there is no Secret"
-    assert list(machines.sessions._known) == list(cleaner._problems) == ["uid-rack1"]
+        assert isinstance(cleaner._problems["uid-rack1"], Verdict), "there is no Secret"
+    assert list(machines.hosts.sessions._known) == list(cleaner._problems) == ["uid-rack1"]
     assert cleaner._whose == {"uid-rack1": "u3"}
     reconciler.forget(("team-a", "rack1"), "uid-rack1")
-    assert not machines.sessions._known
+    assert not machines.hosts.sessions._known
     assert not cleaner._problems
     assert not cleaner._whose
 
@@ -148,14 +140,14 @@ def a_cluster(uid: str, **meta: Any) -> dict[str, Any]:
     return {"metadata": {"namespace": "team-a", "name": uid, "uid": uid, "generation": 1, **meta}}
 
 
-def test_clusters_that_come_and_go_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clusters_that_come_and_go_are_not_remembered() -> None:
     changes = ClusterChanges()
     for i in range(100):
         assert changes(a_cluster(f"u{i}"))
         assert not changes(a_cluster(f"u{i}"))
         assert changes(a_cluster(f"u{i}", deletionTimestamp="2026-01-01T00:00:00Z"))
     assert not changes._seen
-    monkeypatch.setattr(wakeups, "CLUSTERS", 3)
+    changes = ClusterChanges(most=3)
     for i in range(100):
         assert changes(a_cluster(f"u{i}"))
     assert len(changes._seen) == 3

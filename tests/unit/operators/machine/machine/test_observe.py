@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.machine import builders
-from tests.unit.operators.machine.cases import case
-from tests.unit.operators.machine.cases import world as around
+from tests.unit.operators.machine.views import hosts, machine_view
+from tests.unit.operators.machine.views import observed as around
 
 from kok.api.machine.machine import Machine
 from kok.api.meta import Kind, Manifest
@@ -20,24 +20,21 @@ from kok.kube.client import Kube
 from kok.kube.decoding.nesting import parse
 from kok.kube.objects.machines import brief
 from kok.operators.machine import reasons
-from kok.operators.machine.census import Census
 from kok.operators.machine.host import ssh_secrets
 from kok.operators.machine.machine import decide
 from kok.operators.machine.machine.observe import (
     COMPONENT,
+    ObservedObjects,
     Observer,
-    World,
     first_contact,
     neighbours,
     rival,
 )
-from kok.operators.machine.machine.steps import Refuse
+from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node.tenants import Tenants
-from kok.operators.machine.remote.permits import Permits
 from kok.operators.machine.remote.ssh import Credentials
 from kok.operators.machine.remote.survey import Owner
 from kok.operators.machine.settings import MachineSettings
-from kok.runtime.sandbox.pool import Workshop
 
 
 @pytest.mark.parametrize("changed", [{"tokenId": "abc123"}, {"components": True}, {}])
@@ -148,7 +145,10 @@ async def test_whether_the_owner_of_a_host_is_gone_is_asked_about_it_alone(
     api.put("/api/v1/namespaces/kube-system", namespace)
     owner = {"uid": "uid-gone", "machine": "team-b/m1", "installation": "meta-1", **changed}
     observer = Observer(
-        Tenants(1.0), Census(lambda: 0.0), Permits(MachineSettings(), Workshop()), inside=False
+        Tenants(1.0),
+        MachineLists(lambda: 0.0),
+        hosts(MachineSettings()),
+        inside=False,
     )
     world = await observer.observe(
         kube, builders.machine(), others=False, since=0.0, owner=Owner(**owner), watched=watched
@@ -156,10 +156,9 @@ async def test_whether_the_owner_of_a_host_is_gone_is_asked_about_it_alone(
     assert world.left_behind is gone
 
 
-async def observed(kube: Any, machine: Machine) -> World:
-    settings = MachineSettings()
-    permits = Permits(settings, Workshop())
-    observer = Observer(Tenants(1.0), Census(lambda: 0.0), permits, inside=False)
+async def observed(kube: Any, machine: Machine) -> ObservedObjects:
+    there = hosts(MachineSettings())
+    observer = Observer(Tenants(1.0), MachineLists(lambda: 0.0), there, inside=False)
     return await observer.observe(kube, machine, others=False, since=0.0)
 
 
@@ -181,10 +180,10 @@ async def test_passes_of_one_namespace_hold_a_bounded_part_of_its_components() -
 
 
 def test_the_machine_says_which_component_is_too_much() -> None:
-    step = decide.decide(case(world=around(components={}, beyond="c4-1"))).step
-    assert isinstance(step, Refuse)
-    assert step.problem.reason == reasons.COMPONENTS_TOO_LARGE
-    assert "team-a/c4-1" in step.problem.message
+    step = decide.decide(machine_view(objects=around(components={}, beyond="c4-1"))).step
+    assert step.refusal is not None
+    assert step.refusal.reason == reasons.COMPONENTS_TOO_LARGE
+    assert "team-a/c4-1" in step.refusal.message
 
 
 async def test_what_a_machine_may_hold_is_read_whole() -> None:

@@ -2,59 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.cases import (
-    ACCESS,
+from tests.unit.operators.machine.machine.shown import message, shown, step
+from tests.unit.operators.machine.views import (
     MEMBER,
     NODE,
     FakeTenant,
-    case,
+    machine_view,
+    observed,
     seen,
-    world,
 )
 
-from kok import pki
-from kok.api.machine.machine import MachineStatus
 from kok.kube.errors import Forbidden
 from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.decide import Case, Decision
-from kok.operators.machine.machine.jobs import take_results
-from kok.operators.machine.machine.status import report
-from kok.operators.machine.machine.steps import Idle, Join, Look
+from kok.operators.machine.machine.decide import Decision
+from kok.operators.machine.machine.install_plan import take_results
+from kok.operators.machine.machine.operations.host_steps import SurveyHost
 from kok.operators.machine.node import nodes
 from kok.operators.machine.node.nodes import NodeView
-from kok.operators.machine.remote.agent import EndpointUnreachable, HostTaken
+from kok.operators.machine.remote.commands import EndpointUnreachable, HostTaken
 from kok.operators.machine.remote.jobs import JobResult
-from kok.operators.machine.remote.session import View
-from kok.operators.machine.remote.ssh import HostHeld, HostKeyChanged, HostUnreachable, ScriptFailed
+from kok.operators.machine.remote.session import HostMemory
+from kok.operators.machine.remote.ssh import HostKeyChanged, HostUnreachable, ScriptFailed
 from kok.operators.machine.remote.survey import Found, Owner
 
 
-def step(*args: Any, **kwargs: Any) -> Any:
-    return decide.decide(case(*args, **kwargs)).step
-
-
-def shown(given: Case) -> tuple[MachineStatus, Mapping[str, tuple[str, str]]]:
-    decision = decide.decide(given)
-    report(given.status, given, decision)
-    return given.status, {c.type: (c.status, c.reason) for c in given.status.conditions}
-
-
-def message(status: MachineStatus, kind: str = "Ready") -> str:
-    condition = status.condition(kind)
-    assert condition
-    return condition.message
-
-
 def test_a_serving_machine() -> None:
-    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    given = machine_view(memory=seen(identity=MEMBER), objects=observed(node=NODE))
     status, conditions = shown(given)
     assert set(conditions) == {
         *("Reachable", "PreflightPassed", "ComponentsReady", "Joined", "NodeReady", "UpToDate"),
@@ -74,7 +53,7 @@ def test_a_serving_machine() -> None:
 
 
 def test_a_second_look_at_the_same_changes_nothing() -> None:
-    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    given = machine_view(memory=seen(identity=MEMBER), objects=observed(node=NODE))
     before = shown(given)[0].manifest()
     later = replace(given, now=NOW + timedelta(hours=1))
     assert shown(later)[0].manifest() == before
@@ -95,14 +74,16 @@ def test_a_second_look_at_the_same_changes_nothing() -> None:
 def test_a_machine_is_ready_only_if_its_node_is_as_wanted(
     node: NodeView | None, reason: str, text: str
 ) -> None:
-    status, conditions = shown(case(view=seen(identity=MEMBER), world=world(node=node)))
+    status, conditions = shown(
+        machine_view(memory=seen(identity=MEMBER), objects=observed(node=node))
+    )
     assert conditions["Ready"] == ("False", reason)
     assert message(status) == text
 
 
 def test_a_node_that_is_not_kept_whole_is_told_and_not_called_bad() -> None:
-    bare = world(node=NODE.bare())
-    status, conditions = shown(case(view=seen(identity=MEMBER), world=bare))
+    bare = observed(node=NODE.bare())
+    status, conditions = shown(machine_view(memory=seen(identity=MEMBER), objects=bare))
     assert conditions["NodeReady"] == ("Unknown", "AnswerTooLarge")
     assert "more labels, taints and words than are kept" in message(status, "NodeReady")
 
@@ -110,10 +91,14 @@ def test_a_node_that_is_not_kept_whole_is_told_and_not_called_bad() -> None:
 def test_labels_that_change_leave_a_machine_ready_that_was() -> None:
     machine = builders.machine(labels={"tier": "gold"})
     labelled = replace(NODE, labels_json='{"tier": "gold"}')
-    given = case(machine, view=seen(machine, identity=MEMBER), world=world(node=labelled))
+    given = machine_view(
+        machine, memory=seen(machine, identity=MEMBER), objects=observed(node=labelled)
+    )
     ready = shown(given)[0].manifest()
     other = builders.machine(labels={"tier": "silver"})
-    given = case(other, seen(other, identity=MEMBER), ready, world=world(node=labelled))
+    given = machine_view(
+        other, seen(other, identity=MEMBER), ready, objects=observed(node=labelled)
+    )
     status, conditions = shown(given)
     assert conditions["Ready"][0] == "True"
     assert conditions["UpToDate"] == ("False", "NodeOutdated")
@@ -122,17 +107,21 @@ def test_labels_that_change_leave_a_machine_ready_that_was() -> None:
 
 def test_labels_that_are_not_set_yet_keep_a_machine_from_being_ready() -> None:
     machine = builders.machine(labels={"tier": "gold"})
-    given = case(machine, view=seen(machine, identity=MEMBER), world=world(node=NODE))
+    given = machine_view(
+        machine, memory=seen(machine, identity=MEMBER), objects=observed(node=NODE)
+    )
     assert shown(given)[1]["Ready"] == ("False", "NodeOutdated")
     labelled = replace(NODE, labels_json='{"tier": "gold"}')
     assert nodes.patch(labelled, {"tier": "gold"}, [], None) is None
-    given = case(machine, view=seen(machine, identity=MEMBER), world=world(node=labelled))
+    given = machine_view(
+        machine, memory=seen(machine, identity=MEMBER), objects=observed(node=labelled)
+    )
     assert shown(given)[1]["Ready"] == ("True", "NodeReady")
 
 
 def test_waiting_for_the_cluster_is_no_failure() -> None:
     status, conditions = shown(
-        case(view=seen(), world=world(cluster=builders.cluster(), tenant=None))
+        machine_view(memory=seen(), objects=observed(cluster=builders.cluster(), tenant=None))
     )
     assert conditions["ComponentsReady"] == ("True", "ComponentsReady")
     assert conditions["Ready"] == ("False", "WaitingForCluster")
@@ -140,22 +129,22 @@ def test_waiting_for_the_cluster_is_no_failure() -> None:
 
 
 def test_an_unreachable_host_does_not_make_a_serving_node_unready() -> None:
-    view = seen(identity=MEMBER)
-    view.error = HostUnreachable("host 192.0.2.21 cannot be reached over SSH")
-    status, conditions = shown(case(view=view, world=world(node=NODE), wait=5.0))
+    memory = seen(identity=MEMBER)
+    memory.error = HostUnreachable("host 192.0.2.21 cannot be reached over SSH")
+    status, conditions = shown(machine_view(memory=memory, objects=observed(node=NODE), wait=5.0))
     assert conditions["Reachable"] == ("False", "HostUnreachable")
     assert conditions["Ready"] == ("True", "NodeReady")
     # A Machine that is not a node yet has that for its reason.
-    fresh = View(error=HostUnreachable("host 192.0.2.21 cannot be reached over SSH"))
-    status, conditions = shown(case(view=fresh, wait=5.0))
+    fresh = HostMemory(error=HostUnreachable("host 192.0.2.21 cannot be reached over SSH"))
+    status, conditions = shown(machine_view(memory=fresh, wait=5.0))
     assert conditions["Ready"] == ("False", "HostUnreachable")
     assert status.phase == "Failed"
 
 
 def test_a_changed_host_key_is_for_people_to_look_at() -> None:
-    view = seen(identity=MEMBER)
-    view.error = HostKeyChanged("host 192.0.2.21 shows key SHA256:x", "SHA256:x")
-    status, conditions = shown(case(view=view, world=world(node=NODE), wait=5.0))
+    memory = seen(identity=MEMBER)
+    memory.error = HostKeyChanged("host 192.0.2.21 shows key SHA256:x", "SHA256:x")
+    status, conditions = shown(machine_view(memory=memory, objects=observed(node=NODE), wait=5.0))
     assert conditions["Ready"] == ("False", "HostKeyChanged")
     assert message(status) == "host 192.0.2.21 shows key SHA256:x"
 
@@ -163,24 +152,26 @@ def test_a_changed_host_key_is_for_people_to_look_at() -> None:
 def test_a_dead_business_api_makes_the_node_unknown() -> None:
     joined = {"type": "Joined", "status": "True", "reason": "Joined"}
     before = {"conditions": [{**joined, "lastTransitionTime": "2026-11-02T12:00:00Z"}]}
-    dead = world(node=NODE, tenant=FakeTenant(answers=False))
-    _, conditions = shown(case(view=seen(identity=MEMBER), status=before, world=dead))
+    dead = observed(node=NODE, tenant=FakeTenant(answers=False))
+    _, conditions = shown(machine_view(memory=seen(identity=MEMBER), status=before, objects=dead))
     assert conditions["NodeReady"] == ("Unknown", "ClusterUnreachable")
     assert conditions["Ready"] == ("Unknown", "ClusterUnreachable")
     assert conditions["Joined"] == ("True", "Joined")
 
 
 def test_a_failed_job_is_told_with_its_words() -> None:
-    view = seen(complete=False)
-    install = step(view=view)
+    memory = seen(complete=False)
+    install = step(memory=memory)
     status = {"components": [{"name": "runc", "job": install.started["runc"].manifest()}]}
-    given = case(view=view, status=status)
+    given = machine_view(memory=memory, status=status)
     job = install.started["runc"].id
-    view.jobs[job] = JobResult(job, 77, "ChecksumMismatch", "has SHA-256 a but b", "-- downloading")
-    news = take_results(given.status.components, view.jobs)
+    memory.jobs[job] = JobResult(
+        job, 77, "ChecksumMismatch", "has SHA-256 a but b", "-- downloading"
+    )
+    news = take_results(given.status.components, memory.jobs)
     assert [(c.name, r.reason) for c, r in news] == [("runc", "ChecksumMismatch")]
     # The same news is told once.
-    assert take_results(given.status.components, view.jobs) == []
+    assert take_results(given.status.components, memory.jobs) == []
     found, conditions = shown(given)
     assert conditions["ComponentsReady"] == ("False", "ChecksumMismatch")
     assert message(found) == "runc 1.1.5: has SHA-256 a but b; it is tried again"
@@ -191,88 +182,88 @@ def test_a_failed_job_is_told_with_its_words() -> None:
 
 
 def test_the_root_of_a_failure_is_told_not_what_it_stopped() -> None:
-    view = seen(complete=False)
-    install = step(view=view)
+    memory = seen(complete=False)
+    install = step(memory=memory)
     components = [{"name": n, "job": j.manifest()} for n, j in install.started.items()]
-    given = case(view=view, status={"components": components})
+    given = machine_view(memory=memory, status={"components": components})
     for name, job in install.started.items():
         failed = name == "runc"
-        view.jobs[job.id] = JobResult(
+        memory.jobs[job.id] = JobResult(
             job.id, 1 if failed else 76, "JobFailed" if failed else "DependencyFailed", name
         )
-    take_results(given.status.components, view.jobs)
+    take_results(given.status.components, memory.jobs)
     assert message(shown(given)[0]).startswith("runc 1.1.5: runc")
 
 
 def test_the_way_from_the_host_to_the_api_is_told() -> None:
-    view = seen()
-    view.error = EndpointUnreachable("host 192.0.2.21 cannot reach the cluster's API")
-    _, conditions = shown(case(view=view, wait=5.0))
+    memory = seen()
+    memory.error = EndpointUnreachable("host 192.0.2.21 cannot reach the cluster's API")
+    _, conditions = shown(machine_view(memory=memory, wait=5.0))
     assert conditions["Reachable"] == ("True", "Connected")
     assert conditions["Joined"] == ("False", "EndpointUnreachable")
 
 
 def test_a_step_that_fails_on_the_host_is_told_wherever_it_is() -> None:
     error = ScriptFailed("a step on host 192.0.2.21 ended with code 1: No space left on device", 1)
-    status, conditions = shown(case(view=View(error=error), wait=5.0))
+    status, conditions = shown(machine_view(memory=HostMemory(error=error), wait=5.0))
     assert conditions["Reachable"] == ("False", "ScriptFailed")
     assert "No space left" in message(status)
-    view = seen(complete=False)
-    view.error = error
-    status, conditions = shown(case(view=view, wait=5.0))
+    memory = seen(complete=False)
+    memory.error = error
+    status, conditions = shown(machine_view(memory=memory, wait=5.0))
     assert conditions["Reachable"] == ("True", "Connected")
-    view.surveyed = 1000.0
-    status, conditions = shown(case(view=view))
+    memory.surveyed = 1000.0
+    status, conditions = shown(machine_view(memory=memory))
     assert conditions["ComponentsReady"] == ("False", "ScriptFailed")
     assert "No space left" in message(status)
-    view = seen()
-    view.error = error
-    assert shown(case(view=view))[1]["Joined"] == ("False", "ScriptFailed")
-    view.error = Forbidden(403, "Forbidden", "secrets is forbidden")
-    status, conditions = shown(case(view=view))
+    memory = seen()
+    memory.error = error
+    assert shown(machine_view(memory=memory))[1]["Joined"] == ("False", "ScriptFailed")
+    memory.error = Forbidden(403, "Forbidden", "secrets is forbidden")
+    status, conditions = shown(machine_view(memory=memory))
     assert conditions["Joined"] == ("False", "Joining")
     assert message(status, "Joined") == "the API of Cluster shop: secrets is forbidden"
 
 
 def test_a_host_in_use_fails_the_preflight() -> None:
-    view = seen(mine=False, complete=False)
-    assert view.survey
+    memory = seen(mine=False, complete=False)
+    assert memory.survey
     owner = Owner("uid-9", "team-b/other", "team-b/blog", "elsewhere")
-    view.survey = replace(view.survey, owner=owner)
-    status, conditions = shown(case(view=view))
+    memory.survey = replace(memory.survey, owner=owner)
+    status, conditions = shown(machine_view(memory=memory))
     assert conditions["PreflightPassed"] == ("False", "HostInUse")
     assert conditions["Ready"] == ("False", "HostInUse")
     assert status.phase == "Failed"
 
 
 def test_preflight_warnings_are_shown_and_keep_nobody() -> None:
-    status, conditions = shown(case(view=seen(complete=False, facts={"swap": "1"})))
+    status, conditions = shown(machine_view(memory=seen(complete=False, facts={"swap": "1"})))
     assert [(f.check, f.level) for f in status.preflight] == [("Swap", "Warning")]
     assert conditions["PreflightPassed"] == ("True", "PreflightPassed")
     assert "swap" in message(status, "PreflightPassed")
 
 
 def test_after_a_restart_what_was_known_stays_until_it_is_known_anew() -> None:
-    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    given = machine_view(memory=seen(identity=MEMBER), objects=observed(node=NODE))
     status, before = shown(given)
-    fresh = replace(given, view=View(), status=status)
-    assert isinstance(decide.decide(fresh).step, Look)
+    fresh = replace(given, memory=HostMemory(), status=status)
+    assert isinstance(decide.decide(fresh).step.call, SurveyHost)
     assert shown(fresh)[1] == before
 
 
 def test_a_restarted_operator_does_not_call_a_node_unready_before_it_knows() -> None:
-    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    given = machine_view(memory=seen(identity=MEMBER), objects=observed(node=NODE))
     status, before = shown(given)
     listing = FakeTenant(answers=None)
     listing.synced.clear()
-    young = replace(given, world=world(tenant=listing), status=status)
+    young = replace(given, objects=observed(tenant=listing), status=status)
     assert shown(young)[1] == before
 
 
 def test_a_cluster_that_takes_the_operators_rights_is_told_and_how_they_come_back() -> None:
-    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    given = machine_view(memory=seen(identity=MEMBER), objects=observed(node=NODE))
     status, _ = shown(given)
-    refusing = replace(given, world=world(tenant=FakeTenant(refused=True)), status=status)
+    refusing = replace(given, objects=observed(tenant=FakeTenant(refused=True)), status=status)
     status, conditions = shown(refusing)
     assert conditions["NodeReady"] == ("Unknown", "ClusterRefuses")
     assert conditions["Ready"] == ("Unknown", "ClusterRefuses")
@@ -281,14 +272,14 @@ def test_a_cluster_that_takes_the_operators_rights_is_told_and_how_they_come_bac
 
 def test_an_identity_that_is_not_the_clusters_own_is_named() -> None:
     text = "Secret team-a/shop-operator-machine does not belong to Cluster team-a/shop"
-    strange = world(tenant=None, access=None, untrusted=text)
-    status, conditions = shown(case(view=seen(), world=strange))
+    strange = observed(tenant=None, endpoint=None, untrusted=text)
+    status, conditions = shown(machine_view(memory=seen(), objects=strange))
     assert conditions["NodeReady"] == ("Unknown", "WaitingForCluster")
     assert text in message(status, "NodeReady")
 
 
 def test_a_changed_spec_is_not_called_up_to_date_before_the_host_was_compared() -> None:
-    given = case(view=seen(identity=MEMBER), world=world(node=NODE))
+    given = machine_view(memory=seen(identity=MEMBER), objects=observed(node=NODE))
     status, _ = shown(given)
     fewer = [{"name": "kubelet", "version": "1.37.1"}]
     changed = builders.machine(metadata={"generation": 2}, components=fewer)
@@ -298,11 +289,11 @@ def test_a_changed_spec_is_not_called_up_to_date_before_the_host_was_compared() 
 
 
 def test_a_component_that_goes_is_shown_until_it_is_gone() -> None:
-    view = seen(identity=MEMBER)
-    assert view.survey
-    extra = {**view.survey.found, "agent": Found("1.0", recorded="x", begun=True)}
-    view.survey = replace(view.survey, found=extra)
-    status, conditions = shown(case(view=view, world=world(node=NODE)))
+    memory = seen(identity=MEMBER)
+    assert memory.survey
+    extra = {**memory.survey.found, "agent": Found("1.0", recorded="x", begun=True)}
+    memory.survey = replace(memory.survey, found=extra)
+    status, conditions = shown(machine_view(memory=memory, objects=observed(node=NODE)))
     agent = next(c for c in status.components if c.name == "agent")
     assert (agent.state, agent.desired, agent.found) == ("Removing", None, "1.0")
     assert conditions["UpToDate"] == ("False", "Installing")
@@ -311,143 +302,7 @@ def test_a_component_that_goes_is_shown_until_it_is_gone() -> None:
 
 def test_a_stolen_host_shows_in_the_way_to_it() -> None:
     taken = HostTaken("host 192.0.2.21 serves Machine team-b/x", Owner("uid-9"))
-    view = seen(complete=False)
-    view.error = taken
-    assert isinstance(decide.decide(case(view=view, wait=2.0)), Decision)
-    assert shown(case(view=view, wait=2.0))[1]["Reachable"][0] == "True"
-
-
-# --- what others wait for before they are changed
-
-
-def test_a_node_of_which_nothing_is_heard_is_not_known_to_be_bad() -> None:
-    silent = replace(NODE, ready=None, message="Kubelet stopped posting node status.")
-    given = case(view=seen(identity=MEMBER), world=world(node=silent))
-    status, conditions = shown(given)
-    assert conditions["NodeReady"] == ("Unknown", "NodeNotReady")
-    assert conditions["Ready"] == ("False", "NodeNotReady")
-    assert message(status) == "Node w1: Kubelet stopped posting node status."
-
-
-CRASHING = replace(MEMBER, failing="kubelet", words='"command failed" err="maxPods"')
-SAYS = 'service kubelet on the host ends again and again; it said: "command failed" err="maxPods"'
-
-
-def test_a_kubelet_that_crashes_is_quoted_before_its_node_is_given_up() -> None:
-    view = seen(identity=CRASHING)
-    changed = {"kubeletChange": {"job": "j", "after": "2026-11-02T12:00:00Z"}}
-    status, conditions = shown(case(view=view, world=world(node=NODE), status=changed))
-    assert conditions["Ready"] == ("True", "NodeReady")
-    assert conditions["UpToDate"] == ("False", "ServiceFailing")
-    assert message(status, "UpToDate") == SAYS
-
-
-def test_a_node_that_is_lost_by_a_crashing_kubelet_says_so() -> None:
-    silent = replace(NODE, ready=None, message="Kubelet stopped posting node status.")
-    given = case(view=seen(identity=CRASHING), world=world(node=silent))
-    status, conditions = shown(given)
-    assert conditions["NodeReady"] == ("Unknown", "ServiceFailing")
-    assert message(status) == f"Node w1: Kubelet stopped posting node status.; {SAYS}"
-    away = seen(identity=CRASHING)
-    away.error = HostUnreachable("host 192.0.2.21 cannot be reached over SSH")
-    _, conditions = shown(case(view=away, world=world(node=silent), wait=5.0))
-    assert conditions["NodeReady"] == ("Unknown", "NodeNotReady")
-
-
-def test_a_kubelet_that_crashes_before_it_joined_is_quoted() -> None:
-    view = seen(identity=replace(CRASHING, certificate=""))
-    view.joined = 1000.0
-    status, conditions = shown(case(view=view, monotonic=1016.0))
-    assert conditions["Joined"] == ("False", "ServiceFailing")
-    assert message(status) == SAYS
-
-
-TURN = {"firstReady": "2026-11-02T11:00:00Z"}
-
-
-def test_a_serving_node_turns_to_a_new_ca_when_it_is_its_turn() -> None:
-    other = replace(ACCESS, ca=ACCESS.ca + pki.new_ca("next", NOW).cert_pem)
-    waits = builders.machine(accessHash=ACCESS.digest)
-    given = case(
-        waits, view=seen(waits, identity=MEMBER), world=world(node=NODE, access=other), status=TURN
-    )
-    _, conditions = shown(given)
-    assert conditions["Joined"] == ("True", "Joined")
-    assert conditions["UpToDate"][0] == "True"
-    assert (
-        step(
-            waits,
-            view=seen(waits, identity=MEMBER),
-            world=world(node=NODE, access=other),
-            status=TURN,
-        )
-        == Idle()
-    )
-
-    turn = builders.machine(accessHash=other.digest)
-    around = {"view": seen(turn, identity=MEMBER), "world": world(node=NODE, access=other)}
-    assert isinstance(step(turn, status=TURN, **around), Join)
-    _, conditions = shown(case(turn, status=TURN, **around))
-    assert conditions["Ready"][0] == "True"
-    # The next one waits for this.
-    assert conditions["UpToDate"] == ("False", "Joining")
-
-
-def test_a_turn_is_not_over_while_the_cluster_takes_no_nodes() -> None:
-    """API servers restart for another CA: the next node had its turn before this one had joined."""
-    other = replace(ACCESS, ca=pki.new_ca("next", NOW).cert_pem)
-    turn = builders.machine(accessHash=other.digest)
-    restarting = world(access=other, cluster=builders.cluster(status={}), node=NODE)
-    joined = {
-        "type": "Joined",
-        "status": "True",
-        "reason": "Joined",
-        "lastTransitionTime": "2026-11-02T11:00:00Z",
-    }
-    before = {**TURN, "conditions": [joined]}
-    around = {"view": seen(turn, identity=MEMBER), "world": restarting}
-    status, conditions = shown(case(turn, status=before, **around))
-    assert conditions["UpToDate"] == ("False", "Joining")
-    # Not even if it is not known for a moment how nodes join.
-    unknown = {**around, "world": replace(restarting, access=None)}
-    _, conditions = shown(replace(case(turn, **unknown), status=status))
-    assert conditions["UpToDate"][0] != "True"
-
-
-def test_a_machine_of_its_own_waits_for_others_of_its_kind_and_a_new_one_for_nobody() -> None:
-    other = replace(ACCESS, server="https://192.0.2.99:6443")
-    alone = builders.machine()
-    around = world(node=NODE, access=other)
-    given = case(alone, view=seen(alone, identity=MEMBER), world=around, status=TURN)
-    assert decide.turning(given)
-    assert isinstance(decide.decide(given).step, Join)
-    waits = replace(given, turn=False)
-    assert decide.decide(waits).step == Idle(decide.TURN_AGAIN)
-    status, conditions = shown(waits)
-    assert (conditions["Joined"][0], conditions["Ready"][0]) == ("True", "True")
-    told = status.condition("Joined")
-    assert told
-    assert "turns to the new address or CA of Cluster shop after another Machine" in told.message
-    new = builders.machine(accessHash=ACCESS.digest)
-    assert isinstance(step(new, view=seen(new, identity=MEMBER), world=around), Join)
-
-
-def test_software_that_another_machine_left_is_not_this_ones() -> None:
-    """It looks right: the same Component at the same version."""
-    left = seen()
-    assert left.survey
-    left.survey = replace(left.survey, owner=Owner(uid="gone", installation="meta-1"))
-    _, conditions = shown(case(view=left))
-    assert conditions["ComponentsReady"] == ("False", "Installing")
-
-
-def test_a_machine_that_waits_for_its_turn_says_so() -> None:
-    """Until it was asked nobody knows whether there is a way; what was known before stays."""
-    held = HostHeld("the host at 192.0.2.21 port 22 is asked again in 15 s", 15.0)
-    status, conditions = shown(case(view=View(error=held)))
-    assert conditions["Reachable"] == ("Unknown", "LoginWaits")
-    assert "is asked again in 15 s" in message(status)
-    view = seen(identity=MEMBER)
-    view.error = held
-    _, conditions = shown(case(view=view, world=world(node=NODE)))
-    assert conditions["Reachable"] == ("True", "Connected")
+    memory = seen(complete=False)
+    memory.error = taken
+    assert isinstance(decide.decide(machine_view(memory=memory, wait=2.0)), Decision)
+    assert shown(machine_view(memory=memory, wait=2.0))[1]["Reachable"][0] == "True"

@@ -17,9 +17,8 @@ from kok.api.meta import Manifest
 from kok.api.names import MACHINE_BOOTSTRAPPERS
 from kok.kube.errors import Barred, Unreachable
 from kok.operators.machine.node import bootstrap_tokens, drain, nodes
-from kok.operators.machine.node.silence import SILENCE, Pulse
-from kok.operators.machine.node.tenants import Tenants, way
-from kok.operators.machine.remote.join import Access
+from kok.operators.machine.node.tenants import SILENCE, Pulse, Tenants, way
+from kok.operators.machine.remote.join import ClusterEndpoint
 from kok.workload.identity import Identity
 
 # --- nodes
@@ -147,7 +146,7 @@ def test_of_a_node_that_tells_too_much_the_beginning_is_kept() -> None:
 
 # --- tokens
 
-ACCESS = Access("https://192.0.2.10:31443", pki.new_ca("shop", NOW).cert_pem)
+ACCESS = ClusterEndpoint("https://192.0.2.10:31443", pki.new_ca("shop", NOW).cert_pem)
 
 
 def test_a_token_is_for_one_machine_and_lives_for_minutes() -> None:

@@ -4,137 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
 import os
 import signal
 from base64 import b64encode
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.unit.operators.machine import builders
-from tests.unit.operators.machine.sshd import FakeHost, fake_host
+from tests.unit.operators.machine.remote.job_site import (
+    OWNER,
+    Gate,
+    Site,
+    _connect,
+    counting,
+    mode,
+    runs,
+)
 
-from kok.operators.machine.component.render import Rendered, rendered
-from kok.operators.machine.machine.act import Hand
-from kok.operators.machine.remote import agent, jobs
-from kok.operators.machine.remote.agent import HostTaken
-from kok.operators.machine.remote.jobs import JobPlan, JobResult
-from kok.operators.machine.remote.session import View
-from kok.operators.machine.remote.ssh import Connections, Credentials, Expected, Target, Timeouts
-from kok.operators.machine.remote.ssh.connection import Connection
-from kok.operators.machine.remote.ssh.errors import HostError
-from kok.operators.machine.remote.ssh.login import connect
-from kok.operators.machine.remote.survey import Found, Owner, Question, Survey
-from kok.runtime.clock import SystemClock
-
-OWNER = Owner("uid-1", "team-a/shop-workers-w1", "team-a/shop", "meta-1")
-
-
-@dataclass
-class Site:
-    """A host, a connection to it, and a place for what scripts do."""
-
-    host: FakeHost
-    connection: Connection
-    root: Path
-    results: dict[str, JobResult] = field(default_factory=dict)
-
-    def component(self, name: str = "tool", version: str = "1.0", **spec: Any) -> Rendered:
-        made = builders.component(name, version, **spec)
-        return rendered(made, builders.machine(), {}, builders.survey())
-
-    def plan(
-        self, wanted: Rendered, attempt: int = 1, found: Found | None = None, **after: str
-    ) -> JobPlan:
-        return jobs.component_job(
-            OWNER.uid,
-            wanted,
-            found or Found(),
-            attempt,
-            base_url=f"file://{self.root}/artifacts",
-            after=after,
-        )
-
-    def publish(self, path: str, content: str) -> str:
-        """Serves an artifact; its SHA-256."""
-        file = self.root / "artifacts" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
-        return hashlib.sha256(content.encode()).hexdigest()
-
-    async def work(self, *plans: JobPlan, owner: Owner = OWNER) -> list[JobResult]:
-        await agent.work(self.connection, plans, owner, self._told, SystemClock())
-        return [self.results[plan.id] for plan in plans]
-
-    def _told(self, result: JobResult) -> None:
-        self.results[result.id] = result
-
-    async def look(self, *wanted: Rendered) -> Survey:
-        questions = [Question(w.name, w.probe, tuple(f.path for f in w.files)) for w in wanted]
-        return await agent.look(self.connection, questions, [], "", lambda: builders.NOW)
-
-
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    async with fake_host(tmp_path / "kok") as host:
-        connection = await _connect(host)
-        yield Site(host, connection, tmp_path)
-        connection.close()
-
-
-async def _connect(host: FakeHost) -> Connection:
-    return await connect(_target(host), Timeouts())
-
-
-def _target(host: FakeHost) -> Target:
-    return Target(
-        address="127.0.0.1",
-        port=host.port,
-        user="root",
-        secret="a/b",
-        credentials=Credentials(key=host.client),
-        expected=Expected(host.fingerprint),
-    )
-
-
-def counting(site: Site, extra: str = "") -> dict[str, str]:
-    """Scripts that note every run and install a version."""
-    mark, log = site.root / "version", site.root / "runs"
-    return {
-        "probe": f"cat {mark} 2>/dev/null || true",
-        "install": f"echo install >> {log}\n{extra}\necho {{{{ version }}}} > {mark}",
-        "uninstall": f"rm -f {mark}; echo uninstall >> {log}",
-    }
-
-
-class Gate:
-    """A place in a script where it waits for the test, and the test for it."""
-
-    def __init__(self, site: Site) -> None:
-        self._reached, self._gate = site.root / "reached", site.root / "gate"
-        os.mkfifo(self._reached)
-        os.mkfifo(self._gate)
-        self.script = f"echo >{self._reached}; cat {self._gate}"
-
-    async def reached(self) -> None:
-        """Returns when the script has come here."""
-        await asyncio.to_thread(self._reached.read_text)
-
-    async def open(self) -> None:
-        """Lets the script go on."""
-        await asyncio.to_thread(self._gate.write_text, "go on\n")
-
-
-def mode(path: Path) -> int:
-    return path.stat().st_mode & 0o777
-
-
-def runs(site: Site) -> list[str]:
-    log = site.root / "runs"
-    return log.read_text().split() if log.exists() else []
+from kok.operators.machine.component import component_jobs
+from kok.operators.machine.component.render import rendered
+from kok.operators.machine.remote import jobs
+from kok.operators.machine.remote.commands import HostTaken
+from kok.operators.machine.remote.jobs import JobResult
+from kok.operators.machine.remote.survey import Found
 
 
 async def test_a_component_is_installed_and_then_found_as_wanted(site: Site) -> None:
@@ -163,7 +54,7 @@ async def test_of_two_machines_that_claim_a_host_at_once_one_gets_it(site: Site)
     wanted = site.component(scripts=counting(site))
 
     async def work(uid: str) -> list[JobResult]:
-        plan = jobs.component_job(uid, wanted, Found(), 1, base_url="", after={})
+        plan = component_jobs.component_job(uid, wanted, Found(), 1, base_url="", after={})
         return await site.work(plan, owner=dataclasses.replace(OWNER, uid=uid))
 
     ends = await asyncio.gather(*(work(f"uid-{n}") for n in range(6)), return_exceptions=True)
@@ -327,124 +218,6 @@ async def test_files_that_are_no_longer_wanted_go(site: Site) -> None:
     assert (site.root / "two").exists()
 
 
-async def test_a_host_serves_one_machine_only(site: Site) -> None:
-    await site.work(site.plan(site.component(scripts=counting(site))))
-    other = Owner("uid-2", "team-b/other", "team-b/blog", "meta-1")
-    plan = jobs.component_job(other.uid, site.component(), Found(), 1, base_url="", after={})
-    with pytest.raises(HostTaken) as taken:
-        await site.work(plan, owner=other)
-    assert taken.value.owner == OWNER
-    assert "serves a Machine of another namespace" in taken.value.message
-
-
-async def test_removal_takes_all_away_in_reverse_order_and_frees_the_host(site: Site) -> None:
-    order = site.root / "order"
-    path = site.root / "base.conf"
-    base = site.component(
-        "base",
-        scripts={"uninstall": f"echo base >> {order}"},
-        files=[{"path": str(path), "content": "x"}],
-    )
-    top = site.component("top", scripts={"uninstall": f"echo top >> {order}"}, dependsOn=["base"])
-    first = site.plan(base)
-    await site.work(first, site.plan(top, base=first.id))
-    (result,) = await site.work(jobs.removal_job(OWNER.uid, 1))
-    assert result.exit == 0
-    await agent.forget(site.connection, OWNER.uid)
-    assert order.read_text().split() == ["top", "base"]
-    assert not path.exists()
-    assert not site.host.home.exists()
-    other = Owner("uid-2", "team-b/other", "team-b/blog", "meta-1")
-    await site.work(
-        jobs.component_job(other.uid, site.component(), Found(), 1, base_url="", after={}),
-        owner=other,
-    )
-
-
-@pytest.mark.parametrize("order", ["", "\n", "1 2", "x"])
-async def test_a_component_whose_number_was_lost_is_taken_away_all_the_same(
-    site: Site, order: str
-) -> None:
-    lost = site.component("lost", scripts=counting(site))
-    await site.work(site.plan(lost), site.plan(site.component("later", scripts=counting(site))))
-    (site.host.home / "components/lost/order").write_text(order)
-    (result,) = await site.work(jobs.removal_job(OWNER.uid, 1))
-    assert result.exit == 0
-    assert runs(site) == ["install", "install", "uninstall", "uninstall"]
-    await agent.forget(site.connection, OWNER.uid)
-    assert not site.host.home.exists()
-
-
-async def test_no_host_is_given_away_with_a_component_on_it(site: Site) -> None:
-    await site.work(site.plan(site.component(scripts=counting(site))))
-    with pytest.raises(HostError, match="component tool was not taken away"):
-        await agent.forget(site.connection, OWNER.uid)
-    assert (site.host.home / "owner").exists()
-    assert (await site.work(jobs.removal_job(OWNER.uid, 1)))[0].exit == 0
-
-
-async def test_a_removal_that_left_something_after_all_is_done_again(site: Site) -> None:
-    """A job that was on its way has begun its component after the removal had looked."""
-    assert (await site.work(jobs.removal_job(OWNER.uid, View().removals)))[0].exit == 0
-    home = site.host.home / "components/tool"
-    home.mkdir(parents=True)
-    (home / "uninstall").write_text(counting(site)["uninstall"])
-    pool = Connections(Timeouts(), asyncio.get_running_loop().time)
-    hand = Hand(pool, SystemClock(), OWNER.uid, _target(site.host), View(), lambda: None)
-    with pytest.raises(HostError, match="component tool was not taken away"):
-        await hand.clean(OWNER)
-    await hand.clean(OWNER)
-    assert runs(site) == ["uninstall"]
-    assert not site.host.home.exists()
-    pool.drop(OWNER.uid)
-
-
-async def test_what_cannot_be_noted_is_not_begun(site: Site) -> None:
-    home = site.host.home / "components/tool"
-    (home / "order.new").mkdir(parents=True)
-    (result,) = await site.work(site.plan(site.component(scripts=counting(site))))
-    assert (result.exit, result.reason) == (1, "JobFailed")
-    assert f"cannot write {home}/order: " in result.message
-    assert runs(site) == []
-
-
-async def test_removal_stops_an_installation_that_is_under_way(site: Site) -> None:
-    gate = Gate(site)
-    plan = site.plan(site.component(scripts=counting(site, gate.script)))
-    waiting = asyncio.create_task(site.work(plan))
-    await gate.reached()
-    (result,) = await site.work(jobs.removal_job(OWNER.uid, 1))
-    assert result.exit == 0
-    assert (await waiting)[0].exit != 0
-    assert runs(site) == ["install", "uninstall"]
-
-
-async def test_a_failed_removal_says_what_is_left_and_can_be_tried_again(site: Site) -> None:
-    allowed = site.root / "allowed"
-    stubborn = site.component("stubborn", scripts={"uninstall": f"echo busy; test -e {allowed}"})
-    easy = site.component("easy", scripts=counting(site))
-    await site.work(site.plan(stubborn), site.plan(easy))
-    (result,) = await site.work(jobs.removal_job(OWNER.uid, 1))
-    assert result.message == "cannot uninstall stubborn: busy"
-    assert runs(site) == ["install", "uninstall"]
-    allowed.touch()
-    assert (await site.work(jobs.removal_job(OWNER.uid, 2)))[0].exit == 0
-
-
-async def test_a_single_component_can_be_taken_away(site: Site) -> None:
-    await site.work(site.plan(site.component(scripts=counting(site))))
-    (result,) = await site.work(jobs.uninstall_job(OWNER.uid, "tool", 2))
-    assert result.exit == 0
-    assert runs(site) == ["install", "uninstall"]
-    assert not (await site.look()).found
-
-
-async def test_scripts_and_jobs_are_for_root_alone(site: Site) -> None:
-    await site.work(site.plan(site.component(scripts=counting(site))))
-    assert mode(site.host.home) == 0o700
-    assert mode(site.host.home / "owner") == 0o600
-
-
 def test_a_circle_of_dependencies_is_named() -> None:
     one = rendered(
         builders.component("a", dependsOn=["b"]), builders.machine(), {}, builders.survey()
@@ -453,7 +226,7 @@ def test_a_circle_of_dependencies_is_named() -> None:
         builders.component("b", dependsOn=["a"]), builders.machine(), {}, builders.survey()
     )
     with pytest.raises(ValueError, match="a and b depend on each other in a circle"):
-        jobs.needed_first(["a", "b"], {"a": one, "b": two})
+        component_jobs.needed_first(["a", "b"], {"a": one, "b": two})
 
 
 def test_secrets_that_scripts_print_are_masked() -> None:

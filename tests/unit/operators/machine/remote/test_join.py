@@ -10,11 +10,11 @@ from tests.unit.operators.machine.builders import NOW
 from kok import pki
 from kok.api.fields import Taint
 from kok.operators.machine.remote import join
-from kok.operators.machine.remote.join import Access, Joining, JoinPlan
+from kok.operators.machine.remote.join import ClusterEndpoint, Joining, JoinPlan
 from kok.operators.machine.remote.survey import Identity
 
 CA = pki.new_ca("shop", NOW)
-ACCESS = Access("https://192.0.2.10:31443", CA.trust_pem)
+ACCESS = ClusterEndpoint("https://192.0.2.10:31443", CA.trust_pem)
 
 
 def certificate(ca: pki.CertificateAuthority = CA, node: str = "w1", days: int = 365) -> str:
@@ -64,7 +64,7 @@ def test_an_identity_that_is_no_longer_good_goes_first() -> None:
 
 
 def test_a_changed_ca_bundle_needs_no_new_identity() -> None:
-    bundle = Access(ACCESS.server, CA.trust_pem + pki.new_ca("next", NOW).cert_pem)
+    bundle = ClusterEndpoint(ACCESS.server, CA.trust_pem + pki.new_ca("next", NOW).cert_pem)
     found = join.plan(MEMBER, bundle, "w1", NOW)
     assert found
     assert (found.token, found.forget) == (False, False)

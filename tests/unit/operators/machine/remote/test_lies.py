@@ -16,19 +16,20 @@ from typing import cast
 import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.cases import ACCESS, NODE, case, seen, world
 from tests.unit.operators.machine.sshd import fake_host
+from tests.unit.operators.machine.views import ACCESS, NODE, machine_view, observed, seen
 
-from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.act import Hand
-from kok.operators.machine.machine.decide import Case, Decision
-from kok.operators.machine.machine.jobs import SURPLUS
-from kok.operators.machine.machine.status import report
-from kok.operators.machine.machine.steps import Install, Look
-from kok.operators.machine.remote import agent, jobs, join, preflight, survey
-from kok.operators.machine.remote.agent import EndpointUnreachable
+from kok.operators.machine.machine import decide, record
+from kok.operators.machine.machine.conditions.report import report
+from kok.operators.machine.machine.decide import Decision
+from kok.operators.machine.machine.install_plan import SURPLUS
+from kok.operators.machine.machine.operations.host_steps import Install, SurveyHost
+from kok.operators.machine.machine.view import MachineView
+from kok.operators.machine.remote import commands, jobs, join, preflight, survey
+from kok.operators.machine.remote.commands import EndpointUnreachable
+from kok.operators.machine.remote.hosts import HostClient
 from kok.operators.machine.remote.jobs import JobResult
-from kok.operators.machine.remote.session import RESULTS, View
+from kok.operators.machine.remote.session import RESULTS, HostMemory
 from kok.operators.machine.remote.ssh import (
     Connection,
     Connections,
@@ -38,7 +39,7 @@ from kok.operators.machine.remote.ssh import (
     Target,
     Timeouts,
 )
-from kok.operators.machine.remote.survey import Owner, Question
+from kok.operators.machine.remote.survey import Owner, Question, SurveyRequest
 from kok.runtime.clock import SystemClock
 
 ANSWER = 2**20
@@ -97,15 +98,15 @@ ANSWERS = {
 }
 
 
-def judged(answer: str, *, mine: bool, whole: bool) -> tuple[View, Case, Decision]:
+def judged(answer: str, *, mine: bool, whole: bool) -> tuple[HostMemory, MachineView, Decision]:
     """An answer through all that a pass makes of it, beside or in place of what is true."""
     machine = builders.machine()
-    view = seen(machine, mine=mine)
-    before = view.survey
+    memory = seen(machine, mine=mine)
+    before = memory.survey
     assert before is not None
-    look = decide.decide(case(machine)).step
-    assert isinstance(look, Look)
-    told = survey.parse(answer, NOW).of(look.questions, look.urls)
+    look = decide.decide(machine_view(machine)).step
+    assert isinstance(look.call, SurveyHost)
+    told = survey.parse(answer, NOW).of(look.call.request.questions, look.call.request.urls)
     if not whole:
         told = replace(
             told,
@@ -115,11 +116,12 @@ def judged(answer: str, *, mine: bool, whole: bool) -> tuple[View, Case, Decisio
             owner=Owner() if not mine else before.owner,
             found={**before.found, **told.found},
         )
-    view.survey, view.identity = told, told.identity
-    made = case(machine, view, world=world(node=NODE))
+    memory.survey, memory.identity = told, told.identity
+    made = machine_view(machine, memory, objects=observed(node=NODE))
     decision = decide.decide(made)
+    record.facts(made.status, made, decision)
     report(made.status, made, decision)
-    return view, made, decision
+    return memory, made, decision
 
 
 @pytest.fixture(scope="module")
@@ -135,28 +137,28 @@ def usual() -> float:
 def test_one_answer_makes_little(named: str, usual: float, *, mine: bool, whole: bool) -> None:
     """One of 80,000 invented components took 12 s of the operator and 1.3 GB."""
     began = time.process_time()
-    view, made, decision = judged(ANSWERS[named], mine=mine, whole=whole)
+    memory, made, decision = judged(ANSWERS[named], mine=mine, whole=whole)
     assert time.process_time() - began < 5 * usual
-    assert len(pickle.dumps((view.survey, view.identity))) < 2**17
+    assert len(pickle.dumps((memory.survey, memory.identity))) < 2**17
     assert len(made.status.model_dump_json()) < 2**14
-    if isinstance(decision.step, Install):
-        assert sum(len(p.script) for p in decision.step.plans) < 2**19
+    if isinstance(decision.step.call, Install):
+        assert sum(len(p.script) for p in decision.step.call.plans) < 2**19
 
 
 def test_what_is_no_longer_wanted_goes_a_few_at_a_time() -> None:
     machine = builders.machine()
-    view = seen(machine)
-    assert view.survey is not None
+    memory = seen(machine)
+    assert memory.survey is not None
     left = [f"old-{at:02}" for at in range(40)]
     removed: list[str] = []
     while len(removed) < len(left):
         told = survey.parse("\n".join(f"record {n} 1 x" for n in left if n not in removed), NOW)
         found = {**seen(machine).survey.found, **told.found}  # type: ignore[union-attr]
-        view.survey = replace(view.survey, found=found)
-        step = decide.decide(case(machine, view)).step
-        assert isinstance(step, Install)
-        assert 0 < len(step.plans) <= SURPLUS
-        removed += [p.component for p in step.plans]
+        memory.survey = replace(memory.survey, found=found)
+        step = decide.decide(machine_view(machine, memory)).step
+        assert isinstance(step.call, Install)
+        assert 0 < len(step.call.plans) <= SURPLUS
+        removed += [p.component for p in step.call.plans]
     assert removed == left
 
 
@@ -168,10 +170,12 @@ def test_a_name_that_no_component_can_have_is_left_out(name: str) -> None:
 def test_an_error_is_not_lost_among_many_warnings() -> None:
     registries = {f"https://a{at}.example/v2/": "no answer" for at in range(20)}
     told = {**registries, "http://artifacts.example/": "no answer"}
-    view = seen(complete=False, unreachable=told)
-    assert view.survey is not None
+    memory = seen(complete=False, unreachable=told)
+    assert memory.survey is not None
     found = preflight.findings(
-        preflight.Case(view.survey, {"kubelet": {}}, {}, True, False, "http://artifacts.example")
+        preflight.PreflightInput(
+            memory.survey, {"kubelet": {}}, {}, True, False, "http://artifacts.example"
+        )
     )
     assert [(f.check, f.level) for f in found][:1] == [("Artifacts", "Error")]
     assert found[-1].message == "and 13 more of this kind"
@@ -193,13 +197,13 @@ def test_what_is_said_of_a_job_is_cut_after_secrets_are_masked() -> None:
 
 
 def test_a_host_whose_jobs_fail_for_ever_is_not_remembered_for_ever() -> None:
-    view = View()
+    memory = HostMemory()
     for at in range(2 * RESULTS):
-        view.heard_of(f"j{at}", JobResult(f"j{at}"))
-        view.heard_of("j0", JobResult("j0", 0))
-    assert len(view.jobs) == RESULTS
-    assert view.jobs["j0"].exit == 0
-    assert f"j{2 * RESULTS - 1}" in view.jobs
+        memory.heard_of(f"j{at}", JobResult(f"j{at}"))
+        memory.heard_of("j0", JobResult("j0", 0))
+    assert len(memory.jobs) == RESULTS
+    assert memory.jobs["j0"].exit == 0
+    assert f"j{2 * RESULTS - 1}" in memory.jobs
 
 
 async def test_of_a_host_only_what_was_asked_for_is_kept(
@@ -216,11 +220,11 @@ async def test_of_a_host_only_what_was_asked_for_is_kept(
         key, expected = Credentials(key=host.client), Expected(host.fingerprint)
         target = Target("127.0.0.1", host.port, "root", "a/b", key, expected)
         pool = Connections(Timeouts(), asyncio.get_running_loop().time)
-        hand = Hand(pool, SystemClock(), "uid-1", target, View(), lambda: None)
+        client = HostClient(pool, SystemClock(), "uid-1", target, HostMemory(), lambda: None)
         asked = Question("tool", "echo 1", (str(file),))
-        await hand.look(Look((asked,), ("http://127.0.0.1:1/",), "", "d"))
+        await client.look(SurveyRequest((asked,), ("http://127.0.0.1:1/",), "", "d"))
         pool.drop("uid-1")
-    told = hand.view.survey
+    told = client.memory.survey
     assert told is not None
     assert list(told.unreachable) == ["http://127.0.0.1:1/"]
     assert list(told.found["tool"].files) == [str(file)]
@@ -235,5 +239,5 @@ async def test_of_what_a_host_says_of_an_endpoint_little_is_quoted() -> None:
 
     joining = join.Joining("u", join.JoinPlan("new", token=False), ACCESS)
     with pytest.raises(EndpointUnreachable, match="no route no route") as raised:
-        await agent.let_join(cast("Connection", Lying()), joining)
+        await commands.let_join(cast("Connection", Lying()), joining)
     assert len(str(raised.value)) < 1000

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.operators.machine import builders
 
 from kok.operators.machine.remote import preflight
-from kok.operators.machine.remote.preflight import Case
+from kok.operators.machine.remote.preflight import PreflightInput
 from kok.operators.machine.remote.survey import Found
 
 
@@ -22,7 +22,9 @@ def found(case: dict[str, Any] | None = None, **survey: Any) -> list[tuple[str, 
         "networks": ("10.64.0.0/16", "fd00:65::/112"),
     }
     survey = {"addresses": ("192.0.2.21", "2001:db8::21"), **survey}
-    listed = preflight.findings(Case(survey=builders.survey(**survey), **{**given, **(case or {})}))
+    listed = preflight.findings(
+        PreflightInput(survey=builders.survey(**survey), **{**given, **(case or {})})
+    )
     return [(f.level, f.check, f.message) for f in listed]
 
 
@@ -134,7 +136,7 @@ def test_likeness_to_a_neighbour_is_told() -> None:
 
 def test_errors_come_first_and_make_the_sentence() -> None:
     listed = preflight.findings(
-        Case(
+        PreflightInput(
             survey=builders.survey(skew=10.0, facts={"machine": "riscv64"}),
             params={},
             neighbours={},

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import asyncssh
 import pytest
 
-from kok.operators.machine.remote import agent, jobs
+from kok.operators.machine.remote import commands, jobs
 from kok.operators.machine.remote.session import BURST, EVERY, RETRY_MAX, Session
 from kok.operators.machine.remote.ssh import (
     Connection,
@@ -81,7 +81,7 @@ async def until(clock: FakeClock, task: asyncio.Task[None], waits: int) -> list[
 async def test_a_host_that_tells_of_no_job_is_given_up() -> None:
     clock = FakeClock()
     async with liar(lambda: "") as (connection, given):
-        task = asyncio.create_task(agent.work(connection, [JOB], OWNER, lambda _: None, clock))
+        task = asyncio.create_task(commands.work(connection, [JOB], OWNER, lambda _: None, clock))
         await asyncio.wait_for(until(clock, task, 100), LIMIT)
         with pytest.raises(ScriptFailed, match="without a word about any of them"):
             await task
@@ -93,7 +93,7 @@ async def test_a_host_that_does_not_wait_for_its_jobs_is_asked_ever_more_rarely(
     told: list[jobs.JobResult] = []
     # More than once, too: that is no news.
     async with liar(lambda: f"running {JOB.id} \n" * 1000) as (connection, given):
-        task = asyncio.create_task(agent.work(connection, [JOB], OWNER, told.append, clock))
+        task = asyncio.create_task(commands.work(connection, [JOB], OWNER, told.append, clock))
         pauses = await asyncio.wait_for(until(clock, task, 1000), LIMIT)
         with pytest.raises(ScriptFailed, match="although their time is over"):
             await task
@@ -133,7 +133,7 @@ async def test_a_connection_that_is_lost_again_and_again_is_made_ever_more_rarel
     gone = HostSilent("the connection was closed")
     waits = []
     for _ in range(8):
-        session.view.lost(gone, clock.monotonic())
+        session.memory.lost(gone, clock.monotonic())
         # A look that goes through in between does not count.
         await began(session)
         waits.append(session.wait())
@@ -143,14 +143,14 @@ async def test_a_connection_that_is_lost_again_and_again_is_made_ever_more_rarel
     assert waits[1] > 0.0
     assert waits[-1] == RETRY_MAX
     await clock.advance(3600.0)
-    session.view.lost(gone, clock.monotonic())
+    session.memory.lost(gone, clock.monotonic())
     assert session.wait() == 0.0
 
 
 async def test_a_host_that_floods_unasked_is_told_and_left_alone_for_a_moment() -> None:
     clock = FakeClock()
     session = Session(clock.monotonic)
-    session.view.lost(HostFloods("host w1 sends without being asked"), clock.monotonic())
-    assert session.view.error is not None
-    assert session.view.error.reason == "AnswerTooLarge"
+    session.memory.lost(HostFloods("host w1 sends without being asked"), clock.monotonic())
+    assert session.memory.error is not None
+    assert session.memory.error.reason == "AnswerTooLarge"
     assert session.wait() > 0.0

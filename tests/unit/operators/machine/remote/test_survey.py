@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kok.operators.machine.remote import facts, survey
+from kok.operators.machine.remote import survey
 from kok.operators.machine.remote.shell import MOST, decoded
 from kok.operators.machine.remote.survey import ADDRESSES, FACT, Owner, Question, parse
 
@@ -49,7 +49,7 @@ def test_one_script_tells_everything_about_this_machine(tmp_path: Path) -> None:
     assert seen.disk_mi > 100
     assert {"base64", "sha256sum", "flock"} <= seen.tools
     assert seen.owner == Owner()
-    shown = facts.of(seen)
+    shown = survey.host_facts(seen)
     assert shown.kernel
     assert shown.boot_id
     assert shown.cpus
@@ -111,7 +111,7 @@ def test_odd_lines_do_no_harm() -> None:
     seen = parse(noise, datetime.now(UTC))
     assert seen.memory_mi == 0
     assert seen.owner == Owner()
-    assert facts.of(seen).cpus is None
+    assert survey.host_facts(seen).cpus is None
 
 
 def test_the_kubelets_identity_is_told_without_its_key() -> None:

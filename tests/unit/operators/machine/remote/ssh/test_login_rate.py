@@ -189,9 +189,9 @@ async def test_a_session_tells_what_was_wrong_while_it_waits() -> None:
     for error in (HostHeld("later", 40.0), LoginRefused("wrong key"), HostHeld("later", 90.0)):
         session.start("look", fails(error), lambda: None)
         await settle()
-    assert isinstance(session.view.error, LoginRefused)
+    assert isinstance(session.memory.error, LoginRefused)
     assert session.wait() == 90.0
-    assert session.view.failures == 1
+    assert session.memory.failures == 1
 
 
 def test_one_address_is_one_place_however_it_is_written() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from e2e.lab.images import operator_image
+from e2e.lab.images import operator_image, rootfs
+from e2e.lab.machine.cache import Cache
 
 DOCKERFILE = """\
 ARG BASE
@@ -68,3 +69,14 @@ def test_the_latest_images_stay_and_the_one_in_use_whatever_its_age() -> None:
     ]
     assert "kok/operator:a" not in operator_image.outdated(images, "a")
     assert operator_image.outdated(images[:2], "e") == []
+
+
+def test_an_image_that_the_registry_holds_is_not_to_be_built(tmp_path: Path) -> None:
+    root, cache = _checkout(tmp_path / "checkout"), Cache(tmp_path / "cache")
+    (root / "src" / "a.py").write_text("a = 3")
+    (wanted,) = operator_image.pending(cache, root)
+    assert (wanted.name, wanted.measured) == ("KOK's image", False)
+    tag = operator_image.digest(root, operator_image.copied(DOCKERFILE), rootfs.PYTHON.image)
+    tags = "registry/docker/registry/v2/repositories/kok/kok/_manifests/tags"
+    (cache.root / tags / tag).mkdir(parents=True)
+    assert operator_image.pending(cache, root) == []

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 from e2e.lab.errors import LabError
 from e2e.lab.machine.cache import Cache
+from e2e.lab.plan import ensure_runc
 from e2e.lab.programs.binaries import Builder, Program, architecture, program
 from e2e.lab.programs.releases import RELEASES, NotAvailable, Releases, WrongChecksum, checksum
 from e2e.lab.programs.sources import BY_NAME, RUNC
@@ -205,8 +206,10 @@ async def test_runc_is_named_in_a_signed_list(site: Site, tmp_path: Path) -> Non
         f"{'1' * 64} *runc.amd64.asc\n{digest(b'runc')} *runc.amd64\n"
         "-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----\n"
     ).encode()
-    found = await site.releases().download(tmp_path, "runc", RUNC, ["runc"])
-    assert found["runc"].path.read_bytes() == b"runc"
+    found = await ensure_runc(Cache(tmp_path), site.releases())
+    assert found.read_bytes() == b"runc"
+    assert found.stat().st_mode & 0o777 == 0o755
+    assert [each.name for each in found.parent.iterdir()] == ["runc"]
 
 
 async def test_a_wrong_checksum_names_file_and_both_sums_and_nothing_is_built_instead(

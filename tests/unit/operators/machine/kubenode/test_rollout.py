@@ -1,0 +1,211 @@
+"""Which Machines of a KubeNode may change now: one budget, and nothing on mere suspicion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.operators.machine import builders
+
+from kok.api.meta import Manifest
+from kok.operators.machine.kubenode import render, rollout, software
+
+NAMES = ("w1", "w2", "w3")
+
+
+def intents(access: str = "a", **spec: Any) -> dict[str, Manifest]:
+    kubenode = builders.kubenode(
+        hosts=[{"name": n, "address": f"{n}.example"} for n in NAMES], **spec
+    )
+    wanted = software.software(kubenode, builders.cluster(), "1.37.1", [])
+    ssh = kubenode.spec.ssh
+    assert ssh
+    made = {}
+    for host in kubenode.spec.hosts:
+        found = render.machine(kubenode, render.inline(host, ssh), wanted, access and access * 16)
+        made[host.name] = {**found, "metadata": {**found["metadata"], "name": host.name}}
+    return made
+
+
+NEWER = {"runtime": {"version": "2.4.0"}}
+
+
+def status(
+    ready: str = "True", node: str = "True", up_to_date: str = "True", **more: Any
+) -> dict[str, Any]:
+    conditions = [
+        {
+            "type": name,
+            "status": holds,
+            "reason": "Any",
+            "message": "",
+            "lastTransitionTime": "2026-11-02T12:00:00Z",
+        }
+        for name, holds in (("Ready", ready), ("NodeReady", node), ("UpToDate", up_to_date))
+    ]
+    served = {"firstReady": "2026-11-02T11:00:00Z"}
+    return {"observedGeneration": 1, "conditions": conditions, **served, **more}
+
+
+SERVING = status()
+FRESH = status("False", "Unknown", "False", firstReady=None)
+CHANGING = status("True", "True", "False")
+UNKNOWN = status("False", "Unknown")
+BROKEN = status("False", "False")
+
+
+def living(wanted: dict[str, Manifest], **states: dict[str, Any]) -> dict[str, Manifest]:
+    return {
+        name: {
+            **m,
+            "metadata": {**builders.meta(name), **m["metadata"]},
+            "status": states.get(name, SERVING),
+        }
+        for name, m in wanted.items()
+    }
+
+
+def changed(wanted: dict[str, Manifest], lives: dict[str, Manifest]) -> list[str]:
+    now = rollout.changeable(wanted, lives)
+    assert set(now) == set(wanted)
+    return [name for name, intent in now.items() if rollout.disturbs(intent, lives[name])]
+
+
+def test_new_machines_are_all_made_at_once() -> None:
+    wanted = intents()
+    assert rollout.changeable(wanted, {}) == wanted
+
+
+def test_nothing_changes_when_nothing_changed() -> None:
+    assert changed(intents(), living(intents())) == []
+
+
+def test_software_changes_on_one_machine_at_a_time() -> None:
+    lives = living(intents())
+    wanted = intents(labels={"tier": "gold"}, **NEWER)
+    assert changed(wanted, lives) == ["w1"]
+    # What does not disturb a node does not wait for its turn.
+    now = rollout.changeable(wanted, lives)
+    assert all(m["spec"]["labels"] == {"tier": "gold"} for m in now.values())
+
+
+def test_more_addresses_of_hosts_reach_one_machine_at_a_time() -> None:
+    """They may change which one the node goes by."""
+    wanted, lives = intents(), living(intents())
+    for number, machine in enumerate(wanted.values()):
+        machine["spec"]["addresses"] = [f"10.0.0.{number}"]
+    assert changed(wanted, lives) == ["w1"]
+    assert changed(wanted, {**lives, "w1": living(wanted)["w1"]}) == ["w2"]
+
+
+def test_the_next_machine_waits_until_the_one_before_has_proven_itself() -> None:
+    wanted, lives = intents(**NEWER), living(intents())
+    lives["w1"] = living(wanted, w1=CHANGING)["w1"]
+    assert changed(wanted, lives) == []
+    lives["w1"] = living(wanted)["w1"]
+    assert changed(wanted, lives) == ["w2"]
+
+
+def test_new_labels_that_are_not_set_yet_give_nobody_a_turn() -> None:
+    """With a change of labels and software in one all Machines got the software at once."""
+    labels = {"labels": {"tier": "gold"}}
+    lives = living(intents(**labels), **dict.fromkeys(NAMES, CHANGING))
+    wanted = intents(**labels, **NEWER)
+    assert changed(wanted, lives) == ["w1"]
+    lives["w1"] = living(wanted, w1=CHANGING)["w1"]
+    assert changed(wanted, lives) == []
+    lives["w1"] = living(wanted)["w1"]
+    assert changed(wanted, lives) == ["w2"]
+
+
+def test_a_silent_api_lets_nothing_be_changed() -> None:
+    """All Machines were NotReady for a moment, and all were changed at once."""
+    silent = living(intents(), **dict.fromkeys(NAMES, UNKNOWN))
+    assert changed(intents(**NEWER), silent) == []
+
+
+@pytest.mark.parametrize(
+    ("states", "turn"),
+    [
+        # One that does not serve anyway is changed first, and alone: the next may prove it wrong.
+        ({"w2": BROKEN}, ["w2"]),
+        ({"w2": BROKEN, "w3": BROKEN}, ["w2"]),
+        ({"w2": BROKEN, "w3": UNKNOWN}, ["w2"]),
+        # Of which nothing is heard may be repaired by the change, if it is the only one.
+        ({"w3": UNKNOWN}, ["w3"]),
+        ({"w2": UNKNOWN, "w3": UNKNOWN}, []),
+        # What has never served disturbs nobody.
+        ({"w2": FRESH, "w3": FRESH}, ["w1", "w2", "w3"]),
+        # A change that is not through may be corrected.
+        ({"w2": CHANGING}, ["w2"]),
+    ],
+)
+def test_who_comes_first(states: dict[str, dict[str, Any]], turn: list[str]) -> None:
+    assert changed(intents(**NEWER), living(intents(), **states)) == turn
+
+
+@pytest.mark.parametrize("state", [BROKEN, UNKNOWN, CHANGING])
+def test_a_machine_that_was_changed_and_does_not_serve_stops_the_others(
+    state: dict[str, Any],
+) -> None:
+    wanted, lives = intents(**NEWER), living(intents())
+    lives["w1"] = living(wanted, w1=state)["w1"]
+    assert changed(wanted, lives) == []
+
+
+def test_a_new_address_or_ca_reaches_one_machine_at_a_time() -> None:
+    """All nodes joined anew at once."""
+    lives = living(intents("a"))
+    wanted = intents("b")
+    assert changed(wanted, lives) == ["w1"]
+    lives["w1"] = living(wanted, w1=CHANGING)["w1"]
+    assert changed(wanted, lives) == []
+    lives["w1"] = living(wanted)["w1"]
+    assert changed(wanted, lives) == ["w2"]
+
+
+def test_a_new_address_brings_back_nodes_of_which_nothing_is_heard_one_by_one() -> None:
+    """The earlier one may be gone already: nothing else would ever make them known again."""
+    lives = living(intents("a"), **dict.fromkeys(NAMES, UNKNOWN))
+    assert changed(intents("b"), lives) == ["w1"]
+
+
+def test_software_waits_until_all_have_the_new_address() -> None:
+    lives = living(intents("a"))
+    wanted = intents("b", **NEWER)
+    now = rollout.changeable(wanted, lives)
+    assert [m["spec"]["accessHash"][0] for m in now.values()] == ["b", "a", "a"]
+    assert all(
+        m["spec"]["components"] == intents()["w1"]["spec"]["components"] for m in now.values()
+    )
+
+
+def test_machines_made_by_an_earlier_release_are_told_of_their_address_without_a_stage() -> None:
+    lives = living(intents(""))
+    now = rollout.changeable(intents("a"), lives)
+    assert [m["spec"]["accessHash"][0] for m in now.values()] == ["a", "a", "a"]
+    assert changed(intents("a"), lives) == []
+
+
+def test_an_address_that_is_not_known_for_a_moment_changes_nothing() -> None:
+    now = rollout.changeable(intents(""), living(intents("a")))
+    assert [m["spec"]["accessHash"][0] for m in now.values()] == ["a", "a", "a"]
+
+
+_states = st.sampled_from([SERVING, CHANGING, UNKNOWN, BROKEN])
+
+
+@given(st.tuples(_states, _states, _states), st.sets(st.sampled_from(NAMES)), st.booleans())
+def test_never_are_two_that_have_served_disturbed_at_once(
+    states: tuple[dict[str, Any], ...], through: set[str], access: bool
+) -> None:
+    wanted = intents("b") if access else intents(**NEWER)
+    states_ = dict(zip(NAMES, states, strict=True))
+    lives = living(intents(), **states_)
+    lives |= {n: m for n, m in living(wanted, **states_).items() if n in through}
+    begun = changed(wanted, lives)
+    assert len(begun) <= 1
+    if CHANGING in states:
+        assert all(states_[n] is CHANGING for n in begun)
