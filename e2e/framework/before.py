@@ -8,7 +8,7 @@ from e2e.lab import Lab, LabError
 from e2e.lab.machine.proc import run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-BEFORE = "ac544be1"
+BEFORE = "ac544be25e14"
 """The tree whose objects are taken over: the last one before status had one author and operations
 were recorded for every kind. It is replaced by the latest release once there is one."""
 
