@@ -235,9 +235,9 @@ class ControlPlane:
     def _notes(self, component: str) -> dict[str, str | None]:
         """What has become of etcd that restarts a component."""
         name = self.cluster.name
-        notes = {pods.ANNOTATION_RESTORED: self.view.etcd_restored(name)}
+        notes = {pods.ANNOTATION_RESTORED: self.view.etcd_said(name).restored}
         if component == API_SERVER:
-            notes[ANNOTATION_ETCD_CA] = self.view.etcd_trust(name)
+            notes[ANNOTATION_ETCD_CA] = self.view.etcd_said(name).clients
         return notes
 
     def _recorded(self) -> dict[str, str]:

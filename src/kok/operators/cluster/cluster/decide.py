@@ -13,7 +13,7 @@ from kok.api.cluster.status import CertificateStatus, ClusterStatus
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.cluster import naming, reasons
-from kok.operators.cluster.cluster.observe import ClusterView, Running, etcd_answers
+from kok.operators.cluster.cluster.observe import ClusterView, Running
 from kok.operators.cluster.cluster.operations import hibernation
 from kok.operators.cluster.cluster.operations.hibernation import Hibernation
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
@@ -74,9 +74,8 @@ def _resolved(cluster: Cluster, view: ClusterView, policies: Policies) -> Resolv
     problem = family_missing(cluster, known_addresses(cluster, view.nodes))
     if problem and cluster.status.version is None:
         return Invalid(reasons.FAMILY_MISSING, problem)
-    etcd = (view.etcd(cluster.name) or {}).get("spec") or {}
     try:
-        resolved = resolve(cluster, etcd.get("version"))
+        resolved = resolve(cluster, view.etcd_said(cluster.name).version)
         check(policies, resolved)
     except Invalid as refused:
         return refused
@@ -93,7 +92,7 @@ def versions_to_run(cluster: Cluster, view: ClusterView, *, answers: bool) -> di
     target = version_to_reach(cluster, view)
     server = view.running(cluster.name, API_SERVER)
     out: dict[str, str] = {}
-    if server is not None or etcd_answers(view.etcd(cluster.name), secret=view.etcd_secret):
+    if server is not None or view.etcd_serves(cluster.name):
         waits = server is not None and _others_first(cluster, view, server, target)
         out[API_SERVER] = server.version if server is not None and waits else target
     done = server is not None and server.complete and server.version == target

@@ -10,6 +10,7 @@ from typing import Any
 from kok.api import names
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import Cluster
+from kok.api.etcd.contract import EtcdContract
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
@@ -118,17 +119,18 @@ class ClusterView:
         """The EtcdCluster."""
         return self.get(ETCD, names.etcd_cluster(cluster))
 
-    def etcd_restored(self, cluster: str) -> str | None:
-        """UID of the restore from which etcd's data comes; None if it was never restored."""
-        status = (self.etcd(cluster) or {}).get("status") or {}
-        uid = (status.get("restored") or {}).get("uid")
-        return str(uid) if uid else None
+    def etcd_said(self, cluster: str) -> EtcdContract:
+        """What the etcd operator says of it."""
+        return EtcdContract.of(self.etcd(cluster))
 
-    def etcd_trust(self, cluster: str) -> str | None:
-        """What the API servers are to be restarted for, since etcd's CA is or was rotated."""
-        status = (self.etcd(cluster) or {}).get("status") or {}
-        clients = (status.get("caRotation") or {}).get("clients")
-        return str(clients) if clients else None
+    def etcd_serves(self, cluster: str) -> bool:
+        """Whether an API server that starts now finds etcd at its first try.
+
+        One that starts earlier asks again only after one second, then 1.6, 2.6..., exits after 20
+        seconds, and kubelet then waits longer from try to try: volumes may take longer than that.
+        Measured, starting it earlier gains nothing even where the volume is there at once.
+        """
+        return self.etcd_secret and self.etcd_said(cluster).serves
 
     def etcd_trusted(self, cluster: str) -> str | None:
         """What all API servers that run were started with; as last confirmed while that changes."""
@@ -335,16 +337,3 @@ def is_late(pod: Manifest, now: datetime) -> bool:
     started = datetime.fromisoformat(str(status["startTime"]))
     again = any(container.get("restartCount") for container in containers)
     return again or (now - started).total_seconds() > START
-
-
-def etcd_answers(etcd: Manifest | None, *, secret: bool) -> bool:
-    """Whether an API server that starts now finds etcd at its first try.
-
-    One that starts earlier asks again only after one second, then 1.6, 2.6..., exits after 20
-    seconds, and kubelet then waits longer from try to try: volumes may take longer than that.
-    Measured, starting it earlier gains nothing even where the volume is there at once.
-    """
-    if etcd is None or not secret:
-        return False
-    conditions = (etcd.get("status") or {}).get("conditions") or ()
-    return any(c["type"] in {"Available", "Ready"} and c["status"] == "True" for c in conditions)

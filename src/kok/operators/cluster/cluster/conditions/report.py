@@ -9,6 +9,7 @@ from kok.api import names
 from kok.api.cluster.addon import Addon, AddonStatus
 from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.status import AddonSummary, ClusterStatus, ComponentStatus, NodeCount
+from kok.api.conditions import READY
 from kok.operators.cluster import reasons
 from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes
 from kok.operators.cluster.cluster.conditions.controlplane import (
@@ -187,24 +188,21 @@ def _certificates(cluster: Cluster, found: ClusterOutcome) -> Verdict:
 
 def _etcd(cluster: Cluster, found: ClusterOutcome) -> Verdict:
     name = f"EtcdCluster {cluster.namespace}/{names.etcd_cluster(cluster.name)}"
-    live = found.view.etcd(cluster.name)
-    if live is None:
+    if found.view.etcd(cluster.name) is None:
         return Verdict(False, reasons.CREATING, f"{name} does not exist yet")
-    status = live.get("status") or {}
-    ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
-    if (restore := status.get("restore")) is not None:
-        said = f": {ready['message']}" if ready is not None and ready.get("message") else ""
-        text = (
-            f"{name} is being restored by EtcdRestore {restore['name']} ({restore['step']}){said}"
-        )
+    etcd = found.view.etcd_said(cluster.name)
+    ready = etcd.said.get(READY)
+    if (restore := etcd.restoring) is not None:
+        said = f": {ready.message}" if ready is not None and ready.message else ""
+        text = f"{name} is being restored by EtcdRestore {restore.name} ({restore.step}){said}"
         return Verdict(False, reasons.ETCD_RESTORING, text)
     if ready is None:
         return Verdict(False, reasons.WAITING_FOR_ETCD, f"{name} is starting")
-    if ready["status"] == "True":
+    if ready.holds:
         return Verdict(True, reasons.AS_WANTED, f"{name} is ready")
     was = cluster.status.is_true(reasons.BOOTSTRAP_READY)
     reason = reasons.ETCD_NOT_READY if was else reasons.WAITING_FOR_ETCD
-    return Verdict(False, reason, f"{name}: {ready.get('message') or ready.get('reason')}")
+    return Verdict(False, reason, f"{name}: {ready.message or ready.reason}")
 
 
 def _endpoint(cluster: Cluster, found: ClusterOutcome) -> Verdict:

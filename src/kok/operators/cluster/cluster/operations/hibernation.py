@@ -20,7 +20,7 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.api.operation import Operation
 from kok.operators.cluster import reasons
-from kok.operators.cluster.cluster.observe import ClusterView, etcd_answers
+from kok.operators.cluster.cluster.observe import ClusterView
 from kok.operators.cluster.naming import COMPONENTS
 from kok.runtime.conditions import Verdict
 from kok.runtime.operations.action import Action, first
@@ -63,7 +63,7 @@ def decide(cluster: Cluster, view: ClusterView, now: datetime) -> Hibernation:
     action = first((hibernate, wake), Inputs(cluster, view, now))
     asked = cluster.spec.hibernate
     down = asked or _step(action) == START_ETCD
-    stops = asked and (_told(cluster, view) or not pods_left(cluster, view))
+    stops = asked and (view.etcd_said(cluster.name).told_to_sleep or not pods_left(cluster, view))
     return Hibernation(action, down, stops, _verdict(action) if down else None)
 
 
@@ -75,7 +75,7 @@ def hibernate(inputs: Inputs) -> Action[Operation, Any] | None:
     if left := pods_left(cluster, view):
         text = f"the control plane stops: {', '.join(left)}; then etcd"
         return _action(inputs, STOP_CONTROL_PLANE, reasons.HIBERNATING, text, UNWATCHED)
-    if not _etcd_is_asleep(cluster, view):
+    if not view.etcd_said(cluster.name).is_asleep:
         text = "the control plane is stopped; etcd stops"
         return _action(inputs, STOP_ETCD, reasons.HIBERNATING, text)
     return None
@@ -147,25 +147,10 @@ def _verdict(action: Action[Operation, Any] | None) -> Verdict:
     return Verdict(False, reasons.HIBERNATED, text)
 
 
-def _told(cluster: Cluster, view: ClusterView) -> bool:
-    """Whether etcd is told to stop."""
-    spec = (view.etcd(cluster.name) or {}).get("spec") or {}
-    return bool(spec.get("hibernate"))
-
-
 def _etcd_sleeps(cluster: Cluster, view: ClusterView) -> bool:
     """Whether etcd is away because it was told to, or not back yet from that."""
-    asleep = bool(_etcd_status(cluster, view).get("hibernation"))
-    return asleep and not etcd_answers(view.etcd(cluster.name), secret=view.etcd_secret)
-
-
-def _etcd_is_asleep(cluster: Cluster, view: ClusterView) -> bool:
-    sleep = _etcd_status(cluster, view).get("hibernation") or {}
-    return bool(sleep.get("step") == "Asleep")
-
-
-def _etcd_status(cluster: Cluster, view: ClusterView) -> Manifest:
-    return (view.etcd(cluster.name) or {}).get("status") or {}
+    asleep = view.etcd_said(cluster.name).hibernation is not None
+    return asleep and not view.etcd_serves(cluster.name)
 
 
 def _runs(cluster: Cluster, view: ClusterView) -> bool:

@@ -14,6 +14,7 @@ from datetime import datetime
 from kok import pki
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
+from kok.api.conditions import KEYS_RESTORED, READY
 from kok.api.meta import Manifest
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.observe import ClusterView
@@ -23,8 +24,6 @@ from kok.operators.cluster.cluster.pki.keys import (
 )
 from kok.operators.cluster.naming import ENCRYPTION_KEY, SA_KEY, kept_keys, key_entries
 
-RESTORED = "KeysRestored"
-"""The EtcdCluster's condition: whether keys came with the backup."""
 _NAMED = 5
 """Entries of a Secret that a sentence names."""
 _Entries = Mapping[str, bytes]
@@ -162,19 +161,17 @@ def _hash(key: bytes) -> str:
 
 def _said(cluster: Cluster, view: ClusterView) -> tuple[bool, str]:
     """Whether it is known what came with the backup, and what the EtcdCluster says of it."""
-    status = (view.etcd(cluster.name) or {}).get("status") or {}
-    for condition in status.get("conditions") or ():
-        if condition["type"] == RESTORED:
-            message = str(condition.get("message") or "")
-            if condition["status"] == "True" and view.backup_keys is None:
-                # Read just before it was made, or somebody has removed it.
-                return False, f": {message}, and it is not there"
-            # True, and something is missing all the same: the earlier Cluster kept less.
-            return True, message
-    ready: Manifest = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
-    if not ready.get("message"):
+    said = view.etcd_said(cluster.name).said
+    if (restored := said.get(KEYS_RESTORED)) is not None:
+        if restored.holds and view.backup_keys is None:
+            # Read just before it was made, or somebody has removed it.
+            return False, f": {restored.message}, and it is not there"
+        # True, and something is missing all the same: the earlier Cluster kept less.
+        return True, restored.message
+    ready = said.get(READY)
+    if ready is None or not ready.message:
         return False, ""
-    return False, f": EtcdCluster {names.etcd_cluster(cluster.name)}: {ready['message']}"
+    return False, f": EtcdCluster {names.etcd_cluster(cluster.name)}: {ready.message}"
 
 
 def _ask(cluster: Cluster, left: Mapping[str, str], why: str) -> str:
