@@ -12,21 +12,24 @@ from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
-from tests.integration.conftest import LEASE, run_out
+from tests.integration.conftest import LEASE, PATIENCE, run_out
+from tests.integration.operators.machine.business import KEY, LIMIT, to
+from tests.integration.rights import in_force
 from tests.unit.operators.machine.sshd import FakeHost, fake_host
 
 from kok.api import Component, Host, KubeNode, Machine
 from kok.api.meta import Kind, Manifest
+from kok.api.names import operator_group, operator_user
 from kok.kube.client import Kube
 from kok.kube.http.access import from_kubeconfig
 from kok.kube.watch import WatchEvent
+from kok.operators.cluster.businesscluster import rbac
 from kok.operators.machine import operator
+from kok.operators.machine.node.tenants import Tenant, Tenants
 from kok.pki import encode
 from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings
 
-LIMIT = 180.0
-"""Seconds after which what a test waits for counts as not happening."""
 MACHINE, KUBENODE = Machine.info.kind, KubeNode.info.kind
 COMPONENT, HOST = Component.info.kind, Host.info.kind
 
@@ -254,3 +257,16 @@ class World:
 def world(kube: Kube, namespace: str, kok_crds: None) -> World:
     """Short ways to the test's namespace."""
     return World(kube, namespace)
+
+
+@pytest.fixture
+async def tenant(api_server: ApiServer, kube: Kube) -> AsyncIterator[Tenant]:
+    """The API server as somebody's business cluster, with no more rights than there."""
+    given = rbac.objects()
+    for manifest in given:
+        await kube.apply(manifest)
+    user, group = operator_user("machine"), operator_group("machine")
+    await in_force(kube, given, {"kind": "Group", "name": group}, user, group)
+    tenants = Tenants(timeout=PATIENCE)
+    yield await tenants.connect(KEY, to(api_server.kubeconfig(user, (group,))))
+    await tenants.close()

@@ -79,7 +79,7 @@ class Templates:
     def question(
         self, component: Component, machine: Machine, given: Mapping[str, Any]
     ) -> Question:
-        """See `rendered.question`. Raises `ComponentError`."""
+        """What to look for on a host. Raises `ComponentError`."""
         made = self.made.get(component.name)
         if made is None:
             return question(component, machine, given)
@@ -90,7 +90,7 @@ class Templates:
     def rendered(
         self, component: Component, machine: Machine, given: Mapping[str, Any], survey: Survey
     ) -> Rendered:
-        """See `rendered.rendered`. Raises `ComponentError`."""
+        """What is to be on a host. Raises `ComponentError`."""
         made = self.made.get(component.name)
         if made is None:
             return rendered(component, machine, given, survey)

@@ -38,7 +38,7 @@ class Tenant:
     nodes: dict[str, NodeView] = field(default_factory=dict)
 
     def saw(self, node: Manifest) -> NodeView:
-        """See `Tenant` of the operator."""
+        """Takes note of a Node as it is now."""
         found = self.nodes[node["metadata"]["name"]] = nodes.view(node)
         return found
 

@@ -55,8 +55,10 @@ def missing(namespace: str, name: str) -> str:
 class Keyring:
     """Makes credentials of Secrets, each content once."""
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: Workshop, limits: Limits = LIMITS) -> None:
+        """`limits`: what reading one key may take."""
         self._workshop = workshop
+        self._limits = limits
 
     async def credentials(self, secret: Manifest) -> Credentials:
         """What a Secret holds. Raises `CredentialsError`.
@@ -105,7 +107,7 @@ class Keyring:
         digest = hashlib.sha256(b"\0".join((block, passphrase or b""))).hexdigest()
         try:
             said = await self._workshop.run(
-                namespace, reveal, given, digest=f"ssh {digest}", limits=LIMITS
+                namespace, reveal, given, digest=f"ssh {digest}", limits=self._limits
             )
         except TooMuch as error:
             raise CredentialsError(

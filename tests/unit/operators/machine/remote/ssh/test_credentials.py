@@ -8,7 +8,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from kok.operators.machine.remote.ssh import Credentials, CredentialsError, Keyring, credentials
+from kok.operators.machine.remote.ssh import Credentials, CredentialsError, Keyring
 from kok.pki import encode
 from kok.runtime.sandbox.pool import Workshop
 from kok.runtime.sandbox.process import Limits, TooMuch, aside
@@ -87,10 +87,7 @@ def endless(rounds: int) -> bytes:
     return b"\n".join([lines[0], base64.b64encode(changed), lines[-1], b""])
 
 
-async def test_a_key_that_takes_for_ever_to_decrypt_is_refused_and_not_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(credentials, "LIMITS", Limits(cpu=1, wall=600.0))
+async def test_a_key_that_takes_for_ever_to_decrypt_is_refused_and_not_tried_again() -> None:
     tries = 0
 
     async def counted(*given: Any) -> Any:
@@ -98,7 +95,7 @@ async def test_a_key_that_takes_for_ever_to_decrypt_is_refused_and_not_tried_aga
         tries += 1
         return await aside(*given)
 
-    keyring = Keyring(Workshop(run=counted))
+    keyring = Keyring(Workshop(run=counted), Limits(cpu=1, wall=600.0))
     given = secret(ssh_privatekey=endless(2**32 - 1), passphrase="s3cret")
     for _ in range(2):
         with pytest.raises(CredentialsError, match=r"took longer than 1 s to read.*ssh-keygen -p"):

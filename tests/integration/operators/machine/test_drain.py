@@ -1,0 +1,113 @@
+"""Draining a node of a business cluster, with a real API server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.integration.operators.machine.business import node
+
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.operators.machine.node.drain import Drain, DrainTimings
+from kok.runtime.clock import SystemClock
+
+
+async def pod(kube: Kube, namespace: str, name: str, where: str, **meta: Any) -> None:
+    await kube.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": namespace, **meta},
+            "spec": {
+                "nodeName": where,
+                "terminationGracePeriodSeconds": 0,
+                "automountServiceAccountToken": False,
+                "containers": [{"name": "c", "image": "x"}],
+            },
+        }
+    )
+
+
+async def pods(kube: Kube, namespace: str) -> list[str]:
+    return sorted(p["metadata"]["name"] for p in await kube.list(kinds.POD, namespace))
+
+
+@pytest.fixture
+async def place(kube: Kube, namespace: str) -> str:
+    """A namespace in which pods can be made."""
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "default", "namespace": namespace},
+    }
+    await kube.create(account)
+    return namespace
+
+
+def drain(kube: Kube, where: str, told: list[str], **changes: Any) -> Drain:
+    clock = changes.pop("clock", SystemClock())
+    base = {"alive": lambda: True, "deadline": clock.now() + timedelta(minutes=5)}
+    return Drain(kube=kube, clock=clock, node=where, told=told.append, **{**base, **changes})
+
+
+async def test_a_drain_moves_pods_but_not_those_of_daemonsets(kube: Kube, place: str) -> None:
+    await node(kube, "d-1")
+    daemon = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u"}
+    await pod(kube, place, "plain", "d-1")
+    await pod(kube, place, "daemon", "d-1", ownerReferences=[{**daemon, "controller": True}])
+    await pod(kube, place, "elsewhere", "d-other")
+    told: list[str] = []
+    await drain(kube, "d-1", told).run()
+    assert await pods(kube, place) == ["daemon", "elsewhere"]
+    live = await kube.get(kinds.NODE, "d-1")
+    assert live
+    assert live["spec"]["unschedulable"] is True
+
+
+class Leaping(SystemClock):
+    """The machine's clock, and an hour later once that is wanted."""
+
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        self._wanted = wanted
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(hours=self._wanted())
+
+
+async def test_disruption_budgets_are_respected_until_the_drain_takes_too_long(
+    kube: Kube, place: str
+) -> None:
+    await node(kube, "d-2")
+    await kube.create(
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": "all", "namespace": place},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}},
+        }
+    )
+    await pod(kube, place, "guarded", "d-2", labels={"app": "x"})
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    await kube.patch(kinds.POD, "guarded", place, {"status": ready}, subresource="status")
+    said: list[str] = []
+    clock = Leaping(lambda: bool(said))
+    work = drain(kube, "d-2", said, clock=clock)
+    await work.run()
+    assert said[0] == f"1 pods are left; disruption budgets protect {place}/guarded"
+    assert await pods(kube, place) == []
+    assert work.forced
+
+
+async def test_a_dead_node_is_not_waited_for(kube: Kube, place: str) -> None:
+    impatient = DrainTimings(dead=0.5)
+    await node(kube, "d-3")
+    await pod(kube, place, "stuck", "d-3", finalizers=["example.com/never"])
+    await drain(kube, "d-3", [], alive=lambda: False, timings=impatient).run()
+    assert (await kube.get(kinds.POD, "stuck", place)) is not None
+
+
+async def test_a_node_that_is_gone_needs_no_draining(kube: Kube) -> None:
+    await drain(kube, "never-was", []).run()
