@@ -18,8 +18,8 @@ from kok.operators.machine.node import nodes
 from kok.operators.machine.node.nodes import NodeView
 from kok.runtime.controller.reconciler import Key
 from kok.workload.csr import Pending, Request, by_node
-from kok.workload.deferred_close import Lingering
 from kok.workload.identity import Identity
+from kok.workload.pool import Pool
 
 FIELD_MANAGER = "kok-machine"
 ASK_MIN, ASK_MAX = 0.5, 10.0
@@ -289,21 +289,37 @@ class Tenants:
         """`timeout`: seconds for one request; `silence`: after how many an API does not answer."""
         self._timeout = timeout
         self._silence = silence
-        self._open: dict[Key, Tenant] = {}
-        self._lingering = Lingering()
+        self._pool: Pool[Tenant] = Pool()
 
     def get(self, key: Key) -> Tenant | None:
         """A connected one."""
-        return self._open.get(key)
+        return self._pool.get(key)
 
     async def connect(self, key: Key, way_: Way) -> Tenant:
         """The Tenant for exactly this way; one by another way is closed.
 
         Raises `AccessError` for unusable certificates.
         """
-        tenant = self._open.get(key)
-        if tenant is not None and tenant.digest == way_.digest:
-            return tenant
+        tenant, before = self._pool.connect(key, way_.digest, lambda: self._tenant(way_))
+        if before is not None:
+            # Those that it would have told of changes have to turn to the new one.
+            before.wake_all()
+        return tenant
+
+    def leave(self, namespace: str, uid: str) -> None:
+        """A Machine is gone, of whichever cluster; the last of a cluster closes the connection."""
+        for key, tenant in self._pool:
+            if key[0] != namespace:
+                continue
+            tenant.forget(uid)
+            if not tenant.used:
+                self._pool.drop(key)
+
+    async def close(self) -> None:
+        """Closes all."""
+        await self._pool.close()
+
+    def _tenant(self, way_: Way) -> Tenant:
         pulse = Pulse(asyncio.get_running_loop().time, self._silence)
         kube = Kube(
             way_.access,
@@ -313,31 +329,7 @@ class Tenants:
             limits=TENANT,
             closed=way_.closed,
         )
-        fresh = Tenant(way_.digest, kube, pulse)
-        self._open[key] = fresh
-        if tenant is not None:
-            # Those that it would have told of changes have to turn to the new one.
-            tenant.wake_all()
-            self._retire(key, tenant)
-        return fresh
-
-    def leave(self, namespace: str, uid: str) -> None:
-        """A Machine is gone, of whichever cluster; the last of a cluster closes the connection."""
-        for key, tenant in [entry for entry in self._open.items() if entry[0][0] == namespace]:
-            tenant.forget(uid)
-            if not tenant.used:
-                del self._open[key]
-                self._retire(key, tenant)
-
-    async def close(self) -> None:
-        """Closes all."""
-        tenants = list(self._open.values())
-        self._open.clear()
-        await asyncio.gather(self._lingering.close(), *(tenant.close() for tenant in tenants))
-
-    def _retire(self, key: Key, tenant: Tenant) -> None:
-        # The one in its place watches by itself.
-        self._lingering.add(key, tenant.unfollow, tenant.close)
+        return Tenant(way_.digest, kube, pulse)
 
 
 async def read_node(kube: Kube, name: str) -> NodeView | None:

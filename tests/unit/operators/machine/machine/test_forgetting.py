@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node.tenants import Tenants
 from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.watches import ClusterChanges
-from kok.runtime.clock import FakeClock
+from kok.runtime.clock import FakeClock, settle
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.passes import Passes, Tools
 from kok.runtime.controller.reconciler import Pass, Reconciler
@@ -47,7 +48,7 @@ def passes(kube: Kube, reconciler: Reconciler[Any]) -> Passes:
 
 def kept(reconciler: MachineReconciler) -> list[int]:
     """How much is remembered of Machines, by what keeps it."""
-    tenants = reconciler.tenants._open.values()
+    tenants = [tenant for _, tenant in reconciler.tenants._pool]
     return [
         len(reconciler.hosts.sessions._known),
         len(reconciler.hosts.connections._entries),
@@ -79,15 +80,23 @@ async def test_machines_whose_finalizer_is_taken_away_leave_nothing(
 
 
 async def test_the_last_machine_closes_its_cluster_however_it_goes() -> None:
-    tenants, closed = Tenants(1.0), []
-    cast("Any", tenants)._retire = lambda key, _tenant: closed.append(key)
+    tenants = Tenants(1.0)
+    closed: list[str] = []
     known: dict[str, set[str]] = {"shop": {"a", "b"}, "other": {"c"}}
 
     class Followed:
-        """Of a business cluster: only who is interested in it."""
+        """Of a business cluster: only who is interested in it, and whether it is closed."""
+
+        digest = "one"
 
         def __init__(self, name: str) -> None:
             self.name = name
+
+        async def unfollow(self) -> None:
+            closed.append(self.name)
+
+        async def close(self) -> None:
+            await self.unfollow()
 
         def forget(self, uid: str) -> None:
             known[self.name].discard(uid)
@@ -97,13 +106,18 @@ async def test_the_last_machine_closes_its_cluster_however_it_goes() -> None:
             return bool(known[self.name])
 
     for name in known:
-        tenants._open["team-a", name] = cast("Any", Followed(name))
+        made = partial(cast("Any", Followed), name)
+        tenants._pool.connect(("team-a", name), "one", made)
     tenants.leave("team-b", "a")
     tenants.leave("team-a", "a")
+    await settle()
     assert closed == []
     tenants.leave("team-a", "b")
-    assert closed == [CLUSTER]
-    assert list(tenants._open) == [("team-a", "other")]
+    await settle()
+    assert closed == ["shop"]
+    assert tenants.get(CLUSTER) is None
+    assert tenants.get(("team-a", "other")) is not None
+    await tenants.close()
 
 
 def host(used: str) -> Host:
