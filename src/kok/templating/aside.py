@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kok.kube.decoding.nesting import too_deep
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 
 SMALL = 16 * 1024
 """Characters of values as JSON with which a template of KOK's own is rendered at once: a few
@@ -24,10 +24,10 @@ def is_quick(values: Any) -> bool:
 
 
 async def aside(
-    workshop: Workshop, namespace: str, function: Callable[[Any], Any], job: Any, digest: str
+    sandboxes: SandboxPool, namespace: str, function: Callable[[Any], Any], job: Any, digest: str
 ) -> Any:
     """What `function` makes of the job, which is fit for JSON. The same digest is the same work.
 
     Raises `TooMuch` for what takes more than it may, `Unfinished` for what another try may bring.
     """
-    return await workshop.run(namespace, function, job, digest=digest)
+    return await sandboxes.run(namespace, function, job, digest=digest)

@@ -20,7 +20,7 @@ class _One:
     task: asyncio.Task[None] | None = None
 
 
-class Lingering:
+class DeferredClose:
     """Clients that are about to be closed, by what they are clients of."""
 
     def __init__(self) -> None:

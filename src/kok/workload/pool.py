@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from kok.runtime.controller.reconciler import Key
-from kok.workload.deferred_close import Lingering
+from kok.workload.deferred_close import DeferredClose
 
 
 class Connected(Protocol):
@@ -42,7 +42,7 @@ class Pool(Generic[C]):
         """`limit`: how many at most; then the one that was asked for longest ago goes."""
         self._limit = limit
         self._open: OrderedDict[Key, C] = OrderedDict()
-        self._lingering = Lingering()
+        self._closing = DeferredClose()
 
     def __len__(self) -> int:
         """How many are open."""
@@ -78,10 +78,10 @@ class Pool(Generic[C]):
         """The Cluster is gone, or nobody uses the connection any more."""
         found = self._open.pop(key, None)
         if found is not None:
-            self._lingering.add(key, found.unfollow, found.close)
+            self._closing.add(key, found.unfollow, found.close)
 
     async def close(self) -> None:
         """Closes all at once."""
         left = list(self._open.values())
         self._open.clear()
-        await asyncio.gather(self._lingering.close(), *(one.close() for one in left))
+        await asyncio.gather(self._closing.close(), *(one.close() for one in left))

@@ -16,7 +16,7 @@ from kok.kube.budget.limits import META
 from kok.kube.client import Kube
 from kok.kube.http.access import from_kubeconfig
 from kok.kube.http.session import new_session
-from kok.runtime.kopf.partial_objects import GistResponse, Gists
+from kok.runtime.kopf.partial_objects import PartialObjects, PartialResponse
 
 # What an operator writes is never that large.
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
@@ -70,7 +70,7 @@ async def test_kopf_lists_it_as_well(api_server: ApiServer, kube: Kube, namespac
     await asyncio.gather(*(kube.create(large(name, namespace)) for name in "ab"))
     access = from_kubeconfig(api_server.kubeconfig())
     url: str | None = f"{access.server}/apis/batch/v1/namespaces/{namespace}/jobs?limit=50"
-    session = new_session(access, response_class=GistResponse, middlewares=(Gists(()),))
+    session = new_session(access, response_class=PartialResponse, middlewares=(PartialObjects(()),))
     found: list[str] = []
     async with session, asyncio.timeout(LIMIT):
         while url is not None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from kok.workload import deferred_close
-from kok.workload.deferred_close import MOST, Lingering
+from kok.workload.deferred_close import MOST, DeferredClose
 
 
 class Clients:
@@ -18,7 +18,7 @@ class Clients:
         self.closed: list[int] = []
         self.changed = asyncio.Event()
 
-    def add(self, to: Lingering, key: str, number: int) -> None:
+    def add(self, to: DeferredClose, key: str, number: int) -> None:
         async def end() -> None:
             self.ended.append(number)
 
@@ -30,7 +30,7 @@ class Clients:
 
 
 async def test_of_one_key_few_are_open_and_none_works() -> None:
-    found, clients = Lingering(), Clients()
+    found, clients = DeferredClose(), Clients()
     for number in range(40):
         clients.add(found, "a", number)
     clients.add(found, "b", 100)
@@ -49,7 +49,7 @@ async def test_one_that_was_replaced_is_closed_a_while_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(deferred_close, "SECONDS", 0.01)
-    found, clients = Lingering(), Clients()
+    found, clients = DeferredClose(), Clients()
     clients.add(found, "a", 1)
     async with asyncio.timeout(60):
         await clients.changed.wait()

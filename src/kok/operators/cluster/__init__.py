@@ -10,7 +10,7 @@ from kok.operators.cluster.cluster.reconcile import ClusterReconciler
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.reconciler import OperatorSpec
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.settings import Settings
 
 
@@ -28,7 +28,7 @@ def operator(settings: Settings) -> OperatorSpec:
         name="cluster",
         reconcilers=(
             ClusterReconciler(own, connections, wakeups),
-            AddonReconciler(own, connections, wakeups, BundleRenderer(Workshop())),
+            AddonReconciler(own, connections, wakeups, BundleRenderer(SandboxPool())),
         ),
         on_stop=stop,
     )

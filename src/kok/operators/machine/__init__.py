@@ -17,16 +17,16 @@ from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import SystemClock
 from kok.runtime.controller.reconciler import OperatorSpec
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.settings import Settings
 
 
 def operator(settings: Settings) -> OperatorSpec:
     """The operator with its four reconcilers."""
     del settings  # The runtime hands them to each pass.
-    own, abandoned, workshop = MachineSettings(), Abandoned(), Workshop()
+    own, abandoned, sandboxes = MachineSettings(), Abandoned(), SandboxPool()
     lists = MachineLists(SystemClock().monotonic)
-    machines = MachineReconciler(own, workshop, lists, abandoned=abandoned)
+    machines = MachineReconciler(own, sandboxes, lists, abandoned=abandoned)
     kubenodes = KubeNodeReconciler(own, lists, abandoned)
     cleaner = Cleaner(machines.hosts, abandoned, machines.keeper)
     following: list[asyncio.Task[None]] = []
@@ -51,7 +51,7 @@ def operator(settings: Settings) -> OperatorSpec:
             kubenodes,
             machines,
             HostReconciler(cleaner, own),
-            ComponentReconciler(Checker(workshop)),
+            ComponentReconciler(Checker(sandboxes)),
         ),
         on_start=start,
         on_stop=stop,

@@ -16,7 +16,7 @@ from kok.kube.objects.ownership import owner_keys
 from kok.runtime.controller.loop import Controller
 from kok.runtime.controller.reconciler import Key, Logger, OperatorSpec, Wake, selected
 from kok.runtime.kopf.isolation import Insights, kopf
-from kok.runtime.kopf.partial_objects import GistResponse, Gists
+from kok.runtime.kopf.partial_objects import PartialObjects, PartialResponse
 
 SERVER_TIMEOUT = 300
 CONNECT_TIMEOUT = 10
@@ -163,7 +163,7 @@ def kopf_registry(operator: OperatorSpec, controllers: Sequence[Controller], acc
         _register_life(registry, controller)
     for kind, interested in wakers.items():
         _register_wakes(registry, kind, interested)
-    gists = Gists(wakers.keys() - whole_kinds(operator))
+    gists = PartialObjects(wakers.keys() - whole_kinds(operator))
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> Any:
@@ -172,7 +172,7 @@ def kopf_registry(operator: OperatorSpec, controllers: Sequence[Controller], acc
             default_namespace=access.namespace,
             # One object that its parser cannot bear would end it, for all objects.
             aiohttp_session=new_session(
-                access, limit=0, response_class=GistResponse, middlewares=(gists,)
+                access, limit=0, response_class=PartialResponse, middlewares=(gists,)
             ),
         )
 

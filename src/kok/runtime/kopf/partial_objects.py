@@ -30,12 +30,12 @@ PAGE_WEIGHT: Final = META.weight // 2
 _ALONE: Final = BARE.replace("MetadataList;", "Metadata;")
 
 
-class GistResponse(aiohttp.ClientResponse):
+class PartialResponse(aiohttp.ClientResponse):
     """An answer whose objects, of a list or line by line, were made small before it is parsed."""
 
     _whole: bytes | None = None
 
-    async def start(self, connection: Any) -> GistResponse:
+    async def start(self, connection: Any) -> PartialResponse:
         """See `aiohttp.ClientResponse`."""
         await super().start(connection)
         if "watch" in self.url.query:
@@ -66,7 +66,7 @@ class GistResponse(aiohttp.ClientResponse):
         return weight(self._whole) <= PAGE_WEIGHT or not several
 
 
-class Gists:
+class PartialObjects:
     """Middleware that asks for metadata alone, and for lists in pages that are not too large."""
 
     def __init__(self, metadata: Collection[Kind]) -> None:
@@ -106,7 +106,7 @@ class Gists:
             if size != asked:
                 request.url = request.url.update_query(limit=str(size))
             response = await handler(request)
-            if response.status >= 400 or not isinstance(response, GistResponse):
+            if response.status >= 400 or not isinstance(response, PartialResponse):
                 return response
             if await response.fits(size > 1):
                 if size < asked:

@@ -67,7 +67,7 @@ class Outcomes:
             del self._sizes[key[0]]
 
 
-class Workshop:
+class SandboxPool:
     """Runs functions aside, each piece of work once: its result is remembered, and so is that it
     took too much."""
 

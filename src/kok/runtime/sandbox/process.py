@@ -44,7 +44,7 @@ class Limits:
     cpu: int = 5
     """Seconds of a processor's time."""
     memory: int = 96
-    """MiB. `Workshop` runs three at a time beside an operator that has 512."""
+    """MiB. `SandboxPool` runs three at a time beside an operator that has 512."""
     output: int = 4
     """MiB of the result as JSON."""
     wall: float = 60.0

@@ -34,7 +34,7 @@ from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.reconciler import Reconciler
 from kok.runtime.process.main import Process
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.settings import Settings
 
 LIMIT = 240.0
@@ -238,7 +238,7 @@ class MortalClusters(Mortal):
         try:
             yield (
                 ClusterReconciler(settings, connections, wakeups),
-                AddonReconciler(settings, connections, wakeups, BundleRenderer(Workshop())),
+                AddonReconciler(settings, connections, wakeups, BundleRenderer(SandboxPool())),
             )
         finally:
             await connections.close()

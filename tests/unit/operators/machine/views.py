@@ -23,7 +23,7 @@ from kok.operators.machine.remote.session import HostMemory, Sessions
 from kok.operators.machine.remote.ssh import Connections, Credentials, Timeouts
 from kok.operators.machine.remote.survey import Found, Identity, Owner, Survey
 from kok.runtime.policy import Policies
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 
 KEY = "SHA256:" + "A" * 43
 CA = pki.new_ca("shop", NOW)
@@ -60,7 +60,7 @@ BOOTSTRAPPED = {
 
 def hosts(policies: Policies) -> Hosts:
     """Hosts of which nothing is known, with credentials by these policies."""
-    credentials = HostCredentials(policies, Workshop())
+    credentials = HostCredentials(policies, SandboxPool())
     return Hosts(Connections(Timeouts(), lambda: 0.0), Sessions(lambda: 0.0), credentials)
 
 

@@ -14,7 +14,7 @@ from kok.kube import kinds
 from kok.kube.budget.cpu_shares import FREE, shares
 from kok.kube.decoding.nesting import too_deep
 from kok.kube.decoding.truncation import lacking
-from kok.runtime.kopf.partial_objects import PAGE_BYTES, GistResponse, Gists
+from kok.runtime.kopf.partial_objects import PAGE_BYTES, PartialObjects, PartialResponse
 
 ADDONS = "/apis/kok.dev/v1alpha1/addons"
 METADATA = "as=PartialObjectMetadata;"
@@ -61,11 +61,11 @@ async def session(api: Api) -> AsyncIterator[ClientSession]:
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    gists = Gists({Addon.info.kind, kinds.SECRET})
+    gists = PartialObjects({Addon.info.kind, kinds.SECRET})
     try:
         async with ClientSession(
             f"http://127.0.0.1:{runner.addresses[0][1]}",
-            response_class=GistResponse,
+            response_class=PartialResponse,
             middlewares=(gists,),
         ) as made:
             yield made

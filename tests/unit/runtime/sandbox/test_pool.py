@@ -11,16 +11,16 @@ import pytest
 
 import kok.operators
 from kok.runtime.clock import FakeClock, settle
-from kok.runtime.sandbox.pool import HONEST, PROBATION, REST, Outcomes, Workshop
+from kok.runtime.sandbox.pool import HONEST, PROBATION, REST, Outcomes, SandboxPool
 from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished
 
 
 class Bench:
-    """A workshop whose work ends when a test says so."""
+    """A sandboxes whose work ends when a test says so."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.workshop = Workshop(run=self.run, clock=self.clock)
+        self.sandboxes = SandboxPool(run=self.run, clock=self.clock)
         self.begun: list[str] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self.outcomes: dict[str, asyncio.Future[str]] = {}
@@ -34,7 +34,7 @@ class Bench:
         """Pieces of work, each of the namespace before its slash."""
         for one in work:
             namespace = one.partition("/")[0]
-            job = self.workshop.run(namespace, str, one, digest=one)
+            job = self.sandboxes.run(namespace, str, one, digest=one)
             self.tasks.append(asyncio.create_task(job))
         await settle()
 
@@ -47,7 +47,7 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    """A workshop."""
+    """A sandboxes."""
     one = Bench()
     yield one
     for task in one.tasks:
@@ -146,4 +146,4 @@ def test_an_operator_has_one_workshop() -> None:
     for operator in ("cluster", "machine"):
         package = Path(kok.operators.__path__[0]) / operator
         text = "".join(file.read_text() for file in package.rglob("*.py"))
-        assert text.count("Workshop()") == 1
+        assert text.count("SandboxPool()") == 1

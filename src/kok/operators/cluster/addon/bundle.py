@@ -27,7 +27,7 @@ from kok.operators.cluster.addon.values import check_values
 from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.controller.reconciler import Key
 from kok.runtime.fairness.slots import FairSlots, GaveWay
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.sandbox.process import TooMuch, Unfinished
 from kok.templating.aside import aside, is_quick
 
@@ -69,9 +69,9 @@ class Bundle:
 class BundleRenderer:
     """Makes bundles; what comes from users is rendered aside, once."""
 
-    def __init__(self, workshop: Workshop, settings: BundleSettings | None = None) -> None:
-        """`workshop` is where templates of users are rendered."""
-        self._workshop = workshop
+    def __init__(self, sandboxes: SandboxPool, settings: BundleSettings | None = None) -> None:
+        """`sandboxes` is where templates of users are rendered."""
+        self._sandboxes = sandboxes
         self._settings = settings or BundleSettings()
         self._room = FairSlots(self._settings.large_at_once, share=1, span=self._settings.span)
         self._large: set[Key] = set()
@@ -135,7 +135,7 @@ class BundleRenderer:
     async def _aside(self, namespace: str, job: RenderJob) -> list[Manifest]:
         """In a process of its own: a template may loop for ever, or ask for all memory there is."""
         try:
-            made = await aside(self._workshop, namespace, run_job, job, job.digest())
+            made = await aside(self._sandboxes, namespace, run_job, job, job.digest())
         except TooMuch as error:
             problem = f"rendering {error}; make the templates and their values simpler"
             raise Invalid(reasons.TEMPLATE_INVALID, problem) from None

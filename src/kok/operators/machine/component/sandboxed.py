@@ -30,7 +30,7 @@ from kok.operators.machine.component.render import (
     validate,
 )
 from kok.operators.machine.remote.survey import Question, Survey
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.sandbox.process import TooMuch, Unfinished
 from kok.templating.aside import aside, is_quick
 
@@ -102,8 +102,8 @@ class Templates:
 class Renderer:
     """Makes Templates; what comes from users is rendered aside, once."""
 
-    def __init__(self, workshop: Workshop) -> None:
-        self._workshop = workshop
+    def __init__(self, sandboxes: SandboxPool) -> None:
+        self._sandboxes = sandboxes
 
     async def templates(
         self, machine: Machine, components: Mapping[str, Component], survey: Survey | None
@@ -128,7 +128,7 @@ class Renderer:
             return Made(error=f"{name}: its params are nested {TOO_DEEP}"), 0
         try:
             namespace = job.machine.namespace
-            said = await aside(self._workshop, namespace, render_job, job, job.digest())
+            said = await aside(self._sandboxes, namespace, render_job, job, job.digest())
         except TooMuch as error:
             return Made(error=f"{name}: rendering {error}; make its templates simpler"), 0
         except Unfinished as error:
@@ -146,8 +146,8 @@ class Renderer:
 class Checker:
     """Says what is wrong with Components whatever the parameters may be."""
 
-    def __init__(self, workshop: Workshop) -> None:
-        self._workshop = workshop
+    def __init__(self, sandboxes: SandboxPool) -> None:
+        self._sandboxes = sandboxes
 
     async def problem(self, component: Component) -> str:
         """A sentence, or nothing. Raises `Unfinished`."""
@@ -163,7 +163,7 @@ class Checker:
         digest = hashlib.sha256(made_of.encode()).hexdigest()
         namespace = component.metadata.namespace
         try:
-            return str(await aside(self._workshop, namespace, check_job, component, digest))
+            return str(await aside(self._sandboxes, namespace, check_job, component, digest))
         except TooMuch as error:
             return f"checking it {error}; make its templates and spec.parameters simpler"
 

@@ -44,7 +44,7 @@ from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 
 PROOF_AGAIN, PROOF_LATER = 1.0, 10.0
 """Seconds after which it is looked again whether a changed kubelet was heard of, at first and later."""
@@ -58,7 +58,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
     def __init__(
         self,
         settings: MachineSettings,
-        workshop: Workshop,
+        sandboxes: SandboxPool,
         lists: MachineLists,
         clock: Clock | None = None,
         abandoned: Abandoned | None = None,
@@ -75,7 +75,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self.hosts = Hosts(
             Connections(timeouts, self.clock.monotonic, bounds),
             Sessions(self.clock.monotonic),
-            HostCredentials(settings, workshop),
+            HostCredentials(settings, sandboxes),
         )
         self.rollout = AccessRollout(self.clock.monotonic)
         self.tenants = Tenants(settings.business_timeout)
@@ -89,7 +89,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             closed=settings.forbidden_ranges,
         )
         self.approver = Approver(self.lists, self.clock.monotonic)
-        self.renderer = Renderer(workshop)
+        self.renderer = Renderer(sandboxes)
         self.phases = metrics.Phases()
         self.abandoned = abandoned or Abandoned()
         self.keeper = Keeper(self.lists.now)

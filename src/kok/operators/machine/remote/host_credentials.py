@@ -10,15 +10,15 @@ from kok.operators.machine.remote.ssh import Credentials, CredentialsError, Keyr
 from kok.operators.machine.remote.ssh.credentials import missing
 from kok.runtime.conditions import Verdict
 from kok.runtime.policy import Policies, wrong_ssh_address, wrong_ssh_secret
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 
 
 class HostCredentials:
     """Credentials for hosts, by the policies of the administrator."""
 
-    def __init__(self, policies: Policies, workshop: Workshop) -> None:
+    def __init__(self, policies: Policies, sandboxes: SandboxPool) -> None:
         self._policies = policies
-        self._keyring = Keyring(workshop)
+        self._keyring = Keyring(sandboxes)
 
     async def of(self, owner: Machine | Host, secret: Manifest | None) -> Credentials | Verdict:
         """Those in the Secret that the object names, or why only people can give them."""

@@ -34,7 +34,7 @@ from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.controller.reconciler import DONE, Pass
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.settings import Settings
 
 STATUS = {"endpoint": "https://192.0.2.10:31443"}
@@ -343,7 +343,9 @@ def removing(
         log=structlog.stdlib.get_logger(),
         settings=Settings(),
     )
-    return AddonReconciler(ClusterSettings(), connections, Wakeups(), BundleRenderer(Workshop())), p
+    return AddonReconciler(
+        ClusterSettings(), connections, Wakeups(), BundleRenderer(SandboxPool())
+    ), p
 
 
 async def test_one_request_that_fails_leaves_nothing_behind() -> None:

@@ -16,7 +16,7 @@ from kok.operators.cluster.addon.bundle import Bundle, BundleRenderer, BundleSet
 from kok.operators.cluster.addon.context import TemplateContext, context_of
 from kok.runtime.clock import settle
 from kok.runtime.controller.errors import Invalid, Wait
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.sandbox.process import Limits, Unfinished, aside
 
 CONFIGMAP = """\
@@ -36,7 +36,7 @@ PATIENT = Limits(cpu=2, wall=600.0)
 
 
 def renderer(run: Any = aside, **settings: Any) -> BundleRenderer:
-    return BundleRenderer(Workshop(run=run, limits=PATIENT), BundleSettings(**settings))
+    return BundleRenderer(SandboxPool(run=run, limits=PATIENT), BundleSettings(**settings))
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.reconciler import Pass
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.settings import Settings
 
 DEPLOYMENT: Manifest = {
@@ -274,7 +274,7 @@ async def test_the_condition_of_an_addon_quotes_its_pods_after_a_while(
     connections: Any = SimpleNamespace(get=lambda _key: SimpleNamespace(kube=kube, watches=None))
     p = a_pass(since)
     result = await AddonReconciler(
-        ClusterSettings(), connections, Wakeups(), BundleRenderer(Workshop())
+        ClusterSettings(), connections, Wakeups(), BundleRenderer(SandboxPool())
     ).reconcile(p)
     for type_ in ("Healthy", "Ready"):
         found = p.status.condition(type_)

@@ -14,7 +14,7 @@ from kok.operators.cluster.addon.bundle import Bundle, BundleRenderer
 from kok.operators.cluster.addon.context import context_of
 from kok.operators.cluster.addon.render import Template, builtin, render
 from kok.runtime.controller.errors import Invalid
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 
 
 async def bundle(name: str, values: dict[str, Any], version: str = "1.37.1") -> Bundle:
@@ -24,7 +24,7 @@ async def bundle(name: str, values: dict[str, Any], version: str = "1.37.1") -> 
     assert context is not None
     spec = {"cluster": "shop", "source": {"builtin": name}, "values": values}
     addon = Addon.parse({"metadata": {"name": "a", "namespace": "ns"}, "spec": spec})
-    return await BundleRenderer(Workshop()).bundle(cast("Kube", None), addon, context)
+    return await BundleRenderer(SandboxPool()).bundle(cast("Kube", None), addon, context)
 
 
 @pytest.mark.parametrize(

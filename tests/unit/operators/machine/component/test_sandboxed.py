@@ -15,7 +15,7 @@ from kok.operators.machine import reasons
 from kok.operators.machine.component.render import ComponentError, question, rendered
 from kok.operators.machine.component.sandboxed import Checker, Renderer, Templates, ours
 from kok.operators.machine.machine import decide
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.sandbox.process import Limits, Unfinished, aside
 
 PATIENT = Limits(cpu=2, wall=600.0)
@@ -45,7 +45,7 @@ async def templates(renderer: Renderer, component: Component) -> Templates:
 
 async def test_a_users_component_comes_out_as_it_would_in_the_operator() -> None:
     component = tool(dependsOn=["runc"])
-    found = await templates(Renderer(Workshop(limits=PATIENT)), component)
+    found = await templates(Renderer(SandboxPool(limits=PATIENT)), component)
     assert found.made
     assert found.question(component, MACHINE, GIVEN) == question(component, MACHINE, GIVEN)
     here = rendered(component, MACHINE, GIVEN, SURVEY)
@@ -54,13 +54,17 @@ async def test_a_users_component_comes_out_as_it_would_in_the_operator() -> None
 
 async def test_before_the_host_is_known_there_is_a_question() -> None:
     component = tool()
-    found = await Renderer(Workshop(limits=PATIENT)).templates(MACHINE, {"tool": component}, None)
+    found = await Renderer(SandboxPool(limits=PATIENT)).templates(
+        MACHINE, {"tool": component}, None
+    )
     assert found.question(component, MACHINE, GIVEN).paths == ("/etc/tool/a",)
 
 
 async def test_a_component_that_no_machine_can_use_says_so() -> None:
     component = tool(parameters={"default": "\U0001f600" * 500_000})
-    assert "more than 4 MiB of memory" in await Checker(Workshop(limits=PATIENT)).problem(component)
+    assert "more than 4 MiB of memory" in await Checker(SandboxPool(limits=PATIENT)).problem(
+        component
+    )
 
 
 async def test_what_one_machines_components_come_to_is_bounded() -> None:
@@ -70,7 +74,7 @@ async def test_what_one_machines_components_come_to_is_bounded() -> None:
     components = {
         name: tool("{{ 'x' * 1900000 }}", name=name, version="1") for name in ("c0", "c1", "c2")
     }
-    found = await Renderer(Workshop(limits=PATIENT)).templates(machine, components, SURVEY)
+    found = await Renderer(SandboxPool(limits=PATIENT)).templates(machine, components, SURVEY)
     made = [found.made[f"c{i}-1"] for i in range(3)]
     assert [one.rendered is not None for one in made] == [True, True, False]
     assert "more than 4 MiB of memory" in made[2].error
@@ -79,7 +83,7 @@ async def test_what_one_machines_components_come_to_is_bounded() -> None:
 @pytest.mark.parametrize(("text", "words"), [ENDLESS, GREEDY], ids=["time", "memory"])
 async def test_a_template_takes_no_more_than_it_may(text: str, words: str) -> None:
     component = tool(install=text)
-    found = await templates(Renderer(Workshop(limits=PATIENT)), component)
+    found = await templates(Renderer(SandboxPool(limits=PATIENT)), component)
     with pytest.raises(ComponentError, match=re.escape(f"Component tool-1.0: rendering {words}")):
         found.question(component, MACHINE, GIVEN)
 
@@ -88,7 +92,7 @@ async def test_the_machine_says_what_is_wrong_with_the_templates() -> None:
     component = tool(install=ENDLESS[0])
     given = machine_view(MACHINE, seen(complete=False))
     world = replace(given.objects, components={"tool": component})
-    found = await templates(Renderer(Workshop(limits=PATIENT)), component)
+    found = await templates(Renderer(SandboxPool(limits=PATIENT)), component)
     step = decide.decide(replace(given, objects=world, templates=found)).step
     assert step.refusal is not None
     assert step.refusal.reason == reasons.COMPONENT_INVALID
@@ -97,7 +101,7 @@ async def test_the_machine_says_what_is_wrong_with_the_templates() -> None:
 
 async def test_what_only_a_host_shows_to_be_wrong_is_said_once_it_is_known() -> None:
     component = tool(install="{{ facts.nothing }}")
-    found = await templates(Renderer(Workshop(limits=PATIENT)), component)
+    found = await templates(Renderer(SandboxPool(limits=PATIENT)), component)
     assert found.question(component, MACHINE, GIVEN).paths
     with pytest.raises(ComponentError, match=r"Component tool-1\.0: scripts\.install"):
         found.rendered(component, MACHINE, GIVEN, SURVEY)
@@ -112,7 +116,7 @@ async def test_the_same_is_rendered_once() -> None:
     async def never(*_: object) -> Any:
         raise AssertionError("rendered again")
 
-    renderer = Renderer(Workshop(run=counted, limits=PATIENT))
+    renderer = Renderer(SandboxPool(run=counted, limits=PATIENT))
     first = await templates(renderer, tool())
     run = never
     # Another look at the same host, at another time and with other free space.
@@ -130,7 +134,7 @@ async def test_a_process_that_came_to_no_end_is_tried_again() -> None:
             raise kills.pop()
         return await aside(*given)
 
-    renderer, component = Renderer(Workshop(run=killed_once, limits=PATIENT)), tool()
+    renderer, component = Renderer(SandboxPool(run=killed_once, limits=PATIENT)), tool()
     found = await templates(renderer, component)
     with pytest.raises(ComponentError, match="rendering ended with -9; it is tried again"):
         found.question(component, MACHINE, GIVEN)
@@ -146,7 +150,7 @@ async def test_what_comes_with_kok_needs_no_process_unless_its_parameters_are_hu
         return await aside(function, job, limits)
 
     components = {name: builders.builtin(name) for name in builders.VERSIONS}
-    renderer = Renderer(Workshop(run=noted, limits=PATIENT))
+    renderer = Renderer(SandboxPool(run=noted, limits=PATIENT))
     found = await renderer.templates(builders.machine(), components, SURVEY)
     assert not found.made
 
@@ -170,7 +174,9 @@ async def test_a_schema_whose_pattern_never_ends_stops_nobody() -> None:
     machine = builders.machine(
         components=[{"name": "tool", "version": "1.0", "params": {"word": "a" * 60 + "!"}}]
     )
-    found = await Renderer(Workshop(limits=PATIENT)).templates(machine, {"tool": component}, SURVEY)
+    found = await Renderer(SandboxPool(limits=PATIENT)).templates(
+        machine, {"tool": component}, SURVEY
+    )
     with pytest.raises(ComponentError, match="took longer than 2 s"):
         found.question(component, machine, {"word": "a" * 60 + "!"})
 
@@ -182,7 +188,7 @@ async def test_a_component_is_checked_aside_and_once() -> None:
         asked.append(component.name)
         return await aside(function, component, limits)
 
-    checker = Checker(Workshop(run=noted, limits=PATIENT))
+    checker = Checker(SandboxPool(run=noted, limits=PATIENT))
     deep = tool(install="{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", version="2.0")
     for _ in range(2):
         assert await checker.problem(tool()) == ""
@@ -207,10 +213,10 @@ async def test_parameters_and_schemas_without_end_are_refused() -> None:
     kubelet = next(c for c in machine.spec.components if c.name == "kubelet")
     kubelet.params["config"] = deep
     component = builders.builtin("kubelet")
-    found = await Renderer(Workshop(limits=PATIENT)).templates(
+    found = await Renderer(SandboxPool(limits=PATIENT)).templates(
         machine, {"kubelet": component}, SURVEY
     )
     with pytest.raises(ComponentError, match="its params are nested deeper than 64 levels"):
         found.question(component, machine, kubelet.params)
-    problem = await Checker(Workshop(limits=PATIENT)).problem(tool(parameters=deep))
+    problem = await Checker(SandboxPool(limits=PATIENT)).problem(tool(parameters=deep))
     assert problem == "spec.parameters is nested deeper than 64 levels; make them flatter"

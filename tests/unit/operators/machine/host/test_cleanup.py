@@ -29,7 +29,7 @@ from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE, Pass
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.settings import Settings
 
 VICTIM = "11111111-2222-3333-4444-555555555555"
@@ -44,7 +44,7 @@ async def machines() -> AsyncIterator[MachineReconciler]:
     """The parts of the operator that Hosts share with Machines."""
     clock = FakeClock(NOW)
     settings = MachineSettings(forbidden_ranges=[])
-    made = MachineReconciler(settings, Workshop(), MachineLists(clock.monotonic), clock=clock)
+    made = MachineReconciler(settings, SandboxPool(), MachineLists(clock.monotonic), clock=clock)
     yield made
     await made.close()
 

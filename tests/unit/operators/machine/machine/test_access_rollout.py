@@ -19,7 +19,7 @@ from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.remote.join import ClusterEndpoint
 from kok.operators.machine.settings import MachineSettings
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 
 SINCE = "2026-11-02T11:00:00Z"
 SHOP, OTHER = ("team-a", "shop"), ("team-b", "shop")
@@ -79,7 +79,7 @@ class Turning(MachineReconciler):
     """Decides for Machines that are seen as they are given, and does nothing at hosts."""
 
     def __init__(self) -> None:
-        super().__init__(MachineSettings(), Workshop(), MachineLists(lambda: 0.0))
+        super().__init__(MachineSettings(), SandboxPool(), MachineLists(lambda: 0.0))
         self.rollout = settled()
 
     def decided(self, given: MachineView, *, paused: bool = False) -> Step:

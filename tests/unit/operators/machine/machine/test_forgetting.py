@@ -25,7 +25,7 @@ from kok.runtime.clock import FakeClock, settle
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.passes import Passes, Tools
 from kok.runtime.controller.reconciler import Pass, Reconciler
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.settings import Settings
 
 FINALIZER = "kok.dev/machine-operator"
@@ -61,7 +61,7 @@ def kept(reconciler: MachineReconciler) -> list[int]:
 async def test_machines_whose_finalizer_is_taken_away_leave_nothing(
     api: FakeApi, kube: Kube
 ) -> None:
-    reconciler = MachineReconciler(MachineSettings(), Workshop(), MachineLists(time.monotonic))
+    reconciler = MachineReconciler(MachineSettings(), SandboxPool(), MachineLists(time.monotonic))
     runs = passes(kube, reconciler)
     for i in range(20):
         name, uid = f"m{i}", f"uid-{i}"
@@ -132,7 +132,7 @@ def host(used: str) -> Host:
 
 
 async def test_a_host_that_is_gone_ends_its_clean_up(api: FakeApi, kube: Kube) -> None:
-    machines = MachineReconciler(MachineSettings(), Workshop(), MachineLists(time.monotonic))
+    machines = MachineReconciler(MachineSettings(), SandboxPool(), MachineLists(time.monotonic))
     cleaner = Cleaner(machines.hosts, machines.abandoned, machines.keeper)
     reconciler = HostReconciler(cleaner, MachineSettings())
     for used in ("u1", "u2", "u3"):

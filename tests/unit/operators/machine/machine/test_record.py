@@ -28,7 +28,7 @@ from kok.operators.machine.remote.ssh import Credentials, Expected, Target
 from kok.operators.machine.remote.survey import Found
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.controller.reconciler import Pass
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 
 HEARD = "2026-11-02T12:00:00Z"
 OTHER = "SHA256:" + "B" * 43
@@ -91,7 +91,7 @@ class Prepared(MachineReconciler):
     """One that has seen what it is given, and looks after nothing but the host."""
 
     def __init__(self, given: MachineView, context: StepContext) -> None:
-        super().__init__(MachineSettings(), Workshop(), MachineLists(lambda: 0.0))
+        super().__init__(MachineSettings(), SandboxPool(), MachineLists(lambda: 0.0))
         self.given, self.context = given, context
 
     async def observe(self, p: Pass[Machine]) -> MachineView:

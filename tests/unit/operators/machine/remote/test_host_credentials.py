@@ -25,7 +25,7 @@ from kok.operators.machine.remote.ssh.errors import HostForbidden
 from kok.operators.machine.remote.ssh.login import connect, scan
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.policy import Policies
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 
 
 class Secrets:
@@ -153,7 +153,7 @@ async def test_a_public_address_is_judged_where_somebody_chose_it(chosen: bool) 
     """Where it is what KOK found out of meta nodes, these may be where tenants must not lead."""
     settings = MachineSettings(business_api="public", forbidden_ranges=("127.0.0.0/8", "::1/128"))
     endpoint: dict[str, Any] = {"endpoint": {"host": "localhost"}} if chosen else {}
-    reconciler = MachineReconciler(settings, Workshop(), MachineLists(time.monotonic))
+    reconciler = MachineReconciler(settings, SandboxPool(), MachineLists(time.monotonic))
     kube: Any = Shop("https://localhost:1", **endpoint)
     world = await reconciler.observer.observe(kube, builders.machine(), others=False, since=0.0)
     assert world.tenant is not None

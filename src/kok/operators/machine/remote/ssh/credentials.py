@@ -15,7 +15,7 @@ from asyncssh.packet import PacketDecodeError, SSHPacket
 
 from kok.api.meta import Manifest
 from kok.pki import effort
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished
 
 PRIVATE_KEY = "ssh-privatekey"
@@ -55,9 +55,9 @@ def missing(namespace: str, name: str) -> str:
 class Keyring:
     """Makes credentials of Secrets, each content once."""
 
-    def __init__(self, workshop: Workshop, limits: Limits = LIMITS) -> None:
+    def __init__(self, sandboxes: SandboxPool, limits: Limits = LIMITS) -> None:
         """`limits`: what reading one key may take."""
-        self._workshop = workshop
+        self._sandboxes = sandboxes
         self._limits = limits
 
     async def credentials(self, secret: Manifest) -> Credentials:
@@ -106,7 +106,7 @@ class Keyring:
         given = (block, passphrase)
         digest = hashlib.sha256(b"\0".join((block, passphrase or b""))).hexdigest()
         try:
-            said = await self._workshop.run(
+            said = await self._sandboxes.run(
                 namespace, reveal, given, digest=f"ssh {digest}", limits=self._limits
             )
         except TooMuch as error:

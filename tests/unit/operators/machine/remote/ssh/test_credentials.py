@@ -10,7 +10,7 @@ import pytest
 
 from kok.operators.machine.remote.ssh import Credentials, CredentialsError, Keyring
 from kok.pki import encode
-from kok.runtime.sandbox.pool import Workshop
+from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.sandbox.process import Limits, TooMuch, aside
 
 KEY = asyncssh.generate_private_key("ssh-ed25519")
@@ -25,7 +25,7 @@ def secret(**data: str | bytes) -> dict[str, Any]:
 
 
 async def credentials_of(given: dict[str, Any]) -> Credentials:
-    return await Keyring(Workshop()).credentials(given)
+    return await Keyring(SandboxPool()).credentials(given)
 
 
 async def refused(given: dict[str, Any]) -> str:
@@ -95,7 +95,7 @@ async def test_a_key_that_takes_for_ever_to_decrypt_is_refused_and_not_tried_aga
         tries += 1
         return await aside(*given)
 
-    keyring = Keyring(Workshop(run=counted), Limits(cpu=1, wall=600.0))
+    keyring = Keyring(SandboxPool(run=counted), Limits(cpu=1, wall=600.0))
     given = secret(ssh_privatekey=endless(2**32 - 1), passphrase="s3cret")
     for _ in range(2):
         with pytest.raises(CredentialsError, match=r"took longer than 1 s to read.*ssh-keygen -p"):
@@ -115,7 +115,7 @@ async def test_an_rsa_key_of_too_many_bits_is_refused_before_the_loop_works_on_i
         asked.append(given)
         raise TooMuch("took longer than 5 s")
 
-    keyring = Keyring(Workshop(run=noted))
+    keyring = Keyring(SandboxPool(run=noted))
     with pytest.raises(CredentialsError, match="use RSA with 2048 to 4096 bits or Ed25519"):
         await keyring.credentials(secret(ssh_privatekey=text))
     assert asked, "read aside"
