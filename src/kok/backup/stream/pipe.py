@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from kok.backup.encryption.encryption import MAGIC, UNBOUND, Decryptor, Encryptor, Key, Whose
 from kok.backup.errors import WorkerError
 from kok.backup.reasons import Reason
-from kok.backup.stream.trailer import SIZE as TRAILER
-from kok.backup.stream.trailer import Trailer
+from kok.backup.stream.checksum import SIZE as TRAILER
+from kok.backup.stream.checksum import Trailer
 
 
 class Seen:

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from kok.api.meta import Kind, Manifest
+from kok.kube.concurrency import all_of
 from kok.kube.errors import Conflict
 from kok.kube.objects.children import LEAVING, children_of
 from kok.kube.objects.ownership import owned_by, owner_labels
-from kok.kube.objects.together import all_of
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import Pass
 

@@ -11,10 +11,10 @@ from kok.kube import kinds
 from kok.kube.apply.prune import loosen
 from kok.kube.apply.serverside import ensure, stamped
 from kok.kube.client import Kube
+from kok.kube.concurrency import all_of
 from kok.kube.errors import AlreadyExists
 from kok.kube.objects.children import whole_of
 from kok.kube.objects.ownership import held, owned, owned_by
-from kok.kube.objects.together import all_of
 from kok.runtime.children.rules import ChildRules
 from kok.runtime.children.takeover import check_takeover
 from kok.runtime.controller.errors import Wait

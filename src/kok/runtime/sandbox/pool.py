@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.fairness.slots import FairSlots
-from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished, aside
+from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished, run_limited
 
 LIGHT: Final = 2
 """Processes at a time for namespaces of which nothing bad is known."""
@@ -30,7 +30,7 @@ KEPT_EACH: Final = 256 * 1024
 _OVERHEAD: Final = 256
 
 Key = tuple[str, str]
-Aside = Callable[[Callable[[Any], Any], Any, Limits], Any]
+Runner = Callable[[Callable[[Any], Any], Any, Limits], Any]
 
 
 class Outcomes:
@@ -74,7 +74,7 @@ class SandboxPool:
     def __init__(
         self,
         *,
-        run: Aside = aside,
+        run: Runner = run_limited,
         clock: Clock | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -100,7 +100,7 @@ class SandboxPool:
         digest: str,
         limits: Limits | None = None,
     ) -> Any:
-        """What the function returns; see `aside`. The same `digest` means the same work."""
+        """What the function returns; see `run_limited`. The same `digest` means the same work."""
         key = (namespace, digest)
         known = self._outcomes.find(key)
         if known is not None:

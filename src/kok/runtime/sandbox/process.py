@@ -67,7 +67,7 @@ class Unfinished(Exception):
         self.cpu = cpu
 
 
-async def aside(function: Callable[[Any], Any], argument: Any, limits: Limits) -> Any:
+async def run_limited(function: Callable[[Any], Any], argument: Any, limits: Limits) -> Any:
     """What the function returns, after a journey through JSON.
 
     It must be one of a module, its argument one that can be pickled. Raises `TooMuch`, for which

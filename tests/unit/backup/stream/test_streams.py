@@ -15,8 +15,8 @@ from kok.backup.encryption import encryption
 from kok.backup.encryption.encryption import CHUNK, MAGIC, UNBOUND, Decryptor, Encryptor, Key, Whose
 from kok.backup.errors import WorkerError
 from kok.backup.reasons import Reason
+from kok.backup.stream.checksum import Trailer
 from kok.backup.stream.pipe import Incoming, Outgoing
-from kok.backup.stream.trailer import Trailer
 
 KEY, OTHER = Key(b"k" * 32), Key(b"o" * 32)
 MADE = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)

@@ -12,9 +12,9 @@ from kok.kube import kinds
 from kok.kube.budget.limits import MIB
 from kok.kube.budget.pass_memory import Holding, NeedsRoom
 from kok.kube.client import Kube
+from kok.kube.concurrency import asking
 from kok.kube.decoding.strip import NAMED, slim, unrecorded
 from kok.kube.errors import TooLarge
-from kok.kube.objects.together import asking
 
 SECRETS = "/api/v1/namespaces/ns/secrets"
 

@@ -19,7 +19,7 @@ from kok.operators.etcd.etcdcluster.certificates import certificates
 from kok.operators.etcd.etcdcluster.conditions import figures, verdicts
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Obstacle
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
-from kok.operators.etcd.etcdcluster.conditions.told import tell
+from kok.operators.etcd.etcdcluster.conditions.report import tell
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observed.model import Answer, Observed

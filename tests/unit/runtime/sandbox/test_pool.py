@@ -16,7 +16,7 @@ from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished
 
 
 class Bench:
-    """A sandboxes whose work ends when a test says so."""
+    """Sandboxes whose work ends when a test says so."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -26,7 +26,7 @@ class Bench:
         self.outcomes: dict[str, asyncio.Future[str]] = {}
 
     async def run(self, _function: Callable[[Any], Any], argument: Any, _limits: Limits) -> str:
-        """See `aside`."""
+        """See `run_limited`."""
         self.begun.append(argument)
         return await self.outcomes.setdefault(argument, asyncio.get_running_loop().create_future())
 
@@ -47,7 +47,7 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    """A sandboxes."""
+    """Sandboxes."""
     one = Bench()
     yield one
     for task in one.tasks:
@@ -141,7 +141,7 @@ def test_who_has_much_remembered_pushes_out_his_own() -> None:
     assert outcomes.find(("loud", "99")) is not None
 
 
-def test_an_operator_has_one_workshop() -> None:
+def test_an_operator_has_one_pool_of_sandboxes() -> None:
     """Of several each would have its own processes, and its own memory beside the operator's."""
     for operator in ("cluster", "machine"):
         package = Path(kok.operators.__path__[0]) / operator

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished, aside, processor_time
+from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished, processor_time, run_limited
 
 PATIENT = 600.0
 """Seconds: the machine may have other things to do than to start a process."""
 
 
 async def test_a_result_comes_back() -> None:
-    assert await aside(statistics.mean, [1, 2, 3], Limits(wall=PATIENT)) == 2
+    assert await run_limited(statistics.mean, [1, 2, 3], Limits(wall=PATIENT)) == 2
 
 
 @pytest.mark.parametrize(
@@ -37,14 +37,14 @@ async def test_who_wants_too_much_is_told_what(
     function: Callable[[Any], Any], argument: object, limits: Limits, words: str
 ) -> None:
     with pytest.raises(TooMuch) as caught:
-        await aside(function, argument, limits)
+        await run_limited(function, argument, limits)
     assert str(caught.value) == words
 
 
 async def test_a_process_that_hangs_is_given_up() -> None:
     begin = time.monotonic()
     with pytest.raises(Unfinished, match=r"was given up after 0 s"):
-        await aside(time.sleep, PATIENT, Limits(wall=0.2))
+        await run_limited(time.sleep, PATIENT, Limits(wall=0.2))
     assert time.monotonic() - begin < PATIENT
 
 
@@ -53,8 +53,8 @@ async def test_a_process_learns_nothing_of_the_operators_environment(
 ) -> None:
     for name in ("KUBERNETES_SERVICE_HOST", "KUBECONFIG", "AWS_SECRET_ACCESS_KEY", "KOK_PASSES"):
         monkeypatch.setenv(name, "of the operator")
-        assert await aside(os.getenv, name, Limits(wall=PATIENT)) is None
-    assert await aside(os.getenv, "PATH", Limits(wall=PATIENT)) == os.environ["PATH"]
+        assert await run_limited(os.getenv, name, Limits(wall=PATIENT)) is None
+    assert await run_limited(os.getenv, "PATH", Limits(wall=PATIENT)) == os.environ["PATH"]
 
 
 async def test_how_long_a_process_was_at_work_is_known() -> None:
@@ -67,7 +67,7 @@ async def test_how_long_a_process_was_at_work_is_known() -> None:
 
 async def test_a_process_that_fails_is_no_result_and_tells_no_secret() -> None:
     with pytest.raises(TooMuch) as caught:
-        await aside(json.loads, "hunter2", Limits(wall=PATIENT))
+        await run_limited(json.loads, "hunter2", Limits(wall=PATIENT))
     assert str(caught.value) == "broke down"
 
 
@@ -76,11 +76,11 @@ async def test_what_is_nested_too_deeply_is_refused_and_not_tried_again() -> Non
     for _ in range(5000):
         deep = [deep]
     with pytest.raises(TooMuch, match="nested"):
-        await aside(repr, deep, Limits(wall=PATIENT))
+        await run_limited(repr, deep, Limits(wall=PATIENT))
     with pytest.raises(TooMuch, match="nested"):
-        await aside(ast.literal_eval, "-" * 5000 + "1", Limits(wall=PATIENT))
+        await run_limited(ast.literal_eval, "-" * 5000 + "1", Limits(wall=PATIENT))
 
 
 async def test_a_process_that_somebody_kills_is_no_fault_of_the_work() -> None:
     with pytest.raises(Unfinished, match="ended with -9"):
-        await aside(signal.raise_signal, signal.SIGKILL, Limits(wall=PATIENT))
+        await run_limited(signal.raise_signal, signal.SIGKILL, Limits(wall=PATIENT))

@@ -10,8 +10,8 @@ from kok.api.cluster.addon import Addon, AppliedObject
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.concurrency import all_of
 from kok.kube.errors import Conflict, KubeError, NotFound, TooLarge, Unreachable
-from kok.kube.objects.together import all_of
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.health import Workload, workload_of
 from kok.operators.cluster.businesscluster.apply import Refused, apply_each, named

@@ -29,7 +29,7 @@ from kok.runtime.controller.reconciler import Key
 from kok.runtime.fairness.slots import FairSlots, GaveWay
 from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.sandbox.process import TooMuch, Unfinished
-from kok.templating.aside import aside, is_quick
+from kok.templating.sandboxed import is_quick, render_sandboxed
 
 LOOK_AGAIN = 60.0
 """Seconds after which a ConfigMap is read again; it carries no mark by which it could be watched."""
@@ -135,7 +135,7 @@ class BundleRenderer:
     async def _aside(self, namespace: str, job: RenderJob) -> list[Manifest]:
         """In a process of its own: a template may loop for ever, or ask for all memory there is."""
         try:
-            made = await aside(self._sandboxes, namespace, run_job, job, job.digest())
+            made = await render_sandboxed(self._sandboxes, namespace, run_job, job, job.digest())
         except TooMuch as error:
             problem = f"rendering {error}; make the templates and their values simpler"
             raise Invalid(reasons.TEMPLATE_INVALID, problem) from None

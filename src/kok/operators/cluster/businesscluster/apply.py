@@ -10,8 +10,8 @@ from typing import TypeVar
 from kok.api.meta import Manifest
 from kok.kube.apply.untrusted import settle
 from kok.kube.client import Kube
+from kok.kube.concurrency import all_of
 from kok.kube.errors import KubeError, Unreachable, lean
-from kok.kube.objects.together import all_of
 from kok.runtime.controller.errors import ReconcileStop
 
 T = TypeVar("T")

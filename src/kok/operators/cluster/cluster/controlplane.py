@@ -10,8 +10,8 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.apply.prune import prune, release
+from kok.kube.concurrency import all_of
 from kok.kube.errors import InvalidObject
-from kok.kube.objects.together import all_of
 from kok.operators.cluster import naming, reasons
 from kok.operators.cluster.cluster.children import RULES
 from kok.operators.cluster.cluster.decide import Decision, keys_hash

@@ -12,11 +12,11 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.apply.prune import release
+from kok.kube.concurrency import all_of
 from kok.kube.decoding.truncation import ANYTHING, FREE_FORM
 from kok.kube.lists.tolerant import listed
 from kok.kube.objects.children import LEAVING, few, reference_to
 from kok.kube.objects.ownership import brought, controlled, owned_by, owner_labels
-from kok.kube.objects.together import all_of
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.children import RULES, keep_whole
 from kok.operators.cluster.cluster.observe import ADDON, ETCD

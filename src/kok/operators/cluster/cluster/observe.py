@@ -15,13 +15,13 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.concurrency import asking
 from kok.kube.decoding.strip import slim
 from kok.kube.errors import Forbidden
 from kok.kube.lists.tolerant import Listed, listed
 from kok.kube.objects.children import few, is_whole, reference_to
 from kok.kube.objects.ownership import controlled, owner_labels
 from kok.kube.objects.pods import pod_gist
-from kok.kube.objects.together import asking
 from kok.operators.cluster.cluster.caches import MachineAddressCache, MetaNodeCache
 from kok.operators.cluster.cluster.children import RULES, keep_children, keep_whole
 from kok.operators.cluster.endpoint import MetaNode

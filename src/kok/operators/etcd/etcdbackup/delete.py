@@ -11,8 +11,8 @@ from kok.api.etcd.store import BackupWorker
 from kok.api.meta import Manifest
 from kok.backup import spec as worker
 from kok.kube import kinds
+from kok.kube.concurrency import all_of
 from kok.kube.errors import AlreadyExists, KubeError
-from kok.kube.objects.together import all_of
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.jobs import manifest as render
 from kok.operators.etcd.jobs import outcome, owned, preconditions, work

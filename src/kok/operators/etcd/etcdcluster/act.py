@@ -17,8 +17,8 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.apply.prune import prune
 from kok.kube.apply.serverside import ensure_all
+from kok.kube.concurrency import all_of
 from kok.kube.errors import AlreadyExists
-from kok.kube.objects.together import all_of
 from kok.operators.etcd import clusterstatus, naming, reasons
 from kok.operators.etcd.etcdcluster import delete, render
 from kok.operators.etcd.etcdcluster.backups import scheduled, sealedkeys

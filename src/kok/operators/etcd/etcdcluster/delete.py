@@ -10,10 +10,10 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
+from kok.kube.concurrency import all_of
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.errors import NotFound
 from kok.kube.objects.ownership import owned_by
-from kok.kube.objects.together import all_of
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observed.children import read_children
 from kok.operators.etcd.etcdcluster.observed.model import Observed

@@ -12,9 +12,9 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.concurrency import asking
 from kok.kube.errors import Forbidden, KubeError
 from kok.kube.objects.children import is_whole
-from kok.kube.objects.together import asking
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.backups import scheduled
 from kok.operators.etcd.etcdcluster.members import roles

@@ -17,7 +17,7 @@ from kok.operators.etcd import clusterstatus, metrics, reasons
 from kok.operators.etcd.etcdcluster import decide, delete
 from kok.operators.etcd.etcdcluster.act import act
 from kok.operators.etcd.etcdcluster.backups import scheduled
-from kok.operators.etcd.etcdcluster.conditions import figures, told
+from kok.operators.etcd.etcdcluster.conditions import figures, report
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.members import roles
@@ -105,7 +105,7 @@ class EtcdClusters(Staged[EtcdCluster, View, Decision, Outcome]):
         """What was judged, and what acting found out beside it; then figures, and metrics."""
         del ended
         obj = p.obj.model_copy(update={"status": p.status})
-        told.tell(
+        report.tell(
             p.status,
             decision.verdicts,
             decision.phase,

@@ -14,8 +14,8 @@ from kok.backup import spec as worker
 from kok.backup.reasons import Reason
 from kok.backup.report import Report
 from kok.kube import kinds
+from kok.kube.concurrency import all_of
 from kok.kube.errors import AlreadyExists
-from kok.kube.objects.together import all_of
 from kok.operators.etcd import reasons
 from kok.operators.etcd.backups.compatibility import misfit, other_origin
 from kok.operators.etcd.backups.stored import BAD, described, is_good, stored_backup

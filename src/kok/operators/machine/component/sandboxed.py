@@ -32,7 +32,7 @@ from kok.operators.machine.component.render import (
 from kok.operators.machine.remote.survey import Question, Survey
 from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.sandbox.process import TooMuch, Unfinished
-from kok.templating.aside import aside, is_quick
+from kok.templating.sandboxed import is_quick, render_sandboxed
 
 TOO_DEEP = f"deeper than {ALLOWED} levels; make them flatter"
 HELD_MOST = 4 * MIB
@@ -128,7 +128,7 @@ class Renderer:
             return Made(error=f"{name}: its params are nested {TOO_DEEP}"), 0
         try:
             namespace = job.machine.namespace
-            said = await aside(self._sandboxes, namespace, render_job, job, job.digest())
+            said = await render_sandboxed(self._sandboxes, namespace, render_job, job, job.digest())
         except TooMuch as error:
             return Made(error=f"{name}: rendering {error}; make its templates simpler"), 0
         except Unfinished as error:
@@ -163,7 +163,9 @@ class Checker:
         digest = hashlib.sha256(made_of.encode()).hexdigest()
         namespace = component.metadata.namespace
         try:
-            return str(await aside(self._sandboxes, namespace, check_job, component, digest))
+            return str(
+                await render_sandboxed(self._sandboxes, namespace, check_job, component, digest)
+            )
         except TooMuch as error:
             return f"checking it {error}; make its templates and spec.parameters simpler"
 

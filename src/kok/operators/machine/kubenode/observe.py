@@ -15,12 +15,12 @@ from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube import kinds
+from kok.kube.concurrency import asking
 from kok.kube.decoding.strip import unrecorded
 from kok.kube.decoding.truncation import FREE_FORM, refuse
 from kok.kube.lists.tolerant import Listed, listed
 from kok.kube.objects.machines import some
 from kok.kube.objects.ownership import owned_by, owner_labels
-from kok.kube.objects.together import asking
 from kok.operators.machine.kubenode import claims
 from kok.operators.machine.machine.observe import OPERATOR, endpoint_of, machine_identity
 from kok.operators.machine.machine_lists import MachineLists

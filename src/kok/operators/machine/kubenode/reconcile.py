@@ -16,13 +16,13 @@ from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine, MachineComponent
 from kok.api.meta import Manifest
 from kok.kube.apply.serverside import ensure_all
+from kok.kube.concurrency import asking
 from kok.kube.decoding.strip import unrecorded
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.errors import InvalidObject
 from kok.kube.http import dial, inbound
 from kok.kube.lists.tolerant import listed
 from kok.kube.objects.ownership import refers_to
-from kok.kube.objects.together import asking
 from kok.operators.machine import reasons
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.kubenode import claims, conditions, decide, delete, render, rollout

@@ -17,7 +17,7 @@ from kok.operators.cluster.addon.context import TemplateContext, context_of
 from kok.runtime.clock import settle
 from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.sandbox.pool import SandboxPool
-from kok.runtime.sandbox.process import Limits, Unfinished, aside
+from kok.runtime.sandbox.process import Limits, Unfinished, run_limited
 
 CONFIGMAP = """\
 apiVersion: v1
@@ -35,7 +35,7 @@ PATIENT = Limits(cpu=2, wall=600.0)
 """The machine may have other things to do than to start a process."""
 
 
-def renderer(run: Any = aside, **settings: Any) -> BundleRenderer:
+def renderer(run: Any = run_limited, **settings: Any) -> BundleRenderer:
     return BundleRenderer(SandboxPool(run=run, limits=PATIENT), BundleSettings(**settings))
 
 
@@ -94,7 +94,7 @@ async def test_a_template_takes_no_more_than_it_may(kube: Kube, text: str, words
 async def test_the_same_templates_are_rendered_once(
     kube: Kube,
 ) -> None:
-    run: Any = aside
+    run: Any = run_limited
 
     async def counted(*given: Any) -> Any:
         return await run(*given)
@@ -130,7 +130,7 @@ async def test_what_runs_into_itself_is_not_rendered_again(kube: Kube) -> None:
     async def counted(*given: Any) -> Any:
         nonlocal tries
         tries += 1
-        return await aside(*given)
+        return await run_limited(*given)
 
     bundles = renderer(counted)
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: &d {self: *d}"
@@ -145,7 +145,7 @@ async def test_a_built_in_addon_with_huge_values_is_rendered_aside(kube: Kube) -
 
     async def noted(function: Any, argument: Any, limits: Limits) -> Any:
         asked.append(argument.addon)
-        return await aside(function, argument, limits)
+        return await run_limited(function, argument, limits)
 
     bundles = renderer(noted)
 

@@ -13,7 +13,7 @@ from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
-from kok.operators.etcd.etcdcluster.conditions.told import tell
+from kok.operators.etcd.etcdcluster.conditions.report import tell
 from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.observe import View
 from kok.operators.etcd.etcdcluster.reconcile import EtcdClusters

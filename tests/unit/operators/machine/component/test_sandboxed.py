@@ -16,7 +16,7 @@ from kok.operators.machine.component.render import ComponentError, question, ren
 from kok.operators.machine.component.sandboxed import Checker, Renderer, Templates, ours
 from kok.operators.machine.machine import decide
 from kok.runtime.sandbox.pool import SandboxPool
-from kok.runtime.sandbox.process import Limits, Unfinished, aside
+from kok.runtime.sandbox.process import Limits, Unfinished, run_limited
 
 PATIENT = Limits(cpu=2, wall=600.0)
 """The machine may have other things to do than to start a process."""
@@ -108,7 +108,7 @@ async def test_what_only_a_host_shows_to_be_wrong_is_said_once_it_is_known() -> 
 
 
 async def test_the_same_is_rendered_once() -> None:
-    run: Any = aside
+    run: Any = run_limited
 
     async def counted(*given: Any) -> Any:
         return await run(*given)
@@ -132,7 +132,7 @@ async def test_a_process_that_came_to_no_end_is_tried_again() -> None:
     async def killed_once(*given: Any) -> Any:
         if kills:
             raise kills.pop()
-        return await aside(*given)
+        return await run_limited(*given)
 
     renderer, component = Renderer(SandboxPool(run=killed_once, limits=PATIENT)), tool()
     found = await templates(renderer, component)
@@ -147,7 +147,7 @@ async def test_what_comes_with_kok_needs_no_process_unless_its_parameters_are_hu
 
     async def noted(function: Any, job: Any, limits: Limits) -> Any:
         asked.append(job.component.spec.name)
-        return await aside(function, job, limits)
+        return await run_limited(function, job, limits)
 
     components = {name: builders.builtin(name) for name in builders.VERSIONS}
     renderer = Renderer(SandboxPool(run=noted, limits=PATIENT))
@@ -186,7 +186,7 @@ async def test_a_component_is_checked_aside_and_once() -> None:
 
     async def noted(function: Any, component: Any, limits: Limits) -> Any:
         asked.append(component.name)
-        return await aside(function, component, limits)
+        return await run_limited(function, component, limits)
 
     checker = Checker(SandboxPool(run=noted, limits=PATIENT))
     deep = tool(install="{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", version="2.0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.objects.together import all_of
+from kok.kube.concurrency import all_of
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observed.model import Observed

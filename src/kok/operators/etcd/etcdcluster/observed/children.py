@@ -10,10 +10,10 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.concurrency import asking
 from kok.kube.objects.children import SURPLUS, children_of, reference_to, whole_of
 from kok.kube.objects.ownership import owned_by, owner_labels
 from kok.kube.objects.pods import pod_gist
-from kok.kube.objects.together import asking
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.certificates import trust
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY

@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.objects.together import all_of
+from kok.kube.concurrency import all_of
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.clocks import past
 from kok.operators.etcd.etcdcluster.members import roles, templates

@@ -9,8 +9,8 @@ from kok.api.etcd.status import EtcdRestoreProgress
 from kok.api.etcd.store import BackupWorker
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.kube.concurrency import all_of
 from kok.kube.errors import AlreadyExists
-from kok.kube.objects.together import all_of
 from kok.operators.etcd.etcdcluster import render
 from kok.operators.etcd.etcdcluster.members import roles
 from kok.operators.etcd.etcdcluster.observed.model import Observed

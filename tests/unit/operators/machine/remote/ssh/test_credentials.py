@@ -11,7 +11,7 @@ import pytest
 from kok.operators.machine.remote.ssh import Credentials, CredentialsError, Keyring
 from kok.pki import encode
 from kok.runtime.sandbox.pool import SandboxPool
-from kok.runtime.sandbox.process import Limits, TooMuch, aside
+from kok.runtime.sandbox.process import Limits, TooMuch, run_limited
 
 KEY = asyncssh.generate_private_key("ssh-ed25519")
 PLAIN = KEY.export_private_key()
@@ -93,7 +93,7 @@ async def test_a_key_that_takes_for_ever_to_decrypt_is_refused_and_not_tried_aga
     async def counted(*given: Any) -> Any:
         nonlocal tries
         tries += 1
-        return await aside(*given)
+        return await run_limited(*given)
 
     keyring = Keyring(SandboxPool(run=counted), Limits(cpu=1, wall=600.0))
     given = secret(ssh_privatekey=endless(2**32 - 1), passphrase="s3cret")

@@ -23,7 +23,7 @@ def is_quick(values: Any) -> bool:
     return not too_deep(values) and len(json.dumps(values)) <= SMALL
 
 
-async def aside(
+async def render_sandboxed(
     sandboxes: SandboxPool, namespace: str, function: Callable[[Any], Any], job: Any, digest: str
 ) -> Any:
     """What `function` makes of the job, which is fit for JSON. The same digest is the same work.
