@@ -14,7 +14,7 @@ from typing import Any
 
 from e2e.demo import CLUSTER, first_cluster
 from e2e.fixtures import backups, etcd
-from e2e.framework import before
+from e2e.framework import before, processes
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import has
 from e2e.framework.install import install
@@ -79,10 +79,11 @@ async def taken_over(w: Environment) -> None:
     """The operators are upgraded, look at everything once, and restart nothing of it."""
     begin = datetime.now(UTC)
     there = await lives(w)
-    with w.report.step("the operators of now", "upgraded_s"):
-        await install(w.lab, w.report)
-    with w.report.step("each object is seen by them", "seen_s"):
-        await _looked_after(w)
+    async with processes.ready_throughout(w, NAMESPACE):
+        with w.report.step("the operators of now", "upgraded_s"):
+            await install(w.lab, w.report)
+        with w.report.step("each object is seen by them", "seen_s"):
+            await _looked_after(w)
     w.report.figures["takeover_lives"] = len(there)
     if (now := await lives(w)) != there:
         changed = {k: (there.get(k), now.get(k)) for k in there.keys() | now.keys()}

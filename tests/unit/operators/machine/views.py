@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.unit.operators.machine import builders
@@ -72,10 +71,6 @@ class FakeTenant:
     known: bool = True
     excess: str | None = None
     refused: bool = False
-    synced: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.synced.set()
 
 
 def observed(**changes: Any) -> ObservedObjects:
@@ -88,7 +83,10 @@ def observed(**changes: Any) -> ObservedObjects:
         others=(),
         installation="meta-1",
     )
-    return replace(base, **changes)
+    made = replace(base, **changes)
+    tenant = made.tenant
+    known = tenant is not None and tenant.known
+    return replace(made, **{"nodes_known": known, **changes})
 
 
 def installed(machine: Machine, survey: Survey) -> dict[str, Found]:

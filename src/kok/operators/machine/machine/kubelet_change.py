@@ -119,7 +119,9 @@ def _so_far(view: MachineView, *, through: bool) -> tuple[KubeletChange | None, 
     if change.after is None and memory.stood is not None:
         change = change.model_copy(update={"after": memory.stood})
     node = view.objects.node
-    news = not tenant.known or node is None or proven(change, node.heard, _started(memory))
+    news = (
+        not view.objects.nodes_known or node is None or proven(change, node.heard, _started(memory))
+    )
     return change, change.after is None or news
 
 

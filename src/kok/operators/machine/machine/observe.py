@@ -119,6 +119,7 @@ class Observer:
             endpoint=endpoint_of(parsed, identity),
             untrusted=untrusted,
             tenant=tenant,
+            nodes_known=tenant is not None and tenant.known,
             node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
             others=None if neighbours is None else neighbours.objects,
             odd=() if neighbours is None else neighbours.odd,

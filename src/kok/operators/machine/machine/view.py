@@ -49,6 +49,9 @@ class ObservedObjects:
     untrusted: str = ""
     """What is wrong with the Secret of the operator's identity, if it is there."""
     tenant: Tenant | None = None
+    nodes_known: bool = False
+    """Whether it answered and all its nodes were known when `node` was looked up. What the tenant says
+    of that later says nothing of a `node` that is None."""
     node: NodeView | None = None
     others: tuple[Machine, ...] | None = None
     """All other Machines of the namespace, or None if they were not asked for."""
@@ -66,7 +69,7 @@ class ObservedObjects:
     @property
     def node_lost(self) -> bool:
         """Whether the Node is known not to be there."""
-        return self.tenant is not None and self.tenant.known and self.node is None
+        return self.nodes_known and self.node is None
 
     @property
     def networks(self) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ async def test_a_changed_kubelet_has_proven_itself_once_it_posted_its_status() -
     assert await story.proven()
     # For good: that no Node is known while the API restarts does not make it doubtful again.
     story.watched, story.tenant.known = None, False
-    story.tenant.synced.clear()
+    story.tenant.known = False
     assert await story.proven()
 
 
@@ -205,7 +205,7 @@ async def test_nor_what_the_kubelet_before_posts_while_software_is_fetched() -> 
 async def test_nor_that_nodes_cannot_be_listed(code: int) -> None:
     story = Story(watched=None)
     story.tenant.known = False
-    story.tenant.synced.clear()
+    story.tenant.known = False
     story.api.error = KubeError(code, "InternalError", "storage is (re)initializing")
     story.begin()
     await story.done()

@@ -255,9 +255,17 @@ def test_a_restarted_operator_does_not_call_a_node_unready_before_it_knows() -> 
     given = machine_view(memory=seen(identity=MEMBER), objects=observed(node=NODE))
     status, before = shown(given)
     listing = FakeTenant(answers=None)
-    listing.synced.clear()
+    listing.known = False
     young = replace(given, objects=observed(tenant=listing), status=status)
     assert shown(young)[1] == before
+
+
+def test_nor_when_it_comes_to_know_in_the_middle_of_a_pass() -> None:
+    given = machine_view(memory=seen(identity=MEMBER), objects=observed(node=NODE))
+    status, before = shown(given)
+    # The nodes were being listed when the pass looked, and are known when it judges.
+    late = observed(tenant=FakeTenant(), nodes_known=False)
+    assert shown(replace(given, objects=late, status=status))[1] == before
 
 
 def test_a_cluster_that_takes_the_operators_rights_is_told_and_how_they_come_back() -> None:

@@ -138,7 +138,7 @@ def test_a_machine_of_its_own_waits_for_others_of_its_kind_and_a_new_one_for_nob
     assert (conditions["Joined"][0], conditions["Ready"][0]) == ("True", "True")
     told = status.condition("Joined")
     assert told
-    assert "rollout to the new address or CA of Cluster shop after another Machine" in told.message
+    assert "turns to the new address or CA of Cluster shop after another Machine" in told.message
     new = builders.machine(accessHash=ACCESS.digest)
     assert isinstance(
         step(new, memory=seen(new, identity=MEMBER), objects=around).call, JoinCluster

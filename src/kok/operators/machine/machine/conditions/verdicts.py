@@ -178,7 +178,7 @@ def joined(view: MachineView, decision: Decision) -> Verdict:
         if not view.turn:
             cluster = view.machine.spec.cluster
             told += (
-                f"; it rollout to the new address or CA of Cluster {cluster} after another Machine"
+                f"; it turns to the new address or CA of Cluster {cluster} after another Machine"
             )
         return Verdict(True, reasons.JOINED, told)
     waiting = waiting_for_cluster(view)
@@ -233,8 +233,8 @@ def _node_ready(
     unknown = _refused(decision, (reasons.NODE_NAME_TAKEN,)) or _unheard(view)
     if unknown is not None:
         return unknown
-    tenant, node = view.objects.tenant, view.objects.node
-    if tenant is None or not tenant.synced.is_set():
+    node = view.objects.node
+    if not view.objects.nodes_known:
         return _before_nodes_are_known(view)
     if node is None:
         text = (

@@ -143,10 +143,10 @@ def _action(
 def _drain(view: RemovalView) -> RemovalAction:
     objects, memory = view.machine.objects, view.machine.memory
     joined = view.status.is_true("Joined") or view.status.token_id is not None
-    tenant, node = objects.tenant, objects.node
+    node = objects.node
     if memory.drained or not joined or objects.cluster_gone:
         return _drained(view)
-    if tenant is None or not tenant.known:
+    if not objects.nodes_known:
         text = api_text(view)
         return _action(view, None, text, 2.0) if text is not None else _drained(view)
     if node is None:

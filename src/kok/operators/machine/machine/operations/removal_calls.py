@@ -146,7 +146,7 @@ class LeaveCluster:
         tenant = objects.tenant
         why = "does not answer"
         try:
-            if tenant is not None and tenant.known:
+            if tenant is not None and objects.nodes_known:
                 if objects.node is not None:
                     await tenant.kube.delete(kinds.NODE, name, uid=objects.node.uid)
                 return

@@ -39,6 +39,13 @@ async def test_an_api_that_is_away_for_a_moment_costs_no_drain(
     assert p.events == []
 
 
+async def test_a_node_that_was_not_known_yet_when_it_was_looked_for_costs_no_drain() -> None:
+    late = Tenant(known=True, age=1.0, answers=True)
+    going, _ = removal(late, 0.0, node=None, nodes_known=False)
+    with pytest.raises(Wait, match="waiting for the API of Cluster shop"):
+        await going.run()
+
+
 @pytest.mark.parametrize(
     ("tenant", "removed_for"),
     [
