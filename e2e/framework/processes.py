@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -30,21 +30,25 @@ async def deployments(w: Environment) -> list[str]:
 
 
 @asynccontextmanager
-async def ready_throughout(w: Environment, namespace: str) -> AsyncIterator[None]:
-    """Everything is Ready before the block and stays so; raises `AssertionError` if not."""
-    before = await _ready_since(w, namespace)
+async def ready_throughout(
+    w: Environment, namespace: str, but: Container[str] = ()
+) -> AsyncIterator[None]:
+    """Everything `but` these names is Ready before the block and stays so; raises `AssertionError`."""
+    before = await _ready_since(w, namespace, but)
     yield
-    after = await _ready_since(w, namespace)
+    after = await _ready_since(w, namespace, but)
     changed = {name: after.get(name) for name in before if after.get(name) != before[name]}
     if changed:
         raise AssertionError(f"Ready since another time than before: {changed}, {before}")
 
 
-async def _ready_since(w: Environment, namespace: str) -> dict[str, str]:
+async def _ready_since(w: Environment, namespace: str, but: Container[str]) -> dict[str, str]:
     found = {}
     for kind in (Cluster.info.kind, EtcdCluster.info.kind, Machine.info.kind):
         for manifest in await w.kube.list(kind, namespace):
             ready, name = condition(manifest, "Ready"), manifest["metadata"]["name"]
+            if name in but:
+                continue
             if ready.get("status") != "True":
                 raise AssertionError(f"{kind.kind} {name} is not Ready: {ready}")
             found[f"{kind.kind}/{name}"] = ready["lastTransitionTime"]

@@ -79,7 +79,7 @@ async def taken_over(w: Environment) -> None:
     """The operators are upgraded, look at everything once, and restart nothing of it."""
     begin = datetime.now(UTC)
     there = await lives(w)
-    async with processes.ready_throughout(w, NAMESPACE):
+    async with processes.ready_throughout(w, NAMESPACE, but={SLEEPER, f"{SLEEPER}-etcd"}):
         with w.report.step("the operators of now", "upgraded_s"):
             await install(w.lab, w.report)
         with w.report.step("each object is seen by them", "seen_s"):
