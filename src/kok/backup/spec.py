@@ -48,7 +48,7 @@ DIRECTORY = PurePosixPath("/var/lib/kok-store")
 VOLUME = PurePosixPath("/var/lib/kok-snapshot")
 """Where `fetch` finds the volume that it writes to."""
 ROOT_PASS = VOLUME / "root-pass"
-"""Certificate of the user `root` of a throw-away etcd, for it and for `check`; see `rootpass`."""
+"""Certificate of the user `root` of a throw-away etcd, for it and for `check`; see `kok.backup.commands.root_certificate`."""
 ROOT_PASS_USER, ROOT_PASS_NAME = "root", "proof"
 """Its common name, and the name of the server that it is for."""
 

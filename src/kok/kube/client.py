@@ -68,7 +68,7 @@ class Kube:
         `connections`: requests and watches under way at once. Each connection costs both sides a
         TLS handshake and some 200 KiB here, which counts with many API servers. `limits`: how much
         this server may make us read; `TENANT` for whatever is not the meta cluster. `closed`:
-        address ranges into which it must not lead, whatever its name stands for; see `dialling`.
+        address ranges into which it must not lead, whatever its name stands for; see `kok.kube.http.dial`.
         """
         self.field_manager = field_manager
         self._transport = Transport(

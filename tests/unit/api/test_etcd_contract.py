@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from kok.api import EtcdCluster
+from kok.api import EtcdCluster, conditions
 from kok.api.etcd.contract import EtcdContract, Restoring, Said
 from kok.api.etcd.status import EtcdCARotation, EtcdHibernation, EtcdRestored
+from kok.operators.etcd import reasons
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -38,6 +39,12 @@ def test_what_is_written_by_the_model_is_read() -> None:
     assert (found.restored, found.clients, found.restoring) == ("u-1", "both", None)
     assert found.said["Available"] == Said(False, "Hibernated", "asleep")
     assert found.serves
+
+
+def test_its_operator_calls_conditions_as_others_do() -> None:
+    ours = (reasons.READY, reasons.AVAILABLE, reasons.KEYS_RESTORED_CONDITION)
+
+    assert ours == (conditions.READY, conditions.AVAILABLE, conditions.KEYS_RESTORED)
 
 
 def test_a_restore_that_is_under_way_is_read() -> None:
