@@ -29,6 +29,14 @@ ANNOTATION_TRUST_CA = "kok.dev/trust-ca"
 ANNOTATION_CA_TRUSTED = "kok.dev/ca-trusted"
 """On an EtcdCluster: the `status.caRotation.clients` with which its Cluster's API servers run."""
 
+ANNOTATION_VERIFY = "kok.dev/verify"
+"""On an EtcdBackup: another value than the last one has it restored for a trial."""
+ANNOTATION_UPGRADE_RETRY = "kok.dev/upgrade-retry"
+"""On a Cluster: another value has an upgrade that was backed out of tried again."""
+ANNOTATION_UPGRADE_CONSENT = "kok.dev/upgrade-consent"
+"""On a Cluster: findings of the preflight, separated by commas, that are no reason not to upgrade: each
+the word of a check, or that and the object, such as `Webhooks/policy.example.org`."""
+
 LABEL_BACKED_UP = "kok.dev/backed-up"
 """On a Secret: `true` lets its content be kept in backups, sealed (`spec.backup.keys.secrets`)."""
 

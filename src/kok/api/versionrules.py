@@ -11,13 +11,15 @@ KNOWN_MINORS = (34, 35, 36, 37)
 KNOWN_ETCD_MINORS = (5, 6, 7)
 """The same of etcd 3.x."""
 
-_FORM = "self.matches('^1[.][0-9]{1,3}[.][0-9]{1,3}$')"
-_OLD_FORM = "oldSelf.matches('^1[.][0-9]{1,3}[.][0-9]{1,3}$')"
+_MATCHES = "matches('^1[.][0-9]{1,3}[.][0-9]{1,3}$')"
+_FORM = f"self.{_MATCHES}"
+_NEW, _OLD, _RUNS = "self.spec.version", "oldSelf.spec.version", "self.status.version"
+_HAS_RUN = f"has(self.status) && has({_RUNS}) && {_RUNS}.{_MATCHES}"
 
 # Written out, since the cost of a number turned into text has no bound for the API server.
 _NEXT = (
     "("
-    + "".join(f"oldSelf.startsWith('1.{m - 1}.') ? '1.{m}' : " for m in KNOWN_MINORS)
+    + "".join(f"{_OLD}.startsWith('1.{m - 1}.') ? '1.{m}' : " for m in KNOWN_MINORS)
     + "'the minor after it')"
 )
 
@@ -41,37 +43,46 @@ def kubernetes_version(path: str) -> list[dict[str, Any]]:
     ]
 
 
-def kubernetes_upgrade(path: str) -> list[dict[str, Any]]:
-    """Rules for the step from one Kubernetes version to the next."""
-    comparable = f"!{_FORM} || !{_OLD_FORM} || "
-    old_minor, minor = "int(oldSelf.split('.')[1])", "int(self.split('.')[1])"
+def _minor(version: str) -> str:
+    return f"int({version}.split('.')[1])"
+
+
+def cluster_upgrade() -> list[dict[str, Any]]:
+    """Rules for a whole Cluster: the step from one Kubernetes version to the next.
+
+    What runs may be ahead of the spec, where a FleetUpgrade raised it: the spec may follow.
+    """
     return [
         rule(
-            f"'{path}: ' + oldSelf + ' -> ' + self + ' skips ' + {_NEXT} + '; upgrade to ' + "
-            f"{_NEXT} + '.x first'",
-            f"{comparable}{minor} <= {old_minor} + 1",
+            f"'spec.version: ' + {_OLD} + ' -> ' + {_NEW} + ' skips ' + {_NEXT} + '; upgrade to ' + "
+            f"{_NEXT} + '.x first, or set spec.upgrade.chained to true to have each minor in between "
+            "upgraded to by itself'",
+            f"!{_NEW}.{_MATCHES} || !{_OLD}.{_MATCHES} || {_minor(_NEW)} <= {_minor(_OLD)} + 1 || "
+            "self.spec.?upgrade.chained.orValue(false) || "
+            f"({_HAS_RUN} && {_minor(_NEW)} <= {_minor(_RUNS)} + 1)",
             expression=True,
         ),
     ]
 
 
 def cluster_downgrade() -> list[dict[str, Any]]:
-    """Rules for a whole Cluster: never below what runs (`status.version`).
+    """Rules for a whole Cluster: never below the minor of which API servers have been complete.
 
-    A version that cannot run, for instance since it has no image, can be taken back, down to the
-    one that still runs; before anything ever ran there is nothing that could go down.
+    A version that cannot run, for instance since it has no image, can be taken back; so can any patch
+    level, whose data all of its minor can read. Before anything ever ran there is nothing that could
+    go down. A spec that has yet to follow what a FleetUpgrade raised is below it all the time.
     """
-    new, runs = "self.spec.version", "self.status.version"
-    form = "matches('^1[.][0-9]{1,3}[.][0-9]{1,3}$')"
-    minors = [f"int({one}.split('.')[1])" for one in (runs, new)]
-    patches = [f"int({one}.split('.')[2])" for one in (runs, new)]
+    lowest = "self.status.lowestVersion"
+    known = f"has(self.status) && has({lowest}) && {lowest}.{_MATCHES}"
+    ran = f"({known} ? {lowest} : {_RUNS})"
     return [
         rule(
-            f"'spec.version: ' + {runs} + ' -> ' + {new} + ' goes down, which Kubernetes does not "
-            f"support; write ' + {runs} + ' or a later version'",
-            f"{new} == oldSelf.spec.version || !has(self.status) || !has({runs}) || "
-            f"!{new}.{form} || !{runs}.{form} || {minors[1]} > {minors[0]} || "
-            f"({minors[1]} == {minors[0]} && {patches[1]} >= {patches[0]})",
+            f"'spec.version: ' + {ran} + ' -> ' + {_NEW} + ' goes down, which Kubernetes does not "
+            f"support; write ' + {ran} + ' or a later version, or restore a backup from before the "
+            "upgrade by an EtcdRestore'",
+            f"{_NEW} == {_OLD} || !{_NEW}.{_MATCHES} || !({known} || {_HAS_RUN}) || "
+            f"{_minor(_NEW)} >= {_minor(ran)} || (has(self.status.raised) && "
+            f"{_OLD}.{_MATCHES} && {_minor(_NEW)} >= {_minor(_OLD)})",
             expression=True,
         )
     ]

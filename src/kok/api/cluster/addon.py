@@ -88,6 +88,8 @@ class AddonStatus(Status):
 
     version: str | None = None
     """Version of what is applied, for built-in addons."""
+    kubernetes_version: str | None = Field(default=None, max_length=32)
+    """Version of Kubernetes that what is applied was rendered for."""
     objects: int = 0
     """Number of objects applied."""
     workloads: str | None = None

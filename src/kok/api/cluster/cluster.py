@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from kok.api.cluster.etcd import ClusterEtcd
 from kok.api.cluster.managedflags import unmanaged
 from kok.api.cluster.status import ClusterStatus
+from kok.api.cluster.upgrade import UpgradePolicy
 from kok.api.fields import (
     CIDR,
     Address,
@@ -28,7 +29,7 @@ from kok.api.fields import (
     shorter,
 )
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, kok_kind
-from kok.api.versionrules import cluster_downgrade, kubernetes_upgrade, kubernetes_version
+from kok.api.versionrules import cluster_downgrade, cluster_upgrade, kubernetes_version
 
 NAME_MAX = 40
 DEFAULT_ADDONS = ("coredns", "kube-proxy", "flannel")
@@ -226,13 +227,10 @@ class ClusterAddon(ApiModel):
 class ClusterSpec(ApiModel):
     """What a business cluster is to be."""
 
-    version: KubernetesVersion = Field(
-        json_schema_extra=rules(
-            *kubernetes_version("spec.version"), *kubernetes_upgrade("spec.version")
-        )
-    )
-    """Kubernetes version of the control plane; it may go up by patch level or one minor, and back
-    to what still runs (`status.version`)."""
+    version: KubernetesVersion = Field(json_schema_extra=rules(*kubernetes_version("spec.version")))
+    """Kubernetes version of the control plane. It may go up by patch level or one minor (or more with
+    `spec.upgrade.chained`), and back to any patch level of the lowest minor whose data is not yet
+    written by a later one (`status.lowestVersion`)."""
     profile: Literal["edge", "standard", "ha"] = "standard"
     """Size of the control plane: `edge` one of everything, `standard` three etcd members and two
     API servers, `ha` also two of the others, spread strictly over meta nodes."""
@@ -273,6 +271,8 @@ class ClusterSpec(ApiModel):
     )
     """Ranges that the API servers may connect to beside etcd, DNS, the Cluster's Machines, pods and
     Services: an OIDC issuer, webhooks elsewhere, nodes that are no Machines."""
+    upgrade: UpgradePolicy = Field(default_factory=UpgradePolicy)
+    """How the control plane goes from one version to another."""
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
     """What happens to etcd's volumes when the Cluster is deleted."""
     hibernate: bool = False
@@ -293,6 +293,7 @@ class Cluster(Resource):
                 "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
                 expression=True,
             ),
+            *cluster_upgrade(),
             *cluster_downgrade(),
         )
     )

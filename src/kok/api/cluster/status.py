@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from kok.api.cluster.upgrade import LastUpgrade, PreflightStatus, Raised, UpgradeStatus
 from kok.api.meta import ApiModel, Status
 from kok.api.operation import Operation
 
@@ -17,6 +18,8 @@ class NodeCount(ApiModel):
     """Nodes that are Ready."""
     total: int = 0
     """All nodes."""
+    versions: dict[str, int] = Field(default_factory=dict, max_length=16)
+    """How many nodes have a kubelet of each version; of too many versions the commonest are told."""
 
 
 class ComponentStatus(ApiModel):
@@ -59,6 +62,17 @@ class ClusterStatus(Status):
 
     version: str | None = None
     """The version that all of the control plane runs."""
+    lowest_version: str | None = Field(default=None, max_length=32)
+    """`spec.version` may go back to the minor of this one, and not below: all API servers have been at
+    it, and what they wrote an earlier minor may not be able to read."""
+    raised: Raised | None = None
+    """What a FleetUpgrade raised the version to; absent once `spec.version` has caught up."""
+    upgrade: UpgradeStatus | None = None
+    """The upgrade that is under way."""
+    last_upgrade: LastUpgrade | None = None
+    """How the latest upgrade ended."""
+    preflight: PreflightStatus | None = None
+    """What an upgrade to `spec.upgrade.preflight` would meet."""
     endpoint: str | None = None
     """The API's public address, `https://host:port`."""
     kubeconfig_secret: str | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Self
 
 from kok.api import conditions
@@ -38,6 +39,12 @@ class EtcdContract:
 
     version: str | None = None
     """That of the spec, such as 3.6.10."""
+    runs: str | None = None
+    """The lowest version among its members."""
+    updated: int = 0
+    """How many members have the version of the spec."""
+    proven_at: datetime | None = None
+    """When the newest backup was complete, if it was proven that it can be restored."""
     told_to_sleep: bool = False
     """Whether `spec.hibernate` is true."""
     hibernation: str | None = None
@@ -57,6 +64,9 @@ class EtcdContract:
         under_way = _map(status, "restore")
         return cls(
             version=_text(spec, "version"),
+            runs=_text(status, "version"),
+            updated=_updated(status.get("members"), _text(spec, "version")),
+            proven_at=_proven(_map(status, "lastBackup"), _map(status, "lastVerified")),
             told_to_sleep=spec.get("hibernate") is True,
             hibernation=_text(_map(status, "hibernation"), "step"),
             restoring=Restoring(_text(under_way, "name") or "", _text(under_way, "step") or "")
@@ -90,6 +100,22 @@ def _conditions(found: Any) -> dict[str, Said]:
         for one in listed
         if isinstance(one, dict)
     }
+
+
+def _updated(members: Any, version: str | None) -> int:
+    listed = members if isinstance(members, list) else ()
+    return sum(isinstance(one, dict) and one.get("version") == version for one in listed)
+
+
+def _proven(backup: Mapping[str, Any], proof: Mapping[str, Any]) -> datetime | None:
+    """When the newest backup was complete; None unless the latest proof is of that one."""
+    if not backup or _text(backup, "name") != _text(proof, "name"):
+        return None
+    try:
+        found = datetime.fromisoformat(_text(backup, "at") or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def _map(of: Any, key: str) -> Mapping[str, Any]:

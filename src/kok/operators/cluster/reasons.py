@@ -26,6 +26,9 @@ FOREIGN_NODES: Final = "ForeignNodesCertified"
 and exec fail there; absent otherwise."""
 PROGRESSING: Final = "Progressing"
 """The operator is on its way to what the spec asks for."""
+SPEC_BEHIND: Final = "SpecBehind"
+"""True if a FleetUpgrade raised the version above `spec.version`; the message has the line for Git.
+Absent otherwise."""
 READY: Final = "Ready"
 """The sum of the others: the cluster can be used."""
 
@@ -53,6 +56,11 @@ CREATING: Final = "Creating"
 """Something is being made for the first time."""
 ROLLING_OUT: Final = "RollingOut"
 """A change is on its way through the control plane, one component after the other."""
+UPGRADING: Final = "Upgrading"
+"""The control plane goes from one version to another; the message has the step and what that waits
+for."""
+RAISED: Final = "Raised"
+"""A FleetUpgrade raised the version of the Cluster."""
 STARTING: Final = "Starting"
 """Pods of the control plane are starting."""
 WAITING_FOR_ETCD: Final = "WaitingForEtcd"
@@ -81,6 +89,15 @@ HIBERNATED: Final = "Hibernated"
 """Neither the control plane nor etcd run, since `spec.hibernate` is true. Their data is kept."""
 WAKING: Final = "Waking"
 """etcd starts, then the control plane does."""
+UPGRADE_BLOCKED: Final = "UpgradeBlocked"
+"""The preflight found something for which the upgrade is not begun, or the version cannot be gone to;
+the message says what to do."""
+UPGRADE_STUCK: Final = "UpgradeStuck"
+"""A step of an upgrade made no progress for `spec.upgrade.progressDeadline`; the message has the cause.
+"""
+UPGRADE_BACKED_OUT: Final = "UpgradeBackedOut"
+"""An upgrade made no progress and was taken back; it is tried again when the version that is asked for
+changes, or the annotation `kok.dev/upgrade-retry`."""
 ETCD_RESTORING: Final = "EtcdRestoring"
 """etcd is being given the data of a backup; the control plane restarts once it has it."""
 ETCD_NOT_READY: Final = "EtcdNotReady"
@@ -172,6 +189,8 @@ CSR_REFUSED: Final = "CertificateRequestRefused"
 
 # --- reasons of events
 
+UPGRADE_DONE: Final = "UpgradeDone"
+"""All of the control plane runs the version that was asked for."""
 DELETING_ADDONS: Final = "DeletingAddons"
 """Deletion: addons are being removed while the API still works."""
 DELETING_CONTROL_PLANE: Final = "DeletingControlPlane"

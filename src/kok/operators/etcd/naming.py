@@ -37,7 +37,7 @@ ANNOTATION_SLOT = "kok.dev/backup-slot"
 ANNOTATION_RESCUE = "kok.dev/quorum-lost-at"
 """On an EtcdRestore that `spec.recovery.policy` had made: since when there was no quorum."""
 
-ANNOTATION_VERIFY = "kok.dev/verify"
+ANNOTATION_VERIFY = names.ANNOTATION_VERIFY
 """On an EtcdBackup: a proof that it can be restored is wanted; another value asks for another."""
 
 WORKER = "etcd-worker"

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.unit.operators.cluster.builders import (
     NOW,
+    VERSION,
     a_cluster,
     a_view,
     all_running,
@@ -17,6 +18,7 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.status import CertificateStatus
 from kok.operators.cluster.businesscluster.reachability import Reachability
 from kok.operators.cluster.cluster.conditions.report import conditions
+from kok.operators.cluster.cluster.operations.upgrade import Upgrade
 from kok.operators.cluster.cluster.outcome import BootstrapState, ClusterOutcome
 from kok.operators.cluster.endpoint import Endpoint
 
@@ -36,6 +38,7 @@ def healthy(**changes: Any) -> ClusterOutcome:
         "reach": Reachability("ok"),
         "bootstrap": DONE,
         "nodes": {"w1": True, "w2": False},
+        "upgrade": Upgrade(released=VERSION),
     }
     return ClusterOutcome(**{**fields, **changes})
 

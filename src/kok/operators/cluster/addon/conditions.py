@@ -27,6 +27,8 @@ class AddonOutcome:
     """All objects are in the business cluster; `version` and `workloads` are known."""
     version: str | None = None
     """Of a built-in addon: that of its main image."""
+    kubernetes_version: str | None = None
+    """Of the Cluster that it was rendered for."""
     workloads: Sequence[Workload] = ()
     health: Verdict | None = None
 
@@ -46,6 +48,7 @@ def report(
     """
     if found.applied:
         status.version = found.version
+        status.kubernetes_version = found.kubernetes_version
         status.workloads = counts(found.workloads)
     said = _verdicts(addon, decision, found, ended)
     if said is None:

@@ -101,6 +101,7 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
             connection = await self._answering(p, cluster)
             outcome.workloads = await self._apply(p, connection, made)
             outcome.version, outcome.applied = made.version, True
+            outcome.kubernetes_version = decision.context.version
         return await self._judge(p, connection, decision, outcome)
 
     async def look(

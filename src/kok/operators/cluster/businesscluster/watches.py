@@ -41,6 +41,8 @@ class Watches:
         self._addresses_most = addresses_most
         self.nodes: dict[str, bool] | None = None
         """Whether each node is Ready, by name; None until all are known."""
+        self.kubelets: dict[str, str] = {}
+        """The version of each node's kubelet, such as 1.37.1, as it says itself."""
         self.addresses: dict[str, tuple[str, ...]] = {}
         """What each node is called and where, as it says itself."""
         self._kept = 0
@@ -87,10 +89,19 @@ class Watches:
                 self._on_nodes()
                 continue
             told = _update(found, event.type, event.object)
+            told = self._note_kubelet(event.type, event.object) or told
             moved = self._locate(event.type, event.object)
             if (told or moved) and self.nodes is not None:
                 self._on_nodes()
             del event
+
+    def _note_kubelet(self, change: str, node: Manifest) -> bool:
+        """Whether the change told another version of a kubelet."""
+        name = str(node["metadata"]["name"])
+        before = self.kubelets.pop(name, None)
+        if change != "DELETED":
+            self.kubelets[name] = kubelet_version(node)
+        return self.kubelets.get(name) != before
 
     def _locate(self, change: str, node: Manifest) -> bool:
         """Whether the change told anything new of a node's addresses."""
@@ -159,6 +170,13 @@ def _update(nodes: dict[str, bool], change: str, node: Manifest) -> bool:
     else:
         nodes[name] = node_ready(node)
     return nodes.get(name) != before
+
+
+def kubelet_version(node: Manifest) -> str:
+    """What a Node says of its kubelet's version, without the v; at most 32 characters of it."""
+    info = (node.get("status") or {}).get("nodeInfo")
+    told = info.get("kubeletVersion") if isinstance(info, dict) else None
+    return str(told or "").removeprefix("v")[:32]
 
 
 def node_ready(node: Manifest) -> bool:

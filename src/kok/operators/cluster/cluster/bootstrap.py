@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from kok import pki
 from kok.api import names
@@ -46,6 +47,8 @@ from kok.workload.identity import Untrusted, identity_of
 
 RESOLVED_FOR = 60.0
 """Seconds for which the addresses behind a name are taken for granted."""
+KUBELETS_MOST = 16
+"""Versions of kubelets that are counted."""
 HEED_AFTER, HEEDED = 0.1, 20
 """Seconds between two tries to use new rights, and how many there are."""
 
@@ -136,6 +139,7 @@ class Bootstrapper:
     def _count_nodes(self) -> None:
         if self._connection is not None and self._connection.watches is not None:
             self._found.nodes = self._connection.watches.nodes
+            self._found.kubelets = _counted(self._connection.watches.kubelets.values())
         if self._connection is not None:
             self._found.excess = self._connection.excess
 
@@ -240,6 +244,11 @@ def _verdict(connection: Connection, refused: Sequence[Refused], *, fresh: bool)
     young = all(isinstance(r.error, passing) for r in refused)
     reason = reasons.CREATING if young else reasons.APPLY_FAILED
     return BootstrapState(False, reason, f"{connection.kube.server} refused {refused[0]}")
+
+
+def _counted(versions: Iterable[str]) -> dict[str, int]:
+    """How many there are of each version; of too many versions the commonest."""
+    return dict(Counter(filter(None, versions)).most_common(KUBELETS_MOST))
 
 
 def _forbidden(results: Sequence[Refused]) -> bool:

@@ -101,7 +101,9 @@ class ControlPlane:
         ring = KeyRing(self.cluster, back.instead_of(secrets), self.p.now)
         budgets = [pods.budget(resolved, part) for part in resolved.parts.values()]
         trusted = self.view.etcd_trusted(name)
-        etcd = owned.etcd_cluster(resolved, self.view.etcd(name), trusted)
+        etcd = owned.etcd_cluster(
+            resolved, self.view.etcd(name), trusted, version=self._decision.etcd_version
+        )
         if self._decision.hibernation.etcd_stops:
             etcd["spec"]["hibernate"] = True
         settling = asyncio.create_task(ring.settle())

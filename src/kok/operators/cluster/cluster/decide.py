@@ -14,11 +14,13 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.cluster import naming, reasons
 from kok.operators.cluster.cluster.observe import ClusterView, Running
-from kok.operators.cluster.cluster.operations import hibernation
+from kok.operators.cluster.cluster.operations import hibernation, upgrade
 from kok.operators.cluster.cluster.operations.hibernation import Hibernation
+from kok.operators.cluster.cluster.operations.upgrade import Upgrade
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.cluster.spec.policy import check
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster, resolve
+from kok.operators.cluster.cluster.spec.target import etcd_wanted, is_above, number, wanted_version
 from kok.operators.cluster.endpoint import (
     Endpoint,
     NoEndpoint,
@@ -45,6 +47,9 @@ class Decision:
     resolved: ResolvedCluster | Invalid
     """The spec with all defaults, or why nothing can be made of it, or may."""
     hibernation: Hibernation
+    upgrade: Upgrade
+    etcd_version: str | None
+    """The version that etcd is to have now; None where none is known."""
     endpoint: Endpoint | NoEndpoint
     """As far as it is known before the Service was written."""
     versions: Mapping[str, str]
@@ -56,40 +61,75 @@ class Decision:
 def decide(cluster: Cluster, view: ClusterView, policies: Policies, now: datetime) -> Decision:
     """By the spec, what was recorded, and what was seen; raises nothing."""
     sleep = hibernation.decide(cluster, view, now)
+    step = upgrade.decide(cluster, view, now)
     if sleep.down:
         waiting = answering = hibernation.versions(cluster, view)
+    elif step.holds:
+        waiting = answering = held_versions(cluster, view)
     else:
-        waiting = versions_to_run(cluster, view, answers=False)
-        answering = versions_to_run(cluster, view, answers=True)
+        waiting = versions_to_run(cluster, view, step.released, answers=False)
+        answering = versions_to_run(cluster, view, step.released, answers=True)
     return Decision(
-        _resolved(cluster, view, policies),
+        _resolved(cluster, view, policies, step),
         sleep,
+        step,
+        _etcd_version(cluster, view, step),
         public_endpoint(cluster, view.service(cluster.name), view.nodes),
         waiting,
         answering,
     )
 
 
-def _resolved(cluster: Cluster, view: ClusterView, policies: Policies) -> ResolvedCluster | Invalid:
+def _etcd_version(cluster: Cluster, view: ClusterView, step: Upgrade) -> str | None:
+    """What an upgrade asks of etcd comes at its own step, and not before there is a backup."""
+    made = view.etcd_said(cluster.name).version
+    if step.at(upgrade.PREFLIGHT) or step.at(upgrade.BACKUP):
+        return made
+    if step.status is None:
+        # One that is too old for what runs already is left in peace.
+        return cluster.spec.etcd.version or made
+    try:
+        return etcd_wanted(cluster, made, step.status.hop)
+    except versions.UnknownVersion:
+        return made  # What cannot be made is told of by whoever resolves the spec.
+
+
+def _resolved(
+    cluster: Cluster, view: ClusterView, policies: Policies, step: Upgrade
+) -> ResolvedCluster | Invalid:
     problem = family_missing(cluster, known_addresses(cluster, view.nodes))
     if problem and cluster.status.version is None:
         return Invalid(reasons.FAMILY_MISSING, problem)
     try:
-        resolved = resolve(cluster, view.etcd_said(cluster.name).version)
+        version = step.released or cluster.status.version or wanted_version(cluster)
+        etcd = view.etcd_said(cluster.name).version
+        resolved = resolve(cluster, version, etcd=etcd, on_its_way=step.status is not None)
         check(policies, resolved)
     except Invalid as refused:
         return refused
     return resolved
 
 
-def versions_to_run(cluster: Cluster, view: ClusterView, *, answers: bool) -> dict[str, str]:
-    """The components to have now, each with its version.
+def held_versions(cluster: Cluster, view: ClusterView) -> dict[str, str]:
+    """All components, each as it is or last was: an upgrade has not come to them yet."""
+    found = {}
+    for component in COMPONENTS:
+        state = view.running(cluster.name, component)
+        version = state.version if state is not None else _before(cluster, component)
+        found[component] = version or cluster.status.version or cluster.spec.version
+    return found
+
+
+def versions_to_run(
+    cluster: Cluster, view: ClusterView, released: str, *, answers: bool
+) -> dict[str, str]:
+    """The components to have now, each with its version, of which `released` is the latest.
 
     At creation the API server starts as soon as etcd has a quorum, the others when the API
     answers. A new version reaches the API server first; the others follow once it is rolled out
     completely, since none of them may be newer than any API server that it talks to.
     """
-    target = version_to_reach(cluster, view)
+    target = version_to_reach(cluster, view, released)
     server = view.running(cluster.name, API_SERVER)
     out: dict[str, str] = {}
     if server is not None or view.etcd_serves(cluster.name):
@@ -123,21 +163,13 @@ def _others_first(cluster: Cluster, view: ClusterView, server: Running, target: 
     )
 
 
-def is_above(version: str, target: str) -> bool:
-    """Whether a version is later than another; False for what is no version."""
-    one, other = _number(version), _number(target)
-    return one is not None and other is not None and one > other
+def version_to_reach(cluster: Cluster, view: ClusterView, target: str) -> str:
+    """The target, or a step on the way there: no component skips a minor.
 
-
-def version_to_reach(cluster: Cluster, view: ClusterView) -> str:
-    """`spec.version`, or a step on the way there: no component skips a minor.
-
-    The API server of the meta cluster refuses a spec that skips one, but the spec may be raised
-    again while the step before is still being rolled out.
+    The target may be raised again while the step before is still being rolled out.
     """
-    target = cluster.spec.version
     running = {v for c in COMPONENTS for v in _may_run(cluster, view, c)}
-    known = sorted(v for v in map(_number, running) if v is not None)
+    known = sorted(v for v in map(number, running) if v is not None)
     if not known:
         return target
     step = versions.parse(versions.next_step(str(known[0]), target))
@@ -158,13 +190,6 @@ def _may_run(cluster: Cluster, view: ClusterView, component: str) -> list[str]:
 def _before(cluster: Cluster, component: str) -> str | None:
     """The version that was last rolled out completely."""
     return next((c.version for c in cluster.status.components if c.name == component), None)
-
-
-def _number(version: str) -> versions.Version | None:
-    try:
-        return versions.parse(version)
-    except versions.UnknownVersion:
-        return None  # Somebody wrote something else into the label.
 
 
 def running_version(cluster: Cluster, view: ClusterView) -> str | None:
@@ -198,6 +223,8 @@ def next_look(
     if found.problems:
         # A Secret that somebody puts back carries no label by which its creation would wake us.
         due.append(MENDED)
+    if status.upgrade is not None:
+        due.append(upgrade.next_look(cluster, status.upgrade, now))
     if found.hibernation.action is not None:
         due.append(found.hibernation.action.after)
     return min(due, default=None)

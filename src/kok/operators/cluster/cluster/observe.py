@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from kok.api import names
+from kok.api import conditions, names
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import Cluster
 from kok.api.etcd.contract import EtcdContract
+from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
+from kok.api.unreadable import Unreadable
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.concurrency import asking
-from kok.kube.decoding.strip import slim
+from kok.kube.decoding.strip import slim, unrecorded
 from kok.kube.errors import Forbidden
 from kok.kube.lists.tolerant import Listed, listed
 from kok.kube.objects.children import few, is_whole, reference_to
@@ -72,6 +74,23 @@ class Running:
     ready: int
     complete: bool
     """Whether all pods are of the newest template and ready, and no older one is left."""
+    updated: int = 0
+    """Pods of the newest template."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSeen:
+    """The EtcdBackup that is made before an upgrade, as far as the upgrade is concerned."""
+
+    name: str
+    proven: bool
+    """Whether a trial showed that it can be restored."""
+    failed: bool
+    """Whether it will not be, unless somebody mends something."""
+    message: str
+    """How it is, as a sentence."""
+    steps: int
+    """How far it has come: 0 begun, 1 stored, 2 proven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +112,8 @@ class ClusterView:
     """What the kubelet complains of, by the name of a pod that is not ready in good time."""
     missing_secrets: tuple[str, ...] = ()
     """Secrets that the spec names and that do not exist."""
+    upgrade_backup: BackupSeen | None = None
+    """That of `status.upgrade.backup`."""
     backup_keys: Manifest | None = None
     """The Secret of the keys that came with the backup which etcd began with."""
 
@@ -168,6 +189,7 @@ def running(component: str, live: Manifest) -> Running:
         desired=desired,
         ready=ready,
         complete=seen and ready >= desired and updated >= desired and total == updated,
+        updated=updated if seen else 0,
     )
 
 
@@ -196,6 +218,7 @@ async def observe(
         missing = ask(_missing_secrets(kube, cluster))
         places = ask(_places(kube, cluster, machines, clock))
         restored_keys = ask(_backup_keys(kube, cluster))
+        backup = ask(_upgrade_backup(kube, cluster))
     meta_nodes = seen.result()
     children = {
         (str(m["kind"]), str(m["metadata"]["name"])): m
@@ -212,6 +235,7 @@ async def observe(
         meta_ranges=tuple(r for node in meta_nodes for r in (*node.closed, *node.pod_cidrs)),
         machines=places.result(),
         missing_secrets=missing.result(),
+        upgrade_backup=backup.result(),
         backup_keys=_made_by(children.get((ETCD.kind, etcd)), restored_keys.result()),
     )
     pods = await _pods(kube, cluster, view)
@@ -277,6 +301,32 @@ async def _backup_keys(kube: Kube, cluster: Cluster) -> Manifest | None:
     etcd = names.etcd_cluster(cluster.name)
     secret = names.etcd_keys_secret(etcd)
     return await kube.get(kinds.SECRET, secret, cluster.namespace, keep=slim)
+
+
+async def _upgrade_backup(kube: Kube, cluster: Cluster) -> BackupSeen | None:
+    """Looked for only while an upgrade has one made."""
+    upgrade = cluster.status.upgrade
+    if upgrade is None or upgrade.backup is None or upgrade.step != "Backup":
+        return None
+    live = await kube.get(EtcdBackup.info.kind, upgrade.backup, cluster.namespace, keep=unrecorded)
+    return backup_seen(live) if live is not None else None
+
+
+def backup_seen(live: Manifest) -> BackupSeen:
+    """What an EtcdBackup says of itself; one that cannot be read is one that failed."""
+    name = str(live["metadata"]["name"])
+    try:
+        backup = EtcdBackup.parse(live)
+    except Unreadable as odd:
+        return BackupSeen(name, proven=False, failed=True, message=str(odd), steps=0)
+    status, ready = backup.status, backup.status.condition(conditions.READY)
+    stored, proof = status.completed_at is not None, status.verification
+    message = ready.message if ready is not None and ready.message else "it has begun"
+    if stored and proof is not None and proof.result != "Passed":
+        message = f"it is restored for a trial: {proof.message or proof.result}"
+    failed = status.phase == "Failed" or (proof is not None and proof.result == "Failed")
+    proven = status.proven_at is not None
+    return BackupSeen(name, proven, failed, message, steps=int(stored) + int(proven))
 
 
 def _made_by(etcd: Manifest | None, live: Manifest | None) -> Manifest | None:

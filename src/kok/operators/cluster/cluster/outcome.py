@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kok.api.cluster.status import CertificateStatus
+from kok.api.cluster.upgrade import PreflightStatus, UpgradeFinding
 from kok.operators.cluster.businesscluster.reachability import Reachability
 from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes
 from kok.operators.cluster.cluster.observe import ClusterView
 from kok.operators.cluster.cluster.operations.hibernation import Hibernation
+from kok.operators.cluster.cluster.operations.upgrade import Upgrade
 from kok.operators.cluster.cluster.pki.keys import KeyProblem
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint
 from kok.runtime.controller.errors import ReconcileStop
@@ -31,6 +33,11 @@ class ClusterOutcome:
     view: ClusterView
     """What was observed, with what the pass has changed since."""
     hibernation: Hibernation = field(default_factory=Hibernation)
+    upgrade: Upgrade = field(default_factory=Upgrade)
+    findings: list[UpgradeFinding] | None = None
+    """What the preflight of the version that is gone to now found."""
+    preflight: PreflightStatus | None = None
+    """What that of `spec.upgrade.preflight` found."""
     problems: tuple[KeyProblem, ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     certificates: list[CertificateStatus] | None = None
@@ -43,6 +50,8 @@ class ClusterOutcome:
     bootstrap: BootstrapState | None = None
     nodes: Mapping[str, bool] | None = None
     """Nodes of the business cluster by name, and whether they are Ready."""
+    kubelets: Mapping[str, int] = field(default_factory=dict)
+    """How many of them have a kubelet of each version."""
     unmanaged: UnmanagedNodes | None = None
     excess: str | None = None
     """What of the API's answers is too large to be read, as a sentence."""

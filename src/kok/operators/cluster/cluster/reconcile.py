@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kok.api import names
 from kok.api.cluster.cluster import Cluster
+from kok.api.etcd.etcdbackup import EtcdBackup
+from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster.bootstrap import Bootstrapper
@@ -14,6 +17,8 @@ from kok.operators.cluster.cluster.controlplane import ControlPlane
 from kok.operators.cluster.cluster.decide import Decision, decide, next_look
 from kok.operators.cluster.cluster.delete import Deletion
 from kok.operators.cluster.cluster.observe import CHILDREN, ClusterView, observe
+from kok.operators.cluster.cluster.operations import upgrade_calls
+from kok.operators.cluster.cluster.operations.preflight.inspect import Inspection
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
@@ -39,6 +44,7 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         self._machines = MachineAddressCache()
         self.wakes_on: Sequence[Wake] = (
             *(Wake(kind) for kind in CHILDREN),
+            Wake(EtcdBackup.info.kind, key=_cluster_of, labels=names.LABEL_CLUSTER),
             Wake(kinds.NODE, key=self._nodes.changed, whole=True),
             Wake(MACHINE, key=self._machines.changed, whole=True),
         )
@@ -54,7 +60,9 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
 
     def outcome(self, view: ClusterView, decision: Decision) -> ClusterOutcome:
         """What is known before anything was done."""
-        return ClusterOutcome(view, decision.hibernation, endpoint=decision.endpoint)
+        return ClusterOutcome(
+            view, decision.hibernation, decision.upgrade, endpoint=decision.endpoint
+        )
 
     def record(self, p: Pass[Cluster], view: ClusterView, decision: Decision) -> bool:
         """The operation and its step; of a spec that nothing is made of none is begun."""
@@ -66,13 +74,13 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         for reason, text in transition(before, after):
             p.event(reason, text)
         p.status.operation = after
-        return after is not None and after != before
+        begun = upgrade_calls.record(p, decision.upgrade)
+        return begun or (after is not None and after != before)
 
     async def act(
         self, p: Pass[Cluster], view: ClusterView, decision: Decision, outcome: ClusterOutcome
     ) -> None:
         """From the foundations up: what is missing below ends the pass before what stands on it."""
-        del view
         plane = ControlPlane(p, decision, outcome, self._settings)
         business = self._business(p, outcome)
         await plane.loosen_keys()
@@ -80,9 +88,11 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         plane.require_keys()
         await plane.store_keys()
         await plane.issue_credentials()
+        await upgrade_calls.back_up(p, decision.upgrade, view)
         await business.probe()
         await plane.ensure_controllers(business.apply(plane))
         await business.confirm()
+        await Inspection(p, outcome).run(decision)
         plane.require_pull_secrets()
 
     async def look(
@@ -135,3 +145,9 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
             connections=self._connections,
             wakeups=self._wakeups,
         )
+
+
+def _cluster_of(backup: Manifest) -> list[Key]:
+    """The Cluster before whose upgrade a backup is made."""
+    meta = backup["metadata"]
+    return [(str(meta.get("namespace") or ""), str(meta["labels"][names.LABEL_CLUSTER]))]

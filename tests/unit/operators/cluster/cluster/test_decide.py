@@ -31,7 +31,8 @@ OLD, NEW = "1.36.4", "1.37.1"
 
 
 def wanted(view: ClusterView, *, answers: bool = False, **rest: Any) -> dict[str, str]:
-    return versions_to_run(a_cluster(**rest), view, answers=answers)
+    cluster = a_cluster(**rest)
+    return versions_to_run(cluster, view, cluster.spec.version, answers=answers)
 
 
 @pytest.mark.parametrize(

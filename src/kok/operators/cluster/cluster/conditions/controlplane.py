@@ -26,10 +26,13 @@ def _state(cluster: Cluster, view: ClusterView, component: str) -> Running:
     return Running(component, version="", desired=wanted, ready=0, complete=False)
 
 
-def control_plane(cluster: Cluster, view: ClusterView) -> Verdict:
-    """Whether all pods that are wanted are ready at the wanted version."""
+def control_plane(cluster: Cluster, view: ClusterView, released: str) -> Verdict:
+    """Whether all pods that are wanted are ready at the version that they may have.
+
+    `released` is that version; empty while an upgrade has not come to them: each then has its own.
+    """
     states = component_states(cluster, view)
-    short = [s for s in states if not s.complete or s.version != cluster.spec.version]
+    short = [s for s in states if not s.complete or s.version != (released or s.version)]
     if not short:
         return Verdict(True, reasons.AS_WANTED, "all components are ready")
     if (trouble := next(pod_problems(cluster.name, view), None)) is not None:
@@ -42,14 +45,14 @@ def control_plane(cluster: Cluster, view: ClusterView) -> Verdict:
     return Verdict(False, reason, f"ready: {counts}")
 
 
-def rollout(cluster: Cluster, view: ClusterView) -> Verdict | None:
+def rollout(cluster: Cluster, view: ClusterView, released: str) -> Verdict | None:
     """What is being rolled out and what it waits for; None if nothing is."""
-    target = cluster.spec.version
     for component in COMPONENTS:
         state = view.running(cluster.name, component)
+        target = released or (state.version if state is not None else "")
         if state is not None and state.version == target and state.complete:
             continue
-        upgrade = cluster.status.version not in {None, target}
+        upgrade = cluster.status.version not in {None, target} and bool(released)
         what = f"{cluster.status.version} -> {target}: " if upgrade else ""
         what += f"{component} is being rolled out" if state else f"{component} is not created yet"
         trouble = next(pod_problems(cluster.name, view), None)

@@ -12,6 +12,7 @@ from kok.api.cluster.status import AddonSummary, ClusterStatus, ComponentStatus,
 from kok.api.conditions import READY
 from kok.operators.cluster import reasons
 from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes
+from kok.operators.cluster.cluster.conditions import upgrades
 from kok.operators.cluster.cluster.conditions.controlplane import (
     component_states,
     control_plane,
@@ -65,6 +66,8 @@ def report(
     put(status, told, now=now, generation=generation)
     if found.unmanaged is not None and reasons.FOREIGN_NODES not in verdicts:
         status.drop_conditions([reasons.FOREIGN_NODES])
+    if reasons.SPEC_BEHIND not in verdicts:
+        status.drop_conditions([reasons.SPEC_BEHIND])
     status.phase = phase(cluster, verdicts)
 
 
@@ -90,9 +93,11 @@ def _facts(status: ClusterStatus, cluster: Cluster, found: ClusterOutcome) -> No
     status.version = running_version(cluster, found.view)
     if found.nodes is not None:
         ready = sum(found.nodes.values())
-        status.nodes = NodeCount(ready=ready, total=len(found.nodes))
+        kubelets = dict(sorted(found.kubelets.items()))
+        status.nodes = NodeCount(ready=ready, total=len(found.nodes), versions=kubelets)
         status.node_summary = f"{ready}/{len(found.nodes)}"
     status.addons = addon_summaries(cluster, found)
+    upgrades.note(status, cluster, found)
 
 
 def addon_summaries(cluster: Cluster, found: ClusterOutcome) -> list[AddonSummary]:
@@ -118,13 +123,15 @@ def conditions(cluster: Cluster, found: ClusterOutcome) -> dict[str, Verdict]:
     parts = {
         reasons.CERTIFICATES_READY: _certificates(cluster, found),
         reasons.ETCD_READY: _etcd(cluster, found),
-        reasons.CONTROL_PLANE_READY: control_plane(cluster, found.view),
+        reasons.CONTROL_PLANE_READY: control_plane(cluster, found.view, found.upgrade.released),
         reasons.ENDPOINT_REACHABLE: _endpoint(cluster, found),
         reasons.BOOTSTRAP_READY: _bootstrap(cluster, found),
         reasons.ADDONS_READY: _addons(found),
     }
     if (answers := _answers(cluster, found)) is not None:
         parts[reasons.ANSWERS_READ] = answers
+    if (behind := upgrades.spec_behind(cluster)) is not None:
+        parts[reasons.SPEC_BEHIND] = behind
     if found.unmanaged is not None and found.unmanaged.waiting:
         parts[reasons.FOREIGN_NODES] = _foreign(cluster, found.unmanaged)
     parts[reasons.PROGRESSING] = _progressing(cluster, found, parts)
@@ -309,8 +316,9 @@ def _addons(found: ClusterOutcome) -> Verdict:
 def _progressing(cluster: Cluster, found: ClusterOutcome, parts: dict[str, Verdict]) -> Verdict:
     if found.stopped is not None:
         return Verdict(False, found.stopped.reason, found.stopped.message)
-    if (rolling := rollout(cluster, found.view)) is not None:
-        return rolling
+    rolling = rollout(cluster, found.view, found.upgrade.released)
+    if (told := upgrades.progressing(cluster, found, rolling)) is not None:
+        return told
     for type_ in (reasons.BOOTSTRAP_READY, reasons.ADDONS_READY):
         if parts[type_].reason == reasons.CREATING:
             return Verdict(True, reasons.CREATING, parts[type_].message)
@@ -348,7 +356,8 @@ def _usable(cluster: Cluster, found: ClusterOutcome, parts: dict[str, Verdict]) 
     for addon in (s for s in _addon_states(found) if new and not s.applied):
         if addon.reason in _ON_ITS_WAY:
             return Verdict(False, addon.reason, f"Addon {addon.name}: {addon.message}")
-    return Verdict(True, reasons.AVAILABLE, f"{reachable.message}{_but(parts)}")
+    but = _but(parts) or upgrades.but(cluster, found)
+    return Verdict(True, reasons.AVAILABLE, f"{reachable.message}{but}")
 
 
 def _but(parts: dict[str, Verdict]) -> str:

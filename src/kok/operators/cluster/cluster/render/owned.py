@@ -4,28 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from kok import versions
 from kok.api import names
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import DEFAULT_ADDONS, ClusterAddon
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
+from kok.operators.cluster.cluster.spec.target import etcd_wanted
 from kok.operators.cluster.naming import kept_keys
 
 
 def etcd_cluster(
-    resolved: ResolvedCluster, live: Manifest | None, trusted: str | None = None
+    resolved: ResolvedCluster,
+    live: Manifest | None,
+    trusted: str | None = None,
+    *,
+    version: str | None = None,
 ) -> Manifest:
     """The EtcdCluster; `trusted` tells it with which of its CAs the API servers run.
 
-    What the user left open and cannot be changed any more stays as it was made: the default
-    version of etcd may differ for a later Kubernetes, and another profile has other members.
+    `version` is the one that it is to have now, by default what belongs to the Cluster's.
+
+    What the user left open and cannot be changed any more stays as it was made: another profile has
+    other members.
     """
     spec, made = resolved.cluster.spec, (live or {}).get("spec") or {}
-    default_version = str(versions.default_etcd(resolved.version))
     body: dict[str, Any] = {
-        "version": spec.etcd.version or made.get("version") or default_version,
+        "version": version
+        or spec.etcd.version
+        or made.get("version")
+        or etcd_wanted(resolved.cluster, None, resolved.version),
         "members": spec.etcd.members or made.get("members") or resolved.profile.members,
         "storage": {
             "size": spec.etcd.storage.size,

@@ -34,16 +34,28 @@ def component_spec(spec: ClusterSpec, component: str) -> ControlPlaneComponent:
     }[SPEC_FIELDS[component]]
 
 
-def check_arguments(spec: ClusterSpec) -> None:
-    """Raises `Invalid` for the first argument that a component would not start with."""
+def check_arguments(spec: ClusterSpec, version: str | None) -> None:
+    """Raises `Invalid` for the first argument that a component would not start with.
+
+    Without `version`, as long as components go from one to another, only for what none would.
+    """
     for component in COMPONENTS:
         field = SPEC_FIELDS[component]
         for arg in component_spec(spec, component).extra_args:
             if arg.name in MANAGED_FLAGS[field]:
                 text = f"spec.{field}.extraArgs: {arg.name} {ADVICE}"
                 raise Invalid(reasons.MANAGED_FLAG, text)
-            for problem in _problems(component, arg, spec.version):
+            for problem in _problems(component, arg, version):
                 raise Invalid(reasons.UNKNOWN_FLAG, f"spec.{field}.extraArgs: {problem}")
+
+
+def unknown_arguments(spec: ClusterSpec, version: str) -> Iterator[tuple[str, str]]:
+    """What components of a version would not start with: the field, and a sentence for each."""
+    for component in COMPONENTS:
+        field = SPEC_FIELDS[component]
+        for arg in component_spec(spec, component).extra_args:
+            for problem in _unknown(component, arg, version):
+                yield f"spec.{field}.extraArgs", problem
 
 
 def known(component: str, extra: Sequence[tuple[str, str]], version: str) -> list[tuple[str, str]]:
@@ -74,14 +86,18 @@ def _unknown_gate(item: str, version: str) -> str | None:
     return versions.check_feature_gate(item.partition("=")[0], version)
 
 
-def _problems(component: str, arg: ExtraArg, version: str) -> Iterator[str]:
-    problem = versions.check_flag(component, arg.name, version)
-    if problem:
-        yield problem
-    if arg.name == GATES:
-        yield from filter(None, (_unknown_gate(gate, version) for gate in _items(arg.value)))
-    if component == API_SERVER and arg.name in {ADMISSION_ON, ADMISSION_OFF}:
-        yield from _plugin_problems(arg, version)
+def _problems(component: str, arg: ExtraArg, version: str | None) -> Iterator[str]:
+    if version is not None:
+        yield from _unknown(component, arg, version)
+    if (
+        component == API_SERVER
+        and arg.name == ADMISSION_OFF
+        and NODE_RESTRICTION in _items(arg.value)
+    ):
+        yield (
+            f"{arg.name}: {NODE_RESTRICTION} keeps nodes from reading each other's Secrets "
+            "and stays on; leave it out"
+        )
     if component == API_SERVER and arg.name in {DELAY_FLAG, WATCH_GRACE_FLAG}:
         length = duration(arg.value)
         if length is None or length > LONGEST_END:
@@ -90,6 +106,22 @@ def _problems(component: str, arg: ExtraArg, version: str) -> Iterator[str]:
                 "for which pods of the API server would have to wait at their end; write one such "
                 "as 20s"
             )
+
+
+def _unknown(component: str, arg: ExtraArg, version: str) -> Iterator[str]:
+    """What a version does not know of an argument."""
+    if problem := versions.check_flag(component, arg.name, version):
+        yield problem
+    if arg.name == GATES:
+        yield from filter(None, (_unknown_gate(gate, version) for gate in _items(arg.value)))
+    if component == API_SERVER and arg.name in {ADMISSION_ON, ADMISSION_OFF}:
+        known = versions.kubernetes(version).admission_plugins
+        for plugin in _items(arg.value):
+            if plugin not in known:
+                yield (
+                    f"{arg.name}: Kubernetes {version} has no admission plugin {plugin}; "
+                    "leave it out"
+                )
 
 
 def duration(text: str) -> float | None:
@@ -107,18 +139,6 @@ def last_duration(extra: Sequence[tuple[str, str]], name: str, default: float) -
     """The seconds of the last flag of a name, which is the one that counts; `default` without."""
     found = [duration(value) for flag, value in extra if flag == name]
     return default if not found or found[-1] is None else found[-1]
-
-
-def _plugin_problems(arg: ExtraArg, version: str) -> Iterator[str]:
-    known = versions.kubernetes(version).admission_plugins
-    for plugin in _items(arg.value):
-        if plugin not in known:
-            yield f"{arg.name}: Kubernetes {version} has no admission plugin {plugin}; leave it out"
-        elif plugin == NODE_RESTRICTION and arg.name == ADMISSION_OFF:
-            yield (
-                f"{arg.name}: {NODE_RESTRICTION} keeps nodes from reading each other's Secrets "
-                "and stays on; leave it out"
-            )
 
 
 def command_line(

@@ -103,22 +103,31 @@ class ResolvedCluster:
         return versions.kubernetes(version).image(component, self.registry)
 
 
-def resolve(cluster: Cluster, etcd: str | None = None) -> ResolvedCluster:
+def resolve(
+    cluster: Cluster,
+    version: str | None = None,
+    *,
+    etcd: str | None = None,
+    on_its_way: bool = False,
+) -> ResolvedCluster:
     """The spec of a Cluster with all defaults filled in; raises `Invalid` for a spec that cannot be built.
 
-    `etcd` is the version that its EtcdCluster has by now.
+    `version` is the one to be made, `spec.version` if None. `etcd` is the
+    version that its EtcdCluster has by now, and `on_its_way` whether an upgrade is under way, whose
+    preflight then judges what versions know.
     """
     spec = cluster.spec
+    version = version or spec.version
     field = "spec.version"
     try:
-        versions.kubernetes(spec.version)
+        versions.kubernetes(version)
         if spec.etcd.version is not None:
             field = "spec.etcd.version"
             versions.etcd(spec.etcd.version)
     except versions.UnknownVersion as error:
         raise Invalid(reasons.UNSUPPORTED_VERSION, f"{field}: {error}") from None
-    _check_etcd(cluster, etcd)
-    check_arguments(spec)
+    _check_etcd(cluster, version, etcd)
+    check_arguments(spec, None if on_its_way else version)
     profile = PROFILES[spec.profile]
     parts = {
         component: _part(
@@ -126,15 +135,15 @@ def resolve(cluster: Cluster, etcd: str | None = None) -> ResolvedCluster:
         )
         for component in COMPONENTS
     }
-    return ResolvedCluster(cluster, spec.version, profile, parts)
+    return ResolvedCluster(cluster, version, profile, parts)
 
 
-def _check_etcd(cluster: Cluster, made: str | None) -> None:
+def _check_etcd(cluster: Cluster, version: str, made: str | None) -> None:
     """A version of Kubernetes that already runs with an older etcd is left in peace."""
-    spec, etcd = cluster.spec, cluster.spec.etcd.version or made
-    if etcd is None or cluster.status.version == spec.version:
+    etcd = cluster.spec.etcd.version or made
+    if etcd is None or cluster.status.version is not None:
         return
-    if problem := versions.check_etcd(spec.version, etcd):
+    if problem := versions.check_etcd(version, etcd):
         raise Invalid(reasons.UNSUPPORTED_VERSION, f"spec.etcd.version: {problem}")
 
 

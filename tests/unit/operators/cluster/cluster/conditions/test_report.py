@@ -44,7 +44,7 @@ def test_the_status_shows_what_people_ask_for() -> None:
     assert shown["version"] == "1.37.1"
     assert shown["endpoint"] == URL
     assert shown["kubeconfigSecret"] == "shop-kubeconfig"
-    assert shown["nodes"] == {"ready": 1, "total": 2}
+    assert shown["nodes"] == {"ready": 1, "total": 2, "versions": {}}
     assert shown["nodeSummary"] == "1/2"
     assert shown["phase"] == "Running"
     assert shown["caFingerprints"] == {"shop-ca": "sha256:1"}

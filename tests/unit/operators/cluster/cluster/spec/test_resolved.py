@@ -140,12 +140,11 @@ def test_admission_plugins_add_to_those_that_must_be_on() -> None:
     assert line == ["prog", "--enable-admission-plugins=NodeRestriction,AlwaysPullImages"]
 
 
-def test_an_etcd_that_is_too_old_is_refused_before_an_upgrade_and_not_while_it_serves() -> None:
-    upgrade = a_cluster(status={"version": "1.36.4"})
+def test_an_etcd_that_is_too_old_is_refused_for_a_new_cluster_and_not_while_it_serves() -> None:
     with pytest.raises(Invalid, match=r"etcd 3\.5\.21 is too old for Kubernetes 1\.37\.1"):
-        resolve(upgrade, "3.5.21")
-    resolve(upgrade, "3.5.24")
-    resolve(a_cluster(status={"version": "1.37.1"}), "3.5.21")
+        resolve(a_cluster(), etcd="3.5.21")
+    resolve(a_cluster(), etcd="3.5.24")
+    resolve(a_cluster(status={"version": "1.37.1"}), etcd="3.5.21")
 
 
 def test_a_component_gets_only_what_its_own_version_knows() -> None:

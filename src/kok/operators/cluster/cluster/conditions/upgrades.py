@@ -1,0 +1,121 @@
+"""What is said of an upgrade of the control plane. Pure."""
+
+from __future__ import annotations
+
+from kok.api.cluster.cluster import Cluster
+from kok.api.cluster.status import ClusterStatus
+from kok.api.cluster.upgrade import UpgradeStatus
+from kok.operators.cluster import reasons
+from kok.operators.cluster.cluster.operations import upgrade
+from kok.operators.cluster.cluster.outcome import ClusterOutcome
+from kok.operators.cluster.cluster.spec.target import is_above
+from kok.runtime.conditions import Verdict
+
+SHOWN = 3
+"""Findings that a sentence names at most."""
+
+
+def note(status: ClusterStatus, cluster: Cluster, found: ClusterOutcome) -> None:
+    """Puts what acting found out about versions into the status."""
+    if status.upgrade is not None:
+        if found.findings is not None:
+            status.upgrade.findings = found.findings
+        blocking = [f for f in status.upgrade.findings or () if f.blocks]
+        if status.upgrade.step == upgrade.PREFLIGHT:
+            status.upgrade.blocked_by = [f"{f.check}: {f.message}"[:1024] for f in blocking]
+    if found.preflight is not None:
+        status.preflight = found.preflight
+    elif cluster.spec.upgrade.preflight is None:
+        status.preflight = None
+
+
+def progressing(cluster: Cluster, found: ClusterOutcome, rolling: Verdict | None) -> Verdict | None:
+    """The upgrade in place of the rollout that is a part of it; None if nothing is under way."""
+    now = found.upgrade.status
+    if now is None:
+        return rolling
+    way = f"{now.from_} -> {now.to}"
+    if (trouble := _trouble(cluster, found)) is not None:
+        reason, text = trouble
+        why = f"; {rolling.message}" if reason == reasons.UPGRADE_STUCK and rolling else ""
+        return Verdict(False, reason, f"{way}: {text}{why}")
+    if rolling is not None and now.step in {upgrade.SERVERS, upgrade.CONTROLLERS}:
+        return rolling
+    via = f" by {now.hop}" if now.hop != now.to else ""
+    return Verdict(True, reasons.UPGRADING, f"{way}{via}: {now.step}, waits for {now.waiting_for}")
+
+
+def but(cluster: Cluster, found: ClusterOutcome) -> str:
+    """What an upgrade hangs on, for the sum of all conditions."""
+    now, trouble = found.upgrade.status, _trouble(cluster, found)
+    if now is None or trouble is None:
+        return ""
+    return f"; but the upgrade {now.from_} -> {now.to} {_HOW[trouble[0]]}: {trouble[1]}"
+
+
+_HOW = {
+    reasons.UPGRADE_BLOCKED: "is not begun",
+    reasons.UPGRADE_STUCK: "hangs",
+    reasons.UPGRADE_BACKED_OUT: "was taken back",
+}
+
+
+def _trouble(cluster: Cluster, found: ClusterOutcome) -> tuple[str, str] | None:
+    """Why an upgrade does not go on, as reason and sentence."""
+    now = found.upgrade.status
+    if now is None:
+        return None
+    if found.upgrade.refused is not None:
+        return reasons.UPGRADE_BLOCKED, found.upgrade.refused
+    if now.step == upgrade.BACKED_OUT:
+        return reasons.UPGRADE_BACKED_OUT, _backed_out(cluster, now)
+    if blocked := _blocked(cluster, found, now):
+        return reasons.UPGRADE_BLOCKED, blocked
+    if found.upgrade.stuck:
+        return reasons.UPGRADE_STUCK, _stuck(cluster, found, now)
+    return None
+
+
+def spec_behind(cluster: Cluster) -> Verdict | None:
+    """That Git has yet to follow what a FleetUpgrade raised; None where it has."""
+    raised, asked = cluster.status.raised, cluster.spec.version
+    if raised is None or not is_above(raised.to, asked):
+        return None
+    return Verdict(
+        True,
+        reasons.RAISED,
+        f"FleetUpgrade {raised.by} raised spec.version {asked} to {raised.to}; write "
+        f"'version: \"{raised.to}\"' into spec where the Cluster is kept",
+    )
+
+
+def _blocked(cluster: Cluster, found: ClusterOutcome, now: UpgradeStatus) -> str:
+    if now.step != upgrade.PREFLIGHT:
+        return ""
+    findings = found.findings if found.findings is not None else now.findings or []
+    blocking = [f for f in findings if f.blocks]
+    if not blocking:
+        return ""
+    told = "; ".join(f"{f.check}: {f.message}" for f in blocking[:SHOWN])
+    more = f"; and {len(blocking) - SHOWN} more" if len(blocking) > SHOWN else ""
+    consent = ",".join(f"{f.check}/{f.object}" if f.object else f.check for f in blocking[:SHOWN])
+    return (
+        f"{told}{more}. Mend that, or annotate Cluster {cluster.namespace}/{cluster.name} with "
+        f"kok.dev/upgrade-consent={consent}"
+    )
+
+
+def _stuck(cluster: Cluster, found: ClusterOutcome, now: UpgradeStatus) -> str:
+    patience = cluster.spec.upgrade.progress_deadline
+    may = upgrade.may_back_out(now, found.upgrade.lowest) and not now.backing_out
+    back = f"; set spec.version to {now.hop_from} to go back" if may else ""
+    return f"{now.step} made no progress for {patience}, it waits for {now.waiting_for}{back}"
+
+
+def _backed_out(cluster: Cluster, now: UpgradeStatus) -> str:
+    why = now.blocked_by[0] if now.blocked_by else "it made no progress"
+    return (
+        f"{now.hop} runs again ({why}); it is tried again when spec.version changes, or by kubectl "
+        f"annotate cluster {cluster.name} -n {cluster.namespace} --overwrite "
+        "kok.dev/upgrade-retry=<any new value>"
+    )

@@ -1,0 +1,1 @@
+"""What speaks against going to another version, found out without changing anything."""

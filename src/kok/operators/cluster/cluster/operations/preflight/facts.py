@@ -1,0 +1,30 @@
+"""What the preflight of an upgrade looks at, in one frozen picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kok.api.cluster.addon import Addon
+from kok.api.cluster.cluster import Cluster
+from kok.api.cluster.status import CertificateStatus
+from kok.api.etcd.contract import EtcdContract
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that checks go by."""
+
+    cluster: Cluster
+    now: datetime
+    running: str
+    """The version of all of the control plane."""
+    etcd: EtcdContract
+    kubelets: Mapping[str, int] = field(default_factory=dict)
+    """How many nodes have a kubelet of each version."""
+    certificates: tuple[CertificateStatus, ...] = ()
+    addons: tuple[Addon, ...] = ()
+    """The Cluster's own."""
+    unreachable: str | None = None
+    """Why nothing could be asked of the business cluster, as a sentence."""

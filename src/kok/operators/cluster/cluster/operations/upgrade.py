@@ -1,0 +1,407 @@
+"""How a Cluster goes from one version of Kubernetes to another. Pure.
+
+    Preflight    what speaks against it is looked for; errors keep it from being begun
+    Backup       a backup of etcd that was proven, where there is a store
+    Etcd         etcd is upgraded, where the version needs that or the spec says so
+    APIServer    API servers go to the new version, all of them
+    Controllers  the others follow: none of them may be newer than any API server that it talks to
+    Addons       addons are rendered for the new version, and are as healthy as before
+    Nodes        waited for only where the next minor would leave nodes behind that are too old
+
+The step is recorded before anything is done for it. Until `APIServer` every component stays at the
+version that it has; what a version may still be taken back to, `may_back_out` tells. A version more
+than one minor away is reached by going through all of that for each minor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from kok import versions
+from kok.api.cluster.cluster import Cluster
+from kok.api.cluster.upgrade import LastUpgrade, Step, UpgradeStatus
+from kok.api.fields import span
+from kok.api.names import ANNOTATION_UPGRADE_RETRY
+from kok.operators.cluster import reasons
+from kok.operators.cluster.cluster.observe import ClusterView, Running
+from kok.operators.cluster.cluster.spec.target import (
+    etcd_wanted,
+    is_above,
+    number,
+    wanted_version,
+)
+from kok.operators.cluster.naming import API_SERVER, COMPONENTS, CONTROLLER_MANAGER, SCHEDULER
+
+PREFLIGHT: Final = "Preflight"
+BACKUP: Final = "Backup"
+ETCD: Final = "Etcd"
+SERVERS: Final = "APIServer"
+CONTROLLERS: Final = "Controllers"
+ADDONS: Final = "Addons"
+NODES: Final = "Nodes"
+BACKED_OUT: Final = "BackedOut"
+STEPS: Final[tuple[Step, ...]] = (PREFLIGHT, BACKUP, ETCD, SERVERS, CONTROLLERS, ADDONS, NODES)
+AGAIN = 15.0
+"""Seconds until what blocks an upgrade is looked for again: nobody tells of its end."""
+AT_ONCE = 0.05
+"""The same where the next step may begin."""
+WATCHED = 300.0
+"""The same for what wakes the Cluster when it changes."""
+FRESH = timedelta(hours=1)
+"""How old a proven backup may be to be one of just before the upgrade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a step waits for."""
+
+    text: str
+    progress: int = 0
+    """More than before is progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What upgrading asks of a pass; all at rest for a Cluster that is where it should be."""
+
+    status: UpgradeStatus | None = None
+    """To be recorded; None: nothing is under way."""
+    released: str = ""
+    """The version that components may have; empty: each stays at what it has."""
+    ended: LastUpgrade | None = None
+    """What is to be told of one that is through with this pass."""
+    lowest: str | None = None
+    """What `spec.version` may not go below, by the minor."""
+    stuck: bool = False
+    """Whether there was no progress for too long."""
+    refused: str | None = None
+    """Why the version that is wanted cannot be gone to, as a sentence."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every component stays at the version that it has."""
+        return not self.released
+
+    def at(self, step: Step) -> bool:
+        """Whether that is the step now."""
+        return self.status is not None and self.status.step == step
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the next step is decided by."""
+
+    cluster: Cluster
+    """With what was recorded."""
+    view: ClusterView
+    now: datetime
+
+    @property
+    def running(self) -> str:
+        """The version that all of the control plane had last."""
+        return self.cluster.status.version or ""
+
+    def component(self, name: str) -> Running | None:
+        """One component's Deployment."""
+        return self.view.running(self.cluster.name, name)
+
+
+def decide(cluster: Cluster, view: ClusterView, now: datetime) -> Upgrade:
+    """What is under way now, and how far it may go."""
+    inputs = Inputs(cluster, view, now)
+    target, known = wanted_version(cluster), cluster.status.upgrade
+    lowest = _lowest(inputs)
+    if number(inputs.running) is None:
+        # What never ran is made, not upgraded.
+        return Upgrade(released=target, lowest=lowest)
+    if cluster.spec.hibernate:
+        return Upgrade(known, lowest=lowest)
+    if known is None and not _behind(inputs, target):
+        return Upgrade(released=target, lowest=lowest)
+    if known is None or _asked_anew(cluster, known, target):
+        known = _begin(inputs, target, known)
+    return _go_on(inputs, known, lowest)
+
+
+def _behind(inputs: Inputs, target: str) -> bool:
+    """Whether any component has another version; one that is being restarted has not."""
+    states = (inputs.component(name) for name in COMPONENTS)
+    return inputs.running != target or any(s is not None and s.version != target for s in states)
+
+
+def _asked_anew(cluster: Cluster, known: UpgradeStatus, target: str) -> bool:
+    """Whether something else is wanted than what was begun, or the same once more."""
+    retry = cluster.metadata.annotations.get(ANNOTATION_UPGRADE_RETRY, "")
+    return known.to != target or (known.step == BACKED_OUT and retry[:253] != known.retried)
+
+
+def _begin(inputs: Inputs, target: str, before: UpgradeStatus | None) -> UpgradeStatus:
+    """An upgrade from what runs; going back begins where there is something to go back from."""
+    cluster, now = inputs.cluster, inputs.now.replace(microsecond=0)
+    # What was on its way to another version has the same beginning, unless it was through.
+    began = before if before is not None and before.step != BACKED_OUT else None
+    back = _goes_back(inputs, target)
+    return UpgradeStatus(
+        from_=began.from_ if began is not None else inputs.running,
+        to=target,
+        hop=_hop(inputs, target),
+        hop_from=inputs.running,
+        step=SERVERS if back else PREFLIGHT,
+        since=began.since if began is not None else now,
+        moved_at=now,
+        backing_out=back,
+        retried=cluster.metadata.annotations.get(ANNOTATION_UPGRADE_RETRY, "")[:253],
+    )
+
+
+def _goes_back(inputs: Inputs, target: str) -> bool:
+    """Whether some component has a later version than the one that is wanted."""
+    states = (inputs.component(name) for name in COMPONENTS)
+    return any(s is not None and is_above(s.version, target) for s in states)
+
+
+def _hop(inputs: Inputs, target: str) -> str:
+    """The version to go to now: no component skips a minor."""
+    try:
+        return versions.next_step(inputs.running, target)
+    except versions.UnknownVersion:
+        return target
+
+
+def _go_on(inputs: Inputs, known: UpgradeStatus, lowest: str | None) -> Upgrade:
+    """From the step that was recorded as far as nothing has to be waited for."""
+    if known.step == BACKED_OUT:
+        return Upgrade(known, released=known.hop, lowest=lowest)
+    if _is_too_low(known.hop, lowest):
+        text = (
+            f"{lowest} -> {known.to} goes down, which Kubernetes does not support: API servers of "
+            f"{lowest} have written data; write {lowest} or a later version, or restore a backup "
+            "from before the upgrade by an EtcdRestore"
+        )
+        return Upgrade(known, lowest=lowest, refused=text)
+    now = known
+    while True:
+        waiting = GATES[now.step](inputs, now)
+        if waiting is not None:
+            return _wait(inputs, now, waiting, lowest)
+        following = _after(inputs, now)
+        if following is None:
+            return _end(inputs, now, lowest)
+        now = following
+
+
+def _after(inputs: Inputs, now: UpgradeStatus) -> UpgradeStatus | None:
+    """The next step, of the next minor where this one is through; None at the end."""
+    moment = inputs.now.replace(microsecond=0)
+    move: dict[str, object] = {"moved_at": moment, "progress": 0, "waiting_for": ""}
+    if now.step == NODES:
+        if now.hop == now.to or now.backing_out:
+            return None
+        hop = _hop(inputs, now.to)
+        if hop == now.hop:
+            return None
+        move |= {"hop": hop, "hop_from": now.hop, "step": PREFLIGHT, "findings": None}
+    else:
+        move |= {"step": STEPS[STEPS.index(now.step) + 1]}
+    if move["step"] == BACKUP and now.backup is None and inputs.cluster.spec.etcd.backup:
+        stamp = f"{now.since:%Y%m%d%H%M%S}"
+        move["backup"] = f"{inputs.cluster.name}-upgrade-{stamp}"
+    return now.model_copy(update={**move, "blocked_by": []})
+
+
+def _wait(inputs: Inputs, now: UpgradeStatus, waiting: Waiting, lowest: str | None) -> Upgrade:
+    moved = waiting.progress > now.progress
+    moment = inputs.now.replace(microsecond=0) if moved else now.moved_at
+    status = now.model_copy(
+        update={
+            "waiting_for": waiting.text[:1024],
+            "progress": max(waiting.progress, now.progress),
+            "moved_at": moment,
+        }
+    )
+    patience = span(inputs.cluster.spec.upgrade.progress_deadline)
+    stuck = inputs.now - moment > patience and now.step != PREFLIGHT
+    backs_out = inputs.cluster.spec.upgrade.on_failure == "BackOut" and not now.backing_out
+    if stuck and backs_out and may_back_out(now, lowest):
+        return Upgrade(_back_out(inputs, status), released=now.hop_from, lowest=lowest)
+    return Upgrade(status, released=_released(now), lowest=lowest, stuck=stuck)
+
+
+def _back_out(inputs: Inputs, now: UpgradeStatus) -> UpgradeStatus:
+    """The way back to what ran; what is asked for stays on record, so that it is not tried again."""
+    return now.model_copy(
+        update={
+            "hop": now.hop_from,
+            "step": SERVERS,
+            "backing_out": True,
+            "moved_at": inputs.now.replace(microsecond=0),
+            "progress": 0,
+            "blocked_by": [f"{now.step}: {now.waiting_for}"[:1024]],
+        }
+    )
+
+
+def _end(inputs: Inputs, now: UpgradeStatus, lowest: str | None) -> Upgrade:
+    gave_up = now.backing_out and now.hop != now.to
+    ended = LastUpgrade(
+        from_=now.from_,
+        to=now.to,
+        since=now.since,
+        ended=inputs.now.replace(microsecond=0),
+        result="BackedOut" if gave_up else "Done",
+    )
+    after = now.model_copy(update={"step": BACKED_OUT, "waiting_for": ""}) if gave_up else None
+    return Upgrade(after, released=now.hop, lowest=lowest, ended=ended)
+
+
+def _released(now: UpgradeStatus) -> str:
+    """The version that components may have at a step."""
+    return "" if now.step in {PREFLIGHT, BACKUP, ETCD} else now.hop
+
+
+def next_look(cluster: Cluster, now_at: UpgradeStatus, now: datetime) -> float:
+    """Seconds until an upgrade has to be looked at of which nothing tells."""
+    if now_at.step == BACKED_OUT:
+        return WATCHED
+    if now_at.step == PREFLIGHT:
+        return AGAIN if any(f.blocks for f in now_at.findings or ()) else AT_ONCE
+    left = span(cluster.spec.upgrade.progress_deadline) - (now - now_at.moved_at)
+    return min(WATCHED, max(AGAIN, left.total_seconds() + 1))
+
+
+def may_back_out(now: UpgradeStatus, lowest: str | None) -> bool:
+    """Whether what ran before can still read all that was written."""
+    return not _is_too_low(now.hop_from, lowest)
+
+
+def _is_too_low(version: str, lowest: str | None) -> bool:
+    one, two = number(version), number(lowest or "")
+    return one is not None and two is not None and one.line < two.line
+
+
+def _lowest(inputs: Inputs) -> str | None:
+    """What API servers have all been at; of a minor its first such version, which changes seldom."""
+    recorded, server = inputs.cluster.status.lowest_version, inputs.component(API_SERVER)
+    if server is None or not server.complete or number(server.version) is None:
+        return recorded
+    return server.version if recorded is None or _is_too_low(recorded, server.version) else recorded
+
+
+def too_old(cluster: Cluster, version: str) -> dict[str, int]:
+    """Nodes, by the version of their kubelets, that may not serve under API servers of a version."""
+    nodes = cluster.status.nodes
+    found = nodes.versions if nodes is not None else {}
+    return {
+        kubelet: count
+        for kubelet, count in found.items()
+        if number(kubelet) is not None and versions.check_skew(kubelet, version) is not None
+    }
+
+
+# --- what each step waits for
+
+
+def _preflight(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
+    """Errors that nobody consented to."""
+    del inputs
+    if now.findings is None:
+        return Waiting(f"the preflight for {now.hop}")
+    if blocking := [f for f in now.findings if f.blocks]:
+        more = f", and {len(blocking) - 1} more" if len(blocking) > 1 else ""
+        return Waiting(f"{blocking[0].check}: {blocking[0].message}{more}", 1)
+    return None
+
+
+def _backup(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
+    """A proof that the data can be restored, where there is a store."""
+    proven = inputs.view.etcd_said(inputs.cluster.name).proven_at
+    if inputs.cluster.spec.etcd.backup is None:
+        return None
+    if proven is not None and timedelta() <= inputs.now - proven < FRESH:
+        return None
+    made = inputs.view.upgrade_backup
+    if made is None or made.name != now.backup:
+        return Waiting(f"EtcdBackup {inputs.cluster.namespace}/{now.backup} is being made")
+    if made.proven:
+        return None
+    return Waiting(f"EtcdBackup {inputs.cluster.namespace}/{made.name}: {made.message}", made.steps)
+
+
+def _etcd(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
+    """etcd at its version, and able to serve."""
+    said = inputs.view.etcd_said(inputs.cluster.name)
+    wanted = etcd_wanted(inputs.cluster, said.version, now.hop)
+    where = f"EtcdCluster {inputs.cluster.namespace}/{inputs.cluster.name}-etcd"
+    ready = said.said.get(reasons.READY)
+    if said.runs is None or not is_above(wanted, said.runs):
+        if said.serves:
+            return None
+        return Waiting(f"{where}: {ready.message if ready else 'it is not ready'}")
+    return Waiting(f"{where} goes from {said.runs} to {wanted}", said.updated)
+
+
+def _servers(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
+    """All API servers at the new version, and answering."""
+    return _rolled(inputs, now.hop, (API_SERVER,))
+
+
+def _controllers(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
+    return _rolled(inputs, now.hop, (CONTROLLER_MANAGER, SCHEDULER))
+
+
+def _rolled(inputs: Inputs, version: str, components: tuple[str, ...]) -> Waiting | None:
+    left, progress = [], 0
+    for name in components:
+        state = inputs.component(name)
+        if state is None:
+            left.append(f"{name} is not created yet")
+        elif state.version != version or not state.complete:
+            progress += state.ready + state.updated if state.version == version else 0
+            left.append(f"{name} {state.updated}/{state.desired} updated, {state.ready} ready")
+        else:
+            progress += 2 * state.desired
+    return Waiting(", ".join(left), progress) if left else None
+
+
+def _addons(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
+    """Addons of the Cluster that were rendered for what ran before; sick ones stay as sick as they were."""
+    sick = {f.object for f in now.findings or () if f.check == "AddonHealth"}
+    late = [
+        f"Addon {inputs.cluster.namespace}/{addon.name}"
+        for addon in inputs.view.addons().objects
+        if not (
+            addon.status.kubernetes_version == now.hop
+            and (addon.status.is_true(reasons.HEALTHY) or addon.name in sick)
+        )
+    ]
+    count = len(inputs.view.addons().objects) - len(late)
+    return Waiting(", ".join(late[:8]), count) if late else None
+
+
+def _nodes(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
+    """Nodes that the next minor would leave too far behind; others follow when they can."""
+    if now.hop == now.to or now.backing_out:
+        return None
+    following = _hop(inputs, now.to)
+    old = too_old(inputs.cluster, following)
+    if not old:
+        return None
+    told = ", ".join(f"{count} with kubelet {version}" for version, count in sorted(old.items()))
+    nodes = inputs.cluster.status.nodes
+    followed = (nodes.total if nodes is not None else 0) - sum(old.values())
+    text = f"nodes that are too old for {following} to follow to {now.hop}: {told}"
+    return Waiting(text, max(0, followed))
+
+
+GATES: Final[Mapping[str, Callable[[Inputs, UpgradeStatus], Waiting | None]]] = {
+    PREFLIGHT: _preflight,
+    BACKUP: _backup,
+    ETCD: _etcd,
+    SERVERS: _servers,
+    CONTROLLERS: _controllers,
+    ADDONS: _addons,
+    NODES: _nodes,
+}

@@ -1,0 +1,82 @@
+"""What an upgrade does beside what components are rendered at, and how its steps are recorded."""
+
+from __future__ import annotations
+
+from kok.api.cluster.cluster import Cluster
+from kok.api.cluster.upgrade import UpgradeStatus
+from kok.api.etcd.etcdbackup import EtcdBackup
+from kok.api.meta import Manifest
+from kok.api.names import (
+    ANNOTATION_VERIFY,
+    LABEL_CLUSTER,
+    LABEL_MANAGED_BY,
+    MANAGED_BY,
+    etcd_cluster,
+)
+from kok.kube.errors import AlreadyExists
+from kok.operators.cluster import reasons
+from kok.operators.cluster.cluster.observe import ClusterView
+from kok.operators.cluster.cluster.operations.upgrade import BACKUP, Upgrade
+from kok.operators.cluster.cluster.spec.target import is_above
+from kok.runtime.controller.reconciler import Pass
+
+
+def record(p: Pass[Cluster], upgrade: Upgrade) -> bool:
+    """Puts into the status how far an upgrade is; whether that must be written before it goes on."""
+    status, before, after = p.status, p.status.upgrade, upgrade.status
+    status.upgrade = after
+    status.lowest_version = upgrade.lowest
+    if status.raised is not None and not is_above(status.raised.to, p.obj.spec.version):
+        # The spec has caught up: from now on it alone counts again.
+        status.raised = None
+    if upgrade.ended is not None:
+        status.last_upgrade = upgrade.ended
+        took = (upgrade.ended.ended - upgrade.ended.since).total_seconds()
+        text = f"{upgrade.ended.from_} -> {upgrade.ended.to}"
+        if upgrade.ended.result == "Done":
+            p.event(reasons.UPGRADE_DONE, f"{text}: done in {took:.0f} s")
+        else:
+            went = f"{text}: went back to {after.hop if after is not None else ''}"
+            p.event(reasons.UPGRADE_BACKED_OUT, went, warning=True)
+    elif after is not None and _place(before) != _place(after):
+        p.event(reasons.UPGRADING, f"{after.from_} -> {after.to}: step {_step(after)}")
+    return _place(before) != _place(after) and after is not None
+
+
+def _place(upgrade: UpgradeStatus | None) -> tuple[object, ...] | None:
+    """What must not be forgotten of an upgrade."""
+    if upgrade is None:
+        return None
+    return (upgrade.to, upgrade.hop, upgrade.step, upgrade.backing_out, upgrade.backup)
+
+
+def _step(upgrade: UpgradeStatus) -> str:
+    on_the_way = f" of {upgrade.hop}" if upgrade.hop != upgrade.to else ""
+    return f"{upgrade.step}{on_the_way}{', on the way back' if upgrade.backing_out else ''}"
+
+
+async def back_up(p: Pass[Cluster], upgrade: Upgrade, view: ClusterView) -> None:
+    """Has the backup made whose name was recorded, if it is not there."""
+    status = upgrade.status
+    if not upgrade.at(BACKUP) or status is None or status.backup is None:
+        return
+    if view.upgrade_backup is None:
+        try:
+            await p.kube.create(backup(p.obj, status.backup))
+        except AlreadyExists:
+            return
+
+
+def backup(cluster: Cluster, name: str) -> Manifest:
+    """An EtcdBackup that is proven at once. It outlives the Cluster, as every backup does."""
+    return {
+        "apiVersion": EtcdBackup.info.kind.api_version,
+        "kind": EtcdBackup.info.kind.kind,
+        "metadata": {
+            "name": name,
+            "namespace": cluster.namespace,
+            "labels": {LABEL_CLUSTER: cluster.name, LABEL_MANAGED_BY: MANAGED_BY},
+            "annotations": {ANNOTATION_VERIFY: "before-upgrade"},
+        },
+        "spec": {"etcdCluster": etcd_cluster(cluster.name)},
+    }

@@ -1,0 +1,45 @@
+"""Which version of Kubernetes, and of etcd with it, a Cluster is to have. Pure."""
+
+from __future__ import annotations
+
+from kok import versions
+from kok.api.cluster.cluster import Cluster
+
+
+def number(version: str) -> versions.Version | None:
+    """The version as numbers; None for what is no version, such as a label that somebody wrote."""
+    try:
+        return versions.parse(version)
+    except versions.UnknownVersion:
+        return None
+
+
+def is_above(version: str, other: str) -> bool:
+    """Whether a version is later than another; False for what is no version."""
+    one, two = number(version), number(other)
+    return one is not None and two is not None and one > two
+
+
+def wanted_version(cluster: Cluster) -> str:
+    """`spec.version`, or what a FleetUpgrade raised it to if that is higher.
+
+    A Cluster that forbids to be raised goes by its spec alone, but never down by that.
+    """
+    asked, raised = cluster.spec.version, cluster.status.raised
+    if raised is not None and is_above(raised.to, asked):
+        return raised.to
+    return asked
+
+
+def etcd_wanted(cluster: Cluster, made: str | None, kubernetes: str) -> str:
+    """The version of etcd for a version of Kubernetes, where the one that was made is `made`.
+
+    The default may differ for a later Kubernetes; an etcd that is new enough stays as it is. Raises
+    `UnknownVersion`.
+    """
+    if cluster.spec.etcd.version is not None:
+        return cluster.spec.etcd.version
+    default = str(versions.default_etcd(kubernetes))
+    if made is None or versions.check_etcd(kubernetes, made) is not None:
+        return default
+    return made
