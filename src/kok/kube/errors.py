@@ -120,7 +120,7 @@ class TooLarge(Unreachable):
 E = TypeVar("E", bound=BaseException)
 
 
-def lean(error: E) -> E:
+def without_traceback(error: E) -> E:
     """The same error without the calls that it came through, to be raised anew.
 
     They hold on to answers that were read or parsed there, for as long as somebody keeps the error.

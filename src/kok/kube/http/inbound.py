@@ -186,7 +186,9 @@ class Connector(aiohttp.TCPConnector):
         self._factory = partial(Guarded, loop=self._loop, handshake=handshake)  # type: ignore[assignment]
 
 
-def wary(context: ssl.SSLContext, *, curve: str | None = "prime256v1") -> ssl.SSLContext:
+def with_bounded_handshake(
+    context: ssl.SSLContext, *, curve: str | None = "prime256v1"
+) -> ssl.SSLContext:
     """The same settings of TLS, but that a server does not choose how much work it is to agree on keys.
 
     In groups of numbers, which a server may have as large as it likes, it takes 0.1 s and more; and

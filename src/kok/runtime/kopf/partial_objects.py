@@ -20,7 +20,7 @@ from kok.api.meta import Kind
 from kok.kube.budget.cpu_shares import shares
 from kok.kube.budget.limits import META, weight
 from kok.kube.decoding.nesting import shallow
-from kok.kube.decoding.truncation import lean
+from kok.kube.decoding.truncation import truncated
 from kok.kube.lists.pages import BARE, GROWS_AFTER
 from kok.runtime.kopf.large_events import HeldBack
 
@@ -62,7 +62,9 @@ class PartialResponse(aiohttp.ClientResponse):
                 self.close()
                 return False
         whole = bytes(raw)
-        self._whole = await lean(whole) if weight(whole) > PAGE_WEIGHT or not several else whole
+        self._whole = (
+            await truncated(whole) if weight(whole) > PAGE_WEIGHT or not several else whole
+        )
         return weight(self._whole) <= PAGE_WEIGHT or not several
 
 
@@ -132,7 +134,7 @@ def _root(kind: Kind) -> str:
 
 async def gist(text: bytes) -> bytes:
     """The same JSON without what is too much, nested too deep, or a record of who wrote what."""
-    text = await lean(text)
+    text = await truncated(text)
     try:
         found = from_json(text)
     except ValueError:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, TypeVar, TypeVarTuple
 
-from kok.kube.budget.cpu_shares import NAMESPACE, Shares, shares_of
+from kok.kube.budget.cpu_shares import NAMESPACE, CpuShares, shares_of
 
 T = TypeVar("T")
 _Ts = TypeVarTuple("_Ts")
@@ -20,7 +20,7 @@ class MeteredLoop(asyncio.SelectorEventLoop):
     def __init__(self, cpu: Callable[[], float] = time.thread_time) -> None:
         super().__init__()
         self._cpu = cpu
-        self.shares: Shares = shares_of(self)
+        self.shares: CpuShares = shares_of(self)
 
     def call_soon(
         self,

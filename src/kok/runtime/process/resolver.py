@@ -25,12 +25,12 @@ PATIENCE: Final = "timeout:2 attempts:2"
 """What the system's resolver is told, unless the environment says otherwise."""
 
 
-def be_impatient() -> None:
+def shorten_lookups() -> None:
     """To be called before the first look-up of the process."""
     os.environ.setdefault("RES_OPTIONS", PATIENCE)
 
 
-class Loop(MeteredLoop):
+class ProcessLoop(MeteredLoop):
     """The event loop of the process: whatever library asks it for addresses, this is how."""
 
     def __init__(self) -> None:

@@ -18,10 +18,10 @@ from tests.unit.operators.cluster.judged import URL, healthy, verdict
 from kok.api.meta import Manifest
 from kok.operators.cluster.cluster.observe import is_late
 from kok.operators.cluster.naming import API_SERVER
-from kok.runtime.pods.messages import Word, last_words
+from kok.runtime.pods.messages import EventSummary, last_error_line
 
 ANSWER = "Readiness probe failed: HTTP probe failed with statuscode: 401"
-WORD = Word("Unhealthy", ANSWER, NOW, NOW)
+WORD = EventSummary("Unhealthy", ANSWER, NOW, NOW)
 
 
 def a_pod(**status: Any) -> Manifest:
@@ -256,4 +256,4 @@ def test_kubelet_is_asked_only_about_pods_that_should_be_ready(pod: Manifest, la
     ],
 )
 def test_of_a_log_the_line_that_tells_most_is_shown(log: str, words: str) -> None:
-    assert last_words(log) == words
+    assert last_error_line(log) == words

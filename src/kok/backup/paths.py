@@ -15,7 +15,7 @@ ROOT_VARIABLE = "KOK_ETCD_WORKER_ROOT"
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class WorkerPaths:
     """The paths of `spec` below a root."""
 
     root: Path
@@ -23,7 +23,7 @@ class Places:
     """Address ranges that no store may lie in."""
 
     @classmethod
-    def from_environment(cls) -> Places:
+    def from_environment(cls) -> WorkerPaths:
         """As the container has them, unless `ROOT_VARIABLE` is set."""
         closed = os.environ.get(spec.CLOSED_VARIABLE, "")
         return cls(Path(os.environ.get(ROOT_VARIABLE, "/")), tuple(filter(None, closed.split(","))))
