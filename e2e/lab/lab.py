@@ -21,7 +21,7 @@ from e2e.lab.images import builds, catalog, rootfs
 from e2e.lab.images.operator_image import CHECKOUT
 from e2e.lab.machine import podman, preflight
 from e2e.lab.machine.cache import Cache
-from e2e.lab.machine.proc import run
+from e2e.lab.machine.commands import run
 from e2e.lab.plan import BuildPlan, Supplies, programs_of, usual
 from e2e.lab.programs.binaries import program
 from e2e.lab.services import s3
