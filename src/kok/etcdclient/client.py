@@ -89,7 +89,7 @@ class EtcdClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """See `__aenter__`."""
+        """Closes all connections, whatever the block ended with."""
         await self._session.close()
 
     async def status(self, address: str) -> MemberStatus:

@@ -105,7 +105,7 @@ class Kube:
         connections: int = CONNECTIONS,
         limits: Limits = META,
     ) -> Self:
-        """The current context of a kubeconfig (text or parsed); see `kok.kube.http.access`."""
+        """A client by the current context of a kubeconfig, text or parsed. Raises `AccessError`."""
         access = access_.from_kubeconfig(kubeconfig)
         return cls(
             access,
@@ -126,7 +126,7 @@ class Kube:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """See `close`."""
+        """Closes all connections, whatever the block ended with."""
         await self.close()
 
     async def close(self) -> None:
@@ -252,7 +252,7 @@ class Kube:
         labels: Mapping[str, str] | str | None = None,
         fields: Mapping[str, str] | str | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
-        """What is there (`ADDED`) and then every change, for ever; see `kok.kube.watch`."""
+        """What is there (`ADDED`) and then every change, for ever; failures are retried, not raised."""
         return watch(
             self._transport,
             kind,

@@ -101,7 +101,7 @@ class Barred(Unreachable):
 
     @property
     def told(self) -> str:
-        """See `KubeError`."""
+        """What became of the server, to be put behind its name: that it is not asked, and why."""
         return f"is not asked: {self.message}"
 
 
@@ -113,7 +113,7 @@ class TooLarge(Unreachable):
 
     @property
     def told(self) -> str:
-        """See `KubeError`."""
+        """What became of the server, to be put behind its name: that it is not read, and why."""
         return f"is not read: {self.message}"
 
 

@@ -65,7 +65,7 @@ class Binding:
     created: datetime | None = None
     """When the snapshot was begun; None in objects of earlier releases."""
     revision: int | None = None
-    """See `Contents.revision`; None in objects of earlier releases."""
+    """Every write up to it is in the snapshot; None in objects of earlier releases."""
 
     def encoded(self) -> bytes:
         """As it stands in a header, its length in front."""

@@ -80,7 +80,7 @@ class Upload:
         return self._sealed(self._encryptor.feed(data)) if self._encryptor else data
 
     def finish(self, announced: int | None) -> bytes:
-        """The rest. Raises `WorkerError` unless the snapshot is whole; see `Trailer.check`."""
+        """The rest. Raises `WorkerError` unless the snapshot is whole, and as long as announced."""
         self._trailer.check(announced)
         return self._sealed(self._encryptor.finish()) if self._encryptor else b""
 

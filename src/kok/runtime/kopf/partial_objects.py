@@ -36,14 +36,14 @@ class PartialResponse(aiohttp.ClientResponse):
     _whole: bytes | None = None
 
     async def start(self, connection: Any) -> PartialResponse:
-        """See `aiohttp.ClientResponse`."""
+        """Reads the head of the answer; a watch's content is small, whole lines from then on."""
         await super().start(connection)
         if "watch" in self.url.query:
             self.content: Any = _Lines(self.content)
         return self
 
     async def read(self) -> bytes:
-        """See `aiohttp.ClientResponse`."""
+        """The body, made small, at once. Raises `aiohttp.ClientError`."""
         if self._body is None:
             whole, self._whole = self._whole, None
             self._body = await gist(await super().read() if whole is None else whole)
@@ -82,7 +82,7 @@ class PartialObjects:
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """See aiohttp's middlewares."""
+        """Called by aiohttp with each request: asks for what is needed alone, in pages that fit."""
         listing = request.method == "GET" and "limit" in request.url.query
         collection, alone = self._collection(request.url.path)
         if alone:
@@ -163,7 +163,7 @@ class _Lines:
         return getattr(self._content, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """See `aiohttp.StreamReader`."""
+        """The stream's lines one by one, each made small; `size` bytes are read at a time."""
         async with aclosing(self._told(size)) as lines:
             async for line in lines:
                 before = time.thread_time()

@@ -28,7 +28,10 @@ class MeteredLoop(asyncio.SelectorEventLoop):
         *args: *_Ts,
         context: Context | None = None,
     ) -> asyncio.Handle:
-        """See `asyncio.AbstractEventLoop`. Every step of every task comes by here."""
+        """Schedules a callback whose processor time counts for the namespace of its context.
+
+        Every step of every task comes by here.
+        """
         namespace = NAMESPACE.get() if context is None else context.get(NAMESPACE, "")
         if not namespace:
             return super().call_soon(callback, *args, context=context)

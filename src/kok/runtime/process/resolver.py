@@ -39,7 +39,10 @@ class ProcessLoop(MeteredLoop):
         self._slots = FairSlots(THREADS, share=EACH)
 
     async def getaddrinfo(self, host: Any, port: Any, **options: int) -> Any:
-        """See `asyncio.AbstractEventLoop`."""
+        """Addresses of a host, as `socket.getaddrinfo` has them; raises `OSError`.
+
+        Looked up in a thread: `EACH` at a time for a namespace, for the operator as asyncio does.
+        """
         work = partial(socket.getaddrinfo, host, port, **options)
         namespace = NAMESPACE.get()
         if not namespace:
@@ -61,6 +64,6 @@ class ProcessLoop(MeteredLoop):
             return await self.run_in_executor(self._threads, work)
 
     def close(self) -> None:
-        """See `asyncio.AbstractEventLoop`."""
+        """Closes the loop; look-ups that are under way are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         super().close()

@@ -221,5 +221,6 @@ def is_of_earlier_release(obj: EtcdCluster) -> bool:
 
 
 def data_of(obj: EtcdCluster) -> str:
+    """Which data it has: the UID of the latest restore, else the ID of the etcd cluster, or empty."""
     status = obj.status
     return status.restored.uid if status.restored is not None else status.cluster_id or ""
