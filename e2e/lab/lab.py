@@ -305,12 +305,6 @@ class Lab:
         """KOK's image of a tree, built if it changed: served, and on the meta hosts."""
         return await bringup.place_operator_image(self.supplies, self.meta, tree)
 
-    async def load_image(self, local: str, reference: str) -> None:
-        """Serve an image of podman's storage under a reference, and pull it onto meta hosts."""
-        repository, tag = reference.split("/", 1)[1].rsplit(":", 1)
-        await self.supplies.images.push(local, repository, tag)
-        await self.prepull(reference)
-
     # What happened
 
     async def audit(self, since: datetime) -> list[audit.Write]:

@@ -78,16 +78,16 @@ def event_gist(uid: str | None, event: Manifest) -> Manifest | None:
 def summaries_of(events: Iterable[Manifest], uid: str | None) -> list[EventSummary]:
     """The events about the object with that UID, the latest first."""
     found = [
-        word
+        one
         for event in events
-        if (event.get("regarding") or {}).get("uid") == uid and (word := _word(event)) is not None
+        if (event.get("regarding") or {}).get("uid") == uid and (one := _summary(event)) is not None
     ]
-    return sorted(found, key=lambda word: word.last, reverse=True)
+    return sorted(found, key=lambda one: one.last, reverse=True)
 
 
 def latest_complaint(told: Iterable[EventSummary]) -> EventSummary | None:
     """What the kubelet last complained of: a failed probe, a volume or sandbox that is missing."""
-    return next((word for word in told if word.reason in _COMPLAINTS), None)
+    return next((one for one in told if one.reason in _COMPLAINTS), None)
 
 
 def utc_text(since: datetime) -> str:
@@ -119,7 +119,7 @@ def quoted(text: object) -> str:
     return one_line(redact_text(text, _LOOKED_AT)) if isinstance(text, str) else ""
 
 
-def _word(event: Manifest) -> EventSummary | None:
+def _summary(event: Manifest) -> EventSummary | None:
     series = event.get("series") or {}
     times = [
         _time(event.get("deprecatedFirstTimestamp")),

@@ -89,7 +89,7 @@ class ClusterView:
     """Addresses of the Cluster's Machines; empty where no NetworkPolicies are made."""
     pods: tuple[Manifest, ...] = ()
     """Of the control plane; read only when something is not ready."""
-    events_about: Mapping[str, EventSummary] = field(default_factory=dict)
+    complaints: Mapping[str, EventSummary] = field(default_factory=dict)
     """What the kubelet complains of, by the name of a pod that is not ready in good time."""
     missing_secrets: tuple[str, ...] = ()
     """Secrets that the spec names and that do not exist."""
@@ -215,7 +215,7 @@ async def observe(
         backup_keys=_made_by(children.get((ETCD.kind, etcd)), restored_keys.result()),
     )
     pods = await _pods(kube, cluster, view)
-    return replace(view, pods=pods, events_about=await _words(kube, pods, clock.now()))
+    return replace(view, pods=pods, complaints=await _complaints(kube, pods, clock.now()))
 
 
 async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Children:
@@ -306,11 +306,13 @@ async def _pods(kube: Kube, cluster: Cluster, view: ClusterView) -> tuple[Manife
     return tuple(pod for pod in found if pod)
 
 
-async def _words(kube: Kube, pods: Iterable[Manifest], now: datetime) -> dict[str, EventSummary]:
+async def _complaints(
+    kube: Kube, pods: Iterable[Manifest], now: datetime
+) -> dict[str, EventSummary]:
     """What the kubelet says of pods that should be ready by now."""
     late = [pod for pod in pods if is_late(pod, now)]
     async with asking() as group:
-        told = [group.create_task(_trouble(kube, pod)) for pod in late]
+        told = [group.create_task(_complaint(kube, pod)) for pod in late]
     return {
         str(pod["metadata"]["name"]): word
         for pod, one in zip(late, told, strict=True)
@@ -318,7 +320,7 @@ async def _words(kube: Kube, pods: Iterable[Manifest], now: datetime) -> dict[st
     }
 
 
-async def _trouble(kube: Kube, pod: Manifest) -> EventSummary | None:
+async def _complaint(kube: Kube, pod: Manifest) -> EventSummary | None:
     try:
         return latest_complaint(await events_about(kube, pod))
     except Forbidden:

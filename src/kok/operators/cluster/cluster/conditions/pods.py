@@ -82,13 +82,13 @@ def _crashes(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
         if status.get("ready") or not last or not status.get("restartCount"):
             continue
         name = pod["metadata"]["name"]
-        if last.get("exitCode") in _ASKED_TO_END and (word := view.words.get(name)):
+        if last.get("exitCode") in _ASKED_TO_END and (event := view.complaints.get(name)):
             # kubelet ended it, since it was not ready for too long.
             yield Verdict(
                 False,
                 reasons.NOT_READY,
                 f"{_component(pod)} in pod {name} is never ready, and was restarted "
-                f"{status['restartCount']} times for that: {word.note}",
+                f"{status['restartCount']} times for that: {event.note}",
             )
             return
         words = last_error_line(str(last.get("message") or "")) or last.get("reason") or "nothing"
@@ -116,11 +116,11 @@ def _unborn(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
     """Containers that cannot be made: a Secret or a volume is missing, the runtime refuses."""
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
-        name, word = pod["metadata"]["name"], view.words.get(pod["metadata"]["name"])
+        name, event = pod["metadata"]["name"], view.complaints.get(pod["metadata"]["name"])
         if waiting.get("reason") in _UNBORN:
             told = one_line(waiting.get("message") or waiting["reason"])
-        elif waiting.get("reason") == "ContainerCreating" and word is not None:
-            told = f"{word.note} (since {utc_text(word.since)})"
+        elif waiting.get("reason") == "ContainerCreating" and event is not None:
+            told = f"{event.note} (since {utc_text(event.since)})"
         else:
             continue
         yield Verdict(
@@ -144,12 +144,12 @@ def _unready(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
     for status in _containers(pod):
         running = (status.get("state") or {}).get("running") or {}
         name = pod["metadata"]["name"]
-        if running and not status.get("ready") and (word := view.words.get(name)):
+        if running and not status.get("ready") and (event := view.complaints.get(name)):
             yield Verdict(
                 False,
                 reasons.NOT_READY,
                 f"{_component(pod)} in pod {name} runs since {running.get('startedAt')} and is "
-                f"not ready: {word.note}",
+                f"not ready: {event.note}",
             )
 
 

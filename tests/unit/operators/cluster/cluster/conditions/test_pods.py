@@ -21,7 +21,7 @@ from kok.operators.cluster.naming import API_SERVER
 from kok.runtime.pods.messages import EventSummary, last_error_line
 
 ANSWER = "Readiness probe failed: HTTP probe failed with statuscode: 401"
-WORD = EventSummary("Unhealthy", ANSWER, NOW, NOW)
+EVENT = EventSummary("Unhealthy", ANSWER, NOW, NOW)
 
 
 def a_pod(**status: Any) -> Manifest:
@@ -162,7 +162,10 @@ def a_pod(**status: Any) -> Manifest:
 )
 def test_pods_that_are_not_well_say_why(pod: Manifest, sentence: str) -> None:
     view = a_view(
-        an_etcd(), a_deployment(API_SERVER, ready=0), pods=(pod,), words={"shop-apiserver-1": WORD}
+        an_etcd(),
+        a_deployment(API_SERVER, ready=0),
+        pods=(pod,),
+        complaints={"shop-apiserver-1": EVENT},
     )
     assert verdict(healthy(view=view, reach=None, bootstrap=None)) == sentence
 
