@@ -280,10 +280,3 @@ def _conditions(status: Manifest) -> list[Condition]:
         with suppress(ValidationError):
             found.append(Condition.model_validate(one))
     return found
-
-
-class LocalSecret(ApiModel):
-    """A Secret in the same namespace."""
-
-    name: str = Field(max_length=253, min_length=1)
-    """Name of the Secret."""

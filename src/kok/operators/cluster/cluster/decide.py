@@ -75,7 +75,7 @@ def _resolved(cluster: Cluster, view: ClusterView, policies: Policies) -> Resolv
     if problem and cluster.status.version is None:
         return Invalid(reasons.FAMILY_MISSING, problem)
     try:
-        resolved = resolve(cluster, view.etcd_said(cluster.name).version)
+        resolved = resolve(cluster, view.etcd_contract(cluster.name).version)
         check(policies, resolved)
     except Invalid as refused:
         return refused

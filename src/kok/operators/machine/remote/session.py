@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from kok.api.machine.machine import HostPlace
-from kok.kube.errors import KubeError, lean
+from kok.kube.errors import KubeError, without_traceback
 from kok.operators.machine import metrics
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.ssh import HostError, HostFloods, HostHeld, ScriptFailed
@@ -118,7 +118,7 @@ class HostMemory:
         flooded = isinstance(error, HostFloods)
         if flooded:
             # Nothing was asked of it, so nobody else tells.
-            self.error = lean(error)
+            self.error = without_traceback(error)
         # A host that restarts is looked at at once.
         if flooded or self.losses > 1:
             self.calm = now + growing(self.losses)
@@ -213,10 +213,10 @@ class Session:
         memory = self.memory
         if isinstance(error, HostHeld):
             # What was tried last tells more than that nothing is tried now.
-            memory.error = memory.error or lean(error)
+            memory.error = memory.error or without_traceback(error)
             memory.retry = self._monotonic() + error.after
             return
-        memory.error = lean(error)
+        memory.error = without_traceback(error)
         metrics.HOST_ERRORS.labels(reason_of(error, error.reason)).inc()
         # What is known of the host may no longer hold.
         memory.surveyed = NEVER

@@ -28,7 +28,7 @@ from tests.unit.operators.etcd.builders import (
 )
 
 from kok.api.etcd.etcdcluster import EtcdCluster
-from kok.etcdclient.model import Alarm, EtcdError, Listed, Trouble
+from kok.etcdclient.model import Alarm, EtcdError, ListedMember, Trouble
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.members import health, roles
 from kok.operators.etcd.etcdcluster.members.assessment import Assessment
@@ -45,7 +45,7 @@ QUIET = cast("Pass[EtcdCluster]", SimpleNamespace(event=lambda *_, **__: None, n
 NUMBERS = (0, 1, 2, 3, 4)
 
 
-def listing(*numbers: int) -> tuple[Listed, ...]:
+def listing(*numbers: int) -> tuple[ListedMember, ...]:
     return tuple(one for one in listed(5) if one.id in {f"id-{n}" for n in numbers})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from e2e.lab import Lab, LabError
-from e2e.lab.machine.proc import run
+from e2e.lab.machine.commands import run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BEFORE = "ac544be25e14"

@@ -6,14 +6,14 @@ import json
 import re
 import shlex
 
-from e2e.fixtures import business, userfiles
+from e2e.fixtures import business_cluster, userfiles
 from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, has, until
 from e2e.lab.images.catalog import TOOLBOX
 from e2e.polling import eventually
-from e2e.stories import rack
-from e2e.stories.leaving import kok
-from e2e.stories.rack import CLUSTER, LEAVES, LONG, NAMESPACE, SHOP
+from e2e.stories import shared_hosts
+from e2e.stories.node_removal import kok
+from e2e.stories.shared_hosts import CLUSTER, LEAVES, LONG, NAMESPACE, SHOP
 from kok.kube import kinds
 
 FOREIGN = "ForeignNodesCertified"
@@ -29,7 +29,7 @@ async def a_foreign_node(w: Environment) -> None:
     await _join(w)
     async with await w.business(NAMESPACE, SHOP) as inside:
         node = await until(inside, kinds.NODE, LEAVES, "", has("Ready"), within=LONG)
-        if (pods := node["status"]["capacity"]["pods"]) != rack.PODS:
+        if (pods := node["status"]["capacity"]["pods"]) != shared_hosts.PODS:
             raise AssertionError(f"{LEAVES} takes {pods} pods")
         for manifest in userfiles.documents(
             userfiles.fill("hello.yaml", image=TOOLBOX, node=LEAVES)
@@ -48,7 +48,7 @@ async def a_foreign_node(w: Environment) -> None:
         await _shows(w, "hello")
         await w.until(CLUSTER, NAMESPACE, SHOP, lambda m: not condition(m, FOREIGN), LONG)
         await w.kube.patch(CLUSTER, SHOP, NAMESPACE, {"spec": {"nodes": {"foreign": "Approve"}}})
-        await rack.root(w, LEAVES, _ASK_AGAIN)
+        await shared_hosts.root(w, LEAVES, _ASK_AGAIN)
         await _shows(w, "hello")
         await inside.delete(kinds.NODE, LEAVES)
     await w.lab.reset(LEAVES)
@@ -60,12 +60,12 @@ async def _join(w: Environment) -> None:
     await w.lab.meta.install(host)
     # Networks of business clusters write where everybody looks.
     own = "sed -i s,/run/cni/net.d,/etc/cni/net.d, /etc/containerd/config.toml"
-    await rack.root(w, LEAVES, f"{own}; systemctl restart containerd")
+    await shared_hosts.root(w, LEAVES, f"{own}; systemctl restart containerd")
     merge = json.dumps(dict(userfiles.LAB_KUBELET))
     await w.lab.exec(LEAVES, "sh", "-c", _PATCH, stdin=merge)
     kubeconfig = await w.kubeconfig(NAMESPACE, SHOP)
     token = ("token", "create", "--print-join-command")
-    command = await business.program(w.lab, "kubeadm", kubeconfig, *token)
+    command = await business_cluster.program(w.lab, "kubeadm", kubeconfig, *token)
     options = ("--ignore-preflight-errors=all", f"--patches={PATCHES}")
     await w.lab.exec(LEAVES, *shlex.split(command), *options, timeout=300)
 
@@ -87,6 +87,6 @@ async def _shows(w: Environment, words: str) -> None:
 
 async def _said(w: Environment, kubeconfig: str, *command: str) -> str:
     try:
-        return await business.kubectl(w.lab, kubeconfig, *command)
+        return await business_cluster.kubectl(w.lab, kubeconfig, *command)
     except RuntimeError as error:
         return str(error)

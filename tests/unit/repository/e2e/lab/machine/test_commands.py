@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from e2e.lab.errors import CommandError
-from e2e.lab.machine.proc import run, succeeds
+from e2e.lab.machine.commands import run, succeeds
 
 from kok.runtime.clock import settle
 
@@ -79,7 +79,7 @@ async def test_whether_a_command_succeeds_can_be_asked() -> None:
 
 KILLED = """
 import asyncio, os, sys
-from e2e.lab.machine.proc import run
+from e2e.lab.machine.commands import run
 asyncio.run(run("sh", "-c", f"echo $$; echo $$ > {sys.argv[1]}; kill -9 $PPID; exec sleep 600"))
 """
 

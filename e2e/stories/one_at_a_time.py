@@ -14,7 +14,7 @@ from kok.api.meta import Manifest
 MACHINE = Machine.info.kind
 
 
-class Turns:
+class OneAtATime:
     """Which Machines have been changed in what disturbs nodes, and proven themselves after it."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Turns:
 @asynccontextmanager
 async def one_after_the_other(w: Environment, namespace: str, within: float) -> AsyncIterator[None]:
     """What is done in the block changes all Machines, each once the one before has proven itself."""
-    turns, listed = Turns(), asyncio.Event()
+    turns, listed = OneAtATime(), asyncio.Event()
     following = asyncio.create_task(_follow(w, namespace, turns, listed))
     try:
         await asyncio.wait_for(listed.wait(), within)
@@ -56,7 +56,7 @@ async def one_after_the_other(w: Environment, namespace: str, within: float) -> 
         following.cancel()
 
 
-async def _follow(w: Environment, namespace: str, turns: Turns, listed: asyncio.Event) -> None:
+async def _follow(w: Environment, namespace: str, turns: OneAtATime, listed: asyncio.Event) -> None:
     async with aclosing(w.kube.watch(MACHINE, namespace)) as events:
         async for event in events:
             if event.type == "SYNCED":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from e2e.fixtures import pool, userfiles
+from e2e.fixtures import host_pool, userfiles
 from e2e.framework.environment import Environment
 from e2e.framework.follow import Predicate, has
 from e2e.framework.install import NAMESPACE as OPERATORS
@@ -51,12 +51,12 @@ async def bring(w: Environment, **kubelet: Any) -> None:
     for name in HOSTS:
         await w.lab.reset(name)
     await root(w, LEAVES, _LINK)
-    nodes = pool.kubenode(w, NAMESPACE, WORKERS, SHOP, len(HOSTS))
+    nodes = host_pool.kubenode(w, NAMESPACE, WORKERS, SHOP, len(HOSTS))
     nodes["spec"]["kubelet"].update(kubelet)
     await w.apply(
         userfiles.ssh_secret(w.lab, STAYS, NAMESPACE),
         userfiles.checksums(w.lab, NAMESPACE),
-        *(pool.host(w, NAMESPACE, name) for name in HOSTS),
+        *(host_pool.host(w, NAMESPACE, name) for name in HOSTS),
         cluster(),
         nodes,
     )
@@ -69,20 +69,20 @@ async def root(w: Environment, host: str, script: str) -> str:
 
 async def kubelet(w: Environment, **fields: Any) -> None:
     """Changes the KubeNode's fields for kubelets; None takes one away."""
-    await w.kube.patch(pool.KUBENODE, WORKERS, NAMESPACE, {"spec": {"kubelet": fields}})
+    await w.kube.patch(host_pool.KUBENODE, WORKERS, NAMESPACE, {"spec": {"kubelet": fields}})
 
 
 async def of_machine(
     w: Environment, host: str, predicate: Predicate, within: float = LONG
 ) -> Manifest:
     """The Machine of a host, once the predicate holds."""
-    return await w.until(pool.MACHINE, NAMESPACE, machine(WORKERS, host), predicate, within)
+    return await w.until(host_pool.MACHINE, NAMESPACE, machine(WORKERS, host), predicate, within)
 
 
 async def all_serve(w: Environment) -> None:
     """Cluster and both nodes are as they should be, and nothing is under way."""
     await w.until(CLUSTER, NAMESPACE, SHOP, has("Ready"), LONG)
-    await pool.serving(w, NAMESPACE, WORKERS, len(HOSTS))
+    await host_pool.serving(w, NAMESPACE, WORKERS, len(HOSTS))
 
 
 async def operator_pod(w: Environment) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from e2e.bench.figure import Figure, figure
 from kok.kube.budget.limits import META, weight
 from kok.kube.decoding.nesting import parse
-from kok.kube.decoding.truncation import MARK, lean
+from kok.kube.decoding.truncation import MARK, truncated
 from kok.kube.lists.pages import is_object
 from kok.runtime.redact import MOST, redact, redact_text
 
@@ -90,7 +90,7 @@ def many(size: int) -> bytes:
 
 def cut(raw: object) -> None:
     """What is done to such an object before it is parsed."""
-    if not isinstance(raw, bytes) or MARK not in parse(_at_once(lean(raw))):
+    if not isinstance(raw, bytes) or MARK not in parse(_at_once(truncated(raw))):
         raise AssertionError("what is measured has too many values")
 
 

@@ -1,7 +1,7 @@
 """The worker's store in S3 by itself: 2 GiB up and down over TLS, without an etcd before it.
 
 Each way is carried out by a process of its own, in turn with the others, against one versitygw on
-this machine; `python -m e2e.bench.alone.store` is such a process. Where obstore is installed in
+this machine; `python -m e2e.bench.standalone.store` is such a process. Where obstore is installed in
 `.venv` (KOK does not need it) it is measured beside: why there is a client of our own stands in
 `docs/decisions.md`, and this is how to look again.
 """
@@ -170,8 +170,8 @@ async def _pieces() -> AsyncIterator[bytes]:
 async def _server() -> AsyncIterator[tuple[spec.S3Store, Path]]:
     """versitygw over TLS under a CA of its own, which lies in the directory."""
     # Here as elsewhere in this module: a process that is measured imports what it needs alone.
-    from e2e.bench.floor import free_port  # noqa: PLC0415
-    from e2e.lab.machine.proc import run  # noqa: PLC0415
+    from e2e.bench.bare_control_plane import free_port  # noqa: PLC0415
+    from e2e.lab.machine.commands import run  # noqa: PLC0415
 
     found = await run(sys.executable, "-m", "e2e.lab", "binary", "versitygw")
     with tempfile.TemporaryDirectory(prefix="kok-store-") as folder:
@@ -235,10 +235,10 @@ async def _listening(port: int) -> None:
 
 
 async def _process(name: str, given: spec.S3Store, ca: Path) -> Took:
-    from e2e.lab.machine.proc import run  # noqa: PLC0415
+    from e2e.lab.machine.commands import run  # noqa: PLC0415
 
     spelled = given.model_dump_json()
-    said = await run(sys.executable, "-m", "e2e.bench.alone.store", name, spelled, ca)
+    said = await run(sys.executable, "-m", "e2e.bench.standalone.store", name, spelled, ca)
     return Took(**json.loads(said.strip().splitlines()[-1]))
 
 

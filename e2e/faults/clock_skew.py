@@ -1,7 +1,7 @@
 """Members of etcd whose clock is wrong, although all hosts of the lab share the kernel's.
 
 On the host of a member the image of etcd is replaced by one whose programs see another time (see
-`e2e.lab.programs.skew`), and the member's pod is killed: it comes back on its volume with a wrong clock.
+`e2e.lab.programs.clock_skew`), and the member's pod is killed: it comes back on its volume with a wrong clock.
 """
 
 from __future__ import annotations

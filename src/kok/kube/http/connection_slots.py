@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Turns:
+class ConnectionSlots:
     """As many requests and streams at a time as there are connections; others wait in order.
 
     A request's own time begins with its turn: a thousand that are sent at once to a server that

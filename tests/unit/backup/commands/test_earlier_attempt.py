@@ -21,9 +21,9 @@ from kok.backup.commands import catalog
 from kok.backup.commands.backup import backup
 from kok.backup.commands.fetch import fetch
 from kok.backup.description import Contents, Description, Origin, key_of_try, keys_of_tries, time_of
-from kok.backup.encryption.encryption import Encryptor, Key, Whose
+from kok.backup.encryption.encryption import Binding, Encryptor, Key
 from kok.backup.errors import WorkerError
-from kok.backup.places import Places
+from kok.backup.paths import WorkerPaths
 from kok.backup.reasons import Reason
 from kok.backup.stores.directory import DirectoryStore
 from kok.backup.stores.store import Content, Source
@@ -39,18 +39,18 @@ ORIGIN = {"namespace": "team-a", "name": "shop", "backupUID": "uid-1", "clusterI
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def paths(tmp_path: Path) -> WorkerPaths:
     """A volume, and the Secret of encryption keys."""
-    made = Places(tmp_path)
+    made = WorkerPaths(tmp_path)
     (made.below(spec.DIRECTORY) / KEY).parent.mkdir(parents=True)
     made.encryption_keys.mkdir(parents=True)
     (made.encryption_keys / "key").write_bytes(SECRET)
     return made
 
 
-def stored(places: Places, content: bytes, **told: Any) -> dict[str, Any]:
+def stored(paths: WorkerPaths, content: bytes, **told: Any) -> dict[str, Any]:
     """What lies there when the second try comes; its description."""
-    path = places.below(spec.DIRECTORY) / KEY
+    path = paths.below(spec.DIRECTORY) / KEY
     path.write_bytes(content)
     description = {
         "format": 1,
@@ -70,11 +70,11 @@ def stored(places: Places, content: bytes, **told: Any) -> dict[str, Any]:
 
 def sealed(**whose: Any) -> bytes:
     bound = {"created": BEGUN, "revision": 77, **whose}
-    one = Encryptor(Key(SECRET), Whose("team-a/shop", KEY, **bound))
+    one = Encryptor(Key(SECRET), Binding("team-a/shop", KEY, **bound))
     return one.feed(SNAPSHOT) + one.finish()
 
 
-async def again(places: Places, key: str | None = "key") -> Description:
+async def again(paths: WorkerPaths, key: str | None = "key") -> Description:
     """A second try; there is no etcd that it could ask anew."""
     given = spec.BackupSpec(
         etcd=spec.EtcdAccess(endpoint="http://127.0.0.1:1"),
@@ -83,12 +83,12 @@ async def again(places: Places, key: str | None = "key") -> Description:
         encryption_key=key,
         origin=Origin.model_validate(ORIGIN),
     )
-    return (await backup(given, places)).description
+    return (await backup(given, paths)).description
 
 
-async def test_what_the_first_try_stored_is_found(places: Places) -> None:
-    told = stored(places, sealed())
-    assert (await again(places)).sha256 == told["sha256"]
+async def test_what_the_first_try_stored_is_found(paths: WorkerPaths) -> None:
+    told = stored(paths, sealed())
+    assert (await again(paths)).sha256 == told["sha256"]
 
 
 @pytest.mark.parametrize(
@@ -121,20 +121,20 @@ async def test_what_the_first_try_stored_is_found(places: Places) -> None:
     ],
 )
 async def test_what_no_first_try_can_have_left_is_no_backup(
-    places: Places, content: bytes, told: dict[str, Any]
+    paths: WorkerPaths, content: bytes, told: dict[str, Any]
 ) -> None:
-    stored(places, content, **told)
+    stored(paths, content, **told)
     with pytest.raises(WorkerError) as raised:
-        await again(places)
+        await again(paths)
     assert raised.value.reason is Reason.OBJECT_ALTERED
 
 
-async def test_without_encryption_it_is_a_snapshot_at_least(places: Places) -> None:
-    stored(places, SNAPSHOT, encryption=None)
-    assert (await again(places, None)).size == len(SNAPSHOT)
-    stored(places, b"garbage", encryption=None)
+async def test_without_encryption_it_is_a_snapshot_at_least(paths: WorkerPaths) -> None:
+    stored(paths, SNAPSHOT, encryption=None)
+    assert (await again(paths, None)).size == len(SNAPSHOT)
+    stored(paths, b"garbage", encryption=None)
     with pytest.raises(WorkerError, match="no snapshot of etcd"):
-        await again(places, None)
+        await again(paths, None)
 
 
 # --- two that overlap
@@ -168,8 +168,8 @@ def opening(given: Callable[[], AsyncIterator[bytes]]) -> Source:
     return opened
 
 
-async def test_what_another_try_has_stored_is_not_taken_back(places: Places) -> None:
-    store = DirectoryStore(places.below(spec.DIRECTORY), "")
+async def test_what_another_try_has_stored_is_not_taken_back(paths: WorkerPaths) -> None:
+    store = DirectoryStore(paths.below(spec.DIRECTORY), "")
     first = await store.write(KEY, source(b"one"))
     assert not await store.replaced(KEY, first)
     second = await store.write(KEY, source(b"two"))
@@ -185,9 +185,9 @@ async def test_what_another_try_has_stored_is_not_taken_back(places: Places) -> 
     assert await catalog.described(store, KEY) is None
 
 
-async def test_one_that_lives_on_writes_into_no_file_of_another(places: Places) -> None:
-    store = DirectoryStore(places.below(spec.DIRECTORY), "")
-    folder = (places.below(spec.DIRECTORY) / KEY).parent
+async def test_one_that_lives_on_writes_into_no_file_of_another(paths: WorkerPaths) -> None:
+    store = DirectoryStore(paths.below(spec.DIRECTORY), "")
+    folder = (paths.below(spec.DIRECTORY) / KEY).parent
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"one"
@@ -202,8 +202,8 @@ async def test_one_that_lives_on_writes_into_no_file_of_another(places: Places) 
     assert [file.name for file in folder.iterdir()] == [Path(KEY).name]
 
 
-async def test_one_that_ends_leaves_the_file_that_another_writes(places: Places) -> None:
-    store = DirectoryStore(places.below(spec.DIRECTORY), "")
+async def test_one_that_ends_leaves_the_file_that_another_writes(paths: WorkerPaths) -> None:
+    store = DirectoryStore(paths.below(spec.DIRECTORY), "")
 
     async def broken() -> AsyncIterator[bytes]:
         yield b"one"
@@ -277,8 +277,8 @@ def a_try(number: int) -> spec.BackupSpec:
     )
 
 
-def files(places: Places) -> set[str]:
-    folder = (places.below(spec.DIRECTORY) / KEY).parent
+def files(paths: WorkerPaths) -> set[str]:
+    folder = (paths.below(spec.DIRECTORY) / KEY).parent
     return {file.name for file in folder.iterdir()}
 
 
@@ -291,7 +291,7 @@ def names(*numbers: int) -> set[str]:
 @pytest.mark.parametrize("database", [DATABASE, b"\1" * 4096], ids=["the same", "others"])
 @pytest.mark.parametrize("at", ["_read_back", "_alone", "describe"])
 async def test_one_that_lives_on_harms_no_later_one(
-    places: Places,
+    paths: WorkerPaths,
     member: type[FakeMember],
     monkeypatch: pytest.MonkeyPatch,
     at: str,
@@ -309,26 +309,26 @@ async def test_one_that_lives_on_harms_no_later_one(
         return await real(*args)
 
     monkeypatch.setattr(where, at, hanging)
-    first = asyncio.create_task(backup(a_try(1), places))
+    first = asyncio.create_task(backup(a_try(1), paths))
     await hung.wait()
     member.database = database
-    second = (await backup(a_try(2), places)).description
+    second = (await backup(a_try(2), paths)).description
     goes_on.set()
     await asyncio.gather(first, return_exceptions=True)
 
-    assert names(2) <= files(places)
+    assert names(2) <= files(paths)
     for sha256 in (second.sha256, None):
         given = spec.FetchSpec(
             store=spec.DirectoryStore(), key=second.key, sha256=sha256, file=None
         )
-        assert (await fetch(given, places)).size == len(SNAPSHOT)
+        assert (await fetch(given, paths)).size == len(SNAPSHOT)
 
 
 async def test_what_earlier_ones_have_left_goes_when_it_is_of_no_use_any_more(
-    places: Places, member: type[FakeMember], monkeypatch: pytest.MonkeyPatch
+    paths: WorkerPaths, member: type[FakeMember], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = DirectoryStore(places.below(spec.DIRECTORY), "")
-    await backup(a_try(1), places)
+    store = DirectoryStore(paths.below(spec.DIRECTORY), "")
+    await backup(a_try(1), paths)
     await store.write(key_of_try(KEY, 2), source(b"of one that was killed"))
 
     async def silent(*_args: Any) -> None:
@@ -337,21 +337,21 @@ async def test_what_earlier_ones_have_left_goes_when_it_is_of_no_use_any_more(
     with monkeypatch.context() as m:
         m.setattr(member, "status", silent)
         with pytest.raises(WorkerError):
-            await backup(a_try(3), places)
-    assert files(places) == names(1), "a complete one stays until there is another"
+            await backup(a_try(3), paths)
+    assert files(paths) == names(1), "a complete one stays until there is another"
 
-    await backup(a_try(4), places)
-    assert files(places) == names(4)
+    await backup(a_try(4), paths)
+    assert files(paths) == names(4)
 
 
-async def test_all_that_any_try_has_left_goes_with_the_backup(places: Places) -> None:
-    store = DirectoryStore(places.below(spec.DIRECTORY), "")
+async def test_all_that_any_try_has_left_goes_with_the_backup(paths: WorkerPaths) -> None:
+    store = DirectoryStore(paths.below(spec.DIRECTORY), "")
     others = KEY.replace("-one-", "-two-")
     for key in (KEY, key_of_try(KEY, 2), key_of_try(KEY, 3), others):
         await store.write(key, source(b"one"))
     removal = spec.RemoveSpec(store=spec.DirectoryStore(), key=key_of_try(KEY, 2), attempts=3)
-    assert (await catalog.remove(removal, places)).existed
-    assert files(places) == {Path(others).name}
+    assert (await catalog.remove(removal, paths)).existed
+    assert files(paths) == {Path(others).name}
 
 
 @pytest.mark.parametrize("key", ["a/one-20260101-0600-abcdef01.snapshot", KEY])

@@ -16,7 +16,7 @@ SKEW = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Candidate:
     """What is known of a backup."""
 
     name: str
@@ -39,7 +39,7 @@ class Newest:
     """One that is newer by what else is known: then nobody knows which is the newest."""
 
 
-def newest(backups: Sequence[Told], now: datetime) -> Newest | None:
+def newest(backups: Sequence[Candidate], now: datetime) -> Newest | None:
     """Which of them is the newest; None if there are none.
 
     One whose time is yet to come, or in doubt, is the newest only if it holds no less than the newest
@@ -59,7 +59,7 @@ def newest(backups: Sequence[Told], now: datetime) -> Newest | None:
     return Newest(best, max(more, key=lambda i: backups[i].revision or 0) if more else None)
 
 
-def doubt(one: Told, other: Told) -> str:
+def doubt(one: Candidate, other: Candidate) -> str:
     """The sentence for two of which nobody knows which is the newer one."""
     return (
         f"nobody can tell whether {one.name} ({_said(one)}) or {other.name} ({_said(other)}) is the "
@@ -67,27 +67,27 @@ def doubt(one: Told, other: Told) -> str:
     )
 
 
-def _latest(backups: Sequence[Told], some: Sequence[int]) -> int:
+def _latest(backups: Sequence[Candidate], some: Sequence[int]) -> int:
     return max(some, key=lambda i: (backups[i].when, backups[i].revision or 0))
 
 
-def _same_cluster(one: Told, other: Told) -> bool:
+def _same_cluster(one: Candidate, other: Candidate) -> bool:
     """Whether revisions tell which is the newer one; a backup is always of its own cluster."""
     comparable = None not in {one.revision, other.revision, one.cluster}
     return one is other or (comparable and one.cluster == other.cluster)
 
 
-def _holds_more(one: Told, other: Told) -> bool:
+def _holds_more(one: Candidate, other: Candidate) -> bool:
     if one.revision is None or other.revision is None:
         return False
     return _same_cluster(one, other) and one.revision > other.revision
 
 
-def _is_apart(one: Told, other: Told) -> bool:
+def _is_apart(one: Candidate, other: Candidate) -> bool:
     """Whether what is written within that time is no matter of clocks."""
     return abs(one.when - other.when) > SKEW
 
 
-def _said(one: Told) -> str:
+def _said(one: Candidate) -> str:
     revision = f", revision {one.revision}" if one.revision is not None else ""
     return f"of {one.when:%Y-%m-%d %H:%M:%S} UTC{revision}"

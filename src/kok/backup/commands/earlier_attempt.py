@@ -13,18 +13,18 @@ from kok.backup.commands import catalog
 from kok.backup.commands.fetch import misdescribed
 from kok.backup.commands.progress import Progress
 from kok.backup.description import Description, time_of
-from kok.backup.encryption.encryption import Key, Whose, read_key
+from kok.backup.encryption.encryption import Binding, Key, read_key
 from kok.backup.errors import WorkerError
-from kok.backup.newest import SKEW
-from kok.backup.places import Places
+from kok.backup.newest_backup import SKEW
+from kok.backup.paths import WorkerPaths
 from kok.backup.reasons import Reason
 from kok.backup.spec import BackupSpec
 from kok.backup.stores.store import Store
-from kok.backup.stream.pipe import Incoming
+from kok.backup.stream.transfer import Download
 
 
-async def earlier(
-    store: Store, spec: BackupSpec, places: Places, progress: Progress
+async def earlier_attempt(
+    store: Store, spec: BackupSpec, paths: WorkerPaths, progress: Progress
 ) -> Description | None:
     """What an earlier try has completed, read again and compared; None if there is nothing.
 
@@ -41,7 +41,7 @@ async def earlier(
             f"another backup of {found.origin.namespace}/{found.origin.name} lies at {where} "
             "already; it was left as it is",
         )
-    key = read_key(places.encryption_keys, spec.encryption_key) if spec.encryption_key else None
+    key = read_key(paths.encryption_keys, spec.encryption_key) if spec.encryption_key else None
     wrong = unlike(spec, key, found, datetime.now(UTC))
     if wrong is None:
         wrong = misdescribed(await _read(store, found, key, progress), found)
@@ -78,9 +78,9 @@ def unlike(spec: BackupSpec, key: Key | None, found: Description, now: datetime)
 
 async def _read(
     store: Store, found: Description, key: Key | None, progress: Progress
-) -> Whose | None:
+) -> Binding | None:
     """What the object is bound to, all of which was read. Raises `WorkerError`."""
-    incoming = Incoming([key] if key is not None else [], found.key, encrypted=key is not None)
+    incoming = Download([key] if key is not None else [], found.key, encrypted=key is not None)
     where = store.location(found.key)
     async with progress.stretch("reading it back", found.size):
         async for piece in store.read(found.key):

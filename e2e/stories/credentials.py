@@ -20,11 +20,11 @@ import yaml
 from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
 
-from e2e.fixtures import backups, business, etcd, pool, userfiles
+from e2e.fixtures import backups, business_cluster, etcd, host_pool, userfiles
 from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, has
 from e2e.lab.errors import CommandError
-from e2e.lab.machine.proc import run
+from e2e.lab.machine.commands import run
 from e2e.stories import told
 from kok.api import Cluster
 from kok.api.meta import Kind, Manifest
@@ -88,14 +88,14 @@ async def an_intermediate_ca(w: Environment) -> None:
     )
     await w.until(CLUSTER, OURS, SHOP, _whole, LONG)
     node = machine(f"{SHOP}-workers", WORKER)
-    await w.until(pool.MACHINE, OURS, node, has("Ready"), LONG)
+    await w.until(host_pool.MACHINE, OURS, node, has("Ready"), LONG)
     await _everybody_gets_on(w, root.cert_pem.bytes().decode().strip())
     await _untouched(w)
 
 
 async def _everybody_gets_on(w: Environment, root: str) -> None:
     kubeconfig = await w.kubeconfig(OURS, SHOP)
-    listed = await business.kubectl(w.lab, kubeconfig, "get", "nodes", "-o", "name")
+    listed = await business_cluster.kubectl(w.lab, kubeconfig, "get", "nodes", "-o", "name")
     if listed.split() != [f"node/{WORKER}"]:
         raise AssertionError(f"kubectl finds {listed!r}")
     names = await asyncio.to_thread(_by_python, kubeconfig)
@@ -103,7 +103,7 @@ async def _everybody_gets_on(w: Environment, root: str) -> None:
         raise AssertionError(f"the Python client finds {names}")
     async with await w.business(OURS, SHOP) as inside:
         # Its log comes from the kubelet, whose certificate the API server judges.
-        await business.dns_check(w.lab, inside, kubeconfig)
+        await business_cluster.dns_check(w.lab, inside, kubeconfig)
         trusted = await inside.get(kinds.CONFIGMAP, "kube-root-ca.crt", "default")
     if root not in (trusted or {}).get("data", {}).get("ca.crt", ""):
         raise AssertionError("pods are not told of the root, which some clients insist on")
@@ -305,12 +305,12 @@ async def what_was_brought_stays(w: Environment) -> None:
     await _untouched(w)
     kubenode = f"{SHOP}-workers"
     await asyncio.gather(
-        w.kube.delete(CLUSTER, SHOP, OURS), w.kube.delete(pool.KUBENODE, kubenode, OURS)
+        w.kube.delete(CLUSTER, SHOP, OURS), w.kube.delete(host_pool.KUBENODE, kubenode, OURS)
     )
-    await w.gone(pool.KUBENODE, OURS, kubenode, LONG)
+    await w.gone(host_pool.KUBENODE, OURS, kubenode, LONG)
     await w.gone(CLUSTER, OURS, SHOP, LONG)
     await _untouched(w)
-    await pool.bare(w, WORKER)
+    await host_pool.bare(w, WORKER)
 
 
 _BROUGHT: dict[str, Manifest] = {}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from kok.backup.encryption.encryption import MAGIC, UNBOUND, Decryptor, Encryptor, Key, Whose
+from kok.backup.encryption.encryption import MAGIC, UNBOUND, Binding, Decryptor, Encryptor, Key
 from kok.backup.errors import WorkerError
 from kok.backup.reasons import Reason
 from kok.backup.stream.checksum import SIZE as TRAILER
 from kok.backup.stream.checksum import Trailer
 
 
-class Seen:
+class Digest:
     """Size and SHA-256 of what went by."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Seen:
             )
 
 
-class Outgoing:
+class Upload:
     """From a member to a store: checks the snapshot, encrypts it, and knows what is stored.
 
     Without encryption all of it is hashed only once.
@@ -53,7 +53,7 @@ class Outgoing:
     def __init__(self, encryptor: Encryptor | None) -> None:
         self._encryptor = encryptor
         self._trailer = Trailer()
-        self._encrypted = Seen()
+        self._encrypted = Digest()
 
     @property
     def snapshot_size(self) -> int:
@@ -80,7 +80,7 @@ class Outgoing:
         return self._sealed(self._encryptor.feed(data)) if self._encryptor else data
 
     def finish(self, announced: int | None) -> bytes:
-        """The rest. Raises `WorkerError` unless the snapshot is whole; see `Trailer.check`."""
+        """The rest. Raises `WorkerError` unless the snapshot is whole, and as long as announced."""
         self._trailer.check(announced)
         return self._sealed(self._encryptor.finish()) if self._encryptor else b""
 
@@ -89,7 +89,7 @@ class Outgoing:
         return data
 
 
-class Incoming:
+class Download:
     """From a store to a file: decrypts what is encrypted, and checks all that can be checked."""
 
     def __init__(self, keys: Iterable[Key], key: str = "", *, encrypted: bool = False) -> None:
@@ -100,7 +100,7 @@ class Incoming:
         self._trailer = Trailer()
         self._decryptor: Decryptor | None = None
         self._head: bytes | None = b""
-        self.stored = Seen()
+        self.stored = Digest()
 
     @property
     def snapshot_size(self) -> int:
@@ -108,7 +108,7 @@ class Incoming:
         return self._trailer.size
 
     @property
-    def whose(self) -> Whose | None:
+    def whose(self) -> Binding | None:
         """What it is bound to, certain once all of it was opened."""
         return self._decryptor.whose if self._decryptor else None
 

@@ -42,7 +42,7 @@ async def saved(w: Environment) -> AsyncIterator[Figure]:
     s3.make_bucket(BUCKET)
     try:
         store = await etcd.store(w, NAMESPACE, s3, BUCKET)
-        await etcd.made(
+        await etcd.create(
             w, NAMESPACE, NAME, members=1, storage={"size": "8Gi"}, backup={"store": store}
         )
         async with writing(w, NAMESPACE, NAME, rate=1) as writer:

@@ -15,7 +15,7 @@ ROOT_VARIABLE = "KOK_ETCD_WORKER_ROOT"
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class WorkerPaths:
     """The paths of `spec` below a root."""
 
     root: Path
@@ -23,7 +23,7 @@ class Places:
     """Address ranges that no store may lie in."""
 
     @classmethod
-    def from_environment(cls) -> Places:
+    def from_environment(cls) -> WorkerPaths:
         """As the container has them, unless `ROOT_VARIABLE` is set."""
         closed = os.environ.get(spec.CLOSED_VARIABLE, "")
         return cls(Path(os.environ.get(ROOT_VARIABLE, "/")), tuple(filter(None, closed.split(","))))
@@ -34,27 +34,27 @@ class Places:
 
     @property
     def etcd_certificates(self) -> Path:
-        """See `spec.ETCD_CERTIFICATES`."""
+        """Folder of the certificate by which a member is asked: `tls.crt`, `tls.key`, `ca.crt`."""
         return self.below(spec.ETCD_CERTIFICATES)
 
     @property
     def encryption_keys(self) -> Path:
-        """See `spec.ENCRYPTION_KEYS`."""
+        """Folder of a user's keys, a file each; it is not there where nothing is encrypted."""
         return self.below(spec.ENCRYPTION_KEYS)
 
     @property
     def volume(self) -> Path:
-        """See `spec.VOLUME`."""
+        """The mounted volume to which `fetch` writes the snapshot."""
         return self.below(spec.VOLUME)
 
     @property
     def root_pass(self) -> Path:
-        """See `spec.ROOT_PASS`."""
+        """Folder of the certificate of the user `root` of a proof's throw-away etcd."""
         return self.below(spec.ROOT_PASS)
 
     @property
     def termination_message(self) -> Path:
-        """See `report.TERMINATION_MESSAGE`."""
+        """The file whose content Kubernetes puts into the pod's status: there the report goes."""
         return self.below(report.TERMINATION_MESSAGE)
 
     def store(self, given: spec.Store, limits: spec.Limits) -> Store:

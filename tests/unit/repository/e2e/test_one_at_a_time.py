@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from e2e.stories.turns import Turns
+from e2e.stories.one_at_a_time import OneAtATime
 
 
 def machine(name: str, access: str, generation: int, seen: int, *, good: bool = True) -> Any:
@@ -20,8 +20,8 @@ def machine(name: str, access: str, generation: int, seen: int, *, good: bool = 
     }
 
 
-def turns(*seen: Any) -> Turns:
-    found = Turns()
+def turns(*seen: Any) -> OneAtATime:
+    found = OneAtATime()
     for name in ("a", "b"):
         found.see(machine(name, "old", 1, 1))
     for one in seen:

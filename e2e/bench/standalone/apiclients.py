@@ -98,7 +98,13 @@ def _app() -> web.Application:
 
 async def _child(name: str, port: int) -> dict[str, float]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "e2e.bench.alone.apiclients", name, f"http://127.0.0.1:{port}"),
+        *(
+            sys.executable,
+            "-m",
+            "e2e.bench.standalone.apiclients",
+            name,
+            f"http://127.0.0.1:{port}",
+        ),
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()

@@ -9,15 +9,15 @@ from datetime import datetime
 from pathlib import Path
 
 from e2e.faults import disruption
-from e2e.fixtures import pool, userfiles
+from e2e.fixtures import host_pool, userfiles
 from e2e.framework import processes
 from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, until, until_gone
 from e2e.framework.install import NAMESPACE as OPERATORS
 from e2e.lab.images.catalog import TOOLBOX
-from e2e.lab.machine.proc import run
-from e2e.stories import rack
-from e2e.stories.rack import LEAVES, LINKED, LONG, NAMESPACE, SHOP, STAYS, WORKERS
+from e2e.lab.machine.commands import run
+from e2e.stories import shared_hosts
+from e2e.stories.shared_hosts import LEAVES, LINKED, LONG, NAMESPACE, SHOP, STAYS, WORKERS
 from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_ABANDON_HOST, machine
 from kok.kube import kinds
@@ -36,7 +36,7 @@ async def kok(w: Environment, *arguments: str) -> str:
 async def a_drain_ends_in_time(w: Environment) -> None:
     """a drain is over soon after its time-out, whatever budgets and pods want"""
     # What cannot be deleted keeps the Machine, so that it can be read when all happened.
-    await rack.root(w, LEAVES, f"echo x > {HELD}; chattr +i {HELD}")
+    await shared_hosts.root(w, LEAVES, f"echo x > {HELD}; chattr +i {HELD}")
     try:
         await _drain(w)
     except BaseException:
@@ -45,7 +45,7 @@ async def a_drain_ends_in_time(w: Environment) -> None:
 
 
 async def _release(w: Environment) -> None:
-    await rack.root(w, LEAVES, f"test ! -e {HELD} || chattr -i {HELD}")
+    await shared_hosts.root(w, LEAVES, f"test ! -e {HELD} || chattr -i {HELD}")
 
 
 async def _drain(w: Environment) -> None:
@@ -55,9 +55,9 @@ async def _drain(w: Environment) -> None:
             await inside.apply(manifest)
         await until(inside, kinds.PDB, "stubborn", "default", _protects, within=LONG)
     spec = {"drainTimeout": f"{DRAIN:.0f}s", "replicas": 1}
-    await w.kube.patch(pool.KUBENODE, WORKERS, NAMESPACE, {"spec": spec})
-    await rack.of_machine(w, LEAVES, lambda m: "default/stubborn" in _removal(m))
-    found = await rack.of_machine(w, LEAVES, lambda m: "cleanSince" in m["status"])
+    await w.kube.patch(host_pool.KUBENODE, WORKERS, NAMESPACE, {"spec": spec})
+    await shared_hosts.of_machine(w, LEAVES, lambda m: "default/stubborn" in _removal(m))
+    found = await shared_hosts.of_machine(w, LEAVES, lambda m: "cleanSince" in m["status"])
     took = (_time(found, "cleanSince") - _time(found, "drainSince")).total_seconds()
     w.report.figures["drain_s"] = round(took, 1)
     if not DRAIN <= took <= DRAIN + ENDING + SLACK:
@@ -81,18 +81,18 @@ async def a_host_that_cannot_be_cleaned(w: Environment) -> None:
     """a host that cannot be cleaned up is Dirty with the reason and listed, until it is clean"""
     left = f"left on the host: {LINKED}/plugins"
     try:
-        await rack.of_machine(w, LEAVES, lambda m: left in _removal(m))
+        await shared_hosts.of_machine(w, LEAVES, lambda m: left in _removal(m))
         abandon = {"metadata": {"annotations": {ANNOTATION_ABANDON_HOST: "true"}}}
-        await w.kube.patch(pool.MACHINE, machine(WORKERS, LEAVES), NAMESPACE, abandon)
-        await w.until(pool.HOST, NAMESPACE, LEAVES, lambda m: _dirty(m, left), LONG)
-        await w.until(pool.KUBENODE, NAMESPACE, WORKERS, _abandoned, LONG)
+        await w.kube.patch(host_pool.MACHINE, machine(WORKERS, LEAVES), NAMESPACE, abandon)
+        await w.until(host_pool.HOST, NAMESPACE, LEAVES, lambda m: _dirty(m, left), LONG)
+        await w.until(host_pool.KUBENODE, NAMESPACE, WORKERS, _abandoned, LONG)
         listed, metric = await kok(w, "doctor"), await _counted(w)
         if f"{NAMESPACE}/{machine(WORKERS, LEAVES)}" not in listed or metric < 1:
             raise AssertionError(f"the metric is {metric}, and kok doctor says {listed}")
     finally:
         await _release(w)
-    await w.until(pool.HOST, NAMESPACE, LEAVES, _free, LONG)
-    await w.until(pool.KUBENODE, NAMESPACE, WORKERS, lambda m: not _abandoned(m), LONG)
+    await w.until(host_pool.HOST, NAMESPACE, LEAVES, _free, LONG)
+    await w.until(host_pool.KUBENODE, NAMESPACE, WORKERS, lambda m: not _abandoned(m), LONG)
     if NAMESPACE in (listed := await kok(w, "doctor")):
         raise AssertionError(f"the host is clean, but kok doctor says {listed}")
     await nothing_behind_the_link(w)
@@ -113,7 +113,7 @@ def _abandoned(nodes: Manifest) -> bool:
 
 async def _counted(w: Environment) -> float:
     """The metric of hosts that were left without a clean-up."""
-    pod = await rack.operator_pod(w)
+    pod = await shared_hosts.operator_pod(w)
     path = f"/api/v1/namespaces/{OPERATORS}/pods/{pod}:8080/proxy/metrics"
     text = await w.lab.kubectl("get", "--raw", path)
     found = re.search(r"^kok_machine_abandoned_hosts(?:{.*})? (\S+)$", text, re.MULTILINE)
@@ -122,8 +122,10 @@ async def _counted(w: Environment) -> float:
 
 async def nothing_behind_the_link(w: Environment) -> None:
     """Of a kubelet nothing is left where the link led, and what was somebody's own is."""
-    await pool.bare(w, LEAVES)
-    there = await rack.root(w, LEAVES, f"ls -A {LINKED}; grep ' {LINKED}/' /proc/mounts || true")
+    await host_pool.bare(w, LEAVES)
+    there = await shared_hosts.root(
+        w, LEAVES, f"ls -A {LINKED}; grep ' {LINKED}/' /proc/mounts || true"
+    )
     if there.split() != ["notes.txt"]:
         raise AssertionError(f"behind /var/lib/kubelet of {LEAVES} lie {there.split()}")
 
@@ -135,8 +137,8 @@ async def a_namespace_without_operators(w: Environment) -> None:
             await away.enter_async_context(disruption.operator_away(w, name))
         await w.kube.delete(kinds.SECRET, userfiles.SSH_SECRET, NAMESPACE)
         await w.kube.delete(kinds.NAMESPACE, NAMESPACE)
-        await rack.of_machine(w, STAYS, lambda m: "deletionTimestamp" in m["metadata"])
+        await shared_hosts.of_machine(w, STAYS, lambda m: "deletionTimestamp" in m["metadata"])
     await until_gone(w.kube, kinds.NAMESPACE, NAMESPACE, "", within=LONG)
-    await pool.bare(w, STAYS)
+    await host_pool.bare(w, STAYS)
     if NAMESPACE in (listed := await kok(w, "doctor")):
         raise AssertionError(f"the host is clean, but kok doctor says {listed}")
