@@ -22,7 +22,7 @@ from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import clusterstatus, naming, reasons
 from kok.operators.etcd.etcdcluster import delete, render
 from kok.operators.etcd.etcdcluster.backups import scheduled, sealedkeys
-from kok.operators.etcd.etcdcluster.certificates import certificates, rotation
+from kok.operators.etcd.etcdcluster.certificates import certificates, rotation, trust
 from kok.operators.etcd.etcdcluster.certificates.certificates import Authority
 from kok.operators.etcd.etcdcluster.conditions import obstacles
 from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Obstacle
@@ -35,6 +35,7 @@ from kok.operators.etcd.etcdcluster.operations import Action, hibernation, run
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
 from kok.operators.etcd.settings import EtcdSettings
 from kok.pki import RenewReason
+from kok.pki.rotation import made, replaced_at_once
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import Pass
 
@@ -154,13 +155,16 @@ def _record(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority) -> bool:
     if recorded.seed is None:
         recorded.seed = ",".join(naming.member_names(obj.name, obj.spec.members))
         recorded.next_member = obj.spec.members
-    following = rotation.following_fingerprint(obj, ca)
+    following, known = rotation.following_fingerprint(obj, ca), trust.recorded(recorded)
     if ca.trusted_now:
         p.event(reasons.CA_TRUSTED, f"the CA {ca.fingerprint} is used from now on")
-        rotation.end_at_once(obj, ca, p.now)
-    elif following is not None and recorded.ca_rotation is not None:
-        recorded.ca_rotation.next = following
-    if ca.ca is not None and (recorded.ca_fingerprint is None or ca.trusted_now):
+        # Whoever reads it only at its start is to hear of it as well.
+        before = recorded.ca_rotation
+        request = before.request if before is not None else ""
+        trust.record(recorded, replaced_at_once(known, ca.fingerprint), p.now, request=request)
+    elif following is not None:
+        trust.record(recorded, made(known, following), p.now)
+    if ca.ca is not None and recorded.ca_fingerprint is None:
         recorded.ca_fingerprint = ca.fingerprint
     return (read.seed, read.ca_fingerprint, read.ca_rotation) != (
         recorded.seed,
@@ -222,10 +226,10 @@ def _statefulsets(obj: EtcdCluster, observed: Observed) -> list[Manifest]:
 
 async def _store_ca(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority, name: str) -> None:
     """Creates, never overwrites: whoever was first has made the CA."""
-    known = obj.status.ca_rotation
-    if not ca.new and known is not None and known.next is not None:
+    known = trust.recorded(obj.status)
+    if not ca.new and known.next is not None:
         # One that was recorded is gone: the other must not be taken for an intruder's.
-        known.next = None
+        trust.record(obj.status, made(known, None), p.now)
         await p.latch()
     try:
         await p.kube.create(render.ca_secret(obj, ca.kept[name], name))
