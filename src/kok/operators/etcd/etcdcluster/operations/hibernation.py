@@ -5,8 +5,8 @@
     Asleep      nobody runs; certificates are still renewed
     Waking      members start again with what they have; operations wait until all are there
 
-Each step is recorded before anything is done for it. An operation about members that was under way
-stays where it is, and goes on after that.
+Each step is recorded before anything is done for it, and all is looked at anew then. An operation
+about members that was under way stays where it is, and goes on after that.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from kok.api.meta import Manifest
 from kok.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
+from kok.kube.events import Event
 from kok.operators.etcd import clocks, naming, reasons
 from kok.operators.etcd.backups import stored
 from kok.operators.etcd.clocks import is_recent
@@ -34,7 +35,6 @@ from kok.runtime.controller.reconciler import Pass
 KIND = EtcdBackup.info.kind
 WAKING_FOR = timedelta(minutes=3)
 """How long members that start are waited for before what is wrong with them is judged as ever."""
-AT_ONCE = 0.05
 LOOK_SOON = 1.0
 
 
@@ -108,18 +108,17 @@ def _running(obj: EtcdCluster, observed: Observed) -> list[Manifest]:
     return [*sets, *pods]
 
 
-# --- doing it
-
-
-async def turn(
-    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, backups: Sequence[EtcdBackup]
-) -> bool:
-    """Records the step that comes next; whether it is another one, so that all is seen anew."""
+def turn(
+    obj: EtcdCluster, observed: Observed, backups: Sequence[EtcdBackup], now: datetime
+) -> Event | None:
+    """Puts the step that comes next into the status of `obj`, and tells of it; None if it is the
+    present one.
+    """
     status, before = obj.status, obj.status.hibernation
-    step = following(obj, observed, backups, p.now)
+    step = following(obj, observed, backups, now)
     if step == (before.step if before is not None else None):
-        return False
-    now = p.now.replace(microsecond=0)
+        return None
+    now = now.replace(microsecond=0)
     status.hibernation = EtcdHibernation(step=step, since=now) if step is not None else None
     if step in {"Waking", None} and before is not None and before.step != "BackingUp":
         for member in status.members:
@@ -128,9 +127,10 @@ async def turn(
         if obj.spec.backup is not None:
             # What was due in the meantime is not made up for.
             status.last_backup_slot = now
-    p.event(reasons.HIBERNATION, _SAID.get(step or "", "all members are back"))
-    await p.latch()
-    return True
+    return Event(reasons.HIBERNATION, _SAID.get(step or "", "all members are back"))
+
+
+# --- doing it
 
 
 async def act(p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed) -> float | None:

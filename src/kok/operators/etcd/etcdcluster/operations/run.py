@@ -8,10 +8,13 @@ what became of it.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, EtcdReplacement
 from kok.etcdclient.model import EtcdError, Trouble
+from kok.kube.events import Event
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members.assessment import Assessment
@@ -47,17 +50,28 @@ def next_action(s: Assessment) -> Action | None:
     return found
 
 
-def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> bool:
-    """Puts into the status what the action needs there; whether that must be written first."""
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What it means for a pass that something was put into the status that is done from now on."""
+
+    latched: bool = False
+    """Whether it must be written before anything is done."""
+    anew: bool = False
+    """Whether no more is done in this pass: by what was recorded, all is to be seen anew."""
+    events: Sequence[Event] = ()
+    """What people are told of it."""
+
+
+def record(obj: EtcdCluster, action: Action | None, now: datetime) -> Begun:
+    """Puts into the status of `obj` what the action needs there. Pure."""
     status, before = obj.status, obj.status.operation
     operation = action.operation if action is not None else None
     status.operation = operation
-    for told in transition(before, operation):
-        p.event(*told)
     _remember(obj, before, operation)
-    recover.use_consent(obj, before, operation, p.now)
+    recover.use_consent(obj, before, operation, now)
+    events = [Event(*told) for told in transition(before, operation)]
     if action is None:
-        return False
+        return Begun(events=events)
     known = {member.name: member for member in status.members}
     for name, state in action.states.items():
         if name not in known:
@@ -66,7 +80,7 @@ def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> boo
             status.next_member = max(status.next_member, (number or 0) + 1)
         else:
             known[name].state = state
-    return before != operation or bool(action.states)
+    return Begun(before != operation or bool(action.states), events=events)
 
 
 async def carry_out(

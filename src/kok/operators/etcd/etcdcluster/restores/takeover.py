@@ -52,6 +52,7 @@ from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import names, roles, templates
 from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import recover
+from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE
 from kok.operators.etcd.etcdcluster.restores import seeding
 from kok.operators.etcd.jobs import work
 from kok.operators.etcd.jobs.outcome import Failed, Running
@@ -66,7 +67,6 @@ NO_ETCD = 2**60
 one member tells decides for good how much room is left to the others."""
 """Revisions are raised by so many beyond the highest that is known to have been seen."""
 ATTEMPTS = 3
-AT_ONCE = 0.05
 LOOK_SOON = 1.0
 LOOK = 10.0
 
