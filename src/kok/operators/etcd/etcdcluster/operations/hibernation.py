@@ -33,9 +33,6 @@ from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 
 KIND = EtcdBackup.info.kind
-WAKING_FOR = timedelta(minutes=3)
-"""How long members that start are waited for before what is wrong with them is judged as ever."""
-LOOK_SOON = 1.0
 
 
 # --- what is to be done
@@ -54,7 +51,7 @@ def following(
         return "Stopping" if ready else "BackingUp"
     if wanted:
         return "Stopping" if _running(obj, observed) else "Asleep"
-    starts = is_recent(sleep.since, now, WAKING_FOR)
+    starts = is_recent(sleep.since, now, observed.tuning.waking_for)
     over = sleep.step == "Waking" and (_is_awake(obj) or not starts)
     return None if over else "Waking"
 
@@ -139,7 +136,8 @@ async def act(p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed) -> flo
         sets = [m for m in _running(obj, observed) if m["kind"] == kinds.STATEFULSET.kind]
         await seeding.delete(p, sets)
     sleep = obj.status.hibernation
-    return None if sleep is None or sleep.step == "Asleep" else LOOK_SOON
+    at_rest = sleep is None or sleep.step == "Asleep"
+    return None if at_rest else observed.tuning.look_stopping
 
 
 def backup_name(obj: EtcdCluster, sleep: EtcdHibernation) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, EtcdReplacement
 from kok.etcdclient.model import EtcdError, Trouble
@@ -21,15 +21,11 @@ from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observed.answers import connect
 from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import ORDER, Action, recover, roll
-from kok.operators.etcd.etcdcluster.operations.action import LOOK_SOON, REASONS, Context
+from kok.operators.etcd.etcdcluster.operations.action import REASONS, Context
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.operations.action import first, patient, transition
 
-LATER = 2.0
-"""Seconds until a call that failed is thought over again."""
-PAUSES = ((timedelta(minutes=15), 5.0), (timedelta(minutes=3), 1.0))
-"""Least seconds between two looks at an operation that has been under way for so long."""
 REMEMBERED = 5
 _PASSING = {Trouble.UNHEALTHY, Trouble.NOT_IN_SYNC, Trouble.NOT_LEADER, Trouble.NO_QUORUM}
 """Troubles that pass by themselves within seconds; etcd wants members to be connected for 5 s."""
@@ -90,8 +86,9 @@ async def carry_out(
 
     That etcd refused it goes into `outcome`.
     """
+    tuning = observed.tuning
     if action.call is None:
-        return patient(action.operation, action.after, p.now, PAUSES)
+        return patient(action.operation, action.after, p.now, tuning.look_at_long)
     try:
         async with connect(obj, observed) as client:
             await action.call.run(Context(p, obj, observed, client))
@@ -100,7 +97,8 @@ async def carry_out(
         log = p.log.debug if passing else p.log.info
         log("etcd refused", call=type(action.call).__name__, why=error.message)
         outcome.refused = _refused(action, error)
-        return patient(action.operation, LOOK_SOON if passing else LATER, p.now, PAUSES)
+        after = tuning.look_soon if passing else tuning.call_again_after
+        return patient(action.operation, after, p.now, tuning.look_at_long)
     return action.after
 
 

@@ -29,12 +29,12 @@ from kok.operators.etcd.etcdcluster.conditions import obstacles
 from kok.operators.etcd.etcdcluster.decide import adopt
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.members.assessment import Assessment
-from kok.operators.etcd.etcdcluster.members.templates import STEADY
 from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
+from kok.operators.etcd.settings import Tuning
 from kok.runtime.conditions import Verdict
 
-LONG = timedelta(hours=1)
+LONG, STEADY = timedelta(hours=1), Tuning().steady_after
 LOST = Verdict(False, reasons.QUORUM_LOST)
 TYPO = {"limits": {"memory": "16Mi"}}
 OOM = {"exitCode": 137, "reason": "OOMKilled"}
