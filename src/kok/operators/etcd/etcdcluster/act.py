@@ -1,12 +1,12 @@
 """Does what a pass over an EtcdCluster decided: children, then one step about members or a restore.
 
-What was learnt, the step of a sleep and the operation are recorded by then. Three things are recorded
+What was learnt, the step of a sleep and the operation are recorded by then. Some things are recorded
 only here, since they depend on what acting finds out:
 
 - a CA, once its Secret is stored: one that is recorded and has none counts as lost. The members that
   are to form the cluster go with it, in one write: until then obstacles to making them are looked for;
 - an action that makes new members, once their names were found to be free;
-- the steps of a restore, which follow from its Jobs.
+- what calls have brought about, and the steps of a restore, which follow from its Jobs.
 
 The order is what keeps data safe, and each step may be cut off behind any line:
 

@@ -1,7 +1,8 @@
 """The CA gives way to another one in three phases; what each one changes reaches members by rolls.
 
-See `kok.pki.rotation` for the phases and `certificates.rotation` for their Secrets. This is no operation of its own: between the rolls there may be
-a long wait for API servers, and nothing else has to wait for that.
+See `kok.pki.rotation` for the phases and `certificates.rotation` for their Secrets. This is no
+operation of its own: between the rolls there may be a long wait for API servers, and nothing else has
+to wait for that.
 """
 
 from __future__ import annotations
