@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Self
 
@@ -19,8 +19,6 @@ from kok.operators.etcd.pods import pod_address
 
 MEMBERSHIP = {"Grow", "Shrink", "Replace", "Migrate"}
 """Types of operations that change which members there are; one may take over from another."""
-TURN = timedelta(seconds=20)
-"""How long one member is asked for a change of the list before another one is."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,8 @@ class Assessment:
         although it is not (etcd issue 14523); only the member that holds it so refuses changes.
         """
         helpers, running = self._helpers(but), self.operation
-        turn = (self.now - running.since) // TURN if running is not None else 0
+        each = self.observed.tuning.ask_another_after
+        turn = (self.now - running.since) // each if running is not None else 0
         return helpers[turn % len(helpers)] if helpers else None
 
     def _helpers(self, but: Sequence[str]) -> list[str]:

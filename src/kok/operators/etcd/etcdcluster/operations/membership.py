@@ -179,9 +179,6 @@ def _was_ours(s: Assessment, one: ListedMember) -> bool:
     return one.is_learner and set(one.peer_urls) <= ours
 
 
-NUDGE_AGAIN = 1.0
-
-
 def join(s: Assessment) -> Action | None:
     """The next step of the first member that joins."""
     joining = s.entries("Joining")
@@ -251,7 +248,8 @@ def _start(s: Assessment, name: str, operation: EtcdOperation) -> Action:
     if pod is None or not lost.lacks_settings(pod) or cluster_key(name) not in told:
         return Action(REASONS[operation.type], text, step)
     call = Nudge(str(pod["metadata"]["name"]), str(pod["metadata"]["uid"]))
-    return Action(REASONS[operation.type], text, step, call=call, after=NUDGE_AGAIN)
+    after = s.observed.tuning.nudge_again_after
+    return Action(REASONS[operation.type], text, step, call=call, after=after)
 
 
 def _votes(s: Assessment, name: str, operation: EtcdOperation) -> Action:

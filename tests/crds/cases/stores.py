@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.crds.case import Case, Spec, named, of
+from tests.crds.cases.case import Case, Spec, named, of
 from tests.crds.samples import MINIMAL
 
 _FIXED = "of an EtcdBackup cannot be changed; create another EtcdBackup"
