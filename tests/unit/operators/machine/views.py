@@ -64,7 +64,7 @@ def hosts(policies: Policies) -> Hosts:
 
 
 @dataclass
-class FakeTenant:
+class FakeConnection:
     """A business cluster as far as decisions look at it."""
 
     answers: bool | None = True
@@ -79,13 +79,13 @@ def observed(**changes: Any) -> ObservedObjects:
         credentials=Credentials(password="p"),
         components=COMPONENTS,
         endpoint=ACCESS,
-        tenant=FakeTenant(),  # type: ignore[arg-type] # decisions look at no more of it
+        connection=FakeConnection(),  # type: ignore[arg-type] # decisions look at no more of it
         others=(),
         installation="meta-1",
     )
     made = replace(base, **changes)
-    tenant = made.tenant
-    known = tenant is not None and tenant.known
+    connection = made.connection
+    known = connection is not None and connection.known
     return replace(made, **{"nodes_known": known, **changes})
 
 

@@ -21,7 +21,7 @@ from datetime import datetime
 from kok.api.machine.machine import KubeletChange, Machine, MachineStatus
 from kok.kube.errors import KubeError
 from kok.operators.machine.machine.view import JOINED, MachineView
-from kok.operators.machine.node.tenants import read_node
+from kok.operators.machine.node.cluster_connections import read_node
 from kok.operators.machine.remote import host_paths
 from kok.operators.machine.remote.session import HostMemory
 from kok.runtime.controller.reconciler import Pass
@@ -58,10 +58,10 @@ async def noting(
 ) -> None:
     """Changes a kubelet, and looks at once what its Node still has of the one before."""
     await change()
-    tenant = view.objects.tenant
-    if tenant is not None and p.status.kubelet_change is not None:
+    connection = view.objects.connection
+    if connection is not None and p.status.kubelet_change is not None:
         with contextlib.suppress(KubeError):
-            node = await read_node(tenant.kube, p.obj.spec.node)
+            node = await read_node(connection.kube, p.obj.spec.node)
             memory.stood = node.heard if node is not None else ""
 
 
@@ -110,11 +110,11 @@ def judge(view: MachineView, *, through: bool) -> KubeletChange | None:
 
 def _so_far(view: MachineView, *, through: bool) -> tuple[KubeletChange | None, bool]:
     """The change by what is known without asking, and whether that is not enough."""
-    change, tenant, memory = view.status.kubelet_change, view.objects.tenant, view.memory
+    change, connection, memory = view.status.kubelet_change, view.objects.connection, view.memory
     if change is None or host_paths.KUBELET not in {c.name for c in view.machine.spec.components}:
         # One without a kubelet is to be no node any more.
         return None, False
-    if tenant is None or tenant.answers is False or not through:
+    if connection is None or connection.answers is False or not through:
         return change, False
     if change.after is None and memory.stood is not None:
         change = change.model_copy(update={"after": memory.stood})

@@ -27,7 +27,11 @@ from kok.operators.machine.machine.view import (
     expected_key,
 )
 from kok.operators.machine.machine_lists import MachineLists
-from kok.operators.machine.node.tenants import Tenant, Tenants, way
+from kok.operators.machine.node.cluster_connections import (
+    ClusterConnection,
+    ClusterConnections,
+    connection_spec,
+)
 from kok.operators.machine.remote.host_identity import canonical
 from kok.operators.machine.remote.hosts import Hosts
 from kok.operators.machine.remote.join import ClusterEndpoint
@@ -49,7 +53,7 @@ class Observer:
 
     def __init__(
         self,
-        tenants: Tenants,
+        clusters: ClusterConnections,
         lists: MachineLists,
         hosts: Hosts,
         *,
@@ -62,7 +66,7 @@ class Observer:
         `closed`: address ranges into which the others must not lead, where somebody chose them.
         `first_use`: hosts may be trusted that nobody has vouched for, see `first_contact`.
         """
-        self._tenants = tenants
+        self._clusters = clusters
         self._inside = inside
         self._closed = closed
         self._first_use = first_use
@@ -104,10 +108,10 @@ class Observer:
             refusal = Verdict(False, reasons.SECRET_MISSING, _went_before(machine))
         parsed = Cluster.parse(found) if found is not None else None
         identity, untrusted = machine_identity(operator, parsed)
-        tenant = None
+        connection = None
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
             # Not before: asking an API that is not up yet would only teach us to be patient.
-            tenant = await self._tenant(parsed, identity)
+            connection = await self._connection(parsed, identity)
         return ObservedObjects(
             cluster=parsed,
             secret=secret,
@@ -118,21 +122,23 @@ class Observer:
             beyond=beyond,
             endpoint=endpoint_of(parsed, identity),
             untrusted=untrusted,
-            tenant=tenant,
-            nodes_known=tenant is not None and tenant.known,
-            node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
+            connection=connection,
+            nodes_known=connection is not None and connection.known,
+            node=connection.nodes.get(machine.spec.node) if connection is not None else None,
             others=None if neighbours is None else neighbours.objects,
             odd=() if neighbours is None else neighbours.odd,
             left_behind=await self._left_behind(kube, owner, watched),
             installation=await self._hosts.installation(kube),
         )
 
-    async def _tenant(self, cluster: Cluster | None, identity: Identity | None) -> Tenant | None:
+    async def _connection(
+        self, cluster: Cluster | None, identity: Identity | None
+    ) -> ClusterConnection | None:
         if cluster is None or identity is None:
             return None
         key = (cluster.namespace, cluster.name)
         try:
-            found = way(
+            found = connection_spec(
                 identity,
                 public=cluster.status.endpoint,
                 internal=names.internal_url(*key),
@@ -140,7 +146,7 @@ class Observer:
                 # Addresses that KOK found out, such as those of meta nodes, are nobody's choice.
                 closed=self._closed if cluster.spec.endpoint.host else (),
             )
-            return None if found is None else await self._tenants.connect(key, found)
+            return None if found is None else await self._clusters.connect(key, found)
         except AccessError:
             # The cluster operator puts its Secret right again.
             return None

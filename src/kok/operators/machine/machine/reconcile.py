@@ -32,7 +32,11 @@ from kok.operators.machine.machine.view import MachineView, ObservedObjects, exp
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node import labels_and_taints
 from kok.operators.machine.node.certificates import Approver
-from kok.operators.machine.node.tenants import Tenant, Tenants, read_node
+from kok.operators.machine.node.cluster_connections import (
+    ClusterConnection,
+    ClusterConnections,
+    read_node,
+)
 from kok.operators.machine.remote.host_credentials import HostCredentials
 from kok.operators.machine.remote.hosts import HostClient, Hosts
 from kok.operators.machine.remote.session import Session, Sessions
@@ -78,10 +82,10 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             HostCredentials(settings, sandboxes),
         )
         self.rollout = AccessRollout(self.clock.monotonic)
-        self.tenants = Tenants(settings.business_timeout)
+        self.clusters = ClusterConnections(settings.business_timeout)
         self.lists = lists
         self.observer = Observer(
-            self.tenants,
+            self.clusters,
             self.lists,
             self.hosts,
             inside=settings.internal(),
@@ -101,7 +105,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
     async def close(self) -> None:
         """Ends everything that goes on; what runs on hosts goes on."""
         self.hosts.close()
-        await self.tenants.close()
+        await self.clusters.close()
 
     # --- the stages of a pass
 
@@ -204,7 +208,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
     def forget(self, key: Key, uid: str) -> None:
         """What goes on at its host is ended, and nobody is told of its node any more."""
         self.hosts.forget(uid)
-        self.tenants.leave(key[0], uid)
+        self.clusters.leave(key[0], uid)
         self.rollout.leave(key[0], uid)
         self.approver.forget(uid)
         self.phases.put(uid, None)
@@ -224,10 +228,10 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             owner=survey.owner if survey is not None and not owned else None,
             watched=p.settings.namespaces,
         )
-        if objects.tenant is not None:
-            objects.tenant.on_node(machine.spec.node, uid, p.wake)
+        if objects.connection is not None:
+            objects.connection.on_node(machine.spec.node, uid, p.wake)
             if p.status.token_id is not None:
-                follow_token(p, objects.tenant)
+                follow_token(p, objects.connection)
         if objects.others is not None:
             memory.neighbours = neighbours(machine, objects)
             if rival(machine, objects.others, objects.odd) is not None:
@@ -267,14 +271,14 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
 
     async def _posted(self, p: Pass[Machine], view: MachineView) -> MachineView:
         """What the API server has of the Node, where that has to prove a changed kubelet."""
-        tenant = view.objects.tenant
-        if view.status.kubelet_change is None or tenant is None:
+        connection = view.objects.connection
+        if view.status.kubelet_change is None or connection is None:
             return view
         through = decide.kubelet_started(view, decide.decide(view))
         if not kubelet_change.undecided(view, through=through):
             return view
         try:
-            node = await read_node(tenant.kube, p.obj.spec.node)
+            node = await read_node(connection.kube, p.obj.spec.node)
         except KubeError as error:
             p.log.info("node not read", node=p.obj.spec.node, error=error.message)
             return view
@@ -354,29 +358,29 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
     ) -> float | None:
         """Certificates, labels and taints of the Node, if it is this Machine's."""
-        tenant, found = view.objects.tenant, view.objects.node
+        connection, found = view.objects.connection, view.objects.node
         known = joined(view, decision).holds is True
         joins = known or (view.mine and view.memory.joined is not None)
-        if tenant is None or tenant.answers is False or not joins:
+        if connection is None or connection.answers is False or not joins:
             return None
         try:
-            again = await self._approve(p, view, tenant, outcome)
+            again = await self._approve(p, view, connection, outcome)
             if found is None:
                 return again
-            marking = await labels_and_taints.apply(p, tenant, found)
+            marking = await labels_and_taints.apply(p, connection, found)
         except Unreachable:
-            return None  # The tenant's next answer wakes the Machine.
+            return None  # The next answer of its API wakes the Machine.
         if marking.done or marking.refused is not None:
             outcome.of_node[MARKED] = marking.refused
         return min((s for s in (again, marking.after) if s is not None), default=None)
 
     async def _approve(
-        self, p: Pass[Machine], view: MachineView, tenant: Tenant, outcome: Outcome
+        self, p: Pass[Machine], view: MachineView, connection: ClusterConnection, outcome: Outcome
     ) -> float | None:
         cluster = view.objects.cluster
         if cluster is None:
             return None
-        came = await self.approver.approve(p, tenant, cluster, view.memory.reached)
+        came = await self.approver.approve(p, connection, cluster, view.memory.reached)
         if came.verdict is not None:
             outcome.of_node[CERTIFIED] = came.verdict
         return came.after

@@ -13,8 +13,8 @@ from kok.api.machine.machine import Machine, MachineComponentStatus, MachineStat
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.operators.machine.component.sandboxed import Templates
+from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.operators.machine.node.nodes import NodeView
-from kok.operators.machine.node.tenants import Tenant
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.join import ClusterEndpoint
 from kok.operators.machine.remote.session import HostMemory
@@ -48,10 +48,10 @@ class ObservedObjects:
     """How nodes reach the cluster, once that is known."""
     untrusted: str = ""
     """What is wrong with the Secret of the operator's identity, if it is there."""
-    tenant: Tenant | None = None
+    connection: ClusterConnection | None = None
     nodes_known: bool = False
-    """Whether it answered and all its nodes were known when `node` was looked up. What the tenant says
-    of that later says nothing of a `node` that is None."""
+    """Whether it answered and all its nodes were known when `node` was looked up. What the connection
+    says of that later says nothing of a `node` that is None."""
     node: NodeView | None = None
     others: tuple[Machine, ...] | None = None
     """All other Machines of the namespace, or None if they were not asked for."""
@@ -86,7 +86,7 @@ class ObservedObjects:
             self.cluster is not None
             and not self.cluster.deleting
             and self.endpoint is not None
-            and self.tenant is not None
+            and self.connection is not None
             and self.cluster.status.is_true(BOOTSTRAP_READY)
         )
 

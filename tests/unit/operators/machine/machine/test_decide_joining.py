@@ -10,7 +10,7 @@ from tests.unit.operators.machine.machine.deciding import step
 from tests.unit.operators.machine.views import (
     MEMBER,
     NODE,
-    FakeTenant,
+    FakeConnection,
     observed,
     seen,
 )
@@ -70,9 +70,9 @@ def test_a_kubelet_whose_node_was_deleted_is_started_anew_since_it_makes_none_by
     memory.joined = 990.0
     assert step(memory=memory) == Step(after=decide.FINISH_EVERY)
     # Not known to be gone is not gone.
-    unknown = FakeTenant(answers=False, known=False)
+    unknown = FakeConnection(answers=False, known=False)
     memory.joined = None
-    assert step(memory=memory, objects=observed(tenant=unknown)) == Step()
+    assert step(memory=memory, objects=observed(connection=unknown)) == Step()
     assert step(memory=memory, objects=observed(node=NODE)) == Step()
 
 

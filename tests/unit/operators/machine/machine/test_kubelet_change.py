@@ -14,7 +14,7 @@ from tests.unit.operators.machine.builders import VERSIONS
 from tests.unit.operators.machine.views import (
     MEMBER,
     NODE,
-    FakeTenant,
+    FakeConnection,
     machine_view,
     observed,
     seen,
@@ -69,7 +69,7 @@ class Api:
 
 
 @dataclass
-class Tenant(FakeTenant):
+class WithApi(FakeConnection):
     kube: Api = field(default_factory=Api)
 
 
@@ -78,7 +78,7 @@ class Story:
     """A Machine that serves, and pass after pass over it."""
 
     machine: Machine = field(default_factory=builders.machine)
-    tenant: Tenant = field(default_factory=Tenant)
+    connection: WithApi = field(default_factory=WithApi)
     memory: HostMemory = field(default_factory=lambda: seen(identity=MEMBER))
     watched: str | None = OLD
     """When the watch of Nodes says that the kubelet posted its status; None: it knows of none."""
@@ -88,11 +88,11 @@ class Story:
 
     @property
     def api(self) -> Api:
-        return self.tenant.kube
+        return self.connection.kube
 
     def view(self) -> MachineView:
         node = replace(NODE, heard=self.watched) if self.watched is not None else None
-        around = observed(node=node, tenant=self.tenant)
+        around = observed(node=node, connection=self.connection)
         given = machine_view(
             self.machine, self.memory, objects=around, doing=self.doing, monotonic=self.now
         )
@@ -154,8 +154,8 @@ async def test_a_changed_kubelet_has_proven_itself_once_it_posted_its_status() -
     story.watched = story.api.heard = NEW
     assert await story.proven()
     # For good: that no Node is known while the API restarts does not make it doubtful again.
-    story.watched, story.tenant.known = None, False
-    story.tenant.known = False
+    story.watched, story.connection.known = None, False
+    story.connection.known = False
     assert await story.proven()
 
 
@@ -204,8 +204,8 @@ async def test_nor_what_the_kubelet_before_posts_while_software_is_fetched() -> 
 @pytest.mark.parametrize("code", [500, 429])
 async def test_nor_that_nodes_cannot_be_listed(code: int) -> None:
     story = Story(watched=None)
-    story.tenant.known = False
-    story.tenant.known = False
+    story.connection.known = False
+    story.connection.known = False
     story.api.error = KubeError(code, "InternalError", "storage is (re)initializing")
     story.begin()
     await story.done()

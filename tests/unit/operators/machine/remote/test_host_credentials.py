@@ -19,7 +19,7 @@ from kok.kube.objects.ownership import owned
 from kok.operators.machine.machine.observe import ObservedObjects, Observer
 from kok.operators.machine.machine.reconcile import MachineReconciler
 from kok.operators.machine.machine_lists import MachineLists
-from kok.operators.machine.node.tenants import Tenants
+from kok.operators.machine.node.cluster_connections import ClusterConnections
 from kok.operators.machine.remote.ssh.address_ranges import Bounds
 from kok.operators.machine.remote.ssh.errors import HostForbidden
 from kok.operators.machine.remote.ssh.login import connect, scan
@@ -44,8 +44,8 @@ class Secrets:
 
 
 async def seen(kube: Any, policies: Policies, **spec: Any) -> ObservedObjects:
-    tenants = Tenants(1.0)
-    observer = Observer(tenants, MachineLists(lambda: 0.0), hosts(policies), inside=False)
+    clusters = ClusterConnections(1.0)
+    observer = Observer(clusters, MachineLists(lambda: 0.0), hosts(policies), inside=False)
     return await observer.observe(kube, builders.machine(**spec), others=False, since=0.0)
 
 
@@ -156,8 +156,8 @@ async def test_a_public_address_is_judged_where_somebody_chose_it(chosen: bool) 
     reconciler = MachineReconciler(settings, SandboxPool(), MachineLists(time.monotonic))
     kube: Any = Shop("https://localhost:1", **endpoint)
     world = await reconciler.observer.observe(kube, builders.machine(), others=False, since=0.0)
-    assert world.tenant is not None
+    assert world.connection is not None
     with pytest.raises(Unreachable) as raised:
-        await world.tenant.kube.raw("GET", "/version")
+        await world.connection.kube.raw("GET", "/version")
     assert isinstance(raised.value, Barred) is chosen
     await reconciler.close()

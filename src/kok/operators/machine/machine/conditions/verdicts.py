@@ -248,21 +248,21 @@ def _node_ready(
 
 def _unheard(view: MachineView) -> Verdict | None:
     """Why the business cluster says nothing of its nodes, or None if it does."""
-    tenant, cluster = view.objects.tenant, view.machine.spec.cluster
-    if tenant is None:
+    connection, cluster = view.objects.connection, view.machine.spec.cluster
+    if connection is None:
         return None
-    if tenant.answers is False:
+    if connection.answers is False:
         text = f"the API of Cluster {cluster} does not answer, so the Node is not known"
         return Verdict(None, reasons.CLUSTER_UNREACHABLE, text)
-    if tenant.refused:
+    if connection.refused:
         text = (
             f"the API of Cluster {cluster} refuses {names.operator_user('machine')}; its rights come "
             f"back with ClusterRoleBinding {names.operator_group('machine')}, which the cluster "
             "operator keeps"
         )
         return Verdict(None, reasons.CLUSTER_REFUSES, text)
-    if tenant.excess is not None:
-        text = f"the Nodes of Cluster {cluster} are not known: {tenant.excess}"
+    if connection.excess is not None:
+        text = f"the Nodes of Cluster {cluster} are not known: {connection.excess}"
         return Verdict(None, ANSWER_TOO_LARGE, text)
     return None
 

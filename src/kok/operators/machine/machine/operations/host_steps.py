@@ -19,7 +19,7 @@ from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine import kubelet_change
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.node import bootstrap_tokens
-from kok.operators.machine.node.tenants import Tenant
+from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.operators.machine.remote import host_identity, host_paths
 from kok.operators.machine.remote.hosts import HostClient
 from kok.operators.machine.remote.jobs import JobPlan, JobResult
@@ -39,7 +39,8 @@ class StepContext:
     p: Pass[Machine]
     view: MachineView
     session: Session
-    connections: Connections
+    ssh: Connections
+    """Connections to hosts."""
     client: HostClient | None
     """The way to the host; None if there is none, and then nothing is done there."""
 
@@ -91,7 +92,7 @@ class ScanHostKey(HostStep):
         spec, memory = context.p.obj.spec, context.session.memory
 
         async def scan() -> None:
-            memory.shown_key = await context.connections.scan(spec.address, spec.port)
+            memory.shown_key = await context.ssh.scan(spec.address, spec.port)
 
         context.session.start("scan", scan(), context.p.wake)
 
@@ -230,16 +231,16 @@ class JoinCluster(HostStep):
         p, objects = context.p, context.view.objects
         if context.client is None:
             return
-        if objects.endpoint is None or objects.tenant is None:
+        if objects.endpoint is None or objects.connection is None:
             raise AssertionError("nobody joins a cluster that cannot take nodes")
         kubelet_change.mark(p.status, context.session.memory, context.view.monotonic)
         if self.todo.token:
-            follow_token(p, objects.tenant)
+            follow_token(p, objects.connection)
         work = partial(
             self._join,
             p.obj,
             context.client,
-            objects.tenant,
+            objects.connection,
             p.status.token_id,
             objects.endpoint,
         )
@@ -250,7 +251,7 @@ class JoinCluster(HostStep):
         self,
         machine: Machine,
         client: HostClient,
-        tenant: Tenant,
+        connection: ClusterConnection,
         token: str | None,
         endpoint: ClusterEndpoint,
     ) -> None:
@@ -258,7 +259,9 @@ class JoinCluster(HostStep):
         joining = Joining(machine.metadata.uid, self.todo, endpoint, taints)
         if self.todo.token and token is not None:
             name = f"{machine.namespace}/{machine.name}"
-            text = await bootstrap_tokens.ensure(tenant.kube, token, name, endpoint, client.clock)
+            text = await bootstrap_tokens.ensure(
+                connection.kube, token, name, endpoint, client.clock
+            )
             joining = replace(joining, bootstrap=text)
         await client.join(joining)
 
@@ -271,8 +274,8 @@ class TakeTokenBack(HostStep):
         """Begins it."""
         if context.client is None:
             return
-        tenant = context.view.objects.tenant
-        kube = tenant.kube if tenant is not None else None
+        connection = context.view.objects.connection
+        kube = connection.kube if connection is not None else None
         work = self._finish(context.client, context.p.status.token_id, kube)
         context.session.start("finish", work, context.p.wake)
 
@@ -285,6 +288,6 @@ class TakeTokenBack(HostStep):
             client.memory.token_gone = token
 
 
-def follow_token(p: Pass[Machine], tenant: Tenant) -> None:
+def follow_token(p: Pass[Machine], connection: ClusterConnection) -> None:
     """Who asks for a certificate with the Machine's token wakes it."""
-    tenant.on_asker(by_token(p.status.token_id), p.obj.metadata.uid, p.wake)
+    connection.on_asker(by_token(p.status.token_id), p.obj.metadata.uid, p.wake)

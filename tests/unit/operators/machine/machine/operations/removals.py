@@ -33,7 +33,7 @@ JOINED = {
 
 
 @dataclass
-class Tenant:
+class FakeConnection:
     """A business cluster as far as a removal looks at it before it asks anything."""
 
     known: bool = False
@@ -43,7 +43,7 @@ class Tenant:
 
 
 def removal(
-    tenant: Tenant | None,
+    connection: FakeConnection | None,
     removed_for: float,
     *,
     kube: Kube | None = None,
@@ -69,7 +69,7 @@ def removal(
         log=structlog.stdlib.get_logger(),
         settings=Settings(),
     )
-    around = observed(**{"tenant": tenant, "node": NODE, **changes})
+    around = observed(**{"connection": connection, "node": NODE, **changes})
     given = machine_view(machine, memory=session.memory, objects=around)
     listed = abandoned or Abandoned()
     return Removal(p, given, session, client, MachineSettings(), abandoned=listed), p

@@ -10,7 +10,12 @@ import pytest
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.machine.operations.removals import JOINED, Tenant, pool, removal
+from tests.unit.operators.machine.machine.operations.removals import (
+    JOINED,
+    FakeConnection,
+    pool,
+    removal,
+)
 from tests.unit.operators.machine.views import NODE
 
 from kok.api.machine.machine import Machine, MachineStatus
@@ -110,7 +115,7 @@ class Cluster:
 
 
 @dataclass
-class Answering(Tenant):
+class Answering(FakeConnection):
     """A business cluster that answers."""
 
     kube: Cluster = field(default_factory=Cluster)
