@@ -78,7 +78,7 @@ async def nodes(kube: Kube) -> str:
     connection = ClusterConnection("", kube, Availability(asyncio.get_running_loop().time))
     woken = asyncio.Event()
     connection.on_node("n", "a Machine", woken.set)
-    while not connection.synced.is_set() and connection.excess is None:
+    while not connection.synced.is_set() and connection.state().excess is None:
         await woken.wait()
         woken.clear()
     found = (

@@ -98,7 +98,7 @@ async def main(servers: list[str]) -> None:
     told = {
         "memory": the_most_memory(),
         "excess": [cluster.excess for cluster in clusters],
-        "known": [cluster.machine.known for cluster in clusters],
+        "known": [cluster.machine.state().nodes_known for cluster in clusters],
     }
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()

@@ -30,5 +30,9 @@ class FakeWatches:
         """Something happens."""
         await settle()
         for type_, manifest in events:
-            self.queues[kind].put_nowait(WatchEvent(type_, manifest))
+            self.put(kind, type_, manifest)
         await settle()
+
+    def put(self, kind: str, type_: Any, manifest: Manifest) -> None:
+        """Something has happened, of which nobody has heard yet."""
+        self.queues[kind].put_nowait(WatchEvent(type_, manifest))

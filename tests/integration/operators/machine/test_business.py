@@ -50,10 +50,10 @@ async def test_an_api_that_was_away_is_known_to_be_back_at_once(api_server: ApiS
         await asyncio.wait_for(connection.synced.wait(), LIMIT)
         await between.cut()
         await seen(connection, "any", lambda: connection.answers is False)
-        assert not connection.known
+        assert not connection.state().nodes_known
         await between.mend()
         await seen(connection, "any", lambda: connection.answers)
-        assert connection.known
+        assert connection.state().nodes_known
     await clusters.close()
 
 
@@ -64,7 +64,7 @@ async def test_who_gives_up_a_request_has_learnt_nothing(connection: ClusterConn
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     assert connection.answers is True
-    assert connection.silence == 0.0
+    assert connection.state().silence == 0.0
 
 
 async def test_machines_turn_to_the_new_connection_when_the_credentials_change(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from tests.unit.operators.machine import builders
@@ -14,6 +14,7 @@ from kok.operators.machine.component.render import rendered
 from kok.operators.machine.machine import decide
 from kok.operators.machine.machine.operations.host_steps import SurveyHost
 from kok.operators.machine.machine.view import MachineView, ObservedObjects
+from kok.operators.machine.node.cluster_connections import ConnectionState
 from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.remote.host_credentials import HostCredentials
 from kok.operators.machine.remote.hosts import Hosts
@@ -63,14 +64,10 @@ def hosts(policies: Policies) -> Hosts:
     return Hosts(Connections(Timeouts(), lambda: 0.0), Sessions(lambda: 0.0), credentials)
 
 
-@dataclass
-class FakeConnection:
-    """A business cluster as far as decisions look at it."""
-
-    answers: bool | None = True
-    known: bool = True
-    excess: str | None = None
-    refused: bool = False
+CONNECTED = ConnectionState(
+    answers=True, refused=False, excess=None, nodes_known=True, silence=0.0, age=3600.0
+)
+"""To a business cluster that answers, and whose nodes are known."""
 
 
 def observed(**changes: Any) -> ObservedObjects:
@@ -79,14 +76,11 @@ def observed(**changes: Any) -> ObservedObjects:
         credentials=Credentials(password="p"),
         components=COMPONENTS,
         endpoint=ACCESS,
-        connection=FakeConnection(),  # type: ignore[arg-type] # decisions look at no more of it
+        connection=CONNECTED,
         others=(),
         installation="meta-1",
     )
-    made = replace(base, **changes)
-    connection = made.connection
-    known = connection is not None and connection.known
-    return replace(made, **{"nodes_known": known, **changes})
+    return replace(base, **changes)
 
 
 def installed(machine: Machine, survey: Survey) -> dict[str, Found]:

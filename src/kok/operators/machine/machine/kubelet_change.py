@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from kok.api.machine.machine import KubeletChange, Machine, MachineStatus
+from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.operators.machine.machine.view import JOINED, MachineView
 from kok.operators.machine.node.cluster_connections import read_node
@@ -52,16 +53,18 @@ def mark(status: MachineStatus, memory: HostMemory, now: float) -> None:
 
 async def noting(
     p: Pass[Machine],
-    view: MachineView,
+    kube: Kube | None,
     memory: HostMemory,
     change: Callable[[], Awaitable[None]],
 ) -> None:
-    """Changes a kubelet, and looks at once what its Node still has of the one before."""
+    """Changes a kubelet, and looks at once what its Node still has of the one before.
+
+    `kube` is the business cluster's API; None: it is not connected.
+    """
     await change()
-    connection = view.objects.connection
-    if connection is not None and p.status.kubelet_change is not None:
+    if kube is not None and p.status.kubelet_change is not None:
         with contextlib.suppress(KubeError):
-            node = await read_node(connection.kube, p.obj.spec.node)
+            node = await read_node(kube, p.obj.spec.node)
             memory.stood = node.heard if node is not None else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
@@ -38,6 +38,7 @@ from kok.operators.machine.remote.join import ClusterEndpoint
 from kok.operators.machine.remote.ssh import Credentials
 from kok.operators.machine.remote.survey import Owner
 from kok.runtime.conditions import Verdict
+from kok.workload.csr import by_token
 from kok.workload.identity import Identity, Untrusted, identity_of
 
 CLUSTER = Cluster.info.kind
@@ -80,10 +81,12 @@ class Observer:
         *,
         others: bool,
         since: float,
+        wake: Callable[[], None],
         owner: Owner | None = None,
         watched: Collection[str] = (),
     ) -> ObservedObjects:
-        """The picture. Raises `KubeError`.
+        """The picture; `wake` is called when the business cluster is another than in it. Raises
+        `KubeError`.
 
         `others`: whether the namespace's other Machines belong to it; none that was there at
         `since` (monotonic seconds) is missing. `owner` is what the host says of itself, `watched`
@@ -112,6 +115,11 @@ class Observer:
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
             # Not before: asking an API that is not up yet would only teach us to be patient.
             connection = await self._connection(parsed, identity)
+        if connection is not None:
+            # First of all: nothing else tells of what changes after it was looked at.
+            follow(connection, machine, wake)
+        left_behind = await self._left_behind(kube, owner, watched)
+        installation = await self._hosts.installation(kube)
         return ObservedObjects(
             cluster=parsed,
             secret=secret,
@@ -122,13 +130,12 @@ class Observer:
             beyond=beyond,
             endpoint=endpoint_of(parsed, identity),
             untrusted=untrusted,
-            connection=connection,
-            nodes_known=connection is not None and connection.known,
+            connection=connection.state() if connection is not None else None,
             node=connection.nodes.get(machine.spec.node) if connection is not None else None,
             others=None if neighbours is None else neighbours.objects,
             odd=() if neighbours is None else neighbours.odd,
-            left_behind=await self._left_behind(kube, owner, watched),
-            installation=await self._hosts.installation(kube),
+            left_behind=left_behind,
+            installation=installation,
         )
 
     async def _connection(
@@ -170,6 +177,14 @@ class Observer:
         # Who it is and no more: it may be anybody's, and of any size.
         named = await kube.list(MACHINE, namespace, fields={"metadata.name": name}, bare=True)
         return all(one["metadata"]["uid"] != owner.uid for one in named)
+
+
+def follow(connection: ClusterConnection, machine: Machine, wake: Callable[[], None]) -> None:
+    """Has a Machine woken by all that changes about its node, and by who asks with its token."""
+    uid, token = machine.metadata.uid, machine.status.token_id
+    connection.on_node(machine.spec.node, uid, wake)
+    if token is not None:
+        connection.on_asker(by_token(token), uid, wake)
 
 
 async def _components(kube: Kube, machine: Machine) -> tuple[dict[str, Component], str]:

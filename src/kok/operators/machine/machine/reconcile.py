@@ -27,7 +27,7 @@ from kok.operators.machine.machine.observe import (
     neighbours,
     rival,
 )
-from kok.operators.machine.machine.operations.host_steps import StepContext, follow_token
+from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.view import MachineView, ObservedObjects, expected_key
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node import labels_and_taints
@@ -196,7 +196,15 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         _tell_of_jobs(p, view)
         p.status.components = [c.model_copy(deep=True) for c in view.status.components]
         client = self._client(p, objects, session)
-        removal = Removal(p, view, session, client, self.settings, abandoned=self.abandoned)
+        removal = Removal(
+            p,
+            view,
+            session,
+            client,
+            self._connection(p, objects),
+            settings=self.settings,
+            abandoned=self.abandoned,
+        )
         try:
             await removal.run()
         finally:
@@ -225,13 +233,10 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             others=not owned,
             # Whoever has marked the host as its own by then must be known.
             since=memory.surveyed,
+            wake=p.wake,
             owner=survey.owner if survey is not None and not owned else None,
             watched=p.settings.namespaces,
         )
-        if objects.connection is not None:
-            objects.connection.on_node(machine.spec.node, uid, p.wake)
-            if p.status.token_id is not None:
-                follow_token(p, objects.connection)
         if objects.others is not None:
             memory.neighbours = neighbours(machine, objects)
             if rival(machine, objects.others, objects.odd) is not None:
@@ -271,7 +276,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
 
     async def _posted(self, p: Pass[Machine], view: MachineView) -> MachineView:
         """What the API server has of the Node, where that has to prove a changed kubelet."""
-        connection = view.objects.connection
+        connection = self._connection(p, view.objects)
         if view.status.kubelet_change is None or connection is None:
             return view
         through = decide.kubelet_started(view, decide.decide(view))
@@ -314,7 +319,14 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
     def _context(self, p: Pass[Machine], view: MachineView) -> StepContext:
         session = self.hosts.sessions.of(p.obj.metadata.uid)
         client = self._client(p, view.objects, session)
-        return StepContext(p, view, session, self.hosts.connections, client)
+        connection = self._connection(p, view.objects)
+        return StepContext(p, view, session, self.hosts.connections, client, connection)
+
+    def _connection(self, p: Pass[Machine], objects: ObservedObjects) -> ClusterConnection | None:
+        """The connection as it is by now, to ask something; what is decided goes by how it was."""
+        if objects.connection is None:
+            return None
+        return self.clusters.get((p.obj.namespace, p.obj.spec.cluster))
 
     def _until_proof(self, p: Pass[Machine], view: MachineView) -> float | None:
         """Seconds until it is looked whether a changed kubelet was heard of, if one was changed."""
@@ -358,7 +370,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
     ) -> float | None:
         """Certificates, labels and taints of the Node, if it is this Machine's."""
-        connection, found = view.objects.connection, view.objects.node
+        connection, found = self._connection(p, view.objects), view.objects.node
         known = joined(view, decision).holds is True
         joins = known or (view.mine and view.memory.joined is not None)
         if connection is None or connection.answers is False or not joins:

@@ -59,6 +59,24 @@ def connection_spec(
     return ConnectionSpec(ours.at(public), ours.digest(public, *closed), closed)
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionState:
+    """What was known of a business cluster's API at one moment."""
+
+    answers: bool | None
+    """Whether it answers; None before the first request."""
+    refused: bool
+    """Whether it answers that we may not look: what was known is no longer heard of."""
+    excess: str | None
+    """Why its nodes cannot be followed, as a sentence, if there are more than can be."""
+    nodes_known: bool
+    """Whether it answers and all its nodes are known."""
+    silence: float
+    """Seconds for which it has not answered although it was asked."""
+    age: float
+    """Seconds since it was connected."""
+
+
 class ClusterConnection:
     """One business cluster: its nodes and certificate requests as they are now."""
 
@@ -66,8 +84,7 @@ class ClusterConnection:
         """Needs a running event loop. `availability` is told of the requests of `kube`."""
         self.digest = digest
         self.kube = kube
-        self.opened = asyncio.get_running_loop().time()
-        """When it was connected, in the event loop's time."""
+        self._opened = asyncio.get_running_loop().time()
         self._availability = availability
         ask = partial(kube.raw, "GET", object_path(kinds.NODE), query={"limit": "1"})
         availability.follow(ask, self.wake_all)
@@ -123,30 +140,16 @@ class ClusterConnection:
         """Whether it answers; None before the first request."""
         return self._availability.answers
 
-    @property
-    def refused(self) -> bool:
-        """Whether it answers that we may not look: what was known is no longer heard of."""
-        return self._availability.refused
-
-    @property
-    def silence(self) -> float:
-        """Seconds for which it has not answered although it was asked."""
-        return self._availability.silence
-
-    @property
-    def excess(self) -> str | None:
-        """Why its nodes cannot be followed, as a sentence, if there are more than can be."""
-        return self.kube.excess_of(kinds.NODE)
-
-    @property
-    def known(self) -> bool:
-        """Whether it answers and its nodes are known."""
-        return self.answers is not False and self.synced.is_set()
-
-    @property
-    def age(self) -> float:
-        """Seconds since it was connected."""
-        return asyncio.get_running_loop().time() - self.opened
+    def state(self) -> ConnectionState:
+        """As it is now, whatever is found out later."""
+        return ConnectionState(
+            answers=self.answers,
+            refused=self._availability.refused,
+            excess=self.kube.excess_of(kinds.NODE),
+            nodes_known=self.answers is not False and self.synced.is_set(),
+            silence=self._availability.silence,
+            age=asyncio.get_running_loop().time() - self._opened,
+        )
 
     def pending(self, asker: str) -> list[Request]:
         """Requests of that user for certificates that nobody has decided, the newest at most."""

@@ -8,9 +8,9 @@ from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.machine.deciding import step
 from tests.unit.operators.machine.views import (
+    CONNECTED,
     MEMBER,
     NODE,
-    FakeConnection,
     observed,
     seen,
 )
@@ -70,7 +70,7 @@ def test_a_kubelet_whose_node_was_deleted_is_started_anew_since_it_makes_none_by
     memory.joined = 990.0
     assert step(memory=memory) == Step(after=decide.FINISH_EVERY)
     # Not known to be gone is not gone.
-    unknown = FakeConnection(answers=False, known=False)
+    unknown = replace(CONNECTED, answers=False, nodes_known=False)
     memory.joined = None
     assert step(memory=memory, objects=observed(connection=unknown)) == Step()
     assert step(memory=memory, objects=observed(node=NODE)) == Step()

@@ -151,7 +151,13 @@ async def test_whether_the_owner_of_a_host_is_gone_is_asked_about_it_alone(
         inside=False,
     )
     world = await observer.observe(
-        kube, builders.machine(), others=False, since=0.0, owner=Owner(**owner), watched=watched
+        kube,
+        builders.machine(),
+        others=False,
+        since=0.0,
+        wake=lambda: None,
+        owner=Owner(**owner),
+        watched=watched,
     )
     assert world.left_behind is gone
 
@@ -159,7 +165,7 @@ async def test_whether_the_owner_of_a_host_is_gone_is_asked_about_it_alone(
 async def observed(kube: Any, machine: Machine) -> ObservedObjects:
     there = hosts(MachineSettings())
     observer = Observer(ClusterConnections(1.0), MachineLists(lambda: 0.0), there, inside=False)
-    return await observer.observe(kube, machine, others=False, since=0.0)
+    return await observer.observe(kube, machine, others=False, since=0.0, wake=lambda: None)
 
 
 def with_software(many: int) -> Machine:

@@ -43,6 +43,8 @@ class StepContext:
     """Connections to hosts."""
     client: HostClient | None
     """The way to the host; None if there is none, and then nothing is done there."""
+    connection: ClusterConnection | None
+    """To the business cluster, as it is by now; the view has how it was."""
 
 
 class HostStep:
@@ -161,7 +163,8 @@ class Install(HostStep):
         if self._kubelet_jobs:
             kubelet_change.mark(context.p.status, context.session.memory, context.view.monotonic)
         work = partial(self._jobs, context.client, context.view.owner_mark)
-        noting = kubelet_change.noting(context.p, context.view, context.session.memory, work)
+        kube = context.connection.kube if context.connection is not None else None
+        noting = kubelet_change.noting(context.p, kube, context.session.memory, work)
         context.session.start("install", noting, context.p.wake)
 
     @property
@@ -228,23 +231,18 @@ class JoinCluster(HostStep):
 
     async def run(self, context: StepContext) -> None:
         """Begins it."""
-        p, objects = context.p, context.view.objects
+        p, endpoint, connection = context.p, context.view.objects.endpoint, context.connection
         if context.client is None:
             return
-        if objects.endpoint is None or objects.connection is None:
+        if endpoint is None or connection is None:
             raise AssertionError("nobody joins a cluster that cannot take nodes")
         kubelet_change.mark(p.status, context.session.memory, context.view.monotonic)
-        if self.todo.token:
-            follow_token(p, objects.connection)
-        work = partial(
-            self._join,
-            p.obj,
-            context.client,
-            objects.connection,
-            p.status.token_id,
-            objects.endpoint,
-        )
-        noting = kubelet_change.noting(p, context.view, context.session.memory, work)
+        token = p.status.token_id
+        if self.todo.token and token is not None:
+            # The Machine as it was read does not have it yet.
+            connection.on_asker(by_token(token), p.obj.metadata.uid, p.wake)
+        work = partial(self._join, p.obj, context.client, connection, token, endpoint)
+        noting = kubelet_change.noting(p, connection.kube, context.session.memory, work)
         context.session.start("join", noting, p.wake)
 
     async def _join(
@@ -274,8 +272,7 @@ class TakeTokenBack(HostStep):
         """Begins it."""
         if context.client is None:
             return
-        connection = context.view.objects.connection
-        kube = connection.kube if connection is not None else None
+        kube = context.connection.kube if context.connection is not None else None
         work = self._finish(context.client, context.p.status.token_id, kube)
         context.session.start("finish", work, context.p.wake)
 
@@ -286,8 +283,3 @@ class TakeTokenBack(HostStep):
                 kinds.SECRET, bootstrap_tokens.secret_name(token), bootstrap_tokens.NAMESPACE
             )
             client.memory.token_gone = token
-
-
-def follow_token(p: Pass[Machine], connection: ClusterConnection) -> None:
-    """Who asks for a certificate with the Machine's token wakes it."""
-    connection.on_asker(by_token(p.status.token_id), p.obj.metadata.uid, p.wake)

@@ -37,6 +37,8 @@ class RemovalContext:
     objects: ObservedObjects
     session: Session
     client: HostClient | None
+    connection: ClusterConnection | None
+    """To the business cluster, as it is by now; `objects` has how it was."""
     abandoned: Abandoned
     timings: DrainTimings
 
@@ -60,7 +62,7 @@ class DrainNode:
     async def run(self, context: RemovalContext) -> None:
         """Begins it."""
         p, memory = context.p, context.memory
-        connection, node = context.objects.connection, context.objects.node
+        connection, node = context.connection, context.objects.node
         memory.drain_seen = memory.drain_seen or p.now
         if not self.start or connection is None or node is None:
             return
@@ -143,7 +145,7 @@ class LeaveCluster:
         name, cluster = p.obj.spec.node, p.obj.spec.cluster
         if objects.cluster_gone or not p.status.is_true("Joined"):
             return
-        connection = objects.connection
+        connection = context.connection
         why = "does not answer"
         try:
             if connection is not None and objects.nodes_known:
@@ -166,7 +168,7 @@ class LeaveCluster:
 
 
 async def _take_token_back(context: RemovalContext) -> None:
-    token, connection = context.p.status.token_id, context.objects.connection
+    token, connection = context.p.status.token_id, context.connection
     if token is None or connection is None or connection.answers is False:
         return  # It ends by itself within minutes.
     try:

@@ -12,11 +12,10 @@ from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.machine.operations.removals import (
     JOINED,
-    FakeConnection,
     pool,
     removal,
 )
-from tests.unit.operators.machine.views import NODE
+from tests.unit.operators.machine.views import CONNECTED, NODE
 
 from kok.api.machine.machine import Machine, MachineStatus
 from kok.kube.client import Kube
@@ -61,12 +60,13 @@ class World:
         session = Session(lambda: 0.0)
         for _ in range(20):
             going, p = removal(
-                Answering(known=True, answers=True),
+                CONNECTED,
                 0.0,
                 kube=self.kube,
                 session=session,
                 machine=self.machine(),
                 client=Client(self, session),
+                business=Cluster(),
                 node=None if "drain" in self.done else NODE,
             )
 
@@ -112,13 +112,6 @@ class Cluster:
 
     async def delete(self, *_: object, **__: object) -> bool:
         return True
-
-
-@dataclass
-class Answering(FakeConnection):
-    """A business cluster that answers."""
-
-    kube: Cluster = field(default_factory=Cluster)
 
 
 class Client:
