@@ -26,6 +26,8 @@ from kok.runtime.policy import Policies
 from kok.runtime.sandbox.pool import SandboxPool
 
 KEY = "SHA256:" + "A" * 43
+RECHECK = 15.0
+"""Seconds after which these look again at hosts that are not as they should be."""
 CA = pki.new_ca("shop", NOW)
 ACCESS = ClusterEndpoint("https://192.0.2.10:31443", CA.trust_pem)
 COMPONENTS = {name: builders.builtin(name) for name in builders.VERSIONS}
@@ -110,6 +112,7 @@ def machine_view(
         now=NOW,
         monotonic=1000.0,
         survey_every=600.0,
+        recheck=RECHECK,
     )
     return replace(base, **changes)
 

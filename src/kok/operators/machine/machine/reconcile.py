@@ -39,7 +39,7 @@ from kok.operators.machine.node.cluster_connections import (
 )
 from kok.operators.machine.remote.host_credentials import HostCredentials
 from kok.operators.machine.remote.hosts import HostClient, Hosts
-from kok.operators.machine.remote.session import Session, Sessions
+from kok.operators.machine.remote.session import Backoff, Session, Sessions
 from kok.operators.machine.remote.ssh import Connections, Target, Timeouts
 from kok.operators.machine.remote.ssh.address_ranges import Bounds
 from kok.operators.machine.settings import MachineSettings
@@ -49,6 +49,7 @@ from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
 from kok.runtime.sandbox.pool import SandboxPool
+from kok.workload.availability import AvailabilityTimings
 
 PROOF_AGAIN, PROOF_LATER = 1.0, 10.0
 """Seconds after which it is looked again whether a changed kubelet was heard of, at first and later."""
@@ -75,14 +76,22 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             login=settings.ssh_login_timeout,
             keepalive=settings.ssh_keepalive,
         )
+        backoff = Backoff(settings.host_backoff_min, settings.host_backoff_max)
         bounds = Bounds(settings.allowed_ssh_ranges, settings.forbidden_ranges)
         self.hosts = Hosts(
             Connections(timeouts, self.clock.monotonic, bounds),
-            Sessions(self.clock.monotonic),
+            Sessions(self.clock.monotonic, backoff),
             HostCredentials(settings, sandboxes),
         )
         self.rollout = AccessRollout(self.clock.monotonic)
-        self.clusters = ClusterConnections(settings.business_timeout)
+        self.clusters = ClusterConnections(
+            settings.business_timeout,
+            AvailabilityTimings(
+                silence=settings.business_silence,
+                ask_min=settings.business_ask_min,
+                ask_max=settings.business_ask_max,
+            ),
+        )
         self.lists = lists
         self.observer = Observer(
             self.clusters,
@@ -260,6 +269,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             now=p.now,
             monotonic=self.clock.monotonic(),
             survey_every=self.settings.survey_every,
+            recheck=self.settings.host_recheck,
             ended=tuple(ended),
         )
 

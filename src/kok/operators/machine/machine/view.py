@@ -112,6 +112,9 @@ class MachineView:
     now: datetime
     monotonic: float
     survey_every: float
+    """Seconds for which what was seen of a host that is as wanted may be relied on."""
+    recheck: float
+    """Seconds after which one is looked at again that is not fit, or whose Node does not serve."""
     templates: Templates = field(default_factory=Templates)
     turn: bool = True
     """Whether a Machine that no KubeNode stages may turn to another address or CA of its cluster."""

@@ -11,6 +11,7 @@ from tests.unit.operators.machine.views import (
     CONNECTED,
     MEMBER,
     NODE,
+    RECHECK,
     observed,
     seen,
 )
@@ -102,7 +103,7 @@ def test_a_changed_kubelet_that_says_nothing_is_looked_at_soon() -> None:
     assert step(memory=memory, objects=observed(node=NODE), monotonic=1115.0) == Step()
     # One that says nothing for long is looked at like others that do not serve.
     memory.surveyed = 1160.0
-    assert step(memory=memory, **silent, monotonic=1166.0) == Step(after=decide.RECHECK)
+    assert step(memory=memory, **silent, monotonic=1166.0) == Step(after=RECHECK)
     assert isinstance(step(memory=memory, **silent, monotonic=1175.0).call, SurveyHost)
 
 
