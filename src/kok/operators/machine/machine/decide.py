@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -61,6 +61,11 @@ class Decision:
     """Of the preflight."""
     joining: str = ""
     """Why the host has not joined yet, if that is known; `-`: it has."""
+
+    def refused(self, among: Collection[str]) -> Verdict | None:
+        """Why nothing can be done until something else changes, if for one of these reasons."""
+        refusal = self.step.refusal
+        return refusal if refusal is not None and refusal.reason in among else None
 
 
 def decide(view: MachineView) -> Decision:

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kok.api.machine.machine import Machine
-from kok.kube import kinds
 from kok.kube.errors import KubeError, Unreachable
 from kok.operators.machine import metrics, reasons
 from kok.operators.machine.component.sandboxed import Renderer
-from kok.operators.machine.host import ssh_secrets
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.ssh_secrets import Keeper
 from kok.operators.machine.machine import decide, kubelet_change, record
 from kok.operators.machine.machine.access_rollout import AccessRollout
 from kok.operators.machine.machine.conditions.report import Outcome, report, report_removal
-from kok.operators.machine.machine.conditions.verdicts import CERTIFIED, MARKED, READY, joined
+from kok.operators.machine.machine.conditions.types import CERTIFIED, MARKED, READY
+from kok.operators.machine.machine.conditions.verdicts import joined
 from kok.operators.machine.machine.decide import EVER_READY, Decision
 from kok.operators.machine.machine.delete import Removal
 from kok.operators.machine.machine.install_plan import take_results
@@ -155,7 +154,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
     ) -> float | None:
         """Looks after Secret and Node, and begins the step at the host."""
-        kept = await self._keep(p, view)
+        kept = await self.keeper.keep(p, view.objects.secret)
         if decision.seen and view.mine and (place := view.memory.place) is not None:
             # What an earlier Machine of this namespace left there was taken away before that.
             for uid in self.abandoned.at(p.obj.namespace, place.address, place.port):
@@ -219,7 +218,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         finally:
             if not p.paused:
                 report_removal(p.status, view, removal.waits_for)
-        await self._let_secrets_go(p, objects)
+        await self.keeper.leave(p, objects.secret)
         return DONE
 
     def forget(self, key: Key, uid: str) -> None:
@@ -345,36 +344,6 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         memory = self.hosts.sessions.of(p.obj.metadata.uid).memory
         lately = view.monotonic - memory.changed < decide.LISTEN_FOR
         return PROOF_AGAIN if lately else PROOF_LATER
-
-    async def _keep(self, p: Pass[Machine], view: MachineView) -> float | None:
-        """Holds the Secret that a clean-up will need, before anything is changed on the host.
-
-        Seconds until it must be looked at again.
-        """
-        secret, before = view.objects.secret, p.status.ssh_secret
-        if secret is None or not ssh_secrets.touched(p.status):
-            return None
-        if before not in (None, p.obj.spec.ssh.secret):
-            # Another one is used by now. Only once that is held the earlier one may go.
-            await ssh_secrets.hold(p.kube, secret)
-            p.status.ssh_secret = p.obj.spec.ssh.secret
-            await p.latch()
-            earlier = await p.kube.get(kinds.SECRET, before, p.obj.namespace)
-            await self.keeper.let_go(p, earlier)
-        elif ssh_secrets.going(secret):
-            return await self.keeper.let_go(p, secret)
-        elif not ssh_secrets.holds(secret):
-            p.status.ssh_secret = p.obj.spec.ssh.secret
-            await p.latch()
-            await ssh_secrets.hold(p.kube, secret)
-        return None
-
-    async def _let_secrets_go(self, p: Pass[Machine], objects: ObservedObjects) -> None:
-        """The Machine goes: the last one of those that need a Secret frees it."""
-        await self.keeper.let_go(p, objects.secret, leaving=True)
-        if p.status.ssh_secret not in (None, p.obj.spec.ssh.secret):
-            earlier = await p.kube.get(kinds.SECRET, p.status.ssh_secret, p.obj.namespace)
-            await self.keeper.let_go(p, earlier, leaving=True)
 
     async def _look_after_node(
         self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome

@@ -98,9 +98,6 @@ class Prepared(MachineReconciler):
     async def observe(self, p: Pass[Machine]) -> MachineView:
         return self.given
 
-    async def _keep(self, *_: Any) -> None:
-        """No Secret."""
-
     async def _look_after_node(self, *_: Any) -> None:
         """No Node."""
 
