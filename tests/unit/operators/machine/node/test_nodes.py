@@ -1,27 +1,16 @@
-"""What the operator does in business clusters: nodes, tokens."""
+"""What matters of a Node, and how its labels and taints are changed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.operators.machine.builders import NOW
 
-from kok import pki
 from kok.api.fields import Taint
 from kok.api.meta import Manifest
-from kok.api.names import MACHINE_BOOTSTRAPPERS
-from kok.kube.errors import Barred, Unreachable
-from kok.operators.machine.node import bootstrap_tokens, drain, nodes
-from kok.operators.machine.node.tenants import SILENCE, Pulse, Tenants, way
-from kok.operators.machine.remote.join import ClusterEndpoint
-from kok.workload.identity import Identity
-
-# --- nodes
+from kok.operators.machine.node import nodes
 
 
 def node(
@@ -142,121 +131,3 @@ def test_of_a_node_that_tells_too_much_the_beginning_is_kept() -> None:
     assert seen.labels["1"] == ""
     assert (seen.bare().name, seen.bare().ready, seen.bare().labels) == (seen.name, True, {})
     assert seen.bare().size < 1000
-
-
-# --- tokens
-
-ACCESS = ClusterEndpoint("https://192.0.2.10:31443", pki.new_ca("shop", NOW).cert_pem)
-
-
-def test_a_token_is_for_one_machine_and_lives_for_minutes() -> None:
-    made = bootstrap_tokens.secret("abc123", "team-a/w1", NOW)
-    assert made["metadata"] == {"name": "bootstrap-token-abc123", "namespace": "kube-system"}
-    token = bootstrap_tokens.usable(made, NOW)
-    assert token
-    assert token.startswith("abc123.")
-    assert len(token) == 23
-    assert bootstrap_tokens.usable(made, NOW + timedelta(minutes=9)) is None
-    assert bootstrap_tokens.usable(None, NOW) is None
-    # With kubeadm's group the certificate of any node would be granted.
-    assert pki.decode(made, "auth-extra-groups") == MACHINE_BOOTSTRAPPERS.encode()
-    text = bootstrap_tokens.bootstrap_kubeconfig(ACCESS, token)
-    assert pki.parse_kubeconfig(text).credentials == pki.Token(token)
-
-
-def test_a_damaged_token_is_none() -> None:
-    made = bootstrap_tokens.secret("abc123", "team-a/w1", NOW)
-    made["data"] |= pki.encode({"expiration": "tomorrow"})
-    assert bootstrap_tokens.usable(made, NOW) is None
-
-
-# --- the way to a business cluster
-
-
-def test_outside_of_pods_the_public_address_is_used_with_the_operators_own_rights() -> None:
-    authority = pki.new_ca("shop", NOW)
-    ours = Identity(authority.cert_pem, pki.issue(authority, pki.LeafSpec("ours"), NOW))
-    public, internal = "https://192.0.2.10:31443", "https://shop-apiserver.team-a.svc:6443"
-    outside = way(ours, public=public, internal=internal, inside=False)
-    within = way(ours, public=public, internal=internal, inside=True)
-    assert outside is not None
-    assert within is not None
-    assert (outside.access.server, within.access.server) == (public, internal)
-    assert outside.digest != within.digest
-    assert outside.access.key == ours.leaf.key_pem
-    assert way(ours, public=None, internal=internal, inside=False) is None
-    assert "PRIVATE KEY" not in repr(within)
-
-
-async def test_the_public_address_must_not_lead_where_it_is_forbidden() -> None:
-    authority = pki.new_ca("shop", NOW)
-    ours = Identity(authority.cert_pem, pki.issue(authority, pki.LeafSpec("ours"), NOW))
-    public, internal, closed = "https://localhost:1", "https://127.0.0.1:2", ("127.0.0.0/8", "::1")
-    tenants = Tenants(5.0)
-    for inside, error in ((False, Barred), (True, Unreachable)):
-        found = way(ours, public=public, internal=internal, inside=inside, closed=closed)
-        assert found is not None
-        tenant = await tenants.connect(("team-a", str(inside)), found)
-        with pytest.raises(Unreachable) as raised:
-            await tenant.kube.raw("GET", "/version")
-        assert type(raised.value) is error
-    await tenants.close()
-
-
-# --- does it answer?
-
-
-def test_one_lost_request_is_no_outage_and_silence_is() -> None:
-    now, told = [100.0], []
-    pulse = Pulse(lambda: now[0])
-    pulse.changed = lambda: told.append(pulse.answers)
-    pulse.observe("GET", 200)
-    pulse.observe("GET", 0)
-    assert pulse.answers is True
-    now[0] += SILENCE
-    assert pulse.silence == SILENCE
-    pulse.observe("GET", 503)
-    assert pulse.answers is False
-    pulse.observe("GET", 403)  # Refused is answered.
-    assert (pulse.answers, pulse.silence) == (True, 0.0)
-    assert told == [False, True]
-
-
-def test_a_question_that_is_refused_counts_and_a_refused_write_does_not() -> None:
-    told: list[bool] = []
-    pulse = Pulse(lambda: 0.0)
-    pulse.changed = lambda: told.append(pulse.refused)
-    pulse.observe("GET", 200)
-    pulse.observe("PATCH", 403)  # By a webhook, for example.
-    assert told == []
-    pulse.observe("GET", 403)
-    pulse.observe("GET", 403)
-    assert (pulse.answers, pulse.refused, told) == (True, True, [True])
-    pulse.observe("GET", 200)
-    assert told == [True, False]
-
-
-def test_an_api_that_never_answered_is_not_given_the_benefit_of_the_doubt() -> None:
-    pulse = Pulse(lambda: 0.0)
-    pulse.observe("GET", 0)
-    assert pulse.answers is False
-
-
-# --- draining
-
-
-@pytest.mark.parametrize(
-    ("pod", "leaves"),
-    [
-        ({}, True),
-        ({"ownerReferences": [{"controller": True, "kind": "ReplicaSet"}]}, True),
-        ({"ownerReferences": [{"controller": True, "kind": "DaemonSet"}]}, False),
-        ({"annotations": {"kubernetes.io/config.mirror": "x"}}, False),
-    ],
-)
-def test_which_pods_leave(pod: dict[str, Any], leaves: bool) -> None:
-    assert drain.concerns({"metadata": pod, "status": {"phase": "Running"}}) is leaves
-
-
-def test_pods_that_ended_need_not_leave() -> None:
-    assert not drain.concerns({"metadata": {}, "status": {"phase": "Succeeded"}})
