@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from e2e import demo
-from e2e.bench import clusters, etcd, fairness, floor, saved
+from e2e.bench import clusters, etcd, fairness, floor, saved, upgrade
 from e2e.bench.alone import apiclients, store, texts
 from e2e.bench.alone import demo as whole_demo
 from e2e.bench.figure import Figure, figure
@@ -137,6 +137,7 @@ SUITES: dict[str, Suite] = {
     "join": join,
     "fleet": fleet,
     "fairness": fairness.fairness,
+    "upgrade": upgrade.upgrade,
     "etcd-members": etcd.members,
     "etcd-upgrade": etcd.rolled,
     "etcd-replace": etcd.replaced,
