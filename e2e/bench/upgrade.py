@@ -11,9 +11,9 @@ import statistics
 import time
 from collections.abc import AsyncIterator
 
-from e2e.bench import clusters, floor
+from e2e.bench import bare_control_plane, clusters
 from e2e.bench.figure import Figure, figure
-from e2e.fixtures import clusters as made
+from e2e.fixtures import clusters as fixture
 from e2e.framework.environment import Environment
 
 BEFORE, OLD, NEW = "1.36.4", "1.37.0", "1.37.1"
@@ -27,7 +27,7 @@ async def upgrade(w: Environment) -> AsyncIterator[Figure]:
     for version in (BEFORE, OLD):
         await w.lab.want(kubernetes=f"v{version}")
     programs = w.lab.program("etcd"), w.lab.program("kube-apiserver")
-    floors = [await floor.measure(*programs) for _ in range(ROUNDS)]
+    floors = [await bare_control_plane.measure(*programs) for _ in range(ROUNDS)]
     base = statistics.median(floors)
     yield figure("upgrade-floor", floors, "s", note="bare etcd and kube-apiserver until /readyz")
     for name, spec, target in (("2", clusters.STANDARD, 25.0), ("1", clusters.EDGE, 20.0)):
@@ -48,7 +48,7 @@ def _beside(name: str, took: list[float], target: float, base: float) -> list[Fi
 
 async def _patches(w: Environment, name: str, spec: dict[str, object]) -> list[float]:
     """Seconds of each of some patch levels, forth and back in turn."""
-    await made.made(w, clusters.NAMESPACE, name, **{**spec, "version": OLD})
+    await fixture.create(w, clusters.NAMESPACE, name, **{**spec, "version": OLD})
     turns = [(NEW, OLD)[n % 2] for n in range(ROUNDS)]
     took = [await _timed(w, name, version) for version in turns]
     await clusters.delete(w, name)
@@ -57,7 +57,7 @@ async def _patches(w: Environment, name: str, spec: dict[str, object]) -> list[f
 
 async def _minor(w: Environment, name: str) -> float:
     """Seconds of one minor; nothing leads back, so that each takes a Cluster of its own."""
-    await made.made(w, clusters.NAMESPACE, name, **{**clusters.STANDARD, "version": BEFORE})
+    await fixture.create(w, clusters.NAMESPACE, name, **{**clusters.STANDARD, "version": BEFORE})
     took = await _timed(w, name, NEW)
     await clusters.delete(w, name)
     return took
@@ -65,8 +65,8 @@ async def _minor(w: Environment, name: str) -> float:
 
 async def _timed(w: Environment, name: str, version: str) -> float:
     """Seconds until a Cluster is what the spec says from now on, which has been at rest before."""
-    await made.quiet(w, clusters.NAMESPACE, name)
+    await fixture.quiet(w, clusters.NAMESPACE, name)
     begin = time.monotonic()
-    await made.change(w, clusters.NAMESPACE, name, version=version)
-    await made.at_rest(w, clusters.NAMESPACE, name, version)
+    await fixture.change(w, clusters.NAMESPACE, name, version=version)
+    await fixture.at_rest(w, clusters.NAMESPACE, name, version)
     return time.monotonic() - begin

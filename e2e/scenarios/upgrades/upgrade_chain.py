@@ -29,7 +29,7 @@ async def run(report: Report) -> None:
         for version in (FIRST, *HOPS):
             with report.step(f"Kubernetes {version}"):
                 await w.lab.want(kubernetes=f"v{version}")
-        async with etcd.place(w, NAMESPACE, within=LONG), enough_rights(w):
+        async with etcd.fresh_namespaces(w, NAMESPACE, within=LONG), enough_rights(w):
             await made(w)
             await no_minor_is_skipped(w)
             async with loading(w, NAMESPACE, SHOP, pods=True) as load:

@@ -44,10 +44,13 @@ async def run(report: Report) -> None:
     async with environment(report, meta=3, workers=0) as w:
         for version in (RUNS, NEXT):
             await w.lab.want(kubernetes=f"v{version}")
-        async with etcd.place(w, NAMESPACE, OTHERS, within=clusters.LONG), enough_rights(w):
+        async with (
+            etcd.fresh_namespaces(w, NAMESPACE, OTHERS, within=clusters.LONG),
+            enough_rights(w),
+        ):
             with report.step("the Cluster, and another team's", "created_s"):
-                await clusters.made(w, NAMESPACE, SHOP, version=RUNS, profile="standard")
-                await clusters.made(w, OTHERS, CALM)
+                await clusters.create(w, NAMESPACE, SHOP, version=RUNS, profile="standard")
+                await clusters.create(w, OTHERS, CALM)
             await unnoticed_by_others(w, STORIES)
             await tell(w, LAST)
         report.figures["stories"] = len(STORIES) + len(LAST)

@@ -37,7 +37,7 @@ async def run(report: Report) -> None:
             await w.lab.want(kubernetes=f"v{OLD}")
         async with (
             etcd.bucket(w, BUCKET) as s3,
-            etcd.place(w, NAMESPACE, within=LONG),
+            etcd.fresh_namespaces(w, NAMESPACE, within=LONG),
             enough_rights(w),
             balancer(w) as given,
         ):

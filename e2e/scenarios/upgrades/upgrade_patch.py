@@ -26,10 +26,10 @@ async def run(report: Report) -> None:
     async with environment(report, meta=1, workers=0) as w:
         with report.step(f"Kubernetes {OLD}", "versions_s"):
             await w.lab.want(kubernetes=f"v{OLD}")
-        async with etcd.place(w, NAMESPACE), enough_rights(w), balancer(w) as given:
+        async with etcd.fresh_namespaces(w, NAMESPACE), enough_rights(w), balancer(w) as given:
             with report.step(f"two Clusters of {OLD}, side by side", "created_s"):
                 await asyncio.gather(
-                    clusters.made(w, NAMESPACE, TWO, version=OLD, profile="standard"),
+                    clusters.create(w, NAMESPACE, TWO, version=OLD, profile="standard"),
                     behind(w, given, ONE, version=OLD),
                 )
             await forth_and_back(w, TWO, NEW, OLD, NEW)

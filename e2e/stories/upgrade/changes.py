@@ -54,7 +54,7 @@ async def something_else(w: Environment) -> None:
 
 async def deleted(w: Environment) -> None:
     """a Cluster is deleted in the middle of its upgrade, and nothing of it is left"""
-    await clusters.made(w, NAMESPACE, DOOMED, version=RUNS)
+    await clusters.create(w, NAMESPACE, DOOMED, version=RUNS)
     await clusters.change(w, NAMESPACE, DOOMED, version=NEXT)
     await clusters.in_step(w, NAMESPACE, DOOMED, "APIServer")
     await w.kube.delete(clusters.KIND, DOOMED, NAMESPACE)

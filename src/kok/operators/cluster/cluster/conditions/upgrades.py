@@ -11,6 +11,8 @@ from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.cluster.spec.target import is_above
 from kok.runtime.conditions import Verdict
 
+_THROUGH = frozenset({upgrade.NODES, upgrade.BACKED_OUT})
+"""Steps at which the control plane is done with the version that it has."""
 SHOWN = 3
 """Findings that a sentence names at most."""
 
@@ -23,6 +25,8 @@ def note(status: ClusterStatus, cluster: Cluster, found: ClusterOutcome) -> None
         blocking = [f for f in status.upgrade.findings or () if f.blocks]
         if status.upgrade.step == upgrade.PREFLIGHT:
             status.upgrade.blocked_by = [f"{f.check}: {f.message}"[:1024] for f in blocking]
+    if status.upgrade is None or status.upgrade.step in _THROUGH or status.nodes_version is None:
+        status.nodes_version = status.version
     if found.preflight is not None:
         status.preflight = found.preflight
     elif cluster.spec.upgrade.preflight is None:
