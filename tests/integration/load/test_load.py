@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,9 +15,13 @@ from e2e.polling import eventually
 from tests.integration.apiserver import ETCD_VERSION, KUBERNETES_VERSION, find_binary
 from tests.integration.load.pair import LIMIT, NAMES, Balancer, Pair, all_ready, balanced, ended
 
+from kok.kube.client import Kube
+from kok.kube.http.access import from_kubeconfig
+
 RATE = 25
 """Half of what it usually is: other tests run beside it."""
 WATCHES = 8
+LEADER = "kube-controller-manager"
 
 
 MAY_BE_LOST = {"kept-http1-update", "kept-http1-renew"}
@@ -39,11 +44,11 @@ def pair() -> Iterator[Pair]:
 
 
 @asynccontextmanager
-async def loaded(pair: Pair) -> AsyncIterator[tuple[Load, Balancer]]:
+async def loaded(pair: Pair, *leaders: str) -> AsyncIterator[tuple[Load, Balancer]]:
     """The pair behind one address, under load."""
     async with balanced(pair) as balancer:
         config = pair.kubeconfig().replace(pair.server, f"https://127.0.0.1:{balancer.port}")
-        async with started(config, leaders=[], rate=RATE, watches=WATCHES) as load:
+        async with started(config, leaders=leaders, rate=RATE, watches=WATCHES) as load:
             yield load, balancer
 
 
@@ -107,3 +112,32 @@ async def test_changes_of_which_no_watch_is_told_are_noticed(pair: Pair) -> None
     assert told["watches"]["relisted"] > 0
     assert any("cannot be resumed" in one["text"] for one in told["failures"])
     assert any("relisted" in text for text in faults(told))
+
+
+async def test_a_leader_that_does_not_renew_its_lease_is_noticed(pair: Pair) -> None:
+    access = from_kubeconfig(pair.kubeconfig())
+    async with Kube(access, field_manager="kok-test", timeout=LIMIT) as kube:
+        await _renew(kube, "one")
+        async with loaded(pair, LEADER, "kube-scheduler") as (load, _):
+            for holder in ("one", "one", "other"):
+                await _renew(kube, holder)
+            await asyncio.sleep(2.5)
+            await _renew(kube, "other")
+            told = await load.finish()
+
+    leader = told["leaders"][LEADER]
+    assert leader["longest_s"] >= 2.5
+    assert leader["holders"] == 2
+    said = "; ".join(faults(told, leader_gap=2.0))
+    assert f"{LEADER} did not renew its Lease" in said
+    assert "kube-scheduler never had a leader" in said
+
+
+async def _renew(kube: Kube, holder: str) -> None:
+    meta = {"name": LEADER, "namespace": "kube-system"}
+    spec = {
+        "holderIdentity": holder,
+        "renewTime": datetime.now(UTC).isoformat(timespec="microseconds"),
+    }
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta}
+    await kube.apply({**lease, "spec": spec})
