@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from e2e import demo
-from e2e.bench import backup, bare_control_plane, clusters, etcd, fairness
+from e2e.bench import backup, bare_control_plane, clusters, etcd, fairness, upgrade
 from e2e.bench.figure import Figure, figure
 from e2e.bench.standalone import apiclients, store, texts
 from e2e.bench.standalone import demo as whole_demo
@@ -137,6 +137,7 @@ SUITES: dict[str, Suite] = {
     "join": join,
     "fleet": fleet,
     "fairness": fairness.fairness,
+    "upgrade": upgrade.upgrade,
     "etcd-members": etcd.members,
     "etcd-upgrade": etcd.rolled,
     "etcd-replace": etcd.replaced,

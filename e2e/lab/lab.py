@@ -301,6 +301,12 @@ class Lab:
         """Pull images onto every meta host, so that pods start without waiting for them."""
         await self.meta.pull(*references)
 
+    async def load_image(self, local: str, reference: str) -> None:
+        """Serve an image of podman's storage under a reference, and pull it onto meta hosts."""
+        repository, tag = reference.split("/", 1)[1].rsplit(":", 1)
+        await self.supplies.images.push(local, repository, tag)
+        await self.prepull(reference)
+
     async def operator_image(self, tree: Path = CHECKOUT) -> str:
         """KOK's image of a tree, built if it changed: served, and on the meta hosts."""
         return await bringup.place_operator_image(self.supplies, self.meta, tree)
