@@ -48,6 +48,8 @@ AGAIN = 15.0
 """Seconds until what blocks an upgrade is looked for again: nobody tells of its end."""
 AT_ONCE = 0.05
 """The same where the next step may begin."""
+PROBED = 5.0
+"""The same for pods that the preflight has made: they wake the Cluster when they change."""
 WATCHED = 300.0
 """The same for what wakes the Cluster when it changes."""
 FRESH = timedelta(hours=1)
@@ -267,7 +269,9 @@ def next_look(cluster: Cluster, now_at: UpgradeStatus, now: datetime) -> float:
     if now_at.step == BACKED_OUT:
         return WATCHED
     if now_at.step == PREFLIGHT:
-        return AGAIN if any(f.blocks for f in now_at.findings or ()) else AT_ONCE
+        if (found := now_at.findings) is None:
+            return PROBED
+        return AGAIN if any(f.blocks for f in found) else AT_ONCE
     left = span(cluster.spec.upgrade.progress_deadline) - (now - now_at.moved_at)
     return min(WATCHED, max(AGAIN, left.total_seconds() + 1))
 
