@@ -37,7 +37,7 @@ from kok.runtime.process.main import Process
 from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.settings import Settings
 
-LIMIT = 240.0
+LIMIT = 70.0
 """Seconds after which what a test waits for counts as not happening."""
 CLUSTER, ADDON = Cluster.info.kind, Addon.info.kind
 
@@ -57,7 +57,8 @@ def usable(cluster: Manifest | None) -> bool:
 @pytest.fixture(scope="session")
 def cluster_crds(api_server: ApiServer) -> None:
     """The kinds of the cluster operator, and a meta node with this machine's address."""
-    files = [CRDS / f"{name}.yaml" for name in ("clusters", "addons", "etcdclusters", "machines")]
+    kinds_ = ("clusters", "addons", "etcdclusters", "etcdbackups", "machines")
+    files = [CRDS / f"{name}.yaml" for name in kinds_]
     asyncio.run(install_crds(api_server, files))
     asyncio.run(_meta_node(api_server))
 

@@ -139,28 +139,30 @@ async def stored(kube: Kube, removed: Iterable[RemovedAPI]) -> tuple[Stored, ...
     """
     found: list[Stored | None] = []
     for api in removed:
-        others = await _served(kube, api)
+        others = await _others(kube, api)
         found += [await _stored(kube, api, resource, others) for resource in api.resources]
     return tuple(one for one in found if one is not None)
 
 
-async def _served(kube: Kube, api: RemovedAPI) -> list[str]:
-    """The versions of a group that are served, the one that is to go first if it is."""
+async def _others(kube: Kube, api: RemovedAPI) -> list[str]:
+    """Other versions of a group that are served. To ask by the one that goes would be counted as its
+    use; where there is no other one, what is counted of others has to do.
+    """
     try:
         group = await kube.raw("GET", f"/apis/{api.group}")
     except NotFound:
         return []
     told = group.get("versions") if isinstance(group, dict) else None
     names = [one.get("version") for one in told or () if isinstance(one, dict)]
-    words = [name for name in names if isinstance(name, str) and _WORD.fullmatch(name)][:NAMED]
-    return sorted(words, key=lambda word: word != api.version)
+    words = [name for name in names if isinstance(name, str) and _WORD.fullmatch(name)]
+    return [word for word in words if word != api.version][:NAMED]
 
 
 async def _stored(
-    kube: Kube, api: RemovedAPI, resource: str, served: Iterable[str]
+    kube: Kube, api: RemovedAPI, resource: str, others: Iterable[str]
 ) -> Stored | None:
     """By whichever version serves the resource: the objects are the same."""
-    for version in served:
+    for version in others:
         kind = Kind(api.group, version, "", resource)
         try:
             listed = await kube.list(
