@@ -157,7 +157,7 @@ async def test_what_pods_of_the_new_version_meet_is_said(
         "apiVersion": "v1",
         "kind": "ResourceQuota",
         "metadata": {"name": "small", "namespace": namespace},
-        "spec": {"hard": {"requests.memory": "100Mi"}},
+        "spec": {"hard": {"requests.memory": "250Mi"}},
     }
     await kube.create(quota)
     used = {"status": {"hard": quota["spec"]["hard"], "used": {"requests.memory": "0"}}}  # type: ignore[index]

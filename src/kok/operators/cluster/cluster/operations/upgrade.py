@@ -121,9 +121,10 @@ def decide(cluster: Cluster, view: ClusterView, now: datetime) -> Upgrade:
         return Upgrade(released=target, lowest=lowest)
     if cluster.spec.hibernate:
         return Upgrade(known, lowest=lowest)
-    if known is None and not _behind(inputs, target):
-        return Upgrade(released=target, lowest=lowest)
     if known is None or _asked_anew(cluster, known, target):
+        if not _behind(inputs, target):
+            # Called off before anything was changed, there is nothing to go back from.
+            return Upgrade(released=target, lowest=lowest)
         known = _begin(inputs, target, known)
     return _go_on(inputs, known, lowest)
 
