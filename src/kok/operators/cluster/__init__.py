@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from kok.kube.client import Kube
 from kok.operators.cluster.addon.bundle import BundleRenderer
 from kok.operators.cluster.addon.reconcile import AddonReconciler
 from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster.reconcile import ClusterReconciler
+from kok.operators.cluster.releases import ReleaseSource
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.reconciler import OperatorSpec
@@ -18,17 +21,27 @@ def operator(settings: Settings) -> OperatorSpec:
     """The operator with its two reconcilers, which share their connections."""
     del settings  # The runtime hands them to each pass.
     own = ClusterSettings()
+    releases = ReleaseSource(url=own.releases_url, key=own.releases_key, every=own.releases_every)
+    following: list[asyncio.Task[None]] = []
     connections = Connections(own.business_clients, own.business_timeout)
     wakeups = Wakeups()
 
+    async def start(kube: Kube, settings: Settings) -> None:
+        follow = releases.follow(kube, settings.lease_namespace)
+        following.append(asyncio.create_task(follow, name="knowledge of releases"))
+
     async def stop(_kube: Kube, _settings: Settings) -> None:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
         await connections.close()
 
     return OperatorSpec(
         name="cluster",
         reconcilers=(
-            ClusterReconciler(own, connections, wakeups),
+            ClusterReconciler(own, connections, wakeups, releases),
             AddonReconciler(own, connections, wakeups, BundleRenderer(SandboxPool())),
         ),
+        on_start=start,
         on_stop=stop,
     )

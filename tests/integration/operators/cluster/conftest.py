@@ -37,7 +37,7 @@ from kok.runtime.process.main import Process
 from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.settings import Settings
 
-LIMIT = 70.0
+LIMIT = 240.0
 """Seconds after which what a test waits for counts as not happening."""
 CLUSTER, ADDON = Cluster.info.kind, Addon.info.kind
 
@@ -57,8 +57,8 @@ def usable(cluster: Manifest | None) -> bool:
 @pytest.fixture(scope="session")
 def cluster_crds(api_server: ApiServer) -> None:
     """The kinds of the cluster operator, and a meta node with this machine's address."""
-    kinds_ = ("clusters", "addons", "etcdclusters", "etcdbackups", "machines")
-    files = [CRDS / f"{name}.yaml" for name in kinds_]
+    needed = ("clusters", "addons", "etcdclusters", "etcdbackups", "machines")
+    files = [CRDS / f"{name}.yaml" for name in needed]
     asyncio.run(install_crds(api_server, files))
     asyncio.run(_meta_node(api_server))
 
@@ -249,7 +249,12 @@ class MortalClusters(Mortal):
         operation = (found.get("status") or {}).get("operation")
         if operation is not None:
             self.operations[operation["type"]].add(operation["since"])
-        said = super().doing(found)
+        upgrade = (found.get("status") or {}).get("upgrade")
+        if upgrade is not None:
+            self.operations["Upgrade"].add(upgrade["since"])
+            said = f"Upgrade {upgrade['step']}"
+        else:
+            said = super().doing(found)
         if said not in self.steps[-1:]:
             self.steps.append(said)
         return said

@@ -69,7 +69,9 @@ def findings(cluster: Manifest | None) -> dict[str, str]:
 
 def _by_name(found: Any) -> dict[str, str]:
     """Of several about the same the worst: errors come first."""
-    return {f"{f['check']}/{f.get('object', '')}".rstrip("/"): f["severity"] for f in reversed(found)}
+    return {
+        f"{f['check']}/{f.get('object', '')}".rstrip("/"): f["severity"] for f in reversed(found)
+    }
 
 
 def blocked(cluster: Manifest | None) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.operators.cluster import metrics
 from kok.operators.cluster.businesscluster.connections import Connection, Connections
 from kok.operators.cluster.cluster.bootstrap import Bootstrapper
 from kok.operators.cluster.cluster.caches import MACHINE, MachineAddressCache, MetaNodeCache
@@ -21,6 +23,7 @@ from kok.operators.cluster.cluster.operations import upgrade_calls
 from kok.operators.cluster.cluster.operations.preflight.inspect import Around, Asked, Inspection
 from kok.operators.cluster.cluster.operations.preflight.probe_pods import ProbePods
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
+from kok.operators.cluster.releases import ReleaseSource
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.errors import Invalid, Wait
@@ -35,9 +38,15 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
     model = Cluster
 
     def __init__(
-        self, settings: ClusterSettings, connections: Connections, wakeups: Wakeups
+        self,
+        settings: ClusterSettings,
+        connections: Connections,
+        wakeups: Wakeups,
+        releases: ReleaseSource | None = None,
     ) -> None:
-        """`connections` and `wakeups` are shared with the reconciler of Addons."""
+        """`connections` and `wakeups` are shared with the reconciler of Addons; `releases` tells what is
+        known of releases, by default no more than this release knows."""
+        self._releases = releases or ReleaseSource()
         self._settings = settings
         self._connections = connections
         self._wakeups = wakeups
@@ -54,7 +63,8 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
     async def observe(self, p: Pass[Cluster]) -> ClusterView:
         """Reads the meta cluster; what is in the business cluster is asked for by `act`."""
         machines = self._machines if self._settings.isolates() else None
-        return await observe(p.kube, p.obj, self._nodes, p.clock, machines)
+        view = await observe(p.kube, p.obj, self._nodes, p.clock, machines)
+        return replace(view, known=self._releases.now())
 
     def decide(self, p: Pass[Cluster], view: ClusterView) -> Decision:
         """What may run now, at which version, and the step of what is under way."""
@@ -156,6 +166,8 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
             outcome.stopped = ended
         ready = ended is None or isinstance(ended, Wait)
         report(p.status, p.obj, outcome, p.now, ready=ready)
+        shown = p.obj.model_copy(update={"status": p.status})
+        metrics.show(shown, outcome.view.known.releases)
 
     def rest(
         self, p: Pass[Cluster], view: ClusterView, decision: Decision, outcome: ClusterOutcome
@@ -166,12 +178,13 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         return soonest if soonest is not None and soonest < p.settings.resync else None
 
     async def finalize(self, p: Pass[Cluster]) -> Result | Done:
-        """One pass of the clean-up, see `Deletion`."""
+        """One pass of the clean-up, in the order and within the time that `Deletion` has."""
         return await Deletion(p).step()
 
     def forget(self, key: Key, uid: str) -> None:
         """Its connections are closed."""
         del uid
+        metrics.forget(*key)
         self._connections.drop(key)
         self._machines.forget(key)
 

@@ -33,8 +33,8 @@ from kok.runtime.controller.errors import Wait
 
 def test_a_cluster_that_works_is_ready() -> None:
     assert verdict(healthy()) == f"True Available: {URL} answers"
-    for type_, judged in conditions(a_cluster(), healthy()).items():
-        assert judged.holds is (type_ != "Progressing"), type_
+    for type_, judged in conditions(a_cluster(), healthy(), NOW).items():
+        assert judged.holds is (type_ not in {"Progressing", "Outdated"}), type_
 
 
 def test_the_status_shows_what_people_ask_for() -> None:
@@ -81,7 +81,7 @@ def test_a_new_cluster_says_step_by_step_what_it_waits_for() -> None:
     assert verdict(starting) == (
         "False Starting: ready: kube-apiserver 0/1, kube-controller-manager 0/1, kube-scheduler 0/1"
     )
-    assert phase(a_cluster(), conditions(a_cluster(), starting)) == "Provisioning"
+    assert phase(a_cluster(), conditions(a_cluster(), starting, NOW)) == "Provisioning"
 
 
 def test_an_api_that_cannot_be_reached_from_outside_is_not_ready() -> None:
@@ -219,7 +219,7 @@ def test_an_upgrade_names_the_component_that_it_is_at() -> None:
     assert verdict(found, "Progressing", cluster) == (
         "True RollingOut: 1.36.4 -> 1.37.1: kube-controller-manager is being rolled out"
     )
-    assert phase(cluster, conditions(cluster, found)) == "Updating"
+    assert phase(cluster, conditions(cluster, found, NOW)) == "Updating"
 
 
 def test_a_component_shows_the_version_that_is_completely_rolled_out() -> None:
@@ -257,14 +257,14 @@ def test_a_ca_of_etcd_is_confirmed_only_when_all_api_servers_have_it() -> None:
     etcd["metadata"]["annotations"] = {"kok.dev/ca-trusted": "Drop-0"}
     server = a_deployment(API_SERVER)
     server["spec"]["template"]["metadata"]["annotations"] = {"kok.dev/etcd-ca": "Trust-1"}
-    assert a_view(etcd, server).etcd_said("shop").clients == "Trust-1"
+    assert a_view(etcd, server).etcd_contract("shop").clients == "Trust-1"
     assert a_view(etcd, server).etcd_trusted("shop") == "Trust-1"
     for short in ({"total": 2}, {"ready": 0}, {"updated": 0}):
         waiting = a_deployment(API_SERVER, **short)
         waiting["spec"] = server["spec"]
         assert a_view(etcd, waiting).etcd_trusted("shop") == "Drop-0"
     assert a_view(an_etcd(), a_deployment(API_SERVER)).etcd_trusted("shop") is None
-    assert a_view(an_etcd()).etcd_said("shop").clients is None
+    assert a_view(an_etcd()).etcd_contract("shop").clients is None
 
 
 def test_a_restore_of_etcd_is_told_with_its_step() -> None:
@@ -272,11 +272,11 @@ def test_a_restore_of_etcd_is_told_with_its_step() -> None:
     etcd["status"] = {**etcd["status"], "restore": {"name": "back", "step": "Seeding"}}
     etcd["status"]["restored"] = {"uid": "uid-1"}
     view = a_view(etcd, *all_running(ready=0))
-    found = conditions(a_cluster(), healthy(view=view, reach=None))["EtcdReady"]
+    found = conditions(a_cluster(), healthy(view=view, reach=None), NOW)["EtcdReady"]
     assert found.reason == "EtcdRestoring"
     assert "EtcdRestore back (Seeding)" in found.message
-    assert view.etcd_said("shop").restored == "uid-1"
-    assert a_view(an_etcd()).etcd_said("shop").restored is None
+    assert view.etcd_contract("shop").restored == "uid-1"
+    assert a_view(an_etcd()).etcd_contract("shop").restored is None
 
 
 def test_foreign_nodes_that_wait_are_named_with_the_command() -> None:
@@ -315,7 +315,7 @@ def test_an_addon_that_cannot_be_read_is_one_that_is_not_ready() -> None:
     addon = an_addon("coredns")
     addon["spec"]["cluster"] = ["shop"]
     found = healthy(view=a_view(an_etcd(), *all_running(), addon))
-    judged = conditions(a_cluster(), found)["AddonsReady"]
+    judged = conditions(a_cluster(), found, NOW)["AddonsReady"]
     assert (judged.holds, judged.reason) == (False, "Unreadable")
     assert "Addon team-a/shop-coredns cannot be read: spec.cluster" in judged.message
     summary = addon_summaries(a_cluster(), found)

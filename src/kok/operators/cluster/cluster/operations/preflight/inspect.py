@@ -113,7 +113,7 @@ class Inspection:
             cluster=cluster,
             now=self._p.now,
             running=cluster.status.version or "",
-            etcd=around.view.etcd_said(cluster.name),
+            etcd=around.view.etcd_contract(cluster.name),
             kubelets=around.kubelets,
             certificates=tuple(around.certificates),
             addons=around.view.addons().objects,

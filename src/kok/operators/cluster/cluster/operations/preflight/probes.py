@@ -15,7 +15,7 @@ from typing import Any, Literal
 from kok.api.meta import Manifest
 from kok.operators.cluster.naming import API_SERVER, LABEL_PROBED, LABEL_VERSION, SPEC_FIELDS
 from kok.runtime.pods import admission
-from kok.runtime.pods.messages import PULL_FAILED, UNBORN, last_words, said
+from kok.runtime.pods.messages import PULL_FAILED, UNBORN, last_error_line, one_line
 
 AGAIN = timedelta(seconds=60)
 """How old a probe is that failed when another one is made in its place."""
@@ -100,11 +100,13 @@ def look_at(pod: Manifest, now: datetime) -> Seen:
     if (ended := state.get("terminated")) is not None:
         if ended.get("exitCode") == 0:
             return Seen("ended", again=age > AGAIN)
-        text = last_words(str(ended.get("message") or "")) or str(ended.get("reason") or "nothing")
+        text = last_error_line(str(ended.get("message") or "")) or str(
+            ended.get("reason") or "nothing"
+        )
         what = f"{component} of {_image(container)} exits with {ended.get('exitCode')}: {text}"
         return _failed("Images", component, what, age)
     waiting = state.get("waiting") or {}
-    reason, message = str(waiting.get("reason") or ""), said(waiting.get("message"))
+    reason, message = str(waiting.get("reason") or ""), one_line(waiting.get("message"))
     if reason in PULL_FAILED:
         what = (
             f"image {_image(container)} cannot be pulled: {message or reason}; put it into the "
@@ -114,7 +116,9 @@ def look_at(pod: Manifest, now: datetime) -> Seen:
     if reason in UNBORN:
         return _failed("Room", component, f"a pod of it cannot start: {message or reason}", age)
     if status.get("phase") == "Failed":
-        what = said(status.get("message")) or said(status.get("reason")) or "nobody says why"
+        what = (
+            one_line(status.get("message")) or one_line(status.get("reason")) or "nobody says why"
+        )
         return _failed("Room", component, f"a pod of it failed: {what}", age)
     return _unbound(component, status, age)
 
@@ -124,7 +128,7 @@ def _unbound(component: str, status: Mapping[str, Any], age: timedelta) -> Seen:
         told = (condition.get("type"), condition.get("status"), condition.get("reason"))
         if told == ("PodScheduled", "False", "Unschedulable"):
             what = (
-                f"no meta node takes one more pod of {component}: {said(condition.get('message'))}; "
+                f"no meta node takes one more pod of {component}: {one_line(condition.get('message'))}; "
                 f"make room, or set spec.{SPEC_FIELDS[component]}"
             )
             return Seen("waits", Trouble("Room", component, what))
@@ -167,7 +171,7 @@ def refused(component: str, name: str, message: str) -> Trouble:
         )
         return Trouble("Room", component, text, error=False)
     if is_small(name):
-        text = f"its image is not brought to further nodes: {said(message)}"
+        text = f"its image is not brought to further nodes: {one_line(message)}"
         return Trouble("Images", component, text, error=False)
     field_ = f"spec.{SPEC_FIELDS[component]}.resources"
     return Trouble(
@@ -176,7 +180,7 @@ def refused(component: str, name: str, message: str) -> Trouble:
 
 
 def _image(container: Mapping[str, Any]) -> str:
-    return said(container.get("image")) or "its image"
+    return one_line(container.get("image")) or "its image"
 
 
 def _containers(status: Mapping[str, Any]) -> list[dict[str, Any]]:
