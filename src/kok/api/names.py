@@ -32,6 +32,9 @@ ANNOTATION_VERIFY = "kok.dev/verify"
 """On an EtcdBackup: another value than the last one has it restored for a trial."""
 ANNOTATION_UPGRADE_RETRY = "kok.dev/upgrade-retry"
 """On a Cluster: another value has an upgrade that was backed out of tried again."""
+ANNOTATION_PREFLIGHT = "kok.dev/preflight"
+"""On a Cluster: a version that is only checked, as by `spec.upgrade.preflight`; what follows it behind a
+comma tells one asking from the next."""
 ANNOTATION_UPGRADE_CONSENT = "kok.dev/upgrade-consent"
 """On a Cluster: findings of the preflight, separated by commas, that are no reason not to upgrade: each
 the word of a check, or that and the object, such as `Webhooks/policy.example.org`."""

@@ -361,6 +361,15 @@ class Kube:
         """Any other request: parsed JSON, or text where the server answers with text."""
         return await self._send(method, path, body, query=query, headers=headers, timeout=timeout)
 
+    async def matching(
+        self, path: str, *beginnings: str, most: int, timeout: float
+    ) -> Sequence[str]:
+        """The lines of a long text, such as a server's metrics, that begin so; of the rest nothing is
+        kept. Raises `TooLarge` for more than `most` bytes.
+        """
+        wanted = tuple(one.encode() for one in beginnings)
+        return await self._transport.matching(path, wanted, most=most, timeout=timeout)
+
     async def resolve(self, manifest: Manifest) -> Kind:
         """The kind of a manifest, by discovery where it is not a well-known one; `NotFound`."""
         return kinds.kind_of(manifest) or await self._discovery.kind_of(manifest)

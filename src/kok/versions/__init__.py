@@ -7,6 +7,7 @@ The CEL rules of `kok.api` say the same already at `kubectl apply`.
 
 from kok.versions.errors import UnknownVersion
 from kok.versions.kubeletfields import kube_proxy_config_problem, kubelet_config_problem
+from kok.versions.models import RemovedAPI
 from kok.versions.number import Minor, Version, parse
 from kok.versions.policy import (
     check_etcd,
@@ -16,6 +17,7 @@ from kok.versions.policy import (
     check_skew,
     check_upgrade,
     next_step,
+    removed_apis,
 )
 from kok.versions.releases import (
     EtcdRelease,
@@ -34,6 +36,7 @@ __all__ = [
     "EtcdRelease",
     "KubernetesRelease",
     "Minor",
+    "RemovedAPI",
     "UnknownVersion",
     "Version",
     "check_etcd",
@@ -52,6 +55,7 @@ __all__ = [
     "kubernetes_minors",
     "next_step",
     "parse",
+    "removed_apis",
     "supported",
     "supported_etcd",
 ]

@@ -59,6 +59,27 @@ class Changes(_Fact):
     removed: tuple[str, ...] = ()
 
 
+class LockedGates(_Fact):
+    """Feature gates that a component refuses to have set to anything else from a minor on."""
+
+    enabled: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+
+
+class RemovedAPI(_Fact):
+    """A version of a built-in API that a minor no longer serves."""
+
+    group: str
+    version: str
+    resources: tuple[str, ...]
+    """As paths name them, such as `servicecidrs`."""
+
+    @property
+    def api_version(self) -> str:
+        """As objects write it."""
+        return f"{self.group}/{self.version}"
+
+
 class AdmissionPlugins(_Fact):
     """Admission plugins of the oldest minor; later ones list their changes."""
 
@@ -86,6 +107,10 @@ class KubernetesMinor(_Fact):
     """Changes to the command line flags, by component."""
     feature_gates: Changes = Changes()
     """Changes to the feature gates of all components; a gate that went stops a component."""
+    locked_gates: LockedGates = LockedGates()
+    """Feature gates that are locked from this minor on; another value stops a component."""
+    removed_apis: tuple[RemovedAPI, ...] = ()
+    """What API servers of the minor before served, or could be told to serve, and these do not."""
 
 
 class EtcdProbes(_Fact):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from kok.versions import releases
 from kok.versions.errors import UnknownVersion
-from kok.versions.models import Changes, KubernetesMinor
+from kok.versions.models import Changes, KubernetesMinor, RemovedAPI
 from kok.versions.number import Minor, Version, parse
 
 
@@ -105,10 +105,40 @@ def check_flag(component: str, flag: str, version: str) -> str | None:
     return _check_lifetime(f"{component} --{flag}", flag, version, history)
 
 
-def check_feature_gate(gate: str, version: str) -> str | None:
-    """As `check_flag`, for a feature gate of any Kubernetes component."""
+def check_feature_gate(gate: str, version: str, value: str | None = None) -> str | None:
+    """As `check_flag`, for a feature gate of any Kubernetes component, and the value it is given."""
     history = [(minor, facts.feature_gates) for minor, facts in _by_minor()]
-    return _check_lifetime(f"feature gate {gate}", gate, version, history)
+    problem = _check_lifetime(f"feature gate {gate}", gate, version, history)
+    return problem or (_check_lock(gate, version, value) if value is not None else None)
+
+
+def removed_apis(running: str, target: str) -> tuple[RemovedAPI, ...]:
+    """What API servers stop to serve on the way from one version to a later one.
+
+    Raises `UnknownVersion` for what is no version.
+    """
+    old, new = parse(running).line, parse(target).line
+    return tuple(
+        api for minor, facts in _by_minor() if old < minor <= new for api in facts.removed_apis
+    )
+
+
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+"""What Go takes for a boolean."""
+
+
+def _check_lock(gate: str, version: str, value: str) -> str | None:
+    """A gate that is locked may be written, but only as it is."""
+    line = releases.kubernetes(version).version.line
+    for minor, facts in _by_minor():
+        for names, other, word in (
+            (facts.locked_gates.enabled, _FALSE, "true"),
+            (facts.locked_gates.disabled, _TRUE, "false"),
+        ):
+            if minor <= line and gate in names and value in other:
+                return f"feature gate {gate} is locked to {word} since {minor}; leave it out"
+    return None
 
 
 def _by_minor() -> list[tuple[Minor, KubernetesMinor]]:

@@ -15,6 +15,7 @@ from kok.versions import (
     check_upgrade,
     next_step,
     parse,
+    removed_apis,
 )
 
 known = st.builds("1.{}.{}".format, st.integers(34, 37), st.integers(0, 30))
@@ -188,6 +189,60 @@ def test_flags(component, flag, version, sentence):
 )
 def test_feature_gates(gate, version, sentence):
     assert check_feature_gate(gate, version) == sentence
+
+
+@pytest.mark.parametrize(
+    ("gate", "value", "version", "sentence"),
+    [
+        ("DRAExtendedResource", "false", "1.36.4", None),
+        (
+            "DRAExtendedResource",
+            "false",
+            "1.37.1",
+            "feature gate DRAExtendedResource is locked to true since 1.37; leave it out",
+        ),
+        ("DRAExtendedResource", "true", "1.37.1", None),
+        ("DRAExtendedResource", "perhaps", "1.37.1", None),  # Go says it better
+        (
+            "GitRepoVolumeDriver",
+            "T",
+            "1.37.1",
+            "feature gate GitRepoVolumeDriver is locked to false since 1.36; leave it out",
+        ),
+        ("GitRepoVolumeDriver", "0", "1.37.1", None),
+        # locked in 1.34, and gone since
+        (
+            "SidecarContainers",
+            "false",
+            "1.37.1",
+            "feature gate SidecarContainers was removed in 1.37; leave it out",
+        ),
+    ],
+)
+def test_locked_feature_gates(gate, value, version, sentence):
+    assert check_feature_gate(gate, version, value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("running", "target", "gone"),
+    [
+        ("1.37.0", "1.37.1", set()),
+        ("1.35.4", "1.36.4", {"scheduling.k8s.io/v1alpha1"}),
+        (
+            "1.35.4",
+            "1.37.1",
+            {
+                "certificates.k8s.io/v1alpha1",
+                "networking.k8s.io/v1beta1",
+                "scheduling.k8s.io/v1alpha1",
+                "scheduling.k8s.io/v1alpha2",
+                "storage.k8s.io/v1beta1",
+            },
+        ),
+    ],
+)
+def test_apis_that_go_on_the_way(running, target, gone):
+    assert {api.api_version for api in removed_apis(running, target)} == gone
 
 
 def test_flags_of_an_unknown_version_are_not_judged():

@@ -155,6 +155,10 @@ def test_the_data_file_is_consistent():
             assert not set(changes.added) & set(changes.removed)
             assert list(changes.added) == sorted(set(changes.added))
             assert list(changes.removed) == sorted(set(changes.removed))
+        for gates in (facts.locked_gates.enabled, facts.locked_gates.disabled):
+            assert list(gates) == sorted(set(gates))
+        went = [(api.group, api.version) for api in facts.removed_apis]
+        assert went == sorted(set(went))
     for text, known in data().etcd.items():
         assert {str(version.line) for version in known.patches} == {text}
         assert all(version >= known.minimum for version in known.patches)

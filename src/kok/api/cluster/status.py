@@ -57,6 +57,17 @@ class AddonSummary(ApiModel):
     """Whether its workloads are up, or wait only for nodes."""
 
 
+class ProbesStatus(ApiModel):
+    """Pods that try before an upgrade whether its pods will have room and images."""
+
+    version: str = Field(max_length=32)
+    """The version that they are of."""
+    since: datetime
+    """When they were begun with."""
+    passed: list[str] = Field(default_factory=list, max_length=16)
+    """Names of those that found all as it should be, and are gone."""
+
+
 class ClusterStatus(Status):
     """What a business cluster is."""
 
@@ -74,7 +85,10 @@ class ClusterStatus(Status):
     last_upgrade: LastUpgrade | None = None
     """How the latest upgrade ended."""
     preflight: PreflightStatus | None = None
-    """What an upgrade to `spec.upgrade.preflight` would meet."""
+    """What an upgrade to `spec.upgrade.preflight`, or to what the annotation `kok.dev/preflight` asks
+    for, would meet."""
+    probes: ProbesStatus | None = None
+    """Pods that an upgrade's preflight has made; there until all of them are gone."""
     endpoint: str | None = None
     """The API's public address, `https://host:port`."""
     kubeconfig_secret: str | None = None

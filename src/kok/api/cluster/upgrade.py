@@ -66,6 +66,8 @@ class PreflightStatus(ApiModel):
     """The version that was checked."""
     at: datetime
     """When."""
+    asked: str = Field(default="", max_length=253)
+    """Value of the annotation `kok.dev/preflight` that it answers."""
     passed: bool
     """Whether nothing stands in the way."""
     findings: list[UpgradeFinding] = Field(default_factory=list, max_length=FINDINGS_MOST)

@@ -27,6 +27,8 @@ JSON = "application/json"
 ERROR_BODY = 2**16
 """Bytes of a refusal that are read; the sentence in it is cut much shorter."""
 _CHUNK = 2**16
+LONGEST_LINE, MATCHES = 2**14, 1000
+"""Bytes of a line, and lines, that are looked at or kept of a text of any length."""
 _TINY = 1024
 """Chunks of an answer that may be of any size."""
 
@@ -172,6 +174,48 @@ class Transport:
                 transport = response.connection.transport if response.connection else None
                 if transport is not None:
                     transport.abort()
+
+    async def matching(
+        self, path: str, beginnings: tuple[bytes, ...], *, most: int, timeout: float
+    ) -> list[str]:
+        """The lines of a text that begin so; of the rest nothing is kept, however long it is.
+
+        Raises `TooLarge` for more than `most` bytes, for a line that is too long to be one, and for
+        too many lines that are wanted.
+        """
+        await self.rest(path)
+        found: list[str] = []
+        rest, size = b"", 0
+        async with self._exchange(
+            "GET",
+            path,
+            None,
+            query=None,
+            headers={"Accept": "text/plain"},
+            timeout=aiohttp.ClientTimeout(total=timeout),
+        ) as response:
+            if response.status >= 400:
+                refusal = await self._beginning(response)
+                self._turns.answered()
+                raise error_of(response.status, refusal)
+            _refuse_encoded(response)
+            async with aclosing(self._body(response)) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    if size > most or len(rest) > LONGEST_LINE:
+                        raise self.too_large(f"more than {most} bytes, or a line without an end")
+                    found += (
+                        line.decode("utf-8", "replace")
+                        for line in lines
+                        if line.startswith(beginnings)
+                    )
+                    if len(found) > MATCHES:
+                        raise self.too_large(f"more than {MATCHES} lines of what was asked for")
+            self._turns.answered()
+        if rest.startswith(beginnings):
+            found.append(rest.decode("utf-8", "replace"))
+        return found
 
     async def _split(self, content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
         """The lines of a stream but for blank ones; raises `TooLarge` before one is too long."""

@@ -31,6 +31,12 @@ FIELD_MANAGER: Final = "kok-cluster"
 LABEL_VERSION: Final = "app.kubernetes.io/version"
 ANNOTATION_ETCD_CA: Final = "kok.dev/etcd-ca"
 """On the API servers' pods: which CAs of etcd they read when they started; only after a change."""
+LABEL_PROBE: Final = "kok.dev/probe"
+"""On pods that try before an upgrade whether those of the new version have room and images."""
+PROBE: Final = "upgrade"
+"""What that label says."""
+LABEL_PROBED: Final = "kok.dev/probed"
+"""On them: the component."""
 LABEL_ADDON: Final = "kok.dev/addon"
 """On every object that an Addon applies: the Addon's name."""
 
@@ -43,6 +49,16 @@ def deployment(cluster: str, component: str) -> str:
 def pod_labels(cluster: str, component: str) -> dict[str, str]:
     """What selects the pods of a component; never to be changed, selectors are immutable."""
     return {names.LABEL_CLUSTER: cluster, names.LABEL_COMPONENT: component}
+
+
+def probe_policy(cluster: str) -> str:
+    """NetworkPolicy of the pods that try something before an upgrade."""
+    return f"{cluster}-probe"
+
+
+def probe_labels(cluster: str) -> dict[str, str]:
+    """What selects these pods, and nothing that selects those of a component does."""
+    return {names.LABEL_CLUSTER: cluster, LABEL_PROBE: PROBE}
 
 
 def serving_secret(cluster: str) -> str:

@@ -20,6 +20,11 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.runtime.redact import redact_text
 
+PULL_FAILED = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+)
+UNBORN = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+"""Why a container waits that has no image, or cannot be made of it."""
 SAID = 400
 """Characters of somebody else's sentence that a condition shows."""
 

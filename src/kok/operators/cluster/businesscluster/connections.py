@@ -15,6 +15,7 @@ from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.http.access import Access, AccessError
 from kok.kube.objects.ownership import owned_by
+from kok.operators.cluster.businesscluster.look import BusinessLook
 from kok.operators.cluster.businesscluster.rbac import CLUSTER
 from kok.operators.cluster.businesscluster.watches import Watches
 from kok.operators.cluster.endpoint import Endpoint
@@ -64,15 +65,23 @@ class Checked:
 class Connection:
     """One business cluster as this process knows it; all of it can be found out again."""
 
-    def __init__(self, digest: str, kube: Kube, admin: Kube) -> None:
-        """`kube` works with the operator's rights, `admin` asks with the users'."""
+    def __init__(
+        self, digest: str, kube: Kube, admin: Kube, again: Callable[[], Kube] | None = None
+    ) -> None:
+        """`kube` works with the operator's rights, `admin` asks with the users'.
+
+        `again` makes another client like `kube`, with connections of its own.
+        """
         self.digest = digest
+        self.again = again
         self.kube = kube
         self.admin = admin
         self.watches: Watches | None = None
         self.bootstrapped: Checked | None = None
         self.resolved: tuple[float, tuple[str, ...]] | None = None
         """When the endpoint's name was resolved (monotonic), and to which addresses."""
+        self.looked: tuple[float, object, BusinessLook] | None = None
+        """When it was last looked at before an upgrade (monotonic), for what, and what was seen."""
 
     @property
     def excess(self) -> str | None:
@@ -138,7 +147,12 @@ class Connections:
 
         def make() -> Connection:
             kube = self._client(spec, spec.ours, WORKING)
-            return Connection(spec.digest, kube, self._client(spec, spec.users, ASKING))
+            return Connection(
+                spec.digest,
+                kube,
+                self._client(spec, spec.users, ASKING),
+                again=lambda: self._client(spec, spec.ours, ASKING),
+            )
 
         return self._pool.connect(key, spec.digest, make)[0]
 

@@ -74,6 +74,11 @@ class Bootstrapper:
         self._wakeups = wakeups
         self._connection: Connection | None = None
 
+    @property
+    def connection(self) -> Connection | None:
+        """The way in, once `probe` has found one."""
+        return self._connection
+
     async def probe(self) -> None:
         """Asks the API through its public address, if a server is ready to answer."""
         server = self._found.view.running(self._p.obj.name, API_SERVER)

@@ -63,7 +63,7 @@ def child_names(cluster: str) -> Mapping[Kind, frozenset[str]]:
         kinds.SERVICE: frozenset({names.api_service(cluster)}),
         kinds.DEPLOYMENT: components,
         kinds.PDB: components,
-        kinds.NETWORKPOLICY: components,
+        kinds.NETWORKPOLICY: components | {naming.probe_policy(cluster)},
         EtcdCluster.info.kind: frozenset({names.etcd_cluster(cluster)}),
         Addon.info.kind: frozenset(names.cluster_addon(cluster, one) for one in addons.NAMES),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable
 
+from kok import versions
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Kind, Manifest
@@ -21,7 +22,14 @@ from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.cluster.pki.credentials import Issuer, ServingNames, key_manifests
 from kok.operators.cluster.cluster.pki.keys import KeyRing, Keys
 from kok.operators.cluster.cluster.pki.restored_keys import RestoredKeys, restored_keys
-from kok.operators.cluster.cluster.render import apiserver, controllers, networkpolicy, owned, pods
+from kok.operators.cluster.cluster.render import (
+    apiserver,
+    controllers,
+    networkpolicy,
+    owned,
+    pods,
+    probe,
+)
 from kok.operators.cluster.cluster.render import service as service_
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
 from kok.operators.cluster.endpoint import (
@@ -33,6 +41,7 @@ from kok.operators.cluster.endpoint import (
 from kok.operators.cluster.naming import (
     ANNOTATION_ETCD_CA,
     API_SERVER,
+    COMPONENTS,
     CONTROLLER_MANAGER,
     ROOTS,
     SCHEDULER,
@@ -82,6 +91,17 @@ class ControlPlane:
     def deployment(self, component: str) -> Manifest | None:
         """A component's Deployment."""
         return self.view.get(kinds.DEPLOYMENT, naming.deployment(self.cluster.name, component))
+
+    def probes(self, version: str) -> list[Manifest]:
+        """Pods that try a version; none where nothing can be made of the spec."""
+        resolved = self._decision.resolved
+        if isinstance(resolved, Invalid):
+            return []
+        try:
+            made = [RENDER[component](resolved, version, "") for component in COMPONENTS]
+        except versions.UnknownVersion:
+            return []
+        return probe.probes(resolved, version, made)
 
     async def loosen_keys(self) -> None:
         """Before anything can stop the pass: keys that have the Cluster for an owner go with it."""
@@ -264,7 +284,10 @@ class ControlPlane:
         around = networkpolicy.PolicyInputs(
             self.view.machines, closed, self._policies.dns_servers, self._policies.scrapers
         )
-        return networkpolicy.policies(self.resolved, around)
+        fences = networkpolicy.policies(self.resolved, around)
+        if self.p.status.probes is not None:
+            fences.append(probe.policy(self.resolved))
+        return fences
 
     async def _prune(self, kind: Kind, kept: Iterable[Manifest]) -> None:
         keep = [manifest["metadata"]["name"] for manifest in kept]

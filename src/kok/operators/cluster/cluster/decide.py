@@ -225,6 +225,8 @@ def next_look(
         due.append(MENDED)
     if status.upgrade is not None:
         due.append(upgrade.next_look(cluster, status.upgrade, now))
+    if status.probes is not None:
+        due.append(upgrade.PROBED)
     if found.hibernation.action is not None:
         due.append(found.hibernation.action.after)
     return min(due, default=None)

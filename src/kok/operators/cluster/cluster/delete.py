@@ -81,13 +81,16 @@ class Deletion:
     async def _control_plane(self) -> None:
         deployments = await self._going.children(kinds.DEPLOYMENT)
         await self._going.delete(kinds.DEPLOYMENT, deployments)
+        # Whatever made them: of those that an upgrade made to try something none is left.
+        probes = await self._going.children(kinds.POD)
         labels = f"{names.LABEL_CLUSTER}={self._cluster.name},{names.LABEL_COMPONENT}"
         keep = few(reference_to, _of_deployment, LEAVING)
         pods = await self._p.kube.list(kinds.POD, self._cluster.namespace, labels=labels, keep=keep)
         ours = [pod for pod in pods if pod]
         # Their own time to end is meant for live traffic, and nobody will miss them.
-        await self._going.delete(kinds.POD, [p for p in ours if not _ends_soon(p)], GRACE)
-        left = [name_of(m) for m in (*deployments, *ours)]
+        ending = [p for p in (*ours, *probes) if not _ends_soon(p)]
+        await self._going.delete(kinds.POD, ending, GRACE)
+        left = [name_of(m) for m in (*deployments, *ours, *probes)]
         self._going.wait_for(left, "pod", reasons.DELETING_CONTROL_PLANE, CONTROL_PLANE_FOR)
 
     async def _etcd(self) -> None:

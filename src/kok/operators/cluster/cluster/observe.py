@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from kok.api import conditions, names
@@ -22,7 +23,7 @@ from kok.kube.decoding.strip import slim, unrecorded
 from kok.kube.errors import Forbidden
 from kok.kube.lists.tolerant import Listed, listed
 from kok.kube.objects.children import few, is_whole, reference_to
-from kok.kube.objects.ownership import controlled, owner_labels
+from kok.kube.objects.ownership import controlled, owned_by, owner_labels
 from kok.kube.objects.pods import pod_gist
 from kok.operators.cluster.cluster.caches import MachineAddressCache, MetaNodeCache
 from kok.operators.cluster.cluster.children import RULES, keep_children, keep_whole
@@ -31,7 +32,10 @@ from kok.operators.cluster.naming import (
     ANNOTATION_ETCD_CA,
     API_SERVER,
     COMPONENTS,
+    LABEL_PROBE,
+    LABEL_PROBED,
     LABEL_VERSION,
+    PROBE,
     deployment,
     key_secrets,
     pod_labels,
@@ -44,6 +48,7 @@ from kok.runtime.pods.messages import EventSummary, events_about, latest_complai
 PODS = 64
 """Pods of a control plane that are looked at; those that stop count apart."""
 _POD = pod_gist((names.LABEL_COMPONENT,), ())
+_PROBE = pod_gist((LABEL_PROBED, LABEL_VERSION), ())
 START = 30.0
 """Seconds that a container may take until it is ready before somebody asks why."""
 
@@ -117,6 +122,8 @@ class ClusterView:
     """What is known of releases."""
     upgrade_backup: BackupSeen | None = None
     """That of `status.upgrade.backup`."""
+    probes: tuple[Manifest, ...] = ()
+    """Pods that an upgrade's preflight has made; looked for as long as there may be some."""
     backup_keys: Manifest | None = None
     """The Secret of the keys that came with the backup which etcd began with."""
 
@@ -222,6 +229,7 @@ async def observe(
         places = ask(_places(kube, cluster, machines, clock))
         restored_keys = ask(_backup_keys(kube, cluster))
         backup = ask(_upgrade_backup(kube, cluster))
+        probes = ask(_probes(kube, cluster))
     meta_nodes = seen.result()
     children = {
         (str(m["kind"]), str(m["metadata"]["name"])): m
@@ -239,6 +247,7 @@ async def observe(
         machines=places.result(),
         missing_secrets=missing.result(),
         upgrade_backup=backup.result(),
+        probes=probes.result(),
         backup_keys=_made_by(children.get((ETCD.kind, etcd)), restored_keys.result()),
     )
     pods = await _pods(kube, cluster, view)
@@ -313,6 +322,15 @@ async def _upgrade_backup(kube: Kube, cluster: Cluster) -> BackupSeen | None:
         return None
     live = await kube.get(EtcdBackup.info.kind, upgrade.backup, cluster.namespace, keep=unrecorded)
     return backup_seen(live) if live is not None else None
+
+
+async def _probes(kube: Kube, cluster: Cluster) -> tuple[Manifest, ...]:
+    if cluster.status.probes is None:
+        return ()
+    keep = few(_PROBE, partial(owned_by, owner=cluster), PODS)
+    labels = {**owner_labels(cluster), LABEL_PROBE: PROBE}
+    found = await kube.list(kinds.POD, cluster.namespace, labels=labels, keep=keep)
+    return tuple(pod for pod in found if pod)
 
 
 def backup_seen(live: Manifest) -> BackupSeen:

@@ -11,6 +11,7 @@ from kok.operators.cluster.businesscluster.reachability import Reachability
 from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes
 from kok.operators.cluster.cluster.observe import ClusterView
 from kok.operators.cluster.cluster.operations.hibernation import Hibernation
+from kok.operators.cluster.cluster.operations.preflight.probes import Probed
 from kok.operators.cluster.cluster.operations.upgrade import Upgrade
 from kok.operators.cluster.cluster.pki.keys import KeyProblem
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint
@@ -36,8 +37,10 @@ class ClusterOutcome:
     upgrade: Upgrade = field(default_factory=Upgrade)
     findings: list[UpgradeFinding] | None = None
     """What the preflight of the version that is gone to now found."""
+    probed: Probed | None = None
+    """What pods met which try that version; None if it was not come so far."""
     preflight: PreflightStatus | None = None
-    """What that of `spec.upgrade.preflight` found."""
+    """What the preflight of a version found that is only checked."""
     problems: tuple[KeyProblem, ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     certificates: list[CertificateStatus] | None = None

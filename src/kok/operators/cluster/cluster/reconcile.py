@@ -11,7 +11,7 @@ from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.cluster import metrics
-from kok.operators.cluster.businesscluster.connections import Connections
+from kok.operators.cluster.businesscluster.connections import Connection, Connections
 from kok.operators.cluster.cluster.bootstrap import Bootstrapper
 from kok.operators.cluster.cluster.caches import MACHINE, MachineAddressCache, MetaNodeCache
 from kok.operators.cluster.cluster.conditions.report import report
@@ -20,7 +20,8 @@ from kok.operators.cluster.cluster.decide import Decision, decide, next_look
 from kok.operators.cluster.cluster.delete import Deletion
 from kok.operators.cluster.cluster.observe import CHILDREN, ClusterView, observe
 from kok.operators.cluster.cluster.operations import upgrade_calls
-from kok.operators.cluster.cluster.operations.preflight.inspect import Inspection
+from kok.operators.cluster.cluster.operations.preflight.inspect import Around, Asked, Inspection
+from kok.operators.cluster.cluster.operations.preflight.probe_pods import ProbePods
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.releases import ReleaseSource
 from kok.operators.cluster.settings import ClusterSettings
@@ -54,6 +55,7 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         self.wakes_on: Sequence[Wake] = (
             *(Wake(kind) for kind in CHILDREN),
             Wake(EtcdBackup.info.kind, key=_cluster_of, labels=names.LABEL_CLUSTER),
+            Wake(kinds.POD),
             Wake(kinds.NODE, key=self._nodes.changed, whole=True),
             Wake(MACHINE, key=self._machines.changed, whole=True),
         )
@@ -76,7 +78,6 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
 
     def record(self, p: Pass[Cluster], view: ClusterView, decision: Decision) -> bool:
         """The operation and its step; of a spec that nothing is made of none is begun."""
-        del view
         if p.paused or isinstance(decision.resolved, Invalid):
             return False
         action = decision.hibernation.action
@@ -84,7 +85,7 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         for reason, text in transition(before, after):
             p.event(reason, text)
         p.status.operation = after
-        begun = upgrade_calls.record(p, decision.upgrade)
+        begun = upgrade_calls.record(p, decision.upgrade, view)
         return begun or (after is not None and after != before)
 
     async def act(
@@ -93,17 +94,54 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         """From the foundations up: what is missing below ends the pass before what stands on it."""
         plane = ControlPlane(p, decision, outcome, self._settings)
         business = self._business(p, outcome)
+        probes, pods = (
+            self._probes(p, plane, decision),
+            ProbePods(p.kube, p.obj, view.probes, p.now),
+        )
         await plane.loosen_keys()
+        await pods.clear({str(one["metadata"]["name"]) for one in probes})
         await plane.ensure_foundation()
         plane.require_keys()
         await plane.store_keys()
         await plane.issue_credentials()
         await upgrade_calls.back_up(p, decision.upgrade, view)
+        if upgrade_calls.is_probing(p.obj, decision.upgrade):
+            outcome.probed = await pods.keep(probes)
         await business.probe()
         await plane.ensure_controllers(business.apply(plane))
         await business.confirm()
-        await Inspection(p, outcome).run(decision)
+        await self._inspect(p, plane, decision, outcome, business.connection)
         plane.require_pull_secrets()
+
+    def _probes(self, p: Pass[Cluster], plane: ControlPlane, decision: Decision) -> list[Manifest]:
+        """The pods that are to try the version which is gone to."""
+        now = decision.upgrade.status
+        if now is None or not upgrade_calls.is_probing(p.obj, decision.upgrade):
+            return []
+        return plane.probes(now.hop)
+
+    async def _inspect(
+        self,
+        p: Pass[Cluster],
+        plane: ControlPlane,
+        decision: Decision,
+        outcome: ClusterOutcome,
+        connection: Connection | None,
+    ) -> None:
+        """The preflight of the upgrade under way, and that of a version that is only checked."""
+        around = Around(
+            outcome.view,
+            outcome.reach,
+            connection,
+            outcome.certificates or p.obj.status.certificates,
+            outcome.kubelets,
+        )
+        inspection, now, asked = Inspection(p, around), decision.upgrade.status, Asked.of(p.obj)
+        if now is not None and outcome.probed is not None:
+            outcome.findings = await inspection.of_upgrade(now.hop, outcome.probed)
+        if asked is not None and asked.is_due(p.obj) and not p.obj.spec.hibernate:
+            probes = plane.probes(asked.version)
+            outcome.preflight = await inspection.dry_run(asked, probes)
 
     async def look(
         self, p: Pass[Cluster], view: ClusterView, decision: Decision, outcome: ClusterOutcome

@@ -14,10 +14,8 @@ from kok.operators.cluster.cluster.observe import ClusterView
 from kok.operators.cluster.naming import COMPONENTS, SPEC_FIELDS, deployment
 from kok.runtime.conditions import Verdict
 from kok.runtime.pods import admission
-from kok.runtime.pods.messages import last_error_line, one_line, utc_text
+from kok.runtime.pods.messages import PULL_FAILED, UNBORN, last_error_line, one_line, utc_text
 
-_PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
-_UNBORN = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _ASKED_TO_END = {0, 143}
 """Exit codes of a process that ended because it was asked to."""
 OOM = "OOMKilled"
@@ -103,7 +101,7 @@ def _crashes(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
 def _pulls(pod: Manifest, _world: ClusterView) -> Iterator[Verdict]:
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in _PULL:
+        if waiting.get("reason") in PULL_FAILED:
             told = one_line(waiting.get("message") or waiting["reason"])
             yield Verdict(
                 False,
@@ -117,7 +115,7 @@ def _unborn(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         name, event = pod["metadata"]["name"], view.complaints.get(pod["metadata"]["name"])
-        if waiting.get("reason") in _UNBORN:
+        if waiting.get("reason") in UNBORN:
             told = one_line(waiting.get("message") or waiting["reason"])
         elif waiting.get("reason") == "ContainerCreating" and event is not None:
             told = f"{event.note} (since {utc_text(event.since)})"

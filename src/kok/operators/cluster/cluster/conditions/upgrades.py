@@ -10,6 +10,7 @@ from kok.api.cluster.upgrade import UpgradeStatus
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.decide import running_version
 from kok.operators.cluster.cluster.operations import upgrade
+from kok.operators.cluster.cluster.operations.preflight.inspect import Asked
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.cluster.spec.target import is_above
 from kok.runtime.conditions import Verdict
@@ -24,16 +25,22 @@ SHOWN = 3
 def note(status: ClusterStatus, cluster: Cluster, found: ClusterOutcome) -> None:
     """Puts what acting found out about versions into the status."""
     if status.upgrade is not None:
-        if found.findings is not None:
+        probed = found.probed
+        if found.findings is not None or probed is not None:
             status.upgrade.findings = found.findings
+        if probed is not None and probed.pending and found.findings is None:
+            hop = status.upgrade.hop
+            status.upgrade.waiting_for = f"the preflight for {hop}: {probed.waiting_for}"
         blocking = [f for f in status.upgrade.findings or () if f.blocks]
         if status.upgrade.step == upgrade.PREFLIGHT:
             status.upgrade.blocked_by = [f"{f.check}: {f.message}"[:1024] for f in blocking]
+    if status.probes is not None and found.probed is not None:
+        status.probes.passed = list(found.probed.passed)
     if status.upgrade is None or status.upgrade.step in _THROUGH or status.nodes_version is None:
         status.nodes_version = status.version
     if found.preflight is not None:
         status.preflight = found.preflight
-    elif cluster.spec.upgrade.preflight is None:
+    elif Asked.of(cluster) is None:
         status.preflight = None
 
 

@@ -48,6 +48,8 @@ AGAIN = 15.0
 """Seconds until what blocks an upgrade is looked for again: nobody tells of its end."""
 AT_ONCE = 0.05
 """The same where the next step may begin."""
+PROBED = 5.0
+"""The same for pods that the preflight has made: they wake the Cluster when they change."""
 WATCHED = 300.0
 """The same for what wakes the Cluster when it changes."""
 FRESH = timedelta(hours=1)
@@ -119,9 +121,10 @@ def decide(cluster: Cluster, view: ClusterView, now: datetime) -> Upgrade:
         return Upgrade(released=target, lowest=lowest)
     if cluster.spec.hibernate:
         return Upgrade(known, lowest=lowest)
-    if known is None and not _behind(inputs, target):
-        return Upgrade(released=target, lowest=lowest)
     if known is None or _asked_anew(cluster, known, target):
+        if not _behind(inputs, target):
+            # Called off before anything was changed, there is nothing to go back from.
+            return Upgrade(released=target, lowest=lowest)
         known = _begin(inputs, target, known)
     return _go_on(inputs, known, lowest)
 
@@ -267,7 +270,9 @@ def next_look(cluster: Cluster, now_at: UpgradeStatus, now: datetime) -> float:
     if now_at.step == BACKED_OUT:
         return WATCHED
     if now_at.step == PREFLIGHT:
-        return AGAIN if any(f.blocks for f in now_at.findings or ()) else AT_ONCE
+        if (found := now_at.findings) is None:
+            return PROBED
+        return AGAIN if any(f.blocks for f in found) else AT_ONCE
     left = span(cluster.spec.upgrade.progress_deadline) - (now - now_at.moved_at)
     return min(WATCHED, max(AGAIN, left.total_seconds() + 1))
 

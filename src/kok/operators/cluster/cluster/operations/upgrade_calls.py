@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
+
 from kok.api.cluster.cluster import Cluster
+from kok.api.cluster.status import ProbesStatus
 from kok.api.cluster.upgrade import UpgradeStatus
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.meta import Manifest
@@ -16,13 +20,17 @@ from kok.api.names import (
 from kok.kube.errors import AlreadyExists
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.observe import ClusterView
-from kok.operators.cluster.cluster.operations.upgrade import BACKUP, Upgrade
+from kok.operators.cluster.cluster.operations.upgrade import BACKUP, PREFLIGHT, Upgrade
 from kok.operators.cluster.cluster.spec.target import is_above
 from kok.runtime.controller.reconciler import Pass
 
+PROBES_HOLD: Final = timedelta(hours=1)
+"""How long it counts that probes found room and images, where something else blocks the upgrade."""
 
-def record(p: Pass[Cluster], upgrade: Upgrade) -> bool:
+
+def record(p: Pass[Cluster], upgrade: Upgrade, view: ClusterView) -> bool:
     """Puts into the status how far an upgrade is; whether that must be written before it goes on."""
+    probing = _record_probes(p, upgrade, view)
     status, before, after = p.status, p.status.upgrade, upgrade.status
     status.upgrade = after
     status.lowest_version = upgrade.lowest
@@ -40,7 +48,26 @@ def record(p: Pass[Cluster], upgrade: Upgrade) -> bool:
             p.event(reasons.UPGRADE_BACKED_OUT, went, warning=True)
     elif after is not None and _place(before) != _place(after):
         p.event(reasons.UPGRADING, f"{after.from_} -> {after.to}: step {_step(after)}")
-    return _place(before) != _place(after) and after is not None
+    return probing or (_place(before) != _place(after) and after is not None)
+
+
+def is_probing(cluster: Cluster, upgrade: Upgrade) -> bool:
+    """Whether pods are to try the version that is gone to."""
+    return upgrade.at(PREFLIGHT) and not cluster.spec.hibernate and upgrade.refused is None
+
+
+def _record_probes(p: Pass[Cluster], upgrade: Upgrade, view: ClusterView) -> bool:
+    """That there may be probes, from before the first is made until none is there any more."""
+    known, now = p.status.probes, p.now.replace(microsecond=0)
+    if upgrade.status is None or not is_probing(p.obj, upgrade):
+        if known is not None and not view.probes:
+            p.status.probes = None
+        return False
+    hop = upgrade.status.hop
+    if known is not None and known.version == hop and now - known.since < PROBES_HOLD:
+        return False
+    p.status.probes = ProbesStatus(version=hop, since=now)
+    return True
 
 
 def _place(upgrade: UpgradeStatus | None) -> tuple[object, ...] | None:

@@ -83,7 +83,8 @@ def known(component: str, extra: Sequence[tuple[str, str]], version: str) -> lis
 
 
 def _unknown_gate(item: str, version: str) -> str | None:
-    return versions.check_feature_gate(item.partition("=")[0], version)
+    gate, _, value = item.partition("=")
+    return versions.check_feature_gate(gate.strip(), version, value.strip())
 
 
 def _problems(component: str, arg: ExtraArg, version: str | None) -> Iterator[str]:

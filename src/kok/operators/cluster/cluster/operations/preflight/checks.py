@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Literal
 
 from kok import versions
-from kok.api.cluster.upgrade import FINDINGS_MOST, UpgradeFinding
-from kok.api.names import ANNOTATION_UPGRADE_CONSENT, etcd_cluster
+from kok.api.cluster.upgrade import UpgradeFinding
+from kok.api.names import etcd_cluster
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.operations.preflight.facts import Facts
+from kok.operators.cluster.cluster.operations.preflight.findings import error, in_order, warning
+from kok.operators.cluster.cluster.operations.preflight.inside import deprecated_apis, webhooks
 from kok.operators.cluster.cluster.spec.flags import unknown_arguments
-from kok.operators.cluster.cluster.spec.target import number
+from kok.operators.cluster.cluster.spec.target import is_above, number
 
 ENDS_SOON = timedelta(days=7)
 """Certificates that end within that time are named before an upgrade."""
@@ -21,33 +22,26 @@ Check = Callable[[Facts, str], Iterator[UpgradeFinding]]
 
 def check(facts: Facts, version: str) -> list[UpgradeFinding]:
     """Everything that speaks against `version`, errors first; at most as much as a status holds."""
-    if (unknown := list(_version(facts, version))) and unknown[0].severity == "Error":
-        return consented(facts, unknown)
-    found = [finding for one in CHECKS for finding in one(facts, version)]
-    found.sort(key=lambda f: (f.severity != "Error", f.check, f.object))
-    return consented(facts, found)[:FINDINGS_MOST]
-
-
-def consented(facts: Facts, findings: Iterable[UpgradeFinding]) -> list[UpgradeFinding]:
-    """The findings, with those marked that the Cluster's annotation names."""
-    text = facts.cluster.metadata.annotations.get(ANNOTATION_UPGRADE_CONSENT, "")
-    named = {word.strip() for word in text.split(",")}
-    return [
-        f.model_copy(update={"consented": bool({f.check, f"{f.check}/{f.object}"} & named)})
-        for f in findings
-    ]
+    found = list(_version(facts, version))
+    if not any(f.severity == "Error" for f in found):
+        found += [finding for one in CHECKS for finding in one(facts, version)]
+    return in_order(facts.cluster, found)
 
 
 def _version(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
-    del facts
     try:
         release = versions.kubernetes(version)
-    except versions.UnknownVersion as error:
-        yield _error("Version", version, f"spec.version: {error}")
+    except versions.UnknownVersion as unknown:
+        yield error("Version", version, f"spec.version: {unknown}")
+        return
+    chained = facts.cluster.spec.upgrade.chained and is_above(version, facts.running)
+    step = versions.check_upgrade(facts.running, version) if facts.running else None
+    if step is not None and not chained:
+        yield error("Version", version, f"spec.version: {step}")
         return
     if not release.listed:
         listed = ", ".join(str(v) for v in release.facts.patches)
-        yield _warning(
+        yield warning(
             "Version",
             version,
             f"{version} is not among the patch levels that this release was tried with ({listed})",
@@ -64,18 +58,18 @@ def _reach(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
     )
     one, other = number(facts.running), number(version)
     same = one is not None and other is not None and one.line == other.line
-    yield _warning("Reachable", "", text) if same else _error("Reachable", "", text)
+    yield warning("Reachable", "", text) if same else error("Reachable", "", text)
 
 
 def _etcd(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
     name = f"EtcdCluster/{etcd_cluster(facts.cluster.name)}"
     asked = facts.cluster.spec.etcd.version
     if asked is not None and (problem := versions.check_etcd(version, asked)):
-        yield _error("EtcdVersion", "spec.etcd.version", f"spec.etcd.version: {problem}")
+        yield error("EtcdVersion", "spec.etcd.version", f"spec.etcd.version: {problem}")
     ready = facts.etcd.conditions.get(reasons.READY)
     if ready is None or not ready.holds:
         told = ready.message or ready.reason if ready is not None else "it does not say how it is"
-        yield _error("EtcdHealth", name, f"{name} is not ready: {told}")
+        yield error("EtcdHealth", name, f"{name} is not ready: {told}")
 
 
 def _nodes(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
@@ -84,12 +78,12 @@ def _nodes(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
             continue
         if problem := versions.check_skew(kubelet, version):
             nodes = "1 node" if count == 1 else f"{count} nodes"
-            yield _error("NodeSkew", kubelet, f"{nodes}: {problem}")
+            yield error("NodeSkew", kubelet, f"{nodes}: {problem}")
 
 
 def _arguments(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
     for field, problem in unknown_arguments(facts.cluster.spec, version):
-        yield _error("Arguments", field, f"{field}: {problem}")
+        yield error("Arguments", field, f"{field}: {problem}")
 
 
 def _certificates(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
@@ -99,12 +93,12 @@ def _certificates(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
             text = (
                 f"the certificate in Secret {one.name} ended at {one.not_after:%Y-%m-%d %H:%M} UTC"
             )
-            yield _error("Certificates", one.name, text)
+            yield error("Certificates", one.name, text)
         elif one.not_after - facts.now < ENDS_SOON:
             text = (
                 f"the certificate in Secret {one.name} ends at {one.not_after:%Y-%m-%d %H:%M} UTC"
             )
-            yield _warning("Certificates", one.name, text)
+            yield warning("Certificates", one.name, text)
 
 
 def _addons(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
@@ -114,7 +108,7 @@ def _addons(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
             ready = addon.status.condition(reasons.READY)
             told = ready.message if ready is not None else "it is not applied yet"
             text = f"Addon {addon.name} is not healthy, and is not waited for: {told}"
-            yield _warning("AddonHealth", addon.name, text)
+            yield warning("AddonHealth", addon.name, text)
 
 
 def _backup(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
@@ -124,11 +118,26 @@ def _backup(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
             "spec.etcd.backup names no store, so that no backup is made before; after a minor there "
             "is no way back without one"
         )
-        yield _warning("Backup", "spec.etcd.backup", text)
+        yield warning("Backup", "spec.etcd.backup", text)
+
+
+def _probes(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
+    """What pods of that version met which were made to try it."""
+    del version
+    if facts.probed is None:
+        return
+    for one in dict.fromkeys(facts.probed.troubles):
+        make = error if one.error else warning
+        yield make(one.check, one.component, one.message)
+    if not facts.probed.tried:
+        text = (
+            "a dry run makes no pods: quotas, limits and policies were asked, but not whether meta "
+            "nodes have room and images can be pulled; the upgrade tries that before it begins"
+        )
+        yield warning("Images", "", text)
 
 
 CHECKS: tuple[Check, ...] = (
-    _version,
     _reach,
     _etcd,
     _nodes,
@@ -136,20 +145,7 @@ CHECKS: tuple[Check, ...] = (
     _certificates,
     _addons,
     _backup,
+    _probes,
+    deprecated_apis,
+    webhooks,
 )
-
-
-def _error(check_: str, object_: str, message: str) -> UpgradeFinding:
-    return _finding("Error", check_, object_, message)
-
-
-def _warning(check_: str, object_: str, message: str) -> UpgradeFinding:
-    return _finding("Warning", check_, object_, message)
-
-
-def _finding(
-    severity: Literal["Error", "Warning"], check_: str, object_: str, message: str
-) -> UpgradeFinding:
-    return UpgradeFinding(
-        check=check_, severity=severity, object=object_[:320], message=message[:1024]
-    )

@@ -10,6 +10,8 @@ from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.status import CertificateStatus
 from kok.api.etcd.contract import EtcdContract
+from kok.operators.cluster.businesscluster.look import BusinessLook
+from kok.operators.cluster.cluster.operations.preflight.probes import Probed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,5 +28,9 @@ class Facts:
     certificates: tuple[CertificateStatus, ...] = ()
     addons: tuple[Addon, ...] = ()
     """The Cluster's own."""
+    look: BusinessLook | None = None
+    """What is in the business cluster; None where it was not asked."""
+    probed: Probed | None = None
+    """What pods of the version met; None where there are none."""
     unreachable: str | None = None
     """Why nothing could be asked of the business cluster, as a sentence."""
