@@ -53,6 +53,19 @@ Duration = Annotated[
     ),
 ]
 
+Cron = Annotated[
+    str,
+    Field(
+        max_length=128,
+        pattern=r"^([0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4})?$",
+        json_schema_extra=says(
+            "write the five fields of cron in UTC: minute, hour, day, month and weekday, such "
+            "as 0 */6 * * *"
+        ),
+    ),
+]
+"""A schedule in UTC, or nothing."""
+
 INT_OR_STRING = "x-kubernetes-int-or-string"
 QUANTITY_RULE = (
     "type(self) == int ? self >= 0 : size(self) <= 32 && !self.startsWith('-') && isQuantity(self)"
