@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.crds.case import Case, named, of, of_cluster, of_network, of_running
+from tests.crds.fleet_cases import FLEETS
 from tests.crds.store_cases import STORES
 
 EVEN = (
@@ -495,4 +496,5 @@ CASES = (
     *CHOICES,
     *LABELLED,
     *STORES,
+    *FLEETS,
 )

@@ -67,6 +67,8 @@ Cron = Annotated[
 """A schedule in UTC, or nothing."""
 
 INT_OR_STRING = "x-kubernetes-int-or-string"
+EITHER = "x-kok-either"
+"""Beside it: the rule for what is no quantity; only in the models, never in a CRD."""
 QUANTITY_RULE = (
     "type(self) == int ? self >= 0 : size(self) <= 32 && !self.startsWith('-') && isQuantity(self)"
 )

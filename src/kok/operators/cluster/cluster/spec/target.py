@@ -5,7 +5,6 @@ from __future__ import annotations
 from kok import versions
 from kok.api.cluster.cluster import Cluster
 
-
 number = versions.parsed
 is_above = versions.is_above
 
