@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from e2e.fixtures import business, userfiles
+from e2e.fixtures import business_cluster, userfiles
 from e2e.framework.environment import PATIENCE, Environment, environment
 from e2e.framework.follow import has
 from e2e.framework.report import Report, run_to_end
@@ -44,7 +44,7 @@ async def first_cluster(
         async with await Kube.from_kubeconfig(
             kubeconfig, field_manager="kok-e2e", timeout=PATIENCE
         ) as kube:
-            said = await business.dns_check(w.lab, kube, kubeconfig)
+            said = await business_cluster.dns_check(w.lab, kube, kubeconfig)
     w.report.line(f"the pod printed: {' '.join(said.split())}")
 
 
@@ -64,7 +64,7 @@ async def demo(report: Report) -> None:
         report.text(await w.lab.kubectl("get", "kok", "-A"))
         report.title("Nodes of the business cluster")
         kubeconfig = await w.kubeconfig(NAMESPACE, CLUSTER)
-        report.text(await business.kubectl(w.lab, kubeconfig, "get", "nodes", "-o", "wide"))
+        report.text(await business_cluster.kubectl(w.lab, kubeconfig, "get", "nodes", "-o", "wide"))
         report.title("Now try")
         programs = f"{w.lab.program('kubectl').parent}:{Path(sys.executable).parent}"
         report.text(

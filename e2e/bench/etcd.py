@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
-from e2e.bench.bare import bare
+from e2e.bench.bare_etcd import bare
 from e2e.bench.clusters import NAMESPACE
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import cores, mebibytes, usage
@@ -44,7 +44,7 @@ async def members(w: Environment) -> AsyncIterator[Figure]:
             made.append(await _timed(w, name, members=3) - waited.longest)
         back.append(await _killed(w, name))
         await _gone(w, name)
-        await etcd.made(w, NAMESPACE, f"s{n}", members=1)
+        await etcd.create(w, NAMESPACE, f"s{n}", members=1)
         async with volumes(w) as waited:
             grown.append(await _timed(w, f"s{n}", members=3) - waited.total)
         await _gone(w, f"s{n}")
@@ -59,7 +59,7 @@ async def rolled(w: Environment) -> AsyncIterator[Figure]:
     took, gaps = [], []
     for n in range(ROUNDS):
         name = f"u{n}"
-        await etcd.made(w, NAMESPACE, name, version="3.6.8")
+        await etcd.create(w, NAMESPACE, name, version="3.6.8")
         async with writing(w, NAMESPACE, name) as writer:
             await writer.lap()
             took.append(await _timed(w, name, version="3.6.10"))
@@ -72,7 +72,7 @@ async def rolled(w: Environment) -> AsyncIterator[Figure]:
 
 async def replaced(w: Environment) -> AsyncIterator[Figure]:
     """A member that lost its volume at 1 GiB."""
-    await etcd.made(w, NAMESPACE, "r", storage={"size": "8Gi"})
+    await etcd.create(w, NAMESPACE, "r", storage={"size": "8Gi"})
     async with writing(w, NAMESPACE, "r", rate=10) as writer:
         await writer.fill(GIB)
         _, others = await etcd.leading(w, NAMESPACE, "r")

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from e2e import demo
-from e2e.bench import clusters, etcd, fairness, floor, saved
-from e2e.bench.alone import apiclients, store, texts
-from e2e.bench.alone import demo as whole_demo
+from e2e.bench import backup, bare_control_plane, clusters, etcd, fairness
 from e2e.bench.figure import Figure, figure
+from e2e.bench.standalone import apiclients, store, texts
+from e2e.bench.standalone import demo as whole_demo
 from e2e.bench.usage import cores, mebibytes, usage
 from e2e.fixtures import userfiles
 from e2e.framework.environment import Environment
@@ -36,7 +36,7 @@ async def create(w: Environment) -> AsyncIterator[Figure]:
     programs = w.lab.program("etcd"), w.lab.program("kube-apiserver")
     floors, edges, standards = [], [], []
     for n in range(ROUNDS):
-        floors.append(await floor.measure(*programs))
+        floors.append(await bare_control_plane.measure(*programs))
         edges.append(await clusters.create(w, f"edge-{n}", clusters.EDGE))
         await clusters.delete(w, f"edge-{n}")
         standards.append(await clusters.create(w, f"standard-{n}", clusters.STANDARD))
@@ -140,7 +140,7 @@ SUITES: dict[str, Suite] = {
     "etcd-members": etcd.members,
     "etcd-upgrade": etcd.rolled,
     "etcd-replace": etcd.replaced,
-    "etcd-backup": saved.saved,
+    "etcd-backup": backup.saved,
     "etcd-fleet": etcd.fleet,
 }
 """What is measured in a lab with KOK in it."""

@@ -81,6 +81,6 @@ class Machine:
 
 
 def machine() -> Machine:
-    """See `Machine`."""
+    """What all cores of this machine did so far, from `/proc/stat`."""
     ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     return Machine(idle=ticks[3] + ticks[4], total=sum(ticks))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from e2e.framework.environment import Environment
 from e2e.framework.install import NAMESPACE as OPERATORS
-from e2e.lab.cluster import links
+from e2e.lab.cluster import pod_network
 from kok.api.meta import Manifest
 from kok.kube import kinds
 
@@ -45,22 +45,22 @@ async def cut_off(w: Environment, node: str) -> AsyncIterator[None]:
 async def pod_cut_off(w: Environment, namespace: str, pod: str) -> AsyncIterator[None]:
     """A pod that reaches nobody but its own kubelet."""
     container, uid = await _place(w, namespace, pod)
-    await links.cut(container, uid)
+    await pod_network.cut(container, uid)
     try:
         yield
     finally:
-        await links.heal(container, uid)
+        await pod_network.heal(container, uid)
 
 
 @asynccontextmanager
 async def pod_parted(w: Environment, namespace: str, pod: str, address: str) -> AsyncIterator[None]:
     """A pod that does not reach an address, or any of a range; of several at once the last counts."""
     container, uid = await _place(w, namespace, pod)
-    await links.part(container, uid, address)
+    await pod_network.part(container, uid, address)
     try:
         yield
     finally:
-        await links.heal(container, uid)
+        await pod_network.heal(container, uid)
 
 
 @asynccontextmanager
@@ -69,17 +69,17 @@ async def pod_slow(
 ) -> AsyncIterator[None]:
     """A pod behind a narrow link: what it sends is late."""
     container, uid = await _place(w, namespace, pod)
-    await links.slow(container, uid, kilobits)
+    await pod_network.slow(container, uid, kilobits)
     try:
         yield
     finally:
-        await links.heal(container, uid)
+        await pod_network.heal(container, uid)
 
 
 async def kill_process(w: Environment, namespace: str, pod: str, command: str = "etcd") -> None:
     """SIGKILL for a pod's program; its kubelet starts it again in the same pod."""
     container, uid = await _place(w, namespace, pod)
-    await links.kill(container, uid, command)
+    await pod_network.kill(container, uid, command)
 
 
 async def kill_pods(w: Environment, namespace: str, *pods: str) -> None:

@@ -59,7 +59,9 @@ async def forced_alone(
             await disruption.kill_pods(w, namespace, name)
             found = await w.until(kinds.POD, namespace, name, anew, etcd.LONG)
             await part(str(found["status"]["podIP"]))
-            listed = (await etcd.answered(w, namespace, member, "member", "list")).strip()
+            listed = (
+                await etcd.etcdctl_with_retries(w, namespace, member, "member", "list")
+            ).strip()
         if len(listed.splitlines()) != 1:
             raise AssertionError(f"{member} was to be alone: {listed}")
         yield

@@ -15,7 +15,7 @@ from e2e.framework.environment import Environment
 from e2e.framework.follow import condition
 from e2e.framework.install import NAMESPACE as OPERATORS
 from e2e.framework.install import RELEASE
-from e2e.lab.machine.proc import run, succeeds
+from e2e.lab.machine.commands import run, succeeds
 from kok.api import Cluster, EtcdCluster, Machine
 from kok.kube import kinds
 

@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
     wanted = ""
 
     def do_GET(self) -> None:
-        """See above."""
+        """Answers with a bomb, to strangers with 503, and to a probe with what it asks for."""
         path = self.path.partition("?")[0]
         with contextlib.suppress(OSError):
             if not self.headers.get("User-Agent", "").startswith(self.wanted):

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from e2e.fixtures import business
+from e2e.fixtures import business_cluster
 from e2e.framework.environment import Environment
 from e2e.framework.follow import has, is_not
 from e2e.framework.install import NAMESPACE as OPERATORS
@@ -127,7 +127,7 @@ async def what_is_needed_still_works(w: Environment) -> None:
     kubeconfig = await w.kubeconfig(NAMESPACE, SHOP)
     with w.report.step("the API server reaches its own node"):
         async with await w.business(NAMESPACE, SHOP) as kube:
-            await business.dns_check(w.lab, kube, kubeconfig, within=LONG)
+            await business_cluster.dns_check(w.lab, kube, kubeconfig, within=LONG)
     with w.report.step("a NetworkPolicy deleted by hand comes back", "policy_back_s"):
         policy = f"{SHOP}-apiserver"
         before = await w.kube.get(kinds.NETWORKPOLICY, policy, NAMESPACE)

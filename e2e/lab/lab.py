@@ -21,7 +21,7 @@ from e2e.lab.images import builds, catalog, rootfs
 from e2e.lab.images.operator_image import CHECKOUT
 from e2e.lab.machine import podman, preflight
 from e2e.lab.machine.cache import Cache
-from e2e.lab.machine.proc import run
+from e2e.lab.machine.commands import run
 from e2e.lab.plan import BuildPlan, Supplies, programs_of, usual
 from e2e.lab.programs.binaries import program
 from e2e.lab.services import s3
@@ -304,12 +304,6 @@ class Lab:
     async def operator_image(self, tree: Path = CHECKOUT) -> str:
         """KOK's image of a tree, built if it changed: served, and on the meta hosts."""
         return await bringup.place_operator_image(self.supplies, self.meta, tree)
-
-    async def load_image(self, local: str, reference: str) -> None:
-        """Serve an image of podman's storage under a reference, and pull it onto meta hosts."""
-        repository, tag = reference.split("/", 1)[1].rsplit(":", 1)
-        await self.supplies.images.push(local, repository, tag)
-        await self.prepull(reference)
 
     # What happened
 

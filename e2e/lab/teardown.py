@@ -15,8 +15,8 @@ from e2e.lab.images import builds, rootfs
 from e2e.lab.images.rootfs import IMAGE_PREFIX
 from e2e.lab.machine import podman, preflight
 from e2e.lab.machine.cache import Cache
+from e2e.lab.machine.commands import run
 from e2e.lab.machine.podman import LABEL
-from e2e.lab.machine.proc import run
 
 
 async def take_down(cache: Cache, *, purge_cache: bool = False) -> None:

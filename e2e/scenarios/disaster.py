@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from e2e.fixtures import business, etcd, userfiles
+from e2e.fixtures import business_cluster, etcd, userfiles
 from e2e.fixtures.backups import BACKUP
 from e2e.framework.environment import PATIENCE, Environment, environment
 from e2e.framework.follow import has, until
@@ -88,7 +88,7 @@ async def before(w: Environment, s3: S3, kept: Kept) -> None:
             await kube.apply(_written(kinds.SECRET, "stringData", DATA))
     async with await _client(kept, SHOP) as kube:
         with w.report.step("a pod on the node resolves a name"):
-            await business.dns_check(w.lab, kube, kept.kubeconfigs[SHOP.name])
+            await business_cluster.dns_check(w.lab, kube, kept.kubeconfigs[SHOP.name])
     with w.report.step("a proven backup of each", "backups_s"):
         await asyncio.gather(*(_back_up(w, tenant) for tenant in TENANTS))
 
@@ -104,7 +104,7 @@ async def after(w: Environment, s3: S3, kept: Kept) -> None:
     async with await _client(kept, SHOP) as kube:
         with report.step("a new pod on the node resolves a name", "pod_s"):
             await kube.delete(kinds.POD, "dns-check", "default", grace=0)
-            await business.dns_check(w.lab, kube, kept.kubeconfigs[SHOP.name])
+            await business_cluster.dns_check(w.lab, kube, kept.kubeconfigs[SHOP.name])
     with report.step("the node has its Machine again", "machine_s"):
         # Only its owner can know that the meta cluster which the host was marked by is lost.
         await w.lab.exec(WORKER, "rm", "-f", "/var/lib/kok/owner")

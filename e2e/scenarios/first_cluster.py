@@ -12,7 +12,7 @@ import contextlib
 from datetime import UTC, datetime
 
 from e2e.demo import CLUSTER, first_cluster
-from e2e.fixtures import pool, userfiles
+from e2e.fixtures import host_pool, userfiles
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import has, is_not
 from e2e.framework.report import Report
@@ -161,7 +161,7 @@ async def nothing_is_left(w: Environment) -> None:
     left = await _left(w, NAMESPACE)
     if left:
         raise AssertionError(f"deleting everything left {left}")
-    await pool.bare(w, WORKER)
+    await host_pool.bare(w, WORKER)
     await asyncio.gather(w.drop_namespace(NAMESPACE), w.drop_namespace(OTHER))
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from e2e.faults import disruption, node_loss
-from e2e.fixtures import business, etcd, pool, userfiles
+from e2e.fixtures import business_cluster, etcd, host_pool, userfiles
 from e2e.framework import processes
 from e2e.framework.balancer import Balancer, balancer
 from e2e.framework.environment import Environment, environment
@@ -62,7 +62,7 @@ async def run(report: Report) -> None:
 
 async def emptied(w: Environment) -> None:
     """Removes what this or an earlier run made; nodes first, which need their Cluster to leave."""
-    await asyncio.gather(_without(w, pool.KUBENODE, CLUSTER), _without(w, etcd.KIND))
+    await asyncio.gather(_without(w, host_pool.KUBENODE, CLUSTER), _without(w, etcd.KIND))
     await w.drop_namespace(NAMESPACE, LONG)
 
 
@@ -130,7 +130,7 @@ async def inside_then_kept(w: Environment) -> None:
 
 async def _inside(w: Environment, *arguments: str) -> str:
     kubeconfig = await w.kubeconfig(NAMESPACE, INSIDE)
-    return await business.kubectl(w.lab, kubeconfig, *arguments, host=NODES[0])
+    return await business_cluster.kubectl(w.lab, kubeconfig, *arguments, host=NODES[0])
 
 
 async def _cluster_ip(w: Environment, name: str) -> str:
@@ -179,7 +179,7 @@ async def behind_balancer(w: Environment, given: Balancer) -> None:
     if made["status"]["endpoint"] != f"https://{given.address}:6443":
         raise AssertionError(f"{made['status']['endpoint']} is not at {given.address}")
     kubeconfig = await w.kubeconfig(NAMESPACE, PUBLIC)
-    found = await business.kubectl(w.lab, kubeconfig, "get", "namespaces", "-o", "name")
+    found = await business_cluster.kubectl(w.lab, kubeconfig, "get", "namespaces", "-o", "name")
     if "namespace/kube-system" not in found:
         raise AssertionError(f"kubectl get namespaces: {found}")
 
@@ -191,12 +191,12 @@ async def older_with_pool(w: Environment) -> None:
     """Kubernetes 1.36.4 up to its nodes, which are hosts of a pool; one more, and one less."""
     key = userfiles.ssh_secret(w.lab, HOSTS[0], NAMESPACE, password=w.lab.ssh(HOSTS[0]).password)
     sums = userfiles.checksums(w.lab, NAMESPACE)
-    await w.apply(key, sums, *(pool.host(w, NAMESPACE, name) for name in HOSTS))
+    await w.apply(key, sums, *(host_pool.host(w, NAMESPACE, name) for name in HOSTS))
     with w.report.step("Kubernetes 1.36.4 with a node of a pool, by password", "older_node_s"):
         await w.apply(
-            cluster(OLDER, version="1.36.4"), pool.kubenode(w, NAMESPACE, WORKERS, OLDER, 1)
+            cluster(OLDER, version="1.36.4"), host_pool.kubenode(w, NAMESPACE, WORKERS, OLDER, 1)
         )
-        await pool.serving(w, NAMESPACE, WORKERS, 1)
+        await host_pool.serving(w, NAMESPACE, WORKERS, 1)
     # What never ran can be taken back.
     await refused(w)
     async with await w.business(NAMESPACE, OLDER) as kube:
@@ -206,15 +206,15 @@ async def older_with_pool(w: Environment) -> None:
             raise AssertionError(f"node and API server run {versions}")
         with w.report.step("a pod on it resolves a name", "older_pod_s"):
             kubeconfig = await w.kubeconfig(NAMESPACE, OLDER)
-            await business.dns_check(w.lab, kube, kubeconfig, within=LONG)
+            await business_cluster.dns_check(w.lab, kube, kubeconfig, within=LONG)
         with w.report.step("kubectl scale to two nodes", "scale_up_s"):
-            await pool.scale(w, NAMESPACE, WORKERS, 2)
-            await pool.nodes_are(kube, *HOSTS)
+            await host_pool.scale(w, NAMESPACE, WORKERS, 2)
+            await host_pool.nodes_are(kube, *HOSTS)
         with w.report.step("kubectl scale to one node", "scale_down_s"):
-            await pool.scale(w, NAMESPACE, WORKERS, 1)
-            spare = await pool.free(w, NAMESPACE, HOSTS)
-            await pool.nodes_are(kube, *(name for name in HOSTS if name != spare))
-            await pool.bare(w, spare)
+            await host_pool.scale(w, NAMESPACE, WORKERS, 1)
+            spare = await host_pool.free(w, NAMESPACE, HOSTS)
+            await host_pool.nodes_are(kube, *(name for name in HOSTS if name != spare))
+            await host_pool.bare(w, spare)
 
 
 async def refused(w: Environment) -> None:
@@ -232,7 +232,7 @@ async def refused(w: Environment) -> None:
     with w.report.step("what must not change is refused at kubectl apply"):
         for name, spec, sentence in cases:
             await w.refused(cluster(name, **{"version": "1.36.4", **spec}), sentence)
-        moved = pool.kubenode(w, NAMESPACE, WORKERS, PUBLIC, 1)
+        moved = host_pool.kubenode(w, NAMESPACE, WORKERS, PUBLIC, 1)
         await w.refused(moved, "spec.cluster cannot be changed; delete the KubeNode and create")
         await w.kube.delete(CLUSTER, RESTING, NAMESPACE)
 
@@ -254,10 +254,12 @@ async def seven_members(w: Environment) -> None:
                 await cuts.enter_async_context(
                     disruption.pod_cut_off(w, NAMESPACE, etcd.pod(member))
                 )
-            await etcd.answered(w, NAMESPACE, witness, "put", "word", "here")
+            await etcd.etcdctl_with_retries(w, NAMESPACE, witness, "put", "word", "here")
         await etcd.ready(w, NAMESPACE, WIDE, LONG)
-        found = await etcd.answered(w, NAMESPACE, leader, "get", "word", "--print-value-only")
-        listed = await etcd.answered(w, NAMESPACE, leader, "member", "list")
+        found = await etcd.etcdctl_with_retries(
+            w, NAMESPACE, leader, "get", "word", "--print-value-only"
+        )
+        listed = await etcd.etcdctl_with_retries(w, NAMESPACE, leader, "member", "list")
     if found.strip() != "here" or listed.count("started") != 7:
         raise AssertionError(f"{leader} holds {found!r} and lists {listed}")
 
@@ -274,7 +276,7 @@ async def in_one_process(w: Environment) -> None:
             if len(names) != 1:
                 raise AssertionError(f"with singleProcess there are Deployments {names}")
             await asyncio.gather(_back(w, f"{OLDER}-apiserver"), _back(w, WIDE))
-        await pool.labelled(w, NAMESPACE, WORKERS, OLDER, "single")
+        await host_pool.labelled(w, NAMESPACE, WORKERS, OLDER, "single")
 
 
 async def _back(w: Environment, name: str) -> None:
@@ -295,9 +297,9 @@ async def from_checkout(w: Environment) -> None:
                 await w.kube.patch(CLUSTER, OLDER, NAMESPACE, more)
                 await asyncio.gather(
                     w.until(CLUSTER, NAMESPACE, OLDER, _two_schedulers, LONG),
-                    etcd.made(w, NAMESPACE, "late", members=1),
+                    etcd.create(w, NAMESPACE, "late", members=1),
                 )
-            await pool.labelled(w, NAMESPACE, WORKERS, OLDER, "checkout")
+            await host_pool.labelled(w, NAMESPACE, WORKERS, OLDER, "checkout")
 
 
 def _two_schedulers(manifest: Manifest) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from e2e.demo import CLUSTER, first_cluster
 from e2e.fixtures import backups, etcd
-from e2e.framework import before, processes
+from e2e.framework import earlier_release, processes
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import has
 from e2e.framework.install import install
@@ -40,9 +40,9 @@ async def run(report: Report) -> None:
         s3 = await w.lab.want_s3()
         s3.make_bucket(BUCKET)
         try:
-            async with etcd.place(w, NAMESPACE, within=LONG):
+            async with etcd.fresh_namespaces(w, NAMESPACE, within=LONG):
                 with report.step("the operators of before", "installed_before_s"):
-                    await install(w.lab, report, tree=await before.tree(w.lab))
+                    await install(w.lab, report, tree=await earlier_release.tree(w.lab))
                 store = await etcd.store(w, NAMESPACE, s3, BUCKET)
                 await made_before(w, store)
                 await taken_over(w)
@@ -58,7 +58,7 @@ async def made_before(w: Environment, store: dict[str, Any]) -> None:
     """Everything that the later operators find."""
     await asyncio.gather(
         first_cluster(w, namespace=NAMESPACE, worker=WORKER),
-        etcd.made(w, NAMESPACE, backup={"store": store, "schedule": "0 0 1 1 *"}),
+        etcd.create(w, NAMESPACE, backup={"store": store, "schedule": "0 0 1 1 *"}),
         _asleep(w),
     )
     with w.report.step("a backup is stored and proven"):

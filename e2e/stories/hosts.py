@@ -1,6 +1,6 @@
 """What people reported of hosts: how they become nodes, and how nodes change.
 
-One Cluster and two hosts go through all of them; `leaving` has how hosts stop being nodes.
+One Cluster and two hosts go through all of them; `node_removal` has how hosts stop being nodes.
 """
 
 from __future__ import annotations
@@ -9,15 +9,25 @@ import itertools
 from datetime import UTC, datetime
 
 from e2e.faults import disruption
-from e2e.fixtures import pool, userfiles
+from e2e.fixtures import host_pool, userfiles
 from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, has, is_not, until
 from e2e.framework.install import NAMESPACE as OPERATORS
 from e2e.lab.images.catalog import TOOLBOX
 from e2e.polling import eventually
-from e2e.stories import foreign, leaving, rack, told, webhooks
-from e2e.stories.rack import CLUSTER, HOSTS, LEAVES, LONG, NAMESPACE, SHOP, SOON, STAYS, WORKERS
-from e2e.stories.turns import one_after_the_other
+from e2e.stories import node_removal, shared_hosts, told, unmanaged_nodes, webhooks
+from e2e.stories.one_at_a_time import one_after_the_other
+from e2e.stories.shared_hosts import (
+    CLUSTER,
+    HOSTS,
+    LEAVES,
+    LONG,
+    NAMESPACE,
+    SHOP,
+    SOON,
+    STAYS,
+    WORKERS,
+)
 from kok import pki
 from kok.api import Addon
 from kok.api.meta import Manifest
@@ -48,20 +58,20 @@ async def tell(w: Environment) -> None:
         a_silent_api,
         a_node_deleted_unseen,
         another_ca,
-        leaving.a_drain_ends_in_time,
-        leaving.a_host_that_cannot_be_cleaned,
-        foreign.a_foreign_node,
-        leaving.a_namespace_without_operators,
+        node_removal.a_drain_ends_in_time,
+        node_removal.a_host_that_cannot_be_cleaned,
+        unmanaged_nodes.a_foreign_node,
+        node_removal.a_namespace_without_operators,
     )
 
 
 async def no_kubelet_reads_that(w: Environment) -> None:
     """fields and values that no kubelet could read are told before a host is touched"""
-    await rack.bring(w, maxPodz=30)
+    await shared_hosts.bring(w, maxPodz=30)
     await _invalid(w, "maxPodz is no field", "maxPods?")
-    await rack.kubelet(w, maxPodz=None, maxPods="thirty")
+    await shared_hosts.kubelet(w, maxPodz=None, maxPods="thirty")
     await _invalid(w, "maxPods", "thirty")
-    if made := await w.kube.list(pool.MACHINE, NAMESPACE):
+    if made := await w.kube.list(host_pool.MACHINE, NAMESPACE):
         raise AssertionError(f"{len(made)} Machines were made with a kubelet that cannot start")
 
 
@@ -71,33 +81,36 @@ async def _invalid(w: Environment, *words: str) -> None:
         invalid = has("Ready", "False", "KubeletConfigInvalid")(manifest)
         return invalid and all(word in text for word in words)
 
-    await w.until(pool.KUBENODE, NAMESPACE, WORKERS, check, SOON)
+    await w.until(host_pool.KUBENODE, NAMESPACE, WORKERS, check, SOON)
 
 
 async def name_servers_that_pods_cannot_use(w: Environment) -> None:
     """hosts that name themselves as name server, or none, are no nodes before that is mended"""
-    await rack.root(w, STAYS, _NO_RESOLVER.format("echo nameserver 127.0.0.1"))
-    await rack.root(w, LEAVES, _NO_RESOLVER.format(":"))
-    await rack.kubelet(w, maxPods=None)
+    await shared_hosts.root(w, STAYS, _NO_RESOLVER.format("echo nameserver 127.0.0.1"))
+    await shared_hosts.root(w, LEAVES, _NO_RESOLVER.format(":"))
+    await shared_hosts.kubelet(w, maxPods=None)
     for host, words in ((STAYS, "names 127.0.0.1"), (LEAVES, "names no name server")):
-        found = await rack.of_machine(w, host, has("Ready", "False", "PreflightFailed"))
+        found = await shared_hosts.of_machine(w, host, has("Ready", "False", "PreflightFailed"))
         said = condition(found, "Ready")["message"]
         if f"/etc/resolv.conf of the host {words}" not in said:
             raise AssertionError(f"of {host} is said: {said}")
     for host in HOSTS:
-        await rack.root(w, host, _RESOLVER)
-    await rack.all_serve(w)
+        await shared_hosts.root(w, host, _RESOLVER)
+    await shared_hosts.all_serve(w)
 
 
 async def few_pod_addresses(w: Environment) -> None:
     """nodes take no more pods than they have addresses for, and that is told"""
-    nodes = await w.kube.get(pool.KUBENODE, WORKERS, NAMESPACE) or {}
+    nodes = await w.kube.get(host_pool.KUBENODE, WORKERS, NAMESPACE) or {}
     warning = condition(nodes, "PodAddresses")
-    if warning.get("reason") != "FewPodAddresses" or f"only {rack.PODS}" not in warning["message"]:
+    if (
+        warning.get("reason") != "FewPodAddresses"
+        or f"only {shared_hosts.PODS}" not in warning["message"]
+    ):
         raise AssertionError(f"nothing is said of the pod addresses: {warning}")
     async with await w.business(NAMESPACE, SHOP) as inside:
         for node in await inside.list(kinds.NODE):
-            if (pods := node["status"]["capacity"]["pods"]) != rack.PODS:
+            if (pods := node["status"]["capacity"]["pods"]) != shared_hosts.PODS:
                 raise AssertionError(f"{node['metadata']['name']} takes {pods} pods")
 
 
@@ -106,8 +119,10 @@ async def labels_that_a_webhook_refuses(w: Environment) -> None:
     async with await w.business(NAMESPACE, SHOP) as inside:
         await inside.apply(webhooks.refusing("", "nodes"))
         await _refused(inside)
-        await w.kube.patch(pool.KUBENODE, WORKERS, NAMESPACE, {"spec": {"labels": {WORD: "new"}}})
-        found = await rack.of_machine(w, STAYS, has("NodeMarked", "False", "MarksRefused"))
+        await w.kube.patch(
+            host_pool.KUBENODE, WORKERS, NAMESPACE, {"spec": {"labels": {WORD: "new"}}}
+        )
+        found = await shared_hosts.of_machine(w, STAYS, has("NodeMarked", "False", "MarksRefused"))
         if webhooks.WEBHOOK not in condition(found, "NodeMarked")["message"]:
             raise AssertionError(f"who refuses is not told: {condition(found, 'NodeMarked')}")
         if not has("Ready")(found):
@@ -115,8 +130,8 @@ async def labels_that_a_webhook_refuses(w: Environment) -> None:
         await inside.delete(webhooks.KIND, webhooks.NAME)
         for host in HOSTS:
             await until(inside, kinds.NODE, host, "", _labelled, within=LONG)
-            await rack.of_machine(w, host, lambda m: not condition(m, "NodeMarked"))
-    await rack.all_serve(w)
+            await shared_hosts.of_machine(w, host, lambda m: not condition(m, "NodeMarked"))
+    await shared_hosts.all_serve(w)
 
 
 def _labelled(node: Manifest) -> bool:
@@ -166,16 +181,16 @@ def _ledger() -> Manifest:
 async def a_kubelet_that_fails(w: Environment) -> None:
     """a kubelet that does not start is quoted from its journal, and no other one is changed"""
     enough = userfiles.LAB_KUBELET["evictionHard"]
-    await rack.kubelet(w, evictionHard={"memory.available": "plenty"})
-    found = await rack.of_machine(w, STAYS, has("UpToDate", "False", "ServiceFailing"))
+    await shared_hosts.kubelet(w, evictionHard={"memory.available": "plenty"})
+    found = await shared_hosts.of_machine(w, STAYS, has("UpToDate", "False", "ServiceFailing"))
     said = condition(found, "UpToDate")["message"]
     if "service kubelet" not in said or "quantities must match" not in said:
         raise AssertionError(f"the kubelet is not quoted: {said}")
-    other = await rack.of_machine(w, LEAVES, has("UpToDate"))
+    other = await shared_hosts.of_machine(w, LEAVES, has("UpToDate"))
     if "plenty" in str(other["spec"]):
         raise AssertionError(f"{LEAVES} was changed although {STAYS} had not proven itself")
-    await rack.kubelet(w, evictionHard=enough)
-    await rack.all_serve(w)
+    await shared_hosts.kubelet(w, evictionHard=enough)
+    await shared_hosts.all_serve(w)
 
 
 async def a_silent_api(w: Environment) -> None:
@@ -185,15 +200,15 @@ async def a_silent_api(w: Environment) -> None:
     await w.until(CLUSTER, NAMESPACE, SHOP, has("Paused"), SOON)
     await w.lab.kubectl(*servers, "--replicas=0")
     for host in HOSTS:
-        await rack.of_machine(w, host, _unheard)
+        await shared_hosts.of_machine(w, host, _unheard)
     before = await _components(w)
-    await rack.kubelet(w, containerLogMaxSize="5Mi")
-    await w.until(pool.KUBENODE, NAMESPACE, WORKERS, _holds_back, SOON)
+    await shared_hosts.kubelet(w, containerLogMaxSize="5Mi")
+    await w.until(host_pool.KUBENODE, NAMESPACE, WORKERS, _holds_back, SOON)
     if await _components(w) != before:
         raise AssertionError("a Machine was changed while nothing was heard of any node")
     async with one_after_the_other(w, NAMESPACE, LONG):
         await w.kube.patch(CLUSTER, SHOP, NAMESPACE, {"spec": {"paused": False}})
-    await rack.all_serve(w)
+    await shared_hosts.all_serve(w)
 
 
 def _unheard(machine: Manifest) -> bool:
@@ -206,7 +221,7 @@ def _holds_back(nodes: Manifest) -> bool:
 
 
 async def _components(w: Environment) -> list[str]:
-    machines = await w.kube.list(pool.MACHINE, NAMESPACE)
+    machines = await w.kube.list(host_pool.MACHINE, NAMESPACE)
     return sorted(str((m["metadata"]["name"], m["spec"]["components"])) for m in machines)
 
 
@@ -216,17 +231,17 @@ async def a_node_deleted_unseen(w: Environment) -> None:
     address = service["spec"]["clusterIP"]
     async with await w.business(NAMESPACE, SHOP) as inside:
         node = await inside.get(kinds.NODE, LEAVES) or {}
-        pod = await rack.operator_pod(w)
+        pod = await shared_hosts.operator_pod(w)
         async with disruption.pod_parted(w, OPERATORS, pod, address):
             # What it had been told goes with the server that had told it.
             await disruption.kill_process(w, NAMESPACE, await _server(w), "kube-apiserver")
-            await rack.of_machine(w, LEAVES, _unheard)
+            await shared_hosts.of_machine(w, LEAVES, _unheard)
             await until(inside, kinds.NODE, LEAVES, "", lambda _: True, within=LONG)
             await inside.delete(kinds.NODE, LEAVES)
         # No kubelet makes its Node a second time unless somebody starts it again.
         other = is_not(node["metadata"]["uid"])
         await until(inside, kinds.NODE, LEAVES, "", other, within=LONG)
-    await rack.all_serve(w)
+    await shared_hosts.all_serve(w)
 
 
 async def _server(w: Environment) -> str:
@@ -245,4 +260,4 @@ async def another_ca(w: Environment) -> None:
     trust = {ANNOTATION_TRUST_CA: pki.fingerprint(ca.cert_pem)}
     async with one_after_the_other(w, NAMESPACE, LONG):
         await w.kube.patch(CLUSTER, SHOP, NAMESPACE, {"metadata": {"annotations": trust}})
-    await rack.all_serve(w)
+    await shared_hosts.all_serve(w)

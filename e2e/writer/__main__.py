@@ -56,7 +56,7 @@ class Work:
         return self.lap()
 
     def lap(self) -> dict[str, Any]:
-        """See `Ledger.lap`."""
+        """Ends a stretch of time and begins the next; what it was, as JSON of a `Lap`."""
         return asdict(self.ledger.lap(time.monotonic()))
 
     async def fill(self, given: dict[str, Any]) -> dict[str, Any]:

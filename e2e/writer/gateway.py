@@ -62,7 +62,7 @@ class Gateway:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """See `__aenter__`."""
+        """Closes all connections, whatever the block ended with."""
         await self.close()
 
     async def close(self) -> None:

@@ -77,7 +77,7 @@ class Verdict:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
-        """See `as_json`."""
+        """The verdict of which `as_json` made these data."""
         return cls(**{**raw, "names": tuple(raw["names"])})
 
 

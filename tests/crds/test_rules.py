@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from tests.crds import asking, samples, schemas
-from tests.crds.case import Case
 from tests.crds.cases import CASES
+from tests.crds.cases.case import Case
 
 from kok.kube.client import Kube
 from kok.kube.http.paths import object_path
@@ -40,7 +40,7 @@ def test_every_rule_has_a_case(rule: schemas.Rule) -> None:
     assert any(
         case.kind == rule.kind and case.field == where and rule.answers(case.sentence)
         for case in CASES
-    ), f"write a case for {rule} in tests/crds/cases.py"
+    ), f"write a case for {rule} in tests/crds/cases"
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from e2e.lab.cluster import network
 from e2e.lab.cluster.state import State, Store
 from e2e.lab.errors import LabError
 from e2e.lab.machine import podman
+from e2e.lab.machine.commands import run
 from e2e.lab.machine.podman import LABEL, PODMAN
-from e2e.lab.machine.proc import run
 from e2e.polling import eventually
 
 USER = "ops"

@@ -19,8 +19,8 @@ from e2e.lab.cluster.hosts import Host, Hosts
 from e2e.lab.cluster.state import State, Store
 from e2e.lab.errors import CommandError, LabError
 from e2e.lab.images import catalog
+from e2e.lab.machine.commands import run
 from e2e.lab.machine.podman import execute
-from e2e.lab.machine.proc import run
 from e2e.lab.programs.binaries import architecture
 from e2e.lab.programs.sources import BY_PROGRAM, KUBERNETES, RUNC
 from e2e.lab.services import artifacts

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from e2e.lab.errors import LabError
-from e2e.lab.machine.proc import run
+from e2e.lab.machine.commands import run
 
 HOSTS_POOL = IPv4Network("172.16.0.0/12")
 # Apart from the usual 10.244.0.0/16 and 10.96.0.0/12, which business clusters like to use.

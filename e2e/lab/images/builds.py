@@ -17,7 +17,7 @@ from e2e.lab.images import rootfs
 from e2e.lab.images.catalog import Image
 from e2e.lab.images.rootfs import FILES, IMAGE_PREFIX
 from e2e.lab.machine.cache import Cache
-from e2e.lab.machine.proc import run
+from e2e.lab.machine.commands import run
 from e2e.lab.programs.binaries import Builder, Program, architecture
 from e2e.lab.services.servers import Services
 

@@ -17,7 +17,7 @@ from e2e.lab.images import rootfs
 from e2e.lab.images.builds import BUILDING, Images
 from e2e.lab.images.rootfs import IMAGE_PREFIX
 from e2e.lab.machine.cache import Cache
-from e2e.lab.machine.proc import run
+from e2e.lab.machine.commands import run
 from e2e.lab.steps.durations import Durations
 from e2e.lab.steps.forecast import Pending
 

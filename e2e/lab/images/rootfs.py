@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.lab.machine.cache import Cache
-from e2e.lab.machine.proc import run, succeeds
+from e2e.lab.machine.commands import run, succeeds
 from e2e.lab.programs.binaries import architecture
 from e2e.lab.steps.durations import Durations
 from e2e.lab.steps.forecast import Pending

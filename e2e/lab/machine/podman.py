@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.lab.errors import CommandError, LabError
-from e2e.lab.machine.proc import run, succeeds
+from e2e.lab.machine.commands import run, succeeds
 
 LABEL = "dev.kok.lab"
 # crun refuses hybrid cgroups, and what runs below a host should be what runs the host.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from e2e.lab.errors import LabError
 from e2e.lab.machine.cache import Cache
-from e2e.lab.machine.proc import run, search_path
+from e2e.lab.machine.commands import run, search_path
 from e2e.lab.programs import wheels
 
 # What the lab calls -> the Debian package that has it.

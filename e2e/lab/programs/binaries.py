@@ -19,8 +19,8 @@ from pathlib import Path
 
 from e2e.lab.errors import LabError
 from e2e.lab.machine.cache import Cache
-from e2e.lab.machine.proc import run
-from e2e.lab.programs import gomod, skew, wheels
+from e2e.lab.machine.commands import run
+from e2e.lab.programs import clock_skew, gomod, wheels
 from e2e.lab.programs.releases import RELEASES, Download, NotAvailable, Releases
 from e2e.lab.programs.sources import BY_PROGRAM, SUBSTITUTES, Source
 from e2e.lab.steps.durations import Durations
@@ -44,7 +44,7 @@ def architecture() -> str:
 class Program:
     """One program at one version, such as kubelet v1.37.1.
 
-    ``clock`` is by how many seconds its wall clock is ahead, see `skew`; of all but a few it is right.
+    ``clock`` is by how many seconds its wall clock is ahead, see `clock_skew`; of all but a few it is right.
     """
 
     name: str
@@ -251,7 +251,7 @@ class Builder:
         build = ["build", "-mod=mod", "-trimpath", "-gcflags=all=-dwarf=false", f"-ldflags={flags}"]
         if items[0].clock:
             root = await run(self.go, "env", "GOROOT", cwd=work, env=self._environment(source))
-            build.append(f"-overlay={skew.overlay(Path(root.strip()), work, items[0].clock)}")
+            build.append(f"-overlay={clock_skew.overlay(Path(root.strip()), work, items[0].clock)}")
         build.append("-o")
         packages = {item: source.programs[item.name] for item in items}
         out = work / "out"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from e2e.lab.errors import CommandError, LabError
 from e2e.lab.machine.cache import Cache
-from e2e.lab.machine.proc import run
+from e2e.lab.machine.commands import run
 from e2e.lab.programs.binaries import architecture
 
 VERSION = "debian"

@@ -14,7 +14,6 @@ from e2e.lab.programs.wheels import KUBECTL
 KUBERNETES = "v1.37.1"
 KUBERNETES_PREVIOUS = "v1.36.4"
 ETCD = "v3.6.10"
-ETCD_NEXT = "v3.7.3"
 # Debian's, of the release that the lab's hosts are made of.
 RUNC = "v1.1.5"
 

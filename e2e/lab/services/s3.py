@@ -18,8 +18,8 @@ from e2e.lab.cluster.state import State, Store
 from e2e.lab.errors import LabError
 from e2e.lab.images import rootfs
 from e2e.lab.machine import podman
+from e2e.lab.machine.commands import run, succeeds
 from e2e.lab.machine.podman import LABEL
-from e2e.lab.machine.proc import run, succeeds
 from e2e.lab.programs.binaries import program
 from e2e.lab.services.servers import answers
 

@@ -16,8 +16,8 @@ from e2e.lab.cluster.state import State
 from e2e.lab.errors import LabError
 from e2e.lab.machine import podman
 from e2e.lab.machine.cache import Cache
+from e2e.lab.machine.commands import run, succeeds
 from e2e.lab.machine.podman import LABEL
-from e2e.lab.machine.proc import run, succeeds
 from e2e.polling import eventually
 
 REGISTRY_PORT = 5000

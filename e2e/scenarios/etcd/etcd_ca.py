@@ -88,7 +88,7 @@ async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
     async with (
         environment(report, meta=1, workers=0) as w,
-        etcd.place(w, NAMESPACE),
+        etcd.fresh_namespaces(w, NAMESPACE),
         enough_rights(w),
     ):
         with report.step("a Cluster with three members of etcd", "create_s"):

@@ -20,11 +20,11 @@ async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
     async with (
         environment(report, meta=1, workers=0) as w,
-        etcd.place(w, NAMESPACE),
+        etcd.fresh_namespaces(w, NAMESPACE),
         enough_rights(w),
     ):
         with report.step("three members from nothing", "create_s"):
-            await etcd.made(w, NAMESPACE)
+            await etcd.create(w, NAMESPACE)
         async with writing(w, NAMESPACE, etcd.NAME) as writer:
             await follower_killed(w, writer)
             await leader_killed(w, writer)

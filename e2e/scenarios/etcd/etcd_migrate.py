@@ -49,9 +49,9 @@ async def run(report: Report) -> None:
 
 async def members_move(w: Environment) -> None:
     """One, all, off a node, to other volumes."""
-    async with etcd.place(w, NAMESPACE):
+    async with etcd.fresh_namespaces(w, NAMESPACE):
         with w.report.step("three members on three nodes", "create_s"):
-            await etcd.made(w, NAMESPACE)
+            await etcd.create(w, NAMESPACE)
         async with writing(w, NAMESPACE, etcd.NAME) as writer:
             await one_moves(w, writer)
             await all_move(w, writer)
@@ -64,8 +64,8 @@ async def node_dies(w: Environment) -> None:
     """A node goes off for good: its member is replaced on another one; later it is back."""
     with w.report.step("KOK and DNS away from the node that dies"):
         await disruption.system_away_from(w, [DIES])
-    async with etcd.place(w, NAMESPACE):
-        await etcd.made(
+    async with etcd.fresh_namespaces(w, NAMESPACE):
+        await etcd.create(
             w,
             NAMESPACE,
             recovery={"replaceAfter": "1m"},

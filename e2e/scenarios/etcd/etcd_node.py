@@ -26,13 +26,13 @@ async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was, but for its three nodes."""
     async with (
         environment(report, meta=len(NODES), workers=0) as w,
-        etcd.place(w, NAMESPACE),
+        etcd.fresh_namespaces(w, NAMESPACE),
         enough_rights(w),
     ):
         with report.step("KOK and DNS on the first node"):
             await disruption.system_away_from(w, NODES[1:])
         with report.step("three members on three nodes", "create_s"):
-            await etcd.made(w, NAMESPACE)
+            await etcd.create(w, NAMESPACE)
         async with writing(w, NAMESPACE, etcd.NAME) as writer:
             await pod_cut_off(w, writer)
             await pod_slow(w, writer)

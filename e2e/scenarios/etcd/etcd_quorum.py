@@ -30,17 +30,17 @@ MANUAL = {"policy": "Manual", "allowDataLoss": ""}
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
     async with environment(report, meta=1, workers=0) as w, enough_rights(w):
-        async with etcd.place(w, NAMESPACE):
+        async with etcd.fresh_namespaces(w, NAMESPACE):
             with report.step("three members from nothing", "create_s"):
-                await etcd.made(w, NAMESPACE)
+                await etcd.create(w, NAMESPACE)
             async with writing(w, NAMESPACE, etcd.NAME) as writer:
                 await away_without_consent(w, writer)
                 await back_in_time(w, writer)
                 await called_off(w, writer)
                 await two_of_three_gone(w, writer)
                 await read_back(w, writer)
-        async with etcd.place(w, NAMESPACE):
-            await etcd.made(w, NAMESPACE, members=5)
+        async with etcd.fresh_namespaces(w, NAMESPACE):
+            await etcd.create(w, NAMESPACE, members=5)
             async with writing(w, NAMESPACE, etcd.NAME) as writer:
                 await three_of_five_gone(w, writer)
 

@@ -53,11 +53,11 @@ async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
     async with (
         environment(report, meta=1, workers=0) as w,
-        etcd.place(w, NAMESPACE),
+        etcd.fresh_namespaces(w, NAMESPACE),
         enough_rights(w),
     ):
         with report.step("one member from nothing", "create_s"):
-            await etcd.made(w, NAMESPACE, members=1)
+            await etcd.create(w, NAMESPACE, members=1)
         seen = Chronicle()
         async with (
             etcd.followed(w, NAMESPACE, seen.see),

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 
 from cryptography import x509
 
-from e2e.faults import disruption, skew
+from e2e.faults import clock_skew, disruption
 from e2e.fixtures import etcd
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import condition, has
@@ -45,13 +45,13 @@ async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was, but for its two nodes."""
     async with (
         environment(report, meta=2, workers=0) as w,
-        etcd.place(w, NAMESPACE),
+        etcd.fresh_namespaces(w, NAMESPACE),
         enough_rights(w),
     ):
         with report.step("an etcd whose clock is ahead, and one whose clock is behind"):
-            await skew.build(w, AHEAD, BEHIND)
+            await clock_skew.build(w, AHEAD, BEHIND)
         with report.step("three members", "create_s"):
-            await etcd.made(w, NAMESPACE, recovery={"replaceAfter": GIVEN_UP})
+            await etcd.create(w, NAMESPACE, recovery={"replaceAfter": GIVEN_UP})
         async with writing(w, NAMESPACE, etcd.NAME) as writer:
             await ahead(w, writer)
             await behind(w, writer)
@@ -60,12 +60,12 @@ async def run(report: Report) -> None:
 
 async def ahead(w: Environment, writer: Writer) -> None:
     """A member from the future is healthy, can lead, and takes certificates of the present."""
-    member = await skew.member_beside(w, NAMESPACE)
+    member = await clock_skew.member_beside(w, NAMESPACE)
     await writer.lap()
     async with AsyncExitStack() as stack:
         took = await stack.enter_async_context(etcd.recovered(w, NAMESPACE, member))
         with w.report.step("the clock of a member is half an hour ahead", "ahead_healthy_s"):
-            await stack.enter_async_context(skew.wrong_clock(w, NAMESPACE, member, AHEAD))
+            await stack.enter_async_context(clock_skew.wrong_clock(w, NAMESPACE, member, AHEAD))
             await w.until(kinds.POD, NAMESPACE, etcd.pod(member), etcd.pod_ready, etcd.SOON)
             await etcd.ready(w, NAMESPACE)
             await writer.goes_on()
@@ -83,7 +83,7 @@ async def ahead(w: Environment, writer: Writer) -> None:
                 await disruption.kill_pods(w, NAMESPACE, etcd.pod(other))
         with w.report.step(f"lease {lease} has ended"):
             await ended(w, member)
-        await skew.shows(w, NAMESPACE, member, AHEAD)
+        await clock_skew.shows(w, NAMESPACE, member, AHEAD)
         w.report.line("its clock is set right")
     w.report.figures["ahead_set_right_s"] = took["healthy"]
     await gap(w, writer, "ahead")
@@ -91,12 +91,12 @@ async def ahead(w: Environment, writer: Writer) -> None:
 
 async def behind(w: Environment, writer: Writer) -> None:
     """A member from the past takes certificates for invalid: it is told so, and left alone."""
-    member = await skew.member_beside(w, NAMESPACE)
+    member = await clock_skew.member_beside(w, NAMESPACE)
     before = await belongings(w, member)
     await writer.lap()
     async with AsyncExitStack() as stack:
         took = await stack.enter_async_context(etcd.recovered(w, NAMESPACE, member))
-        await stack.enter_async_context(skew.wrong_clock(w, NAMESPACE, member, BEHIND))
+        await stack.enter_async_context(clock_skew.wrong_clock(w, NAMESPACE, member, BEHIND))
         with w.report.step("the clock of a member is half an hour behind", "behind_told_s"):
             obj = await w.until(etcd.KIND, NAMESPACE, etcd.NAME, blames_clock(member), etcd.SOON)
             told = etcd.sentence(obj, "MembersHealthy")
@@ -164,15 +164,19 @@ async def granted(w: Environment, member: str) -> str:
     if leader == member:
         await moved(w, leader, others[0])
         await shown_to_lead(w, others[0])
-    said = await etcd.answered(w, NAMESPACE, member, "lease", "grant", str(TTL), "-w", "json")
+    said = await etcd.etcdctl_with_retries(
+        w, NAMESPACE, member, "lease", "grant", str(TTL), "-w", "json"
+    )
     lease = format(json.loads(said)["ID"], "x")
-    await etcd.answered(w, NAMESPACE, member, "put", "leased", lease, f"--lease={lease}")
+    await etcd.etcdctl_with_retries(
+        w, NAMESPACE, member, "put", "leased", lease, f"--lease={lease}"
+    )
     return lease
 
 
 async def held(w: Environment, member: str) -> bool:
     """Whether the key of the lease is there."""
-    return bool((await etcd.answered(w, NAMESPACE, member, "get", "leased")).strip())
+    return bool((await etcd.etcdctl_with_retries(w, NAMESPACE, member, "get", "leased")).strip())
 
 
 async def ended(w: Environment, member: str) -> None:

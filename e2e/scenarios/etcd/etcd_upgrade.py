@@ -41,9 +41,9 @@ async def run(report: Report) -> None:
     async with environment(report, meta=1, workers=0) as w:
         with report.step("etcd " + ", ".join(VERSIONS)):
             await w.lab.want(etcd=[f"v{version}" for version in VERSIONS])
-        async with etcd.place(w, NAMESPACE), enough_rights(w):
+        async with etcd.fresh_namespaces(w, NAMESPACE), enough_rights(w):
             with report.step("three members at 3.6.8", "create_s"):
-                await etcd.made(w, NAMESPACE, version="3.6.8")
+                await etcd.create(w, NAMESPACE, version="3.6.8")
             async with writing(w, NAMESPACE, etcd.NAME) as writer:
                 await while_a_follower_is_sick(w, writer)
                 await no_way_down(w)
@@ -116,7 +116,7 @@ async def gate_before_the_next_minor(w: Environment) -> None:
 async def too_old(w: Environment) -> None:
     """Members of 3.5.21 may come up as learners under 3.6: the gate keeps them."""
     with w.report.step("3.5.21 to 3.6.10 is blocked, to 3.7.3 refused"):
-        await etcd.made(w, NAMESPACE, OLD, version="3.5.21", members=1)
+        await etcd.create(w, NAMESPACE, OLD, version="3.5.21", members=1)
         await etcd.refused(w, "skips", NAMESPACE, OLD, version="3.7.3")
         await etcd.change(w, NAMESPACE, OLD, version="3.6.10")
         blocked = etcd.says("UpToDate", "False", "RollBlocked")

@@ -84,7 +84,7 @@ async def run(report: Report) -> None:
             s3 = await w.lab.want_s3()
         s3.make_bucket(BUCKET)
         try:
-            async with etcd.place(w, NAMESPACE), s3proxy.faulty(w.lab, s3) as proxy:
+            async with etcd.fresh_namespaces(w, NAMESPACE), s3proxy.faulty(w.lab, s3) as proxy:
                 begin = datetime.now(UTC)
                 await all_of_it(w, s3, proxy)
                 await nothing_was_refused(w, begin)
@@ -95,7 +95,7 @@ async def run(report: Report) -> None:
 async def all_of_it(w: Environment, s3: S3, proxy: Proxy) -> None:
     """All of it, on one etcd cluster under a writer."""
     store = await etcd.store(w, NAMESPACE, s3, BUCKET, endpoint=proxy.endpoint)
-    await etcd.made(w, NAMESPACE, storage={"size": "2Gi"}, backup={"store": store})
+    await etcd.create(w, NAMESPACE, storage={"size": "2Gi"}, backup={"store": store})
     async with writing(w, NAMESPACE, etcd.NAME) as writer:
         await writer.fill(FILLED)
         await stored_and_proved(w, s3)

@@ -32,9 +32,9 @@ async def run(report: Report) -> None:
 
 
 async def _lose(w: Environment, losses: Sequence[Loss]) -> None:
-    async with etcd.place(w, NAMESPACE):
+    async with etcd.fresh_namespaces(w, NAMESPACE):
         with w.report.step("three members from nothing", "create_s"):
-            await etcd.made(w, NAMESPACE)
+            await etcd.create(w, NAMESPACE)
         async with writing(w, NAMESPACE, etcd.NAME) as writer:
             for loss in losses:
                 await loss(w, writer)

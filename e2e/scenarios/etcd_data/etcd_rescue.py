@@ -48,13 +48,13 @@ async def run(report: Report) -> None:
         s3.make_bucket(BUCKET)
         begin = datetime.now(UTC)
         try:
-            async with etcd.place(w, NAMESPACE):
+            async with etcd.fresh_namespaces(w, NAMESPACE):
                 store = await etcd.store(w, NAMESPACE, s3, BUCKET)
                 await lost_and_restored(w, s3, store)
-            async with etcd.place(w, NAMESPACE):
+            async with etcd.fresh_namespaces(w, NAMESPACE):
                 store = await etcd.store(w, NAMESPACE, s3, BUCKET)
                 await of_two_minds(w, store)
-            async with etcd.place(w, NAMESPACE):
+            async with etcd.fresh_namespaces(w, NAMESPACE):
                 store = await etcd.store(w, NAMESPACE, s3, BUCKET)
                 await asleep_and_awake(w, store)
             await nothing_was_refused(w, begin)
@@ -68,7 +68,7 @@ async def run(report: Report) -> None:
 async def lost_and_restored(w: Environment, s3: S3, store: dict[str, Any]) -> None:
     """Followers that are away return in time; then the data of all members is gone."""
     with w.report.step("three members from nothing", "create_s"):
-        await etcd.made(w, NAMESPACE, backup={"store": store}, recovery=MANUAL)
+        await etcd.create(w, NAMESPACE, backup={"store": store}, recovery=MANUAL)
     async with writing(w, NAMESPACE, etcd.NAME) as writer:
         with w.report.step("two backups are proven, and a newer one turns out to be bad"):
             await proven(w, writer, "one")
@@ -191,7 +191,7 @@ async def goes_on_as(w: Environment, writer: Writer, before: Manifest) -> None:
 
 async def of_two_minds(w: Environment, store: dict[str, Any]) -> None:
     """One of three is a cluster of its own beside the others, and what it holds is to be kept."""
-    before = await etcd.made(w, NAMESPACE, backup={"store": store})
+    before = await etcd.create(w, NAMESPACE, backup={"store": store})
     async with writing(w, NAMESPACE, etcd.NAME) as writer:
         await writer.goes_on(100)
         # As users are told to stop: what one cluster confirms the other does not know.
@@ -201,8 +201,8 @@ async def of_two_minds(w: Environment, store: dict[str, Any]) -> None:
         with w.report.step("a member is forced to be a cluster of its own while the others go on"):
             async with quorum.forced_alone(w, NAMESPACE, alone, others):
                 await disagreement_is_told(w, before)
-                await etcd.answered(w, NAMESPACE, alone, "put", COLOUR, "kept")
-                await etcd.answered(w, NAMESPACE, leader, "put", COLOUR, "lost")
+                await etcd.etcdctl_with_retries(w, NAMESPACE, alone, "put", COLOUR, "kept")
+                await etcd.etcdctl_with_retries(w, NAMESPACE, leader, "put", COLOUR, "lost")
                 await quorum.nothing_happens(w, before, 30)
                 await given_up(w, others)
         with w.report.step("nobody is replaced by the word of the one that is left"):
@@ -248,9 +248,11 @@ async def all_have(w: Environment, colour: str) -> None:
     found = await etcd.get(w, NAMESPACE)
     for member in (m["name"] for m in found["status"]["members"]):
         asked = (COLOUR, "--print-value-only")
-        if (said := (await etcd.answered(w, NAMESPACE, member, "get", *asked)).strip()) != colour:
+        if (
+            said := (await etcd.etcdctl_with_retries(w, NAMESPACE, member, "get", *asked)).strip()
+        ) != colour:
             raise AssertionError(f"{member} has {said!r}, and {colour!r} was to be kept")
-        listed = await etcd.answered(w, NAMESPACE, member, "member", "list")
+        listed = await etcd.etcdctl_with_retries(w, NAMESPACE, member, "member", "list")
         if len(listed.strip().splitlines()) != len(found["status"]["members"]):
             raise AssertionError(f"{member} lists others: {listed}")
 
@@ -260,7 +262,7 @@ async def all_have(w: Environment, colour: str) -> None:
 
 async def asleep_and_awake(w: Environment, store: dict[str, Any]) -> None:
     """It sleeps over a time at which a backup is due; then once more, to be restored as it wakes."""
-    before = await etcd.made(w, NAMESPACE, backup={"store": store})
+    before = await etcd.create(w, NAMESPACE, backup={"store": store})
     async with writing(w, NAMESPACE, etcd.NAME) as writer:
         slot = (datetime.now(UTC) + timedelta(minutes=4)).replace(second=0, microsecond=0)
         schedule = f"{slot.minute} {slot.hour} * * *"

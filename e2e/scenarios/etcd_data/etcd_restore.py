@@ -27,11 +27,11 @@ async def run(report: Report) -> None:
     async with (
         environment(report, meta=1, workers=0) as w,
         etcd.bucket(w, BUCKET) as s3,
-        etcd.place(w, NAMESPACE),
+        etcd.fresh_namespaces(w, NAMESPACE),
         enough_rights(w),
     ):
         store = await etcd.store(w, NAMESPACE, s3, BUCKET)
-        await etcd.made(w, NAMESPACE, backup={"store": store})
+        await etcd.create(w, NAMESPACE, backup={"store": store})
         await in_place(w)
         await a_new_cluster(w, store)
         await refused(w, s3)
@@ -76,7 +76,7 @@ async def a_new_cluster(w: Environment, store: dict[str, object]) -> None:
     }
     for name, source in sources.items():
         with w.report.step(f"a new cluster from a backup, {name}", f"{name}_s"):
-            await etcd.made(w, NAMESPACE, name, members=3, restoreFrom=source)
+            await etcd.create(w, NAMESPACE, name, members=3, restoreFrom=source)
         async with writing(w, NAMESPACE, name, prefix="new/") as writer:
             found = await writer.read("writer/")
             if found["keys"] != there["keys"] or found["revision"] <= there["revision"]:

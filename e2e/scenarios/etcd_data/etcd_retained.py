@@ -24,10 +24,10 @@ async def run(report: Report) -> None:
     async with (
         environment(report, meta=1, workers=0) as w,
         enough_rights(w),
-        etcd.place(w, NAMESPACE),
+        etcd.fresh_namespaces(w, NAMESPACE),
     ):
         with report.step("three members from nothing", "create_s"):
-            first = await etcd.made(w, NAMESPACE, deletionPolicy="Retain")
+            first = await etcd.create(w, NAMESPACE, deletionPolicy="Retain")
         async with writing(w, NAMESPACE, etcd.NAME) as writer:
             await writer.goes_on(200)
             volumes = await deleted(w)

@@ -29,11 +29,11 @@ async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
     async with environment(report, meta=1, workers=0) as w:
         begin = datetime.now(UTC)
-        async with etcd.place(w, NAMESPACE):
+        async with etcd.fresh_namespaces(w, NAMESPACE):
             await quota_full(w)
         async with (
             disruption.small_volumes(w, list(NODES), 3) as volumes,
-            etcd.place(w, NAMESPACE),
+            etcd.fresh_namespaces(w, NAMESPACE),
         ):
             await disk_full(w, volumes)
         await nothing_was_refused(w, begin)
@@ -41,7 +41,7 @@ async def run(report: Report) -> None:
 
 async def quota_full(w: Environment) -> None:
     """History reaches the quota and is freed, more than once if need be."""
-    await etcd.made(
+    await etcd.create(
         w,
         NAMESPACE,
         storage={"size": "1Gi", "quota": QUOTA},
@@ -72,7 +72,7 @@ def calm(obj: Manifest) -> bool:
 
 async def disk_full(w: Environment, volumes: dict[str, disruption.SmallVolume]) -> None:
     """One member's disk takes not a block more."""
-    await etcd.made(w, NAMESPACE, storage={"size": "1Gi", "className": disruption.SMALL})
+    await etcd.create(w, NAMESPACE, storage={"size": "1Gi", "className": disruption.SMALL})
     async with writing(w, NAMESPACE, etcd.NAME, size=8_000) as writer:
         _, others = await etcd.leading(w, NAMESPACE)
         volume = volumes[await disruption.volume_of(w, NAMESPACE, others[0])]

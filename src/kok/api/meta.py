@@ -156,6 +156,14 @@ class Status(ApiModel):
     )
     """The observations behind the phase; `Ready` sums them up."""
 
+    def take_facts(self, other: Self) -> None:
+        """Becomes what another one is, in place, but for what every kind says at the end of a pass:
+        conditions, phase and generation.
+        """
+        facts = other.model_copy(deep=True)
+        for name in type(self).model_fields.keys() - Status.model_fields.keys():
+            setattr(self, name, getattr(facts, name))
+
     def condition(self, type_: str) -> Condition | None:
         """The condition of that type, if there is one."""
         return next((c for c in self.conditions if c.type == type_), None)
@@ -280,10 +288,3 @@ def _conditions(status: Manifest) -> list[Condition]:
         with suppress(ValidationError):
             found.append(Condition.model_validate(one))
     return found
-
-
-class LocalSecret(ApiModel):
-    """A Secret in the same namespace."""
-
-    name: str = Field(max_length=253, min_length=1)
-    """Name of the Secret."""

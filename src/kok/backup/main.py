@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from kok.backup import log
 from kok.backup import spec as specs
 from kok.backup.errors import WorkerError
-from kok.backup.places import Places
+from kok.backup.paths import WorkerPaths
 from kok.backup.reasons import Reason
 from kok.backup.report import Failure, Report
 from kok.runtime.redact import redact_text
@@ -33,23 +33,23 @@ _COMMANDS: dict[specs.Command, tuple[type[BaseModel], str]] = {
 
 def run(command: specs.Command) -> int:
     """Carries a command out as the environment says; returns the exit code."""
-    places = Places.from_environment()
+    paths = WorkerPaths.from_environment()
     text = os.environ.get(specs.SPEC_VARIABLE, "")
-    report = asyncio.run(_until_told(perform(command, text, places)))
+    report = asyncio.run(_until_told(perform(command, text, paths)))
     failure = report.failure
     if failure is None:
         log.info("done", command=command)
     else:
         log.error(failure.message, command=command, reason=failure.reason.value)
     try:
-        places.termination_message.write_text(report.text())
+        paths.termination_message.write_text(report.text())
     except OSError as error:
         # By hand, outside of a container, there is no such file.
         log.warning("the report could not be left", error=str(error), report=report.text())
     return 0 if failure is None else 1
 
 
-async def perform(command: specs.Command, text: str, places: Places) -> Report:
+async def perform(command: specs.Command, text: str, paths: WorkerPaths) -> Report:
     """The report of a command, whatever comes of it; `text` is its spec in JSON.
 
     Cancelling it is how it is told to end: what was begun is taken back before it returns.
@@ -57,7 +57,7 @@ async def perform(command: specs.Command, text: str, places: Places) -> Report:
     model, place = _COMMANDS[command]
     try:
         spec = _parse(model, text)
-        result = await _in_time(_act(command)(spec, places), spec.limits.deadline)
+        result = await _in_time(_act(command)(spec, paths), spec.limits.deadline)
     except WorkerError as error:
         return _failed(error.reason, error.message)
     except asyncio.CancelledError:
@@ -105,7 +105,7 @@ async def _in_time(act: Awaitable[BaseModel], deadline: float) -> BaseModel:
         ) from None
 
 
-def _act(command: specs.Command) -> Callable[[Any, Places], Awaitable[BaseModel]]:
+def _act(command: specs.Command) -> Callable[[Any, WorkerPaths], Awaitable[BaseModel]]:
     # Imported one by one: what talks to etcd costs memory that the others need not pay.
     if command == "backup":
         from kok.backup.commands.backup import backup  # noqa: PLC0415

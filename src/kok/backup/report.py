@@ -65,7 +65,7 @@ class RemoveResult(Model):
     existed: bool
 
 
-class Listed(Model):
+class ListedBackup(Model):
     """One complete backup, in short."""
 
     key: Key
@@ -85,7 +85,7 @@ class ListResult(Model):
     newest: Description | None = None
     doubt: str = ""
     """Why nobody can tell that it is the newest, as a sentence; empty if nothing speaks against it."""
-    backups: list[Listed] = Field(default_factory=list)
+    backups: list[ListedBackup] = Field(default_factory=list)
     """The newest ones that found room, newest first."""
 
 

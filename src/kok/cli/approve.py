@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from kok.api.cluster.cluster import Cluster
 from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
-from kok.cli.identity import Choice
+from kok.cli.identity import KubectlOptions
 from kok.cli.query import FIELD_MANAGER, Refused, admin_kubeconfig, connected
 from kok.kube import kinds
 from kok.kube.budget.limits import TENANT
@@ -28,10 +28,12 @@ from kok.workload import unmanaged_nodes
 from kok.workload.csr import Request, by_node
 
 
-async def approve(cluster: str, node: str, namespace: str | None, choice: Choice) -> list[str]:
+async def approve(
+    cluster: str, node: str, namespace: str | None, options: KubectlOptions
+) -> list[str]:
     """Approves all that a node waits for; names of the requests. Raises `KubeError`."""
-    access = from_kubeconfig(await admin_kubeconfig(cluster, namespace, choice))
-    around = await _around(cluster, namespace, choice)
+    access = from_kubeconfig(await admin_kubeconfig(cluster, namespace, options))
+    around = await _around(cluster, namespace, options)
     for machine in around.machines:
         if machine.node == node:
             raise Refused(
@@ -68,8 +70,8 @@ class _Around:
     addresses: tuple[str, ...]
 
 
-async def _around(cluster: str, namespace: str | None, choice: Choice) -> _Around:
-    async with await connected(choice) as meta:
+async def _around(cluster: str, namespace: str | None, options: KubectlOptions) -> _Around:
+    async with await connected(options) as meta:
         where = namespace or meta.access.namespace or "default"
         found = await meta.get(Cluster.info.kind, cluster, where, unread=FREE_FORM)
         if found is None:

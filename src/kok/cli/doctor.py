@@ -10,19 +10,19 @@ from rich.table import Table
 
 from kok.api.machine.host import AbandonedHost
 from kok.api.names import ABANDONED_HOSTS
-from kok.cli.identity import Choice
+from kok.cli.identity import KubectlOptions
 from kok.cli.query import connected
 from kok.cli.table import age, cell
 from kok.kube import kinds
 from kok.kube.errors import NotFound
 
 
-async def abandoned_hosts(namespace: str, choice: Choice) -> dict[str, AbandonedHost]:
+async def abandoned_hosts(namespace: str, options: KubectlOptions) -> dict[str, AbandonedHost]:
     """The hosts by the IDs of their entries; `namespace` is the operators'.
 
     Raises `NotFound` with a sentence if there is no such list.
     """
-    async with await connected(choice) as kube:
+    async with await connected(options) as kube:
         found = await kube.get(kinds.CONFIGMAP, ABANDONED_HOSTS, namespace)
     if found is None:
         raise NotFound(
@@ -34,14 +34,14 @@ async def abandoned_hosts(namespace: str, choice: Choice) -> dict[str, Abandoned
     return _readable(found.get("data") or {})
 
 
-async def strike_off(namespace: str, ident: str, choice: Choice) -> None:
+async def strike_off(namespace: str, ident: str, options: KubectlOptions) -> None:
     """Takes an entry off the list. Raises `NotFound` with a sentence if there is none."""
-    known = await abandoned_hosts(namespace, choice)
+    known = await abandoned_hosts(namespace, options)
     if ident not in known:
         raise NotFound(
             404, "NotFound", f"no abandoned host has the ID {ident}; kok doctor lists them"
         )
-    async with await connected(choice) as kube:
+    async with await connected(options) as kube:
         change = {"data": {ident: None}}
         await kube.patch(kinds.CONFIGMAP, ABANDONED_HOSTS, namespace, change)
 

@@ -24,7 +24,7 @@ DEFAULT = "~/.kube/config"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class KubectlOptions:
     """What the command line says; empty where it says nothing."""
 
     kubeconfig: str | None = None
@@ -33,28 +33,30 @@ class Choice:
     groups: tuple[str, ...] = ()
 
 
-def from_environment(choice: Choice = Choice(), environ: Mapping[str, str] = os.environ) -> Access:
+def from_environment(
+    options: KubectlOptions = KubectlOptions(), environ: Mapping[str, str] = os.environ
+) -> Access:
     """The kubeconfig that is named, else those of `$KUBECONFIG`, the pod's account, the default.
 
     May run the login plug-in of a kubeconfig. Raises `AccessError`.
     """
-    if choice.groups and not choice.user:
+    if options.groups and not options.user:
         raise AccessError("--as-group needs --as: groups alone are nobody")
     access = None
-    if not (choice.kubeconfig or choice.context):
+    if not (options.kubeconfig or options.context):
         access = in_cluster(environ)
     if access is None:
-        files = choice.kubeconfig or environ.get("KUBECONFIG") or DEFAULT
-        access = from_files(files, choice.context)
-    return acting_as(access, choice)
+        files = options.kubeconfig or environ.get("KUBECONFIG") or DEFAULT
+        access = from_files(files, options.context)
+    return acting_as(access, options)
 
 
-def acting_as(access: Access, choice: Choice) -> Access:
+def acting_as(access: Access, options: KubectlOptions) -> Access:
     """The same identity in the role of another one."""
-    if not choice.user:
+    if not options.user:
         return access
-    groups = (("Impersonate-Group", group) for group in choice.groups)
-    headers = (*access.headers, ("Impersonate-User", choice.user), *groups)
+    groups = (("Impersonate-Group", group) for group in options.groups)
+    headers = (*access.headers, ("Impersonate-User", options.user), *groups)
     return replace(access, headers=headers)
 
 

@@ -17,7 +17,7 @@ from kok.api.unreadable import Unreadable
 from kok.kube.errors import KubeError
 
 if TYPE_CHECKING:
-    from kok.cli.identity import Choice
+    from kok.cli.identity import KubectlOptions
 
 OPERATORS = ("etcd", "cluster", "machine")
 T = TypeVar("T")
@@ -88,8 +88,8 @@ def operator(
     except ValidationError as error:
         wrong = (f"KOK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         fail(f"wrong settings in the environment: {'; '.join(wrong)}")
-    choice = _choice(kubeconfig, context, user, groups)
-    _friendly(lambda: run(specs, settings, from_environment(choice)))
+    options = _choice(kubeconfig, context, user, groups)
+    _friendly(lambda: run(specs, settings, from_environment(options)))
 
 
 @app.command()
@@ -126,8 +126,8 @@ def admin_kubeconfig(
     """Print the admin kubeconfig of a business cluster."""
     from kok.cli import query  # noqa: PLC0415
 
-    choice = _choice(kubeconfig, context, user, groups)
-    text = _friendly(lambda: asyncio.run(query.admin_kubeconfig(cluster, namespace, choice)))
+    options = _choice(kubeconfig, context, user, groups)
+    text = _friendly(lambda: asyncio.run(query.admin_kubeconfig(cluster, namespace, options)))
     sys.stdout.write(text)
 
 
@@ -147,8 +147,8 @@ def status(
     from kok.cli.query import overview  # noqa: PLC0415
     from kok.cli.table import show  # noqa: PLC0415
 
-    choice = _choice(kubeconfig, context, user, groups)
-    rows = _friendly(lambda: asyncio.run(overview(namespace, choice, everywhere=everywhere)))
+    options = _choice(kubeconfig, context, user, groups)
+    rows = _friendly(lambda: asyncio.run(overview(namespace, options, everywhere=everywhere)))
     if not rows:
         typer.echo("no objects of KOK found; look into all namespaces with -A")
         return
@@ -174,11 +174,11 @@ def doctor(
     from kok.cli.doctor import abandoned_hosts, strike_off, table  # noqa: PLC0415
     from kok.cli.table import print_whole  # noqa: PLC0415
 
-    choice = _choice(kubeconfig, context, user, groups)
+    options = _choice(kubeconfig, context, user, groups)
     if cleaned is not None:
-        _friendly(lambda: asyncio.run(strike_off(operators, cleaned, choice)))
+        _friendly(lambda: asyncio.run(strike_off(operators, cleaned, options)))
         return
-    hosts = _friendly(lambda: asyncio.run(abandoned_hosts(operators, choice)))
+    hosts = _friendly(lambda: asyncio.run(abandoned_hosts(operators, options)))
     if not hosts:
         typer.echo("no host was left without a clean-up")
         return
@@ -203,8 +203,8 @@ def approve_node(
     """Approve the serving certificates that a node asks for that belongs to no Machine."""
     from kok.cli.approve import approve  # noqa: PLC0415
 
-    choice = _choice(kubeconfig, context, user, groups)
-    done = _friendly(lambda: asyncio.run(approve(cluster, name, namespace, choice)))
+    options = _choice(kubeconfig, context, user, groups)
+    done = _friendly(lambda: asyncio.run(approve(cluster, name, namespace, options)))
     for request in done:
         typer.echo(plain(f"CertificateSigningRequest {request} of Node {name} is approved"))
 
@@ -217,11 +217,11 @@ def fail(sentence: str) -> NoReturn:
 
 def _choice(
     kubeconfig: str | None, context: str | None, user: str | None, groups: list[str] | None
-) -> Choice:
+) -> KubectlOptions:
     """What the options of a command say of its identity."""
-    from kok.cli.identity import Choice  # noqa: PLC0415
+    from kok.cli.identity import KubectlOptions  # noqa: PLC0415
 
-    return Choice(kubeconfig, context, user, tuple(groups or ()))
+    return KubectlOptions(kubeconfig, context, user, tuple(groups or ()))
 
 
 def _friendly(act: Callable[[], T]) -> T:

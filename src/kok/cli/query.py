@@ -12,12 +12,12 @@ from kok import pki
 from kok.api import KINDS, Cluster, Component
 from kok.api.meta import Kind, Manifest
 from kok.api.names import admin_kubeconfig_secret, context
-from kok.cli.identity import Choice, from_environment
+from kok.cli.identity import KubectlOptions, from_environment
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import ANYTHING
 from kok.kube.errors import KubeError, NotFound, TooLarge
-from kok.kube.objects.machines import some
+from kok.kube.objects.machines import picked
 from kok.kube.objects.ownership import owned_by
 
 # Clusters first, which people ask for; Components only say that their templates can be used.
@@ -42,9 +42,9 @@ class Row:
     age: float | None
 
 
-async def admin_kubeconfig(cluster: str, namespace: str | None, choice: Choice) -> str:
+async def admin_kubeconfig(cluster: str, namespace: str | None, options: KubectlOptions) -> str:
     """The kubeconfig of a business cluster. Raises `NotFound` or `Refused` with a sentence."""
-    async with await connected(choice) as kube:
+    async with await connected(options) as kube:
         where = namespace or kube.access.namespace or "default"
         found = await kube.get(Cluster.info.kind, cluster, where)
         if found is None:
@@ -94,19 +94,19 @@ _ADDRESS = re.compile(r"https://[A-Za-z0-9_.:\[\]-]{1,260}")
 
 
 async def overview(
-    namespace: str | None, choice: Choice, *, everywhere: bool, now: datetime | None = None
+    namespace: str | None, options: KubectlOptions, *, everywhere: bool, now: datetime | None = None
 ) -> list[Row]:
     """All objects of the kinds in `SHOWN`, kind by kind."""
-    async with await connected(choice) as kube:
+    async with await connected(options) as kube:
         where = None if everywhere else namespace or kube.access.namespace or "default"
         at = now or datetime.now(UTC)
         rows = await asyncio.gather(*(_rows(kube, kind, where, at) for kind in SHOWN))
     return [row for some in rows for row in some]
 
 
-async def connected(choice: Choice) -> Kube:
+async def connected(options: KubectlOptions) -> Kube:
     """A client of the meta cluster as whom the command line says; raises `AccessError`."""
-    access = await asyncio.to_thread(from_environment, choice)
+    access = await asyncio.to_thread(from_environment, options)
     return Kube(access, field_manager=FIELD_MANAGER)
 
 
@@ -129,8 +129,8 @@ def _shown(manifest: Manifest) -> Manifest:
     told = [c for c in conditions if _is_ready(c)] if isinstance(conditions, list) else []
     return {
         "kind": manifest["kind"],
-        "metadata": some(manifest["metadata"], ("namespace", "name", "creationTimestamp")),
-        "status": {**some(status, ("phase",)), "conditions": told},
+        "metadata": picked(manifest["metadata"], ("namespace", "name", "creationTimestamp")),
+        "status": {**picked(status, ("phase",)), "conditions": told},
     }
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from kok.etcdclient.model import Alarm, EtcdError, Hash, Listed, MemberStatus, Trouble
+from kok.etcdclient.model import Alarm, EtcdError, Hash, ListedMember, MemberStatus, Trouble
 from kok.versions.number import parse
 
 _UNAVAILABLE, _DEADLINE_EXCEEDED = 14, 4
@@ -64,9 +64,9 @@ def status_of(answer: dict[str, Any]) -> MemberStatus:
     )
 
 
-def listed_of(entry: dict[str, Any]) -> Listed:
+def listed_of(entry: dict[str, Any]) -> ListedMember:
     """One `Member` of the gateway."""
-    return Listed(
+    return ListedMember(
         id=_hex(entry.get("ID")),
         name=str(entry.get("name") or "")[:_LONG],
         peer_urls=_texts(entry.get("peerURLs")),
@@ -75,7 +75,7 @@ def listed_of(entry: dict[str, Any]) -> Listed:
     )
 
 
-def members_of(answer: dict[str, Any]) -> tuple[Listed, ...]:
+def members_of(answer: dict[str, Any]) -> tuple[ListedMember, ...]:
     """A `MemberListResponse` of the gateway."""
     return tuple(listed_of(entry) for entry in list(answer.get("members") or ())[:_MANY])
 

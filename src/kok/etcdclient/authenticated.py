@@ -32,7 +32,7 @@ EFFORT: Final = 1.0
 """Seconds of processor time that one may take; an honest one takes some milliseconds."""
 
 
-class AsUser:
+class AuthenticatedClient:
     """Members of one cluster, asked as the user of the client certificate."""
 
     def __init__(self, credentials: Credentials) -> None:

@@ -23,12 +23,20 @@ from kok.etcdclient.answers import (
     too_much,
 )
 from kok.etcdclient.connection_errors import error_of
-from kok.etcdclient.model import Alarm, Credentials, EtcdError, Hash, Listed, MemberStatus, Trouble
+from kok.etcdclient.model import (
+    Alarm,
+    Credentials,
+    EtcdError,
+    Hash,
+    ListedMember,
+    MemberStatus,
+    Trouble,
+)
 from kok.kube.http import inbound
 from kok.kube.http.access import AccessError, pinned_context
 
 if TYPE_CHECKING:
-    from kok.etcdclient.authenticated import AsUser
+    from kok.etcdclient.authenticated import AuthenticatedClient
 
 T = TypeVar("T")
 DEADLINE = 3.0
@@ -55,7 +63,7 @@ class EtcdClient:
     def __init__(self, credentials: Credentials, *, deadline: float = DEADLINE) -> None:
         """Raises `EtcdError` (`UNTRUSTED`) for credentials that cannot be used."""
         self._name, self._credentials = credentials.server_name, credentials
-        self._as_user: AsUser | None = None
+        self._authenticated: AuthenticatedClient | None = None
         self._timeout = aiohttp.ClientTimeout(total=deadline)
         try:
             context = _context(credentials)
@@ -81,14 +89,14 @@ class EtcdClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """See `__aenter__`."""
+        """Closes all connections, whatever the block ended with."""
         await self._session.close()
 
     async def status(self, address: str) -> MemberStatus:
         """What the member says of itself; it needs no quorum for that."""
         return _read(status_of, await self._ask(address, "maintenance/status", {}))
 
-    async def members(self, address: str) -> tuple[Listed, ...]:
+    async def members(self, address: str) -> tuple[ListedMember, ...]:
         """All members, as a quorum agrees at this moment; fails without one (`NO_QUORUM`)."""
         answer = await self._ask(address, "cluster/member/list", {"linearizable": True})
         return _read(members_of, answer)
@@ -134,7 +142,7 @@ class EtcdClient:
         }
         await self._change(address, "kv/put", body)
 
-    async def add_learner(self, address: str, peer_url: str) -> Listed:
+    async def add_learner(self, address: str, peer_url: str) -> ListedMember:
         """Adds a member that does not vote yet, and returns its entry with its new ID.
 
         The answer may be lost though the member was added: list the members before asking again.
@@ -219,13 +227,13 @@ class EtcdClient:
             raise refusal(answer, response.status)
         return answer
 
-    def _user(self) -> AsUser:
-        if self._as_user is None:
+    def _user(self) -> AuthenticatedClient:
+        if self._authenticated is None:
             # Imported only where it is needed: it brings libcurl along.
-            from kok.etcdclient.authenticated import AsUser  # noqa: PLC0415
+            from kok.etcdclient.authenticated import AuthenticatedClient  # noqa: PLC0415
 
-            self._as_user = AsUser(self._credentials)
-        return self._as_user
+            self._authenticated = AuthenticatedClient(self._credentials)
+        return self._authenticated
 
 
 def _read(reader: Callable[[dict[str, Any]], T], answer: dict[str, Any]) -> T:

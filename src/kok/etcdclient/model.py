@@ -95,7 +95,7 @@ class MemberStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedMember:
     """An entry of the member list that a quorum agrees on."""
 
     id: str

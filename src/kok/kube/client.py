@@ -12,9 +12,9 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.budget.excesses import Excesses
 from kok.kube.budget.limits import META, Limits
-from kok.kube.budget.pass_memory import Holding
+from kok.kube.budget.pass_memory import PassMemory
 from kok.kube.decoding.strip import without_server_fields
-from kok.kube.decoding.truncation import refuse
+from kok.kube.decoding.truncation import refuse_truncated
 from kok.kube.discovery import Discovery
 from kok.kube.errors import (
     AlreadyExists,
@@ -22,17 +22,17 @@ from kok.kube.errors import (
     KubeError,
     NotFound,
     Unreachable,
-    lean,
+    without_traceback,
 )
 from kok.kube.http import access as access_
 from kok.kube.http.access import Access
-from kok.kube.http.cache import Remembered
+from kok.kube.http.cache import BoundedCache
 from kok.kube.http.paths import object_path, selector
 from kok.kube.http.session import CONNECTIONS
 from kok.kube.http.transport import Observer, Transport
 from kok.kube.lists.collect import collected
 from kok.kube.lists.pages import has_metadata
-from kok.kube.objects.foreign_fields import Contest
+from kok.kube.objects.foreign_fields import RemovalLimit
 from kok.kube.watch import WatchEvent, watch
 
 ACCEPTED = 2 * 2**20
@@ -85,11 +85,11 @@ class Kube:
         """Called when what a watch is sent becomes too large to be read, and when it no longer is."""
         self._guard: Guard | None = None
         self._discovery = Discovery(partial(self._send, "GET"))
-        self.accepted: Remembered[str, frozenset[str]] = Remembered(ACCEPTED)
+        self.accepted: BoundedCache[str, frozenset[str]] = BoundedCache(ACCEPTED)
         """Differences that `kok.kube.apply.serverside` found the server to insist on, by object UID."""
-        self.contest = Contest()
+        self.removals = RemovalLimit()
         """How often `kok.kube.apply.serverside` took out what others added to our objects."""
-        self.holding: Holding | None = None
+        self.memory: PassMemory | None = None
         """What is told of all that is read, if anybody wants to know."""
         self.postponed: list[float] = []
         """Seconds after which something is to be looked at again that `kok.kube.apply.serverside` left."""
@@ -105,7 +105,7 @@ class Kube:
         connections: int = CONNECTIONS,
         limits: Limits = META,
     ) -> Self:
-        """The current context of a kubeconfig (text or parsed); see `kok.kube.http.access`."""
+        """A client by the current context of a kubeconfig, text or parsed. Raises `AccessError`."""
         access = access_.from_kubeconfig(kubeconfig)
         return cls(
             access,
@@ -126,7 +126,7 @@ class Kube:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """See `close`."""
+        """Closes all connections, whatever the block ended with."""
         await self.close()
 
     async def close(self) -> None:
@@ -161,13 +161,13 @@ class Kube:
         other.__dict__["_guard"] = guard
         return other
 
-    def apart(self, holding: Holding | None = None) -> Self:
+    def apart(self, memory: PassMemory | None = None) -> Self:
         """The same client, sharing its connections, with `postponed` of its own.
 
-        `holding` counts what `get` and `list` return, and ends them once that is too much.
+        `memory` counts what `get` and `list` return, and ends them once that is too much.
         """
         other = copy.copy(self)
-        other.__dict__["holding"] = holding
+        other.__dict__["memory"] = memory
         other.__dict__["postponed"] = []
         return other
 
@@ -198,8 +198,8 @@ class Kube:
         self._refuse_cut(found, unread)
         kept = found if keep is None else keep(found)
         del found
-        if self.holding is not None:
-            self.holding.take([kept])
+        if self.memory is not None:
+            self.memory.take([kept])
         return kept
 
     async def list(
@@ -236,11 +236,11 @@ class Kube:
                 most=most,
                 bare=bare,
                 refuse=partial(self._refuse_cut, unread=unread),
-                holding=None if shared or namespace is None else self.holding,
+                memory=None if shared or namespace is None else self.memory,
             )
         except KubeError as error:
             self._excesses.account(path, error)
-            raise lean(error) from None
+            raise without_traceback(error) from None
         self._excesses.account(path, None)
         return found
 
@@ -252,7 +252,7 @@ class Kube:
         labels: Mapping[str, str] | str | None = None,
         fields: Mapping[str, str] | str | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
-        """What is there (`ADDED`) and then every change, for ever; see `kok.kube.watch`."""
+        """What is there (`ADDED`) and then every change, for ever; failures are retried, not raised."""
         return watch(
             self._transport,
             kind,
@@ -392,14 +392,14 @@ class Kube:
             )
         except KubeError as error:
             self._excesses.account(path, error)
-            raise lean(error) from None
+            raise without_traceback(error) from None
         self._excesses.account(path, None)
         return answer
 
     def _refuse_cut(self, found: Manifest, unread: Collection[str]) -> None:
         """A server whose objects are not cut here may write that mark itself: it means nothing."""
         if self._transport.limits.cuts:
-            refuse(found, unread)
+            refuse_truncated(found, unread)
 
     def _heed(self, watch: str, error: KubeError | None) -> None:
         """Nobody asks a watch how it is, hence `turned`."""

@@ -101,7 +101,7 @@ class Barred(Unreachable):
 
     @property
     def told(self) -> str:
-        """See `KubeError`."""
+        """What became of the server, to be put behind its name: that it is not asked, and why."""
         return f"is not asked: {self.message}"
 
 
@@ -113,14 +113,14 @@ class TooLarge(Unreachable):
 
     @property
     def told(self) -> str:
-        """See `KubeError`."""
+        """What became of the server, to be put behind its name: that it is not read, and why."""
         return f"is not read: {self.message}"
 
 
 E = TypeVar("E", bound=BaseException)
 
 
-def lean(error: E) -> E:
+def without_traceback(error: E) -> E:
     """The same error without the calls that it came through, to be raised anew.
 
     They hold on to answers that were read or parsed there, for as long as somebody keeps the error.

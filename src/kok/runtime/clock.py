@@ -28,15 +28,15 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
-        """See `Clock`."""
+        """The machine's wall-clock time in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """See `Clock`."""
+        """Seconds since some moment before the process began; no change of the clock moves it."""
         return time.monotonic()
 
     async def wait(self, event: asyncio.Event, timeout: float) -> bool:
-        """See `Clock`."""
+        """Waits until the event is set (True) or `timeout` seconds have passed (False)."""
         if event.is_set():
             return True
         try:
@@ -56,15 +56,15 @@ class FakeClock:
         self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
-        """See `Clock`."""
+        """The start, in UTC, and the seconds by which the clock was moved."""
         return self._start + timedelta(seconds=self._passed)
 
     def monotonic(self) -> float:
-        """See `Clock`."""
+        """Seconds by which the clock was moved."""
         return self._passed
 
     async def wait(self, event: asyncio.Event, timeout: float) -> bool:
-        """See `Clock`."""
+        """Waits until the event is set (True) or `advance` has moved the clock so far (False)."""
         if event.is_set() or timeout <= 0:
             await asyncio.sleep(0)
             return event.is_set()

@@ -17,7 +17,7 @@ WORDS: Final = 300
 _words: dict[str, set[str]] = {}
 
 
-def few(label: str, word: str) -> str:
+def bounded_label(label: str, word: str) -> str:
     """A word as the value of a label, or `Other` once there are too many.
 
     A series is never forgotten. Whatever a word comes from, it may make no more than so many.
@@ -34,7 +34,7 @@ def reason_of(error: Exception, reason: str) -> str:
 
     Of an API's refusal that is its class: a business cluster's may give any reason it likes.
     """
-    return type(error).__name__ if isinstance(error, KubeError) else few("reason", reason)
+    return type(error).__name__ if isinstance(error, KubeError) else bounded_label("reason", reason)
 
 
 PASSES = Counter("kok_passes", "Passes by how they ended.", ["operator", "kind", "end"])

@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from kok.api.fields import Toleration
 from kok.api.meta import Manifest
 from kok.kube.http.access import in_pod
-from kok.kube.objects.addresses import address, holding, network
+from kok.kube.objects.addresses import address, enclosing_range, network
 
 FORBIDDEN: Final = (
     "0.0.0.0/8",
@@ -140,7 +140,7 @@ def wrong_toleration(
 
 def wrong_address(policies: Policies, host: str, field: str) -> str | None:
     """Whether a host's address is forbidden; a name is judged when it is resolved."""
-    closed = holding(host, policies.forbidden_ranges)
+    closed = enclosing_range(host, policies.forbidden_ranges)
     if closed is None:
         return None
     return f"{field}: {host} lies in {closed}, which is forbidden by {BY}; write another address"
@@ -162,7 +162,7 @@ def wrong_ssh_address(policies: Policies, host: str, field: str) -> str | None:
     allowed = policies.allowed_ssh_ranges
     if allowed is None or address(host) is None:
         return None
-    if holding(host, allowed, dressed=False) is not None:
+    if enclosing_range(host, allowed, dressed=False) is not None:
         return None
     return f"{field}: {host} is not allowed by {BY}; {_choice('ranges', allowed)}"
 

@@ -36,7 +36,7 @@ from tests.integration.backup.servers import (
 from kok.backup import spec
 from kok.backup.commands.member import Member
 from kok.backup.main import perform
-from kok.backup.places import ROOT_VARIABLE, Places
+from kok.backup.paths import ROOT_VARIABLE, WorkerPaths
 from kok.backup.reasons import Reason
 from kok.backup.report import BackupResult, Report
 from kok.backup.stores.s3 import http
@@ -92,13 +92,13 @@ async def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Proxy]
 class Desk:
     """What a test of the worker needs."""
 
-    places: Places
+    paths: WorkerPaths
     s3: S3
     bucket: str
 
     def secret(self, path: object, name: str, content: bytes | str) -> None:
         """Puts a file where a Secret is mounted."""
-        file = self.places.below(str(path)) / name
+        file = self.paths.below(str(path)) / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
 
@@ -128,7 +128,7 @@ class Desk:
 
     async def run(self, command: spec.Command, given: dict[str, Any]) -> Report:
         """A command's report."""
-        return await perform(command, json.dumps(given), self.places)
+        return await perform(command, json.dumps(given), self.paths)
 
     async def stored(self, given: dict[str, Any]) -> BackupResult:
         """A backup that went well."""
@@ -164,14 +164,14 @@ class Desk:
         self, command: str, given: dict[str, Any], *before: str
     ) -> asyncio.subprocess.Process:
         """The command as its container runs it, after what stands `before` it."""
-        self.places.termination_message.parent.mkdir(parents=True, exist_ok=True)
+        self.paths.termination_message.parent.mkdir(parents=True, exist_ok=True)
         return await asyncio.create_subprocess_exec(
             *(*before, sys.executable, "-c", "from kok.cli.main import app; app()"),
             *("etcd-worker", command),
             env={
                 "PATH": "/usr/bin:/bin",
                 "PYTHONPATH": str(ROOT / "src"),
-                ROOT_VARIABLE: str(self.places.root),
+                ROOT_VARIABLE: str(self.paths.root),
                 spec.SPEC_VARIABLE: json.dumps(given),
             },
             stdout=asyncio.subprocess.PIPE,
@@ -179,7 +179,7 @@ class Desk:
 
     def report(self) -> Report:
         """What a process left as its termination message."""
-        text = self.places.termination_message.read_text()
+        text = self.paths.termination_message.read_text()
         assert len(text.encode()) <= 4096
         found = Report.parse(text)
         assert found is not None, text
@@ -189,12 +189,12 @@ class Desk:
 @pytest.fixture
 def desk(s3: S3, bucket: str, tmp_path: Path) -> Iterator[Desk]:
     """See `Desk`; the store's Secrets are mounted, and the volumes are there."""
-    one = Desk(Places(tmp_path), s3, bucket)
+    one = Desk(WorkerPaths(tmp_path), s3, bucket)
     one.secret(spec.S3_CREDENTIALS, spec.S3_ACCESS_KEY_ID, s3.access_key)
     one.secret(spec.S3_CREDENTIALS, spec.S3_SECRET_ACCESS_KEY, s3.secret_key + "\n")
     one.secret(spec.S3_CA, spec.S3_CA_FILE, s3.ca)
     for volume in (spec.DIRECTORY, spec.VOLUME):
-        one.places.below(volume).mkdir(parents=True)
+        one.paths.below(volume).mkdir(parents=True)
     yield one
     shutil.rmtree(tmp_path, ignore_errors=True)
 

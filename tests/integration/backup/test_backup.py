@@ -77,7 +77,7 @@ async def test_a_fetched_backup_restores_to_what_was_there(
     snapshot = content(fetched.path)
     assert (stored == snapshot) is not encrypted
     assert fetched.size == len(snapshot) == taken.description.snapshot_size
-    assert names(desk.places.volume) == ["snapshot.db"]
+    assert names(desk.paths.volume) == ["snapshot.db"]
     data = tmp_path / "restored"
     restore(fetched.path, data)
     with etcd(tmp_path / "throwaway", tls=False, data=data) as one:
@@ -105,7 +105,7 @@ async def test_a_volume_serves_as_well(desk: Desk, plain: Etcd) -> None:
     fetched = (await desk.run("fetch", given)).fetch
     assert fetched is not None
     assert content(fetched.path) == content(taken.location)
-    folder = desk.places.below(spec.DIRECTORY) / "backups/team-a/shop"
+    folder = desk.paths.below(spec.DIRECTORY) / "backups/team-a/shop"
     assert len(names(folder)) == 2
     assert {file.stat().st_mode & 0o077 for file in folder.iterdir()} == {0}
     for existed in (True, False):

@@ -261,7 +261,7 @@ async def test_a_full_disk_is_told_and_leaves_no_file(desk: Desk, plain: Etcd) -
     failure = desk.report().failure
     assert failure is not None
     assert failure.reason is Reason.STORE_FULL
-    assert not [p for p in desk.places.below(spec.DIRECTORY).rglob("*") if p.is_file()]
+    assert not [p for p in desk.paths.below(spec.DIRECTORY).rglob("*") if p.is_file()]
 
 
 def damage(server: S3, bucket: str, key: str, how: str) -> None:
@@ -305,7 +305,7 @@ async def test_a_damaged_backup_is_not_fetched(
 
     if not (encrypted and how == "cut"):  # the end of what is encrypted is missed even earlier
         assert found is reason, message
-    assert not list(desk.places.volume.iterdir())
+    assert not list(desk.paths.volume.iterdir())
     if "describe" in how:
         # Who knows the SHA-256 needs no description.
         report = await desk.run("fetch", {**given, "sha256": taken.description.sha256})
@@ -343,7 +343,7 @@ async def test_an_encrypted_backup_cannot_be_told_younger_than_it_is(
     taken = await desk.stored(desk.backup(plain, encryptionKey="k"))
     fetch = {"store": desk.store().manifest(), "key": KEY, "encrypted": True}
     assert (await desk.run("fetch", fetch)).fetch is not None
-    store = desk.places.store(desk.store(), spec.Limits())
+    store = desk.paths.store(desk.store(), spec.Limits())
     later = taken.description.model_copy(update={"created": datetime(2099, 1, 1, tzinfo=UTC)})
     await catalog.describe(store, later)
     await store.close()
@@ -363,4 +363,4 @@ async def test_without_its_key_an_encrypted_backup_stays_closed(desk: Desk, plai
 
     assert reason is Reason.KEY_MISSING
     assert "kkkk" not in message
-    assert not list(desk.places.volume.iterdir())
+    assert not list(desk.paths.volume.iterdir())

@@ -26,8 +26,9 @@ from kok.operators.cluster.businesscluster.apply import apply_all
 from kok.operators.cluster.businesscluster.connections import WORKING
 from kok.operators.cluster.cluster.render import bootstrap
 from kok.operators.cluster.naming import LABEL_ADDON
-from kok.operators.machine.node.tenants import Pulse, Tenant
+from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.runtime.controller.errors import ReconcileStop
+from kok.workload.availability import Availability
 
 OBJECTS = 60
 KINDS = 40
@@ -74,14 +75,16 @@ async def nodes(kube: Kube) -> str:
 
     Machines are woken by either.
     """
-    tenant = Tenant("", kube, Pulse(asyncio.get_running_loop().time))
+    connection = ClusterConnection("", kube, Availability(asyncio.get_running_loop().time))
     woken = asyncio.Event()
-    tenant.on_node("n", "a Machine", woken.set)
-    while not tenant.synced.is_set() and tenant.excess is None:
+    connection.on_node("n", "a Machine", woken.set)
+    while not connection.synced.is_set() and connection.state().excess is None:
         await woken.wait()
         woken.clear()
-    found = f"{len(tenant.nodes)} nodes, whole: {all(n.whole for n in tenant.nodes.values())}"
-    await tenant.close()
+    found = (
+        f"{len(connection.nodes)} nodes, whole: {all(n.whole for n in connection.nodes.values())}"
+    )
+    await connection.close()
     return found
 
 

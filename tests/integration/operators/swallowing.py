@@ -21,7 +21,8 @@ from kok.kube.http.access import Access
 from kok.operators.cluster.businesscluster.connections import WORKING
 from kok.operators.cluster.businesscluster.watches import Watches
 from kok.operators.cluster.naming import LABEL_ADDON
-from kok.operators.machine.node.tenants import Pulse, Tenant
+from kok.operators.machine.node.cluster_connections import ClusterConnection
+from kok.workload.availability import Availability
 
 PATIENCE = 30.0
 """Seconds for one request."""
@@ -46,11 +47,15 @@ class Cluster:
 
     def __init__(self, server: str) -> None:
         access, loop = Access(server=server), asyncio.get_running_loop()
-        pulse = Pulse(loop.time)
+        availability = Availability(loop.time)
         machine = Kube(
-            access, field_manager="m", timeout=PATIENCE, observer=pulse.observe, limits=TENANT
+            access,
+            field_manager="m",
+            timeout=PATIENCE,
+            observer=availability.observe,
+            limits=TENANT,
         )
-        self.machine = Tenant("", machine, pulse)
+        self.machine = ClusterConnection("", machine, availability)
         self.kube = Kube(
             access, field_manager="c", timeout=PATIENCE, connections=WORKING, limits=TENANT
         )
@@ -93,7 +98,7 @@ async def main(servers: list[str]) -> None:
     told = {
         "memory": the_most_memory(),
         "excess": [cluster.excess for cluster in clusters],
-        "known": [cluster.machine.known for cluster in clusters],
+        "known": [cluster.machine.state().nodes_known for cluster in clusters],
     }
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()

@@ -168,8 +168,8 @@ def doll_operator() -> OperatorSpec:
 
 
 if __name__ == "__main__":
-    from kok.cli.identity import Choice, from_environment
+    from kok.cli.identity import KubectlOptions, from_environment
     from kok.runtime.process.main import run
     from kok.runtime.settings import Settings
 
-    run([operator()], Settings(), from_environment(Choice()))
+    run([operator()], Settings(), from_environment(KubectlOptions()))

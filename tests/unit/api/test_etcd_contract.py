@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kok.api import EtcdCluster, conditions
-from kok.api.etcd.contract import EtcdContract, Restoring, Said
+from kok.api.etcd.contract import ContractCondition, EtcdContract, Restoring
 from kok.api.etcd.status import EtcdCARotation, EtcdHibernation, EtcdRestored
 from kok.operators.etcd import reasons
 
@@ -37,7 +37,7 @@ def test_what_is_written_by_the_model_is_read() -> None:
 
     assert (found.version, found.told_to_sleep, found.is_asleep) == ("3.6.10", True, True)
     assert (found.restored, found.clients, found.restoring) == ("u-1", "both", None)
-    assert found.said["Available"] == Said(False, "Hibernated", "asleep")
+    assert found.conditions["Available"] == ContractCondition(False, "Hibernated", "asleep")
     assert found.serves
 
 

@@ -17,7 +17,7 @@ from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
 from typer.testing import CliRunner
 
-from kok.cli.identity import Choice, from_environment, from_files
+from kok.cli.identity import KubectlOptions, from_environment, from_files
 from kok.cli.main import app
 from kok.kube import kinds
 from kok.kube.client import Kube
@@ -116,7 +116,7 @@ def test_several_files_are_one_and_the_first_names_the_context(tmp_path: Path) -
     )
     merged = f"{tmp_path / 'none'}{os.pathsep}{files}"
     assert from_environment(environ={"KUBECONFIG": merged}).server == "https://first"
-    other = from_environment(Choice(context="second"), {"KUBECONFIG": merged})
+    other = from_environment(KubectlOptions(context="second"), {"KUBECONFIG": merged})
     assert (other.server, token(other)) == ("https://second", "second")
 
 
@@ -130,7 +130,10 @@ def test_certificates_may_be_inline_or_in_files_beside_it(tmp_path: Path) -> Non
 def test_a_named_kubeconfig_goes_before_all_others(tmp_path: Path) -> None:
     path = written(tmp_path / "config", config(token="t"))
     environ = {"KUBECONFIG": "/nowhere", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
-    assert from_environment(Choice(kubeconfig=path), environ).server == "https://api.example:6443"
+    assert (
+        from_environment(KubectlOptions(kubeconfig=path), environ).server
+        == "https://api.example:6443"
+    )
 
 
 def test_without_any_cluster_the_way_out_is_named(tmp_path: Path) -> None:
@@ -159,14 +162,14 @@ def test_an_unusable_kubeconfig_is_refused_with_a_sentence(
 
 def test_somebody_may_act_as_another(tmp_path: Path) -> None:
     path = written(tmp_path / "config", config(token="t"))
-    access = from_environment(Choice(path, user="jane", groups=("a", "b")))
+    access = from_environment(KubectlOptions(path, user="jane", groups=("a", "b")))
     assert access.headers == (
         ("Impersonate-User", "jane"),
         ("Impersonate-Group", "a"),
         ("Impersonate-Group", "b"),
     )
     with pytest.raises(AccessError, match="--as-group needs --as"):
-        from_environment(Choice(path, groups=("a",)))
+        from_environment(KubectlOptions(path, groups=("a",)))
 
 
 def test_an_operator_in_its_pod_loads_nothing_of_it() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from kok.etcdclient import authenticated
 from kok.etcdclient.grpc import Call
-from kok.kube.budget.cpu_shares import NAMESPACE, Shares
+from kok.kube.budget.cpu_shares import NAMESPACE, CpuShares
 
 
 class Slow:
@@ -49,7 +49,7 @@ async def owed(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     def served(_: Any, namespace: str, seconds: float) -> None:
         found[namespace] = found.get(namespace, 0.0) + seconds
 
-    monkeypatch.setattr(Shares, "served", served)
+    monkeypatch.setattr(CpuShares, "served", served)
     return found
 
 

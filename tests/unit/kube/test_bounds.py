@@ -14,12 +14,12 @@ from tests.unit.fakeapi import FakeApi, refusal
 
 from kok.kube import kinds
 from kok.kube import watch as watching
-from kok.kube.apply.untrusted import settle
-from kok.kube.budget.in_flight import Reading
+from kok.kube.apply.untrusted import apply_untrusted
+from kok.kube.budget.in_flight import AnswersInFlight
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
-from kok.kube.errors import KubeError, NotFound, Unreachable, lean
-from kok.kube.http.cache import Remembered
+from kok.kube.errors import KubeError, NotFound, Unreachable, without_traceback
+from kok.kube.http.cache import BoundedCache
 from kok.workload.csr import REQUESTS_MOST, Pending
 
 SMALL = replace(TENANT, items=50, known=10_000, page=8)
@@ -104,13 +104,13 @@ async def test_an_object_that_is_there_is_not_sent_again(api: FakeApi, tenant: K
     def data(live: dict[str, Any]) -> Any:
         return live["data"]["a"]
 
-    assert await settle(tenant, intent, data) == "b"
+    assert await apply_untrusted(tenant, intent, data) == "b"
     writes = len(api.writes)
-    assert await settle(tenant, intent, data) == "b"
+    assert await apply_untrusted(tenant, intent, data) == "b"
     assert len(api.writes) == writes
     path = "/api/v1/namespaces/ns/configmaps/one"
     api.put(path, {**intent, "metadata": {"finalizers": [{}, []]}, "data": {"a": "c"}})
-    assert await settle(tenant, intent, data) == "b"
+    assert await apply_untrusted(tenant, intent, data) == "b"
 
 
 async def test_what_a_server_insists_on_is_remembered_within_bounds(
@@ -130,12 +130,12 @@ async def test_what_a_server_insists_on_is_remembered_within_bounds(
     meta = {"name": "one", "namespace": "ns"}
     intent = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
     for _ in range(40):
-        await settle(tenant, intent, lambda _: None)
+        await apply_untrusted(tenant, intent, lambda _: None)
     assert 0 < len(tenant.accepted) < 20
 
 
 async def test_beyond_a_sum_only_the_oldest_answer_is_read() -> None:
-    reading, order = Reading(100), []
+    reading, order = AnswersInFlight(100), []
 
     async def read(name: str, pieces: int, begun: asyncio.Event) -> None:
         with reading.one() as answer:
@@ -153,7 +153,7 @@ async def test_beyond_a_sum_only_the_oldest_answer_is_read() -> None:
 
 
 def test_the_oldest_is_forgotten_where_all_take_too_much() -> None:
-    known: Remembered[str, frozenset[str]] = Remembered(2000)
+    known: BoundedCache[str, frozenset[str]] = BoundedCache(2000)
     for number in range(10):
         known[str(number)] = frozenset({"x" * 100})
     assert list(known)[-1] == "9"
@@ -191,5 +191,5 @@ def test_an_error_keeps_nothing_of_where_it_came_from() -> None:
     try:
         fail()
     except Unreachable as error:
-        bare = lean(error)
+        bare = without_traceback(error)
     assert (bare.__cause__, bare.__context__, bare.__traceback__) == (None, None, None)

@@ -27,8 +27,10 @@ def test_an_apis_words_are_no_labels() -> None:
 def test_a_label_has_so_many_words_at_most() -> None:
     told = Wait("NoEtcd", "waits")
     assert metrics.reason_of(told, told.reason) == "NoEtcd"
-    found = {metrics.few("reason", f"Word{number}") for number in range(10 * metrics.WORDS)}
+    found = {
+        metrics.bounded_label("reason", f"Word{number}") for number in range(10 * metrics.WORDS)
+    }
     assert len(found) == metrics.WORDS
     assert metrics.OTHER in found
     assert metrics.reason_of(told, told.reason) == "NoEtcd", "known ones stay"
-    assert metrics.few("another", "Word") == "Word"
+    assert metrics.bounded_label("another", "Word") == "Word"

@@ -14,7 +14,7 @@ from kok.runtime.clock import FakeClock
 from kok.runtime.controller.outcome import Outcome
 from kok.runtime.controller.passes import Passes, Tools
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
-from kok.runtime.fairness.memory import Rooms
+from kok.runtime.fairness.memory import MemoryTurns
 from kok.runtime.settings import Settings
 
 WIDGET = Kind("kok.dev", "v1alpha1", "Widget", "widgets")
@@ -100,7 +100,7 @@ def widget(**changes: Any) -> dict[str, Any]:
 class Bench:
     """A Widget in an API server in memory and passes over it."""
 
-    def __init__(self, api: FakeApi, kube: Kube, rooms: Rooms | None = None) -> None:
+    def __init__(self, api: FakeApi, kube: Kube, memory_turns: MemoryTurns | None = None) -> None:
         self.api = api
         self.clock = FakeClock()
         self.reconciler = Scripted()
@@ -112,7 +112,7 @@ class Bench:
             recorder=Recorder(kube, "kok-test", self.clock.now),
             clock=self.clock,
             settings=self.settings,
-            rooms=rooms or Rooms(),
+            memory_turns=memory_turns or MemoryTurns(),
         )
         self.passes = Passes(self.reconciler, tools)
 

@@ -6,10 +6,9 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
+from kok import addons
 from kok.api.fields import FreeForm, ObjectName, immutable, rule, rules
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
-
-BUILTIN_ADDONS = ("coredns", "kube-proxy", "flannel")
 
 
 class AddonSource(ApiModel):
@@ -31,9 +30,9 @@ class AddonSource(ApiModel):
         json_schema_extra=rules(
             rule(
                 "'spec.source.builtin: ' + self + ' is not known; write one of "
-                + ", ".join(BUILTIN_ADDONS)
+                + ", ".join(addons.NAMES)
                 + "'",
-                "self in [" + ", ".join(f"'{a}'" for a in BUILTIN_ADDONS) + "]",
+                "self in [" + ", ".join(f"'{a}'" for a in addons.NAMES) + "]",
                 expression=True,
             )
         ),

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from kok import addons
 from kok.api.cluster.etcd import ClusterEtcd
 from kok.api.cluster.managedflags import unmanaged
 from kok.api.cluster.status import ClusterStatus
@@ -32,7 +33,7 @@ from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, kok_k
 from kok.api.versionrules import cluster_downgrade, cluster_upgrade, kubernetes_version
 
 NAME_MAX = 40
-DEFAULT_ADDONS = ("coredns", "kube-proxy", "flannel")
+_ADDONS = " or ".join([", ".join(addons.NAMES[:-1]), addons.NAMES[-1]])
 
 
 class Endpoint(ApiModel):
@@ -207,17 +208,17 @@ class ClusterAddon(ApiModel):
 
     name: str = Field(
         max_length=40,
+        description=f"Name of a built-in addon: {_ADDONS}.",
         json_schema_extra=rules(
             rule(
                 "'spec.addons: ' + self + ' is not built in; write "
-                + " or ".join([", ".join(DEFAULT_ADDONS[:-1]), DEFAULT_ADDONS[-1]])
+                + _ADDONS
                 + ", and create an Addon object for manifests of your own'",
-                f"self in {list(DEFAULT_ADDONS)}",
+                f"self in {list(addons.NAMES)}",
                 expression=True,
             )
         ),
     )
-    """Name of a built-in addon: coredns, kube-proxy or flannel."""
     enabled: bool = True
     """`false` leaves out an addon that comes by default."""
     values: FreeForm = Field(default_factory=dict)
@@ -253,9 +254,9 @@ class ClusterSpec(ApiModel):
     addons: list[ClusterAddon] = Field(
         default_factory=list,
         max_length=32,
+        description=f"Changes to the default set of addons ({', '.join(addons.DEFAULTS)}).",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    """Changes to the default set of addons (coredns, kube-proxy, flannel)."""
     images: Images = Field(default_factory=Images)
     """Where images of the control plane and of built-in addons come from."""
     egress: list[CIDR] = Field(

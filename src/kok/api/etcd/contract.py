@@ -16,7 +16,7 @@ from kok.api.meta import Manifest
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ContractCondition:
     """One condition, as far as anybody else is concerned."""
 
     holds: bool
@@ -54,7 +54,7 @@ class EtcdContract:
     """UID of the EtcdRestore from which its data comes."""
     clients: str | None = None
     """What API servers are to be restarted for, since its CA is or was rotated."""
-    said: Mapping[str, Said] = field(default_factory=dict)
+    conditions: Mapping[str, ContractCondition] = field(default_factory=dict)
     """Conditions by type."""
 
     @classmethod
@@ -74,14 +74,14 @@ class EtcdContract:
             else None,
             restored=_text(_map(status, "restored"), "uid"),
             clients=_text(_map(status, "caRotation"), "clients"),
-            said=_conditions(status.get("conditions")),
+            conditions=_conditions(status.get("conditions")),
         )
 
     @property
     def serves(self) -> bool:
         """Whether an API server that starts now finds etcd at its first try."""
         return any(
-            type_ in self.said and self.said[type_].holds
+            type_ in self.conditions and self.conditions[type_].holds
             for type_ in (conditions.AVAILABLE, conditions.READY)
         )
 
@@ -91,10 +91,10 @@ class EtcdContract:
         return self.hibernation == "Asleep"
 
 
-def _conditions(found: Any) -> dict[str, Said]:
+def _conditions(found: Any) -> dict[str, ContractCondition]:
     listed = found if isinstance(found, list) else ()
     return {
-        str(one.get("type")): Said(
+        str(one.get("type")): ContractCondition(
             one.get("status") == "True", _text(one, "reason") or "", _text(one, "message") or ""
         )
         for one in listed

@@ -20,20 +20,20 @@ from datetime import UTC, datetime
 
 from kok.backup import log
 from kok.backup.commands import catalog
+from kok.backup.commands.earlier_attempt import earlier_attempt
 from kok.backup.commands.member import Member
 from kok.backup.commands.progress import Progress
-from kok.backup.commands.retake import earlier
 from kok.backup.description import Contents, Description, Encryption, key_of_try
 from kok.backup.encryption import sealing
-from kok.backup.encryption.encryption import Encryptor, Whose, read_key
+from kok.backup.encryption.encryption import Binding, Encryptor, read_key
 from kok.backup.errors import WorkerError
-from kok.backup.places import Places
+from kok.backup.paths import WorkerPaths
 from kok.backup.reasons import Reason
 from kok.backup.report import BackupResult
 from kok.backup.spec import BackupSpec
 from kok.backup.stores.store import Content, Store
-from kok.backup.stream.pipe import Outgoing, Seen
 from kok.backup.stream.snapshot import Block
+from kok.backup.stream.transfer import Digest, Upload
 from kok.etcdclient.model import Hash
 
 _TAKE_BACK = 20.0
@@ -42,7 +42,7 @@ _CLEARED = 5
 """So many tries before this one are cleared up after: each has done so itself."""
 
 
-async def backup(spec: BackupSpec, places: Places) -> BackupResult:
+async def backup(spec: BackupSpec, paths: WorkerPaths) -> BackupResult:
     """The command. Raises `WorkerError`; then nothing of it lies under the key.
 
     Of a Job that was made twice the second pod finds the first one's work and reads it again. One
@@ -50,12 +50,12 @@ async def backup(spec: BackupSpec, places: Places) -> BackupResult:
     back no more than its own.
     """
     progress = Progress()
-    store = places.store(spec.store, spec.limits)
+    store = paths.store(spec.store, spec.limits)
     try:
         await _clear(store, spec, described=False)
-        description = await earlier(store, spec, places, progress)
+        description = await earlier_attempt(store, spec, paths, progress)
         if description is None:
-            description, mark = await _take(spec, places, store, progress)
+            description, mark = await _take(spec, paths, store, progress)
             try:
                 await _read_back(store, description, progress)
                 await _alone(store, spec.key, mark)
@@ -98,17 +98,17 @@ async def _alone(store: Store, key: str, mark: str | None = None) -> None:
 
 
 async def _take(
-    spec: BackupSpec, places: Places, store: Store, progress: Progress
+    spec: BackupSpec, paths: WorkerPaths, store: Store, progress: Progress
 ) -> tuple[Description, str]:
     """What was stored, and by which mark it is known."""
-    key = spec.encryption_key and read_key(places.encryption_keys, spec.encryption_key)
-    certificates = places.etcd_certificates if spec.etcd.endpoint.startswith("https:") else None
+    key = spec.encryption_key and read_key(paths.encryption_keys, spec.encryption_key)
+    certificates = paths.etcd_certificates if spec.etcd.endpoint.startswith("https:") else None
     async with Member(spec.etcd, certificates, stall=spec.limits.stall) as member:
         status = await member.status()
         _same_cluster(spec, status.cluster_id)
         created = datetime.now(UTC)
         contents = await _contents(member, status.version, status.revision, spec)
-        whose = Whose(
+        whose = Binding(
             f"{spec.origin.namespace}/{spec.origin.name}", spec.key, created, contents.revision
         )
         snapshot = _Snapshot(
@@ -149,12 +149,12 @@ class _Snapshot:
         self._encryptor = encryptor
         self._progress = progress
         self._size = size
-        self.out = Outgoing(None)
+        self.out = Upload(None)
         """Knows what was stored, when it was."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Content]:
-        self.out = Outgoing(self._encryptor())
+        self.out = Upload(self._encryptor())
         async with (
             self._progress.stretch("storing the snapshot", self._size),
             aclosing(self._member.snapshot()) as blocks,
@@ -189,7 +189,7 @@ async def _hash(member: Member, revision: int) -> Hash | None:
 
 
 async def _read_back(store: Store, description: Description, progress: Progress) -> None:
-    seen = Seen()
+    seen = Digest()
     async with progress.stretch("reading it back", description.size):
         async for piece in store.read(description.key):
             await asyncio.to_thread(seen.feed, piece)

@@ -18,10 +18,10 @@ from kok.backup.description import (
 )
 from kok.backup.encryption.encryption import MAGIC, misplaced
 from kok.backup.errors import WorkerError
-from kok.backup.newest import SKEW, Told, doubt, newest
-from kok.backup.places import Places
+from kok.backup.newest_backup import SKEW, Candidate, doubt, newest
+from kok.backup.paths import WorkerPaths
 from kok.backup.reasons import Reason
-from kok.backup.report import MESSAGE_LIMIT, Listed, ListResult, RemoveResult, Report
+from kok.backup.report import MESSAGE_LIMIT, ListedBackup, ListResult, RemoveResult, Report
 from kok.backup.spec import ListSpec, RemoveSpec
 from kok.backup.stores.store import Store
 
@@ -75,9 +75,9 @@ async def discard(store: Store, key: str) -> bool:
     return await store.delete(key) or described_before
 
 
-async def remove(spec: RemoveSpec, places: Places) -> RemoveResult:
+async def remove(spec: RemoveSpec, paths: WorkerPaths) -> RemoveResult:
     """The command `remove`. Raises `WorkerError`."""
-    store, turn = places.store(spec.store, spec.limits), asyncio.Semaphore(_AT_ONCE)
+    store, turn = paths.store(spec.store, spec.limits), asyncio.Semaphore(_AT_ONCE)
 
     async def one(key: str) -> bool:
         async with turn:
@@ -90,9 +90,9 @@ async def remove(spec: RemoveSpec, places: Places) -> RemoveResult:
         await store.close()
 
 
-async def list_(spec: ListSpec, places: Places) -> ListResult:
+async def list_(spec: ListSpec, paths: WorkerPaths) -> ListResult:
     """The command `list`; each backup is a line of the log, too. Raises `WorkerError`."""
-    store = places.store(spec.store, spec.limits)
+    store = paths.store(spec.store, spec.limits)
     try:
         snapshots, descriptions = await names(store, spec.under)
         found = await _read(store, sorted(snapshots & descriptions))
@@ -128,12 +128,12 @@ async def _newest(
     return None, None
 
 
-def _told(description: Description) -> Told:
+def _told(description: Description) -> Candidate:
     """The time is that of its key, to which an encrypted backup is bound, and no snapshot is begun
     before the first try of its backup.
     """
     named = time_of(description.key)
-    return Told(
+    return Candidate(
         name=description.key,
         when=named or description.created.astimezone(UTC),
         revision=description.contents.revision,
@@ -212,7 +212,7 @@ def shorten(found: list[Description], *, undescribed: int, doubted: str = "") ->
     )
     room = MESSAGE_LIMIT - len(Report(listing=result).text().encode())
     for description in found:
-        short = Listed(
+        short = ListedBackup(
             key=description.key,
             size=description.size,
             revision=description.contents.revision,

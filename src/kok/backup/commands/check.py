@@ -9,7 +9,7 @@ from kok.backup.description import Contents
 from kok.backup.encryption import sealing
 from kok.backup.encryption.encryption import read_keys
 from kok.backup.errors import WorkerError
-from kok.backup.places import Places
+from kok.backup.paths import WorkerPaths
 from kok.backup.reasons import Reason
 from kok.backup.report import CheckResult
 from kok.backup.spec import ROOT_PASS_NAME, CheckSpec, EtcdAccess
@@ -20,10 +20,10 @@ _AGAIN = 0.2
 _STARTING = {Reason.ETCD_UNREACHABLE, Reason.ETCD_SILENT}
 
 
-async def check(spec: CheckSpec, places: Places) -> CheckResult:
+async def check(spec: CheckSpec, paths: WorkerPaths) -> CheckResult:
     """The command. It waits for etcd until the deadline. Raises `WorkerError`."""
     access = EtcdAccess(endpoint=spec.endpoint, server_name=ROOT_PASS_NAME)
-    certificates = places.root_pass if spec.endpoint.startswith("https:") else None
+    certificates = paths.root_pass if spec.endpoint.startswith("https:") else None
     async with Member(access, certificates, stall=spec.limits.stall) as member:
         status = await _started(member)
         # Expired leases may have changed things since the start: all is asked as of the revision.
@@ -46,7 +46,7 @@ async def check(spec: CheckSpec, places: Places) -> CheckResult:
     )
     if sealed is None or spec.expect.sealed_keys is None or not result.equal:
         return result
-    opened = sealing.try_open(sealed, read_keys(places.encryption_keys))
+    opened = sealing.try_open(sealed, read_keys(paths.encryption_keys))
     if opened.problem is None:
         return result.model_copy(update={"keys_opened": opened.names is not None})
     differences = [*result.differences, opened.problem]

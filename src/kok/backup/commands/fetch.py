@@ -10,30 +10,30 @@ from kok.backup import log
 from kok.backup.commands import catalog, root_certificate
 from kok.backup.commands.progress import Progress
 from kok.backup.description import Description
-from kok.backup.encryption.encryption import Key, Whose, entries, read_keys, unusable
+from kok.backup.encryption.encryption import Binding, Key, entries, read_keys, unusable
 from kok.backup.errors import WorkerError
-from kok.backup.places import Places
+from kok.backup.paths import WorkerPaths
 from kok.backup.reasons import Reason
 from kok.backup.report import FetchResult
 from kok.backup.spec import FetchSpec
 from kok.backup.stores.directory import write_file
 from kok.backup.stores.store import Store
-from kok.backup.stream.pipe import Incoming
+from kok.backup.stream.transfer import Download
 
 
-async def fetch(spec: FetchSpec, places: Places) -> FetchResult:
+async def fetch(spec: FetchSpec, paths: WorkerPaths) -> FetchResult:
     """The command. Raises `WorkerError`; then the file is not there, or the one from before is."""
     progress = Progress()
-    store = places.store(spec.store, spec.limits)
-    path = places.volume / spec.file if spec.file is not None else None
+    store = paths.store(spec.store, spec.limits)
+    path = paths.volume / spec.file if spec.file is not None else None
     try:
         description = await _described(store, spec)
         sha256 = spec.sha256 or (description.sha256 if description else None)
         if sha256 is None:
             raise await _unknown(store, spec.key)
         size = spec.size if description is None else description.size
-        keys = _keys(places, encrypted=spec.encrypted)
-        incoming = Incoming(keys, spec.key, encrypted=spec.encrypted)
+        keys = _keys(paths, encrypted=spec.encrypted)
+        incoming = Download(keys, spec.key, encrypted=spec.encrypted)
         async with progress.stretch("fetching the backup", size):
             data = _data(store, spec.key, incoming, progress, size=size, sha256=sha256)
             content = _of_origin(data, incoming, description)
@@ -43,7 +43,7 @@ async def fetch(spec: FetchSpec, places: Places) -> FetchResult:
                 async for _ in content:
                     pass
         if spec.root_pass:
-            await asyncio.to_thread(root_certificate.make, places.root_pass)
+            await asyncio.to_thread(root_certificate.make, paths.root_pass)
     finally:
         await store.close()
     return FetchResult(
@@ -54,19 +54,19 @@ async def fetch(spec: FetchSpec, places: Places) -> FetchResult:
     )
 
 
-def _keys(places: Places, *, encrypted: bool) -> list[Key]:
+def _keys(paths: WorkerPaths, *, encrypted: bool) -> list[Key]:
     """What may decrypt. Raises `WorkerError` if that is nothing where encryption is set."""
-    keys = read_keys(places.encryption_keys)
+    keys = read_keys(paths.encryption_keys)
     if encrypted and not keys:
         raise WorkerError(
             Reason.CREDENTIALS_UNUSABLE,
-            unusable("the Secret of encryption keys", entries(places.encryption_keys)),
+            unusable("the Secret of encryption keys", entries(paths.encryption_keys)),
         )
     return keys
 
 
 async def _of_origin(
-    data: AsyncIterator[bytes], incoming: Incoming, description: Description | None
+    data: AsyncIterator[bytes], incoming: Download, description: Description | None
 ) -> AsyncIterator[bytes]:
     """Raises instead of ending if the backup is bound to something else than its description says."""
     async for piece in data:
@@ -76,7 +76,7 @@ async def _of_origin(
         raise WorkerError(Reason.OBJECT_ALTERED, f"{wrong}: do not restore from it")
 
 
-def misdescribed(whose: Whose | None, told: Description | None) -> str | None:
+def misdescribed(whose: Binding | None, told: Description | None) -> str | None:
     """How a description differs from what its backup is bound to, as a sentence, or None.
 
     What a backup of an earlier release is not bound to makes no difference.
@@ -134,7 +134,7 @@ async def _unknown(store: Store, key: str) -> WorkerError:
 async def _data(
     store: Store,
     key: str,
-    incoming: Incoming,
+    incoming: Download,
     progress: Progress,
     *,
     size: int | None,

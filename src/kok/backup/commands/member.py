@@ -63,7 +63,7 @@ class Member:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """See `__aenter__`."""
+        """Closes the connection, whatever the block ended with."""
         await self._calls.aclose()
 
     async def status(self) -> MemberStatus:

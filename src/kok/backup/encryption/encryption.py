@@ -55,7 +55,7 @@ _QUOTED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
+class Binding:
     """What an encrypted object is bound to."""
 
     cluster: str
@@ -65,7 +65,7 @@ class Whose:
     created: datetime | None = None
     """When the snapshot was begun; None in objects of earlier releases."""
     revision: int | None = None
-    """See `Contents.revision`; None in objects of earlier releases."""
+    """Every write up to it is in the snapshot; None in objects of earlier releases."""
 
     def encoded(self) -> bytes:
         """As it stands in a header, its length in front."""
@@ -78,7 +78,7 @@ class Whose:
         return len(text).to_bytes(_WHOSE, "big") + text
 
     @classmethod
-    def parse(cls, text: bytes) -> Whose:
+    def parse(cls, text: bytes) -> Binding:
         """What a header says. Raises `WorkerError`."""
         try:
             found = json.loads(text)
@@ -187,7 +187,7 @@ def misplaced(start: bytes, key: str) -> bool:
 class Encryptor:
     """Turns a stream into an encrypted one."""
 
-    def __init__(self, key: Key, whose: Whose, salt: bytes | None = None) -> None:
+    def __init__(self, key: Key, whose: Binding, salt: bytes | None = None) -> None:
         """`salt` is random unless a test gives it."""
         salt = salt or os.urandom(_SALT)
         fixed = MAGIC + key.id + salt + CHUNK.to_bytes(_LENGTH, "big")
@@ -233,7 +233,7 @@ class Decryptor:
         """`key` is where the object was found, if what it says of that must be true."""
         self._keys = {key.id: key for key in keys}
         self._place = key
-        self.whose: Whose | None = None
+        self.whose: Binding | None = None
         """What the object is bound to: certain once anything was opened."""
         self._cipher: AESGCM | None = None
         self._buffer = bytearray()
@@ -289,7 +289,7 @@ class Decryptor:
             )
         self._size = size + _TAG
         if header.startswith(MAGIC):
-            self.whose = Whose.parse(header[_FIXED + _WHOSE :])
+            self.whose = Binding.parse(header[_FIXED + _WHOSE :])
             self._judge(self.whose)
         elif misplaced(header, self._place):
             raise WorkerError(
@@ -300,7 +300,7 @@ class Decryptor:
             )
         return self._keys[wanted].for_object(header)
 
-    def _judge(self, whose: Whose) -> None:
+    def _judge(self, whose: Binding) -> None:
         """What a header says is certain only once a chunk has opened; that it is wrong is enough."""
         if self._place and whose.key != self._place:
             raise WorkerError(

@@ -22,7 +22,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class DirectoryStore:
-    """See `store.Store`."""
+    """A `Store` whose objects are files of a mounted volume, by their keys; raises as it does."""
 
     def __init__(self, mount: Path, prefix: str) -> None:
         """`mount` is where the volume is mounted. Raises `WorkerError` if nothing is there."""
@@ -40,7 +40,7 @@ class DirectoryStore:
             return await write_file(self._root / key, content.pieces)
 
     async def read(self, key: str) -> AsyncGenerator[bytes, None]:
-        """See `store.Store`."""
+        """The file's bytes in pieces of 1 MiB at most; raises `OBJECT_MISSING` if there is none."""
         path = self._root / key
         try:
             file = await asyncio.to_thread(path.open, "rb")
@@ -55,7 +55,7 @@ class DirectoryStore:
                 yield piece
 
     async def put(self, key: str, data: bytes) -> None:
-        """See `store.Store`."""
+        """Writes a small file, beside and then renamed, so that it is there whole or not at all."""
 
         async def once() -> AsyncIterator[bytes]:
             yield data
@@ -63,7 +63,7 @@ class DirectoryStore:
         await write_file(self._root / key, once())
 
     async def get(self, key: str, limit: int) -> bytes | None:
-        """See `store.Store`."""
+        """A small file's bytes; None if there is none, `OBJECT_ALTERED` if longer than `limit`."""
         path = self._root / key
         try:
             with path.open("rb") as file:
@@ -77,7 +77,10 @@ class DirectoryStore:
         return data
 
     async def delete(self, key: str) -> bool:
-        """See `store.Store`. Folders stay: another worker may be about to write into them."""
+        """Removes the file and what an unfinished write left; whether the file was there.
+
+        Folders stay: another worker may be about to write into them.
+        """
         path = self._root / key
         try:
             _part(path).unlink(missing_ok=True)
@@ -88,7 +91,10 @@ class DirectoryStore:
         return existed
 
     async def replaced(self, key: str, mark: str) -> bool:
-        """See `store.Store`. Of a mark that is empty nobody can know it."""
+        """Whether the file that `write` gave the mark for is gone, or another lies in its place.
+
+        Of a mark that is empty nobody can know it: False.
+        """
         try:
             return _mark_at(self._root / key) != mark and mark != ""
         except FileNotFoundError:
@@ -97,13 +103,13 @@ class DirectoryStore:
             _fail(error)
 
     async def take_back(self, key: str, mark: str) -> None:
-        """See `store.Store`."""
+        """Removes the file if it has that mark; another one, or none, is left as it is."""
         if mark and not await self.replaced(key, mark):
             with suppress(FileNotFoundError):
                 (self._root / key).unlink()
 
     async def entries(self, under: str) -> AsyncIterator[Entry]:
-        """See `store.Store`."""
+        """All files in a folder, of the whole store if empty, in the order of their paths."""
         base = self._root / under if under else self._root
         for path in await asyncio.to_thread(lambda: sorted(base.rglob("*"))):
             if path.is_file():

@@ -56,7 +56,7 @@ async def release(kube: Kube, kind: Kind, live: Manifest, owner: Resource) -> Ma
 
 
 async def loosen(kube: Kube, kind: Kind, live: Manifest, owner: Resource) -> Manifest:
-    """Makes what had its owner for a reference into what `held` makes. Raises `KubeError`.
+    """Makes what had its owner for a reference into what `owned_by_label` makes. Raises `KubeError`.
 
     An apply would not do: it takes away only what was applied, and not what was created.
     """

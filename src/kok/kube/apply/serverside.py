@@ -116,10 +116,10 @@ async def _without(kube: Kube, live: Manifest, want: Manifest) -> tuple[Manifest
     """The object without what others added, and whether the API server refused to remove that."""
     uid, fields = str(live["metadata"].get("uid", "")), additions(live, want).fields
     found = marks(live, fields)
-    if set(found.values()) <= kube.contest.tolerated(uid):
+    if set(found.values()) <= kube.removals.tolerated(uid):
         return live, False
-    if not kube.contest.allows(uid):
-        kube.postponed.append(kube.contest.patience(uid))
+    if not kube.removals.allows(uid):
+        kube.postponed.append(kube.removals.patience(uid))
         return live, False
     try:
         less = await _remove(kube, live, fields)
@@ -127,7 +127,7 @@ async def _without(kube: Kube, live: Manifest, want: Manifest) -> tuple[Manifest
         return live, True
     # What the API server fills in by itself is back already: asking again would not help.
     back = marks(less, additions(less, want).fields).values()
-    kube.contest.tolerate(uid, frozenset(back) & frozenset(found.values()))
+    kube.removals.tolerate(uid, frozenset(back) & frozenset(found.values()))
     return less, False
 
 
@@ -172,7 +172,7 @@ async def _in_parts(kube: Kube, live: Manifest, want: Manifest) -> Manifest:
         back |= stays
         # What others hung on may be gone now: they are asked for once more.
         went = went or len(stays) < len(here)
-    kube.contest.tolerate(str(live["metadata"].get("uid", "")), frozenset(back | refused))
+    kube.removals.tolerate(str(live["metadata"].get("uid", "")), frozenset(back | refused))
     return live
 
 

@@ -22,7 +22,7 @@ class _Seen(Generic[T]):
     """Whether nothing has to be done about the object."""
 
 
-async def settle(
+async def apply_untrusted(
     kube: Kube, intent: Manifest, keep: Callable[[Manifest], T], *, fresh: bool = False
 ) -> T:
     """Makes the object cover the intent, whatever else is in it; what `keep` makes of it then.

@@ -33,7 +33,7 @@ class _Account:
     """Who rests is served in the order in which it came."""
 
 
-class Shares:
+class CpuShares:
     """Lets the objects of one namespace keep an operator from those of others no more than a bit.
 
     Whoever may write in a namespace decides on what is in its objects, and may have them read,
@@ -132,17 +132,17 @@ class Shares:
         return share
 
 
-_shares: WeakKeyDictionary[asyncio.AbstractEventLoop, Shares] = WeakKeyDictionary()
+_shares: WeakKeyDictionary[asyncio.AbstractEventLoop, CpuShares] = WeakKeyDictionary()
 
 
-def shares_of(loop: asyncio.AbstractEventLoop) -> Shares:
+def shares_of(loop: asyncio.AbstractEventLoop) -> CpuShares:
     """Those of an event loop: who takes its time takes it from all that run in it."""
     found = _shares.get(loop)
     if found is None:
-        found = _shares[loop] = Shares(loop.time)
+        found = _shares[loop] = CpuShares(loop.time)
     return found
 
 
-def shares() -> Shares:
+def shares() -> CpuShares:
     """Those of the running event loop."""
     return shares_of(asyncio.get_running_loop())

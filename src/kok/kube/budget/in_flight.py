@@ -14,7 +14,7 @@ class _Answer:
 
 
 @dataclass(slots=True)
-class Reading:
+class AnswersInFlight:
     """All answers of one server that are being read; beyond a sum only the oldest goes on.
 
     Each one is bounded, but a server decides how slowly it sends, and so how many of them are

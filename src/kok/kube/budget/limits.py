@@ -119,7 +119,7 @@ def _values(text: bytes) -> tuple[int, int]:
     return many, text.count(b",") + text.count(b":") + many
 
 
-def held(value: object) -> int:
+def memory_of(value: object) -> int:
     """About how many bytes such a part of a parsed answer takes, as `weight` counts them."""
     total, left = 0, [value]
     while left:

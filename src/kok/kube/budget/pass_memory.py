@@ -12,19 +12,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kok.api.meta import Manifest
-from kok.kube.budget.limits import MIB, held
+from kok.kube.budget.limits import MIB, memory_of
 from kok.kube.errors import TooLarge
 
 
-class NeedsRoom(Exception):
+class PassMemoryExceeded(Exception):
     """More was read than may be held without a turn: all of it is to be let go, and read again
     when there is room. No `KubeError`, which somebody might take for an answer.
     """
 
 
 @dataclass(slots=True)
-class Holding:
-    """What one pass has read so far, in bytes as `kok.kube.budget.limits.held` counts them."""
+class PassMemory:
+    """What one pass has read so far, in bytes as `kok.kube.budget.limits.memory_of` counts them."""
 
     most: int
     final: bool = True
@@ -36,11 +36,11 @@ class Holding:
     def take(self, found: Iterable[Manifest | None], what: str = "") -> None:
         """These are held as well; `what` they are called if they do not say so themselves.
 
-        Raises `NeedsRoom`, or `TooLarge` with a sentence for people where no more room is.
+        Raises `PassMemoryExceeded`, or `TooLarge` with a sentence for people where no more room is.
         """
         for one in found:
             if one:
-                self.add(held(one), _called(one) or what)
+                self.add(memory_of(one), _called(one) or what)
 
     def add(self, size: int, what: str) -> None:
         """The same of something whose size is known."""
@@ -50,7 +50,7 @@ class Holding:
         if self.size <= self.most:
             return
         if not self.final:
-            raise NeedsRoom
+            raise PassMemoryExceeded
         raise TooLarge(
             f"what is looked at for this object takes more than {self.most // MIB} MiB of memory "
             f"together, the largest of it {self._what} ({self._largest / MIB:.1f} MiB); make that smaller"

@@ -14,7 +14,7 @@ LINE: Final = 1024
 """Bytes that every line of a watch counts beside its own, blank ones too: the work that it makes."""
 
 
-class Pace:
+class ReadRate:
     """Reads no faster than at a rate, but for a burst; who sends more has to wait.
 
     Whoever is in the place of an API server could otherwise keep the process busy. All that the

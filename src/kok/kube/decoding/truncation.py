@@ -3,7 +3,7 @@
 Where a field takes anything, a megabyte of `{},{},{}` becomes forty as Python's objects. What such
 an object holds too much of is taken out of the text of it, in whole fields, the largest first; all
 the others stay, and a mark in the object names what is missing. Whoever reads the object has to say
-which fields he does not use; otherwise a cut one is refused, see `refuse`.
+which fields he does not use; otherwise a cut one is refused, see `refuse_truncated`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LOOKED_AT: Final = 1_000
 """Entries of one list, and fields of these, that are told apart."""
 
 
-async def lean(text: bytes) -> bytes:
+async def truncated(text: bytes) -> bytes:
     """The JSON text of an object, of a watch's event or of a list, without what is too much.
 
     Each object keeps its shape: instead of a field that is missing it has an empty one.
@@ -59,16 +59,16 @@ async def lean(text: bytes) -> bytes:
     return b"".join((*parts, text[begin:]))
 
 
-def lacking(manifest: Mapping[str, Any], unread: Iterable[str] = ()) -> list[str]:
+def truncated_paths(manifest: Mapping[str, Any], unread: Iterable[str] = ()) -> list[str]:
     """Paths of what was taken out of an object, but for `unread`; empty for nearly all objects."""
     found, spared = manifest.get(MARK), tuple(unread)
     paths = found.split(",") if isinstance(found, str) else []
     return [p for p in paths if not any(f"{p}.".startswith(f"{u}.") for u in spared)]
 
 
-def refuse(manifest: Mapping[str, Any], unread: Iterable[str] = ()) -> None:
+def refuse_truncated(manifest: Mapping[str, Any], unread: Iterable[str] = ()) -> None:
     """Raises `TooManyValues` for an object of which anything but `unread` (paths) was taken out."""
-    gone = lacking(manifest, unread)
+    gone = truncated_paths(manifest, unread)
     if gone:
         meta = manifest.get("metadata") or {}
         where = "/".join(str(meta[key]) for key in ("namespace", "name") if meta.get(key))

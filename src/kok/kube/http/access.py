@@ -16,7 +16,7 @@ from typing import Any
 
 from kok import pki
 from kok.kube.errors import Unreachable
-from kok.kube.http.inbound import wary
+from kok.kube.http.inbound import with_bounded_handshake
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_LIFE = 60.0
@@ -142,7 +142,9 @@ def pinned_context(whom: str, ca: bytes, certificate: bytes, key: bytes) -> ssl.
     if not (ca.strip() and certificate.strip() and key.strip()):
         raise AccessError(f"CA, certificate or key for {whom} are empty")
     certificate, key = _alone(whom, certificate, key)
-    return wary(ssl_context(Access(server=whom, ca=ca, certificate=certificate, key=key)))
+    return with_bounded_handshake(
+        ssl_context(Access(server=whom, ca=ca, certificate=certificate, key=key))
+    )
 
 
 def _load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:

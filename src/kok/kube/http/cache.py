@@ -13,7 +13,7 @@ _ENTRY = 256
 """Bytes that an entry takes beside its texts."""
 
 
-class Remembered(MutableMapping[K, V]):
+class BoundedCache(MutableMapping[K, V]):
     """A mapping to texts that forgets its oldest entries when all together take too much.
 
     Whoever answers in the place of an API server decides how many there are.

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kok.kube.objects.addresses import holding
+from kok.kube.objects.addresses import enclosing_range
 
 SAID = "is forbidden by the administrator of the meta cluster"
 AddrInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
@@ -24,7 +24,7 @@ class ForbiddenAddress(OSError):
 
 def judge(address: str, closed: Sequence[str]) -> None:
     """Raises `ForbiddenAddress` for an address within a closed range."""
-    found = holding(address, closed)
+    found = enclosing_range(address, closed)
     if found is not None:
         raise ForbiddenAddress(errno.EACCES, f"{address} lies in {found}, which {SAID}")
 

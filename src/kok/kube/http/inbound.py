@@ -102,18 +102,21 @@ class Guarded(ResponseHandler):
         self._paying = False
 
     def set_response_params(self, **options: Any) -> None:
-        """See `ResponseHandler`: a request is about to be sent."""
+        """Called by aiohttp before it sends a request: the counts begin anew, for who asks now."""
         self.payer = NAMESPACE.get()
         self.exchange, self._free = Exchange(), FREE
         super().set_response_params(**options)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
-        """See `ResponseHandler`: the head of an answer was read."""
+        """Called by the parser with the head of an answer: the exchange is told its status."""
         self.exchange.told(data[0].code)
         super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`; called with nothing to go on after a pause."""
+        """Hands bytes on to aiohttp's parser slice by slice, until all are read or too much came.
+
+        Called with nothing to go on after a pause.
+        """
         if not self._paying:
             # Within TLS it is counted before it is deciphered.
             self.exchange.arrived += len(data)
@@ -156,7 +159,7 @@ class Guarded(ResponseHandler):
         return self.exchange.excess(said, ended=ended)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """See `asyncio.BaseProtocol`."""
+        """Ends what waits for an answer, with `Flooded` where that is why the connection ended."""
         super().connection_lost(self._flooded or exc)
 
     @contextmanager
@@ -186,7 +189,9 @@ class Connector(aiohttp.TCPConnector):
         self._factory = partial(Guarded, loop=self._loop, handshake=handshake)  # type: ignore[assignment]
 
 
-def wary(context: ssl.SSLContext, *, curve: str | None = "prime256v1") -> ssl.SSLContext:
+def with_bounded_handshake(
+    context: ssl.SSLContext, *, curve: str | None = "prime256v1"
+) -> ssl.SSLContext:
     """The same settings of TLS, but that a server does not choose how much work it is to agree on keys.
 
     In groups of numbers, which a server may have as large as it likes, it takes 0.1 s and more; and
@@ -224,7 +229,7 @@ class Tls(sslproto.SSLProtocol):
     _do_handshake: Callable[[], None]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """See `asyncio.BufferedProtocol`."""
+        """Called when so many bytes came: counts them; a handshake waits for its turn."""
         inside: Any = self._app_protocol
         if not isinstance(inside, Guarded):
             super().buffer_updated(nbytes)

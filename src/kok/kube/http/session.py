@@ -16,7 +16,7 @@ CONNECTIONS = 32
 _MOVED = frozenset({301, 302, 303, 307, 308})
 
 
-class Astray(aiohttp.ClientConnectionError):
+class WrongServer(aiohttp.ClientConnectionError):
     """An identity was about to go where it is not for."""
 
 
@@ -42,7 +42,7 @@ def new_session(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         if request.url.origin() != home:
-            raise Astray(f"a request to {request.url.origin()} with the identity for {home}")
+            raise WrongServer(f"a request to {request.url.origin()} with the identity for {home}")
         for name, what in access.headers:
             request.headers.add(name, what)
         value = await bearer.header()
@@ -57,12 +57,14 @@ def new_session(
                 response = await handler(request)
         if response.status in _MOVED:
             response.close()
-            raise Astray(f"{home} leads to another address, which is not followed")
+            raise WrongServer(f"{home} leads to another address, which is not followed")
         return response
 
     context: ssl.SSLContext | bool = True
     if home.scheme == "https":
-        context = ssl_context(access) if trusted else inbound.wary(ssl_context(access))
+        context = (
+            ssl_context(access) if trusted else inbound.with_bounded_handshake(ssl_context(access))
+        )
     connector = (aiohttp.TCPConnector if trusted else inbound.Connector)(
         limit=limit,
         ssl=context,

@@ -11,17 +11,17 @@ from typing import Any
 import aiohttp
 
 from kok.kube.budget.cpu_shares import BYTE, FREE, NAMESPACE, shares
-from kok.kube.budget.in_flight import Reading
+from kok.kube.budget.in_flight import AnswersInFlight
 from kok.kube.budget.limits import META, Limits, weight
-from kok.kube.budget.read_rate import CHUNK, LINE, Pace
+from kok.kube.budget.read_rate import CHUNK, LINE, ReadRate
 from kok.kube.decoding.nesting import parse
-from kok.kube.decoding.truncation import lean
+from kok.kube.decoding.truncation import truncated
 from kok.kube.errors import Barred, KubeError, TooLarge, Unreachable, error_of
 from kok.kube.http import dial, inbound
 from kok.kube.http.access import Access
+from kok.kube.http.connection_slots import ConnectionSlots
 from kok.kube.http.paths import namespace_of
 from kok.kube.http.session import CONNECTIONS, new_session
-from kok.kube.http.turns import Turns
 
 JSON = "application/json"
 ERROR_BODY = 2**16
@@ -52,19 +52,19 @@ class Transport:
         self.access = access
         self.timeout = timeout
         self.limits = limits
-        self.pace = Pace(limits.rate, asyncio.get_running_loop().time)
+        self.pace = ReadRate(limits.rate, asyncio.get_running_loop().time)
         self.listed = 0
         """Bytes that the pages of all lists take which are not complete yet."""
         self._headers = {"Accept": JSON, "User-Agent": user_agent}
         self._observer = observer
-        self._reading = Reading(limits.reading)
+        self._reading = AnswersInFlight(limits.reading)
         self.sizes: dict[str, int] = {}
         """By path: how many objects of a list are asked for, where more were too large."""
         self._closed = closed
         self._session = new_session(
             access, limit=connections, closed=closed, trusted=limits.accounts
         )
-        self._turns = Turns(connections)
+        self._turns = ConnectionSlots(connections)
 
     async def close(self) -> None:
         """Closes all connections; requests under way fail."""
@@ -100,7 +100,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
         several: bool = False,
-        pace: Pace | None = None,
+        pace: ReadRate | None = None,
     ) -> tuple[Any, int]:
         """What `request` returns, and about how much memory it takes, in bytes; does not `rest`.
 
@@ -268,7 +268,7 @@ class Transport:
         self,
         response: aiohttp.ClientResponse,
         several: bool,
-        pace: Pace | None,
+        pace: ReadRate | None,
         namespace: str | None,
     ) -> bytes:
         """All of an answer; raises `TooLarge` as soon as it is known to be more than it may."""
@@ -294,7 +294,7 @@ class Transport:
         return bytes(raw)
 
     async def _cut(self, raw: bytes) -> bytes:
-        return await lean(raw) if self.limits.cuts else raw
+        return await truncated(raw) if self.limits.cuts else raw
 
     def _whose(self, path: str) -> str | None:
         """The namespace that has to pay for what is read there.

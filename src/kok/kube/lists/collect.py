@@ -9,8 +9,8 @@ from contextlib import aclosing
 
 from kok.api.meta import Kind, Manifest
 from kok.kube.budget.cpu_shares import NAMESPACE, STRETCH, shares
-from kok.kube.budget.limits import held
-from kok.kube.budget.pass_memory import Holding, NeedsRoom
+from kok.kube.budget.limits import memory_of
+from kok.kube.budget.pass_memory import PassMemory, PassMemoryExceeded
 from kok.kube.errors import KubeError
 from kok.kube.http.paths import object_path
 from kok.kube.http.transport import Transport
@@ -27,12 +27,12 @@ async def collected(
     most: int | None,
     bare: bool,
     refuse: Callable[[Manifest], None],
-    holding: Holding | None = None,
+    memory: PassMemory | None = None,
 ) -> list[Manifest]:
     """The objects of all pages, as `kok.kube.client.Kube.list` describes them.
 
     `refuse` raises for an object that is not wanted as it came. Raises `TooLarge` as soon as what
-    is kept is more than the limits allow; `holding` is told of it, and may raise as well.
+    is kept is more than the limits allow; `memory` is told of it, and may raise as well.
     """
     path = object_path(kind, namespace)
     # Items of a list come without what every object alone has.
@@ -46,18 +46,18 @@ async def collected(
                 for item in whole:
                     refuse(item)
                 kept = whole if keep is None else await _kept(whole, keep)
-                more = page.weight if keep is None else sum(map(held, kept))
+                more = page.weight if keep is None else sum(map(memory_of, kept))
                 weight += more
                 transport.listed += more
                 if transport.too_much(weight, everywhere=namespace is None):
                     raise transport.too_large(f"a list of {len(found)} objects and more")
-                if holding is not None:
-                    _hold(holding, kind, kept, None if keep is not None else page.weight)
+                if memory is not None:
+                    _hold(memory, kind, kept, None if keep is not None else page.weight)
                 found.extend(kept)
                 del page, whole, kept
                 if most is not None and len(found) >= most:
                     break
-    except (KubeError, NeedsRoom):
+    except (KubeError, PassMemoryExceeded):
         # Its traceback holds this frame for as long as somebody looks at the error.
         found.clear()
         raise
@@ -85,9 +85,9 @@ async def _kept(
     return kept
 
 
-def _hold(holding: Holding, kind: Kind, kept: list[Manifest], weight: int | None) -> None:
+def _hold(memory: PassMemory, kind: Kind, kept: list[Manifest], weight: int | None) -> None:
     """Tells of a page; `weight` is what is known of it as a whole."""
     if weight is None:
-        holding.take(kept, kind.kind)
+        memory.take(kept, kind.kind)
     elif kept:
-        holding.add(weight, f"{kind.plural} such as {kept[0]['metadata']['name']}")
+        memory.add(weight, f"{kind.plural} such as {kept[0]['metadata']['name']}")

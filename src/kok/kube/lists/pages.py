@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kok.api.meta import Manifest
-from kok.kube.budget.read_rate import Pace
+from kok.kube.budget.read_rate import ReadRate
 from kok.kube.errors import TooLarge, Unreachable
 from kok.kube.http.transport import Transport
 
@@ -37,7 +37,7 @@ async def pages(
     path: str,
     query: Mapping[str, str],
     accept: str | None = None,
-    pace: Pace | None = None,
+    pace: ReadRate | None = None,
 ) -> AsyncGenerator[Page, None]:
     """All pages; a page that is too large is asked for again with fewer objects, down to one.
 

@@ -64,13 +64,13 @@ def within(inner: Range, outer: Range) -> bool:
     return False
 
 
-def holding(host: str, texts: Iterable[str], *, dressed: bool = True) -> str | None:
+def enclosing_range(host: str, texts: Iterable[str], *, dressed: bool = True) -> str | None:
     """The first of some ranges that an address lies in; None also for a name.
 
     `dressed`: or the IPv4 address that it leads to. For ranges that are forbidden; who asks for
     allowed ones goes by the address alone, since others may carry packets elsewhere on the way.
 
-    >>> holding("64:ff9b::a9fe:a9fe", ["169.254.0.0/16"])
+    >>> range_of("64:ff9b::a9fe:a9fe", ["169.254.0.0/16"])
     '169.254.0.0/16'
     """
     net = address(host)

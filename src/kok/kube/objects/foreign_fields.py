@@ -147,7 +147,7 @@ _MARGIN = 1.0
 """Seconds by which clocks and timers may differ."""
 
 
-class Contest:
+class RemovalLimit:
     """How often what keeps coming back is removed: two controllers must not fight for ever."""
 
     def __init__(

@@ -29,23 +29,23 @@ def brief(machine: Manifest) -> Manifest:
     # What was installed says no more here than that something was.
     touched = any(c.get("job") or c.get("config") for c in status.get("components") or ())
     return {
-        **some(machine, ("apiVersion", "kind", MARK)),
+        **picked(machine, ("apiVersion", "kind", MARK)),
         "metadata": {
-            **some(meta, _META),
-            "ownerReferences": [some(one, _OWNER) for one in islice(owners, 1)],
+            **picked(meta, _META),
+            "ownerReferences": [picked(one, _OWNER) for one in islice(owners, 1)],
         },
         "spec": {
-            **some(spec, _SPEC),
-            "components": [some(one, _SOFTWARE) for one in spec.get("components") or ()],
+            **picked(spec, _SPEC),
+            "components": [picked(one, _SOFTWARE) for one in spec.get("components") or ()],
         },
         "status": {
-            **some(status, _STATUS),
-            "facts": some(facts, _FACTS) if (facts := status.get("facts")) else None,
+            **picked(status, _STATUS),
+            "facts": picked(facts, _FACTS) if (facts := status.get("facts")) else None,
             "components": [{"name": "any", "config": "any"}] if touched else [],
         },
     }
 
 
-def some(fields: Mapping[str, Any], wanted: Iterable[str]) -> dict[str, Any]:
+def picked(fields: Mapping[str, Any], wanted: Iterable[str]) -> dict[str, Any]:
     """These fields of an object, as far as they are there."""
     return {key: fields[key] for key in wanted if key in fields}

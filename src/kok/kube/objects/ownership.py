@@ -61,7 +61,7 @@ def owned(manifest: Manifest, owner: Resource) -> Manifest:
     }
 
 
-def held(manifest: Manifest, owner: Resource) -> Manifest:
+def owned_by_label(manifest: Manifest, owner: Resource) -> Manifest:
     """A child's manifest without a reference to its owner; labels tell whose it is.
 
     For what may have to outlive its owner: in a foreground deletion Kubernetes' garbage collector
@@ -74,14 +74,14 @@ def held(manifest: Manifest, owner: Resource) -> Manifest:
     return {**made, "metadata": meta}
 
 
-def held_by(manifest: Mapping[str, Any], owner: Resource) -> bool:
-    """Whether nobody controls the object and its label names this very owner, as `held` made it."""
+def is_owned_by_label(manifest: Mapping[str, Any], owner: Resource) -> bool:
+    """Whether nobody controls the object and its label names this very owner, as `owned_by_label` made it."""
     labels = manifest["metadata"].get("labels") or {}
     return not controlled(manifest) and labels.get(LABEL_OWNER_UID) == owner.metadata.uid
 
 
-def holder(manifest: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Kind and name (as a label has it) of the owner of what `held` made; None for other objects."""
+def label_owner(manifest: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Kind and name (as a label has it) of the owner of what `owned_by_label` made; None for other objects."""
     labels = manifest["metadata"].get("labels") or {}
     kind, name, uid = map(labels.get, (LABEL_OWNER_KIND, LABEL_OWNER_NAME, LABEL_OWNER_UID))
     return None if controlled(manifest) or not (kind and name and uid) else (str(kind), str(name))
@@ -128,7 +128,7 @@ def brought(live: Manifest, manager: str, entries: Iterable[str]) -> bool:
     if writers:
         return bool(writers - {manager})
     stored = bool(meta.get("uid"))
-    return stored and not controlled(live) and holder(live) is None
+    return stored and not controlled(live) and label_owner(live) is None
 
 
 DATA = ("f:data", "f:stringData")

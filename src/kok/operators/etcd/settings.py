@@ -31,6 +31,26 @@ class Tuning:
     """Between two looks at members that are all well: etcd tells of nothing by itself."""
     look_troubled: float = 5.0
     """Between two looks at others."""
+    look_soon: float = 0.3
+    """Between two looks while an operation waits for etcd, of whose steps nobody tells either."""
+    look_at_long: tuple[tuple[timedelta, float], ...] = (
+        (timedelta(minutes=15), 5.0),
+        (timedelta(minutes=3), 1.0),
+    )
+    """Seconds at least between two looks at an operation that is that old; the oldest comes first."""
+    look_stopping: float = 1.0
+    """Between two looks at members that stop, or start, all at once."""
+    look_seeding: float = 10.0
+    """Between two looks at what a restore waits for: of the end of a Job or an EtcdRestore we are told,
+    of the refusal of a Job's pod not."""
+    call_again_after: float = 2.0
+    """Until a call to etcd that failed, and not for a trouble of seconds, is thought over again."""
+    nudge_again_after: float = 1.0
+    """Until the kubelet is made to look at a pod again that lacks what is there by now."""
+    compare_again_after: float = 15.0
+    """Between two comparisons of members' data, each of which reads whole databases."""
+    ask_another_after: timedelta = timedelta(seconds=20)
+    """How long one member is asked for a change of the list before another one is."""
     not_ready_deadline: float = 1.0
     """For a question to a member that does not pass its probe.
 
@@ -50,6 +70,14 @@ class Tuning:
     roll_stuck_after: timedelta = timedelta(minutes=3)
     """After what time a member that does not come back is called stuck; it is waited for all the
     same, since an image may take long to arrive."""
+    waking_for: timedelta = timedelta(minutes=3)
+    """How long members that start are waited for before what is wrong with them is judged as ever."""
+    steady_after: timedelta = timedelta(minutes=10)
+    """How long a member has to be seen to be healthy before its settings are held to be good."""
+    free_again_after: timedelta = timedelta(minutes=10)
+    """How long after an attempt that made no room in a full database the next one waits."""
+    defragment_again_after: timedelta = timedelta(hours=1)
+    """How long a member is left alone after it was defragmented, whatever came of it."""
     worth_defragmenting: int = 100 * 1024**2
     """Bytes from which on a database is defragmented: below, it is not worth the pause."""
     delete_within: timedelta = timedelta(minutes=2)

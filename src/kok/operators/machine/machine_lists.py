@@ -11,7 +11,7 @@ from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
-from kok.kube.decoding.truncation import ANYTHING, lacking, sentence
+from kok.kube.decoding.truncation import ANYTHING, sentence, truncated_paths
 from kok.kube.lists.tolerant import Listed, listed
 from kok.kube.objects.machines import brief
 
@@ -98,7 +98,7 @@ async def _all(kube: Kube, namespace: str) -> Listed[Machine]:
     found, large = list[Manifest](), list[Unreadable]()
     for manifest in await kube.list(MACHINE, namespace, keep=brief, unread=ANYTHING, shared=True):
         # One that is too large must not stop the others; where it is stands in it all the same.
-        if "spec" in (gone := lacking(manifest)):
+        if "spec" in (gone := truncated_paths(manifest)):
             large.append(Unreadable(MACHINE.kind, manifest, sentence(gone)))
         else:
             found.append(manifest)

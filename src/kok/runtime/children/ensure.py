@@ -14,7 +14,7 @@ from kok.kube.client import Kube
 from kok.kube.concurrency import all_of
 from kok.kube.errors import AlreadyExists
 from kok.kube.objects.children import whole_of
-from kok.kube.objects.ownership import held, owned, owned_by
+from kok.kube.objects.ownership import owned, owned_by, owned_by_label
 from kok.runtime.children.rules import ChildRules
 from kok.runtime.children.takeover import check_takeover
 from kok.runtime.controller.errors import Wait
@@ -77,7 +77,7 @@ class Children:
     def _owned(self, intent: Manifest) -> Manifest:
         """What has to outlive its owner has no reference to it."""
         stays = self._rules.outlives(intent, self._owner)
-        return held(intent, self._owner) if stays else owned(intent, self._owner)
+        return owned_by_label(intent, self._owner) if stays else owned(intent, self._owner)
 
     async def _ensure(self, want: Manifest, live: Manifest | None, *, once: bool) -> Manifest:
         if live is not None:

@@ -23,7 +23,7 @@ class ChildRules:
     manager: str
     """The field manager that writes them."""
     outlives: Callable[[Manifest, Resource], bool] = _never
-    """Whether a child must not go with its owner: it is made without a reference, see `held`."""
+    """Whether a child must not go with its owner: it is made without a reference, see `owned_by_label`."""
     own_entries: Callable[[str], Iterable[str]] = _nothing
     """By the name of such a Secret: the entries that nothing can replace. Who wrote them owns it."""
     entries: Container[str] | None = None

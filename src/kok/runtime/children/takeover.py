@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from kok.api import names
 from kok.api.meta import Kind, Manifest, Resource
-from kok.kube.objects.ownership import brought, held_by, holder, owned_by, owner_labels, refers_to
+from kok.kube.objects.ownership import (
+    brought,
+    is_owned_by_label,
+    label_owner,
+    owned_by,
+    owner_labels,
+    refers_to,
+)
 from kok.runtime.children.rules import ChildRules
 from kok.runtime.controller.errors import Invalid, Wait
 
 
 def is_child(rules: ChildRules, live: Manifest, owner: Resource) -> bool:
     """Whether an object is this very owner's: by its reference, or by labels where it outlives it."""
-    return owned_by(live, owner) or (rules.outlives(live, owner) and held_by(live, owner))
+    return owned_by(live, owner) or (rules.outlives(live, owner) and is_owned_by_label(live, owner))
 
 
 def check_takeover(rules: ChildRules, kind: Kind, found: Manifest, owner: Resource) -> None:
@@ -31,7 +38,7 @@ def check_takeover(rules: ChildRules, kind: Kind, found: Manifest, owner: Resour
         if refers_to(reference, owner.info.kind) and reference["name"] == owner.name:
             raise Wait(rules.stale, f"{name} of an earlier {owner} is still being removed", 1.0)
         raise _taken(rules, name, reference["kind"], reference["name"])
-    whose = holder(found)
+    whose = label_owner(found)
     if whose is not None and is_anothers(rules, found, owner):
         raise _taken(rules, name, *whose)
     if not left_behind(rules, found, owner):
@@ -59,7 +66,7 @@ def is_anothers(rules: ChildRules, live: Manifest, owner: Resource) -> bool:
     marks = owner_labels(owner)
     ours = (marks[names.LABEL_OWNER_KIND], marks[names.LABEL_OWNER_NAME])
     entries = rules.own_entries(live["metadata"]["name"])
-    return holder(live) not in {None, ours} and not brought(live, rules.manager, entries)
+    return label_owner(live) not in {None, ours} and not brought(live, rules.manager, entries)
 
 
 def left_behind(rules: ChildRules, found: Manifest, owner: Resource) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from kok.api.meta import Condition, Status
 from kok.api.unreadable import Unreadable
-from kok.kube.errors import Conflict, KubeError, lean
+from kok.kube.errors import Conflict, KubeError, without_traceback
 from kok.kube.events import Event
 from kok.runtime.controller.errors import Invalid, Paused, ReconcileStop, Wait
 from kok.runtime.controller.reasons import (
@@ -59,7 +59,7 @@ class Outcome:
         """
         if self.error is None:
             return self
-        lean(self.error)
+        without_traceback(self.error)
         return replace(self, error=None, conflict=isinstance(self.error, Conflict))
 
 

@@ -14,10 +14,10 @@ import structlog
 
 from kok.api.meta import Manifest, Resource
 from kok.api.unreadable import Unreadable
-from kok.kube.budget.limits import held
-from kok.kube.budget.pass_memory import Holding, NeedsRoom
+from kok.kube.budget.limits import memory_of
+from kok.kube.budget.pass_memory import PassMemory, PassMemoryExceeded
 from kok.kube.client import Kube
-from kok.kube.decoding.truncation import ANYTHING, FREE_FORM, lacking, sentence
+from kok.kube.decoding.truncation import ANYTHING, FREE_FORM, sentence, truncated_paths
 from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.kube.events import Recorder
 from kok.runtime import metrics
@@ -35,7 +35,7 @@ from kok.runtime.controller.outcome import (
 from kok.runtime.controller.reasons import TOO_MANY_VALUES, UNREADABLE
 from kok.runtime.controller.reconciler import Done, Key, Logger, Pass, Reconciler, Result, guarded
 from kok.runtime.controller.status import StatusWriter
-from kok.runtime.fairness.memory import SPAN, Rooms
+from kok.runtime.fairness.memory import SPAN, MemoryTurns
 from kok.runtime.fairness.slots import GaveWay
 from kok.runtime.settings import Settings
 
@@ -55,7 +55,7 @@ class Tools:
     recorder: Recorder
     clock: Clock
     settings: Settings
-    rooms: Rooms = field(default_factory=Rooms)
+    memory_turns: MemoryTurns = field(default_factory=MemoryTurns)
 
 
 class Passes:
@@ -89,7 +89,7 @@ class Passes:
         known = self._uids.get(key)
         if known is not None and uid in {None, known}:
             del self._uids[key]
-            self._tools.rooms.forget((self._kind.kind, key))
+            self._tools.memory_turns.forget((self._kind.kind, key))
             self._reconciler.forget(key, known)
 
     async def _one(self, key: Key, failures: int, *, deleting: bool) -> Outcome:
@@ -119,20 +119,20 @@ class Passes:
 
         It holds most before it does anything, and what it did it finds done.
         """
-        rooms, owner = self._tools.rooms, (self._kind.kind, key)
+        memory_turns, owner = self._tools.memory_turns, (self._kind.kind, key)
         while True:
             try:
-                async with rooms.one(owner) as holding:
-                    return await self._read_and_run(key, failures, log, holding, deleting=deleting)
-            except NeedsRoom:
-                rooms.grew(owner)
+                async with memory_turns.one(owner) as memory:
+                    return await self._read_and_run(key, failures, log, memory, deleting=deleting)
+            except PassMemoryExceeded:
+                memory_turns.grew(owner)
             except GaveWay:
                 # Nobody else can say so in the object.
                 stop = NoRoom(SPAN)
                 return await self._read_and_run(key, failures, log, stop, deleting=deleting)
 
     async def _read_and_run(
-        self, key: Key, failures: int, log: Logger, room: Holding | NoRoom, *, deleting: bool
+        self, key: Key, failures: int, log: Logger, room: PassMemory | NoRoom, *, deleting: bool
     ) -> Outcome:
         live = await self._read(key, room)
         uid = str(live["metadata"]["uid"]) if live is not None else ""
@@ -162,18 +162,18 @@ class Passes:
             self.forget(key)
         return outcome
 
-    async def _read(self, key: Key, room: Holding | NoRoom) -> Manifest | None:
+    async def _read(self, key: Key, room: PassMemory | NoRoom) -> Manifest | None:
         namespace, name = key
         live = await self._tools.kube.get(self._kind, name, namespace, unread=ANYTHING)
-        if live is not None and isinstance(room, Holding) and not room.final:
+        if live is not None and isinstance(room, PassMemory) and not room.final:
             # As large as it may be: with all the room there is it counts for nothing.
-            room.add(held(live), name)
+            room.add(memory_of(live), name)
         return live
 
     def _step(self, live: Manifest, unreadable: Unreadable | None, *, deleting: bool) -> Step:
         """What is done with the object; if nothing can be, its author is told why."""
         # A clean-up needs nothing of what an author may write at will.
-        gone = lacking(live, FREE_FORM if deleting else ())
+        gone = truncated_paths(live, FREE_FORM if deleting else ())
         if gone:
             return partial(_refused, TOO_MANY_VALUES, sentence(gone))
         if unreadable is not None:
@@ -190,18 +190,18 @@ class Passes:
         )
 
     async def _run(
-        self, obj: Resource, step: Step, failures: int, log: Logger, room: Holding | NoRoom
+        self, obj: Resource, step: Step, failures: int, log: Logger, room: PassMemory | NoRoom
     ) -> Outcome:
         tools, generation = self._tools, obj.metadata.generation
         writer = StatusWriter(tools.kube, obj, metrics.STATUS_WRITES.labels(*self._labels).inc)
         paused = bool(getattr(obj.spec, "paused", False))
-        holding = room if isinstance(room, Holding) else None
+        memory = room if isinstance(room, PassMemory) else None
         if isinstance(room, NoRoom):
             step = partial(_stopped, room)
         work: Pass[Any] = Pass(
             obj=obj,
             status=writer.status,
-            kube=(guarded(tools.kube) if paused else tools.kube).apart(holding),
+            kube=(guarded(tools.kube) if paused else tools.kube).apart(memory),
             clock=tools.clock,
             now=tools.clock.now(),
             log=log,
@@ -223,7 +223,7 @@ class Passes:
             waits = [*work.kube.postponed, result.requeue_after]
             after = min((w for w in waits if w is not None), default=None)
             quiet = result.quiet
-        except NeedsRoom:
+        except PassMemoryExceeded:
             raise
         except Exception as raised:  # noqa: BLE001 - becomes a condition, a log line and back-off
             error = raised

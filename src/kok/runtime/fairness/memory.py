@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from kok.kube.budget.limits import MIB
-from kok.kube.budget.pass_memory import Holding
+from kok.kube.budget.pass_memory import PassMemory
 from kok.runtime.fairness.slots import FairSlots
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class PassSize:
     """Passes of about the same size."""
 
     most: int
@@ -30,9 +30,9 @@ class Size:
 
 
 SIZES: Final = (
-    Size(3 * MIB // 2),
-    Size(8 * MIB, at_once=8, share=3),
-    Size(32 * MIB, at_once=2),
+    PassSize(3 * MIB // 2),
+    PassSize(8 * MIB, at_once=8, share=3),
+    PassSize(32 * MIB, at_once=2),
 )
 """All of those that have turns hold 128 MiB together, those of one namespace 56 MiB."""
 SPAN: Final = 120.0
@@ -42,10 +42,10 @@ Owner = tuple[str, tuple[str, str]]
 """Kind, and namespace and name."""
 
 
-class Rooms:
+class MemoryTurns:
     """The turns of one operator's passes."""
 
-    def __init__(self, sizes: tuple[Size, ...] = SIZES, span: float = SPAN) -> None:
+    def __init__(self, sizes: tuple[PassSize, ...] = SIZES, span: float = SPAN) -> None:
         self._sizes = sizes
         self._turns = [
             None if s.at_once is None else FairSlots(s.at_once, share=s.share, span=span)
@@ -55,21 +55,21 @@ class Rooms:
         """Of passes that were not small when they were last seen: the place of their size."""
 
     @asynccontextmanager
-    async def one(self, owner: Owner) -> AsyncIterator[Holding]:
+    async def one(self, owner: Owner) -> AsyncIterator[PassMemory]:
         """Waits for the turn of a pass, and holds it. What it reads is to be told to the result.
 
         Raises `GaveWay` in the place of what was done meanwhile if others waited for too long.
         """
         place = self._known.get(owner, 0)
         final = place == len(self._sizes) - 1
-        holding = Holding(self._sizes[place].most, final=final)
+        memory = PassMemory(self._sizes[place].most, final=final)
         turns = self._turns[place]
         if turns is None:
-            yield holding
+            yield memory
             return
         async with turns.one(owner[1][0]):
-            yield holding
-        self._note(owner, holding.size)
+            yield memory
+        self._note(owner, memory.size)
 
     def grew(self, owner: Owner) -> None:
         """It needs more room than it had."""

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, Final
 
-from kok.kube.budget.cpu_shares import FREE, Shares
+from kok.kube.budget.cpu_shares import FREE, CpuShares
 
 MOST: Final = 32 * 2**20
 """Bytes of events that all streams of a process hold back; beyond it the oldest is told early."""
@@ -63,7 +63,7 @@ def _decoded(text: str) -> dict[str, Any]:
 class HeldBack:
     """Events that wait, at most one of each object; what cannot be told apart is told at once."""
 
-    def __init__(self, shares: Shares) -> None:
+    def __init__(self, shares: CpuShares) -> None:
         self._shares = shares
         self._lines: dict[Place, bytes] = {}
 

@@ -20,7 +20,7 @@ from kok.api.meta import Kind
 from kok.kube.budget.cpu_shares import shares
 from kok.kube.budget.limits import META, weight
 from kok.kube.decoding.nesting import shallow
-from kok.kube.decoding.truncation import lean
+from kok.kube.decoding.truncation import truncated
 from kok.kube.lists.pages import BARE, GROWS_AFTER
 from kok.runtime.kopf.large_events import HeldBack
 
@@ -36,14 +36,14 @@ class PartialResponse(aiohttp.ClientResponse):
     _whole: bytes | None = None
 
     async def start(self, connection: Any) -> PartialResponse:
-        """See `aiohttp.ClientResponse`."""
+        """Reads the head of the answer; a watch's content is small, whole lines from then on."""
         await super().start(connection)
         if "watch" in self.url.query:
             self.content: Any = _Lines(self.content)
         return self
 
     async def read(self) -> bytes:
-        """See `aiohttp.ClientResponse`."""
+        """The body, made small, at once. Raises `aiohttp.ClientError`."""
         if self._body is None:
             whole, self._whole = self._whole, None
             self._body = await gist(await super().read() if whole is None else whole)
@@ -62,7 +62,9 @@ class PartialResponse(aiohttp.ClientResponse):
                 self.close()
                 return False
         whole = bytes(raw)
-        self._whole = await lean(whole) if weight(whole) > PAGE_WEIGHT or not several else whole
+        self._whole = (
+            await truncated(whole) if weight(whole) > PAGE_WEIGHT or not several else whole
+        )
         return weight(self._whole) <= PAGE_WEIGHT or not several
 
 
@@ -80,7 +82,7 @@ class PartialObjects:
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """See aiohttp's middlewares."""
+        """Called by aiohttp with each request: asks for what is needed alone, in pages that fit."""
         listing = request.method == "GET" and "limit" in request.url.query
         collection, alone = self._collection(request.url.path)
         if alone:
@@ -132,7 +134,7 @@ def _root(kind: Kind) -> str:
 
 async def gist(text: bytes) -> bytes:
     """The same JSON without what is too much, nested too deep, or a record of who wrote what."""
-    text = await lean(text)
+    text = await truncated(text)
     try:
         found = from_json(text)
     except ValueError:
@@ -161,7 +163,7 @@ class _Lines:
         return getattr(self._content, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """See `aiohttp.StreamReader`."""
+        """The stream's lines one by one, each made small; `size` bytes are read at a time."""
         async with aclosing(self._told(size)) as lines:
             async for line in lines:
                 before = time.thread_time()

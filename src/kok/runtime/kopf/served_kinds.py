@@ -25,7 +25,7 @@ PATIENCE = 2
 """Checks in a row that find a kind served but not watched before it counts as overlooked."""
 
 
-class Overlooked(Exception):
+class KindNotWatched(Exception):
     """kopf does not watch a kind although the API server serves it."""
 
 
@@ -74,7 +74,7 @@ async def guard_watched(
     watched: Callable[[], Collection[Kind]],
     clock: Clock,
 ) -> None:
-    """Runs for ever; raises `Overlooked` if a kind stays unwatched although it is served."""
+    """Runs for ever; raises `KindNotWatched` if a kind stays unwatched although it is served."""
     never = asyncio.Event()
     strikes = 0
     while True:
@@ -90,4 +90,4 @@ async def guard_watched(
         strikes = strikes + 1 if overlooked else 0
         if strikes >= PATIENCE:
             names = ", ".join(sorted(kind.crd_name for kind in overlooked))
-            raise Overlooked(f"served but not watched: {names}; starting anew")
+            raise KindNotWatched(f"served but not watched: {names}; starting anew")

@@ -14,7 +14,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
-from kok.runtime.pods.messages import gist
+from kok.runtime.pods.messages import event_gist
 
 FAILED_CREATE = "FailedCreate"
 """Reason of the Events, and of a condition `ReplicaFailure`."""
@@ -33,7 +33,7 @@ async def refusal(kube: Kube, owner: Manifest, field: str) -> str | None:
     meta = owner["metadata"]
     fields = {"regarding.name": meta["name"], "reason": FAILED_CREATE}
     try:
-        keep = partial(gist, meta["uid"])
+        keep = partial(event_gist, meta["uid"])
         events = await kube.list(kinds.EVENT, meta["namespace"], fields=fields, keep=keep)
     except Forbidden:
         # An operator that was installed with lesser rights has less to say.

@@ -38,7 +38,7 @@ _COMPLAINTS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class EventSummary:
     """An event, however often it was repeated."""
 
     reason: str
@@ -47,19 +47,19 @@ class Word:
     last: datetime
 
 
-async def words(kube: Kube, about: Manifest) -> list[Word]:
+async def events_about(kube: Kube, about: Manifest) -> list[EventSummary]:
     """What is told of this very object, the latest first. Raises `KubeError`.
 
     Needs the right to list `events` of `events.k8s.io`. Events go after an hour.
     """
     meta = about["metadata"]
     chosen = {"regarding.kind": str(about["kind"]), "regarding.name": str(meta["name"])}
-    keep = partial(gist, meta.get("uid"))
+    keep = partial(event_gist, meta.get("uid"))
     told = await kube.list(kinds.EVENT, meta["namespace"], fields=chosen, keep=keep)
-    return heard(told, meta.get("uid"))
+    return summaries_of(told, meta.get("uid"))
 
 
-def gist(uid: str | None, event: Manifest) -> Manifest | None:
+def event_gist(uid: str | None, event: Manifest) -> Manifest | None:
     """For `keep` of a list of events: what is read of one about the object with that UID."""
     if (event.get("regarding") or {}).get("uid") != uid:
         return None
@@ -75,32 +75,32 @@ def gist(uid: str | None, event: Manifest) -> Manifest | None:
     }
 
 
-def heard(events: Iterable[Manifest], uid: str | None) -> list[Word]:
+def summaries_of(events: Iterable[Manifest], uid: str | None) -> list[EventSummary]:
     """The events about the object with that UID, the latest first."""
     found = [
-        word
+        one
         for event in events
-        if (event.get("regarding") or {}).get("uid") == uid and (word := _word(event)) is not None
+        if (event.get("regarding") or {}).get("uid") == uid and (one := _summary(event)) is not None
     ]
-    return sorted(found, key=lambda word: word.last, reverse=True)
+    return sorted(found, key=lambda one: one.last, reverse=True)
 
 
-def trouble(told: Iterable[Word]) -> Word | None:
+def latest_complaint(told: Iterable[EventSummary]) -> EventSummary | None:
     """What the kubelet last complained of: a failed probe, a volume or sandbox that is missing."""
-    return next((word for word in told if word.reason in _COMPLAINTS), None)
+    return next((one for one in told if one.reason in _COMPLAINTS), None)
 
 
-def moment(since: datetime) -> str:
+def utc_text(since: datetime) -> str:
     """Since when something lasts. An age would change the sentence with every look at it."""
     return f"{since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def said(text: object) -> str:
+def one_line(text: object) -> str:
     """Somebody else's words as one line that a condition can hold."""
     return plain(" ".join(str(text or "")[:_LOOKED_AT].split()))[:SAID]
 
 
-def last_words(log: str) -> str:
+def last_error_line(log: str) -> str:
     """The line of a process's last output that tells most about why it exited; without secrets."""
     kept = log[-_LOG:]
     if len(log) > _LOG:
@@ -115,11 +115,11 @@ def last_words(log: str) -> str:
 
 
 def quoted(text: object) -> str:
-    """What somebody said of whom nobody knows what he says: as `said`, and without secrets."""
-    return said(redact_text(text, _LOOKED_AT)) if isinstance(text, str) else ""
+    """What somebody said of whom nobody knows what he says: as `one_line`, and without secrets."""
+    return one_line(redact_text(text, _LOOKED_AT)) if isinstance(text, str) else ""
 
 
-def _word(event: Manifest) -> Word | None:
+def _summary(event: Manifest) -> EventSummary | None:
     series = event.get("series") or {}
     times = [
         _time(event.get("deprecatedFirstTimestamp")),
@@ -131,7 +131,7 @@ def _word(event: Manifest) -> Word | None:
         return None
     later = (event.get("deprecatedLastTimestamp"), series.get("lastObservedTime"))
     last = max([since, *(time for time in map(_time, later) if time is not None)])
-    return Word(str(event.get("reason") or ""), said(event.get("note")), since, last)
+    return EventSummary(str(event.get("reason") or ""), one_line(event.get("note")), since, last)
 
 
 def _time(text: Any) -> datetime | None:

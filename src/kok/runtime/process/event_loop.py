@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, TypeVar, TypeVarTuple
 
-from kok.kube.budget.cpu_shares import NAMESPACE, Shares, shares_of
+from kok.kube.budget.cpu_shares import NAMESPACE, CpuShares, shares_of
 
 T = TypeVar("T")
 _Ts = TypeVarTuple("_Ts")
@@ -20,7 +20,7 @@ class MeteredLoop(asyncio.SelectorEventLoop):
     def __init__(self, cpu: Callable[[], float] = time.thread_time) -> None:
         super().__init__()
         self._cpu = cpu
-        self.shares: Shares = shares_of(self)
+        self.shares: CpuShares = shares_of(self)
 
     def call_soon(
         self,
@@ -28,7 +28,10 @@ class MeteredLoop(asyncio.SelectorEventLoop):
         *args: *_Ts,
         context: Context | None = None,
     ) -> asyncio.Handle:
-        """See `asyncio.AbstractEventLoop`. Every step of every task comes by here."""
+        """Schedules a callback whose processor time counts for the namespace of its context.
+
+        Every step of every task comes by here.
+        """
         namespace = NAMESPACE.get() if context is None else context.get(NAMESPACE, "")
         if not namespace:
             return super().call_soon(callback, *args, context=context)

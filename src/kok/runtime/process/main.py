@@ -21,8 +21,8 @@ from kok.runtime.process import health as health_
 from kok.runtime.process import logs
 from kok.runtime.process.election import new_identity
 from kok.runtime.process.health import Health
-from kok.runtime.process.operator import Surroundings, Unit
-from kok.runtime.process.resolver import Loop, be_impatient
+from kok.runtime.process.operator import ProcessContext, RunningOperator
+from kok.runtime.process.resolver import ProcessLoop, shorten_lookups
 from kok.runtime.settings import Settings
 
 STOP_LIMIT = 25.0
@@ -38,9 +38,9 @@ def run(operators: Sequence[OperatorSpec], settings: Settings, access: Access) -
     """
     logs.configure(settings)
     process = Process(operators, settings, access)
-    be_impatient()
+    shorten_lookups()
     try:
-        with asyncio.Runner(loop_factory=Loop) as runner:
+        with asyncio.Runner(loop_factory=ProcessLoop) as runner:
             runner.run(process.main())
     except Exception:  # noqa: BLE001 - nothing is swallowed, the process ends
         # A line like all others: whoever reads the log as JSON is not to meet a bare traceback.
@@ -67,7 +67,7 @@ class Process:
         self.health = Health(settings)
         self.port = 0
         """Port of the probes, once they are up."""
-        self._around = Surroundings(
+        self._around = ProcessContext(
             settings=settings,
             access=access,
             clock=clock or SystemClock(),
@@ -86,7 +86,7 @@ class Process:
             stack.push_async_callback(runner.cleanup)
             watcher = asyncio.create_task(self.health.watch_loop(), name="loop watcher")
             stack.callback(watcher.cancel)
-            units = [Unit(spec, self._around) for spec in self._operators]
+            units = [RunningOperator(spec, self._around) for spec in self._operators]
             tasks = [asyncio.create_task(u.run(), name=f"operator {u.spec.name}") for u in units]
             stopping = asyncio.create_task(self.stop.wait(), name="stop")
             await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -31,7 +31,7 @@ PATIENCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ProcessContext:
     """What the operators of one process share."""
 
     settings: Settings
@@ -46,10 +46,10 @@ class Surroundings:
     """Ends the process at once."""
 
 
-class Unit:
+class RunningOperator:
     """One operator's life in this process."""
 
-    def __init__(self, spec: OperatorSpec, around: Surroundings) -> None:
+    def __init__(self, spec: OperatorSpec, around: ProcessContext) -> None:
         self.spec = spec
         self._around = around
         self._log: Logger = structlog.stdlib.get_logger("kok.process").bind(operator=spec.name)

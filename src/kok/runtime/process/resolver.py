@@ -25,12 +25,12 @@ PATIENCE: Final = "timeout:2 attempts:2"
 """What the system's resolver is told, unless the environment says otherwise."""
 
 
-def be_impatient() -> None:
+def shorten_lookups() -> None:
     """To be called before the first look-up of the process."""
     os.environ.setdefault("RES_OPTIONS", PATIENCE)
 
 
-class Loop(MeteredLoop):
+class ProcessLoop(MeteredLoop):
     """The event loop of the process: whatever library asks it for addresses, this is how."""
 
     def __init__(self) -> None:
@@ -39,7 +39,10 @@ class Loop(MeteredLoop):
         self._slots = FairSlots(THREADS, share=EACH)
 
     async def getaddrinfo(self, host: Any, port: Any, **options: int) -> Any:
-        """See `asyncio.AbstractEventLoop`."""
+        """Addresses of a host, as `socket.getaddrinfo` has them; raises `OSError`.
+
+        Looked up in a thread: `EACH` at a time for a namespace, for the operator as asyncio does.
+        """
         work = partial(socket.getaddrinfo, host, port, **options)
         namespace = NAMESPACE.get()
         if not namespace:
@@ -61,6 +64,6 @@ class Loop(MeteredLoop):
             return await self.run_in_executor(self._threads, work)
 
     def close(self) -> None:
-        """See `asyncio.AbstractEventLoop`."""
+        """Closes the loop; look-ups that are under way are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         super().close()

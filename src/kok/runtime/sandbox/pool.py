@@ -100,7 +100,11 @@ class SandboxPool:
         digest: str,
         limits: Limits | None = None,
     ) -> Any:
-        """What the function returns; see `run_limited`. The same `digest` means the same work."""
+        """What the function returns, after a journey through JSON; found out in another process.
+
+        The same `digest` means the same work, done once for a namespace. Raises `TooMuch`, also when
+        it is asked for again, and `Unfinished`.
+        """
         key = (namespace, digest)
         known = self._outcomes.find(key)
         if known is not None:

@@ -26,7 +26,7 @@ from tests.integration.apiserver import TIED
 from tests.integration.operators.etcd.container import program
 
 from kok.api.meta import Manifest
-from kok.backup.places import ROOT_VARIABLE
+from kok.backup.paths import ROOT_VARIABLE
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import AlreadyExists, Forbidden, KubeError

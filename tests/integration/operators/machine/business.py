@@ -13,7 +13,7 @@ from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.http.access import from_kubeconfig
-from kok.operators.machine.node.tenants import Tenant, Way
+from kok.operators.machine.node.cluster_connections import ClusterConnection, ConnectionSpec
 from kok.runtime.clock import SystemClock
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.settings import Settings
@@ -23,10 +23,10 @@ LIMIT = 180.0
 KEY = ("team-a", "shop")
 
 
-def to(kubeconfig: str) -> Way:
+def to(kubeconfig: str) -> ConnectionSpec:
     """To the API server of a kubeconfig, as whoever it stands for."""
     digest = hashlib.sha256(kubeconfig.encode()).hexdigest()
-    return Way(from_kubeconfig(kubeconfig), digest)
+    return ConnectionSpec(from_kubeconfig(kubeconfig), digest)
 
 
 def a_pass(kube: Kube, machine: Machine) -> Pass[Machine]:
@@ -58,12 +58,12 @@ async def told(changed: asyncio.Event, check: Callable[[], object]) -> None:
 
 
 async def seen(
-    tenant: Tenant, name: str, check: Callable[[], object], asker: str | None = None
+    connection: ClusterConnection, name: str, check: Callable[[], object], asker: str | None = None
 ) -> None:
     """Waits until what the watches of a node brought is as asked for."""
     changed = asyncio.Event()
     changed.set()
-    tenant.on_node(name, "test", changed.set)
+    connection.on_node(name, "test", changed.set)
     if asker is not None:
-        tenant.on_asker(asker, "test", changed.set)
+        connection.on_asker(asker, "test", changed.set)
     await told(changed, check)

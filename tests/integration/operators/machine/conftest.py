@@ -25,7 +25,7 @@ from kok.kube.http.access import from_kubeconfig
 from kok.kube.watch import WatchEvent
 from kok.operators.cluster.businesscluster import rbac
 from kok.operators.machine import operator
-from kok.operators.machine.node.tenants import Tenant, Tenants
+from kok.operators.machine.node.cluster_connections import ClusterConnection, ClusterConnections
 from kok.pki import encode
 from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings
@@ -260,13 +260,13 @@ def world(kube: Kube, namespace: str, kok_crds: None) -> World:
 
 
 @pytest.fixture
-async def tenant(api_server: ApiServer, kube: Kube) -> AsyncIterator[Tenant]:
+async def connection(api_server: ApiServer, kube: Kube) -> AsyncIterator[ClusterConnection]:
     """The API server as somebody's business cluster, with no more rights than there."""
     given = rbac.objects()
     for manifest in given:
         await kube.apply(manifest)
     user, group = operator_user("machine"), operator_group("machine")
     await in_force(kube, given, {"kind": "Group", "name": group}, user, group)
-    tenants = Tenants(timeout=PATIENCE)
-    yield await tenants.connect(KEY, to(api_server.kubeconfig(user, (group,))))
-    await tenants.close()
+    clusters = ClusterConnections(timeout=PATIENCE)
+    yield await clusters.connect(KEY, to(api_server.kubeconfig(user, (group,))))
+    await clusters.close()

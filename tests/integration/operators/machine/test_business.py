@@ -17,62 +17,65 @@ from kok.api.machine.machine import Machine
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.machine.node import bootstrap_tokens, labels_and_taints, nodes
+from kok.operators.machine.node.cluster_connections import ClusterConnection, ClusterConnections
 from kok.operators.machine.node.nodes import NodeView
-from kok.operators.machine.node.tenants import Tenant, Tenants
 from kok.operators.machine.remote.join import ClusterEndpoint
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.reconciler import Pass
+from kok.workload.availability import AvailabilityTimings
 
 
-async def test_nodes_come_go_and_wake_their_machines(kube: Kube, tenant: Tenant) -> None:
+async def test_nodes_come_go_and_wake_their_machines(
+    kube: Kube, connection: ClusterConnection
+) -> None:
     woken = asyncio.Event()
-    tenant.on_node("n-1", "uid", woken.set)
-    await asyncio.wait_for(tenant.synced.wait(), LIMIT)
+    connection.on_node("n-1", "uid", woken.set)
+    await asyncio.wait_for(connection.synced.wait(), LIMIT)
     await node(kube, "n-1")
-    await told(woken, lambda: "n-1" in tenant.nodes)
-    assert tenant.nodes["n-1"].ready is None
+    await told(woken, lambda: "n-1" in connection.nodes)
+    assert connection.nodes["n-1"].ready is None
     status = {"conditions": [{"type": "Ready", "status": "True"}]}
     await kube.patch(kinds.NODE, "n-1", None, {"status": status}, subresource="status")
-    await told(woken, lambda: tenant.nodes["n-1"].ready)
+    await told(woken, lambda: connection.nodes["n-1"].ready)
     await kube.delete(kinds.NODE, "n-1")
-    await told(woken, lambda: "n-1" not in tenant.nodes)
+    await told(woken, lambda: "n-1" not in connection.nodes)
 
 
 async def test_an_api_that_was_away_is_known_to_be_back_at_once(api_server: ApiServer) -> None:
     """A watch that goes on says nothing of it until it ends, minutes later."""
-    tenants = Tenants(timeout=5.0, silence=0.3)
+    clusters = ClusterConnections(5.0, AvailabilityTimings(silence=0.3))
     async with Network(api_server.port) as between:
         config = api_server.kubeconfig().replace(f":{api_server.port}", f":{between.port}")
-        tenant = await tenants.connect(KEY, to(config))
-        await asyncio.wait_for(tenant.synced.wait(), LIMIT)
+        connection = await clusters.connect(KEY, to(config))
+        await asyncio.wait_for(connection.synced.wait(), LIMIT)
         await between.cut()
-        await seen(tenant, "any", lambda: tenant.answers is False)
-        assert not tenant.known
+        await seen(connection, "any", lambda: connection.answers is False)
+        assert not connection.state().nodes_known
         await between.mend()
-        await seen(tenant, "any", lambda: tenant.answers)
-        assert tenant.known
-    await tenants.close()
+        await seen(connection, "any", lambda: connection.answers)
+        assert connection.state().nodes_known
+    await clusters.close()
 
 
-async def test_who_gives_up_a_request_has_learnt_nothing(tenant: Tenant) -> None:
-    await asyncio.wait_for(tenant.synced.wait(), LIMIT)
-    asking = asyncio.create_task(tenant.kube.list(kinds.POD))
+async def test_who_gives_up_a_request_has_learnt_nothing(connection: ClusterConnection) -> None:
+    await asyncio.wait_for(connection.synced.wait(), LIMIT)
+    asking = asyncio.create_task(connection.kube.list(kinds.POD))
     await asyncio.sleep(0)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
-    assert tenant.answers is True
-    assert tenant.silence == 0.0
+    assert connection.answers is True
+    assert connection.state().silence == 0.0
 
 
 async def test_machines_turn_to_the_new_connection_when_the_credentials_change(
     api_server: ApiServer,
 ) -> None:
-    tenants, woken = Tenants(timeout=5.0), asyncio.Event()
-    old = await tenants.connect(KEY, to(api_server.kubeconfig()))
+    clusters, woken = ClusterConnections(timeout=5.0), asyncio.Event()
+    old = await clusters.connect(KEY, to(api_server.kubeconfig()))
     old.on_node("n-9", "uid", woken.set)
-    assert await tenants.connect(KEY, to(api_server.kubeconfig("renewed"))) is not old
+    assert await clusters.connect(KEY, to(api_server.kubeconfig("renewed"))) is not old
     assert woken.is_set()
-    await tenants.close()
+    await clusters.close()
 
 
 class Network:
@@ -119,48 +122,53 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def test_labels_and_taints_reach_the_node(kube: Kube, tenant: Tenant) -> None:
+async def test_labels_and_taints_reach_the_node(kube: Kube, connection: ClusterConnection) -> None:
     await node(kube, "n-2", taints=[{"key": "theirs", "effect": "NoExecute"}])
-    await seen(tenant, "n-2", lambda: "n-2" in tenant.nodes)
+    await seen(connection, "n-2", lambda: "n-2" in connection.nodes)
     taint = {"key": "dedicated", "value": "shop", "effect": "NoSchedule"}
     machine = builders.machine(node="n-2", labels={"tier": "gold"}, taints=[taint])
     p = a_pass(kube, machine)
     # This pass has said that they are missing: only another one says that they are there.
-    assert await after(p, tenant, tenant.nodes["n-2"]) == 0.0
+    assert await after(p, connection, connection.nodes["n-2"]) == 0.0
     live = await kube.get(kinds.NODE, "n-2")
     assert live
     assert live["metadata"]["labels"]["tier"] == "gold"
     assert {t["key"] for t in live["spec"]["taints"]} >= {"theirs", "dedicated"}
     # What was just written is known without waiting for the watch.
     marks = p.status.node_marks
-    assert nodes.patch(tenant.nodes["n-2"], machine.spec.labels, machine.spec.taints, marks) is None
-    assert await after(p, tenant, tenant.nodes["n-2"]) is None
+    assert (
+        nodes.patch(connection.nodes["n-2"], machine.spec.labels, machine.spec.taints, marks)
+        is None
+    )
+    assert await after(p, connection, connection.nodes["n-2"]) is None
     # What was set and is no longer wanted goes, and nothing else.
     bare = a_pass(kube, builders.machine(node="n-2", status={"nodeMarks": marks.manifest()}))
-    assert await after(bare, tenant, tenant.nodes["n-2"]) == 0.0
+    assert await after(bare, connection, connection.nodes["n-2"]) == 0.0
     assert bare.status.node_marks is None
-    assert "tier" not in tenant.nodes["n-2"].labels
-    assert "theirs" in {key for key, _, _ in tenant.nodes["n-2"].taints}
-    assert "dedicated" not in {key for key, _, _ in tenant.nodes["n-2"].taints}
+    assert "tier" not in connection.nodes["n-2"].labels
+    assert "theirs" in {key for key, _, _ in connection.nodes["n-2"].taints}
+    assert "dedicated" not in {key for key, _, _ in connection.nodes["n-2"].taints}
 
 
-async def test_an_old_picture_of_a_node_overwrites_nothing(kube: Kube, tenant: Tenant) -> None:
+async def test_an_old_picture_of_a_node_overwrites_nothing(
+    kube: Kube, connection: ClusterConnection
+) -> None:
     await node(kube, "n-3")
-    await seen(tenant, "n-3", lambda: "n-3" in tenant.nodes)
-    old = tenant.nodes["n-3"]
+    await seen(connection, "n-3", lambda: "n-3" in connection.nodes)
+    old = connection.nodes["n-3"]
     await kube.patch(
         kinds.NODE, "n-3", None, {"spec": {"taints": [{"key": "new", "effect": "NoSchedule"}]}}
     )
     machine = builders.machine(node="n-3", taints=[{"key": "mine", "effect": "NoSchedule"}])
-    assert await after(a_pass(kube, machine), tenant, old) == labels_and_taints.CONFLICT_AGAIN
+    assert await after(a_pass(kube, machine), connection, old) == labels_and_taints.CONFLICT_AGAIN
     live = await kube.get(kinds.NODE, "n-3")
     assert live
     assert "new" in {t["key"] for t in live["spec"]["taints"]}
 
 
-async def after(p: Pass[Machine], tenant: Tenant, found: NodeView) -> float | None:
+async def after(p: Pass[Machine], connection: ClusterConnection, found: NodeView) -> float | None:
     """Seconds until the next pass, once labels and taints of the Node were seen to."""
-    return (await labels_and_taints.apply(p, tenant, found)).after
+    return (await labels_and_taints.apply(p, connection, found)).after
 
 
 async def test_a_token_is_made_once_and_anew_when_it_is_spent(kube: Kube) -> None:

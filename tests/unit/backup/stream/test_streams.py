@@ -12,15 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kok.backup.encryption import encryption
-from kok.backup.encryption.encryption import CHUNK, MAGIC, UNBOUND, Decryptor, Encryptor, Key, Whose
+from kok.backup.encryption.encryption import (
+    CHUNK,
+    MAGIC,
+    UNBOUND,
+    Binding,
+    Decryptor,
+    Encryptor,
+    Key,
+)
 from kok.backup.errors import WorkerError
 from kok.backup.reasons import Reason
 from kok.backup.stream.checksum import Trailer
-from kok.backup.stream.pipe import Incoming, Outgoing
+from kok.backup.stream.transfer import Download, Upload
 
 KEY, OTHER = Key(b"k" * 32), Key(b"o" * 32)
 MADE = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
-WHOSE = Whose("team-a/shop-etcd", "team-a/shop-etcd/one.snapshot", MADE, 70)
+WHOSE = Binding("team-a/shop-etcd", "team-a/shop-etcd/one.snapshot", MADE, 70)
 TAG = 16
 FIXED = 52
 HEADER = FIXED + len(WHOSE.encoded())
@@ -180,9 +188,9 @@ def test_what_is_no_key_is_refused_without_showing_it(raw: bytes, tmp_path: Path
 @given(PIECES, st.booleans())
 def test_what_goes_out_comes_in(pieces: list[bytes], encrypt: bool) -> None:
     data = snapshot(b"".join([b"database", *pieces]))
-    out = Outgoing(Encryptor(KEY, WHOSE) if encrypt else None)
+    out = Upload(Encryptor(KEY, WHOSE) if encrypt else None)
     stored = out.feed(data[:5]) + out.feed(data[5:]) + out.finish(len(data) - 32)
-    incoming = Incoming([KEY], WHOSE.key, encrypted=encrypt)
+    incoming = Download([KEY], WHOSE.key, encrypted=encrypt)
 
     back = incoming.feed(stored[:3]) + incoming.feed(stored[3:])
     back += incoming.finish("there", len(stored), out.sha256())
@@ -205,7 +213,7 @@ def test_what_goes_out_comes_in(pieces: list[bytes], encrypt: bool) -> None:
 def test_what_was_damaged_in_the_store_does_not_come_in(damage: object, reason: Reason) -> None:
     data = snapshot(b"database" * 100)
     wrong = damage(data)  # type: ignore[operator]
-    incoming = Incoming([])
+    incoming = Download([])
     incoming.feed(wrong)
     sha256 = hashlib.sha256(data).hexdigest()
 
@@ -214,7 +222,7 @@ def test_what_was_damaged_in_the_store_does_not_come_in(damage: object, reason: 
 
 def test_an_object_that_is_no_snapshot_does_not_come_in() -> None:
     data = b"something else, stored as it should be"
-    incoming = Incoming([])
+    incoming = Download([])
     incoming.feed(data)
     sha256 = hashlib.sha256(data).hexdigest()
 
@@ -230,7 +238,7 @@ def unbound(data: bytes, salt: bytes = b"s" * 32) -> bytes:
 def test_backups_of_earlier_releases_open() -> None:
     assert opened(unbound(b"data")) == b"data"
     data = snapshot(b"database")
-    incoming = Incoming([KEY], "anywhere/else.snapshot", encrypted=True)
+    incoming = Download([KEY], "anywhere/else.snapshot", encrypted=True)
     stored = unbound(data)
     back = incoming.feed(stored) + incoming.finish("x", None, hashlib.sha256(stored).hexdigest())
     assert back == data
@@ -246,7 +254,7 @@ def test_a_backup_that_was_put_in_the_place_of_another_does_not_open() -> None:
 
 def test_what_a_backup_is_bound_to_cannot_be_changed() -> None:
     """Neither to a text of the same length nor to another one, nor by an earlier form."""
-    secret, other = sealed(b"x" * 100), Whose("team-b/toys-etcd", "team-a/shop-etcd/two.snapshot")
+    secret, other = sealed(b"x" * 100), Binding("team-b/toys-etcd", "team-a/shop-etcd/two.snapshot")
     forged = secret[:FIXED] + other.encoded() + secret[HEADER:]
     stripped = UNBOUND + secret[len(MAGIC) : FIXED] + secret[HEADER:]
     for wrong in (forged, stripped):
@@ -263,17 +271,17 @@ def test_what_a_backup_is_bound_to_cannot_be_changed() -> None:
     ids=lambda text: text[:80],
 )
 def test_a_header_that_nobody_wrote_is_none(text: bytes) -> None:
-    assert fails(lambda: Whose.parse(text)) is Reason.OBJECT_ALTERED
+    assert fails(lambda: Binding.parse(text)) is Reason.OBJECT_ALTERED
 
 
 def test_a_backup_without_encryption_is_not_taken_for_an_encrypted_one() -> None:
-    incoming = Incoming([KEY], encrypted=True)
+    incoming = Download([KEY], encrypted=True)
     assert fails(lambda: incoming.feed(snapshot(b"database"))) is Reason.OBJECT_ALTERED
 
 
 def test_all_of_an_opened_backup_tells_whose_it_is() -> None:
     stored = sealed(snapshot(b"database"))
-    incoming = Incoming([KEY], WHOSE.key)
+    incoming = Download([KEY], WHOSE.key)
     incoming.feed(stored)
     incoming.finish("x", None, hashlib.sha256(stored).hexdigest())
     assert incoming.whose == WHOSE

@@ -16,7 +16,7 @@ from tests.unit.fakeapi import FakeApi
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
-from kok.kube.budget.cpu_shares import BYTE, FREE, NAMESPACE, STRETCH, Shares, shares
+from kok.kube.budget.cpu_shares import BYTE, FREE, NAMESPACE, STRETCH, CpuShares, shares
 from kok.kube.budget.limits import META, TENANT
 from kok.kube.client import Kube
 
@@ -52,8 +52,8 @@ class Machine:
     def clock(self) -> float:
         return self.now
 
-    def shares(self) -> Shares:
-        return Shares(self.clock)
+    def shares(self) -> CpuShares:
+        return CpuShares(self.clock)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return found
 
 
-async def works(machine: Machine, shares: Shares, namespace: str, times: int = ROUNDS) -> None:
+async def works(machine: Machine, shares: CpuShares, namespace: str, times: int = ROUNDS) -> None:
     """Passes of a namespace, each of which keeps the loop for `COST`."""
     for _ in range(times):
         await shares.rest(namespace)
@@ -90,7 +90,7 @@ async def works(machine: Machine, shares: Shares, namespace: str, times: int = R
 
 
 @asynccontextmanager
-async def somebody(shares: Shares) -> AsyncIterator[None]:
+async def somebody(shares: CpuShares) -> AsyncIterator[None]:
     """Another namespace that is looked after, once a second, without any delay."""
 
     async def live() -> None:
@@ -114,7 +114,7 @@ async def test_who_keeps_the_loop_gets_a_share_of_it(machine: Machine) -> None:
     assert machine.used["bad"] == pytest.approx(12 * 20 * COST)
     # Twelve at a time may have begun before it was known what they cost.
     counted = machine.used["bad"] * COUNTED / COST
-    assert counted <= Shares.SHARE * machine.now + Shares.BURST + 12 * COST
+    assert counted <= CpuShares.SHARE * machine.now + CpuShares.BURST + 12 * COST
 
 
 async def test_all_of_them_together_get_that_share(machine: Machine) -> None:
@@ -122,7 +122,7 @@ async def test_all_of_them_together_get_that_share(machine: Machine) -> None:
     async with somebody(shares):
         await asyncio.gather(*(works(machine, shares, name, 20) for name in many for _ in range(2)))
     counted = sum(machine.used.values()) * COUNTED / COST
-    assert counted <= Shares.SHARE * machine.now + len(many) * (Shares.BURST + 2 * COST)
+    assert counted <= CpuShares.SHARE * machine.now + len(many) * (CpuShares.BURST + 2 * COST)
 
 
 async def test_each_of_them_gets_the_same(machine: Machine) -> None:
@@ -133,7 +133,7 @@ async def test_each_of_them_gets_the_same(machine: Machine) -> None:
         for task in tasks:
             task.cancel()
     # Who came first had a burst that went by faster.
-    assert max(machine.used.values()) <= min(machine.used.values()) + Shares.BURST + 2 * COST
+    assert max(machine.used.values()) <= min(machine.used.values()) + CpuShares.BURST + 2 * COST
 
 
 async def test_nobody_else_rests(machine: Machine) -> None:
@@ -152,7 +152,7 @@ async def test_nobody_else_rests(machine: Machine) -> None:
 async def test_who_is_alone_rests_for_nobody(machine: Machine) -> None:
     shares = machine.shares()
     shares.worked("good", 0.001)
-    machine.now += Shares.RECENT + 0.1
+    machine.now += CpuShares.RECENT + 0.1
     await works(machine, shares, "large", 50)
     # Nor do those that keep the loop as well.
     await works(machine, shares, "as large", 50)
@@ -209,15 +209,15 @@ async def test_nobody_waits_for_what_another_owes(api: FakeApi, kube: Kube) -> N
 
 async def test_what_was_used_is_paid_and_forgotten(machine: Machine) -> None:
     shares = machine.shares()
-    shares.owe("bad", Shares.BURST + 1)
+    shares.owe("bad", CpuShares.BURST + 1)
     shares.worked("good", 0.001)
     assert shares.left("bad") > 0
-    machine.now += (Shares.BURST + 1) / Shares.SHARE + 1
+    machine.now += (CpuShares.BURST + 1) / CpuShares.SHARE + 1
     shares.worked("good", 0.001)
     assert shares.left("bad") == 0
     assert not shares._accounts
-    machine.now += Shares.RECENT + 1
-    shares.owe("bad", Shares.BURST + 1)
+    machine.now += CpuShares.RECENT + 1
+    shares.owe("bad", CpuShares.BURST + 1)
     assert shares.left("bad") == 0
     assert not shares._seen
 

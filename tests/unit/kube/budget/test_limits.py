@@ -16,7 +16,7 @@ from tests.unit.fakeapi import FakeApi
 from tests.unit.kube.limited import SMALL, always, page, secret
 
 from kok.kube import kinds
-from kok.kube.budget.limits import held, weight
+from kok.kube.budget.limits import memory_of, weight
 from kok.kube.client import Kube
 from kok.kube.decoding.nesting import parse
 from kok.kube.errors import LONGEST, KubeError, TooLarge, Unreachable, error_of
@@ -257,7 +257,7 @@ def test_what_is_kept_never_counts_less_than_it_takes(value: object) -> None:
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert taken <= held(found) <= 4 * taken
+    assert taken <= memory_of(found) <= 4 * taken
 
 
 async def test_lists_that_wait_for_their_next_page_share_what_they_may_keep(

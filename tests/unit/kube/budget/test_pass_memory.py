@@ -10,7 +10,7 @@ from tests.unit.fakeapi import FakeApi
 
 from kok.kube import kinds
 from kok.kube.budget.limits import MIB
-from kok.kube.budget.pass_memory import Holding, NeedsRoom
+from kok.kube.budget.pass_memory import PassMemory, PassMemoryExceeded
 from kok.kube.client import Kube
 from kok.kube.concurrency import asking
 from kok.kube.decoding.strip import NAMED, slim, unrecorded
@@ -26,10 +26,10 @@ def secret(size: int) -> dict[str, Any]:
 async def test_lists_and_objects_count_together(api: FakeApi, kube: Kube) -> None:
     for name in ("a", "b"):
         api.put(f"{SECRETS}/{name}", secret(300_000))
-    holding = Holding(MIB)
-    mine = kube.apart(holding)
+    memory = PassMemory(MIB)
+    mine = kube.apart(memory)
     await mine.list(kinds.SECRET, "ns")
-    assert 600_000 < holding.size < 640_000
+    assert 600_000 < memory.size < 640_000
     await mine.get(kinds.SECRET, "a", "ns")
     with pytest.raises(TooLarge, match="more than 1 MiB"):
         await mine.get(kinds.SECRET, "a", "ns")
@@ -38,22 +38,22 @@ async def test_lists_and_objects_count_together(api: FakeApi, kube: Kube) -> Non
 
 async def test_what_is_not_kept_does_not_count(api: FakeApi, kube: Kube) -> None:
     api.put(f"{SECRETS}/a", secret(300_000))
-    holding = Holding(MIB, final=False)
-    mine = kube.apart(holding)
+    memory = PassMemory(MIB, final=False)
+    mine = kube.apart(memory)
     for _ in range(5):
         await mine.get(kinds.SECRET, "a", "ns", keep=lambda one: {"kind": one["kind"]})
         await mine.list(kinds.SECRET, "ns", keep=lambda _: {})
         await mine.list(kinds.SECRET, "ns", shared=True)
-    assert holding.size < 10_000
+    assert memory.size < 10_000
 
 
 async def test_a_list_without_keep_counts_as_it_came(api: FakeApi, kube: Kube) -> None:
     for number in range(5):
         api.put(f"{SECRETS}/a{number}", secret(300_000))
-    with pytest.raises(NeedsRoom):
-        await kube.apart(Holding(MIB, final=False)).list(kinds.SECRET, "ns")
+    with pytest.raises(PassMemoryExceeded):
+        await kube.apart(PassMemory(MIB, final=False)).list(kinds.SECRET, "ns")
     with pytest.raises(TooLarge, match="the largest of it secrets such as a0"):
-        await kube.apart(Holding(MIB)).list(kinds.SECRET, "ns")
+        await kube.apart(PassMemory(MIB)).list(kinds.SECRET, "ns")
 
 
 async def test_none_of_several_questions_goes_on_when_one_has_failed() -> None:

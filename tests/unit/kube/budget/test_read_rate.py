@@ -15,7 +15,7 @@ from tests.unit.kube.limited import always, lines, page, secret, told
 
 from kok.kube import kinds
 from kok.kube.budget.limits import META, TENANT, Limits
-from kok.kube.budget.read_rate import CHUNK, LINE, REQUEST, Pace
+from kok.kube.budget.read_rate import CHUNK, LINE, REQUEST, ReadRate
 from kok.kube.client import Kube
 from kok.kube.errors import TooLarge
 
@@ -47,7 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         await real(0)
 
     monkeypatch.setattr("kok.kube.budget.read_rate.asyncio.sleep", sleeping)
-    monkeypatch.setattr("kok.kube.http.transport.Pace", lambda rate, _: Pace(rate, clock))
+    monkeypatch.setattr("kok.kube.http.transport.ReadRate", lambda rate, _: ReadRate(rate, clock))
     return clock
 
 
@@ -117,7 +117,7 @@ async def test_each_watch_that_is_begun_costs_its_server_something(
 ) -> None:
     Server(api, BOOKMARK)
     await served(tenant)
-    assert clock.now >= MANY * REQUEST / RATE - Pace.BURST
+    assert clock.now >= MANY * REQUEST / RATE - ReadRate.BURST
 
 
 @pytest.mark.usefixtures("long")
@@ -140,7 +140,7 @@ async def test_lists_that_watches_make_cost_their_server_something(
 
     always(api, answer)
     await served(tenant)
-    assert clock.now >= MANY * (2 * REQUEST + len(text)) / RATE - Pace.LISTS
+    assert clock.now >= MANY * (2 * REQUEST + len(text)) / RATE - ReadRate.LISTS
 
 
 async def test_pages_that_are_too_large_and_asked_for_again_cost_their_server_something(
@@ -164,7 +164,7 @@ async def test_pages_that_are_too_large_and_asked_for_again_cost_their_server_so
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
     # Pages of 100, of 25, of 6 and of 1.
-    assert clock.now >= 3 * (REQUEST + 150_000) / (RATE / 10) - Pace.LISTS
+    assert clock.now >= 3 * (REQUEST + 150_000) / (RATE / 10) - ReadRate.LISTS
 
 
 async def test_blank_lines_cost_as_much_as_others(api: FakeApi, tenant: Kube, clock: Clock) -> None:
@@ -177,7 +177,7 @@ async def test_blank_lines_cost_as_much_as_others(api: FakeApi, tenant: Kube, cl
 
     always(api, answer)
     await served(tenant)
-    assert clock.now >= blank * LINE / RATE - Pace.BURST
+    assert clock.now >= blank * LINE / RATE - ReadRate.BURST
 
 
 async def in_pieces(request: web.Request, text: str) -> web.StreamResponse:
@@ -199,7 +199,7 @@ async def test_each_piece_of_a_watch_costs_its_server_something(
 
     always(api, answer)
     await served(tenant)
-    assert clock.now >= len(text) * CHUNK / RATE - Pace.BURST
+    assert clock.now >= len(text) * CHUNK / RATE - ReadRate.BURST
 
 
 PIECES = str(page([secret("end", "x" * 5000)]).text)
@@ -267,7 +267,7 @@ async def test_a_server_that_restarts_is_waited_for_no_longer_than_it_takes(
 
 
 async def test_all_nodes_of_a_large_cluster_are_listed_without_a_pause(clock: Clock) -> None:
-    pace = Pace(TENANT.rate, clock)
+    pace = ReadRate(TENANT.rate, clock)
     for _ in range(5000 // TENANT.page):
         assert await pace.list_on() == 0.0
         for _ in range(TENANT.page * 10 // 4):
@@ -278,10 +278,10 @@ async def test_all_nodes_of_a_large_cluster_are_listed_without_a_pause(clock: Cl
 
 
 async def test_a_flood_of_events_is_read_at_a_bounded_rate(clock: Clock) -> None:
-    pace = Pace(RATE, clock)
+    pace = ReadRate(RATE, clock)
     for _ in range(1000):
         await pace.keep(9_000)
-    assert clock.now == pytest.approx(1000 * 9_000 / RATE - Pace.BURST, rel=0.01)
+    assert clock.now == pytest.approx(1000 * 9_000 / RATE - ReadRate.BURST, rel=0.01)
     clock.now += 3600.0
     before = clock.now
     await pace.keep(9_000)
@@ -289,12 +289,12 @@ async def test_a_flood_of_events_is_read_at_a_bounded_rate(clock: Clock) -> None
 
 
 async def test_streams_and_lists_together_are_read_at_a_bounded_rate(clock: Clock) -> None:
-    pace = Pace(RATE, clock)
+    pace = ReadRate(RATE, clock)
     for _ in range(1000):
         await pace.keep(9_000)
         await pace.list_on()
         pace.owe(9_000)
-    assert clock.now >= 1000 * (2 * 9_000 + REQUEST) / RATE - Pace.LISTS - 1.0
+    assert clock.now >= 1000 * (2 * 9_000 + REQUEST) / RATE - ReadRate.LISTS - 1.0
 
 
 async def test_a_list_that_has_to_wait_is_not_slow_for_that(

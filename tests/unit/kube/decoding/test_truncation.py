@@ -14,7 +14,14 @@ import yaml
 from pydantic_core import from_json
 
 from kok.kube.budget.limits import MIB, weight
-from kok.kube.decoding.truncation import ANYTHING, FREE_FORM, MOST, lacking, lean, refuse
+from kok.kube.decoding.truncation import (
+    ANYTHING,
+    FREE_FORM,
+    MOST,
+    refuse_truncated,
+    truncated,
+    truncated_paths,
+)
 from kok.kube.errors import TooManyValues
 
 CRDS = Path(__file__).parents[4] / "crds"
@@ -54,10 +61,10 @@ HOSTILE = {
 @pytest.mark.parametrize("values", HOSTILE.values(), ids=HOSTILE)
 async def test_what_is_too_much_is_taken_out_and_all_the_rest_stays(values: Any) -> None:
     whole = addon({"deep": values})
-    text = await lean(written(whole))
+    text = await truncated(written(whole))
     found = json.loads(text)
     assert weight(text) < MIB
-    assert lacking(found) == ["spec.values"]
+    assert truncated_paths(found) == ["spec.values"]
     assert found["spec"].pop("values") == {}
     del whole["spec"]["values"]
     assert {key: found[key] for key in whole} == whole
@@ -75,7 +82,7 @@ async def test_what_is_too_much_is_taken_out_and_all_the_rest_stays(values: Any)
 )
 async def test_honest_objects_stay_as_they_are(values: Any) -> None:
     text = written(addon(values))
-    assert await lean(text) == text
+    assert await truncated(text) == text
 
 
 async def test_no_more_is_taken_out_than_needs_be() -> None:
@@ -90,8 +97,8 @@ async def test_no_more_is_taken_out_than_needs_be() -> None:
             ],
         },
     }
-    found = json.loads(await lean(written(machine)))
-    assert lacking(found) == ["spec.components.params"]
+    found = json.loads(await truncated(written(machine)))
+    assert truncated_paths(found) == ["spec.components.params"]
     small, large = found["spec"]["components"]
     assert small == machine["spec"]["components"][0]  # type: ignore[index]
     assert large == {"name": "large", "version": "2", "params": {}}
@@ -100,12 +107,12 @@ async def test_no_more_is_taken_out_than_needs_be() -> None:
 async def test_in_lists_and_events_only_the_large_ones_are_cut() -> None:
     small, large = addon({"items": [{"object": {}}]}), addon({"x": [{}] * 100_000})
     listed = {"apiVersion": "v1", "items": [small, large, small], "metadata": {"continue": "x"}}
-    found = json.loads(await lean(written(listed)))
-    assert [lacking(one) for one in found["items"]] == [[], ["spec.values"], []]
+    found = json.loads(await truncated(written(listed)))
+    assert [truncated_paths(one) for one in found["items"]] == [[], ["spec.values"], []]
     assert found["items"][0] == found["items"][2] == small
     assert found["metadata"] == {"continue": "x"}
-    event = json.loads(await lean(written({"type": "ADDED", "object": large})))
-    assert (event["type"], lacking(event["object"])) == ("ADDED", ["spec.values"])
+    event = json.loads(await truncated(written({"type": "ADDED", "object": large})))
+    assert (event["type"], truncated_paths(event["object"])) == ("ADDED", ["spec.values"])
 
 
 async def test_what_is_large_elsewhere_is_bounded_as_well() -> None:
@@ -113,30 +120,30 @@ async def test_what_is_large_elsewhere_is_bounded_as_well() -> None:
     finalizers = [*(f"a/{n}" for n in range(2 * MOST)), "kok.dev/cluster-operator"]
     one = addon({})
     one["metadata"] |= {"labels": labels, "finalizers": finalizers}
-    found = json.loads(await lean(written(one)))
-    assert set(lacking(found)) == {"metadata.finalizers", "metadata.labels"}
+    found = json.loads(await truncated(written(one)))
+    assert set(truncated_paths(found)) == {"metadata.finalizers", "metadata.labels"}
     assert found["metadata"]["finalizers"] == ["kok.dev/cluster-operator"], "it must not go"
     other = {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"c": [{"name": "x"}] * MOST * 2}}
-    assert lacking(json.loads(await lean(written(other)))) == ["spec.c"]
+    assert truncated_paths(json.loads(await truncated(written(other)))) == ["spec.c"]
     other["spec"] = {f"f{n}": n for n in range(MOST)}
-    assert lacking(json.loads(await lean(written(other)))) == ["spec"]
+    assert truncated_paths(json.loads(await truncated(written(other)))) == ["spec"]
     secret = {
         "kind": "Secret",
         "metadata": {"name": "s"},
         "data": {f"{n}": "" for n in range(MOST)},
     }
-    assert lacking(json.loads(await lean(written(secret)))) == ["data"]
+    assert truncated_paths(json.loads(await truncated(written(secret)))) == ["data"]
 
 
 async def test_a_cut_object_is_for_those_alone_who_do_not_use_what_it_lacks() -> None:
-    found = json.loads(await lean(written(addon({"x": [1] * MOST}))))
+    found = json.loads(await truncated(written(addon({"x": [1] * MOST}))))
     with pytest.raises(TooManyValues, match=r"Addon t/a: spec\.values holds too much.*smaller"):
-        refuse(found)
+        refuse_truncated(found)
     with pytest.raises(TooManyValues):
-        refuse(found, ("spec.value", "status"))
-    refuse(found, FREE_FORM)
-    refuse(found, ANYTHING)
-    refuse(addon({}))
+        refuse_truncated(found, ("spec.value", "status"))
+    refuse_truncated(found, FREE_FORM)
+    refuse_truncated(found, ANYTHING)
+    refuse_truncated(addon({}))
 
 
 SLOW = {
@@ -158,7 +165,7 @@ async def test_cutting_is_as_quick_as_parsing_a_few_times(text: bytes) -> None:
     taken = []
     for _ in range(3):
         begin = time.process_time()
-        await lean(text)
+        await truncated(text)
         taken.append(time.process_time() - begin)
     assert min(taken) < 15 * floor
 

@@ -18,7 +18,7 @@ import pytest
 
 from kok import pki
 from kok.kube import kinds
-from kok.kube.budget.cpu_shares import NAMESPACE, Shares, shares
+from kok.kube.budget.cpu_shares import NAMESPACE, CpuShares, shares
 from kok.kube.budget.limits import META, TENANT, Limits
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError, TooLarge, Unreachable
@@ -207,7 +207,7 @@ async def test_how_much_work_it_is_to_agree_on_keys_is_not_the_servers_choice(
     async with serving(answer, dear) as (_, address), client(address) as kube:
         with pytest.raises(Unreachable):
             await kube.raw("GET", "/api")
-    context = inbound.wary(ssl_context(Access("https://h", ca=CA.cert_pem)))
+    context = inbound.with_bounded_handshake(ssl_context(Access("https://h", ca=CA.cert_pem)))
     kinds_of_keys = {one["kea"] for one in context.get_ciphers() if one["protocol"] != "TLSv1.3"}
     assert kinds_of_keys == {"kx-ecdhe"}
     assert context.options & ssl.OP_NO_RENEGOTIATION
@@ -216,7 +216,7 @@ async def test_how_much_work_it_is_to_agree_on_keys_is_not_the_servers_choice(
 # --- who pays
 
 
-class Counting(Shares):
+class Counting(CpuShares):
     """Notes what it is told, and who rested."""
 
     def __init__(self) -> None:
@@ -256,7 +256,7 @@ async def simple(writer: asyncio.StreamWriter) -> None:
 async def test_who_has_a_server_asked_pays_for_what_it_makes_us_do(
     counting: Counting, dear: float, secure: bool, tmp_path: Path
 ) -> None:
-    free = inbound.FREE + Shares.SMALL + 0.001
+    free = inbound.FREE + CpuShares.SMALL + 0.001
     async with serving(simple, tls(tmp_path) if secure else None) as (_, address):
         async with client(address) as kube:
             await kube.raw("GET", "/api")
@@ -334,12 +334,12 @@ async def test_a_watch_begins_in_the_time_that_any_answer_has() -> None:
 
 def test_what_little_honest_servers_take_makes_no_account() -> None:
     now = 0.0
-    made = Shares(lambda: now)
-    made.served("honest", Shares.SMALL)
+    made = CpuShares(lambda: now)
+    made.served("honest", CpuShares.SMALL)
     assert not made._accounts
     for _ in range(1000):
         now += 1.0
-        made.served("honest", Shares.SMALL_RATE)
+        made.served("honest", CpuShares.SMALL_RATE)
     assert not made._accounts
     made.served("honest", 0.01)
     assert made._accounts["honest"].due - made._now == pytest.approx(0.01)

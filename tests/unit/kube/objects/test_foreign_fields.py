@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kok.kube.objects.foreign_fields import Contest, additions, marks, removal
+from kok.kube.objects.foreign_fields import RemovalLimit, additions, marks, removal
 
 
 def live(
@@ -138,13 +138,13 @@ def test_other_kinds_are_shared() -> None:
 
 def test_removals_from_one_object_are_bounded_in_time() -> None:
     now = [0.0]
-    contest = Contest(limit=2, window=60.0, clock=lambda: now[0])
+    removals = RemovalLimit(limit=2, window=60.0, clock=lambda: now[0])
 
-    assert [contest.allows("a") for _ in range(3)] == [True, True, False]
-    assert contest.allows("b")
+    assert [removals.allows("a") for _ in range(3)] == [True, True, False]
+    assert removals.allows("b")
     now[0] = 61.0
-    assert contest.allows("a")
-    assert contest.patience("b") == 0.0
-    assert contest.patience("a") == 0.0
-    assert contest.allows("a")
-    assert contest.patience("a") == pytest.approx(61.0)
+    assert removals.allows("a")
+    assert removals.patience("b") == 0.0
+    assert removals.patience("a") == 0.0
+    assert removals.allows("a")
+    assert removals.patience("a") == pytest.approx(61.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kok.kube.http.dial import ForbiddenAddress, judge
 from kok.kube.objects import networkpolicy
-from kok.kube.objects.addresses import address, collapsed, holding
+from kok.kube.objects.addresses import address, collapsed, enclosing_range
 from kok.runtime.policy import FORBIDDEN, Policies, wrong_address, wrong_ssh_address, wrong_url
 
 
@@ -92,7 +92,7 @@ def test_an_address_is_open_exactly_if_it_is_allowed_and_not_closed(
 )
 def test_an_address_that_leads_to_a_closed_one_is_closed(host: str) -> None:
     """By NAT64, 6to4, or as an IPv4-compatible or translated address."""
-    assert holding(host, FORBIDDEN) == "169.254.0.0/16"
+    assert enclosing_range(host, FORBIDDEN) == "169.254.0.0/16"
     assert wrong_address(Policies(), host, "spec.address")
     assert wrong_url(Policies(), f"https://[{host.strip('[]')}]:9000/", "spec.url")
     with pytest.raises(ForbiddenAddress):
@@ -104,7 +104,7 @@ def test_an_address_that_leads_to_a_closed_one_is_closed(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["64:ff9b::c633:6401", "2002:c633:6401::1", "2001:db8::a9fe:a9fe"])
 def test_other_addresses_stay_open(host: str) -> None:
-    assert holding(host, FORBIDDEN) is None
+    assert enclosing_range(host, FORBIDDEN) is None
     assert [p["ipBlock"]["cidr"] for p in networkpolicy.ranges([host], FORBIDDEN)] == [
         f"{host}/128"
     ]
@@ -112,7 +112,7 @@ def test_other_addresses_stay_open(host: str) -> None:
 
 @pytest.mark.parametrize(("host", "closed"), [("::1", "::1/128"), ("::", "::/128")])
 def test_loopback_is_no_ipv4_address(host: str, closed: str) -> None:
-    assert holding(host, FORBIDDEN) == closed
+    assert enclosing_range(host, FORBIDDEN) == closed
 
 
 def test_a_list_of_what_is_allowed_means_what_it_says() -> None:
@@ -135,7 +135,7 @@ def test_ranges_are_merged_and_sorted() -> None:
     ],
 )
 def test_an_address_is_known_however_it_is_written(host: str) -> None:
-    assert holding(host, ["169.254.0.0/16"]) == "169.254.0.0/16"
+    assert enclosing_range(host, ["169.254.0.0/16"]) == "169.254.0.0/16"
 
 
 @pytest.mark.parametrize("host", ["s3.example", "", "1.2.3.4.5", "256.1.1", "0x", "10.0.0.0/8"])

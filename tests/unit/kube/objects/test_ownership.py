@@ -13,11 +13,11 @@ from kok.kube.client import Kube
 from kok.kube.objects.children import SURPLUS, children_of, reference_to
 from kok.kube.objects.ownership import (
     brought,
-    held,
-    held_by,
+    is_owned_by_label,
     label_value,
     owned,
     owned_by,
+    owned_by_label,
     owner_keys,
     owner_labels,
 )
@@ -122,9 +122,9 @@ def test_the_record_of_what_is_ours_as_a_whole_is_kept_and_of_what_is_anothers_n
 
 def test_a_label_stands_for_the_owner_where_nothing_is_recorded() -> None:
     """What has neither is somebody's own, and would be used without ever being written."""
-    child = held(secret("a", uid="u"), thing())
-    assert held_by(child, thing())
-    assert not held_by(child, thing(uid="u-2"))
+    child = owned_by_label(secret("a", uid="u"), thing())
+    assert is_owned_by_label(child, thing())
+    assert not is_owned_by_label(child, thing(uid="u-2"))
     assert list(owner_keys(child, THING)) == [("ns", "t")]
     assert not brought(child, "kok", ["a"])
     assert brought(secret("a", uid="u", labels=owner_labels(thing())), "kok", ["a"])

@@ -10,7 +10,7 @@ from typing import Any
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
 from kok.api.meta import Manifest
-from kok.etcdclient.model import EtcdError, Listed, MemberStatus
+from kok.etcdclient.model import EtcdError, ListedMember, MemberStatus
 from kok.kube.apply.serverside import index
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster import render
@@ -165,10 +165,10 @@ def says(number: int, *, leader: int | None = 0, quorum: bool = True, **more: An
     return Answer(status, listed() if quorum else None)
 
 
-def listed(count: int = 3) -> tuple[Listed, ...]:
+def listed(count: int = 3) -> tuple[ListedMember, ...]:
     """The member list of a formed cluster."""
     return tuple(
-        Listed(
+        ListedMember(
             f"id-{n}",
             f"shop-etcd-{n}",
             (naming.peer_url("shop-etcd", "team-a", f"shop-etcd-{n}"),),
@@ -232,15 +232,15 @@ def doing(obj: EtcdCluster, type_: Any, **more: Any) -> EtcdCluster:
     return obj
 
 
-def learner(number: int, *, started: bool = True, votes: bool = False) -> Listed:
+def learner(number: int, *, started: bool = True, votes: bool = False) -> ListedMember:
     """How etcd lists a new member."""
     name = f"shop-etcd-{number}"
     urls = (naming.client_url("shop-etcd", "team-a", name),) if started else ()
     peer = (naming.peer_url("shop-etcd", "team-a", name),)
-    return Listed(f"id-{number}", name if started else "", peer, urls, not votes)
+    return ListedMember(f"id-{number}", name if started else "", peer, urls, not votes)
 
 
-def seen(obj: EtcdCluster, members: tuple[Listed, ...], **answers: Any) -> Observed:
+def seen(obj: EtcdCluster, members: tuple[ListedMember, ...], **answers: Any) -> Observed:
     """Members answer with that list; `a1=...` replaces what member 1 answers, None silences it."""
     said = {}
     for member in obj.status.members:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from tests.unit.operators.machine import builders
@@ -14,6 +14,7 @@ from kok.operators.machine.component.render import rendered
 from kok.operators.machine.machine import decide
 from kok.operators.machine.machine.operations.host_steps import SurveyHost
 from kok.operators.machine.machine.view import MachineView, ObservedObjects
+from kok.operators.machine.node.cluster_connections import ConnectionState
 from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.remote.host_credentials import HostCredentials
 from kok.operators.machine.remote.hosts import Hosts
@@ -25,6 +26,8 @@ from kok.runtime.policy import Policies
 from kok.runtime.sandbox.pool import SandboxPool
 
 KEY = "SHA256:" + "A" * 43
+RECHECK = 15.0
+"""Seconds after which these look again at hosts that are not as they should be."""
 CA = pki.new_ca("shop", NOW)
 ACCESS = ClusterEndpoint("https://192.0.2.10:31443", CA.trust_pem)
 COMPONENTS = {name: builders.builtin(name) for name in builders.VERSIONS}
@@ -63,14 +66,10 @@ def hosts(policies: Policies) -> Hosts:
     return Hosts(Connections(Timeouts(), lambda: 0.0), Sessions(lambda: 0.0), credentials)
 
 
-@dataclass
-class FakeTenant:
-    """A business cluster as far as decisions look at it."""
-
-    answers: bool | None = True
-    known: bool = True
-    excess: str | None = None
-    refused: bool = False
+CONNECTED = ConnectionState(
+    answers=True, refused=False, excess=None, nodes_known=True, silence=0.0, age=3600.0
+)
+"""To a business cluster that answers, and whose nodes are known."""
 
 
 def observed(**changes: Any) -> ObservedObjects:
@@ -79,14 +78,11 @@ def observed(**changes: Any) -> ObservedObjects:
         credentials=Credentials(password="p"),
         components=COMPONENTS,
         endpoint=ACCESS,
-        tenant=FakeTenant(),  # type: ignore[arg-type] # decisions look at no more of it
+        connection=CONNECTED,
         others=(),
         installation="meta-1",
     )
-    made = replace(base, **changes)
-    tenant = made.tenant
-    known = tenant is not None and tenant.known
-    return replace(made, **{"nodes_known": known, **changes})
+    return replace(base, **changes)
 
 
 def installed(machine: Machine, survey: Survey) -> dict[str, Found]:
@@ -116,6 +112,7 @@ def machine_view(
         now=NOW,
         monotonic=1000.0,
         survey_every=600.0,
+        recheck=RECHECK,
     )
     return replace(base, **changes)
 

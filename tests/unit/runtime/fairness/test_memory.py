@@ -11,13 +11,13 @@ from tests.unit.runtime.widgets import KEY, Bench, Widget
 
 from kok.kube import kinds
 from kok.kube.budget.limits import MIB
-from kok.kube.budget.pass_memory import NeedsRoom
+from kok.kube.budget.pass_memory import PassMemoryExceeded
 from kok.kube.client import Kube
 from kok.runtime.controller.reconciler import Pass
-from kok.runtime.fairness.memory import Rooms, Size
+from kok.runtime.fairness.memory import MemoryTurns, PassSize
 from kok.runtime.fairness.slots import GaveWay
 
-SIZES = (Size(64 * 1024), Size(MIB, at_once=2, share=1))
+SIZES = (PassSize(64 * 1024), PassSize(MIB, at_once=2, share=1))
 MUCH, TOO_MUCH = 500_000, 2_000_000
 
 
@@ -33,7 +33,7 @@ def put(api: FakeApi, *sizes: int) -> None:
 
 @pytest.fixture
 def room(api: FakeApi, kube: Kube) -> Bench:
-    one = Bench(api, kube, Rooms(SIZES))
+    one = Bench(api, kube, MemoryTurns(SIZES))
     one.put()
     return one
 
@@ -76,8 +76,8 @@ async def test_what_is_too_much_together_is_told(room: Bench, sizes: list[int]) 
 class Hall:
     """Passes that stay in their rooms until they are let go."""
 
-    def __init__(self, rooms: Rooms) -> None:
-        self.rooms = rooms
+    def __init__(self, memory_turns: MemoryTurns) -> None:
+        self.memory_turns = memory_turns
         self.inside: Counter[str] = Counter()
         self.leave = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
@@ -93,20 +93,20 @@ class Hall:
     async def _one(self, owner: tuple[str, tuple[str, str]], size: int) -> None:
         while True:
             try:
-                async with self.rooms.one(owner) as holding:
-                    holding.add(size, "it")
+                async with self.memory_turns.one(owner) as memory:
+                    memory.add(size, "it")
                     self.inside[owner[1][0]] += 1
                     try:
                         await self.leave.wait()
                     finally:
                         self.inside[owner[1][0]] -= 1
                     return
-            except NeedsRoom:
-                self.rooms.grew(owner)
+            except PassMemoryExceeded:
+                self.memory_turns.grew(owner)
 
 
 async def test_of_a_namespace_few_that_hold_much_are_there_at_a_time() -> None:
-    hall = Hall(Rooms(SIZES))
+    hall = Hall(MemoryTurns(SIZES))
     await hall.enter(MUCH, *["loud"] * 10)
     assert hall.inside == {"loud": 1}
     await hall.enter(MUCH, "quiet", "third")
@@ -118,11 +118,11 @@ async def test_of_a_namespace_few_that_hold_much_are_there_at_a_time() -> None:
 
 
 async def test_who_holds_much_for_long_makes_room_and_says_so(api: FakeApi, kube: Kube) -> None:
-    rooms = Rooms((Size(64 * 1024), Size(MIB, at_once=1)), span=0.0)
-    bench = Bench(api, kube, rooms)
+    memory_turns = MemoryTurns((PassSize(64 * 1024), PassSize(MIB, at_once=1)), span=0.0)
+    bench = Bench(api, kube, memory_turns)
     bench.put()
     put(api, MUCH)
-    hall = Hall(rooms)
+    hall = Hall(memory_turns)
 
     async def slow(p: Pass[Widget]) -> None:
         await p.kube.list(kinds.SECRET, "ns")
@@ -144,8 +144,8 @@ async def test_who_holds_much_for_long_makes_room_and_says_so(api: FakeApi, kube
 async def test_an_object_that_is_large_itself_is_looked_after_in_its_turn(
     api: FakeApi, kube: Kube
 ) -> None:
-    rooms = Rooms(SIZES)
-    room, hall = Bench(api, kube, rooms), Hall(rooms)
+    memory_turns = MemoryTurns(SIZES)
+    room, hall = Bench(api, kube, memory_turns), Hall(memory_turns)
     room.put(annotations={"x": "x" * TOO_MUCH})
     await hall.enter(MUCH, "ns")
     one = asyncio.create_task(room.run())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kok.kube.budget.cpu_shares import FREE, Shares
+from kok.kube.budget.cpu_shares import FREE, CpuShares
 from kok.runtime.kopf.large_events import HeldBack, place_of
 from kok.runtime.kopf.partial_objects import _Lines
 
@@ -39,10 +39,10 @@ def event(
 
 
 @pytest.fixture
-def shares() -> Shares:
+def shares() -> CpuShares:
     """In them `bad` has to rest, since `good` is looked after."""
     now = [0.0]
-    found = Shares(lambda: now[0])
+    found = CpuShares(lambda: now[0])
     found.clock = now  # type: ignore[attr-defined]
     found.owe("bad", 100)
     found.worked("good", 0.001)
@@ -63,7 +63,7 @@ def test_whose_event_it_is() -> None:
         assert place_of(text) is None
 
 
-def test_of_an_object_whose_namespace_rests_only_the_newest_is_told(shares: Shares) -> None:
+def test_of_an_object_whose_namespace_rests_only_the_newest_is_told(shares: CpuShares) -> None:
     held = HeldBack(shares)
     assert [held.takes(event(version=n)) for n in range(50)] == [True] * 50
     assert held.takes(event("b"))
@@ -76,7 +76,7 @@ def test_of_an_object_whose_namespace_rests_only_the_newest_is_told(shares: Shar
     assert held.wait() is None
 
 
-def test_what_is_newer_is_told_instead_however_small(shares: Shares) -> None:
+def test_what_is_newer_is_told_instead_however_small(shares: CpuShares) -> None:
     held = HeldBack(shares)
     assert held.takes(event(version=1))
     assert not held.takes(event("other", large=False))
@@ -84,7 +84,7 @@ def test_what_is_newer_is_told_instead_however_small(shares: Shares) -> None:
     assert held.wait() is None, "what came before it is old"
 
 
-def test_one_that_is_made_anew_is_another_object(shares: Shares) -> None:
+def test_one_that_is_made_anew_is_another_object(shares: CpuShares) -> None:
     held = HeldBack(shares)
     assert held.takes(event(kind="DELETED"))
     assert held.takes(event().replace(b"u-a", b"u-c"))
@@ -92,7 +92,7 @@ def test_one_that_is_made_anew_is_another_object(shares: Shares) -> None:
     assert len(list(held.due())) == 2
 
 
-def test_what_is_held_back_is_bounded(shares: Shares, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_held_back_is_bounded(shares: CpuShares, monkeypatch: pytest.MonkeyPatch) -> None:
     held = HeldBack(shares)
     monkeypatch.setattr("kok.runtime.kopf.large_events.MOST", 2000)
     told = 0
@@ -126,7 +126,7 @@ def versions(chunks: list[bytes]) -> list[tuple[str, str]]:
 
 
 async def test_a_stream_tells_others_at_once_and_the_next_one_what_still_waits(
-    shares: Shares, monkeypatch: pytest.MonkeyPatch
+    shares: CpuShares, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kok.runtime.kopf.partial_objects.shares", lambda: shares)
     first, second = Content(), Content()
@@ -146,7 +146,7 @@ async def test_a_stream_tells_others_at_once_and_the_next_one_what_still_waits(
 
 
 async def test_a_listener_that_goes_leaves_nothing_behind(
-    shares: Shares, monkeypatch: pytest.MonkeyPatch
+    shares: CpuShares, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kok.runtime.kopf.partial_objects.shares", lambda: shares)
     content = Content()

@@ -13,7 +13,7 @@ from kok.api.cluster.addon import Addon
 from kok.kube import kinds
 from kok.kube.budget.cpu_shares import FREE, shares
 from kok.kube.decoding.nesting import too_deep
-from kok.kube.decoding.truncation import lacking
+from kok.kube.decoding.truncation import truncated_paths
 from kok.runtime.kopf.partial_objects import PAGE_BYTES, PartialObjects, PartialResponse
 
 ADDONS = "/apis/kok.dev/v1alpha1/addons"
@@ -109,7 +109,7 @@ async def test_pages_are_bounded_in_bytes_and_values(session: ClientSession, api
     hostile = ',"spec":{"values":{"x":[' + ",".join(["{}"] * 40_000) + "]}}"
     api.items = [named(f"a{n}", hostile) for n in range(10)]
     found = await get(session, "/apis/kok.dev/v1alpha1/clusters?limit=50")
-    assert [lacking(one) for one in found["items"]] == [["spec.values"]] * 10
+    assert [truncated_paths(one) for one in found["items"]] == [["spec.values"]] * 10
 
 
 async def test_the_page_after_a_large_one_is_not_read_three_times(
@@ -158,7 +158,7 @@ async def test_a_stream_goes_on_behind_what_no_parser_bears(
     found = await watched(session)
     assert (found[0], found[3], found[4]) == ({"n": 1}, {"x": "\ud800"}, json.loads(last))
     assert too_deep(found[1])
-    assert lacking(found[2]["object"]) == ["spec.values"]
+    assert truncated_paths(found[2]["object"]) == ["spec.values"]
 
 
 async def watched(session: ClientSession) -> list[Any]:

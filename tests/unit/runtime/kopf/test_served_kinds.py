@@ -16,7 +16,7 @@ from kok.runtime.clock import FakeClock
 from kok.runtime.kopf.served_kinds import (
     CHECK,
     POLL,
-    Overlooked,
+    KindNotWatched,
     guard_watched,
     missing,
     until_served,
@@ -117,7 +117,7 @@ async def test_a_kind_that_stays_unwatched_is_noticed(
     await bench.go(CHECK)
     assert not bench.task.done(), "kopf may need a moment"
     await bench.go(CHECK)
-    assert isinstance(bench.task.exception(), Overlooked)
+    assert isinstance(bench.task.exception(), KindNotWatched)
     assert "things.a.example" in str(bench.task.exception())
 
 

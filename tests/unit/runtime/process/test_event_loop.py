@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from kok.kube.budget.cpu_shares import NAMESPACE, STRETCH, Shares
+from kok.kube.budget.cpu_shares import NAMESPACE, STRETCH, CpuShares
 from kok.runtime.process.event_loop import MeteredLoop, at_nobodys_expense
 
 
-class Counting(Shares):
+class Counting(CpuShares):
     """Notes what it is told, beside what it does with it."""
 
     def __init__(self) -> None:

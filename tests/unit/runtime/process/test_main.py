@@ -66,7 +66,7 @@ async def stream():
 
 streams = []
 
-class Unit:
+class RunningOperator:
     def __init__(self, spec, around):
         self.spec, self.stop = spec, around.stop
 
@@ -76,7 +76,7 @@ class Unit:
             await anext(one)
         self.stop.set()
 
-main.Unit = Unit
+main.RunningOperator = RunningOperator
 main.run([types.SimpleNamespace(name="idle")], *nowhere)
 """
 
@@ -101,7 +101,7 @@ async def ask(stop):
 scope = {"asyncio": asyncio}
 exec(compile(code, FILE, "exec"), scope)
 
-class Unit:
+class RunningOperator:
     def __init__(self, spec, around):
         self.spec, self.stop = spec, around.stop
 
@@ -112,7 +112,7 @@ class Unit:
         for _ in range(20):
             await asyncio.sleep(0)
 
-main.Unit = Unit
+main.RunningOperator = RunningOperator
 main.run([types.SimpleNamespace(name="idle")], *nowhere)
 """
 

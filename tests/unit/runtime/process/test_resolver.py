@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kok.kube.budget.cpu_shares import NAMESPACE
-from kok.runtime.process.resolver import EACH, Loop
+from kok.runtime.process.resolver import EACH, ProcessLoop
 
 
 class Names:
@@ -40,7 +40,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner(loop_factory=Loop) as runner:
+    with asyncio.Runner(loop_factory=ProcessLoop) as runner:
         runner.run(asyncio.wait_for(work, 60))
 
 

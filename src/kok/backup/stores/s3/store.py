@@ -32,7 +32,7 @@ _PAGES = 1000
 
 
 class BucketStore:
-    """See `store.Store`."""
+    """A `Store` whose objects are those of a bucket below a prefix; raises as it does."""
 
     def __init__(self, given: spec.S3Store, http: S3Http) -> None:
         self._spec = given
@@ -73,7 +73,10 @@ class BucketStore:
         return mark
 
     async def read(self, key: str) -> AsyncGenerator[bytes, None]:
-        """See `store.Store`. Goes on where a broken connection left off."""
+        """The object's bytes in pieces; raises `OBJECT_MISSING` if there is none.
+
+        Goes on where a broken connection left off, with the same object or not at all.
+        """
         at, attempt, etag = 0, 1, ""
         while True:
             # Never a piece of another object that was written there meanwhile.
@@ -97,14 +100,14 @@ class BucketStore:
                 return
 
     async def put(self, key: str, data: bytes) -> None:
-        """See `store.Store`."""
+        """Stores a small object in one request, encrypted by the server where the spec says so."""
         headers = {**self._encryption(), "content-type": "application/json"}
         answer = await self._http.ask(Request("PUT", self._prefix + key, {}, headers, data))
         if "ETag" not in answer.headers:
             raise self._http.strange("it confirmed an object without an ETag")
 
     async def get(self, key: str, limit: int) -> bytes | None:
-        """See `store.Store`."""
+        """A small object's bytes; None without one, `OBJECT_ALTERED` if longer than `limit`."""
         data = bytearray()
         try:
             async for piece in self.read(key):
@@ -120,7 +123,7 @@ class BucketStore:
         return bytes(data)
 
     async def delete(self, key: str) -> bool:
-        """See `store.Store`."""
+        """Removes the object and its unfinished uploads; whether the object was there."""
         name = self._prefix + key
         await self._uploads.discard(name)
         head = await self._http.ask(Request("HEAD", name), fine=_MISSING)
@@ -130,19 +133,25 @@ class BucketStore:
         return True
 
     async def replaced(self, key: str, mark: str) -> bool:
-        """See `store.Store`. Of servers that keep no metadata nobody can know it."""
+        """Whether the object that `write` gave the mark for is gone, or another lies in its place.
+
+        Of servers that keep no metadata nobody can know it: False while there is one.
+        """
         head = await self._http.ask(Request("HEAD", self._prefix + key), fine=_MISSING)
         return head.refusal is not None or head.headers.get(_MARK, mark) != mark
 
     async def take_back(self, key: str, mark: str) -> None:
-        """See `store.Store`."""
+        """Removes the object if it has that mark; another one, or none, is left as it is."""
         name = self._prefix + key
         head = await self._http.ask(Request("HEAD", name), fine=_MISSING)
         if head.refusal is None and head.headers.get(_MARK) == mark:
             await self._http.ask(Request("DELETE", name), fine=_MISSING)
 
     async def entries(self, under: str) -> AsyncIterator[Entry]:
-        """See `store.Store`."""
+        """All objects below a folder, of the whole prefix if that is empty, in the server's order.
+
+        Raises `WorkerError` for a list of more than a million.
+        """
         query = {"list-type": "2", "prefix": self._prefix + (f"{under}/" if under else "")}
         for _ in range(_PAGES):
             answer = await self._http.ask(Request("GET", "", query))
@@ -157,7 +166,7 @@ class BucketStore:
         raise self._http.strange("its list does not end")
 
     async def close(self) -> None:
-        """See `store.Store`."""
+        """Closes the connections to the server."""
         await self._http.close()
 
     async def _at_once(

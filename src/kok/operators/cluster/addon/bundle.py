@@ -120,10 +120,10 @@ class BundleRenderer:
             raise Invalid(reasons.VALUES_INVALID, problem)
         if spec.source.builtin is not None:
             name = spec.source.builtin
-            known = builtin(name)
-            values = merged_values(name, known.defaults, spec.values)
-            check_values(name, known.defaults, spec.values, context.version)
-            job = RenderJob(known.templates, context, values, addon.name)
+            template, defaults = builtin(name)
+            values = merged_values(name, defaults, spec.values)
+            check_values(name, defaults, spec.values, context.version)
+            job = RenderJob((template,), context, values, addon.name)
             version = context.image(name).rpartition(":")[2]
             if is_quick(spec.values):
                 return Bundle(render(job.templates, context, values, addon.name), version)

@@ -16,7 +16,7 @@ from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.kube.http.paths import object_path
 from kok.operators.cluster.addon.health import Workload, mapping, mappings
-from kok.runtime.pods.messages import last_words, quoted, said
+from kok.runtime.pods.messages import last_error_line, one_line, quoted
 
 PODS = 100
 """Pods of one workload that are looked at."""
@@ -97,7 +97,7 @@ async def _sentence(kube: Kube, workload: Workload, found: PodError) -> str:
     text = found.text
     if found.log is not None and (words := await _log(kube, workload, found.pod, found.log)):
         text += f"; it said: {words}"
-    return said(f"pod {quoted(found.pod)} of {quoted(workload.name)}: {text}")
+    return one_line(f"pod {quoted(found.pod)} of {quoted(workload.name)}: {text}")
 
 
 async def _log(kube: Kube, workload: Workload, pod: str, log: Log) -> str:
@@ -116,7 +116,7 @@ async def _log(kube: Kube, workload: Workload, pod: str, log: Log) -> str:
     if not isinstance(text, str):
         return ""
     # Of a line that was cut nobody knows what it gives away.
-    return last_words(text if len(text.encode()) < _LOG_BYTES else text.rpartition("\n")[0])
+    return last_error_line(text if len(text.encode()) < _LOG_BYTES else text.rpartition("\n")[0])
 
 
 def _complaints(pod: Manifest) -> Iterator[PodError]:
@@ -155,7 +155,7 @@ def _ended(
     if reason not in ("", "Error"):
         text += f" ({reason})"
     text += f", restarts: {restarts}"
-    words = last_words(str(ended.get("message") or ""))
+    words = last_error_line(str(ended.get("message") or ""))
     if words:
         return PodError(0, pod, f"{text}; it said: {words}")
     return PodError(1, pod, text, Log(name, previous=previous))

@@ -123,7 +123,7 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
         conditions_.report(p.status, p.obj, decision, outcome, ended=ended, now=p.now)
 
     async def finalize(self, p: Pass[Addon]) -> Result | Done:
-        """One pass of the clean-up, see `Removal`."""
+        """One pass of the clean-up, in the order and within the time that `Removal` has."""
         return await Removal(p, self._settings, self._connections).step()
 
     def forget(self, key: Key, uid: str) -> None:

@@ -6,12 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import yaml
 
+from kok.addons import builtin_addon
 from kok.api.meta import Manifest
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.context import TemplateContext
@@ -49,17 +48,8 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
-class Builtin:
-    """An addon that comes with KOK."""
-
-    templates: tuple[Template, ...]
-    defaults: Mapping[str, Any]
-    """Every value that it takes, with its default."""
-
-
-@dataclass(frozen=True, slots=True)
 class RenderJob:
-    """All that a rendering depends on; see `render`."""
+    """All that a rendering depends on: the arguments of `render`."""
 
     templates: Sequence[Template]
     context: TemplateContext
@@ -78,7 +68,7 @@ def render(
 ) -> list[Manifest]:
     """The manifests, each labelled with the Addon's name; raises `Invalid`.
 
-    Templates see `cluster` (see `Facts.variables`), `values`, `image("coredns")` and
+    Templates see `cluster` (as `TemplateContext.variables` has it), `values`, `image("coredns")` and
     `mirrored("docker.io/library/busybox:1.36")`, and the filters of `kok.templating`.
     """
     found: list[Manifest] = []
@@ -193,15 +183,16 @@ def _labelled(manifest: Manifest, addon: str) -> Manifest:
     return {**manifest, "metadata": {**meta, "labels": labels}}
 
 
-@cache
-def builtin(name: str) -> Builtin:
-    """A built-in addon; raises `Invalid` for a name that is none."""
-    folder = files("kok.operators.cluster.addon") / "templates" / name
-    if not name.replace("-", "").isalnum() or not (folder / "values.yaml").is_file():
-        raise Invalid(reasons.SOURCE_MISSING, f"there is no built-in addon {name}")
-    defaults = yaml.safe_load((folder / "values.yaml").read_text(encoding="utf-8")) or {}
-    text = (folder / "manifests.yaml.j2").read_text(encoding="utf-8")
-    return Builtin((Template(f"built-in {name}", text),), defaults)
+def builtin(name: str) -> tuple[Template, Mapping[str, Any]]:
+    """Template of a built-in addon, and all values that it takes with their defaults.
+
+    Raises `Invalid` for a name that is none.
+    """
+    try:
+        found = builtin_addon(name)
+    except KeyError:
+        raise Invalid(reasons.SOURCE_MISSING, f"there is no built-in addon {name}") from None
+    return Template(f"built-in {name}", found.template), found.values
 
 
 def merged_values(

@@ -8,10 +8,10 @@ from functools import partial
 from typing import TypeVar
 
 from kok.api.meta import Manifest
-from kok.kube.apply.untrusted import settle
+from kok.kube.apply.untrusted import apply_untrusted
 from kok.kube.client import Kube
 from kok.kube.concurrency import all_of
-from kok.kube.errors import KubeError, Unreachable, lean
+from kok.kube.errors import KubeError, Unreachable, without_traceback
 from kok.runtime.controller.errors import ReconcileStop
 
 T = TypeVar("T")
@@ -57,13 +57,13 @@ async def apply_all(
 async def _apply_one(kube: Kube, intent: Manifest, keep: Keep[T], fresh: bool) -> T | Refused:
     try:
         # Whoever is admin there may add to what addons apply; what addons set they keep.
-        return await settle(kube, intent, partial(keep, intent), fresh=fresh)
+        return await apply_untrusted(kube, intent, partial(keep, intent), fresh=fresh)
     except Unreachable:
         raise
     except KubeError as error:
         return Refused(intent, error)
     except ReconcileStop as stop:
-        raise lean(stop) from None
+        raise without_traceback(stop) from None
 
 
 def named(manifest: Manifest) -> str:

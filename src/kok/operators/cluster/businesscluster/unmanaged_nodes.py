@@ -56,13 +56,14 @@ async def handle_requests(
     if p.obj.spec.nodes.foreign == "Manual":
         return UnmanagedNodes(tuple(waiting))
     left, refused, granted = [], None, 0
-    addresses = [one for one in meta if is_address(one)]
-    of_others = unmanaged_nodes.taken(p.obj, addresses, machines, watches.addresses)
+    of_meta = [one for one in meta if is_address(one)]
+    addresses = watches.addresses
+    of_others = unmanaged_nodes.taken(p.obj, of_meta, machines, addresses)
     for name in waiting:
         await asyncio.sleep(0)  # Signatures are checked; there may be many.
         taken = of_others(name)
         for request in watches.requests.of(by_node(name)):
-            why = unmanaged_nodes.objection(request, watches.addresses, taken)
+            why = unmanaged_nodes.objection(request, addresses, taken)
             if why is None and granted < at_once:
                 granted += 1
                 why = await _grant(p, connection, watches, request)

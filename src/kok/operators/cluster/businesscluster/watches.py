@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
@@ -13,12 +14,38 @@ from kok.kube.client import Kube
 from kok.operators.cluster.businesscluster import rbac
 from kok.operators.cluster.naming import LABEL_ADDON
 from kok.workload import unmanaged_nodes
-from kok.workload.csr import Pending
+from kok.workload.csr import Pending, Request
+from kok.workload.informers import NodeInformer, RequestInformer
 
 FOLLOWED = (kinds.DEPLOYMENT, kinds.DAEMONSET, kinds.CONFIGMAP)
 """Kinds of addons' objects that wake their Addon at once; others are compared now and then."""
 ADDRESSES_MOST = 4 * 2**20
 """Bytes; 5,000 nodes have less."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """What is remembered of a Node."""
+
+    ready: bool
+    addresses: tuple[str, ...]
+    """What it is called and where, as it says itself."""
+    kubelet: str = ""
+    """The version of its kubelet, such as 1.37.1, as it says itself."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of names and addresses."""
+        return sum(map(sys.getsizeof, self.addresses))
+
+    def bare(self) -> Self:
+        """Whether it is Ready and how old its kubelet is, and nothing else."""
+        return replace(self, addresses=())
+
+
+def node_state(node: Manifest) -> NodeState:
+    """What matters of a Node."""
+    return NodeState(node_ready(node), unmanaged_nodes.addresses(node), kubelet_version(node))
 
 
 class Watches:
@@ -39,34 +66,53 @@ class Watches:
         `addresses_most`: bytes of names and addresses of all nodes that are remembered.
         """
         self._addresses_most = addresses_most
-        self.nodes: dict[str, bool] | None = None
-        """Whether each node is Ready, by name; None until all are known."""
-        self.kubelets: dict[str, str] = {}
-        """The version of each node's kubelet, such as 1.37.1, as it says itself."""
-        self.addresses: dict[str, tuple[str, ...]] = {}
-        """What each node is called and where, as it says itself."""
-        self._kept = 0
-        """Bytes of these."""
-        self._unkept: set[str] = set()
-        """Nodes whose own are not kept, since all have too many."""
-        self.requests: Pending | None = None
-        """Requests for certificates that nobody decided; None until all are known."""
         self._kube = kube
         kube.turned = on_nodes
         self._on_nodes = on_nodes
         self._on_object = on_object
         self._on_rights = on_rights
         self._on_requests = on_requests
-        self._tasks = [asyncio.create_task(self._follow_nodes())]
-        self._tasks += [asyncio.create_task(self._follow(kind)) for kind in FOLLOWED]
+        self._nodes = NodeInformer(
+            kube,
+            node_state,
+            limit=addresses_most,
+            on_change=self._node_changed,
+            on_synced=on_nodes,
+        )
+        # Nodes of Machines ask as well; the machine operator grants theirs.
+        self._requests = RequestInformer(
+            kube, on_change=self._request_changed, on_synced=on_requests
+        )
+        self._tasks = [asyncio.create_task(self._follow(kind)) for kind in FOLLOWED]
         self._tasks.append(asyncio.create_task(self._follow_rights()))
-        self._tasks.append(asyncio.create_task(self._follow_requests()))
+
+    @property
+    def nodes(self) -> dict[str, bool] | None:
+        """Whether each node is Ready, by name; None until all are known."""
+        if not self._nodes.synced.is_set():
+            return None
+        return {name: node.ready for name, node in self._nodes.nodes.items()}
+
+    @property
+    def kubelets(self) -> list[str]:
+        """The versions of all nodes' kubelets."""
+        return [node.kubelet for node in self._nodes.nodes.values()]
+
+    @property
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """What each node is called and where, as it says itself; made anew each time."""
+        return {name: node.addresses for name, node in self._nodes.nodes.items()}
+
+    @property
+    def requests(self) -> Pending | None:
+        """Requests for certificates that nobody decided; None until all are known."""
+        return self._requests.pending if self._requests.synced.is_set() else None
 
     @property
     def excess(self) -> str | None:
         """What is told of nodes and by them is more than is kept, as a sentence; None if nothing."""
         server = self._kube.server
-        if self._unkept:
+        if self._nodes.cut:
             most = self._addresses_most
             return f"{server}: the addresses of all nodes are more than {most} bytes"
         if self.requests is not None and self.requests.overflowing:
@@ -79,58 +125,18 @@ class Watches:
         """Ends all watches."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(
+            self._nodes.close(), self._requests.close(), *self._tasks, return_exceptions=True
+        )
 
-    async def _follow_nodes(self) -> None:
-        found: dict[str, bool] = {}
-        async for event in self._kube.watch(kinds.NODE):
-            if event.type == "SYNCED":
-                self.nodes = found
-                self._on_nodes()
-                continue
-            told = _update(found, event.type, event.object)
-            told = self._note_kubelet(event.type, event.object) or told
-            moved = self._locate(event.type, event.object)
-            if (told or moved) and self.nodes is not None:
-                self._on_nodes()
-            del event
+    def _node_changed(self, name: str, before: NodeState | None, now: NodeState | None) -> None:
+        del name
+        if before != now and self._nodes.synced.is_set():
+            self._on_nodes()
 
-    def _note_kubelet(self, change: str, node: Manifest) -> bool:
-        """Whether the change told another version of a kubelet."""
-        name = str(node["metadata"]["name"])
-        before = self.kubelets.pop(name, None)
-        if change != "DELETED":
-            self.kubelets[name] = kubelet_version(node)
-        return self.kubelets.get(name) != before
-
-    def _locate(self, change: str, node: Manifest) -> bool:
-        """Whether the change told anything new of a node's addresses."""
-        name = str(node["metadata"]["name"])
-        before = self.addresses.pop(name, None)
-        self._kept -= _size(before or ())
-        self._unkept.discard(name)
-        if change != "DELETED":
-            told = unmanaged_nodes.addresses(node)
-            fits = self._kept + _size(told) <= self._addresses_most
-            self.addresses[name] = told if fits else ()
-            self._kept += _size(self.addresses[name])
-            if not fits:
-                self._unkept.add(name)
-        return self.addresses.get(name) != before
-
-    async def _follow_requests(self) -> None:
-        """Nodes of Machines ask as well; the machine operator grants theirs."""
-        found = Pending()
-        async for event in self._kube.watch(kinds.CSR):
-            if event.type == "SYNCED":
-                self.requests = found
-                self._on_requests()
-                continue
-            before = found.get(str(event.object["metadata"]["name"]))
-            after = found.take(event.object, gone=event.type == "DELETED")
-            if self.requests is not None and (before is not None or after is not None):
-                self._on_requests()
-            del event
+    def _request_changed(self, before: Request | None, now: Request | None) -> None:
+        if (before is not None or now is not None) and self._requests.synced.is_set():
+            self._on_requests()
 
     async def _follow(self, kind: Kind) -> None:
         async for event in self._kube.watch(kind, labels=LABEL_ADDON):
@@ -155,21 +161,6 @@ class Watches:
             if name in rbac.BINDINGS and (event.type == "DELETED" or rbac.differs(event.object)):
                 self._on_rights()
             del event, name
-
-
-def _size(told: tuple[str, ...]) -> int:
-    return sum(map(sys.getsizeof, told))
-
-
-def _update(nodes: dict[str, bool], change: str, node: Manifest) -> bool:
-    """Whether the change told anything new of the nodes."""
-    name = str(node["metadata"]["name"])
-    before = nodes.get(name)
-    if change == "DELETED":
-        nodes.pop(name, None)
-    else:
-        nodes[name] = node_ready(node)
-    return nodes.get(name) != before
 
 
 def kubelet_version(node: Manifest) -> str:

@@ -139,7 +139,7 @@ class Bootstrapper:
     def _count_nodes(self) -> None:
         if self._connection is not None and self._connection.watches is not None:
             self._found.nodes = self._connection.watches.nodes
-            self._found.kubelets = _counted(self._connection.watches.kubelets.values())
+            self._found.kubelets = _counted(self._connection.watches.kubelets)
         if self._connection is not None:
             self._found.excess = self._connection.excess
 

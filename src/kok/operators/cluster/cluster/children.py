@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from kok import pki
+from kok import addons, pki
 from kok.api import names
 from kok.api.cluster.addon import Addon
-from kok.api.cluster.cluster import DEFAULT_ADDONS, Cluster
+from kok.api.cluster.cluster import Cluster
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest, Resource
 from kok.kube import kinds
@@ -65,7 +65,7 @@ def child_names(cluster: str) -> Mapping[Kind, frozenset[str]]:
         kinds.PDB: components,
         kinds.NETWORKPOLICY: components,
         EtcdCluster.info.kind: frozenset({names.etcd_cluster(cluster)}),
-        Addon.info.kind: frozenset(names.cluster_addon(cluster, one) for one in DEFAULT_ADDONS),
+        Addon.info.kind: frozenset(names.cluster_addon(cluster, one) for one in addons.NAMES),
     }
 
 

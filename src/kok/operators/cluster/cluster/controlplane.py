@@ -237,9 +237,9 @@ class ControlPlane:
     def _notes(self, component: str) -> dict[str, str | None]:
         """What has become of etcd that restarts a component."""
         name = self.cluster.name
-        notes = {pods.ANNOTATION_RESTORED: self.view.etcd_said(name).restored}
+        notes = {pods.ANNOTATION_RESTORED: self.view.etcd_contract(name).restored}
         if component == API_SERVER:
-            notes[ANNOTATION_ETCD_CA] = self.view.etcd_said(name).clients
+            notes[ANNOTATION_ETCD_CA] = self.view.etcd_contract(name).clients
         return notes
 
     def _recorded(self) -> dict[str, str]:

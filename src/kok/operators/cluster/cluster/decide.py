@@ -82,7 +82,7 @@ def decide(cluster: Cluster, view: ClusterView, policies: Policies, now: datetim
 
 def _etcd_version(cluster: Cluster, view: ClusterView, step: Upgrade) -> str | None:
     """What an upgrade asks of etcd comes at its own step, and not before there is a backup."""
-    made = view.etcd_said(cluster.name).version
+    made = view.etcd_contract(cluster.name).version
     if step.at(upgrade.PREFLIGHT) or step.at(upgrade.BACKUP):
         return made
     if step.status is None:
@@ -102,7 +102,7 @@ def _resolved(
         return Invalid(reasons.FAMILY_MISSING, problem)
     try:
         version = step.released or cluster.status.version or wanted_version(cluster)
-        etcd = view.etcd_said(cluster.name).version
+        etcd = view.etcd_contract(cluster.name).version
         resolved = resolve(cluster, version, etcd=etcd, on_its_way=step.status is not None)
         check(policies, resolved)
     except Invalid as refused:

@@ -38,7 +38,7 @@ from kok.operators.cluster.naming import (
 )
 from kok.runtime.children.takeover import is_anothers, is_child
 from kok.runtime.clock import Clock
-from kok.runtime.pods.messages import Word, trouble, words
+from kok.runtime.pods.messages import EventSummary, events_about, latest_complaint
 
 PODS = 64
 """Pods of a control plane that are looked at; those that stop count apart."""
@@ -108,7 +108,7 @@ class ClusterView:
     """Addresses of the Cluster's Machines; empty where no NetworkPolicies are made."""
     pods: tuple[Manifest, ...] = ()
     """Of the control plane; read only when something is not ready."""
-    words: Mapping[str, Word] = field(default_factory=dict)
+    complaints: Mapping[str, EventSummary] = field(default_factory=dict)
     """What the kubelet complains of, by the name of a pod that is not ready in good time."""
     missing_secrets: tuple[str, ...] = ()
     """Secrets that the spec names and that do not exist."""
@@ -140,7 +140,7 @@ class ClusterView:
         """The EtcdCluster."""
         return self.get(ETCD, names.etcd_cluster(cluster))
 
-    def etcd_said(self, cluster: str) -> EtcdContract:
+    def etcd_contract(self, cluster: str) -> EtcdContract:
         """What the etcd operator says of it."""
         return EtcdContract.of(self.etcd(cluster))
 
@@ -151,7 +151,7 @@ class ClusterView:
         seconds, and kubelet then waits longer from try to try: volumes may take longer than that.
         Measured, starting it earlier gains nothing even where the volume is there at once.
         """
-        return self.etcd_secret and self.etcd_said(cluster).serves
+        return self.etcd_secret and self.etcd_contract(cluster).serves
 
     def etcd_trusted(self, cluster: str) -> str | None:
         """What all API servers that run were started with; as last confirmed while that changes."""
@@ -239,7 +239,7 @@ async def observe(
         backup_keys=_made_by(children.get((ETCD.kind, etcd)), restored_keys.result()),
     )
     pods = await _pods(kube, cluster, view)
-    return replace(view, pods=pods, words=await _words(kube, pods, clock.now()))
+    return replace(view, pods=pods, complaints=await _complaints(kube, pods, clock.now()))
 
 
 async def _lost_keys(kube: Kube, cluster: Cluster, children: Children) -> Children:
@@ -356,11 +356,13 @@ async def _pods(kube: Kube, cluster: Cluster, view: ClusterView) -> tuple[Manife
     return tuple(pod for pod in found if pod)
 
 
-async def _words(kube: Kube, pods: Iterable[Manifest], now: datetime) -> dict[str, Word]:
+async def _complaints(
+    kube: Kube, pods: Iterable[Manifest], now: datetime
+) -> dict[str, EventSummary]:
     """What the kubelet says of pods that should be ready by now."""
     late = [pod for pod in pods if is_late(pod, now)]
     async with asking() as group:
-        told = [group.create_task(_trouble(kube, pod)) for pod in late]
+        told = [group.create_task(_complaint(kube, pod)) for pod in late]
     return {
         str(pod["metadata"]["name"]): word
         for pod, one in zip(late, told, strict=True)
@@ -368,9 +370,9 @@ async def _words(kube: Kube, pods: Iterable[Manifest], now: datetime) -> dict[st
     }
 
 
-async def _trouble(kube: Kube, pod: Manifest) -> Word | None:
+async def _complaint(kube: Kube, pod: Manifest) -> EventSummary | None:
     try:
-        return trouble(await words(kube, pod))
+        return latest_complaint(await events_about(kube, pod))
     except Forbidden:
         # An operator that was installed with lesser rights has less to say.
         return None

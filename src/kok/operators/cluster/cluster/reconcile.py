@@ -128,7 +128,7 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         return soonest if soonest is not None and soonest < p.settings.resync else None
 
     async def finalize(self, p: Pass[Cluster]) -> Result | Done:
-        """One pass of the clean-up, see `Deletion`."""
+        """One pass of the clean-up, in the order and within the time that `Deletion` has."""
         return await Deletion(p).step()
 
     def forget(self, key: Key, uid: str) -> None:

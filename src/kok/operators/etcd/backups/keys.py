@@ -20,7 +20,7 @@ from kok.backup.encryption import sealing
 from kok.backup.encryption.encryption import Key
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.objects.ownership import holder, label_value
+from kok.kube.objects.ownership import label_owner, label_value
 from kok.operators.etcd import reasons
 from kok.operators.etcd.jobs import store as stores
 from kok.runtime.controller.errors import Wait
@@ -147,7 +147,7 @@ def _of_its_cluster(obj: EtcdCluster, secret: Manifest) -> bool:
 def _is_held_by(secret: Manifest, owner: OwnerReference) -> bool:
     """As the keys are: their labels, which are KOK's own, name the Cluster, and nobody controls them."""
     labels = secret["metadata"].get("labels") or {}
-    held = holder(secret) == (owner.kind, label_value(owner.name))
+    held = label_owner(secret) == (owner.kind, label_value(owner.name))
     return held and labels.get(names.LABEL_OWNER_UID) == owner.uid
 
 
@@ -221,5 +221,6 @@ def is_of_earlier_release(obj: EtcdCluster) -> bool:
 
 
 def data_of(obj: EtcdCluster) -> str:
+    """Which data it has: the UID of the latest restore, else the ID of the etcd cluster, or empty."""
     status = obj.status
     return status.restored.uid if status.restored is not None else status.cluster_id or ""

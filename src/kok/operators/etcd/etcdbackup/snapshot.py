@@ -22,22 +22,16 @@ from kok.operators.etcd import clocks, naming, reasons
 from kok.operators.etcd.backups import keys
 from kok.operators.etcd.backups.stored import human
 from kok.operators.etcd.etcdbackup import attempts
-from kok.operators.etcd.etcdbackup.conditions import Outcome
+from kok.operators.etcd.etcdbackup.jobstep import LOOK, MISREPORTED, JobStep
 from kok.operators.etcd.jobs import manifest as render
 from kok.operators.etcd.jobs import outcome, owned, preconditions, work
 from kok.operators.etcd.jobs import store as stores
 from kok.operators.etcd.jobs.networkpolicy import fence
 from kok.operators.etcd.jobs.outcome import Failed, Running
-from kok.operators.etcd.jobs.slots import Slots
 from kok.operators.etcd.pods import pod_address
-from kok.operators.etcd.settings import EtcdSettings
-from kok.runtime.conditions import Verdict
 from kok.runtime.controller.errors import Wait
-from kok.runtime.controller.reconciler import Pass
 
 PURPOSE = "backup"
-LOOK = 15.0
-"""Seconds between two looks at a Job that runs: its end wakes us, the refusal of its pod does not."""
 LOOK_FOR_CLUSTER = 10.0
 
 
@@ -46,26 +40,8 @@ def job_under_way(obj: EtcdBackup) -> str | None:
     return _job_name(obj) if obj.status.phase == "Running" else None
 
 
-class Snapshot:
-    """One pass over an EtcdBackup that is not stored yet.
-
-    `cluster` is the EtcdCluster unless it is gone or going; what is found out goes into `outcome`.
-    """
-
-    def __init__(
-        self,
-        p: Pass[EtcdBackup],
-        cluster: EtcdCluster | None,
-        outcome: Outcome,
-        own: EtcdSettings,
-        slots: Slots,
-    ) -> None:
-        self.p = p
-        self.obj = p.obj.model_copy(update={"status": p.status})
-        self.cluster = cluster
-        self.outcome = outcome
-        self.own = own
-        self.slots = slots
+class Snapshot(JobStep):
+    """One pass over an EtcdBackup that is not stored yet; `cluster` is there unless it is going."""
 
     async def go_on(self, job: Manifest | None) -> float | None:
         """Judges the Job of the attempt under way, or begins with one; seconds until the next pass.
@@ -225,15 +201,7 @@ class Snapshot:
             encryption_key=encryption.key if encryption is not None else None,
             limits=worker.Limits(deadline=self.own.worker_deadline),
         )
-        of = render.Work(
-            name=_job_name(self.obj),
-            purpose=PURPOSE,
-            image=self.own.worker_image,
-            closed=self.own.forbidden_ranges,
-            deadline=self.own.worker_deadline,
-            pull_secrets=cluster.spec.images.pull_secrets,
-            worker=work.worker_of(obj, cluster),
-        )
+        of = self.wanted(_job_name(self.obj), PURPOSE)
         certificates = stores.secret(names.etcd_client_secret(cluster.name))
         mounts = [
             stores.Mount("etcd", worker.ETCD_CERTIFICATES, certificates),
@@ -244,12 +212,10 @@ class Snapshot:
     # --- what came of it
 
     async def _judge(self, job: Manifest) -> float | None:
-        cluster = self.cluster
-        if cluster is None:
+        if self.cluster is None:
             await fence(self.p.kube, self.obj, self.own)
         self.obj.status.job_seen = self.obj.status.attempts
-        wanted = work.worker_of(self.obj, cluster)
-        seen = await work.look(self.p.kube, self.obj, job, wanted, work.BACKUP_FIELD)
+        seen = await self.look(job)
         self.obj.status.begun = self.obj.status.begun is not False or seen.ran
         found = seen.found
         if seen.removed:
@@ -261,9 +227,7 @@ class Snapshot:
         if isinstance(found, Report) and found.backup is not None:
             await self._complete(found.backup, job)
             return None
-        if isinstance(found, Report):
-            found = Failed(reasons.WORKER_FAILED, "the worker reports something else", False)
-        return await self._failed(found, job)
+        return await self._failed(MISREPORTED if isinstance(found, Report) else found, job)
 
     async def _complete(self, result: BackupResult, job: Manifest) -> None:
         status, told = self.obj.status, result.description
@@ -281,9 +245,8 @@ class Snapshot:
         self.p.event(
             reasons.BACKUP_STORED, f"{human(told.size)} of {told.origin.name} at {result.location}"
         )
-        await self.p.latch()
         # Of an attempt that went well the log is of no use.
-        await work.end(self.p.kube, job)
+        await self.end(job)
 
     async def _failed(self, failed: Failed, job: Manifest) -> float | None:
         status, now = self.obj.status, self.p.now
@@ -296,12 +259,11 @@ class Snapshot:
         self._say(False, failed.reason, text)
         self.p.event(reasons.BACKUP_FAILED, f"{failed.reason}: {text}", warning=True)
         if not outcome.ended(job):
-            await self.p.latch()
-            await work.end(self.p.kube, job)
+            await self.end(job)
         return (status.retry_at - now).total_seconds() if status.retry_at else None
 
     def _say(self, holds: bool, reason: str, message: str) -> None:
-        self.outcome.verdicts[reasons.READY] = Verdict(holds, reason, message)
+        self.say(reasons.READY, holds, reason, message)
 
 
 def _job_name(obj: EtcdBackup) -> str:

@@ -11,31 +11,24 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from kok.api.etcd.etcdbackup import EtcdBackup, EtcdProof
-from kok.api.etcd.etcdcluster import EtcdCluster
-from kok.api.fields import Images
 from kok.api.meta import Manifest
 from kok.backup.reasons import Reason
 from kok.backup.report import CheckResult, Report
 from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import reasons
 from kok.operators.etcd.backups.stored import BAD, stored_backup
-from kok.operators.etcd.etcdbackup.conditions import Outcome
+from kok.operators.etcd.etcdbackup.jobstep import LOOK, MISREPORTED, JobStep
 from kok.operators.etcd.jobs import manifest as render
-from kok.operators.etcd.jobs import outcome, preconditions, proof_pod, work
+from kok.operators.etcd.jobs import outcome, preconditions, proof_pod
 from kok.operators.etcd.jobs.networkpolicy import fence
 from kok.operators.etcd.jobs.outcome import Failed, JobResult, Running
-from kok.operators.etcd.jobs.slots import Slots
-from kok.operators.etcd.settings import EtcdSettings
-from kok.runtime.conditions import Verdict
 from kok.runtime.controller.errors import Wait
-from kok.runtime.controller.reconciler import Pass
 from kok.versions import UnknownVersion, etcd
 
 PURPOSE = "verify"
 ATTEMPTS = 3
 DELAY = timedelta(minutes=1)
 LONGEST_DELAY = DELAY * ATTEMPTS
-LOOK = 15.0
 
 
 def job_under_way(obj: EtcdBackup) -> str | None:
@@ -49,27 +42,8 @@ def job_under_way(obj: EtcdBackup) -> str | None:
     return _job_name(obj, proof)
 
 
-class Trial:
-    """One pass over a complete EtcdBackup that is to be restored for a trial.
-
-    `cluster` is its EtcdCluster; while there is one, it says where images come from and what pods
-    are to be like. What is found out goes into `outcome`.
-    """
-
-    def __init__(
-        self,
-        p: Pass[EtcdBackup],
-        cluster: EtcdCluster | None,
-        outcome: Outcome,
-        own: EtcdSettings,
-        slots: Slots,
-    ) -> None:
-        self.p = p
-        self.obj = p.obj.model_copy(update={"status": p.status})
-        self.cluster = cluster
-        self.outcome = outcome
-        self.own = own
-        self.slots = slots
+class Trial(JobStep):
+    """One pass over a complete EtcdBackup that is to be restored for a trial."""
 
     async def go_on(self, job: Manifest | None) -> float | None:
         """Judges the Job under way, or makes one; seconds until the next pass."""
@@ -79,9 +53,7 @@ class Trial:
         if job is None:
             return await self._begin(proof)
         await fence(self.p.kube, self.obj, self.own)
-        wanted = work.worker_of(self.obj, self.cluster)
-        seen = await work.look(self.p.kube, self.obj, job, wanted, work.BACKUP_FIELD)
-        return await self._judge(proof, job, seen.found)
+        return await self._judge(proof, job, (await self.look(job)).found)
 
     async def _begin(self, proof: EtcdProof) -> float | None:
         try:
@@ -95,8 +67,6 @@ class Trial:
         except ValueError as error:
             return self._end(proof, "Failed", reasons.VERIFICATION_FAILED, str(error))
         kube, namespace = self.p.kube, self.obj.namespace
-        cluster = self.cluster
-        images = cluster.spec.images if cluster is not None else Images()
         try:
             await preconditions.require(kube, namespace, backup.store, backup.encryption, self.own)
             async with self.slots.one(kube, namespace, self.p.settings.namespaces):
@@ -104,16 +74,8 @@ class Trial:
                     proof.attempts, proof.retry_at = proof.attempts + 1, None
                     self._say(None, reasons.VERIFYING, "is being restored for a trial")
                     await self.p.latch()
-                of = render.Work(
-                    name=_job_name(self.obj, proof),
-                    purpose=PURPOSE,
-                    image=self.own.worker_image,
-                    closed=self.own.forbidden_ranges,
-                    deadline=self.own.worker_deadline,
-                    pull_secrets=images.pull_secrets,
-                    worker=work.worker_of(self.obj, cluster),
-                )
-                pod = proof_pod.proof_pod(of, backup, release, images.registry)
+                of = self.wanted(_job_name(self.obj, proof), PURPOSE)
+                pod = proof_pod.proof_pod(of, backup, release, self.images.registry)
                 preconditions.permit(pod, self.own)
                 await fence(kube, self.obj, self.own)
                 await kube.create(render.job(self.obj, of, pod))
@@ -134,12 +96,9 @@ class Trial:
         if isinstance(found, Report) and found.check is not None:
             end = self._compared(proof, found.check)
         else:
-            if isinstance(found, Report):
-                found = Failed(reasons.WORKER_FAILED, "the worker reports something else", False)
-            end = self._failed(proof, found)
+            end = self._failed(proof, MISREPORTED if isinstance(found, Report) else found)
         if proof.result == "Passed" or not outcome.ended(job):
-            await self.p.latch()
-            await work.end(self.p.kube, job)
+            await self.end(job)
         return end
 
     def _compared(self, proof: EtcdProof, check: CheckResult) -> float | None:
@@ -192,10 +151,10 @@ class Trial:
             found = True, reasons.STORED, f"stored as {status.location}"
         else:
             return
-        self.outcome.verdicts[reasons.READY] = Verdict(*found)
+        self.say(reasons.READY, *found)
 
     def _say(self, holds: bool | None, reason: str, message: str) -> None:
-        self.outcome.verdicts[reasons.VERIFIED_CONDITION] = Verdict(holds, reason, message)
+        self.say(reasons.VERIFIED_CONDITION, holds, reason, message)
 
     def _now(self) -> datetime:
         return self.p.now.replace(microsecond=0)

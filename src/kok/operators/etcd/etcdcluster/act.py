@@ -1,5 +1,13 @@
 """Does what a pass over an EtcdCluster decided: children, then one step about members or a restore.
 
+What was learnt, the step of a sleep and the operation are recorded by then. Some things are recorded
+only here, since they depend on what acting finds out:
+
+- a CA, once its Secret is stored: one that is recorded and has none counts as lost. The members that
+  are to form the cluster go with it, in one write: until then obstacles to making them are looked for;
+- an action that makes new members, once their names were found to be free;
+- what calls have brought about, and the steps of a restore, which follow from its Jobs.
+
 The order is what keeps data safe, and each step may be cut off behind any line:
 
 1. The members that are to form the cluster, and the CA, are recorded before any pod can start.
@@ -12,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
-from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
+from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.apply.prune import prune
@@ -22,19 +30,21 @@ from kok.kube.errors import AlreadyExists
 from kok.operators.etcd import clusterstatus, naming, reasons
 from kok.operators.etcd.etcdcluster import delete, render
 from kok.operators.etcd.etcdcluster.backups import scheduled, sealedkeys
-from kok.operators.etcd.etcdcluster.certificates import certificates, rotation
+from kok.operators.etcd.etcdcluster.certificates import certificates, rotation, trust
 from kok.operators.etcd.etcdcluster.certificates.certificates import Authority
 from kok.operators.etcd.etcdcluster.conditions import obstacles
-from kok.operators.etcd.etcdcluster.conditions.obstacles import Adoption, Obstacle
+from kok.operators.etcd.etcdcluster.conditions.obstacles import Obstacle
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.members import cleanup, names, roles, templates
 from kok.operators.etcd.etcdcluster.observe import View
 from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import Action, hibernation, run
+from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
 from kok.operators.etcd.settings import EtcdSettings
 from kok.pki import RenewReason
+from kok.pki.rotation import made, replaced_at_once
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import Pass
 
@@ -55,18 +65,13 @@ async def act(
     if isinstance(decision.found, Obstacle):
         await scheduled.keep(p, obj, view.backups)
         return None
-    if decision.found is not None:
-        adopt(p, obj, decision.found)
-        # What is read by the names of members is read anew: by those recorded now.
-        return hibernation.AT_ONCE
+    if decision.anew:
+        return AT_ONCE
     await _isolate(p, obj, observed, own)
     if not decision.held:
-        new = names.joining(obj, decision.action)
-        if await hibernation.turn(p, obj, observed, view.backups) or (
-            await names.pass_over(p.kube, obj, new)
-        ):
-            return hibernation.AT_ONCE
-        await _make_children(p, obj, observed, decision.ca, decision.action)
+        if await _has_names_taken(p, obj, decision.action):
+            return AT_ONCE
+        await _make_children(p, obj, observed, decision.ca)
     if clusterstatus.stands_still(obj.status):
         return await hibernation.act(p, obj, observed)
     await rescue.act(p, obj, decision.rescue, decision.called_off, returned=decision.available)
@@ -98,17 +103,22 @@ async def _go_on(
     return await run.carry_out(p, obj, observed, decision.action, outcome)
 
 
-def adopt(p: Pass[EtcdCluster], obj: EtcdCluster, found: Adoption) -> None:
-    """Takes retained volumes for this cluster's own; recorded before anything is made of them."""
-    recorded = obj.status
-    recorded.cluster_id = found.cluster_id
-    recorded.members = [
-        EtcdMember(name=name, id=found.member_ids[name], steady_with=templates.NEVER)
-        for name in sorted(found.member_ids)
-    ]
-    recorded.seed = ",".join(sorted(found.member_ids))
-    recorded.next_member = roles.next_number(obj)
-    p.event(reasons.VOLUMES_ADOPTED, f"goes on with the data of etcd cluster {found.cluster_id}")
+async def _has_names_taken(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> bool:
+    """Whether new members would get names that somebody else's objects have; then others are chosen.
+
+    If not, the action is recorded, with these names. It cannot be before acting: only the API server
+    knows, and it is asked only when there are to be new members.
+    """
+    new = names.joining(obj, action)
+    if not new:
+        return False
+    if await names.pass_over(p.kube, obj, new):
+        return True
+    recorded = run.record(obj, action, p.now)
+    p.events.extend(recorded.events)
+    if recorded.latched:
+        await p.latch()
+    return False
 
 
 async def _isolate(
@@ -122,24 +132,21 @@ async def _isolate(
 
 
 async def _make_children(
-    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, ca: Authority, action: Action | None
+    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, ca: Authority
 ) -> None:
     if ca.made is not None:
         await _store_ca(p, obj, ca, ca.made)
-    # What was under way goes on when the members are back.
-    if not clusterstatus.stands_still(obj.status) and run.record(p, obj, action):
-        await p.latch()
     await cleanup.remove(p, obj, observed)
     if (useless := rotation.leftover(obj, observed)) is not None:
         meta = useless["metadata"]
         await p.kube.delete(kinds.SECRET, meta["name"], obj.namespace, uid=meta["uid"])
-    record = _record(p, obj, ca)
+    new = _record_ca(p, obj, ca)
     intents = [*_shared(obj, observed), *_volumes(obj, observed), *_secrets(p, obj, observed, ca)]
     # Names that others have taken are left alone; the status tells of them.
     taken = obstacles.taken(obj, observed)
     mine = _without(intents, taken)
     changes: list[Awaitable[Any]] = [ensure_all(p.kube, mine, observed.children)]
-    await all_of([p.latch(), *changes] if record else changes)
+    await all_of([p.latch(), *changes] if new else changes)
     if obj.status.ca_fingerprint is None:
         # Without a CA no certificate, and without certificates no pod could start.
         return
@@ -148,19 +155,25 @@ async def _make_children(
         await _restart_strangers(p, obj, observed)
 
 
-def _record(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority) -> bool:
-    """Puts into the status what must stand there before a pod can start; whether it is new."""
+def _record_ca(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority) -> bool:
+    """Puts into the status what must stand there before a pod can start; whether it is new.
+
+    Not before acting: the CA is stored by now, and those that form the cluster are about to be made.
+    """
     recorded, read = obj.status, p.obj.status
     if recorded.seed is None:
         recorded.seed = ",".join(naming.member_names(obj.name, obj.spec.members))
         recorded.next_member = obj.spec.members
-    following = rotation.following_fingerprint(obj, ca)
+    following, known = rotation.following_fingerprint(obj, ca), trust.recorded(recorded)
     if ca.trusted_now:
         p.event(reasons.CA_TRUSTED, f"the CA {ca.fingerprint} is used from now on")
-        rotation.end_at_once(obj, ca, p.now)
-    elif following is not None and recorded.ca_rotation is not None:
-        recorded.ca_rotation.next = following
-    if ca.ca is not None and (recorded.ca_fingerprint is None or ca.trusted_now):
+        # Whoever reads it only at its start is to hear of it as well.
+        before = recorded.ca_rotation
+        request = before.request if before is not None else ""
+        trust.record(recorded, replaced_at_once(known, ca.fingerprint), p.now, request=request)
+    elif following is not None:
+        trust.record(recorded, made(known, following), p.now)
+    if ca.ca is not None and recorded.ca_fingerprint is None:
         recorded.ca_fingerprint = ca.fingerprint
     return (read.seed, read.ca_fingerprint, read.ca_rotation) != (
         recorded.seed,
@@ -222,10 +235,10 @@ def _statefulsets(obj: EtcdCluster, observed: Observed) -> list[Manifest]:
 
 async def _store_ca(p: Pass[EtcdCluster], obj: EtcdCluster, ca: Authority, name: str) -> None:
     """Creates, never overwrites: whoever was first has made the CA."""
-    known = obj.status.ca_rotation
-    if not ca.new and known is not None and known.next is not None:
+    known = trust.recorded(obj.status)
+    if not ca.new and known.next is not None:
         # One that was recorded is gone: the other must not be taken for an intruder's.
-        known.next = None
+        trust.record(obj.status, made(known, None), p.now)
         await p.latch()
     try:
         await p.kube.create(render.ca_secret(obj, ca.kept[name], name))

@@ -29,13 +29,6 @@ from kok.operators.etcd.settings import EtcdSettings, Tuning
 from kok.runtime.controller.reconciler import Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
 
-LAPSED = (
-    "the loss that spec.recovery.allowDataLoss was good for has passed by itself; for another one, set "
-    "it to '' and give it again"
-)
-_SAID = {"conditions", "phase", "observed_generation"}
-"""Fields of the status that nothing but the end of a pass sets."""
-
 
 class EtcdClusters(Staged[EtcdCluster, View, Decision, Outcome]):
     """The reconciler of EtcdClusters; between passes it knows when it looked, and nothing else."""
@@ -76,22 +69,16 @@ class EtcdClusters(Staged[EtcdCluster, View, Decision, Outcome]):
         return Outcome()
 
     def record(self, p: Pass[EtcdCluster], view: View, decision: Decision) -> bool:
-        """What was seen and learnt; the cluster's and the members' IDs, above all."""
+        """What was learnt, the cluster's and the members' IDs above all, and what is begun."""
         del view
-        known = decision.known.status.model_copy(deep=True)
-        for field in type(known).model_fields.keys() - _SAID:
-            setattr(p.status, field, getattr(known, field))
-        if decision.lapsed:
-            p.event(reasons.CONSENT_VOID, LAPSED, warning=True)
-        return decision.learnt
+        p.status.take_facts(decision.status)
+        p.events.extend(decision.events)
+        return decision.latched
 
     async def act(
         self, p: Pass[EtcdCluster], view: View, decision: Decision, outcome: Outcome
     ) -> float | None:
         """Children, then one step of a restore or of what is done about members."""
-        cluster_id = decision.known.status.cluster_id
-        if decision.learnt and p.obj.status.cluster_id is None and cluster_id is not None:
-            p.event(reasons.CLUSTER_FORMED, f"etcd cluster {cluster_id} has formed")
         return await act(p, view, decision, outcome, self._own)
 
     def conditions(

@@ -58,4 +58,5 @@ def own_policy(obj: EtcdBackup | EtcdRestore, policies: Policies) -> Manifest:
 
 
 def to_stores(policies: Policies) -> Manifest | None:
+    """The rule of `egress` that lets Jobs reach stores, wherever the administrator allows it."""
     return networkpolicy.going(networkpolicy.ranges(ALL, policies.forbidden_ranges))

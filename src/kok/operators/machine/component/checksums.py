@@ -104,7 +104,9 @@ async def published(
 @lru_cache(maxsize=32)
 def _trust(ca: str) -> ssl.SSLContext:
     try:
-        return inbound.wary(ssl.create_default_context(cadata=ca or None), curve=None)
+        return inbound.with_bounded_handshake(
+            ssl.create_default_context(cadata=ca or None), curve=None
+        )
     except (ssl.SSLError, ValueError) as error:
         raise ChecksumError(
             reasons.CHECKSUMS_UNTRUSTED,

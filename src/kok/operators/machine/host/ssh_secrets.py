@@ -88,7 +88,7 @@ Everybody = Callable[[Kube, str], Awaitable[Listed[Machine]]]
 
 
 class Keeper:
-    """Frees Secrets that nobody needs any more."""
+    """Holds Secrets for as long as somebody needs them, and no longer."""
 
     def __init__(self, everybody: Everybody) -> None:
         """`everybody` lists all Machines of a namespace, as they are now."""
@@ -96,6 +96,37 @@ class Keeper:
         self._leaving: dict[str, None] = {}
         """UIDs of Machines and Hosts of which nothing is left to do, the newest last. Of two that
         go at once each would otherwise leave a Secret to the other."""
+
+    async def keep(self, p: Pass[Machine], secret: Manifest | None) -> float | None:
+        """Holds the Secret of a Machine that a clean-up will need, before anything is changed on the
+        host.
+
+        Seconds until it must be looked at again.
+        """
+        before = p.status.ssh_secret
+        if secret is None or not touched(p.status):
+            return None
+        if before not in (None, p.obj.spec.ssh.secret):
+            # Another one is used by now. Only once that is held the earlier one may go.
+            await hold(p.kube, secret)
+            p.status.ssh_secret = p.obj.spec.ssh.secret
+            await p.latch()
+            earlier = await p.kube.get(kinds.SECRET, before, p.obj.namespace)
+            await self.let_go(p, earlier)
+        elif going(secret):
+            return await self.let_go(p, secret)
+        elif not holds(secret):
+            p.status.ssh_secret = p.obj.spec.ssh.secret
+            await p.latch()
+            await hold(p.kube, secret)
+        return None
+
+    async def leave(self, p: Pass[Machine], secret: Manifest | None) -> None:
+        """The Machine goes: the last one of those that need a Secret frees it."""
+        await self.let_go(p, secret, leaving=True)
+        if p.status.ssh_secret not in (None, p.obj.spec.ssh.secret):
+            earlier = await p.kube.get(kinds.SECRET, p.status.ssh_secret, p.obj.namespace)
+            await self.let_go(p, earlier, leaving=True)
 
     async def let_go(
         self, p: Pass[Any], secret: Manifest | None, *, leaving: bool = False

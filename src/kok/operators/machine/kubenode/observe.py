@@ -17,9 +17,9 @@ from kok.api.unreadable import Unreadable
 from kok.kube import kinds
 from kok.kube.concurrency import asking
 from kok.kube.decoding.strip import unrecorded
-from kok.kube.decoding.truncation import FREE_FORM, refuse
+from kok.kube.decoding.truncation import FREE_FORM, refuse_truncated
 from kok.kube.lists.tolerant import Listed, listed
-from kok.kube.objects.machines import some
+from kok.kube.objects.machines import picked
 from kok.kube.objects.ownership import owned_by, owner_labels
 from kok.operators.machine.kubenode import claims
 from kok.operators.machine.machine.observe import OPERATOR, endpoint_of, machine_identity
@@ -116,10 +116,10 @@ def _own(kubenode: KubeNode, manifest: Manifest) -> Manifest:
     """
     if not owned_by(manifest, kubenode):
         return {}
-    refuse(manifest)
+    refuse_truncated(manifest)
     conditions = manifest.get("status") or {}
     told = [c for c in conditions.get("conditions") or () if c.get("type") in _CONDITIONS]
     return {
         **unrecorded(manifest),
-        "status": {**some(conditions, _STATUS), "conditions": told},
+        "status": {**picked(conditions, _STATUS), "conditions": told},
     }

@@ -163,6 +163,19 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
             if spec.ssh is None:
                 return [], 0
             return [render.inline(host, spec.ssh) for host in spec.hosts], 0
+        return await self._claim(p, view)
+
+    async def _claim(
+        self, p: Pass[KubeNode], view: KubeNodeView
+    ) -> tuple[list[NodeHostSource], int]:
+        """Takes hosts out of the pool, and gives back those whose Machines are gone.
+
+        A claim stands in the KubeNode's own status, but it is no fact of this pass that `record` could
+        put there: it is an act upon what all KubeNodes of the namespace share. Which hosts are free is
+        only known together with what the others have claimed, and holds only as long as none of them
+        claims: to look, to choose and to write are one step, one KubeNode after the other. What has
+        to be written before anything is done with it is: no Machine is made before that.
+        """
         # One at a time in this process, and only one process leads: no host is claimed twice.
         async with self._claiming.setdefault(p.obj.namespace, asyncio.Lock()):
             async with asking() as group:

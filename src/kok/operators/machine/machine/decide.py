@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -30,8 +30,6 @@ from kok.operators.machine.remote.session import NEVER, HostMemory
 from kok.operators.machine.remote.survey import Found, Question, Survey, SurveyRequest
 from kok.runtime.conditions import Verdict
 
-RECHECK = 15.0
-"""Seconds after which a host that did not pass is looked at again."""
 JOIN_PATIENCE = 60.0
 """Seconds in which a started kubelet must have its credentials."""
 TURN_AGAIN = 5.0
@@ -63,6 +61,11 @@ class Decision:
     """Of the preflight."""
     joining: str = ""
     """Why the host has not joined yet, if that is known; `-`: it has."""
+
+    def refused(self, among: Collection[str]) -> Verdict | None:
+        """Why nothing can be done until something else changes, if for one of these reasons."""
+        refusal = self.step.refusal
+        return refusal if refusal is not None and refusal.reason in among else None
 
 
 def decide(view: MachineView) -> Decision:
@@ -162,7 +165,7 @@ def _keeps(view: MachineView, findings: Sequence[Finding]) -> float:
     expected = view.status.phase in EVER_READY or memory.joined is not None
     failing = unproven(view) or (expected and (node is None or not node.ready))
     failing = failing or (memory.identity is not None and bool(memory.identity.failing))
-    return RECHECK if failing or not preflight.passed(findings) else view.survey_every
+    return view.recheck if failing or not preflight.passed(findings) else view.survey_every
 
 
 def _seen(memory: HostMemory) -> float:
@@ -231,12 +234,12 @@ def _use(view: MachineView, survey: Survey, findings: tuple[Finding, ...]) -> St
             after = view.memory.reclaimed + RECLAIM_EVERY - view.monotonic
             return Step(Reclaim(owner)) if after <= 0 else Step(after=after)
         text = commands.taken(view.machine.spec.address, owner, view.machine.namespace)
-        return refused(Verdict(False, reasons.HOST_IN_USE, text), RECHECK)
+        return refused(Verdict(False, reasons.HOST_IN_USE, text), view.recheck)
     if not owner.uid and (problem := _another(view)) is not None:
-        return refused(problem, RECHECK)
+        return refused(problem, view.recheck)
     if not preflight.passed(findings):
         problem = Verdict(False, reasons.PREFLIGHT_FAILED, preflight.sentence(findings))
-        return refused(problem, RECHECK)
+        return refused(problem, view.recheck)
     return None
 
 
@@ -264,7 +267,7 @@ def _software(
     if host_paths.KUBELET in lacking and there != wanted[host_paths.KUBELET].version:
         problem = install_plan.skew(view.machine, view.objects.cluster)
         if problem is not None:
-            return refused(problem, RECHECK)
+            return refused(problem, view.recheck)
     found = install_plan.due(view.machine, view.status, wanted, survey, view.now)
     if found.plans:
         return Step(Install(found.plans, wanted), started=found.started)
@@ -316,7 +319,7 @@ def _join(view: MachineView, survey: Survey) -> Step:
         return Step() if view.turn else Step(after=TURN_AGAIN)
     problem = _foreign_node(view, survey) or install_plan.skew(view.machine, view.objects.cluster)
     if problem is not None:
-        return refused(problem, RECHECK)
+        return refused(problem, view.recheck)
     return _wait_for_kubelet(view, found)
 
 

@@ -10,6 +10,7 @@ from kok.operators.machine.machine.operations import removal
 from kok.operators.machine.machine.operations.removal import RemovalView
 from kok.operators.machine.machine.operations.removal_calls import RemovalContext
 from kok.operators.machine.machine.view import MachineView
+from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.operators.machine.node.drain import DrainTimings
 from kok.operators.machine.remote.hosts import HostClient
 from kok.operators.machine.remote.session import Session
@@ -27,17 +28,18 @@ class Removal:
         view: MachineView,
         session: Session,
         client: HostClient | None,
-        settings: MachineSettings,
+        connection: ClusterConnection | None,
         *,
+        settings: MachineSettings,
         abandoned: Abandoned,
         timings: DrainTimings | None = None,
     ) -> None:
-        """`client` is None if there is no way to the host."""
+        """`client` is None if there is no way to the host, `connection` if the view has none."""
         self._p = p
         self._view = view
         self._patience = timedelta(seconds=settings.removal_timeout)
         self._context = RemovalContext(
-            p, view.objects, session, client, abandoned, timings or DrainTimings()
+            p, view.objects, session, client, connection, abandoned, timings or DrainTimings()
         )
         self.waits_for: str | None = None
         """What the pass ended with, as a sentence, if it waits for something."""

@@ -19,9 +19,10 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from kok.api.machine.machine import KubeletChange, Machine, MachineStatus
+from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.operators.machine.machine.view import JOINED, MachineView
-from kok.operators.machine.node.tenants import read_node
+from kok.operators.machine.node.cluster_connections import read_node
 from kok.operators.machine.remote import host_paths
 from kok.operators.machine.remote.session import HostMemory
 from kok.runtime.controller.reconciler import Pass
@@ -52,16 +53,18 @@ def mark(status: MachineStatus, memory: HostMemory, now: float) -> None:
 
 async def noting(
     p: Pass[Machine],
-    view: MachineView,
+    kube: Kube | None,
     memory: HostMemory,
     change: Callable[[], Awaitable[None]],
 ) -> None:
-    """Changes a kubelet, and looks at once what its Node still has of the one before."""
+    """Changes a kubelet, and looks at once what its Node still has of the one before.
+
+    `kube` is the business cluster's API; None: it is not connected.
+    """
     await change()
-    tenant = view.objects.tenant
-    if tenant is not None and p.status.kubelet_change is not None:
+    if kube is not None and p.status.kubelet_change is not None:
         with contextlib.suppress(KubeError):
-            node = await read_node(tenant.kube, p.obj.spec.node)
+            node = await read_node(kube, p.obj.spec.node)
             memory.stood = node.heard if node is not None else ""
 
 
@@ -110,11 +113,11 @@ def judge(view: MachineView, *, through: bool) -> KubeletChange | None:
 
 def _so_far(view: MachineView, *, through: bool) -> tuple[KubeletChange | None, bool]:
     """The change by what is known without asking, and whether that is not enough."""
-    change, tenant, memory = view.status.kubelet_change, view.objects.tenant, view.memory
+    change, connection, memory = view.status.kubelet_change, view.objects.connection, view.memory
     if change is None or host_paths.KUBELET not in {c.name for c in view.machine.spec.components}:
         # One without a kubelet is to be no node any more.
         return None, False
-    if tenant is None or tenant.answers is False or not through:
+    if connection is None or connection.answers is False or not through:
         return change, False
     if change.after is None and memory.stood is not None:
         change = change.model_copy(update={"after": memory.stood})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
@@ -27,13 +27,18 @@ from kok.operators.machine.machine.view import (
     expected_key,
 )
 from kok.operators.machine.machine_lists import MachineLists
-from kok.operators.machine.node.tenants import Tenant, Tenants, way
+from kok.operators.machine.node.cluster_connections import (
+    ClusterConnection,
+    ClusterConnections,
+    connection_spec,
+)
 from kok.operators.machine.remote.host_identity import canonical
 from kok.operators.machine.remote.hosts import Hosts
 from kok.operators.machine.remote.join import ClusterEndpoint
 from kok.operators.machine.remote.ssh import Credentials
 from kok.operators.machine.remote.survey import Owner
 from kok.runtime.conditions import Verdict
+from kok.workload.csr import by_token
 from kok.workload.identity import Identity, Untrusted, identity_of
 
 CLUSTER = Cluster.info.kind
@@ -49,7 +54,7 @@ class Observer:
 
     def __init__(
         self,
-        tenants: Tenants,
+        clusters: ClusterConnections,
         lists: MachineLists,
         hosts: Hosts,
         *,
@@ -62,7 +67,7 @@ class Observer:
         `closed`: address ranges into which the others must not lead, where somebody chose them.
         `first_use`: hosts may be trusted that nobody has vouched for, see `first_contact`.
         """
-        self._tenants = tenants
+        self._clusters = clusters
         self._inside = inside
         self._closed = closed
         self._first_use = first_use
@@ -76,10 +81,12 @@ class Observer:
         *,
         others: bool,
         since: float,
+        wake: Callable[[], None],
         owner: Owner | None = None,
         watched: Collection[str] = (),
     ) -> ObservedObjects:
-        """The picture. Raises `KubeError`.
+        """The picture; `wake` is called when the business cluster is another than in it. Raises
+        `KubeError`.
 
         `others`: whether the namespace's other Machines belong to it; none that was there at
         `since` (monotonic seconds) is missing. `owner` is what the host says of itself, `watched`
@@ -104,10 +111,15 @@ class Observer:
             refusal = Verdict(False, reasons.SECRET_MISSING, _went_before(machine))
         parsed = Cluster.parse(found) if found is not None else None
         identity, untrusted = machine_identity(operator, parsed)
-        tenant = None
+        connection = None
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
             # Not before: asking an API that is not up yet would only teach us to be patient.
-            tenant = await self._tenant(parsed, identity)
+            connection = await self._connection(parsed, identity)
+        if connection is not None:
+            # First of all: nothing else tells of what changes after it was looked at.
+            follow(connection, machine, wake)
+        left_behind = await self._left_behind(kube, owner, watched)
+        installation = await self._hosts.installation(kube)
         return ObservedObjects(
             cluster=parsed,
             secret=secret,
@@ -118,21 +130,22 @@ class Observer:
             beyond=beyond,
             endpoint=endpoint_of(parsed, identity),
             untrusted=untrusted,
-            tenant=tenant,
-            nodes_known=tenant is not None and tenant.known,
-            node=tenant.nodes.get(machine.spec.node) if tenant is not None else None,
+            connection=connection.state() if connection is not None else None,
+            node=connection.nodes.get(machine.spec.node) if connection is not None else None,
             others=None if neighbours is None else neighbours.objects,
             odd=() if neighbours is None else neighbours.odd,
-            left_behind=await self._left_behind(kube, owner, watched),
-            installation=await self._hosts.installation(kube),
+            left_behind=left_behind,
+            installation=installation,
         )
 
-    async def _tenant(self, cluster: Cluster | None, identity: Identity | None) -> Tenant | None:
+    async def _connection(
+        self, cluster: Cluster | None, identity: Identity | None
+    ) -> ClusterConnection | None:
         if cluster is None or identity is None:
             return None
         key = (cluster.namespace, cluster.name)
         try:
-            found = way(
+            found = connection_spec(
                 identity,
                 public=cluster.status.endpoint,
                 internal=names.internal_url(*key),
@@ -140,7 +153,7 @@ class Observer:
                 # Addresses that KOK found out, such as those of meta nodes, are nobody's choice.
                 closed=self._closed if cluster.spec.endpoint.host else (),
             )
-            return None if found is None else await self._tenants.connect(key, found)
+            return None if found is None else await self._clusters.connect(key, found)
         except AccessError:
             # The cluster operator puts its Secret right again.
             return None
@@ -164,6 +177,14 @@ class Observer:
         # Who it is and no more: it may be anybody's, and of any size.
         named = await kube.list(MACHINE, namespace, fields={"metadata.name": name}, bare=True)
         return all(one["metadata"]["uid"] != owner.uid for one in named)
+
+
+def follow(connection: ClusterConnection, machine: Machine, wake: Callable[[], None]) -> None:
+    """Has a Machine woken by all that changes about its node, and by who asks with its token."""
+    uid, token = machine.metadata.uid, machine.status.token_id
+    connection.on_node(machine.spec.node, uid, wake)
+    if token is not None:
+        connection.on_asker(by_token(token), uid, wake)
 
 
 async def _components(kube: Kube, machine: Machine) -> tuple[dict[str, Component], str]:

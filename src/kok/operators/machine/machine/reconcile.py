@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kok.api.machine.machine import Machine
-from kok.kube import kinds
 from kok.kube.errors import KubeError, Unreachable
 from kok.operators.machine import metrics, reasons
 from kok.operators.machine.component.sandboxed import Renderer
-from kok.operators.machine.host import ssh_secrets
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.ssh_secrets import Keeper
 from kok.operators.machine.machine import decide, kubelet_change, record
 from kok.operators.machine.machine.access_rollout import AccessRollout
 from kok.operators.machine.machine.conditions.report import Outcome, report, report_removal
-from kok.operators.machine.machine.conditions.verdicts import CERTIFIED, MARKED, READY, joined
+from kok.operators.machine.machine.conditions.types import CERTIFIED, MARKED, READY
+from kok.operators.machine.machine.conditions.verdicts import joined
 from kok.operators.machine.machine.decide import EVER_READY, Decision
 from kok.operators.machine.machine.delete import Removal
 from kok.operators.machine.machine.install_plan import take_results
@@ -27,15 +26,19 @@ from kok.operators.machine.machine.observe import (
     neighbours,
     rival,
 )
-from kok.operators.machine.machine.operations.host_steps import StepContext, follow_token
+from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.view import MachineView, ObservedObjects, expected_key
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node import labels_and_taints
 from kok.operators.machine.node.certificates import Approver
-from kok.operators.machine.node.tenants import Tenant, Tenants, read_node
+from kok.operators.machine.node.cluster_connections import (
+    ClusterConnection,
+    ClusterConnections,
+    read_node,
+)
 from kok.operators.machine.remote.host_credentials import HostCredentials
 from kok.operators.machine.remote.hosts import HostClient, Hosts
-from kok.operators.machine.remote.session import Session, Sessions
+from kok.operators.machine.remote.session import Backoff, Session, Sessions
 from kok.operators.machine.remote.ssh import Connections, Target, Timeouts
 from kok.operators.machine.remote.ssh.address_ranges import Bounds
 from kok.operators.machine.settings import MachineSettings
@@ -45,6 +48,7 @@ from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
 from kok.runtime.sandbox.pool import SandboxPool
+from kok.workload.availability import AvailabilityTimings
 
 PROOF_AGAIN, PROOF_LATER = 1.0, 10.0
 """Seconds after which it is looked again whether a changed kubelet was heard of, at first and later."""
@@ -71,17 +75,25 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             login=settings.ssh_login_timeout,
             keepalive=settings.ssh_keepalive,
         )
+        backoff = Backoff(settings.host_backoff_min, settings.host_backoff_max)
         bounds = Bounds(settings.allowed_ssh_ranges, settings.forbidden_ranges)
         self.hosts = Hosts(
             Connections(timeouts, self.clock.monotonic, bounds),
-            Sessions(self.clock.monotonic),
+            Sessions(self.clock.monotonic, backoff),
             HostCredentials(settings, sandboxes),
         )
         self.rollout = AccessRollout(self.clock.monotonic)
-        self.tenants = Tenants(settings.business_timeout)
+        self.clusters = ClusterConnections(
+            settings.business_timeout,
+            AvailabilityTimings(
+                silence=settings.business_silence,
+                ask_min=settings.business_ask_min,
+                ask_max=settings.business_ask_max,
+            ),
+        )
         self.lists = lists
         self.observer = Observer(
-            self.tenants,
+            self.clusters,
             self.lists,
             self.hosts,
             inside=settings.internal(),
@@ -101,7 +113,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
     async def close(self) -> None:
         """Ends everything that goes on; what runs on hosts goes on."""
         self.hosts.close()
-        await self.tenants.close()
+        await self.clusters.close()
 
     # --- the stages of a pass
 
@@ -142,7 +154,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
     ) -> float | None:
         """Looks after Secret and Node, and begins the step at the host."""
-        kept = await self._keep(p, view)
+        kept = await self.keeper.keep(p, view.objects.secret)
         if decision.seen and view.mine and (place := view.memory.place) is not None:
             # What an earlier Machine of this namespace left there was taken away before that.
             for uid in self.abandoned.at(p.obj.namespace, place.address, place.port):
@@ -192,19 +204,27 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         _tell_of_jobs(p, view)
         p.status.components = [c.model_copy(deep=True) for c in view.status.components]
         client = self._client(p, objects, session)
-        removal = Removal(p, view, session, client, self.settings, abandoned=self.abandoned)
+        removal = Removal(
+            p,
+            view,
+            session,
+            client,
+            self._connection(p, objects),
+            settings=self.settings,
+            abandoned=self.abandoned,
+        )
         try:
             await removal.run()
         finally:
             if not p.paused:
                 report_removal(p.status, view, removal.waits_for)
-        await self._let_secrets_go(p, objects)
+        await self.keeper.leave(p, objects.secret)
         return DONE
 
     def forget(self, key: Key, uid: str) -> None:
         """What goes on at its host is ended, and nobody is told of its node any more."""
         self.hosts.forget(uid)
-        self.tenants.leave(key[0], uid)
+        self.clusters.leave(key[0], uid)
         self.rollout.leave(key[0], uid)
         self.approver.forget(uid)
         self.phases.put(uid, None)
@@ -221,13 +241,10 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             others=not owned,
             # Whoever has marked the host as its own by then must be known.
             since=memory.surveyed,
+            wake=p.wake,
             owner=survey.owner if survey is not None and not owned else None,
             watched=p.settings.namespaces,
         )
-        if objects.tenant is not None:
-            objects.tenant.on_node(machine.spec.node, uid, p.wake)
-            if p.status.token_id is not None:
-                follow_token(p, objects.tenant)
         if objects.others is not None:
             memory.neighbours = neighbours(machine, objects)
             if rival(machine, objects.others, objects.odd) is not None:
@@ -251,6 +268,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             now=p.now,
             monotonic=self.clock.monotonic(),
             survey_every=self.settings.survey_every,
+            recheck=self.settings.host_recheck,
             ended=tuple(ended),
         )
 
@@ -267,14 +285,14 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
 
     async def _posted(self, p: Pass[Machine], view: MachineView) -> MachineView:
         """What the API server has of the Node, where that has to prove a changed kubelet."""
-        tenant = view.objects.tenant
-        if view.status.kubelet_change is None or tenant is None:
+        connection = self._connection(p, view.objects)
+        if view.status.kubelet_change is None or connection is None:
             return view
         through = decide.kubelet_started(view, decide.decide(view))
         if not kubelet_change.undecided(view, through=through):
             return view
         try:
-            node = await read_node(tenant.kube, p.obj.spec.node)
+            node = await read_node(connection.kube, p.obj.spec.node)
         except KubeError as error:
             p.log.info("node not read", node=p.obj.spec.node, error=error.message)
             return view
@@ -310,7 +328,14 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
     def _context(self, p: Pass[Machine], view: MachineView) -> StepContext:
         session = self.hosts.sessions.of(p.obj.metadata.uid)
         client = self._client(p, view.objects, session)
-        return StepContext(p, view, session, self.hosts.connections, client)
+        connection = self._connection(p, view.objects)
+        return StepContext(p, view, session, self.hosts.connections, client, connection)
+
+    def _connection(self, p: Pass[Machine], objects: ObservedObjects) -> ClusterConnection | None:
+        """The connection as it is by now, to ask something; what is decided goes by how it was."""
+        if objects.connection is None:
+            return None
+        return self.clusters.get((p.obj.namespace, p.obj.spec.cluster))
 
     def _until_proof(self, p: Pass[Machine], view: MachineView) -> float | None:
         """Seconds until it is looked whether a changed kubelet was heard of, if one was changed."""
@@ -320,63 +345,33 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         lately = view.monotonic - memory.changed < decide.LISTEN_FOR
         return PROOF_AGAIN if lately else PROOF_LATER
 
-    async def _keep(self, p: Pass[Machine], view: MachineView) -> float | None:
-        """Holds the Secret that a clean-up will need, before anything is changed on the host.
-
-        Seconds until it must be looked at again.
-        """
-        secret, before = view.objects.secret, p.status.ssh_secret
-        if secret is None or not ssh_secrets.touched(p.status):
-            return None
-        if before not in (None, p.obj.spec.ssh.secret):
-            # Another one is used by now. Only once that is held the earlier one may go.
-            await ssh_secrets.hold(p.kube, secret)
-            p.status.ssh_secret = p.obj.spec.ssh.secret
-            await p.latch()
-            earlier = await p.kube.get(kinds.SECRET, before, p.obj.namespace)
-            await self.keeper.let_go(p, earlier)
-        elif ssh_secrets.going(secret):
-            return await self.keeper.let_go(p, secret)
-        elif not ssh_secrets.holds(secret):
-            p.status.ssh_secret = p.obj.spec.ssh.secret
-            await p.latch()
-            await ssh_secrets.hold(p.kube, secret)
-        return None
-
-    async def _let_secrets_go(self, p: Pass[Machine], objects: ObservedObjects) -> None:
-        """The Machine goes: the last one of those that need a Secret frees it."""
-        await self.keeper.let_go(p, objects.secret, leaving=True)
-        if p.status.ssh_secret not in (None, p.obj.spec.ssh.secret):
-            earlier = await p.kube.get(kinds.SECRET, p.status.ssh_secret, p.obj.namespace)
-            await self.keeper.let_go(p, earlier, leaving=True)
-
     async def _look_after_node(
         self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
     ) -> float | None:
         """Certificates, labels and taints of the Node, if it is this Machine's."""
-        tenant, found = view.objects.tenant, view.objects.node
+        connection, found = self._connection(p, view.objects), view.objects.node
         known = joined(view, decision).holds is True
         joins = known or (view.mine and view.memory.joined is not None)
-        if tenant is None or tenant.answers is False or not joins:
+        if connection is None or connection.answers is False or not joins:
             return None
         try:
-            again = await self._approve(p, view, tenant, outcome)
+            again = await self._approve(p, view, connection, outcome)
             if found is None:
                 return again
-            marking = await labels_and_taints.apply(p, tenant, found)
+            marking = await labels_and_taints.apply(p, connection, found)
         except Unreachable:
-            return None  # The tenant's next answer wakes the Machine.
+            return None  # The next answer of its API wakes the Machine.
         if marking.done or marking.refused is not None:
             outcome.of_node[MARKED] = marking.refused
         return min((s for s in (again, marking.after) if s is not None), default=None)
 
     async def _approve(
-        self, p: Pass[Machine], view: MachineView, tenant: Tenant, outcome: Outcome
+        self, p: Pass[Machine], view: MachineView, connection: ClusterConnection, outcome: Outcome
     ) -> float | None:
         cluster = view.objects.cluster
         if cluster is None:
             return None
-        came = await self.approver.approve(p, tenant, cluster, view.memory.reached)
+        came = await self.approver.approve(p, connection, cluster, view.memory.reached)
         if came.verdict is not None:
             outcome.of_node[CERTIFIED] = came.verdict
         return came.after

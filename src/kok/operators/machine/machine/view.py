@@ -13,8 +13,8 @@ from kok.api.machine.machine import Machine, MachineComponentStatus, MachineStat
 from kok.api.meta import Manifest
 from kok.api.unreadable import Unreadable
 from kok.operators.machine.component.sandboxed import Templates
+from kok.operators.machine.node.cluster_connections import ConnectionState
 from kok.operators.machine.node.nodes import NodeView
-from kok.operators.machine.node.tenants import Tenant
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.join import ClusterEndpoint
 from kok.operators.machine.remote.session import HostMemory
@@ -48,10 +48,9 @@ class ObservedObjects:
     """How nodes reach the cluster, once that is known."""
     untrusted: str = ""
     """What is wrong with the Secret of the operator's identity, if it is there."""
-    tenant: Tenant | None = None
-    nodes_known: bool = False
-    """Whether it answered and all its nodes were known when `node` was looked up. What the tenant says
-    of that later says nothing of a `node` that is None."""
+    connection: ConnectionState | None = None
+    """How the API of the business cluster was when `node` was looked up; None: it is not connected.
+    What becomes of it later says nothing of a `node` that is None."""
     node: NodeView | None = None
     others: tuple[Machine, ...] | None = None
     """All other Machines of the namespace, or None if they were not asked for."""
@@ -65,6 +64,11 @@ class ObservedObjects:
     def cluster_gone(self) -> bool:
         """Whether there is no Cluster, or soon will be none."""
         return self.cluster is None or self.cluster.deleting
+
+    @property
+    def nodes_known(self) -> bool:
+        """Whether a Node that was not found is none."""
+        return self.connection is not None and self.connection.nodes_known
 
     @property
     def node_lost(self) -> bool:
@@ -86,7 +90,7 @@ class ObservedObjects:
             self.cluster is not None
             and not self.cluster.deleting
             and self.endpoint is not None
-            and self.tenant is not None
+            and self.connection is not None
             and self.cluster.status.is_true(BOOTSTRAP_READY)
         )
 
@@ -108,6 +112,9 @@ class MachineView:
     now: datetime
     monotonic: float
     survey_every: float
+    """Seconds for which what was seen of a host that is as wanted may be relied on."""
+    recheck: float
+    """Seconds after which one is looked at again that is not fit, or whose Node does not serve."""
     templates: Templates = field(default_factory=Templates)
     turn: bool = True
     """Whether a Machine that no KubeNode stages may turn to another address or CA of its cluster."""

@@ -14,7 +14,7 @@ from kok.kube.errors import Conflict, KubeError, NotFound, Unreachable
 from kok.kube.lists.tolerant import Listed
 from kok.operators.machine import reasons
 from kok.operators.machine.machine_lists import MachineLists
-from kok.operators.machine.node.tenants import Tenant
+from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 from kok.workload import csr
@@ -66,14 +66,14 @@ class Approver:
         self._refused[uid] = asked, self._monotonic() + JUDGED_AGAIN
 
     async def approve(
-        self, p: Pass[Machine], tenant: Tenant, cluster: Cluster, reached: str
+        self, p: Pass[Machine], connection: ClusterConnection, cluster: Cluster, reached: str
     ) -> Certification:
         """Judges what the Machine's kubelet asks for. Raises `KubeError`.
 
         `reached` is the address at which the operator found the host; empty if that is not known.
         """
         machine = p.obj
-        asked = _asked(p, tenant, reached)
+        asked = _asked(p, connection, reached)
         if not asked:
             return Certification()
         spec, uid = machine.spec, machine.metadata.uid
@@ -83,30 +83,30 @@ class Approver:
             return Certification(after=left)
         there = await self._lists.now(p.kube, machine.namespace)
         taken = reserved_for(machine, cluster, await self._meta.all(p.kube), there)
-        refused = await _judge(p, tenant, subject, asked, taken)
+        refused = await _judge(p, connection, subject, asked, taken)
         if not refused:
             self._refused.pop(uid, None)
             told = "the kubelet got what it asked for"
             return Certification(Verdict(True, reasons.CSR_APPROVED, told))
         self.refuse(uid, judged)
-        if tenant.may_complain(spec.node):
+        if connection.may_complain(spec.node):
             p.event(reasons.CSR_REFUSED, refused, warning=True)
         return Certification(Verdict(False, reasons.CSR_REFUSED, refused))
 
 
-def _asked(p: Pass[Machine], tenant: Tenant, reached: str) -> list[Request]:
+def _asked(p: Pass[Machine], connection: ClusterConnection, reached: str) -> list[Request]:
     """What the Machine's token and its Node ask for."""
     spec, token = p.obj.spec, p.status.token_id
-    asked = tenant.pending(by_token(token)) if token is not None else []
+    asked = connection.pending(by_token(token)) if token is not None else []
     if p.status.facts is not None and (reached or is_address(spec.address)):
         # A name of which it is not known yet where it leads says nothing.
-        asked += tenant.pending(by_node(spec.node))
+        asked += connection.pending(by_node(spec.node))
     return asked
 
 
 async def _judge(
     p: Pass[Machine],
-    tenant: Tenant,
+    connection: ClusterConnection,
     subject: Subject,
     asked: Sequence[Request],
     taken: Reserved,
@@ -115,7 +115,7 @@ async def _judge(
     refused = ""
     for request in asked:
         why = csr.objection(request, subject, taken)
-        why = why or await _grant(p, tenant, request)
+        why = why or await _grant(p, connection, request)
         if why is not None:
             refused = (
                 f"CertificateSigningRequest {request.name} of Node {subject.node} is not "
@@ -124,11 +124,11 @@ async def _judge(
     return refused
 
 
-async def _grant(p: Pass[Machine], tenant: Tenant, request: Request) -> str | None:
+async def _grant(p: Pass[Machine], connection: ClusterConnection, request: Request) -> str | None:
     """Approves a request; why that was refused, if it was. Raises `Unreachable`."""
     body = csr.approval(request, p.now)
     try:
-        await p.guarded(tenant.kube).patch(
+        await p.guarded(connection.kube).patch(
             kinds.CSR, request.name, None, body, subresource="approval"
         )
     except NotFound:
@@ -140,7 +140,7 @@ async def _grant(p: Pass[Machine], tenant: Tenant, request: Request) -> str | No
     except KubeError as error:
         p.log.info("request not approved", request=request.name, error=error.message)
         return f"the API refuses the approval: {error.message[:500]}"
-    tenant.decided(request)
+    connection.decided(request)
     return None
 
 

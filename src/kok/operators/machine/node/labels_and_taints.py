@@ -9,8 +9,8 @@ from kok.kube import kinds
 from kok.kube.errors import Conflict, KubeError, NotFound, Unreachable
 from kok.operators.machine import reasons
 from kok.operators.machine.node import nodes
+from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.operators.machine.node.nodes import NodeView
-from kok.operators.machine.node.tenants import Tenant
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 
@@ -32,7 +32,7 @@ class Marking:
     """Why the business cluster does not take them."""
 
 
-async def apply(p: Pass[Machine], tenant: Tenant, found: NodeView) -> Marking:
+async def apply(p: Pass[Machine], connection: ClusterConnection, found: NodeView) -> Marking:
     """Sets labels and taints of the Node, and records before which ones. Raises `Unreachable`.
 
     Not of one that has more of them than are kept: those of others would go.
@@ -48,14 +48,14 @@ async def apply(p: Pass[Machine], tenant: Tenant, found: NodeView) -> Marking:
             status.node_marks = both
             await p.latch()
         try:
-            changed = await p.guarded(tenant.kube).patch(kinds.NODE, found.name, None, patch)
+            changed = await p.guarded(connection.kube).patch(kinds.NODE, found.name, None, patch)
         except (Conflict, NotFound):
             return Marking(CONFLICT_AGAIN)
         except Unreachable:
             raise
         except KubeError as error:
             return Marking(REFUSED_AGAIN, refused=_refused(p.obj, found.name, error))
-        tenant.saw(changed)
+        connection.saw(changed)
     status.node_marks = wanted
     # The pass goes by the Node as it was. The watch, which now brings what is known already, wakes
     # nobody.

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from kok.api.machine.machine import HostPlace
-from kok.kube.errors import KubeError, lean
+from kok.kube.errors import KubeError, without_traceback
 from kok.operators.machine import metrics
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.ssh import HostError, HostFloods, HostHeld, ScriptFailed
@@ -25,8 +25,6 @@ from kok.runtime.metrics import reason_of
 _log = structlog.stdlib.get_logger("kok.machine")
 
 NEVER = float("-inf")
-RETRY_MIN = 2.0
-RETRY_MAX = 60.0
 RESULTS = 256
 """Ends of jobs that are remembered of one host: every attempt is a job of its own."""
 CALM = 600.0
@@ -39,6 +37,18 @@ EVERY = 3.0
 LEAST = timedelta(minutes=1)
 """For which an operator itself drains a node, and tries to clean up a host, before it gives up: the
 time in which it was away, or in which the Machine was paused, is none in which anything was tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long a host is left alone after errors: each time twice as long. Seconds."""
+
+    first: float = 2.0
+    longest: float = 60.0
+
+    def after(self, times: int) -> float:
+        """The pause after something has happened so many times."""
+        return min(self.longest, self.first * 2.0 ** min(times - 1, 10))
 
 
 @dataclass(slots=True)
@@ -103,8 +113,8 @@ class HostMemory:
     losses: int = 0
     """How often the connection ended by itself, without `CALM` in between."""
     last_loss: float = NEVER
-    calm: float = 0.0
-    """When the host may be asked again after such a loss, however well all goes that is tried."""
+    flooded: bool = False
+    """Whether it ended the last time because the host sent without being asked."""
 
     def snapshot(self) -> HostMemory:
         """As it is now, whatever is found out later."""
@@ -115,13 +125,10 @@ class HostMemory:
         self.surveyed = NEVER
         self.losses = self.losses + 1 if now - self.last_loss < CALM else 1
         self.last_loss = now
-        flooded = isinstance(error, HostFloods)
-        if flooded:
+        self.flooded = isinstance(error, HostFloods)
+        if self.flooded:
             # Nothing was asked of it, so nobody else tells.
-            self.error = lean(error)
-        # A host that restarts is looked at at once.
-        if flooded or self.losses > 1:
-            self.calm = now + growing(self.losses)
+            self.error = without_traceback(error)
 
     def heard_of(self, job: str, result: JobResult) -> None:
         """Takes note of how a job is; the oldest are forgotten where there are many."""
@@ -134,11 +141,12 @@ class HostMemory:
 class Session:
     """One host: its memory, and at most one operation under way."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], backoff: Backoff | None = None) -> None:
         self.memory = HostMemory()
         self.target: object = None
         """What the operations so far were tried against; another one makes old errors void."""
         self._monotonic = monotonic
+        self._backoff = backoff or Backoff()
         self._task: asyncio.Task[None] | None = None
         self._name = ""
         self._begun = NEVER
@@ -170,7 +178,7 @@ class Session:
         """Says where operations go; errors with another target count no longer."""
         if target != self.target:
             self.target = target
-            self.memory.losses, self.memory.calm = 0, 0.0
+            self.memory.losses = 0
             self.succeeded()
             self.cancel()
 
@@ -185,7 +193,14 @@ class Session:
         A host that says what it likes can make sense of any operation, again and again.
         """
         now = self._monotonic()
-        return max(0.0, self.memory.retry - now, self.memory.calm - now, self._begun - now)
+        return max(0.0, self.memory.retry - now, self._calm() - now, self._begun - now)
+
+    def _calm(self) -> float:
+        """When the host may be asked again after the last loss, however well all goes that is tried."""
+        memory = self.memory
+        # One that restarts is looked at at once.
+        spared = memory.losses == 0 or (memory.losses == 1 and not memory.flooded)
+        return NEVER if spared else memory.last_loss + self._backoff.after(memory.losses)
 
     async def _run(
         self, name: str, work: Coroutine[Any, Any, None], wake: Callable[[], None]
@@ -213,32 +228,28 @@ class Session:
         memory = self.memory
         if isinstance(error, HostHeld):
             # What was tried last tells more than that nothing is tried now.
-            memory.error = memory.error or lean(error)
+            memory.error = memory.error or without_traceback(error)
             memory.retry = self._monotonic() + error.after
             return
-        memory.error = lean(error)
+        memory.error = without_traceback(error)
         metrics.HOST_ERRORS.labels(reason_of(error, error.reason)).inc()
         # What is known of the host may no longer hold.
         memory.surveyed = NEVER
         memory.failures += 1
-        memory.retry = self._monotonic() + growing(memory.failures)
-
-
-def growing(times: int) -> float:
-    """Seconds of patience after something has happened so many times."""
-    return min(RETRY_MAX, RETRY_MIN * 2.0 ** min(times - 1, 10))
+        memory.retry = self._monotonic() + self._backoff.after(memory.failures)
 
 
 class Sessions:
     """The sessions by the UIDs of Machines, and of Hosts that are being cleaned up."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], backoff: Backoff | None = None) -> None:
         self._monotonic = monotonic
+        self._backoff = backoff
         self._known: dict[str, Session] = {}
 
     def of(self, uid: str) -> Session:
         """The session of a Machine, made if there is none."""
-        return self._known.setdefault(uid, Session(self._monotonic))
+        return self._known.setdefault(uid, Session(self._monotonic, self._backoff))
 
     def end(self, uid: str) -> None:
         """The Machine is gone."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from kok.api.machine.machine import HostFacts
 from kok.operators.machine.remote import host_paths as layout
 from kok.operators.machine.remote import shell
-from kok.runtime.pods.messages import last_words
+from kok.runtime.pods.messages import last_error_line
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 FACT, WORD, ADDRESSES = 512, 128, 64
@@ -280,7 +280,7 @@ def parse_identity(output: str) -> Identity:
         bootstrap=told.get("bootstrap") == "yes",
         kubelet=told.get("kubelet", "")[:WORD],
         failing=failing if failing in layout.SERVICES else "",
-        words=last_words(shell.decoded(journal)),
+        words=last_error_line(shell.decoded(journal)),
         started=_number(told.get("started")) / 1000 or None,
     )
 

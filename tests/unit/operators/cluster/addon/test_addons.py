@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,7 +14,9 @@ import yaml
 from tests.unit.golden import cluster as golden
 from tests.unit.operators.cluster.builders import NOW, a_cluster
 
-from kok.api.cluster.addon import BUILTIN_ADDONS, Addon, AppliedObject
+from kok import addons
+from kok.addons import DEFAULTS, NAMES, builtin_addon
+from kok.api.cluster.addon import Addon, AppliedObject
 from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube.client import Kube
@@ -51,9 +54,9 @@ def context(**spec: Any) -> TemplateContext:
 
 
 def rendered(name: str, values: dict[str, Any] | None = None, **spec: Any) -> list[Manifest]:
-    known = builtin(name)
-    merged = merged_values(name, known.defaults, values or {})
-    return render(known.templates, context(**spec), merged, f"shop-{name}")
+    template, defaults = builtin(name)
+    merged = merged_values(name, defaults, values or {})
+    return render([template], context(**spec), merged, f"shop-{name}")
 
 
 def own(text: str, values: dict[str, Any] | None = None, **spec: Any) -> list[Manifest]:
@@ -64,7 +67,20 @@ def pick(manifests: list[Manifest], kind: str) -> Manifest:
     return next(m for m in manifests if m["kind"] == kind)
 
 
-@pytest.mark.parametrize("name", BUILTIN_ADDONS)
+def test_the_index_of_built_in_addons_has_every_folder_and_no_other() -> None:
+    folders = {path.parent.name for path in Path(addons.__file__).parent.glob("*/values.yaml")}
+
+    assert set(NAMES) == folders
+    assert set(DEFAULTS) <= set(NAMES)
+
+
+def test_of_a_name_that_is_no_built_in_addon_it_is_said_so() -> None:
+    for name in ("ingress", "../cluster", "addons.yaml", ""):
+        with pytest.raises(Invalid, match="there is no built-in addon"):
+            builtin(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_built_in_addons_are_rendered_as_they_were(name: str) -> None:
     golden.check(f"addon-{name}", rendered(name))
 
@@ -83,7 +99,7 @@ def test_addons_go_by_the_version_that_runs() -> None:
 
 def test_images_come_from_the_clusters_registry() -> None:
     spec = {"images": {"registry": "mirror.example/all"}}
-    for name in BUILTIN_ADDONS:
+    for name in NAMES:
         text = yaml.safe_dump_all(rendered(name, **spec))
         images = [line.split("image: ")[1] for line in text.splitlines() if "image: " in line]
         assert images
@@ -157,11 +173,11 @@ def test_every_object_carries_its_addons_name() -> None:
 
 def test_a_value_that_an_addon_does_not_take_is_refused() -> None:
     with pytest.raises(Invalid, match=r"values.replica: coredns does not take it; it takes cache"):
-        merged_values("coredns", builtin("coredns").defaults, {"replica": 3})
+        merged_values("coredns", builtin_addon("coredns").values, {"replica": 3})
 
 
 def test_maps_of_values_are_merged() -> None:
-    defaults = builtin("coredns").defaults
+    defaults = builtin_addon("coredns").values
     merged = merged_values("coredns", defaults, {"resources": {"limits": {"memory": "1Gi"}}})
     assert merged["resources"]["limits"]["memory"] == "1Gi"
     assert merged["resources"]["requests"] == defaults["resources"]["requests"]

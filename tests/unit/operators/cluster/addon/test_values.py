@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 from tests.unit.operators.cluster.builders import a_cluster
 
-from kok.api.cluster.addon import BUILTIN_ADDONS, Addon
+from kok.addons import NAMES
+from kok.api.cluster.addon import Addon
 from kok.kube.client import Kube
 from kok.operators.cluster.addon.bundle import Bundle, BundleRenderer
 from kok.operators.cluster.addon.context import context_of
@@ -105,23 +106,23 @@ LINES = "1\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine}\n"
 """What would be an object of its author's own, if it stood in a template as it is."""
 
 
-@pytest.mark.parametrize("name", BUILTIN_ADDONS)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_value_of_a_built_in_addon_is_yaml_of_its_authors(name: str) -> None:
     """Not even one that no check has seen: such a template is rendered in the operator's process."""
-    known, status = builtin(name), {"endpoint": "https://192.0.2.10:31443"}
+    (template, defaults), status = builtin(name), {"endpoint": "https://192.0.2.10:31443"}
     context = context_of(a_cluster(status=status))
     assert context is not None
-    count = len(render(known.templates, context, known.defaults, "a"))
-    for field, default in known.defaults.items():
+    count = len(render([template], context, defaults, "a"))
+    for field, default in defaults.items():
         for text in (
             LINES,
             LINES.replace("\n", "\r"),
             LINES.replace("\n", "\u2028"),
             '"x": *a # {{ 1 }}',
         ):
-            values = {**known.defaults, field: {"x": text} if isinstance(default, dict) else text}
+            values = {**defaults, field: {"x": text} if isinstance(default, dict) else text}
             try:
-                found = render(known.templates, context, values, "a")
+                found = render([template], context, values, "a")
             except Invalid:
                 continue
             assert len(found) == count, field

@@ -4,46 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.cluster.builders import a_node
 from tests.unit.workload.csrs import csr
+from tests.unit.workload.fakewatches import FakeWatches
 
-from kok.api.meta import Kind, Manifest
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
-from kok.kube.watch import WatchEvent
 from kok.operators.cluster.businesscluster import rbac
 from kok.operators.cluster.businesscluster.watches import Watches
-from kok.runtime.clock import settle
-
-
-class Stream:
-    """Stands for an API server whose watches say what a test puts in."""
-
-    server = "https://192.0.2.10:6443"
-
-    def __init__(self) -> None:
-        self.queues: dict[str, asyncio.Queue[WatchEvent]] = {}
-
-    async def watch(self, kind: Kind, labels: str | None = None) -> AsyncIterator[WatchEvent]:
-        """Endless."""
-        del labels
-        queue = self.queues.setdefault(kind.kind, asyncio.Queue())
-        while True:
-            yield await queue.get()
-
-    async def tell(self, kind: str, *events: tuple[Any, Manifest]) -> None:
-        """Something happens."""
-        await settle()
-        for type_, manifest in events:
-            self.queues[kind].put_nowait(WatchEvent(type_, manifest))
-        await settle()
 
 
 async def test_what_is_too_large_to_be_read_is_told_at_once() -> None:
@@ -70,7 +44,7 @@ async def test_what_is_too_large_to_be_read_is_told_at_once() -> None:
 
 
 async def test_nodes_of_a_business_cluster_are_counted_by_watching() -> None:
-    stream, woken = Stream(), []
+    stream, woken = FakeWatches(), []
     watches = Watches(cast("Kube", stream), lambda: woken.append(1), lambda _addon: None)
     try:
         await stream.tell("Node", ("ADDED", a_node("w1")))
@@ -90,7 +64,7 @@ async def test_nodes_of_a_business_cluster_are_counted_by_watching() -> None:
 
 
 async def test_addresses_that_are_too_many_to_keep_are_told_as_long_as_they_are() -> None:
-    stream = Stream()
+    stream = FakeWatches()
     watches = Watches(cast("Kube", stream), lambda: None, lambda _addon: None, addresses_most=1000)
     try:
         many = [a_node(name, *(f"{'x' * 200}{n}" for n in range(3))) for name in ("w1", "w2")]
@@ -105,7 +79,7 @@ async def test_addresses_that_are_too_many_to_keep_are_told_as_long_as_they_are(
 
 
 async def test_a_node_that_went_during_a_gap_is_forgotten() -> None:
-    stream = Stream()
+    stream = FakeWatches()
     watches = Watches(cast("Kube", stream), lambda: None, lambda _addon: None)
     try:
         await stream.tell("Node", ("ADDED", a_node("w1")), ("ADDED", a_node("w2")), ("SYNCED", {}))
@@ -118,7 +92,7 @@ async def test_a_node_that_went_during_a_gap_is_forgotten() -> None:
 
 
 async def test_requests_for_certificates_are_followed_and_wake_the_cluster() -> None:
-    stream, woken = Stream(), []
+    stream, woken = FakeWatches(), []
     watches = Watches(
         cast("Kube", stream),
         lambda: None,
@@ -145,7 +119,7 @@ async def test_requests_for_certificates_are_followed_and_wake_the_cluster() -> 
 
 async def test_new_addresses_of_a_node_wake_the_cluster() -> None:
     """A kubelet asks for its certificate before its Node tells the addresses in it."""
-    stream, woken = Stream(), []
+    stream, woken = FakeWatches(), []
     watches = Watches(cast("Kube", stream), lambda: woken.append(1), lambda _addon: None)
     try:
         await stream.tell("Node", ("ADDED", a_node("w7")), ("SYNCED", {}))
@@ -160,7 +134,7 @@ async def test_new_addresses_of_a_node_wake_the_cluster() -> None:
 
 
 async def test_an_addons_object_wakes_the_addon() -> None:
-    stream, woken = Stream(), []
+    stream, woken = FakeWatches(), []
     watches = Watches(cast("Kube", stream), lambda: None, woken.append)
     try:
         live = {"metadata": {"name": "coredns", "labels": {"kok.dev/addon": "shop-coredns"}}}
@@ -171,7 +145,7 @@ async def test_an_addons_object_wakes_the_addon() -> None:
 
 
 async def test_bindings_of_others_take_no_memory_and_wake_nobody() -> None:
-    stream, woken = Stream(), []
+    stream, woken = FakeWatches(), []
     watches = Watches(
         cast("Kube", stream), lambda: None, lambda _addon: None, lambda: woken.append(1)
     )
@@ -193,7 +167,7 @@ async def test_bindings_of_others_take_no_memory_and_wake_nobody() -> None:
 
 @pytest.mark.parametrize("wrong", ["deleted", "narrowed", "gone unseen"])
 async def test_rights_that_somebody_took_wake_the_cluster(wrong: str) -> None:
-    stream, woken = Stream(), []
+    stream, woken = FakeWatches(), []
     watches = Watches(
         cast("Kube", stream), lambda: None, lambda _addon: None, lambda: woken.append(1)
     )

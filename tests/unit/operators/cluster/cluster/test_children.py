@@ -14,9 +14,9 @@ from kok.api import names
 from kok.api.meta import Manifest
 from kok.kube.apply.serverside import covers, stamped
 from kok.kube.budget.limits import MIB
-from kok.kube.budget.pass_memory import Holding
+from kok.kube.budget.pass_memory import PassMemory
 from kok.kube.client import Kube
-from kok.kube.objects.ownership import held, owned
+from kok.kube.objects.ownership import owned, owned_by_label
 from kok.operators.cluster.cluster.caches import MetaNodeCache
 from kok.operators.cluster.cluster.children import RULES, keep_children, keep_whole
 from kok.operators.cluster.cluster.observe import CHILDREN, observe
@@ -76,10 +76,10 @@ async def test_a_pass_holds_no_more_of_children_than_it_reads(api: FakeApi, kube
             path = f"{group}/{kind.version}/namespaces/{SHOP.namespace}/{kind.plural}/{other}"
             meta = {**child["metadata"], "name": other}
             api.put(path, {**child, "metadata": meta, "spec": {"x": "x" * 500_000}})
-    holding = Holding(MIB)
-    view = await observe(kube.apart(holding), SHOP, MetaNodeCache(), FakeClock())
+    memory = PassMemory(MIB)
+    view = await observe(kube.apart(memory), SHOP, MetaNodeCache(), FakeClock())
     assert len(view.children) >= len(everything_)
-    assert holding.size < MIB // 2
+    assert memory.size < MIB // 2
 
 
 async def test_what_is_written_is_kept_without_what_hangs_on_it(api: FakeApi, kube: Kube) -> None:
@@ -93,4 +93,4 @@ async def test_what_is_written_is_kept_without_what_hangs_on_it(api: FakeApi, ku
         [found] = await Children(kube, SHOP, RULES).ensure([intent], live)
         assert len(str(found)) < 50_000
         is_key = intent["metadata"]["name"] in key_secrets(SHOP.name)
-        assert covers(found, stamped((held if is_key else owned)(intent, SHOP)))
+        assert covers(found, stamped((owned_by_label if is_key else owned)(intent, SHOP)))

@@ -12,7 +12,7 @@ from tests.unit.operators.cluster.builders import a_cluster
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.objects.ownership import held, owner_labels, owner_reference
+from kok.kube.objects.ownership import owned_by_label, owner_labels, owner_reference
 from kok.operators.cluster.cluster.children import RULES
 from kok.operators.cluster.cluster.pki.credentials import OPAQUE, secret
 from kok.operators.cluster.naming import FIELD_MANAGER
@@ -84,7 +84,7 @@ def test_what_nobody_controls_is_not_taken_over(live: Manifest) -> None:
 def a_key(of: str, **meta: Any) -> Manifest:
     """`shop-x-ca`, the CA of Cluster `shop-x`, as KOK made it for some Cluster."""
     bare = secret("shop-x-ca", OPAQUE, {"tls.crt": "", "tls.key": ""})
-    made = held(bare, a_cluster(of))
+    made = owned_by_label(bare, a_cluster(of))
     fields = {"f:data": {"f:tls.crt": {}, "f:tls.key": {}}}
     made["metadata"] |= {
         "uid": "1",
@@ -114,7 +114,7 @@ def test_what_an_earlier_cluster_of_that_name_or_somebody_else_left_is_nobody_el
 
 
 def test_only_keys_are_told_by_labels() -> None:
-    forged = held(secret("shop-kubeconfig", OPAQUE, {}), SHOP)
+    forged = owned_by_label(secret("shop-kubeconfig", OPAQUE, {}), SHOP)
     assert not is_child(RULES, forged, SHOP)
 
 

@@ -13,7 +13,7 @@ from kok.api import names
 from kok.api.cluster.cluster import Cluster
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
-from kok.kube.objects.ownership import held, owner_labels, owner_reference
+from kok.kube.objects.ownership import owned_by_label, owner_labels, owner_reference
 from kok.operators.etcd.backups import keys
 from kok.operators.etcd.etcdbackup import attempts
 
@@ -55,7 +55,7 @@ def test_a_secret_that_is_not_marked_is_not_kept(labels: dict[str, str] | None) 
 
 @pytest.mark.parametrize("name", names.kept_keys("shop").values())
 def test_the_keys_that_kok_made_for_its_cluster_need_no_mark(name: str) -> None:
-    assert keys.refusal(owned(SHOP), held({"metadata": {"name": name}}, CLUSTER)) is None
+    assert keys.refusal(owned(SHOP), owned_by_label({"metadata": {"name": name}}, CLUSTER)) is None
     # As earlier releases made them.
     assert keys.refusal(owned(SHOP), a_secret(name, SHOP)) is None
 
@@ -73,7 +73,7 @@ def test_the_keys_that_kok_made_for_its_cluster_need_no_mark(name: str) -> None:
     ids=["no key", "controlled", "of nobody", "of an earlier Cluster", "emptied", "no UID"],
 )
 def test_labels_that_do_not_name_the_cluster_open_no_secret(meta: dict[str, Any]) -> None:
-    key = held({"metadata": {"name": "shop-ca"}}, CLUSTER)
+    key = owned_by_label({"metadata": {"name": "shop-ca"}}, CLUSTER)
     key["metadata"] |= meta
     assert keys.refusal(owned(SHOP), key) is not None
 

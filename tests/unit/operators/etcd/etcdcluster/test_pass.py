@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.operators.etcd.builders import CLUSTER_ID, NOW, a_world, an_etcd, formed, says
+from tests.unit.operators.etcd.builders import (
+    CLUSTER_ID,
+    NOW,
+    a_world,
+    an_etcd,
+    doing,
+    formed,
+    says,
+    wants,
+)
 from tests.unit.operators.etcd.etcdbackup.builders import a_pass
 
 from kok.api.etcd.etcdcluster import EtcdCluster
@@ -16,8 +25,10 @@ from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.conditions.report import tell
 from kok.operators.etcd.etcdcluster.decide import Decision
 from kok.operators.etcd.etcdcluster.observe import View
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.reconcile import EtcdClusters
 from kok.runtime.conditions import Verdict
+from kok.runtime.controller.reasons import OPERATION_BEGUN, OPERATION_FINISHED
 from kok.runtime.controller.reconciler import Pass
 
 GONE = KubeError(503, "ServiceUnavailable", "the API server is away")
@@ -66,8 +77,8 @@ async def test_deciding_leaves_no_trace(kube: Kube) -> None:
     found = EtcdClusters().decide(p, View(a_world(obj)))
 
     assert (p.status.model_dump(), obj.model_dump()) == before
-    assert found.known.status.cluster_id == CLUSTER_ID
-    assert found.learnt
+    assert found.status.cluster_id == CLUSTER_ID
+    assert found.latched
 
 
 async def test_what_was_learnt_is_recorded_before_anything_is_said(kube: Kube) -> None:
@@ -82,7 +93,79 @@ async def test_what_was_learnt_is_recorded_before_anything_is_said(kube: Kube) -
     assert p.status.conditions == []
     assert p.status.phase is None
     p.status.members.clear()
-    assert decision.known.status.members, "what acting changes is not what was decided by"
+    assert decision.status.members, "what acting changes is not what was decided by"
+
+
+def begun(obj: EtcdCluster, kube: Kube, **more: Any) -> Decision:
+    """What is decided of one whose three members are well."""
+    p = a_pass(obj, kube)
+    p.paused = bool(more.pop("paused", False))
+    return EtcdClusters().decide(p, View(a_world(formed()), **more))
+
+
+def test_an_operation_is_recorded_before_anything_is_done_for_it(kube: Kube) -> None:
+    found = begun(wants(formed(), 1), kube)
+
+    assert found.status.operation is not None
+    assert found.status.operation.type == "Shrink"
+    assert found.latched
+    assert not found.anew
+    assert [event.reason for event in found.events] == [OPERATION_BEGUN]
+
+
+def test_an_operation_that_has_ended_is_told_of(kube: Kube) -> None:
+    found = begun(doing(formed(), "Defragment"), kube)
+
+    assert found.status.operation is None
+    assert [event.reason for event in found.events] == [OPERATION_FINISHED]
+
+
+def test_new_members_are_recorded_only_when_their_names_are_known_to_be_free(kube: Kube) -> None:
+    found = begun(wants(formed(), 5), kube)
+
+    assert found.action is not None
+    assert found.action.states
+    assert found.status.operation is None
+    assert len(found.status.members) == 3
+    assert not found.latched
+
+
+def test_a_step_of_a_sleep_is_all_that_a_pass_begins(kube: Kube) -> None:
+    found = begun(wants(formed(hibernate=True), 1), kube)
+
+    assert found.status.hibernation is not None
+    assert found.status.hibernation.step == "Stopping"
+    assert found.status.operation is None, "it is seen anew, and waits until the members are back"
+    assert found.latched
+    assert found.anew
+    assert [event.reason for event in found.events] == [reasons.HIBERNATION]
+
+
+def test_volumes_that_are_taken_over_are_recorded_and_all_is_seen_anew(kube: Kube) -> None:
+    obj = formed()
+    world = a_world(obj)
+    obj.status = type(obj.status)()
+    claims = {key: m for key, m in world.children.items() if key[0] == "PersistentVolumeClaim"}
+    p = a_pass(obj, kube)
+
+    found = EtcdClusters().decide(p, View(Observed(claims)))
+
+    assert found.anew
+    assert found.status.cluster_id == CLUSTER_ID
+    assert [m.id for m in found.status.members] == ["id-0", "id-1", "id-2"]
+    assert [event.reason for event in found.events] == [reasons.VOLUMES_ADOPTED]
+
+
+@pytest.mark.parametrize(
+    "more", [{"paused": True}, {"unread": GONE}], ids=["while paused", "of what cannot be read"]
+)
+def test_nothing_is_begun(more: dict[str, Any], kube: Kube) -> None:
+    for obj in (wants(formed(), 1), formed(hibernate=True)):
+        found = begun(obj, kube, **more)
+
+        assert (found.status.operation, found.status.hibernation) == (None, None)
+        assert not found.latched
+        assert not found.events
 
 
 @pytest.mark.parametrize("failure", [None, GONE], ids=["done", "failed"])

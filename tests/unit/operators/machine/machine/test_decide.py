@@ -43,7 +43,7 @@ def test_a_complete_host_needs_nothing() -> None:
 
 
 def test_software_is_prepared_while_the_control_plane_is_still_coming_up() -> None:
-    early = observed(cluster=builders.cluster(), endpoint=None, tenant=None)
+    early = observed(cluster=builders.cluster(), endpoint=None, connection=None)
     assert isinstance(step(memory=seen(complete=False), objects=early).call, Install)
     assert step(memory=seen(), objects=early) == Step()
 

@@ -12,6 +12,7 @@ from tests.unit.operators.machine.views import (
     KEY,
     MEMBER,
     NODE,
+    RECHECK,
     machine_view,
     observed,
     seen,
@@ -93,8 +94,8 @@ def test_a_host_is_looked_at_again_after_a_while_or_when_other_things_are_asked(
 def test_a_host_whose_node_fails_is_looked_at_more_often() -> None:
     memory = seen(identity=MEMBER)
     failing = {"status": {"phase": "Ready"}, "objects": observed(node=replace(NODE, ready=False))}
-    assert step(memory=memory, **failing) == Step(after=decide.RECHECK)
-    memory.surveyed -= decide.RECHECK
+    assert step(memory=memory, **failing) == Step(after=RECHECK)
+    memory.surveyed -= RECHECK
     assert isinstance(step(memory=memory, **failing).call, SurveyHost)
     assert step(memory=memory, status={"phase": "Ready"}, objects=observed(node=NODE)) == Step()
 
@@ -267,5 +268,5 @@ def test_an_unfit_host_is_refused_and_soon_looked_at_again() -> None:
     refused = step(memory=memory)
     assert refused.refusal.reason == "PreflightFailed"
     assert "failCgroupV1" in refused.refusal.message
-    memory.surveyed -= decide.RECHECK
+    memory.surveyed -= RECHECK
     assert isinstance(step(memory=memory).call, SurveyHost)

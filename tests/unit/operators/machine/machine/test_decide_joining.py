@@ -8,9 +8,10 @@ from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.machine.deciding import step
 from tests.unit.operators.machine.views import (
+    CONNECTED,
     MEMBER,
     NODE,
-    FakeTenant,
+    RECHECK,
     observed,
     seen,
 )
@@ -70,9 +71,9 @@ def test_a_kubelet_whose_node_was_deleted_is_started_anew_since_it_makes_none_by
     memory.joined = 990.0
     assert step(memory=memory) == Step(after=decide.FINISH_EVERY)
     # Not known to be gone is not gone.
-    unknown = FakeTenant(answers=False, known=False)
+    unknown = replace(CONNECTED, answers=False, nodes_known=False)
     memory.joined = None
-    assert step(memory=memory, objects=observed(tenant=unknown)) == Step()
+    assert step(memory=memory, objects=observed(connection=unknown)) == Step()
     assert step(memory=memory, objects=observed(node=NODE)) == Step()
 
 
@@ -102,7 +103,7 @@ def test_a_changed_kubelet_that_says_nothing_is_looked_at_soon() -> None:
     assert step(memory=memory, objects=observed(node=NODE), monotonic=1115.0) == Step()
     # One that says nothing for long is looked at like others that do not serve.
     memory.surveyed = 1160.0
-    assert step(memory=memory, **silent, monotonic=1166.0) == Step(after=decide.RECHECK)
+    assert step(memory=memory, **silent, monotonic=1166.0) == Step(after=RECHECK)
     assert isinstance(step(memory=memory, **silent, monotonic=1175.0).call, SurveyHost)
 
 

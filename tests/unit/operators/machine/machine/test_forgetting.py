@@ -18,7 +18,7 @@ from kok.operators.machine.host.cleanup import Cleaner
 from kok.operators.machine.host.reconcile import HostReconciler
 from kok.operators.machine.machine.reconcile import MachineReconciler
 from kok.operators.machine.machine_lists import MachineLists
-from kok.operators.machine.node.tenants import Tenants
+from kok.operators.machine.node.cluster_connections import ClusterConnections
 from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.watches import ClusterChanges
 from kok.runtime.clock import FakeClock, settle
@@ -48,13 +48,13 @@ def passes(kube: Kube, reconciler: Reconciler[Any]) -> Passes:
 
 def kept(reconciler: MachineReconciler) -> list[int]:
     """How much is remembered of Machines, by what keeps it."""
-    tenants = [tenant for _, tenant in reconciler.tenants._pool]
+    connections = [connection for _, connection in reconciler.clusters._pool]
     return [
         len(reconciler.hosts.sessions._known),
         len(reconciler.hosts.connections._entries),
         len(reconciler.phases._phases),
         len(reconciler.rollout._held),
-        sum(len(tenant._wakes) for tenant in tenants),
+        sum(len(connection._wakes) for connection in connections),
     ]
 
 
@@ -80,7 +80,7 @@ async def test_machines_whose_finalizer_is_taken_away_leave_nothing(
 
 
 async def test_the_last_machine_closes_its_cluster_however_it_goes() -> None:
-    tenants = Tenants(1.0)
+    clusters = ClusterConnections(1.0)
     closed: list[str] = []
     known: dict[str, set[str]] = {"shop": {"a", "b"}, "other": {"c"}}
 
@@ -107,17 +107,17 @@ async def test_the_last_machine_closes_its_cluster_however_it_goes() -> None:
 
     for name in known:
         made = partial(cast("Any", Followed), name)
-        tenants._pool.connect(("team-a", name), "one", made)
-    tenants.leave("team-b", "a")
-    tenants.leave("team-a", "a")
+        clusters._pool.connect(("team-a", name), "one", made)
+    clusters.leave("team-b", "a")
+    clusters.leave("team-a", "a")
     await settle()
     assert closed == []
-    tenants.leave("team-a", "b")
+    clusters.leave("team-a", "b")
     await settle()
     assert closed == ["shop"]
-    assert tenants.get(CLUSTER) is None
-    assert tenants.get(("team-a", "other")) is not None
-    await tenants.close()
+    assert clusters.get(CLUSTER) is None
+    assert clusters.get(("team-a", "other")) is not None
+    await clusters.close()
 
 
 def host(used: str) -> Host:

@@ -12,9 +12,9 @@ import structlog
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import VERSIONS
 from tests.unit.operators.machine.views import (
+    CONNECTED,
     MEMBER,
     NODE,
-    FakeTenant,
     machine_view,
     observed,
     seen,
@@ -28,6 +28,7 @@ from kok.operators.machine.machine import decide, kubelet_change, record
 from kok.operators.machine.machine.conditions.report import report
 from kok.operators.machine.machine.reconcile import MachineReconciler
 from kok.operators.machine.machine.view import MachineView
+from kok.operators.machine.node.cluster_connections import ConnectionState
 from kok.operators.machine.remote.session import HostMemory
 from kok.operators.machine.remote.survey import Found
 
@@ -46,7 +47,7 @@ SERVED = {
         for kind in ("Ready", "Joined", "NodeReady", "UpToDate")
     ],
 }
-RECONCILER = MachineReconciler.__new__(MachineReconciler)
+UNKNOWN = replace(CONNECTED, nodes_known=False)
 
 
 @dataclass
@@ -69,16 +70,12 @@ class Api:
 
 
 @dataclass
-class Tenant(FakeTenant):
-    kube: Api = field(default_factory=Api)
-
-
-@dataclass
 class Story:
     """A Machine that serves, and pass after pass over it."""
 
     machine: Machine = field(default_factory=builders.machine)
-    tenant: Tenant = field(default_factory=Tenant)
+    api: Api = field(default_factory=Api)
+    connection: ConnectionState = CONNECTED
     memory: HostMemory = field(default_factory=lambda: seen(identity=MEMBER))
     watched: str | None = OLD
     """When the watch of Nodes says that the kubelet posted its status; None: it knows of none."""
@@ -86,13 +83,9 @@ class Story:
     now: float = 1000.0
     status: MachineStatus = field(default_factory=lambda: MachineStatus.model_validate(SERVED))
 
-    @property
-    def api(self) -> Api:
-        return self.tenant.kube
-
     def view(self) -> MachineView:
         node = replace(NODE, heard=self.watched) if self.watched is not None else None
-        around = observed(node=node, tenant=self.tenant)
+        around = observed(node=node, connection=self.connection)
         given = machine_view(
             self.machine, self.memory, objects=around, doing=self.doing, monotonic=self.now
         )
@@ -114,13 +107,17 @@ class Story:
             self.memory.changed = self.now
 
         p = cast("Any", SimpleNamespace(obj=self.machine, status=self.status))
-        await kubelet_change.noting(p, self.view(), self.memory, change or nothing)
+        kube = cast("Any", self.api)
+        await kubelet_change.noting(p, kube, self.memory, change or nothing)
 
     async def passes(self) -> tuple[str, str]:
         """What UpToDate says after a pass."""
         log = structlog.stdlib.get_logger()
         p = cast("Any", SimpleNamespace(obj=self.machine, status=self.status, log=log))
-        given = await RECONCILER._posted(p, self.view())
+        clusters = SimpleNamespace(get=lambda _key: SimpleNamespace(kube=self.api))
+        reconciler = MachineReconciler.__new__(MachineReconciler)
+        reconciler.clusters = cast("Any", clusters)
+        given = await reconciler._posted(p, self.view())
         decision = decide.decide(given)
         record.facts(self.status, given, decision)
         report(self.status, given, decision)
@@ -154,8 +151,7 @@ async def test_a_changed_kubelet_has_proven_itself_once_it_posted_its_status() -
     story.watched = story.api.heard = NEW
     assert await story.proven()
     # For good: that no Node is known while the API restarts does not make it doubtful again.
-    story.watched, story.tenant.known = None, False
-    story.tenant.known = False
+    story.watched, story.connection = None, UNKNOWN
     assert await story.proven()
 
 
@@ -204,8 +200,7 @@ async def test_nor_what_the_kubelet_before_posts_while_software_is_fetched() -> 
 @pytest.mark.parametrize("code", [500, 429])
 async def test_nor_that_nodes_cannot_be_listed(code: int) -> None:
     story = Story(watched=None)
-    story.tenant.known = False
-    story.tenant.known = False
+    story.connection = UNKNOWN
     story.api.error = KubeError(code, "InternalError", "storage is (re)initializing")
     story.begin()
     await story.done()
@@ -346,7 +341,7 @@ async def test_a_change_that_is_given_up_at_once_leaves_nothing_behind() -> None
         begun.append(True)
 
     p = cast("Any", SimpleNamespace(obj=story.machine, status=story.status))
-    noting = kubelet_change.noting(p, story.view(), story.memory, change)
+    noting = kubelet_change.noting(p, cast("Any", story.api), story.memory, change)
     task = asyncio.create_task(noting)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

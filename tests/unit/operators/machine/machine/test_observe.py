@@ -31,7 +31,7 @@ from kok.operators.machine.machine.observe import (
     rival,
 )
 from kok.operators.machine.machine_lists import MachineLists
-from kok.operators.machine.node.tenants import Tenants
+from kok.operators.machine.node.cluster_connections import ClusterConnections
 from kok.operators.machine.remote.ssh import Credentials
 from kok.operators.machine.remote.survey import Owner
 from kok.operators.machine.settings import MachineSettings
@@ -145,21 +145,27 @@ async def test_whether_the_owner_of_a_host_is_gone_is_asked_about_it_alone(
     api.put("/api/v1/namespaces/kube-system", namespace)
     owner = {"uid": "uid-gone", "machine": "team-b/m1", "installation": "meta-1", **changed}
     observer = Observer(
-        Tenants(1.0),
+        ClusterConnections(1.0),
         MachineLists(lambda: 0.0),
         hosts(MachineSettings()),
         inside=False,
     )
     world = await observer.observe(
-        kube, builders.machine(), others=False, since=0.0, owner=Owner(**owner), watched=watched
+        kube,
+        builders.machine(),
+        others=False,
+        since=0.0,
+        wake=lambda: None,
+        owner=Owner(**owner),
+        watched=watched,
     )
     assert world.left_behind is gone
 
 
 async def observed(kube: Any, machine: Machine) -> ObservedObjects:
     there = hosts(MachineSettings())
-    observer = Observer(Tenants(1.0), MachineLists(lambda: 0.0), there, inside=False)
-    return await observer.observe(kube, machine, others=False, since=0.0)
+    observer = Observer(ClusterConnections(1.0), MachineLists(lambda: 0.0), there, inside=False)
+    return await observer.observe(kube, machine, others=False, since=0.0, wake=lambda: None)
 
 
 def with_software(many: int) -> Machine:

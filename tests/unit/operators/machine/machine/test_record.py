@@ -76,8 +76,9 @@ class Begun:
         )
         session = SimpleNamespace(start=self.start, memory=self.given.memory)
         client = SimpleNamespace(target=target)
+        connection = SimpleNamespace(kube=None)
         context = StepContext(
-            *(cast("Any", one) for one in (self.p, self.given, session, 0, client))
+            *(cast("Any", one) for one in (self.p, self.given, session, 0, client, connection))
         )
         reconciler = Prepared(self.given, context)
         await reconciler.reconcile(cast("Any", self.p))
@@ -96,9 +97,6 @@ class Prepared(MachineReconciler):
 
     async def observe(self, p: Pass[Machine]) -> MachineView:
         return self.given
-
-    async def _keep(self, *_: Any) -> None:
-        """No Secret."""
 
     async def _look_after_node(self, *_: Any) -> None:
         """No Node."""

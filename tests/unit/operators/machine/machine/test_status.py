@@ -10,9 +10,9 @@ from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.machine.shown import message, shown, step
 from tests.unit.operators.machine.views import (
+    CONNECTED,
     MEMBER,
     NODE,
-    FakeTenant,
     machine_view,
     observed,
     seen,
@@ -121,7 +121,7 @@ def test_labels_that_are_not_set_yet_keep_a_machine_from_being_ready() -> None:
 
 def test_waiting_for_the_cluster_is_no_failure() -> None:
     status, conditions = shown(
-        machine_view(memory=seen(), objects=observed(cluster=builders.cluster(), tenant=None))
+        machine_view(memory=seen(), objects=observed(cluster=builders.cluster(), connection=None))
     )
     assert conditions["ComponentsReady"] == ("True", "ComponentsReady")
     assert conditions["Ready"] == ("False", "WaitingForCluster")
@@ -152,7 +152,7 @@ def test_a_changed_host_key_is_for_people_to_look_at() -> None:
 def test_a_dead_business_api_makes_the_node_unknown() -> None:
     joined = {"type": "Joined", "status": "True", "reason": "Joined"}
     before = {"conditions": [{**joined, "lastTransitionTime": "2026-11-02T12:00:00Z"}]}
-    dead = observed(node=NODE, tenant=FakeTenant(answers=False))
+    dead = observed(node=NODE, connection=replace(CONNECTED, answers=False, nodes_known=False))
     _, conditions = shown(machine_view(memory=seen(identity=MEMBER), status=before, objects=dead))
     assert conditions["NodeReady"] == ("Unknown", "ClusterUnreachable")
     assert conditions["Ready"] == ("Unknown", "ClusterUnreachable")
@@ -254,9 +254,8 @@ def test_after_a_restart_what_was_known_stays_until_it_is_known_anew() -> None:
 def test_a_restarted_operator_does_not_call_a_node_unready_before_it_knows() -> None:
     given = machine_view(memory=seen(identity=MEMBER), objects=observed(node=NODE))
     status, before = shown(given)
-    listing = FakeTenant(answers=None)
-    listing.known = False
-    young = replace(given, objects=observed(tenant=listing), status=status)
+    listing = replace(CONNECTED, answers=None, nodes_known=False)
+    young = replace(given, objects=observed(connection=listing), status=status)
     assert shown(young)[1] == before
 
 
@@ -264,14 +263,16 @@ def test_nor_when_it_comes_to_know_in_the_middle_of_a_pass() -> None:
     given = machine_view(memory=seen(identity=MEMBER), objects=observed(node=NODE))
     status, before = shown(given)
     # The nodes were being listed when the pass looked, and are known when it judges.
-    late = observed(tenant=FakeTenant(), nodes_known=False)
+    late = observed(connection=replace(CONNECTED, nodes_known=False))
     assert shown(replace(given, objects=late, status=status))[1] == before
 
 
 def test_a_cluster_that_takes_the_operators_rights_is_told_and_how_they_come_back() -> None:
     given = machine_view(memory=seen(identity=MEMBER), objects=observed(node=NODE))
     status, _ = shown(given)
-    refusing = replace(given, objects=observed(tenant=FakeTenant(refused=True)), status=status)
+    refusing = replace(
+        given, objects=observed(connection=replace(CONNECTED, refused=True)), status=status
+    )
     status, conditions = shown(refusing)
     assert conditions["NodeReady"] == ("Unknown", "ClusterRefuses")
     assert conditions["Ready"] == ("Unknown", "ClusterRefuses")
@@ -280,7 +281,7 @@ def test_a_cluster_that_takes_the_operators_rights_is_told_and_how_they_come_bac
 
 def test_an_identity_that_is_not_the_clusters_own_is_named() -> None:
     text = "Secret team-a/shop-operator-machine does not belong to Cluster team-a/shop"
-    strange = observed(tenant=None, endpoint=None, untrusted=text)
+    strange = observed(connection=None, endpoint=None, untrusted=text)
     status, conditions = shown(machine_view(memory=seen(), objects=strange))
     assert conditions["NodeReady"] == ("Unknown", "WaitingForCluster")
     assert text in message(status, "NodeReady")

@@ -14,8 +14,25 @@ from tests.unit.operators.machine.node.nodes_api import PATH
 
 from kok.kube.client import Kube
 from kok.kube.errors import Unreachable
-from kok.operators.machine.node.drain import Drain, DrainTimings
+from kok.operators.machine.node.drain import Drain, DrainTimings, concerns
 from kok.runtime.clock import FakeClock
+
+
+@pytest.mark.parametrize(
+    ("pod", "leaves"),
+    [
+        ({}, True),
+        ({"ownerReferences": [{"controller": True, "kind": "ReplicaSet"}]}, True),
+        ({"ownerReferences": [{"controller": True, "kind": "DaemonSet"}]}, False),
+        ({"annotations": {"kubernetes.io/config.mirror": "x"}}, False),
+    ],
+)
+def test_which_pods_leave(pod: dict[str, Any], leaves: bool) -> None:
+    assert concerns({"metadata": pod, "status": {"phase": "Running"}}) is leaves
+
+
+def test_pods_that_ended_need_not_leave() -> None:
+    assert not concerns({"metadata": {}, "status": {"phase": "Succeeded"}})
 
 
 async def test_a_pod_that_a_webhook_keeps_is_not_said_to_be_protected_by_a_budget(

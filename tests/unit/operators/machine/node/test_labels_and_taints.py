@@ -31,7 +31,7 @@ WEBHOOK = 'failed calling webhook "check.example": connection refused'
 
 
 @dataclass
-class Tenant:
+class FakeConnection:
     """A business cluster as far as looking after a Node needs it."""
 
     kube: Kube
@@ -67,8 +67,8 @@ async def test_refused_labels_are_told_and_a_serving_node_goes_on_serving(
     api.script("PATCH", PATH, webhook)
     found = nodes.view(api.put(PATH, {"metadata": {"name": "w1"}, "spec": {}}))
     machine = builders.machine(labels={"tier": "gold"})
-    p, tenant = passing(machine), Tenant(kube)
-    refused = await labels_and_taints.apply(p, tenant, found)  # type: ignore[arg-type]
+    p, connection = passing(machine), FakeConnection(kube)
+    refused = await labels_and_taints.apply(p, connection, found)  # type: ignore[arg-type]
     assert refused.after == labels_and_taints.REFUSED_AGAIN
     assert ready_then(machine, p, {"NodeMarked": refused.refused})["Ready"] == "True"
     told = p.status.condition("NodeMarked")
@@ -85,7 +85,7 @@ async def test_refused_labels_are_told_and_a_serving_node_goes_on_serving(
         "Node w1 is Ready, but the API of Cluster shop refuses labels and taints"
     )
     open_.append(True)
-    done = await labels_and_taints.apply(p, tenant, found)  # type: ignore[arg-type]
+    done = await labels_and_taints.apply(p, connection, found)  # type: ignore[arg-type]
     assert (done.after, done.done) == (0.0, True)
     ready_then(machine, p, {"NodeMarked": None})
     assert p.status.condition("NodeMarked") is None

@@ -9,17 +9,16 @@ from typing import Any
 import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.remote.ssh.test_connection import PATIENT, target
+from tests.unit.operators.machine.shop import Shop
 from tests.unit.operators.machine.sshd import fake_host
 from tests.unit.operators.machine.views import hosts
 
-from kok import pki
 from kok.api.meta import Manifest
 from kok.kube.errors import Barred, Unreachable
-from kok.kube.objects.ownership import owned
 from kok.operators.machine.machine.observe import ObservedObjects, Observer
 from kok.operators.machine.machine.reconcile import MachineReconciler
 from kok.operators.machine.machine_lists import MachineLists
-from kok.operators.machine.node.tenants import Tenants
+from kok.operators.machine.node.cluster_connections import ClusterConnections
 from kok.operators.machine.remote.ssh.address_ranges import Bounds
 from kok.operators.machine.remote.ssh.errors import HostForbidden
 from kok.operators.machine.remote.ssh.login import connect, scan
@@ -44,9 +43,11 @@ class Secrets:
 
 
 async def seen(kube: Any, policies: Policies, **spec: Any) -> ObservedObjects:
-    tenants = Tenants(1.0)
-    observer = Observer(tenants, MachineLists(lambda: 0.0), hosts(policies), inside=False)
-    return await observer.observe(kube, builders.machine(**spec), others=False, since=0.0)
+    clusters = ClusterConnections(1.0)
+    observer = Observer(clusters, MachineLists(lambda: 0.0), hosts(policies), inside=False)
+    return await observer.observe(
+        kube, builders.machine(**spec), others=False, since=0.0, wake=lambda: None
+    )
 
 
 def refused(world: ObservedObjects) -> tuple[str, str]:
@@ -106,48 +107,6 @@ def test_an_address_is_not_allowed_for_what_it_leads_to() -> None:
         assert not bounds.takes(dressed)
 
 
-class Shop:
-    """A meta cluster with a Cluster whose API is said to be at an address, and our Secret of it."""
-
-    def __init__(self, address: str, **spec: Any) -> None:
-        authority = pki.new_ca("shop-ca", builders.NOW)
-        leaf = pki.issue(authority, pki.LeafSpec("kok:machine-operator"), builders.NOW)
-        status = {
-            "endpoint": address,
-            "caFingerprints": {"shop-ca": pki.fingerprint(authority.cert_pem)},
-            "conditions": [
-                {
-                    "type": "BootstrapReady",
-                    "status": "True",
-                    "reason": "AsWanted",
-                    "message": "",
-                    "lastTransitionTime": "2026-11-02T11:59:00Z",
-                }
-            ],
-        }
-        cluster = builders.cluster(status=status, **spec)
-        entries = {
-            pki.CA_CRT: authority.cert_pem,
-            pki.TLS_CRT: leaf.cert_pem,
-            pki.TLS_KEY: leaf.key_pem,
-        }
-        made = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "shop-operator-machine", "namespace": "team-a"},
-            "data": pki.encode(entries),
-        }
-        self._there = {
-            "shop": cluster.model_dump(mode="json", by_alias=True, exclude_none=True),
-            "shop-operator-machine": owned(made, cluster),
-        }
-
-    async def get(
-        self, _kind: Any, name: str, _namespace: str | None = None, **_: object
-    ) -> Manifest | None:
-        return self._there.get(name)
-
-
 @pytest.mark.parametrize("chosen", [True, False])
 async def test_a_public_address_is_judged_where_somebody_chose_it(chosen: bool) -> None:
     """Where it is what KOK found out of meta nodes, these may be where tenants must not lead."""
@@ -155,9 +114,13 @@ async def test_a_public_address_is_judged_where_somebody_chose_it(chosen: bool) 
     endpoint: dict[str, Any] = {"endpoint": {"host": "localhost"}} if chosen else {}
     reconciler = MachineReconciler(settings, SandboxPool(), MachineLists(time.monotonic))
     kube: Any = Shop("https://localhost:1", **endpoint)
-    world = await reconciler.observer.observe(kube, builders.machine(), others=False, since=0.0)
-    assert world.tenant is not None
+    world = await reconciler.observer.observe(
+        kube, builders.machine(), others=False, since=0.0, wake=lambda: None
+    )
+    assert world.connection is not None
+    connection = reconciler.clusters.get(("team-a", "shop"))
+    assert connection is not None
     with pytest.raises(Unreachable) as raised:
-        await world.tenant.kube.raw("GET", "/version")
+        await connection.kube.raw("GET", "/version")
     assert isinstance(raised.value, Barred) is chosen
     await reconciler.close()

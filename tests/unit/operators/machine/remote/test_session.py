@@ -11,7 +11,7 @@ import asyncssh
 import pytest
 
 from kok.operators.machine.remote import commands, jobs
-from kok.operators.machine.remote.session import BURST, EVERY, RETRY_MAX, Session
+from kok.operators.machine.remote.session import BURST, EVERY, Backoff, Session
 from kok.operators.machine.remote.ssh import (
     Connection,
     Credentials,
@@ -129,7 +129,7 @@ async def test_operations_that_go_through_one_after_the_other_come_to_a_pause() 
 
 async def test_a_connection_that_is_lost_again_and_again_is_made_ever_more_rarely() -> None:
     clock = FakeClock()
-    session = Session(clock.monotonic)
+    session = Session(clock.monotonic, Backoff(first=2.0, longest=60.0))
     gone = HostSilent("the connection was closed")
     waits = []
     for _ in range(8):
@@ -141,7 +141,7 @@ async def test_a_connection_that_is_lost_again_and_again_is_made_ever_more_rarel
     assert waits[0] == 0.0
     assert waits[1:] == sorted(waits[1:])
     assert waits[1] > 0.0
-    assert waits[-1] == RETRY_MAX
+    assert waits[-1] == 60.0
     await clock.advance(3600.0)
     session.memory.lost(gone, clock.monotonic())
     assert session.wait() == 0.0

@@ -14,7 +14,7 @@ from kok.operators.cluster.cluster.observe import ClusterView
 from kok.operators.cluster.naming import COMPONENTS, SPEC_FIELDS, deployment
 from kok.runtime.conditions import Verdict
 from kok.runtime.pods import admission
-from kok.runtime.pods.messages import last_words, moment, said
+from kok.runtime.pods.messages import last_error_line, one_line, utc_text
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _UNBORN = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
@@ -56,7 +56,7 @@ def _late(component: str, live: Manifest | None) -> Iterator[Verdict]:
                 False,
                 reasons.ROLLOUT_STUCK,
                 f"the rollout of {component} made no progress in time{_since(condition)}: "
-                f"{said(condition.get('message'))}",
+                f"{one_line(condition.get('message'))}",
             )
 
 
@@ -82,16 +82,16 @@ def _crashes(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
         if status.get("ready") or not last or not status.get("restartCount"):
             continue
         name = pod["metadata"]["name"]
-        if last.get("exitCode") in _ASKED_TO_END and (word := view.words.get(name)):
+        if last.get("exitCode") in _ASKED_TO_END and (event := view.complaints.get(name)):
             # kubelet ended it, since it was not ready for too long.
             yield Verdict(
                 False,
                 reasons.NOT_READY,
                 f"{_component(pod)} in pod {name} is never ready, and was restarted "
-                f"{status['restartCount']} times for that: {word.note}",
+                f"{status['restartCount']} times for that: {event.note}",
             )
             return
-        words = last_words(str(last.get("message") or "")) or last.get("reason") or "nothing"
+        words = last_error_line(str(last.get("message") or "")) or last.get("reason") or "nothing"
         yield Verdict(
             False,
             reasons.CRASHING,
@@ -104,7 +104,7 @@ def _pulls(pod: Manifest, _world: ClusterView) -> Iterator[Verdict]:
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _PULL:
-            told = said(waiting.get("message") or waiting["reason"])
+            told = one_line(waiting.get("message") or waiting["reason"])
             yield Verdict(
                 False,
                 reasons.IMAGE_UNAVAILABLE,
@@ -116,11 +116,11 @@ def _unborn(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
     """Containers that cannot be made: a Secret or a volume is missing, the runtime refuses."""
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
-        name, word = pod["metadata"]["name"], view.words.get(pod["metadata"]["name"])
+        name, event = pod["metadata"]["name"], view.complaints.get(pod["metadata"]["name"])
         if waiting.get("reason") in _UNBORN:
-            told = said(waiting.get("message") or waiting["reason"])
-        elif waiting.get("reason") == "ContainerCreating" and word is not None:
-            told = f"{word.note} (since {moment(word.since)})"
+            told = one_line(waiting.get("message") or waiting["reason"])
+        elif waiting.get("reason") == "ContainerCreating" and event is not None:
+            told = f"{event.note} (since {utc_text(event.since)})"
         else:
             continue
         yield Verdict(
@@ -135,7 +135,7 @@ def _homeless(pod: Manifest, _world: ClusterView) -> Iterator[Verdict]:
                 False,
                 reasons.UNSCHEDULABLE,
                 f"no meta node takes {_component(pod)}{_since(condition)}: "
-                f"{said(condition.get('message'))}",
+                f"{one_line(condition.get('message'))}",
             )
 
 
@@ -144,12 +144,12 @@ def _unready(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
     for status in _containers(pod):
         running = (status.get("state") or {}).get("running") or {}
         name = pod["metadata"]["name"]
-        if running and not status.get("ready") and (word := view.words.get(name)):
+        if running and not status.get("ready") and (event := view.complaints.get(name)):
             yield Verdict(
                 False,
                 reasons.NOT_READY,
                 f"{_component(pod)} in pod {name} runs since {running.get('startedAt')} and is "
-                f"not ready: {word.note}",
+                f"not ready: {event.note}",
             )
 
 
@@ -160,7 +160,7 @@ def _conditions(live: Manifest | None, type_: str, status: str) -> list[dict[str
 
 def _since(condition: dict[str, Any]) -> str:
     try:
-        return f" (since {moment(datetime.fromisoformat(str(condition['lastTransitionTime'])))})"
+        return f" (since {utc_text(datetime.fromisoformat(str(condition['lastTransitionTime'])))})"
     except (KeyError, ValueError):
         return ""
 

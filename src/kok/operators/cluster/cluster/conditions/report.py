@@ -197,8 +197,8 @@ def _etcd(cluster: Cluster, found: ClusterOutcome) -> Verdict:
     name = f"EtcdCluster {cluster.namespace}/{names.etcd_cluster(cluster.name)}"
     if found.view.etcd(cluster.name) is None:
         return Verdict(False, reasons.CREATING, f"{name} does not exist yet")
-    etcd = found.view.etcd_said(cluster.name)
-    ready = etcd.said.get(READY)
+    etcd = found.view.etcd_contract(cluster.name)
+    ready = etcd.conditions.get(READY)
     if (restore := etcd.restoring) is not None:
         said = f": {ready.message}" if ready is not None and ready.message else ""
         text = f"{name} is being restored by EtcdRestore {restore.name} ({restore.step}){said}"

@@ -63,7 +63,9 @@ def decide(cluster: Cluster, view: ClusterView, now: datetime) -> Hibernation:
     action = first((hibernate, wake), Inputs(cluster, view, now))
     asked = cluster.spec.hibernate
     down = asked or _step(action) == START_ETCD
-    stops = asked and (view.etcd_said(cluster.name).told_to_sleep or not pods_left(cluster, view))
+    stops = asked and (
+        view.etcd_contract(cluster.name).told_to_sleep or not pods_left(cluster, view)
+    )
     return Hibernation(action, down, stops, _verdict(action) if down else None)
 
 
@@ -75,7 +77,7 @@ def hibernate(inputs: Inputs) -> Action[Operation, Any] | None:
     if left := pods_left(cluster, view):
         text = f"the control plane stops: {', '.join(left)}; then etcd"
         return _action(inputs, STOP_CONTROL_PLANE, reasons.HIBERNATING, text, UNWATCHED)
-    if not view.etcd_said(cluster.name).is_asleep:
+    if not view.etcd_contract(cluster.name).is_asleep:
         text = "the control plane is stopped; etcd stops"
         return _action(inputs, STOP_ETCD, reasons.HIBERNATING, text)
     return None
@@ -149,7 +151,7 @@ def _verdict(action: Action[Operation, Any] | None) -> Verdict:
 
 def _etcd_sleeps(cluster: Cluster, view: ClusterView) -> bool:
     """Whether etcd is away because it was told to, or not back yet from that."""
-    asleep = view.etcd_said(cluster.name).hibernation is not None
+    asleep = view.etcd_contract(cluster.name).hibernation is not None
     return asleep and not view.etcd_serves(cluster.name)
 
 

@@ -317,7 +317,7 @@ def _preflight(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
 
 def _backup(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
     """A proof that the data can be restored, where there is a store."""
-    proven = inputs.view.etcd_said(inputs.cluster.name).proven_at
+    proven = inputs.view.etcd_contract(inputs.cluster.name).proven_at
     if inputs.cluster.spec.etcd.backup is None:
         return None
     if proven is not None and timedelta() <= inputs.now - proven < FRESH:
@@ -332,10 +332,10 @@ def _backup(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
 
 def _etcd(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
     """etcd at its version, and able to serve."""
-    said = inputs.view.etcd_said(inputs.cluster.name)
+    said = inputs.view.etcd_contract(inputs.cluster.name)
     wanted = etcd_wanted(inputs.cluster, said.version, now.hop)
     where = f"EtcdCluster {inputs.cluster.namespace}/{inputs.cluster.name}-etcd"
-    ready = said.said.get(reasons.READY)
+    ready = said.conditions.get(reasons.READY)
     if said.runs is None or not is_above(wanted, said.runs):
         if said.serves:
             return None

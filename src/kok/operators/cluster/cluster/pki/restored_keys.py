@@ -161,7 +161,7 @@ def _hash(key: bytes) -> str:
 
 def _said(cluster: Cluster, view: ClusterView) -> tuple[bool, str]:
     """Whether it is known what came with the backup, and what the EtcdCluster says of it."""
-    said = view.etcd_said(cluster.name).said
+    said = view.etcd_contract(cluster.name).conditions
     if (restored := said.get(KEYS_RESTORED)) is not None:
         if restored.holds and view.backup_keys is None:
             # Read just before it was made, or somebody has removed it.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from kok.addons import DEFAULTS, NAMES
 from kok.api import names
 from kok.api.cluster.addon import Addon
-from kok.api.cluster.cluster import DEFAULT_ADDONS, ClusterAddon
+from kok.api.cluster.cluster import ClusterAddon
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
@@ -82,10 +83,10 @@ def _resources(resolved: ResolvedCluster) -> dict[str, Any]:
 
 
 def addons(resolved: ResolvedCluster) -> list[Manifest]:
-    """The Addons of the default set, but for those that are switched off."""
+    """The Addons of the default set and those that the spec adds, but for those it switches off."""
     asked = {addon.name: addon for addon in resolved.cluster.spec.addons}
-    wanted = [asked.get(name) or ClusterAddon(name=name) for name in DEFAULT_ADDONS]
-    return [_addon(resolved, addon) for addon in wanted if addon.enabled]
+    wanted = {name: ClusterAddon(name=name) for name in DEFAULTS} | asked
+    return [_addon(resolved, wanted[one]) for one in NAMES if one in wanted and wanted[one].enabled]
 
 
 def _addon(resolved: ResolvedCluster, addon: ClusterAddon) -> Manifest:

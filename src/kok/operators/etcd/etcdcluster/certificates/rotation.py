@@ -1,13 +1,9 @@
-"""The CAs of an EtcdCluster: the one in use, and the next one while it takes its place.
+"""The CAs of an EtcdCluster and their Secrets: the one in use, and the next one while it takes its place.
 
-    Trust     a next CA is made; the Secrets of all certificates tell to trust both
-    Reissue   certificates come from the next one
-    Drop      the next one takes the place of the earlier one, and alone is trusted
-
-In each phase the Secrets change first. Once they are seen to have changed, members are restarted
-one by one and API servers by the operator that has them (`status.caRotation.clients`), and only
-when all have arrived the next phase is recorded. What dies meanwhile comes back in this phase or in
-the one before, which trust each other. Pure functions.
+The phases are those of `kok.pki.rotation`; here it is said what they mean for Secrets. The next CA
+lies in a Secret of its own until `Drop`, and then in that of the earlier one. What is announced is
+`status.caRotation.clients`: members are restarted one by one, and API servers by the operator that
+has them. Pure functions.
 """
 
 from __future__ import annotations
@@ -16,7 +12,6 @@ from datetime import datetime
 
 from kok.api import names
 from kok.api.etcd.etcdcluster import EtcdCluster
-from kok.api.etcd.status import EtcdCARotation
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.etcd import naming
@@ -31,10 +26,11 @@ from kok.pki import (
     CertificateAuthority,
     PkiError,
     ca_of,
-    decide_ca,
     fingerprint,
     new_ca,
 )
+from kok.pki.rotation import Rotation, decide_next_ca
+from kok.pki.rotation import authority as of_both
 
 
 def authority(obj: EtcdCluster, observed: Observed, now: datetime) -> Authority:
@@ -44,8 +40,8 @@ def authority(obj: EtcdCluster, observed: Observed, now: datetime) -> Authority:
     if recorded is None and (odd := _not_to_be_recorded(obj, secret)) is not None:
         return Authority(None, problem=odd)
     found = certificates.authority(obj, secret, recorded, now)
-    rotation = trust.under_way(obj.status)
-    if rotation is None:
+    rotation = trust.recorded(obj.status)
+    if rotation.phase is None or not rotation.under_way:
         return found
     if rotation.phase == "Drop":
         return _in_its_place(obj, observed, found)
@@ -54,10 +50,7 @@ def authority(obj: EtcdCluster, observed: Observed, now: datetime) -> Authority:
     following = _following(obj, observed, rotation, now)
     if following.ca is None:
         return following
-    signer, other = found.ca, following.ca
-    if rotation.phase == "Reissue":
-        signer, other = other, signer
-    both = CertificateAuthority(signer.cert_pem, signer.key_pem, other.cert_pem)
+    both = of_both(rotation.phase, found.ca, following.ca)
     return Authority(both, {**found.kept, **following.kept}, following.made)
 
 
@@ -65,18 +58,6 @@ def following_fingerprint(obj: EtcdCluster, ca: Authority) -> str | None:
     """Fingerprint of the next CA, to be recorded before anybody trusts it."""
     found = ca.kept.get(naming.next_ca_secret(obj.name))
     return fingerprint(found.cert_pem) if found is not None else None
-
-
-def end_at_once(obj: EtcdCluster, ca: Authority, now: datetime) -> None:
-    """Another CA was trusted at once: whoever reads it only at its start is to hear of it as well."""
-    before = obj.status.ca_rotation
-    obj.status.ca_rotation = EtcdCARotation(
-        request=before.request if before is not None else "",
-        phase="Done",
-        since=now.replace(microsecond=0),
-        next=ca.fingerprint,
-        clients=before.clients if before is not None else "",
-    )
 
 
 def is_in_place(obj: EtcdCluster, observed: Observed, now: datetime) -> bool:
@@ -119,15 +100,11 @@ def _in_its_place(obj: EtcdCluster, observed: Observed, found: Authority) -> Aut
 
 
 def _following(
-    obj: EtcdCluster, observed: Observed, rotation: EtcdCARotation, now: datetime
+    obj: EtcdCluster, observed: Observed, rotation: Rotation, now: datetime
 ) -> Authority:
-    """The next CA. While no certificate is signed by it, one that is gone is made anew."""
+    """The next CA, made if there is none and may be one."""
     name = naming.next_ca_secret(obj.name)
     where, secret = f"Secret {obj.namespace}/{name}", observed.get(kinds.SECRET, name)
-    first = rotation.phase == "Trust"
-    if secret is None and first:
-        made = new_ca(f"{obj.name}-ca-{now:%Y%m%d%H%M%S}"[:64], now)
-        return Authority(made, {name: made}, name)
     odd = _strangers(obj, secret)
     if odd is None and rotation.next is None:
         odd = _not_to_be_recorded(obj, secret)
@@ -137,14 +114,14 @@ def _following(
         stored = ca_of(secret)
     except PkiError as error:
         return Authority(None, problem=CAProblem(CAReason.UNREADABLE, str(error)))
-    cert, key = (stored.cert_pem, stored.key_pem) if stored is not None else (None, None)
-    decision = decide_ca(cert, key, now, latched_fingerprint=rotation.next, name=where)
-    if decision.action is CAAction.USE and stored is not None:
-        found = CertificateAuthority(stored.cert_pem, stored.key_pem)
-        return Authority(found, {name: found})
-    said = decision.problem or CAProblem(CAReason.MISSING, f"{where} holds no CA")
-    way_out = "; or delete it to have another one made" if first else ""
-    return Authority(None, problem=CAProblem(said.reason, said.message + way_out))
+    decision = decide_next_ca(rotation, stored, now, absent=secret is None, name=where)
+    if decision.action is CAAction.CREATE:
+        made = new_ca(f"{obj.name}-ca-{now:%Y%m%d%H%M%S}"[:64], now)
+        return Authority(made, {name: made}, name)
+    if stored is None or decision.problem is not None:
+        return Authority(None, problem=decision.problem)
+    found = CertificateAuthority(stored.cert_pem, stored.key_pem)
+    return Authority(found, {name: found})
 
 
 def _strangers(obj: EtcdCluster, secret: Manifest | None) -> CAProblem | None:

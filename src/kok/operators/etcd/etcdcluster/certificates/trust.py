@@ -1,52 +1,54 @@
-"""Which CA pods are to trust, by what the status says of the CA and its rotation. Pure functions."""
+"""What the status says of the CA and its rotation, which is a `kok.pki.rotation`. Pure functions."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from kok.api.etcd.etcdcluster import EtcdClusterStatus
 from kok.api.etcd.status import EtcdCARotation
 from kok.operators.etcd.pods import short
+from kok.pki.rotation import Rotation
 
-_SHOWN = 12
-"""Hexadecimal digits of a fingerprint that tell rotations apart."""
+
+def recorded(status: EtcdClusterStatus) -> Rotation:
+    """As the state machine knows it."""
+    known = status.ca_rotation
+    if known is None:
+        return Rotation(status.ca_fingerprint)
+    return Rotation(
+        status.ca_fingerprint, known.phase, known.previous, known.next, announced=known.clients
+    )
+
+
+def record(
+    status: EtcdClusterStatus, rotation: Rotation, now: datetime, *, request: str | None = None
+) -> None:
+    """Puts what became of a rotation into the status; `request` if it is another one's beginning."""
+    known = status.ca_rotation
+    status.ca_fingerprint = rotation.current
+    if rotation.phase is None:
+        return
+    stays = known is not None and known.phase == rotation.phase and request is None
+    status.ca_rotation = EtcdCARotation(
+        request=request if request is not None else known.request if known is not None else "",
+        phase=rotation.phase,
+        since=known.since if known is not None and stays else now.replace(microsecond=0),
+        previous=rotation.previous,
+        next=rotation.next,
+        clients=rotation.announced,
+    )
 
 
 def under_way(status: EtcdClusterStatus) -> EtcdCARotation | None:
     """The rotation that has yet to come to its end."""
-    rotation = status.ca_rotation
-    return rotation if rotation is not None and rotation.phase != "Done" else None
-
-
-def token(rotation: EtcdCARotation, phase: str | None = None) -> str:
-    """What `status.caRotation.clients` says when the Secrets are as a phase wants them.
-
-    The last phase and what comes after it are the same to everybody.
-    """
-    shown = (rotation.next or "").removeprefix("sha256:")[:_SHOWN]
-    at = phase or rotation.phase
-    return f"{'Drop' if at == 'Done' else at}-{shown}"
+    return status.ca_rotation if recorded(status).under_way else None
 
 
 def text(status: EtcdClusterStatus) -> str:
-    """What tells pods apart by whom they trust; the CA's fingerprint but for a rotation.
-
-    It changes only when the Secrets are known to have changed: a pod that is made anew then has
-    what its annotation says.
-    """
-    rotation = status.ca_rotation
-    if rotation is None or not rotation.clients or rotation.clients.startswith("Drop-"):
-        return status.ca_fingerprint or ""
-    return rotation.clients
+    """What tells pods apart by whom they trust."""
+    return recorded(status).mark
 
 
 def kin(status: EtcdClusterStatus) -> set[str]:
-    """Annotations of pods that can talk to each other: those of all phases of one rotation.
-
-    Each phase begins when all members have arrived in the one before.
-    """
-    rotation, current = status.ca_rotation, status.ca_fingerprint or ""
-    if rotation is None or not rotation.previous or not rotation.next:
-        return {short(current)}
-    if current not in {rotation.previous, rotation.next}:
-        return {short(current)}
-    between = (token(rotation, "Trust"), token(rotation, "Reissue"))
-    return {short(one) for one in (rotation.previous, *between, rotation.next)}
+    """Annotations of pods that can talk to each other."""
+    return {short(one) for one in recorded(status).kin}

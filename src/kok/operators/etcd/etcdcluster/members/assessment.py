@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Self
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation
-from kok.etcdclient.model import Listed, MemberStatus
+from kok.etcdclient.model import ListedMember, MemberStatus
 from kok.kube import kinds
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.members import health, roles
@@ -19,8 +19,6 @@ from kok.operators.etcd.pods import pod_address
 
 MEMBERSHIP = {"Grow", "Shrink", "Replace", "Migrate"}
 """Types of operations that change which members there are; one may take over from another."""
-TURN = timedelta(seconds=20)
-"""How long one member is asked for a change of the list before another one is."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Assessment:
     # --- what etcd says
 
     @cached_property
-    def listed(self) -> tuple[Listed, ...] | None:
+    def listed(self) -> tuple[ListedMember, ...] | None:
         """The member list that a majority of our members agrees on; None without one."""
         return roles.agreed(self.obj, self.observed)
 
@@ -78,17 +76,17 @@ class Assessment:
         """Whether any member says that it finds a quorum: enough to leave things alone."""
         return bool(roles.lists_by_member(self.obj, self.observed))
 
-    def listing(self, name: str) -> Listed | None:
+    def listing(self, name: str) -> ListedMember | None:
         """A member's entry in that list; one that never started is known by its peer URL."""
         return roles.listing(self.obj, self.listed or (), name)
 
     @property
-    def voters(self) -> list[Listed]:
+    def voters(self) -> list[ListedMember]:
         """Those that count for the quorum."""
         return [one for one in self.listed or () if not one.is_learner]
 
     @cached_property
-    def strangers(self) -> list[Listed]:
+    def strangers(self) -> list[ListedMember]:
         """Entries of the list that belong to none of our members."""
         known = {one.id for m in self.obj.status.members if (one := self.listing(m.name))}
         return [one for one in self.listed or () if one.id not in known]
@@ -156,7 +154,8 @@ class Assessment:
         although it is not (etcd issue 14523); only the member that holds it so refuses changes.
         """
         helpers, running = self._helpers(but), self.operation
-        turn = (self.now - running.since) // TURN if running is not None else 0
+        each = self.observed.tuning.ask_another_after
+        turn = (self.now - running.since) // each if running is not None else 0
         return helpers[turn % len(helpers)] if helpers else None
 
     def _helpers(self, but: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kok.api import names
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdClusterStatus, EtcdMember
 from kok.api.meta import Manifest
-from kok.etcdclient.model import Listed
+from kok.etcdclient.model import ListedMember
 from kok.kube import kinds
 from kok.kube.objects.children import is_whole
 from kok.kube.objects.ownership import owned_by
@@ -60,7 +60,7 @@ def seed_of(status: EtcdClusterStatus) -> tuple[str, ...]:
 # --- what etcd says
 
 
-def lists_by_member(obj: EtcdCluster, observed: Observed) -> dict[str, tuple[Listed, ...]]:
+def lists_by_member(obj: EtcdCluster, observed: Observed) -> dict[str, tuple[ListedMember, ...]]:
     """The member lists of those who answer with one, by name.
 
     etcd gives it out only while it finds a quorum. But that is a quorum of the list itself: one that
@@ -74,7 +74,7 @@ def lists_by_member(obj: EtcdCluster, observed: Observed) -> dict[str, tuple[Lis
     }
 
 
-def agreed(obj: EtcdCluster, observed: Observed) -> tuple[Listed, ...] | None:
+def agreed(obj: EtcdCluster, observed: Observed) -> tuple[ListedMember, ...] | None:
     """The member list that a majority of our members answers with; None without one.
 
     Also None where members answer with different lists: it changed between the answers, or, if
@@ -89,7 +89,7 @@ def agreed(obj: EtcdCluster, observed: Observed) -> tuple[Listed, ...] | None:
     return listed if 2 * len(count & lists.keys()) > len(count) else None
 
 
-def electorate(obj: EtcdCluster, listed: Sequence[Listed]) -> set[str]:
+def electorate(obj: EtcdCluster, listed: Sequence[ListedMember]) -> set[str]:
     """Our members of whom a majority has to answer with a list before that is believed.
 
     These are the recorded voters, whether the list names them or not. Of those on their way in or
@@ -109,7 +109,7 @@ def electorate(obj: EtcdCluster, listed: Sequence[Listed]) -> set[str]:
     return voting | {m.name for m in obj.status.members if m.state == "Member"}
 
 
-def voting_by_id(listed: Sequence[Listed]) -> frozenset[tuple[str, bool]]:
+def voting_by_id(listed: Sequence[ListedMember]) -> frozenset[tuple[str, bool]]:
     """What has to be the same in two lists of the same members."""
     return frozenset((one.id, one.is_learner) for one in listed)
 
@@ -135,13 +135,13 @@ def _knows_ours(obj: EtcdCluster, observed: Observed) -> bool:
     return bool(ours) and any(ours <= {one.id for one in listed} for listed in lists)
 
 
-def lacks(obj: EtcdCluster, listed: Sequence[Listed]) -> list[str]:
+def lacks(obj: EtcdCluster, listed: Sequence[ListedMember]) -> list[str]:
     """Members by our record that took part, and that a list does not name."""
     known = (m for m in obj.status.members if m.state == "Member" and m.id is not None)
     return [m.name for m in known if listing(obj, listed, m.name) is None]
 
 
-def listing(obj: EtcdCluster, listed: Sequence[Listed], member: str) -> Listed | None:
+def listing(obj: EtcdCluster, listed: Sequence[ListedMember], member: str) -> ListedMember | None:
     """A member's entry in etcd's list, by its ID, else by its peer URL, which no other one ever had.
 
     Its ID may have been told by another member, falsely. But where it is known, an entry that nobody

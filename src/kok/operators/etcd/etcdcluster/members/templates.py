@@ -12,7 +12,7 @@ some minutes later, when the roll is over.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember
 from kok.api.meta import Manifest
@@ -152,8 +152,6 @@ def _with_ca(have: Manifest, want: Manifest) -> Manifest:
     return {**have, "metadata": {**meta, "annotations": annotations}}
 
 
-STEADY = timedelta(minutes=10)
-"""How long a member has to be seen to be healthy before its settings are held to be good."""
 NEVER = ""
 """In place of settings: of data that were there before the member, which never ran with any."""
 
@@ -169,7 +167,7 @@ def note_settings(entry: EtcdMember, observed: Observed, now: datetime) -> None:
     if since is None or since > now or entry.healthy_with != made:
         since = now.replace(microsecond=0)
     entry.healthy_since, entry.healthy_with = since, made
-    if now - counted(since, observed, now) >= STEADY:
+    if now - counted(since, observed, now) >= observed.tuning.steady_after:
         entry.steady_with = made
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kok.api.meta import Kind, Manifest
-from kok.etcdclient.model import EtcdError, Listed, MemberStatus
+from kok.etcdclient.model import EtcdError, ListedMember, MemberStatus
 from kok.kube import kinds
 from kok.operators.etcd.etcdcluster.observed.storage import Storage
 from kok.operators.etcd.settings import Tuning
@@ -18,7 +18,7 @@ class Answer:
     """What one member answered, or why it did not."""
 
     status: MemberStatus | None = None
-    members: tuple[Listed, ...] | None = None
+    members: tuple[ListedMember, ...] | None = None
     """The list that a quorum agrees on; None if this member cannot get one."""
     error: EtcdError | None = None
     """Why there is no status."""

@@ -21,9 +21,8 @@ from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.operations import action as operations
 
-LOOK_SOON = 0.3
-"""Seconds until the next look while an operation is under way: etcd tells of nothing by itself."""
 AT_ONCE = 0.05
+"""Seconds until the next pass where this one has changed what that one goes by."""
 State = Literal["Joining", "Member", "Leaving", "Left"]
 
 

@@ -31,8 +31,6 @@ from kok.operators.etcd.etcdcluster.operations.space import Disarm, raised
 CORRUPT = "CORRUPT"
 INCONSISTENT = "found data inconsistency with peers"
 """What etcd says when it refuses to start because of its data."""
-AGAIN = 15.0
-"""Seconds between two comparisons, each of which reads whole databases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,8 @@ def _compare(s: Assessment, suspect: str) -> Action | None:
     revision = min(one.revision for one in said.values())
     text = f"{suspect} is said to have other data than the others; their hashes are compared"
     call = Compare(suspect, addresses, revision, len(s.voters))
-    return Action(reasons.CORRUPT, text, s.operation, call=call, after=AGAIN)
+    after = s.observed.tuning.compare_again_after
+    return Action(reasons.CORRUPT, text, s.operation, call=call, after=after)
 
 
 def _remove(s: Assessment, name: str) -> Action | None:

@@ -5,8 +5,8 @@
     Asleep      nobody runs; certificates are still renewed
     Waking      members start again with what they have; operations wait until all are there
 
-Each step is recorded before anything is done for it. An operation about members that was under way
-stays where it is, and goes on after that.
+Each step is recorded before anything is done for it, and all is looked at anew then. An operation
+about members that was under way stays where it is, and goes on after that.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from kok.api.meta import Manifest
 from kok.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from kok.kube import kinds
 from kok.kube.errors import AlreadyExists
+from kok.kube.events import Event
 from kok.operators.etcd import clocks, naming, reasons
 from kok.operators.etcd.backups import stored
 from kok.operators.etcd.clocks import is_recent
@@ -32,10 +33,6 @@ from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 
 KIND = EtcdBackup.info.kind
-WAKING_FOR = timedelta(minutes=3)
-"""How long members that start are waited for before what is wrong with them is judged as ever."""
-AT_ONCE = 0.05
-LOOK_SOON = 1.0
 
 
 # --- what is to be done
@@ -54,7 +51,7 @@ def following(
         return "Stopping" if ready else "BackingUp"
     if wanted:
         return "Stopping" if _running(obj, observed) else "Asleep"
-    starts = is_recent(sleep.since, now, WAKING_FOR)
+    starts = is_recent(sleep.since, now, observed.tuning.waking_for)
     over = sleep.step == "Waking" and (_is_awake(obj) or not starts)
     return None if over else "Waking"
 
@@ -108,18 +105,17 @@ def _running(obj: EtcdCluster, observed: Observed) -> list[Manifest]:
     return [*sets, *pods]
 
 
-# --- doing it
-
-
-async def turn(
-    p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed, backups: Sequence[EtcdBackup]
-) -> bool:
-    """Records the step that comes next; whether it is another one, so that all is seen anew."""
+def turn(
+    obj: EtcdCluster, observed: Observed, backups: Sequence[EtcdBackup], now: datetime
+) -> Event | None:
+    """Puts the step that comes next into the status of `obj`, and tells of it; None if it is the
+    present one.
+    """
     status, before = obj.status, obj.status.hibernation
-    step = following(obj, observed, backups, p.now)
+    step = following(obj, observed, backups, now)
     if step == (before.step if before is not None else None):
-        return False
-    now = p.now.replace(microsecond=0)
+        return None
+    now = now.replace(microsecond=0)
     status.hibernation = EtcdHibernation(step=step, since=now) if step is not None else None
     if step in {"Waking", None} and before is not None and before.step != "BackingUp":
         for member in status.members:
@@ -128,9 +124,10 @@ async def turn(
         if obj.spec.backup is not None:
             # What was due in the meantime is not made up for.
             status.last_backup_slot = now
-    p.event(reasons.HIBERNATION, _SAID.get(step or "", "all members are back"))
-    await p.latch()
-    return True
+    return Event(reasons.HIBERNATION, _SAID.get(step or "", "all members are back"))
+
+
+# --- doing it
 
 
 async def act(p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed) -> float | None:
@@ -139,7 +136,8 @@ async def act(p: Pass[EtcdCluster], obj: EtcdCluster, observed: Observed) -> flo
         sets = [m for m in _running(obj, observed) if m["kind"] == kinds.STATEFULSET.kind]
         await seeding.delete(p, sets)
     sleep = obj.status.hibernation
-    return None if sleep is None or sleep.step == "Asleep" else LOOK_SOON
+    at_rest = sleep is None or sleep.step == "Asleep"
+    return None if at_rest else observed.tuning.look_stopping
 
 
 def backup_name(obj: EtcdCluster, sleep: EtcdHibernation) -> str:

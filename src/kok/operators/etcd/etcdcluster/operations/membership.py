@@ -13,7 +13,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from kok.api.etcd.etcdcluster import EtcdMember, EtcdOperation
-from kok.etcdclient.model import Listed
+from kok.etcdclient.model import ListedMember
 from kok.kube import kinds
 from kok.operators.etcd import naming
 from kok.operators.etcd.clocks import is_recent
@@ -131,7 +131,9 @@ def _wanted_again(
     return Action(REASONS["Grow"], f"{voters[0]} stays: {why}", grow, states=states, after=AT_ONCE)
 
 
-def _remove(s: Assessment, member: EtcdMember, one: Listed, operation: EtcdOperation) -> Action:
+def _remove(
+    s: Assessment, member: EtcdMember, one: ListedMember, operation: EtcdOperation
+) -> Action:
     name, reason = member.name, REASONS[operation.type]
     if name == s.leader:
         return _move_leader(s, name, operation)
@@ -170,14 +172,11 @@ def _stray(s: Assessment) -> Action | None:
     return Action(REASONS[operation.type], text, operation, call=call, after=AT_ONCE)
 
 
-def _was_ours(s: Assessment, one: Listed) -> bool:
+def _was_ours(s: Assessment, one: ListedMember) -> bool:
     numbers = range(s.obj.status.next_member)
     names = (f"{s.obj.name}-{number}" for number in numbers)
     ours = {naming.peer_url(s.obj.name, s.obj.namespace, name) for name in names}
     return one.is_learner and set(one.peer_urls) <= ours
-
-
-NUDGE_AGAIN = 1.0
 
 
 def join(s: Assessment) -> Action | None:
@@ -249,7 +248,8 @@ def _start(s: Assessment, name: str, operation: EtcdOperation) -> Action:
     if pod is None or not lost.lacks_settings(pod) or cluster_key(name) not in told:
         return Action(REASONS[operation.type], text, step)
     call = Nudge(str(pod["metadata"]["name"]), str(pod["metadata"]["uid"]))
-    return Action(REASONS[operation.type], text, step, call=call, after=NUDGE_AGAIN)
+    after = s.observed.tuning.nudge_again_after
+    return Action(REASONS[operation.type], text, step, call=call, after=after)
 
 
 def _votes(s: Assessment, name: str, operation: EtcdOperation) -> Action:

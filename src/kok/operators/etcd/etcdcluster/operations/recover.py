@@ -30,6 +30,7 @@ from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.clocks import past
 from kok.operators.etcd.etcdcluster.members import roles, templates
 from kok.operators.etcd.etcdcluster.members.assessment import Assessment
+from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.observed.watches import counted
 from kok.operators.etcd.etcdcluster.operations.action import (
     AT_ONCE,
@@ -43,8 +44,6 @@ from kok.operators.etcd.etcdcluster.operations.roll import Restart
 from kok.runtime.conditions import Verdict
 
 LEFT: State = "Left"
-STUCK = timedelta(seconds=30)
-"""After what time a pod that is to be stopped is taken for gone: its node is, most likely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Fence:
                     p.kube.delete(kinds.STATEFULSET, name, context.obj.namespace, uid=meta["uid"])
                 )
             pod = observed.get(kinds.POD, naming.pod_name(name))
-            if pod is not None and (not templates.is_going(pod) or _is_stuck(pod, p.now)):
+            if pod is not None and (not templates.is_going(pod) or _is_stuck(pod, observed, p.now)):
                 meta, grace = pod["metadata"], 0 if templates.is_going(pod) else None
                 jobs.append(
                     p.kube.delete(
@@ -229,9 +228,11 @@ def _is_lost(s: Assessment) -> bool:
     return answering <= len(members) // 2 and patient
 
 
-def _is_stuck(pod: Manifest, now: datetime) -> bool:
+def _is_stuck(pod: Manifest, observed: Observed, now: datetime) -> bool:
+    """Whether a pod that is to be stopped is taken for gone: its node is, most likely."""
     since = pod["metadata"].get("deletionTimestamp")
-    return since is not None and now - datetime.fromisoformat(str(since)) >= STUCK
+    longest = observed.tuning.pod_stuck_after
+    return since is not None and now - datetime.fromisoformat(str(since)) >= longest
 
 
 SILENCE = timedelta(minutes=6)

@@ -23,7 +23,6 @@ from kok.operators.etcd.etcdcluster.operations.action import (
 )
 from kok.versions import Minor, UnknownVersion, check_etcd_upgrade, etcd, parse
 
-LOOK_BLOCKED = 5.0
 """Seconds between two looks at what keeps a roll from going on."""
 
 
@@ -152,7 +151,12 @@ def _go_on(s: Assessment, running: EtcdOperation, stale: list[EtcdMember]) -> Ac
     if s.is_healthy(name):
         problems += unhealthy(s, name)
     if problems:
-        return Action(reasons.ROLL_BLOCKED, "; ".join(problems), running, after=LOOK_BLOCKED)
+        return Action(
+            reasons.ROLL_BLOCKED,
+            "; ".join(problems),
+            running,
+            after=s.observed.tuning.look_troubled,
+        )
     return _take_down(s, running, stale)
 
 
@@ -170,7 +174,7 @@ def _wait(s: Assessment, running: EtcdOperation, name: str) -> Action | None:
         f"{running.reason}: {name} does not become healthy ({trouble}), so no other member is "
         f"restarted; change the spec to what works, {_way_back(s)}or mend what keeps {name} down"
     )
-    return Action(reasons.ROLL_STUCK, text, running, after=LOOK_BLOCKED)
+    return Action(reasons.ROLL_STUCK, text, running, after=s.observed.tuning.look_troubled)
 
 
 def _take_down(s: Assessment, operation: EtcdOperation, stale: list[EtcdMember]) -> Action:

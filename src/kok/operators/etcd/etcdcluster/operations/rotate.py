@@ -1,26 +1,24 @@
 """The CA gives way to another one in three phases; what each one changes reaches members by rolls.
 
-See `certificates.rotation`. This is no operation of its own: between the rolls there may be
-a long wait for API servers, and nothing else has to wait for that.
+See `kok.pki.rotation` for the phases and `certificates.rotation` for their Secrets. This is no
+operation of its own: between the rolls there may be a long wait for API servers, and nothing else has
+to wait for that.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from kok.api import names
 from kok.api.etcd.etcdcluster import EtcdCluster
-from kok.api.etcd.status import EtcdCARotation
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster.certificates import rotation, trust
 from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.operations import roll
 from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE, Action, Context
+from kok.pki.rotation import Announce, Enter, Phase, Rotation, Step, next_step
 from kok.runtime.conditions import Verdict
 
-Phase = Literal["Trust", "Reissue", "Drop", "Done"]
-_AFTER: dict[Phase, Phase] = {"Trust": "Reissue", "Reissue": "Drop", "Drop": "Done"}
 _WHAT: dict[Phase, str] = {
     "Trust": "members and clients are to trust the next CA as well",
     "Reissue": "certificates are issued by the next CA",
@@ -32,62 +30,70 @@ LIMIT = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Enter:
-    """Records a phase; what it means for Secrets and members follows from that."""
+class Advance:
+    """Records a step; what it means for Secrets and members follows from that.
 
-    phase: Phase
+    It goes by the status as it is then: whoever acted before may have recorded another CA.
+    """
+
+    step: Step
 
     async def run(self, context: Context) -> None:
         """Makes this change. Raises `EtcdError` or `KubeError`."""
         status, p = context.obj.status, context.p
-        now, before = p.now.replace(microsecond=0), status.ca_rotation
-        if self.phase == "Trust" or before is None:
-            status.ca_rotation = EtcdCARotation(
-                request=requested(context.obj),
-                phase="Trust",
-                since=now,
-                previous=status.ca_fingerprint,
-                clients=before.clients if before is not None else "",
-            )
-        else:
-            before.phase, before.since = self.phase, now
-        if self.phase == "Drop" and before is not None:
-            status.ca_fingerprint = before.next
-        p.event(reasons.CA_ROTATION, f"phase {self.phase}: {_WHAT[self.phase]}")
+        begins = self.step == Enter("Trust")
+        request = requested(context.obj) if begins else None
+        after = self.step.of(trust.recorded(status))
+        trust.record(status, after, p.now, request=request)
+        if isinstance(self.step, Enter):
+            phase = self.step.phase
+            p.event(reasons.CA_ROTATION, f"phase {phase}: {_WHAT[phase]}")
         await p.latch()
 
 
 @dataclass(frozen=True, slots=True)
-class Announce:
-    """Tells everybody that the Secrets have changed: who reads them only once is to restart."""
+class _Seen:
+    """What is known of members and API servers; see `kok.pki.rotation.Facts`."""
 
-    clients: str
+    s: Assessment
 
-    async def run(self, context: Context) -> None:
-        """Makes this change. Raises `EtcdError` or `KubeError`."""
-        if context.obj.status.ca_rotation is not None:
-            context.obj.status.ca_rotation.clients = self.clients
-            await context.p.latch()
+    @property
+    def wanted(self) -> bool:
+        """By an annotation."""
+        return bool(requested(self.s.obj))
+
+    @property
+    def in_place(self) -> bool:
+        """In the Secrets of CAs and certificates."""
+        return rotation.is_in_place(self.s.obj, self.s.observed, self.s.now)
+
+    @property
+    def settled(self) -> bool:
+        """The members."""
+        return _unsettled(self.s) is None
+
+    @property
+    def confirmed(self) -> bool:
+        """The API servers."""
+        return awaited(self.s.obj) is None
 
 
 def plan(s: Assessment) -> Action | None:
     """The next step of a rotation; None where there is none, or where it waits."""
-    known = s.obj.status.ca_rotation
-    if not _is_announced(s):
-        if known is None or not rotation.is_in_place(s.obj, s.observed, s.now):
-            return None
-        return _act(
-            f"{_heading(known)}: all certificates are in place", Announce(trust.token(known))
-        )
-    under_way = trust.under_way(s.obj.status)
-    if under_way is None:
-        if not requested(s.obj) or _unsettled(s):
-            return None
-        return _act("the CA is to be rotated", Enter("Trust"))
-    if _unsettled(s) or awaited(s.obj) or not rotation.is_in_place(s.obj, s.observed, s.now):
+    known = trust.recorded(s.obj.status)
+    step = next_step(known, _Seen(s))
+    if step is None:
         return None
-    following = _AFTER[under_way.phase]
-    return _act(f"the CA is rotated: {_WHAT[following]}", Enter(following))
+    text = _told(known, step)
+    return Action(reasons.CA_ROTATING, text, None, call=Advance(step), after=AT_ONCE)
+
+
+def _told(known: Rotation, step: Step) -> str:
+    if isinstance(step, Announce):
+        return f"{_heading(known.phase)}: all certificates are in place"
+    if step.phase == "Trust":
+        return "the CA is to be rotated"
+    return f"the CA is rotated: {_WHAT[step.phase]}"
 
 
 def verdict(s: Assessment) -> Verdict | None:
@@ -96,9 +102,9 @@ def verdict(s: Assessment) -> Verdict | None:
     waiting = f"; {naming.ANNOTATION_ROTATE_CA}={request} is taken up after it" if request else ""
     if under_way is not None:
         what = _unsettled(s) or awaited(s.obj) or "goes on"
-        if not _is_announced(s):
+        if not trust.recorded(s.obj.status).is_announced:
             what = "certificates are being made"
-        text = f"{_heading(under_way)}: {what}{waiting}"
+        text = f"{_heading(under_way.phase)}: {what}{waiting}"
         return Verdict(False, reasons.CA_ROTATING, text)
     if request:
         what = _unsettled(s) or "begins"
@@ -133,11 +139,6 @@ def awaited(obj: EtcdCluster) -> str | None:
     )
 
 
-def _is_announced(s: Assessment) -> bool:
-    known = s.obj.status.ca_rotation
-    return known is None or (known.next is not None and known.clients == trust.token(known))
-
-
 def _unsettled(s: Assessment) -> str | None:
     """Why the members are not ready for another phase."""
     status = s.obj.status
@@ -154,9 +155,5 @@ def _unsettled(s: Assessment) -> str | None:
     return f"waits for {stale} to be restarted" if stale else None
 
 
-def _heading(known: EtcdCARotation) -> str:
-    return f"the CA is rotated, phase {known.phase}"
-
-
-def _act(text: str, call: Enter | Announce) -> Action:
-    return Action(reasons.CA_ROTATING, text, None, call=call, after=AT_ONCE)
+def _heading(phase: Phase | None) -> str:
+    return f"the CA is rotated, phase {phase}"

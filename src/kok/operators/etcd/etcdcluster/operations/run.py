@@ -8,25 +8,24 @@ what became of it.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from kok.api.etcd.etcdcluster import EtcdCluster, EtcdMember, EtcdOperation, EtcdReplacement
 from kok.etcdclient.model import EtcdError, Trouble
+from kok.kube.events import Event
 from kok.operators.etcd import naming
 from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observed.answers import connect
 from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import ORDER, Action, recover, roll
-from kok.operators.etcd.etcdcluster.operations.action import LOOK_SOON, REASONS, Context
+from kok.operators.etcd.etcdcluster.operations.action import REASONS, Context
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
 from kok.runtime.operations.action import first, patient, transition
 
-LATER = 2.0
-"""Seconds until a call that failed is thought over again."""
-PAUSES = ((timedelta(minutes=15), 5.0), (timedelta(minutes=3), 1.0))
-"""Least seconds between two looks at an operation that has been under way for so long."""
 REMEMBERED = 5
 _PASSING = {Trouble.UNHEALTHY, Trouble.NOT_IN_SYNC, Trouble.NOT_LEADER, Trouble.NO_QUORUM}
 """Troubles that pass by themselves within seconds; etcd wants members to be connected for 5 s."""
@@ -47,17 +46,28 @@ def next_action(s: Assessment) -> Action | None:
     return found
 
 
-def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> bool:
-    """Puts into the status what the action needs there; whether that must be written first."""
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What it means for a pass that something was put into the status that is done from now on."""
+
+    latched: bool = False
+    """Whether it must be written before anything is done."""
+    anew: bool = False
+    """Whether no more is done in this pass: by what was recorded, all is to be seen anew."""
+    events: Sequence[Event] = ()
+    """What people are told of it."""
+
+
+def record(obj: EtcdCluster, action: Action | None, now: datetime) -> Begun:
+    """Puts into the status of `obj` what the action needs there. Pure."""
     status, before = obj.status, obj.status.operation
     operation = action.operation if action is not None else None
     status.operation = operation
-    for told in transition(before, operation):
-        p.event(*told)
     _remember(obj, before, operation)
-    recover.use_consent(obj, before, operation, p.now)
+    recover.use_consent(obj, before, operation, now)
+    events = [Event(*told) for told in transition(before, operation)]
     if action is None:
-        return False
+        return Begun(events=events)
     known = {member.name: member for member in status.members}
     for name, state in action.states.items():
         if name not in known:
@@ -66,7 +76,7 @@ def record(p: Pass[EtcdCluster], obj: EtcdCluster, action: Action | None) -> boo
             status.next_member = max(status.next_member, (number or 0) + 1)
         else:
             known[name].state = state
-    return before != operation or bool(action.states)
+    return Begun(before != operation or bool(action.states), events=events)
 
 
 async def carry_out(
@@ -76,8 +86,9 @@ async def carry_out(
 
     That etcd refused it goes into `outcome`.
     """
+    tuning = observed.tuning
     if action.call is None:
-        return patient(action.operation, action.after, p.now, PAUSES)
+        return patient(action.operation, action.after, p.now, tuning.look_at_long)
     try:
         async with connect(obj, observed) as client:
             await action.call.run(Context(p, obj, observed, client))
@@ -86,7 +97,8 @@ async def carry_out(
         log = p.log.debug if passing else p.log.info
         log("etcd refused", call=type(action.call).__name__, why=error.message)
         outcome.refused = _refused(action, error)
-        return patient(action.operation, LOOK_SOON if passing else LATER, p.now, PAUSES)
+        after = tuning.look_soon if passing else tuning.call_again_after
+        return patient(action.operation, after, p.now, tuning.look_at_long)
     return action.after
 
 

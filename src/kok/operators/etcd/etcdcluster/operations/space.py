@@ -31,8 +31,6 @@ ROOM = 0.9
 CAP = 3
 """So many times in `MEMORY` it is done by itself: whoever fills it again and again must be told."""
 MEMORY = timedelta(hours=24)
-IN_VAIN = timedelta(minutes=10)
-"""How long after an attempt that made no room the next one waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +138,7 @@ def may_begin(s: Assessment) -> bool:
         return False
     status = s.obj.status
     tried = [at for at in status.freed_at if is_recent(at, s.now, MEMORY)]
-    in_vain = is_recent(status.no_room_at, s.now, IN_VAIN)
+    in_vain = is_recent(status.no_room_at, s.now, s.observed.tuning.free_again_after)
     return len(tried) < CAP and not in_vain
 
 
@@ -170,10 +168,6 @@ def raised(s: Assessment, name: str) -> tuple[Alarm, ...]:
 
 def _said(s: Assessment) -> list[MemberStatus]:
     return [said for m in s.obj.status.members if (said := s.said(m.name)) is not None]
-
-
-PAUSE = timedelta(hours=1)
-"""How long a member is left alone after it was defragmented, whatever came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +235,7 @@ def _pays(s: Assessment, member: EtcdMember, share: float) -> bool:
         or said.in_use >= share * said.db_size
     ):
         return False
-    return not is_recent(member.defragmented_at, s.now, PAUSE)
+    return not is_recent(member.defragmented_at, s.now, s.observed.tuning.defragment_again_after)
 
 
 def is_open(window: str, now: datetime) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
-from kok.kube.objects.ownership import held
+from kok.kube.objects.ownership import owned_by_label
 from kok.operators.etcd import naming
 
 
@@ -44,7 +44,7 @@ def volume(
         else None,
         naming.ANNOTATION_FENCED: "true" if facts.fenced else None,
     }
-    return held(
+    return owned_by_label(
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",

@@ -17,8 +17,8 @@ from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
 from kok.api.fields import span
-from kok.backup import newest as choice
-from kok.backup.newest import Told
+from kok.backup import newest_backup as choice
+from kok.backup.newest_backup import Candidate
 from kok.kube.errors import AlreadyExists
 from kok.kube.objects.ownership import owned
 from kok.operators.etcd import naming, reasons
@@ -174,7 +174,7 @@ def newest(
     """
     id_ = obj.status.cluster_id
     mine = [b for b in good(backups) if is_proven(b) and b.status.cluster_id == id_]
-    told = [Told(f"EtcdBackup {b.name}", taken(b), b.status.revision, id_) for b in mine]
+    told = [Candidate(f"EtcdBackup {b.name}", taken(b), b.status.revision, id_) for b in mine]
     found = choice.newest(told, now)
     if found is None:
         return None, None

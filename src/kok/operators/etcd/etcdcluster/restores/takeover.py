@@ -52,6 +52,7 @@ from kok.operators.etcd.etcdcluster.conditions.outcome import Outcome
 from kok.operators.etcd.etcdcluster.members import names, roles, templates
 from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import recover
+from kok.operators.etcd.etcdcluster.operations.action import AT_ONCE
 from kok.operators.etcd.etcdcluster.restores import seeding
 from kok.operators.etcd.jobs import work
 from kok.operators.etcd.jobs.outcome import Failed, Running
@@ -66,9 +67,6 @@ NO_ETCD = 2**60
 one member tells decides for good how much room is left to the others."""
 """Revisions are raised by so many beyond the highest that is known to have been seen."""
 ATTEMPTS = 3
-AT_ONCE = 0.05
-LOOK_SOON = 1.0
-LOOK = 10.0
 
 
 async def read(kube: Kube, obj: EtcdCluster) -> list[EtcdRestore]:
@@ -190,7 +188,7 @@ async def _begin(
     asked = any(r.name == origin(obj) for r in restores)
     if new and obj.spec.restore_from is not None and not asked:
         await _ask(p, obj)
-        return LOOK
+        return observed.tuning.look_seeding
     if found is None or found.status.source is None or (new and obj.spec.restore_from is None):
         return None
     # The version may have been raised since it was proven.
@@ -247,7 +245,7 @@ async def _stop(
     ]
     if sets or pods:
         await seeding.delete(p, sets)
-        return LOOK_SOON
+        return observed.tuning.look_stopping
     _choose(obj, restore, await names.fresh(p.kube, obj, observed))
     await p.latch()
     return AT_ONCE
@@ -278,7 +276,7 @@ async def _seed(
     if isinstance(found, Running):
         text = f"the volume of {restore.member} is being filled: Job {found.message}"
         outcome.verdicts[reasons.READY] = Verdict(False, found.reason or reasons.RESTORING, text)
-        return LOOK
+        return observed.tuning.look_seeding
     if not isinstance(found, Failed):
         return await _swap(p, obj, restore)
     text = f"{found.reason}: {found.message}"
@@ -290,7 +288,7 @@ async def _seed(
     await seeding.discard(p, obj, observed, restore)
     _choose(obj, restore, following)
     await p.latch()
-    return LOOK_SOON
+    return observed.tuning.look_stopping
 
 
 async def _elsewhere(
@@ -304,7 +302,7 @@ async def _elsewhere(
     _choose(obj, restore, following)
     restore.attempts -= 1
     await p.latch()
-    return LOOK_SOON
+    return observed.tuning.look_stopping
 
 
 async def _swap(p: Pass[EtcdCluster], obj: EtcdCluster, restore: EtcdRestoreProgress) -> float:

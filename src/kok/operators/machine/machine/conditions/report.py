@@ -6,14 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kok.api.machine.machine import MachineStatus
-from kok.operators.machine.machine.conditions.verdicts import (
-    JOINED,
-    REACHABLE,
-    READY,
-    judge,
-    phase,
-    reachable,
-)
+from kok.operators.machine.machine.conditions.types import JOINED, REACHABLE, READY
+from kok.operators.machine.machine.conditions.verdicts import judge, phase, reachable
 from kok.operators.machine.machine.decide import Decision
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.remote import host_paths

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from kok.api import names
 from kok.api.machine.machine import MachineStatus
 from kok.kube.errors import KubeError
 from kok.operators.machine import reasons
+from kok.operators.machine.machine.conditions.node import (
+    failing,
+    node_ready,
+    unheard,
+    waiting_for_cluster,
+)
+from kok.operators.machine.machine.conditions.types import (
+    CHAIN,
+    COMPONENTS,
+    JOINED,
+    NODE_READY,
+    PREFLIGHT,
+    REACHABLE,
+    READY,
+    UP_TO_DATE,
+)
 from kok.operators.machine.machine.decide import EVER_READY, Decision
 from kok.operators.machine.machine.view import MachineView
-from kok.operators.machine.node import nodes
-from kok.operators.machine.node.nodes import NodeView
-from kok.operators.machine.remote import host_paths, preflight
+from kok.operators.machine.remote import preflight
 from kok.operators.machine.remote.commands import EndpointUnreachable, RemovalFailed
 from kok.operators.machine.remote.ssh import (
     HostFloods,
@@ -27,14 +40,6 @@ from kok.operators.machine.remote.ssh import (
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reasons import ANSWER_TOO_LARGE
 
-REACHABLE, PREFLIGHT, COMPONENTS = "Reachable", "PreflightPassed", "ComponentsReady"
-JOINED, NODE_READY, UP_TO_DATE, READY = "Joined", "NodeReady", "UpToDate", "Ready"
-MARKED = "NodeMarked"
-"""Whether the Node has the labels and taints of the spec. Absent unless they are refused."""
-CERTIFIED = "CertificatesApproved"
-"""Whether what the kubelet last asked for was granted. Absent until it asks."""
-CHAIN = (REACHABLE, PREFLIGHT, COMPONENTS, JOINED, NODE_READY)
-"""In this order one thing leads to the next."""
 _NO_WAY = (HostUnreachable, HostSilent, HostFloods, HostKeyChanged, LoginRefused, SudoRefused)
 FATAL = frozenset(
     {
@@ -76,16 +81,11 @@ def judge(
         PREFLIGHT: _preflight(view, decision),
         COMPONENTS: _installed(status, view, decision),
         JOINED: joined(view, decision),
-        NODE_READY: _node_ready(view, decision, of_node),
+        NODE_READY: node_ready(view, decision, of_node),
     }
     found[UP_TO_DATE] = _up_to_date(status, view, decision, found)
     found[READY] = _ready(decision, found)
     return found
-
-
-def _refused(decision: Decision, among: Iterable[str]) -> Verdict | None:
-    refusal = decision.step.refusal
-    return refusal if refusal is not None and refusal.reason in among else None
 
 
 def reachable(view: MachineView) -> Verdict:
@@ -110,7 +110,7 @@ def reachable(view: MachineView) -> Verdict:
 
 
 def _preflight(view: MachineView, decision: Decision) -> Verdict:
-    refused = _refused(decision, OF_HOST)
+    refused = decision.refused(OF_HOST)
     if refused is not None:
         return refused
     if view.memory.survey is None or not decision.seen:
@@ -125,7 +125,7 @@ def _preflight(view: MachineView, decision: Decision) -> Verdict:
 
 
 def _installed(status: MachineStatus, view: MachineView, decision: Decision) -> Verdict:
-    refused = _refused(decision, OF_COMPONENTS) or _of_another(view, decision)
+    refused = decision.refused(OF_COMPONENTS) or _of_another(view, decision)
     if refused is not None:
         return refused
     if not decision.seen:
@@ -189,7 +189,7 @@ def joined(view: MachineView, decision: Decision) -> Verdict:
         return waiting
     if isinstance(error, EndpointUnreachable | ScriptFailed):
         return Verdict(False, error.reason, error.message)
-    if (told := _failing(view)) and view.memory.joined is not None:
+    if (told := failing(view)) and view.memory.joined is not None:
         return Verdict(False, reasons.SERVICE_FAILING, told)
     text = decision.joining or "waiting for the host"
     if isinstance(error, KubeError):
@@ -199,127 +199,6 @@ def joined(view: MachineView, decision: Decision) -> Verdict:
     return Verdict(False, reasons.JOINING, text)
 
 
-def _failing(view: MachineView) -> str:
-    """What of the host's services does not stay up, and its last words; nothing if all do."""
-    identity = view.memory.identity
-    if identity is None or not identity.failing or view.memory.error is not None:
-        return ""
-    what = f"service {identity.failing} on the host ends again and again"
-    if identity.words:
-        return f"{what}; it said: {identity.words}"
-    return f"{what}; `journalctl -u {identity.failing}` there tells more"
-
-
-def waiting_for_cluster(view: MachineView) -> Verdict | None:
-    """Why the Cluster cannot take nodes, or None if it can."""
-    objects, name = view.objects, view.machine.spec.cluster
-    where = f"Cluster {view.machine.namespace}/{name}"
-    if objects.cluster is None:
-        text = f"{where} does not exist; create it, or delete this Machine"
-        return Verdict(False, reasons.CLUSTER_MISSING, text)
-    if objects.cluster.deleting:
-        return Verdict(False, reasons.CLUSTER_DELETING, f"{where} is being deleted")
-    if not objects.takes_nodes:
-        why = f": {objects.untrusted}" if objects.untrusted else ""
-        text = f"{where} cannot take nodes yet{why}"
-        return Verdict(False, reasons.WAITING_FOR_CLUSTER, text)
-    return None
-
-
-def _node_ready(
-    view: MachineView, decision: Decision, of_node: Mapping[str, Verdict | None]
-) -> Verdict:
-    """Whether the Node is what the spec asks for."""
-    unknown = _refused(decision, (reasons.NODE_NAME_TAKEN,)) or _unheard(view)
-    if unknown is not None:
-        return unknown
-    node = view.objects.node
-    if not view.objects.nodes_known:
-        return _before_nodes_are_known(view)
-    if node is None:
-        text = (
-            f"there is no Node {view.machine.spec.node} in Cluster {view.machine.spec.cluster} yet"
-        )
-        if told := _failing(view):
-            return Verdict(False, reasons.SERVICE_FAILING, f"{text}: {told}")
-        return Verdict(False, reasons.NODE_MISSING, text)
-    return _node(view, node, _marks_refused(view, of_node))
-
-
-def _unheard(view: MachineView) -> Verdict | None:
-    """Why the business cluster says nothing of its nodes, or None if it does."""
-    tenant, cluster = view.objects.tenant, view.machine.spec.cluster
-    if tenant is None:
-        return None
-    if tenant.answers is False:
-        text = f"the API of Cluster {cluster} does not answer, so the Node is not known"
-        return Verdict(None, reasons.CLUSTER_UNREACHABLE, text)
-    if tenant.refused:
-        text = (
-            f"the API of Cluster {cluster} refuses {names.operator_user('machine')}; its rights come "
-            f"back with ClusterRoleBinding {names.operator_group('machine')}, which the cluster "
-            "operator keeps"
-        )
-        return Verdict(None, reasons.CLUSTER_REFUSES, text)
-    if tenant.excess is not None:
-        text = f"the Nodes of Cluster {cluster} are not known: {tenant.excess}"
-        return Verdict(None, ANSWER_TOO_LARGE, text)
-    return None
-
-
-def _before_nodes_are_known(view: MachineView) -> Verdict:
-    """What was known before the operator was restarted holds until it knows better."""
-    waiting = waiting_for_cluster(view)
-    before = view.status.condition(NODE_READY)
-    if waiting is not None:
-        return Verdict(None, waiting.reason, waiting.message)
-    if before is not None:
-        known = {"True": True, "False": False}.get(before.status)
-        return Verdict(known, before.reason, before.message)
-    return Verdict(None, reasons.WAITING_FOR_CLUSTER, "the nodes are being listed")
-
-
-def _marks_refused(view: MachineView, of_node: Mapping[str, Verdict | None]) -> str:
-    """Why the Node cannot have its labels and taints, if that is so."""
-    if MARKED in of_node:
-        said = of_node[MARKED]
-        return said.message if said is not None else ""
-    before = view.status.condition(MARKED)
-    return before.message if before is not None else ""
-
-
-def _node(view: MachineView, node: NodeView, refused: str) -> Verdict:
-    if not node.whole:
-        text = (
-            f"Node {node.name} of Cluster {view.machine.spec.cluster}, or all its Nodes together, "
-            "have more labels, taints and words than are kept"
-        )
-        return Verdict(None, ANSWER_TOO_LARGE, text)
-    if not node.ready:
-        text = node.message or "the kubelet has said nothing yet"
-        if told := _failing(view):
-            return Verdict(node.ready, reasons.SERVICE_FAILING, f"Node {node.name}: {text}; {told}")
-        # Not heard of is not the same as bad: what runs there may run on.
-        return Verdict(node.ready, reasons.NODE_NOT_READY, f"Node {node.name}: {text}")
-    machine, marks = view.machine, view.status.node_marks
-    wanted = next(
-        (c.version for c in machine.spec.components if c.name == host_paths.KUBELET), None
-    )
-    if wanted is not None and node.kubelet != wanted:
-        text = f"its kubelet is {node.kubelet or 'unknown'}, wanted is {wanted}"
-        return Verdict(False, reasons.NODE_OUTDATED, f"Node {node.name} is Ready but {text}")
-    if nodes.patch(node, machine.spec.labels, machine.spec.taints, marks) is not None:
-        # They decide what may run there, so that a new Node counts only once it has them. One that
-        # serves goes on serving while they change.
-        before = view.status.condition(NODE_READY)
-        serves = before is not None and before.status == "True"
-        text = f"Node {node.name} is Ready but its labels and taints are not set yet"
-        if refused:
-            text = f"Node {node.name} is Ready, but {refused}"
-        return Verdict(serves, reasons.NODE_OUTDATED, text)
-    return Verdict(True, reasons.NODE_READY, f"Node {node.name} is Ready")
-
-
 def _up_to_date(
     status: MachineStatus, view: MachineView, decision: Decision, found: Mapping[str, Verdict]
 ) -> Verdict:
@@ -327,7 +206,7 @@ def _up_to_date(
     components, node = found[COMPONENTS], found[NODE_READY]
     if components.holds is not True:
         return Verdict(components.holds, components.reason, components.message)
-    if told := _failing(view):
+    if told := failing(view):
         # Its Node stays Ready for most of a minute.
         return Verdict(False, reasons.SERVICE_FAILING, told)
     if node.reason == reasons.NODE_OUTDATED:
@@ -343,7 +222,7 @@ def _unproven(status: MachineStatus, view: MachineView, node: Verdict) -> Verdic
     """Why a kubelet that was changed is not known to work, or None."""
     if status.kubelet_change is None:
         return None
-    silent = _unheard(view)
+    silent = unheard(view)
     if silent is None and view.objects.node is not None:
         text = "the kubelet was changed and has not posted its status since"
         return Verdict(False, reasons.UPDATING, text)
@@ -371,7 +250,7 @@ def _joins(view: MachineView, decision: Decision, joined: Verdict) -> Verdict | 
 
 
 def _ready(decision: Decision, found: Mapping[str, Verdict]) -> Verdict:
-    fatal = _refused(decision, FATAL)
+    fatal = decision.refused(FATAL)
     if fatal is None and found[REACHABLE].reason in FATAL:
         fatal = found[REACHABLE]
     if fatal is not None:

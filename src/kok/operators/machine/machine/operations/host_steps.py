@@ -19,7 +19,7 @@ from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine import kubelet_change
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.node import bootstrap_tokens
-from kok.operators.machine.node.tenants import Tenant
+from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.operators.machine.remote import host_identity, host_paths
 from kok.operators.machine.remote.hosts import HostClient
 from kok.operators.machine.remote.jobs import JobPlan, JobResult
@@ -39,9 +39,12 @@ class StepContext:
     p: Pass[Machine]
     view: MachineView
     session: Session
-    connections: Connections
+    ssh: Connections
+    """Connections to hosts."""
     client: HostClient | None
     """The way to the host; None if there is none, and then nothing is done there."""
+    connection: ClusterConnection | None
+    """To the business cluster, as it is by now; the view has how it was."""
 
 
 class HostStep:
@@ -91,7 +94,7 @@ class ScanHostKey(HostStep):
         spec, memory = context.p.obj.spec, context.session.memory
 
         async def scan() -> None:
-            memory.shown_key = await context.connections.scan(spec.address, spec.port)
+            memory.shown_key = await context.ssh.scan(spec.address, spec.port)
 
         context.session.start("scan", scan(), context.p.wake)
 
@@ -160,7 +163,8 @@ class Install(HostStep):
         if self._kubelet_jobs:
             kubelet_change.mark(context.p.status, context.session.memory, context.view.monotonic)
         work = partial(self._jobs, context.client, context.view.owner_mark)
-        noting = kubelet_change.noting(context.p, context.view, context.session.memory, work)
+        kube = context.connection.kube if context.connection is not None else None
+        noting = kubelet_change.noting(context.p, kube, context.session.memory, work)
         context.session.start("install", noting, context.p.wake)
 
     @property
@@ -227,30 +231,25 @@ class JoinCluster(HostStep):
 
     async def run(self, context: StepContext) -> None:
         """Begins it."""
-        p, objects = context.p, context.view.objects
+        p, endpoint, connection = context.p, context.view.objects.endpoint, context.connection
         if context.client is None:
             return
-        if objects.endpoint is None or objects.tenant is None:
+        if endpoint is None or connection is None:
             raise AssertionError("nobody joins a cluster that cannot take nodes")
         kubelet_change.mark(p.status, context.session.memory, context.view.monotonic)
-        if self.todo.token:
-            follow_token(p, objects.tenant)
-        work = partial(
-            self._join,
-            p.obj,
-            context.client,
-            objects.tenant,
-            p.status.token_id,
-            objects.endpoint,
-        )
-        noting = kubelet_change.noting(p, context.view, context.session.memory, work)
+        token = p.status.token_id
+        if self.todo.token and token is not None:
+            # The Machine as it was read does not have it yet.
+            connection.on_asker(by_token(token), p.obj.metadata.uid, p.wake)
+        work = partial(self._join, p.obj, context.client, connection, token, endpoint)
+        noting = kubelet_change.noting(p, connection.kube, context.session.memory, work)
         context.session.start("join", noting, p.wake)
 
     async def _join(
         self,
         machine: Machine,
         client: HostClient,
-        tenant: Tenant,
+        connection: ClusterConnection,
         token: str | None,
         endpoint: ClusterEndpoint,
     ) -> None:
@@ -258,7 +257,9 @@ class JoinCluster(HostStep):
         joining = Joining(machine.metadata.uid, self.todo, endpoint, taints)
         if self.todo.token and token is not None:
             name = f"{machine.namespace}/{machine.name}"
-            text = await bootstrap_tokens.ensure(tenant.kube, token, name, endpoint, client.clock)
+            text = await bootstrap_tokens.ensure(
+                connection.kube, token, name, endpoint, client.clock
+            )
             joining = replace(joining, bootstrap=text)
         await client.join(joining)
 
@@ -271,8 +272,7 @@ class TakeTokenBack(HostStep):
         """Begins it."""
         if context.client is None:
             return
-        tenant = context.view.objects.tenant
-        kube = tenant.kube if tenant is not None else None
+        kube = context.connection.kube if context.connection is not None else None
         work = self._finish(context.client, context.p.status.token_id, kube)
         context.session.start("finish", work, context.p.wake)
 
@@ -283,8 +283,3 @@ class TakeTokenBack(HostStep):
                 kinds.SECRET, bootstrap_tokens.secret_name(token), bootstrap_tokens.NAMESPACE
             )
             client.memory.token_gone = token
-
-
-def follow_token(p: Pass[Machine], tenant: Tenant) -> None:
-    """Who asks for a certificate with the Machine's token wakes it."""
-    tenant.on_asker(by_token(p.status.token_id), p.obj.metadata.uid, p.wake)

@@ -113,10 +113,12 @@ def clean_deadline(view: RemovalView) -> datetime:
 def api_text(view: RemovalView) -> str | None:
     """What is waited for, if the API may be back soon: one that is away for a moment, as when it is
     rolled, must not cost the drain."""
-    machine, tenant = view.machine.machine, view.machine.objects.tenant
+    machine, connection = view.machine.machine, view.machine.objects.connection
     patience, now = UNSEEN_FOR.total_seconds(), view.machine.now
     # An operator that was just started needs a moment, however old the deletion is.
-    young = tenant is not None and (tenant.age < patience or 0 < tenant.silence < patience)
+    young = connection is not None and (
+        connection.age < patience or 0 < connection.silence < patience
+    )
     in_time = now < view.began + span(machine.spec.drain_timeout) + UNSEEN_FOR
     if (young and in_time) or now < view.began + UNSEEN_FOR:
         return f"waiting for the API of Cluster {machine.spec.cluster}"

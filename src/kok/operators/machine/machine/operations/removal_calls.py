@@ -16,8 +16,8 @@ from kok.kube.errors import Conflict, KubeError, NotFound
 from kok.operators.machine import reasons
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.machine.view import ObservedObjects
+from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.operators.machine.node.drain import Drain, DrainTimings
-from kok.operators.machine.node.tenants import Tenant
 from kok.operators.machine.remote.hosts import HostClient
 from kok.operators.machine.remote.session import HostMemory, Session
 from kok.operators.machine.remote.survey import Owner
@@ -37,6 +37,8 @@ class RemovalContext:
     objects: ObservedObjects
     session: Session
     client: HostClient | None
+    connection: ClusterConnection | None
+    """To the business cluster, as it is by now; `objects` has how it was."""
     abandoned: Abandoned
     timings: DrainTimings
 
@@ -60,9 +62,9 @@ class DrainNode:
     async def run(self, context: RemovalContext) -> None:
         """Begins it."""
         p, memory = context.p, context.memory
-        tenant, node = context.objects.tenant, context.objects.node
+        connection, node = context.connection, context.objects.node
         memory.drain_seen = memory.drain_seen or p.now
-        if not self.start or tenant is None or node is None:
+        if not self.start or connection is None or node is None:
             return
 
         def told(text: str) -> None:
@@ -71,10 +73,10 @@ class DrainNode:
                 p.wake()
 
         drain = Drain(
-            kube=tenant.kube,
+            kube=connection.kube,
             clock=p.clock,
             node=node.name,
-            alive=_alive(tenant, node.name),
+            alive=_alive(connection, node.name),
             deadline=self.deadline,
             told=told,
             timings=context.timings,
@@ -82,9 +84,9 @@ class DrainNode:
         context.session.start("drain", _drained(drain, memory, node.uid), p.wake)
 
 
-def _alive(tenant: Tenant, name: str) -> Callable[[], bool]:
+def _alive(connection: ClusterConnection, name: str) -> Callable[[], bool]:
     def alive() -> bool:
-        node = tenant.nodes.get(name)
+        node = connection.nodes.get(name)
         return node is not None and node.ready is True
 
     return alive
@@ -143,12 +145,12 @@ class LeaveCluster:
         name, cluster = p.obj.spec.node, p.obj.spec.cluster
         if objects.cluster_gone or not p.status.is_true("Joined"):
             return
-        tenant = objects.tenant
+        connection = context.connection
         why = "does not answer"
         try:
-            if tenant is not None and objects.nodes_known:
+            if connection is not None and objects.nodes_known:
                 if objects.node is not None:
-                    await tenant.kube.delete(kinds.NODE, name, uid=objects.node.uid)
+                    await connection.kube.delete(kinds.NODE, name, uid=objects.node.uid)
                 return
         except Conflict:
             return  # Another Node of that name, which is not this Machine's.
@@ -166,11 +168,11 @@ class LeaveCluster:
 
 
 async def _take_token_back(context: RemovalContext) -> None:
-    token, tenant = context.p.status.token_id, context.objects.tenant
-    if token is None or tenant is None or tenant.answers is False:
+    token, connection = context.p.status.token_id, context.connection
+    if token is None or connection is None or connection.answers is False:
         return  # It ends by itself within minutes.
     try:
-        await tenant.kube.delete(kinds.SECRET, f"bootstrap-token-{token}", "kube-system")
+        await connection.kube.delete(kinds.SECRET, f"bootstrap-token-{token}", "kube-system")
     except KubeError as error:
         context.p.log.info("token not deleted", error=error.message)
 

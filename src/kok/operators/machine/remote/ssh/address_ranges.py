@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kok.kube.objects.addresses import holding
+from kok.kube.objects.addresses import enclosing_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,12 @@ class Bounds:
 
     def takes(self, address: str) -> bool:
         """Whether a host may be at an address."""
-        if holding(address, self.closed) is not None:
+        if enclosing_range(address, self.closed) is not None:
             return False
-        return self.allowed is None or holding(address, self.allowed, dressed=False) is not None
+        return (
+            self.allowed is None
+            or enclosing_range(address, self.allowed, dressed=False) is not None
+        )
 
     def __str__(self) -> str:
         closed = f"forbidden are {', '.join(self.closed) or 'none'}"

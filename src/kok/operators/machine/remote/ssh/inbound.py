@@ -51,7 +51,10 @@ class Line:
     async def create_connection(
         self, session_factory: Callable[..., Any], remote_host: str, remote_port: int
     ) -> tuple[Any, Any]:
-        """See `asyncssh.SSHClientConnection.create_connection`."""
+        """Called by asyncssh in the place of a connection: its session, behind `_Sliced`.
+
+        Returns transport and session, on our own socket; raises what the event loop does.
+        """
         del remote_host, remote_port
         loop = asyncio.get_running_loop()
         transport, made = await loop.create_connection(
@@ -109,17 +112,17 @@ class _Sliced(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.BaseProtocol`."""
+        """Called once with the transport, which is handed on to asyncssh's session."""
         self._transport = cast("asyncio.Transport", transport)
         self.session.connection_made(transport)
 
     def get_buffer(self, sizehint: int) -> bytearray:
-        """See `asyncio.BufferedProtocol`."""
+        """The buffer for what comes next, of `SLICE` bytes whatever is hinted."""
         del sizehint
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """See `asyncio.BufferedProtocol`."""
+        """Called when so many bytes came: has them worked off, then rests or ends all."""
         transport, data = self._transport, bytes(self._buffer[:nbytes])
         if transport is None or transport.is_closing():
             return
@@ -135,10 +138,10 @@ class _Sliced(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def eof_received(self) -> None:
-        """See `asyncio.BufferedProtocol`."""
+        """Tells the session that the host sends nothing more."""
         self.session.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.BaseProtocol`."""
+        """Tells the session that the connection is over; nothing is read from then on."""
         self._transport = None
         self.session.connection_lost(exc)

@@ -219,7 +219,7 @@ class _Guard(asyncssh.SSHClient):
         """Called when the connection is over."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncssh.SSHClient`."""
+        """Called by asyncssh when the connection is over, whyever; tells `ended`."""
         del exc
         self.ended()
 

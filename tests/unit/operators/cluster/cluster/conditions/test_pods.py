@@ -18,10 +18,10 @@ from tests.unit.operators.cluster.judged import URL, healthy, verdict
 from kok.api.meta import Manifest
 from kok.operators.cluster.cluster.observe import is_late
 from kok.operators.cluster.naming import API_SERVER
-from kok.runtime.pods.messages import Word, last_words
+from kok.runtime.pods.messages import EventSummary, last_error_line
 
 ANSWER = "Readiness probe failed: HTTP probe failed with statuscode: 401"
-WORD = Word("Unhealthy", ANSWER, NOW, NOW)
+EVENT = EventSummary("Unhealthy", ANSWER, NOW, NOW)
 
 
 def a_pod(**status: Any) -> Manifest:
@@ -162,7 +162,10 @@ def a_pod(**status: Any) -> Manifest:
 )
 def test_pods_that_are_not_well_say_why(pod: Manifest, sentence: str) -> None:
     view = a_view(
-        an_etcd(), a_deployment(API_SERVER, ready=0), pods=(pod,), words={"shop-apiserver-1": WORD}
+        an_etcd(),
+        a_deployment(API_SERVER, ready=0),
+        pods=(pod,),
+        complaints={"shop-apiserver-1": EVENT},
     )
     assert verdict(healthy(view=view, reach=None, bootstrap=None)) == sentence
 
@@ -256,4 +259,4 @@ def test_kubelet_is_asked_only_about_pods_that_should_be_ready(pod: Manifest, la
     ],
 )
 def test_of_a_log_the_line_that_tells_most_is_shown(log: str, words: str) -> None:
-    assert last_words(log) == words
+    assert last_error_line(log) == words

@@ -257,14 +257,14 @@ def test_a_ca_of_etcd_is_confirmed_only_when_all_api_servers_have_it() -> None:
     etcd["metadata"]["annotations"] = {"kok.dev/ca-trusted": "Drop-0"}
     server = a_deployment(API_SERVER)
     server["spec"]["template"]["metadata"]["annotations"] = {"kok.dev/etcd-ca": "Trust-1"}
-    assert a_view(etcd, server).etcd_said("shop").clients == "Trust-1"
+    assert a_view(etcd, server).etcd_contract("shop").clients == "Trust-1"
     assert a_view(etcd, server).etcd_trusted("shop") == "Trust-1"
     for short in ({"total": 2}, {"ready": 0}, {"updated": 0}):
         waiting = a_deployment(API_SERVER, **short)
         waiting["spec"] = server["spec"]
         assert a_view(etcd, waiting).etcd_trusted("shop") == "Drop-0"
     assert a_view(an_etcd(), a_deployment(API_SERVER)).etcd_trusted("shop") is None
-    assert a_view(an_etcd()).etcd_said("shop").clients is None
+    assert a_view(an_etcd()).etcd_contract("shop").clients is None
 
 
 def test_a_restore_of_etcd_is_told_with_its_step() -> None:
@@ -275,8 +275,8 @@ def test_a_restore_of_etcd_is_told_with_its_step() -> None:
     found = conditions(a_cluster(), healthy(view=view, reach=None))["EtcdReady"]
     assert found.reason == "EtcdRestoring"
     assert "EtcdRestore back (Seeding)" in found.message
-    assert view.etcd_said("shop").restored == "uid-1"
-    assert a_view(an_etcd()).etcd_said("shop").restored is None
+    assert view.etcd_contract("shop").restored == "uid-1"
+    assert a_view(an_etcd()).etcd_contract("shop").restored is None
 
 
 def test_foreign_nodes_that_wait_are_named_with_the_command() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -29,17 +30,20 @@ from kok.operators.etcd.etcdcluster.members import roles, templates
 from kok.operators.etcd.etcdcluster.members.assessment import Assessment
 from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import rotate
-from kok.operators.etcd.etcdcluster.operations.rotate import Announce, Enter
+from kok.operators.etcd.etcdcluster.operations.rotate import Advance
 from kok.operators.etcd.naming import ANNOTATION_ROTATE_CA, next_ca_secret
 from kok.pki import CertificateAuthority, fingerprint, new_ca
+from kok.pki.rotation import Announce, Enter, Phase, Step, replaced_at_once
 
 NEXT = new_ca("shop-etcd-ca-2", NOW)
 NEXT_FINGERPRINT = fingerprint(NEXT.cert_pem)
 OWN, FOLLOWING = etcd_ca_secret("shop-etcd"), next_ca_secret("shop-etcd")
 ALL = ("shop-etcd-0", "shop-etcd-1", "shop-etcd-2")
+EARLIER: dict[Phase, Phase] = {"Reissue": "Trust", "Drop": "Reissue", "Done": "Reissue"}
+"""What the Secrets are known to be at when a phase begins."""
 
 
-def rotating(phase: str | None, clients: str | None = None, **more: Any) -> EtcdCluster:
+def rotating(phase: str | None, clients: Phase | None = None, **more: Any) -> EtcdCluster:
     """An EtcdCluster in a phase; `clients` names the phase that its Secrets are known to be at."""
     obj = formed(annotations={ANNOTATION_ROTATE_CA: "once", **more})
     if phase is not None:
@@ -53,7 +57,7 @@ def rotating(phase: str | None, clients: str | None = None, **more: Any) -> Etcd
             }
         )
         if clients is not None:
-            obj.status.ca_rotation.clients = trust.token(obj.status.ca_rotation, clients)
+            obj.status.ca_rotation.clients = trust.recorded(obj.status).token(clients)
     if phase in {"Drop", "Done"}:
         obj.status.ca_fingerprint = NEXT_FINGERPRINT
     return obj
@@ -85,10 +89,12 @@ def rolled(obj: EtcdCluster, world: Observed) -> Observed:
     return Observed({**world.children, **index(changed)}, world.answers, world.storage)
 
 
-def next_step(obj: EtcdCluster, world: Observed) -> Enter | Announce | None:
+def next_step(obj: EtcdCluster, world: Observed) -> Step | None:
     found = rotate.plan(Assessment.of(obj, world, NOW))
-    assert found is None or isinstance(found.call, Enter | Announce)
-    return None if found is None else found.call
+    if found is None:
+        return None
+    assert isinstance(found.call, Advance)
+    return found.call.step
 
 
 def told(obj: EtcdCluster, world: Observed) -> str:
@@ -115,10 +121,9 @@ def test_a_request_begins_a_rotation() -> None:
     [("Trust", CA, "Reissue"), ("Reissue", CA, "Drop"), ("Drop", NEXT, "Done")],
 )
 def test_a_phase_goes_from_secrets_to_members_to_the_next_one(
-    phase: str, own: CertificateAuthority, after: str
+    phase: Phase, own: CertificateAuthority, after: Phase
 ) -> None:
-    earlier = {"Trust": None, "Reissue": "Trust", "Drop": "Reissue"}[phase]
-    obj = rotating(phase, earlier)
+    obj = rotating(phase, EARLIER.get(phase))
     before = rolled(obj, a_world(obj))
     assert next_step(obj, before) is None, "Secrets are not there yet"
     world = with_secrets(obj, before, own)
@@ -128,10 +133,10 @@ def test_a_phase_goes_from_secrets_to_members_to_the_next_one(
 
     assert isinstance(step, Announce)
     assert obj.status.ca_rotation is not None
-    obj.status.ca_rotation.clients = step.clients
+    obj.status.ca_rotation.clients = step.token
     assert next_step(obj, world) is None, "members have yet to be restarted"
     assert f"phase {phase}" in told(obj, world)
-    assert next_step(obj, rolled(obj, world)) == Enter(after)  # type: ignore[arg-type]
+    assert next_step(obj, rolled(obj, world)) == Enter(after)
 
 
 def test_the_end_is_rest() -> None:
@@ -198,8 +203,8 @@ def test_a_quorum_is_needed_for_the_next_phase() -> None:
 
 
 @pytest.mark.parametrize("phase", ["Trust", "Reissue", "Drop", "Done"])
-def test_nobody_is_restarted_at_once_in_a_rotation(phase: str) -> None:
-    before = rotating(phase, {"Trust": None, "Reissue": "Trust"}.get(phase, "Reissue"))
+def test_nobody_is_restarted_at_once_in_a_rotation(phase: Phase) -> None:
+    before = rotating(phase, EARLIER.get(phase))
     world = rolled(before, a_world(before))
     obj = rotating(phase, phase)
     wanted = index([templates.wanted(obj, world, name) for name in ALL])
@@ -236,26 +241,49 @@ class _Pass:
         self.written += 1
 
 
-def run(obj: EtcdCluster, call: Enter | Announce) -> None:
+def run(obj: EtcdCluster, step: Step) -> EtcdCARotation:
     p = _Pass()
-    asyncio.run(call.run(type("C", (), {"obj": obj, "p": p})()))  # type: ignore[arg-type]
+    asyncio.run(Advance(step).run(type("C", (), {"obj": obj, "p": p})()))  # type: ignore[arg-type]
     assert p.written == 1
+    assert obj.status.ca_rotation is not None
+    return obj.status.ca_rotation
 
 
 def test_what_each_phase_records() -> None:
     obj = rotating(None)
-    run(obj, Enter("Trust"))
-    known = obj.status.ca_rotation
-    assert known is not None
+    known = run(obj, Enter("Trust"))
     assert (known.phase, known.request, known.previous) == ("Trust", "once", CA_FINGERPRINT)
+    assert known.next is None
     known.next = NEXT_FINGERPRINT
     run(obj, Announce("Trust-1"))
-    run(obj, Enter("Reissue"))
-    assert (known.phase, known.clients) == ("Reissue", "Trust-1")
+    known = run(obj, Enter("Reissue"))
+    assert (known.phase, known.clients, known.request) == ("Reissue", "Trust-1", "once")
     assert obj.status.ca_fingerprint == CA_FINGERPRINT
     run(obj, Enter("Drop"))
     assert obj.status.ca_fingerprint == NEXT_FINGERPRINT
-    run(obj, Enter("Done"))
+    known = run(obj, Enter("Done"))
+    assert (known.previous, known.next) == (CA_FINGERPRINT, NEXT_FINGERPRINT)
     assert trust.under_way(obj.status) is None
     assert rotate.requested(obj) == ""
     assert reasons.CA_ROTATING == "CARotating"
+
+
+def test_a_time_tells_when_the_phase_began_and_no_other_step_changes_it() -> None:
+    obj = rotating("Trust")
+    assert obj.status.ca_rotation is not None
+    begun = obj.status.ca_rotation.since = NOW - timedelta(minutes=5)
+    assert run(obj, Announce("Trust-1")).since == begun
+    assert run(obj, Enter("Reissue")).since == NOW
+
+
+def test_a_ca_that_was_trusted_at_once_ends_what_was_under_way() -> None:
+    obj = rotating("Reissue", "Trust")
+    earlier = trust.recorded(obj.status)
+
+    trust.record(obj.status, replaced_at_once(earlier, "sha256:other"), NOW, request="once")
+
+    known = obj.status.ca_rotation
+    assert known is not None
+    assert (known.phase, known.previous, known.next) == ("Done", None, "sha256:other")
+    assert (known.request, known.clients) == ("once", earlier.announced)
+    assert obj.status.ca_fingerprint == "sha256:other"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -28,7 +27,7 @@ from tests.unit.operators.etcd.builders import (
 )
 
 from kok.api.etcd.etcdcluster import EtcdCluster
-from kok.etcdclient.model import Alarm, EtcdError, Listed, Trouble
+from kok.etcdclient.model import Alarm, EtcdError, ListedMember, Trouble
 from kok.operators.etcd import reasons
 from kok.operators.etcd.etcdcluster.members import health, roles
 from kok.operators.etcd.etcdcluster.members.assessment import Assessment
@@ -38,14 +37,12 @@ from kok.operators.etcd.etcdcluster.operations import recover, run
 from kok.operators.etcd.etcdcluster.operations.recover import Tell
 from kok.operators.etcd.etcdcluster.restores import rescue
 from kok.operators.etcd.settings import Tuning
-from kok.runtime.controller.reconciler import Pass
 
 SILENT = fails(EtcdError(Trouble.SILENT, "does not answer in time"))
-QUIET = cast("Pass[EtcdCluster]", SimpleNamespace(event=lambda *_, **__: None, now=NOW))
 NUMBERS = (0, 1, 2, 3, 4)
 
 
-def listing(*numbers: int) -> tuple[Listed, ...]:
+def listing(*numbers: int) -> tuple[ListedMember, ...]:
     return tuple(one for one in listed(5) if one.id in {f"id-{n}" for n in numbers})
 
 
@@ -65,7 +62,7 @@ def after(obj: EtcdCluster, world: Observed, passes: int) -> EtcdCluster:
     """The object after some passes at a second's distance that all see the same."""
     for second in range(passes):
         s = Assessment.of(obj, world, NOW + timedelta(seconds=second))
-        run.record(QUIET, obj, run.next_action(s))
+        run.record(obj, run.next_action(s), s.now)
     return obj
 
 

@@ -25,16 +25,16 @@ from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.operators.etcd import naming, reasons
-from kok.operators.etcd.etcdcluster.act import adopt
 from kok.operators.etcd.etcdcluster.conditions import obstacles
+from kok.operators.etcd.etcdcluster.decide import adopt
 from kok.operators.etcd.etcdcluster.members import templates
 from kok.operators.etcd.etcdcluster.members.assessment import Assessment
-from kok.operators.etcd.etcdcluster.members.templates import STEADY
 from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.restores import rescue, takeover
+from kok.operators.etcd.settings import Tuning
 from kok.runtime.conditions import Verdict
 
-LONG = timedelta(hours=1)
+LONG, STEADY = timedelta(hours=1), Tuning().steady_after
 LOST = Verdict(False, reasons.QUORUM_LOST)
 TYPO = {"limits": {"memory": "16Mi"}}
 OOM = {"exitCode": 137, "reason": "OOMKilled"}
@@ -163,10 +163,7 @@ def test_volumes_that_were_adopted_are_not_given_up_for_settings_that_are_wrong(
     obj = steady()
     ids = {m.name: str(m.id) for m in obj.status.members}
 
-    class Quiet:
-        def event(self, *_: Any) -> None: ...
-
-    adopt(Quiet(), obj, obstacles.Adoption(CLUSTER_ID, ids))  # type: ignore[arg-type]
+    adopt(obj, obstacles.Adoption(CLUSTER_ID, ids))
 
     assert restored(obj, fallen(obj)) is None
 

@@ -19,6 +19,7 @@ from kok.operators.etcd.etcdcluster.metrics import show
 from kok.operators.etcd.etcdcluster.observed.model import Observed
 from kok.operators.etcd.etcdcluster.operations import hibernation
 from kok.operators.etcd.naming import ANNOTATION_SLEEP_WITHOUT_BACKUP
+from kok.operators.etcd.settings import Tuning
 
 BACKUP = {"schedule": "0 * * * *", "store": {"volume": {"claim": "backups", "path": ""}}}
 
@@ -86,7 +87,7 @@ def test_the_mind_may_be_changed_at_any_moment() -> None:
 
 def test_members_that_never_come_back_are_judged_as_ever_after_a_while() -> None:
     waking = sleeper("Waking", hibernate=False)
-    late = int(hibernation.WAKING_FOR.total_seconds())
+    late = int(Tuning().waking_for.total_seconds())
     assert following(waking, stopped(waking), late=late - 1) == "Waking"
     assert following(waking, stopped(waking), late=late) is None
 

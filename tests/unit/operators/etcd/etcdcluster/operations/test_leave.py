@@ -16,7 +16,7 @@ from tests.unit.operators.etcd.builders import (
     with_state,
 )
 
-from kok.etcdclient.model import Listed
+from kok.etcdclient.model import ListedMember
 from kok.operators.etcd import naming, reasons
 from kok.operators.etcd.etcdcluster.operations.action import MoveLeader, Remove
 
@@ -99,7 +99,7 @@ def test_a_learner_that_was_given_up_before_etcd_answered_is_removed() -> None:
 
 def test_a_member_that_somebody_else_added_is_left_alone_but_counts() -> None:
     obj = formed()
-    foreign = Listed("id-9", "mine", ("https://elsewhere:2380",), (), False)
+    foreign = ListedMember("id-9", "mine", ("https://elsewhere:2380",), (), False)
 
     assert decided(obj, seen(obj, (*listed(), foreign))) is None
     assert decided(wants(obj, 5), seen(obj, (*listed(), foreign))) is None

@@ -18,13 +18,13 @@ from kok.operators.etcd.etcdcluster.operations.action import MoveLeader, Remove
 from kok.operators.etcd.etcdcluster.operations.corrupt import Compare, is_wrong
 from kok.operators.etcd.etcdcluster.operations.space import (
     CAP,
-    PAUSE,
     Compact,
     Defragment,
     Disarm,
     NoRoom,
     is_open,
 )
+from kok.operators.etcd.settings import Tuning
 
 GB = 10**9
 QUOTA = 6_871_947_673
@@ -65,7 +65,7 @@ def test_a_member_is_not_defragmented_again_and_again() -> None:
     half = a_world(obj, answers(db_size=2 * GB, in_use=GB // 2))
 
     assert decided(obj, half) is None
-    assert decided(obj, half, seconds=PAUSE.total_seconds()) is not None
+    assert decided(obj, half, seconds=Tuning().defragment_again_after.total_seconds()) is not None
 
 
 def test_the_only_member_is_defragmented_in_a_window_only() -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import structlog
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.views import NODE, machine_view, observed
+from tests.unit.operators.machine.views import CONNECTED, NODE, machine_view, observed
 
 from kok.api.machine.machine import Machine
 from kok.kube.client import Kube
 from kok.operators.machine import reasons
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.machine.delete import Removal
+from kok.operators.machine.node.cluster_connections import ConnectionState
 from kok.operators.machine.remote.session import Session
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import FakeClock
@@ -32,18 +34,12 @@ JOINED = {
 }
 
 
-@dataclass
-class Tenant:
-    """A business cluster as far as a removal looks at it before it asks anything."""
-
-    known: bool = False
-    age: float = 3600.0
-    silence: float = 0.0
-    answers: bool | None = False
+SILENT = replace(CONNECTED, answers=False, nodes_known=False)
+"""A business cluster that does not answer."""
 
 
 def removal(
-    tenant: Tenant | None,
+    connection: ConnectionState | None,
     removed_for: float,
     *,
     kube: Kube | None = None,
@@ -51,9 +47,13 @@ def removal(
     abandoned: Abandoned | None = None,
     machine: Machine | None = None,
     client: Any = None,
+    business: Any = None,
     **changes: Any,
 ) -> tuple[Removal, Pass[Machine]]:
-    """The removal of a Machine that joined and whose host, by default, needs nothing any more."""
+    """The removal of a Machine that joined and whose host, by default, needs nothing any more.
+
+    `business` is the API of its business cluster, where that is asked for anything.
+    """
     began = (NOW - timedelta(seconds=removed_for)).isoformat()
     machine = machine or builders.machine(
         metadata={"deletionTimestamp": began},
@@ -69,10 +69,12 @@ def removal(
         log=structlog.stdlib.get_logger(),
         settings=Settings(),
     )
-    around = observed(**{"tenant": tenant, "node": NODE, **changes})
+    around = observed(**{"connection": connection, "node": NODE, **changes})
     given = machine_view(machine, memory=session.memory, objects=around)
     listed = abandoned or Abandoned()
-    return Removal(p, given, session, client, MachineSettings(), abandoned=listed), p
+    live: Any = SimpleNamespace(kube=business, answers=connection and connection.answers)
+    settings = MachineSettings()
+    return Removal(p, given, session, client, live, settings=settings, abandoned=listed), p
 
 
 def installed(cleaning_for: float | None, **meta: Any) -> Machine:

@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.machine.operations.removals import JOINED, Tenant, removal
+from tests.unit.operators.machine.machine.operations.removals import JOINED, SILENT, removal
+from tests.unit.operators.machine.views import CONNECTED
 
 from kok.kube.errors import Forbidden, KubeError
 from kok.operators.machine.machine.delete import Removal
 from kok.operators.machine.machine.operations.removal import drain_deadline
+from kok.operators.machine.node.cluster_connections import ConnectionState
 from kok.operators.machine.remote.session import LEAST, Session
 from kok.runtime.controller.errors import Paused, Wait
 
 
 @pytest.mark.parametrize(
-    ("tenant", "removed_for"),
+    ("connection", "removed_for"),
     [
-        (Tenant(silence=5.0), 5.0),
+        (replace(SILENT, silence=5.0), 5.0),
         # Its API servers are being rolled in the middle of a long drain.
-        (Tenant(silence=5.0), 300.0),
+        (replace(SILENT, silence=5.0), 300.0),
         # The operator was just started.
-        (Tenant(age=2.0, answers=None), 300.0),
+        (replace(SILENT, age=2.0, answers=None), 300.0),
         (None, 5.0),
     ],
 )
 async def test_an_api_that_is_away_for_a_moment_costs_no_drain(
-    tenant: Tenant | None, removed_for: float
+    connection: ConnectionState | None, removed_for: float
 ) -> None:
-    going, p = removal(tenant, removed_for)
+    going, p = removal(connection, removed_for)
     with pytest.raises(Wait) as told:
         await going.run()
     assert told.value.message == "waiting for the API of Cluster shop"
@@ -40,26 +42,26 @@ async def test_an_api_that_is_away_for_a_moment_costs_no_drain(
 
 
 async def test_a_node_that_was_not_known_yet_when_it_was_looked_for_costs_no_drain() -> None:
-    late = Tenant(known=True, age=1.0, answers=True)
-    going, _ = removal(late, 0.0, node=None, nodes_known=False)
+    late = replace(CONNECTED, nodes_known=False, age=1.0)
+    going, _ = removal(late, 0.0, node=None)
     with pytest.raises(Wait, match="waiting for the API of Cluster shop"):
         await going.run()
 
 
 @pytest.mark.parametrize(
-    ("tenant", "removed_for"),
+    ("connection", "removed_for"),
     [
-        (Tenant(silence=31.0), 60.0),
+        (replace(SILENT, silence=31.0), 60.0),
         # Away again and again, each time for a moment: there is a limit to all patience.
-        (Tenant(silence=5.0), 331.0),
-        (Tenant(age=2.0, answers=None), 331.0),
+        (replace(SILENT, silence=5.0), 331.0),
+        (replace(SILENT, age=2.0, answers=None), 331.0),
         (None, 31.0),
     ],
 )
 async def test_an_api_that_is_away_for_good_keeps_no_machine(
-    tenant: Tenant | None, removed_for: float
+    connection: ConnectionState | None, removed_for: float
 ) -> None:
-    going, p = removal(tenant, removed_for)
+    going, p = removal(connection, removed_for)
     assert await going.run() is None
     assert [event.reason for event in p.events] == ["NodeLeftBehind"]
 
@@ -71,15 +73,6 @@ class Refusing:
         raise Forbidden(403, "Forbidden", "admission webhook nodes.example denied the request")
 
 
-@dataclass
-class Known(Tenant):
-    """One that answers, and refuses."""
-
-    known: bool = True
-    silence: float = 31.0
-    kube: Refusing = field(default_factory=Refusing)
-
-
 async def test_an_api_that_refuses_is_not_said_to_be_silent() -> None:
     began = (NOW - timedelta(seconds=391)).isoformat()
     operation = {"type": "Remove", "step": "LeavingCluster", "since": began}
@@ -87,7 +80,7 @@ async def test_an_api_that_refuses_is_not_said_to_be_silent() -> None:
         metadata={"deletionTimestamp": began},
         status={"conditions": [JOINED], "drainSince": began, "operation": operation},
     )
-    going, p = removal(Known(), 391.0, machine=machine)
+    going, p = removal(CONNECTED, 391.0, machine=machine, business=Refusing())
     await going.run()
     [event] = p.events
     assert "whose API refuses what it is asked (HTTP status 403): admission webhook" in event.note
@@ -101,7 +94,7 @@ def draining(removed_for: float, *, error: KubeError | None = None) -> tuple[Rem
     session.memory.error = error
     session.memory.retry = 1.0  # What is refused is tried again, but not in this very moment.
     going, _ = removal(
-        Tenant(known=True, answers=True),
+        CONNECTED,
         removed_for,
         session=session,
         kube=None,
@@ -145,7 +138,7 @@ async def test_an_operator_that_was_away_has_its_whole_time() -> None:
     )
     session = Session(lambda: 0.0)
     session.memory.retry = 1.0
-    going, p = removal(Tenant(known=True, answers=True), 0.0, machine=machine, session=session)
+    going, p = removal(CONNECTED, 0.0, machine=machine, session=session)
     with pytest.raises(Wait, match="draining node w1"):
         await going.run()
     assert p.status.drain_since == NOW
@@ -155,14 +148,14 @@ async def test_the_time_in_which_an_operator_was_away_drains_nothing() -> None:
     """It was killed in the middle of a drain, and comes back when that should be over."""
     session = Session(lambda: 0.0)
     session.memory.retry = 1.0
-    going, _ = removal(Tenant(known=True, answers=True), 390.0, session=session)
+    going, _ = removal(CONNECTED, 390.0, session=session)
     with pytest.raises(Wait, match="draining node w1"):
         await going.run()
     assert not session.memory.drained
     assert drain_deadline(going._look()) == NOW + LEAST
     # Nor does the time in which the Machine was paused.
     session.memory.drain_seen = NOW - timedelta(hours=1)
-    going, p = removal(Tenant(known=True, answers=True), 390.0, session=session)
+    going, p = removal(CONNECTED, 390.0, session=session)
     p.paused = True
     with pytest.raises(Paused):
         await going.run()

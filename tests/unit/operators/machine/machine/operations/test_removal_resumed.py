@@ -10,8 +10,12 @@ import pytest
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.machine.operations.removals import JOINED, Tenant, pool, removal
-from tests.unit.operators.machine.views import NODE
+from tests.unit.operators.machine.machine.operations.removals import (
+    JOINED,
+    pool,
+    removal,
+)
+from tests.unit.operators.machine.views import CONNECTED, NODE
 
 from kok.api.machine.machine import Machine, MachineStatus
 from kok.kube.client import Kube
@@ -56,12 +60,13 @@ class World:
         session = Session(lambda: 0.0)
         for _ in range(20):
             going, p = removal(
-                Answering(known=True, answers=True),
+                CONNECTED,
                 0.0,
                 kube=self.kube,
                 session=session,
                 machine=self.machine(),
                 client=Client(self, session),
+                business=Cluster(),
                 node=None if "drain" in self.done else NODE,
             )
 
@@ -107,13 +112,6 @@ class Cluster:
 
     async def delete(self, *_: object, **__: object) -> bool:
         return True
-
-
-@dataclass
-class Answering(Tenant):
-    """A business cluster that answers."""
-
-    kube: Cluster = field(default_factory=Cluster)
 
 
 class Client:

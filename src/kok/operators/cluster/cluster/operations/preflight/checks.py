@@ -72,7 +72,7 @@ def _etcd(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
     asked = facts.cluster.spec.etcd.version
     if asked is not None and (problem := versions.check_etcd(version, asked)):
         yield _error("EtcdVersion", "spec.etcd.version", f"spec.etcd.version: {problem}")
-    ready = facts.etcd.said.get(reasons.READY)
+    ready = facts.etcd.conditions.get(reasons.READY)
     if ready is None or not ready.holds:
         told = ready.message or ready.reason if ready is not None else "it does not say how it is"
         yield _error("EtcdHealth", name, f"{name} is not ready: {told}")

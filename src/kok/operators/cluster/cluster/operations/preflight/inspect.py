@@ -48,7 +48,7 @@ class Inspection:
             cluster=cluster,
             now=self._p.now,
             running=cluster.status.version or "",
-            etcd=found.view.etcd_said(cluster.name),
+            etcd=found.view.etcd_contract(cluster.name),
             kubelets=found.kubelets,
             certificates=tuple(found.certificates or cluster.status.certificates),
             addons=found.view.addons().objects,

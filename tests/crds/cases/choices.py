@@ -1,0 +1,67 @@
+"""Choices that there are not, or that exclude each other, and what is not left to users."""
+
+from __future__ import annotations
+
+from tests.crds.cases.case import Case, of, of_cluster
+
+MANAGED = tuple(
+    of_cluster(
+        f"spec.{part}.extraArgs[0].name",
+        f"{flag} is set by the operator and cannot be changed; leave it out",
+        {part: {"extraArgs": [{"name": flag, "value": "x"}]}},
+    )
+    for part, flag in (
+        ("apiServer", "anonymous-auth"),
+        ("apiServer", "etcd-servers"),
+        ("apiServer", "kubelet-certificate-authority"),
+        ("controllerManager", "authorization-always-allow-paths"),
+        ("controllerManager", "cluster-cidr"),
+        ("scheduler", "kubeconfig"),
+    )
+)
+
+CHOICES = (
+    of_cluster(
+        "spec.addons[0].name",
+        "spec.addons: ingress is not built in; write coredns, kube-proxy or flannel, and create "
+        "an Addon object for manifests of your own",
+        {"addons": [{"name": "ingress"}]},
+    ),
+    *(
+        of(
+            "Addon",
+            "spec.source",
+            "spec.source: write exactly one of builtin, inline and configMap",
+            {"source": wrong},
+        )
+        for wrong in ({}, {"builtin": "coredns", "inline": "kind: ConfigMap"})
+    ),
+    of(
+        "Addon",
+        "spec.source.builtin",
+        "spec.source.builtin: dns is not known; write one of coredns, kube-proxy, flannel",
+        {"source": {"builtin": "dns"}},
+    ),
+    of(
+        "KubeNode",
+        "spec",
+        "spec: write either hosts (a list of name and address) or replicas with a pool, not both",
+        {"replicas": 1, "pool": {}},
+    ),
+    Case(
+        "KubeNode",
+        "spec",
+        "spec.ssh is missing; write ssh: {user: ..., secret: ...} so that the hosts can be reached",
+        {"cluster": "shop", "hosts": [{"name": "w1", "address": "192.0.2.21"}]},
+    ),
+    *(
+        Case(
+            "KubeNode",
+            "spec",
+            "spec: replicas and pool go together; write how many hosts (replicas: 3) and of which "
+            "(pool: {matchLabels: {...}}), or list the hosts by name",
+            {"cluster": "shop", **wrong},
+        )
+        for wrong in ({"replicas": 3}, {"pool": {"matchLabels": {"rack": "a"}}})
+    ),
+)
