@@ -1,4 +1,5 @@
-"""The cluster operator: Clusters become control planes in the meta cluster, Addons what runs on top."""
+"""The cluster operator: Clusters become control planes in the meta cluster, Addons what runs on top;
+FleetUpgrades raise many Clusters to a version."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from kok.operators.cluster.addon.bundle import BundleRenderer
 from kok.operators.cluster.addon.reconcile import AddonReconciler
 from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster.reconcile import ClusterReconciler
+from kok.operators.cluster.fleetupgrade.reconcile import FleetUpgradeReconciler
+from kok.operators.cluster.fleetupgrade.releases import built_in
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.reconciler import OperatorSpec
@@ -15,7 +18,7 @@ from kok.runtime.settings import Settings
 
 
 def operator(settings: Settings) -> OperatorSpec:
-    """The operator with its two reconcilers, which share their connections."""
+    """The operator with its reconcilers; those of Clusters and Addons share their connections."""
     del settings  # The runtime hands them to each pass.
     own = ClusterSettings()
     connections = Connections(own.business_clients, own.business_timeout)
@@ -29,6 +32,7 @@ def operator(settings: Settings) -> OperatorSpec:
         reconcilers=(
             ClusterReconciler(own, connections, wakeups),
             AddonReconciler(own, connections, wakeups, BundleRenderer(SandboxPool())),
+            FleetUpgradeReconciler(built_in()),
         ),
         on_stop=stop,
     )
