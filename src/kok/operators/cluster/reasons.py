@@ -161,7 +161,7 @@ STALE_CHILD: Final = "StaleChild"
 """An object of an earlier Cluster of the same name, or the Secret of a key that is not in use yet, is
 still being removed."""
 CLUSTER_MISSING: Final = "ClusterMissing"
-"""The Cluster that an Addon names does not exist."""
+"""A Cluster that an Addon, or a wave of a FleetUpgrade, names does not exist."""
 CLUSTER_DELETING: Final = "ClusterDeleting"
 """The Cluster of an Addon is being deleted."""
 CLUSTER_UNREACHABLE: Final = "ClusterUnreachable"

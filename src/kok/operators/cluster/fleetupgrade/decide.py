@@ -14,12 +14,13 @@ from kok.operators.cluster.fleetupgrade.decision import (
     Standing,
     standing_of,
 )
+from kok.operators.cluster.fleetupgrade.plan import missing
 from kok.operators.cluster.fleetupgrade.releases import Releases
 from kok.operators.cluster.fleetupgrade.waves import Step
 from kok.runtime.controller.errors import Wait
 
 UNKNOWN_AGAIN = 300.0
-"""Seconds until it is looked again whether a CVE is known."""
+"""Seconds until it is looked again whether what it names is known."""
 
 
 def is_active(fleet: FleetUpgrade) -> bool:
@@ -48,7 +49,7 @@ def decide(
         told = Standing("Refused", view.refused.reason, view.refused.message)
         return FleetDecision(told, stop=view.refused)
     if status.started_at is None:
-        return _begin(fleet, releases, now)
+        return _begin(fleet, view, releases, now)
     if asked_again(fleet) and not spec.paused:
         told = Standing("Planning", reasons.PLANNING, "what failed or was skipped is tried again")
         return FleetDecision(told, planning="Plan" if spec.dry_run else "Retry")
@@ -57,7 +58,9 @@ def decide(
     return Step(fleet, view, now).taken()
 
 
-def _begin(fleet: FleetUpgrade, releases: Releases, now: datetime) -> FleetDecision:
+def _begin(
+    fleet: FleetUpgrade, view: FleetView, releases: Releases, now: datetime
+) -> FleetDecision:
     if fleet.spec.abort:
         moment, text = now.replace(microsecond=0), "it was aborted before it began"
         report = FleetReport(result="Aborted", began=moment, ended=moment, summary=text)
@@ -71,10 +74,19 @@ def _begin(fleet: FleetUpgrade, releases: Releases, now: datetime) -> FleetDecis
             f"{cve} is not known to this release of KOK; write the version that fixes it into "
             "spec.target.version of another FleetUpgrade"
         )
-        told = Standing("Refused", reasons.CVE_UNKNOWN, text)
-        return FleetDecision(told, stop=Wait(told.reason, text, UNKNOWN_AGAIN))
+        return _refused(reasons.CVE_UNKNOWN, text)
+    if names := missing(fleet.spec, view.clusters):
+        text = (
+            f"spec.waves names {', '.join(names[:8])}, which is not there or not selected; create it, or "
+            "create the FleetUpgrade anew without it"
+        )
+        return _refused(reasons.CLUSTER_MISSING, text)
     told = Standing("Planning", reasons.PLANNING, "Clusters are being chosen")
     return FleetDecision(told, planning="Plan")
+
+
+def _refused(reason: str, text: str) -> FleetDecision:
+    return FleetDecision(Standing("Refused", reason, text), stop=Wait(reason, text, UNKNOWN_AGAIN))
 
 
 def _at_rest(fleet: FleetUpgrade) -> FleetDecision:

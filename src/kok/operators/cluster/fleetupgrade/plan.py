@@ -57,6 +57,13 @@ def target_of(target: FleetTarget) -> str:
     return target.fixes or "latest patch level"
 
 
+def missing(spec: FleetUpgradeSpec, clusters: Mapping[str, ClusterContract]) -> list[str]:
+    """What waves name and is not selected: with a misspelt canary the others would go first."""
+    picked = [one for one in clusters.values() if spec.selector.takes(dict(one.labels))]
+    there = {one.name for one in picked} | {one.key for one in picked}
+    return [name for wave in spec.waves for name in wave.names if name not in there]
+
+
 def make(spec: FleetUpgradeSpec, known: Known) -> Plan:
     """The plan of a FleetUpgrade that begins now."""
     picked = {
