@@ -73,7 +73,9 @@ def test_if_all_of_5000_fail_with_long_words_each_is_still_told() -> None:
 
 def test_if_each_of_5000_is_skipped_for_its_own_reason_the_words_stay() -> None:
     row = FleetRow("", "1.37.0", "1.37.1")
-    table = fleet(lambda n: row.turned("Skipped", NOW, "VersionUnreachable", f"{n} " + "so, " * 120))
+    table = fleet(
+        lambda n: row.turned("Skipped", NOW, "VersionUnreachable", f"{n} " + "so, " * 120)
+    )
     status, text = stored(table)
 
     assert len(text) < STORED

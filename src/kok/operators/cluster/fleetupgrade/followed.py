@@ -93,11 +93,11 @@ class FollowedClusters:
         self._changed[namespace].add(name)
 
     async def read(
-        self, kube: Kube, places: Collection[str], needed: Collection[str], clock: Clock
+        self, kube: Kube, places: Collection[str], needed: Collection[str] | None, clock: Clock
     ) -> tuple[dict[str, ClusterContract], frozenset[str]]:
         """All Clusters there, and which of them have changed since they were read.
 
-        Those that are `needed` are read again, as are new ones. Raises `KubeError`.
+        Those that are `needed` are read again, as are new ones; None: all are. Raises `KubeError`.
         """
         for place in places:
             if clock.monotonic() - self._listed_at.get(place, float("-inf")) > REFRESH:
@@ -105,7 +105,9 @@ class FollowedClusters:
         wanted = [
             (namespace, name)
             for namespace, name in self._moved(places)
-            if f"{namespace}/{name}" in needed or name not in self._known[namespace]
+            if needed is None
+            or f"{namespace}/{name}" in needed
+            or name not in self._known[namespace]
         ]
         if len(wanted) > MANY:
             for place in places:

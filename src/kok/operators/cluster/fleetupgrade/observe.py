@@ -11,7 +11,7 @@ from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import ANYTHING
 from kok.operators.cluster import reasons
-from kok.operators.cluster.fleetupgrade.decide import is_active
+from kok.operators.cluster.fleetupgrade.decide import asked_again, is_active
 from kok.operators.cluster.fleetupgrade.decision import FleetView
 from kok.operators.cluster.fleetupgrade.followed import EVERYWHERE, FollowedClusters
 from kok.operators.cluster.fleetupgrade.plan import waves_of
@@ -65,10 +65,12 @@ async def observe(
     return FleetView(*await followed.read(kube, places, needed, clock))
 
 
-def _needed(fleet: FleetUpgrade) -> tuple[set[str], set[str]]:
-    """Clusters whose state matters now, and those of them that are under way."""
+def _needed(fleet: FleetUpgrade) -> tuple[set[str] | None, set[str]]:
+    """Clusters whose state matters now, None for all, and those that are under way."""
     rows, status = fleet.status.table(), fleet.status
     under_way = {key for key, row in rows.items() if row.state == "Upgrading"}
+    if status.started_at is None or asked_again(fleet):
+        return None, under_way
     needed = under_way | {key for key, row in rows.items() if row.state == "Failed"}
     soaking = {w.name for w in status.waves if w.done is not None and w.soaked is None}
     needed |= {key for key, row in rows.items() if row.state == "Done" and row.wave in soaking}

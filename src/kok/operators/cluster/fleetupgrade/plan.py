@@ -123,7 +123,7 @@ def _again(
         return row
     if row.wave and arrived(cluster, row.to):
         return row.turned("Done", known.now)
-    told = refusal(cluster, row.to, mine=row.state == "Failed") or _claimed(key, known)
+    told = _claimed(key, known) or refusal(cluster, row.to, mine=row.state == "Failed")
     told = told or asleep(cluster, row.to)
     if told is None:
         return row.turned("Waiting", None)
@@ -138,7 +138,7 @@ def _planned(target: FleetTarget, cluster: ClusterContract, known: Known) -> Fle
     to, told = _aim(target, cluster, known.releases)
     if told is None:
         row = replace(row, to=to)
-        told = refusal(cluster, to) or _claimed(cluster.key, known) or asleep(cluster, to)
+        told = _claimed(cluster.key, known) or refusal(cluster, to) or asleep(cluster, to)
     return row if told is None else row.turned("Skipped", known.now, *told)
 
 

@@ -116,9 +116,7 @@ class World:
         if found.planning is not None:
             self._plan(found, status)
             return found
-        conditions.report(
-            status, fleet, found, conditions.FleetOutcome(), ended=None, now=self.now
-        )
+        conditions.report(status, fleet, found, conditions.FleetOutcome(), ended=None, now=self.now)
         self._store(status)
         for count, one in enumerate(found.raises):
             if die_before is not None and count >= die_before:
@@ -137,9 +135,7 @@ class World:
     def _plan(self, found: FleetDecision, status: Any) -> None:
         of = plan.Known(self.clusters, {}, self.releases, self.now)
         if found.planning == "Retry":
-            made = plan.again(
-                self.fleet.spec, status.table(), status.waves, status.started_at, of
-            )
+            made = plan.again(self.fleet.spec, status.table(), status.waves, status.started_at, of)
         else:
             made = plan.make(self.fleet.spec, of)
             status.started_at = self.now

@@ -36,7 +36,11 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         if number < count - 1:
             wave |= draw(
                 st.sampled_from(
-                    [{"percent": 30}, {"names": ["c5", "c6"]}, {"selector": {"matchLabels": {"a": "b"}}}]
+                    [
+                        {"percent": 30},
+                        {"names": ["c5", "c6"]},
+                        {"selector": {"matchLabels": {"a": "b"}}},
+                    ]
                 )
             )
         waves.append(wave)
@@ -66,9 +70,7 @@ class Fleet(RuleBasedStateMachine):
         world = self.world
         before, raised = world.rows, {k: c.raised for k, c in world.clusters.items()}
         found = world.step(die_before=die)
-        again = decide.decide(
-            world.fleet, FleetView(world.clusters), KNOWN, world.now
-        )
+        again = decide.decide(world.fleet, FleetView(world.clusters), KNOWN, world.now)
         assert again.planning is None or found.planning is None, "one plan, and then it goes on"
         new = [k for k, r in world.rows.items() if r.state == "Upgrading" and before[k] != r]
         for key in new:

@@ -141,7 +141,9 @@ def test_who_is_to_approve_is_told_how() -> None:
     world.begin()
     phase, reason, message = ready(world)
     assert (phase, reason) == ("WaitingForApproval", reasons.WAITING_FOR_APPROVAL)
-    assert "kubectl annotate fleetupgrade patch -n team-a --overwrite kok.dev/approve=all" in message
+    assert (
+        "kubectl annotate fleetupgrade patch -n team-a --overwrite kok.dev/approve=all" in message
+    )
     assert not world.raised
 
 
@@ -150,7 +152,9 @@ def test_failures_stop_it_and_those_under_way_finish() -> None:
     world.begin()
     world.block("c0")
     world.step()
-    assert world.states() == dict(zip(NAMES, ["Failed", "Upgrading", *["Waiting"] * 3], strict=True))
+    assert world.states() == dict(
+        zip(NAMES, ["Failed", "Upgrading", *["Waiting"] * 3], strict=True)
+    )
     assert ready(world)[0] == "Stopped"
     assert "1 under way finish" in ready(world)[2]
     world.finish("c1")
@@ -467,7 +471,7 @@ def test_cluster_of_another_wave_still_under_way_counts_for_all() -> None:
     world.later(minutes=5)
     world.begin()
     assert world.under_way() == ["c2", "c3"]
-    world.change("c2", **{"runs": NEW, "upgrade": None})
+    world.change("c2", runs=NEW, upgrade=None)
     world.step()
     assert sorted(world.under_way()) == ["c0", "c3"]
     assert replace(world.rows["team-a/c0"], since=None).state == "Upgrading"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from tests.unit.operators.etcd.builders import NOW
 from tests.unit.operators.etcd.etcdbackup.builders import a_backup
 
