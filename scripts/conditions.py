@@ -15,7 +15,7 @@ SOURCES = (
     ("CAs of Clusters and EtcdClusters", "pki/trust.py", "CAReason"),
     ("EtcdCluster", "operators/etcd/reasons.py", None),
     ("Backups and restores of etcd", "backup/reasons.py", "Reason"),
-    ("Cluster and Addon", "operators/cluster/reasons.py", None),
+    ("Cluster, Addon and FleetUpgrade", "operators/cluster/reasons.py", None),
     ("KubeNode, Machine, Host and Component", "operators/machine/reasons.py", None),
 )
 """Titles, files below src/kok, and the class that holds the constants if the module does not."""

@@ -18,6 +18,7 @@ MINIMAL: dict[str, Spec | None] = {
     "EtcdBackup": {"etcdCluster": "shop-etcd"},
     "EtcdCluster": None,
     "EtcdRestore": {"etcdCluster": "shop-etcd", "backup": "one"},
+    "FleetUpgrade": {"selector": {}, "target": {"latestPatch": True}},
     "Host": {"address": "192.0.2.21", "ssh": {"secret": "ops-ssh"}},
     "KubeNode": {
         "cluster": "shop",
@@ -84,6 +85,33 @@ _ADDON: Spec = {
     "values": {"replicas": 2, "deep": {"er": [1, "two"]}},
     "dependsOn": ["shop-coredns"],
     "paused": True,
+}
+
+_SELECTOR: Spec = {
+    "matchLabels": {"tier": "web"},
+    "matchExpressions": [{"key": "example.com/ring", "operator": "In", "values": ["1", "2"]}],
+}
+_FLEET: Spec = {
+    "selector": _SELECTOR,
+    "namespaces": ["team-a", "*"],
+    "waves": [
+        {
+            "name": "canary",
+            "names": ["team-a/shop"],
+            "maxParallel": 1,
+            "soak": "10m",
+            "approval": True,
+        },
+        {"name": "early", "selector": _SELECTOR, "maxParallel": "25%"},
+        {"name": "half", "percent": 50},
+        {"name": "rest"},
+    ],
+    "stopAfterFailures": "5%",
+    "window": {"cron": "0 22 * * 1-5", "duration": "6h"},
+    "nodes": "Separate",
+    "dryRun": True,
+    "paused": True,
+    "abort": True,
 }
 
 _S3 = {
@@ -261,6 +289,10 @@ FULL: dict[str, list[Spec]] = {
         for store, source in zip([*_STORES, _STORES[0]], _SOURCES, strict=True)
     ],
     "EtcdRestore": [{"etcdCluster": "shop-etcd", **source} for source in _SOURCES],
+    "FleetUpgrade": [
+        {**_FLEET, "target": {"version": "1.37.1", "latestPatch": False}},
+        {**_FLEET, "target": {"fixes": "CVE-2026-12345"}},
+    ],
     "Host": [
         {
             "address": "fd00::21",

@@ -64,6 +64,14 @@ STATUS: dict[str, Manifest] = {
         },
         "conditions": [READY],
     },
+    "FleetUpgrade": {
+        "target": "latest patch level",
+        "phase": "Upgrading",
+        "wave": "rest",
+        "summary": "12/40",
+        "counts": {"total": 42, "failed": 1, "skipped": 2},
+        "conditions": [BROKEN],
+    },
     "Host": {"machine": "shop-workers-w1", "phase": "Claimed"},
     "KubeNode": {
         "readySummary": "0/1",
@@ -120,6 +128,15 @@ ROWS: dict[str, dict[str, Any]] = {
         "Phase": "Complete",
         "Revision": 17,
         "Reason": "AllGood",
+    },
+    "FleetUpgrade": {
+        "Target": "latest patch level",
+        "Phase": "Upgrading",
+        "Wave": "rest",
+        "Done": "12/40",
+        "Failed": 1,
+        "Skipped": 2,
+        "Reason": "SecretMissing",
     },
     "Host": {"Address": "192.0.2.21", "Machine": "shop-workers-w1", "Phase": "Claimed"},
     "KubeNode": {

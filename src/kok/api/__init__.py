@@ -6,6 +6,7 @@ where the three operators meet.
 
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import Cluster
+from kok.api.cluster.fleetupgrade import FleetUpgrade
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.etcd.etcdrestore import EtcdRestore
@@ -21,6 +22,7 @@ KINDS: tuple[type[Resource], ...] = (
     EtcdRestore,
     Cluster,
     Addon,
+    FleetUpgrade,
     Component,
     Host,
     Machine,
@@ -38,6 +40,7 @@ __all__ = [
     "EtcdBackup",
     "EtcdCluster",
     "EtcdRestore",
+    "FleetUpgrade",
     "Host",
     "KubeNode",
     "Machine",

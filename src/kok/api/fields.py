@@ -53,7 +53,22 @@ Duration = Annotated[
     ),
 ]
 
+Cron = Annotated[
+    str,
+    Field(
+        max_length=128,
+        pattern=r"^([0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4})?$",
+        json_schema_extra=says(
+            "write the five fields of cron in UTC: minute, hour, day, month and weekday, such "
+            "as 0 */6 * * *"
+        ),
+    ),
+]
+"""A schedule in UTC, or nothing."""
+
 INT_OR_STRING = "x-kubernetes-int-or-string"
+EITHER = "x-kok-either"
+"""Beside it: the rule for what is no quantity; only in the models, never in a CRD."""
 QUANTITY_RULE = (
     "type(self) == int ? self >= 0 : size(self) <= 32 && !self.startsWith('-') && isQuantity(self)"
 )

@@ -39,6 +39,11 @@ ANNOTATION_UPGRADE_CONSENT = "kok.dev/upgrade-consent"
 """On a Cluster: findings of the preflight, separated by commas, that are no reason not to upgrade: each
 the word of a check, or that and the object, such as `Webhooks/policy.example.org`."""
 
+ANNOTATION_APPROVE = "kok.dev/approve"
+"""On a FleetUpgrade: waves that may begin, separated by commas. What was seen once stays approved."""
+ANNOTATION_RETRY = "kok.dev/retry"
+"""On a FleetUpgrade: another value has Clusters that failed or were skipped tried again."""
+
 LABEL_BACKED_UP = "kok.dev/backed-up"
 """On a Secret: `true` lets its content be kept in backups, sealed (`spec.backup.keys.secrets`)."""
 

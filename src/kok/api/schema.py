@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 
 from kok.api.fields import (
+    EITHER,
     INT_OR_STRING,
     NARROWER,
     PATTERN_SENTENCE,
@@ -105,11 +106,11 @@ def _value(
 
 
 def _either(out: JsonSchemaValue) -> JsonSchemaValue:
-    """A quantity, which may be a whole number as well as a text: a rule speaks of both."""
+    """What may be a whole number as well as a text: a rule speaks of both, by default of a quantity."""
     if INT_OR_STRING not in out:
         return out
-    rest = {k: v for k, v in out.items() if k not in {"type", "pattern", "maxLength"}}
-    said = [rule(QUANTITY_SENTENCE, QUANTITY_RULE), *out.get(RULES, [])]
+    rest = {k: v for k, v in out.items() if k not in {"type", "pattern", "maxLength", EITHER}}
+    said = [out.get(EITHER) or rule(QUANTITY_SENTENCE, QUANTITY_RULE), *out.get(RULES, [])]
     return {**rest, RULES: said}
 
 

@@ -209,6 +209,69 @@ def approve_node(
         typer.echo(plain(f"CertificateSigningRequest {request} of Node {name} is approved"))
 
 
+fleet = typer.Typer(help="What concerns FleetUpgrades.", no_args_is_help=True)
+app.add_typer(fleet, name="fleet")
+
+
+@fleet.command(name="status")
+def fleet_status(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a FleetUpgrade, to see each of its Clusters.")
+    ] = None,
+    namespace: Namespace = None,
+    everywhere: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="Look into all namespaces.")
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", "-w", help="Go on with what changes; of one until it has ended."),
+    ] = False,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
+) -> None:
+    """Show how FleetUpgrades stand, or each Cluster of one."""
+    from kok.cli import fleet as fleets  # noqa: PLC0415
+    from kok.cli.table import print_whole  # noqa: PLC0415
+
+    options = _choice(kubeconfig, context, user, groups)
+    if watch:
+        seen = fleets.Follower(name is not None, typer.echo)
+        following = fleets.changes(name, namespace, options, everywhere=everywhere)
+        _friendly(lambda: asyncio.run(seen.follow(following)))
+    elif name is not None:
+        found = _friendly(lambda: asyncio.run(fleets.one(name, namespace, options)))
+        typer.echo(fleets.headline(found))
+        print_whole(fleets.clusters(found, datetime.now(UTC)))
+    else:
+        asked = fleets.several(namespace, options, everywhere=everywhere)
+        listed = _friendly(lambda: asyncio.run(asked))
+        if not listed:
+            typer.echo("no FleetUpgrade found; look into all namespaces with -A")
+            return
+        print_whole(fleets.overview(listed, datetime.now(UTC)))
+
+
+@fleet.command(name="report")
+def fleet_report(
+    name: Annotated[str, typer.Argument(help="Name of the FleetUpgrade.")],
+    namespace: Namespace = None,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
+) -> None:
+    """Print what came of a FleetUpgrade, as Markdown."""
+    from kok.cli import fleet as fleets  # noqa: PLC0415
+
+    options = _choice(kubeconfig, context, user, groups)
+    found = _friendly(lambda: asyncio.run(fleets.one(name, namespace, options)))
+    sys.stdout.write(fleets.markdown(found))
+
+
 def fail(sentence: str) -> NoReturn:
     """Ends the command with a sentence on standard error."""
     typer.echo(f"kok: {plain_lines(sentence)}", err=True)

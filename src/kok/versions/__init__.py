@@ -8,7 +8,7 @@ The CEL rules of `kok.api` say the same already at `kubectl apply`.
 from kok.versions.errors import UnknownVersion
 from kok.versions.kubeletfields import kube_proxy_config_problem, kubelet_config_problem
 from kok.versions.models import RemovedAPI
-from kok.versions.number import Minor, Version, parse
+from kok.versions.number import Minor, Version, is_above, parse, parsed
 from kok.versions.policy import (
     check_etcd,
     check_etcd_upgrade,
@@ -49,12 +49,14 @@ __all__ = [
     "etcd",
     "etcd_minors",
     "image",
+    "is_above",
     "kube_proxy_config_problem",
     "kubelet_config_problem",
     "kubernetes",
     "kubernetes_minors",
     "next_step",
     "parse",
+    "parsed",
     "removed_apis",
     "supported",
     "supported_etcd",

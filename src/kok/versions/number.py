@@ -54,3 +54,17 @@ def parse_minor(text: str) -> Minor:
     """The release line that `text` ("1.37") writes. Raises `UnknownVersion`."""
     version = parse(f"{text}.0")
     return version.line
+
+
+def parsed(text: str) -> Version | None:
+    """The version as numbers; None for what is no version, such as a label that somebody wrote."""
+    try:
+        return parse(text)
+    except UnknownVersion:
+        return None
+
+
+def is_above(version: str, other: str) -> bool:
+    """Whether a version is later than another; False for what is no version."""
+    one, two = parsed(version), parsed(other)
+    return one is not None and two is not None and one > two

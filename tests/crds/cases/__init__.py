@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.crds.cases.amounts import SIZES
 from tests.crds.cases.choices import CHOICES, MANAGED
 from tests.crds.cases.fixed import FIXED
+from tests.crds.cases.fleets import FLEETS
 from tests.crds.cases.names import HOSTS, LABELLED, NAMES
 from tests.crds.cases.network import NETWORK
 from tests.crds.cases.stores import STORES
@@ -21,4 +22,5 @@ CASES = (
     *CHOICES,
     *LABELLED,
     *STORES,
+    *FLEETS,
 )

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 SOURCE = ROOT / "src" / "kok"
 KINDS = {
     "etcd": ("etcdcluster", "etcdbackup", "etcdrestore"),
-    "cluster": ("cluster", "addon"),
+    "cluster": ("cluster", "addon", "fleetupgrade"),
     "machine": ("kubenode", "machine", "host", "component"),
 }
 PACKAGES = [SOURCE / "operators" / o / kind for o, kinds in KINDS.items() for kind in kinds]

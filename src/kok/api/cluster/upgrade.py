@@ -131,3 +131,7 @@ class Raised(ApiModel):
     """The FleetUpgrade, as `namespace/name`."""
     at: datetime
     """When."""
+    nodes: Literal["Follow", "Separate", "Never"] = "Follow"
+    """What the FleetUpgrade wants of the Cluster's nodes: that they follow the control plane as their
+    KubeNodes say, that they wait for a FleetUpgrade or KubeNode that names their version, or that they
+    are left as they are."""

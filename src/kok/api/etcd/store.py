@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from kok.api.fields import WHITE, Annotations, Labels, Resources, rule, rules, says
+from kok.api.fields import WHITE, Annotations, Cron, Labels, Resources, rule, rules, says
 from kok.api.meta import ApiModel
 
 Folder = Annotated[
@@ -160,20 +160,6 @@ class EtcdBackupRetention(ApiModel):
     """The newest so many good ones are kept, whatever their age."""
     days: int = Field(default=0, ge=0, le=3650)
     """Good ones of the last so many days are kept as well; the days count from the newest one."""
-
-
-Cron = Annotated[
-    str,
-    Field(
-        max_length=128,
-        pattern=r"^([0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4})?$",
-        json_schema_extra=says(
-            "write the five fields of cron in UTC: minute, hour, day, month and weekday, such "
-            "as 0 */6 * * *"
-        ),
-    ),
-]
-"""A schedule in UTC, or nothing."""
 
 
 SEALED = rule(

@@ -1,4 +1,5 @@
-"""The cluster operator: Clusters become control planes in the meta cluster, Addons what runs on top."""
+"""The cluster operator: Clusters become control planes in the meta cluster, Addons what runs on top;
+FleetUpgrades raise many Clusters to a version."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from kok.operators.cluster.addon.bundle import BundleRenderer
 from kok.operators.cluster.addon.reconcile import AddonReconciler
 from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster.reconcile import ClusterReconciler
+from kok.operators.cluster.fleetupgrade.reconcile import FleetUpgradeReconciler
+from kok.operators.cluster.fleetupgrade.releases import known_by
 from kok.operators.cluster.releases import ReleaseSource
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
@@ -18,7 +21,7 @@ from kok.runtime.settings import Settings
 
 
 def operator(settings: Settings) -> OperatorSpec:
-    """The operator with its two reconcilers, which share their connections."""
+    """The operator with its reconcilers; those of Clusters and Addons share their connections."""
     del settings  # The runtime hands them to each pass.
     own = ClusterSettings()
     releases = ReleaseSource(url=own.releases_url, key=own.releases_key, every=own.releases_every)
@@ -41,6 +44,7 @@ def operator(settings: Settings) -> OperatorSpec:
         reconcilers=(
             ClusterReconciler(own, connections, wakeups, releases),
             AddonReconciler(own, connections, wakeups, BundleRenderer(SandboxPool())),
+            FleetUpgradeReconciler(lambda: known_by(releases.now().releases)),
         ),
         on_start=start,
         on_stop=stop,

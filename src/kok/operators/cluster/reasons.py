@@ -1,4 +1,4 @@
-"""Every reason that a condition or event of a Cluster or Addon may carry, and what it means."""
+"""Every reason that a condition or event of a Cluster, Addon or FleetUpgrade may carry, and what it means."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ STALE_CHILD: Final = "StaleChild"
 """An object of an earlier Cluster of the same name, or the Secret of a key that is not in use yet, is
 still being removed."""
 CLUSTER_MISSING: Final = "ClusterMissing"
-"""The Cluster that an Addon names does not exist."""
+"""A Cluster that an Addon, or a wave of a FleetUpgrade, names does not exist."""
 CLUSTER_DELETING: Final = "ClusterDeleting"
 """The Cluster of an Addon is being deleted."""
 CLUSTER_UNREACHABLE: Final = "ClusterUnreachable"
@@ -225,3 +225,77 @@ ISSUED: Final = "CertificateIssued"
 """A certificate or kubeconfig was renewed."""
 TRUSTED: Final = "KeyTrusted"
 """Another CA or key was accepted because the annotation asked for it."""
+
+# --- conditions of a FleetUpgrade, beside Ready, which is True once it is through without a failure
+
+STOPPED: Final = "Stopped"
+"""True while no further Cluster is raised because too many have failed; absent otherwise."""
+LATE_CLUSTERS: Final = "LateClusters"
+"""True if Clusters are selected that came after the plan was made: they are not upgraded; absent
+otherwise."""
+
+# --- reasons of a FleetUpgrade
+
+PLANNING: Final = "Planning"
+"""Clusters are being chosen."""
+WAVE_UNDER_WAY: Final = "WaveUnderWay"
+"""Clusters of a wave are being upgraded."""
+SOAKING: Final = "Soaking"
+"""All Clusters of a wave are through, and have time to prove themselves before the next one."""
+WAITING_FOR_APPROVAL: Final = "WaitingForApproval"
+"""The next wave begins when the annotation `kok.dev/approve` names it."""
+WAITING_FOR_WINDOW: Final = "WaitingForWindow"
+"""No further Cluster is raised until `spec.window` opens."""
+WINDOW_INVALID: Final = "WindowInvalid"
+"""Nobody can tell when `spec.window.cron` is due."""
+FLEET_PAUSED: Final = "FleetPaused"
+"""No further Cluster is raised, since `spec.paused` is true."""
+FLEET_STOPPED: Final = "TooManyFailures"
+"""No further Cluster is raised, since too many have failed; the message says what to do."""
+FLEET_COMPLETED: Final = "Completed"
+"""Each Cluster is through or skipped."""
+FLEET_FAILURES: Final = "CompletedWithFailures"
+"""It is through, and some Clusters have failed: `status.clusters` says why. They can be tried again by
+the annotation `kok.dev/retry`."""
+ABORTED: Final = "Aborted"
+"""`spec.abort` is true. Of a Cluster: that was so before its turn."""
+DRY_RUN: Final = "DryRun"
+"""The plan is made, and `spec.dryRun` lets nothing be raised."""
+NAMESPACES_FORBIDDEN: Final = "NamespacesForbidden"
+"""Only a FleetUpgrade in the namespace of the operators may name `spec.namespaces`."""
+CVE_UNKNOWN: Final = "CVEUnknown"
+"""Nothing is known of the CVE in `spec.target.fixes`."""
+CAME_LATE: Final = "CameLate"
+"""Clusters are selected that came after the plan was made."""
+
+# --- reasons of one Cluster in the table of a FleetUpgrade, beside UpgradeBlocked, UpgradeStuck and UpgradeBackedOut
+
+ALREADY_THERE: Final = "AlreadyThere"
+"""Skipped: it has the version or a later one, or is on its way there."""
+OPTED_OUT: Final = "OptedOut"
+"""Skipped: its `spec.upgrade.fleet` is `Forbid`."""
+VERSION_UNREACHABLE: Final = "VersionUnreachable"
+"""Skipped: it cannot be upgraded to the version, which is not known, lower, or more than one minor away."""
+NO_FIX: Final = "NoFix"
+"""Skipped: no patch level of its minor is known that fixes the CVE."""
+IN_ANOTHER_FLEET: Final = "InAnotherFleetUpgrade"
+"""Skipped: another FleetUpgrade has it, and has not ended."""
+CLUSTER_PAUSED: Final = "ClusterPaused"
+"""Skipped: its `spec.paused` is true. The sentence says what happens when it no longer is."""
+CLUSTER_ASLEEP: Final = "ClusterHibernated"
+"""Skipped: its `spec.hibernate` is true. The sentence says what happens when it wakes."""
+CLUSTER_GONE: Final = "ClusterGone"
+"""Skipped: it was deleted after the plan was made."""
+IN_NO_WAVE: Final = "InNoWave"
+"""Skipped: no wave takes it."""
+UPGRADE_NOT_BEGUN: Final = "UpgradeNotBegun"
+"""Failed: it was raised, and for its `spec.upgrade.progressDeadline` nothing came of that."""
+RAISE_REFUSED: Final = "RaiseRefused"
+"""Failed: the meta cluster refuses to have its status changed."""
+NOT_READY_AFTER: Final = "NotReadyAfter"
+"""Failed: it was through, and is no longer Ready at the end of its wave's soak."""
+
+# --- reasons of events of a FleetUpgrade
+
+WAVE_BEGUN: Final = "WaveBegun"
+"""The first Cluster of a wave is raised."""

@@ -133,7 +133,7 @@ class Controller:
         if outcome.after is None:
             delay = min(delay, at_most)
         delay = max(delay, QUICK)
-        floor = min(delay, WAKE_FLOOR if outcome.end == "error" else QUICK)
+        floor = min(delay, WAKE_FLOOR if outcome.end == "error" else max(QUICK, outcome.quiet))
         if await self._clock.wait(trigger.urgent, floor):
             return
         await self._clock.wait(trigger.event, delay - floor)

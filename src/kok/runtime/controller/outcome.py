@@ -49,6 +49,8 @@ class Outcome:
     generation: int = 0
     conflict: bool = False
     """Whether an error means no more than that something changed under our hands."""
+    quiet: float = 0.0
+    """Seconds for which changes of other objects lead to no pass."""
 
     def kept(self) -> Outcome:
         """The same without its error, whose calls hold on to all that the pass had in memory.

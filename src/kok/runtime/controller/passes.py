@@ -212,6 +212,7 @@ class Passes:
         )
         error: Exception | None = None
         after: float | None = None
+        quiet = 0.0
         try:
             result = await self._in_time(step(work))
             if isinstance(result, Done):
@@ -221,6 +222,7 @@ class Passes:
                 return Outcome("done", generation=generation)
             waits = [*work.kube.postponed, result.requeue_after]
             after = min((w for w in waits if w is not None), default=None)
+            quiet = result.quiet
         except PassMemoryExceeded:
             raise
         except Exception as raised:  # noqa: BLE001 - becomes a condition, a log line and back-off
@@ -229,7 +231,8 @@ class Passes:
             if _passing(raised, failures):
                 # Something changed under our hands: look again, and record nothing before.
                 return Outcome("error", error=error, generation=generation)
-        return await self._finish(work, writer, Outcome("ok", after, error, generation), failures)
+        ended = Outcome("ok", after, error, generation, quiet=quiet)
+        return await self._finish(work, writer, ended, failures)
 
     async def _in_time(self, step: Awaitable[Result | Done]) -> Result | Done:
         limit = self._tools.settings.pass_timeout
@@ -270,7 +273,7 @@ class Passes:
         told = ready_event(writer.ready_told, writer.ready, end)
         for event in [*work.events, *([told] if told is not None else [])]:
             await self._tools.recorder.record(obj, event)
-        return Outcome(end, outcome.after, error, generation)
+        return Outcome(end, outcome.after, error, generation, quiet=outcome.quiet)
 
     def _account(self, key: Key, outcome: Outcome, failures: int, log: Logger) -> None:
         metrics.PASSES.labels(*self._labels, outcome.end).inc()

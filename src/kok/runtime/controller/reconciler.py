@@ -31,6 +31,8 @@ class Result:
     """
 
     requeue_after: float | None = None
+    quiet: float = 0.0
+    """Seconds for which changes of other objects lead to no pass: they count as one at their end."""
 
 
 @dataclass(frozen=True, slots=True)

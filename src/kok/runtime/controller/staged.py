@@ -89,6 +89,14 @@ class Staged(ABC, Generic[R, V, D, O]):
         del p, view, decision, outcome
         return None
 
+    def quiet(self, p: Pass[R], view: V, decision: D) -> float:
+        """Seconds after a pass for which changes of other objects lead to no other one.
+
+        For a kind whose passes cost much and are woken by many.
+        """
+        del p, view, decision
+        return 0.0
+
     async def _tell_and_write(
         self,
         p: Pass[R],
@@ -126,4 +134,5 @@ class Staged(ABC, Generic[R, V, D, O]):
             raise
         finally:
             self.conditions(p, view, decision, outcome, ended)
-        return Result(after if after is not None else self.rest(p, view, decision, outcome))
+        after = after if after is not None else self.rest(p, view, decision, outcome)
+        return Result(after, self.quiet(p, view, decision))

@@ -177,6 +177,23 @@ async def test_children_cannot_hurry_an_object_that_fails(bench: Bench) -> None:
     assert len(bench.times) == count + 1, "but the wake-up is not lost either"
 
 
+async def test_an_object_that_asked_for_quiet_is_woken_by_nobody_else_for_so_long(
+    bench: Bench,
+) -> None:
+    bench.plan.outcomes = [Outcome("ok", generation=1, quiet=5)]
+    await bench.care()
+    await bench.wake()
+    await bench.clock.advance(4)
+    await bench.wake()
+    assert bench.times == [0]
+    await bench.clock.advance(2)
+    assert bench.times == [0, 5], "many changes are one, and none is lost"
+    bench.plan.outcomes = [Outcome("ok", generation=1, quiet=5)]
+    await bench.wake()
+    await bench.wake(hard=True)
+    assert bench.times == [0, 5, 6, 6], "a change of the object itself does not wait"
+
+
 async def test_a_changed_object_is_looked_at_at_once_in_spite_of_errors(bench: Bench) -> None:
     bench.plan.rest = ERROR
     await bench.care()

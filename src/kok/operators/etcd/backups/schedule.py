@@ -1,12 +1,10 @@
-"""When backups are due, and which are no longer needed. Pure functions; all times are in UTC."""
+"""What the backup of a schedule is called, and which are no longer needed. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-
-from cronsim import CronSim, CronSimError
 
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.store import EtcdBackupRetention
@@ -16,39 +14,6 @@ from kok.operators.etcd.clocks import is_ahead
 
 FAILED_KEPT = 3
 """How many failed backups of a schedule are kept, so that people can see what was wrong."""
-
-
-def problem(cron: str) -> str | None:
-    """Why nobody can tell when a schedule is due, or None."""
-    try:
-        CronSim(cron, datetime(2026, 1, 1))
-    except CronSimError as error:
-        return str(error)
-    return None
-
-
-def last_due(cron: str, after: datetime, now: datetime) -> datetime | None:
-    """The latest minute after `after` and up to `now` at which a schedule is due; None: none was,
-    as with no schedule at all.
-
-    Of several that were missed only the latest counts: one backup holds what each of them would.
-    """
-    if not cron:
-        return None
-    minute = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    try:
-        found = next(CronSim(cron, minute, reverse=True), None)
-    except CronSimError:
-        return None
-    return found if found is not None and found > after else None
-
-
-def next_due(cron: str, now: datetime) -> datetime | None:
-    """The next minute at which a schedule is due; None if it never is."""
-    try:
-        return next(CronSim(cron, now), None)
-    except CronSimError:
-        return None
 
 
 def backup_name(etcd: str, slot: datetime) -> str:

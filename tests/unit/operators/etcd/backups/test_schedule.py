@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from tests.unit.operators.etcd.builders import NOW
 from tests.unit.operators.etcd.etcdbackup.builders import a_backup
 
@@ -13,41 +12,14 @@ from kok.api.etcd.store import EtcdBackupRetention
 from kok.operators.etcd.backups import schedule
 
 DAY = timedelta(days=1)
-SIX_HOURLY = "0 */6 * * *"
 
 
 def at(hour: int, minute: int = 0, second: int = 0) -> datetime:
     return datetime(2026, 11, 1, hour, minute, second, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    ("after", "now", "due"),
-    [
-        (at(0), at(5, 59, 59), None),
-        (at(0), at(6), at(6)),
-        (at(0), at(6, 0, 30), at(6)),
-        (at(6), at(6, 0, 30), None),
-        (at(0), at(23), at(18)),
-    ],
-    ids=["not yet", "to the second", "late", "already made", "only the latest of those missed"],
-)
-def test_a_slot_is_due_once(after: datetime, now: datetime, due: datetime | None) -> None:
-    assert schedule.last_due(SIX_HOURLY, after, now) == due
-
-
-def test_the_next_slot_is_told() -> None:
-    assert schedule.next_due(SIX_HOURLY, at(6)) == at(12)
-
-
 def test_a_slot_always_makes_the_same_name() -> None:
     assert schedule.backup_name("shop-etcd", at(6)) == "shop-etcd-20261101-0600"
-
-
-def test_what_is_no_schedule_is_told() -> None:
-    assert schedule.problem(SIX_HOURLY) is None
-    assert schedule.problem("0 25 * * *")
-    assert schedule.last_due("0 25 * * *", at(0), at(6)) is None
-    assert schedule.next_due("0 25 * * *", at(0)) is None
 
 
 def daily(count: int) -> list[EtcdBackup]:

@@ -137,8 +137,14 @@ def _behind(inputs: Inputs, target: str) -> bool:
 
 def _asked_anew(cluster: Cluster, known: UpgradeStatus, target: str) -> bool:
     """Whether something else is wanted than what was begun, or the same once more."""
-    retry = cluster.metadata.annotations.get(ANNOTATION_UPGRADE_RETRY, "")
-    return known.to != target or (known.step == BACKED_OUT and retry[:253] != known.retried)
+    return known.to != target or (known.step == BACKED_OUT and _retry(cluster) != known.retried)
+
+
+def _retry(cluster: Cluster) -> str:
+    """What has the same tried once more when it changes: a person asks, or a FleetUpgrade raises anew."""
+    by_hand = cluster.metadata.annotations.get(ANNOTATION_UPGRADE_RETRY, "")
+    raised = cluster.status.raised
+    return (f"{raised.at:%Y%m%dT%H%M%SZ} {by_hand}" if raised is not None else by_hand)[:253]
 
 
 def _begin(inputs: Inputs, target: str, before: UpgradeStatus | None) -> UpgradeStatus:
@@ -156,7 +162,7 @@ def _begin(inputs: Inputs, target: str, before: UpgradeStatus | None) -> Upgrade
         since=began.since if began is not None else now,
         moved_at=now,
         backing_out=back,
-        retried=cluster.metadata.annotations.get(ANNOTATION_UPGRADE_RETRY, "")[:253],
+        retried=_retry(cluster),
     )
 
 

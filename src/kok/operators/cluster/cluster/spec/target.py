@@ -5,19 +5,8 @@ from __future__ import annotations
 from kok import versions
 from kok.api.cluster.cluster import Cluster
 
-
-def number(version: str) -> versions.Version | None:
-    """The version as numbers; None for what is no version, such as a label that somebody wrote."""
-    try:
-        return versions.parse(version)
-    except versions.UnknownVersion:
-        return None
-
-
-def is_above(version: str, other: str) -> bool:
-    """Whether a version is later than another; False for what is no version."""
-    one, two = number(version), number(other)
-    return one is not None and two is not None and one > two
+number = versions.parsed
+is_above = versions.is_above
 
 
 def wanted_version(cluster: Cluster) -> str:

@@ -23,6 +23,7 @@ from kok.operators.etcd import clocks, naming, reasons
 from kok.operators.etcd.backups import schedule, stored
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
+from kok.runtime.operations import crontab
 from kok.runtime.process.event_loop import at_nobodys_expense
 
 KIND, RESTORE = EtcdBackup.info.kind, EtcdRestore.info.kind
@@ -86,7 +87,7 @@ def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Ver
     if policy is None or not (policy.schedule or policy.verify):
         return None
     for field, cron in (("schedule", policy.schedule), ("verify", policy.verify)):
-        wrong = schedule.problem(cron) if cron else None
+        wrong = crontab.problem(cron) if cron else None
         if wrong is not None:
             text = f"spec.backup.{field}: {cron!r} is no schedule ({wrong})"
             return Verdict(
@@ -98,7 +99,7 @@ def judge(obj: EtcdCluster, backups: Sequence[EtcdBackup], now: datetime) -> Ver
     fine = stored.good(backups, now)
     seen, begun = obj.status.backup_schedule, _begun(obj, now)
     begun = max(begun, seen.since) if seen is not None else begun
-    due = schedule.last_due(policy.schedule, begun, now - LATE)
+    due = crontab.last_due(policy.schedule, begun, now - LATE)
     if due is not None and not any(_covers(b, due, now) for b in fine):
         last = f"the last one is {fine[0].name}" if fine else "there is none"
         text = f"no backup was stored since {due:%Y-%m-%d %H:%M} UTC, when one was due; {last}"
@@ -183,7 +184,7 @@ async def keep(p: Pass[EtcdCluster], obj: EtcdCluster, backups: Sequence[EtcdBac
     policy = obj.spec.backup
     if policy is None or obj.status.cluster_id is None:
         return
-    due = schedule.last_due(policy.schedule, _begun(obj, p.now), p.now)
+    due = crontab.last_due(policy.schedule, _begun(obj, p.now), p.now)
     if due is not None:
         try:
             await p.kube.create(_backup(obj, due))
@@ -244,7 +245,7 @@ async def _ask_for_proof(
     begun = obj.status.last_verify_slot
     if begun is None or clocks.is_ahead(begun, p.now):
         begun = obj.metadata.creation_timestamp or p.now
-    due = schedule.last_due(policy.verify, begun, p.now)
+    due = crontab.last_due(policy.verify, begun, p.now)
     if due is not None:
         wanted = {"metadata": {"annotations": {naming.ANNOTATION_VERIFY: due.isoformat()}}}
         await p.kube.patch(KIND, newest.name, newest.namespace, wanted)
@@ -255,7 +256,7 @@ def until_next(obj: EtcdCluster, now: datetime) -> float | None:
     """Seconds until something is due, or None if nothing ever is."""
     policy = obj.spec.backup
     crons = [cron for cron in (policy.schedule, policy.verify) if cron] if policy else []
-    coming = [when for cron in crons if (when := schedule.next_due(cron, now)) is not None]
+    coming = [when for cron in crons if (when := crontab.next_due(cron, now)) is not None]
     return (min(coming) - now).total_seconds() if coming else None
 
 

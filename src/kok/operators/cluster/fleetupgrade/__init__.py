@@ -1,0 +1,1 @@
+"""FleetUpgrade: many Clusters are raised to a version, in waves."""

@@ -1,0 +1,133 @@
+"""Reads what a pass over a FleetUpgrade looks at: Clusters, and other FleetUpgrades."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from kok.api.cluster.fleetupgrade import FleetUpgrade
+from kok.api.meta import Manifest
+from kok.api.unreadable import Unreadable
+from kok.kube.client import Kube
+from kok.kube.decoding.truncation import ANYTHING
+from kok.operators.cluster import reasons
+from kok.operators.cluster.fleetupgrade.decide import asked_again, is_active
+from kok.operators.cluster.fleetupgrade.decision import FleetView
+from kok.operators.cluster.fleetupgrade.followed import EVERYWHERE, FollowedClusters
+from kok.operators.cluster.fleetupgrade.plan import waves_of
+from kok.operators.cluster.fleetupgrade.waves import name_of, share
+from kok.runtime.clock import Clock
+from kok.runtime.controller.errors import Invalid
+from kok.runtime.settings import Settings
+
+FLEET = FleetUpgrade.info.kind
+SPARE = 10
+"""Clusters that are read beside those whose turn it is, as some of them may have to be skipped."""
+
+
+def places_of(fleet: FleetUpgrade, settings: Settings) -> tuple[str, ...]:
+    """Namespaces in which it selects. Raises `Invalid` if it may not.
+
+    Whoever may write in the namespace of the operators may do as they do; nobody else raises what is
+    in another namespace than his own.
+    """
+    asked = fleet.spec.namespaces
+    if not asked:
+        return (fleet.namespace,)
+    if fleet.namespace != settings.lease_namespace:
+        raise Invalid(
+            reasons.NAMESPACES_FORBIDDEN,
+            f"spec.namespaces is for FleetUpgrades in namespace {settings.lease_namespace}, where the "
+            "operators run; leave it out to select Clusters of this namespace",
+        )
+    if "*" in asked:
+        return settings.namespaces or (EVERYWHERE,)
+    served = set(settings.namespaces)
+    return tuple(dict.fromkeys(one for one in asked if not served or one in served))
+
+
+async def observe(
+    kube: Kube, fleet: FleetUpgrade, followed: FollowedClusters, clock: Clock, settings: Settings
+) -> FleetView:
+    """The Clusters, read again as far as they matter now; none at rest. Raises `KubeError`."""
+    key = fleet.namespace, fleet.name
+    try:
+        places = places_of(fleet, settings)
+    except Invalid as refused:
+        followed.forget(key)
+        return FleetView(refused=refused)
+    if not is_active(fleet):
+        followed.forget(key)
+        return FleetView()
+    needed, under_way = _needed(fleet)
+    # Before anything is read: what changes from here on is not missed.
+    followed.follow(key, places, under_way)
+    return FleetView(*await followed.read(kube, places, needed, clock))
+
+
+def _needed(fleet: FleetUpgrade) -> tuple[set[str] | None, set[str]]:
+    """Clusters whose state matters now, None for all, and those that are under way."""
+    rows, status = fleet.status.table(), fleet.status
+    under_way = {key for key, row in rows.items() if row.state == "Upgrading"}
+    if status.started_at is None or asked_again(fleet):
+        return None, under_way
+    needed = under_way | {key for key, row in rows.items() if row.state == "Failed"}
+    soaking = {w.name for w in status.waves if w.done is not None and w.soaked is None}
+    needed |= {key for key, row in rows.items() if row.state == "Done" and row.wave in soaking}
+    for wave in waves_of(fleet.spec):
+        waiting = [
+            key for key, row in rows.items() if row.wave == wave.name and row.state == "Waiting"
+        ]
+        if waiting:
+            needed.update(waiting[: SPARE + share(wave.max_parallel, len(waiting))])
+            break
+    return needed, under_way
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What another FleetUpgrade has."""
+
+    uid: str
+    name: str
+    clusters: frozenset[str] = frozenset()
+
+
+async def claims(
+    kube: Kube, fleet: FleetUpgrade, places: Collection[str], settings: Settings
+) -> Mapping[str, str]:
+    """Clusters that other FleetUpgrades have which have not ended, and the name of each of these.
+
+    Raises `KubeError`.
+    """
+    where = {EVERYWHERE} if EVERYWHERE in places else {*places, fleet.namespace}
+    if EVERYWHERE not in where and settings.lease_namespace in (
+        settings.namespaces or (settings.lease_namespace,)
+    ):
+        where.add(settings.lease_namespace)
+    found: dict[str, str] = {}
+    for place in sorted(where):
+        listed = await kube.list(
+            FLEET,
+            place or None,
+            unread=ANYTHING,
+            keep=lambda live: {"it": _claim(live)},
+            shared=True,
+        )
+        for one in listed:
+            claim: _Claim = one["it"]
+            if claim.uid != fleet.metadata.uid:
+                found.update(dict.fromkeys(claim.clusters, claim.name))
+    return found
+
+
+def _claim(live: Manifest) -> _Claim:
+    uid = str(live["metadata"]["uid"])
+    try:
+        fleet = FleetUpgrade.parse(live)
+    except Unreadable:
+        return _Claim(uid, "")
+    if fleet.deleting or fleet.status.ended_at is not None:
+        return _Claim(uid, "")
+    held = (key for key, row in fleet.status.table().items() if row.state != "Skipped")
+    return _Claim(uid, name_of(fleet), frozenset(held))

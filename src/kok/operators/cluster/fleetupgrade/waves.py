@@ -1,0 +1,316 @@
+"""How a FleetUpgrade that has a plan goes on: what became of those begun, and who is next. Pure.
+
+A Cluster is raised only after its row says `Upgrading`: whoever comes next finds it there, and raises it
+if nobody has. No wave begins before all of the one before are through, had their time to prove themselves,
+and approval where that is asked for.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from kok.api.cluster.contract import ClusterContract
+from kok.api.cluster.fleetstatus import FleetReport, FleetRow, FleetWaveStatus
+from kok.api.cluster.fleetupgrade import FleetUpgrade, FleetWave
+from kok.api.fields import span
+from kok.api.names import ANNOTATION_APPROVE
+from kok.operators.cluster import reasons
+from kok.operators.cluster.fleetupgrade.decision import (
+    AT_ONCE,
+    FleetDecision,
+    FleetView,
+    Raise,
+    Standing,
+    clock,
+    length,
+    standing_of,
+)
+from kok.operators.cluster.fleetupgrade.plan import refusal, waves_of
+from kok.operators.cluster.fleetupgrade.progress import (
+    asleep,
+    deadline,
+    is_gone,
+    judge,
+    reaches,
+    unready,
+    wanted,
+)
+from kok.operators.cluster.fleetupgrade.window import window_now
+
+ABORTED = "the FleetUpgrade was aborted before its turn"
+
+
+def name_of(fleet: FleetUpgrade) -> str:
+    """As `status.raised.by` of a Cluster names it."""
+    return f"{fleet.namespace}/{fleet.name}"
+
+
+def share(of: int | str, total: int) -> int:
+    """A number, or that share of all, but one at least."""
+    if isinstance(of, int):
+        return of
+    return max(1, int(of.removesuffix("%")) * total // 100)
+
+
+class Step:
+    """One pass over a FleetUpgrade that has a plan and has not ended."""
+
+    def __init__(self, fleet: FleetUpgrade, view: FleetView, now: datetime) -> None:
+        self._fleet, self._spec, self._view, self._now = fleet, fleet.spec, view, now
+        self._planned = fleet.status.started_at or now
+        self._specs = waves_of(fleet.spec)
+        self._before = fleet.status.table()
+        self._rows = dict(self._before)
+        self._waves = {one.name: one.model_copy() for one in fleet.status.waves}
+        self._members: dict[str, list[str]] = {one.name: [] for one in self._specs}
+        for key, row in self._rows.items():
+            self._members.setdefault(row.wave, []).append(key)
+        self._raises: list[Raise] = []
+        self._looks: list[datetime] = []
+        self._again = False
+        born = fleet.metadata.creation_timestamp or now
+        self._window = window_now(fleet.spec.window, fleet.status.window, born, now)
+        # Also while nothing waits for it: what was looked at is not caught up with.
+        self._looks += [self._window.changes] if self._window.changes is not None else []
+
+    def taken(self) -> FleetDecision:
+        """What comes of it."""
+        self._judge()
+        self._abort()
+        self._approve()
+        self._raise_again()
+        current, standing = self._walk()
+        report = None
+        if current is None:
+            report = self._report()
+            standing = standing_of(report)
+        return FleetDecision(
+            standing,
+            rows=self._rows,
+            waves=tuple(self._waves.values()),
+            wave=current,
+            window=self._window.recorded,
+            raises=tuple(self._raises),
+            stopped=(self._stopped() or "") if self._count("Waiting") else "",
+            late=self._late(),
+            took=self._took(),
+            report=report,
+            look=self._look(),
+        )
+
+    # --- what became of those that were begun
+
+    def _judge(self) -> None:
+        for key, row in self._rows.items():
+            if row.state not in {"Upgrading", "Failed"} or key in self._view.stale:
+                continue
+            cluster = self._view.clusters.get(key)
+            now = judge(row, cluster, self._planned, self._now)
+            self._rows[key] = now
+            if now.state == "Upgrading" and cluster is not None:
+                self._looks += [end for end in (deadline(now, cluster),) if end is not None]
+
+    def _abort(self) -> None:
+        if not self._spec.abort:
+            return
+        for key, row in self._rows.items():
+            if row.state == "Waiting" or (row.state == "Upgrading" and self._is_below(key)):
+                self._rows[key] = row.turned("Skipped", self._now, reasons.ABORTED, ABORTED)
+
+    def _is_below(self, key: str) -> bool:
+        """Whether a Cluster that is recorded as raised is not raised yet."""
+        cluster = self._view.clusters.get(key)
+        if cluster is None or key in self._view.stale:
+            return False
+        return not reaches(wanted(cluster), self._rows[key].to)
+
+    def _raise_again(self) -> None:
+        """What was recorded before the operator was killed, or is tried once more."""
+        if self._spec.paused:
+            return
+        me = name_of(self._fleet)
+        for key, row in self._rows.items():
+            if row.state != "Upgrading" or row.since is None or key in self._view.stale:
+                continue
+            cluster = self._view.clusters[key]
+            mine = cluster.raised == row.to and cluster.raised_by == me
+            older = cluster.raised_at is None or cluster.raised_at < row.since
+            if self._is_below(key) or (mine and older):
+                self._raises.append(Raise(key, row.to, row.since))
+
+    def _took(self) -> dict[str, float]:
+        return {
+            key: (self._now - before.since).total_seconds()
+            for key, before in self._before.items()
+            if before.state == "Upgrading" and before.since and self._rows[key].state == "Done"
+        }
+
+    # --- waves
+
+    def _approve(self) -> None:
+        told = self._fleet.metadata.annotations.get(ANNOTATION_APPROVE, "")
+        for name in told.split(","):
+            wave = self._waves.get(name.strip())
+            if wave is not None and wave.approved is None:
+                wave.approved = self._now.replace(microsecond=0)
+
+    def _walk(self) -> tuple[str | None, Standing]:
+        """The wave that is not through yet, and how it stands; None at the end of all."""
+        for spec in self._specs:
+            wave = self._waves.setdefault(spec.name, FleetWaveStatus(name=spec.name))
+            members = self._members[spec.name]
+            if any(self._rows[key].state in {"Waiting", "Upgrading"} for key in members):
+                return spec.name, self._go_on(spec, wave)
+            if wave.done is None:
+                wave.done = self._now.replace(microsecond=0)
+            if wave.soaked is None:
+                soaking = self._soak(spec, wave)
+                if soaking is not None:
+                    return spec.name, soaking
+                wave.soaked = self._now.replace(microsecond=0)
+        return None, Standing("Completed", reasons.FLEET_COMPLETED, "")
+
+    def _soak(self, spec: FleetWave, wave: FleetWaveStatus) -> Standing | None:
+        """How it stands while a wave has to prove itself; None once it has."""
+        done = [key for key in self._members[spec.name] if self._rows[key].state == "Done"]
+        time = span(spec.soak)
+        if not done or not time or self._spec.abort or wave.done is None:
+            return None
+        end = wave.done + time
+        if self._now < end:
+            self._looks.append(end)
+            text = f"wave {spec.name} proves itself until {clock(end)}"
+            return Standing("Soaking", reasons.SOAKING, text)
+        for key in done:
+            why = unready(self._rows[key], self._view.clusters.get(key))
+            if why is not None:
+                self._rows[key] = self._rows[key].turned(
+                    "Failed", self._now, reasons.NOT_READY_AFTER, why
+                )
+        return None
+
+    def _go_on(self, spec: FleetWave, wave: FleetWaveStatus) -> Standing:
+        """Raises as many of a wave as may be now; how it stands."""
+        members = self._members[spec.name]
+        waiting = [key for key in members if self._rows[key].state == "Waiting"]
+        if waiting:
+            held = self._held(spec, wave)
+            if held is not None:
+                return held
+            self._raise(spec, wave, waiting)
+        states = [self._rows[key].state for key in members]
+        if "Waiting" not in states and "Upgrading" not in states:
+            self._again = True
+        return Standing(
+            "Aborting" if self._spec.abort else "Upgrading",
+            reasons.WAVE_UNDER_WAY,
+            f"wave {spec.name}: {states.count('Upgrading')} under way, {states.count('Waiting')} "
+            f"waiting, {states.count('Done')} done, {states.count('Failed')} failed",
+        )
+
+    def _held(self, spec: FleetWave, wave: FleetWaveStatus) -> Standing | None:
+        """Why no further Cluster is raised."""
+        under_way = self._count("Upgrading")
+        finish = f"; {under_way} under way finish" if under_way else ""
+        if self._spec.paused:
+            text = f"spec.paused is true: no further Cluster is raised{finish}"
+            return Standing("Paused", reasons.FLEET_PAUSED, text)
+        if (stopped := self._stopped()) is not None:
+            return Standing("Stopped", reasons.FLEET_STOPPED, f"{stopped}{finish}")
+        if spec.approval and wave.approved is None:
+            where = f"fleetupgrade {self._fleet.name} -n {self._fleet.namespace}"
+            text = (
+                f"wave {spec.name} waits for approval: kubectl annotate {where} --overwrite "
+                f"{ANNOTATION_APPROVE}={spec.name}"
+            )
+            return Standing("WaitingForApproval", reasons.WAITING_FOR_APPROVAL, text)
+        window = self._window
+        if window.problem is not None:
+            text = f"spec.window.cron: {window.problem}; write one such as 0 22 * * *"
+            return Standing("WaitingForWindow", reasons.WINDOW_INVALID, text)
+        if not window.is_open:
+            opens = clock(window.changes) if window.changes is not None else "never"
+            text = f"no further Cluster is raised until the window opens at {opens}{finish}"
+            return Standing("WaitingForWindow", reasons.WAITING_FOR_WINDOW, text)
+        return None
+
+    def _raise(self, spec: FleetWave, wave: FleetWaveStatus, waiting: list[str]) -> None:
+        free = share(spec.max_parallel, wave.clusters) - self._count("Upgrading")
+        for key in waiting:
+            if free <= 0:
+                return
+            if key in self._view.stale:
+                self._again = True
+                continue
+            row, cluster = self._rows[key], self._view.clusters.get(key)
+            told = self._unfit(row, cluster)
+            if told is not None:
+                self._rows[key] = row.turned("Skipped", self._now, *told)
+                continue
+            turned = row.turned("Upgrading", self._now)
+            self._rows[key] = turned
+            self._raises.append(Raise(key, row.to, turned.since or self._now))
+            free -= 1
+            if wave.begun is None:
+                wave.begun = turned.since
+
+    def _unfit(self, row: FleetRow, cluster: ClusterContract | None) -> tuple[str, str] | None:
+        """Why a Cluster whose turn it is cannot be raised after all, as word and sentence."""
+        if cluster is None or is_gone(cluster, self._planned):
+            return reasons.CLUSTER_GONE, "it was deleted meanwhile"
+        me = name_of(self._fleet)
+        mine = cluster.raised == row.to and cluster.raised_by == me
+        return refusal(cluster, row.to, mine=mine) or asleep(cluster, row.to)
+
+    # --- what follows from all of it
+
+    def _count(self, state: str) -> int:
+        return sum(row.state == state for row in self._rows.values())
+
+    def _stopped(self) -> str | None:
+        """Why failures let no further Cluster be raised."""
+        planned = [r for r in self._rows.values() if r.wave and r.state != "Skipped"]
+        failed = sum(row.state == "Failed" for row in planned)
+        most = share(self._spec.stop_after_failures, len(planned))
+        further = (
+            "mend them and set another value of the annotation kok.dev/retry, raise "
+            "spec.stopAfterFailures, or set spec.abort"
+        )
+        if failed >= most:
+            limit = f"spec.stopAfterFailures is {self._spec.stop_after_failures}"
+            return f"{failed} of {len(planned)} failed, and {limit}: {further}"
+        for name, members in self._members.items():
+            states = {self._rows[key].state for key in members} - {"Skipped"}
+            if name and states == {"Failed"}:
+                return f"no Cluster of wave {name} got through: {further}"
+        return None
+
+    def _late(self) -> tuple[str, ...]:
+        if self._fleet.status.beyond:
+            return ()
+        return tuple(
+            key
+            for key, one in self._view.clusters.items()
+            if key not in self._rows and self._spec.selector.takes(dict(one.labels))
+        )
+
+    def _report(self) -> FleetReport:
+        done, failed = self._count("Done"), self._count("Failed")
+        skipped = self._count("Skipped")
+        began, ended = self._planned, self._now.replace(microsecond=0)
+        result: Literal["Completed", "CompletedWithFailures", "Aborted"] = "Completed"
+        if self._spec.abort:
+            result = "Aborted"
+        elif failed:
+            result = "CompletedWithFailures"
+        text = f"{done} done, {failed} failed, {skipped} skipped in {length(ended - began)}"
+        if not self._rows:
+            text = "no Cluster is selected: see spec.selector and spec.namespaces"
+        return FleetReport(result=result, began=began, ended=ended, summary=text)
+
+    def _look(self) -> float | None:
+        if self._again:
+            return AT_ONCE
+        coming = [(look - self._now).total_seconds() for look in self._looks]
+        return max(1.0, min(coming) + 1.0) if coming else None
