@@ -71,7 +71,7 @@ def changeable(
         # labels, too, have to be proven by all that got them.
         again = [] if busy - set(waiting) else sorted(busy & between or busy)[:1]
         turn = again or ([] if busy else _next(waiting, states, certain=fields == SOFTWARE))
-        turn = [name for name in turn if not between - {name}]
+        turn = [name for name in turn if not between or name in between]
         if waiting:
             rest = SOFTWARE if fields == ACCESS else ()
             now.update({name: _without(intents[name], lives[name], rest) for name in turn})
