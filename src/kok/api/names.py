@@ -23,6 +23,9 @@ ANNOTATION_ABANDON_HOST = "kok.dev/abandon-host"
 ABANDONED_HOSTS = "kok-abandoned-hosts"
 """ConfigMap beside the operators: hosts that were left without a clean-up, by the UID of their
 Machine, as JSON. It outlives the namespaces that they were used in."""
+ANNOTATION_CORDONED_BY = "kok.dev/cordoned-by"
+"""On a Node of a business cluster that a Machine cordoned, as `namespace/name`; set and taken away in
+the very writes that cordon and uncordon it. A Node without it was cordoned by somebody else."""
 ANNOTATION_TRUST_CA = "kok.dev/trust-ca"
 """On a Cluster or EtcdCluster: SHA-256 of a CA certificate to accept in place of the recorded."""
 ANNOTATION_CA_TRUSTED = "kok.dev/ca-trusted"

@@ -127,7 +127,8 @@ class KubeNodeSpec(ApiModel):
     version: KubernetesVersion | None = Field(
         default=None, json_schema_extra=rules(*kubernetes_version("spec.version"))
     )
-    """Kubernetes version of the kubelets; the cluster's if absent."""
+    """Kubernetes version of the kubelets. If absent they follow `status.nodesVersion` of the Cluster,
+    which changes once its control plane is through with an upgrade."""
     runtime: Runtime = Field(default_factory=Runtime)
     """The container runtime."""
     components: list[MachineComponent] = Field(
@@ -147,7 +148,8 @@ class KubeNodeSpec(ApiModel):
     taints: list[Taint] = Field(default_factory=list, max_length=32)
     """Taints of the nodes."""
     drain_timeout: Duration = "5m"
-    """How long a drain may take before pods are deleted without regard to disruption budgets."""
+    """How long a drain may take. A node that leaves then loses its pods without regard to disruption
+    budgets; one whose kubelet is to change goes on waiting, and the conditions say for what."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
 
@@ -167,6 +169,8 @@ class KubeNodeStatus(Status):
     """Up-to-date and wanted machines, for people."""
     version: str | None = None
     """Kubernetes version that the machines are to have."""
+    versions: dict[str, int] = Field(default_factory=dict, max_length=16)
+    """How many nodes report a kubelet of each version; of too many versions the commonest are told."""
     selector: str | None = None
     """Label selector of the set's Machines, for `kubectl scale` and autoscalers."""
     claims: list[str] = Field(default_factory=list)

@@ -102,7 +102,8 @@ class MachineSpec(ApiModel):
     """Hash of the address and the CA by which the node reaches its cluster. KubeNodes write it, so
     that their nodes turn to new ones in stages; without it one node turns to them after the other."""
     drain_timeout: Duration = "5m"
-    """How long a drain may take before pods are deleted without regard to disruption budgets."""
+    """How long a drain may take. A node that leaves then loses its pods without regard to disruption
+    budgets; one whose kubelet is to change goes on waiting, and the conditions say for what."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
 
@@ -246,8 +247,8 @@ class MachineStatus(Status):
     ssh_secret: str | None = None
     """Secret that is kept, by a finalizer, until it is no longer needed to clean up the host."""
     operation: Operation | None = None
-    """What takes more than one pass and is under way: the removal, with the step that it has come to;
-    recorded before the step is begun."""
+    """What takes more than one pass and is under way, with the step that it has come to: `Remove`, or
+    `Update`, a change for which the node is drained. Recorded before the step is begun."""
     removal: str | None = None
     """Step of the removal that is under way."""
     drain_since: datetime | None = None

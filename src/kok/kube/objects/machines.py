@@ -19,6 +19,7 @@ _SPEC: Final = ("cluster", "node", "address", "addresses", "port", "ssh")
 _STATUS: Final = ("tokenId", "sshSecret")
 _FACTS: Final = ("hostname", "machineID")
 _SOFTWARE: Final = ("name", "version")
+_OPERATION: Final = ("type", "step", "since")
 _OWNER: Final = ("apiVersion", "kind", "name", "uid", "controller")
 
 
@@ -41,6 +42,7 @@ def brief(machine: Manifest) -> Manifest:
         "status": {
             **picked(status, _STATUS),
             "facts": picked(facts, _FACTS) if (facts := status.get("facts")) else None,
+            "operation": picked(now, _OPERATION) if (now := status.get("operation")) else None,
             "components": [{"name": "any", "config": "any"}] if touched else [],
         },
     }

@@ -119,6 +119,25 @@ UP_TO_DATE: Final = "UpToDate"
 UPDATING: Final = "Updating"
 """Changes of the spec are being carried out."""
 
+# --- a change for which the node is drained (condition UpToDate of a Machine)
+CORDONING: Final = "Cordoning"
+"""The node is kept from getting new pods, before it is drained for a change."""
+DRAINING: Final = "Draining"
+"""Pods are moved away from the node before it is changed; the message says which are left."""
+DRAIN_BLOCKED: Final = "DrainBlocked"
+"""The node has not been drained within `drainTimeout`, and its change goes on waiting; the message
+names pods and disruption budgets. Loosen the budget, or delete the pods."""
+CHANGING: Final = "Changing"
+"""The node is drained, and its kubelet is changed or has yet to prove itself."""
+UNCORDONING: Final = "Uncordoning"
+"""The change is through, and the node may get pods again."""
+WAITING_FOR_TURN: Final = "WaitingForTurn"
+"""Another node of the same KubeNode is being drained or changed."""
+CLUSTER_UPGRADING: Final = "ClusterUpgrading"
+"""The control plane is being upgraded, and kubelets keep their versions until it is through."""
+NODE_UNKNOWN: Final = "NodeUnknown"
+"""The business cluster says nothing of its nodes, so that this one cannot be drained for a change."""
+
 # --- removal (message of Ready and `status.removal` while a Machine is being deleted)
 HOST_NOT_CLEAN: Final = "HostNotClean"
 """Something of the node is still on the host after its removal; the message names it."""
@@ -157,6 +176,11 @@ MACHINES_NOT_READY: Final = "MachinesNotReady"
 """Some Machines are not Ready; the message names them."""
 MACHINES_READY: Final = "MachinesReady"
 """All Machines are Ready."""
+VERSION_CURRENT: Final = "VersionCurrent"
+"""Condition VersionCurrent: all nodes run the version that they are to have."""
+FOLLOWING: Final = "Following"
+"""Condition VersionCurrent: nodes go to another version, one after the other; the message says how
+many have it, and what the next one waits for."""
 FEW_POD_ADDRESSES: Final = "FewPodAddresses"
 """Condition PodAddresses: nodes have fewer pod addresses than usual, or there are too few for all
 of them; the message says how many, and what follows."""

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from kok.api.meta import Manifest
+from kok.operators.machine import cluster_version
 from kok.runtime.controller.reconciler import EVERY, Key
 
 CLUSTERS = 10_000
@@ -42,6 +43,7 @@ class ClusterChanges:
             meta.get("generation"),
             status.get("endpoint"),
             status.get("version"),
+            cluster_version.gist(status),
             tuple(ready),
             tuple(sorted((status.get("caFingerprints") or {}).items())),
         )

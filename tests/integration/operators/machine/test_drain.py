@@ -96,7 +96,10 @@ async def test_disruption_budgets_are_respected_until_the_drain_takes_too_long(
     clock = Leaping(lambda: bool(said))
     work = drain(kube, "d-2", said, clock=clock)
     await work.run()
-    assert said[0] == f"1 pods are left; disruption budgets protect {place}/guarded"
+    assert said[0] == (
+        f"1 pod is left; disruption budgets protect {place}/guarded "
+        "(the disruption budget all needs 1 healthy pods and has 0 currently)"
+    )
     assert await pods(kube, place) == []
     assert work.forced
 

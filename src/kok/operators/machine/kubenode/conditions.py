@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,16 @@ from kok.api.machine.machine import Machine
 from kok.operators.machine import reasons
 from kok.operators.machine.kubenode.claims import wanted_nodes
 from kok.operators.machine.kubenode.decide import KubeNodeDecision
+from kok.operators.machine.machine.operations import update
+from kok.operators.machine.remote import host_paths
 from kok.runtime.controller.reconciler import Pass
 
 _SHOWN = 3
+VERSION_CURRENT = "VersionCurrent"
+"""Whether all nodes run the version of Kubernetes that they are to have."""
 POD_ADDRESSES = "PodAddresses"
 """Whether the nodes have as many pod addresses as usual. Absent unless they have fewer."""
+VERSIONS_MOST = 16
 ABANDONED_MOST = 16
 """Hosts that had to be left uncleaned, as far as the status shows them."""
 
@@ -50,6 +56,7 @@ def report(
     p.status.abandoned = list(left[:ABANDONED_MOST])
     if decision.version:
         p.status.version = decision.version
+        p.set_condition(VERSION_CURRENT, *_versions(p.obj, machines, decision))
         if decision.few_addresses:
             text = decision.few_addresses
             p.set_condition(POD_ADDRESSES, False, reasons.FEW_POD_ADDRESSES, text)
@@ -86,9 +93,52 @@ def count(status: KubeNodeStatus, kubenode: KubeNode, machines: Sequence[Machine
     status.replicas = len([m for m in machines if not m.deleting])
     status.ready = len([m for m in machines if ready(m)])
     status.up_to_date = len([m for m in machines if up_to_date(m)])
+    status.versions = _counts(machines)
     status.ready_summary = f"{status.ready}/{wanted_nodes(kubenode)}"
     status.up_to_date_summary = f"{status.up_to_date}/{wanted_nodes(kubenode)}"
     status.selector = f"{names.LABEL_KUBENODE}={kubenode.name}"
+
+
+def _counts(machines: Sequence[Machine]) -> dict[str, int]:
+    """How many nodes report a kubelet of each version, the commonest ones, in the order of versions."""
+    found = Counter(m.status.kubelet for m in machines if m.status.kubelet and not m.deleting)
+    return dict(sorted(found.most_common(VERSIONS_MOST)))
+
+
+def _versions(
+    kubenode: KubeNode, machines: Sequence[Machine], decision: KubeNodeDecision
+) -> tuple[bool, str, str]:
+    """Condition VersionCurrent: status, reason, message."""
+    nodes = [m for m in machines if not m.deleting]
+    wanted = _kubelet(decision)
+    late = [m for m in nodes if m.status.kubelet != wanted or changing(m)]
+    text = f"{len(nodes) - len(late)} of {len(nodes)} nodes run {wanted}"
+    if decision.held and (late or kubenode.spec.version is None):
+        return False, reasons.CLUSTER_UPGRADING, f"{decision.held}; {text}"
+    if not late:
+        return True, reasons.VERSION_CURRENT, text
+    now = next((m for m in late if changing(m)), late[0])
+    rest = [m.name for m in late if m is not now]
+    waits = f"; then {', '.join(rest[:_SHOWN])}" if rest else ""
+    more = ", ..." if len(rest) > _SHOWN else ""
+    return False, reasons.FOLLOWING, f"{text}; {now.name}: {_step(now)}{waits}{more}"
+
+
+def _kubelet(decision: KubeNodeDecision) -> str:
+    """The version that nodes are to report: somebody's own build has another one."""
+    listed = (c.version for c in decision.software if c.name == host_paths.KUBELET)
+    return next(listed, decision.version)
+
+
+def _step(machine: Machine) -> str:
+    """What is done about a Machine, as it says itself."""
+    found = machine.status.condition("UpToDate")
+    return found.message or found.reason if found is not None else "new"
+
+
+def changing(machine: Machine) -> bool:
+    """Whether its node is drained for a change, changed, or has yet to get pods again."""
+    return update.recorded(machine.status) is not None
 
 
 def ready(machine: Machine) -> bool:
@@ -119,8 +169,10 @@ def sum_up(
         return False, reason, "; ".join(text for text in (message, lack, waits) if text)
     if missing:
         return False, reasons.POOL_EXHAUSTED, lack
-    if outdated:
-        return True, reasons.UPDATING, f"still to be changed: {', '.join(outdated[:_SHOWN])}"
+    busy = [f"{m.name}: {_step(m)}" for m in machines if not m.deleting and changing(m)]
+    if outdated or busy:
+        later = [f"still to be changed: {', '.join(outdated[:_SHOWN])}"] if outdated else []
+        return True, reasons.UPDATING, "; ".join((*busy[:_SHOWN], *later))
     if going:
         listed = ", ".join(m.name for m in going[:_SHOWN])
         return True, reasons.REMOVING, f"being removed: {listed}"

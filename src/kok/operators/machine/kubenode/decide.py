@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import MachineComponent
-from kok.operators.machine import reasons
+from kok.operators.machine import cluster_version, reasons
 from kok.operators.machine.kubenode import claims, software
 from kok.operators.machine.kubenode.observe import KubeNodeView
 from kok.runtime.controller.errors import Invalid, ReconcileStop, Wait
@@ -22,6 +22,8 @@ class KubeNodeDecision:
     version: str = ""
     """Of Kubernetes; empty if it cannot be said."""
     software: tuple[MachineComponent, ...] = ()
+    held: str = ""
+    """Why no kubelet may change its version now, as a sentence."""
     few_addresses: str = ""
     """What is smaller than usual about the pod addresses of these nodes, as a sentence."""
     stop: ReconcileStop | None = None
@@ -47,7 +49,8 @@ def decide(kubenode: KubeNode, view: KubeNodeView) -> KubeNodeDecision:
         wanted = software.software(kubenode, cluster, version, view.mine)
     except Invalid as error:
         return KubeNodeDecision(version, few_addresses=few, stop=error)
-    return KubeNodeDecision(version, tuple(wanted), few)
+    held = cluster_version.held(cluster)
+    return KubeNodeDecision(version, tuple(wanted), held, few)
 
 
 def _without_cluster(kubenode: KubeNode, *, gone: bool) -> Wait:

@@ -27,7 +27,14 @@ from kok.operators.machine.machine_lists import MachineLists
 from kok.runtime.controller.reconciler import Pass
 
 CLUSTER, MACHINE, COMPONENT = Cluster.info.kind, Machine.info.kind, Component.info.kind
-_STATUS: Final = ("observedGeneration", "firstReady", "phase", "removal")
+_STATUS: Final = (
+    "observedGeneration",
+    "firstReady",
+    "phase",
+    "removal",
+    "kubelet",
+    "operation",
+)
 _CONDITIONS: Final = frozenset({"Ready", "NodeReady", "UpToDate"})
 """What is looked at of the status of a Machine."""
 

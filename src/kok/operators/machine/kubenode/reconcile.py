@@ -97,7 +97,7 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         objects = SoftwareObjects(p.kube, self._session(), p.obj, view.components)
         await objects.ensure(decision.software)
         hosts, outcome.missing = await self._hosts(p, view)
-        outcome.outdated = await self._machines(p, view, hosts, decision.software)
+        outcome.outdated = await self._machines(p, view, hosts, decision)
         if not view.odd:
             # Nobody knows what software one has that cannot be read.
             await objects.release(_in_use(view, decision.software))
@@ -208,12 +208,14 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         p: Pass[KubeNode],
         view: KubeNodeView,
         hosts: Sequence[NodeHostSource],
-        wanted: Sequence[MachineComponent],
+        decision: KubeNodeDecision,
     ) -> list[str]:
         """Makes, changes and deletes Machines; names of those that wait for their turn."""
         intents = {
             m["metadata"]["name"]: m
-            for m in (render.machine(p.obj, host, wanted, view.access_hash) for host in hosts)
+            for m in (
+                render.machine(p.obj, host, decision.software, view.access_hash) for host in hosts
+            )
         }
         await delete.send_away(p, [m for m in view.mine if m.name not in intents])
         foreign = [m.name for m in view.machines if m.name in intents and m.name not in view.own]
@@ -223,7 +225,7 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
                 f"Machine {' and '.join(foreign)} is there already and is not this KubeNode's; "
                 "delete it, or give the host another name",
             )
-        now = rollout.changeable(intents, view.own)
+        now = rollout.changeable(intents, view.own, held=bool(decision.held))
         try:
             await ensure_all(p.kube, now.values(), list(view.own.values()))
         except InvalidObject as error:

@@ -4,6 +4,9 @@ One budget for everything that disturbs nodes, new software as well as a new add
 cluster: one Machine at a time, and none while another one that was changed has not proven itself.
 Of nodes that nothing is heard of nobody knows whether they serve, above all if that is so of all of
 them at once: such a Machine counts as one that does.
+
+A node whose kubelet goes to another minor is drained for it, so that at any time only one Machine may be
+between two: as long as one is, nobody else is changed, whatever else is wrong with him.
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from enum import Enum
 from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.kube.objects.drift import covers
+from kok.operators.machine import cluster_version
+from kok.operators.machine.machine.operations import update
+from kok.operators.machine.remote import host_paths
 
 SOFTWARE = ("components", "artifacts", "addresses")
 """Fields of a Machine's spec that change what is on the host: of its addresses the kubelet is told
@@ -33,11 +39,23 @@ class State(Enum):
 
 
 def changeable(
-    intents: Mapping[str, Manifest], lives: Mapping[str, Manifest]
+    intents: Mapping[str, Manifest], lives: Mapping[str, Manifest], *, held: bool = False
 ) -> dict[str, Manifest]:
-    """The Machines, by name, as they may be made or changed now."""
+    """The Machines, by name, as they may be made or changed now.
+
+    `held`: no kubelet that has served changes its version.
+    """
     intents = {name: _known(intent, lives.get(name)) for name, intent in intents.items()}
     states = {name: state(lives[name]) for name in intents if name in lives}
+    if held:
+        intents = {
+            name: _without(intent, lives[name], ("components",))
+            if states.get(name, State.FRESH) is not State.FRESH
+            and _kubelet(intent) != _kubelet(lives[name])
+            else intent
+            for name, intent in intents.items()
+        }
+    between = {name for name, live in lives.items() if _between(live)}
     now: dict[str, Manifest] = {}
     for name, intent in intents.items():
         free = states.get(name, State.FRESH) is State.FRESH
@@ -51,8 +69,9 @@ def changeable(
         ]
         # What is wrong with a change that was not proven may be corrected, but for one at a time: new
         # labels, too, have to be proven by all that got them.
-        again = [] if busy - set(waiting) else sorted(busy)[:1]
+        again = [] if busy - set(waiting) else sorted(busy & between or busy)[:1]
         turn = again or ([] if busy else _next(waiting, states, certain=fields == SOFTWARE))
+        turn = [name for name in turn if not between or name in between]
         if waiting:
             rest = SOFTWARE if fields == ACCESS else ()
             now.update({name: _without(intents[name], lives[name], rest) for name in turn})
@@ -88,6 +107,25 @@ def state(live: Manifest) -> State:
     if status.is_true("Ready"):
         return State.SERVING
     return State.UNKNOWN if node is None or node.status == "Unknown" else State.BROKEN
+
+
+def _between(live: Manifest) -> bool:
+    """Whether a Machine that has served goes from one minor of its kubelet to another: it was told
+    to, is at it, or has not got its node back."""
+    parsed = Machine.parse(live)
+    if parsed.deleting:
+        return False
+    wanted, running = _kubelet(live), parsed.status.kubelet
+    if update.recorded(parsed.status) is not None:
+        return True
+    told = state(live) is not State.FRESH and bool(wanted and running)
+    return told and cluster_version.crosses(running or "", wanted)
+
+
+def _kubelet(manifest: Manifest) -> str:
+    """The version of the kubelet in the spec of a Machine; empty if it has none."""
+    listed = manifest["spec"].get("components") or ()
+    return next((str(c["version"]) for c in listed if c["name"] == host_paths.KUBELET), "")
 
 
 def _next(waiting: Sequence[str], states: Mapping[str, State], *, certain: bool) -> Sequence[str]:

@@ -11,7 +11,7 @@ from kok.api.cluster import podrange
 from kok.api.cluster.cluster import Cluster
 from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine, MachineComponent
-from kok.operators.machine import reasons
+from kok.operators.machine import cluster_version, reasons
 from kok.operators.machine.component import catalog
 from kok.operators.machine.remote import host_paths
 from kok.runtime.controller.errors import Invalid
@@ -22,10 +22,10 @@ HOST_PREP = "host-prep"
 def kubernetes_version(kubenode: KubeNode, cluster: Cluster) -> str:
     """The version of the kubelets. Raises `Invalid` with a sentence.
 
-    Without one in the spec nodes follow the control plane, once all of it runs a version.
+    Without one in the spec nodes follow the control plane, once that is through with an upgrade.
     """
-    control = cluster.status.version or cluster.spec.version
-    version = kubenode.spec.version or control
+    control = cluster_version.control(cluster)
+    version = kubenode.spec.version or cluster_version.followed(cluster)
     try:
         versions.kubernetes(version)
     except versions.UnknownVersion as error:
@@ -85,7 +85,7 @@ def _running(version: str, machines: Iterable[Machine]) -> dict[str, str]:
 
 def _check_kubelet(version: str, cluster: Cluster) -> None:
     """One of the user's own, which may have more behind a dash."""
-    control = cluster.status.version or cluster.spec.version
+    control = cluster_version.control(cluster)
     problem = versions.check_skew(version.partition("-")[0], control)
     if problem is not None:
         raise Invalid(reasons.SKEW, f"spec.components: {problem}")

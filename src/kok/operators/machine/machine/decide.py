@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from kok.api.machine.machine import Finding
+from kok.api.operation import Operation
 from kok.operators.machine import reasons
 from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine import install_plan
 from kok.operators.machine.machine.observe import rival
+from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.operations.host_steps import (
     Install,
     JoinCluster,
@@ -61,6 +63,8 @@ class Decision:
     """Of the preflight."""
     joining: str = ""
     """Why the host has not joined yet, if that is known; `-`: it has."""
+    operation: Operation | None = None
+    """What is under way for which the node is drained; to be recorded before the step is begun."""
 
     def refused(self, among: Collection[str]) -> Verdict | None:
         """Why nothing can be done until something else changes, if for one of these reasons."""
@@ -70,6 +74,18 @@ class Decision:
 
 def decide(view: MachineView) -> Decision:
     """What to do next."""
+    finish = update.finish(view)
+    if finish is not None and finish.call is not None:
+        return Decision(Step(action=finish, after=finish.after), operation=finish.operation)
+    found = _at_host(view)
+    if finish is not None:
+        return found
+    action = found.step.action
+    now = action.operation if action is not None else update.underway(view)
+    return replace(found, operation=now)
+
+
+def _at_host(view: MachineView) -> Decision:
     step = _reach(view)
     if step is not None:
         return Decision(step)
@@ -96,11 +112,11 @@ def decide(view: MachineView) -> Decision:
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
         step = Step(SurveyHost(request))
     else:
-        step = (
-            _use(view, survey, findings)
-            or _software(view, wanted, survey, lacking)
-            or _join(view, survey)
-        )
+        step = _use(view, survey, findings) or _software(view, wanted, survey, lacking)
+        if step is None or _waits(step):
+            # It serves for as long as that takes, and with credentials that are good.
+            joins = _join(view, survey)
+            step = joins if step is None or joins.call is not None else step
         if step.idle:
             waits = [s for s in (step.after, _again(view, findings)) if s is not None]
             step = Step(after=min(waits, default=None))
@@ -263,15 +279,35 @@ def _software(
 ) -> Step | None:
     if not lacking:
         return None
-    there = survey.found.get(host_paths.KUBELET, Found()).version
-    if host_paths.KUBELET in lacking and there != wanted[host_paths.KUBELET].version:
+    other = _other_kubelet(wanted, survey, lacking)
+    if other:
         problem = install_plan.skew(view.machine, view.objects.cluster)
         if problem is not None:
             return refused(problem, view.recheck)
     found = install_plan.due(view.machine, view.status, wanted, survey, view.now)
-    if found.plans:
-        return Step(Install(found.plans, wanted), started=found.started)
-    return Step(after=found.after)
+    if not found.plans:
+        return Step(after=found.after)
+    gate = update.gate(view, other_version=other)
+    if isinstance(gate, Verdict):
+        return refused(gate, view.recheck)
+    if gate is not None and gate.call is not None:
+        return Step(action=gate, after=gate.after)
+    return Step(Install(found.plans, wanted), started=found.started, action=gate)
+
+
+def _other_kubelet(
+    wanted: Mapping[str, Rendered], survey: Survey, lacking: tuple[str, ...]
+) -> bool:
+    """Whether the kubelet is to get another version than is on the host, if there is one."""
+    there = survey.found.get(host_paths.KUBELET, Found()).version
+    kubelet = wanted.get(host_paths.KUBELET)
+    return host_paths.KUBELET in lacking and kubelet is not None and there != kubelet.version
+
+
+def _waits(step: Step) -> bool:
+    """Whether software has to wait for something that is no fault of it."""
+    begins = step.action is not None and step.action.call is not None
+    return begins or (step.refusal is not None and step.refusal.reason in update.HOLDS)
 
 
 def todo(view: MachineView) -> join.JoinPlan | None:

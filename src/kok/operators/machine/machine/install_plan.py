@@ -12,7 +12,7 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.machine.component import Component
 from kok.api.machine.machine import Job, Machine, MachineComponentStatus, MachineStatus
 from kok.kube.budget.limits import MIB
-from kok.operators.machine import reasons
+from kok.operators.machine import cluster_version, reasons
 from kok.operators.machine.component import component_jobs
 from kok.operators.machine.component.render import ComponentError, Rendered
 from kok.operators.machine.component.sandboxed import HELD_MOST, Templates
@@ -98,7 +98,7 @@ def skew(machine: Machine, cluster: Cluster | None) -> Verdict | None:
     )
     if version is None or cluster is None:
         return None
-    control = cluster.status.version or cluster.spec.version
+    control = cluster_version.control(cluster)
     # A build of somebody's own has more behind a dash.
     problem = versions.check_skew(version.partition("-")[0], control)
     return Verdict(False, reasons.SKEW, f"spec.components: {problem}") if problem else None

@@ -26,7 +26,10 @@ from kok.operators.machine.machine.observe import (
     neighbours,
     rival,
 )
+from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.operations.host_steps import StepContext
+from kok.operators.machine.machine.operations.update_calls import EVICT
+from kok.operators.machine.machine.update_turns import UpdateTurns
 from kok.operators.machine.machine.view import MachineView, ObservedObjects, expected_key
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node import labels_and_taints
@@ -47,6 +50,7 @@ from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
+from kok.runtime.operations.action import transition
 from kok.runtime.sandbox.pool import SandboxPool
 from kok.workload.availability import AvailabilityTimings
 
@@ -83,6 +87,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             HostCredentials(settings, sandboxes),
         )
         self.rollout = AccessRollout(self.clock.monotonic)
+        self.update_turns = UpdateTurns(lists)
         self.clusters = ClusterConnections(
             settings.business_timeout,
             AvailabilityTimings(
@@ -128,6 +133,8 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             if session.memory.survey is survey:
                 break
         view = replace(self._view(p, session, objects), templates=templates)
+        if update.may_begin(view) and not p.paused:
+            view = replace(view, blocker=await self.update_turns.ask(p.kube, p.obj))
         return await self._posted(p, self._in_turn(view))
 
     def decide(self, p: Pass[Machine], view: MachineView) -> Decision:
@@ -144,11 +151,14 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         """What was found out, and what the next step must be found by; the latter is latched."""
         _tell_of_jobs(p, view)
         record.facts(p.status, view, decision)
-        if p.paused or decision.step.call is None:
+        if p.paused:
             return False
+        began = _record_operation(p, decision)
+        if decision.step.call is None:
+            return began
         if decision.step.turns and view.status.is_true(READY):
             self.rollout.take((p.obj.namespace, p.obj.spec.cluster), p.obj.metadata.uid)
-        return decision.step.call.record(self._context(p, view))
+        return decision.step.call.record(self._context(p, view)) or began
 
     async def act(
         self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
@@ -163,10 +173,21 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         step = decision.step
         if step.refusal is not None:
             raise Wait(step.refusal.reason, step.refusal.message, step.after or 0.0)
-        if step.call is not None:
-            await step.call.run(self._context(p, view))
+        for call in (step.action.call if step.action is not None else None, step.call):
+            if call is not None:
+                await call.run(self._context(p, view))
         waits = (step.after, again, kept, self._until_proof(p, view))
         return min((seconds for seconds in waits if seconds is not None), default=None)
+
+    async def look(
+        self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
+    ) -> float | None:
+        """While it is paused no pods are moved away."""
+        del view, decision, outcome
+        session = self.hosts.sessions.of(p.obj.metadata.uid)
+        if session.doing == EVICT:
+            session.cancel()
+        return None
 
     def conditions(
         self,
@@ -184,6 +205,8 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         created = machine.metadata.creation_timestamp
         if p.status.phase == "Ready" and machine.status.phase not in EVER_READY and created:
             metrics.JOIN_SECONDS.observe((p.now - created).total_seconds())
+        if decision.operation is None:
+            self.update_turns.over(uid)
         proven = p.status.kubelet_change is None
         if not decide.turning(view) and p.status.is_true(READY) and proven:
             # It serves, and has proven that: it keeps no other one waiting.
@@ -226,6 +249,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self.hosts.forget(uid)
         self.clusters.leave(key[0], uid)
         self.rollout.leave(key[0], uid)
+        self.update_turns.over(uid)
         self.approver.forget(uid)
         self.phases.put(uid, None)
 
@@ -375,6 +399,15 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         if came.verdict is not None:
             outcome.of_node[CERTIFIED] = came.verdict
         return came.after
+
+
+def _record_operation(p: Pass[Machine], decision: Decision) -> bool:
+    """Puts what is under way into the status; whether that must be written before it is begun."""
+    before, now = p.status.operation, decision.operation
+    for reason, text in transition(before, now):
+        p.event(reason, text)
+    p.status.operation = now
+    return now is not None and now != before
 
 
 def _tell_of_jobs(p: Pass[Machine], view: MachineView) -> None:

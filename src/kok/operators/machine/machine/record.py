@@ -94,7 +94,8 @@ def _state(component: MachineComponentStatus, view: MachineView, decision: Decis
         return
     if name in started:
         job = component.job = started[name]
-    if job is None:
+    if job is None or job.exit == 0:
+        # What it did was right then, and the job for what is wanted now is not begun.
         component.state, component.message = "Waiting", None
     elif job.exit is None:
         result = view.memory.jobs.get(job.id)

@@ -118,6 +118,8 @@ class MachineView:
     templates: Templates = field(default_factory=Templates)
     turn: bool = True
     """Whether a Machine that no KubeNode stages may turn to another address or CA of its cluster."""
+    blocker: str = ""
+    """The Machine of the same KubeNode for which a node is drained now, if one is."""
     posted: str | None = None
     """When the kubelet last posted the status of its Node, as the API server itself has it; None: it
     was not asked."""

@@ -1,4 +1,8 @@
-"""Moving pods off a node before it goes: evictions that respect disruption budgets, for a time."""
+"""Moving pods off a node before it goes or is changed: evictions that respect disruption budgets.
+
+A node that goes is drained for a time, after which budgets no longer count. One that is changed and
+stays is never drained against them: whoever made them would rather have it wait.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,10 @@ from kok.runtime.clock import Clock
 _MIRROR = "kubernetes.io/config.mirror"
 DEFAULT_GRACE = 30
 """Seconds that a pod gets to end if nobody says more, in Kubernetes."""
+_DNS = ("kube-system", "k8s-app", "kube-dns")
+"""Namespace and label of the pods of a cluster's own DNS."""
+SHOWN = 3
+"""Pods that a sentence names at most."""
 LONGEST = 7 * 86400
 """Seconds beyond which it does not matter how long a pod may take to end."""
 
@@ -49,6 +57,8 @@ class Leaving:
     """Whether somebody asked it to end."""
     grace: int
     """Seconds that it gets to end."""
+    dns: bool = False
+    """Whether it is of the cluster's own DNS."""
 
     def ends(self, *, within: int | None) -> bool:
         """Whether it ends by itself, and within so many seconds if that matters."""
@@ -64,10 +74,16 @@ class Drain:
     node: str
     alive: Callable[[], bool]
     """Whether the node's kubelet can end pods at this moment."""
-    deadline: datetime
-    """When budgets no longer count."""
+    deadline: datetime | None
+    """When budgets no longer count; None: they always do."""
     told: Callable[[str], None]
     timings: DrainTimings = field(default_factory=DrainTimings)
+    cordons: bool = True
+    """Whether it cordons the node itself."""
+    lasts: float | None = None
+    """Seconds after which it ends, to be begun anew; None: it goes on as long as there is hope."""
+    emptied: bool = False
+    """Whether no pod was left in the end."""
     forced: bool = False
     """Whether they did not count in the end."""
     _refusal: str = ""
@@ -81,29 +97,43 @@ class Drain:
     async def run(self) -> None:
         """Returns when the pods are gone, or nothing more can be done. Raises `KubeError`."""
         try:
-            await self.kube.patch(kinds.NODE, self.node, None, {"spec": {"unschedulable": True}})
+            if self.cordons:
+                cordon = {"spec": {"unschedulable": True}}
+                await self.kube.patch(kinds.NODE, self.node, None, cordon)
         except NotFound:
             return
-        if not await self._elsewhere():
+        alone = not await self._elsewhere()
+        if alone and self.deadline is not None:
             # The pods have nowhere to go: no patience would ever make their budgets allow it.
             self.deadline = min(self.deadline, self.clock.now())
-        last_alive = self.clock.monotonic()
+        began = last_alive = self.clock.monotonic()
         force = False
         while pods := await self._pods():
             self._refusal = ""
-            blocked = await self._evict(pods, force=force)
+            last = alone and all(pod.dns for pod in pods)
+            blocked = await self._evict(pods, force=force or last)
             self.told(self._refusal or _sentence(pods, blocked))
             now = self.clock.monotonic()
             last_alive = now if self.alive() else last_alive
-            if now - last_alive > self.timings.dead:
+            if now - last_alive > self.timings.dead or self._is_over(now - began):
                 return
-            over = (self.clock.now() - self.deadline).total_seconds()
-            if not force and over >= 0:
+            over = self._overdue()
+            if not force and over is not None and over >= 0:
                 force, self.forced = True, bool(blocked)
-            elif over > self.timings.forced:
+            elif over is not None and over > self.timings.forced:
                 # Counted from the deadline, however often the drain was begun anew.
                 return
             await self.clock.wait(self._never, self.timings.again)
+        self.emptied = True
+
+    def _is_over(self, seconds: float) -> bool:
+        return self.lasts is not None and seconds >= self.lasts
+
+    def _overdue(self) -> float | None:
+        """Seconds since budgets no longer count; negative before, None where they always do."""
+        if self.deadline is None:
+            return None
+        return (self.clock.now() - self.deadline).total_seconds()
 
     async def _elsewhere(self) -> bool:
         """Whether another node could take pods."""
@@ -122,7 +152,11 @@ class Drain:
         return [pod["leaving"] for pod in pods]
 
     async def _evict(self, pods: list[Leaving], *, force: bool) -> list[str]:
-        """Names of the pods that their budgets protect."""
+        """The pods that their budgets protect, each with what the API says of the budget.
+
+        `force`: whatever the budgets say. So it is, too, with the cluster's own DNS once no other pod
+        is left and no other node could take it: it serves nobody there any more.
+        """
         within = self.timings.grace if force else None
         todo = [pod for pod in pods if not pod.ends(within=within)]
         try:
@@ -145,8 +179,8 @@ class Drain:
             except (NotFound, Conflict):
                 # Gone, or another one in its place, which the next look finds.
                 return ""
-            except TooManyRequests:
-                return f"{namespace}/{name}"
+            except TooManyRequests as error:
+                return f"{namespace}/{name}{_budget(error)}"
             except KubeError as error:
                 if error.status == 0:
                     raise
@@ -168,7 +202,10 @@ def leaving(pod: Manifest) -> Leaving | None:
     if given is None:
         given = (pod.get("spec") or {}).get("terminationGracePeriodSeconds")
     grace = given if isinstance(given, int) and given >= 0 else DEFAULT_GRACE
-    return Leaving(name, namespace, uid, bool(meta.get("deletionTimestamp")), min(grace, LONGEST))
+    where, label, value = _DNS
+    dns = namespace == where and (meta.get("labels") or {}).get(label) == value
+    ends = bool(meta.get("deletionTimestamp"))
+    return Leaving(name, namespace, uid, ends, min(grace, LONGEST), dns)
 
 
 def _kept(pod: Manifest) -> Manifest | None:
@@ -187,8 +224,17 @@ def concerns(pod: Manifest) -> bool:
     return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
 
 
+def _budget(refusal: TooManyRequests) -> str:
+    """Which disruption budget forbids an eviction, as the API server says it, in brackets."""
+    causes = refusal.details.get("causes") or ()
+    said = [c["message"] for c in causes if c.get("reason") == "DisruptionBudget"]
+    return f" ({said[0][:1].lower()}{said[0][1:200]})" if said and said[0] else ""
+
+
 def _sentence(pods: list[Leaving], blocked: list[str]) -> str:
-    text = f"{len(pods)} pods are left"
+    text = "1 pod is left" if len(pods) == 1 else f"{len(pods)} pods are left"
     if blocked:
-        text += f"; disruption budgets protect {', '.join(sorted(blocked)[:5])}"
-    return text
+        return f"{text}; disruption budgets protect {', '.join(sorted(blocked)[:SHOWN])}"
+    named = sorted(f"{pod.namespace}/{pod.name}" for pod in pods)
+    more = ", ..." if len(named) > SHOWN else ""
+    return f"{text}: {', '.join(named[:SHOWN])}{more}"

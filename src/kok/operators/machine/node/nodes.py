@@ -11,6 +11,7 @@ from typing import Any, Self
 from kok.api.fields import Taint
 from kok.api.machine.machine import NodeMarks
 from kok.api.meta import Manifest
+from kok.api.names import ANNOTATION_CORDONED_BY
 from kok.kube.errors import MESSAGE, cut
 
 LABELS = 2**15
@@ -36,6 +37,8 @@ class NodeView:
     runtime: str
     machine_id: str
     unschedulable: bool
+    cordoned_by: str = ""
+    """Which Machine cordoned it, as `namespace/name`, if one did."""
     labels_json: str = "{}"
     """As text: very many labels of few characters would take thirty times as much as objects."""
     taints_json: str = "[]"
@@ -62,7 +65,7 @@ class NodeView:
 
     @property
     def _told(self) -> tuple[str, ...]:
-        return self.message, self.kubelet, self.runtime, self.machine_id
+        return self.message, self.kubelet, self.runtime, self.machine_id, self.cordoned_by
 
     def bare(self) -> Self:
         """Which Node it is and whether it is Ready, and nothing else."""
@@ -72,6 +75,7 @@ class NodeView:
             kubelet="",
             runtime="",
             machine_id="",
+            cordoned_by="",
             labels_json="{}",
             taints_json="[]",
             whole=False,
@@ -96,6 +100,7 @@ def view(node: Manifest) -> NodeView:
         runtime=_text(info.get("containerRuntimeVersion"), SHORT),
         machine_id=_text(info.get("machineID"), SHORT),
         unschedulable=bool(spec.get("unschedulable")),
+        cordoned_by=_text(_map(meta.get("annotations")).get(ANNOTATION_CORDONED_BY), LABEL),
         labels_json=json.dumps(labels),
         taints_json=json.dumps(taints),
         heard=_text(ready.get("lastHeartbeatTime"), TIME),
@@ -148,6 +153,7 @@ def gist(node: NodeView) -> object:
         node.message,
         node.kubelet,
         node.unschedulable,
+        node.cordoned_by,
         tuple(sorted(node.labels.items())),
         node.taints,
         node.whole,

@@ -82,6 +82,8 @@ class HostMemory:
     """When something was last taken away that an earlier Machine had left."""
     token_gone: str = ""
     """ID of the bootstrap token that was taken back."""
+    emptied: tuple[str, str] = ("", "")
+    """Which drain before a change came to its end, and how: `EMPTY` or `DEAD`."""
     drained: bool = False
     """Whether the node needs no draining any more."""
     changed: float = NEVER

@@ -8,6 +8,7 @@ from kok.api import names
 from kok.operators.machine import reasons
 from kok.operators.machine.machine.conditions.types import MARKED, NODE_READY
 from kok.operators.machine.machine.decide import Decision
+from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.node import nodes
 from kok.operators.machine.node.nodes import NodeView
@@ -33,7 +34,7 @@ def node_ready(
         if told := failing(view):
             return Verdict(False, reasons.SERVICE_FAILING, f"{text}: {told}")
         return Verdict(False, reasons.NODE_MISSING, text)
-    return _node(view, node, _marks_refused(view, of_node))
+    return _node(view, decision, node, _marks_refused(view, of_node))
 
 
 def unheard(view: MachineView) -> Verdict | None:
@@ -78,7 +79,15 @@ def _marks_refused(view: MachineView, of_node: Mapping[str, Verdict | None]) -> 
     return before.message if before is not None else ""
 
 
-def _node(view: MachineView, node: NodeView, refused: str) -> Verdict:
+def _waits_as_before(view: MachineView, decision: Decision) -> bool:
+    """Whether the Node serves with the kubelet of before because nothing was changed yet."""
+    if view.status.first_ready is None:
+        return False
+    held = decision.refused(update.HOLDS) is not None
+    return held or update.unbegun(view, decision.operation, seen=decision.seen)
+
+
+def _node(view: MachineView, decision: Decision, node: NodeView, refused: str) -> Verdict:
     if not node.whole:
         text = (
             f"Node {node.name} of Cluster {view.machine.spec.cluster}, or all its Nodes together, "
@@ -91,13 +100,9 @@ def _node(view: MachineView, node: NodeView, refused: str) -> Verdict:
             return Verdict(node.ready, reasons.SERVICE_FAILING, f"Node {node.name}: {text}; {told}")
         # Not heard of is not the same as bad: what runs there may run on.
         return Verdict(node.ready, reasons.NODE_NOT_READY, f"Node {node.name}: {text}")
+    if (other := _other_kubelet(view, decision, node)) is not None:
+        return other
     machine, marks = view.machine, view.status.node_marks
-    wanted = next(
-        (c.version for c in machine.spec.components if c.name == host_paths.KUBELET), None
-    )
-    if wanted is not None and node.kubelet != wanted:
-        text = f"its kubelet is {node.kubelet or 'unknown'}, wanted is {wanted}"
-        return Verdict(False, reasons.NODE_OUTDATED, f"Node {node.name} is Ready but {text}")
     if nodes.patch(node, machine.spec.labels, machine.spec.taints, marks) is not None:
         # They decide what may run there, so that a new Node counts only once it has them. One that
         # serves goes on serving while they change.
@@ -108,6 +113,19 @@ def _node(view: MachineView, node: NodeView, refused: str) -> Verdict:
             text = f"Node {node.name} is Ready, but {refused}"
         return Verdict(serves, reasons.NODE_OUTDATED, text)
     return Verdict(True, reasons.NODE_READY, f"Node {node.name} is Ready")
+
+
+def _other_kubelet(view: MachineView, decision: Decision, node: NodeView) -> Verdict | None:
+    """What is said of a Node whose kubelet is not the one that is wanted; None of others."""
+    listed = view.machine.spec.components
+    wanted = next((c.version for c in listed if c.name == host_paths.KUBELET), None)
+    if wanted is None or node.kubelet == wanted:
+        return None
+    if _waits_as_before(view, decision):
+        text = f"its kubelet is {node.kubelet} until {wanted} may follow"
+        return Verdict(True, reasons.NODE_READY, f"Node {node.name} is Ready; {text}")
+    text = f"its kubelet is {node.kubelet or 'unknown'}, wanted is {wanted}"
+    return Verdict(False, reasons.NODE_OUTDATED, f"Node {node.name} is Ready but {text}")
 
 
 def waiting_for_cluster(view: MachineView) -> Verdict | None:

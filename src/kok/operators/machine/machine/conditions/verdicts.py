@@ -24,6 +24,7 @@ from kok.operators.machine.machine.conditions.types import (
     UP_TO_DATE,
 )
 from kok.operators.machine.machine.decide import EVER_READY, Decision
+from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.remote import preflight
 from kok.operators.machine.remote.commands import EndpointUnreachable, RemovalFailed
@@ -63,7 +64,11 @@ OF_HOST = frozenset(
         reasons.PREFLIGHT_FAILED,
     }
 )
-OF_COMPONENTS = frozenset({reasons.COMPONENT_MISSING, reasons.COMPONENT_INVALID, reasons.SKEW})
+OF_COMPONENTS = update.HOLDS | {
+    reasons.COMPONENT_MISSING,
+    reasons.COMPONENT_INVALID,
+    reasons.SKEW,
+}
 
 
 def judge(
@@ -126,6 +131,7 @@ def _preflight(view: MachineView, decision: Decision) -> Verdict:
 
 def _installed(status: MachineStatus, view: MachineView, decision: Decision) -> Verdict:
     refused = decision.refused(OF_COMPONENTS) or _of_another(view, decision)
+    refused = refused or _around_change(view, decision)
     if refused is not None:
         return refused
     if not decision.seen:
@@ -158,6 +164,12 @@ def _of_another(view: MachineView, decision: Decision) -> Verdict | None:
         return None
     text = "the software of another Machine is still on the host"
     return Verdict(False, reasons.INSTALLING, text)
+
+
+def _around_change(view: MachineView, decision: Decision) -> Verdict | None:
+    """What is done about the node before its software is changed, or after that."""
+    now = decision.operation
+    return update.told(view, now) if now is not None and now.step != update.CHANGING else None
 
 
 def _not_compared(view: MachineView) -> Verdict:
@@ -213,9 +225,11 @@ def _up_to_date(
         return Verdict(False, node.reason, node.message)
     if view.status.first_ready is not None and (joins := _joins(view, decision, found[JOINED])):
         return joins
-    return _unproven(status, view, node) or Verdict(
-        True, reasons.UP_TO_DATE, "the host has what the spec says"
-    )
+    unproven = _unproven(status, view, node)
+    if unproven is None and decision.operation is not None:
+        # Others wait until its node serves as it did.
+        return update.told(view, decision.operation)
+    return unproven or Verdict(True, reasons.UP_TO_DATE, "the host has what the spec says")
 
 
 def _unproven(status: MachineStatus, view: MachineView, node: Verdict) -> Verdict | None:

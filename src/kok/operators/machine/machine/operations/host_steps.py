@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from kok.api.machine.machine import Job, Machine, MachineStatus
+from kok.api.operation import Operation
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.machine import metrics, reasons
@@ -29,6 +30,7 @@ from kok.operators.machine.remote.ssh import Connections
 from kok.operators.machine.remote.survey import Found, Owner, SurveyRequest
 from kok.runtime.conditions import Verdict
 from kok.runtime.controller.reconciler import Pass
+from kok.runtime.operations.action import Action
 from kok.workload.csr import by_token
 
 
@@ -73,11 +75,13 @@ class Step:
     """Jobs that are begun, or go on, by component."""
     turns: bool = False
     """Whether it turns to another address or CA of its cluster, which comes to one at a time."""
+    action: Action[Operation, StepContext] | None = None
+    """What is done about its Node, as an operation; where it has no call of its own, `call` is."""
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do, and nothing in the way."""
-        return self.call is None and self.refusal is None
+        return self.call is None and self.refusal is None and self.action is None
 
 
 def refused(why: Verdict, after: float = 5.0) -> Step:

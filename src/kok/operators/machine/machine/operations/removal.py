@@ -82,7 +82,7 @@ RemovalAction = Action[Operation, RemovalContext]
 
 def resumed(status: MachineStatus, now: datetime) -> Operation:
     """The operation as recorded, or where one goes on that an earlier release has begun."""
-    if status.operation is not None:
+    if status.operation is not None and status.operation.type == REMOVE:
         return status.operation
     step = CLEANING_HOST if status.clean_since is not None else DRAINING
     since = status.drain_since or now

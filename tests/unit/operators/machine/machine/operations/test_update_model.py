@@ -1,0 +1,370 @@
+"""What nodes go through when Kubernetes is upgraded, whatever happens meanwhile and whoever dies.
+
+KubeNode and Machines decide by the code that is in force; the world around them is a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.builders import NOW
+from tests.unit.operators.machine.views import machine_view, observed
+
+from kok.api.machine.machine import KubeletChange, Machine, MachineStatus
+from kok.api.meta import Manifest
+from kok.kube.lists.tolerant import Listed
+from kok.operators.machine import cluster_version
+from kok.operators.machine.kubenode import rollout
+from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.operations.update_calls import (
+    DEAD,
+    EMPTY,
+    CordonNode,
+    EmptyNode,
+    UncordonNode,
+)
+from kok.operators.machine.machine.update_turns import UpdateTurns
+from kok.operators.machine.machine.view import MachineView
+from kok.operators.machine.node import cordon, nodes
+from kok.operators.machine.remote.session import HostMemory
+from kok.runtime.conditions import Verdict
+
+NAMES = ("w1", "w2", "w3")
+VERSIONS = ("1.36.4", "1.37.1", "1.37.2")
+which = st.sampled_from(NAMES)
+UPGRADE = {
+    "from": "1.36.4",
+    "to": "1.37.1",
+    "hop": "1.37.1",
+    "hopFrom": "1.36.4",
+    "step": "APIServer",
+    "since": "2026-11-02T12:00:00Z",
+    "movedAt": "2026-11-02T12:00:00Z",
+}
+
+
+def condition(kind: str, *, holds: bool) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": str(holds),
+        "reason": "Any",
+        "message": "",
+        "lastTransitionTime": "2026-11-02T12:00:00Z",
+    }
+
+
+@dataclass
+class Place:
+    """A Machine, its Node, its host, and what is remembered of it."""
+
+    name: str
+    wanted: str = VERSIONS[0]
+    generation: int = 1
+    status: Manifest = field(default_factory=dict)
+    memory: HostMemory = field(default_factory=HostMemory)
+    installed: str = VERSIONS[0]
+    running: str = VERSIONS[0]
+    """What the Node reports."""
+    spec: Manifest = field(default_factory=dict)
+    """Of the Node."""
+    annotations: dict[str, str] = field(default_factory=dict)
+    ready: bool = True
+    pods: int = 2
+    guarded: bool = False
+    """Whether a budget keeps its pods where they are."""
+
+    def node(self) -> Manifest:
+        return {
+            "metadata": {"name": self.name, "uid": self.name, "annotations": self.annotations},
+            "spec": self.spec,
+            "status": {
+                "conditions": [{"type": "Ready", "status": str(self.ready)}],
+                "nodeInfo": {"kubeletVersion": f"v{self.running}"},
+            },
+        }
+
+    def machine(self) -> Machine:
+        return builders.machine(
+            metadata={"name": self.name, "generation": self.generation},
+            node=self.name,
+            components=[{"name": "kubelet", "version": self.wanted}],
+            status=self.status,
+        )
+
+    def live(self) -> Manifest:
+        return {**self.machine().manifest(), "status": self.status}
+
+    @property
+    def ours(self) -> bool:
+        return bool(self.annotations.get("kok.dev/cordoned-by"))
+
+    @property
+    def cordoned(self) -> bool:
+        return bool(self.spec.get("unschedulable"))
+
+    def patch(self, patch: Manifest) -> None:
+        """A merge patch of what is patched here."""
+        for name, value in patch["metadata"]["annotations"].items():
+            self.annotations = {**self.annotations, name: value} if value else {}
+        self.spec = {"unschedulable": True} if patch["spec"]["unschedulable"] else {}
+
+
+class Lists:
+    """The list of all Machines."""
+
+    def __init__(self, places: dict[str, Place]) -> None:
+        self._places = places
+
+    async def now(self, *_: object) -> Listed[Machine]:
+        return Listed(tuple(place.machine() for place in self._places.values()))
+
+
+def done(work: Coroutine[Any, Any, str]) -> str:
+    """What comes of work that waits for nothing."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return str(end.value)
+    raise AssertionError("it waits")
+
+
+class Upgrades(RuleBasedStateMachine):
+    """A KubeNode of three, and all that may happen to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = {name: Place(name) for name in NAMES}
+        self.wanted, self.upgrading, self.time = VERSIONS[0], False, 0
+        self.by_people: set[str] = set()
+        self.turns = self._turns()
+        for place in self.places.values():
+            self._tell(place, None, None)
+
+    def _turns(self) -> UpdateTurns:
+        lists: Any = Lists(self.places)
+        return UpdateTurns(lists)
+
+    # --- the operator
+
+    @rule()
+    def kubenode(self) -> None:
+        """A pass over the KubeNode."""
+        lives = {name: place.live() for name, place in self.places.items()}
+        intents = {
+            name: {**live, "spec": {**live["spec"], "components": self._software()}}
+            for name, live in lives.items()
+        }
+        now = rollout.changeable(intents, lives, held=self.upgrading)
+        for name, place in self.places.items():
+            version = now[name]["spec"]["components"][0]["version"]
+            if version != place.wanted:
+                assert not self.upgrading, "a kubelet's version was changed in an upgrade"
+                place.wanted, place.generation = version, place.generation + 1
+
+    def _software(self) -> list[Manifest]:
+        return [{"name": "kubelet", "version": self.wanted}]
+
+    @rule(name=which, dies=st.sampled_from(["", "", "", "recorded", "done"]))
+    def machine(self, name: str, dies: str) -> None:
+        """A pass over a Machine; the operator may die once it has recorded what it does, or once it
+        has done it, before it has told of it."""
+        place = self.places[name]
+        self.time += 1
+        view = self._view(place)
+        if update.may_begin(view):
+            kube: Any = None
+            view = replace(view, blocker=done(self.turns.ask(kube, place.machine())))
+        finish = update.finish(view)
+        if finish is not None and finish.call is not None:
+            self._record(place, finish.operation)
+            self._call(place, finish.call, dies)
+            operation = finish.operation
+        else:
+            operation = None if finish is not None else update.underway(view)
+            operation = self._software_of(place, view, operation, dies)
+        if dies:
+            self.death()
+            return
+        self._tell(place, operation, None)
+        if operation is None:
+            self.turns.over(f"uid-{name}")
+
+    def _software_of(self, place: Place, view: MachineView, operation: Any, dies: str) -> Any:
+        if place.wanted == place.installed and place.wanted == place.running:
+            self._record(place, operation)
+            return operation
+        other = place.wanted != place.installed
+        gate = update.gate(view, other_version=other)
+        if isinstance(gate, Verdict):
+            self._record(place, operation)
+            return operation
+        if gate is not None and gate.call is not None:
+            self._record(place, gate.operation)
+            self._call(place, gate.call, dies)
+            return gate.operation
+        operation = gate.operation if gate is not None else operation
+        change = KubeletChange(job=f"job-{place.wanted}", after="")
+        self._record(place, operation, change)
+        if dies != "recorded":
+            self._install(place)
+        return operation
+
+    def _install(self, place: Place) -> None:
+        crosses = cluster_version.crosses(place.running, place.wanted)
+        if crosses and place.ready:
+            assert place.cordoned, f"{place.name} gets pods while its kubelet's minor changes"
+            assert not place.pods, f"{place.name} has pods while its kubelet's minor changes"
+        place.installed = place.running = place.wanted
+
+    def _call(self, place: Place, call: object, dies: str) -> None:
+        if dies == "recorded":
+            return
+        seen = nodes.view(place.node())
+        match call:
+            case CordonNode():
+                assert not place.cordoned, "somebody else's cordon was taken over"
+                place.patch(cordon.cordon(seen, f"team-a/{place.name}"))
+            case UncordonNode():
+                assert place.ours, "a node was uncordoned that somebody else had cordoned"
+                place.patch(cordon.uncordon(seen))
+            case EmptyNode(drain=drain):
+                if place.ready:
+                    place.pods = place.pods if place.guarded else max(0, place.pods - 1)
+                    if not place.pods:
+                        place.memory.emptied = (drain, EMPTY)
+                else:
+                    place.memory.emptied = (drain, DEAD if place.pods else EMPTY)
+
+    def _view(self, place: Place) -> MachineView:
+        cluster = builders.cluster(status={"upgrade": UPGRADE} if self.upgrading else {})
+        return machine_view(
+            place.machine(),
+            memory=place.memory.snapshot(),
+            objects=observed(cluster=cluster, node=nodes.view(place.node())),
+            status=place.status,
+            now=NOW.replace(microsecond=self.time % 1000),
+        )
+
+    def _record(self, place: Place, operation: Any, change: KubeletChange | None = None) -> None:
+        """What is latched before anything is done."""
+        made = {k: v for k, v in place.status.items() if k != "operation"}
+        if operation is not None:
+            made["operation"] = operation.manifest()
+        if change is not None:
+            made["kubeletChange"] = change.manifest()
+        place.status = made
+
+    def _tell(self, place: Place, operation: Any, change: KubeletChange | None) -> None:
+        """The end of a pass: what shows of the Machine."""
+        self._record(place, operation, change)
+        right = place.wanted == place.installed == place.running
+        changed = "kubeletChange" in place.status
+        if changed and right and place.ready:
+            del place.status["kubeletChange"]
+            changed = False
+        good = right and not changed and operation is None
+        state = "Ready" if right else "Waiting"
+        place.status = {
+            **place.status,
+            "observedGeneration": place.generation,
+            "firstReady": "2026-11-02T11:00:00Z",
+            "kubelet": place.running,
+            "components": [{"name": "kubelet", "state": state}],
+            "conditions": [
+                condition("Ready", holds=place.ready),
+                condition("NodeReady", holds=place.ready),
+                condition("UpToDate", holds=good),
+            ],
+        }
+
+    @rule()
+    def death(self) -> None:
+        """Of what an operator only remembered its successor knows nothing."""
+        for place in self.places.values():
+            place.memory = HostMemory()
+        self.turns = self._turns()
+
+    # --- what others do
+
+    @rule(version=st.sampled_from(VERSIONS))
+    def another_version(self, version: str) -> None:
+        self.wanted = version
+
+    @rule()
+    def an_upgrade_begins_or_ends(self) -> None:
+        self.upgrading = not self.upgrading
+
+    @rule(name=which)
+    def people_cordon(self, name: str) -> None:
+        place = self.places[name]
+        if not place.cordoned:
+            place.spec = {"unschedulable": True}
+            self.by_people.add(name)
+
+    @rule(name=which)
+    def people_uncordon(self, name: str) -> None:
+        self.places[name].spec = {}
+        self.by_people.discard(name)
+
+    @rule(name=which)
+    def a_pod_comes(self, name: str) -> None:
+        place = self.places[name]
+        place.pods += not place.cordoned
+
+    @rule(name=which)
+    def a_budget_comes_or_goes(self, name: str) -> None:
+        self.places[name].guarded = not self.places[name].guarded
+
+    @rule(name=which)
+    def a_node_dies_or_comes_back(self, name: str) -> None:
+        self.places[name].ready = not self.places[name].ready
+
+    @rule(name=which, version=st.sampled_from(VERSIONS))
+    def a_kubelet_is_changed_by_hand(self, name: str, version: str) -> None:
+        self.places[name].installed = self.places[name].running = version
+
+    # --- what holds
+
+    @invariant()
+    def no_two_nodes_at_once(self) -> None:
+        """But for one whose record was lost, which nobody takes away here."""
+        busy = [p.name for p in self.places.values() if "operation" in p.status]
+        assert len(busy) <= 1, busy
+        ours = [p.name for p in self.places.values() if p.ours]
+        assert len(ours) <= 1, ours
+
+    @invariant()
+    def nobody_elses_cordon_is_taken_away(self) -> None:
+        assert all(self.places[name].cordoned for name in self.by_people)
+
+    def teardown(self) -> None:
+        """Once nothing is in the way any more, all comes to its end."""
+        self.upgrading = False
+        for place in self.places.values():
+            place.guarded, place.ready = False, True
+        for _ in range(40):
+            self.kubenode()
+            for name in NAMES:
+                self.machine(name, "")
+        for place in self.places.values():
+            assert place.running == self.wanted, SimpleNamespace(**vars(place))
+            assert not place.ours, "a node was left cordoned"
+            assert place.cordoned == (place.name in self.by_people)
+            assert "operation" not in place.status
+
+
+Upgrades.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestUpgrades = Upgrades.TestCase
+
+
+def test_a_status_is_one() -> None:
+    """The model's statuses are those of Machines."""
+    world = Upgrades()
+    assert MachineStatus.model_validate(world.places["w1"].status).first_ready is not None
