@@ -357,7 +357,7 @@ def _usable(cluster: Cluster, found: ClusterOutcome, parts: dict[str, Verdict]) 
     for addon in (s for s in _addon_states(found) if new and not s.applied):
         if addon.reason in _ON_ITS_WAY:
             return Verdict(False, addon.reason, f"Addon {addon.name}: {addon.message}")
-    but = _but(parts) or upgrades.but(cluster, found)
+    but = f"{_but(parts)}{upgrades.but(cluster, found)}"
     return Verdict(True, reasons.AVAILABLE, f"{reachable.message}{but}")
 
 
