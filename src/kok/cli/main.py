@@ -185,6 +185,49 @@ def doctor(
     print_whole(table(hosts, datetime.now(UTC)))
 
 
+@app.command()
+def upgrade(
+    cluster: Annotated[str, typer.Argument(help="Name of the Cluster.")],
+    to: Annotated[str, typer.Option("--to", metavar="VERSION", help="Version to go to.")],
+    namespace: Namespace = None,
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what stands in the way; begin nothing.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Follow it until the version runs.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds in which the operator has to answer.")
+    ] = 60.0,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
+) -> None:
+    """Upgrade a business cluster, or say what stands in the way; exits with 1 if anything does."""
+    from kok.cli import upgrade as upgrades  # noqa: PLC0415
+    from kok.cli.table import print_whole  # noqa: PLC0415
+
+    options = _choice(kubeconfig, context, user, groups)
+    if check:
+        asked = upgrades.check(cluster, to, namespace, options, timeout)
+        found = _friendly(lambda: asyncio.run(asked))
+        if found.findings:
+            print_whole(upgrades.table(found.findings))
+        blocking = sum(one.blocks for one in found.findings)
+        typer.echo(f"{blocking} of these block it" if blocking else f"{to} can be gone to")
+        raise typer.Exit(0 if found.passed else 1)
+    begun = upgrades.begin(cluster, to, namespace, options)
+    for sentence in _friendly(lambda: asyncio.run(begun)):
+        typer.echo(plain(sentence))
+    if watch:
+        followed = upgrades.follow(
+            cluster, to, namespace, options, lambda line: typer.echo(plain(line))
+        )
+        raise typer.Exit(0 if _friendly(lambda: asyncio.run(followed)) else 1)
+
+
 node = typer.Typer(help="What concerns nodes of business clusters.", no_args_is_help=True)
 app.add_typer(node, name="node")
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import aiohttp
 from tests.integration.apiserver import TIED, find_binary, free_ports
+from tests.integration.operators.cluster.kubelet import Kubelet
 
 from kok.api import names
 from kok.api.etcd.etcdbackup import EtcdBackup
@@ -119,6 +120,8 @@ class StandIn:
         self.root = Path(tempfile.mkdtemp(prefix="kok-standin-"))
         self.started: list[tuple[str, str]] = []
         """Deployment and version of every process, in the order in which they were started."""
+        self.kubelet = Kubelet(kube)
+        """For pods that an upgrade makes to try something; others there are none."""
         self._etcd = Etcd(self.root, free_ports(1)[0])
         self._running: dict[tuple[str, str], Running] = {}
         self._changed = asyncio.Event()
@@ -131,6 +134,7 @@ class StandIn:
         for namespace in self.namespaces:
             for kind in (kinds.DEPLOYMENT, kinds.SECRET, ETCD, BACKUP):
                 self._tasks.append(asyncio.create_task(self._listen(kind, namespace)))
+            self._tasks.append(asyncio.create_task(self.kubelet.work(namespace)))
         self._tasks.append(asyncio.create_task(self._work()))
         return self
 
@@ -142,6 +146,7 @@ class StandIn:
         for process in [*(r.process for r in self._running.values()), self._etcd.process]:
             process.kill()
             process.wait()
+        await self.kubelet.close()
         shutil.rmtree(self.root, ignore_errors=True)
         for failure in ended:
             if isinstance(failure, Exception):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+import subprocess
 from typing import Any
 
-import pytest
+from tests.integration.apiserver import find_binary
 from tests.integration.operators.cluster.conftest import (
     MortalClusters,
     Workspace,
@@ -14,13 +14,13 @@ from tests.integration.operators.cluster.conftest import (
     soon,
     usable,
 )
-from tests.integration.operators.cluster.kubelet import Kubelet, kubelet
 from tests.integration.operators.cluster.standin import StandIn
 
 from kok.api.meta import Kind, Manifest
 from kok.api.names import ANNOTATION_PREFLIGHT, ANNOTATION_UPGRADE_CONSENT
 from kok.kube.client import Kube
 from kok.operators.cluster.businesscluster.webhooks import CONFIGURATIONS
+from kok.operators.cluster.cluster.operations.preflight.probes import wrong_version
 from kok.runtime.process.main import Process
 
 OLD, NEW = "1.36.4", "1.37.1"
@@ -54,13 +54,6 @@ WEBHOOK = {
 }
 
 
-@pytest.fixture
-async def probing(kube: Kube, namespace: str, cluster_crds: None) -> AsyncIterator[Kubelet]:
-    """Pods that are made come to life."""
-    async with kubelet(kube, namespace) as one:
-        yield one
-
-
 def findings(cluster: Manifest | None) -> dict[str, str]:
     """Severities of what the preflight found, by check and object."""
     upgrade = ((cluster or {}).get("status") or {}).get("upgrade") or {}
@@ -87,7 +80,6 @@ async def test_what_is_found_inside_blocks_until_it_is_mended_or_consented_to(
     workspace: Workspace,
     cluster_operator: Process,
     standin: StandIn,
-    probing: Kubelet,
     kube: Kube,
     namespace: str,
 ) -> None:
@@ -107,7 +99,7 @@ async def test_what_is_found_inside_blocks_until_it_is_mended_or_consented_to(
     assert told["DeprecatedAPIs/networking.k8s.io/v1beta1 servicecidrs"] == "Error"
     assert told["Webhooks/policy/pods.policy.example.org"] == "Error"
     assert told["Images"] == "Warning", "what was not tried is said"
-    assert not probing.seen
+    assert not standin.kubelet.seen
     assert "upgrade" not in found["status"]
     await workspace.patch({"metadata": {"annotations": {ANNOTATION_PREFLIGHT: None}}})
     await workspace.until(lambda m: "preflight" not in (m or {})["status"])
@@ -125,8 +117,10 @@ async def test_what_is_found_inside_blocks_until_it_is_mended_or_consented_to(
     )
     assert message.startswith("more: user writes by networking.k8s.io/v1beta1 servicecidrs")
     # What was tried is known, and none of those that tried it is left.
-    await soon(lambda: _none_left(probing))
-    assert {pod["metadata"]["labels"]["kok.dev/probed"] for pod in probing.seen.values()} == {
+    await soon(lambda: _none_left(standin, namespace))
+    assert {
+        pod["metadata"]["labels"]["kok.dev/probed"] for pod in standin.kubelet.seen.values()
+    } == {
         "kube-apiserver",
         "kube-controller-manager",
         "kube-scheduler",
@@ -137,19 +131,18 @@ async def test_what_is_found_inside_blocks_until_it_is_mended_or_consented_to(
     consent = "DeprecatedAPIs/networking.k8s.io/v1beta1 servicecidrs"
     await workspace.patch({"metadata": {"annotations": {ANNOTATION_UPGRADE_CONSENT: consent}}})
     await workspace.until(done)
-    assert await probing.pods() == []
-    assert len(probing.seen) == 3, "each was made once"
+    assert await standin.kubelet.pods(namespace) == []
+    assert len(standin.kubelet.seen) == 3, "each was made once"
 
 
-async def _none_left(probing: Kubelet) -> bool:
-    return await probing.pods() == []
+async def _none_left(standin: StandIn, namespace: str) -> bool:
+    return await standin.kubelet.pods(namespace) == []
 
 
 async def test_what_pods_of_the_new_version_meet_is_said(
     workspace: Workspace,
     cluster_operator: Process,
     standin: StandIn,
-    probing: Kubelet,
     kube: Kube,
     namespace: str,
 ) -> None:
@@ -170,7 +163,10 @@ async def test_what_pods_of_the_new_version_meet_is_said(
         used,
         subresource="status",
     )
-    probing.fates = {"kube-controller-manager": "imageless", "kube-scheduler": "Kubernetes v1.30.0"}
+    standin.kubelet.fates = {
+        "kube-controller-manager": "imageless",
+        "kube-scheduler": "Kubernetes v1.30.0",
+    }
 
     await workspace.patch({"spec": {"version": NEW}})
     found = await workspace.until(lambda m: "Room/kube-apiserver" in findings(m))
@@ -187,7 +183,14 @@ async def test_what_pods_of_the_new_version_meet_is_said(
         lambda m: m is not None and not {"upgrade", "probes"} & m["status"].keys()
     )
     assert usable(at_rest) or condition(at_rest)
-    assert await probing.pods() == []
+    assert await standin.kubelet.pods(namespace) == []
+
+
+def test_programs_say_what_is_expected_of_them() -> None:
+    program = find_binary("kube-apiserver", f"v{NEW}", "KOK_TEST_kube-apiserver")
+    said = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
+    assert wrong_version("kube-apiserver", said, NEW, "image") is None
+    assert wrong_version("kube-apiserver", said, OLD, "image") is not None
 
 
 def _errors(cluster: Manifest | None) -> dict[str, str]:
@@ -200,7 +203,7 @@ def _errors(cluster: Manifest | None) -> dict[str, str]:
 
 
 async def test_no_probe_is_left_wherever_the_operator_dies(
-    workspace: Workspace, kube: Kube, namespace: str, standin: StandIn, probing: Kubelet
+    workspace: Workspace, kube: Kube, namespace: str, standin: StandIn
 ) -> None:
     mortal = MortalClusters(kube, namespace)
     await workspace.make(version=OLD)
@@ -209,19 +212,19 @@ async def test_no_probe_is_left_wherever_the_operator_dies(
     mortal.lives = itertools.repeat(1)
 
     # Called off while pods are on their way, of one version and another.
-    probing.fates = {"kube-apiserver": "stays", "kube-scheduler": "homeless"}
+    standin.kubelet.fates = {"kube-apiserver": "stays", "kube-scheduler": "homeless"}
     await workspace.patch({"spec": {"version": NEW}})
     await mortal.work(lambda m: len(((m["status"].get("probes") or {}).get("passed")) or ()) == 1)
     await workspace.patch({"spec": {"version": "1.37.0"}})
     await mortal.work(lambda m: (m["status"].get("probes") or {}).get("version") == "1.37.0")
     await workspace.patch({"spec": {"version": OLD}})
     await mortal.work(lambda m: not {"upgrade", "probes"} & m["status"].keys())
-    assert await probing.pods() == []
+    assert await standin.kubelet.pods(namespace) == []
 
-    probing.fates = {}
+    standin.kubelet.fates = {}
     await workspace.patch({"spec": {"version": NEW}})
     await mortal.work(done)
-    assert await probing.pods() == []
+    assert await standin.kubelet.pods(namespace) == []
     assert any("POST pods" in point for point in mortal.points)
     assert any("DELETE pods" in point for point in mortal.points)
 
@@ -230,15 +233,15 @@ async def test_a_cluster_that_is_deleted_takes_its_probes_along(
     workspace: Workspace,
     cluster_operator: Process,
     standin: StandIn,
-    probing: Kubelet,
+    namespace: str,
 ) -> None:
     await workspace.make(version=OLD)
     await workspace.until_ready()
-    probing.fates = dict.fromkeys(("kube-apiserver", "kube-scheduler"), "stays")
+    standin.kubelet.fates = dict.fromkeys(("kube-apiserver", "kube-scheduler"), "stays")
     await workspace.patch({"spec": {"version": NEW}})
     waiting = await workspace.until(
         lambda m: "through" in (((m or {})["status"].get("upgrade") or {}).get("waitingFor") or "")
     )
     assert "pods that try its images" in waiting["status"]["upgrade"]["waitingFor"]
     await workspace.delete(Kind("kok.dev", "v1alpha1", "Cluster", "clusters"), "shop")
-    await soon(lambda: _none_left(probing))
+    await soon(lambda: _none_left(standin, namespace))
