@@ -65,7 +65,18 @@ async def test_all_that_there_are_stand_on_a_line_each(api: FakeApi, run: Run) -
     _, everywhere, _ = await run("fleet", "status", "-A")
 
     heading, line = here.splitlines()
-    assert heading.split() == ["NAMESPACE", "NAME", "TARGET", "PHASE", "WAVE", "DONE", "FAILED", "SKIPPED", "AGE", "WHY"]
+    assert heading.split() == [
+        "NAMESPACE",
+        "NAME",
+        "TARGET",
+        "PHASE",
+        "WAVE",
+        "DONE",
+        "FAILED",
+        "SKIPPED",
+        "AGE",
+        "WHY",
+    ]
     told = line.split()
     assert told[:8] == ["ns", "patch", "1.37.1", "Upgrading", "rest", "1/3", "1", "1"]
     assert "wave rest: 1 waiting" in line

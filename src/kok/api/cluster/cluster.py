@@ -308,6 +308,8 @@ class Cluster(Resource):
             Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),
             Column("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
             Column("Nodes", ".status.nodeSummary"),
+            Column("Vulnerable", ".status.conditions[?(@.type=='Vulnerable')].status", wide=True),
+            Column("Outdated", ".status.conditions[?(@.type=='Outdated')].status", wide=True),
             Column("Endpoint", ".status.endpoint"),
             Column("Age", ".metadata.creationTimestamp", "date"),
         ),

@@ -62,6 +62,8 @@ class ClusterStatus(Status):
 
     version: str | None = None
     """The version that all of the control plane runs."""
+    nodes_version: str | None = Field(default=None, max_length=32)
+    """The version that nodes follow: that of the control plane, once an upgrade is through with it."""
     lowest_version: str | None = Field(default=None, max_length=32)
     """`spec.version` may go back to the minor of this one, and not below: all API servers have been at
     it, and what they wrote an earlier minor may not be able to read."""

@@ -3,13 +3,15 @@ FleetUpgrades raise many Clusters to a version."""
 
 from __future__ import annotations
 
+import asyncio
+
 from kok.kube.client import Kube
 from kok.operators.cluster.addon.bundle import BundleRenderer
 from kok.operators.cluster.addon.reconcile import AddonReconciler
 from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster.reconcile import ClusterReconciler
 from kok.operators.cluster.fleetupgrade.reconcile import FleetUpgradeReconciler
-from kok.operators.cluster.fleetupgrade.releases import built_in
+from kok.operators.cluster.releases import ReleaseSource
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.reconciler import OperatorSpec
@@ -21,18 +23,28 @@ def operator(settings: Settings) -> OperatorSpec:
     """The operator with its reconcilers; those of Clusters and Addons share their connections."""
     del settings  # The runtime hands them to each pass.
     own = ClusterSettings()
+    releases = ReleaseSource(url=own.releases_url, key=own.releases_key, every=own.releases_every)
+    following: list[asyncio.Task[None]] = []
     connections = Connections(own.business_clients, own.business_timeout)
     wakeups = Wakeups()
 
+    async def start(kube: Kube, settings: Settings) -> None:
+        follow = releases.follow(kube, settings.lease_namespace)
+        following.append(asyncio.create_task(follow, name="knowledge of releases"))
+
     async def stop(_kube: Kube, _settings: Settings) -> None:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
         await connections.close()
 
     return OperatorSpec(
         name="cluster",
         reconcilers=(
-            ClusterReconciler(own, connections, wakeups),
+            ClusterReconciler(own, connections, wakeups, releases),
             AddonReconciler(own, connections, wakeups, BundleRenderer(SandboxPool())),
-            FleetUpgradeReconciler(built_in()),
+            FleetUpgradeReconciler(lambda: releases.now().releases),
         ),
+        on_start=start,
         on_stop=stop,
     )

@@ -19,6 +19,13 @@ class ClusterSettings(Policies):
     """Deadline of one request to a business cluster."""
     business_clients: int = Field(default=500, ge=1)
     """How many business clusters are kept connected at most."""
+    releases_url: str = ""
+    """Where knowledge of releases (patch levels, ends of life, CVEs) is fetched, `https://...`; with
+    `.sig` behind it lies its signature. Empty: what ConfigMap `kok-releases` holds."""
+    releases_key: str = ""
+    """Ed25519 public key of that signature, 32 bytes in base64; without one a ConfigMap is believed."""
+    releases_every: float = Field(default=3600.0, ge=1)
+    """How often it is fetched."""
     recheck: float = Field(default=300.0, gt=0)
     """How often all objects in a business cluster are compared with what they should be."""
 

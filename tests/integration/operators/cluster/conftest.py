@@ -57,7 +57,8 @@ def usable(cluster: Manifest | None) -> bool:
 @pytest.fixture(scope="session")
 def cluster_crds(api_server: ApiServer) -> None:
     """The kinds of the cluster operator, and a meta node with this machine's address."""
-    files = [CRDS / f"{name}.yaml" for name in ("clusters", "addons", "etcdclusters", "machines")]
+    needed = ("clusters", "addons", "etcdclusters", "etcdbackups", "machines")
+    files = [CRDS / f"{name}.yaml" for name in needed]
     asyncio.run(install_crds(api_server, files))
     asyncio.run(_meta_node(api_server))
 
@@ -248,7 +249,12 @@ class MortalClusters(Mortal):
         operation = (found.get("status") or {}).get("operation")
         if operation is not None:
             self.operations[operation["type"]].add(operation["since"])
-        said = super().doing(found)
+        upgrade = (found.get("status") or {}).get("upgrade")
+        if upgrade is not None:
+            self.operations["Upgrade"].add(upgrade["since"])
+            said = f"Upgrade {upgrade['step']}"
+        else:
+            said = super().doing(found)
         if said not in self.steps[-1:]:
             self.steps.append(said)
         return said

@@ -27,6 +27,7 @@ import aiohttp
 from tests.integration.apiserver import TIED, find_binary, free_ports
 
 from kok.api import names
+from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
@@ -35,7 +36,9 @@ from kok.kube.errors import KubeError, NotFound
 from kok.operators.cluster.naming import API_SERVER, LABEL_VERSION
 from kok.pki import LeafSpec, issue, new_ca, tls_secret_data
 
-ETCD = EtcdCluster.info.kind
+ETCD, BACKUP = EtcdCluster.info.kind, EtcdBackup.info.kind
+BUILT = {"1.37": "1.37.1"}
+"""The patch level that stands for all of a minor."""
 ROUND = 0.1
 RESTARTS = 5
 """How often a process is started again: some end themselves where the machine is too slow."""
@@ -109,6 +112,8 @@ class StandIn:
         self.namespaces = namespaces
         self.controllers = controllers
         self.etcd_ready = True
+        self.backs_up = True
+        """Whether EtcdBackups are made."""
         self.serve = True
         """Whether API servers are run; otherwise they stay unready."""
         self.root = Path(tempfile.mkdtemp(prefix="kok-standin-"))
@@ -124,7 +129,7 @@ class StandIn:
         """Begins."""
         self._etcd.start()
         for namespace in self.namespaces:
-            for kind in (kinds.DEPLOYMENT, kinds.SECRET, ETCD):
+            for kind in (kinds.DEPLOYMENT, kinds.SECRET, ETCD, BACKUP):
                 self._tasks.append(asyncio.create_task(self._listen(kind, namespace)))
         self._tasks.append(asyncio.create_task(self._work()))
         return self
@@ -172,6 +177,8 @@ class StandIn:
     async def _round(self, namespace: str, *, renewed: bool) -> None:
         for etcd in await self.kube.list(ETCD, namespace):
             await self._etcd_cluster(etcd)
+        for backup in await self.kube.list(BACKUP, namespace):
+            await self._backup(backup)
         found = {
             m["metadata"]["name"]: m for m in await self.kube.list(kinds.DEPLOYMENT, namespace)
         }
@@ -219,6 +226,15 @@ class StandIn:
                 ETCD, meta["name"], meta["namespace"], patch, subresource="status"
             )
 
+    async def _backup(self, live: Manifest) -> None:
+        """Stored and proven, once it may be."""
+        if self.backs_up and "provenAt" not in (live.get("status") or {}):
+            meta, then = live["metadata"], "2026-01-01T00:00:00Z"
+            patch = {"status": {"completedAt": then, "provenAt": then}}
+            await self.kube.patch(
+                BACKUP, meta["name"], meta["namespace"], patch, subresource="status"
+            )
+
     async def _deployment(self, live: Manifest) -> None:
         meta = live["metadata"]
         component = meta["labels"][names.LABEL_COMPONENT]
@@ -250,8 +266,9 @@ class StandIn:
         port = await self._port(live, component)
         if port is None or not await self._bring_files(pod, meta["namespace"], directory):
             return None
-        version = f"v{live['spec']['template']['metadata']['labels'][LABEL_VERSION]}"
-        program = find_binary(component, version, f"KOK_TEST_{component}")
+        version = str(live["spec"]["template"]["metadata"]["labels"][LABEL_VERSION])
+        built = f"v{BUILT.get(version.rpartition('.')[0], version)}"
+        program = find_binary(component, built, f"KOK_TEST_{component}")
         mount = container["volumeMounts"][0]["mountPath"]
         arguments = [
             word.replace(mount, str(directory))
@@ -270,7 +287,7 @@ class StandIn:
         path = container["readinessProbe"]["httpGet"]["path"]
         running = Running(meta["generation"], [program, *arguments], log, port, path)
         self._running[meta["namespace"], meta["name"]] = running
-        self.started.append((meta["name"], version.removeprefix("v")))
+        self.started.append((meta["name"], version))
         return running
 
     async def _port(self, live: Manifest, component: str) -> int | None:

@@ -18,8 +18,8 @@ from kok.api.cluster.fleetupgrade import FleetUpgrade
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.operators.cluster.fleetupgrade.reconcile import FleetUpgradeReconciler
-from kok.operators.cluster.fleetupgrade.releases import built_in
 from kok.runtime.controller.reconciler import Reconciler
+from kok.versions.knowledge import Releases
 
 NAMES = [f"c{n}" for n in range(5)]
 
@@ -37,7 +37,7 @@ class MortalFleets(Mortal):
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Sequence[Reconciler[Any]]]:
         """One that knows nothing but what is stored."""
-        yield (FleetUpgradeReconciler(built_in()),)
+        yield (FleetUpgradeReconciler(Releases),)
 
     def doing(self, found: Manifest) -> str:
         """The phase; and the plan is the same whoever goes on with it."""

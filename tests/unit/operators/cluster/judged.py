@@ -44,5 +44,5 @@ def healthy(**changes: Any) -> ClusterOutcome:
 
 
 def verdict(found: ClusterOutcome, type_: str = "Ready", cluster: Cluster | None = None) -> str:
-    judged = conditions(cluster or a_cluster(), found)[type_]
+    judged = conditions(cluster or a_cluster(), found, NOW)[type_]
     return f"{judged.holds} {judged.reason}: {judged.message}"

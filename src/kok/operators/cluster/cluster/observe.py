@@ -36,6 +36,7 @@ from kok.operators.cluster.naming import (
     key_secrets,
     pod_labels,
 )
+from kok.operators.cluster.releases import Known
 from kok.runtime.children.takeover import is_anothers, is_child
 from kok.runtime.clock import Clock
 from kok.runtime.pods.messages import EventSummary, events_about, latest_complaint
@@ -112,6 +113,8 @@ class ClusterView:
     """What the kubelet complains of, by the name of a pod that is not ready in good time."""
     missing_secrets: tuple[str, ...] = ()
     """Secrets that the spec names and that do not exist."""
+    known: Known = field(default_factory=Known)
+    """What is known of releases."""
     upgrade_backup: BackupSeen | None = None
     """That of `status.upgrade.backup`."""
     backup_keys: Manifest | None = None

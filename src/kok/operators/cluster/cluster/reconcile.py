@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
 from kok.api.etcd.etcdbackup import EtcdBackup
 from kok.api.meta import Manifest
 from kok.kube import kinds
+from kok.operators.cluster import metrics
 from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster.bootstrap import Bootstrapper
 from kok.operators.cluster.cluster.caches import MACHINE, MachineAddressCache, MetaNodeCache
@@ -20,6 +22,7 @@ from kok.operators.cluster.cluster.observe import CHILDREN, ClusterView, observe
 from kok.operators.cluster.cluster.operations import upgrade_calls
 from kok.operators.cluster.cluster.operations.preflight.inspect import Inspection
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
+from kok.operators.cluster.releases import ReleaseSource
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.errors import Invalid, Wait
@@ -34,9 +37,15 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
     model = Cluster
 
     def __init__(
-        self, settings: ClusterSettings, connections: Connections, wakeups: Wakeups
+        self,
+        settings: ClusterSettings,
+        connections: Connections,
+        wakeups: Wakeups,
+        releases: ReleaseSource | None = None,
     ) -> None:
-        """`connections` and `wakeups` are shared with the reconciler of Addons."""
+        """`connections` and `wakeups` are shared with the reconciler of Addons; `releases` tells what is
+        known of releases, by default no more than this release knows."""
+        self._releases = releases or ReleaseSource()
         self._settings = settings
         self._connections = connections
         self._wakeups = wakeups
@@ -52,7 +61,8 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
     async def observe(self, p: Pass[Cluster]) -> ClusterView:
         """Reads the meta cluster; what is in the business cluster is asked for by `act`."""
         machines = self._machines if self._settings.isolates() else None
-        return await observe(p.kube, p.obj, self._nodes, p.clock, machines)
+        view = await observe(p.kube, p.obj, self._nodes, p.clock, machines)
+        return replace(view, known=self._releases.now())
 
     def decide(self, p: Pass[Cluster], view: ClusterView) -> Decision:
         """What may run now, at which version, and the step of what is under way."""
@@ -118,6 +128,8 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
             outcome.stopped = ended
         ready = ended is None or isinstance(ended, Wait)
         report(p.status, p.obj, outcome, p.now, ready=ready)
+        shown = p.obj.model_copy(update={"status": p.status})
+        metrics.show(shown, outcome.view.known.releases)
 
     def rest(
         self, p: Pass[Cluster], view: ClusterView, decision: Decision, outcome: ClusterOutcome
@@ -134,6 +146,7 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
     def forget(self, key: Key, uid: str) -> None:
         """Its connections are closed."""
         del uid
+        metrics.forget(*key)
         self._connections.drop(key)
         self._machines.forget(key)
 

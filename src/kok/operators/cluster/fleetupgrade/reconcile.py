@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.fleetstatus import FleetReport
@@ -23,9 +23,9 @@ from kok.operators.cluster.fleetupgrade.decision import (
 )
 from kok.operators.cluster.fleetupgrade.followed import FollowedClusters
 from kok.operators.cluster.fleetupgrade.raising import Raising
-from kok.operators.cluster.fleetupgrade.releases import Releases
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
+from kok.versions.knowledge import Releases
 
 ROWS_PER_SECOND = 1000.0
 """Each pass may write the whole table, and each of many Clusters asks for a pass: how many rows are
@@ -38,7 +38,8 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
     model = FleetUpgrade
     tells_early = True
 
-    def __init__(self, releases: Releases) -> None:
+    def __init__(self, releases: Callable[[], Releases]) -> None:
+        """`releases`: what is known of them at a moment."""
         self._releases = releases
         self._followed = FollowedClusters()
         self._planning = asyncio.Lock()
@@ -51,7 +52,7 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
 
     def decide(self, p: Pass[FleetUpgrade], view: FleetView) -> FleetDecision:
         """What became of those under way, and who is next."""
-        return decide_.decide(p.obj, view, self._releases, p.now)
+        return decide_.decide(p.obj, view, self._releases(), p.now)
 
     def record(self, p: Pass[FleetUpgrade], view: FleetView, decision: FleetDecision) -> bool:
         """The rows; those that are to be raised before they are."""
@@ -133,7 +134,7 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
         fleet, status = p.obj, p.status
         places = observe_.places_of(fleet, p.settings)
         claims = await observe_.claims(p.kube, fleet, places, p.settings)
-        known = plan_.Known(view.clusters, claims, self._releases, p.now)
+        known = plan_.Known(view.clusters, claims, self._releases(), p.now)
         now = p.now.replace(microsecond=0)
         if decision.planning == "Retry":
             planned = fleet.status.started_at or now

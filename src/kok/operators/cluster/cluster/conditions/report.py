@@ -61,13 +61,13 @@ def report(
     """
     generation = cluster.metadata.generation
     _facts(status, cluster, found)
-    verdicts = conditions(cluster, found)
+    verdicts = conditions(cluster, found, now)
     told = {t: v for t, v in verdicts.items() if ready or t != reasons.READY}
     put(status, told, now=now, generation=generation)
     if found.unmanaged is not None and reasons.FOREIGN_NODES not in verdicts:
         status.drop_conditions([reasons.FOREIGN_NODES])
-    if reasons.SPEC_BEHIND not in verdicts:
-        status.drop_conditions([reasons.SPEC_BEHIND])
+    passing = (reasons.SPEC_BEHIND, reasons.OUTDATED, reasons.VULNERABLE)
+    status.drop_conditions([type_ for type_ in passing if type_ not in verdicts])
     status.phase = phase(cluster, verdicts)
 
 
@@ -118,7 +118,7 @@ def addon_summaries(cluster: Cluster, found: ClusterOutcome) -> list[AddonSummar
     return summaries
 
 
-def conditions(cluster: Cluster, found: ClusterOutcome) -> dict[str, Verdict]:
+def conditions(cluster: Cluster, found: ClusterOutcome, now: datetime) -> dict[str, Verdict]:
     """Every condition, in the order in which a cluster comes to life."""
     parts = {
         reasons.CERTIFICATES_READY: _certificates(cluster, found),
@@ -132,6 +132,7 @@ def conditions(cluster: Cluster, found: ClusterOutcome) -> dict[str, Verdict]:
         parts[reasons.ANSWERS_READ] = answers
     if (behind := upgrades.spec_behind(cluster)) is not None:
         parts[reasons.SPEC_BEHIND] = behind
+    parts |= upgrades.of_releases(cluster, found, now)
     if found.unmanaged is not None and found.unmanaged.waiting:
         parts[reasons.FOREIGN_NODES] = _foreign(cluster, found.unmanaged)
     parts[reasons.PROGRESSING] = _progressing(cluster, found, parts)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.status import ClusterStatus
 from kok.api.cluster.upgrade import UpgradeStatus
 from kok.operators.cluster import reasons
+from kok.operators.cluster.cluster.decide import running_version
 from kok.operators.cluster.cluster.operations import upgrade
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.cluster.spec.target import is_above
 from kok.runtime.conditions import Verdict
+from kok.versions import knowledge
 
+_THROUGH = frozenset({upgrade.NODES, upgrade.BACKED_OUT})
+"""Steps at which the control plane is done with the version that it has."""
 SHOWN = 3
 """Findings that a sentence names at most."""
 
@@ -23,6 +29,8 @@ def note(status: ClusterStatus, cluster: Cluster, found: ClusterOutcome) -> None
         blocking = [f for f in status.upgrade.findings or () if f.blocks]
         if status.upgrade.step == upgrade.PREFLIGHT:
             status.upgrade.blocked_by = [f"{f.check}: {f.message}"[:1024] for f in blocking]
+    if status.upgrade is None or status.upgrade.step in _THROUGH or status.nodes_version is None:
+        status.nodes_version = status.version
     if found.preflight is not None:
         status.preflight = found.preflight
     elif cluster.spec.upgrade.preflight is None:
@@ -87,6 +95,30 @@ def spec_behind(cluster: Cluster) -> Verdict | None:
         f"FleetUpgrade {raised.by} raised spec.version {asked} to {raised.to}; write "
         f"'version: \"{raised.to}\"' into spec where the Cluster is kept",
     )
+
+
+def of_releases(cluster: Cluster, found: ClusterOutcome, now: datetime) -> dict[str, Verdict]:
+    """Whether what runs is out of date, and whether it has a known CVE."""
+    runs, known = running_version(cluster, found.view), found.view.known
+    if runs is None:
+        return {}
+    releases, out = known.releases, {}
+    if (late := knowledge.outdated(releases, runs, now)) is not None:
+        ended = "no more patch levels" in late
+        reason = reasons.END_OF_LIFE if ended else reasons.PATCH_AVAILABLE
+        out[reasons.OUTDATED] = Verdict(True, reason, late)
+    else:
+        text = f"nothing later than {runs} is known of its minor"
+        out[reasons.OUTDATED] = Verdict(False, reasons.CURRENT, text)
+    has = knowledge.vulnerable(releases, runs)
+    if has is not None:
+        out[reasons.VULNERABLE] = Verdict(True, reasons.CVE_KNOWN, has)
+    elif known.problem is not None:
+        out[reasons.VULNERABLE] = Verdict(None, reasons.RELEASES_UNUSABLE, known.problem)
+    elif releases.document is not None:
+        text = f"no CVE of {runs} is known, as of {releases.document.issued:%Y-%m-%d}"
+        out[reasons.VULNERABLE] = Verdict(False, reasons.NO_CVE, text)
+    return out
 
 
 def _blocked(cluster: Cluster, found: ClusterOutcome, now: UpgradeStatus) -> str:

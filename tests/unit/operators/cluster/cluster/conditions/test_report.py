@@ -33,8 +33,8 @@ from kok.runtime.controller.errors import Wait
 
 def test_a_cluster_that_works_is_ready() -> None:
     assert verdict(healthy()) == f"True Available: {URL} answers"
-    for type_, judged in conditions(a_cluster(), healthy()).items():
-        assert judged.holds is (type_ != "Progressing"), type_
+    for type_, judged in conditions(a_cluster(), healthy(), NOW).items():
+        assert judged.holds is (type_ not in {"Progressing", "Outdated"}), type_
 
 
 def test_the_status_shows_what_people_ask_for() -> None:
@@ -81,7 +81,7 @@ def test_a_new_cluster_says_step_by_step_what_it_waits_for() -> None:
     assert verdict(starting) == (
         "False Starting: ready: kube-apiserver 0/1, kube-controller-manager 0/1, kube-scheduler 0/1"
     )
-    assert phase(a_cluster(), conditions(a_cluster(), starting)) == "Provisioning"
+    assert phase(a_cluster(), conditions(a_cluster(), starting, NOW)) == "Provisioning"
 
 
 def test_an_api_that_cannot_be_reached_from_outside_is_not_ready() -> None:
@@ -219,7 +219,7 @@ def test_an_upgrade_names_the_component_that_it_is_at() -> None:
     assert verdict(found, "Progressing", cluster) == (
         "True RollingOut: 1.36.4 -> 1.37.1: kube-controller-manager is being rolled out"
     )
-    assert phase(cluster, conditions(cluster, found)) == "Updating"
+    assert phase(cluster, conditions(cluster, found, NOW)) == "Updating"
 
 
 def test_a_component_shows_the_version_that_is_completely_rolled_out() -> None:
@@ -272,7 +272,7 @@ def test_a_restore_of_etcd_is_told_with_its_step() -> None:
     etcd["status"] = {**etcd["status"], "restore": {"name": "back", "step": "Seeding"}}
     etcd["status"]["restored"] = {"uid": "uid-1"}
     view = a_view(etcd, *all_running(ready=0))
-    found = conditions(a_cluster(), healthy(view=view, reach=None))["EtcdReady"]
+    found = conditions(a_cluster(), healthy(view=view, reach=None), NOW)["EtcdReady"]
     assert found.reason == "EtcdRestoring"
     assert "EtcdRestore back (Seeding)" in found.message
     assert view.etcd_contract("shop").restored == "uid-1"
@@ -315,7 +315,7 @@ def test_an_addon_that_cannot_be_read_is_one_that_is_not_ready() -> None:
     addon = an_addon("coredns")
     addon["spec"]["cluster"] = ["shop"]
     found = healthy(view=a_view(an_etcd(), *all_running(), addon))
-    judged = conditions(a_cluster(), found)["AddonsReady"]
+    judged = conditions(a_cluster(), found, NOW)["AddonsReady"]
     assert (judged.holds, judged.reason) == (False, "Unreadable")
     assert "Addon team-a/shop-coredns cannot be read: spec.cluster" in judged.message
     summary = addon_summaries(a_cluster(), found)

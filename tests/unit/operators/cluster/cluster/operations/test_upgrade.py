@@ -31,7 +31,7 @@ from kok.runtime.policy import Policies
 
 OLD, NEW = "1.36.4", "1.37.1"
 ERROR = UpgradeFinding(check="NodeSkew", severity="Error", object="1.30.1", message="too old")
-STORE = {"store": {"persistentVolumeClaim": {"name": "backups"}}}
+STORE = {"store": {"volume": {"claim": "backups"}}}
 
 
 @dataclass

@@ -1,0 +1,160 @@
+"""Where knowledge of releases comes from: a ConfigMap beside the operators, or a URL that is cached there.
+
+    ConfigMap kok-releases
+      releases.yaml   the document (`kok.versions.knowledge`)
+      signature       base64 of the Ed25519 signature of exactly these bytes, where a key is set
+
+Without a URL a person keeps the ConfigMap, as where there is no way out of a site. With one the
+document is fetched from there now and then, and its signature from the same URL with `.sig` behind
+it; what does not fit the key is not taken, whoever sent it, and what was there before stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiohttp
+import structlog
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.errors import KubeError
+from kok.versions.knowledge import SIZE_MOST, KnowledgeError, Releases
+
+NAME: Final = "kok-releases"
+DOCUMENT, SIGNATURE = "releases.yaml", "signature"
+SIGNATURE_MOST = 256
+"""Bytes of a signature in base64, with white space."""
+PATIENCE = aiohttp.ClientTimeout(total=30, sock_connect=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of releases now."""
+
+    releases: Releases = field(default_factory=Releases)
+    problem: str | None = None
+    """Why a document that is there is not used, as a sentence."""
+
+
+class ReleaseSource:
+    """Knowledge of releases as it is now; follows the ConfigMap from `follow` on."""
+
+    def __init__(self, *, url: str = "", key: str = "", every: float = 3600.0) -> None:
+        """`url`: where the document is fetched; `key`: of its signature, Ed25519 in base64; `every`:
+        seconds between two looks there.
+
+        Raises `ValueError` for a URL without a key, and for what is no key.
+        """
+        if url and not key:
+            raise ValueError("KOK_RELEASES_URL needs KOK_RELEASES_KEY, by which it is believed")
+        if url and not url.startswith("https://"):
+            raise ValueError("KOK_RELEASES_URL does not begin with https://")
+        self._url, self._every = url, every
+        self._key = _public_key(key) if key else None
+        self._known = Known()
+        self._log = structlog.stdlib.get_logger("releases")
+
+    def now(self) -> Known:
+        """What is known at this moment."""
+        return self._known
+
+    async def follow(self, kube: Kube, namespace: str) -> None:
+        """Follows the ConfigMap for ever, and fetches what lies at the URL, if there is one."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch(kube, namespace))
+            if self._url:
+                group.create_task(self._fetch_for_ever(kube, namespace))
+
+    async def _watch(self, kube: Kube, namespace: str) -> None:
+        watch = kube.watch(kinds.CONFIGMAP, namespace, fields={"metadata.name": NAME})
+        async for event in watch:
+            if event.type in {"ADDED", "MODIFIED"}:
+                self.take(event.object)
+            elif event.type == "DELETED":
+                self._known = Known()
+            del event
+
+    def take(self, live: Manifest) -> None:
+        """Uses what the ConfigMap holds; what cannot be used leaves in place what was known before."""
+        data = live.get("data") or {}
+        text = data.get(DOCUMENT)
+        if not text:
+            self._known = Known()
+            return
+        try:
+            self._known = Known(self.read(text.encode(), str(data.get(SIGNATURE) or "")))
+        except KnowledgeError as error:
+            where = f"ConfigMap {live['metadata'].get('namespace')}/{NAME}, {DOCUMENT}"
+            self._known = Known(self._known.releases, f"{where}: {error}")
+            self._log.warning("knowledge of releases cannot be used", problem=str(error))
+
+    def read(self, document: bytes, signature: str) -> Releases:
+        """A document whose signature fits, if one is asked for. Raises `KnowledgeError`."""
+        if len(document) > SIZE_MOST:
+            raise KnowledgeError(f"it has {len(document)} bytes, more than {SIZE_MOST}")
+        if self._key is not None:
+            try:
+                self._key.verify(base64.b64decode(signature[:SIGNATURE_MOST]), document)
+            except (InvalidSignature, binascii.Error, ValueError):
+                raise KnowledgeError("its signature does not fit KOK_RELEASES_KEY") from None
+        return Releases.read(document)
+
+    async def _fetch_for_ever(self, kube: Kube, namespace: str) -> None:
+        while True:
+            try:
+                await self.fetch(kube, namespace)
+            except (KubeError, KnowledgeError, aiohttp.ClientError, TimeoutError) as error:
+                self._log.warning(
+                    "knowledge of releases was not fetched", url=self._url, error=str(error)
+                )
+            await asyncio.sleep(self._every)
+
+    async def fetch(self, kube: Kube, namespace: str) -> None:
+        """Fetches once; what fits is put into the ConfigMap. Raises what keeps it from that."""
+        async with aiohttp.ClientSession(
+            timeout=PATIENCE, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        ) as session:
+            document = await _get(session, self._url, SIZE_MOST)
+            signed = await _get(session, f"{self._url}.sig", SIGNATURE_MOST)
+        signature = signed.decode("ascii", errors="replace").strip()
+        fresh = self.read(document, signature)
+        before = self._known.releases.document
+        if before is not None and fresh.document is not None:
+            if fresh.document == before:
+                return
+            if fresh.document.issued < before.issued:
+                # Whoever is on the way must not bring back a time before a CVE was known.
+                raise KnowledgeError(
+                    f"it was issued {fresh.document.issued}, before the one in use"
+                )
+        data = {DOCUMENT: document.decode(), SIGNATURE: signature}
+        await kube.patch(kinds.CONFIGMAP, NAME, namespace, {"data": data})
+
+
+async def _get(session: aiohttp.ClientSession, url: str, most: int) -> bytes:
+    async with session.get(url, allow_redirects=False) as answer:
+        if answer.status != 200:
+            raise KnowledgeError(f"{url} answers {answer.status}")
+        found = await answer.content.read(most + 1)
+        while len(found) <= most and (more := await answer.content.read(most + 1 - len(found))):
+            found += more
+    if len(found) > most:
+        raise KnowledgeError(f"{url} has more than {most} bytes")
+    return found
+
+
+def _public_key(text: str) -> Ed25519PublicKey:
+    try:
+        return Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        raise ValueError(
+            "KOK_RELEASES_KEY is no Ed25519 public key: write its 32 bytes in base64"
+        ) from None
