@@ -11,7 +11,6 @@ from kok.operators.cluster.addon.reconcile import AddonReconciler
 from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster.reconcile import ClusterReconciler
 from kok.operators.cluster.fleetupgrade.reconcile import FleetUpgradeReconciler
-from kok.operators.cluster.fleetupgrade.releases import known_by
 from kok.operators.cluster.releases import ReleaseSource
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
@@ -44,7 +43,7 @@ def operator(settings: Settings) -> OperatorSpec:
         reconcilers=(
             ClusterReconciler(own, connections, wakeups, releases),
             AddonReconciler(own, connections, wakeups, BundleRenderer(SandboxPool())),
-            FleetUpgradeReconciler(lambda: known_by(releases.now().releases)),
+            FleetUpgradeReconciler(lambda: releases.now().releases),
         ),
         on_start=start,
         on_stop=stop,

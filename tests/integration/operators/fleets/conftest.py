@@ -23,6 +23,7 @@ from kok.operators.cluster.fleetupgrade.reconcile import FleetUpgradeReconciler
 from kok.runtime.controller.reconciler import OperatorSpec
 from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings
+from kok.versions.knowledge import Releases
 
 LIMIT = 120.0
 """Seconds after which what a test waits for counts as not happening."""
@@ -51,7 +52,7 @@ async def running(access: Access, *namespaces: str, **settings: Any) -> AsyncIte
         **settings,
     }
     wanted = Settings(**chosen)
-    spec = OperatorSpec("cluster", (FleetUpgradeReconciler(),))
+    spec = OperatorSpec("cluster", (FleetUpgradeReconciler(Releases),))
     process = Process([spec], wanted, access)
     task = asyncio.create_task(process.main())
     try:

@@ -19,6 +19,7 @@ from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.operators.cluster.fleetupgrade.reconcile import FleetUpgradeReconciler
 from kok.runtime.controller.reconciler import Reconciler
+from kok.versions.knowledge import Releases
 
 NAMES = [f"c{n}" for n in range(5)]
 
@@ -36,7 +37,7 @@ class MortalFleets(Mortal):
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Sequence[Reconciler[Any]]]:
         """One that knows nothing but what is stored."""
-        yield (FleetUpgradeReconciler(),)
+        yield (FleetUpgradeReconciler(Releases),)
 
     def doing(self, found: Manifest) -> str:
         """The phase; and the plan is the same whoever goes on with it."""

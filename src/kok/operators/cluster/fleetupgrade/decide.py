@@ -15,9 +15,9 @@ from kok.operators.cluster.fleetupgrade.decision import (
     standing_of,
 )
 from kok.operators.cluster.fleetupgrade.plan import missing
-from kok.operators.cluster.fleetupgrade.releases import Releases
 from kok.operators.cluster.fleetupgrade.waves import Step
 from kok.runtime.controller.errors import Wait
+from kok.versions.knowledge import Releases
 
 UNKNOWN_AGAIN = 300.0
 """Seconds until it is looked again whether what it names is known."""
@@ -69,10 +69,10 @@ def _begin(
         text = "it begins when spec.paused is false"
         return FleetDecision(Standing("Paused", reasons.FLEET_PAUSED, text))
     cve = fleet.spec.target.fixes
-    if cve is not None and cve not in releases.fixes:
+    if cve is not None and releases.vulnerability(cve) is None:
         text = (
-            f"{cve} is not known to this release of KOK; write the version that fixes it into "
-            "spec.target.version of another FleetUpgrade"
+            f"{cve} is not known; add it to the knowledge of releases (docs/upgrades.md), or write the "
+            "version that fixes it into spec.target.version of another FleetUpgrade"
         )
         return _refused(reasons.CVE_UNKNOWN, text)
     if names := missing(fleet.spec, view.clusters):

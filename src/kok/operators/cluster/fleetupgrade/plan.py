@@ -16,7 +16,8 @@ from kok.api.cluster.fleetstatus import BYTES_MOST, CLUSTERS_MOST, FleetRow, Fle
 from kok.api.cluster.fleetupgrade import CANARY, REST, FleetTarget, FleetUpgradeSpec, FleetWave
 from kok.operators.cluster import reasons
 from kok.operators.cluster.fleetupgrade.progress import arrived, asleep, is_gone, reaches, wanted
-from kok.operators.cluster.fleetupgrade.releases import Releases
+from kok.versions import Version
+from kok.versions.knowledge import Releases
 
 Rows = Mapping[str, FleetRow]
 LINE = 110
@@ -149,21 +150,26 @@ def _aim(
     if target.version is not None:
         return target.version, None
     has = versions.parsed(wanted(cluster))
-    found = None
-    if has is not None:
-        fixed = target.fixes is not None
-        found = (
-            releases.fixing(target.fixes or "", has.line) if fixed else releases.newest(has.line)
-        )
-    if found is not None:
-        return str(found), None
-    line = f"{has.line}.x" if has is not None else wanted(cluster)
+    if has is None:
+        return "", (reasons.VERSION_UNREACHABLE, f"{wanted(cluster)} is no version")
     if target.fixes is not None:
-        return "", (
-            reasons.NO_FIX,
-            f"no patch level of {line} is known that fixes {target.fixes}; raise it to a later minor",
-        )
-    return "", (reasons.VERSION_UNREACHABLE, f"no patch level of {line} is known")
+        return _fix(target.fixes, has, releases)
+    latest = releases.latest(has.line)
+    if latest is None:
+        return "", (reasons.VERSION_UNREACHABLE, f"no patch level of {has.line} is known")
+    return str(latest), None
+
+
+def _fix(cve: str, has: Version, releases: Releases) -> tuple[str, tuple[str, str] | None]:
+    """The same for the fix of a CVE."""
+    known = releases.vulnerability(cve)
+    fix = known.fixed.get(has.line) if known is not None else None
+    if fix is not None:
+        return str(fix), None
+    if known is None or not known.concerns(has):
+        return "", (reasons.NOT_CONCERNED, f"{has.line} does not have {cve}")
+    why = f"{cve} gets no fix in {has.line}; upgrade it to a later minor"
+    return "", (reasons.NO_FIX, why)
 
 
 def refusal(cluster: ClusterContract, to: str, *, mine: bool = False) -> tuple[str, str] | None:

@@ -23,9 +23,9 @@ from kok.operators.cluster.fleetupgrade.decision import (
 )
 from kok.operators.cluster.fleetupgrade.followed import FollowedClusters
 from kok.operators.cluster.fleetupgrade.raising import Raising
-from kok.operators.cluster.fleetupgrade.releases import Releases, built_in
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
+from kok.versions.knowledge import Releases
 
 ROWS_PER_SECOND = 1000.0
 """Each pass may write the whole table, and each of many Clusters asks for a pass: how many rows are
@@ -38,8 +38,8 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
     model = FleetUpgrade
     tells_early = True
 
-    def __init__(self, releases: Callable[[], Releases] = built_in) -> None:
-        """`releases` tells what is known of releases now."""
+    def __init__(self, releases: Callable[[], Releases]) -> None:
+        """`releases`: what is known of them at a moment."""
         self._releases = releases
         self._followed = FollowedClusters()
         self._planning = asyncio.Lock()

@@ -12,18 +12,21 @@ from kok.api.cluster.fleetstatus import FleetRow
 from kok.api.cluster.fleetupgrade import FleetUpgrade
 from kok.operators.cluster.fleetupgrade import conditions, decide, plan
 from kok.operators.cluster.fleetupgrade.decision import FleetDecision, FleetView
-from kok.operators.cluster.fleetupgrade.releases import Releases
 from kok.operators.cluster.fleetupgrade.waves import name_of
-from kok.versions import Minor, Version
+from kok.versions.knowledge import Releases
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 OLD, NEW = "1.37.0", "1.37.1"
-KNOWN = Releases(
-    patches={
-        Minor(1, 36): (Version(1, 36, 3), Version(1, 36, 4)),
-        Minor(1, 37): (Version(1, 37, 0), Version(1, 37, 1)),
-    },
-    fixes={"CVE-2026-1111": {Minor(1, 37): Version(1, 37, 1)}},
+KNOWN = Releases.read(
+    """
+format: 1
+issued: 2026-11-20T08:00:00Z
+kubernetes:
+  "1.36": {patches: [1.36.3, 1.36.4]}
+  "1.37": {patches: [1.37.0, 1.37.1]}
+vulnerabilities:
+  - {id: CVE-2026-1111, fixed: {"1.37": 1.37.1}, unfixed: ["1.35"]}
+"""
 )
 
 

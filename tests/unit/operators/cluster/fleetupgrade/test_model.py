@@ -181,7 +181,7 @@ class Fleet(RuleBasedStateMachine):
                     world.finish(name)
             world.later(seconds=301)
             world.step()
-            if world.fleet.status.phase == "Stopped":
+            if world.fleet.status.phase in {"Stopped", "Refused"}:
                 world.set(abort=True)
         assert world.fleet.status.ended_at is not None, world.fleet.status.condition("Ready")
         assert not world.under_way()

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from tests.unit.operators.cluster.fleetupgrade.fleets import (
-    KNOWN,
     NEW,
     NOW,
     OLD,
@@ -21,8 +20,6 @@ from tests.unit.operators.cluster.fleetupgrade.fleets import (
 from kok.api.cluster.fleetstatus import CLUSTERS_MOST
 from kok.operators.cluster import reasons
 from kok.operators.cluster.fleetupgrade import plan
-from kok.operators.cluster.fleetupgrade.releases import Releases, built_in
-from kok.versions import Minor
 
 
 def members(count: int, **rest: Any) -> list[Any]:
@@ -163,20 +160,13 @@ def test_a_fix_is_the_patch_level_that_has_it() -> None:
         a_member("one", runs="1.36.3"),
         a_member("two", runs=OLD),
         a_member("new", runs=NEW),
+        a_member("aged", runs="1.35.4"),
     )
 
     assert rows["two"].to == NEW
-    assert (rows["one"].reason, rows["one"].to) == (reasons.NO_FIX, "")
+    assert (rows["one"].reason, rows["one"].to) == (reasons.NOT_CONCERNED, "")
+    assert (rows["aged"].reason, rows["aged"].to) == (reasons.NO_FIX, "")
     assert rows["new"].reason == reasons.ALREADY_THERE
-
-
-def test_what_is_built_in_knows_the_minors_of_this_release() -> None:
-    found = built_in()
-
-    assert found.newest(Minor(1, 37)) is not None
-    assert found.newest(Minor(1, 20)) is None
-    assert not found.fixes
-    assert Releases({}).fixing("CVE-2026-1", Minor(1, 37)) is None
 
 
 def test_sleepers_have_a_wave_and_take_nobodys_place_in_it() -> None:
@@ -247,4 +237,3 @@ def test_the_same_world_gives_the_same_plan() -> None:
     fleet = a_fleet(waves=[{"name": "a", "percent": 34}, {"name": "b"}])
 
     assert plan.make(fleet.spec, known(clusters)) == plan.make(fleet.spec, known(clusters[::-1]))
-    assert KNOWN.newest(Minor(1, 36)) == (1, 36, 4)
