@@ -20,7 +20,7 @@ from kok.runtime.settings import Settings
 
 
 def operator(settings: Settings) -> OperatorSpec:
-    """The operator with its reconcilers; those of Clusters and Addons share their connections."""
+    """The operator with its reconcilers; these share what they know of each other."""
     del settings  # The runtime hands them to each pass.
     own = ClusterSettings()
     releases = ReleaseSource(url=own.releases_url, key=own.releases_key, every=own.releases_every)
@@ -43,7 +43,7 @@ def operator(settings: Settings) -> OperatorSpec:
         reconcilers=(
             ClusterReconciler(own, connections, wakeups, releases),
             AddonReconciler(own, connections, wakeups, BundleRenderer(SandboxPool())),
-            FleetUpgradeReconciler(lambda: releases.now().releases),
+            FleetUpgradeReconciler(lambda: releases.now().releases, wakeups),
         ),
         on_start=start,
         on_stop=stop,

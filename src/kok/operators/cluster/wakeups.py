@@ -18,12 +18,27 @@ class _Registration:
 
 
 class Wakeups:
-    """Addons by Cluster and by what they depend on, as their last passes said."""
+    """Clusters, and Addons by Cluster and by what they depend on, as their last passes said."""
 
     def __init__(self) -> None:
         self._said: dict[Key, _Registration] = {}
         self._addons: dict[Key, dict[str, Callable[[], None]]] = {}
         self._dependents: dict[Key, set[str]] = {}
+        self._clusters: dict[Key, Callable[[], None]] = {}
+
+    def register_cluster(self, cluster: Key, wake: Callable[[], None]) -> None:
+        """A Cluster is looked after, and is woken by `wake`."""
+        self._clusters[cluster] = wake
+
+    def forget_cluster(self, cluster: Key) -> None:
+        """The Cluster is gone."""
+        self._clusters.pop(cluster, None)
+
+    def wake_cluster(self, cluster: Key) -> None:
+        """Wakes a Cluster whose status somebody else has changed: of that no event wakes it."""
+        wake = self._clusters.get(cluster)
+        if wake is not None:
+            wake()
 
     def register(
         self,

@@ -57,7 +57,14 @@ def usable(cluster: Manifest | None) -> bool:
 @pytest.fixture(scope="session")
 def cluster_crds(api_server: ApiServer) -> None:
     """The kinds of the cluster operator, and a meta node with this machine's address."""
-    needed = ("clusters", "addons", "etcdclusters", "etcdbackups", "machines")
+    needed = (
+        "clusters",
+        "addons",
+        "etcdclusters",
+        "etcdbackups",
+        "fleetupgrades",
+        "machines",
+    )
     files = [CRDS / f"{name}.yaml" for name in needed]
     asyncio.run(install_crds(api_server, files))
     asyncio.run(_meta_node(api_server))

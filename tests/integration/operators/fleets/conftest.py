@@ -20,6 +20,7 @@ from kok.kube.client import Kube
 from kok.kube.errors import Conflict, NotFound
 from kok.kube.http.access import Access, from_kubeconfig
 from kok.operators.cluster.fleetupgrade.reconcile import FleetUpgradeReconciler
+from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.reconciler import OperatorSpec
 from kok.runtime.process.main import Process
 from kok.runtime.settings import Settings
@@ -52,7 +53,7 @@ async def running(access: Access, *namespaces: str, **settings: Any) -> AsyncIte
         **settings,
     }
     wanted = Settings(**chosen)
-    spec = OperatorSpec("cluster", (FleetUpgradeReconciler(Releases),))
+    spec = OperatorSpec("cluster", (FleetUpgradeReconciler(Releases, Wakeups()),))
     process = Process([spec], wanted, access)
     task = asyncio.create_task(process.main())
     try:

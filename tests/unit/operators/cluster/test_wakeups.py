@@ -37,3 +37,13 @@ def test_addons_are_woken_by_what_they_hang_on() -> None:
     wakeups.forget(("n", "app"))
     wakeups.wake_addons(("n", "shop"))
     assert woken[3:] == ["dns"]
+
+
+def test_a_cluster_is_woken_while_it_is_looked_after() -> None:
+    wakeups, woken = Wakeups(), list[str]()
+    wakeups.register_cluster(("team-a", "shop"), lambda: woken.append("shop"))
+    wakeups.wake_cluster(("team-a", "shop"))
+    wakeups.wake_cluster(("team-b", "shop"))
+    wakeups.forget_cluster(("team-a", "shop"))
+    wakeups.wake_cluster(("team-a", "shop"))
+    assert woken == ["shop"]

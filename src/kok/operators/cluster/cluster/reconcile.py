@@ -62,6 +62,7 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
 
     async def observe(self, p: Pass[Cluster]) -> ClusterView:
         """Reads the meta cluster; what is in the business cluster is asked for by `act`."""
+        self._wakeups.register_cluster((p.obj.namespace, p.obj.name), p.wake)
         machines = self._machines if self._settings.isolates() else None
         view = await observe(p.kube, p.obj, self._nodes, p.clock, machines)
         return replace(view, known=self._releases.now())
@@ -186,6 +187,7 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         del uid
         metrics.forget(*key)
         self._connections.drop(key)
+        self._wakeups.forget_cluster(key)
         self._machines.forget(key)
 
     def _business(self, p: Pass[Cluster], outcome: ClusterOutcome) -> Bootstrapper:

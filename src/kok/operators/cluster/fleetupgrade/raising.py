@@ -14,6 +14,7 @@ from kok.kube.errors import Conflict, InvalidObject, NotFound
 from kok.operators.cluster.fleetupgrade.decision import Raise
 from kok.operators.cluster.fleetupgrade.followed import AT_ONCE, CLUSTER, FollowedClusters
 from kok.operators.cluster.fleetupgrade.waves import name_of
+from kok.operators.cluster.wakeups import Wakeups
 
 
 class Raising:
@@ -25,11 +26,13 @@ class Raising:
         fleet: FleetUpgrade,
         clusters: Mapping[str, ClusterContract],
         followed: FollowedClusters,
+        wakeups: Wakeups,
     ) -> None:
         self._kube = kube
         self._fleet = fleet
         self._clusters = clusters
         self._followed = followed
+        self._wakeups = wakeups
         self._turns = asyncio.Semaphore(AT_ONCE)
         self.refused: dict[str, str] = {}
         """Clusters that the meta cluster does not let be raised, and why."""
@@ -63,3 +66,4 @@ class Raising:
                 self.refused[one.key] = error.message
                 return
         self._followed.take(live)
+        self._wakeups.wake_cluster((cluster.namespace, cluster.name))

@@ -23,6 +23,7 @@ from kok.operators.cluster.fleetupgrade.decision import (
 )
 from kok.operators.cluster.fleetupgrade.followed import FollowedClusters
 from kok.operators.cluster.fleetupgrade.raising import Raising
+from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
 from kok.versions.knowledge import Releases
@@ -38,9 +39,10 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
     model = FleetUpgrade
     tells_early = True
 
-    def __init__(self, releases: Callable[[], Releases]) -> None:
-        """`releases`: what is known of them at a moment."""
+    def __init__(self, releases: Callable[[], Releases], wakeups: Wakeups) -> None:
+        """`releases`: what is known of them at a moment. `wakeups` is shared with that of Clusters."""
         self._releases = releases
+        self._wakeups = wakeups
         self._followed = FollowedClusters()
         self._planning = asyncio.Lock()
         """One plan at a time: the next one sees what that has taken."""
@@ -81,7 +83,7 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
                 return await self._plan(p, view, decision, outcome)
         if not decision.raises:
             return decision.look
-        raising = Raising(p.kube, p.obj, view.clusters, self._followed)
+        raising = Raising(p.kube, p.obj, view.clusters, self._followed, self._wakeups)
         try:
             await raising.run(decision.raises)
         finally:

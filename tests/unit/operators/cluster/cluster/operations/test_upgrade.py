@@ -277,6 +277,23 @@ def test_what_hangs_goes_back_by_itself_and_is_not_tried_again() -> None:
     assert world.ended == ["BackedOut", "Done"]
 
 
+def test_what_was_taken_back_is_tried_again_when_a_fleet_raises_it_once_more() -> None:
+    world = a_world(to=OLD, upgrade={"onFailure": "BackOut"})
+    world.broken = {NEW}
+    world.status["raised"] = {"to": NEW, "by": "team-a/june", "at": "2026-11-22T11:00:00Z"}
+    world.settle(10)
+    world.tick(seconds=700)
+    world.settle(10)
+    assert world.ended == ["BackedOut"]
+    world.broken = set()
+    world.settle(10)
+    assert world.parsed.version == OLD
+    world.status["raised"]["at"] = "2026-11-22T12:30:00Z"
+    world.settle()
+    assert world.parsed.version == NEW
+    assert world.ended == ["BackedOut", "Done"]
+
+
 def test_another_version_in_the_spec_is_tried_after_one_that_was_taken_back() -> None:
     world = a_world(to="1.37.0", upgrade={"onFailure": "BackOut"})
     world.broken = {"1.37.0"}
