@@ -68,7 +68,7 @@ class Stored:
 
     @property
     def name(self) -> str:
-        """As `Requested.name`."""
+        """As people write it, such as `networking.k8s.io/v1beta1 servicecidrs`."""
         return f"{self.api_version} {self.resource}"
 
 
