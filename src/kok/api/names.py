@@ -40,7 +40,7 @@ ANNOTATION_PREFLIGHT = "kok.dev/preflight"
 comma tells one asking from the next."""
 ANNOTATION_UPGRADE_CONSENT = "kok.dev/upgrade-consent"
 """On a Cluster: findings of the preflight, separated by commas, that are no reason not to upgrade: each
-the word of a check, or that and the object, such as `Webhooks/policy.example.org`."""
+the word of a check, or that and the object, such as `Webhooks/policy/pods.example.org`."""
 
 ANNOTATION_APPROVE = "kok.dev/approve"
 """On a FleetUpgrade: waves that may begin, separated by commas. What was seen once stays approved."""

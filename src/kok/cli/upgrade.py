@@ -55,10 +55,11 @@ async def check(
                     if answer is not None and answer.asked == mark:
                         return answer
         except TimeoutError:
-            paused = "; it is paused" if cluster.spec.paused else ""
+            still = "; it is paused" if cluster.spec.paused else ""
+            still = "; it hibernates" if cluster.spec.hibernate else still
             raise Refused(
                 f"the cluster operator has not answered for Cluster {where}/{name} within "
-                f"{timeout:.0f} s{paused}"
+                f"{timeout:.0f} s{still}"
             ) from None
         finally:
             await _annotate(kube, cluster, None)

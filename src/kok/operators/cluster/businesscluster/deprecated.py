@@ -47,10 +47,10 @@ class Requested:
 
     @property
     def name(self) -> str:
-        """As people write it, such as `networking.k8s.io/v1beta1 servicecidrs`."""
+        """Such as `networking.k8s.io/v1beta1/servicecidrs`: without blanks, so that it can be consented to."""
         where = f"{self.group}/{self.version}" if self.group else self.version
         sub = f"/{self.subresource}" if self.subresource else ""
-        return f"{where} {self.resource}{sub}"
+        return f"{where}/{self.resource}{sub}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class Stored:
 
     @property
     def name(self) -> str:
-        """As `Requested.name`."""
-        return f"{self.api_version} {self.resource}"
+        """Such as `networking.k8s.io/v1beta1/servicecidrs`: without blanks, so that it can be consented to."""
+        return f"{self.api_version}/{self.resource}"
 
 
 @dataclass(frozen=True, slots=True)

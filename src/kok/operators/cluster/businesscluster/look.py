@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from kok.kube.concurrency import asking
 from kok.kube.errors import KubeError
 from kok.operators.cluster.businesscluster.deprecated import Counted, Stored, requested, stored
 from kok.operators.cluster.businesscluster.webhooks import Webhook, webhooks
@@ -56,12 +57,12 @@ async def look(
         at, before, picture = known
         if before == asked and now - at < KEPT_FOR:
             return picture
-    counted, written, hooks = await asyncio.gather(
-        _seen(requested(connection.kube, connection.again, servers)),
-        _seen(stored(connection.kube, removed)),
-        _seen(webhooks(connection.kube)),
-    )
-    picture = BusinessLook(counted, written, hooks, servers)
+    kube = connection.kube
+    async with asking() as group:
+        counted = group.create_task(_seen(requested(kube, connection.again, servers)))
+        written = group.create_task(_seen(stored(kube, removed)))
+        hooks = group.create_task(_seen(webhooks(kube)))
+    picture = BusinessLook(counted.result(), written.result(), hooks.result(), servers)
     connection.looked = (now, asked, picture)
     return picture
 

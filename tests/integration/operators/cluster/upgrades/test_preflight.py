@@ -96,7 +96,7 @@ async def test_what_is_found_inside_blocks_until_it_is_mended_or_consented_to(
     answer = found["status"]["preflight"]
     assert (answer["version"], answer["asked"], answer["passed"]) == (NEW, asked, False)
     told = _by_name(answer["findings"])
-    assert told["DeprecatedAPIs/networking.k8s.io/v1beta1 servicecidrs"] == "Error"
+    assert told["DeprecatedAPIs/networking.k8s.io/v1beta1/servicecidrs"] == "Error"
     assert told["Webhooks/policy/pods.policy.example.org"] == "Error"
     assert told["Images"] == "Warning", "what was not tried is said"
     assert not standin.kubelet.seen
@@ -107,7 +107,7 @@ async def test_what_is_found_inside_blocks_until_it_is_mended_or_consented_to(
     await workspace.patch({"spec": {"version": NEW}})
     stopped = await workspace.until(blocked)
     assert {name for name, severity in findings(stopped).items() if severity == "Error"} == {
-        "DeprecatedAPIs/networking.k8s.io/v1beta1 servicecidrs",
+        "DeprecatedAPIs/networking.k8s.io/v1beta1/servicecidrs",
         "Webhooks/policy/pods.policy.example.org",
     }
     message = next(
@@ -115,7 +115,7 @@ async def test_what_is_found_inside_blocks_until_it_is_mended_or_consented_to(
         for f in stopped["status"]["upgrade"]["findings"]
         if f["check"] == "DeprecatedAPIs" and f["severity"] == "Warning"
     )
-    assert message.startswith("more: user writes by networking.k8s.io/v1beta1 servicecidrs")
+    assert message.startswith("more: user writes by networking.k8s.io/v1beta1/servicecidrs")
     # What was tried is known, and none of those that tried it is left.
     await soon(lambda: _none_left(standin, namespace))
     assert {
@@ -128,7 +128,7 @@ async def test_what_is_found_inside_blocks_until_it_is_mended_or_consented_to(
 
     async with workspace.business() as admin:
         await admin.delete(CONFIGURATIONS[0], "policy")
-    consent = "DeprecatedAPIs/networking.k8s.io/v1beta1 servicecidrs"
+    consent = "DeprecatedAPIs/networking.k8s.io/v1beta1/servicecidrs"
     await workspace.patch({"metadata": {"annotations": {ANNOTATION_UPGRADE_CONSENT: consent}}})
     await workspace.until(done)
     assert await standin.kubelet.pods(namespace) == []

@@ -46,7 +46,7 @@ def test_what_goes_is_read_and_what_never_goes_or_was_not_asked_for_is_not() -> 
         a_request(sub="status"),
         Requested("resource.k8s.io", "v1beta1", "resourceclaims", "", Minor(1, 38)),
     ]
-    assert a_request(sub="status").name == "networking.k8s.io/v1beta1 servicecidrs/status"
+    assert a_request(sub="status").name == "networking.k8s.io/v1beta1/servicecidrs/status"
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_conditions_say_how_far_it_is(
 ) -> None:
     found = ClusterOutcome(view, decided(cluster, view))
     parts = ("ControlPlaneReady", "EndpointReachable", "Progressing", "Ready")
-    told = {type_: conditions(cluster, found)[type_] for type_ in parts}
+    told = {type_: conditions(cluster, found, NOW)[type_] for type_ in parts}
     assert {j.reason for j in told.values()} == {reason}
     assert told["Ready"].holds is False
     assert words in told["Ready"].message

@@ -143,6 +143,17 @@ def test_it_goes_through_all_steps_in_order_and_is_over() -> None:
     assert (last.from_, last.to, last.result) == (OLD, NEW, "Done")
 
 
+def test_what_is_called_off_before_anything_was_changed_is_over_at_once() -> None:
+    world = a_world()
+    world.findings = (ERROR,)
+    world.tick()
+    world.tick()
+    assert world.steps == ["Preflight"]
+    world.spec["version"] = OLD
+    assert world.tick() == Upgrade(released=OLD, lowest=OLD)
+    assert world.parsed.upgrade is None
+
+
 def test_a_cluster_where_it_should_be_upgrades_nothing() -> None:
     world = a_world(to=OLD)
     assert world.tick() == Upgrade(released=OLD, lowest=OLD)

@@ -39,8 +39,14 @@ class ProbePods:
         self._now = now
 
     async def clear(self, wanted: Collection[str]) -> None:
-        """Removes those that are not wanted (any more). Raises `KubeError`."""
-        stale = [pod for name, pod in self._seen.items() if name not in wanted]
+        """Removes those that are not wanted (any more), and those of which it is recorded that they
+        passed. Raises `KubeError`.
+
+        One that goes before that is recorded would have to be made again.
+        """
+        recorded = self._cluster.status.probes
+        kept = set(wanted) - set(recorded.passed if recorded is not None else ())
+        stale = [pod for name, pod in self._seen.items() if name not in kept]
         await all_of(self._delete(pod) for pod in stale)
 
     async def keep(self, wanted: Sequence[Manifest]) -> Probed:
@@ -72,7 +78,6 @@ class ProbePods:
                 pending.append(name)
             else:
                 troubles.append(outcome)
-        await all_of(self._delete(self._seen[n]) for n in passed if n in self._seen)
         kept = tuple(name for name in names if name in passed)
         components = frozenset(
             probes.component_of(one) for one in left if one["metadata"]["name"] in pending

@@ -172,7 +172,7 @@ def test_nothing_is_found_where_nothing_is() -> None:
             NEW,
             "Warning",
             f"DeprecatedAPIs/{WRITTEN.name}",
-            "a, b, c and more: helm writes by networking.k8s.io/v1beta1 servicecidrs, which 1.37",
+            "a, b, c and more: helm writes by networking.k8s.io/v1beta1/servicecidrs, which 1.37",
         ),
         (
             facts(**seen(servers=2)),

@@ -77,6 +77,9 @@ def test_nothing_that_selects_a_components_pods_selects_a_probe() -> None:
             selector = deployment["spec"]["selector"]["matchLabels"]
             assert not selector.items() <= labels
         assert naming.probe_labels("shop").items() <= labels
+
+
+def test_a_probe_reaches_nothing() -> None:
     policy = probe.policy(resolve(a_cluster()))
     assert policy["spec"]["podSelector"]["matchLabels"] == naming.probe_labels("shop")
     assert (policy["spec"]["ingress"], policy["spec"]["egress"]) == ([], [])
@@ -273,9 +276,10 @@ class Round:
                 found = a_pod(component=component, **status)["status"]
                 self.api.put(path, {**pod, "status": found})
 
-    async def go(self, **wanted: Any) -> Probed:
+    async def go(self) -> Probed:
         pods = ProbePods(self.kube, self.cluster, self.there(), NOW)
-        found = await pods.keep(wanted.get("wanted", self.wanted))
+        await pods.clear({pod["metadata"]["name"] for pod in self.wanted})
+        found = await pods.keep(self.wanted)
         self.passed = list(found.passed)
         return found
 
@@ -292,6 +296,8 @@ async def test_those_that_say_their_version_pass_and_go(api: FakeApi, kube: Kube
         passes.tell(component, state={"terminated": {"exitCode": 0}})
     found = await passes.go()
     assert (len(found.passed), found.pending, found.waiting_for) == (3, (), "")
+    assert len(passes.there()) == 2, "nothing goes before it is recorded that it passed"
+    assert (await passes.go()).passed == found.passed
     assert passes.there() == []
     made = len(api.writes)
     assert (await passes.go()).passed == found.passed
