@@ -70,8 +70,10 @@ async def running(api_server: ApiServer, namespace: str) -> AsyncIterator[Proces
 class OperatorProcess:
     """The machine operator as a process of its own, which can be killed."""
 
-    def __init__(self, kube: Kube, kubeconfig: Path, namespace: str) -> None:
+    def __init__(self, kube: Kube, kubeconfig: Path, namespace: str, first: str = "pass") -> None:
+        """`first` is run in the process before anything else."""
         self._kube = kube
+        self._first = first
         self._namespace = namespace
         self._environment = {
             **os.environ,
@@ -89,7 +91,7 @@ class OperatorProcess:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
-            "from kok.cli.main import app; app(['operator', 'machine'])",
+            f"{self._first}\nfrom kok.cli.main import app; app(['operator', 'machine'])",
             env=self._environment,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

@@ -44,9 +44,18 @@ class Node:
             "tls.key": admin["client-key-data"],
         }
 
+    @property
+    def first(self) -> str:
+        """What has an operator of its own process find the host's files where they are."""
+        moved = "; ".join(f"host_paths.{name} = {str(self.root / name)!r}" for name in MOVED)
+        return (
+            "from kok.operators.machine.remote import host_paths, preflight\n"
+            f"{moved}\npreflight._CHECKS = ()"
+        )
+
     def joined(self, patch: pytest.MonkeyPatch) -> None:
         """What lies on the host, and a service that runs."""
-        for name in ("PKI", "KUBECONFIG", "CA", "BOOTSTRAP", "REGISTER"):
+        for name in MOVED:
             patch.setattr(host_paths, name, str(self.root / name))
         folder = self.root / "PKI"
         folder.mkdir()
@@ -81,13 +90,14 @@ class Node:
         meta = {"name": "w1"}
         await self._kube.create({"apiVersion": "v1", "kind": "Node", "metadata": meta})
 
-    async def post(self, heard: str) -> None:
+    async def post(self, heard: str, version: str = "1.37.1") -> None:
         """What a kubelet tells of itself every five minutes, and when it was started."""
         ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": heard}
-        status = {"conditions": [ready], "nodeInfo": {"kubeletVersion": "v1.37.1"}}
+        status = {"conditions": [ready], "nodeInfo": {"kubeletVersion": f"v{version}"}}
         await self._kube.patch(kinds.NODE, "w1", None, {"status": status}, subresource="status")
 
 
+MOVED = ("PKI", "KUBECONFIG", "CA", "BOOTSTRAP", "REGISTER")
 CA_DATA, CERT_DATA = "certificate-authority-data", "client-certificate-data"
 
 

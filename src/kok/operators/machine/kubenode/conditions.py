@@ -56,7 +56,7 @@ def report(
     p.status.abandoned = list(left[:ABANDONED_MOST])
     if decision.version:
         p.status.version = decision.version
-        p.set_condition(VERSION_CURRENT, *_versions(p.obj, machines, decision))
+        p.set_condition(VERSION_CURRENT, *follows(p.obj, machines, decision))
         if decision.few_addresses:
             text = decision.few_addresses
             p.set_condition(POD_ADDRESSES, False, reasons.FEW_POD_ADDRESSES, text)
@@ -105,7 +105,7 @@ def _counts(machines: Sequence[Machine]) -> dict[str, int]:
     return dict(sorted(found.most_common(VERSIONS_MOST)))
 
 
-def _versions(
+def follows(
     kubenode: KubeNode, machines: Sequence[Machine], decision: KubeNodeDecision
 ) -> tuple[bool, str, str]:
     """Condition VersionCurrent: status, reason, message."""

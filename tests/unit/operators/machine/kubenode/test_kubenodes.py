@@ -11,9 +11,11 @@ from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.kubenode.living import READY, host, on
 
 from kok.api.machine.host import Host
-from kok.api.machine.machine import Machine
+from kok.api.machine.machine import Machine, MachineComponent
 from kok.api.meta import Manifest
+from kok.api.operation import Operation
 from kok.operators.machine.kubenode import conditions, render, software
+from kok.operators.machine.kubenode.decide import KubeNodeDecision
 from kok.runtime.controller.errors import Invalid
 
 
@@ -28,6 +30,15 @@ def test_nodes_follow_the_control_plane_once_it_runs() -> None:
     # While the control plane is being upgraded the nodes stay where all of it is.
     assert version("1.37.1", runs="1.36.4") == "1.36.4"
     assert version("1.37.1", "1.35.4", runs="1.37.1") == "1.35.4"
+
+
+def test_nodes_do_not_follow_before_the_control_plane_is_through() -> None:
+    status = {"version": "1.37.1", "nodesVersion": "1.36.4"}
+    cluster = builders.cluster(version="1.37.1", status=status)
+    assert software.kubernetes_version(builders.kubenode(), cluster) == "1.36.4"
+    # Whoever names a version may have all that fits what the control plane runs.
+    pinned = builders.kubenode(version="1.37.1")
+    assert software.kubernetes_version(pinned, cluster) == "1.37.1"
 
 
 def test_a_version_that_does_not_fit_is_refused_with_a_sentence() -> None:
@@ -259,3 +270,94 @@ def test_a_kubelet_that_could_not_start_is_told_before_any_host_is_touched() -> 
         software.software(node, builders.cluster(), "1.37.1", [])
     assert error.value.reason == "KubeletConfigInvalid"
     assert error.value.message == 'spec.kubelet: maxPods must be a whole number, not "thirty"'
+
+
+SOFTWARE = (MachineComponent(name="kubelet", version="1.37.1"),)
+BUSY = {"type": "Update", "step": "Draining", "since": "2026-11-02T12:00:00Z"}
+DRAINED = "the kubelet of node b goes from 1.36.4 to 1.37.1; node b is drained first: 1 pod is left"
+
+
+def serving(name: str, kubelet: str, *, busy: bool = False) -> Machine:
+    made = on(name)
+    made.status.kubelet = kubelet
+    if busy:
+        made.status.operation = Operation.model_validate(BUSY)
+        said = made.status.condition("UpToDate")
+        assert said
+        made.status.conditions = [
+            c
+            if c is not said
+            else c.model_copy(update={"status": "False", "reason": "Draining", "message": DRAINED})
+            for c in made.status.conditions
+        ]
+    return made
+
+
+UPGRADING = "Cluster team-a/shop is being upgraded to 1.37.1, and so on"
+
+
+@pytest.mark.parametrize(
+    ("machines", "held", "holds", "reason", "message"),
+    [
+        (
+            [serving("a", "1.37.1"), serving("b", "1.37.1")],
+            "",
+            True,
+            "VersionCurrent",
+            "2 of 2 nodes run 1.37.1",
+        ),
+        (
+            [serving("a", "1.37.1"), serving("b", "1.36.4", busy=True), serving("c", "1.36.4")],
+            "",
+            False,
+            "Following",
+            f"1 of 3 nodes run 1.37.1; shop-workers-b: {DRAINED}; then shop-workers-c",
+        ),
+        # It has the version, and no pods yet.
+        (
+            [serving("b", "1.37.1", busy=True)],
+            "",
+            False,
+            "Following",
+            f"0 of 1 nodes run 1.37.1; shop-workers-b: {DRAINED}",
+        ),
+        (
+            [serving("a", "1.37.1")],
+            UPGRADING,
+            False,
+            "ClusterUpgrading",
+            f"{UPGRADING}; 1 of 1 nodes run 1.37.1",
+        ),
+    ],
+)
+def test_how_many_nodes_have_followed(
+    machines: list[Machine], held: str, reason: str, message: str, *, holds: bool
+) -> None:
+    decision = KubeNodeDecision("1.37.1", SOFTWARE, held)
+    found = conditions.follows(builders.kubenode(), machines, decision)
+    assert found == (holds, reason, message)
+
+
+def test_nodes_that_name_their_version_wait_for_no_control_plane() -> None:
+    decision = KubeNodeDecision("1.37.1", SOFTWARE, UPGRADING)
+    pinned = builders.kubenode(version="1.37.1")
+    assert conditions.follows(pinned, [serving("a", "1.37.1")], decision)[0]
+
+
+def test_versions_of_nodes_are_counted() -> None:
+    kubenode = builders.kubenode()
+    machines = [serving("a", "1.37.1"), serving("b", "1.36.4"), serving("c", "1.36.4"), on("d")]
+    conditions.count(kubenode.status, kubenode, machines)
+    assert kubenode.status.versions == {"1.36.4": 2, "1.37.1": 1}
+    many = [serving(str(n), f"1.37.{n}") for n in range(20)]
+    conditions.count(kubenode.status, kubenode, many)
+    assert len(kubenode.status.versions) == 16
+
+
+def test_a_kubenode_is_ready_while_a_node_is_drained_and_says_which() -> None:
+    machines = [serving("a", "1.37.1"), serving("b", "1.36.4", busy=True)]
+    assert conditions.sum_up(builders.kubenode(), machines, ["shop-workers-c"], 0) == (
+        True,
+        "Updating",
+        f"shop-workers-b: {DRAINED}; still to be changed: shop-workers-c",
+    )

@@ -194,6 +194,55 @@ def test_an_address_that_is_not_known_for_a_moment_changes_nothing() -> None:
     assert [m["spec"]["accessHash"][0] for m in now.values()] == ["a", "a", "a"]
 
 
+def of_version(version: str, **states: dict[str, Any]) -> dict[str, Manifest]:
+    """Machines whose kubelets are of a version, and say so unless their status has another."""
+    made = living(intents(), **states)
+    for live in made.values():
+        live["spec"] = {**live["spec"], "components": [{"name": "kubelet", "version": version}]}
+        live["status"] = {"kubelet": version, **live["status"]}
+    return made
+
+
+UNDER_WAY = {"type": "Update", "step": "Draining", "since": "2026-11-02T12:00:00Z"}
+
+
+def test_nothing_is_given_to_others_while_a_node_goes_to_another_minor() -> None:
+    """Labels that were not set yet made two of them busy, and the first of these had its turn."""
+    wanted, lives = intents(), of_version("1.36.4", w1=CHANGING)
+    lives["w2"] = of_version("1.37.1", w2=status("True", "True", "False", kubelet="1.36.4"))["w2"]
+    wanted = {name: {**m, "spec": {**m["spec"], **LATER}} for name, m in wanted.items()}
+    assert changed(wanted, lives) == ["w2"]
+    lives["w2"]["status"] = status("True", "True", "False", kubelet="1.37.1", operation=UNDER_WAY)
+    assert changed(wanted, lives) == ["w2"]
+    lives["w2"]["status"] = {**SERVING, "kubelet": "1.37.1"}
+    assert changed(wanted, lives) == ["w1"]
+
+
+LATER = {"components": [{"name": "kubelet", "version": "1.37.2"}]}
+
+
+def test_one_that_is_being_removed_keeps_nobody_waiting() -> None:
+    lives = of_version("1.36.4", w1=status(operation=UNDER_WAY))
+    assert changed(intents(), lives) == ["w1"]
+    lives["w1"]["metadata"]["deletionTimestamp"] = "2026-11-02T12:00:00Z"
+    del lives["w1"]["status"]["operation"]
+    left = {name: m for name, m in intents().items() if name != "w1"}
+    assert changed(left, lives) == ["w2"]
+
+
+def test_no_kubelet_changes_its_version_while_that_is_held() -> None:
+    wanted, lives = intents(labels={"tier": "gold"}), of_version("1.36.4", w3=FRESH)
+    now = rollout.changeable(wanted, lives, held=True)
+    versions = [m["spec"]["components"][0]["version"] for m in now.values()]
+    assert versions[:2] == ["1.36.4", "1.36.4"]
+    assert now["w1"]["spec"]["labels"] == {"tier": "gold"}
+    # One that has never served disturbs nobody.
+    assert now["w3"]["spec"]["components"] == wanted["w3"]["spec"]["components"]
+    # Of the same version all else may be changed.
+    held = rollout.changeable(intents(**NEWER), living(intents()), held=True)
+    assert held["w1"]["spec"] == intents(**NEWER)["w1"]["spec"]
+
+
 _states = st.sampled_from([SERVING, CHANGING, UNKNOWN, BROKEN])
 
 

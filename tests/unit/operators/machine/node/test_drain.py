@@ -15,7 +15,7 @@ from tests.unit.operators.machine.node.nodes_api import PATH
 from kok.kube.client import Kube
 from kok.kube.errors import Unreachable
 from kok.operators.machine.node.drain import Drain, DrainTimings, concerns
-from kok.runtime.clock import FakeClock
+from kok.runtime.clock import FakeClock, SystemClock
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,78 @@ async def test_no_eviction_goes_on_once_the_drain_has_ended(api: FakeApi, kube: 
     left = [one for one in asyncio.all_tasks() - before if "Drain._one" in repr(one)]
     over.set()
     assert not left
+
+
+class Budgets:
+    """Evictions that a budget forbids, and deletions."""
+
+    def __init__(self, api: FakeApi) -> None:
+        api.script("POST", "/eviction", self._refuse)
+
+    async def _refuse(self, _request: web.Request) -> web.StreamResponse:
+        cause = {
+            "reason": "DisruptionBudget",
+            "message": "The disruption budget guard needs 1 healthy pods and has 1 currently",
+        }
+        answer = {"kind": "Status", "status": "Failure", "code": 429, "reason": "TooManyRequests"}
+        return web.json_response({**answer, "details": {"causes": [cause]}}, status=429)
+
+
+def changing(kube: Kube, said: list[str], **more: Any) -> Drain:
+    """Of a node that is drained for a change: its pods are never forced away."""
+    clock = SystemClock()
+    return Drain(
+        kube=kube,
+        clock=clock,
+        node="w1",
+        alive=lambda: True,
+        deadline=None,
+        told=said.append,
+        timings=DrainTimings(again=0.01),
+        cordons=False,
+        **more,
+    )
+
+
+async def test_a_change_never_moves_pods_against_their_budgets(api: FakeApi, kube: Kube) -> None:
+    """Not even where no other node could ever take them."""
+    api.put(PATH, {"metadata": {"name": "w1"}, "spec": {}})
+    put_pod(api, "web")
+    Budgets(api)
+    said: list[str] = []
+    drain = changing(kube, said, lasts=0.2)
+    await drain.run()
+    assert not drain.emptied
+    assert not drain.forced
+    assert "/api/v1/namespaces/shop/pods/web" in api.objects
+    assert api.objects[PATH]["spec"] == {}
+    assert said[0] == (
+        "1 pod is left; disruption budgets protect shop/web (the disruption budget guard needs 1 "
+        "healthy pods and has 1 currently)"
+    )
+
+
+DNS = "/api/v1/namespaces/kube-system/pods/coredns"
+
+
+@pytest.mark.parametrize("others", ["", "w2", "web"])
+async def test_the_clusters_own_dns_leaves_the_last_node_last(
+    api: FakeApi, kube: Kube, others: str
+) -> None:
+    """Of two of them the second was protected, on the only node, for ever."""
+    api.put(PATH, {"metadata": {"name": "w1"}, "spec": {"unschedulable": True}})
+    labels = {"k8s-app": "kube-dns"}
+    meta = {"name": "coredns", "namespace": "kube-system", "uid": "u", "labels": labels}
+    api.put(DNS, {"metadata": meta, "spec": {"nodeName": "w1"}})
+    if others == "w2":
+        api.put("/api/v1/nodes/w2", {"metadata": {"name": "w2"}, "spec": {}})
+    elif others:
+        put_pod(api, others)
+    Budgets(api)
+    drain = changing(kube, [], lasts=0.2)
+    await drain.run()
+    assert drain.emptied is (not others)
+    assert (DNS in api.objects) is bool(others)
 
 
 def put_pod(api: FakeApi, name: str, **more: Any) -> None:

@@ -139,7 +139,7 @@ def told(view: MachineView, operation: Operation) -> Verdict:
     more = f": {view.memory.draining}" if view.memory.draining else ""
     if operation.step == CORDONING:
         return Verdict(False, reasons.CORDONING, f"{what}; node {name} is cordoned first{more}")
-    if operation.step == DRAINING and overdue(view, operation):
+    if operation.step == DRAINING and more and overdue(view, operation):
         text = (
             f"{what}, and waits: node {name} has not been drained for "
             f"{view.machine.spec.drain_timeout}{more}; loosen the budgets, add a node that takes the "

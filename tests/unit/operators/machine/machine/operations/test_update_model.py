@@ -171,7 +171,15 @@ class Upgrades(RuleBasedStateMachine):
     def _software(self) -> list[Manifest]:
         return [{"name": "kubelet", "version": self.wanted}]
 
-    @rule(name=which, dies=st.sampled_from(["", "", "", "recorded", "done"]))
+    @rule(times=st.integers(1, 3))
+    def everybody(self, times: int) -> None:
+        """Some time goes by."""
+        for _ in range(times):
+            self.kubenode()
+            for name in NAMES:
+                self.machine(name, "")
+
+    @rule(name=which, dies=st.sampled_from(["", "recorded", "done"]))
     def machine(self, name: str, dies: str) -> None:
         """A pass over a Machine; the operator may die once it has recorded what it does, or once it
         has done it, before it has told of it."""
@@ -302,9 +310,19 @@ class Upgrades(RuleBasedStateMachine):
         self.upgrading = not self.upgrading
 
     @rule(name=which)
+    def a_node_is_away_for_a_while(self, name: str) -> None:
+        """It is back just before its Machine is looked at again."""
+        place = self.places[name]
+        place.ready = False
+        self.machine(name, "")
+        place.ready = True
+        self.machine(name, "")
+
+    @rule(name=which)
     def people_cordon(self, name: str) -> None:
         place = self.places[name]
-        if not place.cordoned:
+        # Who cordons what bears our name, before we have looked at it again, is taken for us.
+        if not place.cordoned and not place.ours:
             place.spec = {"unschedulable": True}
             self.by_people.add(name)
 
@@ -360,7 +378,7 @@ class Upgrades(RuleBasedStateMachine):
             assert "operation" not in place.status
 
 
-Upgrades.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Upgrades.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 TestUpgrades = Upgrades.TestCase
 
 
