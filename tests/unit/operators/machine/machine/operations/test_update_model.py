@@ -30,7 +30,7 @@ from kok.operators.machine.machine.operations.update_calls import (
     EmptyNode,
     UncordonNode,
 )
-from kok.operators.machine.machine.update_turns import UpdateTurns
+from kok.operators.machine.machine.operations.update_turns import UpdateTurns
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.node import cordon, nodes
 from kok.operators.machine.remote.session import HostMemory
