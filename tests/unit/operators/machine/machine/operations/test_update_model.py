@@ -208,8 +208,7 @@ class Upgrades(RuleBasedStateMachine):
         if place.wanted == place.installed and place.wanted == place.running:
             self._record(place, operation)
             return operation
-        other = place.wanted != place.installed
-        gate = update.gate(view, other_version=other)
+        gate = update.gate(view)
         if isinstance(gate, Verdict):
             self._record(place, operation)
             return operation
