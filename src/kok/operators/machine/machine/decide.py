@@ -279,15 +279,14 @@ def _software(
 ) -> Step | None:
     if not lacking:
         return None
-    other = _other_kubelet(wanted, survey, lacking)
-    if other:
+    if _other_kubelet(wanted, survey, lacking):
         problem = install_plan.skew(view.machine, view.objects.cluster)
         if problem is not None:
             return refused(problem, view.recheck)
     found = install_plan.due(view.machine, view.status, wanted, survey, view.now)
     if not found.plans:
         return Step(after=found.after)
-    gate = update.gate(view, other_version=other)
+    gate = update.gate(view)
     if isinstance(gate, Verdict):
         return refused(gate, view.recheck)
     if gate is not None and gate.call is not None:

@@ -29,7 +29,7 @@ from kok.operators.machine.machine.observe import (
 from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.operations.update_calls import EVICT
-from kok.operators.machine.machine.update_turns import UpdateTurns
+from kok.operators.machine.machine.operations.update_turns import UpdateTurns
 from kok.operators.machine.machine.view import MachineView, ObservedObjects, expected_key
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node import labels_and_taints

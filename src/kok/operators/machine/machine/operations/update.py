@@ -67,14 +67,8 @@ def crossing(view: MachineView) -> tuple[str, str] | None:
 
     None also where there is no node that serves, or has served.
     """
-    wanted = _wanted(view)
-    if wanted is None or not _member(view):
-        return None
-    node = view.objects.node
-    running = node.kubelet if node is not None else view.status.kubelet or ""
-    if not running or not cluster_version.crosses(running, wanted):
-        return None
-    return running, wanted
+    change = _change(view)
+    return change if change is not None and cluster_version.crosses(*change) else None
 
 
 def may_begin(view: MachineView) -> bool:
@@ -109,17 +103,15 @@ def finish(view: MachineView) -> UpdateAction | None:
     return _action(view, operation, UNCORDONING, UncordonNode())
 
 
-def gate(view: MachineView, *, other_version: bool) -> UpdateAction | Verdict | None:
+def gate(view: MachineView) -> UpdateAction | Verdict | None:
     """What comes before software is changed, or why it must not be yet; None: it may in place.
 
-    `other_version`: whether the kubelet is to get another version. An action without a call is the
-    step in which it may be changed.
+    An action without a call is the step in which it may be changed.
     """
-    found = crossing(view)
     why = cluster_version.held(view.objects.cluster)
-    if why and (found or (other_version and _member(view))) and not _begun(view):
+    if why and _change(view) is not None and not _begun(view):
         return Verdict(False, reasons.CLUSTER_UPGRADING, why)
-    if found is None:
+    if crossing(view) is None:
         return None
     node = view.objects.node
     if node is None:
@@ -213,20 +205,21 @@ def _begun(view: MachineView) -> bool:
     return change is not None and change.job != kubelet_change.JOIN
 
 
-def _member(view: MachineView) -> bool:
-    """Whether the Node is this Machine's, and pods may run there."""
-    return view.status.first_ready is not None or view.status.is_true(JOINED)
+def _change(view: MachineView) -> tuple[str, str] | None:
+    """The version that the kubelet of a node that serves, or has served, has, and the one that is
+    wanted, if that is another one."""
+    if view.status.first_ready is None and not view.status.is_true(JOINED):
+        return None
+    node, listed = view.objects.node, view.machine.spec.components
+    wanted = next((c.version for c in listed if c.name == host_paths.KUBELET), None)
+    running = node.kubelet if node is not None else view.status.kubelet
+    return (running, wanted) if running and wanted and running != wanted else None
 
 
 def _ours(view: MachineView) -> bool:
     """Whether it was this Machine that cordoned its Node."""
     node, machine = view.objects.node, view.machine
     return node is not None and node.cordoned_by == f"{machine.namespace}/{machine.name}"
-
-
-def _wanted(view: MachineView) -> str | None:
-    listed = view.machine.spec.components
-    return next((c.version for c in listed if c.name == host_paths.KUBELET), None)
 
 
 def _unknown(view: MachineView) -> Verdict:

@@ -121,6 +121,12 @@ def test_what_comes_next(given: MachineView, step: str, call: type) -> None:
         view(replace(NODE, kubelet="1.37.0"), status={"kubelet": "1.37.0"}),
         # It has never been a node.
         view(None, status={"firstReady": None, "conditions": []}),
+        # It is put back as it was, whatever its control plane does.
+        view(
+            replace(NODE, kubelet="1.37.1"),
+            status={"kubelet": "1.37.1"},
+            cluster={"upgrade": upgrade("Etcd")},
+        ),
         # Its Node is gone, and with it the pods.
         view(None),
     ],

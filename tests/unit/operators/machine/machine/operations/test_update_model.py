@@ -30,7 +30,7 @@ from kok.operators.machine.machine.operations.update_calls import (
     EmptyNode,
     UncordonNode,
 )
-from kok.operators.machine.machine.update_turns import UpdateTurns
+from kok.operators.machine.machine.operations.update_turns import UpdateTurns
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.node import cordon, nodes
 from kok.operators.machine.remote.session import HostMemory
@@ -208,8 +208,7 @@ class Upgrades(RuleBasedStateMachine):
         if place.wanted == place.installed and place.wanted == place.running:
             self._record(place, operation)
             return operation
-        other = place.wanted != place.installed
-        gate = update.gate(view, other_version=other)
+        gate = update.gate(view)
         if isinstance(gate, Verdict):
             self._record(place, operation)
             return operation

@@ -11,7 +11,7 @@ from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine
 from kok.kube.lists.tolerant import Listed
 from kok.kube.objects.machines import brief
-from kok.operators.machine.machine.update_turns import UpdateTurns
+from kok.operators.machine.machine.operations.update_turns import UpdateTurns
 
 BUSY = {"type": "Update", "step": "Draining", "since": "2026-11-02T12:00:00Z", "reason": "why"}
 KUBE: Any = None
