@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.unit.fakeapi import FakeApi
-from tests.unit.kube.limited import SMALL
+from tests.unit.kube.limited_client import SMALL
 
 from kok.kube.client import Kube
 

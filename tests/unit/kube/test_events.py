@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
-from tests.unit.kube.things import thing
+from tests.unit.kube.example_kind import thing
 
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError

@@ -9,7 +9,7 @@ import json
 import pytest
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
-from tests.unit.kube.limited import SMALL, always, lines, page, secret, told
+from tests.unit.kube.limited_client import SMALL, always, lines, page, secret, told
 
 from kok.kube import kinds
 from kok.kube.client import Kube

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi
-from tests.unit.kube.limited import SMALL, always, page, secret
+from tests.unit.kube.limited_client import SMALL, always, page, secret
 
 from kok.kube import kinds
 from kok.kube.budget.limits import memory_of, weight

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import pytest
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
-from tests.unit.kube.limited import always, lines, page, secret, told
+from tests.unit.kube.limited_client import always, lines, page, secret, told
 
 from kok.kube import kinds
 from kok.kube.budget.limits import META, TENANT, Limits

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi
-from tests.unit.kube.limited import always
+from tests.unit.kube.limited_client import always
 
 from kok.kube import kinds
 from kok.kube.client import Kube

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.unit.fakeapi import FakeApi
-from tests.unit.kube.things import THING, thing
+from tests.unit.kube.example_kind import THING, thing
 
 from kok.kube import kinds
 from kok.kube.apply.prune import prune

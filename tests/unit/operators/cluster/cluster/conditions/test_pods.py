@@ -13,7 +13,7 @@ from tests.unit.operators.cluster.builders import (
     all_running,
     an_etcd,
 )
-from tests.unit.operators.cluster.judged import URL, healthy, verdict
+from tests.unit.operators.cluster.healthy_cluster import URL, healthy, verdict
 
 from kok.api.meta import Manifest
 from kok.operators.cluster.cluster.observe import is_late

@@ -14,7 +14,7 @@ from tests.unit.operators.cluster.builders import (
     an_addon,
     an_etcd,
 )
-from tests.unit.operators.cluster.judged import URL, healthy, verdict
+from tests.unit.operators.cluster.healthy_cluster import URL, healthy, verdict
 
 from kok.operators.cluster.businesscluster.reachability import Reachability
 from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes

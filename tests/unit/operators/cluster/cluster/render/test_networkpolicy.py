@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.golden import cluster as golden
 from tests.unit.operators.cluster.builders import a_cluster
-from tests.unit.operators.enforcer import Enforcer, Spot
 from tests.unit.operators.etcd.builders import an_etcd
+from tests.unit.operators.networkpolicy_simulator import Enforcer, Spot
 
 from kok.kube.objects.networkpolicy import pods_in
 from kok.operators.cluster import naming

@@ -6,9 +6,9 @@ from typing import Any
 
 from tests.unit.fakeapi import FakeApi
 from tests.unit.golden import etcd as golden
-from tests.unit.operators.enforcer import Enforcer, Spot
 from tests.unit.operators.etcd.builders import an_etcd
 from tests.unit.operators.etcd.etcdbackup.builders import a_backup
+from tests.unit.operators.networkpolicy_simulator import Enforcer, Spot
 
 from kok.api import names
 from kok.api.etcd.etcdcluster import EtcdCluster
