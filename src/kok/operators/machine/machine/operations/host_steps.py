@@ -222,7 +222,7 @@ class JoinCluster(HostStep):
     def record(self, context: StepContext) -> bool:
         """The ID of the token, so that it is found and taken back whatever happens after."""
         status: MachineStatus = context.p.status
-        if context.client is None:
+        if context.client is None or context.connection is None:
             return False
         if self.todo.token and status.token_id is None:
             status.token_id = bootstrap_tokens.new_id()
@@ -232,9 +232,9 @@ class JoinCluster(HostStep):
     async def run(self, context: StepContext) -> None:
         """Begins it."""
         p, endpoint, connection = context.p, context.view.objects.endpoint, context.connection
-        if context.client is None:
-            return
-        if endpoint is None or connection is None:
+        if context.client is None or connection is None:
+            return  # A connection that is gone since the look has woken the Machine.
+        if endpoint is None:
             raise AssertionError("nobody joins a cluster that cannot take nodes")
         kubelet_change.mark(p.status, context.session.memory, context.view.monotonic)
         token = p.status.token_id
