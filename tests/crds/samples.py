@@ -208,6 +208,13 @@ FULL: dict[str, list[Spec]] = {
             "addons": [{"name": "coredns", "enabled": False, "values": {"replicas": 3}}],
             "images": _IMAGES,
             "nodes": {"foreign": "Approve"},
+            "upgrade": {
+                "chained": True,
+                "preflight": "1.37.1",
+                "onFailure": "BackOut",
+                "progressDeadline": "20m",
+                "fleet": "Forbid",
+            },
             "egress": ["203.0.113.0/24", "2001:db8::7/128"],
             "deletionPolicy": "Retain",
             "hibernate": True,

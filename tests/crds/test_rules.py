@@ -70,7 +70,9 @@ async def test_upgrades_by_patch_or_one_minor_are_taken(
         ("1.37.1", "1.37.99", "1.37.1", False),
         ("1.36.4", "1.37.99", "1.36.4", False),
         ("1.36.4", "1.37.99", "1.37.1", False),
-        ("1.36.4", "1.37.1", "1.36.3", True),
+        # What a patch level wrote all of its minor can read.
+        ("1.36.4", "1.37.1", "1.36.3", False),
+        ("1.36.4", "1.37.1", "1.35.4", True),
         # Nothing ever ran.
         (None, "1.37.99", "1.36.4", False),
     ],

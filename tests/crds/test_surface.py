@@ -24,6 +24,8 @@ READY = {
     "message": "",
     "lastTransitionTime": SINCE,
 }
+OUTDATED = {**READY, "type": "Outdated"}
+VULNERABLE = {**READY, "type": "Vulnerable"}
 BROKEN = {**READY, "status": "False", "reason": "SecretMissing"}
 
 STATUS: dict[str, Manifest] = {
@@ -32,7 +34,7 @@ STATUS: dict[str, Manifest] = {
         "version": "1.37.1",
         "endpoint": "https://192.0.2.10:31443",
         "nodeSummary": "1/1",
-        "conditions": [READY],
+        "conditions": [READY, OUTDATED, VULNERABLE],
     },
     "Component": {"conditions": [READY]},
     "EtcdBackup": {
@@ -101,6 +103,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "Ready": "True",
         "Reason": "AllGood",
         "Nodes": "1/1",
+        "Vulnerable": "True",
+        "Outdated": "True",
         "Endpoint": "https://192.0.2.10:31443",
     },
     "Component": {"Software": "tool", "Version": "1.0", "Ready": "True"},

@@ -18,19 +18,25 @@ VERSIONS = (
     ),
     of_running(
         "spec.version: 1.37.1 -> 1.36.4 goes down, which Kubernetes does not support; write "
-        "1.37.1 or a later version",
+        "1.37.1 or a later version, or restore a backup from before the upgrade by an EtcdRestore",
         "1.36.4",
         runs="1.37.1",
     ),
-    of_running(
-        "spec.version: 1.37.1 -> 1.37.0 goes down, which Kubernetes does not support; write "
-        "1.37.1 or a later version",
-        "1.37.0",
-        runs="1.37.1",
+    of_cluster(
+        "spec.upgrade.preflight",
+        "spec.upgrade.preflight: v1.37.1 is not a Kubernetes version; write one such as 1.37.1, "
+        "without a leading v",
+        {"upgrade": {"preflight": "v1.37.1"}},
     ),
     of_cluster(
-        "spec.version",
-        "spec.version: 1.35.4 -> 1.37.1 skips 1.36; upgrade to 1.36.x first",
+        "spec.upgrade.preflight",
+        "spec.upgrade.preflight: 1.39.0 is not supported; this release knows 1.34 to 1.37",
+        {"upgrade": {"preflight": "1.39.0"}},
+    ),
+    of_cluster(
+        "",
+        "spec.version: 1.35.4 -> 1.37.1 skips 1.36; upgrade to 1.36.x first, or set "
+        "spec.upgrade.chained to true to have each minor in between upgraded to by itself",
         {"version": "1.37.1"},
         was={"version": "1.35.4"},
     ),
