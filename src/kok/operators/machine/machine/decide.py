@@ -36,6 +36,8 @@ JOIN_PATIENCE = 60.0
 """Seconds in which a started kubelet must have its credentials."""
 TURN_AGAIN = 5.0
 """Seconds after which it is asked again whether it is a Machine's turn."""
+UPDATE_AGAIN = 2.0
+"""Seconds after which it is looked again whether a change for which a node is drained goes on."""
 FINISH_EVERY = 5.0
 FINISH_MOST = 300.0
 """Seconds between two attempts to remove a bootstrap token; the first of them are closer."""
@@ -80,9 +82,12 @@ def decide(view: MachineView) -> Decision:
     found = _at_host(view)
     if finish is not None:
         return found
-    action = found.step.action
-    now = action.operation if action is not None else update.underway(view)
-    return replace(found, operation=now)
+    step = found.step
+    now = step.action.operation if step.action is not None else update.underway(view)
+    if now is not None and step.idle and not view.doing and view.wait <= 0:
+        # What it waits for may be told by this very pass, and the next one goes by that.
+        step = replace(step, after=min(step.after or UPDATE_AGAIN, UPDATE_AGAIN))
+    return replace(found, step=step, operation=now)
 
 
 def _at_host(view: MachineView) -> Decision:

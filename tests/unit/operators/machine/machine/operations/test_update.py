@@ -22,7 +22,7 @@ from tests.unit.operators.machine.views import (
 )
 
 from kok.kube.errors import Unreachable
-from kok.operators.machine.machine import decide
+from kok.operators.machine.machine import decide, record
 from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.operations.host_steps import Install
 from kok.operators.machine.machine.operations.removal import resumed
@@ -275,6 +275,17 @@ def test_others_wait_until_the_node_may_get_pods_again() -> None:
     given = view(NEW, step="Changing", lacks=False, wait=30.0)
     _, conditions = shown(replace(given, status=given.status.model_copy(deep=True)))
     assert conditions["UpToDate"][0] == "False"
+
+
+def test_what_this_pass_finds_out_is_gone_by_in_the_next_one() -> None:
+    """A node that was given back stayed in its operation until somebody woke its Machine."""
+    waiting = {"components": [{"name": "kubelet", "state": "Waiting"}]}
+    given = view(NODE, step="Uncordoning", lacks=False, status=waiting)
+    decision = decide.decide(given)
+    assert decision.operation
+    assert decision.step.after == decide.UPDATE_AGAIN
+    record.facts(given.status, given, decision)
+    assert decide.decide(given).operation is None
 
 
 def test_a_component_that_waits_for_the_drain_has_not_failed() -> None:
