@@ -228,7 +228,8 @@ def _budget(refusal: TooManyRequests) -> str:
     """Which disruption budget forbids an eviction, as the API server says it, in brackets."""
     causes = refusal.details.get("causes") or ()
     said = [c["message"] for c in causes if c.get("reason") == "DisruptionBudget"]
-    return f" ({said[0][:1].lower()}{said[0][1:200]})" if said and said[0] else ""
+    text = said[0][:200].rstrip(".") if said else ""
+    return f" ({text[:1].lower()}{text[1:]})" if text else ""
 
 
 def _sentence(pods: list[Leaving], blocked: list[str]) -> str:
