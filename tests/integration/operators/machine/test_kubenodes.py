@@ -177,6 +177,36 @@ async def test_a_version_newer_than_the_clusters_is_refused(
     assert await names(world, MACHINE) == []
 
 
+async def test_nodes_follow_once_the_control_plane_is_through(
+    world: World, machine_operator: Process
+) -> None:
+    await sums(world)
+    await cluster(world)
+
+    async def runs(**status: Any) -> None:
+        patch = {"status": status}
+        await world.kube.patch(CLUSTER, "shop", world.namespace, patch, subresource="status")
+
+    def follows(version: str) -> Any:
+        return lambda m: (m.get("status") or {}).get("version") == version
+
+    moment = "2026-11-02T12:00:00Z"
+    upgrade = {"from": "1.36.4", "to": "1.37.1", "hop": "1.37.1", "hopFrom": "1.36.4"}
+    upgrade |= {"step": "Addons", "since": moment, "movedAt": moment}
+    await runs(version="1.37.1", nodesVersion="1.36.4", upgrade=upgrade)
+    await world.make(KUBENODE, "workers", spec("w1"))
+    await world.until(KUBENODE, "workers", follows("1.36.4"), "as it was")
+    text = await world.reason(KUBENODE, "workers", "ClusterUpgrading", "VersionCurrent")
+    assert text.startswith(f"Cluster {world.namespace}/shop is being upgraded to 1.37.1, and no ")
+    await runs(nodesVersion="1.37.1", upgrade=None)
+    await world.until(KUBENODE, "workers", follows("1.37.1"), "upgraded")
+    text = await world.reason(KUBENODE, "workers", "Following", "VersionCurrent")
+    assert text.startswith("0 of 1 nodes run 1.37.1; workers-w1: ")
+    made = await world.get(MACHINE, "workers-w1")
+    assert made
+    assert {c["name"]: c["version"] for c in made["spec"]["components"]} == VERSIONS
+
+
 async def test_a_pool_is_claimed_scaled_and_given_back(
     world: World, machine_operator: Process
 ) -> None:
