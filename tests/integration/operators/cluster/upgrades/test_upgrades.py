@@ -169,8 +169,8 @@ async def test_what_a_fleet_raised_is_gone_to_and_the_spec_stays_behind(
         subresource="status",
     )
 
-    # Of a status nobody is told; a FleetUpgrade wakes those that it raises.
-    await workspace.patch({"metadata": {"annotations": {"example.org/seen": "yes"}}})
+    # A change of the status wakes nobody; a FleetUpgrade itself wakes those that it raises.
+    await workspace.patch({"metadata": {"labels": {"example.org/seen": "yes"}}})
 
     told = await workspace.until(lambda m: runs(NEW)(m) and condition(m, "SpecBehind"))
 
