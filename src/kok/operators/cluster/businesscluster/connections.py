@@ -82,6 +82,8 @@ class Connection:
         """When the endpoint's name was resolved (monotonic), and to which addresses."""
         self.looked: tuple[float, object, BusinessLook] | None = None
         """When it was last looked at before an upgrade (monotonic), for what, and what was seen."""
+        self.replaced: float | None = None
+        """When pods of its controller manager were last seen being replaced (monotonic)."""
 
     @property
     def excess(self) -> str | None:

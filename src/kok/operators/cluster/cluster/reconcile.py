@@ -19,10 +19,11 @@ from kok.operators.cluster.cluster.controlplane import ControlPlane
 from kok.operators.cluster.cluster.decide import Decision, decide, next_look
 from kok.operators.cluster.cluster.delete import Deletion
 from kok.operators.cluster.cluster.observe import CHILDREN, ClusterView, observe
-from kok.operators.cluster.cluster.operations import upgrade_calls
+from kok.operators.cluster.cluster.operations import leadership, upgrade_calls
 from kok.operators.cluster.cluster.operations.preflight.inspect import Around, Asked, Inspection
 from kok.operators.cluster.cluster.operations.preflight.probe_pods import ProbePods
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
+from kok.operators.cluster.naming import CONTROLLER_MANAGER, LABEL_PROBE
 from kok.operators.cluster.releases import ReleaseSource
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
@@ -55,7 +56,7 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         self.wakes_on: Sequence[Wake] = (
             *(Wake(kind) for kind in CHILDREN),
             Wake(EtcdBackup.info.kind, key=_cluster_of, labels=names.LABEL_CLUSTER),
-            Wake(kinds.POD),
+            Wake(kinds.POD, key=_woken_by_pod, labels=names.LABEL_CLUSTER),
             Wake(kinds.NODE, key=self._nodes.changed, whole=True),
             Wake(MACHINE, key=self._machines.changed, whole=True),
         )
@@ -109,6 +110,8 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         if upgrade_calls.is_probing(p.obj, decision.upgrade):
             outcome.probed = await pods.keep(probes)
         await business.probe()
+        leading = view.running(p.obj.name, CONTROLLER_MANAGER)
+        await leadership.hand_over(p, business.connection, leading)
         await plane.ensure_controllers(business.apply(plane))
         await business.confirm()
         await self._inspect(p, plane, decision, outcome, business.connection)
@@ -204,3 +207,13 @@ def _cluster_of(backup: Manifest) -> list[Key]:
     """The Cluster before whose upgrade a backup is made."""
     meta = backup["metadata"]
     return [(str(meta.get("namespace") or ""), str(meta["labels"][names.LABEL_CLUSTER]))]
+
+
+def _woken_by_pod(pod: Manifest) -> list[Key]:
+    """The Cluster whose version a pod tries, or whose controller manager ends in it."""
+    meta = pod["metadata"]
+    labels = meta["labels"]
+    ends = labels.get(names.LABEL_COMPONENT) == CONTROLLER_MANAGER and "deletionTimestamp" in meta
+    if LABEL_PROBE not in labels and not ends:
+        return []
+    return [(str(meta.get("namespace") or ""), str(labels[names.LABEL_CLUSTER]))]

@@ -101,6 +101,7 @@ def _client_flags() -> dict[str, str]:
         "authorization-kubeconfig": kubeconfig,
         "kubeconfig": kubeconfig,
         "leader-elect": "true",
+        "leader-elect-retry-period": pods.RETRY,
         "profiling": "false",
     }
 

@@ -94,6 +94,7 @@ def test_every_flag_that_must_not_be_changed_is_refused_to_users() -> None:
         "enable-admission-plugins",
         "goaway-chance",
         "kubelet-preferred-address-types",
+        "leader-elect-retry-period",
         "node-cidr-mask-size-ipv4",
         "node-cidr-mask-size-ipv6",
         "profiling",
@@ -198,6 +199,19 @@ def test_what_an_earlier_release_made_for_one_pod_is_not_restarted(state: dict[s
     assert pods.without_rollout(made, None) == made
     # With another change they come as well.
     later = apiserver.deployment(resolved, resolved.version, "y")
+    assert pods.without_rollout(later, live) == later
+
+
+@pytest.mark.parametrize("render", [controllers.controller_manager, controllers.scheduler])
+def test_how_often_leaders_try_is_no_reason_to_restart_them(render: Any) -> None:
+    resolved = resolve(a_cluster())
+    made = render(resolved, resolved.version, "x")
+    live = copy.deepcopy(made)
+    words = live["spec"]["template"]["spec"]["containers"][0]["command"]
+    words.remove("--leader-elect-retry-period=1s")
+    live["spec"]["template"]["spec"].pop("topologySpreadConstraints", None)
+    assert pods.without_rollout(made, live)["spec"]["template"] == live["spec"]["template"]
+    later = render(resolved, resolved.version, "y")
     assert pods.without_rollout(later, live) == later
 
 
