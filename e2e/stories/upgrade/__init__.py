@@ -10,6 +10,7 @@ from typing import Any
 
 from e2e.fixtures import clusters
 from e2e.framework.environment import Environment
+from kok.api import names
 from kok.kube import kinds
 
 NAMESPACE, SHOP = "e2e-upgrade-faults", "shop"
@@ -23,6 +24,12 @@ POLICY = {"onFailure": "Halt", "progressDeadline": "10m"}
 async def change(w: Environment, **spec: Any) -> None:
     """Changes the Cluster's spec."""
     await clusters.change(w, *WHERE, **spec)
+
+
+async def consent(w: Environment, check: str | None) -> None:
+    """Consents to what a check of the preflight finds; None: to nothing any more."""
+    notes = {"metadata": {"annotations": {names.ANNOTATION_UPGRADE_CONSENT: check}}}
+    await w.kube.patch(clusters.KIND, SHOP, NAMESPACE, notes)
 
 
 async def told(w: Environment, *words: str, reasons: tuple[str, ...] = ()) -> None:

@@ -20,6 +20,7 @@ from e2e.stories.upgrade import (
     afresh,
     begun,
     change,
+    consent,
     serves,
     through,
     told,
@@ -83,6 +84,8 @@ async def no_room(w: Environment) -> None:
 async def called_off(w: Environment) -> None:
     """a version that never starts halts the upgrade, which says so; by onFailure: BackOut it goes back"""
     await broken_images(w)
+    # The preflight finds that they do not run; who insists gets what he asked for.
+    await consent(w, "Images")
     await begun(w, BROKEN, upgrade={**POLICY, "progressDeadline": "40s"})
     await told(w, f"set spec.version to {RUNS} to go back", reasons=(HANGS,))
     await change(w, upgrade={"onFailure": "BackOut"})
@@ -91,6 +94,7 @@ async def called_off(w: Environment) -> None:
     clusters.ended(found, RUNS, BROKEN, "BackedOut")
     if found["status"]["version"] != RUNS:
         raise AssertionError(f"it should run {RUNS} again, not {found['status']['version']}")
+    await consent(w, None)
     await change(w, version=NEXT, upgrade=POLICY)
     await through(w)
     await afresh(w)
