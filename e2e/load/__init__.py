@@ -17,6 +17,8 @@ What counts as what:
 - An answer 429 or 5xx with Retry-After is asked for again, as client-go does, and counted as `waited`.
 - A kept connection that ends before any byte of the answer, under a request that does no harm twice or
   that the server says it never looked at (GOAWAY), is another try, counted as one of `races`.
+- A write on a kept connection by HTTP/1.1 that the server ends as idle in that very moment is `torn`:
+  there is no way by which the server could tell beforehand. A few are let pass, and told of.
 - Everything else is a failure: refused and broken connections, also under a GET, which client-go
   would try again, any other status, and whatever takes a minute.
 """

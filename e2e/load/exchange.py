@@ -62,6 +62,14 @@ class Broken(Exception):
         self.again = again
 
 
+class Torn(Broken):
+    """A kept connection by HTTP/1.1 ended as idle while a write was on its way.
+
+    Nothing of HTTP/1.1 tells a client beforehand, as GOAWAY does by HTTP/2: an API server that ends closes
+    what is idle at that moment, and no flag of its changes that.
+    """
+
+
 class Talk:
     """What libcurl says of one exchange while it goes on."""
 
@@ -162,7 +170,8 @@ class Client:
             # It knows of this exchange, and this of it: only the collector would let go of both.
             curl.close()
         if talk.fault is not None:
-            raise Broken(talk.fault, talk.races)
+            torn = self._version == pycurl.CURL_HTTP_VERSION_1_1
+            raise (Torn if torn else Broken)(talk.fault, talk.races)
         return Answer(status, bytes(heard.body), heard.retry_after, talk.races)
 
     def _prepared(self, method: str, path: str, within: float) -> pycurl.Curl:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from e2e.load.exchange import Answer, Broken, Client
+from e2e.load.exchange import Answer, Broken, Client, Torn
 from e2e.load.tally import MOST_TRIES, Tally, comes_again
 
 NAMESPACE = "kok-load"
@@ -42,6 +42,10 @@ class Asker:
         for left in reversed(range(MOST_TRIES)):
             try:
                 answer = await client.send(method, path, sent, kind=content)
+            except Torn as error:
+                count.races += error.races
+                count.torn += 1
+                return None
             except Broken as error:
                 count.races += error.races + error.again
                 if error.again and left:

@@ -52,8 +52,11 @@ async def unnoticed(w: Environment, load: Load, where: tuple[str, str], figure: 
 def note(w: Environment, told: dict[str, Any], figure: str) -> None:
     """A lap for people, and as figures."""
     w.report.line(line(told))
+    slowest = sorted(told["kinds"].items(), key=lambda kind: -kind[1]["max_ms"])[:3]
+    shown = (f"{k} {v['max_ms']} ms (told to come again {v['waited']} times)" for k, v in slowest)
+    w.report.line(f"slowest: {', '.join(shown)}")
     figures = w.report.figures
-    for name in ("done", "failed", "waited", "races"):
+    for name in ("done", "failed", "waited", "races", "torn"):
         total = f"requests_{name}"
         figures[total] = int(figures.get(total, 0)) + int(told[name])
     figures[f"{figure}_slowest_ms"] = told["max_ms"]

@@ -30,6 +30,8 @@ class Count:
     """Answers that told to come again."""
     races: int = 0
     """Kept connections that ended under a request which was sent again without harm."""
+    torn: int = 0
+    """Writes by HTTP/1.1 that were sent while the server ended the connection as idle."""
     skipped: int = 0
     """Requests that were due while too many others were under way: the load was less than it says."""
 
@@ -40,6 +42,7 @@ class Count:
             "failed": self.failed,
             "waited": self.waited,
             "races": self.races,
+            "torn": self.torn,
             "skipped": self.skipped,
             "p50_ms": quantile(self.times, 0.5),
             "p99_ms": quantile(self.times, 0.99),
@@ -89,7 +92,7 @@ class Tally:
             "done": len(times),
             **{
                 name: sum(getattr(count, name) for count in kinds.values())
-                for name in ("failed", "waited", "races", "skipped")
+                for name in ("failed", "waited", "races", "torn", "skipped")
             },
             "p50_ms": quantile(times, 0.5),
             "p99_ms": quantile(times, 0.99),

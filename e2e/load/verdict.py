@@ -10,6 +10,8 @@ LEADER_GAP = 5.0
 LEAST_SHARE = 0.9
 """Of the requests that were due, so many have to have been sent: else nothing was proven."""
 SHOWN = 5
+TORN = 4
+"""Writes of a lap that may be torn: as many as the load has connections by which they can be."""
 
 Told = Mapping[str, Any]
 
@@ -30,7 +32,8 @@ def line(told: Told) -> str:
     watches = told["watches"]
     parts = [
         f"{told['done']} requests in {told['seconds']} s, {told['failed']} failed",
-        f"{told['waited']} told to come again, {told['races']} kept connections renewed",
+        f"{told['waited']} told to come again, {told['races']} kept connections renewed, "
+        f"{told['torn']} torn under a write by HTTP/1.1",
         f"p50 {told['p50_ms']} ms, p99 {told['p99_ms']} ms, max {told['max_ms']} ms",
         f"{watches['count']} watches: {watches['ended'] + watches['broken']} ends, "
         f"{watches['relisted']} not resumed, {watches['lost'] + watches['behind']} events lost",
@@ -43,12 +46,14 @@ def line(told: Told) -> str:
 
 
 def _requests(told: Told) -> Iterator[str]:
-    due = told["done"] + told["failed"] + told["skipped"]
+    due = told["done"] + told["failed"] + told["torn"] + told["skipped"]
     if told["failed"]:
         shown = "; ".join(
             f"{one['at']} s {one['kind']}: {one['text']}" for one in told["failures"][:SHOWN]
         )
         yield f"{told['failed']} of {due} requests failed: {shown}"
+    if told["torn"] > TORN:
+        yield f"{told['torn']} writes of {due} requests were sent by HTTP/1.1 connections that ended"
     if not told["done"] or told["skipped"] > (1 - LEAST_SHARE) * due:
         yield (
             f"of {due} requests that were due {told['skipped']} were not sent and {told['done']} went "
