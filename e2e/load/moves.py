@@ -8,9 +8,12 @@ from typing import Any
 from e2e.fixtures import clusters
 from e2e.framework.environment import Environment
 from e2e.load import Load, line, undisturbed
+from kok import versions
 
 STEPS = ("APIServer", "Controllers")
 """Steps that every upgrade takes, and that take so long that nobody misses them."""
+BACK = ("APIServer",)
+"""The same on the way back, where controllers have gone before."""
 
 
 async def move(
@@ -20,13 +23,13 @@ async def move(
     target: str,
     *,
     figure: str,
-    steps: Iterable[str] = STEPS,
+    steps: Iterable[str] = (),
     **spec: Any,
 ) -> clusters.Steps:
     """Takes the Cluster (namespace and name) to a version; raises `AssertionError` with what was
     noticed of it.
 
-    `figure` names its seconds, those of its slowest request and of the longest time without leaders.
+    `steps` are those that have to be seen beside the usual ones; `figure` names its seconds, those of its slowest request and of the longest time without leaders.
     """
     namespace, name = where
     source = (await clusters.get(w, namespace, name))["status"]["version"]
@@ -35,7 +38,8 @@ async def move(
         with w.report.step(f"{name}: {source} -> {target} under load", f"{figure}_s"):
             await clusters.change(w, namespace, name, version=target, **spec)
             found = await clusters.at_rest(w, namespace, name, target)
-    seen.in_order(*steps)
+    goes_back = versions.is_above(source, target)
+    seen.in_order(*(BACK if goes_back else (*steps, *STEPS)))
     clusters.ended(found, source, target)
     await unnoticed(w, load, where, figure)
     return seen
