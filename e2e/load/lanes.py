@@ -32,6 +32,8 @@ class Asker:
         """Requests take turns at the clients."""
         self._tally, self.kind = tally, kind
         self._turns = itertools.cycle(clients)
+        self._waiting = 0
+        """Requests that a server told to come again, until they do."""
 
     async def ask(
         self, method: str, path: str, body: object = None, content: str = "application/json"
@@ -56,7 +58,11 @@ class Asker:
             if not comes_again(answer.status, answer.retry_after):
                 break
             count.waited += 1
-            await asyncio.sleep(answer.retry_after or 0.0)
+            self._waiting += 1
+            try:
+                await asyncio.sleep(answer.retry_after or 0.0)
+            finally:
+                self._waiting -= 1
         if answer.status >= 300:
             text = f"HTTP {answer.status}: {answer.body[:200].decode(errors='replace')}"
             self._tally.fail(self.kind, time.monotonic(), text)
@@ -65,8 +71,12 @@ class Asker:
         return answer
 
     def skip(self) -> None:
-        """A request was due, and too many are under way."""
-        self._tally.of(self.kind).skipped += 1
+        """A request was due, and too many are under way, or wait since a server told them to."""
+        count = self._tally.of(self.kind)
+        if self._waiting:
+            count.held += 1
+        else:
+            count.skipped += 1
 
 
 Once = Callable[[], Awaitable[object]]

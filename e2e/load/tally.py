@@ -32,6 +32,8 @@ class Count:
     """Kept connections that ended under a request which was sent again without harm."""
     torn: int = 0
     """Writes by HTTP/1.1 that were sent while the server ended the connection as idle."""
+    held: int = 0
+    """Requests that were due behind one that a server had told to come again."""
     skipped: int = 0
     """Requests that were due while too many others were under way: the load was less than it says."""
 
@@ -43,6 +45,7 @@ class Count:
             "waited": self.waited,
             "races": self.races,
             "torn": self.torn,
+            "held": self.held,
             "skipped": self.skipped,
             "p50_ms": quantile(self.times, 0.5),
             "p99_ms": quantile(self.times, 0.99),
@@ -92,7 +95,7 @@ class Tally:
             "done": len(times),
             **{
                 name: sum(getattr(count, name) for count in kinds.values())
-                for name in ("failed", "waited", "races", "torn", "skipped")
+                for name in ("failed", "waited", "races", "torn", "held", "skipped")
             },
             "p50_ms": quantile(times, 0.5),
             "p99_ms": quantile(times, 0.99),

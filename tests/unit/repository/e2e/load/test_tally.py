@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 import pycurl
 import pytest
-from e2e.load.exchange import Talk
+from e2e.load.exchange import Answer, Talk
+from e2e.load.lanes import Asker
 from e2e.load.sequence import Gaps, Leader, Numbers
 from e2e.load.tally import TELLS, Tally, comes_again, quantile
 from e2e.load.verdict import faults, line, undisturbed
+from e2e.polling import eventually
 
 DIED = b"Connection died, retrying a fresh connect (retry count: 1)\n"
 REFUSED = b"REFUSED_STREAM, retrying a fresh connect (retry count: 1)\n"
@@ -157,3 +160,26 @@ def test_every_disturbance_is_said(changed: dict[str, Any], said: str) -> None:
     assert said in "; ".join(faults(told))
     with pytest.raises(AssertionError):
         undisturbed(told)
+
+
+class Again:
+    """A client whose server tells it to come again once, and then answers."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def send(self, *_: object, **__: object) -> Answer:
+        self.asked += 1
+        return Answer(429, retry_after=0.2) if self.asked == 1 else Answer(200)
+
+
+async def test_what_is_due_behind_one_that_has_to_wait_is_held_and_not_skipped() -> None:
+    tally = Tally(0.0)
+    asker = Asker(tally, "renew", [cast("Any", Again())])
+    request = asyncio.create_task(asker.ask("PUT", "/a"))
+    await eventually(lambda: tally.of("renew").waited, 5.0)
+    asker.skip()
+    await request
+    asker.skip()
+    count = tally.of("renew")
+    assert (count.waited, count.held, count.skipped, len(count.times)) == (1, 1, 1, 1)
