@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.fleetstatus import FleetReport
 from kok.api.cluster.fleetupgrade import FleetUpgrade
-from kok.operators.cluster import reasons
+from kok.operators.cluster import metrics, reasons
 from kok.operators.cluster.fleetupgrade import conditions as conditions_
 from kok.operators.cluster.fleetupgrade import decide as decide_
 from kok.operators.cluster.fleetupgrade import observe as observe_
@@ -101,6 +101,7 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
         """All that people see; the rows were recorded before."""
         del view
         conditions_.report(p.status, p.obj, decision, outcome, ended=ended, now=p.now)
+        metrics.show_fleet(p.obj.namespace, p.obj.name, p.status)
 
     def rest(
         self,
@@ -128,6 +129,7 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
         """It is woken for nothing any more."""
         del uid
         self._followed.forget(key)
+        metrics.forget_fleet(*key)
 
     async def _plan(
         self, p: Pass[FleetUpgrade], view: FleetView, decision: FleetDecision, outcome: FleetOutcome
