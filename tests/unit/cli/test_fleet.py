@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aiohttp import web
 from tests.unit.cli.things import Run
 from tests.unit.fakeapi import FakeApi
 
@@ -138,3 +140,30 @@ async def test_one_is_followed_until_it_has_ended(api: FakeApi, run: Run) -> Non
     assert "  ns/b: 1.37.0 -> 1.37.1 Failed, UpgradeBlocked: w1 | is [too] old" in out
     assert "ns/c" not in out, "those that wait are told of once they change"
     assert out.splitlines()[-1].startswith("ns/patch: Upgrading, 1/3 done")
+
+
+async def test_one_that_is_not_there_is_not_waited_for(api: FakeApi, run: Run) -> None:
+    code, _, errors = await run("fleet", "status", "nothing", "-w")
+    assert code == 1
+    assert "there is no FleetUpgrade nothing in namespace ns" in errors
+
+
+async def test_one_that_is_deleted_meanwhile_is_not_waited_for(api: FakeApi, run: Run) -> None:
+    path = PATH.format("ns", "patch")
+    api.put(path, a_fleet())
+
+    async def goes(request: web.Request) -> web.StreamResponse | None:
+        if "watch" not in request.query:
+            return None
+        response = web.StreamResponse()
+        await response.prepare(request)
+        event = {"type": "DELETED", "object": api.objects.pop(path)}
+        await response.write(json.dumps(event).encode() + b"\n")
+        return response
+
+    api.script("GET", "/fleetupgrades$", goes)
+    code, out, errors = await run("fleet", "status", "patch", "-w")
+
+    assert code == 1
+    assert "ns/patch: Upgrading, 1/3 done" in out
+    assert "FleetUpgrade patch was deleted" in errors
