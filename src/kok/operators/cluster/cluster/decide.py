@@ -61,7 +61,7 @@ class Decision:
 def decide(cluster: Cluster, view: ClusterView, policies: Policies, now: datetime) -> Decision:
     """By the spec, what was recorded, and what was seen; raises nothing."""
     sleep = hibernation.decide(cluster, view, now)
-    step = upgrade.decide(cluster, view, now)
+    step = upgrade.decide(cluster, view, now, asleep=sleep.down)
     if sleep.down:
         waiting = answering = hibernation.versions(cluster, view)
     elif step.holds:
