@@ -16,6 +16,7 @@ from kok.operators.cluster.fleetupgrade import plan as plan_
 from kok.operators.cluster.fleetupgrade.conditions import FleetOutcome
 from kok.operators.cluster.fleetupgrade.decision import (
     AT_ONCE,
+    NOTHING_SELECTED,
     FleetDecision,
     FleetView,
     Standing,
@@ -83,11 +84,14 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
                 return await self._plan(p, view, decision, outcome)
         if not decision.raises:
             return decision.look
-        raising = Raising(p.kube, p.obj, view.clusters, self._followed, self._wakeups)
+        raising = Raising(p.kube, p.obj, view.clusters, self._followed, self._wakeups, now=p.now)
         try:
             await raising.run(decision.raises)
         finally:
             outcome.refused = raising.refused
+        if raising.refused:
+            # It is somebody else's turn, or enough have failed.
+            return AT_ONCE
         return 1.0 if raising.again else decision.look
 
     def conditions(
@@ -156,7 +160,12 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
             text += f", and {made.beyond} more did not fit: create another FleetUpgrade for them"
         if fleet.spec.dry_run:
             status.ended_at = now
-            status.report = FleetReport(result="DryRun", began=now, ended=now, summary=text)
+            status.report = FleetReport(
+                result="DryRun" if made.rows else "NothingSelected",
+                began=now,
+                ended=now,
+                summary=text if made.rows else NOTHING_SELECTED,
+            )
             outcome.standing = standing_of(status.report)
         else:
             outcome.standing = Standing("Planned", reasons.PLANNING, text)

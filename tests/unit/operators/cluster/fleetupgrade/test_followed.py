@@ -151,3 +151,34 @@ async def test_what_cannot_be_read_is_not_taken_for_read() -> None:
     server.get = answers  # type: ignore[method-assign]
     found, _ = await read(followed, server, None, clock=clock)
     assert found["team-a/a"].resource_version == "2"
+
+
+async def test_what_another_one_is_reading_is_waited_for() -> None:
+    server, followed, clock = Server("a"), FollowedClusters(), FakeClock()
+    followed.follow(FLEET, ["team-a"], ["team-a/a"])
+    followed.follow(OTHER, ["team-a"], ["team-a/a"])
+    await read(followed, server, clock=clock)
+    assert woken(followed, server.put("team-a", "a")) == [FLEET, OTHER]
+    both = await asyncio.gather(
+        *(read(followed, server, {"team-a/a"}, clock=clock) for _ in range(2))
+    )
+    assert [found["team-a/a"].resource_version for found, _ in both] == ["2", "2"]
+
+
+async def test_a_list_that_fails_is_made_again_before_anything_is_said() -> None:
+    names = [f"c{n}" for n in range(MANY + 1)]
+    server, followed, clock = Server(*names), FollowedClusters(), FakeClock()
+    followed.follow(FLEET, ["team-a"], [])
+    await read(followed, server, clock=clock)
+    for name in names:
+        woken(followed, server.put("team-a", name))
+
+    async def lost(*_: Any, **__: Any) -> None:
+        raise OSError("lost")
+
+    answers, server.list = server.list, lost  # type: ignore[method-assign,assignment]
+    with contextlib.suppress(OSError):
+        await read(followed, server, None, clock=clock)
+    server.list = answers  # type: ignore[method-assign]
+    found, _ = await read(followed, server, {"team-a/c0"}, clock=clock)
+    assert {one.resource_version for one in found.values()} == {"2"}
