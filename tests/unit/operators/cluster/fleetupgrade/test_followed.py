@@ -9,7 +9,7 @@ from typing import Any
 
 from kok.api.meta import Manifest
 from kok.operators.cluster.fleetupgrade.followed import MANY, REFRESH, FollowedClusters
-from kok.runtime.clock import FakeClock
+from kok.runtime.clock import FakeClock, settle
 
 FLEET, OTHER = ("team-a", "patch"), ("kok-system", "wide")
 
@@ -159,10 +159,22 @@ async def test_what_another_one_is_reading_is_waited_for() -> None:
     followed.follow(OTHER, ["team-a"], ["team-a/a"])
     await read(followed, server, clock=clock)
     assert woken(followed, server.put("team-a", "a")) == [FLEET, OTHER]
-    both = await asyncio.gather(
-        *(read(followed, server, {"team-a/a"}, clock=clock) for _ in range(2))
-    )
-    assert [found["team-a/a"].resource_version for found, _ in both] == ["2", "2"]
+    asked, may_answer, answers = asyncio.Event(), asyncio.Event(), server.get
+
+    async def slow(*given: Any, **more: Any) -> Any:
+        asked.set()
+        await may_answer.wait()
+        return await answers(*given, **more)
+
+    server.get = slow  # type: ignore[method-assign]
+    first = asyncio.create_task(read(followed, server, {"team-a/a"}, clock=clock))
+    await asked.wait()
+    second = asyncio.create_task(read(followed, server, {"team-a/a"}, clock=clock))
+    await settle()
+    may_answer.set()
+    for found, stale in (await first, await second):
+        assert found["team-a/a"].resource_version == "2"
+        assert not stale
 
 
 async def test_a_list_that_fails_is_made_again_before_anything_is_said() -> None:
