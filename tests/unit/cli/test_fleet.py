@@ -17,6 +17,7 @@ from kok.api.cluster.fleetstatus import (
     FleetUpgradeStatus,
     FleetWaveStatus,
 )
+from kok.api.cluster.fleetupgrade import FleetUpgrade
 
 PATH = "/apis/kok.dev/v1alpha1/namespaces/{}/fleetupgrades/{}"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -84,6 +85,13 @@ async def test_all_that_there_are_stand_on_a_line_each(api: FakeApi, run: Run) -
     assert "wave rest: 1 waiting" in line
     assert {line.split()[1] for line in everywhere.splitlines()[1:]} == {"patch", "other"}
     assert (await run("fleet", "status", "-n", "empty"))[1].startswith("no FleetUpgrade found")
+
+
+async def test_it_shows_what_kubectl_does_and_why(api: FakeApi, run: Run) -> None:
+    api.put(PATH.format("ns", "patch"), a_fleet())
+    _, out, _ = await run("fleet", "status")
+    columns = [c.name.upper() for c in FleetUpgrade.info.columns if not c.wide]
+    assert out.splitlines()[0].split() == ["NAMESPACE", "NAME", *columns, "WHY"]
 
 
 async def test_of_one_each_cluster_is_shown_and_trouble_first(api: FakeApi, run: Run) -> None:
