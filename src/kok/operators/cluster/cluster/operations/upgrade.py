@@ -45,14 +45,6 @@ ADDONS: Final = "Addons"
 NODES: Final = "Nodes"
 BACKED_OUT: Final = "BackedOut"
 STEPS: Final[tuple[Step, ...]] = (PREFLIGHT, BACKUP, ETCD, SERVERS, CONTROLLERS, ADDONS, NODES)
-AGAIN = 15.0
-"""Seconds until what blocks an upgrade is looked for again: nobody tells of its end."""
-AT_ONCE = 0.05
-"""The same where the next step may begin."""
-PROBED = 5.0
-"""The same for pods that the preflight has made: they wake the Cluster when they change."""
-WATCHED = 300.0
-"""The same for what wakes the Cluster when it changes."""
 FRESH = timedelta(hours=1)
 """How old a proven backup may be to be one of just before the upgrade."""
 
@@ -284,18 +276,6 @@ def _end(inputs: Inputs, now: UpgradeStatus, lowest: str | None) -> Upgrade:
 def _released(now: UpgradeStatus) -> str:
     """The version that components may have at a step."""
     return "" if now.step in {PREFLIGHT, BACKUP, ETCD} else now.hop
-
-
-def next_look(cluster: Cluster, now_at: UpgradeStatus, now: datetime) -> float:
-    """Seconds until an upgrade has to be looked at of which nothing tells."""
-    if now_at.step == BACKED_OUT:
-        return WATCHED
-    if now_at.step == PREFLIGHT:
-        if (found := now_at.findings) is None:
-            return PROBED
-        return AGAIN if any(f.blocks for f in found) else AT_ONCE
-    left = span(cluster.spec.upgrade.progress_deadline) - (now - now_at.moved_at)
-    return min(WATCHED, max(AGAIN, left.total_seconds() + 1))
 
 
 def may_back_out(now: UpgradeStatus, lowest: str | None) -> bool:
