@@ -31,8 +31,7 @@ async def one(name: str, namespace: str | None, options: KubectlOptions) -> Flee
         where = _where(kube, namespace)
         found = await kube.get(FLEET, name, where)
     if found is None:
-        text = f"there is no FleetUpgrade {name} in namespace {where}; name another with -n"
-        raise NotFound(404, "NotFound", text)
+        raise _missing(name, where)
     return FleetUpgrade.parse(found)
 
 
@@ -48,18 +47,31 @@ async def several(
 async def changes(
     name: str | None, namespace: str | None, options: KubectlOptions, *, everywhere: bool
 ) -> AsyncIterator[FleetUpgrade]:
-    """FleetUpgrades as they are and whenever one changes; of one by name until it has ended."""
+    """FleetUpgrades as they are and whenever one changes; of one by name until it has ended.
+
+    Raises `NotFound` with a sentence if that one is not there, or goes.
+    """
     async with await connected(options) as kube:
         fields = {"metadata.name": name} if name is not None else None
         where = None if everywhere else _where(kube, namespace)
+        if name is not None and where is not None and await kube.get(FLEET, name, where) is None:
+            raise _missing(name, where)
         async with aclosing(kube.watch(FLEET, where, fields=fields)) as events:
             async for event in events:
+                if name is not None and where is not None and event.type == "DELETED":
+                    text = f"FleetUpgrade {name} was deleted; what it raised stays raised"
+                    raise NotFound(404, "NotFound", text)
                 if event.type not in {"ADDED", "MODIFIED"}:
                     continue
                 fleet = FleetUpgrade.parse(event.object)
                 yield fleet
                 if name is not None and fleet.status.ended_at is not None:
                     return
+
+
+def _missing(name: str, where: str) -> NotFound:
+    text = f"there is no FleetUpgrade {name} in namespace {where}; name another with -n"
+    return NotFound(404, "NotFound", text)
 
 
 def _where(kube: Kube, namespace: str | None) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aiohttp import web
 from tests.unit.cli.things import Run
 from tests.unit.fakeapi import FakeApi
 
@@ -15,6 +17,7 @@ from kok.api.cluster.fleetstatus import (
     FleetUpgradeStatus,
     FleetWaveStatus,
 )
+from kok.api.cluster.fleetupgrade import FleetUpgrade
 
 PATH = "/apis/kok.dev/v1alpha1/namespaces/{}/fleetupgrades/{}"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -84,6 +87,13 @@ async def test_all_that_there_are_stand_on_a_line_each(api: FakeApi, run: Run) -
     assert (await run("fleet", "status", "-n", "empty"))[1].startswith("no FleetUpgrade found")
 
 
+async def test_it_shows_what_kubectl_does_and_why(api: FakeApi, run: Run) -> None:
+    api.put(PATH.format("ns", "patch"), a_fleet())
+    _, out, _ = await run("fleet", "status")
+    columns = [c.name.upper() for c in FleetUpgrade.info.columns if not c.wide]
+    assert out.splitlines()[0].split() == ["NAMESPACE", "NAME", *columns, "WHY"]
+
+
 async def test_of_one_each_cluster_is_shown_and_trouble_first(api: FakeApi, run: Run) -> None:
     api.put(PATH.format("ns", "patch"), a_fleet())
 
@@ -138,3 +148,30 @@ async def test_one_is_followed_until_it_has_ended(api: FakeApi, run: Run) -> Non
     assert "  ns/b: 1.37.0 -> 1.37.1 Failed, UpgradeBlocked: w1 | is [too] old" in out
     assert "ns/c" not in out, "those that wait are told of once they change"
     assert out.splitlines()[-1].startswith("ns/patch: Upgrading, 1/3 done")
+
+
+async def test_one_that_is_not_there_is_not_waited_for(api: FakeApi, run: Run) -> None:
+    code, _, errors = await run("fleet", "status", "nothing", "-w")
+    assert code == 1
+    assert "there is no FleetUpgrade nothing in namespace ns" in errors
+
+
+async def test_one_that_is_deleted_meanwhile_is_not_waited_for(api: FakeApi, run: Run) -> None:
+    path = PATH.format("ns", "patch")
+    api.put(path, a_fleet())
+
+    async def goes(request: web.Request) -> web.StreamResponse | None:
+        if "watch" not in request.query:
+            return None
+        response = web.StreamResponse()
+        await response.prepare(request)
+        event = {"type": "DELETED", "object": api.objects.pop(path)}
+        await response.write(json.dumps(event).encode() + b"\n")
+        return response
+
+    api.script("GET", "/fleetupgrades$", goes)
+    code, out, errors = await run("fleet", "status", "patch", "-w")
+
+    assert code == 1
+    assert "ns/patch: Upgrading, 1/3 done" in out
+    assert "FleetUpgrade patch was deleted" in errors

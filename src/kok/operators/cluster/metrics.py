@@ -1,10 +1,18 @@
-"""Prometheus metrics of the cluster operator."""
+"""Prometheus metrics of the cluster operator.
+
+Labels are bounded: objects, and words of ours. Of a FleetUpgrade there are at most eight series, and only
+while it has Clusters to itself or has left some behind that failed: there are never many more of them
+than Clusters.
+"""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from prometheus_client import Gauge
 
 from kok.api.cluster.cluster import Cluster
+from kok.api.cluster.fleetstatus import FleetUpgradeStatus
 from kok.operators.cluster import reasons
 from kok.versions import UnknownVersion, parse
 from kok.versions.knowledge import SEVERITIES, Releases
@@ -27,8 +35,29 @@ VULNERABILITIES = Gauge(
     "CVEs that are known of the version that runs.",
     [*_CLUSTER, "severity"],
 )
+FLEET_CLUSTERS = Gauge(
+    "kok_fleet_upgrade_clusters",
+    "Clusters of a FleetUpgrade, by their state: waiting, upgrading, done, failed or skipped.",
+    [*_CLUSTER, "state"],
+)
+FLEET_PHASE = Gauge(
+    "kok_fleet_upgrade_phase",
+    "1 for the phase that a FleetUpgrade is in.",
+    [*_CLUSTER, "phase"],
+)
+FLEET_STOPPED = Gauge(
+    "kok_fleet_upgrade_stopped",
+    "Whether a FleetUpgrade raises no further Cluster because of failures.",
+    _CLUSTER,
+)
+FLEET_MOVED = Gauge(
+    "kok_fleet_upgrade_moved_timestamp_seconds",
+    "When a Cluster or a wave of a FleetUpgrade last got any further; absent once it has ended.",
+    _CLUSTER,
+)
 _HANGS = (reasons.UPGRADE_BLOCKED, reasons.UPGRADE_STUCK, reasons.UPGRADE_BACKED_OUT)
 _ALL = (READY, UPGRADE_START, UPGRADE_HANGS, OUTDATED, VULNERABILITIES)
+_OF_FLEET = (FLEET_CLUSTERS, FLEET_PHASE, FLEET_STOPPED, FLEET_MOVED)
 
 
 def show(cluster: Cluster, releases: Releases) -> None:
@@ -60,3 +89,38 @@ def forget(namespace: str, name: str) -> None:
     """Removes all that is shown of one Cluster."""
     for gauge in _ALL:
         gauge.remove_by_labels({"namespace": namespace, "name": name})
+
+
+def show_fleet(namespace: str, name: str, status: FleetUpgradeStatus) -> None:
+    """Sets all gauges of a FleetUpgrade; of one that has ended well, or has no plan, there are none."""
+    at = (namespace, name)
+    forget_fleet(*at)
+    report, ended = status.report, status.ended_at is not None
+    if status.started_at is None or (
+        ended and (report is None or not _left_failures(report.result))
+    ):
+        return
+    for state in ("waiting", "upgrading", "done", "failed", "skipped"):
+        FLEET_CLUSTERS.labels(*at, state).set(getattr(status.counts, state))
+    FLEET_PHASE.labels(*at, status.phase or "").set(1)
+    FLEET_STOPPED.labels(*at).set(status.is_true(reasons.STOPPED))
+    if not ended:
+        FLEET_MOVED.labels(*at).set(_moved(status, status.started_at).timestamp())
+
+
+def forget_fleet(namespace: str, name: str) -> None:
+    """Removes all that is shown of one FleetUpgrade."""
+    for gauge in _OF_FLEET:
+        gauge.remove_by_labels({"namespace": namespace, "name": name})
+
+
+def _left_failures(result: str) -> bool:
+    return result == "CompletedWithFailures"
+
+
+def _moved(status: FleetUpgradeStatus, started: datetime) -> datetime:
+    of_waves = (
+        moment for one in status.waves for moment in (one.approved, one.begun, one.done, one.soaked)
+    )
+    known = [moment for moment in of_waves if moment is not None]
+    return max([started, *known, *(line.since for line in status.clusters)])

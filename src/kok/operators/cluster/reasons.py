@@ -257,6 +257,8 @@ FLEET_COMPLETED: Final = "Completed"
 FLEET_FAILURES: Final = "CompletedWithFailures"
 """It is through, and some Clusters have failed: `status.clusters` says why. They can be tried again by
 the annotation `kok.dev/retry`."""
+NOTHING_SELECTED: Final = "NothingSelected"
+"""There was no Cluster that `spec.selector` takes when the plan was made, so that nothing was done."""
 ABORTED: Final = "Aborted"
 """`spec.abort` is true. Of a Cluster: that was so before its turn."""
 DRY_RUN: Final = "DryRun"

@@ -24,6 +24,19 @@ ABANDONED = Gauge(
     "Hosts that were left with software and keys of a node on them: see kok doctor.",
 )
 MACHINES = Gauge("kok_machines", "Machines by phase.", ["phase"])
+DRAIN_BLOCKED = Gauge(
+    "kok_machine_drain_blocked",
+    "1 for a Machine whose node cannot be drained in time for a change; absent for all others.",
+    ["namespace", "name"],
+)
+
+
+def show_drain(namespace: str, name: str, *, blocked: bool) -> None:
+    """Sets, or removes, what is shown of a drain."""
+    if blocked:
+        DRAIN_BLOCKED.labels(namespace, name).set(1)
+    else:
+        DRAIN_BLOCKED.remove_by_labels({"namespace": namespace, "name": name})
 
 
 class Phases:

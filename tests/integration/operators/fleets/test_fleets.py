@@ -21,6 +21,7 @@ from tests.integration.rights import operator_access, refused
 
 from kok.api.cluster.cluster import Cluster
 from kok.kube.client import Kube
+from kok.kube.errors import Forbidden
 from kok.kube.http.access import from_kubeconfig
 from kok.runtime.process.main import Process
 
@@ -273,3 +274,72 @@ async def test_it_needs_no_more_rights_than_the_chart_gives_it(
         await eventually(gone, LIMIT)
     after: dict[str, Any] = await refused(kube)
     assert {k: v for k, v in after.items() if v != before.get(k, 0)} == {}
+
+
+async def test_a_policy_of_one_namespace_holds_up_no_other(
+    api_server: ApiServer, kube: Kube, fleets: Fleets
+) -> None:
+    other = f"{fleets.namespace}-team"
+    await kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
+    await fleets.clusters("a", namespace=other)
+    await fleets.clusters("b")
+    await _deny(kube, other)
+    access = from_kubeconfig(api_server.kubeconfig())
+    async with (
+        running(access, fleets.namespace, other),
+        Actors(kube, fleets.namespace) as actors,
+    ):
+        await fleets.make(
+            namespaces=["*"], waves=[{"name": "all", "maxParallel": 1}], stopAfterFailures=2
+        )
+        # `a` may come first or last: either way `b` is raised, and nothing waits for the next resync.
+        fleet = await fleets.until_phase("Completed")
+    assert actors.raises["b"]
+    assert states(fleet) == {"a": "Failed", "b": "Done"}
+    row = fleet.status.table()[f"{other}/a"]
+    assert row.reason == "RaiseRefused"
+    assert "nobody raises this one" in row.why
+
+
+async def _deny(kube: Kube, namespace: str) -> None:
+    """From now on nobody changes the status of a Cluster there, which is answered with 403."""
+    group = "admissionregistration.k8s.io/v1"
+    rule = {
+        "apiGroups": ["kok.dev"],
+        "apiVersions": ["*"],
+        "operations": ["UPDATE"],
+        "resources": ["clusters/status"],
+    }
+    told = {"expression": "false", "message": "nobody raises this one", "reason": "Forbidden"}
+    chosen = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    name = f"deny-{namespace}"
+    await kube.create(
+        {
+            "apiVersion": group,
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {"matchConstraints": {"resourceRules": [rule]}, "validations": [told]},
+        }
+    )
+    await kube.create(
+        {
+            "apiVersion": group,
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": name},
+            "spec": {
+                "policyName": name,
+                "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": chosen},
+            },
+        }
+    )
+
+    async def holds() -> bool:
+        try:
+            patch = {"status": {"version": OLD, "phase": "Tried"}}
+            await kube.patch(CLUSTER, "a", namespace, patch, subresource="status")
+        except Forbidden:
+            return True
+        return False
+
+    await eventually(holds, LIMIT)

@@ -10,6 +10,8 @@ from datetime import datetime
 from kok import versions
 from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.status import CertificateStatus, ClusterStatus
+from kok.api.cluster.upgrade import UpgradeStatus
+from kok.api.fields import span
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.cluster import naming, reasons
@@ -38,6 +40,14 @@ FIRST_LOOK, LONGEST_LOOK = 10.0, 120.0
 """The same between two looks at pods that are not ready: nobody tells of what these say."""
 MENDED = 10.0
 """The same at what somebody has to mend and of which nobody tells: keys, rights."""
+BLOCKED = 15.0
+"""The same at what blocks an upgrade: nobody tells of its end."""
+AT_ONCE = 0.05
+"""The same where the next step of an upgrade may begin."""
+PROBED = 5.0
+"""The same at pods that its preflight has made: they wake the Cluster when they change."""
+WATCHED = 300.0
+"""The same at what wakes the Cluster when it changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ class Decision:
 def decide(cluster: Cluster, view: ClusterView, policies: Policies, now: datetime) -> Decision:
     """By the spec, what was recorded, and what was seen; raises nothing."""
     sleep = hibernation.decide(cluster, view, now)
-    step = upgrade.decide(cluster, view, now)
+    step = upgrade.decide(cluster, view, now, asleep=sleep.down)
     if sleep.down:
         waiting = answering = hibernation.versions(cluster, view)
     elif step.holds:
@@ -224,12 +234,24 @@ def next_look(
         # A Secret that somebody puts back carries no label by which its creation would wake us.
         due.append(MENDED)
     if status.upgrade is not None:
-        due.append(upgrade.next_look(cluster, status.upgrade, now))
+        due.append(next_upgrade_look(cluster, status.upgrade, now))
     if status.probes is not None:
-        due.append(upgrade.PROBED)
+        due.append(PROBED)
     if found.hibernation.action is not None:
         due.append(found.hibernation.action.after)
     return min(due, default=None)
+
+
+def next_upgrade_look(cluster: Cluster, now_at: UpgradeStatus, now: datetime) -> float:
+    """Seconds until an upgrade has to be looked at of which nothing tells."""
+    if now_at.step == upgrade.BACKED_OUT:
+        return WATCHED
+    if now_at.step == upgrade.PREFLIGHT:
+        if (found := now_at.findings) is None:
+            return PROBED
+        return BLOCKED if any(f.blocks for f in found) else AT_ONCE
+    left = span(cluster.spec.upgrade.progress_deadline) - (now - now_at.moved_at)
+    return min(WATCHED, max(BLOCKED, left.total_seconds() + 1))
 
 
 def _ready_since(

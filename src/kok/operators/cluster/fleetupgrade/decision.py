@@ -12,6 +12,9 @@ from kok.api.cluster.fleetstatus import FleetReport, FleetRow, FleetWaveStatus, 
 from kok.operators.cluster import reasons
 from kok.runtime.controller.errors import Invalid, Wait
 
+NOTHING_SELECTED = (
+    "no Cluster is selected: see spec.selector and spec.namespaces, and create another FleetUpgrade"
+)
 AT_ONCE = 0.05
 """Seconds until the next pass where something may go on."""
 
@@ -79,6 +82,7 @@ _ENDED = {
     "CompletedWithFailures": ("Completed", reasons.FLEET_FAILURES),
     "Aborted": ("Aborted", reasons.ABORTED),
     "DryRun": ("DryRun", reasons.DRY_RUN),
+    "NothingSelected": ("Completed", reasons.NOTHING_SELECTED),
 }
 
 

@@ -51,6 +51,8 @@ class FollowedClusters:
         """Names of those that have changed since they were read, by namespace."""
         self._listed_at: dict[str, float] = {}
         self._followers: dict[Key, _Follower] = {}
+        self._reading = asyncio.Lock()
+        """One reader at a time: what another one is reading counts as unchanged, and is not known yet."""
 
     def changed(self, manifest: Manifest) -> Iterable[Key]:
         """The key function of the runtime's wake; an event holds metadata and no more."""
@@ -99,6 +101,12 @@ class FollowedClusters:
 
         Those that are `needed` are read again, as are new ones; None: all are. Raises `KubeError`.
         """
+        async with self._reading:
+            return await self._read(kube, places, needed, clock)
+
+    async def _read(
+        self, kube: Kube, places: Collection[str], needed: Collection[str] | None, clock: Clock
+    ) -> tuple[dict[str, ClusterContract], frozenset[str]]:
         for place in places:
             if clock.monotonic() - self._listed_at.get(place, float("-inf")) > REFRESH:
                 await self._list(kube, place, clock)
@@ -132,7 +140,8 @@ class FollowedClusters:
         )
 
     async def _list(self, kube: Kube, place: str, clock: Clock) -> None:
-        # What changes from here on is read once more.
+        # What changes from here on is read once more; if this fails, all of it is.
+        self._listed_at.pop(place, None)
         for namespace in list(self._changed) if place == EVERYWHERE else [place]:
             self._changed[namespace].clear()
         listed = await kube.list(

@@ -111,7 +111,7 @@ async def claims(
             FLEET,
             place or None,
             unread=ANYTHING,
-            keep=lambda live: {"it": _claim(live)},
+            keep=lambda live: {"it": _claim(live, settings.lease_namespace)},
             shared=True,
         )
         for one in listed:
@@ -121,7 +121,8 @@ async def claims(
     return found
 
 
-def _claim(live: Manifest) -> _Claim:
+def _claim(live: Manifest, everybodys: str) -> _Claim:
+    """Of Clusters elsewhere only one in the namespace of the operators has any, whatever its status says."""
     uid = str(live["metadata"]["uid"])
     try:
         fleet = FleetUpgrade.parse(live)
@@ -129,5 +130,10 @@ def _claim(live: Manifest) -> _Claim:
         return _Claim(uid, "")
     if fleet.deleting or fleet.status.ended_at is not None:
         return _Claim(uid, "")
-    held = (key for key, row in fleet.status.table().items() if row.state != "Skipped")
+    held = (
+        key
+        for key, row in fleet.status.table().items()
+        if row.state != "Skipped"
+        and (fleet.namespace == everybodys or key.startswith(f"{fleet.namespace}/"))
+    )
     return _Claim(uid, name_of(fleet), frozenset(held))

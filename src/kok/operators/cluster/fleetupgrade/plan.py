@@ -121,7 +121,9 @@ def _again(
     if row.state not in {"Failed", "Skipped"} or not row.to:
         return row
     if cluster is None or is_gone(cluster, planned):
-        return row
+        # Else one that failed and was deleted would hold the others up for ever.
+        gone = row.turned("Skipped", known.now, reasons.CLUSTER_GONE, "it was deleted meanwhile")
+        return gone if row.state == "Failed" else row
     if row.wave and arrived(cluster, row.to):
         return row.turned("Done", known.now)
     told = _claimed(key, known) or refusal(cluster, row.to, mine=row.state == "Failed")
@@ -184,10 +186,26 @@ def refusal(cluster: ClusterContract, to: str, *, mine: bool = False) -> tuple[s
             f"its spec.upgrade.fleet is Forbid; set it to Allow, or write version {to} into its spec"
         )
     if reaches(cluster.version, to) or (not mine and reaches(wanted(cluster), to)):
-        return reasons.ALREADY_THERE, f"it has {to} or a later version, or is on its way there"
+        return reasons.ALREADY_THERE, _there(cluster, to)
     if (problem := _way(cluster, to)) is not None:
         return reasons.VERSION_UNREACHABLE, problem
     return None
+
+
+HANGS = frozenset({reasons.UPGRADE_BLOCKED, reasons.UPGRADE_STUCK, reasons.UPGRADE_BACKED_OUT})
+
+
+def _there(cluster: ClusterContract, to: str) -> str:
+    """That a Cluster is to have a version already; and, where it does not run it, how far that is."""
+    if reaches(cluster.runs, to):
+        return f"it has {to} or a later version"
+    if (idle := asleep(cluster, to)) is not None:
+        return idle[1]
+    by = f" by FleetUpgrade {cluster.raised_by}" if wanted(cluster) != cluster.version else ""
+    text = f"it runs {cluster.runs or 'nothing yet'}, and is on its way to {wanted(cluster)}{by}"
+    said = cluster.progressing
+    hangs = said is not None and not said.holds and said.reason in HANGS
+    return f"{text}, which does not go on: {said.message}" if said and hangs else text
 
 
 def _way(cluster: ClusterContract, to: str) -> str | None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from kok.api.cluster.contract import ClusterContract
 from kok.api.cluster.fleetupgrade import FleetUpgrade
 from kok.api.cluster.upgrade import Raised
 from kok.kube.client import Kube
 from kok.kube.concurrency import all_of
-from kok.kube.errors import Conflict, InvalidObject, NotFound
+from kok.kube.errors import (
+    Conflict,
+    Forbidden,
+    InvalidObject,
+    KubeError,
+    NotFound,
+    Unreachable,
+)
 from kok.operators.cluster.fleetupgrade.decision import Raise
 from kok.operators.cluster.fleetupgrade.followed import AT_ONCE, CLUSTER, FollowedClusters
 from kok.operators.cluster.fleetupgrade.waves import name_of
@@ -27,8 +35,11 @@ class Raising:
         clusters: Mapping[str, ClusterContract],
         followed: FollowedClusters,
         wakeups: Wakeups,
+        *,
+        now: datetime,
     ) -> None:
         self._kube = kube
+        self._now = now
         self._fleet = fleet
         self._clusters = clusters
         self._followed = followed
@@ -62,8 +73,19 @@ class Raising:
                 self._followed.touch(one.key)
                 self.again = True
                 return
-            except InvalidObject as error:
+            except (InvalidObject, Forbidden) as error:
+                # A webhook or a policy of one namespace: the Clusters of others are none of its matter.
+                self.refused[one.key] = error.message
+                return
+            except KubeError as error:
+                if not self._given_up(one, cluster, error):
+                    raise
                 self.refused[one.key] = error.message
                 return
         self._followed.take(live)
         self._wakeups.wake_cluster((cluster.namespace, cluster.name))
+
+    def _given_up(self, one: Raise, cluster: ClusterContract, error: KubeError) -> bool:
+        """Whether an error has come for long: of one Cluster, as when the webhook of its namespace is down."""
+        late = self._now - one.at > timedelta(seconds=cluster.patience)
+        return late and error.status >= 500 and not isinstance(error, Unreachable)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.fleetstatus import FleetReport
 from kok.api.cluster.fleetupgrade import FleetUpgrade
-from kok.operators.cluster import reasons
+from kok.operators.cluster import metrics, reasons
 from kok.operators.cluster.fleetupgrade import conditions as conditions_
 from kok.operators.cluster.fleetupgrade import decide as decide_
 from kok.operators.cluster.fleetupgrade import observe as observe_
@@ -16,6 +16,7 @@ from kok.operators.cluster.fleetupgrade import plan as plan_
 from kok.operators.cluster.fleetupgrade.conditions import FleetOutcome
 from kok.operators.cluster.fleetupgrade.decision import (
     AT_ONCE,
+    NOTHING_SELECTED,
     FleetDecision,
     FleetView,
     Standing,
@@ -83,11 +84,14 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
                 return await self._plan(p, view, decision, outcome)
         if not decision.raises:
             return decision.look
-        raising = Raising(p.kube, p.obj, view.clusters, self._followed, self._wakeups)
+        raising = Raising(p.kube, p.obj, view.clusters, self._followed, self._wakeups, now=p.now)
         try:
             await raising.run(decision.raises)
         finally:
             outcome.refused = raising.refused
+        if raising.refused:
+            # It is somebody else's turn, or enough have failed.
+            return AT_ONCE
         return 1.0 if raising.again else decision.look
 
     def conditions(
@@ -101,6 +105,7 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
         """All that people see; the rows were recorded before."""
         del view
         conditions_.report(p.status, p.obj, decision, outcome, ended=ended, now=p.now)
+        metrics.show_fleet(p.obj.namespace, p.obj.name, p.status)
 
     def rest(
         self,
@@ -128,6 +133,7 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
         """It is woken for nothing any more."""
         del uid
         self._followed.forget(key)
+        metrics.forget_fleet(*key)
 
     async def _plan(
         self, p: Pass[FleetUpgrade], view: FleetView, decision: FleetDecision, outcome: FleetOutcome
@@ -154,7 +160,12 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
             text += f", and {made.beyond} more did not fit: create another FleetUpgrade for them"
         if fleet.spec.dry_run:
             status.ended_at = now
-            status.report = FleetReport(result="DryRun", began=now, ended=now, summary=text)
+            status.report = FleetReport(
+                result="DryRun" if made.rows else "NothingSelected",
+                began=now,
+                ended=now,
+                summary=text if made.rows else NOTHING_SELECTED,
+            )
             outcome.standing = standing_of(status.report)
         else:
             outcome.standing = Standing("Planned", reasons.PLANNING, text)

@@ -18,6 +18,7 @@ from kok.api.names import ANNOTATION_APPROVE
 from kok.operators.cluster import reasons
 from kok.operators.cluster.fleetupgrade.decision import (
     AT_ONCE,
+    NOTHING_SELECTED,
     FleetDecision,
     FleetView,
     Raise,
@@ -273,17 +274,18 @@ class Step:
         planned = [r for r in self._rows.values() if r.wave and r.state != "Skipped"]
         failed = sum(row.state == "Failed" for row in planned)
         most = share(self._spec.stop_after_failures, len(planned))
-        further = (
-            "mend them and set another value of the annotation kok.dev/retry, raise "
-            "spec.stopAfterFailures, or set spec.abort"
-        )
+        further = "mend them and set another value of the annotation kok.dev/retry"
         if failed >= most:
             limit = f"spec.stopAfterFailures is {self._spec.stop_after_failures}"
-            return f"{failed} of {len(planned)} failed, and {limit}: {further}"
+            more = f"{further}, raise spec.stopAfterFailures, or set spec.abort"
+            return f"{failed} of {len(planned)} failed, and {limit}: {more}"
         for name, members in self._members.items():
             states = {self._rows[key].state for key in members} - {"Skipped"}
             if name and states == {"Failed"}:
-                return f"no Cluster of wave {name} got through: {further}"
+                return (
+                    f"no Cluster of wave {name} got through: {further}, write spec.upgrade.fleet: "
+                    "Forbid into them and retry to go on without them, or set spec.abort"
+                )
         return None
 
     def _late(self) -> tuple[str, ...]:
@@ -299,14 +301,15 @@ class Step:
         done, failed = self._count("Done"), self._count("Failed")
         skipped = self._count("Skipped")
         began, ended = self._planned, self._now.replace(microsecond=0)
-        result: Literal["Completed", "CompletedWithFailures", "Aborted"] = "Completed"
+        result: Literal["Completed", "CompletedWithFailures", "Aborted", "NothingSelected"]
+        result = "Completed" if self._rows else "NothingSelected"
         if self._spec.abort:
             result = "Aborted"
         elif failed:
             result = "CompletedWithFailures"
         text = f"{done} done, {failed} failed, {skipped} skipped in {length(ended - began)}"
         if not self._rows:
-            text = "no Cluster is selected: see spec.selector and spec.namespaces"
+            text = NOTHING_SELECTED
         return FleetReport(result=result, began=began, ended=ended, summary=text)
 
     def _look(self) -> float | None:

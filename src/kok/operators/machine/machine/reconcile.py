@@ -14,7 +14,12 @@ from kok.operators.machine.host.ssh_secrets import Keeper
 from kok.operators.machine.machine import decide, kubelet_change, record
 from kok.operators.machine.machine.access_rollout import AccessRollout
 from kok.operators.machine.machine.conditions.report import Outcome, report, report_removal
-from kok.operators.machine.machine.conditions.types import CERTIFIED, MARKED, READY
+from kok.operators.machine.machine.conditions.types import (
+    CERTIFIED,
+    MARKED,
+    READY,
+    UP_TO_DATE,
+)
 from kok.operators.machine.machine.conditions.verdicts import joined
 from kok.operators.machine.machine.decide import EVER_READY, Decision
 from kok.operators.machine.machine.delete import Removal
@@ -202,6 +207,9 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         report(p.status, view, decision, outcome)
         machine, uid = p.obj, p.obj.metadata.uid
         self.phases.put(uid, p.status.phase)
+        told = p.status.condition(UP_TO_DATE)
+        blocked = told is not None and told.reason == reasons.DRAIN_BLOCKED
+        metrics.show_drain(machine.namespace, machine.name, blocked=blocked)
         created = machine.metadata.creation_timestamp
         if p.status.phase == "Ready" and machine.status.phase not in EVER_READY and created:
             metrics.JOIN_SECONDS.observe((p.now - created).total_seconds())
@@ -236,6 +244,8 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             settings=self.settings,
             abandoned=self.abandoned,
         )
+        # From here on what cannot leave in time is left behind.
+        metrics.show_drain(p.obj.namespace, p.obj.name, blocked=False)
         try:
             await removal.run()
         finally:
@@ -252,6 +262,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self.update_turns.over(uid)
         self.approver.forget(uid)
         self.phases.put(uid, None)
+        metrics.show_drain(*key, blocked=False)
 
     # --- observing
 

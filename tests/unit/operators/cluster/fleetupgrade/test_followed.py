@@ -9,7 +9,7 @@ from typing import Any
 
 from kok.api.meta import Manifest
 from kok.operators.cluster.fleetupgrade.followed import MANY, REFRESH, FollowedClusters
-from kok.runtime.clock import FakeClock
+from kok.runtime.clock import FakeClock, settle
 
 FLEET, OTHER = ("team-a", "patch"), ("kok-system", "wide")
 
@@ -151,3 +151,46 @@ async def test_what_cannot_be_read_is_not_taken_for_read() -> None:
     server.get = answers  # type: ignore[method-assign]
     found, _ = await read(followed, server, None, clock=clock)
     assert found["team-a/a"].resource_version == "2"
+
+
+async def test_what_another_one_is_reading_is_waited_for() -> None:
+    server, followed, clock = Server("a"), FollowedClusters(), FakeClock()
+    followed.follow(FLEET, ["team-a"], ["team-a/a"])
+    followed.follow(OTHER, ["team-a"], ["team-a/a"])
+    await read(followed, server, clock=clock)
+    assert woken(followed, server.put("team-a", "a")) == [FLEET, OTHER]
+    asked, may_answer, answers = asyncio.Event(), asyncio.Event(), server.get
+
+    async def slow(*given: Any, **more: Any) -> Any:
+        asked.set()
+        await may_answer.wait()
+        return await answers(*given, **more)
+
+    server.get = slow  # type: ignore[method-assign]
+    first = asyncio.create_task(read(followed, server, {"team-a/a"}, clock=clock))
+    await asked.wait()
+    second = asyncio.create_task(read(followed, server, {"team-a/a"}, clock=clock))
+    await settle()
+    may_answer.set()
+    for found, stale in (await first, await second):
+        assert found["team-a/a"].resource_version == "2"
+        assert not stale
+
+
+async def test_a_list_that_fails_is_made_again_before_anything_is_said() -> None:
+    names = [f"c{n}" for n in range(MANY + 1)]
+    server, followed, clock = Server(*names), FollowedClusters(), FakeClock()
+    followed.follow(FLEET, ["team-a"], [])
+    await read(followed, server, clock=clock)
+    for name in names:
+        woken(followed, server.put("team-a", name))
+
+    async def lost(*_: Any, **__: Any) -> None:
+        raise OSError("lost")
+
+    answers, server.list = server.list, lost  # type: ignore[method-assign,assignment]
+    with contextlib.suppress(OSError):
+        await read(followed, server, None, clock=clock)
+    server.list = answers  # type: ignore[method-assign]
+    found, _ = await read(followed, server, {"team-a/c0"}, clock=clock)
+    assert {one.resource_version for one in found.values()} == {"2"}

@@ -17,6 +17,7 @@ from tests.unit.operators.cluster.fleetupgrade.fleets import (
     planned,
 )
 
+from kok.api.cluster.contract import Said
 from kok.api.cluster.fleetstatus import CLUSTERS_MOST
 from kok.operators.cluster import reasons
 from kok.operators.cluster.fleetupgrade import plan
@@ -91,8 +92,17 @@ def test_clusters_are_selected_as_kubernetes_selects(requirement: Any, taken: li
     [
         ({"forbids": True}, reasons.OPTED_OUT, "set it to Allow"),
         ({"runs": NEW, "version": NEW}, reasons.ALREADY_THERE, "it has 1.37.1"),
-        ({"raised": NEW}, reasons.ALREADY_THERE, "on its way"),
-        ({"version": NEW}, reasons.ALREADY_THERE, "on its way"),
+        (
+            {"raised": NEW, "raised_by": "team-a/old"},
+            reasons.ALREADY_THERE,
+            "it runs 1.37.0, and is on its way to 1.37.1 by FleetUpgrade team-a/old",
+        ),
+        (
+            {"version": NEW, "progressing": Said(False, reasons.UPGRADE_STUCK, "no image")},
+            reasons.ALREADY_THERE,
+            "it runs 1.37.0, and is on its way to 1.37.1, which does not go on: no image",
+        ),
+        ({"version": NEW, "hibernates": True}, reasons.ALREADY_THERE, "by itself when it wakes"),
         ({"runs": "1.35.4", "version": "1.35.4"}, reasons.VERSION_UNREACHABLE, "chained to true"),
         ({"deleting": True}, reasons.CLUSTER_GONE, "being deleted"),
         ({"paused": True}, reasons.CLUSTER_PAUSED, "stays at 1.37.0 when spec.paused is false"),
@@ -102,7 +112,8 @@ def test_clusters_are_selected_as_kubernetes_selects(requirement: Any, taken: li
         "opted out",
         "runs it",
         "was raised to it",
-        "its spec has it",
+        "its spec has it and it hangs",
+        "its spec has it and it sleeps",
         "too far away",
         "goes",
         "paused",

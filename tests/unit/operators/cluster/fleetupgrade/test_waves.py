@@ -177,6 +177,28 @@ def test_a_wave_of_which_none_got_through_is_the_last() -> None:
 
     assert ready(world)[0] == "Stopped"
     assert "no Cluster of wave canary got through" in ready(world)[2]
+    assert "stopAfterFailures" not in ready(world)[2], "which would not help"
+
+
+@pytest.mark.parametrize("deleted", [True, False], ids=["deleted", "opted out"])
+def test_a_failed_canary_that_is_taken_out_lets_the_others_go_on(deleted: bool) -> None:
+    world = a_world()
+    world.begin()
+    world.block("c0")
+    world.step()
+    assert ready(world)[0] == "Stopped"
+    if deleted:
+        del world.clusters["team-a/c0"]
+    else:
+        world.change("c0", forbids=True)
+    world.annotate(retry="without it")
+    world.step()
+    world.step()
+    expected = reasons.CLUSTER_GONE if deleted else reasons.OPTED_OUT
+    assert (world.states()["c0"], world.rows["team-a/c0"].reason) == ("Skipped", expected)
+    run(world)
+    assert ready(world)[:2] == ("Completed", reasons.FLEET_COMPLETED)
+    assert set(world.states().values()) == {"Skipped", "Done"}
 
 
 def test_with_fewer_failures_than_allowed_it_goes_on_and_says_so_at_the_end() -> None:
@@ -409,8 +431,9 @@ def test_clusters_that_come_later_are_told_of_and_left_alone() -> None:
 def test_what_selects_nobody_ends_at_once_and_says_so() -> None:
     world = World.of(a_fleet())
     world.begin()
-    assert ready(world)[0] == "Completed"
+    assert ready(world)[:2] == ("Completed", reasons.NOTHING_SELECTED)
     assert "no Cluster is selected" in ready(world)[2]
+    assert not world.fleet.status.is_true("Ready"), "who waits for it is not told that all is well"
 
 
 def test_at_the_end_nothing_is_done_or_written() -> None:

@@ -146,9 +146,18 @@ def _blocked(cluster: Cluster, found: ClusterOutcome, now: UpgradeStatus) -> str
 
 def _stuck(cluster: Cluster, found: ClusterOutcome, now: UpgradeStatus) -> str:
     patience = cluster.spec.upgrade.progress_deadline
-    may = upgrade.may_back_out(now, found.upgrade.lowest) and not now.backing_out
-    back = f"; set spec.version to {now.hop_from} to go back" if may else ""
+    begun = now.step != upgrade.PREFLIGHT and not now.backing_out
+    may = begun and upgrade.may_back_out(now, found.upgrade.lowest)
+    back = f"; {_way_back(cluster, now)} to go back" if may else ""
     return f"{now.step} made no progress for {patience}, it waits for {now.waiting_for}{back}"
+
+
+def _way_back(cluster: Cluster, now: UpgradeStatus) -> str:
+    """What has it go back; of one that a FleetUpgrade raised the spec alone does not."""
+    raised = cluster.status.raised
+    if raised is not None and is_above(raised.to, now.hop_from):
+        return "set spec.upgrade.onFailure to BackOut"
+    return f"set spec.version to {now.hop_from}"
 
 
 def _backed_out(cluster: Cluster, now: UpgradeStatus) -> str:

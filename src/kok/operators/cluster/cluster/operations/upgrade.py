@@ -34,6 +34,7 @@ from kok.operators.cluster.cluster.spec.target import (
     wanted_version,
 )
 from kok.operators.cluster.naming import API_SERVER, COMPONENTS, CONTROLLER_MANAGER, SCHEDULER
+from kok.runtime.controller.reasons import PAUSED
 
 PREFLIGHT: Final = "Preflight"
 BACKUP: Final = "Backup"
@@ -44,14 +45,6 @@ ADDONS: Final = "Addons"
 NODES: Final = "Nodes"
 BACKED_OUT: Final = "BackedOut"
 STEPS: Final[tuple[Step, ...]] = (PREFLIGHT, BACKUP, ETCD, SERVERS, CONTROLLERS, ADDONS, NODES)
-AGAIN = 15.0
-"""Seconds until what blocks an upgrade is looked for again: nobody tells of its end."""
-AT_ONCE = 0.05
-"""The same where the next step may begin."""
-PROBED = 5.0
-"""The same for pods that the preflight has made: they wake the Cluster when they change."""
-WATCHED = 300.0
-"""The same for what wakes the Cluster when it changes."""
 FRESH = timedelta(hours=1)
 """How old a proven backup may be to be one of just before the upgrade."""
 
@@ -111,8 +104,8 @@ class Inputs:
         return self.view.running(self.cluster.name, name)
 
 
-def decide(cluster: Cluster, view: ClusterView, now: datetime) -> Upgrade:
-    """What is under way now, and how far it may go."""
+def decide(cluster: Cluster, view: ClusterView, now: datetime, *, asleep: bool = False) -> Upgrade:
+    """What is under way now, and how far it may go; `asleep`: no component may run."""
     inputs = Inputs(cluster, view, now)
     target, known = wanted_version(cluster), cluster.status.upgrade
     lowest = _lowest(inputs)
@@ -121,12 +114,20 @@ def decide(cluster: Cluster, view: ClusterView, now: datetime) -> Upgrade:
         return Upgrade(released=target, lowest=lowest)
     if cluster.spec.hibernate:
         return Upgrade(known, lowest=lowest)
+    if known is not None and _rests(cluster, asleep=asleep):
+        # What nobody may do is not late; the deadline runs anew from its end.
+        known = known.model_copy(update={"moved_at": now.replace(microsecond=0)})
     if known is None or _asked_anew(cluster, known, target):
         if not _behind(inputs, target):
             # Called off before anything was changed, there is nothing to go back from.
             return Upgrade(released=target, lowest=lowest)
         known = _begin(inputs, target, known)
     return _go_on(inputs, known, lowest)
+
+
+def _rests(cluster: Cluster, *, asleep: bool) -> bool:
+    """Whether nothing could be done, now or up to this pass: asleep, paused, or so until a moment ago."""
+    return asleep or cluster.spec.paused or cluster.status.is_true(PAUSED)
 
 
 def _behind(inputs: Inputs, target: str) -> bool:
@@ -162,6 +163,8 @@ def _begin(inputs: Inputs, target: str, before: UpgradeStatus | None) -> Upgrade
         since=began.since if began is not None else now,
         moved_at=now,
         backing_out=back,
+        # By these it is known which Addons were sick before.
+        findings=began.findings if began is not None and back else None,
         retried=_retry(cluster),
     )
 
@@ -215,26 +218,30 @@ def _after(inputs: Inputs, now: UpgradeStatus) -> UpgradeStatus | None:
         move |= {"hop": hop, "hop_from": now.hop, "step": PREFLIGHT, "findings": None}
     else:
         move |= {"step": STEPS[STEPS.index(now.step) + 1]}
-    if move["step"] == BACKUP and now.backup is None and inputs.cluster.spec.etcd.backup:
-        stamp = f"{now.since:%Y%m%d%H%M%S}"
+    if move["step"] == BACKUP and inputs.cluster.spec.etcd.backup:
+        # One of before this step, of an earlier minor or another version, may be of long ago.
+        stamp = f"{moment:%Y%m%d%H%M%S}"
         move["backup"] = f"{inputs.cluster.name}-upgrade-{stamp}"
     return now.model_copy(update={**move, "blocked_by": []})
 
 
 def _wait(inputs: Inputs, now: UpgradeStatus, waiting: Waiting, lowest: str | None) -> Upgrade:
-    moved = waiting.progress > now.progress
+    known = now.step != PREFLIGHT or now.findings is not None
+    # What blocked and was mended begins anew: it is not late by the time that it was blocked.
+    moved = waiting.progress > now.progress or (not known and now.progress > 0)
     moment = inputs.now.replace(microsecond=0) if moved else now.moved_at
     status = now.model_copy(
         update={
             "waiting_for": waiting.text[:1024],
-            "progress": max(waiting.progress, now.progress),
+            "progress": waiting.progress if moved else now.progress,
             "moved_at": moment,
         }
     )
     patience = span(inputs.cluster.spec.upgrade.progress_deadline)
-    stuck = inputs.now - moment > patience and now.step != PREFLIGHT
+    blocked = now.step == PREFLIGHT and known
+    stuck = inputs.now - moment > patience and not blocked
     backs_out = inputs.cluster.spec.upgrade.on_failure == "BackOut" and not now.backing_out
-    if stuck and backs_out and may_back_out(now, lowest):
+    if stuck and backs_out and now.step != PREFLIGHT and may_back_out(now, lowest):
         return Upgrade(_back_out(inputs, status), released=now.hop_from, lowest=lowest)
     return Upgrade(status, released=_released(now), lowest=lowest, stuck=stuck)
 
@@ -269,18 +276,6 @@ def _end(inputs: Inputs, now: UpgradeStatus, lowest: str | None) -> Upgrade:
 def _released(now: UpgradeStatus) -> str:
     """The version that components may have at a step."""
     return "" if now.step in {PREFLIGHT, BACKUP, ETCD} else now.hop
-
-
-def next_look(cluster: Cluster, now_at: UpgradeStatus, now: datetime) -> float:
-    """Seconds until an upgrade has to be looked at of which nothing tells."""
-    if now_at.step == BACKED_OUT:
-        return WATCHED
-    if now_at.step == PREFLIGHT:
-        if (found := now_at.findings) is None:
-            return PROBED
-        return AGAIN if any(f.blocks for f in found) else AT_ONCE
-    left = span(cluster.spec.upgrade.progress_deadline) - (now - now_at.moved_at)
-    return min(WATCHED, max(AGAIN, left.total_seconds() + 1))
 
 
 def may_back_out(now: UpgradeStatus, lowest: str | None) -> bool:
@@ -338,7 +333,9 @@ def _backup(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
         return Waiting(f"EtcdBackup {inputs.cluster.namespace}/{now.backup} is being made")
     if made.proven:
         return None
-    return Waiting(f"EtcdBackup {inputs.cluster.namespace}/{made.name}: {made.message}", made.steps)
+    again = "; mend that, and delete it: then another one is made" if made.failed else ""
+    text = f"EtcdBackup {inputs.cluster.namespace}/{made.name}: {made.message}{again}"
+    return Waiting(text, made.steps)
 
 
 def _etcd(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:

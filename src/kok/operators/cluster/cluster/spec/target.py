@@ -12,7 +12,7 @@ is_above = versions.is_above
 def wanted_version(cluster: Cluster) -> str:
     """`spec.version`, or what a FleetUpgrade raised it to if that is higher.
 
-    A Cluster that forbids to be raised goes by its spec alone, but never down by that.
+    One that was raised stays so, also if its spec forbids that from then on: nothing goes down by it.
     """
     asked, raised = cluster.spec.version, cluster.status.raised
     if raised is not None and is_above(raised.to, asked):

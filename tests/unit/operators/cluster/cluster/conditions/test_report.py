@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from tests.unit.operators.cluster.builders import (
@@ -16,6 +17,7 @@ from tests.unit.operators.cluster.builders import (
 )
 from tests.unit.operators.cluster.healthy_cluster import URL, healthy, verdict
 
+from kok.api.cluster.upgrade import Raised, UpgradeStatus
 from kok.operators.cluster.businesscluster.reachability import Reachability
 from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes
 from kok.operators.cluster.cluster.conditions.report import (
@@ -24,6 +26,7 @@ from kok.operators.cluster.cluster.conditions.report import (
     phase,
     report,
 )
+from kok.operators.cluster.cluster.operations.upgrade import Upgrade
 from kok.operators.cluster.cluster.outcome import BootstrapState, ClusterOutcome
 from kok.operators.cluster.cluster.pki.keys import KeyProblem
 from kok.operators.cluster.endpoint import MetaNode, NoEndpoint
@@ -320,3 +323,29 @@ def test_an_addon_that_cannot_be_read_is_one_that_is_not_ready() -> None:
     assert "Addon team-a/shop-coredns cannot be read: spec.cluster" in judged.message
     summary = addon_summaries(a_cluster(), found)
     assert [(a.name, a.healthy) for a in summary] == [("coredns", False)]
+
+
+def test_the_way_back_that_is_told_leads_back() -> None:
+    began = {
+        "from": "1.37.0",
+        "to": "1.37.1",
+        "hop": "1.37.1",
+        "hopFrom": "1.37.0",
+        "step": "APIServer",
+        "since": NOW,
+        "movedAt": NOW - timedelta(hours=1),
+    }
+    raised = {"to": "1.37.1", "by": "team-a/patch", "at": NOW}
+    told = {}
+    for name, version in (("spec", "1.37.1"), ("fleet", "1.37.0")):
+        cluster = a_cluster(version=version)
+        cluster.status.upgrade = UpgradeStatus.model_validate(began)
+        cluster.status.raised = Raised.model_validate(raised) if name == "fleet" else None
+        found = healthy()
+        found.upgrade = Upgrade(cluster.status.upgrade, released="1.37.1", stuck=True)
+        said = conditions(cluster, found, NOW)["Progressing"]
+        assert said.reason == "UpgradeStuck"
+        told[name] = said.message
+    assert "set spec.version to 1.37.0 to go back" in told["spec"]
+    assert "set spec.upgrade.onFailure to BackOut to go back" in told["fleet"]
+    assert "set spec.version" not in told["fleet"], "what was raised does not go down by it"

@@ -49,6 +49,7 @@ class World:
     etcd: str = "3.6.10"
     findings: tuple[UpgradeFinding, ...] = ()
     backup: BackupSeen | None = None
+    etcd_asleep: bool = False
     now: datetime = NOW
     steps: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
@@ -65,8 +66,10 @@ class World:
         ]
         addon = an_addon("coredns")
         addon["status"]["kubernetesVersion"] = self.addons
-        etcd = an_etcd(version=self.etcd)
+        etcd = an_etcd(version=self.etcd, ready=not self.etcd_asleep)
         etcd["status"]["version"] = self.etcd
+        if self.etcd_asleep:
+            etcd["status"]["hibernation"] = {"step": "Asleep"}
         return a_view(etcd, addon, *made, upgrade_backup=self.backup)
 
     def tick(self, *, seconds: float = 1.0, dies: bool = False) -> Upgrade:
@@ -191,7 +194,50 @@ def test_nothing_moves_before_the_backup_is_proven() -> None:
     assert world.components == dict.fromkeys(COMPONENTS, OLD)
     name = world.parsed.upgrade.backup if world.parsed.upgrade else None
     assert world.backup is not None
-    assert world.backup.name == name == "shop-upgrade-20261122120001"
+    assert world.backup.name == name == "shop-upgrade-20261122120002"
+
+
+def test_the_backup_of_another_version_that_was_tried_long_ago_does_not_count() -> None:
+    world = a_world(to="1.37.0", etcd={"backup": STORE})
+    world.broken = {"1.37.0"}
+    world.settle(8)
+    first = world.backup
+    assert first is not None
+    assert first.proven
+    world.now += timedelta(days=3)
+    world.spec["version"] = NEW
+    world.tick(), world.tick()
+    assert world.steps[-1] == "Backup"
+    assert world.parsed.upgrade is not None
+    assert world.parsed.upgrade.backup not in {None, first.name}
+    world.settle(5)
+    assert world.components[API_SERVER] == "1.37.0", "it waits for one of its own"
+
+
+def test_each_minor_has_a_backup_of_its_own() -> None:
+    world = a_world(running="1.35.4", upgrade={"chained": True}, etcd={"backup": STORE})
+    names = []
+    for _ in range(60):
+        world.tick()
+        under_way = world.parsed.upgrade
+        if under_way is not None and under_way.backup and under_way.backup not in names:
+            names.append(under_way.backup)
+            world.backup = None
+        world.go()
+    assert world.parsed.version == NEW
+    assert len(names) == 2
+
+
+def test_a_backup_that_failed_says_how_there_is_another_one() -> None:
+    world = a_world(etcd={"backup": STORE})
+    world.tick(), world.tick()
+    assert world.backup is not None
+    world.backup = BackupSeen(
+        world.backup.name, proven=False, failed=True, message="the store is full", steps=0
+    )
+    found = world.tick()
+    assert found.status is not None
+    assert "the store is full; mend that, and delete it" in found.status.waiting_for
 
 
 def test_the_name_of_the_backup_survives_the_operator() -> None:
@@ -303,6 +349,86 @@ def test_what_was_taken_back_is_tried_again_when_a_fleet_raises_it_once_more() -
     world.settle()
     assert world.parsed.version == NEW
     assert world.ended == ["BackedOut", "Done"]
+
+
+def hanging(**spec: Any) -> World:
+    """A World in which the new version never gets ready, as of a moment ago."""
+    world = a_world(upgrade={"onFailure": "BackOut"}, **spec)
+    world.broken = {NEW}
+    world.settle(10)
+    assert world.steps[-1] == "APIServer"
+    return world
+
+
+def goes_back(world: World, *, seconds: float = 1.0) -> bool:
+    """Whether the next pass finds it on the way back."""
+    found = world.tick(seconds=seconds)
+    assert found.status is not None
+    return found.status.backing_out
+
+
+def test_time_asleep_is_not_held_against_an_upgrade() -> None:
+    world = hanging()
+    world.spec["hibernate"] = world.etcd_asleep = True
+    world.tick(seconds=86400)
+    world.spec["hibernate"] = False
+    assert not goes_back(world, seconds=86400), "etcd starts first"
+    world.etcd_asleep = False
+    assert not goes_back(world, seconds=60), "it has its time from when it woke"
+    assert goes_back(world, seconds=700)
+
+
+def test_time_paused_is_not_held_against_an_upgrade() -> None:
+    world = hanging()
+    world.now += timedelta(days=1)
+    world.spec["paused"] = True
+    found = upgrade.decide(world.cluster, world.view, world.now)
+    assert found.status is not None
+    assert (found.stuck, found.status.backing_out) == (False, False)
+    world.spec["paused"] = False
+    since = {"type": "Paused", "reason": "SpecPaused", "lastTransitionTime": "2026-11-22T12:00:00Z"}
+    world.status["conditions"] = [{**since, "status": "True", "message": ""}]
+    assert not goes_back(world)
+    world.status["conditions"] = []
+    assert not goes_back(world, seconds=60)
+    assert goes_back(world, seconds=700)
+
+
+def test_a_preflight_of_which_nothing_comes_hangs_as_well_and_changes_nothing() -> None:
+    world = a_world(upgrade={"onFailure": "BackOut"})
+    world.tick()
+    for _ in range(3):
+        cluster = world.cluster
+        cluster.status.upgrade.findings = None  # type: ignore[union-attr]
+        world.status = cluster.status.manifest()
+        found = world.tick(seconds=500)
+    assert found.stuck
+    assert world.steps == ["Preflight"]
+    assert found.holds
+
+
+def test_what_was_blocked_for_long_is_not_late_once_that_is_mended() -> None:
+    world = a_world()
+    world.findings = (ERROR,)
+    for _ in range(3):
+        assert not world.tick(seconds=3600).stuck, "it is blocked, which is told as such"
+    cluster = world.cluster
+    cluster.status.upgrade.findings = None  # type: ignore[union-attr]
+    world.status = cluster.status.manifest()
+    assert not world.tick(seconds=60).stuck
+
+
+def test_an_addon_that_was_sick_before_does_not_hold_up_the_way_back() -> None:
+    world = a_world()
+    sick = {"check": "AddonHealth", "severity": "Warning", "object": "coredns", "message": "sick"}
+    world.findings = (UpgradeFinding.model_validate(sick),)
+    world.broken = {NEW}
+    world.settle(8)
+    world.spec["version"] = OLD
+    found = world.tick()
+    assert found.status is not None
+    assert found.status.backing_out
+    assert [f.object for f in found.status.findings or ()] == ["coredns"]
 
 
 def test_another_version_in_the_spec_is_tried_after_one_that_was_taken_back() -> None:
