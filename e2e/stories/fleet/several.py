@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from e2e.fixtures import clusters
+from e2e.fixtures import clusters, etcd
 from e2e.framework.environment import Environment
 from e2e.framework.install import NAMESPACE as OPERATORS
 from e2e.stories.fleet import (
@@ -98,6 +98,8 @@ async def not_begun(w: Environment) -> None:
     """
     impatient, usual = ({"upgrade": {"progressDeadline": t}} for t in ("20s", "10m"))
     await clusters.change(w, NAMESPACE, MANUAL, apiServer=NOTHING_CAN_BE_MADE, **impatient)
+    odd = etcd.says("Ready", "False", "UnknownFlag")
+    await w.until(clusters.KIND, NAMESPACE, MANUAL, odd, clusters.SOON)
     await w.apply(fleet(UNFIT, selector={"matchLabels": {"name": MANUAL}}))
     found = await until_phase(w, UNFIT, "Completed")
     expect(found, {MANUAL: ("Failed", "UpgradeNotBegun")})

@@ -34,6 +34,7 @@ from e2e.stories.fleet import (
     away,
     expect,
     fleet,
+    in_phase,
     quotes,
     raised,
     ready,
@@ -102,13 +103,18 @@ async def _change(w: Environment, name: str, **spec: object) -> None:
 async def stopped(w: Environment) -> None:
     """a canary, then a wave in which the first failure lets no further Cluster be raised"""
     await w.apply(fleet(NAME, target={"fixes": CVE}, waves=WAVES))
-    found = await until_phase(w, NAME, "Stopped")
+
+    def refused(now: Manifest) -> bool:
+        row = FleetUpgrade.parse(now).status.table().get(f"{NAMESPACE}/{FLAGGED}")
+        return in_phase("Stopped")(now) and row is not None and row.state == "Failed"
+
+    found = FleetUpgrade.parse(await w.until(KIND, NAMESPACE, NAME, refused, clusters.LONG))
     canary, early, rest = found.status.waves
     if canary.done is None or early.begun is None or rest.begun is not None:
         raise AssertionError(f"the waves went {found.status.waves}")
     if (soaked := early.begun - canary.done) < timedelta(seconds=SOAK):
         raise AssertionError(f"the canary had {soaked} to prove itself")
-    quotes(ready(found, "False", "TooManyFailures"), "1 of 4 failed", "spec.stopAfterFailures is 1")
+    quotes(ready(found, "False", "TooManyFailures"), "of 4 failed", "spec.stopAfterFailures is 1")
     told = found.status.condition("Stopped")
     if told is None or (told.status, told.reason) != ("True", "TooManyFailures"):
         raise AssertionError(f"Stopped is {told}")
