@@ -38,6 +38,9 @@ SIZE_MOST = 512 * 1024
 """Bytes of a document; one with a thousand CVEs has less."""
 SHOWN = 3
 """CVEs that a sentence names."""
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""In C where there is one: in Python half a megabyte of small values keeps an operator from all else for
+some eight seconds, longer than a Lease may wait on a busy machine."""
 Severity = Literal["Low", "Medium", "High", "Critical"]
 SEVERITIES: tuple[Severity, ...] = ("Critical", "High", "Medium", "Low")
 
@@ -200,10 +203,10 @@ def _load(text: bytes | str) -> Mapping[str, Any]:
     if raw.lstrip().startswith("{"):
         found = json.loads(raw)
     else:
-        for token in yaml.scan(raw, Loader=yaml.SafeLoader):
+        for token in yaml.scan(raw, Loader=_LOADER):
             if isinstance(token, yaml.AliasToken):
                 raise ValueError("it has an alias; write the value out")
-        found = yaml.safe_load(raw)
+        found = yaml.load(raw, Loader=_LOADER)  # noqa: S506 - it is the safe one
     if not isinstance(found, dict):
         raise ValueError("it is no mapping")
     return found

@@ -14,7 +14,7 @@ NAMES = {
     *("etcd-backup", "etcd-ca", "etcd-corrupt", "etcd-lost", "etcd-members", "etcd-migrate"),
     *("etcd-node", "etcd-quorum", "etcd-rescue", "etcd-restore", "etcd-retained", "etcd-scale"),
     *("etcd-skew", "etcd-space", "etcd-upgrade"),
-    *("upgrade-chain", "upgrade-faults", "upgrade-minor", "upgrade-patch"),
+    *("fleet", "upgrade-chain", "upgrade-faults", "upgrade-minor", "upgrade-patch"),
 }
 
 
