@@ -46,7 +46,7 @@ async def run(report: Report) -> None:
                     await w.until(KUBENODE, NAMESPACE, WORKERS, has("Ready"), LONG)
                 told = await load.finish()
             note(w, told, "rest")
-            undisturbed(told)
+            undisturbed(told, rest=True)
             await gone(w)
 
 

@@ -51,7 +51,7 @@ async def run(report: Report) -> None:
                 await all_restarted(w, load)
                 told = await load.finish()
             note(w, told, "rest")
-            undisturbed(told)
+            undisturbed(told, rest=True)
             await gone(w)
 
 

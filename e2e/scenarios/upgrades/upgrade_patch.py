@@ -53,4 +53,4 @@ async def forth_and_back(w: Environment, name: str, *versions: str) -> None:
             await move(w, load, (NAMESPACE, name), version, figure=f"{name}_{number}")
         told = await load.finish()
     note(w, told, f"{name}_rest")
-    undisturbed(told)
+    undisturbed(told, rest=True)

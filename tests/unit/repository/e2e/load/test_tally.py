@@ -132,6 +132,7 @@ def _told(**changed: Any) -> dict[str, Any]:
 
 def test_a_load_that_nobody_disturbed_is_told_in_a_line() -> None:
     assert faults(_told()) == []
+    assert faults(_told(done=0), rest=True) == []
     # No API server can tell a client by HTTP/1.1 that it is about to end an idle connection.
     assert faults(_told(torn=4)) == []
     undisturbed(_told())
