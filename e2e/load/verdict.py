@@ -11,6 +11,8 @@ LEAST_SHARE = 0.7
 """Of the requests that were due, so many have to have been sent: else nothing was proven. Where a machine
 is busy, lanes with one request at a time leave some out."""
 SHOWN = 5
+BREAKS = 2
+"""How often a stream may have to be begun anew: once for each of two servers that end."""
 TORN = 8
 """Writes of a lap that may be torn: one for each of the load's four connections by which they can be, at
 each of two servers that end. On a busy machine it is about as many, on a quiet one hardly any."""
@@ -27,6 +29,7 @@ def faults(told: Told, leader_gap: float = LEADER_GAP, *, rest: bool = False) ->
         *_requests(told, rest=rest),
         *_watches(told["watches"]),
         *_leaders(told["leaders"], leader_gap),
+        *_streams(told["streams"]),
     ]
 
 
@@ -86,3 +89,9 @@ def _leaders(told: Told, most: float) -> Iterator[str]:
             yield f"{name} did not renew its Lease for {leader['longest_s']} s"
         if not leader["holders"]:
             yield f"{name} never had a leader, so that nothing is proven"
+
+
+def _streams(told: Told) -> Iterator[str]:
+    for name, stream in told.items():
+        if stream["breaks"] > BREAKS:
+            yield f"{name} broke {stream['breaks']} times, and was silent for {stream['silence_s']} s"

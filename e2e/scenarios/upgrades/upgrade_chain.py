@@ -32,7 +32,7 @@ async def run(report: Report) -> None:
         async with etcd.fresh_namespaces(w, NAMESPACE, within=LONG), enough_rights(w):
             await made(w)
             await no_minor_is_skipped(w)
-            async with loading(w, NAMESPACE, SHOP, pods=True) as load:
+            async with loading(w, NAMESPACE, SHOP) as load:
                 chained = {"upgrade": {"chained": True}}
                 where, target = (NAMESPACE, SHOP), HOPS[-1]
                 seen = await move(w, load, where, target, figure="chain", **chained)

@@ -1,7 +1,7 @@
 """A minor under load, with a node, `logs -f` and `exec`; a proven backup comes first.
 
 Two API servers behind a load balancer. Then nothing leads back, certificates are renewed, and every
-component is restarted, all of it under the same load.
+component is restarted, all of it under the same load; the node follows last.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ async def run(report: Report) -> None:
             async with loading(w, NAMESPACE, SHOP, pods=True) as load:
                 await upgraded(w, load)
                 await no_way_back(w)
-                await node_follows(w, load)
                 await certificates_renewed(w, load)
                 await all_restarted(w, load)
                 told = await load.finish()
             note(w, told, "rest")
             undisturbed(told, rest=True)
+            await node_follows(w)
             await gone(w)
 
 
@@ -59,6 +59,8 @@ async def made(w: Environment, given: Balancer, store: dict[str, Any]) -> None:
     """A Cluster with two API servers and a node."""
     text = userfiles.first_cluster(w.lab, WORKER, namespace=NAMESPACE, cluster=SHOP, version=OLD)
     _, node = userfiles.documents(text)
+    # It would follow at once, and its drain takes the pod away that logs and exec go to.
+    node["spec"]["version"] = OLD
     backup = {"store": store, "schedule": "0 0 1 1 *"}
     spec = {"profile": "standard", "version": OLD, "etcd": {"backup": backup}}
     endpoint = {"type": "LoadBalancer"}
@@ -97,12 +99,12 @@ async def no_way_back(w: Environment) -> None:
         await clusters.refused(w, sentence, NAMESPACE, SHOP, version=OLD)
 
 
-async def node_follows(w: Environment, load: Load) -> None:
+async def node_follows(w: Environment) -> None:
     """The node comes to the version of its control plane, and serves there."""
     with w.report.step("the node follows", "node_follows_s"):
+        await w.kube.patch(KUBENODE, WORKERS, NAMESPACE, {"spec": {"version": None}})
         await clusters.node_at(w, (NAMESPACE, SHOP), WORKER, NEW)
         await w.until(KUBENODE, NAMESPACE, WORKERS, has("Ready"), LONG)
-    await unnoticed(w, load, (NAMESPACE, SHOP), "node")
 
 
 async def certificates_renewed(w: Environment, load: Load) -> None:

@@ -152,6 +152,7 @@ def test_a_load_that_nobody_disturbed_is_told_in_a_line() -> None:
         ({"watches__behind": 2}, "'behind': 2"),
         ({"watches__relisted": 2}, "'relisted': 2"),
         ({"watches__seen": 0}, "no watch saw anything"),
+        ({"streams": {"logs": {"breaks": 3, "silence_s": 9.5}}}, "logs broke 3 times, and was silent for 9.5 s"),
         ({"leaders": {"kcm": {"longest_s": 5.2, "holders": 2}}}, "kcm did not renew its Lease for 5.2 s"),
         ({"leaders": {"kcm": {"longest_s": 0.0, "holders": 0}}}, "kcm never had a leader"),
     ],
