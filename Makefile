@@ -22,7 +22,7 @@ SERVERS := etcd@v3.6.10 etcd@v3.5.21 etcd@v3.6.8 etcd@v3.6.11 etcd@v3.7.3 kube-a
 	etcdctl@v3.6.10 etcdutl@v3.6.10 versitygw@v1.8.0
 
 # Scenarios that are a part of `make test`; all others have to be asked for by name.
-KEPT := first-cluster etcd-members etcd-retained
+KEPT := first-cluster etcd-members etcd-retained upgrade-patch
 
 # Parameters of `make e2e`, `make bench` and of the tests.
 S ?= first-cluster
