@@ -77,13 +77,15 @@ class Inspection:
         found = check(await self._facts(version, probed), version)
         if not probed.pending:
             return found
-        found = in_order(self._p.obj, [*found, *self._still(probed)])
+        found = in_order(self._p.obj, [*found, *self._still(version, probed)])
         return found if any(f.blocks for f in found) else None
 
-    def _still(self, probed: Probed) -> list[UpgradeFinding]:
+    def _still(self, version: str, probed: Probed) -> list[UpgradeFinding]:
         """What an earlier probe met whose place another one has taken, as long as that is on its way."""
         upgrade = self._p.obj.status.upgrade
-        before = upgrade.findings if upgrade is not None else None
+        # Of another version's probes nothing holds for this one.
+        same = upgrade is not None and upgrade.hop == version
+        before = upgrade.findings if upgrade is not None and same else None
         known = {(t.check, t.component) for t in probed.troubles}
         left = probed.components
         return [

@@ -135,6 +135,9 @@ async def test_what_was_found_stays_while_it_is_tried_again() -> None:
     assert found.message == "no room"
     other = Probed(pending=("a",), components=frozenset({"kube-apiserver"}), wanted=1)
     assert await inspection(a_cluster(status=status, **STORED)).of_upgrade(NEW, other) is None
+    # What was found of one version says nothing of the next one that is asked for.
+    later = "1.37.98"
+    assert await inspection(a_cluster(status=status, **STORED)).of_upgrade(later, again) is None
 
 
 async def test_a_dry_run_answers_whoever_asked(api: FakeApi, kube: Kube) -> None:
