@@ -9,9 +9,6 @@ from datetime import UTC, datetime
 from e2e.framework.environment import Environment
 from e2e.framework.install import NAMESPACE
 
-FORBIDDEN = 403
-NAMESPACE_GOES = "NamespaceTerminating"
-"""Nobody may make anything in a namespace that is being deleted: no right is missing there."""
 ACCOUNTS = f"system:serviceaccount:{NAMESPACE}:kok-"
 
 
@@ -21,9 +18,7 @@ async def refused(w: Environment, since: datetime) -> list[str]:
         {
             f"{write.user.removeprefix(ACCOUNTS)} may not {write.verb} {write.resource}"
             for write in await w.lab.audit(since)
-            if write.code == FORBIDDEN
-            and write.cause != NAMESPACE_GOES
-            and write.user.startswith(ACCOUNTS)
+            if write.denied and write.user.startswith(ACCOUNTS)
         }
     )
 

@@ -13,8 +13,8 @@ from datetime import datetime
 class Write:
     """One request that the API server took as a write, whether it was granted or refused.
 
-    ``at`` is when the request came in, ``code`` its HTTP status, ``cause`` the first reason that
-    a refusal gave.
+    ``at`` is when the request came in, ``code`` its HTTP status, ``denied`` whether whoever asked
+    lacked a right: a quota or a policy, or a namespace that goes away, refuses with the same status.
     """
 
     at: datetime
@@ -25,7 +25,7 @@ class Write:
     namespace: str
     name: str
     code: int
-    cause: str = ""
+    denied: bool = False
 
 
 def parse(lines: Iterable[str], since: datetime) -> list[Write]:
@@ -61,14 +61,15 @@ def _write(event: dict[str, object]) -> Write:
         namespace=str(reference.get("namespace", "")),
         name=str(reference.get("name", "")),
         code=int(str(_mapping(event.get("responseStatus")).get("code", 0))),
-        cause=_cause(_mapping(event.get("responseStatus"))),
+        denied=_denied(event),
     )
 
 
-def _cause(status: dict[str, object]) -> str:
-    causes = _mapping(status.get("details")).get("causes")
-    first = causes[0] if isinstance(causes, list) and causes else None
-    return str(_mapping(first).get("reason", ""))
+def _denied(event: dict[str, object]) -> bool:
+    said = str(_mapping(event.get("responseStatus")).get("message", ""))
+    decision = _mapping(event.get("annotations")).get("authorization.k8s.io/decision")
+    # Whoever hands on rights has to have them himself, which is looked at after the authorizer.
+    return decision == "forbid" or "attempting to grant RBAC permissions" in said
 
 
 def _mapping(value: object) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+import pytest
 from e2e.lab.cluster import audit
 
 SINCE = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -51,3 +52,20 @@ def test_a_request_without_an_object_is_a_write_too() -> None:
     del event["objectRef"]
     (write,) = audit.parse([json.dumps(event)], SINCE)
     assert (write.user_agent, write.resource) == ("curl", "")
+
+
+@pytest.mark.parametrize(
+    ("decision", "message", "denied"),
+    [
+        ("forbid", 'pods is forbidden: User "kok" cannot create resource "pods"', True),
+        ("allow", "roles is forbidden: user kok is attempting to grant RBAC permissions not held", True),
+        ("allow", 'pods "x" is forbidden: exceeded quota: small', False),
+        ("allow", "secrets is forbidden: unable to create new content: it is being terminated", False),
+    ],
+)  # fmt: skip
+def test_only_who_lacks_a_right_was_denied(decision: str, message: str, denied: bool) -> None:
+    event = json.loads(_line("2026-01-01T12:00:01Z", "kok-cluster", "pods"))
+    event["responseStatus"] = {"code": 403, "message": message}
+    event["annotations"] = {"authorization.k8s.io/decision": decision}
+    (write,) = audit.parse([json.dumps(event)], SINCE)
+    assert write.denied is denied
