@@ -14,6 +14,7 @@ from e2e.bench.standalone import apiclients, store, texts
 from e2e.bench.standalone import demo as whole_demo
 from e2e.bench.upgrades import fleet as upgraded_fleet
 from e2e.bench.upgrades import one as upgraded_one
+from e2e.bench.upgrades.standins import measure as upgraded_standins
 from e2e.bench.usage import cores, mebibytes, usage
 from e2e.fixtures import userfiles
 from e2e.framework.environment import Environment
@@ -154,6 +155,7 @@ ALONE: dict[str, Alone] = {
     "texts": texts.texts,
     "apiclients": apiclients.apiclients,
     "store": store.store,
+    "upgrade-standins": upgraded_standins.standins,
 }
 """What brings a lab of its own or needs none, and is to have the machine for itself."""
 GROUPS = {

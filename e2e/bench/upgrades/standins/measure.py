@@ -1,0 +1,214 @@
+"""A FleetUpgrade over hundreds of Clusters of which nothing runs: what the operator itself takes for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from e2e.bench.bare_control_plane import end, start
+from e2e.bench.figure import Figure, figure
+from e2e.bench.upgrades.standins.meta import client, furnish, meta
+from e2e.bench.upgrades.standins.operator import LEASES, Operator, Taken, operator
+from e2e.bench.usage import machine
+from e2e.fixtures.clusters import settled
+from e2e.framework.follow import Predicate, TooLate
+from e2e.framework.install import CHECKOUT
+from kok.api import Cluster, FleetUpgrade
+from kok.api.meta import Manifest
+from kok.kube.client import Kube
+
+CLUSTER, FLEET = Cluster.info.kind, FleetUpgrade.info.kind
+CLUSTERS, EACH = 300, 10
+"""How many, and how many of them in a namespace."""
+OLD, NEW = "1.37.0", "1.37.1"
+REST_SECONDS = 60.0
+WITHIN = 3600.0
+Place = tuple[str, str]
+"""Namespace and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What one FleetUpgrade took."""
+
+    seconds: float
+    operator: Taken
+    share: float
+    """Percent of the machine's CPU time that the operator had."""
+    busy: float
+    """Percent of it that anybody had."""
+    resident: float
+    """MiB of the operator before."""
+    peak: float
+
+
+async def standins(count: int = CLUSTERS) -> AsyncIterator[Figure]:
+    """A FleetUpgrade over 300 Clusters whose pods are stand-ins: what the operator takes for it."""
+    places = [(f"team-{n // EACH:02}", f"shop-{n % EACH}") for n in range(count)]
+    with tempfile.TemporaryDirectory(prefix="kok-standins-") as folder:
+        home = Path(folder)
+        async with meta(home) as kubeconfig, await client(kubeconfig, "bench") as kube:
+            await furnish(kube, [LEASES, *dict.fromkeys(namespace for namespace, _ in places)])
+            async with _stand_ins(home, kubeconfig), operator(home, kubeconfig) as running:
+                made = await _make(kube, places)
+                yield figure("upgrade-standins-made", made, "s", note=f"{count} Clusters")
+                await asyncio.sleep(REST_SECONDS)
+                usual = await _measured(kube, running, places, "usual", ())
+                for found in _figures("", count, usual, "its default waves: 10 at a time"):
+                    yield found
+                await _back(kube, places)
+                await asyncio.sleep(REST_SECONDS)
+                waves = [{"name": "all", "maxParallel": count}]
+                at_once = await _measured(kube, running, places, "all", waves)
+                for found in _figures("at-once", count, at_once, "all in one wave, at once"):
+                    yield found
+
+
+def _figures(name: str, count: int, took: Took, how: str) -> Iterator[Figure]:
+    whole = "-".join(filter(None, ("upgrade-standins", name)))
+    text = f"FleetUpgrade over {count} Clusters created until its end, {how}"
+    yield figure(whole, took.seconds, "s", note=text)
+    yield figure(f"{whole}-cpu", took.operator.cpu, "s", note="CPU time of the operator")
+    each = 1000 * took.operator.cpu / count
+    yield figure(f"{whole}-cpu-each", each, "ms", note="the same for each Cluster")
+    yield figure(f"{whole}-cpu-share", took.share, "%", note="the same of all cores' time")
+    yield figure(f"{whole}-cpu-busy", took.busy, "%", note="what all processes had, these included")
+    yield figure(f"{whole}-memory-before", took.resident, "MiB", note="resident, at rest")
+    yield figure(f"{whole}-memory", took.peak, "MiB", note="resident, at the peak")
+    for method, number in sorted(took.operator.requests.items()):
+        text = "of the operator to the meta API; its watches apart"
+        yield figure(f"{whole}-requests-{method.lower()}", number, "requests", note=text)
+    for kind, number in sorted(took.operator.passes.items()):
+        yield figure(f"{whole}-passes-{kind.lower()}", number, "passes")
+
+
+# --- what is measured
+
+
+async def _measured(
+    kube: Kube, running: Operator, places: Sequence[Place], name: str, waves: Sequence[Any]
+) -> Took:
+    """A FleetUpgrade, from its creation until it says that it has ended, and well."""
+    running.forget_peak()
+    resident, before, cores = running.resident(), await running.taken(), machine()
+    began = time.monotonic()
+    await kube.create(
+        {
+            "apiVersion": FLEET.api_version,
+            "kind": FLEET.kind,
+            "metadata": {"name": name, "namespace": LEASES},
+            "spec": {
+                "selector": {},
+                "namespaces": ["*"],
+                "target": {"version": NEW},
+                "waves": list(waves),
+            },
+        }
+    )
+    ended = await _ended(kube, name)
+    seconds, after, now = time.monotonic() - began, await running.taken(), machine()
+    report, counts = ended["status"]["report"], ended["status"]["counts"]
+    if report["result"] != "Completed" or counts.get("done") != len(places):
+        raise AssertionError(f"FleetUpgrade {name} went wrong: {report}, {counts}")
+    taken = _difference(before, after)
+    busy = now.busy_since(cores)
+    had = (now.total - cores.total) / os.sysconf("SC_CLK_TCK")
+    return Took(seconds, taken, 100 * taken.cpu / had, busy, resident, running.peak())
+
+
+def _difference(before: Taken, after: Taken) -> Taken:
+    def less(then: dict[str, int], now: dict[str, int]) -> dict[str, int]:
+        return {key: value - then.get(key, 0) for key, value in now.items()}
+
+    return Taken(
+        after.cpu - before.cpu,
+        less(before.requests, after.requests),
+        less(before.passes, after.passes),
+    )
+
+
+async def _ended(kube: Kube, name: str) -> Manifest:
+    async with asyncio.timeout(WITHIN), aclosing(kube.watch(FLEET, LEASES)) as events:
+        async for event in events:
+            found = event.object
+            if event.type == "SYNCED" or found["metadata"]["name"] != name:
+                continue
+            if (found.get("status") or {}).get("endedAt"):
+                return found
+    raise AssertionError("a watch never ends")
+
+
+# --- Clusters
+
+
+async def _make(kube: Kube, places: Sequence[Place]) -> float:
+    """Seconds until all are as their specs say."""
+    began = time.monotonic()
+    for namespace, name in places:
+        await kube.create(
+            {
+                "apiVersion": CLUSTER.api_version,
+                "kind": CLUSTER.kind,
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {"version": OLD, "profile": "edge"},
+            }
+        )
+    await _all(kube, places, settled(OLD))
+    return time.monotonic() - began
+
+
+async def _back(kube: Kube, places: Sequence[Place]) -> None:
+    """To the version of before. The spec has to catch up with what was raised first."""
+    for version in (NEW, OLD):
+        for namespace, name in places:
+            await kube.patch(CLUSTER, name, namespace, {"spec": {"version": version}})
+        await _all(kube, places, _only_by_spec(version))
+
+
+def _only_by_spec(version: str) -> Predicate:
+    def check(found: Manifest) -> bool:
+        return settled(version)(found) and not found["status"].get("raised")
+
+    return check
+
+
+async def _all(kube: Kube, places: Sequence[Place], holds: Predicate) -> None:
+    """Waits until each was seen as it is to be. Raises `TooLate` with some that were not."""
+    left = set(places)
+
+    async def follow() -> None:
+        async with aclosing(kube.watch(CLUSTER)) as events:
+            async for event in events:
+                if event.type in {"ADDED", "MODIFIED"} and holds(event.object):
+                    meta = event.object["metadata"]
+                    left.discard((meta["namespace"], meta["name"]))
+                if not left:
+                    return
+
+    try:
+        await asyncio.wait_for(follow(), WITHIN)
+    except TimeoutError as error:
+        some = ", ".join("/".join(place) for place in sorted(left)[:5])
+        raise TooLate(f"{len(left)} Clusters are late, {some} among them") from error
+
+
+# --- processes
+
+
+@asynccontextmanager
+async def _stand_ins(home: Path, kubeconfig: Path) -> AsyncIterator[None]:
+    module = ("-m", "e2e.bench.upgrades.standins", str(kubeconfig))
+    path = {"PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"}
+    process = await start(Path(sys.executable), *module, log=home / "stand-ins.log", env=path)
+    try:
+        yield
+    finally:
+        await end(process)
