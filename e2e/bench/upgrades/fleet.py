@@ -13,24 +13,21 @@ import shlex
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from e2e.bench import clusters
-from e2e.bench.clusters import CLUSTER, NAMESPACE
+from e2e.bench.clusters import NAMESPACE
 from e2e.bench.figure import Figure, figure
+from e2e.bench.upgrades.many import FLEET, each, only_by_spec, raise_all
 from e2e.bench.upgrades.one import NEW, OLD, timed
 from e2e.bench.upgrades.spending import Spending, spending
 from e2e.fixtures import clusters as fixture
 from e2e.framework.environment import Environment
-from e2e.framework.follow import Predicate, TooLate
+from e2e.framework.follow import Predicate
 from e2e.framework.install import NAMESPACE as OPERATORS
 from e2e.lab.machine.commands import run
-from kok.api import FleetUpgrade
-from kok.api.meta import Manifest
 
-FLEET = FleetUpgrade.info.kind
 CLUSTERS, ROUNDS, TARGET = 12, 3, 4.0
 LITTLE = {"resources": {"requests": {"cpu": "5m"}}}
 """So that the scheduler puts the pods of all, and those that replace them, on one machine."""
@@ -106,33 +103,19 @@ async def _alone(w: Environment, name: str) -> list[float]:
 
 
 async def _in_turn(w: Environment, names: Sequence[str]) -> Took:
-    async def each() -> None:
+    async def turns() -> None:
         for name in names:
             await fixture.change(w, NAMESPACE, name, version=NEW)
             await fixture.at_rest(w, NAMESPACE, name, NEW)
 
-    return await _measured(w, names, each)
+    return await _measured(w, names, turns)
 
 
 async def _raised(w: Environment, name: str, waves: Sequence[dict[str, Any]] = ()) -> None:
     """By a FleetUpgrade over all Clusters of the namespace, until it has ended well."""
-    spec = {"selector": {}, "target": {"version": NEW}, "waves": list(waves)}
-    await w.kube.create(
-        {
-            "apiVersion": FLEET.api_version,
-            "kind": FLEET.kind,
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": spec,
-        }
-    )
-    ended = await w.until(FLEET, NAMESPACE, name, _ended, fixture.LONG)
-    report, counts = ended["status"]["report"], ended["status"]["counts"]
-    if report["result"] != "Completed" or counts.get("done") != CLUSTERS:
-        raise AssertionError(f"FleetUpgrade {name} went wrong: {report}, {counts}")
-
-
-def _ended(found: Manifest) -> bool:
-    return bool((found.get("status") or {}).get("endedAt"))
+    spec = {"target": {"version": NEW}, "waves": list(waves)}
+    ended = await raise_all(w.kube, (NAMESPACE, name), fixture.LONG, **spec)
+    w.report.line(f"FleetUpgrade {name}: {ended['status']['report']['summary']}")
 
 
 async def _patched(w: Environment, names: Sequence[str]) -> None:
@@ -169,7 +152,7 @@ async def _back(w: Environment, names: Sequence[str]) -> None:
     """To the version of before. The spec has to catch up with what was raised first."""
     for name in names:
         await fixture.change(w, NAMESPACE, name, version=NEW)
-    await _all(w, names, _only_by_spec)
+    await _all(w, names, only_by_spec(NEW))
     for one in await w.kube.list(FLEET, NAMESPACE):
         await w.kube.delete(FLEET, one["metadata"]["name"], NAMESPACE)
     for name in names:
@@ -177,27 +160,5 @@ async def _back(w: Environment, names: Sequence[str]) -> None:
     await _all(w, names, fixture.settled(OLD))
 
 
-def _only_by_spec(found: Manifest) -> bool:
-    return fixture.settled(NEW)(found) and not found["status"].get("raised")
-
-
-async def _all(
-    w: Environment, names: Iterable[str], holds: Predicate, within: float = fixture.LONG
-) -> None:
-    """Waits until each Cluster was seen as it is to be; by one watch, which takes less CPU time than
-    one for each. Raises `TooLate` with those that were not."""
-    left = set(names)
-
-    async def follow() -> None:
-        async with aclosing(w.kube.watch(CLUSTER, NAMESPACE)) as events:
-            async for event in events:
-                if event.type in {"ADDED", "MODIFIED"} and holds(event.object):
-                    left.discard(event.object["metadata"]["name"])
-                if not left:
-                    return
-
-    try:
-        await asyncio.wait_for(follow(), within)
-    except TimeoutError as error:
-        late = ", ".join(sorted(left))
-        raise TooLate(f"Clusters that are late after {within:.0f} s: {late}") from error
+async def _all(w: Environment, names: Iterable[str], holds: Predicate) -> None:
+    await each(w.kube, [(NAMESPACE, name) for name in names], holds, fixture.LONG)

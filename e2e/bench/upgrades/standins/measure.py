@@ -8,31 +8,26 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from e2e.bench.bare_control_plane import end, start
 from e2e.bench.figure import Figure, figure
+from e2e.bench.upgrades.many import Place, each, only_by_spec, raise_all
 from e2e.bench.upgrades.standins.meta import client, furnish, meta
 from e2e.bench.upgrades.standins.operator import LEASES, Operator, Taken, operator
 from e2e.bench.usage import machine
-from e2e.fixtures.clusters import settled
-from e2e.framework.follow import Predicate, TooLate
+from e2e.fixtures.clusters import KIND as CLUSTER
 from e2e.framework.install import CHECKOUT
-from kok.api import Cluster, FleetUpgrade
-from kok.api.meta import Manifest
 from kok.kube.client import Kube
 
-CLUSTER, FLEET = Cluster.info.kind, FleetUpgrade.info.kind
 CLUSTERS, EACH = 300, 10
 """How many, and how many of them in a namespace."""
 OLD, NEW = "1.37.0", "1.37.1"
 REST_SECONDS = 60.0
-WITHIN = 3600.0
-Place = tuple[str, str]
-"""Namespace and name."""
+WITHIN = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +56,13 @@ async def standins(count: int = CLUSTERS) -> AsyncIterator[Figure]:
                 made = await _make(kube, places)
                 yield figure("upgrade-standins-made", made, "s", note=f"{count} Clusters")
                 await asyncio.sleep(REST_SECONDS)
-                usual = await _measured(kube, running, places, "usual", ())
+                usual = await _measured(kube, running, "usual", ())
                 for found in _figures("", count, usual, "its default waves: 10 at a time"):
                     yield found
                 await _back(kube, places)
                 await asyncio.sleep(REST_SECONDS)
                 waves = [{"name": "all", "maxParallel": count}]
-                at_once = await _measured(kube, running, places, "all", waves)
+                at_once = await _measured(kube, running, "all", waves)
                 for found in _figures("at-once", count, at_once, "all in one wave, at once"):
                     yield found
 
@@ -77,8 +72,8 @@ def _figures(name: str, count: int, took: Took, how: str) -> Iterator[Figure]:
     text = f"FleetUpgrade over {count} Clusters created until its end, {how}"
     yield figure(whole, took.seconds, "s", note=text)
     yield figure(f"{whole}-cpu", took.operator.cpu, "s", note="CPU time of the operator")
-    each = 1000 * took.operator.cpu / count
-    yield figure(f"{whole}-cpu-each", each, "ms", note="the same for each Cluster")
+    one = 1000 * took.operator.cpu / count
+    yield figure(f"{whole}-cpu-each", one, "ms", note="the same for each Cluster")
     yield figure(f"{whole}-cpu-share", took.share, "%", note="the same of all cores' time")
     yield figure(f"{whole}-cpu-busy", took.busy, "%", note="what all processes had, these included")
     yield figure(f"{whole}-memory-before", took.resident, "MiB", note="resident, at rest")
@@ -93,31 +88,14 @@ def _figures(name: str, count: int, took: Took, how: str) -> Iterator[Figure]:
 # --- what is measured
 
 
-async def _measured(
-    kube: Kube, running: Operator, places: Sequence[Place], name: str, waves: Sequence[Any]
-) -> Took:
+async def _measured(kube: Kube, running: Operator, name: str, waves: Sequence[Any]) -> Took:
     """A FleetUpgrade, from its creation until it says that it has ended, and well."""
     running.forget_peak()
     resident, before, cores = running.resident(), await running.taken(), machine()
     began = time.monotonic()
-    await kube.create(
-        {
-            "apiVersion": FLEET.api_version,
-            "kind": FLEET.kind,
-            "metadata": {"name": name, "namespace": LEASES},
-            "spec": {
-                "selector": {},
-                "namespaces": ["*"],
-                "target": {"version": NEW},
-                "waves": list(waves),
-            },
-        }
-    )
-    ended = await _ended(kube, name)
+    spec = {"namespaces": ["*"], "target": {"version": NEW}, "waves": list(waves)}
+    await raise_all(kube, (LEASES, name), WITHIN, **spec)
     seconds, after, now = time.monotonic() - began, await running.taken(), machine()
-    report, counts = ended["status"]["report"], ended["status"]["counts"]
-    if report["result"] != "Completed" or counts.get("done") != len(places):
-        raise AssertionError(f"FleetUpgrade {name} went wrong: {report}, {counts}")
     taken = _difference(before, after)
     busy = now.busy_since(cores)
     had = (now.total - cores.total) / os.sysconf("SC_CLK_TCK")
@@ -135,17 +113,6 @@ def _difference(before: Taken, after: Taken) -> Taken:
     )
 
 
-async def _ended(kube: Kube, name: str) -> Manifest:
-    async with asyncio.timeout(WITHIN), aclosing(kube.watch(FLEET, LEASES)) as events:
-        async for event in events:
-            found = event.object
-            if event.type == "SYNCED" or found["metadata"]["name"] != name:
-                continue
-            if (found.get("status") or {}).get("endedAt"):
-                return found
-    raise AssertionError("a watch never ends")
-
-
 # --- Clusters
 
 
@@ -161,7 +128,7 @@ async def _make(kube: Kube, places: Sequence[Place]) -> float:
                 "spec": {"version": OLD, "profile": "edge"},
             }
         )
-    await _all(kube, places, settled(OLD))
+    await each(kube, places, only_by_spec(OLD), WITHIN)
     return time.monotonic() - began
 
 
@@ -170,34 +137,7 @@ async def _back(kube: Kube, places: Sequence[Place]) -> None:
     for version in (NEW, OLD):
         for namespace, name in places:
             await kube.patch(CLUSTER, name, namespace, {"spec": {"version": version}})
-        await _all(kube, places, _only_by_spec(version))
-
-
-def _only_by_spec(version: str) -> Predicate:
-    def check(found: Manifest) -> bool:
-        return settled(version)(found) and not found["status"].get("raised")
-
-    return check
-
-
-async def _all(kube: Kube, places: Sequence[Place], holds: Predicate) -> None:
-    """Waits until each was seen as it is to be. Raises `TooLate` with some that were not."""
-    left = set(places)
-
-    async def follow() -> None:
-        async with aclosing(kube.watch(CLUSTER)) as events:
-            async for event in events:
-                if event.type in {"ADDED", "MODIFIED"} and holds(event.object):
-                    meta = event.object["metadata"]
-                    left.discard((meta["namespace"], meta["name"]))
-                if not left:
-                    return
-
-    try:
-        await asyncio.wait_for(follow(), WITHIN)
-    except TimeoutError as error:
-        some = ", ".join("/".join(place) for place in sorted(left)[:5])
-        raise TooLate(f"{len(left)} Clusters are late, {some} among them") from error
+        await each(kube, places, only_by_spec(version), WITHIN)
 
 
 # --- processes

@@ -18,6 +18,8 @@ from e2e.bench.bare_control_plane import end, free_port, start
 from e2e.framework.install import CHECKOUT
 
 LEASES = "kok-system"
+SHOWN = 40
+"""Lines of its log that are shown where something went wrong."""
 _METRIC = re.compile(r"^(\w+)\{([^}]*)\} ([0-9.e+]+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 REQUESTS, PASSES = "kok_kube_requests_total", "kok_passes_total"
@@ -47,7 +49,7 @@ class Operator:
         url = f"http://127.0.0.1:{self.port}/metrics"
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             text = await answer.text()
-        return Taken(self._cpu(), _sums(text, REQUESTS, "verb"), _sums(text, PASSES, "kind"))
+        return Taken(self._cpu(), sums(text, REQUESTS, "verb"), sums(text, PASSES, "kind"))
 
     def resident(self) -> float:
         """MiB now."""
@@ -76,7 +78,8 @@ class Operator:
         return Path(f"/proc/{self.process.pid}/{name}")
 
 
-def _sums(text: str, metric: str, by: str) -> dict[str, int]:
+def sums(text: str, metric: str, by: str) -> dict[str, int]:
+    """A metric's values in the text of all metrics, added up by one of its labels."""
     found: dict[str, int] = defaultdict(int)
     for name, labels, value in _METRIC.findall(text):
         if name == metric:
@@ -100,5 +103,8 @@ async def operator(home: Path, kubeconfig: Path) -> AsyncIterator[Operator]:
     process = await start(kok, "operator", "cluster", log=log, env=environment)
     try:
         yield Operator(process, port)
+    except BaseException:
+        sys.stderr.write("\n".join(["", *log.read_text().splitlines()[-SHOWN:], ""]))
+        raise
     finally:
         await end(process)
