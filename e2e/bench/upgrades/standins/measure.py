@@ -53,16 +53,16 @@ async def standins(count: int = CLUSTERS) -> AsyncIterator[Figure]:
         async with meta(home) as kubeconfig, await client(kubeconfig, "bench") as kube:
             await furnish(kube, [LEASES, *dict.fromkeys(namespace for namespace, _ in places)])
             async with _stand_ins(home, kubeconfig), operator(home, kubeconfig) as running:
-                made = await _make(kube, places)
+                made = await running.beside(_make(kube, places))
                 yield figure("upgrade-standins-made", made, "s", note=f"{count} Clusters")
                 await asyncio.sleep(REST_SECONDS)
-                usual = await _measured(kube, running, "usual", ())
+                usual = await running.beside(_measured(kube, running, "usual", ()))
                 for found in _figures("", count, usual, "its default waves: 10 at a time"):
                     yield found
-                await _back(kube, places)
+                await running.beside(_back(kube, places))
                 await asyncio.sleep(REST_SECONDS)
                 waves = [{"name": "all", "maxParallel": count}]
-                at_once = await _measured(kube, running, "all", waves)
+                at_once = await running.beside(_measured(kube, running, "all", waves))
                 for found in _figures("at-once", count, at_once, "all in one wave, at once"):
                     yield found
 

@@ -7,16 +7,18 @@ import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import aiohttp
 
 from e2e.bench.bare_control_plane import end, free_port, start
 from e2e.framework.install import CHECKOUT
 
+T = TypeVar("T")
 LEASES = "kok-system"
 SHOWN = 40
 """Lines of its log that are shown where something went wrong."""
@@ -63,6 +65,18 @@ class Operator:
         """From now on the peak is that of what comes."""
         self._proc("clear_refs").write_text("5")
 
+    async def beside(self, work: Coroutine[Any, Any, T]) -> T:
+        """What comes of some work; raises `AssertionError` if the operator ends before."""
+        task, ended = asyncio.create_task(work), asyncio.create_task(self.process.wait())
+        try:
+            await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise AssertionError(f"the operator has ended with {ended.result()}")
+            return task.result()
+        finally:
+            task.cancel()
+            ended.cancel()
+
     def _cpu(self) -> float:
         """Of the process and of children that have ended."""
         words = self._proc("stat").read_text().rpartition(")")[2].split()
@@ -89,12 +103,15 @@ def sums(text: str, metric: str, by: str) -> dict[str, int]:
 
 @asynccontextmanager
 async def operator(home: Path, kubeconfig: Path) -> AsyncIterator[Operator]:
-    """At work with the settings that it has by default, from this checkout; its log lies in `home`."""
+    """At work from this checkout, by default settings but for its Lease; its log lies in `home`."""
     port = free_port()
     environment = {
         "KUBECONFIG": str(kubeconfig),
         "PYTHONPATH": str(CHECKOUT / "src"),
         "KOK_LEASE_NAMESPACE": LEASES,
+        # Longer than a busy machine may stall it: nobody would start it again.
+        "KOK_LEASE_DURATION": "300",
+        "KOK_LEASE_RENEW": "15",
         "KOK_HTTP_HOST": "127.0.0.1",
         "KOK_HTTP_PORT": str(port),
     }
