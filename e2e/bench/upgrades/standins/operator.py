@@ -117,7 +117,8 @@ async def operator(home: Path, kubeconfig: Path) -> AsyncIterator[Operator]:
     }
     kok = Path(sys.executable).parent / "kok"
     log = home / "operator.log"
-    process = await start(kok, "operator", "cluster", log=log, env=environment)
+    command = (str(kok), "operator", "cluster")
+    process = await start(Path(sys.executable), *command, log=log, env=environment)
     try:
         yield Operator(process, port)
     except BaseException:
