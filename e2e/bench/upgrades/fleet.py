@@ -114,8 +114,8 @@ async def _in_turn(w: Environment, names: Sequence[str]) -> Took:
 async def _raised(w: Environment, name: str, waves: Sequence[dict[str, Any]] = ()) -> None:
     """By a FleetUpgrade over all Clusters of the namespace, until it has ended well."""
     spec = {"target": {"version": NEW}, "waves": list(waves)}
-    ended = await raise_all(w.kube, (NAMESPACE, name), fixture.LONG, **spec)
-    w.report.line(f"FleetUpgrade {name}: {ended['status']['report']['summary']}")
+    if left := await raise_all(w.kube, (NAMESPACE, name), fixture.LONG, **spec):
+        raise AssertionError(f"FleetUpgrade {name} leaves {len(left)} behind: {left[0]}")
 
 
 async def _patched(w: Environment, names: Sequence[str]) -> None:

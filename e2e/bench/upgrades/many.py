@@ -51,11 +51,9 @@ async def each(kube: Kube, places: Iterable[Place], holds: Predicate, within: fl
         raise TooLate(text) from error
 
 
-async def raise_all(kube: Kube, place: Place, within: float, **spec: Any) -> Manifest:
-    """Creates a FleetUpgrade over all Clusters that it may select, and waits for its end.
-
-    Raises `AssertionError` unless all of them got through.
-    """
+async def raise_all(kube: Kube, place: Place, within: float, **spec: Any) -> list[str]:
+    """Creates a FleetUpgrade over all Clusters that it may select, and waits for its end; what it says
+    of those that did not get through. Raises `TimeoutError`."""
     namespace, name = place
     await kube.create(
         {
@@ -66,11 +64,12 @@ async def raise_all(kube: Kube, place: Place, within: float, **spec: Any) -> Man
         }
     )
     async with asyncio.timeout(within):
-        ended = await _ended(kube, place)
-    report, counts = ended["status"]["report"], ended["status"]["counts"]
-    if report["result"] != "Completed" or counts.get("done") != counts["total"]:
-        raise AssertionError(f"FleetUpgrade {namespace}/{name} went wrong: {report}, {counts}")
-    return ended
+        ended = FleetUpgrade.parse(await _ended(kube, place))
+    return [
+        f"{key}: {row.reason}: {row.why}"
+        for key, row in ended.status.table().items()
+        if row.state != "Done"
+    ]
 
 
 async def _ended(kube: Kube, place: Place) -> Manifest:

@@ -43,6 +43,8 @@ class Took:
     resident: float
     """MiB of the operator before."""
     peak: float
+    left: list[str]
+    """Clusters that did not get through, and why."""
 
 
 async def standins(count: int = CLUSTERS) -> AsyncIterator[Figure]:
@@ -73,6 +75,8 @@ def _figures(name: str, count: int, took: Took, how: str) -> Iterator[Figure]:
     whole = "-".join(filter(None, ("upgrade-standins", name)))
     text = f"FleetUpgrade over {count} Clusters created until its end, {how}"
     yield figure(whole, took.seconds, "s", note=text)
+    why = took.left[0] if took.left else "Clusters that did not get through"
+    yield figure(f"{whole}-failed", len(took.left), "Clusters", 0, note=why)
     yield figure(f"{whole}-cpu", took.operator.cpu, "s", note="CPU time of the operator")
     one = 1000 * took.operator.cpu / count
     yield figure(f"{whole}-cpu-each", one, "ms", note="the same for each Cluster")
@@ -91,17 +95,18 @@ def _figures(name: str, count: int, took: Took, how: str) -> Iterator[Figure]:
 
 
 async def _measured(kube: Kube, running: Operator, name: str, waves: Sequence[Any]) -> Took:
-    """A FleetUpgrade, from its creation until it says that it has ended, and well."""
+    """A FleetUpgrade, from its creation until it says that it has ended."""
     running.forget_peak()
     resident, before, cores = running.resident(), await running.taken(), machine()
     began = time.monotonic()
     spec = {"namespaces": ["*"], "target": {"version": NEW}, "waves": list(waves)}
-    await raise_all(kube, (LEASES, name), WITHIN, **spec)
+    left = await raise_all(kube, (LEASES, name), WITHIN, **spec)
     seconds, after, now = time.monotonic() - began, await running.taken(), machine()
     taken = _difference(before, after)
     busy = now.busy_since(cores)
     had = (now.total - cores.total) / os.sysconf("SC_CLK_TCK")
-    return Took(seconds, taken, 100 * taken.cpu / had, busy, resident, running.peak())
+    share = 100 * taken.cpu / had
+    return Took(seconds, taken, share, busy, resident, running.peak(), left)
 
 
 def _difference(before: Taken, after: Taken) -> Taken:
