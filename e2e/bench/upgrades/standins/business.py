@@ -7,6 +7,7 @@ events but bookmarks. Who has another one in its place, as after a restart, find
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import ssl
@@ -173,9 +174,10 @@ class BusinessAPI:
         await response.prepare(request)
         bookmark = {"type": "BOOKMARK", "object": {"kind": "Bookmark", "metadata": _AT}}
         ends = asyncio.get_running_loop().time() + float(request.query.get("timeoutSeconds", 300))
-        while asyncio.get_running_loop().time() < ends:
-            await asyncio.sleep(BOOKMARKS)
-            await response.write(f"{json.dumps(bookmark)}\n".encode())
+        with contextlib.suppress(ConnectionResetError):
+            while asyncio.get_running_loop().time() < ends:
+                await asyncio.sleep(BOOKMARKS)
+                await response.write(f"{json.dumps(bookmark)}\n".encode())
         return response
 
 

@@ -175,8 +175,7 @@ class Controllers:
         meta = pod["metadata"]
         name, namespace = meta["name"], meta["namespace"]
         if meta.get("deletionTimestamp"):
-            await self._kube.delete(kinds.POD, name, namespace, grace=0)
-            self._versions.pop(name, None)
+            await self._kube.delete(kinds.POD, name, namespace, uid=meta["uid"], grace=0)
         elif not pod["spec"].get("nodeName"):
             path = object_path(kinds.POD, namespace, name, "binding")
             target = {"apiVersion": "v1", "kind": "Node", "name": KUBELET}
