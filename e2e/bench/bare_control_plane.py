@@ -1,12 +1,14 @@
-"""The floor: etcd and kube-apiserver as bare processes on this machine, until `/readyz` says ok."""
+"""etcd and kube-apiserver as bare processes on this machine; how long until `/readyz` says ok is the floor."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
@@ -40,20 +42,18 @@ async def measure(etcd: Path, apiserver: Path) -> float:
         client, peer, secure = free_port(), free_port(), free_port()
         begin = time.monotonic()
         processes = await asyncio.gather(
-            _start(etcd, *_etcd_flags(home, client, peer), log=home / "etcd.log"),
-            _start(apiserver, *_apiserver_flags(home, client, secure), log=home / "api.log"),
+            start(etcd, *etcd_flags(home, client, peer), log=home / "etcd.log"),
+            start(apiserver, *_apiserver_flags(home, client, secure), log=home / "api.log"),
         )
         try:
-            await asyncio.wait_for(_ready(secure), DEADLINE)
+            await ready(secure)
             return time.monotonic() - begin
         finally:
-            for process in processes:
-                if process.returncode is None:
-                    process.kill()
-                await process.wait()
+            await end(*processes)
 
 
-def _etcd_flags(home: Path, client: int, peer: int) -> list[str]:
+def etcd_flags(home: Path, client: int, peer: int) -> list[str]:
+    """For one member without TLS at these ports of loopback."""
     return [
         f"--data-dir={home / 'data'}",
         f"--listen-client-urls=http://127.0.0.1:{client}",
@@ -80,14 +80,29 @@ def _apiserver_flags(home: Path, client: int, secure: int) -> list[str]:
     ]
 
 
-async def _start(program: Path, *flags: str, log: Path) -> asyncio.subprocess.Process:
+async def start(
+    program: Path, *flags: str, log: Path, env: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    """A process that does not outlive this one; `env` is added to the environment."""
     with log.open("wb") as out:
         return await asyncio.create_subprocess_exec(
-            str(program), *flags, stdout=out, stderr=asyncio.subprocess.STDOUT
+            *("setpriv", "--pdeathsig", "KILL", "--", str(program), *flags),
+            stdout=out,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
         )
 
 
-async def _ready(port: int) -> None:
+async def end(*processes: asyncio.subprocess.Process) -> None:
+    """Kills those that run."""
+    for process in processes:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def ready(port: int) -> None:
+    """Waits until the API server at a port of loopback is ready."""
     # The certificate was made by the very process that is asked, on loopback, a second ago.
     context = ssl.create_default_context()
     context.check_hostname = False

@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from e2e import demo
-from e2e.bench import backup, bare_control_plane, clusters, etcd, fairness, upgrade
+from e2e.bench import backup, bare_control_plane, clusters, etcd, fairness
 from e2e.bench.figure import Figure, figure
 from e2e.bench.standalone import apiclients, store, texts
 from e2e.bench.standalone import demo as whole_demo
+from e2e.bench.upgrades import fleet as upgraded_fleet
+from e2e.bench.upgrades import one as upgraded_one
+from e2e.bench.upgrades.standins import measure as upgraded_standins
 from e2e.bench.usage import cores, mebibytes, usage
 from e2e.fixtures import userfiles
 from e2e.framework.environment import Environment
@@ -137,7 +140,8 @@ SUITES: dict[str, Suite] = {
     "join": join,
     "fleet": fleet,
     "fairness": fairness.fairness,
-    "upgrade": upgrade.upgrade,
+    "upgrade-one": upgraded_one.one,
+    "upgrade-fleet": upgraded_fleet.fleet,
     "etcd-members": etcd.members,
     "etcd-upgrade": etcd.rolled,
     "etcd-replace": etcd.replaced,
@@ -151,9 +155,13 @@ ALONE: dict[str, Alone] = {
     "texts": texts.texts,
     "apiclients": apiclients.apiclients,
     "store": store.store,
+    "upgrade-standins": upgraded_standins.standins,
 }
 """What brings a lab of its own or needs none, and is to have the machine for itself."""
-GROUPS = {"etcd": tuple(name for name in SUITES if name.startswith("etcd-"))}
-"""Several that are measured under one name; in all of them etcd's processes are real."""
+GROUPS = {
+    subject: tuple(name for name in {**ALONE, **SUITES} if name.startswith(f"{subject}-"))
+    for subject in ("etcd", "upgrade")
+}
+"""Several that are measured under one name: all whose name begins with it."""
 USUAL = ("demo", "texts", *SUITES)
 """What is measured unless a name is given; `demo-cold` takes half an hour."""

@@ -22,7 +22,7 @@ MINORS = 2
 WHAT = "spec.version written until all of the control plane and its addons are at it"
 
 
-async def upgrade(w: Environment) -> AsyncIterator[Figure]:
+async def one(w: Environment) -> AsyncIterator[Figure]:
     """A patch level forth and back with two API servers and with one; a minor with two."""
     for version in (BEFORE, OLD):
         await w.lab.want(kubernetes=f"v{version}")
@@ -50,7 +50,7 @@ async def _patches(w: Environment, name: str, spec: dict[str, object]) -> list[f
     """Seconds of each of some patch levels, forth and back in turn."""
     await fixture.create(w, clusters.NAMESPACE, name, **{**spec, "version": OLD})
     turns = [(NEW, OLD)[n % 2] for n in range(ROUNDS)]
-    took = [await _timed(w, name, version) for version in turns]
+    took = [await timed(w, name, version) for version in turns]
     await clusters.delete(w, name)
     return took
 
@@ -58,12 +58,12 @@ async def _patches(w: Environment, name: str, spec: dict[str, object]) -> list[f
 async def _minor(w: Environment, name: str) -> float:
     """Seconds of one minor; nothing leads back, so that each takes a Cluster of its own."""
     await fixture.create(w, clusters.NAMESPACE, name, **{**clusters.STANDARD, "version": BEFORE})
-    took = await _timed(w, name, NEW)
+    took = await timed(w, name, NEW)
     await clusters.delete(w, name)
     return took
 
 
-async def _timed(w: Environment, name: str, version: str) -> float:
+async def timed(w: Environment, name: str, version: str) -> float:
     """Seconds until a Cluster is what the spec says from now on, which has been at rest before."""
     await fixture.quiet(w, clusters.NAMESPACE, name)
     begin = time.monotonic()
