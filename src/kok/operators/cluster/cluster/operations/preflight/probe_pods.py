@@ -124,7 +124,8 @@ class ProbePods:
         except (AlreadyExists, TooManyRequests):
             return None  # The next look will see.
         except KubeError as error:
-            if error.status < 400:
+            # A server that fails has not refused anything: the next pass asks again.
+            if not 400 <= error.status < 500:
                 raise
             name = str(manifest["metadata"]["name"])
             return probes.refused(probes.component_of(manifest), name, error.message)

@@ -13,6 +13,7 @@ from tests.unit.operators.cluster.builders import NOW, VERSION, a_cluster
 from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
+from kok.kube.errors import KubeError
 from kok.operators.cluster import naming
 from kok.operators.cluster.cluster.controlplane import RENDER
 from kok.operators.cluster.cluster.operations.preflight import probes
@@ -247,12 +248,15 @@ class Round:
         self.wanted, _ = rendered(**spec)
         self.passed: list[str] = []
         self.refuse: set[str] = set()
+        self.fails = False
         self.log = f"Kubernetes v{VERSION}\n"
         api.script("POST", "/pods$", self._post)
         api.script("GET", "/log$", self._logs)
 
     async def _post(self, request: web.Request) -> web.StreamResponse | None:
         body = await request.json()
+        if self.fails:
+            return refusal(500, "InternalError", "etcdserver: request timed out")
         if probes.component_of(body) in self.refuse:
             return refusal(403, "Forbidden", QUOTA)
         return web.json_response(body, status=201) if "dryRun" in request.query else None
@@ -327,6 +331,15 @@ async def test_who_is_refused_waits_as_long_as_others_are_there(api: FakeApi, ku
     assert found.pending == ()
     [trouble] = found.troubles
     assert (trouble.check, trouble.component) == ("Room", naming.SCHEDULER)
+
+
+async def test_a_server_that_fails_has_refused_nothing(api: FakeApi, kube: Kube) -> None:
+    passes = Round(api, kube)
+    passes.fails = True
+    with pytest.raises(KubeError, match="timed out"):
+        await passes.go()
+    passes.fails = False
+    assert (await passes.go()).troubles == ()
 
 
 async def test_one_without_a_node_waits_as_long_as_others_are_there(
