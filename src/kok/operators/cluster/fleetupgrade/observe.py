@@ -21,12 +21,14 @@ from kok.runtime.controller.errors import Invalid
 from kok.runtime.settings import Settings
 
 FLEET = FleetUpgrade.info.kind
+NAMED = 8
+"""Namespaces that a sentence names at most."""
 SPARE = 10
 """Clusters that are read beside those whose turn it is, as some of them may have to be skipped."""
 
 
 def places_of(fleet: FleetUpgrade, settings: Settings) -> tuple[str, ...]:
-    """Namespaces in which it selects. Raises `Invalid` if it may not.
+    """Namespaces in which it selects. Raises `Invalid` if it may not, or cannot see all of them.
 
     Whoever may write in the namespace of the operators may do as they do; nobody else raises what is
     in another namespace than his own.
@@ -43,7 +45,15 @@ def places_of(fleet: FleetUpgrade, settings: Settings) -> tuple[str, ...]:
     if "*" in asked:
         return settings.namespaces or (EVERYWHERE,)
     served = set(settings.namespaces)
-    return tuple(dict.fromkeys(one for one in asked if not served or one in served))
+    if unserved := [one for one in dict.fromkeys(asked) if served and one not in served]:
+        more = f" and {len(unserved) - NAMED} more" if len(unserved) > NAMED else ""
+        raise Invalid(
+            reasons.NAMESPACES_NOT_SERVED,
+            f"spec.namespaces names {', '.join(unserved[:NAMED])}{more}, which this operator does not "
+            "look after: nothing is known of the Clusters there, and none is raised; add what is missing "
+            "to the setting watchNamespaces, or create another FleetUpgrade without it",
+        )
+    return tuple(dict.fromkeys(asked))
 
 
 async def observe(

@@ -66,7 +66,11 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
             if wave.begun is not None and wave.name not in known:
                 p.event(reasons.WAVE_BEGUN, f"wave {wave.name} of {wave.clusters} Clusters begins")
         before = p.obj.status.table() if decision.raises else {}
-        return any(before[one.key].state != "Upgrading" for one in decision.raises)
+        # Also where it is raised to another version than was recorded.
+        return any(
+            (before[one.key].state, before[one.key].to) != ("Upgrading", one.to)
+            for one in decision.raises
+        )
 
     def outcome(self, view: FleetView, decision: FleetDecision) -> FleetOutcome:
         """Nothing is known before anything was done."""
@@ -105,7 +109,7 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
         """All that people see; the rows were recorded before."""
         del view
         conditions_.report(p.status, p.obj, decision, outcome, ended=ended, now=p.now)
-        metrics.show_fleet(p.obj.namespace, p.obj.name, p.status)
+        metrics.show_fleet(p.obj.namespace, p.obj.name, p.status, decision.refused)
 
     def rest(
         self,
