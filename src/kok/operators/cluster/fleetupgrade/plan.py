@@ -97,7 +97,7 @@ def again(
     """The same plan, in which what failed or was skipped waits for its turn once more."""
     last = waves_of(spec)[-1].name
     found = {
-        key: _again(row, spec.target, known.clusters.get(key), key, planned, known)
+        key: _again(row, spec.target, known.clusters.get(key), planned, known)
         for key, row in rows.items()
     }
     found = {
@@ -120,7 +120,6 @@ def _again(
     row: FleetRow,
     target: FleetTarget,
     cluster: ClusterContract | None,
-    key: str,
     planned: datetime,
     known: Known,
 ) -> FleetRow:
@@ -130,18 +129,15 @@ def _again(
         # Else one that failed and was deleted would hold the others up for ever.
         gone = row.turned("Skipped", known.now, reasons.CLUSTER_GONE, "it was deleted meanwhile")
         return gone if row.state == "Failed" else row
-    row, none = aim_again(row, target, cluster, known.releases)
-    if none is not None:
-        return row.turned("Skipped", known.now, *none)
-    if row.wave and arrived(cluster, row.to):
+    row, told = aim_again(row, target, cluster, known.releases)
+    if told is None and row.wave and arrived(cluster, row.to):
         return row.turned("Done", known.now)
-    told = _claimed(key, known) or refusal(cluster, row.to, mine=row.state == "Failed")
-    told = told or asleep(cluster, row.to)
+    told = told or _claimed(cluster.key, known)
+    told = told or refusal(cluster, row.to, mine=row.state == "Failed") or asleep(cluster, row.to)
     if told is None:
         return row.turned("Waiting", None)
-    if row.state == "Skipped" and row.reason == told[0]:
-        return row
-    return row.turned("Skipped", known.now, *told)
+    same = row.state == "Skipped" and row.reason == told[0]
+    return row if same else row.turned("Skipped", known.now, *told)
 
 
 def _planned(target: FleetTarget, cluster: ClusterContract, known: Known) -> FleetRow:

@@ -51,6 +51,11 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
 
     async def observe(self, p: Pass[FleetUpgrade]) -> FleetView:
         """The Clusters, as far as they matter now."""
+        key = p.obj.namespace, p.obj.name
+        if p.obj.status.started_at is None:
+            self._wakeups.register_unplanned(key, p.wake)
+        else:
+            self._wakeups.forget_unplanned(key)
         return await observe_.observe(p.kube, p.obj, self._followed, p.clock, p.settings)
 
     def decide(self, p: Pass[FleetUpgrade], view: FleetView) -> FleetDecision:
@@ -137,6 +142,7 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
         """It is woken for nothing any more."""
         del uid
         self._followed.forget(key)
+        self._wakeups.forget_unplanned(key)
         metrics.forget_fleet(*key)
 
     async def _plan(

@@ -34,7 +34,7 @@ class Raised(World):
         p: Pass[Any] = Pass(
             obj=cluster,
             status=cluster.status.model_copy(deep=True),
-            kube=cast(Any, None),
+            kube=cast("Any", None),
             clock=FakeClock(self.now),
             now=self.now,
             log=structlog.stdlib.get_logger(),
