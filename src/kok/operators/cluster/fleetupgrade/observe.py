@@ -42,10 +42,8 @@ def places_of(fleet: FleetUpgrade, settings: Settings) -> tuple[str, ...]:
             f"spec.namespaces is for FleetUpgrades in namespace {settings.lease_namespace}, where the "
             "operators run; leave it out to select Clusters of this namespace",
         )
-    if "*" in asked:
-        return settings.namespaces or (EVERYWHERE,)
-    served = set(settings.namespaces)
-    if unserved := [one for one in dict.fromkeys(asked) if served and one not in served]:
+    served = {"*", *settings.namespaces} if settings.namespaces else set(asked)
+    if unserved := [one for one in dict.fromkeys(asked) if one not in served]:
         more = f" and {len(unserved) - NAMED} more" if len(unserved) > NAMED else ""
         raise Invalid(
             reasons.NAMESPACES_NOT_SERVED,
@@ -53,6 +51,8 @@ def places_of(fleet: FleetUpgrade, settings: Settings) -> tuple[str, ...]:
             "look after: nothing is known of the Clusters there, and none is raised; add what is missing "
             "to the setting watchNamespaces, or create another FleetUpgrade without it",
         )
+    if "*" in asked:
+        return settings.namespaces or (EVERYWHERE,)
     return tuple(dict.fromkeys(asked))
 
 
@@ -61,14 +61,15 @@ async def observe(
 ) -> FleetView:
     """The Clusters, read again as far as they matter now; none at rest. Raises `KubeError`."""
     key = fleet.namespace, fleet.name
+    if not is_active(fleet):
+        # Also where it could not begin today: of one that has ended it stays said what came of it.
+        followed.forget(key)
+        return FleetView()
     try:
         places = places_of(fleet, settings)
     except Invalid as refused:
         followed.forget(key)
         return FleetView(refused=refused)
-    if not is_active(fleet):
-        followed.forget(key)
-        return FleetView()
     needed, under_way = _needed(fleet)
     # Before anything is read: what changes from here on is not missed.
     followed.follow(key, places, under_way)

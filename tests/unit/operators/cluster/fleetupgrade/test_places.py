@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from tests.unit.operators.cluster.fleetupgrade.fleets import a_fleet
+from tests.unit.operators.cluster.fleetupgrade.fleets import NOW, a_fleet
 
+from kok.kube.client import Kube
 from kok.operators.cluster import reasons
-from kok.operators.cluster.fleetupgrade.followed import EVERYWHERE
-from kok.operators.cluster.fleetupgrade.observe import places_of
+from kok.operators.cluster.fleetupgrade.followed import EVERYWHERE, FollowedClusters
+from kok.operators.cluster.fleetupgrade.observe import observe, places_of
+from kok.runtime.clock import FakeClock
 from kok.runtime.controller.errors import Invalid
 from kok.runtime.settings import Settings
 
@@ -49,3 +51,12 @@ def test_only_the_operators_own_namespace_names_others() -> None:
     with pytest.raises(Invalid) as refused:
         places_of(a_fleet(namespaces=["team-b"]), settings(*SOME, own="kok-system"))
     assert refused.value.reason == reasons.NAMESPACES_FORBIDDEN
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_of_one_that_has_ended_it_stays_said_what_came_of_it(*, ended: bool) -> None:
+    fleet = a_fleet(namespaces=["team-z"])
+    fleet.status.ended_at = NOW if ended else None
+    nowhere = cast("Kube", None)
+    view = await observe(nowhere, fleet, FollowedClusters(), FakeClock(NOW), settings(*SOME))
+    assert (view.refused is None) == ended
