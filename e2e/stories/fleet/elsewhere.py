@@ -64,9 +64,9 @@ async def _nobody_takes_it(w: Environment) -> None:
     expect(found, dict.fromkeys(STAYING, ("Skipped", "AlreadyThere")))
     await shown(w, "status", WIDE, OPERATORS)
     await w.apply(fleet(FAR, OPERATORS, namespaces=[ELSEWHERE]))
-    found = await until_phase(w, FAR, "Completed", OPERATORS)
+    found = await until_phase(w, FAR, "Refused", OPERATORS)
     expect(found, {})
-    quotes(ready(found, "True", "Completed"), "no Cluster is selected", "spec.namespaces")
+    quotes(ready(found, "False", "NamespacesNotServed"), ELSEWHERE, "watchNamespaces")
     for kind, name in ((clusters.KIND, STRANGER), (KIND, OWN)):
         left = await w.kube.get(kind, name, ELSEWHERE)
         if left is None or left.get("status") or left["metadata"].get("finalizers"):

@@ -22,6 +22,8 @@ from kok.kube.errors import NotFound
 FLEET = FleetUpgrade.info.kind
 ORDER = ("Failed", "Upgrading", "Waiting", "Skipped", "Done")
 """What people look for first."""
+WELL = frozenset({"Completed", "DryRun"})
+"""Results of one that is Ready at its end."""
 _COLOURS = {"Failed": "red", "Upgrading": "yellow", "Done": "green"}
 
 
@@ -146,6 +148,8 @@ class Follower:
     """Tells what changes, a line each: of one FleetUpgrade its Clusters as well."""
 
     def __init__(self, in_detail: bool, echo: Callable[[str], None]) -> None:
+        self.failed = False
+        """Whether the last one that was told of has ended, and not well."""
         self._in_detail = in_detail
         self._echo = echo
         self._lines: dict[tuple[str, str], str] = {}
@@ -159,6 +163,8 @@ class Follower:
     def tell(self, fleet: FleetUpgrade) -> None:
         """What is new of one."""
         key, line = (fleet.namespace, fleet.name), headline(fleet)
+        report = fleet.status.report
+        self.failed = report is not None and report.result not in WELL
         if self._in_detail:
             rows = fleet.status.table()
             for name, row in in_order(rows):

@@ -267,7 +267,12 @@ def fleet_status(
     ] = False,
     watch: Annotated[
         bool,
-        typer.Option("--watch", "-w", help="Go on with what changes; of one until it has ended."),
+        typer.Option(
+            "--watch",
+            "-w",
+            help="Go on with what changes; of one until it has ended, and exit with 1 if that was "
+            "with failures, by an abort, or with nothing upgraded.",
+        ),
     ] = False,
     *,
     kubeconfig: Kubeconfig = None,
@@ -284,6 +289,8 @@ def fleet_status(
         seen = fleets.Follower(name is not None, typer.echo)
         following = fleets.changes(name, namespace, options, everywhere=everywhere)
         _friendly(lambda: asyncio.run(seen.follow(following)))
+        if name is not None and seen.failed:
+            raise typer.Exit(1)
     elif name is not None:
         found = _friendly(lambda: asyncio.run(fleets.one(name, namespace, options)))
         typer.echo(fleets.headline(found))

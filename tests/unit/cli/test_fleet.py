@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from aiohttp import web
 from tests.unit.cli.things import Run
 from tests.unit.fakeapi import FakeApi
@@ -148,6 +149,27 @@ async def test_one_is_followed_until_it_has_ended(api: FakeApi, run: Run) -> Non
     assert "  ns/b: 1.37.0 -> 1.37.1 Failed, UpgradeBlocked: w1 | is [too] old" in out
     assert "ns/c" not in out, "those that wait are told of once they change"
     assert out.splitlines()[-1].startswith("ns/patch: Upgrading, 1/3 done")
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        ("Completed", 0),
+        ("DryRun", 0),
+        ("CompletedWithFailures", 1),
+        ("NothingUpgraded", 1),
+        ("NothingSelected", 1),
+        ("Aborted", 1),
+    ],
+)
+async def test_how_it_ended_is_told_by_the_exit_code(
+    api: FakeApi, run: Run, result: Any, code: int
+) -> None:
+    report = FleetReport(result=result, began=NOW, ended=NOW, summary="")
+    api.put(PATH.format("ns", "patch"), a_fleet(report=report, ended_at=NOW))
+
+    assert (await run("fleet", "status", "patch", "-w"))[0] == code
+    assert (await run("fleet", "status", "-w", "--help"))[1].count("exit with 1") == 1
 
 
 async def test_one_that_is_not_there_is_not_waited_for(api: FakeApi, run: Run) -> None:

@@ -15,6 +15,8 @@ from kok.api import conditions
 from kok.api.fields import seconds
 from kok.api.meta import Manifest
 
+_NOT_AWAKE = frozenset({"Hibernate", "Wake"})
+"""Operations of a Cluster that does not run; one that is to run and still goes to sleep wakes next."""
 PATIENCE = 600.0
 """Seconds that a step may take without progress where a Cluster says nothing that can be read."""
 
@@ -77,6 +79,8 @@ class ClusterContract:
     """`spec.upgrade.progressDeadline`, in seconds."""
     paused: bool = False
     hibernates: bool = False
+    wakes: bool = False
+    """Whether it is on its way back from hibernation."""
     upgrade: UnderWay | None = None
     last: Ended | None = None
     ready: Said | None = None
@@ -111,6 +115,7 @@ class ClusterContract:
             patience=_seconds(_text(policy, "progressDeadline")),
             paused=spec.get("paused") is True,
             hibernates=spec.get("hibernate") is True,
+            wakes=_text(_map(status, "operation"), "type") in _NOT_AWAKE,
             upgrade=_under_way(_map(status, "upgrade")),
             last=_ended(_map(status, "lastUpgrade")),
             ready=said.get(conditions.READY),

@@ -128,7 +128,14 @@ class FleetWindowStatus(ApiModel):
 class FleetReport(ApiModel):
     """What came of it."""
 
-    result: Literal["Completed", "CompletedWithFailures", "Aborted", "DryRun", "NothingSelected"]
+    result: Literal[
+        "Completed",
+        "CompletedWithFailures",
+        "NothingUpgraded",
+        "Aborted",
+        "DryRun",
+        "NothingSelected",
+    ]
     """In one word."""
     began: datetime
     """When the plan was made."""

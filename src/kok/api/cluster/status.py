@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from kok.api.cluster.upgrade import LastUpgrade, PreflightStatus, Raised, UpgradeStatus
+from kok.api.cluster.upgrade import LastUpgrade, NodesHeld, PreflightStatus, Raised, UpgradeStatus
 from kok.api.meta import ApiModel, Status
 from kok.api.operation import Operation
 
@@ -74,12 +74,17 @@ class ClusterStatus(Status):
     version: str | None = None
     """The version that all of the control plane runs."""
     nodes_version: str | None = Field(default=None, max_length=32)
-    """The version that nodes follow: that of the control plane, once an upgrade is through with it."""
+    """The version that nodes follow: that of the control plane, once an upgrade is through with it, and
+    unless `nodesHeld`."""
     lowest_version: str | None = Field(default=None, max_length=32)
     """`spec.version` may go back to the minor of this one, and not below: all API servers have been at
     it, and what they wrote an earlier minor may not be able to read."""
     raised: Raised | None = None
-    """What a FleetUpgrade raised the version to; absent once `spec.version` has caught up."""
+    """What a FleetUpgrade raised the version to; absent once `spec.version` has caught up, or once it was
+    given up by `spec.upgrade.fleet: Forbid` where nothing has changed yet or all went back."""
+    nodes_held: NodesHeld | None = None
+    """That nodes do not follow, as the FleetUpgrade wants that raised the version; also once
+    `spec.version` has caught up. Those of a KubeNode with `spec.version` go by that."""
     upgrade: UpgradeStatus | None = None
     """The upgrade that is under way."""
     last_upgrade: LastUpgrade | None = None

@@ -134,4 +134,15 @@ class Raised(ApiModel):
     nodes: Literal["Follow", "Separate", "Never"] = "Follow"
     """What the FleetUpgrade wants of the Cluster's nodes: that they follow the control plane as their
     KubeNodes say, that they wait for a FleetUpgrade or KubeNode that names their version, or that they
-    are left as they are."""
+    are left as they are. What is not `Follow` is kept in `status.nodesHeld`."""
+
+
+class NodesHeld(ApiModel):
+    """That nodes do not follow the control plane to a version, as the FleetUpgrade wants that raised it."""
+
+    to: str = Field(max_length=32)
+    """The version; as soon as the Cluster is to have another one, its nodes follow again."""
+    by: str = Field(max_length=320)
+    """The FleetUpgrade, as `namespace/name`."""
+    nodes: Literal["Separate", "Never"]
+    """Its `spec.nodes`."""

@@ -31,6 +31,8 @@ def operator(settings: Settings) -> OperatorSpec:
     async def start(kube: Kube, settings: Settings) -> None:
         follow = releases.follow(kube, settings.lease_namespace)
         following.append(asyncio.create_task(follow, name="knowledge of releases"))
+        telling = releases.tell(wakeups.wake_all)
+        following.append(asyncio.create_task(telling, name="news of releases"))
 
     async def stop(_kube: Kube, _settings: Settings) -> None:
         for task in following:

@@ -1,8 +1,8 @@
 """Prometheus metrics of the cluster operator.
 
-Labels are bounded: objects, and words of ours. Of a FleetUpgrade there are at most eight series, and only
+Labels are bounded: objects, and words of ours. Of a FleetUpgrade there are at most nine series, and only
 while it has Clusters to itself or has left some behind that failed: there are never many more of them
-than Clusters.
+than Clusters. One that is refused has a single one.
 """
 
 from __future__ import annotations
@@ -55,9 +55,24 @@ FLEET_MOVED = Gauge(
     "When a Cluster or a wave of a FleetUpgrade last got any further; absent once it has ended.",
     _CLUSTER,
 )
+FLEET_REFUSED = Gauge(
+    "kok_fleet_upgrade_refused",
+    "1 for the reason why a FleetUpgrade cannot begin or go on before somebody mends what it asks for.",
+    [*_CLUSTER, "reason"],
+)
+RELEASES_UNUSABLE = Gauge(
+    "kok_releases_unusable",
+    "Whether new knowledge of releases cannot be used, by where it stands: configmap, or url.",
+    ["source"],
+)
+RELEASES_ISSUED = Gauge(
+    "kok_releases_issued_timestamp_seconds",
+    "When the knowledge of releases that is in use was issued; 0 if it is no more than this release of "
+    "KOK knows by itself.",
+)
 _HANGS = (reasons.UPGRADE_BLOCKED, reasons.UPGRADE_STUCK, reasons.UPGRADE_BACKED_OUT)
 _ALL = (READY, UPGRADE_START, UPGRADE_HANGS, OUTDATED, VULNERABILITIES)
-_OF_FLEET = (FLEET_CLUSTERS, FLEET_PHASE, FLEET_STOPPED, FLEET_MOVED)
+_OF_FLEET = (FLEET_CLUSTERS, FLEET_PHASE, FLEET_STOPPED, FLEET_MOVED, FLEET_REFUSED)
 
 
 def show(cluster: Cluster, releases: Releases) -> None:
@@ -91,10 +106,17 @@ def forget(namespace: str, name: str) -> None:
         gauge.remove_by_labels({"namespace": namespace, "name": name})
 
 
-def show_fleet(namespace: str, name: str, status: FleetUpgradeStatus) -> None:
-    """Sets all gauges of a FleetUpgrade; of one that has ended well, or has no plan, there are none."""
+def show_fleet(
+    namespace: str, name: str, status: FleetUpgradeStatus, refused: str | None = None
+) -> None:
+    """Sets all gauges of a FleetUpgrade; of one that has ended well, or has no plan, there are none.
+
+    `refused`: the reason why it cannot begin or go on before somebody mends what it asks for.
+    """
     at = (namespace, name)
     forget_fleet(*at)
+    if refused is not None:
+        FLEET_REFUSED.labels(*at, refused).set(1)
     report, ended = status.report, status.ended_at is not None
     if status.started_at is None or (
         ended and (report is None or not _left_failures(report.result))

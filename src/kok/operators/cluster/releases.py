@@ -7,6 +7,10 @@
 Without a URL a person keeps the ConfigMap, as where there is no way out of a site. With one the
 document is fetched from there now and then, and its signature from the same URL with `.sig` behind
 it; what does not fit the key is not taken, whoever sent it, and what was there before stays.
+
+What was there before is kept in memory: an operator that starts while the ConfigMap holds what cannot
+be used knows no more than its release does, until that is mended, or fetched again. Which of them is in
+use is told by an event of the ConfigMap, by metrics, and by the Clusters' condition `Vulnerable`.
 """
 
 from __future__ import annotations
@@ -14,24 +18,30 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from datetime import UTC, datetime
+from typing import ClassVar, Final
 
 import aiohttp
 import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from kok.api.meta import Manifest
+from kok.api.meta import KindInfo, Manifest, Resource
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
+from kok.kube.events import Event, Recorder
+from kok.operators.cluster import metrics, reasons
 from kok.versions.knowledge import SIZE_MOST, KnowledgeError, Releases
 
 NAME: Final = "kok-releases"
 DOCUMENT, SIGNATURE = "releases.yaml", "signature"
 SIGNATURE_MOST = 256
 """Bytes of a signature in base64, with white space."""
+COMPONENT = "kok-cluster"
+"""Who tells of it in events."""
 PATIENCE = aiohttp.ClientTimeout(total=30, sock_connect=5)
 
 
@@ -42,6 +52,12 @@ class Known:
     releases: Releases = field(default_factory=Releases)
     problem: str | None = None
     """Why a document that is there is not used, as a sentence."""
+
+
+class _ConfigMap(Resource):
+    """For events about it."""
+
+    info: ClassVar[KindInfo] = KindInfo(kinds.CONFIGMAP, (), ())
 
 
 class ReleaseSource:
@@ -60,6 +76,8 @@ class ReleaseSource:
         self._url, self._every = url, every
         self._key = _public_key(key) if key else None
         self._known = Known()
+        self._changed = asyncio.Event()
+        self._live: Manifest | None = None
         self._log = structlog.stdlib.get_logger("releases")
 
     def now(self) -> Known:
@@ -68,32 +86,68 @@ class ReleaseSource:
 
     async def follow(self, kube: Kube, namespace: str) -> None:
         """Follows the ConfigMap for ever, and fetches what lies at the URL, if there is one."""
+        recorder = Recorder(kube, COMPONENT, lambda: datetime.now(UTC))
+        self._use(self._known)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch(kube, namespace))
+            group.create_task(self._watch(kube, namespace, recorder))
             if self._url:
-                group.create_task(self._fetch_for_ever(kube, namespace))
+                group.create_task(self._fetch_for_ever(kube, namespace, recorder))
 
-    async def _watch(self, kube: Kube, namespace: str) -> None:
+    async def tell(self, everybody: Callable[[], Awaitable[None]]) -> None:
+        """Calls `everybody` for ever, each time that other things are known than before."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await everybody()
+
+    def _use(self, known: Known) -> None:
+        if known != self._known:
+            self._changed.set()
+        self._known, document = known, known.releases.document
+        metrics.RELEASES_UNUSABLE.labels("configmap").set(known.problem is not None)
+        metrics.RELEASES_ISSUED.set(document.issued.timestamp() if document is not None else 0)
+
+    async def _watch(self, kube: Kube, namespace: str, recorder: Recorder) -> None:
         watch = kube.watch(kinds.CONFIGMAP, namespace, fields={"metadata.name": NAME})
         async for event in watch:
             if event.type in {"ADDED", "MODIFIED"}:
+                before = self._known.problem
+                self._live = event.object
                 self.take(event.object)
+                await self._say(recorder, before)
             elif event.type == "DELETED":
-                self._known = Known()
+                self._live = None
+                self._use(Known())
             del event
+
+    async def _say(self, recorder: Recorder, before: str | None) -> None:
+        """That it cannot be used, or can be again, where an operator looks."""
+        problem = self._known.problem
+        if problem == before:
+            return
+        if problem is not None:
+            await self._tell_of(recorder, Event(reasons.RELEASES_UNUSABLE, problem, warning=True))
+        else:
+            text = f"it can be used again; {_in_use(self._known.releases)}"
+            await self._tell_of(recorder, Event(reasons.RELEASES_USED, text))
+
+    async def _tell_of(self, recorder: Recorder, event: Event) -> None:
+        if self._live is not None:
+            await recorder.record(_ConfigMap.bare(self._live), event)
 
     def take(self, live: Manifest) -> None:
         """Uses what the ConfigMap holds; what cannot be used leaves in place what was known before."""
         data = live.get("data") or {}
         text = data.get(DOCUMENT)
         if not text:
-            self._known = Known()
+            self._use(Known())
             return
         try:
-            self._known = Known(self.read(text.encode(), str(data.get(SIGNATURE) or "")))
+            self._use(Known(self.read(text.encode(), str(data.get(SIGNATURE) or ""))))
         except KnowledgeError as error:
             where = f"ConfigMap {live['metadata'].get('namespace')}/{NAME}, {DOCUMENT}"
-            self._known = Known(self._known.releases, f"{where}: {error}")
+            kept = self._known.releases
+            self._use(Known(kept, f"{where}: {error}; {_in_use(kept)}"))
             self._log.warning("knowledge of releases cannot be used", problem=str(error))
 
     def read(self, document: bytes, signature: str) -> Releases:
@@ -107,14 +161,20 @@ class ReleaseSource:
                 raise KnowledgeError("its signature does not fit KOK_RELEASES_KEY") from None
         return Releases.read(document)
 
-    async def _fetch_for_ever(self, kube: Kube, namespace: str) -> None:
+    async def _fetch_for_ever(self, kube: Kube, namespace: str, recorder: Recorder) -> None:
         while True:
+            trouble = ""
             try:
                 await self.fetch(kube, namespace)
             except (KubeError, KnowledgeError, aiohttp.ClientError, TimeoutError) as error:
+                trouble = str(error) or type(error).__name__
                 self._log.warning(
-                    "knowledge of releases was not fetched", url=self._url, error=str(error)
+                    "knowledge of releases was not fetched", url=self._url, error=trouble
                 )
+                text = f"{self._url}: {trouble}; {_in_use(self._known.releases)}"
+                told = Event(reasons.RELEASES_NOT_FETCHED, text, warning=True)
+                await self._tell_of(recorder, told)
+            metrics.RELEASES_UNUSABLE.labels("url").set(bool(trouble))
             await asyncio.sleep(self._every)
 
     async def fetch(self, kube: Kube, namespace: str) -> None:
@@ -128,7 +188,7 @@ class ReleaseSource:
         fresh = self.read(document, signature)
         before = self._known.releases.document
         if before is not None and fresh.document is not None:
-            if fresh.document == before:
+            if fresh.document == before and self._known.problem is None:
                 return
             if fresh.document.issued < before.issued:
                 # Whoever is on the way must not bring back a time before a CVE was known.
@@ -137,6 +197,13 @@ class ReleaseSource:
                 )
         data = {DOCUMENT: document.decode(), SIGNATURE: signature}
         await kube.patch(kinds.CONFIGMAP, NAME, namespace, {"data": data})
+
+
+def _in_use(releases: Releases) -> str:
+    if releases.document is None:
+        return "in use is no more than this release of KOK knows by itself"
+    issued = releases.document.issued.astimezone(UTC)
+    return f"in use is what was issued {issued:%Y-%m-%d %H:%M} UTC"
 
 
 async def _get(session: aiohttp.ClientSession, url: str, most: int) -> bytes:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kok.api.meta import Manifest
 from kok.runtime.controller.reconciler import Key
+
+AT_ONCE, PAUSE = 20, 0.2
+"""How many are woken together where all of them are, and seconds between: some 100 passes a second are asked
+for, as at the start of an operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class Wakeups:
         self._addons: dict[Key, dict[str, Callable[[], None]]] = {}
         self._dependents: dict[Key, set[str]] = {}
         self._clusters: dict[Key, Callable[[], None]] = {}
+        self._unplanned: dict[Key, Callable[[], None]] = {}
 
     def register_cluster(self, cluster: Key, wake: Callable[[], None]) -> None:
         """A Cluster is looked after, and is woken by `wake`."""
@@ -39,6 +45,26 @@ class Wakeups:
         wake = self._clusters.get(cluster)
         if wake is not None:
             wake()
+
+    def register_unplanned(self, fleet: Key, wake: Callable[[], None]) -> None:
+        """A FleetUpgrade has no plan yet, which may depend on what is known of releases."""
+        self._unplanned[fleet] = wake
+
+    def forget_unplanned(self, fleet: Key) -> None:
+        """A FleetUpgrade has its plan, or is gone."""
+        self._unplanned.pop(fleet, None)
+
+    async def wake_all(self) -> None:
+        """Wakes whom new knowledge of releases concerns: all Clusters, and before them FleetUpgrades.
+
+        Takes its time, so that others get their turns.
+        """
+        for wake in list(self._unplanned.values()):
+            wake()
+        for count, cluster in enumerate(list(self._clusters)):
+            if count and count % AT_ONCE == 0:
+                await asyncio.sleep(PAUSE)
+            self.wake_cluster(cluster)
 
     def register(
         self,

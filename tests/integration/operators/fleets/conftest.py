@@ -41,7 +41,13 @@ def fleet_crds(api_server: ApiServer) -> None:
 
 
 @asynccontextmanager
-async def running(access: Access, *namespaces: str, **settings: Any) -> AsyncIterator[Process]:
+async def running(
+    access: Access,
+    *namespaces: str,
+    releases: Callable[[], Releases] = Releases,
+    wakeups: Wakeups | None = None,
+    **settings: Any,
+) -> AsyncIterator[Process]:
     """What looks after FleetUpgrades alone, in some namespaces, in this process."""
     chosen: dict[str, Any] = {
         "namespaces": namespaces,
@@ -53,7 +59,7 @@ async def running(access: Access, *namespaces: str, **settings: Any) -> AsyncIte
         **settings,
     }
     wanted = Settings(**chosen)
-    spec = OperatorSpec("cluster", (FleetUpgradeReconciler(Releases, Wakeups()),))
+    spec = OperatorSpec("cluster", (FleetUpgradeReconciler(releases, wakeups or Wakeups()),))
     process = Process([spec], wanted, access)
     task = asyncio.create_task(process.main())
     try:

@@ -23,8 +23,17 @@ from kok.api.cluster.cluster import Cluster
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
 from kok.kube.http.access import from_kubeconfig
+from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.process.main import Process
+from kok.versions.knowledge import Releases
 
+CVE = "CVE-2026-1111"
+DISCLOSED = f"""
+format: 1
+issued: 2026-11-30T08:00:00Z
+vulnerabilities:
+  - {{id: {CVE}, fixed: {{"1.37": {NEW}}}}}
+"""
 NAMES = [f"c{n:02}" for n in range(12)]
 
 
@@ -247,6 +256,13 @@ async def test_only_the_operators_own_namespace_reaches_others(
         assert ready is not None
         assert ready.reason == "NamespacesForbidden"
 
+        await fleets.make("far", namespaces=["*", "far-away"])
+        fleet = await fleets.until_phase("Refused", "far")
+        ready = fleet.status.condition("Ready")
+        assert ready is not None
+        assert ready.reason == "NamespacesNotServed"
+        assert "spec.namespaces names far-away, which" in ready.message
+
         await fleets.make("own", other)
         fleet = await fleets.until_phase("Completed", "own", namespace=other)
         assert list(fleet.status.table()) == [f"{other}/a"]
@@ -255,6 +271,40 @@ async def test_only_the_operators_own_namespace_reaches_others(
         await fleets.make("wide", namespaces=["*"])
         fleet = await fleets.until_phase("Completed", "wide")
         assert states(fleet) == {"a": "Skipped", "b": "Done"}
+
+
+async def test_one_that_waits_for_a_cve_begins_as_soon_as_that_is_known(
+    api_server: ApiServer, fleets: Fleets, actors: Actors
+) -> None:
+    known, wakeups = [Releases()], Wakeups()
+    access = from_kubeconfig(api_server.kubeconfig())
+    # By itself nobody looks again within the time that the test has.
+    async with running(
+        access, fleets.namespace, releases=lambda: known[0], wakeups=wakeups, resync=3600.0
+    ):
+        await fleets.clusters("a")
+        await fleets.make(target={"fixes": CVE})
+        fleet = await fleets.until_phase("Refused")
+        ready = fleet.status.condition("Ready")
+        assert ready is not None
+        assert ready.reason == "CVEUnknown"
+        known[0] = Releases.read(DISCLOSED)
+        await wakeups.wake_all()
+        fleet = await fleets.until_phase("Completed")
+    assert states(fleet) == {"a": "Done"}
+
+
+async def test_where_nobody_could_be_raised_it_is_not_ready(
+    fleets: Fleets, actors: Actors, fleet_operator: Process
+) -> None:
+    await fleets.clusters("mine", upgrade={"fleet": "Forbid"})
+    await fleets.clusters("asleep", hibernate=True)
+    await fleets.make()
+    fleet = await fleets.until_phase("Completed")
+    ready = fleet.status.condition("Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("False", "NothingUpgraded")
+    assert "1 ClusterHibernated, 1 OptedOut" in ready.message
 
 
 async def test_it_needs_no_more_rights_than_the_chart_gives_it(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from kok.operators.cluster.wakeups import Wakeups
+import asyncio
+
+import pytest
+
+from kok.operators.cluster import wakeups as module
+from kok.operators.cluster.wakeups import AT_ONCE, PAUSE, Wakeups
 
 
 def test_of_an_addon_only_what_it_says_now_is_remembered() -> None:
@@ -47,3 +52,23 @@ def test_a_cluster_is_woken_while_it_is_looked_after() -> None:
     wakeups.forget_cluster(("team-a", "shop"))
     wakeups.wake_cluster(("team-a", "shop"))
     assert woken == ["shop"]
+
+
+async def test_all_are_woken_a_few_at_a_time_and_those_without_a_plan_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wakeups, woken, pauses = Wakeups(), list[str](), list[tuple[int, float]]()
+
+    async def pause(seconds: float) -> None:
+        pauses.append((len(woken), seconds))
+        wakeups.forget_cluster(("n", "c50"))
+
+    monkeypatch.setattr(module.asyncio, "sleep", pause)
+    for n in range(51):
+        wakeups.register_cluster(("n", f"c{n}"), lambda n=n: woken.append(f"c{n}"))  # type: ignore[misc]
+    for name in ("begun", "patch"):
+        wakeups.register_unplanned(("n", name), lambda name=name: woken.append(name))  # type: ignore[misc]
+    wakeups.forget_unplanned(("n", "begun"))
+    await asyncio.wait_for(wakeups.wake_all(), 5)
+    assert woken == ["patch", *(f"c{n}" for n in range(50))]
+    assert pauses == [(1 + AT_ONCE, PAUSE), (1 + 2 * AT_ONCE, PAUSE)]

@@ -55,7 +55,7 @@ def decide(
         return FleetDecision(told, planning="Plan" if spec.dry_run else "Retry")
     if status.ended_at is not None:
         return _at_rest(fleet)
-    return Step(fleet, view, now).taken()
+    return Step(fleet, view, releases, now).taken()
 
 
 def _begin(

@@ -76,12 +76,20 @@ class FleetDecision:
     look: float | None = None
     """Seconds until something may change of which nobody tells."""
 
+    @property
+    def refused(self) -> str | None:
+        """The reason why it cannot begin or go on before somebody mends what it asks for."""
+        if self.stop is not None:
+            return self.stop.reason
+        return self.standing.reason if self.standing.reason == reasons.WINDOW_INVALID else None
+
 
 _ENDED = {
     "Completed": ("Completed", reasons.FLEET_COMPLETED),
     "CompletedWithFailures": ("Completed", reasons.FLEET_FAILURES),
     "Aborted": ("Aborted", reasons.ABORTED),
     "DryRun": ("DryRun", reasons.DRY_RUN),
+    "NothingUpgraded": ("Completed", reasons.NOTHING_UPGRADED),
     "NothingSelected": ("Completed", reasons.NOTHING_SELECTED),
 }
 

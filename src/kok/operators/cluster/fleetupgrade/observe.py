@@ -21,12 +21,14 @@ from kok.runtime.controller.errors import Invalid
 from kok.runtime.settings import Settings
 
 FLEET = FleetUpgrade.info.kind
+NAMED = 8
+"""Namespaces that a sentence names at most."""
 SPARE = 10
 """Clusters that are read beside those whose turn it is, as some of them may have to be skipped."""
 
 
 def places_of(fleet: FleetUpgrade, settings: Settings) -> tuple[str, ...]:
-    """Namespaces in which it selects. Raises `Invalid` if it may not.
+    """Namespaces in which it selects. Raises `Invalid` if it may not, or cannot see all of them.
 
     Whoever may write in the namespace of the operators may do as they do; nobody else raises what is
     in another namespace than his own.
@@ -40,10 +42,18 @@ def places_of(fleet: FleetUpgrade, settings: Settings) -> tuple[str, ...]:
             f"spec.namespaces is for FleetUpgrades in namespace {settings.lease_namespace}, where the "
             "operators run; leave it out to select Clusters of this namespace",
         )
+    served = {"*", *settings.namespaces} if settings.namespaces else set(asked)
+    if unserved := [one for one in dict.fromkeys(asked) if one not in served]:
+        more = f" and {len(unserved) - NAMED} more" if len(unserved) > NAMED else ""
+        raise Invalid(
+            reasons.NAMESPACES_NOT_SERVED,
+            f"spec.namespaces names {', '.join(unserved[:NAMED])}{more}, which this operator does not "
+            "look after: nothing is known of the Clusters there, and none is raised; add what is missing "
+            "to the setting watchNamespaces, or create another FleetUpgrade without it",
+        )
     if "*" in asked:
         return settings.namespaces or (EVERYWHERE,)
-    served = set(settings.namespaces)
-    return tuple(dict.fromkeys(one for one in asked if not served or one in served))
+    return tuple(dict.fromkeys(asked))
 
 
 async def observe(
@@ -51,14 +61,15 @@ async def observe(
 ) -> FleetView:
     """The Clusters, read again as far as they matter now; none at rest. Raises `KubeError`."""
     key = fleet.namespace, fleet.name
+    if not is_active(fleet):
+        # Also where it could not begin today: of one that has ended it stays said what came of it.
+        followed.forget(key)
+        return FleetView()
     try:
         places = places_of(fleet, settings)
     except Invalid as refused:
         followed.forget(key)
         return FleetView(refused=refused)
-    if not is_active(fleet):
-        followed.forget(key)
-        return FleetView()
     needed, under_way = _needed(fleet)
     # Before anything is read: what changes from here on is not missed.
     followed.follow(key, places, under_way)

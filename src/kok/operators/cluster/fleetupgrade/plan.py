@@ -15,8 +15,8 @@ from kok.api.cluster.contract import ClusterContract
 from kok.api.cluster.fleetstatus import BYTES_MOST, CLUSTERS_MOST, FleetRow, FleetWaveStatus
 from kok.api.cluster.fleetupgrade import CANARY, REST, FleetTarget, FleetUpgradeSpec, FleetWave
 from kok.operators.cluster import reasons
+from kok.operators.cluster.fleetupgrade.aim import aim, aim_again
 from kok.operators.cluster.fleetupgrade.progress import arrived, asleep, is_gone, reaches, wanted
-from kok.versions import Version
 from kok.versions.knowledge import Releases
 
 Rows = Mapping[str, FleetRow]
@@ -97,7 +97,8 @@ def again(
     """The same plan, in which what failed or was skipped waits for its turn once more."""
     last = waves_of(spec)[-1].name
     found = {
-        key: _again(row, known.clusters.get(key), key, planned, known) for key, row in rows.items()
+        key: _again(row, spec.target, known.clusters.get(key), planned, known)
+        for key, row in rows.items()
     }
     found = {
         key: replace(row, wave=row.wave or last) if row.state == "Waiting" else row
@@ -116,7 +117,11 @@ def again(
 
 
 def _again(
-    row: FleetRow, cluster: ClusterContract | None, key: str, planned: datetime, known: Known
+    row: FleetRow,
+    target: FleetTarget,
+    cluster: ClusterContract | None,
+    planned: datetime,
+    known: Known,
 ) -> FleetRow:
     if row.state not in {"Failed", "Skipped"} or not row.to:
         return row
@@ -124,54 +129,25 @@ def _again(
         # Else one that failed and was deleted would hold the others up for ever.
         gone = row.turned("Skipped", known.now, reasons.CLUSTER_GONE, "it was deleted meanwhile")
         return gone if row.state == "Failed" else row
-    if row.wave and arrived(cluster, row.to):
+    row, told = aim_again(row, target, cluster, known.releases)
+    if told is None and row.wave and arrived(cluster, row.to):
         return row.turned("Done", known.now)
-    told = _claimed(key, known) or refusal(cluster, row.to, mine=row.state == "Failed")
-    told = told or asleep(cluster, row.to)
+    told = told or _claimed(cluster.key, known)
+    told = told or refusal(cluster, row.to, mine=row.state == "Failed") or asleep(cluster, row.to)
     if told is None:
         return row.turned("Waiting", None)
-    if row.state == "Skipped" and row.reason == told[0]:
-        return row
-    return row.turned("Skipped", known.now, *told)
+    same = row.state == "Skipped" and row.reason == told[0]
+    return row if same else row.turned("Skipped", known.now, *told)
 
 
 def _planned(target: FleetTarget, cluster: ClusterContract, known: Known) -> FleetRow:
     """A Cluster's row, without a wave."""
     row = FleetRow(from_=cluster.runs or cluster.version)
-    to, told = _aim(target, cluster, known.releases)
+    to, told = aim(target, cluster, known.releases)
     if told is None:
         row = replace(row, to=to)
         told = _claimed(cluster.key, known) or refusal(cluster, to) or asleep(cluster, to)
     return row if told is None else row.turned("Skipped", known.now, *told)
-
-
-def _aim(
-    target: FleetTarget, cluster: ClusterContract, releases: Releases
-) -> tuple[str, tuple[str, str] | None]:
-    """The version that a Cluster is to have; or word and sentence why there is none."""
-    if target.version is not None:
-        return target.version, None
-    has = versions.parsed(wanted(cluster))
-    if has is None:
-        return "", (reasons.VERSION_UNREACHABLE, f"{wanted(cluster)} is no version")
-    if target.fixes is not None:
-        return _fix(target.fixes, has, releases)
-    latest = releases.latest(has.line)
-    if latest is None:
-        return "", (reasons.VERSION_UNREACHABLE, f"no patch level of {has.line} is known")
-    return str(latest), None
-
-
-def _fix(cve: str, has: Version, releases: Releases) -> tuple[str, tuple[str, str] | None]:
-    """The same for the fix of a CVE."""
-    known = releases.vulnerability(cve)
-    fix = known.fixed.get(has.line) if known is not None else None
-    if fix is not None:
-        return str(fix), None
-    if known is None or not known.concerns(has):
-        return "", (reasons.NOT_CONCERNED, f"{has.line} does not have {cve}")
-    why = f"{cve} gets no fix in {has.line}; upgrade it to a later minor"
-    return "", (reasons.NO_FIX, why)
 
 
 def refusal(cluster: ClusterContract, to: str, *, mine: bool = False) -> tuple[str, str] | None:

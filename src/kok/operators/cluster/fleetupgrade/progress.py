@@ -86,7 +86,8 @@ def deadline(row: FleetRow, cluster: ClusterContract) -> datetime | None:
     """When a Cluster that is under way counts as hanging, if nothing moves until then."""
     if row.since is None:
         return None
-    moved = _upgrade(row, cluster)
+    # While it wakes nothing of the upgrade can move, and what never wakes must not be waited for.
+    moved = _upgrade(row, cluster) if not cluster.wakes else None
     since = max(row.since, moved.moved_at) if moved and moved.moved_at else row.since
     return since + timedelta(seconds=cluster.patience)
 
@@ -109,7 +110,8 @@ def _trouble(row: FleetRow, cluster: ClusterContract, now: datetime) -> tuple[st
         fresh = (found.moved_at or since) >= since or now - since >= GRACE
         if found.step == BACKED_OUT and fresh:
             return reasons.UPGRADE_BACKED_OUT, told or "it went back to the version before"
-        if found.step == PREFLIGHT and found.blocked_by and fresh:
+        # What the preflight meets of one that wakes is what has yet to come up.
+        if found.step == PREFLIGHT and found.blocked_by and fresh and not cluster.wakes:
             return reasons.UPGRADE_BLOCKED, "; ".join(found.blocked_by)
     elif _went_back(row, cluster):
         return reasons.UPGRADE_BACKED_OUT, told or "it went back to the version before"

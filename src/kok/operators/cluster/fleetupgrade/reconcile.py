@@ -51,6 +51,11 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
 
     async def observe(self, p: Pass[FleetUpgrade]) -> FleetView:
         """The Clusters, as far as they matter now."""
+        key = p.obj.namespace, p.obj.name
+        if p.obj.status.started_at is None:
+            self._wakeups.register_unplanned(key, p.wake)
+        else:
+            self._wakeups.forget_unplanned(key)
         return await observe_.observe(p.kube, p.obj, self._followed, p.clock, p.settings)
 
     def decide(self, p: Pass[FleetUpgrade], view: FleetView) -> FleetDecision:
@@ -66,7 +71,11 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
             if wave.begun is not None and wave.name not in known:
                 p.event(reasons.WAVE_BEGUN, f"wave {wave.name} of {wave.clusters} Clusters begins")
         before = p.obj.status.table() if decision.raises else {}
-        return any(before[one.key].state != "Upgrading" for one in decision.raises)
+        # Also where it is raised to another version than was recorded.
+        return any(
+            (before[one.key].state, before[one.key].to) != ("Upgrading", one.to)
+            for one in decision.raises
+        )
 
     def outcome(self, view: FleetView, decision: FleetDecision) -> FleetOutcome:
         """Nothing is known before anything was done."""
@@ -105,7 +114,7 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
         """All that people see; the rows were recorded before."""
         del view
         conditions_.report(p.status, p.obj, decision, outcome, ended=ended, now=p.now)
-        metrics.show_fleet(p.obj.namespace, p.obj.name, p.status)
+        metrics.show_fleet(p.obj.namespace, p.obj.name, p.status, decision.refused)
 
     def rest(
         self,
@@ -133,6 +142,7 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
         """It is woken for nothing any more."""
         del uid
         self._followed.forget(key)
+        self._wakeups.forget_unplanned(key)
         metrics.forget_fleet(*key)
 
     async def _plan(

@@ -7,6 +7,7 @@ and approval where that is asked for.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Literal
 
@@ -16,6 +17,7 @@ from kok.api.cluster.fleetupgrade import FleetUpgrade, FleetWave
 from kok.api.fields import span
 from kok.api.names import ANNOTATION_APPROVE
 from kok.operators.cluster import reasons
+from kok.operators.cluster.fleetupgrade.aim import aim_again
 from kok.operators.cluster.fleetupgrade.decision import (
     AT_ONCE,
     NOTHING_SELECTED,
@@ -38,7 +40,10 @@ from kok.operators.cluster.fleetupgrade.progress import (
     wanted,
 )
 from kok.operators.cluster.fleetupgrade.window import window_now
+from kok.versions.knowledge import Releases
 
+NOTHING_TO_DO = frozenset({reasons.ALREADY_THERE, reasons.NOT_CONCERNED, reasons.CLUSTER_GONE})
+"""Skipped for these there was nothing to be upgraded."""
 ABORTED = "the FleetUpgrade was aborted before its turn"
 
 
@@ -57,7 +62,10 @@ def share(of: int | str, total: int) -> int:
 class Step:
     """One pass over a FleetUpgrade that has a plan and has not ended."""
 
-    def __init__(self, fleet: FleetUpgrade, view: FleetView, now: datetime) -> None:
+    def __init__(
+        self, fleet: FleetUpgrade, view: FleetView, releases: Releases, now: datetime
+    ) -> None:
+        self._releases = releases
         self._fleet, self._spec, self._view, self._now = fleet, fleet.spec, view, now
         self._planned = fleet.status.started_at or now
         self._specs = waves_of(fleet.spec)
@@ -107,10 +115,22 @@ class Step:
             if row.state not in {"Upgrading", "Failed"} or key in self._view.stale:
                 continue
             cluster = self._view.clusters.get(key)
-            now = judge(row, cluster, self._planned, self._now)
+            now = self._judged(row, cluster)
             self._rows[key] = now
             if now.state == "Upgrading" and cluster is not None:
                 self._looks += [end for end in (deadline(now, cluster),) if end is not None]
+
+    def _judged(self, row: FleetRow, cluster: ClusterContract | None) -> FleetRow:
+        """One that was moved to a later minor goes on to what is wanted there."""
+        if cluster is None or is_gone(cluster, self._planned):
+            return judge(row, cluster, self._planned, self._now)
+        row, told = aim_again(row, self._spec.target, cluster, self._releases)
+        if told is None and row.state == "Upgrading" and not reaches(wanted(cluster), row.to):
+            # Not raised yet, or its owner took that back: it is asked once more.
+            told = refusal(cluster, row.to, mine=True)
+        if told is not None and row.state == "Upgrading":
+            return row.turned("Skipped", self._now, *told)
+        return judge(row, cluster, self._planned, self._now) if told is None else row
 
     def _abort(self) -> None:
         if not self._spec.abort:
@@ -245,6 +265,8 @@ class Step:
                 self._again = True
                 continue
             row, cluster = self._rows[key], self._view.clusters.get(key)
+            if cluster is not None:
+                row = aim_again(row, self._spec.target, cluster, self._releases)[0]
             told = self._unfit(row, cluster)
             if told is not None:
                 self._rows[key] = row.turned("Skipped", self._now, *told)
@@ -262,6 +284,8 @@ class Step:
             return reasons.CLUSTER_GONE, "it was deleted meanwhile"
         me = name_of(self._fleet)
         mine = cluster.raised == row.to and cluster.raised_by == me
+        if (none := aim_again(row, self._spec.target, cluster, self._releases)[1]) is not None:
+            return none
         return refusal(cluster, row.to, mine=mine) or asleep(cluster, row.to)
 
     # --- what follows from all of it
@@ -301,16 +325,34 @@ class Step:
         done, failed = self._count("Done"), self._count("Failed")
         skipped = self._count("Skipped")
         began, ended = self._planned, self._now.replace(microsecond=0)
-        result: Literal["Completed", "CompletedWithFailures", "Aborted", "NothingSelected"]
-        result = "Completed" if self._rows else "NothingSelected"
+        text = f"{done} done, {failed} failed, {skipped} skipped in {length(ended - began)}"
+        result: Literal[
+            "Completed", "CompletedWithFailures", "NothingUpgraded", "Aborted", "NothingSelected"
+        ]
+        result = "Completed"
         if self._spec.abort:
             result = "Aborted"
+        elif not self._rows:
+            result, text = "NothingSelected", NOTHING_SELECTED
         elif failed:
             result = "CompletedWithFailures"
-        text = f"{done} done, {failed} failed, {skipped} skipped in {length(ended - began)}"
-        if not self._rows:
-            text = NOTHING_SELECTED
+        elif not done and (left := self._left_behind()):
+            result, text = "NothingUpgraded", f"no Cluster was upgraded: {left}"
         return FleetReport(result=result, began=began, ended=ended, summary=text)
+
+    def _left_behind(self) -> str:
+        """Clusters that do not have what they were to have, and why: how many for each reason."""
+        why = Counter(
+            row.reason
+            for row in self._rows.values()
+            if row.state == "Skipped" and row.reason not in NOTHING_TO_DO
+        )
+        told = ", ".join(f"{count} {reason}" for reason, count in sorted(why.items()))
+        return (
+            f"{told}; mend that, and set another value of the annotation kok.dev/retry"
+            if told
+            else ""
+        )
 
     def _look(self) -> float | None:
         if self._again:

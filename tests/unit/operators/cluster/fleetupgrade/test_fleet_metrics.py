@@ -37,7 +37,8 @@ def series() -> dict[str, float]:
 
 
 def shown(world: World) -> dict[str, float]:
-    metrics.show_fleet("team-a", "patch", world.fleet.status)
+    refused = world.decision.refused if world.decision is not None else None
+    metrics.show_fleet("team-a", "patch", world.fleet.status, refused)
     return series()
 
 
@@ -108,6 +109,22 @@ def test_failures_that_are_left_behind_are_shown_until_they_are_mended() -> None
     world.step()
     assert world.fleet.status.counts.failed == 0
     assert shown(world) == {}
+
+
+def test_one_that_cannot_begin_or_go_on_is_shown_with_the_reason() -> None:
+    world = a_world("a", target={"fixes": "CVE-2026-9999"})
+    world.step()
+    assert shown(world) == {"refused:CVEUnknown": 1}
+    world.releases = Releases.read(
+        "format: 1\nissued: 2026-11-30T08:00:00Z\n"
+        "vulnerabilities: [{id: CVE-2026-9999, fixed: {'1.37': 1.37.1}}]\n"
+    )
+    world.begin()
+    assert not [name for name in shown(world) if name.startswith("refused")]
+
+    never = a_world("a", window={"cron": "0 25 * * *", "duration": "1h"})
+    never.begin()
+    assert shown(never)["refused:WindowInvalid"] == 1
 
 
 def test_they_go_with_their_object() -> None:

@@ -79,6 +79,22 @@ def said(reason: str, message: str = "because") -> Said:
             "Failed",
             reasons.UPGRADE_BACKED_OUT,
         ),
+        # While it wakes its preflight finds that etcd is not there, which is no trouble yet.
+        (
+            raised(wakes=True, upgrade=under_way("Preflight", blocked_by=("EtcdHealth: no",))),
+            soon(minutes=9),
+            "Upgrading",
+            "",
+        ),
+        (
+            raised(
+                wakes=True,
+                upgrade=under_way("Preflight", soon(minutes=9), blocked_by=("EtcdHealth: no",)),
+            ),
+            soon(minutes=11),
+            "Failed",
+            reasons.UPGRADE_STUCK,
+        ),
         # It goes on to where its spec wants it.
         (raised(upgrade=under_way(to="1.37.2")), soon(minutes=9), "Upgrading", ""),
     ],

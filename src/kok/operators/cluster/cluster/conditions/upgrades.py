@@ -12,7 +12,7 @@ from kok.operators.cluster.cluster.decide import running_version
 from kok.operators.cluster.cluster.operations import upgrade
 from kok.operators.cluster.cluster.operations.preflight.inspect import Asked
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
-from kok.operators.cluster.cluster.spec.target import is_above
+from kok.operators.cluster.cluster.spec.target import is_above, raise_that_counts
 from kok.runtime.conditions import Verdict
 from kok.versions import knowledge
 
@@ -36,7 +36,8 @@ def note(status: ClusterStatus, cluster: Cluster, found: ClusterOutcome) -> None
             status.upgrade.blocked_by = [f"{f.check}: {f.message}"[:1024] for f in blocking]
     if status.probes is not None and found.probed is not None:
         status.probes.passed = list(found.probed.passed)
-    if status.upgrade is None or status.upgrade.step in _THROUGH or status.nodes_version is None:
+    through = status.upgrade is None or status.upgrade.step in _THROUGH
+    if status.nodes_version is None or (through and status.nodes_held is None):
         status.nodes_version = status.version
     if found.preflight is not None:
         status.preflight = found.preflight
@@ -93,8 +94,8 @@ def _trouble(cluster: Cluster, found: ClusterOutcome) -> tuple[str, str] | None:
 
 def spec_behind(cluster: Cluster) -> Verdict | None:
     """That Git has yet to follow what a FleetUpgrade raised; None where it has."""
-    raised, asked = cluster.status.raised, cluster.spec.version
-    if raised is None or not is_above(raised.to, asked):
+    raised, asked = raise_that_counts(cluster), cluster.spec.version
+    if raised is None:
         return None
     return Verdict(
         True,
@@ -154,7 +155,7 @@ def _stuck(cluster: Cluster, found: ClusterOutcome, now: UpgradeStatus) -> str:
 
 def _way_back(cluster: Cluster, now: UpgradeStatus) -> str:
     """What has it go back; of one that a FleetUpgrade raised the spec alone does not."""
-    raised = cluster.status.raised
+    raised = raise_that_counts(cluster)
     if raised is not None and is_above(raised.to, now.hop_from):
         return "set spec.upgrade.onFailure to BackOut"
     return f"set spec.version to {now.hop_from}"
@@ -162,8 +163,10 @@ def _way_back(cluster: Cluster, now: UpgradeStatus) -> str:
 
 def _backed_out(cluster: Cluster, now: UpgradeStatus) -> str:
     why = now.blocked_by[0] if now.blocked_by else "it made no progress"
+    raised = raise_that_counts(cluster)
+    give_up = ", and given up by spec.upgrade.fleet: Forbid" if raised is not None else ""
     return (
         f"{now.hop} runs again ({why}); it is tried again when spec.version changes, or by kubectl "
         f"annotate cluster {cluster.name} -n {cluster.namespace} --overwrite "
-        "kok.dev/upgrade-retry=<any new value>"
+        f"kok.dev/upgrade-retry=<any new value>{give_up}"
     )

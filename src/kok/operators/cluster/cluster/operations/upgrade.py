@@ -30,6 +30,7 @@ from kok.operators.cluster.cluster.observe import ClusterView, Running
 from kok.operators.cluster.cluster.spec.target import (
     etcd_wanted,
     is_above,
+    nodes_held,
     number,
     wanted_version,
 )
@@ -401,6 +402,11 @@ def _nodes(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
     nodes = inputs.cluster.status.nodes
     followed = (nodes.total if nodes is not None else 0) - sum(old.values())
     text = f"nodes that are too old for {following} to follow to {now.hop}: {told}"
+    if (held := nodes_held(inputs.cluster)) is not None:
+        text = (
+            f"{text}; spec.nodes of FleetUpgrade {held.by} is {held.nodes}: write spec.version: {now.hop} "
+            "into their KubeNodes"
+        )
     return Waiting(text, max(0, followed))
 
 

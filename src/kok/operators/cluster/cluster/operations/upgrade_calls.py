@@ -21,7 +21,7 @@ from kok.kube.errors import AlreadyExists
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.observe import ClusterView
 from kok.operators.cluster.cluster.operations.upgrade import BACKUP, PREFLIGHT, Upgrade
-from kok.operators.cluster.cluster.spec.target import is_above
+from kok.operators.cluster.cluster.spec.target import is_above, nodes_held, raise_that_counts
 from kok.runtime.controller.reconciler import Pass
 
 PROBES_HOLD: Final = timedelta(hours=1)
@@ -34,9 +34,7 @@ def record(p: Pass[Cluster], upgrade: Upgrade, view: ClusterView) -> bool:
     status, before, after = p.status, p.status.upgrade, upgrade.status
     status.upgrade = after
     status.lowest_version = upgrade.lowest
-    if status.raised is not None and not is_above(status.raised.to, p.obj.spec.version):
-        # The spec has caught up: from now on it alone counts again.
-        status.raised = None
+    _record_raise(p)
     if upgrade.ended is not None:
         status.last_upgrade = upgrade.ended
         took = (upgrade.ended.ended - upgrade.ended.since).total_seconds()
@@ -49,6 +47,16 @@ def record(p: Pass[Cluster], upgrade: Upgrade, view: ClusterView) -> bool:
     elif after is not None and _place(before) != _place(after):
         p.event(reasons.UPGRADING, f"{after.from_} -> {after.to}: step {_step(after)}")
     return probing or (_place(before) != _place(after) and after is not None)
+
+
+def _record_raise(p: Pass[Cluster]) -> None:
+    """What a FleetUpgrade wants goes once the spec has caught up, or its owner gives it up."""
+    status, before = p.status, p.obj.status.raised
+    status.nodes_held = nodes_held(p.obj)
+    status.raised = after = raise_that_counts(p.obj)
+    if before is not None and before != after and is_above(before.to, p.obj.spec.version):
+        text = f"what FleetUpgrade {before.by} raised it to, {before.to}, is given up"
+        p.event(reasons.RAISE_GIVEN_UP, f"{text}: spec.upgrade.fleet is Forbid")
 
 
 def is_probing(cluster: Cluster, upgrade: Upgrade) -> bool:
