@@ -98,6 +98,8 @@ async def test_a_server_that_is_killed_is_noticed(pair: Pair) -> None:
 async def test_changes_of_which_no_watch_is_told_are_noticed(pair: Pair) -> None:
     async with loaded(pair) as (load, balancer):
         pair.stop(*NAMES)
+        # What the balancer knows is as old as its last look.
+        await eventually(lambda: not any(balancer.ready.values()), LIMIT)
         # Somebody else writes meanwhile: what the new servers begin with is later than what any
         # watch has seen.
         await pair.touch()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from e2e.polling import eventually
@@ -20,6 +22,7 @@ from tests.integration.operators.fleets.conftest import (
 from tests.integration.rights import operator_access, refused
 
 from kok.api.cluster.cluster import Cluster
+from kok.api.meta import Manifest
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden
 from kok.kube.http.access import from_kubeconfig
@@ -333,9 +336,9 @@ async def test_a_policy_of_one_namespace_holds_up_no_other(
     await kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
     await fleets.clusters("a", namespace=other)
     await fleets.clusters("b")
-    await _deny(kube, other)
     access = from_kubeconfig(api_server.kubeconfig())
     async with (
+        _denied(kube, other),
         running(access, fleets.namespace, other),
         Actors(kube, fleets.namespace) as actors,
     ):
@@ -351,8 +354,9 @@ async def test_a_policy_of_one_namespace_holds_up_no_other(
     assert "nobody raises this one" in row.why
 
 
-async def _deny(kube: Kube, namespace: str) -> None:
-    """From now on nobody changes the status of a Cluster there, which is answered with 403."""
+@asynccontextmanager
+async def _denied(kube: Kube, namespace: str) -> AsyncIterator[None]:
+    """Nobody changes the status of a Cluster there, which is answered with 403."""
     group = "admissionregistration.k8s.io/v1"
     rule = {
         "apiGroups": ["kok.dev"],
@@ -363,15 +367,13 @@ async def _deny(kube: Kube, namespace: str) -> None:
     told = {"expression": "false", "message": "nobody raises this one", "reason": "Forbidden"}
     chosen = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
     name = f"deny-{namespace}"
-    await kube.create(
+    made: list[Manifest] = [
         {
             "apiVersion": group,
             "kind": "ValidatingAdmissionPolicy",
             "metadata": {"name": name},
             "spec": {"matchConstraints": {"resourceRules": [rule]}, "validations": [told]},
-        }
-    )
-    await kube.create(
+        },
         {
             "apiVersion": group,
             "kind": "ValidatingAdmissionPolicyBinding",
@@ -381,8 +383,10 @@ async def _deny(kube: Kube, namespace: str) -> None:
                 "validationActions": ["Deny"],
                 "matchResources": {"namespaceSelector": chosen},
             },
-        }
-    )
+        },
+    ]
+    for one in made:
+        await kube.create(one)
 
     async def holds() -> bool:
         try:
@@ -392,4 +396,14 @@ async def _deny(kube: Kube, namespace: str) -> None:
             return True
         return False
 
+    async def is_lifted() -> bool:
+        return not await holds()
+
     await eventually(holds, LIMIT)
+    try:
+        yield
+    finally:
+        # Other tests share the API server, and their operators look after these Clusters, too.
+        for one in reversed(made):
+            await kube.delete(await kube.resolve(one), name)
+        await eventually(is_lifted, LIMIT)
