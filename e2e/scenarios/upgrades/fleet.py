@@ -54,7 +54,7 @@ APART: tuple[Story, ...] = (elsewhere.of_another_operator,)
 
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
-    async with environment(report, meta=1, workers=0) as w:
+    async with environment(report, meta=3, workers=0) as w:
         for version in (OLD, NEW):
             await w.lab.want(kubernetes=f"v{version}")
         # What a run that was killed has left beside the operators.

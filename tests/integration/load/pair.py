@@ -21,7 +21,7 @@ from kok.kube.http.access import Access, from_kubeconfig
 
 NAMES = ("kube-apiserver", "second")
 LIMIT = 90.0
-DELAY = 3
+DELAY = 8
 """Seconds for which a server that ends goes on serving, so that the balancer learns of it."""
 
 

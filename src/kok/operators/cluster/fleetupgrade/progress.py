@@ -10,6 +10,8 @@ from kok.operators.cluster import reasons
 from kok.versions import is_above
 
 PREFLIGHT, BACKED_OUT = "Preflight", "BackedOut"
+ROOM = "Room"
+"""The check that tries whether one more pod finds a place."""
 GRACE = timedelta(minutes=1)
 """How long what was said before a Cluster was raised again is not held against it."""
 
@@ -111,7 +113,8 @@ def _trouble(row: FleetRow, cluster: ClusterContract, now: datetime) -> tuple[st
         if found.step == BACKED_OUT and fresh:
             return reasons.UPGRADE_BACKED_OUT, told or "it went back to the version before"
         # What the preflight meets of one that wakes is what has yet to come up.
-        if found.step == PREFLIGHT and found.blocked_by and fresh and not cluster.wakes:
+        lasts = fresh and not cluster.wakes and not _lacks_room(found)
+        if found.step == PREFLIGHT and found.blocked_by and lasts:
             return reasons.UPGRADE_BLOCKED, "; ".join(found.blocked_by)
     elif _went_back(row, cluster):
         return reasons.UPGRADE_BACKED_OUT, told or "it went back to the version before"
@@ -121,9 +124,16 @@ def _trouble(row: FleetRow, cluster: ClusterContract, now: datetime) -> tuple[st
     if found is None:
         why = f"{cluster.ready.reason}: {cluster.ready.message}" if cluster.ready else "no status"
         return reasons.UPGRADE_NOT_BEGUN, f"its upgrade is not begun: {why}"
+    if found.step == PREFLIGHT and found.blocked_by and not cluster.wakes:
+        return reasons.UPGRADE_BLOCKED, "; ".join(found.blocked_by)
     hangs = said is not None and said.reason in {reasons.UPGRADE_STUCK, reasons.UPGRADE_BLOCKED}
     waits = f"{found.step} made no progress, it waits for {found.waiting_for}"
     return reasons.UPGRADE_STUCK, told if hangs else waits
+
+
+def _lacks_room(found: UnderWay) -> bool:
+    """Whether room is all that it lacks, which others of the fleet may have taken for the moment."""
+    return all(one.startswith(f"{ROOM}:") for one in found.blocked_by)
 
 
 def _went_back(row: FleetRow, cluster: ClusterContract) -> bool:

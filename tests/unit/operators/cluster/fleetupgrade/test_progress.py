@@ -79,6 +79,25 @@ def said(reason: str, message: str = "because") -> Said:
             "Failed",
             reasons.UPGRADE_BACKED_OUT,
         ),
+        # Others that are upgraded beside it have the room for the moment.
+        (
+            raised(upgrade=under_way("Preflight", blocked_by=("Room: no", "Room: none"))),
+            soon(minutes=9),
+            "Upgrading",
+            "",
+        ),
+        (
+            raised(upgrade=under_way("Preflight", blocked_by=("Room: no", "Images: none"))),
+            soon(seconds=3),
+            "Failed",
+            reasons.UPGRADE_BLOCKED,
+        ),
+        (
+            raised(upgrade=under_way("Preflight", blocked_by=("Room: no",))),
+            soon(minutes=11),
+            "Failed",
+            reasons.UPGRADE_BLOCKED,
+        ),
         # While it wakes its preflight finds that etcd is not there, which is no trouble yet.
         (
             raised(wakes=True, upgrade=under_way("Preflight", blocked_by=("EtcdHealth: no",))),
