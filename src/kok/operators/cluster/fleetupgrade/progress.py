@@ -107,28 +107,41 @@ def _trouble(row: FleetRow, cluster: ClusterContract, now: datetime) -> tuple[st
     those of before.
     """
     since, found, said = row.since or now, _upgrade(row, cluster), cluster.progressing
+    blocked = _blocked(found, cluster)
     told = said.message if said is not None else ""
     if found is not None:
         fresh = (found.moved_at or since) >= since or now - since >= GRACE
         if found.step == BACKED_OUT and fresh:
             return reasons.UPGRADE_BACKED_OUT, told or "it went back to the version before"
-        # What the preflight meets of one that wakes is what has yet to come up.
-        lasts = fresh and not cluster.wakes and not _lacks_room(found)
-        if found.step == PREFLIGHT and found.blocked_by and lasts:
-            return reasons.UPGRADE_BLOCKED, "; ".join(found.blocked_by)
+        if blocked and fresh and not _lacks_room(found):
+            return reasons.UPGRADE_BLOCKED, blocked
     elif _went_back(row, cluster):
         return reasons.UPGRADE_BACKED_OUT, told or "it went back to the version before"
     end = deadline(row, cluster)
-    if end is None or now <= end:
-        return None
+    return _late(found, cluster) if end is not None and now > end else None
+
+
+def _late(found: UnderWay | None, cluster: ClusterContract) -> tuple[str, str]:
+    """Why one has not got there in time, as word and sentence."""
+    said = cluster.progressing
     if found is None:
         why = f"{cluster.ready.reason}: {cluster.ready.message}" if cluster.ready else "no status"
         return reasons.UPGRADE_NOT_BEGUN, f"its upgrade is not begun: {why}"
-    if found.step == PREFLIGHT and found.blocked_by and not cluster.wakes:
-        return reasons.UPGRADE_BLOCKED, "; ".join(found.blocked_by)
+    if blocked := _blocked(found, cluster):
+        return reasons.UPGRADE_BLOCKED, blocked
     hangs = said is not None and said.reason in {reasons.UPGRADE_STUCK, reasons.UPGRADE_BLOCKED}
     waits = f"{found.step} made no progress, it waits for {found.waiting_for}"
-    return reasons.UPGRADE_STUCK, told if hangs else waits
+    return reasons.UPGRADE_STUCK, said.message if said is not None and hangs else waits
+
+
+def _blocked(found: UnderWay | None, cluster: ClusterContract) -> str:
+    """What the preflight has against it, if anything.
+
+    What it meets of one that wakes is what has yet to come up.
+    """
+    if found is None or found.step != PREFLIGHT or cluster.wakes:
+        return ""
+    return "; ".join(found.blocked_by)
 
 
 def _lacks_room(found: UnderWay) -> bool:
