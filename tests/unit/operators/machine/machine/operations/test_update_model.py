@@ -356,6 +356,16 @@ class Upgrades(RuleBasedStateMachine):
         place.pods += not place.cordoned
 
     @rule(name=which)
+    def people_let_pods_in_for_a_moment(self, name: str) -> None:
+        """Nobody looks at the node meanwhile."""
+        place = self.places[name]
+        theirs = name in self.by_people
+        self.people_uncordon(name)
+        self.a_pod_comes(name)
+        if theirs and not place.ours:
+            self.people_cordon(name)
+
+    @rule(name=which)
     def a_budget_comes_or_goes(self, name: str) -> None:
         self.places[name].guarded = not self.places[name].guarded
 
@@ -426,17 +436,14 @@ def ends(world: Upgrades) -> None:
 
 def test_a_node_that_was_emptied_and_uncordoned_is_drained_once_more() -> None:
     world = emptied(by_people=False)
-    world.people_uncordon("w1")
-    world.a_pod_comes("w1")
+    world.people_let_pods_in_for_a_moment("w1")
     assert world.places["w1"].pods == 1
     ends(world)
 
 
 def test_a_node_that_nobody_saw_uncordoned_for_a_moment_is_drained_once_more() -> None:
     world = emptied(by_people=True)
-    world.people_uncordon("w1")
-    world.a_pod_comes("w1")
-    world.people_cordon("w1")
+    world.people_let_pods_in_for_a_moment("w1")
     assert world.places["w1"].pods == 1
     ends(world)
 
