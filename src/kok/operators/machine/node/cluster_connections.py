@@ -92,10 +92,10 @@ class ClusterConnection:
         self._wakes: dict[str, dict[str, Callable[[], None]]] = {}
         self._nodes = NodeInformer(
             kube,
-            nodes.view,
+            self._seen,
             limit=KEPT_MOST,
             on_change=self._node_changed,
-            on_synced=self.wake_all,
+            on_synced=self._synced,
         )
         self._requests = RequestInformer(kube, on_change=self._request_changed)
         self._complained: dict[str, float] = {}
@@ -185,6 +185,14 @@ class ClusterConnection:
         """Ends watches and connections."""
         await self.unfollow()
         await self.kube.close()
+
+    def _seen(self, node: Manifest) -> NodeView:
+        return nodes.view(node, self.nodes.get(str(node["metadata"]["name"])))
+
+    def _synced(self) -> None:
+        # What came before a list that is read anew was not seen.
+        self._nodes.nodes |= {name: nodes.after_gap(node) for name, node in self.nodes.items()}
+        self.wake_all()
 
     def _node_changed(self, name: str, before: NodeView | None, now: NodeView | None) -> None:
         if before is None or now is None or nodes.gist(before) != nodes.gist(now):

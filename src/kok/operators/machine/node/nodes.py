@@ -37,6 +37,9 @@ class NodeView:
     runtime: str
     machine_id: str
     unschedulable: bool
+    closed: str = ""
+    """Resource version at which it was first seen unschedulable of those since it was last not; empty
+    if it is not now. As long as it stays the same nobody has let pods in."""
     cordoned_by: str = ""
     """Which Machine cordoned it, as `namespace/name`, if one did."""
     labels_json: str = "{}"
@@ -82,30 +85,43 @@ class NodeView:
         )
 
 
-def view(node: Manifest) -> NodeView:
-    """A Node without the bulk of it; everything in it is whatever its API server made up."""
+def view(node: Manifest, before: NodeView | None = None) -> NodeView:
+    """A Node without the bulk of it; everything in it is whatever its API server made up.
+
+    `before`: how the Node of that name was last seen, if every change since was.
+    """
     meta = node["metadata"]
     spec, status = _map(node.get("spec")), _map(node.get("status"))
     info = _map(status.get("nodeInfo"))
     ready = next((c for c in _dicts(status.get("conditions")) if c.get("type") == "Ready"), {})
     labels, all_labels = _labels(meta.get("labels") or {}, LABELS)
     taints, all_taints = _taints(spec.get("taints") or [])
+    uid, version = str(meta.get("uid") or ""), str(meta.get("resourceVersion") or "")
+    unschedulable = bool(spec.get("unschedulable"))
+    same = before is not None and before.uid == uid and before.closed
     return NodeView(
         name=meta["name"],
-        uid=str(meta.get("uid") or ""),
-        version=str(meta.get("resourceVersion") or ""),
+        uid=uid,
+        version=version,
         ready={"True": True, "False": False}.get(_text(ready.get("status"))),
         message=cut(_text(ready.get("message"))),
         kubelet=_text(info.get("kubeletVersion"), SHORT).removeprefix("v"),
         runtime=_text(info.get("containerRuntimeVersion"), SHORT),
         machine_id=_text(info.get("machineID"), SHORT),
-        unschedulable=bool(spec.get("unschedulable")),
+        unschedulable=unschedulable,
+        closed=(same or version[:SHORT]) if unschedulable else "",
         cordoned_by=_text(_map(meta.get("annotations")).get(ANNOTATION_CORDONED_BY), LABEL),
         labels_json=json.dumps(labels),
         taints_json=json.dumps(taints),
         heard=_text(ready.get("lastHeartbeatTime"), TIME),
         whole=all_labels and all_taints,
     )
+
+
+def after_gap(node: NodeView) -> NodeView:
+    """The same where changes may have gone unseen: somebody may have let pods in for a while, unless
+    the Node has not changed at all."""
+    return replace(node, closed=node.version[:SHORT]) if node.unschedulable else node
 
 
 def _map(found: object) -> Mapping[str, Any]:

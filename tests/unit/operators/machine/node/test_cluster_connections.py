@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 import pytest
 from tests.unit.operators.machine.builders import NOW
+from tests.unit.workload.fakewatches import FakeWatches
 
 from kok import pki
+from kok.api.meta import Manifest
+from kok.kube.client import Kube
 from kok.kube.errors import Barred, Unreachable
-from kok.operators.machine.node.cluster_connections import ClusterConnections, connection_spec
+from kok.operators.machine.node.cluster_connections import (
+    ClusterConnection,
+    ClusterConnections,
+    connection_spec,
+)
+from kok.workload.availability import Availability
 from kok.workload.identity import Identity
 
 
@@ -41,3 +52,38 @@ async def test_the_public_address_must_not_lead_where_it_is_forbidden() -> None:
             await connection.kube.raw("GET", "/version")
         assert type(raised.value) is error
     await clusters.close()
+
+
+class Business(FakeWatches):
+    """A business cluster whose Nodes are told of, and that is asked for nothing else."""
+
+    async def raw(self, *_: object, **__: object) -> None:
+        """It answers."""
+
+
+async def test_whether_somebody_let_pods_in_shows_also_where_a_node_looks_as_before() -> None:
+    def node(version: int, *, cordoned: bool) -> Manifest:
+        meta = {"name": "w1", "uid": "n", "resourceVersion": str(version)}
+        return {"metadata": meta, "spec": {"unschedulable": cordoned}}
+
+    cluster = Business()
+    availability = Availability(asyncio.get_running_loop().time)
+    connection = ClusterConnection("", cast("Kube", cluster), availability)
+    closed = []
+    try:
+        for version, cordoned in enumerate((True, True, False, True)):
+            await cluster.tell("Node", ("MODIFIED", node(version, cordoned=cordoned)))
+            closed.append(connection.nodes["w1"].closed)
+        # Who changes a Node says what came of it, before the watch does.
+        connection.saw(node(4, cordoned=True))
+        closed.append(connection.nodes["w1"].closed)
+        # A watch that went on from a new list has not told of all.
+        for version in (4, 5):
+            found = node(version, cordoned=True)
+            await cluster.tell("Node", ("MODIFIED", found), ("SYNCED", {}))
+            closed.append(connection.nodes["w1"].closed)
+        await cluster.tell("Node", ("MODIFIED", node(6, cordoned=True)))
+        closed.append(connection.nodes["w1"].closed)
+    finally:
+        await connection.unfollow()
+    assert closed == ["0", "0", "", "3", "3", "4", "5", "5"]

@@ -131,3 +131,22 @@ def test_of_a_node_that_tells_too_much_the_beginning_is_kept() -> None:
     assert seen.labels["1"] == ""
     assert (seen.bare().name, seen.bare().ready, seen.bare().labels) == (seen.name, True, {})
     assert seen.bare().size < 1000
+
+
+def test_since_when_a_node_has_been_cordoned_is_known_without_a_gap() -> None:
+    def seen(version: str, *, cordoned: bool, uid: str = "u") -> Manifest:
+        meta = {"name": "w1", "uid": uid, "resourceVersion": version}
+        return {"metadata": meta, "spec": {"unschedulable": cordoned}}
+
+    first = nodes.view(seen("1", cordoned=True))
+    same = nodes.view(seen("2", cordoned=True), first)
+    assert (first.closed, same.closed) == ("1", "1")
+    let_in = nodes.view(seen("3", cordoned=False), same)
+    again = nodes.view(seen("4", cordoned=True), let_in)
+    assert (let_in.closed, again.closed) == ("", "4")
+    another = nodes.view(seen("5", cordoned=True, uid="v"), again)
+    assert another.closed == "5"
+    # Of what was not followed anything may be true, but for a Node that is the very same.
+    assert nodes.after_gap(nodes.view(seen("6", cordoned=True, uid="v"), another)).closed == "6"
+    assert nodes.after_gap(another).closed == "5"
+    assert not nodes.after_gap(let_in).closed

@@ -180,8 +180,11 @@ _PLANS: Final[dict[str, Callable[[MachineView, Operation, NodeView], UpdateActio
 
 
 def drain_of(operation: Operation, node: NodeView) -> str:
-    """Which drain it is: of which operation, and of which Node."""
-    return f"{operation.since.isoformat()} {node.uid}"
+    """Which drain it is: of which operation, of which Node, and since when that is cordoned.
+
+    Where somebody let pods in meanwhile, though it be for a moment, it is another one.
+    """
+    return f"{operation.since.isoformat()} {node.uid} {node.closed}"
 
 
 # --- what is known

@@ -65,13 +65,13 @@ def view(node: Any = OLD, *, step: str = "", lacks: bool = True, **changes: Any)
     return machine_view(memory=memory, objects=around, status=status, **changes)
 
 
-CORDONED = replace(OLD, unschedulable=True, cordoned_by=OURS)
+CORDONED = replace(OLD, unschedulable=True, closed="8", cordoned_by=OURS)
 PEOPLES = replace(OLD, unschedulable=True)
 
 
 def done(how: str) -> tuple[str, str]:
     """The drain of that operation came to its end."""
-    return f"{SINCE.isoformat()} {NODE.uid}", how
+    return f"{SINCE.isoformat()} {NODE.uid} {CORDONED.closed}", how
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,12 @@ def done(how: str) -> tuple[str, str]:
         (view(CORDONED, step="Draining", emptied=done(EMPTY)), "Changing", Install),
         # That was another drain.
         (view(CORDONED, step="Draining", emptied=("before n", EMPTY)), "Draining", EmptyNode),
+        # Somebody let pods in since, and has cordoned it again.
+        (
+            view(replace(CORDONED, closed="9"), step="Draining", emptied=done(EMPTY)),
+            "Draining",
+            EmptyNode,
+        ),
         # A node that does not answer holds nobody up, but for as long as that is so.
         (
             view(replace(CORDONED, ready=None), step="Draining", emptied=done(DEAD)),

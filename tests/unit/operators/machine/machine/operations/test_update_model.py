@@ -33,6 +33,7 @@ from kok.operators.machine.machine.operations.update_calls import (
 from kok.operators.machine.machine.operations.update_turns import UpdateTurns
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.node import cordon, nodes
+from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.remote.session import HostMemory
 from kok.runtime.conditions import Verdict
 
@@ -74,6 +75,10 @@ class Place:
     """What the Node reports."""
     spec: Manifest = field(default_factory=dict)
     """Of the Node."""
+    version: int = 1
+    """Its resource version, which changes with the spec."""
+    followed: NodeView | None = None
+    """The Node as it was last heard of."""
     annotations: dict[str, str] = field(default_factory=dict)
     ready: bool = True
     pods: int = 2
@@ -82,7 +87,12 @@ class Place:
 
     def node(self) -> Manifest:
         return {
-            "metadata": {"name": self.name, "uid": self.name, "annotations": self.annotations},
+            "metadata": {
+                "name": self.name,
+                "uid": self.name,
+                "resourceVersion": str(self.version),
+                "annotations": self.annotations,
+            },
             "spec": self.spec,
             "status": {
                 "conditions": [{"type": "Ready", "status": str(self.ready)}],
@@ -113,7 +123,17 @@ class Place:
         """A merge patch of what is patched here."""
         for name, value in patch["metadata"]["annotations"].items():
             self.annotations = {**self.annotations, name: value} if value else {}
-        self.spec = {"unschedulable": True} if patch["spec"]["unschedulable"] else {}
+        self.closes(cordoned=bool(patch["spec"]["unschedulable"]))
+
+    def closes(self, *, cordoned: bool) -> None:
+        """Whoever does it; that is heard of at once, though nobody may look before the next time."""
+        self.spec, self.version = {"unschedulable": True} if cordoned else {}, self.version + 1
+        self.seen()
+
+    def seen(self) -> NodeView:
+        """The Node as who follows it sees it."""
+        self.followed = nodes.view(self.node(), self.followed)
+        return self.followed
 
 
 class Lists:
@@ -233,7 +253,7 @@ class Upgrades(RuleBasedStateMachine):
     def _call(self, place: Place, call: object, dies: str) -> None:
         if dies == "recorded":
             return
-        seen = nodes.view(place.node())
+        seen = place.seen()
         match call:
             case CordonNode():
                 assert not place.cordoned, "somebody else's cordon was taken over"
@@ -254,7 +274,7 @@ class Upgrades(RuleBasedStateMachine):
         return machine_view(
             place.machine(),
             memory=place.memory.snapshot(),
-            objects=observed(cluster=cluster, node=nodes.view(place.node())),
+            objects=observed(cluster=cluster, node=place.seen()),
             status=place.status,
             now=NOW.replace(microsecond=self.time % 1000),
         )
@@ -295,7 +315,7 @@ class Upgrades(RuleBasedStateMachine):
     def death(self) -> None:
         """Of what an operator only remembered its successor knows nothing."""
         for place in self.places.values():
-            place.memory = HostMemory()
+            place.memory, place.followed = HostMemory(), None
         self.turns = self._turns()
 
     # --- what others do
@@ -322,18 +342,28 @@ class Upgrades(RuleBasedStateMachine):
         place = self.places[name]
         # Who cordons what bears our name, before we have looked at it again, is taken for us.
         if not place.cordoned and not place.ours:
-            place.spec = {"unschedulable": True}
+            place.closes(cordoned=True)
             self.by_people.add(name)
 
     @rule(name=which)
     def people_uncordon(self, name: str) -> None:
-        self.places[name].spec = {}
+        self.places[name].closes(cordoned=False)
         self.by_people.discard(name)
 
     @rule(name=which)
     def a_pod_comes(self, name: str) -> None:
         place = self.places[name]
         place.pods += not place.cordoned
+
+    @rule(name=which)
+    def people_let_pods_in_for_a_moment(self, name: str) -> None:
+        """Nobody looks at the node meanwhile."""
+        place = self.places[name]
+        theirs = name in self.by_people
+        self.people_uncordon(name)
+        self.a_pod_comes(name)
+        if theirs and not place.ours:
+            self.people_cordon(name)
 
     @rule(name=which)
     def a_budget_comes_or_goes(self, name: str) -> None:
@@ -366,7 +396,8 @@ class Upgrades(RuleBasedStateMachine):
         self.upgrading = False
         for place in self.places.values():
             place.guarded, place.ready = False, True
-        for _ in range(40):
+        # One pod leaves at a time, and one node after the other has them leave.
+        for _ in range(40 + sum(place.pods for place in self.places.values())):
             self.kubenode()
             for name in NAMES:
                 self.machine(name, "")
@@ -379,6 +410,50 @@ class Upgrades(RuleBasedStateMachine):
 
 Upgrades.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 TestUpgrades = Upgrades.TestCase
+
+
+def emptied(*, by_people: bool) -> Upgrades:
+    """The first node is cordoned and drained, and about to be changed."""
+    world = Upgrades()
+    if by_people:
+        world.people_cordon("w1")
+    world.another_version("1.37.1")
+    world.kubenode()
+    while world.places["w1"].pods:
+        world.machine("w1", "")
+    return world
+
+
+def ends(world: Upgrades) -> None:
+    """The nodes are changed, and the model's promises hold."""
+    world.no_two_nodes_at_once()
+    world.nobody_elses_cordon_is_taken_away()
+    world.teardown()
+
+
+# Found by the model, and tried every time from then on.
+
+
+def test_a_node_that_was_emptied_and_uncordoned_is_drained_once_more() -> None:
+    world = emptied(by_people=False)
+    world.people_let_pods_in_for_a_moment("w1")
+    assert world.places["w1"].pods == 1
+    ends(world)
+
+
+def test_a_node_that_nobody_saw_uncordoned_for_a_moment_is_drained_once_more() -> None:
+    world = emptied(by_people=True)
+    world.people_let_pods_in_for_a_moment("w1")
+    assert world.places["w1"].pods == 1
+    ends(world)
+
+
+def test_a_node_that_takes_long_to_drain_gets_its_pods_again() -> None:
+    world = Upgrades()
+    for _ in range(48):
+        world.a_pod_comes("w1")
+    world.another_version("1.37.1")
+    ends(world)
 
 
 def test_a_status_is_one() -> None:
