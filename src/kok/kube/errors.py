@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from kok.api.printable import plain_lines
 
@@ -84,18 +84,6 @@ class Expired(KubeError):
 
 class TooManyRequests(KubeError):
     """429: the API server is overloaded, or a PodDisruptionBudget forbids an eviction."""
-
-
-class ServerEnds(TooManyRequests):
-    """429 from an API server that is about to end, and ends the connection with it."""
-
-    STATUS = 429
-
-    @classmethod
-    def of(cls, body: bytes) -> Self:
-        """The exception for such an answer; `body` as for `error_of`."""
-        said = error_of(cls.STATUS, body)
-        return cls(said.status, said.reason, said.message, said.details)
 
 
 class Unreachable(KubeError):

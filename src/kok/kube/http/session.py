@@ -13,6 +13,8 @@ from kok.kube.http.access import Access, AccessError, Bearer, ssl_context
 
 CONNECTIONS = 32
 """Requests to one API server under way at once; the others wait for their turn."""
+TRIES = 4
+"""How often something is asked of servers that are about to end, each time over another connection."""
 _MOVED = frozenset({301, 302, 303, 307, 308})
 
 
@@ -72,7 +74,7 @@ def new_session(
     )
     return aiohttp.ClientSession(
         connector=connector,
-        middlewares=(*middlewares, authorise),
+        middlewares=(*middlewares, _elsewhere, authorise),
         response_class=response_class,
         # No API server has a use for them, and nothing bounds how many one may set.
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -84,6 +86,19 @@ def new_session(
         # A proxy or password of the environment or of ~/.netrc is not for servers of others.
         trust_env=False,
     )
+
+
+async def _elsewhere(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """One of several API servers that is about to end has not looked at a request, and ends the
+    connection with its answer: the next one leads to another server."""
+    for _ in range(TRIES - 1):
+        response = await handler(request)
+        if response.status != 429 or response.headers.get("Connection") != "close":
+            return response
+        response.close()
+    return await handler(request)
 
 
 def _origin(server: str) -> URL:

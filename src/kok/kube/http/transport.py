@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -16,7 +16,7 @@ from kok.kube.budget.limits import META, Limits, weight
 from kok.kube.budget.read_rate import CHUNK, LINE, ReadRate
 from kok.kube.decoding.nesting import parse
 from kok.kube.decoding.truncation import truncated
-from kok.kube.errors import Barred, KubeError, ServerEnds, TooLarge, Unreachable, error_of
+from kok.kube.errors import Barred, KubeError, TooLarge, Unreachable, error_of
 from kok.kube.http import dial, inbound
 from kok.kube.http.access import Access
 from kok.kube.http.connection_slots import ConnectionSlots
@@ -29,8 +29,6 @@ ERROR_BODY = 2**16
 _CHUNK = 2**16
 LONGEST_LINE, MATCHES = 2**14, 1000
 """Bytes of a line, and lines, that are looked at or kept of a text of any length."""
-TRIES = 4
-"""How often something is asked where servers are about to end: once over each connection to one of them."""
 _TINY = 1024
 """Chunks of an answer that may be of any size."""
 
@@ -95,24 +93,10 @@ class Transport:
         return answer
 
     async def measured(
-        self, method: str, path: str, body: object = None, **asked: Any
-    ) -> tuple[Any, int]:
-        """What `request` returns, and about how much memory it takes, in bytes; does not `rest`.
-
-        It takes what `request` takes, and `several`: of a list, in which no object is cut without need,
-        and which could be asked for again with fewer. `pace` is told of what came. A server that is about
-        to end closes the connection with its answer, and the next one leads to another.
-        """
-        for _ in range(TRIES - 1):
-            with suppress(ServerEnds):
-                return await self._measured(method, path, body, **asked)
-        return await self._measured(method, path, body, **asked)
-
-    async def _measured(
         self,
         method: str,
         path: str,
-        body: object,
+        body: object = None,
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
@@ -120,6 +104,11 @@ class Transport:
         several: bool = False,
         pace: ReadRate | None = None,
     ) -> tuple[Any, int]:
+        """What `request` returns, and about how much memory it takes, in bytes; does not `rest`.
+
+        `several`: of a list, in which no object is cut without need, and which could be asked for
+        again with fewer. `pace` is told of what came.
+        """
         limit, namespace = aiohttp.ClientTimeout(total=timeout or self.timeout), self._whose(path)
         async with self._exchange(
             method, path, body, query=query, headers=headers, timeout=limit
@@ -127,11 +116,6 @@ class Transport:
             if response.status >= 400:
                 refusal = await self._beginning(response)
                 self._turns.answered()
-                if (
-                    response.status == ServerEnds.STATUS
-                    and response.headers.get("Connection") == "close"
-                ):
-                    raise ServerEnds.of(refusal)
                 raise error_of(response.status, refusal)
             raw = await self._read(response, several, pace, namespace)
             self._turns.answered()

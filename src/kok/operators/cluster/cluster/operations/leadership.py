@@ -40,7 +40,12 @@ async def hand_over(p: Pass[Cluster], connection: Connection | None, state: Runn
     `connection` leads to the business cluster, None if nothing answers there; `state` is that of the
     controller manager's Deployment. What fails is left to the Lease's own end.
     """
-    if connection is None or state is None or not is_due(connection, state, p.clock.monotonic()):
+    if connection is None or state is None:
+        return
+    now = p.clock.monotonic()
+    if not state.complete:
+        connection.replaced = now
+    if connection.replaced is None or now - connection.replaced >= FOLLOWED:
         return
     try:
         lease = await connection.kube.get(kinds.LEASE, CONTROLLER_MANAGER, NAMESPACE)
@@ -64,16 +69,11 @@ async def _pods(p: Pass[Cluster]) -> list[Manifest]:
     ]
 
 
-def is_due(connection: Connection, state: Running, now: float) -> bool:
-    """Whether pods are being replaced, or were a moment ago; `now` in monotonic seconds."""
-    if not state.complete:
-        connection.replaced = now
-    return connection.replaced is not None and now - connection.replaced < FOLLOWED
-
-
 def holder(lease: Manifest | None, cluster: str) -> str | None:
     """Hostname of the pod that holds a Lease; None if nobody does, or nobody of this Cluster's."""
-    said = ((lease or {}).get("spec") or {}).get("holderIdentity")
+    spec = (lease or {}).get("spec")
+    # Whatever the business cluster's server makes of it.
+    said = spec.get("holderIdentity") if isinstance(spec, dict) else None
     host = said.rpartition("_")[0] if isinstance(said, str) else ""
     ours = f"{deployment(cluster, CONTROLLER_MANAGER)}-"[:HOSTNAME].rstrip("-")
     return host if host.startswith(ours) else None
@@ -98,6 +98,6 @@ def has_ended(pod: Manifest) -> bool:
 
 def given_back(lease: Manifest) -> dict[str, Any]:
     """The patch by which exactly this Lease has no holder."""
-    version = lease["metadata"]["resourceVersion"]
+    version = lease["metadata"].get("resourceVersion")
     spec = {"holderIdentity": "", "leaseDurationSeconds": 1}
     return {"metadata": {"resourceVersion": version}, "spec": spec}

@@ -41,6 +41,7 @@ def test_what_is_no_pod_of_the_cluster_is_left_alone(identity: object) -> None:
 def test_the_holder_is_known_by_the_name_of_its_pod() -> None:
     assert holder(lease(f"{POD}_3a9f"), "shop") == POD
     assert holder(None, "shop") is None
+    assert holder({"metadata": {}, "spec": ["a server of somebody"]}, "shop") is None
 
 
 @pytest.mark.parametrize(

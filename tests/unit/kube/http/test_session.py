@@ -11,7 +11,7 @@ from tests.unit.fakeapi import FakeApi
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import TooManyRequests
-from kok.kube.http.transport import TRIES
+from kok.kube.http.session import TRIES
 
 PATH = "/api/v1/namespaces/team-a"
 
