@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 import structlog
 from tests.unit.operators.cluster.builders import NOW
-from tests.unit.operators.cluster.cluster.operations.test_upgrade import ERROR, NEW, OLD, World
+from tests.unit.operators.cluster.cluster.operations.upgrade_world import ERROR, NEW, OLD, World
 
 from kok.api.cluster.status import ComponentStatus
 from kok.operators.cluster.cluster.conditions import upgrades
