@@ -162,15 +162,21 @@ def versions_to_run(
 def _others_first(cluster: Cluster, view: ClusterView, server: Running, target: str) -> bool:
     """Whether a version that is taken back has yet to leave the others.
 
-    They come first on the way back for the same reason for which they come last on the way up. An
-    API server that does not work at the version waits for nobody.
+    They come first on the way back for the same reason for which they come last on the way up; those
+    that never got so far have nothing to leave. An API server that does not work at the version waits for
+    nobody.
     """
     others = (view.running(cluster.name, c) for c in (CONTROLLER_MANAGER, SCHEDULER))
     return (
         server.complete
         and is_above(server.version, target)
-        and any(o is not None and (o.version != target or not o.complete) for o in others)
+        and any(o is not None and _is_leaving(o, target) for o in others)
     )
+
+
+def _is_leaving(state: Running, target: str) -> bool:
+    """Whether there may be pods of a later version than the target."""
+    return is_above(state.version, target) or (state.version == target and not state.complete)
 
 
 def version_to_reach(cluster: Cluster, view: ClusterView, target: str) -> str:

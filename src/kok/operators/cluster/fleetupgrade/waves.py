@@ -257,10 +257,25 @@ class Step:
         return None
 
     def _raise(self, spec: FleetWave, wave: FleetWaveStatus, waiting: list[str]) -> None:
+        """Begin those whose turn it is.
+
+        Unless what is skipped on the way makes the failures too large a share.
+        """
+        for row, key in self._next(spec, wave, waiting):
+            turned = row.turned("Upgrading", self._now)
+            self._rows[key] = turned
+            self._raises.append(Raise(key, row.to, turned.since or self._now))
+            if wave.begun is None:
+                wave.begun = turned.since
+
+    def _next(
+        self, spec: FleetWave, wave: FleetWaveStatus, waiting: list[str]
+    ) -> list[tuple[FleetRow, str]]:
         free = share(spec.max_parallel, wave.clusters) - self._count("Upgrading")
+        taken: list[tuple[FleetRow, str]] = []
         for key in waiting:
-            if free <= 0:
-                return
+            if len(taken) >= free:
+                break
             if key in self._view.stale:
                 self._again = True
                 continue
@@ -268,15 +283,14 @@ class Step:
             if cluster is not None:
                 row = aim_again(row, self._spec.target, cluster, self._releases)[0]
             told = self._unfit(row, cluster)
-            if told is not None:
+            if told is None:
+                taken.append((row, key))
+            else:
                 self._rows[key] = row.turned("Skipped", self._now, *told)
-                continue
-            turned = row.turned("Upgrading", self._now)
-            self._rows[key] = turned
-            self._raises.append(Raise(key, row.to, turned.since or self._now))
-            free -= 1
-            if wave.begun is None:
-                wave.begun = turned.since
+        if self._stopped() is not None:
+            self._again = True
+            return []
+        return taken
 
     def _unfit(self, row: FleetRow, cluster: ClusterContract | None) -> tuple[str, str] | None:
         """Why a Cluster whose turn it is cannot be raised after all, as word and sentence."""

@@ -212,6 +212,21 @@ def test_with_fewer_failures_than_allowed_it_goes_on_and_says_so_at_the_end() ->
     assert world.fleet.status.counts.failed == 1
 
 
+@pytest.mark.parametrize("gone", ["c2 c3", "c3 c4", "c2 c4"])
+def test_nobody_is_begun_once_deleted_clusters_make_failures_too_large_a_share(gone: str) -> None:
+    world = a_world({"name": "all", "maxParallel": 2}, stopAfterFailures="50%")
+    world.begin()
+    world.finish("c1")
+    world.block("c0")
+    # One failure of five is allowed, one of three is not.
+    for name in gone.split():
+        del world.clusters[f"team-a/{name}"]
+    world.step()
+    world.step()
+    assert world.under_way() == []
+    assert ready(world)[0] == "Stopped"
+
+
 def test_one_that_mends_itself_is_done_after_all() -> None:
     world = a_world({"name": "all", "maxParallel": 1})
     world.begin()

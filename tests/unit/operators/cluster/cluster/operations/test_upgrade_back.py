@@ -15,7 +15,7 @@ from tests.unit.operators.cluster.cluster.operations.upgrade_world import (
 
 from kok.api.cluster.upgrade import UpgradeFinding
 from kok.operators.cluster.cluster.operations import upgrade
-from kok.operators.cluster.naming import COMPONENTS
+from kok.operators.cluster.naming import API_SERVER, COMPONENTS
 
 
 def test_a_version_that_never_gets_ready_is_named_after_the_deadline() -> None:
@@ -177,6 +177,21 @@ def test_no_way_back_once_all_api_servers_have_been_at_the_minor() -> None:
     assert "EtcdRestore" in found.refused
     world.settle(5)
     assert world.components == dict.fromkeys(COMPONENTS, NEW)
+
+
+def test_an_api_server_that_alone_got_further_goes_back_alone() -> None:
+    world = a_world(to="1.36.4", running="1.35.4")
+    world.settle(1)
+    world.tick()
+    assert world.components[API_SERVER] == "1.36.4"
+    # Before the others follow, another patch level is asked for, and something speaks against it.
+    world.findings = (ERROR,)
+    world.spec["version"] = "1.36.3"
+    world.go()
+    world.tick()
+    world.findings = ()
+    world.settle()
+    assert world.parsed.version == "1.36.3"
 
 
 def test_patch_levels_go_both_ways() -> None:
