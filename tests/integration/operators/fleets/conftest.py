@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from e2e.polling import eventually
 from tests.integration.apiserver import ApiServer
 from tests.integration.conftest import CRDS, LEASE, install_crds
 
@@ -240,6 +241,14 @@ class Fleets:
         except TimeoutError:
             raise AssertionError(f"it stayed as it is: {last.get('status')}") from None
         raise AssertionError("a watch never ends")
+
+    async def until_raised(self, name: str) -> None:
+        """As soon as a Cluster is raised, which its row says a moment before it is."""
+
+        async def raised() -> bool:
+            return bool((await self.cluster(name)).get("status", {}).get("raised"))
+
+        await eventually(raised, LIMIT)
 
     async def until_phase(self, phase: str, name: str = "patch", **where: Any) -> FleetUpgrade:
         """The FleetUpgrade once it has that phase."""

@@ -138,7 +138,7 @@ async def test_it_waits_for_approval_is_paused_and_aborted(
     await fleets.until_phase("WaitingForApproval")
     assert not actors.raises["b"]
     await fleets.annotate(approve="rest")
-    await fleets.until(lambda f: states(f).get("b") == "Upgrading")
+    await fleets.until_raised("b")
     await fleets.change({"spec": {"paused": True}})
     await fleets.until_phase("Paused")
     await actors.let_go("b")
@@ -194,7 +194,7 @@ async def test_its_deletion_in_the_middle_takes_nothing_back(
     await fleets.clusters("a", "b", "c")
     actors.held |= {"b"}
     await fleets.make(waves=[{"name": "all", "maxParallel": 1}])
-    await fleets.until(lambda f: states(f).get("b") == "Upgrading")
+    await fleets.until_raised("b")
     await fleets.kube.delete(FLEET, "patch", fleets.namespace)
 
     async def gone() -> bool:
