@@ -11,7 +11,6 @@ call is made in a thread, of which one namespace has a few, and what it takes go
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -22,6 +21,7 @@ from kok.etcdclient.answers import refusal, strange
 from kok.etcdclient.grpc import Call, CallError, Failure
 from kok.etcdclient.model import Credentials, EtcdError, Trouble
 from kok.kube.budget.cpu_shares import NAMESPACE, shares
+from kok.kube.budget.cpu_time import cpu_seconds
 from kok.kube.http import inbound as wire_
 from kok.runtime.fairness.slots import FairSlots
 
@@ -59,11 +59,11 @@ async def _answer(call: Call, deadline: float) -> bytes:
     loop, namespace, spent = asyncio.get_running_loop(), NAMESPACE.get(), [0.0]
 
     def work() -> bytes:
-        begun = time.thread_time()
+        begun = cpu_seconds()
         try:
             return call.whole(deadline, EFFORT)
         finally:
-            spent[0] = time.thread_time() - begun
+            spent[0] = cpu_seconds() - begun
 
     async with _slots_of(loop).one(namespace):
         await wire_.rest()

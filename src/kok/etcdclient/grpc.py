@@ -10,7 +10,6 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import pycurl
+
+from kok.kube.budget.cpu_time import cpu_seconds
 
 OK, UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, UNAVAILABLE, UNAUTHENTICATED = 0, 2, 4, 7, 14, 16
 _PREFIX = struct.Struct(">BI")
@@ -163,10 +164,10 @@ class Call:
 
         `stop` ends it from another thread. Raises `CallError`.
         """
-        messages, begun = Messages(), time.thread_time()
+        messages, begun = Messages(), cpu_seconds()
 
         def beyond(*_: object) -> int:
-            return int(time.thread_time() - begun > effort)
+            return int(cpu_seconds() - begun > effort)
 
         self.handle.setopt(pycurl.TIMEOUT_MS, max(round(deadline * 1000), 1))
         self.handle.setopt(pycurl.NOPROGRESS, False)

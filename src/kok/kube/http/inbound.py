@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from asyncio import sslproto
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 from kok.kube.budget.cpu_shares import NAMESPACE, shares, shares_of
+from kok.kube.budget.cpu_time import cpu_seconds
 
 HANDSHAKE: Final = 16 * 1024
 """Bytes that may come before a TLS handshake is through. A chain with some intermediate CAs takes a
@@ -168,12 +168,12 @@ class Guarded(ResponseHandler):
         if self._paying or not self.payer:
             yield
             return
-        self._paying, before = True, time.thread_time()
+        self._paying, before = True, cpu_seconds()
         try:
             yield
         finally:
             self._paying = False
-            free, spent = self._free, time.thread_time() - before
+            free, spent = self._free, cpu_seconds() - before
             self._free = max(0.0, free - spent)
             if spent > free:
                 shares_of(self._loop).served(self.payer, spent - free)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 
 from kok.api.meta import Kind, Manifest
 from kok.kube.budget.cpu_shares import NAMESPACE, STRETCH, shares
+from kok.kube.budget.cpu_time import cpu_seconds
 from kok.kube.budget.limits import memory_of
 from kok.kube.budget.pass_memory import PassMemory, PassMemoryExceeded
 from kok.kube.errors import KubeError
@@ -71,17 +71,17 @@ async def _kept(
 ) -> list[Manifest]:
     """What is made of each object; others have their turn in between, and it is paid for."""
     kept: list[Manifest] = []
-    begun = time.thread_time()
+    begun = cpu_seconds()
     for item in whole:
         if (part := keep(item)) is not None:
             kept.append(part)
-        spent = time.thread_time() - begun
+        spent = cpu_seconds() - begun
         if spent > STRETCH:
             if namespace := NAMESPACE.get():
                 # In so many steps, none of which is long enough to be counted by itself.
                 shares().owe(namespace, spent)
             await asyncio.sleep(0)
-            begun = time.thread_time()
+            begun = cpu_seconds()
     return kept
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import zlib
 from collections.abc import Iterator
 from typing import Any, Final
 
 from kok.kube.budget.cpu_shares import FREE, CpuShares
+from kok.kube.budget.cpu_time import cpu_seconds
 
 MOST: Final = 32 * 2**20
 """Bytes of events that all streams of a process hold back; beyond it the oldest is told early."""
@@ -79,7 +79,7 @@ class HeldBack:
         large = len(line) > FREE
         if not large and not self._lines:
             return False
-        before = time.thread_time()
+        before = cpu_seconds()
         place = place_of(line)
         if place is None:
             return False
@@ -91,7 +91,7 @@ class HeldBack:
         self._lines[place] = packed
         self._shares.held += len(packed)
         # Nor is it for nothing to put it away, however often that is done.
-        self._shares.owe(place[0], time.thread_time() - before)
+        self._shares.owe(place[0], cpu_seconds() - before)
         return True
 
     def wait(self) -> float | None:

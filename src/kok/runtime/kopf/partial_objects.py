@@ -8,7 +8,6 @@ and what lies in Secrets, does not come into the process that way.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
 from typing import Any, Final
@@ -18,6 +17,7 @@ from pydantic_core import from_json, to_json
 
 from kok.api.meta import Kind
 from kok.kube.budget.cpu_shares import shares
+from kok.kube.budget.cpu_time import cpu_seconds
 from kok.kube.budget.limits import META, weight
 from kok.kube.decoding.nesting import shallow
 from kok.kube.decoding.truncation import truncated
@@ -166,11 +166,11 @@ class _Lines:
         """The stream's lines one by one, each made small; `size` bytes are read at a time."""
         async with aclosing(self._told(size)) as lines:
             async for line in lines:
-                before = time.thread_time()
+                before = cpu_seconds()
                 small = await gist(line) + b"\n"
                 if (account := self.held.account(line)) is not None:
                     # kopf reads it once more, and tells all that wait for it.
-                    self._shares.owe(account, 2 * (time.thread_time() - before))
+                    self._shares.owe(account, 2 * (cpu_seconds() - before))
                 del line
                 yield small
 

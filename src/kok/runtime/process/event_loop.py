@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, TypeVar, TypeVarTuple
 
 from kok.kube.budget.cpu_shares import NAMESPACE, CpuShares, shares_of
+from kok.kube.budget.cpu_time import cpu_seconds
 
 T = TypeVar("T")
 _Ts = TypeVarTuple("_Ts")
@@ -17,7 +17,7 @@ _Ts = TypeVarTuple("_Ts")
 class MeteredLoop(asyncio.SelectorEventLoop):
     """Tells `kok.kube.budget.cpu_shares` what each namespace's work keeps it from."""
 
-    def __init__(self, cpu: Callable[[], float] = time.thread_time) -> None:
+    def __init__(self, cpu: Callable[[], float] = cpu_seconds) -> None:
         super().__init__()
         self._cpu = cpu
         self.shares: CpuShares = shares_of(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -39,6 +40,10 @@ def run(operators: Sequence[OperatorSpec], settings: Settings, access: Access) -
     logs.configure(settings)
     process = Process(operators, settings, access)
     shorten_lookups()
+    # What was imported stays for ever: full garbage collections, in which nothing else goes on, need
+    # not walk it each time.
+    gc.collect()
+    gc.freeze()
     try:
         with asyncio.Runner(loop_factory=ProcessLoop) as runner:
             runner.run(process.main())

@@ -292,7 +292,7 @@ async def test_a_business_clusters_namespaces_are_nobodys_account(
     )
     # On a machine that takes long to read what arrives.
     ticks = count()
-    monkeypatch.setattr("kok.kube.http.inbound.time.thread_time", lambda: float(next(ticks)))
+    monkeypatch.setattr("kok.kube.http.inbound.cpu_seconds", lambda: float(next(ticks)))
     async with await Kube.from_kubeconfig(
         api.kubeconfig(), field_manager="test", limits=TENANT
     ) as tenant:
@@ -324,7 +324,7 @@ async def test_what_is_made_of_many_objects_is_paid_and_done_piece_by_piece(
             turns[0] += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr("kok.kube.lists.collect.time.thread_time", lambda: processor[0])
+    monkeypatch.setattr("kok.kube.lists.collect.cpu_seconds", lambda: processor[0])
     beside = asyncio.create_task(others())
     NAMESPACE.set("ns")
     found = await kube.list(kinds.CONFIGMAP, "ns", keep=keep)

@@ -244,7 +244,7 @@ async def counting(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counting]:
 def dear(monkeypatch: pytest.MonkeyPatch) -> float:
     """All that is done for a connection takes so many seconds of processor time."""
     now = iter(range(10**9))
-    monkeypatch.setattr("kok.kube.http.inbound.time.thread_time", lambda: float(next(now)))
+    monkeypatch.setattr("kok.kube.http.inbound.cpu_seconds", lambda: float(next(now)))
     return 1.0
 
 

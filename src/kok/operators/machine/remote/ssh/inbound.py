@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
+from kok.kube.budget.cpu_time import cpu_seconds
+
 SLICE: Final = 2048
 """Bytes passed on at once: 128 packets at most."""
 BEFORE_LOGIN: Final = 64 * 1024
@@ -36,7 +38,7 @@ _REST_MOST = 5.0
 class Line:
     """One TCP connection. For asyncssh it is what it calls a tunnel."""
 
-    def __init__(self, sock: socket.socket, cost: Callable[[], float] = time.thread_time) -> None:
+    def __init__(self, sock: socket.socket, cost: Callable[[], float] = cpu_seconds) -> None:
         """`cost` tells the processor time that was used so far."""
         self._sock = sock
         self._cost = cost
