@@ -28,6 +28,8 @@ from kok.runtime.settings import Settings
 
 STOP_LIMIT = 25.0
 """Seconds for an orderly end; Kubernetes kills after 30."""
+COLLECT_AFTER = 10_000
+"""Objects that are made and not gone; Python's 700 cost ten times as much and save 2 MiB."""
 KOPF = str(Path(kopf.__file__).parent)
 """Where kopf's own code lies."""
 
@@ -40,10 +42,12 @@ def run(operators: Sequence[OperatorSpec], settings: Settings, access: Access) -
     logs.configure(settings)
     process = Process(operators, settings, access)
     shorten_lookups()
-    # What was imported stays for ever: full garbage collections, in which nothing else goes on, need
-    # not walk it each time.
+    # Garbage collections, in which nothing else goes on, took a tenth of the processor time. What was
+    # imported stays for ever and is not walked; and most of what passes make is gone by itself before it
+    # is worth while to look for more.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
     try:
         with asyncio.Runner(loop_factory=ProcessLoop) as runner:
             runner.run(process.main())
