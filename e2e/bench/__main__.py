@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from e2e.bench import clusters, page
 from e2e.bench.figure import Figure
-from e2e.bench.suites import ALONE, GROUPS, SUITES, USUAL, Suite
+from e2e.bench.suites import ALONE, GROUPS, SUITES, USUAL
 from e2e.framework.environment import Environment, environment
 from e2e.framework.report import Report, run_to_end
 
@@ -18,7 +18,7 @@ async def bench(names: list[str]) -> list[Figure]:
     every: list[Figure] = []
     for name in (n for n in names if n in ALONE):
         report.title(f"{name}: {(ALONE[name].__doc__ or '').strip()}")
-        every += _kept(name, [f async for f in ALONE[name]()], {})
+        every += _kept(name, [f async for f in _seen(report, ALONE[name]())], {})
     inside = [n for n in names if n in SUITES]
     return every + (await _in_a_lab(inside, report) if inside else [])
 
@@ -30,17 +30,17 @@ async def _in_a_lab(names: list[str], report: Report) -> list[Figure]:
         try:
             for name in names:
                 report.title(f"{name}: {(SUITES[name].__doc__ or '').strip()}")
-                found = [f async for f in _seen(w, SUITES[name])]
+                found = [f async for f in _seen(w.report, SUITES[name](w))]
                 every += _kept(name, found, await _versions(w))
         finally:
             await w.drop_namespace(clusters.NAMESPACE, within=240.0)
     return every
 
 
-async def _seen(w: Environment, suite: Suite) -> AsyncIterator[Figure]:
-    """Its figures, each said as soon as it is there."""
-    async for found in suite(w):
-        w.report.line(found.line())
+async def _seen(report: Report, figures: AsyncIterator[Figure]) -> AsyncIterator[Figure]:
+    """Each of them said as soon as it is there."""
+    async for found in figures:
+        report.line(found.line())
         yield found
 
 

@@ -16,7 +16,7 @@ from e2e.bench.figure import Figure, figure
 
 ROOT = Path(__file__).parents[3]
 LAB = "kok-bench-demo"
-WARM, COLD = 180.0, 1500.0
+WARM, COLD = 180.0, 1020.0
 """Seconds that `make demo` may take with a filled cache and with an empty one, on two cores."""
 
 

@@ -15,7 +15,7 @@ from kok.kube.budget.cpu_time import cpu_seconds
 from kok.runtime.process.event_loop import MeteredLoop
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def crowd() -> Iterator[list[object]]:
     """So much that a full collection takes much longer than a step that is not counted."""
     held: list[object] = []

@@ -257,10 +257,6 @@ class Step:
         return None
 
     def _raise(self, spec: FleetWave, wave: FleetWaveStatus, waiting: list[str]) -> None:
-        """Begin those whose turn it is.
-
-        Unless what is skipped on the way makes the failures too large a share.
-        """
         for row, key in self._next(spec, wave, waiting):
             turned = row.turned("Upgrading", self._now)
             self._rows[key] = turned
@@ -271,6 +267,7 @@ class Step:
     def _next(
         self, spec: FleetWave, wave: FleetWaveStatus, waiting: list[str]
     ) -> list[tuple[FleetRow, str]]:
+        """Those whose turn it is; none if what is skipped makes the failures too large a share."""
         free = share(spec.max_parallel, wave.clusters) - self._count("Upgrading")
         taken: list[tuple[FleetRow, str]] = []
         for key in waiting:

@@ -17,6 +17,7 @@ from kok.versions.knowledge import Releases
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 OLD, NEW = "1.37.0", "1.37.1"
+FIVE = [f"c{n}" for n in range(5)]
 KNOWN = Releases.read(
     """
 format: 1
@@ -197,3 +198,26 @@ class World:
         """The pass that plans, and the one that raises the first ones."""
         self.step()
         self.step()
+
+
+def five_clusters(*waves: Any, **spec: Any) -> World:
+    """A FleetUpgrade over c0 to c4."""
+    fleet = a_fleet(**({"waves": list(waves)} if waves else {}), **spec)
+    return World.of(fleet, *(a_member(name) for name in FIVE))
+
+
+def ready(world: World) -> tuple[str | None, str, str]:
+    """Phase, and reason and message of `Ready`."""
+    found = world.fleet.status.condition("Ready")
+    assert found is not None
+    return world.fleet.status.phase, found.reason, found.message
+
+
+def run(world: World, passes: int = 20) -> None:
+    """Until it has ended; each Cluster is through before the next pass."""
+    for _ in range(passes):
+        if world.fleet.status.ended_at is not None:
+            return
+        world.finish(*world.under_way())
+        world.later(seconds=30)
+        world.step()

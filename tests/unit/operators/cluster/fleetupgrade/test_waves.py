@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.unit.operators.cluster.fleetupgrade.fleets import (
+    FIVE,
     NEW,
     NOW,
     World,
     a_fleet,
     a_member,
+    five_clusters,
+    ready,
+    run,
 )
 
 from kok.api.cluster.contract import Said, UnderWay
@@ -21,32 +24,9 @@ from kok.operators.cluster.fleetupgrade import decide
 from kok.operators.cluster.fleetupgrade.decision import FleetView
 from kok.runtime.controller.errors import Invalid
 
-NAMES = [f"c{n}" for n in range(5)]
-
-
-def a_world(*waves: Any, **spec: Any) -> World:
-    fleet = a_fleet(**({"waves": list(waves)} if waves else {}), **spec)
-    return World.of(fleet, *(a_member(name) for name in NAMES))
-
-
-def ready(world: World) -> tuple[str | None, str, str]:
-    found = world.fleet.status.condition("Ready")
-    assert found is not None
-    return world.fleet.status.phase, found.reason, found.message
-
-
-def run(world: World, passes: int = 20) -> None:
-    """Until it has ended; each Cluster is through before the next pass."""
-    for _ in range(passes):
-        if world.fleet.status.ended_at is not None:
-            return
-        world.finish(*world.under_way())
-        world.later(seconds=30)
-        world.step()
-
 
 def test_a_plan_is_recorded_before_anything_is_raised() -> None:
-    world = a_world()
+    world = five_clusters()
     world.step()
 
     assert not world.raised
@@ -56,7 +36,7 @@ def test_a_plan_is_recorded_before_anything_is_raised() -> None:
 
 
 def test_the_canary_goes_first_and_the_others_follow_once_it_is_through() -> None:
-    world = a_world()
+    world = five_clusters()
     world.begin()
     assert world.under_way() == ["c0"]
     world.later(minutes=1)
@@ -80,7 +60,7 @@ def test_the_canary_goes_first_and_the_others_follow_once_it_is_through() -> Non
 
 
 def test_no_more_are_under_way_than_may_be() -> None:
-    world = a_world({"name": "all", "maxParallel": 2})
+    world = five_clusters({"name": "all", "maxParallel": 2})
     world.begin()
     assert world.under_way() == ["c0", "c1"]
     world.finish("c1")
@@ -89,13 +69,13 @@ def test_no_more_are_under_way_than_may_be() -> None:
 
 
 def test_a_share_of_the_wave_may_be_under_way_but_one_at_least() -> None:
-    world = a_world({"name": "one", "names": ["c0"], "maxParallel": "1%"}, {"name": "rest"})
+    world = five_clusters({"name": "one", "names": ["c0"], "maxParallel": "1%"}, {"name": "rest"})
     world.begin()
     assert world.under_way() == ["c0"]
 
 
 def test_a_wave_has_time_to_prove_itself() -> None:
-    world = a_world({"name": "one", "names": ["c0"], "soak": "10m"}, {"name": "rest"})
+    world = five_clusters({"name": "one", "names": ["c0"], "soak": "10m"}, {"name": "rest"})
     world.begin()
     world.finish("c0")
     world.step()
@@ -107,11 +87,11 @@ def test_a_wave_has_time_to_prove_itself() -> None:
     assert not world.under_way()
     world.later(minutes=2)
     world.step()
-    assert world.under_way() == NAMES[1:]
+    assert world.under_way() == FIVE[1:]
 
 
 def test_who_is_not_ready_at_the_end_of_that_time_has_failed() -> None:
-    world = a_world({"name": "one", "names": ["c0"], "soak": "10m"}, {"name": "rest"})
+    world = five_clusters({"name": "one", "names": ["c0"], "soak": "10m"}, {"name": "rest"})
     world.begin()
     world.finish("c0")
     world.step()
@@ -126,18 +106,18 @@ def test_who_is_not_ready_at_the_end_of_that_time_has_failed() -> None:
 
 
 def test_a_wave_waits_for_approval_and_stays_approved() -> None:
-    world = a_world({"name": "one", "names": ["c0"]}, {"name": "rest", "approval": True})
+    world = five_clusters({"name": "one", "names": ["c0"]}, {"name": "rest", "approval": True})
     world.begin()
     world.annotate(approve="rest, nobody")
     world.step()
     world.annotate(approve="")
     world.finish("c0")
     world.step()
-    assert world.under_way() == NAMES[1:]
+    assert world.under_way() == FIVE[1:]
 
 
 def test_who_is_to_approve_is_told_how() -> None:
-    world = a_world({"name": "all", "approval": True})
+    world = five_clusters({"name": "all", "approval": True})
     world.begin()
     phase, reason, message = ready(world)
     assert (phase, reason) == ("WaitingForApproval", reasons.WAITING_FOR_APPROVAL)
@@ -147,136 +127,8 @@ def test_who_is_to_approve_is_told_how() -> None:
     assert not world.raised
 
 
-def test_failures_stop_it_and_those_under_way_finish() -> None:
-    world = a_world({"name": "all", "maxParallel": 2})
-    world.begin()
-    world.block("c0")
-    world.step()
-    assert world.states() == dict(
-        zip(NAMES, ["Failed", "Upgrading", *["Waiting"] * 3], strict=True)
-    )
-    assert ready(world)[0] == "Stopped"
-    assert "1 under way finish" in ready(world)[2]
-    world.finish("c1")
-    world.step()
-    assert world.states()["c1"] == "Done"
-    assert not world.under_way()
-    assert world.fleet.status.ended_at is None
-
-    world.set(stop_after_failures=2)
-    world.step()
-    assert world.under_way() == ["c2", "c3"]
-    assert world.fleet.status.condition("Stopped") is None
-
-
-def test_a_wave_of_which_none_got_through_is_the_last() -> None:
-    world = a_world(stopAfterFailures="100%")
-    world.begin()
-    world.block("c0")
-    world.step()
-
-    assert ready(world)[0] == "Stopped"
-    assert "no Cluster of wave canary got through" in ready(world)[2]
-    assert "stopAfterFailures" not in ready(world)[2], "which would not help"
-
-
-@pytest.mark.parametrize("deleted", [True, False], ids=["deleted", "opted out"])
-def test_a_failed_canary_that_is_taken_out_lets_the_others_go_on(deleted: bool) -> None:
-    world = a_world()
-    world.begin()
-    world.block("c0")
-    world.step()
-    assert ready(world)[0] == "Stopped"
-    if deleted:
-        del world.clusters["team-a/c0"]
-    else:
-        world.change("c0", forbids=True)
-    world.annotate(retry="without it")
-    world.step()
-    world.step()
-    expected = reasons.CLUSTER_GONE if deleted else reasons.OPTED_OUT
-    assert (world.states()["c0"], world.rows["team-a/c0"].reason) == ("Skipped", expected)
-    run(world)
-    assert ready(world)[:2] == ("Completed", reasons.FLEET_COMPLETED)
-    assert set(world.states().values()) == {"Skipped", "Done"}
-
-
-def test_with_fewer_failures_than_allowed_it_goes_on_and_says_so_at_the_end() -> None:
-    world = a_world({"name": "all", "maxParallel": 5}, stopAfterFailures="40%")
-    world.begin()
-    world.block("c0")
-    world.step()
-    run(world)
-    assert ready(world)[:2] == ("Completed", reasons.FLEET_FAILURES)
-    assert not world.fleet.status.is_true("Ready")
-    assert world.fleet.status.counts.failed == 1
-
-
-@pytest.mark.parametrize("gone", ["c2 c3", "c3 c4", "c2 c4"])
-def test_nobody_is_begun_once_deleted_clusters_make_failures_too_large_a_share(gone: str) -> None:
-    world = a_world({"name": "all", "maxParallel": 2}, stopAfterFailures="50%")
-    world.begin()
-    world.finish("c1")
-    world.block("c0")
-    # One failure of five is allowed, one of three is not.
-    for name in gone.split():
-        del world.clusters[f"team-a/{name}"]
-    world.step()
-    world.step()
-    assert world.under_way() == []
-    assert ready(world)[0] == "Stopped"
-
-
-def test_one_that_mends_itself_is_done_after_all() -> None:
-    world = a_world({"name": "all", "maxParallel": 1})
-    world.begin()
-    world.block("c0")
-    world.step()
-    world.finish("c0")
-    world.step()
-    assert world.states()["c0"] == "Done"
-    assert world.under_way() == ["c1"]
-
-
-def test_what_failed_is_tried_again_with_the_same_plan() -> None:
-    world = a_world()
-    world.begin()
-    world.block("c0")
-    world.step()
-    world.later(hours=1)
-    world.annotate(retry="1")
-    world.step()
-    assert world.states()["c0"] == "Waiting"
-    world.step()
-    assert world.raised == ["team-a/c0", "team-a/c0"], "it is raised once more"
-    assert world.clusters["team-a/c0"].raised_at == world.now
-    world.step()
-    assert world.under_way() == ["c0"], "the same annotation asks only once"
-    run(world)
-    assert ready(world)[1] == reasons.FLEET_COMPLETED
-
-
-def test_what_was_skipped_is_tried_again_after_the_end() -> None:
-    world = a_world()
-    world.change("c3", hibernates=True)
-    world.begin()
-    run(world)
-    assert world.fleet.status.report is not None
-    assert world.fleet.status.counts.skipped == 1
-    world.change("c3", hibernates=False)
-    world.step()
-    assert not world.under_way()
-
-    world.annotate(retry="now")
-    world.begin()
-    assert world.under_way() == ["c3"]
-    assert world.fleet.status.report is None
-    run(world)
-    assert world.fleet.status.summary == "5/5"
-
-
 def test_a_pause_lets_those_under_way_finish() -> None:
-    world = a_world({"name": "all", "maxParallel": 2})
+    world = five_clusters({"name": "all", "maxParallel": 2})
     world.begin()
     world.set(paused=True)
     world.finish("c0")
@@ -290,13 +142,13 @@ def test_a_pause_lets_those_under_way_finish() -> None:
 
 
 def test_nothing_is_planned_while_it_is_paused() -> None:
-    world = a_world(paused=True)
+    world = five_clusters(paused=True)
     world.step()
     assert world.fleet.status.started_at is None
 
 
 def test_an_abort_ends_it_once_those_under_way_are_through() -> None:
-    world = a_world({"name": "all", "maxParallel": 2, "soak": "10m"})
+    world = five_clusters({"name": "all", "maxParallel": 2, "soak": "10m"})
     world.begin()
     world.set(abort=True)
     world.step()
@@ -312,14 +164,14 @@ def test_an_abort_ends_it_once_those_under_way_are_through() -> None:
 
 
 def test_one_may_be_aborted_before_it_begins() -> None:
-    world = a_world(abort=True)
+    world = five_clusters(abort=True)
     world.step()
     assert world.fleet.status.ended_at == NOW
     assert ready(world)[0] == "Aborted"
 
 
 def test_nobody_is_raised_outside_of_the_window() -> None:
-    world = a_world(
+    world = five_clusters(
         {"name": "all", "maxParallel": 1}, window={"cron": "0 22 * * *", "duration": "6h"}
     )
     world.begin()
@@ -337,7 +189,7 @@ def test_nobody_is_raised_outside_of_the_window() -> None:
 
 
 def test_a_night_in_a_pause_is_not_caught_up_with_by_day() -> None:
-    world = a_world({"name": "all"}, window={"cron": "0 22 * * *", "duration": "6h"})
+    world = five_clusters({"name": "all"}, window={"cron": "0 22 * * *", "duration": "6h"})
     world.begin()
     world.set(paused=True)
     world.later(hours=11)
@@ -349,7 +201,7 @@ def test_a_night_in_a_pause_is_not_caught_up_with_by_day() -> None:
 
 
 def test_who_falls_asleep_before_his_turn_is_skipped_and_takes_no_place() -> None:
-    world = a_world({"name": "all", "maxParallel": 2})
+    world = five_clusters({"name": "all", "maxParallel": 2})
     world.change("c1", hibernates=True)
     world.step()
     world.change("c0", paused=True)
@@ -368,7 +220,7 @@ def test_who_falls_asleep_before_his_turn_is_skipped_and_takes_no_place() -> Non
     ids=["opted out", "its spec goes there", "another one of its name"],
 )
 def test_what_changed_since_the_plan_counts(change: Any, reason: str) -> None:
-    world = a_world({"name": "all", "maxParallel": 1})
+    world = five_clusters({"name": "all", "maxParallel": 1})
     world.step()
     world.change("c0", **change)
     world.step()
@@ -377,7 +229,7 @@ def test_what_changed_since_the_plan_counts(change: Any, reason: str) -> None:
 
 
 def test_a_cluster_that_is_deleted_under_way_is_told_of() -> None:
-    world = a_world({"name": "all", "maxParallel": 1})
+    world = five_clusters({"name": "all", "maxParallel": 1})
     world.begin()
     del world.clusters["team-a/c0"]
     world.step()
@@ -386,7 +238,7 @@ def test_a_cluster_that_is_deleted_under_way_is_told_of() -> None:
 
 
 def test_nothing_is_said_of_what_has_changed_and_was_not_read() -> None:
-    world = a_world({"name": "all", "maxParallel": 2})
+    world = five_clusters({"name": "all", "maxParallel": 2})
     world.begin()
     world.finish("c0", "c1")
     stale = frozenset(world.clusters)
@@ -396,7 +248,7 @@ def test_nothing_is_said_of_what_has_changed_and_was_not_read() -> None:
 
 
 def test_what_was_recorded_and_not_raised_is_raised_by_who_comes_next() -> None:
-    world = a_world({"name": "all", "maxParallel": 3})
+    world = five_clusters({"name": "all", "maxParallel": 3})
     world.step()
     world.step(die_before=1)
     assert world.raised == ["team-a/c0"]
@@ -408,7 +260,7 @@ def test_what_was_recorded_and_not_raised_is_raised_by_who_comes_next() -> None:
 
 
 def test_an_abort_takes_back_what_was_only_recorded() -> None:
-    world = a_world({"name": "all", "maxParallel": 3})
+    world = five_clusters({"name": "all", "maxParallel": 3})
     world.step()
     world.step(die_before=1)
     world.set(abort=True)
@@ -417,7 +269,7 @@ def test_an_abort_takes_back_what_was_only_recorded() -> None:
 
 
 def test_a_higher_raise_is_left_alone() -> None:
-    world = a_world({"name": "all", "maxParallel": 1})
+    world = five_clusters({"name": "all", "maxParallel": 1})
     world.step()
     world.step(die_before=0)
     world.change("c0", raised="1.37.2", raised_by="team-b/other")
@@ -429,7 +281,7 @@ def test_a_higher_raise_is_left_alone() -> None:
 
 
 def test_clusters_that_come_later_are_told_of_and_left_alone() -> None:
-    world = a_world()
+    world = five_clusters()
     world.begin()
     for n in range(7):
         late = a_member(f"late{n}", created=NOW + timedelta(minutes=1))
@@ -452,7 +304,7 @@ def test_what_selects_nobody_ends_at_once_and_says_so() -> None:
 
 
 def test_at_the_end_nothing_is_done_or_written() -> None:
-    world = a_world()
+    world = five_clusters()
     world.begin()
     run(world)
     before = world.fleet.status.manifest()
@@ -472,7 +324,7 @@ def test_at_the_end_nothing_is_done_or_written() -> None:
     ids=["CVE", "canary"],
 )
 def test_what_names_the_unknown_waits_and_says_so(spec: Any, reason: str, told: str) -> None:
-    world = a_world(**spec)
+    world = five_clusters(**spec)
     world.step()
     assert ready(world)[:2] == ("Refused", reason)
     assert told in ready(world)[2]
@@ -480,7 +332,7 @@ def test_what_names_the_unknown_waits_and_says_so(spec: Any, reason: str, told: 
 
 
 def test_one_that_may_not_select_elsewhere_does_nothing() -> None:
-    world = a_world()
+    world = five_clusters()
     refused = Invalid(reasons.NAMESPACES_FORBIDDEN, "leave it out")
     found = decide.decide(world.fleet, FleetView(refused=refused), world.releases, NOW)
     assert found.stop is refused
@@ -488,28 +340,6 @@ def test_one_that_may_not_select_elsewhere_does_nothing() -> None:
 
 
 def test_a_schedule_that_is_none_is_told() -> None:
-    world = a_world(window={"cron": "0 25 * * *", "duration": "6h"})
+    world = five_clusters(window={"cron": "0 25 * * *", "duration": "6h"})
     world.begin()
     assert ready(world)[1] == reasons.WINDOW_INVALID
-
-
-def test_cluster_of_another_wave_still_under_way_counts_for_all() -> None:
-    """One of an earlier wave is tried again while others are under way: together no more than may be."""
-    world = a_world(
-        {"name": "one", "names": ["c0", "c1"], "maxParallel": 2},
-        {"name": "rest", "maxParallel": 2},
-        stopAfterFailures=2,
-    )
-    world.begin()
-    world.block("c0")
-    world.finish("c1")
-    world.step()
-    assert world.under_way() == ["c2", "c3"]
-    world.annotate(retry="1")
-    world.later(minutes=5)
-    world.begin()
-    assert world.under_way() == ["c2", "c3"]
-    world.change("c2", runs=NEW, upgrade=None)
-    world.step()
-    assert sorted(world.under_way()) == ["c0", "c3"]
-    assert replace(world.rows["team-a/c0"], since=None).state == "Upgrading"
