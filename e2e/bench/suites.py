@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from e2e import demo
-from e2e.bench import backup, bare_control_plane, clusters, etcd, fairness
+from e2e.bench import backup, clusters, etcd, fairness
+from e2e.bench.bare import control_plane
+from e2e.bench.earlier import earlier
 from e2e.bench.figure import Figure, figure
 from e2e.bench.standalone import apiclients, store, texts
 from e2e.bench.standalone import demo as whole_demo
@@ -39,7 +41,7 @@ async def create(w: Environment) -> AsyncIterator[Figure]:
     programs = w.lab.program("etcd"), w.lab.program("kube-apiserver")
     floors, edges, standards = [], [], []
     for n in range(ROUNDS):
-        floors.append(await bare_control_plane.measure(*programs))
+        floors.append(await control_plane.measure(*programs))
         edges.append(await clusters.create(w, f"edge-{n}", clusters.EDGE))
         await clusters.delete(w, f"edge-{n}")
         standards.append(await clusters.create(w, f"standard-{n}", clusters.STANDARD))
@@ -140,6 +142,7 @@ SUITES: dict[str, Suite] = {
     "join": join,
     "fleet": fleet,
     "fairness": fairness.fairness,
+    "earlier": earlier,
     "upgrade-one": upgraded_one.one,
     "upgrade-fleet": upgraded_fleet.fleet,
     "etcd-members": etcd.members,
@@ -152,6 +155,7 @@ SUITES: dict[str, Suite] = {
 ALONE: dict[str, Alone] = {
     "demo": whole_demo.warm,
     "demo-cold": whole_demo.cold,
+    "demo-released": whole_demo.released,
     "texts": texts.texts,
     "apiclients": apiclients.apiclients,
     "store": store.store,
@@ -163,5 +167,5 @@ GROUPS = {
     for subject in ("etcd", "upgrade")
 }
 """Several that are measured under one name: all whose name begins with it."""
-USUAL = ("demo", "texts", *SUITES)
-"""What is measured unless a name is given; `demo-cold` takes half an hour."""
+USUAL = ("demo", "texts", *(name for name in SUITES if name != "earlier"))
+"""What is measured unless a name is given; `demo-cold` and `earlier` take half an hour each."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from e2e.bench.bare_control_plane import end, free_port, start
+from e2e.bench.bare.control_plane import end, free_port, start
 from e2e.framework.install import CHECKOUT
 
 T = TypeVar("T")
