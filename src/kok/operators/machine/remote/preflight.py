@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kok.api.machine.machine import Finding
-from kok.operators.machine.remote import host_paths, systems
+from kok.operators.machine.remote import host_paths
 from kok.operators.machine.remote.survey import Survey
+from kok.operators.machine.systems import table
 from kok.runtime.redact import redact_text
 
 MEMORY_MI = 700
@@ -106,11 +107,11 @@ def _system(given: PreflightInput) -> Iterable[Finding]:
 
 def _tools(given: PreflightInput) -> Iterable[Finding]:
     tools, family = given.survey.tools, _family(given)
-    lacking = systems.required(node=given.node) - tools
+    lacking = table.required(node=given.node) - tools
     packages = {family.package(program) for program in lacking}
-    if not tools & set(systems.downloaders()):
-        lacking |= {systems.downloaders()[0]}
-        packages.add(systems.downloaders()[0])
+    if not tools & set(table.downloaders()):
+        lacking |= {table.downloaders()[0]}
+        packages.add(table.downloaders()[0])
     if lacking:
         yield _finding(
             "Tools",
@@ -121,7 +122,7 @@ def _tools(given: PreflightInput) -> Iterable[Finding]:
 
 
 def _kernel(given: PreflightInput) -> Iterable[Finding]:
-    missing = sorted(systems.modules() - given.survey.modules)
+    missing = sorted(table.modules() - given.survey.modules)
     if missing and given.node:
         what = _family(given).modules_of(given.survey.facts.get("kernel", ""))
         yield _finding(
@@ -129,8 +130,8 @@ def _kernel(given: PreflightInput) -> Iterable[Finding]:
         )
 
 
-def _family(given: PreflightInput) -> systems.Family:
-    return systems.family(given.survey.facts.get("osFamily", ""))
+def _family(given: PreflightInput) -> table.Family:
+    return table.family(given.survey.facts.get("osFamily", ""))
 
 
 def _cgroup(given: PreflightInput) -> Iterable[Finding]:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from kok.api.machine.machine import HostFacts
 from kok.operators.machine.remote import host_paths as layout
-from kok.operators.machine.remote import shell, systems
+from kok.operators.machine.remote import shell
+from kok.operators.machine.systems import table
 from kok.runtime.pods.messages import last_error_line
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -195,7 +196,7 @@ def script(questions: Iterable[Question], urls: Sequence[str], towards: str = ""
     """The script. `urls` must be reachable from the host; `towards` is an address of the API."""
     asked = sorted(questions, key=lambda q: q.name)
     return shell.compose(
-        {"KOK_TOWARDS": towards, **systems.looked_for()},
+        {"KOK_TOWARDS": towards, **table.looked_for()},
         shell.library("survey"),
         *(f"reach {shlex.quote(url)} &\n" for url in urls),
         *(shell.feed("probe", q.name, content=q.probe, after=" &") for q in asked),

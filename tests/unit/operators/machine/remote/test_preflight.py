@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from tests.unit.operators.machine import builders
 
-from kok.operators.machine.remote import preflight, systems
+from kok.operators.machine.remote import preflight
 from kok.operators.machine.remote.preflight import PreflightInput
 from kok.operators.machine.remote.survey import Found
+from kok.operators.machine.systems import table
 
 
 def found(case: dict[str, Any] | None = None, **survey: Any) -> list[tuple[str, str, str]]:
@@ -46,7 +47,7 @@ def test_a_fit_host_has_no_findings() -> None:
 def test_what_is_missing_is_named_as_the_hosts_system_names_it(
     words: str, tools: str, module: str
 ) -> None:
-    there = systems.required(node=True) - {"ip", "awk", "mount"} | {"wget"}
+    there = table.required(node=True) - {"ip", "awk", "mount"} | {"wget"}
     facts = {"osFamily": words, "kernel": "6.1.0-40"}
     lacks, kernel = found(facts=facts, tools=there, modules=frozenset({"overlay"}))
     assert lacks[2].startswith("the host has no awk and no ip and no mount; ")
@@ -55,7 +56,7 @@ def test_what_is_missing_is_named_as_the_hosts_system_names_it(
 
 
 def test_a_host_that_serves_goes_on_without_a_program() -> None:
-    there = systems.required(node=True) - {"pgrep"} | {"curl"}
+    there = table.required(node=True) - {"pgrep"} | {"curl"}
     ((level, check, message),) = found({"begun": True}, tools=there)
     assert (level, check) == ("Warning", "Tools")
     assert message == "the host has no pgrep; install the packages procps-ng"

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
-from e2e.bench.bare_etcd import bare
 from e2e.bench.clusters import NAMESPACE
+from e2e.bench.etcd.bare import bare
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import cores, mebibytes, usage
 from e2e.faults import disruption

@@ -122,6 +122,6 @@ def shown() -> list[Shown]:
 
 @cache
 def _data() -> Mapping[str, Any]:
-    path = files("kok.operators.machine.remote") / "systems.yaml"
+    path = files("kok.operators.machine.systems") / "systems.yaml"
     parsed: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return parsed
