@@ -30,6 +30,9 @@ from e2e.lab.services.s3 import S3
 from e2e.lab.steps.graph import Graph
 from e2e.lab.steps.progress import reporter
 
+SYSTEM = "debian-12"
+"""What worker hosts run unless another is named."""
+
 
 class Lab:
     """One lab; the package's documentation lists what it offers."""
@@ -181,22 +184,25 @@ class Lab:
             raise LabError(f"{name} does not run: nothing can be started in its network")
         return ("nsenter", f"--net=/proc/{found.pid}/ns/net", "--")
 
-    async def add_worker(self, name: str | None = None) -> Host:
-        """Make one more bare host; by default under the first free name."""
+    async def add_worker(self, name: str | None = None, system: str = SYSTEM) -> Host:
+        """Make one more bare host; by default under the first free name. ``system`` is one of
+        ``rootfs.SYSTEMS``; its root file system is made at its first time."""
+        if system not in rootfs.SYSTEMS:
+            raise LabError(f"no host runs {system}; there are {', '.join(rootfs.SYSTEMS)}")
         async with self.supplies.cache.lock("hosts", self.name):
-            image = await rootfs.ensure(self.supplies.cache, rootfs.HOST)
+            image = await rootfs.ensure(self.supplies.cache, rootfs.SYSTEMS[system])
             if name is None:
                 taken = {host.name for host in await self.hosts()}
                 free = (f"worker-{index}" for index in range(1, len(taken) + 2))
                 name = next(each for each in free if each not in taken)
             return await self.inventory.ensure(name, image)
 
-    async def reset(self, name: str) -> Host:
+    async def reset(self, name: str, system: str = SYSTEM) -> Host:
         """Replace a worker by a bare one of the same name and address, with a new host key."""
         if self.inventory.host(name).role != "worker":
             raise LabError(f"{name} holds the meta cluster; only workers can be reset")
         await self.inventory.remove(name)
-        return await self.add_worker(name)
+        return await self.add_worker(name, system)
 
     async def remove(self, name: str) -> None:
         """Remove a host with its disks; of the meta hosts only those that joined the first."""

@@ -119,7 +119,8 @@ class KubeNodeSpec(ApiModel):
     )
     """The hosts by name."""
     replicas: int | None = Field(default=None, ge=0, le=1000)
-    """Number of hosts to claim from the pool."""
+    """Number of hosts to claim from the pool. If it goes down, hosts go whose nodes are not Ready, then
+    those whose nodes have the fewest pods."""
     pool: Pool | None = None
     """Host objects that may be claimed."""
     ssh: SSHAccess | None = None

@@ -11,6 +11,7 @@ from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine
 from kok.operators.machine.component import catalog
 from kok.operators.machine.remote.survey import Survey
+from kok.operators.machine.systems import table
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 VERSIONS = {
@@ -114,7 +115,7 @@ def survey(**changes: Any) -> Survey:
         "resolver": "/etc/resolv.conf",
         **changes.pop("facts", {}),
     }
-    tools = {"flock", "sha256sum", "base64", "tar", "mount", "iptables", "curl"}
+    tools = {*table.required(node=True), "curl"}
     base: dict[str, Any] = {
         "at": NOW,
         "addresses": ("192.0.2.21",),

@@ -11,6 +11,7 @@ from kok.api.machine.machine import Machine
 from kok.api.unreadable import Unreadable
 
 SSH_PORT = 22
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Claims:
     """Hosts that are to have a Machine."""
     missing: int = 0
     """How many more are wanted than there are."""
+    going: tuple[str, ...] = ()
+    """Hosts that have a Machine and are to have none any more."""
 
 
 def wanted_nodes(kubenode: KubeNode) -> int:
@@ -35,17 +38,19 @@ def plan(
     hosts: Mapping[str, Host],
     machines: Mapping[str, Machine],
     taken: Collection[str],
+    pods: Mapping[str, int] | None = None,
 ) -> Claims:
     """Decides on claims.
 
-    `machines` are the KubeNode's own by host; `taken` are hosts that somebody else has claimed. A
-    host is given back only once its Machine is gone, and with it all that lay on the host.
+    `machines` are the KubeNode's own by host; `taken` are hosts that somebody else has claimed;
+    `pods` says how many there are on a host that would have to move if it went, where that is known.
+    A host is given back only once its Machine is gone, and with it all that lay on the host.
     """
     wanted = kubenode.spec.replicas or 0
     before = list(dict.fromkeys([*kubenode.status.claims, *sorted(machines)]))
     held = [name for name in before if name in hosts or name in machines]
     usable = [name for name in held if _usable(name, hosts, machines)]
-    serving = _best(usable, machines, wanted)
+    serving = _best(usable, machines, wanted, pods or {})
     going = [name for name in held if name not in serving and name in machines]
     free = [
         name
@@ -59,7 +64,35 @@ def plan(
     ]
     fresh = free[: max(0, wanted - len(serving))]
     chosen = (*(name for name in held if name in serving), *fresh)
-    return Claims(held=(*chosen, *going), serving=chosen, missing=max(0, wanted - len(chosen)))
+    return Claims(
+        held=(*chosen, *going),
+        serving=chosen,
+        missing=max(0, wanted - len(chosen)),
+        going=tuple(going),
+    )
+
+
+def to_be_compared(kubenode: KubeNode, machines: Iterable[Machine]) -> list[str]:
+    """The nodes of which some have to go, if it matters which: their pods decide."""
+    stay = [m for m in machines if not m.deleting]
+    if kubenode.spec.pool is None or not 0 < (kubenode.spec.replicas or 0) < len(stay):
+        return []
+    return sorted(m.spec.node for m in stay if m.status.first_ready or m.status.is_true("Ready"))
+
+
+def leaving(claims: Claims, machines: Mapping[str, Machine], pods: Mapping[str, int]) -> str:
+    """Which hosts are given up now, and why these, as a sentence; nothing if none is."""
+
+    def why(name: str) -> str:
+        if not machines[name].status.is_true("Ready"):
+            return f"{name} (not Ready)"
+        few = pods.get(name)
+        told = "pods unknown" if few is None else "1 pod" if few == 1 else f"{few} pods"
+        return f"{name} ({told})"
+
+    names = [name for name in claims.going if not machines[name].deleting]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"leaves {', '.join(map(why, names[:_SHOWN]))}{more}" if names else ""
 
 
 def matches(kubenode: KubeNode, host: Host) -> bool:
@@ -112,12 +145,18 @@ def _usable(name: str, hosts: Mapping[str, Host], machines: Mapping[str, Machine
     return machine is None or not machine.deleting
 
 
-def _best(names: Sequence[str], machines: Mapping[str, Machine], wanted: int) -> set[str]:
-    """Those that stay when there are too many: Ready ones, and among equals the eldest."""
+def _best(
+    names: Sequence[str],
+    machines: Mapping[str, Machine],
+    wanted: int,
+    pods: Mapping[str, int],
+) -> set[str]:
+    """Those that stay when there are too many: Ready ones, of these the fullest, and among equals the
+    eldest."""
 
-    def worth(name: str) -> tuple[bool, bool, int]:
+    def worth(name: str) -> tuple[bool, bool, int, int]:
         machine = machines.get(name)
         ready = machine is not None and machine.status.is_true("Ready")
-        return not ready, machine is None, names.index(name)
+        return not ready, machine is None, -pods.get(name, 0), names.index(name)
 
     return set(sorted(names, key=worth)[:wanted])

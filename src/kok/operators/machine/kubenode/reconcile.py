@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from weakref import WeakValueDictionary
 
 import aiohttp
@@ -25,22 +25,38 @@ from kok.kube.lists.tolerant import listed
 from kok.kube.objects.ownership import refers_to
 from kok.operators.machine import reasons
 from kok.operators.machine.host.abandoned_hosts import Abandoned
-from kok.operators.machine.kubenode import claims, conditions, decide, delete, render, rollout
+from kok.operators.machine.kubenode import (
+    claims,
+    conditions,
+    decide,
+    delete,
+    occupancy,
+    render,
+    rollout,
+)
+from kok.operators.machine.kubenode.claims import Claims
 from kok.operators.machine.kubenode.components import SoftwareObjects
 from kok.operators.machine.kubenode.conditions import Outcome
 from kok.operators.machine.kubenode.decide import KubeNodeDecision
 from kok.operators.machine.kubenode.observe import KubeNodeView, observe
+from kok.operators.machine.kubenode.occupancy import Connect
 from kok.operators.machine.kubenode.render import NodeHostSource
+from kok.operators.machine.kubenode.waiting import Lacking
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.watches import ClusterChanges, all_of_namespace
 from kok.runtime.controller.errors import Invalid
 from kok.runtime.controller.reconciler import Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
 from kok.runtime.policy import Policies
+from kok.workload.identity import Identity
 
 CLUSTER, HOST = Cluster.info.kind, Host.info.kind
 CHECKSUMS_AGAIN = 15.0
 MACHINE, COMPONENT, KUBENODE = Machine.info.kind, Component.info.kind, KubeNode.info.kind
+
+
+async def _nowhere(_cluster: Cluster | None, _identity: Identity | None) -> None:
+    """No way into any business cluster."""
 
 
 class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcome]):
@@ -50,9 +66,16 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
     wakes_on: Sequence[Wake]
 
     def __init__(
-        self, policies: Policies, lists: MachineLists, abandoned: Abandoned | None = None
+        self,
+        policies: Policies,
+        lists: MachineLists,
+        abandoned: Abandoned | None = None,
+        connect: Connect = _nowhere,
     ) -> None:
+        """`connect` leads into business clusters, where the pods of nodes are counted."""
         self._lists = lists
+        self._connect = connect
+        self._lacking = Lacking()
         self._abandoned = abandoned or Abandoned()
         self.wakes_on = (
             Wake(MACHINE),
@@ -135,10 +158,16 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         """Its Machines go first, each by its own clean-up."""
         view = await observe(p, self._lists)
         conditions.count(p.status, p.obj, view.mine)
+        if delete.give_back(p, view):
+            await p.latch()
+            self._lacking.freed(p.obj.namespace)
         return await delete.remove(p, view)
 
     def forget(self, key: Key, uid: str) -> None:
-        """Nothing is kept."""
+        """It waits for no hosts any more, and those that it had are free."""
+        del uid
+        self._lacking.put(key, None)
+        self._lacking.freed(key[0])
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
@@ -168,7 +197,27 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
     async def _claim(
         self, p: Pass[KubeNode], view: KubeNodeView
     ) -> tuple[list[NodeHostSource], int]:
-        """Takes hosts out of the pool, and gives back those whose Machines are gone.
+        """Takes hosts out of the pool, and gives back those whose Machines are gone."""
+        # Before it is anybody's turn: a cluster that is slow must not keep KubeNodes of others waiting.
+        compared = claims.to_be_compared(p.obj, view.mine)
+        pods = await occupancy.of_nodes(self._connect, view.cluster, view.identity, compared)
+        # Before the look: what is given up during it would be missed.
+        self._lacking.put((p.obj.namespace, p.obj.name), p.wake)
+        # One at a time in this process, and only one process leads: no host is claimed twice.
+        async with self._claiming.setdefault(p.obj.namespace, asyncio.Lock()):
+            claimed, hosts = await self._choose(p, view, pods)
+        if not claimed.missing:
+            self._lacking.put((p.obj.namespace, p.obj.name), None)
+        if set(p.obj.status.claims) - set(claimed.held):
+            self._lacking.freed(p.obj.namespace)
+        if leaves := claims.leaving(claimed, {m.spec.node: m for m in view.mine}, pods):
+            p.event(reasons.SCALED_DOWN, leaves)
+        return [render.pooled(hosts[name]) for name in claimed.serving], claimed.missing
+
+    async def _choose(
+        self, p: Pass[KubeNode], view: KubeNodeView, pods: Mapping[str, int]
+    ) -> tuple[Claims, Mapping[str, Host]]:
+        """What is claimed from now on, and the Hosts by name.
 
         A claim stands in the KubeNode's own status, but it is no fact of this pass that `record` could
         put there: it is an act upon what all KubeNodes of the namespace share. Which hosts are free is
@@ -176,32 +225,30 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         claims: to look, to choose and to write are one step, one KubeNode after the other. What has
         to be written before anything is done with it is: no Machine is made before that.
         """
-        # One at a time in this process, and only one process leads: no host is claimed twice.
-        async with self._claiming.setdefault(p.obj.namespace, asyncio.Lock()):
-            async with asking() as group:
-                found = group.create_task(p.kube.list(HOST, p.obj.namespace, keep=unrecorded))
-                others = group.create_task(
-                    p.kube.list(KUBENODE, p.obj.namespace, unread=FREE_FORM, keep=unrecorded)
-                )
-            there, kubenodes = listed(Host, found.result()), listed(KubeNode, others.result())
-            mine = {m.spec.node: m for m in view.mine}
-            for odd in there.odd:
-                if odd.name in mine or odd.name in p.obj.status.claims:
-                    # Not gone: its Machine must not be taken away for that.
-                    raise odd
-            hosts = {h.name: h for h in there.objects}
-            taken = claims.taken_by_others(
-                p.obj,
-                kubenodes.objects,
-                view.machines,
-                hosts.values(),
-                odd=(*kubenodes.odd, *view.odd),
+        async with asking() as group:
+            found = group.create_task(p.kube.list(HOST, p.obj.namespace, keep=unrecorded))
+            others = group.create_task(
+                p.kube.list(KUBENODE, p.obj.namespace, unread=FREE_FORM, keep=unrecorded)
             )
-            claimed = claims.plan(p.obj, hosts, mine, taken)
-            if list(claimed.held) != p.obj.status.claims:
-                p.status.claims = list(claimed.held)
-                await p.latch()
-        return [render.pooled(hosts[name]) for name in claimed.serving], claimed.missing
+        there, kubenodes = listed(Host, found.result()), listed(KubeNode, others.result())
+        mine = {m.spec.node: m for m in view.mine}
+        for odd in there.odd:
+            if odd.name in mine or odd.name in p.obj.status.claims:
+                # Not gone: its Machine must not be taken away for that.
+                raise odd
+        hosts = {h.name: h for h in there.objects}
+        taken = claims.taken_by_others(
+            p.obj,
+            kubenodes.objects,
+            view.machines,
+            hosts.values(),
+            odd=(*kubenodes.odd, *view.odd),
+        )
+        claimed = claims.plan(p.obj, hosts, mine, taken, pods)
+        if list(claimed.held) != p.obj.status.claims:
+            p.status.claims = list(claimed.held)
+            await p.latch()
+        return claimed, hosts
 
     async def _machines(
         self,

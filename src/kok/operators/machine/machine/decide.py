@@ -367,7 +367,8 @@ def _wait_for_kubelet(view: MachineView, found: join.JoinPlan) -> Step:
     memory, now = view.memory, view.monotonic
     if memory.joined is None or now - memory.joined > JOIN_PATIENCE:
         return Step(JoinCluster(found), turns=turning(view))
-    if view.objects.node is not None and now - memory.finished > FINISH_EVERY:
+    node = view.objects.node
+    if node is not None and node.registered and now - memory.finished > FINISH_EVERY:
         return Step(TakeTokenBack())
     return Step(after=FINISH_EVERY)
 

@@ -114,7 +114,7 @@ class Observer:
         connection = None
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
             # Not before: asking an API that is not up yet would only teach us to be patient.
-            connection = await self._connection(parsed, identity)
+            connection = await self.connection(parsed, identity)
         if connection is not None:
             # First of all: nothing else tells of what changes after it was looked at.
             follow(connection, machine, wake)
@@ -138,9 +138,10 @@ class Observer:
             installation=installation,
         )
 
-    async def _connection(
+    async def connection(
         self, cluster: Cluster | None, identity: Identity | None
     ) -> ClusterConnection | None:
+        """The one into a business cluster, made if there is none yet; None if there is no way."""
         if cluster is None or identity is None:
             return None
         key = (cluster.namespace, cluster.name)

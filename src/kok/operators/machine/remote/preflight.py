@@ -10,6 +10,7 @@ from typing import Any, Literal
 from kok.api.machine.machine import Finding
 from kok.operators.machine.remote import host_paths
 from kok.operators.machine.remote.survey import Survey
+from kok.operators.machine.systems import table
 from kok.runtime.redact import redact_text
 
 MEMORY_MI = 700
@@ -105,26 +106,32 @@ def _system(given: PreflightInput) -> Iterable[Finding]:
 
 
 def _tools(given: PreflightInput) -> Iterable[Finding]:
-    needed = {"flock": "util-linux", "sha256sum": "coreutils", "base64": "coreutils"}
-    if given.node:
-        needed |= {"tar": "tar", "mount": "mount", "iptables": "iptables"}
-    missing = sorted(
-        {package for tool, package in needed.items() if tool not in given.survey.tools}
-    )
-    if not given.survey.tools & {"curl", "wget"}:
-        missing.append("curl")
-    if missing:
-        yield _finding("Tools", f"programs are missing; install the packages {', '.join(missing)}")
+    tools, family = given.survey.tools, _family(given)
+    lacking = table.required(node=given.node) - tools
+    packages = {family.package(program) for program in lacking}
+    if not tools & set(table.downloaders()):
+        lacking |= {table.downloaders()[0]}
+        packages.add(table.downloaders()[0])
+    if lacking:
+        yield _finding(
+            "Tools",
+            f"the host has no {' and no '.join(sorted(lacking))}; {family.bringing(packages)}",
+            # One that serves goes on; what cannot be done there says so itself.
+            "Warning" if given.begun else "Error",
+        )
 
 
 def _kernel(given: PreflightInput) -> Iterable[Finding]:
-    missing = sorted({"overlay", "br_netfilter"} - given.survey.modules)
+    missing = sorted(table.modules() - given.survey.modules)
     if missing and given.node:
+        what = _family(given).modules_of(given.survey.facts.get("kernel", ""))
         yield _finding(
-            "KernelModules",
-            f"the kernel has no module {' and no module '.join(missing)}; install the kernel's "
-            "modules or another kernel",
+            "KernelModules", f"the kernel has no module {' and no module '.join(missing)}; {what}"
         )
+
+
+def _family(given: PreflightInput) -> table.Family:
+    return table.family(given.survey.facts.get("osFamily", ""))
 
 
 def _cgroup(given: PreflightInput) -> Iterable[Finding]:

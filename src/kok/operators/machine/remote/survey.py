@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from kok.api.machine.machine import HostFacts
 from kok.operators.machine.remote import host_paths as layout
 from kok.operators.machine.remote import shell
+from kok.operators.machine.systems import table
 from kok.runtime.pods.messages import last_error_line
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -28,6 +29,7 @@ _FACTS = frozenset(
             "machineID",
             "memoryKi",
             "os",
+            "osFamily",
             "resolver",
             "route",
             "swap",
@@ -37,7 +39,7 @@ _FACTS = frozenset(
         "time",
     }
 )
-_MANY = {"address": 1024, "module": 16, "nameserver": 16, "tool": 16, "unit": 16}
+_MANY = {"address": 1024, "module": 16, "nameserver": 16, "tool": 32, "unit": 16}
 """Facts that a host has several of, and how many are kept. Its first address may come last."""
 _IDENTITY = frozenset({"bootstrap", "ca", "certificate", "failing", "kubelet", "server", "started"})
 _STATUS_TEXT, _STATUS_ADDRESSES = 253, 64
@@ -194,7 +196,7 @@ def script(questions: Iterable[Question], urls: Sequence[str], towards: str = ""
     """The script. `urls` must be reachable from the host; `towards` is an address of the API."""
     asked = sorted(questions, key=lambda q: q.name)
     return shell.compose(
-        {"KOK_TOWARDS": towards},
+        {"KOK_TOWARDS": towards, **table.looked_for()},
         shell.library("survey"),
         *(f"reach {shlex.quote(url)} &\n" for url in urls),
         *(shell.feed("probe", q.name, content=q.probe, after=" &") for q in asked),

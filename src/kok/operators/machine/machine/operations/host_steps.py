@@ -19,7 +19,7 @@ from kok.operators.machine.component import catalog
 from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine import kubelet_change
 from kok.operators.machine.machine.view import MachineView
-from kok.operators.machine.node import bootstrap_tokens
+from kok.operators.machine.node import bootstrap_tokens, early_node
 from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.operators.machine.remote import host_identity, host_paths
 from kok.operators.machine.remote.hosts import HostClient
@@ -266,6 +266,10 @@ class JoinCluster(HostStep):
             )
             joining = replace(joining, bootstrap=text)
         await client.join(joining)
+        survey = client.memory.survey
+        if self.todo.token and survey is not None:
+            # Only now: a host that cannot reach its cluster has no Node there.
+            await early_node.make(connection.kube, machine, survey.arch)
 
 
 @dataclass(frozen=True, slots=True)
