@@ -9,7 +9,7 @@ from kok.api.names import ANNOTATION_ABANDON_HOST, ANNOTATION_TRUST_HOST_KEY
 from kok.kube import kinds
 from kok.operators.machine import reasons
 from kok.operators.machine.host.abandoned_hosts import Abandoned
-from kok.operators.machine.host.ssh_secrets import Keeper
+from kok.operators.machine.host.ssh_secrets import Keeper, namespace_goes
 from kok.operators.machine.remote import host_identity
 from kok.operators.machine.remote.commands import HostTaken
 from kok.operators.machine.remote.host_identity import HostMatch
@@ -71,6 +71,14 @@ class Cleaner:
             work = client.clean(owner, marked=where is not HostMatch.SAME)
             session.start("clean", work, p.wake)
         return False
+
+    async def hopeless(self, p: Pass[Host]) -> bool:
+        """Whether there will never be a way to the host: its Secret went before it, and with the
+        namespace being deleted there will be no other. Raises `KubeError`."""
+        problem = self._problems.get(p.obj.metadata.uid)
+        if problem is None or problem.reason != reasons.SECRET_MISSING:
+            return False
+        return await namespace_goes(p.kube, p.obj.namespace)
 
     def tried_since(self, p: Pass[Host]) -> datetime:
         """Since when this process has been trying to clean the host."""

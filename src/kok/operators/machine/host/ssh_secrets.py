@@ -21,7 +21,7 @@ from kok.api.unreadable import Unreadable
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.decoding.strip import unrecorded
-from kok.kube.errors import NotFound
+from kok.kube.errors import Forbidden, NotFound
 from kok.kube.lists.tolerant import Listed, listed
 from kok.runtime.controller.reconciler import Pass
 
@@ -75,6 +75,15 @@ def needed(
 
 def _needs(machine: Machine, name: str) -> bool:
     return touched(machine.status) and name in (machine.spec.ssh.secret, machine.status.ssh_secret)
+
+
+async def namespace_goes(kube: Kube, namespace: str) -> bool:
+    """Whether it is being deleted, so that no Secret can be made in it any more. Raises `KubeError`."""
+    try:
+        found = await kube.get(kinds.NAMESPACE, namespace)
+    except Forbidden:
+        return False
+    return found is None or bool(found["metadata"].get("deletionTimestamp"))
 
 
 async def hold(kube: Kube, secret: Manifest) -> None:

@@ -15,11 +15,11 @@ from kok.api.unreadable import Unreadable
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import FREE_FORM
-from kok.kube.errors import Forbidden
 from kok.kube.http.access import AccessError
 from kok.kube.lists.tolerant import Listed
 from kok.operators.machine import reasons
 from kok.operators.machine.component.sandboxed import HELD_MOST, taken
+from kok.operators.machine.host.ssh_secrets import namespace_goes
 from kok.operators.machine.machine.view import (
     BOOTSTRAP_READY,
     JOINED,
@@ -106,7 +106,7 @@ class Observer:
             if isinstance(login, Verdict)
             else first_contact(machine, login, first_use=self._first_use)
         )
-        hopeless = secret is None and machine.deleting and await _going(kube, namespace)
+        hopeless = secret is None and machine.deleting and await namespace_goes(kube, namespace)
         if hopeless:
             refusal = Verdict(False, reasons.SECRET_MISSING, _went_before(machine))
         parsed = Cluster.parse(found) if found is not None else None
@@ -209,15 +209,6 @@ async def _components(kube: Kube, machine: Machine) -> tuple[dict[str, Component
         if not component.deleting:
             found[one.name] = component
     return found, ""
-
-
-async def _going(kube: Kube, namespace: str) -> bool:
-    """Whether a namespace is being deleted."""
-    try:
-        found = await kube.get(kinds.NAMESPACE, namespace)
-    except Forbidden:
-        return False
-    return found is None or bool(found["metadata"].get("deletionTimestamp"))
 
 
 def _went_before(machine: Machine) -> str:

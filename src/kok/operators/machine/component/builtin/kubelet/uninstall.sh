@@ -9,7 +9,11 @@ if [ -x "$ctr" ] && systemctl is-active --quiet containerd; then
 fi
 # Whatever becomes of the runtime: one that died, or whose shims did, leaves containers running, which
 # would hold mounts and make chains anew.
-pods() { grep -l kubepods /proc/[0-9]*/cgroup 2>/dev/null | sed -n 's|^.*/proc/\([0-9]*\)/cgroup$|\1|p' || true; }
+pods() {
+    # A host may be a pod of somebody's itself, and then all that runs here bears that name.
+    ! grep -q kubepods /proc/1/cgroup 2>/dev/null || return 0
+    grep -l kubepods /proc/[0-9]*/cgroup 2>/dev/null | sed -n 's|^.*/proc/\([0-9]*\)/cgroup$|\1|p' || true
+}
 for process in $(pods); do kill -KILL "$process" 2>/dev/null || true; done
 for _ in $(seq 50); do [ -z "$(pods)" ] && break; sleep 0.1; done
 systemctl stop kubepods.slice 2>/dev/null || true
