@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from e2e import demo
 from e2e.bench import backup, bare_control_plane, clusters, etcd, fairness
 from e2e.bench.figure import Figure, figure
+from e2e.bench.machine import measure as simulated
 from e2e.bench.standalone import apiclients, store, texts
 from e2e.bench.standalone import demo as whole_demo
 from e2e.bench.upgrades import fleet as upgraded_fleet
@@ -156,11 +157,12 @@ ALONE: dict[str, Alone] = {
     "apiclients": apiclients.apiclients,
     "store": store.store,
     "upgrade-standins": upgraded_standins.standins,
+    "machine-hosts": simulated.hosts,
 }
 """What brings a lab of its own or needs none, and is to have the machine for itself."""
 GROUPS = {
     subject: tuple(name for name in {**ALONE, **SUITES} if name.startswith(f"{subject}-"))
-    for subject in ("etcd", "upgrade")
+    for subject in ("etcd", "machine", "upgrade")
 }
 """Several that are measured under one name: all whose name begins with it."""
 USUAL = ("demo", "texts", *SUITES)
