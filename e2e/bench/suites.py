@@ -14,6 +14,7 @@ from e2e.bench.etcd import backup
 from e2e.bench.etcd import clusters as etcd
 from e2e.bench.figure import Figure, figure
 from e2e.bench.machine import nodes
+from e2e.bench.machine.simulated import measure as simulated
 from e2e.bench.standalone import apiclients, store, texts
 from e2e.bench.standalone import demo as whole_demo
 from e2e.bench.upgrades import fleet as upgraded_fleet
@@ -132,6 +133,7 @@ ALONE: dict[str, Alone] = {
     "apiclients": apiclients.apiclients,
     "store": store.store,
     "upgrade-standins": upgraded_standins.standins,
+    "machine-hosts": simulated.hosts,
 }
 """What brings a lab of its own or needs none, and is to have the machine for itself."""
 GROUPS = {

@@ -55,6 +55,15 @@ _CONTROL_PLANE = {
 }
 _IMAGES = {"registry": "mirror.example:5000", "pullSecrets": ["mirror"]}
 _SSH = {"user": "ops", "secret": "ops-ssh"}
+
+
+def behind(bastion: str) -> Spec:
+    """`ssh` of a spec whose hosts are behind a bastion at that address."""
+    jump = {"port": 2222, "user": "jump", "secret": "bastion-ssh", "hostKey": FINGERPRINT}
+    return {**_SSH, "jump": {"address": bastion, **jump}}
+
+
+_BEHIND = behind("bastion.example")
 _TAINT = {"key": "example.com/gpu", "value": "yes", "effect": "NoSchedule"}
 _COMPONENTS = [{"name": "my-agent", "version": "1.4.0", "params": {"level": 3, "tags": ["a"]}}]
 _ARTIFACTS = {"baseURL": "https://artifacts.example", "checksums": "sums", "ca": "PEM"}
@@ -307,10 +316,12 @@ FULL: dict[str, list[Spec]] = {
             "port": 2222,
             "ssh": _SSH,
             "hostKey": FINGERPRINT,
-        }
+        },
+        {"address": "10.0.0.21", "ssh": _BEHIND},
     ],
     "KubeNode": [
         {**_NODE, "hosts": _HOSTS, "ssh": _SSH},
+        {**_NODE, "hosts": [{"name": "w1", "address": "10.0.0.21"}], "ssh": _BEHIND},
         {**_NODE, "replicas": 3, "pool": {"matchLabels": {"rack": "a"}}},
     ],
     "Machine": [
@@ -329,7 +340,8 @@ FULL: dict[str, list[Spec]] = {
             "taints": [_TAINT],
             "drainTimeout": "2m",
             "paused": True,
-        }
+        },
+        {"cluster": "shop", "node": "w1", "address": "10.0.0.21", "ssh": _BEHIND},
     ],
 }
 """For each kind specs that together set every field there is."""

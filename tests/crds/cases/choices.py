@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.crds.cases.case import Case, of, of_cluster
+from tests.crds.samples import behind
 
 MANAGED = tuple(
     of_cluster(
@@ -47,6 +48,23 @@ CHOICES = (
         "spec",
         "spec: write either hosts (a list of name and address) or replicas with a pool, not both",
         {"replicas": 1, "pool": {}},
+    ),
+    *(
+        of(
+            kind,
+            "spec",
+            "spec.address: behind a bastion (ssh.jump) write the host's IP address, such as "
+            "10.0.0.21, since nobody can tell before it what a name leads to there",
+            {"address": "w1.example", "ssh": behind("192.0.2.1")},
+        )
+        for kind in ("Host", "Machine")
+    ),
+    of(
+        "KubeNode",
+        "spec",
+        "spec.hosts: behind a bastion (ssh.jump) write the hosts' IP addresses, such as 10.0.0.21, "
+        "since nobody can tell before it what a name leads to there",
+        {"hosts": [{"name": "w1", "address": "w1.example"}], "ssh": behind("192.0.2.1")},
     ),
     Case(
         "KubeNode",

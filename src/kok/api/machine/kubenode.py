@@ -101,6 +101,12 @@ class KubeNodeSpec(ApiModel):
                 "which (pool: {matchLabels: {...}}), or list the hosts by name",
                 "has(self.replicas) == has(self.pool)",
             ),
+            rule(
+                "spec.hosts: behind a bastion (ssh.jump) write the hosts' IP addresses, such as "
+                "10.0.0.21, since nobody can tell before it what a name leads to there",
+                "!has(self.ssh) || !has(self.ssh.jump) || !has(self.hosts) || "
+                "self.hosts.all(h, isIP(h.address))",
+            ),
         )
     )
 

@@ -19,6 +19,7 @@ from kok.api.fields import (
     SoftwareVersion,
     SSHAccess,
     Taint,
+    behind_bastion,
     immutable,
     rule,
     rules,
@@ -59,7 +60,15 @@ class MachineSpec(ApiModel):
                 "after the other",
                 "self.port == oldSelf.port || self.hostKey == oldSelf.hostKey || "
                 "self.hostKey == '' || oldSelf.hostKey == ''",
-            )
+            ),
+            rule(
+                "spec: ssh.jump.address and hostKey cannot both be changed at once, since that is "
+                "another host; delete the Machine and create another, or, if it is the same host, "
+                "change one after the other",
+                "self.ssh.?jump.?address == oldSelf.ssh.?jump.?address || "
+                "self.hostKey == oldSelf.hostKey || self.hostKey == '' || oldSelf.hostKey == ''",
+            ),
+            behind_bastion(),
         )
     )
 
@@ -246,6 +255,8 @@ class MachineStatus(Status):
     """What the operator set on the Node; recorded before that."""
     ssh_secret: str | None = None
     """Secret that is kept, by a finalizer, until it is no longer needed to clean up the host."""
+    jump_secret: str | None = None
+    """The same of the bastion, where that has a Secret of its own."""
     operation: Operation | None = None
     """What takes more than one pass and is under way, with the step that it has come to: `Remove`, or
     `Update`, a change for which the node is drained. Recorded before the step is begun."""

@@ -18,7 +18,7 @@ LOGIN_REFUSED: Final = "LoginRefused"
 LOGIN_WAITS: Final = "LoginWaits"
 """Logins failed at the host's address, by whomever; those who were not let in yet take turns."""
 SUDO_REFUSED: Final = "SudoRefused"
-"""The user may not become root without a password."""
+"""The user may not become root: sudo does not allow it, or wants a password that the Secret lacks."""
 SCRIPT_FAILED: Final = "ScriptFailed"
 """A script of the operator itself failed on the host."""
 SECRET_MISSING: Final = "SecretMissing"  # noqa: S105 - a reason, no secret

@@ -169,7 +169,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
     ) -> float | None:
         """Looks after Secret and Node, and begins the step at the host."""
-        kept = await self.keeper.keep(p, view.objects.secret)
+        kept = await self.keeper.keep(p, view.objects.secret, view.objects.jump)
         if decision.seen and view.mine and (place := view.memory.place) is not None:
             # What an earlier Machine of this namespace left there was taken away before that.
             for uid in self.abandoned.at(p.obj.namespace, place.address, place.port):
@@ -251,7 +251,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         finally:
             if not p.paused:
                 report_removal(p.status, view, removal.waits_for)
-        await self.keeper.leave(p, objects.secret)
+        await self.keeper.leave(p, objects.secret, objects.jump)
         return DONE
 
     def forget(self, key: Key, uid: str) -> None:
@@ -347,6 +347,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             secret=f"{machine.namespace}/{spec.ssh.secret}",
             credentials=objects.credentials,
             expected=want,
+            jump=objects.bastion,
         )
 
     # --- acting

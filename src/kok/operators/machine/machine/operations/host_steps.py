@@ -96,9 +96,10 @@ class ScanHostKey(HostStep):
     async def run(self, context: StepContext) -> None:
         """Begins it."""
         spec, memory = context.p.obj.spec, context.session.memory
+        jump = context.view.objects.bastion
 
         async def scan() -> None:
-            memory.shown_key = await context.ssh.scan(spec.address, spec.port)
+            memory.shown_key = await context.ssh.scan(spec.address, spec.port, jump)
 
         context.session.start("scan", scan(), context.p.wake)
 
