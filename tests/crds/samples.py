@@ -58,6 +58,12 @@ _SSH = {"user": "ops", "secret": "ops-ssh"}
 _TAINT = {"key": "example.com/gpu", "value": "yes", "effect": "NoSchedule"}
 _COMPONENTS = [{"name": "my-agent", "version": "1.4.0", "params": {"level": 3, "tags": ["a"]}}]
 _ARTIFACTS = {"baseURL": "https://artifacts.example", "checksums": "sums", "ca": "PEM"}
+_REMEDIATION = {
+    "mode": "Report",
+    "maxUnhealthy": "40%",
+    "upTo": "Reinstall",
+    "patience": {"restart": "1m", "reinstall": "2m", "reboot": "3m", "replace": "4m"},
+}
 _NODE: Spec = {
     "cluster": "shop",
     "version": "1.36.4",
@@ -69,6 +75,7 @@ _NODE: Spec = {
     "labels": {"example.com/tier": "web", "empty": ""},
     "taints": [_TAINT],
     "drainTimeout": "1m30s",
+    "remediation": _REMEDIATION,
     "paused": True,
 }
 _HOSTS = [
@@ -245,6 +252,7 @@ FULL: dict[str, list[Spec]] = {
                     "forEach": "levels",
                 }
             ],
+            "services": ["tool", "tool@1"],
             "scripts": dict.fromkeys(
                 ("probe", "install", "upgrade", "uninstall", "health", "restart"), "true"
             ),
@@ -328,6 +336,7 @@ FULL: dict[str, list[Spec]] = {
             "labels": {"tier": "web"},
             "taints": [_TAINT],
             "drainTimeout": "2m",
+            "remediation": {**_REMEDIATION, "maxUnhealthy": 2},
             "paused": True,
         }
     ],

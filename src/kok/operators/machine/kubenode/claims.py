@@ -45,8 +45,6 @@ def plan(
     before = list(dict.fromkeys([*kubenode.status.claims, *sorted(machines)]))
     held = [name for name in before if name in hosts or name in machines]
     usable = [name for name in held if _usable(name, hosts, machines)]
-    serving = _best(usable, machines, wanted)
-    going = [name for name in held if name not in serving and name in machines]
     free = [
         name
         for name in sorted(hosts)
@@ -57,9 +55,21 @@ def plan(
         and hosts[name].status.used_by is None
         and matches(kubenode, hosts[name])
     ]
+    # A host that another one is to take the place of goes once there is one for it.
+    lost = [name for name in usable if replaced(machines.get(name))]
+    spare = max(0, len(free) - max(0, wanted - len(usable)))
+    usable = [name for name in usable if name not in lost[:spare]]
+    serving = _best(usable, machines, wanted)
+    going = [name for name in held if name not in serving and name in machines]
     fresh = free[: max(0, wanted - len(serving))]
     chosen = (*(name for name in held if name in serving), *fresh)
     return Claims(held=(*chosen, *going), serving=chosen, missing=max(0, wanted - len(chosen)))
+
+
+def replaced(machine: Machine | None) -> bool:
+    """Whether all was tried of a host, so that another one is to take its place."""
+    known = machine.status.remediation if machine is not None else None
+    return known is not None and known.well is None and known.rung == "Replace"
 
 
 def matches(kubenode: KubeNode, host: Host) -> bool:

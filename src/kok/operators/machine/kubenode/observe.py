@@ -34,6 +34,7 @@ _STATUS: Final = (
     "removal",
     "kubelet",
     "operation",
+    "remediation",
 )
 _CONDITIONS: Final = frozenset({"Ready", "NodeReady", "UpToDate"})
 """What is looked at of the status of a Machine."""

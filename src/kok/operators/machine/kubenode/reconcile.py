@@ -23,7 +23,7 @@ from kok.kube.errors import InvalidObject
 from kok.kube.http import dial, inbound
 from kok.kube.lists.tolerant import listed
 from kok.kube.objects.ownership import refers_to
-from kok.operators.machine import reasons
+from kok.operators.machine import metrics, reasons
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.kubenode import claims, conditions, decide, delete, render, rollout
 from kok.operators.machine.kubenode.components import SoftwareObjects
@@ -138,7 +138,8 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         return await delete.remove(p, view)
 
     def forget(self, key: Key, uid: str) -> None:
-        """Nothing is kept."""
+        """Nothing is kept, and nothing is shown of it any more."""
+        metrics.show_held(*key, held=False)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:

@@ -93,6 +93,11 @@ class Connection:
         return self._ended or self._connection.is_closed()
 
     @property
+    def commands(self) -> int:
+        """How many commands may run on it side by side."""
+        return _CHANNELS
+
+    @property
     def reached(self) -> str:
         """The IP address of the other side; empty if that is not known."""
         peer = self._connection.get_extra_info("peername")
@@ -167,6 +172,11 @@ class Connection:
         except _Flood:
             # Nothing more of it is taken: the connection ends with the error.
             raise _floods(place, f"answers with more than {_STDOUT_MOST >> 20} MiB") from None
+        except asyncio.CancelledError:
+            # Nobody hears any more what it says.
+            if process is not None:
+                process.close()
+            raise
         except TimeoutError as error:
             if process is not None:
                 process.close()

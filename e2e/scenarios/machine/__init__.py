@@ -1,0 +1,1 @@
+"""Scenarios about hosts that are nodes, and about what befalls them."""
