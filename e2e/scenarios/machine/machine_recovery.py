@@ -133,7 +133,9 @@ async def operator_killed_after_the_record(w: Environment) -> None:
         await shared_hosts.of_machine(w, host, well)
         if (count := await starts()) != 1:
             raise AssertionError(f"containerd was started {count} times")
-        await root(w, host, "rm -r /etc/systemd/system/containerd.service.d; systemctl daemon-reload")
+        await root(
+            w, host, "rm -r /etc/systemd/system/containerd.service.d; systemctl daemon-reload"
+        )
 
 
 async def nothing_is_done_where_nothing_may_be(w: Environment) -> None:
@@ -181,9 +183,7 @@ async def replaced(w: Environment) -> dict[str, float]:
     with w.report.step("a host that dies is replaced from the pool"):
         await w.lab.kill(host)
         begun = time.monotonic()
-        await w.until(
-            host_pool.MACHINE, NAMESPACE, machine(WORKERS, spare), has("Ready"), LONG
-        )
+        await w.until(host_pool.MACHINE, NAMESPACE, machine(WORKERS, spare), has("Ready"), LONG)
         took["host dead, replaced"] = time.monotonic() - begun
         async with await w.business(NAMESPACE, SHOP) as inside:
             ready = [n["metadata"]["name"] for n in await inside.list(kinds.NODE) if _ready(n)]

@@ -139,6 +139,7 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
 
     def forget(self, key: Key, uid: str) -> None:
         """Nothing is kept, and nothing is shown of it any more."""
+        del uid
         metrics.show_held(*key, held=False)
 
     def _session(self) -> aiohttp.ClientSession:

@@ -145,23 +145,10 @@ def _with_remedy(view: MachineView, found: Decision) -> Decision:
     """The same, unless something is to be done about a fault of the host before all else."""
     changing = [name for name in found.lacking if name not in found.drift]
     remedy = remedies.decide(view, found.wanted, operation=found.operation, changing=changing)
-    call = remedies.step(view, found.wanted, remedy) if not view.doing else None
-    step = found.step
-    if call is not None and _may_remedy(found, remedy):
-        step = Step(call)
-    elif remedy.after is not None and step.call is None:
-        after = remedy.after if step.after is None else min(step.after, remedy.after)
-        step = replace(step, after=after)
+    looks = isinstance(found.step.call, SurveyHost | ScanHostKey | RecordHostKey | Reclaim)
+    ready = found.seen and not looks
+    step = remedies.choose(view, found.step, found.wanted, remedy, ready=ready)
     return replace(found, step=step, remedy=remedy)
-
-
-def _may_remedy(found: Decision, remedy: Remedy) -> bool:
-    """Whether nothing that was decided otherwise has to come first."""
-    if remedy.rung == "Replace":
-        return True
-    step = found.step
-    looks = isinstance(step.call, SurveyHost | ScanHostKey | RecordHostKey | Reclaim)
-    return found.seen and step.refusal is None and step.action is None and not looks
 
 
 def kubelet_started(view: MachineView, decision: Decision) -> bool:

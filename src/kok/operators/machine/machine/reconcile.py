@@ -36,6 +36,7 @@ from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.operations.update_calls import EVICT
 from kok.operators.machine.machine.operations.update_turns import UpdateTurns
 from kok.operators.machine.machine.remediation import supervision
+from kok.operators.machine.machine.remediation.supervision import Supervision
 from kok.operators.machine.machine.view import MachineView, ObservedObjects, expected_key
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node import labels_and_taints
@@ -50,7 +51,6 @@ from kok.operators.machine.remote.hosts import HostClient, Hosts
 from kok.operators.machine.remote.session import Backoff, Session, Sessions
 from kok.operators.machine.remote.ssh import Connections, Target, Timeouts
 from kok.operators.machine.remote.ssh.address_ranges import Bounds
-from kok.operators.machine.remote.watching import Watching
 from kok.operators.machine.settings import MachineSettings
 from kok.operators.machine.watches import ClusterChanges, all_of_namespace
 from kok.runtime.clock import Clock, SystemClock
@@ -93,7 +93,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             Sessions(self.clock.monotonic, backoff),
             HostCredentials(settings, sandboxes),
         )
-        self.watching = Watching()
+        self.supervision = Supervision(lists)
         self.rollout = AccessRollout(self.clock.monotonic)
         self.update_turns = UpdateTurns(lists)
         self.clusters = ClusterConnections(
@@ -125,7 +125,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
 
     async def close(self) -> None:
         """Ends everything that goes on; what runs on hosts goes on."""
-        self.watching.close()
+        self.supervision.close()
         self.hosts.close()
         await self.clusters.close()
 
@@ -142,7 +142,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             if session.memory.survey is survey:
                 break
         view = replace(self._view(p, session, objects), templates=templates)
-        view = replace(view, held=await supervision.held(p, view, self.lists))
+        view = replace(view, held=await self.supervision.held(p, view))
         if update.may_begin(view) and not p.paused:
             view = replace(view, blocker=await self.update_turns.ask(p.kube, p.obj))
         return await self._posted(p, self._in_turn(view))
@@ -159,8 +159,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
 
     def record(self, p: Pass[Machine], view: MachineView, decision: Decision) -> bool:
         """What was found out, and what the next step must be found by; the latter is latched."""
-        supervision.tell_of_jobs(p, view)
-        supervision.tell_of_reboot(p, view)
+        supervision.tell(p, view)
         record.facts(p.status, view, decision)
         if p.paused:
             return False
@@ -176,7 +175,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
     ) -> float | None:
         """Looks after Secret and Node, and begins the step at the host."""
         client = self._client(p, view.objects, self.hosts.sessions.of(p.obj.metadata.uid))
-        supervision.watch(self.watching, view, client, decision.wanted, seen=decision.seen)
+        self.supervision.watch(view, client, decision.wanted, seen=decision.seen)
         kept = await self.keeper.keep(p, view.objects.secret)
         if decision.seen and view.mine and (place := view.memory.place) is not None:
             # What an earlier Machine of this namespace left there was taken away before that.
@@ -241,7 +240,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         session = self.hosts.sessions.of(p.obj.metadata.uid)
         objects = await self._objects(p, session)
         view = self._view(p, session, objects)
-        supervision.tell_of_jobs(p, view)
+        supervision.tell(p, view)
         p.status.components = [c.model_copy(deep=True) for c in view.status.components]
         client = self._client(p, objects, session)
         removal = Removal(
@@ -253,10 +252,8 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             settings=self.settings,
             abandoned=self.abandoned,
         )
-        self.watching.end(p.obj.metadata.uid)
-        metrics.show_spent(p.obj.namespace, p.obj.name, spent=False)
         # From here on what cannot leave in time is left behind.
-        metrics.show_drain(p.obj.namespace, p.obj.name, blocked=False)
+        self.supervision.end((p.obj.namespace, p.obj.name), p.obj.metadata.uid)
         try:
             await removal.run()
         finally:
@@ -267,15 +264,13 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
 
     def forget(self, key: Key, uid: str) -> None:
         """What goes on at its host is ended, and nobody is told of its node any more."""
-        self.watching.end(uid)
-        metrics.show_spent(*key, spent=False)
+        self.supervision.end(key, uid)
         self.hosts.forget(uid)
         self.clusters.leave(key[0], uid)
         self.rollout.leave(key[0], uid)
         self.update_turns.over(uid)
         self.approver.forget(uid)
         self.phases.put(uid, None)
-        metrics.show_drain(*key, blocked=False)
 
     # --- observing
 

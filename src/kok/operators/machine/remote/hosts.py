@@ -14,7 +14,13 @@ from kok.operators.machine.remote.host_identity import place_of
 from kok.operators.machine.remote.jobs import JobPlan, JobResult
 from kok.operators.machine.remote.join import Joining
 from kok.operators.machine.remote.session import NEVER, HostMemory, Sessions
-from kok.operators.machine.remote.ssh import Connection, Connections, HostError, Target
+from kok.operators.machine.remote.ssh import (
+    Connection,
+    Connections,
+    HostError,
+    ScriptFailed,
+    Target,
+)
 from kok.operators.machine.remote.survey import Identity, Owner, SurveyRequest
 from kok.operators.machine.remote.watching import Watch, Watched
 from kok.runtime.clock import Clock
@@ -87,7 +93,7 @@ class HostClient:
 
     async def watch(self, what: Watch) -> None:
         """Has the host watched for as long as it answers, and wakes the Machine with all that is
-        another than before. Raises `HostError`."""
+        another than before."""
         memory = self.memory
         memory.watched = Watched(what.digest)
 
@@ -103,15 +109,27 @@ class HostClient:
 
         try:
             while True:
-                connection = await self._connection()
-                # Where one command at a time is all there may be, others must have their turn.
-                alone = connection.commands > 1
-                seconds = watching.SECONDS if alone else watching.ONCE
-                await watching.follow(connection, what, told, seconds=seconds)
-                if not alone:
-                    await self.clock.wait(asyncio.Event(), watching.TICK)
+                await self._watch_once(what, told)
+        except HostError as error:
+            # Whoever looks at the host next finds out more, and has it watched again.
+            memory.lost(error, self.clock.monotonic())
         finally:
-            memory.watched = None
+            if memory.watched is not None and memory.watched.digest == what.digest:
+                memory.watched = None
+        self.wake()
+
+    async def _watch_once(self, what: Watch, told: Callable[[str], None]) -> None:
+        connection = await self._connection()
+        # Where one command at a time is all there may be, others must have their turn.
+        alone = connection.commands > 1
+        seconds = watching.SECONDS if alone else watching.ONCE
+        try:
+            await watching.follow(connection, what, told, seconds=seconds)
+        except ScriptFailed:
+            # The connection is well, and there is nothing else that would tell.
+            await self.clock.wait(asyncio.Event(), watching.AGAIN)
+        if not alone:
+            await self.clock.wait(asyncio.Event(), watching.TICK)
 
     async def run_jobs(
         self, plans: Sequence[JobPlan], owner: Owner, ended: Callable[[JobPlan, JobResult], None]

@@ -12,9 +12,13 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+import structlog
+
 from kok.operators.machine.remote import shell
-from kok.operators.machine.remote.ssh import Connection, HostError
+from kok.operators.machine.remote.ssh import Connection
 from kok.runtime.pods.messages import last_error_line
+
+_log = structlog.stdlib.get_logger("kok.machine")
 
 SECONDS, ONCE = 300, 0
 """For how long the script watches, and where nothing else could be asked of the host meanwhile."""
@@ -149,7 +153,7 @@ class Watching:
         if held is not None and held[0] == digest and not held[1].done():
             return
         self.end(uid)
-        self._held[uid] = (digest, asyncio.create_task(_quiet(begin), name="host: watch"))
+        self._held[uid] = (digest, asyncio.create_task(_work(begin), name="host: watch"))
 
     def end(self, uid: str) -> None:
         """Nobody watches any more."""
@@ -163,9 +167,8 @@ class Watching:
             self.end(uid)
 
 
-async def _quiet(begin: Callable[[], Awaitable[None]]) -> None:
+async def _work(begin: Callable[[], Awaitable[None]]) -> None:
     try:
         await begin()
-    except HostError:
-        # Whoever works on the host finds out why; the next pass begins anew.
-        return
+    except Exception:  # noqa: BLE001 - a defect must not go unseen; the next pass begins anew
+        _log.exception("watch failed")

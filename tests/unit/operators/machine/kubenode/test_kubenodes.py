@@ -361,3 +361,18 @@ def test_a_kubenode_is_ready_while_a_node_is_drained_and_says_which() -> None:
         "Updating",
         f"shop-workers-b: {DRAINED}; still to be changed: shop-workers-c",
     )
+
+
+def test_the_policy_for_what_fails_is_handed_on_where_it_is_not_the_usual_one() -> None:
+    assert all("remediation" not in made["spec"] for made in intents().values())
+    given = {"mode": "Report", "maxUnhealthy": 2, "upTo": "Reboot"}
+    for made in intents(remediation=given).values():
+        assert given.items() <= made["spec"]["remediation"].items()
+
+
+def test_unhealthy_nodes_are_counted() -> None:
+    known = {"fault": "HostDead", "since": "2026-11-02T11:00:00Z"}
+    ill = builders.machine(metadata={"name": "w2"}, status={"remediation": known})
+    kubenode = builders.kubenode()
+    conditions.count(kubenode.status, kubenode, [on("w1"), ill])
+    assert kubenode.status.unhealthy == 1

@@ -93,12 +93,12 @@ def find(view: MachineView, wanted: Mapping[str, Rendered]) -> Seen:
     found, after = _service(view, watched, services(wanted, joined=True))
     if found is not None or after is not None:
         return Seen(found, after=after)
-    if not view.objects.nodes_known or node is None:
-        return Seen()
-    silent = _silent(view)
     # While a service is about to be asked nobody knows whether it works.
     asked = all(told.word != "wait" for told in watched.health.values())
-    return Seen(silent, certain=silent is None and asked and node.ready is True)
+    if host_paths.KUBELET in wanted:
+        asked = asked and node is not None and node.ready is True
+        return Seen(silent := _silent(view), certain=silent is None and asked)
+    return Seen(certain=asked)
 
 
 def _dead(view: MachineView) -> Fault:
@@ -165,7 +165,9 @@ def _of_service(kind: str, text: str, service: str, component: str) -> Fault:
 def _silent(view: MachineView) -> Fault | None:
     """A Node that is not Ready although all services on its host seem to work."""
     connection, node = view.objects.connection, view.objects.node
-    if node is None or node.ready is True or connection is None or connection.answers is False:
+    if node is None or node.ready is True or not view.objects.nodes_known:
+        return None
+    if connection is None or connection.answers is False:
         return None
     if "NetworkPluginNotReady" in node.message:
         # Its network plugin is pods of the cluster, which no restart of the host's services brings.

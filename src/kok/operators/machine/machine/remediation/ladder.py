@@ -121,10 +121,10 @@ def _climb(record: RemediationStatus, given: Situation) -> Remedy:
         record = _held(record, "")
         return Remedy(record, record.rung, record)
     record = _held(_spent(record, given), "")
-    wait = (_due(record, given) - given.now).total_seconds()
+    rung = _next(record, given)
+    wait = (_due(record, given, rung) - given.now).total_seconds()
     if wait > 0:
         return Remedy(record, after=wait)
-    rung = _next(record, given)
     if rung is None:
         return Remedy(record)
     if given.held:
@@ -212,10 +212,14 @@ def _spent(record: RemediationStatus, given: Situation) -> RemediationStatus:
     return record.model_copy(update={"rung": None, "tries": 0, "rounds": record.rounds + 1})
 
 
-def _due(record: RemediationStatus, given: Situation) -> datetime:
-    """When more may be tried."""
+def _due(record: RemediationStatus, given: Situation, rung: Rung | None = None) -> datetime:
+    """When more may be tried, or this very rung."""
     fault = given.fault
     settled = record.since + (fault.settle if fault is not None else timedelta())
+    if rung == "Reboot":
+        # Whatever fails after it: no host is rebooted again and again.
+        boots = [one.at + BACK_OFF for one in record.history if one.rung == rung]
+        settled = max([settled, *boots])
     if record.at is None:
         return settled
     if record.rung is None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 
 from kok.api import names
 from kok.api.machine.machine import MachineStatus
@@ -13,11 +12,10 @@ from kok.api.operation import Operation
 from kok.operators.machine import metrics, reasons
 from kok.operators.machine.component import component_jobs
 from kok.operators.machine.component.render import Rendered
-from kok.operators.machine.machine.operations.host_steps import HostStep, StepContext
-from kok.operators.machine.machine.remediation import faults, ladder
+from kok.operators.machine.machine.operations.host_steps import HostStep, Step, StepContext
+from kok.operators.machine.machine.remediation import faults, ladder, remedy_jobs
 from kok.operators.machine.machine.remediation.ladder import Fault, Remedy, Situation
 from kok.operators.machine.machine.view import MachineView
-from kok.operators.machine.remote import remedies
 from kok.operators.machine.remote.hosts import HostClient
 from kok.operators.machine.remote.jobs import JobPlan, JobResult
 from kok.operators.machine.remote.session import NEVER
@@ -80,8 +78,29 @@ def may_begin(view: MachineView) -> bool:
     return ladder.decide(given).begins
 
 
-def step(view: MachineView, wanted: Mapping[str, Rendered], found: Remedy) -> HostStep | None:
-    """The step for what is to be done; None where nothing is, or where it cannot be told how."""
+def choose(
+    view: MachineView,
+    step: Step,
+    wanted: Mapping[str, Rendered],
+    found: Remedy,
+    *,
+    ready: bool,
+) -> Step:
+    """The step for what is to be done about a fault, or else the one that was decided without it.
+
+    `ready`: whether the host was seen, and needs not be looked at first.
+    """
+    call = _step(view, wanted, found) if not view.doing else None
+    free = ready and step.refusal is None and step.action is None
+    if call is not None and (free or found.rung == "Replace"):
+        return Step(call)
+    if found.after is None or step.call is not None:
+        return step
+    return replace(step, after=found.after if step.after is None else min(step.after, found.after))
+
+
+def _step(view: MachineView, wanted: Mapping[str, Rendered], found: Remedy) -> HostStep | None:
+    """The step; None where nothing is to be done, or where it cannot be told how."""
     record = found.taken
     if found.rung is None or record is None:
         return None
@@ -119,8 +138,8 @@ class ApplyRemedy(RecordRemedy):
     async def run(self, context: StepContext) -> None:
         """Begins it."""
         if context.client is not None:
-            work = partial(_run, context.client, self.plan, context.view.owner_mark)
-            context.session.start(REMEDY, work(), context.p.wake)
+            work = _run(context.client, self.plan, context.view.owner_mark)
+            context.session.start(REMEDY, work, context.p.wake)
 
 
 async def _run(client: HostClient, plan: JobPlan, owner: Owner) -> None:
@@ -128,7 +147,7 @@ async def _run(client: HostClient, plan: JobPlan, owner: Owner) -> None:
         # What it did there has to be seen.
         client.memory.surveyed = NEVER
         if result.exit != 0:
-            metrics.JOBS_FAILED.labels(remedies.REMEDY, result.reason).inc()
+            metrics.JOBS_FAILED.labels(remedy_jobs.REMEDY, result.reason).inc()
 
     await client.run_jobs([plan], owner, ended)
 
@@ -138,12 +157,12 @@ def _plan(
 ) -> JobPlan | None:
     uid, ident = view.machine.metadata.uid, record.job.id if record.job is not None else ""
     if rung == "Reboot":
-        return remedies.reboot_job(uid, ident, record.boot_id or "")
+        return remedy_jobs.reboot_job(uid, ident, record.boot_id or "")
     listed = faults.services(wanted, joined=True)
     if rung == "Restart":
         chosen = [name for name, _ in listed if record.service in (None, name)]
         hung = record.fault == reasons.SERVICE_HUNG
-        return remedies.restart_job(uid, ident, chosen, hung=hung)
+        return remedy_jobs.restart_job(uid, ident, chosen, hung=hung)
     failed = record.component or (listed[-1][1] if listed else "")
     if failed not in wanted:
         return None

@@ -146,7 +146,9 @@ def test_a_component_that_fails_on_is_installed_anew_and_then_the_host_rebooted(
     assert call.taken.rung == "Reinstall"
     assert (call.plan.component, call.plan.action) == ("containerd", "install")
     assert call.plan.id == (call.taken.job and call.taken.job.id)
-    status = {"remediation": {**record, "rung": "Reinstall", "at": NOW - timedelta(minutes=4)}}
+    status = {
+        "remediation": {**record, "rung": "Reinstall", "tries": 1, "at": NOW - timedelta(minutes=4)}
+    }
     call = decide.decide(serving(with_service("containerd", "down"), status=status)).step.call
     assert isinstance(call, ApplyRemedy)
     assert call.taken.rung == "Reboot"

@@ -27,7 +27,7 @@ case $1 in
     unmask) echo "unmask $name" >>"$top/ran"; put UnitFileState disabled ;;
     restart)
         echo "restart $name" >>"$top/ran"
-        [ ! -e "$top/gate" ] || cat "$top/gate"
+        [ ! -e "$top/gate" ] || { echo >"$top/reached"; cat "$top/gate"; }
         if [ -e "$unit.broken" ]; then exit 1; fi
         put ActiveState active
         put SubState running
