@@ -15,6 +15,13 @@ again() {
     fi
     systemctl reset-failed "$1" 2>/dev/null
     systemctl restart "$1" || finish 1 JobFailed "service $1 cannot be started: $(systemctl show -p Result "$1" 2>/dev/null)"
+    # One that ends at once has started, as far as the manager is concerned.
+    for _ in 1 2 3 4; do
+        sleep 0.25
+        case $(systemctl show -p SubState "$1" 2>/dev/null) in
+            *SubState=auto-restart* | *SubState=failed*) finish 1 JobFailed "service $1 ends as soon as it is started" ;;
+        esac
+    done
 }
 
 # Once, and not a host that has been rebooted since by anybody.
