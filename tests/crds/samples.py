@@ -67,6 +67,12 @@ _BEHIND = behind("bastion.example")
 _TAINT = {"key": "example.com/gpu", "value": "yes", "effect": "NoSchedule"}
 _COMPONENTS = [{"name": "my-agent", "version": "1.4.0", "params": {"level": 3, "tags": ["a"]}}]
 _ARTIFACTS = {"baseURL": "https://artifacts.example", "checksums": "sums", "ca": "PEM"}
+_REMEDIATION = {
+    "mode": "Report",
+    "maxUnhealthy": "40%",
+    "upTo": "Reinstall",
+    "patience": {"restart": "1m", "reinstall": "2m", "reboot": "3m", "replace": "4m"},
+}
 _NODE: Spec = {
     "cluster": "shop",
     "version": "1.36.4",
@@ -78,6 +84,7 @@ _NODE: Spec = {
     "labels": {"example.com/tier": "web", "empty": ""},
     "taints": [_TAINT],
     "drainTimeout": "1m30s",
+    "remediation": _REMEDIATION,
     "paused": True,
 }
 _HOSTS = [
@@ -254,6 +261,7 @@ FULL: dict[str, list[Spec]] = {
                     "forEach": "levels",
                 }
             ],
+            "services": ["tool", "tool@1"],
             "scripts": dict.fromkeys(
                 ("probe", "install", "upgrade", "uninstall", "health", "restart"), "true"
             ),
@@ -339,6 +347,7 @@ FULL: dict[str, list[Spec]] = {
             "labels": {"tier": "web"},
             "taints": [_TAINT],
             "drainTimeout": "2m",
+            "remediation": {**_REMEDIATION, "maxUnhealthy": 2},
             "paused": True,
         },
         {"cluster": "shop", "node": "w1", "address": "10.0.0.21", "ssh": _BEHIND},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -19,6 +19,15 @@ from kok.api.fields import (
     says,
 )
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
+
+UnitName = Annotated[
+    str,
+    Field(
+        max_length=63,
+        pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.@]*[A-Za-z0-9])?$",
+        json_schema_extra=says("write the name of a systemd service without .service"),
+    ),
+]
 
 
 class Platform(ApiModel):
@@ -91,7 +100,8 @@ class Scripts(ApiModel):
     uninstall: str = Field(default="", max_length=65536)
     """Removes all that `install` put in place."""
     health: str = Field(default="", max_length=65536)
-    """Exits with 0 if the software works, otherwise prints why not."""
+    """Exits with 0 if the software works, otherwise prints why not. Runs after an installation, and
+    every few seconds if there are `services`; then an answer after 5 s is none."""
     restart: str = Field(default="", max_length=65536)
     """Restarts the software after its files changed."""
 
@@ -123,6 +133,10 @@ class ComponentSpec(ApiModel):
     """Files that are written onto the host before `install` and again when they differ."""
     scripts: Scripts
     """What is run on the host."""
+    services: list[UnitName] = Field(default_factory=list, max_length=8)
+    """systemd services of the software, in the order in which they are started anew. One that fails is
+    told in the Machine's conditions and remedied by its `remediation`, and none may run once the
+    software was removed."""
     depends_on: list[ObjectName] = Field(default_factory=list, max_length=16)
     """Software (by `spec.name`) that must be in place before, if the machine has it at all."""
     timeout: Duration = "5m"

@@ -26,6 +26,7 @@ from kok.api.fields import (
 )
 from kok.api.machine.host import AbandonedHost
 from kok.api.machine.machine import MachineComponent
+from kok.api.machine.remediation import Remediation
 from kok.api.meta import (
     ApiModel,
     Column,
@@ -157,6 +158,8 @@ class KubeNodeSpec(ApiModel):
     drain_timeout: Duration = "5m"
     """How long a drain may take. A node that leaves then loses its pods without regard to disruption
     budgets; one whose kubelet is to change goes on waiting, and the conditions say for what."""
+    remediation: Remediation = Field(default_factory=Remediation)
+    """What is done about hosts that drift from the spec, or whose services fail."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
 
@@ -170,6 +173,8 @@ class KubeNodeStatus(Status):
     """Machines that are Ready."""
     up_to_date: int = 0
     """Machines that have what the spec says."""
+    unhealthy: int = 0
+    """Machines on which something has failed that is remedied, or would be."""
     ready_summary: str | None = None
     """Ready and wanted machines, for people."""
     up_to_date_summary: str | None = None

@@ -25,6 +25,7 @@ from kok.api.fields import (
     rules,
     says,
 )
+from kok.api.machine.remediation import Drift, Remediation, RemediationStatus
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 from kok.api.operation import Operation
 
@@ -113,6 +114,8 @@ class MachineSpec(ApiModel):
     drain_timeout: Duration = "5m"
     """How long a drain may take. A node that leaves then loses its pods without regard to disruption
     budgets; one whose kubelet is to change goes on waiting, and the conditions say for what."""
+    remediation: Remediation = Field(default_factory=Remediation)
+    """What is done about it where it drifts from its spec, or where its services fail."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
 
@@ -179,7 +182,7 @@ class MachineComponentStatus(ApiModel):
     """Version wanted; absent while it is being removed."""
     found: str | None = None
     """Version found on the host."""
-    state: Literal["Waiting", "Installing", "Ready", "Removing", "Failed"] = "Waiting"
+    state: Literal["Waiting", "Installing", "Ready", "Drifted", "Removing", "Failed"] = "Waiting"
     """What happens to it."""
     config: str | None = None
     """Hash of the parameters and files that were last applied."""
@@ -262,6 +265,11 @@ class MachineStatus(Status):
     `Update`, a change for which the node is drained. Recorded before the step is begun."""
     removal: str | None = None
     """Step of the removal that is under way."""
+    remediation: RemediationStatus | None = None
+    """What is wrong with the host and what was done about it, recorded before it is done; absent once
+    it has been well for a while."""
+    drift: list[Drift] = Field(default_factory=list)
+    """What on the host was found not to be as it was made, the newest first; at most 16 of them."""
     drain_since: datetime | None = None
     """When the operator began to remove the Machine; `drainTimeout` counts from then."""
     clean_since: datetime | None = None

@@ -80,6 +80,7 @@ def manifest(name: str, version: str, sums: Mapping[str, str]) -> Manifest:
         ],
         "files": [_file(name, file) for file in definition.get("files", ())],
         "scripts": _scripts(name),
+        "services": definition.get("services", []),
         "dependsOn": definition.get("dependsOn", []),
         "timeout": definition.get("timeout", "5m"),
     }
@@ -93,6 +94,11 @@ def manifest(name: str, version: str, sums: Mapping[str, str]) -> Manifest:
         },
         "spec": {key: value for key, value in spec.items() if value or key == "scripts"},
     }
+
+
+def services(name: str) -> list[str]:
+    """The services of a built-in component."""
+    return list(_definition(name).get("services", ())) if name in builtin() else []
 
 
 def _file(name: str, file: Mapping[str, Any]) -> dict[str, Any]:

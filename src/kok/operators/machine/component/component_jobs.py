@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from kok.api.machine.component import Artifact
 from kok.operators.machine import reasons
 from kok.operators.machine.component.render import Rendered
-from kok.operators.machine.remote import jobs, shell
+from kok.operators.machine.remote import host_paths, jobs, shell
 from kok.operators.machine.remote.survey import Found
 
 
@@ -26,13 +26,14 @@ def component_job(
     *,
     base_url: str,
     after: Mapping[str, str],
+    ident: str = "",
 ) -> jobs.JobPlan:
-    """The job that puts a component in place.
+    """The job that puts a component in place; `ident` is its ID where it is not one of the usual.
 
     `after` names the jobs (component -> ID) that have to go through before; downloads do not wait
     for them.
     """
-    ident = jobs.job_id(uid, wanted.name, wanted.version, wanted.config, attempt)
+    ident = ident or jobs.job_id(uid, wanted.name, wanted.version, wanted.config, attempt)
     what = action(wanted, found)
     needed = () if what == "restart" else wanted.artifacts
     steps = [
@@ -50,6 +51,7 @@ def component_job(
         "forget_files\n",
         _environment(wanted, found),
         *_scripts(wanted.scripts, what),
+        *_settings(wanted, found),
         shell.feed("probed", wanted.version, content=wanted.probe),
         shell.call("end_component", wanted.version, wanted.config),
         *(f'rm -f "$KOK/cache/{a.sha256}"\n' for a in wanted.artifacts),
@@ -114,6 +116,17 @@ def _environment(wanted: Rendered, found: Found) -> str:
         names.append(name)
         text += f'{name}="$KOK/cache/{artifact.sha256}"\n'
     return f"{text}export {' '.join(names)}\n"
+
+
+def _settings(wanted: Rendered, found: Found) -> list[str]:
+    """What the kernel and the manager of services were told once and have been told otherwise since."""
+    if not found.wrong:
+        return []
+    calls = [shell.call("settle", f.path) for f in wanted.files]
+    if wanted.name != host_paths.KUBELET:
+        # That one is enabled by joining a cluster.
+        calls += [shell.call("enabled", name) for name in wanted.services]
+    return ["step settings\n", *calls]
 
 
 def _scripts(texts: Mapping[str, str], what: str) -> list[str]:

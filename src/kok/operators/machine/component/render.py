@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kok.api import names
 from kok.api.fields import seconds
 from kok.api.machine.component import Artifact, Component
 from kok.api.machine.machine import Machine
+from kok.operators.machine.component import catalog
 from kok.operators.machine.component import params as params_
 from kok.operators.machine.component.params import ParamsError
 from kok.operators.machine.component.template import RenderError, check, render
+from kok.operators.machine.remote import host_paths
 from kok.operators.machine.remote.survey import Found, Question, Survey
 
 _PHASES = ("install", "upgrade", "uninstall", "health", "restart")
@@ -50,6 +53,8 @@ class Rendered:
     depends_on: tuple[str, ...]
     timeout: float
     """Seconds for one job."""
+    services: tuple[str, ...] = ()
+    """systemd services of it."""
 
     @property
     def config(self) -> str:
@@ -64,6 +69,7 @@ class Rendered:
             found.version == self.version
             and found.recorded == self.config
             and all(found.files.get(f.path) == (f.mode, f.digest) for f in self.files)
+            and not found.wrong
         )
 
 
@@ -82,7 +88,8 @@ def question(component: Component, machine: Machine, given: Mapping[str, Any]) -
         )
     except RenderError as error:
         raise ComponentError(str(error)) from None
-    return Question(component.spec.name, probe, paths)
+    units = _services(component) if component.spec.name != host_paths.KUBELET else ()
+    return Question(component.spec.name, probe, paths, units)
 
 
 def rendered(
@@ -124,7 +131,15 @@ def rendered(
         artifacts=tuple(a for a in spec.artifacts if a.arch in (None, survey.arch)),
         depends_on=tuple(spec.depends_on),
         timeout=seconds(spec.timeout),
+        services=_services(component),
     )
+
+
+def _services(component: Component) -> tuple[str, ...]:
+    """What has to run; a built-in Component that an earlier release made does not say so itself."""
+    spec, labels = component.spec, component.metadata.labels
+    ours = labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY
+    return tuple(spec.services or (catalog.services(spec.name) if ours else ()))
 
 
 def facts(machine: Machine, survey: Survey) -> dict[str, Any]:

@@ -198,10 +198,14 @@ def render_job(job: Job) -> dict[str, Any]:
 def _made(said: Mapping[str, Any]) -> Made:
     asked, made = said.get("question"), said.get("rendered")
     return Made(
-        question=Question(**{**asked, "paths": tuple(asked["paths"])}) if asked else None,
+        question=_question(asked) if asked else None,
         rendered=_rendered(made) if made else None,
         error=said.get("error", ""),
     )
+
+
+def _question(said: Mapping[str, Any]) -> Question:
+    return Question(**{**said, "paths": tuple(said["paths"]), "services": tuple(said["services"])})
 
 
 def _rendered(said: Mapping[str, Any]) -> Rendered:
@@ -209,6 +213,7 @@ def _rendered(said: Mapping[str, Any]) -> Rendered:
         "files": tuple(File(**file) for file in said["files"]),
         "artifacts": tuple(Artifact.model_validate(a) for a in said["artifacts"]),
         "depends_on": tuple(said["depends_on"]),
+        "services": tuple(said["services"]),
     }
     return Rendered(**{**said, **lists})
 

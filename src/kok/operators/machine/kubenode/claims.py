@@ -50,8 +50,6 @@ def plan(
     before = list(dict.fromkeys([*kubenode.status.claims, *sorted(machines)]))
     held = [name for name in before if name in hosts or name in machines]
     usable = [name for name in held if _usable(name, hosts, machines)]
-    serving = _best(usable, machines, wanted, pods or {})
-    going = [name for name in held if name not in serving and name in machines]
     free = [
         name
         for name in sorted(hosts)
@@ -62,6 +60,12 @@ def plan(
         and hosts[name].status.used_by is None
         and matches(kubenode, hosts[name])
     ]
+    # A host that another one is to take the place of goes once there is one for it.
+    lost = [name for name in usable if replaced(machines.get(name))]
+    spare = max(0, len(free) - max(0, wanted - len(usable)))
+    usable = [name for name in usable if name not in lost[:spare]]
+    serving = _best(usable, machines, wanted, pods or {})
+    going = [name for name in held if name not in serving and name in machines]
     fresh = free[: max(0, wanted - len(serving))]
     chosen = (*(name for name in held if name in serving), *fresh)
     return Claims(
@@ -93,6 +97,12 @@ def leaving(claims: Claims, machines: Mapping[str, Machine], pods: Mapping[str, 
     names = [name for name in claims.going if not machines[name].deleting]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"leaves {', '.join(map(why, names[:_SHOWN]))}{more}" if names else ""
+
+
+def replaced(machine: Machine | None) -> bool:
+    """Whether all was tried of a host, so that another one is to take its place."""
+    known = machine.status.remediation if machine is not None else None
+    return known is not None and known.well is None and known.rung == "Replace"
 
 
 def matches(kubenode: KubeNode, host: Host) -> bool:

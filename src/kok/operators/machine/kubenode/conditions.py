@@ -10,10 +10,11 @@ from kok.api import names
 from kok.api.machine.host import AbandonedHost
 from kok.api.machine.kubenode import KubeNode, KubeNodeStatus
 from kok.api.machine.machine import Machine
-from kok.operators.machine import reasons
+from kok.operators.machine import metrics, reasons
 from kok.operators.machine.kubenode.claims import wanted_nodes
 from kok.operators.machine.kubenode.decide import KubeNodeDecision
 from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.remediation import breaker
 from kok.operators.machine.remote import host_paths
 from kok.runtime.controller.reconciler import Pass
 
@@ -22,6 +23,8 @@ VERSION_CURRENT = "VersionCurrent"
 """Whether all nodes run the version of Kubernetes that they are to have."""
 POD_ADDRESSES = "PodAddresses"
 """Whether the nodes have as many pod addresses as usual. Absent unless they have fewer."""
+REMEDIATION_ALLOWED = "RemediationAllowed"
+"""Whether something is done about nodes that are not well. Absent unless too many are not."""
 VERSIONS_MOST = 16
 ABANDONED_MOST = 16
 """Hosts that had to be left uncleaned, as far as the status shows them."""
@@ -53,6 +56,7 @@ def report(
     Where the pass did not get through, the runtime tells in `Ready` why.
     """
     count(p.status, p.obj, machines)
+    _report_breaker(p, machines)
     p.status.abandoned = list(left[:ABANDONED_MOST])
     if decision.version:
         p.status.version = decision.version
@@ -74,6 +78,20 @@ def report(
     p.status.phase = "Ready" if good else "Progressing"
 
 
+def _report_breaker(p: Pass[KubeNode], machines: Sequence[Machine]) -> None:
+    """The Machines go by the same themselves; here is one place that says so for all of them."""
+    policy = p.obj.spec.remediation
+    why = breaker.holds(policy.max_unhealthy, machines) if policy.mode == "Repair" else ""
+    metrics.show_held(p.obj.namespace, p.obj.name, held=bool(why))
+    if not why:
+        p.status.drop_conditions([REMEDIATION_ALLOWED])
+        return
+    listed = breaker.unhealthy(machines)
+    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    text = f"{why}: {', '.join(listed[:_SHOWN])}{more}"
+    p.set_condition(REMEDIATION_ALLOWED, False, reasons.TOO_MANY_UNHEALTHY, text)
+
+
 def _report_paused(
     p: Pass[KubeNode], machines: Sequence[Machine], decision: KubeNodeDecision
 ) -> None:
@@ -93,6 +111,7 @@ def count(status: KubeNodeStatus, kubenode: KubeNode, machines: Sequence[Machine
     status.replicas = len([m for m in machines if not m.deleting])
     status.ready = len([m for m in machines if ready(m)])
     status.up_to_date = len([m for m in machines if up_to_date(m)])
+    status.unhealthy = len(breaker.unhealthy(machines))
     status.versions = _counts(machines)
     status.ready_summary = f"{status.ready}/{wanted_nodes(kubenode)}"
     status.up_to_date_summary = f"{status.up_to_date}/{wanted_nodes(kubenode)}"

@@ -35,6 +35,7 @@ _STATUS: Final = (
     "removal",
     "kubelet",
     "operation",
+    "remediation",
 )
 _CONDITIONS: Final = frozenset({"Ready", "NodeReady", "UpToDate"})
 """What is looked at of the status of a Machine."""

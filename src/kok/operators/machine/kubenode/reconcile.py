@@ -23,7 +23,7 @@ from kok.kube.errors import InvalidObject
 from kok.kube.http import dial, inbound
 from kok.kube.lists.tolerant import listed
 from kok.kube.objects.ownership import refers_to
-from kok.operators.machine import reasons
+from kok.operators.machine import metrics, reasons
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.kubenode import (
     claims,
@@ -164,8 +164,9 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         return await delete.remove(p, view)
 
     def forget(self, key: Key, uid: str) -> None:
-        """It waits for no hosts any more, and those that it had are free."""
+        """It waits for no hosts any more, those that it had are free, and nothing is shown of it."""
         del uid
+        metrics.show_held(*key, held=False)
         self._lacking.put(key, None)
         self._lacking.freed(key[0])
 

@@ -11,6 +11,7 @@ from kok.api.fields import SSHAccess
 from kok.api.machine.host import Host
 from kok.api.machine.kubenode import KubeNode, NodeHost
 from kok.api.machine.machine import Machine, MachineComponent
+from kok.api.machine.remediation import Remediation
 from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_TRUST_HOST_KEY
 from kok.kube.objects.ownership import owned
@@ -68,6 +69,8 @@ def machine(
         "components": [_component(c) for c in components],
         "drainTimeout": spec.drain_timeout,
     }
+    if (policy := spec.remediation.manifest()) != Remediation().manifest():
+        body["remediation"] = policy
     if access_hash:
         body["accessHash"] = access_hash
     if place.addresses:

@@ -26,6 +26,9 @@ from kok.operators.machine.machine.operations.host_steps import (
     TakeTokenBack,
     refused,
 )
+from kok.operators.machine.machine.remediation import drift
+from kok.operators.machine.machine.remediation import remedy as remedies
+from kok.operators.machine.machine.remediation.ladder import Remedy
 from kok.operators.machine.machine.view import MachineView, expected_key
 from kok.operators.machine.remote import commands, host_identity, host_paths, join, preflight
 from kok.operators.machine.remote.session import NEVER, HostMemory
@@ -67,6 +70,10 @@ class Decision:
     """Why the host has not joined yet, if that is known; `-`: it has."""
     operation: Operation | None = None
     """What is under way for which the node is drained; to be recorded before the step is begun."""
+    drift: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What on the host is not as it was made, by component."""
+    remedy: Remedy = field(default_factory=Remedy)
+    """What is known of a fault of the host, and what is done about it."""
 
     def refused(self, among: Collection[str]) -> Verdict | None:
         """Why nothing can be done until something else changes, if for one of these reasons."""
@@ -76,6 +83,10 @@ class Decision:
 
 def decide(view: MachineView) -> Decision:
     """What to do next."""
+    return _with_remedy(view, _decide(view))
+
+
+def _decide(view: MachineView) -> Decision:
     finish = update.finish(view)
     if finish is not None and finish.call is not None:
         return Decision(Step(action=finish, after=finish.after), operation=finish.operation)
@@ -110,7 +121,9 @@ def _at_host(view: MachineView) -> Decision:
     )
     if problem is not None:
         return Decision(refused(problem))
-    lacking = tuple(install_plan.lacking(wanted, survey))
+    lacking = install_plan.lacking(wanted, survey)
+    drifted = drift.drifted(wanted, survey) if view.mine else {}
+    lacking = drift.left(lacking, drifted, view.machine.spec.remediation)
     findings = tuple(_findings(view, survey, fetches=bool(lacking)))
     if view.doing:
         step = Step()
@@ -125,7 +138,17 @@ def _at_host(view: MachineView) -> Decision:
         if step.idle:
             waits = [s for s in (step.after, _again(view, findings)) if s is not None]
             step = Step(after=min(waits, default=None))
-    return Decision(step, True, wanted, lacking, findings, _joining(view))
+    return Decision(step, True, wanted, lacking, findings, _joining(view), drift=drifted)
+
+
+def _with_remedy(view: MachineView, found: Decision) -> Decision:
+    """The same, unless something is to be done about a fault of the host before all else."""
+    changing = [name for name in found.lacking if name not in found.drift]
+    remedy = remedies.decide(view, found.wanted, operation=found.operation, changing=changing)
+    looks = isinstance(found.step.call, SurveyHost | ScanHostKey | RecordHostKey | Reclaim)
+    ready = found.seen and not looks
+    step = remedies.choose(view, found.step, found.wanted, remedy, ready=ready)
+    return replace(found, step=step, remedy=remedy)
 
 
 def kubelet_started(view: MachineView, decision: Decision) -> bool:
@@ -288,7 +311,8 @@ def _software(
         problem = install_plan.skew(view.machine, view.objects.cluster)
         if problem is not None:
             return refused(problem, view.recheck)
-    found = install_plan.due(view.machine, view.status, wanted, survey, view.now)
+    due = install_plan.due(view.machine, view.status, wanted, survey, view.now)
+    found = due.only(lacking)
     if not found.plans:
         return Step(after=found.after)
     gate = update.gate(view)
@@ -320,6 +344,8 @@ def todo(view: MachineView) -> join.JoinPlan | None:
     if endpoint is None or identity is None:
         return None
     found = join.plan(identity, endpoint, view.machine.spec.node, view.now)
+    if found is not None and found.why == join.STOPPED and remedies.supervised(view):
+        return None
     hashed = view.machine.spec.access_hash
     if found is not None and found.staged and view.status.first_ready:
         # One that serves goes on as it is until it is its turn; its KubeNode says so if it has one.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -37,6 +37,12 @@ class Due:
     """What to record of them, by component."""
     after: float | None = None
     """Seconds until something may be tried again; None: nothing waits."""
+
+    def only(self, names_: Collection[str]) -> Due:
+        """The same for these components alone: the others are left as they are."""
+        plans = tuple(plan for plan in self.plans if plan.component in names_)
+        started = {name: job for name, job in self.started.items() if name in names_}
+        return Due(plans, started, self.after)
 
 
 def questions(

@@ -35,6 +35,8 @@ from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.operations.update_calls import EVICT
 from kok.operators.machine.machine.operations.update_turns import UpdateTurns
+from kok.operators.machine.machine.remediation import supervision
+from kok.operators.machine.machine.remediation.supervision import Supervision
 from kok.operators.machine.machine.view import MachineView, ObservedObjects, expected_key
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node import labels_and_taints
@@ -91,6 +93,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             Sessions(self.clock.monotonic, backoff),
             HostCredentials(settings, sandboxes),
         )
+        self.supervision = Supervision(lists)
         self.rollout = AccessRollout(self.clock.monotonic)
         self.update_turns = UpdateTurns(lists)
         self.clusters = ClusterConnections(
@@ -122,6 +125,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
 
     async def close(self) -> None:
         """Ends everything that goes on; what runs on hosts goes on."""
+        self.supervision.close()
         self.hosts.close()
         await self.clusters.close()
 
@@ -138,6 +142,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             if session.memory.survey is survey:
                 break
         view = replace(self._view(p, session, objects), templates=templates)
+        view = replace(view, held=await self.supervision.held(p, view))
         if update.may_begin(view) and not p.paused:
             view = replace(view, blocker=await self.update_turns.ask(p.kube, p.obj))
         return await self._posted(p, self._in_turn(view))
@@ -154,7 +159,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
 
     def record(self, p: Pass[Machine], view: MachineView, decision: Decision) -> bool:
         """What was found out, and what the next step must be found by; the latter is latched."""
-        _tell_of_jobs(p, view)
+        supervision.tell(p, view)
         record.facts(p.status, view, decision)
         if p.paused:
             return False
@@ -169,6 +174,8 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
     ) -> float | None:
         """Looks after Secret and Node, and begins the step at the host."""
+        client = self._client(p, view.objects, self.hosts.sessions.of(p.obj.metadata.uid))
+        self.supervision.watch(view, client, decision.wanted, seen=decision.seen)
         kept = await self.keeper.keep(p, view.objects.secret, view.objects.jump)
         if decision.seen and view.mine and (place := view.memory.place) is not None:
             # What an earlier Machine of this namespace left there was taken away before that.
@@ -210,6 +217,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         told = p.status.condition(UP_TO_DATE)
         blocked = told is not None and told.reason == reasons.DRAIN_BLOCKED
         metrics.show_drain(machine.namespace, machine.name, blocked=blocked)
+        supervision.tell_of_recovery(p)
         created = machine.metadata.creation_timestamp
         if p.status.phase == "Ready" and machine.status.phase not in EVER_READY and created:
             metrics.JOIN_SECONDS.observe((p.now - created).total_seconds())
@@ -232,7 +240,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         session = self.hosts.sessions.of(p.obj.metadata.uid)
         objects = await self._objects(p, session)
         view = self._view(p, session, objects)
-        _tell_of_jobs(p, view)
+        supervision.tell(p, view)
         p.status.components = [c.model_copy(deep=True) for c in view.status.components]
         client = self._client(p, objects, session)
         removal = Removal(
@@ -245,7 +253,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             abandoned=self.abandoned,
         )
         # From here on what cannot leave in time is left behind.
-        metrics.show_drain(p.obj.namespace, p.obj.name, blocked=False)
+        self.supervision.end((p.obj.namespace, p.obj.name), p.obj.metadata.uid)
         try:
             await removal.run()
         finally:
@@ -256,13 +264,13 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
 
     def forget(self, key: Key, uid: str) -> None:
         """What goes on at its host is ended, and nobody is told of its node any more."""
+        self.supervision.end(key, uid)
         self.hosts.forget(uid)
         self.clusters.leave(key[0], uid)
         self.rollout.leave(key[0], uid)
         self.update_turns.over(uid)
         self.approver.forget(uid)
         self.phases.put(uid, None)
-        metrics.show_drain(*key, blocked=False)
 
     # --- observing
 
@@ -420,11 +428,3 @@ def _record_operation(p: Pass[Machine], decision: Decision) -> bool:
         p.event(reason, text)
     p.status.operation = now
     return now is not None and now != before
-
-
-def _tell_of_jobs(p: Pass[Machine], view: MachineView) -> None:
-    """An event for each job that has failed since."""
-    for component, result in view.ended:
-        if result.exit != 0:
-            text = f"{component.name} {component.desired}: {result.message}"
-            p.event(result.reason or reasons.JOB_FAILED, text, warning=True)

@@ -6,6 +6,7 @@ from kok.api.machine.machine import MachineComponentStatus, MachineStatus
 from kok.operators.machine.machine import kubelet_change
 from kok.operators.machine.machine.decide import Decision, kubelet_started
 from kok.operators.machine.machine.install_plan import right, surplus
+from kok.operators.machine.machine.remediation.drift import remembered
 from kok.operators.machine.machine.view import MachineView, expected_key
 from kok.operators.machine.remote.jobs import UNINSTALL, JobResult
 from kok.operators.machine.remote.survey import Found, host_facts
@@ -24,6 +25,10 @@ def facts(status: MachineStatus, view: MachineView, decision: Decision) -> None:
         # It bears the mark, whatever its port and key are by now.
         status.installed_on = view.memory.place
     _host_key(status, view)
+    status.remediation = decision.remedy.record
+    if decision.seen and view.mine:
+        off = view.machine.spec.remediation.mode == "Off"
+        status.drift = remembered(status.drift, {} if off else decision.drift, view.now)
     if status.token_id is not None and status.token_id == view.memory.token_gone:
         status.token_id = None
 
@@ -86,6 +91,9 @@ def _state(component: MachineComponentStatus, view: MachineView, decision: Decis
     name, job = component.name, component.job
     survey = view.memory.survey
     started = decision.step.started
+    if component.name in decision.drift and component.name not in decision.lacking:
+        component.state, component.message = "Drifted", "; ".join(decision.drift[name])[:1024]
+        return
     if survey is not None and right(name, decision.wanted, survey):
         component.state, component.message = "Ready", None
         if job is not None and job.exit is None:

@@ -20,6 +20,7 @@ from kok.operators.machine import metrics
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.ssh import HostError, HostFloods, HostHeld, ScriptFailed
 from kok.operators.machine.remote.survey import Identity, Survey
+from kok.operators.machine.remote.watching import Watched
 from kok.runtime.metrics import reason_of
 
 _log = structlog.stdlib.get_logger("kok.machine")
@@ -72,6 +73,8 @@ class HostMemory:
     identified: float = NEVER
     """When it was asked for that; what is older than a change is of the kubelet before."""
     jobs: dict[str, JobResult] = field(default_factory=dict)
+    watched: Watched | None = None
+    """What is told of its services; None: nobody watches."""
     joined: float | None = None
     """When the kubelet was started to join."""
     finished: float = NEVER

@@ -13,12 +13,13 @@ from kok.operators.machine.remote import host_paths as layout
 from kok.operators.machine.remote import shell
 from kok.operators.machine.systems import table
 from kok.runtime.pods.messages import last_error_line
+from kok.runtime.redact import redact_text
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 FACT, WORD, ADDRESSES = 512, 128, 64
 """Characters of what a host tells of itself, of one word of it (a version, a hash, an address), and
 how many addresses of it count: it may lie."""
-COMPONENTS, FILES, UNREACHABLE, URL = 128, 4096, 64, 2048
+COMPONENTS, FILES, UNREACHABLE, URL, WRONG = 128, 4096, 64, 2048, 8
 """Of a host no more components, files of them and URLs count, nor longer URLs. A Machine has 64
 components at most, and may be changing them for 64 others."""
 _FACTS = frozenset(
@@ -45,6 +46,7 @@ _IDENTITY = frozenset({"bootstrap", "ca", "certificate", "failing", "kubelet", "
 _STATUS_TEXT, _STATUS_ADDRESSES = 253, 64
 """Of a text, and of addresses: a host tells what it likes, and the status goes to the API."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_UNIT = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.@]{0,62}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MODE = re.compile(r"0[0-7]{1,4}")
 _CAP_SYS_RESOURCE = 1 << 24
@@ -57,6 +59,8 @@ class Question:
     name: str
     probe: str = field(repr=False)
     paths: tuple[str, ...]
+    services: tuple[str, ...] = ()
+    """Services that have to start with the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,8 @@ class Found:
     """Hash of the configuration that was last applied completely."""
     begun: bool = False
     """Whether anything of it may be there."""
+    wrong: tuple[str, ...] = ()
+    """What the kernel, or the manager of services, has otherwise than its files say, as sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +209,7 @@ def script(questions: Iterable[Question], urls: Sequence[str], towards: str = ""
         "facts\nbelongings\n",
         shell.call("identity", layout.PKI, layout.KUBECONFIG, layout.CA, layout.BOOTSTRAP),
         *(shell.lines("files", q.name, content=q.paths) for q in asked if q.paths),
+        *(shell.call("starts", q.name, unit) for q in asked for unit in q.services),
         "wait\nfact time $(date +%s)\n",
     )
 
@@ -281,7 +288,7 @@ def parse_identity(output: str) -> Identity:
         ca=told.get("ca", "")[:WORD],
         bootstrap=told.get("bootstrap") == "yes",
         kubelet=told.get("kubelet", "")[:WORD],
-        failing=failing if failing in layout.SERVICES else "",
+        failing=failing if _UNIT.fullmatch(failing) else "",
         words=last_error_line(shell.decoded(journal)),
         started=_number(told.get("started")) / 1000 or None,
     )
@@ -307,16 +314,20 @@ class _Components:
         self._versions: dict[str, str] = {}
         self._files: dict[str, dict[str, tuple[str, str]]] = {}
         self._records: dict[str, str] = {}
+        self._wrong: dict[str, list[str]] = {}
         self._room = FILES
 
     def take(self, kind: str, name: str, rest: str) -> None:
-        """One line: `probe`, `file` or `record`."""
-        if kind not in ("probe", "file", "record") or not self._known(name):
+        """One line: `probe`, `file`, `wrong` or `record`."""
+        if kind not in ("probe", "file", "record", "wrong") or not self._known(name):
             return
         if kind == "probe":
             self._versions[name] = rest.strip()[:WORD]
         elif kind == "file":
             self._file(name, rest)
+        elif kind == "wrong":
+            if rest and len(told := self._wrong.setdefault(name, [])) < WRONG:
+                told.append(redact_text(rest)[:FACT])
         else:
             # "version config", or nothing while an installation is not through.
             self._records[name] = rest.rpartition(" ")[2][:WORD]
@@ -341,6 +352,8 @@ class _Components:
                 files=self._files.get(name, {}),
                 recorded=self._records.get(name, ""),
                 begun=name in self._records,
+                # Of one that is not there nothing can be wrong.
+                wrong=tuple(self._wrong.get(name, ())) if name in self._records else (),
             )
             for name in sorted(names)
         }

@@ -167,3 +167,32 @@ def test_hosts_with_somebody_elses_machine_are_taken() -> None:
     by_hand = builders.machine(address="b.example")
     hosts = [host(n) for n in "abc"]
     assert claims.taken_by_others(kubenode, [kubenode, other], [by_hand], hosts) == {"a", "b"}
+
+
+def lost(name: str, *, well: bool = False) -> Machine:
+    """A Machine whose host is to be replaced, or was to be before it was well again."""
+    known = {"fault": "HostDead", "since": "2026-11-02T11:00:00Z", "rung": "Replace"}
+    machine = on(name, ready=False)
+    status = {"remediation": {**known, **({"well": "2026-11-02T11:30:00Z"} if well else {})}}
+    machine.status.remediation = builders.machine(status=status).status.remediation
+    return machine
+
+
+def test_a_host_of_which_all_was_tried_is_replaced_once_there_is_one_for_it() -> None:
+    alone = planned(1, [host("a")], [lost("a")], ["a"])
+    assert alone.serving == ("a",)
+    found = planned(1, [host("a"), host("b")], [lost("a")], ["a"])
+    assert found.serving == ("b",)
+    assert found.held == ("b", "a")
+    # What was well again in time stays.
+    assert planned(1, [host("a"), host("b")], [lost("a", well=True)], ["a"]).serving == ("a",)
+
+
+def test_no_more_hosts_are_given_up_than_others_are_free() -> None:
+    hosts = [host(n) for n in "abcd"]
+    machines = [lost("a"), lost("b"), on("c")]
+    found = planned(3, hosts, machines, ["a", "b", "c"])
+    assert set(found.serving) == {"b", "c", "d"}
+    # Whatever is free is first for those that are lacking anyhow.
+    found = planned(4, hosts, machines, ["a", "b", "c"])
+    assert set(found.serving) == {"a", "b", "c", "d"}

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
+from prometheus_client import REGISTRY
 from tests.unit.golden import machine as golden
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.kubenode.living import READY, host, on
 
 from kok.api.machine.host import Host
+from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine, MachineComponent
 from kok.api.meta import Manifest
 from kok.api.operation import Operation
 from kok.operators.machine.kubenode import conditions, render, software
 from kok.operators.machine.kubenode.decide import KubeNodeDecision
+from kok.runtime.clock import SystemClock
 from kok.runtime.controller.errors import Invalid
+from kok.runtime.controller.reconciler import Pass
+from kok.runtime.settings import Settings
 
 
 def version(control: str, wanted: str | None = None, runs: str | None = None) -> str:
@@ -361,3 +366,61 @@ def test_a_kubenode_is_ready_while_a_node_is_drained_and_says_which() -> None:
         "Updating",
         f"shop-workers-b: {DRAINED}; still to be changed: shop-workers-c",
     )
+
+
+def test_the_policy_for_what_fails_is_handed_on_where_it_is_not_the_usual_one() -> None:
+    assert all("remediation" not in made["spec"] for made in intents().values())
+    given = {"mode": "Report", "maxUnhealthy": 2, "upTo": "Reboot"}
+    for made in intents(remediation=given).values():
+        assert given.items() <= made["spec"]["remediation"].items()
+
+
+def test_unhealthy_nodes_are_counted() -> None:
+    known = {"fault": "HostDead", "since": "2026-11-02T11:00:00Z"}
+    ill = builders.machine(metadata={"name": "w2"}, status={"remediation": known})
+    kubenode = builders.kubenode()
+    conditions.count(kubenode.status, kubenode, [on("w1"), ill])
+    assert kubenode.status.unhealthy == 1
+
+
+def reported(kubenode: KubeNode, machines: list[Machine]) -> KubeNode:
+    """The KubeNode as a pass leaves it."""
+    made = Pass(
+        obj=kubenode,
+        status=kubenode.status.model_copy(deep=True),
+        kube=cast("Any", None),
+        clock=SystemClock(),
+        now=builders.NOW,
+        log=cast("Any", None),
+        settings=Settings(),
+    )
+    conditions.report(made, machines, [], KubeNodeDecision("1.37.1"), conditions.Outcome())
+    kubenode.status = made.status
+    return kubenode
+
+
+def test_a_held_breaker_is_told_and_shown_until_it_is_not() -> None:
+    known = {"fault": "HostDead", "since": "2026-11-02T11:00:00Z"}
+    ill = [
+        builders.machine(metadata={"name": f"w{n}"}, status={"remediation": known})
+        for n in range(30)
+    ]
+    well = [on(f"b{n}") for n in range(70)]
+    labels = {"namespace": "team-a", "name": "shop-workers"}
+
+    def held() -> float | None:
+        return REGISTRY.get_sample_value("kok_kubenode_remediation_held", labels)
+
+    kubenode = reported(builders.kubenode(), [*ill, *well])
+    told = kubenode.status.condition("RemediationAllowed")
+    assert told is not None
+    assert (told.status, told.reason) == ("False", "TooManyUnhealthy")
+    assert told.message.startswith("30 of 100 nodes are unhealthy")
+    assert told.message.endswith(": w0, w1, w10 and 27 more")
+    assert held() == 1
+    kubenode = reported(kubenode, [*ill[:25], *well])
+    assert kubenode.status.condition("RemediationAllowed") is None
+    assert held() is None
+    # Where nothing is remedied nothing is held.
+    off = builders.kubenode(remediation={"mode": "Off"})
+    assert reported(off, ill).status.condition("RemediationAllowed") is None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kok.api.machine.machine import MachineStatus
+from kok.operators.machine.machine.conditions.health import of_health
 from kok.operators.machine.machine.conditions.types import JOINED, REACHABLE, READY
 from kok.operators.machine.machine.conditions.verdicts import judge, phase, reachable
 from kok.operators.machine.machine.decide import Decision
@@ -34,6 +35,9 @@ def report(
     if outcome is not None:
         _put(status, view, {type_: said for type_, said in outcome.of_node.items() if said})
         status.drop_conditions([type_ for type_, said in outcome.of_node.items() if not said])
+    of_host = of_health(status, view)
+    _put(status, view, {type_: said for type_, said in of_host.items() if said})
+    status.drop_conditions([type_ for type_, said in of_host.items() if not said])
     _software(status, view)
     status.phase = phase(status, view, found)
 

@@ -198,7 +198,7 @@ def _needed(view: MachineView) -> bool:
 def _proven(view: MachineView, operation: Operation, node: NodeView) -> bool:
     """Whether the node may get pods: it serves, and nothing is left of what was begun."""
     begun = operation.step in (CHANGING, UNCORDONING)
-    lacks = begun and any(c.state != "Ready" for c in view.status.components)
+    lacks = begun and any(c.state not in ("Ready", "Drifted") for c in view.status.components)
     return node.ready is True and view.status.kubelet_change is None and not lacks
 
 

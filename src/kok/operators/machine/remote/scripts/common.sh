@@ -1,5 +1,7 @@
 # What every script of KOK on a host begins with. POSIX shell; variables KOK_... come before it.
 KOK=${KOK_HOME:-/var/lib/kok}
+# With a home of its own (in tests) a host may have programs of its own, too.
+[ -z "${KOK_HOME:-}" ] || PATH=${KOK_HOME%/*}/bin:$PATH
 
 say() { printf '%s\n' "$*"; }
 encoded() { base64 | tr -d '\n'; }

@@ -145,6 +145,24 @@ end_component() {
     rm -f "$KOK_DIRTY"
 }
 
+# settle PATH: has the kernel take over what a file says, as at boot
+settle() {
+    case $1 in
+        /etc/sysctl.d/*.conf) sysctl -q -e -p "$1" || true ;;
+        /etc/modules-load.d/*.conf)
+            sed 's/#.*//; s/[[:space:]]//g; /^$/d' "$1" | while read -r module; do modprobe "$module" || true; done
+            ;;
+    esac
+}
+
+# enabled UNIT: has a service start with the host; without a reload of the manager
+enabled() {
+    case $(systemctl is-enabled "$1" 2>/dev/null) in
+        disabled) systemctl enable --no-reload --quiet "$1" ;;
+        masked*) systemctl unmask --quiet "$1" ;;
+    esac
+}
+
 # script NAME: runs a script of the component, from standard input (base64)
 script() {
     step "$1"

@@ -90,8 +90,43 @@ files() {
         if [ -f "$path" ]; then
             sum=$(sha256sum <"$path")
             printf 'file %s %s 0%s %s\n' "$1" "${sum%% *}" "$(stat -c %a "$path")" "$path"
+            case $path in
+                */etc/sysctl.d/*.conf) sysctls "$1" <"$path" ;;
+                */etc/modules-load.d/*.conf) modules "$1" <"$path" ;;
+            esac
         fi
     done
+}
+
+# sysctls NAME: what the kernel has otherwise than the lines on standard input say, of what it would
+# take from this host at all
+sysctls() {
+    sed 's/[#;].*//; s/^[[:space:]-]*//; /^$/d' | while IFS='=' read -r key wanted; do
+        key=$(printf %s "$key" | tr -d ' \t')
+        setting=${KOK_SYSCTLS:-/proc/sys}/$(printf %s "$key" | tr . /)
+        [ -r "$setting" ] && [ -w "$setting" ] || continue
+        wanted=$(printf %s "$wanted" | tr -s ' \t' ' ' | sed 's/^ //; s/ $//')
+        current=$(tr -s ' \t' ' ' <"$setting" | sed 's/^ //; s/ $//' | head -n 1)
+        [ "$current" = "$wanted" ] || say "wrong $1 sysctl $key is $current in place of $wanted"
+    done
+}
+
+# modules NAME: which of the modules on standard input are not loaded, though they could be
+modules() {
+    has modprobe || return
+    sed 's/[#;].*//; s/[[:space:]]//g; /^$/d' | while read -r module; do
+        [ -d "${KOK_MODULES:-/sys/module}/$(printf %s "$module" | tr - _)" ] && continue
+        modprobe -n --show-depends -q "$module" 2>/dev/null | tail -n 1 | grep -q '^insmod' || continue
+        say "wrong $1 module $module is not loaded"
+    done
+}
+
+# starts NAME UNIT: whether a service starts with the host
+starts() {
+    has systemctl || return
+    case $(systemctl is-enabled "$2" 2>/dev/null) in
+        disabled | masked*) say "wrong $1 service $2 does not start with the host" ;;
+    esac
 }
 
 belongings() {

@@ -21,6 +21,11 @@ class Channels:
         """Whether any command is under way."""
         return self._taken > 0
 
+    @property
+    def most(self) -> int:
+        """How many there are, as far as is known."""
+        return self._most
+
     async def take(self) -> None:
         """Waits for a place; `free` gives it back."""
         while self._taken >= self._most:

@@ -107,6 +107,11 @@ class Connection:
         return self._channels.busy
 
     @property
+    def commands(self) -> int:
+        """How many commands may run on it side by side, as far as is known."""
+        return self._channels.most
+
+    @property
     def reached(self) -> str:
         """The IP address of the other side; empty if that is not known."""
         if self.target.jump is not None:
