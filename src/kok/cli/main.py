@@ -322,6 +322,116 @@ def fleet_report(
     sys.stdout.write(fleets.markdown(found))
 
 
+rollout = typer.Typer(help="How the software of KubeNodes goes out.", no_args_is_help=True)
+app.add_typer(rollout, name="rollout")
+
+KubeNodeName = Annotated[str, typer.Argument(help="Name of the KubeNode.")]
+
+
+@rollout.command(name="status")
+def rollout_status(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a KubeNode, to see each of its nodes.")
+    ] = None,
+    namespace: Namespace = None,
+    everywhere: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="Look into all namespaces.")
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            "-w",
+            help="Go on with what changes until the rollout has ended, and exit with 1 if not all "
+            "nodes have what the spec says then.",
+        ),
+    ] = False,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
+) -> None:
+    """Show how rollouts of KubeNodes stand, or each node of one."""
+    from kok.cli import rollout as rollouts  # noqa: PLC0415
+    from kok.cli.table import print_whole  # noqa: PLC0415
+
+    options = _choice(kubeconfig, context, user, groups)
+    if watch and name is None:
+        fail("say which KubeNode to watch")
+    if name is not None and watch:
+        seen = rollouts.Follower(typer.echo)
+        following = rollouts.changes(name, namespace, options)
+        _friendly(lambda: asyncio.run(seen.follow(following)))
+        if seen.failed:
+            raise typer.Exit(1)
+    elif name is not None:
+        found = _friendly(lambda: asyncio.run(rollouts.one(name, namespace, options)))
+        typer.echo(rollouts.headline(found))
+        print_whole(rollouts.nodes(found, datetime.now(UTC)))
+    else:
+        asked = rollouts.several(namespace, options, everywhere=everywhere)
+        listed = _friendly(lambda: asyncio.run(asked))
+        if not listed:
+            typer.echo("no KubeNode found; look into all namespaces with -A")
+            return
+        print_whole(rollouts.overview(listed, datetime.now(UTC)))
+
+
+@rollout.command(name="pause")
+def rollout_pause(
+    name: KubeNodeName,
+    namespace: Namespace = None,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
+) -> None:
+    """Begin no further node; those under way are brought to their end."""
+    from kok.cli import rollout as rollouts  # noqa: PLC0415
+
+    options = _choice(kubeconfig, context, user, groups)
+    asked = rollouts.pause(name, namespace, options, paused=True)
+    typer.echo(_friendly(lambda: asyncio.run(asked)))
+
+
+@rollout.command(name="resume")
+def rollout_resume(
+    name: KubeNodeName,
+    namespace: Namespace = None,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
+) -> None:
+    """Go on with a rollout that was paused."""
+    from kok.cli import rollout as rollouts  # noqa: PLC0415
+
+    options = _choice(kubeconfig, context, user, groups)
+    asked = rollouts.pause(name, namespace, options, paused=False)
+    typer.echo(_friendly(lambda: asyncio.run(asked)))
+
+
+@rollout.command(name="abort")
+def rollout_abort(
+    name: KubeNodeName,
+    namespace: Namespace = None,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
+) -> None:
+    """End a rollout: nodes under way go back, the others stay as they are."""
+    from kok.cli import rollout as rollouts  # noqa: PLC0415
+
+    options = _choice(kubeconfig, context, user, groups)
+    asked = rollouts.abort(name, namespace, options)
+    typer.echo(_friendly(lambda: asyncio.run(asked)))
+
+
 def fail(sentence: str) -> NoReturn:
     """Ends the command with a sentence on standard error."""
     typer.echo(f"kok: {plain_lines(sentence)}", err=True)

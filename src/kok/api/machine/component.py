@@ -21,6 +21,10 @@ from kok.api.fields import (
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
 
+Change = Literal["nothing", "restart", "drain", "reboot"]
+"""What a node goes through when something of it is changed, from the mildest on."""
+
+
 class Platform(ApiModel):
     """A kind of host that the component runs on."""
 
@@ -127,6 +131,12 @@ class ComponentSpec(ApiModel):
     """Software (by `spec.name`) that must be in place before, if the machine has it at all."""
     timeout: Duration = "5m"
     """How long its installation may take, downloads included."""
+    change: Change | None = None
+    """What a node that serves goes through when the software is changed there: `nothing`; a `restart`
+    of the software, under which pods go on; `drain`, its pods leave before; `reboot`, they leave, and
+    the host boots. `restart` if absent."""
+    change_version: Change | None = None
+    """The same where its version changes; as `change` if absent."""
 
 
 class ComponentStatus(Status):
@@ -163,4 +173,4 @@ class Component(Resource):
     status: ComponentStatus = Field(default_factory=ComponentStatus)
 
 
-__all__ = ["Artifact", "Component", "ComponentSpec", "HostFile", "Platform", "Scripts"]
+__all__ = ["Artifact", "Change", "Component", "ComponentSpec", "HostFile", "Platform", "Scripts"]

@@ -10,9 +10,10 @@ from kok.api import names
 from kok.api.machine.host import AbandonedHost
 from kok.api.machine.kubenode import KubeNode, KubeNodeStatus
 from kok.api.machine.machine import Machine
-from kok.operators.machine import reasons
+from kok.operators.machine import metrics, reasons
 from kok.operators.machine.kubenode.claims import wanted_nodes
 from kok.operators.machine.kubenode.decide import KubeNodeDecision
+from kok.operators.machine.kubenode.rollout import report as rollout
 from kok.operators.machine.machine.operations import update
 from kok.operators.machine.remote import host_paths
 from kok.runtime.controller.reconciler import Pass
@@ -62,6 +63,10 @@ def report(
             p.set_condition(POD_ADDRESSES, False, reasons.FEW_POD_ADDRESSES, text)
         else:
             p.status.drop_conditions([POD_ADDRESSES])
+    if p.status.rollout is not None:
+        said = rollout.verdict(p.status.rollout)
+        p.set_condition(rollout.ROLLED_OUT, said.holds, said.reason, said.message)
+    _measure(p)
     if p.paused:
         _report_paused(p, machines, decision)
     if not outcome.through:
@@ -72,6 +77,16 @@ def report(
         message = f"Machine {', '.join(outcome.fresh[:_SHOWN])} was just made"
     p.set_condition("Ready", good, reason, message)
     p.status.phase = "Ready" if good else "Progressing"
+
+
+def _measure(p: Pass[KubeNode]) -> None:
+    """Shows how far the newest rollout is, and counts it once it has ended."""
+    now, before = p.status.rollout, p.obj.status.rollout
+    metrics.show_rollout(p.obj.namespace, p.obj.name, rollout.numbers(now))
+    ended = now is not None and now.ended_at is not None
+    known = before is not None and now is not None and before.id == now.id
+    if now is not None and ended and not (known and before is not None and before.ended_at):
+        metrics.ROLLOUTS_ENDED.labels(now.phase).inc()
 
 
 def _report_paused(

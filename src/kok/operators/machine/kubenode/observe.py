@@ -34,8 +34,9 @@ _STATUS: Final = (
     "removal",
     "kubelet",
     "operation",
+    "lastGood",
 )
-_CONDITIONS: Final = frozenset({"Ready", "NodeReady", "UpToDate"})
+_CONDITIONS: Final = frozenset({"Ready", "NodeReady", "UpToDate", "ComponentsReady"})
 """What is looked at of the status of a Machine."""
 
 

@@ -8,14 +8,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from kok.api.machine.machine import Finding
+from kok.api.fields import seconds
+from kok.api.machine.machine import Finding, Job
 from kok.api.operation import Operation
 from kok.operators.machine import reasons
 from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine import install_plan
 from kok.operators.machine.machine.observe import rival
-from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.operations import prefetch, update
 from kok.operators.machine.machine.operations.host_steps import (
+    AwaitJobs,
     Install,
     JoinCluster,
     Reclaim,
@@ -27,7 +29,14 @@ from kok.operators.machine.machine.operations.host_steps import (
     refused,
 )
 from kok.operators.machine.machine.view import MachineView, expected_key
-from kok.operators.machine.remote import commands, host_identity, host_paths, join, preflight
+from kok.operators.machine.remote import (
+    commands,
+    host_identity,
+    host_paths,
+    jobs,
+    join,
+    preflight,
+)
 from kok.operators.machine.remote.session import NEVER, HostMemory
 from kok.operators.machine.remote.survey import Found, Question, Survey, SurveyRequest
 from kok.runtime.conditions import Verdict
@@ -46,6 +55,8 @@ RECLAIM_EVERY = 60.0
 LISTEN, LISTEN_FOR = 5.0, 60.0
 """Seconds after which a host is looked at again whose kubelet was changed and says nothing, and for
 which that goes on; then it is looked at like others that do not serve."""
+_LONGEST_JOB = 300.0
+"""Seconds for which a job is waited for of which it is not known how long it may take."""
 _CHANGES_KUBELET = frozenset({"install", "join"})
 """What goes on at a host while its kubelet may be changed."""
 EVER_READY = frozenset({"Ready", "Updating", "NotReady"})
@@ -65,6 +76,8 @@ class Decision:
     """Of the preflight."""
     joining: str = ""
     """Why the host has not joined yet, if that is known; `-`: it has."""
+    off: frozenset[str] = frozenset()
+    """Components of which a job is under way that does what is not wanted any more."""
     operation: Operation | None = None
     """What is under way for which the node is drained; to be recorded before the step is begun."""
 
@@ -110,22 +123,33 @@ def _at_host(view: MachineView) -> Decision:
     )
     if problem is not None:
         return Decision(refused(problem))
-    lacking = tuple(install_plan.lacking(wanted, survey))
+    off = install_plan.called_off(view.machine, view.status, wanted)
+    lacks = install_plan.lacking(wanted, survey)
+    lacking = (*lacks, *(name for name in sorted(off) if name not in lacks))
     findings = tuple(_findings(view, survey, fetches=bool(lacking)))
     if view.doing:
         step = Step()
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
         step = Step(SurveyHost(request))
     else:
-        step = _use(view, survey, findings) or _software(view, wanted, survey, lacking)
+        step = _use(view, survey, findings) or _await(view, off)
+        step = step or _software(view, wanted, survey, lacking)
         if step is None or _waits(step):
             # It serves for as long as that takes, and with credentials that are good.
             joins = _join(view, survey)
             step = joins if step is None or joins.call is not None else step
-        if step.idle:
+        if step.idle and not lacking and (named := prefetch.wanted(view)):
+            step = Step(prefetch.Prefetch(named))
+        elif step.idle:
             waits = [s for s in (step.after, _again(view, findings)) if s is not None]
             step = Step(after=min(waits, default=None))
-    return Decision(step, True, wanted, lacking, findings, _joining(view))
+    joining = _joining(view)
+    return Decision(step, True, wanted, lacking, findings, joining, off=frozenset(off))
+
+
+def drains(view: MachineView) -> bool:
+    """Whether a Component asks now for an operation that is not begun: it matters whose turn it is."""
+    return update.may_drain(view) and decide(view).operation is not None
 
 
 def kubelet_started(view: MachineView, decision: Decision) -> bool:
@@ -279,6 +303,18 @@ def _another(view: MachineView) -> Verdict | None:
     )
 
 
+def _await(view: MachineView, off: Mapping[str, Job]) -> Step | None:
+    """The ends of jobs that do what is not wanted any more."""
+    uid, known = view.machine.metadata.uid, view.objects.components
+    plans = [
+        jobs.called_off_job(
+            uid, name, job.id, seconds(known[name].spec.timeout) if name in known else _LONGEST_JOB
+        )
+        for name, job in sorted(off.items())
+    ]
+    return Step(AwaitJobs(tuple(plans))) if plans else None
+
+
 def _software(
     view: MachineView, wanted: Mapping[str, Rendered], survey: Survey, lacking: tuple[str, ...]
 ) -> Step | None:
@@ -291,7 +327,7 @@ def _software(
     found = install_plan.due(view.machine, view.status, wanted, survey, view.now)
     if not found.plans:
         return Step(after=found.after)
-    gate = update.gate(view)
+    gate = update.gate(view, lacking)
     if isinstance(gate, Verdict):
         return refused(gate, view.recheck)
     if gate is not None and gate.call is not None:

@@ -11,7 +11,7 @@ from kok.operators.machine import metrics, reasons
 from kok.operators.machine.component.sandboxed import Renderer
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.ssh_secrets import Keeper
-from kok.operators.machine.machine import decide, kubelet_change, record
+from kok.operators.machine.machine import decide, kubelet_change, last_good, record
 from kok.operators.machine.machine.access_rollout import AccessRollout
 from kok.operators.machine.machine.conditions.report import Outcome, report, report_removal
 from kok.operators.machine.machine.conditions.types import (
@@ -34,7 +34,7 @@ from kok.operators.machine.machine.observe import (
 from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.operations.update_calls import EVICT
-from kok.operators.machine.machine.operations.update_turns import UpdateTurns
+from kok.operators.machine.machine.operations.update_turns import UpdateTurns, side_by_side
 from kok.operators.machine.machine.view import MachineView, ObservedObjects, expected_key
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node import labels_and_taints
@@ -92,7 +92,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             HostCredentials(settings, sandboxes),
         )
         self.rollout = AccessRollout(self.clock.monotonic)
-        self.update_turns = UpdateTurns(lists)
+        self.update_turns = UpdateTurns(lists, side_by_side)
         self.clusters = ClusterConnections(
             settings.business_timeout,
             AvailabilityTimings(
@@ -138,7 +138,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             if session.memory.survey is survey:
                 break
         view = replace(self._view(p, session, objects), templates=templates)
-        if update.may_begin(view) and not p.paused:
+        if not p.paused and (update.may_begin(view) or decide.drains(view)):
             view = replace(view, blocker=await self.update_turns.ask(p.kube, p.obj))
         return await self._posted(p, self._in_turn(view))
 
@@ -158,7 +158,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         record.facts(p.status, view, decision)
         if p.paused:
             return False
-        began = _record_operation(p, decision)
+        began = self._record_operation(p, decision)
         if decision.step.call is None:
             return began
         if decision.step.turns and view.status.is_true(READY):
@@ -181,7 +181,8 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         for call in (step.action.call if step.action is not None else None, step.call):
             if call is not None:
                 await call.run(self._context(p, view))
-        waits = (step.after, again, kept, self._until_proof(p, view))
+        soaks = last_good.due(p.status, p.obj, p.now)
+        waits = (step.after, again, kept, soaks, self._until_proof(p, view))
         return min((seconds for seconds in waits if seconds is not None), default=None)
 
     async def look(
@@ -263,6 +264,19 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self.approver.forget(uid)
         self.phases.put(uid, None)
         metrics.show_drain(*key, blocked=False)
+
+    def _record_operation(self, p: Pass[Machine], decision: Decision) -> bool:
+        """Puts what is under way into the status; whether that must be written before it is begun."""
+        before, now = p.status.operation, decision.operation
+        for reason, text in transition(before, now):
+            p.event(reason, text)
+        memory = self.hosts.sessions.of(p.obj.metadata.uid).memory
+        if now is not None and now.step == update.CHANGING and memory.forced:
+            text = f"{now.reason}; pods were deleted in spite of their disruption budgets"
+            p.event(reasons.DRAIN_FORCED, text, warning=True)
+            memory.forced = False
+        p.status.operation = now
+        return now is not None and now != before
 
     # --- observing
 
@@ -410,15 +424,6 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         if came.verdict is not None:
             outcome.of_node[CERTIFIED] = came.verdict
         return came.after
-
-
-def _record_operation(p: Pass[Machine], decision: Decision) -> bool:
-    """Puts what is under way into the status; whether that must be written before it is begun."""
-    before, now = p.status.operation, decision.operation
-    for reason, text in transition(before, now):
-        p.event(reason, text)
-    p.status.operation = now
-    return now is not None and now != before
 
 
 def _tell_of_jobs(p: Pass[Machine], view: MachineView) -> None:

@@ -86,6 +86,9 @@ def _state(component: MachineComponentStatus, view: MachineView, decision: Decis
     name, job = component.name, component.job
     survey = view.memory.survey
     started = decision.step.started
+    if name in decision.off:
+        component.state, component.message = "Installing", None
+        return
     if survey is not None and right(name, decision.wanted, survey):
         component.state, component.message = "Ready", None
         if job is not None and job.exit is None:

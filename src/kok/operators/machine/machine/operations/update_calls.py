@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from kok.api.meta import Manifest
@@ -61,6 +62,8 @@ class EmptyNode:
     """Which drain it is."""
     slow: bool = False
     """Whether it has taken so long that it is no use to hurry."""
+    deadline: datetime | None = None
+    """When disruption budgets no longer count; None: they always do."""
 
     async def run(self, context: StepContext) -> None:
         """Begins it."""
@@ -79,7 +82,7 @@ class EmptyNode:
             clock=p.clock,
             node=node.name,
             alive=lambda: _ready(connection, node.name),
-            deadline=None,
+            deadline=self.deadline,
             told=told,
             timings=DrainTimings(again=SLOW) if self.slow else DrainTimings(),
             cordons=False,
@@ -87,9 +90,17 @@ class EmptyNode:
         )
         session.start(EVICT, self._evict(drain, connection, memory), p.wake)
 
+    def _given_up(self, drain: Drain) -> bool:
+        if self.deadline is None or not drain.alive():
+            return False
+        late = (drain.clock.now() - self.deadline).total_seconds()
+        return late > drain.timings.forced
+
     async def _evict(self, drain: Drain, connection: ClusterConnection, memory: HostMemory) -> None:
         await drain.run()
-        if drain.emptied:
+        memory.forced = memory.forced or drain.forced
+        if drain.emptied or self._given_up(drain):
+            # Who forces a drain does not wait for pods that never end.
             memory.emptied, memory.draining = (self.drain, EMPTY), ""
         elif not _ready(connection, drain.node):
             memory.emptied = (self.drain, DEAD)
