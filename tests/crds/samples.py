@@ -69,6 +69,20 @@ _NODE: Spec = {
     "labels": {"example.com/tier": "web", "empty": ""},
     "taints": [_TAINT],
     "drainTimeout": "1m30s",
+    "rollout": {
+        "canary": 2,
+        "batch": "50%",
+        "maxUnavailable": 3,
+        "pause": "10m",
+        "drainTimeout": "3m",
+        "onDrainTimeout": "Skip",
+        "soak": "2m",
+        "deadline": "20m",
+        "onFailure": "Rollback",
+        "paused": True,
+        "abort": "0123456789abcdef",
+        "retry": "2",
+    },
     "paused": True,
 }
 _HOSTS = [
@@ -250,6 +264,8 @@ FULL: dict[str, list[Spec]] = {
             ),
             "dependsOn": ["containerd"],
             "timeout": "10m",
+            "change": "restart",
+            "changeVersion": "drain",
         }
     ],
     "EtcdBackup": [
@@ -328,6 +344,7 @@ FULL: dict[str, list[Spec]] = {
             "labels": {"tier": "web"},
             "taints": [_TAINT],
             "drainTimeout": "2m",
+            "rollout": {"drainTimeout": "3m", "onDrainTimeout": "Force", "soak": "2m"},
             "paused": True,
         }
     ],

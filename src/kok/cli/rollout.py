@@ -66,9 +66,7 @@ def over(kubenode: KubeNode) -> bool:
     return seen and (status.rollout is None or status.rollout.ended_at is not None)
 
 
-async def pause(
-    name: str, namespace: str | None, options: KubectlOptions, *, paused: bool
-) -> str:
+async def pause(name: str, namespace: str | None, options: KubectlOptions, *, paused: bool) -> str:
     """Writes `spec.rollout.paused`; a sentence on what that means. Raises `KubeError`."""
     async with await connected(options) as kube:
         where = _where(kube, namespace)

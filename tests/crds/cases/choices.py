@@ -48,6 +48,20 @@ CHOICES = (
         "spec: write either hosts (a list of name and address) or replicas with a pool, not both",
         {"replicas": 1, "pool": {}},
     ),
+    *(
+        of(
+            "KubeNode",
+            f"spec.rollout.{field}",
+            "write a number from 1 to 1000, or a share from 1% to 100%, such as 2 or 25%",
+            {"rollout": {field: wrong}},
+        )
+        for field, wrong in (
+            ("maxUnavailable", 0),
+            ("maxUnavailable", "0%"),
+            ("maxUnavailable", "101%"),
+            ("batch", "many"),
+        )
+    ),
     Case(
         "KubeNode",
         "spec",

@@ -20,7 +20,6 @@ from kok.api.fields import (
 )
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
-
 Change = Literal["nothing", "restart", "drain", "reboot"]
 """What a node goes through when something of it is changed, from the mildest on."""
 

@@ -15,7 +15,6 @@ from kok.api.machine.component import Component
 from kok.api.machine.host import Host
 from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine, MachineComponent
-from kok.api.machine.rollout import RolloutStatus
 from kok.api.meta import Manifest
 from kok.kube.apply.serverside import ensure_all
 from kok.kube.concurrency import asking
@@ -34,8 +33,9 @@ from kok.operators.machine.kubenode.decide import KubeNodeDecision
 from kok.operators.machine.kubenode.observe import KubeNodeView, observe
 from kok.operators.machine.kubenode.render import NodeHostSource
 from kok.operators.machine.kubenode.rollout.loads import Loads
-from kok.operators.machine.kubenode.rollout.plan import Plan, RolloutView, plan
+from kok.operators.machine.kubenode.rollout.plan import Plan, plan
 from kok.operators.machine.kubenode.rollout.report import told
+from kok.operators.machine.kubenode.rollout.scene import RolloutView
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.watches import ClusterChanges, all_of_namespace
 from kok.runtime.controller.errors import Invalid

@@ -138,13 +138,18 @@ def _at_host(view: MachineView) -> Decision:
             # It serves for as long as that takes, and with credentials that are good.
             joins = _join(view, survey)
             step = joins if step is None or joins.call is not None else step
-        if step.idle and not lacking and (named := prefetch.wanted(view)):
-            step = Step(prefetch.Prefetch(named))
-        elif step.idle:
-            waits = [s for s in (step.after, _again(view, findings)) if s is not None]
-            step = Step(after=min(waits, default=None))
+        if step.idle:
+            step = _at_rest(view, step, findings, lacks=bool(lacking))
     joining = _joining(view)
     return Decision(step, True, wanted, lacking, findings, joining, off=frozenset(off))
+
+
+def _at_rest(view: MachineView, step: Step, findings: Sequence[Finding], *, lacks: bool) -> Step:
+    """What is done where nothing has to be done now."""
+    if not lacks and (named := prefetch.wanted(view)):
+        return Step(prefetch.Prefetch(named))
+    waits = [s for s in (step.after, _again(view, findings)) if s is not None]
+    return Step(after=min(waits, default=None))
 
 
 def drains(view: MachineView) -> bool:

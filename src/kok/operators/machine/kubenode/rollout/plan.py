@@ -12,42 +12,28 @@ nodes that are under way go on to that at once, as they are disturbed already.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from kok.api.fields import span
-from kok.api.machine.rollout import Rollout, RolloutNode, RolloutStatus, resolved
+from kok.api.machine.rollout import RolloutNode, RolloutStatus, resolved
 from kok.api.meta import Manifest
-from kok.operators.machine.kubenode.rollout import begun, fields, states
-from kok.operators.machine.kubenode.rollout.begun import Patience
-from kok.operators.machine.kubenode.rollout.budget import Budget, budget, corrected
+from kok.operators.machine.kubenode.rollout import begun, fields
 from kok.operators.machine.kubenode.rollout.budget import begun as may_begin
+from kok.operators.machine.kubenode.rollout.budget import corrected
 from kok.operators.machine.kubenode.rollout.fields import ACCESS, ROLLED, SOFTWARE
-from kok.operators.machine.kubenode.rollout.order import Load, ordered
-from kok.operators.machine.kubenode.rollout.states import Found, State
+from kok.operators.machine.kubenode.rollout.order import ordered
+from kok.operators.machine.kubenode.rollout.scene import (
+    RolloutView,
+    Scene,
+    identity,
+    scene_of,
+    waiting_of,
+    wishes_of,
+)
+from kok.operators.machine.kubenode.rollout.sentence import sentence
 
-CALLED_OFF = frozenset({"RollingBack", "RolledBack", "Aborted"})
-"""Phases in which no further node is begun, for good."""
 MEMBERS_MOST = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutView:
-    """All that a plan depends on."""
-
-    intents: Mapping[str, Manifest]
-    """The Machines as the spec of the KubeNode has them, by name."""
-    lives: Mapping[str, Manifest]
-    """The Machines as they are."""
-    policy: Rollout
-    drain_timeout: str
-    now: datetime
-    recorded: RolloutStatus | None = None
-    held: bool = False
-    """Whether no kubelet that has served may change its version."""
-    loads: Mapping[str, Load] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,71 +50,31 @@ class Plan:
     """Seconds until the next look, if nothing happens before."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """The view, with what follows from it at once."""
-
-    view: RolloutView
-    machines: Mapping[str, Found]
-    """Those that have served, and that the KubeNode is to have."""
-    target: str
-    budget: Budget
-    patience: Patience
-
-
 def plan(view: RolloutView) -> Plan:
     """What is to be done now."""
-    scene = _scene(view)
+    scene = scene_of(view)
     record = _record(scene)
-    wishes = _wishes(scene, record)
-    rolling = _waiting(scene, wishes, ROLLED)
+    wishes = wishes_of(scene, record)
+    rolling = waiting_of(scene, wishes, ROLLED)
     if record is not None:
         record = _batched(scene, record, rolling)
     machines, turn = _turns(scene, record, wishes)
     if record is not None:
         record = _with_begun(scene, record, turn & rolling)
         record = _ended(scene, record, rolling)
-        record = record.model_copy(update={"message": _message(scene, record, rolling)})
+        record = record.model_copy(
+            update={"message": sentence(record, scene.budget, scene.view.policy, rolling)}
+        )
         machines = _with_prefetch(record, machines, wishes, rolling - turn)
-    waiting = _waiting(scene, wishes, ACCESS + SOFTWARE) - turn
+    waiting = waiting_of(scene, wishes, ACCESS + SOFTWARE) - turn
     after = begun.wake(record, scene.machines, scene.patience, view.now) if record else None
     return Plan(machines, record or view.recorded, tuple(sorted(waiting)), after)
-
-
-def target_of(intents: Mapping[str, Manifest]) -> str:
-    """Hash of the software that the spec means; empty without any host."""
-    return next((fields.software(intent) for intent in intents.values()), "")
-
-
-def identity(target: str, policy: Rollout) -> str:
-    """Which rollout it is."""
-    if not policy.retry:
-        return target
-    return f"{target}-{hashlib.sha256(policy.retry.encode()).hexdigest()[:6]}"
-
-
-def _scene(view: RolloutView) -> _Scene:
-    everybody = states.look(view.lives)
-    machines = {
-        name: found
-        for name, found in everybody.items()
-        if name in view.intents and found.state is not State.FRESH
-    }
-    leaving = {n: f for n, f in everybody.items() if n not in view.intents and f.between}
-    limit = resolved(view.policy.max_unavailable, len(machines))
-    return _Scene(
-        view,
-        machines,
-        target_of(view.intents),
-        budget(limit, {**machines, **leaving}),
-        Patience.of(view.policy, view.drain_timeout),
-    )
 
 
 # --- the record
 
 
-def _record(scene: _Scene) -> RolloutStatus | None:
+def _record(scene: Scene) -> RolloutStatus | None:
     """The rollout of what is wanted as it is by now, or None if there is none, or none yet."""
     view, before = scene.view, scene.view.recorded
     known = identity(scene.target, view.policy)
@@ -139,7 +85,8 @@ def _record(scene: _Scene) -> RolloutStatus | None:
         before = RolloutStatus(id=known, since=view.now.replace(microsecond=0))
     if before.ended_at is not None:
         return before
-    rows = begun.judged(before, scene.target, scene.machines, scene.patience, view.now)
+    judge = begun.Judge(scene.target, scene.patience, view.now)
+    rows = judge.all(before, scene.machines)
     phase = before.phase
     if phase in ("RollingOut", "Paused"):
         phase = "Paused" if view.policy.paused else "RollingOut"
@@ -148,66 +95,19 @@ def _record(scene: _Scene) -> RolloutStatus | None:
         elif view.policy.abort == before.id:
             phase = "Aborted"
             now = before.model_copy(update={"phase": phase, "nodes": rows})
-            rows = begun.judged(now, scene.target, scene.machines, scene.patience, view.now)
+            rows = judge.all(now, scene.machines)
     return before.model_copy(update={"phase": phase, "nodes": rows})
 
 
-def _free(scene: _Scene) -> bool:
+def _free(scene: Scene) -> bool:
     """Whether anything may change although kubelets must keep their versions."""
-    return bool(_waiting(scene, _wishes(scene, None), ROLLED))
-
-
-# --- wishes
-
-
-def _wishes(scene: _Scene, record: RolloutStatus | None) -> dict[str, Manifest]:
-    """What each Machine is to have in the end."""
-    view = scene.view
-    over = record is not None and record.phase in CALLED_OFF
-    made = {}
-    for name, intent in view.intents.items():
-        live, found = view.lives.get(name), scene.machines.get(name)
-        wish = fields.known(intent, live)
-        row = record.node(name) if record is not None else None
-        if found is None:
-            made[name] = _of_sibling(scene, wish) if over else wish
-        elif row is not None and row.state in ("RollingBack", "RolledBack", "Skipped"):
-            good = found.good
-            made[name] = fields.with_good(wish, good) if good is not None else wish
-        elif over:
-            made[name] = fields.without(wish, found.live, ROLLED)
-        elif view.held and fields.kubelet(wish) != fields.kubelet(found.live):
-            made[name] = fields.without(wish, found.live, ("components",))
-        else:
-            made[name] = wish
-    return made
-
-
-def _of_sibling(scene: _Scene, wish: Manifest) -> Manifest:
-    """A new host gets nothing that has failed elsewhere, if anything is known that does well."""
-    good = [
-        found.good
-        for _, found in sorted(scene.machines.items())
-        if found.state is State.SERVING and found.good is not None
-    ]
-    other = next((known for known in good if known.id != scene.target), None)
-    return fields.with_good(wish, other) if other is not None else wish
-
-
-def _waiting(
-    scene: _Scene, wishes: Mapping[str, Manifest], what: Collection[str]
-) -> frozenset[str]:
-    return frozenset(
-        name
-        for name, found in scene.machines.items()
-        if fields.differs(wishes[name], found.live, what)
-    )
+    return bool(waiting_of(scene, wishes_of(scene, None), ROLLED))
 
 
 # --- batches
 
 
-def _batched(scene: _Scene, record: RolloutStatus, rolling: frozenset[str]) -> RolloutStatus:
+def _batched(scene: Scene, record: RolloutStatus, rolling: frozenset[str]) -> RolloutStatus:
     """With the next batch, if the one before is through and it is time."""
     view = scene.view
     members = [name for name in record.members if name in scene.machines]
@@ -215,7 +115,7 @@ def _batched(scene: _Scene, record: RolloutStatus, rolling: frozenset[str]) -> R
     if record.phase == "Done" and rolling:
         phase = "Paused" if view.policy.paused else "RollingOut"
         record = record.model_copy(update={"phase": phase, "ended_at": None})
-    if record.phase != "RollingOut" or not rolling or not _settled(scene, record, rolling):
+    if record.phase != "RollingOut" or not rolling or not _settled(record, rolling):
         return record
     if record.batch and record.batch_ended is None:
         record = record.model_copy(update={"batch_ended": view.now.replace(microsecond=0)})
@@ -235,14 +135,14 @@ def _batched(scene: _Scene, record: RolloutStatus, rolling: frozenset[str]) -> R
     )
 
 
-def _settled(scene: _Scene, record: RolloutStatus, rolling: frozenset[str]) -> bool:
+def _settled(record: RolloutStatus, rolling: frozenset[str]) -> bool:
     """Whether all nodes of the batch are through, or were skipped."""
     open_ = {row.machine for row in record.nodes if row.state != "Skipped"}
     return not any(name in rolling or name in open_ for name in record.members)
 
 
 def _chosen(
-    scene: _Scene, record: RolloutStatus, rolling: frozenset[str], *, first: bool
+    scene: Scene, record: RolloutStatus, rolling: frozenset[str], *, first: bool
 ) -> tuple[list[str], list[str]]:
     """The members of the next batch, and those that are left, in order."""
     disturbed = sorted(_in_flight(scene) & rolling)
@@ -258,7 +158,7 @@ def _chosen(
     return order[:size], order[size:]
 
 
-def _size(scene: _Scene, *, first: bool) -> int:
+def _size(scene: Scene, *, first: bool) -> int:
     policy = scene.view.policy
     if first and policy.canary:
         return policy.canary
@@ -271,7 +171,7 @@ def _size(scene: _Scene, *, first: bool) -> int:
 
 
 def _turns(
-    scene: _Scene, record: RolloutStatus | None, wishes: Mapping[str, Manifest]
+    scene: Scene, record: RolloutStatus | None, wishes: Mapping[str, Manifest]
 ) -> tuple[dict[str, Manifest], frozenset[str]]:
     """The Machines as they may be now, and those of them that are disturbed by that.
 
@@ -282,7 +182,7 @@ def _turns(
         found = scene.machines.get(name)
         now[name] = wish if found is None else fields.without(wish, found.live, ACCESS + SOFTWARE)
     for what in (ACCESS, SOFTWARE):
-        waiting = _waiting(scene, wishes, what)
+        waiting = waiting_of(scene, wishes, what)
         if not waiting:
             continue
         turn = _in_turn(scene, record, wishes, waiting, certain=what == SOFTWARE)
@@ -293,7 +193,7 @@ def _turns(
 
 
 def _in_turn(
-    scene: _Scene,
+    scene: Scene,
     record: RolloutStatus | None,
     wishes: Mapping[str, Manifest],
     waiting: frozenset[str],
@@ -308,7 +208,7 @@ def _in_turn(
                 *may_begin(scene.budget, order, certain=False),
             ]
         )
-    rolling = _waiting(scene, wishes, ROLLED)
+    rolling = waiting_of(scene, wishes, ROLLED)
     allowed = _allowed(scene, record, waiting, rolling)
     again = corrected(scene.budget, waiting, allowed)
     members = list(record.members) if record is not None else []
@@ -318,7 +218,7 @@ def _in_turn(
 
 
 def _allowed(
-    scene: _Scene, record: RolloutStatus | None, waiting: frozenset[str], rolling: frozenset[str]
+    scene: Scene, record: RolloutStatus | None, waiting: frozenset[str], rolling: frozenset[str]
 ) -> frozenset[str]:
     """Which Machines may be changed at all, if the budget allows it."""
     others = waiting - rolling
@@ -334,7 +234,7 @@ def _allowed(
     return mine | (rolling & _in_flight(scene)) | others
 
 
-def _in_flight(scene: _Scene) -> frozenset[str]:
+def _in_flight(scene: Scene) -> frozenset[str]:
     """Machines that an earlier rollout has begun to change, and that are not through."""
     return frozenset(
         name
@@ -344,12 +244,10 @@ def _in_flight(scene: _Scene) -> frozenset[str]:
     )
 
 
-def _with_begun(
-    scene: _Scene, record: RolloutStatus, turn: frozenset[str]
-) -> RolloutStatus:
+def _with_begun(scene: Scene, record: RolloutStatus, turn: frozenset[str]) -> RolloutStatus:
     """With those that are told now. Who goes back has a place already."""
     now = scene.view.now.replace(microsecond=0)
-    back = {r.machine for r in record.nodes if r.state in ("RollingBack", "RolledBack", "Skipped")}
+    back = {r.machine for r in record.nodes if r.state in begun.GOES_BACK}
     new = sorted(turn - back)
     rows = [row for row in record.nodes if row.machine not in new]
     rows += [RolloutNode(machine=name, state="Changing", since=now) for name in new]
@@ -359,7 +257,7 @@ def _with_begun(
     )
 
 
-def _ended(scene: _Scene, record: RolloutStatus, rolling: frozenset[str]) -> RolloutStatus:
+def _ended(scene: Scene, record: RolloutStatus, rolling: frozenset[str]) -> RolloutStatus:
     """With how far it is, and its end if it has come to that."""
     states_ = {row.machine: row.state for row in record.nodes}
     updated = [
@@ -395,40 +293,3 @@ def _with_prefetch(
     soon = {*record.members, *record.next} & rolling
     made = {name: fields.prefetching(machines[name], wishes[name]) for name in sorted(soon)}
     return {**machines, **made}
-
-
-# --- what is said
-
-
-def _message(scene: _Scene, record: RolloutStatus, rolling: frozenset[str]) -> str:
-    """What is done, and what is waited for."""
-    parts = [f"{record.updated} of {record.total} nodes are through"]
-    if record.phase in ("RollingOut", "Paused") and record.batch:
-        parts[0] += f", batch {record.batch}"
-    parts += [_of_row(row) for row in record.nodes[:3]]
-    if len(record.nodes) > 3:
-        parts.append(f"and {len(record.nodes) - 3} more")
-    free = rolling - {row.machine for row in record.nodes}
-    if record.phase == "Paused":
-        parts.append("no further node is begun while spec.rollout.paused is true")
-    elif record.phase == "RollingOut" and record.batch_ended is not None:
-        until = record.batch_ended + span(scene.view.policy.pause)
-        parts.append(f"the next batch begins at {until:%Y-%m-%d %H:%M:%S} UTC")
-    elif record.phase == "RollingOut" and free and len(scene.budget.out) >= scene.budget.limit:
-        out = sorted(scene.budget.out - {row.machine for row in record.nodes})
-        if out:
-            parts.append(f"{', '.join(out[:3])} must serve before a further node is begun")
-    return "; ".join(parts)[:2048]
-
-
-def _of_row(row: RolloutNode) -> str:
-    words = {
-        "Draining": "is drained first",
-        "Changing": "is changed",
-        "Soaking": "serves, and has to go on so for a while",
-        "Failed": "has failed",
-        "Skipped": "was skipped",
-        "RollingBack": "goes back to what it ran before",
-        "RolledBack": "runs again what it ran before",
-    }
-    return f"{row.machine} {words[row.state]}" + (f" ({row.why[:300]})" if row.why else "")

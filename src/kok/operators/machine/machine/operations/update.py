@@ -17,7 +17,6 @@ any more, as after the spec was taken back, what was done so far is undone.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from datetime import timedelta
 from typing import Final
 
 from kok.api.fields import span

@@ -13,7 +13,8 @@ from kok.api.machine.machine import Machine
 from kok.api.machine.rollout import Rollout, RolloutStatus
 from kok.api.meta import Manifest
 from kok.operators.machine.kubenode.rollout.order import Load
-from kok.operators.machine.kubenode.rollout.plan import Plan, RolloutView, plan
+from kok.operators.machine.kubenode.rollout.plan import Plan, plan
+from kok.operators.machine.kubenode.rollout.scene import RolloutView
 from kok.operators.machine.machine import last_good
 
 BASE = "1.37.1"
@@ -35,7 +36,7 @@ class One:
     served: bool = True
     good: Manifest | None = None
     operation: Manifest | None = None
-    since: datetime = NOW
+    since: datetime = NOW - timedelta(hours=1)
 
     def spec(self) -> list[Manifest]:
         return [{"name": "kubelet", "version": self.version}]
@@ -76,8 +77,16 @@ class One:
 
     def proves(self, now: datetime) -> None:
         """It is as it was told to be, and serves; its own pass takes note of what is good."""
-        self.seen, self.up_to_date, self.reason, self.ready = self.generation, True, "UpToDate", "True"
-        self.since, self.operation = now, None
+        well = self.seen == self.generation and self.up_to_date and self.ready == "True"
+        self.seen, self.up_to_date, self.reason, self.ready = (
+            self.generation,
+            True,
+            "UpToDate",
+            "True",
+        )
+        self.operation = None
+        if not well:
+            self.since = now
         self.soaks(now)
 
     def soaks(self, now: datetime) -> None:
@@ -88,6 +97,7 @@ class One:
 
     def fails(self, reason: str = "ServiceFailing") -> None:
         self.seen, self.up_to_date, self.reason = self.generation, False, reason
+        self.operation = None
 
     def drains(self, since: datetime, reason: str = "Draining") -> None:
         self.fails(reason)

@@ -11,7 +11,8 @@ from kok.api.machine.rollout import Rollout
 from kok.api.meta import Manifest
 from kok.operators.machine.kubenode import render, software
 from kok.operators.machine.kubenode.rollout.fields import disturbs
-from kok.operators.machine.kubenode.rollout.plan import RolloutView, plan
+from kok.operators.machine.kubenode.rollout.plan import plan
+from kok.operators.machine.kubenode.rollout.scene import RolloutView
 
 NAMES = ("w1", "w2", "w3")
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.kubenode.rollout.rolling import (
     BROKEN,
     CHANGING,

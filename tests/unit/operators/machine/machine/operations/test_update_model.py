@@ -22,7 +22,8 @@ from kok.api.machine.rollout import Rollout, RolloutStatus
 from kok.api.meta import Manifest
 from kok.kube.lists.tolerant import Listed
 from kok.operators.machine import cluster_version
-from kok.operators.machine.kubenode.rollout.plan import RolloutView, plan
+from kok.operators.machine.kubenode.rollout.plan import plan
+from kok.operators.machine.kubenode.rollout.scene import RolloutView
 from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.operations.update_calls import (
     DEAD,

@@ -1,0 +1,1 @@
+"""Scenarios about hosts: how they become nodes, and stay as declared."""
