@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
+from typing import Annotated, Literal
 
 import typer
 
-from kok.api.printable import plain, plain_lines
-from kok.api.unreadable import Unreadable
-from kok.kube.errors import KubeError
-
-if TYPE_CHECKING:
-    from kok.cli.identity import KubectlOptions
+from kok.api.printable import plain
+from kok.cli import rollout_commands
+from kok.cli.options import (
+    As,
+    AsGroup,
+    Context,
+    Kubeconfig,
+    Namespace,
+    choice,
+    fail,
+    friendly,
+)
 
 OPERATORS = ("etcd", "cluster", "machine")
-T = TypeVar("T")
 
 app = typer.Typer(
     name="kok",
@@ -29,24 +33,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Namespace = Annotated[
-    str | None,
-    typer.Option(
-        "--namespace", "-n", help="Namespace; that of the kubeconfig's context if absent."
-    ),
-]
-Kubeconfig = Annotated[
-    str | None,
-    typer.Option("--kubeconfig", help="Kubeconfig to use; those of $KUBECONFIG if absent."),
-]
-Context = Annotated[
-    str | None, typer.Option("--context", help="Context of the kubeconfig; the current if absent.")
-]
-As = Annotated[str | None, typer.Option("--as", help="User to act as.")]
-AsGroup = Annotated[
-    list[str] | None, typer.Option("--as-group", help="Group to act as a member of; repeatable.")
-]
 
 
 @app.command()
@@ -88,8 +74,8 @@ def operator(
     except ValidationError as error:
         wrong = (f"KOK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         fail(f"wrong settings in the environment: {'; '.join(wrong)}")
-    options = _choice(kubeconfig, context, user, groups)
-    _friendly(lambda: run(specs, settings, from_environment(options)))
+    options = choice(kubeconfig, context, user, groups)
+    friendly(lambda: run(specs, settings, from_environment(options)))
 
 
 @app.command()
@@ -126,8 +112,8 @@ def admin_kubeconfig(
     """Print the admin kubeconfig of a business cluster."""
     from kok.cli import query  # noqa: PLC0415
 
-    options = _choice(kubeconfig, context, user, groups)
-    text = _friendly(lambda: asyncio.run(query.admin_kubeconfig(cluster, namespace, options)))
+    options = choice(kubeconfig, context, user, groups)
+    text = friendly(lambda: asyncio.run(query.admin_kubeconfig(cluster, namespace, options)))
     sys.stdout.write(text)
 
 
@@ -147,8 +133,8 @@ def status(
     from kok.cli.query import overview  # noqa: PLC0415
     from kok.cli.table import show  # noqa: PLC0415
 
-    options = _choice(kubeconfig, context, user, groups)
-    rows = _friendly(lambda: asyncio.run(overview(namespace, options, everywhere=everywhere)))
+    options = choice(kubeconfig, context, user, groups)
+    rows = friendly(lambda: asyncio.run(overview(namespace, options, everywhere=everywhere)))
     if not rows:
         typer.echo("no objects of KOK found; look into all namespaces with -A")
         return
@@ -174,11 +160,11 @@ def doctor(
     from kok.cli.doctor import abandoned_hosts, strike_off, table  # noqa: PLC0415
     from kok.cli.table import print_whole  # noqa: PLC0415
 
-    options = _choice(kubeconfig, context, user, groups)
+    options = choice(kubeconfig, context, user, groups)
     if cleaned is not None:
-        _friendly(lambda: asyncio.run(strike_off(operators, cleaned, options)))
+        friendly(lambda: asyncio.run(strike_off(operators, cleaned, options)))
         return
-    hosts = _friendly(lambda: asyncio.run(abandoned_hosts(operators, options)))
+    hosts = friendly(lambda: asyncio.run(abandoned_hosts(operators, options)))
     if not hosts:
         typer.echo("no host was left without a clean-up")
         return
@@ -209,23 +195,23 @@ def upgrade(
     from kok.cli import upgrade as upgrades  # noqa: PLC0415
     from kok.cli.table import print_whole  # noqa: PLC0415
 
-    options = _choice(kubeconfig, context, user, groups)
+    options = choice(kubeconfig, context, user, groups)
     if check:
         asked = upgrades.check(cluster, to, namespace, options, timeout)
-        found = _friendly(lambda: asyncio.run(asked))
+        found = friendly(lambda: asyncio.run(asked))
         if found.findings:
             print_whole(upgrades.table(found.findings))
         blocking = sum(one.blocks for one in found.findings)
         typer.echo(f"{blocking} of these block it" if blocking else f"{to} can be gone to")
         raise typer.Exit(0 if found.passed else 1)
     begun = upgrades.begin(cluster, to, namespace, options)
-    for sentence in _friendly(lambda: asyncio.run(begun)):
+    for sentence in friendly(lambda: asyncio.run(begun)):
         typer.echo(plain(sentence))
     if watch:
         followed = upgrades.follow(
             cluster, to, namespace, options, lambda line: typer.echo(plain(line))
         )
-        raise typer.Exit(0 if _friendly(lambda: asyncio.run(followed)) else 1)
+        raise typer.Exit(0 if friendly(lambda: asyncio.run(followed)) else 1)
 
 
 node = typer.Typer(help="What concerns nodes of business clusters.", no_args_is_help=True)
@@ -246,8 +232,8 @@ def approve_node(
     """Approve the serving certificates that a node asks for that belongs to no Machine."""
     from kok.cli.approve import approve  # noqa: PLC0415
 
-    options = _choice(kubeconfig, context, user, groups)
-    done = _friendly(lambda: asyncio.run(approve(cluster, name, namespace, options)))
+    options = choice(kubeconfig, context, user, groups)
+    done = friendly(lambda: asyncio.run(approve(cluster, name, namespace, options)))
     for request in done:
         typer.echo(plain(f"CertificateSigningRequest {request} of Node {name} is approved"))
 
@@ -284,20 +270,20 @@ def fleet_status(
     from kok.cli import fleet as fleets  # noqa: PLC0415
     from kok.cli.table import print_whole  # noqa: PLC0415
 
-    options = _choice(kubeconfig, context, user, groups)
+    options = choice(kubeconfig, context, user, groups)
     if watch:
         seen = fleets.Follower(name is not None, typer.echo)
         following = fleets.changes(name, namespace, options, everywhere=everywhere)
-        _friendly(lambda: asyncio.run(seen.follow(following)))
+        friendly(lambda: asyncio.run(seen.follow(following)))
         if name is not None and seen.failed:
             raise typer.Exit(1)
     elif name is not None:
-        found = _friendly(lambda: asyncio.run(fleets.one(name, namespace, options)))
+        found = friendly(lambda: asyncio.run(fleets.one(name, namespace, options)))
         typer.echo(fleets.headline(found))
         print_whole(fleets.clusters(found, datetime.now(UTC)))
     else:
         asked = fleets.several(namespace, options, everywhere=everywhere)
-        listed = _friendly(lambda: asyncio.run(asked))
+        listed = friendly(lambda: asyncio.run(asked))
         if not listed:
             typer.echo("no FleetUpgrade found; look into all namespaces with -A")
             return
@@ -317,140 +303,9 @@ def fleet_report(
     """Print what came of a FleetUpgrade, as Markdown."""
     from kok.cli import fleet as fleets  # noqa: PLC0415
 
-    options = _choice(kubeconfig, context, user, groups)
-    found = _friendly(lambda: asyncio.run(fleets.one(name, namespace, options)))
+    options = choice(kubeconfig, context, user, groups)
+    found = friendly(lambda: asyncio.run(fleets.one(name, namespace, options)))
     sys.stdout.write(fleets.markdown(found))
 
 
-rollout = typer.Typer(help="How the software of KubeNodes goes out.", no_args_is_help=True)
-app.add_typer(rollout, name="rollout")
-
-KubeNodeName = Annotated[str, typer.Argument(help="Name of the KubeNode.")]
-
-
-@rollout.command(name="status")
-def rollout_status(
-    name: Annotated[
-        str | None, typer.Argument(help="Name of a KubeNode, to see each of its nodes.")
-    ] = None,
-    namespace: Namespace = None,
-    everywhere: Annotated[
-        bool, typer.Option("--all-namespaces", "-A", help="Look into all namespaces.")
-    ] = False,
-    watch: Annotated[
-        bool,
-        typer.Option(
-            "--watch",
-            "-w",
-            help="Go on with what changes until the rollout has ended, and exit with 1 if not all "
-            "nodes have what the spec says then.",
-        ),
-    ] = False,
-    *,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    user: As = None,
-    groups: AsGroup = None,
-) -> None:
-    """Show how rollouts of KubeNodes stand, or each node of one."""
-    from kok.cli import rollout as rollouts  # noqa: PLC0415
-    from kok.cli.table import print_whole  # noqa: PLC0415
-
-    options = _choice(kubeconfig, context, user, groups)
-    if watch and name is None:
-        fail("say which KubeNode to watch")
-    if name is not None and watch:
-        seen = rollouts.Follower(typer.echo)
-        following = rollouts.changes(name, namespace, options)
-        _friendly(lambda: asyncio.run(seen.follow(following)))
-        if seen.failed:
-            raise typer.Exit(1)
-    elif name is not None:
-        found = _friendly(lambda: asyncio.run(rollouts.one(name, namespace, options)))
-        typer.echo(rollouts.headline(found))
-        print_whole(rollouts.nodes(found, datetime.now(UTC)))
-    else:
-        asked = rollouts.several(namespace, options, everywhere=everywhere)
-        listed = _friendly(lambda: asyncio.run(asked))
-        if not listed:
-            typer.echo("no KubeNode found; look into all namespaces with -A")
-            return
-        print_whole(rollouts.overview(listed, datetime.now(UTC)))
-
-
-@rollout.command(name="pause")
-def rollout_pause(
-    name: KubeNodeName,
-    namespace: Namespace = None,
-    *,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    user: As = None,
-    groups: AsGroup = None,
-) -> None:
-    """Begin no further node; those under way are brought to their end."""
-    from kok.cli import rollout as rollouts  # noqa: PLC0415
-
-    options = _choice(kubeconfig, context, user, groups)
-    asked = rollouts.pause(name, namespace, options, paused=True)
-    typer.echo(_friendly(lambda: asyncio.run(asked)))
-
-
-@rollout.command(name="resume")
-def rollout_resume(
-    name: KubeNodeName,
-    namespace: Namespace = None,
-    *,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    user: As = None,
-    groups: AsGroup = None,
-) -> None:
-    """Go on with a rollout that was paused."""
-    from kok.cli import rollout as rollouts  # noqa: PLC0415
-
-    options = _choice(kubeconfig, context, user, groups)
-    asked = rollouts.pause(name, namespace, options, paused=False)
-    typer.echo(_friendly(lambda: asyncio.run(asked)))
-
-
-@rollout.command(name="abort")
-def rollout_abort(
-    name: KubeNodeName,
-    namespace: Namespace = None,
-    *,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    user: As = None,
-    groups: AsGroup = None,
-) -> None:
-    """End a rollout: nodes under way go back, the others stay as they are."""
-    from kok.cli import rollout as rollouts  # noqa: PLC0415
-
-    options = _choice(kubeconfig, context, user, groups)
-    asked = rollouts.abort(name, namespace, options)
-    typer.echo(_friendly(lambda: asyncio.run(asked)))
-
-
-def fail(sentence: str) -> NoReturn:
-    """Ends the command with a sentence on standard error."""
-    typer.echo(f"kok: {plain_lines(sentence)}", err=True)
-    raise typer.Exit(1)
-
-
-def _choice(
-    kubeconfig: str | None, context: str | None, user: str | None, groups: list[str] | None
-) -> KubectlOptions:
-    """What the options of a command say of its identity."""
-    from kok.cli.identity import KubectlOptions  # noqa: PLC0415
-
-    return KubectlOptions(kubeconfig, context, user, tuple(groups or ()))
-
-
-def _friendly(act: Callable[[], T]) -> T:
-    """What `act` returns; an API server's refusal ends the command with its sentence, and so does an
-    object that cannot be read."""
-    try:
-        return act()
-    except (KubeError, Unreadable) as error:
-        fail(str(error))
+app.add_typer(rollout_commands.app, name="rollout")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter as Counted
 from collections.abc import Mapping
 
@@ -65,7 +66,8 @@ def show_rollout(namespace: str, name: str, nodes: Mapping[str, int]) -> None:
         if state in nodes:
             ROLLOUT.labels(namespace, name, state).set(nodes[state])
         else:
-            ROLLOUT.remove_by_labels({"namespace": namespace, "name": name, "state": state})
+            with contextlib.suppress(KeyError):
+                ROLLOUT.remove(namespace, name, state)
 
 
 class Phases:

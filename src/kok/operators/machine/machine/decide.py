@@ -8,8 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from kok.api.fields import seconds
-from kok.api.machine.machine import Finding, Job
+from kok.api.machine.machine import Finding
 from kok.api.operation import Operation
 from kok.operators.machine import reasons
 from kok.operators.machine.component.render import Rendered
@@ -29,14 +28,7 @@ from kok.operators.machine.machine.operations.host_steps import (
     refused,
 )
 from kok.operators.machine.machine.view import MachineView, expected_key
-from kok.operators.machine.remote import (
-    commands,
-    host_identity,
-    host_paths,
-    jobs,
-    join,
-    preflight,
-)
+from kok.operators.machine.remote import commands, host_identity, host_paths, join, preflight
 from kok.operators.machine.remote.session import NEVER, HostMemory
 from kok.operators.machine.remote.survey import Found, Question, Survey, SurveyRequest
 from kok.runtime.conditions import Verdict
@@ -55,8 +47,6 @@ RECLAIM_EVERY = 60.0
 LISTEN, LISTEN_FOR = 5.0, 60.0
 """Seconds after which a host is looked at again whose kubelet was changed and says nothing, and for
 which that goes on; then it is looked at like others that do not serve."""
-_LONGEST_JOB = 300.0
-"""Seconds for which a job is waited for of which it is not known how long it may take."""
 _CHANGES_KUBELET = frozenset({"install", "join"})
 """What goes on at a host while its kubelet may be changed."""
 EVER_READY = frozenset({"Ready", "Updating", "NotReady"})
@@ -132,7 +122,9 @@ def _at_host(view: MachineView) -> Decision:
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
         step = Step(SurveyHost(request))
     else:
-        step = _use(view, survey, findings) or _await(view, off)
+        step = _use(view, survey, findings)
+        if step is None and off:
+            step = Step(AwaitJobs(install_plan.awaited(view.machine, wanted, off)))
         step = step or _software(view, wanted, survey, lacking)
         if step is None or _waits(step):
             # It serves for as long as that takes, and with credentials that are good.
@@ -306,18 +298,6 @@ def _another(view: MachineView) -> Verdict | None:
         f"{host_identity.told(was, machine.spec.port, want)}: write spec.port and spec.hostKey as they were, "
         "or delete the Machine and create another for the other host",
     )
-
-
-def _await(view: MachineView, off: Mapping[str, Job]) -> Step | None:
-    """The ends of jobs that do what is not wanted any more."""
-    uid, known = view.machine.metadata.uid, view.objects.components
-    plans = [
-        jobs.called_off_job(
-            uid, name, job.id, seconds(known[name].spec.timeout) if name in known else _LONGEST_JOB
-        )
-        for name, job in sorted(off.items())
-    ]
-    return Step(AwaitJobs(tuple(plans))) if plans else None
 
 
 def _software(

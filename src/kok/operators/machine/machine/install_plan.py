@@ -130,6 +130,21 @@ def called_off(
     return found
 
 
+def awaited(
+    machine: Machine, wanted: Mapping[str, Rendered], off: Mapping[str, Job]
+) -> tuple[JobPlan, ...]:
+    """Jobs by which the ends of those are waited for."""
+    return tuple(
+        jobs.called_off_job(
+            machine.metadata.uid,
+            name,
+            job.id,
+            wanted[name].timeout if name in wanted else jobs.REMOVAL_TIMEOUT,
+        )
+        for name, job in sorted(off.items())
+    )
+
+
 def right(name: str, wanted: Mapping[str, Rendered], survey: Survey) -> bool:
     """Whether one component is as it should be."""
     return name in wanted and wanted[name].right(survey.found.get(name, Found()))

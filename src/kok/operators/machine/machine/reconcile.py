@@ -33,7 +33,7 @@ from kok.operators.machine.machine.observe import (
 )
 from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.operations.host_steps import StepContext
-from kok.operators.machine.machine.operations.update_calls import EVICT
+from kok.operators.machine.machine.operations.update_calls import EVICT, record_operation
 from kok.operators.machine.machine.operations.update_turns import UpdateTurns, side_by_side
 from kok.operators.machine.machine.view import MachineView, ObservedObjects, expected_key
 from kok.operators.machine.machine_lists import MachineLists
@@ -55,7 +55,6 @@ from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
-from kok.runtime.operations.action import transition
 from kok.runtime.sandbox.pool import SandboxPool
 from kok.workload.availability import AvailabilityTimings
 
@@ -158,7 +157,9 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         record.facts(p.status, view, decision)
         if p.paused:
             return False
-        began = self._record_operation(p, decision)
+        memory, now = self.hosts.sessions.of(p.obj.metadata.uid).memory, decision.operation
+        drained = now is not None and now.step == update.CHANGING
+        began = record_operation(p, memory, now, drained=drained)
         if decision.step.call is None:
             return began
         if decision.step.turns and view.status.is_true(READY):
@@ -264,19 +265,6 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self.approver.forget(uid)
         self.phases.put(uid, None)
         metrics.show_drain(*key, blocked=False)
-
-    def _record_operation(self, p: Pass[Machine], decision: Decision) -> bool:
-        """Puts what is under way into the status; whether that must be written before it is begun."""
-        before, now = p.status.operation, decision.operation
-        for reason, text in transition(before, now):
-            p.event(reason, text)
-        memory = self.hosts.sessions.of(p.obj.metadata.uid).memory
-        if now is not None and now.step == update.CHANGING and memory.forced:
-            text = f"{now.reason}; pods were deleted in spite of their disruption budgets"
-            p.event(reasons.DRAIN_FORCED, text, warning=True)
-            memory.forced = False
-        p.status.operation = now
-        return now is not None and now != before
 
     # --- observing
 

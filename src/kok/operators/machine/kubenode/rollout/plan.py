@@ -12,7 +12,7 @@ nodes that are under way go on to that at once, as they are disturbed already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from kok.api.fields import span
@@ -60,12 +60,13 @@ def plan(view: RolloutView) -> Plan:
         record = _batched(scene, record, rolling)
     machines, turn = _turns(scene, record, wishes)
     if record is not None:
-        record = _with_begun(scene, record, turn & rolling)
+        told = {n for n in turn & rolling if not fields.differs(wishes[n], machines[n], ROLLED)}
+        record = _with_begun(scene, record, told)
         record = _ended(scene, record, rolling)
         record = record.model_copy(
             update={"message": sentence(record, scene.budget, scene.view.policy, rolling)}
         )
-        machines = _with_prefetch(record, machines, wishes, rolling - turn)
+        machines = _with_prefetch(record, machines, wishes, rolling - told)
     waiting = waiting_of(scene, wishes, ACCESS + SOFTWARE) - turn
     after = begun.wake(record, scene.machines, scene.patience, view.now) if record else None
     return Plan(machines, record or view.recorded, tuple(sorted(waiting)), after)
@@ -244,11 +245,11 @@ def _in_flight(scene: Scene) -> frozenset[str]:
     )
 
 
-def _with_begun(scene: Scene, record: RolloutStatus, turn: frozenset[str]) -> RolloutStatus:
+def _with_begun(scene: Scene, record: RolloutStatus, turn: Collection[str]) -> RolloutStatus:
     """With those that are told now. Who goes back has a place already."""
     now = scene.view.now.replace(microsecond=0)
     back = {r.machine for r in record.nodes if r.state in begun.GOES_BACK}
-    new = sorted(turn - back)
+    new = sorted(set(turn) - back)
     rows = [row for row in record.nodes if row.machine not in new]
     rows += [RolloutNode(machine=name, state="Changing", since=now) for name in new]
     members = [*record.members, *(name for name in new if name not in record.members)]
@@ -271,9 +272,12 @@ def _ended(scene: Scene, record: RolloutStatus, rolling: frozenset[str]) -> Roll
     if record.ended_at is not None or any(s in under_way for s in states_.values()):
         return record
     phase = record.phase
+    left = rolling or "Failed" in states_.values()
+    # What is held for the moment is not done.
+    left = left or (scene.view.held and len(updated) < len(scene.machines) - len(states_))
     if phase == "RollingBack":
         phase = "RolledBack"
-    elif phase in ("RollingOut", "Paused") and not rolling and "Failed" not in states_.values():
+    elif phase in ("RollingOut", "Paused") and not left:
         phase = "Done"
     if phase not in ("RolledBack", "Aborted", "Done"):
         return record

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from kok.api.machine.rollout import NodeState, RolloutStatus
+from kok.api.machine.rollout import RolloutStatus
 from kok.operators.machine import reasons
 from kok.runtime.conditions import Verdict
 
@@ -25,7 +25,7 @@ class Told:
 
 def verdict(record: RolloutStatus) -> Verdict:
     """Condition RolledOut."""
-    states: Counter[NodeState] = Counter(row.state for row in record.nodes)
+    states: Counter[str] = Counter(row.state for row in record.nodes)
     if record.phase == "Done":
         if states["Skipped"]:
             return Verdict(False, reasons.NODES_SKIPPED, record.message)
@@ -59,7 +59,7 @@ def numbers(record: RolloutStatus | None) -> dict[str, int]:
     """Nodes by what it has come to with them."""
     if record is None:
         return {}
-    states = Counter(row.state for row in record.nodes)
+    states: Counter[str] = Counter(row.state for row in record.nodes)
     waiting = max(0, record.total - record.updated - len(record.nodes))
     return {**states, "Updated": record.updated, "Waiting": waiting}
 

@@ -12,9 +12,9 @@ from kok.api.fields import seconds
 from kok.api.machine.machine import GoodSoftware, Machine
 from kok.api.meta import Manifest
 from kok.operators.machine import cluster_version, reasons
-from kok.operators.machine.kubenode.rollout import fields
 from kok.operators.machine.machine import last_good
 from kok.operators.machine.machine.operations import update
+from kok.operators.machine.remote import host_paths
 
 _BEFORE: Final = update.HOLDS | {
     reasons.CORDONING,
@@ -118,7 +118,9 @@ def _between(machine: Machine, now: State) -> bool:
     it was told to, is at it, or has not got its node back."""
     if machine.deleting:
         return False
-    wanted, running = fields.kubelet(machine.manifest()), machine.status.kubelet
+    running = machine.status.kubelet
+    listed = machine.spec.components
+    wanted = next((c.version for c in listed if c.name == host_paths.KUBELET), "")
     if update.recorded(machine.status) is not None:
         return True
     told = now is not State.FRESH and bool(wanted and running)

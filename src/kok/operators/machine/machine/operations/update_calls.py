@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
+from kok.api.operation import Operation
 from kok.kube import kinds
 from kok.kube.errors import Conflict, KubeError, NotFound
+from kok.operators.machine import reasons
 from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.operators.machine.node.cordon import cordon, uncordon
 from kok.operators.machine.node.drain import Drain, DrainTimings
 from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.remote.session import HostMemory
+from kok.runtime.controller.reconciler import Pass
+from kok.runtime.operations.action import transition
 
 EMPTY: Final = "empty"
 """No pod was left that has to leave."""
@@ -27,6 +32,24 @@ LASTS = 15.0
 node has to be silent to count as dead."""
 SLOW = 5.0
 """Seconds between two looks at pods that have been in the way for long."""
+
+
+def record_operation(
+    p: Pass[Machine], memory: HostMemory, now: Operation | None, *, drained: bool
+) -> bool:
+    """Puts what is under way into the status; whether that must be written before it is begun.
+
+    `drained`: whether it has come so far that the drain is over.
+    """
+    before = p.status.operation
+    for reason, text in transition(before, now):
+        p.event(reason, text)
+    if now is not None and drained and memory.forced:
+        text = f"{now.reason}; pods were deleted in spite of their disruption budgets"
+        p.event(reasons.DRAIN_FORCED, text, warning=True)
+        memory.forced = False
+    p.status.operation = now
+    return now is not None and now != before
 
 
 @dataclass(frozen=True, slots=True)

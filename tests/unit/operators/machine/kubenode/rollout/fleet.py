@@ -113,6 +113,7 @@ class Fleet:
     policy: dict[str, Any] = field(default_factory=dict)
     now: datetime = NOW
     status: RolloutStatus | None = None
+    held: bool = False
     loads: dict[str, Load] = field(default_factory=dict)
     places: dict[str, One] = field(default_factory=dict)
     found: Plan | None = None
@@ -132,7 +133,14 @@ class Fleet:
             intents[name] = {**live, "spec": spec}
         lives = {name: place.live() for name, place in self.places.items()}
         return RolloutView(
-            intents, lives, policy, "5m", self.now, recorded=self.status, loads=self.loads
+            intents,
+            lives,
+            policy,
+            "5m",
+            self.now,
+            recorded=self.status,
+            held=self.held,
+            loads=self.loads,
         )
 
     def passes(self, *, dies: bool = False) -> list[str]:
