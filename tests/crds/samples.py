@@ -85,6 +85,20 @@ _NODE: Spec = {
     "taints": [_TAINT],
     "drainTimeout": "1m30s",
     "remediation": _REMEDIATION,
+    "rollout": {
+        "canary": 2,
+        "batch": "50%",
+        "maxUnavailable": 3,
+        "pause": "10m",
+        "drainTimeout": "3m",
+        "onDrainTimeout": "Skip",
+        "soak": "2m",
+        "deadline": "20m",
+        "onFailure": "Rollback",
+        "paused": True,
+        "abort": "0123456789abcdef",
+        "retry": "2",
+    },
     "paused": True,
 }
 _HOSTS = [
@@ -267,6 +281,8 @@ FULL: dict[str, list[Spec]] = {
             ),
             "dependsOn": ["containerd"],
             "timeout": "10m",
+            "change": "restart",
+            "changeVersion": "drain",
         }
     ],
     "EtcdBackup": [
@@ -348,6 +364,7 @@ FULL: dict[str, list[Spec]] = {
             "taints": [_TAINT],
             "drainTimeout": "2m",
             "remediation": {**_REMEDIATION, "maxUnhealthy": 2},
+            "rollout": {"drainTimeout": "3m", "onDrainTimeout": "Force", "soak": "2m"},
             "paused": True,
         },
         {"cluster": "shop", "node": "w1", "address": "10.0.0.21", "ssh": _BEHIND},

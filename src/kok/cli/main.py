@@ -12,6 +12,7 @@ from kok.cli.commands.clusters import clusters
 from kok.cli.commands.fleet import fleet
 from kok.cli.commands.machine import machine
 from kok.cli.commands.node import node
+from kok.cli.commands.rollout import rollout
 from kok.cli.options import KubectlOptions, as_kubectl, fail, friendly
 
 OPERATORS = ("etcd", "cluster", "machine")
@@ -27,6 +28,7 @@ app.add_typer(clusters)
 app.add_typer(node, name="node")
 app.add_typer(machine, name="machine")
 app.add_typer(fleet, name="fleet")
+app.add_typer(rollout, name="rollout")
 
 
 @app.command()

@@ -66,6 +66,20 @@ CHOICES = (
         "since nobody can tell before it what a name leads to there",
         {"hosts": [{"name": "w1", "address": "w1.example"}], "ssh": behind("192.0.2.1")},
     ),
+    *(
+        of(
+            "KubeNode",
+            f"spec.rollout.{field}",
+            "write a number from 1 to 1000, or a share from 1% to 100%, such as 2 or 25%",
+            {"rollout": {field: wrong}},
+        )
+        for field, wrong in (
+            ("maxUnavailable", 0),
+            ("maxUnavailable", "0%"),
+            ("maxUnavailable", "101%"),
+            ("batch", "many"),
+        )
+    ),
     Case(
         "KubeNode",
         "spec",

@@ -28,6 +28,8 @@ UnitName = Annotated[
         json_schema_extra=says("write the name of a systemd service without .service"),
     ),
 ]
+Change = Literal["nothing", "restart", "drain", "reboot"]
+"""What a node goes through when something of it is changed, from the mildest on."""
 
 
 class Platform(ApiModel):
@@ -141,6 +143,12 @@ class ComponentSpec(ApiModel):
     """Software (by `spec.name`) that must be in place before, if the machine has it at all."""
     timeout: Duration = "5m"
     """How long its installation may take, downloads included."""
+    change: Change | None = None
+    """What a node that serves goes through when the software is changed there: `nothing`; a `restart`
+    of the software, under which pods go on; `drain`, its pods leave before; `reboot`, they leave, and
+    the host boots. `restart` if absent."""
+    change_version: Change | None = None
+    """The same where its version changes; as `change` if absent."""
 
 
 class ComponentStatus(Status):
@@ -177,4 +185,4 @@ class Component(Resource):
     status: ComponentStatus = Field(default_factory=ComponentStatus)
 
 
-__all__ = ["Artifact", "Component", "ComponentSpec", "HostFile", "Platform", "Scripts"]
+__all__ = ["Artifact", "Change", "Component", "ComponentSpec", "HostFile", "Platform", "Scripts"]

@@ -27,6 +27,7 @@ from kok.api.fields import (
 from kok.api.machine.host import AbandonedHost
 from kok.api.machine.machine import MachineComponent
 from kok.api.machine.remediation import Remediation
+from kok.api.machine.rollout import Rollout, RolloutStatus
 from kok.api.meta import (
     ApiModel,
     Column,
@@ -157,7 +158,10 @@ class KubeNodeSpec(ApiModel):
     """Taints of the nodes."""
     drain_timeout: Duration = "5m"
     """How long a drain may take. A node that leaves then loses its pods without regard to disruption
-    budgets; one whose kubelet is to change goes on waiting, and the conditions say for what."""
+    budgets; one that is to be changed goes on waiting, and the conditions say for what, unless
+    `rollout.onDrainTimeout` says otherwise."""
+    rollout: Rollout = Field(default_factory=Rollout)
+    """How changes of software reach the nodes: one after the other by default."""
     remediation: Remediation = Field(default_factory=Remediation)
     """What is done about hosts that drift from the spec, or whose services fail."""
     paused: bool = False
@@ -185,6 +189,8 @@ class KubeNodeStatus(Status):
     """How many nodes report a kubelet of each version; of too many versions the commonest are told."""
     selector: str | None = None
     """Label selector of the set's Machines, for `kubectl scale` and autoscalers."""
+    rollout: RolloutStatus | None = None
+    """The newest rollout of software, and how far it is; absent until there was one."""
     claims: list[str] = Field(default_factory=list)
     """Hosts of the pool that are claimed, recorded before their Machines are made."""
     abandoned: list[AbandonedHost] = Field(default_factory=list)

@@ -26,6 +26,7 @@ from kok.api.fields import (
     says,
 )
 from kok.api.machine.remediation import Drift, Remediation, RemediationStatus
+from kok.api.machine.rollout import MachineRollout
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 from kok.api.operation import Operation
 
@@ -113,7 +114,9 @@ class MachineSpec(ApiModel):
     that their nodes turn to new ones in stages; without it one node turns to them after the other."""
     drain_timeout: Duration = "5m"
     """How long a drain may take. A node that leaves then loses its pods without regard to disruption
-    budgets; one whose kubelet is to change goes on waiting, and the conditions say for what."""
+    budgets; one that is to be changed goes on waiting, and the conditions say for what."""
+    rollout: MachineRollout = Field(default_factory=MachineRollout)
+    """What rollouts of its KubeNode ask of it."""
     remediation: Remediation = Field(default_factory=Remediation)
     """What is done about it where it drifts from its spec, or where its services fail."""
     paused: bool = False
@@ -224,6 +227,19 @@ class KubeletChange(ApiModel):
     """The same as the change was through; absent until then. A later one is of the changed kubelet."""
 
 
+class GoodSoftware(ApiModel):
+    """Software with which the node served, so that it can go back to that."""
+
+    id: str = Field(max_length=63)
+    """Hash of what follows."""
+    since: datetime
+    """When it was found to be good."""
+    components: list[MachineComponent] = Field(default_factory=list, max_length=64)
+    """As in the spec."""
+    artifacts: ArtifactBase = Field(default_factory=ArtifactBase)
+    """As in the spec."""
+
+
 class MachineStatus(Status):
     """What the machine is."""
 
@@ -254,6 +270,9 @@ class MachineStatus(Status):
     """ID of the bootstrap token in use while joining; recorded before it is made."""
     kubelet_change: KubeletChange | None = None
     """The change of the kubelet that has yet to prove itself; recorded before it is begun."""
+    last_good: GoodSoftware | None = None
+    """The newest software with which it was up to date and Ready, for as long as `rollout.soak` says;
+    what fails after that goes back to it."""
     node_marks: NodeMarks | None = None
     """What the operator set on the Node; recorded before that."""
     ssh_secret: str | None = None

@@ -226,6 +226,26 @@ many have it, and what the next one waits for."""
 TOO_MANY_UNHEALTHY: Final = "TooManyUnhealthy"
 """Condition RemediationAllowed: more Machines are unhealthy than `spec.remediation.maxUnhealthy`, so
 that nothing is done about any of them."""
+ROLLING_OUT: Final = "RollingOut"
+"""Condition RolledOut: nodes get other software, batch by batch; `status.rollout` says how far it is."""
+ROLLED_OUT: Final = "RolledOut"
+"""Condition RolledOut: all nodes have the software that the spec means."""
+ROLLOUT_PAUSED: Final = "RolloutPaused"
+"""Condition RolledOut: no further node is begun while `spec.rollout.paused` is true."""
+ROLLOUT_STOPPED: Final = "RolloutStopped"
+"""Condition RolledOut: a node has failed, and no further batch is begun; the message says which and
+why. It goes on when that node serves, or with another spec."""
+ROLLING_BACK: Final = "RollingBack"
+"""Condition RolledOut: a node has failed and goes back to what it last ran well with; no further node
+is begun."""
+ROLLED_BACK: Final = "RolledBack"
+"""Condition RolledOut: what has failed is back at what it last ran well with, and the others were not
+touched. The same is not tried again until the spec changes."""
+ROLLOUT_ABORTED: Final = "RolloutAborted"
+"""Condition RolledOut: `spec.rollout.abort` names this rollout; nodes that were under way go back."""
+NODES_SKIPPED: Final = "NodesSkipped"
+"""Condition RolledOut: some nodes could not be drained in time and were left as they were; another
+`spec.rollout.retry` tries them again."""
 FEW_POD_ADDRESSES: Final = "FewPodAddresses"
 """Condition PodAddresses: nodes have fewer pod addresses than usual, or there are too few for all
 of them; the message says how many, and what follows."""

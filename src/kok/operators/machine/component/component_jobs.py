@@ -38,7 +38,7 @@ def component_job(
     needed = () if what == "restart" else wanted.artifacts
     steps = [
         *(
-            ["step downloading\n", *(_fetch(a, base_url) for a in needed), "fetched\n"]
+            ["step downloading\n", *(fetched_beside(a, base_url) for a in needed), "fetched\n"]
             if needed
             else []
         ),
@@ -87,7 +87,8 @@ def needed_first(names: Iterable[str], wanted: Mapping[str, Rendered]) -> list[s
     return order
 
 
-def _fetch(artifact: Artifact, base_url: str) -> str:
+def fetched_beside(artifact: Artifact, base_url: str) -> str:
+    """The line that begins to fetch a file; `fetched` waits for all of them."""
     call = shell.call("fetch", artifact.path, address(artifact, base_url), artifact.sha256)
     return f"{call.rstrip()} &\n"
 

@@ -36,8 +36,9 @@ _STATUS: Final = (
     "kubelet",
     "operation",
     "remediation",
+    "lastGood",
 )
-_CONDITIONS: Final = frozenset({"Ready", "NodeReady", "UpToDate"})
+_CONDITIONS: Final = frozenset({"Ready", "NodeReady", "UpToDate", "ComponentsReady"})
 """What is looked at of the status of a Machine."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 import aiohttp
@@ -32,7 +33,6 @@ from kok.operators.machine.kubenode import (
     delete,
     occupancy,
     render,
-    rollout,
 )
 from kok.operators.machine.kubenode.claims import Claims
 from kok.operators.machine.kubenode.components import SoftwareObjects
@@ -41,6 +41,10 @@ from kok.operators.machine.kubenode.decide import KubeNodeDecision
 from kok.operators.machine.kubenode.observe import KubeNodeView, observe
 from kok.operators.machine.kubenode.occupancy import Connect
 from kok.operators.machine.kubenode.render import NodeHostSource
+from kok.operators.machine.kubenode.rollout.loads import Loads
+from kok.operators.machine.kubenode.rollout.plan import Plan, plan
+from kok.operators.machine.kubenode.rollout.report import told
+from kok.operators.machine.kubenode.rollout.scene import RolloutView
 from kok.operators.machine.kubenode.waiting import Lacking
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.watches import ClusterChanges, all_of_namespace
@@ -71,10 +75,13 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         lists: MachineLists,
         abandoned: Abandoned | None = None,
         connect: Connect = _nowhere,
+        loads: Loads | None = None,
     ) -> None:
-        """`connect` leads into business clusters, where the pods of nodes are counted."""
+        """`connect` leads into business clusters, where the pods of nodes are counted; `loads` tells
+        how much is on the nodes, and without it that is not known."""
         self._lists = lists
         self._connect = connect
+        self._loads = loads
         self._lacking = Lacking()
         self._abandoned = abandoned or Abandoned()
         self.wakes_on = (
@@ -120,14 +127,14 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         objects = SoftwareObjects(p.kube, self._session(), p.obj, view.components)
         await objects.ensure(decision.software)
         hosts, outcome.missing = await self._hosts(p, view)
-        outcome.outdated = await self._machines(p, view, hosts, decision)
+        after = await self._machines(p, view, hosts, decision, outcome)
         if not view.odd:
             # Nobody knows what software one has that cannot be read.
             await objects.release(_in_use(view, decision.software))
         made = {names.machine(p.obj.name, host.name) for host in hosts}
         outcome.fresh = sorted(made - set(view.own))
         outcome.through = True
-        return None
+        return after
 
     def conditions(
         self,
@@ -167,6 +174,7 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         """It waits for no hosts any more, those that it had are free, and nothing is shown of it."""
         del uid
         metrics.show_held(*key, held=False)
+        metrics.show_rollout(*key, {})
         self._lacking.put(key, None)
         self._lacking.freed(key[0])
 
@@ -257,8 +265,9 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         view: KubeNodeView,
         hosts: Sequence[NodeHostSource],
         decision: KubeNodeDecision,
-    ) -> list[str]:
-        """Makes, changes and deletes Machines; names of those that wait for their turn."""
+        outcome: Outcome,
+    ) -> float | None:
+        """Makes, changes and deletes Machines; seconds until the next look."""
         intents = {
             m["metadata"]["name"]: m
             for m in (
@@ -273,24 +282,55 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
                 f"Machine {' and '.join(foreign)} is there already and is not this KubeNode's; "
                 "delete it, or give the host another name",
             )
-        now = rollout.changeable(intents, view.own, held=bool(decision.held))
+        found = await self._planned(p, view, intents, decision)
+        outcome.outdated = found.waiting
+        if found.status != p.obj.status.rollout:
+            for one in told(p.obj.status.rollout, found.status):
+                p.event(one.reason, one.message, warning=one.warning)
+            p.status.rollout = found.status
+            # Whatever is begun is known to whoever comes after a death.
+            await p.latch()
         try:
-            await ensure_all(p.kube, now.values(), list(view.own.values()))
+            await ensure_all(p.kube, found.machines.values(), list(view.own.values()))
         except InvalidObject as error:
             raise Invalid(error.reason, error.message) from None
-        return sorted(
-            name
-            for name, intent in intents.items()
-            if name in view.own
-            and rollout.disturbs(intent, view.own[name])
-            and rollout.disturbs(intent, now[name])
+        return found.after
+
+    async def _planned(
+        self,
+        p: Pass[KubeNode],
+        view: KubeNodeView,
+        intents: Mapping[str, Manifest],
+        decision: KubeNodeDecision,
+    ) -> Plan:
+        """What each Machine is to have now; where a batch is chosen, by how much is on the nodes."""
+        spec, before = p.obj.spec, p.obj.status.rollout
+        look = RolloutView(
+            intents=intents,
+            lives=view.own,
+            policy=spec.rollout,
+            drain_timeout=spec.drain_timeout,
+            now=p.now,
+            recorded=before,
+            held=bool(decision.held),
         )
+        found = plan(look)
+        batch = found.status.batch if found.status is not None else 0
+        another = found.status is not None and (before is None or before.id != found.status.id)
+        chosen = another or (before is not None and before.batch != batch)
+        if self._loads is None or not (batch and chosen):
+            return found
+        nodes = {m.spec.node: m.name for m in view.mine}
+        loads = await self._loads.of((p.obj.namespace, spec.cluster), nodes)
+        return plan(replace(look, loads=loads)) if loads else found
 
 
 def _in_use(view: KubeNodeView, wanted: Sequence[MachineComponent]) -> list[str]:
-    """Components that are wanted, or that any Machine of the namespace still has."""
+    """Components that are wanted, that any Machine of the namespace still has, or may go back to."""
     machines = (*view.machines, *view.mine)
+    good = [m.status.last_good for m in view.mine if m.status.last_good is not None]
     used = [*wanted, *(c for m in machines for c in m.spec.components)]
+    used += [c for known in good for c in known.components]
     return sorted({names.component(c.name, c.version) for c in used})
 
 

@@ -117,6 +117,40 @@ def lacking(wanted: Mapping[str, Rendered], survey: Survey) -> list[str]:
     return component_jobs.needed_first(names_, wanted) + surplus(wanted, survey)
 
 
+def called_off(
+    machine: Machine, status: MachineStatus, wanted: Mapping[str, Rendered]
+) -> dict[str, Job]:
+    """Jobs under way by component that do what is not wanted any more.
+
+    The spec went back, or on to something else: what is on the host now is not what will be there.
+    """
+    found = {}
+    for component in status.components:
+        job, item = component.job, wanted.get(component.name)
+        if job is None or job.exit is not None:
+            continue
+        version, config = (item.version, item.config) if item else ("", jobs.UNINSTALL)
+        uid = machine.metadata.uid
+        if job.id != jobs.job_id(uid, component.name, version, config, job.attempt):
+            found[component.name] = job
+    return found
+
+
+def awaited(
+    machine: Machine, wanted: Mapping[str, Rendered], off: Mapping[str, Job]
+) -> tuple[JobPlan, ...]:
+    """Jobs by which the ends of those are waited for."""
+    return tuple(
+        jobs.called_off_job(
+            machine.metadata.uid,
+            name,
+            job.id,
+            wanted[name].timeout if name in wanted else jobs.REMOVAL_TIMEOUT,
+        )
+        for name, job in sorted(off.items())
+    )
+
+
 def right(name: str, wanted: Mapping[str, Rendered], survey: Survey) -> bool:
     """Whether one component is as it should be."""
     return name in wanted and wanted[name].right(survey.found.get(name, Found()))

@@ -93,6 +93,8 @@ class HostMemory:
     """When the kubelet was last changed: begun at first, and then through."""
     stood: str | None = None
     """`heard` of its Node as the API server had it when that was through; None: not read."""
+    prefetched: str = ""
+    """Components whose files were fetched beforehand, or were tried to, as they were named."""
     draining: str = ""
     """What the drain waits for."""
     drain_seen: datetime | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kok.api.machine.machine import MachineStatus
+from kok.operators.machine.machine import last_good
 from kok.operators.machine.machine.conditions.health import of_health
 from kok.operators.machine.machine.conditions.types import JOINED, REACHABLE, READY
 from kok.operators.machine.machine.conditions.verdicts import judge, phase, reachable
@@ -32,6 +33,7 @@ def report(
     _put(status, view, found)
     if found[READY].holds is True and status.first_ready is None:
         status.first_ready = view.now
+    last_good.judge(status, view.machine, view.now)
     if outcome is not None:
         _put(status, view, {type_: said for type_, said in outcome.of_node.items() if said})
         status.drop_conditions([type_ for type_, said in outcome.of_node.items() if not said])

@@ -219,6 +219,26 @@ def _label(plan: JobPlan, wanted: Mapping[str, Rendered]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitJobs(HostStep):
+    """Wait for jobs that do what is not wanted any more; then the host is looked at again."""
+
+    plans: tuple[JobPlan, ...]
+
+    async def run(self, context: StepContext) -> None:
+        """Begins it."""
+        if context.client is not None:
+            work = self._wait(context.client, context.view.owner_mark)
+            context.session.start("install", work, context.p.wake)
+
+    async def _wait(self, client: HostClient, owner: Owner) -> None:
+        def ended(plan: JobPlan, result: JobResult) -> None:
+            del plan, result
+            client.memory.surveyed = NEVER
+
+        await client.run_jobs(self.plans, owner, ended)
+
+
+@dataclass(frozen=True, slots=True)
 class JoinCluster(HostStep):
     """Let the kubelet in."""
 

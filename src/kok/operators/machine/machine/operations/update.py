@@ -5,8 +5,9 @@
     Changing     the software is installed, and the kubelet proves itself
     Uncordoning  pods get to the node again, if it was we who kept them away
 
-It is for another minor release of the kubelet, under which pods must not go on running. What a node
-runs is what it reports itself, so that a host that is half changed makes no difference.
+It is for another minor release of the kubelet, under which pods must not go on running, and for every
+Component that says so. What kubelet a node runs is what it reports itself, so that a host that is half
+changed makes no difference; what else is to be changed is what the host was seen to lack.
 
 A step is recorded before it is begun, and nothing rests on its being over: who comes after a death
 finds out anew whether the node is cordoned, by whom, and whether it is empty. Where there is no need
@@ -15,7 +16,7 @@ any more, as after the spec was taken back, what was done so far is undone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from kok.api.fields import span
@@ -44,6 +45,8 @@ CHANGING: Final = "Changing"
 UNCORDONING: Final = "Uncordoning"
 HOLDS = frozenset({reasons.CLUSTER_UPGRADING, reasons.WAITING_FOR_TURN, reasons.NODE_UNKNOWN})
 """Reasons for which a change is not begun, while the node serves as it did."""
+DRAINS: Final = frozenset({"drain", "reboot"})
+"""What a Component may say of a change of it for which the node has to be drained."""
 
 UpdateAction = Action[Operation, StepContext]
 
@@ -76,13 +79,34 @@ def may_begin(view: MachineView) -> bool:
     return recorded(view.status) is None and crossing(view) is not None
 
 
+def may_drain(view: MachineView) -> bool:
+    """Whether any Component of a node that has served may ask for an operation that is not begun."""
+    asks = any(
+        {c.spec.change, c.spec.change_version} & DRAINS for c in view.objects.components.values()
+    )
+    return asks and _served(view) and recorded(view.status) is None
+
+
+def drained_for(view: MachineView, lacking: Collection[str] | None = None) -> list[str]:
+    """The software for which the node has to be drained before that is changed.
+
+    `lacking`: what is not as it should be, if the host was compared with that; otherwise by what was
+    recorded when it was.
+    """
+    if not _served(view):
+        return []
+    if lacking is None:
+        lacking = [c.name for c in view.status.components if c.state != "Ready"]
+    return sorted(name for name in lacking if _asks(view, name))
+
+
 def unbegun(view: MachineView, operation: Operation | None, *, seen: bool) -> bool:
-    """Whether the kubelet has another minor than is wanted since the node is not drained yet.
+    """Whether the kubelet has another version than is wanted since the node is not drained yet.
 
     `seen`: whether the host was compared with what is wanted.
     """
     before = operation.step != CHANGING if operation is not None else not seen
-    return before and crossing(view) is not None
+    return before and (crossing(view) is not None or bool(drained_for(view)))
 
 
 def finish(view: MachineView) -> UpdateAction | None:
@@ -103,15 +127,18 @@ def finish(view: MachineView) -> UpdateAction | None:
     return _action(view, operation, UNCORDONING, UncordonNode())
 
 
-def gate(view: MachineView) -> UpdateAction | Verdict | None:
+def gate(view: MachineView, lacking: Collection[str] = ()) -> UpdateAction | Verdict | None:
     """What comes before software is changed, or why it must not be yet; None: it may in place.
+
+    `lacking`: what is not as it should be.
 
     An action without a call is the step in which it may be changed.
     """
     why = cluster_version.held(view.objects.cluster)
     if why and _change(view) is not None and not _begun(view):
         return Verdict(False, reasons.CLUSTER_UPGRADING, why)
-    if crossing(view) is None:
+    software = drained_for(view, lacking)
+    if crossing(view) is None and not software:
         return None
     node = view.objects.node
     if node is None:
@@ -121,7 +148,7 @@ def gate(view: MachineView) -> UpdateAction | Verdict | None:
         if view.blocker:
             text = f"Machine {view.blocker} is changed first: nodes are drained one after the other"
             return Verdict(False, reasons.WAITING_FOR_TURN, text)
-        operation = _operation(view, CORDONING)
+        operation = _operation(view, CORDONING, software)
     return _PLANS[operation.step](view, operation, node)
 
 
@@ -134,9 +161,11 @@ def told(view: MachineView, operation: Operation) -> Verdict:
     if operation.step == DRAINING and more and overdue(view, operation):
         text = (
             f"{what}, and waits: node {name} has not been drained for "
-            f"{view.machine.spec.drain_timeout}{more}; loosen the budgets, add a node that takes the "
+            f"{timeout(view)}{more}; loosen the budgets, add a node that takes the "
             "pods, or delete them"
         )
+        if forces(view):
+            text = f"{what}; node {name} is drained without regard to disruption budgets{more}"
         return Verdict(False, reasons.DRAIN_BLOCKED, text)
     if operation.step == DRAINING:
         return Verdict(False, reasons.DRAINING, f"{what}; node {name} is drained first{more}")
@@ -147,7 +176,18 @@ def told(view: MachineView, operation: Operation) -> Verdict:
 
 def overdue(view: MachineView, operation: Operation) -> bool:
     """Whether it takes longer to drain the node than it should."""
-    return view.now - operation.since >= span(view.machine.spec.drain_timeout)
+    return view.now - operation.since >= span(timeout(view))
+
+
+def timeout(view: MachineView) -> str:
+    """How long the drain before a change may take."""
+    spec = view.machine.spec
+    return spec.rollout.drain_timeout or spec.drain_timeout
+
+
+def forces(view: MachineView) -> bool:
+    """Whether disruption budgets do not count after that."""
+    return view.machine.spec.rollout.on_drain_timeout == "Force"
 
 
 # --- what a step needs
@@ -167,7 +207,9 @@ def _drain(view: MachineView, operation: Operation, node: NodeView) -> UpdateAct
     # What could not leave a node that was dead is still there when it is back.
     if how == (drain, EMPTY) or (how == (drain, DEAD) and node.ready is not True):
         return _action(view, operation, CHANGING)
-    return _action(view, operation, DRAINING, EmptyNode(drain, slow=overdue(view, operation)))
+    force = operation.since + span(timeout(view)) if forces(view) else None
+    slow = overdue(view, operation) and force is None
+    return _action(view, operation, DRAINING, EmptyNode(drain, slow=slow, deadline=force))
 
 
 _PLANS: Final[dict[str, Callable[[MachineView, Operation, NodeView], UpdateAction]]] = {
@@ -191,8 +233,23 @@ def drain_of(operation: Operation, node: NodeView) -> str:
 
 
 def _needed(view: MachineView) -> bool:
-    held = cluster_version.held(view.objects.cluster) and not _begun(view)
-    return crossing(view) is not None and not held
+    held = bool(cluster_version.held(view.objects.cluster)) and not _begun(view)
+    if held and _change(view) is not None:
+        return False
+    return crossing(view) is not None or bool(drained_for(view))
+
+
+def _asks(view: MachineView, name: str) -> bool:
+    """Whether a change of that software asks for a drain."""
+    component = view.objects.components.get(name)
+    if component is None:
+        return False
+    survey = view.memory.survey
+    known = next((c.found for c in view.status.components if c.name == name), None)
+    found = survey.found[name].version if survey and name in survey.found else known
+    spec = component.spec
+    change = spec.change_version if found != spec.version and spec.change_version else spec.change
+    return change in DRAINS
 
 
 def _proven(view: MachineView, operation: Operation, node: NodeView) -> bool:
@@ -211,12 +268,17 @@ def _begun(view: MachineView) -> bool:
 def _change(view: MachineView) -> tuple[str, str] | None:
     """The version that the kubelet of a node that serves, or has served, has, and the one that is
     wanted, if that is another one."""
-    if view.status.first_ready is None and not view.status.is_true(JOINED):
+    if not _served(view):
         return None
     node, listed = view.objects.node, view.machine.spec.components
     wanted = next((c.version for c in listed if c.name == host_paths.KUBELET), None)
     running = node.kubelet if node is not None else view.status.kubelet
     return (running, wanted) if running and wanted and running != wanted else None
+
+
+def _served(view: MachineView) -> bool:
+    """Whether there is, or was, a node that serves."""
+    return view.status.first_ready is not None or view.status.is_true(JOINED)
 
 
 def _ours(view: MachineView) -> bool:
@@ -228,7 +290,7 @@ def _ours(view: MachineView) -> bool:
 def _unknown(view: MachineView) -> Verdict:
     spec = view.machine.spec
     text = (
-        f"node {spec.node} has to be drained before the minor version of its kubelet changes, and "
+        f"node {spec.node} has to be drained before {_what(view)} changes, and "
         f"the API of Cluster {spec.cluster} says nothing of its nodes"
     )
     return Verdict(False, reasons.NODE_UNKNOWN, text)
@@ -237,16 +299,24 @@ def _unknown(view: MachineView) -> Verdict:
 # --- actions
 
 
-def _operation(view: MachineView, step: str) -> Operation:
+def _operation(view: MachineView, step: str, software: Collection[str] = ()) -> Operation:
     since = view.now.replace(microsecond=0)
-    return Operation(type=UPDATE, step=step, since=since, reason=_why(view))
+    return Operation(type=UPDATE, step=step, since=since, reason=_why(view, software))
 
 
-def _why(view: MachineView) -> str:
+def _why(view: MachineView, software: Collection[str] = ()) -> str:
     found, node = crossing(view), view.machine.spec.node
-    if found is None:
-        return f"node {node} was drained for a change"
-    return f"the kubelet of node {node} goes from {found[0]} to {found[1]}"
+    if found is not None:
+        return f"the kubelet of node {node} goes from {found[0]} to {found[1]}"
+    if software:
+        return f"{' and '.join(software)} of node {node} is changed"
+    return f"node {node} was drained for a change"
+
+
+def _what(view: MachineView) -> str:
+    if crossing(view) is not None:
+        return "the minor version of its kubelet"
+    return "its software"
 
 
 def _action(
