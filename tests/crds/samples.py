@@ -250,6 +250,10 @@ FULL: dict[str, list[Spec]] = {
             ),
             "dependsOn": ["containerd"],
             "timeout": "10m",
+            "change": "drain",
+            "changeVersion": "reboot",
+            "services": ["tool"],
+            "remains": [{"path": "/var/lib/tool", "names": ["db-*", "tmp"]}],
         }
     ],
     "EtcdBackup": [

@@ -252,6 +252,32 @@ def approve_node(
         typer.echo(plain(f"CertificateSigningRequest {request} of Node {name} is approved"))
 
 
+machine = typer.Typer(help="What concerns hosts that serve as nodes.", no_args_is_help=True)
+app.add_typer(machine, name="machine")
+
+
+@machine.command(name="plan")
+def machine_plan(
+    name: Annotated[str, typer.Argument(help="Name of a KubeNode, or of a Machine.")],
+    namespace: Namespace = None,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    user: As = None,
+    groups: AsGroup = None,
+) -> None:
+    """Show what would run where: what Machines have yet to be told, and what is to be done on hosts."""
+    from kok.cli import machine_plan as plans  # noqa: PLC0415
+    from kok.cli.table import print_whole  # noqa: PLC0415
+
+    options = _choice(kubeconfig, context, user, groups)
+    found = _friendly(lambda: asyncio.run(plans.plan(name, namespace, options)))
+    if found.empty:
+        typer.echo(plain(f"nothing is to be done for {found.title}"))
+    for each in plans.tables(found):
+        print_whole(each)
+
+
 fleet = typer.Typer(help="What concerns FleetUpgrades.", no_args_is_help=True)
 app.add_typer(fleet, name="fleet")
 

@@ -43,6 +43,7 @@ _IDENTITY = frozenset({"bootstrap", "ca", "certificate", "failing", "kubelet", "
 _STATUS_TEXT, _STATUS_ADDRESSES = 253, 64
 """Of a text, and of addresses: a host tells what it likes, and the status goes to the API."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_UNIT = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.@]{0,62}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MODE = re.compile(r"0[0-7]{1,4}")
 _CAP_SYS_RESOURCE = 1 << 24
@@ -119,7 +120,7 @@ class Identity:
     kubelet: str = ""
     """State of the service as systemd says it."""
     failing: str = ""
-    """The service that failed, or ends and is started again and again."""
+    """The service that failed, or ends and is started again and again; of a component of the host."""
     words: str = ""
     """What that said last, cut and without secrets."""
     started: float | None = None
@@ -279,7 +280,7 @@ def parse_identity(output: str) -> Identity:
         ca=told.get("ca", "")[:WORD],
         bootstrap=told.get("bootstrap") == "yes",
         kubelet=told.get("kubelet", "")[:WORD],
-        failing=failing if failing in layout.SERVICES else "",
+        failing=failing if _UNIT.fullmatch(failing) else "",
         words=last_error_line(shell.decoded(journal)),
         started=_number(told.get("started")) / 1000 or None,
     )

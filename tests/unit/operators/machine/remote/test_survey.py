@@ -241,3 +241,13 @@ def test_what_a_journal_says_is_cut_and_holds_no_secret(tmp_path: Path) -> None:
     assert len(words) <= 400
     lying = "identity failing /etc/passwd " + base64.b64encode(b"a\nb").decode()
     assert parse(lying, datetime.now(UTC)).identity.failing == ""
+
+
+def test_a_service_that_a_component_named_is_known_as_well(tmp_path: Path) -> None:
+    path = services(tmp_path / "bin", {"docker": AGAIN, "kubelet": AGAIN}, KLOG)
+    for name, listed in {"docker": "docker\ndocker-containerd\n", "kubelet": "kubelet\n"}.items():
+        noted = tmp_path / "components" / name / "services"
+        noted.parent.mkdir(parents=True)
+        noted.write_text(listed)
+    seen = parse(run(survey.script([], []), tmp_path, PATH=path), datetime.now(UTC))
+    assert seen.identity.failing == "docker"

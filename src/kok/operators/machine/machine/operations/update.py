@@ -5,8 +5,9 @@
     Changing     the software is installed, and the kubelet proves itself
     Uncordoning  pods get to the node again, if it was we who kept them away
 
-It is for another minor release of the kubelet, under which pods must not go on running. What a node
-runs is what it reports itself, so that a host that is half changed makes no difference.
+It is for another minor release of the kubelet, under which pods must not go on running, and for another
+runtime. What a node runs is what it reports itself, so that a host that is half changed makes no
+difference.
 
 A step is recorded before it is begun, and nothing rests on its being over: who comes after a death
 finds out anew whether the node is cordoned, by whom, and whether it is empty. Where there is no need
@@ -22,7 +23,7 @@ from kok.api.fields import span
 from kok.api.machine.machine import MachineStatus
 from kok.api.operation import Operation
 from kok.operators.machine import cluster_version, reasons
-from kok.operators.machine.machine import kubelet_change
+from kok.operators.machine.machine import kubelet_change, runtime_switch
 from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.operations.update_calls import (
     DEAD,
@@ -63,12 +64,15 @@ def underway(view: MachineView) -> Operation | None:
 
 
 def crossing(view: MachineView) -> tuple[str, str] | None:
-    """The version that the node's kubelet has and the one that is wanted, if their minors differ.
+    """The version that the node's kubelet has and the one that is wanted, if their minors differ; or
+    the runtime that it talks to and the one that it is to talk to.
 
     None also where there is no node that serves, or has served.
     """
     change = _change(view)
-    return change if change is not None and cluster_version.crosses(*change) else None
+    if change is not None and cluster_version.crosses(*change):
+        return change
+    return runtime_switch.switch(view)
 
 
 def may_begin(view: MachineView) -> bool:
@@ -228,8 +232,8 @@ def _ours(view: MachineView) -> bool:
 def _unknown(view: MachineView) -> Verdict:
     spec = view.machine.spec
     text = (
-        f"node {spec.node} has to be drained before the minor version of its kubelet changes, and "
-        f"the API of Cluster {spec.cluster} says nothing of its nodes"
+        f"node {spec.node} has to be drained before its kubelet changes, and the API of Cluster "
+        f"{spec.cluster} says nothing of its nodes"
     )
     return Verdict(False, reasons.NODE_UNKNOWN, text)
 
@@ -246,7 +250,8 @@ def _why(view: MachineView) -> str:
     found, node = crossing(view), view.machine.spec.node
     if found is None:
         return f"node {node} was drained for a change"
-    return f"the kubelet of node {node} goes from {found[0]} to {found[1]}"
+    what = "runtime" if found == runtime_switch.switch(view) else "kubelet"
+    return f"the {what} of node {node} goes from {found[0]} to {found[1]}"
 
 
 def _action(

@@ -31,7 +31,7 @@ facts() {
     modprobe -n -q overlay 2>/dev/null && fact module overlay
     [ -d /proc/sys/net/bridge ] && fact module br_netfilter
     modprobe -n -q br_netfilter 2>/dev/null && fact module br_netfilter
-    for unit in kubelet containerd docker crio k3s k3s-agent rke2-agent; do
+    for unit in kubelet containerd docker cri-docker cri-dockerd crio k3s k3s-agent rke2-agent; do
         for place in /etc/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
             [ -e "$place/$unit.service" ] && fact unit "$unit" && break
         done
@@ -107,8 +107,9 @@ identity() {
     has systemctl || return 0
     say "identity kubelet $(systemctl is-active kubelet 2>/dev/null)"
     say "identity started $(started kubelet)"
-    # The kubelet goes with the runtime, which therefore tells more.
-    for unit in containerd kubelet; do
+    # The kubelet goes with the runtime, which therefore tells more. What was installed before services
+    # were noted was containerd.
+    for unit in $(cat "$KOK"/components/*/services 2>/dev/null | grep -vx kubelet | head -n 64) containerd kubelet; do
         falters "$unit" && say "identity failing $unit $(last_output "$unit" | encoded)" && break
     done
     return 0

@@ -1,0 +1,1 @@
+"""Scenarios about hosts: what runs on them, how that changes, and what may befall it."""
