@@ -24,6 +24,7 @@ from e2e.lab.machine.cache import Cache
 from e2e.lab.machine.commands import run
 from e2e.lab.plan import BuildPlan, Supplies, programs_of, usual
 from e2e.lab.programs.binaries import program
+from e2e.lab.programs.sources import DOCKER
 from e2e.lab.services import s3
 from e2e.lab.services.artifacts import Artifact
 from e2e.lab.services.s3 import S3
@@ -273,6 +274,17 @@ class Lab:
         wanted = [*catalog.kubernetes(kubernetes)] if kubernetes else []
         wanted += [catalog.etcd(version) for version in etcd]
         await self.prepull(*(image.reference for image in wanted))
+
+    async def want_docker(self, console: Console | None = None) -> str:
+        """Serve Docker and cri-dockerd to hosts; the version of Docker's engine."""
+        await self.supplies.decide(*programs_of("cri-dockerd"))
+        graph = Graph()
+        plan = BuildPlan(self.supplies, graph)
+        plan.serve_docker()
+        plan.forget_sources()
+        async with reporter(console or Console()) as progress:
+            await graph.run(progress)
+        return DOCKER
 
     async def want_s3(self, console: Console | None = None) -> S3:
         """An S3 server that pods, hosts and machine reach; what it holds stays until `down`."""

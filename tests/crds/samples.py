@@ -281,8 +281,9 @@ FULL: dict[str, list[Spec]] = {
             ),
             "dependsOn": ["containerd"],
             "timeout": "10m",
-            "change": "restart",
-            "changeVersion": "drain",
+            "change": "drain",
+            "changeVersion": "reboot",
+            "remains": [{"path": "/var/lib/tool", "names": ["db-*", "tmp"]}],
         }
     ],
     "EtcdBackup": [

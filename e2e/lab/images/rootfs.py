@@ -72,10 +72,13 @@ HOST = RootFS(
         *("systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "ca-certificates", "curl"),
         *("iproute2", "iptables", "nftables", "kmod", "conntrack", "ethtool", "socat", "ipset"),
         *("procps", "mount", "util-linux", "iputils-ping", "libseccomp2", "libpam-systemd"),
+        # Debian's dockerd, which stands in for Docker's own, is linked with it.
+        "libdevmapper1.02.1",
     ),
     (
         'chroot "$1" useradd --create-home --shell /bin/bash ops',
         'chmod 0440 "$1/etc/sudoers.d/ops"',
+        'chmod 0755 "$1/usr/local/lib/lab/runc"',
         'rm -f "$1"/etc/ssh/ssh_host_*',
         f'chroot "$1" systemctl mask {" ".join(_MASKED)}',
         ': > "$1/etc/machine-id"',
@@ -95,6 +98,8 @@ TOOLBOX = RootFS(
 )
 # It carries runc for the hosts too: a program of the same Debian release as theirs.
 SERVICES = RootFS("services", ("docker-registry", "nginx-light", "runc"))
+# Docker's engine is taken out of it; nothing runs in it.
+DOCKER = RootFS("docker", ("docker.io", "containerd", "runc", "tini"))
 PYTHON = RootFS("python", ("python3", "python3-venv", "python3-pip", "ca-certificates"))
 
 

@@ -16,6 +16,7 @@ KUBERNETES_PREVIOUS = "v1.36.4"
 ETCD = "v3.6.10"
 # Debian's, of the release that the lab's hosts are made of.
 RUNC = "v1.1.5"
+DOCKER = "20.10.24"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Source:
 
     ``programs`` maps a binary's name to its package. ``companions`` names further modules (at the
     same version) that some of these packages belong to. ``ldflags`` may use {version} (with its
-    v), {major} and {minor}. ``static_cgo`` is for programs that need cgo; they are linked without
+    v), {bare} (without), {major} and {minor}. ``static_cgo`` is for programs that need cgo; they are linked without
     shared libraries, so that they run in any image. ``on_request`` programs are no part of a lab
     until somebody asks for them. ``files`` are laid beside the throw-away go.mod; a package that
     begins with ``./`` is made of them. ``wheel`` names the package of PyPI whose wheels hold the
@@ -49,8 +50,9 @@ class Source:
 
     def at(self, version: str) -> str:
         """``ldflags`` of one version."""
-        major, minor = version.removeprefix("v").split(".")[:2]
-        return self.ldflags.format(version=version, major=major, minor=minor)
+        bare = version.removeprefix("v")
+        major, minor = bare.split(".")[:2]
+        return self.ldflags.format(version=version, bare=bare, major=major, minor=minor)
 
     def modules(self, programs: Iterable[str]) -> tuple[str, ...]:
         """The modules that some programs are built from, the source's own one first."""
@@ -201,6 +203,15 @@ SOURCES: tuple[Source, ...] = (
         ldflags="-X main.Version={version}",
         on_request=True,
         seconds=45,
+    ),
+    Source(
+        "cri-dockerd",
+        "github.com/Mirantis/cri-dockerd",
+        "v0.4.3",
+        {"cri-dockerd": "github.com/Mirantis/cri-dockerd"},
+        ldflags="-X github.com/Mirantis/cri-dockerd/cmd/version.Version={bare}",
+        on_request=True,
+        seconds=60,
     ),
     Source(
         "kube-network-policies",

@@ -28,6 +28,8 @@ UnitName = Annotated[
         json_schema_extra=says("write the name of a systemd service without .service"),
     ),
 ]
+
+
 Change = Literal["nothing", "restart", "drain", "reboot"]
 """What a node goes through when something of it is changed, from the mildest on."""
 
@@ -62,6 +64,24 @@ class Artifact(ApiModel):
         json_schema_extra=says("write 64 lower-case hexadecimal digits, as sha256sum prints them"),
     )
     """SHA-256 of its content in hexadecimal."""
+
+
+RemainingName = Annotated[
+    str,
+    Field(
+        max_length=128,
+        pattern=rf"^[^/{WHITE}]+$",
+        json_schema_extra=says("write a name or a shell pattern, without / and blanks"),
+    ),
+]
+UnitName = Annotated[
+    str,
+    Field(
+        max_length=63,
+        pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.@]*[A-Za-z0-9])?$",
+        json_schema_extra=says("write the name of a systemd service without .service"),
+    ),
+]
 
 
 class HostFile(ApiModel):
@@ -108,6 +128,21 @@ class Scripts(ApiModel):
     """Restarts the software after its files changed."""
 
 
+class Remains(ApiModel):
+    """A place in which the software leaves what no file of it and no package lists."""
+
+    path: str = Field(
+        max_length=1024,
+        pattern=rf"^(/[^/{WHITE}]+){{2,}}$",
+        json_schema_extra=says(
+            "write an absolute path of two parts or more, such as /var/lib/tool"
+        ),
+    )
+    """Directory; it may be a link, or mounted from elsewhere."""
+    names: list[RemainingName] = Field(min_length=1, max_length=32)
+    """Shell patterns of what the software makes in it: nothing else there is looked for or touched."""
+
+
 class ComponentSpec(ApiModel):
     """One version of one piece of software."""
 
@@ -149,6 +184,9 @@ class ComponentSpec(ApiModel):
     the host boots. `restart` if absent."""
     change_version: Change | None = None
     """The same where its version changes; as `change` if absent."""
+    remains: list[Remains] = Field(default_factory=list, max_length=16)
+    """What the software leaves beside its files; where `uninstall` does not take all of that away, as
+    behind links and mounts, it is taken away after it, and a host is clean only without it."""
 
 
 class ComponentStatus(Status):
@@ -185,4 +223,13 @@ class Component(Resource):
     status: ComponentStatus = Field(default_factory=ComponentStatus)
 
 
-__all__ = ["Artifact", "Change", "Component", "ComponentSpec", "HostFile", "Platform", "Scripts"]
+__all__ = [
+    "Artifact",
+    "Change",
+    "Component",
+    "ComponentSpec",
+    "HostFile",
+    "Platform",
+    "Remains",
+    "Scripts",
+]

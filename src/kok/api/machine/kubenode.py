@@ -68,8 +68,9 @@ class Pool(ApiModel):
 class Runtime(ApiModel):
     """The container runtime."""
 
-    type: Literal["containerd"] = "containerd"
-    """Which one."""
+    type: Literal["containerd", "docker"] = "containerd"
+    """Which one; `docker` brings cri-dockerd along. Nodes that have the other one are drained and
+    changed one after the other."""
     version: SoftwareVersion | None = None
     """Its version; the one that belongs to the Kubernetes version if absent."""
 
@@ -81,6 +82,22 @@ class RegistryMirrors(ApiModel):
         default_factory=dict, max_length=32
     )
     """Mirror addresses by registry host; `*` stands for every registry."""
+
+
+class PlannedChange(ApiModel):
+    """One piece of software of which Machines have yet to get what the spec says."""
+
+    component: str
+    """Name of the software."""
+    before: str | None = None
+    """Version that they have now; absent if they are without it."""
+    after: str | None = None
+    """Version that they are to have; absent if it goes. The same as before where only parameters
+    change."""
+    machines: int
+    """How many Machines."""
+    names: list[str] = Field(default_factory=list, max_length=8)
+    """The first of them."""
 
 
 class KubeNodeSpec(ApiModel):
@@ -187,6 +204,9 @@ class KubeNodeStatus(Status):
     """Kubernetes version that the machines are to have."""
     versions: dict[str, int] = Field(default_factory=dict, max_length=16)
     """How many nodes report a kubelet of each version; of too many versions the commonest are told."""
+    plan: list[PlannedChange] = Field(default_factory=list, max_length=64)
+    """What changes of the software have yet to be handed on to Machines, whose own plan says what
+    becomes of that on their hosts; also while the KubeNode is paused."""
     selector: str | None = None
     """Label selector of the set's Machines, for `kubectl scale` and autoscalers."""
     rollout: RolloutStatus | None = None

@@ -25,6 +25,7 @@ from kok.api.fields import (
     rules,
     says,
 )
+from kok.api.machine.component import Change
 from kok.api.machine.remediation import Drift, Remediation, RemediationStatus
 from kok.api.machine.rollout import MachineRollout
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
@@ -195,6 +196,21 @@ class MachineComponentStatus(ApiModel):
     """What is wrong with it, if anything."""
 
 
+class PlannedStep(ApiModel):
+    """One thing that is to be done on the host and is not done yet."""
+
+    component: str
+    """Name of the software."""
+    action: Literal["install", "upgrade", "restart", "remove"]
+    """Which of its scripts is run: `restart` where only its files differ."""
+    before: str | None = None
+    """Version that is there; absent if none is."""
+    after: str | None = None
+    """Version that is to be there; absent if it goes."""
+    needs: Change = "nothing"
+    """What the node goes through for it."""
+
+
 class NodeMarks(ApiModel):
     """Labels and taints that the operator set on the Node, so that it takes away only these."""
 
@@ -260,6 +276,9 @@ class MachineStatus(Status):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     """The software."""
+    plan: list[PlannedStep] = Field(default_factory=list, max_length=96)
+    """What is to be done on the host and is not done yet, in its order; also while it waits for
+    something, or while the Machine is paused."""
     runtime: str | None = None
     """Container runtime and version, for people."""
     kubelet: str | None = None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kok.api.printable import plain
 from kok.cli.options import KubectlOptions, Namespace, as_kubectl, fail, friendly
 
 machine = typer.Typer(help="What concerns Machines and their hosts.", no_args_is_help=True)
@@ -112,3 +113,22 @@ def machine_shell(name: Name, namespace: Namespace = None, *, options: KubectlOp
     from kok.cli.machines.terminal import attach  # noqa: PLC0415
 
     raise typer.Exit(friendly(lambda: asyncio.run(attach(name, namespace, options))))
+
+
+@machine.command(name="plan")
+@as_kubectl
+def machine_plan(
+    name: Annotated[str, typer.Argument(help="Name of a KubeNode, or of a Machine.")],
+    namespace: Namespace = None,
+    *,
+    options: KubectlOptions,
+) -> None:
+    """Show what would run where: what Machines have yet to be told, and what is to be done on hosts."""
+    from kok.cli.machines import plan as plans  # noqa: PLC0415
+    from kok.cli.table import print_whole  # noqa: PLC0415
+
+    found = friendly(lambda: asyncio.run(plans.plan(name, namespace, options)))
+    if found.empty:
+        typer.echo(plain(f"nothing is to be done for {found.title}"))
+    for each in plans.tables(found):
+        print_whole(each)

@@ -99,7 +99,7 @@ example; the Node serves without them."""
 NODE_NOT_READY: Final = "NodeNotReady"
 """The Node is there but not Ready; the message is the kubelet's."""
 SERVICE_FAILING: Final = "ServiceFailing"
-"""The kubelet or containerd on the host failed, or ends and is started again and again; the message
+"""A service of the software on the host failed, or ends and is started again and again; the message
 quotes its journal."""
 NODE_OUTDATED: Final = "NodeOutdated"
 """The Node does not yet show the wanted kubelet version, labels or taints."""
@@ -200,7 +200,8 @@ VERSION_UNKNOWN: Final = "VersionUnknown"
 KUBELET_CONFIG_INVALID: Final = "KubeletConfigInvalid"
 """The kubelet's version has no such field, or cannot read its value; no host was touched."""
 RUNTIME_UNSUPPORTED: Final = "RuntimeUnsupported"
-"""The container runtime's version is not one that this release can run."""
+"""The software that the KubeNode asks for does not fit: a version that this release cannot run, or that
+does not go with the rest of the spec."""
 CHECKSUMS_MISSING: Final = "ChecksumsMissing"
 """The ConfigMap with checksums, or the sum of an artifact in it, is missing."""
 CHECKSUMS_UNREACHABLE: Final = "ChecksumsUnreachable"

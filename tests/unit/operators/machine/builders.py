@@ -21,6 +21,9 @@ VERSIONS = {
     "kubelet": "1.37.1",
     "runc": "1.1.5",
 }
+"""What a node with containerd has."""
+DOCKER = {"docker": "20.10.24", "cri-dockerd": "0.4.3"}
+EVERYTHING = {**VERSIONS, **DOCKER}
 
 
 def meta(default: str, **more: Any) -> dict[str, Any]:
@@ -81,10 +84,11 @@ def kubenode(
     )
 
 
-def builtin(name: str) -> Component:
+def builtin(name: str, version: str = "") -> Component:
     """A Component that comes with KOK, with sums of both architectures."""
-    sums = {s.path: "ab" * 32 for s in catalog.sources(name, VERSIONS[name])}
-    made = catalog.manifest(name, VERSIONS[name], sums)
+    version = version or EVERYTHING[name]
+    sums = {s.path: "ab" * 32 for s in catalog.sources(name, version)}
+    made = catalog.manifest(name, version, sums)
     return Component.parse(
         {**made, "metadata": {**made["metadata"], **meta(made["metadata"]["name"])}}
     )

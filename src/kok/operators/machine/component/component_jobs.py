@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from kok.api.machine.component import Artifact
 from kok.operators.machine import reasons
@@ -10,8 +11,10 @@ from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.remote import host_paths, jobs, shell
 from kok.operators.machine.remote.survey import Found
 
+Action = Literal["install", "upgrade", "restart"]
 
-def action(wanted: Rendered, found: Found) -> str:
+
+def action(wanted: Rendered, found: Found) -> Action:
     """Which script leads from what is there to what is wanted."""
     if found.version == wanted.version and "restart" in wanted.scripts:
         return "restart"
@@ -26,12 +29,13 @@ def component_job(
     *,
     base_url: str,
     after: Mapping[str, str],
+    gone: Mapping[str, str],
     ident: str = "",
 ) -> jobs.JobPlan:
     """The job that puts a component in place; `ident` is its ID where it is not one of the usual.
 
-    `after` names the jobs (component -> ID) that have to go through before; downloads do not wait
-    for them.
+    `after` names the jobs (component -> ID) that have to go through before, `gone` those that take
+    other software away first; downloads do not wait for them.
     """
     ident = ident or jobs.job_id(uid, wanted.name, wanted.version, wanted.config, attempt)
     what = action(wanted, found)
@@ -43,8 +47,12 @@ def component_job(
             else []
         ),
         *(shell.call("depend", other, name) for name, other in sorted(after.items())),
+        *(shell.call("depend", other, name, "gone") for name, other in sorted(gone.items())),
         "begin_component\n",
         shell.feed("keep", "uninstall", content=wanted.scripts["uninstall"]),
+        # Whoever has to know it later, an operator of another release for one, reads it there.
+        shell.feed("keep", "services", content="".join(f"{s}\n" for s in wanted.services)),
+        shell.feed("keep", "remains", content="".join(f"{line}\n" for line in wanted.remains)),
         shell.feed("keep", "files.next", content="".join(f"{f.path}\n" for f in wanted.files)),
         "step files\n",
         *(_put(f.path, f.mode, f.content) for f in wanted.files),

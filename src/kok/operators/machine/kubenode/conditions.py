@@ -11,6 +11,7 @@ from kok.api.machine.host import AbandonedHost
 from kok.api.machine.kubenode import KubeNode, KubeNodeStatus
 from kok.api.machine.machine import Machine
 from kok.operators.machine import metrics, reasons
+from kok.operators.machine.kubenode import plan
 from kok.operators.machine.kubenode.claims import wanted_nodes
 from kok.operators.machine.kubenode.decide import KubeNodeDecision
 from kok.operators.machine.kubenode.rollout import report as rollout
@@ -59,6 +60,7 @@ def report(
     count(p.status, p.obj, machines)
     _report_breaker(p, machines)
     p.status.abandoned = list(left[:ABANDONED_MOST])
+    p.status.plan = plan.planned(decision.software, machines) if decision.software else []
     if decision.version:
         p.status.version = decision.version
         p.set_condition(VERSION_CURRENT, *follows(p.obj, machines, decision))

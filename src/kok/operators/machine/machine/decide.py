@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from kok.api.machine.machine import Finding
 from kok.api.operation import Operation
 from kok.operators.machine import reasons
+from kok.operators.machine.component import catalog
 from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine import install_plan, joining
 from kok.operators.machine.machine.observe import rival
@@ -127,7 +128,7 @@ def _compared(
     policy = view.machine.spec.remediation
     lacks = drift.left(install_plan.lacking(wanted, survey), drifted, policy)
     lacking = (*lacks, *(name for name in sorted(off) if name not in lacks))
-    findings = tuple(_findings(view, survey, fetches=bool(lacking)))
+    findings = tuple(_findings(view, survey, wanted, fetches=bool(lacking)))
     if view.doing:
         step = Step()
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
@@ -263,7 +264,7 @@ def _urls(view: MachineView) -> tuple[str, ...]:
     urls = [f"{base.rstrip('/')}/"] if base else []
     for component in machine.spec.components:
         mirrors = component.params.get("mirrors")
-        if component.name == host_paths.CONTAINERD and isinstance(mirrors, Mapping):
+        if catalog.exclusive(component.name) and isinstance(mirrors, Mapping):
             # Somebody's own Component of that name may mean something else by it.
             listed = [m[0] for m in mirrors.values() if isinstance(m, list) and m]
             urls += [f"{url.rstrip('/')}/v2/" for url in listed if isinstance(url, str)]
@@ -283,11 +284,17 @@ def _towards(view: MachineView) -> str:
         return ""
 
 
-def _findings(view: MachineView, survey: Survey, *, fetches: bool) -> list[Finding]:
+def _findings(
+    view: MachineView, survey: Survey, wanted: Mapping[str, Rendered], *, fetches: bool
+) -> list[Finding]:
+    # Software that is no longer wanted may be of the kinds that come along.
+    services = {name: catalog.services(name) for name in survey.found}
+    services |= {name: made.services or catalog.services(name) for name, made in wanted.items()}
     return preflight.findings(
         preflight.PreflightInput(
             survey=survey,
             params={c.name: c.params for c in view.machine.spec.components},
+            services=services,
             neighbours=view.memory.neighbours,
             fetches=fetches,
             begun=view.mine,

@@ -10,10 +10,16 @@ from kok import versions
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
 from kok.api.machine.component import Component
-from kok.api.machine.machine import Job, Machine, MachineComponentStatus, MachineStatus
+from kok.api.machine.machine import (
+    Job,
+    Machine,
+    MachineComponentStatus,
+    MachineStatus,
+    PlannedStep,
+)
 from kok.kube.budget.limits import MIB
 from kok.operators.machine import cluster_version, reasons
-from kok.operators.machine.component import component_jobs
+from kok.operators.machine.component import catalog, component_jobs
 from kok.operators.machine.component.render import ComponentError, Rendered
 from kok.operators.machine.component.sandboxed import HELD_MOST, Templates
 from kok.operators.machine.remote import host_paths, jobs
@@ -162,6 +168,23 @@ def surplus(wanted: Mapping[str, Rendered], survey: Survey) -> list[str]:
     return sorted(left)[:SURPLUS]
 
 
+def planned(wanted: Mapping[str, Rendered], survey: Survey) -> list[PlannedStep]:
+    """What is to be done on the host, as its Machine's status tells it."""
+    steps = []
+    for name in lacking(wanted, survey):
+        there, item = survey.found.get(name, Found()), wanted.get(name)
+        steps.append(
+            PlannedStep(
+                component=name,
+                action=component_jobs.action(item, there) if item is not None else "remove",
+                before=there.version or None,
+                after=item.version if item is not None else None,
+                needs=item.needs(there) if item is not None else "nothing",
+            )
+        )
+    return steps
+
+
 def due(
     machine: Machine,
     status: MachineStatus,
@@ -172,12 +195,12 @@ def due(
     """The jobs for what is lacking. One that is under way keeps its identity; one that failed is
     tried again, as another attempt, after a while that grows."""
     batch = _Batch(machine, {c.name: c.job for c in status.components}, now)
-    for name in lacking(wanted, survey):
-        item = wanted.get(name)
-        if item is None:
-            batch.remove(name)
-        else:
-            batch.install(item, survey.found.get(name, Found()))
+    missing = lacking(wanted, survey)
+    # Of some kinds a host has one at a time: those that have to make room go first.
+    for name in (n for n in missing if n not in wanted):
+        batch.remove(name)
+    for name in (n for n in missing if n in wanted):
+        batch.install(wanted[name], survey.found.get(name, Found()))
     return Due(tuple(batch.plans), batch.started, min(batch.waits, default=None))
 
 
@@ -190,6 +213,9 @@ class _Batch:
         self._now = now
         self._ids: dict[str, str] = {}
         self._blocked: set[str] = set()
+        self._rivals: dict[str, dict[str, str]] = {}
+        """Jobs that take software away, by what it is one of a kind of, and by its name; an empty ID
+        where that has to wait."""
         self.plans: list[JobPlan] = []
         self.started: dict[str, Job] = {}
         self.waits: list[float] = []
@@ -198,7 +224,9 @@ class _Batch:
         """Puts a component in place, unless it or what it needs has to wait."""
         uid, old = self._machine.metadata.uid, self._before.get(item.name)
         attempt = next_attempt(uid, item, old)
-        if self._waits(item.name, attempt) or any(d in self._blocked for d in item.depends_on):
+        rivals = self._rivals.get(catalog.exclusive(item.name), {})
+        blocked = any(d in self._blocked for d in item.depends_on) or not all(rivals.values())
+        if self._waits(item.name, attempt) or blocked:
             self._blocked.add(item.name)
             return
         plan = component_jobs.component_job(
@@ -208,6 +236,7 @@ class _Batch:
             attempt,
             base_url=self._machine.spec.artifacts.base_url,
             after={d: self._ids[d] for d in item.depends_on if d in self._ids},
+            gone=rivals,
         )
         self._ids[item.name] = plan.id
         self._add(plan, attempt)
@@ -220,8 +249,11 @@ class _Batch:
         if old is not None and (old.id != plan.id or old.exit is not None):
             attempt += 1
             plan = jobs.uninstall_job(uid, name, attempt)
-        if old is None or old.script != jobs.UNINSTALL or not self._waits(name, attempt):
+        free = old is None or old.script != jobs.UNINSTALL or not self._waits(name, attempt)
+        if free:
             self._add(plan, attempt)
+        if kind := catalog.exclusive(name):
+            self._rivals.setdefault(kind, {})[name] = plan.id if free else ""
 
     def _waits(self, name: str, attempt: int) -> bool:
         delay = _delay(self._before.get(name), attempt, self._now)

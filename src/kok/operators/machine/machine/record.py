@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kok.api.machine.machine import Machine, MachineComponentStatus, MachineStatus
 from kok.operators.machine import reasons
-from kok.operators.machine.machine import kubelet_change
+from kok.operators.machine.machine import install_plan, kubelet_change
 from kok.operators.machine.machine.decide import Decision, kubelet_started
 from kok.operators.machine.machine.install_plan import right, surplus
 from kok.operators.machine.machine.remediation.drift import remembered
@@ -19,6 +19,8 @@ def facts(status: MachineStatus, view: MachineView, decision: Decision) -> None:
     status.components = components(view, decision)
     through = kubelet_started(view, decision)
     status.kubelet_change = kubelet_change.judge(view, through=through)
+    if decision.seen and view.memory.survey is not None:
+        status.plan = install_plan.planned(decision.wanted, view.memory.survey)
     if view.memory.survey is not None:
         status.facts = host_facts(view.memory.survey)
         if decision.seen:

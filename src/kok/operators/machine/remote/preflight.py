@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kok.api.machine.machine import Finding
@@ -41,6 +41,9 @@ class PreflightInput:
     base_url: str = ""
     networks: tuple[str, ...] = ()
     """Ranges of the cluster's pods and Services."""
+    services: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The services of components, wanted ones and such as are there, by name; one that is not in it
+    has a service of its own name, or none."""
 
     @property
     def node(self) -> bool:
@@ -193,9 +196,11 @@ def _ports(given: PreflightInput) -> Iterable[Finding]:
 
 def _foreign(given: PreflightInput) -> Iterable[Finding]:
     survey = given.survey
-    own = {name for name, found in survey.found.items() if found.begun}
-    rivals = sorted(survey.units - own - {host_paths.KUBELET, host_paths.CONTAINERD})
-    taken = sorted((survey.units & {host_paths.KUBELET, host_paths.CONTAINERD}) - own)
+    begun = {name for name, found in survey.found.items() if found.begun}
+    own = set[str]().union(*(given.services.get(name) or (name,) for name in begun))
+    ours = set[str]().union(*(given.services.get(name) or (name,) for name in given.params))
+    rivals = sorted(survey.units - own - ours)
+    taken = sorted((survey.units & ours) - own)
     if taken:
         yield _finding(
             "ForeignSoftware",

@@ -127,7 +127,7 @@ class Identity:
     kubelet: str = ""
     """State of the service as systemd says it."""
     failing: str = ""
-    """The service that failed, or ends and is started again and again."""
+    """The service that failed, or ends and is started again and again; of a component of the host."""
     words: str = ""
     """What that said last, cut and without secrets."""
     started: float | None = None

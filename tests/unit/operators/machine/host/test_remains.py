@@ -175,3 +175,16 @@ async def test_a_host_that_has_to_bear_the_mark_and_does_not_is_not_touched(site
     (site.host.home / "owner").write_text(f"{OWNER.text()}\n")
     assert (await site.remove(marked=True)).exit == 0
     assert not site.host.home.exists()
+
+
+async def test_what_a_component_says_that_it_leaves_goes_too(site: Site) -> None:
+    data = site.link("/var/lib/tool", "/data/tool")
+    for name in ("db-1", "precious"):
+        (data / name).mkdir()
+    site.installed("tool", "true\n")
+    home = site.host.home / "components/tool"
+    (home / "remains").write_text("/var/lib/tool db-* tmp\n")
+    (home / "services").write_text("tool\n")
+    result = await site.remove()
+    assert (result.exit, result.message) == (0, "")
+    assert [path.name for path in data.iterdir()] == ["precious"]

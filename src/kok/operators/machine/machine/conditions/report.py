@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kok.api.machine.machine import MachineStatus
+from kok.operators.machine.component import catalog
 from kok.operators.machine.machine import last_good
 from kok.operators.machine.machine.conditions.health import of_health
 from kok.operators.machine.machine.conditions.types import JOINED, REACHABLE, READY
 from kok.operators.machine.machine.conditions.verdicts import judge, phase, reachable
 from kok.operators.machine.machine.decide import Decision
 from kok.operators.machine.machine.view import MachineView
-from kok.operators.machine.remote import host_paths
 from kok.runtime import conditions
 from kok.runtime.conditions import Verdict
 
@@ -58,7 +58,7 @@ def _put(status: MachineStatus, view: MachineView, found: Mapping[str, Verdict])
 
 def _software(status: MachineStatus, view: MachineView) -> None:
     node = view.objects.node
-    runtime = next((c for c in status.components if c.name == host_paths.CONTAINERD), None)
+    runtime = next((c for c in status.components if c.desired and catalog.exclusive(c.name)), None)
     if node is not None and node.kubelet and status.is_true(JOINED):
         status.kubelet = node.kubelet
         status.runtime = node.runtime.replace("://", " ") or status.runtime

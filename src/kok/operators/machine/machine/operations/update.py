@@ -5,9 +5,10 @@
     Changing     the software is installed, and the kubelet proves itself
     Uncordoning  pods get to the node again, if it was we who kept them away
 
-It is for another minor release of the kubelet, under which pods must not go on running, and for every
-Component that says so. What kubelet a node runs is what it reports itself, so that a host that is half
-changed makes no difference; what else is to be changed is what the host was seen to lack.
+It is for another minor release of the kubelet, under which pods must not go on running, for another
+runtime, and for every Component that says so. What kubelet and runtime a node has is what it reports
+itself, so that a host that is half changed makes no difference; what else is to be changed is what the
+host was seen to lack.
 
 A step is recorded before it is begun, and nothing rests on its being over: who comes after a death
 finds out anew whether the node is cordoned, by whom, and whether it is empty. Where there is no need
@@ -23,7 +24,7 @@ from kok.api.fields import span
 from kok.api.machine.machine import MachineStatus
 from kok.api.operation import Operation
 from kok.operators.machine import cluster_version, reasons
-from kok.operators.machine.machine import kubelet_change
+from kok.operators.machine.machine import kubelet_change, runtime_switch
 from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.operations.update_calls import (
     DEAD,
@@ -66,12 +67,15 @@ def underway(view: MachineView) -> Operation | None:
 
 
 def crossing(view: MachineView) -> tuple[str, str] | None:
-    """The version that the node's kubelet has and the one that is wanted, if their minors differ.
+    """The version that the node's kubelet has and the one that is wanted, if their minors differ; or
+    the runtime that it talks to and the one that it is to talk to.
 
     None also where there is no node that serves, or has served.
     """
     change = _change(view)
-    return change if change is not None and cluster_version.crosses(*change) else None
+    if change is not None and cluster_version.crosses(*change):
+        return change
+    return runtime_switch.switch(view)
 
 
 def may_begin(view: MachineView) -> bool:
@@ -307,16 +311,22 @@ def _operation(view: MachineView, step: str, software: Collection[str] = ()) -> 
 def _why(view: MachineView, software: Collection[str] = ()) -> str:
     found, node = crossing(view), view.machine.spec.node
     if found is not None:
-        return f"the kubelet of node {node} goes from {found[0]} to {found[1]}"
+        what = "runtime" if found == runtime_switch.switch(view) else "kubelet"
+        return f"the {what} of node {node} goes from {found[0]} to {found[1]}"
     if software:
         return f"{' and '.join(software)} of node {node} is changed"
     return f"node {node} was drained for a change"
 
 
 def _what(view: MachineView) -> str:
-    if crossing(view) is not None:
-        return "the minor version of its kubelet"
-    return "its software"
+    found = crossing(view)
+    if found is None:
+        return "its software"
+    return (
+        "its runtime"
+        if found == runtime_switch.switch(view)
+        else "the minor version of its kubelet"
+    )
 
 
 def _action(

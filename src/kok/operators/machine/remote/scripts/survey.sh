@@ -146,8 +146,9 @@ identity() {
     has systemctl || return 0
     say "identity kubelet $(systemctl is-active kubelet 2>/dev/null)"
     say "identity started $(started kubelet)"
-    # The kubelet goes with the runtime, which therefore tells more.
-    for unit in containerd kubelet; do
+    # The kubelet goes with the runtime, which therefore tells more. What was installed before services
+    # were noted was containerd.
+    for unit in $(cat "$KOK"/components/*/services 2>/dev/null | grep -vx kubelet | head -n 64) containerd kubelet; do
         falters "$unit" && say "identity failing $unit $(last_output "$unit" | encoded)" && break
     done
     return 0

@@ -208,7 +208,7 @@ def test_when_the_node_is_given_back(given: MachineView, step: str) -> None:
         (
             view(None, objects={"connection": SILENT}),
             "NodeUnknown",
-            "node w1 has to be drained before the minor version of its kubelet changes, and the API "
+            "node w1 has to be drained before its kubelet changes, and the API "
             "of Cluster shop says nothing of its nodes",
         ),
         (
