@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from kok import versions
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
-from kok.api.machine.component import Component
+from kok.api.machine.component import Change, Component
 from kok.api.machine.machine import (
     Job,
     Machine,
@@ -168,18 +168,26 @@ def surplus(wanted: Mapping[str, Rendered], survey: Survey) -> list[str]:
     return sorted(left)[:SURPLUS]
 
 
-def planned(wanted: Mapping[str, Rendered], survey: Survey) -> list[PlannedStep]:
-    """What is to be done on the host, as its Machine's status tells it."""
+def planned(
+    wanted: Mapping[str, Rendered], survey: Survey, *, drained: bool = False
+) -> list[PlannedStep]:
+    """What is to be done on the host, as its Machine's status tells it.
+
+    `drained`: whether the node is, for another runtime or another minor version of its kubelet.
+    """
     steps = []
     for name in lacking(wanted, survey):
         there, item = survey.found.get(name, Found()), wanted.get(name)
+        needs: Change = item.needs(there) if item is not None else "nothing"
+        if drained and (name == host_paths.KUBELET or catalog.exclusive(name)):
+            needs = "reboot" if needs == "reboot" else "drain"
         steps.append(
             PlannedStep(
                 component=name,
                 action=component_jobs.action(item, there) if item is not None else "remove",
                 before=there.version or None,
                 after=item.version if item is not None else None,
-                needs=item.needs(there) if item is not None else "nothing",
+                needs=needs,
             )
         )
     return steps

@@ -6,6 +6,7 @@ from kok.api.machine.machine import MachineComponentStatus, MachineStatus
 from kok.operators.machine.machine import install_plan, kubelet_change
 from kok.operators.machine.machine.decide import Decision, kubelet_started
 from kok.operators.machine.machine.install_plan import right, surplus
+from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.remediation.drift import remembered
 from kok.operators.machine.machine.view import MachineView, expected_key
 from kok.operators.machine.remote.jobs import UNINSTALL, JobResult
@@ -18,7 +19,8 @@ def facts(status: MachineStatus, view: MachineView, decision: Decision) -> None:
     through = kubelet_started(view, decision)
     status.kubelet_change = kubelet_change.judge(view, through=through)
     if decision.seen and view.memory.survey is not None:
-        status.plan = install_plan.planned(decision.wanted, view.memory.survey)
+        drained = update.crossing(view) is not None
+        status.plan = install_plan.planned(decision.wanted, view.memory.survey, drained=drained)
     if view.memory.survey is not None:
         status.facts = host_facts(view.memory.survey)
         if decision.seen:
