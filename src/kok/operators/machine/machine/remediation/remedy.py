@@ -193,6 +193,9 @@ def _with_result(view: MachineView) -> RemediationStatus | None:
 
 def supervised(view: MachineView) -> bool:
     """Whether it is for the remediation to start services of a host that has served."""
+    if view.status.operation is not None or _proves(view):
+        # It does nothing then; whoever changes the node brings it to work again.
+        return False
     watched, mode = view.memory.watched, view.machine.spec.remediation.mode
     watches = watched is not None and watched.rounds > 0
     return view.status.first_ready is not None and (mode != "Repair" or watches)
@@ -207,7 +210,9 @@ def _busy(view: MachineView, operation: Operation | None, changing: Sequence[str
     if changing and not failed:
         # Where that does not get through, it may be for what fails.
         return f"its software is being changed: {', '.join(changing)}"
-    proving = view.monotonic - view.memory.changed < PROVING
-    if view.status.kubelet_change is not None and proving:
-        return "its kubelet was changed, and has yet to prove that it works"
-    return ""
+    return "its kubelet was changed, and has yet to prove that it works" if _proves(view) else ""
+
+
+def _proves(view: MachineView) -> bool:
+    lately = view.monotonic - view.memory.changed < PROVING
+    return view.status.kubelet_change is not None and lately

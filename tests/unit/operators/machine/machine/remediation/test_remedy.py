@@ -15,7 +15,7 @@ from tests.unit.operators.machine.views import MEMBER, NODE, machine_view, obser
 from kok.api.machine.machine import Machine
 from kok.api.names import LABEL_HOST
 from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.operations.host_steps import Install
+from kok.operators.machine.machine.operations.host_steps import Install, JoinCluster
 from kok.operators.machine.machine.remediation.remedy import ApplyRemedy, RecordRemedy
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.remote.session import HostMemory
@@ -185,6 +185,28 @@ def test_nothing_is_done_where_nothing_may_be(changes: dict[str, Any]) -> None:
     view = serving(with_service("containerd", "down"), **changes)
     for seconds in (2, 20, 500):
         assert not isinstance(decide.decide(after(view, seconds)).step.call, RecordRemedy)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"operation": {"type": "Update", "step": "Changing", "since": "2026-11-02T11:59:00Z"}},
+        {"kubeletChange": {"job": "j"}},
+    ],
+    ids=["operation", "proving"],
+)
+def test_whoever_changes_a_node_starts_its_kubelet_since_nobody_else_may(
+    status: dict[str, Any],
+) -> None:
+    """A kubelet that stopped while its node was drained was started by nobody, and the drain never
+    ended."""
+    away = observed(node=replace(NODE, ready=None))
+    view = serving(with_service("kubelet", "down"), objects=away, status=status)
+    view.memory.identity, view.memory.changed = replace(MEMBER, kubelet="inactive"), 990.0
+    assert isinstance(decide.decide(view).step.call, JoinCluster)
+    alone = serving(with_service("kubelet", "down"), objects=away)
+    alone.memory.identity = replace(MEMBER, kubelet="inactive")
+    assert isinstance(decide.decide(after(alone, 2)).step.call, ApplyRemedy)
 
 
 def test_what_holds_it_is_told() -> None:
