@@ -14,6 +14,7 @@ from kok.api.meta import Manifest
 from kok.operators.machine import cluster_version, reasons
 from kok.operators.machine.machine import last_good
 from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.remediation import ladder
 from kok.operators.machine.remote import host_paths
 
 _BEFORE: Final = update.HOLDS | {
@@ -64,6 +65,8 @@ class Found:
     """When it began to be drained, if it is."""
     trouble: str
     """What fails and will not mend itself, as a sentence."""
+    given_up: bool
+    """Whether another host is to take the place of its own."""
 
     @property
     def through(self) -> bool:
@@ -97,6 +100,7 @@ def found(live: Manifest) -> Found:
         drains=drains,
         drain_since=under_way.since if draining and under_way is not None else None,
         trouble=_trouble(parsed, now) if current else "",
+        given_up=ladder.given_up(status.remediation),
     )
 
 
