@@ -132,14 +132,19 @@ def called_off(
     """
     found = {}
     for component in status.components:
-        job, item = component.job, wanted.get(component.name)
+        job = component.job
         if job is None or job.exit is not None:
             continue
-        version, config = (item.version, item.config) if item else ("", jobs.UNINSTALL)
-        uid = machine.metadata.uid
-        if job.id != jobs.job_id(uid, component.name, version, config, job.attempt):
+        if not meant(machine, component.name, job, wanted):
             found[component.name] = job
     return found
+
+
+def meant(machine: Machine, name: str, job: Job, wanted: Mapping[str, Rendered]) -> bool:
+    """Whether a job of a component does what is wanted now."""
+    item, uid = wanted.get(name), machine.metadata.uid
+    version, config = (item.version, item.config) if item else ("", jobs.UNINSTALL)
+    return job.id == jobs.job_id(uid, name, version, config, job.attempt)
 
 
 def awaited(

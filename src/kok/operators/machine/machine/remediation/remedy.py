@@ -12,6 +12,7 @@ from kok.api.operation import Operation
 from kok.operators.machine import metrics, reasons
 from kok.operators.machine.component import component_jobs
 from kok.operators.machine.component.render import Rendered
+from kok.operators.machine.machine import install_plan
 from kok.operators.machine.machine.operations.host_steps import HostStep, Step, StepContext
 from kok.operators.machine.machine.remediation import faults, ladder, remedy_jobs
 from kok.operators.machine.machine.remediation.ladder import Fault, Remedy, Situation
@@ -59,7 +60,7 @@ def decide(
     changing: Sequence[str] = (),
 ) -> Remedy:
     """What to do about the host. `changing`: which of its software is not as the spec says now."""
-    given, after = situation(view, wanted, busy=_busy(view, operation, changing))
+    given, after = situation(view, wanted, busy=_busy(view, wanted, operation, changing))
     found = ladder.decide(given)
     if after is None or found.rung is not None:
         return found
@@ -201,14 +202,24 @@ def supervised(view: MachineView) -> bool:
     return view.status.first_ready is not None and (mode != "Repair" or watches)
 
 
-def _busy(view: MachineView, operation: Operation | None, changing: Sequence[str]) -> str:
+def _busy(
+    view: MachineView,
+    wanted: Mapping[str, Rendered],
+    operation: Operation | None,
+    changing: Sequence[str],
+) -> str:
     """Why nothing may be done about the host just now."""
     if operation is not None or view.status.operation is not None:
         return "the node is being changed"
-    jobs = {c.name: c.job for c in view.status.components}
-    failed = any((job := jobs.get(n)) is not None and job.exit not in (None, 0) for n in changing)
+    jobs = {c.name: c.job for c in view.status.components if c.job is not None}
+    ended = {name: job for name, job in jobs.items() if job.exit not in (None, 0)}
+    failed = any(
+        name in ended and install_plan.meant(view.machine, name, ended[name], wanted)
+        for name in changing
+    )
     if changing and not failed:
-        # Where that does not get through, it may be for what fails.
+        # Where that does not get through, it may be for what fails. What failed before the spec went
+        # on, or back, says nothing of that.
         return f"its software is being changed: {', '.join(changing)}"
     return "its kubelet was changed, and has yet to prove that it works" if _proves(view) else ""
 

@@ -222,3 +222,12 @@ def test_a_host_that_is_replaced_is_missed_until_the_one_in_its_place_serves() -
     assert not {"w1", "w2"} & {*changed(wanted, {**lives, "w0": lost})}
     serves = living(intents())["w3"]
     assert changed(wanted, {**lives, "w3": serves, "w0": lost}) == ["w1"]
+
+
+def test_a_node_whose_runtime_hangs_is_out_of_service_whatever_its_cluster_says() -> None:
+    fault = {"fault": "ServiceHung", "since": "2026-11-02T11:59:00Z"}
+    hangs = status(remediation={**fault, "component": "containerd"})
+    own = status(remediation={**fault, "component": "log-shipper"})
+    wanted = intents(**NEWER)
+    assert changed(wanted, living(intents(), w3=hangs)) == ["w3"]
+    assert changed(wanted, living(intents(), w3=own)) == ["w1"]

@@ -18,6 +18,7 @@ from kok.operators.machine.machine import decide
 from kok.operators.machine.machine.operations.host_steps import Install, JoinCluster
 from kok.operators.machine.machine.remediation.remedy import ApplyRemedy, RecordRemedy
 from kok.operators.machine.machine.view import MachineView
+from kok.operators.machine.remote import jobs
 from kok.operators.machine.remote.session import HostMemory
 from kok.operators.machine.remote.ssh import HostSilent
 from kok.operators.machine.remote.survey import Found
@@ -302,6 +303,32 @@ def test_a_change_of_the_spec_is_no_drift() -> None:
     old = replace(survey.found["runc"], version="1.0.0", recorded="another")
     view.memory.survey = replace(survey, found={**survey.found, "runc": old})
     assert isinstance(decide.decide(view).step.call, Install)
+
+
+def test_what_was_never_there_cannot_have_failed() -> None:
+    """Another runtime that waits for the node to be drained, for one."""
+    view = serving(with_service("containerd", "down"))
+    survey = view.memory.survey
+    assert survey is not None
+    rest = {name: found for name, found in survey.found.items() if name != "containerd"}
+    view.memory.survey = replace(survey, found=rest)
+    assert decide.decide(view).remedy.record is None
+
+
+@pytest.mark.parametrize("meant", [True, False])
+def test_only_what_fails_of_what_is_wanted_now_may_be_for_a_fault(*, meant: bool) -> None:
+    view = serving(with_service("containerd", "down"))
+    survey, machine = view.memory.survey, view.machine
+    assert survey is not None
+    runc = survey.found["runc"]
+    config = runc.recorded if meant else "before"
+    ident = jobs.job_id(machine.metadata.uid, "runc", runc.version, config, 1)
+    job = {"id": ident, "script": "install", "since": NOW - timedelta(hours=1), "exit": 1}
+    old = replace(runc, version="1.0.0", recorded="another")
+    view.memory.survey = replace(survey, found={**survey.found, "runc": old})
+    status = serving(status={"components": [{"name": "runc", "job": job}]}).status
+    call = decide.decide(after(replace(view, status=status), 2)).step.call
+    assert isinstance(call, ApplyRemedy if meant else Install)
 
 
 def drifted(view: MachineView) -> None:
