@@ -29,6 +29,13 @@ class Claims:
     """How many more are wanted than there are."""
     going: tuple[str, ...] = ()
     """Hosts that have a Machine and are to have none any more."""
+    wanting: int = 0
+    """How many are kept only because there is none to take their place."""
+
+    @property
+    def lacking(self) -> bool:
+        """Whether a host that somebody gives up would be taken."""
+        return bool(self.missing or self.wanting)
 
 
 def wanted_nodes(kubenode: KubeNode) -> int:
@@ -76,6 +83,7 @@ def plan(
         serving=chosen,
         missing=max(0, wanted - len(chosen)),
         going=tuple(going),
+        wanting=len(lost[spare:]),
     )
 
 

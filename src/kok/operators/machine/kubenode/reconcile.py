@@ -211,7 +211,7 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         # One at a time in this process, and only one process leads: no host is claimed twice.
         async with self._claiming.setdefault(p.obj.namespace, asyncio.Lock()):
             claimed, hosts = await self._choose(p, view, pods)
-        if not claimed.missing:
+        if not claimed.lacking:
             self._lacking.put((p.obj.namespace, p.obj.name), None)
         if set(p.obj.status.claims) - set(claimed.held):
             self._lacking.freed(p.obj.namespace)

@@ -182,8 +182,11 @@ def lost(name: str, *, well: bool = False, fault: str = "HostDead") -> Machine:
 def test_a_host_of_which_all_was_tried_is_replaced_once_there_is_one_for_it() -> None:
     alone = planned(1, [host("a")], [lost("a")], ["a"])
     assert alone.serving == ("a",)
+    # So it is woken when another KubeNode gives one up.
+    assert alone.lacking
     found = planned(1, [host("a"), host("b")], [lost("a")], ["a"])
     assert found.serving == ("b",)
+    assert not found.lacking
     assert found.held == ("b", "a")
     # What was well again in time stays.
     assert planned(1, [host("a"), host("b")], [lost("a", well=True)], ["a"]).serving == ("a",)
