@@ -47,7 +47,10 @@ def component_job(
             else []
         ),
         *(shell.call("depend", other, name) for name, other in sorted(after.items())),
-        *(shell.call("depend", other, name, "gone") for name, other in sorted((gone or {}).items())),
+        *(
+            shell.call("depend", other, name, "gone")
+            for name, other in sorted((gone or {}).items())
+        ),
         "begin_component\n",
         shell.feed("keep", "uninstall", content=wanted.scripts["uninstall"]),
         # Whoever has to know it later, an operator of another release for one, reads it there.

@@ -161,8 +161,10 @@ def _plan(
         return remedy_jobs.reboot_job(uid, ident, record.boot_id or "")
     listed = faults.services(wanted, joined=True)
     if rung == "Restart":
-        chosen = [name for name, _ in listed if record.service in (None, name)]
         hung = record.fault == reasons.SERVICE_HUNG
+        # That software answers nothing does not tell which of its services it is.
+        all_of = record.component if hung else None
+        chosen = [n for n, component in listed if record.service in (None, n) or component == all_of]
         return remedy_jobs.restart_job(uid, ident, chosen, hung=hung)
     failed = record.component or (listed[-1][1] if listed else "")
     if failed not in wanted:

@@ -122,6 +122,20 @@ def test_a_service_that_answers_nothing_is_killed_first() -> None:
     assert "again kubelet" in call.plan.script
 
 
+def test_all_services_of_software_that_answers_nothing_are_started_anew() -> None:
+    bad = Told("bad", 990.0, "it did not answer within 5 s")
+    services = {**WELL.services, "shims": OK}
+    view = serving(replace(WELL, services=services, health={**WELL.health, "containerd": bad}))
+    known = dict(view.objects.components)
+    spec = known["containerd"].spec.model_copy(update={"services": ["shims", "containerd"]})
+    known["containerd"] = known["containerd"].model_copy(update={"spec": spec})
+    view = replace(view, objects=replace(view.objects, components=known))
+    call = decide.decide(after(view, 2)).step.call
+    assert isinstance(call, ApplyRemedy)
+    assert call.plan.script.index("again shims") < call.plan.script.index("again containerd")
+    assert "again kubelet" not in call.plan.script
+
+
 def test_the_first_of_two_is_what_the_other_needs() -> None:
     both = replace(WELL, services=dict.fromkeys(WELL.services, Told("down", 900.0)))
     record = decide.decide(serving(both)).remedy.record
