@@ -164,7 +164,11 @@ def _plan(
         hung = record.fault == reasons.SERVICE_HUNG
         # That software answers nothing does not tell which of its services it is.
         all_of = record.component if hung else None
-        chosen = [n for n, component in listed if record.service in (None, n) or component == all_of]
+        chosen = [
+            name
+            for name, component in listed
+            if record.service in (None, name) or component == all_of
+        ]
         return remedy_jobs.restart_job(uid, ident, chosen, hung=hung)
     failed = record.component or (listed[-1][1] if listed else "")
     if failed not in wanted:
