@@ -25,7 +25,8 @@ from kok.api.machine.machine import MachineStatus
 from kok.api.operation import Operation
 from kok.operators.machine import cluster_version, reasons
 from kok.operators.machine.component import render
-from kok.operators.machine.machine import kubelet_change, runtime_switch
+from kok.operators.machine.machine import kubelet_change
+from kok.operators.machine.machine.operations import runtime_switch
 from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.operations.update_calls import (
     DEAD,

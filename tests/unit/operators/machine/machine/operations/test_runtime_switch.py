@@ -13,7 +13,8 @@ from tests.unit.operators.machine.views import BOOTSTRAPPED, MEMBER, NODE, machi
 
 from kok.api.machine.machine import Machine
 from kok.operators.machine.kubenode import software
-from kok.operators.machine.machine import decide, install_plan, record, runtime_switch
+from kok.operators.machine.machine import decide, install_plan, record
+from kok.operators.machine.machine.operations import runtime_switch
 from kok.operators.machine.machine.operations.host_steps import Install, SurveyHost
 from kok.operators.machine.machine.operations.update_calls import EMPTY, CordonNode
 from kok.operators.machine.machine.view import MachineView
